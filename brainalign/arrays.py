@@ -1,0 +1,192 @@
+"""The two nouns everything passes around: measured responses and model features, each with its labels.
+
+Values are arrays; every axis has a table. Rows of the two are matched by stimulus id (`Features.align_to`) before an
+estimator sees them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_rows, listed
+
+__all__ = ["Arrays", "Features", "Layers", "Responses"]
+
+Values = NDArray[np.floating[Any]]
+
+TRIAL_COLUMNS = ("trial_id", "stimulus_id", "session", "run", "repeat", "onset_s")
+TARGET_COLUMNS = ("target_id", "kind", "hemi", "roi")
+
+
+def _check_columns(name: str, table: pd.DataFrame, columns: tuple[str, ...]) -> None:
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise BrainalignError(f"the table of {name} lacks the column(s) {missing}; it has {list(table)}")
+
+
+def _check_unique(name: str, ids: pd.Series[Any]) -> None:
+    twice = ids[ids.duplicated()].tolist()
+    if twice:
+        raise BrainalignError(f"{name} has {len(twice)} repeated ids ({listed(twice)}); ids must be unique")
+
+
+@dataclass(frozen=True)
+class Responses:
+    """Measured activity.
+
+    Parameters
+    ----------
+    values : array (n_trials, n_targets[, n_times])
+        In `units`.
+    trials : DataFrame (n_trials)
+        trial_id, stimulus_id, session, run, repeat, onset_s (seconds from the start of the run).
+    targets : DataFrame (n_targets)
+        target_id, kind (voxel | vertex | sensor | parcel), hemi, roi; for voxels also i, j, k, x_mm, y_mm, z_mm.
+    units : str
+        For example "z" or "percent signal change".
+    times : array (n_times), optional
+        Seconds from stimulus onset.
+
+    Raises
+    ------
+    BrainalignError
+        If a table does not fit its axis, lacks a column or repeats an id.
+    """
+
+    values: Values
+    trials: pd.DataFrame
+    targets: pd.DataFrame
+    units: str
+    times: Values | None = None
+
+    def __post_init__(self) -> None:
+        _check_columns("trials", self.trials, TRIAL_COLUMNS)
+        _check_columns("targets", self.targets, TARGET_COLUMNS)
+        _check_unique("trial_id", self.trials["trial_id"])
+        _check_unique("target_id", self.targets["target_id"])
+        remedy = "give one row of the table per entry of that axis"
+        check_rows("responses", self.values.shape[0], "the table of trials", len(self.trials), remedy)
+        check_rows("the second axis of responses", self.values.shape[1], "targets", len(self.targets), remedy)
+        if (self.times is None) != (self.values.ndim == 2):
+            raise BrainalignError(
+                f"responses of shape {self.values.shape} need `times` exactly when they have a third axis"
+            )
+
+    def select(
+        self, trials: NDArray[Any] | None = None, targets: NDArray[Any] | None = None
+    ) -> Responses:
+        """Return the chosen trials and targets (boolean masks or row numbers)."""
+        rows = np.arange(len(self.trials)) if trials is None else np.arange(len(self.trials))[trials]
+        columns = np.arange(len(self.targets)) if targets is None else np.arange(len(self.targets))[targets]
+        return replace(
+            self,
+            values=self.values[rows][:, columns],
+            trials=self.trials.iloc[rows].reset_index(drop=True),
+            targets=self.targets.iloc[columns].reset_index(drop=True),
+        )
+
+    def average_repeats(self) -> Responses:
+        """Average all trials of a stimulus; `repeat` then holds how many there were, session and run are empty."""
+        codes, stimulus_ids = pd.factorize(self.trials["stimulus_id"])
+        counts = np.bincount(codes)
+        sums = np.zeros((len(stimulus_ids), *self.values.shape[1:]), dtype=np.float64)
+        np.add.at(sums, codes, self.values)
+        means = sums / counts.reshape(-1, *[1] * (self.values.ndim - 1))
+        table = pd.DataFrame(
+            {
+                "trial_id": stimulus_ids,
+                "stimulus_id": stimulus_ids,
+                "session": "",
+                "run": "",
+                "repeat": counts,
+                "onset_s": np.nan,
+            }
+        )
+        return replace(self, values=means.astype(self.values.dtype), trials=table)
+
+    def zscore(self, within: Literal["session", "run"] = "session") -> Responses:
+        """Z-score each target within sessions or runs (sample standard deviation, ddof 1).
+
+        Raises
+        ------
+        BrainalignError
+            If a target is constant within a group, so that it has no z-score.
+        """
+        values = np.array(self.values, dtype=np.float64)
+        # Runs are numbered anew in every session.
+        keys = ["session"] if within == "session" else ["session", "run"]
+        for label, rows in self.trials.groupby(keys, sort=False).indices.items():
+            centred = values[rows] - values[rows].mean(axis=0)
+            sd = centred.std(axis=0, ddof=1)
+            if not (sd > 0).all():
+                flat = self.targets["target_id"][np.argwhere(~(sd > 0))[:, 0]].tolist()
+                raise BrainalignError(
+                    f"{len(flat)} target(s) are constant within {within} {label!r} ({listed(flat)}); "
+                    f"drop them with responses.select(targets=...) or choose a wider group than {within!r}"
+                )
+            values[rows] = centred / sd
+        return replace(self, values=values.astype(self.values.dtype), units="z")
+
+
+@dataclass(frozen=True)
+class Features:
+    """Activations of one layer of a model for a list of stimuli.
+
+    Parameters
+    ----------
+    values : array (n_stimuli, n_features) or (n_stimuli, n_tokens, n_channels)
+    stimuli : DataFrame (n_stimuli)
+        stimulus_id, and path or text, category, sha256 where known.
+    layer : str
+    grid : (rows, columns), optional
+        How the tokens of an image are laid out.
+
+    Raises
+    ------
+    BrainalignError
+        If the table does not fit the values.
+    """
+
+    values: Values
+    stimuli: pd.DataFrame
+    layer: str
+    grid: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        _check_columns("stimuli", self.stimuli, ("stimulus_id",))
+        check_rows(
+            "features", len(self.values), "the table of stimuli", len(self.stimuli), "give one row per stimulus"
+        )
+
+    def align_to(self, responses: Responses) -> Features:
+        """Return one row per trial of `responses`, matched by stimulus id.
+
+        Raises
+        ------
+        BrainalignError
+            If a stimulus of the responses has no features (the message lists them) or features of a stimulus occur
+            twice.
+        """
+        _check_unique(f"features of layer {self.layer!r}", self.stimuli["stimulus_id"])
+        wanted = responses.trials["stimulus_id"]
+        rows = pd.Index(self.stimuli["stimulus_id"]).get_indexer(pd.Index(wanted))
+        missing = sorted(set(wanted[rows < 0]))
+        if missing:
+            raise BrainalignError(
+                f"layer {self.layer!r} has no features for {len(missing)} stimuli of the responses "
+                f"({listed(missing)}); extract features for every stimulus of the descriptor"
+            )
+        return replace(self, values=self.values[rows], stimuli=self.stimuli.iloc[rows].reset_index(drop=True))
+
+
+class Layers(dict[str, Features]):
+    """Features of several layers of one model, by layer name."""
+
+
+class Arrays(dict[str, NDArray[Any]]):
+    """Named arrays of one artifact, for example RDMs by method."""

@@ -1,0 +1,324 @@
+"""Names, formats, atomic writing and provenance of everything a stage leaves on disk.
+
+An artifact is a main file, the tables beside it and a JSON sidecar that is renamed last. Readers refuse an artifact
+whose sidecar is missing or does not match, so a file cut short by a kill is never read. Never pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from brainalign.arrays import Arrays, Features, Layers, Responses
+from brainalign.checks import BrainalignError, check_choice, check_rows
+from brainalign.files import TensorStream, file_digest, write_atomically, write_json
+from brainalign.provenance import Provenance
+
+__all__ = [
+    "LAYOUTS",
+    "FeatureWriter",
+    "artifact_files",
+    "artifact_path",
+    "load",
+    "load_sidecar",
+    "open_writer",
+    "save",
+]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where artifacts of one suffix live, in which format, with which tables beside them."""
+
+    folder: str
+    extension: str
+    tables: tuple[str, ...] = ()
+
+
+LAYOUTS = {
+    "responses": Layout("responses", ".safetensors", ("trials", "targets")),
+    "splits": Layout("responses", ".parquet"),
+    "ceiling": Layout("responses", ".parquet"),
+    "mask": Layout("responses", ".nii.gz"),
+    "bold": Layout("responses", ".nii.gz"),
+    "features": Layout("features", ".safetensors", ("stimuli",)),
+    "scores": Layout("encoding", ".parquet"),
+    "identification": Layout("encoding", ".parquet"),
+    "null": Layout("encoding", ".parquet"),
+    "statmap": Layout("encoding", ".nii.gz"),
+    "rdm": Layout("geometry", ".safetensors"),
+    "comparison": Layout("geometry", ".parquet"),
+    "decoding": Layout("geometry", ".parquet"),
+    "summary": Layout("summary", ".parquet"),
+}
+
+ENTITIES = ("model", "method", "desc")  # in this order, after sub-, as in BIDS derivatives
+
+
+def artifact_path(
+    results: str | Path, dataset: str, suffix: str, *, subject: str | None = None, **entities: str
+) -> Path:
+    """Return where an artifact lives: the one place where file names are made.
+
+    Parameters
+    ----------
+    results : path
+        Root of the results.
+    dataset : str
+        Name of the dataset.
+    suffix : str
+        A key of `LAYOUTS`.
+    subject : str, optional
+        Without it the artifact belongs to the stimuli (features) or to the group.
+    **entities : str
+        model, method, desc: letters and digits.
+
+    Raises
+    ------
+    BrainalignError
+        If the suffix, an entity or a label is not allowed.
+
+    Examples
+    --------
+    >>> artifact_path("results", "nsd", "scores", subject="01", model="clip", method="ridge").as_posix()
+    'results/nsd/sub-01/encoding/sub-01_model-clip_method-ridge_scores.parquet'
+    """
+    check_choice("suffix", suffix, LAYOUTS)
+    for name, label in {"subject": subject or "x", **entities}.items():
+        check_choice("entity", name, ("subject", *ENTITIES))
+        if not re.fullmatch(r"[A-Za-z0-9]+|\{[a-z]+\}", label):  # or a wildcard of a workflow rule
+            raise BrainalignError(f"{name} {label!r} goes into file names; use letters and digits only")
+    layout = LAYOUTS[suffix]
+    labels = [f"{name}-{entities[name]}" for name in ENTITIES if name in entities]
+    if subject is None:
+        level = "stimuli" if suffix == "features" else "group"
+    else:
+        level = f"sub-{subject}"
+        labels.insert(0, level)
+    return Path(results, dataset, level, layout.folder, "_".join([*labels, suffix]) + layout.extension)
+
+
+def _stem(path: Path) -> Path:
+    return path.with_name(path.name.split(".")[0])
+
+
+def _sidecar_path(path: Path) -> Path:
+    return _stem(path).with_suffix(".json")
+
+
+def _layout(path: Path) -> Layout:
+    suffix = _stem(path).name.rsplit("_", 1)[-1]
+    check_choice(f"suffix of {path.name}", suffix, LAYOUTS)
+    return LAYOUTS[suffix]
+
+
+def _table_path(path: Path, table: str) -> Path:
+    return path.with_name(f"{_stem(path).name}_{table}.parquet")
+
+
+def artifact_files(path: str | Path) -> list[str]:
+    """Return every file of an artifact: main file, tables, sidecar (the outputs a workflow rule declares)."""
+    path = Path(path)
+    tables = [_table_path(path, table) for table in _layout(path).tables]
+    return [str(file) for file in (path, *tables, _sidecar_path(path))]
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    write_atomically(path, lambda file: save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, file))
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    write_atomically(path, lambda file: table.to_parquet(file, index=False))
+
+
+def save(
+    path: str | Path,
+    content: Responses | Layers | Arrays | pd.DataFrame | Any,
+    provenance: Provenance,
+    **details: object,
+) -> None:
+    """Write an artifact atomically, its sidecar last.
+
+    Parameters
+    ----------
+    path : path
+        From `artifact_path`.
+    content : Responses, Layers, Arrays, DataFrame or nibabel image
+    provenance : Provenance
+    **details
+        JSON values a reader needs to know: units, definitions of metrics, counts.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sidecar_path(path).unlink(missing_ok=True)
+    tables: dict[str, pd.DataFrame] = {}
+    if isinstance(content, Responses):
+        arrays = {"values": content.values} | ({} if content.times is None else {"times": content.times})
+        tables = {"trials": content.trials, "targets": content.targets}
+        details["units"] = content.units
+        _write_arrays(path, arrays)
+    elif isinstance(content, Layers):
+        tables = {"stimuli": next(iter(content.values())).stimuli}
+        details["grids"] = {name: layer.grid for name, layer in content.items()}
+        _write_arrays(path, {name: layer.values for name, layer in content.items()})
+    elif isinstance(content, Arrays):
+        _write_arrays(path, content)
+    elif isinstance(content, pd.DataFrame):
+        _write_table(path, content)
+    else:
+        write_atomically(path, content.to_filename)
+    for name, table in tables.items():
+        _write_table(_table_path(path, name), table)
+    files = [path, *(_table_path(path, name) for name in tables)]
+    write_json(_sidecar_path(path), provenance.record(files, details))
+
+
+def load_sidecar(path: str | Path) -> dict[str, Any]:
+    """Return an artifact's sidecar after checking that every file is the one it describes.
+
+    Raises
+    ------
+    BrainalignError
+        If the sidecar is missing or a file's bytes differ from its digest.
+    """
+    path = Path(path)
+    sidecar = _sidecar_path(path)
+    remedy = "delete the artifact and run snakemake again"
+    if not sidecar.exists():
+        raise BrainalignError(f"{path} has no sidecar {sidecar.name}: it was not finished; {remedy}")
+    record = cast(dict[str, Any], json.loads(sidecar.read_text()))
+    for name, expected in record["files"].items():
+        file = path.with_name(name)
+        if not file.exists():
+            raise BrainalignError(f"{path} lacks its file {name}; {remedy}")
+        if file.stat().st_size != expected["bytes"] or file_digest(file) != expected["sha256"]:
+            raise BrainalignError(f"{file} is not the file its sidecar describes (sha256 differs); {remedy}")
+    return record
+
+
+def load(path: str | Path, kind: type[T], provenance: Provenance | None = None) -> T:
+    """Read an artifact.
+
+    Parameters
+    ----------
+    path : path
+        From `artifact_path`.
+    kind : type
+        What is expected: Responses, Layers, Arrays, DataFrame or a nibabel image class.
+    provenance : Provenance, optional
+        Notes the digest of what was read.
+
+    Raises
+    ------
+    BrainalignError
+        If the artifact is unfinished, changed since it was written, or of another kind.
+    """
+    path = Path(path)
+    record = load_sidecar(path)
+    if provenance is not None:
+        provenance.inputs.update({name: file["sha256"] for name, file in record["files"].items()})
+    content: object
+    if path.suffix == ".parquet":
+        content = pd.read_parquet(path)
+    elif path.suffix == ".safetensors":
+        content = _read_arrays(path, record)
+    else:
+        import nibabel
+
+        content = nibabel.load(path)
+    if not isinstance(content, kind):
+        raise BrainalignError(f"{path} holds {type(content).__name__}, not {kind.__name__}")
+    return content
+
+
+def _read_arrays(path: Path, record: Mapping[str, Any]) -> Responses | Layers | Arrays:
+    with safe_open(path, framework="numpy") as file:
+        arrays = Arrays({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    tables = {name: pd.read_parquet(_table_path(path, name)) for name in _layout(path).tables}
+    if "trials" in tables:
+        return Responses(
+            arrays["values"], tables["trials"], tables["targets"], record["details"]["units"], arrays.get("times")
+        )
+    if "stimuli" in tables:
+        grids = record["details"]["grids"]
+        return Layers(
+            {
+                name: Features(arrays[name], tables["stimuli"], name, grid and (grid[0], grid[1]))
+                for name, grid in grids.items()  # the order of the layers; safetensors keeps none
+            }
+        )
+    return arrays
+
+
+class FeatureWriter:
+    """Streams features to disk batch by batch; `done` counts the rows an earlier, killed run already finished.
+
+    Made by `open_writer`. Memory does not grow with the number of stimuli.
+    """
+
+    def __init__(self, path: Path, stimuli: pd.DataFrame, provenance: Provenance) -> None:
+        self.path = path
+        self.stimuli = stimuli
+        self.provenance = provenance
+        # Rows of another configuration or of other stimuli must never be mixed with these.
+        identity = [provenance.stage, dict(provenance.settings), provenance.library, provenance.inputs]
+        self._stream = TensorStream(path, len(stimuli), [*identity, stimuli.astype(str).to_dict("list")])
+
+    @property
+    def done(self) -> int:
+        """Rows already on disk: the extractor goes on from here."""
+        return self._stream.done
+
+    def write(self, rows: Mapping[str, NDArray[np.float32]]) -> None:
+        """Append the next rows of every layer, arrays (n_rows, ...) by layer name.
+
+        Raises
+        ------
+        BrainalignError
+            If layers or widths differ from the first rows', or there are more rows than stimuli.
+        """
+        self._stream.write(rows)
+
+    def close(self, **details: object) -> None:
+        """Rename the finished file; write the table of stimuli and, last, the sidecar with `details`.
+
+        Raises
+        ------
+        BrainalignError
+            If rows are missing.
+        """
+        self._stream.finish()
+        table = _table_path(self.path, "stimuli")
+        _write_table(table, self.stimuli)
+        details.setdefault("grids", dict.fromkeys(self._stream.shapes))
+        write_json(_sidecar_path(self.path), self.provenance.record([self.path, table], details))
+
+
+def open_writer(path: str | Path, stimuli: pd.DataFrame, provenance: Provenance) -> FeatureWriter:
+    """Open a streaming writer of features.
+
+    Parameters
+    ----------
+    path : path
+        From `artifact_path`, suffix features.
+    stimuli : DataFrame (n_stimuli)
+        The table of the artifact; its order is the order of the rows.
+    provenance : Provenance
+        A killed run is resumed only when stage, settings, code, inputs and stimuli are the same.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sidecar_path(path).unlink(missing_ok=True)
+    return FeatureWriter(path, stimuli, provenance)

@@ -1,0 +1,156 @@
+"""Everything wrong with a dataset, found before any long computation: `brainalign check`, and the start of prepare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.datasets.fmri import bad_voxels, find_blocks, open_image, read_labels, read_volumes
+from brainalign.datasets.splits import make_splits
+from brainalign.files import file_digest
+from brainalign.settings import Descriptor
+
+__all__ = ["Problem", "audit"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: where in the descriptor, what, and what to do about it."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+def audit(descriptor: Descriptor, subjects: list[str] | None = None) -> list[Problem]:
+    """Return every problem of a dataset; an empty list when there is none.
+
+    Parameters
+    ----------
+    descriptor : Descriptor
+    subjects : list of str, optional
+        All where not given.
+    """
+    problems = []
+    for subject in subjects or descriptor.subjects:
+        problems += [
+            Problem(f"{descriptor.name}: subjects.{subject}.{field}" if field in _FIELDS else f"{descriptor.name}: {field}", what)
+            for field, what in _problems(descriptor, subject)
+        ]
+    return problems
+
+
+_FIELDS = ("bold", "mask", "labels")
+
+
+def _problems(descriptor: Descriptor, subject: str) -> Iterator[tuple[str, str]]:
+    """Yield (field, what is wrong) for one subject; later checks need what earlier ones found sound."""
+    paths = {}
+    for field in _FIELDS:
+        try:
+            paths[field] = descriptor.find(subject, field)
+        except BrainalignError as error:
+            yield field, str(error).split(": ", 2)[2]
+            continue
+        expected = descriptor.sha256.get(paths[field].name)
+        if expected and file_digest(paths[field]) != expected:
+            yield field, f"{paths[field]} is not the file the descriptor names (sha256 differs); download it again"
+    labels = None
+    if "labels" in paths:
+        try:
+            labels = read_labels(paths["labels"])
+            yield from _label_problems(descriptor, labels)
+        except BrainalignError as error:
+            yield "labels", str(error)
+    if {"bold", "mask"} <= paths.keys():
+        try:
+            yield from _image_problems(descriptor, paths, labels)
+        except BrainalignError as error:
+            yield "bold" if "bold" in str(error) else "mask", str(error)
+
+
+def _label_problems(descriptor: Descriptor, labels: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    shown = set(labels["label"]) - {descriptor.fmri.rest}
+    for name in sorted(shown - set(descriptor.stimuli)):
+        yield (
+            "labels",
+            f"unknown category {name!r}{did_you_mean(name, descriptor.stimuli)}; add it under stimuli, or name the label "
+            "of rest in fmri.rest",
+        )
+    never = sorted(set(descriptor.stimuli) - shown)
+    if never:
+        yield "stimuli", f"{listed(never)} never shown; remove them from the descriptor or correct the labels"
+    if labels["run"].nunique() < 2:
+        yield (
+            "labels",
+            f"there is one run only ({labels['run'].iloc[0]!r}); cross-validation leaves runs out and needs 2 or more, "
+            "so number the runs in the second column of the labels",
+        )
+        return
+    try:
+        blocks = find_blocks(labels, descriptor.fmri)
+    except BrainalignError as error:
+        yield "fmri.hrf_lag_s", str(error)
+        return
+    trials = blocks.assign(session="1", trial_id=[str(row) for row in range(len(blocks))])
+    for name, split in descriptor.splits.items():
+        try:
+            make_splits(trials, split, seed=0)
+        except BrainalignError as error:
+            yield f"splits.{name}", str(error)
+    counts = trials.groupby(["run", "stimulus_id"]).size().unstack(fill_value=0)
+    uneven = [run for run, row in counts.iterrows() if (row != 1).any()]
+    if uneven:
+        yield (
+            "labels",
+            f"run {listed(uneven)} has not every category in exactly one block; leave incomplete runs out of the files",
+        )
+
+
+def _image_problems(
+    descriptor: Descriptor, paths: dict[str, object], labels: pd.DataFrame | None
+) -> Iterator[tuple[str, str]]:
+    bold, mask = open_image(paths["bold"]), open_image(paths["mask"])
+    if len(bold.shape) != 4:
+        yield "bold", f"{paths['bold']} has shape {bold.shape}; give a 4-D image, volumes last"
+        return
+    if mask.shape != bold.shape[:3]:
+        yield (
+            "mask",
+            f"the mask has shape {mask.shape} but bold has {bold.shape[:3]}; resample it with "
+            "nilearn.image.resample_to_img(mask, bold, interpolation='nearest')",
+        )
+        return
+    if not np.allclose(mask.affine, bold.affine, atol=1e-3):
+        yield "mask", "mask and bold have the same shape but different affines; resample the mask to bold"
+    if labels is not None and len(labels) != bold.shape[3]:
+        yield (
+            "labels",
+            f"{len(labels)} lines for {bold.shape[3]} volumes of bold; give one line 'label run' per volume",
+        )
+        return
+    inside = read_volumes(paths["mask"]) > 0
+    if not inside.any():
+        yield "mask", f"{paths['mask']} selects no voxel; its values must be > 0 inside"
+        return
+    volumes = read_volumes(paths["bold"])[inside]
+    runs = np.zeros(volumes.shape[1]) if labels is None else labels["run"].to_numpy()
+    broken, flat = bad_voxels(volumes, runs)
+    if descriptor.fmri.bad_voxels == "raise":
+        places = [tuple(int(x) for x in place) for place in np.argwhere(inside)]
+        for kind, found in (("NaN or infinite", broken), ("constant", flat)):
+            if found.any():
+                first = listed([places[row] for row in np.flatnonzero(found)])
+                yield (
+                    "bold",
+                    f"{found.sum()} of {len(found)} voxels inside the mask are {kind} in some run (voxels {first}); shrink "
+                    "the mask, or set fmri.bad_voxels: drop to leave them out and count them",
+                )
+    if descriptor.shape and descriptor.shape.targets != len(broken):
+        yield "shape.targets", f"says {descriptor.shape.targets} but the mask has {len(broken)} voxels; correct it"

@@ -1,0 +1,224 @@
+"""Real fMRI: volumes, a mask and labels per volume become one response per block of a stimulus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.arrays import Responses
+from brainalign.checks import BrainalignError, check_rows, listed
+from brainalign.settings import Descriptor, FmriOptions
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Image
+
+__all__ = ["Recording", "bad_voxels", "find_blocks", "open_image", "read_fmri", "read_labels", "read_volumes"]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What the prepare stage keeps of one subject.
+
+    Attributes
+    ----------
+    responses : Responses
+        One trial per block.
+    mask : image
+        The voxels of `responses`, in their order.
+    mean : image
+        Mean over volumes: what maps are drawn on where there is no anatomy.
+    n_dropped : int
+        NaN or constant voxels left out (`fmri.bad_voxels: drop`).
+    """
+
+    responses: Responses
+    mask: Nifti1Image
+    mean: Nifti1Image
+    n_dropped: int
+
+
+def read_labels(path: Path) -> pd.DataFrame:
+    """Return a row per volume: label, run.
+
+    Raises
+    ------
+    BrainalignError
+        If a line has not exactly two words.
+    """
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        words = line.split()
+        if len(words) != 2:
+            raise BrainalignError(f"{path}: line {number} is {line!r}; each line must be 'label run'")
+        rows.append(words)
+    return pd.DataFrame(rows, columns=["label", "run"])
+
+
+def find_blocks(labels: pd.DataFrame, options: FmriOptions) -> pd.DataFrame:
+    """Return a row per block of volumes with the same label: stimulus_id, run, first, last (rows), onset_s.
+
+    `first` and `last` are the volumes read: those of the block, shifted by the lag of the haemodynamic response and
+    cut at the end of the run.
+
+    Raises
+    ------
+    BrainalignError
+        If the lag leaves no volume of a block within its run.
+    """
+    lag = round(options.hrf_lag_s / options.tr_s)
+    changed = (labels != labels.shift()).any(axis=1)
+    blocks = []
+    for _, block in labels.groupby(changed.cumsum(), sort=False):
+        label, run = block.iloc[0]
+        if label == options.rest:
+            continue
+        start, stop = block.index[0], block.index[-1]
+        run_rows = labels.index[labels["run"] == run]
+        if start + lag > run_rows[-1]:
+            raise BrainalignError(
+                f"run {run}: the block of {label!r} at volume {start} has no volume left after a lag of "
+                f"{options.hrf_lag_s} s; shorten fmri.hrf_lag_s"
+            )
+        blocks.append(
+            {
+                "stimulus_id": label,
+                "run": run,
+                "first": start + lag,
+                "last": min(stop + lag, run_rows[-1]),
+                "onset_s": (start - run_rows[0]) * options.tr_s,
+            }
+        )
+    return pd.DataFrame(blocks)
+
+
+def open_image(path: Path) -> Nifti1Image:
+    """Open a NIfTI image.
+
+    Raises
+    ------
+    BrainalignError
+        If the file is no image nibabel can read.
+    """
+    import nibabel
+
+    try:
+        return nibabel.load(path)
+    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError) as error:
+        raise BrainalignError(f"{path}: not a readable NIfTI image ({error}); copy or download it again") from error
+
+
+def read_volumes(path: Path) -> NDArray[np.float32]:
+    """Return the data of a NIfTI image.
+
+    Raises
+    ------
+    BrainalignError
+        If the file ends before its data do.
+    """
+    import zlib
+
+    image = open_image(path)
+    try:
+        return np.asarray(image.get_fdata(dtype=np.float32))
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise BrainalignError(
+            f"{path}: the file ends before its {'x'.join(map(str, image.shape))} voxels do ({error}); "
+            "it is truncated: copy or download it again"
+        ) from error
+
+
+def bad_voxels(volumes: NDArray[np.float32], runs: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which voxels hold a NaN or infinity, and which are constant within a run (so have no z-score).
+
+    Parameters
+    ----------
+    volumes : array (n_voxels, n_volumes)
+    runs : array (n_volumes,)
+    """
+    broken = ~np.isfinite(volumes).all(axis=1)
+    flat = np.zeros(len(volumes), dtype=bool)
+    for run in np.unique(runs):
+        part = volumes[:, runs == run]
+        flat |= part.max(axis=1) == part.min(axis=1)
+    return broken, flat & ~broken
+
+
+def read_fmri(descriptor: Descriptor, subject: str) -> Recording:
+    """Read one subject: nilearn masks, detrends and z-scores within run; blocks are averaged after the lag.
+
+    Parameters
+    ----------
+    descriptor : Descriptor
+    subject : str
+
+    Raises
+    ------
+    BrainalignError
+        If files disagree with each other or with the descriptor. `brainalign.datasets.audit` finds all such
+        problems at once; run it first.
+    """
+    import nibabel
+    from nilearn.maskers import NiftiMasker
+
+    options = descriptor.fmri
+    labels = read_labels(descriptor.find(subject, "labels"))
+    volumes = read_volumes(descriptor.find(subject, "bold"))
+    bold, mask = open_image(descriptor.find(subject, "bold")), open_image(descriptor.find(subject, "mask"))
+    check_rows("labels", len(labels), "bold", volumes.shape[3], "give one line per volume")
+    inside = np.asarray(mask.dataobj) > 0
+    broken, flat = bad_voxels(volumes[inside], labels["run"].to_numpy())
+    if options.bad_voxels == "raise" and (broken | flat).any():
+        raise BrainalignError(
+            f"bold has {broken.sum()} NaN and {flat.sum()} constant voxels inside the mask; shrink the mask or set "
+            "fmri.bad_voxels: drop"
+        )
+    inside[inside] = ~(broken | flat)
+    good_mask = nibabel.Nifti1Image(inside.astype(np.uint8), mask.affine)
+    masker = NiftiMasker(
+        good_mask,
+        runs=pd.factorize(labels["run"])[0],
+        detrend=options.detrend,
+        standardize="zscore_sample" if options.standardize == "run" else None,
+        t_r=options.tr_s,
+    )
+    series = masker.fit_transform(nibabel.Nifti1Image(volumes, bold.affine))  # (n_volumes, n_voxels)
+    blocks = find_blocks(labels, options)
+    values = [series[first : last + 1].mean(axis=0) for first, last in zip(blocks["first"], blocks["last"], strict=True)]
+    responses = Responses(
+        np.asarray(values, dtype=np.float32),
+        _trial_table(blocks),
+        _voxel_table(inside, mask.affine),
+        units="z (within run)" if options.standardize == "run" else "scanner units",
+    )
+    mean = nibabel.Nifti1Image(np.nan_to_num(volumes).mean(axis=3), bold.affine)
+    return Recording(responses, good_mask, mean, int((broken | flat).sum()))
+
+
+def _trial_table(blocks: pd.DataFrame) -> pd.DataFrame:
+    repeat = blocks.groupby("stimulus_id", sort=False).cumcount() + 1
+    return pd.DataFrame(
+        {
+            "trial_id": [f"trial-{row:04d}" for row in range(len(blocks))],
+            "stimulus_id": blocks["stimulus_id"],
+            "session": "1",
+            "run": blocks["run"],
+            "repeat": repeat,
+            "onset_s": blocks["onset_s"],
+        }
+    )
+
+
+def _voxel_table(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> pd.DataFrame:
+    """Return a row per voxel in the order of nilearn's maskers, which is that of boolean indexing."""
+    ijk = np.argwhere(inside)
+    xyz = np.c_[ijk, np.ones(len(ijk))] @ affine.T
+    table = pd.DataFrame(ijk, columns=["i", "j", "k"])
+    for axis, name in enumerate(("x_mm", "y_mm", "z_mm")):
+        table[name] = xyz[:, axis]
+    table.insert(0, "target_id", [f"voxel-{i}-{j}-{k}" for i, j, k in ijk])
+    return table.assign(kind="voxel", hemi="", roi=[[] for _ in range(len(ijk))])

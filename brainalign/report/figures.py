@@ -1,0 +1,255 @@
+"""Figures of the report: tables and arrays in, matplotlib figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn.manifold import ClassicalMDS
+
+__all__ = [
+    "alpha_histogram",
+    "ceiling_histogram",
+    "confusion_matrix",
+    "identification_scores",
+    "mds",
+    "null_histogram",
+    "rdm_matrices",
+    "rsa_bars",
+    "score_against_ceiling",
+    "split_matrix",
+    "zero_shot",
+]
+
+# Colours that stay apart for colour-blind readers (Okabe and Ito).
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")
+GREY = "#8c8c8c"
+
+
+def _figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    axes = [figure.add_subplot(rows, columns, k + 1) for k in range(rows * columns)]
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def split_matrix(splits: pd.DataFrame) -> Figure:
+    """Draw which groups each fold tests (rows are folds), one panel per split."""
+    names = pd.unique(splits["name"])
+    figure, axes = _figure(4.2 * len(names), 3.2, columns=len(names))
+    for ax, name in zip(axes, names, strict=True):
+        part = splits[splits["name"] == name]
+        tested = part.assign(test=part["split"] == "test").pivot_table(
+            index="fold", columns="group", values="test", aggfunc="max", sort=False
+        )
+        ax.imshow(tested.to_numpy(dtype=float), cmap="Blues", vmin=0, vmax=1.3, aspect="auto")
+        ax.set(title=f"{name}: {len(tested)} folds", xlabel="group (dark: tested, light: trained on)", ylabel="fold")
+        short = [str(group).split("_")[-1] for group in tested.columns]
+        ax.set_xticks(range(len(short)), short, rotation=60, ha="right", fontsize=7)
+    return figure
+
+
+def identification_scores(rows: pd.DataFrame, classification: pd.DataFrame, models: Sequence[str]) -> Figure:
+    """Draw identification of every model and method with intervals, chance, permuted mean and the linear classifier.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Headline rows "identification": model, method, value, low, high, chance, null_mean.
+    classification : DataFrame
+        Headline row of the linear classifier.
+    models : sequence of str
+        In the order to draw.
+    """
+    methods = list(pd.unique(rows["method"]))
+    figure, (ax,) = _figure(7.6, 3.4)
+    for m, method in enumerate(methods):
+        part = rows[rows["method"] == method].set_index("model")
+        for k, model in enumerate(name for name in models if name in part.index):
+            row = part.loc[model]
+            x = m + (k - (len(models) - 1) / 2) * 0.16
+            interval = [[max(row["value"] - row["low"], 0)], [max(row["high"] - row["value"], 0)]]
+            label = model if m == 0 else None
+            ax.errorbar(x, row["value"], interval, fmt="o", color=COLOURS[k % len(COLOURS)], capsize=3, label=label)
+            if np.isfinite(row["null_mean"]):
+                ax.plot(x, row["null_mean"], "_", color=GREY, markersize=12, label="permuted (mean)" if m + k == 0 else None)
+    for _, row in classification.iterrows():
+        interval = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
+        ax.errorbar(len(methods), row["value"], interval, fmt="D", color="black", capsize=3)
+    ax.axhline(rows["chance"].iloc[0], color="black", linestyle=":", linewidth=1, label="chance")
+    ax.set_xticks(range(len(methods) + len(classification)), [*methods, *["logistic"] * len(classification)])
+    ax.set(ylabel="share identified", ylim=(0, 1), xlim=(-0.6, len(methods) + len(classification) - 0.4))
+    ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def null_histogram(null: NDArray[Any], observed: float, chance: float, quantity: str) -> Figure:
+    """Draw a permutation distribution with the observed value and chance."""
+    figure, (ax,) = _figure(5.2, 2.6)
+    ax.hist(null, bins=30, color=GREY)
+    ax.axvline(observed, color=COLOURS[5], linewidth=2, label=f"observed {observed:.3f}")
+    ax.axvline(chance, color="black", linestyle=":", label=f"chance {chance:.3f}")
+    ax.set(xlabel=quantity, ylabel=f"of {len(null)} permutations")
+    ax.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def zero_shot(observed: Mapping[str, float], null: NDArray[Any], random_spaces: NDArray[Any], headline: str) -> Figure:
+    """Draw zero-shot matching: the permutation null, random spaces, every wording, and the headline space.
+
+    Parameters
+    ----------
+    observed : mapping
+        Score by name of space, the headline space among them.
+    null : array (n_permutations,)
+        Of the headline space.
+    random_spaces : array (n_spaces,)
+        Scores of spaces without meaning.
+    headline : str
+    """
+    figure, (ax,) = _figure(6.8, 3.2)
+    bins = np.linspace(0, 1, 30)
+    ax.hist(null, bins=bins, color="#c8c8c8", weights=np.full(len(null), 1 / max(len(null), 1)), label="permuted")
+    if len(null):
+        ax.axvline(np.quantile(null, 0.95), color=GREY, linestyle="--", linewidth=1, label="95 % of permuted")
+    top = ax.get_ylim()[1]
+    ax.plot(random_spaces, np.full(len(random_spaces), top * 0.05), "|", color="black", markersize=9, label="random spaces")
+    for k, (name, value) in enumerate(observed.items()):
+        if name == headline:
+            ax.axvline(value, color=COLOURS[5], linewidth=2, label=f"{name} {value:.3f}")
+        else:
+            label = "single wordings" if k == 1 else None
+            ax.plot(value, top * (0.45 + 0.07 * (k % 6)), "o", color=COLOURS[0], markersize=5, label=label)
+    ax.axvline(0.5, color="black", linestyle=":", linewidth=1, label="chance")
+    ax.set(xlabel="share of pairs matched", ylabel="share of permutations", xlim=(0, 1.02))
+    ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def confusion_matrix(items: pd.DataFrame, conditions: Sequence[str], labels: Sequence[str]) -> Figure:
+    """Draw how often each shown stimulus (rows) was identified as each (columns)."""
+    codes = {name: k for k, name in enumerate(conditions)}
+    counts = np.zeros((len(codes), len(codes)))
+    np.add.at(counts, (items["item"].map(codes), items["chosen"].map(codes)), 1)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, (ax,) = _figure(4.6, 4.0)
+    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for i, j in np.argwhere(counts > 0):
+        colour = "white" if shares[i, j] > 0.55 else "black"
+        ax.text(j, i, f"{shares[i, j]:.2f}".lstrip("0"), ha="center", va="center", fontsize=7, color=colour)
+    ax.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize=8)
+    ax.set_yticks(range(len(labels)), labels, fontsize=8)
+    ax.set(xlabel="identified as", ylabel="shown")
+    figure.colorbar(image, ax=ax, shrink=0.7, label="share")
+    return figure
+
+
+def ceiling_histogram(ceiling: NDArray[Any], threshold: float) -> Figure:
+    """Draw the distribution of noise ceilings over targets; left of 0 is what the estimator gives without signal."""
+    figure, (ax,) = _figure(5.2, 2.8)
+    ax.hist(ceiling, bins=40, color=COLOURS[0])
+    ax.axvline(0, color="black", linestyle=":", linewidth=1)
+    ax.axvline(threshold, color=COLOURS[5], linewidth=1.5, label=f"threshold {threshold:g}")
+    ax.set(xlabel="noise ceiling (share of the variance of one block)", ylabel="voxels")
+    ax.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def score_against_ceiling(scores: pd.DataFrame, threshold: float) -> Figure:
+    """Draw signed r² against the noise ceiling of each target; a perfect model lies on the diagonal."""
+    figure, (ax,) = _figure(4.6, 3.8)
+    reached = scores["ceiling"] > threshold
+    for mask, colour, label in ((~reached, "#c8c8c8", "below threshold"), (reached, COLOURS[0], "above threshold")):
+        ax.scatter(scores["ceiling"][mask], scores["r2_signed"][mask], s=8, color=colour, alpha=0.7, linewidths=0, label=label)
+    ax.axline((0, 0), slope=1, color="black", linewidth=1, linestyle="--")
+    ax.axhline(0, color=GREY, linewidth=0.6)
+    ax.set(xlabel="noise ceiling (variance)", ylabel="r · |r|")
+    ax.legend(fontsize=7, frameon=False, loc="upper left")
+    return figure
+
+
+def alpha_histogram(alphas: Mapping[str, NDArray[Any]], grid: Sequence[float], edges: Mapping[str, Sequence[float]]) -> Figure:
+    """Draw how often each penalty was chosen, one panel per method, with the share at the edges of the grid."""
+    figure, axes = _figure(4.2 * len(alphas), 2.9, columns=len(alphas))
+    positions = np.log10(grid)
+    width = np.diff(positions).min() * 0.8 if len(positions) > 1 else 0.5
+    for ax, (method, values) in zip(axes, alphas.items(), strict=True):
+        nearest = np.abs(np.log10(values)[:, None] - positions).argmin(axis=1)
+        shares = np.bincount(nearest, minlength=len(positions)) / len(values)
+        ax.bar(positions, shares, width=width, color=COLOURS[0])
+        low, high = edges[method]
+        ax.set(title=f"{method}\nat the edges: {low:.0%} low, {high:.0%} high", xlabel="log10 alpha", ylabel="share of voxels")
+        ax.title.set_fontsize(9)
+    return figure
+
+
+def rdm_matrices(rdms: Mapping[str, NDArray[Any]], labels: Sequence[str]) -> Figure:
+    """Draw RDMs as matrices, each on its own scale."""
+    columns = min(len(rdms), 3)
+    rows = -(-len(rdms) // columns)
+    figure, axes = _figure(3.0 * columns, 3.0 * rows, columns, rows)
+    for ax in axes[len(rdms) :]:
+        ax.set_visible(False)
+    i, j = np.triu_indices(len(labels), 1)
+    for k, (ax, (name, pairs)) in enumerate(zip(axes, rdms.items(), strict=False)):
+        matrix = np.zeros((len(labels), len(labels)))
+        matrix[i, j] = matrix[j, i] = pairs
+        image = ax.imshow(matrix, cmap="magma", vmin=min(0.0, float(pairs.min())))
+        ax.set_title(name, fontsize=9)
+        ax.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize=6)
+        ax.set_yticks(range(len(labels)), labels if k % columns == 0 else [], fontsize=6)
+        figure.colorbar(image, ax=ax, shrink=0.65).ax.tick_params(labelsize=6)
+    return figure
+
+
+def mds(pairs: NDArray[Any], labels: Sequence[str]) -> Figure:
+    """Draw conditions in the plane that best keeps their distances (classical scaling)."""
+    i, j = np.triu_indices(len(labels), 1)
+    distances = np.zeros((len(labels), len(labels)))
+    # Crossnobis values are squared distances, and noise can make them negative.
+    distances[i, j] = distances[j, i] = np.sqrt(np.maximum(pairs, 0))
+    points = ClassicalMDS(n_components=2, metric="precomputed").fit_transform(distances)
+    figure, (ax,) = _figure(4.4, 3.6)
+    ax.scatter(*points.T, color=[COLOURS[k % len(COLOURS)] for k in range(len(labels))], s=45)
+    for label, (x, y) in zip(labels, points, strict=True):
+        ax.annotate(label, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8)
+    ax.set(aspect="equal", xticks=[], yticks=[])
+    ax.margins(0.25)
+    return figure
+
+
+def rsa_bars(comparison: pd.DataFrame) -> Figure:
+    """Draw the fit of every model's RDM with interval, permuted mean and ceiling band, a panel per measure."""
+    panels = list(comparison.groupby(["distance", "comparison"], sort=False))
+    models = list(pd.unique(comparison["model"]))
+    figure, axes = _figure(3.9 * min(len(panels), 2), 2.9 * -(-len(panels) // 2), min(len(panels), 2), -(-len(panels) // 2))
+    for ax, ((distance, measure), part) in zip(axes, panels, strict=True):
+        band = part[["ceiling_low", "ceiling_high"]].iloc[0].astype(float)
+        if band.notna().all():
+            ax.axhspan(*band, color="#dddddd", label="noise ceiling")
+        for k, model in enumerate(models):
+            rows = part[part["model"] == model]
+            value = rows["score"].mean()
+            if np.isnan(value):
+                ax.text(k, 0, "undefined", ha="center", va="bottom", fontsize=7, rotation=90)
+                continue
+            ax.bar(k, value, color=COLOURS[k % len(COLOURS)], width=0.6)
+            if len(rows) == 1:
+                row = rows.iloc[0]
+                if np.isfinite(row["low"]):
+                    ax.vlines(k, row["low"], row["high"], color="black", linewidth=1.2)
+                ax.text(k, max(value, 0), f"p={row['p']:.2g}", ha="center", va="bottom", fontsize=7)
+            else:
+                ax.plot(np.full(len(rows), k), rows["score"], ".", color="black", markersize=3)
+            ax.plot([k - 0.3, k + 0.3], [rows["null_mean"].mean()] * 2, color="black", linestyle=":", linewidth=1.2)
+        ax.axhline(0, color="black", linewidth=0.6)
+        ax.set_xticks(range(len(models)), models, fontsize=8)
+        ax.set(title=f"{distance} RDM, {measure}", ylabel="fit")
+        ax.title.set_fontsize(9)
+    return figure

@@ -1,0 +1,124 @@
+"""One self-contained HTML page: sections with figures, captions and the numbers behind them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from matplotlib.figure import Figure
+
+import brainalign
+from brainalign.report.citations import CITATIONS
+from brainalign.report.material import Material
+from brainalign.report.sentences import findings, methods_text, number
+
+__all__ = ["Panel", "Section", "data_uri", "render_page"]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A figure, how to read it, and the numbers it shows."""
+
+    id: str
+    title: str
+    caption: str
+    figure: Figure
+    numbers: pd.DataFrame | None = None
+    vector: bool = False  # SVG: for figures of few marks
+
+    @property
+    def image(self) -> str:
+        """The figure as a data URI."""
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format="svg" if self.vector else "png", metadata={"Date": None} if self.vector else None)
+        return data_uri(buffer.getvalue(), "image/svg+xml" if self.vector else "image/png")
+
+    @property
+    def csv(self) -> str:
+        """The numbers as a data URI."""
+        return "" if self.numbers is None else data_uri(self.numbers.to_csv(index=False).encode(), "text/csv")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, text and panels."""
+
+    id: str
+    title: str
+    panels: list[Panel] = field(default_factory=list)
+    paragraphs: list[str] = field(default_factory=list)
+
+
+def data_uri(content: bytes, media_type: str) -> str:
+    """Return content embedded in a URI, so that the page needs no network."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
+
+
+def render_page(material: Material, sections: list[Section]) -> str:
+    """Return the HTML of one subject's report; everything that came from data is escaped.
+
+    Parameters
+    ----------
+    material : Material
+    sections : list of Section
+        From `brainalign.report.sections.sections`.
+    """
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": number}
+    template = environment.from_string(files("brainalign.report").joinpath("templates/report.html").read_text())
+    paragraphs = methods_text(material)
+    keys = list(dict.fromkeys(key for _, cited in paragraphs for key in cited))
+    bibtex = "\n\n".join(CITATIONS[key].bibtex(key) for key in keys)
+    return template.render(
+        material=material,
+        descriptor=material.descriptor,
+        sections=sections,
+        findings=findings(material),
+        cards=_cards(material),
+        headline=_table_rows(material.summary),
+        summary_csv="" if material.summary is None else data_uri(material.summary.to_csv(index=False).encode(), "text/csv"),
+        methods=paragraphs,
+        references=[(key, CITATIONS[key]) for key in keys],
+        reference_number={key: k + 1 for k, key in enumerate(keys)},
+        bibtex=data_uri(bibtex.encode(), "text/x-bibtex"),
+        version=brainalign.__version__,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+
+
+def _table_rows(summary: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """Return the headline rows for the table: single draws of a random space and single wordings are in the download."""
+    if summary is None:
+        return []
+    several = summary.loc[summary["layer"] == "all", ["model", "method", "split", "quantity"]].drop_duplicates()
+    marked = summary.merge(several.assign(pooled=True), how="left")
+    shown = summary[(marked["pooled"].isna() | (marked["layer"] == "all")).to_numpy()]
+    return [{str(key): value for key, value in row.items()} for row in shown.to_dict("records")]
+
+
+def _cards(material: Material) -> list[dict[str, str]]:
+    """Return the few numbers on top of the page, each with its control."""
+    if material.summary is None or not material.encodings:
+        return []
+    model, method = next(iter(material.encodings))
+    rows = material.summary[(material.summary["model"] == model) & (material.summary["method"] == method)]
+    cards = []
+    for _, row in rows[rows["layer"] != "all"].iterrows():
+        if not row["quantity"].startswith(("identification", "pair matching", "share of targets with r", "largest r")):
+            continue
+        control = [f"permuted {number(row['null_mean'])}"] if pd.notna(row["null_mean"]) else []
+        if pd.notna(row["chance"]):
+            control.insert(0, f"chance {number(row['chance'])}")
+        if pd.notna(row["p"]):
+            control.append(f"p = {number(row['p'], 4)}")
+        cards.append({"name": row["quantity"], "value": number(row["value"]), "control": ", ".join(control), "split": row["split"]})
+    for _, row in material.summary_rows("classification").iterrows():
+        control = f"chance {number(row['chance'])}"
+        cards.append({"name": "logistic classifier", "value": number(row["value"]), "control": control, "split": row["split"]})
+    return cards

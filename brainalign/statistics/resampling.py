@@ -1,0 +1,183 @@
+"""Permutation tests, false discovery rate and bootstrap intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
+
+from brainalign.checks import BrainalignError, listed
+
+__all__ = ["Interval", "bootstrap", "fdr", "permutation_test", "permute_stimuli", "permute_within"]
+
+Values = NDArray[np.floating[Any]]
+Rows = NDArray[np.intp]
+
+
+def permute_within(groups: NDArray[Any], n_permutations: int, rng: np.random.Generator) -> Rows:
+    """Return row orders that shuffle rows within their group only.
+
+    Parameters
+    ----------
+    groups : array (n_rows,)
+        For example the run of each row: exchangeable under the null of no stimulus effect.
+
+    Returns
+    -------
+    array (n_permutations, n_rows) of row numbers
+    """
+    orders = np.tile(np.arange(len(groups)), (n_permutations, 1))
+    for label in np.unique(groups):
+        rows = np.flatnonzero(groups == label)
+        orders[:, rows] = rng.permuted(np.tile(rows, (n_permutations, 1)), axis=1)
+    return orders
+
+
+def permute_stimuli(
+    stimulus_ids: NDArray[Any], groups: NDArray[Any], n_permutations: int, rng: np.random.Generator
+) -> Rows:
+    """Return row orders that exchange stimuli as wholes: in every group, each stimulus takes the place of another.
+
+    The null of zero-shot prediction: which features belong to which stimulus is arbitrary.
+
+    Parameters
+    ----------
+    stimulus_ids, groups : array (n_rows,)
+        Every group must hold every stimulus once.
+
+    Returns
+    -------
+    array (n_permutations, n_rows) of row numbers
+
+    Raises
+    ------
+    BrainalignError
+        If a stimulus is missing or repeated within a group.
+    """
+    names, stimulus = np.unique(stimulus_ids, return_inverse=True)
+    labels, group = np.unique(groups, return_inverse=True)
+    counts = np.zeros((len(labels), len(names)), dtype=int)
+    np.add.at(counts, (group, stimulus), 1)
+    if (counts != 1).any():
+        g, s = np.argwhere(counts != 1)[0]
+        raise BrainalignError(
+            f"stimuli can be exchanged as wholes only if every group holds each of them once; "
+            f"{names[s]!r} occurs {counts[g, s]} times in {labels[g]!r}; average repeats within groups, or drop "
+            "incomplete groups"
+        )
+    rows = np.empty(counts.shape, dtype=np.intp)
+    rows[group, stimulus] = np.arange(len(stimulus_ids))
+    orders = np.empty((n_permutations, len(stimulus_ids)), dtype=np.intp)
+    for order in orders:
+        order[rows] = rows[:, rng.permutation(len(names))]
+    return orders
+
+
+def permutation_test(
+    observed: Values, null: Values, correct: Literal["none", "max"] = "none"
+) -> Values:
+    """Return one-sided p values (1 + #{null >= observed}) / (1 + n_permutations).
+
+    Parameters
+    ----------
+    observed : array (n_targets,) or scalar
+    null : array (n_permutations, n_targets) or (n_permutations,)
+        The same statistic under permutation; for "max" the maxima over targets (n_permutations,) will do.
+    correct : {"none", "max"}
+        "max" compares with the largest value over targets of each permutation, which controls the family-wise error.
+
+    Returns
+    -------
+    array like `observed`; NaN where `observed` is NaN
+
+    References
+    ----------
+    Nichols TE, Holmes AP (2002). Nonparametric permutation tests for functional neuroimaging. Human Brain Mapping
+    15:1-25. doi:10.1002/hbm.1058
+    Phipson B, Smyth GK (2010). Permutation p-values should never be zero. doi:10.2202/1544-6115.1585
+    """
+    observed = np.asarray(observed, dtype=np.float64)
+    if correct == "max":
+        maxima = np.sort(null if null.ndim == 1 else np.nanmax(null, axis=1))
+        reached = len(maxima) - np.searchsorted(maxima, observed, side="left")
+        n = len(maxima)
+    else:
+        reached = (null >= observed).sum(axis=0)
+        n = len(null)
+    return np.where(np.isnan(observed), np.nan, (1 + reached) / (1 + n))
+
+
+def fdr(p: Values) -> Values:
+    """Return q values: the false discovery rate at which each test would be called (Benjamini-Hochberg).
+
+    Parameters
+    ----------
+    p : array (n_tests,)
+        NaN marks tests that were not made; they stay NaN and do not count.
+
+    References
+    ----------
+    Benjamini Y, Hochberg Y (1995). Controlling the false discovery rate. Journal of the Royal Statistical Society B
+    57:289-300.
+    """
+    q = np.full(np.shape(p), np.nan)
+    made = ~np.isnan(p)
+    if made.any():
+        q[made] = false_discovery_control(p[made], method="bh")
+    return q
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over independent units and its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def bootstrap(
+    values: Values, confidence: float = 0.95, n_draws: int = 5000, seed: int = 0
+) -> Interval:
+    """Return the mean over units with a bootstrap-t interval.
+
+    Studentised, because the percentile interval is too narrow for the dozen runs or subjects there usually are.
+
+    Parameters
+    ----------
+    values : array (n_units,)
+        One number per independent unit: run, subject, stimulus. Never per trial of one unit.
+    confidence : float
+    n_draws : int
+    seed : int
+
+    Raises
+    ------
+    BrainalignError
+        With fewer than 4 units or a NaN among them.
+
+    References
+    ----------
+    Efron B, Tibshirani RJ (1993). An Introduction to the Bootstrap, chapter 12.5.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    n = len(values)
+    if n < 4 or not np.isfinite(values).all():
+        raise BrainalignError(
+            f"an interval needs 4 finite units or more; got {n} ({listed(values.tolist(), 6)}); "
+            "report the values themselves"
+        )
+    mean = float(values.mean())
+    error = values.std(ddof=1) / np.sqrt(n)
+    if error == 0:
+        return Interval(mean, mean, mean, n)
+    draws = np.random.default_rng(seed).choice(values, size=(n_draws, n))
+    errors = draws.std(axis=1, ddof=1) / np.sqrt(n)
+    varied = errors > 0  # a draw of one unit n times has no standard error
+    t = (draws.mean(axis=1)[varied] - mean) / errors[varied]
+    low, high = np.quantile(t, [(1 + confidence) / 2, (1 - confidence) / 2])
+    return Interval(mean, float(mean - low * error), float(mean - high * error), n)

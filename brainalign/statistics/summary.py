@@ -1,0 +1,145 @@
+"""Headline numbers of one subject: each with its interval, its chance level, its null and what it is a mean of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brainalign.statistics.resampling import bootstrap, permutation_test
+
+__all__ = ["EncodingTables", "summarize_decoding", "summarize_encoding", "summarize_over_layers"]
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class EncodingTables:
+    """What the encode stage left for one model and method: a row per target, per test item, per permutation."""
+
+    model: str
+    method: str
+    scores: pd.DataFrame
+    identification: pd.DataFrame
+    null: pd.DataFrame
+    good_r: float
+
+
+def _mean(values: pd.Series[float], confidence: float, n_draws: int) -> tuple[float, float, float]:
+    """Return mean and interval over independent units; without an interval where there are fewer than four."""
+    if len(values) < 4:
+        return float(values.mean()), np.nan, np.nan
+    interval = bootstrap(values.to_numpy(), confidence, n_draws)
+    return interval.mean, interval.low, interval.high
+
+
+def summarize_encoding(
+    tables: EncodingTables,
+    splits: Mapping[str, str],
+    *,
+    n_stimuli: int,
+    confidence: float,
+    n_draws: int,
+    q: float,
+    ceiling_threshold: float,
+) -> list[Row]:
+    """Return rows (quantity, value, low, high, chance, null_mean, p, n) for every split and layer.
+
+    Parameters
+    ----------
+    tables : EncodingTables
+    splits : mapping
+        "run" or "stimulus" by name of split: what it leaves out.
+    n_stimuli : int
+        Stimuli of a held-out run: chance is one of them.
+    confidence, n_draws
+        Of the intervals, which are over folds that leave different runs out. Pairs of left-out stimuli overlap, so
+        their mean has a permutation null but no interval.
+    q : float
+        False discovery rate.
+    ceiling_threshold : float
+        Targets below it do not enter the mean of r2_normalized.
+    """
+    rows = []
+    for (split, layer), items in tables.identification.groupby(["split", "layer"], sort=False):
+        labels = {"model": tables.model, "method": tables.method, "split": split, "layer": layer}
+        null = tables.null[(tables.null["split"] == split) & (tables.null["layer"] == layer)]
+        if splits[split] == "run":
+            value, low, high = _mean(items.groupby("fold")["correct"].mean(), confidence, n_draws)
+            rows.append(labels | _row("identification", value, low, high, 1 / n_stimuli, null["accuracy"], len(items)))
+            scores = tables.scores[(tables.scores["split"] == split) & (tables.scores["layer"] == layer)]
+            rows += [labels | row for row in _target_rows(scores, null, tables.good_r, q, ceiling_threshold)]
+        else:
+            row = _row("pair matching", items["correct"].mean(), np.nan, np.nan, 0.5, null["accuracy"], len(items))
+            rows.append(labels | row)
+    return rows
+
+
+def _row(
+    quantity: str, value: float, low: float, high: float, chance: float, null: pd.Series[float] | None, n: int
+) -> Row:
+    row: Row = {"quantity": quantity, "value": value, "low": low, "high": high, "chance": chance, "n": n}
+    if null is None or not len(null):
+        return row | {"null_mean": np.nan, "null_95": np.nan, "p": np.nan, "n_null": 0}
+    return row | {
+        "null_mean": null.mean(),
+        "null_95": null.quantile(0.95),
+        "p": float(permutation_test(np.asarray(value), null.to_numpy())),
+        "n_null": len(null),
+    }
+
+
+def _target_rows(
+    scores: pd.DataFrame, null: pd.DataFrame, good_r: float, q: float, ceiling_threshold: float
+) -> list[Row]:
+    """Return what a table of scores says about targets."""
+    n = len(scores)
+    r = scores["r"]
+    reliable = scores[scores["ceiling"] > ceiling_threshold]
+    rows = [
+        _row(f"share of targets with r > {good_r:g}", (r > good_r).mean(), np.nan, np.nan, np.nan, null["share_good"], n),
+        _row("largest r", r.max(), np.nan, np.nan, np.nan, null["max_r"], n),
+        _row("median r", r.median(), np.nan, np.nan, 0.0, None, n),
+        _row(
+            f"mean r2_normalized of targets with ceiling > {ceiling_threshold:g}",
+            reliable["r2_normalized"].mean(),
+            np.nan,
+            np.nan,
+            0.0,
+            None,
+            len(reliable),
+        ),
+    ]
+    if scores["q"].notna().any():
+        rows.append(_row(f"share of targets at q < {q:g} (FDR)", (scores["q"] < q).mean(), np.nan, np.nan, np.nan, None, n))
+        rows.append(_row("share of targets at p < 0.05 (family-wise)", (scores["p_fwer"] < 0.05).mean(), np.nan, np.nan, np.nan, None, n))
+    return rows
+
+
+def summarize_over_layers(rows: list[Row]) -> list[Row]:
+    """Return one row per model, method, split and quantity with several layers: mean, and the range as low and high.
+
+    For wordings of a text or draws of a random space the spread over layers is the result.
+    """
+    table = pd.DataFrame(rows)
+    pooled = []
+    for labels, part in table.groupby(["model", "method", "split", "quantity"], sort=False):
+        if len(part) > 1:
+            values = part["value"]
+            keys = dict(zip(("model", "method", "split", "quantity"), labels, strict=True))
+            spread = {"value": values.mean(), "low": values.min(), "high": values.max(), "sd": values.std(ddof=1)}
+            pooled.append(keys | {"layer": "all", "chance": part["chance"].iloc[0], "n": len(part)} | spread)
+    return pooled
+
+
+def summarize_decoding(decoding: pd.DataFrame, confidence: float, n_draws: int) -> list[Row]:
+    """Return the accuracy of the linear classifier of each split, with its interval over runs."""
+    rows = []
+    for split, table in decoding.groupby("split", sort=False):
+        value, low, high = _mean(table["accuracy"], confidence, n_draws)
+        row = _row("classification", value, low, high, table["chance"].iloc[0], None, len(table))
+        rows.append({"model": "none", "method": "logistic", "split": split, "layer": ""} | row)
+    return rows

@@ -1,0 +1,67 @@
+"""Stages: each parses its arguments, loads, calls the library, saves. Snakemake, pytest and people call them alike:
+
+    python -P -m brainalign.pipelines.<stage> --help
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from brainalign.checks import BrainalignError
+from brainalign.devices import claim_gpu, visible_gpus
+from brainalign.plan import STAGES, library_digest
+from brainalign.provenance import Provenance
+
+__all__ = ["run_stage", "stage_parser"]
+
+
+def stage_parser(stage: str, description: str | None) -> argparse.ArgumentParser:
+    """Return the parser of a stage with what all stages take: settings as JSON, and the seed."""
+    parser = argparse.ArgumentParser(prog=f"python -P -m brainalign.pipelines.{stage}", description=description)
+    parser.set_defaults(stage=stage)
+    parser.add_argument("--settings", type=json.loads, default={}, help="JSON: everything that changes the result")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def run_stage(
+    parser: argparse.ArgumentParser,
+    body: Callable[[argparse.Namespace, Provenance], Any],
+    argv: Sequence[str] | None,
+    *,
+    gpu: bool = False,
+) -> int:
+    """Run a stage; what a user can mend ends it with one short message instead of a traceback.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        From `stage_parser`.
+    body : callable (arguments, provenance)
+    argv : sequence of str, optional
+        The command line without the program; sys.argv where not given.
+    gpu : bool
+        Claim a GPU, where there is one, before torch looks for it.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 2 after a BrainalignError.
+    """
+    arguments = parser.parse_args(argv)
+    token = claim_gpu(visible_gpus()) if gpu else None
+    library = library_digest(*STAGES[arguments.stage])
+    provenance = Provenance(arguments.stage, arguments.settings, library, arguments.seed)
+    try:
+        body(arguments, provenance)
+    except BrainalignError as error:
+        print(f"{arguments.stage} stopped:\n{error}", file=sys.stderr)
+        return 2
+    finally:
+        if token is not None:
+            token.close()
+    return 0

@@ -1,0 +1,111 @@
+"""compare: what a subject's responses tell apart: RDMs, their fit to the RDMs of features, a linear classifier."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from brainalign.arrays import Arrays, Layers, Responses
+from brainalign.artifacts import load, load_sidecar, save
+from brainalign.checks import BrainalignError
+from brainalign.datasets import folds_of, group_labels
+from brainalign.geometry import noise_precision, rdm, rdm_noise_ceiling, rdm_permutation_test, replicate_rdms
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.settings import CompareSettings, parse
+from brainalign.statistics import bootstrap, linear_classification
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("compare", __doc__)
+    parser.add_argument("--responses", type=Path, required=True)
+    parser.add_argument("--splits", type=Path, required=True)
+    parser.add_argument("--features", type=Path, nargs="+", required=True, help="one per model")
+    parser.add_argument("--rdm", type=Path, required=True, help="output")
+    parser.add_argument("--comparison", type=Path, required=True, help="output")
+    parser.add_argument("--decoding", type=Path, required=True, help="output")
+    return run_stage(parser, _compare, argv)
+
+
+def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    settings = parse(CompareSettings, arguments.settings["compare"], "compare")
+    responses = load(arguments.responses, Responses, provenance)
+    conditions = responses.trials["stimulus_id"].to_numpy()
+    runs = group_labels(responses.trials, "run").to_numpy()
+    precision = noise_precision(responses.values, conditions)
+    names = list(pd.unique(conditions))
+    rdms, rows = Arrays(), []
+    models = _feature_rdms(arguments.features, names, settings, provenance)
+    rng = np.random.default_rng(arguments.seed)
+    for distance in settings.distances:
+        whitening = precision if distance == "crossnobis" else None
+        rdms[distance] = rdm(responses.values, distance, conditions, runs, whitening)
+        replicates = replicate_rdms(responses.values, distance, conditions, runs, whitening)
+        rdms[f"{distance}_replicates"] = replicates
+        for comparison in settings.comparisons:
+            ceiling = rdm_noise_ceiling(replicates, comparison) if len(replicates) > 1 else (np.nan, np.nan)
+            for (model, layer), model_rdm in models.items():
+                row = {"distance": distance, "comparison": comparison, "model": model, "layer": layer}
+                result = _test(replicates, model_rdm, comparison, settings.permutations, rng)
+                rows.append(row | result | {"ceiling_low": ceiling[0], "ceiling_high": ceiling[1]})
+    rdms |= {f"model_{model}_{layer}": values for (model, layer), values in models.items()}
+    save(arguments.rdm, rdms, provenance, conditions=names, feature_distance=settings.feature_distance)
+    save(
+        arguments.comparison,
+        pd.DataFrame(rows),
+        provenance,
+        replicates="RDMs of disjoint pairs of runs; scores are averaged over them, intervals are over them",
+        p="one-sided, stimuli of the feature RDM permuted",
+    )
+    save(arguments.decoding, _decoding(arguments.splits, responses, provenance), provenance)
+
+
+def _feature_rdms(
+    paths: list[Path], conditions: list[str], settings: CompareSettings, provenance: Provenance
+) -> dict[tuple[str, str], np.ndarray]:
+    """Return the RDM of every layer of every model, stimuli in the order of the conditions."""
+    models = {}
+    for path in paths:
+        model = re.search("model-([A-Za-z0-9]+)", path.name)
+        if model is None:
+            raise BrainalignError(f"{path} does not name its model; name it with artifact_path")
+        for layer, features in load(path, Layers, provenance).items():
+            rows = pd.Index(features.stimuli["stimulus_id"]).get_indexer(pd.Index(conditions))
+            models[model[1], layer] = rdm(features.values[rows], settings.feature_distance)
+    return models
+
+
+def _test(
+    replicates: np.ndarray, model: np.ndarray, comparison: str, permutations: int, rng: np.random.Generator
+) -> dict[str, object]:
+    test = rdm_permutation_test(replicates, model, comparison, permutations, rng)
+    row = {"score": test.score, "p": test.p, "null_mean": test.null.mean(), "n": len(replicates)}
+    if np.isnan(test.score):
+        return row | {"low": np.nan, "high": np.nan, "note": "undefined: all stimuli are equally far apart in this space"}
+    interval = bootstrap(test.per_replicate) if len(replicates) >= 4 else None
+    low, high = (interval.low, interval.high) if interval else (np.nan, np.nan)
+    return row | {"low": low, "high": high, "note": ""}
+
+
+def _decoding(path: Path, responses: Responses, provenance: Provenance) -> pd.DataFrame:
+    """Return accuracies of a linear classifier on the splits that leave runs out."""
+    stimuli = responses.trials["stimulus_id"].to_numpy()
+    splits = load(path, pd.DataFrame, provenance)
+    tables = [pd.DataFrame(columns=["split", "fold", "accuracy", "chance"])]
+    for split, leave_out in load_sidecar(path)["details"]["leave_out"].items():
+        if leave_out == "run":
+            folds = folds_of(splits[splits["name"] == split], responses.trials)
+            accuracy = linear_classification(responses.values, stimuli, folds)
+            table = pd.DataFrame({"split": split, "fold": np.arange(len(folds)), "accuracy": accuracy})
+            tables.append(table.assign(chance=1 / len(np.unique(stimuli))))
+    return pd.concat(tables[1:] or tables, ignore_index=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

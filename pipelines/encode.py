@@ -1,0 +1,156 @@
+"""encode: fit one method on one model's features for one subject; scores, identification, their nulls, a map."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pandas as pd
+from nibabel.nifti1 import Nifti1Image
+
+from brainalign.arrays import Layers, Responses
+from brainalign.artifacts import load, load_sidecar, save
+from brainalign.datasets import folds_of, group_labels
+from brainalign.encoding import ENCODERS, Evaluation, evaluate
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.settings import EncodeSettings, parse
+from brainalign.statistics import fdr, normalized_r2, permutation_test, signed_r2
+
+METRICS = {
+    "r": "Pearson r over the test items of a fold, averaged over folds",
+    "r2": "coefficient of determination within the fold, averaged over folds",
+    "r2_signed": "r times its absolute value",
+    "ceiling": "share of the variance of a single block that repeats (variance units)",
+    "r2_normalized": "r2_signed / ceiling, never clipped",
+    "alpha": "median over outer folds",
+    "p": "one-sided permutation p: stimuli permuted within runs, encoder refitted",
+    "p_fwer": "the same against the maximum over targets",
+    "q": "Benjamini-Hochberg over the targets of one layer",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("encode", __doc__)
+    parser.add_argument("--responses", type=Path, required=True)
+    parser.add_argument("--splits", type=Path, required=True)
+    parser.add_argument("--ceiling", type=Path, required=True)
+    parser.add_argument("--mask", type=Path, required=True)
+    parser.add_argument("--features", type=Path, required=True)
+    parser.add_argument("--scores", type=Path, required=True, help="output")
+    parser.add_argument("--identification", type=Path, required=True, help="output")
+    parser.add_argument("--null", type=Path, required=True, help="output")
+    parser.add_argument("--statmap", type=Path, required=True, help="output: r of the first layer")
+    return run_stage(parser, _encode, argv, gpu=True)
+
+
+def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    settings = parse(EncodeSettings, arguments.settings["encode"], "encode")
+    options = dict(arguments.settings["method"])
+    encoder = ENCODERS[options.pop("encoder")](**options)
+    provenance.device = encoder.device
+    responses = load(arguments.responses, Responses, provenance)
+    ceiling = load(arguments.ceiling, pd.DataFrame, provenance)["ceiling"].to_numpy()
+    layers = load(arguments.features, Layers, provenance)
+    mask = load(arguments.mask, Nifti1Image, provenance)
+    permute = arguments.settings["permute"]
+    tables: dict[str, list[pd.DataFrame]] = {"scores": [], "identification": [], "null": []}
+    edges = {}
+    splits = load(arguments.splits, pd.DataFrame, provenance)
+    for split, leave_out in load_sidecar(arguments.splits)["details"]["leave_out"].items():
+        folds = folds_of(splits[splits["name"] == split], responses.trials)
+        by_run = leave_out == "run"
+        n_permutations = settings.run_permutations if by_run else settings.stimulus_permutations
+        for name, features in layers.items():
+            evaluation = evaluate(
+                encoder,
+                features.align_to(responses).values,
+                responses.values,
+                folds,
+                leave_out=leave_out,
+                stimulus_ids=responses.trials["stimulus_id"].to_numpy(),
+                runs=group_labels(responses.trials, "run").to_numpy(),
+                n_permutations=n_permutations if permute is None or split in permute else 0,
+                good_r=settings.good_r,
+                seed=arguments.seed,
+            )
+            labels = {"split": split, "layer": name}
+            if by_run:
+                tables["scores"].append(_scores(evaluation, responses, ceiling, len(folds[0][1])).assign(**labels))
+            tables["identification"].append(_identification(evaluation, responses, folds, by_run).assign(**labels))
+            tables["null"].append(_null(evaluation).assign(**labels))
+            alphas = evaluation.observed.alpha
+            edges[f"{split}/{name}"] = [float((alphas == a).mean()) for a in (min(encoder.alphas), max(encoder.alphas))]
+    scores = pd.concat(tables["scores"], ignore_index=True)
+    details: Mapping[str, Any] = {"alpha_at_edge": edges, "alphas": list(encoder.alphas), "good_r": settings.good_r}
+    save(arguments.scores, scores, provenance, metrics=METRICS, **details)
+    save(arguments.identification, pd.concat(tables["identification"], ignore_index=True), provenance)
+    save(arguments.null, pd.concat(tables["null"], ignore_index=True), provenance, good_r=settings.good_r)
+    first = scores[scores["layer"] == next(iter(layers))].drop_duplicates("target_id")
+    save(arguments.statmap, _map(first["r"].to_numpy(), responses, mask), provenance, value="r", layer=next(iter(layers)))
+
+
+def _scores(
+    evaluation: Evaluation, responses: Responses, ceiling: np.ndarray, n_test: int
+) -> pd.DataFrame:
+    observed, null = evaluation.observed, evaluation.null
+    r = observed.r[0]
+    p = np.full(len(r), np.nan) if null is None else (1 + null.n_reached) / (1 + len(null.max_r))
+    return pd.DataFrame(
+        {
+            "target_id": responses.targets["target_id"],
+            "r": r,
+            "r2": observed.r2[0],
+            "r2_signed": signed_r2(r),
+            "ceiling": ceiling,
+            "r2_normalized": normalized_r2(r, ceiling),
+            "alpha": np.median(observed.alpha[:, 0], axis=0),
+            "p": p,
+            "p_fwer": np.nan if null is None else permutation_test(r, null.max_r, "max"),
+            "q": fdr(p),
+            "n_test": n_test,
+        }
+    )
+
+
+def _identification(
+    evaluation: Evaluation, responses: Responses, folds: Sequence[tuple[np.ndarray, np.ndarray]], by_run: bool
+) -> pd.DataFrame:
+    """Return a row per fold and test item; the item of a held-out pair is written "a|b"."""
+    stimuli = responses.trials["stimulus_id"].to_numpy()
+    rows = []
+    for fold, (_, test) in enumerate(folds):
+        correct = evaluation.observed.correct[0, fold]
+        if by_run:
+            items, chosen = stimuli[test], stimuli[test][evaluation.observed.chosen[0, fold]]
+        else:
+            names = np.unique(stimuli[test])
+            items = np.array([f"{names[i]}|{names[j]}" for i, j in zip(*np.triu_indices(len(names), 1), strict=True)])
+            chosen = np.full(len(items), "")
+        rows.append(pd.DataFrame({"fold": fold, "item": items, "chosen": chosen, "correct": correct}))
+    return pd.concat(rows, ignore_index=True)
+
+
+def _null(evaluation: Evaluation) -> pd.DataFrame:
+    null = evaluation.null
+    names = ("accuracy", "share_good", "max_r")
+    if null is None:
+        return pd.DataFrame({"permutation": np.arange(0)} | {name: np.empty(0) for name in names})
+    return pd.DataFrame(
+        {"permutation": np.arange(len(null.accuracy))} | {name: getattr(null, name) for name in names}
+    )
+
+
+def _map(values: np.ndarray, responses: Responses, mask: Nifti1Image) -> Nifti1Image:
+    volume = np.full(mask.shape, np.nan, dtype=np.float32)
+    volume[tuple(responses.targets[["i", "j", "k"]].to_numpy().T)] = values
+    return nibabel.Nifti1Image(volume, mask.affine)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,96 @@
+"""prepare: raw recordings of one subject to responses, splits, ceiling, mask and background image."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from brainalign.arrays import Responses
+from brainalign.artifacts import save
+from brainalign.checks import BrainalignError
+from brainalign.datasets import audit, make_splits, read_fmri
+from brainalign.files import write_json
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.settings import PrepareSettings, load_descriptor, parse
+from brainalign.statistics import noise_ceiling
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("prepare", __doc__)
+    parser.add_argument("--descriptor", type=Path, required=True)
+    parser.add_argument("--subject", required=True)
+    parser.add_argument("--responses", type=Path, required=True, help="output")
+    parser.add_argument("--splits", type=Path, required=True, help="output")
+    parser.add_argument("--ceiling", type=Path, required=True, help="output")
+    parser.add_argument("--mask", type=Path, required=True, help="output")
+    parser.add_argument("--bold", type=Path, required=True, help="output: mean over volumes")
+    parser.add_argument("--description", type=Path, required=True, help="output: dataset_description.json")
+    return run_stage(parser, _prepare, argv)
+
+
+def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    settings = parse(PrepareSettings, arguments.settings["prepare"], "prepare")
+    descriptor = load_descriptor(arguments.descriptor)
+    problems = audit(descriptor, [arguments.subject])
+    if problems:
+        raise BrainalignError("\n".join(map(str, problems)))
+    for path in descriptor.files(arguments.subject).values():
+        provenance.read(path)
+    recording = read_fmri(descriptor, arguments.subject)
+    responses = recording.responses
+    save(
+        arguments.responses,
+        responses,
+        provenance,
+        n_trials=len(responses.trials),
+        n_targets=len(responses.targets),
+        n_dropped_voxels=recording.n_dropped,
+        space=descriptor.fmri.space,
+    )
+    splits = [
+        make_splits(responses.trials, split, arguments.seed).assign(name=name)
+        for name, split in descriptor.splits.items()
+    ]
+    leave_out = {name: split.leave_out for name, split in descriptor.splits.items()}
+    save(arguments.splits, pd.concat(splits, ignore_index=True), provenance, leave_out=leave_out)
+    ceiling = pd.DataFrame({"target_id": responses.targets["target_id"], "ceiling": _ceiling(responses, settings)})
+    repeats = responses.trials["run"].nunique()
+    save(
+        arguments.ceiling,
+        ceiling,
+        provenance,
+        definition="share of variance of a single block that repeats: split-half over runs, Spearman-Brown to one "
+        "block, unclamped",
+        n_repeats=repeats,
+    )
+    save(arguments.mask, recording.mask, provenance)
+    save(arguments.bold, recording.mean, provenance)
+    write_json(
+        arguments.description,
+        {
+            "Name": f"brainalign results of {descriptor.title}",
+            "BIDSVersion": "1.10.0",
+            "DatasetType": "derivative",
+            "License": descriptor.licence,
+            "GeneratedBy": [{"Name": "brainalign"}],
+            "SourceDatasets": [{"URL": descriptor.source, "DOI": descriptor.citation.doi or ""}],
+        },
+    )
+
+
+def _ceiling(responses: Responses, settings: PrepareSettings) -> np.ndarray:
+    """Return the ceiling of one block, each run being a repeat of every stimulus."""
+    order = responses.trials.sort_values(["session", "run", "stimulus_id"]).index
+    n_stimuli = responses.trials["stimulus_id"].nunique()
+    cube = responses.values[order].reshape(-1, n_stimuli, len(responses.targets))  # (n_runs, n_stimuli, n_targets)
+    return noise_ceiling(cube, n_averaged=1, n_halvings=settings.n_halvings)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,139 @@
+# What all rules share: the validated configuration, the names of files, the cost of jobs.
+import json
+import os
+import shlex
+
+from brainalign.artifacts import artifact_files, artifact_path
+from brainalign.checks import BrainalignError
+from brainalign.plan import (
+    STAGES,
+    estimate,
+    library_digest,
+    log_path,
+    report_path,
+    wants_gpu,
+)
+from brainalign.settings import Config, load_descriptor
+from brainalign.settings import (
+    parse as parse_settings,
+)  # "parse" is a name of Snakemake's own
+
+try:
+    SETTINGS = parse_settings(Config, config, "configuration")
+    DESCRIPTORS = {
+        name: load_descriptor(use.descriptor) for name, use in SETTINGS.datasets.items()
+    }
+    for descriptor in DESCRIPTORS.values():
+        for subject in descriptor.subjects:
+            descriptor.files(subject)
+except BrainalignError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = SETTINGS.results
+
+
+def alternatives(names):
+    """Return a regular expression of exactly these names."""
+    return "|".join(sorted(set(names)))
+
+
+wildcard_constraints:
+    dataset=alternatives(SETTINGS.datasets),
+    subject=alternatives(s for d in DESCRIPTORS.values() for s in d.subjects),
+    model=alternatives(SETTINGS.models),
+    method=alternatives(SETTINGS.methods),
+
+
+def files(suffix, **labels):
+    """Return every file of an artifact with wildcards for what is not given: the outputs of a rule."""
+    return artifact_files(artifact_path(RESULTS, "{dataset}", suffix, **labels))
+
+
+def of(suffix, wildcards, **labels):
+    """Return the main file of an artifact that a job reads."""
+    subject = {} if suffix == "features" else {"subject": wildcards.subject}
+    return str(artifact_path(RESULTS, wildcards.dataset, suffix, **subject, **labels))
+
+
+def artifacts(*suffixes):
+    """Return an input function: artifacts of the subject."""
+    return lambda wildcards: [of(suffix, wildcards) for suffix in suffixes]
+
+
+def encodings_of(suffix):
+    """Return an input function: an artifact of every model and method of the subject."""
+
+    def inputs(wildcards):
+        return [
+            of(suffix, wildcards, model=model, method=method)
+            for model in SETTINGS.models_of(wildcards.dataset)
+            for method in SETTINGS.methods_of(wildcards.dataset)
+        ]
+
+    return inputs
+
+
+def features_of(wildcards):
+    return [
+        of("features", wildcards, model=model)
+        for model in SETTINGS.models_of(wildcards.dataset)
+    ]
+
+
+def memory(stage):
+    """Return the memory a job asks for: the estimate, and half as much again at every new attempt."""
+
+    def mem_mb(wildcards, attempt):
+        return round(cost(stage, wildcards).memory_mb * (1 + 0.5 * (attempt - 1)))
+
+    return mem_mb
+
+
+def minutes(stage):
+    """Return the run time a job asks for: five times the estimate, ten minutes at least."""
+
+    def runtime(wildcards, attempt):
+        return attempt * max(10, cost(stage, wildcards).seconds * 5 // 60)
+
+    return runtime
+
+
+def cost(stage, wildcards):
+    labels = {
+        name: wildcards[name]
+        for name in ("model", "method")
+        if name in wildcards.keys()
+    }
+    return estimate(stage, SETTINGS, DESCRIPTORS[wildcards.dataset], **labels)
+
+
+def quoted(**settings):
+    """Return the settings of a stage as one quoted JSON argument: what changes a result is a parameter of its rule."""
+    plain = {
+        name: value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+        for name, value in settings.items()
+    }
+    return shlex.quote(json.dumps(plain))
+
+
+def targets():
+    return [
+        report_path(RESULTS, dataset, subject)
+        for dataset, descriptor in DESCRIPTORS.items()
+        for subject in descriptor.subjects
+    ]
+
+
+onstart:
+    # Who holds the lock: `make unlock` releases it only when this process is gone.
+    with open(".snakemake/brainalign.pid", "w") as file:
+        file.write(str(os.getpid()))
+
+
+onerror:
+    # A rule whose input is missing never runs, so the report of what did work is made here.
+    shell(
+        "python -P -m brainalign.pipelines.report --incomplete --config {config} || true".format(
+            config=shlex.quote(SETTINGS.model_dump_json())
+        )
+    )

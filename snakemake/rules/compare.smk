@@ -1,0 +1,29 @@
+# RDMs of one subject's responses against those of every model's features; a linear classifier of the stimuli.
+rule compare:
+    input:
+        code="pipelines/compare.py",
+        responses=artifacts("responses"),
+        splits=artifacts("splits"),
+        features=features_of,
+    output:
+        rdm=files("rdm", subject="{subject}"),
+        comparison=files("comparison", subject="{subject}"),
+        decoding=files("decoding", subject="{subject}"),
+    log:
+        log_path(RESULTS, "{dataset}", "compare", subject="{subject}"),
+    benchmark:
+        log_path(RESULTS, "{dataset}", "compare", subject="{subject}").with_suffix(
+            ".tsv"
+        )
+    threads: 1
+    resources:
+        mem_mb=memory("compare"),
+        runtime=minutes("compare"),
+    params:
+        settings=quoted(compare=SETTINGS.compare),
+        library=library_digest(*STAGES["compare"]),
+        seed=SETTINGS.seed,
+    shell:
+        "python -P -m brainalign.pipelines.compare --settings {params.settings} --seed {params.seed}"
+        " --responses {input.responses} --splits {input.splits} --features {input.features}"
+        " --rdm {output.rdm[0]} --comparison {output.comparison[0]} --decoding {output.decoding[0]} > {log} 2>&1"

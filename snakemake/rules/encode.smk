@@ -1,0 +1,54 @@
+# One method on one model's features for one subject.
+rule encode:
+    input:
+        code="pipelines/encode.py",
+        responses=artifacts("responses"),
+        splits=artifacts("splits"),
+        ceiling=artifacts("ceiling"),
+        mask=artifacts("mask"),
+        features=lambda wildcards: of("features", wildcards, model=wildcards.model),
+    output:
+        scores=files("scores", subject="{subject}", model="{model}", method="{method}"),
+        identification=files(
+            "identification", subject="{subject}", model="{model}", method="{method}"
+        ),
+        null=files("null", subject="{subject}", model="{model}", method="{method}"),
+        statmap=files(
+            "statmap", subject="{subject}", model="{model}", method="{method}"
+        ),
+    log:
+        log_path(
+            RESULTS,
+            "{dataset}",
+            "encode",
+            subject="{subject}",
+            model="{model}",
+            method="{method}",
+        ),
+    benchmark:
+        log_path(
+            RESULTS,
+            "{dataset}",
+            "encode",
+            subject="{subject}",
+            model="{model}",
+            method="{method}",
+        ).with_suffix(".tsv")
+    threads: 1
+    resources:
+        mem_mb=memory("encode"),
+        runtime=minutes("encode"),
+        gpu=lambda wildcards: int(wants_gpu(SETTINGS, wildcards.method)),
+    params:
+        settings=lambda wildcards: quoted(
+            method=SETTINGS.methods[wildcards.method],
+            permute=SETTINGS.models[wildcards.model].permute,
+            encode=SETTINGS.encode,
+        ),
+        library=library_digest(*STAGES["encode"]),
+        seed=SETTINGS.seed,
+    shell:
+        "python -P -m brainalign.pipelines.encode --settings {params.settings} --seed {params.seed}"
+        " --responses {input.responses} --splits {input.splits} --ceiling {input.ceiling} --mask {input.mask}"
+        " --features {input.features} --scores {output.scores[0]} --identification {output.identification[0]}"
+        " --null {output.null[0]} --statmap {output.statmap[0]} > {log} 2>&1"

@@ -1,0 +1,22 @@
+# Stimuli of a dataset to features of one model.
+rule extract:
+    input:
+        code="pipelines/extract.py",
+        descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
+    output:
+        features=files("features", model="{model}"),
+    log:
+        log_path(RESULTS, "{dataset}", "extract", model="{model}"),
+    benchmark:
+        log_path(RESULTS, "{dataset}", "extract", model="{model}").with_suffix(".tsv")
+    threads: 1
+    resources:
+        mem_mb=memory("extract"),
+        runtime=minutes("extract"),
+    params:
+        settings=lambda wildcards: quoted(model=SETTINGS.extractor_of(wildcards.model)),
+        library=library_digest(*STAGES["extract"]),
+        seed=SETTINGS.seed,
+    shell:
+        "python -P -m brainalign.pipelines.extract --descriptor {input.descriptor} --settings {params.settings}"
+        " --seed {params.seed} --features {output.features[0]} > {log} 2>&1"

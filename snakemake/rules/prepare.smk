@@ -1,0 +1,36 @@
+# Raw recordings of one subject to responses, splits, ceiling, mask and background image.
+rule prepare:
+    input:
+        code="pipelines/prepare.py",
+        descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
+        raw=lambda wildcards: DESCRIPTORS[wildcards.dataset]
+        .files(wildcards.subject)
+        .values(),
+    output:
+        responses=files("responses", subject="{subject}"),
+        splits=files("splits", subject="{subject}"),
+        ceiling=files("ceiling", subject="{subject}"),
+        mask=files("mask", subject="{subject}"),
+        bold=files("bold", subject="{subject}"),
+    log:
+        log_path(RESULTS, "{dataset}", "prepare", subject="{subject}"),
+    benchmark:
+        log_path(RESULTS, "{dataset}", "prepare", subject="{subject}").with_suffix(
+            ".tsv"
+        )
+    threads: 1
+    resources:
+        mem_mb=memory("prepare"),
+        runtime=minutes("prepare"),
+    params:
+        settings=quoted(prepare=SETTINGS.prepare),
+        library=library_digest(*STAGES["prepare"]),
+        seed=SETTINGS.seed,
+        description=lambda wildcards: RESULTS
+        / wildcards.dataset
+        / "dataset_description.json",
+    shell:
+        "python -P -m brainalign.pipelines.prepare --descriptor {input.descriptor} --subject {wildcards.subject}"
+        " --settings {params.settings} --seed {params.seed} --responses {output.responses[0]}"
+        " --splits {output.splits[0]} --ceiling {output.ceiling[0]} --mask {output.mask[0]}"
+        " --bold {output.bold[0]} --description {params.description} > {log} 2>&1"

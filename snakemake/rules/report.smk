@@ -1,0 +1,35 @@
+# Everything about one subject as one self-contained page.
+rule report:
+    input:
+        code="pipelines/report.py",
+        descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
+        prepared=artifacts("responses", "splits", "ceiling", "mask", "bold"),
+        scores=encodings_of("scores"),
+        identification=encodings_of("identification"),
+        null=encodings_of("null"),
+        features=features_of,
+        compared=artifacts("rdm", "comparison", "decoding"),
+        summary=artifacts("summary"),
+    output:
+        page=report(
+            report_path(RESULTS, "{dataset}", "{subject}"),
+            caption="../report/subject.rst",
+            category="report",
+            labels={"dataset": "{dataset}", "subject": "{subject}"},
+        ),
+    log:
+        log_path(RESULTS, "{dataset}", "report", subject="{subject}"),
+    benchmark:
+        log_path(RESULTS, "{dataset}", "report", subject="{subject}").with_suffix(
+            ".tsv"
+        )
+    threads: 1
+    resources:
+        mem_mb=memory("report"),
+        runtime=minutes("report"),
+    params:
+        config=shlex.quote(SETTINGS.model_dump_json()),
+        library=library_digest(*STAGES["report"]),
+    shell:
+        "python -P -m brainalign.pipelines.report --config {params.config} --dataset {wildcards.dataset}"
+        " --subject {wildcards.subject} > {log} 2>&1"
