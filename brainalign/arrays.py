@@ -77,9 +77,7 @@ class Responses:
                 f"responses of shape {self.values.shape} need `times` exactly when they have a third axis"
             )
 
-    def select(
-        self, trials: NDArray[Any] | None = None, targets: NDArray[Any] | None = None
-    ) -> Responses:
+    def select(self, trials: NDArray[Any] | None = None, targets: NDArray[Any] | None = None) -> Responses:
         """Return the chosen trials and targets (boolean masks or row numbers)."""
         rows = np.arange(len(self.trials)) if trials is None else np.arange(len(self.trials))[trials]
         columns = np.arange(len(self.targets)) if targets is None else np.arange(len(self.targets))[targets]
@@ -160,7 +158,11 @@ class Features:
     def __post_init__(self) -> None:
         _check_columns("stimuli", self.stimuli, ("stimulus_id",))
         check_rows(
-            "features", len(self.values), "the table of stimuli", len(self.stimuli), "give one row per stimulus"
+            "features",
+            len(self.values),
+            "the table of stimuli",
+            len(self.stimuli),
+            "give one row per stimulus",
         )
 
     def align_to(self, responses: Responses) -> Features:

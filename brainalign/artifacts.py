@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
-from brainalign.checks import BrainalignError, check_choice, check_rows
+from brainalign.checks import BrainalignError, check_choice
 from brainalign.files import TensorStream, file_digest, write_atomically, write_json
 from brainalign.provenance import Provenance
 
@@ -29,6 +29,7 @@ __all__ = [
     "FeatureWriter",
     "artifact_files",
     "artifact_path",
+    "entities_of",
     "load",
     "load_sidecar",
     "open_writer",
@@ -51,6 +52,7 @@ LAYOUTS = {
     "responses": Layout("responses", ".safetensors", ("trials", "targets")),
     "splits": Layout("responses", ".parquet"),
     "ceiling": Layout("responses", ".parquet"),
+    "noise": Layout("responses", ".safetensors"),
     "mask": Layout("responses", ".nii.gz"),
     "bold": Layout("responses", ".nii.gz"),
     "features": Layout("features", ".safetensors", ("stimuli",)),
@@ -108,6 +110,17 @@ def artifact_path(
         level = f"sub-{subject}"
         labels.insert(0, level)
     return Path(results, dataset, level, layout.folder, "_".join([*labels, suffix]) + layout.extension)
+
+
+def entities_of(path: str | Path) -> dict[str, str]:
+    """Return the entities in the name of an artifact.
+
+    Examples
+    --------
+    >>> entities_of("sub-01_model-clip_method-ridge_scores.parquet")
+    {'sub': '01', 'model': 'clip', 'method': 'ridge'}
+    """
+    return dict(re.findall("([a-z]+)-([A-Za-z0-9]+)(?=_)", Path(path).name))
 
 
 def _stem(path: Path) -> Path:
@@ -249,7 +262,11 @@ def _read_arrays(path: Path, record: Mapping[str, Any]) -> Responses | Layers | 
     tables = {name: pd.read_parquet(_table_path(path, name)) for name in _layout(path).tables}
     if "trials" in tables:
         return Responses(
-            arrays["values"], tables["trials"], tables["targets"], record["details"]["units"], arrays.get("times")
+            arrays["values"],
+            tables["trials"],
+            tables["targets"],
+            record["details"]["units"],
+            arrays.get("times"),
         )
     if "stimuli" in tables:
         grids = record["details"]["grids"]

@@ -51,9 +51,7 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> None:
     """
     if value not in choices:
         options = ", ".join(repr(choice) for choice in sorted(choices))
-        raise BrainalignError(
-            f"{name} must be one of {options}; got {value!r}{did_you_mean(str(value), choices)}"
-        )
+        raise BrainalignError(f"{name} must be one of {options}; got {value!r}{did_you_mean(str(value), choices)}")
 
 
 def check_rows(name_a: str, n_a: int, name_b: str, n_b: int, remedy: str) -> None:

@@ -18,7 +18,17 @@ from brainalign.checks import BrainalignError, check_choice
 from brainalign.devices import visible_gpus
 from brainalign.settings import Config, Descriptor, load_descriptor
 
-__all__ = ["STAGES", "Cost", "Job", "estimate", "jobs", "library_digest", "log_path", "report_path", "wants_gpu"]
+__all__ = [
+    "STAGES",
+    "Cost",
+    "Job",
+    "estimate",
+    "jobs",
+    "library_digest",
+    "log_path",
+    "report_path",
+    "wants_gpu",
+]
 
 # The folders each stage may import: their code is part of what its results depend on (a test follows the imports).
 STAGES = {
@@ -119,7 +129,7 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
     """
     check_choice("stage", stage, STAGES)
     shape = descriptor.shape
-    runs, trials, targets = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
+    _, trials, targets = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
     values_mb = 4 * trials * targets / MB
     if stage == "prepare":
         # All volumes, in float32 and in nilearn's float64; a trial is some ten volumes.
@@ -128,16 +138,25 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
         return Cost(900, 8, 1)
     if stage == "encode":
         sets = _response_sets(config, descriptor, model, method)
-        flops = sum(n_sets * folds * targets * work for n_sets, folds, work in sets)
+        flops = _layers(config, descriptor, model) * sum(
+            n_sets * folds * targets * work for n_sets, folds, work in sets
+        )
         return Cost(900 + round(12 * values_mb), 8 + round(flops / 4e9), 1e-4 * targets + 1)
     if stage == "compare":
         return Cost(800 + round(3 * 8 * targets**2 / MB), 10 + round(targets**3 / 1e9), 1)
     return Cost(800, 8 if stage == "summarize" else 25, 3)
 
 
-def _response_sets(
-    config: Config, descriptor: Descriptor, model: str, method: str
-) -> Iterator[tuple[int, int, float]]:
+def _layers(config: Config, descriptor: Descriptor, model: str) -> int:
+    """Return how many layers a model has."""
+    options = config.models[model]
+    if options.extractor == "random":
+        return options.n_draws
+    each = options.extractor == "sentence" and options.wordings == "each"
+    return len(next(iter(descriptor.stimuli.values())).texts) if each else 1
+
+
+def _response_sets(config: Config, descriptor: Descriptor, model: str, method: str) -> Iterator[tuple[int, int, float]]:
     """Yield (response sets, outer folds, floating point operations per target and fold) of an encode job's splits."""
     shape = descriptor.shape
     runs, trials, _ = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
@@ -160,7 +179,11 @@ def jobs(config: Config) -> list[Job]:
         descriptor = load_descriptor(use.descriptor)
 
         def job(
-            stage: str, suffix: str, descriptor: Descriptor = descriptor, dataset: str = dataset, **labels: str
+            stage: str,
+            suffix: str,
+            descriptor: Descriptor = descriptor,
+            dataset: str = dataset,
+            **labels: str,
         ) -> Job:
             output = (
                 report_path(config.results, dataset, labels["subject"])

@@ -9,7 +9,9 @@ Field names and defaults of models and methods equal the constructor arguments o
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 import types
 import typing
 from pathlib import Path
@@ -380,3 +382,15 @@ def load_descriptor(path: str | Path) -> Descriptor:
     if isinstance(content, dict):
         content["folder"] = path.parent
     return parse(Descriptor, content, str(path))
+
+
+def write_schemas(folder: Path) -> None:
+    """Write JSON schemas of configuration and descriptor, which editors use to complete and check the files."""
+    kinds: dict[str, type[BaseModel]] = {"config": Config, "descriptor": Descriptor}
+    for name, kind in kinds.items():
+        text = json.dumps(kind.model_json_schema(), indent=1) + "\n"
+        (folder / f"{name}.schema.json").write_text(text)
+
+
+if __name__ == "__main__":
+    write_schemas(Path(sys.argv[1]))

@@ -33,5 +33,6 @@ def prediction_moments(
     three tensors (n_alphas, n_targets)
     """
     n_rows, rank = basis.shape
-    way = small_rank if rank + 1 <= 2 * n_rows and rank <= small_rank.MAX_RANK else reference
-    return way.prediction_moments(basis, filters, coefficients, observed)
+    if rank + 1 <= 2 * n_rows and rank <= small_rank.MAX_RANK:
+        return small_rank.prediction_moments(basis, filters, coefficients, observed)
+    return reference.prediction_moments(basis, filters, coefficients, observed)

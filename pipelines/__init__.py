@@ -1,6 +1,6 @@
 """Stages: each parses its arguments, loads, calls the library, saves. Snakemake, pytest and people call them alike:
 
-    python -P -m brainalign.pipelines.<stage> --help
+python -P -m brainalign.pipelines.<stage> --help
 """
 
 from __future__ import annotations

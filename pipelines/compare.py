@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Arrays, Layers, Responses
-from brainalign.artifacts import load, load_sidecar, save
-from brainalign.checks import BrainalignError
+from brainalign.artifacts import entities_of, load, load_sidecar, save
 from brainalign.datasets import folds_of, group_labels
 from brainalign.geometry import noise_precision, rdm, rdm_noise_ceiling, rdm_permutation_test, replicate_rdms
 from brainalign.pipelines import run_stage, stage_parser
@@ -25,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and run the stage."""
     parser = stage_parser("compare", __doc__)
     parser.add_argument("--responses", type=Path, required=True)
+    parser.add_argument("--noise", type=Path, required=True)
     parser.add_argument("--splits", type=Path, required=True)
     parser.add_argument("--features", type=Path, nargs="+", required=True, help="one per model")
     parser.add_argument("--rdm", type=Path, required=True, help="output")
@@ -38,7 +37,8 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     responses = load(arguments.responses, Responses, provenance)
     conditions = responses.trials["stimulus_id"].to_numpy()
     runs = group_labels(responses.trials, "run").to_numpy()
-    precision = noise_precision(responses.values, conditions)
+    residuals = load(arguments.noise, Arrays, provenance)["residuals"]
+    precision = noise_precision(residuals, load_sidecar(arguments.noise)["details"]["dof"])
     names = list(pd.unique(conditions))
     rdms, rows = Arrays(), []
     models = _feature_rdms(arguments.features, names, settings, provenance)
@@ -72,12 +72,10 @@ def _feature_rdms(
     """Return the RDM of every layer of every model, stimuli in the order of the conditions."""
     models = {}
     for path in paths:
-        model = re.search("model-([A-Za-z0-9]+)", path.name)
-        if model is None:
-            raise BrainalignError(f"{path} does not name its model; name it with artifact_path")
+        model = entities_of(path)["model"]
         for layer, features in load(path, Layers, provenance).items():
             rows = pd.Index(features.stimuli["stimulus_id"]).get_indexer(pd.Index(conditions))
-            models[model[1], layer] = rdm(features.values[rows], settings.feature_distance)
+            models[model, layer] = rdm(features.values[rows], settings.feature_distance)
     return models
 
 
@@ -86,11 +84,12 @@ def _test(
 ) -> dict[str, object]:
     test = rdm_permutation_test(replicates, model, comparison, permutations, rng)
     row = {"score": test.score, "p": test.p, "null_mean": test.null.mean(), "n": len(replicates)}
+    note = "all stimuli are equally far apart in this space: nothing to test" if np.isnan(test.p) else ""
     if np.isnan(test.score):
-        return row | {"low": np.nan, "high": np.nan, "note": "undefined: all stimuli are equally far apart in this space"}
+        return row | {"low": np.nan, "high": np.nan, "note": note}
     interval = bootstrap(test.per_replicate) if len(replicates) >= 4 else None
     low, high = (interval.low, interval.high) if interval else (np.nan, np.nan)
-    return row | {"low": low, "high": high, "note": ""}
+    return row | {"low": low, "high": high, "note": note}
 
 
 def _decoding(path: Path, responses: Responses, provenance: Provenance) -> pd.DataFrame:

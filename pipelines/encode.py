@@ -87,17 +87,25 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
             alphas = evaluation.observed.alpha
             edges[f"{split}/{name}"] = [float((alphas == a).mean()) for a in (min(encoder.alphas), max(encoder.alphas))]
     scores = pd.concat(tables["scores"], ignore_index=True)
-    details: Mapping[str, Any] = {"alpha_at_edge": edges, "alphas": list(encoder.alphas), "good_r": settings.good_r}
+    details: Mapping[str, Any] = {
+        "alpha_at_edge": edges,
+        "alphas": list(encoder.alphas),
+        "good_r": settings.good_r,
+    }
     save(arguments.scores, scores, provenance, metrics=METRICS, **details)
     save(arguments.identification, pd.concat(tables["identification"], ignore_index=True), provenance)
     save(arguments.null, pd.concat(tables["null"], ignore_index=True), provenance, good_r=settings.good_r)
     first = scores[scores["layer"] == next(iter(layers))].drop_duplicates("target_id")
-    save(arguments.statmap, _map(first["r"].to_numpy(), responses, mask), provenance, value="r", layer=next(iter(layers)))
+    save(
+        arguments.statmap,
+        _map(first["r"].to_numpy(), responses, mask),
+        provenance,
+        value="r",
+        layer=next(iter(layers)),
+    )
 
 
-def _scores(
-    evaluation: Evaluation, responses: Responses, ceiling: np.ndarray, n_test: int
-) -> pd.DataFrame:
+def _scores(evaluation: Evaluation, responses: Responses, ceiling: np.ndarray, n_test: int) -> pd.DataFrame:
     observed, null = evaluation.observed, evaluation.null
     r = observed.r[0]
     p = np.full(len(r), np.nan) if null is None else (1 + null.n_reached) / (1 + len(null.max_r))
@@ -141,9 +149,7 @@ def _null(evaluation: Evaluation) -> pd.DataFrame:
     names = ("accuracy", "share_good", "max_r")
     if null is None:
         return pd.DataFrame({"permutation": np.arange(0)} | {name: np.empty(0) for name in names})
-    return pd.DataFrame(
-        {"permutation": np.arange(len(null.accuracy))} | {name: getattr(null, name) for name in names}
-    )
+    return pd.DataFrame({"permutation": np.arange(len(null.accuracy))} | {name: getattr(null, name) for name in names})
 
 
 def _map(values: np.ndarray, responses: Responses, mask: Nifti1Image) -> Nifti1Image:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brainalign.arrays import Responses
+from brainalign.arrays import Arrays, Responses
 from brainalign.artifacts import save
 from brainalign.checks import BrainalignError
 from brainalign.datasets import audit, make_splits, read_fmri
@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--responses", type=Path, required=True, help="output")
     parser.add_argument("--splits", type=Path, required=True, help="output")
     parser.add_argument("--ceiling", type=Path, required=True, help="output")
+    parser.add_argument("--noise", type=Path, required=True, help="output: residuals of volumes within blocks")
     parser.add_argument("--mask", type=Path, required=True, help="output")
     parser.add_argument("--bold", type=Path, required=True, help="output: mean over volumes")
     parser.add_argument("--description", type=Path, required=True, help="output: dataset_description.json")
@@ -68,6 +69,14 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         definition="share of variance of a single block that repeats: split-half over runs, Spearman-Brown to one "
         "block, unclamped",
         n_repeats=repeats,
+    )
+    dof = len(recording.residuals) - len(responses.trials)
+    save(
+        arguments.noise,
+        Arrays(residuals=recording.residuals),
+        provenance,
+        dof=dof,
+        of="volumes around block means",
     )
     save(arguments.mask, recording.mask, provenance)
     save(arguments.bold, recording.mean, provenance)

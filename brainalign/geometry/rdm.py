@@ -74,9 +74,7 @@ def rdm(
     return DISTANCES[method](cube)
 
 
-def _runs_by_conditions(
-    patterns: Values, conditions: NDArray[Any] | None, runs: NDArray[Any] | None
-) -> Values:
+def _runs_by_conditions(patterns: Values, conditions: NDArray[Any] | None, runs: NDArray[Any] | None) -> Values:
     """Return the mean pattern of each condition in each run."""
     n_rows = patterns.shape[-2]
     run_codes, run_names = pd.factorize(np.zeros(n_rows) if runs is None else np.asarray(runs))
@@ -112,7 +110,7 @@ def _euclidean(cube: Values) -> Values:
     patterns = cube.mean(axis=-3)
     patterns = patterns - patterns.mean(axis=-2, keepdims=True)  # against cancellation
     squared = _pairs(patterns @ np.swapaxes(patterns, -1, -2)) / patterns.shape[-1]
-    return np.maximum(squared, 0)
+    return np.asarray(np.maximum(squared, 0))
 
 
 def _correlation(cube: Values) -> Values:
@@ -135,7 +133,7 @@ def _crossnobis(cube: Values) -> Values:
     total = cube.sum(axis=-3)
     within = (cube @ np.swapaxes(cube, -1, -2)).sum(axis=-3)
     gram = (total @ np.swapaxes(total, -1, -2) - within) / (n_runs * (n_runs - 1))
-    return _pairs(gram) / n_channels
+    return np.asarray(_pairs(gram) / n_channels)
 
 
 DISTANCES = {"crossnobis": _crossnobis, "correlation": _correlation, "euclidean": _euclidean}

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_map", "slice_positions"]
 
+
 def slice_positions(mask: Nifti1Image, most: int = 7) -> list[float]:
     """Return z coordinates (mm) of at most `most` axial slices that hold voxels of the mask."""
     filled = np.flatnonzero(np.asarray(mask.dataobj).any(axis=(0, 1)))

@@ -25,7 +25,13 @@ class Reference:
     def bibtex(self, key: str) -> str:
         """Return a BibTeX entry."""
         authors = self.authors.replace(", ", " and ")
-        fields = {"author": authors, "year": str(self.year), "title": self.title, "journal": self.where, "doi": self.doi}
+        fields = {
+            "author": authors,
+            "year": str(self.year),
+            "title": self.title,
+            "journal": self.where,
+            "doi": self.doi,
+        }
         lines = [f"  {name} = {{{value}}}" for name, value in fields.items() if value]
         return f"@article{{{key},\n" + ",\n".join(lines) + "\n}"
 

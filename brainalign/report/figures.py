@@ -49,7 +49,11 @@ def split_matrix(splits: pd.DataFrame) -> Figure:
             index="fold", columns="group", values="test", aggfunc="max", sort=False
         )
         ax.imshow(tested.to_numpy(dtype=float), cmap="Blues", vmin=0, vmax=1.3, aspect="auto")
-        ax.set(title=f"{name}: {len(tested)} folds", xlabel="group (dark: tested, light: trained on)", ylabel="fold")
+        ax.set(
+            title=f"{name}: {len(tested)} folds",
+            xlabel="group (dark: tested, light: trained on)",
+            ylabel="fold",
+        )
         short = [str(group).split("_")[-1] for group in tested.columns]
         ax.set_xticks(range(len(short)), short, rotation=60, ha="right", fontsize=7)
     return figure
@@ -78,7 +82,14 @@ def identification_scores(rows: pd.DataFrame, classification: pd.DataFrame, mode
             label = model if m == 0 else None
             ax.errorbar(x, row["value"], interval, fmt="o", color=COLOURS[k % len(COLOURS)], capsize=3, label=label)
             if np.isfinite(row["null_mean"]):
-                ax.plot(x, row["null_mean"], "_", color=GREY, markersize=12, label="permuted (mean)" if m + k == 0 else None)
+                ax.plot(
+                    x,
+                    row["null_mean"],
+                    "_",
+                    color=GREY,
+                    markersize=12,
+                    label="permuted (mean)" if m + k == 0 else None,
+                )
     for _, row in classification.iterrows():
         interval = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
         ax.errorbar(len(methods), row["value"], interval, fmt="D", color="black", capsize=3)
@@ -115,11 +126,20 @@ def zero_shot(observed: Mapping[str, float], null: NDArray[Any], random_spaces: 
     """
     figure, (ax,) = _figure(6.8, 3.2)
     bins = np.linspace(0, 1, 30)
-    ax.hist(null, bins=bins, color="#c8c8c8", weights=np.full(len(null), 1 / max(len(null), 1)), label="permuted")
+    ax.hist(
+        null, bins=bins.tolist(), color="#c8c8c8", weights=np.full(len(null), 1 / max(len(null), 1)), label="permuted"
+    )
     if len(null):
         ax.axvline(np.quantile(null, 0.95), color=GREY, linestyle="--", linewidth=1, label="95 % of permuted")
     top = ax.get_ylim()[1]
-    ax.plot(random_spaces, np.full(len(random_spaces), top * 0.05), "|", color="black", markersize=9, label="random spaces")
+    ax.plot(
+        random_spaces,
+        np.full(len(random_spaces), top * 0.05),
+        "|",
+        color="black",
+        markersize=9,
+        label="random spaces",
+    )
     for k, (name, value) in enumerate(observed.items()):
         if name == headline:
             ax.axvline(value, color=COLOURS[5], linewidth=2, label=f"{name} {value:.3f}")
@@ -165,8 +185,19 @@ def score_against_ceiling(scores: pd.DataFrame, threshold: float) -> Figure:
     """Draw signed r² against the noise ceiling of each target; a perfect model lies on the diagonal."""
     figure, (ax,) = _figure(4.6, 3.8)
     reached = scores["ceiling"] > threshold
-    for mask, colour, label in ((~reached, "#c8c8c8", "below threshold"), (reached, COLOURS[0], "above threshold")):
-        ax.scatter(scores["ceiling"][mask], scores["r2_signed"][mask], s=8, color=colour, alpha=0.7, linewidths=0, label=label)
+    for mask, colour, label in (
+        (~reached, "#c8c8c8", "below threshold"),
+        (reached, COLOURS[0], "above threshold"),
+    ):
+        ax.scatter(
+            scores["ceiling"][mask],
+            scores["r2_signed"][mask],
+            s=8,
+            color=colour,
+            alpha=0.7,
+            linewidths=0,
+            label=label,
+        )
     ax.axline((0, 0), slope=1, color="black", linewidth=1, linestyle="--")
     ax.axhline(0, color=GREY, linewidth=0.6)
     ax.set(xlabel="noise ceiling (variance)", ylabel="r · |r|")
@@ -174,7 +205,9 @@ def score_against_ceiling(scores: pd.DataFrame, threshold: float) -> Figure:
     return figure
 
 
-def alpha_histogram(alphas: Mapping[str, NDArray[Any]], grid: Sequence[float], edges: Mapping[str, Sequence[float]]) -> Figure:
+def alpha_histogram(
+    alphas: Mapping[str, NDArray[Any]], grid: Sequence[float], edges: Mapping[str, Sequence[float]]
+) -> Figure:
     """Draw how often each penalty was chosen, one panel per method, with the share at the edges of the grid."""
     figure, axes = _figure(4.2 * len(alphas), 2.9, columns=len(alphas))
     positions = np.log10(grid)
@@ -184,7 +217,11 @@ def alpha_histogram(alphas: Mapping[str, NDArray[Any]], grid: Sequence[float], e
         shares = np.bincount(nearest, minlength=len(positions)) / len(values)
         ax.bar(positions, shares, width=width, color=COLOURS[0])
         low, high = edges[method]
-        ax.set(title=f"{method}\nat the edges: {low:.0%} low, {high:.0%} high", xlabel="log10 alpha", ylabel="share of voxels")
+        ax.set(
+            title=f"{method}\nat the edges: {low:.0%} low, {high:.0%} high",
+            xlabel="log10 alpha",
+            ylabel="share of voxels",
+        )
         ax.title.set_fontsize(9)
     return figure
 
@@ -216,10 +253,11 @@ def mds(pairs: NDArray[Any], labels: Sequence[str]) -> Figure:
     distances[i, j] = distances[j, i] = np.sqrt(np.maximum(pairs, 0))
     points = ClassicalMDS(n_components=2, metric="precomputed").fit_transform(distances)
     figure, (ax,) = _figure(4.4, 3.6)
-    ax.scatter(*points.T, color=[COLOURS[k % len(COLOURS)] for k in range(len(labels))], s=45)
+    ax.scatter(points[:, 0], points[:, 1], color=[COLOURS[k % len(COLOURS)] for k in range(len(labels))], s=45)
     for label, (x, y) in zip(labels, points, strict=True):
         ax.annotate(label, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8)
     ax.set(aspect="equal", xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
     ax.margins(0.25)
     return figure
 
@@ -228,7 +266,9 @@ def rsa_bars(comparison: pd.DataFrame) -> Figure:
     """Draw the fit of every model's RDM with interval, permuted mean and ceiling band, a panel per measure."""
     panels = list(comparison.groupby(["distance", "comparison"], sort=False))
     models = list(pd.unique(comparison["model"]))
-    figure, axes = _figure(3.9 * min(len(panels), 2), 2.9 * -(-len(panels) // 2), min(len(panels), 2), -(-len(panels) // 2))
+    figure, axes = _figure(
+        3.9 * min(len(panels), 2), 2.9 * -(-len(panels) // 2), min(len(panels), 2), -(-len(panels) // 2)
+    )
     for ax, ((distance, measure), part) in zip(axes, panels, strict=True):
         band = part[["ceiling_low", "ceiling_high"]].iloc[0].astype(float)
         if band.notna().all():
@@ -244,10 +284,17 @@ def rsa_bars(comparison: pd.DataFrame) -> Figure:
                 row = rows.iloc[0]
                 if np.isfinite(row["low"]):
                     ax.vlines(k, row["low"], row["high"], color="black", linewidth=1.2)
-                ax.text(k, max(value, 0), f"p={row['p']:.2g}", ha="center", va="bottom", fontsize=7)
+                label = f"p={row['p']:.2g}" if np.isfinite(row["p"]) else "no test"
+                ax.text(k, max(value, row["high"], 0), label, ha="center", va="bottom", fontsize=7)
             else:
                 ax.plot(np.full(len(rows), k), rows["score"], ".", color="black", markersize=3)
-            ax.plot([k - 0.3, k + 0.3], [rows["null_mean"].mean()] * 2, color="black", linestyle=":", linewidth=1.2)
+            ax.plot(
+                [k - 0.3, k + 0.3],
+                [rows["null_mean"].mean()] * 2,
+                color="black",
+                linestyle=":",
+                linewidth=1.2,
+            )
         ax.axhline(0, color="black", linewidth=0.6)
         ax.set_xticks(range(len(models)), models, fontsize=8)
         ax.set(title=f"{distance} RDM, {measure}", ylabel="fit")

@@ -11,20 +11,27 @@ import pandas as pd
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.settings import Config, Descriptor
+from brainalign.statistics.summary import Encoding
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
 
-__all__ = ["Encoding", "Failure", "Material"]
+__all__ = ["Failure", "First", "Material"]
 
 
 @dataclass(frozen=True)
-class Encoding:
-    """Tables of one model and method, as the encode stage wrote them."""
+class First:
+    """What maps and single figures show: the first model and method, their first split and layer."""
 
-    scores: pd.DataFrame
-    identification: pd.DataFrame
-    null: pd.DataFrame
+    model: str
+    method: str
+    encoding: Encoding
+    split: str
+    layer: str
+
+    def of(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of this split and layer."""
+        return table[(table["split"] == self.split) & (table["layer"] == self.layer)]
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,13 @@ class Material:
     failures: list[Failure] = field(default_factory=list)
 
     @property
+    def first(self) -> First:
+        """What maps and single figures show; there must be an encoding."""
+        (model, method), encoding = next(iter(self.encodings.items()))
+        split, layer = encoding.scores[["split", "layer"]].iloc[0]
+        return First(model, method, encoding, split, layer)
+
+    @property
     def labels(self) -> list[str]:
         """Names of the conditions as figures show them."""
         stimuli = self.descriptor.stimuli
@@ -83,6 +97,21 @@ class Material:
         for name, label in labels.items():
             rows = rows[rows[name] == label]
         return rows
+
+    def pooled_rows(self, quantity: str, **labels: str) -> pd.DataFrame:
+        """Return headline rows, for models of several layers only the row over all of them."""
+        rows = self.summary_rows(quantity, **labels)
+        several = rows.loc[rows["layer"] == "all", "model"]
+        return rows[(rows["layer"] == "all") | ~rows["model"].isin(several)]
+
+    def models_of(self, extractor: str) -> list[str]:
+        """Return the names of the models an extractor makes."""
+        return [name for name, model in self.config.models.items() if model.extractor == extractor]
+
+    @property
+    def wording_models(self) -> list[str]:
+        """Names of the models that embed every wording on its own."""
+        return [name for name, model in self.config.models.items() if getattr(model, "wordings", "") == "each"]
 
     def volume(self, values: np.ndarray) -> Nifti1Image:
         """Return a value per target as an image, NaN outside the mask."""

@@ -36,7 +36,9 @@ class Panel:
     def image(self) -> str:
         """The figure as a data URI."""
         buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="svg" if self.vector else "png", metadata={"Date": None} if self.vector else None)
+        self.figure.savefig(
+            buffer, format="svg" if self.vector else "png", metadata={"Date": None} if self.vector else None
+        )
         return data_uri(buffer.getvalue(), "image/svg+xml" if self.vector else "image/png")
 
     @property
@@ -82,7 +84,9 @@ def render_page(material: Material, sections: list[Section]) -> str:
         findings=findings(material),
         cards=_cards(material),
         headline=_table_rows(material.summary),
-        summary_csv="" if material.summary is None else data_uri(material.summary.to_csv(index=False).encode(), "text/csv"),
+        summary_csv=""
+        if material.summary is None
+        else data_uri(material.summary.to_csv(index=False).encode(), "text/csv"),
         methods=paragraphs,
         references=[(key, CITATIONS[key]) for key in keys],
         reference_number={key: k + 1 for k, key in enumerate(keys)},
@@ -93,7 +97,7 @@ def render_page(material: Material, sections: list[Section]) -> str:
 
 
 def _table_rows(summary: pd.DataFrame | None) -> list[dict[str, Any]]:
-    """Return the headline rows for the table: single draws of a random space and single wordings are in the download."""
+    """Return the rows the table shows: for models of several layers the row over all; single ones are in the CSV."""
     if summary is None:
         return []
     several = summary.loc[summary["layer"] == "all", ["model", "method", "split", "quantity"]].drop_duplicates()
@@ -117,8 +121,22 @@ def _cards(material: Material) -> list[dict[str, str]]:
             control.insert(0, f"chance {number(row['chance'])}")
         if pd.notna(row["p"]):
             control.append(f"p = {number(row['p'], 4)}")
-        cards.append({"name": row["quantity"], "value": number(row["value"]), "control": ", ".join(control), "split": row["split"]})
+        cards.append(
+            {
+                "name": row["quantity"],
+                "value": number(row["value"]),
+                "control": ", ".join(control),
+                "split": row["split"],
+            }
+        )
     for _, row in material.summary_rows("classification").iterrows():
-        control = f"chance {number(row['chance'])}"
-        cards.append({"name": "logistic classifier", "value": number(row["value"]), "control": control, "split": row["split"]})
+        chance = f"chance {number(row['chance'])}"
+        cards.append(
+            {
+                "name": "logistic classifier",
+                "value": number(row["value"]),
+                "control": chance,
+                "split": row["split"],
+            }
+        )
     return cards

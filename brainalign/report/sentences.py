@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from brainalign.report.material import Material
-from brainalign.settings import RidgeMethod, SentenceModel
+from brainalign.settings import SentenceModel
 
 __all__ = ["findings", "methods_text", "number", "p_value"]
 
@@ -29,120 +29,106 @@ def p_value(p: float, n_permutations: float) -> str:
 
 def findings(material: Material) -> list[str]:
     """Return the sentences of the summary section, in order; empty without a summary."""
-    if material.summary is None:
+    if material.summary is None or not material.encodings:
         return []
     sentences = []
     for split in material.splits_that_leave("run"):
-        sentences += [_identification(material, split), _targets(material, split), _same_for_all_spaces(material, split)]
+        sentences += [_identification(material, split), _targets(material, split), _same_for_all(material, split)]
     sentences += [_zero_shot(material, split) for split in material.splits_that_leave("stimulus")]
     sentences.append(_geometry(material))
     return [sentence for sentence in sentences if sentence]
 
 
-def _headline(material: Material) -> dict[str, str]:
-    model, method = next(iter(material.encodings))
-    return {"model": model, "method": method}
+def _headline(material: Material, quantity: str, split: str) -> pd.Series[float] | None:
+    """Return the headline row of the first model and method, if there is one."""
+    first = material.first
+    rows = material.summary_rows(quantity, split=split, model=first.model, method=first.method)
+    return None if rows.empty else rows.iloc[0]
 
 
 def _identification(material: Material, split: str) -> str:
-    rows = material.summary_rows("identification", split=split, **_headline(material))
-    if rows.empty:
+    row = _headline(material, "identification", split)
+    if row is None:
         return ""
-    row = rows.iloc[0]
-    logistic = material.summary_rows("classification", split=split)
-    beside = f" A linear classifier of the responses themselves reaches {number(logistic['value'].iloc[0])}." if len(logistic) else ""
-    return (
+    text = (
         f"Held-out runs ({split}): {row['model']} with {row['method']} identifies {number(row['value'])} of "
         f"{int(row['n'])} blocks (95 % interval over runs {number(row['low'])} to {number(row['high'])}; chance "
-        f"{number(row['chance'])}; permuted {number(row['null_mean'])}; {p_value(row['p'], row['n_null'])}).{beside}"
+        f"{number(row['chance'])}; permuted {number(row['null_mean'])}; {p_value(row['p'], row['n_null'])})."
     )
+    logistic = material.summary_rows("classification", split=split)
+    if len(logistic):
+        text += f" A linear classifier of the responses themselves reaches {number(logistic['value'].iloc[0])}."
+    return text
 
 
 def _targets(material: Material, split: str) -> str:
-    assert material.summary is not None
-    rows = material.summary
-    rows = rows[(rows["split"] == split) & (rows["model"] == _headline(material)["model"])]
-    rows = rows[rows["method"] == _headline(material)["method"]].drop_duplicates("quantity").set_index("quantity")
-    share = next((name for name in rows.index if name.startswith("share of targets with r")), None)
-    if share is None:
+    good_r = material.config.encode.good_r
+    share = _headline(material, f"share of targets with r > {good_r:g}", split)
+    best = _headline(material, "largest r", split)
+    if share is None or best is None:
         return ""
-    found = rows.loc[share]
-    best = rows.loc["largest r"]
     return (
-        f"{number(found['value'])} of {int(found['n'])} voxels reach {share.removeprefix('share of targets with ')} "
-        f"(permuted {number(found['null_mean'])}); the best reaches r = {number(best['value'])} (largest of a permuted "
-        f"map: {number(best['null_mean'])} on average)."
+        f"{share['value'] * share['n']:.0f} of {int(share['n'])} voxels ({number(share['value'])}) reach r > "
+        f"{good_r:g} (permuted {number(share['null_mean'])}); the best reaches r = {number(best['value'])} (largest "
+        f"of a permuted map: {number(best['null_mean'])} on average)."
     )
 
 
-def _same_for_all_spaces(material: Material, split: str) -> str:
+def _same_for_all(material: Material, split: str) -> str:
     """Say that scores of a split whose every stimulus is trained on cannot favour one category space."""
-    rows = material.summary_rows("identification", split=split)
-    untuned = [
-        name
-        for name, method in material.config.methods.items()
-        if isinstance(method, RidgeMethod) and len(method.alphas) == 1 and name in set(rows["method"])
-    ]
+    untuned = [name for name, method in material.config.methods.items() if len(method.alphas) == 1]
     if not untuned:
         return ""
-    rows = rows[rows["method"] == untuned[0]]
-    rows = rows[(rows["layer"] == "all") | ~rows["model"].isin(rows.loc[rows["layer"] == "all", "model"])]
+    rows = material.pooled_rows("identification", split=split, method=untuned[0])
     values = rows.set_index("model")["value"]
     if len(values) < 2:
         return ""
-    n = len(material.descriptor.stimuli)
     listing = ", ".join(f"{number(value)} ({model})" for model, value in values.items())
     agree = values.max() - values.min() <= 0.02
     verdict = "predicts the same" if agree else "should predict the same, but here does not: look for an error"
     return (
-        f"With all {n} categories in training, every full-rank category space {verdict}: with next to no penalty "
-        f"(method {untuned[0]}) identification is {listing}. Scores of this split therefore show that the voxels tell the "
-        "categories apart, and nothing about the meaning in a space; differences under tuned penalties come from the "
-        "penalty, which falls differently on the directions of each space and silences voxels that do not generalise."
+        f"With all {len(material.descriptor.stimuli)} categories in training, every full-rank category space "
+        f"{verdict}: with next to no penalty (method {untuned[0]}) identification is {listing}. Scores of this split "
+        "therefore show that the voxels tell the categories apart, and nothing about the meaning in a space; "
+        "differences under tuned penalties come from the penalty, which falls differently on the directions of each "
+        "space and silences voxels that do not generalise."
     )
 
 
 def _zero_shot(material: Material, split: str) -> str:
-    headline = material.summary_rows("pair matching", split=split, **_headline(material))
-    if headline.empty:
+    row = _headline(material, "pair matching", split)
+    if row is None:
         return ""
-    row = headline.iloc[0]
-    method = row["method"]
-    wordings = material.summary_rows("pair matching", split=split, method=method, layer="all")
-    each = [name for name, model in material.config.models.items() if getattr(model, "wordings", "") == "each"]
-    spread = wordings[wordings["model"].isin(each)]
-    random = wordings[wordings["model"].isin(name for name, m in material.config.models.items() if m.extractor == "random")]
     text = (
-        f"Zero-shot ({split}, stimuli never trained on): {number(row['value'])} of {int(row['n'])} pairs are matched (chance "
-        f".500; permuted mean {number(row['null_mean'])}, 95 % point {number(row['null_95'])}; "
+        f"Zero-shot ({split}, stimuli never trained on): {number(row['value'])} of {int(row['n'])} pairs are matched "
+        f"(chance .500; permuted mean {number(row['null_mean'])}, 95 % point {number(row['null_95'])}; "
         f"{p_value(row['p'], row['n_null'])})."
     )
-    if len(spread):
-        text += f" Single wordings give {number(spread['low'].iloc[0])} to {number(spread['high'].iloc[0])}."
-    if len(random):
-        text += (
-            f" {int(random['n'].iloc[0])} random spaces give {number(random['value'].iloc[0])} on average (sd "
-            f"{number(random['sd'].iloc[0])})."
-        )
+    pooled = material.summary_rows("pair matching", split=split, method=material.first.method, layer="all")
+    for _, spread in pooled[pooled["model"].isin(material.wording_models)].iterrows():
+        text += f" Single wordings give {number(spread['low'])} to {number(spread['high'])}."
+    for _, spread in pooled[pooled["model"].isin(material.models_of("random"))].iterrows():
+        mean, sd = number(spread["value"]), number(spread["sd"])
+        text += f" {int(spread['n'])} random spaces give {mean} on average (sd {sd})."
     if pd.notna(row["p"]):
-        above = "above chance at the 5 % level" if row["p"] < 0.05 else "not distinguishable from chance at the 5 % level"
-        text += f" This is {above}."
+        verdict = "above chance" if row["p"] < 0.05 else "not distinguishable from chance"
+        text += f" This is {verdict} at the 5 % level."
     n = len(material.descriptor.stimuli)
     if n < FEW_STIMULI:
         text += (
-            f" Whatever p says, {n} categories cannot establish a semantic effect: their pairs overlap, and any space that "
-            "happens to order so few categories alike would score as well."
+            f" Whatever p says, {n} categories cannot establish a semantic effect: their pairs overlap, and any space "
+            "that happens to order so few categories alike would score as well."
         )
     return text
 
 
 def _geometry(material: Material) -> str:
-    if material.comparison is None or not material.encodings:
+    if material.comparison is None:
         return ""
-    model = _headline(material)["model"]
+    model = material.first.model
     rows = material.comparison[material.comparison["model"] == model].drop_duplicates(["distance", "comparison"])
     parts = [
-        f"{row['distance']}/{row['comparison']} {number(row['score'])} (p = {number(row['p'], 4)}, ceiling "
+        f"{row['distance']}/{row['comparison']} {number(row['score'])} (p = {number(row['p'])}, ceiling "
         f"{number(row['ceiling_low'])} to {number(row['ceiling_high'])})"
         for _, row in rows.iterrows()
     ]
@@ -167,15 +153,13 @@ def methods_text(material: Material) -> list[tuple[str, list[str]]]:
 def _prepare_text(material: Material) -> tuple[str, list[str]]:
     options = material.descriptor.fmri
     treatment = " and ".join(
-        step
-        for step, done in (("detrended", options.detrend), ("z-scored", options.standardize == "run"))
-        if done
+        step for step, done in (("detrended", options.detrend), ("z-scored", options.standardize == "run")) if done
     )
     return (
-        f"Voxels inside the mask were read with nilearn{f', {treatment} within run' if treatment else ''}. The response to a "
-        f"block is the mean of its volumes shifted by {options.hrf_lag_s:g} s (repetition time {options.tr_s:g} s). Noise "
-        "ceilings are split-half correlations over runs, averaged over random halvings and scaled to a single block by "
-        "the Spearman-Brown formula: a share of variance, not clamped at 0.",
+        f"Voxels inside the mask were read with nilearn{f', {treatment} within run' if treatment else ''}. The "
+        f"response to a block is the mean of its volumes shifted by {options.hrf_lag_s:g} s (repetition time "
+        f"{options.tr_s:g} s). Noise ceilings are split-half correlations over runs, averaged over random halvings "
+        "and scaled to a single block by the Spearman-Brown formula: a share of variance, not clamped at 0.",
         ["nilearn", "spearmanbrown"],
     )
 
@@ -208,13 +192,14 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
             )
     encode = material.config.encode
     return (
-        f"Responses were predicted by ridge regression with a free intercept: {'; '.join(methods)}. Scores were computed "
-        "within each held-out fold and then averaged. A held-out block counts as identified when the prediction of its "
-        "category correlates best with it over voxels. For zero-shot prediction every pair of categories was left out of "
-        "training and the two predicted patterns matched to the two measured ones. Nulls refit everything, penalties "
-        f"included: {encode.run_permutations:,} permutations of the categories within runs, {encode.stimulus_permutations:,} "
-        "permutations of which features belong to which category. Voxel p values are corrected by the permutation "
-        "distribution of the maximum (family-wise) and by Benjamini-Hochberg (FDR).",
+        f"Responses were predicted by ridge regression with a free intercept: {'; '.join(methods)}. Scores were "
+        "computed within each held-out fold and then averaged. A held-out block counts as identified when the "
+        "prediction of its category correlates best with it over voxels. For zero-shot prediction every pair of "
+        "categories was left out of training and the two predicted patterns matched to the two measured ones. Nulls "
+        f"refit everything, penalties included: {encode.run_permutations:,} permutations of the categories within "
+        f"runs, {encode.stimulus_permutations:,} permutations of which features belong to which category. Voxel p "
+        "values are corrected by the permutation distribution of the maximum (family-wise) and by Benjamini-Hochberg "
+        "(FDR).",
         ["ridge", "identification", "zeroshot", "maxstat", "fdr"],
     )
 
@@ -223,11 +208,11 @@ def _compare_text(material: Material) -> tuple[str, list[str]]:
     compare = material.config.compare
     return (
         f"Representational dissimilarities were measured by {' and '.join(compare.distances)} distances (crossnobis: "
-        "whitened by the noise covariance of the residuals around category means, shrunk to its diagonal) on disjoint "
+        "whitened by the covariance of volumes around their block means, shrunk to its diagonal) on disjoint "
         f"pairs of runs, and compared with the {compare.feature_distance}-distance RDMs of the feature spaces by "
-        f"{' and '.join(compare.comparisons)}; p from {compare.permutations:,} permutations of the categories. The ceiling "
-        "band is each pair of runs against the mean of the others (lower) and of all (upper). A multinomial logistic "
-        "regression of the categories on the z-scored responses shows what they tell apart at all.",
+        f"{' and '.join(compare.comparisons)}; p from {compare.permutations:,} permutations of the categories. The "
+        "ceiling band is each pair of runs against the mean of the others (lower) and of all (upper). A multinomial "
+        "logistic regression of the categories on the z-scored responses shows what they tell apart at all.",
         ["rsa", "crossnobis", "ledoitwolf", "rsaceiling", "sklearn"],
     )
 

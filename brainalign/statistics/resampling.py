@@ -76,9 +76,7 @@ def permute_stimuli(
     return orders
 
 
-def permutation_test(
-    observed: Values, null: Values, correct: Literal["none", "max"] = "none"
-) -> Values:
+def permutation_test(observed: Values, null: Values, correct: Literal["none", "max"] = "none") -> Values:
     """Return one-sided p values (1 + #{null >= observed}) / (1 + n_permutations).
 
     Parameters
@@ -100,12 +98,14 @@ def permutation_test(
     Phipson B, Smyth GK (2010). Permutation p-values should never be zero. doi:10.2202/1544-6115.1585
     """
     observed = np.asarray(observed, dtype=np.float64)
+    # The same value reached by another order of sums is a tie, and ties count against the observed.
+    least = observed - 1e-9 * np.abs(observed)
     if correct == "max":
         maxima = np.sort(null if null.ndim == 1 else np.nanmax(null, axis=1))
-        reached = len(maxima) - np.searchsorted(maxima, observed, side="left")
+        reached = len(maxima) - np.searchsorted(maxima, least, side="left")
         n = len(maxima)
     else:
-        reached = (null >= observed).sum(axis=0)
+        reached = (null >= least).sum(axis=0)
         n = len(null)
     return np.where(np.isnan(observed), np.nan, (1 + reached) / (1 + n))
 
@@ -140,9 +140,7 @@ class Interval:
     n: int
 
 
-def bootstrap(
-    values: Values, confidence: float = 0.95, n_draws: int = 5000, seed: int = 0
-) -> Interval:
+def bootstrap(values: Values, confidence: float = 0.95, n_draws: int = 5000, seed: int = 0) -> Interval:
     """Return the mean over units with a bootstrap-t interval.
 
     Studentised, because the percentile interval is too narrow for the dozen runs or subjects there usually are.

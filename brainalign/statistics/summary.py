@@ -11,21 +11,18 @@ import pandas as pd
 
 from brainalign.statistics.resampling import bootstrap, permutation_test
 
-__all__ = ["EncodingTables", "summarize_decoding", "summarize_encoding", "summarize_over_layers"]
+__all__ = ["Encoding", "summarize_decoding", "summarize_encoding", "summarize_over_layers"]
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class EncodingTables:
+class Encoding:
     """What the encode stage left for one model and method: a row per target, per test item, per permutation."""
 
-    model: str
-    method: str
     scores: pd.DataFrame
     identification: pd.DataFrame
     null: pd.DataFrame
-    good_r: float
 
 
 def _mean(values: pd.Series[float], confidence: float, n_draws: int) -> tuple[float, float, float]:
@@ -37,24 +34,27 @@ def _mean(values: pd.Series[float], confidence: float, n_draws: int) -> tuple[fl
 
 
 def summarize_encoding(
-    tables: EncodingTables,
+    encoding: Encoding,
     splits: Mapping[str, str],
     *,
     n_stimuli: int,
+    good_r: float,
     confidence: float,
     n_draws: int,
     q: float,
     ceiling_threshold: float,
 ) -> list[Row]:
-    """Return rows (quantity, value, low, high, chance, null_mean, p, n) for every split and layer.
+    """Return rows (quantity, value, low, high, chance, null_mean, null_95, p, n) for every split and layer.
 
     Parameters
     ----------
-    tables : EncodingTables
+    encoding : Encoding
     splits : mapping
         "run" or "stimulus" by name of split: what it leaves out.
     n_stimuli : int
         Stimuli of a held-out run: chance is one of them.
+    good_r : float
+        The share of targets above it is reported; the null has the share of every permutation.
     confidence, n_draws
         Of the intervals, which are over folds that leave different runs out. Pairs of left-out stimuli overlap, so
         their mean has a permutation null but no interval.
@@ -64,14 +64,14 @@ def summarize_encoding(
         Targets below it do not enter the mean of r2_normalized.
     """
     rows = []
-    for (split, layer), items in tables.identification.groupby(["split", "layer"], sort=False):
-        labels = {"model": tables.model, "method": tables.method, "split": split, "layer": layer}
-        null = tables.null[(tables.null["split"] == split) & (tables.null["layer"] == layer)]
-        if splits[split] == "run":
+    for (split, layer), items in encoding.identification.groupby(["split", "layer"], sort=False):
+        labels = {"split": split, "layer": layer}
+        null = encoding.null[(encoding.null["split"] == split) & (encoding.null["layer"] == layer)]
+        if splits[str(split)] == "run":
             value, low, high = _mean(items.groupby("fold")["correct"].mean(), confidence, n_draws)
             rows.append(labels | _row("identification", value, low, high, 1 / n_stimuli, null["accuracy"], len(items)))
-            scores = tables.scores[(tables.scores["split"] == split) & (tables.scores["layer"] == layer)]
-            rows += [labels | row for row in _target_rows(scores, null, tables.good_r, q, ceiling_threshold)]
+            scores = encoding.scores[(encoding.scores["split"] == split) & (encoding.scores["layer"] == layer)]
+            rows += [labels | row for row in _target_rows(scores, null, good_r, q, ceiling_threshold)]
         else:
             row = _row("pair matching", items["correct"].mean(), np.nan, np.nan, 0.5, null["accuracy"], len(items))
             rows.append(labels | row)
@@ -100,7 +100,15 @@ def _target_rows(
     r = scores["r"]
     reliable = scores[scores["ceiling"] > ceiling_threshold]
     rows = [
-        _row(f"share of targets with r > {good_r:g}", (r > good_r).mean(), np.nan, np.nan, np.nan, null["share_good"], n),
+        _row(
+            f"share of targets with r > {good_r:g}",
+            (r > good_r).mean(),
+            np.nan,
+            np.nan,
+            np.nan,
+            null["share_good"],
+            n,
+        ),
         _row("largest r", r.max(), np.nan, np.nan, np.nan, null["max_r"], n),
         _row("median r", r.median(), np.nan, np.nan, 0.0, None, n),
         _row(
@@ -114,8 +122,28 @@ def _target_rows(
         ),
     ]
     if scores["q"].notna().any():
-        rows.append(_row(f"share of targets at q < {q:g} (FDR)", (scores["q"] < q).mean(), np.nan, np.nan, np.nan, None, n))
-        rows.append(_row("share of targets at p < 0.05 (family-wise)", (scores["p_fwer"] < 0.05).mean(), np.nan, np.nan, np.nan, None, n))
+        rows.append(
+            _row(
+                f"share of targets at q < {q:g} (FDR)",
+                (scores["q"] < q).mean(),
+                np.nan,
+                np.nan,
+                np.nan,
+                None,
+                n,
+            )
+        )
+        rows.append(
+            _row(
+                "share of targets at p < 0.05 (family-wise)",
+                (scores["p_fwer"] < 0.05).mean(),
+                np.nan,
+                np.nan,
+                np.nan,
+                None,
+                n,
+            )
+        )
     return rows
 
 
@@ -130,7 +158,12 @@ def summarize_over_layers(rows: list[Row]) -> list[Row]:
         if len(part) > 1:
             values = part["value"]
             keys = dict(zip(("model", "method", "split", "quantity"), labels, strict=True))
-            spread = {"value": values.mean(), "low": values.min(), "high": values.max(), "sd": values.std(ddof=1)}
+            spread = {
+                "value": values.mean(),
+                "low": values.min(),
+                "high": values.max(),
+                "sd": values.std(ddof=1),
+            }
             pooled.append(keys | {"layer": "all", "chance": part["chance"].iloc[0], "n": len(part)} | spread)
     return pooled
 

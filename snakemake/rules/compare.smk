@@ -3,6 +3,7 @@ rule compare:
     input:
         code="pipelines/compare.py",
         responses=artifacts("responses"),
+        noise=artifacts("noise"),
         splits=artifacts("splits"),
         features=features_of,
     output:
@@ -25,5 +26,5 @@ rule compare:
         seed=SETTINGS.seed,
     shell:
         "python -P -m brainalign.pipelines.compare --settings {params.settings} --seed {params.seed}"
-        " --responses {input.responses} --splits {input.splits} --features {input.features}"
+        " --responses {input.responses} --noise {input.noise} --splits {input.splits} --features {input.features}"
         " --rdm {output.rdm[0]} --comparison {output.comparison[0]} --decoding {output.decoding[0]} > {log} 2>&1"

@@ -10,6 +10,7 @@ rule prepare:
         responses=files("responses", subject="{subject}"),
         splits=files("splits", subject="{subject}"),
         ceiling=files("ceiling", subject="{subject}"),
+        noise=files("noise", subject="{subject}"),
         mask=files("mask", subject="{subject}"),
         bold=files("bold", subject="{subject}"),
     log:
@@ -32,5 +33,5 @@ rule prepare:
     shell:
         "python -P -m brainalign.pipelines.prepare --descriptor {input.descriptor} --subject {wildcards.subject}"
         " --settings {params.settings} --seed {params.seed} --responses {output.responses[0]}"
-        " --splits {output.splits[0]} --ceiling {output.ceiling[0]} --mask {output.mask[0]}"
+        " --splits {output.splits[0]} --ceiling {output.ceiling[0]} --noise {output.noise[0]} --mask {output.mask[0]}"
         " --bold {output.bold[0]} --description {params.description} > {log} 2>&1"

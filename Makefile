@@ -1,0 +1,65 @@
+# Everything works on a machine with Python 3.11 and a package index; nothing needs an activated environment.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+CONFIG ?= snakemake/config/config.yaml
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONSAFEPATH := 1
+export HF_HUB_OFFLINE ?= 1
+ifneq ($(wildcard ../shared/data),)
+export BRAINALIGN_DATA ?= $(abspath ../shared/data)
+endif
+
+PIP := python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+SNAKEMAKE := snakemake --workflow-profile snakemake/profiles/default
+PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadgroup
+
+.PHONY: setup demo run unlock test acceptance lint bench docs schemas clean
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	@echo "installing into .venv (a few minutes the first time)"
+	$(PIP) torch==2.13.0
+	$(PIP) -e ".[dev]"
+	touch $@
+
+demo: setup
+	$(MAKE) --no-print-directory run CONFIG=snakemake/config/demo.yaml
+	@echo; echo "reports:"; ls results/demo/*/*.html
+
+# Your own study: make run CONFIG=yours.yaml
+run: setup unlock
+	$(SNAKEMAKE) --configfile $(CONFIG)
+
+# A run that was killed leaves its lock; release it when the process that took it is gone.
+unlock: setup
+	@if ls .snakemake/locks/* > /dev/null 2>&1 && ! kill -0 "$$(cat .snakemake/brainalign.pid 2> /dev/null)" 2> /dev/null; \
+	then $(SNAKEMAKE) --configfile $(CONFIG) --unlock; fi
+
+test: setup lint
+	$(PYTEST) -m "not acceptance" tests
+
+acceptance: setup
+	$(PYTEST) -m acceptance tests
+	python -P benchmarks/acceptance_table.py
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	snakefmt --check --compact-diff Snakefile snakemake
+	python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/types .
+	mypy build/types/brainalign
+
+bench: setup
+	OMP_NUM_THREADS=1 python -P benchmarks/ridge.py
+	OMP_NUM_THREADS=1 python -P benchmarks/kernels.py
+
+docs: setup
+	$(PIP) -e ".[docs]"
+	mkdocs build --strict --config-file docs/mkdocs.yml
+
+schemas: setup
+	python -P -m brainalign.settings snakemake/schemas
+
+clean:
+	rm -rf build results .snakemake

