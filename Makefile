@@ -51,8 +51,8 @@ lint: setup
 	mypy build/types/brainalign
 
 bench: setup
-	OMP_NUM_THREADS=1 python -P benchmarks/ridge.py
-	OMP_NUM_THREADS=1 python -P benchmarks/kernels.py
+	OMP_NUM_THREADS=1 PYTHONPATH=benchmarks python -P benchmarks/ridge.py
+	OMP_NUM_THREADS=1 PYTHONPATH=benchmarks python -P benchmarks/moments.py
 
 docs: setup
 	$(PIP) -e ".[docs]"

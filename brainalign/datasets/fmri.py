@@ -189,7 +189,7 @@ def read_fmri(descriptor: Descriptor, subject: str) -> Recording:
         standardize="zscore_sample" if options.standardize == "run" else None,
         t_r=options.tr_s,
     )
-    series = masker.fit_transform(nibabel.Nifti1Image(volumes, bold.affine))  # (n_volumes, n_voxels)
+    series = masker.fit().transform(nibabel.Nifti1Image(volumes, bold.affine))  # (n_volumes, n_voxels)
     blocks = find_blocks(labels, options)
     parts = [series[first : last + 1] for first, last in zip(blocks["first"], blocks["last"], strict=True)]
     responses = Responses(

@@ -321,7 +321,7 @@ def _inner_splits(
     check_rows("groups", len(labels), "X", n_rows, "give one label per row")
     n_groups = len(np.unique(labels))
     if n_groups < 2:
-        raise BrainalignError(f"inner cross-validation needs 2 groups or more; all rows are of group {labels[0]!r}")
+        raise BrainalignError(f"inner cross-validation needs 2 groups or more; all rows are of group '{labels[0]}'")
     splitter = LeaveOneGroupOut() if cv == "groups" else GroupKFold(min(cv, n_groups))
     return list(splitter.split(rows, groups=labels))
 

@@ -91,7 +91,7 @@ def _runs_by_conditions(patterns: Values, conditions: NDArray[Any] | None, runs:
     if (counts == 0).any():
         run, condition = np.argwhere(counts == 0)[0]
         raise BrainalignError(
-            f"condition {names[condition]!r} is missing in run {run_names[run]!r}; drop that run or that condition"
+            f"condition '{names[condition]}' is missing in run '{run_names[run]}'; drop that run or that condition"
         )
     weights = np.zeros((counts.size, n_rows))
     weights[run_codes * len(names) + codes, np.arange(n_rows)] = 1 / counts[run_codes, codes]

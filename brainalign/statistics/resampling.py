@@ -65,7 +65,7 @@ def permute_stimuli(
         g, s = np.argwhere(counts != 1)[0]
         raise BrainalignError(
             f"stimuli can be exchanged as wholes only if every group holds each of them once; "
-            f"{names[s]!r} occurs {counts[g, s]} times in {labels[g]!r}; average repeats within groups, or drop "
+            f"'{names[s]}' occurs {counts[g, s]} times in '{labels[g]}'; average repeats within groups, or drop "
             "incomplete groups"
         )
     rows = np.empty(counts.shape, dtype=np.intp)

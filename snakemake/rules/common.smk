@@ -4,7 +4,6 @@ import os
 import shlex
 
 from brainalign.artifacts import artifact_files, artifact_path
-from brainalign.checks import BrainalignError
 from brainalign.plan import (
     STAGES,
     estimate,
@@ -13,7 +12,7 @@ from brainalign.plan import (
     report_path,
     wants_gpu,
 )
-from brainalign.settings import Config, load_descriptor
+from brainalign.settings import BrainalignError, Config, load_descriptor
 from brainalign.settings import (
     parse as parse_settings,
 )  # "parse" is a name of Snakemake's own
@@ -132,8 +131,7 @@ onstart:
 
 onerror:
     # A rule whose input is missing never runs, so the report of what did work is made here.
+    quoted_config = shlex.quote(SETTINGS.model_dump_json())
     shell(
-        "python -P -m brainalign.pipelines.report --incomplete --config {config} || true".format(
-            config=shlex.quote(SETTINGS.model_dump_json())
-        )
+        "python -P -m brainalign.pipelines.report --incomplete --config {quoted_config} || true"
     )

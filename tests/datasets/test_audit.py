@@ -1,0 +1,104 @@
+"""Bad input: every mistake gives a short line that names file, field and remedy, before anything is computed."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+
+from brainalign.datasets import audit
+from brainalign.settings import load_descriptor
+
+
+def found(path) -> str:
+    return "\n".join(str(problem) for problem in audit(load_descriptor(path)))
+
+
+def test_nothing_is_wrong_with_sound_data(small, root) -> None:
+    assert found(small.write()) == ""
+    assert found(root / "data" / "haxby-slice.yaml") == ""
+
+
+def test_missing_file(small) -> None:
+    path = small.write()
+    (small.folder / "mask.nii.gz").unlink()
+    text = found(path)
+    assert text.startswith("small: subjects.1.mask: no file mask.nii.gz in ")
+    assert "BRAINALIGN_DATA" in text
+
+
+def test_mask_of_another_shape(small) -> None:
+    path = small.write(mask=np.ones((6, 5, 3)))
+    assert "subjects.1.mask: the mask has shape (6, 5, 3) but bold has (6, 5, 2); resample it" in found(path)
+
+
+def test_nan_and_constant_voxels(small) -> None:
+    volumes = small.volumes()
+    volumes[0, 0, 0, 3] = np.nan
+    volumes[1, 1, 1] = 7.0
+    volumes[2, 2, 0, :23] = 5.0  # within the first run only
+    text = found(small.write(volumes=volumes))
+    assert "bold: 1 of 60 voxels inside the mask are NaN or infinite in some run (voxels (0, 0, 0))" in text
+    assert "bold: 2 of 60 voxels inside the mask are constant in some run (voxels (1, 1, 1), (2, 2, 0))" in text
+    assert "set fmri.bad_voxels: drop" in text
+
+
+def test_labels_that_do_not_match_the_volumes(small) -> None:
+    path = small.write(labels=small.labels[:-1])
+    assert f"labels: {len(small.labels) - 1} lines for {len(small.labels)} volumes of bold" in found(path)
+
+
+def test_malformed_labels(small) -> None:
+    path = small.write(labels=["rest 0", "thing0", *small.labels[2:]])
+    assert "line 2 is 'thing0'; each line must be 'label run'" in found(path)
+
+
+def test_one_run_only(small) -> None:
+    path = small.write(labels=[f"{line.split()[0]} 0" for line in small.labels])
+    assert "labels: there is one run only ('0')" in found(path)
+
+
+def test_unknown_category(small) -> None:
+    path = small.write(labels=[line.replace("thing3", "thing33") for line in small.labels])
+    text = found(path)
+    assert "labels: unknown category 'thing33' (did you mean 'thing3'?); add it under stimuli" in text
+    assert "stimuli: thing3 never shown" in text
+
+
+def test_a_run_without_a_category(small) -> None:
+    lines = [line.replace("thing1", "rest") if line.endswith(" 2") else line for line in small.labels]
+    assert "run 2 has not every category in exactly one block" in found(small.write(labels=lines))
+
+
+def test_truncated_nifti(small) -> None:
+    path = small.write()
+    bold = small.folder / "bold.nii.gz"
+    bold.write_bytes(bold.read_bytes()[: bold.stat().st_size // 2])
+    assert "truncated: copy or download it again" in found(path)
+    bold.write_bytes(gzip.compress(b"not an image"))
+    assert "not a readable NIfTI image" in found(path)
+
+
+def test_a_file_that_is_not_the_descriptors(small) -> None:
+    assert "sha256 differs" in found(small.write(sha256={"bold.nii.gz": "0" * 64}))
+
+
+def test_empty_mask_and_wrong_size(small) -> None:
+    assert "selects no voxel" in found(small.write(mask=np.zeros(small.shape)))
+    text = found(small.write(shape={"runs": 4, "trials": 16, "targets": 61}))
+    assert "shape.targets: says 61 but the mask has 60 voxels" in text
+
+
+def test_a_volume_that_is_not_a_series(small) -> None:
+    assert "give a 4-D image" in found(small.write(volumes=small.volumes()[..., 0]))
+
+
+def test_too_few_stimuli_for_a_split(small) -> None:
+    text = found(small.write(splits={"all": {"leave_out": "stimulus", "size": 3}}))
+    assert "splits.all: leaving out 3 of 4 stimulus(s) leaves fewer than 2 to train on" in text
+
+
+def test_everything_at_once(small) -> None:
+    lines = [line.replace("thing3", "thing33") for line in small.labels][:-1]
+    text = found(small.write(labels=lines, mask=np.ones((6, 5, 3))))
+    assert len(text.splitlines()) >= 3

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign.checks import BrainalignError
+from brainalign.datasets import folds_of, make_splits
+from brainalign.settings import Split
+
+
+@pytest.fixture
+def trials() -> pd.DataFrame:
+    rows = [(s, r, x) for s in "12" for r in "12" for x in "abcd"]
+    table = pd.DataFrame(rows, columns=["session", "run", "stimulus_id"])
+    return table.assign(trial_id=[f"t{k}" for k in range(len(rows))])
+
+
+def test_every_run_is_tested_once_and_runs_are_told_apart_by_session(trials: pd.DataFrame) -> None:
+    folds = folds_of(make_splits(trials, Split(leave_out="run"), seed=0), trials)
+    assert len(folds) == 4
+    tested = np.concatenate([test for _, test in folds])
+    assert sorted(tested) == list(range(16))
+    for train, test in folds:
+        assert not set(train) & set(test)
+        assert len(train) + len(test) == 16
+        assert len(trials.iloc[test][["session", "run"]].drop_duplicates()) == 1
+
+
+def test_every_pair_of_stimuli_is_left_out_once(trials: pd.DataFrame) -> None:
+    folds = folds_of(make_splits(trials, Split(leave_out="stimulus", size=2), seed=0), trials)
+    left_out = {tuple(sorted(set(trials["stimulus_id"].iloc[test]))) for _, test in folds}
+    assert left_out == {("a", "b"), ("a", "c"), ("a", "d"), ("b", "c"), ("b", "d"), ("c", "d")}
+    for train, test in folds:
+        assert not set(trials["stimulus_id"].iloc[train]) & set(trials["stimulus_id"].iloc[test])
+
+
+def test_a_leak_stops_and_names_the_rows(trials: pd.DataFrame) -> None:
+    splits = make_splits(trials, Split(leave_out="stimulus", size=2), seed=0)
+    rows = splits.index[(splits["fold"] == 3) & (splits["split"] == "test")]
+    splits.loc[rows[0], "split"] = "train"  # one trial of a tested stimulus slips into training
+    with pytest.raises(BrainalignError, match=r"fold 3: 1 group\(s\) occur in both train and test \(trials t\d+"):
+        folds_of(splits, trials)
+
+
+def test_splits_of_other_responses_are_refused(trials: pd.DataFrame) -> None:
+    splits = make_splits(trials, Split(leave_out="run"), seed=0)
+    with pytest.raises(BrainalignError, match="4 trials of the splits are not among the responses"):
+        folds_of(splits, trials[:12])
+
+
+def test_too_few_groups(trials: pd.DataFrame) -> None:
+    with pytest.raises(BrainalignError, match="leaves fewer than 2 to train on"):
+        make_splits(trials[:8], Split(leave_out="run"), seed=0)

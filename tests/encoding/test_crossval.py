@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge as SklearnRidge
+
+from brainalign.encoding import Ridge, evaluate
+from brainalign.encoding.crossval import encode_runs, encode_zero_shot, row_space
+from brainalign.statistics import identification, pair_matching, pearson, permute_within, r2
+
+N_RUNS, N_STIMULI, N_TARGETS = 6, 5, 30
+
+
+@pytest.fixture
+def design() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    stimuli = np.tile(np.arange(N_STIMULI), N_RUNS)
+    space = rng.normal(size=(N_STIMULI, 12))
+    signal = space @ rng.normal(size=(12, N_TARGETS)) / np.sqrt(12)
+    return {
+        "stimuli": stimuli,
+        "runs": np.repeat(np.arange(N_RUNS), N_STIMULI),
+        "X": space[stimuli],
+        "Y": signal[stimuli] + rng.normal(size=(len(stimuli), N_TARGETS)),
+    }
+
+
+def leave_one_run_out(runs: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [(np.flatnonzero(runs != run), np.flatnonzero(runs == run)) for run in np.unique(runs)]
+
+
+def leave_two_out(stimuli: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    pairs = [(i, j) for i in range(N_STIMULI) for j in range(i + 1, N_STIMULI)]
+    return [(np.flatnonzero(~np.isin(stimuli, p)), np.flatnonzero(np.isin(stimuli, p))) for p in pairs]
+
+
+def test_row_space_keeps_inner_products() -> None:
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(4, 50))[[0, 1, 2, 3, 1, 0, 2]]
+    narrow = row_space(X)
+    assert narrow.shape == (7, 4)
+    np.testing.assert_allclose(narrow @ narrow.T, X @ X.T, atol=1e-10)
+    assert (narrow[0] == narrow[5]).all()  # equal rows stay equal to the last bit, so that ties stay ties
+
+
+def test_runs_equal_a_plain_loop(design: dict[str, np.ndarray]) -> None:
+    folds = leave_one_run_out(design["runs"])
+    scores = encode_runs(Ridge((5.0,), dtype="float64"), design["X"], design["Y"][None], folds, design["runs"])
+    r, determination, correct = [], [], []
+    for train, test in folds:
+        predicted = SklearnRidge(alpha=5.0).fit(design["X"][train], design["Y"][train]).predict(design["X"][test])
+        r.append(pearson(predicted, design["Y"][test]))
+        determination.append(r2(design["Y"][test], predicted))
+        correct.append(identification(predicted, design["Y"][test])[0])
+    np.testing.assert_allclose(scores.r[0], np.mean(r, axis=0), atol=1e-9)
+    np.testing.assert_allclose(scores.r2[0], np.mean(determination, axis=0), atol=1e-9)
+    np.testing.assert_array_equal(scores.correct[0], correct)
+
+
+def test_zero_shot_equals_a_plain_loop(design: dict[str, np.ndarray]) -> None:
+    folds, stimuli = leave_two_out(design["stimuli"]), design["stimuli"]
+    scores = encode_zero_shot(
+        Ridge((5.0,), dtype="float64"), design["X"], design["Y"][None], folds, design["runs"], stimuli
+    )
+    expected = []
+    for train, test in folds:
+        predicted = SklearnRidge(alpha=5.0).fit(design["X"][train], design["Y"][train]).predict(design["X"][test])
+        means = [
+            np.stack([values[stimuli[test] == s].mean(axis=0) for s in np.unique(stimuli[test])])
+            for values in (predicted, design["Y"][test])
+        ]
+        expected.append(pair_matching(*means))
+    np.testing.assert_array_equal(scores.correct[0], expected)
+
+
+@pytest.mark.parametrize("per_target_alpha", [True, False])
+def test_a_stack_of_permutations_equals_one_at_a_time(design: dict[str, np.ndarray], per_target_alpha: bool) -> None:
+    """Nulls ride along as further targets; each set of responses must get the penalties it would get alone."""
+    encoder = Ridge((0.1, 3.0, 100.0), per_target_alpha=per_target_alpha, dtype="float64")
+    folds = leave_one_run_out(design["runs"])
+    stack = design["Y"][permute_within(design["runs"], 3, np.random.default_rng(2))]
+    together = encode_runs(encoder, design["X"], stack, folds, design["runs"])
+    for k, responses in enumerate(stack):
+        alone = encode_runs(encoder, design["X"], responses[None], folds, design["runs"])
+        np.testing.assert_array_equal(together.alpha[:, k], alone.alpha[:, 0])
+        np.testing.assert_allclose(together.r[k], alone.r[0], atol=1e-9)
+        np.testing.assert_array_equal(together.correct[k], alone.correct[0])
+
+
+def test_test_rows_never_reach_the_fit(design: dict[str, np.ndarray]) -> None:
+    """Predictions of a fold do not change when its own responses do."""
+    folds = leave_one_run_out(design["runs"])[:1]
+    encoder = Ridge((0.1, 3.0, 100.0), dtype="float64")
+    spoilt = design["Y"].copy()
+    spoilt[folds[0][1]] += 100 * np.random.default_rng(3).normal(size=(N_STIMULI, N_TARGETS))
+    scores = [encode_runs(encoder, design["X"], Y[None], folds, design["runs"]) for Y in (design["Y"], spoilt)]
+    np.testing.assert_array_equal(scores[0].alpha, scores[1].alpha)
+    fitted = [
+        encoder.fit(design["X"][folds[0][0]], Y[folds[0][0]], groups=design["runs"][folds[0][0]]).coef_.copy()
+        for Y in (design["Y"], spoilt)
+    ]
+    np.testing.assert_array_equal(fitted[0], fitted[1])
+
+
+@pytest.mark.parametrize("leave_out", ["run", "stimulus"])
+def test_one_hot_features_cannot_generalise(design: dict[str, np.ndarray], leave_out: str) -> None:
+    stimuli = design["stimuli"]
+    folds = leave_one_run_out(design["runs"]) if leave_out == "run" else leave_two_out(stimuli)
+    found = evaluate(
+        Ridge((0.1, 10.0)),
+        np.eye(N_STIMULI)[stimuli],
+        design["Y"].astype(np.float32),
+        folds,
+        leave_out=leave_out,
+        stimulus_ids=stimuli,
+        runs=design["runs"],
+        n_permutations=0,
+    )
+    if leave_out == "stimulus":
+        assert (found.observed.correct == 0.5).all()  # every pair is an exact tie
+    else:
+        assert found.observed.correct.mean() > 0.5
+    assert found.null is None
+
+
+@pytest.mark.parametrize("leave_out", ["run", "stimulus"])
+def test_nulls_are_at_chance_and_the_signal_is_found(design: dict[str, np.ndarray], leave_out: str) -> None:
+    stimuli = design["stimuli"]
+    folds = leave_one_run_out(design["runs"]) if leave_out == "run" else leave_two_out(stimuli)
+    found = evaluate(
+        Ridge((1.0, 30.0)),
+        design["X"],
+        design["Y"],
+        folds,
+        leave_out=leave_out,
+        stimulus_ids=stimuli,
+        runs=design["runs"],
+        n_permutations=300,
+        seed=4,
+    )
+    assert found.null is not None
+    chance = 1 / N_STIMULI if leave_out == "run" else 0.5
+    standard_error = found.null.accuracy.std() / np.sqrt(300)
+    assert abs(found.null.accuracy.mean() - chance) < 4 * standard_error
+    if leave_out == "run":
+        observed = found.observed.correct.mean()
+        assert (found.null.accuracy >= observed).mean() < 0.01
+        assert (found.observed.r[0] > np.quantile(found.null.max_r, 0.95)).any()

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.linear_model import Ridge as SklearnRidge
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GroupKFold
+
+from brainalign.checks import BrainalignError
+from brainalign.encoding import Ridge
+from brainalign.simulation import linear_world
+from brainalign.statistics import pearson
+
+ALPHAS = (0.01, 0.3, 10.0, 300.0, 1e4)
+
+
+def data(n: int, p: int, t: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p)) + 2
+    Y = X @ rng.normal(size=(p, t)) / np.sqrt(p) + rng.normal(size=(n, t)) * rng.uniform(0.3, 4, size=t) + 50
+    return X, Y, np.arange(n) % 7
+
+
+def sklearn_scores(X: np.ndarray, Y: np.ndarray, groups: np.ndarray, metric: str) -> np.ndarray:
+    scores = np.zeros((len(ALPHAS), Y.shape[1]))
+    folds = list(GroupKFold(5).split(X, groups=groups))
+    for a, alpha in enumerate(ALPHAS):
+        for train, test in folds:
+            predicted = SklearnRidge(alpha=alpha).fit(X[train], Y[train]).predict(X[test])
+            if metric == "r2":
+                scores[a] += r2_score(Y[test], predicted, multioutput="raw_values") / len(folds)
+            else:
+                scores[a] += pearson(Y[test], predicted) / len(folds)
+    return scores
+
+
+@pytest.mark.parametrize(("n", "p"), [(90, 12), (40, 120), (30, 30)])
+@pytest.mark.parametrize("metric", ["r2", "r"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-9)])
+def test_equals_sklearn_per_alpha(n: int, p: int, metric: str, dtype: str, tolerance: float) -> None:
+    X, Y, groups = data(n, p, 40)
+    ridge = Ridge(ALPHAS, cv=5, metric=metric, dtype=dtype).fit(X, Y, groups=groups)
+    expected = sklearn_scores(X, Y, groups, metric)
+    assert (np.abs(ridge.cv_scores_ - expected) / (1 + np.abs(expected))).max() < tolerance
+    # The same alphas, but where their float64 scores are as good as equal.
+    best, chosen = expected.max(axis=0), expected[[ALPHAS.index(a) for a in ridge.alpha_], np.arange(40)]
+    assert (best - chosen < 1e-5).all()
+    for alpha in np.unique(ridge.alpha_):
+        reference = SklearnRidge(alpha=alpha).fit(X, Y)
+        these = ridge.alpha_ == alpha
+        scale = np.abs(reference.coef_[these]).max()
+        np.testing.assert_allclose(ridge.coef_.T[these], reference.coef_[these], atol=1e-4 * scale)
+        np.testing.assert_allclose(ridge.predict(X)[:, these], reference.predict(X)[:, these], rtol=1e-4)
+
+
+def test_primal_equals_dual() -> None:
+    X, Y, groups = data(40, 25, 9)
+    primal, dual = (
+        Ridge(ALPHAS, solver=solver, dtype="float64").fit(X, Y, groups=groups) for solver in ("primal", "dual")
+    )
+    np.testing.assert_allclose(primal.cv_scores_, dual.cv_scores_, atol=1e-10)
+    np.testing.assert_allclose(primal.coef_, dual.coef_, atol=1e-10)
+    np.testing.assert_allclose(primal.intercept_, dual.intercept_, atol=1e-9)
+
+
+def test_leave_one_group_out_and_uneven_groups() -> None:
+    X, Y, _ = data(31, 5, 4)
+    groups = np.repeat(["a", "b", "c"], [20, 10, 1])
+    ridge = Ridge(ALPHAS, cv="groups", dtype="float64").fit(X, Y, groups=groups)
+    expected = np.zeros((len(ALPHAS), 4))
+    for a, alpha in enumerate(ALPHAS):
+        scores = []
+        for name in ("a", "b"):  # R² of the single row of "c" is undefined and does not count
+            train, test = groups != name, groups == name
+            predicted = SklearnRidge(alpha=alpha).fit(X[train], Y[train]).predict(X[test])
+            scores.append(r2_score(Y[test], predicted, multioutput="raw_values"))
+        expected[a] = np.mean(scores, axis=0)
+    np.testing.assert_allclose(ridge.cv_scores_, expected, atol=1e-9)
+
+
+def test_recovers_planted_weights_and_shrinks_noise() -> None:
+    world = linear_world(800, 20, 1, np.repeat([0.0, 0.7], 30), seed=2)
+    ridge = Ridge(cv=5).fit(world.X, world.repeats[0])
+    truth = world.weights[:, 30:]
+    assert np.corrcoef(ridge.coef_[:, 30:].ravel(), truth.ravel())[0, 1] > 0.97
+    assert np.median(ridge.alpha_[:30]) > 10 * np.median(ridge.alpha_[30:])
+    fresh = linear_world(800, 20, 1, np.repeat([0.0, 0.7], 30), seed=2)
+    noise = np.random.default_rng(9).normal(size=(800, 60))
+    held_out = np.random.default_rng(8).normal(size=(800, 20))
+    score = ridge.score(held_out, held_out @ fresh.weights + noise * np.sqrt(1 - fresh.ceiling))
+    assert score[:30].mean() == pytest.approx(0, abs=0.01)
+    assert score[30:].mean() == pytest.approx(0.7, abs=0.03)
+
+
+def test_pooled_alpha_is_the_best_on_average_per_label() -> None:
+    X, Y, groups = data(60, 10, 12)
+    free = Ridge(ALPHAS, dtype="float64").fit(X, Y, groups=groups)
+    pooled = Ridge(ALPHAS, per_target_alpha=False, dtype="float64").fit(X, Y, groups=groups)
+    assert set(pooled.alpha_) == {ALPHAS[free.cv_scores_.mean(axis=1).argmax()]}
+    roi = np.array(["x"] * 5 + ["y"] * 7)
+    by_roi = Ridge(ALPHAS, per_target_alpha=False, dtype="float64").fit(X, Y, groups=groups, roi=roi)
+    for label in ("x", "y"):
+        alone = Ridge(ALPHAS, per_target_alpha=False, dtype="float64").fit(X, Y[:, roi == label], groups=groups)
+        np.testing.assert_array_equal(by_roi.alpha_[roi == label], alone.alpha_)
+        np.testing.assert_allclose(by_roi.coef_[:, roi == label], alone.coef_)
+
+
+def test_equal_scores_take_the_larger_alpha() -> None:
+    X, Y, groups = data(30, 4, 3)
+    ridge = Ridge((2.0, 2.0 + 1e-13, 1.0), dtype="float32").fit(np.zeros_like(X), Y, groups=groups)
+    assert set(ridge.alpha_) == {2.0 + 1e-13}
+
+
+def test_edges_of_the_grid_are_counted() -> None:
+    X, Y, groups = data(60, 10, 50)
+    ridge = Ridge((1e-3, 1.0, 1e6)).fit(X, np.random.default_rng(0).normal(size=Y.shape), groups=groups)
+    assert ridge.alpha_at_edge_[1] == (ridge.alpha_ == 1e6).mean() > 0.5
+
+
+def test_a_single_alpha_needs_no_choice() -> None:
+    X, Y, _ = data(20, 3, 2)
+    ridge = Ridge((1.0,), cv="groups").fit(X, Y)
+    assert np.isnan(ridge.cv_scores_).all()
+    np.testing.assert_allclose(ridge.coef_.T, SklearnRidge(alpha=1.0).fit(X, Y).coef_, rtol=1e-4)
+
+
+def test_alpha_zero_is_least_squares_of_smallest_norm() -> None:
+    X, Y, _ = data(20, 40, 2)
+    ridge = Ridge((0.0,), dtype="float64").fit(X, Y)
+    expected = np.linalg.lstsq(X - X.mean(axis=0), Y - Y.mean(axis=0))[0]
+    np.testing.assert_allclose(ridge.coef_, expected, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.ones((12, 3)),  # nothing varies: predict the mean
+        np.c_[np.arange(12.0), np.arange(12.0), np.ones(12)],  # rank 1
+        np.arange(12.0)[:, None],  # one feature
+        np.arange(12.0)[:, None] * [1, 1e-9, 1e9],  # ill-conditioned
+    ],
+)
+def test_degenerate_features_give_the_right_answer(X: np.ndarray) -> None:
+    Y = np.random.default_rng(0).normal(size=(12, 2))
+    ridge = Ridge((1.0,), dtype="float64").fit(X, Y)
+    np.testing.assert_allclose(ridge.predict(X), SklearnRidge(alpha=1.0, solver="svd").fit(X, Y).predict(X), atol=1e-7)
+    assert np.isfinite(Ridge((0.1, 1.0, 10.0)).fit(X, Y).coef_).all()
+
+
+def test_two_rows_one_target() -> None:
+    ridge = Ridge((1.0, 2.0), cv=2).fit(np.array([[0.0], [1.0]]), np.array([[1.0], [3.0]]))
+    assert np.isfinite(ridge.predict(np.array([[2.0]]))).all()
+
+
+def test_a_large_mean_costs_no_precision() -> None:
+    X, Y, groups = data(60, 6, 5)
+    near, far = (Ridge(ALPHAS).fit(X, Y + shift, groups=groups) for shift in (0, 1e6))
+    np.testing.assert_allclose(near.cv_scores_, far.cv_scores_, atol=1e-5)
+
+
+def test_torch_in_torch_out() -> None:
+    X, Y, groups = data(30, 4, 3)
+    ridge = Ridge(ALPHAS).fit(torch.as_tensor(X), torch.as_tensor(Y), groups=groups)
+    assert isinstance(ridge.coef_, torch.Tensor)
+    assert isinstance(ridge.predict(torch.as_tensor(X)), torch.Tensor)
+    plain = Ridge(ALPHAS).fit(X, Y, groups=groups)
+    np.testing.assert_allclose(ridge.coef_.numpy(), plain.coef_)
+    np.testing.assert_allclose(ridge.score(torch.as_tensor(X), torch.as_tensor(Y)).numpy(), plain.score(X, Y))
+
+
+def test_score_is_r2_or_r() -> None:
+    X, Y, _ = data(40, 4, 3)
+    ridge = Ridge((1.0,), dtype="float64").fit(X, Y)
+    np.testing.assert_allclose(ridge.score(X, Y), r2_score(Y, ridge.predict(X), multioutput="raw_values"))
+    by_r = Ridge((1.0,), metric="r", dtype="float64").fit(X, Y)
+    np.testing.assert_allclose(by_r.score(X, Y), pearson(Y, by_r.predict(X)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), n=st.integers(8, 40), p=st.integers(1, 40))
+def test_properties(seed: int, n: int, p: int) -> None:
+    """Rotating features, scaling them with alpha, and permuting rows or targets change nothing."""
+    X, Y, groups = data(n, p, 4, seed)
+    make = clone(Ridge(ALPHAS, cv=3, dtype="float64"))
+    base = make.fit(X, Y, groups=groups)
+    rng = np.random.default_rng(seed)
+    rotation = np.linalg.qr(rng.normal(size=(p, p)))[0]
+    rotated = clone(make).fit(X @ rotation, Y, groups=groups)
+    np.testing.assert_allclose(rotated.cv_scores_, base.cv_scores_, atol=1e-6)
+    scaled = clone(make).set_params(alphas=[a * 9 for a in ALPHAS]).fit(X * 3, Y, groups=groups)
+    np.testing.assert_allclose(scaled.cv_scores_, base.cv_scores_, atol=1e-6)
+    order = rng.permutation(n)
+    shuffled = clone(make).fit(X[order], Y[order], groups=groups[order])
+    np.testing.assert_allclose(shuffled.cv_scores_, base.cv_scores_, atol=1e-6)
+    columns = rng.permutation(4)
+    permuted = clone(make).fit(X, Y[:, columns], groups=groups)
+    np.testing.assert_allclose(permuted.cv_scores_, base.cv_scores_[:, columns], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"X": np.zeros((5, 2))}, "X has 5 rows but Y has 30"),
+        ({"X": np.zeros((30, 2, 2))}, r"X has shape \(30, 2, 2\)"),
+        ({"Y": np.full((30, 3), np.nan)}, "90 NaN"),
+        ({"Y": np.c_[np.arange(30.0), np.ones(30)]}, r"1 target\(s\) of Y are constant \(columns 1\)"),
+        ({"groups": np.zeros(30)}, "needs 2 groups or more"),
+        ({"groups": np.zeros(3)}, "groups has 3 rows but X has 30"),
+        ({"grid": (2, 2)}, "cannot use grid"),
+        ({"semantics": np.zeros(3)}, "cannot use semantics"),
+        ({"roi": np.zeros(3)}, "only with per_target_alpha=False"),
+    ],
+)
+def test_bad_input(change: dict[str, object], message: str) -> None:
+    X, Y, groups = data(30, 4, 3)
+    given = {"X": X, "Y": Y, "groups": groups} | change
+    with pytest.raises(BrainalignError, match=message):
+        Ridge().fit(given.pop("X"), given.pop("Y"), **given)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"solver": "primel"}, "did you mean 'primal'"),
+        ({"alphas": ()}, "at least one"),
+        ({"alphas": (-1.0,)}, ">= 0"),
+        ({"cv": "groups"}, "fit got no groups"),
+        ({"device": "cuda"}, "no GPU"),
+    ],
+)
+def test_bad_options(options: dict[str, object], message: str) -> None:
+    if options.get("device") == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    X, Y, _ = data(10, 2, 2)
+    with pytest.raises(BrainalignError, match=message):
+        Ridge(**options).fit(X, Y)
+
+
+def test_other_widths_are_refused() -> None:
+    X, Y, _ = data(10, 2, 2)
+    with pytest.raises(BrainalignError, match="X has 3 features but the encoder was fitted on 2"):
+        Ridge().fit(X, Y).predict(np.zeros((1, 3)))

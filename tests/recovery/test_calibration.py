@@ -1,0 +1,225 @@
+"""Size and power of every test, coverage of every interval, bias of every ceiling, on simulated truth.
+
+Each world runs twice: reduced in `make test`, at full size (marked acceptance) in `make acceptance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from brainalign.encoding import Ridge, evaluate
+from brainalign.geometry import rdm, rdm_noise_ceiling, rdm_permutation_test, replicate_rdms
+from brainalign.simulation import linear_world
+from brainalign.statistics import bootstrap, fdr, noise_ceiling, normalized_r2, pearson, permutation_test
+
+Record = Callable[[str, object, str], None]
+ALPHAS = (0.1, 3.0, 100.0)
+
+
+def sizes(full: int) -> pytest.MarkDecorator:
+    """Run a test with few simulations in `make test` and with `full` null simulations in `make acceptance`."""
+    cases = [pytest.param(120, 30, id="reduced"), pytest.param(full, 120, id="full", marks=pytest.mark.acceptance)]
+    return pytest.mark.parametrize(("n_null", "n_power"), cases)
+
+
+def upper_bound(hits: int, n: int) -> float:
+    """Return the upper end of the one-sided 95 % interval of a proportion."""
+    return float(binomtest(hits, n, alternative="less").proportion_ci(0.95).high)
+
+
+def check_size(hits: int, n: int) -> None:
+    """At full size the 95 % bound of the false-positive rate is at most .075; reduced, it is compatible with .05."""
+    if n >= 500:
+        assert upper_bound(hits, n) <= 0.075
+    else:
+        assert binomtest(hits, n, 0.05, alternative="greater").pvalue > 0.01
+
+
+def runs_world(ceiling: np.ndarray, seed: int, n_runs: int = 6, n_stimuli: int = 6) -> dict[str, np.ndarray]:
+    """Simulate blocks of n_stimuli in n_runs runs; targets with ceiling 0 carry no signal."""
+    world = linear_world(n_stimuli, 8, n_runs, ceiling, seed)
+    return {
+        "X": np.tile(world.X, (n_runs, 1)),
+        "responses": world.repeats.reshape(n_runs * n_stimuli, -1).astype(np.float32),
+        "stimulus_ids": np.tile(np.arange(n_stimuli), n_runs),
+        "runs": np.repeat(np.arange(n_runs), n_stimuli),
+    }
+
+
+def leave_one_run_out(runs: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [(np.flatnonzero(runs != run), np.flatnonzero(runs == run)) for run in np.unique(runs)]
+
+
+def encode(ceiling: np.ndarray, seed: int, n_permutations: int = 99) -> dict[str, np.ndarray]:
+    """Return p values of targets (uncorrected, family-wise, q) and of identification in one simulated subject."""
+    data = runs_world(ceiling, seed)
+    found = evaluate(
+        Ridge(ALPHAS, cv=3),
+        folds=leave_one_run_out(data["runs"]),
+        leave_out="run",
+        n_permutations=n_permutations,
+        seed=seed,
+        **data,
+    )
+    p = (1 + found.null.n_reached) / (1 + n_permutations)
+    accuracy = found.observed.correct.mean()
+    return {
+        "p": p,
+        "fwer": permutation_test(found.observed.r[0], found.null.max_r, "max"),
+        "q": fdr(p),
+        "identification": permutation_test(np.asarray(accuracy), found.null.accuracy),
+    }
+
+
+REJECTIONS = {
+    "one target, p": lambda found: found["p"][0] <= 0.05,
+    "any target of the map, family-wise p": lambda found: (found["fwer"][:4] <= 0.05).any(),
+    "identification, p": lambda found: found["identification"] <= 0.05,
+}
+
+
+@sizes(full=2000)
+def test_held_out_runs(n_null: int, n_power: int, record: Record) -> None:
+    """Encoding of held-out runs: permutation tests of one target, of a map of 20 targets, of identification"""
+    nulls = [encode(np.zeros(20), seed) for seed in range(n_null)]
+    planted = [encode(np.repeat([0.7, 0.0], [4, 16]), 10_000 + seed) for seed in range(n_power)]
+    anywhere = sum((found["fwer"] <= 0.05).any() for found in nulls)
+    for name, rejects in REJECTIONS.items():
+        false = anywhere if "map" in name else sum(rejects(found) for found in nulls)
+        check_size(false, n_null)
+        power = np.mean([rejects(found) for found in planted])
+        assert power >= 0.8
+        record(f"{name}: false positives at .05", f"{false / n_null:.3f} (n = {n_null})", "95 % bound <= .075")
+        record(f"{name}: power, 4 of 20 targets at ceiling .7", f"{power:.2f} (n = {n_power})", ">= .8")
+
+
+@pytest.mark.parametrize(
+    "n_replicates", [pytest.param(25, id="reduced"), pytest.param(200, id="full", marks=pytest.mark.acceptance)]
+)
+def test_false_discovery_rate(n_replicates: int, record: Record) -> None:
+    """False discovery proportion with 20 % true targets"""
+    q, true = 0.05, np.repeat([True, False], [12, 48])
+    proportions, recalls = [], []
+    for seed in range(n_replicates):
+        found = encode(np.where(true, 0.6, 0.0), 30_000 + seed, n_permutations=499)["q"] <= q
+        proportions.append((found & ~true).sum() / max(found.sum(), 1))
+        recalls.append(found[true].mean())
+    mean, error = np.mean(proportions), np.std(proportions) / np.sqrt(n_replicates)
+    assert mean <= q + 2 * error
+    assert np.mean(recalls) >= 0.5
+    record("false discovery proportion at q = .05", f"{mean:.3f} +/- {error:.3f} (n = {n_replicates})", "<= .05 + 2 SE")
+    record("recall", f"{np.mean(recalls):.2f}", ">= .5")
+
+
+def zero_shot_p(effect: bool, seed: int) -> float:
+    """Return p of matching left-out pairs: responses have structure; only with `effect` the features know it."""
+    n_stimuli, n_runs = 8, 4
+    data = runs_world(np.full(30, 0.5), seed, n_runs, n_stimuli)
+    if not effect:
+        data["X"] = np.tile(np.random.default_rng(seed + 1).normal(size=(n_stimuli, 8)), (n_runs, 1))
+    pairs = [(i, j) for i in range(n_stimuli) for j in range(i + 1, n_stimuli)]
+    stimuli = data["stimulus_ids"]
+    folds = [(np.flatnonzero(~np.isin(stimuli, pair)), np.flatnonzero(np.isin(stimuli, pair))) for pair in pairs]
+    found = evaluate(Ridge(ALPHAS, cv=2), folds=folds, leave_out="stimulus", n_permutations=99, seed=seed, **data)
+    return float(permutation_test(np.asarray(found.observed.correct.mean()), found.null.accuracy))
+
+
+@sizes(full=600)
+def test_zero_shot(n_null: int, n_power: int, record: Record) -> None:
+    """Zero-shot matching of left-out pairs: exchange of stimuli as wholes"""
+    false = sum(zero_shot_p(False, seed) <= 0.05 for seed in range(n_null))
+    check_size(false, n_null)
+    power = np.mean([zero_shot_p(True, 40_000 + seed) <= 0.05 for seed in range(n_power)])
+    assert power >= 0.8
+    record("false positives at .05", f"{false / n_null:.3f} (n = {n_null})", "95 % bound <= .075")
+    record("power, 30 targets at ceiling .5", f"{power:.2f} (n = {n_power})", ">= .8")
+
+
+def measured_rdms(latent: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
+    """Return replicate RDMs of 12 noisy runs of conditions with the given latent positions."""
+    runs, conditions = np.repeat(np.arange(12), len(latent)), np.tile(np.arange(len(latent)), 12)
+    patterns = latent[conditions] @ rng.normal(size=(latent.shape[1], 30)) / np.sqrt(latent.shape[1])
+    return replicate_rdms(patterns + noise * rng.normal(size=patterns.shape), "crossnobis", conditions, runs)
+
+
+@sizes(full=2000)
+@pytest.mark.parametrize("method", ["spearman", "cosine"])
+def test_rsa(n_null: int, n_power: int, method: str, record: Record) -> None:
+    """RSA: permutation test of a model RDM, and the ceiling band, crossnobis on 8 conditions"""
+    false, power, inside, middle = 0, 0, 0, 0.0
+    for seed in range(n_null):
+        rng = np.random.default_rng(50_000 + seed)
+        other = rdm(rng.normal(size=(8, 6)), "euclidean")
+        test = rdm_permutation_test(measured_rdms(rng.normal(size=(8, 6)), 1.0, rng), other, method, 199, rng)
+        false += test.p <= 0.05
+    for seed in range(n_power):
+        rng = np.random.default_rng(60_000 + seed)
+        latent = rng.normal(size=(8, 6))
+        replicates = measured_rdms(latent, 1.0, rng)
+        test = rdm_permutation_test(replicates, rdm(latent, "euclidean"), method, 199, rng)
+        power += test.p <= 0.05
+        low, high = rdm_noise_ceiling(replicates, method)
+        inside += low <= test.score <= high
+        middle += test.score
+    check_size(false, n_null)
+    assert power / n_power >= 0.8
+    record(f"{method}: false positives at .05", f"{false / n_null:.3f} (n = {n_null})", "95 % bound <= .075")
+    record(f"{method}: power, true geometry (mean fit {middle / n_power:.2f})", f"{power / n_power:.2f}", ">= .8")
+    record(f"{method}: true geometry inside the ceiling band", f"{inside / n_power:.2f} (n = {n_power})", "shown")
+
+
+UNITS = {
+    "12 runs, normal": lambda rng: (rng.normal(size=12), 0.0),
+    "12 runs, accuracy of 8 items at .5": lambda rng: (rng.binomial(8, 0.5, 12) / 8, 0.5),
+    "12 runs, accuracy of 8 items at .125": lambda rng: (rng.binomial(8, 0.125, 12) / 8, 0.125),
+    "6 pairs of runs, normal": lambda rng: (rng.normal(size=6), 0.0),
+    "30 subjects, skewed": lambda rng: (rng.exponential(size=30), 1.0),
+}
+
+
+@pytest.mark.parametrize(
+    "n", [pytest.param(300, id="reduced"), pytest.param(2000, id="full", marks=pytest.mark.acceptance)]
+)
+@pytest.mark.parametrize("units", UNITS)
+def test_bootstrap_coverage(n: int, units: str, record: Record) -> None:
+    """Coverage of 95 % bootstrap-t intervals"""
+    covered = 0
+    for seed in range(n):
+        values, truth = UNITS[units](np.random.default_rng(70_000 + seed))
+        interval = bootstrap(values, n_draws=1000, seed=seed)
+        covered += interval.low <= truth <= interval.high
+    record(units, f"{covered / n:.3f} (n = {n})", ".92 to .98")
+    # Reduced, the rate must be compatible with the band; at full size it must lie in it.
+    slack = 0 if n >= 2000 else 2 * np.sqrt(0.05 * 0.95 / n)
+    assert 0.92 - slack <= covered / n <= 0.98 + slack
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [pytest.param((0,), id="reduced"), pytest.param((0, 1, 2, 10, 11, 12), id="full", marks=pytest.mark.acceptance)],
+)
+def test_ceilings(seeds: tuple[int, ...], record: Record) -> None:
+    """Noise ceilings: 1,000 stimuli x 3 repeats, split-half with Spearman-Brown, unclamped"""
+    planted = np.repeat([0.0, 0.05, 0.1, 0.3, 0.6], 100)
+    for level in np.unique(planted):
+        errors = []
+        for seed in seeds:
+            world = linear_world(1000, 20, 3, np.full(100, level), seed)
+            errors.append(noise_ceiling(world.repeats, n_averaged=1, n_halvings=12).mean() - level)
+        assert np.abs(errors).max() <= 0.02
+        record(
+            f"planted {level:g}",
+            f"{level + np.mean(errors):.3f} (worst seed off by {np.abs(errors).max():.3f})",
+            "+/- .02",
+        )
+    scores = []
+    for seed in seeds:
+        world = linear_world(1000, 20, 4, np.full(100, 0.3), 100 + seed)
+        r = pearson(world.signal, world.repeats[3])
+        scores.append(normalized_r2(r, noise_ceiling(world.repeats[:3], n_averaged=1, n_halvings=12)).mean())
+    assert np.mean(scores) == pytest.approx(1, abs=0.03)
+    record("r2/ceiling of the true model at ceiling .3", f"{np.mean(scores):.3f}", "1 +/- .03")

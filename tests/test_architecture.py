@@ -1,0 +1,182 @@
+"""The rules of the layout, checked by parsing imports: who may import whom, and what a stage's digest covers."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from brainalign.plan import BASE_FILES, STAGES
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("datasets", "encoding", "features", "geometry", "kernels", "report", "simulation", "statistics")
+
+# What each folder may import of ours; "base" is every file directly in brainalign/ but cli.
+ALLOWED = {
+    "kernels": set(),
+    "base": {"base"},
+    "datasets": {"base"},
+    "features": {"base"},
+    "statistics": {"base"},
+    "simulation": {"base"},
+    "encoding": {"base", "features", "statistics", "kernels"},
+    "geometry": {"base", "features", "statistics", "kernels"},
+    "report": {"base", "statistics"},
+    "pipelines": {"base", *FOLDERS} - {"kernels"},
+    "cli": {"base", "datasets"},
+}
+TORCH_FREE = ("plan", "settings", "artifacts", "checks", "files", "provenance")
+OPTIONAL = {"nilearn", "mne", "diffusers", "transformers", "dask", "triton"}
+
+
+def python_files() -> list[Path]:
+    return [f for folder in ("brainalign", "kernels", "pipelines") for f in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def folder_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).parts
+    if parts[0] in {"kernels", "pipelines"}:
+        return parts[0]
+    return parts[1] if len(parts) > 2 else ("cli" if parts[1] == "cli.py" else "base")
+
+
+def target_of(module: str) -> str:
+    """Return the folder a dotted brainalign module lies in."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in {*FOLDERS, "pipelines", "cli"} else "base"
+
+
+def imports(path: Path, *, top_level: bool = False) -> set[str]:
+    """Return the absolute modules a file imports; with top_level only those that run on import."""
+    tree = ast.parse(path.read_text())
+    if top_level:
+        nodes = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
+    else:
+        nodes = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif node.level == 0 and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", python_files(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_layers(path: Path) -> None:
+    mine = folder_of(path)
+    ours = {target_of(module) for module in imports(path) if module.split(".")[0] == "brainalign"}
+    forbidden = ours - ALLOWED[mine] - {mine}
+    assert not forbidden, f"{path} in {mine} imports {forbidden}"
+
+
+@pytest.mark.parametrize("name", TORCH_FREE)
+def test_the_dag_is_built_without_torch(name: str) -> None:
+    code = f"import sys, brainalign.{name}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-P", "-c", code]).returncode == 0
+
+
+def test_importing_brainalign_imports_nothing_heavy() -> None:
+    code = "import sys, brainalign; sys.exit(any(m in sys.modules for m in ('torch', 'pandas', 'numpy')))"
+    assert subprocess.run([sys.executable, "-P", "-c", code]).returncode == 0
+
+
+def test_heavy_packages_are_imported_where_they_are_used() -> None:
+    for path in python_files():
+        heavy = {module.split(".")[0] for module in imports(path, top_level=True)} & OPTIONAL
+        assert not heavy, f"{path} imports {heavy} at the top"
+
+
+def test_only_the_workflow_imports_snakemake() -> None:
+    for path in python_files():
+        assert not any(module.split(".")[0] == "snakemake" for module in imports(path)), path
+
+
+def test_the_workflow_imports_only_what_it_may() -> None:
+    for path in [ROOT / "Snakefile", *(ROOT / "snakemake").rglob("*.smk")]:
+        for line in path.read_text().splitlines():
+            if line.startswith(("import brainalign", "from brainalign")):
+                assert line.split()[1] in {"brainalign.artifacts", "brainalign.settings", "brainalign.plan"}
+
+
+def test_no_python_under_snakemake() -> None:
+    # A package or module there would shadow the real Snakemake.
+    assert not list((ROOT / "snakemake").rglob("*.py"))
+
+
+def test_every_package_is_listed() -> None:
+    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    found = {"brainalign", "brainalign.kernels", "brainalign.pipelines"}
+    found |= {f"brainalign.{p.parent.name}" for p in (ROOT / "brainalign").glob("*/__init__.py")}
+    assert listed == found
+
+
+def test_menus_are_dict_literals() -> None:
+    for path, name in (
+        ("encoding/__init__.py", "ENCODERS"),
+        ("features/__init__.py", "EXTRACTORS"),
+        ("geometry/rdm.py", "DISTANCES"),
+        ("geometry/compare.py", "COMPARISONS"),
+    ):
+        tree = ast.parse((ROOT / "brainalign" / path).read_text())
+        values = [n.value for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == name]
+        assert isinstance(values[0], ast.Dict), name
+
+
+def file_of(module: str) -> Path | None:
+    """Return the file of a dotted brainalign module, or of the module that holds the name."""
+    parts = module.split(".")[1:]
+    base = ROOT if parts and parts[0] in {"kernels", "pipelines"} else ROOT / "brainalign"
+    for stop in (len(parts), len(parts) - 1):
+        path = base.joinpath(*parts[:stop])
+        if path.with_suffix(".py").is_file():
+            return path.with_suffix(".py")
+        if (path / "__init__.py").is_file():
+            return path / "__init__.py"
+    return None
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_digest_of_a_stage_covers_all_it_imports(stage: str) -> None:
+    """Follow the imports of a stage: every library file reached must rerun it when edited."""
+    todo, reached = [ROOT / "pipelines" / f"{stage}.py"], set()
+    while todo:
+        path = todo.pop()
+        if path in reached:
+            continue
+        reached.add(path)
+        for module in imports(path):
+            if module.split(".")[0] == "brainalign" and (found := file_of(module)):
+                todo.append(found)
+                package = found.parent / "__init__.py"
+                if package.is_file():
+                    todo.append(package)
+        for node in ast.walk(ast.parse(path.read_text())):  # relative imports stay in their folder
+            if isinstance(node, ast.ImportFrom) and node.level == 1:
+                todo += [path.parent / f"{alias.name}.py" for alias in node.names]
+    # The workflow's own files reach a stage through its parameters; see plan.BASE_FILES.
+    exempt = {"plan.py", "settings.py", "__init__.py"}
+    for path in reached:
+        folder = folder_of(path)
+        if folder == "base":
+            assert path.name in {*BASE_FILES, *exempt}, path
+        elif folder != "pipelines":
+            assert folder in STAGES[stage], f"{stage} imports {path}, which its digest does not cover"
+
+
+def test_a_distribution_called_kernels_still_works(tmp_path: Path) -> None:
+    """transformers and diffusers probe for the Hugging Face package `kernels`; our folder must not stand in for it."""
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels" / "__init__.py").write_text("who = 'stand-in'\n")
+    code = (
+        "import kernels, brainalign.kernels as ours, transformers.utils.import_utils, diffusers.utils\n"
+        "assert kernels.who == 'stand-in' and hasattr(ours, 'prediction_moments')"
+    )
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=ROOT, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+from brainalign.arrays import Arrays, Features, Layers, Responses
+from brainalign.artifacts import artifact_files, artifact_path, entities_of, load, load_sidecar, open_writer, save
+from brainalign.checks import BrainalignError
+from brainalign.provenance import Provenance
+
+
+@pytest.fixture
+def provenance() -> Provenance:
+    return Provenance("test", {"option": 1}, "digest", seed=3)
+
+
+def a_table() -> pd.DataFrame:
+    return pd.DataFrame({"target_id": ["a", "b"], "r": [0.1, np.nan]})
+
+
+def some_responses() -> Responses:
+    trials = pd.DataFrame(
+        {"trial_id": ["t0", "t1"], "stimulus_id": ["a", "b"], "session": "1", "run": "1", "repeat": 1, "onset_s": 0.5}
+    )
+    targets = pd.DataFrame({"target_id": ["v0"], "kind": "voxel", "hemi": "L", "roi": [["V1"]]})
+    return Responses(np.array([[1.0], [2.0]], dtype=np.float32), trials, targets, "z")
+
+
+def test_names() -> None:
+    path = artifact_path("out", "nsd", "scores", subject="01", model="clip", method="ridge", desc="test")
+    assert path == Path("out/nsd/sub-01/encoding/sub-01_model-clip_method-ridge_desc-test_scores.parquet")
+    assert artifact_path("out", "nsd", "features", model="clip") == Path(
+        "out/nsd/stimuli/features/model-clip_features.safetensors"
+    )
+    assert entities_of(path) == {"sub": "01", "model": "clip", "method": "ridge", "desc": "test"}
+    with pytest.raises(BrainalignError, match=r"model 'a_b' goes into file names"):
+        artifact_path("out", "nsd", "scores", subject="01", model="a_b", method="ridge")
+    with pytest.raises(BrainalignError, match="did you mean 'scores'"):
+        artifact_path("out", "nsd", "score", subject="01")
+
+
+def test_responses_round_trip(tmp_path: Path, provenance: Provenance) -> None:
+    path = artifact_path(tmp_path, "d", "responses", subject="1")
+    save(path, some_responses(), provenance, note="x")
+    read = load(path, Responses)
+    np.testing.assert_array_equal(read.values, some_responses().values)
+    assert read.values.dtype == np.float32
+    pd.testing.assert_frame_equal(read.trials, some_responses().trials)
+    assert read.targets["roi"][0].tolist() == ["V1"]
+    assert read.units == "z"
+    assert all(Path(file).exists() for file in artifact_files(path))
+    record = load_sidecar(path)
+    assert record["settings"] == {"option": 1}
+    assert record["seed"] == 3
+    assert record["details"]["note"] == "x"
+    assert set(record["files"]) == {Path(file).name for file in artifact_files(path)[:-1]}
+
+
+def test_layers_keep_their_order_and_grid(tmp_path: Path, provenance: Provenance) -> None:
+    stimuli = pd.DataFrame({"stimulus_id": ["a", "b"]})
+    layers = Layers(
+        z=Features(np.ones((2, 3), dtype=np.float32), stimuli, "z"),
+        a=Features(np.ones((2, 4, 3), dtype=np.float32), stimuli, "a", grid=(2, 2)),
+    )
+    path = artifact_path(tmp_path, "d", "features", model="m")
+    save(path, layers, provenance)
+    read = load(path, Layers)
+    assert list(read) == ["z", "a"]
+    assert read["a"].grid == (2, 2)
+    assert read["z"].grid is None
+
+
+def test_loading_notes_what_was_read(tmp_path: Path, provenance: Provenance) -> None:
+    first, second = (
+        artifact_path(tmp_path, "d", "scores", subject="1"),
+        artifact_path(tmp_path, "d", "null", subject="1"),
+    )
+    save(first, a_table(), provenance)
+    reader = Provenance("next", {}, "digest")
+    load(first, pd.DataFrame, reader)
+    save(second, a_table(), reader)
+    assert load_sidecar(second)["inputs"] == {first.name: load_sidecar(first)["files"][first.name]["sha256"]}
+
+
+def test_a_changed_or_unfinished_artifact_is_refused(tmp_path: Path, provenance: Provenance) -> None:
+    path = artifact_path(tmp_path, "d", "scores", subject="1")
+    save(path, a_table(), provenance)
+    bytes_ = path.read_bytes()
+    path.write_bytes(bytes_[:-1] + b"x")
+    with pytest.raises(BrainalignError, match="sha256 differs"):
+        load(path, pd.DataFrame)
+    path.write_bytes(bytes_)
+    with pytest.raises(BrainalignError, match="holds DataFrame, not Responses"):
+        load(path, Responses)
+    path.with_suffix(".json").unlink()
+    with pytest.raises(BrainalignError, match="was not finished; delete"):
+        load(path, pd.DataFrame)
+
+
+def test_a_failed_write_leaves_the_old_file_unfinished_and_no_debris(tmp_path: Path, provenance: Provenance) -> None:
+    path = artifact_path(tmp_path, "d", "scores", subject="1")
+    save(path, a_table(), provenance)
+    old = path.read_bytes()
+    with pytest.raises(Exception, match=r"Conversion failed|mixed"):
+        save(path, pd.DataFrame({"x": [1, "a", object()]}), provenance)
+    assert path.read_bytes() == old
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    with pytest.raises(BrainalignError, match="not finished"):  # the sidecar went first
+        load(path, pd.DataFrame)
+
+
+class TestWriter:
+    stimuli = pd.DataFrame({"stimulus_id": [f"s{k}" for k in range(5)], "texts": [["a", "b"]] * 5})
+
+    def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        values = np.arange(start, stop, dtype=np.float32)
+        return {"one": np.stack([values, values + 0.5], axis=1), "maps": np.tile(values[:, None, None], (1, 2, 3))}
+
+    def test_streams_a_valid_safetensors_file(self, tmp_path: Path, provenance: Provenance) -> None:
+        path = artifact_path(tmp_path, "d", "features", model="m")
+        writer = open_writer(path, self.stimuli, provenance)
+        writer.write(self.rows(0, 2))
+        assert not path.exists()
+        writer.write(self.rows(2, 5))
+        writer.close()
+        expected = self.rows(0, 5)
+        for name, values in load_file(path).items():
+            np.testing.assert_array_equal(values, expected[name])
+        read = load(path, Layers)
+        np.testing.assert_array_equal(read["maps"].values, expected["maps"])
+        assert not list(path.parent.glob("*.partial")) + list(path.parent.glob("*.progress.json"))
+
+    def test_resumes_where_a_killed_run_stopped(self, tmp_path: Path, provenance: Provenance) -> None:
+        path = artifact_path(tmp_path, "d", "features", model="m")
+        open_writer(path, self.stimuli, provenance).write(self.rows(0, 3))  # killed here
+        writer = open_writer(path, self.stimuli, provenance)
+        assert writer.done == 3
+        writer.write(self.rows(3, 5))
+        writer.close()
+        np.testing.assert_array_equal(load(path, Layers)["one"].values, self.rows(0, 5)["one"])
+
+    @pytest.mark.parametrize("change", ["settings", "stimuli", "inputs"])
+    def test_never_mixes_rows_of_another_run(self, tmp_path: Path, change: str) -> None:
+        path = artifact_path(tmp_path, "d", "features", model="m")
+        open_writer(path, self.stimuli, Provenance("s", {"a": 1}, "digest")).write(self.rows(0, 3))
+        stimuli = self.stimuli.assign(texts=[["a", "c"]] * 5) if change == "stimuli" else self.stimuli
+        other = Provenance("s", {"a": 2 if change == "settings" else 1}, "digest")
+        if change == "inputs":
+            other.inputs["weights"] = "others"
+        assert open_writer(path, stimuli, other).done == 0
+
+    def test_says_what_does_not_fit(self, tmp_path: Path, provenance: Provenance) -> None:
+        path = artifact_path(tmp_path, "d", "features", model="m")
+        writer = open_writer(path, self.stimuli, provenance)
+        writer.write(self.rows(0, 3))
+        with pytest.raises(BrainalignError, match="changed from"):
+            writer.write({"one": np.zeros((1, 3), dtype=np.float32)})
+        with pytest.raises(BrainalignError, match="6 rows were written"):
+            writer.write(self.rows(3, 6))
+        with pytest.raises(BrainalignError, match="has 3 rows but the table of stimuli has 5"):
+            writer.close()
+
+
+def test_sidecars_are_plain_json(tmp_path: Path, provenance: Provenance) -> None:
+    path = artifact_path(tmp_path, "d", "rdm", subject="1")
+    save(path, Arrays(a=np.arange(3.0)), provenance, conditions=["x", "y"])
+    record = json.loads(path.with_suffix(".json").read_text())
+    assert record["details"]["conditions"] == ["x", "y"]
+    assert record["wall_time_s"] >= 0
+    assert record["peak_memory_mb"] > 10

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+
+import pytest
+
+from brainalign.checks import BrainalignError
+from brainalign.encoding import ENCODERS
+from brainalign.features import EXTRACTORS
+from brainalign.settings import (
+    Config,
+    Descriptor,
+    ModelUse,
+    OneHotModel,
+    RandomModel,
+    RidgeMethod,
+    SentenceModel,
+    load_config,
+    load_descriptor,
+    parse,
+    write_schemas,
+)
+
+
+def a_config(**changes: object) -> dict[str, object]:
+    return {
+        "datasets": {"small": {"descriptor": "small.yaml"}},
+        "models": {"onehot": {"extractor": "onehot"}},
+        "methods": {"ridge": {"encoder": "ridge"}},
+    } | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"enkode": {}}, r"unknown key 'enkode' \(did you mean 'encode'\?\)"),
+        ({"encode": {"permutations": 3}}, r"unknown key 'encode.permutations' \(did you mean 'run_permutations'"),
+        ({"methods": {"r": {"encoder": "ridge", "aphas": [1]}}}, r"'methods.r.aphas' \(did you mean 'alphas'"),
+        ({"models": {"m": {"extractor": "onehot", "permut": []}}}, r"'models.m.permut' \(did you mean 'permute'"),
+        ({"models": {"m": {"extractor": "onehott"}}}, r"models.m: must be one of .*did you mean 'onehot'"),
+        ({"methods": {"r": {"encoder": "ridge", "solver": "primel"}}}, r"did you mean 'primal'"),
+        ({"datasets": {"small": {}}}, r"datasets.small.descriptor: this key is required"),
+        ({"datasets": {"small": {"descriptor": "x", "models": ["onehut"]}}}, r"did you mean 'onehot'"),
+        ({"models": {"a_b": {"extractor": "onehot"}}}, r"models.a_b"),
+        ({"encode": {"run_permutations": -1}}, r"encode.run_permutations: .*greater than or equal to 0; got -1"),
+    ],
+)
+def test_mistakes_are_named_with_their_remedy(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(BrainalignError, match=message):
+        parse(Config, a_config(**changes), "config.yaml")
+
+
+def test_every_mistake_is_listed_at_once() -> None:
+    with pytest.raises(BrainalignError) as error:
+        parse(Config, a_config(enkode={}, compere={}), "config.yaml")
+    assert len(str(error.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "maker", "given"),
+    [
+        (RidgeMethod, ENCODERS["ridge"], set()),
+        (SentenceModel, EXTRACTORS["sentence"], set()),
+        (OneHotModel, EXTRACTORS["onehot"], set()),
+        (RandomModel, EXTRACTORS["random"], {"seed"}),  # the run's seed
+    ],
+)
+def test_settings_mirror_constructors(model: type, maker: type, given: set[str]) -> None:
+    fields = set(model.model_fields) - {"encoder", "extractor"} - set(ModelUse.model_fields)
+    parameters = inspect.signature(maker).parameters
+    assert fields == set(parameters) - given
+    for name in fields:
+        default = model.model_fields[name].default
+        if parameters[name].default is not inspect.Parameter.empty:
+            expected = parameters[name].default
+            assert default == (pytest.approx(expected) if name == "alphas" else expected)
+
+
+@pytest.mark.parametrize("name", ["config", "demo"])
+def test_shipped_configurations_are_valid(root: Path, name: str) -> None:
+    config = load_config(root / "snakemake" / "config" / f"{name}.yaml")
+    assert config.models_of("haxby-slice") == list(config.models)
+
+
+def test_schemas_are_current(root: Path, tmp_path: Path) -> None:
+    write_schemas(tmp_path)
+    for name in ("config", "descriptor"):
+        written = (root / "snakemake" / "schemas" / f"{name}.schema.json").read_text()
+        assert json.loads(written) == json.loads((tmp_path / f"{name}.schema.json").read_text()), "run `make schemas`"
+
+
+def test_missing_files_name_subject_field_and_places(small, monkeypatch: pytest.MonkeyPatch) -> None:
+    descriptor = load_descriptor(small.write())
+    (small.folder / "bold.nii.gz").unlink()
+    with pytest.raises(BrainalignError, match=r"small: subjects.1.bold: no file bold.nii.gz in .*BRAINALIGN_DATA"):
+        descriptor.files("1")
+
+
+def test_data_are_found_in_brainalign_data(small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = small.write()
+    elsewhere = tmp_path / "cache" / "small"
+    elsewhere.mkdir(parents=True)
+    for name in ("bold.nii.gz", "mask.nii.gz", "labels.txt"):
+        (small.folder / name).rename(elsewhere / name)
+    monkeypatch.setenv("BRAINALIGN_DATA", str(elsewhere.parent))
+    assert load_descriptor(path).files("1")["bold"] == elsewhere / "bold.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fmri": {"tr_s": 2.0, "hrf_lag": 4.0, "space": "x"}}, r"'fmri.hrf_lag' \(did you mean 'hrf_lag_s'"),
+        ({"stimuli": {"a": {"texts": ["a"]}, "b": {"texts": ["b", "c"]}}}, "as many texts"),
+        ({"splits": {"one": {"leave_out": "stimulus"}}}, "leaves nothing to tell it from"),
+        ({"modality": "fmr"}, "modality: "),
+    ],
+)
+def test_descriptor_mistakes(small, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(BrainalignError, match=message):
+        parse(Descriptor, small.descriptor(**changes), "small.yaml")
+
+
+def test_no_such_file_names_what_is_there(small) -> None:
+    path = small.write()
+    with pytest.raises(BrainalignError, match=r"smal.yaml: no such file \(did you mean 'small.yaml'\?\)"):
+        load_descriptor(path.with_name("smal.yaml"))
+
+
+def test_broken_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("a: [1, 2")
+    with pytest.raises(BrainalignError, match="not valid YAML"):
+        load_config(path)

@@ -1,0 +1,95 @@
+"""A copy of the checkout to run snakemake in: tests may edit it, kill it and fail in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent.parent
+
+pytest.importorskip("snakemake.utils")
+
+
+@dataclass
+class Checkout:
+    """The workflow in `root`, and the library it imports in `lib`, laid out as in a wheel."""
+
+    root: Path
+    lib: Path
+
+    @classmethod
+    def make(cls, folder: Path) -> Checkout:
+        root, lib = folder / "root", folder / "lib" / "brainalign"
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "brainalign", lib, ignore=ignore)
+        for name in ("kernels", "pipelines"):
+            shutil.copytree(ROOT / name, lib / name, ignore=ignore)
+            shutil.copytree(ROOT / name, root / name, ignore=ignore)
+        for name in ("snakemake", "data"):
+            shutil.copytree(ROOT / name, root / name, ignore=ignore)
+        for name in ("Snakefile", "Makefile", "pyproject.toml", "constraints.txt"):
+            shutil.copy2(ROOT / name, root / name)
+        return cls(root, lib)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """PYTHONPATH comes before the editable install, so that stages import the copy."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return os.environ | {
+            "PATH": path,
+            "PYTHONPATH": str(self.lib.parent),
+            "PYTHONSAFEPATH": "1",
+            "HF_HUB_OFFLINE": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+
+    def snakemake(self, config: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = ["snakemake", "--workflow-profile", "snakemake/profiles/default", "--configfile", config, *arguments]
+        result = subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True)
+        if check:
+            assert result.returncode == 0, result.stdout + result.stderr
+        return result
+
+    def jobs(self, config: str) -> dict[str, int]:
+        """Return what a dry-run would do: number of jobs by rule."""
+        text = self.snakemake(config, "--dry-run").stdout + self.snakemake(config, "--dry-run").stderr
+        if "Nothing to be done" in text:
+            return {}
+        table = text[text.index("Job stats:") :]
+        rows = re.findall(r"^(\w+)\s+(\d+)$", table, flags=re.MULTILINE)
+        return {rule: int(count) for rule, count in rows if rule not in {"all", "total", "count"}}
+
+    def write_config(self, name: str, **changes: object) -> str:
+        """Write a configuration of the small study: controls only, so that no language model is loaded."""
+        content = {
+            "results": f"results/{name}",
+            "datasets": {"small": {"descriptor": "study/small.yaml"}},
+            "models": {"onehot": {"extractor": "onehot"}, "random": {"extractor": "random", "permute": []}},
+            "methods": {"ridge": {"encoder": "ridge", "cv": 3}, "fixed": {"encoder": "ridge", "alphas": [0.001]}},
+            "encode": {"run_permutations": 20, "stimulus_permutations": 20},
+            "compare": {"permutations": 50},
+            "summarize": {"bootstrap_draws": 200},
+        } | changes
+        (self.root / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        return f"{name}.yaml"
+
+
+@pytest.fixture(scope="module")
+def make_checkout(tmp_path_factory: pytest.TempPathFactory, make_study) -> Callable[[str], Checkout]:
+    """Return a function that makes a checkout with the small study in it."""
+
+    def make(name: str) -> Checkout:
+        checkout = Checkout.make(tmp_path_factory.mktemp(name))
+        make_study(checkout.root / "study").write()
+        return checkout
+
+    return make

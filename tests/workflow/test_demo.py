@@ -1,0 +1,169 @@
+"""The demo's study on real data, with fewer permutations: its numbers, its report, and the report in a browser."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+pytestmark = pytest.mark.xdist_group("demo")
+
+FIGURES = [
+    *("splits", "identification", "confusion", "null", "scoremap", "significance", "ceilingmap", "ceilinghistogram"),
+    *("scoreceiling", "alphas", "zeroshot-zeroshot", "rdm", "mds", "rsa"),
+]
+
+
+@pytest.fixture(scope="module")
+def demo(make_checkout) -> Path:
+    """Run the demo and return the folder of its results."""
+    checkout = make_checkout("demo")
+    content = yaml.safe_load((checkout.root / "snakemake/config/demo.yaml").read_text())
+    content["encode"] = {"run_permutations": 100, "stimulus_permutations": 30}
+    content["models"]["random"]["n_draws"] = 10
+    (checkout.root / "quick.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    checkout.snakemake("quick.yaml")
+    assert checkout.jobs("quick.yaml") == {}
+    return checkout.root / "results" / "demo" / "haxby-slice"
+
+
+@pytest.fixture(scope="module")
+def page(demo: Path) -> str:
+    return (demo / "sub-1.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def summary(demo: Path) -> pd.DataFrame:
+    return pd.read_parquet(demo / "sub-1" / "summary" / "sub-1_summary.parquet")
+
+
+def one(summary: pd.DataFrame, quantity: str, **labels: str) -> pd.Series:
+    rows = summary[summary["quantity"] == quantity]
+    for name, label in labels.items():
+        rows = rows[rows[name] == label]
+    assert len(rows) == 1, rows
+    return rows.iloc[0]
+
+
+def test_numbers_of_the_real_data(summary: pd.DataFrame) -> None:
+    """What an independent implementation found on the same slice (least squares on the category labels)."""
+    found = one(summary, "identification", model="minilm", method="fixed")
+    assert 0.49 <= found["value"] <= 0.511
+    assert found["null_mean"] == pytest.approx(0.125, abs=0.015)
+    assert found["p"] < 0.011
+    for model in ("onehot", "random", "wordings"):
+        layer = {"layer": "onehot" if model == "onehot" else "all"}
+        other = one(summary, "identification", model=model, method="fixed", **layer)
+        assert abs(other["value"] - found["value"]) <= 0.02
+    share = one(summary, "share of targets with r > 0.3", model="minilm", method="fixed")
+    assert share["value"] == pytest.approx(0.25, abs=0.01)
+    assert share["null_mean"] <= 0.03
+    assert one(summary, "largest r", model="minilm", method="fixed")["value"] == pytest.approx(0.86, abs=0.005)
+    assert 0.65 <= one(summary, "classification")["value"] <= 0.74
+    one_hot = summary[(summary["model"] == "onehot") & (summary["quantity"] == "pair matching")]
+    assert (one_hot["value"] == 0.5).all()
+
+
+class Page(HTMLParser):
+    """Collects what a page refers to, and the text of it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.references: list[str] = []
+        self.figures: list[str] = []
+        self.images: list[str] = []
+        self.downloads: list[str] = []
+        self.ids: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.references += [v for k, v in attrs if k in {"src", "href"} and v]
+        self.ids += [v for k, v in attrs if k == "id" and v]
+        if tag == "img":
+            self.images.append(values["src"] or "")
+            assert values.get("alt")
+        if "download" in values:
+            self.downloads.append(values["href"] or "")
+
+
+def test_the_page_is_self_contained_and_small(page: str) -> None:
+    parsed = Page(page)
+    assert len(page) < 5e6
+    assert all(reference.startswith(("data:", "#")) for reference in parsed.references)
+    anchors = {reference[1:] for reference in parsed.references if reference.startswith("#")}
+    assert anchors <= set(parsed.ids)
+    assert len(parsed.ids) == len(set(parsed.ids))
+    assert [i.removeprefix("figure-") for i in parsed.ids if i.startswith("figure-")] == FIGURES
+    assert len(parsed.images) == len(FIGURES)
+    for image in parsed.images:
+        kind, content = image.split(";base64,")
+        data = base64.b64decode(content)
+        assert len(data) < 200_000
+        if kind == "data:image/png":
+            assert Image.open(io.BytesIO(data)).width <= 1000
+
+
+def test_numbers_can_be_downloaded(page: str, summary: pd.DataFrame) -> None:
+    tables = [d.split(";base64,")[1] for d in Page(page).downloads if d.startswith("data:text/csv")]
+    assert len(tables) >= 10
+    read = [pd.read_csv(io.BytesIO(base64.b64decode(table))) for table in tables]
+    assert any(len(table) == len(summary) and set(table) == set(summary) for table in read)
+    assert all(len(table) for table in read)
+
+
+def test_the_page_says_what_the_numbers_mean(page: str, summary: pd.DataFrame) -> None:
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    assert "every full-rank category space predicts the same" in text
+    assert "8 categories cannot establish a semantic effect" in text
+    p = one(summary, "pair matching", model="minilm", method="ridge")["p"]
+    assert ("not distinguishable from chance at the 5 % level" in text) == (p >= 0.05)
+    assert "no anatomical image and no alignment to MNI space" in text
+    assert "Haxby JV" in text
+    assert "CC BY-SA 3.0" in text
+    for cited in ("Walther A", "Nichols TE", "Benjamini Y", "Mitchell TM", "Mölder F", "Reimers N"):
+        assert cited in text
+    assert 'id="errors"' not in page
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here: the report was not opened in a browser")
+def test_the_page_opens_in_a_browser(page: str, tmp_path: Path) -> None:
+    """No console message, every figure drawn, nothing wider than a phone's screen but what scrolls."""
+    probe = """<script>addEventListener('load', () => {
+      const images = [...document.images];
+      document.body.dataset.drawn = images.filter(i => i.complete && i.naturalWidth > 50).length;
+      document.body.dataset.overflow = document.documentElement.scrollWidth > innerWidth;
+    });</script></body>"""
+    path = tmp_path / "page.html"
+    path.write_text(page.replace("</body>", probe), encoding="utf-8")
+    result = subprocess.run(
+        [
+            "chromium",
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--window-size=500,900",
+            "--enable-logging=stderr",
+            "--virtual-time-budget=5000",
+            "--dump-dom",
+            path.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "CONSOLE" not in result.stderr, result.stderr
+    assert f'data-drawn="{len(FIGURES)}"' in result.stdout
+    assert 'data-overflow="false"' in result.stdout

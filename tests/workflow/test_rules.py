@@ -1,0 +1,96 @@
+"""The workflow as text: lint, format, what every rule declares, what a dry-run lists, what stops it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from brainalign.plan import STAGES, jobs
+from brainalign.settings import load_config
+
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def run(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PATH": PATH, "PYTHONSAFEPATH": "1"}
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+
+
+def test_lint(root: Path) -> None:
+    result = run(root, "snakemake", "--lint")
+    assert result.returncode == 0, result.stderr
+    assert "good condition" in result.stderr + result.stdout
+
+
+def test_format(root: Path) -> None:
+    result = run(root, "snakefmt", "--check", "Snakefile", "snakemake")
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_rule_declares_what_it_needs(root: Path, stage: str) -> None:
+    text = (root / "snakemake" / "rules" / f"{stage}.smk").read_text()
+    for directive in (
+        "input:",
+        "output:",
+        "params:",
+        "log:",
+        "benchmark:",
+        "threads:",
+        "mem_mb=",
+        "runtime=",
+        "shell:",
+    ):
+        assert directive in text, directive
+    assert f'code="pipelines/{stage}.py"' in text
+    assert f'library=library_digest(*STAGES["{stage}"])' in text
+    assert f"python -P -m brainalign.pipelines.{stage} " in text
+    assert (root / "pipelines" / f"{stage}.py").exists()
+
+
+def test_the_snakefile_stays_short(root: Path) -> None:
+    assert len((root / "Snakefile").read_text().splitlines()) < 45
+
+
+@pytest.mark.parametrize("name", ["config", "demo"])
+def test_a_dry_run_lists_the_planned_jobs(root: Path, name: str, tmp_path: Path, monkeypatch) -> None:
+    config = f"snakemake/config/{name}.yaml"
+    arguments = ["--configfile", config, "--config", f"results={tmp_path}", "--dry-run"]
+    result = run(root, "snakemake", "--workflow-profile", "snakemake/profiles/default", *arguments)
+    assert result.returncode == 0, result.stderr
+    table = (result.stdout + result.stderr).split("Job stats:")[1]
+    listed = {rule: int(n) for rule, n in re.findall(r"^(\w+)\s+(\d+)$", table, flags=re.MULTILINE)}
+    monkeypatch.chdir(root)
+    planned = Counter(job.stage for job in jobs(load_config(config)))
+    assert {rule: n for rule, n in listed.items() if rule in STAGES} == planned
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("datasets: {}", "datasets: Dictionary should have at least 1 item"),
+        (
+            "datasets: {haxby-slice: {descriptor: data/haxby-slice.yaml}}\nmodels: {m: {extractor: onehot}}\n"
+            "methods: {r: {encoder: ridge, aphas: [1]}}",
+            r"unknown key 'methods.r.aphas' \(did you mean 'alphas'\?\)",
+        ),
+        (
+            "datasets: {haxby-slice: {descriptor: data/haxby-slices.yaml}}\nmodels: {m: {extractor: onehot}}\n"
+            "methods: {r: {encoder: ridge}}",
+            r"no such file \(did you mean 'haxby-slice.yaml'\?\)",
+        ),
+    ],
+)
+def test_mistakes_stop_before_any_job(root: Path, tmp_path: Path, text: str, message: str) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(text)
+    result = run(root, "snakemake", "--configfile", str(config), "--dry-run", "--cores", "1")
+    assert result.returncode != 0
+    assert re.search(message, result.stderr + result.stdout)
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,188 @@
+"""The whole workflow on a small study: it runs, reruns exactly what it must, survives a kill, reports failures."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from brainalign.artifacts import load_sidecar
+
+pytestmark = pytest.mark.xdist_group("small_study")
+
+EVERYTHING = {"prepare": 1, "extract": 2, "encode": 4, "compare": 1, "summarize": 1, "report": 1}
+
+
+@pytest.fixture(scope="module")
+def finished(make_checkout):
+    """A checkout in which the small study has run."""
+    checkout = make_checkout("finished")
+    config = checkout.write_config("done")
+    assert checkout.jobs(config) == EVERYTHING
+    checkout.snakemake(config)
+    return checkout
+
+
+def test_it_leaves_results_and_a_second_run_has_nothing_to_do(finished) -> None:
+    results = finished.root / "results" / "done" / "small"
+    assert (results / "sub-1.html").stat().st_size > 100_000
+    summary = pd.read_parquet(results / "sub-1" / "summary" / "sub-1_summary.parquet")
+    found = summary[(summary["quantity"] == "identification") & (summary["model"] == "onehot")]
+    assert found["value"].min() > 0.9  # the planted patterns are strong
+    assert (found["null_mean"] < 0.45).all()
+    zero_shot = summary[(summary["quantity"] == "pair matching") & (summary["model"] == "onehot")]
+    assert (zero_shot["value"] == 0.5).all()
+    description = json.loads((results / "dataset_description.json").read_text())
+    assert description["DatasetType"] == "derivative"
+    assert finished.jobs("done.yaml") == {}
+
+
+def test_every_artifact_has_a_sidecar_that_matches(finished) -> None:
+    results = finished.root / "results" / "done" / "small"
+    mains = [p for p in results.rglob("*_*.*") if p.suffix in {".parquet", ".safetensors", ".gz"}]
+    tables = {"trials", "targets", "stimuli"}
+    mains = [p for p in mains if p.name.split(".")[0].rsplit("_", 1)[-1] not in tables]
+    assert len(mains) == 6 + 2 + 4 * 4 + 3 + 1
+    for path in mains:
+        record = load_sidecar(path)
+        assert record["stage"] in EVERYTHING
+        assert record["library"]["digest"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reruns"),
+    [
+        ({"compare": {"permutations": 60}}, {"compare", "summarize", "report"}),
+        ({"summarize": {"bootstrap_draws": 300}}, {"summarize", "report"}),
+        ({"encode": {"run_permutations": 21, "stimulus_permutations": 20}}, {"encode", "summarize", "report"}),
+        ({"prepare": {"n_halvings": 50}}, {"prepare", "encode", "compare", "summarize", "report"}),
+        ({"seed": 1}, set(EVERYTHING)),
+    ],
+)
+def test_a_changed_option_reruns_what_depends_on_it(finished, change: dict[str, object], reruns: set[str]) -> None:
+    config = finished.write_config("changed", results="results/done", **change)
+    if "compare" in change:
+        pass
+    jobs = finished.jobs(config)
+    assert set(jobs) == reruns
+
+
+def test_a_changed_method_reruns_its_own_jobs(finished) -> None:
+    methods = {"ridge": {"encoder": "ridge", "cv": 4}, "fixed": {"encoder": "ridge", "alphas": [0.001]}}
+    jobs = finished.jobs(finished.write_config("changed", results="results/done", methods=methods))
+    assert jobs == {"encode": 2, "summarize": 1, "report": 1}
+
+
+@pytest.mark.parametrize(
+    ("file", "reruns"),
+    [
+        ("lib/kernels/small_rank.py", {"encode", "summarize", "report"}),
+        ("lib/geometry/rdm.py", {"compare", "summarize", "report"}),
+        ("lib/features/category.py", {"extract", "encode", "compare", "summarize", "report"}),
+        ("lib/report/captions.py", {"report"}),
+        ("lib/report/templates/report.html", {"report"}),
+        ("lib/artifacts.py", set(EVERYTHING)),
+        ("lib/settings.py", set()),
+        ("lib/cli.py", set()),
+        ("root/pipelines/compare.py", {"compare", "summarize", "report"}),
+        ("root/pipelines/report.py", {"report"}),
+    ],
+)
+def test_a_changed_file_reruns_what_depends_on_it(finished, file: str, reruns: set[str]) -> None:
+    where, name = file.split("/", 1)
+    path: Path = (finished.lib if where == "lib" else finished.root) / name
+    before, times = path.read_text(), path.stat()
+    try:
+        path.write_text(before + "\n")
+        assert set(finished.jobs("done.yaml")) == reruns
+    finally:
+        path.write_text(before)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_a_kill_loses_nothing(make_checkout) -> None:
+    """SIGKILL everything in the middle; the documented command starts again and redoes only what was not finished."""
+    checkout = make_checkout("killed")
+    config = checkout.write_config("kill", encode={"run_permutations": 3000, "stimulus_permutations": 300})
+    (checkout.root / ".venv").symlink_to(Path(os.environ.get("VIRTUAL_ENV", Path(__file__).parents[2] / ".venv")))
+    if not (checkout.root / ".venv" / "installed").exists():
+        pytest.skip("this environment was not made by `make setup`")
+    command = ["make", "run", f"CONFIG={config}"]
+    running = subprocess.Popen(
+        command,
+        cwd=checkout.root,
+        env=checkout.environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    results = checkout.root / "results" / "kill" / "small"
+    deadline = time.time() + 240
+    while not list(results.glob("sub-1/encoding/*_statmap.json")):
+        assert time.time() < deadline
+        assert running.poll() is None
+        time.sleep(0.05)
+    time.sleep(1.5)  # the next encode job is at work
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    time.sleep(0.5)
+    finished = {path: path.stat().st_mtime_ns for path in results.rglob("*.json") if "progress" not in path.name}
+    assert finished
+    assert not (results / "sub-1.html").exists()
+    locked = checkout.snakemake(config, check=False)
+    assert "LockException" in locked.stderr + locked.stdout  # why the command unlocks first
+    again = subprocess.run(command, cwd=checkout.root, env=checkout.environment, capture_output=True, text=True)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert (results / "sub-1.html").exists()
+    # What snakemake had recorded as finished was not touched; at most the job at the moment of the kill ran again.
+    redone = {path.name for path, stamp in finished.items() if path.stat().st_mtime_ns != stamp}
+    assert len({name.rsplit("_", 1)[0] for name in redone}) <= 2, redone
+    assert len(redone) < len(finished) / 2
+    assert checkout.jobs(config) == {}
+
+
+def test_a_failed_stage_still_leaves_a_report(make_checkout) -> None:
+    checkout = make_checkout("failing")
+    config = checkout.write_config("fail")
+    broken = checkout.lib / "geometry" / "noise.py"
+    sound = broken.read_text()
+    broken.write_text(sound.replace("if dof < 1:", "if True:"))
+    failed = checkout.snakemake(config, check=False)
+    assert failed.returncode != 0
+    results = checkout.root / "results" / "fail" / "small"
+    page = (results / "sub-1_incomplete.html").read_text()
+    assert not (results / "sub-1.html").exists()
+    assert 'id="errors"' in page
+    assert "compare stopped" in page
+    assert "leave 32 degrees of freedom" in page  # the message of the error itself
+    assert "did not run: something it needs failed before it" in page  # summarize
+    assert 'id="figure-scoremap"' in page  # what did work is shown
+    broken.write_text(sound)
+    checkout.snakemake(config)
+    assert (results / "sub-1.html").exists()
+    assert not (results / "sub-1_incomplete.html").exists()
+
+
+def test_bad_data_stop_with_a_short_message(make_checkout, make_study) -> None:
+    checkout = make_checkout("bad")
+    study = make_study(checkout.root / "study")
+    volumes = study.volumes()
+    volumes[0, 0, 0, 0] = float("nan")
+    study.write(volumes=volumes)
+    failed = checkout.snakemake(checkout.write_config("bad"), check=False)
+    assert failed.returncode != 0
+    log = (checkout.root / "results" / "bad" / "small" / "logs" / "prepare" / "sub-1.log").read_text()
+    assert "prepare stopped:" in log
+    assert "small: subjects.1.bold: 1 of 60 voxels inside the mask are NaN" in log
+    assert "Traceback" not in log
+    page = (checkout.root / "results" / "bad" / "small" / "sub-1_incomplete.html").read_text()
+    assert "1 of 60 voxels inside the mask are NaN" in page
+    (checkout.root / "study" / "mask.nii.gz").unlink()
+    missing = checkout.snakemake("bad.yaml", check=False)
+    assert "small: subjects.1.mask: no file mask.nii.gz in" in missing.stderr + missing.stdout
