@@ -16,7 +16,7 @@ from brainalign.geometry import noise_precision, rdm, rdm_noise_ceiling, rdm_per
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import CompareSettings, parse
-from brainalign.statistics import bootstrap, linear_classification
+from brainalign.statistics import MIN_UNITS, bootstrap, linear_classification
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,7 +87,7 @@ def _test(
     note = "all stimuli are equally far apart in this space: nothing to test" if np.isnan(test.p) else ""
     if np.isnan(test.score):
         return row | {"low": np.nan, "high": np.nan, "note": note}
-    interval = bootstrap(test.per_replicate) if len(replicates) >= 4 else None
+    interval = bootstrap(test.per_replicate) if len(replicates) >= MIN_UNITS else None
     low, high = (interval.low, interval.high) if interval else (np.nan, np.nan)
     return row | {"low": low, "high": high, "note": note}
 

@@ -80,7 +80,8 @@ CITATIONS = {
         "Journal of the Royal Statistical Society B 57:289-300", "10.1111/j.2517-6161.1995.tb02031.x",
     ),
     "bootstrap": Reference(
-        "Efron B, Tibshirani RJ", 1993, "An introduction to the bootstrap", "Chapman & Hall",
+        "Hesterberg TC", 2015, "What teachers should know about the bootstrap: resampling in the undergraduate "
+        "statistics curriculum", "The American Statistician 69:371-386", "10.1080/00031305.2015.1089789",
     ),
     "rsa": Reference(
         "Kriegeskorte N, Mur M, Bandettini P", 2008,

@@ -220,7 +220,7 @@ def _compare_text(material: Material) -> tuple[str, list[str]]:
 def _summarize_text(material: Material) -> tuple[str, list[str]]:
     confidence = material.config.summarize.confidence
     return (
-        f"Intervals are {confidence:.0%} bootstrap-t intervals over held-out runs. They describe this subject measured "
-        "again with these stimuli, not other subjects or other stimuli.",
+        f"Intervals are {confidence:.0%} bootstrap intervals (expanded percentile) over held-out runs. They describe "
+        "this subject measured again with these stimuli, not other subjects or other stimuli.",
         ["bootstrap"],
     )

@@ -4,6 +4,7 @@ from brainalign.statistics.ceilings import noise_ceiling, spearman_brown, split_
 from brainalign.statistics.classification import linear_classification
 from brainalign.statistics.identification import identification, pair_matching
 from brainalign.statistics.resampling import (
+    MIN_UNITS,
     Interval,
     bootstrap,
     fdr,
@@ -14,6 +15,7 @@ from brainalign.statistics.resampling import (
 from brainalign.statistics.scores import explained_variance, normalized_r2, pearson, r2, signed_r2
 
 __all__ = [
+    "MIN_UNITS",
     "Interval",
     "bootstrap",
     "explained_variance",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brainalign.statistics.resampling import bootstrap, permutation_test
+from brainalign.statistics.resampling import MIN_UNITS, bootstrap, permutation_test
 
 __all__ = ["Encoding", "summarize_decoding", "summarize_encoding", "summarize_over_layers"]
 
@@ -26,8 +26,8 @@ class Encoding:
 
 
 def _mean(values: pd.Series[float], confidence: float, n_draws: int) -> tuple[float, float, float]:
-    """Return mean and interval over independent units; without an interval where there are fewer than four."""
-    if len(values) < 4:
+    """Return mean and interval over independent units; without an interval where there are too few of them."""
+    if len(values) < MIN_UNITS:
         return float(values.mean()), np.nan, np.nan
     interval = bootstrap(values.to_numpy(), confidence, n_draws)
     return interval.mean, interval.low, interval.high

@@ -186,7 +186,7 @@ UNITS = {
 )
 @pytest.mark.parametrize("units", UNITS)
 def test_bootstrap_coverage(n: int, units: str, record: Record) -> None:
-    """Coverage of 95 % bootstrap-t intervals"""
+    """Coverage of 95 % bootstrap intervals (expanded percentile)"""
     covered = 0
     for seed in range(n):
         values, truth = UNITS[units](np.random.default_rng(70_000 + seed))

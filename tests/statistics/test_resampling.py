@@ -53,7 +53,7 @@ def test_bootstrap_reports_the_mean_and_brackets_it() -> None:
     values = np.random.default_rng(0).normal(loc=2, size=40)
     interval = bootstrap(values)
     assert interval.mean == pytest.approx(values.mean())
-    # For normal values bootstrap-t is close to Student's interval.
+    # For normal values it is close to Student's interval.
     low, high = stats.t.interval(0.95, 39, values.mean(), stats.sem(values))
     assert interval.low == pytest.approx(low, abs=0.05)
     assert interval.high == pytest.approx(high, abs=0.05)
@@ -61,7 +61,9 @@ def test_bootstrap_reports_the_mean_and_brackets_it() -> None:
 
 
 def test_bootstrap_needs_units() -> None:
-    with pytest.raises(BrainalignError, match="needs 4 finite units or more; got 2"):
+    with pytest.raises(BrainalignError, match="needs 6 finite units or more; got 2"):
         bootstrap(np.array([0.1, 0.2]))
-    constant = bootstrap(np.full(5, 0.3))
+    with pytest.raises(BrainalignError, match="nan"):
+        bootstrap(np.full(8, np.nan))
+    constant = bootstrap(np.full(7, 0.5))
     assert (constant.low, constant.high) == (constant.mean, constant.mean)

@@ -25,7 +25,7 @@ def encoding() -> Encoding:
         for layer in layers
     )
     runs = [
-        pd.DataFrame({"fold": np.repeat(range(5), 4), "item": "x", "chosen": "x", "correct": [1, 1, 1, k] * 5}).assign(
+        pd.DataFrame({"fold": np.repeat(range(6), 4), "item": "x", "chosen": "x", "correct": [1, 1, 1, k] * 6}).assign(
             split="runs", layer=layer
         )
         for k, layer in enumerate(layers)
@@ -96,7 +96,7 @@ def test_the_interval_is_over_runs(encoding: Encoding) -> None:
     varied.loc[varied["fold"] == 0, "correct"] = 0.0
     row = rows_of(Encoding(encoding.scores, varied, encoding.null)).iloc[0]
     assert row["low"] < row["value"] < row["high"]
-    assert row["value"] == pytest.approx(0.6)
+    assert row["value"] == pytest.approx(0.625)
 
 
 def test_the_spread_over_layers_is_a_row_of_its_own(encoding: Encoding) -> None:
@@ -108,7 +108,9 @@ def test_the_spread_over_layers_is_a_row_of_its_own(encoding: Encoding) -> None:
 
 
 def test_classification_has_its_chance() -> None:
-    table = pd.DataFrame({"split": "runs", "fold": range(5), "accuracy": [0.5, 0.7, 0.6, 0.8, 0.9], "chance": 0.25})
+    table = pd.DataFrame(
+        {"split": "runs", "fold": range(6), "accuracy": [0.5, 0.7, 0.6, 0.8, 0.9, 0.7], "chance": 0.25}
+    )
     (row,) = summarize_decoding(table, 0.95, 500)
     assert row["value"] == pytest.approx(0.7)
     assert row["chance"] == 0.25

@@ -1,0 +1,85 @@
+"""Every code block of the documentation runs: Python in one namespace per page, YAML is written, commands are run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted((ROOT / "docs" / "pages").glob("*.md"))
+
+
+def blocks(path: Path) -> list[tuple[str, str]]:
+    return re.findall(r"^```(\w+)\n(.*?)^```$", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_block_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("data", "snakemake", "pipelines"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "Snakefile", tmp_path)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    namespace: dict[str, object] = {"__name__": page.stem}
+    for language, code in blocks(page):
+        if language == "python":
+            exec(compile(code, str(page), "exec"), namespace)
+        elif language == "yaml":
+            target = re.match(r"# (\S+)\n", code)
+            assert target, f"{page}: the first line of a YAML block says where it goes"
+            (tmp_path / target[1]).write_text(code)
+        elif language == "bash":
+            environment = os.environ | {"PATH": path, "PYTHONSAFEPATH": "1"}
+            result = subprocess.run(["bash", "-euc", code], env=environment, capture_output=True, text=True)
+            assert result.returncode == 0, result.stdout + result.stderr
+        else:
+            raise AssertionError(f"{page}: a {language} block, which nothing runs")
+
+
+def test_the_example_of_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = [code for language, code in blocks(ROOT / "README.md") if language == "python"]
+    assert len([line for line in example.splitlines() if line and not line.startswith(("import", "from"))]) <= 10
+    exec(compile(example, "README.md", "exec"), {"__name__": "readme"})
+    assert "of the explainable variance" in capsys.readouterr().out
+
+
+def test_the_readme_names_files_that_exist() -> None:
+    text = (ROOT / "README.md").read_text()
+    for link in re.findall(r"\]\(([^)#]+)\)", text) + re.findall(r'src="([^"]+)"', text):
+        if not link.startswith("http"):
+            assert (ROOT / link).exists(), link
+    rows = text.split("| to change | edit |")[1].split("\n\n")[0]
+    for name in re.findall(r"`([\w./]+/[\w.]*)`", rows):
+        assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("module", ["artifacts", "encoding.ridge", "geometry.rdm", "simulation.linear"])
+def test_examples_in_docstrings(module: str) -> None:
+    import doctest
+    import importlib
+
+    result = doctest.testmod(importlib.import_module(f"brainalign.{module}"), extraglobs={"np": __import__("numpy")})
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def public_names() -> list[object]:
+    """Return everything the packages export."""
+    import importlib
+
+    packages = ("datasets", "encoding", "features", "geometry", "report", "simulation", "statistics")
+    modules = [importlib.import_module(f"brainalign.{name}") for name in (*packages, "arrays", "artifacts", "checks")]
+    return [getattr(module, name) for module in modules for name in module.__all__]
+
+
+@pytest.mark.parametrize(
+    "thing", [t for t in public_names() if callable(t)], ids=lambda t: getattr(t, "__qualname__", str(t))
+)
+def test_public_names_are_documented(thing: object) -> None:
+    assert (thing.__doc__ or "").strip()
