@@ -18,6 +18,7 @@ __all__ = [
     "confusion_matrix",
     "identification_scores",
     "mds",
+    "mds_points",
     "null_histogram",
     "rdm_matrices",
     "rsa_bars",
@@ -245,13 +246,17 @@ def rdm_matrices(rdms: Mapping[str, NDArray[Any]], labels: Sequence[str]) -> Fig
     return figure
 
 
-def mds(pairs: NDArray[Any], labels: Sequence[str]) -> Figure:
-    """Draw conditions in the plane that best keeps their distances (classical scaling)."""
-    i, j = np.triu_indices(len(labels), 1)
-    distances = np.zeros((len(labels), len(labels)))
+def mds_points(pairs: NDArray[Any], n_conditions: int) -> NDArray[Any]:
+    """Return points (n_conditions, 2) whose distances are nearest to those of an RDM (classical scaling)."""
+    i, j = np.triu_indices(n_conditions, 1)
+    distances = np.zeros((n_conditions, n_conditions))
     # Crossnobis values are squared distances, and noise can make them negative.
     distances[i, j] = distances[j, i] = np.sqrt(np.maximum(pairs, 0))
-    points = ClassicalMDS(n_components=2, metric="precomputed").fit_transform(distances)
+    return np.asarray(ClassicalMDS(n_components=2, metric="precomputed").fit_transform(distances))
+
+
+def mds(points: NDArray[Any], labels: Sequence[str]) -> Figure:
+    """Draw conditions in the plane."""
     figure, (ax,) = _figure(4.4, 3.6)
     ax.scatter(points[:, 0], points[:, 1], color=[COLOURS[k % len(COLOURS)] for k in range(len(labels))], s=45)
     for label, (x, y) in zip(labels, points, strict=True):

@@ -160,7 +160,13 @@ def _ceilings(material: Material) -> Section | None:
     histogram = figures.ceiling_histogram(ceiling, threshold)
     panels = [
         _panel("ceilingmap", "Noise ceiling map", ceiling_map, material.ceiling, vector=False),
-        _panel("ceilinghistogram", "Noise ceilings", histogram, n_reliable=int((ceiling > threshold).sum())),
+        _panel(
+            "ceilinghistogram",
+            "Noise ceilings",
+            histogram,
+            material.ceiling,
+            n_reliable=int((ceiling > threshold).sum()),
+        ),
     ]
     if material.encodings:
         first = material.first
@@ -232,12 +238,13 @@ def _geometry(material: Material) -> Section | None:
     table.insert(0, "pair", [f"{material.labels[i]} - {material.labels[j]}" for i, j in pairs])
     untested = ", ".join(sorted(set(material.comparison.loc[material.comparison["note"] != "", "model"])))
     note = f"No test for {untested}: all categories are equally far apart there." if untested else ""
-    arrangement = figures.mds(material.rdms[distances[0]], material.labels)
+    points = figures.mds_points(material.rdms[distances[0]], len(material.labels))
+    places = pd.DataFrame({"condition": material.labels, "x": points[:, 0], "y": points[:, 1]})
     bars = figures.rsa_bars(material.comparison)
     matrices = figures.rdm_matrices(rdms, material.labels)
     panels = [
         _panel("rdm", "Dissimilarities of categories", matrices, table, vector=False),
-        _panel("mds", f"Arrangement of categories ({distances[0]})", arrangement),
+        _panel("mds", f"Arrangement of categories ({distances[0]})", figures.mds(points, material.labels), places),
         _panel("rsa", "Fit of feature RDMs", bars, material.comparison, untested=note),
     ]
     return Section("geometry", "Representational geometry", panels)

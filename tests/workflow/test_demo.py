@@ -115,7 +115,7 @@ def test_the_page_is_self_contained_and_small(page: str) -> None:
 
 def test_numbers_can_be_downloaded(page: str, summary: pd.DataFrame) -> None:
     tables = [d.split(";base64,")[1] for d in Page(page).downloads if d.startswith("data:text/csv")]
-    assert len(tables) >= 10
+    assert len(tables) == len(FIGURES) + 1
     read = [pd.read_csv(io.BytesIO(base64.b64decode(table))) for table in tables]
     assert any(len(table) == len(summary) and set(table) == set(summary) for table in read)
     assert all(len(table) for table in read)
