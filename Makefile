@@ -3,7 +3,6 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CONFIG ?= snakemake/config/config.yaml
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONSAFEPATH := 1
-export HF_HUB_OFFLINE ?= 1
 ifneq ($(wildcard ../shared/data),)
 export BRAINALIGN_DATA ?= $(abspath ../shared/data)
 endif

@@ -133,17 +133,19 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
     values_mb = 4 * trials * targets / MB
     if stage == "prepare":
         # All volumes, in float32 and in nilearn's float64; a trial is some ten volumes.
-        return Cost(700 + round(120 * values_mb), 10 + round(values_mb), values_mb)
+        return Cost(700 + round(120 * values_mb), 10 + round(values_mb), 11 * values_mb)
     if stage == "extract":
         return Cost(900, 8, 1)
     if stage == "encode":
-        sets = _response_sets(config, descriptor, model, method)
-        flops = _layers(config, descriptor, model) * sum(
-            n_sets * folds * targets * work for n_sets, folds, work in sets
+        # Every fold decomposes its features once; the rest grows with targets and permutations.
+        seconds = _layers(config, descriptor, model) * sum(
+            folds * (0.004 + n_sets * targets * work / 1.4e10)
+            for n_sets, folds, work in _response_sets(config, descriptor, model, method)
         )
-        return Cost(900 + round(12 * values_mb), 8 + round(flops / 4e9), 1e-4 * targets + 1)
+        return Cost(900 + round(12 * values_mb), 5 + round(seconds), 1e-4 * targets + 1)
     if stage == "compare":
-        return Cost(800 + round(3 * 8 * targets**2 / MB), 10 + round(targets**3 / 1e9), 1)
+        whitened = targets if "crossnobis" in config.compare.distances else 0
+        return Cost(800 + round(4 * 8 * whitened**2 / MB), 10 + round(whitened**3 / 1e9), 1)
     return Cost(800, 8 if stage == "summarize" else 25, 3)
 
 

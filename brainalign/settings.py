@@ -25,6 +25,7 @@ from brainalign.checks import BrainalignError, did_you_mean, listed
 __all__ = ["Config", "Descriptor", "load_config", "load_descriptor", "parse"]
 
 Name = Annotated[str, Field(pattern="^[A-Za-z0-9]+$")]
+DatasetName = Annotated[str, Field(pattern="^[A-Za-z0-9-]+$")]
 ALPHAS = tuple(10 ** (exponent / 2) for exponent in range(-2, 11))  # logspace(-1, 5, 13)
 
 
@@ -135,7 +136,7 @@ class Config(Strict):
 
     results: Path = Path("results")
     seed: int = 0
-    datasets: dict[str, DatasetUse] = Field(min_length=1)
+    datasets: dict[DatasetName, DatasetUse] = Field(min_length=1)
     models: dict[Name, Model] = Field(min_length=1)
     methods: dict[Name, Method] = Field(min_length=1)
     prepare: PrepareSettings = PrepareSettings()
@@ -232,7 +233,7 @@ class Shape(Strict):
 class Descriptor(Strict):
     """One dataset."""
 
-    name: Annotated[str, Field(pattern="^[A-Za-z0-9-]+$")]
+    name: DatasetName
     title: str
     modality: Literal["fmri"]
     citation: Citation
@@ -254,6 +255,13 @@ class Descriptor(Strict):
         if len(set(counts.values())) > 1:
             raise ValueError(f"every stimulus needs as many texts as the others, wording by wording; got {counts}")
         return stimuli
+
+    @field_validator("splits")
+    @classmethod
+    def _some_runs_left_out(cls, splits: dict[str, Split]) -> dict[str, Split]:
+        if not any(split.leave_out == "run" for split in splits.values()):
+            raise ValueError("scores per target come from held-out runs; add a split like runs: {leave_out: run}")
+        return splits
 
     def find(self, subject: str, field: str) -> Path:
         """Return where a file of a subject lies.

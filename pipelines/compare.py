@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 
 from brainalign.arrays import Arrays, Layers, Responses
 from brainalign.artifacts import entities_of, load, load_sidecar, save
+from brainalign.checks import BrainalignError
 from brainalign.datasets import folds_of, group_labels
 from brainalign.geometry import noise_precision, rdm, rdm_noise_ceiling, rdm_permutation_test, replicate_rdms
 from brainalign.pipelines import run_stage, stage_parser
@@ -37,8 +39,7 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     responses = load(arguments.responses, Responses, provenance)
     conditions = responses.trials["stimulus_id"].to_numpy()
     runs = group_labels(responses.trials, "run").to_numpy()
-    residuals = load(arguments.noise, Arrays, provenance)["residuals"]
-    precision = noise_precision(residuals, load_sidecar(arguments.noise)["details"]["dof"])
+    precision = _precision(arguments.noise, provenance) if "crossnobis" in settings.distances else None
     names = list(pd.unique(conditions))
     rdms, rows = Arrays(), []
     models = _feature_rdms(arguments.features, names, settings, provenance)
@@ -66,6 +67,19 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     save(arguments.decoding, _decoding(arguments.splits, responses, provenance), provenance)
 
 
+def _precision(path: Path, provenance: Provenance) -> np.ndarray:
+    residuals = load(path, Arrays, provenance)["residuals"]
+    n_targets = residuals.shape[1]
+    needed, free = 4 * 8 * n_targets**2, psutil.virtual_memory().available
+    if needed > free:
+        raise BrainalignError(
+            f"whitening {n_targets} targets needs {needed / 1e9:.0f} GB for their noise covariance, and "
+            f"{free / 1e9:.0f} GB are free; shrink the mask to the regions of interest, or leave crossnobis out of "
+            "compare.distances"
+        )
+    return noise_precision(residuals, load_sidecar(path)["details"]["dof"])
+
+
 def _feature_rdms(
     paths: list[Path], conditions: list[str], settings: CompareSettings, provenance: Provenance
 ) -> dict[tuple[str, str], np.ndarray]:
@@ -82,6 +96,9 @@ def _feature_rdms(
 def _test(
     replicates: np.ndarray, model: np.ndarray, comparison: str, permutations: int, rng: np.random.Generator
 ) -> dict[str, object]:
+    if not np.isfinite(model).all():
+        note = "this space has no such distances: a stimulus has constant features, or there is only one feature"
+        return dict.fromkeys(("score", "p", "null_mean", "low", "high"), np.nan) | {"n": len(replicates), "note": note}
     test = rdm_permutation_test(replicates, model, comparison, permutations, rng)
     row = {"score": test.score, "p": test.p, "null_mean": test.null.mean(), "n": len(replicates)}
     note = "all stimuli are equally far apart in this space: nothing to test" if np.isnan(test.p) else ""

@@ -133,13 +133,13 @@ def _identification(
     stimuli = responses.trials["stimulus_id"].to_numpy()
     rows = []
     for fold, (_, test) in enumerate(folds):
-        correct = evaluation.observed.correct[0, fold]
+        names = np.unique(stimuli[test])
         if by_run:
-            items, chosen = stimuli[test], stimuli[test][evaluation.observed.chosen[0, fold]]
+            items, chosen = names, names[evaluation.observed.chosen[0, fold]]
         else:
-            names = np.unique(stimuli[test])
-            items = np.array([f"{names[i]}|{names[j]}" for i, j in zip(*np.triu_indices(len(names), 1), strict=True)])
-            chosen = np.full(len(items), "")
+            i, j = np.triu_indices(len(names), 1)
+            items, chosen = names[i] + "|" + names[j], np.full(len(i), "")
+        correct = evaluation.observed.correct[0, fold]
         rows.append(pd.DataFrame({"fold": fold, "item": items, "chosen": chosen, "correct": correct}))
     return pd.concat(rows, ignore_index=True)
 

@@ -114,6 +114,7 @@ def test_data_are_found_in_brainalign_data(small, tmp_path: Path, monkeypatch: p
         ({"fmri": {"tr_s": 2.0, "hrf_lag": 4.0, "space": "x"}}, r"'fmri.hrf_lag' \(did you mean 'hrf_lag_s'"),
         ({"stimuli": {"a": {"texts": ["a"]}, "b": {"texts": ["b", "c"]}}}, "as many texts"),
         ({"splits": {"one": {"leave_out": "stimulus"}}}, "leaves nothing to tell it from"),
+        ({"splits": {"pairs": {"leave_out": "stimulus", "size": 2}}}, "add a split like runs"),
         ({"modality": "fmr"}, "modality: "),
     ],
 )

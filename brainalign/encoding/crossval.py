@@ -43,10 +43,11 @@ class FoldScores:
     r, r2 : array (B, n_targets)
         Computed within each fold, then averaged over folds; NaN where a fold has too few test stimuli.
     alpha : array (n_folds, B, n_targets)
-    correct : array (B, n_folds, n_trials_of_a_fold)
-        Share of identification credit per test item: 1, 0, or what a tie leaves.
+    correct : array (B, n_folds, n_items)
+        Credit per test item (a stimulus, or for zero-shot a pair): 1, 0, or what a tie leaves. Stimuli of a fold are
+        in sorted order.
     chosen : array (B, n_folds, n_items)
-        Row of the fold's items that was identified (runs only; empty for zero-shot pairs).
+        Which of the fold's stimuli was identified (runs only; empty for zero-shot pairs).
     """
 
     r: Values
@@ -95,8 +96,24 @@ def _fold_predictions(
         )
 
 
-def encode_runs(encoder: Encoder, X: Values, stack: Values, folds: Folds, groups: NDArray[Any]) -> FoldScores:
-    """Score an encoder on held-out runs: r and R² per target, and identification of the stimuli of each run.
+def _averaging(stimulus_ids: NDArray[Any]) -> Values:
+    """Return the matrix (n_stimuli, n_rows) that averages the rows of each stimulus."""
+    _, codes = np.unique(stimulus_ids, return_inverse=True)
+    average = (codes == np.arange(codes.max() + 1)[:, None]).astype(np.float64)
+    return np.asarray(average / average.sum(axis=1, keepdims=True))
+
+
+def encode_runs(
+    encoder: Encoder,
+    X: Values,
+    stack: Values,
+    folds: Folds,
+    groups: NDArray[Any],
+    stimulus_ids: NDArray[Any],
+) -> FoldScores:
+    """Score an encoder on held-out runs: r and R² per target over trials, and identification of the stimuli.
+
+    For identification the trials of a stimulus in the fold are averaged first.
 
     Parameters
     ----------
@@ -108,16 +125,18 @@ def encode_runs(encoder: Encoder, X: Values, stack: Values, folds: Folds, groups
     folds : sequence of (train rows, test rows)
     groups : array (n_rows,)
         Groups of the inner cross-validation.
+    stimulus_ids : array (n_rows,)
     """
     X = row_space(X)
     r = np.zeros((stack.shape[0], stack.shape[2]))
     determination = np.zeros_like(r)
     alphas, correct, chosen = [], [], []
-    for _, predicted, measured, alpha in _fold_predictions(encoder, X, stack, folds, groups):
+    for test, predicted, measured, alpha in _fold_predictions(encoder, X, stack, folds, groups):
         r += pearson(predicted, measured, axis=1)
         determination += r2(measured, predicted, axis=1)
         alphas.append(alpha)
-        credit, best = identification(predicted, measured)
+        average = _averaging(stimulus_ids[test])
+        credit, best = identification(average @ predicted, average @ measured)
         correct.append(credit)
         chosen.append(best)
     n = len(folds)
@@ -139,9 +158,8 @@ def encode_zero_shot(
 
     Parameters
     ----------
-    encoder, X, stack, folds, groups
+    encoder, X, stack, folds, groups, stimulus_ids
         As for `encode_runs`.
-    stimulus_ids : array (n_rows,)
 
     References
     ----------
@@ -151,9 +169,7 @@ def encode_zero_shot(
     X = row_space(X)
     correct, alphas = [], []
     for test, predicted, measured, alpha in _fold_predictions(encoder, X, stack, folds, groups):
-        _, codes = np.unique(stimulus_ids[test], return_inverse=True)
-        average = (codes == np.arange(codes.max() + 1)[:, None]).astype(float)
-        average /= average.sum(axis=1, keepdims=True)
+        average = _averaging(stimulus_ids[test])
         correct.append(pair_matching(average @ predicted, average @ measured))
         alphas.append(alpha)
     undefined = np.full((stack.shape[0], stack.shape[2]), np.nan)

@@ -85,7 +85,7 @@ def evaluate(
     rng = np.random.default_rng(seed)
     score: Callable[[Values], FoldScores]
     if leave_out == "run":
-        score = partial(encode_runs, encoder, X, folds=folds, groups=runs)
+        score = partial(encode_runs, encoder, X, folds=folds, groups=runs, stimulus_ids=stimulus_ids)
         orders = permute_within(runs, n_permutations, rng)
     else:
         score = partial(encode_zero_shot, encoder, X, folds=folds, groups=runs, stimulus_ids=stimulus_ids)

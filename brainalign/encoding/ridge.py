@@ -317,7 +317,7 @@ def _inner_splits(
         if cv == "groups":
             raise BrainalignError("cv='groups' leaves one group out, but fit got no groups; pass groups or a number")
         return list(KFold(min(cv, n_rows)).split(rows))
-    labels = np.asarray(groups)
+    labels = np.asarray(groups.cpu() if isinstance(groups, torch.Tensor) else groups)
     check_rows("groups", len(labels), "X", n_rows, "give one label per row")
     n_groups = len(np.unique(labels))
     if n_groups < 2:

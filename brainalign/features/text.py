@@ -96,10 +96,11 @@ class SentenceExtractor:
         from transformers import AutoModel, AutoTokenizer
 
         where = find_weights(self.weights)
+        offline = Path(where).is_dir()  # a folder never touches the network
         try:
             # safetensors only: other weight files are pickles.
-            model = AutoModel.from_pretrained(where, use_safetensors=True)
-            tokenizer = AutoTokenizer.from_pretrained(where)
+            model = AutoModel.from_pretrained(where, use_safetensors=True, local_files_only=offline)
+            tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=offline)
         except (OSError, ValueError) as error:
             raise BrainalignError(
                 f"cannot load a text model from {self.weights!r}: {str(error).splitlines()[0]} Give a folder written "

@@ -238,7 +238,7 @@ def rdm_matrices(rdms: Mapping[str, NDArray[Any]], labels: Sequence[str]) -> Fig
     for k, (ax, (name, pairs)) in enumerate(zip(axes, rdms.items(), strict=False)):
         matrix = np.zeros((len(labels), len(labels)))
         matrix[i, j] = matrix[j, i] = pairs
-        image = ax.imshow(matrix, cmap="magma", vmin=min(0.0, float(pairs.min())))
+        image = ax.imshow(matrix, cmap="magma", vmin=min(0.0, float(np.nanmin(matrix))))
         ax.set_title(name, fontsize=9)
         ax.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize=6)
         ax.set_yticks(range(len(labels)), labels if k % columns == 0 else [], fontsize=6)

@@ -55,7 +55,8 @@ def _identification(material: Material, split: str) -> str:
         f"{int(row['n'])} blocks (95 % interval over runs {number(row['low'])} to {number(row['high'])}; chance "
         f"{number(row['chance'])}; permuted {number(row['null_mean'])}; {p_value(row['p'], row['n_null'])})."
     )
-    others = material.summary_rows("identification", split=split, model=row["model"], layer=row["layer"])
+    first = material.first
+    others = material.summary_rows("identification", split=split, model=first.model, layer=first.layer)
     others = others[others["method"] != row["method"]]
     if len(others):
         listing = ", ".join(f"{other['method']} {number(other['value'])}" for _, other in others.iterrows())

@@ -26,5 +26,5 @@ rule compare:
         seed=SETTINGS.seed,
     shell:
         "python -P -m brainalign.pipelines.compare --settings {params.settings} --seed {params.seed}"
-        " --responses {input.responses} --noise {input.noise} --splits {input.splits} --features {input.features}"
-        " --rdm {output.rdm[0]} --comparison {output.comparison[0]} --decoding {output.decoding[0]} > {log} 2>&1"
+        " --responses {input.responses:q} --noise {input.noise:q} --splits {input.splits:q} --features {input.features:q}"
+        " --rdm {output.rdm[0]:q} --comparison {output.comparison[0]:q} --decoding {output.decoding[0]:q} > {log:q} 2>&1"

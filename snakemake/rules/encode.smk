@@ -49,6 +49,6 @@ rule encode:
         seed=SETTINGS.seed,
     shell:
         "python -P -m brainalign.pipelines.encode --settings {params.settings} --seed {params.seed}"
-        " --responses {input.responses} --splits {input.splits} --ceiling {input.ceiling} --mask {input.mask}"
-        " --features {input.features} --scores {output.scores[0]} --identification {output.identification[0]}"
-        " --null {output.null[0]} --statmap {output.statmap[0]} > {log} 2>&1"
+        " --responses {input.responses:q} --splits {input.splits:q} --ceiling {input.ceiling:q} --mask {input.mask:q}"
+        " --features {input.features:q} --scores {output.scores[0]:q} --identification {output.identification[0]:q}"
+        " --null {output.null[0]:q} --statmap {output.statmap[0]:q} > {log:q} 2>&1"

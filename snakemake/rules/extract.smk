@@ -18,5 +18,5 @@ rule extract:
         library=library_digest(*STAGES["extract"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.extract --descriptor {input.descriptor} --settings {params.settings}"
-        " --seed {params.seed} --features {output.features[0]} > {log} 2>&1"
+        "python -P -m brainalign.pipelines.extract --descriptor {input.descriptor:q} --settings {params.settings}"
+        " --seed {params.seed} --features {output.features[0]:q} > {log:q} 2>&1"

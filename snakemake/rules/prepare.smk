@@ -31,7 +31,7 @@ rule prepare:
         / wildcards.dataset
         / "dataset_description.json",
     shell:
-        "python -P -m brainalign.pipelines.prepare --descriptor {input.descriptor} --subject {wildcards.subject}"
-        " --settings {params.settings} --seed {params.seed} --responses {output.responses[0]}"
-        " --splits {output.splits[0]} --ceiling {output.ceiling[0]} --noise {output.noise[0]} --mask {output.mask[0]}"
-        " --bold {output.bold[0]} --description {params.description} > {log} 2>&1"
+        "python -P -m brainalign.pipelines.prepare --descriptor {input.descriptor:q} --subject {wildcards.subject:q}"
+        " --settings {params.settings} --seed {params.seed} --responses {output.responses[0]:q}"
+        " --splits {output.splits[0]:q} --ceiling {output.ceiling[0]:q} --noise {output.noise[0]:q} --mask {output.mask[0]:q}"
+        " --bold {output.bold[0]:q} --description {params.description:q} > {log:q} 2>&1"

@@ -31,5 +31,5 @@ rule report:
         config=shlex.quote(SETTINGS.model_dump_json()),
         library=library_digest(*STAGES["report"]),
     shell:
-        "python -P -m brainalign.pipelines.report --config {params.config} --dataset {wildcards.dataset}"
-        " --subject {wildcards.subject} > {log} 2>&1"
+        "python -P -m brainalign.pipelines.report --config {params.config} --dataset {wildcards.dataset:q}"
+        " --subject {wildcards.subject:q} > {log:q} 2>&1"

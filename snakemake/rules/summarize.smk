@@ -25,5 +25,5 @@ rule summarize:
         seed=SETTINGS.seed,
     shell:
         "python -P -m brainalign.pipelines.summarize --settings {params.settings} --seed {params.seed}"
-        " --splits {input.splits} --scores {input.scores} --identification {input.identification}"
-        " --null {input.null} --decoding {input.decoding} --summary {output.summary[0]} > {log} 2>&1"
+        " --splits {input.splits:q} --scores {input.scores:q} --identification {input.identification:q}"
+        " --null {input.null:q} --decoding {input.decoding:q} --summary {output.summary[0]:q} > {log:q} 2>&1"

@@ -94,7 +94,7 @@ def test_a_volume_that_is_not_a_series(small) -> None:
 
 
 def test_too_few_stimuli_for_a_split(small) -> None:
-    text = found(small.write(splits={"all": {"leave_out": "stimulus", "size": 3}}))
+    text = found(small.write(splits={"runs": {"leave_out": "run"}, "all": {"leave_out": "stimulus", "size": 3}}))
     assert "splits.all: leaving out 3 of 4 stimulus(s) leaves fewer than 2 to train on" in text
 
 

@@ -45,7 +45,9 @@ def test_row_space_keeps_inner_products() -> None:
 
 def test_runs_equal_a_plain_loop(design: dict[str, np.ndarray]) -> None:
     folds = leave_one_run_out(design["runs"])
-    scores = encode_runs(Ridge((5.0,), dtype="float64"), design["X"], design["Y"][None], folds, design["runs"])
+    scores = encode_runs(
+        Ridge((5.0,), dtype="float64"), design["X"], design["Y"][None], folds, design["runs"], design["stimuli"]
+    )
     r, determination, correct = [], [], []
     for train, test in folds:
         predicted = SklearnRidge(alpha=5.0).fit(design["X"][train], design["Y"][train]).predict(design["X"][test])
@@ -73,15 +75,28 @@ def test_zero_shot_equals_a_plain_loop(design: dict[str, np.ndarray]) -> None:
     np.testing.assert_array_equal(scores.correct[0], expected)
 
 
+def test_trials_of_a_stimulus_are_averaged_before_identification(design: dict[str, np.ndarray]) -> None:
+    """With two runs left out every stimulus occurs twice; equal predictions must not share the credit."""
+    runs, stimuli = design["runs"], design["stimuli"]
+    test = np.isin(runs, [0, 1])
+    folds = [(np.flatnonzero(~test), np.flatnonzero(test))]
+    encoder = Ridge((0.1,), dtype="float64")
+    scores = encode_runs(encoder, design["X"], design["Y"][None], folds, runs, stimuli)
+    assert scores.correct.shape == (1, 1, N_STIMULI)
+    predicted = encoder.fit(design["X"][~test], design["Y"][~test]).predict(design["X"][runs == 0])
+    expected = identification(predicted, (design["Y"][runs == 0] + design["Y"][runs == 1]) / 2)[0]
+    np.testing.assert_array_equal(scores.correct[0, 0], expected)
+
+
 @pytest.mark.parametrize("per_target_alpha", [True, False])
 def test_a_stack_of_permutations_equals_one_at_a_time(design: dict[str, np.ndarray], per_target_alpha: bool) -> None:
     """Nulls ride along as further targets; each set of responses must get the penalties it would get alone."""
     encoder = Ridge((0.1, 3.0, 100.0), per_target_alpha=per_target_alpha, dtype="float64")
     folds = leave_one_run_out(design["runs"])
     stack = design["Y"][permute_within(design["runs"], 3, np.random.default_rng(2))]
-    together = encode_runs(encoder, design["X"], stack, folds, design["runs"])
+    together = encode_runs(encoder, design["X"], stack, folds, design["runs"], design["stimuli"])
     for k, responses in enumerate(stack):
-        alone = encode_runs(encoder, design["X"], responses[None], folds, design["runs"])
+        alone = encode_runs(encoder, design["X"], responses[None], folds, design["runs"], design["stimuli"])
         np.testing.assert_array_equal(together.alpha[:, k], alone.alpha[:, 0])
         np.testing.assert_allclose(together.r[k], alone.r[0], atol=1e-9)
         np.testing.assert_array_equal(together.correct[k], alone.correct[0])
@@ -93,7 +108,10 @@ def test_test_rows_never_reach_the_fit(design: dict[str, np.ndarray]) -> None:
     encoder = Ridge((0.1, 3.0, 100.0), dtype="float64")
     spoilt = design["Y"].copy()
     spoilt[folds[0][1]] += 100 * np.random.default_rng(3).normal(size=(N_STIMULI, N_TARGETS))
-    scores = [encode_runs(encoder, design["X"], Y[None], folds, design["runs"]) for Y in (design["Y"], spoilt)]
+    scores = [
+        encode_runs(encoder, design["X"], Y[None], folds, design["runs"], design["stimuli"])
+        for Y in (design["Y"], spoilt)
+    ]
     np.testing.assert_array_equal(scores[0].alpha, scores[1].alpha)
     fitted = [
         encoder.fit(design["X"][folds[0][0]], Y[folds[0][0]], groups=design["runs"][folds[0][0]]).coef_.copy()

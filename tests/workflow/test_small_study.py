@@ -169,6 +169,31 @@ def test_a_failed_stage_still_leaves_a_report(make_checkout) -> None:
     assert not (results / "sub-1_incomplete.html").exists()
 
 
+def test_an_unusual_but_valid_study(make_checkout, make_study) -> None:
+    """No permutations, one method, two runs left out at a time, two subjects, a space in the path, odd features."""
+    checkout = make_checkout("unusual")
+    study = make_study(checkout.root / "study", n_runs=5)
+    files = {"bold": "bold.nii.gz", "mask": "mask.nii.gz", "labels": "labels.txt"}
+    study.write(splits={"runs": {"leave_out": "run", "size": 2}}, subjects={"01": files, "02": files})
+    config = checkout.write_config(
+        "odd",
+        results="results/with space",
+        models={"onehot": {"extractor": "onehot"}, "narrow": {"extractor": "random", "n_features": 1}},
+        methods={"fixed": {"encoder": "ridge", "alphas": [0.001]}},
+        encode={"run_permutations": 0, "stimulus_permutations": 0},
+    )
+    checkout.snakemake(config)
+    results = checkout.root / "results" / "with space" / "small"
+    for subject in ("01", "02"):
+        page = (results / f"sub-{subject}.html").read_text()
+        assert "figure-scoremap" in page
+        assert "figure-significance" not in page  # nothing was tested
+        comparison = pd.read_parquet(results / f"sub-{subject}" / "geometry" / f"sub-{subject}_comparison.parquet")
+        narrow = comparison[comparison["model"] == "narrow"]
+        assert narrow["note"].str.contains("only one feature").all()
+    assert checkout.jobs(config) == {}
+
+
 def test_bad_data_stop_with_a_short_message(make_checkout, make_study) -> None:
     checkout = make_checkout("bad")
     study = make_study(checkout.root / "study")
