@@ -30,15 +30,16 @@ demo: setup
 run: setup unlock
 	$(SNAKEMAKE) --configfile $(CONFIG)
 
-# A run that was killed leaves its lock; release it when the process that took it is gone.
+# A run that was killed leaves its lock; release it when every process that may hold one is gone.
 unlock: setup
-	@if ls .snakemake/locks/* > /dev/null 2>&1 && ! kill -0 "$$(cat .snakemake/brainalign.pid 2> /dev/null)" 2> /dev/null; \
+	@if ls .snakemake/locks/* > /dev/null 2>&1 && python -P -m brainalign.locks; \
 	then $(SNAKEMAKE) --configfile $(CONFIG) --unlock; fi
 
 test: setup lint
 	$(PYTEST) -m "not acceptance" tests
 
 acceptance: setup
+	rm -rf build/acceptance
 	$(PYTEST) -m acceptance tests
 	python -P benchmarks/acceptance_table.py
 

@@ -6,7 +6,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-# A --configfile is the whole configuration: nothing of the default one is mixed into it.
+# A --configfile that names datasets is the whole configuration: nothing of the default one is mixed into it.
 if "datasets" not in config:
 
     configfile: "snakemake/config/config.yaml"

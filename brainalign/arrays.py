@@ -7,13 +7,16 @@ estimator sees them.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_rows, listed
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Image
 
 __all__ = ["Arrays", "Features", "Layers", "Responses"]
 
@@ -129,6 +132,14 @@ class Responses:
                 )
             values[rows] = centred / sd
         return replace(self, values=values.astype(self.values.dtype), units="z")
+
+    def to_image(self, values: Values, mask: Nifti1Image) -> Nifti1Image:
+        """Return a value per voxel as an image on the grid of `mask`, NaN elsewhere."""
+        import nibabel
+
+        volume = np.full(mask.shape, np.nan, dtype=np.float32)
+        volume[tuple(self.targets[["i", "j", "k"]].to_numpy().T)] = values
+        return nibabel.Nifti1Image(volume, mask.affine)
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ LAYOUTS = {
     "statmap": Layout("encoding", ".nii.gz"),
     "rdm": Layout("geometry", ".safetensors"),
     "comparison": Layout("geometry", ".parquet"),
-    "decoding": Layout("geometry", ".parquet"),
+    "decoding": Layout("summary", ".parquet"),
     "summary": Layout("summary", ".parquet"),
 }
 

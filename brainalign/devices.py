@@ -84,7 +84,10 @@ def claim_gpu(gpus: Sequence[str], locks: Path | None = None) -> IO[str] | None:
     locks = locks or Path(tempfile.gettempdir())
     while True:
         for gpu in gpus:
-            token = open(locks / f"brainalign-gpu-{gpu}.lock", "w")  # noqa: SIM115 (held open on purpose)
+            path = locks / f"brainalign-gpu-{gpu}.lock"
+            if not path.exists():
+                path.touch()
+            token = open(path)  # noqa: SIM115 (held open on purpose; reading is enough to lock another user's file)
             try:
                 fcntl.flock(token, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -16,7 +16,7 @@ from pathlib import Path
 from brainalign.artifacts import artifact_path
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.devices import visible_gpus
-from brainalign.settings import Config, Descriptor, load_descriptor
+from brainalign.settings import Config, Descriptor, load_descriptors
 
 __all__ = [
     "STAGES",
@@ -36,13 +36,15 @@ STAGES = {
     "extract": ("features",),
     "encode": ("datasets", "encoding", "kernels", "statistics"),
     "compare": ("datasets", "geometry", "statistics"),
-    "summarize": ("statistics",),
+    "summarize": ("datasets", "statistics"),
     "report": ("report", "statistics"),
 }
 
 # Base files that take part in every result. The others hold the workflow itself: a new option of one stage in
 # settings.py must not rerun the others, and the values that matter reach a stage through its parameters.
 BASE_FILES = ("arrays.py", "artifacts.py", "checks.py", "devices.py", "files.py", "provenance.py")
+
+CODE = (".py", ".html")  # what a library folder is made of
 
 DEFAULT_SHAPE = (12, 10_000, 100_000)  # runs, trials, targets: for a descriptor that does not give its shape
 MB = 2**20
@@ -66,11 +68,11 @@ def library_digest(*folders: str) -> str:
         spec = importlib.util.find_spec(f"brainalign.{folder}")
         if spec is None or not spec.submodule_search_locations:
             raise BrainalignError(f"brainalign has no folder {folder!r}")
-        files += Path(spec.submodule_search_locations[0]).rglob("*.*")
+        found = sorted(Path(spec.submodule_search_locations[0]).rglob("*"))
+        files += [file for file in found if file.suffix in CODE and not file.parent.name.startswith(".")]
     digest = hashlib.sha256()
-    for file in sorted(files, key=lambda file: (file.parent.name, file.name)):
-        if file.suffix != ".pyc":
-            digest.update(f"{file.parent.name}/{file.name}".encode() + file.read_bytes())
+    for file in files:
+        digest.update(f"{file.parent.name}/{file.name}".encode() + file.read_bytes())
     return digest.hexdigest()
 
 
@@ -177,8 +179,7 @@ def _response_sets(config: Config, descriptor: Descriptor, model: str, method: s
 def jobs(config: Config) -> list[Job]:
     """Return every job of a run, in order: it follows from the configuration alone."""
     planned = []
-    for dataset, use in config.datasets.items():
-        descriptor = load_descriptor(use.descriptor)
+    for dataset, descriptor in load_descriptors(config).items():
 
         def job(
             stage: str,

@@ -39,10 +39,9 @@ class Provenance:
     inputs: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
 
-    def read(self, path: str | Path) -> Path:
-        """Note the digest of a raw input file and return its path."""
-        self.inputs[Path(path).name] = file_digest(path)
-        return Path(path)
+    def read(self, name: str, path: str | Path) -> None:
+        """Note the digest of a raw input file under a name that tells it from others."""
+        self.inputs[name] = file_digest(path)
 
     def record(self, files: list[Path], details: Mapping[str, object]) -> dict[str, object]:
         """Return the sidecar of an artifact made of `files`."""

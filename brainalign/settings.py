@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
 
-__all__ = ["Config", "Descriptor", "load_config", "load_descriptor", "parse"]
+__all__ = ["Config", "Descriptor", "load_config", "load_descriptor", "load_descriptors", "parse"]
 
 Name = Annotated[str, Field(pattern="^[A-Za-z0-9]+$")]
 DatasetName = Annotated[str, Field(pattern="^[A-Za-z0-9-]+$")]
@@ -41,7 +41,7 @@ class Strict(BaseModel):
 class ModelUse(Strict):
     """What every model of the configuration can say about how it is used."""
 
-    permute: tuple[Name, ...] | None = Field(
+    permute: tuple[str, ...] | None = Field(
         None, description="splits whose scores get a permutation null: all where not given, [] for none"
     )
 
@@ -76,8 +76,10 @@ class RidgeMethod(Strict):
     """Ridge regression, alpha by cross-validation inside the training data."""
 
     encoder: Literal["ridge"]
-    alphas: tuple[float, ...] = Field(ALPHAS, min_length=1)
-    cv: int | Literal["groups"] = Field(5, description="inner folds of whole groups; 'groups' leaves one group out")
+    alphas: tuple[Annotated[float, Field(ge=0)], ...] = Field(ALPHAS, min_length=1)
+    cv: Annotated[int, Field(ge=2)] | Literal["groups"] = Field(
+        5, description="inner folds of whole groups; 'groups' leaves one group out"
+    )
     solver: Literal["auto", "primal", "dual"] = "auto"
     metric: Literal["r2", "r"] = "r2"
     per_target_alpha: bool = True
@@ -108,8 +110,8 @@ class EncodeSettings(Strict):
 class CompareSettings(Strict):
     """Options of the compare stage."""
 
-    distances: tuple[Literal["crossnobis", "correlation"], ...] = ("crossnobis", "correlation")
-    comparisons: tuple[Literal["spearman", "cosine"], ...] = ("spearman", "cosine")
+    distances: tuple[Literal["crossnobis", "correlation"], ...] = Field(("crossnobis", "correlation"), min_length=1)
+    comparisons: tuple[Literal["spearman", "cosine"], ...] = Field(("spearman", "cosine"), min_length=1)
     feature_distance: Literal["correlation", "euclidean"] = "correlation"
     permutations: int = Field(10_000, ge=1, description="permutations of the stimuli of the feature RDM")
 
@@ -117,8 +119,6 @@ class CompareSettings(Strict):
 class SummarizeSettings(Strict):
     """Options of the summarize stage."""
 
-    confidence: float = Field(0.95, gt=0, lt=1)
-    bootstrap_draws: int = Field(5000, ge=100)
     q: float = Field(0.05, gt=0, lt=1, description="false discovery rate")
     ceiling_threshold: float = Field(0.1, gt=0, description="r2/ceiling is averaged only above this ceiling")
 
@@ -127,15 +127,16 @@ class DatasetUse(Strict):
     """One dataset of the run; models and methods default to all of the configuration."""
 
     descriptor: Path
-    models: tuple[Name, ...] | None = None
-    methods: tuple[Name, ...] | None = None
+    models: tuple[Name, ...] | None = Field(None, min_length=1)
+    methods: tuple[Name, ...] | None = Field(None, min_length=1)
 
 
 class Config(Strict):
     """One run: everything `snakemake` needs to know."""
 
     results: Path = Path("results")
-    seed: int = 0
+    seed: int = Field(0, ge=0)
+    confidence: float = Field(0.95, gt=0, lt=1, description="of every interval")
     datasets: dict[DatasetName, DatasetUse] = Field(min_length=1)
     models: dict[Name, Model] = Field(min_length=1)
     methods: dict[Name, Method] = Field(min_length=1)
@@ -194,6 +195,11 @@ class FmriOptions(Strict):
     bad_voxels: Literal["raise", "drop"] = Field("raise", description="what to do with NaN or constant voxels")
     space: str = Field(description="in words: what the coordinates mean and what they are drawn on")
 
+    @property
+    def lag_volumes(self) -> int:
+        """The lag in whole volumes: the nearest, the later one of two equally near."""
+        return int(self.hrf_lag_s / self.tr_s + 0.5)
+
 
 class Stimulus(Strict):
     """One stimulus or category, described in several wordings."""
@@ -223,7 +229,7 @@ class Citation(Strict):
 
 
 class Shape(Strict):
-    """Size of one subject's data, for `brainalign plan` before anything is downloaded; prepare checks it."""
+    """Size of the largest subject's data, for `brainalign plan` before anything is downloaded; prepare checks it."""
 
     runs: int
     trials: int
@@ -239,10 +245,10 @@ class Descriptor(Strict):
     citation: Citation
     licence: str
     source: str
-    sha256: dict[str, str] = Field(default={}, description="checksums by file name; verified where given")
+    sha256: dict[str, str] = Field(default={}, description="checksums by path as in `subjects`; verified where given")
     subjects: dict[Name, FmriFiles] = Field(min_length=1)
     fmri: FmriOptions
-    stimuli: dict[str, Stimulus] = Field(min_length=2)
+    stimuli: dict[str, Stimulus] = Field(min_length=3, description="a correlation over two says nothing")
     splits: dict[Name, Split] = Field(min_length=1)
     shape: Shape | None = None
     notes: tuple[str, ...] = Field((), description="sentences the report prints about these data")
@@ -283,6 +289,16 @@ class Descriptor(Strict):
             f"{', '.join(str(place.parent) for place in places)}; correct the path in the descriptor "
             "or set BRAINALIGN_DATA to the folder that holds the dataset"
         )
+
+    def prepare_options(self, subject: str) -> dict[str, object]:
+        """Return what a subject's responses depend on, besides the files themselves; defaults included."""
+        options = self.model_dump(mode="json", include={"modality", "sha256", "fmri", "splits", "shape"})
+        files = self.subjects[subject].model_dump(mode="json")
+        return options | {"subject": files, "stimuli": list(self.stimuli)}
+
+    def extract_options(self) -> dict[str, object]:
+        """Return what the features of the stimuli depend on."""
+        return self.model_dump(mode="json", include={"stimuli"})
 
     def files(self, subject: str) -> dict[str, Path]:
         """Return every file of a subject by field name; raises as `find` does."""
@@ -327,6 +343,8 @@ def _complaint(kind: type[BaseModel], problem: Any) -> str:
         keys = _keys_at(kind, parents)
         near = did_you_mean(str(key), keys)
         return f"unknown key {path!r}{near or '; valid here: ' + ', '.join(sorted(keys))}"
+    if "[key]" in loc:
+        return f"{path.removesuffix('.[key]')}: this key must be text of letters and digits; write it in quotes"
     if problem["type"] == "missing":
         return f"{path}: this key is required"
     message = problem["msg"].removeprefix("Value error, ")
@@ -381,6 +399,26 @@ def _read_yaml(path: Path) -> Any:
 def load_config(path: str | Path) -> Config:
     """Read and validate the configuration of a run."""
     return parse(Config, _read_yaml(Path(path)), str(path))
+
+
+def load_descriptors(config: Config) -> dict[str, Descriptor]:
+    """Read the descriptor of every dataset of a run, and check what configuration and descriptors say of each other.
+
+    Raises
+    ------
+    BrainalignError
+        If a model permutes a split that no dataset it is used on has.
+    """
+    descriptors = {name: load_descriptor(use.descriptor) for name, use in config.datasets.items()}
+    for model, use in config.models.items():
+        known = {s for d, descriptor in descriptors.items() if model in config.models_of(d) for s in descriptor.splits}
+        for split in use.permute or ():
+            if split not in known:
+                raise BrainalignError(
+                    f"models.{model}.permute: {split!r} is not among the splits of its datasets "
+                    f"({', '.join(sorted(known))}){did_you_mean(split, known)}"
+                )
+    return descriptors
 
 
 def load_descriptor(path: str | Path) -> Descriptor:

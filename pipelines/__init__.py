@@ -23,7 +23,7 @@ def stage_parser(stage: str, description: str | None) -> argparse.ArgumentParser
     """Return the parser of a stage with what all stages take: settings as JSON, and the seed."""
     parser = argparse.ArgumentParser(prog=f"python -P -m brainalign.pipelines.{stage}", description=description)
     parser.set_defaults(stage=stage)
-    parser.add_argument("--settings", type=json.loads, default={}, help="JSON: everything that changes the result")
+    parser.add_argument("--settings", type=json.loads, required=True, help="JSON: everything that changes the result")
     parser.add_argument("--seed", type=int, default=0)
     return parser
 
@@ -33,7 +33,7 @@ def run_stage(
     body: Callable[[argparse.Namespace, Provenance], Any],
     argv: Sequence[str] | None,
     *,
-    gpu: bool = False,
+    uses_gpu: Callable[[argparse.Namespace], bool] = lambda _: False,
 ) -> int:
     """Run a stage; what a user can mend ends it with one short message instead of a traceback.
 
@@ -44,8 +44,8 @@ def run_stage(
     body : callable (arguments, provenance)
     argv : sequence of str, optional
         The command line without the program; sys.argv where not given.
-    gpu : bool
-        Claim a GPU, where there is one, before torch looks for it.
+    uses_gpu : callable (arguments)
+        Whether to claim a GPU, where there is one, before torch looks for it.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def run_stage(
         Exit status: 0, or 2 after a BrainalignError.
     """
     arguments = parser.parse_args(argv)
-    token = claim_gpu(visible_gpus()) if gpu else None
+    token = claim_gpu(visible_gpus()) if uses_gpu(arguments) else None
     library = library_digest(*STAGES[arguments.stage])
     provenance = Provenance(arguments.stage, arguments.settings, library, arguments.seed)
     try:

@@ -1,4 +1,4 @@
-"""compare: what a subject's responses tell apart: RDMs, their fit to the RDMs of features, a linear classifier."""
+"""compare: the geometry of one subject's responses, and how well the geometry of each model's features fits it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import psutil
 from brainalign.arrays import Arrays, Layers, Responses
 from brainalign.artifacts import entities_of, load, load_sidecar, save
 from brainalign.checks import BrainalignError
-from brainalign.datasets import folds_of, group_labels
+from brainalign.datasets import group_labels
 from brainalign.geometry import noise_precision, rdm, rdm_noise_ceiling, rdm_permutation_test, replicate_rdms
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import CompareSettings, parse
-from brainalign.statistics import MIN_UNITS, bootstrap, linear_classification
+from brainalign.statistics import MIN_UNITS, bootstrap
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,11 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = stage_parser("compare", __doc__)
     parser.add_argument("--responses", type=Path, required=True)
     parser.add_argument("--noise", type=Path, required=True)
-    parser.add_argument("--splits", type=Path, required=True)
     parser.add_argument("--features", type=Path, nargs="+", required=True, help="one per model")
     parser.add_argument("--rdm", type=Path, required=True, help="output")
     parser.add_argument("--comparison", type=Path, required=True, help="output")
-    parser.add_argument("--decoding", type=Path, required=True, help="output")
     return run_stage(parser, _compare, argv)
 
 
@@ -43,7 +41,6 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     names = list(pd.unique(conditions))
     rdms, rows = Arrays(), []
     models = _feature_rdms(arguments.features, names, settings, provenance)
-    rng = np.random.default_rng(arguments.seed)
     for distance in settings.distances:
         whitening = precision if distance == "crossnobis" else None
         rdms[distance] = rdm(responses.values, distance, conditions, runs, whitening)
@@ -53,7 +50,7 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
             ceiling = rdm_noise_ceiling(replicates, comparison) if len(replicates) > 1 else (np.nan, np.nan)
             for (model, layer), model_rdm in models.items():
                 row = {"distance": distance, "comparison": comparison, "model": model, "layer": layer}
-                result = _test(replicates, model_rdm, comparison, settings.permutations, rng)
+                result = _test(replicates, model_rdm, comparison, settings.permutations, arguments)
                 rows.append(row | result | {"ceiling_low": ceiling[0], "ceiling_high": ceiling[1]})
     rdms |= {f"model_{model}_{layer}": values for (model, layer), values in models.items()}
     save(arguments.rdm, rdms, provenance, conditions=names, feature_distance=settings.feature_distance)
@@ -64,7 +61,6 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         replicates="RDMs of disjoint pairs of runs; scores are averaged over them, intervals are over them",
         p="one-sided, stimuli of the feature RDM permuted",
     )
-    save(arguments.decoding, _decoding(arguments.splits, responses, provenance), provenance)
 
 
 def _precision(path: Path, provenance: Provenance) -> np.ndarray:
@@ -94,33 +90,22 @@ def _feature_rdms(
 
 
 def _test(
-    replicates: np.ndarray, model: np.ndarray, comparison: str, permutations: int, rng: np.random.Generator
+    replicates: np.ndarray, model: np.ndarray, comparison: str, permutations: int, arguments: argparse.Namespace
 ) -> dict[str, object]:
+    row = dict.fromkeys(("score", "p", "null_mean", "low", "high"), np.nan) | {"n": len(replicates), "note": ""}
     if not np.isfinite(model).all():
         note = "this space has no such distances: a stimulus has constant features, or there is only one feature"
-        return dict.fromkeys(("score", "p", "null_mean", "low", "high"), np.nan) | {"n": len(replicates), "note": note}
+        return row | {"note": note}
+    # The same permutations for every model, so that models differ by their geometry only.
+    rng = np.random.default_rng(arguments.seed)
     test = rdm_permutation_test(replicates, model, comparison, permutations, rng)
-    row = {"score": test.score, "p": test.p, "null_mean": test.null.mean(), "n": len(replicates)}
-    note = "all stimuli are equally far apart in this space: nothing to test" if np.isnan(test.p) else ""
-    if np.isnan(test.score):
-        return row | {"low": np.nan, "high": np.nan, "note": note}
-    interval = bootstrap(test.per_replicate) if len(replicates) >= MIN_UNITS else None
-    low, high = (interval.low, interval.high) if interval else (np.nan, np.nan)
-    return row | {"low": low, "high": high, "note": note}
-
-
-def _decoding(path: Path, responses: Responses, provenance: Provenance) -> pd.DataFrame:
-    """Return accuracies of a linear classifier on the splits that leave runs out."""
-    stimuli = responses.trials["stimulus_id"].to_numpy()
-    splits = load(path, pd.DataFrame, provenance)
-    tables = [pd.DataFrame(columns=["split", "fold", "accuracy", "chance"])]
-    for split, leave_out in load_sidecar(path)["details"]["leave_out"].items():
-        if leave_out == "run":
-            folds = folds_of(splits[splits["name"] == split], responses.trials)
-            accuracy = linear_classification(responses.values, stimuli, folds)
-            table = pd.DataFrame({"split": split, "fold": np.arange(len(folds)), "accuracy": accuracy})
-            tables.append(table.assign(chance=1 / len(np.unique(stimuli))))
-    return pd.concat(tables[1:] or tables, ignore_index=True)
+    row |= {"score": test.score, "p": test.p, "null_mean": test.null.mean()}
+    if np.isnan(test.p):
+        row |= {"note": "all stimuli are equally far apart in this space: nothing to test"}
+    if len(replicates) >= MIN_UNITS and not np.isnan(test.score):
+        interval = bootstrap(test.per_replicate, arguments.settings["confidence"], seed=arguments.seed)
+        row |= {"low": interval.low, "high": interval.high}
+    return row
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import pandas as pd
 from nibabel.nifti1 import Nifti1Image
@@ -15,6 +14,7 @@ from nibabel.nifti1 import Nifti1Image
 from brainalign.arrays import Layers, Responses
 from brainalign.artifacts import load, load_sidecar, save
 from brainalign.datasets import folds_of, group_labels
+from brainalign.devices import pick_device
 from brainalign.encoding import ENCODERS, Evaluation, evaluate
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
@@ -46,25 +46,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--identification", type=Path, required=True, help="output")
     parser.add_argument("--null", type=Path, required=True, help="output")
     parser.add_argument("--statmap", type=Path, required=True, help="output: r of the first layer")
-    return run_stage(parser, _encode, argv, gpu=True)
+    return run_stage(parser, _encode, argv, uses_gpu=lambda a: a.settings["method"]["device"] != "cpu")
 
 
 def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     settings = parse(EncodeSettings, arguments.settings["encode"], "encode")
     options = dict(arguments.settings["method"])
     encoder = ENCODERS[options.pop("encoder")](**options)
-    provenance.device = encoder.device
+    provenance.device = str(pick_device(encoder.device))
     responses = load(arguments.responses, Responses, provenance)
     ceiling = load(arguments.ceiling, pd.DataFrame, provenance)["ceiling"].to_numpy()
     layers = load(arguments.features, Layers, provenance)
     mask = load(arguments.mask, Nifti1Image, provenance)
     permute = arguments.settings["permute"]
     tables: dict[str, list[pd.DataFrame]] = {"scores": [], "identification": [], "null": []}
-    edges = {}
+    edges, ranks = {}, {name: _rank(features.values) for name, features in layers.items()}
     splits = load(arguments.splits, pd.DataFrame, provenance)
-    for split, leave_out in load_sidecar(arguments.splits)["details"]["leave_out"].items():
+    for split, kind in load_sidecar(arguments.splits)["details"]["splits"].items():
         folds = folds_of(splits[splits["name"] == split], responses.trials)
-        by_run = leave_out == "run"
+        by_run = kind["leave_out"] == "run"
         n_permutations = settings.run_permutations if by_run else settings.stimulus_permutations
         for name, features in layers.items():
             evaluation = evaluate(
@@ -72,7 +72,7 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
                 features.align_to(responses).values,
                 responses.values,
                 folds,
-                leave_out=leave_out,
+                leave_out=kind["leave_out"],
                 stimulus_ids=responses.trials["stimulus_id"].to_numpy(),
                 runs=group_labels(responses.trials, "run").to_numpy(),
                 n_permutations=n_permutations if permute is None or split in permute else 0,
@@ -91,6 +91,7 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         "alpha_at_edge": edges,
         "alphas": list(encoder.alphas),
         "good_r": settings.good_r,
+        "rank": ranks,
     }
     save(arguments.scores, scores, provenance, metrics=METRICS, **details)
     save(arguments.identification, pd.concat(tables["identification"], ignore_index=True), provenance)
@@ -98,17 +99,25 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     first = scores[scores["layer"] == next(iter(layers))].drop_duplicates("target_id")
     save(
         arguments.statmap,
-        _map(first["r"].to_numpy(), responses, mask),
+        responses.to_image(first["r"].to_numpy(), mask),
         provenance,
         value="r",
         layer=next(iter(layers)),
     )
 
 
+def _rank(features: np.ndarray) -> int:
+    """Return the rank of centred features: a space of full rank tells n stimuli apart in n − 1 dimensions."""
+    return int(np.linalg.matrix_rank(features - features.mean(axis=0)))
+
+
 def _scores(evaluation: Evaluation, responses: Responses, ceiling: np.ndarray, n_test: int) -> pd.DataFrame:
     observed, null = evaluation.observed, evaluation.null
     r = observed.r[0]
-    p = np.full(len(r), np.nan) if null is None else (1 + null.n_reached) / (1 + len(null.max_r))
+    p = np.full(len(r), np.nan)
+    if null is not None:
+        tested = ~np.isnan(r)  # a target whose predictions do not vary in some fold has no score to test
+        p[tested] = (1 + null.n_reached[tested]) / (1 + len(null.max_r))
     return pd.DataFrame(
         {
             "target_id": responses.targets["target_id"],
@@ -150,12 +159,6 @@ def _null(evaluation: Evaluation) -> pd.DataFrame:
     if null is None:
         return pd.DataFrame({"permutation": np.arange(0)} | {name: np.empty(0) for name in names})
     return pd.DataFrame({"permutation": np.arange(len(null.accuracy))} | {name: getattr(null, name) for name in names})
-
-
-def _map(values: np.ndarray, responses: Responses, mask: Nifti1Image) -> Nifti1Image:
-    volume = np.full(mask.shape, np.nan, dtype=np.float32)
-    volume[tuple(responses.targets[["i", "j", "k"]].to_numpy().T)] = values
-    return nibabel.Nifti1Image(volume, mask.affine)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from brainalign.arrays import Arrays, Responses
 from brainalign.artifacts import save
 from brainalign.checks import BrainalignError
 from brainalign.datasets import audit, make_splits, read_fmri
-from brainalign.files import write_json
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import PrepareSettings, load_descriptor, parse
@@ -31,7 +30,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--noise", type=Path, required=True, help="output: residuals of volumes within blocks")
     parser.add_argument("--mask", type=Path, required=True, help="output")
     parser.add_argument("--bold", type=Path, required=True, help="output: mean over volumes")
-    parser.add_argument("--description", type=Path, required=True, help="output: dataset_description.json")
     return run_stage(parser, _prepare, argv)
 
 
@@ -41,8 +39,8 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     problems = audit(descriptor, [arguments.subject])
     if problems:
         raise BrainalignError("\n".join(map(str, problems)))
-    for path in descriptor.files(arguments.subject).values():
-        provenance.read(path)
+    for field, path in descriptor.files(arguments.subject).items():
+        provenance.read(field, path)
     recording = read_fmri(descriptor, arguments.subject)
     responses = recording.responses
     save(
@@ -58,9 +56,10 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         make_splits(responses.trials, split, arguments.seed).assign(name=name)
         for name, split in descriptor.splits.items()
     ]
-    leave_out = {name: split.leave_out for name, split in descriptor.splits.items()}
-    save(arguments.splits, pd.concat(splits, ignore_index=True), provenance, leave_out=leave_out)
-    ceiling = pd.DataFrame({"target_id": responses.targets["target_id"], "ceiling": _ceiling(responses, settings)})
+    kinds = {name: split.model_dump() for name, split in descriptor.splits.items()}
+    save(arguments.splits, pd.concat(splits, ignore_index=True), provenance, splits=kinds)
+    ceiling = pd.DataFrame({"target_id": responses.targets["target_id"]})
+    ceiling["ceiling"] = _ceiling(responses, settings.n_halvings, arguments.seed)
     repeats = responses.trials["run"].nunique()
     save(
         arguments.ceiling,
@@ -80,25 +79,14 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     )
     save(arguments.mask, recording.mask, provenance)
     save(arguments.bold, recording.mean, provenance)
-    write_json(
-        arguments.description,
-        {
-            "Name": f"brainalign results of {descriptor.title}",
-            "BIDSVersion": "1.10.0",
-            "DatasetType": "derivative",
-            "License": descriptor.licence,
-            "GeneratedBy": [{"Name": "brainalign"}],
-            "SourceDatasets": [{"URL": descriptor.source, "DOI": descriptor.citation.doi or ""}],
-        },
-    )
 
 
-def _ceiling(responses: Responses, settings: PrepareSettings) -> np.ndarray:
+def _ceiling(responses: Responses, n_halvings: int, seed: int) -> np.ndarray:
     """Return the ceiling of one block, each run being a repeat of every stimulus."""
     order = responses.trials.sort_values(["session", "run", "stimulus_id"]).index
     n_stimuli = responses.trials["stimulus_id"].nunique()
     cube = responses.values[order].reshape(-1, n_stimuli, len(responses.targets))  # (n_runs, n_stimuli, n_targets)
-    return noise_ceiling(cube, n_averaged=1, n_halvings=settings.n_halvings)
+    return noise_ceiling(cube, n_averaged=1, n_halvings=n_halvings, seed=seed)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """report: everything the other stages left for one subject, as one self-contained page.
 
-With --incomplete, after a failure: a page per subject on whatever there is, with an errors section.
+Its settings are the whole configuration. With --incomplete, after a failure: a page per subject on whatever there is,
+with an errors section.
 """
 
 from __future__ import annotations
@@ -8,31 +9,33 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
 from nibabel.nifti1 import Nifti1Image
 
+import brainalign
 from brainalign.arrays import Arrays, Responses
-from brainalign.artifacts import artifact_path, load, load_sidecar
+from brainalign.artifacts import artifact_path, entities_of, load, load_sidecar
 from brainalign.checks import BrainalignError
-from brainalign.files import write_atomically
+from brainalign.files import file_digest, write_atomically, write_json
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.plan import jobs, report_path
 from brainalign.provenance import Provenance
 from brainalign.report import Failure, Material, render_page, sections
-from brainalign.settings import Config, load_descriptor, parse
+from brainalign.settings import Config, Descriptor, load_descriptor, parse
 from brainalign.statistics.summary import Encoding
 
 T = TypeVar("T")
 
 LOG_LINES = 12  # of a failed job's log
+WAITING = "did not run: something it needs failed before it"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and run the stage."""
     parser = stage_parser("report", __doc__)
-    parser.add_argument("--config", type=json.loads, required=True, help="JSON: the whole configuration")
     parser.add_argument("--dataset")
     parser.add_argument("--subject")
     parser.add_argument("--incomplete", action="store_true", help="every subject whose report is missing")
@@ -40,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _report(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    config = parse(Config, arguments.config, "configuration")
+    config = parse(Config, arguments.settings, "configuration")
     if not arguments.incomplete:
         _write(_gather(config, arguments.dataset, arguments.subject, [], provenance))
         return
@@ -57,42 +60,90 @@ def _write(material: Material) -> None:
     page = render_page(material, sections(material))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: file.write_text(page, encoding="utf-8"))
+    write_json(path.parent / "dataset_description.json", _description(material.descriptor))
     if not material.failures:
         report_path(*place, incomplete=True).unlink(missing_ok=True)
     print(f"report: {path}")
 
 
+def _description(descriptor: Descriptor) -> dict[str, object]:
+    """Return what BIDS wants at the root of derivatives."""
+    return {
+        "Name": f"brainalign results of {descriptor.title}",
+        "BIDSVersion": "1.10.0",
+        "DatasetType": "derivative",
+        "License": descriptor.licence,
+        "GeneratedBy": [{"Name": "brainalign", "Version": brainalign.__version__}],
+        "SourceDatasets": [{"URL": descriptor.source, "DOI": descriptor.citation.doi or ""}],
+    }
+
+
 def _failures(config: Config, dataset: str, subject: str) -> list[Failure]:
-    """Return every job of a subject that left no finished artifact; the report itself is being made."""
-    failures = []
+    """Return every job of a subject whose result is missing, or was made from what is no longer there.
+
+    Jobs come in the order of their dependence, so digests of what is current are known when they are needed.
+    """
+    failures: list[Failure] = []
+    current = _raw_digests(config, dataset, subject)
     for job in jobs(config):
         labels = dict(job.labels)
-        if job.dataset != dataset or labels.get("subject", subject) != subject or job.stage == "report":
+        if job.dataset != dataset or labels.get("subject", subject) != subject:
+            continue
+        name = ", ".join(f"{key} {value}" for key, value in labels.items())
+        if job.stage == "report":
+            if not failures:  # nothing else failed, so the report itself did
+                failures.append(Failure("report", name, _end_of_log(job.log)))
             continue
         try:
-            load_sidecar(job.output)
+            record = load_sidecar(job.output)
         except BrainalignError:
-            log = job.log.read_text(errors="replace").strip() if job.log.exists() else ""
-            last = "\n".join(log.splitlines()[-LOG_LINES:])
-            message = last or "did not run: something it needs failed before it"
-            failures.append(Failure(job.stage, ", ".join(f"{k} {v}" for k, v in labels.items()), message))
+            failures.append(Failure(job.stage, name, _end_of_log(job.log)))
+            continue
+        stale = [file for file, digest in record["inputs"].items() if file in current and current[file] != digest]
+        stale += [file for file in record["inputs"] if file not in current and file != "weights"]
+        if stale:
+            failures.append(Failure(job.stage, name, f"{WAITING} (its result is of an earlier {stale[0]})"))
+            continue
+        for path in job.output.parent.glob("*.json"):
+            files = json.loads(path.read_text()).get("files", {})
+            same_job = entities_of(path) == entities_of(job.output)
+            current |= {file: entry["sha256"] for file, entry in files.items() if same_job}
     # What failed comes before what waited for it.
-    return sorted(failures, key=lambda failure: failure.message.startswith("did not run"))
+    return sorted(failures, key=lambda failure: failure.message.startswith(WAITING))
+
+
+def _raw_digests(config: Config, dataset: str, subject: str) -> dict[str, str]:
+    descriptor = load_descriptor(config.datasets[dataset].descriptor)
+    try:
+        return {field: file_digest(path) for field, path in descriptor.files(subject).items()}
+    except BrainalignError:
+        return {}
+
+
+def _end_of_log(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return "\n".join(lines[-LOG_LINES:]) or WAITING
 
 
 def _gather(config: Config, dataset: str, subject: str, failures: list[Failure], provenance: Provenance) -> Material:
     descriptor = load_descriptor(config.datasets[dataset].descriptor)
     material = Material(config, dataset, descriptor, subject, failures=failures)
 
+    out_of_date = {(failure.stage, failure.job) for failure in failures}
+
     def fetch(suffix: str, kind: type[T], **labels: str) -> T | None:
         path = artifact_path(config.results, dataset, suffix, **labels)
         try:
-            material.sidecars[path.name] = load_sidecar(path)
-            return load(path, kind, provenance)
+            record = load_sidecar(path)
+            if (record["stage"], ", ".join(f"{key} {value}" for key, value in labels.items())) in out_of_date:
+                return None
+            content = load(path, kind, provenance) if kind is not object else None
         except BrainalignError:
             if failures:
                 return None
             raise
+        material.sidecars[path.name] = record
+        return content
 
     material.responses = fetch("responses", Responses, subject=subject)
     material.splits = fetch("splits", pd.DataFrame, subject=subject)
@@ -110,9 +161,8 @@ def _gather(config: Config, dataset: str, subject: str, failures: list[Failure],
             if scores is not None and identification is not None and null is not None:
                 material.encodings[model, method] = Encoding(scores, identification, null)
     material.rdms = fetch("rdm", Arrays, subject=subject)
-    if material.rdms is not None:
-        rdm_name = artifact_path(config.results, dataset, "rdm", subject=subject).name
-        material.conditions = material.sidecars[rdm_name]["details"]["conditions"]
+    if material.responses is not None:
+        material.conditions = list(pd.unique(material.responses.trials["stimulus_id"]))
     material.comparison = fetch("comparison", pd.DataFrame, subject=subject)
     material.decoding = fetch("decoding", pd.DataFrame, subject=subject)
     material.summary = fetch("summary", pd.DataFrame, subject=subject)

@@ -102,12 +102,22 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Let fixtures know, when they are torn down, whether the test passed."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.when == "call":
+        item.passed = report.passed
+
+
 @pytest.fixture
 def record(request: pytest.FixtureRequest) -> Iterator[Callable[[str, object, str], None]]:
     """Collect figures of an acceptance test; `make acceptance` writes them into benchmarks/RESULTS.md."""
     rows: list[dict[str, object]] = []
     yield lambda quantity, value, expected: rows.append({"quantity": quantity, "value": value, "expected": expected})
-    if rows and request.node.get_closest_marker("acceptance"):
+    passed = getattr(request.node, "passed", False)
+    if rows and passed and request.node.get_closest_marker("acceptance"):
         folder = ROOT / "build" / "acceptance"
         folder.mkdir(parents=True, exist_ok=True)
         world = (request.node.function.__doc__ or request.node.name).splitlines()[0]

@@ -100,7 +100,12 @@ def test_the_workflow_imports_only_what_it_may() -> None:
     for path in [ROOT / "Snakefile", *(ROOT / "snakemake").rglob("*.smk")]:
         for line in path.read_text().splitlines():
             if line.startswith(("import brainalign", "from brainalign")):
-                assert line.split()[1] in {"brainalign.artifacts", "brainalign.settings", "brainalign.plan"}
+                assert line.split()[1] in {
+                    "brainalign.artifacts",
+                    "brainalign.settings",
+                    "brainalign.plan",
+                    "brainalign.locks",
+                }
 
 
 def test_no_python_under_snakemake() -> None:

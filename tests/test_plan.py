@@ -49,6 +49,7 @@ def test_digests_follow_the_files_they_cover() -> None:
     digests = {library_digest("encoding"), library_digest("geometry"), library_digest("encoding", "kernels")}
     assert len(digests) == 3
     assert library_digest("encoding") in digests
+    assert library_digest("report") != library_digest("simulation")
     with pytest.raises(BrainalignError, match="no folder 'encodin'"):
         library_digest("encodin")
 

@@ -12,6 +12,7 @@ from brainalign.features import EXTRACTORS
 from brainalign.settings import (
     Config,
     Descriptor,
+    FmriOptions,
     ModelUse,
     OneHotModel,
     RandomModel,
@@ -19,6 +20,7 @@ from brainalign.settings import (
     SentenceModel,
     load_config,
     load_descriptor,
+    load_descriptors,
     parse,
     write_schemas,
 )
@@ -44,6 +46,11 @@ def a_config(**changes: object) -> dict[str, object]:
         ({"datasets": {"small": {}}}, r"datasets.small.descriptor: this key is required"),
         ({"datasets": {"small": {"descriptor": "x", "models": ["onehut"]}}}, r"did you mean 'onehot'"),
         ({"models": {"a_b": {"extractor": "onehot"}}}, r"models.a_b"),
+        ({"methods": {"r": {"encoder": "ridge", "cv": 1}}}, r"methods.r.cv"),
+        ({"methods": {"r": {"encoder": "ridge", "alphas": [-1]}}}, r"methods.r.alphas"),
+        ({"compare": {"distances": []}}, r"compare.distances"),
+        ({"seed": -1}, r"seed: "),
+        ({"models": {1: {"extractor": "onehot"}}}, r"models.1: this key must be text .*write it in quotes"),
         ({"encode": {"run_permutations": -1}}, r"encode.run_permutations: .*greater than or equal to 0; got -1"),
     ],
 )
@@ -112,7 +119,8 @@ def test_data_are_found_in_brainalign_data(small, tmp_path: Path, monkeypatch: p
     ("changes", "message"),
     [
         ({"fmri": {"tr_s": 2.0, "hrf_lag": 4.0, "space": "x"}}, r"'fmri.hrf_lag' \(did you mean 'hrf_lag_s'"),
-        ({"stimuli": {"a": {"texts": ["a"]}, "b": {"texts": ["b", "c"]}}}, "as many texts"),
+        ({"stimuli": {"a": {"texts": ["a"]}, "b": {"texts": ["b", "c"]}, "d": {"texts": ["d"]}}}, "as many texts"),
+        ({"stimuli": {"a": {"texts": ["a"]}, "b": {"texts": ["b"]}}}, "at least 3 items"),
         ({"splits": {"one": {"leave_out": "stimulus"}}}, "leaves nothing to tell it from"),
         ({"splits": {"pairs": {"leave_out": "stimulus", "size": 2}}}, "add a split like runs"),
         ({"modality": "fmr"}, "modality: "),
@@ -121,6 +129,21 @@ def test_data_are_found_in_brainalign_data(small, tmp_path: Path, monkeypatch: p
 def test_descriptor_mistakes(small, changes: dict[str, object], message: str) -> None:
     with pytest.raises(BrainalignError, match=message):
         parse(Descriptor, small.descriptor(**changes), "small.yaml")
+
+
+def test_a_typo_in_permute_does_not_silence_the_null(small) -> None:
+    path = small.write()
+    models = {"onehot": {"extractor": "onehot", "permute": ["run"]}}
+    config = parse(Config, a_config(models=models, datasets={"small": {"descriptor": str(path)}}), "config.yaml")
+    with pytest.raises(
+        BrainalignError, match=r"models.onehot.permute: 'run' .*\(pairs, runs\) \(did you mean 'runs'\?\)"
+    ):
+        load_descriptors(config)
+
+
+@pytest.mark.parametrize(("lag_s", "tr_s", "volumes"), [(5.0, 2.5, 2), (5.0, 2.0, 3), (4.9, 2.0, 2), (0.0, 1.0, 0)])
+def test_lags_are_whole_volumes(lag_s: float, tr_s: float, volumes: int) -> None:
+    assert FmriOptions(tr_s=tr_s, hrf_lag_s=lag_s, space="x").lag_volumes == volumes
 
 
 def test_no_such_file_names_what_is_there(small) -> None:

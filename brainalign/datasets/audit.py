@@ -62,7 +62,7 @@ def _problems(descriptor: Descriptor, subject: str) -> Iterator[tuple[str, str]]
         except BrainalignError as error:
             yield field, str(error).split(": ", 2)[2]
             continue
-        expected = descriptor.sha256.get(paths[field].name)
+        expected = descriptor.sha256.get(getattr(descriptor.subjects[subject], field).as_posix())
         if expected and file_digest(paths[field]) != expected:
             yield (
                 field,
@@ -100,11 +100,20 @@ def _label_problems(descriptor: Descriptor, labels: pd.DataFrame) -> Iterator[tu
             "so number the runs in the second column of the labels",
         )
         return
+    changes = (labels["run"] != labels["run"].shift()).sum()
+    if changes > labels["run"].nunique():
+        yield "labels", "a run number comes back after another run; number the runs of all sessions differently"
+        return
     try:
         blocks = find_blocks(labels, descriptor.fmri)
     except BrainalignError as error:
-        yield "fmri.hrf_lag_s", str(error)
+        yield "labels", str(error)
         return
+    yield from _design_problems(descriptor, labels, blocks)
+
+
+def _design_problems(descriptor: Descriptor, labels: pd.DataFrame, blocks: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the order of blocks and the splits of them."""
     trials = blocks.assign(session="1", trial_id=[str(row) for row in range(len(blocks))])
     for name, split in descriptor.splits.items():
         try:
@@ -118,6 +127,15 @@ def _label_problems(descriptor: Descriptor, labels: pd.DataFrame) -> Iterator[tu
             "labels",
             f"run {listed(uneven)} has not every category in exactly one block; leave incomplete runs out of the files",
         )
+    if (blocks["first"] == blocks["last"]).all():
+        yield (
+            "labels",
+            "every block is a single volume, so noise within blocks cannot be seen; label all volumes of a block",
+        )
+    shape = descriptor.shape
+    for field, found in {"runs": labels["run"].nunique(), "trials": len(blocks)}.items():
+        if shape and found > getattr(shape, field):
+            yield f"shape.{field}", f"says {getattr(shape, field)} at most but there are {found}; correct it"
 
 
 def _image_problems(
@@ -126,6 +144,9 @@ def _image_problems(
     bold, mask = open_image(paths["bold"]), open_image(paths["mask"])
     if len(bold.shape) != 4:
         yield "bold", f"{paths['bold']} has shape {bold.shape}; give a 4-D image, volumes last"
+        return
+    if mask.shape == (*bold.shape[:3], 1):
+        yield "mask", f"the mask has shape {mask.shape}; save it without the last axis (nibabel.squeeze_image)"
         return
     if mask.shape != bold.shape[:3]:
         yield (
@@ -143,8 +164,8 @@ def _image_problems(
         )
         return
     inside = read_volumes(paths["mask"]) > 0
-    if not inside.any():
-        yield "mask", f"{paths['mask']} selects no voxel; its values must be > 0 inside"
+    if inside.sum() < 2:
+        yield "mask", f"{paths['mask']} selects {inside.sum()} voxel(s); patterns need 2 or more, with values > 0"
         return
     volumes = read_volumes(paths["bold"])[inside]
     runs = np.zeros(volumes.shape[1]) if labels is None else labels["run"].to_numpy()
@@ -159,8 +180,6 @@ def _image_problems(
                     f"{found.sum()} of {len(found)} voxels inside the mask are {kind} in some run (voxels {first}); "
                     "shrink the mask, or set fmri.bad_voxels: drop to leave them out and count them",
                 )
-    if descriptor.shape and descriptor.shape.targets != len(broken):
-        yield (
-            "shape.targets",
-            f"says {descriptor.shape.targets} but the mask has {len(broken)} voxels; correct it",
-        )
+    most = descriptor.shape.targets if descriptor.shape else len(broken)
+    if len(broken) > most:
+        yield "shape.targets", f"says {most} at most but the mask has {len(broken)} voxels; correct it"

@@ -51,10 +51,16 @@ def read_labels(path: Path) -> pd.DataFrame:
     Raises
     ------
     BrainalignError
-        If a line has not exactly two words.
+            If it is no text, is empty, or a line has not exactly two words.
     """
+    try:
+        lines = path.read_text().rstrip().splitlines()
+    except UnicodeDecodeError as error:
+        raise BrainalignError(f"{path}: not a text file; give one line 'label run' per volume") from error
+    if not lines:
+        raise BrainalignError(f"{path}: empty; give one line 'label run' per volume")
     rows = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         words = line.split()
         if len(words) != 2:
             raise BrainalignError(f"{path}: line {number} is {line!r}; each line must be 'label run'")
@@ -71,9 +77,9 @@ def find_blocks(labels: pd.DataFrame, options: FmriOptions) -> pd.DataFrame:
     Raises
     ------
     BrainalignError
-        If the lag leaves no volume of a block within its run.
+        If there is no block, or the lag leaves no volume of one within its run.
     """
-    lag = round(options.hrf_lag_s / options.tr_s)
+    lag = options.lag_volumes
     changed = (labels != labels.shift()).any(axis=1)
     blocks = []
     for _, block in labels.groupby(changed.cumsum(), sort=False):
@@ -96,6 +102,10 @@ def find_blocks(labels: pd.DataFrame, options: FmriOptions) -> pd.DataFrame:
                 "onset_s": (start - run_rows[0]) * options.tr_s,
             }
         )
+    if not blocks:
+        raise BrainalignError(
+            f"every volume is labelled {options.rest!r}: no stimulus is shown; correct the labels or fmri.rest"
+        )
     return pd.DataFrame(blocks)
 
 
@@ -108,10 +118,11 @@ def open_image(path: Path) -> Nifti1Image:
         If the file is no image nibabel can read.
     """
     import nibabel
+    from nibabel.spatialimages import HeaderDataError
 
     try:
         return cast("Nifti1Image", nibabel.load(path))
-    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError) as error:
+    except (nibabel.filebasedimages.ImageFileError, HeaderDataError, OSError, EOFError) as error:
         raise BrainalignError(f"{path}: not a readable NIfTI image ({error}); copy or download it again") from error
 
 

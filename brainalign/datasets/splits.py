@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from math import comb
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,8 @@ from brainalign.settings import Split
 
 __all__ = ["folds_of", "group_labels", "make_splits"]
 
+MAX_FOLDS = 1000
+PLURAL = {"run": "runs", "stimulus": "stimuli"}
 Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
 
@@ -39,14 +42,20 @@ def make_splits(trials: pd.DataFrame, split: Split, seed: int) -> pd.DataFrame:
     Raises
     ------
     BrainalignError
-        If too few groups would remain for training.
+        If too few groups would remain for training, or there are more than `MAX_FOLDS` combinations.
     """
     groups = group_labels(trials, split.leave_out)
     names = pd.unique(groups)
     if len(names) < split.size + 2:
         raise BrainalignError(
-            f"leaving out {split.size} of {len(names)} {split.leave_out}(s) leaves fewer than 2 to train on; "
+            f"leaving out {split.size} of {len(names)} {PLURAL[split.leave_out]} leaves fewer than 2 to train on; "
             "record more or leave out fewer"
+        )
+    n_folds = comb(len(names), split.size)
+    if n_folds > MAX_FOLDS:
+        raise BrainalignError(
+            f"every {split.size} of {len(names)} {PLURAL[split.leave_out]} left out makes {n_folds:,} folds; "
+            "use a smaller size"
         )
     folds = []
     for fold, left_out in enumerate(combinations(names, split.size)):

@@ -110,7 +110,7 @@ def _null(
         accuracy.append(scores.correct.mean(axis=(1, 2)))
         # Scores of held-out stimuli have no r; predictions that do not vary have none either: no relation.
         r = scores.r if np.isnan(observed_r).all() else np.nan_to_num(scores.r)
-        share_good.append((r > good_r).mean(axis=1))
+        share_good.append(np.where(np.isnan(r).all(axis=1), np.nan, (r > good_r).mean(axis=1)))
         max_r.append(r.max(axis=1))
         n_reached += (r >= observed_r).sum(axis=0)
     return Null(np.concatenate(accuracy), np.concatenate(share_good), np.concatenate(max_r), n_reached)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut
+from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
 from brainalign.devices import pick_device, target_block
@@ -158,23 +159,24 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
         scores = torch.empty((len(self.alphas), n_targets), dtype=work)
         alpha = torch.empty(n_targets, dtype=torch.float64)
         coef = torch.empty((rows.shape[1], n_targets), dtype=work)
-        intercept = torch.empty(n_targets, dtype=work)
+        means = torch.empty(n_targets, dtype=torch.float64)
         size = target_block(n_targets, 8 * (6 * n + 12 * len(self.alphas) + 2 * rows.shape[1]), device)
         size = min(size, CACHE_BLOCK) if device.type == "cpu" else size
         blocks = [slice(start, start + size) for start in range(0, n_targets, size)]
         for block in blocks:
-            centred, mean = self._centred(targets[:, block], device)
+            centred, means[block] = self._centred(targets[:, block], device)
             scores[:, block] = self._score(folds, centred).cpu()
             if self.per_target_alpha:
                 alpha[block] = self._best(scores[:, block])
-                coef[:, block], intercept[block] = self._solve(basis, centred, mean, alpha[block])
+                coef[:, block] = self._solve(basis, centred, alpha[block])
         if not self.per_target_alpha:
             alpha = self._best(self._pooled(scores, roi))
             for block in blocks:
-                centred, mean = self._centred(targets[:, block], device)
-                coef[:, block], intercept[block] = self._solve(basis, centred, mean, alpha[block])
+                centred, _ = self._centred(targets[:, block], device)
+                coef[:, block] = self._solve(basis, centred, alpha[block])
         like = _same_kind_as(Y)
-        self.coef_, self.intercept_ = like(coef), like(intercept)
+        self.coef_, self.intercept_ = like(coef), like((means - basis.mean.cpu() @ coef.double()).to(work))
+        self._means = basis.mean, means
         self.alpha_, self.cv_scores_ = like(alpha), like(scores)
         edges = (min(self.alphas), max(self.alphas))
         self.alpha_at_edge_ = tuple(float((alpha == edge).double().mean()) for edge in edges)
@@ -188,14 +190,16 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If the number of features differs from the fit's.
         """
-        if X.shape[1] != self.coef_.shape[0]:
+        check_is_fitted(self)
+        if X.ndim != 2 or X.shape[1] != self.coef_.shape[0]:
             raise BrainalignError(
-                f"X has {X.shape[1]} features but the encoder was fitted on {self.coef_.shape[0]}; "
+                f"X has shape {tuple(X.shape)} but the encoder was fitted on {self.coef_.shape[0]} features; "
                 "use the same layer and reduction"
             )
         coef = torch.as_tensor(self.coef_)
-        predicted = torch.as_tensor(X).to(coef) @ coef + torch.as_tensor(self.intercept_)
-        return _same_kind_as(X)(predicted)
+        # About the means of the fit, because features with a large mean would eat float32's digits.
+        centred = (torch.as_tensor(X).to(coef.device).double() - self._means[0].to(coef.device)).to(coef)
+        return _same_kind_as(X)(centred @ coef + self._means[1].to(coef))
 
     def score(self, X: Array, Y: Array) -> Array:
         """Return R² or r (as `metric` says) of each target on the given rows; NaN for a constant target."""
@@ -263,10 +267,10 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
         return folds
 
     def _centred(self, targets: torch.Tensor, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return targets minus their mean in the working precision: large means would eat float32's digits."""
+        """Return targets minus their mean in the working precision (large means would eat its digits), and the mean."""
         exact = targets.to(device).double()
         mean = exact.mean(dim=0)
-        return (exact - mean).to(getattr(torch, self.dtype)), mean
+        return (exact - mean).to(getattr(torch, self.dtype)), mean.cpu()
 
     def _score(self, folds: list[_Fold], targets: torch.Tensor) -> torch.Tensor:
         """Return the score averaged over the folds in which it is defined (n_alphas, n_targets)."""
@@ -300,13 +304,10 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
         largest_first = torch.argsort(alphas, descending=True)
         return alphas[largest_first][scores[largest_first].nan_to_num(nan=-torch.inf).argmax(dim=0)]
 
-    def _solve(
-        self, basis: _Basis, centred: torch.Tensor, mean: torch.Tensor, alpha: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return coefficients and intercepts of one block, each target with its own alpha."""
+    def _solve(self, basis: _Basis, centred: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+        """Return the coefficients of one block (p, n_targets), each target with its own alpha."""
         penalised = (basis.eigenvalues[:, None] + alpha.to(basis.eigenvalues.device)).to(centred)
-        coef = basis.to_coef.to(centred) @ (basis.project.to(centred) @ centred / penalised)
-        return coef.cpu(), (mean - basis.mean @ coef.double()).to(coef.dtype).cpu()
+        return (basis.to_coef.to(centred) @ (basis.project.to(centred) @ centred / penalised)).cpu()
 
 
 def _inner_splits(

@@ -17,7 +17,8 @@ CAPTIONS = {
         diagonal. Off-diagonal blocks show which categories the voxels confuse.""",
     "null": """
         Identification when categories are permuted within runs and everything is refitted. Good: the null is
-        centred on chance and the observed value lies outside it. A null off chance would mean a leak.""",
+        centred on chance (here its mean is {mean:.3f}, standard error {error:.3f}) and the observed value lies outside
+        it. A null off chance by several standard errors would mean a leak.""",
     "scoremap": """
         Pearson r of measured and predicted responses in held-out runs, {model} with {method}, split {split}. Red:
         predicted better than by chance; blue: worse, which noise produces as often as red. Good: contiguous red
@@ -54,8 +55,8 @@ CAPTIONS = {
         Classical scaling of the response RDM into the plane: near means alike. Two dimensions cannot hold all
         distances; read it together with the matrix.""",
     "rsa": """
-        Bars: comparison of each space's RDM with the RDMs of disjoint pairs of runs, averaged; lines: 95 % interval
-        over them (measurement noise only); dots: layers of spaces with several; dotted: mean over permuted
+        Bars: comparison of each space's RDM with the RDMs of disjoint pairs of runs, averaged; lines: {confidence:.0%}
+        interval over them (measurement noise only); dots: layers of spaces with several; dotted: mean over permuted
         categories, which for cosine is not 0; p: permutations of the categories. Grey band: where the true model
         would lie. Good: a bar above its dotted line and near the band. {untested}""",
 }

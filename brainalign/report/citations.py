@@ -22,11 +22,16 @@ class Reference:
         """The reference on one line."""
         return f"{self.authors} ({self.year}). {self.title}. {self.where}."
 
+    def _bibtex_authors(self) -> str:
+        """Return "Last, Initials" joined by "and"."""
+        names = [name.rsplit(" ", 1) for name in self.authors.removesuffix(", et al.").split(", ")]
+        joined = " and ".join(f"{last}, {initials}" for last, initials in names)
+        return f"{joined} and others" if self.authors.endswith("et al.") else joined
+
     def bibtex(self, key: str) -> str:
         """Return a BibTeX entry."""
-        authors = self.authors.replace(", ", " and ")
         fields = {
-            "author": authors,
+            "author": self._bibtex_authors(),
             "year": str(self.year),
             "title": self.title,
             "journal": self.where,
@@ -82,6 +87,10 @@ CITATIONS = {
     "bootstrap": Reference(
         "Hesterberg TC", 2015, "What teachers should know about the bootstrap: resampling in the undergraduate "
         "statistics curriculum", "The American Statistician 69:371-386", "10.1080/00031305.2015.1089789",
+    ),
+    "folds": Reference(
+        "Nadeau C, Bengio Y", 2003, "Inference for the generalization error", "Machine Learning 52:239-281",
+        "10.1023/A:1024068626366",
     ),
     "rsa": Reference(
         "Kriegeskorte N, Mur M, Bandettini P", 2008,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.manifold import ClassicalMDS
 
 __all__ = [
+    "MOST_MARKS",
     "alpha_histogram",
     "ceiling_histogram",
     "confusion_matrix",
@@ -30,6 +31,7 @@ __all__ = [
 # Colours that stay apart for colour-blind readers (Okabe and Ito).
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")
 GREY = "#8c8c8c"
+MOST_MARKS = 2000  # of a vector figure
 
 
 def _figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
@@ -43,20 +45,20 @@ def _figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tup
 def split_matrix(splits: pd.DataFrame) -> Figure:
     """Draw which groups each fold tests (rows are folds), one panel per split."""
     names = pd.unique(splits["name"])
-    figure, axes = _figure(4.2 * len(names), 3.2, columns=len(names))
-    for ax, name in zip(axes, names, strict=True):
+    columns = min(len(names), 2)
+    figure, axes = _figure(4.4 * columns, 3.2 * -(-len(names) // columns), columns, -(-len(names) // columns))
+    for ax in axes[len(names) :]:
+        ax.set_visible(False)
+    for ax, name in zip(axes, names, strict=False):
         part = splits[splits["name"] == name]
         tested = part.assign(test=part["split"] == "test").pivot_table(
             index="fold", columns="group", values="test", aggfunc="max", sort=False
         )
         ax.imshow(tested.to_numpy(dtype=float), cmap="Blues", vmin=0, vmax=1.3, aspect="auto")
-        ax.set(
-            title=f"{name}: {len(tested)} folds",
-            xlabel="group (dark: tested, light: trained on)",
-            ylabel="fold",
-        )
+        ax.set(title=f"{name}: {len(tested)} folds", xlabel="group (dark: tested, light: trained on)", ylabel="fold")
         short = [str(group).split("_")[-1] for group in tested.columns]
-        ax.set_xticks(range(len(short)), short, rotation=60, ha="right", fontsize=7)
+        step = -(-len(short) // 24)  # more labels than this cannot be read
+        ax.set_xticks(range(0, len(short), step), short[::step], rotation=60, ha="right", fontsize=7)
     return figure
 
 
@@ -207,23 +209,24 @@ def score_against_ceiling(scores: pd.DataFrame, threshold: float) -> Figure:
 
 
 def alpha_histogram(
-    alphas: Mapping[str, NDArray[Any]], grid: Sequence[float], edges: Mapping[str, Sequence[float]]
+    alphas: Mapping[str, NDArray[Any]], grids: Mapping[str, Sequence[float]], edges: Mapping[str, Sequence[float]]
 ) -> Figure:
-    """Draw how often each penalty was chosen, one panel per method, with the share at the edges of the grid."""
-    figure, axes = _figure(4.2 * len(alphas), 2.9, columns=len(alphas))
-    positions = np.log10(grid)
-    width = np.diff(positions).min() * 0.8 if len(positions) > 1 else 0.5
-    for ax, (method, values) in zip(axes, alphas.items(), strict=True):
-        nearest = np.abs(np.log10(values)[:, None] - positions).argmin(axis=1)
-        shares = np.bincount(nearest, minlength=len(positions)) / len(values)
-        ax.bar(positions, shares, width=width, color=COLOURS[0])
+    """Draw how often each penalty was chosen, one panel per method, with the share at the edges of its grid."""
+    columns = min(len(alphas), 2)
+    rows = -(-len(alphas) // columns)
+    figure, axes = _figure(4.2 * columns, 2.9 * rows, columns, rows)
+    for ax in axes[len(alphas) :]:
+        ax.set_visible(False)
+    for ax, (method, values) in zip(axes, alphas.items(), strict=False):
+        # An alpha of 0 has no logarithm; it is drawn one step below the smallest other one.
+        grid = np.sort(np.asarray(grids[method], dtype=float))
+        positions = np.log10(np.where(grid > 0, grid, grid[grid > 0].min() / 10))
+        nearest = np.abs(np.asarray(values)[:, None] - grid).argmin(axis=1)
+        shares = np.bincount(nearest, minlength=len(grid)) / len(values)
+        ax.bar(positions, shares, width=np.diff(positions).min() * 0.8, color=COLOURS[0])
         low, high = edges[method]
-        ax.set(
-            title=f"{method}\nat the edges: {low:.0%} low, {high:.0%} high",
-            xlabel="log10 alpha",
-            ylabel="share of voxels",
-        )
-        ax.title.set_fontsize(9)
+        ax.set_title(f"{method}\nat the edges: {low:.0%} low, {high:.0%} high", fontsize=9)
+        ax.set(xlabel="log10 alpha", ylabel="share of voxels")
     return figure
 
 

@@ -109,16 +109,23 @@ class Material:
         return [name for name, model in self.config.models.items() if model.extractor == extractor]
 
     @property
+    def full_rank_models(self) -> list[str]:
+        """Names of the models all of whose layers tell n stimuli apart in n − 1 dimensions."""
+        full = len(self.descriptor.stimuli) - 1
+        found = []
+        for model, method in self.encodings:
+            record = self.sidecars[f"sub-{self.subject}_model-{model}_method-{method}_scores.parquet"]
+            if model not in found and min(record["details"]["rank"].values()) == full:
+                found.append(model)
+        return found
+
+    @property
     def wording_models(self) -> list[str]:
         """Names of the models that embed every wording on its own."""
         return [name for name, model in self.config.models.items() if getattr(model, "wordings", "") == "each"]
 
     def volume(self, values: np.ndarray) -> Nifti1Image:
         """Return a value per target as an image, NaN outside the mask."""
-        import nibabel
-
         assert self.mask is not None
         assert self.responses is not None
-        image = np.full(self.mask.shape, np.nan, dtype=np.float32)
-        image[tuple(self.responses.targets[["i", "j", "k"]].to_numpy().T)] = values
-        return nibabel.Nifti1Image(image, self.mask.affine)
+        return self.responses.to_image(values, self.mask)

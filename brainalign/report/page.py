@@ -18,6 +18,8 @@ from brainalign.report.citations import CITATIONS
 from brainalign.report.material import Material
 from brainalign.report.sentences import findings, methods_text, number
 
+MOST_ROWS = 5000  # of an embedded table; longer ones lie beside the report as artifacts
+
 __all__ = ["Panel", "Section", "data_uri", "render_page"]
 
 
@@ -43,8 +45,10 @@ class Panel:
 
     @property
     def csv(self) -> str:
-        """The numbers as a data URI."""
-        return "" if self.numbers is None else data_uri(self.numbers.to_csv(index=False).encode(), "text/csv")
+        """The numbers as a data URI; empty when there are none, or so many that they would swell the page."""
+        if self.numbers is None or len(self.numbers) > MOST_ROWS:
+            return ""
+        return data_uri(self.numbers.to_csv(index=False).encode(), "text/csv")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from brainalign.report import figures
 from brainalign.report.brain_maps import draw_map
 from brainalign.report.captions import CAPTIONS
-from brainalign.report.material import Material
+from brainalign.report.material import Failure, Material
 from brainalign.report.page import Panel, Section
 from brainalign.report.sentences import number
 
@@ -19,8 +19,19 @@ __all__ = ["SECTIONS", "sections"]
 
 
 def sections(material: Material) -> list[Section]:
-    """Return the sections for which the material is there."""
-    made = [make(material) for make in SECTIONS]
+    """Return the sections for which the material is there.
+
+    In the report of a run that failed, a section that cannot be drawn is one failure more and does not stop the rest.
+    """
+    made = []
+    for make in SECTIONS:
+        try:
+            made.append(make(material))
+        except Exception as error:
+            if not material.failures:
+                raise
+            message = f"{type(error).__name__}: {error}"
+            material.failures.append(Failure("report", f"section {make.__name__.strip('_')}", message))
     return [section for section in made if section is not None]
 
 
@@ -85,14 +96,16 @@ def _identification(material: Material) -> Section | None:
             "Identification of held-out blocks, every space and method",
             overview,
             rows,
-            confidence=material.config.summarize.confidence,
+            confidence=material.config.confidence,
         ),
         _panel("confusion", f"Confusion matrix ({first.model}, {first.method})", confusion, items, vector=False),
     ]
     if len(null):
         chance = 1 / len(material.conditions)
         figure = figures.null_histogram(null, items["correct"].mean(), chance, "share identified")
-        panels.append(_panel("null", "Permutation null", figure, pd.DataFrame({"accuracy": null})))
+        numbers = pd.DataFrame({"accuracy": null})
+        spread = {"mean": null.mean(), "error": null.std() / np.sqrt(len(null))}
+        panels.append(_panel("null", "Permutation null", figure, numbers, **spread))
     return Section("identification", "Identification", panels)
 
 
@@ -173,7 +186,8 @@ def _ceilings(material: Material) -> Section | None:
         scores = first.of(first.encoding.scores)
         title = f"Score against ceiling ({first.model}, {first.method})"
         table = scores[["target_id", "r", "r2_signed", "ceiling", "r2_normalized"]]
-        panels.append(_panel("scoreceiling", title, figures.score_against_ceiling(scores, threshold), table))
+        cloud = figures.score_against_ceiling(scores, threshold)
+        panels.append(_panel("scoreceiling", title, cloud, table, vector=len(scores) <= figures.MOST_MARKS))
         panels += _alphas(material)
     return Section("ceilings", "Ceilings and penalties", panels)
 
@@ -181,18 +195,17 @@ def _ceilings(material: Material) -> Section | None:
 def _alphas(material: Material) -> list[Panel]:
     """Return the histogram of chosen penalties of every method that chooses, if there is one."""
     first = material.first
-    alphas, edges = {}, {}
-    grid: tuple[float, ...] = ()
+    alphas, edges, grids = {}, {}, {}
     for (model, method), encoding in material.encodings.items():
         options = material.config.methods[method]
         if model == first.model and len(options.alphas) > 1:
             record = material.sidecars[f"sub-{material.subject}_model-{model}_method-{method}_scores.parquet"]
             edges[method] = record["details"]["alpha_at_edge"][f"{first.split}/{first.layer}"]
             alphas[method] = first.of(encoding.scores)["alpha"].to_numpy()
-            grid = options.alphas
+            grids[method] = options.alphas
     if not alphas:
         return []
-    figure = figures.alpha_histogram(alphas, grid, edges)
+    figure = figures.alpha_histogram(alphas, grids, edges)
     return [_panel("alphas", f"Chosen penalties ({first.model})", figure, pd.DataFrame(alphas))]
 
 
@@ -245,7 +258,14 @@ def _geometry(material: Material) -> Section | None:
     panels = [
         _panel("rdm", "Dissimilarities of categories", matrices, table, vector=False),
         _panel("mds", f"Arrangement of categories ({distances[0]})", figures.mds(points, material.labels), places),
-        _panel("rsa", "Fit of feature RDMs", bars, material.comparison, untested=note),
+        _panel(
+            "rsa",
+            "Fit of feature RDMs",
+            bars,
+            material.comparison,
+            untested=note,
+            confidence=material.config.confidence,
+        ),
     ]
     return Section("geometry", "Representational geometry", panels)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 
 from brainalign.report.material import Material
@@ -12,6 +13,7 @@ from brainalign.settings import SentenceModel
 __all__ = ["findings", "methods_text", "number", "p_value"]
 
 FEW_STIMULI = 20  # below it a zero-shot score says little about meaning, whatever its p
+NEXT_TO_NONE = 0.01  # a penalty that shrinks nothing: features of unit length have eigenvalues of some units
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -46,14 +48,25 @@ def _headline(material: Material, quantity: str, split: str) -> pd.Series[float]
     return None if rows.empty else rows.iloc[0]
 
 
+def _null(row: pd.Series[float], *, with_95: bool = False) -> str:
+    """Return what permutations gave, or that there were none."""
+    if pd.isna(row["p"]):
+        return "not tested by permutation"
+    top = f", 95 % point {number(row['null_95'])}" if with_95 else ""
+    return f"permuted mean {number(row['null_mean'])}{top}; {p_value(row['p'], row['n_null'])}"
+
+
 def _identification(material: Material, split: str) -> str:
     row = _headline(material, "identification", split)
     if row is None:
         return ""
+    interval = ""
+    if pd.notna(row["low"]):
+        low, high = number(row["low"]), number(row["high"])
+        interval = f"{material.config.confidence:.0%} interval over runs {low} to {high}; "
     text = (
         f"Held-out runs ({split}): {row['model']} with {row['method']} identifies {number(row['value'])} of "
-        f"{int(row['n'])} blocks (95 % interval over runs {number(row['low'])} to {number(row['high'])}; chance "
-        f"{number(row['chance'])}; permuted {number(row['null_mean'])}; {p_value(row['p'], row['n_null'])})."
+        f"{int(row['n'])} test items ({interval}chance {number(row['chance'])}; {_null(row)})."
     )
     first = material.first
     others = material.summary_rows("identification", split=split, model=first.model, layer=first.layer)
@@ -82,22 +95,22 @@ def _targets(material: Material, split: str) -> str:
 
 def _same_for_all(material: Material, split: str) -> str:
     """Say that scores of a split whose every stimulus is trained on cannot favour one category space."""
-    untuned = [name for name, method in material.config.methods.items() if len(method.alphas) == 1]
-    if not untuned:
-        return ""
-    rows = material.pooled_rows("identification", split=split, method=untuned[0])
-    values = rows.set_index("model")["value"]
-    if len(values) < 2:
-        return ""
-    listing = ", ".join(f"{number(value)} ({model})" for model, value in values.items())
-    agree = values.max() - values.min() <= 0.02
-    verdict = "predicts the same" if agree else "should predict the same, but here does not: look for an error"
+    n = len(material.descriptor.stimuli)
+    text = f"With all {n} categories in training, every full-rank category space predicts the same but for its penalty"
+    untuned = [m for m, method in material.config.methods.items() if max(method.alphas) <= NEXT_TO_NONE]
+    rows = material.pooled_rows("identification", split=split, method=untuned[0] if untuned else "")
+    rows = rows[rows["model"].isin(material.full_rank_models)]
+    if len(rows) > 1:
+        listing = ", ".join(f"{number(row['value'])} ({row['model']})" for _, row in rows.iterrows())
+        same = np.ptp(rows["value"]) <= 0.02
+        verdict = "" if same else " These differ, which they should not: look for an error."
+        text += f": with next to none (method {untuned[0]}) identification is {listing}.{verdict}"
+    else:
+        text += "."
     return (
-        f"With all {len(material.descriptor.stimuli)} categories in training, every full-rank category space "
-        f"{verdict}: with next to no penalty (method {untuned[0]}) identification is {listing}. Scores of this split "
-        "therefore show that the voxels tell the categories apart, and nothing about the meaning in a space; "
-        "differences under tuned penalties come from the penalty, which falls differently on the directions of each "
-        "space and silences voxels that do not generalise."
+        f"{text} Scores of this split therefore show that the voxels tell the categories apart, and nothing about the "
+        "meaning in a space; differences under tuned penalties come from the penalty, which falls differently on the "
+        "directions of each space and silences voxels that do not generalise."
     )
 
 
@@ -107,8 +120,7 @@ def _zero_shot(material: Material, split: str) -> str:
         return ""
     text = (
         f"Zero-shot ({split}, stimuli never trained on): {number(row['value'])} of {int(row['n'])} pairs are matched "
-        f"(chance .500; permuted mean {number(row['null_mean'])}, 95 % point {number(row['null_95'])}; "
-        f"{p_value(row['p'], row['n_null'])})."
+        f"(chance .500; {_null(row, with_95=True)})."
     )
     pooled = material.summary_rows("pair matching", split=split, method=material.first.method, layer="all")
     for _, spread in pooled[pooled["model"].isin(material.wording_models)].iterrows():
@@ -158,12 +170,12 @@ def methods_text(material: Material) -> list[tuple[str, list[str]]]:
 
 def _prepare_text(material: Material) -> tuple[str, list[str]]:
     options = material.descriptor.fmri
-    treatment = " and ".join(
-        step for step, done in (("detrended", options.detrend), ("z-scored", options.standardize == "run")) if done
-    )
+    steps = {"detrended": options.detrend, "z-scored": options.standardize == "run"}
+    treatment = " and ".join(step for step, done in steps.items() if done)
+    n, lag_s = options.lag_volumes, options.lag_volumes * options.tr_s
     return (
         f"Voxels inside the mask were read with nilearn{f', {treatment} within run' if treatment else ''}. The "
-        f"response to a block is the mean of its volumes shifted by {options.hrf_lag_s:g} s (repetition time "
+        f"response to a block is the mean of its volumes shifted by {n} volumes ({lag_s:g} s; repetition time "
         f"{options.tr_s:g} s). Noise ceilings are split-half correlations over runs, averaged over random halvings "
         "and scaled to a single block by the Spearman-Brown formula: a share of variance, not clamped at 0.",
         ["nilearn", "spearmanbrown"],
@@ -172,7 +184,8 @@ def _prepare_text(material: Material) -> tuple[str, list[str]]:
 
 def _extract_text(material: Material) -> tuple[str, list[str]]:
     parts, keys = [], []
-    for name, model in material.config.models.items():
+    for name in material.config.models_of(material.dataset):
+        model = material.config.models[name]
         if isinstance(model, SentenceModel):
             how = "averaged over wordings" if model.wordings == "mean" else "a layer per wording"
             parts.append(f"{name}: sentence embeddings of {model.weights}, token mean of unit length, {how}")
@@ -186,7 +199,8 @@ def _extract_text(material: Material) -> tuple[str, list[str]]:
 
 def _encode_text(material: Material) -> tuple[str, list[str]]:
     methods = []
-    for name, method in material.config.methods.items():
+    for name in material.config.methods_of(material.dataset):
+        method = material.config.methods[name]
         if len(method.alphas) == 1:
             methods.append(f"{name} (alpha {method.alphas[0]:g})")
         else:
@@ -197,36 +211,50 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
                 f"{max(method.alphas):g} by {method.metric} in {folds} inside the training runs)"
             )
     encode = material.config.encode
-    return (
+    text = (
         f"Responses were predicted by ridge regression with a free intercept: {'; '.join(methods)}. Scores were "
-        "computed within each held-out fold and then averaged. A held-out block counts as identified when the "
-        "prediction of its category correlates best with it over voxels. For zero-shot prediction every pair of "
-        "categories was left out of training and the two predicted patterns matched to the two measured ones. Nulls "
-        f"refit everything, penalties included: {encode.run_permutations:,} permutations of the categories within "
-        f"runs, {encode.stimulus_permutations:,} permutations of which features belong to which category. Voxel p "
-        "values are corrected by the permutation distribution of the maximum (family-wise) and by Benjamini-Hochberg "
-        "(FDR).",
-        ["ridge", "identification", "zeroshot", "maxstat", "fdr"],
+        "computed within each held-out fold and then averaged. A held-out category counts as identified when its "
+        "prediction correlates best with it over voxels. Nulls refit everything, penalties included: "
+        f"{encode.run_permutations:,} permutations of the categories within runs. Voxel p values are corrected by the "
+        "permutation distribution of the maximum (family-wise) and by Benjamini-Hochberg (FDR)."
     )
+    keys = ["ridge", "identification", "maxstat", "fdr"]
+    sizes = [split.size for split in material.descriptor.splits.values() if split.leave_out == "stimulus"]
+    if sizes:
+        every = " and ".join(f"every {size}" for size in sizes)
+        text += (
+            f" For zero-shot prediction {every} categories were left out of training in turn, and each two of their "
+            "predicted patterns matched to the two measured ones; its null exchanges which features belong to which "
+            f"category ({encode.stimulus_permutations:,} permutations)."
+        )
+        keys.append("zeroshot")
+    return text, keys
 
 
 def _compare_text(material: Material) -> tuple[str, list[str]]:
     compare = material.config.compare
-    return (
-        f"Representational dissimilarities were measured by {' and '.join(compare.distances)} distances (crossnobis: "
-        "whitened by the covariance of volumes around their block means, shrunk to its diagonal) on disjoint "
+    text = (
+        f"Representational dissimilarities were measured by {' and '.join(compare.distances)} distances on disjoint "
         f"pairs of runs, and compared with the {compare.feature_distance}-distance RDMs of the feature spaces by "
         f"{' and '.join(compare.comparisons)}; p from {compare.permutations:,} permutations of the categories. The "
-        "ceiling band is each pair of runs against the mean of the others (lower) and of all (upper). A multinomial "
-        "logistic regression of the categories on the z-scored responses shows what they tell apart at all.",
-        ["rsa", "crossnobis", "ledoitwolf", "rsaceiling", "sklearn"],
+        "ceiling band is each pair of runs against the mean of the others (lower) and of all (upper). Intervals of "
+        "these fits are expanded percentile bootstrap intervals over pairs of runs."
     )
+    keys = ["rsa", "rsaceiling", "bootstrap"]
+    if "crossnobis" in compare.distances:
+        text += (
+            " For crossnobis, patterns were whitened by the covariance of volumes around their block means, shrunk to "
+            "its diagonal."
+        )
+        keys += ["crossnobis", "ledoitwolf"]
+    return text, keys
 
 
 def _summarize_text(material: Material) -> tuple[str, list[str]]:
-    confidence = material.config.summarize.confidence
     return (
-        f"Intervals are {confidence:.0%} bootstrap intervals (expanded percentile) over held-out runs. They describe "
-        "this subject measured again with these stimuli, not other subjects or other stimuli.",
-        ["bootstrap"],
+        "A multinomial logistic regression of the categories on the z-scored responses shows what they tell apart at "
+        f"all. Intervals over held-out runs are {material.config.confidence:.0%} t intervals corrected for the "
+        "training data folds share, which errs on the wide side. They describe this subject measured again with these "
+        "stimuli, not other subjects or other stimuli.",
+        ["sklearn", "folds"],
     )

@@ -65,7 +65,8 @@ def noise_ceiling(repeats: Values, n_averaged: int = 1, n_halvings: int = 200, s
     """Return the share of variance that repeats in responses averaged over `n_averaged` repeats.
 
     Split-half reliability, scaled to `n_averaged` repeats by Spearman-Brown. It is a variance: divide r² by it, or r
-    by its square root. Unclamped, so that averages over targets are unbiased.
+    by its square root. Unclamped, so that targets without signal average 0; negative reliabilities, which only
+    noise gives, are scaled like positive ones, because the formula has a pole among them.
 
     Parameters
     ----------
@@ -79,4 +80,4 @@ def noise_ceiling(repeats: Values, n_averaged: int = 1, n_halvings: int = 200, s
     array (n_targets,)
     """
     reliability = split_half_reliability(repeats, n_halvings, seed)
-    return spearman_brown(reliability, n_averaged / (repeats.shape[0] // 2))
+    return np.sign(reliability) * spearman_brown(np.abs(reliability), n_averaged / (repeats.shape[0] // 2))

@@ -11,7 +11,16 @@ from scipy.stats import false_discovery_control, norm, t
 
 from brainalign.checks import BrainalignError, listed
 
-__all__ = ["MIN_UNITS", "Interval", "bootstrap", "fdr", "permutation_test", "permute_stimuli", "permute_within"]
+__all__ = [
+    "MIN_UNITS",
+    "Interval",
+    "bootstrap",
+    "cross_validated_interval",
+    "fdr",
+    "permutation_test",
+    "permute_stimuli",
+    "permute_within",
+]
 
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]
@@ -142,6 +151,48 @@ class Interval:
     n: int
 
 
+def cross_validated_interval(scores: Values, test_share: float, confidence: float = 0.95) -> Interval:
+    """Return the mean over folds with the corrected resampled t interval.
+
+    Folds share training data, so their scores vary together and the plain standard error is too small. Nadeau and
+    Bengio add the ratio of test to training data to 1/n; for leave-one-run-out that is somewhat too much, and the
+    interval errs on the wide side.
+
+    Parameters
+    ----------
+    scores : array (n_folds,)
+        One score per fold; every row is tested in one fold only.
+    test_share : float
+        Test rows per training row in a fold.
+    confidence : float
+
+    Raises
+    ------
+    BrainalignError
+        With fewer than `MIN_UNITS` folds or a NaN among them.
+
+    References
+    ----------
+    Nadeau C, Bengio Y (2003). Inference for the generalization error. Machine Learning 52:239-281.
+    doi:10.1023/A:1024068626366
+    """
+    scores = _units(scores)
+    n = len(scores)
+    error = scores.std(ddof=1) * np.sqrt(1 / n + test_share)
+    reach = t.ppf((1 + confidence) / 2, n - 1) * error
+    return Interval(float(scores.mean()), float(scores.mean() - reach), float(scores.mean() + reach), n)
+
+
+def _units(values: Values) -> Values:
+    values = np.asarray(values, dtype=np.float64)
+    if len(values) < MIN_UNITS or not np.isfinite(values).all():
+        raise BrainalignError(
+            f"an interval needs {MIN_UNITS} finite units or more; got {len(values)} ({listed(values.tolist(), 6)}); "
+            "report the values themselves"
+        )
+    return values
+
+
 def bootstrap(values: Values, confidence: float = 0.95, n_draws: int = 5000, seed: int = 0) -> Interval:
     """Return the mean over units with an expanded percentile bootstrap interval.
 
@@ -152,7 +203,7 @@ def bootstrap(values: Values, confidence: float = 0.95, n_draws: int = 5000, see
     Parameters
     ----------
     values : array (n_units,)
-        One number per independent unit: run, subject, stimulus. Never per trial of one unit.
+        One number per independent unit: run, subject, stimulus. Never per trial of one unit, nor per fold.
     confidence : float
     n_draws : int
     seed : int
@@ -167,13 +218,8 @@ def bootstrap(values: Values, confidence: float = 0.95, n_draws: int = 5000, see
     Hesterberg TC (2015). What teachers should know about the bootstrap. The American Statistician 69:371-386.
     doi:10.1080/00031305.2015.1089789
     """
-    values = np.asarray(values, dtype=np.float64)
+    values = _units(values)
     n = len(values)
-    if n < MIN_UNITS or not np.isfinite(values).all():
-        raise BrainalignError(
-            f"an interval needs {MIN_UNITS} finite units or more; got {n} ({listed(values.tolist(), 6)}); "
-            "report the values themselves"
-        )
     draws = np.random.default_rng(seed).choice(values, size=(n_draws, n)).mean(axis=1)
     tail = norm.cdf(-t.ppf((1 + confidence) / 2, n - 1) * np.sqrt(n / (n - 1)))
     low, high = np.quantile(draws, [tail, 1 - tail])

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from brainalign.statistics.resampling import MIN_UNITS, bootstrap, permutation_test
+from brainalign.statistics.resampling import MIN_UNITS, cross_validated_interval, permutation_test
 
-__all__ = ["Encoding", "summarize_decoding", "summarize_encoding", "summarize_over_layers"]
+__all__ = ["Encoding", "SplitInfo", "summarize_decoding", "summarize_encoding", "summarize_over_layers"]
 
 Row = dict[str, Any]
 
@@ -25,22 +25,29 @@ class Encoding:
     null: pd.DataFrame
 
 
-def _mean(values: pd.Series[float], confidence: float, n_draws: int) -> tuple[float, float, float]:
-    """Return mean and interval over independent units; without an interval where there are too few of them."""
-    if len(values) < MIN_UNITS:
-        return float(values.mean()), np.nan, np.nan
-    interval = bootstrap(values.to_numpy(), confidence, n_draws)
+@dataclass(frozen=True)
+class SplitInfo:
+    """What a split leaves out, and how many test rows there are per training row (NaN where folds overlap)."""
+
+    leave_out: str
+    test_share: float
+
+
+def _mean_over_folds(scores: pd.Series[float], test_share: float, confidence: float) -> tuple[float, float, float]:
+    """Return mean and interval; none where folds overlap (test_share NaN) or are too few."""
+    if np.isnan(test_share) or len(scores) < MIN_UNITS:
+        return float(scores.mean()), np.nan, np.nan
+    interval = cross_validated_interval(scores.to_numpy(), test_share, confidence)
     return interval.mean, interval.low, interval.high
 
 
 def summarize_encoding(
     encoding: Encoding,
-    splits: Mapping[str, str],
+    splits: Mapping[str, SplitInfo],
     *,
     n_stimuli: int,
     good_r: float,
     confidence: float,
-    n_draws: int,
     q: float,
     ceiling_threshold: float,
 ) -> list[Row]:
@@ -49,15 +56,14 @@ def summarize_encoding(
     Parameters
     ----------
     encoding : Encoding
-    splits : mapping
-        "run" or "stimulus" by name of split: what it leaves out.
+    splits : mapping of SplitInfo by name
     n_stimuli : int
         Stimuli of a held-out run: chance is one of them.
     good_r : float
         The share of targets above it is reported; the null has the share of every permutation.
-    confidence, n_draws
-        Of the intervals, which are over folds that leave different runs out. Pairs of left-out stimuli overlap, so
-        their mean has a permutation null but no interval.
+    confidence : float
+        Of the intervals over folds. Pairs of left-out stimuli overlap, so their mean has a permutation null but no
+        interval.
     q : float
         False discovery rate.
     ceiling_threshold : float
@@ -67,8 +73,9 @@ def summarize_encoding(
     for (split, layer), items in encoding.identification.groupby(["split", "layer"], sort=False):
         labels = {"split": split, "layer": layer}
         null = encoding.null[(encoding.null["split"] == split) & (encoding.null["layer"] == layer)]
-        if splits[str(split)] == "run":
-            value, low, high = _mean(items.groupby("fold")["correct"].mean(), confidence, n_draws)
+        if splits[str(split)].leave_out == "run":
+            share = splits[str(split)].test_share
+            value, low, high = _mean_over_folds(items.groupby("fold")["correct"].mean(), share, confidence)
             rows.append(labels | _row("identification", value, low, high, 1 / n_stimuli, null["accuracy"], len(items)))
             scores = encoding.scores[(encoding.scores["split"] == split) & (encoding.scores["layer"] == layer)]
             rows += [labels | row for row in _target_rows(scores, null, good_r, q, ceiling_threshold)]
@@ -168,11 +175,11 @@ def summarize_over_layers(rows: list[Row]) -> list[Row]:
     return pooled
 
 
-def summarize_decoding(decoding: pd.DataFrame, confidence: float, n_draws: int) -> list[Row]:
-    """Return the accuracy of the linear classifier of each split, with its interval over runs."""
+def summarize_decoding(decoding: pd.DataFrame, splits: Mapping[str, SplitInfo], confidence: float) -> list[Row]:
+    """Return the accuracy of the linear classifier of each split, with its interval over folds."""
     rows = []
     for split, table in decoding.groupby("split", sort=False):
-        value, low, high = _mean(table["accuracy"], confidence, n_draws)
+        value, low, high = _mean_over_folds(table["accuracy"], splits[str(split)].test_share, confidence)
         row = _row("classification", value, low, high, table["chance"].iloc[0], None, len(table))
         rows.append({"model": "none", "method": "logistic", "split": split, "layer": ""} | row)
     return rows

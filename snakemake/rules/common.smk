@@ -1,9 +1,10 @@
 # What all rules share: the validated configuration, the names of files, the cost of jobs.
 import json
-import os
 import shlex
+from pathlib import Path
 
 from brainalign.artifacts import artifact_files, artifact_path
+from brainalign.locks import forget, note
 from brainalign.plan import (
     STAGES,
     estimate,
@@ -12,16 +13,12 @@ from brainalign.plan import (
     report_path,
     wants_gpu,
 )
-from brainalign.settings import BrainalignError, Config, load_descriptor
-from brainalign.settings import (
-    parse as parse_settings,
-)  # "parse" is a name of Snakemake's own
+from brainalign.settings import BrainalignError, Config, load_descriptors
+from brainalign.settings import parse as parse_settings  # "parse" is a name of Snakemake's own
 
 try:
     SETTINGS = parse_settings(Config, config, "configuration")
-    DESCRIPTORS = {
-        name: load_descriptor(use.descriptor) for name, use in SETTINGS.datasets.items()
-    }
+    DESCRIPTORS = load_descriptors(SETTINGS)
     for descriptor in DESCRIPTORS.values():
         for subject in descriptor.subjects:
             descriptor.files(subject)
@@ -73,10 +70,13 @@ def encodings_of(suffix):
 
 
 def features_of(wildcards):
-    return [
-        of("features", wildcards, model=model)
-        for model in SETTINGS.models_of(wildcards.dataset)
-    ]
+    return [of("features", wildcards, model=model) for model in SETTINGS.models_of(wildcards.dataset)]
+
+
+def weights_of(wildcards):
+    """Return the files of a model that lies in a local folder: retrained weights are another input."""
+    folder = Path(getattr(SETTINGS.models[wildcards.model], "weights", ""))
+    return sorted(map(str, folder.glob("*.*"))) if folder.name and folder.is_dir() else []
 
 
 def memory(stage):
@@ -98,11 +98,7 @@ def minutes(stage):
 
 
 def cost(stage, wildcards):
-    labels = {
-        name: wildcards[name]
-        for name in ("model", "method")
-        if name in wildcards.keys()
-    }
+    labels = {name: wildcards[name] for name in ("model", "method") if name in wildcards.keys()}
     return estimate(stage, SETTINGS, DESCRIPTORS[wildcards.dataset], **labels)
 
 
@@ -124,14 +120,16 @@ def targets():
 
 
 onstart:
-    # Who holds the lock: `make unlock` releases it only when this process is gone.
-    with open(".snakemake/brainalign.pid", "w") as file:
-        file.write(str(os.getpid()))
+    # Who may hold a lock: `make unlock` releases it only when all noted processes are gone.
+    note()
+
+
+onsuccess:
+    forget()
 
 
 onerror:
+    forget()
     # A rule whose input is missing never runs, so the report of what did work is made here.
     quoted_config = shlex.quote(SETTINGS.model_dump_json())
-    shell(
-        "python -P -m brainalign.pipelines.report --incomplete --config {quoted_config} || true"
-    )
+    shell("python -P -m brainalign.pipelines.report --incomplete --settings {quoted_config} || true")

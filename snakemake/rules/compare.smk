@@ -1,30 +1,26 @@
-# RDMs of one subject's responses against those of every model's features; a linear classifier of the stimuli.
+# RDMs of one subject's responses against those of every model's features.
 rule compare:
     input:
         code="pipelines/compare.py",
         responses=artifacts("responses"),
         noise=artifacts("noise"),
-        splits=artifacts("splits"),
         features=features_of,
     output:
         rdm=files("rdm", subject="{subject}"),
         comparison=files("comparison", subject="{subject}"),
-        decoding=files("decoding", subject="{subject}"),
     log:
         log_path(RESULTS, "{dataset}", "compare", subject="{subject}"),
     benchmark:
-        log_path(RESULTS, "{dataset}", "compare", subject="{subject}").with_suffix(
-            ".tsv"
-        )
+        log_path(RESULTS, "{dataset}", "compare", subject="{subject}").with_suffix(".tsv")
     threads: 1
     resources:
         mem_mb=memory("compare"),
         runtime=minutes("compare"),
     params:
-        settings=quoted(compare=SETTINGS.compare),
+        settings=quoted(compare=SETTINGS.compare, confidence=SETTINGS.confidence),
         library=library_digest(*STAGES["compare"]),
         seed=SETTINGS.seed,
     shell:
         "python -P -m brainalign.pipelines.compare --settings {params.settings} --seed {params.seed}"
-        " --responses {input.responses:q} --noise {input.noise:q} --splits {input.splits:q} --features {input.features:q}"
-        " --rdm {output.rdm[0]:q} --comparison {output.comparison[0]:q} --decoding {output.decoding[0]:q} > {log:q} 2>&1"
+        " --responses {input.responses:q} --noise {input.noise:q} --features {input.features:q}"
+        " --rdm {output.rdm[0]:q} --comparison {output.comparison[0]:q} > {log:q} 2>&1"

@@ -9,13 +9,9 @@ rule encode:
         features=lambda wildcards: of("features", wildcards, model=wildcards.model),
     output:
         scores=files("scores", subject="{subject}", model="{model}", method="{method}"),
-        identification=files(
-            "identification", subject="{subject}", model="{model}", method="{method}"
-        ),
+        identification=files("identification", subject="{subject}", model="{model}", method="{method}"),
         null=files("null", subject="{subject}", model="{model}", method="{method}"),
-        statmap=files(
-            "statmap", subject="{subject}", model="{model}", method="{method}"
-        ),
+        statmap=files("statmap", subject="{subject}", model="{model}", method="{method}"),
     log:
         log_path(
             RESULTS,

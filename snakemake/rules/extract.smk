@@ -2,7 +2,8 @@
 rule extract:
     input:
         code="pipelines/extract.py",
-        descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
+        descriptor=lambda wildcards: ancient(SETTINGS.datasets[wildcards.dataset].descriptor),
+        weights=weights_of,
     output:
         features=files("features", model="{model}"),
     log:
@@ -14,7 +15,9 @@ rule extract:
         mem_mb=memory("extract"),
         runtime=minutes("extract"),
     params:
-        settings=lambda wildcards: quoted(model=SETTINGS.extractor_of(wildcards.model)),
+        settings=lambda wildcards: quoted(
+            model=SETTINGS.extractor_of(wildcards.model), descriptor=DESCRIPTORS[wildcards.dataset].extract_options()
+        ),
         library=library_digest(*STAGES["extract"]),
         seed=SETTINGS.seed,
     shell:

@@ -2,10 +2,9 @@
 rule prepare:
     input:
         code="pipelines/prepare.py",
-        descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
-        raw=lambda wildcards: DESCRIPTORS[wildcards.dataset]
-        .files(wildcards.subject)
-        .values(),
+        # What matters in the descriptor is in the settings: a corrected title reruns nothing.
+        descriptor=lambda wildcards: ancient(SETTINGS.datasets[wildcards.dataset].descriptor),
+        raw=lambda wildcards: DESCRIPTORS[wildcards.dataset].files(wildcards.subject).values(),
     output:
         responses=files("responses", subject="{subject}"),
         splits=files("splits", subject="{subject}"),
@@ -16,22 +15,20 @@ rule prepare:
     log:
         log_path(RESULTS, "{dataset}", "prepare", subject="{subject}"),
     benchmark:
-        log_path(RESULTS, "{dataset}", "prepare", subject="{subject}").with_suffix(
-            ".tsv"
-        )
+        log_path(RESULTS, "{dataset}", "prepare", subject="{subject}").with_suffix(".tsv")
     threads: 1
     resources:
         mem_mb=memory("prepare"),
         runtime=minutes("prepare"),
     params:
-        settings=quoted(prepare=SETTINGS.prepare),
+        settings=lambda wildcards: quoted(
+            prepare=SETTINGS.prepare,
+            descriptor=DESCRIPTORS[wildcards.dataset].prepare_options(wildcards.subject),
+        ),
         library=library_digest(*STAGES["prepare"]),
         seed=SETTINGS.seed,
-        description=lambda wildcards: RESULTS
-        / wildcards.dataset
-        / "dataset_description.json",
     shell:
         "python -P -m brainalign.pipelines.prepare --descriptor {input.descriptor:q} --subject {wildcards.subject:q}"
         " --settings {params.settings} --seed {params.seed} --responses {output.responses[0]:q}"
         " --splits {output.splits[0]:q} --ceiling {output.ceiling[0]:q} --noise {output.noise[0]:q} --mask {output.mask[0]:q}"
-        " --bold {output.bold[0]:q} --description {params.description:q} > {log:q} 2>&1"
+        " --bold {output.bold[0]:q} > {log:q} 2>&1"

@@ -8,8 +8,8 @@ rule report:
         identification=encodings_of("identification"),
         null=encodings_of("null"),
         features=features_of,
-        compared=artifacts("rdm", "comparison", "decoding"),
-        summary=artifacts("summary"),
+        compared=artifacts("rdm", "comparison"),
+        summarized=artifacts("decoding", "summary"),
     output:
         page=report(
             report_path(RESULTS, "{dataset}", "{subject}"),
@@ -20,9 +20,7 @@ rule report:
     log:
         log_path(RESULTS, "{dataset}", "report", subject="{subject}"),
     benchmark:
-        log_path(RESULTS, "{dataset}", "report", subject="{subject}").with_suffix(
-            ".tsv"
-        )
+        log_path(RESULTS, "{dataset}", "report", subject="{subject}").with_suffix(".tsv")
     threads: 1
     resources:
         mem_mb=memory("report"),
@@ -31,5 +29,5 @@ rule report:
         config=shlex.quote(SETTINGS.model_dump_json()),
         library=library_digest(*STAGES["report"]),
     shell:
-        "python -P -m brainalign.pipelines.report --config {params.config} --dataset {wildcards.dataset:q}"
+        "python -P -m brainalign.pipelines.report --settings {params.config} --dataset {wildcards.dataset:q}"
         " --subject {wildcards.subject:q} > {log:q} 2>&1"

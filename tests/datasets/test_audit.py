@@ -84,9 +84,12 @@ def test_a_file_that_is_not_the_descriptors(small) -> None:
 
 
 def test_empty_mask_and_wrong_size(small) -> None:
-    assert "selects no voxel" in found(small.write(mask=np.zeros(small.shape)))
-    text = found(small.write(shape={"runs": 4, "trials": 16, "targets": 61}))
-    assert "shape.targets: says 61 but the mask has 60 voxels" in text
+    assert "selects 0 voxel(s); patterns need 2 or more" in found(small.write(mask=np.zeros(small.shape)))
+    text = found(small.write(shape={"runs": 3, "trials": 15, "targets": 59}))
+    assert "shape.runs: says 3 at most but there are 4" in text
+    assert "shape.trials: says 15 at most but there are 16" in text
+    assert "shape.targets: says 59 at most but the mask has 60 voxels" in text
+    assert found(small.write(shape={"runs": 4, "trials": 16, "targets": 70})) == ""  # another subject may have more
 
 
 def test_a_volume_that_is_not_a_series(small) -> None:
@@ -95,7 +98,40 @@ def test_a_volume_that_is_not_a_series(small) -> None:
 
 def test_too_few_stimuli_for_a_split(small) -> None:
     text = found(small.write(splits={"runs": {"leave_out": "run"}, "all": {"leave_out": "stimulus", "size": 3}}))
-    assert "splits.all: leaving out 3 of 4 stimulus(s) leaves fewer than 2 to train on" in text
+    assert "splits.all: leaving out 3 of 4 stimuli leaves fewer than 2 to train on" in text
+
+
+def test_other_things_a_file_can_be(small) -> None:
+    path = small.write()
+    labels = small.folder / "labels.txt"
+    labels.write_text("")
+    assert "empty; give one line 'label run' per volume" in found(path)
+    labels.write_bytes(b"\xff\xfe\x00")
+    assert "not a text file" in found(path)
+    labels.write_text("\n".join("rest " + line.split()[1] for line in small.labels))
+    assert "every volume is labelled 'rest': no stimulus is shown" in found(path)
+    labels.write_text("\n".join(small.labels) + "\n\n")
+    assert found(path) == ""  # blank lines at the end are nothing
+    labels.write_text("\n".join(f"{line.split()[0]} {int(line.split()[1]) % 2}" for line in small.labels))
+    assert "a run number comes back after another run" in found(path)
+    small.write(mask=np.ones((*small.shape, 1)))
+    assert "save it without the last axis" in found(path)
+    small.write()
+    raw = bytearray(gzip.decompress((small.folder / "bold.nii.gz").read_bytes()))
+    raw[70:72] = b"\x99\x99"  # the code of the data type
+    (small.folder / "bold.nii.gz").write_bytes(gzip.compress(bytes(raw)))
+    assert "not a readable NIfTI image" in found(path)
+
+
+def test_blocks_of_one_volume(small, make_study) -> None:
+    study = make_study(small.folder, block=1)
+    assert "every block is a single volume" in found(study.write())
+
+
+def test_too_many_folds(small, make_study) -> None:
+    study = make_study(small.folder, n_stimuli=20, n_runs=3)
+    text = found(study.write(splits={"runs": {"leave_out": "run"}, "five": {"leave_out": "stimulus", "size": 5}}))
+    assert "splits.five: every 5 of 20 stimuli left out makes 15,504 folds; use a smaller size" in text
 
 
 def test_everything_at_once(small) -> None:

@@ -162,6 +162,12 @@ def test_a_large_mean_costs_no_precision() -> None:
     np.testing.assert_allclose(near.cv_scores_, far.cv_scores_, atol=1e-5)
 
 
+def test_a_large_mean_of_the_features_costs_no_precision() -> None:
+    X, Y, _ = data(60, 6, 5)
+    near, far = (Ridge((1.0,)).fit(X + shift, Y).predict(X + shift) for shift in (0, 1e5))
+    np.testing.assert_allclose(near, far, atol=1e-4)
+
+
 def test_torch_in_torch_out() -> None:
     X, Y, groups = data(30, 4, 3)
     ridge = Ridge(ALPHAS).fit(torch.as_tensor(X), torch.as_tensor(Y), groups=groups)
@@ -242,5 +248,5 @@ def test_bad_options(options: dict[str, object], message: str) -> None:
 
 def test_other_widths_are_refused() -> None:
     X, Y, _ = data(10, 2, 2)
-    with pytest.raises(BrainalignError, match="X has 3 features but the encoder was fitted on 2"):
+    with pytest.raises(BrainalignError, match=r"X has shape \(1, 3\) but the encoder was fitted on 2 features"):
         Ridge().fit(X, Y).predict(np.zeros((1, 3)))

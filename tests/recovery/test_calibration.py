@@ -12,9 +12,19 @@ import pytest
 from scipy.stats import binomtest
 
 from brainalign.encoding import Ridge, evaluate
+from brainalign.encoding.crossval import encode_runs
 from brainalign.geometry import rdm, rdm_noise_ceiling, rdm_permutation_test, replicate_rdms
 from brainalign.simulation import linear_world
-from brainalign.statistics import bootstrap, fdr, noise_ceiling, normalized_r2, pearson, permutation_test
+from brainalign.statistics import (
+    bootstrap,
+    cross_validated_interval,
+    fdr,
+    linear_classification,
+    noise_ceiling,
+    normalized_r2,
+    pearson,
+    permutation_test,
+)
 
 Record = Callable[[str, object, str], None]
 ALPHAS = (0.1, 3.0, 100.0)
@@ -200,6 +210,35 @@ def test_bootstrap_coverage(n: int, units: str, record: Record) -> None:
 
 
 @pytest.mark.parametrize(
+    "n", [pytest.param(60, id="reduced"), pytest.param(400, id="full", marks=pytest.mark.acceptance)]
+)
+@pytest.mark.parametrize("method", ["next to no penalty", "tuned penalty", "logistic"])
+def test_coverage_over_folds(n: int, method: str, record: Record) -> None:
+    """Coverage of 95 % intervals of cross-validated identification (12 runs x 8 stimuli; the same signal, new noise)"""
+    signal = linear_world(8, 8, 1, np.ones(40), seed=1)
+    runs, stimuli = np.repeat(np.arange(12), 8), np.tile(np.arange(8), 12)
+    folds = leave_one_run_out(runs)
+    encoder = Ridge((0.001,)) if method == "next to no penalty" else Ridge(ALPHAS, cv=3)
+    accuracies = []
+    for seed in range(n):
+        noise = np.random.default_rng(80_000 + seed).normal(size=(96, 40))
+        responses = 0.6 * signal.signal[stimuli] + noise
+        if method == "logistic":
+            accuracies.append(linear_classification(responses, stimuli, folds))
+        else:
+            scores = encode_runs(encoder, signal.X[stimuli], responses[None], folds, runs, stimuli)
+            accuracies.append(scores.correct[0].mean(axis=1))
+    truth = np.mean(accuracies)
+    intervals = [cross_validated_interval(values, test_share=1 / 11) for values in accuracies]
+    covered = np.mean([interval.low <= truth <= interval.high for interval in intervals])
+    naive = np.mean([i.low <= truth <= i.high for i in (cross_validated_interval(v, 0.0) for v in accuracies)])
+    slack = 0 if n >= 400 else 2 * np.sqrt(0.05 * 0.95 / n)
+    assert covered >= 0.92 - slack
+    expected = ">= .92 (errs on the wide side)"
+    record(f"{method}, accuracy {truth:.2f}", f"{covered:.3f}; uncorrected {naive:.3f} (n = {n})", expected)
+
+
+@pytest.mark.parametrize(
     "seeds",
     [pytest.param((0,), id="reduced"), pytest.param((0, 1, 2, 10, 11, 12), id="full", marks=pytest.mark.acceptance)],
 )
@@ -217,6 +256,14 @@ def test_ceilings(seeds: tuple[int, ...], record: Record) -> None:
             f"{level + np.mean(errors):.3f} (worst seed off by {np.abs(errors).max():.3f})",
             "+/- .02",
         )
+    for level in (0.0, 0.1, 0.3):  # the design of the Haxby slice: correlations over 8 stimuli are biased
+        found = [
+            noise_ceiling(linear_world(8, 8, 12, np.full(300, level), 200 + k).repeats, n_halvings=40).mean()
+            for k in range(20 * len(seeds))
+        ]
+        record(f"12 repeats of 8 stimuli, planted {level:g}", f"{np.mean(found):.3f}", "shown: bias of few stimuli")
+        if level == 0:
+            assert abs(np.mean(found)) <= 0.02
     scores = []
     for seed in seeds:
         world = linear_world(1000, 20, 4, np.full(100, 0.3), 100 + seed)

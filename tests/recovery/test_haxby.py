@@ -139,9 +139,12 @@ def test_zero_shot(study: Study, record: Record) -> None:
         singles[k] = single.observed.correct.mean()
         p = float(permutation_test(np.asarray(singles[k]), single.null.accuracy))
         record(f"wording {k + 1}", f"{singles[k]:.3f} (p = {p:.3f})", ".71-.89, p .03-.2")
-        assert 0.02 <= p <= 0.25
-    assert min(singles.values()) >= 0.65
-    assert max(singles.values()) <= 0.9
+        assert 0.03 <= p <= 0.2
+    assert min(singles.values()) >= 0.71
+    assert max(singles.values()) <= 0.89
+    # With these wordings the mean embedding scores like a typical one of them, two pairs of 28 below the ~.89 that
+    # other wordings gave; what is asserted is that it is one of the values wordings give.
+    assert min(singles.values()) <= value <= max(singles.values())
     one_hot = study.evaluate(study.spaces["onehot"], "zeroshot", Ridge(), 0).observed.correct
     assert (one_hot == 0.5).all()
     record("one-hot", f"{one_hot.mean():.3f}", ".500 exactly")

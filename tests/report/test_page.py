@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from brainalign.report import Failure, Material, render_page
+from brainalign.report import Failure, Material, figures, render_page
 from brainalign.report.citations import CITATIONS
 from brainalign.report.page import Panel, Section
 from brainalign.report.sentences import findings, methods_text, number, p_value
@@ -28,8 +28,17 @@ def material(small) -> Material:
     )
     material = Material(config, "small", parse(Descriptor, small.descriptor(), "small.yaml"), "1")
     scores = pd.DataFrame({"split": ["runs"], "layer": ["l"], "r": [0.1]})
-    material.encodings["a", "ridge"] = Encoding(scores, scores, scores)
+    for model in ("a", "b"):
+        material.encodings[model, "ridge"] = Encoding(scores, scores, scores)
+        set_rank(material, model, 3)
     return material
+
+
+def set_rank(material: Material, model: str, rank: int) -> None:
+    material.sidecars[f"sub-1_model-{model}_method-ridge_scores.parquet"] = {
+        "stage": "test",
+        "details": {"rank": {"l": rank}},
+    }
 
 
 def summary(zero_shot_p: float, b_fixed: float) -> pd.DataFrame:
@@ -62,10 +71,31 @@ def test_the_verdict_follows_p(material: Material, p: float, verdict: str) -> No
     assert "4 categories cannot establish a semantic effect" in text
 
 
-@pytest.mark.parametrize(("b_fixed", "verdict"), [(0.51, "predicts the same"), (0.6, "look for an error")])
-def test_equal_spaces_are_checked_not_asserted(material: Material, b_fixed: float, verdict: str) -> None:
+@pytest.mark.parametrize(("b_fixed", "error"), [(0.51, False), (0.6, True)])
+def test_equal_spaces_are_checked_not_asserted(material: Material, b_fixed: float, error: bool) -> None:
     material.summary = summary(0.5, b_fixed)
-    assert verdict in " ".join(findings(material))
+    text = " ".join(findings(material))
+    assert "every full-rank category space predicts the same but for its penalty: with next to none" in text
+    assert ("look for an error" in text) == error
+    set_rank(material, "b", 2)  # a space without full rank may predict something else
+    text = " ".join(findings(material))
+    assert "predicts the same but for its penalty. Scores of this split" in text
+    assert "look for an error" not in text
+
+
+def test_without_permutations_nothing_is_tested(material: Material) -> None:
+    rows = summary(0.5, 0.5)
+    material.summary = rows.assign(p=np.nan, null_mean=np.nan, low=np.nan, high=np.nan)
+    text = " ".join(findings(material))
+    assert "chance .250; not tested by permutation)" in text
+    assert "at the 5 % level" not in text
+    assert "interval" not in text
+
+
+def test_intervals_name_their_confidence(material: Material) -> None:
+    material.summary = summary(0.5, 0.5)
+    material.config = material.config.model_copy(update={"confidence": 0.5})
+    assert "50% interval over runs" in " ".join(findings(material))
 
 
 def test_nothing_is_said_without_numbers(material: Material) -> None:
@@ -86,13 +116,44 @@ def test_every_reference_has_bibtex() -> None:
         entry = reference.bibtex(key)
         assert entry.startswith(f"@article{{{key},")
         assert entry.count("{") == entry.count("}")
+        authors = entry.split("author = {")[1].split("}")[0].split(" and ")
+        assert all(author == "others" or author.count(", ") == 1 for author in authors), authors
         assert str(reference.year) in reference.text
+
+
+def test_a_large_study_keeps_within_the_budget() -> None:
+    """20,000 voxels: points are drawn as pixels, long tables are not embedded, every figure stays small."""
+    rng = np.random.default_rng(0)
+    n = 20_000
+    scores = pd.DataFrame({"ceiling": rng.uniform(-0.1, 0.8, n), "r2_signed": rng.uniform(-0.1, 0.7, n)})
+    cloud = figures.score_against_ceiling(scores, 0.1)
+    panel = Panel("p", "t", "c", cloud, scores, vector=len(scores) <= figures.MOST_MARKS)
+    assert len(panel.image) < 200_000
+    assert panel.csv == ""
+    assert len(Panel("p", "t", "c", cloud, scores[:500]).csv) > 1000
+    names = [f"split{k}" for k in range(5)]
+    fold, group = np.divmod(np.arange(1600), 40)
+    table = pd.DataFrame(
+        {"fold": fold, "group": [f"g{k}" for k in group], "split": np.where(fold == group, "test", "train")}
+    )
+    splits = pd.concat(table.assign(name=name) for name in names)
+    assert figures.split_matrix(splits).get_figwidth() * 110 <= 1000
+
+
+def test_every_method_is_drawn_on_its_own_grid() -> None:
+    alphas = {"many": np.array([0.1, 1.0, 10.0, 10.0]), "few": np.array([0.0, 100.0])}
+    figure = figures.alpha_histogram(
+        alphas, {"many": (0.1, 1.0, 10.0), "few": (0.0, 100.0)}, {"many": (0.25, 0.5), "few": (0.5, 0.5)}
+    )
+    heights = [[bar.get_height() for bar in ax.patches] for ax in figure.axes]
+    assert heights == [[0.25, 0.25, 0.5], [0.5, 0.5]]
 
 
 def test_what_comes_from_data_is_escaped(material: Material) -> None:
     evil = "<script>alert(1)</script>"
     material.descriptor = material.descriptor.model_copy(update={"title": evil, "licence": evil})
     material.failures = [Failure("encode", evil, evil)]
+    material.sidecars.clear()
     figure = Figure(figsize=(1, 1))
     numbers = pd.DataFrame({"a": [1]})
     panel = Panel("p", evil, evil, figure, numbers)

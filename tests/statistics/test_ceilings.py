@@ -42,6 +42,14 @@ def test_a_perfect_model_has_a_normalised_score_of_one() -> None:
     assert normalized_r2(r, ceiling).mean() == pytest.approx(1, abs=0.04)
 
 
+def test_without_signal_the_ceiling_is_zero_on_average_whatever_the_scaling() -> None:
+    rng = np.random.default_rng(3)
+    for n_repeats, n_stimuli, n_averaged in ((2, 12, 3), (12, 8, 1), (3, 50, 3)):
+        found = noise_ceiling(rng.normal(size=(n_repeats, n_stimuli, 4000)), n_averaged, n_halvings=20)
+        assert abs(found.mean()) < 4 * found.std() / np.sqrt(4000)
+        assert np.abs(found).max() <= 1
+
+
 def test_too_little_data() -> None:
     with pytest.raises(BrainalignError, match="got 1 repeats of 5"):
         noise_ceiling(np.zeros((1, 5, 2)))

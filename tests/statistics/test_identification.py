@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from brainalign.checks import BrainalignError
 from brainalign.statistics import identification, linear_classification, pair_matching
@@ -43,11 +44,24 @@ def test_patterns_need_targets() -> None:
         identification(np.zeros((3, 1)), np.zeros((3, 1)))
 
 
-def test_linear_classification_finds_classes_and_only_those_of_held_out_rows() -> None:
+def test_linear_classification_is_sklearns_on_held_out_rows() -> None:
     rng = np.random.default_rng(0)
     labels = np.tile(["a", "b", "c"], 20)
-    responses = rng.normal(size=(60, 5)) + 3 * (labels[:, None] == np.array(["a", "b", "c", "a", "b"]))
+    responses = rng.normal(size=(60, 5)) + (labels[:, None] == np.array(["a", "b", "c", "a", "b"]))
     folds = [(np.flatnonzero(np.arange(60) // 15 != k), np.flatnonzero(np.arange(60) // 15 == k)) for k in range(4)]
-    assert linear_classification(responses, labels, folds).mean() > 0.9
-    noise = linear_classification(rng.normal(size=(60, 5)), labels, folds).mean()
-    assert noise == pytest.approx(1 / 3, abs=0.2)
+    found = linear_classification(responses, labels, folds)
+    expected = []
+    for train, test in folds:
+        mean, sd = responses[train].mean(axis=0), responses[train].std(axis=0)
+        model = LogisticRegression(max_iter=2000).fit((responses[train] - mean) / sd, labels[train])
+        expected.append(model.score((responses[test] - mean) / sd, labels[test]))
+    np.testing.assert_allclose(found, expected)
+    assert 0.4 < found.mean() < 1
+
+
+def test_labels_shuffled_within_folds_are_at_chance() -> None:
+    rng = np.random.default_rng(1)
+    labels = np.tile(["a", "b", "c"], 20)
+    folds = [(np.flatnonzero(np.arange(60) // 15 != k), np.flatnonzero(np.arange(60) // 15 == k)) for k in range(4)]
+    accuracies = [linear_classification(rng.normal(size=(60, 4)), labels, folds).mean() for _ in range(40)]
+    assert abs(np.mean(accuracies) - 1 / 3) < 4 * np.std(accuracies) / np.sqrt(40)

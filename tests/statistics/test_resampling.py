@@ -5,7 +5,14 @@ import pytest
 from scipy import stats
 
 from brainalign.checks import BrainalignError
-from brainalign.statistics import bootstrap, fdr, permutation_test, permute_stimuli, permute_within
+from brainalign.statistics import (
+    bootstrap,
+    cross_validated_interval,
+    fdr,
+    permutation_test,
+    permute_stimuli,
+    permute_within,
+)
 
 
 def test_permute_within_stays_within() -> None:
@@ -58,6 +65,17 @@ def test_bootstrap_reports_the_mean_and_brackets_it() -> None:
     assert interval.low == pytest.approx(low, abs=0.05)
     assert interval.high == pytest.approx(high, abs=0.05)
     assert bootstrap(values, seed=3) == bootstrap(values, seed=3)
+
+
+def test_the_interval_over_folds_is_the_corrected_t_interval() -> None:
+    scores = np.array([0.5, 0.6, 0.4, 0.7, 0.5, 0.55])
+    interval = cross_validated_interval(scores, test_share=1 / 5)
+    reach = stats.t.ppf(0.975, 5) * scores.std(ddof=1) * np.sqrt(1 / 6 + 1 / 5)
+    assert interval.mean == pytest.approx(scores.mean())
+    assert interval.high - interval.mean == pytest.approx(reach)
+    assert interval.mean - interval.low == pytest.approx(reach)
+    with pytest.raises(BrainalignError, match="got 3"):
+        cross_validated_interval(scores[:3], 0.5)
 
 
 def test_bootstrap_needs_units() -> None:

@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainalign.statistics.summary import Encoding, summarize_decoding, summarize_encoding, summarize_over_layers
+from brainalign.statistics.summary import (
+    Encoding,
+    SplitInfo,
+    summarize_decoding,
+    summarize_encoding,
+    summarize_over_layers,
+)
 
 
 @pytest.fixture
@@ -52,11 +58,10 @@ def encoding() -> Encoding:
 def rows_of(encoding: Encoding) -> pd.DataFrame:
     rows = summarize_encoding(
         encoding,
-        {"runs": "run", "pairs": "stimulus"},
+        {"runs": SplitInfo("run", 0.2), "pairs": SplitInfo("stimulus", np.nan)},
         n_stimuli=4,
         good_r=0.3,
         confidence=0.95,
-        n_draws=500,
         q=0.05,
         ceiling_threshold=0.1,
     )
@@ -111,7 +116,9 @@ def test_classification_has_its_chance() -> None:
     table = pd.DataFrame(
         {"split": "runs", "fold": range(6), "accuracy": [0.5, 0.7, 0.6, 0.8, 0.9, 0.7], "chance": 0.25}
     )
-    (row,) = summarize_decoding(table, 0.95, 500)
+    (row,) = summarize_decoding(table, {"runs": SplitInfo("run", 0.2)}, 0.95)
     assert row["value"] == pytest.approx(0.7)
     assert row["chance"] == 0.25
     assert row["low"] < 0.7 < row["high"]
+    (overlapping,) = summarize_decoding(table, {"runs": SplitInfo("run", np.nan)}, 0.95)
+    assert np.isnan(overlapping["low"])  # folds that share test rows are no sample

@@ -77,7 +77,6 @@ class Checkout:
             "methods": {"ridge": {"encoder": "ridge", "cv": 3}, "fixed": {"encoder": "ridge", "alphas": [0.001]}},
             "encode": {"run_permutations": 20, "stimulus_permutations": 20},
             "compare": {"permutations": 50},
-            "summarize": {"bootstrap_draws": 200},
         } | changes
         (self.root / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
         return f"{name}.yaml"

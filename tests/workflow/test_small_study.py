@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
-from brainalign.artifacts import load_sidecar
+from brainalign.artifacts import entities_of, load_sidecar
 
 pytestmark = pytest.mark.xdist_group("small_study")
 
@@ -58,8 +59,9 @@ def test_every_artifact_has_a_sidecar_that_matches(finished) -> None:
 @pytest.mark.parametrize(
     ("change", "reruns"),
     [
-        ({"compare": {"permutations": 60}}, {"compare", "summarize", "report"}),
-        ({"summarize": {"bootstrap_draws": 300}}, {"summarize", "report"}),
+        ({"compare": {"permutations": 60}}, {"compare", "report"}),
+        ({"summarize": {"q": 0.1}}, {"summarize", "report"}),
+        ({"confidence": 0.9}, {"compare", "summarize", "report"}),
         ({"encode": {"run_permutations": 21, "stimulus_permutations": 20}}, {"encode", "summarize", "report"}),
         ({"prepare": {"n_halvings": 50}}, {"prepare", "encode", "compare", "summarize", "report"}),
         ({"seed": 1}, set(EVERYTHING)),
@@ -67,10 +69,40 @@ def test_every_artifact_has_a_sidecar_that_matches(finished) -> None:
 )
 def test_a_changed_option_reruns_what_depends_on_it(finished, change: dict[str, object], reruns: set[str]) -> None:
     config = finished.write_config("changed", results="results/done", **change)
-    if "compare" in change:
-        pass
-    jobs = finished.jobs(config)
-    assert set(jobs) == reruns
+    assert set(finished.jobs(config)) == reruns
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reruns"),
+    [
+        ("title", "Another title", {"report"}),
+        ("fmri", {"tr_s": 2.0, "hrf_lag_s": 2.0, "space": "simulated"}, set(EVERYTHING) - {"extract"}),
+        ("splits", {"runs": {"leave_out": "run", "size": 2}}, set(EVERYTHING) - {"extract"}),
+    ],
+)
+def test_a_changed_descriptor_reruns_what_depends_on_it(
+    finished, make_study, key: str, value: object, reruns: set[str]
+) -> None:
+    path = finished.root / "study" / "small.yaml"
+    before, times = path.read_text(), path.stat()
+    try:
+        content = yaml.safe_load(before)
+        path.write_text(yaml.safe_dump(content | {key: value}, sort_keys=False))
+        assert set(finished.jobs("done.yaml")) == reruns
+    finally:
+        path.write_text(before)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_changed_texts_rerun_extraction(finished) -> None:
+    path = finished.root / "study" / "small.yaml"
+    before, times = path.read_text(), path.stat()
+    try:
+        path.write_text(before.replace("a thing2", "one thing2"))
+        assert set(finished.jobs("done.yaml")) == {"extract", "encode", "compare", "summarize", "report"}
+    finally:
+        path.write_text(before)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def test_a_changed_method_reruns_its_own_jobs(finished) -> None:
@@ -83,14 +115,14 @@ def test_a_changed_method_reruns_its_own_jobs(finished) -> None:
     ("file", "reruns"),
     [
         ("lib/kernels/small_rank.py", {"encode", "summarize", "report"}),
-        ("lib/geometry/rdm.py", {"compare", "summarize", "report"}),
+        ("lib/geometry/rdm.py", {"compare", "report"}),
         ("lib/features/category.py", {"extract", "encode", "compare", "summarize", "report"}),
         ("lib/report/captions.py", {"report"}),
         ("lib/report/templates/report.html", {"report"}),
         ("lib/artifacts.py", set(EVERYTHING)),
         ("lib/settings.py", set()),
         ("lib/cli.py", set()),
-        ("root/pipelines/compare.py", {"compare", "summarize", "report"}),
+        ("root/pipelines/compare.py", {"compare", "report"}),
         ("root/pipelines/report.py", {"report"}),
     ],
 )
@@ -114,17 +146,14 @@ def test_a_kill_loses_nothing(make_checkout) -> None:
     if not (checkout.root / ".venv" / "installed").exists():
         pytest.skip("this environment was not made by `make setup`")
     command = ["make", "run", f"CONFIG={config}"]
-    running = subprocess.Popen(
-        command,
-        cwd=checkout.root,
-        env=checkout.environment,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    log = checkout.root / "killed.log"
+    with log.open("w") as output:
+        running = subprocess.Popen(
+            command, cwd=checkout.root, env=checkout.environment, start_new_session=True, stdout=output, stderr=output
+        )
     results = checkout.root / "results" / "kill" / "small"
     deadline = time.time() + 240
-    while not list(results.glob("sub-1/encoding/*_statmap.json")):
+    while not list(results.glob("sub-1/encoding/*_statmap.json")) or "Finished jobid" not in log.read_text():
         assert time.time() < deadline
         assert running.poll() is None
         time.sleep(0.05)
@@ -132,18 +161,20 @@ def test_a_kill_loses_nothing(make_checkout) -> None:
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
     time.sleep(0.5)
+    n_recorded = log.read_text().count("Finished jobid:")
     finished = {path: path.stat().st_mtime_ns for path in results.rglob("*.json") if "progress" not in path.name}
-    assert finished
+    assert n_recorded >= 3  # features and responses at least
     assert not (results / "sub-1.html").exists()
     locked = checkout.snakemake(config, check=False)
     assert "LockException" in locked.stderr + locked.stdout  # why the command unlocks first
     again = subprocess.run(command, cwd=checkout.root, env=checkout.environment, capture_output=True, text=True)
     assert again.returncode == 0, again.stdout + again.stderr
     assert (results / "sub-1.html").exists()
-    # What snakemake had recorded as finished was not touched; at most the job at the moment of the kill ran again.
-    redone = {path.name for path, stamp in finished.items() if path.stat().st_mtime_ns != stamp}
-    assert len({name.rsplit("_", 1)[0] for name in redone}) <= 2, redone
-    assert len(redone) < len(finished) / 2
+    # What snakemake had recorded as finished was not touched; at most the jobs at work at the kill ran again.
+    jobs = {path: (path.parent, str(entities_of(path))) for path in finished}
+    redone = {jobs[path] for path, stamp in finished.items() if path.stat().st_mtime_ns != stamp}
+    assert len(set(jobs.values())) - len(redone) >= n_recorded
+    assert len(redone) <= (os.cpu_count() or 1)
     assert checkout.jobs(config) == {}
 
 
@@ -161,12 +192,45 @@ def test_a_failed_stage_still_leaves_a_report(make_checkout) -> None:
     assert 'id="errors"' in page
     assert "compare stopped" in page
     assert "leave 32 degrees of freedom" in page  # the message of the error itself
-    assert "did not run: something it needs failed before it" in page  # summarize
     assert 'id="figure-scoremap"' in page  # what did work is shown
+    assert 'id="figure-identification"' in page
+    assert 'id="figure-rdm"' not in page
     broken.write_text(sound)
     checkout.snakemake(config)
     assert (results / "sub-1.html").exists()
     assert not (results / "sub-1_incomplete.html").exists()
+
+
+def test_results_of_an_earlier_run_are_not_mixed_in(make_checkout, make_study) -> None:
+    """The data change and a stage fails: what the failed stage should have renewed is not shown as if it were new."""
+    checkout = make_checkout("stale")
+    config = checkout.write_config("stale")
+    checkout.snakemake(config)
+    study = make_study(checkout.root / "study", signal=0.0)  # the same study, now without any signal
+    study.write()
+    broken = checkout.lib / "encoding" / "evaluation.py"
+    broken.write_text(
+        broken.read_text().replace("rng = np.random", "raise RuntimeError('broken')\n    rng = np.random")
+    )
+    assert checkout.snakemake(config, check=False).returncode != 0
+    page = (checkout.root / "results" / "stale" / "small" / "sub-1_incomplete.html").read_text()
+    assert "RuntimeError: broken" in page
+    assert "did not run: something it needs failed before it" in page
+    assert 'id="figure-scoremap"' not in page
+    assert 'id="summary"' not in page  # the old headline numbers were perfect
+    assert 'id="figure-ceilingmap"' in page
+
+
+def test_a_figure_that_fails_does_not_take_the_page_with_it(make_checkout) -> None:
+    checkout = make_checkout("figure")
+    config = checkout.write_config("figure")
+    broken = checkout.lib / "report" / "figures.py"
+    broken.write_text(broken.read_text().replace("def mds_points(", "def mds_points(*_):\n    1 / 0\n\n\ndef unused("))
+    assert checkout.snakemake(config, check=False).returncode != 0
+    page = (checkout.root / "results" / "figure" / "small" / "sub-1_incomplete.html").read_text()
+    assert "section geometry" in page
+    assert "ZeroDivisionError" in page
+    assert 'id="figure-scoremap"' in page
 
 
 def test_an_unusual_but_valid_study(make_checkout, make_study) -> None:
