@@ -185,22 +185,16 @@ def ceiling_histogram(ceiling: NDArray[Any], threshold: float) -> Figure:
 
 
 def score_against_ceiling(scores: pd.DataFrame, threshold: float) -> Figure:
-    """Draw signed r² against the noise ceiling of each target; a perfect model lies on the diagonal."""
+    """Draw signed r² against the noise ceiling of each target, or their density where there are many."""
     figure, (ax,) = _figure(4.6, 3.8)
-    reached = scores["ceiling"] > threshold
-    for mask, colour, label in (
-        (~reached, "#c8c8c8", "below threshold"),
-        (reached, COLOURS[0], "above threshold"),
-    ):
-        ax.scatter(
-            scores["ceiling"][mask],
-            scores["r2_signed"][mask],
-            s=8,
-            color=colour,
-            alpha=0.7,
-            linewidths=0,
-            label=label,
-        )
+    x, y = scores["ceiling"], scores["r2_signed"]
+    if len(scores) > MOST_MARKS:
+        cells = ax.hexbin(x, y, gridsize=45, bins="log", mincnt=1, cmap="Blues")
+        figure.colorbar(cells, ax=ax, shrink=0.7, label="voxels")
+    else:
+        colours = np.where(x > threshold, COLOURS[0], "#c8c8c8")
+        ax.scatter(x, y, s=8, color=colours, alpha=0.7, linewidths=0)
+    ax.axvline(threshold, color=COLOURS[5], linewidth=1, label=f"threshold {threshold:g}")
     ax.axline((0, 0), slope=1, color="black", linewidth=1, linestyle="--")
     ax.axhline(0, color=GREY, linewidth=0.6)
     ax.set(xlabel="noise ceiling (variance)", ylabel="r · |r|")
