@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from brainalign.kernels import reference, small_rank
-from results import ratio, write_table
+from tables import ratio, write_table
 
 SHAPES = [(8, 7), (16, 7), (64, 15), (64, 31)]  # rows, rank
 N_ALPHAS, N_TARGETS = 13, 8192

@@ -13,7 +13,7 @@ from himalaya.ridge import RidgeCV
 from himalaya.scoring import r2_score
 
 from brainalign.encoding import Ridge
-from results import ratio, write_table
+from tables import ratio, write_table
 
 SHAPES = [(1000, 512, 5000), (400, 1024, 2000), (96, 384, 53_000)]  # rows, features, targets
 ALPHAS = tuple(np.logspace(-1, 5, 20).tolist())
