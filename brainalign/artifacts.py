@@ -60,10 +60,16 @@ LAYOUTS = {
     "identification": Layout("encoding", ".parquet"),
     "null": Layout("encoding", ".parquet"),
     "statmap": Layout("encoding", ".nii.gz"),
+    "profile": Layout("encoding", ".parquet"),
+    "preference": Layout("encoding", ".parquet"),
+    "clusters": Layout("encoding", ".parquet"),
+    "references": Layout("geometry", ".safetensors"),
+    "differences": Layout("geometry", ".parquet"),
     "rdm": Layout("geometry", ".safetensors"),
     "comparison": Layout("geometry", ".parquet"),
     "decoding": Layout("summary", ".parquet"),
     "summary": Layout("summary", ".parquet"),
+    "recovery": Layout("summary", ".parquet"),
 }
 
 ENTITIES = ("model", "method", "desc")  # in this order, after sub-, as in BIDS derivatives

@@ -143,6 +143,8 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
         column.justify = "right"
     for stage in STAGES:
         costs = [job.cost for job in planned if job.stage == stage]
+        if not costs:
+            continue
         table.add_row(
             stage,
             str(len(costs)),
@@ -160,7 +162,11 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _print_unknown_sizes(config: Config, console: Console) -> None:
-    unknown = [name for name, use in config.datasets.items() if load_descriptor(use.descriptor).shape is None]
+    unknown = [
+        name
+        for name, use in config.datasets.items()
+        if getattr(load_descriptor(use.descriptor), "shape", "none needed") is None
+    ]
     if unknown:
         console.print(f"no `shape` in the descriptor of {', '.join(unknown)}: a large dataset was assumed")
 

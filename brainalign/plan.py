@@ -16,28 +16,39 @@ from pathlib import Path
 from brainalign.artifacts import artifact_path
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.devices import visible_gpus
-from brainalign.settings import Config, Descriptor, load_descriptors
+from brainalign.settings import BlockStudy, Config, Descriptor, ImageStudy, RdmStudy, load_descriptors
 
 __all__ = [
     "STAGES",
     "Cost",
     "Job",
     "estimate",
+    "group_report_path",
     "jobs",
     "library_digest",
     "log_path",
     "report_path",
+    "subjects_of",
     "wants_gpu",
 ]
 
 # The folders each stage may import: their code is part of what its results depend on (a test follows the imports).
 STAGES = {
+    "simulate": ("simulation",),
     "prepare": ("datasets", "statistics"),
+    "prepare_images": ("datasets", "statistics"),
+    "prepare_rdms": ("datasets",),
     "extract": ("features",),
     "encode": ("datasets", "encoding", "kernels", "statistics"),
+    "encode_images": ("datasets", "encoding", "kernels", "statistics"),
     "compare": ("datasets", "geometry", "statistics"),
+    "compare_images": ("datasets", "geometry", "statistics"),
+    "compare_rdms": ("geometry", "statistics"),
     "summarize": ("datasets", "statistics"),
+    "summarize_images": ("statistics",),
     "report": ("report", "statistics"),
+    "report_images": ("report", "statistics"),
+    "report_group": ("report", "statistics"),
 }
 
 # Base files that take part in every result. The others hold the workflow itself: a new option of one stage in
@@ -100,7 +111,7 @@ class Job:
 def log_path(results: str | Path, dataset: str, stage: str, **labels: str) -> Path:
     """Return where a job writes its log."""
     name = "_".join(f"{'sub' if key == 'subject' else key}-{value}" for key, value in labels.items())
-    return Path(results, dataset, "logs", stage, f"{name}.log")
+    return Path(results, dataset, "logs", stage, f"{name or stage}.log")
 
 
 def report_path(results: str | Path, dataset: str, subject: str, *, incomplete: bool = False) -> Path:
@@ -112,6 +123,11 @@ def wants_gpu(config: Config, method: str) -> bool:
     """Return whether jobs of a method take turns at a GPU: asked for, or left open where there is one."""
     device = config.methods[method].device
     return device == "cuda" or (device == "auto" and bool(visible_gpus()))
+
+
+def group_report_path(results: str | Path, dataset: str) -> Path:
+    """Return where the report over all subjects of a dataset lies."""
+    return Path(results, dataset, "group.html")
 
 
 def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = "", method: str = "") -> Cost:
@@ -130,6 +146,28 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
         If the stage is unknown.
     """
     check_choice("stage", stage, STAGES)
+    if isinstance(descriptor, BlockStudy):
+        return _block_cost(stage, config, descriptor, model, method)
+    if isinstance(descriptor, ImageStudy):
+        return _image_cost(stage, descriptor)
+    return Cost(1500, 30, 20)
+
+
+def _image_cost(stage: str, descriptor: ImageStudy) -> Cost:
+    """Return the cost of a job of a study of images; responses are held once as read and once as averaged."""
+    shape = descriptor.shape
+    _, trials, targets = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
+    values_mb = 4 * trials * targets / MB
+    if stage == "extract":
+        return Cost(1500, 60, 100)
+    if stage == "simulate":
+        return Cost(2500, 60, 250)
+    if stage == "encode_images":
+        return Cost(1200 + round(6 * values_mb), 10 + round(4e-6 * trials * targets), 20)
+    return Cost(1000 + round(5 * values_mb), 15 + round(1e-6 * trials * targets), values_mb)
+
+
+def _block_cost(stage: str, config: Config, descriptor: BlockStudy, model: str, method: str) -> Cost:
     shape = descriptor.shape
     _, trials, targets = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
     values_mb = 4 * trials * targets / MB
@@ -151,7 +189,7 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
     return Cost(800, 8 if stage == "summarize" else 25, 3)
 
 
-def _layers(config: Config, descriptor: Descriptor, model: str) -> int:
+def _layers(config: Config, descriptor: BlockStudy, model: str) -> int:
     """Return how many layers a model has."""
     options = config.models[model]
     if options.extractor == "random":
@@ -160,7 +198,7 @@ def _layers(config: Config, descriptor: Descriptor, model: str) -> int:
     return len(next(iter(descriptor.stimuli.values())).texts) if each else 1
 
 
-def _response_sets(config: Config, descriptor: Descriptor, model: str, method: str) -> Iterator[tuple[int, int, float]]:
+def _response_sets(config: Config, descriptor: BlockStudy, model: str, method: str) -> Iterator[tuple[int, int, float]]:
     """Yield (response sets, outer folds, floating point operations per target and fold) of an encode job's splits."""
     shape = descriptor.shape
     runs, trials, _ = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
@@ -177,36 +215,54 @@ def _response_sets(config: Config, descriptor: Descriptor, model: str, method: s
 
 
 def jobs(config: Config) -> list[Job]:
-    """Return every job of a run, in order: it follows from the configuration alone."""
+    """Return every job of a run, in order of their dependence: it follows from the configuration alone."""
     planned = []
     for dataset, descriptor in load_descriptors(config).items():
-
-        def job(
-            stage: str,
-            suffix: str,
-            descriptor: Descriptor = descriptor,
-            dataset: str = dataset,
-            **labels: str,
-        ) -> Job:
-            output = (
-                report_path(config.results, dataset, labels["subject"])
-                if stage == "report"
-                else artifact_path(config.results, dataset, suffix, **labels)
-            )
+        for stage, suffix, labels in _stages_of(config, dataset, descriptor):
             cost = estimate(stage, config, descriptor, labels.get("model", ""), labels.get("method", ""))
             log = log_path(config.results, dataset, stage, **labels)
-            return Job(stage, dataset, tuple(labels.items()), output, log, cost)
-
-        models, methods = config.models_of(dataset), config.methods_of(dataset)
-        planned += [job("extract", "features", model=model) for model in models]
-        for subject in descriptor.subjects:
-            planned.append(job("prepare", "responses", subject=subject))
-            planned += [
-                job("encode", "scores", subject=subject, model=model, method=method)
-                for model in models
-                for method in methods
-            ]
-            planned.append(job("compare", "comparison", subject=subject))
-            planned.append(job("summarize", "summary", subject=subject))
-            planned.append(job("report", "", subject=subject))
+            if suffix == "":
+                output = config.raw_folder(dataset) / "simulated.json"
+            elif suffix == "html":
+                subject = labels.get("subject")
+                output = (
+                    report_path(config.results, dataset, subject)
+                    if subject
+                    else group_report_path(config.results, dataset)
+                )
+            else:
+                output = artifact_path(config.results, dataset, suffix, **labels)
+            planned.append(Job(stage, dataset, tuple(labels.items()), output, log, cost))
     return planned
+
+
+def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Yield (stage, suffix of its main artifact, labels) of every job of a dataset."""
+    models, methods = config.models_of(dataset), config.methods_of(dataset)
+    if isinstance(descriptor, RdmStudy):
+        yield "prepare_rdms", "references", {}
+        yield from (("extract", "features", {"model": model}) for model in models)
+        yield "compare_rdms", "comparison", {}
+        yield "report_group", "html", {}
+        return
+    images = isinstance(descriptor, ImageStudy)
+    of_kind = "_images" if images else ""
+    if isinstance(descriptor, ImageStudy) and descriptor.simulate:
+        yield "simulate", "", {}
+    yield from (("extract", "features", {"model": model}) for model in models)
+    for subject in subjects_of(descriptor):
+        own = {"subject": subject}
+        yield f"prepare{of_kind}", "responses", own
+        for model in models:
+            for method in methods:
+                yield f"encode{of_kind}", "scores", own | {"model": model, "method": method}
+        yield f"compare{of_kind}", "comparison", own
+        yield f"summarize{of_kind}", "summary", own
+        yield f"report{of_kind}", "html", own
+    if images:
+        yield "report_group", "html", {}
+
+
+def subjects_of(descriptor: Descriptor) -> list[str]:
+    """Return the subjects of a dataset that has responses."""
+    return list(descriptor.subjects) if isinstance(descriptor, BlockStudy | ImageStudy) else []

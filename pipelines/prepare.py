@@ -15,7 +15,7 @@ from brainalign.checks import BrainalignError
 from brainalign.datasets import audit, make_splits, read_fmri
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
-from brainalign.settings import PrepareSettings, load_descriptor, parse
+from brainalign.settings import BlockStudy, PrepareSettings, load_descriptor, parse
 from brainalign.statistics import noise_ceiling
 
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     settings = parse(PrepareSettings, arguments.settings["prepare"], "prepare")
-    descriptor = load_descriptor(arguments.descriptor)
+    descriptor = load_descriptor(arguments.descriptor, BlockStudy)
     problems = audit(descriptor, [arguments.subject])
     if problems:
         raise BrainalignError("\n".join(map(str, problems)))

@@ -24,7 +24,7 @@ from brainalign.pipelines import run_stage, stage_parser
 from brainalign.plan import jobs, report_path
 from brainalign.provenance import Provenance
 from brainalign.report import Failure, Material, render_page, sections
-from brainalign.settings import Config, Descriptor, load_descriptor, parse
+from brainalign.settings import BlockStudy, Config, Descriptor, load_descriptor, parse
 from brainalign.statistics.summary import Encoding
 
 T = TypeVar("T")
@@ -48,7 +48,8 @@ def _report(arguments: argparse.Namespace, provenance: Provenance) -> None:
         _write(_gather(config, arguments.dataset, arguments.subject, [], provenance))
         return
     for dataset, use in config.datasets.items():
-        for subject in load_descriptor(use.descriptor).subjects:
+        descriptor = load_descriptor(use.descriptor)
+        for subject in descriptor.subjects if isinstance(descriptor, BlockStudy) else ():
             failures = _failures(config, dataset, subject)
             if failures:
                 _write(_gather(config, dataset, subject, failures, provenance))
@@ -113,7 +114,7 @@ def _failures(config: Config, dataset: str, subject: str) -> list[Failure]:
 
 
 def _raw_digests(config: Config, dataset: str, subject: str) -> dict[str, str]:
-    descriptor = load_descriptor(config.datasets[dataset].descriptor)
+    descriptor = load_descriptor(config.datasets[dataset].descriptor, BlockStudy)
     try:
         return {field: file_digest(path) for field, path in descriptor.files(subject).items()}
     except BrainalignError:
@@ -126,7 +127,7 @@ def _end_of_log(log: Path) -> str:
 
 
 def _gather(config: Config, dataset: str, subject: str, failures: list[Failure], provenance: Provenance) -> Material:
-    descriptor = load_descriptor(config.datasets[dataset].descriptor)
+    descriptor = load_descriptor(config.datasets[dataset].descriptor, BlockStudy)
     material = Material(config, dataset, descriptor, subject, failures=failures)
 
     out_of_date = {(failure.stage, failure.job) for failure in failures}

@@ -55,7 +55,7 @@ class SmallStudy:
         return {
             "name": "small",
             "title": "A small simulated study",
-            "modality": "fmri",
+            "kind": "blocks",
             "citation": {"text": "Nobody (2026). Simulated."},
             "licence": "CC0",
             "source": "tests",

@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from brainalign.checks import BrainalignError
+from brainalign.descriptor import BlockStudy, FmriOptions
 from brainalign.encoding import ENCODERS
 from brainalign.features import EXTRACTORS
 from brainalign.settings import (
     Config,
-    Descriptor,
-    FmriOptions,
     ModelUse,
     OneHotModel,
     RandomModel,
@@ -123,12 +122,12 @@ def test_data_are_found_in_brainalign_data(small, tmp_path: Path, monkeypatch: p
         ({"stimuli": {"a": {"texts": ["a"]}, "b": {"texts": ["b"]}}}, "at least 3 items"),
         ({"splits": {"one": {"leave_out": "stimulus"}}}, "leaves nothing to tell it from"),
         ({"splits": {"pairs": {"leave_out": "stimulus", "size": 2}}}, "add a split like runs"),
-        ({"modality": "fmr"}, "modality: "),
+        ({"kinds": "fmr"}, r"'kinds' \(did you mean 'kind'"),
     ],
 )
 def test_descriptor_mistakes(small, changes: dict[str, object], message: str) -> None:
     with pytest.raises(BrainalignError, match=message):
-        parse(Descriptor, small.descriptor(**changes), "small.yaml")
+        parse(BlockStudy, small.descriptor(**changes), "small.yaml")
 
 
 def test_a_typo_in_permute_does_not_silence_the_null(small) -> None:

@@ -12,8 +12,8 @@ import pandas as pd
 from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.datasets.fmri import bad_voxels, find_blocks, open_image, read_labels, read_volumes
 from brainalign.datasets.splits import make_splits
+from brainalign.descriptor import BlockStudy
 from brainalign.files import file_digest
-from brainalign.settings import Descriptor
 
 __all__ = ["Problem", "audit"]
 
@@ -29,12 +29,12 @@ class Problem:
         return f"{self.where}: {self.what}"
 
 
-def audit(descriptor: Descriptor, subjects: list[str] | None = None) -> list[Problem]:
+def audit(descriptor: BlockStudy, subjects: list[str] | None = None) -> list[Problem]:
     """Return every problem of a dataset; an empty list when there is none.
 
     Parameters
     ----------
-    descriptor : Descriptor
+    descriptor : BlockStudy
     subjects : list of str, optional
         All where not given.
     """
@@ -53,7 +53,7 @@ def audit(descriptor: Descriptor, subjects: list[str] | None = None) -> list[Pro
 _FIELDS = ("bold", "mask", "labels")
 
 
-def _problems(descriptor: Descriptor, subject: str) -> Iterator[tuple[str, str]]:
+def _problems(descriptor: BlockStudy, subject: str) -> Iterator[tuple[str, str]]:
     """Yield (field, what is wrong) for one subject; later checks need what earlier ones found sound."""
     paths = {}
     for field in _FIELDS:
@@ -82,7 +82,7 @@ def _problems(descriptor: Descriptor, subject: str) -> Iterator[tuple[str, str]]
             yield "bold" if "bold" in str(error) else "mask", str(error)
 
 
-def _label_problems(descriptor: Descriptor, labels: pd.DataFrame) -> Iterator[tuple[str, str]]:
+def _label_problems(descriptor: BlockStudy, labels: pd.DataFrame) -> Iterator[tuple[str, str]]:
     shown = set(labels["label"]) - {descriptor.fmri.rest}
     for name in sorted(shown - set(descriptor.stimuli)):
         yield (
@@ -112,7 +112,7 @@ def _label_problems(descriptor: Descriptor, labels: pd.DataFrame) -> Iterator[tu
     yield from _design_problems(descriptor, labels, blocks)
 
 
-def _design_problems(descriptor: Descriptor, labels: pd.DataFrame, blocks: pd.DataFrame) -> Iterator[tuple[str, str]]:
+def _design_problems(descriptor: BlockStudy, labels: pd.DataFrame, blocks: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the order of blocks and the splits of them."""
     trials = blocks.assign(session="1", trial_id=[str(row) for row in range(len(blocks))])
     for name, split in descriptor.splits.items():
@@ -139,7 +139,7 @@ def _design_problems(descriptor: Descriptor, labels: pd.DataFrame, blocks: pd.Da
 
 
 def _image_problems(
-    descriptor: Descriptor, paths: dict[str, Path], labels: pd.DataFrame | None
+    descriptor: BlockStudy, paths: dict[str, Path], labels: pd.DataFrame | None
 ) -> Iterator[tuple[str, str]]:
     bold, mask = open_image(paths["bold"]), open_image(paths["mask"])
     if len(bold.shape) != 4:

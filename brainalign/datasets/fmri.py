@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, check_rows
-from brainalign.settings import Descriptor, FmriOptions
+from brainalign.descriptor import BlockStudy, FmriOptions
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
@@ -162,12 +162,12 @@ def bad_voxels(volumes: NDArray[np.float32], runs: NDArray[Any]) -> tuple[NDArra
     return broken, flat & ~broken
 
 
-def read_fmri(descriptor: Descriptor, subject: str) -> Recording:
+def read_fmri(descriptor: BlockStudy, subject: str) -> Recording:
     """Read one subject: nilearn masks, detrends and z-scores within run; blocks are averaged after the lag.
 
     Parameters
     ----------
-    descriptor : Descriptor
+    descriptor : BlockStudy
     subject : str
 
     Raises

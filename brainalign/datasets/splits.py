@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, listed
-from brainalign.settings import Split
+from brainalign.descriptor import Split
 
 __all__ = ["folds_of", "group_labels", "make_splits"]
 

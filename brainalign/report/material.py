@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Arrays, Responses
-from brainalign.settings import Config, Descriptor
+from brainalign.settings import BlockStudy, Config
 from brainalign.statistics.summary import Encoding
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Material:
 
     config: Config
     dataset: str
-    descriptor: Descriptor
+    descriptor: BlockStudy
     subject: str
     responses: Responses | None = None
     splits: pd.DataFrame | None = None

@@ -8,34 +8,50 @@ from brainalign.locks import forget, note
 from brainalign.plan import (
     STAGES,
     estimate,
+    group_report_path,
     library_digest,
     log_path,
     report_path,
+    subjects_of,
     wants_gpu,
 )
-from brainalign.settings import BrainalignError, Config, load_descriptors
+from brainalign.settings import (
+    BlockStudy,
+    BrainalignError,
+    Config,
+    ImageStudy,
+    RdmStudy,
+    load_descriptors,
+)
 from brainalign.settings import parse as parse_settings  # "parse" is a name of Snakemake's own
 
 try:
     SETTINGS = parse_settings(Config, config, "configuration")
     DESCRIPTORS = load_descriptors(SETTINGS)
     for descriptor in DESCRIPTORS.values():
-        for subject in descriptor.subjects:
-            descriptor.files(subject)
+        for subject in subjects_of(descriptor):
+            if not getattr(descriptor, "simulate", None):
+                descriptor.files(subject)
+        if isinstance(descriptor, RdmStudy):
+            descriptor.found_files()
 except BrainalignError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = SETTINGS.results
+BLOCKS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, BlockStudy)]
+IMAGES = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, ImageStudy)]
+RDMS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, RdmStudy)]
+SIMULATED = [name for name in IMAGES if DESCRIPTORS[name].simulate]
 
 
 def alternatives(names):
-    """Return a regular expression of exactly these names."""
-    return "|".join(sorted(set(names)))
+    """Return a regular expression of exactly these names; of none, one that never matches."""
+    return "|".join(sorted(set(names))) or "(?!)"
 
 
 wildcard_constraints:
     dataset=alternatives(SETTINGS.datasets),
-    subject=alternatives(s for d in DESCRIPTORS.values() for s in d.subjects),
+    subject=alternatives(s for d in DESCRIPTORS.values() for s in subjects_of(d)),
     model=alternatives(SETTINGS.models),
     method=alternatives(SETTINGS.methods),
 
@@ -47,7 +63,8 @@ def files(suffix, **labels):
 
 def of(suffix, wildcards, **labels):
     """Return the main file of an artifact that a job reads."""
-    subject = {} if suffix == "features" else {"subject": wildcards.subject}
+    of_subject = suffix != "features" and "subject" in wildcards.keys()
+    subject = {"subject": wildcards.subject} if of_subject else {}
     return str(artifact_path(RESULTS, wildcards.dataset, suffix, **subject, **labels))
 
 
@@ -77,6 +94,46 @@ def weights_of(wildcards):
     """Return the files of a model that lies in a local folder: retrained weights are another input."""
     folder = Path(getattr(SETTINGS.models[wildcards.model], "weights", ""))
     return sorted(map(str, folder.glob("*.*"))) if folder.name and folder.is_dir() else []
+
+
+def raw_file(name, dataset="{dataset}"):
+    """Return where a file lies that the workflow itself made of a dataset."""
+    return str(SETTINGS.raw_folder(dataset) / name)
+
+
+def raw_of(wildcards):
+    """Return the files a subject's responses are read from; of a simulated study the list of all its files."""
+    if wildcards.dataset in SIMULATED:
+        return [raw_file("simulated.json", wildcards.dataset)]
+    return list(DESCRIPTORS[wildcards.dataset].files(wildcards.subject).values())
+
+
+def images_of(wildcards):
+    """Return the table of the images of a dataset; nothing where the stimuli are texts."""
+    if wildcards.dataset in SIMULATED + RDMS:
+        return [raw_file("stimuli/stimuli.tsv", wildcards.dataset)]
+    descriptor = DESCRIPTORS[wildcards.dataset]
+    return [descriptor.locate(descriptor.images, "images")] if wildcards.dataset in IMAGES else []
+
+
+def over_subjects(*suffixes):
+    """Return an input function: artifacts of every subject of the dataset."""
+
+    def inputs(wildcards):
+        return [
+            str(artifact_path(RESULTS, wildcards.dataset, suffix, subject=subject))
+            for suffix in suffixes
+            for subject in subjects_of(DESCRIPTORS[wildcards.dataset])
+        ]
+
+    return inputs
+
+
+def group_inputs(wildcards):
+    """Return what the page over all subjects draws from."""
+    if wildcards.dataset in RDMS:
+        return [of(suffix, wildcards) for suffix in ("references", "rdm", "comparison", "differences")]
+    return over_subjects("summary", "recovery")(wildcards)
 
 
 def memory(stage):
@@ -112,11 +169,12 @@ def quoted(**settings):
 
 
 def targets():
-    return [
+    of_subjects = [
         report_path(RESULTS, dataset, subject)
         for dataset, descriptor in DESCRIPTORS.items()
-        for subject in descriptor.subjects
+        for subject in subjects_of(descriptor)
     ]
+    return of_subjects + [group_report_path(RESULTS, dataset) for dataset in IMAGES + RDMS]
 
 
 onstart:

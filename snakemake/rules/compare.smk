@@ -12,6 +12,8 @@ rule compare:
         log_path(RESULTS, "{dataset}", "compare", subject="{subject}"),
     benchmark:
         log_path(RESULTS, "{dataset}", "compare", subject="{subject}").with_suffix(".tsv")
+    wildcard_constraints:
+        dataset=alternatives(BLOCKS),
     threads: 1
     resources:
         mem_mb=memory("compare"),

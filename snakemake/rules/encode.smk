@@ -30,6 +30,8 @@ rule encode:
             model="{model}",
             method="{method}",
         ).with_suffix(".tsv")
+    wildcard_constraints:
+        dataset=alternatives(BLOCKS),
     threads: 1
     resources:
         mem_mb=memory("encode"),

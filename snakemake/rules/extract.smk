@@ -4,6 +4,7 @@ rule extract:
         code="pipelines/extract.py",
         descriptor=lambda wildcards: ancient(SETTINGS.datasets[wildcards.dataset].descriptor),
         weights=weights_of,
+        stimuli=images_of,
     output:
         features=files("features", model="{model}"),
     log:
@@ -20,6 +21,7 @@ rule extract:
         ),
         library=library_digest(*STAGES["extract"]),
         seed=SETTINGS.seed,
+        stimuli=lambda wildcards, input: f"--stimuli {shlex.quote(input.stimuli[0])}" if input.stimuli else "",
     shell:
         "python -P -m brainalign.pipelines.extract --descriptor {input.descriptor:q} --settings {params.settings}"
-        " --seed {params.seed} --features {output.features[0]:q} > {log:q} 2>&1"
+        " --seed {params.seed} {params.stimuli} --features {output.features[0]:q} > {log:q} 2>&1"

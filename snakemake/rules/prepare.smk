@@ -16,6 +16,8 @@ rule prepare:
         log_path(RESULTS, "{dataset}", "prepare", subject="{subject}"),
     benchmark:
         log_path(RESULTS, "{dataset}", "prepare", subject="{subject}").with_suffix(".tsv")
+    wildcard_constraints:
+        dataset=alternatives(BLOCKS),
     threads: 1
     resources:
         mem_mb=memory("prepare"),

@@ -21,6 +21,8 @@ rule report:
         log_path(RESULTS, "{dataset}", "report", subject="{subject}"),
     benchmark:
         log_path(RESULTS, "{dataset}", "report", subject="{subject}").with_suffix(".tsv")
+    wildcard_constraints:
+        dataset=alternatives(BLOCKS),
     threads: 1
     resources:
         mem_mb=memory("report"),

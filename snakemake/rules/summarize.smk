@@ -14,6 +14,8 @@ rule summarize:
         log_path(RESULTS, "{dataset}", "summarize", subject="{subject}"),
     benchmark:
         log_path(RESULTS, "{dataset}", "summarize", subject="{subject}").with_suffix(".tsv")
+    wildcard_constraints:
+        dataset=alternatives(BLOCKS),
     threads: 1
     resources:
         mem_mb=memory("summarize"),

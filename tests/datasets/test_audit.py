@@ -7,11 +7,11 @@ import gzip
 import numpy as np
 
 from brainalign.datasets import audit
-from brainalign.settings import load_descriptor
+from brainalign.settings import BlockStudy, load_descriptor
 
 
 def found(path) -> str:
-    return "\n".join(str(problem) for problem in audit(load_descriptor(path)))
+    return "\n".join(str(problem) for problem in audit(load_descriptor(path, BlockStudy)))
 
 
 def test_nothing_is_wrong_with_sound_data(small, root) -> None:

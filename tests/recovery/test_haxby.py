@@ -14,7 +14,7 @@ from brainalign.arrays import Responses
 from brainalign.datasets import folds_of, group_labels, make_splits, read_fmri
 from brainalign.encoding import Ridge, evaluate
 from brainalign.features import RandomExtractor, SentenceExtractor
-from brainalign.settings import load_descriptor
+from brainalign.settings import BlockStudy, load_descriptor
 from brainalign.statistics import linear_classification, permutation_test
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.xdist_group("haxby")]
@@ -26,7 +26,7 @@ class Study:
     """Responses, folds and category spaces of the slice."""
 
     def __init__(self, root: Path) -> None:
-        descriptor = load_descriptor(root / "data" / "haxby-slice.yaml")
+        descriptor = load_descriptor(root / "data" / "haxby-slice.yaml", BlockStudy)
         self.responses: Responses = read_fmri(descriptor, "1").responses
         trials = self.responses.trials
         self.stimuli = trials["stimulus_id"].to_numpy()

@@ -11,7 +11,7 @@ from brainalign.report import Failure, Material, figures, render_page
 from brainalign.report.citations import CITATIONS
 from brainalign.report.page import Panel, Section
 from brainalign.report.sentences import findings, methods_text, number, p_value
-from brainalign.settings import Config, Descriptor, parse
+from brainalign.settings import BlockStudy, Config, parse
 from brainalign.statistics.summary import Encoding
 
 
@@ -26,7 +26,7 @@ def material(small) -> Material:
         },
         "test",
     )
-    material = Material(config, "small", parse(Descriptor, small.descriptor(), "small.yaml"), "1")
+    material = Material(config, "small", parse(BlockStudy, small.descriptor(), "small.yaml"), "1")
     scores = pd.DataFrame({"split": ["runs"], "layer": ["l"], "r": [0.1]})
     for model in ("a", "b"):
         material.encodings[model, "ridge"] = Encoding(scores, scores, scores)

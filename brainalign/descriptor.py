@@ -1,0 +1,347 @@
+"""The descriptor of a dataset: what a lab writes about its data, once.
+
+Descriptor            what every dataset says of itself, and where its files are looked for
+  BlockStudy          fMRI volumes with a label each; categories described in words
+  ImageStudy          responses to images: betas on surfaces or volumes, M/EEG epochs, fMRIPrep derivatives
+  RdmStudy            dissimilarity matrices of subjects, with their images
+load_descriptor       YAML in; `kind` says which (blocks where it is not given)
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field, field_validator, model_validator
+
+from brainalign.checks import BrainalignError, check_choice
+from brainalign.parsing import Strict, parse, read_yaml
+
+__all__ = ["KINDS", "BlockStudy", "Descriptor", "ImageStudy", "RdmStudy", "load_descriptor"]
+
+Name = Annotated[str, Field(pattern="^[A-Za-z0-9]+$")]
+DatasetName = Annotated[str, Field(pattern="^[A-Za-z0-9-]+$")]
+Hemisphere = Literal["L", "R"]
+
+
+class Citation(Strict):
+    """A reference the report prints."""
+
+    text: str
+    doi: str | None = None
+
+
+class Descriptor(Strict):
+    """What every dataset says of itself."""
+
+    name: DatasetName
+    title: str
+    citation: Citation
+    licence: str
+    source: str
+    sha256: dict[str, str] = Field(default={}, description="checksums by path as given here; verified where given")
+    notes: tuple[str, ...] = Field((), description="sentences the report prints about these data")
+    folder: Path = Field(Path(), exclude=True, description="where the descriptor lies; set by load_descriptor")
+
+    def locate(self, path: Path, what: str) -> Path:
+        """Return where a file of the dataset lies.
+
+        Raises
+        ------
+        BrainalignError
+            If it is in none of the places a file is looked for.
+        """
+        places = [self.folder / path, self.folder / self.name / path]
+        if "BRAINALIGN_DATA" in os.environ:
+            places.append(Path(os.environ["BRAINALIGN_DATA"]) / self.name / path)
+        for place in places:
+            if place.exists():
+                return place
+        raise BrainalignError(
+            f"{self.name}: {what}: no file {path} in "
+            f"{', '.join(str(place.parent) for place in places)}; correct the path in the descriptor "
+            "or set BRAINALIGN_DATA to the folder that holds the dataset"
+        )
+
+
+# ---------------------------------------------------------------------------------------------------------- blocks
+
+
+class BlockFiles(Strict):
+    """Volumes of one subject: paths are absolute, beside the descriptor, or in $BRAINALIGN_DATA/<dataset>."""
+
+    bold: Path = Field(description="4-D NIfTI, all runs one after the other")
+    mask: Path = Field(description="NIfTI of the same grid, non-zero inside")
+    labels: Path = Field(description="text, one line per volume: label and run")
+
+
+class FmriOptions(Strict):
+    """How blocks of volumes become responses."""
+
+    tr_s: float = Field(gt=0, description="repetition time in seconds")
+    hrf_lag_s: float = Field(5.0, ge=0, description="how much later than its stimulus a volume is read, in seconds")
+    detrend: bool = True
+    standardize: Literal["run", "none"] = "run"
+    rest: str = Field("rest", description="label of volumes without a stimulus")
+    bad_voxels: Literal["raise", "drop"] = Field("raise", description="what to do with NaN or constant voxels")
+    space: str = Field(description="in words: what the coordinates mean and what they are drawn on")
+
+    @property
+    def lag_volumes(self) -> int:
+        """The lag in whole volumes: the nearest, the later one of two equally near."""
+        return int(self.hrf_lag_s / self.tr_s + 0.5)
+
+
+class Stimulus(Strict):
+    """One stimulus or category, described in several wordings."""
+
+    texts: tuple[str, ...] = Field(min_length=1)
+    label: str | None = Field(None, description="how figures name it; its id where not given")
+
+
+class Split(Strict):
+    """Test sets: every `size` groups left out in turn."""
+
+    leave_out: Literal["run", "stimulus"]
+    size: int = Field(1, ge=1)
+
+    @model_validator(mode="after")
+    def _enough_to_tell_apart(self) -> Split:
+        if self.leave_out == "stimulus" and self.size < 2:
+            raise ValueError("leaving out one stimulus leaves nothing to tell it from; use size: 2 or more")
+        return self
+
+
+class Shape(Strict):
+    """Size of the largest subject's data, for `brainalign plan` before anything is downloaded; prepare checks it."""
+
+    runs: int
+    trials: int
+    targets: int
+
+
+class BlockStudy(Descriptor):
+    """fMRI volumes with a label each; the stimuli are categories, described in words."""
+
+    kind: Literal["blocks"] = "blocks"
+    subjects: dict[Name, BlockFiles] = Field(min_length=1)
+    fmri: FmriOptions
+    stimuli: dict[str, Stimulus] = Field(min_length=3, description="a correlation over two says nothing")
+    splits: dict[Name, Split] = Field(min_length=1)
+    shape: Shape | None = None
+
+    @field_validator("stimuli")
+    @classmethod
+    def _as_many_wordings(cls, stimuli: dict[str, Stimulus]) -> dict[str, Stimulus]:
+        counts = {name: len(stimulus.texts) for name, stimulus in stimuli.items()}
+        if len(set(counts.values())) > 1:
+            raise ValueError(f"every stimulus needs as many texts as the others, wording by wording; got {counts}")
+        return stimuli
+
+    @field_validator("splits")
+    @classmethod
+    def _some_runs_left_out(cls, splits: dict[str, Split]) -> dict[str, Split]:
+        if not any(split.leave_out == "run" for split in splits.values()):
+            raise ValueError("scores per target come from held-out runs; add a split like runs: {leave_out: run}")
+        return splits
+
+    def find(self, subject: str, field: str) -> Path:
+        """Return where a file of a subject lies.
+
+        Raises
+        ------
+        BrainalignError
+            If it is in none of the places a file is looked for.
+        """
+        return self.locate(getattr(self.subjects[subject], field), f"subjects.{subject}.{field}")
+
+    def prepare_options(self, subject: str) -> dict[str, object]:
+        """Return what a subject's responses depend on, besides the files themselves; defaults included."""
+        options = self.model_dump(mode="json", include={"sha256", "fmri", "splits", "shape"})
+        files = self.subjects[subject].model_dump(mode="json")
+        return options | {"subject": files, "stimuli": list(self.stimuli)}
+
+    def extract_options(self) -> dict[str, object]:
+        """Return what the features of the stimuli depend on."""
+        return self.model_dump(mode="json", include={"stimuli"})
+
+    def files(self, subject: str) -> dict[str, Path]:
+        """Return every file of a subject by field name; raises as `find` does."""
+        return {field: self.find(subject, field) for field in type(self.subjects[subject]).model_fields}
+
+
+# ---------------------------------------------------------------------------------------------------------- images
+
+
+class BetaFiles(Strict):
+    """One response per trial and vertex or voxel."""
+
+    format: Literal["betas"]
+    betas: Path | dict[Hemisphere, Path] = Field(
+        description="NIfTI (with `mask`) or CIFTI; or {L: GIFTI, R: GIFTI}, a map per trial"
+    )
+    trials: Path = Field(description="table, a row per trial: stimulus_id [session, run, repeat, onset_s]")
+    mask: Path | None = Field(None, description="NIfTI of the same grid, non-zero inside")
+    rois: Path | dict[Hemisphere, Path] | None = Field(None, description="labels on the same grid: NIfTI, or GIFTI")
+
+
+class EpochFiles(Strict):
+    """M/EEG around each stimulus."""
+
+    format: Literal["epochs"]
+    epochs: Path = Field(description="MNE epochs (-epo.fif)")
+    trials: Path | None = Field(None, description="table of trials, where the epochs carry no metadata")
+    picks: Literal["meg", "mag", "grad", "eeg"]
+
+
+class FmriprepFiles(Strict):
+    """fMRIPrep derivatives and the events of the raw dataset; single-trial responses come from a GLM."""
+
+    format: Literal["fmriprep"]
+    derivatives: Path = Field(description="folder of fMRIPrep's derivatives")
+    events: Path = Field(description="folder of the raw BIDS dataset, whose events.tsv name the stimuli")
+    participant: str = Field(description="without sub-")
+    task: str
+    space: str
+
+
+ImageFiles = Annotated[BetaFiles | EpochFiles | FmriprepFiles, Field(discriminator="format")]
+
+
+class BetaOptions(Strict):
+    """How betas become responses."""
+
+    standardize: Literal["session", "none"] = Field("session", description="z-score each target within sessions")
+    bad_targets: Literal["raise", "drop"] = Field("raise", description="what to do with NaN or constant targets")
+
+
+class EpochOptions(Strict):
+    """How epochs become responses."""
+
+    tmin_s: float | None = None
+    tmax_s: float | None = None
+    decimate: int = Field(1, ge=1, description="keep every so many samples; low-pass filter before")
+    baseline_s: tuple[float | None, float | None] | None = Field((None, 0.0), description="mean subtracted; or null")
+    whiten: bool = Field(True, description="by the noise covariance of training epochs")
+
+
+class GlmOptions(Strict):
+    """Single-trial GLM of fMRIPrep derivatives (nilearn)."""
+
+    hrf: str = Field("spm", description="a model of nilearn's make_first_level_design_matrix")
+    high_pass_hz: float = Field(0.01, ge=0)
+    confounds: tuple[str, ...] = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z", "white_matter", "csf")
+    stimulus_column: str = "stimulus_id"
+
+
+class HoldOut(Strict):
+    """Test stimuli: those a column of the stimulus table marks, or a share drawn with the seed of the run."""
+
+    hold_out: str | Annotated[float, Field(gt=0, lt=1)]
+
+
+class SimulateOptions(Strict):
+    """A study with planted truth, written as files in the formats of real ones."""
+
+    n_shared: int = Field(100, ge=20, description="images every subject sees: the test set")
+    n_unique: int = Field(200, ge=20, description="images for training")
+    n_repeats: int = Field(3, ge=2)
+    image_size: int = Field(128, ge=32)
+
+
+class ImageStudy(Descriptor):
+    """Responses to images."""
+
+    kind: Literal["images"]
+    images: Path = Field(description="table, a row per image: stimulus_id, path [category, caption, ...]")
+    subjects: dict[Name, ImageFiles] = Field(min_length=1)
+    splits: dict[Name, HoldOut] = Field(min_length=1, max_length=1)
+    betas: BetaOptions = BetaOptions()
+    epochs: EpochOptions = EpochOptions()
+    glm: GlmOptions = GlmOptions()
+    simulate: SimulateOptions | None = Field(None, description="make the files first, with known truth")
+    shape: Shape | None = None
+
+    def files(self, subject: str) -> dict[str, Path]:
+        """Return every file of a subject by field name ("betas.L" for a hemisphere); raises as `locate` does."""
+        found = {}
+        for field, value in self.subjects[subject]:
+            if field == "space":
+                continue
+            given = value if isinstance(value, dict) else {"": value}
+            for part, path in given.items():
+                if isinstance(path, Path):
+                    label = f"{field}.{part}" if part else field
+                    found[label] = self.locate(path, f"subjects.{subject}.{label}")
+        return found
+
+    def prepare_options(self, subject: str) -> dict[str, object]:
+        """Return what a subject's responses depend on, besides the files themselves; defaults included."""
+        files = self.subjects[subject]
+        options = self.model_dump(mode="json", include={"sha256", "splits", "simulate"})
+        own = {"betas": self.betas, "epochs": self.epochs, "fmriprep": self.glm}[files.format]
+        return options | {"subject": files.model_dump(mode="json"), "options": own.model_dump(mode="json")}
+
+    def extract_options(self) -> dict[str, object]:
+        """Return what the features depend on besides the images."""
+        return {"images": self.images.as_posix()}
+
+    def modality(self, subject: str) -> Literal["fmri", "meeg"]:
+        """Return how a subject was measured."""
+        return "meeg" if self.subjects[subject].format == "epochs" else "fmri"
+
+
+# ------------------------------------------------------------------------------------------------------------ RDMs
+
+
+class RdmStudy(Descriptor):
+    """Dissimilarity matrices of subjects and the images they are of."""
+
+    kind: Literal["rdms"]
+    reader: Literal["kriegeskorte92"]
+    files: dict[Name, Path] = Field(min_length=1)
+
+    def found_files(self) -> dict[str, Path]:
+        """Return where every file lies; raises as `locate` does."""
+        return {name: self.locate(path, f"files.{name}") for name, path in self.files.items()}
+
+    def extract_options(self) -> dict[str, object]:
+        """Return what the features depend on besides the images."""
+        return {"reader": self.reader}
+
+
+KINDS: dict[str, type[Descriptor]] = {"blocks": BlockStudy, "images": ImageStudy, "rdms": RdmStudy}
+
+
+D = TypeVar("D", bound=Descriptor)
+
+
+def load_descriptor(path: str | Path, kind: type[D] = Descriptor, raw: str | Path | None = None) -> D:  # type: ignore[assignment]
+    """Read and validate the descriptor of a dataset; relative files are looked for beside it.
+
+    Parameters
+    ----------
+    path : path
+    kind : type, optional
+        The kind of study that is expected; any where not given.
+    raw : path, optional
+        Where the files of a simulated study are written to and read from.
+
+    Raises
+    ------
+    BrainalignError
+        If it is no valid descriptor, or one of another kind.
+    """
+    path = Path(path)
+    content = read_yaml(path)
+    name = "blocks"
+    if isinstance(content, dict):
+        name = content.get("kind", name)
+        simulated = content.get("simulate") is not None and raw is not None
+        content["folder"] = raw if simulated else path.parent
+    check_choice(f"{path}: kind", name, KINDS)
+    found = parse(KINDS[name], content, str(path))
+    if not isinstance(found, kind):
+        raise BrainalignError(f"{path} describes a {type(found).__name__} (kind: {name}), not a {kind.__name__}")
+    return found

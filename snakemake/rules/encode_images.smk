@@ -1,0 +1,38 @@
+# One method on one model's features for one subject, scored on images held out.
+rule encode_images:
+    input:
+        code="pipelines/encode_images.py",
+        responses=artifacts("responses"),
+        splits=artifacts("splits"),
+        ceiling=artifacts("ceiling"),
+        features=lambda wildcards: of("features", wildcards, model=wildcards.model),
+    output:
+        scores=files("scores", subject="{subject}", model="{model}", method="{method}"),
+        null=files("null", subject="{subject}", model="{model}", method="{method}"),
+        profile=files("profile", subject="{subject}", model="{model}", method="{method}"),
+        preference=files("preference", subject="{subject}", model="{model}", method="{method}"),
+        clusters=files("clusters", subject="{subject}", model="{model}", method="{method}"),
+    log:
+        log_path(RESULTS, "{dataset}", "encode_images", subject="{subject}", model="{model}", method="{method}"),
+    benchmark:
+        log_path(
+            RESULTS, "{dataset}", "encode_images", subject="{subject}", model="{model}", method="{method}"
+        ).with_suffix(".tsv")
+    wildcard_constraints:
+        dataset=alternatives(IMAGES),
+    threads: 1
+    resources:
+        mem_mb=memory("encode_images"),
+        runtime=minutes("encode_images"),
+        gpu=lambda wildcards: int(wants_gpu(SETTINGS, wildcards.method)),
+    params:
+        settings=lambda wildcards: quoted(
+            method=SETTINGS.methods[wildcards.method], encode=SETTINGS.encode_images, confidence=SETTINGS.confidence
+        ),
+        library=library_digest(*STAGES["encode_images"]),
+        seed=SETTINGS.seed,
+    shell:
+        "python -P -m brainalign.pipelines.encode_images --settings {params.settings} --seed {params.seed}"
+        " --responses {input.responses:q} --splits {input.splits:q} --ceiling {input.ceiling:q} --features {input.features:q}"
+        " --scores {output.scores[0]:q} --null {output.null[0]:q} --profile {output.profile[0]:q}"
+        " --preference {output.preference[0]:q} --clusters {output.clusters[0]:q} > {log:q} 2>&1"

@@ -1,0 +1,29 @@
+# All subjects of a dataset on one page.
+rule report_group:
+    input:
+        code="pipelines/report_group.py",
+        descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
+        compared=lambda wildcards: group_inputs(wildcards),
+    output:
+        page=report(
+            group_report_path(RESULTS, "{dataset}"),
+            caption="../report/group.rst",
+            category="report",
+            labels={"dataset": "{dataset}", "subject": "all"},
+        ),
+    log:
+        log_path(RESULTS, "{dataset}", "report_group"),
+    benchmark:
+        log_path(RESULTS, "{dataset}", "report_group").with_suffix(".tsv")
+    wildcard_constraints:
+        dataset=alternatives(IMAGES + RDMS),
+    threads: 1
+    resources:
+        mem_mb=memory("report_group"),
+        runtime=minutes("report_group"),
+    params:
+        config=shlex.quote(SETTINGS.model_dump_json()),
+        library=library_digest(*STAGES["report_group"]),
+        seed=SETTINGS.seed,
+    shell:
+        "python -P -m brainalign.pipelines.report_group --settings {params.config} --dataset {wildcards.dataset:q} > {log:q} 2>&1"

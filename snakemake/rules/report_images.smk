@@ -1,0 +1,38 @@
+# Everything about one subject who saw images, as one self-contained page.
+rule report_images:
+    input:
+        code="pipelines/report_images.py",
+        descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
+        prepared=artifacts("responses", "splits", "ceiling"),
+        scores=encodings_of("scores"),
+        null=encodings_of("null"),
+        profile=encodings_of("profile"),
+        preference=encodings_of("preference"),
+        clusters=encodings_of("clusters"),
+        features=features_of,
+        compared=artifacts("rdm", "comparison"),
+        summarized=artifacts("summary", "recovery"),
+    output:
+        page=report(
+            report_path(RESULTS, "{dataset}", "{subject}"),
+            caption="../report/subject.rst",
+            category="report",
+            labels={"dataset": "{dataset}", "subject": "{subject}"},
+        ),
+    log:
+        log_path(RESULTS, "{dataset}", "report_images", subject="{subject}"),
+    benchmark:
+        log_path(RESULTS, "{dataset}", "report_images", subject="{subject}").with_suffix(".tsv")
+    wildcard_constraints:
+        dataset=alternatives(IMAGES),
+    threads: 1
+    resources:
+        mem_mb=memory("report_images"),
+        runtime=minutes("report_images"),
+    params:
+        config=shlex.quote(SETTINGS.model_dump_json()),
+        library=library_digest(*STAGES["report_images"]),
+        seed=SETTINGS.seed,
+    shell:
+        "python -P -m brainalign.pipelines.report_images --settings {params.config} --dataset {wildcards.dataset:q}"
+        " --subject {wildcards.subject:q} > {log:q} 2>&1"

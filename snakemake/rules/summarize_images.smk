@@ -1,0 +1,30 @@
+# Headline numbers of one subject, and what was planted against what was recovered.
+rule summarize_images:
+    input:
+        code="pipelines/summarize_images.py",
+        scores=encodings_of("scores"),
+        preference=encodings_of("preference"),
+        ceiling=artifacts("ceiling"),
+        responses=artifacts("responses"),
+        truth=lambda wildcards: raw_of(wildcards) if wildcards.dataset in SIMULATED else [],
+    output:
+        summary=files("summary", subject="{subject}"),
+        recovery=files("recovery", subject="{subject}"),
+    log:
+        log_path(RESULTS, "{dataset}", "summarize_images", subject="{subject}"),
+    benchmark:
+        log_path(RESULTS, "{dataset}", "summarize_images", subject="{subject}").with_suffix(".tsv")
+    wildcard_constraints:
+        dataset=alternatives(IMAGES),
+    threads: 1
+    resources:
+        mem_mb=memory("summarize_images"),
+        runtime=minutes("summarize_images"),
+    params:
+        settings=quoted(summarize=SETTINGS.summarize, confidence=SETTINGS.confidence),
+        library=library_digest(*STAGES["summarize_images"]),
+        seed=SETTINGS.seed,
+    shell:
+        "python -P -m brainalign.pipelines.summarize_images --settings {params.settings} --seed {params.seed}"
+        " --responses {input.responses:q} --ceiling {input.ceiling:q} --scores {input.scores:q} --preference {input.preference:q}"
+        " --truth {input.truth:q} --summary {output.summary[0]:q} --recovery {output.recovery[0]:q} > {log:q} 2>&1"
