@@ -10,6 +10,7 @@ load_descriptor       YAML in; `kind` says which (blocks where it is not given)
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -178,12 +179,14 @@ class BetaFiles(Strict):
     """One response per trial and vertex or voxel."""
 
     format: Literal["betas"]
-    betas: Path | dict[Hemisphere, Path] = Field(
-        description="NIfTI (with `mask`) or CIFTI; or {L: GIFTI, R: GIFTI}, a map per trial"
+    betas: Path | tuple[Path, ...] | dict[Hemisphere, Path | tuple[Path, ...]] = Field(
+        description="a map per trial: NIfTI (with `mask`), CIFTI, or {L: GIFTI, R: GIFTI}; lists are read in turn"
     )
     trials: Path = Field(description="table, a row per trial: stimulus_id [session, run, repeat, onset_s]")
     mask: Path | None = Field(None, description="NIfTI of the same grid, non-zero inside")
-    rois: Path | dict[Hemisphere, Path] | None = Field(None, description="labels on the same grid: NIfTI, or GIFTI")
+    rois: dict[str, Path] = Field({}, description="label files: by hemisphere on surfaces, by name in volumes")
+    space: str | None = Field(None, description="mesh of surface maps; found by its size where not given")
+    units: str = "percent signal change"
 
 
 class EpochFiles(Strict):
@@ -267,13 +270,8 @@ class ImageStudy(Descriptor):
         """Return every file of a subject by field name ("betas.L" for a hemisphere); raises as `locate` does."""
         found = {}
         for field, value in self.subjects[subject]:
-            if field == "space":
-                continue
-            given = value if isinstance(value, dict) else {"": value}
-            for part, path in given.items():
-                if isinstance(path, Path):
-                    label = f"{field}.{part}" if part else field
-                    found[label] = self.locate(path, f"subjects.{subject}.{label}")
+            for label, path in _paths(field, value):
+                found[label] = self.locate(path, f"subjects.{subject}.{label}")
         return found
 
     def prepare_options(self, subject: str) -> dict[str, object]:
@@ -312,6 +310,18 @@ class RdmStudy(Descriptor):
 
 
 KINDS: dict[str, type[Descriptor]] = {"blocks": BlockStudy, "images": ImageStudy, "rdms": RdmStudy}
+
+
+def _paths(field: str, value: object) -> Iterator[tuple[str, Path]]:
+    """Yield (field name, path) of every path in a field of a subject."""
+    if isinstance(value, Path):
+        yield field, value
+    elif isinstance(value, dict):
+        for part, inner in value.items():
+            yield from _paths(f"{field}.{part}", inner)
+    elif isinstance(value, tuple):
+        for number, inner in enumerate(value):
+            yield from _paths(f"{field}.{number + 1}", inner)
 
 
 D = TypeVar("D", bound=Descriptor)

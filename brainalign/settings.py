@@ -165,6 +165,7 @@ class CompareImagesSettings(Strict):
     feature_distance: Literal["correlation", "euclidean"] = "correlation"
     comparison: Literal["spearman", "cosine"] = "spearman"
     permutations: int = Field(1000, ge=1, description="permutations of the stimuli of the feature RDM")
+    draws: int = Field(200, ge=100, description="bootstrap draws of the test images")
 
 
 class CompareRdmsSettings(Strict):

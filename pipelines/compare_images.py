@@ -1,0 +1,125 @@
+"""compare_images: geometry of every region, or at every moment, against every layer of every model."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.arrays import Arrays, Layers, Responses
+from brainalign.artifacts import entities_of, load, save
+from brainalign.checks import BrainalignError
+from brainalign.datasets import repeats_cube
+from brainalign.geometry import dual_bootstrap, rdm, rdm_noise_ceiling, rdm_permutation_places
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.settings import CompareImagesSettings, parse
+
+MIN_TARGETS = 5  # patterns over fewer have no stable correlation distance
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("compare_images", __doc__)
+    parser.add_argument("--responses", type=Path, required=True)
+    parser.add_argument("--splits", type=Path, required=True)
+    parser.add_argument("--features", type=Path, nargs="+", required=True, help="one per model")
+    parser.add_argument("--rdm", type=Path, required=True, help="output")
+    parser.add_argument("--comparison", type=Path, required=True, help="output")
+    return run_stage(parser, _compare, argv)
+
+
+def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    settings = parse(CompareImagesSettings, arguments.settings["compare"], "compare_images")
+    responses = load(arguments.responses, Responses, provenance)
+    splits = load(arguments.splits, pd.DataFrame, provenance)
+    test = splits.loc[splits["split"] == "test", "trial_id"]
+    shown = responses.select(trials=responses.trials["trial_id"].isin(test).to_numpy())
+    cube, names = repeats_cube(shown)  # (n_repeats, n_stimuli, n_targets[, n_times])
+    places = _places(responses)
+    # (n_places, n_repeats, n_pairs): every repeat is an independent measurement of the same geometry
+    repeats = np.stack([np.stack([rdm(part, settings.distance) for part in _patterns(cube, place)]) for place in places.values()])
+    average = np.stack([rdm(_patterns(cube, place).mean(axis=0), settings.distance) for place in places.values()])
+    models = _feature_rdms(arguments.features, names, settings.feature_distance, provenance)
+    stacked = np.stack(list(models.values()))
+    found = rdm_permutation_places(
+        average, stacked, settings.comparison, settings.permutations, np.random.default_rng(arguments.seed)
+    )
+    tables = []
+    for k, place in enumerate(places):
+        low, high = rdm_noise_ceiling(repeats[k], settings.comparison) if len(repeats[k]) > 1 else (np.nan, np.nan)
+        draws = dual_bootstrap(
+            average[k][None], stacked, settings.comparison, settings.draws, np.random.default_rng(arguments.seed)
+        )
+        table = pd.DataFrame(list(models), columns=["model", "layer"]).assign(
+            group=place,
+            score=found.scores[k],
+            se=draws.se(),
+            p=found.p[k],
+            p_fwer=found.p_fwer[k],
+            null_mean=found.null_mean[k],
+            null_high=found.null_high[k],
+            ceiling_low=low,
+            ceiling_high=high,
+        )
+        tables.append(table)
+    timed = responses.times is not None
+    save(
+        arguments.rdm,
+        Arrays(responses=average, models=stacked),
+        provenance,
+        groups=list(places),
+        models=[list(pair) for pair in models],
+        conditions=names,
+        distance=settings.distance,
+        feature_distance=settings.feature_distance,
+    )
+    save(
+        arguments.comparison,
+        pd.concat(tables, ignore_index=True),
+        provenance,
+        groups="times in s" if timed else "regions",
+        comparison=settings.comparison,
+        p="one-sided, test images of the feature RDM exchanged; p_fwer against the largest over groups",
+        se="bootstrap over test images",
+        ceiling="RDMs of single repeats against their mean: for single repeats, so averages can exceed it",
+    )
+
+
+def _places(responses: Responses) -> dict[str, tuple[NDArray[np.intp], int | None]]:
+    """Return targets and time of every pattern that is compared: a region's, or of all sensors at a moment."""
+    everything = np.arange(len(responses.targets))
+    if responses.times is not None:
+        return {f"{time:.4f}": (everything, k) for k, time in enumerate(responses.times)}
+    rois = responses.targets["roi"].explode().dropna()
+    groups = {str(roi): np.asarray(rows, dtype=np.intp) for roi, rows in rois.groupby(rois).groups.items()}
+    large = {roi: (rows, None) for roi, rows in groups.items() if len(rows) >= MIN_TARGETS}
+    return dict(large) or {"all": (everything, None)}
+
+
+def _patterns(cube: NDArray[np.floating], place: tuple[NDArray[np.intp], int | None]) -> NDArray[np.floating]:
+    rows, time = place
+    chosen = cube[:, :, rows]
+    return chosen if time is None else chosen[..., time]
+
+
+def _feature_rdms(
+    paths: list[Path], names: list[str], distance: str, provenance: Provenance
+) -> dict[tuple[str, str], NDArray[np.floating]]:
+    models = {}
+    for path in paths:
+        for layer, features in load(path, Layers, provenance).items():
+            rows = pd.Index(features.stimuli["stimulus_id"]).get_indexer(pd.Index(names))
+            if (rows < 0).any():
+                raise BrainalignError(f"{path.name} lacks {(rows < 0).sum()} of the test images; run extract again")
+            values = features.values[rows]
+            models[entities_of(path)["model"], layer] = rdm(values.reshape(len(values), -1), distance)
+    return models
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

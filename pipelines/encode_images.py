@@ -1,0 +1,200 @@
+"""encode_images: fit one method on one model's features for one subject; scores on images held out, with their nulls.
+
+fMRI: a score per vertex, and the mean over each region, by layer. M/EEG: a score per sensor and time, the mean over
+sensors by layer and time, clusters and latencies.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.arrays import Layers, Responses
+from brainalign.artifacts import load, save
+from brainalign.datasets import folds_of, sensor_adjacency
+from brainalign.devices import pick_device
+from brainalign.encoding import ENCODERS, HeldOut, evaluate_held_out
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.settings import EncodeImagesSettings, parse
+from brainalign.statistics import cluster_permutation, layer_preference, normalized_r2, score_latency
+
+METRICS = {
+    "r": "Pearson r over test images, responses averaged over repeats",
+    "r2": "coefficient of determination over the same",
+    "r2_signed": "r times its absolute value",
+    "ceiling": "share of the variance of these averages that repeats (variance units, unclamped)",
+    "r2_normalized": "r2_signed / ceiling, never clipped",
+    "p": "one-sided permutation p: predictions exchanged between test images",
+    "p_fwer": "the same against the maximum over targets",
+    "q": "Benjamini-Hochberg over the targets of one layer",
+    "control_r": "r after a refit on training responses exchanged between images",
+}
+N_MAPS = 200  # permuted maps that cluster tests see
+ALL = "all"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("encode_images", __doc__)
+    parser.add_argument("--responses", type=Path, required=True)
+    parser.add_argument("--splits", type=Path, required=True)
+    parser.add_argument("--ceiling", type=Path, required=True)
+    parser.add_argument("--features", type=Path, required=True)
+    parser.add_argument("--scores", type=Path, required=True, help="output")
+    parser.add_argument("--null", type=Path, required=True, help="output")
+    parser.add_argument("--profile", type=Path, required=True, help="output: means by region, or by time, and layer")
+    parser.add_argument("--preference", type=Path, required=True, help="output: best layers, or latencies of layers")
+    parser.add_argument("--clusters", type=Path, required=True, help="output")
+    return run_stage(parser, _encode, argv, uses_gpu=lambda a: a.settings["method"]["device"] != "cpu")
+
+
+def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    settings = parse(EncodeImagesSettings, arguments.settings["encode"], "encode_images")
+    options = dict(arguments.settings["method"])
+    encoder = ENCODERS[options.pop("encoder")](**options)
+    provenance.device = str(pick_device(encoder.device))
+    responses = load(arguments.responses, Responses, provenance)
+    ceiling = load(arguments.ceiling, pd.DataFrame, provenance)["ceiling"].to_numpy()
+    layers = load(arguments.features, Layers, provenance)
+    splits = load(arguments.splits, pd.DataFrame, provenance)
+    split = splits["name"].iloc[0]
+    ((train, test),) = folds_of(splits, responses.trials)
+    groups = target_groups(responses)
+    results: dict[str, HeldOut] = {}
+    scores, clusters = [], []
+    for name, features in layers.items():
+        found = evaluate_held_out(
+            encoder,
+            _flat(features.align_to(responses).values),
+            responses.values,
+            train,
+            test,
+            responses.trials["stimulus_id"].to_numpy(),
+            n_permutations=settings.permutations,
+            n_boot=settings.draws,
+            n_maps=min(N_MAPS, settings.permutations) if responses.times is not None else 0,
+            target_groups=groups,
+            control="refit",
+            seed=arguments.seed,
+        )
+        scores.append(_scores(found, responses, ceiling).assign(split=split, layer=name))
+        if responses.times is not None:
+            clusters.append(_clusters(found, responses, settings.cluster_quantile).assign(layer=name))
+        results[name] = found
+    profile = pd.concat([_profile(found, arguments.settings["confidence"]).assign(layer=name) for name, found in results.items()], ignore_index=True)
+    decisions = _preference(results) if responses.times is None else _latencies(results, responses.times)
+    save(arguments.scores, pd.concat(scores, ignore_index=True), provenance, metrics=METRICS, alphas=list(encoder.alphas))
+    save(arguments.null, _null(results), provenance, of="permuted test images, by layer")
+    save(arguments.profile, profile, provenance, groups="regions" if responses.times is None else "times in s")
+    save(arguments.preference, decisions, provenance)
+    empty = pd.DataFrame({"layer": np.empty(0, dtype=str)})
+    save(arguments.clusters, pd.concat(clusters, ignore_index=True) if clusters else empty, provenance)
+
+
+def _flat(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    return values.reshape(len(values), -1)
+
+
+def target_groups(responses: Responses) -> dict[str, NDArray[np.intp]]:
+    """Return the targets whose scores are averaged: of each region; for M/EEG, all sensors at each time."""
+    if responses.times is not None:
+        flat = np.arange(responses.values[0].size).reshape(responses.values.shape[1:])
+        return {f"{time:.4f}": flat[:, k] for k, time in enumerate(responses.times)}
+    exploded = responses.targets["roi"].explode().dropna()
+    groups = {str(roi): np.asarray(rows, dtype=np.intp) for roi, rows in exploded.groupby(exploded).groups.items()}
+    return groups or {ALL: np.arange(len(responses.targets))}
+
+
+def _scores(found: HeldOut, responses: Responses, ceiling: NDArray[np.floating]) -> pd.DataFrame:
+    targets = responses.targets["target_id"].to_numpy()
+    table = {"target_id": targets}
+    if responses.times is not None:
+        table = {"target_id": np.repeat(targets, len(responses.times)), "time_s": np.tile(responses.times, len(targets))}
+    values = {
+        "r": found.r,
+        "r2": found.r2,
+        "r2_signed": found.r2_signed,
+        "ceiling": ceiling,
+        "r2_normalized": normalized_r2(found.r, ceiling),
+        "alpha": np.broadcast_to(getattr(found.encoder, "alpha_", np.nan), found.r.shape),
+        "p": found.p,
+        "p_fwer": found.p_fwer,
+        "q": found.q,
+        "control_r": found.control_r,
+    }
+    compact = {name: np.asarray(value, dtype=np.float32) for name, value in values.items()}
+    return pd.DataFrame(table | compact | {"n_test": len(found.test_ids)})
+
+
+def _profile(found: HeldOut, confidence: float) -> pd.DataFrame:
+    """Return a row per group: mean r with standard error and interval over test images, its null, the refit control."""
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    low, high = np.quantile(found.group_draws, tails, axis=0)
+    # Corrected for the choice among groups: the largest group of every permutation.
+    largest = found.group_null.max(axis=1)
+    return pd.DataFrame(
+        {
+            "group": found.groups,
+            "r": found.group_r,
+            "se": found.group_draws.std(axis=0, ddof=1),
+            "low": low,
+            "high": high,
+            "null_mean": found.group_null.mean(axis=0),
+            "null_high": np.quantile(found.group_null, tails[1], axis=0),
+            "p": (1 + (found.group_null >= found.group_r).sum(axis=0)) / (1 + len(found.group_null)),
+            "p_fwer": (1 + (largest[:, None] >= found.group_r).sum(axis=0)) / (1 + len(largest)),
+            "control_r": found.control_group_r,
+        }
+    )
+
+
+def _preference(results: dict[str, HeldOut]) -> pd.DataFrame:
+    first = next(iter(results.values()))
+    return layer_preference(
+        np.stack([found.group_r for found in results.values()], axis=-1),
+        np.stack([found.group_draws for found in results.values()], axis=-1),
+        np.stack([found.group_null for found in results.values()], axis=-1),
+        first.groups,
+        list(results),
+    )
+
+
+def _latencies(results: dict[str, HeldOut], times: NDArray[np.floating]) -> pd.DataFrame:
+    """Return peak and onset of every layer after the stimulus."""
+    rows = []
+    for layer, found in results.items():
+        latency = score_latency(found.group_r, found.group_draws, found.group_null, times, window=(0.0, np.inf))
+        rows.append({"layer": layer, **vars(latency)})
+    return pd.DataFrame(rows)
+
+
+def _clusters(found: HeldOut, responses: Responses, quantile: float) -> pd.DataFrame:
+    shape = responses.values.shape[1:]
+    test = cluster_permutation(
+        found.r.reshape(shape),
+        found.null_maps,
+        sensor_adjacency(responses),
+        threshold=quantile,
+        kind="quantile",
+        times=responses.times,
+    )
+    return test.table(responses.targets["target_id"].tolist())
+
+
+def _null(results: dict[str, HeldOut]) -> pd.DataFrame:
+    tables = []
+    for layer, found in results.items():
+        if found.null is not None:
+            largest = found.null.max_r
+            tables.append(pd.DataFrame({"layer": layer, "permutation": np.arange(len(largest)), "max_r": largest}))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"layer": [], "permutation": [], "max_r": []})
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

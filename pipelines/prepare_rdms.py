@@ -1,0 +1,66 @@
+"""prepare_rdms: published dissimilarity matrices of subjects, and the images they are of, unpacked."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from brainalign.arrays import Arrays
+from brainalign.artifacts import save
+from brainalign.checks import BrainalignError
+from brainalign.datasets import READERS
+from brainalign.files import file_digest, write_atomically
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.settings import RdmStudy, load_descriptor
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("prepare_rdms", __doc__)
+    parser.add_argument("--descriptor", type=Path, required=True)
+    parser.add_argument("--references", type=Path, required=True, help="output")
+    parser.add_argument("--stimuli", type=Path, required=True, help="output: table, with the images beside it")
+    return run_stage(parser, _prepare, argv)
+
+
+def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    from PIL import Image
+
+    descriptor = load_descriptor(arguments.descriptor, RdmStudy)
+    files = descriptor.found_files()
+    for name, path in files.items():
+        provenance.read(name, path)
+        expected = descriptor.sha256.get(descriptor.files[name].as_posix())
+        if expected and file_digest(path) != expected:
+            raise BrainalignError(
+                f"{path} is not the file the descriptor names (sha256 differs); download it again from "
+                f"{descriptor.source}"
+            )
+    study = READERS[descriptor.reader](files)
+    folder = arguments.stimuli.parent / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    digests = []
+    for name, pixels in zip(study.stimuli["stimulus_id"], study.images, strict=True):
+        path = folder / f"{name}.png"
+        write_atomically(path, Image.fromarray(pixels).save)
+        digests.append(hashlib.sha256(path.read_bytes()).hexdigest())
+    table = study.stimuli.assign(path=[f"images/{name}.png" for name in study.stimuli["stimulus_id"]], sha256=digests)
+    write_atomically(arguments.stimuli, lambda file: table.to_csv(file, sep="\t", index=False))
+    models = {f"model_{name}": values for name, values in study.models.items()}
+    save(
+        arguments.references,
+        Arrays(study.sets) | models,
+        provenance,
+        sets=list(study.sets),
+        models=list(study.models),
+        stimuli=study.stimuli["stimulus_id"].tolist(),
+        categories=study.stimuli["category"].tolist(),
+        shape_of_a_set="(n_subjects, n_sessions, n_pairs), pairs as in scipy's squareform",
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

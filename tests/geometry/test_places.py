@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from brainalign.checks import BrainalignError
+from brainalign.geometry import compare, rdm, rdm_permutation_places
+
+N = 12
+
+
+@pytest.fixture()
+def world() -> tuple[np.ndarray, np.ndarray]:
+    """RDMs of four places, the first driven by the first of three models."""
+    rng = np.random.default_rng(3)
+    models = np.stack([rdm(rng.normal(size=(N, 6)), "euclidean") for _ in range(3)])
+    places = np.stack([rdm(rng.normal(size=(N, 20)), "euclidean") for _ in range(4)])
+    places[0] = models[0] + 0.1 * models[0].std() * rng.normal(size=models.shape[1])
+    return places, models
+
+
+@pytest.mark.parametrize("method", ["spearman", "cosine"])
+def test_scores_and_nulls_equal_a_plain_loop(world: tuple[np.ndarray, np.ndarray], method: str) -> None:
+    places, models = world
+    found = rdm_permutation_places(places, models, method, 50, np.random.default_rng(0))
+    np.testing.assert_allclose(found.scores, compare(places, models, method), atol=1e-12)
+    rng, (i, j) = np.random.default_rng(0), np.triu_indices(N, 1)
+    null = []
+    for _ in range(50):
+        order = rng.permutation(N)
+        moved = []
+        for model in models:
+            square = np.zeros((N, N))
+            square[i, j] = square[j, i] = model
+            moved.append(square[np.ix_(order, order)][i, j])
+        null.append(compare(places, np.stack(moved), method))
+    stack = np.stack(null)
+    np.testing.assert_allclose(found.p, (1 + (stack >= found.scores).sum(axis=0)) / 51)
+    largest = stack.max(axis=1, keepdims=True)
+    np.testing.assert_allclose(found.p_fwer, (1 + (largest >= found.scores).sum(axis=0)) / 51)
+    np.testing.assert_allclose(found.null_mean, stack.mean(axis=0), atol=1e-12)
+
+
+def test_the_planted_place_is_found_and_no_other(world: tuple[np.ndarray, np.ndarray]) -> None:
+    found = rdm_permutation_places(*world, "spearman", 999, np.random.default_rng(1))
+    assert np.argwhere(found.p_fwer == 0.001).tolist() == [[0, 0]]  # no permutation of any place reaches it
+
+
+def test_the_null_holds_its_level() -> None:
+    rng = np.random.default_rng(5)
+    worst = []
+    for _ in range(150):
+        places = np.stack([rdm(rng.normal(size=(10, 8)), "correlation") for _ in range(3)])
+        model = rdm(rng.normal(size=(10, 8)), "correlation")
+        worst.append(rdm_permutation_places(places, model[None], "spearman", 99, rng).p_fwer.min())
+    assert 0.01 <= np.mean(np.array(worst) <= 0.05) <= 0.10  # .05 ± 3 SE of 150 draws
+
+
+def test_undefined_rdms_are_nan_and_harm_no_other(world: tuple[np.ndarray, np.ndarray]) -> None:
+    places, models = world
+    whole = rdm_permutation_places(places, models, "spearman", 50, np.random.default_rng(0))
+    broken = places.copy()
+    broken[1], broken[2, 3] = 1.0, np.nan
+    found = rdm_permutation_places(broken, models, "spearman", 50, np.random.default_rng(0))
+    assert np.isnan(found.scores[1:3]).all()
+    assert np.isnan(found.p_fwer[1:3]).all()
+    np.testing.assert_allclose(found.scores[[0, 3]], whole.scores[[0, 3]])
+
+
+def test_other_stimuli_are_refused(world: tuple[np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(BrainalignError, match=r"66 pairs and those of models 65"):
+        rdm_permutation_places(world[0], world[1][:, :-1], "spearman", 9, np.random.default_rng(0))
