@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -226,6 +226,7 @@ class EpochOptions(Strict):
     tmax_s: float | None = None
     decimate: int = Field(1, ge=1, description="keep every so many samples; low-pass filter before")
     baseline_s: tuple[float | None, float | None] | None = Field((None, 0.0), description="mean subtracted; or null")
+    bad_channels: Literal["raise", "drop"] = "raise"
     whiten: bool = Field(True, description="by the noise covariance of training epochs")
 
 
@@ -239,18 +240,40 @@ class GlmOptions(Strict):
 
 
 class HoldOut(Strict):
-    """Test stimuli: those a column of the stimulus table marks, or a share drawn with the seed of the run."""
+    """Test images: those whose entry in a column of the table of images is `value`, or a share drawn at random."""
 
-    hold_out: str | Annotated[float, Field(gt=0, lt=1)]
+    column: str | None = None
+    value: str | None = None
+    share: float | None = Field(None, gt=0, lt=1)
+    near_duplicates: Literal["error", "warning"] = Field(
+        "error", description="what nearly the same picture in training and test is"
+    )
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> HoldOut:
+        by_column = self.column is not None and self.value is not None
+        if by_column == (self.share is not None) or (self.column is None) != (self.value is None):
+            raise ValueError("give column and value, or share: what the test images are")
+        return self
 
 
 class SimulateOptions(Strict):
-    """A study with planted truth, written as files in the formats of real ones."""
+    """A study with planted truth, written as files in the formats of real ones; as many of each kind of subject."""
 
     n_shared: int = Field(100, ge=20, description="images every subject sees: the test set")
     n_unique: int = Field(200, ge=20, description="images for training")
-    n_repeats: int = Field(3, ge=2)
-    image_size: int = Field(128, ge=32)
+    own_unique: bool = Field(False, description="every subject has training images of its own")
+    n_repeats: int = Field(3, ge=2, description="of every image, for fMRI")
+    meeg_repeats: int = Field(2, ge=2, description="of every image, for MEG and EEG")
+    n_sessions: int = Field(3, ge=1, description="of each fMRI subject")
+    fmri_subjects: int = Field(2, ge=0)
+    meg_subjects: int = Field(1, ge=0)
+    eeg_subjects: int = Field(1, ge=0)
+    meg_sensors: Literal["all", "mag"] = Field("all", description="306, or the 102 magnetometers")
+    image_size: int = Field(128, ge=128, multiple_of=128, description="pixels")
+    n_training_scenes: int = Field(800, ge=100, description="scenes that the generating network learns from")
+    n_epochs: int = Field(3, ge=1, description="of that training")
+    n_rest_volumes: int = Field(320, ge=50)
 
 
 class ImageStudy(Descriptor):
@@ -273,6 +296,14 @@ class ImageStudy(Descriptor):
             for label, path in _paths(field, value):
                 found[label] = self.locate(path, f"subjects.{subject}.{label}")
         return found
+
+    def placed(self, value: Any) -> Any:
+        """Return a field of a subject, paths in lists and mappings included, with every path where it lies."""
+        if isinstance(value, dict):
+            return {key: self.placed(inner) for key, inner in value.items()}
+        if isinstance(value, tuple):
+            return [self.placed(inner) for inner in value]
+        return self.locate(value, "subjects") if isinstance(value, Path) else value
 
     def prepare_options(self, subject: str) -> dict[str, object]:
         """Return what a subject's responses depend on, besides the files themselves; defaults included."""
