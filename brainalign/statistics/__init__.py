@@ -1,8 +1,30 @@
 """Scores, ceilings, resampling and identification: numpy arrays in, numpy arrays out."""
 
-from brainalign.statistics.ceilings import noise_ceiling, spearman_brown, split_half_reliability
+from brainalign.statistics.ceilings import (
+    SubjectCeiling,
+    leave_one_subject_out_ceiling,
+    noise_ceiling,
+    spearman_brown,
+    split_half_reliability,
+)
 from brainalign.statistics.classification import linear_classification
+from brainalign.statistics.clusters import Cluster, ClusterTest, cluster_permutation
+from brainalign.statistics.correlations import (
+    CorrelationNull,
+    bootstrap_correlations,
+    group_means,
+    permuted_correlations,
+)
 from brainalign.statistics.identification import identification, pair_matching
+from brainalign.statistics.latency import Latency, score_latency
+from brainalign.statistics.ncsnr import (
+    ncsnr,
+    noise_ceiling_from_ncsnr,
+    noise_ceiling_from_share,
+    noise_ceiling_interval,
+    signal_share,
+)
+from brainalign.statistics.preference import DepthRecovery, layer_preference, recovered_depth
 from brainalign.statistics.resampling import (
     MIN_UNITS,
     Interval,
@@ -17,21 +39,40 @@ from brainalign.statistics.scores import explained_variance, normalized_r2, pear
 
 __all__ = [
     "MIN_UNITS",
+    "Cluster",
+    "ClusterTest",
+    "CorrelationNull",
+    "DepthRecovery",
     "Interval",
+    "Latency",
+    "SubjectCeiling",
     "bootstrap",
+    "bootstrap_correlations",
+    "cluster_permutation",
     "cross_validated_interval",
     "explained_variance",
     "fdr",
+    "group_means",
     "identification",
+    "layer_preference",
+    "leave_one_subject_out_ceiling",
     "linear_classification",
+    "ncsnr",
     "noise_ceiling",
+    "noise_ceiling_from_ncsnr",
+    "noise_ceiling_from_share",
+    "noise_ceiling_interval",
     "normalized_r2",
     "pair_matching",
     "pearson",
     "permutation_test",
     "permute_stimuli",
     "permute_within",
+    "permuted_correlations",
     "r2",
+    "recovered_depth",
+    "score_latency",
+    "signal_share",
     "signed_r2",
     "spearman_brown",
     "split_half_reliability",

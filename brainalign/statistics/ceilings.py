@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError
-from brainalign.statistics.scores import pearson
+from brainalign.checks import BrainalignError, check_finite
+from brainalign.statistics.scores import pearson, signed_r2
 
-__all__ = ["noise_ceiling", "spearman_brown", "split_half_reliability"]
+__all__ = [
+    "SubjectCeiling",
+    "leave_one_subject_out_ceiling",
+    "noise_ceiling",
+    "spearman_brown",
+    "split_half_reliability",
+]
 
 Values = NDArray[np.floating[Any]]
 
@@ -81,3 +87,51 @@ def noise_ceiling(repeats: Values, n_averaged: int = 1, n_halvings: int = 200, s
     """
     reliability = split_half_reliability(repeats, n_halvings, seed)
     return np.sign(reliability) * spearman_brown(np.abs(reliability), n_averaged / (repeats.shape[0] // 2))
+
+
+class SubjectCeiling(NamedTuple):
+    """How well other subjects predict each one: signed r² (n_subjects, n_targets), lower and upper bound."""
+
+    lower: Values
+    upper: Values
+
+
+def leave_one_subject_out_ceiling(responses_per_subject: Values) -> SubjectCeiling:
+    """Return how much of each subject's variance the mean of the others explains, and of all, itself included.
+
+    A model of what subjects share can be expected between the two means over subjects: the lower one is noisy and
+    too small, the upper one has seen the subject. Signed r² (r·|r|), unclamped.
+
+    Parameters
+    ----------
+    responses_per_subject : array (n_subjects, n_stimuli, n_targets)
+        Averaged over repeats; targets correspond between subjects (ROI averages, parcels, sensors).
+
+    Returns
+    -------
+    SubjectCeiling
+        lower, upper : array (n_subjects, n_targets); average over subjects, or bootstrap them.
+
+    Raises
+    ------
+    BrainalignError
+        With fewer than 2 subjects or 3 stimuli, or values that are not finite.
+
+    References
+    ----------
+    Nili H et al. (2014). A toolbox for representational similarity analysis. PLoS Computational Biology 10:e1003553.
+    doi:10.1371/journal.pcbi.1003553
+    """
+    values = np.asarray(responses_per_subject, dtype=np.float64)
+    if values.ndim != 3 or len(values) < 2 or values.shape[1] < 3:
+        raise BrainalignError(
+            f"a leave-one-subject-out ceiling needs (>= 2 subjects, >= 3 stimuli, targets); got {values.shape}"
+        )
+    check_finite("responses_per_subject", values, "keep stimuli and targets that every subject has")
+    # Subjects on one scale, so that a loud one does not make the mean.
+    spread = values.std(axis=1, keepdims=True)
+    scaled = (values - values.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1)
+    total = scaled.sum(axis=0)
+    lower = np.stack([pearson(subject, total - subject) for subject in scaled])
+    upper = np.stack([pearson(subject, total) for subject in scaled])
+    return SubjectCeiling(signed_r2(lower), signed_r2(upper))

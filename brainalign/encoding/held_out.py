@@ -1,0 +1,280 @@
+"""Encoding of held-out stimuli: one fit on the training stimuli, scores and nulls on stimuli it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from brainalign.checks import BrainalignError, check_choice, check_rows, listed
+from brainalign.encoding.crossval import Encoder
+from brainalign.statistics import (
+    CorrelationNull,
+    bootstrap_correlations,
+    fdr,
+    group_means,
+    pearson,
+    permutation_test,
+    permute_within,
+    permuted_correlations,
+    r2,
+    signed_r2,
+)
+
+__all__ = ["HeldOut", "evaluate_held_out"]
+
+TIE = 1e-6  # the null's r are float32
+MIN_TEST = 7  # fewer stimuli have too few orders for a permutation null
+
+Values = NDArray[np.floating[Any]]
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Scores on held-out stimuli and what they are compared with. Targets are flat: sensor × time in C order.
+
+    Attributes
+    ----------
+    encoder : fitted encoder
+    test_ids : array (n_test,)
+        Scored stimuli, in order of first appearance: the rows of `predicted` and `measured`.
+    n_repeats : array (n_test,) of int
+        Trials behind each measured average, for its noise ceiling.
+    predicted, measured : array (n_test, n_targets)
+    r, r2, r2_signed : array (n_targets,)
+    p, p_fwer, q : array (n_targets,)
+        One-sided, from the permuted test stimuli: per target, against the largest target, false discovery rate. NaN
+        without permutations or where r is undefined.
+    null : CorrelationNull or None
+    null_maps : array (n_maps, *shape of a response), float32
+        r of the first permutations, for cluster tests; where r is undefined, 0.
+    groups : list of str
+        Names of the target groups, the columns of what follows.
+    group_r : array (n_groups,)
+        Mean r over the targets of each group; NaN where none has one.
+    group_null : array (n_permutations, n_groups)
+    group_draws : array (n_boot, n_groups)
+        Under resampling of test stimuli.
+    control_r : array (n_targets,) or None
+        r after a refit on permuted training responses.
+    control_group_r : array (n_groups,) or None
+    """
+
+    encoder: Encoder
+    test_ids: NDArray[Any]
+    n_repeats: Rows
+    predicted: Values
+    measured: Values
+    r: Values
+    r2: Values
+    r2_signed: Values
+    p: Values
+    p_fwer: Values
+    q: Values
+    null: CorrelationNull | None
+    null_maps: NDArray[np.float32]
+    groups: list[str]
+    group_r: Values
+    group_null: Values
+    group_draws: Values
+    control_r: Values | None
+    control_group_r: Values | None
+
+
+@dataclass(frozen=True)
+class _Stimuli:
+    """One row per stimulus, in order of first appearance (sorted ids would put categories into contiguous folds)."""
+
+    ids: NDArray[Any]
+    counts: Rows
+    X: Values
+    Y: Values
+
+
+def evaluate_held_out(
+    encoder: Encoder,
+    X: Values,
+    Y: Values,
+    train: Rows,
+    test: Rows,
+    stimulus_ids: NDArray[Any],
+    *,
+    groups: NDArray[Any] | None = None,
+    roi: NDArray[Any] | None = None,
+    n_permutations: int = 1000,
+    n_boot: int = 1000,
+    n_maps: int = 0,
+    target_groups: Mapping[str, NDArray[Any]] | None = None,
+    control: Literal["none", "refit"] = "none",
+    seed: int = 0,
+) -> HeldOut:
+    """Fit an encoder on training stimuli and score it on averages over the repeats of test stimuli.
+
+    - Training: where every training stimulus has the same number of repeats k, they are averaged first. That is the
+      fit to single trials with alpha / k, at a k-th of the cost. Where numbers differ, single trials are fitted, which
+      weighs each stimulus by its repeats, as their noise asks for; inner folds then hold whole stimuli.
+    - Null: the predictions are exchanged between test stimuli, without refitting. Under "the features say nothing about
+      the responses" all these orders are equally likely. All targets are permuted together.
+    - Bootstrap: test stimuli are drawn with replacement; the fit stays. Permutations and draws depend on the seed and
+      the test stimuli only, so those of several layers or models are paired.
+    - Control "refit": training responses are permuted over stimuli and the encoder is fitted once more, with all its
+      choices: what leaks through the procedure itself would show.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Cloned, not changed.
+    X : array (n_trials, n_features)
+        One row per trial.
+    Y : array (n_trials, n_targets) or (n_trials, n_sensors, n_times)
+    train, test : arrays of trial numbers (or masks)
+    stimulus_ids : array (n_trials,)
+    groups : array (n_trials,), optional
+        Labels that inner folds keep together, such as category or session; each must hold whole stimuli.
+    roi : array (n_targets,), optional
+        Passed to the encoder's fit: a label per target.
+    n_permutations, n_boot : int
+        0: none.
+    n_maps : int
+        Permutations whose r is kept for every target (4 bytes each); 200 will do for cluster tests.
+    target_groups : mapping of arrays of target numbers (or masks), optional
+        For example ROIs, or for each time its sensors; they may overlap.
+    control : {"none", "refit"}
+    seed : int
+
+    Raises
+    ------
+    BrainalignError
+        If a stimulus is in both train and test, a group splits a stimulus, there are fewer than 7 test stimuli, or
+        shapes do not fit.
+    """
+    check_choice("control", control, {"none", "refit"})
+    check_rows("X", len(X), "Y", len(Y), "call features.align_to(responses)")
+    check_rows("stimulus_ids", len(stimulus_ids), "Y", len(Y), "give one stimulus id per trial")
+    train, test = np.arange(len(Y))[train], np.arange(len(Y))[test]
+    ids = np.asarray(stimulus_ids)
+    _check_split(ids[train], ids[test])
+    flat = Y.reshape(len(Y), -1)
+    rows, labels = _training_rows(X[train], flat[train], ids[train], None if groups is None else groups[train])
+    held_out = _averaged(X[test], flat[test], ids[test])
+    fitted = _fit(encoder, rows.X, rows.Y, labels, roi)
+    predicted = np.asarray(fitted.predict(held_out.X))
+    r = pearson(predicted, held_out.Y)
+    named = {} if target_groups is None else dict(target_groups)
+    null, p, p_fwer = _null(predicted, held_out.Y, r, list(named.values()), n_permutations, n_maps, seed)
+    draws = np.empty((0, len(named)))
+    if n_boot and named:
+        draws = bootstrap_correlations(predicted, held_out.Y, list(named.values()), n_draws=n_boot, seed=seed)
+    control_r = None
+    if control == "refit":
+        permuted = _permuted_stimuli(rows, np.random.default_rng([seed, 1]))
+        control_r = pearson(np.asarray(_fit(encoder, rows.X, permuted, labels, roi).predict(held_out.X)), held_out.Y)
+    return HeldOut(
+        encoder=fitted,
+        test_ids=held_out.ids,
+        n_repeats=held_out.counts,
+        predicted=predicted,
+        measured=held_out.Y,
+        r=r,
+        r2=r2(held_out.Y, predicted),
+        r2_signed=signed_r2(r),
+        p=p,
+        p_fwer=p_fwer,
+        q=fdr(p),
+        null=null,
+        null_maps=(np.empty((0, flat.shape[1]), np.float32) if null is None else null.maps).reshape(-1, *Y.shape[1:]),
+        groups=list(named),
+        group_r=group_means(r, list(named.values())),
+        group_null=np.empty((0, len(named))) if null is None else null.group_r,
+        group_draws=draws,
+        control_r=control_r,
+        control_group_r=None if control_r is None else group_means(control_r, list(named.values())),
+    )
+
+
+def _check_split(train_ids: NDArray[Any], test_ids: NDArray[Any]) -> None:
+    both = sorted(set(train_ids.tolist()) & set(test_ids.tolist()))
+    if both:
+        raise BrainalignError(
+            f"{len(both)} stimuli occur in both train and test ({listed(both)}); split by stimulus_id, not by trial"
+        )
+    n = len(set(test_ids.tolist()))
+    if n < MIN_TEST:
+        raise BrainalignError(
+            f"scores over held-out stimuli need {MIN_TEST} test stimuli or more; got {n}; hold out more stimuli"
+        )
+
+
+def _averaged(X: Values, Y: Values, ids: NDArray[Any]) -> _Stimuli:
+    """Return averages over the trials of each stimulus."""
+    codes, names = pd.factorize(ids)
+    counts = np.bincount(codes)
+    first = np.unique(codes, return_index=True)[1]
+    if len(names) == len(codes):
+        return _Stimuli(names, counts, X, Y)
+    nth = pd.Series(codes).groupby(codes).cumcount().to_numpy()
+    sums = np.zeros((len(names), Y.shape[1]), dtype=np.float64)
+    for repeat in range(counts.max()):
+        rows = nth == repeat  # at most one trial of every stimulus
+        sums[codes[rows]] += Y[rows]
+        if not np.array_equal(X[rows], X[first[codes[rows]]], equal_nan=True):
+            raise BrainalignError(
+                "X differs between trials of a stimulus; give each trial the features of its stimulus"
+            )
+    return _Stimuli(names, counts, X[first], (sums / counts[:, None]).astype(Y.dtype))
+
+
+def _training_rows(
+    X: Values, Y: Values, ids: NDArray[Any], groups: NDArray[Any] | None
+) -> tuple[_Stimuli, NDArray[Any] | None]:
+    """Return the rows to fit and the labels that inner folds keep together."""
+    codes, names = pd.factorize(ids)
+    counts = np.bincount(codes)
+    first = np.unique(codes, return_index=True)[1]
+    labels = None
+    if groups is not None:
+        labels = np.asarray(groups)
+        split = np.unique(codes[labels != labels[first][codes]])
+        if len(split):
+            raise BrainalignError(
+                f"{len(split)} training stimuli lie in several groups (first: '{names[split[0]]}'); inner folds would "
+                "train and test on the same stimulus; leave groups out, inner folds then hold whole stimuli"
+            )
+    if (counts == counts[0]).all():
+        return _averaged(X, Y, ids), None if labels is None else labels[first]
+    return _Stimuli(ids, np.ones(len(ids), dtype=np.intp), X, Y), ids if labels is None else labels
+
+
+def _permuted_stimuli(rows: _Stimuli, rng: np.random.Generator) -> Values:
+    """Return training responses in which stimuli exchange places; single trials are shuffled where repeats differ."""
+    return np.asarray(rows.Y[rng.permutation(len(rows.Y))])
+
+
+def _fit(encoder: Encoder, X: Values, Y: Values, groups: NDArray[Any] | None, roi: NDArray[Any] | None) -> Encoder:
+    fitted: Encoder = clone(encoder)
+    return fitted.fit(X, Y, groups=groups) if roi is None else fitted.fit(X, Y, groups=groups, roi=roi)
+
+
+def _null(
+    predicted: Values,
+    measured: Values,
+    r: Values,
+    groups: list[NDArray[Any]],
+    n_permutations: int,
+    n_maps: int,
+    seed: int,
+) -> tuple[CorrelationNull | None, Values, Values]:
+    """Return the null of permuted test stimuli, p per target and family-wise p."""
+    if not n_permutations:
+        return None, np.full(len(r), np.nan), np.full(len(r), np.nan)
+    everything = np.zeros(len(measured))
+    orders = permute_within(everything, n_permutations, np.random.default_rng(seed))
+    null = permuted_correlations(predicted, measured, orders, groups=groups, n_maps=n_maps)
+    p = np.where(np.isnan(r), np.nan, (1 + null.n_reached) / (1 + n_permutations))
+    return null, p, permutation_test(r - TIE, null.max_r, correct="max")

@@ -1,0 +1,202 @@
+"""Correlations of many targets under permutation and bootstrap of their rows: fast, and never all of them in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from brainalign.checks import BrainalignError
+
+__all__ = ["CorrelationNull", "bootstrap_correlations", "group_means", "permuted_correlations"]
+
+Values = NDArray[np.floating[Any]]
+Groups = Sequence[NDArray[Any]]  # target numbers, or masks
+
+BLOCK = 256  # targets whose rows stay in a core's cache while all permutations pass
+TIE = 1e-6  # float32 sums in another order differ by less
+
+
+@dataclass(frozen=True)
+class CorrelationNull:
+    """Correlations under permutation: counts, maxima and means, never all of them.
+
+    Attributes
+    ----------
+    n_reached : array (n_targets,)
+        In how many permutations the target's r reached the observed one.
+    max_r : array (n_permutations,)
+        Largest r over targets: the distribution that controls the family-wise error.
+    mean_r : array (n_permutations,)
+        Mean r over targets.
+    group_r : array (n_permutations, n_groups)
+        Mean r over the targets of each group.
+    maps : array (n_maps, n_targets), float32
+        Every r of the first permutations.
+    """
+
+    n_reached: NDArray[np.intp]
+    max_r: NDArray[np.float64]
+    mean_r: NDArray[np.float64]
+    group_r: NDArray[np.float64]
+    maps: NDArray[np.float32]
+
+
+def _unit(values: Values) -> NDArray[np.float32]:
+    """Return columns centred and of norm 1, in float32; zeros where a column is constant."""
+    exact = np.asarray(values, dtype=np.float64)
+    centred = exact - exact.mean(axis=0)
+    norm = np.linalg.norm(centred, axis=0)
+    rounding = 1e-12 * np.linalg.norm(exact, axis=0)
+    return np.asarray(centred / np.where(norm > rounding, norm, np.inf), dtype=np.float32)
+
+
+def _positions(group: NDArray[Any]) -> NDArray[np.intp]:
+    """Return target numbers of a group given as numbers or as a mask."""
+    group = np.asarray(group)
+    return np.flatnonzero(group) if group.dtype == bool else group.astype(np.intp)
+
+
+def _membership(groups: Groups | None, defined: NDArray[np.bool_]) -> sparse.csr_array:
+    """Return the matrix (n_targets, n_groups) that averages the defined targets of each group; NaN for none."""
+    groups = [] if groups is None else groups
+    n = len(defined)
+    rows: list[NDArray[np.intp]] = []
+    weights: list[NDArray[np.float64]] = []
+    for number, group in enumerate(groups):
+        group = _positions(group)
+        if len(group) and not (group.min() >= 0 and group.max() < n):
+            raise BrainalignError(f"group {number} names target {group.max()}, but there are {n} targets, from 0")
+        kept = group[defined[group]]
+        rows.append(kept)
+        weights.append(np.full(len(kept), 1 / max(len(kept), 1)))
+    columns = [np.full(len(part), number) for number, part in enumerate(rows)]
+    if not rows:
+        return sparse.csr_array((n, 0))
+    entries = (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns)))
+    return sparse.csr_array(entries, shape=(n, len(groups)))
+
+
+def _hide_empty(means: NDArray[np.float64], groups: Groups | None, defined: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Write NaN where a group has no defined target: the mean of none is not 0."""
+    for number, group in enumerate([] if groups is None else groups):
+        if not defined[_positions(group)].any():
+            means[..., number] = np.nan
+    return means
+
+
+def group_means(r: Values, groups: Groups) -> NDArray[np.float64]:
+    """Return the mean of r over the targets of each group that have one; NaN where none has.
+
+    Parameters
+    ----------
+    r : array (n_targets,)
+    groups : sequence of arrays of target numbers
+        They may overlap.
+
+    Raises
+    ------
+    BrainalignError
+        If a group names a target that does not exist.
+    """
+    defined = ~np.isnan(r)
+    means = _membership(groups, defined).T @ np.nan_to_num(np.asarray(r, dtype=np.float64))
+    return _hide_empty(np.asarray(means), groups, defined)
+
+
+def permuted_correlations(
+    predicted: Values,
+    measured: Values,
+    orders: NDArray[np.intp],
+    *,
+    groups: Groups | None = None,
+    n_maps: int = 0,
+) -> CorrelationNull:
+    """Correlate `predicted[order]` with `measured` for every target and every order of rows.
+
+    Parameters
+    ----------
+    predicted, measured : array (n_rows, n_targets)
+    orders : array (n_permutations, n_rows)
+        For example `permute_within` of one group.
+    groups : sequence of arrays of target numbers, optional
+        Mean r over each is kept for every permutation. Targets whose r is undefined do not enter.
+    n_maps : int
+        Permutations of which every r is kept.
+
+    Raises
+    ------
+    BrainalignError
+        If a group names a target that does not exist.
+    """
+    a, b = _unit(predicted), _unit(measured)
+    n_permutations, n_targets = len(orders), a.shape[1]
+    defined = (a != 0).any(axis=0) & (b != 0).any(axis=0)
+    membership = _membership(groups, defined)
+    n_reached = np.zeros(n_targets, dtype=np.intp)
+    max_r = np.full(n_permutations, -np.inf)
+    total = np.zeros(n_permutations)
+    group_r = np.zeros((n_permutations, membership.shape[1]))
+    maps = np.empty((min(n_maps, n_permutations), n_targets), dtype=np.float32)
+    for start in range(0, n_targets, BLOCK):
+        block = slice(start, start + BLOCK)
+        x, y = np.ascontiguousarray(a[:, block]), np.ascontiguousarray(b[:, block])
+        r = np.empty((n_permutations, x.shape[1]), dtype=np.float32)
+        for row, order in enumerate(orders):
+            np.einsum("ij,ij->j", x[order], y, out=r[row])
+        n_reached[block] = (r >= np.einsum("ij,ij->j", x, y) - TIE).sum(axis=0)
+        maps[:, block] = r[: len(maps)]
+        total += r.sum(axis=1, dtype=np.float64)
+        if defined[block].any():
+            max_r = np.maximum(max_r, r[:, defined[block]].max(axis=1))
+        group_r += (membership[block].T @ r.T).T
+    mean_r = total / defined.sum() if defined.any() else np.full(n_permutations, np.nan)
+    return CorrelationNull(
+        n_reached, np.where(np.isinf(max_r), np.nan, max_r), mean_r, _hide_empty(group_r, groups, defined), maps
+    )
+
+
+def bootstrap_correlations(
+    predicted: Values, measured: Values, groups: Groups, *, n_draws: int = 1000, seed: int = 0
+) -> NDArray[np.float64]:
+    """Return the mean r over each group of targets for rows drawn with replacement (n_draws, n_groups).
+
+    A draw is a weight per row, and a weighted correlation needs five sums over rows: products of matrices, without a
+    loop over draws. The draws depend on the seed and the number of rows only, so those of two models are paired.
+
+    Parameters
+    ----------
+    predicted, measured : array (n_rows, n_targets)
+    groups : sequence of arrays of target numbers
+        Targets whose r is undefined do not enter.
+    n_draws, seed : int
+
+    Raises
+    ------
+    BrainalignError
+        If a group names a target that does not exist.
+    """
+    a, b = _unit(predicted), _unit(measured)
+    n_rows, n_targets = a.shape
+    defined = (a != 0).any(axis=0) & (b != 0).any(axis=0)
+    membership = _membership(groups, defined)
+    counts = np.random.default_rng(seed).multinomial(n_rows, np.full(n_rows, 1 / n_rows), size=n_draws)
+    weights = (counts / n_rows).astype(np.float32)
+    scale = np.float32(np.sqrt(n_rows))  # unit variance, so that float32 keeps its digits
+    means = np.zeros((n_draws, membership.shape[1]))
+    needed = np.diff(membership.indptr) > 0
+    for start in range(0, n_targets, 4 * BLOCK):
+        block = slice(start, start + 4 * BLOCK)
+        inside = needed[block]
+        if not inside.any():
+            continue
+        x, y = a[:, block][:, inside] * scale, b[:, block][:, inside] * scale
+        mean_x, mean_y = weights @ x, weights @ y
+        spread = (weights @ x**2 - mean_x**2) * (weights @ y**2 - mean_y**2)
+        r = (weights @ (x * y) - mean_x * mean_y) / np.sqrt(np.maximum(spread, 1e-12))
+        means += (membership[block][inside].T @ r.T).T
+    return _hide_empty(means, groups, defined)

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import pearsonr
+from sklearn.base import clone
+
+from brainalign.checks import BrainalignError
+from brainalign.encoding import HeldOut, Ridge, evaluate_held_out
+from brainalign.simulation import linear_world
+from brainalign.statistics import fdr, r2
+
+N_TRAIN, N_TEST = 60, 20
+
+
+def study(
+    ceiling: np.ndarray, seed: int = 0, repeats: np.ndarray | int = 2, n_features: int = 8
+) -> dict[str, np.ndarray]:
+    """Return shuffled trials of a study; stimuli are named, the last `N_TEST` of them are the test."""
+    n = N_TRAIN + N_TEST
+    most = int(np.max(repeats))
+    world = linear_world(n, n_features, most, ceiling, seed)
+    kept = np.arange(most)[:, None] < np.broadcast_to(repeats, n)
+    stimulus = np.broadcast_to(np.arange(n), kept.shape)[kept]
+    order = np.random.default_rng(seed).permutation(len(stimulus))
+    stimulus = stimulus[order]
+    return {
+        "X": world.X[stimulus],
+        "Y": world.repeats[kept][order],
+        "train": np.flatnonzero(stimulus < N_TRAIN),
+        "test": np.flatnonzero(stimulus >= N_TRAIN),
+        "stimulus_ids": np.array([f"image{k:03d}" for k in stimulus]),
+    }
+
+
+def plain(data: dict[str, np.ndarray], alpha: float) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Fit and predict by the textbook: averages by loops, ridge by its normal equations."""
+
+    def averaged(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        names = list(dict.fromkeys(data["stimulus_ids"][rows].tolist()))
+        of = [[row for row in rows if data["stimulus_ids"][row] == name] for name in names]
+        return np.stack([data["X"][i[0]] for i in of]), np.stack([data["Y"][i].mean(axis=0) for i in of]), names
+
+    X, Y, _ = averaged(data["train"])
+    test_X, measured, names = averaged(data["test"])
+    centred = X - X.mean(axis=0)
+    weights = np.linalg.solve(centred.T @ centred + alpha * np.eye(X.shape[1]), centred.T @ (Y - Y.mean(axis=0)))
+    return (test_X - X.mean(axis=0)) @ weights + Y.mean(axis=0), measured, names
+
+
+@pytest.mark.parametrize("test_repeats", [2, "ragged"])
+def test_equal_to_the_textbook(test_repeats: int | str) -> None:
+    repeats = np.full(N_TRAIN + N_TEST, 2)
+    if test_repeats == "ragged":
+        repeats[N_TRAIN:] = np.tile([1, 2, 3, 4], N_TEST // 4)
+    data = study(np.linspace(0, 0.6, 6), repeats=repeats)
+    found = evaluate_held_out(Ridge((3.0,), dtype="float64"), **data, n_permutations=0)
+    predicted, measured, names = plain(data, 3.0)
+    assert found.test_ids.tolist() == names
+    assert sorted(found.n_repeats) == sorted(repeats[N_TRAIN:])
+    np.testing.assert_allclose(found.predicted, predicted)
+    np.testing.assert_allclose(found.measured, measured)
+    np.testing.assert_allclose(
+        found.r, [pearsonr(a, b).statistic for a, b in zip(predicted.T, measured.T, strict=True)]
+    )
+    np.testing.assert_allclose(found.r2, r2(measured, predicted))
+    np.testing.assert_allclose(found.r2_signed, found.r * np.abs(found.r))
+    assert np.isnan(found.p).all()
+    assert found.null is None
+
+
+def test_averaging_equals_trials_with_alpha_times_the_repeats() -> None:
+    data = study(np.full(5, 0.4), repeats=3)
+    averaged = evaluate_held_out(Ridge((2.0,), dtype="float64"), **data, n_permutations=0)
+    single = Ridge((6.0,), dtype="float64").fit(data["X"][data["train"]], data["Y"][data["train"]])
+    np.testing.assert_allclose(averaged.encoder.coef_, single.coef_)
+
+
+def test_unequal_repeats_in_training_are_weighed_by_their_number() -> None:
+    repeats = np.resize([1, 2, 3], N_TRAIN + N_TEST)
+    data = study(np.full(5, 0.4), repeats=repeats)
+    found = evaluate_held_out(Ridge((2.0, 20.0), dtype="float64"), **data, n_permutations=0)
+    single = Ridge((2.0, 20.0), dtype="float64")
+    single.fit(data["X"][data["train"]], data["Y"][data["train"]], groups=data["stimulus_ids"][data["train"]])
+    np.testing.assert_allclose(found.encoder.coef_, single.coef_)
+
+
+@pytest.fixture(scope="module")
+def scored() -> tuple[HeldOut, dict[str, np.ndarray]]:
+    data = study(np.repeat([0.0, 0.7], 10), seed=3)
+    groups = {"noise": np.arange(10), "signal": np.arange(10, 20), "both": np.arange(20)}
+    options = {"n_permutations": 199, "n_boot": 150, "n_maps": 20, "target_groups": groups, "control": "refit"}
+    return evaluate_held_out(Ridge((1.0, 30.0)), **data, **options, seed=5), data  # type: ignore[arg-type]
+
+
+def test_the_null_permutes_predictions(scored: tuple[HeldOut, dict[str, np.ndarray]]) -> None:
+    found, _ = scored
+    rng = np.random.default_rng(5)
+    orders = rng.permuted(np.tile(np.arange(N_TEST), (199, 1)), axis=1)
+    null = np.array(
+        [[pearsonr(found.predicted[o, t], found.measured[:, t]).statistic for t in range(20)] for o in orders]
+    )
+    np.testing.assert_allclose(found.p, (1 + (null >= found.r).sum(axis=0)) / 200)
+    np.testing.assert_allclose(found.p_fwer, (1 + (null.max(axis=1)[:, None] >= found.r).sum(axis=0)) / 200)
+    np.testing.assert_allclose(found.q, fdr(found.p))
+    np.testing.assert_allclose(found.group_null[:, 1], null[:, 10:].mean(axis=1), atol=1e-6)
+    np.testing.assert_allclose(found.null_maps, null[:20], atol=1e-6)
+    assert (found.p_fwer[10:] <= 0.05).all()
+    assert found.p[:10].min() > 0.005
+    assert found.groups == ["noise", "signal", "both"]
+    np.testing.assert_allclose(found.group_r, [found.r[:10].mean(), found.r[10:].mean(), found.r.mean()])
+    assert abs(found.group_null.mean()) < 0.02
+
+
+def test_bootstrap_draws_surround_the_mean(scored: tuple[HeldOut, dict[str, np.ndarray]]) -> None:
+    found, _ = scored
+    assert found.group_draws.shape == (150, 3)
+    np.testing.assert_allclose(found.group_draws.mean(axis=0), found.group_r, atol=0.04)
+    np.testing.assert_allclose(found.group_draws[:, :2].mean(axis=1), found.group_draws[:, 2], atol=1e-5)
+
+
+def test_the_refitted_control_finds_nothing(scored: tuple[HeldOut, dict[str, np.ndarray]]) -> None:
+    found, _ = scored
+    assert found.control_r is not None
+    assert found.control_group_r is not None
+    np.testing.assert_allclose(found.control_group_r[1], found.control_r[10:].mean())
+    assert found.group_r[1] > 0.5
+    controls = []
+    for seed in range(12):
+        data = study(np.full(10, 0.7), seed=20 + seed)
+        one = evaluate_held_out(Ridge((1.0, 30.0)), **data, n_permutations=0, control="refit", seed=seed)
+        assert one.control_r is not None
+        controls.append(one.control_r.mean())
+    assert abs(np.mean(controls)) < 3 * np.std(controls) / np.sqrt(12)
+
+
+def test_permutations_and_draws_are_paired_between_models() -> None:
+    data = study(np.full(4, 0.5), seed=6)
+    groups = {"all": np.arange(4)}
+    first = evaluate_held_out(Ridge((1.0,)), **data, n_permutations=30, n_boot=30, target_groups=groups)
+    twice = data | {"X": 2 * data["X"]}
+    second = evaluate_held_out(Ridge((4.0,)), **twice, n_permutations=30, n_boot=30, target_groups=groups)
+    np.testing.assert_allclose(first.group_null, second.group_null, atol=1e-5)
+    np.testing.assert_allclose(first.group_draws, second.group_draws, atol=1e-5)
+    other = evaluate_held_out(Ridge((1.0,)), **data, n_permutations=30, n_boot=30, target_groups=groups, seed=1)
+    assert np.abs(other.group_null - first.group_null).max() > 0.01
+
+
+def test_sensors_and_time() -> None:
+    data = study(np.full(12, 0.5), seed=7)
+    cube = data | {"Y": data["Y"].reshape(-1, 3, 4)}
+    times = {f"t{k}": np.arange(k, 12, 4) for k in range(4)}
+    found = evaluate_held_out(Ridge((1.0,)), **cube, n_permutations=25, n_maps=10, target_groups=times)
+    flat = evaluate_held_out(Ridge((1.0,)), **data, n_permutations=25, n_maps=10)
+    assert found.null_maps.shape == (10, 3, 4)
+    np.testing.assert_array_equal(found.null_maps.reshape(10, 12), flat.null_maps)
+    np.testing.assert_array_equal(found.r, flat.r)
+    np.testing.assert_allclose(found.group_r, found.r.reshape(3, 4).mean(axis=0))
+    none = evaluate_held_out(Ridge((1.0,)), **cube, n_permutations=0)
+    assert none.null_maps.shape == (0, 3, 4)
+    assert none.group_draws.shape[1] == none.group_r.shape[0] == 0
+
+
+def test_masks_groups_and_labels_reach_the_encoder() -> None:
+    data = study(np.full(6, 0.5), seed=8)
+    masks = data | {
+        "train": np.isin(np.arange(len(data["Y"])), data["train"]),
+        "test": np.isin(np.arange(len(data["Y"])), data["test"]),
+    }
+    stimulus = np.array([int(name[5:]) for name in data["stimulus_ids"]])
+    encoder = Ridge((0.1, 10.0, 1000.0), cv="groups", per_target_alpha=False)
+    roi = np.repeat(["V1", "V2"], 3)
+    found = evaluate_held_out(encoder, **masks, groups=stimulus % 4, roi=roi, n_permutations=0)
+    again = evaluate_held_out(encoder, **data, groups=stimulus % 4, roi=roi, n_permutations=0)
+    np.testing.assert_array_equal(found.r, again.r)
+    assert not hasattr(encoder, "coef_")
+    assert found.encoder.get_params() == clone(encoder).get_params()
+
+
+def test_undefined_targets_have_no_p() -> None:
+    data = study(np.full(3, 0.5), seed=9)
+    data["Y"][data["test"], 1] = 7.0
+    found = evaluate_held_out(Ridge((1.0,)), **data, n_permutations=20, target_groups={"one": np.array([1])})
+    assert np.isnan([found.r[1], found.p[1], found.p_fwer[1], found.q[1], found.group_r[0], found.r2[1]]).all()
+    assert np.isfinite(found.p[[0, 2]]).all()
+    assert np.isfinite(found.null.max_r).all()  # type: ignore[union-attr]
+
+
+def test_bad_input() -> None:
+    data = study(np.full(3, 0.5))
+    encoder = Ridge((1.0,))
+    with pytest.raises(BrainalignError, match=r"1 stimuli occur in both train and test \(image"):
+        evaluate_held_out(encoder, **data | {"train": np.append(data["train"], data["test"][0])})
+    with pytest.raises(BrainalignError, match="7 test stimuli or more; got"):
+        evaluate_held_out(encoder, **data | {"test": data["test"][:4]})
+    with pytest.raises(BrainalignError, match="lie in several groups"):
+        evaluate_held_out(encoder, **data, groups=np.arange(len(data["Y"])))
+    with pytest.raises(BrainalignError, match="X differs between trials"):
+        evaluate_held_out(encoder, **data | {"X": data["X"] + np.arange(len(data["X"]))[:, None]})
+    with pytest.raises(BrainalignError, match="align_to"):
+        evaluate_held_out(encoder, **data | {"X": data["X"][1:]})
+    with pytest.raises(BrainalignError, match="must be one of 'none', 'refit'"):
+        evaluate_held_out(encoder, **data, control="rfit")  # type: ignore[arg-type]

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mne.stats import combine_adjacency, permutation_cluster_1samp_test
+from scipy import ndimage, sparse
+
+from brainalign.checks import BrainalignError
+from brainalign.statistics import cluster_permutation
+
+
+def ring(n: int) -> sparse.coo_array:
+    i = np.arange(n)
+    rows, columns = np.r_[i, i], np.r_[(i + 1) % n, (i - 1) % n]
+    return sparse.coo_array((np.ones(2 * n), (rows, columns)), shape=(n, n))
+
+
+def smooth(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Noise over sensors of a ring and time, smooth over both."""
+    noise = rng.normal(size=shape)
+    noise = ndimage.gaussian_filter1d(noise, 2, axis=-1)
+    noise = ndimage.gaussian_filter1d(noise, 1, axis=-2, mode="wrap")
+    return noise / noise.std()
+
+
+def test_equal_to_mne() -> None:
+    """Same clusters, same masses, and the same p over all sign flips."""
+    n_subjects, n_times, n_sensors = 8, 12, 7
+    data = smooth(np.random.default_rng(0), n_subjects, n_sensors, n_times)
+    data[:, 2:4, 4:8] += 1.5
+
+    def t_map(values: np.ndarray) -> np.ndarray:
+        return values.mean(axis=0) / (values.std(axis=0, ddof=1) / np.sqrt(n_subjects))
+
+    t, clusters, p, null = permutation_cluster_1samp_test(
+        data.transpose(0, 2, 1),
+        threshold=1.9,
+        n_permutations=2**n_subjects,
+        tail=1,
+        adjacency=combine_adjacency(n_times, ring(n_sensors)),
+        out_type="mask",
+        verbose="error",
+    )
+    # With the identity and without "all flipped": the 255 flips that MNE takes.
+    signs = np.array(np.meshgrid(*[[1, -1]] * n_subjects)).reshape(n_subjects, -1).T[:-1]
+    maps = np.stack([t_map(data * sign[:, None, None]) for sign in signs])
+    found = cluster_permutation(t_map(data), maps, ring(n_sensors), threshold=1.9, kind="score")
+    masses = np.array([t[mask].sum() for mask in clusters])
+    order = np.argsort(-masses)
+    assert len(found.clusters) == len(clusters) > 1
+    for mine, theirs in zip(found.clusters, order, strict=True):
+        np.testing.assert_array_equal(mine.mask.T, clusters[theirs])
+        assert mine.mass == pytest.approx(masses[theirs])
+        # The identity is among the flips: a tie, which MNE may miss by rounding.
+        assert mine.p == pytest.approx((null >= masses[theirs] - 1e-9).mean())
+        assert mine.p == pytest.approx(p[theirs], abs=1.1 / 256)
+    # MNE appends the observed mass to its null.
+    np.testing.assert_allclose(np.sort(np.append(found.null_mass, masses.max())), np.sort(null))
+    assert found.clusters[0].p < 0.05 < found.clusters[-1].p
+
+
+def test_both_tails_equal_to_mne() -> None:
+    data = smooth(np.random.default_rng(1), 7, 5, 10)
+    data[:, 2] += np.repeat([1.0, -1.0], 5)
+    t, clusters, _, _ = permutation_cluster_1samp_test(
+        data[:, 2], threshold=0.8, n_permutations=1, tail=0, adjacency=None, out_type="mask", verbose="error"
+    )
+    observed = t[None]
+    found = cluster_permutation(observed, np.zeros((1, 1, 10)), threshold=0.8, kind="score", tail="both")
+    expected = sorted(float(t[np.r_[mask]].sum()) for mask in clusters)
+    assert sorted(c.mass for c in found.clusters) == pytest.approx(expected)
+    assert expected[0] < 0 < expected[-1]
+
+
+def test_span_sensors_and_peak() -> None:
+    rng = np.random.default_rng(2)
+    observed = np.zeros((6, 20))
+    observed[5, 8:12] = 3
+    observed[0, 11:15] = 4  # touches sensor 5 at sample 11 on the ring
+    observed[0, 13] = 9
+    observed[3, 0:2] = 1
+    times = np.arange(20) / 100
+    null = rng.normal(size=(99, 6, 20)) * 0.1
+    found = cluster_permutation(observed, null, ring(6), threshold=0.5, kind="score", times=times)
+    first, second = found.clusters
+    assert first.sensors.tolist() == [0, 5]
+    assert (first.start, first.stop) == (0.08, 0.14)
+    assert (first.peak_sensor, first.peak_time) == (0, 13)
+    assert first.mass == 4 * 3 + 3 * 4 + 9
+    assert first.p == second.p == 1 / 100
+    assert second.mass == 2
+    np.testing.assert_array_equal(found.mask(), observed > 0)
+    table = found.table([f"MEG{k}" for k in range(6)])
+    assert table["sensors"].tolist() == [["MEG0", "MEG5"], ["MEG3"]]
+    assert table["n_points"].tolist() == [8, 2]
+    # Without adjacency every sensor stands alone.
+    assert len(cluster_permutation(observed, null, threshold=0.5, kind="score").clusters) == 3
+
+
+@pytest.mark.parametrize("kind", ["z", "quantile"])
+def test_thresholds_of_each_point(kind: str) -> None:
+    """Points differ in scale: their own null sets the threshold, and one loud sensor does not make the clusters."""
+    rng = np.random.default_rng(3)
+    scale = np.array([1, 100, 1, 1])[:, None]
+    maps = rng.normal(size=(200, 4, 30)) * scale
+    maps[0, 2, 10:20] += 4
+    level = {"z": 1.64, "quantile": 0.95}[kind]
+    found = cluster_permutation(maps[0], maps[1:], threshold=level, kind=kind)  # type: ignore[arg-type]
+    if kind == "z":
+        assert found.clusters[0].sensors.tolist() == [2]
+        assert found.clusters[0].p <= 0.01
+    else:  # masses are in units of the score, so only scores of one scale should be summed
+        assert any(c.sensors.tolist() == [2] and c.mask[2, 10:20].all() for c in found.clusters)
+    counted = (maps > np.quantile(maps, 0.95, axis=0)).mean()
+    assert counted == pytest.approx(0.05, abs=0.002)
+
+
+def test_nothing_above_the_threshold() -> None:
+    found = cluster_permutation(np.zeros((2, 5)), np.zeros((9, 2, 5)), threshold=1, kind="score")
+    assert found.clusters == []
+    assert found.table().empty
+    assert list(found.table())[:3] == ["cluster", "mass", "p"]
+    assert not found.mask().any()
+
+
+def test_a_tie_counts_against() -> None:
+    observed = np.array([[0.0, 2.0, 0.0]])
+    assert cluster_permutation(observed, observed[None], threshold=1, kind="score").clusters[0].p == 1
+
+
+def test_bad_input() -> None:
+    observed, null = np.zeros((3, 5)), np.zeros((4, 3, 5))
+    with pytest.raises(BrainalignError, match="3 sensors"):
+        cluster_permutation(observed, null, ring(4))
+    with pytest.raises(BrainalignError, match="n_permutations"):
+        cluster_permutation(observed, null[:, :2])
+    with pytest.raises(BrainalignError, match=r"quantile in \(.5, 1\)"):
+        cluster_permutation(observed, null, kind="quantile", threshold=2.3)
+    with pytest.raises(BrainalignError, match="NaN"):
+        cluster_permutation(observed * np.nan, null)
+    with pytest.raises(BrainalignError, match="4 entries"):
+        cluster_permutation(observed, null, times=np.arange(4))

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from brainalign.checks import BrainalignError
+from brainalign.statistics import score_latency
+
+TIMES = np.arange(-0.1, 0.5, 0.01).round(2)
+
+
+def bump(peak: float, width: float = 0.04) -> np.ndarray:
+    return np.exp(-(((TIMES - peak) / width) ** 2) / 2)
+
+
+def noisy(course: np.ndarray, noise: float, n: int, seed: int) -> np.ndarray:
+    return course + noise * np.random.default_rng(seed).normal(size=(n, len(TIMES)))
+
+
+def test_peak_and_onset_by_hand() -> None:
+    course = np.zeros(len(TIMES))
+    course[20:24] = [0.2, 0.3, 0.5, 0.2]
+    course[12] = 0.25  # one sample above the threshold is no onset
+    null = np.full((99, len(TIMES)), 0.1)
+    null[:3, 5] = 0.15
+    found = score_latency(course, np.tile(course, (50, 1)), null, TIMES)
+    assert found.peak == found.peak_low == found.peak_high == TIMES[22]
+    assert found.onset == found.onset_low == found.onset_high == TIMES[20]
+    assert found.p == 1 / 100
+    # The hump (half of .5) is samples 21 and 22; the best time outside it has .25.
+    assert found.margin == pytest.approx(0.25)
+    assert found.margin_se == pytest.approx(0)
+    assert found.decided
+    assert found.reason == ""
+    assert (
+        score_latency(course, course + np.zeros((2, 1)), null, TIMES, n_consecutive=1, confidence=0.9).onset
+        == TIMES[12]
+    )
+
+
+def test_a_planted_peak_is_found_with_an_interval_that_holds_it() -> None:
+    truth = 0.21
+    score, draws = noisy(bump(truth), 0.02, 1, 0)[0], noisy(bump(truth), 0.02, 300, 1)
+    found = score_latency(score, draws, noisy(0 * TIMES, 0.05, 200, 2), TIMES)
+    assert abs(found.peak - truth) <= 0.012
+    assert found.peak_low <= truth <= found.peak_high
+    assert found.peak_high - found.peak_low < 0.06
+    assert found.onset_low <= found.onset <= found.onset_high < found.peak
+    assert found.decided
+
+
+def test_noise_is_undecided() -> None:
+    null = noisy(0 * TIMES, 0.05, 300, 3)
+    undecided = 0
+    for seed in range(40):
+        score = noisy(0 * TIMES, 0.05, 1, 100 + seed)[0]
+        found = score_latency(score, noisy(score, 0.05, 100, seed), null, TIMES)
+        undecided += not found.decided
+    assert undecided >= 37  # 5 % of maxima exceed the null's threshold, and few of them the margin
+    assert "not above its permuted null" in found.reason
+    assert np.isnan(found.onset_low)
+
+
+def test_two_equal_peaks_are_undecided() -> None:
+    course = bump(0.1, 0.02) + 0.98 * bump(0.35, 0.02)
+    null = noisy(0 * TIMES, 0.05, 200, 4)
+    found = score_latency(course, noisy(course, 0.05, 300, 5), null, TIMES)
+    assert not found.decided
+    assert found.reason == "peak does not beat the next one by more than 2 SE"
+    assert found.margin == pytest.approx(0.02, abs=0.001)
+    assert found.margin_se == pytest.approx(0.05 * np.sqrt(2), rel=0.2)
+    # A window that holds one of them decides it, and its times are those asked for.
+    later = score_latency(course, noisy(course, 0.05, 300, 5), null, TIMES, window=(0.2, np.inf))
+    assert later.decided
+    assert later.peak == 0.35
+
+
+def test_no_rival_is_no_objection() -> None:
+    course = np.ones(len(TIMES))
+    course[30] = 1.5
+    found = score_latency(course, noisy(course, 0.1, 50, 6), np.zeros((99, len(TIMES))), TIMES)
+    assert np.isnan(found.margin)
+    assert found.decided
+
+
+def test_bad_input() -> None:
+    score, many = np.zeros(len(TIMES)), np.zeros((3, len(TIMES)))
+    with pytest.raises(BrainalignError, match="n_draws, n_times"):
+        score_latency(score, many[:, :5], many, TIMES)
+    with pytest.raises(BrainalignError, match=r"window 1 to 2; times go -0.1 to 0.49"):
+        score_latency(score, many, many, TIMES, window=(1, 2))
+    with pytest.raises(BrainalignError, match="NaN"):
+        score_latency(score * np.nan, many, many, TIMES)
+    assert not any(v is None for v in asdict(score_latency(score, many, many, TIMES)).values())

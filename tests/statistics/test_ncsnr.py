@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from brainalign.checks import BrainalignError
+from brainalign.simulation import linear_world
+from brainalign.statistics import (
+    leave_one_subject_out_ceiling,
+    ncsnr,
+    noise_ceiling,
+    noise_ceiling_from_ncsnr,
+    noise_ceiling_from_share,
+    noise_ceiling_interval,
+    pearson,
+    signal_share,
+    spearman_brown,
+)
+
+
+def trials(n_stimuli: int, planted: np.ndarray, repeats: np.ndarray | int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return shuffled single trials and their stimulus ids; `repeats` may differ between stimuli."""
+    most = int(np.max(repeats))
+    world = linear_world(n_stimuli, 20, most, planted, seed)
+    kept = np.arange(most)[:, None] < np.broadcast_to(repeats, n_stimuli)
+    ids = np.broadcast_to(np.arange(n_stimuli).astype(str), kept.shape)[kept]
+    order = np.random.default_rng(seed).permutation(len(ids))
+    return world.repeats[kept][order], ids[order]
+
+
+def plain_share(values: np.ndarray, ids: np.ndarray) -> float:
+    """One target, by loops: pooled noise variance, then the signal variance that explains the total one."""
+    groups = [values[ids == name] for name in sorted(set(ids))]
+    k = np.array([len(group) for group in groups])
+    noise = sum(((group - group.mean()) ** 2).sum() for group in groups) / (k - 1).sum()
+    n = k.sum()
+    total = ((values - values.mean()) ** 2).sum()
+    signal = (total - (n - 1) * noise) / (n - (k**2).sum() / n)
+    return signal / (abs(signal) + noise)
+
+
+@pytest.mark.parametrize("repeats", [2, np.array([1, 1, 2, 3, 5, 1, 2, 4])])
+def test_equal_to_loops(repeats: np.ndarray | int) -> None:
+    values, ids = trials(8, np.linspace(0, 0.9, 30), repeats, seed=1)
+    expected = [plain_share(column, ids) for column in values.T]
+    np.testing.assert_allclose(signal_share(values, ids), expected, atol=1e-10)
+    assert min(expected) < 0  # the unclamped branch is covered
+    # A third axis, an offset and a scale change nothing.
+    cube = 1000 + 7 * values.reshape(len(values), 5, 6)
+    np.testing.assert_allclose(signal_share(cube, ids), np.reshape(expected, (5, 6)), atol=1e-8)
+
+
+def test_many_targets_pass_in_blocks() -> None:
+    values, ids = trials(6, np.full(5000, 0.4), 2, seed=2)
+    share = signal_share(values, ids)
+    np.testing.assert_allclose(share[-3:], [plain_share(column, ids) for column in values.T[-3:]])
+
+
+def test_identity_with_the_published_formulas() -> None:
+    values, ids = trials(1000, np.repeat([0.1, 0.5], 20), 3, seed=3)
+    values = (values - values.mean(axis=0)) / values.std(axis=0, ddof=1)
+    # encoders.md: s2n = mean within-image variance (ddof 1), s2s = 1 − s2n, ncsnr = √(s2s / s2n)
+    within = np.mean([values[ids == name].var(axis=0, ddof=1) for name in np.unique(ids)], axis=0)
+    published = np.sqrt((1 - within) / within)
+    np.testing.assert_allclose(ncsnr(values, ids), published, rtol=2e-3)
+    ratio = ncsnr(values, ids)
+    rho1 = signal_share(values, ids)
+    np.testing.assert_allclose(rho1, ratio**2 / (1 + ratio**2))  # single-trial correlation
+    for n in (1, 3, 10):
+        np.testing.assert_allclose(spearman_brown(rho1, n), noise_ceiling_from_ncsnr(ratio, n))
+        np.testing.assert_allclose(noise_ceiling_from_share(rho1, n), noise_ceiling_from_ncsnr(ratio, n))
+
+
+def test_mixed_repeats_by_hand() -> None:
+    a, b, c = 5, 3, 2  # stimuli with 3, 2 and 1 repeats
+    n_repeats = np.repeat([3, 2, 1], [a, b, c])
+    expected = 0.49 / (0.49 + (a / 3 + b / 2 + c) / (a + b + c))
+    np.testing.assert_allclose(noise_ceiling_from_ncsnr(0.7, n_repeats), expected)
+    np.testing.assert_allclose(noise_ceiling_from_ncsnr(-0.7, n_repeats), -expected)
+    assert noise_ceiling_from_ncsnr(-0.7, n_repeats, clamp=True) == 0
+    assert noise_ceiling_from_share(-0.2, 3, clamp=True) == 0
+
+
+def test_agrees_with_split_halves() -> None:
+    world = linear_world(500, 20, 4, np.repeat([0.0, 0.1, 0.5], 40), seed=4)
+    ids = np.tile(np.arange(500), 4)
+    share = signal_share(world.repeats.reshape(2000, -1), ids)
+    halves = noise_ceiling(world.repeats, n_averaged=1, n_halvings=40)
+    np.testing.assert_allclose(share, halves, atol=0.03)
+    assert abs((share - halves).mean()) < 0.003
+
+
+@pytest.mark.parametrize("repeats", [3, "ragged"])
+def test_planted_ceilings_are_recovered(repeats: int | str) -> None:
+    pattern = np.random.default_rng(5).integers(1, 4, 1000) if repeats == "ragged" else 3
+    for level in (0.0, 0.05, 0.3, 0.6):
+        values, ids = trials(1000, np.full(60, level), pattern, seed=6)
+        assert signal_share(values, ids).mean() == pytest.approx(level, abs=0.02)
+
+
+def test_few_stimuli_with_many_repeats_are_unbiased() -> None:
+    """The correction for a total variance over few stimuli: without it .3 would come out near .27."""
+    variances = []
+    for seed in range(200):
+        values, ids = trials(8, np.full(50, 0.3), 12, seed=seed)
+        ratio = ncsnr(values, ids)
+        variances.append((ratio * np.abs(ratio)).mean())
+    assert np.mean(variances) == pytest.approx(0.3 / 0.7, abs=0.02)
+
+
+def test_stimuli_seen_once_add_to_the_total_only() -> None:
+    values, ids = trials(6, np.full(4, 0.5), 2, seed=7)
+    lonely = np.concatenate([values, np.full((1, 4), 50.0)])
+    assert (signal_share(lonely, np.append(ids, "once")) > 0.99).all()
+
+
+def test_edges() -> None:
+    ids = np.array(["a", "a", "b", "b"])
+    values = np.array([[0.0, 1.0], [0.0, 1.0], [0.0, 3.0], [0.0, 3.0]])
+    share = signal_share(values, ids)
+    assert np.isnan(share[0])  # constant
+    assert share[1] == 1  # repeats without noise
+    assert noise_ceiling_from_ncsnr(ncsnr(values, ids), 3)[1] == 1
+    with pytest.raises(BrainalignError, match="shown twice; got 4 trials of 4 stimuli"):
+        ncsnr(values, np.arange(4))
+    with pytest.raises(BrainalignError, match="give one stimulus id per trial"):
+        ncsnr(values, ids[:3])
+    with pytest.raises(BrainalignError, match="NaN"):
+        ncsnr(values * [1, np.nan], ids)
+    with pytest.raises(BrainalignError, match="1 repeat or more"):
+        noise_ceiling_from_ncsnr(0.5, [3, 0])
+
+
+def test_the_interval_draws_whole_stimuli() -> None:
+    values, ids = trials(60, np.array([0.0, 0.3, 0.8]), np.tile([1, 2, 3], 20), seed=8)
+    low, high = noise_ceiling_interval(values, ids, 1, n_draws=400, seed=1)
+    names = np.unique(ids)
+    rng = np.random.default_rng(2)
+    plain = []
+    for _ in range(400):
+        drawn = rng.choice(names, 60)
+        rows = [np.flatnonzero(ids == name) for name in drawn]
+        labels = np.repeat(np.arange(60), [len(part) for part in rows])
+        plain.append(signal_share(values[np.concatenate(rows)], labels))
+    np.testing.assert_allclose([low, high], np.quantile(plain, [0.025, 0.975], axis=0), atol=0.06)
+    cube = values.reshape(len(values), 3, 1)
+    assert noise_ceiling_interval(cube, ids, 1, n_draws=20)[0].shape == (3, 1)
+
+
+def subjects(n: int, share: float, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    common = rng.normal(size=(800, 40))
+    return np.sqrt(share) * common + np.sqrt(1 - share) * rng.normal(size=(n, 800, 40))
+
+
+def test_other_subjects_as_a_ceiling() -> None:
+    n, share = 5, 0.4
+    found = leave_one_subject_out_ceiling(subjects(n, share, seed=9))
+    assert found.lower.shape == found.upper.shape == (n, 40)
+    # A model that knows what subjects share explains `share` of each: between the bounds.
+    assert found.lower.mean() < share < found.upper.mean()
+    others = share + (1 - share) / (n - 1)  # variance of the mean of the others
+    assert found.lower.mean() == pytest.approx(share**2 / others, abs=0.01)
+    whole = share + (1 - share) / n
+    assert found.upper.mean() == pytest.approx(whole, abs=0.01)
+
+
+def test_subject_ceiling_by_loops_and_without_shared_signal() -> None:
+    values = subjects(4, 0.0, seed=10)[:, :30] * np.array([1, 10, 100, 1000])[:, None, None]
+    found = leave_one_subject_out_ceiling(values)
+    z = (values - values.mean(axis=1, keepdims=True)) / values.std(axis=1, keepdims=True)
+    for subject in range(4):
+        r = pearson(z[subject], np.delete(z, subject, axis=0).mean(axis=0))
+        np.testing.assert_allclose(found.lower[subject], r * np.abs(r), atol=1e-12)
+    assert abs(leave_one_subject_out_ceiling(subjects(4, 0.0, seed=11)).lower.mean()) < 0.002
+    with pytest.raises(BrainalignError, match=">= 2 subjects"):
+        leave_one_subject_out_ceiling(values[:1])

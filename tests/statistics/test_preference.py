@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from brainalign.checks import BrainalignError
+from brainalign.statistics import layer_preference, recovered_depth
+
+LAYERS = ["a", "b", "c", "d"]
+
+
+def preference(scores: np.ndarray, noise: float = 0.01, null: float = 0.02, **options: float):
+    rng = np.random.default_rng(0)
+    draws = scores + noise * rng.normal(size=(400, *scores.shape))
+    null_r = null * rng.normal(size=(199, *scores.shape))
+    rois = [f"area{k}" for k in range(len(scores))]
+    return layer_preference(scores, draws, null_r, rois, LAYERS[: scores.shape[1]], **options)
+
+
+def test_definitions_by_hand() -> None:
+    scores = np.array(
+        [[0.1, 0.5, 0.4, 0.2], [0.30, 0.31, 0.1, 0.0], [0.01, 0.0, -0.02, 0.005], [0.0, 0.4, np.nan, 0.1]]
+    )
+    table = preference(scores).set_index("roi")
+    assert table["best"].tolist() == ["b", "b", "a", "b"]
+    assert table["second"].tolist() == ["c", "a", "d", "d"]
+    np.testing.assert_allclose(table["margin"], [0.1, 0.01, 0.005, 0.3])
+    np.testing.assert_allclose(table["margin_se"], 0.01 * np.sqrt(2), rtol=0.15)
+    assert table["decided"].tolist() == [True, False, False, True]
+    assert table.loc["area1", "reason"] == "best layer does not beat the second by more than 2 SE"
+    assert table.loc["area2", "reason"].startswith("r is not above its permuted null (p = ")
+    assert table.loc["area0", "p"] == 1 / 200
+    assert table["decided"].dtype == bool
+
+
+def test_the_null_is_that_of_the_best_of_all_layers() -> None:
+    """One layer's null would call the best of four noise layers far too often."""
+    rng = np.random.default_rng(1)
+    scores = rng.normal(size=(400, 4))
+    null = rng.normal(size=(99, 400, 4))
+    draws = scores + 1e-3 * rng.normal(size=(50, 400, 4))  # the margin decides nothing here
+    table = layer_preference(scores, draws, null, [str(k) for k in range(400)], LAYERS)
+    assert 0.02 <= (table["p"] <= 0.05).mean() <= 0.09
+    assert (table["p"] <= 0.05).sum() >= table["decided"].sum() > 0
+
+
+def test_paired_draws_decide_what_unpaired_ones_could_not() -> None:
+    scores = np.array([[0.4, 0.37]])
+    shared = 0.1 * np.random.default_rng(2).normal(size=(300, 1, 1))
+    null = np.zeros((99, 1, 2))
+    assert layer_preference(scores, scores + shared, null, ["V1"], ["a", "b"])["decided"].tolist() == [True]
+    unpaired = scores + 0.1 * np.random.default_rng(3).normal(size=(300, 1, 2))
+    assert layer_preference(scores, unpaired, null, ["V1"], ["a", "b"])["decided"].tolist() == [False]
+
+
+def test_identical_layers_are_undecided() -> None:
+    scores = np.array([[0.5, 0.5 - 1e-9]])
+    draws = scores + 1e-12 * np.random.default_rng(4).normal(size=(50, 1, 2))
+    table = layer_preference(scores, draws, np.zeros((99, 1, 2)), ["V1"], ["a", "copy"])
+    assert not table.loc[0, "decided"]
+    assert "does not beat" in table.loc[0, "reason"]
+
+
+def test_one_layer_and_none() -> None:
+    table = preference(np.array([[0.5], [np.nan]]))
+    assert table["decided"].tolist() == [False, False]
+    assert table["reason"].tolist() == ["no second layer to compare with", "no layer has a score"]
+    with pytest.raises(BrainalignError, match=r"got \(2, 4\)"):
+        layer_preference(np.zeros((2, 4)), np.zeros((3, 2, 3)), np.zeros((3, 2, 4)), ["V1", "V2"], LAYERS)
+
+
+def test_recovered_depth() -> None:
+    planted = {"V1": "a", "V2": "b", "V4": "c", "IT": "d", "FFA": "d"}
+    found = recovered_depth(planted, {"V1": "a", "V2": "a", "V4": "d", "IT": "b", "FFA": None}, LAYERS)
+    assert (found.exact, found.adjacent) == (0.25, 0.75)
+    assert (found.n_decided, found.n_undecided) == (4, 1)
+    assert found.spearman == pytest.approx(spearmanr([0, 1, 2, 3], [0, 0, 3, 1]).statistic)
+    assert found.reason == ""
+
+
+def test_another_network_has_relative_depths_only() -> None:
+    found = recovered_depth(
+        {"V1": "a", "V4": "c", "IT": "d"}, {"V1": "x", "V4": "y", "IT": "z"}, LAYERS, ["x", "y", "z"]
+    )
+    assert found.spearman == 1
+    assert np.isnan(found.exact)
+    assert np.isnan(found.adjacent)
+
+
+def test_undefined_depths_have_a_reason() -> None:
+    planted = {"V1": "a", "V4": "c", "IT": "d"}
+    constant = recovered_depth(planted, dict.fromkeys(planted, "d"), LAYERS)
+    assert np.isnan(constant.spearman)
+    assert constant.reason == "the best layer is the same in every decided area"
+    assert constant.exact == pytest.approx(1 / 3)
+    few = recovered_depth(planted, {"V1": "a", "V4": ""}, LAYERS)
+    assert np.isnan(few.spearman)
+    assert few.reason == "1 decided area(s): a rank correlation needs 3"
+    nothing = recovered_depth(planted, {}, LAYERS)
+    assert np.isnan(nothing.exact)
+    assert nothing.n_undecided == 3
+    with pytest.raises(BrainalignError, match="planted layer"):
+        recovered_depth({"V1": "q"}, {}, LAYERS)
+    with pytest.raises(BrainalignError, match="2 different layers"):
+        recovered_depth({"V1": "a"}, {}, ["a"])
