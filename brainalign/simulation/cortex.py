@@ -29,8 +29,8 @@ HEMIS = ("L", "R")
 
 CEILINGS = (0.05, 0.1, 0.3, 0.6)  # of the average of all repeats; vertices outside areas have 0
 N_DRIVES, N_COMPONENTS = 6, 16  # per layer, "what" areas
-N_FIELD_DRIVES, N_FIELD_COMPONENTS = 4, 16  # "where" areas
-FIELD_SD, FIELD_Y = 0.2, 0.47
+N_FIELD_DRIVES, N_FIELD_COMPONENTS = 6, 32  # "where" areas
+FIELD_SD, FIELD_Y = 0.27, 0.47
 FIELD_X = {"L": 0.62, "R": 0.38}  # the left hemisphere sees the right of the image
 PREFERRED = 0.85  # share of a selective vertex's signal variance that is its area's preference
 RADIUS_MM, JITTER_MM = 9.0, 2.0  # of an area, on the sphere of radius 100 mm; of its centre between subjects
@@ -137,12 +137,9 @@ def cortex_drives(maps: Mapping[str, NDArray[np.float32]], scenes: pd.DataFrame)
     fields = {hemi: field_weights(FIELD_X[hemi], FIELD_Y, FIELD_SD) for hemi in HEMIS}
     return CortexDrives(
         stimulus_ids=list(scenes["stimulus_id"]),
-        what=layer_drives(
-            {layer: pool_everywhere(values) for layer, values in maps.items()}, N_DRIVES, N_COMPONENTS
-        ),
+        what=layer_drives({layer: pool_everywhere(values) for layer, values in maps.items()}, N_DRIVES, N_COMPONENTS),
         where={
-            hemi: layer_drives(grids, N_FIELD_DRIVES, N_FIELD_COMPONENTS, weights)
-            for hemi, weights in fields.items()
+            hemi: layer_drives(grids, N_FIELD_DRIVES, N_FIELD_COMPONENTS, weights) for hemi, weights in fields.items()
         },
         preferred=preferences(scenes),
         other=scene_variables(scenes),

@@ -27,7 +27,7 @@ LAYERS = ("embedder", *(f"encoder.stages.{k}" for k in range(4)))
 CHOICES = {"shape": tuple(SHAPES), "colour": tuple(COLOURS), "texture": TEXTURES}
 RANGES = {"size": RADIUS, "x": CENTRE, "y": CENTRE}
 CONFIG: dict[str, Any] = {
-    "embedding_size": 16,
+    "embedding_size": 20,
     "hidden_sizes": [24, 32, 48, 64],
     "depths": [1, 1, 1, 1],
     "layer_type": "basic",
