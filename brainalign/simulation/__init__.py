@@ -1,5 +1,47 @@
 """Worlds with planted truth: what a method must find, and what it must not."""
 
+from brainalign.simulation.cortex import Cortex, CortexDrives, cortex_drives, load_cortex, plan_areas, simulate_cortex
+from brainalign.simulation.drives import field_weights, layer_drives, pool_everywhere, pool_grid
+from brainalign.simulation.generator import LAYERS, activations, save_generator, train_generator
 from brainalign.simulation.linear import LinearWorld, linear_world
+from brainalign.simulation.meeg import MeegTruth, layer_latencies, sensor_info, simulate_meeg, to_epochs
+from brainalign.simulation.preferences import PREFERENCES, preferences, scene_variables
+from brainalign.simulation.rest import rest_networks, simulate_rest
+from brainalign.simulation.schedule import schedule
+from brainalign.simulation.shapes import caption, draw_scenes, render
+from brainalign.simulation.surface_files import betas_image, labels_image
 
-__all__ = ["LinearWorld", "linear_world"]
+__all__ = [
+    "LAYERS",
+    "PREFERENCES",
+    "Cortex",
+    "CortexDrives",
+    "LinearWorld",
+    "MeegTruth",
+    "activations",
+    "betas_image",
+    "caption",
+    "cortex_drives",
+    "draw_scenes",
+    "field_weights",
+    "labels_image",
+    "layer_drives",
+    "layer_latencies",
+    "linear_world",
+    "load_cortex",
+    "plan_areas",
+    "pool_everywhere",
+    "pool_grid",
+    "preferences",
+    "render",
+    "rest_networks",
+    "save_generator",
+    "scene_variables",
+    "schedule",
+    "sensor_info",
+    "simulate_cortex",
+    "simulate_meeg",
+    "simulate_rest",
+    "to_epochs",
+    "train_generator",
+]
