@@ -177,7 +177,7 @@ class EfficientNetExtractor(NetworkExtractor):
         pooling: Pooling = "mean",
         image_size: int = 224,
         crop: bool = True,
-        batch_size: int = 32,
+        batch_size: int = 8,
         reduce: int | None = None,
         seed: int = 0,
         device: str = "cpu",

@@ -149,7 +149,7 @@ class NetworkExtractor:
         self,
         layers: Sequence[str] | None = None,
         pooling: Pooling = "mean",
-        batch_size: int = 32,
+        batch_size: int = 8,
         reduce: int | None = None,
         seed: int = 0,
         device: str = "cpu",
@@ -187,8 +187,9 @@ class NetworkExtractor:
         return names
 
     def digest(self) -> str:
-        """Return the sha256 over weights, architecture and preprocessing."""
-        parts = [self.network.weights_digest(), self.network.preprocessing.digest()]
+        """Return the sha256 over weights, architecture, preprocessing and what computes them."""
+        parts = [self.network.weights_digest(), self.network.preprocessing.digest(), torch.__version__]
+        parts.append(pick_device(self.device).type)  # a GPU's sums differ in the last digits
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
     def describe(self) -> dict[str, object]:
@@ -228,19 +229,16 @@ class NetworkExtractor:
             # Preprocessed one by one, because images may differ in size; module() does the same to tensors.
             prepare = self.network.preprocessing
             images = load_images([paths[row] for row in rows], [names[row] for row in rows], prepare)
-            with torch.inference_mode():
+            # Exact and repeatable on a GPU as well.
+            with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
                 values, grids = self._read(images.to(pick_device(self.device)), self.layer_names)
             writer.write(rows, {name: value.cpu().numpy() for name, value in values.items()}, grids)
 
-    def features(
-        self, images: Tensor, layers: Sequence[str]
-    ) -> tuple[dict[str, Tensor], dict[str, tuple[int, int]]]:
+    def features(self, images: Tensor, layers: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, tuple[int, int]]]:
         """Return the features of some layers, and the grids of their tokens, for images in [0, 1]."""
         return self._read(self.network.preprocessing(images), layers)
 
-    def _read(
-        self, images: Tensor, layers: Sequence[str]
-    ) -> tuple[dict[str, Tensor], dict[str, tuple[int, int]]]:
+    def _read(self, images: Tensor, layers: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, tuple[int, int]]]:
         network = self.network
         found: dict[str, Tensor] = {}
         grids: dict[str, tuple[int, int]] = {}
