@@ -41,9 +41,14 @@ class Descriptor(Strict):
     citation: Citation
     licence: str
     source: str
+    urls: dict[str, str] = Field(default={}, description="where each file can be downloaded")
     sha256: dict[str, str] = Field(default={}, description="checksums by path as given here; verified where given")
     notes: tuple[str, ...] = Field((), description="sentences the report prints about these data")
     folder: Path = Field(Path(), exclude=True, description="where the descriptor lies; set by load_descriptor")
+
+    def all_files(self) -> list[Path]:
+        """Return every file of every subject; raises as `locate` does."""
+        return []
 
     def locate(self, path: Path, what: str) -> Path:
         """Return where a file of the dataset lies.
@@ -167,6 +172,10 @@ class BlockStudy(Descriptor):
         """Return what the features of the stimuli depend on."""
         return self.model_dump(mode="json", include={"stimuli"})
 
+    def all_files(self) -> list[Path]:
+        """Return every file of every subject; raises as `find` does."""
+        return [path for subject in self.subjects for path in self.files(subject).values()]
+
     def files(self, subject: str) -> dict[str, Path]:
         """Return every file of a subject by field name; raises as `find` does."""
         return {field: self.find(subject, field) for field in type(self.subjects[subject]).model_fields}
@@ -289,6 +298,12 @@ class ImageStudy(Descriptor):
     simulate: SimulateOptions | None = Field(None, description="make the files first, with known truth")
     shape: Shape | None = None
 
+    def all_files(self) -> list[Path]:
+        """Return every file of every subject; of a simulated study none, since the workflow makes them."""
+        if self.simulate:
+            return []
+        return [path for subject in self.subjects for path in self.files(subject).values()]
+
     def files(self, subject: str) -> dict[str, Path]:
         """Return every file of a subject by field name ("betas.L" for a hemisphere); raises as `locate` does."""
         found = {}
@@ -329,11 +344,16 @@ class RdmStudy(Descriptor):
 
     kind: Literal["rdms"]
     reader: Literal["kriegeskorte92"]
-    files: dict[Name, Path] = Field(min_length=1)
+    files: tuple[str, ...] = Field(min_length=1)
+    references: dict[str, str] = Field(description="what each set of matrices is, in words")
+
+    def all_files(self) -> list[Path]:
+        """Return every file; raises as `locate` does."""
+        return list(self.found_files().values())
 
     def found_files(self) -> dict[str, Path]:
-        """Return where every file lies; raises as `locate` does."""
-        return {name: self.locate(path, f"files.{name}") for name, path in self.files.items()}
+        """Return where every file lies, by its name; raises as `locate` does."""
+        return {name: self.locate(Path(name), "files") for name in self.files}
 
     def extract_options(self) -> dict[str, object]:
         """Return what the features depend on besides the images."""

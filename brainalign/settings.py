@@ -49,7 +49,7 @@ ALPHAS = tuple(10 ** (exponent / 2) for exponent in range(-2, 11))  # logspace(-
 class ModelUse(Strict):
     """What every model of the configuration can say about how it is used."""
 
-    reads_images: ClassVar[bool] = False  # else texts
+    reads_images: ClassVar[bool] = False  # else texts, or captions of images
 
     permute: tuple[str, ...] | None = Field(
         None, description="splits whose scores get a permutation null: all where not given, [] for none"
@@ -87,7 +87,7 @@ class ImageModel(ModelUse):
     layers: tuple[str, ...] | None = Field(None, min_length=1, description="all of its main layers where not given")
     pooling: Literal["cls", "mean", "flatten", "tokens"] = "mean"
     reduce: int | None = Field(None, ge=1, description="sparse random projection of wider layers to so many features")
-    batch_size: int = Field(32, ge=1)
+    batch_size: int = Field(8, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "cpu"
 
 
@@ -98,10 +98,54 @@ class EfficientNetModel(ImageModel):
     weights: Literal["imagenet", "random"] = "imagenet"
     image_size: int = Field(224, ge=32)
     crop: bool = True
+    batch_size: int = Field(32, ge=1)
+
+
+class VisionModel(ImageModel):
+    """Any Hugging Face vision model, or the image tower of a CLIP-like one."""
+
+    extractor: Literal["vision"]
+    weights: str = Field(description="local folder or hub id")
+    random_weights: bool = Field(False, description="the architecture only: the control of a trained network")
+
+
+class TimmModel(ImageModel):
+    """A model of timm (optional extra)."""
+
+    extractor: Literal["timm"]
+    model: str
+    random_weights: bool = False
+    channels_last: bool = False
+
+
+class TorchvisionModel(ImageModel):
+    """A model of torchvision (optional extra)."""
+
+    extractor: Literal["torchvision"]
+    model: str
+    weights: str = "DEFAULT"
+    channels_last: bool = False
+
+
+class UserModel(ImageModel):
+    """A torch module that a function of the user's makes."""
+
+    extractor: Literal["user"]
+    function: str = Field(description="module:function")
+    image_size: int = Field(224, ge=8)
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
 Model = Annotated[
-    SentenceModel | OneHotModel | RandomModel | EfficientNetModel,
+    SentenceModel
+    | OneHotModel
+    | RandomModel
+    | EfficientNetModel
+    | VisionModel
+    | TimmModel
+    | TorchvisionModel
+    | UserModel,
     Field(discriminator="extractor"),
 ]
 
@@ -187,6 +231,7 @@ class DatasetUse(Strict):
     """One dataset of the run; models and methods default to all of the configuration."""
 
     descriptor: Path
+    optional: bool = Field(False, description="leave it out, with a message, where its files cannot be found")
     models: tuple[Name, ...] | None = Field(None, min_length=1)
     methods: tuple[Name, ...] | None = Field(None, min_length=1)
 
@@ -259,6 +304,9 @@ def load_descriptors(config: Config) -> dict[str, Descriptor]:
     descriptors = {
         name: load_descriptor(use.descriptor, raw=config.raw_folder(name)) for name, use in config.datasets.items()
     }
+    for dataset in [name for name in descriptors if config.datasets[name].optional]:
+        if not _found(descriptors[dataset]):
+            del descriptors[dataset]
     for dataset, descriptor in descriptors.items():
         _models_fit(config, dataset, descriptor)
     for model, use in config.models.items():
@@ -277,15 +325,23 @@ def load_descriptors(config: Config) -> dict[str, Descriptor]:
     return descriptors
 
 
+def _found(descriptor: Descriptor) -> bool:
+    try:
+        descriptor.all_files()
+    except BrainalignError:
+        return False
+    return True
+
+
 def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
-    images = not isinstance(descriptor, BlockStudy)
-    mine, other = ("images", "texts") if images else ("texts", "images")
-    wrong = [model for model in config.models_of(dataset) if config.models[model].reads_images != images]
+    if not isinstance(descriptor, BlockStudy):
+        return
+    wrong = [model for model in config.models_of(dataset) if config.models[model].reads_images]
     if wrong:
-        fitting = [name for name, model in config.models.items() if model.reads_images == images]
+        fitting = [name for name, model in config.models.items() if not model.reads_images]
         raise BrainalignError(
-            f"datasets.{dataset}.models: {', '.join(wrong)} read {other}, but the stimuli are {mine}; "
-            f"list those that fit{': ' + ', '.join(fitting) if fitting else ''}"
+            f"datasets.{dataset}.models: {', '.join(wrong)} look at images, but its stimuli are texts; list those that "
+            f"read texts{': ' + ', '.join(fitting) if fitting else ''}"
         )
 
 

@@ -1,0 +1,123 @@
+"""compare_rdms: published dissimilarity matrices against published models and every layer of every network."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.arrays import Arrays, Layers
+from brainalign.artifacts import entities_of, load, load_sidecar, save
+from brainalign.checks import BrainalignError
+from brainalign.geometry import compare, rdm, score_references, session_average
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.settings import CompareRdmsSettings, parse
+
+DRAW = re.compile(r"(?P<layer>.+)_draw\d+")  # layers of the draws of a network with random weights
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("compare_rdms", __doc__)
+    parser.add_argument("--references", type=Path, required=True)
+    parser.add_argument("--features", type=Path, nargs="+", required=True, help="one per model")
+    parser.add_argument("--rdm", type=Path, required=True, help="output")
+    parser.add_argument("--comparison", type=Path, required=True, help="output: fits, and random weights beside them")
+    parser.add_argument("--differences", type=Path, required=True, help="output: the best against every other")
+    return run_stage(parser, _compare, argv)
+
+
+def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    settings = parse(CompareRdmsSettings, arguments.settings["compare"], "compare_rdms")
+    references = load(arguments.references, Arrays, provenance)
+    details = load_sidecar(arguments.references)["details"]
+    sets = {name: references[name] for name in details["sets"]}
+    published = {(name, ""): references[f"model_{name}"] for name in details["models"]}
+    layers = _layer_rdms(arguments.features, details["stimuli"], settings.feature_distance, provenance)
+    draws = {key: values for key, values in layers.items() if DRAW.fullmatch(key[1])}
+    candidates = published | {key: values for key, values in layers.items() if key not in draws}
+    # Monkey IT is a reference set and a published model of the others; it is not scored against itself.
+    itself = {name: [key for key in published if _same(published[key], sets[name])] for name in sets}
+    found = score_references(
+        sets,
+        candidates,
+        settings.comparison,
+        settings.draws,
+        arguments.seed,
+        alpha=1 - arguments.settings["confidence"],
+        exclude=itself,
+    )
+    random = _random_weights(sets, draws, settings.comparison)
+    scores = found.scores.assign(kind=np.where(found.scores["layer"] == "", "published", "layer"))
+    best = found.best.assign(kind="best")
+    save(
+        arguments.comparison,
+        pd.concat([scores, random.assign(kind="random weights"), best], ignore_index=True),
+        provenance,
+        comparison=settings.comparison,
+        se="dual bootstrap over subjects and stimuli; over stimuli where there is one subject",
+    )
+    save(arguments.differences, found.differences, provenance, p_max="largest studentised difference of the family")
+    shown = {f"set_{name}": session_average(values).mean(axis=0) for name, values in sets.items()}
+    tops = _shown_layers(best, layers)
+    save(
+        arguments.rdm,
+        Arrays(shown | {f"layer_{model} {layer}": layers[model, layer] for model, layer in tops}),
+        provenance,
+        conditions=details["stimuli"],
+        categories=details["categories"],
+        feature_distance=settings.feature_distance,
+    )
+
+
+def _layer_rdms(
+    paths: list[Path], stimuli: list[str], distance: str, provenance: Provenance
+) -> dict[tuple[str, str], NDArray[np.floating]]:
+    layers = {}
+    for path in paths:
+        for layer, features in load(path, Layers, provenance).items():
+            rows = pd.Index(features.stimuli["stimulus_id"]).get_indexer(pd.Index(stimuli))
+            if (rows < 0).any():
+                raise BrainalignError(f"{path.name} lacks {(rows < 0).sum()} of the images; run extract again")
+            values = features.values[rows]
+            layers[entities_of(path)["model"], layer] = rdm(values.reshape(len(values), -1), distance)
+    return layers
+
+
+def _same(model: NDArray[np.floating], rdms: NDArray[np.floating]) -> bool:
+    return rdms.shape[:2] == (1, 1) and bool(np.corrcoef(model, rdms[0, 0])[0, 1] > 1 - 1e-6)
+
+
+def _random_weights(
+    sets: dict[str, NDArray[np.floating]], draws: dict[tuple[str, str], NDArray[np.floating]], method: str
+) -> pd.DataFrame:
+    """Return mean and sd over the draws of networks with random weights, by layer."""
+    columns = ["reference", "model", "layer", "mean", "sd", "n"]
+    rows = []
+    for reference, rdms in sets.items():
+        subjects = session_average(rdms)
+        scores: dict[tuple[str, str], list[float]] = {}
+        for (model, layer), values in draws.items():
+            match = DRAW.fullmatch(layer)
+            name = match["layer"] if match else layer
+            scores.setdefault((model, name), []).append(float(compare(subjects, values, method).mean()))
+        for (model, layer), found in scores.items():
+            sd = float(np.std(found, ddof=1)) if len(found) > 1 else np.nan
+            rows.append((reference, model, layer, float(np.mean(found)), sd, len(found)))
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _shown_layers(best: pd.DataFrame, layers: dict[tuple[str, str], NDArray[np.floating]]) -> list[tuple[str, str]]:
+    """Return the layer with the largest fit of every network, over the reference sets."""
+    pairs = [(str(model), str(layer)) for model, layer in best[["model", "layer"]].to_numpy()]
+    return list(dict.fromkeys(pair for pair in pairs if pair in layers))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

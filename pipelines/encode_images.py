@@ -36,7 +36,7 @@ METRICS = {
     "control_r": "r after a refit on training responses exchanged between images",
 }
 N_MAPS = 200  # permuted maps that cluster tests see
-ALL = "all"
+RELIABLE = "reliable targets"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,6 +66,7 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     split = splits["name"].iloc[0]
     ((train, test),) = folds_of(splits, responses.trials)
     groups = target_groups(responses)
+    groups[RELIABLE] = np.flatnonzero(np.nan_to_num(ceiling) > arguments.settings["ceiling_threshold"])
     results: dict[str, HeldOut] = {}
     scores, clusters = [], []
     for name, features in layers.items():
@@ -87,10 +88,13 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         if responses.times is not None:
             clusters.append(_clusters(found, responses, settings.cluster_quantile).assign(layer=name))
         results[name] = found
-    profile = pd.concat([_profile(found, arguments.settings["confidence"]).assign(layer=name) for name, found in results.items()], ignore_index=True)
+    confidence = arguments.settings["confidence"]
+    profile = pd.concat(
+        [_profile(found, groups, ceiling, confidence).assign(layer=name) for name, found in results.items()], ignore_index=True
+    )
     decisions = _preference(results) if responses.times is None else _latencies(results, responses.times)
     save(arguments.scores, pd.concat(scores, ignore_index=True), provenance, metrics=METRICS, alphas=list(encoder.alphas))
-    save(arguments.null, _null(results), provenance, of="permuted test images, by layer")
+    save(arguments.null, _null(results), provenance, of="null: permuted test images; draw: bootstrap over them; r: mean over reliable targets")
     save(arguments.profile, profile, provenance, groups="regions" if responses.times is None else "times in s")
     save(arguments.preference, decisions, provenance)
     empty = pd.DataFrame({"layer": np.empty(0, dtype=str)})
@@ -108,7 +112,7 @@ def target_groups(responses: Responses) -> dict[str, NDArray[np.intp]]:
         return {f"{time:.4f}": flat[:, k] for k, time in enumerate(responses.times)}
     exploded = responses.targets["roi"].explode().dropna()
     groups = {str(roi): np.asarray(rows, dtype=np.intp) for roi, rows in exploded.groupby(exploded).groups.items()}
-    return groups or {ALL: np.arange(len(responses.targets))}
+    return groups
 
 
 def _scores(found: HeldOut, responses: Responses, ceiling: NDArray[np.floating]) -> pd.DataFrame:
@@ -132,8 +136,15 @@ def _scores(found: HeldOut, responses: Responses, ceiling: NDArray[np.floating])
     return pd.DataFrame(table | compact | {"n_test": len(found.test_ids)})
 
 
-def _profile(found: HeldOut, confidence: float) -> pd.DataFrame:
-    """Return a row per group: mean r with standard error and interval over test images, its null, the refit control."""
+def _profile(
+    found: HeldOut, groups: dict[str, NDArray[np.intp]], ceiling: NDArray[np.floating], confidence: float
+) -> pd.DataFrame:
+    """Return a row per group: mean r with standard error and interval over test images, its null, the refit control.
+
+    `cv_score` is the score inside the training images: what a layer may be chosen by.
+    """
+    inner = np.asarray(getattr(found.encoder, "cv_scores_", np.full((1, len(found.r)), np.nan)))
+    chosen = np.nan_to_num(inner, nan=-np.inf).max(axis=0)
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     low, high = np.quantile(found.group_draws, tails, axis=0)
     # Corrected for the choice among groups: the largest group of every permutation.
@@ -150,17 +161,22 @@ def _profile(found: HeldOut, confidence: float) -> pd.DataFrame:
             "p": (1 + (found.group_null >= found.group_r).sum(axis=0)) / (1 + len(found.group_null)),
             "p_fwer": (1 + (largest[:, None] >= found.group_r).sum(axis=0)) / (1 + len(largest)),
             "control_r": found.control_group_r,
+            "ceiling_r": [float(np.sqrt(np.maximum(ceiling[rows], 0)).mean()) for rows in groups.values()],
+            "cv_score": [float(chosen[rows].mean()) if len(rows) else np.nan for rows in groups.values()],
+            "n_targets": [len(rows) for rows in groups.values()],
         }
     )
 
 
 def _preference(results: dict[str, HeldOut]) -> pd.DataFrame:
-    first = next(iter(results.values()))
+    """Return the best layer of every region."""
+    names = next(iter(results.values())).groups
+    rois = [k for k, name in enumerate(names) if name != RELIABLE] or [0]
     return layer_preference(
-        np.stack([found.group_r for found in results.values()], axis=-1),
-        np.stack([found.group_draws for found in results.values()], axis=-1),
-        np.stack([found.group_null for found in results.values()], axis=-1),
-        first.groups,
+        np.stack([found.group_r[rois] for found in results.values()], axis=-1),
+        np.stack([found.group_draws[:, rois] for found in results.values()], axis=-1),
+        np.stack([found.group_null[:, rois] for found in results.values()], axis=-1),
+        [names[k] for k in rois],
         list(results),
     )
 
@@ -169,7 +185,10 @@ def _latencies(results: dict[str, HeldOut], times: NDArray[np.floating]) -> pd.D
     """Return peak and onset of every layer after the stimulus."""
     rows = []
     for layer, found in results.items():
-        latency = score_latency(found.group_r, found.group_draws, found.group_null, times, window=(0.0, np.inf))
+        n = len(times)  # the groups are the times, then the reliable targets
+        latency = score_latency(
+            found.group_r[:n], found.group_draws[:, :n], found.group_null[:, :n], times, window=(0.0, np.inf)
+        )
         rows.append({"layer": layer, **vars(latency)})
     return pd.DataFrame(rows)
 
@@ -188,12 +207,16 @@ def _clusters(found: HeldOut, responses: Responses, quantile: float) -> pd.DataF
 
 
 def _null(results: dict[str, HeldOut]) -> pd.DataFrame:
+    """Return per layer: largest r of any target and mean r of the reliable ones under permutation; its bootstrap."""
     tables = []
     for layer, found in results.items():
+        k = found.groups.index(RELIABLE)
+        columns = {"null_r": found.group_null[:, k], "draw_r": found.group_draws[:, k]}
         if found.null is not None:
-            largest = found.null.max_r
-            tables.append(pd.DataFrame({"layer": layer, "permutation": np.arange(len(largest)), "max_r": largest}))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"layer": [], "permutation": [], "max_r": []})
+            columns["null_max_r"] = found.null.max_r
+        table = pd.DataFrame({name: pd.Series(values) for name, values in columns.items()})
+        tables.append(table.assign(layer=layer, number=np.arange(len(table))))
+    return pd.concat(tables, ignore_index=True)
 
 
 if __name__ == "__main__":

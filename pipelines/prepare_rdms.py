@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from brainalign.arrays import Arrays
 from brainalign.artifacts import save
 from brainalign.checks import BrainalignError
-from brainalign.datasets import READERS
+from brainalign.datasets import RDM_READERS, write_stimulus_images
 from brainalign.files import file_digest, write_atomically
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
@@ -27,38 +26,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    from PIL import Image
-
     descriptor = load_descriptor(arguments.descriptor, RdmStudy)
     files = descriptor.found_files()
     for name, path in files.items():
         provenance.read(name, path)
-        expected = descriptor.sha256.get(descriptor.files[name].as_posix())
-        if expected and file_digest(path) != expected:
+        if name in descriptor.sha256 and file_digest(path) != descriptor.sha256[name]:
             raise BrainalignError(
                 f"{path} is not the file the descriptor names (sha256 differs); download it again from "
-                f"{descriptor.source}"
+                f"{descriptor.urls.get(name, descriptor.source)}"
             )
-    study = READERS[descriptor.reader](files)
-    folder = arguments.stimuli.parent / "images"
-    folder.mkdir(parents=True, exist_ok=True)
-    digests = []
-    for name, pixels in zip(study.stimuli["stimulus_id"], study.images, strict=True):
-        path = folder / f"{name}.png"
-        write_atomically(path, Image.fromarray(pixels).save)
-        digests.append(hashlib.sha256(path.read_bytes()).hexdigest())
-    table = study.stimuli.assign(path=[f"images/{name}.png" for name in study.stimuli["stimulus_id"]], sha256=digests)
+    study = RDM_READERS[descriptor.reader](files)
+    table = write_stimulus_images(study, arguments.stimuli.parent)
     write_atomically(arguments.stimuli, lambda file: table.to_csv(file, sep="\t", index=False))
     models = {f"model_{name}": values for name, values in study.models.items()}
     save(
         arguments.references,
-        Arrays(study.sets) | models,
+        Arrays(study.sets | models),
         provenance,
         sets=list(study.sets),
         models=list(study.models),
         stimuli=study.stimuli["stimulus_id"].tolist(),
         categories=study.stimuli["category"].tolist(),
-        shape_of_a_set="(n_subjects, n_sessions, n_pairs), pairs as in scipy's squareform",
+        shapes="sets (n_subjects, n_sessions, n_pairs), models (n_pairs,); row-major upper triangle",
     )
 
 

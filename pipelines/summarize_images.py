@@ -1,0 +1,188 @@
+"""summarize_images: headline numbers of one subject who saw images, models compared, and what was planted recovered."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from brainalign.arrays import Responses
+from brainalign.artifacts import entities_of, load, save
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.settings import SummarizeSettings, parse
+
+RELIABLE = "reliable targets"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("summarize_images", __doc__)
+    parser.add_argument("--responses", type=Path, required=True)
+    parser.add_argument("--ceiling", type=Path, required=True)
+    for name in ("scores", "profile", "preference", "null"):
+        parser.add_argument(f"--{name}", type=Path, nargs="+", required=True, help="one per model and method")
+    parser.add_argument("--truth", type=Path, nargs="*", default=[], help="list of the files of a simulated study")
+    parser.add_argument("--summary", type=Path, required=True, help="output")
+    parser.add_argument("--recovery", type=Path, required=True, help="output: planted and recovered")
+    parser.add_argument("--differences", type=Path, required=True, help="output: models in pairs")
+    return run_stage(parser, _summarize, argv)
+
+
+def _summarize(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    settings = parse(SummarizeSettings, arguments.settings["summarize"], "summarize")
+    confidence = arguments.settings["confidence"]
+    ceiling = load(arguments.ceiling, pd.DataFrame, provenance)
+    rows, draws, recovered = [], {}, []
+    for files in zip(arguments.scores, arguments.profile, arguments.preference, arguments.null, strict=True):
+        scores, profile, preference, null = (load(file, pd.DataFrame, provenance) for file in files)
+        entities = entities_of(files[0])
+        names = {"model": entities["model"], "method": entities["method"]}
+        chosen = _chosen_layer(profile)
+        draws[names["model"], names["method"]] = null.loc[null["layer"] == chosen, "draw_r"].to_numpy()
+        rows += [names | row for row in _rows(scores, profile, chosen, settings)]
+        recovered.append(preference.assign(**names))
+    summary = pd.DataFrame(rows)
+    save(arguments.summary, summary, provenance, confidence=confidence, q=settings.q, reliable=f"ceiling > {settings.ceiling_threshold}")
+    save(arguments.differences, _differences(summary, draws, confidence), provenance, of="bootstrap over test images")
+    responses = load(arguments.responses, Responses, provenance)
+    recovery = pd.DataFrame({"what": np.empty(0, dtype=str)})
+    if arguments.truth:
+        provenance.read("truth", arguments.truth[0])
+        subject = entities_of(arguments.responses)["sub"]
+        recovery = _recovery(arguments.truth[0].parent / "truth", subject, responses, ceiling, pd.concat(recovered))
+    save(arguments.recovery, recovery, provenance)
+
+
+def _chosen_layer(profile: pd.DataFrame) -> str:
+    """Return the layer that predicts best inside the training images; the first where nothing was chosen there."""
+    reliable = profile[profile["group"] == RELIABLE]
+    if not np.isfinite(reliable["cv_score"]).any():
+        return str(reliable["layer"].iloc[0])
+    return str(reliable.loc[reliable["cv_score"].idxmax(), "layer"])
+
+
+def _rows(scores: pd.DataFrame, profile: pd.DataFrame, chosen: str, settings: SummarizeSettings) -> list[dict[str, object]]:
+    """Return the headline rows of every layer of one model and method."""
+    rows: list[dict[str, object]] = []
+    for layer, mine in scores.groupby("layer", sort=False):
+        part = profile[(profile["layer"] == layer) & (profile["group"] == RELIABLE)].iloc[0]
+        reliable = mine[mine["ceiling"] > settings.ceiling_threshold]
+        common = {"split": mine["split"].iloc[0], "layer": layer, "chosen": layer == chosen}
+        rows.append(
+            common
+            | {"quantity": "mean r", "value": part["r"], "low": part["low"], "high": part["high"]}
+            | {"null_mean": part["null_mean"], "control": part["control_r"], "p": part["p"], "n": part["n_targets"]}
+        )
+        rows.append(common | {"quantity": "r²/ceiling", "value": reliable["r2_normalized"].mean(), "n": len(reliable)})
+        above = reliable["r2_normalized"] > 1
+        rows.append(common | {"quantity": "share above ceiling", "value": above.mean(), "n": len(reliable)})
+        found = mine["q"] < settings.q
+        rows.append(common | {"quantity": f"share with q < {settings.q:g}", "value": found.mean(), "n": len(mine)})
+        rows.append(common | {"quantity": "largest r", "value": mine["r"].max(), "p": mine["p_fwer"].min(), "n": len(mine)})
+    return rows
+
+
+def _differences(summary: pd.DataFrame, draws: dict[tuple[str, str], np.ndarray], confidence: float) -> pd.DataFrame:
+    """Return every pair of models, each with the layer that was chosen in training; draws are paired over models."""
+    best = summary[(summary["quantity"] == "mean r") & summary["chosen"]].set_index(["model", "method"])
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    pairs = list(combinations(draws, 2))
+    rows = []
+    for a, b in pairs:
+        difference = draws[a] - draws[b]
+        low, high = np.quantile(difference, tails)
+        p = min(1.0, 2 * (1 + min((difference <= 0).sum(), (difference >= 0).sum())) / (1 + len(difference)))
+        rows.append(
+            {
+                "quantity": "mean r",
+                "model_a": a[0],
+                "model_b": b[0],
+                "method_a": a[1],
+                "method_b": b[1],
+                "layer_a": best.loc[a, "layer"],
+                "layer_b": best.loc[b, "layer"],
+                "difference": best.loc[a, "value"] - best.loc[b, "value"],
+                "low": low,
+                "high": high,
+                "p": min(1.0, p * len(pairs)),  # Bonferroni over the pairs
+                "n": best.loc[a, "n"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _recovery(
+    truth: Path, subject: str, responses: Responses, ceiling: pd.DataFrame, decisions: pd.DataFrame
+) -> pd.DataFrame:
+    """Return what was planted beside what was found: ceilings, and best layers of areas or latencies of layers."""
+    layers = pd.read_parquet(truth / "layers.parquet")
+    if responses.times is not None:
+        sensors = pd.read_parquet(truth / "sensors.parquet")
+        mine = sensors[sensors["subject"] == subject]
+        mine = mine.assign(key=mine["time_s"].round(4).astype(str) + mine["target_id"])
+        planted = mine.groupby("key")["ceiling"].first()
+        keys = ceiling["time_s"].round(4).astype(str) + ceiling["target_id"]
+        found = _latencies(layers, decisions)
+    else:
+        vertices = pd.read_parquet(truth / "vertices.parquet")
+        mine = vertices[vertices["subject"] == subject]
+        planted = mine.set_index("hemi" + mine["hemi"] + "-" + mine["vertex"].astype(str))["ceiling"]
+        targets = responses.targets
+        keys = "hemi" + targets["hemi"] + "-" + targets["vertex"].astype(str)
+        found = _layers(mine, layers, decisions)
+    values = pd.DataFrame(
+        {"what": "ceiling", "area": keys.to_numpy(), "planted": planted.reindex(keys).to_numpy(), "ceiling": ceiling["ceiling"].to_numpy()}
+    )
+    return pd.concat([found, values], ignore_index=True)
+
+
+def _layers(vertices: pd.DataFrame, layers: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per area with a planted layer and model; depths run from 0 (first layer) to 1 (last)."""
+    planted = vertices[vertices["layer"].fillna("") != ""].groupby("roi")["layer"].first()
+    depth = layers.set_index("layer")["depth"]
+    rows = []
+    for model, mine in decisions.groupby("model", sort=False):
+        names = list(dict.fromkeys([*mine["best"], *mine["second"]]))
+        own = depth if set(names) <= {*depth.index, ""} else None
+        for _, row in mine[mine["roi"].isin(planted.index)].iterrows():
+            rows.append(
+                {
+                    "what": "layer",
+                    "model": model,
+                    "area": row["roi"],
+                    "planted_layer": planted[row["roi"]],
+                    "recovered_layer": row["best"],
+                    "planted_depth": depth[planted[row["roi"]]],
+                    "recovered_depth": np.nan if own is None else own.get(row["best"], np.nan),
+                    "decided": row["decided"],
+                    "reason": row["reason"],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _latencies(layers: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per layer of the generating network: planted and recovered peak, in ms."""
+    both = decisions.merge(layers[["layer", "latency_s"]], on="layer")
+    return pd.DataFrame(
+        {
+            "what": "latency",
+            "model": both["model"],
+            "layer": both["layer"],
+            "planted_ms": 1000 * both["latency_s"],
+            "recovered_ms": 1000 * both["peak"],
+            "low_ms": 1000 * both["peak_low"],
+            "high_ms": 1000 * both["peak_high"],
+            "decided": both["decided"],
+            "reason": both["reason"],
+        }
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -14,9 +14,14 @@ from brainalign.settings import (
     Config,
     ModelUse,
     OneHotModel,
+    EfficientNetModel,
     RandomModel,
     RidgeMethod,
     SentenceModel,
+    TimmModel,
+    TorchvisionModel,
+    UserModel,
+    VisionModel,
     load_config,
     load_descriptor,
     load_descriptors,
@@ -71,6 +76,11 @@ def test_every_mistake_is_listed_at_once() -> None:
         (SentenceModel, EXTRACTORS["sentence"], set()),
         (OneHotModel, EXTRACTORS["onehot"], set()),
         (RandomModel, EXTRACTORS["random"], {"seed"}),  # the run's seed
+        (EfficientNetModel, EXTRACTORS["efficientnet"], {"seed"}),
+        (VisionModel, EXTRACTORS["vision"], {"seed"}),
+        (TimmModel, EXTRACTORS["timm"], {"seed"}),
+        (TorchvisionModel, EXTRACTORS["torchvision"], {"seed"}),
+        (UserModel, EXTRACTORS["user"], {"seed"}),
     ],
 )
 def test_settings_mirror_constructors(model: type, maker: type, given: set[str]) -> None:

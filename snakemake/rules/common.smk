@@ -29,11 +29,9 @@ try:
     SETTINGS = parse_settings(Config, config, "configuration")
     DESCRIPTORS = load_descriptors(SETTINGS)
     for descriptor in DESCRIPTORS.values():
-        for subject in subjects_of(descriptor):
-            if not getattr(descriptor, "simulate", None):
-                descriptor.files(subject)
-        if isinstance(descriptor, RdmStudy):
-            descriptor.found_files()
+        descriptor.all_files()
+    for name in SETTINGS.datasets.keys() - DESCRIPTORS.keys():
+        print(f"leaving out {name}: its files are not found; set BRAINALIGN_DATA to a folder that holds them")
 except BrainalignError as error:
     raise WorkflowError(str(error)) from None
 

@@ -27,7 +27,8 @@ rule encode_images:
         gpu=lambda wildcards: int(wants_gpu(SETTINGS, wildcards.method)),
     params:
         settings=lambda wildcards: quoted(
-            method=SETTINGS.methods[wildcards.method], encode=SETTINGS.encode_images, confidence=SETTINGS.confidence
+            method=SETTINGS.methods[wildcards.method], encode=SETTINGS.encode_images, confidence=SETTINGS.confidence,
+            ceiling_threshold=SETTINGS.summarize.ceiling_threshold
         ),
         library=library_digest(*STAGES["encode_images"]),
         seed=SETTINGS.seed,

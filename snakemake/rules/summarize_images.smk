@@ -3,13 +3,16 @@ rule summarize_images:
     input:
         code="pipelines/summarize_images.py",
         scores=encodings_of("scores"),
+        profile=encodings_of("profile"),
         preference=encodings_of("preference"),
+        null=encodings_of("null"),
         ceiling=artifacts("ceiling"),
         responses=artifacts("responses"),
         truth=lambda wildcards: raw_of(wildcards) if wildcards.dataset in SIMULATED else [],
     output:
         summary=files("summary", subject="{subject}"),
         recovery=files("recovery", subject="{subject}"),
+        differences=files("differences", subject="{subject}"),
     log:
         log_path(RESULTS, "{dataset}", "summarize_images", subject="{subject}"),
     benchmark:
@@ -26,5 +29,6 @@ rule summarize_images:
         seed=SETTINGS.seed,
     shell:
         "python -P -m brainalign.pipelines.summarize_images --settings {params.settings} --seed {params.seed}"
-        " --responses {input.responses:q} --ceiling {input.ceiling:q} --scores {input.scores:q} --preference {input.preference:q}"
-        " --truth {input.truth:q} --summary {output.summary[0]:q} --recovery {output.recovery[0]:q} > {log:q} 2>&1"
+        " --responses {input.responses:q} --ceiling {input.ceiling:q} --scores {input.scores:q} --profile {input.profile:q} --preference {input.preference:q}"
+        " --null {input.null:q}"
+        " --truth {input.truth:q} --summary {output.summary[0]:q} --recovery {output.recovery[0]:q} --differences {output.differences[0]:q} > {log:q} 2>&1"
