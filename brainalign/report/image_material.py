@@ -1,0 +1,84 @@
+"""What the page of a subject who saw images draws from. What a failed stage did not leave is None."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from brainalign.arrays import Arrays, Responses
+from brainalign.report.material import Failure
+from brainalign.settings import Config, ImageStudy
+
+__all__ = ["ImageEncoding", "ImageMaterial"]
+
+RELIABLE = "reliable targets"  # the group over all targets, beside the regions
+
+
+@dataclass(frozen=True)
+class ImageEncoding:
+    """One method on one model: tables of the encode stage."""
+
+    scores: pd.DataFrame
+    profile: pd.DataFrame
+    preference: pd.DataFrame
+    clusters: pd.DataFrame
+
+
+@dataclass
+class ImageMaterial:
+    """One subject of one study of images.
+
+    Attributes
+    ----------
+    encodings : dict
+        By (model, method), in the order of the configuration; maps are drawn of the first.
+    sidecars : dict
+        Sidecar of every artifact by file name.
+    """
+
+    config: Config
+    dataset: str
+    descriptor: ImageStudy
+    subject: str
+    responses: Responses | None = None
+    splits: pd.DataFrame | None = None
+    ceiling: pd.DataFrame | None = None
+    encodings: dict[tuple[str, str], ImageEncoding] = field(default_factory=dict)
+    rdms: Arrays | None = None
+    comparison: pd.DataFrame | None = None
+    summary: pd.DataFrame | None = None
+    differences: pd.DataFrame | None = None
+    recovery: pd.DataFrame | None = None
+    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def timed(self) -> bool:
+        """Whether responses have a time axis."""
+        return self.descriptor.modality(self.subject) == "meeg"
+
+    @property
+    def models(self) -> list[str]:
+        """Models in the order of the configuration, controls last: their colours agree over the page."""
+        names = self.config.models_of(self.dataset)
+        return sorted(names, key=lambda name: name in self.controls)
+
+    @property
+    def controls(self) -> list[str]:
+        """Models with random weights."""
+        return [name for name in self.config.models_of(self.dataset) if self.config.models[name].random]
+
+    def details(self, suffix: str) -> Mapping[str, Any]:
+        """Return the details in the sidecar of the one artifact of a suffix; empty where there is none."""
+        found = [record["details"] for name, record in self.sidecars.items() if name.split(".")[0].endswith(suffix)]
+        return found[0] if found else {}
+
+    def chosen(self, model: str, method: str) -> str:
+        """Return the layer that was chosen inside the training images."""
+        if self.summary is None:
+            return str(self.encodings[model, method].profile["layer"].iloc[0])
+        rows = self.summary[(self.summary["model"] == model) & (self.summary["method"] == method)]
+        return str(rows.loc[rows["chosen"], "layer"].iloc[0])

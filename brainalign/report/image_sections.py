@@ -1,0 +1,359 @@
+"""The sections of the page of a subject who saw images; each is left out where its stage left nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from brainalign.report.captions import CAPTIONS
+from brainalign.report.figures import ceiling_histogram, score_against_ceiling
+from brainalign.report.image_material import RELIABLE, ImageMaterial
+from brainalign.report.layers import layer_preference_maps, layer_profile, roi_layer_heatmap
+from brainalign.report.page import Panel, Section
+from brainalign.report.recovery import planted_ceilings, planted_latencies, planted_layers
+from brainalign.report.reference_rdms import rdm_grid, reference_bars
+from brainalign.report.surface import SurfaceMap, flat_maps, significant, surface_map
+from brainalign.report.surface_viewer import surface_viewer
+from brainalign.report.tables import html_table
+from brainalign.report.timecourse import layer_latencies, rsa_over_time, score_over_time
+from brainalign.report.topomaps import topomaps
+
+__all__ = ["image_sections"]
+
+SHOWN_TIMES = 5  # topographies
+
+
+def image_sections(material: ImageMaterial) -> list[Section]:
+    """Return the sections of one subject's page."""
+    makers: list[Callable[[ImageMaterial], Section | None]] = [
+        _data,
+        _over_time if material.timed else _surface,
+        _layers,
+        _geometry,
+        _ceilings,
+        _recovery,
+    ]
+    made = [maker(material) for maker in makers]
+    return [section for section in made if section is not None]
+
+
+def _data(material: ImageMaterial) -> Section | None:
+    if material.responses is None or material.splits is None:
+        return None
+    responses, details = material.responses, material.details("splits")
+    unit = "sensors" if material.timed else "targets"
+    paragraphs = [
+        f"{len(responses.trials):,} trials of {responses.trials['stimulus_id'].nunique():,} images, "
+        f"{len(responses.targets):,} {unit}; units: {responses.units}.",
+        *material.descriptor.notes,
+        "Images are split as wholes: every repeat of an image lies on one side. A stimulus, or one picture under two "
+        "names, on both sides would have stopped the run.",
+        *(f"Note: {warning}" for warning in details.get("warnings", [])),
+    ]
+    card = pd.DataFrame(details.get("card", []))
+    blocks = []
+    if len(card):
+        names = {
+            "split": "split",
+            "n_stimuli": "images",
+            "n_trials": "trials",
+            "repeats_min": "repeats, fewest",
+            "repeats_max": "most",
+            "n_sessions": "sessions",
+            "n_runs": "runs",
+            "n_runs_shared": "runs shared with another split",
+            "n_duplicates": "duplicate pairs",
+            "n_near_duplicates": "near-duplicate pairs",
+            "n_duplicates_across": "duplicates across",
+            "n_near_duplicates_across": "near-duplicates across",
+        }
+        rows = [[_cell(row[name]) for name in names] for _, row in card.iterrows()]
+        blocks.append(html_table(list(names.values()), rows, "Split card"))
+    return Section("data", "Data and splits", paragraphs=paragraphs, blocks=blocks)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "–" if np.isnan(value) else f"{value:g}"
+    return str(value)
+
+
+# ------------------------------------------------------------------------------------------------------------ cortex
+
+
+def _surface(material: ImageMaterial) -> Section | None:
+    """Draw maps of the first model: score, ceiling, best layer of each region and its margin."""
+    if not material.encodings or material.responses is None:
+        return None
+    targets = material.responses.targets
+    if "vertex" not in targets or targets["vertex"].max() >= 10_242:
+        return None
+    (model, method), encoding = next(iter(material.encodings.items()))
+    layer = material.chosen(model, method)
+    scores = encoding.scores[encoding.scores["layer"] == layer].merge(targets[["target_id", "hemi", "vertex"]])
+    level, threshold = material.config.summarize.q, material.config.summarize.ceiling_threshold
+    shown = scores.assign(
+        r=significant(scores, "r", q=level, ceiling=threshold),
+        normalized=significant(scores, "r2_normalized", q=level, ceiling=threshold),
+        reliable=scores["ceiling"].where(scores["ceiling"] > threshold),
+    )
+    maps = [
+        surface_map(shown, "r", title=f"r of {model} ({layer})", unit="Pearson r on test images"),
+        surface_map(shown, "normalized", title="r² / noise ceiling", unit="share of the ceiling"),
+        surface_map(shown, "reliable", title="noise ceiling", unit="share of variance that repeats"),
+    ]
+    maps += _preference_maps(targets, encoding.preference, list(pd.unique(encoding.profile["layer"])), model)
+    caption = CAPTIONS["surface"].format(q=level, threshold=threshold, model=model, layer=layer, n=maps[0].n_shown)
+    numbers = scores[["target_id", "r", "r2_normalized", "ceiling", "p", "q"]]
+    panels = [
+        Panel("surface", "Maps on fsaverage5", caption, None, numbers, html=surface_viewer(maps)),
+        Panel("flat", maps[0].title, CAPTIONS["flat"], flat_maps(maps[0])),
+    ]
+    if len(maps) > 3:
+        panels.append(Panel("flatlayers", maps[3].title, CAPTIONS["flatlayers"], flat_maps(maps[3])))
+    return Section("maps", "Maps", panels)
+
+
+def _preference_maps(
+    targets: pd.DataFrame, preference: pd.DataFrame, layers: list[str], model: str
+) -> tuple[SurfaceMap, ...]:
+    """Return maps of the best layer of every region, and of its margin."""
+    vertices = targets[["hemi", "vertex", "roi"]].explode("roi").dropna(subset=["roi"])
+    vertices = vertices.drop_duplicates(["hemi", "vertex"])
+    table = vertices.merge(preference, on="roi")
+    if table.empty:
+        return ()
+    return layer_preference_maps(table.rename(columns={"best": "layer"}), layers, model)
+
+
+def _layers(material: ImageMaterial) -> Section | None:
+    if not material.encodings or material.timed:
+        return None
+    rows = pd.concat([_profile_rows(material, key) for key in material.encodings], ignore_index=True)
+    if rows.empty:
+        return None
+    first = next(iter(material.encodings))[0]
+    panels = [
+        Panel(
+            "profile",
+            "Layers by region",
+            CAPTIONS["profile"],
+            layer_profile(rows, material.models, material.controls),
+            rows,
+        ),
+        Panel("heatmap", f"Regions and layers of {first}", CAPTIONS["heatmap"], roi_layer_heatmap(rows, first)),
+    ]
+    return Section("layers", "Layers", panels)
+
+
+def _profile_rows(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
+    encoding = material.encodings[key]
+    profile = encoding.profile[encoding.profile["group"] != RELIABLE].rename(columns={"group": "roi"})
+    decisions = encoding.preference[["roi", "decided", "reason"]]
+    return profile.merge(decisions, on="roi").assign(model=key[0])
+
+
+# -------------------------------------------------------------------------------------------------------------- time
+
+
+def _over_time(material: ImageMaterial) -> Section | None:
+    if not material.encodings or material.responses is None:
+        return None
+    rows = pd.concat([_course(material, key) for key in material.encodings], ignore_index=True)
+    peaks = pd.concat([_peaks(material, key) for key in material.encodings], ignore_index=True)
+    (model, method), encoding = next(iter(material.encodings.items()))
+    chosen = rows[[_is_chosen(material, *pair) for pair in zip(rows["model"], rows["layer"], strict=True)]]
+    clusters = _clusters(material)
+    figure = score_over_time(
+        chosen,
+        clusters,
+        peaks[[_is_chosen(material, *pair) for pair in zip(peaks["model"], peaks["layer"], strict=True)]],
+        models=material.models,
+        random_weights=material.controls,
+    )
+    panels = [Panel("course", "Score over time", CAPTIONS["course"], figure, rows)]
+    every = score_over_time(rows[rows["model"] == model], peaks=peaks[peaks["model"] == model])
+    panels.append(Panel("courselayers", f"Score over time, every layer of {model}", CAPTIONS["courselayers"], every))
+    panels.append(
+        Panel("latencies", "When each layer predicts best", CAPTIONS["latencies"], layer_latencies(peaks), peaks)
+    )
+    panels += list(_topographies(material, model, method))
+    return Section("time", "Scores over time", panels)
+
+
+def _is_chosen(material: ImageMaterial, model: str, layer: str) -> bool:
+    method = next(method for name, method in material.encodings if name == model)
+    return material.chosen(model, method) == layer
+
+
+def _course(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
+    encoding = material.encodings[key]
+    mean = encoding.profile[encoding.profile["group"] != RELIABLE]
+    mean = mean.assign(time_s=mean["group"].astype(float), mean_r=mean["r"])
+    # Of every layer the sensor with the largest mean score over time: shown, not tested.
+    by_sensor = encoding.scores.groupby(["layer", "target_id"])["r"].mean()
+    best = by_sensor.groupby("layer").idxmax().map(lambda pair: pair[1])
+    scores = encoding.scores[encoding.scores["target_id"] == encoding.scores["layer"].map(best)]
+    table = mean.merge(
+        scores.assign(time_s=scores["time_s"].round(4))[["layer", "time_s", "r"]].rename(columns={"r": "best_r"}),
+        on=["layer", "time_s"],
+        how="left",
+    )
+    columns = ["layer", "time_s", "mean_r", "low", "high", "best_r", "null_mean", "null_low", "null_high", "p_fwer"]
+    return table[columns].assign(model=key[0])
+
+
+def _peaks(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
+    names = {"peak": "peak_s", "peak_low": "low_s", "peak_high": "high_s"}
+    table = material.encodings[key].preference.rename(columns=names)
+    return table[["layer", "peak_s", "low_s", "high_s", "onset", "decided", "reason"]].assign(model=key[0])
+
+
+def _clusters(material: ImageMaterial) -> pd.DataFrame:
+    tables = []
+    for (model, method), encoding in material.encodings.items():
+        mine = encoding.clusters[encoding.clusters["layer"] == material.chosen(model, method)]
+        tables.append(mine.rename(columns={"start": "start_s", "stop": "stop_s"}).assign(model=model))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _topographies(material: ImageMaterial, model: str, method: str) -> Iterator[Panel]:
+    """Yield a row of maps per type of sensor, at times around the largest score."""
+    responses = material.responses
+    if responses is None or responses.times is None:
+        return
+    encoding = material.encodings[model, method]
+    layer = material.chosen(model, method)
+    scores = encoding.scores[encoding.scores["layer"] == layer]
+    clusters = encoding.clusters[(encoding.clusters["layer"] == layer) & (encoding.clusters["p"] < 0.05)]
+    after = responses.times[responses.times >= 0]
+    times = after[np.linspace(0.15 * len(after), 0.85 * len(after), SHOWN_TIMES).astype(int)]
+    for kind, sensors in responses.targets.groupby("sensor_type", sort=False):
+        if len(sensors) < 8 or sensors[["x_mm", "y_mm", "z_mm"]].isna().any(axis=None):
+            continue
+        table = scores[scores["target_id"].isin(sensors["target_id"])]
+        grid = table.assign(time_s=table["time_s"].round(4)).pivot(index="target_id", columns="time_s", values="r")
+        grid = grid.loc[sensors["target_id"], [round(float(time), 4) for time in times]]
+        marks = np.array(
+            [[_inside(clusters, sensor, time) for time in times] for sensor in sensors["target_id"]], dtype=bool
+        )
+        figure = topomaps(
+            grid.to_numpy(),
+            sensors[["x_mm", "y_mm", "z_mm"]].to_numpy() / 1000,
+            np.asarray(times),
+            significant=marks,
+        )
+        title = f"Topography of r, {kind} sensors ({model}, {layer})"
+        yield Panel(f"topography{kind}", title, CAPTIONS["topography"], figure)
+
+
+def _inside(clusters: pd.DataFrame, sensor: str, time: float) -> bool:
+    here = clusters[(clusters["start"] <= time) & (clusters["stop"] >= time)]
+    return any(sensor in set(sensors) for sensors in here["sensors"])
+
+
+# ---------------------------------------------------------------------------------------------------------- geometry
+
+
+def _geometry(material: ImageMaterial) -> Section | None:
+    if material.comparison is None or material.rdms is None:
+        return None
+    table = material.comparison
+    if material.timed:
+        rows = table.assign(
+            time_s=table["group"].astype(float),
+            low=table["score"] - 2 * table["se"],
+            high=table["score"] + 2 * table["se"],
+            null_low=2 * table["null_mean"] - table["null_high"],
+        )
+        best = _best_layers(rows)
+        figure = rsa_over_time(best, models=material.models, random_weights=material.controls)
+        return Section("geometry", "Geometry over time", [Panel("rsa", "RSA over time", CAPTIONS["rsatime"], figure, best)])
+    best = _best_layers(table.assign(reference=table["group"]))
+    panels = [
+        Panel("rsa", "RSA by region", CAPTIONS["rsaregion"], reference_bars(best, models=material.models), table),
+    ]
+    details = material.details("rdm")
+    groups = details.get("groups", [])
+    if groups and len(details["conditions"]) <= 200:
+        categories = _categories(material, details["conditions"])
+        shown = {name: material.rdms["responses"][k] for k, name in enumerate(groups[:9])}
+        panels.append(Panel("rdm", "RDMs by region", CAPTIONS["rdmregion"], rdm_grid(shown, categories)))
+    return Section("geometry", "Geometry", panels)
+
+
+def _best_layers(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of one layer per model: the one with the largest mean fit over all regions or times."""
+    means = table.groupby(["model", "layer"], sort=False)["score"].mean()
+    best = means.groupby("model", sort=False).idxmax().dropna()
+    chosen = set(best)
+    return table[[pair in chosen for pair in zip(table["model"], table["layer"], strict=True)]]
+
+
+def _categories(material: ImageMaterial, conditions: list[str]) -> list[str]:
+    if material.responses is None or "category" not in material.responses.trials:
+        return ["image"] * len(conditions)
+    known = material.responses.trials.drop_duplicates("stimulus_id").set_index("stimulus_id")["category"]
+    return [str(known.get(name, "image")) for name in conditions]
+
+
+# ---------------------------------------------------------------------------------------------------------- controls
+
+
+def _ceilings(material: ImageMaterial) -> Section | None:
+    if material.ceiling is None or not material.encodings:
+        return None
+    threshold = material.config.summarize.ceiling_threshold
+    (model, method), encoding = next(iter(material.encodings.items()))
+    layer = material.chosen(model, method)
+    scores = encoding.scores[encoding.scores["layer"] == layer]
+    ceiling = material.ceiling["ceiling"].to_numpy()
+    reliable = int((ceiling > threshold).sum())
+    panels = [
+        Panel(
+            "ceilings",
+            "Noise ceilings",
+            CAPTIONS["ceilinghistogram"].format(n_reliable=reliable),
+            ceiling_histogram(ceiling, threshold),
+        ),
+        Panel(
+            "scoreceiling",
+            f"Score against ceiling ({model}, {layer})",
+            CAPTIONS["scoreceiling"],
+            score_against_ceiling(scores, threshold),
+        ),
+    ]
+    text = (
+        f"Ceilings are variances of averages over the repeats of the test images (ncsnr over all repeats), stored "
+        f"unclamped: without signal they scatter around 0. {reliable:,} of {len(ceiling):,} lie above {threshold:g}."
+    )
+    return Section("ceilings", "Ceilings", panels, [text])
+
+
+def _recovery(material: ImageMaterial) -> Section | None:
+    table = material.recovery
+    if table is None or table.empty:
+        return None
+    panels = []
+    ceilings = table[table["what"] == "ceiling"].dropna(subset=["planted"])
+    if len(ceilings):
+        levels = ceilings.assign(planted=ceilings["planted"].round(2))
+        panels.append(Panel("plantedceilings", "Ceilings", CAPTIONS["plantedceilings"], planted_ceilings(levels)))
+    for model, rows in table[table["what"] == "layer"].groupby("model", sort=False):
+        same = bool(np.isfinite(rows["recovered_depth"].astype(float)).all())
+        names = {"planted_layer": "planted", "recovered_layer": "recovered"}
+        shown = rows.drop(columns=["planted"], errors="ignore").rename(columns=names)
+        layers = list(dict.fromkeys(shown.sort_values("planted_depth")["planted"])) if same else None
+        title = f"Layers, recovered with {model}"
+        panels.append(Panel(f"plantedlayers{model}", title, CAPTIONS["plantedlayers"], planted_layers(shown, layers), shown))
+    latencies = table[table["what"] == "latency"]
+    if len(latencies) and material.responses is not None and material.responses.times is not None:
+        step = float(np.diff(material.responses.times).mean() * 1000)
+        panels.append(
+            Panel("plantedlatencies", "Latencies", CAPTIONS["plantedlatencies"], planted_latencies(latencies, step), latencies)
+        )
+    text = "These data were simulated: what was planted is known, and stands here beside what the analysis found."
+    return Section("recovery", "Planted against recovered", panels, [text]) if panels else None
