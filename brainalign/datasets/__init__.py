@@ -1,7 +1,52 @@
-"""Readers of recordings, splits of their trials, and the audit that runs before either."""
+"""Readers of recordings, splits of their trials, and the audit that runs before either.
 
-from brainalign.datasets.audit import Problem, audit
+read_fmri        volumes with labels, in blocks        read_betas     a map per trial: surface, volume, CIFTI
+read_fmriprep    BIDS derivatives and events           read_epochs    MNE epochs
+"""
+
+from brainalign.datasets.audit import audit
+from brainalign.datasets.betas import read_betas
 from brainalign.datasets.fmri import Recording, read_fmri
+from brainalign.datasets.fmriprep import read_fmriprep
+from brainalign.datasets.image_splits import make_image_split, shared_stimuli, split_rows
+from brainalign.datasets.images import ImageAudit, audit_images
+from brainalign.datasets.inspection import inspect_responses, inspect_trials, roi_sizes
+from brainalign.datasets.leakage import leakage_audit, split_card
+from brainalign.datasets.meeg import check_same_channels, read_epochs
+from brainalign.datasets.problems import Problem, stop_on
+from brainalign.datasets.repeats import repeat_counts, repeats_cube
 from brainalign.datasets.splits import folds_of, group_labels, make_splits
+from brainalign.datasets.trials import complete_trials, read_table, read_trials
+from brainalign.datasets.whitening import Whitener, fit_whitener
 
-__all__ = ["Problem", "Recording", "audit", "folds_of", "group_labels", "make_splits", "read_fmri"]
+__all__ = [
+    "ImageAudit",
+    "Problem",
+    "Recording",
+    "Whitener",
+    "audit",
+    "audit_images",
+    "check_same_channels",
+    "complete_trials",
+    "fit_whitener",
+    "folds_of",
+    "group_labels",
+    "inspect_responses",
+    "inspect_trials",
+    "leakage_audit",
+    "make_image_split",
+    "make_splits",
+    "read_betas",
+    "read_epochs",
+    "read_fmri",
+    "read_fmriprep",
+    "read_table",
+    "read_trials",
+    "repeat_counts",
+    "repeats_cube",
+    "roi_sizes",
+    "shared_stimuli",
+    "split_card",
+    "split_rows",
+    "stop_on",
+]

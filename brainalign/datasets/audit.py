@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,22 +10,12 @@ import pandas as pd
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.datasets.fmri import bad_voxels, find_blocks, open_image, read_labels, read_volumes
+from brainalign.datasets.problems import Problem
 from brainalign.datasets.splits import make_splits
 from brainalign.descriptor import BlockStudy
 from brainalign.files import file_digest
 
 __all__ = ["Problem", "audit"]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong: where in the descriptor, what, and what to do about it."""
-
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
 
 
 def audit(descriptor: BlockStudy, subjects: list[str] | None = None) -> list[Problem]:

@@ -17,7 +17,16 @@ from brainalign.descriptor import BlockStudy, FmriOptions
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
 
-__all__ = ["Recording", "bad_voxels", "find_blocks", "open_image", "read_fmri", "read_labels", "read_volumes"]
+__all__ = [
+    "Recording",
+    "bad_voxels",
+    "find_blocks",
+    "open_image",
+    "read_fmri",
+    "read_labels",
+    "read_volumes",
+    "voxel_table",
+]
 
 
 @dataclass(frozen=True)
@@ -206,7 +215,7 @@ def read_fmri(descriptor: BlockStudy, subject: str) -> Recording:
     responses = Responses(
         np.asarray([part.mean(axis=0) for part in parts], dtype=np.float32),
         _trial_table(blocks),
-        _voxel_table(inside, mask.affine),
+        voxel_table(inside, mask.affine),
         units="z (within run)" if options.standardize == "run" else "scanner units",
     )
     mean = nibabel.Nifti1Image(np.nan_to_num(volumes).mean(axis=3), bold.affine)
@@ -228,7 +237,7 @@ def _trial_table(blocks: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _voxel_table(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> pd.DataFrame:
+def voxel_table(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> pd.DataFrame:
     """Return a row per voxel in the order of nilearn's maskers, which is that of boolean indexing."""
     ijk = np.argwhere(inside)
     xyz = np.c_[ijk, np.ones(len(ijk))] @ affine.T

@@ -88,7 +88,7 @@ def folds_of(splits: pd.DataFrame, trials: pd.DataFrame) -> Folds:
     folds = []
     for fold, table in splits.groupby("fold", sort=True):
         train, test = table[table["split"] == "train"], table[table["split"] == "test"]
-        leaked = test[test["group"].isin(train["group"])]
+        leaked = test[test["group"].isin(table["group"][table["split"] != "test"])]
         if len(leaked):
             raise BrainalignError(
                 f"fold {fold}: {leaked['group'].nunique()} group(s) occur in both train and test (trials "

@@ -1,0 +1,256 @@
+"""Betas as nibabel writes them: what comes back is what was planted, and every broken file is named."""
+
+from __future__ import annotations
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+from nibabel.gifti import GiftiDataArray, GiftiImage, GiftiLabel, GiftiLabelTable, GiftiMetaData
+from nilearn.datasets import load_fsaverage
+
+from brainalign.checks import BrainalignError
+from brainalign.datasets import read_betas
+
+N, TRIALS = 642, 12  # fsaverage3
+
+
+def gifti(path, arrays, *, structure=None, kind="NIFTI_TYPE_FLOAT32", labels=None):
+    meta = GiftiMetaData({"AnatomicalStructurePrimary": structure} if structure else {})
+    data = [GiftiDataArray(a, datatype=kind, meta=meta) for a in arrays]
+    table = None
+    if labels:
+        table = GiftiLabelTable()
+        for key, name in labels.items():
+            label = GiftiLabel(key)
+            label.label = name
+            table.labels.append(label)
+    nibabel.save(GiftiImage(darrays=data, labeltable=table), path)
+    return path
+
+
+class Study:
+    def __init__(self, folder) -> None:
+        self.folder = folder
+        rng = np.random.default_rng(0)
+        self.values = {h: rng.normal(size=(TRIALS, N)).astype(np.float32) for h in "LR"}
+        self.betas = {h: gifti(folder / f"{h}.func.gii", list(self.values[h])) for h in "LR"}
+        self.trials = folder / "trials.tsv"
+        self.table = pd.DataFrame({"stimulus_id": list("abcdef") * 2, "session": ["1"] * 6 + ["2"] * 6})
+        self.table.to_csv(self.trials, sep="\t", index=False)
+
+    def labels(self, hemi="L", n=N, **changes):
+        keys = np.zeros(n, dtype=np.int32)
+        keys[10:20] = 1
+        names = {0: "???", 1: "V1"} | changes.pop("names", {})
+        return gifti(self.folder / f"{hemi}.label.gii", [keys], kind="NIFTI_TYPE_INT32", labels=names, **changes)
+
+    def read(self, betas=None, **options):
+        return read_betas(betas or self.betas, self.trials, **({"standardize": "none"} | options))
+
+
+@pytest.fixture
+def study(tmp_path) -> Study:
+    return Study(tmp_path)
+
+
+def test_surface_values_places_and_rois(study) -> None:
+    rois = {"L": study.labels("L"), "R": study.labels("R")}
+    responses = study.read(rois=rois)
+    np.testing.assert_array_equal(responses.values, np.c_[study.values["L"], study.values["R"]])
+    targets = responses.targets
+    assert targets["hemi"].tolist() == ["L"] * N + ["R"] * N
+    assert targets["vertex"].tolist() == list(range(N)) * 2
+    inside = [row for row, names in enumerate(targets["roi"]) if names == ["V1"]]
+    assert inside == [*range(10, 20), *range(N + 10, N + 20)]
+    pial = load_fsaverage("fsaverage5")["pial"].parts
+    xyz = targets[["x_mm", "y_mm", "z_mm"]].to_numpy()
+    assert np.linalg.norm(xyz[:N] - pial["left"].coordinates[:N], axis=1).max() < 4  # half the cortex away at most
+    assert (xyz[:N, 0] < 5).all()
+    assert xyz[N:, 0].mean() > 20
+
+
+def test_z_scores_are_within_session(study) -> None:
+    values = study.read(standardize="session").values
+    for rows in (slice(0, 6), slice(6, 12)):
+        np.testing.assert_allclose(values[rows].mean(axis=0), 0, atol=1e-6)
+        np.testing.assert_allclose(values[rows].std(axis=0, ddof=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_one_array_of_all_trials_in_either_layout(study, transpose) -> None:
+    for hemi in "LR":
+        values = study.values[hemi]
+        gifti(study.betas[hemi], [np.ascontiguousarray(values if transpose else values.T)])
+    np.testing.assert_array_equal(study.read().values[:, :N], study.values["L"])
+
+
+def test_a_file_per_session(study) -> None:
+    paths = {}
+    for hemi in "LR":
+        for part in (0, 1):
+            gifti(study.folder / f"{hemi}{part}.func.gii", list(study.values[hemi][6 * part : 6 * part + 6]))
+        paths[hemi] = [study.folder / f"{hemi}{part}.func.gii" for part in (0, 1)]
+    np.testing.assert_array_equal(study.read(paths).values, study.read().values)
+
+
+def test_truncated_gifti_names_file_and_remedy(study) -> None:
+    path = study.betas["R"]
+    whole = path.read_bytes()
+    for length in (0, 100, len(whole) // 2, len(whole) - 30):
+        path.write_bytes(whole[:length])
+        with pytest.raises(BrainalignError, match=r"R\.func\.gii: truncated.*copy or download it again"):
+            study.read()
+    at = whole.index(b"<Data>") + 200
+    path.write_bytes(whole[:at] + whole[at + 400 :])  # bytes lost inside: the XML is whole, the data are not
+    with pytest.raises(BrainalignError, match=r"R\.func\.gii: truncated"):
+        study.read()
+
+
+def test_wrong_hemisphere_length_says_which_mesh_has_how_many(study) -> None:
+    gifti(study.betas["R"], [row[:600] for row in study.values["R"]])
+    with pytest.raises(BrainalignError, match=r"L has 642, R has 600, but no known mesh.*fsaverage5 10,242"):
+        study.read()
+    with pytest.raises(BrainalignError, match="R has 600, but fsaverage3 has 642 vertices"):
+        study.read(space="fsaverage3")
+    assert study.read(space="native").values.shape == (TRIALS, 1242)
+    assert study.read(space="native").targets["x_mm"].isna().all()
+
+
+def test_swapped_hemispheres_are_refused(study) -> None:
+    gifti(study.betas["L"], list(study.values["L"]), structure="CortexRight")
+    with pytest.raises(BrainalignError, match="holds CortexRight, but the descriptor gives it as hemisphere L"):
+        study.read()
+    with pytest.raises(BrainalignError, match="hemisphere must be one of 'L', 'R'; got 'left'"):
+        study.read({"left": study.betas["L"]})
+
+
+def test_another_number_of_maps_than_trials(study) -> None:
+    study.table[:-1].to_csv(study.trials, sep="\t", index=False)
+    with pytest.raises(BrainalignError, match=r"there are 12 maps but .*trials\.tsv lists 11 trials"):
+        study.read()
+    gifti(study.betas["R"], list(study.values["R"][:5]))
+    with pytest.raises(BrainalignError, match="'L': 12, 'R': 5"):
+        study.read()
+
+
+def test_rois_that_are_empty_unknown_or_of_another_mesh(study) -> None:
+    with pytest.raises(BrainalignError, match="ROI V9 is empty"):
+        study.read(rois={"L": study.labels(names={9: "V9"})})
+    with pytest.raises(BrainalignError, match=r"no ROI 'V1x' in the label files \(did you mean 'V1'\?\)"):
+        study.read(rois={"L": study.labels()}, roi_names=["V1x"])
+    with pytest.raises(BrainalignError, match="labels 500 vertices but the maps of hemisphere L have 642"):
+        study.read(rois={"L": study.labels(n=500)})
+    kept = study.read(rois={"L": study.labels(names={9: "V9"})}, roi_names=["V1"])
+    assert sum(map(bool, kept.targets["roi"])) == 10
+
+
+def test_annot_files(study) -> None:
+    keys = np.full(N, -1)
+    keys[:5] = 1
+    colours = np.array([[0, 0, 0, 0, 0], [10, 20, 30, 0, 0]])
+    nibabel.freesurfer.write_annot(study.folder / "L.annot", keys, colours, ["unknown", "V1"], fill_ctab=True)
+    targets = study.read(rois={"L": study.folder / "L.annot"}).targets
+    assert [row for row, names in enumerate(targets["roi"]) if names] == [0, 1, 2, 3, 4]
+    (study.folder / "L.annot").write_bytes(b"\0\0")
+    with pytest.raises(BrainalignError, match=r"not a readable \.annot file"):
+        study.read(rois={"L": study.folder / "L.annot"})
+
+
+def test_bad_vertices_are_refused_dropped_or_kept(study) -> None:
+    study.values["L"][3, 7] = np.nan
+    study.values["L"][:6, 8] = 2.0  # constant in the first session only
+    gifti(study.betas["L"], list(study.values["L"]))
+    with pytest.raises(BrainalignError, match=r"1 of 1284 targets hold NaN.* 1 are constant.*vertex-L-7, vertex-L-8"):
+        study.read(standardize="session")
+    dropped = study.read(standardize="session", bad_targets="drop")
+    assert dropped.targets.attrs["n_dropped"] == 2
+    assert {7, 8}.isdisjoint(dropped.targets["vertex"][dropped.targets["hemi"] == "L"])
+    assert np.isfinite(dropped.values).all()
+    assert len(study.read(bad_targets="keep").targets) == 2 * N
+    study.values["L"][:, 10:20] = np.nan
+    gifti(study.betas["L"], list(study.values["L"]))
+    with pytest.raises(BrainalignError, match="every target of ROI V1 holds NaN"):
+        study.read(bad_targets="drop", rois={"L": study.labels()})
+
+
+def test_a_session_of_one_trial_has_no_z_score(study) -> None:
+    study.table.assign(session=["1"] * 11 + ["2"]).to_csv(study.trials, sep="\t", index=False)
+    with pytest.raises(BrainalignError, match="session 2 has a single trial"):
+        study.read(standardize="session")
+
+
+# ---------------------------------------------------------------------------------------------------------- volume
+
+
+@pytest.fixture
+def volume(study):
+    shape, affine = (5, 4, 3), np.diag([2.0, 2.0, 2.0, 1.0])
+    data = np.random.default_rng(1).normal(size=(*shape, TRIALS)).astype(np.float32)
+    mask = np.ones(shape, dtype=np.uint8)
+    mask[0] = 0
+    atlas = np.zeros(shape, dtype=np.int16)
+    atlas[1], atlas[2], atlas[0] = 1, 2, 3
+    for name, array in {"betas": data, "mask": mask, "atlas": atlas}.items():
+        nibabel.save(nibabel.Nifti1Image(array, affine), study.folder / f"{name}.nii.gz")
+    study.data, study.inside = data, mask > 0
+    return study
+
+
+def test_volume_with_mask_and_named_atlas(volume) -> None:
+    folder = volume.folder
+    pd.DataFrame({"index": [0, 1, 2], "name": ["background", "V1", "V2"]}).to_csv(
+        folder / "atlas.tsv", sep="\t", index=False
+    )
+    options = {"mask": folder / "mask.nii.gz", "rois": {"visual": folder / "atlas.nii.gz"}}
+    responses = volume.read(folder / "betas.nii.gz", **options)
+    np.testing.assert_array_equal(responses.values, volume.data[volume.inside].T)
+    first = responses.targets.iloc[0]
+    assert (first["i"], first["x_mm"], first["roi"]) == (1, 2.0, ["V1"])
+    (folder / "atlas.tsv").unlink()
+    with pytest.raises(BrainalignError, match="ROI visual3 is empty"):  # it lies outside the mask
+        volume.read(folder / "betas.nii.gz", **options)
+
+
+def test_volumes_that_do_not_fit(volume) -> None:
+    folder = volume.folder
+    with pytest.raises(BrainalignError, match="a volume needs a mask"):
+        volume.read(folder / "betas.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(np.ones((5, 4, 2), np.uint8), np.eye(4)), folder / "other.nii.gz")
+    with pytest.raises(BrainalignError, match=r"has the grid \(5, 4, 3\) but .*other.nii.gz has \(5, 4, 2\)"):
+        volume.read(folder / "betas.nii.gz", mask=folder / "other.nii.gz")
+    whole = (folder / "betas.nii.gz").read_bytes()
+    (folder / "betas.nii.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BrainalignError, match="truncated"):
+        volume.read(folder / "betas.nii.gz", mask=folder / "mask.nii.gz")
+    with pytest.raises(BrainalignError, match="a GIFTI holds one hemisphere"):
+        volume.read(volume.betas["L"])
+
+
+# ----------------------------------------------------------------------------------------------------------- CIFTI
+
+
+def test_cifti_with_cortex_and_voxels(study) -> None:
+    axes = nibabel.cifti2.cifti2_axes
+    left = axes.BrainModelAxis.from_surface(np.arange(0, N, 2), N, name="CortexLeft")
+    block = np.zeros((3, 3, 3), dtype=bool)
+    block[1, 1] = True
+    below = axes.BrainModelAxis.from_mask(block, name="thalamus_left", affine=np.diag([2.0, 2, 2, 1]))
+    models = left + below
+    data = np.random.default_rng(2).normal(size=(TRIALS, len(models))).astype(np.float32)
+    path = study.folder / "betas.dscalar.nii"
+    nibabel.save(nibabel.Cifti2Image(data, (axes.ScalarAxis([f"t{k}" for k in range(TRIALS)]), models)), path)
+    keys = np.zeros((1, len(models)), dtype=np.float32)
+    keys[0, -2:] = 4
+    table = [{0: ("???", (0, 0, 0, 0)), 4: ("Thalamus", (1, 0, 0, 1))}]
+    nibabel.save(
+        nibabel.Cifti2Image(keys, (axes.LabelAxis(["atlas"], table), models)), study.folder / "atlas.dlabel.nii"
+    )
+    responses = study.read(path, rois={"L": study.labels(), "deep": study.folder / "atlas.dlabel.nii"})
+    np.testing.assert_array_equal(responses.values, data)
+    targets = responses.targets
+    assert targets["kind"].tolist() == ["vertex"] * 321 + ["voxel"] * 3
+    assert targets["vertex"].tolist()[:3] == [0, 2, 4]
+    assert [row for row, names in enumerate(targets["roi"]) if names == ["V1"]] == [5, 6, 7, 8, 9]
+    assert targets["roi"].tolist()[-3:] == [[], ["Thalamus"], ["Thalamus"]]
+    assert targets[["i", "j", "k", "z_mm"]].to_numpy()[-1].tolist() == [1, 1, 2, 4.0]

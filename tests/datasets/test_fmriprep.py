@@ -1,0 +1,228 @@
+"""A small tree as fMRIPrep writes it: planted betas come back through the GLM, and every gap in the tree is named."""
+
+from __future__ import annotations
+
+import json
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+from nibabel.gifti import GiftiDataArray, GiftiImage
+from nilearn.glm.first_level import make_first_level_design_matrix
+
+from brainalign.checks import BrainalignError
+from brainalign.datasets import read_fmriprep
+
+TR, VOLUMES, SHAPE = 1.5, 240, (4, 4, 3)
+SPACE = "MNI152NLin2009cAsym"
+MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
+
+
+class Tree:
+    """Two sessions of two runs; 12 stimuli, once per run; drift, motion and noise on top of the planted betas."""
+
+    def __init__(self, folder, noise=0.1, surface=False) -> None:
+        self.raw, self.derivatives = folder / "raw", folder / "fmriprep"
+        rng = np.random.default_rng(0)
+        n = 2 * 642 if surface else int(np.prod(SHAPE))
+        self.patterns = rng.normal(size=(12, n))
+        self.shown, self.betas = [], []
+        for session in ("01", "02"):
+            for run in ("1", "2"):
+                self.write(session, run, rng, noise, surface)
+
+    def stem(self, session, run) -> str:
+        return f"sub-01_ses-{session}_task-images_run-{run}"
+
+    def folders(self, session):
+        made = [base / "sub-01" / f"ses-{session}" / "func" for base in (self.raw, self.derivatives)]
+        for folder in made:
+            folder.mkdir(parents=True, exist_ok=True)
+        return made
+
+    def write(self, session, run, rng, noise, surface) -> None:
+        raw, func = self.folders(session)
+        stem = self.stem(session, run)
+        order = rng.permutation(12)
+        onsets = np.sort(rng.uniform(4, VOLUMES * TR - 30, 300))[::24][:12]
+        onsets = np.maximum.accumulate(onsets + np.arange(12) * 1.0)
+        events = pd.DataFrame(
+            {"onset": onsets, "duration": 2.0, "trial_type": "image", "stimulus_id": [f"img{k:02d}" for k in order]}
+        )
+        press = pd.DataFrame({"onset": [20.3], "duration": [0.5], "trial_type": ["press"], "stimulus_id": ["n/a"]})
+        events = pd.concat([events, press]).sort_values("onset")
+        events.to_csv(raw / f"{stem}_events.tsv", sep="\t", index=False)
+        motion = np.cumsum(rng.normal(size=(VOLUMES, 6)), axis=0) * 0.05
+        table = pd.DataFrame(motion, columns=MOTION).assign(framewise_displacement=["n/a"] + [0.1] * (VOLUMES - 1))
+        table.to_csv(func / f"{stem}_desc-confounds_timeseries.tsv", sep="\t", index=False)
+        frames = 0.75 + TR * np.arange(VOLUMES)  # slice-time reference in the middle of the volume
+        named = events.assign(trial_type=[f"t{k:03d}" for k in range(len(events))])[["onset", "duration", "trial_type"]]
+        design = make_first_level_design_matrix(frames, named, hrf_model="spm", drift_model=None)
+        amplitude = np.zeros((13, self.patterns.shape[1]))
+        at = events["stimulus_id"].ne("n/a").to_numpy()
+        amplitude[at] = self.patterns[order] + 1.0
+        amplitude[~at] = 3.0
+        series = design.to_numpy()[:, :13] @ amplitude
+        series += motion @ rng.normal(size=(6, amplitude.shape[1])) + 2 * np.sin(frames / 90)[:, None]
+        series += noise * rng.normal(size=series.shape)
+        series = 500 * (1 + series / 100)
+        self.shown += [f"img{k:02d}" for k in order]
+        self.betas.append(self.patterns[order])
+        if surface:
+            for half, hemi in enumerate("LR"):
+                rows = series[:, 642 * half : 642 * (half + 1)].astype(np.float32)
+                image = GiftiImage(darrays=[GiftiDataArray(row, datatype="NIFTI_TYPE_FLOAT32") for row in rows])
+                nibabel.save(image, func / f"{stem}_hemi-{hemi}_space-fsaverage3_bold.func.gii")
+                sidecar = func / f"{stem}_hemi-{hemi}_space-fsaverage3_bold.json"
+                sidecar.write_text(json.dumps({"RepetitionTime": TR, "StartTime": 0.75}))
+            return
+        bold = func / f"{stem}_space-{SPACE}_desc-preproc_bold.nii.gz"
+        data = series.T.reshape(*SHAPE, VOLUMES).astype(np.float32)
+        nibabel.save(nibabel.Nifti1Image(data, np.eye(4)), bold)
+        mask = np.ones(SHAPE, np.uint8)
+        mask[0, 0, 0 if run == "1" else 1] = 0  # the masks of runs differ a little
+        nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), func / f"{stem}_space-{SPACE}_desc-brain_mask.nii.gz")
+        sidecar = func / f"{stem}_space-{SPACE}_desc-preproc_bold.json"
+        sidecar.write_text(json.dumps({"RepetitionTime": TR, "StartTime": 0.75}))
+
+    def read(self, **options):
+        return read_fmriprep(self.derivatives, self.raw, "01", **({"standardize": "none"} | options))
+
+
+@pytest.fixture
+def tree(tmp_path) -> Tree:
+    return Tree(tmp_path)
+
+
+def per_target_r(a, b) -> np.ndarray:
+    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+    return (a * b).sum(axis=0) / np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
+
+
+@pytest.mark.parametrize("noise_model", ["ols", "ar1"])
+def test_planted_betas_come_back(tree, noise_model) -> None:
+    responses = tree.read(noise_model=noise_model)
+    assert responses.values.shape == (48, 46)  # voxels outside either mask are left out
+    assert responses.trials["stimulus_id"].tolist() == tree.shown
+    assert responses.trials["session"].tolist() == ["01"] * 24 + ["02"] * 24
+    assert responses.trials["run"].tolist() == (["1"] * 12 + ["2"] * 12) * 2
+    assert responses.trials["repeat"].max() == 4
+    columns = np.ravel_multi_index(responses.targets[["i", "j", "k"]].to_numpy().T, SHAPE)
+    planted = np.concatenate(tree.betas)[:, columns]
+    r = per_target_r(responses.values, planted)
+    assert r.min() > 0.9
+    slope = (responses.values * (planted - planted.mean(axis=0))).sum() / ((planted - planted.mean(axis=0)) ** 2).sum()
+    assert slope == pytest.approx(1, abs=0.05)  # percent signal change, as planted
+    shuffled = planted[np.random.default_rng(1).permutation(48)]
+    assert abs(per_target_r(responses.values, shuffled).mean()) < 0.15
+
+
+def test_confounds_matter_and_may_be_patterns(tree) -> None:
+    def recovered(**options) -> float:
+        responses = tree.read(**options)
+        columns = np.ravel_multi_index(responses.targets[["i", "j", "k"]].to_numpy().T, SHAPE)
+        return float(per_target_r(responses.values, np.concatenate(tree.betas)[:, columns]).mean())
+
+    assert recovered(confounds=["trans_*", "rot_*"]) == pytest.approx(recovered(), abs=1e-3)
+    assert recovered(confounds=[]) < recovered()
+    with pytest.raises(BrainalignError, match=r"no confound 'trans_w' \(did you mean 'trans_[xyz]'\?\)"):
+        tree.read(confounds=["trans_w"])
+    assert np.isfinite(tree.read(confounds=["framewise_displacement"]).values).all()  # begins with n/a
+
+
+def test_surface_series(tmp_path) -> None:
+    tree = Tree(tmp_path, surface=True)
+    responses = tree.read(space="fsaverage3")
+    assert responses.targets["hemi"].tolist() == ["L"] * 642 + ["R"] * 642
+    assert np.median(per_target_r(responses.values, np.concatenate(tree.betas))) > 0.9
+
+
+def test_z_scored_within_session(tree) -> None:
+    values = tree.read(standardize="session").values
+    np.testing.assert_allclose(values[:24].std(axis=0, ddof=1), 1, rtol=1e-4)
+
+
+def paths(tree, pattern):
+    found = sorted(tree.derivatives.parent.rglob(pattern))
+    assert found, pattern
+    return found
+
+
+@pytest.mark.parametrize(
+    ("gone", "message"),
+    [
+        ("*run-2_events.tsv", r"no sub-01_ses-01_task-images_run-2_events\.tsv; write when each stimulus was shown"),
+        ("*run-1_desc-confounds_timeseries.tsv", r"no sub-01_ses-01_task-images_run-1_desc-confounds_timeseries\.tsv"),
+        ("*_bold.nii.gz", "no .*desc-preproc_bold.nii.gz and no .*bold.func.gii; run fMRIPrep first"),
+        ("*_desc-brain_mask.nii.gz", "no .*desc-brain_mask.nii.gz beside it"),
+        ("*_bold.json", "RepetitionTime is in none of"),
+    ],
+)
+def test_what_is_missing_is_named(tree, gone, message) -> None:
+    for path in paths(tree, gone):
+        path.unlink()
+    with pytest.raises(BrainalignError, match=message):
+        tree.read()
+
+
+def test_repetition_time_may_stand_in_the_raw_data(tree) -> None:
+    for path in paths(tree, "*_bold.json"):
+        path.write_text(json.dumps({"StartTime": 0.75}))
+    with pytest.raises(BrainalignError, match="RepetitionTime is in none of"):
+        tree.read()
+    (tree.raw / "task-images_bold.json").write_text(json.dumps({"RepetitionTime": TR}))
+    assert tree.read().values.shape == (48, 46)
+
+
+def edit(path, change) -> None:
+    table = change(pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False))
+    table.to_csv(path, sep="\t", index=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.rename(columns={"stimulus_id": "stimulus"}), r"no column 'stimulus_id' \(did you mean 'stimulus'"),
+        (lambda t: t.assign(stimulus_id="n/a"), "stimulus_id is empty in every row"),
+        (lambda t: t.assign(onset=["x", *t["onset"][1:]]), "onset or duration in row 1 is no number"),
+        (lambda t: t.assign(onset=["4000", *t["onset"][1:]]), "1 events begin after the last volume"),
+        (lambda t: pd.concat([t, t.iloc[:1]]), "depend on each other"),
+    ],
+)
+def test_events_that_cannot_be_used(tree, change, message) -> None:
+    edit(paths(tree, "*ses-01*run-1_events.tsv")[0], change)
+    with pytest.raises(BrainalignError, match=message):
+        tree.read()
+
+
+def test_the_stimulus_may_have_another_column(tree) -> None:
+    for path in paths(tree, "*_events.tsv"):
+        edit(path, lambda t: t.rename(columns={"stimulus_id": "image"}))
+    assert tree.read(stimulus_column="image").trials["stimulus_id"].tolist() == tree.shown
+
+
+def test_too_many_trials_for_the_volumes(tree) -> None:
+    def many(table):
+        rows = [table.iloc[[0]].assign(onset=str(1.37 * k), stimulus_id=f"s{k}") for k in range(240)]
+        return pd.concat(rows)
+
+    edit(paths(tree, "*ses-01*run-1_events.tsv")[0], many)
+    with pytest.raises(BrainalignError, match=r"240 trials and .* for 240 volumes cannot be estimated"):
+        tree.read()
+
+
+def test_several_tasks_or_spaces_are_not_chosen_among(tree) -> None:
+    first = paths(tree, "*ses-01*run-1_space*_bold.nii.gz")[0]
+    other = first.with_name(first.name.replace(SPACE, "T1w"))
+    other.write_bytes(first.read_bytes())
+    with pytest.raises(BrainalignError, match=r"bold of 2 spaces \(MNI152NLin2009cAsym, T1w\); give space"):
+        tree.read()
+    assert len(tree.read(space=SPACE).trials) == 48
+    with pytest.raises(BrainalignError, match=r"no bold with task 'image'.*did you mean 'images'"):
+        tree.read(space=SPACE, task="image")
+    other.rename(first.with_name(first.name.replace(f"space-{SPACE}", f"space-{SPACE}_res-2")))
+    with pytest.raises(BrainalignError, match="are the same run; keep one"):
+        tree.read()
+    with pytest.raises(BrainalignError, match="sub-09: no such folder"):
+        read_fmriprep(tree.derivatives, tree.raw, "09")

@@ -1,0 +1,168 @@
+"""Epochs that MNE saved, with its own montages."""
+
+from __future__ import annotations
+
+import mne
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign.checks import BrainalignError
+from brainalign.datasets import check_same_channels, read_epochs
+
+RATE, TRIALS = 100.0, 6
+EEG = ("Fz", "Cz", "Pz", "Oz", "C3", "C4")
+
+
+def eeg_epochs(names=EEG, metadata=True, scale=1e-5, lowpass=None, seed=0):
+    info = mne.create_info(list(names), RATE, "eeg")
+    data = np.random.default_rng(seed).normal(size=(TRIALS, len(names), 71)) * scale
+    epochs = mne.EpochsArray(data, info, tmin=-0.2, verbose="error")
+    epochs.set_montage("standard_1020", on_missing="ignore", verbose="error")
+    if lowpass:
+        with epochs.info._unlock():
+            epochs.info["lowpass"] = lowpass
+    if metadata:
+        epochs.metadata = pd.DataFrame({"stimulus_id": list("abcabc"), "session": ["1"] * 3 + ["2"] * 3})
+    return epochs
+
+
+def saved(epochs, path):
+    epochs.save(path, overwrite=True, verbose="error")
+    return path
+
+
+@pytest.fixture
+def path(tmp_path):
+    return saved(eeg_epochs(), tmp_path / "sub-04_eeg-epo.fif")
+
+
+def test_values_times_and_places(path) -> None:
+    responses = read_epochs(path, picks="eeg")
+    expected = eeg_epochs()
+    np.testing.assert_allclose(responses.values, expected.get_data() * 1e6, rtol=1e-4, atol=1e-3)
+    assert responses.units == "µV"
+    np.testing.assert_allclose(responses.times, expected.times, atol=1e-9)
+    assert responses.trials["stimulus_id"].tolist() == list("abcabc")
+    assert responses.trials["repeat"].tolist() == [1, 1, 1, 2, 2, 2]
+    assert responses.trials["session"].tolist() == list("111222")
+    assert responses.targets["sensor_type"].tolist() == ["eeg"] * 6
+    place = responses.targets.set_index("target_id")
+    head = expected.info["chs"][EEG.index("C3")]["loc"][:3] * 1000
+    np.testing.assert_allclose(place.loc["C3", ["x_mm", "y_mm", "z_mm"]].astype(float), head, rtol=1e-5)
+    assert place.loc["C3", "x_mm"] < -30 < 30 < place.loc["C4", "x_mm"]
+    assert place.loc["Oz", "y_mm"] < place.loc["Fz", "y_mm"]
+
+
+def test_meg_units_and_positions_in_the_head(tmp_path) -> None:
+    info = mne.create_info(["M1", "M2", "G1"], RATE, ["mag", "mag", "grad"])
+    with info._unlock():
+        for k, channel in enumerate(info["chs"]):
+            channel["loc"][:3] = [0.01 * (k + 1), 0.0, 0.1]
+        shift = np.eye(4)
+        shift[2, 3] = 0.05  # the head lies 50 mm away from the device's origin
+        info["dev_head_t"] = mne.transforms.Transform("meg", "head", shift)
+    data = np.ones((3, 3, 5)) * np.arange(5) * 1e-13
+    epochs = mne.EpochsArray(data, info, verbose="error")
+    epochs.metadata = pd.DataFrame({"stimulus_id": list("aab")})
+    responses = read_epochs(saved(epochs, tmp_path / "meg-epo.fif"))
+    np.testing.assert_allclose(responses.values[0, :, 2], [200.0, 200.0, 2.0], rtol=1e-5)  # fT, fT, fT/cm
+    assert responses.units == "fT (mag), fT/cm (grad)"
+    np.testing.assert_allclose(responses.targets["z_mm"], 150.0, rtol=1e-5)
+    assert read_epochs(tmp_path / "meg-epo.fif", picks="grad").targets["target_id"].tolist() == ["G1"]
+    with pytest.raises(BrainalignError, match=r"no eeg channels; it has grad, mag: correct picks"):
+        read_epochs(tmp_path / "meg-epo.fif", picks="eeg")
+
+
+def test_baseline_crop_and_decimation_follow_mne(tmp_path) -> None:
+    path = saved(eeg_epochs(lowpass=20.0), tmp_path / "a-epo.fif")
+    responses = read_epochs(path, picks="eeg", baseline=(-0.2, 0), tmin=0, tmax=0.4, decimate=2)
+    expected = mne.read_epochs(path, verbose="error").apply_baseline((-0.2, 0), verbose="error")
+    expected = expected.crop(0, 0.4).decimate(2, verbose="error")
+    np.testing.assert_allclose(responses.values, expected.get_data() * 1e6, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(np.diff(responses.times), 0.02)
+
+
+def test_times_outside_and_aliasing(path) -> None:
+    with pytest.raises(
+        BrainalignError, match=r"tmax 0\.9 s lies outside the epochs, which last from -0\.200 to 0\.500"
+    ):
+        read_epochs(path, picks="eeg", tmax=0.9)
+    with pytest.raises(BrainalignError, match=r"baseline -0\.3 s lies outside"):
+        read_epochs(path, picks="eeg", baseline=(-0.3, 0))
+    with pytest.raises(BrainalignError, match=r"decimate 2 leaves 50 samples per second.*reach up to 50 Hz"):
+        read_epochs(path, picks="eeg", decimate=2)
+
+
+def test_epochs_without_metadata_need_a_table(tmp_path) -> None:
+    path = saved(eeg_epochs(metadata=False), tmp_path / "a-epo.fif")
+    with pytest.raises(BrainalignError, match="the epochs have no metadata"):
+        read_epochs(path, picks="eeg")
+    table = tmp_path / "trials.tsv"
+    pd.DataFrame({"stimulus_id": list("xyzxyz")}).to_csv(table, sep="\t", index=False)
+    assert read_epochs(path, picks="eeg", trials=table).trials["stimulus_id"].tolist() == list("xyzxyz")
+    pd.DataFrame({"stimulus_id": list("xyzx")}).to_csv(table, sep="\t", index=False)
+    with pytest.raises(BrainalignError, match=r"lists 4 trials but .* has 6 epochs"):
+        read_epochs(path, picks="eeg", trials=table)
+
+
+def test_a_table_of_all_events_follows_rejected_epochs(tmp_path) -> None:
+    epochs = eeg_epochs(metadata=False)
+    epochs.drop([1, 4], verbose="error")
+    path = saved(epochs, tmp_path / "a-epo.fif")
+    table = tmp_path / "trials.tsv"
+    pd.DataFrame({"stimulus_id": list("uvwxyz")}).to_csv(table, sep="\t", index=False)
+    assert read_epochs(path, picks="eeg", trials=table).trials["stimulus_id"].tolist() == list("uwxz")
+
+
+def test_metadata_without_the_stimulus(tmp_path) -> None:
+    epochs = eeg_epochs()
+    epochs.metadata = epochs.metadata.rename(columns={"stimulus_id": "stim_id"})
+    with pytest.raises(BrainalignError, match=r"no column 'stimulus_id' \(did you mean 'stim_id'\?\)"):
+        read_epochs(saved(epochs, tmp_path / "a-epo.fif"), picks="eeg")
+
+
+def test_bad_flat_and_nan_channels(tmp_path) -> None:
+    epochs = eeg_epochs()
+    epochs.info["bads"] = ["Pz"]
+    epochs._data[:, EEG.index("Oz")] = 0
+    path = saved(epochs, tmp_path / "a-epo.fif")
+    with pytest.raises(BrainalignError, match=r"1 of 6 channels are marked bad \(Pz\); interpolate"):
+        read_epochs(path, picks="eeg")
+    dropped = read_epochs(path, picks="eeg", bad_channels="drop")
+    assert dropped.targets["target_id"].tolist() == ["Fz", "Cz", "C3", "C4"]
+    assert dropped.targets.attrs["n_dropped"] == 2
+    epochs.info["bads"] = []
+    with pytest.raises(BrainalignError, match=r"0 channels hold NaN and 1 are flat \(Oz\)"):
+        read_epochs(saved(epochs, path), picks="eeg")
+
+
+def test_other_channels_than_expected(tmp_path, path) -> None:
+    with pytest.raises(BrainalignError, match=r"6 channels but 6 expected: lacks CZ \(did you mean 'Cz'\?\)|lacks CZ"):
+        read_epochs(path, picks="eeg", channels=["Fz", "CZ", "Pz", "Oz", "C3", "C4"])
+    other = saved(eeg_epochs(("Fz", "Cz", "Pz", "Oz", "C3", "F4")), tmp_path / "b-epo.fif")
+    tables = {name: read_epochs(p, picks="eeg").targets for name, p in {"one": path, "two": other}.items()}
+    with pytest.raises(BrainalignError, match="two against one: 6 channels but 6 expected: lacks C4, has besides F4"):
+        check_same_channels(tables)
+    with pytest.raises(BrainalignError, match=r"lacks C4.*has besides F4"):
+        read_epochs([path, other], picks="eeg")
+    with pytest.raises(BrainalignError, match="in another order"):
+        check_same_channels({"a": tables["one"], "b": tables["one"].iloc[::-1]})
+    check_same_channels({"a": tables["one"], "b": tables["one"]})
+
+
+def test_several_files_are_one_recording(tmp_path, path) -> None:
+    second = saved(eeg_epochs(seed=1), tmp_path / "b-epo.fif")
+    responses = read_epochs([path, second], picks="eeg")
+    assert responses.values.shape == (12, 6, 71)
+    assert responses.trials["repeat"].tolist()[-3:] == [4, 4, 4]
+
+
+def test_truncated_and_foreign_files(tmp_path, path) -> None:
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2], b"not a fif file at all"):
+        path.write_bytes(content)
+        with pytest.raises(BrainalignError, match=r"sub-04_eeg-epo\.fif: truncated, or not epochs that MNE saved"):
+            read_epochs(path, picks="eeg")
+    with pytest.raises(BrainalignError, match="no such file"):
+        read_epochs(tmp_path / "none-epo.fif")
