@@ -212,10 +212,11 @@ class FmriprepFiles(Strict):
 
     format: Literal["fmriprep"]
     derivatives: Path = Field(description="folder of fMRIPrep's derivatives")
-    events: Path = Field(description="folder of the raw BIDS dataset, whose events.tsv name the stimuli")
+    raw: Path = Field(description="folder of the raw BIDS dataset, whose events.tsv name the stimuli")
     participant: str = Field(description="without sub-")
-    task: str
-    space: str
+    task: str | None = None
+    space: str | None = None
+    mask: Path | None = Field(None, description="NIfTI; where not given, voxels inside the brain masks of all runs")
 
 
 ImageFiles = Annotated[BetaFiles | EpochFiles | FmriprepFiles, Field(discriminator="format")]
@@ -242,10 +243,11 @@ class EpochOptions(Strict):
 class GlmOptions(Strict):
     """Single-trial GLM of fMRIPrep derivatives (nilearn)."""
 
-    hrf: str = Field("spm", description="a model of nilearn's make_first_level_design_matrix")
+    stimulus_column: str = Field("stimulus_id", description="of events.tsv")
+    hrf_model: Literal["spm", "glover", "spm + derivative", "glover + derivative"] = "spm"
+    confounds: tuple[str, ...] = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
     high_pass_hz: float = Field(0.01, ge=0)
-    confounds: tuple[str, ...] = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z", "white_matter", "csf")
-    stimulus_column: str = "stimulus_id"
+    noise_model: Literal["ols", "ar1"] = "ols"
 
 
 class HoldOut(Strict):
@@ -323,7 +325,7 @@ class ImageStudy(Descriptor):
     def prepare_options(self, subject: str) -> dict[str, object]:
         """Return what a subject's responses depend on, besides the files themselves; defaults included."""
         files = self.subjects[subject]
-        options = self.model_dump(mode="json", include={"sha256", "splits", "simulate"})
+        options = self.model_dump(mode="json", include={"sha256", "splits", "simulate", "betas"})
         own = {"betas": self.betas, "epochs": self.epochs, "fmriprep": self.glm}[files.format]
         return options | {"subject": files.model_dump(mode="json"), "options": own.model_dump(mode="json")}
 

@@ -51,6 +51,11 @@ class ModelUse(Strict):
 
     reads_images: ClassVar[bool] = False  # else texts, or captions of images
 
+    @property
+    def random(self) -> bool:
+        """Whether the weights are random: a control."""
+        return getattr(self, "weights", "") == "random" or getattr(self, "random_weights", False)
+
     permute: tuple[str, ...] | None = Field(
         None, description="splits whose scores get a permutation null: all where not given, [] for none"
     )
@@ -96,6 +101,7 @@ class EfficientNetModel(ImageModel):
 
     extractor: Literal["efficientnet"]
     weights: Literal["imagenet", "random"] = "imagenet"
+    n_draws: int = Field(1, ge=1, description="of random weights; their layers are called block0_draw1 ...")
     image_size: int = Field(224, ge=32)
     crop: bool = True
     batch_size: int = Field(32, ge=1)

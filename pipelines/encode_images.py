@@ -157,6 +157,7 @@ def _profile(
             "low": low,
             "high": high,
             "null_mean": found.group_null.mean(axis=0),
+            "null_low": np.quantile(found.group_null, tails[0], axis=0),
             "null_high": np.quantile(found.group_null, tails[1], axis=0),
             "p": (1 + (found.group_null >= found.group_r).sum(axis=0)) / (1 + len(found.group_null)),
             "p_fwer": (1 + (largest[:, None] >= found.group_r).sum(axis=0)) / (1 + len(largest)),

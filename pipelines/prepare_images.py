@@ -22,6 +22,7 @@ from brainalign.datasets import (
     make_image_split,
     read_betas,
     read_epochs,
+    read_fmriprep,
     read_table,
     split_card,
     split_rows,
@@ -52,7 +53,8 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     descriptor = load_descriptor(arguments.descriptor, ImageStudy, raw=arguments.raw)
     files = descriptor.files(arguments.subject)
     for field, path in files.items():
-        provenance.read(field, path)
+        if path.is_file():
+            provenance.read(field, path)
     provenance.read("images", arguments.stimuli)
     _check_digests(descriptor, arguments.subject)
     stimuli = read_table(arguments.stimuli)
@@ -124,7 +126,16 @@ def _read(descriptor: ImageStudy, subject: str) -> Responses:
             baseline=epochs.baseline_s,
             bad_channels=epochs.bad_channels,
         )
-    raise BrainalignError(f"{descriptor.name}: no reader for {type(files).__name__}")
+    return read_fmriprep(
+        paths["derivatives"],
+        paths["raw"],
+        files.participant,
+        task=files.task,
+        space=files.space,
+        mask=paths.get("mask"),
+        **descriptor.glm.model_dump(),
+        **descriptor.betas.model_dump(),
+    )
 
 
 def _test_images(stimuli: pd.DataFrame, rule: HoldOut, name: str) -> list[str] | None:

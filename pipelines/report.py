@@ -24,11 +24,12 @@ from brainalign.pipelines import run_stage, stage_parser
 from brainalign.plan import jobs, report_path
 from brainalign.provenance import Provenance
 from brainalign.report import Failure, Material, render_page, sections
-from brainalign.settings import BlockStudy, Config, Descriptor, load_descriptor, parse
+from brainalign.settings import BlockStudy, Config, Descriptor, ImageStudy, load_descriptor, load_descriptors, parse
 from brainalign.statistics.summary import Encoding
 
 T = TypeVar("T")
 
+OUTSIDE = {"weights", "images", "truth"}  # inputs that no stage saves as an artifact
 LOG_LINES = 12  # of a failed job's log
 WAITING = "did not run: something it needs failed before it"
 
@@ -47,10 +48,9 @@ def _report(arguments: argparse.Namespace, provenance: Provenance) -> None:
     if not arguments.incomplete:
         _write(_gather(config, arguments.dataset, arguments.subject, [], provenance))
         return
-    for dataset, use in config.datasets.items():
-        descriptor = load_descriptor(use.descriptor)
+    for dataset, descriptor in load_descriptors(config).items():
         for subject in descriptor.subjects if isinstance(descriptor, BlockStudy) else ():
-            failures = _failures(config, dataset, subject)
+            failures = failures_of(config, dataset, subject)
             if failures:
                 _write(_gather(config, dataset, subject, failures, provenance))
 
@@ -61,13 +61,13 @@ def _write(material: Material) -> None:
     page = render_page(material, sections(material))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: file.write_text(page, encoding="utf-8"))
-    write_json(path.parent / "dataset_description.json", _description(material.descriptor))
+    write_json(path.parent / "dataset_description.json", dataset_description(material.descriptor))
     if not material.failures:
         report_path(*place, incomplete=True).unlink(missing_ok=True)
     print(f"report: {path}")
 
 
-def _description(descriptor: Descriptor) -> dict[str, object]:
+def dataset_description(descriptor: Descriptor) -> dict[str, object]:
     """Return what BIDS wants at the root of derivatives."""
     return {
         "Name": f"brainalign results of {descriptor.title}",
@@ -79,7 +79,7 @@ def _description(descriptor: Descriptor) -> dict[str, object]:
     }
 
 
-def _failures(config: Config, dataset: str, subject: str) -> list[Failure]:
+def failures_of(config: Config, dataset: str, subject: str) -> list[Failure]:
     """Return every job of a subject whose result is missing, or was made from what is no longer there.
 
     Jobs come in the order of their dependence, so digests of what is current are known when they are needed.
@@ -91,9 +91,13 @@ def _failures(config: Config, dataset: str, subject: str) -> list[Failure]:
         if job.dataset != dataset or labels.get("subject", subject) != subject:
             continue
         name = ", ".join(f"{key} {value}" for key, value in labels.items())
-        if job.stage == "report":
+        if job.stage == "simulate" or job.stage == "report_group":
+            if job.stage == "simulate" and not job.output.exists():
+                failures.append(Failure(job.stage, name, _end_of_log(job.log)))
+            continue
+        if job.stage.startswith("report"):
             if not failures:  # nothing else failed, so the report itself did
-                failures.append(Failure("report", name, _end_of_log(job.log)))
+                failures.append(Failure(job.stage, name, _end_of_log(job.log)))
             continue
         try:
             record = load_sidecar(job.output)
@@ -101,7 +105,7 @@ def _failures(config: Config, dataset: str, subject: str) -> list[Failure]:
             failures.append(Failure(job.stage, name, _end_of_log(job.log)))
             continue
         stale = [file for file, digest in record["inputs"].items() if file in current and current[file] != digest]
-        stale += [file for file in record["inputs"] if file not in current and file != "weights"]
+        stale += [file for file in record["inputs"] if file not in current and file not in OUTSIDE]
         if stale:
             failures.append(Failure(job.stage, name, f"{WAITING} (its result is of an earlier {stale[0]})"))
             continue
@@ -114,9 +118,10 @@ def _failures(config: Config, dataset: str, subject: str) -> list[Failure]:
 
 
 def _raw_digests(config: Config, dataset: str, subject: str) -> dict[str, str]:
-    descriptor = load_descriptor(config.datasets[dataset].descriptor, BlockStudy)
+    descriptor = load_descriptors(config)[dataset]
     try:
-        return {field: file_digest(path) for field, path in descriptor.files(subject).items()}
+        files = descriptor.files(subject) if isinstance(descriptor, BlockStudy | ImageStudy) else {}
+        return {field: file_digest(path) for field, path in files.items() if path.is_file()}
     except BrainalignError:
         return {}
 

@@ -1,0 +1,111 @@
+"""report_images: everything the other stages left for one subject who saw images, as one self-contained page.
+
+Its settings are the whole configuration. With --incomplete, after a failure: a page per subject on whatever there is,
+with an errors section.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TypeVar
+
+import pandas as pd
+
+from brainalign.arrays import Arrays, Responses
+from brainalign.artifacts import artifact_path, load, load_sidecar
+from brainalign.checks import BrainalignError
+from brainalign.files import write_atomically, write_json
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.pipelines.report import dataset_description, failures_of
+from brainalign.plan import report_path
+from brainalign.provenance import Provenance
+from brainalign.report import Failure
+from brainalign.report.image_material import ImageEncoding, ImageMaterial
+from brainalign.report.image_page import render_image_page
+from brainalign.settings import Config, ImageStudy, load_descriptors, parse
+
+T = TypeVar("T")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("report_images", __doc__)
+    parser.add_argument("--dataset")
+    parser.add_argument("--subject")
+    parser.add_argument("--incomplete", action="store_true", help="every subject whose report is missing")
+    return run_stage(parser, _report, argv)
+
+
+def _report(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    config = parse(Config, arguments.settings, "configuration")
+    if not arguments.incomplete:
+        _write(_gather(config, arguments.dataset, arguments.subject, [], provenance))
+        return
+    for dataset, descriptor in load_descriptors(config).items():
+        for subject in descriptor.subjects if isinstance(descriptor, ImageStudy) else ():
+            failures = failures_of(config, dataset, subject)
+            if failures:
+                _write(_gather(config, dataset, subject, failures, provenance))
+
+
+def _write(material: ImageMaterial) -> None:
+    place = (material.config.results, material.dataset, material.subject)
+    path = report_path(*place, incomplete=bool(material.failures))
+    page = render_image_page(material)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: file.write_text(page, encoding="utf-8"))
+    write_json(path.parent / "dataset_description.json", dataset_description(material.descriptor))
+    if not material.failures:
+        report_path(*place, incomplete=True).unlink(missing_ok=True)
+    print(f"report: {path}")
+
+
+def _gather(
+    config: Config, dataset: str, subject: str, failures: list[Failure], provenance: Provenance
+) -> ImageMaterial:
+    descriptor = load_descriptors(config)[dataset]
+    if not isinstance(descriptor, ImageStudy):
+        raise BrainalignError(f"{dataset} is no study of images; its report is made by another stage")
+    material = ImageMaterial(config, dataset, descriptor, subject, failures=failures)
+    out_of_date = {(failure.stage, failure.job) for failure in failures}
+
+    def fetch(suffix: str, kind: type[T], **labels: str) -> T | None:
+        path = artifact_path(config.results, dataset, suffix, **labels)
+        try:
+            record = load_sidecar(path)
+            if (record["stage"], ", ".join(f"{key} {value}" for key, value in labels.items())) in out_of_date:
+                return None
+            content = load(path, kind, provenance) if kind is not object else None
+        except BrainalignError:
+            if failures:
+                return None
+            raise
+        material.sidecars[path.name] = record
+        return content
+
+    material.responses = fetch("responses", Responses, subject=subject)
+    material.splits = fetch("splits", pd.DataFrame, subject=subject)
+    material.ceiling = fetch("ceiling", pd.DataFrame, subject=subject)
+    for model in config.models_of(dataset):
+        fetch("features", object, model=model)
+    for model in config.models_of(dataset):
+        for method in config.methods_of(dataset):
+            labels = {"subject": subject, "model": model, "method": method}
+            tables = {
+                suffix: fetch(suffix, pd.DataFrame, **labels)
+                for suffix in ("scores", "profile", "preference", "clusters")
+            }
+            whole = {suffix: table for suffix, table in tables.items() if table is not None}
+            if len(whole) == len(tables):
+                material.encodings[model, method] = ImageEncoding(**whole)
+    material.rdms = fetch("rdm", Arrays, subject=subject)
+    material.comparison = fetch("comparison", pd.DataFrame, subject=subject)
+    material.summary = fetch("summary", pd.DataFrame, subject=subject)
+    material.differences = fetch("differences", pd.DataFrame, subject=subject)
+    material.recovery = fetch("recovery", pd.DataFrame, subject=subject)
+    return material
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -19,7 +19,7 @@ from brainalign.report.surface import SurfaceMap, flat_maps, significant, surfac
 from brainalign.report.surface_viewer import surface_viewer
 from brainalign.report.tables import html_table
 from brainalign.report.timecourse import layer_latencies, rsa_over_time, score_over_time
-from brainalign.report.topomaps import topomaps
+from brainalign.report.heads import topomaps
 
 __all__ = ["image_sections"]
 
@@ -106,14 +106,16 @@ def _surface(material: ImageMaterial) -> Section | None:
         surface_map(shown, "reliable", title="noise ceiling", unit="share of variance that repeats"),
     ]
     maps += _preference_maps(targets, encoding.preference, list(pd.unique(encoding.profile["layer"])), model)
-    caption = CAPTIONS["surface"].format(q=level, threshold=threshold, model=model, layer=layer, n=maps[0].n_shown)
+    above = int((shown["normalized"] > 1).sum())
+    counts = {"q": level, "ceiling": threshold, "n": len(scores), "n_shown": maps[0].n_shown, "n_above": above}
     numbers = scores[["target_id", "r", "r2_normalized", "ceiling", "p", "q"]]
     panels = [
-        Panel("surface", "Maps on fsaverage5", caption, None, numbers, html=surface_viewer(maps)),
-        Panel("flat", maps[0].title, CAPTIONS["flat"], flat_maps(maps[0])),
+        Panel("surface", "Maps on fsaverage5", CAPTIONS["surface"].format(**counts), None, numbers, html=surface_viewer(maps)),
+        Panel("flat", maps[0].title, CAPTIONS["flatmap"].format(**counts), flat_maps(maps[0])),
     ]
     if len(maps) > 3:
-        panels.append(Panel("flatlayers", maps[3].title, CAPTIONS["flatlayers"], flat_maps(maps[3])))
+        caption = CAPTIONS["preference"].format(model=model, n_undecided=len(scores) - maps[3].n_shown, n=len(scores))
+        panels.append(Panel("flatlayers", maps[3].title, caption, flat_maps(maps[3])))
     return Section("maps", "Maps", panels)
 
 
@@ -144,7 +146,7 @@ def _layers(material: ImageMaterial) -> Section | None:
             layer_profile(rows, material.models, material.controls),
             rows,
         ),
-        Panel("heatmap", f"Regions and layers of {first}", CAPTIONS["heatmap"], roi_layer_heatmap(rows, first)),
+        Panel("heatmap", f"Regions and layers of {first}", CAPTIONS["heatmap"].format(model=first), roi_layer_heatmap(rows, first)),
     ]
     return Section("layers", "Layers", panels)
 
@@ -174,11 +176,11 @@ def _over_time(material: ImageMaterial) -> Section | None:
         models=material.models,
         random_weights=material.controls,
     )
-    panels = [Panel("course", "Score over time", CAPTIONS["course"], figure, rows)]
+    panels = [Panel("course", "Score over time", CAPTIONS["timecourse"], figure, rows)]
     every = score_over_time(rows[rows["model"] == model], peaks=peaks[peaks["model"] == model])
-    panels.append(Panel("courselayers", f"Score over time, every layer of {model}", CAPTIONS["courselayers"], every))
+    panels.append(Panel("courselayers", f"Score over time, every layer of {model}", CAPTIONS["timecourse"], every))
     panels.append(
-        Panel("latencies", "When each layer predicts best", CAPTIONS["latencies"], layer_latencies(peaks), peaks)
+        Panel("latencies", "When each layer predicts best", CAPTIONS["latency"], layer_latencies(peaks), peaks)
     )
     panels += list(_topographies(material, model, method))
     return Section("time", "Scores over time", panels)
@@ -221,33 +223,19 @@ def _clusters(material: ImageMaterial) -> pd.DataFrame:
 
 
 def _topographies(material: ImageMaterial, model: str, method: str) -> Iterator[Panel]:
-    """Yield a row of maps per type of sensor, at times around the largest score."""
+    """Yield maps of the head at times after the stimulus; sensors of a significant cluster are marked."""
     responses = material.responses
-    if responses is None or responses.times is None:
+    if responses is None or responses.times is None or responses.targets[["x_mm", "y_mm", "z_mm"]].isna().any(axis=None):
         return
     encoding = material.encodings[model, method]
     layer = material.chosen(model, method)
-    scores = encoding.scores[encoding.scores["layer"] == layer]
-    clusters = encoding.clusters[(encoding.clusters["layer"] == layer) & (encoding.clusters["p"] < 0.05)]
     after = responses.times[responses.times >= 0]
     times = after[np.linspace(0.15 * len(after), 0.85 * len(after), SHOWN_TIMES).astype(int)]
-    for kind, sensors in responses.targets.groupby("sensor_type", sort=False):
-        if len(sensors) < 8 or sensors[["x_mm", "y_mm", "z_mm"]].isna().any(axis=None):
-            continue
-        table = scores[scores["target_id"].isin(sensors["target_id"])]
-        grid = table.assign(time_s=table["time_s"].round(4)).pivot(index="target_id", columns="time_s", values="r")
-        grid = grid.loc[sensors["target_id"], [round(float(time), 4) for time in times]]
-        marks = np.array(
-            [[_inside(clusters, sensor, time) for time in times] for sensor in sensors["target_id"]], dtype=bool
-        )
-        figure = topomaps(
-            grid.to_numpy(),
-            sensors[["x_mm", "y_mm", "z_mm"]].to_numpy() / 1000,
-            np.asarray(times),
-            significant=marks,
-        )
-        title = f"Topography of r, {kind} sensors ({model}, {layer})"
-        yield Panel(f"topography{kind}", title, CAPTIONS["topography"], figure)
+    scores = encoding.scores[(encoding.scores["layer"] == layer) & encoding.scores["time_s"].isin(times)]
+    clusters = encoding.clusters[(encoding.clusters["layer"] == layer) & (encoding.clusters["p"] < 0.05)]
+    marks = [_inside(clusters, *pair) for pair in zip(scores["target_id"], scores["time_s"], strict=True)]
+    figure = topomaps(scores.assign(significant=marks), responses.targets, times.tolist())
+    yield Panel("topography", f"Topography of r ({model}, {layer})", CAPTIONS["topomap"], figure)
 
 
 def _inside(clusters: pd.DataFrame, sensor: str, time: float) -> bool:
@@ -274,14 +262,14 @@ def _geometry(material: ImageMaterial) -> Section | None:
         return Section("geometry", "Geometry over time", [Panel("rsa", "RSA over time", CAPTIONS["rsatime"], figure, best)])
     best = _best_layers(table.assign(reference=table["group"]))
     panels = [
-        Panel("rsa", "RSA by region", CAPTIONS["rsaregion"], reference_bars(best, models=material.models), table),
+        Panel("rsa", "RSA by region", CAPTIONS["referencebars"], reference_bars(best, models=material.models), table),
     ]
     details = material.details("rdm")
     groups = details.get("groups", [])
     if groups and len(details["conditions"]) <= 200:
         categories = _categories(material, details["conditions"])
         shown = {name: material.rdms["responses"][k] for k, name in enumerate(groups[:9])}
-        panels.append(Panel("rdm", "RDMs by region", CAPTIONS["rdmregion"], rdm_grid(shown, categories)))
+        panels.append(Panel("rdm", "RDMs by region", CAPTIONS["referencerdms"], rdm_grid(shown, categories)))
     return Section("geometry", "Geometry", panels)
 
 
@@ -341,7 +329,7 @@ def _recovery(material: ImageMaterial) -> Section | None:
     ceilings = table[table["what"] == "ceiling"].dropna(subset=["planted"])
     if len(ceilings):
         levels = ceilings.assign(planted=ceilings["planted"].round(2))
-        panels.append(Panel("plantedceilings", "Ceilings", CAPTIONS["plantedceilings"], planted_ceilings(levels)))
+        panels.append(Panel("plantedceilings", "Ceilings", CAPTIONS["plantedceilings"].format(tolerance=0.02), planted_ceilings(levels)))
     for model, rows in table[table["what"] == "layer"].groupby("model", sort=False):
         same = bool(np.isfinite(rows["recovered_depth"].astype(float)).all())
         names = {"planted_layer": "planted", "recovered_layer": "recovered"}

@@ -1,0 +1,163 @@
+"""The page of a subject who saw images: findings in words, cards, sections, methods, provenance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brainalign.report.citations import CITATIONS
+from brainalign.report.image_material import ImageMaterial
+from brainalign.report.image_sections import image_sections
+from brainalign.report.page import data_uri, render
+from brainalign.report.sentences import number
+
+__all__ = ["image_findings", "render_image_page"]
+
+
+def render_image_page(material: ImageMaterial) -> str:
+    """Return the HTML of one subject's report; everything that came from data is escaped."""
+    methods = _methods(material)
+    keys = list(dict.fromkeys(key for _, cited in methods for key in cited))
+    bibtex = "\n\n".join(CITATIONS[key].bibtex(key) for key in keys)
+    summary = material.summary
+    return render(
+        "report.html",
+        image_sections(material),
+        material=material,
+        descriptor=material.descriptor,
+        findings=image_findings(material),
+        cards=_cards(material),
+        headline=[] if summary is None else _headline(material, summary),
+        summary_csv="" if summary is None else data_uri(summary.to_csv(index=False).encode(), "text/csv"),
+        methods=methods,
+        references=[(key, CITATIONS[key]) for key in keys],
+        reference_number={key: k + 1 for k, key in enumerate(keys)},
+        bibtex=data_uri(bibtex.encode(), "text/x-bibtex"),
+    )
+
+
+def _headline(material: ImageMaterial, summary: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of the layer chosen in training of every model; all layers are in the CSV."""
+    shown = summary[summary["chosen"]].assign(chance=0.0)
+    columns = ["quantity", "split", "model", "method", "layer", "value", "low", "high", "chance", "null_mean", "p", "n"]
+    return [{str(k): v for k, v in row.items()} for row in shown.reindex(columns=columns).to_dict("records")]
+
+
+def _cards(material: ImageMaterial) -> list[dict[str, str]]:
+    """Return the score of every model on top of the page, each with its null."""
+    if material.summary is None:
+        return []
+    rows = material.summary[material.summary["chosen"] & (material.summary["quantity"] == "mean r")]
+    return [
+        {
+            "name": f"mean r, {row['model']}",
+            "value": number(row["value"]),
+            "control": f"permuted {number(row['null_mean'])}, refit on permuted {number(row['control'])}",
+            "split": row["split"],
+        }
+        for _, row in rows.iterrows()
+    ]
+
+
+def image_findings(material: ImageMaterial) -> list[str]:
+    """Return what was found, in sentences that follow from the numbers alone."""
+    if material.summary is None:
+        return []
+    sentences = []
+    rows = material.summary[material.summary["chosen"]]
+    for (model, method), mine in rows.groupby(["model", "method"], sort=False):
+        value = mine.set_index("quantity")
+        mean, share = value.loc["mean r"], value.filter(like="share with q", axis=0).iloc[0]
+        control = " (random weights)" if model in material.controls else ""
+        sentences.append(
+            f"{model}{control} with {method}, layer {mean['layer']} (chosen inside the training images): mean r "
+            f"{number(mean['value'])} over {int(mean['n']):,} reliable targets "
+            f"({number(mean['low'])} to {number(mean['high'])}; permuted {number(mean['null_mean'])}, refitted on "
+            f"permuted responses {number(mean['control'])}; p = {number(mean['p'], 4)}); r²/ceiling "
+            f"{number(value.loc['r²/ceiling', 'value'])}, above 1 in {number(value.loc['share above ceiling', 'value'])} "
+            f"of them; {number(share['value'])} of {int(share['n']):,} targets have q below the level."
+        )
+    sentences += _comparisons(material)
+    sentences += _decisions(material)
+    return sentences
+
+
+def _comparisons(material: ImageMaterial) -> list[str]:
+    if material.differences is None or material.differences.empty:
+        return []
+    found = []
+    for _, row in material.differences.iterrows():
+        sure = (row["low"] > 0 or row["high"] < 0) and row["p"] < 0.05
+        better, worse = ("model_a", "model_b") if row["difference"] > 0 else ("model_b", "model_a")
+        verdict = f"{row[better]} predicts better than {row[worse]}" if sure else (
+            f"{row['model_a']} and {row['model_b']} cannot be told apart"
+        )
+        found.append(
+            f"{verdict} (difference {number(abs(row['difference']))}, interval {number(row['low'])} to "
+            f"{number(row['high'])}, p = {number(row['p'], 4)} over {len(material.differences)} pairs)"
+        )
+    return ["Paired over the same resampled test images: " + "; ".join(found) + "."]
+
+
+def _decisions(material: ImageMaterial) -> list[str]:
+    (model, _), encoding = next(iter(material.encodings.items())) if material.encodings else (("", ""), None)
+    if encoding is None:
+        return []
+    what = "peak latencies of layers" if material.timed else "best layers of regions"
+    n = int(encoding.preference["decided"].sum())
+    return [
+        f"{n} of {len(encoding.preference)} {what} of {model} are decided: above their permuted null and ahead of the "
+        "second best by more than two standard errors. The others are called undecided and left out."
+    ]
+
+
+def _methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
+    """Return what was done, with the keys of the references."""
+    config = material.config
+    draws, permutations = config.encode_images.draws, config.encode_images.permutations
+    texts: list[tuple[str, tuple[str, ...]]] = []
+    if material.timed:
+        texts.append(
+            (
+                "Epochs were read with MNE-Python"
+                + (
+                    " and whitened by the noise covariance of training epochs (deviations from the mean over repeats, "
+                    "Ledoit-Wolf shrinkage)."
+                    if material.descriptor.epochs.whiten
+                    else "."
+                ),
+                ("ledoitwolf",),
+            )
+        )
+    else:
+        texts.append(("Responses per trial were z-scored within session; maps were drawn with nilearn.", ("nilearn",)))
+    texts.append(
+        (
+            "Each layer of each network was regressed on the responses by ridge regression, the penalty chosen per "
+            "target inside the training images; scores are Pearson correlations over test images, whose repeats were "
+            f"averaged. Nulls exchange the predictions between test images ({permutations} times); one refit on "
+            f"training responses exchanged between images is shown as a control; intervals resample test images "
+            f"({draws} draws). False discovery rate over targets: Benjamini-Hochberg.",
+            ("ridge", "maxstat", "bootstrap", "fdr"),
+        )
+    )
+    texts.append(
+        (
+            "Noise ceilings follow from the ratio of signal to noise variance over repeats of an image, in units of "
+            "variance, and are not clamped.",
+            (),
+        )
+    )
+    texts.append(
+        (
+            f"Representational similarity: {config.compare_images.distance} distances between test images, compared by "
+            f"{config.compare_images.comparison} correlation, null by exchanging the images of the model "
+            f"({config.compare_images.permutations} times).",
+            ("rsa", "rsaceiling"),
+        )
+    )
+    return texts
+
+
