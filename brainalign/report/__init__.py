@@ -1,6 +1,7 @@
 """Reports: figures, brain maps, sentences that follow from the numbers, self-contained pages of subjects and groups."""
 
 from brainalign.report.group import group_figure, render_group_page
+from brainalign.report.heads import topomaps
 from brainalign.report.layers import layer_preference_maps, layer_profile, roi_layer_heatmap
 from brainalign.report.material import Failure, Material
 from brainalign.report.page import Panel, Section, render_page
@@ -11,7 +12,6 @@ from brainalign.report.surface import SurfaceMap, flat_maps, significant, surfac
 from brainalign.report.surface_viewer import surface_viewer
 from brainalign.report.tables import comparison_table, html_table, leakage_box, score_table, split_card
 from brainalign.report.timecourse import layer_latencies, rsa_over_time, score_over_time
-from brainalign.report.topomaps import topomaps
 
 __all__ = [
     "Failure",

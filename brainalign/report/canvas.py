@@ -104,8 +104,14 @@ def legend_below(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
     pairs = [pair for ax in axes for pair in zip(*ax.get_legend_handles_labels(), strict=True)]
     handles = {label: handle for handle, label in pairs}
     if handles:
-        place = "outside lower center"
-        figure.legend(handles.values(), handles.keys(), loc=place, ncols=columns, fontsize=7, frameon=False)
+        figure.legend(
+            list(handles.values()),
+            list(handles),
+            loc="outside lower center",
+            ncols=columns,
+            fontsize=7,
+            frameon=False,
+        )
 
 
 def png_bytes(figure: Figure, most: int = MOST_BYTES) -> bytes:

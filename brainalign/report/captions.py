@@ -37,8 +37,9 @@ CAPTIONS = {
         scores are averaged over the {n_reliable} voxels right of the threshold, which was fixed beforehand.""",
     "scoreceiling": """
         Each point is a voxel (with many voxels, colour is their number). On the dashed line a voxel is predicted
-        as well as its noise allows. Triangles are reliable targets above it, whose normalised score exceeds 1: estimation
-        error of score and ceiling, shown, counted in the legend and never clipped. Good: a cloud along the line; a cloud far below it leaves room for a better model.""",
+        as well as its noise allows. Triangles are reliable targets above it, whose normalised score exceeds 1:
+        estimation error of score and ceiling, shown, counted in the legend and never clipped. Good: a cloud along the
+        line; a cloud far below it leaves room for a better model. Bad: many triangles: the ceilings are too low.""",
     "alphas": """
         Penalty chosen inside the training runs (median over folds). Good: a hill inside the grid. Voxels without
         signal pile up at the largest penalty, which predicts their mean: that edge is no fault of the grid; many
@@ -73,8 +74,8 @@ CAPTIONS = {
         means ceilings too low to divide by.""",
     "preference": """
         The layer of {model} that predicts a vertex best, where its margin over the second best is large enough to be
-        decided; grey: undecided ({n_undecided:,} of {n:,} vertices). Good: neighbours agree, and early layers lie at the
-        back. Bad: a patchwork, which a map of best layers shows even for noise where nothing is left undecided.""",
+        decided; grey: undecided ({n_undecided:,} of {n:,} vertices). Good: neighbours agree, and early layers lie at
+        the back. Bad: a patchwork, which a map of best layers shows even for noise where nothing is left undecided.""",
     "margin": """
         How much better (difference in r) the best layer predicts than the second best. Good: large where the
         preference map has its colour. Near 0 everywhere: layers are exchangeable here, whatever the preference map
@@ -141,7 +142,7 @@ CAPTIONS = {
         Classical scaling of the RDM into the plane: near means alike; colour: category. Two dimensions cannot hold all
         distances; read it together with the matrix. Good: colours that cluster where the matrix has dark blocks.""",
     "group": """
-        Every model in every subject, with {confidence:.0%} intervals; diamonds in grey: controls; dashed: noise ceiling
+        Every model in every subject, with {confidence:.0%} intervals; grey: controls; dashed: noise ceiling
         of the subject. Good: the same order of models in every subject. Bad: an order that changes from subject to
         subject: the average over them would hide it.""",
 }

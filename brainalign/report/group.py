@@ -45,7 +45,7 @@ def group_figure(rows: pd.DataFrame, models: Sequence[str] | None = None, contro
             mine = part[part["model"] == model].set_index("subject").reindex(subjects)
             x = np.arange(len(subjects)) + 0.7 * ((k + 0.5) / len(shown) - 0.5)
             spread = np.nan_to_num([mine["value"] - mine["low"], mine["high"] - mine["value"]]).clip(0)
-            marker = "D" if model in controls else "o"
+            marker = "Dsv^"[list(controls).index(model) % 4] if model in controls else "o"
             ax.errorbar(
                 x,
                 mine["value"],

@@ -183,7 +183,7 @@ def roi_layer_heatmap(rows: pd.DataFrame, model: str) -> Figure:
         best = int(np.nanargmax(values[row]))
         ax.plot(best, row, "o", markerfacecolor="white", markeredgecolor="black", markersize=7)
     for row in np.flatnonzero(~decided):
-        ax.text(len(layers) - 0.4, row, "?", fontsize=9, va="center", color="#555555")
+        ax.text(len(layers) - 0.4, float(row), "?", fontsize=9, va="center", color="#555555")
         ax.axhspan(row - 0.5, row + 0.5, facecolor=HIDDEN, alpha=0.55)
     ax.set_xlim(-0.5, len(layers) - 0.5)
     ax.set_xticks(range(len(layers)), layers, rotation=60, ha="right", fontsize=8)

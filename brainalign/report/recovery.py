@@ -73,7 +73,7 @@ def _confusion(ax: Axes, decided: pd.DataFrame, names: Sequence[str], what: str)
     """Draw counts of planted (rows) and recovered (columns) names."""
     counts = (
         pd.crosstab(decided["planted"], decided["recovered"])
-        .reindex(index=names, columns=names, fill_value=0)
+        .reindex(index=list(names), columns=list(names), fill_value=0)
         .to_numpy()
     )
     ax.imshow(counts, cmap="Blues", vmin=0, vmax=max(counts.max(initial=0), 1) * 1.2)

@@ -39,7 +39,7 @@ def layer_verdict(rows: pd.DataFrame, network: str) -> str:
     network : str
     """
     check_columns("the table of layers", rows, ["layer", "score", "best", "p_max"])
-    top = rows.loc[rows["score"].idxmax()]
+    top = rows.iloc[int(rows["score"].to_numpy().argmax())]
     chosen = rows[rows["best"].astype(bool)]
     if len(chosen) == 1:
         row = chosen.iloc[0]
@@ -289,7 +289,8 @@ def mds_categories(
     for k, name in enumerate(names):
         here = np.array([category == name for category in categories])
         ax.scatter(
-            *points[here].T,
+            points[here, 0],
+            points[here, 1],
             s=26,
             color=COLOURS[k % len(COLOURS)],
             marker=markers[k // len(COLOURS) % len(markers)],

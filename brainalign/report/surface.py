@@ -223,7 +223,7 @@ def flat_maps(
     image: Any = None
     for side, (ax, values) in enumerate(zip(axes, surface.values, strict=True)):
         flat = _flat(list(HEMISPHERES.values())[side])
-        triangles = Triangulation(*flat.points.T, triangles=flat.faces)
+        triangles = Triangulation(flat.points[:, 0], flat.points[:, 1], flat.faces)
         grey = ListedColormap(["#e3e3e3", HIDDEN])
         sulci = (face_values(flat.depth, flat.faces, "sequential") > 0).astype(float)
         ax.tripcolor(triangles, facecolors=sulci, cmap=grey, vmin=0, vmax=1, rasterized=True)

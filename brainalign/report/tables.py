@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
@@ -49,16 +50,13 @@ def split_card(splits: pd.DataFrame) -> Markup:
     return html_table([*named.values(), *others], rows, "Split card")
 
 
-def _plain(value: object) -> str:
+def _plain(value: str | float | None) -> str:
     """Return a cell: whole numbers with separators, others as the field writes them, nothing as a dash."""
-    if isinstance(value, str):
-        return value
-    if pd.isna(value):  # type: ignore[call-overload]
-        return "–"
-    if isinstance(value, bool) or (not isinstance(value, int | float) and not hasattr(value, "__float__")):
+    if isinstance(value, str | bool | np.bool_):
         return str(value)
-    figure = float(value)  # type: ignore[arg-type]
-    return f"{int(figure):,}" if figure == int(figure) else number(figure)
+    if value is None or np.isnan(value):
+        return "–"
+    return f"{int(value):,}" if value == int(value) else number(float(value))
 
 
 def leakage_box(checks: pd.DataFrame) -> Markup:

@@ -101,7 +101,7 @@
       scene: {xaxis: axis, yaxis: axis, zaxis: axis, aspectmode: "data", camera: camera(), bgcolor: "rgba(0,0,0,0)"},
     };
     stage.replaceChildren();
-    await Plotly.newPlot(stage, traces, layout, {displayModeBar: false, responsive: true, scrollZoom: false});
+    await Plotly.newPlot(stage, traces, layout, {displayModeBar: false, scrollZoom: false});
     const refresh = (moved) => {
       viewer.querySelectorAll("button").forEach((button) => button.setAttribute("aria-pressed", String(
         button.dataset.map === String(state.map) || button.dataset.view === state.view)));
@@ -120,6 +120,7 @@
       else { state.view = button.dataset.view; refresh(true); }
     });
     legend(viewer.querySelector(".legend"), maps[0]);
+    new ResizeObserver(() => Plotly.Plots.resize(stage)).observe(stage);
     viewer.dataset.ready = "true";
   }
 

@@ -32,7 +32,10 @@ def flatten_positions(positions_m: NDArray[np.floating]) -> NDArray[np.float64]:
     x, y, z = (points - solution[:3]).T
     polar = np.arctan2(np.hypot(x, y), z)
     around = np.arctan2(y, x)
-    return np.c_[np.cos(around), np.sin(around)] * (polar / max(np.pi / 2, polar.max(initial=0)) * HEAD_RADIUS)[:, None]
+    plane: NDArray[np.float64] = (
+        np.c_[np.cos(around), np.sin(around)] * (polar / max(np.pi / 2, polar.max(initial=0)) * HEAD_RADIUS)[:, None]
+    )
+    return plane
 
 
 def topomaps(
