@@ -1,7 +1,51 @@
-"""Reports: figures, brain maps, sentences that follow from the numbers, one self-contained page per subject."""
+"""Reports: figures, brain maps, sentences that follow from the numbers, self-contained pages of subjects and groups."""
 
+from brainalign.report.group import group_figure, render_group_page
+from brainalign.report.heads import topomaps
+from brainalign.report.layers import layer_preference_maps, layer_profile, roi_layer_heatmap
 from brainalign.report.material import Failure, Material
-from brainalign.report.page import render_page
+from brainalign.report.page import Panel, Section, render_page
+from brainalign.report.recovery import planted_ceilings, planted_latencies, planted_layers, planted_preferences
+from brainalign.report.reference_rdms import layer_curves, layer_verdict, mds_categories, rdm_grid, reference_bars
 from brainalign.report.sections import sections
+from brainalign.report.surface import SurfaceMap, flat_maps, significant, surface_map
+from brainalign.report.surface_viewer import surface_viewer
+from brainalign.report.tables import comparison_table, html_table, leakage_box, score_table, split_card
+from brainalign.report.timecourse import layer_latencies, rsa_over_time, score_over_time
 
-__all__ = ["Failure", "Material", "render_page", "sections"]
+__all__ = [
+    "Failure",
+    "Material",
+    "Panel",
+    "Section",
+    "SurfaceMap",
+    "comparison_table",
+    "flat_maps",
+    "group_figure",
+    "html_table",
+    "layer_curves",
+    "layer_latencies",
+    "layer_preference_maps",
+    "layer_profile",
+    "layer_verdict",
+    "leakage_box",
+    "mds_categories",
+    "planted_ceilings",
+    "planted_latencies",
+    "planted_layers",
+    "planted_preferences",
+    "rdm_grid",
+    "reference_bars",
+    "render_group_page",
+    "render_page",
+    "roi_layer_heatmap",
+    "rsa_over_time",
+    "score_over_time",
+    "score_table",
+    "sections",
+    "significant",
+    "split_card",
+    "surface_map",
+    "surface_viewer",
+    "topomaps",
+]

@@ -37,8 +37,9 @@ CAPTIONS = {
         scores are averaged over the {n_reliable} voxels right of the threshold, which was fixed beforehand.""",
     "scoreceiling": """
         Each point is a voxel (with many voxels, colour is their number). On the dashed line a voxel is predicted
-        as well as its noise allows; points above it are estimation error of score and ceiling, shown and never
-        clipped. Good: a cloud along the line; a cloud far below it leaves room for a better model.""",
+        as well as its noise allows. Triangles are reliable targets above it, whose normalised score exceeds 1:
+        estimation error of score and ceiling, shown, counted in the legend and never clipped. Good: a cloud along the
+        line; a cloud far below it leaves room for a better model. Bad: many triangles: the ceilings are too low.""",
     "alphas": """
         Penalty chosen inside the training runs (median over folds). Good: a hill inside the grid. Voxels without
         signal pile up at the largest penalty, which predicts their mean: that edge is no fault of the grid; many
@@ -60,4 +61,88 @@ CAPTIONS = {
         {confidence:.0%} interval over them (measurement noise only); dots: layers of spaces with several; dotted:
         mean over permuted categories, which for cosine is not 0; p: permutations of the categories. Grey band:
         where the true model would lie. Good: a bar above its dotted line and near the band. {untested}""",
+    "surface": """
+        The cortex of fsaverage5, inflated; turn it with the mouse or a finger, choose map and view with the buttons.
+        Grey is not shown: q ≥ {q:g} (false discovery rate), or a ceiling at or below {ceiling:g}; dark grey are sulci.
+        Good: contiguous colour in the same places in both hemispheres. Bad: single coloured vertices scattered over
+        the cortex, or colour where nothing can respond to the stimuli.""",
+    "flatmap": """
+        The same map with the cortex cut open and flattened; the occipital lobes meet in the middle. Grey is not
+        shown: q ≥ {q:g} (false discovery rate), or a ceiling at or below {ceiling:g}. {n_shown:,} of {n:,} vertices are
+        shown, {n_above:,} of them with a normalised score above 1 (estimation error of score and ceiling, never
+        clipped: the pointed end of the scale). Good: contiguous patches. Bad: speckle, or many values above 1, which
+        means ceilings too low to divide by.""",
+    "preference": """
+        The layer of {model} that predicts a vertex best, where its margin over the second best is large enough to be
+        decided; grey: undecided ({n_undecided:,} of {n:,} vertices). Good: neighbours agree, and early layers lie at
+        the back. Bad: a patchwork, which a map of best layers shows even for noise where nothing is left undecided.""",
+    "margin": """
+        How much better (difference in r) the best layer predicts than the second best. Good: large where the
+        preference map has its colour. Near 0 everywhere: layers are exchangeable here, whatever the preference map
+        shows.""",
+    "profile": """
+        Mean r on test stimuli over the layers of each network, with standard errors. Grey dashes: the same network
+        with random weights. Grey band: permuted responses, from their mean to their 95 % point. Dashed line: noise
+        ceiling (r). Star: best layer, where decided. Good: a hill that rises above both controls, permuted near 0.
+        Bad: a flat line (undecided), random weights as high as trained ones (the structure of the network explains
+        the score), or a permuted band away from 0 (a leak).""",
+    "heatmap": """
+        Mean r for every region and layer of {model}. Circles: best layer where decided; grey rows with "?": undecided.
+        Good: circles that move from early layers in early regions to late layers in late ones. Bad: one column
+        brightest in every row: one layer predicts everything best, and says nothing about a hierarchy.""",
+    "timecourse": """
+        Score over time from stimulus onset. Left: mean over sensors; dots: peak latencies with their interval, where
+        decided; bars: clusters of the permutation test, pale where p ≥ .05. Right: the best sensor. Grey: permuted
+        (95 %). Good: nothing before onset, then a rise out of the grey. Bad: a score before 0 ms (a leak or a filter
+        that smears backwards), or a curve inside the grey throughout.""",
+    "topomap": """
+        Score over the head, seen from above, nose up, at the times over each head. White dots: significant sensors.
+        Good: a smooth patch over the part of the head where the response is expected. Bad: single hot sensors (noise
+        or an artefact), or significance everywhere at once before onset.""",
+    "latency": """
+        Time of the largest score of each layer with its interval. Undecided layers, whose curve is not above its
+        permuted null, have no mark. Good: latencies that grow from the first layer to the last. Bad: overlapping
+        intervals in no order, which support no sequence.""",
+    "rsatime": """
+        Comparison of the RDMs of the layers with the RDM of the sensor patterns at each time. Shade: interval. Grey:
+        permuted conditions (95 %). Sand: noise ceiling, where the true model would lie. Lines below: clusters with
+        p < .05. Good: a curve that leaves the grey after onset and nears the sand. Bad: a fit before onset, or a
+        ceiling that is itself at 0: then no model can be tested.""",
+    "plantedlayers": """
+        Layers planted in the simulation against the layers found. Dashed: recovered as planted. Undecided areas are
+        counted and left out, not guessed. Good: all on the diagonal or one beside it. Bad: a column that takes all
+        areas: one layer wins whatever was planted.""",
+    "plantedlatencies": """
+        Latencies planted in the simulation against the latencies found, with intervals. Band: allowed error, the
+        larger of 12 ms and one sample. Good: all marks in the band. Bad: all above or below the dashed line: a shift
+        from filtering or a trigger delay.""",
+    "plantedceilings": """
+        Noise ceilings planted in the simulation against their estimates. Left: targets, mean and sd per planted level;
+        right: error of the mean with two standard errors and the allowed ± {tolerance:g}. Good: means in the band,
+        scatter on both sides of 0 at a planted 0. Bad: means that drift off as the ceiling rises (repeats are not
+        exchangeable) or all above 0 at a planted 0 (a clamped estimator).""",
+    "plantedpreferences": """
+        Preferences planted in the regions (rows) against those found (columns). Good: a full diagonal. Undecided
+        regions are counted in the title.""",
+    "referencebars": """
+        Spearman correlation of each model's RDM with the reference RDMs. Lines: standard error. Sand: noise ceiling,
+        where the true model would lie (none where there is one RDM only). Diamonds: the same layer with random weights,
+        mean and sd over initialisations. Good: a bar beyond its diamond and into the sand. Bad: random weights as good
+        as trained ones, or an animacy model as good as a network: then the network need not know more than that.""",
+    "referencelayers": """
+        Fit over the layers of each network, with standard errors; sand: noise ceiling; grey band: random weights (mean
+        and sd). {verdicts} A largest value is not a best layer: one is only called best when it beats all others after
+        correction by the maximum over layers. Good: a smooth hill beyond the grey. Bad: jumps between neighbouring
+        layers, larger than the standard errors.""",
+    "referencerdms": """
+        Dissimilarities as ranks (dark: alike; light: different), conditions grouped by category. Good: dark blocks on
+        the diagonal at the same places as in the reference. Bad: stripes, single images unlike all others, which drive
+        a correlation on their own.""",
+    "referencemds": """
+        Classical scaling of the RDM into the plane: near means alike; colour: category. Two dimensions cannot hold all
+        distances; read it together with the matrix. Good: colours that cluster where the matrix has dark blocks.""",
+    "group": """
+        Every model in every subject, with {confidence:.0%} intervals; grey: controls; dashed: noise ceiling
+        of the subject. Good: the same order of models in every subject. Bad: an order that changes from subject to
+        subject: the average over them would hide it.""",
 }

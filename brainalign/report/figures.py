@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.manifold import ClassicalMDS
+
+from brainalign.report.canvas import COLOURS, GREY, MOST_MARKS, new_figure
 
 __all__ = [
     "MOST_MARKS",
@@ -28,25 +29,12 @@ __all__ = [
     "zero_shot",
 ]
 
-# Colours that stay apart for colour-blind readers (Okabe and Ito).
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")
-GREY = "#8c8c8c"
-MOST_MARKS = 2000  # of a vector figure
-
-
-def _figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    axes = [figure.add_subplot(rows, columns, k + 1) for k in range(rows * columns)]
-    for ax in axes:
-        ax.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
 
 def split_matrix(splits: pd.DataFrame) -> Figure:
     """Draw which groups each fold tests (rows are folds), one panel per split."""
     names = pd.unique(splits["name"])
     columns = min(len(names), 2)
-    figure, axes = _figure(4.4 * columns, 3.2 * -(-len(names) // columns), columns, -(-len(names) // columns))
+    figure, axes = new_figure(4.4 * columns, 3.2 * -(-len(names) // columns), columns, -(-len(names) // columns))
     for ax in axes[len(names) :]:
         ax.set_visible(False)
     for ax, name in zip(axes, names, strict=False):
@@ -75,7 +63,7 @@ def identification_scores(rows: pd.DataFrame, classification: pd.DataFrame, mode
         In the order to draw.
     """
     methods = list(pd.unique(rows["method"]))
-    figure, (ax,) = _figure(7.6, 3.4)
+    figure, (ax,) = new_figure(7.6, 3.4)
     for m, method in enumerate(methods):
         part = rows[rows["method"] == method].set_index("model")
         for k, model in enumerate(name for name in models if name in part.index):
@@ -105,7 +93,7 @@ def identification_scores(rows: pd.DataFrame, classification: pd.DataFrame, mode
 
 def null_histogram(null: NDArray[Any], observed: float, chance: float, quantity: str) -> Figure:
     """Draw a permutation distribution with the observed value and chance."""
-    figure, (ax,) = _figure(5.2, 2.6)
+    figure, (ax,) = new_figure(5.2, 2.6)
     ax.hist(null, bins=30, color=GREY)
     ax.axvline(observed, color=COLOURS[5], linewidth=2, label=f"observed {observed:.3f}")
     ax.axvline(chance, color="black", linestyle=":", label=f"chance {chance:.3f}")
@@ -127,7 +115,7 @@ def zero_shot(observed: Mapping[str, float], null: NDArray[Any], random_spaces: 
         Scores of spaces without meaning.
     headline : str
     """
-    figure, (ax,) = _figure(6.8, 3.2)
+    figure, (ax,) = new_figure(6.8, 3.2)
     bins = np.linspace(0, 1, 30)
     ax.hist(
         null, bins=bins.tolist(), color="#c8c8c8", weights=np.full(len(null), 1 / max(len(null), 1)), label="permuted"
@@ -161,7 +149,7 @@ def confusion_matrix(items: pd.DataFrame, conditions: Sequence[str], labels: Seq
     counts = np.zeros((len(codes), len(codes)))
     np.add.at(counts, (items["item"].map(codes), items["chosen"].map(codes)), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, (ax,) = _figure(4.6, 4.0)
+    figure, (ax,) = new_figure(4.6, 4.0)
     image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for i, j in np.argwhere(counts > 0):
         colour = "white" if shares[i, j] > 0.55 else "black"
@@ -175,7 +163,7 @@ def confusion_matrix(items: pd.DataFrame, conditions: Sequence[str], labels: Seq
 
 def ceiling_histogram(ceiling: NDArray[Any], threshold: float) -> Figure:
     """Draw the distribution of noise ceilings over targets; left of 0 is what the estimator gives without signal."""
-    figure, (ax,) = _figure(5.2, 2.8)
+    figure, (ax,) = new_figure(5.2, 2.8)
     ax.hist(ceiling, bins=40, color=COLOURS[0])
     ax.axvline(0, color="black", linestyle=":", linewidth=1)
     ax.axvline(threshold, color=COLOURS[5], linewidth=1.5, label=f"threshold {threshold:g}")
@@ -185,20 +173,26 @@ def ceiling_histogram(ceiling: NDArray[Any], threshold: float) -> Figure:
 
 
 def score_against_ceiling(scores: pd.DataFrame, threshold: float) -> Figure:
-    """Draw signed r² against the noise ceiling of each target, or their density where there are many."""
-    figure, (ax,) = _figure(4.6, 3.8)
-    x, y = scores["ceiling"], scores["r2_signed"]
+    """Draw signed r² against the noise ceiling of each target, or their density where there are many.
+
+    Targets above the threshold whose score exceeds their ceiling (a normalised score above 1) are marked and counted.
+    """
+    figure, (ax,) = new_figure(4.6, 4.2)
+    x, y = scores["ceiling"].to_numpy(), scores["r2_signed"].to_numpy()
+    above = (x > threshold) & (y > x)
     if len(scores) > MOST_MARKS:
         cells = ax.hexbin(x, y, gridsize=45, bins="log", mincnt=1, cmap="Blues")
-        figure.colorbar(cells, ax=ax, shrink=0.7, label="voxels")
+        figure.colorbar(cells, ax=ax, shrink=0.7, label="targets")
     else:
         colours = np.where(x > threshold, COLOURS[0], "#c8c8c8")
         ax.scatter(x, y, s=8, color=colours, alpha=0.7, linewidths=0)
     ax.axvline(threshold, color=COLOURS[5], linewidth=1, label=f"threshold {threshold:g}")
-    ax.axline((0, 0), slope=1, color="black", linewidth=1, linestyle="--")
+    ax.axline((0, 0), slope=1, color="black", linewidth=1, linestyle="--", label="score = ceiling")
     ax.axhline(0, color=GREY, linewidth=0.6)
+    label = f"above the ceiling: {above.sum():,} of {(x > threshold).sum():,}"
+    ax.plot(x[above], y[above], "^", color=COLOURS[5], markersize=4 if above.sum() < 200 else 2, label=label)
     ax.set(xlabel="noise ceiling (variance)", ylabel="r · |r|")
-    ax.legend(fontsize=7, frameon=False, loc="upper left")
+    figure.legend(fontsize=7, frameon=False, loc="outside lower center", ncols=2)
     return figure
 
 
@@ -208,7 +202,7 @@ def alpha_histogram(
     """Draw how often each penalty was chosen, one panel per method, with the share at the edges of its grid."""
     columns = min(len(alphas), 2)
     rows = -(-len(alphas) // columns)
-    figure, axes = _figure(4.2 * columns, 2.9 * rows, columns, rows)
+    figure, axes = new_figure(4.2 * columns, 2.9 * rows, columns, rows)
     for ax in axes[len(alphas) :]:
         ax.set_visible(False)
     for ax, (method, values) in zip(axes, alphas.items(), strict=False):
@@ -228,7 +222,7 @@ def rdm_matrices(rdms: Mapping[str, NDArray[Any]], labels: Sequence[str]) -> Fig
     """Draw RDMs as matrices, each on its own scale."""
     columns = min(len(rdms), 3)
     rows = -(-len(rdms) // columns)
-    figure, axes = _figure(3.0 * columns, 3.0 * rows, columns, rows)
+    figure, axes = new_figure(3.0 * columns, 3.0 * rows, columns, rows)
     for ax in axes[len(rdms) :]:
         ax.set_visible(False)
     i, j = np.triu_indices(len(labels), 1)
@@ -254,7 +248,7 @@ def mds_points(pairs: NDArray[Any], n_conditions: int) -> NDArray[Any]:
 
 def mds(points: NDArray[Any], labels: Sequence[str]) -> Figure:
     """Draw conditions in the plane."""
-    figure, (ax,) = _figure(4.4, 3.6)
+    figure, (ax,) = new_figure(4.4, 3.6)
     ax.scatter(points[:, 0], points[:, 1], color=[COLOURS[k % len(COLOURS)] for k in range(len(labels))], s=45)
     for label, (x, y) in zip(labels, points, strict=True):
         ax.annotate(label, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8)
@@ -268,7 +262,7 @@ def rsa_bars(comparison: pd.DataFrame) -> Figure:
     """Draw the fit of every model's RDM with interval, permuted mean and ceiling band, a panel per measure."""
     panels = list(comparison.groupby(["distance", "comparison"], sort=False))
     models = list(pd.unique(comparison["model"]))
-    figure, axes = _figure(
+    figure, axes = new_figure(
         3.9 * min(len(panels), 2), 2.9 * -(-len(panels) // 2), min(len(panels), 2), -(-len(panels) // 2)
     )
     for ax, ((distance, measure), part) in zip(axes, panels, strict=True):

@@ -4,44 +4,53 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.resources import files
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 import brainalign
+from brainalign.report.canvas import png_bytes
 from brainalign.report.citations import CITATIONS
 from brainalign.report.material import Material
 from brainalign.report.sentences import findings, methods_text, number
+from brainalign.report.surface_viewer import VIEWER_CLASS, surface_assets
 
 MOST_ROWS = 5000  # of an embedded table; longer ones lie beside the report as artifacts
 
-__all__ = ["Panel", "Section", "data_uri", "render_page"]
+__all__ = ["Panel", "Section", "data_uri", "render", "render_page"]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A figure, how to read it, and the numbers it shows."""
+    """A figure or a piece of HTML (a viewer, a table), how to read it, and the numbers it shows.
+
+    HTML must be `Markup` to be taken as it is; a plain string is escaped.
+    """
 
     id: str
     title: str
     caption: str
-    figure: Figure
+    figure: Figure | None
     numbers: pd.DataFrame | None = None
     vector: bool = False  # SVG: for figures of few marks
+    html: Markup | str = ""
 
     @property
     def image(self) -> str:
-        """The figure as a data URI."""
+        """The figure as a data URI; a picture of points keeps within the size budget, empty without a figure."""
+        if self.figure is None:
+            return ""
+        if not self.vector:
+            return data_uri(png_bytes(self.figure), "image/png")
         buffer = io.BytesIO()
-        self.figure.savefig(
-            buffer, format="svg" if self.vector else "png", metadata={"Date": None} if self.vector else None
-        )
-        return data_uri(buffer.getvalue(), "image/svg+xml" if self.vector else "image/png")
+        self.figure.savefig(buffer, format="svg", metadata={"Date": None})
+        return data_uri(buffer.getvalue(), "image/svg+xml")
 
     @property
     def csv(self) -> str:
@@ -53,12 +62,13 @@ class Panel:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, text and panels."""
+    """A heading, text, pieces of HTML (tables, boxes) and panels, in this order."""
 
     id: str
     title: str
     panels: list[Panel] = field(default_factory=list)
     paragraphs: list[str] = field(default_factory=list)
+    blocks: list[Markup] = field(default_factory=list)
 
 
 def data_uri(content: bytes, media_type: str) -> str:
@@ -75,16 +85,14 @@ def render_page(material: Material, sections: list[Section]) -> str:
     sections : list of Section
         From `brainalign.report.sections.sections`.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number}
-    template = environment.from_string(files("brainalign.report").joinpath("templates/report.html").read_text())
     paragraphs = methods_text(material)
     keys = list(dict.fromkeys(key for _, cited in paragraphs for key in cited))
     bibtex = "\n\n".join(CITATIONS[key].bibtex(key) for key in keys)
-    return template.render(
+    return render(
+        "report.html",
+        sections,
         material=material,
         descriptor=material.descriptor,
-        sections=sections,
         findings=findings(material),
         cards=_cards(material),
         headline=_table_rows(material.summary),
@@ -95,8 +103,35 @@ def render_page(material: Material, sections: list[Section]) -> str:
         references=[(key, CITATIONS[key]) for key in keys],
         reference_number={key: k + 1 for k, key in enumerate(keys)},
         bibtex=data_uri(bibtex.encode(), "text/x-bibtex"),
+    )
+
+
+def render(template: str, sections: Sequence[Section], **values: object) -> str:
+    """Return the HTML of a template; mesh and drawing code are embedded once, where a panel needs them.
+
+    Parameters
+    ----------
+    template : str
+        A file of `templates/`.
+    sections : sequence of Section
+    values : object
+        What the template names.
+    """
+    environment = Environment(
+        loader=PackageLoader("brainalign.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number}
+    turned = any(VIEWER_CLASS in panel.html for section in sections for panel in section.panels)
+    return environment.get_template(template).render(
+        sections=sections,
+        surface=surface_assets() if turned else "",
         version=brainalign.__version__,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        **values,
     )
 
 

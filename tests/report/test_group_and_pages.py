@@ -1,0 +1,257 @@
+"""Tables and boxes, the page of the group, and pages that fit a phone, by day and by night."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from brainalign.checks import BrainalignError
+from brainalign.report import (
+    Failure,
+    Panel,
+    Section,
+    comparison_table,
+    group_figure,
+    leakage_box,
+    render_group_page,
+    score_table,
+    split_card,
+    surface_map,
+    surface_viewer,
+)
+from brainalign.report.canvas import GREY, png_bytes
+from brainalign.report.surface import N_VERTICES
+
+EVIL = "<img src=x onerror=alert(1)>"
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
+
+
+def scores() -> pd.DataFrame:
+    rows = []
+    for quantity in ("mean r", "RSA, Spearman"):
+        for subject, modality in (("01", "fmri"), ("02", "fmri"), ("03", "meg"), ("04", "eeg")):
+            for model, value in (("effnet", 0.4), ("vit", 0.3), ("effnetrandom", 0.45 if subject == "04" else 0.1)):
+                rows.append((quantity, modality, subject, model, value, value - 0.03, value + 0.03, 800, 0.6))
+    names = ["quantity", "modality", "subject", "model", "value", "low", "high", "n", "ceiling"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def comparisons() -> pd.DataFrame:
+    rows = [("01", 0.1, 0.07, 0.13, 0.01), ("02", 0.02, -0.01, 0.05, 0.3), ("03", -0.1, -0.13, -0.07, 0.01)]
+    rows.append(("04", 0.05, 0.01, 0.09, 0.2))  # its own interval leaves out 0, the corrected p does not reject
+    table = pd.DataFrame(rows, columns=["subject", "difference", "low", "high", "p"])
+    return table.assign(quantity="mean r", model_a="effnet", model_b="vit", n=800)
+
+
+def cells(table: str) -> list[list[str]]:
+    rows = re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)
+    return [[re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td>(.*?)</td>", row, re.DOTALL)] for row in rows][
+        1:
+    ]
+
+
+def test_the_split_card_calls_a_leak_a_leak() -> None:
+    row = {"split": "shared", "left_out": "stimulus_id", "n_folds": 1, "n_train": 1000, "n_val": np.nan, "n_test": 200}
+    table = pd.DataFrame([row | {"unit": "stimuli", "n_both": 0, "seed": 7, "note": EVIL}])
+    card = split_card(table)
+    assert cells(card)[0][:9] == ["shared", "stimulus_id", "1", "1,000", "–", "200", "stimuli", "0", "7"]
+    assert EVIL not in card
+    assert "LEAK" not in card
+    assert "<b>3: LEAK</b>" in split_card(table.assign(n_both=3))
+    with pytest.raises(BrainalignError, match="the split card has no column 'seed'"):
+        split_card(table.drop(columns="seed"))
+
+
+def test_the_leakage_box_is_red_only_for_leaks() -> None:
+    checks = pd.DataFrame(
+        [("stimuli on both sides", 0, 1200, "leak", "by id"), ("near-duplicates", 2, 900, "note", EVIL)],
+        columns=["check", "found", "among", "severity", "detail"],
+    )
+    box = leakage_box(checks)
+    assert box.startswith('<div class="check">')
+    assert "No leak between training and test in 2 checks. 1 found something to know." in box
+    assert EVIL not in box
+    red = leakage_box(checks.assign(found=[3, 2]))
+    assert red.startswith('<div class="check found">')
+    assert "1 of 2 checks found a leak" in red
+    assert cells(red)[0] == ["stimuli on both sides", "3", "1,200", "by id"]
+
+
+def test_the_largest_score_is_bold_but_never_a_control() -> None:
+    table = score_table(scores(), ["effnetrandom"])
+    rows = cells(table)
+    assert [row[:2] for row in rows[:3]] == [["mean r", "effnet"], ["mean r", "vit"], ["mean r", "effnetrandom"]]
+    assert rows[0][2] == ".400 [.370, .430]"
+    assert "sub-03 (meg)" in table
+    assert table.count("<b>.400</b>") == 8
+    assert "<b>.450</b>" not in table  # larger in subject 04, but a control
+    missing = scores().query("not (subject == '02' and model == 'vit')")
+    assert cells(score_table(missing))[1][3] == "–"
+
+
+def test_a_tie_is_called_a_tie() -> None:
+    assert [row[-1] for row in cells(comparison_table(comparisons()))] == [
+        "effnet is better", "tie", "vit is better", "tie",
+    ]  # fmt: skip
+
+
+def test_the_group_figure_has_every_model_in_every_subject() -> None:
+    figure = group_figure(scores(), controls=["effnetrandom"])
+    assert [ax.get_title() for ax in figure.axes] == ["mean r", "RSA, Spearman"]
+    ax = figure.axes[0]
+    drawn = {container.get_label(): container.lines[0] for container in ax.containers}
+    np.testing.assert_allclose(drawn["effnet"].get_ydata().astype(float), 0.4)
+    assert drawn["effnetrandom"].get_color() == GREY
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["sub-01", "sub-02", "sub-03", "sub-04"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()].count("noise ceiling") == 1
+
+
+def test_a_figure_keeps_within_its_budget() -> None:
+    noise = np.random.default_rng(0).normal(size=(900, 1300))
+    figure = Figure(figsize=(13, 9), dpi=110)
+    figure.add_axes((0, 0, 1, 1)).imshow(noise)
+    content = png_bytes(figure)
+    picture = Image.open(io.BytesIO(content))
+    assert len(content) <= 200_000
+    assert picture.width <= 1000
+    small = Figure(figsize=(4, 3))
+    small.add_subplot().plot([0, 1])
+    assert Image.open(io.BytesIO(png_bytes(small))).mode == "RGBA"  # left as it is
+
+
+def group_page(**changes: object) -> str:
+    vertices = pd.DataFrame({"hemi": np.repeat(["L", "R"], N_VERTICES), "vertex": np.tile(np.arange(N_VERTICES), 2)})
+    vertices["r"] = np.where(vertices["vertex"] < 5000, 0.5, np.nan)
+    viewer = surface_viewer([surface_map(vertices, "r", title=f"Score of model {k}", unit="r") for k in range(4)])
+    wide = Figure(figsize=(9, 3), dpi=110)
+    wide.add_subplot().plot(np.arange(10))
+    panels = [Panel("s", "Surface", "c", None, html=viewer), Panel("w", "Wide", "long " * 40 + "x" * 300, wide)]
+    panels.append(Panel("v", "Vector", "c", wide, scores(), vector=True))
+    box = split_card(
+        pd.DataFrame([dict.fromkeys(("split", "left_out", "unit"), "a long name of a split") | dict.fromkeys(
+            ("n_folds", "n_train", "n_val", "n_test", "n_both", "seed"), 0)])
+    )  # fmt: skip
+    options: dict[str, object] = {"controls": ["effnetrandom"], "notes": ["Four subjects."], **changes}
+    sections = [Section("maps", "Maps", panels, ["Text."], [box])]
+    return render_group_page("simulated", "A study", scores(), comparisons(), sections, **options)  # type: ignore[arg-type]
+
+
+def test_the_group_page_holds_tables_figures_and_numbers() -> None:
+    page = group_page()
+    assert len(page) < 2_000_000
+    assert "Group of 4 subjects" in page
+    assert (
+        page.index("Four subjects.") < page.index("sub-01 (fmri)") < page.index("vit is better") < page.index("Text.")
+    )
+    csv = re.search(r'group_scores.csv" href="data:text/csv;base64,([^"]+)', page)[1]
+    pd.testing.assert_frame_equal(
+        pd.read_csv(io.BytesIO(base64.b64decode(csv)), dtype={"subject": str}), scores(), check_dtype=False
+    )
+    assert "http://" not in re.sub(
+        r"<script.*?</script>|data:[^\"]+", "", page, flags=re.DOTALL
+    )  # nothing from outside
+    alone = render_group_page("d", "t", scores())
+    assert 'id="comparisons"' not in alone
+    assert "surface-bundle" not in alone
+
+
+def test_what_comes_from_data_is_escaped_on_the_group_page() -> None:
+    rows = scores().assign(model=EVIL, quantity=EVIL, subject=EVIL, modality=EVIL).iloc[:1]
+    compared = comparisons().assign(quantity=EVIL, model_a=EVIL, model_b=EVIL, subject=EVIL)
+    section = Section("s", EVIL, [Panel("p", EVIL, EVIL, None, html=EVIL)], [EVIL])
+    record = {"stage": EVIL, "library": {"digest": EVIL}, "created": EVIL}
+    page = render_group_page(
+        EVIL,
+        EVIL,
+        rows,
+        compared,
+        [section],
+        notes=[EVIL],
+        failures=[Failure(EVIL, EVIL, EVIL)],
+        sidecars={EVIL: record},
+    )
+    assert EVIL not in page
+    assert page.count("&lt;img src=x") > 20
+
+
+def dumped(folder: Path, page: str, *flags: str) -> str:
+    """Return the document as it is after the browser ran its scripts."""
+    path = folder / "page.html"
+    path.write_text(page)
+    assert BROWSER is not None
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
+    command += ["--window-size=1300,9000", "--virtual-time-budget=20000", *flags, "--dump-dom", path.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+
+
+# A headless window is at least 500 px wide, so a phone's width is that of a frame.
+FRAME = """<!doctype html><meta charset="utf-8"><body style="margin:0"><script>
+addEventListener("message", (event) => document.body.dataset.measured = event.data);
+</script><iframe style="width:{width}px;height:8900px;border:0" srcdoc="{page}"></iframe></body>"""
+MEASURE = """<script>addEventListener("load", () => {
+  const seen = [...document.querySelectorAll("img, figure, section, .stage, .scroll, nav")];
+  const widest = Math.max(...seen.map((element) => element.getBoundingClientRect().right));
+  parent.postMessage([innerWidth, document.documentElement.scrollWidth, Math.ceil(widest),
+    getComputedStyle(document.body).backgroundColor].join("|"), "*");
+});</script></body>"""
+READY = """<script>
+const viewer = document.querySelector(".surface-viewer");
+const plot = () => Math.round(document.querySelector(".stage .svg-container").getBoundingClientRect().width);
+// No timers: the browser's virtual time would run out before the mesh is unpacked.
+new MutationObserver(() => {
+  document.body.dataset.ready = viewer.dataset.ready;
+  document.body.dataset.before = plot();
+  new ResizeObserver(() => setTimeout(() => { document.body.dataset.after = plot(); }, 2000)).observe(viewer);
+  viewer.querySelectorAll("button")[2].click();
+  document.querySelector("main").style.width = "390px";
+}).observe(viewer, {attributeFilter: ["data-ready"]});
+</script></body>"""
+
+
+def measured(folder: Path, page: str, width: int, *flags: str) -> list[str]:
+    """Return width of window, of page and of its widest part, and the colour of the ground."""
+    inner = html.escape(page.replace("</body>", MEASURE))
+    found = re.search(r'data-measured="([^"]+)"', dumped(folder, FRAME.format(width=width, page=inner), *flags))
+    assert found
+    return found[1].split("|")
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1200])
+def test_a_page_is_never_wider_than_its_window(tmp_path: Path, width: int) -> None:
+    window, page, widest, _ = measured(tmp_path, group_page(), width)
+    assert int(window) == width
+    assert int(page) <= width
+    assert int(widest) <= width
+
+
+@needs_browser
+def test_dark_pages_are_dark(tmp_path: Path) -> None:
+    plain = render_group_page("d", "t", scores())
+    assert measured(tmp_path, plain, 390)[-1] == "rgb(255, 255, 255)"
+    dark = measured(tmp_path, plain, 390, "--blink-settings=preferredColorScheme=0")[-1]
+    assert max(int(value) for value in re.findall(r"\d+", dark)) < 60
+
+
+@needs_browser
+def test_the_browser_draws_the_surface_and_follows_the_width(tmp_path: Path) -> None:
+    page = dumped(tmp_path, group_page().replace("</body>", READY))
+    body = re.search(r"<body[^>]*>", page)[0]
+    found = dict(re.findall(r'data-(\w+)="(\w+)"', body))
+    assert found["ready"] == "true"
+    assert 600 < int(found["before"]) <= 1200
+    assert 200 < int(found["after"]) <= 390
+    assert re.search(r'data-map="2" aria-pressed="true"', page)
+    assert "(10,000 of 20,484 vertices are)" in page

@@ -1,0 +1,182 @@
+"""Maps on fsaverage5: what is masked stays grey, what is drawn is what was given, one mesh however many maps."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from nilearn.datasets import load_fsaverage
+
+from brainalign.checks import BrainalignError
+from brainalign.report import Panel, Section, flat_maps, significant, surface_map, surface_viewer
+from brainalign.report.canvas import layer_colours, png_bytes
+from brainalign.report.captions import CAPTIONS
+from brainalign.report.layers import layer_preference_maps
+from brainalign.report.page import render
+from brainalign.report.surface import N_VERTICES, face_values
+from brainalign.report.surface_viewer import map_codes, surface_assets
+
+LAYERS = [f"block{k}" for k in range(6)]
+
+
+@pytest.fixture(scope="module")
+def cortex() -> pd.DataFrame:
+    """Return smooth scores that fall off from the back of the brain, with noise."""
+    rng = np.random.default_rng(0)
+    parts = []
+    for hemi, side in (("L", "left"), ("R", "right")):
+        y = load_fsaverage("fsaverage5")["pial"].parts[side].coordinates[:, 1]
+        reliable = 1 / (1 + np.exp((y + 55) / 8))
+        r = 0.8 * reliable + rng.normal(0, 0.03, len(y))
+        parts.append(
+            pd.DataFrame({"hemi": hemi, "vertex": np.arange(len(y)), "r": r, "ceiling": 0.8 * reliable, "depth": y})
+        )
+    table = pd.concat(parts, ignore_index=True)
+    table["q"] = np.where(table["r"] > 0.15, 0.01, 0.6)
+    rank = table["depth"].rank(pct=True)
+    return table.assign(
+        layer=[LAYERS[int(k)] for k in np.minimum(rank * 6, 5)], margin=table["r"] / 20, decided=table["r"] > 0.3
+    )
+
+
+def unpacked(text: str) -> bytes:
+    return gzip.decompress(base64.b64decode(text))
+
+
+def test_what_is_not_significant_or_not_reliable_is_not_shown(cortex: pd.DataFrame) -> None:
+    values = significant(cortex, "r", q=0.05, ceiling=0.1)
+    hidden = (cortex["q"] >= 0.05) | (cortex["ceiling"] <= 0.1)
+    assert 0 < hidden.sum() < len(cortex)
+    np.testing.assert_array_equal(values.isna(), hidden)
+    untested = cortex.assign(q=np.nan)
+    assert significant(untested, "r").isna().all()  # no test, no colour
+    surface = surface_map(cortex.assign(shown=values), "shown", title="t", unit="r")
+    codes = map_codes(surface)
+    np.testing.assert_array_equal(codes.ravel() == 0, hidden)
+    assert surface.n_shown == (~hidden).sum()
+
+
+def test_codes_give_the_values_back(cortex: pd.DataFrame) -> None:
+    for kind in ("sequential", "diverging"):
+        surface = surface_map(cortex, "r", title="t", unit="r", kind=kind, vmax=1.0)
+        steps = (map_codes(surface).astype(float) - 1) / 253
+        back = surface.vmin + steps * (surface.vmax - surface.vmin)
+        assert np.abs(back - surface.values).max() <= (surface.vmax - surface.vmin) / 253
+
+
+def test_a_vertex_lies_where_its_row_says() -> None:
+    rows = pd.DataFrame({"hemi": ["R", "L"], "vertex": [7, 10_241], "r": [0.5, -0.25]})
+    surface = surface_map(rows, "r", title="t", unit="r", kind="diverging")
+    assert surface.values[1, 7] == 0.5
+    assert surface.values[0, 10_241] == -0.25
+    assert surface.n_shown == 2
+    assert surface.vmin == -surface.vmax
+
+
+def test_the_flat_map_is_masked_where_the_vertices_are(cortex: pd.DataFrame) -> None:
+    values = significant(cortex, "r", ceiling=0.1)
+    surface = surface_map(cortex.assign(shown=values), "shown", title="Score", unit="Pearson r")
+    figure = flat_maps(surface, {"back": (cortex["depth"][:N_VERTICES] < -90, cortex["depth"][N_VERTICES:] < -90)})
+    maps = [ax.collections[1] for ax in figure.axes[:2]]  # the first collection is the grey cortex below
+    faces = [load_fsaverage("fsaverage5")["flat"].parts[side].faces for side in ("left", "right")]
+    for side, drawn in enumerate(maps):
+        array = np.ma.masked_invalid(drawn.get_array())
+        at_most = (np.isfinite(surface.values[side])[faces[side]].sum(axis=1) >= 2).sum()
+        assert 0 < array.count() <= at_most
+        assert array.count() > 0.99 * at_most  # all but the faces across the cuts
+        assert array.mask.sum() > 0
+    assert "Pearson r" in figure.axes[2].get_ylabel()
+    assert [text.get_text() for text in figure.axes[0].texts].count("back") == 1
+    assert figure.get_figwidth() * figure.dpi <= 1000
+    assert len(png_bytes(figure)) <= 200_000
+
+
+def test_faces_average_numbers_but_not_categories() -> None:
+    faces = np.array([[0, 1, 2], [1, 2, 3], [2, 3, 4]])
+    values = np.array([1.0, 3.0, 3.0, np.nan, np.nan])
+    np.testing.assert_allclose(face_values(values, faces, "sequential"), [7 / 3, 3.0, np.nan])
+    np.testing.assert_allclose(face_values(values, faces, "categorical"), [3.0, 3.0, np.nan])
+
+
+def test_undecided_vertices_have_no_layer_but_a_margin(cortex: pd.DataFrame) -> None:
+    preferred, margin = layer_preference_maps(cortex, LAYERS, "effnet")
+    np.testing.assert_array_equal(np.isfinite(preferred.values.ravel()), cortex["decided"])
+    assert margin.n_shown == len(cortex)
+    first = cortex.index[cortex["decided"]][0]
+    assert preferred.categories[int(preferred.values.ravel()[first])] == cortex["layer"][first]
+    assert len(set(preferred.colours)) == len(LAYERS)
+    bar = flat_maps(preferred).axes[2]
+    assert [label.get_text() for label in bar.get_yticklabels()] == LAYERS
+    with pytest.raises(BrainalignError, match=r"got 'blok0' .did you mean 'block0'.."):
+        layer_preference_maps(cortex.replace({"layer": {"block0": "blok0"}}), LAYERS, "effnet")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hemi": "left"}, "hemi .* must be one of 'L', 'R'; got 'left'"),
+        ({"vertex": 10_242}, "has vertex 10242, but a hemisphere of fsaverage5 has 10242"),
+        ({"vertex": 3}, "has 20484 rows for 2 vertices"),
+    ],
+)
+def test_wrong_places_are_refused(cortex: pd.DataFrame, change: dict[str, object], message: str) -> None:
+    with pytest.raises(BrainalignError, match=message):
+        surface_map(cortex.assign(**change), "r", title="t", unit="r")
+    with pytest.raises(BrainalignError, match="has no column 'rr'"):
+        surface_map(cortex, "rr", title="t", unit="r")
+
+
+def test_the_mesh_is_on_the_page_once_however_many_maps(cortex: pd.DataFrame) -> None:
+    maps = [surface_map(cortex, "r", title=f"map {k}", unit="r") for k in range(5)]
+    maps.append(surface_map(cortex, "layer", title="l", unit="l", kind="categorical", categories=layer_colours(LAYERS)))
+    panels = [Panel(f"p{k}", "t", "c", None, html=surface_viewer(maps, f"p{k}")) for k in range(2)]
+    page = render("group.html", [Section("s", "s", panels)], **GROUP)
+    assert page.count('id="surface-mesh"') == page.count('id="surface-bundle"') == 1
+    assert page.count('data-map="') == 12
+    assert len(page) < 2_000_000
+    assert render("group.html", [Section("s", "s", [])], **GROUP).count("surface-mesh") == 0
+    codes = re.findall(r'class="codes">(.*?)</script>', page)
+    assert len(codes) == 2
+    np.testing.assert_array_equal(
+        np.frombuffer(unpacked(codes[0]), np.uint8), np.concatenate([map_codes(one).ravel() for one in maps])
+    )
+
+
+def test_the_shared_mesh_is_that_of_nilearn() -> None:
+    assets = str(surface_assets())
+    assert len(assets) < 1_200_000
+    content = unpacked(re.search(r'id="surface-mesh">(.*?)</script>', assets, re.DOTALL)[1])
+    points = np.frombuffer(content[: 12 * N_VERTICES], "<i2").reshape(2, N_VERTICES, 3) / 100
+    faces = np.frombuffer(content[12 * N_VERTICES : -2 * N_VERTICES], "<u2").reshape(-1, 3)
+    inflated = load_fsaverage("fsaverage5")["inflated"].parts
+    for side, name in enumerate(("left", "right")):
+        truth = inflated[name].coordinates
+        assert np.abs(points[side] - points[side].mean(0) - (truth - truth.mean(0))).max() < 0.02  # mm
+        np.testing.assert_array_equal(faces, inflated[name].faces)
+    assert points[0][:, 0].max() < 0 < points[1][:, 0].min()  # the hemispheres do not overlap
+
+
+def test_titles_of_maps_cannot_break_out_of_the_page(cortex: pd.DataFrame) -> None:
+    evil = "</script><script>alert(1)</script>"
+    viewer = surface_viewer([surface_map(cortex, "r", title=evil, unit=evil)], evil)
+    assert evil not in viewer
+    described = re.search(r'class="maps">(.*?)</script>', viewer)[1]
+    assert json.loads(described)[0]["title"] == evil
+    with pytest.raises(BrainalignError, match="has no maps"):
+        surface_viewer([])
+
+
+def test_captions_say_what_is_hidden() -> None:
+    text = CAPTIONS["flatmap"].format(q=0.05, ceiling=0.1, n_shown=5000, n=20484, n_above=12)
+    assert "12 of them with a normalised score above 1" in text
+
+
+GROUP: dict[str, object] = {
+    "dataset": "d", "title": "t", "n_subjects": 1, "table": "", "scores_csv": "", "comparisons": "", "notes": [],
+    "confidence": 0.95, "failures": [], "sidecars": {},
+}  # fmt: skip
