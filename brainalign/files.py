@@ -173,8 +173,8 @@ class TensorStream:
             self._allocate(_shapes(record), record["notes"])
         starts = _layout(self.shapes, len(record["keys"]))[1]
         with open(earlier, "rb") as file:
-            for start in range(0, len(rows), COPIED_AT_ONCE):
-                some = rows[start : start + COPIED_AT_ONCE]
+            for first in range(0, len(rows), COPIED_AT_ONCE):
+                some = rows[first : first + COPIED_AT_ONCE]
                 copied = {}
                 for name, shape in self.shapes.items():
                     size = self._row_bytes(name)

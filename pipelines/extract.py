@@ -66,9 +66,7 @@ def _from_table(path: Path) -> pd.DataFrame:
         raise BrainalignError(f"{path} has the columns {list(stimuli)} but no stimulus_id; give every stimulus an id")
     repeated = stimuli["stimulus_id"][stimuli["stimulus_id"].duplicated()].tolist()
     if repeated:
-        raise BrainalignError(
-            f"{path} lists {len(repeated)} stimulus ids twice ({listed(repeated)}); keep one row each"
-        )
+        raise BrainalignError(f"{path} lists {len(repeated)} stimulus ids twice ({listed(repeated)}); keep one each")
     if "caption" in stimuli and "texts" not in stimuli:
         stimuli["texts"] = [[caption] for caption in stimuli["caption"]]
     return stimuli

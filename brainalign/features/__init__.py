@@ -11,6 +11,9 @@ from brainalign.features.images import Preprocessing, check_images, load_image
 from brainalign.features.network import NetworkExtractor
 from brainalign.features.reduction import PCA, SparseProjection
 from brainalign.features.text import SentenceExtractor
+from brainalign.features.timm_models import TimmExtractor, TorchvisionExtractor
+from brainalign.features.user import UserExtractor
+from brainalign.features.vision import VisionExtractor
 
 __all__ = [
     "EXTRACTORS",
@@ -23,6 +26,10 @@ __all__ = [
     "RandomExtractor",
     "SentenceExtractor",
     "SparseProjection",
+    "TimmExtractor",
+    "TorchvisionExtractor",
+    "UserExtractor",
+    "VisionExtractor",
     "Writer",
     "check_images",
     "load_image",
@@ -33,4 +40,8 @@ EXTRACTORS = {
     "onehot": OneHotExtractor,
     "random": RandomExtractor,
     "efficientnet": EfficientNetExtractor,
+    "vision": VisionExtractor,
+    "timm": TimmExtractor,
+    "torchvision": TorchvisionExtractor,
+    "user": UserExtractor,
 }

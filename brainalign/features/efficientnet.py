@@ -102,7 +102,8 @@ class EfficientNetLite0(nn.Module):
         for block in self._blocks:
             maps = block(maps)
         maps = self.head(self._bn1(self._conv_head(maps)))  # (n, 1280, rows / 32, columns / 32)
-        return self._fc(maps.mean(dim=(2, 3)))  # type: ignore[no-any-return]
+        logits: Tensor = self._fc(maps.mean(dim=(2, 3)))
+        return logits
 
 
 def _trained() -> EfficientNetLite0:

@@ -114,8 +114,8 @@ def check_images(stimuli: pd.DataFrame) -> None:
     missing = [f"{name}: {path}" for name, path in table.itertuples(index=False) if not Path(path).is_file()]
     if missing:
         raise BrainalignError(
-            f"{len(missing)} of {len(stimuli)} stimuli have no image file ({listed(missing, 10)}); put the files there, or "
-            "mend the path column of stimuli.tsv (paths are relative to that table)"
+            f"{len(missing)} of {len(stimuli)} stimuli have no image file ({listed(missing, 10)}); put the files "
+            "there, or mend the path column of stimuli.tsv (paths are relative to that table)"
         )
 
 

@@ -21,7 +21,7 @@ from brainalign.features.images import Preprocessing, check_images, load_images
 from brainalign.features.pooling import POOLINGS, Pooling, as_tensor, pool, token_grid
 from brainalign.features.reduction import SparseProjection
 
-__all__ = ["LayerModule", "Network", "NetworkExtractor", "Pooling"]
+__all__ = ["LayerModule", "Network", "NetworkExtractor", "Pooling", "block_names"]
 
 
 @dataclass
@@ -41,6 +41,8 @@ class Network:
         Whether the first of them is a class token.
     description : str
         Whatever else determines the features: the architecture's configuration.
+    channels_last : bool
+        Whether maps come as (n, rows, columns, channels).
     """
 
     module: nn.Module
@@ -49,6 +51,7 @@ class Network:
     n_prefix: int = 0
     has_cls: bool = False
     description: str = ""
+    channels_last: bool = False
 
     def weights_digest(self) -> str:
         """Return the sha256 over names, types, shapes and values of all weights, and the description."""
@@ -66,7 +69,7 @@ class Network:
         BrainalignError
             If there is none of that name; the message gives the nearest ones.
         """
-        modules = dict(self.module.named_modules())
+        modules: dict[str, nn.Module] = dict(self.module.named_modules())
         name = self.layers.get(layer, layer)
         if name in modules and name:
             return modules[name]
@@ -79,6 +82,33 @@ class Network:
             f"the network has no layer {layer!r}; {hint}its main layers are {listed(list(self.layers), 20)}, "
             f"and any of its {len(names)} module names can be given"
         )
+
+
+def block_names(module: nn.Module) -> list[str]:
+    """Return the names of a network's main blocks: the items of its outermost lists of modules.
+
+    Where it has no such list, its direct parts that have weights, a sequence among them item by item unless there are
+    several.
+    """
+    lists: list[str] = []
+    for name, part in module.named_modules():
+        if isinstance(part, nn.ModuleList) and len(part) and not any(name.startswith(f"{other}.") for other in lists):
+            lists.append(name)
+    if lists:
+        return [f"{name}.{key}" for name in lists for key, _ in module.get_submodule(name).named_children()]
+    parts = {name: part for name, part in module.named_children() if _has_weights(part)}
+    sequences = [name for name, part in parts.items() if isinstance(part, nn.Sequential)]
+    names: list[str] = []
+    for name, part in parts.items():
+        if len(sequences) <= 2 and name in sequences:  # features, classifier
+            names += [f"{name}.{key}" for key, item in part.named_children() if _has_weights(item)]
+        else:
+            names.append(name)
+    return names
+
+
+def _has_weights(part: nn.Module) -> bool:
+    return next(part.parameters(), None) is not None
 
 
 class _AllSeen(Exception):
@@ -106,7 +136,7 @@ def read_layers(module: nn.Module, images: Tensor, readers: Mapping[nn.Module, C
 
 
 class LayerModule(nn.Module):
-    """Images (n, 3, rows, columns) in [0, 1] to the features of one layer; differentiable with respect to the images."""
+    """Images (n, 3, rows, columns) in [0, 1] to the features of one layer; gradients reach the images."""
 
     def __init__(self, extractor: NetworkExtractor, layer: str) -> None:
         super().__init__()
@@ -247,6 +277,8 @@ class NetworkExtractor:
         def reader(layer: str) -> Callable[[object], None]:
             def read(output: object) -> None:
                 values = as_tensor(output, layer)
+                if network.channels_last and values.ndim == 4:
+                    values = values.permute(0, 3, 1, 2)
                 pooled = pool(values, self.pooling, network.n_prefix, network.has_cls, layer)
                 found[layer] = self._projected(layer, pooled)
                 if self.pooling == "tokens" and (grid := token_grid(values, network.n_prefix, size)):

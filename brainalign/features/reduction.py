@@ -71,7 +71,7 @@ class SparseProjection:
         if values.shape[-1] != self.n_features:
             raise BrainalignError(f"the projection takes {self.n_features} features; got {values.shape[-1]}")
         rows = values.reshape(-1, self.n_features)
-        projected = torch.sparse.mm(self.components_.to(rows), rows.T).T
+        projected: Tensor = torch.sparse.mm(self.components_.to(rows), rows.T).T
         return projected.reshape(*values.shape[:-1], self.n_components)
 
 

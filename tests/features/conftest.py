@@ -1,0 +1,57 @@
+"""Writers, image folders and tiny networks that the tests of extractors share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+
+class Rows:
+    """A writer that keeps rows in memory; `given` rows need no computing."""
+
+    def __init__(self, n_rows: int, given: tuple[int, ...] = ()) -> None:
+        self.done = np.isin(np.arange(n_rows), given)
+        self.layers: dict[str, np.ndarray] = {}
+        self.grids: dict[str, tuple[int, int]] = {}
+        self.sizes: list[int] = []
+
+    @property
+    def pending(self) -> np.ndarray:
+        return np.flatnonzero(~self.done)
+
+    def write(self, rows: np.ndarray, values: dict[str, np.ndarray], grids: dict | None = None) -> None:
+        assert not self.done[rows].any()
+        self.done[rows] = True
+        self.sizes.append(len(rows))
+        self.grids |= grids or {}
+        for name, tensor in values.items():
+            if name not in self.layers:
+                self.layers[name] = np.full((len(self.done), *tensor.shape[1:]), np.nan, dtype=tensor.dtype)
+            self.layers[name][rows] = tensor
+
+
+def draw_image(path: Path, seed: int, size: tuple[int, int] = (40, 32)) -> None:
+    """Save a picture of coloured blobs."""
+    small = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    Image.fromarray(small).resize(size, Image.Resampling.BICUBIC).save(path)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> pd.DataFrame:
+    """Seven pictures of different sizes."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    paths = [folder / f"s{k}.png" for k in range(7)]
+    for k, path in enumerate(paths):
+        draw_image(path, k, (40 + 3 * k, 32 + k))
+    return pd.DataFrame({"stimulus_id": [path.stem for path in paths], "path": [str(path) for path in paths]})
+
+
+@pytest.fixture
+def new_rows() -> type[Rows]:
+    """The writer in memory; call it with the number of rows."""
+    return Rows

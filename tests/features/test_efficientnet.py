@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn import functional as F
+
+from brainalign.checks import BrainalignError
+from brainalign.features import EfficientNetExtractor
+from brainalign.features.efficientnet import EfficientNetLite0
+
+DATA = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "kriegeskorte92")
+
+
+@pytest.fixture(scope="module")
+def trained() -> EfficientNetExtractor:
+    return EfficientNetExtractor(image_size=64)
+
+
+def same(images: torch.Tensor, weight: torch.Tensor, stride: int, groups: int) -> torch.Tensor:
+    """TensorFlow's padding, written for even sizes: stride 1 pads evenly, stride 2 one pixel less on top."""
+    k = weight.shape[-1]
+    before, after = ((k - 1) // 2, (k - 1) // 2) if stride == 1 else ((k - 2) // 2, k - 2 - (k - 2) // 2)
+    return F.conv2d(F.pad(images, (before, after, before, after)), weight, stride=stride, groups=groups)
+
+
+def reference(weights: dict[str, torch.Tensor], images: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The network again, as plain functions of the weights."""
+
+    def norm(x: torch.Tensor, name: str) -> torch.Tensor:
+        mean, var, scale, shift = (
+            weights[f"{name}.{key}"].reshape(1, -1, 1, 1) for key in ("running_mean", "running_var", "weight", "bias")
+        )
+        return (x - mean) / torch.sqrt(var + 1e-3) * scale + shift
+
+    strides = {1: 2, 3: 2, 5: 2, 11: 2}
+    found = {}
+    x = found["stem"] = norm(same(images, weights["_conv_stem.weight"], 2, 1), "_bn0").clamp(0, 6)
+    for k in range(16):
+        name, y = f"_blocks.{k}", x
+        if f"{name}._expand_conv.weight" in weights:
+            y = norm(same(y, weights[f"{name}._expand_conv.weight"], 1, 1), f"{name}._bn0").clamp(0, 6)
+        filters = weights[f"{name}._depthwise_conv.weight"]
+        y = norm(same(y, filters, strides.get(k, 1), len(filters)), f"{name}._bn1").clamp(0, 6)
+        y = norm(same(y, weights[f"{name}._project_conv.weight"], 1, 1), f"{name}._bn2")
+        x = found[f"block{k}"] = x + y if x.shape == y.shape else y
+    x = found["head"] = norm(same(x, weights["_conv_head.weight"], 1, 1), "_bn1").clamp(0, 6)
+    found["logits"] = x.mean(dim=(2, 3)) @ weights["_fc.weight"].T + weights["_fc.bias"]
+    return found
+
+
+def test_equals_plain_functions_of_the_published_weights(trained: EfficientNetExtractor) -> None:
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    module = trained.network.module
+    expected = reference(module.state_dict(), (images * 255 - 127) / 128)
+    trained_features, _ = EfficientNetExtractor(image_size=64, crop=False).features(images, trained.layer_names)
+    assert list(trained_features) == ["stem", *(f"block{k}" for k in range(16)), "head"]
+    for layer, values in trained_features.items():
+        np.testing.assert_allclose(values, expected[layer].mean(dim=(2, 3)), atol=2e-5, err_msg=layer)
+    np.testing.assert_allclose(module((images * 255 - 127) / 128), expected["logits"], atol=1e-4)
+
+
+def test_the_weights_are_the_published_ones(trained: EfficientNetExtractor) -> None:
+    assert sum(p.numel() for p in trained.network.module.parameters()) == 4_652_008
+    broken = dict(trained.network.module.state_dict())
+    del broken["_blocks.3._bn1.bias"]
+    with pytest.raises(RuntimeError, match="Missing key"):
+        EfficientNetLite0().load_state_dict(broken, strict=True)
+
+
+def test_it_sees_what_images_show() -> None:
+    """Real classes of ImageNet on pictures drawn here: the trained network knows a ball from checks."""
+    extractor = EfficientNetExtractor()
+    rows, columns = torch.meshgrid(torch.linspace(-1, 1, 224), torch.linspace(-1, 1, 224), indexing="ij")
+    radius = (rows**2 + columns**2).sqrt()
+    shade = (1 - 0.6 * ((rows + 0.3) ** 2 + (columns + 0.3) ** 2)).clamp(0, 1)
+    colours = ((1, 0.1), (0.5, 0.3), (0.05, 0.1))  # of the ball, of the background
+    ball = torch.stack([torch.where(radius < 0.7, shade * inside, torch.tensor(out)) for inside, out in colours])
+    checks = ((rows * 8).floor() + (columns * 8).floor()) % 2
+    logits = extractor.network.module(extractor.network.preprocessing(torch.stack([ball, checks.expand(3, -1, -1)])))
+    probable = logits.softmax(dim=1).topk(5).indices
+    orange, granny_smith, lemon, ping_pong = 950, 948, 951, 722
+    assert {orange, granny_smith, lemon, ping_pong} & set(probable[0].tolist())
+    assert not {orange, granny_smith, lemon, ping_pong} & set(probable[1].tolist())
+    assert torch.isfinite(logits).all()
+
+
+class TestRandomWeights:
+    def test_seeded_and_alive(self) -> None:
+        torch.manual_seed(5)
+        before = torch.get_rng_state()
+        one, again, other = (EfficientNetExtractor(weights="random", image_size=64, seed=s) for s in (1, 1, 2))
+        assert one.digest() == again.digest() != other.digest()
+        assert torch.equal(torch.get_rng_state(), before)  # the global generator is nobody's business
+        images = torch.rand(8, 3, 64, 64)
+        for layer, values in one.features(images, one.layer_names)[0].items():
+            assert 1e-2 < values.std() < 1e2, layer  # neither dead nor exploded at any depth
+            assert values.std(dim=0).mean() > 1e-3, layer  # images still differ
+
+    def test_other_weights_other_digest(self, trained: EfficientNetExtractor) -> None:
+        assert trained.digest() != EfficientNetExtractor(weights="random", image_size=64).digest()
+        assert trained.digest() != EfficientNetExtractor(image_size=96).digest()  # other preprocessing
+
+    def test_choices(self) -> None:
+        with pytest.raises(BrainalignError, match="did you mean 'imagenet'"):
+            EfficientNetExtractor(weights="imagnet")
+        with pytest.raises(BrainalignError, match=r"no layer 'block_12'; did you mean 'block12'"):
+            EfficientNetExtractor(layers=("block_12",)).module("block_12")
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs kriegeskorte92 in $BRAINALIGN_DATA")
+def test_human_it_on_the_92_images() -> None:
+    """Spearman of 1 − Pearson RDMs with human IT; expected .40 for block 12 and .15 for block 0, ± .02."""
+    from scipy.io import loadmat
+    from scipy.spatial.distance import pdist
+    from scipy.stats import spearmanr
+
+    content = loadmat(DATA / "Kriegeskorte_Neuron2008_supplementalData.mat", squeeze_me=True, struct_as_record=False)
+    human = next(rdm.RDM for rdm in content["RDMs_mIT_hIT_fig1"] if rdm.name.startswith("hIT"))
+    pictures = torch.tensor(np.stack([s.image for s in content["stimuli_92objs"]])).permute(0, 3, 1, 2) / 255
+    extractor = EfficientNetExtractor(layers=("block0", "block12"), pooling="flatten", crop=False)
+    with torch.inference_mode():
+        parts = [extractor.features(batch, extractor.layer_names)[0] for batch in pictures.split(8)]
+    scores = {
+        layer: spearmanr(pdist(torch.cat([part[layer] for part in parts]).numpy(), "correlation"), human).statistic
+        for layer in extractor.layer_names
+    }
+    assert scores["block12"] == pytest.approx(0.40, abs=0.02)
+    assert scores["block0"] == pytest.approx(0.15, abs=0.02)
+
+
+def test_projections_are_those_of_scikit_learn(images: pd.DataFrame, new_rows: type) -> None:
+    whole, reduced = new_rows(7), new_rows(7)
+    layers = ("block2", "block3", "head")
+    EfficientNetExtractor(layers, pooling="flatten", image_size=32).extract(images, whole)
+    extractor = EfficientNetExtractor(layers, pooling="flatten", image_size=32, reduce=200, seed=4)
+    extractor.extract(images, reduced)
+    for layer in layers:
+        assert reduced.layers[layer].shape == (7, 200)
+        matrix = extractor._projections[layer].components_.to_dense().numpy()
+        np.testing.assert_allclose(reduced.layers[layer], whole.layers[layer] @ matrix.T, atol=1e-4)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from brainalign.checks import BrainalignError
+from brainalign.features.images import Preprocessing, check_images, load_image, load_images
+
+
+@pytest.mark.parametrize("resample", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("size", [(31, 24), (90, 70)])
+def test_resizing_is_pillows(images: pd.DataFrame, resample: str, size: tuple[int, int]) -> None:
+    """Pillow rounds to 8 bits after each axis; beyond that nothing may differ, whether it shrinks or grows."""
+    ours = Preprocessing(resize=size, resample=resample)(load_image(images["path"][2])[None])[0]
+    with Image.open(images["path"][2]) as file:
+        expected = np.asarray(file.resize(size[::-1], Image.Resampling[resample.upper()]))
+    np.testing.assert_allclose(ours.permute(1, 2, 0) * 255, expected, atol=1.6)
+    assert np.abs(ours.permute(1, 2, 0).numpy() * 255 - expected).mean() < 0.5
+
+
+def test_crop_scale_and_normalisation_are_what_they_say() -> None:
+    image = torch.arange(3 * 6 * 8.0).reshape(1, 3, 6, 8) / 143
+    out = Preprocessing(crop=(4, 4), mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7), scale=2.0)(image)
+    for channel, (mean, std) in enumerate(zip((0.1, 0.2, 0.3), (0.5, 0.6, 0.7), strict=True)):
+        np.testing.assert_allclose(out[0, channel], (2 * image[0, channel, 1:5, 2:6] - mean) / std, rtol=1e-5)
+    wide = Preprocessing(resize=12)(torch.rand(1, 3, 6, 8))
+    assert wide.shape == (1, 3, 12, 16)
+    padded = Preprocessing(crop=(8, 8))(torch.ones(1, 3, 6, 8))
+    assert padded[0, 0, :, 0].tolist() == [0, 1, 1, 1, 1, 1, 1, 0]
+
+
+def test_the_digest_covers_every_field() -> None:
+    variants = [
+        Preprocessing(),
+        Preprocessing(resize=3),
+        Preprocessing(crop=(3, 3)),
+        Preprocessing(mean=(0.5, 0, 0)),
+        Preprocessing(std=(0.5, 1, 1)),
+        Preprocessing(resample="bilinear"),
+        Preprocessing(scale=255),
+    ]
+    assert len({variant.digest() for variant in variants}) == len(variants)
+
+
+def test_kinds_of_files(tmp_path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    for mode in ("L", "RGBA", "P", "CMYK"):
+        path = tmp_path / f"{mode}.{'tiff' if mode == 'CMYK' else 'png'}"
+        Image.fromarray(pixels).convert(mode).save(path)
+        assert load_image(path).shape == (3, 5, 7)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the camera was held upright
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=turned)
+    assert load_image(tmp_path / "turned.png").shape == (3, 7, 5)
+    Image.fromarray(np.full((4, 4), 40_000, dtype=np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(BrainalignError, match=r"deep.png has mode 'I;16'; save it with 8 bits"):
+        load_image(tmp_path / "deep.png")
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg"])
+def test_a_truncated_image_is_named(tmp_path, images: pd.DataFrame, extension: str) -> None:
+    path = tmp_path / f"cut.{extension}"
+    with Image.open(images["path"][0]) as file:
+        file.resize((300, 300)).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(BrainalignError, match=rf"stimulus 'cat': cannot read the image .*cut.{extension} .*copy it"):
+        load_image(path, "cat")
+    path.write_text("no image")
+    with pytest.raises(BrainalignError, match="cannot read the image"):
+        load_image(path)
+    with pytest.raises(BrainalignError, match="no image file"):
+        load_image(tmp_path / "none.png")
+
+
+def test_all_missing_images_are_counted(images: pd.DataFrame) -> None:
+    images.loc[[1, 4], "path"] = ["nowhere/a.png", ""]
+    with pytest.raises(BrainalignError, match=r"2 of 7 stimuli have no image file \(s1: nowhere/a.png, s4: \)"):
+        check_images(images)
+    with pytest.raises(BrainalignError, match="no `path`"):
+        check_images(images[["stimulus_id"]])
+
+
+def test_images_that_still_differ_in_size_are_named(images: pd.DataFrame) -> None:
+    with pytest.raises(BrainalignError, match=r"'s1' .* has \(33, 43\) pixels but 's0' has \(32, 40\)"):
+        load_images(images["path"], images["stimulus_id"], Preprocessing())
+
+
+def test_gradients_reach_the_image() -> None:
+    image = torch.rand(1, 3, 50, 40, requires_grad=True)
+    Preprocessing(resize=28, crop=(24, 24), std=(0.5, 0.5, 0.5))(image).sum().backward()
+    assert (image.grad[0, :, 10:40, 10:30] != 0).all()
