@@ -104,7 +104,6 @@ class EfficientNetModel(ImageModel):
     n_draws: int = Field(1, ge=1, description="of random weights; their layers are called block0_draw1 ...")
     image_size: int = Field(224, ge=32)
     crop: bool = True
-    batch_size: int = Field(32, ge=1)
 
 
 class VisionModel(ImageModel):

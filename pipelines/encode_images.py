@@ -9,14 +9,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.neighbors import kneighbors_graph
 
 from brainalign.arrays import Layers, Responses
 from brainalign.artifacts import load, save
-from brainalign.datasets import folds_of, sensor_adjacency
+from brainalign.datasets import folds_of
 from brainalign.devices import pick_device
 from brainalign.encoding import ENCODERS, HeldOut, evaluate_held_out
 from brainalign.pipelines import run_stage, stage_parser
@@ -36,6 +38,7 @@ METRICS = {
     "control_r": "r after a refit on training responses exchanged between images",
 }
 N_MAPS = 200  # permuted maps that cluster tests see
+N_NEIGHBOURS = 6  # of a sensor
 RELIABLE = "reliable targets"
 
 
@@ -205,6 +208,25 @@ def _clusters(found: HeldOut, responses: Responses, quantile: float) -> pd.DataF
         times=responses.times,
     )
     return test.table(responses.targets["target_id"].tolist())
+
+
+def sensor_adjacency(responses: Responses) -> Any:
+    """Return which sensors are neighbours: the nearest ones, and those that call this one near; types apart.
+
+    Nearest places rather than triangles, because the two gradiometers of a place coincide.
+    """
+    from scipy.sparse import lil_array
+
+    places = responses.targets[["x_mm", "y_mm", "z_mm"]]
+    adjacency = lil_array((len(places), len(places)), dtype=bool)
+    if places.isna().any(axis=None):
+        return adjacency.tocsr()  # without positions none are neighbours: clusters run over time only
+    for _, rows in responses.targets.groupby("sensor_type").indices.items():
+        n_neighbours = min(N_NEIGHBOURS, len(rows) - 1)
+        if n_neighbours > 0:
+            near = kneighbors_graph(places.to_numpy()[rows], n_neighbours).toarray().astype(bool)
+            adjacency[np.ix_(rows, rows)] = near | near.T
+    return adjacency.tocsr()
 
 
 def _null(results: dict[str, HeldOut]) -> pd.DataFrame:

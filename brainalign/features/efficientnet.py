@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -142,6 +143,23 @@ def _random(seed: int) -> EfficientNetLite0:
     return network
 
 
+class _Draws(nn.Module):
+    """Several networks that see the same images."""
+
+    def __init__(self, draws: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.draws = nn.ModuleList(draws)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.stack([network(images) for network in self.draws])
+
+
+def _layers() -> dict[str, str]:
+    """Return the modules of the network by the names of layers."""
+    n_blocks = sum(stage[0] for stage in STAGES)
+    return {"stem": "stem", **{f"block{k}": f"_blocks.{k}" for k in range(n_blocks)}, "head": "head"}
+
+
 class EfficientNetExtractor(NetworkExtractor):
     """Layers of EfficientNet-Lite0: stem, block0 ... block15, head.
 
@@ -158,6 +176,8 @@ class EfficientNetExtractor(NetworkExtractor):
         training.
     crop : bool
         Without it the whole image is resized to the square.
+    n_draws : int
+        Of random weights, with seeds `seed`, `seed` + 1 ...; their layers are called block0_draw1 ...
     batch_size : int
     reduce : int, optional
         Dimensions left by a sparse random projection of every larger layer.
@@ -178,20 +198,39 @@ class EfficientNetExtractor(NetworkExtractor):
         pooling: Pooling = "mean",
         image_size: int = 224,
         crop: bool = True,
+        n_draws: int = 1,
         batch_size: int = 8,
         reduce: int | None = None,
         seed: int = 0,
         device: str = "cpu",
     ) -> None:
         check_choice("weights", weights, ("imagenet", "random"))
+        if n_draws < 1 or (n_draws > 1 and weights != "random"):
+            raise BrainalignError(f"n_draws is {n_draws} with weights {weights!r}; only random weights are drawn")
         super().__init__(layers, pooling, batch_size, reduce, seed, device)
         self.weights = weights
         self.image_size = image_size
         self.crop = crop
+        self.n_draws = n_draws
+
+    @cached_property
+    def layer_names(self) -> tuple[str, ...]:
+        """The layers that are extracted, checked; of every draw where there are several."""
+        names = tuple(self.layers or _layers())
+        if self.n_draws > 1:
+            names = tuple(f"{name}_draw{k + 1}" for k in range(self.n_draws) for name in names)
+        for name in names:
+            self.network.module_of(name)
+        return names
 
     def build(self) -> Network:
         """Return the network, its preprocessing and its layers."""
-        module = _trained() if self.weights == "imagenet" else _random(self.seed)
+        module: nn.Module
+        if self.weights == "imagenet":
+            module = _trained()
+        else:
+            draws = [_random(self.seed + k) for k in range(self.n_draws)]
+            module = draws[0] if self.n_draws == 1 else _Draws(draws)
         size = self.image_size
         preprocessing = Preprocessing(
             resize=round(size / 0.875) if self.crop else (size, size),
@@ -199,5 +238,9 @@ class EfficientNetExtractor(NetworkExtractor):
             mean=(127 / 255,) * 3,
             std=(128 / 255,) * 3,
         )
-        blocks = {f"block{k}": f"_blocks.{k}" for k in range(len(module._blocks))}
-        return Network(module, preprocessing, {"stem": "stem", **blocks, "head": "head"})
+        layers = _layers()
+        if self.n_draws > 1:
+            layers = {
+                f"{name}_draw{k + 1}": f"draws.{k}.{part}" for k in range(self.n_draws) for name, part in layers.items()
+            }
+        return Network(module, preprocessing, layers)
