@@ -175,7 +175,8 @@ def noise_ceiling_from_ncsnr(ncsnr: ArrayLike, n_repeats: ArrayLike, *, clamp: b
         Trials behind each scored average.
     clamp : bool
         Set negative ceilings to 0, as is often reported. Without signal the clamped estimate averages not 0 but .4 of
-        its standard deviation (about .01 for single trials at 1,000 stimuli × 3 repeats), so averages take False.
+        its standard deviation (with 1,000 stimuli × 3 repeats .007 for single trials, .02 for averages of three), so
+        averages over targets take False.
 
     Returns
     -------

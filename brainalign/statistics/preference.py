@@ -35,7 +35,9 @@ def layer_preference(
 
     - best, second: layers of the largest and second largest score. Layers without a score (NaN) do not compete.
     - margin = score(best) − score(second). margin_se = standard deviation over draws of that difference, best and
-      second being those of the observed scores.
+      second being those of the observed scores. It holds the chance of the test stimuli, not that of the training
+      stimuli: two equally good layers are told apart in 5 % of studies, but in 9 % where training is no larger than
+      the test.
     - p compares score(best) with the largest score over layers of every permutation, since best was chosen.
     - decided: p <= max_p and margin > se_factor · margin_se (and no tie). Otherwise `reason` says what failed, and
       the area is left out wherever layers or depths are compared.

@@ -1,0 +1,394 @@
+"""The statistics of image studies on planted truth: ceilings, layers, latencies, clusters, false discoveries.
+
+Each world runs twice: reduced in `make test`, at full size (marked acceptance) in `make acceptance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import ndimage, sparse
+from scipy.stats import binomtest
+
+from brainalign.encoding import HeldOut, Ridge, evaluate_held_out
+from brainalign.simulation import linear_world
+from brainalign.statistics import (
+    cluster_permutation,
+    layer_preference,
+    ncsnr,
+    noise_ceiling_from_ncsnr,
+    noise_ceiling_from_share,
+    noise_ceiling_interval,
+    normalized_r2,
+    pearson,
+    permute_within,
+    permuted_correlations,
+    recovered_depth,
+    score_latency,
+    signal_share,
+    spearman_brown,
+)
+
+Record = Callable[[str, object, str], None]
+ALPHAS = (1.0, 10.0, 100.0, 1000.0)
+LAYERS = [f"layer{k}" for k in range(6)]
+
+
+def cases(reduced: object, full: object) -> Callable[..., pytest.MarkDecorator]:
+    both = [pytest.param(reduced, id="reduced"), pytest.param(full, id="full", marks=pytest.mark.acceptance)]
+    return lambda name: pytest.mark.parametrize(name, both)
+
+
+seeds_of_worlds = cases((0,), (0, 1, 2, 10, 11, 12))
+
+
+# --- ceilings ---------------------------------------------------------------------------------------------------------
+
+PATTERNS = {
+    "3 repeats": lambda rng: np.full(1000, 3),
+    "1 to 3 repeats": lambda rng: rng.integers(1, 4, 1000),
+}
+
+
+def single_trials(level: float, n_targets: int, pattern: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return trials in 4 sessions (z-scored within them), stimulus ids, and repeats per stimulus."""
+    rng = np.random.default_rng([seed, 7])
+    repeats = PATTERNS[pattern](rng)
+    world = linear_world(1000, 20, 3, np.full(n_targets, level), seed)
+    kept = np.arange(3)[:, None] < repeats
+    ids = np.broadcast_to(np.arange(1000), kept.shape)[kept]
+    order = rng.permutation(len(ids))
+    values, ids = world.repeats[kept][order], ids[order]
+    for rows in np.array_split(np.arange(len(ids)), 4):
+        values[rows] = 5 + 3 * values[rows]  # what z-scoring takes away
+        values[rows] = (values[rows] - values[rows].mean(axis=0)) / values[rows].std(axis=0, ddof=1)
+    return values, ids, repeats
+
+
+@seeds_of_worlds("seeds")
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_ncsnr(seeds: tuple[int, ...], pattern: str, record: Record) -> None:
+    """Noise ceilings by ncsnr: 1,000 stimuli x 3 repeats (and 1 to 3), z-scored within 4 sessions, unclamped"""
+    for level in (0.0, 0.05, 0.1, 0.3, 0.6):
+        single, averaged, clamped = [], [], []
+        for seed in seeds:
+            values, ids, _ = single_trials(level, 100, pattern, seed)
+            share = signal_share(values, ids)
+            single.append(share.mean() - level)
+            averaged.append(noise_ceiling_from_ncsnr(ncsnr(values, ids), 3).mean() - spearman_brown(level, 3))
+            clamped.append([noise_ceiling_from_share(share, k, clamp=True).mean() - level for k in (1, 3)])
+        worst = np.abs([single, averaged]).max()
+        assert worst <= 0.02
+        found = f"{level + np.mean(single):.3f}; of 3 averaged {spearman_brown(level, 3) + np.mean(averaged):.3f}"
+        record(f"{pattern}, planted {level:g}", f"{found} (worst seed off by {worst:.3f})", "+/- .02")
+        if level == 0:
+            bias, bias_averaged = np.mean(clamped, axis=0)
+            assert 0.002 <= bias < bias_averaged <= 0.045
+            record(f"{pattern}, planted 0, clamped", f"{bias:.3f}; of 3 averaged {bias_averaged:.3f}", "shown: bias")
+
+
+@cases(40, 400)("n_targets")
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_ceiling_intervals(n_targets: int, pattern: str, record: Record) -> None:
+    """Coverage of 95 % bootstrap intervals of ncsnr ceilings (stimuli drawn anew for every target)"""
+    for level in (0.05, 0.3, 0.6):
+        covered = []
+        for seed in range(3):
+            # Signals of all targets come from the same features, so truths of the stimuli at hand differ little.
+            rng = np.random.default_rng([seed, int(100 * level)])
+            repeats = PATTERNS[pattern](rng)
+            ids = np.repeat(np.arange(1000), repeats)
+            signal = rng.normal(size=(1000, n_targets)) * np.sqrt(level)
+            values = signal[ids] + rng.normal(size=(len(ids), n_targets)) * np.sqrt(1 - level)
+            low, high = noise_ceiling_interval(values, ids, 3, n_draws=300, seed=seed)
+            covered.append((low <= spearman_brown(level, 3)) & (spearman_brown(level, 3) <= high))
+        rate, n = np.mean(covered), 3 * n_targets
+        slack = 0 if n_targets >= 400 else 2.5 * np.sqrt(0.05 * 0.95 / n)
+        assert 0.92 - slack <= rate <= 0.98 + slack
+        record(f"{pattern}, planted {level:g}", f"{rate:.3f} (n = {n})", ".92 to .98")
+
+
+@seeds_of_worlds("seeds")
+def test_a_true_model_reaches_its_ceiling(seeds: tuple[int, ...], record: Record) -> None:
+    """r2/ceiling of the true model: averages over 1 to 3 repeats, ceiling from the same trials by mean(1/n)"""
+    found = []
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        repeats = rng.integers(1, 4, 1000)
+        ids = np.repeat(np.arange(1000), repeats)
+        signal = rng.normal(size=(1000, 100)) * np.sqrt(0.3)
+        values = signal[ids] + rng.normal(size=(len(ids), 100)) * np.sqrt(0.7)
+        average = np.stack([values[ids == k].mean(axis=0) for k in range(1000)])
+        ceiling = noise_ceiling_from_ncsnr(ncsnr(values, ids), repeats)
+        found.append(normalized_r2(pearson(signal, average), ceiling).mean())
+    assert np.mean(found) == pytest.approx(1, abs=0.03)
+    record("r2/ceiling at ceiling .3", f"{np.mean(found):.3f}", "1 +/- .03")
+
+
+# --- layers -----------------------------------------------------------------------------------------------------------
+
+
+def hierarchy(n_stimuli: int, rng: np.random.Generator, n_layers: int = 6, n_features: int = 30) -> list[np.ndarray]:
+    """Return features of layers that share half of their variance with the layer before, as those of networks do."""
+    layers = [rng.normal(size=(n_stimuli, n_features))]
+    for _ in range(n_layers - 1):
+        mixed = layers[-1] @ rng.normal(size=(n_features, n_features)) / np.sqrt(n_features)
+        layers.append(np.sqrt(0.5) * mixed + np.sqrt(0.5) * rng.normal(size=(n_stimuli, n_features)))
+    return layers
+
+
+def score_layers(
+    layers: list[np.ndarray], Y: np.ndarray, areas: dict[str, np.ndarray], n_test: int, seed: int
+) -> list[HeldOut]:
+    """Score every layer on 2 repeats of each stimulus; the last n_test stimuli are the test."""
+    stimulus = np.tile(np.arange(len(layers[0])), 2)
+    is_test = stimulus >= len(layers[0]) - n_test
+    return [
+        evaluate_held_out(
+            Ridge(ALPHAS),
+            layer[stimulus],
+            Y,
+            ~is_test,
+            is_test,
+            stimulus.astype(str),
+            n_permutations=200,
+            n_boot=200,
+            target_groups=areas,
+            seed=seed,
+        )
+        for layer in layers
+    ]
+
+
+def preferences(scores: list[HeldOut], layers: list[str]) -> pd.DataFrame:
+    return layer_preference(
+        np.stack([s.group_r for s in scores], axis=1),
+        np.stack([s.group_draws for s in scores], axis=2),
+        np.stack([s.group_null for s in scores], axis=2),
+        scores[0].groups,
+        layers,
+    )
+
+
+@seeds_of_worlds("seeds")
+def test_layers(seeds: tuple[int, ...], record: Record) -> None:
+    """Layer preference: 6 areas planted along 6 layers of growing depth, and one area without signal"""
+    exact, adjacent, depths, undecided = [], [], [], []
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        layers = hierarchy(500, rng)
+        planted = {f"area{k}": LAYERS[k] for k in range(6)}
+        n = 40
+        sources = [*layers, None]
+        signals = []
+        for source in sources:
+            signal = np.zeros((500, n)) if source is None else source @ rng.normal(size=(source.shape[1], n))
+            signals.append(np.sqrt(0.3) * signal / max(signal.std(), 1e-9))
+        signal = np.tile(np.hstack(signals), (2, 1))
+        Y = signal + np.sqrt(0.7) * rng.normal(size=signal.shape)
+        names = [*planted, "noise"]
+        areas = {name: np.arange(k * n, (k + 1) * n) for k, name in enumerate(names)}
+        table = preferences(score_layers(layers, Y, areas, 100, seed), LAYERS).set_index("roi")
+        found = recovered_depth(planted, table["best"].where(table["decided"], "").to_dict(), LAYERS)
+        exact.append(found.exact)
+        adjacent.append(found.adjacent)
+        depths.append(found.spearman)
+        undecided.append(found.n_undecided)
+        assert not table.loc["noise", "decided"]
+        assert table.loc["noise", "reason"]
+    assert min(exact) >= 0.8
+    assert min(adjacent) == 1
+    assert min(depths) >= 0.7
+    assert max(undecided) <= 1
+    record("exact layer, decided areas", f"{np.mean(exact):.2f}", ">= .8")
+    record("exact or adjacent layer", f"{np.mean(adjacent):.2f}", "1")
+    record("Spearman of planted and recovered depth", f"{np.mean(depths):.2f}", ">= .7")
+    record("planted areas left undecided", f"{np.sum(undecided)} of {6 * len(seeds)}", "shown")
+
+
+@cases((20, 20), (200, 60))("n")
+def test_undecided_layers(n: tuple[int, int], record: Record) -> None:
+    """Layer preference calls what cannot be decided undecided: noise areas, and two layers of one content"""
+    n_noise, n_alike = n
+    rng = np.random.default_rng(0)
+    layers = hierarchy(300, rng, n_layers=3, n_features=10)
+    Y = rng.normal(size=(600, 20 * n_noise))
+    areas = {f"noise{k}": np.arange(20 * k, 20 * (k + 1)) for k in range(n_noise)}
+    table = preferences(score_layers(layers, Y, areas, 60, 0), LAYERS[:3])
+    decided = int(table["decided"].sum())
+    assert binomtest(decided, n_noise, 0.05, alternative="greater").pvalue > 0.01
+    record("noise areas decided", f"{decided} of {n_noise}", "<= 5 %")
+    # The same content twice, rotated: equally good but for rounding.
+    turn = np.linalg.qr(rng.normal(size=(10, 10)))[0]
+    signal = np.tile(layers[0] @ rng.normal(size=(10, 20 * n_alike)), (2, 1))
+    Y = signal / signal.std() + rng.normal(size=signal.shape)
+    areas = {f"area{k}": np.arange(20 * k, 20 * (k + 1)) for k in range(n_alike)}
+    table = preferences(score_layers([layers[0], layers[0] @ turn], Y, areas, 60, 0), ["one", "turned"])
+    assert not table["decided"].any()
+    assert (table["p"] <= 0.05).all()
+    record("areas decided between a layer and its rotation", f"0 of {n_alike}", "0")
+
+
+@cases(40, 300)("n")
+def test_equally_good_layers(n: int, record: Record) -> None:
+    """Layer preference: an area driven by two independent layers alike, 240 training and 60 test stimuli"""
+    ratios, decided = [], 0
+    for seed in range(n):
+        rng = np.random.default_rng(seed)
+        layers = [rng.normal(size=(300, 10)) for _ in range(2)]
+        weights = [rng.normal(size=(10, 30)) for _ in range(2)]
+        signal = np.sum([x @ (w / np.linalg.norm(w, axis=0)) for x, w in zip(layers, weights, strict=True)], axis=0)
+        Y = np.sqrt(0.2) * np.tile(signal, (2, 1)) + np.sqrt(0.6) * rng.normal(size=(600, 30))
+        table = preferences(score_layers(layers, Y, {"area": np.arange(30)}, 60, seed), ["one", "other"])
+        ratios.append(table.loc[0, "margin"] / table.loc[0, "margin_se"])
+        decided += int(table.loc[0, "decided"])
+    spread = np.sqrt(np.mean(np.square(ratios)))  # 1 where the standard error is right
+    assert spread == pytest.approx(1, abs=0.15 if n >= 300 else 0.35)
+    assert binomtest(decided, n, 0.0455, alternative="greater").pvalue > 0.01
+    record("margin in standard errors, root mean square", f"{spread:.2f} (n = {n})", "1 +/- .15")
+    record("areas decided", f"{decided / n:.3f}", "about .046 (2 SE)")
+
+
+# --- time -------------------------------------------------------------------------------------------------------------
+
+TIMES = np.arange(-0.1, 0.5, 0.01)
+
+
+def meeg(layers: list[np.ndarray], peaks: np.ndarray, gain: float, rng: np.random.Generator) -> np.ndarray:
+    """Return 2 trials per stimulus (n_trials, 12 sensors, n_times): each layer drives sensors around its own peak."""
+    signal = np.zeros((len(layers[0]), 12, len(TIMES)))
+    for k, (layer, peak) in enumerate(zip(layers, peaks, strict=True)):
+        sensors = layer @ rng.normal(size=(layer.shape[1], 12)) / np.sqrt(layer.shape[1])
+        sensors *= np.exp(-np.square((np.arange(12) - 4 * k + 6) % 12 - 6) / 8)
+        signal += sensors[:, :, None] * np.exp(-np.square((TIMES - peak) / 0.03) / 2)
+    noise = rng.normal(size=(2 * len(signal), 12, len(TIMES)))
+    noise = ndimage.gaussian_filter1d(noise, 1.5, axis=2)
+    return gain * np.tile(signal, (2, 1, 1)) + noise / noise.std()
+
+
+@seeds_of_worlds("seeds")
+def test_latencies(seeds: tuple[int, ...], record: Record) -> None:
+    """Latency of three layers in simulated M/EEG (12 sensors, 10 ms samples), and of a layer that drives nothing"""
+    errors, inside = [], []
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        layers = [rng.normal(size=(250, 10)) for _ in range(4)]
+        peaks = np.array([0.08, 0.15, 0.24]) + 0.01 * rng.integers(-1, 2, 3)
+        Y = meeg(layers[:3], peaks, 1.2, rng)
+        points = np.arange(12 * len(TIMES)).reshape(12, -1)
+        groups = {f"{k}": points[:, k] for k in range(len(TIMES))}
+        found = [
+            score_latency(s.group_r, s.group_draws, s.group_null, TIMES, window=(0, np.inf))
+            for s in score_layers(layers, Y, groups, 80, seed)
+        ]
+        assert all(latency.decided for latency in found[:3])
+        assert not found[3].decided
+        errors += [abs(f.peak - peak) for f, peak in zip(found, peaks, strict=False)]
+        inside += [f.peak_low - 1e-9 <= peak <= f.peak_high + 1e-9 for f, peak in zip(found, peaks, strict=False)]
+    assert max(errors) <= 0.012
+    record("largest error of a peak", f"{1000 * max(errors):.0f} ms", "<= max(12 ms, one sample)")
+    record("peaks inside their 95 % interval", f"{np.mean(inside):.2f} (n = {len(inside)})", "shown")
+    record("layer that drives nothing", "undecided", "undecided")
+
+
+def encoding_map(gain: float, seed: int, n_permutations: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return r and its permuted maps for predictions and responses smooth over a ring of 10 sensors and 30 samples."""
+    rng = np.random.default_rng(seed)
+
+    def smooth() -> np.ndarray:
+        noise = ndimage.gaussian_filter1d(rng.normal(size=(40, 10, 30)), 2, axis=2)
+        noise = ndimage.gaussian_filter1d(noise, 1, axis=1, mode="wrap")
+        return noise / noise.std()
+
+    predicted, measured = smooth(), smooth()
+    measured[:, 2:6, 10:20] += gain * predicted[:, 2:6, 10:20]
+    predicted, measured = predicted.reshape(40, -1), measured.reshape(40, -1)
+    orders = permute_within(np.zeros(40), n_permutations, rng)
+    null = permuted_correlations(predicted, measured, orders, n_maps=n_permutations)
+    return pearson(predicted, measured).reshape(10, 30), null.maps.reshape(-1, 10, 30)
+
+
+@cases((100, 30), (500, 120))("n")
+@pytest.mark.parametrize(("kind", "threshold"), [("z", 2.33), ("quantile", 0.95), ("score", 0.3)])
+def test_clusters(n: tuple[int, int], kind: str, threshold: float, record: Record) -> None:
+    """Cluster permutation test of encoding scores over sensors and time: size, and power for r of about .4"""
+    i = np.arange(10)
+    ring = sparse.coo_array((np.ones(20), (np.r_[i, i], np.r_[(i + 1) % 10, (i - 1) % 10])))
+    n_null, n_power = n
+    false = power = 0
+    overlap = []
+    for seed in range(n_null):
+        found = cluster_permutation(*encoding_map(0.0, seed, 99), ring, threshold=threshold, kind=kind)  # type: ignore[arg-type]
+        false += found.mask().any()
+    for seed in range(n_power):
+        found = cluster_permutation(*encoding_map(0.45, 9000 + seed, 99), ring, threshold=threshold, kind=kind)  # type: ignore[arg-type]
+        power += found.mask()[2:6, 10:20].any()
+        if found.mask().any():
+            overlap.append(found.mask()[2:6, 10:20].sum() / found.mask().sum())
+    if n_null >= 500:
+        assert binomtest(int(false), n_null, alternative="less").proportion_ci(0.95).high <= 0.075
+    else:
+        assert binomtest(int(false), n_null, 0.05, alternative="greater").pvalue > 0.01
+    assert false > 0  # a test that never rejects fails
+    assert power / n_power >= 0.8
+    label = f"{kind} above {threshold:g}"
+    record(f"{label}: false positives at .05", f"{false / n_null:.3f} (n = {n_null})", "95 % bound <= .075")
+    record(
+        f"{label}: power (share of the cluster in the planted area {np.mean(overlap):.2f})",
+        f"{power / n_power:.2f}",
+        ">= .8",
+    )
+
+
+# --- many targets -----------------------------------------------------------------------------------------------------
+
+
+@cases(20, 240)("n")
+def test_false_discoveries(n: int, record: Record) -> None:
+    """False discoveries on held-out stimuli: 300 targets, 20 % true (ceiling .35), correlated noise; and controls"""
+    q = 0.05
+    proportions, recalls, family, controls, nulls = [], [], [], [], []
+    for seed in range(n):
+        rng = np.random.default_rng(seed)
+        true = np.arange(300) < 60
+        world = linear_world(160, 10, 1, np.where(true, 0.35, 0.0), seed)
+        shared = rng.normal(size=(160, 5)) @ rng.normal(size=(5, 300))  # noise that targets have in common
+        Y = world.repeats[0] + 0.3 * shared / np.sqrt(5)
+        found = evaluate_held_out(
+            Ridge((1.0, 10.0, 100.0), cv=3),
+            world.X,
+            Y,
+            np.arange(100),
+            np.arange(100, 160),
+            np.arange(160).astype(str),
+            n_permutations=999,
+            n_boot=0,
+            target_groups={"true": np.flatnonzero(true)},
+            control="refit",
+            seed=seed,
+        )
+        called = found.q <= q
+        proportions.append((called & ~true).sum() / max(called.sum(), 1))
+        recalls.append((called & true).sum() / true.sum())
+        family.append((found.p_fwer[~true] <= 0.05).any())
+        assert found.control_group_r is not None
+        controls.append(found.control_group_r[0])
+        nulls.append(found.group_null.mean())
+    error = np.std(proportions, ddof=1) / np.sqrt(n)
+    assert np.mean(proportions) <= q + 2 * error
+    assert np.mean(recalls) >= 0.5
+    assert binomtest(int(np.sum(family)), n, 0.05, alternative="greater").pvalue > 0.01
+    assert abs(np.mean(nulls)) <= 3 * np.std(nulls) / np.sqrt(n)
+    assert abs(np.mean(controls)) <= max(3 * np.std(controls) / np.sqrt(n), 0.005)
+    record(
+        "mean false-discovery proportion at q = .05",
+        f"{np.mean(proportions):.3f} +/- {error:.3f} (n = {n})",
+        "<= q + 2 SE",
+    )
+    record("recall", f"{np.mean(recalls):.2f}", ">= .5")
+    record("replicates with a false target at p_fwer <= .05", f"{np.mean(family):.3f}", "about .05 or less")
+    record("mean r with permuted test stimuli", f"{np.mean(nulls):.4f}", "0")
+    record("mean r after a refit on permuted responses", f"{np.mean(controls):.4f}", "0")
