@@ -200,7 +200,7 @@ def _latencies(results: dict[str, HeldOut], times: NDArray[np.floating]) -> pd.D
 def _clusters(found: HeldOut, responses: Responses, quantile: float) -> pd.DataFrame:
     shape = responses.values.shape[1:]
     test = cluster_permutation(
-        found.r.reshape(shape),
+        np.nan_to_num(found.r).reshape(shape),
         found.null_maps,
         sensor_adjacency(responses),
         threshold=quantile,
