@@ -1,12 +1,14 @@
 """Representational geometry: dissimilarities of response patterns, and how they compare with those of features."""
 
-from brainalign.geometry.compare import COMPARISONS, compare
+from brainalign.geometry.bootstrap import DualBootstrap, dual_bootstrap
+from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm
+from brainalign.geometry.families import compare_models
 from brainalign.geometry.inference import (
     RdmTest,
-    pooled_rdm,
     rdm_noise_ceiling,
     rdm_permutation_test,
     replicate_rdms,
+    session_average,
 )
 from brainalign.geometry.noise import noise_precision
 from brainalign.geometry.rdm import DISTANCES, rdm
@@ -14,12 +16,17 @@ from brainalign.geometry.rdm import DISTANCES, rdm
 __all__ = [
     "COMPARISONS",
     "DISTANCES",
+    "Comparison",
+    "DualBootstrap",
     "RdmTest",
     "compare",
+    "compare_models",
+    "dual_bootstrap",
     "noise_precision",
     "pooled_rdm",
     "rdm",
     "rdm_noise_ceiling",
     "rdm_permutation_test",
     "replicate_rdms",
+    "session_average",
 ]
