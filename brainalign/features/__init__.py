@@ -5,8 +5,28 @@ Every entry follows `Extractor`: constructor arguments are its configuration, `d
 """
 
 from brainalign.features.category import OneHotExtractor, RandomExtractor
+from brainalign.features.efficientnet import EfficientNetExtractor
+from brainalign.features.images import Preprocessing, load_image
+from brainalign.features.network import NetworkExtractor
+from brainalign.features.reduction import PCA, SparseProjection
 from brainalign.features.text import SentenceExtractor
 
-__all__ = ["EXTRACTORS", "OneHotExtractor", "RandomExtractor", "SentenceExtractor"]
+__all__ = [
+    "EXTRACTORS",
+    "PCA",
+    "EfficientNetExtractor",
+    "NetworkExtractor",
+    "OneHotExtractor",
+    "Preprocessing",
+    "RandomExtractor",
+    "SentenceExtractor",
+    "SparseProjection",
+    "load_image",
+]
 
-EXTRACTORS = {"sentence": SentenceExtractor, "onehot": OneHotExtractor, "random": RandomExtractor}
+EXTRACTORS = {
+    "sentence": SentenceExtractor,
+    "onehot": OneHotExtractor,
+    "random": RandomExtractor,
+    "efficientnet": EfficientNetExtractor,
+}
