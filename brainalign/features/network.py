@@ -232,15 +232,11 @@ class NetworkExtractor:
                 values, grids = self._read(images.to(pick_device(self.device)), self.layer_names)
             writer.write(rows, {name: value.cpu().numpy() for name, value in values.items()}, grids)
 
-    def features(
-        self, images: Tensor, layers: Sequence[str]
-    ) -> tuple[dict[str, Tensor], dict[str, tuple[int, int]]]:
+    def features(self, images: Tensor, layers: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, tuple[int, int]]]:
         """Return the features of some layers, and the grids of their tokens, for images in [0, 1]."""
         return self._read(self.network.preprocessing(images), layers)
 
-    def _read(
-        self, images: Tensor, layers: Sequence[str]
-    ) -> tuple[dict[str, Tensor], dict[str, tuple[int, int]]]:
+    def _read(self, images: Tensor, layers: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, tuple[int, int]]]:
         network = self.network
         found: dict[str, Tensor] = {}
         grids: dict[str, tuple[int, int]] = {}

@@ -12,6 +12,7 @@ from brainalign.geometry.inference import (
 )
 from brainalign.geometry.noise import noise_precision
 from brainalign.geometry.rdm import DISTANCES, rdm
+from brainalign.geometry.study import ReferenceScores, score_references
 
 __all__ = [
     "COMPARISONS",
@@ -19,6 +20,7 @@ __all__ = [
     "Comparison",
     "DualBootstrap",
     "RdmTest",
+    "ReferenceScores",
     "compare",
     "compare_models",
     "dual_bootstrap",
@@ -28,5 +30,6 @@ __all__ = [
     "rdm_noise_ceiling",
     "rdm_permutation_test",
     "replicate_rdms",
+    "score_references",
     "session_average",
 ]

@@ -215,7 +215,7 @@ class _Evaluation:
                 if seen.sum() >= 2:
                     stack = Resampled(np.concatenate([rdms[rows], models[columns]]), kind, seen)
                     self.blocks.append((rows, columns, stack))
-        common = np.isfinite(rdms).all(axis=0)
+        common: NDArray[np.bool_] = np.asarray(np.isfinite(rdms).all(axis=0))
         self.subjects = Resampled(rdms, kind, common) if len(rdms) > 1 and common.sum() >= 2 else None
 
     def __call__(self, stimuli: Values, subjects: list[Values]) -> list[Values]:
@@ -280,4 +280,4 @@ def _corrected(variances: dict[str, Values], n_subjects: int | None, n_stimuli: 
     single = [large[name] * variances[name] for name in large]
     interaction = variances["both"] - variances["subjects"] - variances["stimuli"]
     total = sum(single) - large["subjects"] * large["stimuli"] * interaction
-    return np.minimum(np.maximum(np.maximum(total, single[0]), single[1]), variances["both"])
+    return np.asarray(np.minimum(np.maximum(np.maximum(total, single[0]), single[1]), variances["both"]))

@@ -136,7 +136,7 @@ def pooled_rdm(rdms: Values, method: str) -> Values:
 def equal_masks(seen: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.bool_]]]:
     """Yield the rows that share a pattern of present pairs, and that pattern."""
     if seen.all():
-        yield np.arange(len(seen)), seen.all(axis=0)
+        yield np.arange(len(seen)), np.ones(seen.shape[1], dtype=bool)
         return
     masks, group = np.unique(seen, axis=0, return_inverse=True)
     for number, mask in enumerate(masks):
@@ -168,7 +168,7 @@ def n_stimuli_of(n_pairs: int) -> int:
     BrainalignError
         If no number of stimuli has.
     """
-    n = round((1 + np.sqrt(1 + 8 * n_pairs)) / 2)
+    n = int(round((1 + (1 + 8 * n_pairs) ** 0.5) / 2))
     if n * (n - 1) // 2 != n_pairs:
         raise BrainalignError(f"{n_pairs} is not a number of pairs; {n} stimuli have {n * (n - 1) // 2}")
     return n
@@ -212,11 +212,11 @@ def _compare_complete(
 def _tau_a(x: Values, y: Values) -> float:
     """Return tau-b times what its denominator lost to ties."""
     n_pairs = len(x) * (len(x) - 1) / 2
-    x, y = dense_codes(x), dense_codes(y)
-    untied = [n_pairs - (count * (count - 1) / 2).sum() for count in (np.bincount(x), np.bincount(y))]
+    codes = dense_codes(x), dense_codes(y)
+    untied = [n_pairs - (count * (count - 1) / 2).sum() for count in map(np.bincount, codes)]
     if min(untied) == 0:
         return 0.0
-    return float(kendalltau(x, y).statistic * np.sqrt(untied[0] * untied[1]) / n_pairs)
+    return float(kendalltau(*codes).statistic * np.sqrt(untied[0] * untied[1]) / n_pairs)
 
 
 def _pattern_precision(n_pairs: int, sigma_k: Values | None) -> Values:

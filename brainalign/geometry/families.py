@@ -68,7 +68,7 @@ def compare_models(
         }
     )
     if not every_pair:
-        table = table[[better == ranked[0] for better, _ in pairs]]
+        table = table[np.array([better == ranked[0] for better, _ in pairs], dtype=bool)]
     return table.sort_values("difference", kind="stable").reset_index(drop=True)
 
 

@@ -100,9 +100,7 @@ class Resampled:
         return np.asarray(ranks[:, codes])
 
 
-def noise_ceilings(
-    stack: Resampled, forms: Values, gram: Values, weights: Values, subjects: NDArray[np.float64]
-) -> Values:
+def noise_ceilings(stack: Resampled, forms: Values, gram: Values, weights: Values, subjects: Values) -> Values:
     """Return lower and upper noise ceiling of every draw, (n_draws, 2).
 
     Parameters
@@ -118,7 +116,8 @@ def noise_ceilings(
     if stack.kind.ranks:
         n_draws = max(len(forms), len(subjects))
         each = [np.broadcast_to(x, (n_draws, *x.shape[1:])) for x in (forms, weights, subjects)]
-        return np.array([_ranked_ceiling(*draw, stack.kind) for draw in zip(*each, strict=True)]).reshape(-1, 2)
+        found = [_ranked_ceiling(stack.kind, *draw) for draw in zip(*each, strict=True)]
+        return np.array(found).reshape(-1, 2)
     # Pools are means of RDMs of unit root mean square, so every product with a pool is a sum of entries of the Gram.
     total = weights.sum(axis=1)[:, None]
     power = (np.square(forms) @ weights[:, :, None])[..., 0]
@@ -136,7 +135,7 @@ def noise_ceilings(
     return np.stack([lower, np.where(drawn, upper, 0).sum(axis=1) / n_drawn], axis=1)
 
 
-def _ranked_ceiling(forms: Values, weights: Values, subjects: Values, kind: Comparison) -> tuple[float, float]:
+def _ranked_ceiling(kind: Comparison, forms: Values, weights: Values, subjects: Values) -> tuple[float, float]:
     """Return the ceilings of one draw: mean ranks of subjects, ranked again, against each subject's ranks."""
     drawn, present = np.flatnonzero(subjects), weights > 0
     forms, weights = forms[drawn][:, present], weights[present]
