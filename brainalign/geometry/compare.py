@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -168,7 +169,7 @@ def n_stimuli_of(n_pairs: int) -> int:
     BrainalignError
         If no number of stimuli has.
     """
-    n = round((1 + (1 + 8 * n_pairs) ** 0.5) / 2)
+    n = round((1 + math.sqrt(1 + 8 * n_pairs)) / 2)
     if n * (n - 1) // 2 != n_pairs:
         raise BrainalignError(f"{n_pairs} is not a number of pairs; {n} stimuli have {n * (n - 1) // 2}")
     return n
