@@ -12,9 +12,9 @@ from brainalign.encoding import ENCODERS
 from brainalign.features import EXTRACTORS
 from brainalign.settings import (
     Config,
+    EfficientNetModel,
     ModelUse,
     OneHotModel,
-    EfficientNetModel,
     RandomModel,
     RidgeMethod,
     SentenceModel,

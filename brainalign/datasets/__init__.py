@@ -14,14 +14,23 @@ from brainalign.datasets.inspection import inspect_responses, inspect_trials, ro
 from brainalign.datasets.leakage import leakage_audit, split_card
 from brainalign.datasets.meeg import check_same_channels, read_epochs
 from brainalign.datasets.problems import Problem, stop_on
+from brainalign.datasets.rdms import (
+    RDM_READERS,
+    RdmSets,
+    read_kriegeskorte92,
+    read_rdm_study,
+    write_stimulus_images,
+)
 from brainalign.datasets.repeats import repeat_counts, repeats_cube
 from brainalign.datasets.splits import folds_of, group_labels, make_splits
 from brainalign.datasets.trials import complete_trials, read_table, read_trials
 from brainalign.datasets.whitening import Whitener, fit_whitener
 
 __all__ = [
+    "RDM_READERS",
     "ImageAudit",
     "Problem",
+    "RdmSets",
     "Recording",
     "Whitener",
     "audit",
@@ -40,6 +49,8 @@ __all__ = [
     "read_epochs",
     "read_fmri",
     "read_fmriprep",
+    "read_kriegeskorte92",
+    "read_rdm_study",
     "read_table",
     "read_trials",
     "repeat_counts",
@@ -49,4 +60,5 @@ __all__ = [
     "split_card",
     "split_rows",
     "stop_on",
+    "write_stimulus_images",
 ]

@@ -1,23 +1,31 @@
 """Representational geometry: dissimilarities of response patterns, and how they compare with those of features."""
 
-from brainalign.geometry.compare import COMPARISONS, compare
+from brainalign.geometry.bootstrap import DualBootstrap, dual_bootstrap
+from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm
+from brainalign.geometry.families import compare_models
 from brainalign.geometry.inference import (
     RdmTest,
-    pooled_rdm,
     rdm_noise_ceiling,
     rdm_permutation_test,
     replicate_rdms,
+    session_average,
 )
 from brainalign.geometry.noise import noise_precision
 from brainalign.geometry.places import PlacesTest, rdm_permutation_places
 from brainalign.geometry.rdm import DISTANCES, rdm
+from brainalign.geometry.study import ReferenceScores, score_references
 
 __all__ = [
     "COMPARISONS",
     "DISTANCES",
+    "Comparison",
+    "DualBootstrap",
     "PlacesTest",
     "RdmTest",
+    "ReferenceScores",
     "compare",
+    "compare_models",
+    "dual_bootstrap",
     "noise_precision",
     "pooled_rdm",
     "rdm",
@@ -25,4 +33,6 @@ __all__ = [
     "rdm_permutation_places",
     "rdm_permutation_test",
     "replicate_rdms",
+    "score_references",
+    "session_average",
 ]

@@ -2,66 +2,245 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.stats import kendalltau, rankdata
 
-from brainalign.checks import BrainalignError, check_choice, check_finite
+from brainalign.checks import BrainalignError, check_choice, check_rows
 
-__all__ = ["COMPARISONS", "compare", "unit_rdms"]
+__all__ = [
+    "COMPARISONS",
+    "Comparison",
+    "compare",
+    "dense_codes",
+    "equal_masks",
+    "n_stimuli_of",
+    "pooled_rdm",
+    "square_rdms",
+]
 
 Values = NDArray[np.floating[Any]]
 
 
-def compare(rdms_a: Values, rdms_b: Values, method: str) -> Values:
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison does to two RDMs before it takes their inner product.
+
+    Attributes
+    ----------
+    ranks : bool
+        Replace dissimilarities by their ranks (ties get their mean).
+    centre : bool
+        Subtract the mean over pairs.
+    whiten : bool
+        Weight pairs by the inverse covariance of estimated dissimilarities, which share stimuli.
+    untied : bool
+        Divide by the norm that ranks without ties would have: a model that ties pairs is not rewarded for it.
+    concordance : bool
+        Count concordant pairs of pairs instead of taking an inner product.
+    """
+
+    ranks: bool = False
+    centre: bool = False
+    whiten: bool = False
+    untied: bool = False
+    concordance: bool = False
+
+
+COMPARISONS = {
+    "spearman": Comparison(ranks=True, centre=True),
+    "rho-a": Comparison(ranks=True, centre=True, untied=True),
+    "tau-a": Comparison(ranks=True, concordance=True),
+    "pearson": Comparison(centre=True),
+    "cosine": Comparison(),
+    "whitened-pearson": Comparison(centre=True, whiten=True),
+    "whitened-cosine": Comparison(whiten=True),
+}
+
+
+def compare(rdms_a: Values, rdms_b: Values, method: str, sigma_k: Values | None = None) -> Values:
     """Compare every RDM of one stack with every RDM of another.
 
     Parameters
     ----------
     rdms_a : array (n_a, n_pairs) or (n_pairs,)
+        A NaN is a missing pair: a comparison uses the pairs that both RDMs have.
     rdms_b : array (n_b, n_pairs) or (n_pairs,)
-    method : {"spearman", "cosine"}
-        Cosine keeps the zero of crossnobis distances; under no relation it is still positive, because distances are:
-        judge it against permutations.
+    method : str
+        A key of `COMPARISONS`. "rho-a" is the one for models that predict ties. Cosine keeps the zero of crossnobis
+        distances; under no relation it is still positive, because distances are: judge it against permutations.
+    sigma_k : array (n_stimuli, n_stimuli), optional
+        Covariance of the noise of patterns, for the whitened comparisons; independent and equal by default.
 
     Returns
     -------
     array (n_a, n_b)
-        NaN where an RDM is constant (spearman) or zero (cosine).
+        NaN where an RDM is constant or zero (except rho-a and tau-a, which are 0), or no 2 pairs are shared.
 
     Raises
     ------
     BrainalignError
-        If the RDMs have different numbers of pairs, or hold NaN.
+        If the RDMs have different numbers of pairs, or hold an infinity; if `sigma_k` does not fit.
+
+    References
+    ----------
+    Nili H et al. (2014). A toolbox for representational similarity analysis. PLoS Computational Biology 10:e1003553.
+    doi:10.1371/journal.pcbi.1003553
+    Diedrichsen J et al. (2021). Comparing representational geometries using whitened unbiased-distance-matrix
+    similarity. Neurons, Behavior, Data analysis, and Theory 5. doi:10.51628/001c.27664
+    Schuett HH, Kipnis AD, Diedrichsen J, Kriegeskorte N (2023). Statistical inference on representational geometries.
+    eLife 12:e82566. doi:10.7554/eLife.82566
     """
-    a, b = np.atleast_2d(rdms_a), np.atleast_2d(rdms_b)
+    check_choice("method", method, COMPARISONS)
+    a, b = (np.atleast_2d(np.asarray(rdms, dtype=np.float64)) for rdms in (rdms_a, rdms_b))
     if a.shape[1] != b.shape[1]:
         raise BrainalignError(
             f"RDMs of {a.shape[1]} and {b.shape[1]} pairs cannot be compared; use the same conditions for both"
         )
-    return np.asarray(unit_rdms(a, method) @ unit_rdms(b, method).T)
+    for rdms in (a, b):
+        if np.isinf(rdms).any():
+            raise BrainalignError(
+                f"{int(np.isinf(rdms).sum())} dissimilarities are infinite; set them to NaN if they are missing"
+            )
+    kind = COMPARISONS[method]
+    precision = _pattern_precision(a.shape[1], sigma_k) if kind.whiten else None
+    found = np.full((len(a), len(b)), np.nan)
+    for rows_a, mask_a in equal_masks(np.isfinite(a)):
+        for rows_b, mask_b in equal_masks(np.isfinite(b)):
+            seen = mask_a & mask_b
+            if seen.sum() >= 2:
+                block = _compare_complete(a[rows_a][:, seen], b[rows_b][:, seen], kind, seen, precision)
+                found[np.ix_(rows_a, rows_b)] = block
+    return found
 
 
-def unit_rdms(rdms: Values, method: str) -> Values:
-    """Return RDMs transformed so that their inner products are the comparison; a row that cannot be is NaN."""
+def pooled_rdm(rdms: Values, method: str) -> Values:
+    """Return the mean of RDMs in the form the comparison sees: of ranks, of unit variance, or of unit mean square."""
     check_choice("method", method, COMPARISONS)
-    check_finite("RDMs", rdms, "find the constant pattern behind them and drop its condition")
-    transformed = COMPARISONS[method](np.asarray(rdms, dtype=np.float64))
-    norm = np.linalg.norm(transformed, axis=1, keepdims=True)
-    return np.asarray(transformed / np.where(norm > 0, norm, np.nan))
+    kind, rdms = COMPARISONS[method], np.asarray(rdms, dtype=np.float64)
+    seen = np.isfinite(rdms)
+    if kind.ranks:
+        forms = rank_rdms(rdms)
+    else:
+        forms = rdms - _mean(rdms, seen)[:, None] if kind.centre else rdms
+        scale = np.sqrt(_mean(np.square(forms), seen))[:, None]
+        forms = forms / np.where(scale > 0, scale, np.nan)
+    total, n = np.where(np.isfinite(forms), forms, 0).sum(axis=0), np.isfinite(forms).sum(axis=0)
+    return np.asarray(total / np.where(n > 0, n, np.nan))
 
 
-def _ranks(rdms: Values) -> Values:
+def equal_masks(seen: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.bool_]]]:
+    """Yield the rows that share a pattern of present pairs, and that pattern."""
+    if seen.all():
+        yield np.arange(len(seen)), np.ones(seen.shape[1], dtype=bool)
+        return
+    masks, group = np.unique(seen, axis=0, return_inverse=True)
+    for number, mask in enumerate(masks):
+        yield np.flatnonzero(group.ravel() == number), mask
+
+
+def dense_codes(values: Values) -> NDArray[np.intp]:
+    """Return 0, 1, 2, ... for the different values of one complete RDM in ascending order."""
     # Distances equal but for rounding are ties: one-hot features have one distance, not 28.
-    scale = np.abs(rdms).max(axis=1, keepdims=True)
-    ranks = rankdata(np.round(rdms / np.where(scale > 0, scale, 1), 12), axis=1)
-    return np.asarray(ranks - ranks.mean(axis=1, keepdims=True))
+    scale = np.abs(values).max()
+    return np.asarray(np.unique(np.round(values / (scale if scale > 0 else 1), 12), return_inverse=True)[1])
 
 
-def _identity(rdms: Values) -> Values:
-    return rdms
+def rank_rdms(rdms: Values) -> Values:
+    """Return ranks from 1 within each RDM, ties at their mean; missing pairs stay NaN."""
+    ranks = np.full(rdms.shape, np.nan)
+    for row, values in zip(ranks, rdms, strict=True):
+        seen = np.isfinite(values)
+        if seen.any():
+            row[seen] = rankdata(dense_codes(values[seen]))
+    return ranks
 
 
-COMPARISONS = {"spearman": _ranks, "cosine": _identity}
+def n_stimuli_of(n_pairs: int) -> int:
+    """Return how many stimuli have that many pairs.
+
+    Raises
+    ------
+    BrainalignError
+        If no number of stimuli has.
+    """
+    n = round((1 + math.sqrt(1 + 8 * n_pairs)) / 2)
+    if n * (n - 1) // 2 != n_pairs:
+        raise BrainalignError(f"{n_pairs} is not a number of pairs; {n} stimuli have {n * (n - 1) // 2}")
+    return n
+
+
+def square_rdms(rdms: Values) -> Values:
+    """Return (..., n_stimuli, n_stimuli) symmetric matrices with zeros on the diagonal."""
+    n = n_stimuli_of(rdms.shape[-1])
+    i, j = np.triu_indices(n, 1)
+    square = np.zeros((*rdms.shape[:-1], n, n))
+    square[..., i, j] = square[..., j, i] = rdms
+    return square
+
+
+def _mean(rdms: Values, seen: NDArray[np.bool_]) -> Values:
+    n = seen.sum(axis=1)
+    return np.asarray(np.where(seen, rdms, 0).sum(axis=1) / np.where(n > 0, n, np.nan))
+
+
+def _compare_complete(
+    a: Values, b: Values, kind: Comparison, seen: NDArray[np.bool_], precision: Values | None
+) -> Values:
+    """Compare RDMs without missing pairs; `seen` says which pairs of all they are."""
+    if kind.concordance:
+        return np.array([[_tau_a(x, y) for y in b] for x in a])
+    if kind.ranks:
+        a, b = rank_rdms(a), rank_rdms(b)
+    if kind.centre:
+        a, b = (rdms - rdms.mean(axis=1, keepdims=True) for rdms in (a, b))
+    if kind.untied:
+        n_pairs = a.shape[1]
+        return np.asarray(12 * (a @ b.T) / (n_pairs**3 - n_pairs))
+    white_a, white_b = (a, b) if precision is None else (whitened(rdms, seen, precision) for rdms in (a, b))
+    # Centring leaves rounding where an RDM is constant: its direction means nothing.
+    norm_a, norm_b = np.sqrt((white_a * a).sum(axis=1)), np.sqrt((white_b * b).sum(axis=1))
+    for norm, rdms, centred in ((norm_a, a, kind.centre), (norm_b, b, kind.centre)):
+        norm[(np.ptp(rdms, axis=1) == 0) if centred else (np.abs(rdms).max(axis=1) == 0)] = np.nan
+    return np.asarray((white_a @ b.T) / np.outer(norm_a, norm_b))
+
+
+def _tau_a(x: Values, y: Values) -> float:
+    """Return tau-b times what its denominator lost to ties."""
+    n_pairs = len(x) * (len(x) - 1) / 2
+    codes = dense_codes(x), dense_codes(y)
+    untied = [n_pairs - (count * (count - 1) / 2).sum() for count in map(np.bincount, codes)]
+    if min(untied) == 0:
+        return 0.0
+    return float(kendalltau(*codes).statistic * np.sqrt(untied[0] * untied[1]) / n_pairs)
+
+
+def _pattern_precision(n_pairs: int, sigma_k: Values | None) -> Values:
+    """Return pinv(H Sk H), whose products T D T / 2 are V^-1 d without building V."""
+    n = n_stimuli_of(n_pairs)
+    if sigma_k is None:
+        return np.asarray(np.eye(n) - 1 / n)
+    check_rows("sigma_k", len(sigma_k), "the stimuli of the RDMs", n, "give the covariance of the same stimuli")
+    inverse = np.linalg.inv(sigma_k)
+    total = inverse.sum(axis=0)
+    return np.asarray(inverse - np.outer(total, total) / total.sum())
+
+
+def whitened(rdms: Values, seen: NDArray[np.bool_], precision: Values) -> Values:
+    """Return V^-1 d of the present pairs, where V is the covariance of estimated dissimilarities of those pairs."""
+    i, j = np.triu_indices(len(precision), 1)
+    filled = np.zeros((len(rdms), len(seen)))
+    filled[:, seen] = rdms
+    w = (precision @ square_rdms(filled) @ precision)[:, i, j] / 2
+    if seen.all():
+        return np.asarray(w)
+    # Leaving pairs out of V is a Schur complement of its inverse.
+    p, q = (i[~seen], j[~seen])
+    rows = (precision[p][:, i] * precision[q][:, j] + precision[p][:, j] * precision[q][:, i]) / 2
+    correction = np.linalg.lstsq(rows[:, ~seen], w[:, ~seen].T, rcond=None)[0]
+    return np.asarray((w - correction.T @ rows)[:, seen])

@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
-from brainalign.geometry.compare import compare, unit_rdms
+from brainalign.geometry.compare import compare, pooled_rdm, rank_rdms, square_rdms
 from brainalign.geometry.rdm import rdm
 from brainalign.statistics import permutation_test
 
-__all__ = ["RdmTest", "pooled_rdm", "rdm_noise_ceiling", "rdm_permutation_test", "replicate_rdms"]
+__all__ = ["RdmTest", "rdm_noise_ceiling", "rdm_permutation_test", "replicate_rdms", "session_average"]
 
 Values = NDArray[np.floating[Any]]
 
@@ -49,9 +49,22 @@ def replicate_rdms(
     return np.stack(stack)
 
 
-def pooled_rdm(rdms: Values, method: str) -> Values:
-    """Return the mean of RDMs in the form the comparison sees: ranks for spearman, unit length for cosine."""
-    return np.asarray(unit_rdms(rdms, method).mean(axis=0))
+def session_average(rdms: Values) -> Values:
+    """Return one RDM per subject: the mean of the ranks within each session, ranked again.
+
+    Sessions differ in noise and so in the scale of their dissimilarities; ranks give each the same say.
+
+    Parameters
+    ----------
+    rdms : array (n_subjects, n_sessions, n_pairs)
+        NaN marks missing pairs; a pair is averaged over the sessions that have it.
+
+    Returns
+    -------
+    array (n_subjects, n_pairs)
+        Ranks from 1; of a single session as well. NaN where no session has the pair.
+    """
+    return rank_rdms(np.stack([pooled_rdm(sessions, "spearman") for sessions in rdms]))
 
 
 def rdm_noise_ceiling(rdms: Values, method: str) -> tuple[float, float]:
@@ -67,6 +80,7 @@ def rdm_noise_ceiling(rdms: Values, method: str) -> tuple[float, float]:
     Returns
     -------
     lower, upper : float
+        NaN where no replicate compares with the others.
 
     Raises
     ------
@@ -82,9 +96,15 @@ def rdm_noise_ceiling(rdms: Values, method: str) -> tuple[float, float]:
     if n < 2:
         raise BrainalignError(f"a noise ceiling compares replicates with each other and needs 2 or more; got {n}")
     everything = pooled_rdm(rdms, method)
-    upper = compare(rdms, everything, method).mean()
-    lower = np.mean([compare(rdms[s], pooled_rdm(np.delete(rdms, s, axis=0), method), method) for s in range(n)])
-    return float(lower), float(upper)
+    upper = compare(rdms, everything, method)
+    lower = [compare(rdms[s], pooled_rdm(np.delete(rdms, s, axis=0), method), method) for s in range(n)]
+    return _defined_mean(np.array(lower)), _defined_mean(upper)
+
+
+def _defined_mean(values: Values) -> float:
+    # A replicate that is constant compares with nothing and is left out.
+    defined = np.isfinite(values)
+    return float(values[defined].mean()) if defined.any() else np.nan
 
 
 @dataclass(frozen=True)
@@ -122,10 +142,9 @@ def rdm_permutation_test(
         Drawn with repetition; with few stimuli, ask for fewer than there are (7 stimuli have 5,040).
     rng : Generator
     """
-    n_stimuli = round((1 + np.sqrt(1 + 8 * len(model))) / 2)
-    square = np.zeros((n_stimuli, n_stimuli))
+    square = square_rdms(model)
+    n_stimuli = len(square)
     i, j = np.triu_indices(n_stimuli, 1)
-    square[i, j] = square[j, i] = model
     orders = rng.permuted(np.tile(np.arange(n_stimuli), (n_permutations, 1)), axis=1)
     per_replicate = compare(rdms, model, method)[:, 0]
     score = float(per_replicate.mean())

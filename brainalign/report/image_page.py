@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from brainalign.report.citations import CITATIONS
@@ -91,8 +90,10 @@ def _comparisons(material: ImageMaterial) -> list[str]:
     for _, row in material.differences.iterrows():
         sure = (row["low"] > 0 or row["high"] < 0) and row["p"] < 0.05
         better, worse = ("model_a", "model_b") if row["difference"] > 0 else ("model_b", "model_a")
-        verdict = f"{row[better]} predicts better than {row[worse]}" if sure else (
-            f"{row['model_a']} and {row['model_b']} cannot be told apart"
+        verdict = (
+            f"{row[better]} predicts better than {row[worse]}"
+            if sure
+            else (f"{row['model_a']} and {row['model_b']} cannot be told apart")
         )
         found.append(
             f"{verdict} (difference {number(abs(row['difference']))}, interval {number(row['low'])} to "
@@ -159,5 +160,3 @@ def _methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
         )
     )
     return texts
-
-

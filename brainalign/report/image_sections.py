@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.figures import ceiling_histogram, score_against_ceiling
+from brainalign.report.heads import topomaps
 from brainalign.report.image_material import RELIABLE, ImageMaterial
 from brainalign.report.layers import layer_preference_maps, layer_profile, roi_layer_heatmap
 from brainalign.report.page import Panel, Section
@@ -19,7 +19,6 @@ from brainalign.report.surface import SurfaceMap, flat_maps, significant, surfac
 from brainalign.report.surface_viewer import surface_viewer
 from brainalign.report.tables import html_table
 from brainalign.report.timecourse import layer_latencies, rsa_over_time, score_over_time
-from brainalign.report.heads import topomaps
 
 __all__ = ["image_sections"]
 
@@ -110,7 +109,14 @@ def _surface(material: ImageMaterial) -> Section | None:
     counts = {"q": level, "ceiling": threshold, "n": len(scores), "n_shown": maps[0].n_shown, "n_above": above}
     numbers = scores[["target_id", "r", "r2_normalized", "ceiling", "p", "q"]]
     panels = [
-        Panel("surface", "Maps on fsaverage5", CAPTIONS["surface"].format(**counts), None, numbers, html=surface_viewer(maps)),
+        Panel(
+            "surface",
+            "Maps on fsaverage5",
+            CAPTIONS["surface"].format(**counts),
+            None,
+            numbers,
+            html=surface_viewer(maps),
+        ),
         Panel("flat", maps[0].title, CAPTIONS["flatmap"].format(**counts), flat_maps(maps[0])),
     ]
     if len(maps) > 3:
@@ -146,7 +152,12 @@ def _layers(material: ImageMaterial) -> Section | None:
             layer_profile(rows, material.models, material.controls),
             rows,
         ),
-        Panel("heatmap", f"Regions and layers of {first}", CAPTIONS["heatmap"].format(model=first), roi_layer_heatmap(rows, first)),
+        Panel(
+            "heatmap",
+            f"Regions and layers of {first}",
+            CAPTIONS["heatmap"].format(model=first),
+            roi_layer_heatmap(rows, first),
+        ),
     ]
     return Section("layers", "Layers", panels)
 
@@ -225,7 +236,11 @@ def _clusters(material: ImageMaterial) -> pd.DataFrame:
 def _topographies(material: ImageMaterial, model: str, method: str) -> Iterator[Panel]:
     """Yield maps of the head at times after the stimulus; sensors of a significant cluster are marked."""
     responses = material.responses
-    if responses is None or responses.times is None or responses.targets[["x_mm", "y_mm", "z_mm"]].isna().any(axis=None):
+    if (
+        responses is None
+        or responses.times is None
+        or responses.targets[["x_mm", "y_mm", "z_mm"]].isna().any(axis=None)
+    ):
         return
     encoding = material.encodings[model, method]
     layer = material.chosen(model, method)
@@ -259,7 +274,9 @@ def _geometry(material: ImageMaterial) -> Section | None:
         )
         best = _best_layers(rows)
         figure = rsa_over_time(best, models=material.models, random_weights=material.controls)
-        return Section("geometry", "Geometry over time", [Panel("rsa", "RSA over time", CAPTIONS["rsatime"], figure, best)])
+        return Section(
+            "geometry", "Geometry over time", [Panel("rsa", "RSA over time", CAPTIONS["rsatime"], figure, best)]
+        )
     best = _best_layers(table.assign(reference=table["group"]))
     panels = [
         Panel("rsa", "RSA by region", CAPTIONS["referencebars"], reference_bars(best, models=material.models), table),
@@ -329,19 +346,34 @@ def _recovery(material: ImageMaterial) -> Section | None:
     ceilings = table[table["what"] == "ceiling"].dropna(subset=["planted"])
     if len(ceilings):
         levels = ceilings.assign(planted=ceilings["planted"].round(2))
-        panels.append(Panel("plantedceilings", "Ceilings", CAPTIONS["plantedceilings"].format(tolerance=0.02), planted_ceilings(levels)))
+        panels.append(
+            Panel(
+                "plantedceilings",
+                "Ceilings",
+                CAPTIONS["plantedceilings"].format(tolerance=0.02),
+                planted_ceilings(levels),
+            )
+        )
     for model, rows in table[table["what"] == "layer"].groupby("model", sort=False):
         same = bool(np.isfinite(rows["recovered_depth"].astype(float)).all())
         names = {"planted_layer": "planted", "recovered_layer": "recovered"}
         shown = rows.drop(columns=["planted"], errors="ignore").rename(columns=names)
         layers = list(dict.fromkeys(shown.sort_values("planted_depth")["planted"])) if same else None
         title = f"Layers, recovered with {model}"
-        panels.append(Panel(f"plantedlayers{model}", title, CAPTIONS["plantedlayers"], planted_layers(shown, layers), shown))
+        panels.append(
+            Panel(f"plantedlayers{model}", title, CAPTIONS["plantedlayers"], planted_layers(shown, layers), shown)
+        )
     latencies = table[table["what"] == "latency"]
     if len(latencies) and material.responses is not None and material.responses.times is not None:
         step = float(np.diff(material.responses.times).mean() * 1000)
         panels.append(
-            Panel("plantedlatencies", "Latencies", CAPTIONS["plantedlatencies"], planted_latencies(latencies, step), latencies)
+            Panel(
+                "plantedlatencies",
+                "Latencies",
+                CAPTIONS["plantedlatencies"],
+                planted_latencies(latencies, step),
+                latencies,
+            )
         )
     text = "These data were simulated: what was planted is known, and stands here beside what the analysis found."
     return Section("recovery", "Planted against recovered", panels, [text]) if panels else None

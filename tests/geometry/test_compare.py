@@ -3,10 +3,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import rsatoolbox
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 
 from brainalign.checks import BrainalignError
-from brainalign.geometry import compare, rdm, rdm_noise_ceiling, rdm_permutation_test, replicate_rdms
+from brainalign.geometry import (
+    COMPARISONS,
+    compare,
+    rdm,
+    rdm_noise_ceiling,
+    rdm_permutation_test,
+    replicate_rdms,
+    session_average,
+)
 
 
 @pytest.fixture
@@ -17,16 +25,69 @@ def stacks() -> tuple[np.ndarray, np.ndarray]:
     return a, b
 
 
-@pytest.mark.parametrize("method", ["spearman", "cosine"])
-def test_equals_rsatoolbox(stacks: tuple[np.ndarray, np.ndarray], method: str) -> None:
+TOOLBOX = {
+    "spearman": "spearman",
+    "rho-a": "rho-a",
+    "tau-a": "tau-a",
+    "pearson": "corr",
+    "cosine": "cosine",
+    "whitened-pearson": "corr_cov",
+    "whitened-cosine": "cosine_cov",
+}
+
+
+def test_every_comparison_has_a_reference() -> None:
+    assert set(TOOLBOX) == set(COMPARISONS)
+
+
+@pytest.mark.filterwarnings("ignore:Noise ceiling for tau")
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("method", TOOLBOX)
+def test_equals_rsatoolbox(stacks: tuple[np.ndarray, np.ndarray], method: str, missing: bool) -> None:
     a, b = stacks
-    expected = rsatoolbox.rdm.compare(rsatoolbox.rdm.RDMs(a), rsatoolbox.rdm.RDMs(b), method=method)
+    a[1, :6] = a[1, 6]
+    if missing:  # rsatoolbox needs the same pairs missing everywhere
+        a[:, [3, 17]] = b[:, [3, 17]] = np.nan
+    expected = rsatoolbox.rdm.compare(rsatoolbox.rdm.RDMs(a), rsatoolbox.rdm.RDMs(b), method=TOOLBOX[method])
     np.testing.assert_allclose(compare(a, b, method), expected, atol=1e-10, rtol=0)
     descriptors = {"index": np.arange(len(a))}
     expected = rsatoolbox.inference.boot_noise_ceiling(
-        rsatoolbox.rdm.RDMs(a, rdm_descriptors=descriptors), method=method, rdm_descriptor="index"
+        rsatoolbox.rdm.RDMs(a, rdm_descriptors=descriptors), method=TOOLBOX[method], rdm_descriptor="index"
     )
     np.testing.assert_allclose(rdm_noise_ceiling(a, method), expected, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("method", TOOLBOX)
+def test_missing_pairs_are_left_out_per_comparison(stacks: tuple[np.ndarray, np.ndarray], method: str) -> None:
+    a, b = stacks
+    whole = compare(a, b, method)
+    a[0, [3, 17]] = b[1, 5] = a[4] = np.nan
+    found = compare(a, b, method)
+    assert np.isnan(found[4]).all()
+    np.testing.assert_allclose(found[1:4, [0, 2]], whole[1:4, [0, 2]])
+    kept = np.delete(np.arange(28), [3, 5, 17])
+    if "whitened" not in method:
+        np.testing.assert_allclose(found[0, 1], compare(a[0, kept], b[1, kept], method)[0, 0])
+
+
+@pytest.mark.parametrize("n_missing", [0, 5])
+@pytest.mark.parametrize("independent", [True, False])
+def test_whitening_equals_the_inverse_of_the_covariance_written_out(n_missing: int, independent: bool) -> None:
+    rng = np.random.default_rng(10)
+    n = 9
+    i, j = np.triu_indices(n, 1)
+    mixing = rng.normal(size=(n, n))
+    sigma = np.eye(n) if independent else mixing @ mixing.T + np.eye(n)
+    contrasts = np.eye(n)[i] - np.eye(n)[j]
+    V = np.square(contrasts @ sigma @ contrasts.T)
+    a, b = rng.uniform(size=(2, 36))
+    seen = np.arange(36) >= n_missing
+    inverse = np.linalg.inv(V[np.ix_(seen, seen)])
+    x, y = a[seen], b[seen]
+    expected = x @ inverse @ y / np.sqrt((x @ inverse @ x) * (y @ inverse @ y))
+    a[~seen] = np.nan
+    found = compare(a, b, "whitened-cosine", None if independent else sigma)
+    assert found[0, 0] == pytest.approx(expected, abs=1e-11)
 
 
 def test_spearman_is_scipys(stacks: tuple[np.ndarray, np.ndarray]) -> None:
@@ -81,5 +142,18 @@ def test_bad_input() -> None:
         rdm_noise_ceiling(np.ones((1, 28)), "cosine")
     with pytest.raises(BrainalignError, match="did you mean 'spearman'"):
         compare(np.ones(28), np.ones(28), "sperman")
-    with pytest.raises(BrainalignError, match="NaN"):
-        compare(np.full(28, np.nan), np.ones(28), "cosine")
+    with pytest.raises(BrainalignError, match="28 dissimilarities are infinite"):
+        compare(np.full(28, np.inf), np.ones(28), "cosine")
+    with pytest.raises(BrainalignError, match="sigma_k has 3 rows"):
+        compare(np.ones(28), np.ones(28), "whitened-cosine", np.eye(3))
+
+
+def test_session_averages_are_ranks_of_mean_ranks(stacks: tuple[np.ndarray, np.ndarray]) -> None:
+    a, _ = stacks
+    sessions = np.stack([a[:2] * 100, a[2:4]], axis=1)  # (2 subjects, 2 sessions): scale must not weigh
+    expected = [rankdata((rankdata(x) + rankdata(y)) / 2) for x, y in sessions]
+    np.testing.assert_allclose(session_average(sessions), expected)
+    sessions[0, 1, 4] = np.nan
+    assert np.isfinite(session_average(sessions)).all()
+    sessions[0, 0, 4] = np.nan
+    assert np.argwhere(np.isnan(session_average(sessions))).tolist() == [[0, 4]]

@@ -9,7 +9,7 @@ from brainalign.geometry import compare, rdm, rdm_permutation_places
 N = 12
 
 
-@pytest.fixture()
+@pytest.fixture
 def world() -> tuple[np.ndarray, np.ndarray]:
     """RDMs of four places, the first driven by the first of three models."""
     rng = np.random.default_rng(3)

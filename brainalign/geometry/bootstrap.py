@@ -1,0 +1,283 @@
+"""Dual bootstrap: how well models fit the geometry of a population of subjects *and* of stimuli.
+
+Resampling subjects alone asks what other subjects would show for these very stimuli, and calls accidents of the
+stimuli effects. Resampling both at once counts the noise of measurement twice; the correction here removes that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from brainalign.checks import BrainalignError, check_choice
+from brainalign.geometry.compare import COMPARISONS, compare, equal_masks, n_stimuli_of
+from brainalign.geometry.inference import rdm_noise_ceiling
+from brainalign.geometry.resampled import Resampled, multiplicities, noise_ceilings
+
+__all__ = ["DualBootstrap", "dual_bootstrap"]
+
+Values = NDArray[np.floating[Any]]
+Rows = NDArray[np.intp]
+Factors = Literal["both", "stimuli", "subjects"]
+
+CHUNK_BYTES = 100_000_000
+
+
+@dataclass(frozen=True)
+class DualBootstrap:
+    """Scores of models, their noise ceiling, and the draws that say how sure they are.
+
+    Attributes
+    ----------
+    method : str
+    over : {"both", "stimuli", "subjects"}
+        What was resampled: "stimuli" where there is one subject, so that nothing is known about others.
+    n_subjects, n_stimuli, n_boot : int
+    scores : array (n_models,)
+        Mean over subjects; NaN where no subject has one.
+    per_subject : array (n_subjects, n_models)
+    ceiling : array (2,)
+        Lower and upper; NaN for one subject.
+    draws : dict of array (n_boot, n_models + 2)
+        Scores, then lower and upper ceiling, by what was resampled ("both", "subjects", "stimuli").
+    n_missing : array (n_subjects, n_models)
+        Pairs that a comparison went without.
+    """
+
+    method: str
+    over: Factors
+    n_subjects: int
+    n_stimuli: int
+    n_boot: int
+    scores: Values
+    per_subject: Values
+    ceiling: Values
+    draws: dict[str, Values]
+    n_missing: NDArray[np.intp]
+
+    @property
+    def dof(self) -> int:
+        """Degrees of freedom of the t tests: of the factor with fewer levels among those resampled."""
+        return min(n for n in (self._n_subjects, self._n_stimuli) if n is not None) - 1
+
+    @property
+    def estimates(self) -> Values:
+        """Scores, then lower and upper ceiling, (n_models + 2,): what `se` and `test` take contrasts of."""
+        return np.concatenate([self.scores, self.ceiling])
+
+    def se(self, contrasts: Values | None = None) -> Values:
+        """Return standard errors of contrasts of `estimates`, (n_contrasts,); by default of the scores.
+
+        Parameters
+        ----------
+        contrasts : array (n_contrasts, n_models + 2), optional
+            A difference has 1 and -1; the gap to the lower ceiling has 1 at a model and -1 in the last but one column.
+        """
+        if contrasts is None:
+            contrasts = np.eye(len(self.scores), len(self.scores) + 2)
+        variances = {name: _variance(contrast_draws(draws, contrasts)) for name, draws in self.draws.items()}
+        return np.asarray(np.sqrt(_corrected(variances, self._n_subjects, self._n_stimuli)))
+
+    def test(self, contrasts: Values, two_sided: bool = True) -> tuple[Values, Values]:
+        """Return t and p of contrasts of `estimates` against zero."""
+        se = self.se(contrasts)
+        t = contrast_draws(self.estimates[None], contrasts)[0] / np.where(se > 0, se, np.nan)
+        p = 2 * student.sf(np.abs(t), self.dof) if two_sided else student.sf(t, self.dof)
+        return t, np.asarray(p)
+
+    @property
+    def _n_subjects(self) -> int | None:
+        return None if self.over == "stimuli" else self.n_subjects
+
+    @property
+    def _n_stimuli(self) -> int | None:
+        return None if self.over == "subjects" else self.n_stimuli
+
+
+def dual_bootstrap(
+    rdms: Values,
+    models: Values,
+    method: str,
+    n_boot: int = 1000,
+    rng: np.random.Generator | None = None,
+    *,
+    over: Factors = "both",
+    draws: tuple[Rows, Rows] | None = None,
+) -> DualBootstrap:
+    """Evaluate models on resampled subjects and stimuli.
+
+    Parameters
+    ----------
+    rdms : array (n_subjects, n_pairs)
+        NaN marks missing pairs: each comparison uses those that both RDMs have; ceilings those that all subjects have.
+    models : array (n_models, n_pairs)
+    method : str
+        A key of `COMPARISONS` except "tau-a".
+    n_boot : int
+    rng : Generator, optional
+        Needed unless `draws` are given.
+    over : {"both", "stimuli", "subjects"}
+        With one subject, "both" becomes "stimuli"; the result says so.
+    draws : (array (n_boot, n_subjects), array (n_boot, n_stimuli)) of int, optional
+        Which subjects and stimuli each draw takes.
+
+    Returns
+    -------
+    DualBootstrap
+
+    Raises
+    ------
+    BrainalignError
+        For "tau-a"; for whitened comparisons with missing pairs; if neither `rng` nor `draws` is given.
+
+    References
+    ----------
+    Schuett HH, Kipnis AD, Diedrichsen J, Kriegeskorte N (2023). Statistical inference on representational geometries.
+    eLife 12:e82566. doi:10.7554/eLife.82566
+    """
+    rdms, models = (np.atleast_2d(np.asarray(x, dtype=np.float64)) for x in (rdms, models))
+    per_subject = compare(rdms, models, method)
+    n_subjects, n_stimuli = len(rdms), n_stimuli_of(rdms.shape[1])
+    _check(rdms, models, method, over, n_subjects)
+    if n_subjects == 1:
+        over = "stimuli"
+    if draws is None:
+        if rng is None:
+            raise BrainalignError("dual_bootstrap needs rng or draws; pass rng=np.random.default_rng(seed)")
+        draws = (rng.integers(n_subjects, size=(n_boot, n_subjects)), rng.integers(n_stimuli, size=(n_boot, n_stimuli)))
+    counts = multiplicities(draws[0], n_subjects), multiplicities(draws[1], n_stimuli)
+    ceiling = rdm_noise_ceiling(rdms, method) if n_subjects > 1 else (np.nan, np.nan)
+    return DualBootstrap(
+        method=method,
+        over=over,
+        n_subjects=n_subjects,
+        n_stimuli=n_stimuli,
+        n_boot=len(draws[0]),
+        scores=_mean_over_subjects(per_subject, np.ones((1, n_subjects)))[0],
+        per_subject=per_subject,
+        ceiling=np.array(ceiling),
+        draws=_resample(rdms, models, method, over, counts),
+        n_missing=np.asarray((np.isnan(rdms)[:, None] | np.isnan(models)).sum(axis=2)),
+    )
+
+
+def contrast_draws(draws: Values, contrasts: Values) -> Values:
+    """Return contrasts of draws, (n_draws, n_contrasts); an undefined model spoils only the contrasts it is in."""
+    undefined = np.isnan(draws).astype(np.float64) @ (contrasts != 0).T > 0
+    return np.where(undefined, np.nan, np.where(np.isnan(draws), 0, draws) @ contrasts.T)
+
+
+def _check(rdms: Values, models: Values, method: str, over: str, n_subjects: int) -> None:
+    check_choice("over", over, ("both", "stimuli", "subjects"))
+    if COMPARISONS[method].concordance:
+        raise BrainalignError("tau-a takes minutes per bootstrap; use rho-a, which also does not reward ties")
+    if COMPARISONS[method].whiten and not (np.isfinite(rdms).all() and np.isfinite(models).all()):
+        raise BrainalignError(
+            f"whitened comparisons of resampled stimuli need every pair, and "
+            f"{int(np.isnan(rdms).sum() + np.isnan(models).sum())} are missing; use pearson or cosine, or drop the "
+            "stimuli that lack them"
+        )
+    if over == "subjects" and n_subjects < 2:
+        raise BrainalignError("subjects cannot be resampled when there is 1; use over='stimuli'")
+
+
+def _resample(
+    rdms: Values, models: Values, method: str, over: Factors, counts: tuple[Values, Values]
+) -> dict[str, Values]:
+    """Return scores and ceilings, (n_boot, n_models + 2), for each kind of resampling the variance needs."""
+    subjects, stimuli = counts
+    every_subject, every_stimulus = np.ones((1, len(rdms))), np.ones((1, stimuli.shape[1]))
+    evaluation = _Evaluation(rdms, models, method)
+    if over == "stimuli":
+        return {"stimuli": evaluation(stimuli, [every_subject])[0]}
+    kinds, place = np.unique(subjects, axis=0, return_inverse=True)
+    by_subjects = evaluation(every_stimulus, [kinds])[0][place.ravel()]
+    if over == "subjects":
+        return {"subjects": by_subjects}
+    both, by_stimuli = evaluation(stimuli, [subjects, every_subject])
+    return {"both": both, "subjects": by_subjects, "stimuli": by_stimuli}
+
+
+class _Evaluation:
+    """Scores and ceilings under draws of stimuli and subjects; blocks of RDMs miss the same pairs."""
+
+    def __init__(self, rdms: Values, models: Values, method: str) -> None:
+        kind = COMPARISONS[method]
+        self.shape = len(rdms), len(models)
+        self.blocks = []
+        for rows, mask in equal_masks(np.isfinite(rdms)):
+            for columns, model_mask in equal_masks(np.isfinite(models)):
+                seen = mask & model_mask
+                if seen.sum() >= 2:
+                    stack = Resampled(np.concatenate([rdms[rows], models[columns]]), kind, seen)
+                    self.blocks.append((rows, columns, stack))
+        common: NDArray[np.bool_] = np.asarray(np.isfinite(rdms).all(axis=0))
+        self.subjects = Resampled(rdms, kind, common) if len(rdms) > 1 and common.sum() >= 2 else None
+
+    def __call__(self, stimuli: Values, subjects: list[Values]) -> list[Values]:
+        """Return an array (n_draws, n_models + 2) for each array of subject multiplicities."""
+        found: list[list[Values]] = [[] for _ in subjects]
+        size = max([len(b[2].rdms) * b[2].rdms.shape[1] for b in self.blocks], default=1)
+        step = max(1, CHUNK_BYTES // (8 * size))
+        for start in range(0, len(stimuli), step):
+            chunk = stimuli[start : start + step]
+            per_subject = self._scores(chunk)
+            for results, counts in zip(found, subjects, strict=True):
+                # One set of stimuli with many of subjects, one of subjects with many of stimuli, or a pair per draw.
+                drawn = counts if len(counts) == 1 or len(stimuli) == 1 else counts[start : start + step]
+                scores = _mean_over_subjects(per_subject, drawn)
+                results.append(np.concatenate([scores, self._ceilings(chunk, drawn)], axis=1))
+        return [np.concatenate(results) for results in found]
+
+    def _scores(self, stimuli: Values) -> Values:
+        """Return the comparison of every subject with every model, (n_draws, n_subjects, n_models)."""
+        scores = np.full((len(stimuli), *self.shape), np.nan)
+        for rows, columns, stack in self.blocks:
+            weights = stack.pair_weights(stimuli)
+            gram = stack.gram(stack.forms(weights), weights, stimuli)
+            norms = stack.norms(gram, weights)
+            n = len(rows)
+            with np.errstate(invalid="ignore"):
+                block = gram[:, :n, n:] / (norms[:, :n, None] * norms[:, None, n:])
+            scores[np.ix_(np.arange(len(stimuli)), rows, columns)] = block
+        return scores
+
+    def _ceilings(self, stimuli: Values, subjects: Values) -> Values:
+        if self.subjects is None:
+            return np.full((max(len(stimuli), len(subjects)), 2), np.nan)
+        weights = self.subjects.pair_weights(stimuli)
+        forms = self.subjects.forms(weights)
+        return noise_ceilings(self.subjects, forms, self.subjects.gram(forms, weights, stimuli), weights, subjects)
+
+
+def _mean_over_subjects(per_subject: Values, counts: Values) -> Values:
+    """Return means weighted by multiplicity, over the subjects that have a score."""
+    defined = np.isfinite(per_subject)
+    total = np.einsum("...sm,...s->...m", np.where(defined, per_subject, 0), counts)
+    n = np.einsum("...sm,...s->...m", defined.astype(np.float64), counts)
+    return np.asarray(np.where(n > 0, total / np.where(n > 0, n, 1), np.nan))
+
+
+def _variance(values: Values) -> Values:
+    """Return variances (ddof 1) over the draws in which each column is defined."""
+    defined = np.isfinite(values)
+    n = defined.sum(axis=0)
+    mean = np.where(defined, values, 0).sum(axis=0) / np.maximum(n, 1)
+    squares = np.where(defined, np.square(values - mean), 0).sum(axis=0)
+    return np.where(n > 1, squares / np.maximum(n - 1, 1), np.nan)
+
+
+def _corrected(variances: dict[str, Values], n_subjects: int | None, n_stimuli: int | None) -> Values:
+    """Return the variance that new subjects and stimuli would show."""
+    large = {name: n / (n - 1) for name, n in (("subjects", n_subjects), ("stimuli", n_stimuli)) if n is not None}
+    if len(large) == 1:
+        [name] = large
+        return np.asarray(large[name] * variances[name])
+    single = [large[name] * variances[name] for name in large]
+    interaction = variances["both"] - variances["subjects"] - variances["stimuli"]
+    total = sum(single) - large["subjects"] * large["stimuli"] * interaction
+    return np.asarray(np.minimum(np.maximum(np.maximum(total, single[0]), single[1]), variances["both"]))

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from safetensors.numpy import save_file
+from scipy.io import loadmat, savemat
+
+from brainalign.checks import BrainalignError
+from brainalign.datasets import RdmSets, read_kriegeskorte92, read_rdm_study, write_stimulus_images
+
+FOLDER = Path(os.environ.get("BRAINALIGN_DATA", "nowhere")) / "kriegeskorte92"
+SUPPLEMENT = "Kriegeskorte_Neuron2008_supplementalData.mat"
+FILES = (SUPPLEMENT, "92_brainRDMs.mat", "92_behavRDMs.mat", "92_modelRDMs.mat")
+real = pytest.mark.skipif(not FOLDER.is_dir(), reason="needs kriegeskorte92 in the folder named by BRAINALIGN_DATA")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"stimulus_id": list("abcd"), "path": "x.png", "category": "thing"})
+    table.to_csv(tmp_path / "stimuli.tsv", sep="\t", index=False)
+    save_file({"it": rng.uniform(size=(3, 2, 6)).astype(np.float32)}, tmp_path / "sets.safetensors")
+    save_file({"size": rng.uniform(size=6)}, tmp_path / "models.safetensors")
+    return tmp_path
+
+
+def test_a_study_of_ones_own(folder: Path) -> None:
+    study = read_rdm_study(lambda name: folder / name)
+    assert study.sets["it"].shape == (3, 2, 6)
+    assert study.sets["it"].dtype == np.float64
+    assert list(study.models) == ["size"]
+    assert study.stimuli["path"].tolist() == [str((folder / "x.png").resolve())] * 4
+    (folder / "models.safetensors").unlink()
+    assert read_rdm_study({name: folder / name for name in ("stimuli.tsv", "sets.safetensors")}).models == {}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: (f / "sets.safetensors").unlink(), "sets.safetensors was not found"),
+        (lambda f: (f / "sets.safetensors").write_bytes((f / "sets.safetensors").read_bytes()[:90]), "not a complete"),
+        (lambda f: save_file({"it": np.ones((3, 6))}, f / "sets.safetensors"), r"\(3, 6\) but 4 stimuli need"),
+        (lambda f: save_file({"it": np.ones((1, 1, 10))}, f / "sets.safetensors"), r"4 stimuli need \(n_subjects"),
+        (lambda f: save_file({"m": np.full(6, np.inf)}, f / "models.safetensors"), "holds infinities"),
+        (lambda f: (f / "stimuli.tsv").write_text("stimulus_id\na\na\nb\nc\n"), r"1 stimuli occur twice \(a\)"),
+        (lambda f: (f / "stimuli.tsv").write_text("name\na\nb\nc\nd\n"), "lacks the column stimulus_id"),
+    ],
+)
+def test_bad_files_of_ones_own(folder: Path, spoil: Callable[[Path], object], message: str) -> None:
+    spoil(folder)
+    with pytest.raises(BrainalignError, match=message):
+        read_rdm_study(lambda name: folder / name)
+
+
+def test_images_are_written_as_they_are(tmp_path: Path) -> None:
+    stimuli = pd.DataFrame({"stimulus_id": ["a", "b"]})
+    images = np.random.default_rng(0).integers(0, 256, size=(2, 5, 4, 3), dtype=np.uint8)
+    study = RdmSets(stimuli, {}, images=images)
+    table = write_stimulus_images(study, tmp_path / "images")
+    for path, image in zip(table["path"], images, strict=True):
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), image)
+    assert table["sha256"].nunique() == 2
+    with pytest.raises(BrainalignError, match="holds no images"):
+        write_stimulus_images(RdmSets(stimuli, {}), tmp_path)
+
+
+@real
+def test_the_92_images() -> None:
+    study = read_kriegeskorte92(lambda name: FOLDER / name)
+    assert {name: rdms.shape[:2] for name, rdms in study.sets.items()} == {
+        "humanIT": (4, 2),
+        "monkeyIT": (1, 1),
+        "judgements": (16, 1),
+    }
+    assert study.images is not None
+    assert study.images.shape == (92, 175, 175, 3)
+    assert list(study.models)[:6] == ["animacy", "FaceBodyManmadeNatobj", "monkeyIT", "EVA", "HMAX", "V1"]
+    assert study.stimuli[["human", "face", "animal", "natural"]].sum().tolist() == [24, 24, 48, 71]
+    assert all(np.isfinite(rdms).all() for rdms in study.sets.values())
+
+
+@real
+@pytest.mark.parametrize("name", FILES)
+def test_truncated_missing_and_wrong_files(name: str, tmp_path: Path) -> None:
+    for file in FILES:
+        shutil.copyfile(FOLDER / file, tmp_path / file)
+    broken = tmp_path / name
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BrainalignError, match=f"{name}: (not a readable|lacks)"):
+        read_kriegeskorte92(lambda file: tmp_path / file)
+    broken.unlink()
+    with pytest.raises(BrainalignError, match=f"{name} was not found"):
+        read_kriegeskorte92(lambda file: tmp_path / file)
+    savemat(broken, {"something": np.ones(3)})
+    with pytest.raises(BrainalignError, match="lacks the variable"):
+        read_kriegeskorte92(lambda file: tmp_path / file)
+
+
+@real
+@pytest.mark.parametrize(
+    ("name", "variable"), [("92_brainRDMs.mat", "RDMs"), ("92_behavRDMs.mat", "rdms_behav_92"), (FILES[3], "Models")]
+)
+def test_another_order_of_stimuli_is_found(name: str, variable: str, tmp_path: Path) -> None:
+    order = np.random.default_rng(0).permutation(92)
+    content = loadmat(FOLDER / name, squeeze_me=True, struct_as_record=False)[variable]
+    shape = content.shape
+    entries = np.empty(shape, dtype=[("RDM", object), ("name", object)])
+    for index in np.ndindex(shape):
+        entries[index] = (content[index].RDM[np.ix_(order, order)], content[index].name)
+    savemat(tmp_path / name, {variable: entries})
+    with pytest.raises(BrainalignError, match="different orders"):
+        read_kriegeskorte92(lambda file: (tmp_path if file == name else FOLDER) / file)

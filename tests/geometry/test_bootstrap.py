@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import rsatoolbox
+from rsatoolbox.util.inference_util import extract_variances
+from scipy.stats import rankdata
+
+from brainalign.checks import BrainalignError
+from brainalign.geometry import compare_models, dual_bootstrap, rdm
+from brainalign.geometry.compare import square_rdms
+
+N_SUBJECTS, N_STIMULI, N_BOOT = 7, 12, 30
+PAIRS = np.triu_indices(N_STIMULI, 1)
+TOOLBOX = {
+    "spearman": "spearman",
+    "rho-a": "rho-a",
+    "pearson": "corr",
+    "cosine": "cosine",
+    "whitened-pearson": "corr_cov",
+    "whitened-cosine": "cosine_cov",
+}
+
+
+def world(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return noisy RDMs of subjects and three models, one of which ties most pairs."""
+    rng = np.random.default_rng(seed)
+    truth = rdm(rng.normal(size=(N_STIMULI, 6)), "euclidean")
+    subjects = truth + rng.normal(size=(N_SUBJECTS, len(truth))) * 0.5
+    category = np.arange(N_STIMULI) % 3
+    differs = (category[PAIRS[0]] != category[PAIRS[1]]) * 1.0
+    models = np.stack([truth + rng.normal(size=len(truth)) * 0.3, differs, rng.uniform(size=len(truth))])
+    return subjects, models
+
+
+def index_draws(rng: np.random.Generator, n_boot: int = N_BOOT) -> tuple[np.ndarray, np.ndarray]:
+    shapes = (N_SUBJECTS, N_STIMULI)
+    return tuple(rng.integers(n, size=(n_boot, n)) for n in shapes)
+
+
+@pytest.mark.parametrize("method", TOOLBOX)
+def test_equals_rsatoolbox_on_the_same_draws(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    subjects, models = world()
+    draws = index_draws(np.random.default_rng(1))
+    queue = [row for pair in zip(*draws, strict=True) for row in pair]  # it draws subjects, then stimuli
+    monkeypatch.setattr(rsatoolbox.inference.bootstrap.np.random, "randint", lambda *_, **__: queue.pop(0))
+    rdms = rsatoolbox.rdm.RDMs(subjects)
+    fixed = [rsatoolbox.model.ModelFixed(str(k), model) for k, model in enumerate(models)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = rsatoolbox.inference.eval_dual_bootstrap(fixed, rdms, method=TOOLBOX[method], N=N_BOOT)
+    ours = dual_bootstrap(subjects, models, method, draws=draws)
+    for number, name in enumerate(("both", "subjects", "stimuli")):
+        np.testing.assert_allclose(ours.draws[name][:, :3], theirs.evaluations[:, :, 0, 0, number], atol=1e-10)
+        np.testing.assert_allclose(ours.draws[name][:, 3:], theirs.noise_ceiling[:, :, 0, number].T, atol=1e-10)
+    model, difference, ceiling = extract_variances(theirs.variances, True, N_SUBJECTS, N_STIMULI)
+    np.testing.assert_allclose(ours.se() ** 2, model, atol=1e-10)
+    contrasts = np.array([[1, -1, 0, 0, 0], [1, 0, -1, 0, 0], [0, 1, -1, 0, 0]])
+    np.testing.assert_allclose(ours.se(contrasts) ** 2, difference, atol=1e-10)
+    gaps = np.eye(3, 5) - np.array([0, 0, 0, 1, 0])
+    np.testing.assert_allclose(ours.se(gaps) ** 2, ceiling[:, 0], atol=1e-10)
+    assert ours.dof == theirs.dof
+
+
+def slow(a: np.ndarray, b: np.ndarray, method: str) -> float:
+    """Compare two vectors of dissimilarities, without a library's help."""
+    x, y = (rankdata(v) for v in (a, b)) if method in {"spearman", "rho-a"} else (a, b)
+    if method != "cosine":
+        x, y = x - x.mean(), y - y.mean()
+    n = len(x)
+    return x @ y / ((n**3 - n) / 12 if method == "rho-a" else np.linalg.norm(x) * np.linalg.norm(y))
+
+
+@pytest.mark.parametrize("method", ["spearman", "rho-a", "pearson", "cosine"])
+def test_weights_equal_copies_with_missing_pairs(method: str) -> None:
+    """The same as writing out every drawn pair; each comparison uses the pairs that both RDMs have."""
+    subjects, models = world(2)
+    subjects[1, :11] = np.nan  # the first stimulus of one subject
+    models[2, [5, 40]] = np.nan
+    drawn, stimuli = index_draws(np.random.default_rng(3))
+    found = dual_bootstrap(subjects, models, method, draws=(drawn, stimuli))
+    assert found.n_missing[1].tolist() == [11, 11, 12]  # pair 5 lacks in both
+    square = square_rdms(np.concatenate([subjects, models]))
+    for draw in range(N_BOOT):
+        i, j = stimuli[draw][PAIRS[0]], stimuli[draw][PAIRS[1]]
+        copied = square[:, i, j][:, i != j]
+        for name, chosen in (("both", drawn[draw]), ("stimuli", np.arange(N_SUBJECTS))):
+            scores = np.empty((N_SUBJECTS, 3))
+            for subject, k in np.ndindex(N_SUBJECTS, 3):
+                a, b = copied[chosen[subject]], copied[N_SUBJECTS + k]
+                seen = np.isfinite(a + b)
+                scores[subject, k] = slow(a[seen], b[seen], method)
+            np.testing.assert_allclose(found.draws[name][draw, :3], scores.mean(axis=0), atol=1e-10)
+
+
+def test_one_subject_resamples_stimuli_only_and_says_so() -> None:
+    subjects, models = world()
+    found = dual_bootstrap(subjects[:1], models, "spearman", 50, np.random.default_rng(0))
+    assert found.over == "stimuli"
+    assert set(found.draws) == {"stimuli"}
+    assert np.isnan(found.ceiling).all()
+    assert found.dof == N_STIMULI - 1
+    expected = found.draws["stimuli"][:, :3].var(axis=0, ddof=1) * N_STIMULI / (N_STIMULI - 1)
+    np.testing.assert_allclose(found.se() ** 2, expected)
+
+
+def test_an_undefined_model_spoils_only_itself() -> None:
+    subjects, models = world()
+    models = np.concatenate([models, np.full((1, models.shape[1]), np.nan), np.ones((1, models.shape[1]))])
+    found = dual_bootstrap(subjects, models, "spearman", 200, np.random.default_rng(0))
+    alone = dual_bootstrap(subjects, models[:3], "spearman", 200, np.random.default_rng(0))
+    assert np.isnan(found.scores[3:]).all()
+    np.testing.assert_allclose(found.se()[:3], alone.se())
+    assert np.isnan(found.se()[3:]).all()
+    table = compare_models(found, list("abcde"))
+    assert set(table["other"]) == {"b", "c"}
+    np.testing.assert_allclose(table["p_max"], compare_models(alone, list("abc"))["p_max"])
+
+
+def test_the_best_is_called_only_where_it_is() -> None:
+    rng = np.random.default_rng(5)
+    latent = rng.normal(size=(30, 6))
+    truth = rdm(latent, "euclidean")
+    subjects = truth + rng.normal(size=(10, len(truth)))
+    category = (np.arange(30) % 3 != np.arange(30)[:, None] % 3) * 1.0
+    twin = truth + rng.normal(size=len(truth)) * 0.01  # not to be told from the first
+    models = np.stack([truth, category[np.triu_indices(30, 1)], rng.uniform(size=len(truth)), twin])
+    found = dual_bootstrap(subjects, models, "pearson", 500, rng)
+    table = compare_models(found, ["good", "category", "noise", "twin"]).set_index("other")
+    assert table.index[0] in {"good", "twin"}  # most similar first
+    assert table["p_max"].iloc[0] > 0.2
+    assert (table.loc[["category", "noise"], "p_max"] < 0.01).all()
+    assert (table["p_max"] >= table["p"]).all()
+    every = compare_models(found, ["good", "category", "noise", "twin"], every_pair=True)
+    assert len(every) == 6
+    assert (every["difference"] >= 0).all()
+    pair = compare_models(found, ["good", "category", "noise", "twin"], members=[0, 1])
+    assert pair[["model", "other"]].to_numpy().tolist() == [["good", "category"]]
+
+
+def test_variance_is_that_of_new_subjects_and_stimuli() -> None:
+    """The standard error matches the spread of scores over new studies; that over subjects alone is far too small."""
+    rng = np.random.default_rng(6)
+    scores, errors, small = [], [], []
+    for _ in range(80):
+        subjects, models, _ = null_world(rng)
+        found = dual_bootstrap(subjects, models[:1], "pearson", 100, rng)
+        scores.append(found.scores[0])
+        errors.append(found.se()[0])
+        small.append(dual_bootstrap(subjects, models[:1], "pearson", 100, rng, over="subjects").se()[0])
+    spread = np.std(scores)
+    assert 0.75 < np.mean(errors) / spread < 1.5
+    assert np.mean(small) / spread < 0.7
+
+
+def test_bad_input() -> None:
+    subjects, models = world()
+    with pytest.raises(BrainalignError, match="needs rng or draws"):
+        dual_bootstrap(subjects, models, "cosine")
+    with pytest.raises(BrainalignError, match="use rho-a"):
+        dual_bootstrap(subjects, models, "tau-a", rng=np.random.default_rng(0))
+    with pytest.raises(BrainalignError, match="there is 1"):
+        dual_bootstrap(subjects[:1], models, "cosine", rng=np.random.default_rng(0), over="subjects")
+    models[0, 3] = np.nan
+    with pytest.raises(BrainalignError, match="1 are missing"):
+        dual_bootstrap(subjects, models, "whitened-cosine", rng=np.random.default_rng(0))
+    with pytest.raises(BrainalignError, match="65 is not a number of pairs"):
+        dual_bootstrap(subjects[:, :65], models[:, :65], "cosine", rng=np.random.default_rng(0))
+
+
+def null_world(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return RDMs of 12 subjects, two equally good models and a worse one, for 24 random stimuli.
+
+    Each model sees the truth through accidents of its own, which are new with every set of stimuli: on average over
+    stimuli the first two are equally good, on any one set one of them is better.
+    """
+    n_stimuli, n_subjects = 24, 12
+    truth, *own = (rng.normal(size=(n_stimuli, 6)) for _ in range(4))
+    patterns = truth @ rng.normal(size=(6, 30))
+    noisy = patterns + rng.normal(size=(n_subjects, n_stimuli, 30)) * 3
+    weights = (0.8, 0.8, 2.0)
+    models = np.stack([rdm(np.hstack([truth, w * x]), "euclidean") for w, x in zip(weights, own, strict=True)])
+    return rdm(noisy, "euclidean"), models, patterns
+
+
+def rejections(n: int, over: str, seed: int, method: str = "pearson") -> np.ndarray:
+    """Return whether the test of each study called the equally good models, and the worse one, different."""
+    rng = np.random.default_rng(seed)
+    contrasts = np.array([[1.0, -1, 0, 0, 0], [1, 0, -1, 0, 0]])
+    found = []
+    for _ in range(n):
+        subjects, models, _ = null_world(rng)
+        found.append(dual_bootstrap(subjects, models, method, 200, rng, over=over).test(contrasts)[1] <= 0.05)
+    return np.array(found)
+
+
+@pytest.mark.parametrize(
+    ("n", "n_alone"),
+    [pytest.param(60, 30, id="reduced"), pytest.param(600, 200, id="full", marks=pytest.mark.acceptance)],
+)
+def test_calibration(n: int, n_alone: int, record: Callable[[str, object, str], None]) -> None:
+    """Two equally good models, 24 random stimuli, 12 subjects: dual bootstrap against subjects alone"""
+    equal, worse = rejections(n, "both", 7).mean(axis=0)
+    alone = rejections(n_alone, "subjects", 8)[:, 0].mean()
+    assert equal <= (0.07 if n >= 500 else 0.12)
+    assert worse >= 0.8
+    assert alone >= 0.2
+    record("dual bootstrap, false positives at .05", f"{equal:.3f} (n = {n})", "<= .07")
+    record("dual bootstrap, power against a worse model", f"{worse:.2f} (n = {n})", ">= .8")
+    record("subjects alone, false positives at .05", f"{alone:.2f} (n = {n_alone})", ">= .2: too many")
+
+
+@pytest.mark.parametrize(
+    "n", [pytest.param(30, id="reduced"), pytest.param(500, id="full", marks=pytest.mark.acceptance)]
+)
+def test_equally_good_models_have_no_best(n: int, record: Callable[[str, object, str], None]) -> None:
+    """Six equally good models: how often the max-statistic calls any difference, and how often it calls a best one"""
+    rng = np.random.default_rng(9)
+    equal = np.array([called(rng, np.full(6, 0.8)) for _ in range(n)]).mean(axis=0)
+    better = np.array([called(rng, np.array([0.1, *[2.0] * 5])) for _ in range(max(n // 5, 15))]).mean(axis=0)
+    assert equal[1] <= (0.07 if n >= 500 else 0.17)
+    assert equal[2] <= equal[1] <= equal[0]
+    assert better[2] >= 0.8
+    record("any difference from the best called, max-statistic", f"{equal[1]:.3f} (n = {n})", "<= .07")
+    record("the same without correction", f"{equal[0]:.3f}", "too many")
+    record("a best model called where there is none", f"{equal[2]:.3f}", "<= .07")
+    record("a best model called where there is one", f"{better[2]:.2f}", ">= .8")
+
+
+def called(rng: np.random.Generator, weights: np.ndarray) -> tuple[bool, bool, bool]:
+    """Return whether any difference is called without correction, with it, and whether the best model is."""
+    truth = rng.normal(size=(24, 6))
+    subjects = rdm(truth @ rng.normal(size=(6, 30)) + rng.normal(size=(12, 24, 30)) * 3, "euclidean")
+    own = rng.normal(size=(len(weights), 24, 6)) * weights[:, None, None]
+    models = rdm(np.concatenate([np.broadcast_to(truth, own.shape), own], axis=2), "euclidean")
+    table = compare_models(dual_bootstrap(subjects, models, "pearson", 200, rng), list("abcdef"))
+    best = (table["p_max"] <= 0.05).all() and table["model"][0] == "a"
+    return (table["p"] <= 0.05).any(), (table["p_max"] <= 0.05).any(), best

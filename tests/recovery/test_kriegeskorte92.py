@@ -1,0 +1,90 @@
+"""The 92 images of Kriegeskorte et al. (2008): published figures, and those of a network, through the library."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rsatoolbox
+import torch
+
+from brainalign.datasets import RdmSets, read_kriegeskorte92
+from brainalign.features import EfficientNetExtractor
+from brainalign.geometry import compare, pooled_rdm, rdm, rdm_noise_ceiling, score_references, session_average
+
+FOLDER = Path(os.environ.get("BRAINALIGN_DATA", "nowhere")) / "kriegeskorte92"
+pytestmark = pytest.mark.skipif(
+    not FOLDER.is_dir(), reason="needs kriegeskorte92 in the folder named by BRAINALIGN_DATA"
+)
+
+Record = Callable[[str, object, str], None]
+PUBLISHED = {"animacy": 0.390, "monkeyIT": 0.300, "EVA": 0.237, "HMAX": 0.163, "V1": 0.023}
+REFERENCES = ("humanIT", "monkeyIT", "judgements")
+
+
+@pytest.fixture(scope="module")
+def study() -> RdmSets:
+    return read_kriegeskorte92(lambda name: FOLDER / name)
+
+
+def group_scores(study: RdmSets, pooling: str, layers: tuple[str, ...], **options: object) -> dict[str, np.ndarray]:
+    """Return Spearman of 1 - r between features with the pooled RDM of each reference, by layer."""
+    pooled = np.stack([pooled_rdm(session_average(study.sets[name]), "spearman") for name in REFERENCES])
+    extractor = EfficientNetExtractor(layers=layers, pooling=pooling, crop=False, **options)
+    images = torch.from_numpy(study.images).permute(0, 3, 1, 2).float() / 255
+    with torch.inference_mode():
+        parts = [extractor.features(part, layers)[0] for part in images.split(23)]
+    features = {layer: torch.cat([part[layer] for part in parts]).double().numpy() for layer in layers}
+    return {layer: compare(pooled, rdm(x, "correlation"), "spearman")[:, 0] for layer, x in features.items()}
+
+
+def test_published_figures(study: RdmSets) -> None:
+    subjects = session_average(study.sets["humanIT"])
+    ceiling = rdm_noise_ceiling(subjects, "spearman")
+    assert ceiling == pytest.approx((0.378, 0.669), abs=0.002)
+    theirs = rsatoolbox.inference.boot_noise_ceiling(rsatoolbox.rdm.RDMs(subjects), "spearman")
+    assert ceiling == pytest.approx(theirs, abs=1e-6)
+    for name, expected in PUBLISHED.items():
+        assert compare(subjects, study.models[name], "spearman").mean() == pytest.approx(expected, abs=0.002), name
+
+
+def test_pearson_on_averaged_ranks_is_another_estimator(study: RdmSets) -> None:
+    ranked = np.stack([pooled_rdm(sessions, "spearman") for sessions in study.sets["humanIT"]])
+    assert rdm_noise_ceiling(ranked, "pearson") == pytest.approx((0.395, 0.681), abs=0.002)
+
+
+def test_the_trained_network(study: RdmSets) -> None:
+    maps = group_scores(study, "flatten", ("block0", "block12"))
+    assert maps["block0"][0] == pytest.approx(0.15, abs=0.02)
+    assert maps["block12"][:2] == pytest.approx([0.40, 0.44], abs=0.02)
+    # Judgements read .39 to .40 at the images' own 175 pixels up to 208, .387 at 224.
+    assert maps["block12"][2] == pytest.approx(0.41, abs=0.025)
+
+
+@pytest.mark.acceptance
+def test_figures(study: RdmSets, record: Record) -> None:
+    """92 images: ceilings, models and EfficientNet-Lite0 (Spearman; whole image at 224 pixels)"""
+    models = {(name, ""): study.models[name] for name in PUBLISHED}
+    found = score_references(study.sets, models, exclude={"monkeyIT": [("monkeyIT", "")]})
+    scores = found.scores.set_index(["reference", "model"])
+    row = scores.loc["humanIT", "animacy"]
+    record("noise ceiling of human IT", f"{row['ceiling_low']:.3f} / {row['ceiling_high']:.3f}", ".378 / .669")
+    for name, expected in PUBLISHED.items():
+        record(f"{name}, human IT", f"{scores.loc[('humanIT', name), 'score']:.3f}", f"{expected:.3f} +/- .002")
+        assert scores.loc[("humanIT", name), "score"] == pytest.approx(expected, abs=0.002)
+    for sentence in found.best["sentence"]:
+        record("best model", sentence, "called only where it survives the max-statistic")
+    expected = {"block0": ".15 human IT", "block12": ".40 / .44 / .41"}
+    for pooling in ("flatten", "mean"):
+        trained = group_scores(study, pooling, ("block0", "block12"))
+        for layer, values in trained.items():
+            text = " / ".join(f"{value:.3f}" for value in values)
+            record(f"{layer}, {pooling}: human IT / monkey IT / judgements", text, expected[layer])
+        if pooling == "mean":
+            assert trained["block12"] == pytest.approx([0.40, 0.44, 0.41], abs=0.02)
+    random = [group_scores(study, "flatten", ("block12",), weights="random", seed=s)["block12"][0] for s in range(10)]
+    assert np.mean(random) == pytest.approx(0.09, abs=0.02)
+    record("block12 with random weights, human IT", f"{np.mean(random):.3f}, sd {np.std(random, ddof=1):.3f}", "≈ .09")
