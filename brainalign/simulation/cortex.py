@@ -172,11 +172,13 @@ def _neighbours(faces: NDArray[np.int64], n_vertices: int) -> csr_array:
 
 
 def _signals(
-    truth: pd.DataFrame, hemi: str, drives: CortexDrives, rows: NDArray[np.intp], rng: np.random.Generator
+    truth: pd.DataFrame, hemi: str, drives: CortexDrives, rows: NDArray[np.integer], rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Return the signal of every vertex with one over the subject's stimuli, unit variance: (n_stimuli, n_vertices)."""
     signals = np.zeros((len(rows), len(truth)), dtype=np.float32)
-    for (kind, layer, preference), mine in truth[truth["kind"] != "none"].groupby(["kind", "layer", "preference"]):
+    planted = truth[truth["kind"] != "none"]
+    for _, mine in planted.groupby(["kind", "layer", "preference"]):
+        kind, layer, preference = (str(mine[name].iloc[0]) for name in ("kind", "layer", "preference"))
         if kind == "preference":
             mixed = drives.other @ rng.normal(size=(drives.other.shape[1], len(mine)))
             mixed /= mixed.std(axis=0)

@@ -37,7 +37,7 @@ def pool_everywhere(maps: NDArray[np.float32]) -> Floats:
     -------
     array (n, n_channels)
     """
-    return maps.mean(axis=(1, 2), dtype=np.float64)
+    return np.asarray(maps.mean(axis=(1, 2), dtype=np.float64))
 
 
 def pool_grid(maps: NDArray[np.float32], size: int = 4) -> Floats:
