@@ -6,6 +6,7 @@ whose sidecar is missing or does not match, so a file cut short by a kill is nev
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -280,33 +281,46 @@ def _read_arrays(path: Path, record: Mapping[str, Any]) -> Responses | Layers | 
 
 
 class FeatureWriter:
-    """Streams features to disk batch by batch; `done` counts the rows an earlier, killed run already finished.
+    """Streams features to disk batch by batch; `pending` are the rows that no earlier run has computed.
 
     Made by `open_writer`. Memory does not grow with the number of stimuli.
     """
 
-    def __init__(self, path: Path, stimuli: pd.DataFrame, provenance: Provenance) -> None:
+    def __init__(self, path: Path, stimuli: pd.DataFrame, provenance: Provenance, key: str | None) -> None:
         self.path = path
         self.stimuli = stimuli
         self.provenance = provenance
-        # Rows of another configuration or of other stimuli must never be mixed with these.
+        # Rows of another configuration must never be mixed with these.
         identity = [provenance.stage, dict(provenance.settings), provenance.library, provenance.inputs]
-        self._stream = TensorStream(path, len(stimuli), [*identity, stimuli.astype(str).to_dict("list")])
+        self._stream = TensorStream(path, _row_keys(stimuli, key), [*identity, provenance.seed, provenance.device])
 
     @property
-    def done(self) -> int:
-        """Rows already on disk: the extractor goes on from here."""
-        return self._stream.done
+    def pending(self) -> NDArray[np.intp]:
+        """Rows still to be computed, in ascending order."""
+        return self._stream.pending
 
-    def write(self, rows: Mapping[str, NDArray[np.float32]]) -> None:
-        """Append the next rows of every layer, arrays (n_rows, ...) by layer name.
+    def write(
+        self,
+        rows: NDArray[np.intp],
+        values: Mapping[str, NDArray[np.float32]],
+        grids: Mapping[str, tuple[int, int]] | None = None,
+    ) -> None:
+        """Store rows of every layer, arrays (n_rows, ...) by layer name.
+
+        Parameters
+        ----------
+        rows : array (n_rows,)
+            Which rows of the table of stimuli.
+        values : dict of arrays (n_rows, ...)
+        grids : dict of (rows, columns), optional
+            How the tokens of a layer are laid out.
 
         Raises
         ------
         BrainalignError
-            If layers or widths differ from the first rows', or there are more rows than stimuli.
+            If layers or widths differ from the first rows', or a row is not in the table.
         """
-        self._stream.write(rows)
+        self._stream.write(rows, values, {layer: list(grid) for layer, grid in (grids or {}).items()})
 
     def close(self, **details: object) -> None:
         """Rename the finished file; write the table of stimuli and, last, the sidecar with `details`.
@@ -319,12 +333,23 @@ class FeatureWriter:
         self._stream.finish()
         table = _table_path(self.path, "stimuli")
         _write_table(table, self.stimuli)
-        details.setdefault("grids", dict.fromkeys(self._stream.shapes))
+        details["grids"] = {layer: self._stream.notes.get(layer) for layer in self._stream.shapes}
+        details["n_rows_reused"] = self._stream.n_copied
         write_json(_sidecar_path(self.path), self.provenance.record([self.path, table], details))
 
 
-def open_writer(path: str | Path, stimuli: pd.DataFrame, provenance: Provenance) -> FeatureWriter:
-    """Open a streaming writer of features.
+def _row_keys(stimuli: pd.DataFrame, key: str | None) -> list[str]:
+    """Return what identifies each row: its content, or else the whole table and its place in it."""
+    if key is not None:
+        return [str(digest) for digest in stimuli[key]]
+    table = hashlib.sha256(json.dumps(stimuli.astype(str).to_dict("list")).encode()).hexdigest()
+    return [f"{table} {row}" for row in range(len(stimuli))]
+
+
+def open_writer(
+    path: str | Path, stimuli: pd.DataFrame, provenance: Provenance, key: str | None = None
+) -> FeatureWriter:
+    """Open a streaming writer of features, which takes over the rows that need no computing.
 
     Parameters
     ----------
@@ -333,9 +358,13 @@ def open_writer(path: str | Path, stimuli: pd.DataFrame, provenance: Provenance)
     stimuli : DataFrame (n_stimuli)
         The table of the artifact; its order is the order of the rows.
     provenance : Provenance
-        A killed run is resumed only when stage, settings, code, inputs and stimuli are the same.
+        Rows of an earlier run, killed or finished, are taken over only when stage, settings, code, inputs, seed and
+        device are the same.
+    key : str, optional
+        The column of the stimuli, a digest of their content, that alone determines a row: rows with the same value
+        are taken over wherever they stood. Without it rows are taken over only when the whole table is the same.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _sidecar_path(path).unlink(missing_ok=True)
-    return FeatureWriter(path, stimuli, provenance)
+    return FeatureWriter(path, stimuli, provenance, key)

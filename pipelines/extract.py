@@ -5,22 +5,26 @@ from __future__ import annotations
 import argparse
 import hashlib
 import inspect
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from brainalign.artifacts import open_writer
-from brainalign.features import EXTRACTORS
+from brainalign.checks import BrainalignError, listed
+from brainalign.features import EXTRACTORS, Extractor, check_images
+from brainalign.files import file_digest
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
-from brainalign.settings import load_descriptor
+from brainalign.settings import Descriptor, load_descriptor
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and run the stage."""
     parser = stage_parser("extract", __doc__)
     parser.add_argument("--descriptor", type=Path, required=True)
+    parser.add_argument("--stimuli", type=Path, help="stimuli.tsv with images or captions; else the descriptor's texts")
     parser.add_argument("--features", type=Path, required=True, help="output")
     return run_stage(parser, _extract, argv)
 
@@ -31,19 +35,56 @@ def _extract(arguments: argparse.Namespace, provenance: Provenance) -> None:
     extractor = EXTRACTORS[options.pop("extractor")]
     if "seed" in inspect.signature(extractor).parameters:
         options["seed"] = arguments.seed
-    model = extractor(**options)
-    stimuli = pd.DataFrame(
+    model: Extractor = extractor(**options)
+    table = _inline(descriptor) if arguments.stimuli is None else _from_table(arguments.stimuli)
+    stimuli = table
+    if arguments.stimuli is not None and "path" in table:  # the artifact keeps them relative to stimuli.tsv
+        folder = arguments.stimuli.parent.absolute()
+        stimuli = table.assign(path=[str(folder / file) if file else "" for file in table["path"]])
+    digests = _content_digests(stimuli, model.reads or "stimulus_id")
+    provenance.inputs["weights"] = model.digest()
+    key = "sha256" if model.reads else None
+    writer = open_writer(arguments.features, table.assign(sha256=digests), provenance, key)
+    model.extract(stimuli, writer)
+    writer.close(**model.describe())
+
+
+def _inline(descriptor: Descriptor) -> pd.DataFrame:
+    return pd.DataFrame(
         {
             "stimulus_id": list(descriptor.stimuli),
             "label": [stimulus.label or name for name, stimulus in descriptor.stimuli.items()],
             "texts": [list(stimulus.texts) for stimulus in descriptor.stimuli.values()],
         }
     )
-    stimuli["sha256"] = [hashlib.sha256("\n".join(texts).encode()).hexdigest() for texts in stimuli["texts"]]
-    provenance.inputs["weights"] = model.digest()
-    writer = open_writer(arguments.features, stimuli, provenance)
-    model.extract(stimuli, writer)
-    writer.close()
+
+
+def _from_table(path: Path) -> pd.DataFrame:
+    """Return the table of stimuli as it is; a caption becomes the one wording of its stimulus."""
+    stimuli = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    if "stimulus_id" not in stimuli:
+        raise BrainalignError(f"{path} has the columns {list(stimuli)} but no stimulus_id; give every stimulus an id")
+    repeated = stimuli["stimulus_id"][stimuli["stimulus_id"].duplicated()].tolist()
+    if repeated:
+        raise BrainalignError(
+            f"{path} lists {len(repeated)} stimulus ids twice ({listed(repeated)}); keep one row each"
+        )
+    if "caption" in stimuli and "texts" not in stimuli:
+        stimuli["texts"] = [[caption] for caption in stimuli["caption"]]
+    return stimuli
+
+
+def _content_digests(stimuli: pd.DataFrame, column: str) -> list[str]:
+    """Return the sha256 of what the extractor reads of each stimulus: the image's bytes, or its texts."""
+    if column == "path":
+        check_images(stimuli)
+        return [file_digest(path) for path in stimuli["path"]]
+    if column not in stimuli:
+        raise BrainalignError(
+            f"the stimuli have the columns {list(stimuli)} but no {column}; a text model needs wordings in the "
+            "descriptor, or a caption column in stimuli.tsv"
+        )
+    return [hashlib.sha256(json.dumps(content).encode()).hexdigest() for content in stimuli[column]]
 
 
 if __name__ == "__main__":

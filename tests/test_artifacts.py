@@ -115,53 +115,119 @@ def test_a_failed_write_leaves_the_old_file_unfinished_and_no_debris(tmp_path: P
 
 
 class TestWriter:
-    stimuli = pd.DataFrame({"stimulus_id": [f"s{k}" for k in range(5)], "texts": [["a", "b"]] * 5})
+    stimuli = pd.DataFrame(
+        {"stimulus_id": [f"s{k}" for k in range(5)], "texts": [["a", "b"]] * 5, "sha256": list("vwxyz")}
+    )
+    content = dict(zip("vwxyzu", range(6), strict=True))  # what a row holds depends on its digest alone
 
-    def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
-        values = np.arange(start, stop, dtype=np.float32)
-        return {"one": np.stack([values, values + 0.5], axis=1), "maps": np.tile(values[:, None, None], (1, 2, 3))}
+    def rows(self, start: int, stop: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        return self.some(self.stimuli, np.arange(start, stop))
+
+    def some(self, stimuli: pd.DataFrame, rows: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        values = np.array([self.content[digest] for digest in stimuli["sha256"].iloc[rows]], dtype=np.float32)
+        return rows, {"one": np.stack([values, values + 0.5], 1), "maps": np.tile(values[:, None, None], (1, 4, 3))}
+
+    def finished(self, path: Path, stimuli: pd.DataFrame, provenance: Provenance) -> None:
+        writer = open_writer(path, stimuli, provenance, "sha256")
+        writer.write(*self.some(stimuli, writer.pending), {"maps": (2, 2)})
+        writer.close()
 
     def test_streams_a_valid_safetensors_file(self, tmp_path: Path, provenance: Provenance) -> None:
         path = artifact_path(tmp_path, "d", "features", model="m")
         writer = open_writer(path, self.stimuli, provenance)
-        writer.write(self.rows(0, 2))
+        writer.write(*self.rows(0, 2), {"maps": (2, 2)})
         assert not path.exists()
-        writer.write(self.rows(2, 5))
+        rows, values = self.rows(2, 5)
+        writer.write(rows[::-1], {name: tensor[::-1] for name, tensor in values.items()})  # in any order
         writer.close()
-        expected = self.rows(0, 5)
+        expected = self.rows(0, 5)[1]
         for name, values in load_file(path).items():
             np.testing.assert_array_equal(values, expected[name])
         read = load(path, Layers)
         np.testing.assert_array_equal(read["maps"].values, expected["maps"])
-        assert not list(path.parent.glob("*.partial")) + list(path.parent.glob("*.progress.json"))
+        assert read["maps"].grid == (2, 2)
+        assert read["one"].grid is None
+        left = {file.name for file in path.parent.iterdir()} - {Path(file).name for file in artifact_files(path)}
+        assert left == {f".previous.{path.name}", f".previous.{path.name}.json"}
+        assert path.samefile(path.with_name(f".previous.{path.name}"))  # a link: it takes no room
 
     def test_resumes_where_a_killed_run_stopped(self, tmp_path: Path, provenance: Provenance) -> None:
         path = artifact_path(tmp_path, "d", "features", model="m")
-        open_writer(path, self.stimuli, provenance).write(self.rows(0, 3))  # killed here
+        open_writer(path, self.stimuli, provenance).write(*self.rows(1, 4), {"maps": (2, 2)})  # killed here
         writer = open_writer(path, self.stimuli, provenance)
-        assert writer.done == 3
-        writer.write(self.rows(3, 5))
+        assert writer.pending.tolist() == [0, 4]
+        writer.write(*self.some(self.stimuli, writer.pending))
         writer.close()
-        np.testing.assert_array_equal(load(path, Layers)["one"].values, self.rows(0, 5)["one"])
+        read = load(path, Layers)
+        np.testing.assert_array_equal(read["one"].values, self.rows(0, 5)[1]["one"])
+        assert read["maps"].grid == (2, 2)
 
-    @pytest.mark.parametrize("change", ["settings", "stimuli", "inputs"])
-    def test_never_mixes_rows_of_another_run(self, tmp_path: Path, change: str) -> None:
+    @pytest.mark.parametrize("change", ["settings", "stimuli", "inputs", "library", "seed"])
+    @pytest.mark.parametrize("end", ["killed", "finished"])
+    def test_never_mixes_rows_of_another_run(self, tmp_path: Path, change: str, end: str) -> None:
         path = artifact_path(tmp_path, "d", "features", model="m")
-        open_writer(path, self.stimuli, Provenance("s", {"a": 1}, "digest")).write(self.rows(0, 3))
+        writer = open_writer(path, self.stimuli, Provenance("s", {"a": 1}, "digest"))
+        writer.write(*self.rows(0, 3))
+        if end == "finished":
+            writer.write(*self.rows(3, 5))
+            writer.close()
         stimuli = self.stimuli.assign(texts=[["a", "c"]] * 5) if change == "stimuli" else self.stimuli
-        other = Provenance("s", {"a": 2 if change == "settings" else 1}, "digest")
+        other = Provenance("s", {"a": 2 if change == "settings" else 1}, "new" if change == "library" else "digest")
+        other.seed = 1 if change == "seed" else None
         if change == "inputs":
             other.inputs["weights"] = "others"
-        assert open_writer(path, stimuli, other).done == 0
+        assert len(open_writer(path, stimuli, other).pending) == 5
+
+    def test_only_changed_rows_are_pending_after_the_outputs_were_deleted(
+        self, tmp_path: Path, provenance: Provenance
+    ) -> None:
+        path = artifact_path(tmp_path, "d", "features", model="m")
+        self.finished(path, self.stimuli, provenance)
+        for file in artifact_files(path):  # as Snakemake does before it runs a job again
+            Path(file).unlink()
+        # s1 changed, one stimulus left, the others stand elsewhere.
+        stimuli = self.stimuli.assign(sha256=list("vuxyz")).iloc[[4, 3, 1, 0]].reset_index(drop=True)
+        writer = open_writer(path, stimuli, provenance, "sha256")
+        assert writer.pending.tolist() == [2]
+        writer.write(*self.some(stimuli, writer.pending))
+        writer.close()
+        read = load(path, Layers)
+        np.testing.assert_array_equal(read["one"].values, self.some(stimuli, np.arange(4))[1]["one"])
+        assert read["maps"].grid == (2, 2)
+        assert load_sidecar(path)["details"]["n_rows_reused"] == 3
+
+    def test_a_killed_run_keeps_its_rows_when_an_image_is_mended(self, tmp_path: Path, provenance: Provenance) -> None:
+        path = artifact_path(tmp_path, "d", "features", model="m")
+        open_writer(path, self.stimuli, provenance, "sha256").write(*self.rows(0, 3))  # image s3 could not be read
+        stimuli = self.stimuli.assign(sha256=list("vwxuz"))
+        for _ in range(2):  # the second time it resumes
+            writer = open_writer(path, stimuli, provenance, "sha256")
+            assert writer.pending.tolist() == [3, 4]
+        writer.write(*self.some(stimuli, writer.pending))
+        writer.close()
+        np.testing.assert_array_equal(load(path, Layers)["one"].values, self.some(stimuli, np.arange(5))[1]["one"])
+        assert not [file.name for file in path.parent.iterdir() if "replaced" in file.name or "partial" in file.name]
+
+    def test_a_finished_file_that_someone_changed_is_not_copied_from(
+        self, tmp_path: Path, provenance: Provenance
+    ) -> None:
+        path = artifact_path(tmp_path, "d", "features", model="m")
+        self.finished(path, self.stimuli, provenance)
+        with open(path, "r+b") as file:  # through the link, both change
+            file.seek(-4, 2)
+            file.write(b"0000")
+        assert len(open_writer(path, self.stimuli, provenance, "sha256").pending) == 5
 
     def test_says_what_does_not_fit(self, tmp_path: Path, provenance: Provenance) -> None:
         path = artifact_path(tmp_path, "d", "features", model="m")
         writer = open_writer(path, self.stimuli, provenance)
-        writer.write(self.rows(0, 3))
+        writer.write(*self.rows(0, 3))
         with pytest.raises(BrainalignError, match="changed from"):
-            writer.write({"one": np.zeros((1, 3), dtype=np.float32)})
-        with pytest.raises(BrainalignError, match="6 rows were written"):
-            writer.write(self.rows(3, 6))
+            writer.write(np.array([3]), {"one": np.zeros((1, 3), dtype=np.float32)})
+        with pytest.raises(BrainalignError, match=r"row 5 was written to .* which has 5 rows"):
+            writer.write(np.array([5]), self.rows(3, 4)[1])
+        with pytest.raises(BrainalignError, match=r"tensor 'one' has 2 rows but the batch has 1"):
+            writer.write(np.array([3]), self.rows(3, 5)[1])
         with pytest.raises(BrainalignError, match="has 3 rows but the table of stimuli has 5"):
             writer.close()
 

@@ -5,8 +5,32 @@ Every entry follows `Extractor`: constructor arguments are its configuration, `d
 """
 
 from brainalign.features.category import OneHotExtractor, RandomExtractor
+from brainalign.features.efficientnet import EfficientNetExtractor
+from brainalign.features.extractor import Extractor, Writer
+from brainalign.features.images import Preprocessing, check_images, load_image
+from brainalign.features.network import NetworkExtractor
+from brainalign.features.reduction import PCA, SparseProjection
 from brainalign.features.text import SentenceExtractor
 
-__all__ = ["EXTRACTORS", "OneHotExtractor", "RandomExtractor", "SentenceExtractor"]
+__all__ = [
+    "EXTRACTORS",
+    "PCA",
+    "EfficientNetExtractor",
+    "Extractor",
+    "NetworkExtractor",
+    "OneHotExtractor",
+    "Preprocessing",
+    "RandomExtractor",
+    "SentenceExtractor",
+    "SparseProjection",
+    "Writer",
+    "check_images",
+    "load_image",
+]
 
-EXTRACTORS = {"sentence": SentenceExtractor, "onehot": OneHotExtractor, "random": RandomExtractor}
+EXTRACTORS = {
+    "sentence": SentenceExtractor,
+    "onehot": OneHotExtractor,
+    "random": RandomExtractor,
+    "efficientnet": EfficientNetExtractor,
+}

@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["Extractor", "Writer"]
+__all__ = ["Extractor", "Writer", "batches"]
+
+Grid = tuple[int, int]
 
 
 class Writer(Protocol):
-    """Takes rows in the order of the stimuli; `brainalign.artifacts.open_writer` makes one that streams to disk."""
+    """Takes rows in any order; `brainalign.artifacts.open_writer` makes one that streams to disk."""
 
     @property
-    def done(self) -> int:
-        """Rows already stored: extraction goes on from here."""
+    def pending(self) -> NDArray[np.intp]:
+        """Rows of the table of stimuli that are still to be computed, in ascending order."""
 
-    def write(self, rows: Mapping[str, NDArray[np.float32]]) -> None:
-        """Append rows (n_rows, ...) of every layer."""
+    def write(
+        self,
+        rows: NDArray[np.intp],
+        values: Mapping[str, NDArray[np.float32]],
+        grids: Mapping[str, Grid] | None = None,
+    ) -> None:
+        """Store the values (n_rows, ...) of `rows`, by layer; `grids` tells how the tokens of a layer are laid out."""
 
 
 class Extractor(Protocol):
     """Turns stimuli into features."""
 
+    reads: Literal["path", "texts", ""]
+    """The column of the stimuli that alone determines a row; empty where a row depends on its place in the table."""
+
     def digest(self) -> str:
-        """Return the sha256 of everything but code that determines the features: weights, tokeniser."""
+        """Return the sha256 of everything but code that determines the features: weights, tokeniser, preprocessing."""
+
+    def describe(self) -> dict[str, object]:
+        """Return what a reader of the features should know, as JSON: digests, preprocessing, layers."""
 
     def extract(self, stimuli: pd.DataFrame, writer: Writer) -> None:
-        """Write one row per stimulus and layer, from `writer.done` on."""
+        """Write one row per stimulus in `writer.pending`, for every layer."""
+
+
+def batches(writer: Writer, size: int) -> Iterator[NDArray[np.intp]]:
+    """Yield the pending rows, `size` at a time.
+
+    Examples
+    --------
+    >>> for rows in batches(writer, 32):
+    ...     writer.write(rows, {"layer": compute(stimuli.iloc[rows])})
+    """
+    pending = writer.pending
+    for start in range(0, len(pending), size):
+        yield pending[start : start + size]

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice
-from brainalign.features.extractor import Writer
+from brainalign.features.extractor import Writer, batches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -62,6 +62,8 @@ class SentenceExtractor:
     doi:10.18653/v1/D19-1410
     """
 
+    reads: Literal["texts"] = "texts"
+
     def __init__(self, weights: str, wordings: Literal["mean", "each"] = "mean", batch_size: int = 32) -> None:
         check_choice("wordings", wordings, {"mean", "each"})
         self.weights = weights
@@ -69,28 +71,34 @@ class SentenceExtractor:
         self.batch_size = batch_size
 
     def digest(self) -> str:
-        """Return the sha256 over the model's files (for a hub id: over the id)."""
+        """Return the sha256 over the model's files (for a hub id: over the id) and the releases that run it."""
         folder = Path(find_weights(self.weights))
         digest = hashlib.sha256(b"" if folder.is_dir() else self.weights.encode())
+        for package in ("torch", "transformers", "tokenizers"):
+            digest.update(f"{package} {importlib.metadata.version(package)}".encode())
         for pattern in ("*.safetensors", "*.json", "*.txt"):
             for file in sorted(folder.glob(pattern)) if folder.is_dir() else ():
                 digest.update(file.name.encode() + file.read_bytes())
         return digest.hexdigest()
 
+    def describe(self) -> dict[str, object]:
+        """Return the digest of the model."""
+        return {"weights_sha256": self.digest()}
+
     def extract(self, stimuli: pd.DataFrame, writer: Writer) -> None:
         """Write embeddings (n_stimuli, n_dimensions) of the column `texts`, a list of wordings per stimulus."""
-        if writer.done == len(stimuli):
+        if not len(writer.pending):
             return
         model, tokenizer = self._load()
-        for start in range(writer.done, len(stimuli), self.batch_size):
-            texts = stimuli["texts"].iloc[start : start + self.batch_size].tolist()
+        for rows in batches(writer, self.batch_size):
+            texts = stimuli["texts"].iloc[rows].tolist()
             flat = [text for wordings in texts for text in wordings]
             # (n_stimuli, n_wordings, n_dimensions)
             embedded = _embed(model, tokenizer, flat).reshape(len(texts), len(texts[0]), -1)
             if self.wordings == "mean":
-                writer.write({"mean": embedded.mean(axis=1)})
+                writer.write(rows, {"mean": embedded.mean(axis=1)})
             else:
-                writer.write({f"wording{k + 1}": embedded[:, k] for k in range(embedded.shape[1])})
+                writer.write(rows, {f"wording{k + 1}": embedded[:, k] for k in range(embedded.shape[1])})
 
     def _load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         from transformers import AutoModel, AutoTokenizer

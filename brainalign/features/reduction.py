@@ -1,0 +1,132 @@
+"""Fewer dimensions: a random projection that needs no data, and principal components of the training rows."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from brainalign.checks import BrainalignError, check_finite
+
+__all__ = ["PCA", "SparseProjection"]
+
+
+class SparseProjection:
+    """Very sparse random projection: linear, the same for every row, so that it can run while features stream.
+
+    Entries are 0 with probability 1 − s and ±√(1 / (s n_components)) else, with density s = 1/√n_features, which
+    keeps squared distances in expectation. The matrix is that of scikit-learn's `SparseRandomProjection`.
+
+    Parameters
+    ----------
+    n_features, n_components : int
+        Before and after.
+    seed : int
+
+    Raises
+    ------
+    BrainalignError
+        If there would be more components than features.
+
+    References
+    ----------
+    Achlioptas D (2003). Database-friendly random projections. J Comput Syst Sci. doi:10.1016/S0022-0000(03)00025-4
+    Li P, Hastie TJ, Church KW (2006). Very sparse random projections. KDD. doi:10.1145/1150402.1150436
+
+    Examples
+    --------
+    >>> SparseProjection(10_000, 300)(torch.rand(4, 10_000)).shape
+    torch.Size([4, 300])
+    """
+
+    def __init__(self, n_features: int, n_components: int, seed: int = 0) -> None:
+        if not 0 < n_components <= n_features:
+            raise BrainalignError(f"cannot project {n_features} features onto {n_components}; choose fewer components")
+        self.n_features = n_features
+        self.n_components = n_components
+        self.seed = seed
+
+    @cached_property
+    def components_(self) -> Tensor:
+        """The sparse matrix (n_components, n_features)."""
+        from sklearn.random_projection import SparseRandomProjection
+
+        fitted = SparseRandomProjection(self.n_components, random_state=self.seed).fit(np.zeros((1, self.n_features)))
+        matrix = fitted.components_.tocoo()
+        places = torch.from_numpy(np.stack([matrix.row, matrix.col]).astype(np.int64))
+        shape = (self.n_components, self.n_features)
+        return torch.sparse_coo_tensor(places, torch.from_numpy(matrix.data), shape, check_invariants=True).coalesce()
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """Return (..., n_components) for values (..., n_features); differentiable.
+
+        Raises
+        ------
+        BrainalignError
+            If the values have another number of features.
+        """
+        if values.shape[-1] != self.n_features:
+            raise BrainalignError(f"the projection takes {self.n_features} features; got {values.shape[-1]}")
+        rows = values.reshape(-1, self.n_features)
+        projected = torch.sparse.mm(self.components_.to(rows), rows.T).T
+        return projected.reshape(*values.shape[:-1], self.n_components)
+
+
+class PCA:
+    """Principal components of given rows, which must be training rows: test rows never take part in the fit.
+
+    Parameters
+    ----------
+    n_components : int
+
+    Attributes
+    ----------
+    mean_ : array (n_features,)
+    components_ : array (n_components, n_features)
+        Orthonormal, by descending variance; the largest weight of each is positive.
+    explained_variance_ratio_ : array (n_components,)
+
+    Examples
+    --------
+    >>> reduced = PCA(50).fit(values, rows=train_rows).transform(values)
+    """
+
+    mean_: NDArray[np.float64]
+    components_: NDArray[np.float64]
+    explained_variance_ratio_: NDArray[np.float64]
+
+    def __init__(self, n_components: int) -> None:
+        self.n_components = n_components
+
+    def fit(self, values: NDArray[np.floating], *, rows: NDArray[np.integer] | NDArray[np.bool_]) -> PCA:
+        """Fit to `values[rows]`, values (n_stimuli, n_features).
+
+        Raises
+        ------
+        BrainalignError
+            If the values are not finite, or the rows cannot give so many components.
+        """
+        train = np.asarray(values[rows], dtype=np.float64)
+        if train.ndim != 2:
+            raise BrainalignError(f"PCA takes values (n_stimuli, n_features); got the shape {values.shape}")
+        check_finite("the training rows", train, "drop the stimuli or the layer")
+        most = min(len(train) - 1, train.shape[1])
+        if not 0 < self.n_components <= most:
+            raise BrainalignError(
+                f"{len(train)} training rows of {train.shape[1]} features give at most {most} components; "
+                f"got n_components = {self.n_components}"
+            )
+        self.mean_ = train.mean(axis=0)
+        _, scales, axes = np.linalg.svd(train - self.mean_, full_matrices=False)
+        axes = axes[: self.n_components]
+        largest = np.abs(axes).argmax(axis=1)
+        self.components_ = axes * np.sign(axes[np.arange(len(axes)), largest])[:, None]
+        self.explained_variance_ratio_ = (scales**2 / (scales**2).sum())[: self.n_components]
+        return self
+
+    def transform(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return the scores (n_stimuli, n_components), in the type of `values`."""
+        return np.asarray((values - self.mean_) @ self.components_.T, dtype=values.dtype)
