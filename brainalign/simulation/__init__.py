@@ -1,7 +1,7 @@
 """Worlds with planted truth: what a method must find, and what it must not."""
 
 from brainalign.simulation.cortex import Cortex, CortexDrives, cortex_drives, load_cortex, plan_areas, simulate_cortex
-from brainalign.simulation.drives import field_weights, layer_drives, pool_everywhere, pool_grid
+from brainalign.simulation.drives import field_weights, layer_drives, pool_everywhere
 from brainalign.simulation.generator import LAYERS, activations, save_generator, train_generator
 from brainalign.simulation.linear import LinearWorld, linear_world
 from brainalign.simulation.meeg import MeegTruth, layer_latencies, sensor_info, simulate_meeg, to_epochs
@@ -31,7 +31,6 @@ __all__ = [
     "load_cortex",
     "plan_areas",
     "pool_everywhere",
-    "pool_grid",
     "preferences",
     "render",
     "rest_networks",

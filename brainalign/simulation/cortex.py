@@ -19,7 +19,7 @@ from scipy.sparse import csr_array, diags_array
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError
-from brainalign.simulation.drives import field_weights, layer_drives, pool_everywhere, pool_grid
+from brainalign.simulation.drives import field_weights, layer_drives, pool_everywhere
 from brainalign.simulation.preferences import PREFERENCES, preferences, scene_variables
 
 __all__ = ["CEILINGS", "Cortex", "CortexDrives", "cortex_drives", "load_cortex", "plan_areas", "simulate_cortex"]
@@ -28,8 +28,10 @@ Floats = NDArray[np.float64]
 HEMIS = ("L", "R")
 
 CEILINGS = (0.05, 0.1, 0.3, 0.6)  # of the average of all repeats; vertices outside areas have 0
-N_DRIVES, N_COMPONENTS = 6, 16  # per layer, "what" areas
-N_FIELD_DRIVES, N_FIELD_COMPONENTS = 6, 32  # "where" areas
+# Drives per area, and the components of each layer they are made of. The first layer's are fewer: its trailing
+# components are its own accidents, which no other network's early layers share.
+N_DRIVES = 6
+WHAT_COMPONENTS, WHERE_COMPONENTS = (12, 16, 16, 16, 16), (32, 32, 32, 32, 32)
 FIELD_SD, FIELD_Y = 0.27, 0.47
 FIELD_X = {"L": 0.62, "R": 0.38}  # the left hemisphere sees the right of the image
 PREFERRED = 0.85  # share of a selective vertex's signal variance that is its area's preference
@@ -133,14 +135,19 @@ def cortex_drives(maps: Mapping[str, NDArray[np.float32]], scenes: pd.DataFrame)
         By layer, in order of depth.
     scenes : DataFrame (n_scenes)
     """
-    grids = {layer: pool_grid(values) for layer, values in maps.items()}
-    fields = {hemi: field_weights(FIELD_X[hemi], FIELD_Y, FIELD_SD) for hemi in HEMIS}
+    flat = {layer: values.reshape(len(values), -1) for layer, values in maps.items()}
+    where = {}
+    for hemi in HEMIS:
+        fields = {
+            layer: field_weights(values.shape[1], values.shape[2], FIELD_X[hemi], FIELD_Y, FIELD_SD)
+            for layer, values in maps.items()
+        }
+        where[hemi] = layer_drives(flat, N_DRIVES, WHERE_COMPONENTS[: len(maps)], fields)
+    pooled = {layer: pool_everywhere(values) for layer, values in maps.items()}
     return CortexDrives(
         stimulus_ids=list(scenes["stimulus_id"]),
-        what=layer_drives({layer: pool_everywhere(values) for layer, values in maps.items()}, N_DRIVES, N_COMPONENTS),
-        where={
-            hemi: layer_drives(grids, N_FIELD_DRIVES, N_FIELD_COMPONENTS, weights) for hemi, weights in fields.items()
-        },
+        what=layer_drives(pooled, N_DRIVES, WHAT_COMPONENTS[: len(maps)]),
+        where=where,
         preferred=preferences(scenes),
         other=scene_variables(scenes),
         layers=list(maps),
@@ -172,11 +179,13 @@ def _neighbours(faces: NDArray[np.int64], n_vertices: int) -> csr_array:
 
 
 def _signals(
-    truth: pd.DataFrame, hemi: str, drives: CortexDrives, rows: NDArray[np.intp], rng: np.random.Generator
+    truth: pd.DataFrame, hemi: str, drives: CortexDrives, rows: NDArray[np.integer], rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Return the signal of every vertex with one over the subject's stimuli, unit variance: (n_stimuli, n_vertices)."""
     signals = np.zeros((len(rows), len(truth)), dtype=np.float32)
-    for (kind, layer, preference), mine in truth[truth["kind"] != "none"].groupby(["kind", "layer", "preference"]):
+    planted = truth[truth["kind"] != "none"]
+    for _, mine in planted.groupby(["kind", "layer", "preference"]):
+        kind, layer, preference = (str(mine[name].iloc[0]) for name in ("kind", "layer", "preference"))
         if kind == "preference":
             mixed = drives.other @ rng.normal(size=(drives.other.shape[1], len(mine)))
             mixed /= mixed.std(axis=0)

@@ -7,18 +7,18 @@ combinations of its leading components that the other layers' features explain l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, check_rows
 
-__all__ = ["field_weights", "layer_drives", "pool_everywhere", "pool_grid"]
+__all__ = ["field_weights", "layer_drives", "pool_everywhere"]
 
 Floats = NDArray[np.float64]
 
-RIDGE = 1e-2  # penalty, as a share of the other layers' mean variance per sample
+RIDGE = 1e-2  # penalty, as a share of the mean eigenvalue of the other layers' kernel
 
 
 def _standardize(values: Floats) -> Floats:
@@ -37,86 +37,66 @@ def pool_everywhere(maps: NDArray[np.float32]) -> Floats:
     -------
     array (n, n_channels)
     """
-    return maps.mean(axis=(1, 2), dtype=np.float64)
+    return np.asarray(maps.mean(axis=(1, 2), dtype=np.float64))
 
 
-def pool_grid(maps: NDArray[np.float32], size: int = 4) -> Floats:
-    """Average a layer over the cells of a coarse grid: what is there, and roughly where.
-
-    Parameters
-    ----------
-    maps : array (n, rows, columns, n_channels)
-        Rows and columns are multiples of `size`.
-    size : int
-        Cells per side.
-
-    Returns
-    -------
-    array (n, size · size · n_channels)
-
-    Raises
-    ------
-    BrainalignError
-        If the grid does not divide the map.
-    """
-    n, rows, columns, channels = maps.shape
-    if rows % size or columns % size:
-        raise BrainalignError(f"a map of {rows} x {columns} cannot be cut into {size} x {size} equal cells")
-    cells = maps.reshape(n, size, rows // size, size, columns // size, channels)
-    return np.asarray(cells.mean(axis=(2, 4), dtype=np.float64).reshape(n, -1))
-
-
-def field_weights(x: float, y: float, sd: float, size: int = 4) -> Floats:
-    """Return the Gaussian receptive field at the centres of the cells of `pool_grid`, 1 at its peak.
+def field_weights(n_rows: int, n_columns: int, x: float, y: float, sd: float) -> Floats:
+    """Return a Gaussian receptive field at the pixels of a layer's map, 1 at its peak.
 
     Parameters
     ----------
+    n_rows, n_columns : int
     x, y, sd : float
         Centre from the upper left corner and standard deviation, as shares of the image.
-    size : int
-        Cells per side.
 
     Returns
     -------
-    array (size · size)
+    array (n_rows · n_columns)
     """
-    place = (np.arange(size) + 0.5) / size
-    field = np.exp(-((place[:, None] - y) ** 2 + (place[None, :] - x) ** 2) / (2 * sd**2))
-    return np.asarray(field.ravel())
+    rows, columns = ((np.arange(n) + 0.5) / n for n in (n_rows, n_columns))
+    return np.asarray(np.exp(-((rows[:, None] - y) ** 2 + (columns[None, :] - x) ** 2) / (2 * sd**2)).ravel())
 
 
-def _unexplained(target: Floats, others: Floats, n_folds: int = 5) -> Floats:
-    """Return the part of `target` that ridge on `others` does not predict in held-out rows."""
+def _unexplained(target: Floats, kernel: Floats, n_folds: int = 5) -> Floats:
+    """Return the part of `target` that kernel ridge does not predict in held-out rows."""
     left = np.empty_like(target)
     for fold in range(n_folds):
         test = np.arange(len(target)) % n_folds == fold
-        X, mean = others[~test], target[~test].mean(axis=0)
-        kernel = X @ X.T
-        kernel[np.diag_indices_from(kernel)] += RIDGE * np.trace(kernel) / len(kernel)
-        left[test] = target[test] - mean - others[test] @ (X.T @ np.linalg.solve(kernel, target[~test] - mean))
+        inner, mean = kernel[np.ix_(~test, ~test)], target[~test].mean(axis=0)
+        inner[np.diag_indices_from(inner)] += RIDGE * np.trace(inner) / len(inner)
+        left[test] = target[test] - mean - kernel[np.ix_(test, ~test)] @ np.linalg.solve(inner, target[~test] - mean)
     return left
+
+
+def _components(kernel: Floats, n_components: int) -> Floats:
+    """Return the leading principal components, of unit variance, from the inner products of centred rows."""
+    variances, vectors = np.linalg.eigh(kernel)  # ascending
+    n_kept = min(n_components, int((variances > 1e-10 * variances[-1]).sum()))
+    return np.asarray(vectors[:, ::-1][:, :n_kept] * np.sqrt(len(kernel)))
 
 
 def layer_drives(
     features: Mapping[str, Floats],
     n_drives: int,
-    n_components: int,
-    field: Floats | None = None,
+    n_components: Sequence[int],
+    fields: Mapping[str, Floats] | None = None,
 ) -> dict[str, Floats]:
     """Return, for every layer, the combinations of its features that the other layers explain least.
 
     Features are standardised and, for an area with a receptive field, weighted by it. Of the leading `n_components`
-    principal components (scaled to unit variance) those combinations are taken that keep the largest share of
-    variance, in held-out images, after ridge on the features of all other layers together. They remain exactly
-    linear in the layer's features.
+    principal components of a layer (scaled to unit variance) those combinations are taken that keep the largest share of
+    variance, in held-out stimuli, after ridge on the features of all other layers together, each layer counting
+    the same. They remain exactly linear in the layer's features.
 
     Parameters
     ----------
     features : mapping of arrays (n_stimuli, n_features)
-        By layer.
-    n_drives, n_components : int
-    field : array (n_cells), optional
-        Weight of each grid cell; the features are then those of `pool_grid`.
+        By layer: from `pool_everywhere`, or whole maps (n_stimuli, rows · columns · n_channels).
+    n_drives : int
+    n_components : sequence of int (n_layers)
+        Fewer make drives that other networks share, more make drives that only this layer has.
+    fields : mapping of arrays (rows · columns), optional
+        Receptive field by layer, from `field_weights`.
 
     Returns
     -------
@@ -126,23 +106,25 @@ def layer_drives(
     Raises
     ------
     BrainalignError
-        If there are fewer than two layers, or fewer components than drives.
+        If there are fewer than two layers, not a number of components for each, or a layer has fewer components than drives.
     """
-    if len(features) < 2 or not 1 <= n_drives <= n_components:
-        raise BrainalignError(
-            f"{len(features)} layers, {n_drives} drives of {n_components} components: "
-            "give two layers or more, and no more drives than components"
-        )
-    scaled = {layer: _standardize(values) for layer, values in features.items()}
+    if len(features) < 2:
+        raise BrainalignError(f"{len(features)} layer(s) cannot be told from others; give two or more")
+    check_rows("n_components", len(n_components), "the layers", len(features), "give one number per layer")
+    kernels, components = {}, {}
+    for (layer, values), n_kept in zip(features.items(), n_components, strict=True):
+        scaled = _standardize(values)
+        kernels[layer] = scaled @ scaled.T / scaled.shape[1]
+        if fields is None:
+            components[layer] = _components(kernels[layer], n_kept)
+        else:
+            scaled *= np.repeat(fields[layer], scaled.shape[1] // len(fields[layer]))
+            components[layer] = _components(scaled @ scaled.T, n_kept)
     drives = {}
-    for layer, values in scaled.items():
-        weighted = values if field is None else values * np.repeat(field, values.shape[1] // len(field))
-        left, weight, _ = np.linalg.svd(weighted, full_matrices=False)
-        n_kept = min(n_components, int((weight > 1e-6 * weight[0]).sum()))
-        if n_kept < n_drives:
-            raise BrainalignError(f"layer {layer!r} has {n_kept} components; plant at most as many drives")
-        parts = left[:, :n_kept] * np.sqrt(len(values))
-        others = np.concatenate([other for name, other in scaled.items() if name != layer], axis=1)
+    for layer, parts in components.items():
+        if parts.shape[1] < n_drives:
+            raise BrainalignError(f"layer {layer!r} has {parts.shape[1]} components; plant at most as many drives")
+        others = np.sum([kernel for name, kernel in kernels.items() if name != layer], axis=0)
         own = _unexplained(parts, others)
         _, directions = np.linalg.eigh(own.T @ own)  # ascending
         drives[layer] = parts @ directions[:, ::-1][:, :n_drives]

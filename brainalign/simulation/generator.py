@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -98,10 +98,11 @@ def train_generator(
             for part, answer in zip(parts, classes.values(), strict=False):
                 loss = loss + torch.nn.functional.cross_entropy(part, answer[rows])
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             schedule.step()
-    return model.eval()
+    model.eval()  # type: ignore[no-untyped-call]
+    return cast("torch.nn.Module", model)
 
 
 def activations(

@@ -1,9 +1,10 @@
 """MEG and EEG epochs of a simulated subject: dipoles that follow a network's layers, each layer at its own latency.
 
-    sensors(trial, t) = Σ_layer exp(−(t − latency_layer)² / 2 width²) · Σ_k drive_layer,k(stimulus) · field(dipole_layer,k)
+    sensors(trial, t) = Σ_layer course_layer(t) · Σ_k drive_layer,k(stimulus) · field(dipole_layer,k)
                         + evoked(t) + background dipoles + sensor noise
 
-The fields come from MNE's spherical head model at the positions of real sensors.
+A layer's course is Gaussian around its latency. The fields come from MNE's spherical head model at the positions of
+real sensors.
 """
 
 from __future__ import annotations
@@ -221,7 +222,7 @@ def simulate_meeg(
     times = np.round(np.arange(START_S, STOP_S + 0.5 / SFREQ_HZ, 1 / SFREQ_HZ), 6)
     n_repeats = int(trials["repeat"].max()) + 1
     stacked = np.stack(list(drives.values()), axis=1)  # (n_stimuli, n_layers, n_drives)
-    model = _scaled_model(info, *stacked.shape[1:], rng)
+    model = _scaled_model(info, stacked.shape[1], stacked.shape[2], rng)
     course = np.exp(-((times - layers["latency_s"].to_numpy()[:, None]) ** 2) / (2 * WIDTH_S**2))
 
     position = {stimulus_id: k for k, stimulus_id in enumerate(stimulus_ids)}

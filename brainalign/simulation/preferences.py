@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -14,15 +16,15 @@ Floats = NDArray[np.float64]
 
 
 def _red(scenes: pd.DataFrame) -> Floats:
-    return (scenes["colour"] == "red").to_numpy(float)
+    return np.asarray(scenes["colour"] == "red", dtype=np.float64)
 
 
 def _cross(scenes: pd.DataFrame) -> Floats:
-    return (scenes["shape"] == "cross").to_numpy(float)
+    return np.asarray(scenes["shape"] == "cross", dtype=np.float64)
 
 
 def _blue_circle(scenes: pd.DataFrame) -> Floats:
-    return ((scenes["colour"] == "blue") & (scenes["shape"] == "circle")).to_numpy(float)
+    return np.asarray((scenes["colour"] == "blue") & (scenes["shape"] == "circle"), dtype=np.float64)
 
 
 def _large(scenes: pd.DataFrame) -> Floats:
@@ -55,10 +57,7 @@ def preferences(scenes: pd.DataFrame) -> pd.DataFrame:
 
 def scene_variables(scenes: pd.DataFrame) -> Floats:
     """Return all variables of scenes as numbers (categories one-hot), z-scored: (n_scenes, n_variables)."""
-    columns = [
-        (scenes[name] == option).to_numpy(float)
-        for name, options in {"shape": SHAPES, "colour": COLOURS, "texture": TEXTURES}.items()
-        for option in options
-    ]
+    menus: dict[str, Collection[str]] = {"shape": SHAPES, "colour": COLOURS, "texture": TEXTURES}
+    columns = [(scenes[name] == option).to_numpy(float) for name, options in menus.items() for option in options]
     columns += [scenes[name].to_numpy(float) for name in ("size", "x", "y", "ground")]
     return _z(np.stack(columns, axis=1))

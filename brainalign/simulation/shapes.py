@@ -6,7 +6,8 @@ table, not a guess. The same table renders at 32 pixels (for a small diffusion m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -117,7 +118,7 @@ def _word(value: float, bounds: tuple[float, float], words: Sequence[str]) -> st
     return words[int(np.clip(share * len(words), 0, len(words) - 1))]
 
 
-def caption(scene: pd.Series[object]) -> str:
+def caption(scene: pd.Series[Any]) -> str:
     """Describe a scene in a sentence: size, colour, texture, shape, place, ground.
 
     Parameters
@@ -125,14 +126,14 @@ def caption(scene: pd.Series[object]) -> str:
     scene : Series
         A row of `draw_scenes`.
     """
-    row = _word(float(str(scene["y"])), CENTRE, ("upper", "middle", "lower"))
-    column = _word(float(str(scene["x"])), CENTRE, ("left", "centre", "right"))
+    row = _word(float(scene["y"]), CENTRE, ("upper", "middle", "lower"))
+    column = _word(float(scene["x"]), CENTRE, ("left", "centre", "right"))
     if row == "middle":
         place = "in the centre" if column == "centre" else f"on the {column}"
     else:
         place = f"in the {row} {'middle' if column == 'centre' else column}"
-    size = _word(float(str(scene["size"])), RADIUS, ("small", "medium-sized", "large"))
-    ground = _word(float(str(scene["ground"])), GROUND, ("dark", "grey", "light"))
+    size = _word(float(scene["size"]), RADIUS, ("small", "medium-sized", "large"))
+    ground = _word(float(scene["ground"]), GROUND, ("dark", "grey", "light"))
     texture = "" if scene["texture"] == "plain" else f" {scene['texture']}"
     return f"a {size} {scene['colour']}{texture} {scene['shape']} {place} on a {ground} background"
 
@@ -156,7 +157,7 @@ def _coverage(scenes: pd.DataFrame, size: int) -> tuple[Floats, Floats]:
 
     def shrink(mask: NDArray[np.bool_]) -> Floats:
         blocks = mask.reshape(len(mask), size, SUPERSAMPLING, size, SUPERSAMPLING)
-        return blocks.sum(axis=(2, 4), dtype=np.uint8).astype(np.float32) / SUPERSAMPLING**2
+        return np.asarray(blocks.sum(axis=(2, 4), dtype=np.uint8) / np.float32(SUPERSAMPLING**2))
 
     covered_dark = shrink(dark)
     return shrink(inside) - covered_dark, covered_dark
@@ -172,7 +173,7 @@ def _render(scenes: pd.DataFrame, size: int) -> NDArray[np.uint8]:
     ink = bright + STRIPE_SHADE * dark
     colours = np.array([COLOURS[name] for name in scenes["colour"]], dtype=np.float32)
     images = ground[..., None] + ink[..., None] * colours[:, None, None, :]
-    return np.rint(255 * images.clip(0, 1)).astype(np.uint8)
+    return np.asarray(np.rint(255 * images.clip(0, 1)).astype(np.uint8))
 
 
 def render(scenes: pd.DataFrame, size: int = 128) -> NDArray[np.uint8]:
@@ -196,7 +197,8 @@ def render(scenes: pd.DataFrame, size: int = 128) -> NDArray[np.uint8]:
     """
     if size < 1:
         raise BrainalignError(f"size must be a positive number of pixels; got {size}")
-    for name, choices in {"shape": SHAPES, "colour": COLOURS, "texture": TEXTURES}.items():
+    menus: dict[str, Collection[str]] = {"shape": SHAPES, "colour": COLOURS, "texture": TEXTURES}
+    for name, choices in menus.items():
         for value in scenes[name].unique():
             check_choice(name, value, choices)
     step = max(1, CHUNK // (size * SUPERSAMPLING) ** 2)

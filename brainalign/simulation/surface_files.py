@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from nibabel.gifti import GiftiImage
+    from nibabel.gifti.gifti import GiftiImage
 
 __all__ = ["betas_image", "labels_image"]
 
@@ -27,7 +27,7 @@ def betas_image(values: NDArray[np.float32], names: Sequence[str], hemi: str) ->
     names : sequence of str
     hemi : {"L", "R"}
     """
-    from nibabel.gifti import GiftiDataArray, GiftiImage, GiftiMetaData
+    from nibabel.gifti.gifti import GiftiDataArray, GiftiImage, GiftiMetaData
 
     darrays = [
         GiftiDataArray(
@@ -53,7 +53,7 @@ def labels_image(rois: Sequence[str], hemi: str, names: Sequence[str]) -> GiftiI
     names : sequence of str
         All areas; key 0 is outside.
     """
-    from nibabel.gifti import GiftiDataArray, GiftiImage, GiftiLabel, GiftiLabelTable, GiftiMetaData
+    from nibabel.gifti.gifti import GiftiDataArray, GiftiImage, GiftiLabel, GiftiLabelTable, GiftiMetaData
 
     keys = {"": 0} | {name: k + 1 for k, name in enumerate(names)}
     table = GiftiLabelTable()
@@ -61,7 +61,7 @@ def labels_image(rois: Sequence[str], hemi: str, names: Sequence[str]) -> GiftiI
     for name, key in keys.items():
         red, green, blue = (float(part) for part in hues[key])
         label = GiftiLabel(key=key, red=red, green=green, blue=blue, alpha=float(key > 0))
-        label.label = name or "???"  # the Workbench's word for no area
+        setattr(label, "label", name or "???")  # noqa: B010 (nibabel declares no such attribute); the Workbench's word for no area
         table.labels.append(label)
     values = np.array([keys[roi] for roi in rois], dtype=np.int32)
     darray = GiftiDataArray(
