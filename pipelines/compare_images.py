@@ -39,10 +39,11 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     splits = load(arguments.splits, pd.DataFrame, provenance)
     test = splits.loc[splits["split"] == "test", "trial_id"]
     shown = responses.select(trials=responses.trials["trial_id"].isin(test).to_numpy())
-    cube, names = repeats_cube(shown)  # (n_repeats, n_stimuli, n_targets[, n_times])
+    cube = repeats_cube(shown, unequal="fewest")  # (n_repeats, n_stimuli, n_targets[, n_times])
+    names = pd.unique(shown.trials["stimulus_id"]).tolist()
     places = _places(responses)
     # (n_places, n_repeats, n_pairs): every repeat is an independent measurement of the same geometry
-    repeats = np.stack([np.stack([rdm(part, settings.distance) for part in _patterns(cube, place)]) for place in places.values()])
+    repeats = np.stack([rdm(_patterns(cube, place), settings.distance) for place in places.values()])
     average = np.stack([rdm(_patterns(cube, place).mean(axis=0), settings.distance) for place in places.values()])
     models = _feature_rdms(arguments.features, names, settings.feature_distance, provenance)
     stacked = np.stack(list(models.values()))

@@ -65,10 +65,11 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     ((name, rule),) = descriptor.splits.items()
     test = _test_images(stimuli, rule, name)
     where = f"{descriptor.name}: subjects.{arguments.subject}"
-    stop_on(inspect_trials(where, responses.trials, stimuli["stimulus_id"].tolist(), test))
-    splits = make_image_split(
-        responses.trials, test=test if rule.share is None else rule.share, seed=arguments.seed, together=images.pairs
-    ).assign(name=name)
+    stop_on(inspect_trials(where, responses.trials, stimuli["stimulus_id"].tolist(), test or None))
+    # What is drawn keeps pairs of like images on one side; what the table marks stays as marked, and is audited.
+    chosen: Sequence[str] | float = test if rule.share is None else rule.share
+    together = None if rule.share is None else images.pairs
+    splits = make_image_split(responses.trials, test=chosen, seed=arguments.seed, together=together).assign(name=name)
     leaks = leakage_audit(splits, responses.trials, images, near=rule.near_duplicates)
     stop_on(leaks)
     details = {}
@@ -138,10 +139,10 @@ def _read(descriptor: ImageStudy, subject: str) -> Responses:
     )
 
 
-def _test_images(stimuli: pd.DataFrame, rule: HoldOut, name: str) -> list[str] | None:
-    """Return the test images a column of the table marks; None where a share is drawn."""
+def _test_images(stimuli: pd.DataFrame, rule: HoldOut, name: str) -> list[str]:
+    """Return the test images a column of the table marks; none where a share is drawn."""
     if rule.column is None:
-        return None
+        return []
     if rule.column not in stimuli:
         raise BrainalignError(
             f"splits.{name}.column: the table of images has no column {rule.column!r}"

@@ -20,9 +20,7 @@ from brainalign.pipelines import run_stage, stage_parser
 from brainalign.pipelines.report import dataset_description, failures_of
 from brainalign.plan import report_path
 from brainalign.provenance import Provenance
-from brainalign.report import Failure
-from brainalign.report.image_material import ImageEncoding, ImageMaterial
-from brainalign.report.image_page import render_image_page
+from brainalign.report import Failure, ImageEncoding, ImageMaterial, render_image_page
 from brainalign.settings import Config, ImageStudy, load_descriptors, parse
 
 T = TypeVar("T")

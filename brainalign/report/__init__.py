@@ -1,10 +1,14 @@
 """Reports: figures, brain maps, sentences that follow from the numbers, self-contained pages of subjects and groups."""
 
 from brainalign.report.group import group_figure, render_group_page
+from brainalign.report.group_sections import group_sections
 from brainalign.report.heads import topomaps
+from brainalign.report.image_material import ImageEncoding, ImageMaterial
+from brainalign.report.image_page import render_image_page
 from brainalign.report.layers import layer_preference_maps, layer_profile, roi_layer_heatmap
 from brainalign.report.material import Failure, Material
 from brainalign.report.page import Panel, Section, render_page
+from brainalign.report.rdm_page import render_rdm_page
 from brainalign.report.recovery import planted_ceilings, planted_latencies, planted_layers, planted_preferences
 from brainalign.report.reference_rdms import layer_curves, layer_verdict, mds_categories, rdm_grid, reference_bars
 from brainalign.report.sections import sections
@@ -15,6 +19,8 @@ from brainalign.report.timecourse import layer_latencies, rsa_over_time, score_o
 
 __all__ = [
     "Failure",
+    "ImageEncoding",
+    "ImageMaterial",
     "Material",
     "Panel",
     "Section",
@@ -22,6 +28,7 @@ __all__ = [
     "comparison_table",
     "flat_maps",
     "group_figure",
+    "group_sections",
     "html_table",
     "layer_curves",
     "layer_latencies",
@@ -37,6 +44,8 @@ __all__ = [
     "rdm_grid",
     "reference_bars",
     "render_group_page",
+    "render_image_page",
+    "render_rdm_page",
     "render_page",
     "roi_layer_heatmap",
     "rsa_over_time",

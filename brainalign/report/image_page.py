@@ -75,8 +75,8 @@ def image_findings(material: ImageMaterial) -> list[str]:
             f"{number(mean['value'])} over {int(mean['n']):,} reliable targets "
             f"({number(mean['low'])} to {number(mean['high'])}; permuted {number(mean['null_mean'])}, refitted on "
             f"permuted responses {number(mean['control'])}; p = {number(mean['p'], 4)}); r²/ceiling "
-            f"{number(value.loc['r²/ceiling', 'value'])}, above 1 in {number(value.loc['share above ceiling', 'value'])} "
-            f"of them; {number(share['value'])} of {int(share['n']):,} targets have q below the level."
+            f"{number(value.loc['r²/ceiling', 'value'])}, above 1 in "
+            f"{number(value.loc['share above ceiling', 'value'])} of them; {number(share['value'])} of {int(share['n']):,} targets have q below the level."
         )
     sentences += _comparisons(material)
     sentences += _decisions(material)

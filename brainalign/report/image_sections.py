@@ -177,7 +177,7 @@ def _over_time(material: ImageMaterial) -> Section | None:
         return None
     rows = pd.concat([_course(material, key) for key in material.encodings], ignore_index=True)
     peaks = pd.concat([_peaks(material, key) for key in material.encodings], ignore_index=True)
-    (model, method), encoding = next(iter(material.encodings.items()))
+    model, method = next(iter(material.encodings))
     chosen = rows[[_is_chosen(material, *pair) for pair in zip(rows["model"], rows["layer"], strict=True)]]
     clusters = _clusters(material)
     figure = score_over_time(

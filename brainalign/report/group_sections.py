@@ -1,0 +1,69 @@
+"""The sections of the group page of a study of images: a figure per modality, and what a simulation planted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from brainalign.report.captions import CAPTIONS
+from brainalign.report.group import group_figure
+from brainalign.report.page import Panel, Section
+from brainalign.report.tables import html_table
+
+__all__ = ["group_sections"]
+
+
+def group_sections(
+    scores: pd.DataFrame, recovery: pd.DataFrame, controls: Sequence[str], confidence: float
+) -> list[Section]:
+    """Return the sections of the group page.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        A row per quantity, modality, subject and model: value, low, high, n.
+    recovery : DataFrame
+        What was planted and found, with subject and modality; no rows for measured data.
+    controls : sequence of str
+        Models with random weights.
+    confidence : float
+    """
+    models = list(pd.unique(scores["model"]))
+    sections = []
+    for modality, rows in scores.groupby("modality", sort=False):
+        figure = group_figure(rows, models, controls)
+        caption = CAPTIONS["group"].format(confidence=confidence)
+        panel = Panel(f"group{modality}", f"Models in every subject, {modality}", caption, figure, rows)
+        sections.append(Section(f"modality{modality}", str(modality), [panel]))
+    if "planted" in recovery or "planted_ms" in recovery:
+        sections.append(_recovered(recovery))
+    return sections
+
+
+def _recovered(recovery: pd.DataFrame) -> Section:
+    """Return a table of how much of what was planted came back, per subject."""
+    rows = []
+    for subject, mine in recovery.groupby("subject", sort=True):
+        modality = mine["modality"].iloc[0]
+        for model, layers in mine[mine["what"] == "layer"].groupby("model", sort=False):
+            decided = layers[layers["decided"].astype(bool)]
+            rho = decided["planted_depth"].astype(float).corr(decided["recovered_depth"].astype(float), "spearman")
+            exact = int((decided["planted_layer"] == decided["recovered_layer"]).sum())
+            found = f"Spearman of depths {rho:.2f}" if np.isfinite(rho) else "no rank correlation: constant depths"
+            if set(layers["planted_layer"]) & set(layers["recovered_layer"]):
+                found += f"; {exact} of {len(decided)} layers exact"
+            rows.append([str(subject), modality, f"layers with {model}", f"{found}; {len(layers) - len(decided)} undecided"])
+        for model, peaks in mine[mine["what"] == "latency"].groupby("model", sort=False):
+            decided = peaks[peaks["decided"].astype(bool)]
+            error = (decided["recovered_ms"] - decided["planted_ms"]).abs().max()
+            found = f"largest error {error:.0f} ms in {len(decided)} decided of {len(peaks)}"
+            rows.append([str(subject), modality, f"latencies with {model}", found])
+        ceilings = mine[(mine["what"] == "ceiling") & mine["planted"].notna()]
+        gaps = ceilings.groupby(ceilings["planted"].round(2))[["planted", "ceiling"]].mean()
+        if len(gaps):
+            error = (gaps["ceiling"] - gaps["planted"]).abs().max()
+            rows.append([str(subject), modality, "ceilings", f"largest |mean − planted| of a level {error:.3f}"])
+    table = html_table(["subject", "modality", "what", "recovered"], rows, "Planted against recovered")
+    return Section("recovery", "Planted against recovered", blocks=[table])

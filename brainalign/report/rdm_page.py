@@ -1,0 +1,149 @@
+"""The page of a study of dissimilarity matrices: models and network layers against every reference set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brainalign.arrays import Arrays
+from brainalign.report.captions import CAPTIONS
+from brainalign.report.figures import mds_points
+from brainalign.report.page import Panel, Section, data_uri, render
+from brainalign.report.reference_rdms import layer_curves, mds_categories, rdm_grid, reference_bars
+from brainalign.report.sentences import number
+from brainalign.report.tables import html_table
+from brainalign.settings import Config, RdmStudy
+
+__all__ = ["render_rdm_page"]
+
+
+def render_rdm_page(
+    descriptor: RdmStudy,
+    config: Config,
+    comparison: pd.DataFrame,
+    differences: pd.DataFrame,
+    rdms: Arrays,
+    sidecars: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """Return the HTML of the report of one study; everything that came from data is escaped.
+
+    Parameters
+    ----------
+    descriptor : RdmStudy
+    config : Config
+    comparison : DataFrame
+        Of the compare stage: kind published, layer, random weights or best.
+    differences : DataFrame
+        The best of every family against each other member.
+    rdms : Arrays
+        `set_<name>` and `layer_<model> <layer>` (n_pairs,).
+    sidecars : mapping
+        Sidecar of every artifact the page draws from, by file name.
+    """
+    scores = comparison[comparison["kind"].isin(["published", "layer"])]
+    random = comparison[comparison["kind"] == "random weights"]
+    details = next(record["details"] for name, record in sidecars.items() if "rdm" in name)
+    sections = [
+        _fits(comparison, scores, random, differences),
+        _matrices(rdms, details["categories"]),
+    ]
+    return render(
+        "group.html",
+        sections,
+        dataset=descriptor.name,
+        title=descriptor.title,
+        n_subjects=int(scores["n_subjects"].max()),
+        table=_table(scores, random),
+        scores_csv=data_uri(comparison.to_csv(index=False).encode(), "text/csv"),
+        comparisons="",
+        notes=[
+            *(f"{name}: {words}." for name, words in descriptor.references.items()),
+            "Spearman correlation with each subject's RDM (mean of within-session ranks, ranked again), averaged over "
+            "subjects. Errors: dual bootstrap over subjects and stimuli, over stimuli alone where there is one subject.",
+            *descriptor.notes,
+            f"Data: {descriptor.citation.text} Licence: {descriptor.licence}.",
+        ],
+        confidence=config.confidence,
+        failures=[],
+        sidecars=sidecars,
+    )
+
+
+def _table(scores: pd.DataFrame, random: pd.DataFrame) -> Any:
+    """Return models and layers (rows) by reference sets (columns), with intervals and random weights."""
+    references = list(pd.unique(scores["reference"]))
+    body = []
+    for (model, layer), part in scores.groupby(["model", "layer"], sort=False):
+        by_set = part.set_index("reference")
+        cells = [f"{model} {layer}".strip()]
+        for name in references:
+            row = by_set.loc[name] if name in by_set.index else None
+            cells.append(
+                "–"
+                if row is None
+                else f"{number(row['score'])} [{number(row['low'])}, {number(row['high'])}]"
+            )
+        body.append(cells)
+    for (model, layer), part in random.groupby(["model", "layer"], sort=False):
+        by_set = part.set_index("reference")
+        cells = [f"{model} {layer}, mean ± sd of {int(part['n'].iloc[0])} initialisations"]
+        cells += [f"{number(by_set.loc[name, 'mean'])} ± {number(by_set.loc[name, 'sd'])}" for name in references]
+        body.append(cells)
+    ceilings = scores.groupby("reference", sort=False)[["ceiling_low", "ceiling_high"]].first()
+    band = ["noise ceiling"]
+    for name in references:
+        low, high = ceilings.loc[name]
+        band.append("– (one RDM)" if np.isnan(low) else f"{number(low)} to {number(high)}")
+    return html_table(["model", *references], [band, *body], "Fits to the reference sets")
+
+
+def _fits(
+    comparison: pd.DataFrame, scores: pd.DataFrame, random: pd.DataFrame, differences: pd.DataFrame
+) -> Section:
+    best = comparison[comparison["kind"] == "best"]
+    sentences = [f"{row['reference']}: {row['sentence']}" for _, row in best.iterrows()]
+    published = scores[scores["kind"] == "published"]
+    layers = _with_verdicts(scores[scores["kind"] == "layer"], best, differences)
+    means = layers.groupby(["model", "layer"], sort=False)["score"].mean()
+    tops = set(means.groupby("model").idxmax())
+    chosen = layers[[pair in tops for pair in zip(layers["model"], layers["layer"], strict=True)]]
+    bars = pd.concat([published, chosen], ignore_index=True).sort_values("reference", kind="stable")
+    models = list(pd.unique(layers["model"]))
+    matched = random.assign(model=models[0]) if len(models) else random
+    panels = [
+        Panel("bars", "Fits to the reference sets", CAPTIONS["referencebars"], reference_bars(bars, matched), bars),
+        Panel(
+            "layers",
+            "Fits over the layers",
+            CAPTIONS["referencelayers"].format(verdicts=""),
+            layer_curves(layers, matched, models),
+            layers,
+        ),
+    ]
+    return Section("fits", "Which model fits, and how well", panels, sentences)
+
+
+def _with_verdicts(layers: pd.DataFrame, best: pd.DataFrame, differences: pd.DataFrame) -> pd.DataFrame:
+    """Return the layers with `best`, and the largest corrected p of the best one against any other."""
+    table = layers.assign(best=False, p_max=np.nan)
+    for _, row in best[best["family"].isin(layers["model"])].iterrows():
+        mine = (table["reference"] == row["reference"]) & (table["model"] == row["family"])
+        top = mine & (table["layer"] == row["layer"])
+        family = differences[(differences["reference"] == row["reference"]) & (differences["family"] == row["family"])]
+        table.loc[top, "best"] = bool(row["decided"])
+        table.loc[top, "p_max"] = family["p_max"].max()
+    return table
+
+
+def _matrices(rdms: Arrays, categories: list[str]) -> Section:
+    shown = {name.split("_", 1)[1]: values for name, values in rdms.items()}
+    panels = [Panel("matrices", "RDMs", CAPTIONS["referencerdms"], rdm_grid(shown, categories))]
+    for name, values in shown.items():
+        if f"set_{name}" in rdms:
+            points = mds_points(values, len(categories))
+            title = f"The images in the geometry of {name}"
+            panels.append(Panel(f"mds{name}", title, CAPTIONS["referencemds"], mds_categories(points, categories)))
+    return Section("matrices", "Matrices", panels)
