@@ -23,24 +23,27 @@ from brainalign.settings import Descriptor, load_descriptor
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and run the stage."""
     parser = stage_parser("extract", __doc__)
-    parser.add_argument("--descriptor", type=Path, required=True)
+    parser.add_argument("--descriptor", type=Path, help="holds the texts where --stimuli is not given")
     parser.add_argument("--stimuli", type=Path, help="stimuli.tsv with images or captions; else the descriptor's texts")
     parser.add_argument("--features", type=Path, required=True, help="output")
     return run_stage(parser, _extract, argv)
 
 
 def _extract(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    descriptor = load_descriptor(arguments.descriptor)
     options = dict(arguments.settings["model"])
     extractor = EXTRACTORS[options.pop("extractor")]
     if "seed" in inspect.signature(extractor).parameters:
         options["seed"] = arguments.seed
     model: Extractor = extractor(**options)
-    table = _inline(descriptor) if arguments.stimuli is None else _from_table(arguments.stimuli)
-    stimuli = table
-    if arguments.stimuli is not None and "path" in table:  # the artifact keeps them relative to stimuli.tsv
-        folder = arguments.stimuli.parent.absolute()
-        stimuli = table.assign(path=[str(folder / file) if file else "" for file in table["path"]])
+    if arguments.stimuli is None and arguments.descriptor is None:
+        raise BrainalignError("there is nothing to extract from; give --stimuli or --descriptor")
+    if arguments.stimuli is None:
+        stimuli = table = _inline(load_descriptor(arguments.descriptor))
+    else:
+        stimuli = table = _from_table(arguments.stimuli)
+        if "path" in table:  # the artifact keeps them relative to stimuli.tsv
+            folder = arguments.stimuli.parent.absolute()
+            stimuli = table.assign(path=[str(folder / file) if file else "" for file in table["path"]])
     digests = _content_digests(stimuli, model.reads or "stimulus_id")
     provenance.inputs["weights"] = model.digest()
     key = "sha256" if model.reads else None

@@ -71,7 +71,7 @@ class _Block(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         wide = self.relu(self._bn0(self._expand_conv(images))) if self.expands else images
         wide = self.relu(self._bn1(self._depthwise_conv(wide)))
-        narrow = self._bn2(self._project_conv(wide))
+        narrow: Tensor = self._bn2(self._project_conv(wide))
         return images + narrow if self.residual else narrow
 
 

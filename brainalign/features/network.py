@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 import torch
@@ -18,10 +17,11 @@ from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.devices import pick_device
 from brainalign.features.extractor import Writer, batches
 from brainalign.features.images import Preprocessing, check_images, load_images
+from brainalign.features.layers import read_layers
 from brainalign.features.pooling import POOLINGS, Pooling, as_tensor, pool, token_grid
 from brainalign.features.reduction import SparseProjection
 
-__all__ = ["LayerModule", "Network", "NetworkExtractor", "Pooling", "block_names"]
+__all__ = ["LayerModule", "Network", "NetworkExtractor", "Pooling"]
 
 
 @dataclass
@@ -82,57 +82,6 @@ class Network:
             f"the network has no layer {layer!r}; {hint}its main layers are {listed(list(self.layers), 20)}, "
             f"and any of its {len(names)} module names can be given"
         )
-
-
-def block_names(module: nn.Module) -> list[str]:
-    """Return the names of a network's main blocks: the items of its outermost lists of modules.
-
-    Where it has no such list, its direct parts that have weights, a sequence among them item by item unless there are
-    several.
-    """
-    lists: list[str] = []
-    for name, part in module.named_modules():
-        if isinstance(part, nn.ModuleList) and len(part) and not any(name.startswith(f"{other}.") for other in lists):
-            lists.append(name)
-    if lists:
-        return [f"{name}.{key}" for name in lists for key, _ in module.get_submodule(name).named_children()]
-    parts = {name: part for name, part in module.named_children() if _has_weights(part)}
-    sequences = [name for name, part in parts.items() if isinstance(part, nn.Sequential)]
-    names: list[str] = []
-    for name, part in parts.items():
-        if len(sequences) <= 2 and name in sequences:  # features, classifier
-            names += [f"{name}.{key}" for key, item in part.named_children() if _has_weights(item)]
-        else:
-            names.append(name)
-    return names
-
-
-def _has_weights(part: nn.Module) -> bool:
-    return next(part.parameters(), None) is not None
-
-
-class _AllSeen(Exception):
-    """Ends a forward pass as soon as the last layer asked for has been seen."""
-
-
-def read_layers(module: nn.Module, images: Tensor, readers: Mapping[nn.Module, Callable[[Any], None]]) -> None:
-    """Run one forward pass, handing each reader the output of its module at its first call."""
-    waiting = set(readers)
-
-    def hook(part: nn.Module, _: object, output: object) -> None:
-        if part in waiting:
-            readers[part](output)
-            waiting.discard(part)
-            if not waiting:
-                raise _AllSeen
-
-    handles = [part.register_forward_hook(hook) for part in readers]
-    try:
-        with suppress(_AllSeen):
-            module(images)
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 class LayerModule(nn.Module):

@@ -9,7 +9,8 @@ import torch
 
 from brainalign.checks import BrainalignError, did_you_mean, import_optional
 from brainalign.features.images import Preprocessing
-from brainalign.features.network import Network, NetworkExtractor, Pooling, block_names
+from brainalign.features.layers import block_names
+from brainalign.features.network import Network, NetworkExtractor, Pooling
 
 __all__ = ["TimmExtractor", "TorchvisionExtractor"]
 

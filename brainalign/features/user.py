@@ -15,7 +15,8 @@ from torch import nn
 
 from brainalign.checks import BrainalignError, did_you_mean
 from brainalign.features.images import Preprocessing
-from brainalign.features.network import Network, NetworkExtractor, Pooling, block_names
+from brainalign.features.layers import block_names
+from brainalign.features.network import Network, NetworkExtractor, Pooling
 
 __all__ = ["UserExtractor"]
 

@@ -15,7 +15,8 @@ from torch import nn
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.features.images import Preprocessing
-from brainalign.features.network import Network, NetworkExtractor, Pooling, block_names
+from brainalign.features.layers import block_names
+from brainalign.features.network import Network, NetworkExtractor, Pooling
 from brainalign.features.text import find_weights
 
 if TYPE_CHECKING:

@@ -1,0 +1,246 @@
+"""The stage as Snakemake runs it: killed, resumed, run again after a change, within bounded memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from brainalign.arrays import Layers
+from brainalign.artifacts import artifact_files, artifact_path, load, load_sidecar
+from brainalign.features import EfficientNetExtractor, UserExtractor
+from brainalign.features.images import load_images
+from brainalign.pipelines.extract import main
+
+# Every forward pass leaves a line, and takes its time so that a test can kill it.
+COUNTING = """
+import os, time, torch
+from torch import nn
+
+class Counting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3)
+        self.second = nn.Conv2d(4, 2, 3)
+
+    def forward(self, images):
+        with open(os.environ["COUNT"], "a") as file:
+            file.write(f"{len(images)}\\n")
+        time.sleep(float(os.environ.get("PAUSE", 0)))
+        return self.second(self.first(images))
+
+def build(seed):
+    torch.manual_seed(seed)
+    return Counting()
+
+class Wide(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Conv2d(3, 40, 1) for _ in range(20)])
+
+    def forward(self, images):
+        return sum(layer(images) for layer in self.layers)
+
+wide = Wide
+"""
+
+
+@dataclass
+class Study:
+    """Images, their table, a network that counts, and the artifact."""
+
+    root: Path
+    model: dict[str, object]
+    features: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.features = artifact_path(self.root, "d", "features", model="m")
+        (self.root / "images").mkdir()
+        (self.root / "net.py").write_text(COUNTING)
+
+    def draw(self, n_images: int, size: int = 24) -> None:
+        names = [f"s{k:05d}" for k in range(n_images)]
+        for k, name in enumerate(names):
+            self.paint(name, k, size)
+        table = pd.DataFrame({"stimulus_id": names, "path": [f"images/{n}.png" for n in names], "caption": "x"})
+        table.to_csv(self.root / "stimuli.tsv", sep="\t", index=False)
+
+    def paint(self, name: str, seed: int, size: int = 24) -> None:
+        pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(self.root / "images" / f"{name}.png", compress_level=1)
+
+    def arguments(self) -> list[str]:
+        files = ["--stimuli", str(self.root / "stimuli.tsv"), "--features", str(self.features)]
+        return [*files, "--settings", json.dumps({"model": self.model})]
+
+    def start(self, pause: float = 0) -> subprocess.Popen[str]:
+        command = [sys.executable, "-P", "-m", "brainalign.pipelines.extract", *self.arguments()]
+        env = os.environ | {"COUNT": str(self.root / "count"), "PAUSE": str(pause), "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+
+    def run(self) -> None:
+        process = self.start()
+        errors = process.communicate()[1]
+        assert process.returncode == 0, errors
+
+    def run_here(self) -> int:
+        """Run the stage in this process, which saves the seconds of importing torch."""
+        return main(self.arguments())
+
+    def kill_when(self, condition: Callable[[], bool], pause: float = 0) -> None:
+        process = self.start(pause)
+        deadline = time.monotonic() + 300
+        while not condition() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert process.poll() is None, process.communicate()[1]
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    def counts(self) -> list[int]:
+        file = self.root / "count"
+        counts = [int(line) for line in file.read_text().split()] if file.exists() else []
+        file.unlink(missing_ok=True)
+        return counts
+
+    def passes(self) -> int:
+        file = self.root / "count"
+        return file.read_text().count("\n") if file.exists() else 0
+
+    def delete_outputs(self) -> None:
+        for file in artifact_files(self.features):
+            Path(file).unlink(missing_ok=True)
+
+    def bytes(self) -> bytes:
+        return self.features.read_bytes()
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    monkeypatch.setenv("COUNT", str(tmp_path / "count"))
+    model = {"extractor": "user", "function": f"{tmp_path / 'net.py'}:build", "image_size": 24, "batch_size": 4}
+    return Study(tmp_path, model | {"pooling": "flatten"})
+
+
+def test_killed_and_resumed_gives_the_same_file(study: Study) -> None:
+    study.draw(22)
+    study.run_here()
+    whole = study.bytes()
+    assert study.counts() == [4] * 5 + [2]
+    for file in study.features.parent.iterdir():  # as on a machine that never ran it
+        file.unlink()
+    study.kill_when(lambda: study.passes() >= 3, pause=0.3)
+    assert not study.features.exists()
+    study.run_here()
+    assert study.bytes() == whole
+    assert 6 <= len(study.counts()) <= 7  # the pass that was cut short is the only one made twice
+
+
+def test_only_what_changed_is_computed_again(study: Study) -> None:
+    study.draw(10)
+    study.run_here()
+    before = load(study.features, Layers)
+    sidecar = load_sidecar(study.features)["details"]
+    assert {"weights_sha256", "preprocessing_sha256", "preprocessing", "layers"} <= set(sidecar)
+    assert before["first"].stimuli["path"][3] == "images/s00003.png"  # no folder of this machine
+    study.counts()
+
+    study.delete_outputs()
+    study.paint("s00003", 99)
+    study.run_here()
+    assert study.counts() == [1]
+    after = load(study.features, Layers)
+    changed = [row for row in range(10) if (before["second"].values[row] != after["second"].values[row]).any()]
+    assert changed == [3]
+    images = [study.root / "images" / f"s{k:05d}.png" for k in range(10)]
+    extractor = UserExtractor(**{key: value for key, value in study.model.items() if key != "extractor"})
+    fresh, _ = extractor._read(load_images(images, images, extractor.network.preprocessing), ["second"])
+    np.testing.assert_allclose(after["second"].values, fresh["second"], atol=1e-5)  # nothing stale
+    study.counts()
+
+    for change in ({"seed": 1}, {"layers": ["second"]}, {"image_size": 20}, {"pooling": "mean"}):
+        study.delete_outputs()
+        study.model |= change
+        if "seed" in change:  # other weights, the same settings
+            net = study.root / "net.py"
+            net.write_text(net.read_text().replace("manual_seed(seed)", "manual_seed(seed + 1)"))
+            study.model.pop("seed")
+        study.run_here()
+        assert sum(study.counts()) == 10, change
+
+
+def test_bad_tables_end_with_one_message(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    study.draw(5)
+    for name in ("s00001", "s00004"):
+        (study.root / "images" / f"{name}.png").unlink()
+    assert study.run_here() == 2
+    errors = capsys.readouterr().err
+    assert "2 of 5 stimuli have no image file (s00001:" in errors
+    assert "Traceback" not in errors
+    study.draw(5)
+    path = study.root / "images" / "s00004.png"
+    path.write_bytes(path.read_bytes()[:300])
+    assert study.run_here() == 2
+    assert "stimulus 's00004': cannot read the image" in capsys.readouterr().err
+    study.counts()
+    study.paint("s00004", 4)
+    study.run_here()
+    assert study.counts() == [1]  # the others were kept
+    table = study.root / "stimuli.tsv"
+    table.write_text(table.read_text() + "s00001\timages/s00001.png\tx\n")
+    assert study.run_here() == 2
+    assert "lists 1 stimulus ids twice (s00001)" in capsys.readouterr().err
+    table.write_text("name\tpath\nx\timages/s00001.png\n")
+    assert study.run_here() == 2
+    assert "no stimulus_id" in capsys.readouterr().err
+
+
+def test_memory_does_not_grow_with_the_images(study: Study) -> None:
+    study.model |= {"function": f"{study.root / 'net.py'}:wide", "image_size": 16}
+    peaks = []
+    for n_images in (40, 400):
+        study.draw(n_images, 16)
+        study.run()
+        peaks.append(load_sidecar(study.features)["peak_memory_mb"])
+    assert study.features.stat().st_size > 320e6  # 400 images x 20 layers x 40 maps of 16 x 16
+    assert peaks[1] - peaks[0] < 60
+
+
+@pytest.mark.acceptance
+def test_ten_thousand_images_and_twenty_layers(tmp_path: Path, record) -> None:
+    """Features of 10,000 images and 20 layers, killed half-way and resumed."""
+    layers = ["stem", *(f"block{k}" for k in range(16)), "head", "_blocks.5._bn1", "_blocks.11._bn1"]
+    model = {"extractor": "efficientnet", "weights": "random", "image_size": 32, "crop": False, "layers": layers}
+    study = Study(tmp_path, model | {"pooling": "flatten", "batch_size": 32})
+    study.draw(10_000, 32)
+    marks = study.features.with_name(study.features.name + ".partial.rows")
+
+    def done() -> int:
+        return marks.read_bytes().count(1) if marks.exists() else 0
+
+    study.kill_when(lambda: done() >= 4_000)
+    kept = done()
+    study.run()
+    sidecar = load_sidecar(study.features)
+    read = load(study.features, Layers)
+    assert 4_000 <= kept < 10_000
+    assert len(read) == 20
+    extractor = EfficientNetExtractor(**{key: value for key, value in model.items() if key != "extractor"})
+    for row in (0, kept - 1, kept, 9_999):
+        path = study.root / "images" / f"s{row:05d}.png"
+        fresh, _ = extractor._read(load_images([path], ["x"], extractor.network.preprocessing), ["block12"])
+        np.testing.assert_allclose(read["block12"].values[row], fresh["block12"][0].flatten(), atol=1e-3)
+    record("peak memory (MB)", sidecar["peak_memory_mb"], "< 2,000")
+    record("images kept after SIGKILL", kept, "all that were finished")
+    record("time of the resumed run (s)", sidecar["wall_time_s"], "")
+    assert sidecar["peak_memory_mb"] < 2_000

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import pdist
+from sklearn.decomposition import PCA as TheirPCA
+from sklearn.random_projection import SparseRandomProjection
+
+from brainalign.checks import BrainalignError
+from brainalign.features import PCA, SparseProjection
+
+
+class TestSparseProjection:
+    def test_equals_scikit_learn(self) -> None:
+        values = np.random.default_rng(0).normal(size=(12, 2_000)).astype(np.float32)
+        theirs = SparseRandomProjection(300, random_state=7).fit_transform(values)
+        ours = SparseProjection(2_000, 300, seed=7)(torch.from_numpy(values))
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+        other = SparseProjection(2_000, 300, seed=8)(torch.from_numpy(values))
+        assert not np.allclose(other, theirs, atol=0.1)
+
+    def test_keeps_distances_and_runs_batch_by_batch(self) -> None:
+        values = torch.randn(20, 5_000, generator=torch.Generator().manual_seed(0))
+        projection = SparseProjection(5_000, 1_000)
+        whole = projection(values)
+        ratio = pdist(whole) / pdist(values)
+        assert abs(ratio.mean() - 1) < 0.05
+        assert ratio.std() < 0.06
+        np.testing.assert_allclose(torch.cat([projection(part) for part in values.split(7)]), whole, atol=1e-5)
+        tokens = projection(values.reshape(4, 5, 5_000))
+        np.testing.assert_allclose(tokens.reshape(20, -1), whole, atol=1e-5)
+
+    def test_gradient_is_the_transposed_projection(self) -> None:
+        projection = SparseProjection(30, 5)
+        values = torch.randn(2, 30, requires_grad=True)
+        weights = torch.randn(2, 5)
+        (projection(values) * weights).sum().backward()
+        np.testing.assert_allclose(values.grad, weights @ projection.components_.to_dense().float(), atol=1e-5)
+
+    def test_sizes(self) -> None:
+        with pytest.raises(BrainalignError, match="cannot project 5 features onto 6"):
+            SparseProjection(5, 6)
+        with pytest.raises(BrainalignError, match="takes 9 features; got 8"):
+            SparseProjection(9, 3)(torch.rand(2, 8))
+
+
+class TestPCA:
+    values = np.random.default_rng(0).normal(size=(40, 6)) @ np.diag([5, 4, 3, 2, 1, 0.5]) + 3
+
+    def test_equals_scikit_learn_on_the_training_rows(self) -> None:
+        rows = np.arange(0, 40, 2)
+        ours = PCA(3).fit(self.values, rows=rows)
+        theirs = TheirPCA(3).fit(self.values[rows])
+        np.testing.assert_allclose(np.abs(ours.components_ @ theirs.components_.T), np.eye(3), atol=1e-8)
+        np.testing.assert_allclose(ours.explained_variance_ratio_, theirs.explained_variance_ratio_)
+        np.testing.assert_allclose(np.abs(ours.transform(self.values)), np.abs(theirs.transform(self.values)))
+
+    def test_other_rows_take_no_part(self) -> None:
+        rows = np.arange(40) < 30
+        spoiled = self.values.copy()
+        spoiled[~rows] = np.nan
+        one, other = PCA(2).fit(self.values, rows=rows), PCA(2).fit(spoiled, rows=rows)
+        np.testing.assert_array_equal(one.components_, other.components_)
+        np.testing.assert_array_equal(one.mean_, other.mean_)
+
+    def test_limits(self) -> None:
+        with pytest.raises(BrainalignError, match=r"5 training rows of 6 features give at most 4 .* = 5"):
+            PCA(5).fit(self.values, rows=np.arange(5))
+        with pytest.raises(BrainalignError, match="NaN"):
+            PCA(2).fit(np.full((9, 3), np.nan), rows=np.arange(9))

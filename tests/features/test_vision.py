@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import transformers
+
+from brainalign.checks import BrainalignError
+from brainalign.features import VisionExtractor
+from brainalign.features.images import load_image
+from brainalign.features.vision import preprocessing_of
+
+SMALL = {
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "image_size": 32,
+    "patch_size": 8,
+}
+PROCESSOR = {
+    "do_resize": True,
+    "size": {"height": 32, "width": 32},
+    "resample": 3,
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": [0.5, 0.4, 0.3],
+    "image_std": [0.2, 0.3, 0.4],
+}
+TEXT = {**{key: SMALL[key] for key in ("hidden_size", "num_attention_heads", "intermediate_size")}, "vocab_size": 50}
+
+
+def make(kind: str) -> transformers.PreTrainedModel:
+    ends = {"bos_token_id": 0, "eos_token_id": 1, "num_hidden_layers": 1}
+    if kind == "vit":
+        return transformers.ViTModel(transformers.ViTConfig(**SMALL))
+    if kind == "clip":
+        config = transformers.CLIPConfig(text_config=TEXT | ends, vision_config=SMALL, projection_dim=8)
+        return transformers.CLIPModel(config)
+    if kind == "siglip":
+        return transformers.SiglipModel(transformers.SiglipConfig(text_config=TEXT | ends, vision_config=SMALL))
+    if kind == "registers":
+        config = transformers.Dinov2WithRegistersConfig(**SMALL, num_register_tokens=4)
+        return transformers.Dinov2WithRegistersModel(config)
+    if kind == "convnext":
+        return transformers.ConvNextModel(
+            transformers.ConvNextConfig(hidden_sizes=[8, 16], depths=[1, 2], num_stages=2)
+        )
+    return transformers.ResNetModel(transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 2]))
+
+
+KINDS = ("vit", "clip", "siglip", "registers", "convnext", "resnet")
+
+
+@pytest.fixture
+def saved(tmp_path: Path):
+    def save(kind: str, seed: int = 0) -> str:
+        torch.manual_seed(seed)
+        folder = tmp_path / kind
+        make(kind).save_pretrained(folder)
+        (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
+        return str(folder)
+
+    return save
+
+
+def hidden_states(folder: str, images: torch.Tensor) -> list[torch.Tensor]:
+    """What the model itself calls its hidden states, without the embeddings."""
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    model = getattr(model, "vision_model", model)
+    mean, std = (torch.tensor(PROCESSOR[key]).reshape(1, 3, 1, 1) for key in ("image_mean", "image_std"))
+    with torch.no_grad():
+        return model((images - mean) / std, output_hidden_states=True).hidden_states[1:]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_layers_are_the_models_hidden_states(saved, kind: str) -> None:
+    folder = saved(kind)
+    images = torch.rand(2, 3, 32, 32)
+    expected = hidden_states(folder, images)
+    flat = VisionExtractor(folder, pooling="flatten")
+    values, _ = flat.features(images, flat.layer_names)
+    assert len(values) == len(expected)
+    last = flat.layer_names[-1]  # some models put their final norm into the last hidden state
+    for (layer, ours), theirs in zip(values.items(), expected, strict=True):
+        if layer != last:
+            np.testing.assert_allclose(ours, theirs.flatten(1), atol=1e-5, err_msg=layer)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pooling(saved, images: pd.DataFrame, new_rows: type, kind: str) -> None:
+    folder = saved(kind)
+    n_prefix = {"vit": 1, "clip": 1, "registers": 5}.get(kind, 0)
+    layer = VisionExtractor(folder).layer_names[0]
+    found = {}
+    for pooling in ("mean", "flatten", "tokens"):
+        writer = new_rows(7)
+        VisionExtractor(folder, (layer,), pooling).extract(images, writer)
+        found[pooling] = writer.layers[layer]
+        if pooling == "tokens":
+            rows, columns = writer.grids[layer]
+            assert writer.layers[layer].shape[1] == rows * columns
+            if kind in {"vit", "clip", "siglip", "registers"}:
+                assert (rows, columns) == (4, 4)
+    np.testing.assert_allclose(found["tokens"].mean(axis=1), found["mean"], atol=1e-5)
+    assert found["flatten"].shape[1] == (found["tokens"].shape[1] + n_prefix) * found["tokens"].shape[2]
+    if n_prefix:
+        VisionExtractor(folder, (layer,), "cls").extract(images, writer := new_rows(7))
+        np.testing.assert_array_equal(writer.layers[layer], found["flatten"][:, :16])
+    else:
+        with pytest.raises(BrainalignError, match="has no class token; use pooling 'mean'"):
+            VisionExtractor(folder, (layer,), "cls").extract(images, new_rows(7))
+
+
+@pytest.mark.parametrize("kind", ["vit", "clip", "convnext"])
+def test_the_module_gives_the_extracted_features_and_gradients(
+    saved, images: pd.DataFrame, new_rows: type, kind: str
+) -> None:
+    extractor = VisionExtractor(saved(kind), pooling="flatten", reduce=50)
+    extractor.extract(images, writer := new_rows(7))
+    for layer in extractor.layer_names:
+        module = extractor.module(layer)
+        for row in (0, 5):
+            picture = load_image(images["path"][row])[None].requires_grad_()
+            values = module(picture)
+            np.testing.assert_allclose(values[0].detach(), writer.layers[layer][row], atol=1e-3)
+            values.square().sum().backward()
+            assert (picture.grad != 0).float().mean() > 0.9
+
+
+def test_order_and_batches_of_stimuli_do_not_matter(saved, images: pd.DataFrame, new_rows: type) -> None:
+    folder = saved("vit")
+    VisionExtractor(folder, batch_size=3).extract(images, one := new_rows(7))
+    order = [3, 0, 6, 5, 1, 2, 4]
+    VisionExtractor(folder, batch_size=7).extract(images.iloc[order], other := new_rows(7))
+    assert (one.sizes, other.sizes) == ([3, 3, 1], [7])
+    for layer, values in one.layers.items():
+        np.testing.assert_allclose(other.layers[layer], values[order], atol=1e-5)
+        assert values.std(axis=0).max() > 1e-3
+
+
+def test_one_forward_pass_for_all_layers(saved, images: pd.DataFrame, new_rows: type) -> None:
+    extractor = VisionExtractor(saved("vit"), batch_size=4)
+    calls = []
+    extractor.network.module.embeddings.register_forward_hook(lambda *_: calls.append("embeddings"))
+    extractor.network.module.layers[2].mlp.register_forward_hook(lambda *_: calls.append("last"))
+    extractor.extract(images, new_rows(7))
+    assert calls == ["embeddings", "last"] * 2
+    calls.clear()
+    extractor.module("layers.0")(torch.rand(1, 3, 32, 32))
+    assert calls == ["embeddings"]  # and no further than needed
+
+
+def test_digest_follows_content_not_place(saved, tmp_path: Path) -> None:
+    folder = Path(saved("vit"))
+    before = VisionExtractor(str(folder)).digest()
+    moved = tmp_path / "elsewhere"
+    folder.rename(moved)
+    assert VisionExtractor(str(moved)).digest() == before
+    (moved / "preprocessor_config.json").write_text(json.dumps(PROCESSOR | {"resample": 2}))
+    assert VisionExtractor(str(moved)).digest() != before
+    assert VisionExtractor(saved("vit", seed=1)).digest() != before
+    one, again, other = (VisionExtractor(str(moved), random_weights=True, seed=s).digest() for s in (1, 1, 2))
+    assert one == again != other
+
+
+class TestPreprocessing:
+    @pytest.mark.parametrize("name", ["CLIP", "ViT", "ConvNext", "Bit", "Siglip"])
+    def test_equals_the_models_own_processor(self, images: pd.DataFrame, name: str) -> None:
+        from PIL import Image
+
+        processor = getattr(transformers, f"{name}ImageProcessor")()
+        with Image.open(images["path"][6]) as file:
+            theirs = processor(file, return_tensors="pt")["pixel_values"]
+        ours = preprocessing_of(json.loads(processor.to_json_string()), name)(load_image(images["path"][6])[None])
+        assert ours.shape == theirs.shape
+        np.testing.assert_allclose(ours, theirs, atol=1.6 / 255 / 0.25)  # Pillow rounds to 8 bits
+        assert (ours - theirs).abs().mean() < 0.5 / 255 / 0.25
+
+    def test_old_files_and_small_convnext(self) -> None:
+        old = preprocessing_of({"size": 224, "feature_extractor_type": "CLIPFeatureExtractor", "crop_size": 200}, "m")
+        assert (old.resize, old.crop) == (224, None)
+        assert preprocessing_of({"size": 224, "feature_extractor_type": "ViTFeatureExtractor"}, "m").resize == (
+            224,
+            224,
+        )
+        assert preprocessing_of({"size": {"shortest_edge": 224}, "crop_pct": 0.875}, "m").crop == (224, 224)
+        assert preprocessing_of({"do_resize": False, "do_rescale": False, "do_normalize": False}, "m").scale == 255
+
+    def test_what_is_not_known_is_refused(self) -> None:
+        with pytest.raises(BrainalignError, match="asks for do_pad"):
+            preprocessing_of({"do_pad": True}, "m")
+        with pytest.raises(BrainalignError, match="resamples by 1"):
+            preprocessing_of({"resample": 1}, "m")
+        with pytest.raises(BrainalignError, match="longest_edge"):
+            preprocessing_of({"size": {"longest_edge": 3}}, "m")
+
+
+class TestBadInput:
+    def test_unknown_layer_names_the_nearest(self, saved, images: pd.DataFrame, new_rows: type) -> None:
+        folder = saved("vit")
+        with pytest.raises(BrainalignError, match=r"no layer 'layer\.1'; did you mean 'layers\.1'"):
+            VisionExtractor(folder, layers=("layer.1",)).extract(images, new_rows(7))
+        with pytest.raises(BrainalignError, match="never reached"):
+            VisionExtractor(folder, layers=("layers",)).extract(images, new_rows(7))
+
+    def test_missing_image_before_anything_is_computed(self, saved, images: pd.DataFrame, new_rows: type) -> None:
+        images.loc[6, "path"] = "gone.png"
+        with pytest.raises(BrainalignError, match="1 of 7 stimuli have no image file"):
+            VisionExtractor(saved("vit"), batch_size=2).extract(images, writer := new_rows(7))
+        assert not writer.layers
+
+    def test_truncated_image_keeps_what_was_written(self, saved, images: pd.DataFrame, new_rows: type) -> None:
+        path = Path(images["path"][5])
+        path.write_bytes(path.read_bytes()[:200])
+        with pytest.raises(BrainalignError, match=r"stimulus 's5': cannot read the image"):
+            VisionExtractor(saved("vit"), batch_size=2).extract(images, writer := new_rows(7))
+        assert writer.pending.tolist() == [4, 5, 6]
+
+    def test_models_that_cannot_be_used(self, saved, tmp_path: Path, images: pd.DataFrame) -> None:
+        folder = Path(saved("vit"))
+        weights = (folder / "model.safetensors").read_bytes()
+        (folder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+        with pytest.raises(BrainalignError, match="cannot load an image model"):
+            _ = VisionExtractor(str(folder)).network
+        (folder / "model.safetensors").unlink()
+        with pytest.raises(BrainalignError, match="cannot load an image model"):
+            _ = VisionExtractor(str(folder)).network
+        (folder / "preprocessor_config.json").unlink()
+        with pytest.raises(BrainalignError, match=r"has no preprocessor_config\.json"):
+            _ = VisionExtractor(str(folder)).network
+        text = tmp_path / "text"
+        transformers.BertModel(transformers.BertConfig(**TEXT, num_hidden_layers=1)).save_pretrained(text)
+        (text / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
+        with pytest.raises(BrainalignError, match=r"BertModel\) takes no images"):
+            _ = VisionExtractor(str(text)).network
+
+    def test_weights_that_lack_tensors_are_not_made_up(self, saved) -> None:
+        from safetensors.torch import load_file, save_file
+
+        file = Path(saved("vit")) / "model.safetensors"
+        tensors = load_file(file)
+        tensors.pop(next(name for name in tensors if ("1" in name and "fc1.weight" in name) or "intermediate" in name))
+        save_file(tensors, file, metadata={"format": "pt"})
+        with pytest.raises(BrainalignError, match=r"lack 1 tensors of the model .*random_weights"):
+            _ = VisionExtractor(str(file.parent)).network
