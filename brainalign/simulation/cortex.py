@@ -30,9 +30,9 @@ HEMIS = ("L", "R")
 CEILINGS = (0.05, 0.1, 0.3, 0.6)  # of the average of all repeats; vertices outside areas have 0
 # Drives per area, and the components of each layer they are made of. The first layer's are fewer: its trailing
 # components are its own accidents, which no other network's early layers share.
-N_DRIVES = 6
+WHAT_DRIVES, WHERE_DRIVES = 6, 8
 WHAT_COMPONENTS, WHERE_COMPONENTS = (12, 16, 16, 16, 16), (32, 32, 32, 32, 32)
-FIELD_SD, FIELD_Y = 0.27, 0.47
+FIELD_SD, FIELD_Y = 0.3, 0.47
 FIELD_X = {"L": 0.62, "R": 0.38}  # the left hemisphere sees the right of the image
 PREFERRED = 0.85  # share of a selective vertex's signal variance that is its area's preference
 RADIUS_MM, JITTER_MM = 9.0, 2.0  # of an area, on the sphere of radius 100 mm; of its centre between subjects
@@ -142,11 +142,11 @@ def cortex_drives(maps: Mapping[str, NDArray[np.float32]], scenes: pd.DataFrame)
             layer: field_weights(values.shape[1], values.shape[2], FIELD_X[hemi], FIELD_Y, FIELD_SD)
             for layer, values in maps.items()
         }
-        where[hemi] = layer_drives(flat, N_DRIVES, WHERE_COMPONENTS[: len(maps)], fields)
+        where[hemi] = layer_drives(flat, WHERE_DRIVES, WHERE_COMPONENTS[: len(maps)], fields)
     pooled = {layer: pool_everywhere(values) for layer, values in maps.items()}
     return CortexDrives(
         stimulus_ids=list(scenes["stimulus_id"]),
-        what=layer_drives(pooled, N_DRIVES, WHAT_COMPONENTS[: len(maps)]),
+        what=layer_drives(pooled, WHAT_DRIVES, WHAT_COMPONENTS[: len(maps)]),
         where=where,
         preferred=preferences(scenes),
         other=scene_variables(scenes),

@@ -86,6 +86,7 @@ def held_out_r(features: np.ndarray, responses: np.ndarray, rows: np.ndarray | N
     X = features[np.arange(len(features)) if rows is None else rows]
     mean, spread = X[TRAINING].mean(axis=0), X[TRAINING].std(axis=0)
     X = ((X - mean) / np.where(spread > 1e-6 * spread.max(), spread, np.inf)).astype(np.float32)
+    X *= np.float32(np.sqrt(100 / X.shape[1]))  # layers of 20 and of 24,576 features then need the same alphas
     ridge = Ridge().fit(X[TRAINING], responses[TRAINING].astype(np.float32))
     return pearson(responses[~TRAINING], np.asarray(ridge.predict(X[~TRAINING]), dtype=np.float64))
 
