@@ -82,13 +82,30 @@ def by_stimulus(responses: Responses, scenes: pd.DataFrame) -> np.ndarray:
 
 
 def held_out_r(features: np.ndarray, responses: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-    """Return Pearson's r on the shared images after ridge on the unique ones, features scaled on these."""
+    """Return Pearson's r on the shared images after ridge on the unique ones."""
+    return pearson(responses[~TRAINING], predictions(features, responses, rows))
+
+
+def best_layer(fitted: list[np.ndarray], measured: np.ndarray, seed: int) -> tuple[np.ndarray, bool]:
+    """Return each layer's mean r in an area, and whether the best beats the second by 2 standard errors.
+
+    Errors by bootstrap over images.
+    """
+    rng = np.random.default_rng(seed)
+    draws = [np.arange(len(measured)), *(rng.integers(0, len(measured), len(measured)) for _ in range(200))]
+    r = np.array([[pearson(measured[rows], values[rows]).mean() for values in fitted] for rows in draws])
+    second, best = r[0].argsort()[-2:]
+    return r[0], bool(r[0, best] - r[0, second] > 2 * (r[1:, best] - r[1:, second]).std())
+
+
+def predictions(features: np.ndarray, responses: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """Return predictions for the shared images after ridge on the unique ones, features scaled on these."""
     X = features[np.arange(len(features)) if rows is None else rows]
     mean, spread = X[TRAINING].mean(axis=0), X[TRAINING].std(axis=0)
     X = ((X - mean) / np.where(spread > 1e-6 * spread.max(), spread, np.inf)).astype(np.float32)
     X *= np.float32(np.sqrt(100 / X.shape[1]))  # layers of 20 and of 24,576 features then need the same alphas
     ridge = Ridge().fit(X[TRAINING], responses[TRAINING].astype(np.float32))
-    return pearson(responses[~TRAINING], np.asarray(ridge.predict(X[~TRAINING]), dtype=np.float64))
+    return np.asarray(ridge.predict(X[~TRAINING]), dtype=np.float64)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -98,19 +115,22 @@ def test_layers_of_areas(seed: int, record: Record) -> None:
     trials = schedule(list(study.scenes["stimulus_id"]), N_REPEATS, 3, seed)
     responses, truth = simulate_cortex(trials, study.drives, load_cortex(), seed)
     shuffled = np.random.default_rng(seed).permutation(N_IMAGES)
-    hits, steps, permuted = [], [], []
+    hits, steps, decided, permuted = [], [], [], []
     for kind, layers in study.features.items():
         mine = (truth["kind"] == kind).to_numpy()
         mean = by_stimulus(responses.select(targets=mine).zscore("session"), study.scenes)
-        r = pd.DataFrame({layer: held_out_r(values, mean) for layer, values in layers.items()})
+        fitted = {layer: predictions(values, mean) for layer, values in layers.items()}
         permuted.append(np.mean([held_out_r(values, mean, shuffled).mean() for values in layers.values()]))
-        areas = truth[mine].reset_index(drop=True).join(r).groupby(["hemi", "roi", "layer"])[list(LAYERS)].mean()
-        planted = areas.index.get_level_values("layer").map(LAYERS.index)
-        distance = np.abs(areas.to_numpy().argmax(axis=1) - planted)
-        hits.append(distance == 0)
-        steps.append(distance <= 1)
+        for (_, _, layer), area in truth[mine].reset_index(drop=True).groupby(["hemi", "roi", "layer"]):
+            measured = mean[~TRAINING][:, area.index]
+            r, beats = best_layer([values[:, area.index] for values in fitted.values()], measured, seed)
+            step = abs(int(r.argmax()) - LAYERS.index(layer))
+            hits.append(step == 0)
+            steps.append(step)
+            decided.append(beats)
     assert np.mean(hits) >= 0.8
-    assert np.all(steps)
+    assert max(np.array(steps)[decided]) <= 1
+    assert np.mean(decided) >= 0.5
     # 5 layers of 2 kinds: one draw of 100 test images has a standard error of .1, shared by correlated vertices.
     assert np.abs(np.mean(permuted)) <= 0.06
 
@@ -118,7 +138,11 @@ def test_layers_of_areas(seed: int, record: Record) -> None:
     mean = by_stimulus(responses.select(targets=nothing).zscore("session"), study.scenes)
     unplanted = np.mean([held_out_r(values, mean).mean() for values in study.features["what"].values()])
     assert np.abs(unplanted) <= 0.02
-    record("areas (what and where) whose layer is exact", f"{np.mean(hits):.2f}", ">= .8, all others adjacent")
+    exact = np.array(hits)[decided].mean()
+    record("areas (what and where) whose layer is exact", f"{np.mean(hits):.2f}", ">= .8")
+    record(
+        "decided areas: share of all, exact, furthest", f"{np.mean(decided):.2f}, {exact:.2f}, {max(steps)}", "<= 1 off"
+    )
     record("mean r, images permuted", f"{np.mean(permuted):.3f}", "0")
     record("mean r, unplanted vertices", f"{unplanted:.3f}", "|r| <= .02")
 
