@@ -27,15 +27,16 @@ __all__ = ["CEILINGS", "Cortex", "CortexDrives", "cortex_drives", "load_cortex",
 Floats = NDArray[np.float64]
 HEMIS = ("L", "R")
 
-CEILINGS = (0.05, 0.1, 0.3, 0.6)  # of the average of all repeats; vertices outside areas have 0
+# True ceilings of the average of all repeats, and how many of an area's vertices have each; outside areas it is 0.
+CEILINGS, CEILING_SHARES = (0.05, 0.1, 0.3, 0.6), (0.1, 0.2, 0.3, 0.4)
 # Drives per area, and the components of each layer they are made of. The first layer's are fewer: its trailing
 # components are its own accidents, which no other network's early layers share.
-N_DRIVES = 6
+WHAT_DRIVES, WHERE_DRIVES = 6, 8
 WHAT_COMPONENTS, WHERE_COMPONENTS = (12, 16, 16, 16, 16), (32, 32, 32, 32, 32)
-FIELD_SD, FIELD_Y = 0.27, 0.47
+FIELD_SD, FIELD_Y = 0.3, 0.47
 FIELD_X = {"L": 0.62, "R": 0.38}  # the left hemisphere sees the right of the image
 PREFERRED = 0.85  # share of a selective vertex's signal variance that is its area's preference
-RADIUS_MM, JITTER_MM = 9.0, 2.0  # of an area, on the sphere of radius 100 mm; of its centre between subjects
+RADIUS_MM, JITTER_MM = 10.0, 2.0  # of an area, on the sphere of radius 100 mm; of its centre between subjects
 NEIGHBOUR = 0.5  # weight of each neighbouring vertex's noise, its own having 1
 
 # Centres on the left pial surface in mm, posterior to anterior; x is mirrored for the right. The names say the stream
@@ -142,11 +143,11 @@ def cortex_drives(maps: Mapping[str, NDArray[np.float32]], scenes: pd.DataFrame)
             layer: field_weights(values.shape[1], values.shape[2], FIELD_X[hemi], FIELD_Y, FIELD_SD)
             for layer, values in maps.items()
         }
-        where[hemi] = layer_drives(flat, N_DRIVES, WHERE_COMPONENTS[: len(maps)], fields)
+        where[hemi] = layer_drives(flat, WHERE_DRIVES, WHERE_COMPONENTS[: len(maps)], fields)
     pooled = {layer: pool_everywhere(values) for layer, values in maps.items()}
     return CortexDrives(
         stimulus_ids=list(scenes["stimulus_id"]),
-        what=layer_drives(pooled, N_DRIVES, WHAT_COMPONENTS[: len(maps)]),
+        what=layer_drives(pooled, WHAT_DRIVES, WHAT_COMPONENTS[: len(maps)]),
         where=where,
         preferred=preferences(scenes),
         other=scene_variables(scenes),
@@ -212,7 +213,7 @@ def _hemisphere(
     n_vertices, n_trials = len(number), len(trials)
     truth = areas.drop(columns=["x_mm", "y_mm", "z_mm"]).reindex(number).reset_index(drop=True)
     truth = truth.fillna({"roi": "", "kind": "none", "layer": "", "preference": ""})
-    truth["ceiling"] = np.where(number >= 0, rng.choice(CEILINGS, n_vertices), 0.0)
+    truth["ceiling"] = np.where(number >= 0, rng.choice(CEILINGS, n_vertices, p=CEILING_SHARES), 0.0)
     share = _single_trial_share(truth["ceiling"].to_numpy(), n_repeats)
     truth["ceiling_single_trial"] = share
 

@@ -84,8 +84,8 @@ def layer_drives(
     """Return, for every layer, the combinations of its features that the other layers explain least.
 
     Features are standardised and, for an area with a receptive field, weighted by it. Of the leading `n_components`
-    principal components of a layer (scaled to unit variance) those combinations are taken that keep the largest share of
-    variance, in held-out stimuli, after ridge on the features of all other layers together, each layer counting
+    principal components of a layer (scaled to unit variance) those combinations are taken that keep the largest share
+    of variance, in held-out stimuli, after ridge on the features of all other layers together, each layer counting
     the same. They remain exactly linear in the layer's features.
 
     Parameters
@@ -106,7 +106,7 @@ def layer_drives(
     Raises
     ------
     BrainalignError
-        If there are fewer than two layers, not a number of components for each, or a layer has fewer components than drives.
+        If there are fewer than two layers, not a number of components for each, or fewer components than drives.
     """
     if len(features) < 2:
         raise BrainalignError(f"{len(features)} layer(s) cannot be told from others; give two or more")

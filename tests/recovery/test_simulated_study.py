@@ -1,0 +1,233 @@
+"""The simulated study: what was planted is found with ordinary ridge, and nothing where nothing was planted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.spatial import ConvexHull
+
+from brainalign.arrays import Responses
+from brainalign.encoding import Ridge
+from brainalign.simulation import (
+    LAYERS,
+    Cortex,
+    CortexDrives,
+    activations,
+    cortex_drives,
+    draw_scenes,
+    layer_latencies,
+    load_cortex,
+    pool_everywhere,
+    preferences,
+    render,
+    scene_variables,
+    schedule,
+    sensor_info,
+    simulate_cortex,
+    simulate_meeg,
+    to_epochs,
+    train_generator,
+)
+from brainalign.statistics import pearson
+
+Record = Callable[[str, object, str], None]
+N_SHARED, N_IMAGES, N_REPEATS = 100, 300, 3
+TRAINING = np.arange(N_IMAGES) >= N_SHARED
+SEEDS = [pytest.param(0, id="seed0"), *(pytest.param(k, marks=pytest.mark.acceptance) for k in (1, 2, 3))]
+
+
+@dataclass(frozen=True)
+class World:
+    """Images, the generator's layers of them, and what these drive."""
+
+    scenes: pd.DataFrame
+    maps: dict[str, np.ndarray]
+    drives: CortexDrives
+
+    @property
+    def features(self) -> dict[str, dict[str, np.ndarray]]:
+        """What an analyst extracts: layers averaged over the image ("what" areas), or whole ("where" areas)."""
+        return {
+            "what": {layer: pool_everywhere(values) for layer, values in self.maps.items()},
+            "where": {layer: values.reshape(len(values), -1) for layer, values in self.maps.items()},
+        }
+
+
+@cache
+def world(seed: int) -> World:
+    scenes, training = draw_scenes(N_IMAGES, seed), draw_scenes(320, seed + 999)
+    model = train_generator(training, render(training), n_epochs=3, seed=seed)
+    maps = activations(model, render(scenes))
+    return World(scenes, maps, cortex_drives(maps, scenes))
+
+
+@cache
+def small_cortex() -> Cortex:
+    """Return fsaverage4: the first 2,562 vertices of fsaverage5."""
+    full = load_cortex()
+    sphere = {hemi: values[:2562] for hemi, values in full.sphere.items()}
+    faces = {hemi: ConvexHull(values).simplices.astype(np.int64) for hemi, values in sphere.items()}
+    return Cortex(sphere, {hemi: values[:2562] for hemi, values in full.pial.items()}, faces)
+
+
+def by_stimulus(responses: Responses, scenes: pd.DataFrame) -> np.ndarray:
+    """Return the average over repeats, a row per scene."""
+    mean = responses.average_repeats()
+    return mean.values[pd.Index(mean.trials["stimulus_id"]).get_indexer(scenes["stimulus_id"])].astype(np.float64)
+
+
+def held_out_r(features: np.ndarray, responses: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """Return Pearson's r on the shared images after ridge on the unique ones."""
+    return pearson(responses[~TRAINING], predictions(features, responses, rows))
+
+
+def best_layer(fitted: list[np.ndarray], measured: np.ndarray, seed: int) -> tuple[np.ndarray, bool]:
+    """Return each layer's mean r in an area, and whether the best beats the second by 2 standard errors.
+
+    Errors by bootstrap over images.
+    """
+    rng = np.random.default_rng(seed)
+    draws = [np.arange(len(measured)), *(rng.integers(0, len(measured), len(measured)) for _ in range(200))]
+    r = np.array([[pearson(measured[rows], values[rows]).mean() for values in fitted] for rows in draws])
+    second, best = r[0].argsort()[-2:]
+    return r[0], bool(r[0, best] - r[0, second] > 2 * (r[1:, best] - r[1:, second]).std())
+
+
+def predictions(features: np.ndarray, responses: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """Return predictions for the shared images after ridge on the unique ones, features scaled on these."""
+    X = features[np.arange(len(features)) if rows is None else rows]
+    mean, spread = X[TRAINING].mean(axis=0), X[TRAINING].std(axis=0)
+    X = ((X - mean) / np.where(spread > 1e-6 * spread.max(), spread, np.inf)).astype(np.float32)
+    X *= np.float32(np.sqrt(100 / X.shape[1]))  # layers of 20 and of 24,576 features then need the same alphas
+    ridge = Ridge().fit(X[TRAINING], responses[TRAINING].astype(np.float32))
+    return np.asarray(ridge.predict(X[~TRAINING]), dtype=np.float64)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_layers_of_areas(seed: int, record: Record) -> None:
+    """The generating network finds the layer of each area; permuted images and unplanted cortex give nothing"""
+    study = world(seed)
+    trials = schedule(list(study.scenes["stimulus_id"]), N_REPEATS, 3, seed)
+    responses, truth = simulate_cortex(trials, study.drives, load_cortex(), seed)
+    shuffled = np.random.default_rng(seed).permutation(N_IMAGES)
+    hits, steps, decided, permuted = [], [], [], []
+    for kind, layers in study.features.items():
+        mine = (truth["kind"] == kind).to_numpy()
+        mean = by_stimulus(responses.select(targets=mine).zscore("session"), study.scenes)
+        fitted = {layer: predictions(values, mean) for layer, values in layers.items()}
+        permuted.append(np.mean([held_out_r(values, mean, shuffled).mean() for values in layers.values()]))
+        for (_, _, layer), area in truth[mine].reset_index(drop=True).groupby(["hemi", "roi", "layer"]):
+            measured = mean[~TRAINING][:, area.index]
+            r, beats = best_layer([values[:, area.index] for values in fitted.values()], measured, seed)
+            step = abs(int(r.argmax()) - LAYERS.index(layer))
+            hits.append(step == 0)
+            steps.append(step)
+            decided.append(beats)
+    assert np.mean(hits) >= 0.8
+    assert max(np.array(steps)[decided]) <= 1
+    assert np.mean(decided) >= 0.5
+    # 5 layers of 2 kinds: one draw of 100 test images has a standard error of .1, shared by correlated vertices.
+    assert np.abs(np.mean(permuted)) <= 0.06
+
+    nothing = np.flatnonzero(truth["kind"] == "none")[::20]
+    mean = by_stimulus(responses.select(targets=nothing).zscore("session"), study.scenes)
+    unplanted = np.mean([held_out_r(values, mean).mean() for values in study.features["what"].values()])
+    assert np.abs(unplanted) <= 0.02
+    exact = np.array(hits)[decided].mean()
+    record("areas (what and where) whose layer is exact", f"{np.mean(hits):.2f}", ">= .8")
+    record(
+        "decided areas: share of all, exact, furthest", f"{np.mean(decided):.2f}, {exact:.2f}, {max(steps)}", "<= 1 off"
+    )
+    record("mean r, images permuted", f"{np.mean(permuted):.3f}", "0")
+    record("mean r, unplanted vertices", f"{unplanted:.3f}", "|r| <= .02")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_preferences(seed: int) -> None:
+    """A selective area answers most to its own preference."""
+    scenes = draw_scenes(N_IMAGES, seed)
+    drives = drives_of_noise(scenes, seed)
+    trials = schedule(list(scenes["stimulus_id"]), N_REPEATS, 3, seed)
+    responses, truth = simulate_cortex(trials, drives, small_cortex(), seed)
+    true = preferences(scenes)
+    for preference, mine in truth[truth["kind"] == "preference"].groupby("preference"):
+        mean = by_stimulus(responses.select(targets=mine.index.to_numpy()).zscore("session"), scenes).mean(axis=1)
+        r = true.apply(lambda column, mean=mean: np.corrcoef(column, mean)[0, 1])
+        assert r.idxmax() == preference
+
+
+def drives_of_noise(scenes: pd.DataFrame, seed: int) -> CortexDrives:
+    """Return drives that need no network: ceilings do not depend on what drives an area."""
+    rng = np.random.default_rng(seed)
+    what, left, right = ({layer: rng.normal(size=(len(scenes), 6)) for layer in LAYERS} for _ in range(3))
+    return CortexDrives(
+        list(scenes["stimulus_id"]),
+        what,
+        {"L": left, "R": right},
+        preferences(scenes),
+        scene_variables(scenes),
+        list(LAYERS),
+    )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_ceilings(seed: int, record: Record) -> None:
+    """Ceilings of 1,000 images x 3 repeats by ncsnr, z-scored within sessions, against the planted ones"""
+    scenes = draw_scenes(1000, seed)
+    trials = schedule(list(scenes["stimulus_id"]), N_REPEATS, 6, seed)
+    responses, truth = simulate_cortex(trials, drives_of_noise(scenes, seed), small_cortex(), seed)
+    planted = truth["ceiling"].to_numpy()
+    keep = (planted > 0) | (np.arange(len(planted)) % 10 == 0)
+    values = responses.select(targets=keep).zscore("session").values.astype(np.float64)
+    order = trials.sort_values(["stimulus_id", "repeat"], kind="stable").index
+    within = values[order].reshape(len(scenes), N_REPEATS, -1).var(axis=1, ddof=1).mean(axis=0)
+    ratio = (1 - within) / within  # ncsnr², unclamped
+    found = ratio / (ratio + 1 / N_REPEATS)
+    for ceiling, mine in pd.Series(found).groupby(planted[keep]):
+        assert mine.mean() == pytest.approx(ceiling, abs=0.02)
+        record(f"mean ceiling of vertices with true ceiling {ceiling}", f"{mine.mean():.3f}", "within .02")
+
+
+@pytest.mark.parametrize("kind", ["meg", "eeg"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_latencies(seed: int, kind: str, record: Record) -> None:
+    """MEG and EEG: each layer's encoding score peaks at its latency, and is zero before the stimulus"""
+    study = world(seed)
+    trials = schedule(list(study.scenes["stimulus_id"]), 2, 1, seed)
+    info = sensor_info(kind, "mag")
+    responses, truth = simulate_meeg(trials, study.drives.what, study.drives.stimulus_ids, info, seed)
+    mean = by_stimulus(responses, study.scenes)
+    mean = mean.reshape(N_IMAGES, -1) / mean.std()
+    assert responses.times is not None
+    for layer, values in study.features["what"].items():
+        score = held_out_r(values, mean).reshape(responses.values.shape[1:]).mean(axis=0)  # over sensors
+        planted = truth.layers.set_index("layer")["latency_s"][layer]
+        error = abs(responses.times[score.argmax()] - planted)
+        assert error <= 0.012 + 1e-9
+        assert abs(score[responses.times < 0].mean()) <= 0.03
+        record(f"{kind}, {layer}: error of the peak, ms", f"{1000 * error:.0f}", "<= 12")
+
+
+@pytest.mark.parametrize("kind", ["meg", "eeg"])
+def test_sensor_ceilings(kind: str) -> None:
+    """The share of variance that repeats, over many trials, is the planted one."""
+    scenes = draw_scenes(500, 3)
+    drives = drives_of_noise(scenes, 3)
+    trials = schedule(list(scenes["stimulus_id"]), 2, 1, 3)
+    info = sensor_info(kind, "mag")
+    responses, truth = simulate_meeg(trials, drives.what, drives.stimulus_ids, info, 3)
+    epochs = to_epochs(responses, info)
+    values = epochs.get_data(copy=False)
+    np.testing.assert_allclose(values, responses.values, atol=1e-3 * values.std())  # already referenced
+    order = trials.sort_values(["stimulus_id", "repeat"], kind="stable").index
+    first, second = (values[order][k::2] for k in (0, 1))
+    found = pearson(first.reshape(500, -1), second.reshape(500, -1))
+    planted = truth.sensors["ceiling_single_trial"].to_numpy()
+    assert found.mean() == pytest.approx(planted.mean(), abs=0.01)
+    assert np.corrcoef(found, planted)[0, 1] > 0.85
+    assert truth.layers.equals(layer_latencies(LAYERS))

@@ -1,0 +1,151 @@
+"""The simulate stage: ordinary readers load its files and give back what was planted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from brainalign.checks import BrainalignError
+from brainalign.pipelines import simulate
+from brainalign.plan import STAGES
+from brainalign.simulation import LAYERS, activations, draw_scenes, render, rest_networks, schedule, simulate_rest
+
+TINY = {
+    "n_shared": 12,
+    "n_unique": 28,
+    "fmri_subjects": 1,
+    "n_training_scenes": 64,
+    "n_epochs": 1,
+    "meg_sensors": "mag",
+    "n_rest_volumes": 60,
+}
+
+
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, seed: int = 0, **changes: object) -> int:
+    monkeypatch.setitem(STAGES, "simulate", ("simulation",))
+    settings = json.dumps({"simulate": TINY | changes})
+    return simulate.main(["--folder", str(folder), "--settings", settings, "--seed", str(seed)])
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("simulated")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert run(folder, monkeypatch) == 0
+    return folder
+
+
+def test_sidecar_names_every_file(study: Path) -> None:
+    record = json.loads((study / "simulated.json").read_text())
+    found = {p.relative_to(study).as_posix() for p in study.rglob("*") if p.is_file()} - {"simulated.json"}
+    assert set(record["files"]) == found
+    for name, entry in record["files"].items():
+        assert hashlib.sha256((study / name).read_bytes()).hexdigest() == entry["sha256"]
+    assert record["details"]["subjects"] == {"01": "fmri", "02": "meg", "03": "eeg"}
+
+
+def test_stimuli(study: Path) -> None:
+    table = pd.read_csv(study / "stimuli/stimuli.tsv", sep="\t")
+    assert table["set"].value_counts().to_dict() == {"unique": 28, "shared": 12}
+    for path, image in zip(table["path"], render(draw_scenes(40, 0), 128), strict=True):
+        np.testing.assert_array_equal(np.asarray(Image.open(study / "stimuli" / path)), image)
+
+
+def test_betas_and_areas(study: Path) -> None:
+    trials = pd.read_csv(study / "sub-01/sub-01_trials.tsv", sep="\t", dtype=str)
+    truth = pd.read_parquet(study / "truth/vertices.parquet")
+    for hemi in "LR":
+        betas = nibabel.load(study / f"sub-01/sub-01_hemi-{hemi}_betas.func.gii")
+        values = np.stack([darray.data for darray in betas.darrays])
+        assert values.shape == (len(trials), 10242) == (120, 10242)
+        assert [darray.meta["Name"] for darray in betas.darrays] == trials["trial_id"].tolist()
+        assert np.isfinite(values).all()
+        labels = nibabel.load(study / f"sub-01/sub-01_hemi-{hemi}_rois.label.gii")
+        names = labels.labeltable.get_labels_as_dict()
+        rois = np.array([names[key] for key in labels.darrays[0].data])
+        mine = truth[truth["hemi"] == hemi]
+        np.testing.assert_array_equal(np.where(rois == "???", "", rois), mine["roi"])
+        assert mine.groupby("roi").size().min() >= 10
+        assert set(mine.loc[mine["kind"] == "what", "layer"]) == set(LAYERS)
+
+
+def test_epochs(study: Path) -> None:
+    import mne
+
+    sensors = pd.read_parquet(study / "truth/sensors.parquet")
+    for subject, kind, n, scale in (("02", "meg", 102, 1e-13), ("03", "eeg", 64, 1e-5)):
+        epochs = mne.read_epochs(study / f"sub-{subject}/sub-{subject}_{kind}-epo.fif", verbose=False)
+        values = epochs.get_data()
+        assert values.shape == (80, n, 61)
+        assert 0.5 * scale < values.std() < 2 * scale
+        assert list(epochs.metadata) == ["trial_id", "stimulus_id", "session", "run", "repeat", "onset_s"]
+        assert epochs.metadata.groupby("stimulus_id").size().eq(2).all()
+        assert epochs.tmin == pytest.approx(-0.1)
+        mine = sensors[sensors["subject"] == subject]
+        assert list(mine["target_id"].unique()) == epochs.ch_names
+        assert len(mine) == n * 61
+        assert mne.channels.find_layout(epochs.info) is not None  # topomaps can be drawn
+
+
+def test_generator_loads_as_any_hugging_face_model(study: Path) -> None:
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(study / "generator", local_files_only=True).eval()
+    assert sum(parameter.numel() for parameter in model.parameters()) < 500_000
+    names = dict(model.named_modules())
+    assert all(layer in names for layer in LAYERS)
+    found = activations(model, render(draw_scenes(3, 0), 128))
+    assert {layer: values.shape[:3] for layer, values in found.items()} == {
+        "embedder": (3, 32, 32),
+        "encoder.stages.0": (3, 32, 32),
+        "encoder.stages.1": (3, 16, 16),
+        "encoder.stages.2": (3, 8, 8),
+        "encoder.stages.3": (3, 4, 4),
+    }
+
+
+def test_same_seed_same_bytes_and_another_differs(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    only_fmri = {"meg_subjects": 0, "eeg_subjects": 0}
+    assert run(tmp_path / "a", monkeypatch, **only_fmri) == 0
+    assert run(tmp_path / "b", monkeypatch, seed=1, **only_fmri) == 0
+    for name in ("stimuli/stimuli.tsv", "sub-01/sub-01_hemi-L_betas.func.gii", "sub-01/sub-01_rest.tsv"):
+        here = (study / name).read_bytes()
+        assert (tmp_path / "a" / name).read_bytes() == here
+        assert (tmp_path / "b" / name).read_bytes() != here
+
+
+def test_bad_settings_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, monkeypatch, n_repeat=2) == 2
+    assert "did you mean 'n_repeats'" in capsys.readouterr().err
+    assert run(tmp_path, monkeypatch, image_size=100) == 2
+    assert "multiple of 128" in capsys.readouterr().err
+
+
+def test_schedule() -> None:
+    trials = schedule([f"s{k}" for k in range(50)], 3, 3, 0, trials_per_run=25)
+    assert len(trials) == 150
+    assert trials.groupby("stimulus_id")["repeat"].apply(lambda r: sorted(r) == [0, 1, 2]).all()
+    assert trials.groupby(["session", "run"])["onset_s"].apply(lambda t: t.is_monotonic_increasing).all()
+    assert trials.groupby("session").size().eq(50).all()
+    with pytest.raises(BrainalignError, match="fewer sessions"):
+        schedule(["a"], 1, 2, 0)
+
+
+def test_rest_follows_with_a_lag() -> None:
+    regions = rest_networks(["ventral1", "dorsal1", "red"])
+    series = simulate_rest(regions, 4000, 0)
+    leader, follower = series["ventral1_L"].to_numpy(), series["dorsal1_R"].to_numpy()
+    assert abs(np.corrcoef(leader, follower)[0, 1]) < 0.06
+    assert np.corrcoef(leader[:-3], follower[3:])[0, 1] == pytest.approx(0.66**2, abs=0.06)
+    assert np.corrcoef(series["ventral1_L"], series["ventral1_R"])[0, 1] == pytest.approx(0.66**2, abs=0.06)
+    with pytest.raises(BrainalignError, match="lag"):
+        simulate_rest(regions, 4, 0)
