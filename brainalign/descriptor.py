@@ -235,7 +235,9 @@ class EpochOptions(Strict):
     tmin_s: float | None = None
     tmax_s: float | None = None
     decimate: int = Field(1, ge=1, description="keep every so many samples; low-pass filter before")
-    baseline_s: tuple[float | None, float | None] | None = Field((None, 0.0), description="mean subtracted; or null")
+    baseline_s: tuple[float, float] | None = Field(
+        None, description="seconds whose mean is subtracted; nothing where not given"
+    )
     bad_channels: Literal["raise", "drop"] = "raise"
     whiten: bool = Field(True, description="by the noise covariance of training epochs")
 

@@ -204,6 +204,8 @@ class EncodeImagesSettings(Strict):
 
     permutations: int = Field(1000, ge=0, description="permutations of the test stimuli of the predictions")
     draws: int = Field(1000, ge=100, description="bootstrap draws of the test stimuli")
+    standardize: bool = Field(True, description="z-score features on training images, every layer weighing the same")
+    ceiling_threshold: float = Field(0.2, gt=0, description="targets above it are called reliable")
     cluster_quantile: float = Field(0.95, gt=0.5, lt=1, description="of the null at each point; clusters lie above it")
 
 
@@ -306,7 +308,7 @@ def load_descriptors(config: Config) -> dict[str, Descriptor]:
     BrainalignError
         If a model cannot read the stimuli of its dataset, or permutes a split that no dataset it is used on has.
     """
-    descriptors = {
+    descriptors: dict[str, Descriptor] = {
         name: load_descriptor(use.descriptor, raw=config.raw_folder(name)) for name, use in config.datasets.items()
     }
     for dataset in [name for name in descriptors if config.datasets[name].optional]:

@@ -39,6 +39,7 @@ METRICS = {
 }
 N_MAPS = 200  # permuted maps that cluster tests see
 N_NEIGHBOURS = 6  # of a sensor
+TOTAL_VARIANCE = 100.0  # of a standardised layer
 RELIABLE = "reliable targets"
 
 
@@ -69,13 +70,13 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     split = splits["name"].iloc[0]
     ((train, test),) = folds_of(splits, responses.trials)
     groups = target_groups(responses)
-    groups[RELIABLE] = np.flatnonzero(np.nan_to_num(ceiling) > arguments.settings["ceiling_threshold"])
+    groups[RELIABLE] = np.flatnonzero(np.nan_to_num(ceiling) > settings.ceiling_threshold)
     results: dict[str, HeldOut] = {}
     scores, clusters = [], []
     for name, features in layers.items():
         found = evaluate_held_out(
             encoder,
-            _flat(features.align_to(responses).values),
+            _inputs(features.align_to(responses).values, train, settings.standardize),
             responses.values,
             train,
             test,
@@ -93,19 +94,37 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         results[name] = found
     confidence = arguments.settings["confidence"]
     profile = pd.concat(
-        [_profile(found, groups, ceiling, confidence).assign(layer=name) for name, found in results.items()], ignore_index=True
+        [_profile(found, groups, ceiling, confidence).assign(layer=name) for name, found in results.items()],
+        ignore_index=True,
     )
     decisions = _preference(results) if responses.times is None else _latencies(results, responses.times)
-    save(arguments.scores, pd.concat(scores, ignore_index=True), provenance, metrics=METRICS, alphas=list(encoder.alphas))
-    save(arguments.null, _null(results), provenance, of="null: permuted test images; draw: bootstrap over them; r: mean over reliable targets")
+    save(
+        arguments.scores, pd.concat(scores, ignore_index=True), provenance, metrics=METRICS, alphas=list(encoder.alphas)
+    )
+    save(
+        arguments.null,
+        _null(results),
+        provenance,
+        of="null: permuted test images; draw: bootstrap over them; r: mean over reliable targets",
+    )
     save(arguments.profile, profile, provenance, groups="regions" if responses.times is None else "times in s")
     save(arguments.preference, decisions, provenance)
     empty = pd.DataFrame({"layer": np.empty(0, dtype=str)})
     save(arguments.clusters, pd.concat(clusters, ignore_index=True) if clusters else empty, provenance)
 
 
-def _flat(values: NDArray[np.floating]) -> NDArray[np.floating]:
-    return values.reshape(len(values), -1)
+def _inputs(values: NDArray[np.floating], train: NDArray[np.intp], standardize: bool) -> NDArray[np.floating]:
+    """Return features (n_trials, n_features), z-scored by the training rows; every layer has the same total variance.
+
+    Layers of 20 and of 20,000 features then need the same penalties, and no layer wins by its scale.
+    """
+    flat = values.reshape(len(values), -1)
+    if not standardize:
+        return flat
+    mean, spread = flat[train].mean(axis=0), flat[train].std(axis=0)
+    varies = spread > 1e-6 * spread.max()
+    scale = np.where(varies, np.sqrt(TOTAL_VARIANCE / max(int(varies.sum()), 1)) / np.where(varies, spread, 1), 0)
+    return np.asarray((flat - mean) * scale, dtype=np.float32)
 
 
 def target_groups(responses: Responses) -> dict[str, NDArray[np.intp]]:
@@ -122,7 +141,10 @@ def _scores(found: HeldOut, responses: Responses, ceiling: NDArray[np.floating])
     targets = responses.targets["target_id"].to_numpy()
     table = {"target_id": targets}
     if responses.times is not None:
-        table = {"target_id": np.repeat(targets, len(responses.times)), "time_s": np.tile(responses.times, len(targets))}
+        table = {
+            "target_id": np.repeat(targets, len(responses.times)),
+            "time_s": np.tile(responses.times, len(targets)),
+        }
     values = {
         "r": found.r,
         "r2": found.r2,
@@ -221,7 +243,8 @@ def sensor_adjacency(responses: Responses) -> Any:
     adjacency = lil_array((len(places), len(places)), dtype=bool)
     if places.isna().any(axis=None):
         return adjacency.tocsr()  # without positions none are neighbours: clusters run over time only
-    for _, rows in responses.targets.groupby("sensor_type").indices.items():
+    for kind in pd.unique(responses.targets["sensor_type"]):
+        rows = np.flatnonzero(responses.targets["sensor_type"] == kind)
         n_neighbours = min(N_NEIGHBOURS, len(rows) - 1)
         if n_neighbours > 0:
             near = kneighbors_graph(places.to_numpy()[rows], n_neighbours).toarray().astype(bool)

@@ -17,7 +17,7 @@ from brainalign.features import EXTRACTORS, Extractor, check_images
 from brainalign.files import file_digest
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
-from brainalign.settings import Descriptor, load_descriptor
+from brainalign.settings import BlockStudy, load_descriptor
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def _extract(arguments: argparse.Namespace, provenance: Provenance) -> None:
     if arguments.stimuli is None and arguments.descriptor is None:
         raise BrainalignError("there is nothing to extract from; give --stimuli or --descriptor")
     if arguments.stimuli is None:
-        stimuli = table = _inline(load_descriptor(arguments.descriptor))
+        stimuli = table = _inline(load_descriptor(arguments.descriptor, BlockStudy))
     else:
         stimuli = table = _from_table(arguments.stimuli)
         if "path" in table:  # the artifact keeps them relative to stimuli.tsv
@@ -52,7 +52,7 @@ def _extract(arguments: argparse.Namespace, provenance: Provenance) -> None:
     writer.close(**model.describe())
 
 
-def _inline(descriptor: Descriptor) -> pd.DataFrame:
+def _inline(descriptor: BlockStudy) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "stimulus_id": list(descriptor.stimuli),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.artifacts import save
@@ -72,9 +73,9 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     splits = make_image_split(responses.trials, test=chosen, seed=arguments.seed, together=together).assign(name=name)
     leaks = leakage_audit(splits, responses.trials, images, near=rule.near_duplicates)
     stop_on(leaks)
-    details = {}
+    details: dict[str, object] = {}
     if responses.times is not None and descriptor.epochs.whiten:
-        responses, details = _whitened(responses, splits)
+        responses, details = _whitened(responses, responses.times, splits)
     save(arguments.responses, responses, provenance, n_trials=len(responses.trials), **details)
     card = split_card(splits, responses.trials, images)
     save(
@@ -146,7 +147,7 @@ def _test_images(stimuli: pd.DataFrame, rule: HoldOut, name: str) -> list[str]:
     if rule.column not in stimuli:
         raise BrainalignError(
             f"splits.{name}.column: the table of images has no column {rule.column!r}"
-            f"{did_you_mean(rule.column, list(stimuli))}; it has {', '.join(stimuli)}"
+            f"{did_you_mean(rule.column, map(str, stimuli.columns))}; it has {', '.join(map(str, stimuli.columns))}"
         )
     chosen = stimuli.loc[stimuli[rule.column].astype(str) == rule.value, "stimulus_id"].astype(str).tolist()
     if not chosen:
@@ -158,10 +159,12 @@ def _test_images(stimuli: pd.DataFrame, rule: HoldOut, name: str) -> list[str]:
     return chosen
 
 
-def _whitened(responses: Responses, splits: pd.DataFrame) -> tuple[Responses, dict[str, object]]:
+def _whitened(
+    responses: Responses, times: NDArray[np.floating], splits: pd.DataFrame
+) -> tuple[Responses, dict[str, object]]:
     train = split_rows(splits, responses.trials)["train"]
     stimuli = responses.trials["stimulus_id"].to_numpy()[train]
-    whitener = fit_whitener(responses.values[train], responses.times, responses.targets, stimulus_ids=stimuli)
+    whitener = fit_whitener(responses.values[train], times, responses.targets, stimulus_ids=stimuli.tolist())
     white = replace(responses, values=whitener.transform(responses.values), units="noise standard deviations")
     return white, {"whitened": "on training epochs", "shrinkage": whitener.shrinkage, "rank": whitener.rank}
 

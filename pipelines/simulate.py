@@ -6,16 +6,16 @@ import argparse
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from brainalign.checks import BrainalignError, check_choice
+from brainalign.descriptor import SimulateOptions
 from brainalign.files import file_digest, write_atomically, write_json
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
+from brainalign.settings import parse
 from brainalign.simulation import (
     Cortex,
     CortexDrives,
@@ -42,64 +42,17 @@ from brainalign.simulation import (
 SIDECAR = "simulated.json"
 
 
-@dataclass(frozen=True)
-class StudySize:
-    """How large the study is.
-
-    Attributes
-    ----------
-    n_shared, n_unique : int
-        Images of the test and of the training set.
-    own_unique : bool
-        Every subject has training images of its own, instead of all the same.
-    n_repeats, meeg_repeats : int
-        Of every image, for fMRI and for MEG and EEG.
-    n_sessions : int
-        Of each fMRI subject; MEG and EEG have one.
-    fmri_subjects, meg_subjects, eeg_subjects : int
-    meg_sensors : str
-        "all" (306) or "mag" (102 magnetometers).
-    image_size : int
-        Pixels; a multiple of 128, which the generating network's maps need.
-    n_training_scenes, n_epochs : int
-        The generating network's training.
-    n_rest_volumes : int
-    """
-
-    n_shared: int = 100
-    n_unique: int = 200
-    own_unique: bool = False
-    n_repeats: int = 3
-    meeg_repeats: int = 2
-    n_sessions: int = 3
-    fmri_subjects: int = 2
-    meg_subjects: int = 1
-    eeg_subjects: int = 1
-    meg_sensors: str = "all"
-    image_size: int = 128
-    n_training_scenes: int = 800
-    n_epochs: int = 3
-    n_rest_volumes: int = 320
-
-    def __post_init__(self) -> None:
-        if self.image_size % 128 or self.image_size < 128:
-            raise BrainalignError(f"image_size must be a multiple of 128; got {self.image_size}")
-        if min(self.n_shared, self.n_unique, self.n_repeats, self.meeg_repeats) < 1:
-            raise BrainalignError("n_shared, n_unique, n_repeats and meeg_repeats must be at least 1")
-        check_choice("meg_sensors", self.meg_sensors, ("all", "mag"))
-
-    @property
-    def subjects(self) -> dict[str, str]:
-        """Modality by subject: 01, 02, ... in the order fMRI, MEG, EEG."""
-        modalities = ["fmri"] * self.fmri_subjects + ["meg"] * self.meg_subjects + ["eeg"] * self.eeg_subjects
-        return {f"{k + 1:02d}": modality for k, modality in enumerate(modalities)}
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and run the stage."""
     parser = stage_parser("simulate", __doc__)
     parser.add_argument("--folder", type=Path, required=True, help=f"output: everything, and last {SIDECAR}")
     return run_stage(parser, _simulate, argv)
+
+
+def _subjects(size: SimulateOptions) -> dict[str, str]:
+    """Return the modality by subject: 01, 02, ... in the order fMRI, MEG, EEG."""
+    modalities = ["fmri"] * size.fmri_subjects + ["meg"] * size.meg_subjects + ["eeg"] * size.eeg_subjects
+    return {f"{k + 1:02d}": modality for k, modality in enumerate(modalities)}
 
 
 class _Output:
@@ -127,10 +80,8 @@ class _Output:
 
 
 def _simulate(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    given = arguments.settings["simulate"]
-    for name in given:
-        check_choice("setting of simulate", name, [f.name for f in fields(StudySize)])
-    size, seed = StudySize(**given), arguments.seed
+    size = parse(SimulateOptions, arguments.settings["simulate"], "simulate")
+    seed = arguments.seed
     root: Path = arguments.folder
     root.mkdir(parents=True, exist_ok=True)
     (root / SIDECAR).unlink(missing_ok=True)  # readers refuse the folder until it is complete
@@ -144,7 +95,7 @@ def _simulate(arguments: argparse.Namespace, provenance: Provenance) -> None:
     output.parquet("truth/layers.parquet", [layers])
     cortex = load_cortex() if size.fmri_subjects else None
     vertices, sensors, regions = [], [], []
-    for number, (subject, modality) in enumerate(size.subjects.items()):
+    for number, (subject, modality) in enumerate(_subjects(size).items()):
         own = scenes[(scenes["subject"] == "") | (scenes["subject"] == subject)]
         subject_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
         if cortex is not None and modality == "fmri":
@@ -157,13 +108,13 @@ def _simulate(arguments: argparse.Namespace, provenance: Provenance) -> None:
     for name, tables in (("vertices", vertices), ("sensors", sensors), ("regions", regions)):
         if tables:
             output.parquet(f"truth/{name}.parquet", tables)
-    record = provenance.record([], {"subjects": size.subjects, "n_stimuli": len(scenes)})
+    record = provenance.record([], {"subjects": _subjects(size), "n_stimuli": len(scenes)})
     write_json(root / SIDECAR, record | {"files": output.files})
 
 
-def _stimuli(size: StudySize, seed: int) -> pd.DataFrame:
+def _stimuli(size: SimulateOptions, seed: int) -> pd.DataFrame:
     """Draw the scenes; `set` is shared or unique, `subject` whose unique image it is ("" for everybody's)."""
-    owners = list(size.subjects) if size.own_unique else [""]
+    owners = list(_subjects(size)) if size.own_unique else [""]
     scenes = draw_scenes(size.n_shared + size.n_unique * len(owners), seed)
     scenes["set"] = ["shared"] * size.n_shared + ["unique"] * (len(scenes) - size.n_shared)
     scenes["subject"] = [""] * size.n_shared + [owner for owner in owners for _ in range(size.n_unique)]
@@ -179,7 +130,7 @@ def _write_stimuli(output: _Output, scenes: pd.DataFrame, images: np.ndarray) ->
     output.tsv("stimuli/stimuli.tsv", scenes)
 
 
-def _generator(output: _Output, size: StudySize, seed: int, images: np.ndarray) -> dict[str, np.ndarray]:
+def _generator(output: _Output, size: SimulateOptions, seed: int, images: np.ndarray) -> dict[str, np.ndarray]:
     """Train the network on scenes of its own, write it, and return its layers' maps of the study's images."""
     training = draw_scenes(size.n_training_scenes, seed + 1_000_003)
     model = train_generator(training, render(training, size.image_size), n_epochs=size.n_epochs, seed=seed)
@@ -223,11 +174,11 @@ def _write_meeg(
     modality: str,
     trials: pd.DataFrame,
     drives: CortexDrives,
-    size: StudySize,
+    size: SimulateOptions,
     seed: int,
 ) -> pd.DataFrame:
     """Write the epochs of a subject; return the truth."""
-    info = sensor_info(modality, size.meg_sensors)  # type: ignore[arg-type]
+    info = sensor_info(modality, size.meg_sensors)
     responses, truth = simulate_meeg(trials, drives.what, drives.stimulus_ids, info, seed)
     epochs = to_epochs(responses, info)
     output.write(

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _summarize(arguments: argparse.Namespace, provenance: Provenance) -> None:
     settings = parse(SummarizeSettings, arguments.settings["summarize"], "summarize")
-    confidence = arguments.settings["confidence"]
+    confidence, threshold = arguments.settings["confidence"], arguments.settings["ceiling_threshold"]
     ceiling = load(arguments.ceiling, pd.DataFrame, provenance)
     rows, draws, recovered = [], {}, []
     for files in zip(arguments.scores, arguments.profile, arguments.preference, arguments.null, strict=True):
@@ -44,10 +44,10 @@ def _summarize(arguments: argparse.Namespace, provenance: Provenance) -> None:
         names = {"model": entities["model"], "method": entities["method"]}
         chosen = _chosen_layer(profile)
         draws[names["model"], names["method"]] = null.loc[null["layer"] == chosen, "draw_r"].to_numpy()
-        rows += [names | row for row in _rows(scores, profile, chosen, settings)]
+        rows += [names | row for row in _rows(scores, profile, chosen, threshold, settings.q)]
         recovered.append(preference.assign(**names))
     summary = pd.DataFrame(rows)
-    save(arguments.summary, summary, provenance, confidence=confidence, q=settings.q, reliable=f"ceiling > {settings.ceiling_threshold}")
+    save(arguments.summary, summary, provenance, confidence=confidence, q=settings.q, reliable=f"ceiling > {threshold}")
     save(arguments.differences, _differences(summary, draws, confidence), provenance, of="bootstrap over test images")
     responses = load(arguments.responses, Responses, provenance)
     recovery = pd.DataFrame({"what": np.empty(0, dtype=str)})
@@ -63,15 +63,17 @@ def _chosen_layer(profile: pd.DataFrame) -> str:
     reliable = profile[profile["group"] == RELIABLE]
     if not np.isfinite(reliable["cv_score"]).any():
         return str(reliable["layer"].iloc[0])
-    return str(reliable.loc[reliable["cv_score"].idxmax(), "layer"])
+    return str(reliable["layer"].iloc[int(np.nanargmax(reliable["cv_score"]))])
 
 
-def _rows(scores: pd.DataFrame, profile: pd.DataFrame, chosen: str, settings: SummarizeSettings) -> list[dict[str, object]]:
+def _rows(
+    scores: pd.DataFrame, profile: pd.DataFrame, chosen: str, threshold: float, q: float
+) -> list[dict[str, object]]:
     """Return the headline rows of every layer of one model and method."""
     rows: list[dict[str, object]] = []
     for layer, mine in scores.groupby("layer", sort=False):
         part = profile[(profile["layer"] == layer) & (profile["group"] == RELIABLE)].iloc[0]
-        reliable = mine[mine["ceiling"] > settings.ceiling_threshold]
+        reliable = mine[mine["ceiling"] > threshold]
         common = {"split": mine["split"].iloc[0], "layer": layer, "chosen": layer == chosen}
         rows.append(
             common
@@ -81,9 +83,11 @@ def _rows(scores: pd.DataFrame, profile: pd.DataFrame, chosen: str, settings: Su
         rows.append(common | {"quantity": "r²/ceiling", "value": reliable["r2_normalized"].mean(), "n": len(reliable)})
         above = reliable["r2_normalized"] > 1
         rows.append(common | {"quantity": "share above ceiling", "value": above.mean(), "n": len(reliable)})
-        found = mine["q"] < settings.q
-        rows.append(common | {"quantity": f"share with q < {settings.q:g}", "value": found.mean(), "n": len(mine)})
-        rows.append(common | {"quantity": "largest r", "value": mine["r"].max(), "p": mine["p_fwer"].min(), "n": len(mine)})
+        found = mine["q"] < q
+        rows.append(common | {"quantity": f"share with q < {q:g}", "value": found.mean(), "n": len(mine)})
+        rows.append(
+            common | {"quantity": "largest r", "value": mine["r"].max(), "p": mine["p_fwer"].min(), "n": len(mine)}
+        )
     return rows
 
 
@@ -104,13 +108,13 @@ def _differences(summary: pd.DataFrame, draws: dict[tuple[str, str], np.ndarray]
                 "model_b": b[0],
                 "method_a": a[1],
                 "method_b": b[1],
-                "layer_a": best.loc[a, "layer"],
-                "layer_b": best.loc[b, "layer"],
-                "difference": best.loc[a, "value"] - best.loc[b, "value"],
+                "layer_a": best["layer"][a],
+                "layer_b": best["layer"][b],
+                "difference": float(best["value"][a]) - float(best["value"][b]),
                 "low": low,
                 "high": high,
                 "p": min(1.0, p * len(pairs)),  # Bonferroni over the pairs
-                "n": best.loc[a, "n"],
+                "n": best["n"][a],
             }
         )
     return pd.DataFrame(rows)
@@ -136,7 +140,12 @@ def _recovery(
         keys = "hemi" + targets["hemi"] + "-" + targets["vertex"].astype(str)
         found = _layers(mine, layers, decisions)
     values = pd.DataFrame(
-        {"what": "ceiling", "area": keys.to_numpy(), "planted": planted.reindex(keys).to_numpy(), "ceiling": ceiling["ceiling"].to_numpy()}
+        {
+            "what": "ceiling",
+            "area": keys.to_numpy(),
+            "planted": planted.reindex(keys).to_numpy(),
+            "ceiling": ceiling["ceiling"].to_numpy(),
+        }
     )
     return pd.concat([found, values], ignore_index=True)
 

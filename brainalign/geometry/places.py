@@ -106,7 +106,7 @@ def rdm_permutation_places(
 def _unit(rdms: Values, method: str) -> Values:
     """Return RDMs whose inner products are the comparison; NaN where there is none."""
     values = np.asarray(rdms, dtype=np.float64)
-    whole = np.isfinite(values).all(axis=1)
+    whole = np.asarray(np.isfinite(values).all(axis=1))
     values = np.where(whole[:, None], values, 0)
     if method == "spearman":
         values = rankdata(values, axis=1)

@@ -54,7 +54,9 @@ def _recovered(recovery: pd.DataFrame) -> Section:
             found = f"Spearman of depths {rho:.2f}" if np.isfinite(rho) else "no rank correlation: constant depths"
             if set(layers["planted_layer"]) & set(layers["recovered_layer"]):
                 found += f"; {exact} of {len(decided)} layers exact"
-            rows.append([str(subject), modality, f"layers with {model}", f"{found}; {len(layers) - len(decided)} undecided"])
+            rows.append(
+                [str(subject), modality, f"layers with {model}", f"{found}; {len(layers) - len(decided)} undecided"]
+            )
         for model, peaks in mine[mine["what"] == "latency"].groupby("model", sort=False):
             decided = peaks[peaks["decided"].astype(bool)]
             error = (decided["recovered_ms"] - decided["planted_ms"]).abs().max()

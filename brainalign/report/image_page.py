@@ -67,16 +67,18 @@ def image_findings(material: ImageMaterial) -> list[str]:
     sentences = []
     rows = material.summary[material.summary["chosen"]]
     for (model, method), mine in rows.groupby(["model", "method"], sort=False):
-        value = mine.set_index("quantity")
-        mean, share = value.loc["mean r"], value.filter(like="share with q", axis=0).iloc[0]
+        value = {str(row["quantity"]): row for _, row in mine.iterrows()}
+        mean = value["mean r"]
+        share = next(row for name, row in value.items() if name.startswith("share with q"))
         control = " (random weights)" if model in material.controls else ""
         sentences.append(
             f"{model}{control} with {method}, layer {mean['layer']} (chosen inside the training images): mean r "
             f"{number(mean['value'])} over {int(mean['n']):,} reliable targets "
             f"({number(mean['low'])} to {number(mean['high'])}; permuted {number(mean['null_mean'])}, refitted on "
             f"permuted responses {number(mean['control'])}; p = {number(mean['p'], 4)}); r²/ceiling "
-            f"{number(value.loc['r²/ceiling', 'value'])}, above 1 in "
-            f"{number(value.loc['share above ceiling', 'value'])} of them; {number(share['value'])} of {int(share['n']):,} targets have q below the level."
+            f"{number(value['r²/ceiling']['value'])}, above 1 in "
+            f"{number(value['share above ceiling']['value'])} of them; {number(share['value'])} of {int(share['n']):,} "
+            "targets have q below the level."
         )
     sentences += _comparisons(material)
     sentences += _decisions(material)

@@ -93,7 +93,7 @@ def _surface(material: ImageMaterial) -> Section | None:
     (model, method), encoding = next(iter(material.encodings.items()))
     layer = material.chosen(model, method)
     scores = encoding.scores[encoding.scores["layer"] == layer].merge(targets[["target_id", "hemi", "vertex"]])
-    level, threshold = material.config.summarize.q, material.config.summarize.ceiling_threshold
+    level, threshold = material.config.summarize.q, material.config.encode_images.ceiling_threshold
     shown = scores.assign(
         r=significant(scores, "r", q=level, ceiling=threshold),
         normalized=significant(scores, "r2_normalized", q=level, ceiling=threshold),
@@ -311,7 +311,7 @@ def _categories(material: ImageMaterial, conditions: list[str]) -> list[str]:
 def _ceilings(material: ImageMaterial) -> Section | None:
     if material.ceiling is None or not material.encodings:
         return None
-    threshold = material.config.summarize.ceiling_threshold
+    threshold = material.config.encode_images.ceiling_threshold
     (model, method), encoding = next(iter(material.encodings.items()))
     layer = material.chosen(model, method)
     scores = encoding.scores[encoding.scores["layer"] == layer]

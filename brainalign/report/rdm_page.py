@@ -62,7 +62,7 @@ def render_rdm_page(
         notes=[
             *(f"{name}: {words}." for name, words in descriptor.references.items()),
             "Spearman correlation with each subject's RDM (mean of within-session ranks, ranked again), averaged over "
-            "subjects. Errors: dual bootstrap over subjects and stimuli, over stimuli alone where there is one subject.",
+            "subjects. Errors: dual bootstrap over subjects and stimuli; over stimuli alone for one subject.",
             *descriptor.notes,
             f"Data: {descriptor.citation.text} Licence: {descriptor.licence}.",
         ],
@@ -82,9 +82,7 @@ def _table(scores: pd.DataFrame, random: pd.DataFrame) -> Any:
         for name in references:
             row = by_set.loc[name] if name in by_set.index else None
             cells.append(
-                "–"
-                if row is None
-                else f"{number(row['score'])} [{number(row['low'])}, {number(row['high'])}]"
+                "–" if row is None else f"{number(row['score'])} [{number(row['low'])}, {number(row['high'])}]"
             )
         body.append(cells)
     for (model, layer), part in random.groupby(["model", "layer"], sort=False):
@@ -100,9 +98,7 @@ def _table(scores: pd.DataFrame, random: pd.DataFrame) -> Any:
     return html_table(["model", *references], [band, *body], "Fits to the reference sets")
 
 
-def _fits(
-    comparison: pd.DataFrame, scores: pd.DataFrame, random: pd.DataFrame, differences: pd.DataFrame
-) -> Section:
+def _fits(comparison: pd.DataFrame, scores: pd.DataFrame, random: pd.DataFrame, differences: pd.DataFrame) -> Section:
     best = comparison[comparison["kind"] == "best"]
     sentences = [f"{row['reference']}: {row['sentence']}" for _, row in best.iterrows()]
     published = scores[scores["kind"] == "published"]

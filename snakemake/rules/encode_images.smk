@@ -27,8 +27,7 @@ rule encode_images:
         gpu=lambda wildcards: int(wants_gpu(SETTINGS, wildcards.method)),
     params:
         settings=lambda wildcards: quoted(
-            method=SETTINGS.methods[wildcards.method], encode=SETTINGS.encode_images, confidence=SETTINGS.confidence,
-            ceiling_threshold=SETTINGS.summarize.ceiling_threshold
+            method=SETTINGS.methods[wildcards.method], encode=SETTINGS.encode_images, confidence=SETTINGS.confidence
         ),
         library=library_digest(*STAGES["encode_images"]),
         seed=SETTINGS.seed,

@@ -24,7 +24,11 @@ rule summarize_images:
         mem_mb=memory("summarize_images"),
         runtime=minutes("summarize_images"),
     params:
-        settings=quoted(summarize=SETTINGS.summarize, confidence=SETTINGS.confidence),
+        settings=quoted(
+            summarize=SETTINGS.summarize,
+            confidence=SETTINGS.confidence,
+            ceiling_threshold=SETTINGS.encode_images.ceiling_threshold,
+        ),
         library=library_digest(*STAGES["summarize_images"]),
         seed=SETTINGS.seed,
     shell:
