@@ -21,9 +21,14 @@ Floats = NDArray[np.float64]
 RIDGE = 1e-2  # penalty, as a share of the mean eigenvalue of the other layers' kernel
 
 
-def _standardize(values: Floats) -> Floats:
-    spread = values.std(axis=0)
-    return np.asarray((values - values.mean(axis=0)) / np.where(spread > 1e-6 * spread.max(), spread, np.inf))
+def _standardize(values: Floats, n_channels: int) -> Floats:
+    """Centre every feature and scale every channel, alike at all its places.
+
+    Scaled place by place, a pixel that one scene in a hundred reaches would weigh as much as the centre.
+    """
+    centred = (values - values.mean(axis=0)).reshape(len(values), -1, n_channels)
+    spread = np.sqrt((centred**2).mean(axis=(0, 1)))
+    return np.asarray(centred / np.where(spread > 1e-6 * spread.max(), spread, np.inf)).reshape(len(values), -1)
 
 
 def pool_everywhere(maps: NDArray[np.float32]) -> Floats:
@@ -113,12 +118,13 @@ def layer_drives(
     check_rows("n_components", len(n_components), "the layers", len(features), "give one number per layer")
     kernels, components = {}, {}
     for (layer, values), n_kept in zip(features.items(), n_components, strict=True):
-        scaled = _standardize(values)
+        n_places = 1 if fields is None else len(fields[layer])
+        scaled = _standardize(values, values.shape[1] // n_places)
         kernels[layer] = scaled @ scaled.T / scaled.shape[1]
         if fields is None:
             components[layer] = _components(kernels[layer], n_kept)
         else:
-            scaled *= np.repeat(fields[layer], scaled.shape[1] // len(fields[layer]))
+            scaled *= np.repeat(fields[layer], scaled.shape[1] // n_places)
             components[layer] = _components(scaled @ scaled.T, n_kept)
     drives = {}
     for layer, parts in components.items():

@@ -101,9 +101,11 @@ def best_layer(fitted: list[np.ndarray], measured: np.ndarray, seed: int) -> tup
 def predictions(features: np.ndarray, responses: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     """Return predictions for the shared images after ridge on the unique ones, features scaled on these."""
     X = features[np.arange(len(features)) if rows is None else rows]
-    mean, spread = X[TRAINING].mean(axis=0), X[TRAINING].std(axis=0)
-    X = ((X - mean) / np.where(spread > 1e-6 * spread.max(), spread, np.inf)).astype(np.float32)
-    X *= np.float32(np.sqrt(100 / X.shape[1]))  # layers of 20 and of 24,576 features then need the same alphas
+    X = X - X[TRAINING].mean(axis=0)
+    if X.shape[1] < 100:  # channels; places of a whole map keep their own variance, which is 0 at the borders
+        X /= np.maximum(X[TRAINING].std(axis=0), 1e-6)
+    X *= np.sqrt(1000 / (X[TRAINING] ** 2).sum(axis=1).mean())  # all layers then need the same alphas
+    X = X.astype(np.float32)
     ridge = Ridge().fit(X[TRAINING], responses[TRAINING].astype(np.float32))
     return np.asarray(ridge.predict(X[~TRAINING]), dtype=np.float64)
 
