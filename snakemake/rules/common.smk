@@ -9,6 +9,7 @@ from brainalign.plan import (
     STAGES,
     estimate,
     group_report_path,
+    image_state,
     library_digest,
     log_path,
     report_path,
@@ -114,6 +115,13 @@ def images_of(wildcards):
     return [descriptor.locate(descriptor.images, "images")] if wildcards.dataset in IMAGES else []
 
 
+def images_changed(wildcards):
+    """Return what changes when an image does; of images that the workflow makes itself their table says it."""
+    if wildcards.dataset not in IMAGES or wildcards.dataset in SIMULATED:
+        return ""
+    return image_state(images_of(wildcards)[0])
+
+
 def over_subjects(*suffixes):
     """Return an input function: artifacts of every subject of the dataset."""
 
@@ -188,4 +196,5 @@ onerror:
     forget()
     # A rule whose input is missing never runs, so the report of what did work is made here.
     quoted_config = shlex.quote(SETTINGS.model_dump_json())
-    shell("python -P -m brainalign.pipelines.report --incomplete --settings {quoted_config} || true")
+    for stage in ("report", "report_images"):
+        shell("python -P -m brainalign.pipelines.{stage} --incomplete --settings {quoted_config} || true")
