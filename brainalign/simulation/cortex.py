@@ -32,7 +32,7 @@ CEILINGS, CEILING_SHARES = (0.05, 0.1, 0.3, 0.6), (0.1, 0.2, 0.3, 0.4)
 # Drives per area, and the components of each layer they are made of. The first layer's are fewer: its trailing
 # components are its own accidents, which no other network's early layers share.
 WHAT_DRIVES, WHERE_DRIVES = 6, 8
-WHAT_COMPONENTS, WHERE_COMPONENTS = (12, 16, 16, 16, 16), (32, 32, 32, 32, 32)
+WHAT_COMPONENTS, WHERE_COMPONENTS = (14, 16, 16, 16, 16), (32, 32, 32, 32, 32)
 FIELD_SD, FIELD_Y = 0.3, 0.47
 FIELD_X = {"L": 0.62, "R": 0.38}  # the left hemisphere sees the right of the image
 PREFERRED = 0.85  # share of a selective vertex's signal variance that is its area's preference

@@ -21,12 +21,12 @@ Floats = NDArray[np.float64]
 RIDGE = 1e-2  # penalty, as a share of the mean eigenvalue of the other layers' kernel
 
 
-def _standardize(values: Floats, n_channels: int) -> Floats:
+def _standardize(values: NDArray[np.floating], n_channels: int) -> Floats:
     """Centre every feature and scale every channel, alike at all its places.
 
     Scaled place by place, a pixel that one scene in a hundred reaches would weigh as much as the centre.
     """
-    centred = (values - values.mean(axis=0)).reshape(len(values), -1, n_channels)
+    centred = (values - values.mean(axis=0, dtype=np.float64)).reshape(len(values), -1, n_channels)
     spread = np.sqrt((centred**2).mean(axis=(0, 1)))
     return np.asarray(centred / np.where(spread > 1e-6 * spread.max(), spread, np.inf)).reshape(len(values), -1)
 
@@ -81,7 +81,7 @@ def _components(kernel: Floats, n_components: int) -> Floats:
 
 
 def layer_drives(
-    features: Mapping[str, Floats],
+    features: Mapping[str, NDArray[np.floating]],
     n_drives: int,
     n_components: Sequence[int],
     fields: Mapping[str, Floats] | None = None,

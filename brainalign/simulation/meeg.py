@@ -40,7 +40,7 @@ SOURCES_M = (
     (0.050, 0.010, 0.030),
 )
 SPREAD_M, DEEPEST_M, HIGHEST_M = 0.012, 0.04, 0.075  # of dipoles around these; their distance from the centre
-SNR = 0.6  # sd of the signal over stimuli, at its latency, relative to one trial's noise: root mean square of sensors
+SNR = 0.8  # sd of the signal over stimuli, at its latency, relative to one trial's noise: root mean square of sensors
 NOISE_SD = {"mag": 100e-15, "grad": 2500e-15, "eeg": 10e-6}  # T, T/m, V in one trial, root mean square of sensors
 N_BACKGROUND = 60  # dipoles whose activity is noise
 BACKGROUND_SHARE = 0.6  # of the noise variance; the rest is independent between sensors
