@@ -25,6 +25,21 @@ from brainalign.descriptor import BlockStudy, Descriptor, EpochFiles, ImageStudy
 
 __all__ = ["StudyAudit", "audit_study"]
 
+# Columns of the split card, and what they are called on the screen.
+CARD = {
+    "subject": "subject",
+    "name": "name",
+    "split": "split",
+    "n_stimuli": "images",
+    "n_trials": "trials",
+    "repeats_min": "fewest repeats",
+    "repeats_max": "most",
+    "n_runs": "runs",
+    "n_runs_shared": "runs shared",
+    "n_duplicates_across": "duplicates across",
+    "n_near_duplicates_across": "near-duplicates across",
+}
+
 
 @dataclass
 class StudyAudit:
@@ -99,7 +114,7 @@ def _images(descriptor: ImageStudy) -> StudyAudit:
     except BrainalignError as error:
         found.problems.append(_problem(descriptor, error, "images"))
     channels: dict[str, dict[str, pd.DataFrame]] = {}
-    rows = []
+    rows, cards = [], []
     for subject, files in descriptor.subjects.items():
         where = f"subjects.{subject}"
         try:
@@ -114,12 +129,17 @@ def _images(descriptor: ImageStudy) -> StudyAudit:
             by_hemisphere = sizes.pivot(index="roi", columns="hemi", values="n_targets").fillna(0).astype(int)
             found.tables[f"targets in ROIs of {where}"] = by_hemisphere.loc[pd.unique(sizes["roi"])].reset_index()
         if images is not None:
-            found.problems += _of_trials(descriptor, where, responses.trials, images, test, found.tables)
+            problems, card = _of_trials(descriptor, where, responses.trials, images, test)
+            found.problems += problems
+            if card is not None:
+                cards.append(card.assign(subject=subject))
         if isinstance(files, EpochFiles):
             channels.setdefault(files.picks, {})[where] = responses.targets
     found.problems += _other_channels(channels)
     if rows:
         found.tables["responses"] = pd.DataFrame(rows)
+    if cards:
+        found.tables["splits"] = pd.concat(cards)[list(CARD)].rename(columns=CARD)
     return found
 
 
@@ -161,26 +181,20 @@ def _of_values(descriptor: ImageStudy, where: str, responses: Responses) -> Iter
 
 
 def _of_trials(
-    descriptor: ImageStudy,
-    where: str,
-    trials: pd.DataFrame,
-    images: ImageAudit,
-    test: list[str],
-    tables: dict[str, pd.DataFrame],
-) -> list[Problem]:
-    """Return what is wrong with trials and with their split, made as prepare makes it; add the split's card."""
+    descriptor: ImageStudy, where: str, trials: pd.DataFrame, images: ImageAudit, test: list[str]
+) -> tuple[list[Problem], pd.DataFrame | None]:
+    """Return what is wrong with trials and with their split, made as prepare makes it, and the split's card."""
     problems = inspect_trials(where, trials, images.table["stimulus_id"].tolist(), test or None)
     ((name, rule),) = descriptor.splits.items()
     if rule.column is not None and not test:
-        return problems  # the split was refused for all subjects already
+        return problems, None  # the split was refused for all subjects already
     try:
         splits = image_split(trials, rule, test, images, seed=0).assign(name=name)
     except BrainalignError as error:
-        return [*problems, Problem(where, str(error))]
+        return [*problems, Problem(where, str(error))], None
     leaks = leakage_audit(splits, trials, images, near=rule.near_duplicates)
-    card = split_card(splits, trials, images)
-    tables[f"split of {where}"] = card.drop(columns=["fold", "repeats_median"])
-    return problems + [replace(leak, where=f"{where}: {leak.where}") for leak in leaks]
+    problems += [replace(leak, where=f"{where}: {leak.where}") for leak in leaks]
+    return problems, split_card(splits, trials, images)
 
 
 def _other_channels(channels: dict[str, dict[str, pd.DataFrame]]) -> Iterator[Problem]:
