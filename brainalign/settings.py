@@ -204,7 +204,7 @@ class EncodeImagesSettings(Strict):
 
     permutations: int = Field(1000, ge=0, description="permutations of the test stimuli of the predictions")
     draws: int = Field(1000, ge=100, description="bootstrap draws of the test stimuli")
-    standardize: bool = Field(True, description="z-score features on training images, every layer weighing the same")
+    standardize: bool = Field(True, description="scale features on training images so that every layer has the same total variance")
     ceiling_threshold: float = Field(0.2, gt=0, description="targets above it are called reliable")
     cluster_quantile: float = Field(0.95, gt=0.5, lt=1, description="of the null at each point; clusters lie above it")
 
@@ -324,7 +324,7 @@ def load_descriptors(config: Config) -> dict[str, Descriptor]:
             for split in descriptor.splits
         }
         for split in use.permute or ():
-            if split not in known:
+            if known and split not in known:
                 raise BrainalignError(
                     f"models.{model}.permute: {split!r} is not among the splits of its datasets "
                     f"({', '.join(sorted(known))}){did_you_mean(split, known)}"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sklearn.neighbors import kneighbors_graph
 
 from brainalign.arrays import Layers, Responses
-from brainalign.artifacts import load, save
+from brainalign.artifacts import load, load_sidecar, save
 from brainalign.datasets import folds_of
 from brainalign.devices import pick_device
 from brainalign.encoding import ENCODERS, HeldOut, evaluate_held_out
@@ -39,7 +39,7 @@ METRICS = {
 }
 N_MAPS = 200  # permuted maps that cluster tests see
 N_NEIGHBOURS = 6  # of a sensor
-TOTAL_VARIANCE = 100.0  # of a standardised layer
+TOTAL_VARIANCE = 1000.0  # of a standardised layer
 RELIABLE = "reliable targets"
 
 
@@ -66,6 +66,7 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     responses = load(arguments.responses, Responses, provenance)
     ceiling = load(arguments.ceiling, pd.DataFrame, provenance)["ceiling"].to_numpy()
     layers = load(arguments.features, Layers, provenance)
+    maps = load_sidecar(arguments.features)["details"].get("pooling") in {"flatten", "tokens"}
     splits = load(arguments.splits, pd.DataFrame, provenance)
     split = splits["name"].iloc[0]
     ((train, test),) = folds_of(splits, responses.trials)
@@ -76,7 +77,7 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     for name, features in layers.items():
         found = evaluate_held_out(
             encoder,
-            _inputs(features.align_to(responses).values, train, settings.standardize),
+            _inputs(features.align_to(responses).values, train, settings.standardize, maps),
             responses.values,
             train,
             test,
@@ -113,18 +114,23 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     save(arguments.clusters, pd.concat(clusters, ignore_index=True) if clusters else empty, provenance)
 
 
-def _inputs(values: NDArray[np.floating], train: NDArray[np.intp], standardize: bool) -> NDArray[np.floating]:
-    """Return features (n_trials, n_features), z-scored by the training rows; every layer has the same total variance.
+def _inputs(
+    values: NDArray[np.floating], train: NDArray[np.intp], standardize: bool, maps: bool
+) -> NDArray[np.floating]:
+    """Return features (n_trials, n_features), centred on the training rows; every layer has the same total variance.
 
-    Layers of 20 and of 20,000 features then need the same penalties, and no layer wins by its scale.
+    Layers of 20 and of 20,000 features then need the same penalties, and no layer wins by its scale. Pooled features
+    are z-scored one by one; places of a map keep their own variance, which is next to 0 at empty borders.
     """
     flat = values.reshape(len(values), -1)
     if not standardize:
         return flat
-    mean, spread = flat[train].mean(axis=0), flat[train].std(axis=0)
-    varies = spread > 1e-6 * spread.max()
-    scale = np.where(varies, np.sqrt(TOTAL_VARIANCE / max(int(varies.sum()), 1)) / np.where(varies, spread, 1), 0)
-    return np.asarray((flat - mean) * scale, dtype=np.float32)
+    flat = flat - flat[train].mean(axis=0)
+    if not maps:
+        spread = flat[train].std(axis=0)
+        flat *= np.where(spread > 1e-6 * spread.max(), 1 / np.where(spread > 0, spread, 1), 0)
+    total = float(np.square(flat[train]).sum(axis=1).mean())
+    return np.asarray(flat * np.sqrt(TOTAL_VARIANCE / total) if total else flat, dtype=np.float32)
 
 
 def target_groups(responses: Responses) -> dict[str, NDArray[np.intp]]:

@@ -45,7 +45,10 @@ def _summarize(arguments: argparse.Namespace, provenance: Provenance) -> None:
         chosen = _chosen_layer(profile)
         draws[names["model"], names["method"]] = null.loc[null["layer"] == chosen, "draw_r"].to_numpy()
         rows += [names | row for row in _rows(scores, profile, chosen, threshold, settings.q)]
-        recovered.append(preference.assign(**names))
+        # Depth of a layer: 0 for the first of its network that was read, 1 for the last.
+        depths = {name: k for k, name in enumerate(pd.unique(profile["layer"]))}
+        best = preference["best" if "best" in preference else "layer"].map(depths)
+        recovered.append(preference.assign(**names, depth=best / max(len(depths) - 1, 1)))
     summary = pd.DataFrame(rows)
     save(arguments.summary, summary, provenance, confidence=confidence, q=settings.q, reliable=f"ceiling > {threshold}")
     save(arguments.differences, _differences(summary, draws, confidence), provenance, of="bootstrap over test images")
@@ -156,8 +159,6 @@ def _layers(vertices: pd.DataFrame, layers: pd.DataFrame, decisions: pd.DataFram
     depth = layers.set_index("layer")["depth"]
     rows = []
     for model, mine in decisions.groupby("model", sort=False):
-        names = list(dict.fromkeys([*mine["best"], *mine["second"]]))
-        own = depth if set(names) <= {*depth.index, ""} else None
         for _, row in mine[mine["roi"].isin(planted.index)].iterrows():
             rows.append(
                 {
@@ -167,7 +168,7 @@ def _layers(vertices: pd.DataFrame, layers: pd.DataFrame, decisions: pd.DataFram
                     "planted_layer": planted[row["roi"]],
                     "recovered_layer": row["best"],
                     "planted_depth": depth[planted[row["roi"]]],
-                    "recovered_depth": np.nan if own is None else own.get(row["best"], np.nan),
+                    "recovered_depth": row["depth"],
                     "decided": row["decided"],
                     "reason": row["reason"],
                 }

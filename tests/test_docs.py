@@ -9,7 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs" / "pages").glob("*.md"))
@@ -59,12 +61,44 @@ def test_the_readme_names_files_that_exist() -> None:
         assert (ROOT / name).exists(), name
 
 
-@pytest.mark.parametrize("module", ["artifacts", "encoding.ridge", "geometry.rdm", "simulation.linear"])
+def test_every_page_is_in_the_menu_and_links_to_pages_that_exist() -> None:
+    menu = (ROOT / "docs" / "mkdocs.yml").read_text()
+    for page in PAGES:
+        assert f": {page.name}\n" in menu, page.name
+        text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        for link in re.findall(r"\]\(([^)#]+)\)", text):
+            assert link.startswith("http") or (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_a_descriptor_takes_15_lines() -> None:
+    (first, *_) = [code for language, code in blocks(ROOT / "docs" / "pages" / "own_images.md") if language == "yaml"]
+    assert len([line for line in first.splitlines() if not line.startswith("#")]) == 15
+
+
+def test_every_dataset_says_where_it_comes_from() -> None:
+    table = (ROOT / "data" / "README.md").read_text()
+    for descriptor in (ROOT / "data").glob("*.yaml"):
+        assert f"| `{descriptor.stem}` |" in table, descriptor.name
+
+
+EXAMPLES = (
+    "artifacts",
+    "encoding.ridge",
+    "features.efficientnet",
+    "features.images",
+    "geometry.rdm",
+    "simulation.linear",
+    "statistics.ncsnr",
+    "statistics.preference",
+)
+
+
+@pytest.mark.parametrize("module", EXAMPLES)
 def test_examples_in_docstrings(module: str) -> None:
     import doctest
     import importlib
 
-    result = doctest.testmod(importlib.import_module(f"brainalign.{module}"), extraglobs={"np": __import__("numpy")})
+    result = doctest.testmod(importlib.import_module(f"brainalign.{module}"), extraglobs={"np": np, "torch": torch})
     assert result.attempted > 0
     assert result.failed == 0
 
@@ -74,7 +108,8 @@ def public_names() -> list[object]:
     import importlib
 
     packages = ("datasets", "encoding", "features", "geometry", "report", "simulation", "statistics")
-    modules = [importlib.import_module(f"brainalign.{name}") for name in (*packages, "arrays", "artifacts", "checks")]
+    base = ("arrays", "artifacts", "checks", "descriptor", "settings")
+    modules = [importlib.import_module(f"brainalign.{name}") for name in (*packages, *base)]
     return [getattr(module, name) for module in modules for name in module.__all__]
 
 

@@ -29,6 +29,8 @@ def render_image_page(material: ImageMaterial) -> str:
         findings=image_findings(material),
         cards=_cards(material),
         headline=[] if summary is None else _headline(material, summary),
+        interval_note="One row per model: the layer that was chosen inside the training images; all layers are in the "
+        "CSV. Intervals: resampled test images.",
         summary_csv="" if summary is None else data_uri(summary.to_csv(index=False).encode(), "text/csv"),
         methods=methods,
         references=[(key, CITATIONS[key]) for key in keys],

@@ -23,6 +23,7 @@ from brainalign.report.timecourse import layer_latencies, rsa_over_time, score_o
 __all__ = ["image_sections"]
 
 SHOWN_TIMES = 5  # topographies
+FSAVERAGE4, FSAVERAGE5 = 2_562, 10_242  # vertices of a hemisphere
 
 
 def image_sections(material: ImageMaterial) -> list[Section]:
@@ -88,8 +89,8 @@ def _surface(material: ImageMaterial) -> Section | None:
     if not material.encodings or material.responses is None:
         return None
     targets = material.responses.targets
-    if "vertex" not in targets or targets["vertex"].max() >= 10_242:
-        return None
+    if "vertex" not in targets or not FSAVERAGE4 < targets["vertex"].max() < FSAVERAGE5:
+        return None  # another mesh
     (model, method), encoding = next(iter(material.encodings.items()))
     layer = material.chosen(model, method)
     scores = encoding.scores[encoding.scores["layer"] == layer].merge(targets[["target_id", "hemi", "vertex"]])
@@ -355,7 +356,7 @@ def _recovery(material: ImageMaterial) -> Section | None:
             )
         )
     for model, rows in table[table["what"] == "layer"].groupby("model", sort=False):
-        same = bool(np.isfinite(rows["recovered_depth"].astype(float)).all())
+        same = set(rows["recovered_layer"]) <= set(rows["planted_layer"])  # the generating network itself
         names = {"planted_layer": "planted", "recovered_layer": "recovered"}
         shown = rows.drop(columns=["planted"], errors="ignore").rename(columns=names)
         layers = list(dict.fromkeys(shown.sort_values("planted_depth")["planted"])) if same else None

@@ -90,7 +90,10 @@ def features_of(wildcards):
 
 
 def weights_of(wildcards):
-    """Return the files of a model that lies in a local folder: retrained weights are another input."""
+    """Return the files a model lies in: retrained weights, or an edited function of the user's, are another input."""
+    function = Path(getattr(SETTINGS.models[wildcards.model], "function", "").rpartition(":")[0])
+    if function.suffix == ".py":
+        return [str(function)]
     folder = Path(getattr(SETTINGS.models[wildcards.model], "weights", ""))
     return sorted(map(str, folder.glob("*.*"))) if folder.name and folder.is_dir() else []
 
