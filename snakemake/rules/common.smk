@@ -95,6 +95,10 @@ def weights_of(wildcards):
     if function.suffix == ".py":
         return [str(function)]
     folder = Path(getattr(SETTINGS.models[wildcards.model], "weights", ""))
+    for dataset in SIMULATED:
+        # The workflow makes this one: its files are not there yet when the first run is planned.
+        if folder.name and folder.is_relative_to(SETTINGS.raw_folder(dataset)):
+            return [raw_file("simulated.json", dataset)]
     return sorted(map(str, folder.glob("*.*"))) if folder.name and folder.is_dir() else []
 
 
