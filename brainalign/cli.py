@@ -13,7 +13,7 @@ import importlib.util
 import platform
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -24,7 +24,7 @@ import brainalign
 from brainalign.checks import BrainalignError
 from brainalign.devices import visible_gpus
 from brainalign.plan import STAGES, jobs
-from brainalign.settings import BlockStudy, Config, load_config, load_descriptor
+from brainalign.settings import Config, load_config, load_descriptor
 
 __all__ = ["main"]
 
@@ -104,27 +104,31 @@ def _linear_algebra() -> list[str]:
 
 
 def _check(arguments: argparse.Namespace, console: Console) -> int:
-    from brainalign.datasets import audit
+    from brainalign.datasets import audit_study
 
-    descriptor = load_descriptor(arguments.descriptor, BlockStudy)
-    problems = audit(descriptor)
-    if problems:
-        table = Table(
-            "where",
-            "what is wrong, and the remedy",
-            title=f"{descriptor.name}: {len(problems)} problem(s)",
-            title_justify="left",
-        )
-        for problem in problems:
-            table.add_row(escape(problem.where.removeprefix(f"{descriptor.name}: ")), escape(problem.what))
-        console.print(table)
+    descriptor = load_descriptor(arguments.descriptor)
+    found = audit_study(descriptor)
+    for title, numbers in found.tables.items():
+        if len(numbers):
+            console.print(_table(f"{descriptor.name}: {title}", numbers.astype(str).to_numpy(), *numbers))
+    for problems, what in ((found.warnings, "warning(s), which stop nothing"), (found.errors, "problem(s)")):
+        rows = [(problem.where.removeprefix(f"{descriptor.name}: "), problem.what) for problem in problems]
+        title = f"{descriptor.name}: {len(rows)} {what}"
+        if rows:
+            console.print(_table(title, rows, "where", "what is wrong, and the remedy"))
+    if found.errors:
         return 1
-    shape = descriptor.shape
-    size = f"; {shape.runs} runs, {shape.trials} trials, {shape.targets} targets each" if shape else ""
-    counts = f"{len(descriptor.subjects)} subject(s), {len(descriptor.stimuli)} stimuli{size}"
-    console.print(f"{descriptor.name}: nothing wrong ({counts})")
-    console.print(f"licence: {escape(descriptor.licence)}; splits: {', '.join(descriptor.splits)}")
+    verdict = "nothing that would stop a run" if found.warnings else "nothing wrong"
+    console.print(f"{descriptor.name}: {verdict} ({escape(found.facts[0])})")
+    console.print(escape("; ".join([f"licence: {descriptor.licence}", *found.facts[1:]])))
     return 0
+
+
+def _table(title: str, rows: Iterable[Iterable[str]], *columns: str) -> Table:
+    table = Table(*columns, title=escape(title), title_justify="left")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
 
 
 def _plan(arguments: argparse.Namespace, console: Console) -> int:

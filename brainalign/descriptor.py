@@ -303,10 +303,11 @@ class ImageStudy(Descriptor):
     shape: Shape | None = None
 
     def all_files(self) -> list[Path]:
-        """Return every file of every subject; of a simulated study none, since the workflow makes them."""
+        """Return the table of images and every file of every subject; of a simulated study none: they are made."""
         if self.simulate:
             return []
-        return [path for subject in self.subjects for path in self.files(subject).values()]
+        images = self.locate(self.images, "images")
+        return [images] + [path for subject in self.subjects for path in self.files(subject).values()]
 
     def files(self, subject: str) -> dict[str, Path]:
         """Return every file of a subject by field name ("betas.L" for a hemisphere); raises as `locate` does."""

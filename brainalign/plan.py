@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import pandas as pd
+
 from brainalign.artifacts import artifact_path
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.devices import visible_gpus
@@ -24,6 +26,7 @@ __all__ = [
     "Job",
     "estimate",
     "group_report_path",
+    "image_state",
     "jobs",
     "library_digest",
     "log_path",
@@ -117,6 +120,33 @@ def log_path(results: str | Path, dataset: str, stage: str, **labels: str) -> Pa
 def report_path(results: str | Path, dataset: str, subject: str, *, incomplete: bool = False) -> Path:
     """Return where a subject's report lies; one made after a failure has a name of its own."""
     return Path(results, dataset, f"sub-{subject}{'_incomplete' if incomplete else ''}.html")
+
+
+def image_state(table: str | Path) -> str:
+    """Return a digest of where the images of a table lie, how large they are and when they were written.
+
+    A parameter of the rules that read them, rather than thousands of inputs: a touched image reruns them, and extract
+    recomputes the rows whose bytes changed. A missing image is left to the audit, which names all of them.
+
+    Parameters
+    ----------
+    table : path
+        .tsv, .csv or .parquet with the column path, relative to the table; nothing is checked here.
+    """
+    table = Path(table)
+    if table.suffix == ".parquet":
+        paths = pd.read_parquet(table).get("path", [])
+    else:
+        separator = "," if table.suffix == ".csv" else "\t"
+        paths = pd.read_csv(table, sep=separator, dtype=str, keep_default_na=False).get("path", [])
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            found = (table.parent / path).stat()
+            digest.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode())
+        except OSError:
+            digest.update(f"{path} missing\n".encode())
+    return digest.hexdigest()
 
 
 def wants_gpu(config: Config, method: str) -> bool:

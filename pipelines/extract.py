@@ -64,7 +64,10 @@ def _inline(descriptor: BlockStudy) -> pd.DataFrame:
 
 def _from_table(path: Path) -> pd.DataFrame:
     """Return the table of stimuli as it is; a caption becomes the one wording of its stimulus."""
-    stimuli = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    if path.suffix == ".parquet":
+        stimuli = pd.read_parquet(path)
+    else:
+        stimuli = pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t", dtype=str, keep_default_na=False)
     if "stimulus_id" not in stimuli:
         raise BrainalignError(f"{path} has the columns {list(stimuli)} but no stimulus_id; give every stimulus an id")
     repeated = stimuli["stimulus_id"][stimuli["stimulus_id"].duplicated()].tolist()

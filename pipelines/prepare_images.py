@@ -14,23 +14,21 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.artifacts import save
-from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.datasets import (
+    Problem,
     audit_images,
+    changed_files,
     fit_whitener,
+    image_split,
     inspect_trials,
     leakage_audit,
-    make_image_split,
-    read_betas,
-    read_epochs,
-    read_fmriprep,
-    read_table,
+    marked_images,
+    read_images_table,
+    read_subject,
     split_card,
     split_rows,
     stop_on,
 )
-from brainalign.descriptor import BetaFiles, EpochFiles, HoldOut
-from brainalign.files import file_digest
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import ImageStudy, load_descriptor
@@ -57,20 +55,16 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         if path.is_file():
             provenance.read(field, path)
     provenance.read("images", arguments.stimuli)
-    _check_digests(descriptor, arguments.subject)
-    stimuli = read_table(arguments.stimuli)
-    stimuli["path"] = [str(arguments.stimuli.parent / path) for path in stimuli["path"]]
+    stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
+    stimuli = read_images_table(arguments.stimuli)
     images = audit_images(stimuli)
     stop_on(images.problems())
-    responses = _read(descriptor, arguments.subject)
+    responses = read_subject(descriptor, arguments.subject)
     ((name, rule),) = descriptor.splits.items()
-    test = _test_images(stimuli, rule, name)
+    test = marked_images(stimuli, rule, name)
     where = f"{descriptor.name}: subjects.{arguments.subject}"
     stop_on(inspect_trials(where, responses.trials, stimuli["stimulus_id"].tolist(), test or None))
-    # What is drawn keeps pairs of like images on one side; what the table marks stays as marked, and is audited.
-    chosen: Sequence[str] | float = test if rule.share is None else rule.share
-    together = None if rule.share is None else images.pairs
-    splits = make_image_split(responses.trials, test=chosen, seed=arguments.seed, together=together).assign(name=name)
+    splits = image_split(responses.trials, rule, test, images, seed=arguments.seed).assign(name=name)
     leaks = leakage_audit(splits, responses.trials, images, near=rule.near_duplicates)
     stop_on(leaks)
     details: dict[str, object] = {}
@@ -93,70 +87,6 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         definition="share of the variance of averages over the repeats of test images that repeats: ncsnr over all "
         "repeats of the subject, unclamped",
     )
-
-
-def _check_digests(descriptor: ImageStudy, subject: str) -> None:
-    for given, expected in descriptor.sha256.items():
-        path = descriptor.locate(Path(given), "sha256")
-        if file_digest(path) != expected:
-            raise BrainalignError(f"{path} is not the file the descriptor names (sha256 differs); download it again")
-
-
-def _read(descriptor: ImageStudy, subject: str) -> Responses:
-    files, paths = descriptor.subjects[subject], descriptor.files(subject)
-    if isinstance(files, BetaFiles):
-        options = descriptor.betas
-        return read_betas(
-            descriptor.placed(files.betas),
-            paths["trials"],
-            mask=paths.get("mask"),
-            rois=descriptor.placed(files.rois) or None,
-            space=files.space,
-            units=files.units,
-            standardize=options.standardize,
-            bad_targets=options.bad_targets,
-        )
-    if isinstance(files, EpochFiles):
-        epochs = descriptor.epochs
-        return read_epochs(
-            paths["epochs"],
-            trials=paths.get("trials"),
-            picks=files.picks,
-            tmin=epochs.tmin_s,
-            tmax=epochs.tmax_s,
-            decimate=epochs.decimate,
-            baseline=epochs.baseline_s,
-            bad_channels=epochs.bad_channels,
-        )
-    return read_fmriprep(
-        paths["derivatives"],
-        paths["raw"],
-        files.participant,
-        task=files.task,
-        space=files.space,
-        mask=paths.get("mask"),
-        **descriptor.glm.model_dump(),
-        **descriptor.betas.model_dump(),
-    )
-
-
-def _test_images(stimuli: pd.DataFrame, rule: HoldOut, name: str) -> list[str]:
-    """Return the test images a column of the table marks; none where a share is drawn."""
-    if rule.column is None:
-        return []
-    if rule.column not in stimuli:
-        raise BrainalignError(
-            f"splits.{name}.column: the table of images has no column {rule.column!r}"
-            f"{did_you_mean(rule.column, map(str, stimuli.columns))}; it has {', '.join(map(str, stimuli.columns))}"
-        )
-    chosen = stimuli.loc[stimuli[rule.column].astype(str) == rule.value, "stimulus_id"].astype(str).tolist()
-    if not chosen:
-        values = sorted(stimuli[rule.column].astype(str).unique())
-        raise BrainalignError(
-            f"splits.{name}.value: no image has {rule.value!r} in column {rule.column!r}; values there are "
-            f"{listed(values)}"
-        )
-    return chosen
 
 
 def _whitened(

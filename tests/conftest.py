@@ -9,8 +9,12 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
+from PIL import Image
+
+from brainalign.simulation import betas_image, draw_scenes, labels_image, render
 
 ROOT = Path(__file__).parent.parent
 
@@ -85,6 +89,128 @@ class SmallStudy:
         path = self.folder / "small.yaml"
         path.write_text(yaml.safe_dump(self.descriptor(**changes), sort_keys=False))
         return path
+
+
+SENSORS = ("Fp1", "Fp2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2", "Cz", "Pz")
+
+
+@dataclass(frozen=True)
+class SmallImageStudy:
+    """Responses to rendered scenes in real formats: betas of one subject (GIFTI), EEG of another (-epo.fif).
+
+    The planted patterns reach the vertices of region "seen" and, from 80 ms on, the last six sensors.
+    """
+
+    folder: Path
+    n_images: int = 24
+    n_test: int = 10
+    size: int = 32
+    n_vertices: int = 642  # fsaverage3
+    n_roi: int = 60  # vertices per region and hemisphere
+    n_repeats: int = 2
+
+    @property
+    def scenes(self) -> pd.DataFrame:
+        scenes = draw_scenes(self.n_images, seed=4)
+        scenes.insert(1, "path", [f"images/{name}.png" for name in scenes["stimulus_id"]])
+        return scenes.assign(set=["shared"] * self.n_test + ["unique"] * (self.n_images - self.n_test))
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """Every image once in each session."""
+        rng = np.random.default_rng(5)
+        tables = []
+        for session in range(self.n_repeats):
+            ids = rng.permutation(self.scenes["stimulus_id"].to_numpy())
+            run = np.where(np.arange(len(ids)) < len(ids) // 2, "1", "2")
+            tables.append(pd.DataFrame({"stimulus_id": ids, "session": f"s{session}", "run": run}))
+        table = pd.concat(tables, ignore_index=True)
+        table.insert(0, "trial_id", [f"t{row:03d}" for row in range(len(table))])
+        return table
+
+    @property
+    def rois(self) -> list[str]:
+        return ["seen"] * self.n_roi + ["unseen"] * self.n_roi + [""] * (self.n_vertices - 2 * self.n_roi)
+
+    def descriptor(self, **changes: object) -> dict[str, object]:
+        return {
+            "kind": "images",
+            "name": "scenes",
+            "title": "A small study of scenes",
+            "citation": {"text": "Nobody (2026). Simulated."},
+            "licence": "CC0",
+            "source": "tests",
+            "images": "stimuli/stimuli.tsv",
+            "subjects": {
+                "01": {
+                    "format": "betas",
+                    "betas": {"L": "L_betas.func.gii", "R": "R_betas.func.gii"},
+                    "rois": {"L": "L_rois.label.gii", "R": "R_rois.label.gii"},
+                    "trials": "trials.tsv",
+                },
+                "02": {"format": "epochs", "epochs": "eeg-epo.fif", "picks": "eeg"},
+            },
+            "splits": {"shared": {"column": "set", "value": "shared", "near_duplicates": "warning"}},
+            "shape": {"runs": 4, "trials": len(self.trials), "targets": 2 * self.n_vertices},
+        } | changes
+
+    def write(self, patterns: np.ndarray | None = None, **changes: object) -> Path:
+        """Write everything and return the path of the descriptor.
+
+        Parameters
+        ----------
+        patterns : array (n_images, n_dimensions), optional
+            What is planted; random where not given.
+        """
+        (self.folder / "stimuli" / "images").mkdir(parents=True, exist_ok=True)
+        scenes, trials = self.scenes, self.trials
+        for path, image in zip(scenes["path"], render(scenes, self.size), strict=True):
+            Image.fromarray(image).save(self.folder / "stimuli" / path)
+        scenes.to_csv(self.folder / "stimuli" / "stimuli.tsv", sep="\t", index=False)
+        trials.to_csv(self.folder / "trials.tsv", sep="\t", index=False)
+        rng = np.random.default_rng(6)
+        if patterns is None:
+            patterns = rng.normal(size=(self.n_images, 3))
+        rows = pd.Index(scenes["stimulus_id"]).get_indexer(pd.Index(trials["stimulus_id"]))
+        shown = ((patterns - patterns.mean(axis=0)) / patterns.std(axis=0))[rows]
+        for hemi in ("L", "R"):
+            values = rng.normal(size=(len(trials), self.n_vertices)).astype(np.float32)
+            values[:, : self.n_roi] += 1.5 * shown @ rng.normal(size=(shown.shape[1], self.n_roi))
+            nibabel.save(betas_image(values, trials["trial_id"], hemi), self.folder / f"{hemi}_betas.func.gii")
+            labels = labels_image(self.rois, hemi, ["seen", "unseen"])
+            nibabel.save(labels, self.folder / f"{hemi}_rois.label.gii")
+        self.write_epochs(trials, shown)
+        path = self.folder / "scenes.yaml"
+        path.write_text(yaml.safe_dump(self.descriptor(**changes), sort_keys=False))
+        return path
+
+    def write_epochs(
+        self,
+        trials: pd.DataFrame,
+        shown: np.ndarray,
+        names: tuple[str, ...] = SENSORS,
+        file: str = "eeg-epo.fif",
+    ) -> None:
+        """Write 20 samples from -80 to 300 ms."""
+        import mne
+
+        rng = np.random.default_rng(7)
+        values = rng.normal(size=(len(trials), len(names), 20))
+        values[:, 6:, 8:] += 1.5 * (shown @ rng.normal(size=(shown.shape[1], len(names) - 6)))[:, :, None]
+        info = mne.create_info(list(names), 50.0, "eeg", verbose="error")
+        info.set_montage("standard_1020", verbose="error")
+        epochs = mne.EpochsArray(1e-6 * values, info, tmin=-0.08, metadata=trials, verbose="error")
+        epochs.save(self.folder / file, overwrite=True, verbose="error")
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> SmallImageStudy:
+    return SmallImageStudy(tmp_path / "scenes")
+
+
+@pytest.fixture(scope="session")
+def make_image_study() -> Callable[..., SmallImageStudy]:
+    return lambda folder, **changes: replace(SmallImageStudy(folder), **changes)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 read_fmri        volumes with labels, in blocks        read_betas     a map per trial: surface, volume, CIFTI
 read_fmriprep    BIDS derivatives and events           read_epochs    MNE epochs
+read_subject     whichever of them a descriptor asks for
+audit_study      everything wrong with a dataset of any kind, before anything long is computed
 """
 
 from brainalign.datasets.audit import audit
@@ -23,6 +25,8 @@ from brainalign.datasets.rdms import (
 )
 from brainalign.datasets.repeats import repeat_counts, repeats_cube
 from brainalign.datasets.splits import folds_of, group_labels, make_splits
+from brainalign.datasets.study_audit import StudyAudit, audit_study
+from brainalign.datasets.subjects import changed_files, image_split, marked_images, read_images_table, read_subject
 from brainalign.datasets.trials import complete_trials, read_table, read_trials
 from brainalign.datasets.whitening import Whitener, fit_whitener
 
@@ -32,25 +36,32 @@ __all__ = [
     "Problem",
     "RdmSets",
     "Recording",
+    "StudyAudit",
     "Whitener",
     "audit",
     "audit_images",
+    "audit_study",
+    "changed_files",
     "check_same_channels",
     "complete_trials",
     "fit_whitener",
     "folds_of",
     "group_labels",
+    "image_split",
     "inspect_responses",
     "inspect_trials",
     "leakage_audit",
     "make_image_split",
     "make_splits",
+    "marked_images",
     "read_betas",
     "read_epochs",
     "read_fmri",
     "read_fmriprep",
+    "read_images_table",
     "read_kriegeskorte92",
     "read_rdm_study",
+    "read_subject",
     "read_table",
     "read_trials",
     "repeat_counts",

@@ -9,6 +9,7 @@ from brainalign.plan import (
     STAGES,
     estimate,
     group_report_path,
+    image_state,
     library_digest,
     log_path,
     report_path,
@@ -94,6 +95,10 @@ def weights_of(wildcards):
     if function.suffix == ".py":
         return [str(function)]
     folder = Path(getattr(SETTINGS.models[wildcards.model], "weights", ""))
+    for dataset in SIMULATED:
+        # The workflow makes this one: its files are not there yet when the first run is planned.
+        if folder.name and folder.is_relative_to(SETTINGS.raw_folder(dataset)):
+            return [raw_file("simulated.json", dataset)]
     return sorted(map(str, folder.glob("*.*"))) if folder.name and folder.is_dir() else []
 
 
@@ -115,6 +120,13 @@ def images_of(wildcards):
         return [raw_file("stimuli/stimuli.tsv", wildcards.dataset)]
     descriptor = DESCRIPTORS[wildcards.dataset]
     return [descriptor.locate(descriptor.images, "images")] if wildcards.dataset in IMAGES else []
+
+
+def images_changed(wildcards):
+    """Return what changes when an image does; of images that the workflow makes itself their table says it."""
+    if wildcards.dataset not in IMAGES or wildcards.dataset in SIMULATED:
+        return ""
+    return image_state(images_of(wildcards)[0])
 
 
 def over_subjects(*suffixes):
@@ -191,4 +203,5 @@ onerror:
     forget()
     # A rule whose input is missing never runs, so the report of what did work is made here.
     quoted_config = shlex.quote(SETTINGS.model_dump_json())
-    shell("python -P -m brainalign.pipelines.report --incomplete --settings {quoted_config} || true")
+    for stage in ("report", "report_images"):
+        shell("python -P -m brainalign.pipelines.{stage} --incomplete --settings {quoted_config} || true")

@@ -19,6 +19,7 @@ rule extract:
         settings=lambda wildcards: quoted(
             model=SETTINGS.extractor_of(wildcards.model), descriptor=DESCRIPTORS[wildcards.dataset].extract_options()
         ),
+        images=images_changed,
         library=library_digest(*STAGES["extract"]),
         seed=SETTINGS.seed,
         stimuli=lambda wildcards, input: f"--stimuli {shlex.quote(input.stimuli[0])}" if input.stimuli else "",

@@ -25,6 +25,7 @@ rule prepare_images:
             descriptor=DESCRIPTORS[wildcards.dataset].prepare_options(wildcards.subject),
         ),
         raw=lambda wildcards: raw_file("", wildcards.dataset),
+        images=images_changed,
         library=library_digest(*STAGES["prepare_images"]),
         seed=SETTINGS.seed,
     shell:

@@ -61,7 +61,8 @@ class Checkout:
 
     def jobs(self, config: str) -> dict[str, int]:
         """Return what a dry-run would do: number of jobs by rule."""
-        text = self.snakemake(config, "--dry-run").stdout + self.snakemake(config, "--dry-run").stderr
+        result = self.snakemake(config, "--dry-run")
+        text = result.stdout + result.stderr
         if "Nothing to be done" in text:
             return {}
         table = text[text.index("Job stats:") :]

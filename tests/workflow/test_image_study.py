@@ -1,0 +1,233 @@
+"""The whole workflow on a small study of images in real formats: what was planted is found, and reruns are minimal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from brainalign.arrays import Layers
+from brainalign.artifacts import load, load_sidecar
+from brainalign.features import EfficientNetExtractor
+from brainalign.simulation import render
+
+pytestmark = pytest.mark.xdist_group("image_study")
+
+EVERYTHING = {
+    "extract": 2,
+    "prepare_images": 2,
+    "encode_images": 4,
+    "compare_images": 2,
+    "summarize_images": 2,
+    "report_images": 2,
+    "report_group": 1,
+}
+NETWORK = {"extractor": "efficientnet", "layers": ["block2", "block4"], "image_size": 64, "crop": False}
+FEATURES = "stimuli/features/model-net_features.safetensors"
+REPORTS = {"report_images": 2, "report_group": 1}
+SECTIONS = {
+    "01": ("data", "maps", "layers", "geometry", "ceilings"),
+    "02": ("data", "time", "geometry", "ceilings"),
+}
+
+
+def patterns(study) -> np.ndarray:
+    """Return the first principal components of a layer over the images: what the responses follow."""
+    images = torch.from_numpy(render(study.scenes, study.size)).permute(0, 3, 1, 2) / 255
+    features, _ = EfficientNetExtractor(image_size=64, crop=False).features(images, ["block4"])
+    values = features["block4"].numpy().astype(np.float64)
+    left, scale, _ = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)
+    return left[:, :3] * scale[:3]
+
+
+def configure(checkout, name: str, **changes: object) -> str:
+    """Write a configuration of the study of images whose results lie in results/scenes."""
+    content = {
+        "results": "results/scenes",
+        "datasets": {"scenes": {"descriptor": "scenes/scenes.yaml"}},
+        "models": {"net": NETWORK, "untrained": NETWORK | {"weights": "random"}},
+        "methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}},
+        "encode_images": {"permutations": 100, "draws": 100},
+        "compare_images": {"permutations": 100, "draws": 100},
+    } | changes
+    (checkout.root / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return f"{name}.yaml"
+
+
+@pytest.fixture(scope="module")
+def finished(make_checkout, make_image_study):
+    """A checkout in which the study of images has run."""
+    checkout = make_checkout("images")
+    study = make_image_study(checkout.root / "scenes", n_images=72, n_test=24, size=64, n_vertices=10_242, n_roi=200)
+    study.write(patterns(study))
+    config = configure(checkout, "scenes")
+    assert checkout.jobs(config) == EVERYTHING
+    checkout.snakemake(config, "--cores", "2")
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def results(finished) -> Path:
+    return finished.root / "results" / "scenes" / "scenes"
+
+
+@contextmanager
+def changed(path: Path, content: bytes) -> Iterator[None]:
+    """Write other content into a file for a while; its times come back too."""
+    before, times = path.read_bytes(), path.stat()
+    path.write_bytes(content)
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_a_second_run_has_nothing_to_do(finished) -> None:
+    assert finished.jobs("scenes.yaml") == {}
+
+
+def table(results: Path, subject: str, kind: str, suffix: str, **labels: str) -> pd.DataFrame:
+    name = "".join(f"_{key}-{value}" for key, value in labels.items())
+    return pd.read_parquet(results / f"sub-{subject}" / kind / f"sub-{subject}{name}_{suffix}.parquet")
+
+
+def test_planted_regions_and_times_are_found_and_no_others(results: Path) -> None:
+    profile = table(results, "01", "encoding", "profile", model="net", method="ridge")
+    best = profile[profile["layer"] == "block4"].set_index("group")
+    assert best.loc["seen", "r"] > 0.8
+    assert best.loc["seen", "p_fwer"] < 0.02
+    assert abs(best.loc["unseen", "r"]) < 0.05
+    assert best.loc["unseen", "p"] > 0.05
+    assert profile["null_mean"].abs().max() < 0.05  # predictions exchanged between test images
+    assert profile["control_r"].abs().max() < 0.25  # refitted on exchanged responses: one draw, all vertices alike
+    course = table(results, "02", "encoding", "profile", model="net", method="ridge")
+    course = course[(course["layer"] == "block4") & (course["group"] != "reliable targets")]
+    times = course["group"].astype(float)
+    planted = times > 0.07
+    assert (course["r"][planted] > 0.25).all()
+    assert (course["p_fwer"][planted] < 0.05).all()
+    assert (course["p_fwer"][~planted] > 0.05).all()
+    assert abs(course["r"][~planted].mean()) < 0.06
+
+
+def test_layers_are_told_apart_where_something_is_planted(results: Path) -> None:
+    decisions = table(results, "01", "encoding", "preference", model="net", method="ridge").set_index("roi")
+    assert decisions.loc["seen", "best"] == "block4"
+    assert decisions.loc["seen", "decided"]
+    assert not decisions.loc["unseen", "decided"]
+    assert decisions.loc["unseen", "reason"]
+    latencies = table(results, "02", "encoding", "preference", model="net", method="ridge").set_index("layer")
+    assert latencies.loc["block4", "onset"] == pytest.approx(0.08, abs=0.021)
+    clusters = table(results, "02", "encoding", "clusters", model="net", method="ridge")
+    found = clusters[clusters["p"] < 0.05]
+    assert len(found) == 2  # one per layer
+    assert (found["start"] >= 0.05).all()
+    assert (found["stop"] > 0.29).all()
+
+
+def test_random_weights_predict_less(results: Path) -> None:
+    for subject in ("01", "02"):
+        summary = table(results, subject, "summary", "summary")
+        chosen = summary[summary["chosen"] & (summary["quantity"] == "mean r")].set_index("model")
+        assert chosen.loc["net", "low"] > chosen.loc["untrained", "high"]
+        differences = table(results, subject, "geometry", "differences")
+        assert differences["low"].iloc[0] > 0
+
+
+def test_geometry_of_the_planted_region(results: Path) -> None:
+    comparison = table(results, "01", "geometry", "comparison")
+    fits = comparison.set_index(["model", "layer", "group"])
+    assert fits.loc[("net", "block4", "seen"), "score"] > 0.5
+    assert fits.loc[("net", "block4", "seen"), "p_fwer"] < 0.02
+    assert (comparison.loc[comparison["group"] == "unseen", "p_fwer"] > 0.05).all()
+    assert abs(comparison["null_mean"]).max() < 0.05
+
+
+def test_every_report_is_small_self_contained_and_whole(results: Path) -> None:
+    for subject, sections in SECTIONS.items():
+        page = (results / f"sub-{subject}.html").read_text(encoding="utf-8")
+        assert 100_000 < len(page.encode()) < 5e6
+        for section in (*sections, "summary", "methods", "provenance"):
+            assert f'id="{section}"' in page, section
+        assert 'id="errors"' not in page
+        assert 'src="http' not in page
+        assert 'id="recovery"' not in page  # nothing is known of what was planted: this is not a simulated study
+        assert "runs have trials in more than one split" in page  # the warning of the audit
+    page = (results / "group.html").read_text(encoding="utf-8")
+    assert len(page) < 5e6
+    for part in ('id="scores"', 'id="comparisons"', "sub-01", "sub-02", "EEG"):
+        assert part in page
+
+
+@pytest.mark.parametrize(
+    ("change", "reruns"),
+    [
+        ({"compare_images": {"permutations": 100, "draws": 110}}, {"compare_images": 2}),
+        ({"summarize": {"q": 0.1}}, {"summarize_images": 2}),
+        (
+            {"encode_images": {"permutations": 110, "draws": 100}},
+            {"encode_images": 4, "summarize_images": 2},
+        ),
+        ({"encode": {"run_permutations": 3}, "compare": {"permutations": 3}}, {}),  # of studies of another kind
+        ({"compare_rdms": {"draws": 200}}, {}),  # the report's settings are the whole configuration
+    ],
+)
+def test_a_changed_option_reruns_what_depends_on_it(
+    finished, change: dict[str, object], reruns: dict[str, int]
+) -> None:
+    assert finished.jobs(configure(finished, "changed", **change)) == reruns | REPORTS
+
+
+def test_another_network_leaves_the_first_one_alone(finished) -> None:
+    models = {"net": NETWORK, "untrained": NETWORK | {"weights": "random", "layers": ["block2"]}}
+    expected = EVERYTHING | {"extract": 1, "encode_images": 2}
+    del expected["prepare_images"]
+    assert finished.jobs(configure(finished, "changed", models=models)) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reruns"),
+    [
+        ("title", "Another title", REPORTS),
+        (
+            "epochs",
+            {"tmax_s": 0.2},
+            {"prepare_images": 1, "encode_images": 2, "compare_images": 1, "summarize_images": 1} | REPORTS,
+        ),
+        ("splits", {"drawn": {"share": 0.3}}, {rule: n for rule, n in EVERYTHING.items() if rule != "extract"}),
+    ],
+)
+def test_a_changed_descriptor_reruns_what_depends_on_it(
+    finished, key: str, value: object, reruns: dict[str, int]
+) -> None:
+    path = finished.root / "scenes" / "scenes.yaml"
+    content = yaml.safe_load(path.read_text()) | {key: value}
+    with changed(path, yaml.safe_dump(content, sort_keys=False).encode()):
+        assert finished.jobs("scenes.yaml") == reruns
+
+
+def test_one_other_image_costs_one_row(finished, results: Path, make_image_study, tmp_path: Path) -> None:
+    """Everything that reads images or follows from them runs again; of the features a single row is computed."""
+    checkout = type(finished)(tmp_path / "root", finished.lib.parent)
+    shutil.copytree(finished.root, checkout.root, symlinks=True)
+    assert checkout.jobs("scenes.yaml") == {}
+    images = sorted((checkout.root / "scenes" / "stimuli" / "images").glob("*.png"))
+    Image.open(images[5]).rotate(90).save(images[5])
+    assert checkout.jobs("scenes.yaml") == EVERYTHING
+    checkout.snakemake("scenes.yaml", "--cores", "2", "--until", "extract")
+    before = load(results / FEATURES, Layers)["block4"].values
+    copied = checkout.root / results.relative_to(finished.root) / FEATURES
+    after = load(copied, Layers)["block4"].values
+    assert load_sidecar(copied)["details"]["n_rows_reused"] == len(images) - 1
+    different = (before != after).any(axis=1)
+    assert np.flatnonzero(different).tolist() == [5]
