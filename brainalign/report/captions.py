@@ -33,10 +33,10 @@ CAPTIONS = {
         explain. Voxels at or below 0 are left out. Good: high where the score map is high. A score high where the
         ceiling is low would be suspicious.""",
     "ceilinghistogram": """
-        Distribution over voxels, not clamped: without any signal the estimator scatters around 0. Normalised
-        scores are averaged over the {n_reliable} voxels right of the threshold, which was fixed beforehand.""",
+        Distribution over targets, not clamped: without any signal the estimator scatters around 0. Normalised
+        scores are averaged over the {n_reliable} targets right of the threshold, which was fixed beforehand.""",
     "scoreceiling": """
-        Each point is a voxel (with many voxels, colour is their number). On the dashed line a voxel is predicted
+        Each point is a target (with many, colour is their number). On the dashed line a target is predicted
         as well as its noise allows. Triangles are reliable targets above it, whose normalised score exceeds 1:
         estimation error of score and ceiling, shown, counted in the legend and never clipped. Good: a cloud along the
         line; a cloud far below it leaves room for a better model. Bad: many triangles: the ceilings are too low.""",

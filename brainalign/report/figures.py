@@ -167,7 +167,7 @@ def ceiling_histogram(ceiling: NDArray[Any], threshold: float) -> Figure:
     ax.hist(ceiling, bins=40, color=COLOURS[0])
     ax.axvline(0, color="black", linestyle=":", linewidth=1)
     ax.axvline(threshold, color=COLOURS[5], linewidth=1.5, label=f"threshold {threshold:g}")
-    ax.set(xlabel="noise ceiling (share of the variance of one block)", ylabel="voxels")
+    ax.set(xlabel="noise ceiling (share of variance that repeats)", ylabel="targets")
     ax.legend(fontsize=8, frameon=False)
     return figure
 

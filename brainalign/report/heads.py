@@ -113,7 +113,7 @@ def _topomap(
         sphere=(0.0, 0.0, 0.0, HEAD_RADIUS),
         cmap="RdBu_r",
         vlim=(-vmax, vmax),
-        sensors="k.",
+        sensors="k,",
         mask=marked,
         mask_params={
             "marker": "o",

@@ -93,17 +93,18 @@ def _comparisons(material: ImageMaterial) -> list[str]:
     found = []
     for _, row in material.differences.iterrows():
         sure = (row["low"] > 0 or row["high"] < 0) and row["p"] < 0.05
-        better, worse = ("model_a", "model_b") if row["difference"] > 0 else ("model_b", "model_a")
-        verdict = (
-            f"{row[better]} predicts better than {row[worse]}"
-            if sure
-            else (f"{row['model_a']} and {row['model_b']} cannot be told apart")
-        )
+        a, b = row["model_a"], row["model_b"]
+        verdict = f"{a} and {b} cannot be told apart"
+        if sure:
+            verdict = f"{a} against {b}: {a if row['difference'] > 0 else b} predicts better"
         found.append(
-            f"{verdict} (difference {number(abs(row['difference']))}, interval {number(row['low'])} to "
-            f"{number(row['high'])}, p = {number(row['p'], 4)} over {len(material.differences)} pairs)"
+            f"{verdict} ({number(row['difference'])}, interval {number(row['low'])} to {number(row['high'])}, "
+            f"p = {number(row['p'], 4)})"
         )
-    return ["Paired over the same resampled test images: " + "; ".join(found) + "."]
+    return [
+        "Differences of mean r, first minus second model, paired over the same resampled test images, p corrected for "
+        f"{len(found)} pairs: {'; '.join(found)}."
+    ]
 
 
 def _decisions(material: ImageMaterial) -> list[str]:

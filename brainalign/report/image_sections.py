@@ -56,19 +56,22 @@ def _data(material: ImageMaterial) -> Section | None:
     card = pd.DataFrame(details.get("card", []))
     blocks = []
     if len(card):
+        card["repeats"] = card["repeats_min"].astype(str) + " to " + card["repeats_max"].astype(str)
+        for kind in ("duplicates", "near_duplicates"):
+            card[kind] = [
+                f"{inside:g} ({across:g})"
+                for inside, across in zip(card[f"n_{kind}"], card[f"n_{kind}_across"], strict=True)
+            ]
         names = {
             "split": "split",
             "n_stimuli": "images",
             "n_trials": "trials",
-            "repeats_min": "repeats, fewest",
-            "repeats_max": "most",
+            "repeats": "repeats",
             "n_sessions": "sessions",
             "n_runs": "runs",
-            "n_runs_shared": "runs shared with another split",
-            "n_duplicates": "duplicate pairs",
-            "n_near_duplicates": "near-duplicate pairs",
-            "n_duplicates_across": "duplicates across",
-            "n_near_duplicates_across": "near-duplicates across",
+            "n_runs_shared": "shared runs",
+            "duplicates": "duplicates (across)",
+            "near_duplicates": "near-duplicates (across)",
         }
         rows = [[_cell(row[name]) for name in names] for _, row in card.iterrows()]
         blocks.append(html_table(list(names.values()), rows, "Split card"))
@@ -227,11 +230,20 @@ def _peaks(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
 
 
 def _clusters(material: ImageMaterial) -> pd.DataFrame:
-    tables = []
+    """Return when significant clusters of the layer chosen in training last; those that overlap in time as one."""
+    rows = []
     for (model, method), encoding in material.encodings.items():
-        mine = encoding.clusters[encoding.clusters["layer"] == material.chosen(model, method)]
-        tables.append(mine.rename(columns={"start": "start_s", "stop": "stop_s"}).assign(model=model))
-    return pd.concat(tables, ignore_index=True)
+        layer = material.chosen(model, method)
+        mine = encoding.clusters[(encoding.clusters["layer"] == layer) & (encoding.clusters["p"] < 0.05)]
+        spans: list[list[float]] = []
+        for _, cluster in mine.sort_values("start").iterrows():
+            if spans and cluster["start"] <= spans[-1][1]:
+                spans[-1][1] = max(spans[-1][1], cluster["stop"])
+                spans[-1][2] = max(spans[-1][2], cluster["p"])
+            else:
+                spans.append([cluster["start"], cluster["stop"], cluster["p"]])
+        rows += [{"model": model, "layer": layer, "start_s": a, "stop_s": b, "p": p} for a, b, p in spans]
+    return pd.DataFrame(rows, columns=["model", "layer", "start_s", "stop_s", "p"])
 
 
 def _topographies(material: ImageMaterial, model: str, method: str) -> Iterator[Panel]:

@@ -264,7 +264,7 @@ def rsa_over_time(
         ax.set_ylabel("fit of the RDMs", fontsize=8)
         _rsa_clusters(ax, clusters, comparison, colours)
     share_axis(axes[: len(panels)])
-    legend_below(figure, axes[:1], 5)
+    legend_below(figure, axes[:1], 3 * columns)
     return figure
 
 
