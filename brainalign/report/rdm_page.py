@@ -82,12 +82,12 @@ def _table(scores: pd.DataFrame, random: pd.DataFrame) -> Any:
         by_set = part.set_index("reference")
         cells = [f"{model} {layer}".strip()]
         for name in references:
-            row = by_set.loc[name] if name in by_set.index else None
-            cells.append(
-                "–"
-                if row is None
-                else f"{number(row['score'])} [{number(row['low'])}, {number(row['high'])}]; {number(row['group_score'])}"
-            )
+            if name not in by_set.index:
+                cells.append("–")
+                continue
+            row = by_set.loc[name]
+            interval = f"[{number(row['low'])}, {number(row['high'])}]"
+            cells.append(f"{number(row['score'])} {interval}; {number(row['group_score'])}")
         body.append(cells)
     for (model, layer), part in random.groupby(["model", "layer"], sort=False):
         by_set = part.set_index("reference")
