@@ -96,7 +96,7 @@ def failures_of(config: Config, dataset: str, subject: str) -> list[Failure]:
                 failures.append(Failure(job.stage, name, _end_of_log(job.log)))
             continue
         if job.stage.startswith("report"):
-            if not failures:  # nothing else failed, so the report itself did
+            if not failures and not job.output.exists():  # nothing else failed, so the report itself did
                 failures.append(Failure(job.stage, name, _end_of_log(job.log)))
             continue
         try:

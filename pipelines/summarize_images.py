@@ -132,9 +132,9 @@ def _recovery(
     if responses.times is not None:
         sensors = pd.read_parquet(truth / "sensors.parquet")
         mine = sensors[sensors["subject"] == subject]
-        mine = mine.assign(key=mine["time_s"].round(4).astype(str) + mine["target_id"])
+        mine = mine.assign(key=_moment(mine["time_s"]) + mine["target_id"])
         planted = mine.groupby("key")["ceiling"].first()
-        keys = ceiling["time_s"].round(4).astype(str) + ceiling["target_id"]
+        keys = _moment(ceiling["time_s"]) + ceiling["target_id"]
         found = _latencies(layers, decisions)
     else:
         vertices = pd.read_parquet(truth / "vertices.parquet")
@@ -154,6 +154,11 @@ def _recovery(
     if responses.units == WHITENED:
         return found  # whitening mixes sensors: their ceilings are no longer those that were planted
     return pd.concat([found, values], ignore_index=True)
+
+
+def _moment(time_s: pd.Series) -> pd.Series:
+    """Return times as text, to match them; in whole units of 0.1 ms, because -0.0 and 0.0 read differently."""
+    return (time_s * 1e4).round().astype(int).astype(str) + " "
 
 
 def _layers(vertices: pd.DataFrame, layers: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:

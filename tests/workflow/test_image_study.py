@@ -216,10 +216,15 @@ def test_a_changed_descriptor_reruns_what_depends_on_it(
         assert finished.jobs("scenes.yaml") == reruns
 
 
-def test_one_other_image_costs_one_row(finished, results: Path, make_image_study, tmp_path: Path) -> None:
+def copy_of(checkout, folder: Path):
+    """Return a copy of the checkout, its results and what snakemake knows of them, to do harm to."""
+    shutil.copytree(checkout.root, folder / "root", symlinks=True)
+    return type(checkout)(folder / "root", checkout.lib)
+
+
+def test_one_other_image_costs_one_row(finished, results: Path, tmp_path: Path) -> None:
     """Everything that reads images or follows from them runs again; of the features a single row is computed."""
-    checkout = type(finished)(tmp_path / "root", finished.lib.parent)
-    shutil.copytree(finished.root, checkout.root, symlinks=True)
+    checkout = copy_of(finished, tmp_path)
     assert checkout.jobs("scenes.yaml") == {}
     images = sorted((checkout.root / "scenes" / "stimuli" / "images").glob("*.png"))
     Image.open(images[5]).rotate(90).save(images[5])
@@ -231,3 +236,62 @@ def test_one_other_image_costs_one_row(finished, results: Path, make_image_study
     assert load_sidecar(copied)["details"]["n_rows_reused"] == len(images) - 1
     different = (before != after).any(axis=1)
     assert np.flatnonzero(different).tolist() == [5]
+
+
+def test_a_subject_that_fails_takes_nothing_with_it(finished, results: Path, tmp_path: Path) -> None:
+    checkout = copy_of(finished, tmp_path)
+    epochs = checkout.root / "scenes" / "eeg-epo.fif"
+    epochs.write_bytes(epochs.read_bytes()[:5000])
+    assert checkout.snakemake("scenes.yaml", "--cores", "2", check=False).returncode != 0
+    copied = checkout.root / results.relative_to(finished.root)
+    page = (copied / "sub-02_incomplete.html").read_text(encoding="utf-8")
+    assert 'id="errors"' in page
+    assert "prepare_images stopped" in page
+    assert "truncated, or not epochs that MNE saved" in page
+    assert 'id="figure-course"' not in page  # scores of the epochs as they were
+    assert not (copied / "sub-01_incomplete.html").exists()
+    assert (copied / "sub-01.html").read_bytes() == (results / "sub-01.html").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def simulated(make_checkout):
+    """A checkout in which the smallest simulated study has run: one subject, EEG, the generating network itself."""
+    checkout = make_checkout("simulated")
+    content = yaml.safe_load((checkout.root / "data" / "simulated.yaml").read_text())
+    size = {"n_shared": 20, "n_unique": 40, "fmri_subjects": 0, "meg_subjects": 0, "eeg_subjects": 1}
+    content["simulate"] = size | {"n_training_scenes": 100, "n_epochs": 1}
+    content["subjects"] = {"01": {"format": "epochs", "epochs": "sub-01/sub-01_eeg-epo.fif", "picks": "eeg"}}
+    (checkout.root / "simulated.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    generator = {"extractor": "vision", "weights": "results/scenes/simulated/raw/generator"}
+    config = configure(
+        checkout,
+        "config",
+        datasets={"simulated": {"descriptor": "simulated.yaml"}},
+        models={"generator": generator | {"layers": ["embedder", "encoder.stages.1"]}},
+    )
+    stages = ("simulate", *EVERYTHING)
+    assert checkout.jobs(config) == dict.fromkeys(stages, 1)
+    checkout.snakemake(config, "--cores", "2")
+    return checkout
+
+
+def test_a_simulated_study_shows_what_was_planted(simulated) -> None:
+    results = simulated.root / "results" / "scenes" / "simulated"
+    page = (results / "sub-01.html").read_text(encoding="utf-8")
+    assert 'id="recovery"' in page
+    assert 'id="figure-plantedceilings"' in page
+    assert 'id="figure-plantedlatencies"' in page
+    recovery = pd.read_parquet(results / "sub-01" / "summary" / "sub-01_recovery.parquet")
+    ceilings = recovery[recovery["what"] == "ceiling"]
+    assert ceilings["planted"].notna().all()
+    assert np.corrcoef(ceilings["planted"], ceilings["ceiling"])[0, 1] > 0.4
+
+
+def test_what_the_workflow_made_itself_is_no_new_input(simulated) -> None:
+    """Images, epochs and weights were not there when the first run was planned."""
+    assert simulated.jobs("config.yaml") == {}
+    path = simulated.root / "simulated.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["simulate"]["n_unique"] = 41
+    with changed(path, yaml.safe_dump(content, sort_keys=False).encode()):
+        assert simulated.jobs("config.yaml") == dict.fromkeys(("simulate", *EVERYTHING), 1)
