@@ -113,7 +113,7 @@ def render_group_page(
         comparisons="" if comparisons is None or comparisons.empty else comparison_table(comparisons),
         notes=notes,
         table_note=f"In brackets: the {100 * confidence:.0f} % interval of each score. Bold: the largest of its "
-        "subject and quantity; whether it is better is said under Comparisons. Grey: random weights and permuted controls.",
+        "subject and quantity; whether it is better is said under Comparisons. Grey: random weights, a control.",
         confidence=confidence,
         failures=failures,
         sidecars=sidecars or {},
