@@ -126,7 +126,7 @@ def _images(descriptor: ImageStudy) -> StudyAudit:
         found.problems += _of_values(descriptor, where, responses)
         sizes = roi_sizes(responses.targets)
         if len(sizes):
-            by_hemisphere = sizes.pivot(index="roi", columns="hemi", values="n_targets").fillna(0).astype(int)
+            table = sizes.pivot(index="roi", columns="hemi", values="n_targets").fillna(0).astype(int)
             found.tables[f"targets in ROIs of {where}"] = by_hemisphere.loc[
                 sizes["roi"].unique().tolist()
             ].reset_index()
