@@ -24,7 +24,7 @@ import brainalign
 from brainalign.checks import BrainalignError
 from brainalign.devices import visible_gpus
 from brainalign.plan import STAGES, jobs
-from brainalign.settings import Config, load_config, load_descriptor
+from brainalign.settings import Config, Descriptor, load_config, load_descriptor
 
 __all__ = ["main"]
 
@@ -106,7 +106,7 @@ def _linear_algebra() -> list[str]:
 def _check(arguments: argparse.Namespace, console: Console) -> int:
     from brainalign.datasets import audit_study
 
-    descriptor = load_descriptor(arguments.descriptor)
+    descriptor: Descriptor = load_descriptor(arguments.descriptor)
     found = audit_study(descriptor)
     for title, numbers in found.tables.items():
         if len(numbers):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -134,6 +134,7 @@ def image_state(table: str | Path) -> str:
         .tsv, .csv or .parquet with the column path, relative to the table; nothing is checked here.
     """
     table = Path(table)
+    paths: Iterable[str]
     if table.suffix == ".parquet":
         paths = pd.read_parquet(table).get("path", [])
     else:

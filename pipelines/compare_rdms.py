@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Arrays, Layers
 from brainalign.artifacts import entities_of, load, load_sidecar, save
 from brainalign.checks import BrainalignError
-from brainalign.geometry import compare, rdm, score_references, session_average
+from brainalign.geometry import compare, pooled_rdm, rdm, score_references, session_average
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import CompareRdmsSettings, parse
@@ -54,13 +54,19 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         exclude=itself,
     )
     random = _random_weights(sets, draws, settings.comparison)
-    scores = found.scores.assign(kind=np.where(found.scores["layer"] == "", "published", "layer"))
+    pooled = {name: pooled_rdm(session_average(values), settings.comparison) for name, values in sets.items()}
+    group = [
+        float(compare(pooled[reference], candidates[model, layer], settings.comparison)[0, 0])
+        for reference, model, layer in found.scores[["reference", "model", "layer"]].to_numpy()
+    ]
+    scores = found.scores.assign(group_score=group, kind=np.where(found.scores["layer"] == "", "published", "layer"))
     best = found.best.assign(kind="best")
     save(
         arguments.comparison,
         pd.concat([scores, random.assign(kind="random weights"), best], ignore_index=True),
         provenance,
         comparison=settings.comparison,
+        score="mean over subjects of the comparison with each subject's RDM; group_score: with the pooled RDM",
         se="dual bootstrap over subjects and stimuli; over stimuli where there is one subject",
     )
     save(arguments.differences, found.differences, provenance, p_max="largest studentised difference of the family")
@@ -98,18 +104,21 @@ def _random_weights(
     sets: dict[str, NDArray[np.floating]], draws: dict[tuple[str, str], NDArray[np.floating]], method: str
 ) -> pd.DataFrame:
     """Return mean and sd over the draws of networks with random weights, by layer."""
-    columns = ["reference", "model", "layer", "mean", "sd", "n"]
+    columns = ["reference", "model", "layer", "mean", "sd", "n", "group_mean", "group_sd"]
     rows = []
     for reference, rdms in sets.items():
         subjects = session_average(rdms)
-        scores: dict[tuple[str, str], list[float]] = {}
+        pooled = pooled_rdm(subjects, method)[None]
+        scores: dict[tuple[str, str], list[tuple[float, float]]] = {}
         for (model, layer), values in draws.items():
             match = DRAW.fullmatch(layer)
             name = match["layer"] if match else layer
-            scores.setdefault((model, name), []).append(float(compare(subjects, values, method).mean()))
+            both = (float(compare(subjects, values, method).mean()), float(compare(pooled, values, method)[0, 0]))
+            scores.setdefault((model, name), []).append(both)
         for (model, layer), found in scores.items():
-            sd = float(np.std(found, ddof=1)) if len(found) > 1 else np.nan
-            rows.append((reference, model, layer, float(np.mean(found)), sd, len(found)))
+            mean = np.mean(found, axis=0)
+            sd = np.std(found, axis=0, ddof=1) if len(found) > 1 else np.full(2, np.nan)
+            rows.append((reference, model, layer, mean[0], sd[0], len(found), mean[1], sd[1]))
     return pd.DataFrame(rows, columns=columns)
 
 

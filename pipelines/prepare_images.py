@@ -60,6 +60,10 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     images = audit_images(stimuli)
     stop_on(images.problems())
     responses = read_subject(descriptor, arguments.subject)
+    if "category" in stimuli:
+        category = stimuli.set_index("stimulus_id")["category"]
+        trials = responses.trials.assign(category=responses.trials["stimulus_id"].map(category))
+        responses = replace(responses, trials=trials)
     ((name, rule),) = descriptor.splits.items()
     test = marked_images(stimuli, rule, name)
     where = f"{descriptor.name}: subjects.{arguments.subject}"

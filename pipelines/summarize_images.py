@@ -87,8 +87,8 @@ def _rows(
         rows.append(common | {"quantity": "r²/ceiling", "value": reliable["r2_normalized"].mean(), "n": len(reliable)})
         above = reliable["r2_normalized"] > 1
         rows.append(common | {"quantity": "share above ceiling", "value": above.mean(), "n": len(reliable)})
-        found = mine["q"] < q
-        rows.append(common | {"quantity": f"share with q < {q:g}", "value": found.mean(), "n": len(mine)})
+        found = reliable["q"] < q
+        rows.append(common | {"quantity": f"share with q < {q:g}", "value": found.mean(), "n": len(reliable)})
         rows.append(
             common | {"quantity": "largest r", "value": mine["r"].max(), "p": mine["p_fwer"].min(), "n": len(mine)}
         )

@@ -127,7 +127,9 @@ def _images(descriptor: ImageStudy) -> StudyAudit:
         sizes = roi_sizes(responses.targets)
         if len(sizes):
             by_hemisphere = sizes.pivot(index="roi", columns="hemi", values="n_targets").fillna(0).astype(int)
-            found.tables[f"targets in ROIs of {where}"] = by_hemisphere.loc[pd.unique(sizes["roi"])].reset_index()
+            found.tables[f"targets in ROIs of {where}"] = by_hemisphere.loc[
+                sizes["roi"].unique().tolist()
+            ].reset_index()
         if images is not None:
             problems, card = _of_trials(descriptor, where, responses.trials, images, test)
             found.problems += problems

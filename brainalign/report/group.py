@@ -112,6 +112,8 @@ def render_group_page(
         scores_csv=data_uri(scores.to_csv(index=False).encode(), "text/csv"),
         comparisons="" if comparisons is None or comparisons.empty else comparison_table(comparisons),
         notes=notes,
+        table_note=f"In brackets: the {100 * confidence:.0f} % interval of each score. Bold: the largest of its "
+        "subject and quantity; whether it is better is said under Comparisons. Grey: random weights, a control.",
         confidence=confidence,
         failures=failures,
         sidecars=sidecars or {},

@@ -79,8 +79,8 @@ def image_findings(material: ImageMaterial) -> list[str]:
             f"({number(mean['low'])} to {number(mean['high'])}; permuted {number(mean['null_mean'])}, refitted on "
             f"permuted responses {number(mean['control'])}; p = {number(mean['p'], 4)}); r²/ceiling "
             f"{number(value['r²/ceiling']['value'])}, above 1 in "
-            f"{number(value['share above ceiling']['value'])} of them; {number(share['value'])} of {int(share['n']):,} "
-            "targets have q below the level."
+            f"{number(value['share above ceiling']['value'])} of them; {number(share['value'])} of them "
+            "are significant (false discovery rate)."
         )
     sentences += _comparisons(material)
     sentences += _decisions(material)

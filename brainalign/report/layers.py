@@ -136,7 +136,7 @@ def _profile_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, str], random
                     label="best layer, decided",
                 )
             else:
-                undecided.append(f"{model}: {part['reason'].iloc[0]}")
+                undecided.append(str(model))
     ax.axhline(rows["ceiling_r"].mean(), color="black", linestyle="--", linewidth=0.8, label="noise ceiling (r)")
     ax.axhline(0, color=GREY, linewidth=0.6)
     longest = max((part for _, part in rows.groupby("model", sort=False)), key=len)
@@ -144,8 +144,10 @@ def _profile_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, str], random
     if rows.groupby("model")["layer"].agg(tuple).nunique() > 1:
         ax.set_xlabel(f"relative depth (layers of {longest['model'].iloc[0]})", fontsize=7)
     if undecided:
-        text = "undecided\n" + "\n".join(_wrapped(reason) for reason in undecided[:2])
-        ax.text(0.03, 0.82, text, transform=ax.transAxes, fontsize=6.5, va="top", color="#555555")
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high + 0.3 * (high - low))  # room for the words
+        text = _wrapped("undecided: " + ", ".join(undecided))
+        ax.text(0.03, 0.99, text, transform=ax.transAxes, fontsize=6, va="top", color="#555555")
 
 
 def _layer_ticks(ax: Axes, layers: Sequence[str]) -> None:

@@ -96,7 +96,7 @@ def render_page(material: Material, sections: list[Section]) -> str:
         findings=findings(material),
         cards=_cards(material),
         headline=_table_rows(material.summary),
-        interval_note='Intervals: over held-out runs, none where folds overlap or are few; for layer "all": the range '
+        interval_note="Intervals: over held-out runs, none where folds overlap or are few; for layer 'all': the range "
         "over layers, n of them.",
         summary_csv=""
         if material.summary is None

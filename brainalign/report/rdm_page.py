@@ -59,6 +59,8 @@ def render_rdm_page(
         table=_table(scores, random),
         scores_csv=data_uri(comparison.to_csv(index=False).encode(), "text/csv"),
         comparisons="",
+        table_note=f"Mean over subjects, in brackets its {100 * config.confidence:.0f} % interval; after the semicolon "
+        "the comparison with the pooled RDM of all subjects, which is larger because pooling removes noise.",
         notes=[
             *(f"{name}: {words}." for name, words in descriptor.references.items()),
             "Spearman correlation with each subject's RDM (mean of within-session ranks, ranked again), averaged over "
@@ -80,15 +82,20 @@ def _table(scores: pd.DataFrame, random: pd.DataFrame) -> Any:
         by_set = part.set_index("reference")
         cells = [f"{model} {layer}".strip()]
         for name in references:
-            row = by_set.loc[name] if name in by_set.index else None
-            cells.append(
-                "–" if row is None else f"{number(row['score'])} [{number(row['low'])}, {number(row['high'])}]"
-            )
+            if name not in by_set.index:
+                cells.append("–")
+                continue
+            row = by_set.loc[name]
+            interval = f"[{number(row['low'])}, {number(row['high'])}]"
+            cells.append(f"{number(row['score'])} {interval}; {number(row['group_score'])}")
         body.append(cells)
     for (model, layer), part in random.groupby(["model", "layer"], sort=False):
         by_set = part.set_index("reference")
         cells = [f"{model} {layer}, mean ± sd of {int(part['n'].iloc[0])} initialisations"]
-        cells += [f"{number(by_set.loc[name, 'mean'])} ± {number(by_set.loc[name, 'sd'])}" for name in references]
+        for name in references:
+            row = by_set.loc[name]
+            group = f"{number(row['group_mean'])} ± {number(row['group_sd'])}"
+            cells.append(f"{number(row['mean'])} ± {number(row['sd'])}; {group}")
         body.append(cells)
     ceilings = scores.groupby("reference", sort=False)[["ceiling_low", "ceiling_high"]].first()
     band = ["noise ceiling"]

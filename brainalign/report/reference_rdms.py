@@ -184,12 +184,12 @@ def _curve_panel(ax: Axes, rows: pd.DataFrame, random: pd.DataFrame | None, colo
             )
         control = None if random is None else random[random["model"] == model].set_index("layer").reindex(part["layer"])
         if control is not None and control["mean"].notna().any():
-            ax.fill_between(
-                x, control["mean"] - control["sd"], control["mean"] + control["sd"], color=NULL, linewidth=0, zorder=0
-            )
+            some = control["mean"].notna().to_numpy()
+            mean, sd = control["mean"].to_numpy()[some], control["sd"].to_numpy()[some]
+            ax.fill_between(x[some], mean - sd, mean + sd, color=NULL, linewidth=0, zorder=0)
             ax.plot(
-                x,
-                control["mean"],
+                x[some],
+                mean,
                 "--",
                 color=GREY,
                 linewidth=1,
