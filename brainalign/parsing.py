@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -47,8 +48,24 @@ def parse(kind: type[M], content: object, source: str) -> M:
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        lines = [_complaint(kind, problem) for problem in error.errors()]
+        lines = [_complaint(kind, problem) for problem in _without_alternatives(error.errors())]
         raise BrainalignError("\n".join(f"{source}: {line}" for line in lines)) from None
+
+
+def _without_alternatives(problems: Iterable[Any]) -> list[dict[str, Any]]:
+    """Return one problem for a value that may be of several types: the one of the type that fitted best.
+
+    Pydantic complains once per type, and writes the type into the path: (betas, "dict[...]", left).
+    """
+    found: dict[object, dict[str, Any]] = {}
+    for number, problem in enumerate(problems):
+        loc = problem["loc"]
+        types = [k for k, part in enumerate(loc) if "[" in str(part) and part != "[key]"]
+        place = loc[: types[0]] if types else number
+        if place not in found or len(loc) > len(found[place]["whole"]):
+            short = tuple(part for k, part in enumerate(loc) if k not in types)
+            found[place] = dict(problem) | {"loc": short, "whole": loc}
+    return list(found.values())
 
 
 def _complaint(kind: type[BaseModel], problem: Any) -> str:
@@ -61,6 +78,9 @@ def _complaint(kind: type[BaseModel], problem: Any) -> str:
         keys = _keys_at(kind, parents)
         near = did_you_mean(str(key), keys)
         return f"unknown key {path!r}{near or '; valid here: ' + ', '.join(sorted(keys))}"
+    if "[key]" in loc and problem["type"] == "literal_error":
+        path = path.removesuffix(f".{problem['input']}.[key]")
+        return f"{path}: a key must be {problem['ctx']['expected']}; got {problem['input']!r}"
     if "[key]" in loc:
         return f"{path.removesuffix('.[key]')}: this key must be text of letters and digits; write it in quotes"
     if problem["type"] == "missing":

@@ -195,7 +195,8 @@ def _image_cost(stage: str, descriptor: ImageStudy) -> Cost:
         return Cost(2500, 60, 250)
     if stage == "encode_images":
         return Cost(1200 + round(6 * values_mb), 10 + round(4e-6 * trials * targets), 20)
-    return Cost(1000 + round(5 * values_mb), 15 + round(1e-6 * trials * targets), values_mb)
+    disk_mb = values_mb if stage == "prepare_images" else 5
+    return Cost(1000 + round(5 * values_mb), 15 + round(1e-6 * trials * targets), disk_mb)
 
 
 def _block_cost(stage: str, config: Config, descriptor: BlockStudy, model: str, method: str) -> Cost:

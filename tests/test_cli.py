@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +33,37 @@ def test_check_shows_everything_wrong_on_one_screen(small, capsys: pytest.Captur
     assert len(printed.splitlines()) < 40
 
 
+def test_check_tells_warnings_from_errors(scenes, capsys: pytest.CaptureFixture[str]) -> None:
+    path = scenes.write()
+    assert main(["check", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert "2 warning(s), which stop nothing" in printed
+    assert "4 of 4 runs have trials in more than one split" in printed
+    assert "nothing that would stop a run (2 subject(s), 24 images)" in printed
+    assert "2 to 2 (median 2)" in printed
+    assert re.search(r"│ unseen +│ 60 +│ 60 +│", printed)
+    next((scenes.folder / "stimuli" / "images").glob("*.png")).unlink()
+    assert main(["check", str(path)]) == 1
+    printed = capsys.readouterr().out
+    assert "scenes: 1 problem(s)" in printed
+    assert "1 of 24 images are missing" in printed
+    assert "2 warning(s)" in printed
+    assert "nothing" not in printed.split("1 problem(s)")[1]
+
+
+def test_check_of_what_the_workflow_makes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(root / "data" / "simulated.yaml")]) == 0
+    assert "made by the workflow (stage simulate)" in capsys.readouterr().out
+
+
 def test_plan_adds_up(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(root)
     assert main(["plan", "snakemake/config/demo.yaml"]) == 0
     printed = capsys.readouterr().out
-    assert "│ encode    │   12 │" in printed
-    assert "│ all       │   20 │" in printed
+    assert re.search(r"│ encode +│ +12 │", printed)
+    assert re.search(r"│ encode_images +│ +16 │", printed)
+    totals = [int(n) for n in re.findall(r"^│ \w+ +│ +(\d+) │", printed, flags=re.MULTILINE)]
+    assert sum(totals[:-1]) == totals[-1] > 50
     assert "make run CONFIG=snakemake/config/demo.yaml" in printed
 
 

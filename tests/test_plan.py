@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from brainalign.checks import BrainalignError
-from brainalign.plan import estimate, jobs, library_digest, wants_gpu
-from brainalign.settings import Config, load_config, load_descriptor, parse
+from brainalign.plan import STAGES, Job, estimate, image_state, jobs, library_digest, wants_gpu
+from brainalign.settings import Config, ImageStudy, RdmStudy, load_config, load_descriptor, load_descriptors, parse
 
 
 @pytest.fixture
@@ -16,18 +18,99 @@ def demo(root: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     return load_config("snakemake/config/demo.yaml")
 
 
-def test_the_job_list_follows_from_the_configuration(demo: Config) -> None:
+BLOCKS = {"extract": 4, "prepare": 1, "encode": 12, "compare": 1, "summarize": 1, "report": 1}
+SIMULATED = {
+    "simulate": 1,
+    "extract": 4,
+    "prepare_images": 4,
+    "encode_images": 16,
+    "compare_images": 4,
+    "summarize_images": 4,
+    "report_images": 4,
+    "report_group": 1,
+}
+MATRICES = {"prepare_rdms": 1, "extract": 3, "compare_rdms": 1, "report_group": 1}
+
+
+def by_stage(planned: list[Job], dataset: str) -> Counter[str]:
+    return Counter(job.stage for job in planned if job.dataset == dataset)
+
+
+def test_the_job_list_follows_from_the_configuration(
+    demo: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRAINALIGN_DATA", str(tmp_path))
+    for name in load_descriptor("data/kriegeskorte92.yaml", RdmStudy).files:
+        (tmp_path / "kriegeskorte92").mkdir(exist_ok=True)
+        (tmp_path / "kriegeskorte92" / name).touch()
     planned = jobs(demo)
-    assert Counter(job.stage for job in planned) == {
-        "extract": 4,
-        "prepare": 1,
-        "encode": 12,
-        "compare": 1,
-        "summarize": 1,
-        "report": 1,
-    }
+    assert by_stage(planned, "haxby-slice") == BLOCKS
+    assert by_stage(planned, "simulated") == SIMULATED
+    assert by_stage(planned, "kriegeskorte92") == MATRICES
+    assert {job.stage for job in planned} == set(STAGES)
     assert len({job.output for job in planned}) == len(planned)
     assert len({job.log for job in planned}) == len(planned)
+    assert all(job.cost.memory_mb > 0 and job.cost.seconds > 0 for job in planned)
+
+
+def test_an_optional_dataset_is_left_out_where_its_files_are_not(
+    demo: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BRAINALIGN_DATA", str(tmp_path))
+    assert set(load_descriptors(demo)) == {"haxby-slice", "simulated"}
+    assert {job.dataset for job in jobs(demo)} == {"haxby-slice", "simulated"}
+    use = demo.datasets["kriegeskorte92"].model_copy(update={"optional": False})
+    needed = demo.model_copy(update={"datasets": {"kriegeskorte92": use}})
+    assert [job.stage for job in jobs(needed)].count("compare_rdms") == 1  # planned, and missing files stop the run
+    with pytest.raises(BrainalignError, match=r"kriegeskorte92: files: no file 92_behavRDMs.mat in .*BRAINALIGN_DATA"):
+        load_descriptors(needed)["kriegeskorte92"].all_files()
+
+
+def test_a_study_of_images_with_two_methods(scenes, tmp_path: Path) -> None:
+    content = {
+        "results": str(tmp_path / "results"),
+        "datasets": {"scenes": {"descriptor": str(scenes.write())}},
+        "models": {"net": {"extractor": "efficientnet"}, "captions": {"extractor": "sentence", "weights": "x"}},
+        "methods": {name: {"encoder": "ridge"} for name in ("ridge", "pooled")},
+    }
+    planned = jobs(parse(Config, content, "test"))
+    assert by_stage(planned, "scenes") == {
+        "extract": 2,
+        "prepare_images": 2,
+        "encode_images": 8,
+        "compare_images": 2,
+        "summarize_images": 2,
+        "report_images": 2,
+        "report_group": 1,
+    }
+    (group,) = [job for job in planned if job.stage == "report_group"]
+    assert group.output == tmp_path / "results" / "scenes" / "group.html"
+
+
+def test_the_state_of_images(scenes) -> None:
+    scenes.write()
+    table = scenes.folder / "stimuli" / "stimuli.tsv"
+    state = image_state(table)
+    assert image_state(table) == state
+    image = sorted((table.parent / "images").glob("*.png"))[7]
+    os.utime(image, ns=(0, 0))
+    touched = image_state(table)
+    image.unlink()
+    assert len({state, touched, image_state(table)}) == 3
+    content = pd.read_csv(table, sep="\t")
+    content[["stimulus_id", "path"]].to_csv(table.with_suffix(".csv"), index=False)
+    content[["stimulus_id", "path"]].to_parquet(table.with_suffix(".parquet"))
+    assert image_state(table.with_suffix(".csv")) == image_state(table.with_suffix(".parquet")) == image_state(table)
+
+
+def test_costs_of_studies_of_images_grow_with_sizes(demo: Config) -> None:
+    small = load_descriptor("data/simulated.yaml", ImageStudy)
+    assert small.shape is not None
+    large = small.model_copy(update={"shape": small.shape.model_copy(update={"targets": 300_000})})
+    for stage in ("prepare_images", "encode_images", "compare_images"):
+        less, more = (estimate(stage, demo, study, "generator", "ridge") for study in (small, large))
+        assert more.memory_mb > less.memory_mb
+        assert more.seconds > less.seconds
 
 
 def test_costs_grow_with_sizes(demo: Config) -> None:

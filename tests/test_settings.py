@@ -3,8 +3,10 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
+import yaml
 
 from brainalign.checks import BrainalignError
 from brainalign.descriptor import BlockStudy, FmriOptions
@@ -13,6 +15,7 @@ from brainalign.features import EXTRACTORS
 from brainalign.settings import (
     Config,
     EfficientNetModel,
+    ImageStudy,
     ModelUse,
     OneHotModel,
     RandomModel,
@@ -97,7 +100,9 @@ def test_settings_mirror_constructors(model: type, maker: type, given: set[str])
 @pytest.mark.parametrize("name", ["config", "demo"])
 def test_shipped_configurations_are_valid(root: Path, name: str) -> None:
     config = load_config(root / "snakemake" / "config" / f"{name}.yaml")
-    assert config.models_of("haxby-slice") == list(config.models)
+    used = {model for dataset in config.datasets for model in config.models_of(dataset)}
+    assert used == set(config.models)
+    assert {method for dataset in config.datasets for method in config.methods_of(dataset)} == set(config.methods)
 
 
 def test_schemas_are_current(root: Path, tmp_path: Path) -> None:
@@ -138,6 +143,123 @@ def test_data_are_found_in_brainalign_data(small, tmp_path: Path, monkeypatch: p
 def test_descriptor_mistakes(small, changes: dict[str, object], message: str) -> None:
     with pytest.raises(BrainalignError, match=message):
         parse(BlockStudy, small.descriptor(**changes), "small.yaml")
+
+
+FILES = {"format": "betas", "betas": {"L": "l.gii"}, "trials": "t.tsv"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"subjects": {"01": FILES | {"trails": "t.tsv"}}}, r"'subjects.01.(betas.)?trails' \(did you mean 'trials'"),
+        (
+            {"subjects": {"01": FILES | {"format": "beta"}}},
+            r"subjects.01: must be one of .*'betas'.*did you mean 'betas'",
+        ),
+        ({"subjects": {"01": {"betas": "x.nii.gz", "trials": "t.tsv"}}}, r"subjects.01.*format"),
+        (
+            {"subjects": {"01": FILES | {"betas": {"left": "l.gii"}}}},
+            r"subjects.01.betas: a key must be 'L' or 'R'; got 'left'",
+        ),
+        ({"subjects": {"01": {"format": "epochs", "epochs": "e", "picks": "eegs"}}}, r"01.picks: .*did you mean 'eeg'"),
+        (
+            {"subjects": {"01": {"format": "epochs", "epoch": "e", "picks": "eeg"}}},
+            r"'subjects.01.(epochs.)?epoch' \(did",
+        ),
+        ({"subjects": {"sub_01": FILES}}, r"subjects.sub_01"),
+        ({"subjects": {}}, r"subjects: .*at least 1"),
+        ({"subject": {}}, r"unknown key 'subject' \(did you mean 'subjects'"),
+        ({"splits": {"a": {"colum": "set", "value": "x"}}}, r"'splits.a.colum' \(did you mean 'column'"),
+        ({"splits": {"a": {"column": "set"}}}, r"give column and value, or share"),
+        ({"splits": {"a": {"column": "set", "value": "x", "share": 0.2}}}, r"give column and value, or share"),
+        ({"splits": {"a": {"share": 1.5}}}, r"splits.a.share: .*less than 1"),
+        ({"splits": {"a": {"share": 0.2}, "b": {"share": 0.3}}}, r"splits: .*at most 1"),
+        ({"epochs": {"decimate": 0}}, r"epochs.decimate: .*greater than or equal to 1; got 0"),
+        ({"betas": {"bad_target": "drop"}}, r"'betas.bad_target' \(did you mean 'bad_targets'"),
+        ({"glm": {"hrf_model": "spn"}}, r"glm.hrf_model: .*did you mean 'spm'"),
+        ({"simulate": {"n_sharde": 3}}, r"'simulate.n_sharde' \(did you mean 'n_shared'"),
+        ({"kind": "imagse"}, r"kind must be one of 'blocks', 'images', 'rdms'; got 'imagse' \(did you mean 'images'"),
+    ],
+)
+def test_mistakes_in_a_study_of_images(scenes, changes: dict[str, object], message: str) -> None:
+    path = scenes.folder / "scenes.yaml"
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(scenes.descriptor(**changes)))
+    with pytest.raises(BrainalignError, match=message) as error:
+        load_descriptor(path)
+    assert len(str(error.value).splitlines()) <= 2  # a misspelt key is unknown, and the right one missing
+    assert "[" not in str(error.value)
+
+
+def test_mistakes_in_a_study_of_matrices(root: Path, tmp_path: Path) -> None:
+    content = yaml.safe_load((root / "data" / "kriegeskorte92.yaml").read_text())
+    for changes, message in (
+        ({"reader": "kriegeskort92"}, r"reader: .*'kriegeskorte92'"),
+        ({"refrences": {}}, r"unknown key 'refrences' \(did you mean 'references'"),
+        ({"files": []}, r"files: .*at least 1"),
+    ):
+        (tmp_path / "k.yaml").write_text(yaml.safe_dump(content | changes))
+        with pytest.raises(BrainalignError, match=message):
+            load_descriptor(tmp_path / "k.yaml")
+
+
+def test_a_descriptor_of_another_kind(scenes) -> None:
+    with pytest.raises(BrainalignError, match=r"describes a ImageStudy \(kind: images\), not a BlockStudy"):
+        load_descriptor(scenes.write(), BlockStudy)
+
+
+def test_what_follows_from_the_descriptor_of_images(scenes, tmp_path: Path) -> None:
+    """Files by field, digests of options by subject: an option of epochs is no option of betas."""
+    study = load_descriptor(scenes.write(), ImageStudy)
+    assert set(study.files("01")) == {"betas.L", "betas.R", "rois.L", "rois.R", "trials"}
+    assert set(study.files("02")) == {"epochs"}
+    assert [study.modality(subject) for subject in study.subjects] == ["fmri", "meeg"]
+    assert len(study.all_files()) == 7
+    other = load_descriptor(scenes.write(epochs={"decimate": 2}), ImageStudy)
+    assert other.prepare_options("01") == study.prepare_options("01")
+    assert other.prepare_options("02") != study.prepare_options("02")
+    assert other.extract_options() == study.extract_options()
+    (scenes.folder / "stimuli" / "stimuli.tsv").unlink()
+    with pytest.raises(BrainalignError, match=r"scenes: images: no file stimuli/stimuli.tsv in"):
+        study.all_files()
+
+
+def test_a_simulated_study_is_read_where_the_workflow_wrote_it(root: Path, tmp_path: Path) -> None:
+    study = load_descriptor(root / "data" / "simulated.yaml", ImageStudy, raw=tmp_path)
+    assert study.all_files() == []
+    path = tmp_path / "sub-03" / "sub-03_meg-epo.fif"
+    path.parent.mkdir()
+    path.touch()
+    assert study.files("03") == {"epochs": path}
+
+
+def test_image_networks_do_not_read_texts(small) -> None:
+    models = {"net": {"extractor": "efficientnet"}, "onehot": {"extractor": "onehot"}}
+    path = str(small.write())
+    config = parse(Config, a_config(models=models, datasets={"small": {"descriptor": path}}), "config.yaml")
+    with pytest.raises(BrainalignError, match=r"datasets.small.models: net look at images, .*texts: onehot"):
+        load_descriptors(config)
+    chosen = {"small": {"descriptor": path, "models": ["onehot"]}}
+    assert set(load_descriptors(parse(Config, a_config(models=models, datasets=chosen), "config.yaml"))) == {"small"}
+
+
+def test_every_extractor_has_settings() -> None:
+    fields = Config.model_fields["models"].annotation
+    known = {
+        model.model_fields["extractor"].annotation.__args__[0] for model in get_args(get_args(get_args(fields)[1])[0])
+    }
+    assert known == set(EXTRACTORS)
+
+
+def test_random_weights_are_known_as_controls() -> None:
+    models = {
+        "a": {"extractor": "efficientnet"},
+        "b": {"extractor": "efficientnet", "weights": "random"},
+        "c": {"extractor": "vision", "weights": "x", "random_weights": True},
+        "d": {"extractor": "vision", "weights": "x"},
+    }
+    config = parse(Config, a_config(models=models), "config.yaml")
+    assert [name for name, model in config.models.items() if model.random] == ["b", "c"]
 
 
 def test_a_typo_in_permute_does_not_silence_the_null(small) -> None:

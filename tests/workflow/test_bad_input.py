@@ -12,9 +12,7 @@ import yaml
 
 from brainalign.arrays import Responses
 from brainalign.artifacts import artifact_path, load, load_sidecar
-from brainalign.checks import BrainalignError
 from brainalign.pipelines import extract, prepare_images
-from brainalign.settings import Config, load_descriptors, parse
 
 NETWORK = {"extractor": "efficientnet", "layers": ["block2"], "image_size": 32, "crop": False}
 
@@ -225,17 +223,3 @@ def test_text_models_need_captions(stages: Stages) -> None:
     arguments = ["--settings", settings, "--stimuli", str(stages.study.folder / "stimuli" / "stimuli.tsv")]
     found = stages._run(extract.main, [*arguments, "--features", str(stages.path("features", model="text"))])
     assert "a text model needs wordings in the descriptor, or a caption column in stimuli.tsv" in found
-
-
-def test_image_models_need_images(small) -> None:
-    content = {
-        "datasets": {"small": {"descriptor": str(small.write())}},
-        "models": {"net": NETWORK, "onehot": {"extractor": "onehot"}},
-        "methods": {"ridge": {"encoder": "ridge"}},
-    }
-    config = parse(Config, content, "config.yaml")
-    with pytest.raises(
-        BrainalignError,
-        match=r"datasets.small.models: net look at images, but its stimuli are texts; list those .*: onehot",
-    ):
-        load_descriptors(config)
