@@ -28,6 +28,7 @@ def demo(make_checkout) -> Path:
     """Run the demo and return the folder of its results."""
     checkout = make_checkout("demo")
     content = yaml.safe_load((checkout.root / "snakemake/config/demo.yaml").read_text())
+    content["datasets"] = {"haxby-slice": content["datasets"]["haxby-slice"]}  # images: test_image_study.py
     content["encode"] = {"run_permutations": 100, "stimulus_permutations": 30}
     content["models"]["random"]["n_draws"] = 10
     (checkout.root / "quick.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
