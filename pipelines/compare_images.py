@@ -94,14 +94,14 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     )
 
 
-def _best_layers(models: list[tuple[str, str]], scores: NDArray[np.floating]) -> list[int]:
+def _best_layers(models: list[tuple[str, str]], scores: NDArray[np.floating]) -> NDArray[np.intp]:
     """Return the row of one layer per model: the one with the largest mean fit over regions or times."""
     means = np.nan_to_num(scores, nan=-1.0).mean(axis=0)
     best: dict[str, int] = {}
     for row, (model, _) in enumerate(models):
         if model not in best or means[row] > means[best[model]]:
             best[model] = row
-    return list(best.values())
+    return np.array(list(best.values()), dtype=np.intp)
 
 
 def _places(responses: Responses) -> dict[str, tuple[NDArray[np.intp], int | None]]:
