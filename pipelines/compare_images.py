@@ -50,16 +50,19 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     found = rdm_permutation_places(
         average, stacked, settings.comparison, settings.permutations, np.random.default_rng(arguments.seed)
     )
+    drawn = _best_layers(list(models), found.scores)
     tables = []
     for k, place in enumerate(places):
         low, high = rdm_noise_ceiling(repeats[k], settings.comparison) if len(repeats[k]) > 1 else (np.nan, np.nan)
         draws = dual_bootstrap(
-            average[k][None], stacked, settings.comparison, settings.draws, np.random.default_rng(arguments.seed)
+            average[k][None], stacked[drawn], settings.comparison, settings.draws, np.random.default_rng(arguments.seed)
         )
+        se = np.full(len(models), np.nan)
+        se[drawn] = draws.se()
         table = pd.DataFrame(list(models), columns=["model", "layer"]).assign(
             group=place,
             score=found.scores[k],
-            se=draws.se(),
+            se=se,
             p=found.p[k],
             p_fwer=found.p_fwer[k],
             null_mean=found.null_mean[k],
@@ -86,9 +89,19 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         groups="times in s" if timed else "regions",
         comparison=settings.comparison,
         p="one-sided, test images of the feature RDM exchanged; p_fwer against the largest over groups",
-        se="bootstrap over test images",
+        se="bootstrap over test images; of the layer of each model with the largest mean fit over groups",
         ceiling="RDMs of single repeats against their mean: for single repeats, so averages can exceed it",
     )
+
+
+def _best_layers(models: list[tuple[str, str]], scores: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Return the row of one layer per model: the one with the largest mean fit over regions or times."""
+    means = np.nan_to_num(scores, nan=-1.0).mean(axis=0)
+    best: dict[str, int] = {}
+    for row, (model, _) in enumerate(models):
+        if model not in best or means[row] > means[best[model]]:
+            best[model] = row
+    return np.array(list(best.values()), dtype=np.intp)
 
 
 def _places(responses: Responses) -> dict[str, tuple[NDArray[np.intp], int | None]]:

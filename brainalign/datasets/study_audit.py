@@ -127,9 +127,8 @@ def _images(descriptor: ImageStudy) -> StudyAudit:
         sizes = roi_sizes(responses.targets)
         if len(sizes):
             table = sizes.pivot(index="roi", columns="hemi", values="n_targets").fillna(0).astype(int)
-            found.tables[f"targets in ROIs of {where}"] = by_hemisphere.loc[
-                sizes["roi"].unique().tolist()
-            ].reset_index()
+            rows_of = sizes["roi"].unique().tolist()
+            found.tables[f"targets in ROIs of {where}"] = table.loc[rows_of].reset_index()
         if images is not None:
             problems, card = _of_trials(descriptor, where, responses.trials, images, test)
             found.problems += problems
