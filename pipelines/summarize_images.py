@@ -152,7 +152,8 @@ def _recovery(
         }
     )
     if responses.units == WHITENED:
-        return found  # whitening mixes sensors: their ceilings are no longer those that were planted
+        # Whitening mixes sensors: their ceilings are no longer those that were planted. The columns stay for readers.
+        values = values[:0]
     return pd.concat([found, values], ignore_index=True)
 
 
