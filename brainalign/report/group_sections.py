@@ -62,7 +62,7 @@ def _recovered(recovery: pd.DataFrame) -> Section:
             error = (decided["recovered_ms"] - decided["planted_ms"]).abs().max()
             found = f"largest error {error:.0f} ms in {len(decided)} decided of {len(peaks)}"
             rows.append([str(subject), modality, f"latencies with {model}", found])
-        ceilings = mine[(mine["what"] == "ceiling") & mine["planted"].notna()]
+        ceilings = mine[mine["what"] == "ceiling"].reindex(columns=["planted", "ceiling"]).dropna()
         gaps = ceilings.groupby(ceilings["planted"].round(2))[["planted", "ceiling"]].mean()
         if len(gaps):
             error = (gaps["ceiling"] - gaps["planted"]).abs().max()

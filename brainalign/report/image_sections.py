@@ -353,7 +353,9 @@ def _recovery(material: ImageMaterial) -> Section | None:
     if table is None or table.empty:
         return None
     panels = []
-    ceilings = table[table["what"] == "ceiling"].dropna(subset=["planted"])
+    ceilings = table[table["what"] == "ceiling"]
+    if len(ceilings):
+        ceilings = ceilings.dropna(subset=["planted"])
     if len(ceilings):
         levels = ceilings.assign(planted=ceilings["planted"].round(2))
         panels.append(
