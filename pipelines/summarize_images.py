@@ -18,6 +18,8 @@ from brainalign.settings import SummarizeSettings, parse
 
 RELIABLE = "reliable targets"
 WHITENED = "noise standard deviations"
+DIFFERENCES = ["quantity", "model_a", "model_b", "method_a", "method_b", "layer_a", "layer_b"]
+DIFFERENCES += ["difference", "low", "high", "p", "n"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +46,7 @@ def _summarize(arguments: argparse.Namespace, provenance: Provenance) -> None:
         entities = entities_of(files[0])
         names = {"model": entities["model"], "method": entities["method"]}
         chosen = _chosen_layer(profile)
-        draws[names["model"], names["method"]] = null.loc[null["layer"] == chosen, "draw_r"].to_numpy()
+        draws[names["model"], names["method"]] = null.loc[null["layer"] == chosen, "draw_r"].dropna().to_numpy()
         rows += [names | row for row in _rows(scores, profile, chosen, threshold, settings.q)]
         # Depth of a layer: 0 for the first of its network that was read, 1 for the last.
         depths = {name: k for k, name in enumerate(pd.unique(profile["layer"]))}
@@ -96,10 +98,13 @@ def _rows(
 
 
 def _differences(summary: pd.DataFrame, draws: dict[tuple[str, str], np.ndarray], confidence: float) -> pd.DataFrame:
-    """Return every pair of models, each with the layer that was chosen in training; draws are paired over models."""
+    """Return every pair of models, each with the layer that was chosen in training; draws are paired over models.
+
+    A model without a mean r (no target is reliable, or all predictions are constant) is in no pair.
+    """
     best = summary[(summary["quantity"] == "mean r") & summary["chosen"]].set_index(["model", "method"])
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    pairs = list(combinations(draws, 2))
+    pairs = list(combinations([names for names, values in draws.items() if len(values)], 2))
     rows = []
     for a, b in pairs:
         difference = draws[a] - draws[b]
@@ -121,7 +126,7 @@ def _differences(summary: pd.DataFrame, draws: dict[tuple[str, str], np.ndarray]
                 "n": best["n"][a],
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=DIFFERENCES)
 
 
 def _recovery(
@@ -152,7 +157,7 @@ def _recovery(
         }
     )
     if responses.units == WHITENED:
-        return found  # whitening mixes sensors: their ceilings are no longer those that were planted
+        values = values.iloc[:0]  # whitening mixes sensors: their ceilings are no longer those that were planted
     return pd.concat([found, values], ignore_index=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from brainalign.report.citations import CITATIONS
@@ -73,6 +74,11 @@ def image_findings(material: ImageMaterial) -> list[str]:
         mean = value["mean r"]
         share = next(row for name, row in value.items() if name.startswith("share with q"))
         control = " (random weights)" if model in material.controls else ""
+        if np.isnan(mean["value"]):
+            threshold = material.config.encode_images.ceiling_threshold
+            why = "its predictions are constant" if mean["n"] else f"no noise ceiling lies above {threshold:g}"
+            sentences.append(f"{model}{control} with {method} has no mean r: {why}.")
+            continue
         sentences.append(
             f"{model}{control} with {method}, layer {mean['layer']} (chosen inside the training images): mean r "
             f"{number(mean['value'])} over {int(mean['n']):,} reliable targets "

@@ -12,6 +12,7 @@ from brainalign.report.figures import ceiling_histogram, score_against_ceiling
 from brainalign.report.heads import topomaps
 from brainalign.report.image_material import RELIABLE, ImageMaterial
 from brainalign.report.layers import layer_preference_maps, layer_profile, roi_layer_heatmap
+from brainalign.report.material import Failure
 from brainalign.report.page import Panel, Section
 from brainalign.report.recovery import planted_ceilings, planted_latencies, planted_layers
 from brainalign.report.reference_rdms import rdm_grid, reference_bars
@@ -27,7 +28,10 @@ FSAVERAGE4, FSAVERAGE5 = 2_562, 10_242  # vertices of a hemisphere
 
 
 def image_sections(material: ImageMaterial) -> list[Section]:
-    """Return the sections of one subject's page."""
+    """Return the sections of one subject's page.
+
+    In the report of a run that failed, a section that cannot be drawn is one failure more and does not stop the rest.
+    """
     makers: list[Callable[[ImageMaterial], Section | None]] = [
         _data,
         _over_time if material.timed else _surface,
@@ -36,7 +40,15 @@ def image_sections(material: ImageMaterial) -> list[Section]:
         _ceilings,
         _recovery,
     ]
-    made = [maker(material) for maker in makers]
+    made = []
+    for make in makers:
+        try:
+            made.append(make(material))
+        except Exception as error:
+            if not material.failures:
+                raise
+            message = f"{type(error).__name__}: {error}"
+            material.failures.append(Failure("report_images", f"section {make.__name__.strip('_')}", message))
     return [section for section in made if section is not None]
 
 
@@ -211,7 +223,7 @@ def _course(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
     mean = encoding.profile[encoding.profile["group"] != RELIABLE]
     mean = mean.assign(time_s=mean["group"].astype(float), mean_r=mean["r"])
     # Of every layer the sensor with the largest mean score over time: shown, not tested.
-    by_sensor = encoding.scores.groupby(["layer", "target_id"])["r"].mean()
+    by_sensor = encoding.scores.groupby(["layer", "target_id"])["r"].mean().dropna()
     best = by_sensor.groupby("layer").idxmax().map(lambda pair: pair[1])
     scores = encoding.scores[encoding.scores["target_id"] == encoding.scores["layer"].map(best)]
     table = mean.merge(
@@ -286,11 +298,15 @@ def _geometry(material: ImageMaterial) -> Section | None:
             null_low=2 * table["null_mean"] - table["null_high"],
         )
         best = _best_layers(rows)
+        if best.empty:
+            return None
         figure = rsa_over_time(best, models=material.models, random_weights=material.controls)
         return Section(
             "geometry", "Geometry over time", [Panel("rsa", "RSA over time", CAPTIONS["rsatime"], figure, best)]
         )
     best = _best_layers(table.assign(reference=table["group"]))
+    if best.empty:
+        return None
     panels = [
         Panel("rsa", "RSA by region", CAPTIONS["referencebars"], reference_bars(best, models=material.models), table),
     ]
@@ -327,6 +343,8 @@ def _ceilings(material: ImageMaterial) -> Section | None:
     scores = encoding.scores[encoding.scores["layer"] == layer]
     ceiling = material.ceiling["ceiling"].to_numpy()
     reliable = int((ceiling > threshold).sum())
+    if np.isnan(ceiling).all():
+        return Section("ceilings", "Ceilings", paragraphs=["No image was shown twice: there is no noise ceiling."])
     panels = [
         Panel(
             "ceilings",
@@ -353,7 +371,8 @@ def _recovery(material: ImageMaterial) -> Section | None:
     if table is None or table.empty:
         return None
     panels = []
-    ceilings = table[table["what"] == "ceiling"].dropna(subset=["planted"])
+    ceilings = table[table["what"] == "ceiling"]
+    ceilings = ceilings.dropna(subset=["planted"]) if len(ceilings) else ceilings
     if len(ceilings):
         levels = ceilings.assign(planted=ceilings["planted"].round(2))
         panels.append(

@@ -111,8 +111,9 @@ def _fits(comparison: pd.DataFrame, scores: pd.DataFrame, random: pd.DataFrame, 
     published = scores[scores["kind"] == "published"]
     layers = _with_verdicts(scores[scores["kind"] == "layer"], best, differences)
     means = layers.groupby(["model", "layer"], sort=False)["score"].mean()
-    tops = set(means.groupby("model").idxmax())
-    chosen = layers[[pair in tops for pair in zip(layers["model"], layers["layer"], strict=True)]]
+    tops = set(means.dropna().groupby("model").idxmax())
+    is_top = [pair in tops for pair in zip(layers["model"], layers["layer"], strict=True)]
+    chosen = layers[np.array(is_top, dtype=bool)]  # a list without entries would choose columns
     bars = pd.concat([published, chosen], ignore_index=True).sort_values("reference", kind="stable")
     models = list(pd.unique(layers["model"]))
     matched = random.assign(model=models[0]) if len(models) else random
