@@ -112,7 +112,12 @@ def _whitened(
         responses.values[train], times, responses.targets, noise=noise, stimulus_ids=stimuli.tolist()
     )
     white = replace(responses, values=whitener.transform(responses.values), units="noise standard deviations")
-    return white, {"whitened": "on training epochs", "noise": noise, "shrinkage": whitener.shrinkage, "rank": whitener.rank}
+    return white, {
+        "whitened": "on training epochs",
+        "noise": noise,
+        "shrinkage": whitener.shrinkage,
+        "rank": whitener.rank,
+    }
 
 
 def _ceiling(responses: Responses, splits: pd.DataFrame) -> pd.DataFrame:

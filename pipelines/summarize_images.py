@@ -171,12 +171,13 @@ def _layers(vertices: pd.DataFrame, layers: pd.DataFrame, decisions: pd.DataFram
     planted = vertices[vertices["layer"].fillna("") != ""].groupby("roi")["layer"].first()
     depth = layers.set_index("layer")["depth"]
     rows = []
-    for model, mine in decisions.groupby("model", sort=False):
+    for (model, method), mine in decisions.groupby(["model", "method"], sort=False):
         for _, row in mine[mine["roi"].isin(planted.index)].iterrows():
             rows.append(
                 {
                     "what": "layer",
                     "model": model,
+                    "method": method,
                     "area": row["roi"],
                     "planted_layer": planted[row["roi"]],
                     "recovered_layer": row["best"],
@@ -196,6 +197,7 @@ def _latencies(layers: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
         {
             "what": "latency",
             "model": both["model"],
+            "method": both["method"],
             "layer": both["layer"],
             "planted_ms": 1000 * both["latency_s"],
             "recovered_ms": 1000 * both["peak"],

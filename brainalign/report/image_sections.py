@@ -159,13 +159,13 @@ def _layers(material: ImageMaterial) -> Section | None:
     rows = pd.concat([_profile_rows(material, key) for key in material.encodings], ignore_index=True)
     if rows.empty:
         return None
-    first = next(iter(material.encodings))[0]
+    first = material.label(*next(iter(material.encodings)))
     panels = [
         Panel(
             "profile",
             "Layers by region",
             CAPTIONS["profile"],
-            layer_profile(rows, material.models, material.controls),
+            layer_profile(rows, material.labels(material.models), material.labels(material.controls)),
             rows,
         ),
         Panel(
@@ -182,7 +182,7 @@ def _profile_rows(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame
     encoding = material.encodings[key]
     profile = encoding.profile[encoding.profile["group"] != RELIABLE].rename(columns={"group": "roi"})
     decisions = encoding.preference[["roi", "decided", "reason"]]
-    return profile.merge(decisions, on="roi").assign(model=key[0])
+    return profile.merge(decisions, on="roi").assign(model=material.label(*key))
 
 
 # -------------------------------------------------------------------------------------------------------------- time
@@ -194,18 +194,19 @@ def _over_time(material: ImageMaterial) -> Section | None:
     rows = pd.concat([_course(material, key) for key in material.encodings], ignore_index=True)
     peaks = pd.concat([_peaks(material, key) for key in material.encodings], ignore_index=True)
     model, method = next(iter(material.encodings))
-    chosen = rows[[_is_chosen(material, *pair) for pair in zip(rows["model"], rows["layer"], strict=True)]]
+    first = material.label(model, method)
+    chosen = _of_chosen_layers(material, rows)
     clusters = _clusters(material)
     figure = score_over_time(
         chosen,
         clusters,
-        peaks[[_is_chosen(material, *pair) for pair in zip(peaks["model"], peaks["layer"], strict=True)]],
-        models=material.models,
-        random_weights=material.controls,
+        _of_chosen_layers(material, peaks),
+        models=material.labels(material.models),
+        random_weights=material.labels(material.controls),
     )
     panels = [Panel("course", "Score over time", CAPTIONS["timecourse"], figure, rows)]
-    every = score_over_time(rows[rows["model"] == model], peaks=peaks[peaks["model"] == model])
-    panels.append(Panel("courselayers", f"Score over time, every layer of {model}", CAPTIONS["timecourse"], every))
+    every = score_over_time(rows[rows["model"] == first], peaks=peaks[peaks["model"] == first])
+    panels.append(Panel("courselayers", f"Score over time, every layer of {first}", CAPTIONS["timecourse"], every))
     panels.append(
         Panel("latencies", "When each layer predicts best", CAPTIONS["latency"], layer_latencies(peaks), peaks)
     )
@@ -213,9 +214,10 @@ def _over_time(material: ImageMaterial) -> Section | None:
     return Section("time", "Scores over time", panels)
 
 
-def _is_chosen(material: ImageMaterial, model: str, layer: str) -> bool:
-    method = next(method for name, method in material.encodings if name == model)
-    return material.chosen(model, method) == layer
+def _of_chosen_layers(material: ImageMaterial, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the layer of every fit that was chosen in training."""
+    chosen = {(material.label(*key), material.chosen(*key)) for key in material.encodings}
+    return table[[pair in chosen for pair in zip(table["model"], table["layer"], strict=True)]]
 
 
 def _course(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
@@ -232,13 +234,15 @@ def _course(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
         how="left",
     )
     columns = ["layer", "time_s", "mean_r", "low", "high", "best_r", "null_mean", "null_low", "null_high", "p_fwer"]
-    return table[columns].assign(model=key[0])
+    return table[columns].assign(model=material.label(*key))
 
 
 def _peaks(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
     names = {"peak": "peak_s", "peak_low": "low_s", "peak_high": "high_s"}
     table = material.encodings[key].preference.rename(columns=names)
-    return table[["layer", "peak_s", "low_s", "high_s", "onset", "decided", "reason"]].assign(model=key[0])
+    return table[["layer", "peak_s", "low_s", "high_s", "onset", "decided", "reason"]].assign(
+        model=material.label(*key)
+    )
 
 
 def _clusters(material: ImageMaterial) -> pd.DataFrame:
@@ -254,7 +258,8 @@ def _clusters(material: ImageMaterial) -> pd.DataFrame:
                 spans[-1][2] = max(spans[-1][2], cluster["p"])
             else:
                 spans.append([cluster["start"], cluster["stop"], cluster["p"]])
-        rows += [{"model": model, "layer": layer, "start_s": a, "stop_s": b, "p": p} for a, b, p in spans]
+        name = material.label(model, method)
+        rows += [{"model": name, "layer": layer, "start_s": a, "stop_s": b, "p": p} for a, b, p in spans]
     return pd.DataFrame(rows, columns=["model", "layer", "start_s", "stop_s", "p"])
 
 
@@ -308,7 +313,7 @@ def _geometry(material: ImageMaterial) -> Section | None:
     if best.empty:
         return None
     panels = [
-        Panel("rsa", "RSA by region", CAPTIONS["referencebars"], reference_bars(best, models=material.models), table),
+        Panel("rsa", "RSA by region", CAPTIONS["regionbars"], reference_bars(best, models=material.models), table),
     ]
     details = material.details("rdm")
     groups = details.get("groups", [])
@@ -370,6 +375,10 @@ def _recovery(material: ImageMaterial) -> Section | None:
     table = material.recovery
     if table is None or table.empty:
         return None
+    if "method" in table:
+        known = table["model"].notna()
+        names = [material.label(*pair) for pair in table.loc[known, ["model", "method"]].to_numpy()]
+        table = table.assign(model=pd.Series(names, index=table.index[known], dtype=object))
     panels = []
     ceilings = table[table["what"] == "ceiling"]
     ceilings = ceilings.dropna(subset=["planted"]) if len(ceilings) else ceilings
@@ -390,7 +399,13 @@ def _recovery(material: ImageMaterial) -> Section | None:
         layers = list(dict.fromkeys(shown.sort_values("planted_depth")["planted"])) if same else None
         title = f"Layers, recovered with {model}"
         panels.append(
-            Panel(f"plantedlayers{model}", title, CAPTIONS["plantedlayers"], planted_layers(shown, layers), shown)
+            Panel(
+                f"plantedlayers{''.join(filter(str.isalnum, model))}",
+                title,
+                CAPTIONS["plantedlayers"],
+                planted_layers(shown, layers),
+                shown,
+            )
         )
     latencies = table[table["what"] == "latency"]
     if len(latencies) and material.responses is not None and material.responses.times is not None:

@@ -19,6 +19,11 @@ from brainalign.settings import Config, RdmStudy
 
 __all__ = ["render_rdm_page"]
 
+COMPARED = {
+    "spearman": "Spearman correlation with each subject's RDM (mean of within-session ranks, ranked again)",
+    "cosine": "Cosine with each subject's RDM (mean over sessions)",
+}
+
 
 def render_rdm_page(
     descriptor: RdmStudy,
@@ -63,8 +68,8 @@ def render_rdm_page(
         "the comparison with the pooled RDM of all subjects, which is larger because pooling removes noise.",
         notes=[
             *(f"{name}: {words}." for name, words in descriptor.references.items()),
-            "Spearman correlation with each subject's RDM (mean of within-session ranks, ranked again), averaged over "
-            "subjects. Errors: dual bootstrap over subjects and stimuli; over stimuli alone for one subject.",
+            f"{COMPARED[config.compare_rdms.comparison]}, averaged over subjects. "
+            "Errors: dual bootstrap over subjects and stimuli; over stimuli alone for one subject.",
             *descriptor.notes,
             f"Data: {descriptor.citation.text} Licence: {descriptor.licence}.",
         ],
