@@ -52,15 +52,15 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     found = rdm_permutation_places(
         average, stacked, settings.comparison, settings.permutations, np.random.default_rng(arguments.seed)
     )
-    shown = _best_layers(list(models), found.scores)
+    drawn = _best_layers(list(models), found.scores)
     tables = []
     for k, place in enumerate(places):
         low, high = rdm_noise_ceiling(repeats[k], settings.comparison) if len(repeats[k]) > 1 else (np.nan, np.nan)
         draws = dual_bootstrap(
-            average[k][None], stacked[shown], settings.comparison, settings.draws, np.random.default_rng(arguments.seed)
+            average[k][None], stacked[drawn], settings.comparison, settings.draws, np.random.default_rng(arguments.seed)
         )
         se = np.full(len(models), np.nan)
-        se[shown] = draws.se()
+        se[drawn] = draws.se()
         table = pd.DataFrame(list(models), columns=["model", "layer"]).assign(
             group=place,
             score=found.scores[k],

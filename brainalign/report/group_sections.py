@@ -69,8 +69,7 @@ def _recovered(recovery: pd.DataFrame) -> Section:
             if decided.empty:
                 found = f"none of {len(peaks)} latencies is decided"
             rows.append([str(subject), modality, f"latencies with {model}", found])
-        ceilings = mine[mine["what"] == "ceiling"]
-        ceilings = ceilings.dropna(subset=["planted"]) if len(ceilings) else ceilings
+        ceilings = mine[mine["what"] == "ceiling"].reindex(columns=["planted", "ceiling"]).dropna()
         if ceilings.empty:
             continue
         gaps = ceilings.groupby(ceilings["planted"].round(2))[["planted", "ceiling"]].mean()

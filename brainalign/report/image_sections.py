@@ -381,7 +381,8 @@ def _recovery(material: ImageMaterial) -> Section | None:
         table = table.assign(model=pd.Series(names, index=table.index[known], dtype=object))
     panels = []
     ceilings = table[table["what"] == "ceiling"]
-    ceilings = ceilings.dropna(subset=["planted"]) if len(ceilings) else ceilings
+    if len(ceilings):
+        ceilings = ceilings.dropna(subset=["planted"])
     if len(ceilings):
         levels = ceilings.assign(planted=ceilings["planted"].round(2))
         panels.append(
