@@ -156,9 +156,9 @@ def wants_gpu(config: Config, method: str) -> bool:
     return device == "cuda" or (device == "auto" and bool(visible_gpus()))
 
 
-def group_report_path(results: str | Path, dataset: str) -> Path:
-    """Return where the report over all subjects of a dataset lies."""
-    return Path(results, dataset, "group.html")
+def group_report_path(results: str | Path, dataset: str, *, incomplete: bool = False) -> Path:
+    """Return where the report over all subjects of a dataset lies; one made after a failure has a name of its own."""
+    return Path(results, dataset, f"group{'_incomplete' if incomplete else ''}.html")
 
 
 def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = "", method: str = "") -> Cost:

@@ -202,7 +202,7 @@ class CompareSettings(Strict):
 class EncodeImagesSettings(Strict):
     """Options of the encode stage of studies of images."""
 
-    permutations: int = Field(1000, ge=0, description="permutations of the test stimuli of the predictions")
+    permutations: int = Field(1000, ge=1, description="permutations of the test stimuli of the predictions")
     draws: int = Field(1000, ge=100, description="bootstrap draws of the test stimuli")
     standardize: bool = Field(True, description="scale every layer to the same total variance over training images")
     ceiling_threshold: float = Field(0.2, gt=0, description="targets above it are called reliable")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Arrays, Layers, Responses
 from brainalign.artifacts import entities_of, load, save
 from brainalign.checks import BrainalignError
-from brainalign.datasets import repeats_cube
+from brainalign.datasets import repeat_counts, repeats_cube
 from brainalign.geometry import dual_bootstrap, rdm, rdm_noise_ceiling, rdm_permutation_places
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
@@ -39,7 +39,9 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     splits = load(arguments.splits, pd.DataFrame, provenance)
     test = splits.loc[splits["split"] == "test", "trial_id"]
     shown = responses.select(trials=responses.trials["trial_id"].isin(test).to_numpy())
-    cube = repeats_cube(shown, unequal="fewest")  # (n_repeats, n_stimuli, n_targets[, n_times])
+    # (n_repeats, n_stimuli, n_targets[, n_times]); where an image was shown once, averages alone, without a ceiling
+    once = repeat_counts(shown.trials).min() == 1
+    cube = shown.average_repeats().values[None] if once else repeats_cube(shown, unequal="fewest")
     names = pd.unique(shown.trials["stimulus_id"]).tolist()
     places = _places(responses)
     # (n_places, n_repeats, n_pairs): every repeat is an independent measurement of the same geometry

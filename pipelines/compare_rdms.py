@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Arrays, Layers
 from brainalign.artifacts import entities_of, load, load_sidecar, save
 from brainalign.checks import BrainalignError
-from brainalign.geometry import compare, pooled_rdm, rdm, score_references, session_average
+from brainalign.geometry import compare, pooled_rdm, rdm, score_references, session_average, subject_rdms
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import CompareRdmsSettings, parse
@@ -54,7 +54,10 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         exclude=itself,
     )
     random = _random_weights(sets, draws, settings.comparison)
-    pooled = {name: pooled_rdm(session_average(values), settings.comparison) for name, values in sets.items()}
+    pooled = {
+        name: pooled_rdm(subject_rdms(values, settings.comparison), settings.comparison)
+        for name, values in sets.items()
+    }
     group = [
         float(compare(pooled[reference], candidates[model, layer], settings.comparison)[0, 0])
         for reference, model, layer in found.scores[["reference", "model", "layer"]].to_numpy()
@@ -107,7 +110,7 @@ def _random_weights(
     columns = ["reference", "model", "layer", "mean", "sd", "n", "group_mean", "group_sd"]
     rows = []
     for reference, rdms in sets.items():
-        subjects = session_average(rdms)
+        subjects = subject_rdms(rdms, method)
         pooled = pooled_rdm(subjects, method)[None]
         scores: dict[tuple[str, str], list[tuple[float, float]]] = {}
         for (model, layer), values in draws.items():

@@ -24,7 +24,15 @@ from brainalign.encoding import ENCODERS, HeldOut, evaluate_held_out
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import EncodeImagesSettings, parse
-from brainalign.statistics import cluster_permutation, fdr, layer_preference, normalized_r2, score_latency
+from brainalign.statistics import (
+    Latency,
+    cluster_permutation,
+    fdr,
+    layer_preference,
+    normalized_r2,
+    permutation_test,
+    score_latency,
+)
 
 METRICS = {
     "r": "Pearson r over test images, responses averaged over repeats",
@@ -191,20 +199,21 @@ def _profile(
     chosen = np.nan_to_num(inner, nan=-np.inf).max(axis=0)
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     low, high = np.quantile(found.group_draws, tails, axis=0)
-    # Corrected for the choice among groups: the largest group of every permutation.
-    largest = found.group_null.max(axis=1)
+    r, null = found.group_r, found.group_null
+    # Corrected for the choice among groups: the largest group of every permutation. One without a score has no null.
+    largest = null[:, ~np.isnan(r)].max(axis=1, initial=-1)
     return pd.DataFrame(
         {
             "group": found.groups,
-            "r": found.group_r,
+            "r": r,
             "se": found.group_draws.std(axis=0, ddof=1),
             "low": low,
             "high": high,
-            "null_mean": found.group_null.mean(axis=0),
-            "null_low": np.quantile(found.group_null, tails[0], axis=0),
-            "null_high": np.quantile(found.group_null, tails[1], axis=0),
-            "p": (1 + (found.group_null >= found.group_r).sum(axis=0)) / (1 + len(found.group_null)),
-            "p_fwer": (1 + (largest[:, None] >= found.group_r).sum(axis=0)) / (1 + len(largest)),
+            "null_mean": null.mean(axis=0),
+            "null_low": np.quantile(null, tails[0], axis=0),
+            "null_high": np.quantile(null, tails[1], axis=0),
+            "p": permutation_test(r, null),
+            "p_fwer": permutation_test(r, largest, correct="max"),
             "control_r": found.control_group_r,
             "ceiling_r": [float(np.sqrt(np.maximum(ceiling[rows], 0)).mean()) for rows in groups.values()],
             "cv_score": [float(chosen[rows].mean()) if len(rows) else np.nan for rows in groups.values()],
@@ -231,9 +240,11 @@ def _latencies(results: dict[str, HeldOut], times: NDArray[np.floating]) -> pd.D
     rows = []
     for layer, found in results.items():
         n = len(times)  # the groups are the times, then the reliable targets
-        latency = score_latency(
-            found.group_r[:n], found.group_draws[:, :n], found.group_null[:, :n], times, window=(0.0, np.inf)
-        )
+        latency = Latency(*[np.nan] * 10, decided=False, reason="no score: predictions or responses are constant")
+        if np.isfinite(found.group_r[:n]).all():
+            latency = score_latency(
+                found.group_r[:n], found.group_draws[:, :n], found.group_null[:, :n], times, window=(0.0, np.inf)
+            )
         rows.append({"layer": layer, **vars(latency)})
     return pd.DataFrame(rows)
 

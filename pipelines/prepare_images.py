@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.artifacts import save
+from brainalign.checks import BrainalignError
 from brainalign.datasets import (
     Problem,
     audit_images,
@@ -98,9 +100,24 @@ def _whitened(
 ) -> tuple[Responses, dict[str, object]]:
     train = split_rows(splits, responses.trials)["train"]
     stimuli = responses.trials["stimulus_id"].to_numpy()[train]
-    whitener = fit_whitener(responses.values[train], times, responses.targets, stimulus_ids=stimuli.tolist())
+    noise: Literal["baseline", "residuals"] = "residuals"
+    if len(np.unique(stimuli)) == len(stimuli):
+        noise = "baseline"
+        if times[0] >= 0:
+            raise BrainalignError(
+                f"no training image was shown twice and the epochs start at {times[0]:.3f} s, so there is no noise to "
+                "whiten by; set epochs.whiten: false, or keep a baseline (tmin_s below 0)"
+            )
+    whitener = fit_whitener(
+        responses.values[train], times, responses.targets, noise=noise, stimulus_ids=stimuli.tolist()
+    )
     white = replace(responses, values=whitener.transform(responses.values), units="noise standard deviations")
-    return white, {"whitened": "on training epochs", "shrinkage": whitener.shrinkage, "rank": whitener.rank}
+    return white, {
+        "whitened": "on training epochs",
+        "noise": noise,
+        "shrinkage": whitener.shrinkage,
+        "rank": whitener.rank,
+    }
 
 
 def _ceiling(responses: Responses, splits: pd.DataFrame) -> pd.DataFrame:

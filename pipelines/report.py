@@ -24,7 +24,7 @@ from brainalign.pipelines import run_stage, stage_parser
 from brainalign.plan import jobs, report_path
 from brainalign.provenance import Provenance
 from brainalign.report import Failure, Material, render_page, sections
-from brainalign.settings import BlockStudy, Config, Descriptor, ImageStudy, load_descriptor, load_descriptors, parse
+from brainalign.settings import BlockStudy, Config, Descriptor, RdmStudy, load_descriptor, load_descriptors, parse
 from brainalign.statistics.summary import Encoding
 
 T = TypeVar("T")
@@ -91,18 +91,20 @@ def failures_of(config: Config, dataset: str, subject: str) -> list[Failure]:
         if job.dataset != dataset or labels.get("subject", subject) != subject:
             continue
         name = ", ".join(f"{key} {value}" for key, value in labels.items())
-        if job.stage == "simulate" or job.stage == "report_group":
-            if job.stage == "simulate" and not job.output.exists():
-                failures.append(Failure(job.stage, name, _end_of_log(job.log)))
+        if job.stage == "simulate":
+            if not job.output.exists():
+                failures.append(Failure(job.stage, name, end_of_log(job.log)))
             continue
         if job.stage.startswith("report"):
+            if job.stage == "report_group":
+                continue  # it waits for all subjects; see the stage itself
             if not failures and not job.output.exists():  # nothing else failed, so the report itself did
-                failures.append(Failure(job.stage, name, _end_of_log(job.log)))
+                failures.append(Failure(job.stage, name, end_of_log(job.log)))
             continue
         try:
             record = load_sidecar(job.output)
         except BrainalignError:
-            failures.append(Failure(job.stage, name, _end_of_log(job.log)))
+            failures.append(Failure(job.stage, name, end_of_log(job.log)))
             continue
         stale = [file for file, digest in record["inputs"].items() if file in current and current[file] != digest]
         stale += [file for file in record["inputs"] if file not in current and file not in OUTSIDE]
@@ -120,13 +122,14 @@ def failures_of(config: Config, dataset: str, subject: str) -> list[Failure]:
 def _raw_digests(config: Config, dataset: str, subject: str) -> dict[str, str]:
     descriptor = load_descriptors(config)[dataset]
     try:
-        files = descriptor.files(subject) if isinstance(descriptor, BlockStudy | ImageStudy) else {}
+        files = descriptor.found_files() if isinstance(descriptor, RdmStudy) else descriptor.files(subject)
         return {field: file_digest(path) for field, path in files.items() if path.is_file()}
     except BrainalignError:
         return {}
 
 
-def _end_of_log(log: Path) -> str:
+def end_of_log(log: Path) -> str:
+    """Return what a job said last, or that it never ran."""
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return "\n".join(lines[-LOG_LINES:]) or WAITING
 

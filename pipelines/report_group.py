@@ -1,79 +1,155 @@
-"""report_group: all subjects of a study on one page: models and subjects compared; or networks and reference RDMs."""
+"""report_group: all subjects of a study on one page: models and subjects compared; or networks and reference RDMs.
+
+With --incomplete, after a failure: a page per dataset with the subjects that are whole, and an errors section.
+"""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Arrays
 from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.files import write_atomically, write_json
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.pipelines.report import dataset_description
-from brainalign.plan import group_report_path
+from brainalign.pipelines.report import dataset_description, end_of_log, failures_of
+from brainalign.plan import group_report_path, log_path, subjects_of
 from brainalign.provenance import Provenance
-from brainalign.report import group_sections, render_group_page, render_rdm_page
+from brainalign.report import (
+    Failure,
+    fit_label,
+    group_sections,
+    render_failed_group,
+    render_group_page,
+    render_rdm_page,
+)
 from brainalign.settings import Config, ImageStudy, RdmStudy, load_descriptors, parse
+
+T = TypeVar("T")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and run the stage."""
     parser = stage_parser("report_group", __doc__)
-    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--dataset")
+    parser.add_argument("--incomplete", action="store_true", help="every dataset in which something failed")
     return run_stage(parser, _report, argv)
 
 
 def _report(arguments: argparse.Namespace, provenance: Provenance) -> None:
     config = parse(Config, arguments.settings, "configuration")
-    descriptor = load_descriptors(config)[arguments.dataset]
-    sidecars: dict[str, Mapping[str, Any]] = {}
+    descriptors = load_descriptors(config)
+    for dataset in descriptors if arguments.incomplete else [arguments.dataset]:
+        descriptor = descriptors[dataset]
+        if not isinstance(descriptor, ImageStudy | RdmStudy):
+            continue
+        by_subject = _failures(config, dataset, descriptor) if arguments.incomplete else {}
+        failures = list({failure: None for found in by_subject.values() for failure in found})
+        if arguments.incomplete and not failures:
+            continue
+        # Where the page itself failed ("") there is no use in drawing it again.
+        whole = [name for name in subjects_of(descriptor) if "" not in by_subject and not by_subject.get(name)]
+        material = _Material(config, dataset, provenance)
+        if isinstance(descriptor, ImageStudy) and whole:
+            page = _image_page(material, descriptor, whole, failures)
+        elif isinstance(descriptor, RdmStudy) and not failures:
+            page = _rdm_page(material, descriptor)
+        else:
+            page = render_failed_group(dataset, descriptor.title, len(subjects_of(descriptor)), failures)
+        _write(material, descriptor, page, failures)
 
-    def fetch(suffix: str, **labels: str) -> pd.DataFrame:
-        path = artifact_path(config.results, arguments.dataset, suffix, **labels)
-        sidecars[path.name] = load_sidecar(path)
-        return load(path, pd.DataFrame, provenance)
 
-    if isinstance(descriptor, RdmStudy):
-        path = artifact_path(config.results, arguments.dataset, "rdm")
-        rdms = load(path, Arrays, provenance)
-        sidecars[path.name] = load_sidecar(path)
-        page = render_rdm_page(descriptor, config, fetch("comparison"), fetch("differences"), rdms, sidecars)
-    elif isinstance(descriptor, ImageStudy):
-        tables = {
-            suffix: pd.concat(
-                [
-                    fetch(suffix, subject=subject).assign(subject=subject, modality=_modality(descriptor, subject))
-                    for subject in descriptor.subjects
-                ],
-                ignore_index=True,
-            )
-            for suffix in ("summary", "differences", "recovery")
-        }
-        controls = [name for name in config.models_of(arguments.dataset) if config.models[name].random]
-        scores = tables["summary"][tables["summary"]["chosen"] & tables["summary"]["quantity"].isin(["mean r"])]
-        page = render_group_page(
-            arguments.dataset,
-            descriptor.title,
-            scores,
-            tables["differences"],
-            group_sections(scores, tables["recovery"], controls, config.confidence),
-            controls=controls,
-            notes=[
-                "Every score is of the layer that was chosen inside the training images, over reliable targets "
-                "(ceiling above the threshold); the number of subjects allows no claim about a population.",
-                *descriptor.notes,
-            ],
-            confidence=config.confidence,
-            sidecars=sidecars,
-        )
-    path = group_report_path(config.results, arguments.dataset)
+def _failures(config: Config, dataset: str, descriptor: ImageStudy | RdmStudy) -> dict[str, list[Failure]]:
+    """Return what failed, by subject; a subject's own page is no part of the group's."""
+    found = {name: failures_of(config, dataset, name) for name in subjects_of(descriptor) or [""]}
+    found = {name: [failure for failure in mine if failure.stage != "report_images"] for name, mine in found.items()}
+    if not any(found.values()) and not group_report_path(config.results, dataset).exists():
+        return {"": [Failure("report_group", "", end_of_log(log_path(config.results, dataset, "report_group")))]}
+    return found
+
+
+def _write(material: _Material, descriptor: ImageStudy | RdmStudy, page: str, failures: list[Failure]) -> None:
+    place = (material.config.results, material.dataset)
+    path = group_report_path(*place, incomplete=bool(failures))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: file.write_text(page, encoding="utf-8"))
     write_json(path.parent / "dataset_description.json", dataset_description(descriptor))
+    if not failures:
+        group_report_path(*place, incomplete=True).unlink(missing_ok=True)
     print(f"report: {path}")
+
+
+@dataclass
+class _Material:
+    """What a page draws from, with the sidecars of what was read."""
+
+    config: Config
+    dataset: str
+    provenance: Provenance
+    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def fetch(self, suffix: str, kind: type[T], **labels: str) -> T:
+        path = artifact_path(self.config.results, self.dataset, suffix, **labels)
+        self.sidecars[path.name] = load_sidecar(path)
+        return load(path, kind, self.provenance)
+
+    def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return a table in which models carry the name of their method, where there are several."""
+        names = {}
+        for end in ("", "_a", "_b"):
+            if f"method{end}" in table:
+                pairs = zip(table[f"model{end}"], table[f"method{end}"], strict=True)
+                labels = [fit_label(self.config, self.dataset, *pair) if pd.notna(pair[0]) else "" for pair in pairs]
+                names[f"model{end}"] = np.array(labels, dtype=object)
+        return table.assign(**names)
+
+
+def _rdm_page(material: _Material, descriptor: RdmStudy) -> str:
+    comparison, differences = (material.fetch(name, pd.DataFrame) for name in ("comparison", "differences"))
+    rdms = material.fetch("rdm", Arrays)
+    return render_rdm_page(descriptor, material.config, comparison, differences, rdms, material.sidecars)
+
+
+def _image_page(material: _Material, descriptor: ImageStudy, subjects: list[str], failures: list[Failure]) -> str:
+    config, dataset = material.config, material.dataset
+    tables = {}
+    for suffix in ("summary", "differences", "recovery"):
+        parts = [
+            material.fetch(suffix, pd.DataFrame, subject=name).assign(
+                subject=name, modality=_modality(descriptor, name)
+            )
+            for name in subjects
+        ]
+        tables[suffix] = material.labelled(pd.concat(parts, ignore_index=True))
+    controls = [
+        fit_label(config, dataset, name, method)
+        for name in config.models_of(dataset)
+        if config.models[name].random
+        for method in config.methods_of(dataset)
+    ]
+    summary = tables["summary"]
+    scores = summary[summary["chosen"] & (summary["quantity"] == "mean r")]
+    return render_group_page(
+        dataset,
+        descriptor.title,
+        scores,
+        tables["differences"],
+        group_sections(scores, tables["recovery"], controls, config.confidence),
+        controls=controls,
+        notes=[
+            "Every score is of the layer that was chosen inside the training images, over reliable targets "
+            "(ceiling above the threshold). Intervals are over images: they say nothing of other subjects.",
+            *descriptor.notes,
+        ],
+        confidence=config.confidence,
+        failures=failures,
+        sidecars=material.sidecars,
+    )
 
 
 def _modality(descriptor: ImageStudy, subject: str) -> str:

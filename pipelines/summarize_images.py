@@ -18,6 +18,8 @@ from brainalign.settings import SummarizeSettings, parse
 
 RELIABLE = "reliable targets"
 WHITENED = "noise standard deviations"
+DIFFERENCES = ["quantity", "model_a", "model_b", "method_a", "method_b", "layer_a", "layer_b"]
+DIFFERENCES += ["difference", "low", "high", "p", "n"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +46,7 @@ def _summarize(arguments: argparse.Namespace, provenance: Provenance) -> None:
         entities = entities_of(files[0])
         names = {"model": entities["model"], "method": entities["method"]}
         chosen = _chosen_layer(profile)
-        draws[names["model"], names["method"]] = null.loc[null["layer"] == chosen, "draw_r"].to_numpy()
+        draws[names["model"], names["method"]] = null.loc[null["layer"] == chosen, "draw_r"].dropna().to_numpy()
         rows += [names | row for row in _rows(scores, profile, chosen, threshold, settings.q)]
         # Depth of a layer: 0 for the first of its network that was read, 1 for the last.
         depths = {name: k for k, name in enumerate(pd.unique(profile["layer"]))}
@@ -96,10 +98,13 @@ def _rows(
 
 
 def _differences(summary: pd.DataFrame, draws: dict[tuple[str, str], np.ndarray], confidence: float) -> pd.DataFrame:
-    """Return every pair of models, each with the layer that was chosen in training; draws are paired over models."""
+    """Return every pair of models, each with the layer that was chosen in training; draws are paired over models.
+
+    A model without a mean r (no target is reliable, or all predictions are constant) is in no pair.
+    """
     best = summary[(summary["quantity"] == "mean r") & summary["chosen"]].set_index(["model", "method"])
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    pairs = list(combinations(draws, 2))
+    pairs = list(combinations([names for names, values in draws.items() if len(values)], 2))
     rows = []
     for a, b in pairs:
         difference = draws[a] - draws[b]
@@ -121,7 +126,7 @@ def _differences(summary: pd.DataFrame, draws: dict[tuple[str, str], np.ndarray]
                 "n": best["n"][a],
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=DIFFERENCES)
 
 
 def _recovery(
@@ -152,8 +157,7 @@ def _recovery(
         }
     )
     if responses.units == WHITENED:
-        # Whitening mixes sensors: their ceilings are no longer those that were planted. The columns stay for readers.
-        values = values[:0]
+        values = values.iloc[:0]  # whitening mixes sensors: their ceilings are no longer those that were planted
     return pd.concat([found, values], ignore_index=True)
 
 
@@ -167,12 +171,13 @@ def _layers(vertices: pd.DataFrame, layers: pd.DataFrame, decisions: pd.DataFram
     planted = vertices[vertices["layer"].fillna("") != ""].groupby("roi")["layer"].first()
     depth = layers.set_index("layer")["depth"]
     rows = []
-    for model, mine in decisions.groupby("model", sort=False):
+    for (model, method), mine in decisions.groupby(["model", "method"], sort=False):
         for _, row in mine[mine["roi"].isin(planted.index)].iterrows():
             rows.append(
                 {
                     "what": "layer",
                     "model": model,
+                    "method": method,
                     "area": row["roi"],
                     "planted_layer": planted[row["roi"]],
                     "recovered_layer": row["best"],
@@ -192,6 +197,7 @@ def _latencies(layers: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
         {
             "what": "latency",
             "model": both["model"],
+            "method": both["method"],
             "layer": both["layer"],
             "planted_ms": 1000 * both["latency_s"],
             "recovered_ms": 1000 * both["peak"],

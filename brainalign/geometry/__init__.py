@@ -13,7 +13,7 @@ from brainalign.geometry.inference import (
 from brainalign.geometry.noise import noise_precision
 from brainalign.geometry.places import PlacesTest, rdm_permutation_places
 from brainalign.geometry.rdm import DISTANCES, rdm
-from brainalign.geometry.study import ReferenceScores, score_references
+from brainalign.geometry.study import ReferenceScores, score_references, subject_rdms
 
 __all__ = [
     "COMPARISONS",
@@ -35,4 +35,5 @@ __all__ = [
     "replicate_rdms",
     "score_references",
     "session_average",
+    "subject_rdms",
 ]

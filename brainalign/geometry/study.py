@@ -17,7 +17,7 @@ from brainalign.geometry.compare import COMPARISONS
 from brainalign.geometry.families import compare_models
 from brainalign.geometry.inference import session_average
 
-__all__ = ["ReferenceScores", "score_references"]
+__all__ = ["ReferenceScores", "score_references", "subject_rdms"]
 
 Values = NDArray[np.floating[Any]]
 Candidates = Mapping[tuple[str, str], Values]
@@ -100,7 +100,7 @@ def score_references(
         skipped = set((exclude or {}).get(reference, ()))
         keys = [key for key in candidates if key not in skipped]
         models, rng = np.stack([candidates[key] for key in keys]), np.random.default_rng(seed)
-        result = dual_bootstrap(_subject_rdms(rdms, method), models, method, n_boot, rng)
+        result = dual_bootstrap(subject_rdms(rdms, method), models, method, n_boot, rng)
         scores.append(_scores(result, keys, alpha).assign(reference=reference))
         per_subject.append(_subjects(result, keys).assign(reference=reference))
         for family, members in families.items():
@@ -126,7 +126,7 @@ def _default_families(keys: list[tuple[str, str]]) -> dict[str, list[tuple[str, 
     return families if list(families.values()) == [keys] else families | {"all": keys}
 
 
-def _subject_rdms(rdms: Values, method: str) -> Values:
+def subject_rdms(rdms: Values, method: str) -> Values:
     """Return an RDM per subject: mean ranks for comparisons of ranks; else the mean over the sessions that have it."""
     if COMPARISONS[method].ranks:
         return session_average(rdms)

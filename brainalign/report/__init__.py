@@ -1,9 +1,9 @@
 """Reports: figures, brain maps, sentences that follow from the numbers, self-contained pages of subjects and groups."""
 
-from brainalign.report.group import group_figure, render_group_page
+from brainalign.report.group import group_figure, render_failed_group, render_group_page
 from brainalign.report.group_sections import group_sections
 from brainalign.report.heads import topomaps
-from brainalign.report.image_material import ImageEncoding, ImageMaterial
+from brainalign.report.image_material import ImageEncoding, ImageMaterial, fit_label
 from brainalign.report.image_page import render_image_page
 from brainalign.report.layers import layer_preference_maps, layer_profile, roi_layer_heatmap
 from brainalign.report.material import Failure, Material
@@ -26,6 +26,7 @@ __all__ = [
     "Section",
     "SurfaceMap",
     "comparison_table",
+    "fit_label",
     "flat_maps",
     "group_figure",
     "group_sections",
@@ -43,6 +44,7 @@ __all__ = [
     "planted_preferences",
     "rdm_grid",
     "reference_bars",
+    "render_failed_group",
     "render_group_page",
     "render_image_page",
     "render_page",

@@ -73,18 +73,19 @@ CAPTIONS = {
         clipped: the pointed end of the scale). Good: contiguous patches. Bad: speckle, or many values above 1, which
         means ceilings too low to divide by.""",
     "preference": """
-        The layer of {model} that predicts a vertex best, where its margin over the second best is large enough to be
-        decided; grey: undecided ({n_undecided:,} of {n:,} vertices). Good: neighbours agree, and early layers lie at
-        the back. Bad: a patchwork, which a map of best layers shows even for noise where nothing is left undecided.""",
+        The layer of {model} that predicts a region best, drawn on its vertices, where the margin over the second
+        best is large enough to be decided; grey: undecided, or in no region ({n_undecided:,} of {n:,} vertices).
+        Good: early layers lie at the back. Bad: no order, which best layers show even for noise where nothing is
+        left undecided.""",
     "margin": """
         How much better (difference in r) the best layer predicts than the second best. Good: large where the
         preference map has its colour. Near 0 everywhere: layers are exchangeable here, whatever the preference map
         shows.""",
     "profile": """
-        Mean r on test stimuli over the layers of each network, with standard errors. Grey dashes: the same network
-        with random weights. Grey band: permuted responses, from their mean to their 95 % point. Dashed line: noise
-        ceiling (r). Star: best layer, where decided. Good: a hill that rises above both controls, permuted near 0.
-        Bad: a flat line (undecided), random weights as high as trained ones (the structure of the network explains
+        Mean r on test stimuli over the layers of each network, with standard errors. Grey dashes: networks with random
+        weights. Grey band: exchanged predictions, from their mean to the upper end of their interval. Dashed line:
+        noise ceiling (r). Star: best layer, where decided. Good: a hill that rises above both controls, permuted near
+        0. Bad: a flat line (undecided), random weights as high as trained ones (the structure of the network explains
         the score), or a permuted band away from 0 (a leak).""",
     "heatmap": """
         Mean r for every region and layer of {model}. Circles: best layer where decided; grey rows with "?": undecided.
@@ -92,9 +93,10 @@ CAPTIONS = {
         brightest in every row: one layer predicts everything best, and says nothing about a hierarchy.""",
     "timecourse": """
         Score over time from stimulus onset. Left: mean over sensors; dots: peak latencies with their interval, where
-        decided; bars: clusters of the permutation test, pale where p ≥ .05. Right: the best sensor. Grey: permuted
-        (95 %). Good: nothing before onset, then a rise out of the grey. Bad: a score before 0 ms (a leak or a filter
-        that smears backwards), or a curve inside the grey throughout.""",
+        decided; bars: clusters of the permutation test with p < .05 (none: no bars). Right: the sensor with the largest
+        mean score, picked on these test images, so too high by chance: shown, not tested. Grey: permuted. Good: nothing
+        before onset, then a rise out of the grey. Bad: a score before 0 ms (a leak or a filter that smears backwards),
+        or a curve inside the grey throughout.""",
     "topomap": """
         Score over the head, seen from above, nose up, at the times over each head. White dots: significant sensors.
         Good: a smooth patch over the part of the head where the response is expected. Bad: single hot sensors (noise
@@ -104,10 +106,12 @@ CAPTIONS = {
         permuted null, have no mark. Good: latencies that grow from the first layer to the last. Bad: overlapping
         intervals in no order, which support no sequence.""",
     "rsatime": """
-        Comparison of the RDMs of the layers with the RDM of the sensor patterns at each time. Shade: interval. Grey:
-        permuted conditions (95 %). Sand: noise ceiling, where the true model would lie. Lines below: clusters with
-        p < .05. Good: a curve that leaves the grey after onset and nears the sand. Bad: a fit before onset, or a
-        ceiling that is itself at 0: then no model can be tested.""",
+        Comparison of the RDM of each network with the RDM of the sensor patterns at each time; of the layer with the
+        largest mean fit, picked on these data. Shade: two standard errors. Grey: permuted conditions (upper end: the 95
+        % point of each time alone). Sand: noise ceiling of single repeats, which fits to averages can exceed; none
+        without repeats. Times are not tested together: the corrected p of each is in the numbers. Good: a curve that
+        leaves the grey after onset and nears the sand. Bad: a fit before onset, or a ceiling that is itself at 0: then
+        no model can be tested.""",
     "plantedlayers": """
         Layers planted in the simulation against the layers found. Dashed: recovered as planted. Undecided areas are
         counted and left out, not guessed. Good: all on the diagonal or one beside it. Bad: a column that takes all
@@ -125,10 +129,16 @@ CAPTIONS = {
         Preferences planted in the regions (rows) against those found (columns). Good: a full diagonal. Undecided
         regions are counted in the title.""",
     "referencebars": """
-        Spearman correlation of each model's RDM with the reference RDMs. Lines: standard error. Sand: noise ceiling,
-        where the true model would lie (none where there is one RDM only). Diamonds: the same layer with random weights,
-        mean and sd over initialisations. Good: a bar beyond its diamond and into the sand. Bad: random weights as good
-        as trained ones, or an animacy model as good as a network: then the network need not know more than that.""",
+        Comparison of each model's RDM with the reference RDMs; of a network the layer with the largest mean fit, picked
+        on these data. Lines: standard error. Sand: noise ceiling, where the true model would lie (none where there is
+        one RDM only). Diamonds: the same layer with random weights, mean and sd over initialisations. Good: a bar
+        beyond its diamond and into the sand. Bad: random weights as good as trained ones, or an animacy model as good
+        as a network: then the network need not know more than that.""",
+    "regionbars": """
+        Comparison of each network's RDM with the RDM of each region; of the layer with the largest mean fit over
+        regions, picked on these data. Lines: standard error. Sand: noise ceiling of single repeats, which fits to
+        averages over repeats can exceed (none without repeats). Good: a bar beyond those of random weights. Bad: random
+        weights as good as trained ones.""",
     "referencelayers": """
         Fit over the layers of each network, with standard errors; sand: noise ceiling; grey band: random weights (mean
         and sd). {verdicts} A largest value is not a best layer: one is only called best when it beats all others after

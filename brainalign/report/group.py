@@ -14,7 +14,7 @@ from brainalign.report.material import Failure
 from brainalign.report.page import Section, data_uri, render
 from brainalign.report.tables import comparison_table, score_table
 
-__all__ = ["group_figure", "render_group_page"]
+__all__ = ["group_figure", "render_failed_group", "render_group_page"]
 
 
 def group_figure(rows: pd.DataFrame, models: Sequence[str] | None = None, controls: Sequence[str] = ()) -> Figure:
@@ -117,4 +117,23 @@ def render_group_page(
         confidence=confidence,
         failures=failures,
         sidecars=sidecars or {},
+    )
+
+
+def render_failed_group(dataset: str, title: str, n_subjects: int, failures: Sequence[Failure]) -> str:
+    """Return the HTML of a group report with nothing to show but what failed."""
+    return render(
+        "group.html",
+        [],
+        dataset=dataset,
+        title=title,
+        n_subjects=n_subjects,
+        table="",
+        scores_csv="",
+        comparisons="",
+        notes=["Nothing is whole enough to be compared: see Errors."],
+        table_note="",
+        confidence=0.95,
+        failures=failures,
+        sidecars={},
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from brainalign.report.captions import CAPTIONS
@@ -13,6 +12,8 @@ from brainalign.report.page import Panel, Section
 from brainalign.report.tables import html_table
 
 __all__ = ["group_sections"]
+
+MIN_AREAS = 3  # fewer have no rank correlation
 
 
 def group_sections(
@@ -37,7 +38,7 @@ def group_sections(
         caption = CAPTIONS["group"].format(confidence=confidence)
         panel = Panel(f"group{modality}", f"Models in every subject, {modality}", caption, figure, rows)
         sections.append(Section(f"modality{modality}", str(modality), [panel]))
-    if "planted" in recovery or "planted_ms" in recovery:
+    if len(recovery):
         sections.append(_recovered(recovery))
     return sections
 
@@ -49,9 +50,13 @@ def _recovered(recovery: pd.DataFrame) -> Section:
         modality = mine["modality"].iloc[0]
         for model, layers in mine[mine["what"] == "layer"].groupby("model", sort=False):
             decided = layers[layers["decided"].astype(bool)]
-            rho = decided["planted_depth"].astype(float).corr(decided["recovered_depth"].astype(float), "spearman")
+            depths = decided[["planted_depth", "recovered_depth"]].astype(float)
             exact = int((decided["planted_layer"] == decided["recovered_layer"]).sum())
-            found = f"Spearman of depths {rho:.2f}" if np.isfinite(rho) else "no rank correlation: constant depths"
+            found = "no rank correlation: constant depths"
+            if len(decided) < MIN_AREAS:
+                found = f"no rank correlation: {len(decided)} decided area(s)"
+            elif (depths.nunique() > 1).all():
+                found = f"Spearman of depths {depths.corr('spearman').iloc[0, 1]:.2f}"
             if set(layers["planted_layer"]) & set(layers["recovered_layer"]):
                 found += f"; {exact} of {len(decided)} layers exact"
             rows.append(
@@ -61,11 +66,14 @@ def _recovered(recovery: pd.DataFrame) -> Section:
             decided = peaks[peaks["decided"].astype(bool)]
             error = (decided["recovered_ms"] - decided["planted_ms"]).abs().max()
             found = f"largest error {error:.0f} ms in {len(decided)} decided of {len(peaks)}"
+            if decided.empty:
+                found = f"none of {len(peaks)} latencies is decided"
             rows.append([str(subject), modality, f"latencies with {model}", found])
         ceilings = mine[mine["what"] == "ceiling"].reindex(columns=["planted", "ceiling"]).dropna()
+        if ceilings.empty:
+            continue
         gaps = ceilings.groupby(ceilings["planted"].round(2))[["planted", "ceiling"]].mean()
-        if len(gaps):
-            error = (gaps["ceiling"] - gaps["planted"]).abs().max()
-            rows.append([str(subject), modality, "ceilings", f"largest |mean − planted| of a level {error:.3f}"])
+        error = (gaps["ceiling"] - gaps["planted"]).abs().max()
+        rows.append([str(subject), modality, "ceilings", f"largest |mean − planted| of a level {error:.3f}"])
     table = html_table(["subject", "modality", "what", "recovered"], rows, "Planted against recovered")
     return Section("recovery", "Planted against recovered", blocks=[table])

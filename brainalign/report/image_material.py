@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +12,14 @@ from brainalign.arrays import Arrays, Responses
 from brainalign.report.material import Failure
 from brainalign.settings import Config, ImageStudy
 
-__all__ = ["ImageEncoding", "ImageMaterial"]
+__all__ = ["ImageEncoding", "ImageMaterial", "fit_label"]
 
 RELIABLE = "reliable targets"  # the group over all targets, beside the regions
+
+
+def fit_label(config: Config, dataset: str, model: str, method: str) -> str:
+    """Return how figures and tables call a fit: by its model, and by its method where there are several."""
+    return model if len(config.methods_of(dataset)) == 1 else f"{model} ({method})"
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,14 @@ class ImageMaterial:
     def controls(self) -> list[str]:
         """Models with random weights."""
         return [name for name in self.config.models_of(self.dataset) if self.config.models[name].random]
+
+    def label(self, model: str, method: str) -> str:
+        """Return how a fit is called: by its model, and by its method where there are several."""
+        return fit_label(self.config, self.dataset, model, method)
+
+    def labels(self, models: Sequence[str]) -> list[str]:
+        """Return how every fit of some models is called."""
+        return [self.label(model, method) for model in models for method in self.config.methods_of(self.dataset)]
 
     def details(self, suffix: str) -> Mapping[str, Any]:
         """Return the details in the sidecar of the one artifact of a suffix; empty where there is none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from brainalign.report.citations import CITATIONS
@@ -53,7 +54,7 @@ def _cards(material: ImageMaterial) -> list[dict[str, str]]:
     rows = material.summary[material.summary["chosen"] & (material.summary["quantity"] == "mean r")]
     return [
         {
-            "name": f"mean r, {row['model']}",
+            "name": f"mean r, {material.label(row['model'], row['method'])}",
             "value": number(row["value"]),
             "control": f"permuted {number(row['null_mean'])}, refit on permuted {number(row['control'])}",
             "split": row["split"],
@@ -73,6 +74,11 @@ def image_findings(material: ImageMaterial) -> list[str]:
         mean = value["mean r"]
         share = next(row for name, row in value.items() if name.startswith("share with q"))
         control = " (random weights)" if model in material.controls else ""
+        if np.isnan(mean["value"]):
+            threshold = material.config.encode_images.ceiling_threshold
+            why = "its predictions are constant" if mean["n"] else f"no noise ceiling lies above {threshold:g}"
+            sentences.append(f"{model}{control} with {method} has no mean r: {why}.")
+            continue
         sentences.append(
             f"{model}{control} with {method}, layer {mean['layer']} (chosen inside the training images): mean r "
             f"{number(mean['value'])} over {int(mean['n']):,} reliable targets "
@@ -93,7 +99,7 @@ def _comparisons(material: ImageMaterial) -> list[str]:
     found = []
     for _, row in material.differences.iterrows():
         sure = (row["low"] > 0 or row["high"] < 0) and row["p"] < 0.05
-        a, b = row["model_a"], row["model_b"]
+        a, b = (material.label(row[f"model_{side}"], row[f"method_{side}"]) for side in "ab")
         verdict = f"{a} and {b} cannot be told apart"
         if sure:
             verdict = f"{a} against {b}: {a if row['difference'] > 0 else b} predicts better"
@@ -111,11 +117,13 @@ def _decisions(material: ImageMaterial) -> list[str]:
     (model, _), encoding = next(iter(material.encodings.items())) if material.encodings else (("", ""), None)
     if encoding is None:
         return []
-    what = "peak latencies of layers" if material.timed else "best layers of regions"
-    n = int(encoding.preference["decided"].sum())
+    n, total = int(encoding.preference["decided"].sum()), len(encoding.preference)
+    what, rival = "best layers of regions", "the second best layer"
+    if material.timed:
+        what, rival = "peak latencies of layers", "every time outside the peak's own hump"
     return [
-        f"{n} of {len(encoding.preference)} {what} of {model} are decided: above their permuted null and ahead of the "
-        "second best by more than two standard errors. The others are called undecided and left out."
+        f"{n} of {total} {what} of {model} are decided: above their permuted null and ahead of {rival} by more than "
+        "two standard errors. The others are called undecided and left out."
     ]
 
 
@@ -123,29 +131,14 @@ def _methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
     """Return what was done, with the keys of the references."""
     config = material.config
     draws, permutations = config.encode_images.draws, config.encode_images.permutations
-    texts: list[tuple[str, tuple[str, ...]]] = []
-    if material.timed:
-        texts.append(
-            (
-                "Epochs were read with MNE-Python"
-                + (
-                    " and whitened by the noise covariance of training epochs (deviations from the mean over repeats, "
-                    "Ledoit-Wolf shrinkage)."
-                    if material.descriptor.epochs.whiten
-                    else "."
-                ),
-                ("ledoitwolf",),
-            )
-        )
-    else:
-        texts.append(("Responses per trial were z-scored within session; maps were drawn with nilearn.", ("nilearn",)))
+    texts = [_reading(material)]
     texts.append(
         (
-            "Each layer of each network was regressed on the responses by ridge regression, the penalty chosen per "
-            "target inside the training images; scores are Pearson correlations over test images, whose repeats were "
-            f"averaged. Nulls exchange the predictions between test images ({permutations} times); one refit on "
-            f"training responses exchanged between images is shown as a control; intervals resample test images "
-            f"({draws} draws). False discovery rate over targets: Benjamini-Hochberg.",
+            f"Each layer of each network was regressed on the responses by ridge regression, {_penalties(material)}; "
+            "scores are Pearson correlations over test images, whose repeats were averaged. Nulls exchange the "
+            f"predictions between test images ({permutations} times); one refit on training responses exchanged "
+            f"between images is shown as a control; intervals resample test images ({draws} draws). False discovery "
+            "rate over reliable targets (ceiling above the threshold): Benjamini-Hochberg.",
             ("ridge", "maxstat", "bootstrap", "fdr"),
         )
     )
@@ -156,12 +149,46 @@ def _methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
             (),
         )
     )
+    comparison = {"spearman": "Spearman correlation", "cosine": "cosine"}[config.compare_images.comparison]
     texts.append(
         (
             f"Representational similarity: {config.compare_images.distance} distances between test images, compared by "
-            f"{config.compare_images.comparison} correlation, null by exchanging the images of the model "
-            f"({config.compare_images.permutations} times).",
+            f"{comparison}, null by exchanging the images of the model ({config.compare_images.permutations} times); "
+            "shown is the layer of each network with the largest mean fit, chosen on these same data.",
             ("rsa", "rsaceiling"),
         )
     )
     return texts
+
+
+def _reading(material: ImageMaterial) -> tuple[str, tuple[str, ...]]:
+    """Return how recordings became responses."""
+    if not material.timed:
+        text = "Responses per trial were z-scored within session."
+        if material.descriptor.betas.standardize == "none":
+            text = "Responses per trial were taken as they are."
+        return f"{text} Surface maps are drawn on nilearn's fsaverage5.", ("nilearn",)
+    if not material.descriptor.epochs.whiten:
+        return "Epochs were read with MNE-Python.", ()
+    noise = "deviations from the mean over repeats"
+    if material.details("responses").get("noise") == "baseline":
+        noise = "samples before the stimulus"
+    return (
+        f"Epochs were read with MNE-Python and whitened by the noise covariance of training epochs ({noise}, "
+        "Ledoit-Wolf shrinkage).",
+        ("ledoitwolf",),
+    )
+
+
+def _penalties(material: ImageMaterial) -> str:
+    """Return how the penalty was chosen, by method where they differ."""
+    found = {}
+    for name in material.config.methods_of(material.dataset):
+        method = material.config.methods[name]
+        of = "per target" if method.per_target_alpha else "for all targets together"
+        found[name] = f"the penalty chosen {of} inside the training images"
+        if len(method.alphas) == 1:
+            found[name] = f"the penalty fixed at {method.alphas[0]:g}"
+    if len(set(found.values())) == 1:
+        return next(iter(found.values()))
+    return ", ".join(f"{name}: {text}" for name, text in found.items())

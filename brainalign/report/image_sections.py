@@ -12,6 +12,7 @@ from brainalign.report.figures import ceiling_histogram, score_against_ceiling
 from brainalign.report.heads import topomaps
 from brainalign.report.image_material import RELIABLE, ImageMaterial
 from brainalign.report.layers import layer_preference_maps, layer_profile, roi_layer_heatmap
+from brainalign.report.material import Failure
 from brainalign.report.page import Panel, Section
 from brainalign.report.recovery import planted_ceilings, planted_latencies, planted_layers
 from brainalign.report.reference_rdms import rdm_grid, reference_bars
@@ -27,7 +28,10 @@ FSAVERAGE4, FSAVERAGE5 = 2_562, 10_242  # vertices of a hemisphere
 
 
 def image_sections(material: ImageMaterial) -> list[Section]:
-    """Return the sections of one subject's page."""
+    """Return the sections of one subject's page.
+
+    In the report of a run that failed, a section that cannot be drawn is one failure more and does not stop the rest.
+    """
     makers: list[Callable[[ImageMaterial], Section | None]] = [
         _data,
         _over_time if material.timed else _surface,
@@ -36,7 +40,15 @@ def image_sections(material: ImageMaterial) -> list[Section]:
         _ceilings,
         _recovery,
     ]
-    made = [maker(material) for maker in makers]
+    made = []
+    for make in makers:
+        try:
+            made.append(make(material))
+        except Exception as error:
+            if not material.failures:
+                raise
+            message = f"{type(error).__name__}: {error}"
+            material.failures.append(Failure("report_images", f"section {make.__name__.strip('_')}", message))
     return [section for section in made if section is not None]
 
 
@@ -147,13 +159,13 @@ def _layers(material: ImageMaterial) -> Section | None:
     rows = pd.concat([_profile_rows(material, key) for key in material.encodings], ignore_index=True)
     if rows.empty:
         return None
-    first = next(iter(material.encodings))[0]
+    first = material.label(*next(iter(material.encodings)))
     panels = [
         Panel(
             "profile",
             "Layers by region",
             CAPTIONS["profile"],
-            layer_profile(rows, material.models, material.controls),
+            layer_profile(rows, material.labels(material.models), material.labels(material.controls)),
             rows,
         ),
         Panel(
@@ -170,7 +182,7 @@ def _profile_rows(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame
     encoding = material.encodings[key]
     profile = encoding.profile[encoding.profile["group"] != RELIABLE].rename(columns={"group": "roi"})
     decisions = encoding.preference[["roi", "decided", "reason"]]
-    return profile.merge(decisions, on="roi").assign(model=key[0])
+    return profile.merge(decisions, on="roi").assign(model=material.label(*key))
 
 
 # -------------------------------------------------------------------------------------------------------------- time
@@ -182,18 +194,19 @@ def _over_time(material: ImageMaterial) -> Section | None:
     rows = pd.concat([_course(material, key) for key in material.encodings], ignore_index=True)
     peaks = pd.concat([_peaks(material, key) for key in material.encodings], ignore_index=True)
     model, method = next(iter(material.encodings))
-    chosen = rows[[_is_chosen(material, *pair) for pair in zip(rows["model"], rows["layer"], strict=True)]]
+    first = material.label(model, method)
+    chosen = _of_chosen_layers(material, rows)
     clusters = _clusters(material)
     figure = score_over_time(
         chosen,
         clusters,
-        peaks[[_is_chosen(material, *pair) for pair in zip(peaks["model"], peaks["layer"], strict=True)]],
-        models=material.models,
-        random_weights=material.controls,
+        _of_chosen_layers(material, peaks),
+        models=material.labels(material.models),
+        random_weights=material.labels(material.controls),
     )
     panels = [Panel("course", "Score over time", CAPTIONS["timecourse"], figure, rows)]
-    every = score_over_time(rows[rows["model"] == model], peaks=peaks[peaks["model"] == model])
-    panels.append(Panel("courselayers", f"Score over time, every layer of {model}", CAPTIONS["timecourse"], every))
+    every = score_over_time(rows[rows["model"] == first], peaks=peaks[peaks["model"] == first])
+    panels.append(Panel("courselayers", f"Score over time, every layer of {first}", CAPTIONS["timecourse"], every))
     panels.append(
         Panel("latencies", "When each layer predicts best", CAPTIONS["latency"], layer_latencies(peaks), peaks)
     )
@@ -201,9 +214,10 @@ def _over_time(material: ImageMaterial) -> Section | None:
     return Section("time", "Scores over time", panels)
 
 
-def _is_chosen(material: ImageMaterial, model: str, layer: str) -> bool:
-    method = next(method for name, method in material.encodings if name == model)
-    return material.chosen(model, method) == layer
+def _of_chosen_layers(material: ImageMaterial, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the layer of every fit that was chosen in training."""
+    chosen = {(material.label(*key), material.chosen(*key)) for key in material.encodings}
+    return table[[pair in chosen for pair in zip(table["model"], table["layer"], strict=True)]]
 
 
 def _course(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
@@ -211,7 +225,7 @@ def _course(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
     mean = encoding.profile[encoding.profile["group"] != RELIABLE]
     mean = mean.assign(time_s=mean["group"].astype(float), mean_r=mean["r"])
     # Of every layer the sensor with the largest mean score over time: shown, not tested.
-    by_sensor = encoding.scores.groupby(["layer", "target_id"])["r"].mean()
+    by_sensor = encoding.scores.groupby(["layer", "target_id"])["r"].mean().dropna()
     best = by_sensor.groupby("layer").idxmax().map(lambda pair: pair[1])
     scores = encoding.scores[encoding.scores["target_id"] == encoding.scores["layer"].map(best)]
     table = mean.merge(
@@ -220,13 +234,15 @@ def _course(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
         how="left",
     )
     columns = ["layer", "time_s", "mean_r", "low", "high", "best_r", "null_mean", "null_low", "null_high", "p_fwer"]
-    return table[columns].assign(model=key[0])
+    return table[columns].assign(model=material.label(*key))
 
 
 def _peaks(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
     names = {"peak": "peak_s", "peak_low": "low_s", "peak_high": "high_s"}
     table = material.encodings[key].preference.rename(columns=names)
-    return table[["layer", "peak_s", "low_s", "high_s", "onset", "decided", "reason"]].assign(model=key[0])
+    return table[["layer", "peak_s", "low_s", "high_s", "onset", "decided", "reason"]].assign(
+        model=material.label(*key)
+    )
 
 
 def _clusters(material: ImageMaterial) -> pd.DataFrame:
@@ -242,7 +258,8 @@ def _clusters(material: ImageMaterial) -> pd.DataFrame:
                 spans[-1][2] = max(spans[-1][2], cluster["p"])
             else:
                 spans.append([cluster["start"], cluster["stop"], cluster["p"]])
-        rows += [{"model": model, "layer": layer, "start_s": a, "stop_s": b, "p": p} for a, b, p in spans]
+        name = material.label(model, method)
+        rows += [{"model": name, "layer": layer, "start_s": a, "stop_s": b, "p": p} for a, b, p in spans]
     return pd.DataFrame(rows, columns=["model", "layer", "start_s", "stop_s", "p"])
 
 
@@ -286,13 +303,17 @@ def _geometry(material: ImageMaterial) -> Section | None:
             null_low=2 * table["null_mean"] - table["null_high"],
         )
         best = _best_layers(rows)
+        if best.empty:
+            return None
         figure = rsa_over_time(best, models=material.models, random_weights=material.controls)
         return Section(
             "geometry", "Geometry over time", [Panel("rsa", "RSA over time", CAPTIONS["rsatime"], figure, best)]
         )
     best = _best_layers(table.assign(reference=table["group"]))
+    if best.empty:
+        return None
     panels = [
-        Panel("rsa", "RSA by region", CAPTIONS["referencebars"], reference_bars(best, models=material.models), table),
+        Panel("rsa", "RSA by region", CAPTIONS["regionbars"], reference_bars(best, models=material.models), table),
     ]
     details = material.details("rdm")
     groups = details.get("groups", [])
@@ -327,6 +348,8 @@ def _ceilings(material: ImageMaterial) -> Section | None:
     scores = encoding.scores[encoding.scores["layer"] == layer]
     ceiling = material.ceiling["ceiling"].to_numpy()
     reliable = int((ceiling > threshold).sum())
+    if np.isnan(ceiling).all():
+        return Section("ceilings", "Ceilings", paragraphs=["No image was shown twice: there is no noise ceiling."])
     panels = [
         Panel(
             "ceilings",
@@ -352,6 +375,10 @@ def _recovery(material: ImageMaterial) -> Section | None:
     table = material.recovery
     if table is None or table.empty:
         return None
+    if "method" in table:
+        known = table["model"].notna()
+        names = [material.label(*pair) for pair in table.loc[known, ["model", "method"]].to_numpy()]
+        table = table.assign(model=pd.Series(names, index=table.index[known], dtype=object))
     panels = []
     ceilings = table[table["what"] == "ceiling"]
     if len(ceilings):
@@ -373,7 +400,13 @@ def _recovery(material: ImageMaterial) -> Section | None:
         layers = list(dict.fromkeys(shown.sort_values("planted_depth")["planted"])) if same else None
         title = f"Layers, recovered with {model}"
         panels.append(
-            Panel(f"plantedlayers{model}", title, CAPTIONS["plantedlayers"], planted_layers(shown, layers), shown)
+            Panel(
+                f"plantedlayers{''.join(filter(str.isalnum, model))}",
+                title,
+                CAPTIONS["plantedlayers"],
+                planted_layers(shown, layers),
+                shown,
+            )
         )
     latencies = table[table["what"] == "latency"]
     if len(latencies) and material.responses is not None and material.responses.times is not None:

@@ -68,7 +68,7 @@ def layer_profile(
     Parameters
     ----------
     rows : DataFrame
-        A row per roi, model and layer: r, se (over targets or stimuli), null_mean and null_high (mean and 95 % point
+        A row per roi, model and layer: r, se (over targets or stimuli), null_mean and null_high (mean and upper end
         of permuted responses), ceiling_r (square root of the ceiling), decided (bool, of the roi and model), reason.
         Layers in the order of their first row.
     models : sequence of str, optional
@@ -123,7 +123,7 @@ def _profile_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, str], random
                 color=NULL,
                 alpha=0.6,
                 linewidth=0,
-                label="permuted, mean to 95 %",
+                label="permuted, mean to upper end",
             )
             if bool(part["decided"].iloc[0]):
                 best = int(part["r"].to_numpy().argmax())

@@ -19,6 +19,11 @@ from brainalign.settings import Config, RdmStudy
 
 __all__ = ["render_rdm_page"]
 
+COMPARED = {
+    "spearman": "Spearman correlation with each subject's RDM (mean of within-session ranks, ranked again)",
+    "cosine": "Cosine with each subject's RDM (mean over sessions)",
+}
+
 
 def render_rdm_page(
     descriptor: RdmStudy,
@@ -63,8 +68,8 @@ def render_rdm_page(
         "the comparison with the pooled RDM of all subjects, which is larger because pooling removes noise.",
         notes=[
             *(f"{name}: {words}." for name, words in descriptor.references.items()),
-            "Spearman correlation with each subject's RDM (mean of within-session ranks, ranked again), averaged over "
-            "subjects. Errors: dual bootstrap over subjects and stimuli; over stimuli alone for one subject.",
+            f"{COMPARED[config.compare_rdms.comparison]}, averaged over subjects. "
+            "Errors: dual bootstrap over subjects and stimuli; over stimuli alone for one subject.",
             *descriptor.notes,
             f"Data: {descriptor.citation.text} Licence: {descriptor.licence}.",
         ],
@@ -111,8 +116,9 @@ def _fits(comparison: pd.DataFrame, scores: pd.DataFrame, random: pd.DataFrame, 
     published = scores[scores["kind"] == "published"]
     layers = _with_verdicts(scores[scores["kind"] == "layer"], best, differences)
     means = layers.groupby(["model", "layer"], sort=False)["score"].mean()
-    tops = set(means.groupby("model").idxmax())
-    chosen = layers[[pair in tops for pair in zip(layers["model"], layers["layer"], strict=True)]]
+    tops = set(means.dropna().groupby("model").idxmax())
+    is_top = [pair in tops for pair in zip(layers["model"], layers["layer"], strict=True)]
+    chosen = layers[np.array(is_top, dtype=bool)]  # a list without entries would choose columns
     bars = pd.concat([published, chosen], ignore_index=True).sort_values("reference", kind="stable")
     models = list(pd.unique(layers["model"]))
     matched = random.assign(model=models[0]) if len(models) else random

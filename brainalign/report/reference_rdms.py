@@ -93,7 +93,7 @@ def reference_bars(
         ax.set_ylim(len(names) - 0.4, -0.6)
         ax.axvline(0, color="black", linewidth=0.6)
         ax.set_title(reference, fontsize=9)
-        ax.set_xlabel("fit of the RDMs (Spearman)", fontsize=8)
+        ax.set_xlabel("fit of the RDMs", fontsize=8)
         ax.tick_params(axis="x", labelsize=8)
     share_axis(axes[: len(references)], x=True, y=False)
     legend_below(figure, axes[: len(references)], 3)
@@ -201,7 +201,7 @@ def _curve_panel(ax: Axes, rows: pd.DataFrame, random: pd.DataFrame | None, colo
     several = rows["model"].nunique() > 1
     ax.set_xlabel("relative depth (0 first layer, 1 last)" if several else "layer", fontsize=8)
     ax.axhline(0, color=GREY, linewidth=0.6)
-    ax.set_ylabel("fit of the RDMs (Spearman)", fontsize=8)
+    ax.set_ylabel("fit of the RDMs", fontsize=8)
     verdicts = []
     for model, part in rows.groupby("model", sort=False):
         best = part.loc[part["best"].astype(bool), "layer"]

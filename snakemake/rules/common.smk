@@ -203,5 +203,5 @@ onerror:
     forget()
     # A rule whose input is missing never runs, so the report of what did work is made here.
     quoted_config = shlex.quote(SETTINGS.model_dump_json())
-    for stage in ["report"] * bool(BLOCKS) + ["report_images"] * bool(IMAGES):
+    for stage in ("report", "report_images", "report_group"):
         shell("python -P -m brainalign.pipelines.{stage} --incomplete --settings {quoted_config} || true")

@@ -61,12 +61,12 @@ def test_profiles_star_the_best_layer_only_where_decided() -> None:
         name: [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "*"] for name, ax in panels.items()
     }
     assert stars == {"V1": [0.0], "V4": [0.5], "IT": [1.0], "noise": []}
-    assert any("undecided" in text.get_text() and "at its null" in text.get_text() for text in panels["noise"].texts)
+    assert any("undecided" in text.get_text() for text in panels["noise"].texts)
     assert len({ax.get_ylim() for ax in panels.values()}) == 1  # panels can be compared by eye
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "effnetrandom (random weights)" in labels
     assert "noise ceiling (r)" in labels
-    assert "permuted, mean to 95 %" in labels
+    assert "permuted, mean to upper end" in labels
     assert len(labels) == len(set(labels))
     assert len(png_bytes(figure)) <= 200_000
 

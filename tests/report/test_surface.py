@@ -178,5 +178,5 @@ def test_captions_say_what_is_hidden() -> None:
 
 GROUP: dict[str, object] = {
     "dataset": "d", "title": "t", "n_subjects": 1, "table": "", "scores_csv": "", "comparisons": "", "notes": [],
-    "confidence": 0.95, "failures": [], "sidecars": {},
+    "confidence": 0.95, "failures": [], "sidecars": {}, "table_note": "",
 }  # fmt: skip

@@ -1,0 +1,199 @@
+"""Stages of studies of images on unusual but valid input: nothing ends in a traceback, and no number is made up."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from brainalign.artifacts import artifact_path, load_sidecar
+from brainalign.checks import BrainalignError
+from brainalign.pipelines import (
+    compare_images,
+    encode_images,
+    extract,
+    prepare_images,
+    report_group,
+    report_images,
+    summarize_images,
+)
+from brainalign.settings import Config, parse
+
+RANDOM = {"extractor": "random", "n_features": 4}
+PREPARED = ("responses", "splits", "ceiling")
+ENCODED = ("scores", "null", "profile", "preference", "clusters")
+SUMMARIZED = ("summary", "recovery", "differences")
+
+
+@dataclass
+class Run:
+    """Every stage of the small study of images, as the workflow calls them; `changes` replace parts of the config."""
+
+    study: Any
+    changes: dict[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.descriptor = self.study.folder / "scenes.yaml"
+        content = {
+            "results": str(self.study.folder / "results"),
+            "datasets": {"scenes": {"descriptor": str(self.descriptor)}},
+            "models": {"two": RANDOM | {"n_draws": 2}, "one": RANDOM},
+            "methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}},
+            "encode_images": {"permutations": 100, "draws": 100},
+            "compare_images": {"permutations": 100, "draws": 100},
+        }
+        self.config = parse(Config, content | self.changes, "configuration")
+
+    def path(self, suffix: str, **labels: str) -> str:
+        return str(artifact_path(self.config.results, "scenes", suffix, **labels))
+
+    def table(self, suffix: str, **labels: str) -> pd.DataFrame:
+        return pd.read_parquet(self.path(suffix, **labels))
+
+    def page(self, name: str) -> str:
+        return (self.study.folder / "results" / "scenes" / f"{name}.html").read_text(encoding="utf-8")
+
+    def _stage(self, stage: Any, settings: object, *arguments: str) -> None:
+        assert stage.main(["--settings", json.dumps(settings), *arguments]) == 0
+
+    def _files(self, suffixes: tuple[str, ...], **labels: str) -> list[str]:
+        return [part for suffix in suffixes for part in (f"--{suffix}", self.path(suffix, **labels))]
+
+    def __call__(self, *subjects: str) -> Run:
+        config = self.config.model_dump(mode="json")
+        images = str(self.study.folder / "stimuli" / "stimuli.tsv")
+        for model in self.config.models:
+            options = {"model": self.config.extractor_of(model)}
+            self._stage(extract, options, "--stimuli", images, "--features", self.path("features", model=model))
+        features = [self.path("features", model=model) for model in self.config.models]
+        for subject in subjects:
+            where = ("--descriptor", str(self.descriptor), "--raw", "nowhere", "--subject", subject)
+            prepared = self._files(PREPARED, subject=subject)
+            self._stage(prepare_images, {}, *where, "--stimuli", images, *prepared)
+            pairs = [(model, method) for model in self.config.models for method in self.config.methods]
+            for model, method in pairs:
+                options = {"method": config["methods"][method], "encode": config["encode_images"], "confidence": 0.95}
+                files = self._files(ENCODED, subject=subject, model=model, method=method)
+                of_model = ("--features", self.path("features", model=model))
+                self._stage(encode_images, options, *prepared, *of_model, *files)
+            compared = self._files(("responses", "splits", "rdm", "comparison"), subject=subject)
+            self._stage(compare_images, {"compare": config["compare_images"]}, *compared, "--features", *features)
+            options = {"summarize": config["summarize"], "confidence": 0.95}
+            files = self._files(("responses", "ceiling", *SUMMARIZED), subject=subject)
+            for suffix in ("scores", "profile", "preference", "null"):
+                every = [self.path(suffix, subject=subject, model=a, method=b) for a, b in pairs]
+                files += [f"--{suffix}", *every]
+            threshold = config["encode_images"]["ceiling_threshold"]
+            self._stage(summarize_images, options | {"ceiling_threshold": threshold}, *files)
+            self._stage(report_images, config, "--dataset", "scenes", "--subject", subject)
+        if set(subjects) == {"01", "02"}:
+            self._stage(report_group, config, "--dataset", "scenes")
+        return self
+
+
+def encoded(run: Run, suffix: str, subject: str, model: str = "two") -> pd.DataFrame:
+    return run.table(suffix, subject=subject, model=model, method="ridge")
+
+
+def test_no_reliable_target_is_no_finding(scenes) -> None:
+    """A group without targets has no p, and takes none from the others."""
+    scenes.write()
+    options = {"permutations": 100, "draws": 100, "ceiling_threshold": 5.0}
+    run = Run(scenes, {"encode_images": options})("01", "02")
+    profile = encoded(run, "profile", "01").set_index("group")
+    assert profile.loc["reliable targets", ["r", "p", "p_fwer"]].isna().all(axis=None)
+    regions = profile.drop(index="reliable targets")
+    assert (regions["p_fwer"] >= regions["p"] - 1e-9).all()
+    assert regions["p"].max() > 0.2  # one of two regions follows no image
+    assert run.table("differences", subject="01").empty
+    for name in ("sub-01", "sub-02"):
+        assert "has no mean r: no noise ceiling lies above 5" in run.page(name)
+
+
+def test_a_layer_that_predicts_nothing_is_undecided(scenes) -> None:
+    """One feature per image says nothing of other images: every prediction is the mean."""
+    scenes.write()
+    run = Run(scenes, {"models": {"two": RANDOM | {"n_draws": 2}, "onehot": {"extractor": "onehot"}}})("01", "02")
+    times = encoded(run, "preference", "02", "onehot")
+    assert times["reason"].tolist() == ["no score: predictions or responses are constant"]
+    assert not times["decided"].any()
+    assert encoded(run, "preference", "01", "onehot")["reason"].unique().tolist() == ["no layer has a score"]
+    assert "onehot with ridge has no mean r: its predictions are constant" in run.page("sub-01")
+    assert 'id="figure-rsa"' in run.page("sub-01")
+    assert run.table("differences", subject="02").empty
+
+
+def test_images_shown_once(make_image_study, tmp_path: Path) -> None:
+    """Scores and geometry stand without ceilings; sensors are whitened by what precedes the stimulus."""
+    study = make_image_study(tmp_path / "once", n_repeats=1)
+    study.write()
+    run = Run(study)("01", "02")
+    comparison = run.table("comparison", subject="01")
+    assert comparison["score"].notna().all()
+    assert comparison[["ceiling_low", "ceiling_high"]].isna().all(axis=None)
+    assert load_sidecar(run.path("responses", subject="02"))["details"]["noise"] == "baseline"
+    assert "there is no noise ceiling" in run.page("sub-01")
+    assert "samples before the stimulus" in run.page("sub-02")
+    assert encoded(run, "scores", "01")["r"].notna().any()
+
+
+def test_nothing_to_whiten_by(make_image_study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = make_image_study(tmp_path / "once", n_repeats=1)
+    study.write(epochs={"tmin_s": 0.0})
+    with pytest.raises(AssertionError):
+        Run(study)("02")
+    assert "so there is no noise to whiten by; set epochs.whiten: false" in capsys.readouterr().err
+
+
+def test_more_permutations_than_draws(scenes) -> None:
+    scenes.write()
+    run = Run(scenes, {"encode_images": {"permutations": 250, "draws": 100}})("01")
+    row = run.table("differences", subject="01").iloc[0]
+    assert row[["low", "high", "p"]].notna().all()
+    draws = encoded(run, "null", "01")["draw_r"]
+    assert draws.notna().sum() == 2 * 100
+    assert row["p"] >= 2 / 101
+
+
+def test_permutations_are_needed(scenes) -> None:
+    with pytest.raises(BrainalignError, match="permutations"):
+        Run(scenes, {"encode_images": {"permutations": 0}})
+
+
+def test_two_methods_stand_apart(scenes) -> None:
+    scenes.write()
+    methods = {name: {"encoder": "ridge", "cv": 3, "device": "cpu"} for name in ("ridge", "pooled")}
+    methods["pooled"]["per_target_alpha"] = False
+    run = Run(scenes, {"methods": methods})("01", "02")
+    assert len(run.table("differences", subject="01")) == 6
+    page = run.page("sub-01")
+    assert "two (ridge)" in page
+    assert "two and two" not in page
+    assert "two (pooled)" in run.page("group")
+
+
+def test_no_regions_no_categories_and_no_places(scenes) -> None:
+    import mne
+
+    scenes.write()
+    content = scenes.descriptor()
+    content["subjects"]["01"].pop("rois")
+    (scenes.folder / "scenes.yaml").write_text(yaml.safe_dump(content))
+    images = scenes.folder / "stimuli" / "stimuli.tsv"
+    table = pd.read_csv(images, sep="\t", dtype=str)[["stimulus_id", "path", "set"]]
+    table.to_csv(images, sep="\t", index=False)
+    epochs = mne.read_epochs(scenes.folder / "eeg-epo.fif", verbose="error")
+    for channel in epochs.info["chs"]:
+        channel["loc"][:] = np.nan
+    epochs.save(scenes.folder / "eeg-epo.fif", overwrite=True, verbose="error")
+    run = Run(scenes)("01", "02")
+    assert encoded(run, "profile", "01")["group"].unique().tolist() == ["reliable targets"]
+    assert run.table("comparison", subject="01")["group"].unique().tolist() == ["all"]
+    assert 'id="figure-topography"' not in run.page("sub-02")
+    assert 'id="figure-course"' in run.page("sub-02")
