@@ -273,8 +273,8 @@ class HoldOut(Strict):
 class SimulateOptions(Strict):
     """A study with planted truth, written as files in the formats of real ones; as many of each kind of subject."""
 
-    n_shared: int = Field(100, ge=20, description="images every subject sees: the test set")
-    n_unique: int = Field(200, ge=20, description="images for training")
+    n_shared: int = Field(100, ge=7, description="images every subject sees: the test set")
+    n_unique: int = Field(200, ge=2, description="images for training")
     own_unique: bool = Field(False, description="every subject has training images of its own")
     n_repeats: int = Field(3, ge=2, description="of every image, for fMRI")
     meeg_repeats: int = Field(2, ge=2, description="of every image, for MEG and EEG")
@@ -284,7 +284,7 @@ class SimulateOptions(Strict):
     eeg_subjects: int = Field(1, ge=0)
     meg_sensors: Literal["all", "mag"] = Field("all", description="306, or the 102 magnetometers")
     image_size: int = Field(128, ge=128, multiple_of=128, description="pixels")
-    n_training_scenes: int = Field(800, ge=100, description="scenes that the generating network learns from")
+    n_training_scenes: int = Field(800, ge=16, description="scenes that the generating network learns from")
     n_epochs: int = Field(3, ge=1, description="of that training")
     n_rest_volumes: int = Field(320, ge=50)
 

@@ -233,7 +233,10 @@ def _rdms(descriptor: RdmStudy) -> StudyAudit:
         [{"set": name, "subjects": shape[0], "sessions": shape[1], "pairs": shape[2]} for name, shape in shapes.items()]
     )
     with tempfile.TemporaryDirectory() as folder:
-        table = write_stimulus_images(study, Path(folder)) if study.images is not None else study.stimuli
+        table = study.stimuli
+        if study.images is not None:
+            table = write_stimulus_images(study, Path(folder))
+            table["path"] = [str(Path(folder, path)) for path in table["path"]]
         if "path" in table:
             found.problems += [replace(problem, where="images") for problem in audit_images(table).problems()]
     return found
