@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -240,12 +241,15 @@ def _latencies(results: dict[str, HeldOut], times: NDArray[np.floating]) -> pd.D
     rows = []
     for layer, found in results.items():
         n = len(times)  # the groups are the times, then the reliable targets
-        latency = Latency(*[np.nan] * 10, decided=False, reason="no score: predictions or responses are constant")
+        row: dict[str, Any] = dict.fromkeys((entry.name for entry in fields(Latency)), np.nan)
+        row |= {"decided": False, "reason": "no score: predictions or responses are constant"}
         if np.isfinite(found.group_r[:n]).all():
-            latency = score_latency(
-                found.group_r[:n], found.group_draws[:, :n], found.group_null[:, :n], times, window=(0.0, np.inf)
+            row = vars(
+                score_latency(
+                    found.group_r[:n], found.group_draws[:, :n], found.group_null[:, :n], times, window=(0.0, np.inf)
+                )
             )
-        rows.append({"layer": layer, **vars(latency)})
+        rows.append({"layer": layer} | row)
     return pd.DataFrame(rows)
 
 
