@@ -165,7 +165,7 @@ RDM_READERS = {"kriegeskorte92": read_kriegeskorte92, "safetensors": read_rdm_st
 
 
 def write_stimulus_images(study: RdmSets, folder: Path) -> pd.DataFrame:
-    """Write the images of a study as PNG and return its stimuli with the columns path (absolute) and sha256.
+    """Write the images of a study as PNG and return its stimuli with the columns path (file name) and sha256.
 
     Raises
     ------
@@ -177,10 +177,10 @@ def write_stimulus_images(study: RdmSets, folder: Path) -> pd.DataFrame:
     if study.images is None:
         raise BrainalignError("this study holds no images; give their files in the column path of stimuli.tsv")
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder.resolve() / f"{name}.png" for name in study.stimuli["stimulus_id"]]
+    paths = [folder / f"{name}.png" for name in study.stimuli["stimulus_id"]]
     for path, image in zip(paths, study.images, strict=True):
         write_atomically(path, Image.fromarray(image).save)
-    return study.stimuli.assign(path=[str(path) for path in paths], sha256=[file_digest(path) for path in paths])
+    return study.stimuli.assign(path=[path.name for path in paths], sha256=[file_digest(path) for path in paths])
 
 
 def _find(find: Find, name: str) -> Path | None:

@@ -65,7 +65,7 @@ def test_images_are_written_as_they_are(tmp_path: Path) -> None:
     study = RdmSets(stimuli, {}, images=images)
     table = write_stimulus_images(study, tmp_path / "images")
     for path, image in zip(table["path"], images, strict=True):
-        np.testing.assert_array_equal(np.asarray(Image.open(path)), image)
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "images" / path)), image)
     assert table["sha256"].nunique() == 2
     with pytest.raises(BrainalignError, match="holds no images"):
         write_stimulus_images(RdmSets(stimuli, {}), tmp_path)
