@@ -29,6 +29,7 @@ from brainalign.statistics import (
     Latency,
     cluster_permutation,
     fdr,
+    group_means,
     layer_preference,
     normalized_r2,
     permutation_test,
@@ -197,7 +198,8 @@ def _profile(
     `cv_score` is the score inside the training images: what a layer may be chosen by.
     """
     inner = np.asarray(getattr(found.encoder, "cv_scores_", np.full((1, len(found.r)), np.nan)))
-    chosen = np.nan_to_num(inner, nan=-np.inf).max(axis=0)
+    best = np.nan_to_num(inner, nan=-np.inf).max(axis=0)
+    inside = np.where(np.isfinite(best), best, np.nan)  # NaN: a single penalty, so nothing was scored in training
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     low, high = np.quantile(found.group_draws, tails, axis=0)
     r, null = found.group_r, found.group_null
@@ -217,7 +219,7 @@ def _profile(
             "p_fwer": permutation_test(r, largest, correct="max"),
             "control_r": found.control_group_r,
             "ceiling_r": [float(np.sqrt(np.maximum(ceiling[rows], 0)).mean()) for rows in groups.values()],
-            "cv_score": [float(chosen[rows].mean()) if len(rows) else np.nan for rows in groups.values()],
+            "cv_score": group_means(inside, list(groups.values())),
             "n_targets": [len(rows) for rows in groups.values()],
         }
     )

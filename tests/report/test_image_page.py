@@ -82,9 +82,9 @@ def encoding() -> ImageEncoding:
 def summary(model: str, method: str = "ridge", value: float = 0.3) -> pd.DataFrame:
     rows = [("mean r", value), ("r²/ceiling", 0.4), ("share above ceiling", 0.0), ("share with q < 0.05", 0.5)]
     table = pd.DataFrame(rows, columns=["quantity", "value"])
-    return table.assign(model=model, method=method, layer="b", split="shared", chosen=True, n=N).assign(
-        low=0.2, high=0.4, null_mean=0.0, control=0.01, p=0.01
-    )
+    return table.assign(
+        model=model, method=method, layer="b", split="shared", chosen=True, n=N, choice="chosen somehow"
+    ).assign(low=0.2, high=0.4, null_mean=0.0, control=0.01, p=0.01)
 
 
 def difference(**changes: object) -> pd.DataFrame:

@@ -235,3 +235,13 @@ def test_the_group_page_after_a_failure(scenes) -> None:
         path.write_text(text)
     run._stage(report_group, settings, "--dataset", "scenes")
     assert not (scenes.folder / "results" / "scenes" / "group_incomplete.html").exists()
+
+
+def test_a_single_penalty_chooses_no_layer(scenes) -> None:
+    """Without a score inside the training images there is no choice, and none is claimed."""
+    scenes.write()
+    run = Run(scenes, {"methods": {"ridge": {"encoder": "ridge", "alphas": [1.0], "device": "cpu"}}})("01")
+    assert encoded(run, "profile", "01")["cv_score"].isna().all()
+    page = run.page("sub-01")
+    assert "layer draw1 (the first one: nothing was scored inside the training images)" in page
+    assert "(chosen inside the training images)" not in page
