@@ -317,6 +317,17 @@ class ImageStudy(Descriptor):
                 found[label] = self.locate(path, f"subjects.{subject}.{label}")
         return found
 
+    def inputs(self, subject: str) -> list[Path]:
+        """Return every file a subject's responses are read from; of a BIDS folder, those of the participant's runs."""
+        found: list[Path] = []
+        for path in self.files(subject).values():
+            if path.is_dir():
+                participant = getattr(self.subjects[subject], "participant", "")
+                found += sorted(file for file in path.glob(f"sub-{participant}/**/func/*") if file.is_file())
+            else:
+                found.append(path)
+        return found
+
     def placed(self, value: Any) -> Any:
         """Return a field of a subject, paths in lists and mappings included, with every path where it lies."""
         if isinstance(value, dict):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from brainalign.statistics import (
     Latency,
     cluster_permutation,
     fdr,
+    group_means,
     layer_preference,
     normalized_r2,
     permutation_test,
@@ -196,7 +198,8 @@ def _profile(
     `cv_score` is the score inside the training images: what a layer may be chosen by.
     """
     inner = np.asarray(getattr(found.encoder, "cv_scores_", np.full((1, len(found.r)), np.nan)))
-    chosen = np.nan_to_num(inner, nan=-np.inf).max(axis=0)
+    best = np.nan_to_num(inner, nan=-np.inf).max(axis=0)
+    inside = np.where(np.isfinite(best), best, np.nan)  # NaN: a single penalty, so nothing was scored in training
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     low, high = np.quantile(found.group_draws, tails, axis=0)
     r, null = found.group_r, found.group_null
@@ -216,7 +219,7 @@ def _profile(
             "p_fwer": permutation_test(r, largest, correct="max"),
             "control_r": found.control_group_r,
             "ceiling_r": [float(np.sqrt(np.maximum(ceiling[rows], 0)).mean()) for rows in groups.values()],
-            "cv_score": [float(chosen[rows].mean()) if len(rows) else np.nan for rows in groups.values()],
+            "cv_score": group_means(inside, list(groups.values())),
             "n_targets": [len(rows) for rows in groups.values()],
         }
     )
@@ -240,12 +243,15 @@ def _latencies(results: dict[str, HeldOut], times: NDArray[np.floating]) -> pd.D
     rows = []
     for layer, found in results.items():
         n = len(times)  # the groups are the times, then the reliable targets
-        latency = Latency(*[np.nan] * 10, decided=False, reason="no score: predictions or responses are constant")
+        row: dict[str, Any] = dict.fromkeys((entry.name for entry in fields(Latency)), np.nan)
+        row |= {"decided": False, "reason": "no score: predictions or responses are constant"}
         if np.isfinite(found.group_r[:n]).all():
-            latency = score_latency(
-                found.group_r[:n], found.group_draws[:, :n], found.group_null[:, :n], times, window=(0.0, np.inf)
+            row = vars(
+                score_latency(
+                    found.group_r[:n], found.group_draws[:, :n], found.group_null[:, :n], times, window=(0.0, np.inf)
+                )
             )
-        rows.append({"layer": layer, **vars(latency)})
+        rows.append({"layer": layer} | row)
     return pd.DataFrame(rows)
 
 

@@ -24,7 +24,16 @@ from brainalign.pipelines import run_stage, stage_parser
 from brainalign.plan import jobs, report_path
 from brainalign.provenance import Provenance
 from brainalign.report import Failure, Material, render_page, sections
-from brainalign.settings import BlockStudy, Config, Descriptor, RdmStudy, load_descriptor, load_descriptors, parse
+from brainalign.settings import (
+    BlockStudy,
+    Config,
+    Descriptor,
+    ImageStudy,
+    RdmStudy,
+    load_descriptor,
+    load_descriptors,
+    parse,
+)
 from brainalign.statistics.summary import Encoding
 
 T = TypeVar("T")
@@ -122,7 +131,11 @@ def failures_of(config: Config, dataset: str, subject: str) -> list[Failure]:
 def _raw_digests(config: Config, dataset: str, subject: str) -> dict[str, str]:
     descriptor = load_descriptors(config)[dataset]
     try:
-        files = descriptor.found_files() if isinstance(descriptor, RdmStudy) else descriptor.files(subject)
+        files = {}
+        if isinstance(descriptor, RdmStudy):
+            files = descriptor.found_files()
+        elif isinstance(descriptor, BlockStudy | ImageStudy):
+            files = descriptor.files(subject)
         return {field: file_digest(path) for field, path in files.items() if path.is_file()}
     except BrainalignError:
         return {}

@@ -142,8 +142,9 @@ def _image_page(material: _Material, descriptor: ImageStudy, subjects: list[str]
         group_sections(scores, tables["recovery"], controls, config.confidence),
         controls=controls,
         notes=[
-            "Every score is of the layer that was chosen inside the training images, over reliable targets "
-            "(ceiling above the threshold). Intervals are over images: they say nothing of other subjects.",
+            "Every score is of the layer that scores best inside the training images (the first one where nothing is "
+            "scored there, as with a single penalty), over reliable targets (ceiling above the threshold). "
+            "Intervals are over images: they say nothing of other subjects.",
             *descriptor.notes,
         ],
         confidence=config.confidence,

@@ -18,6 +18,8 @@ from brainalign.settings import SummarizeSettings, parse
 
 RELIABLE = "reliable targets"
 WHITENED = "noise standard deviations"
+CHOICE = "chosen inside the training images"
+NO_CHOICE = "the first one: nothing was scored inside the training images"
 DIFFERENCES = ["quantity", "model_a", "model_b", "method_a", "method_b", "layer_a", "layer_b"]
 DIFFERENCES += ["difference", "low", "high", "p", "n"]
 
@@ -80,7 +82,8 @@ def _rows(
     for layer, mine in scores.groupby("layer", sort=False):
         part = profile[(profile["layer"] == layer) & (profile["group"] == RELIABLE)].iloc[0]
         reliable = mine[mine["ceiling"] > threshold]
-        common = {"split": mine["split"].iloc[0], "layer": layer, "chosen": layer == chosen}
+        choice = CHOICE if np.isfinite(part["cv_score"]) else NO_CHOICE
+        common = {"split": mine["split"].iloc[0], "layer": layer, "chosen": layer == chosen, "choice": choice}
         rows.append(
             common
             | {"quantity": "mean r", "value": part["r"], "low": part["low"], "high": part["high"]}

@@ -56,7 +56,8 @@ def _recovered(recovery: pd.DataFrame) -> Section:
             if len(decided) < MIN_AREAS:
                 found = f"no rank correlation: {len(decided)} decided area(s)"
             elif (depths.nunique() > 1).all():
-                found = f"Spearman of depths {depths.corr('spearman').iloc[0, 1]:.2f}"
+                rho = float(depths.corr("spearman").to_numpy()[0, 1])
+                found = f"Spearman of depths {rho:.2f}"
             if set(layers["planted_layer"]) & set(layers["recovered_layer"]):
                 found += f"; {exact} of {len(decided)} layers exact"
             rows.append(

@@ -30,7 +30,8 @@ def render_image_page(material: ImageMaterial) -> str:
         findings=image_findings(material),
         cards=_cards(material),
         headline=[] if summary is None else _headline(material, summary),
-        interval_note="One row per model: the layer that was chosen inside the training images; all layers are in the "
+        interval_note="One row per model: the layer that scores best inside the training images (the first one where "
+        "nothing is scored there, as with a single penalty); all layers are in the "
         "CSV. Intervals: resampled test images.",
         summary_csv="" if summary is None else data_uri(summary.to_csv(index=False).encode(), "text/csv"),
         methods=methods,
@@ -80,7 +81,7 @@ def image_findings(material: ImageMaterial) -> list[str]:
             sentences.append(f"{model}{control} with {method} has no mean r: {why}.")
             continue
         sentences.append(
-            f"{model}{control} with {method}, layer {mean['layer']} (chosen inside the training images): mean r "
+            f"{model}{control} with {method}, layer {mean['layer']} ({mean['choice']}): mean r "
             f"{number(mean['value'])} over {int(mean['n']):,} reliable targets "
             f"({number(mean['low'])} to {number(mean['high'])}; permuted {number(mean['null_mean'])}, refitted on "
             f"permuted responses {number(mean['control'])}; p = {number(mean['p'], 4)}); r²/ceiling "

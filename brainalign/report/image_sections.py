@@ -377,8 +377,8 @@ def _recovery(material: ImageMaterial) -> Section | None:
         return None
     if "method" in table:
         known = table["model"].notna()
-        names = [material.label(*pair) for pair in table.loc[known, ["model", "method"]].to_numpy()]
-        table = table.assign(model=pd.Series(names, index=table.index[known], dtype=object))
+        labels = [material.label(*pair) for pair in table.loc[known, ["model", "method"]].to_numpy()]
+        table = table.assign(model=pd.Series(labels, index=table.index[known], dtype=object))
     panels = []
     ceilings = table[table["what"] == "ceiling"]
     if len(ceilings):
@@ -401,7 +401,7 @@ def _recovery(material: ImageMaterial) -> Section | None:
         title = f"Layers, recovered with {model}"
         panels.append(
             Panel(
-                f"plantedlayers{''.join(filter(str.isalnum, model))}",
+                f"plantedlayers{''.join(filter(str.isalnum, str(model)))}",
                 title,
                 CAPTIONS["plantedlayers"],
                 planted_layers(shown, layers),

@@ -111,7 +111,7 @@ def raw_of(wildcards):
     """Return the files a subject's responses are read from; of a simulated study the list of all its files."""
     if wildcards.dataset in SIMULATED:
         return [raw_file("simulated.json", wildcards.dataset)]
-    return list(DESCRIPTORS[wildcards.dataset].files(wildcards.subject).values())
+    return DESCRIPTORS[wildcards.dataset].inputs(wildcards.subject)
 
 
 def images_of(wildcards):

@@ -2,6 +2,7 @@
 rule report_group:
     input:
         code="pipelines/report_group.py",
+        shared="pipelines/report.py",
         descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
         compared=lambda wildcards: group_inputs(wildcards),
     output:

@@ -2,6 +2,7 @@
 rule report_images:
     input:
         code="pipelines/report_images.py",
+        shared="pipelines/report.py",
         descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
         prepared=artifacts("responses", "splits", "ceiling"),
         scores=encodings_of("scores"),

@@ -23,7 +23,7 @@ from brainalign.pipelines import (
     report_images,
     summarize_images,
 )
-from brainalign.settings import Config, parse
+from brainalign.settings import Config, ImageStudy, load_descriptor, parse
 
 RANDOM = {"extractor": "random", "n_features": 4}
 PREPARED = ("responses", "splits", "ceiling")
@@ -197,3 +197,51 @@ def test_no_regions_no_categories_and_no_places(scenes) -> None:
     assert run.table("comparison", subject="01")["group"].unique().tolist() == ["all"]
     assert 'id="figure-topography"' not in run.page("sub-02")
     assert 'id="figure-course"' in run.page("sub-02")
+
+
+def test_files_of_a_bids_folder_are_inputs(scenes) -> None:
+    """An edited table of events reruns its subject, and no other."""
+    scenes.write()
+    files = {"format": "fmriprep", "derivatives": "fmriprep", "raw": "bids"}
+    subjects = {name: files | {"participant": name} for name in ("a", "b")}
+    for name in subjects:
+        for place in (f"fmriprep/sub-{name}/ses-1/func/x_bold.nii.gz", f"bids/sub-{name}/func/x_events.tsv"):
+            path = scenes.folder / place
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("")
+    (scenes.folder / "scenes.yaml").write_text(yaml.safe_dump(scenes.descriptor(subjects=subjects)))
+    descriptor = load_descriptor(scenes.folder / "scenes.yaml", ImageStudy)
+    found = [path.relative_to(scenes.folder).as_posix() for path in descriptor.inputs("a")]
+    assert found == ["fmriprep/sub-a/ses-1/func/x_bold.nii.gz", "bids/sub-a/func/x_events.tsv"]
+
+
+def test_the_group_page_after_a_failure(scenes) -> None:
+    """It keeps the subjects that are whole, and goes away once nothing is missing."""
+    scenes.write()
+    run = Run(scenes)("01", "02")
+    settings = run.config.model_dump(mode="json")
+    run._stage(report_group, settings, "--incomplete")
+    assert not (scenes.folder / "results" / "scenes" / "group_incomplete.html").exists()
+    kept = {suffix: Path(run.path(suffix, subject="02")).with_suffix(".json") for suffix in ("summary", "recovery")}
+    content = {path: path.read_text() for path in kept.values()}
+    for path in content:
+        path.unlink()
+    run._stage(report_group, settings, "--incomplete")
+    page = run.page("group_incomplete")
+    assert 'id="errors"' in page
+    assert "sub-01" in page
+    assert "sub-02 (EEG)" not in page
+    for path, text in content.items():
+        path.write_text(text)
+    run._stage(report_group, settings, "--dataset", "scenes")
+    assert not (scenes.folder / "results" / "scenes" / "group_incomplete.html").exists()
+
+
+def test_a_single_penalty_chooses_no_layer(scenes) -> None:
+    """Without a score inside the training images there is no choice, and none is claimed."""
+    scenes.write()
+    run = Run(scenes, {"methods": {"ridge": {"encoder": "ridge", "alphas": [1.0], "device": "cpu"}}})("01")
+    assert encoded(run, "profile", "01")["cv_score"].isna().all()
+    page = run.page("sub-01")
+    assert "layer draw1 (the first one: nothing was scored inside the training images)" in page
+    assert "(chosen inside the training images)" not in page
