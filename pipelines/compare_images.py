@@ -50,15 +50,14 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     models = _feature_rdms(arguments.features, names, settings.feature_distance, provenance)
     stacked = np.stack(list(models.values()))
     found = rdm_permutation_places(
-        average, stacked, settings.comparison, settings.permutations, np.random.default_rng(arguments.seed)
+        repeats, stacked, settings.comparison, settings.permutations, np.random.default_rng(arguments.seed)
     )
     drawn = _best_layers(list(models), found.scores)
     tables = []
     for k, place in enumerate(places):
         low, high = rdm_noise_ceiling(repeats[k], settings.comparison) if len(repeats[k]) > 1 else (np.nan, np.nan)
-        draws = dual_bootstrap(
-            average[k][None], stacked[drawn], settings.comparison, settings.draws, np.random.default_rng(arguments.seed)
-        )
+        rng = np.random.default_rng(arguments.seed)
+        draws = dual_bootstrap(repeats[k], stacked[drawn], settings.comparison, settings.draws, rng, over="stimuli")
         se = np.full(len(models), np.nan)
         se[drawn] = draws.se()
         table = pd.DataFrame(list(models), columns=["model", "layer"]).assign(
@@ -92,7 +91,7 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         comparison=settings.comparison,
         p="one-sided, test images of the feature RDM exchanged; p_fwer against the largest over groups",
         se="bootstrap over test images; of the layer of each model with the largest mean fit over groups",
-        ceiling="RDMs of single repeats against their mean: for single repeats, so averages can exceed it",
+        score="mean over the comparisons with the RDM of each repeat, as the ceiling is",
     )
 
 

@@ -81,7 +81,9 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     split = splits["name"].iloc[0]
     ((train, test),) = folds_of(splits, responses.trials)
     groups = target_groups(responses)
-    groups[RELIABLE] = np.flatnonzero(np.nan_to_num(ceiling) > settings.ceiling_threshold)
+    # Without repeats there is no ceiling to choose by, and every target counts.
+    known = np.isfinite(ceiling).any()
+    groups[RELIABLE] = np.flatnonzero(np.nan_to_num(ceiling) > settings.ceiling_threshold if known else ceiling != 0)
     results: dict[str, HeldOut] = {}
     scores, clusters = [], []
     for name, features in layers.items():

@@ -42,14 +42,15 @@ class PlacesTest:
 def rdm_permutation_places(
     rdms: Values, models: Values, method: Literal["spearman", "cosine"], n_permutations: int, rng: np.random.Generator
 ) -> PlacesTest:
-    """Compare models with the RDM of every place, and with the stimuli of the models exchanged.
+    """Compare models with the RDMs of every place, and with the stimuli of the models exchanged.
 
     An exchange of stimuli moves the entries of a model's RDM without changing their ranks or their norm, so the null of
     all places is one matrix product. All models and places see the same exchanges.
 
     Parameters
     ----------
-    rdms : array (n_places, n_pairs)
+    rdms : array (n_places, n_pairs) or (n_places, n_repeats, n_pairs)
+        With repeats, the score of a place is the mean over its repeats, as its noise ceiling is.
     models : array (n_models, n_pairs)
     method : {"spearman", "cosine"}
     n_permutations : int
@@ -71,19 +72,21 @@ def rdm_permutation_places(
     2:4. doi:10.3389/neuro.06.004.2008
     """
     check_choice("method", method, {"spearman", "cosine"})
-    n_stimuli = round((1 + np.sqrt(1 + 8 * rdms.shape[1])) / 2)
-    if models.shape[1] != rdms.shape[1] or n_stimuli * (n_stimuli - 1) // 2 != rdms.shape[1]:
+    n_pairs = rdms.shape[-1]
+    n_stimuli = round((1 + np.sqrt(1 + 8 * n_pairs)) / 2)
+    if models.shape[1] != n_pairs or n_stimuli * (n_stimuli - 1) // 2 != n_pairs:
         raise BrainalignError(
-            f"RDMs of places have {rdms.shape[1]} pairs and those of models {models.shape[1]}; both need the pairs of "
+            f"RDMs of places have {n_pairs} pairs and those of models {models.shape[1]}; both need the pairs of "
             "the same stimuli"
         )
-    places, forms = _unit(rdms, method), _unit(models, method)
+    places = _unit(rdms.reshape(-1, n_pairs), method).reshape(len(rdms), -1, n_pairs).mean(axis=1)
+    forms = _unit(models, method)
     i, j = np.triu_indices(n_stimuli, 1)
     orders = [rng.permutation(n_stimuli) for _ in range(n_permutations)]
     scores = places @ forms.T
     reached, largest_reached, total = (np.zeros(scores.shape) for _ in range(3))
     high = np.full(scores.shape, np.nan)
-    at_once = max(1, CHUNK_BYTES // (8 * rdms.shape[1]))
+    at_once = max(1, CHUNK_BYTES // (8 * n_pairs))
     for k, form in enumerate(forms):
         square = np.zeros((n_stimuli, n_stimuli))
         square[i, j] = square[j, i] = form

@@ -108,8 +108,8 @@ CAPTIONS = {
     "rsatime": """
         Comparison of the RDM of each network with the RDM of the sensor patterns at each time; of the layer with the
         largest mean fit, picked on these data. Shade: two standard errors. Grey: permuted conditions (upper end: the 95
-        % point of each time alone). Sand: noise ceiling of single repeats, which fits to averages can exceed; none
-        without repeats. Times are not tested together: the corrected p of each is in the numbers. Good: a curve that
+        % point of each time alone). Sand: noise ceiling, where the true model would lie (none without repeats). Fit and
+        ceiling are means over single repeats. Times are not tested together: the corrected p of each is in the numbers. Good: a curve that
         leaves the grey after onset and nears the sand. Bad: a fit before onset, or a ceiling that is itself at 0: then
         no model can be tested.""",
     "plantedlayers": """
@@ -136,8 +136,8 @@ CAPTIONS = {
         as a network: then the network need not know more than that.""",
     "regionbars": """
         Comparison of each network's RDM with the RDM of each region; of the layer with the largest mean fit over
-        regions, picked on these data. Lines: standard error. Sand: noise ceiling of single repeats, which fits to
-        averages over repeats can exceed (none without repeats). Good: a bar beyond those of random weights. Bad: random
+        regions, picked on these data. Lines: standard error. Sand: noise ceiling, where the true model would lie (none
+        without repeats). Fit and ceiling are means over single repeats. Good: a bar beyond those of random weights. Bad: random
         weights as good as trained ones.""",
     "referencelayers": """
         Fit over the layers of each network, with standard errors; sand: noise ceiling; grey band: random weights (mean

@@ -82,7 +82,7 @@ def image_findings(material: ImageMaterial) -> list[str]:
             continue
         sentences.append(
             f"{model}{control} with {method}, layer {mean['layer']} ({mean['choice']}): mean r "
-            f"{number(mean['value'])} over {int(mean['n']):,} reliable targets "
+            f"{number(mean['value'])} over {int(mean['n']):,} {_counted(material)} targets "
             f"({number(mean['low'])} to {number(mean['high'])}; permuted {number(mean['null_mean'])}, refitted on "
             f"permuted responses {number(mean['control'])}; p = {number(mean['p'], 4)}); r²/ceiling "
             f"{number(value['r²/ceiling']['value'])}, above 1 in "
@@ -92,6 +92,12 @@ def image_findings(material: ImageMaterial) -> list[str]:
     sentences += _comparisons(material)
     sentences += _decisions(material)
     return sentences
+
+
+def _counted(material: ImageMaterial) -> str:
+    """Return which targets a mean is over."""
+    known = any(encoding.scores["ceiling"].notna().any() for encoding in material.encodings.values())
+    return "reliable" if known else "(all: no image was repeated, so there is no noise ceiling)"
 
 
 def _comparisons(material: ImageMaterial) -> list[str]:

@@ -110,9 +110,10 @@ def _surface(material: ImageMaterial) -> Section | None:
     layer = material.chosen(model, method)
     scores = encoding.scores[encoding.scores["layer"] == layer].merge(targets[["target_id", "hemi", "vertex"]])
     level, threshold = material.config.summarize.q, material.config.encode_images.ceiling_threshold
+    by_ceiling = threshold if scores["ceiling"].notna().any() else None  # no image was repeated
     shown = scores.assign(
-        r=significant(scores, "r", q=level, ceiling=threshold),
-        normalized=significant(scores, "r2_normalized", q=level, ceiling=threshold),
+        r=significant(scores, "r", q=level, ceiling=by_ceiling),
+        normalized=significant(scores, "r2_normalized", q=level, ceiling=by_ceiling),
         reliable=scores["ceiling"].where(scores["ceiling"] > threshold),
     )
     maps = [

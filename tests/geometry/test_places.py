@@ -70,3 +70,12 @@ def test_undefined_rdms_are_nan_and_harm_no_other(world: tuple[np.ndarray, np.nd
 def test_other_stimuli_are_refused(world: tuple[np.ndarray, np.ndarray]) -> None:
     with pytest.raises(BrainalignError, match=r"66 pairs and those of models 65"):
         rdm_permutation_places(world[0], world[1][:, :-1], "spearman", 9, np.random.default_rng(0))
+
+
+def test_repeats_are_averaged_after_the_comparison(world: tuple[np.ndarray, np.ndarray]) -> None:
+    places, models = world
+    repeats = np.stack([places, places[::-1]], axis=1)  # (n_places, 2, n_pairs)
+    found = rdm_permutation_places(repeats, models, "spearman", 50, np.random.default_rng(0))
+    single = compare(places, models, "spearman")
+    np.testing.assert_allclose(found.scores, (single + single[::-1]) / 2, atol=1e-12)
+    assert found.p[0, 0] == 1 / 51
