@@ -81,9 +81,8 @@ def _rows(
     rows: list[dict[str, object]] = []
     for layer, mine in scores.groupby("layer", sort=False):
         part = profile[(profile["layer"] == layer) & (profile["group"] == RELIABLE)].iloc[0]
-        reliable = mine[
-            (mine["ceiling"] > threshold) | mine["ceiling"].isna().all()
-        ]  # all, where no image was repeated
+        # All targets where no image was repeated, so that there are no ceilings.
+        reliable = mine[mine["ceiling"] > threshold] if mine["ceiling"].notna().any() else mine
         choice = CHOICE if np.isfinite(part["cv_score"]) else NO_CHOICE
         common = {"split": mine["split"].iloc[0], "layer": layer, "chosen": layer == chosen, "choice": choice}
         rows.append(

@@ -109,9 +109,9 @@ CAPTIONS = {
         Comparison of the RDM of each network with the RDM of the sensor patterns at each time; of the layer with the
         largest mean fit, picked on these data. Shade: two standard errors. Grey: permuted conditions (upper end: the 95
         % point of each time alone). Sand: noise ceiling, where the true model would lie (none without repeats). Fit and
-        ceiling are means over single repeats. Times are not tested together: the corrected p of each is in the numbers. Good: a curve that
-        leaves the grey after onset and nears the sand. Bad: a fit before onset, or a ceiling that is itself at 0: then
-        no model can be tested.""",
+        ceiling are means over single repeats. Times are not tested together: the corrected p of each is in the
+        numbers. Good: a curve that leaves the grey after onset and nears the sand. Bad: a fit before onset, or a
+        ceiling that is itself at 0: then no model can be tested.""",
     "plantedlayers": """
         Layers planted in the simulation against the layers found. Dashed: recovered as planted. Undecided areas are
         counted and left out, not guessed. Good: all on the diagonal or one beside it. Bad: a column that takes all
@@ -137,8 +137,8 @@ CAPTIONS = {
     "regionbars": """
         Comparison of each network's RDM with the RDM of each region; of the layer with the largest mean fit over
         regions, picked on these data. Lines: standard error. Sand: noise ceiling, where the true model would lie (none
-        without repeats). Fit and ceiling are means over single repeats. Good: a bar beyond those of random weights. Bad: random
-        weights as good as trained ones.""",
+        without repeats). Fit and ceiling are means over single repeats. Good: a bar beyond those of random weights.
+        Bad: random weights as good as trained ones.""",
     "referencelayers": """
         Fit over the layers of each network, with standard errors; sand: noise ceiling; grey band: random weights (mean
         and sd). {verdicts} A largest value is not a best layer: one is only called best when it beats all others after
