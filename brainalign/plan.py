@@ -43,7 +43,7 @@ STAGES = {
     "prepare_rdms": ("datasets",),
     "extract": ("features",),
     "encode": ("datasets", "encoding", "kernels", "statistics"),
-    "encode_images": ("datasets", "encoding", "kernels", "statistics"),
+    "encode_images": ("datasets", "encoding", "features", "kernels", "statistics"),
     "compare": ("datasets", "geometry", "statistics"),
     "compare_images": ("datasets", "geometry", "statistics"),
     "compare_rdms": ("geometry", "statistics"),

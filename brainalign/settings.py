@@ -205,6 +205,9 @@ class EncodeImagesSettings(Strict):
     permutations: int = Field(1000, ge=1, description="permutations of the test stimuli of the predictions")
     draws: int = Field(1000, ge=100, description="bootstrap draws of the test stimuli")
     standardize: bool = Field(True, description="scale every layer to the same total variance over training images")
+    n_components: int | None = Field(
+        None, ge=1, description="principal components of the training images that wider layers are reduced to"
+    )
     ceiling_threshold: float = Field(0.2, gt=0, description="targets above it are called reliable")
     cluster_quantile: float = Field(0.95, gt=0.5, lt=1, description="of the null at each point; clusters lie above it")
 

@@ -22,6 +22,7 @@ from brainalign.artifacts import load, load_sidecar, save
 from brainalign.datasets import folds_of
 from brainalign.devices import pick_device
 from brainalign.encoding import ENCODERS, HeldOut, evaluate_held_out
+from brainalign.features import PCA
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import EncodeImagesSettings, parse
@@ -89,7 +90,7 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     for name, features in layers.items():
         found = evaluate_held_out(
             encoder,
-            _inputs(features.align_to(responses).values, train, settings.standardize, maps),
+            _inputs(features.align_to(responses).values, train, settings, maps),
             responses.values,
             train,
             test,
@@ -127,7 +128,7 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
 
 
 def _inputs(
-    values: NDArray[np.floating], train: NDArray[np.intp], standardize: bool, maps: bool
+    values: NDArray[np.floating], train: NDArray[np.intp], settings: EncodeImagesSettings, maps: bool
 ) -> NDArray[np.floating]:
     """Return features (n_trials, n_features), centred on the training rows; every layer has the same total variance.
 
@@ -135,7 +136,10 @@ def _inputs(
     are z-scored one by one; places of a map keep their own variance, which is next to 0 at empty borders.
     """
     flat = values.reshape(len(values), -1)
-    if not standardize:
+    if settings.n_components is not None and settings.n_components < flat.shape[1]:
+        flat = PCA(settings.n_components).fit(flat, rows=train).transform(flat)
+        maps = True  # components keep their own variance too
+    if not settings.standardize:
         return flat
     flat = flat - flat[train].mean(axis=0)
     if not maps:
