@@ -16,21 +16,11 @@ container: "docker://python:3.11-slim"
 
 
 include: "snakemake/rules/common.smk"
-include: "snakemake/rules/simulate.smk"
-include: "snakemake/rules/prepare.smk"
-include: "snakemake/rules/prepare_images.smk"
-include: "snakemake/rules/prepare_rdms.smk"
-include: "snakemake/rules/extract.smk"
-include: "snakemake/rules/encode.smk"
-include: "snakemake/rules/encode_images.smk"
-include: "snakemake/rules/compare.smk"
-include: "snakemake/rules/compare_images.smk"
-include: "snakemake/rules/compare_rdms.smk"
-include: "snakemake/rules/summarize.smk"
-include: "snakemake/rules/summarize_images.smk"
-include: "snakemake/rules/report.smk"
-include: "snakemake/rules/report_images.smk"
-include: "snakemake/rules/report_group.smk"
+
+
+for stage in STAGES:
+
+    include: f"snakemake/rules/{stage}.smk"
 
 
 report: "snakemake/report/workflow.rst"

@@ -49,6 +49,7 @@ STAGES = {
     "compare_rdms": ("geometry", "statistics"),
     "summarize": ("datasets", "statistics"),
     "summarize_images": ("statistics",),
+    "summarize_group": ("statistics",),
     "report": ("report", "statistics"),
     "report_images": ("report", "statistics"),
     "report_group": ("report", "statistics"),
@@ -292,6 +293,7 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
         yield f"summarize{of_kind}", "summary", own
         yield f"report{of_kind}", "html", own
     if images:
+        yield "summarize_group", "ceiling", {}
         yield "report_group", "html", {}
 
 

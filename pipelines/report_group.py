@@ -133,13 +133,15 @@ def _image_page(material: _Material, descriptor: ImageStudy, subjects: list[str]
         for method in config.methods_of(dataset)
     ]
     summary = tables["summary"]
+    # After a failure the ceiling over subjects may be missing, or of subjects that are gone.
+    shared = material.fetch("ceiling", pd.DataFrame) if not failures else pd.DataFrame()
     scores = summary[summary["chosen"] & (summary["quantity"] == "mean r")]
     return render_group_page(
         dataset,
         descriptor.title,
         scores,
         tables["differences"],
-        group_sections(scores, tables["recovery"], controls, config.confidence),
+        group_sections(scores, tables["recovery"], shared, controls, config.confidence),
         controls=controls,
         notes=[
             "Every score is of the layer that scores best inside the training images (the first one where nothing is "

@@ -81,6 +81,7 @@ def test_a_study_of_images_with_two_methods(scenes, tmp_path: Path) -> None:
         "compare_images": 2,
         "summarize_images": 2,
         "report_images": 2,
+        "summarize_group": 1,
         "report_group": 1,
     }
     (group,) = [job for job in planned if job.stage == "report_group"]

@@ -9,6 +9,7 @@ import pandas as pd
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.group import group_figure
 from brainalign.report.page import Panel, Section
+from brainalign.report.sentences import number
 from brainalign.report.tables import html_table
 
 __all__ = ["group_sections"]
@@ -17,7 +18,7 @@ MIN_AREAS = 3  # fewer have no rank correlation
 
 
 def group_sections(
-    scores: pd.DataFrame, recovery: pd.DataFrame, controls: Sequence[str], confidence: float
+    scores: pd.DataFrame, recovery: pd.DataFrame, shared: pd.DataFrame, controls: Sequence[str], confidence: float
 ) -> list[Section]:
     """Return the sections of the group page.
 
@@ -27,6 +28,8 @@ def group_sections(
         A row per quantity, modality, subject and model: value, low, high, n.
     recovery : DataFrame
         What was planted and found, with subject and modality; no rows for measured data.
+    shared : DataFrame
+        Leave-one-subject-out ceilings: subjects, group, subject, lower, upper, n_targets, n_images; or no rows.
     controls : sequence of str
         Models with random weights.
     confidence : float
@@ -38,9 +41,28 @@ def group_sections(
         caption = CAPTIONS["group"].format(confidence=confidence)
         panel = Panel(f"group{modality}", f"Models in every subject, {modality}", caption, figure, rows)
         sections.append(Section(f"modality{modality}", str(modality), [panel]))
+    if len(shared):
+        sections.append(_shared(shared))
     if len(recovery):
         sections.append(_recovered(recovery))
     return sections
+
+
+def _shared(table: pd.DataFrame) -> Section:
+    """Return the ceilings across subjects, a row per region: what a model of nothing but what they share can reach."""
+    rows = []
+    for (subjects, group), part in table.groupby(["subjects", "group"], sort=False):
+        low, high = number(part["lower"].mean()), number(part["upper"].mean())
+        rows.append([str(group), str(subjects), f"{low} to {high}", f"{part['n_targets'].iloc[0]:,}"])
+    text = (
+        f"Signed r² of each subject's responses to the {int(table['n_images'].iloc[0])} test images all saw with the "
+        "mean of the other subjects (lower end) and of all subjects (upper end), averaged over targets and subjects, "
+        "target by target. Near 0: the subjects' patterns differ from target to target, and only a model fitted to "
+        "each subject can predict them."
+    )
+    header = ["region", "subjects", "ceiling across subjects", "targets"]
+    block = html_table(header, rows, "Ceiling across subjects")
+    return Section("shared", "What subjects share", paragraphs=[text], blocks=[block])
 
 
 def _recovered(recovery: pd.DataFrame) -> Section:

@@ -146,7 +146,7 @@ def group_inputs(wildcards):
     """Return what the page over all subjects draws from."""
     if wildcards.dataset in RDMS:
         return [of(suffix, wildcards) for suffix in ("references", "rdm", "comparison", "differences")]
-    return over_subjects("summary", "recovery")(wildcards)
+    return [of("ceiling", wildcards), *over_subjects("summary", "recovery")(wildcards)]
 
 
 def memory(stage):

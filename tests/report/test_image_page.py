@@ -177,7 +177,7 @@ def rows() -> pd.DataFrame:
 
 
 def blocks(table: pd.DataFrame) -> str:
-    sections = group_sections(rows(), table, [], 0.95)
+    sections = group_sections(rows(), table, pd.DataFrame(), [], 0.95)
     return words(" ".join(map(str, sections[-1].blocks)))
 
 
@@ -195,7 +195,7 @@ def test_latencies_without_a_decision_have_no_error() -> None:
 
 
 def test_measured_data_have_no_recovery() -> None:
-    assert len(group_sections(rows(), pd.DataFrame({"what": []}), [], 0.95)) == 1
+    assert len(group_sections(rows(), pd.DataFrame({"what": []}), pd.DataFrame(), [], 0.95)) == 1
 
 
 def test_a_group_that_failed_has_its_errors() -> None:

@@ -1,0 +1,101 @@
+"""summarize_group: what subjects share: the leave-one-subject-out ceiling of every region, or of all sensors."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from brainalign.arrays import Responses
+from brainalign.artifacts import entities_of, load, save
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.statistics import leave_one_subject_out_ceiling
+
+COLUMNS = ["subjects", "group", "subject", "lower", "upper", "n_targets", "n_images"]
+MIN_IMAGES = 3
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("summarize_group", __doc__)
+    parser.add_argument("--responses", type=Path, nargs="+", required=True, help="one per subject")
+    parser.add_argument("--splits", type=Path, nargs="+", required=True, help="in the order of the responses")
+    parser.add_argument("--ceiling", type=Path, required=True, help="output")
+    return run_stage(parser, _summarize, argv)
+
+
+def _summarize(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    cohorts: dict[tuple[object, ...], dict[str, Responses]] = {}
+    for path, splits in zip(arguments.responses, arguments.splits, strict=True):
+        test = _test_averages(load(path, Responses, provenance), load(splits, pd.DataFrame, provenance))
+        # Subjects are compared where they have the same targets: vertices of one mesh, or the same sensors.
+        times = () if test.times is None else tuple(np.round(test.times, 6).tolist())
+        cohorts.setdefault((tuple(test.targets["target_id"]), times), {})[entities_of(path)["sub"]] = test
+    tables = [_ceilings(cohort) for cohort in cohorts.values() if len(cohort) > 1]
+    whole = [table for table in tables if len(table)]
+    save(
+        arguments.ceiling,
+        pd.concat(whole, ignore_index=True) if whole else pd.DataFrame(columns=COLUMNS),
+        provenance,
+        definition="signed r² of a subject's responses to the test images all saw (repeats averaged) with the mean of "
+        "the other subjects (lower) and of all (upper), averaged over targets",
+    )
+
+
+def _test_averages(responses: Responses, splits: pd.DataFrame) -> Responses:
+    test = splits.loc[splits["split"] == "test", "trial_id"]
+    return responses.select(trials=responses.trials["trial_id"].isin(test).to_numpy()).average_repeats()
+
+
+def _ceilings(cohort: dict[str, Responses]) -> pd.DataFrame:
+    """Return a row per region (or "all sensors") and subject."""
+    first = next(iter(cohort.values()))
+    images = [
+        name
+        for name in first.trials["stimulus_id"]
+        if all(name in set(other.trials["stimulus_id"]) for other in cohort.values())
+    ]
+    if len(images) < MIN_IMAGES:
+        return pd.DataFrame(columns=COLUMNS)
+    stack = np.stack(
+        [
+            responses.values[pd.Index(responses.trials["stimulus_id"]).get_indexer(pd.Index(images))].reshape(
+                len(images), -1
+            )
+            for responses in cohort.values()
+        ]
+    )  # (n_subjects, n_images, n_targets)
+    found = leave_one_subject_out_ceiling(stack)
+    rows = []
+    for group, targets in _groups(first).items():
+        for k, subject in enumerate(cohort):
+            rows.append(
+                {
+                    "subjects": ", ".join(cohort),
+                    "group": group,
+                    "subject": subject,
+                    "lower": float(np.nanmean(found.lower[k, targets])),
+                    "upper": float(np.nanmean(found.upper[k, targets])),
+                    "n_targets": len(targets),
+                    "n_images": len(images),
+                }
+            )
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _groups(responses: Responses) -> dict[str, np.ndarray]:
+    """Return the targets of every region of the first subject; without regions, or with times, all of them."""
+    everything = np.arange(responses.values[0].size)
+    if responses.times is not None:
+        return {"all sensors and times": everything}
+    rois = responses.targets["roi"].explode().dropna()
+    groups = {str(roi): np.asarray(rows, dtype=np.intp) for roi, rows in rois.groupby(rois).groups.items()}
+    return groups or {"all targets": everything}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
