@@ -27,6 +27,7 @@ SIMULATED = {
     "compare_images": 4,
     "summarize_images": 4,
     "report_images": 4,
+    "summarize_group": 1,
     "report_group": 1,
 }
 MATRICES = {"prepare_rdms": 1, "extract": 3, "compare_rdms": 1, "report_group": 1}

@@ -21,6 +21,7 @@ from brainalign.pipelines import (
     prepare_images,
     report_group,
     report_images,
+    summarize_group,
     summarize_images,
 )
 from brainalign.settings import Config, EncodeImagesSettings, ImageStudy, load_descriptor, parse
@@ -93,6 +94,10 @@ class Run:
             self._stage(summarize_images, options | {"ceiling_threshold": threshold}, *files)
             self._stage(report_images, config, "--dataset", "scenes", "--subject", subject)
         if set(subjects) == {"01", "02"}:
+            files = []
+            for suffix in ("responses", "splits"):
+                files += [f"--{suffix}", *(self.path(suffix, subject=subject) for subject in subjects)]
+            self._stage(summarize_group, {}, *files, "--ceiling", self.path("ceiling"))
             self._stage(report_group, config, "--dataset", "scenes")
         return self
 

@@ -31,6 +31,7 @@ EVERYTHING = {
     "compare_images": 2,
     "summarize_images": 2,
     "report_images": 2,
+    "summarize_group": 1,
     "report_group": 1,
 }
 NETWORK = {"extractor": "efficientnet", "layers": ["block2", "block4"], "image_size": 64, "crop": False}
@@ -194,7 +195,7 @@ def test_a_changed_option_reruns_what_depends_on_it(
 def test_another_network_leaves_the_first_one_alone(finished) -> None:
     models = {"net": NETWORK, "untrained": NETWORK | {"weights": "random", "layers": ["block2"]}}
     expected = EVERYTHING | {"extract": 1, "encode_images": 2}
-    del expected["prepare_images"]
+    del expected["prepare_images"], expected["summarize_group"]
     assert finished.jobs(configure(finished, "changed", models=models)) == expected
 
 
@@ -205,7 +206,8 @@ def test_another_network_leaves_the_first_one_alone(finished) -> None:
         (
             "epochs",
             {"tmax_s": 0.2},
-            {"prepare_images": 1, "encode_images": 2, "compare_images": 1, "summarize_images": 1} | REPORTS,
+            {"prepare_images": 1, "encode_images": 2, "compare_images": 1, "summarize_images": 1, "summarize_group": 1}
+            | REPORTS,
         ),
         ("splits", {"drawn": {"share": 0.3}}, {rule: n for rule, n in EVERYTHING.items() if rule != "extract"}),
     ],
@@ -301,7 +303,9 @@ def test_planted_ceilings_are_found_at_every_time(simulated, tmp_path: Path) -> 
     assert prepare_images.main(arguments) == 0
     responses, ceiling = load(paths["responses"], Responses), load(paths["ceiling"], pd.DataFrame)
     decisions = table(raw.parent, "01", "encoding", "preference", model="generator", method="ridge")
-    found = planted_and_recovered(raw / "truth", "01", responses, ceiling, decisions.assign(model="generator"))
+    found = planted_and_recovered(
+        raw / "truth", "01", responses, ceiling, decisions.assign(model="generator", method="ridge")
+    )
     ceilings = found[found["what"] == "ceiling"]
     assert len(ceilings) == len(ceiling)
     assert ceilings["planted"].notna().all()
