@@ -48,7 +48,7 @@ STAGES = {
     "compare_images": ("datasets", "geometry", "statistics"),
     "compare_rdms": ("geometry", "statistics"),
     "summarize": ("datasets", "statistics"),
-    "summarize_images": ("statistics",),
+    "summarize_images": ("simulation", "statistics"),
     "summarize_group": ("statistics",),
     "report": ("report", "statistics"),
     "report_images": ("report", "statistics"),

@@ -15,9 +15,12 @@ from brainalign.artifacts import entities_of, load, save
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import SummarizeSettings, parse
+from brainalign.simulation import preferences
+from brainalign.statistics import layer_preference
 
 RELIABLE = "reliable targets"
 WHITENED = "noise standard deviations"
+N_DRAWS = 300  # of images, for preferences
 CHOICE = "chosen inside the training images"
 NO_CHOICE = "the first one: nothing was scored inside the training images"
 DIFFERENCES = ["quantity", "model_a", "model_b", "method_a", "method_b", "layer_a", "layer_b"]
@@ -151,7 +154,8 @@ def _recovery(
         planted = mine.set_index("hemi" + mine["hemi"] + "-" + mine["vertex"].astype(str))["ceiling"]
         targets = responses.targets
         keys = "hemi" + targets["hemi"] + "-" + targets["vertex"].astype(str)
-        found = _layers(mine, layers, decisions)
+        scenes = pd.read_csv(truth.parent / "stimuli" / "stimuli.tsv", sep="\t")
+        found = pd.concat([_layers(mine, layers, decisions), _preferences(mine, responses, scenes)], ignore_index=True)
     values = pd.DataFrame(
         {
             "what": "ceiling",
@@ -192,6 +196,47 @@ def _layers(vertices: pd.DataFrame, layers: pd.DataFrame, decisions: pd.DataFram
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _preferences(vertices: pd.DataFrame, responses: Responses, scenes: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per area with a planted preference: which of all preferences its mean response follows best.
+
+    Nothing is fitted: the correlation over images of the area's mean response with what each preference predicts.
+    """
+    planted = vertices[vertices["preference"].fillna("") != ""].groupby("roi")["preference"].first()
+    averaged = responses.average_repeats()
+    wanted = preferences(scenes).reindex(averaged.trials["stimulus_id"])
+    roi = responses.targets["roi"].explode()
+    areas = [name for name in planted.index if (roi == name).any()]
+    means = [averaged.values[:, roi.index[roi == name].to_numpy()].mean(axis=1) for name in areas]
+    if not means:
+        return pd.DataFrame()
+    measured, candidates = np.stack(means), wanted.to_numpy().T
+
+    def correlations(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+        # (n_areas, n_preferences)
+        return np.asarray(np.corrcoef(measured[:, rows], candidates[:, others])[: len(areas), len(areas) :])
+
+    n, rng = measured.shape[1], np.random.default_rng(0)
+    every = np.arange(n)
+    drawn = rng.integers(0, n, (N_DRAWS, n))
+    table = layer_preference(
+        correlations(every, every),
+        np.stack([correlations(drawn[k], drawn[k]) for k in range(N_DRAWS)]),
+        np.stack([correlations(every, rng.permutation(n)) for _ in range(N_DRAWS)]),
+        areas,
+        wanted.columns.astype(str).tolist(),
+    )
+    return pd.DataFrame(
+        {
+            "what": "preference",
+            "area": table["roi"],
+            "planted_preference": table["roi"].map(planted),
+            "recovered_preference": table["best"],
+            "decided": table["decided"],
+            "reason": table["reason"],
+        }
+    )
 
 
 def _latencies(layers: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:

@@ -92,6 +92,12 @@ def _recovered(recovery: pd.DataFrame) -> Section:
             if decided.empty:
                 found = f"none of {len(peaks)} latencies is decided"
             rows.append([str(subject), modality, f"latencies with {model}", found])
+        selective = mine[mine["what"] == "preference"]
+        if len(selective):
+            decided = selective[selective["decided"].astype(bool)]
+            exact = int((decided["planted_preference"] == decided["recovered_preference"]).sum())
+            found = f"{exact} of {len(decided)} exact; {len(selective) - len(decided)} undecided"
+            rows.append([str(subject), modality, "preferences of areas", found])
         ceilings = mine[mine["what"] == "ceiling"].reindex(columns=["planted", "ceiling"]).dropna()
         if ceilings.empty:
             continue

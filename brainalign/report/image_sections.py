@@ -14,7 +14,7 @@ from brainalign.report.image_material import RELIABLE, ImageMaterial
 from brainalign.report.layers import layer_preference_maps, layer_profile, roi_layer_heatmap
 from brainalign.report.material import Failure
 from brainalign.report.page import Panel, Section
-from brainalign.report.recovery import planted_ceilings, planted_latencies, planted_layers
+from brainalign.report.recovery import planted_ceilings, planted_latencies, planted_layers, planted_preferences
 from brainalign.report.reference_rdms import rdm_grid, reference_bars
 from brainalign.report.surface import SurfaceMap, flat_maps, significant, surface_map
 from brainalign.report.surface_viewer import surface_viewer
@@ -409,6 +409,12 @@ def _recovery(material: ImageMaterial) -> Section | None:
                 shown,
             )
         )
+    selective = table[table["what"] == "preference"]
+    if len(selective):
+        names = {"planted_preference": "planted", "recovered_preference": "recovered"}
+        shown = selective.drop(columns=["planted"], errors="ignore").rename(columns=names)
+        figure = planted_preferences(shown)
+        panels.append(Panel("plantedpreferences", "Preferences", CAPTIONS["plantedpreferences"], figure, shown))
     latencies = table[table["what"] == "latency"]
     if len(latencies) and material.responses is not None and material.responses.times is not None:
         step = float(np.diff(material.responses.times).mean() * 1000)
