@@ -132,6 +132,7 @@ def _tag(annotation: Any) -> str | None:
 
 
 def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file; raises BrainalignError if there is none, or it is not valid."""
     if not path.exists():
         folder = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.exists() else []
         raise BrainalignError(

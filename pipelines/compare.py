@@ -14,7 +14,14 @@ from brainalign.arrays import Arrays, Layers, Responses
 from brainalign.artifacts import entities_of, load, load_sidecar, save
 from brainalign.checks import BrainalignError
 from brainalign.datasets import group_labels
-from brainalign.geometry import noise_precision, rdm, rdm_noise_ceiling, rdm_permutation_test, replicate_rdms
+from brainalign.geometry import (
+    feature_rdms,
+    noise_precision,
+    rdm,
+    rdm_noise_ceiling,
+    rdm_permutation_test,
+    replicate_rdms,
+)
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import CompareSettings, parse
@@ -80,12 +87,11 @@ def _feature_rdms(
     paths: list[Path], conditions: list[str], settings: CompareSettings, provenance: Provenance
 ) -> dict[tuple[str, str], np.ndarray]:
     """Return the RDM of every layer of every model, stimuli in the order of the conditions."""
-    models = {}
+    models: dict[tuple[str, str], np.ndarray] = {}
     for path in paths:
         model = entities_of(path)["model"]
-        for layer, features in load(path, Layers, provenance).items():
-            rows = pd.Index(features.stimuli["stimulus_id"]).get_indexer(pd.Index(conditions))
-            models[model, layer] = rdm(features.values[rows], settings.feature_distance)
+        found = feature_rdms(load(path, Layers, provenance), conditions, settings.feature_distance)
+        models |= {(model, layer): values for layer, values in found.items()}
     return models
 
 

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Layers, Responses
 from brainalign.artifacts import entities_of, load, save
-from brainalign.checks import BrainalignError
 from brainalign.datasets import repeat_counts, repeats_cube
-from brainalign.geometry import dual_bootstrap, rdm, rdm_noise_ceiling, rdm_permutation_places
+from brainalign.geometry import dual_bootstrap, feature_rdms, rdm, rdm_noise_ceiling, rdm_permutation_places
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import CompareImagesSettings, parse
@@ -127,12 +126,8 @@ def _feature_rdms(
 ) -> dict[tuple[str, str], NDArray[np.floating]]:
     models = {}
     for path in paths:
-        for layer, features in load(path, Layers, provenance).items():
-            rows = pd.Index(features.stimuli["stimulus_id"]).get_indexer(pd.Index(names))
-            if (rows < 0).any():
-                raise BrainalignError(f"{path.name} lacks {(rows < 0).sum()} of the test images; run extract again")
-            values = features.values[rows]
-            models[entities_of(path)["model"], layer] = rdm(values.reshape(len(values), -1), distance)
+        for layer, found in feature_rdms(load(path, Layers, provenance), names, distance).items():
+            models[entities_of(path)["model"], layer] = found
     return models
 
 

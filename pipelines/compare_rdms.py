@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Layers
 from brainalign.artifacts import entities_of, load, load_sidecar, save
-from brainalign.checks import BrainalignError
-from brainalign.geometry import compare, pooled_rdm, rdm, score_references, session_average, subject_rdms
+from brainalign.geometry import compare, feature_rdms, pooled_rdm, score_references, session_average, subject_rdms
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import CompareRdmsSettings, parse
@@ -90,12 +89,8 @@ def _layer_rdms(
 ) -> dict[tuple[str, str], NDArray[np.floating]]:
     layers = {}
     for path in paths:
-        for layer, features in load(path, Layers, provenance).items():
-            rows = pd.Index(features.stimuli["stimulus_id"]).get_indexer(pd.Index(stimuli))
-            if (rows < 0).any():
-                raise BrainalignError(f"{path.name} lacks {(rows < 0).sum()} of the images; run extract again")
-            values = features.values[rows]
-            layers[entities_of(path)["model"], layer] = rdm(values.reshape(len(values), -1), distance)
+        for layer, found in feature_rdms(load(path, Layers, provenance), stimuli, distance).items():
+            layers[entities_of(path)["model"], layer] = found
     return layers
 
 

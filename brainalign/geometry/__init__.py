@@ -3,6 +3,7 @@
 from brainalign.geometry.bootstrap import DualBootstrap, dual_bootstrap
 from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm
 from brainalign.geometry.families import compare_models
+from brainalign.geometry.features import feature_rdms
 from brainalign.geometry.inference import (
     RdmTest,
     rdm_noise_ceiling,
@@ -26,6 +27,7 @@ __all__ = [
     "compare",
     "compare_models",
     "dual_bootstrap",
+    "feature_rdms",
     "noise_precision",
     "pooled_rdm",
     "rdm",
