@@ -4,35 +4,27 @@ from __future__ import annotations
 
 import torch
 
-from . import reference, small_rank
+from .held_out import HeldOut, Moments, held_out
+from .held_out import prediction_moments as _by_partial_fractions
 
-__all__ = ["prediction_moments"]
-
-Moments = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+__all__ = ["HeldOut", "held_out", "prediction_moments"]
 
 
-def prediction_moments(
-    basis: torch.Tensor, filters: torch.Tensor, coefficients: torch.Tensor, observed: torch.Tensor
-) -> Moments:
-    """Return Σŷ, Σŷ² and Σŷy of the predictions of every alpha, without storing the predictions.
+def prediction_moments(fold: HeldOut, coefficients: torch.Tensor, projections: torch.Tensor) -> Moments:
+    """Return Σŷ, Σŷ² and Σŷy over held-out rows for every penalty, without storing a prediction.
 
-    Defined by `reference.prediction_moments`; computed by the quadratic form of `small_rank` where the basis is
-    narrower than about twice its rows, which a design with few distinct stimuli always is.
+    Defined by `reference.prediction_moments`.
 
     Parameters
     ----------
-    basis : tensor (n_rows, rank)
-        Held-out rows in the eigenbasis of the training rows.
-    filters : tensor (n_alphas, rank)
-        1 / (eigenvalue + alpha).
+    fold : HeldOut
     coefficients : tensor (rank, n_targets)
-    observed : tensor (n_rows, n_targets)
+        Training targets in the eigenbasis.
+    projections : tensor (rank, n_targets)
+        basis' · held-out targets.
 
     Returns
     -------
-    three tensors (n_alphas, n_targets)
+    three tensors (n_penalties, n_targets)
     """
-    n_rows, rank = basis.shape
-    if rank + 1 <= 2 * n_rows and rank <= small_rank.MAX_RANK:
-        return small_rank.prediction_moments(basis, filters, coefficients, observed)
-    return reference.prediction_moments(basis, filters, coefficients, observed)
+    return _by_partial_fractions(fold, coefficients, projections)
