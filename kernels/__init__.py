@@ -7,7 +7,7 @@ import torch
 from .held_out import HeldOut, Moments, held_out
 from .held_out import prediction_moments as _by_partial_fractions
 
-__all__ = ["HeldOut", "held_out", "prediction_moments"]
+__all__ = ["HeldOut", "apply_alpha", "cross_product", "held_out", "prediction_moments"]
 
 
 def prediction_moments(fold: HeldOut, coefficients: torch.Tensor, projections: torch.Tensor) -> Moments:
@@ -28,3 +28,27 @@ def prediction_moments(fold: HeldOut, coefficients: torch.Tensor, projections: t
     three tensors (n_penalties, n_targets)
     """
     return _by_partial_fractions(fold, coefficients, projections)
+
+
+def cross_product(X: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
+    """Return X'Y (n_columns, n_targets) of X (n_rows, n_columns) and Y (n_rows, n_targets)."""
+    return X.T @ Y
+
+
+def apply_alpha(
+    to_coef: torch.Tensor, eigenvalues: torch.Tensor, alpha: torch.Tensor, coefficients: torch.Tensor
+) -> torch.Tensor:
+    """Return to_coef · (coefficients / (eigenvalues + alpha)), every target with its own penalty.
+
+    Parameters
+    ----------
+    to_coef : tensor (n_features, rank)
+    eigenvalues : tensor (rank,)
+    alpha : tensor (n_targets,)
+    coefficients : tensor (rank, n_targets)
+
+    Returns
+    -------
+    tensor (n_features, n_targets)
+    """
+    return to_coef @ (coefficients / (eigenvalues[:, None] + alpha))

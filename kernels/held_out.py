@@ -1,8 +1,8 @@
 """Scores of every penalty at once: held-out rows in the eigenbasis of the training rows, split by partial fractions.
 
 With f_i(a) = 1 / (d_i + a), predictions Ŷ_a = V · diag(f(a)) · Z and S = V'V, the sum of squares over held-out rows is
-Σ_ij f_i f_j S_ij z_i z_j. Because f_i f_j = (f_i − f_j) / (d_j − d_i), one product with C_ij = S_ij / (d_j − d_i) serves
-every penalty, where a direct method forms the predictions of each.
+Σ_ij f_i f_j S_ij z_i z_j. Because f_i f_j = (f_i − f_j) / (d_j − d_i), one product with C_ij = S_ij / (d_j − d_i)
+serves every penalty, where a direct method forms the predictions of each.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ __all__ = ["HeldOut", "Moments", "held_out", "prediction_moments"]
 
 Moments = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
-# Pairs of eigenvalues closer than this (relative to their sizes plus the smallest penalty) are not divided by their
-# difference; treating them as equal in second order costs NEAR² / 2 = 5e-7 of their term.
-NEAR = 1e-3
+# Pairs of eigenvalues closer than eps ** NEAR (.002 in float32), relative to their sizes plus the smallest penalty, are
+# not divided by their difference, which would lose as many digits; taking them as equal costs .002² / 2 of their term.
+NEAR = 0.4
 SPARSE = 0.05  # share of near pairs up to which a sparse product is faster than a dense one
 
 
@@ -30,8 +30,8 @@ class HeldOut:
     filters : tensor (n_penalties, rank)
         1 / (eigenvalue + penalty).
     contrasts : tensor (n_penalties, rank)
-        Filters minus that of the largest eigenvalue. `far` is antisymmetric, so a constant adds nothing to its quadratic
-        form; taking this one out keeps the digits where the penalty is far above the spectrum, and costs none elsewhere.
+        Filters minus that of the largest eigenvalue. `far` is antisymmetric, so a constant adds nothing to its
+        quadratic form; taking this one out keeps the digits where the penalty is far above the spectrum.
     far : tensor (rank, rank)
         S_ij / (d_j − d_i) for pairs of distant eigenvalues, 0 elsewhere.
     near : tensor (rank, rank)
@@ -55,6 +55,7 @@ def held_out(basis: torch.Tensor, eigenvalues: torch.Tensor, alphas: torch.Tenso
     basis : tensor (n_rows, rank)
         Held-out rows in the eigenbasis of the training rows.
     eigenvalues : tensor (rank,), float64
+        Ascending.
     alphas : tensor (n_penalties,), float64
     dtype : torch.dtype
         Of the result, and of the coefficients to come.
@@ -62,13 +63,13 @@ def held_out(basis: torch.Tensor, eigenvalues: torch.Tensor, alphas: torch.Tenso
     form = (basis.T @ basis).double()
     difference = eigenvalues - eigenvalues[:, None]
     size = torch.minimum(eigenvalues, eigenvalues[:, None]) + alphas.min()
-    near = difference.abs() <= NEAR * size
+    near = difference.abs() <= torch.finfo(dtype).eps ** NEAR * size
     far = torch.where(near, 0.0, form / torch.where(near, 1.0, difference)).to(dtype)
     close = torch.where(near, form, 0.0).to(dtype)
     if float(near.double().mean()) <= SPARSE:
         close = close.to_sparse_csr()
     filters = 1 / (eigenvalues + alphas[:, None])
-    contrasts = filters - filters.amin(dim=1, keepdim=True)
+    contrasts = filters - filters[:, -1:]
     return HeldOut(filters.to(dtype), contrasts.to(dtype), far, close, basis.sum(dim=0).to(dtype))
 
 

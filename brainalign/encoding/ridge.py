@@ -6,49 +6,26 @@ Every training set is decomposed once; all alphas and all targets share the deco
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut
 from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
 from brainalign.devices import pick_device, target_block
-from brainalign.kernels import prediction_moments
+from brainalign.encoding.inner_folds import InnerFold, Layout, block_of, inner_folds, layout, score_of
+from brainalign.encoding.inner_folds import scores as cross_validated
+from brainalign.encoding.rotation import Rotation, rotate, symmetric
+from brainalign.kernels import apply_alpha, cross_product
 
 __all__ = ["Ridge"]
 
 Array = NDArray[Any] | torch.Tensor
 ALPHAS = tuple(np.logspace(-1, 5, 13).tolist())
-CACHE_BLOCK = 8192  # targets whose sums for a usual grid stay in a core's cache
-
-
-@dataclass(frozen=True)
-class _Basis:
-    """Centred training rows in their own eigenbasis: coef(a) = to_coef · diag(1 / (d + a)) · (project · Y).
-
-    `project` spans all rows, with zeros outside the training rows, so no copy of Y is ever made; it annihilates
-    constants, so Y need not be centred either.
-    """
-
-    eigenvalues: torch.Tensor  # (rank,) float64
-    project: torch.Tensor  # (rank, n)
-    to_coef: torch.Tensor  # (p, rank)
-    mean: torch.Tensor  # (p,) of the training rows
-
-
-@dataclass(frozen=True)
-class _Fold:
-    """What scoring one inner fold needs, whatever the target."""
-
-    eigenvalues: torch.Tensor  # (rank,) of the training rows
-    held_out: torch.Tensor  # (n_test, rank): held-out rows in the training basis
-    project: torch.Tensor  # (rank + 1, n): coefficients of Y in that basis and, last, its training mean
-    test: torch.Tensor  # (n_test,) row numbers
+BLOCK_BYTES = 16 * 2**20  # of a block's arrays on the CPU: what stays in the shared cache
 
 
 class Ridge(BaseEstimator):  # type: ignore[misc]
@@ -149,37 +126,39 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
             if value is not None:
                 raise BrainalignError(f"Ridge cannot use {name}; leave it out or choose a spatial read-out")
         self._check(X, Y, roi)
-        device = pick_device(self.device)
-        rows = torch.as_tensor(X, device=device).double()
+        device, work = pick_device(self.device), getattr(torch, self.dtype)
+        alphas = torch.tensor(self.alphas, dtype=torch.float64, device=device)
         targets = torch.as_tensor(Y)
-        n, n_targets = targets.shape
-        folds = self._folds(rows, groups)
-        basis = self._decompose(rows, torch.arange(n, device=device))
-        work = getattr(torch, self.dtype)
-        scores = torch.empty((len(self.alphas), n_targets), dtype=work)
+        labels = None if groups is None else np.asarray(groups.cpu() if isinstance(groups, torch.Tensor) else groups)
+        order = layout(len(X), self.cv, labels) if len(alphas) > 1 else Layout(None, [])
+        rotation = rotate(order.sort(torch.as_tensor(X, device=device)), float(alphas.min()), self.solver, work)
+        folds = self._folds(rotation, order, alphas)
+        n_targets = targets.shape[1]
+        scores = torch.empty((len(alphas), n_targets), dtype=work)
         alpha = torch.empty(n_targets, dtype=torch.float64)
-        coef = torch.empty((rows.shape[1], n_targets), dtype=work)
+        coef = torch.empty((X.shape[1], n_targets), dtype=work)
         means = torch.empty(n_targets, dtype=torch.float64)
-        size = target_block(n_targets, 8 * (6 * n + 12 * len(self.alphas) + 2 * rows.shape[1]), device)
-        size = min(size, CACHE_BLOCK) if device.type == "cpu" else size
+        size = self._block_size(rotation, n_targets, device)
         blocks = [slice(start, start + size) for start in range(0, n_targets, size)]
-        for block in blocks:
-            centred, means[block] = self._centred(targets[:, block], device)
-            scores[:, block] = self._score(folds, centred).cpu()
+        for where in blocks:
+            centred, means[where] = centre(targets[:, where], order, device, work)
+            block = block_of(rotation.rows, centred, order.tests)
+            scores[:, where] = cross_validated(folds, block, self.metric, len(alphas)).cpu()
             if self.per_target_alpha:
-                alpha[block] = self._best(scores[:, block])
-                coef[:, block] = self._solve(basis, centred, alpha[block])
+                alpha[where] = best_alpha(alphas, scores[:, where])
+                coef[:, where] = solve(rotation, block.rotated[:-1], alpha[where])
         if not self.per_target_alpha:
-            alpha = self._best(self._pooled(scores, roi))
-            for block in blocks:
-                centred, _ = self._centred(targets[:, block], device)
-                coef[:, block] = self._solve(basis, centred, alpha[block])
+            alpha = best_alpha(alphas, self._pooled(scores, roi))
+            for where in blocks:
+                centred, _ = centre(targets[:, where], order, device, work)
+                coef[:, where] = solve(rotation, cross_product(rotation.rows, centred), alpha[where])
         like = _same_kind_as(Y)
-        self.coef_, self.intercept_ = like(coef), like((means - basis.mean.cpu() @ coef.double()).to(work))
-        self._means = basis.mean, means
+        self.coef_, self.intercept_ = like(coef), like((means - rotation.mean.cpu() @ coef.double()).to(work))
+        self._means = rotation.mean, means
         self.alpha_, self.cv_scores_ = like(alpha), like(scores)
         edges = (min(self.alphas), max(self.alphas))
         self.alpha_at_edge_ = tuple(float((alpha == edge).double().mean()) for edge in edges)
+        self.decomposition_ = rotation.method
         return self
 
     def predict(self, X: Array) -> Array:
@@ -208,7 +187,7 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
         centre = observed.mean(dim=0)
         predicted, observed = predicted - centre, observed - centre
         moments = (predicted.sum(0), predicted.square().sum(0), (predicted * observed).sum(0))
-        return _same_kind_as(Y)(_metric(self.metric, *moments, observed))
+        return _same_kind_as(Y)(score_of(self.metric, *moments, observed))
 
     def _check(self, X: Array, Y: Array, roi: Array | None) -> None:
         check_choice("solver", self.solver, {"auto", "primal", "dual"})
@@ -240,56 +219,32 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
                 raise BrainalignError("Ridge uses roi only with per_target_alpha=False: one alpha per label")
             check_rows("roi", len(roi), "the targets of Y", Y.shape[1], "give one label per target")
 
-    def _decompose(self, rows: torch.Tensor, train: torch.Tensor) -> _Basis:
-        """Return the eigenbasis of the centred training rows; directions without variance are dropped, exactly."""
-        mean = rows[train].mean(dim=0)
-        centred = rows[train] - mean
-        primal = self.solver == "primal" or (self.solver == "auto" and centred.shape[0] >= centred.shape[1])
-        gram = centred.T @ centred if primal else centred @ centred.T
-        eigenvalues, vectors = torch.linalg.eigh(gram)
-        keep = eigenvalues > eigenvalues[-1] * max(centred.shape) * torch.finfo(torch.float64).eps
-        eigenvalues, vectors = eigenvalues[keep], vectors[:, keep]
-        project = torch.zeros((len(eigenvalues), len(rows)), dtype=torch.float64, device=rows.device)
-        project[:, train] = ((centred @ vectors) if primal else vectors).T
-        return _Basis(eigenvalues, project, vectors if primal else centred.T @ vectors, mean)
+    def _folds(self, rotation: Rotation, order: Layout, alphas: torch.Tensor) -> list[InnerFold]:
+        grams = [symmetric(rotation.rows[test]) for test in order.tests]
+        return (
+            list(
+                inner_folds(
+                    rotation.rows,
+                    rotation.singular,
+                    order.tests,
+                    alphas,
+                    grams=grams,
+                    solver=self.solver,
+                    single=rotation.benign,
+                    exact=rotation.method == "svd",
+                )
+            )
+            if grams
+            else []
+        )
 
-    def _folds(self, rows: torch.Tensor, groups: Array | None) -> list[_Fold]:
-        if len(self.alphas) == 1:
-            return []
-        folds = []
-        for split in _inner_splits(len(rows), self.cv, groups):
-            train, test = (torch.as_tensor(part, device=rows.device) for part in split)
-            basis = self._decompose(rows, train)
-            mean = torch.zeros((1, len(rows)), dtype=torch.float64, device=rows.device)
-            mean[:, train] = 1 / len(train)
-            held_out = (rows[test] - basis.mean) @ basis.to_coef
-            folds.append(_Fold(basis.eigenvalues, held_out, torch.cat([basis.project, mean]), test))
-        return folds
-
-    def _centred(self, targets: torch.Tensor, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return targets minus their mean in the working precision (large means would eat its digits), and the mean."""
-        exact = targets.to(device).double()
-        mean = exact.mean(dim=0)
-        return (exact - mean).to(getattr(torch, self.dtype)), mean.cpu()
-
-    def _score(self, folds: list[_Fold], targets: torch.Tensor) -> torch.Tensor:
-        """Return the score averaged over the folds in which it is defined (n_alphas, n_targets)."""
-        if not folds:
-            return torch.full((len(self.alphas), targets.shape[1]), torch.nan)
-        alphas = torch.tensor(self.alphas, dtype=torch.float64, device=targets.device)
-        total = torch.zeros((len(alphas), targets.shape[1]), dtype=targets.dtype, device=targets.device)
-        defined = torch.zeros_like(total)
-        projected = torch.cat([fold.project for fold in folds]).to(targets) @ targets
-        sizes = [len(fold.project) for fold in folds]
-        for fold, part in zip(folds, torch.split(projected, sizes), strict=True):
-            coefficients, train_mean = part[:-1], part[-1:]
-            observed = targets[fold.test] - train_mean
-            filters = 1 / (fold.eigenvalues + alphas[:, None])
-            moments = prediction_moments(fold.held_out.to(targets), filters.to(targets), coefficients, observed)
-            score = _metric(self.metric, *moments, observed)
-            defined += ~score.isnan()
-            total += score.nan_to_num_(nan=0.0)
-        return total.div_(defined)  # NaN where no fold defines it
+    def _block_size(self, rotation: Rotation, n_targets: int, device: torch.device) -> int:
+        n, rank = rotation.rows.shape
+        width = torch.finfo(getattr(torch, self.dtype)).bits // 8
+        per_target = width * (2 * n + 5 * rank + 8 * len(self.alphas)) + 8 * n
+        if device.type == "cpu":
+            return min(n_targets, max(256, BLOCK_BYTES // per_target))
+        return target_block(n_targets, per_target + width * len(rotation.mean), device)
 
     def _pooled(self, scores: torch.Tensor, roi: Array | None) -> torch.Tensor:
         """Return scores summed over all targets, or over those of a label; comparing sums compares means."""
@@ -298,49 +253,34 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
         sums = torch.zeros((len(scores), int(codes.max()) + 1), dtype=torch.float64)
         return sums.index_add_(1, codes, scores.double().nan_to_num(nan=0.0))[:, codes]
 
-    def _best(self, scores: torch.Tensor) -> torch.Tensor:
-        """Return the best alpha per target; the larger one of equals, the largest where no score is defined."""
-        alphas = torch.tensor(self.alphas, dtype=torch.float64)
-        largest_first = torch.argsort(alphas, descending=True)
-        return alphas[largest_first][scores[largest_first].nan_to_num(nan=-torch.inf).argmax(dim=0)]
 
-    def _solve(self, basis: _Basis, centred: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
-        """Return the coefficients of one block (p, n_targets), each target with its own alpha."""
-        penalised = (basis.eigenvalues[:, None] + alpha.to(basis.eigenvalues.device)).to(centred)
-        return (basis.to_coef.to(centred) @ (basis.project.to(centred) @ centred / penalised)).cpu()
+def centre(
+    targets: torch.Tensor, order: Layout, device: torch.device, work: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return targets minus their mean, in fold order and the working precision, and the mean in float64.
 
-
-def _inner_splits(
-    n_rows: int, cv: int | Literal["groups"], groups: Array | None
-) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    rows = np.zeros((n_rows, 1))
-    if groups is None:
-        if cv == "groups":
-            raise BrainalignError("cv='groups' leaves one group out, but fit got no groups; pass groups or a number")
-        return list(KFold(min(cv, n_rows)).split(rows))
-    labels = np.asarray(groups.cpu() if isinstance(groups, torch.Tensor) else groups)
-    check_rows("groups", len(labels), "X", n_rows, "give one label per row")
-    n_groups = len(np.unique(labels))
-    if n_groups < 2:
-        raise BrainalignError(f"inner cross-validation needs 2 groups or more; all rows are of group '{labels[0]}'")
-    splitter = LeaveOneGroupOut() if cv == "groups" else GroupKFold(min(cv, n_groups))
-    return list(splitter.split(rows, groups=labels))
+    The mean goes first in the precision of the targets, where nearby numbers subtract without loss, so a large mean
+    costs no digits.
+    """
+    block = order.sort(targets.to(device))
+    block = block if block.is_floating_point() else block.to(work)
+    mean = block.mean(dim=0, dtype=torch.float64)
+    first = mean.to(block)
+    return (block - first).to(work).sub_((mean - first).to(work)), mean.cpu()
 
 
-def _metric(
-    metric: str, total: torch.Tensor, square: torch.Tensor, cross: torch.Tensor, observed: torch.Tensor
-) -> torch.Tensor:
-    """Return R² or r from the sums of predictions; NaN where what it divides by does not vary."""
-    n = len(observed)
-    rounding = 8 * torch.finfo(observed.dtype).eps  # a variation below it is the rounding of equal values
-    observed_total, observed_square = observed.sum(dim=0), observed.square().sum(dim=0)
-    variation = observed_square - observed_total.square() / n
-    variation = torch.where(variation > rounding * observed_square, variation, torch.nan)
-    if metric == "r2":
-        return (1 - observed_square / variation) + (2 * cross - square) / variation
-    spread = square - total.square() / n
-    spread = torch.where(spread > rounding * square, spread, torch.nan)
-    return (cross - total * observed_total / n) / (spread * variation).sqrt()
+def best_alpha(alphas: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """Return the best alpha per target; the larger one of equals, the largest where no score is defined."""
+    candidates = alphas.cpu()
+    largest_first = torch.argsort(candidates, descending=True)
+    return candidates[largest_first][scores[largest_first].nan_to_num(nan=-torch.inf).argmax(dim=0)]
+
+
+def solve(rotation: Rotation, rotated: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    """Return the coefficients (n_features, n_targets) of rotated targets, each with its own alpha."""
+    scaled = rotated * rotation.singular[:, None].to(rotated)
+    eigenvalues = rotation.singular.square()
+    return apply_alpha(rotation.axes, eigenvalues.to(rotated), alpha.to(rotated), scaled).cpu()
 
 
 def _same_kind_as(array: Array) -> Callable[[torch.Tensor], Array]:

@@ -1,0 +1,147 @@
+"""Features in their principal axes: the decomposition that every fold, penalty and target shares.
+
+Rotated and scaled to orthonormal columns, features lose nothing to float32 when they meet the targets, however
+ill-conditioned they were; X'Y in float32 would lose half the digits of the condition number of X'X.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy.linalg import blas
+
+__all__ = ["Rotation", "eigh", "rotate", "symmetric"]
+
+# Up to this ratio of the largest eigenvalue to the smallest, eigenvectors in float32 move no score by more than 5e-6.
+BENIGN = 200.0
+# Below this share of the largest eigenvalue, float64 no longer knows the squares of singular values to 1e-5.
+SQUARED = 1e-10
+SYRK = {torch.float32: blas.ssyrk, torch.float64: blas.dsyrk}
+CHUNK = 2**24  # values of the features in float64 at once: 128 MB
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """Centred features as rows · diag(singular) · axes'.
+
+    Attributes
+    ----------
+    mean : tensor (n_features,), float64
+    axes : tensor (n_features, rank)
+        Orthonormal columns, work dtype.
+    singular : tensor (rank,), float64
+    rows : tensor (n_rows, rank)
+        Orthonormal columns, work dtype.
+    method : {"gram", "svd"}
+        How it was found; "svd" where the eigenvalues of X'X span more than float64 can hold.
+    benign : bool
+        Whether float32 eigenvectors suffice for this spectrum.
+    """
+
+    mean: torch.Tensor
+    axes: torch.Tensor
+    singular: torch.Tensor
+    rows: torch.Tensor
+    method: Literal["gram", "svd"]
+    benign: bool
+
+
+def rotate(
+    features: torch.Tensor, smallest_alpha: float, solver: Literal["auto", "primal", "dual"], dtype: torch.dtype
+) -> Rotation:
+    """Decompose centred features through X'X or XX', whichever is smaller, or by SVD where squaring loses too much.
+
+    Parameters
+    ----------
+    features : tensor (n_rows, n_features)
+    smallest_alpha : float
+        Smallest penalty to come: directions far below it need no digits.
+    solver : {"auto", "primal", "dual"}
+    dtype : torch.dtype
+        Of the rows and axes.
+    """
+    n, p = features.shape
+    mean = features.mean(dim=0, dtype=torch.float64)
+    primal = solver == "primal" or (solver == "auto" and n >= p)
+    gram = torch.zeros((p, p) if primal else (n, n), dtype=torch.float64, device=features.device)
+    for part, _ in _centred(features, mean, by_rows=primal):
+        gram += symmetric(part if primal else part.T)
+    # Of XX' one eigenvalue is always 0: centred rows sum to nothing.
+    eigenvalues, vectors, benign = eigh(gram, null=int(not primal), single=dtype == torch.float32)
+    largest, smallest = float(eigenvalues[-1]), float(eigenvalues[0 if primal or n == 1 else 1])
+    if max(smallest_alpha, smallest) < SQUARED * largest:
+        return _by_svd(features, mean, dtype)
+    keep = eigenvalues > largest * max(n, p) * torch.finfo(torch.float64).eps
+    singular, vectors = eigenvalues[keep].sqrt(), vectors[:, keep]
+    other = torch.empty((n if primal else p, len(singular)), dtype=dtype, device=features.device)
+    scaled = (vectors / singular).to(dtype if benign else torch.float64)
+    for part, where in _centred(features, mean, by_rows=primal):
+        other[where] = ((part if primal else part.T).to(scaled) @ scaled).to(dtype)
+    rows, axes = (other, vectors.to(dtype)) if primal else (vectors.to(dtype), other)
+    return Rotation(mean, axes, singular, rows, "gram", benign)
+
+
+def _by_svd(features: torch.Tensor, mean: torch.Tensor, dtype: torch.dtype) -> Rotation:
+    warnings.warn(
+        "the features are so ill-conditioned that X'X loses digits at the smallest alpha; they are decomposed by SVD, "
+        "which is slower. Scale the features, or leave out alphas so small",
+        RuntimeWarning,
+        stacklevel=4,
+    )
+    left, singular, right = torch.linalg.svd(features.double() - mean, full_matrices=False)
+    keep = singular > singular[0] * max(features.shape) * torch.finfo(torch.float64).eps
+    return Rotation(mean, right[keep].T.to(dtype), singular[keep], left[:, keep].to(dtype), "svd", benign=False)
+
+
+def eigh(matrix: torch.Tensor, *, null: int = 0, single: bool = False) -> tuple[torch.Tensor, torch.Tensor, bool]:
+    """Return ascending eigenvalues, eigenvectors, and whether float32 was enough to find them.
+
+    Parameters
+    ----------
+    matrix : tensor (n, n), float64
+        Symmetric.
+    null : int
+        How many of the smallest eigenvalues are known to be 0 and do not count as ill-conditioned.
+    single : bool
+        Try float32 first, which takes half the time.
+    """
+    if single and len(matrix):
+        eigenvalues, vectors = torch.linalg.eigh(matrix.float())
+        if float(eigenvalues[-1]) <= BENIGN * float(eigenvalues[min(null, len(matrix) - 1)]):
+            return eigenvalues.double(), vectors.double(), True
+    if matrix.device.type == "cpu":  # numpy's LAPACK is the faster of the two at hand
+        found = np.linalg.eigh(matrix.numpy())
+        return torch.from_numpy(found.eigenvalues), torch.from_numpy(found.eigenvectors), False
+    return *torch.linalg.eigh(matrix), False
+
+
+def symmetric(rows: torch.Tensor) -> torch.Tensor:
+    """Return rows' · rows, at half the cost where BLAS offers it (on the CPU)."""
+    if rows.device.type != "cpu" or not rows.numel():
+        return rows.T @ rows
+    values = rows.numpy()
+    by_rows = values.flags.c_contiguous  # BLAS reads columns: the transpose of what C order holds
+    half = SYRK[rows.dtype](1.0, values.T if by_rows else values, trans=not by_rows, lower=True)
+    upper = torch.from_numpy(half.T)
+    return upper.add_(upper.triu(1).T)
+
+
+def _centred(features: torch.Tensor, mean: torch.Tensor, *, by_rows: bool) -> Iterator[tuple[torch.Tensor, slice]]:
+    """Yield centred pieces in float64 and where they lie, along the rows or along the columns."""
+    n, p = features.shape
+    step = max(1, CHUNK // (p if by_rows else n))
+    for start in range(0, n if by_rows else p, step):
+        where = slice(start, start + step)
+        yield (
+            (features[where].double() - mean, where)
+            if by_rows
+            else (
+                features[:, where].double() - mean[where],
+                where,
+            )
+        )
