@@ -36,9 +36,13 @@ def cross_product(X: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
 
 
 def apply_alpha(
-    to_coef: torch.Tensor, eigenvalues: torch.Tensor, alpha: torch.Tensor, coefficients: torch.Tensor
+    to_coef: torch.Tensor,
+    eigenvalues: torch.Tensor,
+    alpha: torch.Tensor,
+    coefficients: torch.Tensor,
+    out: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Return to_coef · (coefficients / (eigenvalues + alpha)), every target with its own penalty.
+    """Return (to_coef · (coefficients / (eigenvalues + alpha)))', every target with its own penalty.
 
     Parameters
     ----------
@@ -46,9 +50,11 @@ def apply_alpha(
     eigenvalues : tensor (rank,)
     alpha : tensor (n_targets,)
     coefficients : tensor (rank, n_targets)
+    out : tensor (n_targets, n_features), optional
+        Where the result goes; one row per target, so that a block of targets is one piece of memory.
 
     Returns
     -------
-    tensor (n_features, n_targets)
+    tensor (n_targets, n_features)
     """
-    return to_coef @ (coefficients / (eigenvalues[:, None] + alpha))
+    return torch.mm((coefficients / (eigenvalues[:, None] + alpha)).T, to_coef.T, out=out)

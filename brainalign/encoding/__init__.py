@@ -1,9 +1,20 @@
 """Encoders: features to responses. A user adds one by adding an entry."""
 
+from brainalign.encoding.banded import BandedRidge, band_candidates
 from brainalign.encoding.evaluation import Evaluation, evaluate
 from brainalign.encoding.held_out import HeldOut, evaluate_held_out
-from brainalign.encoding.ridge import Ridge
+from brainalign.encoding.ridge import Ridge, fit_layers
 
-__all__ = ["ENCODERS", "Evaluation", "HeldOut", "Ridge", "evaluate", "evaluate_held_out"]
+__all__ = [
+    "ENCODERS",
+    "BandedRidge",
+    "Evaluation",
+    "HeldOut",
+    "Ridge",
+    "band_candidates",
+    "evaluate",
+    "evaluate_held_out",
+    "fit_layers",
+]
 
 ENCODERS = {"ridge": Ridge}

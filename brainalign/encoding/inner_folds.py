@@ -171,7 +171,9 @@ def inner_folds(
     exact : bool
         Decompose training rows by SVD rather than their products.
     """
-    total = torch.stack(tuple(grams)).sum(dim=0, dtype=torch.float64)
+    total = torch.zeros((len(scale), len(scale)), dtype=torch.float64, device=rows.device)
+    for gram in grams:
+        total += gram
     for test, gram in zip(tests, grams, strict=True):
         n_test = test.stop - test.start
         n_train = len(rows) - n_test
@@ -195,6 +197,25 @@ def inner_folds(
             yield InnerFold(test, "sums", torch.cat([basis, -n_train * shift]), held_sums, form)
         else:
             yield InnerFold(test, "primal", torch.cat([basis, len(rows) * shift]), held_rows, form)
+
+
+def eigenbasis(
+    gram: torch.Tensor, rows: torch.Tensor, scale: torch.Tensor, solver: Solver, *, single: bool, exact: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return eigenvalues and eigenvectors (n_columns, rank) of all rows, scaled: what a refit needs.
+
+    Parameters
+    ----------
+    gram : tensor (n_columns, n_columns), float64
+        rows' · rows.
+    rows, scale, solver, single, exact
+        As for `inner_folds`.
+    """
+    primal = solver == "primal" or (solver == "auto" and len(rows) >= len(scale))
+    if primal and not exact:
+        return _kept(gram * torch.outer(scale, scale), single=single)
+    eigenvalues, _, right = _from_rows(rows.double() * scale, single=single, exact=exact)
+    return eigenvalues, right
 
 
 def _from_rows(training: torch.Tensor, *, single: bool, exact: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -5,27 +5,23 @@ Every training set is decomposed once; all alphas and all targets share the deco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
-from brainalign.devices import pick_device, target_block
-from brainalign.encoding.inner_folds import InnerFold, Layout, block_of, inner_folds, layout, score_of
-from brainalign.encoding.inner_folds import scores as cross_validated
-from brainalign.encoding.rotation import Rotation, rotate, symmetric
-from brainalign.kernels import apply_alpha, cross_product
+from brainalign.checks import BrainalignError, check_rows, listed
+from brainalign.devices import pick_device
+from brainalign.encoding.design import best_alpha, blocks_of, centre, design_of
+from brainalign.encoding.inner_folds import Layout, layout, score_of
+from brainalign.encoding.inputs import Array, check_arrays, check_options, labels_of, same_kind_as
 
-__all__ = ["Ridge"]
+__all__ = ["Ridge", "fit_layers"]
 
-Array = NDArray[Any] | torch.Tensor
 ALPHAS = tuple(np.logspace(-1, 5, 13).tolist())
-BLOCK_BYTES = 16 * 2**20  # of a block's arrays on the CPU: what stays in the shared cache
 
 
 class Ridge(BaseEstimator):  # type: ignore[misc]
@@ -60,6 +56,8 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
         NaN with a single alpha, which needs no choice.
     alpha_at_edge_ : tuple of float
         Share of targets at the smallest and at the largest alpha: a grid too narrow shows here.
+    decomposition_ : {"gram", "svd"}
+        "svd" where the features were too ill-conditioned for their products (a warning says so).
 
     References
     ----------
@@ -125,40 +123,11 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
         for name, value in {"grid": grid, "semantics": semantics}.items():
             if value is not None:
                 raise BrainalignError(f"Ridge cannot use {name}; leave it out or choose a spatial read-out")
-        self._check(X, Y, roi)
-        device, work = pick_device(self.device), getattr(torch, self.dtype)
-        alphas = torch.tensor(self.alphas, dtype=torch.float64, device=device)
-        targets = torch.as_tensor(Y)
-        labels = None if groups is None else np.asarray(groups.cpu() if isinstance(groups, torch.Tensor) else groups)
-        order = layout(len(X), self.cv, labels) if len(alphas) > 1 else Layout(None, [])
-        rotation = rotate(order.sort(torch.as_tensor(X, device=device)), float(alphas.min()), self.solver, work)
-        folds = self._folds(rotation, order, alphas)
-        n_targets = targets.shape[1]
-        scores = torch.empty((len(alphas), n_targets), dtype=work)
-        alpha = torch.empty(n_targets, dtype=torch.float64)
-        coef = torch.empty((X.shape[1], n_targets), dtype=work)
-        means = torch.empty(n_targets, dtype=torch.float64)
-        size = self._block_size(rotation, n_targets, device)
-        blocks = [slice(start, start + size) for start in range(0, n_targets, size)]
-        for where in blocks:
-            centred, means[where] = centre(targets[:, where], order, device, work)
-            block = block_of(rotation.rows, centred, order.tests)
-            scores[:, where] = cross_validated(folds, block, self.metric, len(alphas)).cpu()
+        if roi is not None:
             if self.per_target_alpha:
-                alpha[where] = best_alpha(alphas, scores[:, where])
-                coef[:, where] = solve(rotation, block.rotated[:-1], alpha[where])
-        if not self.per_target_alpha:
-            alpha = best_alpha(alphas, self._pooled(scores, roi))
-            for where in blocks:
-                centred, _ = centre(targets[:, where], order, device, work)
-                coef[:, where] = solve(rotation, cross_product(rotation.rows, centred), alpha[where])
-        like = _same_kind_as(Y)
-        self.coef_, self.intercept_ = like(coef), like((means - rotation.mean.cpu() @ coef.double()).to(work))
-        self._means = rotation.mean, means
-        self.alpha_, self.cv_scores_ = like(alpha), like(scores)
-        edges = (min(self.alphas), max(self.alphas))
-        self.alpha_at_edge_ = tuple(float((alpha == edge).double().mean()) for edge in edges)
-        self.decomposition_ = rotation.method
+                raise BrainalignError("Ridge uses roi only with per_target_alpha=False: one alpha per label")
+            check_rows("roi", len(roi), "the targets of Y", Y.shape[-1], "give one label per target")
+        fit_layers({"X": self}, {"X": X}, Y, groups=groups, roi=roi)
         return self
 
     def predict(self, X: Array) -> Array:
@@ -178,7 +147,7 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
         coef = torch.as_tensor(self.coef_)
         # About the means of the fit, because features with a large mean would eat float32's digits.
         centred = (torch.as_tensor(X).to(coef.device).double() - self._means[0].to(coef.device)).to(coef)
-        return _same_kind_as(X)(centred @ coef + self._means[1].to(coef))
+        return same_kind_as(X)(centred @ coef + self._means[1].to(coef))
 
     def score(self, X: Array, Y: Array) -> Array:
         """Return R² or r (as `metric` says) of each target on the given rows; NaN for a constant target."""
@@ -187,104 +156,98 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
         centre = observed.mean(dim=0)
         predicted, observed = predicted - centre, observed - centre
         moments = (predicted.sum(0), predicted.square().sum(0), (predicted * observed).sum(0))
-        return _same_kind_as(Y)(score_of(self.metric, *moments, observed))
-
-    def _check(self, X: Array, Y: Array, roi: Array | None) -> None:
-        check_choice("solver", self.solver, {"auto", "primal", "dual"})
-        check_choice("metric", self.metric, {"r2", "r"})
-        check_choice("dtype", self.dtype, {"float32", "float64"})
-        if not len(self.alphas) or not all(np.isfinite(a) and a >= 0 for a in self.alphas):
-            raise BrainalignError(f"alphas must be finite and >= 0, at least one; got {list(self.alphas)}")
-        for name, array in (("X", X), ("Y", Y)):
-            if array.ndim != 2:
-                raise BrainalignError(
-                    f"{name} has shape {tuple(array.shape)}; Ridge wants rows × columns: flatten the other axes"
-                )
-            check_finite(
-                name,
-                np.asarray(array.cpu() if isinstance(array, torch.Tensor) else array),
-                "drop or repair them",
-            )
-        check_rows("X", len(X), "Y", len(Y), "call features.align_to(responses)")
-        if len(X) < 2:
-            raise BrainalignError(f"X has {len(X)} row; ridge needs at least 2")
-        flat = np.flatnonzero(np.asarray((torch.as_tensor(Y) == torch.as_tensor(Y)[:1]).all(dim=0).cpu()))
-        if len(flat):
-            raise BrainalignError(
-                f"{len(flat)} target(s) of Y are constant (columns {listed(flat.tolist())}); "
-                "drop them with responses.select(targets=...)"
-            )
-        if roi is not None:
-            if self.per_target_alpha:
-                raise BrainalignError("Ridge uses roi only with per_target_alpha=False: one alpha per label")
-            check_rows("roi", len(roi), "the targets of Y", Y.shape[1], "give one label per target")
-
-    def _folds(self, rotation: Rotation, order: Layout, alphas: torch.Tensor) -> list[InnerFold]:
-        grams = [symmetric(rotation.rows[test]) for test in order.tests]
-        return (
-            list(
-                inner_folds(
-                    rotation.rows,
-                    rotation.singular,
-                    order.tests,
-                    alphas,
-                    grams=grams,
-                    solver=self.solver,
-                    single=rotation.benign,
-                    exact=rotation.method == "svd",
-                )
-            )
-            if grams
-            else []
-        )
-
-    def _block_size(self, rotation: Rotation, n_targets: int, device: torch.device) -> int:
-        n, rank = rotation.rows.shape
-        width = torch.finfo(getattr(torch, self.dtype)).bits // 8
-        per_target = width * (2 * n + 5 * rank + 8 * len(self.alphas)) + 8 * n
-        if device.type == "cpu":
-            return min(n_targets, max(256, BLOCK_BYTES // per_target))
-        return target_block(n_targets, per_target + width * len(rotation.mean), device)
-
-    def _pooled(self, scores: torch.Tensor, roi: Array | None) -> torch.Tensor:
-        """Return scores summed over all targets, or over those of a label; comparing sums compares means."""
-        labels = np.zeros(scores.shape[1], dtype=int) if roi is None else np.unique(roi, return_inverse=True)[1]
-        codes = torch.as_tensor(labels)
-        sums = torch.zeros((len(scores), int(codes.max()) + 1), dtype=torch.float64)
-        return sums.index_add_(1, codes, scores.double().nan_to_num(nan=0.0))[:, codes]
+        return same_kind_as(Y)(score_of(self.metric, *moments, observed))
 
 
-def centre(
-    targets: torch.Tensor, order: Layout, device: torch.device, work: torch.dtype
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return targets minus their mean, in fold order and the working precision, and the mean in float64.
+def fit_layers(
+    encoders: Mapping[str, Ridge],
+    layers: Mapping[str, Array],
+    Y: Array,
+    *,
+    groups: Array | None = None,
+    roi: Array | None = None,
+) -> None:
+    """Fit one `Ridge` per layer to the same targets, reading and centring each block of them once.
 
-    The mean goes first in the precision of the targets, where nearby numbers subtract without loss, so a large mean
-    costs no digits.
+    Parameters
+    ----------
+    encoders : mapping of name to Ridge
+        Fitted in place; all with the same cv, device and dtype.
+    layers : mapping of name to array (n_rows, n_features)
+    Y : array (n_rows, n_targets)
+        May be a memory map: a block of columns is read at a time.
+    groups, roi
+        As for `Ridge.fit`.
+
+    Raises
+    ------
+    BrainalignError
+        If names or options differ, shapes do not fit, values are not finite or a target is constant.
     """
-    block = order.sort(targets.to(device))
-    block = block if block.is_floating_point() else block.to(work)
-    mean = block.mean(dim=0, dtype=torch.float64)
-    first = mean.to(block)
-    return (block - first).to(work).sub_((mean - first).to(work)), mean.cpu()
+    first = next(iter(encoders.values()))
+    if encoders.keys() != layers.keys():
+        raise BrainalignError(f"encoders are for {listed(list(encoders))} but layers are {listed(list(layers))}")
+    shared = ("cv", "device", "dtype")
+    for name, encoder in encoders.items():
+        check_options(encoder.alphas, encoder.solver, encoder.metric, encoder.dtype)
+        if any(getattr(encoder, option) != getattr(first, option) for option in shared):
+            raise BrainalignError(f"layers that share targets need the same {', '.join(shared)}; {name!r} differs")
+        check_arrays(name, layers[name], Y, varying=encoder is first)
+    device, dtype = pick_device(first.device), getattr(torch, first.dtype)
+    order = layout(len(Y), first.cv, labels_of(groups)) if any(len(e.alphas) > 1 for e in encoders.values()) else None
+    fits = {name: _Fit(encoder, layers[name], order, Y.shape[1], device) for name, encoder in encoders.items()}
+    means = torch.empty(Y.shape[1], dtype=torch.float64)
+    targets, sorted_by = torch.as_tensor(Y), order or Layout(None, [])
+    sizes = [(fit.design.rotation.rows.shape[1], fit.coef.shape[1], len(fit.design.alphas)) for fit in fits.values()]
+    blocks = blocks_of(*reversed(Y.shape), *(max(size) for size in zip(*sizes, strict=True)), device)
+    for where in blocks:
+        centred, means[where] = centre(targets[:, where], sorted_by, device, dtype)
+        for fit in fits.values():
+            fit.read(where, centred)
+    for fit in fits.values():
+        fit.choose_pooled(roi)
+    pooled = [fit for fit in fits.values() if not fit.encoder.per_target_alpha]
+    for where in blocks if pooled else []:
+        centred, _ = centre(targets[:, where], sorted_by, device, dtype)
+        for fit in pooled:
+            fit.design.solve(centred, fit.alpha[where], fit.coef[where])
+    for fit in fits.values():
+        fit.finish(means, same_kind_as(Y))
 
 
-def best_alpha(alphas: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-    """Return the best alpha per target; the larger one of equals, the largest where no score is defined."""
-    candidates = alphas.cpu()
-    largest_first = torch.argsort(candidates, descending=True)
-    return candidates[largest_first][scores[largest_first].nan_to_num(nan=-torch.inf).argmax(dim=0)]
+class _Fit:
+    """One layer's fit in the making."""
 
+    def __init__(self, encoder: Ridge, X: Array, order: Layout | None, n_targets: int, device: torch.device) -> None:
+        self.encoder = encoder
+        dtype = getattr(torch, encoder.dtype)
+        alphas = torch.tensor(encoder.alphas, dtype=torch.float64, device=device)
+        folds = order if order is not None and len(alphas) > 1 else Layout(order.order if order else None, [])
+        features = torch.as_tensor(X, device=device)
+        self.design = design_of(features, folds, alphas, solver=encoder.solver, metric=encoder.metric, dtype=dtype)
+        self.scores = torch.empty((len(alphas), n_targets), dtype=dtype)
+        self.alpha = torch.empty(n_targets, dtype=torch.float64)
+        self.coef = torch.empty((n_targets, X.shape[1]), dtype=dtype)  # a block of targets is one piece of memory
 
-def solve(rotation: Rotation, rotated: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
-    """Return the coefficients (n_features, n_targets) of rotated targets, each with its own alpha."""
-    scaled = rotated * rotation.singular[:, None].to(rotated)
-    eigenvalues = rotation.singular.square()
-    return apply_alpha(rotation.axes, eigenvalues.to(rotated), alpha.to(rotated), scaled).cpu()
+    def read(self, where: slice, centred: torch.Tensor) -> None:
+        found = self.design.fit(centred, self.coef[where] if self.encoder.per_target_alpha else None)
+        self.scores[:, where], self.alpha[where] = found.scores, found.alpha
 
+    def choose_pooled(self, roi: Array | None) -> None:
+        """Give all targets, or those of each label, the alpha of the best mean score; comparing sums compares means."""
+        if self.encoder.per_target_alpha:
+            return
+        labels = np.zeros(len(self.alpha), dtype=int) if roi is None else np.unique(roi, return_inverse=True)[1]
+        codes = torch.as_tensor(labels)
+        sums = torch.zeros((len(self.scores), int(codes.max()) + 1), dtype=torch.float64)
+        sums.index_add_(1, codes, self.scores.double().nan_to_num(nan=0.0))
+        self.alpha = best_alpha(self.design.alphas, sums)[codes]
 
-def _same_kind_as(array: Array) -> Callable[[torch.Tensor], Array]:
-    """Return a function that turns a torch tensor into the kind of array the user gave."""
-    if isinstance(array, torch.Tensor):
-        return lambda tensor: tensor.to(array.device)
-    return lambda tensor: np.asarray(tensor.cpu().numpy())
+    def finish(self, means: torch.Tensor, like: Callable[[torch.Tensor], Array]) -> None:
+        encoder, design = self.encoder, self.design
+        encoder.coef_, encoder.intercept_ = like(self.coef.T), like(design.intercept(means, self.coef))
+        encoder._means = design.rotation.mean, means
+        encoder.alpha_, encoder.cv_scores_ = like(self.alpha), like(self.scores)
+        edges = (min(encoder.alphas), max(encoder.alphas))
+        encoder.alpha_at_edge_ = tuple(float((self.alpha == edge).double().mean()) for edge in edges)
+        encoder.decomposition_ = design.rotation.method

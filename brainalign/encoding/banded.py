@@ -1,0 +1,333 @@
+"""Ridge regression on several feature spaces (bands), each with its own share of the penalty, chosen per target.
+
+Scaling a band scales its rotated columns, so every candidate reuses the same Grams and the same rotated targets; no
+candidate passes over the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from brainalign.checks import BrainalignError, check_rows
+from brainalign.devices import pick_device, target_block
+from brainalign.encoding.design import best_alpha, blocks_of, centre, fold_grams
+from brainalign.encoding.inner_folds import Block, InnerFold, block_of, eigenbasis, inner_folds, layout, scores
+from brainalign.encoding.inputs import Array, check_arrays, check_options, labels_of, same_kind_as
+from brainalign.encoding.ridge import ALPHAS
+from brainalign.encoding.rotation import Rotation, rotate
+from brainalign.kernels import apply_alpha, cross_product
+
+__all__ = ["BandedRidge", "band_candidates"]
+
+CONCENTRATIONS = (1.0, 0.1)  # of the Dirichlet draws in turn: all mixtures alike, and mixtures that nearly drop a band
+
+
+def band_candidates(n_bands: int, n_candidates: int, seed: int) -> NDArray[np.float64]:
+    """Return shares of the bands (n_candidates, n_bands), each row summing to 1: even, one band alone, then random.
+
+    Raises
+    ------
+    BrainalignError
+        If there are fewer candidates than the fixed ones.
+    """
+    fixed = np.concatenate([np.full((1, n_bands), 1 / n_bands), np.eye(n_bands)])[: 1 if n_bands == 1 else None]
+    if n_candidates < len(fixed):
+        raise BrainalignError(
+            f"n_candidates is {n_candidates}, but {n_bands} bands need at least {len(fixed)}: the even mixture and "
+            "each band alone"
+        )
+    rng = np.random.default_rng(seed)
+    drawn = [
+        rng.dirichlet(np.full(n_bands, CONCENTRATIONS[i % len(CONCENTRATIONS)]))
+        for i in range(n_candidates - len(fixed))
+    ]
+    return np.concatenate([fixed, np.reshape(drawn, (-1, n_bands))])
+
+
+class BandedRidge(BaseEstimator):  # type: ignore[misc]
+    """Ridge regression with one penalty per band of features and target, by random search.
+
+    Minimises Σ (y − Σ_b X_b·w_b − c)² + alpha Σ_b |w_b|² / delta_b: band b scaled by √delta_b under a common penalty.
+    The shares delta sum to 1 and a band with share 0 is left out. Shares and alpha maximise the score averaged over
+    inner folds; of equal scores the earlier candidate and the larger alpha win. Everything is refitted on all rows.
+
+    Parameters
+    ----------
+    alphas : sequence of float
+        Penalties to try, >= 0.
+    n_candidates : int
+        How many sets of shares to try: the even mixture, each band alone, then draws from Dirichlet distributions.
+    candidates : array (n_candidates, n_bands), optional
+        The shares to try instead, >= 0, each row summing to 1.
+    cv, solver, metric, device, dtype
+        As for `Ridge`.
+    seed : int
+        Of the draws.
+
+    Attributes
+    ----------
+    coef_ : list of array (n_features of the band, n_targets)
+    intercept_ : array (n_targets,)
+    deltas_ : array (n_bands, n_targets)
+        Shares chosen.
+    alpha_ : array (n_targets,)
+    candidates_ : array (n_candidates, n_bands)
+    cv_scores_ : array (n_candidates, n_targets)
+        At the best alpha of each candidate.
+
+    References
+    ----------
+    Dupré la Tour T, Eickenberg M, Nunez-Elizalde AO, Gallant JL (2022). Feature-space selection with banded ridge
+    regression. NeuroImage 264:119728. doi:10.1016/j.neuroimage.2022.119728
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> bands = [rng.normal(size=(200, 5)), rng.normal(size=(200, 5))]
+    >>> Y = bands[0] @ rng.normal(size=(5, 3))
+    >>> BandedRidge(alphas=(0.1, 1, 10), n_candidates=3).fit(bands, Y).deltas_.tolist()
+    [[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]]
+    """
+
+    def __init__(
+        self,
+        alphas: Sequence[float] = ALPHAS,
+        n_candidates: int = 20,
+        candidates: Array | None = None,
+        cv: int | Literal["groups"] = 5,
+        solver: Literal["auto", "primal", "dual"] = "auto",
+        metric: Literal["r2", "r"] = "r2",
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        dtype: Literal["float32", "float64"] = "float32",
+        seed: int = 0,
+    ) -> None:
+        self.alphas = alphas
+        self.n_candidates = n_candidates
+        self.candidates = candidates
+        self.cv = cv
+        self.solver = solver
+        self.metric = metric
+        self.device = device
+        self.dtype = dtype
+        self.seed = seed
+
+    def fit(self, Xs: Sequence[Array], Y: Array, *, groups: Array | None = None) -> BandedRidge:
+        """Fit all targets.
+
+        Parameters
+        ----------
+        Xs : sequence of array (n_rows, n_features of the band)
+        Y : array (n_rows, n_targets)
+        groups : array (n_rows,), optional
+            Rows of one group (run, session, stimulus) stay on one side of every inner split.
+
+        Raises
+        ------
+        BrainalignError
+            If shapes do not fit, values are not finite, a target is constant, or candidates are no shares.
+        """
+        candidates = self._check(Xs, Y)
+        device, dtype = pick_device(self.device), getattr(torch, self.dtype)
+        alphas = torch.tensor(self.alphas, dtype=torch.float64, device=device)
+        order = layout(len(Y), self.cv, labels_of(groups))
+        features = (order.sort(torch.as_tensor(X, device=device)) for X in Xs)
+        rotations = [rotate(X, float(alphas.min()), self.solver, dtype) for X in features]
+        bands = _Bands(rotations, order.tests)
+        search = _Search(Y.shape[1], candidates, alphas, sum(X.shape[1] for X in Xs), dtype)
+        n_columns = bands.rows.shape[1]
+        blocks = blocks_of(Y.shape[1], len(Y), n_columns, search.coef.shape[1], len(alphas), device)
+        for held in _that_fit(blocks, len(Y) + 2 * n_columns, device):
+            first, columns = held[0].start, held[-1].stop - held[0].start
+            rotated = torch.empty((n_columns + 1, columns), dtype=dtype, device=device)
+            made = []
+            for where in held:
+                centred, search.means[where] = centre(torch.as_tensor(Y[:, where]), order, device, dtype)
+                block = block_of(bands.rows, centred, order.tests)
+                piece = rotated[:, where.start - first : where.stop - first]
+                piece.copy_(block.rotated)
+                made.append(Block(centred, piece, block.fold_rotated))
+            for number, shares in enumerate(search.candidates):
+                folds = list(bands.folds(shares, alphas, self.solver))
+                for where, block in zip(held, made, strict=True):
+                    search.compare(number, where, scores(folds, block, self.metric, len(alphas)).cpu())
+            for number, shares in enumerate(search.candidates):
+                those = (search.chosen[first : first + columns] == number).nonzero().ravel()
+                if len(those):
+                    alpha = search.alpha[first + those]
+                    solved = bands.solve(shares, self.solver, rotated[:-1, those.to(device)], alpha)
+                    search.coef[first + those] = solved.cpu()
+        self._finish(search, bands, [X.shape[1] for X in Xs], same_kind_as(Y))
+        return self
+
+    def predict(self, Xs: Sequence[Array]) -> Array:
+        """Return predictions (n_rows, n_targets) from the features of all bands.
+
+        Raises
+        ------
+        BrainalignError
+            If the bands differ from the fit's.
+        """
+        parts = self._parts(Xs)
+        return same_kind_as(Xs[0])(parts.sum(dim=0) + self._means[1].to(parts))
+
+    def score(self, Xs: Sequence[Array], Y: Array) -> Array:
+        """Return R² or r (as `metric` says) of each target on the given rows; NaN for a constant target."""
+        return same_kind_as(Y)(torch.as_tensor(self.split_scores(Xs, Y)).sum(dim=0))
+
+    def split_scores(self, Xs: Sequence[Array], Y: Array) -> Array:
+        """Return what each band adds to the score: (n_bands, n_targets), summing to `score`.
+
+        The product measure: with o the targets and p_b a band's predictions, both about the means of the fit, and
+        p = Σ_b p_b, a band's part of R² is Σ p_b (2o − p) / Σ (y − ȳ)², and what predicting the mean of the fit loses
+        is shared evenly; a band's part of r is the covariance of p_b and y over the standard deviations of p and y. A
+        part can be negative where bands correlate.
+
+        Raises
+        ------
+        BrainalignError
+            If the bands differ from the fit's, or Y does not fit them.
+        """
+        parts = self._parts(Xs).double()
+        check_rows("Xs[0]", len(Xs[0]), "Y", len(Y), "call features.align_to(responses)")
+        observed = torch.as_tensor(Y).to(parts) - self._means[1].to(parts)
+        total = parts.sum(dim=0)
+        centred = observed - observed.mean(dim=0)
+        variation = centred.square().sum(dim=0)
+        variation = torch.where(variation > 1e-12 * observed.square().sum(dim=0), variation, torch.nan)
+        if self.metric == "r2":
+            mean_lost = 1 - observed.square().sum(dim=0) / variation
+            split = (parts * (2 * observed - total)).sum(dim=1) / variation + mean_lost / len(parts)
+        else:
+            spread = (total - total.mean(dim=0)).square().sum(dim=0)
+            split = (parts * centred).sum(dim=1) / (variation * torch.where(spread > 0, spread, torch.nan)).sqrt()
+        return same_kind_as(Y)(split)
+
+    def _parts(self, Xs: Sequence[Array]) -> torch.Tensor:
+        """Return each band's predictions about the means of the fit (n_bands, n_rows, n_targets)."""
+        check_is_fitted(self)
+        widths, given = [len(coef) for coef in self.coef_], [X.shape[-1] for X in Xs]
+        if widths != given:
+            raise BrainalignError(f"Xs have {given} features but the encoder was fitted on bands of {widths}")
+        pairs = zip(Xs, self._means[0], (torch.as_tensor(coef) for coef in self.coef_), strict=True)
+        return torch.stack([(torch.as_tensor(X).to(c.device).double() - m.to(c.device)).to(c) @ c for X, m, c in pairs])
+
+    def _check(self, Xs: Sequence[Array], Y: Array) -> NDArray[np.float64]:
+        check_options(self.alphas, self.solver, self.metric, self.dtype)
+        if isinstance(Xs, np.ndarray | torch.Tensor) or not len(Xs):
+            raise BrainalignError("BandedRidge wants a list of feature arrays, one per band; for one array use Ridge")
+        for number, X in enumerate(Xs):
+            check_arrays(f"Xs[{number}]", X, Y, varying=number == 0)
+        if self.candidates is None:
+            return band_candidates(len(Xs), self.n_candidates, self.seed)
+        given = np.asarray(self.candidates, dtype=np.float64)
+        if given.ndim != 2 or given.shape[1] != len(Xs) or not len(given):
+            raise BrainalignError(f"candidates have shape {given.shape}; give one row per candidate, {len(Xs)} columns")
+        if (given < 0).any() or not np.allclose(given.sum(axis=1), 1):
+            raise BrainalignError("candidates must be shares >= 0 whose rows sum to 1; divide each row by its sum")
+        return given
+
+    def _finish(self, search: _Search, bands: _Bands, widths: list[int], like: Callable[[torch.Tensor], Array]) -> None:
+        parts = torch.split(search.coef, widths, dim=1)
+        feature_means = [rotation.mean for rotation in bands.rotations]
+        offset = sum((part @ mean.cpu().to(part) for part, mean in zip(parts, feature_means, strict=True)))
+        self.coef_, self.intercept_ = [like(part.T) for part in parts], like((search.means - offset).to(search.coef))
+        self._means = feature_means, search.means
+        self.candidates_, self.alpha_ = search.candidates, like(search.alpha)
+        self.deltas_ = like(torch.as_tensor(search.candidates)[search.chosen].T)
+        self.cv_scores_ = like(search.scores)
+
+
+class _Search:
+    """The best candidate of each target so far."""
+
+    def __init__(
+        self,
+        n_targets: int,
+        candidates: NDArray[np.float64],
+        alphas: torch.Tensor,
+        n_features: int,
+        dtype: torch.dtype,
+    ) -> None:
+        self.candidates, self.alphas = candidates, alphas
+        self.scores = torch.empty((len(candidates), n_targets), dtype=dtype)
+        self.best = torch.full((n_targets,), -torch.inf, dtype=dtype)
+        # Where no score is defined, the first candidate with the largest penalty.
+        self.alpha = alphas.max().cpu().repeat(n_targets)
+        self.chosen = torch.zeros(n_targets, dtype=torch.long)
+        self.means = torch.empty(n_targets, dtype=torch.float64)
+        self.coef = torch.empty((n_targets, n_features), dtype=dtype)
+
+    def compare(self, number: int, where: slice, by_alpha: torch.Tensor) -> None:
+        """Take the scores (n_alphas, n_targets) of a candidate for a block of targets."""
+        score = by_alpha.nan_to_num(nan=-torch.inf).amax(dim=0)
+        better = score > self.best[where]
+        self.scores[number, where] = torch.where(score.isinf(), torch.nan, score)
+        self.best[where] = torch.where(better, score, self.best[where])
+        self.alpha[where] = torch.where(better, best_alpha(self.alphas, by_alpha), self.alpha[where])
+        self.chosen[where] = torch.where(better, number, self.chosen[where])
+
+
+class _Bands:
+    """The bands' rotated features side by side; a candidate only scales their columns."""
+
+    def __init__(self, rotations: list[Rotation], tests: Sequence[slice]) -> None:
+        self.rotations, self.tests = rotations, tests
+        self.rows = torch.cat([rotation.rows for rotation in rotations], dim=1)
+        # In float64: bands that resemble each other leave small eigenvalues that float32 would blur.
+        self.grams = fold_grams(self.rows, tests, exact=True)
+        self.exact = any(rotation.method == "svd" for rotation in rotations)
+        self.single = self.rows.dtype == torch.float32
+
+    def scale(self, shares: NDArray[np.float64]) -> torch.Tensor:
+        """Return what each column is multiplied by to be the scaled features (n_columns,)."""
+        pairs = zip(shares, self.rotations, strict=True)
+        return torch.cat([rotation.singular * float(share) ** 0.5 for share, rotation in pairs])
+
+    def folds(
+        self, shares: NDArray[np.float64], alphas: torch.Tensor, solver: Literal["auto", "primal", "dual"]
+    ) -> Iterator[InnerFold]:
+        """Decompose the training rows of every fold for a candidate."""
+        return inner_folds(
+            self.rows,
+            self.scale(shares),
+            self.tests,
+            alphas,
+            grams=self.grams,
+            solver=solver,
+            single=self.single and bool((shares > 0).all()),  # a band left out has eigenvalues of 0
+            exact=self.exact,
+        )
+
+    def solve(
+        self,
+        shares: NDArray[np.float64],
+        solver: Literal["auto", "primal", "dual"],
+        rotated: torch.Tensor,
+        alpha: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the coefficients (n_targets, n_features) of rotated targets under a candidate."""
+        scale = self.scale(shares)
+        total = torch.stack(self.grams).sum(dim=0)
+        eigenvalues, right = eigenbasis(total, self.rows, scale, solver, single=self.single, exact=self.exact)
+        basis = scale[:, None] * right
+        ends = np.cumsum([len(rotation.singular) for rotation in self.rotations])[:-1].tolist()
+        pieces = zip(shares**0.5, self.rotations, torch.tensor_split(right, ends), strict=True)
+        to_coef = torch.cat([rotation.axes @ (piece * float(root)).to(rotated) for root, rotation, piece in pieces])
+        coefficients = cross_product(basis.to(rotated), rotated)
+        return apply_alpha(to_coef, eigenvalues.to(rotated), alpha.to(rotated), coefficients)
+
+
+def _that_fit(blocks: list[slice], values_per_target: int, device: torch.device) -> Iterator[list[slice]]:
+    """Yield runs of blocks whose targets can be held in memory at once; each run decomposes every candidate anew."""
+    n_targets = blocks[-1].stop
+    most = max(1, target_block(n_targets, 8 * values_per_target, device) // (blocks[0].stop - blocks[0].start))
+    for start in range(0, len(blocks), most):
+        yield blocks[start : start + most]

@@ -1,0 +1,146 @@
+"""Everything that fitting needs of the features, whatever the targets: made once, then used block by block of targets.
+
+A design is small next to the data and plain tensors, so it travels to other processes and machines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from brainalign.devices import target_block
+from brainalign.encoding.inner_folds import InnerFold, Layout, block_of, inner_folds, scores
+from brainalign.encoding.rotation import Rotation, rotate, symmetric
+from brainalign.kernels import apply_alpha, cross_product
+
+__all__ = ["BlockFit", "Design", "best_alpha", "blocks_of", "centre", "design_of"]
+
+BLOCK_BYTES = 24 * 2**20  # of a block's arrays on the CPU: about what its caches hold
+
+
+@dataclass(frozen=True)
+class Design:
+    """Features decomposed for ridge regression.
+
+    Attributes
+    ----------
+    rotation : Rotation
+    order : Layout
+        The inner folds; none where there is a single penalty.
+    folds : sequence of InnerFold
+    alphas : tensor (n_alphas,), float64
+    metric : {"r2", "r"}
+    """
+
+    rotation: Rotation
+    order: Layout
+    folds: Sequence[InnerFold]
+    alphas: torch.Tensor
+    metric: Literal["r2", "r"]
+
+    def fit(self, centred: torch.Tensor, coef: torch.Tensor | None = None) -> BlockFit:
+        """Score every penalty on centred targets in fold order; solve for the best ones if `coef` is given.
+
+        Parameters
+        ----------
+        centred : tensor (n_rows, n_targets)
+            As `centre` makes them.
+        coef : tensor (n_targets, n_features), optional
+            Written: each target's coefficients at its best penalty.
+        """
+        block = block_of(self.rotation.rows, centred, self.order.tests)
+        found = scores(self.folds, block, self.metric, len(self.alphas)).cpu()
+        alpha = best_alpha(self.alphas, found)
+        if coef is not None:
+            self._solve(block.rotated[:-1], alpha, coef)
+        return BlockFit(found, alpha)
+
+    def solve(self, centred: torch.Tensor, alpha: torch.Tensor, coef: torch.Tensor) -> None:
+        """Write the coefficients (n_targets, n_features) of centred targets, each with its own penalty, into `coef`."""
+        self._solve(cross_product(self.rotation.rows, centred), alpha, coef)
+
+    def _solve(self, rotated: torch.Tensor, alpha: torch.Tensor, coef: torch.Tensor) -> None:
+        singular = self.rotation.singular
+        scaled = rotated * singular[:, None].to(rotated)
+        out = coef if coef.device == rotated.device else None
+        found = apply_alpha(self.rotation.axes, singular.square().to(rotated), alpha.to(rotated), scaled, out=out)
+        if out is None:
+            coef.copy_(found)
+
+    def intercept(self, means: torch.Tensor, coef: torch.Tensor) -> torch.Tensor:
+        """Return the intercepts (n_targets,) for the means of targets and coefficients (n_targets, n_features)."""
+        return (means - (coef @ self.rotation.mean.to(coef)).double().cpu()).to(coef.dtype)
+
+
+@dataclass(frozen=True)
+class BlockFit:
+    """Scores (n_alphas, n_targets) and the best penalty (n_targets,) of a block of targets."""
+
+    scores: torch.Tensor
+    alpha: torch.Tensor
+
+
+def design_of(
+    features: torch.Tensor,
+    order: Layout,
+    alphas: torch.Tensor,
+    *,
+    solver: Literal["auto", "primal", "dual"],
+    metric: Literal["r2", "r"],
+    dtype: torch.dtype,
+) -> Design:
+    """Decompose features (n_rows, n_features), and the training rows of every inner fold."""
+    rotation = rotate(order.sort(features), float(alphas.min()), solver, dtype)
+    grams = fold_grams(rotation.rows, order.tests, exact=not rotation.benign)
+    folds = inner_folds(
+        rotation.rows,
+        rotation.singular,
+        order.tests,
+        alphas,
+        grams=grams,
+        solver=solver,
+        single=rotation.benign,
+        exact=rotation.method == "svd",
+    )
+    return Design(rotation, order, list(folds), alphas, metric)
+
+
+def fold_grams(rows: torch.Tensor, tests: Sequence[slice], *, exact: bool) -> list[torch.Tensor]:
+    """Return rows' · rows (n_columns, n_columns) of each fold, in float64 if `exact`."""
+    return [symmetric(rows[test].double() if exact else rows[test]) for test in tests]
+
+
+def blocks_of(
+    n_targets: int, n_rows: int, rank: int, n_features: int, n_alphas: int, device: torch.device
+) -> list[slice]:
+    """Divide targets into blocks whose arrays fit into the caches of the CPU, or the free memory of the GPU."""
+    per_target = 4 * (2 * n_rows + 5 * rank + 8 * n_alphas) + 8 * n_rows
+    size = target_block(n_targets, per_target + 4 * n_features, device)
+    if device.type == "cpu":
+        size = min(size, max(1024, BLOCK_BYTES // per_target))
+    return [slice(start, min(start + size, n_targets)) for start in range(0, n_targets, size)]
+
+
+def centre(
+    targets: torch.Tensor, order: Layout, device: torch.device, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return targets minus their mean, in fold order, and the mean in float64.
+
+    The mean goes first in the precision of the targets, where nearby numbers subtract without loss, so a large mean
+    costs no digits.
+    """
+    block = order.sort(targets.to(device))
+    block = block if block.is_floating_point() else block.to(dtype)
+    mean = block.mean(dim=0, dtype=torch.float64)
+    first = mean.to(block)
+    return (block - first).to(dtype).sub_((mean - first).to(dtype)), mean.cpu()
+
+
+def best_alpha(alphas: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """Return the best alpha per target; the larger one of equals, the largest where no score is defined."""
+    candidates = alphas.cpu()
+    largest_first = torch.argsort(candidates, descending=True)
+    return candidates[largest_first][scores[largest_first].nan_to_num(nan=-torch.inf).argmax(dim=0)]

@@ -1,0 +1,95 @@
+"""What ridge estimators check before they compute, and how they take arrays in and give them back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
+
+__all__ = ["Array", "check_arrays", "check_options", "labels_of", "same_kind_as"]
+
+Array = NDArray[Any] | torch.Tensor
+CHUNK = 2**22  # values looked at in one go
+
+
+def check_options(alphas: Sequence[float], solver: str, metric: str, dtype: str) -> None:
+    """Raise unless the options that every ridge estimator has are among those it knows.
+
+    Raises
+    ------
+    BrainalignError
+        Naming the option and its choices.
+    """
+    check_choice("solver", solver, {"auto", "primal", "dual"})
+    check_choice("metric", metric, {"r2", "r"})
+    check_choice("dtype", dtype, {"float32", "float64"})
+    if not len(alphas) or not all(np.isfinite(a) and a >= 0 for a in alphas):
+        raise BrainalignError(f"alphas must be finite and >= 0, at least one; got {list(alphas)}")
+
+
+def check_arrays(name: str, X: Array, Y: Array, *, varying: bool = True) -> None:
+    """Raise unless features and targets have two axes, the same rows, finite values and no constant target.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls the features.
+    X : array (n_rows, n_features)
+    Y : array (n_rows, n_targets)
+    varying : bool
+        Look at the targets too (once is enough where several features meet the same ones).
+
+    Raises
+    ------
+    BrainalignError
+        Naming the array, its shape and what is wrong.
+    """
+    for label, array in ((name, X), ("Y", Y)):
+        if array.ndim != 2:
+            raise BrainalignError(
+                f"{label} has shape {tuple(array.shape)}; ridge wants rows × columns: flatten the other axes"
+            )
+    check_rows(name, len(X), "Y", len(Y), "call features.align_to(responses)")
+    if len(X) < 2:
+        raise BrainalignError(f"{name} has {len(X)} row; ridge needs at least 2")
+    _check_finite(name, X)
+    if not varying:
+        return
+    _check_finite("Y", Y)
+    step = max(1, CHUNK // len(Y))
+    columns = [slice(start, start + step) for start in range(0, Y.shape[1], step)]
+    flat = torch.cat([(torch.as_tensor(Y[:, c]) == torch.as_tensor(Y[:1, c])).all(dim=0) for c in columns])
+    if flat.any():
+        raise BrainalignError(
+            f"{int(flat.sum())} target(s) of Y are constant (columns {listed(flat.nonzero().ravel().tolist())}); "
+            "drop them with responses.select(targets=...)"
+        )
+
+
+def _check_finite(name: str, array: Array) -> None:
+    """Look at a few rows at a time: a mask of everything would double the memory of integers."""
+    step = max(1, CHUNK // max(array.shape[1], 1))
+    for start in range(0, len(array), step):
+        part = array[start : start + step]
+        if not bool(torch.isfinite(torch.as_tensor(part)).all()):  # the message counts them in all rows
+            values = np.asarray(array.cpu() if isinstance(array, torch.Tensor) else array)
+            check_finite(name, values, "drop or repair them")
+
+
+def labels_of(groups: Array | None) -> NDArray[Any] | None:
+    """Return groups as a numpy array, or None."""
+    return (
+        np.asarray(groups.cpu()) if isinstance(groups, torch.Tensor) else None if groups is None else np.asarray(groups)
+    )
+
+
+def same_kind_as(array: Array) -> Callable[[torch.Tensor], Array]:
+    """Return a function that turns a torch tensor into the kind of array the user gave."""
+    if isinstance(array, torch.Tensor):
+        return lambda tensor: tensor.to(array.device)
+    return lambda tensor: np.asarray(tensor.cpu().numpy())

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from himalaya.backend import set_backend
+from himalaya.ridge import GroupRidgeCV
+from himalaya.scoring import r2_score as himalaya_r2
+from sklearn.linear_model import Ridge as SklearnRidge
+from sklearn.metrics import r2_score
+from sklearn.model_selection import KFold
+
+from brainalign.checks import BrainalignError
+from brainalign.encoding import BandedRidge, Ridge, band_candidates
+from brainalign.statistics import pearson
+
+ALPHAS = (0.1, 3.0, 100.0, 3000.0)
+
+
+def world(
+    n: int = 120, widths: tuple[int, ...] = (9, 14), t: int = 12, seed: int = 0
+) -> tuple[list[np.ndarray], np.ndarray]:
+    rng = np.random.default_rng(seed)
+    Xs = [rng.normal(size=(n, p)) * 10**i + 3 for i, p in enumerate(widths)]
+    signal = sum(X @ rng.normal(size=(X.shape[1], t)) / X.std() * (rng.random(t) < 0.7) for X in Xs)
+    return Xs, signal + rng.normal(size=(n, t)) * 3 + 20
+
+
+@pytest.mark.parametrize("widths", [(9, 14), (40, 90), (5, 1, 7)])
+@pytest.mark.parametrize("solver", ["auto", "primal", "dual"])
+def test_equals_scaled_ridge_per_candidate(widths: tuple[int, ...], solver: str) -> None:
+    """A candidate is plain ridge on scaled bands: the same scores, and the same weights after unscaling."""
+    Xs, Y = world(widths=widths)
+    if solver == "primal" and sum(widths) > 96:
+        solver = "auto"
+    banded = BandedRidge(ALPHAS, 7, solver=solver, dtype="float64").fit(Xs, Y)
+    for number, shares in enumerate(banded.candidates_):
+        scaled = np.concatenate([X * np.sqrt(share) for X, share in zip(Xs, shares, strict=True)], axis=1)
+        alone = Ridge(ALPHAS, dtype="float64").fit(scaled, Y)
+        np.testing.assert_allclose(banded.cv_scores_[number], alone.cv_scores_.max(axis=0), atol=1e-8)
+        these = np.flatnonzero((banded.deltas_ == shares[:, None]).all(axis=0))
+        for target in these:
+            reference = SklearnRidge(alpha=banded.alpha_[target]).fit(scaled, Y[:, target])
+            np.testing.assert_allclose(banded.predict(Xs)[:, target], reference.predict(scaled), atol=1e-7)
+    best = banded.cv_scores_.argmax(axis=0)
+    np.testing.assert_array_equal(banded.deltas_, banded.candidates_[best].T)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_equals_himalaya_on_the_same_candidates() -> None:
+    Xs, Y = world(n=150, widths=(8, 11), t=30, seed=3)
+    Xs = [(X - X.mean(axis=0)).astype(np.float32) for X in Xs]
+    Y = (Y - Y.mean(axis=0)).astype(np.float32)
+    candidates = np.random.default_rng(1).dirichlet([1, 1], size=12)
+    backend = set_backend("numpy")
+    peer = GroupRidgeCV(
+        groups=np.repeat([0, 1], [8, 11]),
+        fit_intercept=True,
+        cv=KFold(5),
+        solver_params={
+            "n_iter": candidates.astype(np.float32),
+            "alphas": np.array(ALPHAS, dtype=np.float32),
+            "score_func": himalaya_r2,
+            "progress_bar": False,
+        },
+    ).fit(np.concatenate(Xs, axis=1), Y)
+    mine = BandedRidge(ALPHAS, candidates=candidates).fit(Xs, Y)
+    theirs = backend.to_numpy(peer.cv_scores_)
+    np.testing.assert_allclose(mine.cv_scores_.max(axis=0), theirs.max(axis=0), atol=1e-4)
+    # himalaya reports log(delta) = log(share / alpha).
+    close = np.sort(mine.cv_scores_, axis=0)
+    decided = close[-1] - close[-2] > 1e-4
+    np.testing.assert_allclose(
+        np.exp(backend.to_numpy(peer.deltas_))[:, decided], (mine.deltas_ / mine.alpha_)[:, decided], rtol=1e-3
+    )
+    np.testing.assert_allclose(mine.predict(Xs)[:, decided], peer.predict(np.concatenate(Xs, 1))[:, decided], atol=1e-3)
+
+
+@pytest.mark.parametrize("metric", ["r2", "r"])
+def test_split_scores_add_up(metric: str) -> None:
+    Xs, Y = world(seed=1)
+    banded = BandedRidge(ALPHAS, 6, metric=metric, dtype="float64").fit([X[:90] for X in Xs], Y[:90])
+    held = [X[90:] for X in Xs]
+    split = banded.split_scores(held, Y[90:])
+    predicted = banded.predict(held)
+    joint = r2_score(Y[90:], predicted, multioutput="raw_values") if metric == "r2" else pearson(Y[90:], predicted)
+    assert split.shape == (2, Y.shape[1])
+    np.testing.assert_allclose(split.sum(axis=0), joint, atol=1e-10)
+    np.testing.assert_allclose(banded.score(held, Y[90:]), joint, atol=1e-10)
+
+
+def test_planted_bands_are_recovered_and_noise_splits_to_nothing() -> None:
+    rng = np.random.default_rng(0)
+    Xs = [rng.normal(size=(600, 30)), rng.normal(size=(600, 30))]
+    weights = rng.normal(size=(2, 30, 60)) / np.sqrt(30)
+    weights[1, :, :20] = 0  # first band alone, second alone, neither
+    weights[0, :, 20:40] = 0
+    weights[:, :, 40:] = 0
+    Y = sum(X @ w for X, w in zip(Xs, weights, strict=True)) + rng.normal(size=(600, 60))
+    banded = BandedRidge(n_candidates=12).fit([X[:400] for X in Xs], Y[:400])
+    split = banded.split_scores([X[400:] for X in Xs], Y[400:])
+    assert np.median(banded.deltas_[0, :20]) > 0.9
+    assert np.median(banded.deltas_[1, 20:40]) > 0.9
+    assert split[0, :20].mean() == pytest.approx(0.5, abs=0.06)
+    assert split[1, 20:40].mean() == pytest.approx(0.5, abs=0.06)
+    for nothing in (split[1, :20], split[0, 20:40], split[0, 40:], split[1, 40:]):
+        assert nothing.mean() == pytest.approx(0, abs=0.02)
+
+
+def test_one_band_is_ridge_and_two_equal_bands_share() -> None:
+    Xs, Y = world(widths=(9,))
+    plain = Ridge(ALPHAS, dtype="float64").fit(Xs[0], Y)
+    one = BandedRidge(ALPHAS, 1, dtype="float64").fit(Xs, Y)
+    np.testing.assert_allclose(one.coef_[0], plain.coef_, atol=1e-9)
+    np.testing.assert_allclose(one.intercept_, plain.intercept_, atol=1e-9)
+    twice = BandedRidge(ALPHAS, candidates=[[0.5, 0.5]], dtype="float64").fit([Xs[0], Xs[0]], Y)
+    np.testing.assert_allclose(twice.coef_[0], twice.coef_[1], atol=1e-9)
+    np.testing.assert_allclose(twice.coef_[0] * 2, plain.coef_, atol=1e-8)
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    Xs, Y = world(t=40)
+    whole = BandedRidge(ALPHAS, 5, dtype="float64").fit(Xs, Y)
+    monkeypatch.setattr(
+        "brainalign.encoding.banded.blocks_of", lambda n, *_: [slice(i, min(i + 7, n)) for i in range(0, n, 7)]
+    )
+    monkeypatch.setattr("brainalign.encoding.banded.target_block", lambda *_: 14)
+    parts = BandedRidge(ALPHAS, 5, dtype="float64").fit(Xs, Y)
+    np.testing.assert_allclose(parts.coef_[0], whole.coef_[0], atol=1e-10)
+    np.testing.assert_array_equal(parts.deltas_, whole.deltas_)
+
+
+def test_torch_in_torch_out() -> None:
+    Xs, Y = world()
+    banded = BandedRidge(ALPHAS, 4).fit([torch.as_tensor(X) for X in Xs], torch.as_tensor(Y))
+    assert isinstance(banded.coef_[0], torch.Tensor)
+    assert isinstance(banded.split_scores([torch.as_tensor(X) for X in Xs], torch.as_tensor(Y)), torch.Tensor)
+
+
+def test_candidates_hold_the_even_mixture_and_each_band_alone() -> None:
+    shares = band_candidates(3, 30, seed=0)
+    np.testing.assert_allclose(shares[:4], np.concatenate([np.full((1, 3), 1 / 3), np.eye(3)]))
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    np.testing.assert_array_equal(shares, band_candidates(3, 30, seed=0))
+    assert (shares[4:] != band_candidates(3, 30, seed=1)[4:]).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "change", "message"),
+    [
+        ({"n_candidates": 2}, {}, "2 bands need at least 3"),
+        ({"candidates": [[0.5, 0.6]]}, {}, "rows sum to 1"),
+        ({"candidates": [[1.0]]}, {}, r"shape \(1, 1\)"),
+        ({}, {"Xs": np.zeros((120, 3))}, "for one array use Ridge"),
+        ({}, {"Xs": [np.zeros((120, 3)), np.zeros((5, 3))]}, r"Xs\[1\] has 5 rows but Y has 120"),
+        ({"alphas": (-1,)}, {}, ">= 0"),
+    ],
+)
+def test_bad_input(options: dict[str, object], change: dict[str, object], message: str) -> None:
+    Xs, Y = world()
+    given = {"Xs": Xs, "Y": Y} | change
+    with pytest.raises(BrainalignError, match=message):
+        BandedRidge(**({"alphas": ALPHAS} | options)).fit(given["Xs"], given["Y"])
+
+
+def test_other_bands_are_refused() -> None:
+    Xs, Y = world()
+    with pytest.raises(BrainalignError, match=r"Xs have \[14, 9\] features but .* bands of \[9, 14\]"):
+        BandedRidge(ALPHAS, 3).fit(Xs, Y).predict(Xs[::-1])
