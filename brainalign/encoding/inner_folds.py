@@ -95,7 +95,7 @@ def by_sums(n_rows: int, n_columns: int, n_folds: int) -> bool:
 def block_of(rows: torch.Tensor, targets: torch.Tensor, tests: Sequence[slice]) -> Block:
     """Rotate centred targets (n_rows, n_targets) once for all folds."""
     size = (rows.shape[1] + 1, targets.shape[1])
-    if not by_sums(*rows.shape, len(tests)):
+    if not by_sums(len(rows), rows.shape[1], len(tests)):
         rotated = targets.new_empty(size)
         rotated[:-1] = cross_product(rows, targets)
         return Block(targets, rotated, [])
@@ -192,7 +192,7 @@ def inner_folds(
         shift = mean.to(rows)[None] @ basis  # the training mean in the basis
         if not primal:
             yield InnerFold(test, "dual", left.to(rows), held_rows, form)
-        elif by_sums(*rows.shape, len(tests)):
+        elif by_sums(len(rows), rows.shape[1], len(tests)):
             held_sums = torch.cat([basis, (len(rows) + n_train) * shift])
             yield InnerFold(test, "sums", torch.cat([basis, -n_train * shift]), held_sums, form)
         else:

@@ -198,8 +198,10 @@ def fit_layers(
     fits = {name: _Fit(encoder, layers[name], order, Y.shape[1], device) for name, encoder in encoders.items()}
     means = torch.empty(Y.shape[1], dtype=torch.float64)
     targets, sorted_by = torch.as_tensor(Y), order or Layout(None, [])
-    sizes = [(fit.design.rotation.rows.shape[1], fit.coef.shape[1], len(fit.design.alphas)) for fit in fits.values()]
-    blocks = blocks_of(*reversed(Y.shape), *(max(size) for size in zip(*sizes, strict=True)), device)
+    designs = [fit.design for fit in fits.values()]
+    rank = max(design.rotation.rows.shape[1] for design in designs)
+    width, n_alphas = max(fit.coef.shape[1] for fit in fits.values()), max(len(design.alphas) for design in designs)
+    blocks = blocks_of(Y.shape[1], len(Y), rank, width, n_alphas, device)
     for where in blocks:
         centred, means[where] = centre(targets[:, where], sorted_by, device, dtype)
         for fit in fits.values():
