@@ -1,7 +1,7 @@
 """The float64 reference: scikit-learn's Ridge for every fold and penalty, and how far a fit lies from it.
 
-scikit-learn's RidgeCV is no peer: one penalty per target it has for leave-one-out only, which is another score. Its Ridge
-takes one penalty per column, so a target repeated once per penalty gives all of them from one SVD per fold.
+scikit-learn's RidgeCV is no peer: one penalty per target it has for leave-one-out only, which is another score. Its
+Ridge takes one penalty per column, so a target repeated once per penalty gives all of them from one SVD per fold.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Who is compared: this engine, himalaya, and plain torch, on the same folds, penalties and score (R²).
 
-Each contender takes the data, turns it into its own kind of array, and returns the function that is timed. Libraries are
-imported where they are used, so that the memory of a process counts those of its own contender only.
+Each contender takes the data, turns it into its own kind of array, and returns the function that is timed. Libraries
+are imported where they are used, so that the memory of a process counts those of its own contender only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold
 
-from worlds import N_FOLDS, Data
+from worlds import Data
 
 BLOCK = 4096  # targets at once, of the plain baseline
 
@@ -37,7 +37,7 @@ def mine(data: Data) -> Callable[[], Fit]:
     from brainalign.encoding import Ridge
 
     def run() -> Fit:
-        model = Ridge(tuple(data.alphas.tolist()), cv=N_FOLDS, device="cpu").fit(data.X, data.Y)
+        model = Ridge(tuple(data.alphas.tolist()), cv=data.n_folds, device="cpu").fit(data.X, data.Y)
         return Fit(model.alpha_, model.coef_, model.cv_scores_)
 
     return run
@@ -50,7 +50,7 @@ def mine_banded(data: Data) -> Callable[[], Fit]:
     Xs = data.bands
 
     def run() -> Fit:
-        options = {"candidates": data.candidates, "cv": N_FOLDS, "device": "cpu"}
+        options = {"candidates": data.candidates, "cv": data.n_folds, "device": "cpu"}
         model = BandedRidge(tuple(data.alphas.tolist()), **options).fit(Xs, data.Y)
         return Fit(model.alpha_, np.concatenate(model.coef_), model.cv_scores_, model.deltas_)
 
@@ -74,7 +74,7 @@ def himalaya(backend: str, batch: int | None = None) -> Contender:
         def run() -> Fit:
             set_backend(backend)
             solver = KernelRidgeCV if dual else RidgeCV
-            model = solver(alphas=data.alphas, fit_intercept=True, cv=N_FOLDS, solver_params=params).fit(X, Y)
+            model = solver(alphas=data.alphas, fit_intercept=True, cv=data.n_folds, solver_params=params).fit(X, Y)
             coef = model.get_primal_coef() if dual else model.coef_
             return Fit(backend_.to_numpy(model.best_alphas_), backend_.to_numpy(coef))
 
@@ -98,7 +98,7 @@ def himalaya_banded(backend: str, batch: int | None = None) -> Contender:
 
         def run() -> Fit:
             set_backend(backend)
-            model = GroupRidgeCV(groups="input", fit_intercept=True, cv=N_FOLDS, solver_params=params).fit(Xs, Y)
+            model = GroupRidgeCV(groups="input", fit_intercept=True, cv=data.n_folds, solver_params=params).fit(Xs, Y)
             alpha, coef, scores = (
                 backend_.to_numpy(array) for array in (model.best_alphas_, model.coef_, model.cv_scores_)
             )
@@ -127,7 +127,7 @@ def plain_torch(data: Data) -> Callable[[], Fit]:
 
     def run() -> Fit:
         scores = torch.zeros((len(alphas), Y.shape[1]))
-        for train, test in KFold(N_FOLDS).split(data.X):
+        for train, test in KFold(data.n_folds).split(data.X):
             mean = X[train].double().mean(dim=0)
             values, project, back = basis(X[train].double() - mean)
             held_out = (X[test].double() - mean) @ back
@@ -146,7 +146,7 @@ def plain_torch(data: Data) -> Callable[[], Fit]:
         for block in blocks:
             z = project.float().T @ (Y[:, block] - Y[:, block].mean(dim=0))
             coef[:, block] = back.float() @ (z / (values[:, None] + alpha[block]).float())
-        return Fit(alpha.numpy(), coef.numpy(), (scores / N_FOLDS).numpy())
+        return Fit(alpha.numpy(), coef.numpy(), (scores / data.n_folds).numpy())
 
     return run
 

@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 
 from peers import CONTENDERS
-from worlds import World, load, make, penalties, save, saved
+from worlds import N_FOLDS, World, load, make, penalties, save, saved
 
 
 def settle(threads: int, contenders: list[str]) -> None:
@@ -42,7 +42,7 @@ def run(spec: dict[str, Any]) -> dict[str, Any]:
         data = dataclasses.replace(data, Y=data.Y[:, : spec["targets"]].copy())
     runs = []
     for name, n_alphas in zip(spec["contenders"], spec["n_alphas"], strict=True):
-        own = dataclasses.replace(data, alphas=penalties(n_alphas))
+        own = dataclasses.replace(data, alphas=penalties(n_alphas), n_folds=spec.get("n_folds", N_FOLDS))
         runs.append(CONTENDERS[name](own))
     baseline = psutil.Process().memory_info().rss
     cpu: list[list[float]] = [[] for _ in runs]

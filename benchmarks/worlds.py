@@ -47,6 +47,7 @@ class Data:
     Y: NDArray[np.float32]
     alphas: NDArray[np.float64]
     candidates: NDArray[np.float64]
+    n_folds: int = N_FOLDS
 
     @property
     def bands(self) -> list[NDArray[np.float32]]:

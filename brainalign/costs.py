@@ -25,7 +25,7 @@ class RidgeCost:
     Attributes
     ----------
     gram : float
-        X'X or XX' in float64, once and by folds in the rotated basis.
+        X'X or XX' in float64, once and by folds in the rotated basis; half a product, as both are symmetric.
     rotation : float
         X, and targets, into the eigenbasis of all rows.
     eigh : float
@@ -129,7 +129,7 @@ def ridge_cost(
     again = 2 * rank**2 * n_targets if n_candidates > 1 else 0  # its candidate's eigenbasis, for every target
     decomposed = n_candidates if n_candidates > 1 else 1
     return RidgeCost(
-        gram=2 * n_rows * n_features * rank + (2 * n_rows * rank**2 if folds else 0),
+        gram=n_rows * n_features * rank + (n_rows * rank**2 if folds else 0),
         rotation=2 * n_rows * n_features * rank + 2 * n_rows * rank * n_targets,
         eigh=EIGH * (decomposed * rank**3 + splits * k**3),
         projection=2 * splits * k**2 * n_targets + 4 * splits * held_out * k**2,
