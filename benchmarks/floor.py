@@ -1,8 +1,8 @@
 """How far the engine is from what any method must do that forms Z in every fold's eigenbasis and refits.
 
 The floor is the sum of products, each timed at its very shape in float32 (the Gram matrix, targets into every fold's
-basis, coefficients), and of the decompositions, by the fastest of float32 and float64. Choosing among penalties is not in
-it at all.
+basis, coefficients), and of the decompositions, by the fastest of float32 and float64. Choosing among penalties is not
+in it at all.
 """
 
 from __future__ import annotations

@@ -102,12 +102,17 @@ def missing(world: World) -> bool:
     return False
 
 
-def verdict(case: Case, pair: Pair, ratio: float) -> str:
-    """Return whether the criteria of a case are met."""
+def verdict(met: bool, bound: str) -> str:
+    """Return whether a criterion is met, and which."""
+    return f"{'yes' if met else '**no**'}: {bound}"
+
+
+def verdicts(case: Case, pair: Pair, memory: float) -> list[str]:
+    """Return whether the criteria of a case are met, of time and of memory."""
     if case.ratio is None or case.memory is None:
-        return "shown"
-    met = pair.ratio >= case.ratio and pair.bound >= 0.9 * case.ratio and ratio <= case.memory
-    return f"{'yes' if met else '**no**'}: >= {case.ratio:g}, <= {case.memory:g}"
+        return ["shown", "shown"]
+    fast = pair.ratio >= case.ratio and pair.bound >= 0.9 * case.ratio
+    return [verdict(fast, f">= {case.ratio:g}"), verdict(memory <= case.memory, f"<= {case.memory:g}")]
 
 
 def measure(case: Case, threads: list[int]) -> tuple[list[list[str]], list[str]]:
@@ -128,7 +133,7 @@ def measure(case: Case, threads: list[int]) -> tuple[list[list[str]], list[str]]
         row += [f"{pair.other:.2f} ({pair.other_wall:.2f})", f"{pair.mine:.2f} ({pair.mine_wall:.2f})"]
         row += [f"{pair.ratio:.2f} ({pair.bound:.2f}){', once' if pair.once else ''}", plain]
         row += [f"{other_peak:.0f} -> {mine_peak:.0f}", f"{mine_peak / other_peak:.2f}"]
-        rows.append([*row, f"{mine_own / other_own:.2f}", verdict(case, pair, mine_peak / other_peak)])
+        rows.append([*row, f"{mine_own / other_own:.2f}", *verdicts(case, pair, mine_own / other_own)])
     state = "yes" if exact["good"] else "**no**"
     figures = [f"{exact[key]:.1e}" for key in ("score", "lost", "coefficients")]
     return rows, [world.title, *figures, f"{exact['same']:.1%}", f"{pair.same:.1%}", state]
@@ -155,7 +160,15 @@ TIMES = [
     "himalaya, CPU s (wall)",
     "brainalign, CPU s (wall)",
 ]
-TIMES += ["ratio (lower 95 %)", "plain torch / brainalign", "peak MB", "of himalaya's", "above imports and data", "met"]
+TIMES += [
+    "ratio (lower 95 %)",
+    "plain torch / brainalign",
+    "peak MB",
+    "of himalaya's",
+    "of its fit",
+    "time met",
+    "memory met",
+]
 EXACT = ["rows x features x targets", "scores", "lost by choice", "coefficients", "same as scikit-learn"]
 EXACT += ["same as himalaya", "within bounds"]
 FINER = [
@@ -197,9 +210,10 @@ def main() -> None:
         TIMES,
         times,
         "himalaya's best of backends numpy and torch and batches of 2,000 targets, chosen on a tenth of the targets; "
-        "RidgeCV, or KernelRidgeCV with coefficients of features where rows are fewer, GroupRidgeCV for bands. "
-        "Score R². Medians; a peer slower than 60 s runs once. Plain torch: eigh per fold, one product per alpha. "
-        "Memory: peak of a process that fits once.",
+        "RidgeCV, or KernelRidgeCV with coefficients of features where rows are fewer, GroupRidgeCV for bands; "
+        "score R². Medians; a peer slower than 60 s runs once. Plain torch: eigh per fold, one product per alpha. "
+        "Memory: peak of a process that fits once (himalaya on numpy loads no torch), and the part above imports and "
+        "data, which the criterion is about.",
         keep=keep,
     )
     write_table(
@@ -215,9 +229,9 @@ def main() -> None:
         write_table("3-alphas", "50 alphas instead of 20", FINER, finer, keep=keep)
     if keep:
         short = [
-            [row[0], row[3].split()[0], row[4].split()[0], row[5].split()[0], row[8]] for row in times if row[1] == "1"
+            [row[0], row[3].split()[0], row[4].split()[0], row[5].split()[0], row[9]] for row in times if row[1] == "1"
         ]
-        header = ["rows x features x targets", "himalaya's best, CPU s", "brainalign", "ratio", "peak memory"]
+        header = ["rows x features x targets", "himalaya's best, CPU s", "brainalign", "ratio", "memory of the fit"]
         between(ROOT / "README.md", "\n".join(table(header, short)))
 
 

@@ -59,7 +59,7 @@ def main() -> None:
     rates = kept()
     assert rates is not None
     plt.switch_backend("svg")
-    plt.rcParams["svg.hashsalt"] = "brainalign"  # ids that repeat
+    plt.rcParams |= {"svg.hashsalt": "brainalign", "svg.fonttype": "none"}  # ids that repeat, and letters as text
     figure, axes = plt.subplots(1, len(CURVES) + 1, figsize=(15, 3), layout="constrained")
     rows = []
     for ax, (name, points) in zip(axes, CURVES.items(), strict=False):

@@ -14,6 +14,7 @@ __all__ = ["Rates", "RidgeCost", "ridge_cost", "seconds"]
 
 EIGH = 9  # operations per k³ of a symmetric decomposition with vectors: 4/3 to tridiagonal, the rest for vectors
 PASSES = 8  # times that scoring reads or writes an array (rank, targets) outside its products
+CHECKED = 250  # bytes per response for checks, centring in float64 and sums: 6 ns at 45 GB/s, as measured
 BLOCK = 8192  # targets at once
 SINGLE, DOUBLE = 4, 8  # bytes
 
@@ -39,7 +40,7 @@ class RidgeCost:
     read_bytes, written_bytes : float
         What must be read and written once, whatever the method: features and targets; coefficients and scores.
     moved_bytes : float
-        What the element-wise parts of scoring move through memory.
+        What the element-wise parts of checking, centring and scoring move through memory.
     peak_bytes : float
         Memory beyond features and targets: results, decompositions and one block of targets.
     """
@@ -58,7 +59,7 @@ class RidgeCost:
     @property
     def flops(self) -> float:
         """Return all operations."""
-        return sum(astuple(self)[:6])
+        return float(sum(astuple(self)[:6]))
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def ridge_cost(
         refit=again + (2 * n_features if with_coefficients else 1) * rank * n_targets,
         read_bytes=SINGLE * n_rows * (n_features + n_targets),
         written_bytes=SINGLE * (result_rows + n_alphas) * n_targets,
-        moved_bytes=SINGLE * splits * (PASSES * k + 3 * n_alphas) * n_targets,
+        moved_bytes=(SINGLE * splits * (PASSES * k + 3 * n_alphas) + CHECKED * n_rows) * n_targets,
         peak_bytes=SINGLE * (result_rows + n_alphas) * n_targets
         + SINGLE * folds * (3 * k**2 + n_rows / max(folds, 1) * k)
         + DOUBLE * (n_rows * (n_features + rank) + 3 * rank**2)

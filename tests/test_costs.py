@@ -108,4 +108,8 @@ def test_a_fit_costs_what_the_model_says(n: int, p: int) -> None:
     Y = rng.normal(size=(n, 2000))
     own = counted(lambda: Ridge(tuple(np.logspace(-1, 5, 20)), device="cpu").fit(X, Y))
     cost = ridge_cost(n, p, 2000)
-    assert own == pytest.approx(cost.rotation + cost.projection + cost.scoring + cost.refit, rel=0.1)
+    sparse = (
+        5 * 2 * min(n * 4 // 5, p) ** 2 * 2000
+    )  # torch counts the sparse product over near pairs as if it were full
+    expected = cost.rotation + cost.projection + cost.scoring + cost.refit + sparse
+    assert own == pytest.approx(expected, rel=0.05)
