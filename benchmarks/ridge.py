@@ -74,9 +74,12 @@ def best_rival(world: World) -> tuple[str, float]:
 
 
 def compare(world: World, other: str, mine: str, threads: int, expected_s: float) -> Pair:
-    """Time two contenders in turn in one process, or a slow one once in a process before mine."""
-    if expected_s > SLOW_S:
-        theirs = cell("run", world, [other], threads)
+    """Time two contenders in turn in one process, or each in its own.
+
+    A slow one runs once. With several threads the pools of numpy and torch in one process fight for the cores.
+    """
+    if expected_s > SLOW_S or threads > 1:
+        theirs = cell("run", world, [other], threads, repeats=1 if expected_s > SLOW_S else 5)
         own = cell("run", world, [mine], threads, repeats=5)
         alphas = [np.load(result["alphas"])[0] for result in (theirs, own)]
         cpu, wall = ([theirs[key][0], own[key][0]] for key in ("cpu", "wall"))
