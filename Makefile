@@ -50,9 +50,14 @@ lint: setup
 	python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/types .
 	mypy build/types/brainalign
 
+# About an hour; QUICK=--quick takes two minutes and writes nothing. Stopped, it goes on where it was.
+BENCH := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 PYTHONPATH=benchmarks python -P benchmarks
 bench: setup
-	OMP_NUM_THREADS=1 PYTHONPATH=benchmarks python -P benchmarks/ridge.py
-	OMP_NUM_THREADS=1 PYTHONPATH=benchmarks python -P benchmarks/moments.py
+	$(BENCH)/ridge.py $(QUICK)
+	$(BENCH)/floor.py $(QUICK)
+	$(BENCH)/scaling.py $(QUICK)
+	$(BENCH)/nsd.py $(QUICK)
+	$(BENCH)/moments.py $(QUICK)
 
 docs: setup
 	$(PIP) -e ".[docs]"

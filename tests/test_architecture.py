@@ -29,7 +29,7 @@ ALLOWED = {
     "pipelines": {"base", *FOLDERS} - {"kernels"},
     "cli": {"base", "datasets"},
 }
-TORCH_FREE = ("plan", "settings", "descriptor", "parsing", "artifacts", "checks", "files", "provenance")
+TORCH_FREE = ("plan", "costs", "settings", "descriptor", "parsing", "artifacts", "checks", "files", "provenance")
 OPTIONAL = {"nilearn", "mne", "diffusers", "transformers", "dask", "triton"}
 
 

@@ -108,7 +108,7 @@ def public_names() -> list[object]:
     import importlib
 
     packages = ("datasets", "encoding", "features", "geometry", "report", "simulation", "statistics")
-    base = ("arrays", "artifacts", "checks", "descriptor", "settings")
+    base = ("arrays", "artifacts", "checks", "costs", "descriptor", "settings")
     modules = [importlib.import_module(f"brainalign.{name}") for name in (*packages, *base)]
     return [getattr(module, name) for module in modules for name in module.__all__]
 
