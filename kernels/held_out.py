@@ -7,6 +7,7 @@ serves every penalty, where a direct method forms the predictions of each.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -67,7 +68,9 @@ def held_out(basis: torch.Tensor, eigenvalues: torch.Tensor, alphas: torch.Tenso
     far = torch.where(near, 0.0, form / torch.where(near, 1.0, difference)).to(dtype)
     close = torch.where(near, form, 0.0).to(dtype)
     if float(near.double().mean()) <= SPARSE:
-        close = close.to_sparse_csr()
+        with warnings.catch_warnings():  # "sparse CSR is in beta": products with it are tested here
+            warnings.simplefilter("ignore", UserWarning)
+            close = close.to_sparse_csr()
     filters = 1 / (eigenvalues + alphas[:, None])
     contrasts = filters - filters[:, -1:]
     return HeldOut(filters.to(dtype), contrasts.to(dtype), far, close, basis.sum(dim=0).to(dtype))
