@@ -8,8 +8,14 @@ every penalty, where a direct method forms the predictions of each.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
+
+from .gpu import served
+
+if TYPE_CHECKING:
+    from .score_triton import Forms
 
 __all__ = ["HeldOut", "Moments", "held_out", "prediction_moments"]
 
@@ -38,6 +44,8 @@ class HeldOut:
         S_ij for the other pairs, sparse (CSR) where they are few.
     sums : tensor (rank,)
         Column sums of the held-out rows.
+    forms : Forms, optional
+        The same as operands of the GPU kernel, where there is one.
     """
 
     filters: torch.Tensor
@@ -45,6 +53,7 @@ class HeldOut:
     far: torch.Tensor
     near: torch.Tensor
     sums: torch.Tensor
+    forms: Forms | None = None
 
 
 def held_out(basis: torch.Tensor, eigenvalues: torch.Tensor, alphas: torch.Tensor, dtype: torch.dtype) -> HeldOut:
@@ -63,13 +72,20 @@ def held_out(basis: torch.Tensor, eigenvalues: torch.Tensor, alphas: torch.Tenso
     difference = eigenvalues - eigenvalues[:, None]
     size = torch.minimum(eigenvalues, eigenvalues[:, None]) + alphas.min()
     near = difference.abs() <= NEAR * size
-    far = torch.where(near, 0.0, form / torch.where(near, 1.0, difference)).to(dtype)
-    close = torch.where(near, form, 0.0).to(dtype)
-    if float(near.double().mean()) <= SPARSE:
-        close = close.to_sparse_csr()
+    far = torch.where(near, 0.0, form / torch.where(near, 1.0, difference))
+    close = torch.where(near, form, 0.0)
     filters = 1 / (eigenvalues + alphas[:, None])
     contrasts = filters - filters.amin(dim=1, keepdim=True)
-    return HeldOut(filters.to(dtype), contrasts.to(dtype), far, close, basis.sum(dim=0).to(dtype))
+    sums = basis.sum(dim=0)
+    forms = None
+    if served(far.new_empty(0, dtype=dtype)):
+        from . import score_triton  # only where there is a GPU
+
+        forms = score_triton.forms(far, close, filters, contrasts, sums.double())
+    far, close = far.to(dtype), close.to(dtype)
+    if float(near.double().mean()) <= SPARSE:
+        close = close.to_sparse_csr()
+    return HeldOut(filters.to(dtype), contrasts.to(dtype), far, close, sums.to(dtype), forms)
 
 
 def prediction_moments(fold: HeldOut, coefficients: torch.Tensor, projections: torch.Tensor) -> Moments:

@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 
 from .gram_triton import set_depth
-from .split_triton import DEPTH, Parts, one_config, operand, split, tile_product, up, uses_descriptors
+from .split_triton import DEPTH, Parts, one_config, operand, powers, split, tile_product, up, uses_descriptors
 
 __all__ = ["Forms", "forms", "prediction_moments"]
 
@@ -29,8 +29,9 @@ class Forms:
     ----------
     matrices : Parts
         Rows of `far`, then rows of `near` without its diagonal; columns divided by `balance`.
-    weights : tensor (padded_penalties, 2 * padded_rank)
-        What each row of the two products, times its coefficient, adds to the squares of each penalty.
+    weights : Parts
+        What each row of the two products, times its coefficient, adds to the squares of each penalty: for each penalty
+        and tile a column of `block` rows.
     linear : tensor (3 * padded_penalties, padded_rank)
         Weights of z w, z and z² in crosses, totals and squares (the diagonal of `near`).
     tiles : tensor (n_tiles, 3), int32
@@ -42,7 +43,7 @@ class Forms:
     """
 
     matrices: Parts
-    weights: torch.Tensor
+    weights: Parts
     linear: torch.Tensor
     tiles: torch.Tensor
     balance: torch.Tensor
@@ -69,23 +70,23 @@ def forms(
     around = near - torch.diag(diagonal)
     stacked = torch.zeros((2 * padded, rank), dtype=torch.float32, device=far.device)
     stacked[:rank], stacked[padded : padded + rank] = far, around
-    matrices = split(stacked.T, block, weights=(1 / balance).float(), precision=precision)
+    matrices = split(stacked.T, block, weights=(1 / balance).float(), depth=block, precision=precision)
 
     weights = far.new_zeros((up(n_penalties, group), 2 * padded))
     weights[:n_penalties, :rank] = 2 * contrasts / balance
     weights[:n_penalties, padded : padded + rank] = filters.square() / balance
     weights *= matrices.scales
+    by_tile = split(weights.float().reshape(-1, block).T, 1)
     linear = far.new_zeros((3, up(n_penalties, group), up(rank, DEPTH)))
     for part, rows in zip(linear, (filters, filters * sums, filters.square() * diagonal), strict=True):
         part[:n_penalties, :rank] = rows
     tiles = _tiles(around, padded, block).to(far.device)
-    return Forms(matrices, weights.float(), linear.flatten(0, 1).float(), tiles, balance.float(), block)
+    return Forms(matrices, by_tile, linear.flatten(0, 1).float(), tiles, balance.float(), block)
 
 
 def _tiles(around: torch.Tensor, padded: int, block: int) -> torch.Tensor:
     """List tiles and their columns, those of `far` (all columns) first: the long ones start early."""
-    depth = up(around.shape[0], DEPTH)
-    rows = [(row, 0, depth) for row in range(0, padded, block)]
+    rows = [(row, 0, up(around.shape[0], DEPTH)) for row in range(0, padded, block)]
     some = (around != 0).cpu()
     for row in range(0, around.shape[0], block):
         columns = some[row : row + block].any(dim=0).nonzero()
@@ -139,24 +140,31 @@ def _chunk(
     group, n_tiles = penalties_at_once(n_penalties), len(form.tiles)
     partial = coefficients.new_empty((n_tiles + 1, n_penalties, n_targets))
     largest = coefficients.new_empty(n_targets)
-    _linear[(triton.cdiv(n_targets, 64), triton.cdiv(n_penalties, group))](
+    _linear[lambda meta: (triton.cdiv(n_targets, meta["BLOCK_T"]), triton.cdiv(n_penalties, group))](
         coefficients, projections, form.balance, form.linear, largest, totals, partial, crosses,
         rank, n_targets, n_penalties, coefficients.stride(0), coefficients.stride(1),
         projections.stride(0), projections.stride(1), totals.stride(0), crosses.stride(0),
-        form.linear.shape[0] // 3, form.linear.shape[1], GROUP=group, BLOCK_T=64, BLOCK_K=32,
+        form.linear.shape[0] // 3, form.linear.shape[1], GROUP=group,
     )  # fmt: skip
     dtypes = {torch.float16: "fp16x3", torch.float32: "tf32x3"}
     precision = dtypes[form.matrices.values.dtype]
-    z = split(coefficients, BLOCK_M, weights=form.balance, largest=largest, precision=precision)
+    z = split(coefficients, BLOCK_M, weights=form.balance, largest=largest, depth=form.block, precision=precision)
     _squares[(n_tiles * triton.cdiv(n_targets, BLOCK_M),)](
         operand(z, BLOCK_M, descriptors), operand(form.matrices, form.block, descriptors), z.values, z.scales,
-        form.weights, form.tiles, partial, n_tiles, z.padded, form.matrices.padded, z.values.shape[1],
-        form.weights.shape[1] // 2, n_targets, n_penalties, GROUP=group,
+        form.weights.values, form.weights.scales, form.tiles, partial, n_tiles, z.padded, form.matrices.padded,
+        form.weights.padded, z.values.shape[1], n_targets, n_penalties, GROUP=group,
         BLOCK_M=BLOCK_M, BLOCK_N=form.block, DESCRIPTORS=descriptors, PROMOTE=promote,
     )  # fmt: skip
     squares.copy_(partial.sum(dim=0))
 
 
+LINEAR = [
+    triton.Config({"BLOCK_T": t, "BLOCK_K": 32}, num_stages=s, num_warps=w)
+    for t, s, w in [(64, 3, 4), (64, 2, 8), (128, 2, 8)]
+]
+
+
+@triton.autotune(configs=one_config(LINEAR), key=["depth", "GROUP"])
 @triton.jit
 def _linear(
     coefficients, projections, balance, weights, largest, totals, squares, crosses,
@@ -201,8 +209,8 @@ def configurations() -> list[triton.Config]:
 @triton.autotune(configs=configurations(), key=["depth", "GROUP", "BLOCK_N", "PROMOTE"])
 @triton.jit
 def _squares(
-    left, right, coefficients, scales, weights, tiles, partial, n_tiles,
-    left_padded, right_padded, depth, rank, n_targets, n_penalties,
+    left, right, coefficients, scales, weights, weight_scales, tiles, partial, n_tiles,
+    left_padded, right_padded, weights_padded, depth, n_targets, n_penalties,
     GROUP: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
     DESCRIPTORS: tl.constexpr, PROMOTE: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
@@ -214,20 +222,27 @@ def _squares(
         left, right, first, row, start, stop, left_padded, right_padded, depth,
         BLOCK_M, BLOCK_N, BLOCK_K, DESCRIPTORS, PROMOTE,
     )  # fmt: skip
-    targets, rows = first + tl.arange(0, BLOCK_M), row + tl.arange(0, BLOCK_N)
-    components = rows % rank
-    # The coefficients themselves, from their parts; their columns end at the padded depth.
-    offsets = targets.to(tl.int64)[:, None] * depth + components[None, :]
-    inside = (components < depth)[None, :] & (targets < left_padded)[:, None]
-    z = tl.load(coefficients + offsets, mask=inside, other=0.0).to(tl.float32)
-    low = coefficients + left_padded.to(tl.int64) * depth
-    z += tl.load(low + offsets, mask=inside, other=0.0).to(tl.float32)
+    targets, rows = first + tl.arange(0, BLOCK_M), tl.arange(0, BLOCK_N)
+    # The coefficients themselves, from their parts. Offsets within a tile fit in 32 bits, and leave registers free.
+    high = coefficients + first.to(tl.int64) * depth + row % depth
+    offsets = tl.arange(0, BLOCK_M)[:, None] * depth + rows[None, :]
+    z = tl.load(high + offsets).to(tl.float32)
+    z += tl.load(high + left_padded.to(tl.int64) * depth + offsets).to(tl.float32)
     product = product * z
-    scale = tl.load(scales + targets, mask=targets < n_targets, other=0.0)
-    for group in range(0, n_penalties, GROUP):
+    scale, inverse = powers(tl.max(tl.abs(product), axis=1))
+    product = product * inverse[:, None]
+    hi = product.to(tl.float16)
+    lo = (product - hi.to(tl.float32)).to(tl.float16)
+    amplitude = tl.load(scales + targets, mask=targets < n_targets, other=0.0)
+    for group in tl.range(0, n_penalties, GROUP, num_stages=1):
         penalties = group + tl.arange(0, GROUP)
-        weight = tl.load(weights + penalties[None, :].to(tl.int64) * (2 * rank) + rows[:, None])
-        square = tl.dot(product, weight, input_precision="tf32x3") * scale[:, None] * scale[:, None]
-        at = (tile + 1).to(tl.int64) * n_penalties + penalties
-        inside = (targets < n_targets)[:, None] & (penalties < n_penalties)[None, :]
-        tl.store(partial + at[None, :] * n_targets + targets[:, None], square, mask=inside)
+        at = penalties * (2 * depth // BLOCK_N) + row // BLOCK_N
+        weight = weights + at[None, :] * BLOCK_N + rows[:, None]
+        weight_hi = tl.load(weight)
+        square = tl.dot(lo, weight_hi)
+        square = tl.dot(hi, tl.load(weight + weights_padded * BLOCK_N), square)
+        square = tl.dot(hi, weight_hi, square)
+        square = square * tl.load(weight_scales + at)[None, :] * scale[:, None] * amplitude[:, None] * amplitude[:, None]
+        slot = (tile + 1).to(tl.int64) * n_penalties + penalties
+        written = (targets < n_targets)[:, None] & (penalties < n_penalties)[None, :]
+        tl.store(partial + slot[None, :] * n_targets + targets[:, None], square, mask=written)

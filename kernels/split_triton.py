@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-__all__ = ["PRECISIONS", "Parts", "operand", "split", "tile_product"]
+__all__ = ["PRECISIONS", "Parts", "operand", "powers", "split", "tile_product"]
 
 # Both hold 22 bits in two parts and cost three products; float16 ones run at twice the rate and half the bytes.
 PRECISIONS = {"fp16x3": torch.float16, "tf32x3": torch.float32}
@@ -73,6 +73,7 @@ def split(
     eigenvalues: torch.Tensor | None = None,
     alpha: torch.Tensor | None = None,
     largest: torch.Tensor | None = None,
+    depth: int = DEPTH,
     precision: str = "fp16x3",
 ) -> Parts:
     """Split the columns of a matrix, multiplied by a weight per row or divided by eigenvalue plus alpha on the way.
@@ -86,6 +87,8 @@ def split(
     eigenvalues, alpha : tensors (n_rows,) and (n_columns,), float32, optional
     largest : tensor (n_columns,), float32, optional
         Largest magnitude of each column after that, where the caller knows it.
+    depth : int
+        Rows are padded to a multiple of it, itself a multiple of DEPTH.
     precision : a key of PRECISIONS
     """
     dtype = PRECISIONS[precision]
@@ -94,7 +97,7 @@ def split(
     by_row = weights if weights is not None else eigenvalues if eigenvalues is not None else matrix
     by_column = alpha if alpha is not None else matrix
     padded = up(n_columns, block)
-    values = torch.empty((N_PARTS * padded, up(n_rows, DEPTH)), dtype=dtype, device=matrix.device)
+    values = torch.empty((N_PARTS * padded, up(n_rows, depth)), dtype=dtype, device=matrix.device)
     scales = torch.empty(n_columns, dtype=torch.float32, device=matrix.device)
     rows, columns = (64, 64) if n_rows > 1 else (16, 64)
     arguments = (matrix, by_row, by_column, n_rows, n_columns, matrix.stride(0), matrix.stride(1))
@@ -151,11 +154,7 @@ def _split(
     columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     rows = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
     inside = columns < n_columns
-    # The exponent alone, kept where 2^±exponent is a normal number; 13 moves the largest to [2^13, 2^14).
-    bits = tl.load(largest + columns, mask=inside, other=1.0).to(tl.int32, bitcast=True) & 0x7F800000
-    bits = tl.minimum(tl.maximum(bits, 24 << 23), 230 << 23)
-    scale = (bits - (13 << 23)).to(tl.float32, bitcast=True)
-    inverse = ((254 << 23) - bits + (13 << 23)).to(tl.float32, bitcast=True)
+    scale, inverse = powers(tl.load(largest + columns, mask=inside, other=1.0))
     tl.store(scales + columns, scale, mask=inside & (tl.program_id(1) == 0))
     value = _tile(matrix, by_row, by_column, n_rows, n_columns, stride_row, stride_column, rows, columns, PROLOGUE)
     rest = tl.trans(value) * inverse[:, None]
@@ -169,6 +168,17 @@ def _split(
             piece = ((rest.to(tl.int32, bitcast=True) + 0x1000) & -8192).to(tl.float32, bitcast=True)
         tl.store(values + part * padded.to(tl.int64) * depth + offsets, piece, mask=written)
         rest = rest - piece.to(tl.float32)
+
+
+@triton.jit
+def powers(largest):
+    """Return the power of two that brings a magnitude down from [2^13, 2^14), and its inverse."""
+    # The exponent alone, kept where both are normal numbers.
+    bits = largest.to(tl.int32, bitcast=True) & 0x7F800000
+    bits = tl.minimum(tl.maximum(bits, 24 << 23), 230 << 23)
+    scale = (bits - (13 << 23)).to(tl.float32, bitcast=True)
+    inverse = ((254 << 23) - bits + (13 << 23)).to(tl.float32, bitcast=True)
+    return scale, inverse
 
 
 @triton.jit
