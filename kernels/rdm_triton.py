@@ -6,20 +6,24 @@ import torch
 import triton
 import triton.language as tl
 
+from . import reference
 from .split_triton import one_config
 
 __all__ = ["correlation_rdms"]
+
+MATRIX = 2**31  # offsets within one matrix are 32-bit; larger ones are no searchlight
 
 
 def correlation_rdms(patterns: torch.Tensor) -> torch.Tensor:
     """Return what `reference.correlation_rdms` defines, for float32 patterns."""
     batch, n_rows, n_channels = patterns.shape
+    if max(n_rows * patterns.stride(1) + n_channels * patterns.stride(2), n_rows**2) >= MATRIX:
+        return reference.correlation_rdms(patterns)
     result = torch.empty((batch, n_rows * (n_rows - 1) // 2), dtype=torch.float32, device=patterns.device)
     if result.numel():
-        block = min(128, max(16, triton.next_power_of_2(n_rows)))
-        n_blocks = triton.cdiv(n_rows, block)
-        strides = patterns.stride()
-        _correlations[(batch * n_blocks * n_blocks,)](patterns, result, n_blocks, n_rows, n_channels, *strides, block)
+        _correlations[lambda meta: (batch * triton.cdiv(n_rows, meta["BLOCK"]) ** 2,)](
+            patterns, result, n_rows, n_channels, *patterns.stride()
+        )
     return result
 
 
@@ -46,25 +50,26 @@ def _mean(pointer, rows, n_rows, n_channels, stride_row, stride_channel, BLOCK: 
 
 
 CONFIGS = [
-    triton.Config({"BLOCK_K": 32}, num_stages=2, num_warps=4),
-    triton.Config({"BLOCK_K": 32}, num_stages=2, num_warps=8),
-    triton.Config({"BLOCK_K": 64}, num_stages=2, num_warps=8),
+    triton.Config({"BLOCK": rows, "BLOCK_K": 32}, num_stages=2, num_warps=warps)
+    for rows, warps in [(64, 8), (64, 4), (32, 4), (128, 8)]
 ]
 
 
 @triton.autotune(configs=one_config(CONFIGS), key=["n_rows", "n_channels"])
 @triton.jit
 def _correlations(
-    patterns, result, n_blocks, n_rows, n_channels, stride_batch, stride_row, stride_channel,
+    patterns, result, n_rows, n_channels, stride_batch, stride_row, stride_channel,
     BLOCK: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
+    n_blocks = tl.cdiv(n_rows, BLOCK)
     pair = tl.program_id(0) % (n_blocks * n_blocks)
     first, second = pair // n_blocks, pair % n_blocks
     if first <= second:
         batch = (tl.program_id(0) // (n_blocks * n_blocks)).to(tl.int64)
+        # Only whole matrices need 64 bits; see MATRIX.
         pointer = patterns + batch * stride_batch
-        rows = (first * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)
-        others = (second * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)
+        rows = first * BLOCK + tl.arange(0, BLOCK)
+        others = second * BLOCK + tl.arange(0, BLOCK)
         shift, mean = _mean(pointer, rows, n_rows, n_channels, stride_row, stride_channel, BLOCK, BLOCK_K)
         shifts, means = _mean(pointer, others, n_rows, n_channels, stride_row, stride_channel, BLOCK, BLOCK_K)
         product = tl.zeros([BLOCK, BLOCK], tl.float32)
@@ -79,10 +84,10 @@ def _correlations(
             norm += tl.sum(left * left, axis=1)
             norms += tl.sum(right * right, axis=1)
         nan = float("nan")
-        norm = tl.where(norm > 0, 1 / tl.sqrt(norm), nan)
-        norms = tl.where(norms > 0, 1 / tl.sqrt(norms), nan)
+        norm = tl.where(norm > 0, 1 / tl.sqrt(tl.where(norm > 0, norm, 1.0)), nan)
+        norms = tl.where(norms > 0, 1 / tl.sqrt(tl.where(norms > 0, norms, 1.0)), nan)
         distance = 1 - product * norm[:, None] * norms[None, :]
-        n_pairs = n_rows.to(tl.int64) * (n_rows - 1) // 2
+        n_pairs = n_rows * (n_rows - 1) // 2
         at = rows[:, None] * n_rows - rows[:, None] * (rows[:, None] + 1) // 2 + others[None, :] - rows[:, None] - 1
         inside = (rows[:, None] < others[None, :]) & (others[None, :] < n_rows)
         tl.store(result + batch * n_pairs + at, distance, mask=inside)

@@ -33,6 +33,7 @@ def prediction_moments(
         crosses.append((predicted * observed).sum(dim=0))
     return torch.stack(totals), torch.stack(squares), torch.stack(crosses)
 
+
 def cross_product(left: torch.Tensor, right: torch.Tensor, scale: torch.Tensor | None = None) -> torch.Tensor:
     """Return left' · right, accumulated in float64.
 

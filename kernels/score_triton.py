@@ -242,7 +242,9 @@ def _squares(
         square = tl.dot(lo, weight_hi)
         square = tl.dot(hi, tl.load(weight + weights_padded * BLOCK_N), square)
         square = tl.dot(hi, weight_hi, square)
-        square = square * tl.load(weight_scales + at)[None, :] * scale[:, None] * amplitude[:, None] * amplitude[:, None]
+        square = (
+            square * tl.load(weight_scales + at)[None, :] * scale[:, None] * amplitude[:, None] * amplitude[:, None]
+        )
         slot = (tile + 1).to(tl.int64) * n_penalties + penalties
         written = (targets < n_targets)[:, None] & (penalties < n_penalties)[None, :]
         tl.store(partial + slot[None, :] * n_targets + targets[:, None], square, mask=written)

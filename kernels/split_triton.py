@@ -115,7 +115,9 @@ def split(
 
 
 @triton.jit
-def _tile(matrix, by_row, by_column, n_rows, n_columns, stride_row, stride_column, rows, columns, PROLOGUE: tl.constexpr):
+def _tile(
+    matrix, by_row, by_column, n_rows, n_columns, stride_row, stride_column, rows, columns, PROLOGUE: tl.constexpr
+):
     """Load (rows, columns) as float32, zero outside."""
     inside = (rows < n_rows)[:, None] & (columns < n_columns)[None, :]
     offsets = rows.to(tl.int64)[:, None] * stride_row + columns.to(tl.int64)[None, :] * stride_column
@@ -182,7 +184,9 @@ def powers(largest):
 
 
 @triton.jit
-def _part(source, part, row, column, padded, depth, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DESCRIPTORS: tl.constexpr):
+def _part(
+    source, part, row, column, padded, depth, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DESCRIPTORS: tl.constexpr
+):
     """Load a tile of one part."""
     if DESCRIPTORS:
         tile = source.load([part * padded + row, column])
