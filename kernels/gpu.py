@@ -10,7 +10,7 @@ __all__ = ["served"]
 
 
 def served(*tensors: torch.Tensor) -> bool:
-    """Say whether all are float32 (or int16) on one NVIDIA GPU with matrix units for float16, and Triton is installed."""
+    """Say whether all are float32 (or int16) on one NVIDIA GPU (capability 8 on) and Triton is here."""
     first = tensors[0]
     return (
         first.is_cuda

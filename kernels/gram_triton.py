@@ -68,7 +68,7 @@ def multiply(
 ) -> None:
     """Write left' · right times scales (one per column of right) into result.
 
-    Few tiles and many rows would leave most of the card idle, so the rows are cut into segments, added in float32 after.
+    Few tiles and many rows would leave most of the card idle, so rows are cut into segments, added in float32 after.
     """
     if not result.numel():
         return
@@ -89,7 +89,7 @@ def multiply(
         operand(left, BLOCK_M, descriptors), operand(right, block_n, descriptors), left.scales, scales, target,
         left.padded, right.padded, depth, length, result.shape[0], result.shape[1],
         target.stride(0) if segments > 1 else 0, target.stride(-2), BLOCK_M, block_n,
-        DESCRIPTORS=descriptors, PROMOTE=promote,
+        DESCRIPTORS=descriptors, PROMOTE=promote, BYTES=left.values.element_size(),
     )  # fmt: skip
     if segments > 1:
         torch.sum(target, dim=0, out=result) if result.is_contiguous() else result.copy_(target.sum(dim=0))
@@ -103,21 +103,33 @@ def set_depth(arguments: dict[str, object]) -> None:
             arguments[name].block_shape = [arguments[block], arguments["BLOCK_K"]]  # type: ignore[attr-defined]
 
 
+def fitting(configs: list[triton.Config], arguments: dict[str, int], **constants: int) -> list[triton.Config]:
+    """Keep configurations whose stages fit in shared memory (227 KB on capability 9): others cost a failed build."""
+    known = {**arguments, **constants}
+    per_depth = 2 * known["BYTES"] * (known["BLOCK_M"] + known["BLOCK_N"])
+    kept = [c for c in configs if per_depth * c.kwargs["BLOCK_K"] * c.num_stages <= 220 * 1024]
+    return kept or configs[:1]
+
+
 def configurations() -> list[triton.Config]:
-    """Return depths and numbers of stages whose tiles fit in 228 KB of shared memory."""
-    choices = [(64, 2, 8), (32, 3, 8), (32, 4, 8), (64, 3, 8)]
+    """Return depths of a step, numbers of stages and of warps."""
+    choices = [(32, 2, 8), (64, 2, 8), (32, 4, 8), (64, 3, 8)]
     return one_config(
         [triton.Config({"BLOCK_K": k}, num_stages=s, num_warps=w, pre_hook=set_depth) for k, s, w in choices]
     )
 
 
-@triton.autotune(configs=configurations(), key=["depth", "n_rows", "BLOCK_N", "PROMOTE"])
+@triton.autotune(
+    configs=configurations(),
+    key=["depth", "n_rows", "BLOCK_N", "PROMOTE", "BYTES"],
+    prune_configs_by={"early_config_prune": fitting},
+)
 @triton.jit
 def _product(
     left, right, left_scales, right_scales, result,
     left_padded, right_padded, depth, length, n_rows, n_columns, stride_segment, stride_row,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
-    DESCRIPTORS: tl.constexpr, PROMOTE: tl.constexpr, BLOCK_K: tl.constexpr,
+    DESCRIPTORS: tl.constexpr, PROMOTE: tl.constexpr, BYTES: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     n_tiles = tl.cdiv(n_rows, BLOCK_M)
     row = (tl.program_id(0) % n_tiles) * BLOCK_M  # tiles that share columns run together

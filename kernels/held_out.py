@@ -1,8 +1,8 @@
 """Scores of every penalty at once: held-out rows in the eigenbasis of the training rows, split by partial fractions.
 
-With f_i(a) = 1 / (d_i + a), predictions Ŷ_a = V · diag(f(a)) · Z and S = V'V, the sum of squares over held-out rows is
-Σ_ij f_i f_j S_ij z_i z_j. Because f_i f_j = (f_i − f_j) / (d_j − d_i), one product with C_ij = S_ij / (d_j − d_i) serves
-every penalty, where a direct method forms the predictions of each.
+With f_i(a) = 1 / (d_i + a), predictions Ŷ_a = V · diag(f(a)) · Z and S = V'V, the sum of squares over held-out rows
+is Σ_ij f_i f_j S_ij z_i z_j. Because f_i f_j = (f_i − f_j) / (d_j − d_i), one product with C_ij = S_ij / (d_j − d_i)
+serves every penalty, where a direct method forms the predictions of each.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ class HeldOut:
     filters : tensor (n_penalties, rank)
         1 / (eigenvalue + penalty).
     contrasts : tensor (n_penalties, rank)
-        Filters minus that of the largest eigenvalue. `far` is antisymmetric, so a constant adds nothing to its quadratic
-        form; taking this one out keeps the digits where the penalty is far above the spectrum, and costs none elsewhere.
+        Filters minus that of the largest eigenvalue. `far` is antisymmetric, so a constant adds nothing to its
+        quadratic form; taking this one out keeps the digits where the penalty is far above the spectrum, and costs
+        none elsewhere.
     far : tensor (rank, rank)
         S_ij / (d_j − d_i) for pairs of distant eigenvalues, 0 elsewhere.
     near : tensor (rank, rank)

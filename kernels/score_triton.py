@@ -12,7 +12,7 @@ import torch
 import triton
 import triton.language as tl
 
-from .gram_triton import set_depth
+from .gram_triton import configurations, fitting
 from .split_triton import DEPTH, Parts, one_config, operand, powers, split, tile_product, up, uses_descriptors
 
 __all__ = ["Forms", "forms", "prediction_moments"]
@@ -154,6 +154,7 @@ def _chunk(
         form.weights.values, form.weights.scales, form.tiles, partial, n_tiles, z.padded, form.matrices.padded,
         form.weights.padded, z.values.shape[1], n_targets, n_penalties, GROUP=group,
         BLOCK_M=BLOCK_M, BLOCK_N=form.block, DESCRIPTORS=descriptors, PROMOTE=promote,
+        BYTES=z.values.element_size(),
     )  # fmt: skip
     squares.copy_(partial.sum(dim=0))
 
@@ -198,21 +199,17 @@ def _linear(
     tl.store(largest + columns, tl.max(maximum, axis=0), mask=(columns < n_targets) & (tl.program_id(1) == 0))
 
 
-def configurations() -> list[triton.Config]:
-    """Return depths and numbers of stages whose tiles fit in 228 KB of shared memory."""
-    choices = [(64, 2, 8), (32, 3, 8), (32, 4, 8), (64, 3, 8)]
-    return one_config(
-        [triton.Config({"BLOCK_K": k}, num_stages=s, num_warps=w, pre_hook=set_depth) for k, s, w in choices]
-    )
-
-
-@triton.autotune(configs=configurations(), key=["depth", "GROUP", "BLOCK_N", "PROMOTE"])
+@triton.autotune(
+    configs=configurations(),
+    key=["depth", "GROUP", "BLOCK_N", "PROMOTE", "BYTES"],
+    prune_configs_by={"early_config_prune": fitting},
+)
 @triton.jit
 def _squares(
     left, right, coefficients, scales, weights, weight_scales, tiles, partial, n_tiles,
     left_padded, right_padded, weights_padded, depth, n_targets, n_penalties,
     GROUP: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
-    DESCRIPTORS: tl.constexpr, PROMOTE: tl.constexpr, BLOCK_K: tl.constexpr,
+    DESCRIPTORS: tl.constexpr, PROMOTE: tl.constexpr, BYTES: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     tile = tl.program_id(0) % n_tiles  # tiles of the same targets run together and share them in cache
     first = (tl.program_id(0) // n_tiles) * BLOCK_M

@@ -1,9 +1,10 @@
-"""Float32 products on the matrix units: each operand is written once as a sum of narrow numbers, products of those are exact.
+"""Float32 products on the matrix units: operands are written once as sums of two narrow numbers.
 
-A column is scaled by a power of two to a largest magnitude in [2^13, 2^14) and split into parts the matrix units read. Two
-float16 parts hold 22 bits of every number within 2^-16 of the largest of its column, and an absolute error of 2^-39 of the
-largest below it; the three products hi·hi + hi·lo + lo·hi then err like float32 ones. Parts lie column by column (the
-contracted dimension is contiguous) and are padded with zeros, so the product itself needs no masks.
+A column is scaled by a power of two to a largest magnitude in [2^13, 2^14) and split into parts the matrix units read,
+whose products they form exactly. Two float16 parts hold 22 bits of every number within 2^-16 of the largest of its
+column, with an absolute error of 2^-39 of the largest below that; hi·hi + hi·lo + lo·hi then err like float32 products.
+Parts lie column by column (the contracted dimension is contiguous) and are padded with zeros, so the product itself
+needs no masks.
 """
 
 from __future__ import annotations
@@ -204,7 +205,7 @@ def tile_product(
 ):  # fmt: skip
     """Return the (BLOCK_M, BLOCK_N) tile at (row, column) of left · right', contracted from start to stop.
 
-    With PROMOTE, every BLOCK_K terms are added in float32 outside the matrix units, which truncate what they accumulate.
+    With PROMOTE, every BLOCK_K terms are added outside the matrix units, which truncate what they accumulate.
     """
     total = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
     for k in tl.range(start, stop, BLOCK_K):
