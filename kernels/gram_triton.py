@@ -113,7 +113,7 @@ def fitting(configs: list[triton.Config], arguments: dict[str, int], **constants
 
 def configurations() -> list[triton.Config]:
     """Return depths of a step, numbers of stages and of warps."""
-    choices = [(32, 2, 8), (64, 2, 8), (32, 4, 8), (64, 3, 8)]
+    choices = [(32, 2, 8), (64, 2, 8), (32, 3, 8), (32, 4, 8), (64, 3, 8)]
     return one_config(
         [triton.Config({"BLOCK_K": k}, num_stages=s, num_warps=w, pre_hook=set_depth) for k, s, w in choices]
     )

@@ -98,7 +98,7 @@ def _tiles(around: torch.Tensor, padded: int, block: int) -> torch.Tensor:
 
 def penalties_at_once(n_penalties: int) -> int:
     """Return how many penalties a program holds: matrix units take multiples of 16, registers about 64."""
-    return min(64, max(16, triton.next_power_of_2(n_penalties)))
+    return min(64, max(16, 1 << (n_penalties - 1).bit_length()))
 
 
 def prediction_moments(
