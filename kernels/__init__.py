@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from . import reference
+from .gpu import served
 from .held_out import HeldOut, Moments, held_out
 from .held_out import prediction_moments as _by_partial_fractions
 
-__all__ = ["HeldOut", "apply_alpha", "cross_product", "held_out", "prediction_moments"]
+__all__ = ["HeldOut", "apply_alpha", "correlation_rdms", "cross_product", "held_out", "prediction_moments"]
 
 
 def prediction_moments(fold: HeldOut, coefficients: torch.Tensor, projections: torch.Tensor) -> Moments:
@@ -18,21 +20,44 @@ def prediction_moments(fold: HeldOut, coefficients: torch.Tensor, projections: t
     Parameters
     ----------
     fold : HeldOut
-    coefficients : tensor (rank, n_targets)
+    coefficients : tensor (rank, n_targets), dtype of the fold
         Training targets in the eigenbasis.
-    projections : tensor (rank, n_targets)
+    projections : tensor (rank, n_targets), dtype of the fold
         basis' · held-out targets.
 
     Returns
     -------
     three tensors (n_penalties, n_targets)
     """
+    if fold.forms is not None and served(coefficients, projections):
+        from . import score_triton
+
+        return score_triton.prediction_moments(fold.forms, len(fold.filters), coefficients, projections)
     return _by_partial_fractions(fold, coefficients, projections)
 
 
-def cross_product(X: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
-    """Return X'Y (n_columns, n_targets) of X (n_rows, n_columns) and Y (n_rows, n_targets)."""
-    return X.T @ Y
+def cross_product(left: torch.Tensor, right: torch.Tensor, scale: torch.Tensor | None = None) -> torch.Tensor:
+    """Return left' · right at the precision of left; on a GPU float32 runs on the matrix units without losing digits.
+
+    Defined by `reference.cross_product`.
+
+    Parameters
+    ----------
+    left : tensor (n_rows, n_features), float32 or float64
+    right : tensor (n_rows, n_targets), dtype of left or int16
+    scale : tensor (n_targets,), optional
+        What one step of an integer is worth, for each column of right.
+
+    Returns
+    -------
+    tensor (n_features, n_targets), dtype of left
+    """
+    if left.dtype == torch.float32 and served(left, right):
+        from . import gram_triton
+
+        return gram_triton.cross_product(left, right, scale)
+    product = left.T @ right.to(left.dtype)
+    return product if scale is None else product.mul_(scale)
 
 
 def apply_alpha(
@@ -42,19 +67,50 @@ def apply_alpha(
     coefficients: torch.Tensor,
     out: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Return (to_coef · (coefficients / (eigenvalues + alpha)))', every target with its own penalty.
+    """Return to_coef · (coefficients / (eigenvalues + alpha)), the penalty chosen per target.
+
+    Defined by `reference.apply_alpha`.
 
     Parameters
     ----------
     to_coef : tensor (n_features, rank)
     eigenvalues : tensor (rank,)
     alpha : tensor (n_targets,)
-    coefficients : tensor (rank, n_targets)
-    out : tensor (n_targets, n_features), optional
-        Where the result goes; one row per target, so that a block of targets is one piece of memory.
+    coefficients : tensor (rank, n_targets), dtype of to_coef
+    out : tensor (n_features, n_targets), optional
+        Where the result goes, on any device.
 
     Returns
     -------
-    tensor (n_targets, n_features)
+    tensor (n_features, n_targets), dtype of to_coef
     """
-    return torch.mm((coefficients / (eigenvalues[:, None] + alpha)).T, to_coef.T, out=out)
+    if served(to_coef, coefficients):
+        from . import gram_triton
+
+        found = gram_triton.apply_alpha(to_coef, eigenvalues, alpha, coefficients)
+    elif out is not None and out.device == to_coef.device:  # straight into place
+        return torch.mm((coefficients / (eigenvalues[:, None] + alpha)).T, to_coef.T, out=out.T).T
+    else:
+        found = reference.apply_alpha(to_coef, eigenvalues, alpha, coefficients)
+    return found if out is None else out.copy_(found)
+
+
+def correlation_rdms(patterns: torch.Tensor) -> torch.Tensor:
+    """Return 1 − Pearson's r between the rows of each matrix; pairs of a constant row are NaN.
+
+    Defined by `reference.correlation_rdms`.
+
+    Parameters
+    ----------
+    patterns : tensor (batch, n_rows, n_channels), float32 or float64
+
+    Returns
+    -------
+    tensor (batch, n_rows * (n_rows - 1) / 2), dtype of patterns
+        Pairs (0, 1), (0, 2), ..., (1, 2), ...
+    """
+    if patterns.dtype == torch.float32 and served(patterns):
+        from . import rdm_triton
+
+        return rdm_triton.correlation_rdms(patterns)
+    return reference.correlation_rdms(patterns)

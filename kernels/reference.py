@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["prediction_moments"]
+__all__ = ["apply_alpha", "correlation_rdms", "cross_product", "prediction_moments"]
 
 
 def prediction_moments(
@@ -32,3 +32,63 @@ def prediction_moments(
         squares.append(predicted.square().sum(dim=0))
         crosses.append((predicted * observed).sum(dim=0))
     return torch.stack(totals), torch.stack(squares), torch.stack(crosses)
+
+
+def cross_product(left: torch.Tensor, right: torch.Tensor, scale: torch.Tensor | None = None) -> torch.Tensor:
+    """Return left' · right, accumulated in float64.
+
+    Parameters
+    ----------
+    left : tensor (n_rows, n_features)
+    right : tensor (n_rows, n_targets)
+        Integers too: a scaled storage format.
+    scale : tensor (n_targets,), optional
+        What one step of an integer is worth, for each column of right.
+
+    Returns
+    -------
+    tensor (n_features, n_targets), dtype of left
+    """
+    product = left.double().T @ right.double()
+    return (product if scale is None else product * scale.double()).to(left.dtype)
+
+
+def apply_alpha(
+    to_coef: torch.Tensor, eigenvalues: torch.Tensor, alpha: torch.Tensor, coefficients: torch.Tensor
+) -> torch.Tensor:
+    """Return to_coef · (coefficients / (eigenvalues + alpha)), the penalty chosen per target.
+
+    Parameters
+    ----------
+    to_coef : tensor (n_features, rank)
+    eigenvalues : tensor (rank,)
+    alpha : tensor (n_targets,)
+    coefficients : tensor (rank, n_targets)
+
+    Returns
+    -------
+    tensor (n_features, n_targets)
+    """
+    return to_coef @ (coefficients / (eigenvalues[:, None] + alpha)).to(to_coef.dtype)
+
+
+def correlation_rdms(patterns: torch.Tensor) -> torch.Tensor:
+    """Return 1 − Pearson's r between the rows of each matrix; pairs of a constant row are NaN.
+
+    Parameters
+    ----------
+    patterns : tensor (batch, n_rows, n_channels)
+
+    Returns
+    -------
+    tensor (batch, n_rows * (n_rows - 1) / 2)
+        Pairs (0, 1), (0, 2), ..., (1, 2), ...
+    """
+    centred = patterns - patterns.mean(dim=2, keepdim=True)
+    # Rounding of the mean leaves a constant row slightly off zero, so constancy is asked of the row itself.
+    constant = (patterns == patterns[:, :, :1]).all(dim=2, keepdim=True)
+    norms = centred.norm(dim=2, keepdim=True).masked_fill(constant, torch.nan)
+    centred = centred / norms
+    first, second = torch.triu_indices(patterns.shape[1], patterns.shape[1], 1, device=patterns.device)
+    correlations: torch.Tensor = (centred @ centred.mT)[:, first, second]
+    return 1 - correlations

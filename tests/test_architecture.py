@@ -88,6 +88,8 @@ def test_importing_brainalign_imports_nothing_heavy() -> None:
 def test_heavy_packages_are_imported_where_they_are_used() -> None:
     for path in python_files():
         heavy = {module.split(".")[0] for module in imports(path, top_level=True)} & OPTIONAL
+        if path.name.endswith("_triton.py"):  # themselves imported only where there is a GPU
+            heavy -= {"triton"}
         assert not heavy, f"{path} imports {heavy} at the top"
 
 

@@ -322,7 +322,7 @@ class _Bands:
         pieces = zip(shares**0.5, self.rotations, torch.tensor_split(right, ends), strict=True)
         to_coef = torch.cat([rotation.axes @ (piece * float(root)).to(rotated) for root, rotation, piece in pieces])
         coefficients = cross_product(basis.to(rotated), rotated)
-        return apply_alpha(to_coef, eigenvalues.to(rotated), alpha.to(rotated), coefficients)
+        return apply_alpha(to_coef, eigenvalues.to(rotated), alpha.to(rotated), coefficients).T
 
 
 def _that_fit(blocks: list[slice], values_per_target: int, device: torch.device) -> Iterator[list[slice]]:

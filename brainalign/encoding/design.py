@@ -65,10 +65,7 @@ class Design:
     def _solve(self, rotated: torch.Tensor, alpha: torch.Tensor, coef: torch.Tensor) -> None:
         singular = self.rotation.singular
         scaled = rotated * singular[:, None].to(rotated)
-        out = coef if coef.device == rotated.device else None
-        found = apply_alpha(self.rotation.axes, singular.square().to(rotated), alpha.to(rotated), scaled, out=out)
-        if out is None:
-            coef.copy_(found)
+        apply_alpha(self.rotation.axes, singular.square().to(rotated), alpha.to(rotated), scaled, out=coef.T)
 
     def intercept(self, means: torch.Tensor, coef: torch.Tensor) -> torch.Tensor:
         """Return the intercepts (n_targets,) for the means of targets and coefficients (n_targets, n_features)."""

@@ -5,13 +5,8 @@ import torch
 
 from brainalign.kernels import held_out, prediction_moments, reference
 
-SHAPES = [
-    (8, 7, 13, 48),
-    (65, 31, 3, 7),
-    (1, 1, 1, 1),
-    (3, 5, 2, 300),
-    (40, 257, 4, 65),
-]  # rows, rank, penalties, targets
+# rows, rank, penalties, targets
+SHAPES = [(8, 7, 13, 48), (65, 31, 3, 7), (1, 1, 1, 1), (3, 5, 2, 300), (40, 257, 4, 65)]
 SPECTRA = {
     "spread": lambda k: torch.logspace(-2, 6, k, dtype=torch.float64),
     "narrow": lambda k: torch.linspace(100, 101, k, dtype=torch.float64),

@@ -1,0 +1,21 @@
+"""Which tensors the Triton kernels serve; everything else is computed in plain torch."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import torch
+
+__all__ = ["served"]
+
+
+def served(*tensors: torch.Tensor) -> bool:
+    """Say whether all are float32 (or int16) on one NVIDIA GPU (capability 8 on) and Triton is here."""
+    first = tensors[0]
+    return (
+        first.is_cuda
+        and torch.version.hip is None
+        and all(t.device == first.device and t.dtype in (torch.float32, torch.int16) for t in tensors)
+        and find_spec("triton") is not None
+        and torch.cuda.get_device_capability(first.device) >= (8, 0)
+    )
