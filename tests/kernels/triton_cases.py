@@ -64,11 +64,11 @@ def score(shape: tuple[int, ...], spectrum: str, device: str, amplitude: float =
     projections = basis.T @ observed
     alphas = torch.logspace(-1, 7, n_penalties, dtype=torch.float64, device=device)
     exact = kernels.held_out(basis, eigenvalues, alphas, torch.float64)
-    near = exact.near.to_dense() if exact.near.layout == torch.sparse_csr else exact.near
-    forms = triton_way.forms(exact.far, near, exact.filters, exact.contrasts, exact.sums)
+    fold = kernels.held_out(basis, eigenvalues, alphas, torch.float32)
+    near = fold.near.to_dense() if fold.near.layout == torch.sparse_csr else fold.near
+    forms = triton_way.forms(fold.far.double(), near.double(), exact.filters, exact.contrasts, exact.sums)
     narrow = coefficients.float(), projections.float()
     mine = triton_way.prediction_moments(forms, n_penalties, *narrow, **options)
-    fold = kernels.held_out(basis, eigenvalues, alphas, torch.float32)
     from_torch = import_triton("held_out").prediction_moments(fold, *narrow)
     truth = kernels.reference.prediction_moments(basis, exact.filters, coefficients, observed)
     # Totals and crosses may cancel: their error is relative to the sum of the magnitudes of their terms.
