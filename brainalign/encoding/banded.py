@@ -19,7 +19,7 @@ from brainalign.checks import BrainalignError, check_rows
 from brainalign.devices import pick_device, target_block
 from brainalign.encoding.design import best_alpha, blocks_of, centre, fold_grams
 from brainalign.encoding.inner_folds import Block, InnerFold, block_of, eigenbasis, inner_folds, layout, scores
-from brainalign.encoding.inputs import Array, check_arrays, check_options, labels_of, same_kind_as
+from brainalign.encoding.inputs import Array, as_tensor, check_arrays, check_options, labels_of, same_kind_as
 from brainalign.encoding.ridge import ALPHAS
 from brainalign.encoding.rotation import Rotation, rotate
 from brainalign.kernels import apply_alpha, cross_product
@@ -138,7 +138,7 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
         device, dtype = pick_device(self.device), getattr(torch, self.dtype)
         alphas = torch.tensor(self.alphas, dtype=torch.float64, device=device)
         order = layout(len(Y), self.cv, labels_of(groups))
-        features = (order.sort(torch.as_tensor(X, device=device)) for X in Xs)
+        features = (order.sort(as_tensor(X).to(device)) for X in Xs)
         rotations = [rotate(X, float(alphas.min()), self.solver, dtype) for X in features]
         bands = _Bands(rotations, order.tests)
         search = _Search(Y.shape[1], candidates, alphas, sum(X.shape[1] for X in Xs), dtype)
@@ -149,7 +149,7 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
             rotated = torch.empty((n_columns + 1, columns), dtype=dtype, device=device)
             made = []
             for where in held:
-                centred, search.means[where] = centre(torch.as_tensor(Y[:, where]), order, device, dtype)
+                centred, search.means[where] = centre(as_tensor(Y[:, where]), order, device, dtype)
                 block = block_of(bands.rows, centred, order.tests)
                 piece = rotated[:, where.start - first : where.stop - first]
                 piece.copy_(block.rotated)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
 
-__all__ = ["Array", "check_arrays", "check_options", "labels_of", "same_kind_as"]
+__all__ = ["Array", "as_tensor", "check_arrays", "check_options", "labels_of", "same_kind_as"]
 
 Array = NDArray[Any] | torch.Tensor
 CHUNK = 2**22  # values looked at in one go
@@ -75,15 +76,22 @@ def _limits(name: str, array: Array) -> tuple[torch.Tensor, torch.Tensor]:
     Extremes carry NaN and infinity along and are found ten times faster than every value is tested.
     """
     step = max(1, CHUNK // max(array.shape[1], 1))
-    smallest = largest = torch.as_tensor(array[0])
+    smallest = largest = as_tensor(array[0])
     for start in range(0, len(array), step):
-        part = torch.as_tensor(array[start : start + step])
+        part = as_tensor(array[start : start + step])
         smallest = torch.minimum(smallest, part.amin(dim=0))
         largest = torch.maximum(largest, part.amax(dim=0))
     if not bool(torch.isfinite(smallest).all() & torch.isfinite(largest).all()):
         values = np.asarray(array.cpu() if isinstance(array, torch.Tensor) else array)
         check_finite(name, values, "drop or repair them")
     return smallest, largest
+
+
+def as_tensor(array: Array) -> torch.Tensor:
+    """Return a tensor on the same memory; torch warns of read-only memory maps, which are only read here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.as_tensor(array)
 
 
 def labels_of(groups: Array | None) -> NDArray[Any] | None:

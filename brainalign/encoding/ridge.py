@@ -17,7 +17,7 @@ from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.devices import pick_device
 from brainalign.encoding.design import best_alpha, blocks_of, centre, design_of
 from brainalign.encoding.inner_folds import Layout, layout, score_of
-from brainalign.encoding.inputs import Array, check_arrays, check_options, labels_of, same_kind_as
+from brainalign.encoding.inputs import Array, as_tensor, check_arrays, check_options, labels_of, same_kind_as
 
 __all__ = ["Ridge", "fit_layers"]
 
@@ -197,7 +197,7 @@ def fit_layers(
     order = layout(len(Y), first.cv, labels_of(groups)) if any(len(e.alphas) > 1 for e in encoders.values()) else None
     fits = {name: _Fit(encoder, layers[name], order, Y.shape[1], device) for name, encoder in encoders.items()}
     means = torch.empty(Y.shape[1], dtype=torch.float64)
-    targets, sorted_by = torch.as_tensor(Y), order or Layout(None, [])
+    targets, sorted_by = as_tensor(Y), order or Layout(None, [])
     designs = [fit.design for fit in fits.values()]
     rank = max(design.rotation.rows.shape[1] for design in designs)
     width, n_alphas = max(fit.coef.shape[1] for fit in fits.values()), max(len(design.alphas) for design in designs)
@@ -225,7 +225,7 @@ class _Fit:
         dtype = getattr(torch, encoder.dtype)
         alphas = torch.tensor(encoder.alphas, dtype=torch.float64, device=device)
         folds = order if order is not None and len(alphas) > 1 else Layout(order.order if order else None, [])
-        features = torch.as_tensor(X, device=device)
+        features = as_tensor(X).to(device)
         self.design = design_of(features, folds, alphas, solver=encoder.solver, metric=encoder.metric, dtype=dtype)
         self.scores = torch.empty((len(alphas), n_targets), dtype=dtype)
         self.alpha = torch.empty(n_targets, dtype=torch.float64)

@@ -1,0 +1,205 @@
+"""The engine behind `Ridge` where its ways part: spectra, fold sizes, penalties, precision, several layers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import Ridge as SklearnRidge
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GroupKFold, KFold
+
+from brainalign.checks import BrainalignError
+from brainalign.encoding import Ridge, fit_layers
+from brainalign.encoding.inner_folds import Layout, block_of, inner_folds, layout, scores
+from brainalign.encoding.rotation import eigh, rotate, symmetric
+
+ALPHAS = tuple(np.logspace(-1, 5, 7).tolist())
+
+
+def features(n: int, p: int, decay: float, seed: int = 0) -> np.ndarray:
+    """Return features whose standard deviations along hidden axes fall as rank ** -decay."""
+    rng = np.random.default_rng(seed)
+    axes = np.linalg.qr(rng.normal(size=(p, p)))[0]
+    return np.asarray(rng.normal(size=(n, p)) * 30 * np.arange(1.0, p + 1) ** -decay @ axes)
+
+
+def targets(X: np.ndarray, t: int, seed: int = 1) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    signal = X @ rng.normal(size=(X.shape[1], t))
+    return np.asarray(signal / signal.std(axis=0) + rng.normal(size=(len(X), t)) * 2)
+
+
+def exact_scores(X: np.ndarray, Y: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    found = np.zeros((len(ALPHAS), Y.shape[1]))
+    for a, alpha in enumerate(ALPHAS):
+        for train, test in folds:
+            fitted = SklearnRidge(alpha=alpha, solver="svd").fit(X[train], Y[train])
+            found[a] += r2_score(Y[test], fitted.predict(X[test]), multioutput="raw_values") / len(folds)
+    return found
+
+
+@pytest.mark.parametrize("decay", [0, 0.5, 1, 2, 4])
+@pytest.mark.parametrize(("n", "p"), [(200, 40), (120, 80), (90, 60), (60, 150), (400, 8)])
+def test_float32_keeps_its_digits_whatever_the_spectrum(n: int, p: int, decay: float) -> None:
+    """Condition numbers of X'X from 1 to 1e15: the scores stay within 1e-5 of scikit-learn's in float64."""
+    X = features(n, p, decay).astype(np.float32)
+    Y = targets(X, 30).astype(np.float32)
+    expected = exact_scores(X.astype(float), Y.astype(float), list(KFold(5).split(X)))
+    ridge = Ridge(ALPHAS).fit(X, Y)
+    assert (np.abs(ridge.cv_scores_ - expected) / (1 + np.abs(expected))).max() < 1e-5
+    chosen = expected[[ALPHAS.index(a) for a in ridge.alpha_], np.arange(30)]
+    assert (expected.max(axis=0) - chosen < 1e-5).all()
+    for target in range(0, 30, 7):
+        exact = SklearnRidge(alpha=ridge.alpha_[target], solver="svd").fit(X.astype(float), Y[:, target].astype(float))
+        error = np.linalg.norm(ridge.coef_[:, target] - exact.coef_) / np.linalg.norm(exact.coef_)
+        assert error < 1e-4
+
+
+@pytest.mark.parametrize("sizes", [[40, 30, 20, 10], [70, 3, 3, 24], [1, 1, 98]])
+def test_folds_of_any_size(sizes: list[int]) -> None:
+    X = features(100, 12, 0.5)
+    Y = targets(X, 6)
+    groups = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    folds = [split for split in GroupKFold(len(sizes)).split(X, groups=groups) if len(split[1]) > 1]
+    ridge = Ridge(ALPHAS, cv="groups", dtype="float64").fit(X, Y, groups=groups)
+    np.testing.assert_allclose(ridge.cv_scores_, exact_scores(X, Y, folds), atol=1e-8)
+
+
+@pytest.mark.parametrize("solver", ["primal", "dual"])
+def test_each_way_of_the_folds_gives_the_same_scores(solver: str) -> None:
+    """Rotated sums of folds (many rows), held-out rows (few) and rows alone (dual) are one computation."""
+    X, alphas = torch.as_tensor(features(300, 6, 0.5)), torch.tensor(ALPHAS, dtype=torch.float64)
+    order = layout(300, 5, None)
+    rotation = rotate(X, 0.1, "auto", torch.float64)
+    grams = [symmetric(rotation.rows[test]) for test in order.tests]
+    Y = torch.as_tensor(targets(X.numpy(), 9))
+    Y = Y - Y.mean(dim=0)
+    block = block_of(rotation.rows, Y, order.tests)
+    assert len(block.fold_rotated) == 5  # more rows in a fold than columns
+    folds = list(
+        inner_folds(rotation.rows, rotation.singular, order.tests, alphas, grams=grams, solver=solver)  # type: ignore[arg-type]
+    )
+    assert {fold.way for fold in folds} == {"sums" if solver == "primal" else "dual"}
+    found = scores(folds, block, "r2", len(ALPHAS)).numpy()
+    np.testing.assert_allclose(found, exact_scores(X.numpy(), Y.numpy(), list(KFold(5).split(X))), atol=1e-9)
+
+
+def test_rotation_is_orthonormal_and_gives_the_features_back() -> None:
+    for n, p in [(50, 20), (20, 50), (30, 30)]:
+        X = torch.as_tensor(features(n, p, 1)) + 1e4
+        found = rotate(X, 1.0, "auto", torch.float64)
+        rank = min(n - 1, p)
+        assert found.rows.shape == (n, rank)
+        torch.testing.assert_close(found.rows.T @ found.rows, torch.eye(rank, dtype=torch.float64), atol=1e-7, rtol=0)
+        torch.testing.assert_close((found.rows * found.singular) @ found.axes.T + found.mean, X, atol=1e-7, rtol=0)
+
+
+def test_what_products_cannot_hold_is_decomposed_by_svd_and_said() -> None:
+    X = features(60, 5, 0) * np.logspace(0, -9, 5)
+    Y = targets(X * np.logspace(0, 9, 5), 4)
+    with pytest.warns(RuntimeWarning, match="decomposed by SVD"):
+        ridge = Ridge((0.0,), dtype="float64").fit(X, Y)
+    assert ridge.decomposition_ == "svd"
+    expected = np.linalg.lstsq(X - X.mean(axis=0), Y - Y.mean(axis=0), rcond=None)[0]
+    np.testing.assert_allclose(ridge.coef_, expected, rtol=1e-6)
+    with pytest.warns(RuntimeWarning, match="decomposed by SVD"):
+        several = Ridge((1e-18, 1e-16), dtype="float64").fit(X, Y)
+    assert (several.cv_scores_ > -1).all()
+    assert Ridge(ALPHAS).fit(X / X.std(axis=0), Y).decomposition_ == "gram"
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.repeat(features(40, 4, 0), 3, axis=1),  # every column three times
+        np.c_[features(40, 4, 0), np.full(40, 7.0)],  # a constant column
+        features(40, 1, 0),
+        np.eye(8)[np.arange(40) % 8],  # one-hot: equal eigenvalues
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_deficient_features(X: np.ndarray, dtype: str) -> None:
+    Y = np.random.default_rng(0).normal(size=(40, 3)) + X[:, :1]
+    ridge = Ridge(ALPHAS, dtype=dtype).fit(X, Y)
+    expected = exact_scores(X, Y, list(KFold(5).split(X)))
+    np.testing.assert_allclose(ridge.cv_scores_, expected, atol=1e-5 if dtype == "float32" else 1e-9)
+    assert np.isfinite(ridge.coef_).all()
+
+
+def test_smallest_inputs() -> None:
+    X, Y = np.array([[0.0], [1.0]]), np.array([[1.0], [3.0]])
+    ridge = Ridge((1.0,)).fit(X, Y)
+    np.testing.assert_allclose(ridge.predict(X), SklearnRidge(alpha=1.0).fit(X, Y[:, 0]).predict(X)[:, None], rtol=1e-6)
+    # Two rows, two folds of one row: no score can be defined, so the largest alpha is taken and the scores say NaN.
+    undecided = Ridge((1.0, 2.0), cv=2).fit(X, Y)
+    assert undecided.alpha_.tolist() == [2.0]
+    assert np.isnan(undecided.cv_scores_).all()
+    three = Ridge(ALPHAS, cv=3).fit(np.arange(9.0)[:, None], np.arange(9.0)[:, None] ** 2)
+    assert np.isfinite(three.cv_scores_).all()
+
+
+def test_a_finer_grid_changes_no_score_of_the_coarse_one() -> None:
+    X = features(80, 30, 1)
+    Y = targets(X, 5)
+    coarse = Ridge(ALPHAS, dtype="float64").fit(X, Y)
+    fine = Ridge(tuple(np.logspace(-1, 5, 61)), dtype="float64").fit(X, Y)
+    np.testing.assert_allclose(fine.cv_scores_[::10], coarse.cv_scores_, atol=1e-10)
+
+
+def test_layers_share_targets_and_equal_separate_fits() -> None:
+    layers = {"a": features(70, 9, 0), "b": features(70, 200, 1, seed=3), "c": features(70, 20, 2, seed=4)}
+    Y = targets(layers["a"], 11)
+    groups = np.arange(70) % 6
+    together = {name: Ridge(ALPHAS, per_target_alpha=name != "c") for name in layers}
+    fit_layers(together, layers, Y, groups=groups)
+    for name, X in layers.items():
+        alone = Ridge(ALPHAS, per_target_alpha=name != "c").fit(X, Y, groups=groups)
+        np.testing.assert_array_equal(together[name].alpha_, alone.alpha_)
+        np.testing.assert_allclose(together[name].coef_, alone.coef_, atol=1e-6)
+        np.testing.assert_allclose(together[name].cv_scores_, alone.cv_scores_, atol=1e-6)
+    with pytest.raises(BrainalignError, match="'b' differs"):
+        fit_layers({"a": Ridge(), "b": Ridge(cv=3)}, {"a": layers["a"], "b": layers["b"]}, Y)
+    with pytest.raises(BrainalignError, match="encoders are for a but layers are b"):
+        fit_layers({"a": Ridge()}, {"b": layers["b"]}, Y)
+    with pytest.raises(BrainalignError, match="b has 5 rows but Y has 70"):
+        fit_layers({"a": Ridge(), "b": Ridge()}, {"a": layers["a"], "b": np.zeros((5, 2))}, Y)
+
+
+def test_blocks_of_targets_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    X = features(50, 20, 1)
+    Y = targets(X, 23)
+    whole = Ridge(ALPHAS, dtype="float64").fit(X, Y)
+    monkeypatch.setattr(
+        "brainalign.encoding.ridge.blocks_of", lambda n, *_: [slice(i, min(i + 4, n)) for i in range(0, n, 4)]
+    )
+    parts = Ridge(ALPHAS, dtype="float64").fit(X, Y)
+    np.testing.assert_allclose(parts.coef_, whole.coef_, atol=1e-12)
+    np.testing.assert_array_equal(parts.alpha_, whole.alpha_)
+
+
+def test_targets_may_be_a_memory_map_of_integers(tmp_path) -> None:
+    X = features(60, 10, 1)
+    Y = (targets(X, 7) * 300).astype(np.int16)
+    np.save(tmp_path / "betas.npy", Y)
+    mapped = Ridge(ALPHAS).fit(X, np.load(tmp_path / "betas.npy", mmap_mode="r"))
+    plain = Ridge(ALPHAS).fit(X, Y.astype(np.float32))
+    np.testing.assert_allclose(mapped.coef_, plain.coef_, rtol=1e-5, atol=1e-6 * np.abs(plain.coef_).max())
+
+
+def test_float32_eigenvectors_only_where_they_suffice() -> None:
+    """The quick way is taken for a narrow spectrum alone, and both give the same matrix back."""
+    for spread, quick in ((10.0, True), (1e4, False)):
+        axes = np.linalg.qr(np.random.default_rng(0).normal(size=(30, 30)))[0]
+        matrix = torch.as_tensor(axes * np.geomspace(1, spread, 30) @ axes.T)
+        values, vectors, single = eigh(matrix, single=True)
+        assert single is quick
+        torch.testing.assert_close((vectors * values) @ vectors.T, matrix, atol=1e-5 if quick else 1e-10, rtol=0)
+
+
+def test_layout_sorts_rows_by_fold() -> None:
+    order = layout(7, "groups", np.array(list("abacbca")))
+    assert isinstance(order, Layout)
+    np.testing.assert_array_equal(order.order, [0, 2, 6, 1, 4, 3, 5])
+    assert order.tests == [slice(0, 3), slice(3, 5), slice(5, 7)]
+    assert layout(10, 5, None).order is None
