@@ -10,7 +10,7 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold, KFold
 
 from brainalign.checks import BrainalignError
-from brainalign.encoding import Ridge, fit_layers
+from brainalign.encoding import BandedRidge, Ridge, fit_layers
 from brainalign.encoding.inner_folds import Layout, block_of, inner_folds, layout, scores
 from brainalign.encoding.rotation import eigh, rotate, symmetric
 
@@ -203,3 +203,21 @@ def test_layout_sorts_rows_by_fold() -> None:
     np.testing.assert_array_equal(order.order, [0, 2, 6, 1, 4, 3, 5])
     assert order.tests == [slice(0, 3), slice(3, 5), slice(5, 7)]
     assert layout(10, 5, None).order is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("n", "p"), [(400, 300), (3000, 65), (200, 700)])
+@pytest.mark.parametrize("decay", [0, 1])
+def test_the_gpu_gives_what_the_cpu_gives(n: int, p: int, decay: float) -> None:
+    X = features(n, p, decay).astype(np.float32)
+    Y = targets(X, 257).astype(np.float32)
+    for metric in ("r2", "r"):
+        slow, fast = (Ridge(ALPHAS, metric=metric, device=device).fit(X, Y) for device in ("cpu", "cuda"))
+        np.testing.assert_allclose(fast.cv_scores_, slow.cv_scores_, atol=1e-5)
+        same = fast.alpha_ == slow.alpha_
+        assert same.mean() > 0.98
+        scale = np.linalg.norm(slow.coef_, axis=0)
+        assert (np.linalg.norm(fast.coef_ - slow.coef_, axis=0) / scale)[same].max() < 1e-4
+    halves = [X[:, : p // 2], X[:, p // 2 :]]
+    slow, fast = (BandedRidge(ALPHAS, 5, device=device).fit(halves, Y) for device in ("cpu", "cuda"))
+    np.testing.assert_allclose(fast.cv_scores_, slow.cv_scores_, atol=2e-5)
