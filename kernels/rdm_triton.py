@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 
 from . import reference
-from .split_triton import one_config
+from .split_triton import halves, powers
 
 __all__ = ["correlation_rdms"]
 
@@ -20,46 +20,62 @@ def correlation_rdms(patterns: torch.Tensor) -> torch.Tensor:
     if max(n_rows * patterns.stride(1) + n_channels * patterns.stride(2), n_rows**2) >= MATRIX:
         return reference.correlation_rdms(patterns)
     result = torch.empty((batch, n_rows * (n_rows - 1) // 2), dtype=torch.float32, device=patterns.device)
+    block = min(128, max(16, triton.next_power_of_2(n_rows)))
+    n_blocks = triton.cdiv(n_rows, block)
     if result.numel():
-        _correlations[lambda meta: (batch * triton.cdiv(n_rows, meta["BLOCK"]) ** 2,)](
-            patterns, result, n_rows, n_channels, *patterns.stride()
-        )
+        _correlations[(batch * n_blocks**2,)](
+            patterns, result, n_rows, n_channels, *patterns.stride(),
+            BLOCK=block, CHANNELS=64, ONE=n_blocks == 1, num_warps=8 if block == 128 else 4, num_stages=1,
+        )  # fmt: skip
     return result
 
 
 @triton.jit
-def _centred(pointer, rows, start, n_rows, n_channels, stride_row, stride_channel, shift, mean, BLOCK_K: tl.constexpr):
-    """Load (rows, BLOCK_K) minus shift and mean, zero outside."""
-    channels = start + tl.arange(0, BLOCK_K)
+def _values(pointer, rows, start, n_rows, n_channels, stride_row, stride_channel, shift, CHANNELS: tl.constexpr):
+    """Load (rows, CHANNELS) minus shift, zero outside."""
+    channels = start + tl.arange(0, CHANNELS)
     inside = (rows < n_rows)[:, None] & (channels < n_channels)[None, :]
     value = tl.load(pointer + rows[:, None] * stride_row + channels[None, :] * stride_channel, mask=inside, other=0.0)
-    return tl.where(inside, (value - shift[:, None]) - mean[:, None], 0.0)
+    return tl.where(inside, value - shift[:, None], 0.0), inside
 
 
 @triton.jit
-def _mean(pointer, rows, n_rows, n_channels, stride_row, stride_channel, BLOCK: tl.constexpr, BLOCK_K: tl.constexpr):
+def _rows(
+    pointer, rows, n_rows, n_channels, stride_row, stride_channel, BLOCK: tl.constexpr, CHANNELS: tl.constexpr
+):  # fmt: skip
+    """Return the first value of each row, the mean after it is taken away, and the power of two for float16."""
     # Values relative to the first keep their digits under a large offset, and a constant row is zero exactly.
     shift = tl.load(pointer + rows * stride_row, mask=rows < n_rows, other=0.0)
-    total = tl.zeros([BLOCK], tl.float32)
-    for start in range(0, n_channels, BLOCK_K):
-        value = _centred(
-            pointer, rows, start, n_rows, n_channels, stride_row, stride_channel, shift, tl.zeros_like(shift), BLOCK_K
-        )
-        total += tl.sum(value, axis=1)
-    return shift, total / n_channels
+    total = tl.zeros([BLOCK, CHANNELS], tl.float32)
+    largest = tl.zeros([BLOCK, CHANNELS], tl.float32)
+    for start in range(0, n_channels, CHANNELS):
+        value, _ = _values(pointer, rows, start, n_rows, n_channels, stride_row, stride_channel, shift, CHANNELS)
+        total += value
+        largest = tl.maximum(largest, tl.abs(value))
+    mean = tl.sum(total, axis=1) / n_channels
+    # Less than twice the largest remains after the mean is taken away, which float16 has room for.
+    return shift, mean, powers(tl.max(largest, axis=1))[1]
 
 
-CONFIGS = [
-    triton.Config({"BLOCK": rows, "BLOCK_K": 32}, num_stages=2, num_warps=warps)
-    for rows, warps in [(64, 8), (64, 4), (32, 4), (128, 8)]
-]
+@triton.jit
+def _centred(
+    pointer, rows, start, n_rows, n_channels, stride_row, stride_channel, shift, mean, inverse, CHANNELS: tl.constexpr
+):  # fmt: skip
+    value, inside = _values(pointer, rows, start, n_rows, n_channels, stride_row, stride_channel, shift, CHANNELS)
+    value = tl.where(inside, (value - mean[:, None]) * inverse[:, None], 0.0)
+    hi, lo = halves(value)
+    return hi, lo, tl.sum(value * value, axis=1)
 
 
-@triton.autotune(configs=one_config(CONFIGS), key=["n_rows", "n_channels"])
+@triton.jit
+def _inverse_root(square):
+    return 1 / tl.sqrt(tl.where(square > 0, square, float("nan")))
+
+
 @triton.jit
 def _correlations(
     patterns, result, n_rows, n_channels, stride_batch, stride_row, stride_channel,
-    BLOCK: tl.constexpr, BLOCK_K: tl.constexpr,
+    BLOCK: tl.constexpr, CHANNELS: tl.constexpr, ONE: tl.constexpr,
 ):  # fmt: skip
     n_blocks = tl.cdiv(n_rows, BLOCK)
     pair = tl.program_id(0) % (n_blocks * n_blocks)
@@ -70,24 +86,33 @@ def _correlations(
         pointer = patterns + batch * stride_batch
         rows = first * BLOCK + tl.arange(0, BLOCK)
         others = second * BLOCK + tl.arange(0, BLOCK)
-        shift, mean = _mean(pointer, rows, n_rows, n_channels, stride_row, stride_channel, BLOCK, BLOCK_K)
-        shifts, means = _mean(pointer, others, n_rows, n_channels, stride_row, stride_channel, BLOCK, BLOCK_K)
+        shift, mean, inverse = _rows(pointer, rows, n_rows, n_channels, stride_row, stride_channel, BLOCK, CHANNELS)
+        if not ONE:
+            shifts, means, inverses = _rows(
+                pointer, others, n_rows, n_channels, stride_row, stride_channel, BLOCK, CHANNELS
+            )
         product = tl.zeros([BLOCK, BLOCK], tl.float32)
         norm = tl.zeros([BLOCK], tl.float32)
         norms = tl.zeros([BLOCK], tl.float32)
-        for start in range(0, n_channels, BLOCK_K):
-            left = _centred(pointer, rows, start, n_rows, n_channels, stride_row, stride_channel, shift, mean, BLOCK_K)
-            right = _centred(
-                pointer, others, start, n_rows, n_channels, stride_row, stride_channel, shifts, means, BLOCK_K
+        for start in range(0, n_channels, CHANNELS):
+            hi, lo, square = _centred(
+                pointer, rows, start, n_rows, n_channels, stride_row, stride_channel, shift, mean, inverse, CHANNELS
             )
-            product = tl.dot(left, tl.trans(right), product, input_precision="tf32x3")
-            norm += tl.sum(left * left, axis=1)
-            norms += tl.sum(right * right, axis=1)
-        nan = float("nan")
-        norm = tl.where(norm > 0, 1 / tl.sqrt(tl.where(norm > 0, norm, 1.0)), nan)
-        norms = tl.where(norms > 0, 1 / tl.sqrt(tl.where(norms > 0, norms, 1.0)), nan)
+            norm += square
+            if ONE:
+                his, los = hi, lo
+            else:
+                his, los, square = _centred(
+                    pointer, others, start, n_rows, n_channels, stride_row, stride_channel, shifts, means, inverses,
+                    CHANNELS,
+                )  # fmt: skip
+                norms += square
+            part = tl.dot(hi, los.T)
+            part = tl.dot(lo, his.T, part)
+            product += tl.dot(hi, his.T, part)
+        norm, norms = _inverse_root(norm), _inverse_root(norm if ONE else norms)
         distance = 1 - product * norm[:, None] * norms[None, :]
         n_pairs = n_rows * (n_rows - 1) // 2
-        at = rows[:, None] * n_rows - rows[:, None] * (rows[:, None] + 1) // 2 + others[None, :] - rows[:, None] - 1
+        at = rows * n_rows - rows * (rows + 1) // 2 - rows - 1
         inside = (rows[:, None] < others[None, :]) & (others[None, :] < n_rows)
-        tl.store(result + batch * n_pairs + at, distance, mask=inside)
+        tl.store(result + batch * n_pairs + at[:, None] + others[None, :], distance, mask=inside)
