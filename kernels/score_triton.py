@@ -163,7 +163,9 @@ def _sums(
             square = _weigh(square_hi, square_lo, square_scale, of_rows, weight_scales, at, weights_padded, BLOCK)
             square += _weigh(near_hi, near_lo, near_scale, of_rows, weight_scales, at + 2 * kind, weights_padded, BLOCK)
             _store(slots + tile * slot_size, square, penalties, n_targets, n_penalties, written)
-            cross = _weigh(cross_hi, cross_lo, cross_scale, of_rows, weight_scales, at + 3 * kind, weights_padded, BLOCK)
+            cross = _weigh(
+                cross_hi, cross_lo, cross_scale, of_rows, weight_scales, at + 3 * kind, weights_padded, BLOCK
+            )
             _store(slots + (n_tiles + number) * slot_size, cross, penalties, n_targets, n_penalties, written)
         if TOTALS:
             hi, lo, scale = _scaled(z)
@@ -171,7 +173,9 @@ def _sums(
                 penalties = group * GROUP + tl.arange(0, GROUP)
                 at = (4 * GROUPS * GROUP + penalties) * n_far + number
                 total = _weigh(hi, lo, scale, of_rows, weight_scales, at, weights_padded, BLOCK)
-                _store(slots + (n_tiles + n_far + number) * slot_size, total, penalties, n_targets, n_penalties, written)
+                _store(
+                    slots + (n_tiles + n_far + number) * slot_size, total, penalties, n_targets, n_penalties, written
+                )
 
 
 @triton.jit
