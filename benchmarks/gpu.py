@@ -153,10 +153,10 @@ def score(rank: int, n_penalties: int) -> None:
             return kernels.prediction_moments(fold, *sets[i], totals=totals)
 
         name = f"{size} Triton{', with totals' if totals else ''}"
-        note(name, flop, "fp16x3", mine, error=lambda: error(mine(SETS - 1)[1]), plain_ms=plain_ms)  # noqa: B023
+        note(name, flop, "fp16x3", mine, error=lambda: error(mine(SETS - 1)[1]), plain_ms=plain_ms)
         ROWS[-1]["tiles"] = len(fold.forms.tiles)
         if not totals:
-            parts_of_time(lambda: mine(0), name)  # noqa: B023
+            parts_of_time(lambda: mine(0), name)
 
 
 def parts_of_time(call: Callable[[], object], name: str) -> None:

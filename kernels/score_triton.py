@@ -155,7 +155,7 @@ def _sums(
         projections += tl.cast(number * BLOCK, tl.int64) * w_row + tl.cast(first, tl.int64) * w_column
         offsets = lanes[None, :] * w_row + lanes[:, None] * w_column
         w = tl.load(projections + offsets, mask=written[:, None] & (number * BLOCK + lanes < rank)[None, :], other=0.0)
-        cross_hi, cross_lo, cross_scale = _scaled(z * w)
+        hi, lo, cross_scale = _scaled(z * w)
         for group in tl.static_range(GROUPS):
             penalties = group * GROUP + tl.arange(0, GROUP)
             at = penalties * n_far + number

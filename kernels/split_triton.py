@@ -1,9 +1,9 @@
 """Float32 products on the matrix units: operands are written once as sums of two float16 numbers.
 
 Numbers are scaled by a power of two to a largest magnitude in [2^13, 2^14) and split into two parts, whose products the
-matrix units form exactly. The parts hold 22 bits of every number within 2^-16 of the largest that shares its scale, with
-an absolute error of 2^-39 of the largest below that; hi·hi + hi·lo + lo·hi then err like float32 products. Parts lie
-column by column (the contracted dimension is contiguous) and are padded with zeros, so the product needs no masks.
+matrix units form exactly. The parts hold 22 bits of every number within 2^-16 of the largest that shares its scale,
+with an absolute error of 2^-39 of the largest below that; hi·hi + hi·lo + lo·hi then err like float32 products. Parts
+lie column by column (the contracted dimension is contiguous), padded with zeros, so the product needs no masks.
 """
 
 from __future__ import annotations
