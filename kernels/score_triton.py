@@ -163,9 +163,7 @@ def _sums(
             square = _weigh(square_hi, square_lo, square_scale, of_rows, weight_scales, at, weights_padded, BLOCK)
             square += _weigh(near_hi, near_lo, near_scale, of_rows, weight_scales, at + 2 * kind, weights_padded, BLOCK)
             _store(slots + tile * slot_size, square, penalties, n_targets, n_penalties, written)
-            cross = _weigh(
-                cross_hi, cross_lo, cross_scale, of_rows, weight_scales, at + 3 * kind, weights_padded, BLOCK
-            )
+            cross = _weigh(hi, lo, cross_scale, of_rows, weight_scales, at + 3 * kind, weights_padded, BLOCK)
             _store(slots + (n_tiles + number) * slot_size, cross, penalties, n_targets, n_penalties, written)
         if TOTALS:
             hi, lo, scale = _scaled(z)
