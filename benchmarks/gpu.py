@@ -260,6 +260,7 @@ def rdms() -> None:
 
 def end_to_end() -> None:
     """Fit Ridge on the GPU and on the CPU, where brainalign and what it needs are installed."""
+    sys.modules.setdefault("brainalign.kernels", kernels)  # elsewhere in a checkout that is not installed
     try:
         from brainalign.encoding import Ridge
     except ImportError as missing:
