@@ -12,7 +12,9 @@ from .held_out import prediction_moments as _by_partial_fractions
 __all__ = ["HeldOut", "apply_alpha", "correlation_rdms", "cross_product", "held_out", "prediction_moments"]
 
 
-def prediction_moments(fold: HeldOut, coefficients: torch.Tensor, projections: torch.Tensor) -> Moments:
+def prediction_moments(
+    fold: HeldOut, coefficients: torch.Tensor, projections: torch.Tensor, *, totals: bool = True
+) -> Moments:
     """Return Σŷ, Σŷ² and Σŷy over held-out rows for every penalty, without storing a prediction.
 
     Defined by `reference.prediction_moments`.
@@ -24,16 +26,18 @@ def prediction_moments(fold: HeldOut, coefficients: torch.Tensor, projections: t
         Training targets in the eigenbasis.
     projections : tensor (rank, n_targets), dtype of the fold
         basis' · held-out targets.
+    totals : bool
+        Whether Σŷ is needed: for Pearson's r it is, for R² of targets with the mean of the training rows taken out not.
 
     Returns
     -------
-    three tensors (n_penalties, n_targets)
+    three tensors (n_penalties, n_targets), the first None without totals
     """
     if fold.forms is not None and served(coefficients, projections):
         from . import score_triton
 
-        return score_triton.prediction_moments(fold.forms, len(fold.filters), coefficients, projections)
-    return _by_partial_fractions(fold, coefficients, projections)
+        return score_triton.prediction_moments(fold.forms, len(fold.filters), coefficients, projections, totals=totals)
+    return _by_partial_fractions(fold, coefficients, projections, totals=totals)
 
 
 def cross_product(left: torch.Tensor, right: torch.Tensor, scale: torch.Tensor | None = None) -> torch.Tensor:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HeldOut", "Moments", "held_out", "prediction_moments"]
 
-Moments = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+Moments = tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]  # Σŷ where asked for, Σŷ², Σŷy
 
 # Pairs of eigenvalues closer than eps ** NEAR (.001 in float32), relative to their sizes plus the smallest penalty, are
 # not divided by their difference, which would lose as many digits; taking them as equal costs .001² / 2 of their term.
@@ -92,10 +92,11 @@ def held_out(basis: torch.Tensor, eigenvalues: torch.Tensor, alphas: torch.Tenso
     return HeldOut(filters.to(dtype), contrasts.to(dtype), far, close, sums.to(dtype), forms)
 
 
-def prediction_moments(fold: HeldOut, coefficients: torch.Tensor, projections: torch.Tensor) -> Moments:
+def prediction_moments(
+    fold: HeldOut, coefficients: torch.Tensor, projections: torch.Tensor, *, totals: bool = True
+) -> Moments:
     """Return what `reference.prediction_moments` defines, from projections = basis' · observed."""
     crosses = fold.filters @ (coefficients * projections)
     squares = fold.filters.square() @ (fold.near @ coefficients).mul_(coefficients)
     squares.addmm_(fold.contrasts, (fold.far @ coefficients).mul_(coefficients), alpha=2)
-    totals = (fold.filters * fold.sums) @ coefficients
-    return totals, squares, crosses
+    return (fold.filters * fold.sums) @ coefficients if totals else None, squares, crosses

@@ -1,4 +1,8 @@
-"""Correlation distances between the rows of many small matrices, centred and normalised on chip."""
+"""Correlation distances between the rows of many small matrices.
+
+Rows are centred, brought to one length and written as two float16 numbers, as in `split_triton`; one program per matrix
+and pair of blocks of its rows then multiplies them and writes the pairs.
+"""
 
 from __future__ import annotations
 
@@ -7,87 +11,85 @@ import triton
 import triton.language as tl
 
 from . import reference
-from .split_triton import one_config
+from .split_triton import DEPTH, halves, up
 
 __all__ = ["correlation_rdms"]
 
-MATRIX = 2**31  # offsets within one matrix are 32-bit; larger ones are no searchlight
+CHUNK = 2**27  # numbers in parts at a time: bounds their memory to 512 MB
+WIDEST = 4096  # channels that a program normalises
 
 
 def correlation_rdms(patterns: torch.Tensor) -> torch.Tensor:
     """Return what `reference.correlation_rdms` defines, for float32 patterns."""
     batch, n_rows, n_channels = patterns.shape
-    if max(n_rows * patterns.stride(1) + n_channels * patterns.stride(2), n_rows**2) >= MATRIX:
+    padded = up(n_channels, DEPTH)
+    width = triton.next_power_of_2(padded)
+    if width > WIDEST or max(n_rows * padded, n_rows**2) >= 2**31:  # offsets within a matrix are 32-bit
         return reference.correlation_rdms(patterns)
     result = torch.empty((batch, n_rows * (n_rows - 1) // 2), dtype=torch.float32, device=patterns.device)
-    if result.numel():
-        _correlations[lambda meta: (batch * triton.cdiv(n_rows, meta["BLOCK"]) ** 2,)](
-            patterns, result, n_rows, n_channels, *patterns.stride()
+    if not result.numel():
+        return result
+    block = min(128, max(16, triton.next_power_of_2(n_rows)))
+    n_blocks, rows = triton.cdiv(n_rows, block), 4096 // width
+    at_once = max(1, CHUNK // (n_rows * padded))
+    for start in range(0, batch, at_once):
+        some, found = patterns[start : start + at_once].reshape(-1, n_channels), result[start : start + at_once]
+        parts = torch.empty((2, len(some), padded), dtype=torch.float16, device=patterns.device)
+        _normalise[(triton.cdiv(len(some), rows),)](
+            some, parts, parts.stride(0), len(some), n_channels, padded, *some.stride(), ROWS=rows, WIDTH=width
         )
+        _distances[(len(found) * n_blocks**2,)](
+            parts, found, parts.stride(0), n_rows, padded,
+            BLOCK=block, DEPTH=DEPTH, num_warps=8 if block == 128 else 4, num_stages=2,
+        )  # fmt: skip
     return result
 
 
 @triton.jit
-def _centred(pointer, rows, start, n_rows, n_channels, stride_row, stride_channel, shift, mean, BLOCK_K: tl.constexpr):
-    """Load (rows, BLOCK_K) minus shift and mean, zero outside."""
-    channels = start + tl.arange(0, BLOCK_K)
-    inside = (rows < n_rows)[:, None] & (channels < n_channels)[None, :]
-    value = tl.load(pointer + rows[:, None] * stride_row + channels[None, :] * stride_channel, mask=inside, other=0.0)
-    return tl.where(inside, (value - shift[:, None]) - mean[:, None], 0.0)
-
-
-@triton.jit
-def _mean(pointer, rows, n_rows, n_channels, stride_row, stride_channel, BLOCK: tl.constexpr, BLOCK_K: tl.constexpr):
-    # Values relative to the first keep their digits under a large offset, and a constant row is zero exactly.
-    shift = tl.load(pointer + rows * stride_row, mask=rows < n_rows, other=0.0)
-    total = tl.zeros([BLOCK], tl.float32)
-    for start in range(0, n_channels, BLOCK_K):
-        value = _centred(
-            pointer, rows, start, n_rows, n_channels, stride_row, stride_channel, shift, tl.zeros_like(shift), BLOCK_K
-        )
-        total += tl.sum(value, axis=1)
-    return shift, total / n_channels
-
-
-CONFIGS = [
-    triton.Config({"BLOCK": rows, "BLOCK_K": 32}, num_stages=2, num_warps=warps)
-    for rows, warps in [(64, 8), (64, 4), (32, 4), (128, 8)]
-]
-
-
-@triton.autotune(configs=one_config(CONFIGS), key=["n_rows", "n_channels"])
-@triton.jit
-def _correlations(
-    patterns, result, n_rows, n_channels, stride_batch, stride_row, stride_channel,
-    BLOCK: tl.constexpr, BLOCK_K: tl.constexpr,
+def _normalise(
+    patterns, parts, stride_part, n_rows, n_channels, padded, stride_row, stride_channel,
+    ROWS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
+    """Write rows centred and of length 2^13 in two parts; NaN where a row is constant, zero beyond the channels."""
+    start = tl.program_id(0) * ROWS
+    rows, channels = tl.arange(0, ROWS), tl.arange(0, WIDTH)
+    known = start + rows < n_rows
+    inside = known[:, None] & (channels < n_channels)[None, :]
+    patterns += tl.cast(start, tl.int64) * stride_row
+    value = tl.load(patterns + rows[:, None] * stride_row + channels[None, :] * stride_channel, mask=inside, other=0.0)
+    # Values relative to the first keep their digits under a large offset, and a constant row is zero exactly.
+    first = tl.load(patterns + rows * stride_row, mask=known, other=0.0)
+    value = tl.where(inside, value - first[:, None], 0.0)
+    value = tl.where(inside, value - (tl.sum(value, axis=1) / n_channels)[:, None], 0.0)
+    square = tl.sum(value * value, axis=1)
+    hi, lo = halves(value * (8192 / tl.sqrt(tl.where(square > 0, square, float("nan"))))[:, None])
+    parts += tl.cast(start, tl.int64) * padded
+    target = parts + rows[:, None] * padded + channels[None, :]
+    written = known[:, None] & (channels < padded)[None, :]
+    tl.store(target, hi, mask=written)
+    tl.store(target + stride_part, lo, mask=written)
+
+
+@triton.jit
+def _distances(parts, result, stride_part, n_rows, padded, BLOCK: tl.constexpr, DEPTH: tl.constexpr):
     n_blocks = tl.cdiv(n_rows, BLOCK)
     pair = tl.program_id(0) % (n_blocks * n_blocks)
-    first, second = pair // n_blocks, pair % n_blocks
+    first, second = (pair // n_blocks) * BLOCK, (pair % n_blocks) * BLOCK
     if first <= second:
         batch = (tl.program_id(0) // (n_blocks * n_blocks)).to(tl.int64)
-        # Only whole matrices need 64 bits; see MATRIX.
-        pointer = patterns + batch * stride_batch
-        rows = first * BLOCK + tl.arange(0, BLOCK)
-        others = second * BLOCK + tl.arange(0, BLOCK)
-        shift, mean = _mean(pointer, rows, n_rows, n_channels, stride_row, stride_channel, BLOCK, BLOCK_K)
-        shifts, means = _mean(pointer, others, n_rows, n_channels, stride_row, stride_channel, BLOCK, BLOCK_K)
+        rows, others = first + tl.arange(0, BLOCK), second + tl.arange(0, BLOCK)
+        # Rows beyond the last repeat it: their products are not written.
+        columns = batch * n_rows * padded + tl.arange(0, DEPTH)
+        left = parts + tl.minimum(rows, n_rows - 1)[:, None] * padded + columns[None, :]
+        right = parts + tl.minimum(others, n_rows - 1)[:, None] * padded + columns[None, :]
         product = tl.zeros([BLOCK, BLOCK], tl.float32)
-        norm = tl.zeros([BLOCK], tl.float32)
-        norms = tl.zeros([BLOCK], tl.float32)
-        for start in range(0, n_channels, BLOCK_K):
-            left = _centred(pointer, rows, start, n_rows, n_channels, stride_row, stride_channel, shift, mean, BLOCK_K)
-            right = _centred(
-                pointer, others, start, n_rows, n_channels, stride_row, stride_channel, shifts, means, BLOCK_K
-            )
-            product = tl.dot(left, tl.trans(right), product, input_precision="tf32x3")
-            norm += tl.sum(left * left, axis=1)
-            norms += tl.sum(right * right, axis=1)
-        nan = float("nan")
-        norm = tl.where(norm > 0, 1 / tl.sqrt(tl.where(norm > 0, norm, 1.0)), nan)
-        norms = tl.where(norms > 0, 1 / tl.sqrt(tl.where(norms > 0, norms, 1.0)), nan)
-        distance = 1 - product * norm[:, None] * norms[None, :]
-        n_pairs = n_rows * (n_rows - 1) // 2
-        at = rows[:, None] * n_rows - rows[:, None] * (rows[:, None] + 1) // 2 + others[None, :] - rows[:, None] - 1
+        for start in range(0, padded, DEPTH):
+            a0, a1 = tl.load(left + start), tl.load(left + stride_part + start)
+            b0, b1 = tl.load(right + start), tl.load(right + stride_part + start)
+            part = tl.dot(a0, b1.T)
+            part = tl.dot(a1, b0.T, part)
+            product += tl.dot(a0, b0.T, part)
+        result += batch * (n_rows * (n_rows - 1) // 2)
+        at = rows * n_rows - rows * (rows + 1) // 2 - rows - 1
         inside = (rows[:, None] < others[None, :]) & (others[None, :] < n_rows)
-        tl.store(result + batch * n_pairs + at, distance, mask=inside)
+        tl.store(result + at[:, None] + others[None, :], 1 - product * (1 / 8192 / 8192), mask=inside)

@@ -1,10 +1,9 @@
-"""Float32 products on the matrix units: operands are written once as sums of two narrow numbers.
+"""Float32 products on the matrix units: operands are written once as sums of two float16 numbers.
 
-A column is scaled by a power of two to a largest magnitude in [2^13, 2^14) and split into parts the matrix units read,
-whose products they form exactly. Two float16 parts hold 22 bits of every number within 2^-16 of the largest of its
-column, with an absolute error of 2^-39 of the largest below that; hi·hi + hi·lo + lo·hi then err like float32 products.
-Parts lie column by column (the contracted dimension is contiguous) and are padded with zeros, so the product itself
-needs no masks.
+Numbers are scaled by a power of two to a largest magnitude in [2^13, 2^14) and split into two parts, whose products the
+matrix units form exactly. The parts hold 22 bits of every number within 2^-16 of the largest that shares its scale,
+with an absolute error of 2^-39 of the largest below that; hi·hi + hi·lo + lo·hi then err like float32 products. Parts
+lie column by column (the contracted dimension is contiguous), padded with zeros, so the product needs no masks.
 """
 
 from __future__ import annotations
@@ -16,25 +15,23 @@ import triton
 import triton.language as tl
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-__all__ = ["PRECISIONS", "Parts", "operand", "powers", "split", "tile_product"]
+__all__ = ["BLOCK", "DEPTH", "RESOURCES", "Parts", "halves", "operand", "powers", "split", "tile_product"]
 
-# Both hold 22 bits in two parts and cost three products; float16 ones run at twice the rate and half the bytes.
-PRECISIONS = {"fp16x3": torch.float16, "tf32x3": torch.float32}
-N_PARTS = 2
-INTERPRETED = bool(triton.knobs.runtime.interpret)
-DEPTH = 64  # the contracted dimension is padded to a multiple
+BLOCK = 128  # tiles of results are square; two float32 accumulators of this size fill the registers of a processor
+DEPTH = 64  # terms of a step: they share a scale, and are added outside the matrix units, which truncate what they add
+RESOURCES = {"num_warps": 8, "num_stages": 3}  # of a product; a stage is 64 KB of shared memory
 
 
 @dataclass(frozen=True)
 class Parts:
-    """A matrix (n_rows, n_columns) as parts of its scaled columns.
+    """A matrix (n_rows, n_columns) as two parts of its scaled columns, padded with zeros to multiples of BLOCK.
 
     Attributes
     ----------
-    values : tensor (2 * padded_columns, padded_rows)
+    values : tensor (2 * padded_columns, padded_rows), float16
         Part p of column c lies in row p * padded_columns + c.
-    scales : tensor (n_columns,), float32
-        Powers of two: column = scale times the sum of its parts.
+    scales : tensor (padded_rows / DEPTH or 1, padded_columns), float32
+        Powers of two: DEPTH rows of a column, or all of it, are scale times the sum of their parts.
     """
 
     values: torch.Tensor
@@ -43,7 +40,7 @@ class Parts:
     @property
     def padded(self) -> int:
         """Rows of `values` per part."""
-        return self.values.shape[0] // N_PARTS
+        return self.scales.shape[1]
 
 
 def up(size: int, multiple: int) -> int:
@@ -51,75 +48,52 @@ def up(size: int, multiple: int) -> int:
     return -(-size // multiple) * multiple
 
 
-def one_config(configs: list[triton.Config]) -> list[triton.Config]:
-    """Return only the first where nothing can be timed, in the interpreter."""
-    return configs[:1] if INTERPRETED else configs
-
-
-def uses_descriptors(values: torch.Tensor) -> bool:
-    """Say whether the card copies tiles in bulk (compute capability 9 on)."""
-    return not INTERPRETED and torch.version.hip is None and torch.cuda.get_device_capability(values.device)[0] >= 9
-
-
-def operand(parts: Parts, block: int, descriptors: bool) -> torch.Tensor | TensorDescriptor:
-    """Return what `tile_product` loads from; the depth of its block is set by the configuration."""
-    return TensorDescriptor.from_tensor(parts.values, [block, DEPTH]) if descriptors else parts.values
+def operand(parts: Parts) -> TensorDescriptor:
+    """Return what `tile_product` loads from."""
+    return TensorDescriptor.from_tensor(parts.values, [BLOCK, DEPTH])
 
 
 def split(
     matrix: torch.Tensor,
-    block: int,
     *,
+    whole: bool = False,
     weights: torch.Tensor | None = None,
     eigenvalues: torch.Tensor | None = None,
     alpha: torch.Tensor | None = None,
-    largest: torch.Tensor | None = None,
-    depth: int = DEPTH,
-    precision: str = "fp16x3",
 ) -> Parts:
     """Split the columns of a matrix, multiplied by a weight per row or divided by eigenvalue plus alpha on the way.
 
     Parameters
     ----------
     matrix : tensor (n_rows, n_columns), float32 or int16, any strides
-    block : int
-        Columns are padded to a multiple of it.
+    whole : bool
+        One scale per column, which takes a pass to find, and a matrix that is multiplied by nothing on the way.
     weights : tensor (n_rows,), float32, optional
     eigenvalues, alpha : tensors (n_rows,) and (n_columns,), float32, optional
-    largest : tensor (n_columns,), float32, optional
-        Largest magnitude of each column after that, where the caller knows it.
-    depth : int
-        Rows are padded to a multiple of it, itself a multiple of DEPTH.
-    precision : a key of PRECISIONS
     """
-    dtype = PRECISIONS[precision]
     n_rows, n_columns = matrix.shape
     prologue = 1 if weights is not None else 2 if eigenvalues is not None else 0
     by_row = weights if weights is not None else eigenvalues if eigenvalues is not None else matrix
     by_column = alpha if alpha is not None else matrix
-    padded = up(n_columns, block)
-    values = torch.empty((N_PARTS * padded, up(n_rows, depth)), dtype=dtype, device=matrix.device)
-    scales = torch.empty(n_columns, dtype=torch.float32, device=matrix.device)
-    rows, columns = (64, 64) if n_rows > 1 else (16, 64)
-    arguments = (matrix, by_row, by_column, n_rows, n_columns, matrix.stride(0), matrix.stride(1))
-    if largest is None:
-        # Many rows and few columns would leave most of the card idle: rows are shared out, their maxima joined after.
-        shares = max(1, min(triton.cdiv(n_rows, 256), 64))
-        maxima = torch.empty((shares, n_columns), dtype=torch.float32, device=matrix.device)
-        grid = (triton.cdiv(n_columns, columns), shares)
-        _largest[grid](*arguments, maxima, shares, prologue, rows, columns)
-        largest = maxima.amax(dim=0)
-    grid = (triton.cdiv(padded, columns), triton.cdiv(values.shape[1], rows))
-    half = dtype == torch.float16
-    _split[grid](*arguments, largest, values, scales, padded, values.shape[1], prologue, half, rows, columns)
+    padded, depth = up(n_columns, BLOCK), up(n_rows, BLOCK)
+    values = torch.empty((2 * padded, depth), dtype=torch.float16, device=matrix.device)
+    scales = torch.empty((1 if whole else depth // DEPTH, padded), dtype=torch.float32, device=matrix.device)
+    largest = torch.linalg.vector_norm(matrix, torch.inf, dim=0) if whole else scales
+    _split[(padded // 64, depth // DEPTH)](
+        matrix, by_row, by_column, largest, values, scales, n_rows, n_columns, *matrix.stride(), padded, depth,
+        WHOLE=whole, PROLOGUE=prologue, ROWS=DEPTH, COLUMNS=64,
+    )  # fmt: skip
     return Parts(values, scales)
 
 
 @triton.jit
-def _tile(
-    matrix, by_row, by_column, n_rows, n_columns, stride_row, stride_column, rows, columns, PROLOGUE: tl.constexpr
-):
-    """Load (rows, columns) as float32, zero outside."""
+def _split(
+    matrix, by_row, by_column, largest, values, scales, n_rows, n_columns, stride_row, stride_column, padded, depth,
+    WHOLE: tl.constexpr, PROLOGUE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    step = tl.program_id(1)
+    rows = step * ROWS + tl.arange(0, ROWS)
     inside = (rows < n_rows)[:, None] & (columns < n_columns)[None, :]
     offsets = rows.to(tl.int64)[:, None] * stride_row + columns.to(tl.int64)[None, :] * stride_column
     value = tl.load(matrix + offsets, mask=inside, other=0).to(tl.float32)
@@ -129,48 +103,16 @@ def _tile(
         eigenvalue = tl.load(by_row + rows, mask=rows < n_rows, other=1.0)
         alpha = tl.load(by_column + columns, mask=columns < n_columns, other=1.0)
         value = tl.where(inside, tl.div_rn(value, eigenvalue[:, None] + alpha[None, :]), 0.0)
-    return value
-
-
-@triton.jit
-def _largest(
-    matrix, by_row, by_column, n_rows, n_columns, stride_row, stride_column,
-    maxima, shares, PROLOGUE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-):  # fmt: skip
-    share = tl.program_id(1)
-    columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
-    largest = tl.zeros([ROWS, COLUMNS], tl.float32)
-    for start in range(share * ROWS, n_rows, shares * ROWS):
-        rows = start + tl.arange(0, ROWS)
-        value = _tile(matrix, by_row, by_column, n_rows, n_columns, stride_row, stride_column, rows, columns, PROLOGUE)
-        largest = tl.maximum(largest, tl.abs(value))
-    offsets = share.to(tl.int64) * n_columns + columns
-    tl.store(maxima + offsets, tl.max(largest, axis=0), mask=columns < n_columns)
-
-
-@triton.jit
-def _split(
-    matrix, by_row, by_column, n_rows, n_columns, stride_row, stride_column,
-    largest, values, scales, padded, depth,
-    PROLOGUE: tl.constexpr, HALF: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-):  # fmt: skip
-    columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
-    rows = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
-    inside = columns < n_columns
-    scale, inverse = powers(tl.load(largest + columns, mask=inside, other=1.0))
-    tl.store(scales + columns, scale, mask=inside & (tl.program_id(1) == 0))
-    value = _tile(matrix, by_row, by_column, n_rows, n_columns, stride_row, stride_column, rows, columns, PROLOGUE)
-    rest = tl.trans(value) * inverse[:, None]
-    offsets = columns.to(tl.int64)[:, None] * depth + rows[None, :]
-    written = (columns < padded)[:, None] & (rows < depth)[None, :]
-    for part in tl.static_range(2):
-        if HALF:
-            piece = rest.to(tl.float16)
-        else:
-            # Matrix units drop the last 13 bits of a float32: round to what they keep.
-            piece = ((rest.to(tl.int32, bitcast=True) + 0x1000) & -8192).to(tl.float32, bitcast=True)
-        tl.store(values + part * padded.to(tl.int64) * depth + offsets, piece, mask=written)
-        rest = rest - piece.to(tl.float32)
+    if WHOLE:
+        magnitude = tl.load(largest + columns, mask=columns < n_columns, other=0.0)
+        tl.store(scales + columns, powers(magnitude)[0], mask=step == 0)
+    else:
+        magnitude = tl.max(tl.abs(value), axis=0)
+        tl.store(scales + step.to(tl.int64) * padded + columns, powers(magnitude)[0])
+    hi, lo = halves(tl.trans(value * powers(magnitude)[1][None, :]))
+    target = values + columns.to(tl.int64)[:, None] * depth + rows[None, :]
+    tl.store(target, hi)
+    tl.store(target + padded.to(tl.int64) * depth, lo)
 
 
 @triton.jit
@@ -185,38 +127,32 @@ def powers(largest):
 
 
 @triton.jit
-def _part(
-    source, part, row, column, padded, depth, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DESCRIPTORS: tl.constexpr
-):
-    """Load a tile of one part."""
-    if DESCRIPTORS:
-        tile = source.load([part * padded + row, column])
-    else:
-        rows = (part * padded + row).to(tl.int64) + tl.arange(0, ROWS)
-        tile = tl.load(source + rows[:, None] * depth + (column + tl.arange(0, COLUMNS))[None, :])
-    return tile
+def halves(value):
+    """Return two float16 numbers whose sum is a scaled float32 one to 22 bits."""
+    hi = value.to(tl.float16)
+    return hi, (value - hi.to(tl.float32)).to(tl.float16)
 
 
 @triton.jit
 def tile_product(
-    left, right, row, column, start, stop, left_padded, right_padded, depth,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-    DESCRIPTORS: tl.constexpr, PROMOTE: tl.constexpr,
+    left, right, left_scales, row, column, start, stop, left_padded, right_padded,
+    BLOCK: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """Return the (BLOCK_M, BLOCK_N) tile at (row, column) of left · right', contracted from start to stop.
+    """Return the square tile at (row, column) of left' · right, contracted from start to stop.
 
-    With PROMOTE, every BLOCK_K terms are added outside the matrix units, which truncate what they accumulate.
+    left has a scale per step, applied where its terms join the others; the columns of right have one each.
     """
-    total = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
-    for k in tl.range(start, stop, BLOCK_K):
-        a0 = _part(left, 0, row, k, left_padded, depth, BLOCK_M, BLOCK_K, DESCRIPTORS)
-        a1 = _part(left, 1, row, k, left_padded, depth, BLOCK_M, BLOCK_K, DESCRIPTORS)
-        b0 = _part(right, 0, column, k, right_padded, depth, BLOCK_N, BLOCK_K, DESCRIPTORS)
-        b1 = _part(right, 1, column, k, right_padded, depth, BLOCK_N, BLOCK_K, DESCRIPTORS)
-        part = tl.zeros([BLOCK_M, BLOCK_N], tl.float32) if PROMOTE else total
+    total = tl.zeros([BLOCK, BLOCK], tl.float32)
+    scale_of = left_scales + row + tl.arange(0, BLOCK)
+    for k in tl.range(start, stop, DEPTH):
+        scale = tl.load(scale_of + tl.cast(k // DEPTH, tl.int64) * left_padded)
+        a0 = left.load([row, k])
+        a1 = left.load([left_padded + row, k])
+        b0 = right.load([column, k])
+        b1 = right.load([right_padded + column, k])
         # Small terms first, the large product last.
-        part = tl.dot(a0, b1.T, part, input_precision="tf32")
-        part = tl.dot(a1, b0.T, part, input_precision="tf32")
-        part = tl.dot(a0, b0.T, part, input_precision="tf32")
-        total = total + part if PROMOTE else part
+        part = tl.dot(a0, b1.T)
+        part = tl.dot(a1, b0.T, part)
+        part = tl.dot(a0, b0.T, part)
+        total += part * scale[:, None]
     return total
