@@ -269,11 +269,12 @@ def _fold_score(fold: InnerFold, block: Block, number: int, metric: Literal["r2"
         else:
             coefficients = cross_product(fold.project[: test.start], targets[: test.start])
             coefficients += cross_product(fold.project[test.start :], targets[test.stop :])
-    return score_of(metric, *prediction_moments(fold.form, coefficients, projections), observed)
+    moments = prediction_moments(fold.form, coefficients, projections, totals=metric == "r")
+    return score_of(metric, *moments, observed)
 
 
 def score_of(
-    metric: str, total: torch.Tensor, square: torch.Tensor, cross: torch.Tensor, observed: torch.Tensor
+    metric: str, total: torch.Tensor | None, square: torch.Tensor, cross: torch.Tensor, observed: torch.Tensor
 ) -> torch.Tensor:
     """Return R² or r from the sums of predictions; NaN where what it divides by does not vary.
 
@@ -281,7 +282,7 @@ def score_of(
     ----------
     metric : {"r2", "r"}
     total, square, cross : tensor (..., n_targets)
-        Σŷ, Σŷ² and Σŷy over rows.
+        Σŷ, Σŷ² and Σŷy over rows; R² needs no total.
     observed : tensor (n_rows, n_targets)
     """
     n = len(observed)
@@ -289,7 +290,7 @@ def score_of(
     observed_total, observed_square = observed.sum(dim=0), observed.square().sum(dim=0)
     variation = observed_square - observed_total.square() / n
     variation = torch.where(variation > rounding * observed_square, variation, torch.nan)
-    if metric == "r2":
+    if metric == "r2" or total is None:
         return (1 - observed_square / variation) + (2 * cross - square) / variation
     spread = square - total.square() / n
     spread = torch.where(spread > rounding * square, spread, torch.nan)
