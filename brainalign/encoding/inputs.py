@@ -74,7 +74,9 @@ def check_shapes(name: str, X: Sequence[int], Y: Sequence[int]) -> None:
     """
     for label, shape in ((name, X), ("Y", Y)):
         if len(shape) != 2:
-            raise BrainalignError(f"{label} has shape {tuple(shape)}; ridge wants rows × columns: flatten the other axes")
+            raise BrainalignError(
+                f"{label} has shape {tuple(shape)}; ridge wants rows × columns: flatten the other axes"
+            )
     check_rows(name, X[0], "Y", Y[0], "call features.align_to(responses)")
     if X[0] < 2:
         raise BrainalignError(f"{name} has {X[0]} row; ridge needs at least 2")

@@ -15,7 +15,17 @@ import numpy as np
 import torch
 from scipy.linalg import blas
 
-__all__ = ["ILL_CONDITIONED", "Principal", "Rotation", "by_columns", "by_svd", "eigh", "principal", "rotate", "symmetric"]
+__all__ = [
+    "ILL_CONDITIONED",
+    "Principal",
+    "Rotation",
+    "by_columns",
+    "by_svd",
+    "eigh",
+    "principal",
+    "rotate",
+    "symmetric",
+]
 
 # Up to this ratio of the largest eigenvalue to the smallest, eigenvectors in float32 move no score by more than 5e-6.
 BENIGN = 200.0
