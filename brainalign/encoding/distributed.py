@@ -261,6 +261,7 @@ class _Run:
             again = [(*shard, alpha[where]) for shard, where in zip(shards, job.shards, strict=True)]
             for number, found in self._done(tasks.solve_shard, again):
                 intercept[job.shards[number]] = found
+        design.release()
         return _Fitted(scores, alpha, means, intercept)
 
     def _pieces(self, length: int, n_bytes: int) -> list[slice]:
@@ -292,8 +293,9 @@ class _Run:
         try:
             for future, result in as_completed(futures, with_results=True):
                 yield numbers[future.key], result
-        finally:
+        except BaseException:  # nothing of the rest is wanted
             self.client.cancel(futures)
+            raise
 
 
 def _check_finite(name: str, shape: Sequence[int], looks: Sequence[Seen]) -> None:

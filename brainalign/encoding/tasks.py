@@ -150,15 +150,15 @@ def decompose(job: Job, found: NDArray[np.float64]) -> tuple[int, Literal["gram"
     """
     dtype, mean = getattr(torch, job.dtype), np.load(job.folder / "mean.npy")
     side = principal(_tensor(found), job.X.shape, min(job.alphas), dtype, primal=job.primal)
-    order: Layout = load(job.folder / "layout.pt")
     if side is None:  # the one step that wants all features at once
+        order: Layout = load(job.folder / "layout.pt")
         whole = by_svd(torch.from_numpy(job.X.read()), torch.from_numpy(mean), dtype)
         _put(job, "axes", whole.axes)
         _put(job, "rows", order.sort(whole.rows))
         save(job.folder / "spectrum.pt", (whole.singular, False))
         return len(whole.singular), "svd", False
     vectors = side.vectors.to(dtype)
-    _put(job, "axes" if job.primal else "rows", vectors if job.primal else order.sort(vectors))
+    _put(job, "axes" if job.primal else "rows", vectors)
     _put(job, "scaled", side.scaled)
     save(job.folder / "spectrum.pt", (side.singular, side.benign))
     return len(side.singular), "gram", side.benign
@@ -284,10 +284,12 @@ def mapped(path: Path) -> torch.Tensor:
 
 
 def _centred(job: Job, where: slice) -> torch.Tensor:
-    """Return centred features of some rows or, dual, columns, in float64."""
-    mean = np.load(job.folder / "mean.npy")
-    part = job.X.read(where) if job.primal else job.X.read(columns=where)
-    return torch.from_numpy(part).double() - torch.from_numpy(mean if job.primal else mean[where])
+    """Return centred features in float64: of some rows or, dual, of some columns with rows in fold order."""
+    mean = torch.from_numpy(np.load(job.folder / "mean.npy"))
+    if job.primal:
+        return torch.from_numpy(job.X.read(where)).double() - mean
+    order: Layout = load(job.folder / "layout.pt")
+    return order.sort(torch.from_numpy(job.X.read(columns=where))).double() - mean[where]
 
 
 def _put(job: Job, name: str, values: torch.Tensor) -> None:
