@@ -11,6 +11,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -137,22 +138,22 @@ def _plan(
             raise BrainalignError(f"{name} must be at least 1; got {value}")
     order = layout(n_rows, ridge.cv, labels_of(groups)) if len(ridge.alphas) > 1 else Layout(None, [])
     tasks.save(folder / "layout.pt", order)
-    per_target = 20 * n_rows + 8 * (2 * min(n_rows, n_features) + n_features + 8 * len(ridge.alphas))
-    return Job(
+    job = Job(
         X=features,
         Y=targets,
         staged=NpyFile.create(folder / "targets.npy", (n_rows * n_targets, 1), targets.dtype),
         coef=NpyFile.create(coef, (n_targets, n_features), ridge.dtype),
         folder=folder,
         tests=order.tests,
-        shard=min(n_targets, shard or max(1, SHARD // per_target)),
+        shard=shard or 1,
         alphas=tuple(float(alpha) for alpha in ridge.alphas),
         solver=ridge.solver,
         metric=ridge.metric,
         per_target_alpha=ridge.per_target_alpha,
         device=ridge.device,
         dtype=ridge.dtype,
-    ), _scales(scale, n_targets)
+    )
+    return replace(job, shard=min(n_targets, shard or max(1, SHARD // job.per_target))), _scales(scale, n_targets)
 
 
 def _file(name: str, array: Path | str | Array, folder: Path) -> NpyFile:

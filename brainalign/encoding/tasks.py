@@ -6,6 +6,7 @@ bytes, so one that a killed worker left half done simply runs again.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from brainalign.devices import pick_device
-from brainalign.encoding.design import Design, centre, fold_grams
+from brainalign.encoding.design import BLOCK_BYTES, Design, centre, fold_grams
 from brainalign.encoding.inner_folds import Layout, inner_fold
 from brainalign.encoding.npy import NpyFile
 from brainalign.encoding.rotation import Rotation, by_columns, by_svd, principal, symmetric
@@ -64,6 +65,12 @@ class Job:
         """Whether features × features are decomposed."""
         n_rows, n_features = self.X.shape
         return by_columns(self.solver, n_rows, n_features)
+
+    @property
+    def per_target(self) -> int:
+        """Bytes of the arrays of one target while it is fitted."""
+        n_rows, n_features = self.X.shape
+        return 20 * n_rows + 8 * (2 * min(n_rows, n_features) + n_features + 8 * len(self.alphas))
 
     @property
     def shards(self) -> list[slice]:
@@ -238,27 +245,28 @@ class ShardFit(NamedTuple):
 
 def fit_shard(job: Job, file: DesignFile, where: slice, scale: NDArray[np.float64] | None) -> ShardFit:
     """Score every penalty of a shard's targets and write the coefficients at the best ones."""
-    design = file.design
-    centred, means = _targets(job, design, where, scale)
-    if not job.per_target_alpha:
-        found = design.fit(centred)
-        return ShardFit(found.scores.numpy(), found.alpha.numpy(), means.numpy(), np.full(len(means), np.nan))
-    coef = torch.empty((len(means), job.X.shape[1]), dtype=getattr(torch, job.dtype))
-    found = design.fit(centred, coef)
-    job.coef.write(coef.numpy(), where)
-    return ShardFit(
-        found.scores.numpy(), found.alpha.numpy(), means.numpy(), design.intercept(means, coef).cpu().numpy()
-    )
+    design, width, dtype = file.design, where.stop - where.start, getattr(torch, job.dtype)
+    scores, alpha, means = (torch.empty(*size, width, dtype=torch.float64) for size in ((len(job.alphas),), (), ()))
+    scores, intercept = scores.to(dtype), torch.full((width,), torch.nan, dtype=dtype)
+    coef = torch.empty((width, job.X.shape[1]), dtype=dtype) if job.per_target_alpha else None
+    for block, centred, mean in _targets(job, design, where, scale):
+        found = design.fit(centred, None if coef is None else coef[block])
+        scores[:, block], alpha[block], means[block] = found.scores, found.alpha, mean
+    if coef is not None:
+        intercept = design.intercept(means, coef)
+        job.coef.write(coef.numpy(), where)
+    return ShardFit(scores.numpy(), alpha.numpy(), means.numpy(), intercept.cpu().numpy())
 
 
 def solve_shard(
     job: Job, file: DesignFile, where: slice, scale: NDArray[np.float64] | None, alpha: NDArray[np.float64]
 ) -> NDArray[Any]:
     """Write a shard's coefficients at given penalties and return the intercepts."""
-    design = file.design
-    centred, means = _targets(job, design, where, scale)
-    coef = torch.empty((len(means), job.X.shape[1]), dtype=getattr(torch, job.dtype))
-    design.solve(centred, torch.tensor(alpha), coef)
+    design, given = file.design, torch.tensor(alpha)
+    coef = torch.empty((len(alpha), job.X.shape[1]), dtype=getattr(torch, job.dtype))
+    means = torch.empty(len(alpha), dtype=torch.float64)
+    for block, centred, means[block] in _targets(job, design, where, scale):
+        design.solve(centred, given[block], coef[block])
     job.coef.write(coef.numpy(), where)
     found: NDArray[Any] = design.intercept(means, coef).cpu().numpy()
     return found
@@ -266,16 +274,17 @@ def solve_shard(
 
 def _targets(
     job: Job, design: Design, where: slice, scale: NDArray[np.float64] | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a shard's centred targets in fold order and their means."""
-    n_rows = job.X.shape[0]
+) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
+    """Yield blocks of a shard that suit the caches: where they lie in it, centred in fold order, and their means."""
+    rows, n_rows = design.rotation.rows, job.X.shape[0]
     raw = job.staged.read(slice(where.start * n_rows, where.stop * n_rows)).reshape(n_rows, -1)
-    rows = design.rotation.rows
-    centred, means = centre(torch.from_numpy(raw), design.order, rows.device, rows.dtype)
-    if scale is None:
-        return centred, means
-    # Only now: integers less their mean lose no digits.
-    return centred.mul_(torch.tensor(scale).to(centred)), means * torch.tensor(scale)
+    width = max(1024, BLOCK_BYTES // job.per_target) if rows.device.type == "cpu" else raw.shape[1]
+    for block in slices(raw.shape[1], width):
+        centred, means = centre(torch.from_numpy(raw[:, block]), design.order, rows.device, rows.dtype)
+        if scale is not None:  # only now: integers less their mean lose no digits
+            factor = torch.tensor(scale[block])
+            centred, means = centred.mul_(factor.to(centred)), means * factor
+        yield block, centred, means
 
 
 def mapped(path: Path) -> torch.Tensor:
