@@ -269,7 +269,7 @@ class _Run:
         """Divide rows or columns of so many bytes each into chunks."""
         return tasks.slices(length, self.chunk // max(1, n_bytes))
 
-    def _tree(self, sums: list[Future]) -> Future:
+    def _tree(self, sums: list[Future[Any]]) -> Future[Any]:
         """Add in pairs, and pairs of pairs; first of all else, so that workers do not pile up what is to be added."""
         while len(sums) > 1:
             pairs = zip(sums[::2], sums[1::2], strict=False)
@@ -277,7 +277,7 @@ class _Run:
             sums = added + sums[2 * len(added) :]
         return sums[0]
 
-    def _submit(self, task: Callable[..., Any], *given: Any) -> Future:
+    def _submit(self, task: Callable[..., Any], *given: Any) -> Future[Any]:
         return self.client.submit(task, self.job, *given, pure=False, retries=RETRIES)
 
     def _all(self, task: Callable[..., Any], given: Sequence[tuple[Any, ...]]) -> list[Any]:

@@ -117,7 +117,7 @@ class NpyFile:
             ) from error
 
     def _fill(self, fd: int, out: NDArray[Any], position: int) -> None:
-        left = memoryview(out.reshape(-1).view(np.uint8))
+        left = out.reshape(-1).view(np.uint8).data
         place = self.offset + position * self.itemsize
         while left:  # one call moves 2 GB at most
             n_bytes = os.preadv(fd, [left], place)
@@ -126,7 +126,7 @@ class NpyFile:
             left, place = left[n_bytes:], place + n_bytes
 
     def _put(self, fd: int, values: NDArray[Any], position: int) -> None:
-        left = memoryview(values.reshape(-1).view(np.uint8))
+        left = values.reshape(-1).view(np.uint8).data
         place = self.offset + position * self.itemsize
         while left:
             n_bytes = os.pwrite(fd, left, place)

@@ -156,7 +156,8 @@ def decompose(job: Job, found: NDArray[np.float64]) -> tuple[int, Literal["gram"
         As of `Rotation`.
     """
     dtype, mean = getattr(torch, job.dtype), np.load(job.folder / "mean.npy")
-    side = principal(_tensor(found), job.X.shape, min(job.alphas), dtype, primal=job.primal)
+    n_rows, n_features = job.X.shape
+    side = principal(_tensor(found), (n_rows, n_features), min(job.alphas), dtype, primal=job.primal)
     if side is None:  # the one step that wants all features at once
         order: Layout = load(job.folder / "layout.pt")
         whole = by_svd(torch.from_numpy(job.X.read()), torch.from_numpy(mean), dtype)

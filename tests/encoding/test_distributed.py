@@ -307,16 +307,16 @@ def test_a_killed_worker_costs_its_shard(
     np.testing.assert_array_equal(shot.alpha_[some], in_memory.alpha_)
     np.testing.assert_allclose(shot.cv_scores_[:, some], in_memory.cv_scores_, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(shot.coef_[:, some], in_memory.coef_, atol=1e-6 * np.abs(in_memory.coef_).max())
-    assert n_shards > 8
-    assert twice <= 1  # a shard may be done and its scores not yet sent
-    assert again <= twice + 1  # and one is in the making
+    assert n_shards > 16
+    assert twice <= 3  # done, but their scores not yet sent: what takes milliseconds in the reduced case
+    assert again <= twice + 1  # and one was in the making
     (worker_limit,) = limits
     if size > worker_limit:
         assert peak < worker_limit
     for quantity, value, expected in (
         ("size of the targets / memory limit of a worker", f"{size / worker_limit:.2f}", "> 1"),
         ("peak memory of a worker / its limit", f"{peak / worker_limit:.2f}", "< 0.95"),
-        ("shards, of which started again after the kill", f"{n_shards}, {again}", "at most 2 again"),
+        ("shards, of which started again after the kill", f"{n_shards}, {again}", "at most 4 again"),
         ("seconds, undisturbed and with the kill", f"{calm_s:.0f}, {shot_s:.0f}", "about the same"),
         ("results with and without the kill", "equal in every bit", "equal"),
     ):
