@@ -25,10 +25,10 @@ from brainalign.encoding.clusters import cluster
 from brainalign.encoding.design import pooled_alpha
 from brainalign.encoding.inner_folds import Layout, layout
 from brainalign.encoding.inputs import Array, check_options, check_shapes, labels_of
-from brainalign.encoding.npy import NpyFile
+from brainalign.encoding.npy import NpyFile, check_finite_pieces
 from brainalign.encoding.ridge import Ridge
 from brainalign.encoding.rotation import ILL_CONDITIONED
-from brainalign.encoding.tasks import DesignFile, Job, Seen
+from brainalign.encoding.tasks import DesignFile, Job
 
 if TYPE_CHECKING:
     from dask.distributed import Client, Future
@@ -62,7 +62,7 @@ def fit_distributed(
     Parameters
     ----------
     ridge : Ridge
-        _Fitted in place.
+        Fitted in place.
     X : path of a .npy file, or array, (n_rows, n_features)
     Y : path of a .npy file, or array, (n_rows, n_targets)
         Floats or integers; arrays are written to scratch first.
@@ -100,7 +100,7 @@ def fit_distributed(
     check_options(ridge.alphas, ridge.solver, ridge.metric, ridge.dtype)
     unfinished = coef.with_name(f".partial.{coef.name}")  # the name appears when all coefficients are there
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{coef.stem}.", dir=scratch) as name:
+        with tempfile.TemporaryDirectory(prefix=f".{coef.stem}.", dir=scratch, ignore_cleanup_errors=True) as name:
             job, scales = _plan(ridge, X, Y, unfinished, Path(name), groups, roi, scale, shard, chunk)
             with _connected(client) as connected:
                 run = _Run(connected, job, chunk)
@@ -216,14 +216,14 @@ class _Run:
         for number, seen in self._done(tasks.stage, [(block,) for block in blocks]):
             constant[blocks[number][1]] &= seen.constant
             looks.append(seen)
-        _check_finite("Y", Y.shape, looks)
+        check_finite_pieces("Y", Y.shape, looks)
         if constant.any():
             raise BrainalignError(
                 f"{int(constant.sum())} target(s) of Y are constant "
                 f"(columns {listed(np.flatnonzero(constant).tolist())}); leave them out"
             )
         sums = self._all(tasks.total, [(rows,) for rows in self._pieces(n_rows, 8 * X.shape[1])])
-        _check_finite("X", X.shape, [seen for _, seen in sums])
+        check_finite_pieces("X", X.shape, [seen for _, seen in sums])
         self.mean = np.sum([each for each, _ in sums], axis=0) / n_rows
         np.save(self.job.folder / "mean.npy", self.mean)
 
@@ -297,12 +297,3 @@ class _Run:
         except BaseException:  # nothing of the rest is wanted
             self.client.cancel(futures)
             raise
-
-
-def _check_finite(name: str, shape: Sequence[int], looks: Sequence[Seen]) -> None:
-    bad = [seen for seen in looks if seen.first_bad is not None]
-    if bad:
-        raise BrainalignError(
-            f"{name} of shape {tuple(shape)} has {sum(seen.n_bad for seen in bad)} NaN or infinite values "
-            f"(first at {min(seen.first_bad for seen in bad if seen.first_bad)}); drop or repair them"
-        )

@@ -7,6 +7,7 @@ is killed for reading it. Reads and writes by position leave the pages to the op
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, listed
 
-__all__ = ["NpyFile"]
+__all__ = ["NpyFile", "Seen", "check_finite_pieces"]
 
 DTYPES = ("float16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64")
 ALL = slice(None)
@@ -144,3 +145,39 @@ class _Opened:
 
     def __exit__(self, *_: object) -> None:
         os.close(self.fd)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What reading a piece showed: values that are not finite, the first of them, and columns that do not vary."""
+
+    n_bad: int
+    first_bad: tuple[int, int] | None
+    constant: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, values: NDArray[Any], where: tuple[slice, slice], first_row: NDArray[Any] | None = None) -> Seen:
+        """Look at the values (n_rows, n_columns) that lie at `where`, each column against its value in `first_row`."""
+        finite = np.isfinite(values) if values.dtype.kind == "f" else np.ones((), dtype=bool)
+        first = None
+        if not finite.all():
+            row, column = np.argwhere(~finite)[0].tolist()
+            first = (row + where[0].start, column + where[1].start)
+        constant = np.empty(0, dtype=bool) if first_row is None else (values == first_row).all(axis=0)
+        return cls(finite.size - int(finite.sum()), first, constant)
+
+
+def check_finite_pieces(name: str, shape: Sequence[int], looks: Sequence[Seen]) -> None:
+    """Raise if any piece of an array of that shape holds a NaN or an infinity.
+
+    Raises
+    ------
+    BrainalignError
+        With their number and the first of them.
+    """
+    bad = [seen for seen in looks if seen.first_bad is not None]
+    if bad:
+        raise BrainalignError(
+            f"{name} of shape {tuple(shape)} has {sum(seen.n_bad for seen in bad)} NaN or infinite values "
+            f"(first at {min(seen.first_bad for seen in bad if seen.first_bad)}); drop or repair them"
+        )

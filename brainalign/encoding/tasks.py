@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from brainalign.devices import pick_device
 from brainalign.encoding.design import BLOCK_BYTES, Design, centre, fold_grams
 from brainalign.encoding.inner_folds import Layout, inner_fold
-from brainalign.encoding.npy import NpyFile
+from brainalign.encoding.npy import NpyFile, Seen
 from brainalign.encoding.rotation import Rotation, by_columns, by_svd, principal, symmetric
 from brainalign.files import write_atomically
 
-__all__ = ["DesignFile", "Job", "Seen", "ShardFit"]
+__all__ = ["DesignFile", "Job", "ShardFit"]
 
 
 @dataclass(frozen=True)
@@ -76,26 +76,6 @@ class Job:
     def shards(self) -> list[slice]:
         """Targets of each shard."""
         return slices(self.Y.shape[1], self.shard)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What reading a piece showed: values that are not finite, the first of them, and columns that do not vary."""
-
-    n_bad: int
-    first_bad: tuple[int, int] | None
-    constant: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, values: NDArray[Any], where: tuple[slice, slice], first_row: NDArray[Any] | None = None) -> Seen:
-        """Look at the values (n_rows, n_columns) that lie at `where`, each column against its value in `first_row`."""
-        finite = np.isfinite(values) if values.dtype.kind == "f" else np.ones((), dtype=bool)
-        first = None
-        if not finite.all():
-            row, column = np.argwhere(~finite)[0].tolist()
-            first = (row + where[0].start, column + where[1].start)
-        constant = np.empty(0, dtype=bool) if first_row is None else (values == first_row).all(axis=0)
-        return cls(finite.size - int(finite.sum()), first, constant)
 
 
 def slices(length: int, step: int) -> list[slice]:
