@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from brainalign.devices import target_block
 from brainalign.encoding.inner_folds import InnerFold, Layout, block_of, inner_folds, scores
 from brainalign.encoding.rotation import Rotation, rotate, symmetric
 from brainalign.kernels import apply_alpha, cross_product
 
-__all__ = ["BlockFit", "Design", "best_alpha", "blocks_of", "centre", "design_of"]
+__all__ = ["BlockFit", "Design", "best_alpha", "blocks_of", "centre", "design_of", "pooled_alpha"]
 
 BLOCK_BYTES = 24 * 2**20  # of a block's arrays on the CPU: about what its caches hold
 
@@ -134,6 +136,16 @@ def centre(
     mean = block.mean(dim=0, dtype=torch.float64)
     first = mean.to(block)
     return (block - first).to(dtype).sub_((mean - first).to(dtype)), mean.cpu()
+
+
+def pooled_alpha(alphas: torch.Tensor, scores: torch.Tensor, labels: NDArray[Any] | None) -> torch.Tensor:
+    """Give all targets, or those of each label, the alpha of the best mean score; comparing sums compares means."""
+    codes = torch.as_tensor(
+        np.zeros(scores.shape[1], dtype=int) if labels is None else np.unique(labels, return_inverse=True)[1]
+    )
+    sums = torch.zeros((len(scores), int(codes.max()) + 1), dtype=torch.float64)
+    sums.index_add_(1, codes, scores.double().nan_to_num(nan=0.0))
+    return best_alpha(alphas, sums)[codes]
 
 
 def best_alpha(alphas: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:

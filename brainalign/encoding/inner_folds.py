@@ -18,7 +18,7 @@ from brainalign.checks import BrainalignError, check_rows
 from brainalign.encoding.rotation import eigh, symmetric
 from brainalign.kernels import HeldOut, cross_product, held_out, prediction_moments
 
-__all__ = ["Block", "InnerFold", "Layout", "block_of", "inner_folds", "layout", "score_of", "scores"]
+__all__ = ["Block", "InnerFold", "Layout", "block_of", "inner_fold", "inner_folds", "layout", "score_of", "scores"]
 
 Solver = Literal["auto", "primal", "dual"]
 
@@ -175,28 +175,54 @@ def inner_folds(
     for gram in grams:
         total += gram
     for test, gram in zip(tests, grams, strict=True):
-        n_test = test.stop - test.start
-        n_train = len(rows) - n_test
-        # Columns sum to 0 over all rows, so the training rows have the mean of the others, turned round.
-        mean = -rows[test].sum(dim=0, dtype=torch.float64) / n_train
-        primal = solver == "primal" or (solver == "auto" and n_train >= len(scale))
-        if exact or not primal:
-            training = (torch.cat([rows[: test.start], rows[test.stop :]]).double() - mean) * scale
-            eigenvalues, left, right = _from_rows(training, single=single, exact=exact)
-        else:
-            training = (total - gram - n_train * torch.outer(mean, mean)) * torch.outer(scale, scale)
-            eigenvalues, right = _kept(training, single=single)
-        basis = (scale[:, None] * right).to(rows)
-        held_rows = (rows[test].double() - mean).to(rows) @ basis
-        form = held_out(held_rows, eigenvalues, alphas, rows.dtype)
-        shift = mean.to(rows)[None] @ basis  # the training mean in the basis
-        if not primal:
-            yield InnerFold(test, "dual", left.to(rows), held_rows, form)
-        elif by_sums(len(rows), rows.shape[1], len(tests)):
-            held_sums = torch.cat([basis, (len(rows) + n_train) * shift])
-            yield InnerFold(test, "sums", torch.cat([basis, -n_train * shift]), held_sums, form)
-        else:
-            yield InnerFold(test, "primal", torch.cat([basis, len(rows) * shift]), held_rows, form)
+        yield inner_fold(
+            rows, scale, test, len(tests), alphas, total=total, gram=gram, solver=solver, single=single, exact=exact
+        )
+
+
+def inner_fold(
+    rows: torch.Tensor,
+    scale: torch.Tensor,
+    test: slice,
+    n_folds: int,
+    alphas: torch.Tensor,
+    *,
+    total: torch.Tensor,
+    gram: torch.Tensor,
+    solver: Solver = "auto",
+    single: bool = False,
+    exact: bool = False,
+) -> InnerFold:
+    """Decompose the training rows of one fold.
+
+    Parameters
+    ----------
+    total, gram : tensor (n_columns, n_columns)
+        rows' · rows of all rows, in float64, and of the fold's.
+    rows, scale, test, n_folds, alphas, solver, single, exact
+        As for `inner_folds`.
+    """
+    n_test = test.stop - test.start
+    n_train = len(rows) - n_test
+    # Columns sum to 0 over all rows, so the training rows have the mean of the others, turned round.
+    mean = -rows[test].sum(dim=0, dtype=torch.float64) / n_train
+    primal = solver == "primal" or (solver == "auto" and n_train >= len(scale))
+    if exact or not primal:
+        training = (torch.cat([rows[: test.start], rows[test.stop :]]).double() - mean) * scale
+        eigenvalues, left, right = _from_rows(training, single=single, exact=exact)
+    else:
+        training = (total - gram - n_train * torch.outer(mean, mean)) * torch.outer(scale, scale)
+        eigenvalues, right = _kept(training, single=single)
+    basis = (scale[:, None] * right).to(rows)
+    held_rows = (rows[test].double() - mean).to(rows) @ basis
+    form = held_out(held_rows, eigenvalues, alphas, rows.dtype)
+    shift = mean.to(rows)[None] @ basis  # the training mean in the basis
+    if not primal:
+        return InnerFold(test, "dual", left.to(rows), held_rows, form)
+    if by_sums(len(rows), rows.shape[1], n_folds):
+        held_sums = torch.cat([basis, (len(rows) + n_train) * shift])
+        return InnerFold(test, "sums", torch.cat([basis, -n_train * shift]), held_sums, form)
+    return InnerFold(test, "primal", torch.cat([basis, len(rows) * shift]), held_rows, form)
 
 
 def eigenbasis(

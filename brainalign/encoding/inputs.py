@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
 
-__all__ = ["Array", "as_tensor", "check_arrays", "check_options", "labels_of", "same_kind_as"]
+__all__ = ["Array", "as_tensor", "check_arrays", "check_options", "check_shapes", "labels_of", "same_kind_as"]
 
 Array = NDArray[Any] | torch.Tensor
 CHUNK = 2**22  # values looked at in one go
@@ -50,14 +50,7 @@ def check_arrays(name: str, X: Array, Y: Array, *, varying: bool = True) -> None
     BrainalignError
         Naming the array, its shape and what is wrong.
     """
-    for label, array in ((name, X), ("Y", Y)):
-        if array.ndim != 2:
-            raise BrainalignError(
-                f"{label} has shape {tuple(array.shape)}; ridge wants rows × columns: flatten the other axes"
-            )
-    check_rows(name, len(X), "Y", len(Y), "call features.align_to(responses)")
-    if len(X) < 2:
-        raise BrainalignError(f"{name} has {len(X)} row; ridge needs at least 2")
+    check_shapes(name, X.shape, Y.shape)
     _limits(name, X)
     if not varying:
         return
@@ -68,6 +61,24 @@ def check_arrays(name: str, X: Array, Y: Array, *, varying: bool = True) -> None
             f"{int(flat.sum())} target(s) of Y are constant (columns {listed(flat.nonzero().ravel().tolist())}); "
             "drop them with responses.select(targets=...)"
         )
+
+
+def check_shapes(name: str, X: Sequence[int], Y: Sequence[int]) -> None:
+    """Raise unless the shapes of features and targets have two axes and the same rows.
+
+    Raises
+    ------
+    BrainalignError
+        Naming the array and its shape.
+    """
+    for label, shape in ((name, X), ("Y", Y)):
+        if len(shape) != 2:
+            raise BrainalignError(
+                f"{label} has shape {tuple(shape)}; ridge wants rows × columns: flatten the other axes"
+            )
+    check_rows(name, X[0], "Y", Y[0], "call features.align_to(responses)")
+    if X[0] < 2:
+        raise BrainalignError(f"{name} has {X[0]} row; ridge needs at least 2")
 
 
 def _limits(name: str, array: Array) -> tuple[torch.Tensor, torch.Tensor]:
@@ -91,7 +102,12 @@ def as_tensor(array: Array) -> torch.Tensor:
     """Return a tensor on the same memory; torch warns of read-only memory maps, which are only read here."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.as_tensor(array)
+        return torch.as_tensor(np.ascontiguousarray(array) if _reversed(array) else array)
+
+
+def _reversed(array: Array) -> bool:
+    """Say whether an axis runs backwards, which numpy can and torch cannot express."""
+    return isinstance(array, np.ndarray) and any(stride < 0 for stride in array.strides)
 
 
 def labels_of(groups: Array | None) -> NDArray[Any] | None:

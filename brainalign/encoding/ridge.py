@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.devices import pick_device
-from brainalign.encoding.design import best_alpha, blocks_of, centre, design_of
+from brainalign.encoding.design import blocks_of, centre, design_of, pooled_alpha
 from brainalign.encoding.inner_folds import Layout, layout, score_of
 from brainalign.encoding.inputs import Array, as_tensor, check_arrays, check_options, labels_of, same_kind_as
 
@@ -123,12 +123,23 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
         for name, value in {"grid": grid, "semantics": semantics}.items():
             if value is not None:
                 raise BrainalignError(f"Ridge cannot use {name}; leave it out or choose a spatial read-out")
-        if roi is not None:
-            if self.per_target_alpha:
-                raise BrainalignError("Ridge uses roi only with per_target_alpha=False: one alpha per label")
-            check_rows("roi", len(roi), "the targets of Y", Y.shape[-1], "give one label per target")
+        self.check_roi(roi, Y.shape[-1])
         fit_layers({"X": self}, {"X": X}, Y, groups=groups, roi=roi)
         return self
+
+    def check_roi(self, roi: Array | None, n_targets: int) -> None:
+        """Raise where labels of targets cannot be used, or are not one per target."""
+        if roi is None:
+            return
+        if self.per_target_alpha:
+            raise BrainalignError("Ridge uses roi only with per_target_alpha=False: one alpha per label")
+        check_rows("roi", len(roi), "the targets of Y", n_targets, "give one label per target")
+
+    def note(self, mean_x: torch.Tensor, mean_y: torch.Tensor, method: Literal["gram", "svd"]) -> None:
+        """Keep what else a fit found: the means, in float64, and how the features were decomposed."""
+        self._means, self.decomposition_ = (mean_x, mean_y), method
+        edges = (min(self.alphas), max(self.alphas))
+        self.alpha_at_edge_ = tuple(float((torch.as_tensor(self.alpha_) == edge).double().mean()) for edge in edges)
 
     def predict(self, X: Array) -> Array:
         """Return predictions (n_rows, n_targets) for features (n_rows, n_features).
@@ -236,20 +247,11 @@ class _Fit:
         self.scores[:, where], self.alpha[where] = found.scores, found.alpha
 
     def choose_pooled(self, roi: Array | None) -> None:
-        """Give all targets, or those of each label, the alpha of the best mean score; comparing sums compares means."""
-        if self.encoder.per_target_alpha:
-            return
-        labels = np.zeros(len(self.alpha), dtype=int) if roi is None else np.unique(roi, return_inverse=True)[1]
-        codes = torch.as_tensor(labels)
-        sums = torch.zeros((len(self.scores), int(codes.max()) + 1), dtype=torch.float64)
-        sums.index_add_(1, codes, self.scores.double().nan_to_num(nan=0.0))
-        self.alpha = best_alpha(self.design.alphas, sums)[codes]
+        if not self.encoder.per_target_alpha:
+            self.alpha = pooled_alpha(self.design.alphas, self.scores, labels_of(roi))
 
     def finish(self, means: torch.Tensor, like: Callable[[torch.Tensor], Array]) -> None:
-        encoder, design = self.encoder, self.design
-        encoder.coef_, encoder.intercept_ = like(self.coef.T), like(design.intercept(means, self.coef))
-        encoder._means = design.rotation.mean, means
+        encoder, rotation = self.encoder, self.design.rotation
+        encoder.coef_, encoder.intercept_ = like(self.coef.T), like(self.design.intercept(means, self.coef))
         encoder.alpha_, encoder.cv_scores_ = like(self.alpha), like(self.scores)
-        edges = (min(encoder.alphas), max(encoder.alphas))
-        encoder.alpha_at_edge_ = tuple(float((self.alpha == edge).double().mean()) for edge in edges)
-        encoder.decomposition_ = design.rotation.method
+        encoder.note(rotation.mean, means, rotation.method)

@@ -15,7 +15,17 @@ import numpy as np
 import torch
 from scipy.linalg import blas
 
-__all__ = ["Rotation", "eigh", "rotate", "symmetric"]
+__all__ = [
+    "ILL_CONDITIONED",
+    "Principal",
+    "Rotation",
+    "by_columns",
+    "by_svd",
+    "eigh",
+    "principal",
+    "rotate",
+    "symmetric",
+]
 
 # Up to this ratio of the largest eigenvalue to the smallest, eigenvectors in float32 move no score by more than 5e-6.
 BENIGN = 200.0
@@ -23,6 +33,10 @@ BENIGN = 200.0
 SQUARED = 1e-10
 SYRK = {torch.float32: blas.ssyrk, torch.float64: blas.dsyrk}
 CHUNK = 2**24  # values of the features in float64 at once: 128 MB
+ILL_CONDITIONED = (
+    "the features are so ill-conditioned that X'X loses digits at the smallest alpha; they are decomposed by SVD, "
+    "which is slower. Scale the features, or leave out alphas so small"
+)
 
 
 @dataclass(frozen=True)
@@ -67,32 +81,62 @@ def rotate(
     """
     n, p = features.shape
     mean = features.mean(dim=0, dtype=torch.float64)
-    primal = solver == "primal" or (solver == "auto" and n >= p)
+    primal = by_columns(solver, n, p)
     gram = torch.zeros((p, p) if primal else (n, n), dtype=torch.float64, device=features.device)
     for part, _ in _centred(features, mean, by_rows=primal):
         gram += symmetric(part if primal else part.T)
+    found = principal(gram, (n, p), smallest_alpha, dtype, primal=primal)
+    if found is None:
+        warnings.warn(ILL_CONDITIONED, RuntimeWarning, stacklevel=3)
+        return by_svd(features, mean, dtype)
+    other = torch.empty((n if primal else p, len(found.singular)), dtype=dtype, device=features.device)
+    for part, where in _centred(features, mean, by_rows=primal):
+        other[where] = ((part if primal else part.T).to(found.scaled) @ found.scaled).to(dtype)
+    vectors = found.vectors.to(dtype)
+    rows, axes = (other, vectors) if primal else (vectors, other)
+    return Rotation(mean, axes, found.singular, rows, "gram", found.benign)
+
+
+def by_columns(solver: Literal["auto", "primal", "dual"], n_rows: int, n_features: int) -> bool:
+    """Return whether the solver decomposes features × features (else rows × rows)."""
+    return solver == "primal" or (solver == "auto" and n_rows >= n_features)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """One side of a rotation, and what takes the features to the other side.
+
+    Attributes
+    ----------
+    vectors : tensor (n_features or n_rows, rank), float64
+    singular : tensor (rank,), float64
+    scaled : tensor, as vectors
+        Over the singular values: features · scaled are the rows, or features' · scaled the axes.
+    benign : bool
+    """
+
+    vectors: torch.Tensor
+    singular: torch.Tensor
+    scaled: torch.Tensor
+    benign: bool
+
+
+def principal(
+    gram: torch.Tensor, shape: tuple[int, int], smallest_alpha: float, dtype: torch.dtype, *, primal: bool
+) -> Principal | None:
+    """Decompose X'X (primal) or XX' of centred features of that shape; None where squaring lost too much."""
     # Of XX' one eigenvalue is always 0: centred rows sum to nothing.
     eigenvalues, vectors, benign = eigh(gram, null=int(not primal), single=dtype == torch.float32)
-    largest, smallest = float(eigenvalues[-1]), float(eigenvalues[0 if primal or n == 1 else 1])
+    largest, smallest = float(eigenvalues[-1]), float(eigenvalues[0 if primal or shape[0] == 1 else 1])
     if max(smallest_alpha, smallest) < SQUARED * largest:
-        return _by_svd(features, mean, dtype)
-    keep = eigenvalues > largest * max(n, p) * torch.finfo(torch.float64).eps
+        return None
+    keep = eigenvalues > largest * max(shape) * torch.finfo(torch.float64).eps
     singular, vectors = eigenvalues[keep].sqrt(), vectors[:, keep]
-    other = torch.empty((n if primal else p, len(singular)), dtype=dtype, device=features.device)
-    scaled = (vectors / singular).to(dtype if benign else torch.float64)
-    for part, where in _centred(features, mean, by_rows=primal):
-        other[where] = ((part if primal else part.T).to(scaled) @ scaled).to(dtype)
-    rows, axes = (other, vectors.to(dtype)) if primal else (vectors.to(dtype), other)
-    return Rotation(mean, axes, singular, rows, "gram", benign)
+    return Principal(vectors, singular, (vectors / singular).to(dtype if benign else torch.float64), benign)
 
 
-def _by_svd(features: torch.Tensor, mean: torch.Tensor, dtype: torch.dtype) -> Rotation:
-    warnings.warn(
-        "the features are so ill-conditioned that X'X loses digits at the smallest alpha; they are decomposed by SVD, "
-        "which is slower. Scale the features, or leave out alphas so small",
-        RuntimeWarning,
-        stacklevel=4,
-    )
+def by_svd(features: torch.Tensor, mean: torch.Tensor, dtype: torch.dtype) -> Rotation:
+    """Decompose features (n_rows, n_features) without squaring them."""
     left, singular, right = torch.linalg.svd(features.double() - mean, full_matrices=False)
     keep = singular > singular[0] * max(features.shape) * torch.finfo(torch.float64).eps
     return Rotation(mean, right[keep].T.to(dtype), singular[keep], left[:, keep].to(dtype), "svd", benign=False)

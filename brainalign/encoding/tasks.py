@@ -1,0 +1,291 @@
+"""What a worker of a distributed fit does: one function per kind of task, of slices and files alone.
+
+Tasks leave what is large in files of the scratch folder and return what is small. Run twice, a task writes the same
+bytes, so one that a killed worker left half done simply runs again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from brainalign.devices import pick_device
+from brainalign.encoding.design import BLOCK_BYTES, Design, centre, fold_grams
+from brainalign.encoding.inner_folds import Layout, inner_fold
+from brainalign.encoding.npy import NpyFile, Seen
+from brainalign.encoding.rotation import Rotation, by_columns, by_svd, principal, symmetric
+from brainalign.files import write_atomically
+
+__all__ = ["DesignFile", "Job", "ShardFit"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every task needs to know; small, because it travels with each.
+
+    Attributes
+    ----------
+    X, Y : NpyFile
+    staged : NpyFile (n_rows × n_targets, 1)
+        The targets again, shard by shard.
+    coef : NpyFile (n_targets, n_features)
+    folder : Path
+        Scratch.
+    tests : list of slice
+        The inner folds, in fold order.
+    shard : int
+        Targets per shard.
+    alphas, solver, metric, per_target_alpha, device, dtype
+        As of `Ridge`.
+    """
+
+    X: NpyFile
+    Y: NpyFile
+    staged: NpyFile
+    coef: NpyFile
+    folder: Path
+    tests: list[slice]
+    shard: int
+    alphas: tuple[float, ...]
+    solver: Literal["auto", "primal", "dual"]
+    metric: Literal["r2", "r"]
+    per_target_alpha: bool
+    device: str
+    dtype: str
+
+    @property
+    def primal(self) -> bool:
+        """Whether features × features are decomposed."""
+        n_rows, n_features = self.X.shape
+        return by_columns(self.solver, n_rows, n_features)
+
+    @property
+    def per_target(self) -> int:
+        """Bytes of the arrays of one target while it is fitted."""
+        n_rows, n_features = self.X.shape
+        return 20 * n_rows + 8 * (2 * min(n_rows, n_features) + n_features + 8 * len(self.alphas))
+
+    @property
+    def shards(self) -> list[slice]:
+        """Targets of each shard."""
+        return slices(self.Y.shape[1], self.shard)
+
+
+def slices(length: int, step: int) -> list[slice]:
+    """Divide a length into pieces of `step`, at least 1, and what remains."""
+    step = max(1, step)
+    return [slice(first, min(first + step, length)) for first in range(0, length, step)]
+
+
+def save(path: Path, content: object) -> None:
+    """Write tensors and dataclasses of them so that a kill leaves no half of a file."""
+    write_atomically(path, lambda temporary: torch.save(content, temporary))
+
+
+def load(path: Path, device: str = "cpu") -> Any:
+    """Map what `save` wrote; like the tasks themselves it is trusted, being this fit's own."""
+    return torch.load(path, mmap=True, map_location=device, weights_only=False)
+
+
+def stage(job: Job, where: tuple[slice, slice]) -> Seen:
+    """Rearrange a block of targets so that every shard lies in one piece, and look at its values."""
+    rows, columns = where
+    values = job.Y.read(rows, columns)
+    n_rows = job.Y.shape[0]
+    for shard in job.shards:
+        first, stop = max(shard.start, columns.start), min(shard.stop, columns.stop)
+        if first < stop:
+            width = shard.stop - shard.start
+            piece = values[:, first - columns.start : stop - columns.start]
+            start = shard.start * n_rows + rows.start * width
+            job.staged.write(piece.reshape(-1, 1), slice(start, start + piece.size))
+    return Seen.of(values, where, job.Y.read(slice(0, 1), columns))
+
+
+def total(job: Job, rows: slice) -> tuple[NDArray[np.float64], Seen]:
+    """Sum some rows of the features (n_features,), and look at their values."""
+    values = job.X.read(rows)
+    return values.sum(axis=0, dtype=np.float64), Seen.of(values, (rows, slice(0, job.X.shape[1])))
+
+
+def gram(job: Job, where: slice) -> NDArray[np.float64]:
+    """Return centred X'X of some rows or, dual, XX' of some columns, in float64."""
+    part = _centred(job, where)
+    found: NDArray[np.float64] = symmetric(part if job.primal else part.T).numpy()
+    return found
+
+
+def add(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Add two sums."""
+    return left + right
+
+
+def decompose(job: Job, found: NDArray[np.float64]) -> tuple[int, Literal["gram", "svd"], bool]:
+    """Decompose the Gram and write one side of the rotation.
+
+    Returns
+    -------
+    rank, method, benign
+        As of `Rotation`.
+    """
+    dtype, mean = getattr(torch, job.dtype), np.load(job.folder / "mean.npy")
+    n_rows, n_features = job.X.shape
+    side = principal(_tensor(found), (n_rows, n_features), min(job.alphas), dtype, primal=job.primal)
+    if side is None:  # the one step that wants all features at once
+        order: Layout = load(job.folder / "layout.pt")
+        whole = by_svd(torch.from_numpy(job.X.read()), torch.from_numpy(mean), dtype)
+        _put(job, "axes", whole.axes)
+        _put(job, "rows", order.sort(whole.rows))
+        save(job.folder / "spectrum.pt", (whole.singular, False))
+        return len(whole.singular), "svd", False
+    vectors = side.vectors.to(dtype)
+    _put(job, "axes" if job.primal else "rows", vectors)
+    _put(job, "scaled", side.scaled)
+    save(job.folder / "spectrum.pt", (side.singular, side.benign))
+    return len(side.singular), "gram", side.benign
+
+
+def rotate(job: Job, other: NpyFile, where: slice) -> None:
+    """Write some of the other side: of the rotated rows, in fold order, or of the axes."""
+    scaled = mapped(job.folder / "scaled.npy")
+    part = _centred(job, where)
+    found = ((part if job.primal else part.T).to(scaled) @ scaled).numpy()
+    order = load(job.folder / "layout.pt").order if job.primal else None
+    other.write(found, where if order is None else np.argsort(order)[where])
+
+
+def fold_gram(job: Job, exact: bool, test: slice) -> NDArray[Any]:
+    """Return rows' · rows of a fold's rotated rows."""
+    found: NDArray[Any] = fold_grams(mapped(job.folder / "rows.npy"), [test], exact=exact)[0].numpy()
+    return found
+
+
+def add_all(grams: list[NDArray[Any]]) -> NDArray[np.float64]:
+    """Sum the Grams of folds in float64."""
+    found = np.zeros(grams[0].shape)
+    for each in grams:
+        found += each
+    return found
+
+
+def fold(job: Job, exact: bool, number: int, found: NDArray[Any], whole: NDArray[np.float64]) -> None:
+    """Decompose the training rows of a fold and write what came out."""
+    singular, benign = load(job.folder / "spectrum.pt")
+    decomposed = inner_fold(
+        mapped(job.folder / "rows.npy"),
+        singular,
+        job.tests[number],
+        len(job.tests),
+        torch.tensor(job.alphas, dtype=torch.float64),
+        total=_tensor(whole),
+        gram=_tensor(found),
+        solver=job.solver,
+        single=benign,
+        exact=exact,
+    )
+    save(job.folder / f"fold{number}.pt", decomposed)
+
+
+class DesignFile:
+    """The design in scratch: a worker opens it once, for its first shard, and it travels as a name."""
+
+    def __init__(self, job: Job, method: Literal["gram", "svd"]) -> None:
+        self.job, self.method = job, method
+
+    def __reduce__(self) -> tuple[type[DesignFile], tuple[Job, str]]:
+        return DesignFile, (self.job, self.method)
+
+    @cached_property
+    def design(self) -> Design:
+        """Map the files, or copy them to the GPU."""
+        job, device = self.job, str(pick_device(self.job.device))
+        singular, benign = load(job.folder / "spectrum.pt", device)
+        mean = torch.from_numpy(np.load(job.folder / "mean.npy")).to(device)
+        axes, rows = (mapped(job.folder / name).to(device) for name in ("axes.npy", "rows.npy"))
+        rotation = Rotation(mean, axes, singular, rows, self.method, benign)
+        folds = [load(job.folder / f"fold{number}.pt", device) for number in range(len(job.tests))]
+        alphas = torch.tensor(job.alphas, dtype=torch.float64, device=device)
+        return Design(rotation, load(job.folder / "layout.pt"), folds, alphas, job.metric)
+
+
+class ShardFit(NamedTuple):
+    """What a shard returns: scores (n_alphas, n_targets), the rest (n_targets,); NaN while alpha is to be pooled."""
+
+    scores: NDArray[Any]
+    alpha: NDArray[np.float64]
+    means: NDArray[np.float64]
+    intercept: NDArray[Any]
+
+
+def fit_shard(job: Job, file: DesignFile, where: slice, scale: NDArray[np.float64] | None) -> ShardFit:
+    """Score every penalty of a shard's targets and write the coefficients at the best ones."""
+    design, width, dtype = file.design, where.stop - where.start, getattr(torch, job.dtype)
+    scores, alpha, means = (torch.empty(*size, width, dtype=torch.float64) for size in ((len(job.alphas),), (), ()))
+    scores, intercept = scores.to(dtype), torch.full((width,), torch.nan, dtype=dtype)
+    coef = torch.empty((width, job.X.shape[1]), dtype=dtype) if job.per_target_alpha else None
+    for block, centred, mean in _targets(job, design, where, scale):
+        found = design.fit(centred, None if coef is None else coef[block])
+        scores[:, block], alpha[block], means[block] = found.scores, found.alpha, mean
+    if coef is not None:
+        intercept = design.intercept(means, coef)
+        job.coef.write(coef.numpy(), where)
+    return ShardFit(scores.numpy(), alpha.numpy(), means.numpy(), intercept.cpu().numpy())
+
+
+def solve_shard(
+    job: Job, file: DesignFile, where: slice, scale: NDArray[np.float64] | None, alpha: NDArray[np.float64]
+) -> NDArray[Any]:
+    """Write a shard's coefficients at given penalties and return the intercepts."""
+    design, given = file.design, torch.tensor(alpha)
+    coef = torch.empty((len(alpha), job.X.shape[1]), dtype=getattr(torch, job.dtype))
+    means = torch.empty(len(alpha), dtype=torch.float64)
+    for block, centred, means[block] in _targets(job, design, where, scale):
+        design.solve(centred, given[block], coef[block])
+    job.coef.write(coef.numpy(), where)
+    found: NDArray[Any] = design.intercept(means, coef).cpu().numpy()
+    return found
+
+
+def _targets(
+    job: Job, design: Design, where: slice, scale: NDArray[np.float64] | None
+) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
+    """Yield blocks of a shard that suit the caches: where they lie in it, centred in fold order, and their means."""
+    rows, n_rows = design.rotation.rows, job.X.shape[0]
+    raw = job.staged.read(slice(where.start * n_rows, where.stop * n_rows)).reshape(n_rows, -1)
+    width = max(1024, BLOCK_BYTES // job.per_target) if rows.device.type == "cpu" else raw.shape[1]
+    for block in slices(raw.shape[1], width):
+        centred, means = centre(torch.from_numpy(raw[:, block]), design.order, rows.device, rows.dtype)
+        if scale is not None:  # only now: integers less their mean lose no digits
+            factor = torch.tensor(scale[block])
+            centred, means = centred.mul_(factor.to(centred)), means * factor
+        yield block, centred, means
+
+
+def mapped(path: Path) -> torch.Tensor:
+    """Map an array of scratch; copied where written to, since torch knows no arrays that are only read."""
+    return torch.from_numpy(np.load(path, mmap_mode="c"))
+
+
+def _centred(job: Job, where: slice) -> torch.Tensor:
+    """Return centred features in float64: of some rows or, dual, of some columns with rows in fold order."""
+    mean = torch.from_numpy(np.load(job.folder / "mean.npy"))
+    if job.primal:
+        return torch.from_numpy(job.X.read(where)).double() - mean
+    order: Layout = load(job.folder / "layout.pt")
+    return order.sort(torch.from_numpy(job.X.read(columns=where))).double() - mean[where]
+
+
+def _put(job: Job, name: str, values: torch.Tensor) -> None:
+    np.save(job.folder / f"{name}.npy", values.contiguous().numpy())
+
+
+def _tensor(values: NDArray[Any]) -> torch.Tensor:
+    """Return an array as a tensor; copied where it is only to be read, as what came over the network may be."""
+    return torch.from_numpy(np.require(values, requirements="W"))

@@ -1,0 +1,335 @@
+"""The distributed fit equals the in-memory one, whoever computes it and whoever is killed meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import pytest
+from dask.distributed import Client, SchedulerPlugin, WorkerPlugin
+
+from brainalign.checks import BrainalignError
+from brainalign.encoding import Ridge
+from brainalign.encoding.clusters import cluster, slurm_cluster
+from brainalign.encoding.distributed import fit_distributed
+
+ALPHAS = (0.01, 0.3, 10.0, 300.0, 1e4)
+
+
+@pytest.fixture(scope="module")
+def threads() -> Iterator[Client]:
+    """Yield one worker in this process: quick, and everything still goes through the scheduler."""
+    with cluster(n_workers=1, processes=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Client]:
+    with cluster(n_workers=2) as client:
+        yield client
+
+
+def data(n: int, p: int, t: int = 23) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(n, p)) + 2).astype(np.float32)
+    Y = X @ rng.normal(size=(p, t)) / np.sqrt(p) + rng.normal(size=(n, t)) * rng.uniform(0.3, 4, size=t) + 5
+    return X, Y.astype(np.float32), np.r_[np.zeros(n // 3), np.arange(n - n // 3) % 6]  # unequal folds, rows apart
+
+
+def assert_equal(found: Ridge, expected: Ridge, X: np.ndarray, tolerance: float = 1e-6) -> None:
+    """Compare on the scale of each quantity; scores count from 1, since R² of a bad penalty is a large number."""
+    np.testing.assert_array_equal(found.alpha_, expected.alpha_)
+    np.testing.assert_allclose(found.cv_scores_, expected.cv_scores_, rtol=tolerance, atol=tolerance)
+    for name in ("coef_", "intercept_"):
+        scale = np.abs(getattr(expected, name)).max()
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=0, atol=tolerance * scale)
+    predicted = expected.predict(X)
+    np.testing.assert_allclose(found.predict(X), predicted, rtol=0, atol=tolerance * np.abs(predicted).max())
+    assert found.alpha_at_edge_ == expected.alpha_at_edge_
+    assert found.decomposition_ == expected.decomposition_
+
+
+@pytest.mark.parametrize("metric", ["r2", "r"])
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize(("n", "p"), [(300, 20), (150, 40), (120, 300)], ids=["sums", "primal", "dual"])
+def test_equals_the_engine_in_memory(
+    n: int, p: int, pooled: bool, metric: str, tmp_path: Path, threads: Client
+) -> None:
+    X, Y, groups = data(n, p)
+    ridge = Ridge(ALPHAS, metric=metric, per_target_alpha=not pooled)
+    expected = Ridge(ALPHAS, metric=metric, per_target_alpha=not pooled).fit(X, Y, groups=groups)
+    found = fit_distributed(
+        ridge, X, Y, groups=groups, coef=tmp_path / "coef.npy", client=threads, shard=7, chunk=20_000
+    )
+    assert found is ridge
+    assert_equal(found, expected, X)
+    # In blocks of the same width the very same numbers: a BLAS sums other widths in another order, no more.
+    fit_distributed(ridge, X, Y, groups=groups, coef=tmp_path / "coef.npy", client=threads, chunk=20_000)
+    assert_equal(ridge, expected, X, 1e-9)
+    np.testing.assert_array_equal(np.load(tmp_path / "coef.npy"), found.coef_.T)
+    assert [path.name for path in tmp_path.iterdir()] == ["coef.npy"]  # nothing else is left
+
+
+@pytest.mark.parametrize("solver", ["primal", "dual"])
+def test_float64_agrees_to_its_own_digits(solver: str, tmp_path: Path, threads: Client) -> None:
+    X, Y, _ = data(60, 30)
+    options = {"alphas": ALPHAS, "solver": solver, "dtype": "float64", "cv": 3}
+    found = fit_distributed(Ridge(**options), X, Y, coef=tmp_path / "c.npy", client=threads, shard=5, chunk=5_000)
+    assert_equal(found, Ridge(**options).fit(X, Y), X, 1e-12)
+
+
+def test_one_alpha_per_label_and_a_single_alpha(tmp_path: Path, threads: Client) -> None:
+    X, Y, _ = data(60, 10)
+    roi = np.array(["a"] * 9 + ["b"] * 14)
+    for options, given in (({"alphas": ALPHAS, "per_target_alpha": False}, {"roi": roi}), ({"alphas": (3.0,)}, {})):
+        found = fit_distributed(Ridge(**options), X, Y, coef=tmp_path / "c.npy", client=threads, shard=5, **given)
+        assert_equal(found, Ridge(**options).fit(X, Y, **given), X)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_integers_with_a_scale(order: str, tmp_path: Path, threads: Client) -> None:
+    """As NSD stores betas; by rows or by columns."""
+    X, Y, _ = data(80, 12)
+    stored = np.asarray(np.round(Y * 300), dtype=np.int16, order=order)
+    np.save(tmp_path / "Y.npy", stored)
+    np.save(tmp_path / "X.npy", np.asarray(X, order=order))
+    for scale in (1 / 300, np.linspace(0.5, 2, Y.shape[1])):
+        expected = Ridge(ALPHAS).fit(X, stored * np.asarray(scale, dtype=np.float64))
+        found = fit_distributed(
+            Ridge(ALPHAS),
+            tmp_path / "X.npy",
+            tmp_path / "Y.npy",
+            scale=scale,
+            coef=tmp_path / "c.npy",
+            client=threads,
+            shard=6,
+            chunk=999,
+        )
+        assert_equal(found, expected, X)
+
+
+def test_neither_chunks_nor_shards_change_the_result(tmp_path: Path, threads: Client) -> None:
+    X, Y, groups = data(120, 15)
+    fits = [
+        fit_distributed(
+            Ridge(ALPHAS), X, Y, groups=groups, coef=tmp_path / f"{n}.npy", client=threads, shard=shard, chunk=chunk
+        )
+        for n, (shard, chunk) in enumerate([(None, 2**27), (1, 1_000), (10, 7_777)])
+    ]
+    for other in fits[1:]:
+        assert_equal(other, fits[0], X)
+
+
+def test_the_number_of_workers_changes_no_bit(tmp_path: Path, threads: Client, processes: Client) -> None:
+    X, Y, groups = data(120, 15)
+    one, two = (
+        fit_distributed(
+            Ridge(ALPHAS), X, Y, groups=groups, coef=tmp_path / f"{n}.npy", client=client, shard=4, chunk=3_000
+        )
+        for n, client in enumerate([threads, processes])
+    )
+    for name in ("coef_", "intercept_", "alpha_", "cv_scores_"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+
+
+def test_ill_conditioned_features_are_decomposed_by_svd(tmp_path: Path, threads: Client) -> None:
+    X, Y, _ = data(40, 3)
+    X = X.astype(np.float64) * [1, 1e-9, 1e9]
+    with pytest.warns(RuntimeWarning, match="ill-conditioned"):
+        found = fit_distributed(Ridge((0.1, 10)), X, Y, coef=tmp_path / "c.npy", client=threads)
+    with pytest.warns(RuntimeWarning, match="ill-conditioned"):
+        assert_equal(found, Ridge((0.1, 10)).fit(X, Y), X)
+    flat = fit_distributed(Ridge((0.1, 10)), np.ones((40, 3)), Y, coef=tmp_path / "c.npy", client=threads)
+    assert not flat.coef_.any()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"X": "nowhere.npy"}, "X: there is no file nowhere.npy"),
+        ({"Y": __file__}, "is no .npy file"),
+        ({"Y": np.zeros((30, 2), dtype=complex)}, "holds complex128; give one array of float16, float32"),
+        ({"X": np.zeros((5, 2))}, "X has 5 rows but Y has 30"),
+        ({"X": np.zeros((30, 2, 2))}, r"X has shape \(30, 2, 2\)"),
+        ({"X": np.where(np.arange(60).reshape(30, 2) == 31, np.inf, 0)}, r"X .* has 1 NaN .* \(first at \(15, 1\)\)"),
+        ({"Y": np.where(np.arange(90).reshape(30, 3) > 70, np.nan, 0)}, r"Y .* has 19 NaN .* \(first at \(23, 2\)\)"),
+        ({"Y": np.c_[np.arange(30.0), np.ones(30)]}, r"1 target\(s\) of Y are constant \(columns 1\)"),
+        ({"groups": np.zeros(3)}, "groups has 3 rows but X has 30"),
+        ({"roi": np.zeros(3)}, "only with per_target_alpha=False"),
+        ({"scale": np.ones(5)}, "scale has 5 rows but the targets of Y has 23"),
+        ({"scale": 0.0}, "scale must be finite and not 0"),
+        ({"coef": "no/such/folder/c.npy"}, "no/such/folder for the coefficients"),
+        ({"shard": 0}, "shard must be at least 1; got 0"),
+        ({"client": "nowhere"}, "where must be one of"),
+    ],
+)
+def test_errors_come_before_the_long_part(
+    change: dict[str, Any], message: str, tmp_path: Path, threads: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brainalign.encoding.distributed._Run.decompose", lambda self: pytest.fail("it went on"))
+    X, Y, groups = data(30, 4)
+    given: dict[str, Any] = {"X": X, "Y": Y, "groups": groups, "coef": tmp_path / "c.npy", "client": threads} | change
+    with pytest.raises(BrainalignError, match=message):
+        fit_distributed(Ridge(), given.pop("X"), given.pop("Y"), chunk=1_000, **given)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_truncated_file_is_named(tmp_path: Path, threads: Client) -> None:
+    X, Y, _ = data(30, 4)
+    np.save(tmp_path / "Y.npy", Y)
+    os.truncate(tmp_path / "Y.npy", 1000)
+    with pytest.raises(BrainalignError, match=r"Y\.npy is no \.npy file .*greater than file size"):
+        fit_distributed(Ridge(), X, tmp_path / "Y.npy", coef=tmp_path / "c.npy", client=threads)
+
+
+def test_an_address_and_what_is_none(tmp_path: Path, threads: Client) -> None:
+    X, Y, _ = data(30, 4)
+    address = threads.scheduler.address
+    found = fit_distributed(Ridge(ALPHAS), X, Y, coef=tmp_path / "c.npy", client=address)
+    assert_equal(found, Ridge(ALPHAS).fit(X, Y), X)
+    with pytest.raises(BrainalignError, match="leave n_workers=3 out"), cluster(address, n_workers=3):
+        pass
+    with (
+        pytest.raises(BrainalignError, match=r"no scheduler answers at tcp://127.0.0.1:9"),
+        cluster("tcp://127.0.0.1:9", timeout="0.2s"),
+    ):
+        pass
+
+
+def test_the_job_script_of_slurm() -> None:
+    pytest.importorskip("dask_jobqueue")
+    options = {"queue": "big", "cores": 4, "memory": "32GB", "walltime": "03:00:00", "account": "lab"}
+    with slurm_cluster(**options, interface="lo") as workers:
+        script = workers.job_script()
+    for line in ("#SBATCH -p big", "#SBATCH --cpus-per-task=4", "#SBATCH -t 03:00:00", "#SBATCH -A lab"):
+        assert line in script
+    assert "#SBATCH --mem=30G" in script  # 32 GB in the units of SLURM
+
+
+def test_slurm_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
+    with pytest.raises(BrainalignError, match=r'install it with: pip install "brainalign\[cluster\]"'):
+        slurm_cluster()
+
+
+class Finished(SchedulerPlugin):
+    """How often every shard was finished."""
+
+    def __init__(self) -> None:
+        self.times: Counter[str] = Counter()
+
+    def transition(self, key: Any, start: str, finish: str, *_: object, **__: object) -> None:
+        if (start, finish) == ("processing", "memory") and key.startswith("fit_shard"):
+            self.times[key] += 1
+
+
+class Starts(WorkerPlugin):
+    """Writes down every shard that a worker starts."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    def transition(self, key: Any, start: str, finish: str, **_: object) -> None:
+        if finish == "executing" and key.startswith("fit_shard"):
+            with open(self.log, "a") as file:
+                file.write(f"{key}\n")
+
+
+def write_responses(path: Path, X: np.ndarray, n_targets: int) -> None:
+    """Write int16 noise row by row, with signal in every 97th target."""
+    rng = np.random.default_rng(1)
+    mapped = np.lib.format.open_memmap(path, mode="w+", dtype=np.int16, shape=(len(X), n_targets))
+    weights = rng.normal(size=(X.shape[1], len(range(0, n_targets, 97)))) * 40
+    for row in range(0, len(X), 100):
+        rows = rng.integers(-2000, 2000, size=(len(X[row : row + 100]), n_targets), dtype=np.int16)
+        rows[:, ::97] += np.round(X[row : row + 100] @ weights).astype(np.int16)
+        mapped[row : row + 100] = rows
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_targets", "limit", "shard"),
+    [
+        pytest.param(600, 20_000, "2GB", 1_000, id="reduced"),
+        pytest.param(4_000, 200_000, "1GB", None, id="full", marks=pytest.mark.acceptance),
+    ],
+)
+def test_a_killed_worker_costs_its_shard(
+    n_rows: int,
+    n_targets: int,
+    limit: str,
+    shard: int | None,
+    tmp_path: Path,
+    record: Callable[[str, object, str], None],
+) -> None:
+    """Two dask workers fit a file larger than their memory, one is killed in the middle."""
+    X = np.random.default_rng(0).normal(size=(n_rows, 64)).astype(np.float32)
+    np.save(tmp_path / "X.npy", X)
+    write_responses(tmp_path / "Y.npy", X, n_targets)
+    options: dict[str, Any] = {"scale": 1 / 300, "shard": shard, "chunk": 2**25}
+    paths = tmp_path / "X.npy", tmp_path / "Y.npy"
+    ridge = {"alphas": ALPHAS, "cv": 3}
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
+    with cluster(n_workers=2, memory_limit=limit) as client:
+        limits = {worker["memory_limit"] for worker in client.scheduler_info()["workers"].values()}
+        began = time.monotonic()
+        calm = fit_distributed(Ridge(**ridge), *paths, coef=tmp_path / "calm.npy", client=client, **options)
+        calm_s = time.monotonic() - began
+        peak = max(client.run(peak_memory).values())
+        finished = Finished()
+        client.cluster.scheduler.add_plugin(finished)
+        client.register_plugin(Starts(tmp_path / "starts"))
+        pids = client.run(os.getpid)
+        killer = threading.Thread(target=kill_when, args=(finished, 3, next(iter(pids.values()))))
+        killer.start()
+        began = time.monotonic()
+        shot = fit_distributed(Ridge(**ridge), *paths, coef=tmp_path / "shot.npy", client=client, **options)
+        shot_s = time.monotonic() - began
+        killer.join()
+        after = client.run(os.getpid)
+    starts = Counter((tmp_path / "starts").read_text().split())
+    n_shards, size = len(starts), paths[1].stat().st_size
+    again, twice = starts.total() - n_shards, finished.times.total() - n_shards
+    assert set(pids.values()) - set(after.values()) == {next(iter(pids.values()))}  # it died, and only it
+    for name in ("coef_", "intercept_", "alpha_", "cv_scores_"):
+        np.testing.assert_array_equal(getattr(shot, name), getattr(calm, name))
+    some = np.r_[0:97, n_targets - 97 : n_targets]
+    stored = np.load(paths[1], mmap_mode="r")[:, some]
+    in_memory = Ridge(**ridge).fit(X, stored.astype(np.float32) / np.float32(300))
+    np.testing.assert_array_equal(shot.alpha_[some], in_memory.alpha_)
+    np.testing.assert_allclose(shot.cv_scores_[:, some], in_memory.cv_scores_, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(shot.coef_[:, some], in_memory.coef_, atol=1e-6 * np.abs(in_memory.coef_).max())
+    assert n_shards > 16
+    assert twice <= 3  # done, but their scores not yet sent: what takes milliseconds in the reduced case
+    assert again <= twice + 1  # and one was in the making
+    (worker_limit,) = limits
+    if size > worker_limit:
+        assert peak < worker_limit
+    for quantity, value, expected in (
+        ("size of the targets / memory limit of a worker", f"{size / worker_limit:.2f}", "> 1"),
+        ("peak memory of a worker / its limit", f"{peak / worker_limit:.2f}", "< 0.95"),
+        ("shards, of which started again after the kill", f"{n_shards}, {again}", "at most 4 again"),
+        ("seconds, undisturbed and with the kill", f"{calm_s:.0f}, {shot_s:.0f}", "about the same"),
+        ("results with and without the kill", "equal in every bit", "equal"),
+    ):
+        record(quantity, value, expected)
+
+
+def peak_memory() -> int:
+    """Return the most bytes this process ever held; ru_maxrss would count those of the process that started it."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
+
+
+def kill_when(finished: Finished, n_shards: int, pid: int) -> None:
+    while len(finished.times) < n_shards:
+        time.sleep(0.005)
+    os.kill(pid, signal.SIGKILL)
