@@ -271,7 +271,7 @@ def jobs(config: Config) -> list[Job]:
 
 def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Yield (stage, suffix of its main artifact, labels) of every job of a dataset."""
-    models, methods = config.models_of(dataset), config.methods_of(dataset)
+    models, fits = config.models_of(dataset), config.fits_of(dataset)
     if isinstance(descriptor, RdmStudy):
         yield "prepare_rdms", "references", {}
         yield from (("extract", "features", {"model": model}) for model in models)
@@ -286,9 +286,8 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
     for subject in subjects_of(descriptor):
         own = {"subject": subject}
         yield f"prepare{of_kind}", "responses", own
-        for model in models:
-            for method in methods:
-                yield f"encode{of_kind}", "scores", own | {"model": model, "method": method}
+        for model, method in fits:
+            yield f"encode{of_kind}", "scores", own | {"model": model, "method": method}
         yield f"compare{of_kind}", "comparison", own
         yield f"summarize{of_kind}", "summary", own
         yield f"report{of_kind}", "html", own

@@ -17,4 +17,4 @@ __all__ = [
     "fit_layers",
 ]
 
-ENCODERS = {"ridge": Ridge}
+ENCODERS = {"ridge": Ridge, "banded": BandedRidge}
