@@ -28,7 +28,7 @@ from brainalign.settings import Config, EncodeImagesSettings, ImageStudy, load_d
 
 RANDOM = {"extractor": "random", "n_features": 4}
 PREPARED = ("responses", "splits", "ceiling")
-ENCODED = ("scores", "null", "profile", "preference", "clusters")
+ENCODED = ("scores", "null", "profile", "preference", "clusters", "bands", "partition")
 SUMMARIZED = ("summary", "recovery", "differences")
 
 
@@ -77,9 +77,10 @@ class Run:
             where = ("--descriptor", str(self.descriptor), "--raw", "nowhere", "--subject", subject)
             prepared = self._files(PREPARED, subject=subject)
             self._stage(prepare_images, {}, *where, "--stimuli", images, *prepared)
-            pairs = [(model, method) for model in self.config.models for method in self.config.methods]
+            pairs = self.config.fits_of("scenes")
             for model, method in pairs:
-                options = {"method": config["methods"][method], "encode": config["encode_images"], "confidence": 0.95}
+                options = {"method": self.config.encoder_of(method), "confidence": 0.95}
+                options["encode"] = config["encode_images"]
                 files = self._files(ENCODED, subject=subject, model=model, method=method)
                 of_model = ("--features", self.path("features", model=model))
                 self._stage(encode_images, options, *prepared, *of_model, *files)
