@@ -18,7 +18,15 @@ import pandas as pd
 from brainalign.artifacts import artifact_path
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.devices import visible_gpus
-from brainalign.settings import BlockStudy, Config, Descriptor, ImageStudy, RdmStudy, load_descriptors
+from brainalign.settings import (
+    BandedRidgeMethod,
+    BlockStudy,
+    Config,
+    Descriptor,
+    ImageStudy,
+    RdmStudy,
+    load_descriptors,
+)
 
 __all__ = [
     "STAGES",
@@ -181,11 +189,17 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
     if isinstance(descriptor, BlockStudy):
         return _block_cost(stage, config, descriptor, model, method)
     if isinstance(descriptor, ImageStudy):
-        return _image_cost(stage, descriptor)
+        return _image_cost(stage, descriptor, _searches(config, method))
     return Cost(1500, 30, 20)
 
 
-def _image_cost(stage: str, descriptor: ImageStudy) -> Cost:
+def _searches(config: Config, method: str) -> float:
+    """Return how much longer a method takes than a fit per layer: each set of shares decomposes the layers anew."""
+    options = config.methods.get(method)
+    return 1 + options.n_candidates / 20 if isinstance(options, BandedRidgeMethod) else 1.0
+
+
+def _image_cost(stage: str, descriptor: ImageStudy, searches: float) -> Cost:
     """Return the cost of a job of a study of images; responses are held once as read and once as averaged."""
     shape = descriptor.shape
     _, trials, targets = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
@@ -195,7 +209,7 @@ def _image_cost(stage: str, descriptor: ImageStudy) -> Cost:
     if stage == "simulate":
         return Cost(2500, 60, 250)
     if stage == "encode_images":
-        return Cost(1200 + round(6 * values_mb), 10 + round(4e-6 * trials * targets), 20)
+        return Cost(1200 + round(6 * values_mb), 10 + round(searches * 4e-6 * trials * targets), 20)
     disk_mb = values_mb if stage == "prepare_images" else 5
     return Cost(1000 + round(5 * values_mb), 15 + round(1e-6 * trials * targets), disk_mb)
 

@@ -20,6 +20,7 @@ __all__ = ["PARTITION_COLUMNS", "partition_bars", "partition_over_time", "partit
 
 PARTITION_COLUMNS = ("group", "layer", "joint", "split", "low", "high", "control_split", "ceiling")
 SCORES = {"r2": "R²", "r": "r"}
+CONTROLS = {"r2": "a little below 0, since predicting noise costs R²", "r": "about 0"}
 JOINT, CEILING, CONTROL = "joint score", "noise ceiling", "refit on exchanged responses"
 
 
@@ -111,7 +112,8 @@ def partition_section(material: ImageMaterial) -> Section | None:
         if rows.empty:  # no regions: all reliable targets as one
             rows = encoding.partition
         kind, draw = ("partitiontime", partition_over_time) if material.timed else ("partition", partition_bars)
-        caption = CAPTIONS[kind].format(model=label, score=score, confidence=material.config.confidence)
+        words = {"model": label, "score": score, "control": CONTROLS[method.metric]}
+        caption = CAPTIONS[kind].format(**words, confidence=material.config.confidence)
         title = f"What each layer of {label} adds"
         panels.append(Panel(f"partition{model}{name}", title, caption, draw(rows, score), rows))
         paragraphs += [_sentence(label, score, encoding.partition), _edges(label, encoding.scores, method.alphas)]
