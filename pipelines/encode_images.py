@@ -23,7 +23,7 @@ from brainalign.arrays import Layers, Responses
 from brainalign.artifacts import load, load_sidecar, save
 from brainalign.datasets import folds_of
 from brainalign.devices import pick_device
-from brainalign.encoding import ENCODERS, BandedRidge, HeldOut, evaluate_held_out
+from brainalign.encoding import ENCODERS, BandedRidge, HeldOut, Partition, evaluate_held_out
 from brainalign.features import PCA
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
@@ -142,8 +142,8 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     save(arguments.clusters, pd.concat(clusters, ignore_index=True) if clusters else empty, provenance)
     metric = {"metric": encoder.metric, "split": SPLIT}
     bands, partition = empty, empty
-    if joint:
-        bands = _bands(found, responses, list(layers))
+    if found.partition is not None:
+        bands = _bands(found.partition, responses, list(layers))
         limit = np.sqrt(np.maximum(ceiling, 0)) if encoder.metric == "r" else ceiling  # in the unit of the score
         partition = found.partition.table(groups, list(layers), limit, confidence, together=ALL_LAYERS)
     save(arguments.bands, bands, provenance, **metric)
@@ -256,12 +256,13 @@ def _profile(
     )
 
 
-def _bands(found: HeldOut, responses: Responses, layers: list[str]) -> pd.DataFrame:
+def _bands(parts: Partition, responses: Responses, layers: list[str]) -> pd.DataFrame:
     """Return a row per target and layer: what the layer adds, the same after the refit control, and its share."""
-    parts = found.partition
     tables = []
     for k, layer in enumerate(layers):
-        values = {"split": parts.split[k], "control_split": parts.control_split[k], "delta": found.encoder.deltas_[k]}
+        values = {"split": parts.split[k], "delta": parts.deltas[k]}
+        if parts.control_split is not None:
+            values["control_split"] = parts.control_split[k]
         compact = {name: np.asarray(value, dtype=np.float32) for name, value in values.items()}
         tables.append(pd.DataFrame(_columns(responses) | compact).assign(layer=layer))
     return pd.concat(tables, ignore_index=True)

@@ -196,7 +196,7 @@ def evaluate_held_out(
     parts = None
     if banded:
         several = list(named.values())
-        parts = partition(fitted, test_X, held_out.Y, several, control=refitted, n_draws=n_boot, seed=seed)
+        parts = partition(fitted, held_out.Xs, held_out.Y, several, control=refitted, n_draws=n_boot, seed=seed)
     return HeldOut(
         encoder=fitted,
         test_ids=held_out.ids,

@@ -32,6 +32,7 @@ class BandedEncoder(Protocol):
     """What a partition asks of an encoder of several bands."""
 
     metric: Literal["r2", "r"]
+    deltas_: Array
 
     def parts(self, Xs: Sequence[Array], Y: Array, targets: slice) -> tuple[torch.Tensor, torch.Tensor]:
         """Return each band's predictions of some targets and these targets, both about the means of the fit."""
@@ -48,6 +49,8 @@ class Partition:
     ----------
     metric : {"r2", "r"}
         The score that is split.
+    deltas : array (n_bands, n_targets)
+        Share of the penalty that was chosen for each band.
     split : array (n_bands, n_targets)
         Sums to the score; NaN where the score is undefined.
     group_split : array (n_bands, n_groups)
@@ -59,6 +62,7 @@ class Partition:
     """
 
     metric: Literal["r2", "r"]
+    deltas: Values
     split: Values
     group_split: Values
     group_draws: Values
@@ -193,7 +197,8 @@ def partition(
     draws = np.divide(totals, defined, out=np.full_like(totals, np.nan), where=defined > 0)
     others = None if control is None else np.asarray(control.split_scores(Xs, Y))
     group_others = None if others is None else _means(others, groups)
-    return Partition(encoder.metric, split, _means(split, groups), draws, others, group_others)
+    deltas = np.asarray(encoder.deltas_)
+    return Partition(encoder.metric, deltas, split, _means(split, groups), draws, others, group_others)
 
 
 def _means(split: Values, groups: Sequence[NDArray[Any]]) -> Values:

@@ -83,7 +83,7 @@ def image_findings(material: ImageMaterial) -> list[str]:
             sentences.append(f"{model}{control} with {method} has no mean r: {why}.")
             continue
         which = f"layer {mean['layer']} ({mean['choice']})"
-        if material.joint(method):
+        if material.joint(str(method)):
             which = "all layers jointly"
         sentences.append(
             f"{model}{control} with {method}, {which}: mean r "
@@ -193,7 +193,8 @@ def _reading(material: ImageMaterial) -> tuple[str, tuple[str, ...]]:
 
 def _fits(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
     """Return how features were regressed on responses: layers one by one, and all together."""
-    config, texts = material.config, []
+    config = material.config
+    texts: list[tuple[str, tuple[str, ...]]] = []
     fits = config.fits_of(material.dataset)
     separate = {
         name: method

@@ -20,7 +20,7 @@ __all__ = ["PARTITION_COLUMNS", "partition_bars", "partition_over_time", "partit
 
 PARTITION_COLUMNS = ("group", "layer", "joint", "split", "low", "high", "control_split", "ceiling")
 SCORES = {"r2": "R²", "r": "r"}
-CONTROLS = {"r2": "a little below 0, since predicting noise costs R²", "r": "about 0"}
+CONTROLS = {"r2": "below 0 rather than above, since predicting noise costs R²", "r": "about 0"}
 JOINT, CEILING, CONTROL = "joint score", "noise ceiling", "refit on exchanged responses"
 
 
