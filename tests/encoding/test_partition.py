@@ -114,6 +114,25 @@ def test_the_table_of_groups(found: HeldOut) -> None:
     assert joint["ceiling"].tolist() == pytest.approx([CEILING] * 4)
 
 
+def test_intervals_hold_the_score_of_other_test_sets() -> None:
+    """Nominally 95 %; without moving the draws to the score, the joint one holds it in 78 % of test sets of 60."""
+    rng = np.random.default_rng(0)
+    groups, weights = {"all": np.arange(10)}, [rng.normal(size=(WIDTH, 10)) for _ in range(2)]
+
+    def drawn(n: int) -> tuple[list[np.ndarray], np.ndarray]:
+        Xs = [rng.normal(size=(n, WIDTH)) for _ in weights]
+        return Xs, sum(X @ w for X, w in zip(Xs, weights, strict=True)) + 4 * rng.normal(size=(n, 10))
+
+    banded = BandedRidge(n_candidates=6, dtype="float64").fit(*drawn(200))
+    parts = banded.split_scores(*drawn(100_000)).mean(axis=1)
+    truth, held = np.append(parts, parts.sum()), []
+    for seed in range(200):
+        found = partition(banded, *drawn(60), list(groups.values()), n_draws=200, seed=seed)
+        table = found.table(groups, ["a", "b"], np.ones(10), 0.95)
+        held.append((table["low"] < truth) & (truth < table["high"]))
+    assert (np.mean(held, axis=0) > 0.87).all()
+
+
 def test_one_list_for_one_kind_of_encoder() -> None:
     data = study()
     with pytest.raises(BrainalignError, match=r"X is a list of 2 arrays, but Ridge is fitted on one"):
