@@ -64,6 +64,8 @@ LAYOUTS = {
     "profile": Layout("encoding", ".parquet"),
     "preference": Layout("encoding", ".parquet"),
     "clusters": Layout("encoding", ".parquet"),
+    "bands": Layout("encoding", ".parquet"),
+    "partition": Layout("encoding", ".parquet"),
     "references": Layout("geometry", ".safetensors"),
     "differences": Layout("geometry", ".parquet"),
     "rdm": Layout("geometry", ".safetensors"),

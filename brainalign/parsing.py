@@ -16,7 +16,7 @@ from brainalign.checks import BrainalignError, did_you_mean, listed
 __all__ = ["Strict", "parse", "read_yaml"]
 
 # Sections whose entries are unions, and the key that tells their members apart.
-TAGS = {"models": "extractor", "subjects": "format"}
+TAGS = {"models": "extractor", "methods": "encoder", "subjects": "format"}
 
 
 class Strict(BaseModel):

@@ -18,7 +18,15 @@ import pandas as pd
 from brainalign.artifacts import artifact_path
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.devices import visible_gpus
-from brainalign.settings import BlockStudy, Config, Descriptor, ImageStudy, RdmStudy, load_descriptors
+from brainalign.settings import (
+    BandedRidgeMethod,
+    BlockStudy,
+    Config,
+    Descriptor,
+    ImageStudy,
+    RdmStudy,
+    load_descriptors,
+)
 
 __all__ = [
     "STAGES",
@@ -181,11 +189,17 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
     if isinstance(descriptor, BlockStudy):
         return _block_cost(stage, config, descriptor, model, method)
     if isinstance(descriptor, ImageStudy):
-        return _image_cost(stage, descriptor)
+        return _image_cost(stage, descriptor, _searches(config, method))
     return Cost(1500, 30, 20)
 
 
-def _image_cost(stage: str, descriptor: ImageStudy) -> Cost:
+def _searches(config: Config, method: str) -> float:
+    """Return how much longer a method takes than a fit per layer: each set of shares decomposes the layers anew."""
+    options = config.methods.get(method)
+    return 1 + options.n_candidates / 20 if isinstance(options, BandedRidgeMethod) else 1.0
+
+
+def _image_cost(stage: str, descriptor: ImageStudy, searches: float) -> Cost:
     """Return the cost of a job of a study of images; responses are held once as read and once as averaged."""
     shape = descriptor.shape
     _, trials, targets = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
@@ -195,7 +209,7 @@ def _image_cost(stage: str, descriptor: ImageStudy) -> Cost:
     if stage == "simulate":
         return Cost(2500, 60, 250)
     if stage == "encode_images":
-        return Cost(1200 + round(6 * values_mb), 10 + round(4e-6 * trials * targets), 20)
+        return Cost(1200 + round(6 * values_mb), 10 + round(searches * 4e-6 * trials * targets), 20)
     disk_mb = values_mb if stage == "prepare_images" else 5
     return Cost(1000 + round(5 * values_mb), 15 + round(1e-6 * trials * targets), disk_mb)
 
@@ -271,7 +285,7 @@ def jobs(config: Config) -> list[Job]:
 
 def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Yield (stage, suffix of its main artifact, labels) of every job of a dataset."""
-    models, methods = config.models_of(dataset), config.methods_of(dataset)
+    models, fits = config.models_of(dataset), config.fits_of(dataset)
     if isinstance(descriptor, RdmStudy):
         yield "prepare_rdms", "references", {}
         yield from (("extract", "features", {"model": model}) for model in models)
@@ -286,9 +300,8 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
     for subject in subjects_of(descriptor):
         own = {"subject": subject}
         yield f"prepare{of_kind}", "responses", own
-        for model in models:
-            for method in methods:
-                yield f"encode{of_kind}", "scores", own | {"model": model, "method": method}
+        for model, method in fits:
+            yield f"encode{of_kind}", "scores", own | {"model": model, "method": method}
         yield f"compare{of_kind}", "comparison", own
         yield f"summarize{of_kind}", "summary", own
         yield f"report{of_kind}", "html", own

@@ -9,6 +9,7 @@ Field names and defaults of models and methods equal the constructor arguments o
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -155,7 +156,17 @@ Model = Annotated[
 ]
 
 
-class RidgeMethod(Strict):
+class MethodUse(Strict):
+    """What every method of the configuration says about how it is used."""
+
+    joint: ClassVar[bool] = False  # all layers of a model in one fit, else a fit per layer
+
+    def used_on(self, model: str) -> bool:
+        """Return whether a model is fitted by this method, where a dataset uses both."""
+        return True
+
+
+class RidgeMethod(MethodUse):
     """Ridge regression, alpha by cross-validation inside the training data."""
 
     encoder: Literal["ridge"]
@@ -170,7 +181,33 @@ class RidgeMethod(Strict):
     dtype: Literal["float32", "float64"] = "float32"
 
 
-Method = RidgeMethod  # a union once there is a second encoder
+class BandedRidgeMethod(MethodUse):
+    """Ridge regression on all layers of a model at once, each with its own share of the penalty: what each adds."""
+
+    joint: ClassVar[bool] = True
+
+    encoder: Literal["banded"]
+    models: tuple[Name, ...] | None = Field(
+        None, min_length=1, description="that it is used on: all of the dataset where not given"
+    )
+    alphas: tuple[Annotated[float, Field(ge=0)], ...] = Field(ALPHAS, min_length=1)
+    n_candidates: int = Field(
+        20, ge=1, description="shares of the layers to try: even, each layer alone, then random ones"
+    )
+    cv: Annotated[int, Field(ge=2)] | Literal["groups"] = Field(
+        5, description="inner folds of whole groups; 'groups' leaves one group out"
+    )
+    solver: Literal["auto", "primal", "dual"] = "auto"
+    metric: Literal["r2", "r"] = Field("r2", description="the score that is maximised and split over the layers")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["float32", "float64"] = "float32"
+
+    def used_on(self, model: str) -> bool:
+        """Return whether a model is fitted by this method, where a dataset uses both."""
+        return self.models is None or model in self.models
+
+
+Method = Annotated[RidgeMethod | BandedRidgeMethod, Field(discriminator="encoder")]
 
 
 # ---------------------------------------------------------------------------------------------------------- stages
@@ -276,6 +313,13 @@ class Config(Strict):
                             f"datasets.{dataset}.{kind}: {name!r} is not among the {kind} of the configuration "
                             f"({', '.join(known)}){did_you_mean(name, known)}"
                         )
+        for method, options in self.methods.items():
+            for name in (options.models if isinstance(options, BandedRidgeMethod) else None) or ():
+                if name not in self.models:
+                    raise ValueError(
+                        f"methods.{method}.models: {name!r} is not among the models of the configuration "
+                        f"({', '.join(self.models)}){did_you_mean(name, self.models)}"
+                    )
         return self
 
     def raw_folder(self, dataset: str) -> Path:
@@ -294,6 +338,15 @@ class Config(Strict):
         """Return the names of the methods used on a dataset."""
         return list(self.datasets[dataset].methods or self.methods)
 
+    def encoder_of(self, method: str) -> dict[str, object]:
+        """Return what a method's fits depend on: its encoder and the constructor arguments of it."""
+        return self.methods[method].model_dump(mode="json", exclude={"models"})
+
+    def fits_of(self, dataset: str) -> list[tuple[str, str]]:
+        """Return every (model, method) that is fitted to a dataset."""
+        pairs = itertools.product(self.models_of(dataset), self.methods_of(dataset))
+        return [(model, method) for model, method in pairs if self.methods[method].used_on(model)]
+
 
 # --------------------------------------------------------------------------------------------------------- reading
 
@@ -309,7 +362,8 @@ def load_descriptors(config: Config) -> dict[str, Descriptor]:
     Raises
     ------
     BrainalignError
-        If a model cannot read the stimuli of its dataset, or permutes a split that no dataset it is used on has.
+        If a model cannot read the stimuli of its dataset, or permutes a split that no dataset it is used on has; if a
+        method fits layers jointly where layers are fitted one by one, or tries too few shares for them.
     """
     descriptors: dict[str, Descriptor] = {
         name: load_descriptor(use.descriptor, raw=config.raw_folder(name)) for name, use in config.datasets.items()
@@ -319,6 +373,7 @@ def load_descriptors(config: Config) -> dict[str, Descriptor]:
             del descriptors[dataset]
     for dataset, descriptor in descriptors.items():
         _models_fit(config, dataset, descriptor)
+        _methods_fit(config, dataset, descriptor)
     for model, use in config.models.items():
         known = {
             split
@@ -353,6 +408,34 @@ def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
             f"datasets.{dataset}.models: {', '.join(wrong)} look at images, but its stimuli are texts; list those that "
             f"read texts{': ' + ', '.join(fitting) if fitting else ''}"
         )
+
+
+def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
+    if isinstance(descriptor, RdmStudy):
+        return
+    methods = {name: config.methods[name] for name in config.methods_of(dataset)}
+    wrong = [name for name, method in methods.items() if method.joint]
+    if wrong and isinstance(descriptor, BlockStudy):
+        fitting = [name for name in config.methods if not config.methods[name].joint]
+        raise BrainalignError(
+            f"datasets.{dataset}.methods: {', '.join(wrong)} fits all layers of a model at once, which is for studies "
+            f"of images; list those that fit one layer{': ' + ', '.join(fitting) if fitting else ''}"
+        )
+    fits = config.fits_of(dataset)
+    if not fits:
+        raise BrainalignError(
+            f"datasets.{dataset}: none of its methods ({', '.join(methods)}) is used on any of its models; name one of "
+            f"them in methods.{wrong[0]}.models: {', '.join(config.models_of(dataset))}"
+        )
+    for model, name in fits:
+        method, n_layers = methods[name], len(getattr(config.models[model], "layers", None) or ())
+        # The even mixture and each layer alone; of layers that are not listed the encoder itself says it.
+        least = n_layers + 1 if n_layers > 1 else 1
+        if isinstance(method, BandedRidgeMethod) and method.n_candidates < least:
+            raise BrainalignError(
+                f"methods.{name}.n_candidates is {method.n_candidates}, but the {n_layers} layers of {model} need at "
+                f"least {least}: the even mixture and each layer alone"
+            )
 
 
 def write_schemas(folder: Path) -> None:

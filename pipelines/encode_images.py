@@ -2,6 +2,8 @@
 
 fMRI: a score per vertex, and the mean over each region, by layer. M/EEG: a score per sensor and time, the mean over
 sensors by layer and time, clusters and latencies.
+
+A method that fits all layers jointly has one score, of "all layers", and tables of what each layer adds to it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from brainalign.arrays import Layers, Responses
 from brainalign.artifacts import load, load_sidecar, save
 from brainalign.datasets import folds_of
 from brainalign.devices import pick_device
-from brainalign.encoding import ENCODERS, HeldOut, evaluate_held_out
+from brainalign.encoding import ENCODERS, BandedRidge, HeldOut, Partition, evaluate_held_out
 from brainalign.features import PCA
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
@@ -52,6 +54,8 @@ N_MAPS = 200  # permuted maps that cluster tests see
 N_NEIGHBOURS = 6  # of a sensor
 TOTAL_VARIANCE = 1000.0  # of a standardised layer
 RELIABLE = "reliable targets"
+ALL_LAYERS = "all layers"  # of a joint fit, where others have the name of a layer
+SPLIT = "what a layer adds to the joint score (product measure: layers sum to it; negative where they correlate)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,13 +70,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--profile", type=Path, required=True, help="output: means by region, or by time, and layer")
     parser.add_argument("--preference", type=Path, required=True, help="output: best layers, or latencies of layers")
     parser.add_argument("--clusters", type=Path, required=True, help="output")
+    parser.add_argument("--bands", type=Path, required=True, help="output of joint fits: what layers add, per target")
+    parser.add_argument(
+        "--partition", type=Path, required=True, help="output of joint fits: the same by region or time"
+    )
     return run_stage(parser, _encode, argv, uses_gpu=lambda a: a.settings["method"]["device"] != "cpu")
 
 
 def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     settings = parse(EncodeImagesSettings, arguments.settings["encode"], "encode_images")
     options = dict(arguments.settings["method"])
-    encoder = ENCODERS[options.pop("encoder")](**options)
+    kind = ENCODERS[options.pop("encoder")]
+    joint = kind is BandedRidge
+    encoder = kind(**options, **({"seed": arguments.seed} if joint else {}))
     provenance.device = str(pick_device(encoder.device))
     responses = load(arguments.responses, Responses, provenance)
     ceiling = load(arguments.ceiling, pd.DataFrame, provenance)["ceiling"].to_numpy()
@@ -87,10 +97,13 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     groups[RELIABLE] = np.flatnonzero(np.nan_to_num(ceiling) > settings.ceiling_threshold if known else ceiling != 0)
     results: dict[str, HeldOut] = {}
     scores, clusters = [], []
-    for name, features in layers.items():
+    prepared = (
+        (name, _inputs(features.align_to(responses).values, train, settings, maps)) for name, features in layers.items()
+    )
+    for name, X in [(ALL_LAYERS, [X for _, X in prepared])] if joint else prepared:
         found = evaluate_held_out(
             encoder,
-            _inputs(features.align_to(responses).values, train, settings, maps),
+            X,
             responses.values,
             train,
             test,
@@ -112,6 +125,8 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         ignore_index=True,
     )
     decisions = _preference(results) if responses.times is None else _latencies(results, responses.times)
+    if joint and responses.times is None:
+        decisions = decisions.iloc[:0]  # layers that share a fit do not compete
     save(
         arguments.scores, pd.concat(scores, ignore_index=True), provenance, metrics=METRICS, alphas=list(encoder.alphas)
     )
@@ -125,6 +140,14 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     save(arguments.preference, decisions, provenance)
     empty = pd.DataFrame({"layer": np.empty(0, dtype=str)})
     save(arguments.clusters, pd.concat(clusters, ignore_index=True) if clusters else empty, provenance)
+    metric = {"metric": encoder.metric, "split": SPLIT}
+    bands, partition = empty, empty
+    if found.partition is not None:
+        bands = _bands(found.partition, responses, list(layers))
+        limit = np.sqrt(np.maximum(ceiling, 0)) if encoder.metric == "r" else ceiling  # in the unit of the score
+        partition = found.partition.table(groups, list(layers), limit, confidence, together=ALL_LAYERS)
+    save(arguments.bands, bands, provenance, **metric)
+    save(arguments.partition, partition, provenance, **metric)
 
 
 def _inputs(
@@ -159,16 +182,18 @@ def target_groups(responses: Responses) -> dict[str, NDArray[np.intp]]:
     return groups
 
 
+def _columns(responses: Responses) -> dict[str, NDArray[Any]]:
+    """Return what names every score: the target, and the time where there is one."""
+    targets = responses.targets["target_id"].to_numpy()
+    if responses.times is None:
+        return {"target_id": targets}
+    return {"target_id": np.repeat(targets, len(responses.times)), "time_s": np.tile(responses.times, len(targets))}
+
+
 def _scores(
     found: HeldOut, responses: Responses, ceiling: NDArray[np.floating], reliable: NDArray[np.intp]
 ) -> pd.DataFrame:
-    targets = responses.targets["target_id"].to_numpy()
-    table = {"target_id": targets}
-    if responses.times is not None:
-        table = {
-            "target_id": np.repeat(targets, len(responses.times)),
-            "time_s": np.tile(responses.times, len(targets)),
-        }
+    table = _columns(responses)
     values = {
         "r": found.r,
         "r2": found.r2,
@@ -229,6 +254,18 @@ def _profile(
             "n_targets": [len(rows) for rows in groups.values()],
         }
     )
+
+
+def _bands(parts: Partition, responses: Responses, layers: list[str]) -> pd.DataFrame:
+    """Return a row per target and layer: what the layer adds, the same after the refit control, and its share."""
+    tables = []
+    for k, layer in enumerate(layers):
+        values = {"split": parts.split[k], "delta": parts.deltas[k]}
+        if parts.control_split is not None:
+            values["control_split"] = parts.control_split[k]
+        compact = {name: np.asarray(value, dtype=np.float32) for name, value in values.items()}
+        tables.append(pd.DataFrame(_columns(responses) | compact).assign(layer=layer))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _preference(results: dict[str, HeldOut]) -> pd.DataFrame:

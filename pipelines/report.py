@@ -174,14 +174,13 @@ def _gather(config: Config, dataset: str, subject: str, failures: list[Failure],
     material.bold = fetch("bold", Nifti1Image, subject=subject)
     for model in config.models_of(dataset):
         fetch("features", object, model=model)
-    for model in config.models_of(dataset):
-        for method in config.methods_of(dataset):
-            labels: dict[str, Any] = {"subject": subject, "model": model, "method": method}
-            scores = fetch("scores", pd.DataFrame, **labels)
-            identification = fetch("identification", pd.DataFrame, **labels)
-            null = fetch("null", pd.DataFrame, **labels)
-            if scores is not None and identification is not None and null is not None:
-                material.encodings[model, method] = Encoding(scores, identification, null)
+    for model, method in config.fits_of(dataset):
+        labels: dict[str, Any] = {"subject": subject, "model": model, "method": method}
+        scores = fetch("scores", pd.DataFrame, **labels)
+        identification = fetch("identification", pd.DataFrame, **labels)
+        null = fetch("null", pd.DataFrame, **labels)
+        if scores is not None and identification is not None and null is not None:
+            material.encodings[model, method] = Encoding(scores, identification, null)
     material.rdms = fetch("rdm", Arrays, subject=subject)
     if material.responses is not None:
         material.conditions = list(pd.unique(material.responses.trials["stimulus_id"]))

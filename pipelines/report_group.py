@@ -128,9 +128,8 @@ def _image_page(material: _Material, descriptor: ImageStudy, subjects: list[str]
         tables[suffix] = material.labelled(pd.concat(parts, ignore_index=True))
     controls = [
         fit_label(config, dataset, name, method)
-        for name in config.models_of(dataset)
+        for name, method in config.fits_of(dataset)
         if config.models[name].random
-        for method in config.methods_of(dataset)
     ]
     summary = tables["summary"]
     # After a failure the ceiling over subjects may be missing, or of subjects that are gone.
@@ -145,7 +144,8 @@ def _image_page(material: _Material, descriptor: ImageStudy, subjects: list[str]
         controls=controls,
         notes=[
             "Every score is of the layer that scores best inside the training images (the first one where nothing is "
-            "scored there, as with a single penalty), over reliable targets (ceiling above the threshold). "
+            "scored there, as with a single penalty; all layers where they are fitted jointly), over reliable targets "
+            "(ceiling above the threshold). "
             "Intervals are over images: they say nothing of other subjects.",
             *descriptor.notes,
         ],

@@ -87,16 +87,15 @@ def _gather(
     material.ceiling = fetch("ceiling", pd.DataFrame, subject=subject)
     for model in config.models_of(dataset):
         fetch("features", object, model=model)
-    for model in config.models_of(dataset):
-        for method in config.methods_of(dataset):
-            labels = {"subject": subject, "model": model, "method": method}
-            tables = {
-                suffix: fetch(suffix, pd.DataFrame, **labels)
-                for suffix in ("scores", "profile", "preference", "clusters")
-            }
-            whole = {suffix: table for suffix, table in tables.items() if table is not None}
-            if len(whole) == len(tables):
-                material.encodings[model, method] = ImageEncoding(**whole)
+    for model, method in config.fits_of(dataset):
+        labels = {"subject": subject, "model": model, "method": method}
+        tables = {
+            suffix: fetch(suffix, pd.DataFrame, **labels)
+            for suffix in ("scores", "profile", "preference", "clusters", "partition")
+        }
+        whole = {suffix: table for suffix, table in tables.items() if table is not None}
+        if len(whole) == len(tables):
+            material.encodings[model, method] = ImageEncoding(**whole)
     material.rdms = fetch("rdm", Arrays, subject=subject)
     material.comparison = fetch("comparison", pd.DataFrame, subject=subject)
     material.summary = fetch("summary", pd.DataFrame, subject=subject)

@@ -55,7 +55,7 @@ def _summarize(arguments: argparse.Namespace, provenance: Provenance) -> None:
         rows += [names | row for row in _rows(scores, profile, chosen, threshold, settings.q)]
         # Depth of a layer: 0 for the first of its network that was read, 1 for the last.
         depths = {name: k for k, name in enumerate(pd.unique(profile["layer"]))}
-        best = preference["best" if "best" in preference else "layer"].map(depths)
+        best = preference["best" if "best" in preference else "layer"].map(depths).astype(float)  # none of a joint fit
         recovered.append(preference.assign(**names, depth=best / max(len(depths) - 1, 1)))
     summary = pd.DataFrame(rows)
     save(arguments.summary, summary, provenance, confidence=confidence, q=settings.q, reliable=f"ceiling > {threshold}")

@@ -23,7 +23,7 @@ SIMULATED = {
     "simulate": 1,
     "extract": 4,
     "prepare_images": 4,
-    "encode_images": 16,
+    "encode_images": 20,
     "compare_images": 4,
     "summarize_images": 4,
     "report_images": 4,
@@ -113,6 +113,14 @@ def test_costs_of_studies_of_images_grow_with_sizes(demo: Config) -> None:
         less, more = (estimate(stage, demo, study, "generator", "ridge") for study in (small, large))
         assert more.memory_mb > less.memory_mb
         assert more.seconds > less.seconds
+
+
+def test_joint_fits_are_planned_where_they_are_used(demo: Config) -> None:
+    fits = {labels["model"] for job in jobs(demo) if (labels := dict(job.labels)).get("method") == "banded"}
+    assert fits == {"generator"}
+    study = load_descriptor("data/simulated.yaml", ImageStudy)
+    one, joint = (estimate("encode_images", demo, study, "generator", method) for method in ("ridge", "banded"))
+    assert joint.seconds > one.seconds
 
 
 def test_costs_grow_with_sizes(demo: Config) -> None:

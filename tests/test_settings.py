@@ -13,6 +13,7 @@ from brainalign.descriptor import BlockStudy, FmriOptions
 from brainalign.encoding import ENCODERS
 from brainalign.features import EXTRACTORS
 from brainalign.settings import (
+    BandedRidgeMethod,
     Config,
     EfficientNetModel,
     ImageStudy,
@@ -50,6 +51,17 @@ def a_config(**changes: object) -> dict[str, object]:
         ({"models": {"m": {"extractor": "onehot", "permut": []}}}, r"'models.m.permut' \(did you mean 'permute'"),
         ({"models": {"m": {"extractor": "onehott"}}}, r"models.m: must be one of .*did you mean 'onehot'"),
         ({"methods": {"r": {"encoder": "ridge", "solver": "primel"}}}, r"did you mean 'primal'"),
+        ({"methods": {"b": {"encoder": "bandet"}}}, r"methods.b: must be one of .*'banded'.*did you mean 'banded'"),
+        (
+            {"methods": {"b": {"encoder": "banded", "n_candidate": 9}}},
+            r"'methods.b.n_candidate' \(did you mean 'n_cand",
+        ),
+        ({"methods": {"b": {"encoder": "banded", "per_target_alpha": 1}}}, r"unknown key 'methods.b.per_target_alpha'"),
+        ({"methods": {"b": {"encoder": "banded", "cv": 1}}}, r"methods.b.cv: "),
+        (
+            {"methods": {"b": {"encoder": "banded", "models": ["onehut"]}}},
+            r"methods.b.models: 'onehut' is not .*\(onehot\) \(did you mean 'onehot'",
+        ),
         ({"datasets": {"small": {}}}, r"datasets.small.descriptor: this key is required"),
         ({"datasets": {"small": {"descriptor": "x", "models": ["onehut"]}}}, r"did you mean 'onehot'"),
         ({"models": {"a_b": {"extractor": "onehot"}}}, r"models.a_b"),
@@ -76,6 +88,7 @@ def test_every_mistake_is_listed_at_once() -> None:
     ("model", "maker", "given"),
     [
         (RidgeMethod, ENCODERS["ridge"], set()),
+        (BandedRidgeMethod, ENCODERS["banded"], {"candidates", "seed"}),  # shares are drawn with the run's seed
         (SentenceModel, EXTRACTORS["sentence"], set()),
         (OneHotModel, EXTRACTORS["onehot"], set()),
         (RandomModel, EXTRACTORS["random"], {"seed"}),  # the run's seed
@@ -87,7 +100,7 @@ def test_every_mistake_is_listed_at_once() -> None:
     ],
 )
 def test_settings_mirror_constructors(model: type, maker: type, given: set[str]) -> None:
-    fields = set(model.model_fields) - {"encoder", "extractor"} - set(ModelUse.model_fields)
+    fields = set(model.model_fields) - {"encoder", "extractor", "models"} - set(ModelUse.model_fields)
     parameters = inspect.signature(maker).parameters
     assert fields == set(parameters) - given
     for name in fields:
@@ -243,11 +256,46 @@ def test_image_networks_do_not_read_texts(small) -> None:
     assert set(load_descriptors(parse(Config, a_config(models=models, datasets=chosen), "config.yaml"))) == {"small"}
 
 
+def test_every_encoder_has_settings() -> None:
+    fields = Config.model_fields["methods"].annotation
+    known = {method.model_fields["encoder"].annotation.__args__[0] for method in members(fields)}
+    assert known == set(ENCODERS)
+
+
+def test_joint_fits_are_for_studies_of_images(small, scenes) -> None:
+    """Refused when the configuration is read: joint fits of blocks, too few shares, and fits of no model."""
+    banded = {"encoder": "banded", "models": ["net"]}
+    net = {"extractor": "efficientnet", "layers": ["block0", "block2", "block4"]}
+    base = {"models": {"onehot": {"extractor": "onehot"}}, "methods": {"ridge": {"encoder": "ridge"}}}
+
+    def load(study: object, models: dict, **methods: object) -> Config:
+        content = base | {"models": base["models"] | models, "methods": base["methods"] | methods}
+        config = parse(Config, a_config(**content, datasets={"study": study}), "config.yaml")
+        load_descriptors(config)
+        return config
+
+    blocks = {"descriptor": str(small.write()), "models": ["onehot"]}
+    with pytest.raises(BrainalignError, match=r"datasets.study.methods: b fits all layers .*images; .*layer: ridge"):
+        load(blocks, {"net": net}, b=banded)
+    load(blocks | {"methods": ["ridge"]}, {"net": net}, b=banded)
+    images = {"descriptor": str(scenes.write())}
+    with pytest.raises(BrainalignError, match=r"methods.b.n_candidates is 3, but the 3 layers of net need at least 4"):
+        load(images, {"net": net}, b=banded | {"n_candidates": 3})
+    with pytest.raises(BrainalignError, match=r"none of its methods \(b\) is used on .* methods.b.models: onehot"):
+        load(images | {"models": ["onehot"], "methods": ["b"]}, {"net": net}, b=banded)
+    config = load(images, {"net": net}, b=banded)
+    assert config.fits_of("study") == [("onehot", "ridge"), ("net", "ridge"), ("net", "b")]
+    assert "models" not in config.encoder_of("b")
+
+
+def members(annotation: object) -> tuple[type, ...]:
+    """Return the members of the union that the entries of a section are."""
+    return get_args(get_args(get_args(annotation)[1])[0])
+
+
 def test_every_extractor_has_settings() -> None:
     fields = Config.model_fields["models"].annotation
-    known = {
-        model.model_fields["extractor"].annotation.__args__[0] for model in get_args(get_args(get_args(fields)[1])[0])
-    }
+    known = {model.model_fields["extractor"].annotation.__args__[0] for model in members(fields)}
     assert known == set(EXTRACTORS)
 
 

@@ -3,6 +3,7 @@
 from brainalign.encoding.banded import BandedRidge, band_candidates
 from brainalign.encoding.evaluation import Evaluation, evaluate
 from brainalign.encoding.held_out import HeldOut, evaluate_held_out
+from brainalign.encoding.partition import Partition
 from brainalign.encoding.ridge import Ridge, fit_layers
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "BandedRidge",
     "Evaluation",
     "HeldOut",
+    "Partition",
     "Ridge",
     "band_candidates",
     "evaluate",
@@ -17,4 +19,4 @@ __all__ = [
     "fit_layers",
 ]
 
-ENCODERS = {"ridge": Ridge}
+ENCODERS = {"ridge": Ridge, "banded": BandedRidge}

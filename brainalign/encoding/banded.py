@@ -20,6 +20,7 @@ from brainalign.devices import pick_device, target_block
 from brainalign.encoding.design import best_alpha, blocks_of, centre, fold_grams
 from brainalign.encoding.inner_folds import Block, InnerFold, block_of, eigenbasis, inner_folds, layout, scores
 from brainalign.encoding.inputs import Array, as_tensor, check_arrays, check_options, labels_of, same_kind_as
+from brainalign.encoding.partition import BLOCK, product_measure
 from brainalign.encoding.ridge import ALPHAS
 from brainalign.encoding.rotation import Rotation, rotate
 from brainalign.kernels import apply_alpha, cross_product
@@ -185,38 +186,47 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
     def split_scores(self, Xs: Sequence[Array], Y: Array) -> Array:
         """Return what each band adds to the score: (n_bands, n_targets), summing to `score`.
 
-        The product measure: with o the targets and p_b a band's predictions, both about the means of the fit, and
-        p = Σ_b p_b, a band's part of R² is Σ p_b (2o − p) / Σ (y − ȳ)², and what predicting the mean of the fit loses
-        is shared evenly; a band's part of r is the covariance of p_b and y over the standard deviations of p and y. A
-        part can be negative where bands correlate.
+        The product measure (partition.py). A part can be negative where bands correlate.
 
         Raises
         ------
         BrainalignError
             If the bands differ from the fit's, or Y does not fit them.
         """
-        parts = self._parts(Xs).double()
-        check_rows("Xs[0]", len(Xs[0]), "Y", len(Y), "call features.align_to(responses)")
-        observed = torch.as_tensor(Y).to(parts) - self._means[1].to(parts)
-        total = parts.sum(dim=0)
-        centred = observed - observed.mean(dim=0)
-        variation = centred.square().sum(dim=0)
-        variation = torch.where(variation > 1e-12 * observed.square().sum(dim=0), variation, torch.nan)
-        if self.metric == "r2":
-            mean_lost = 1 - observed.square().sum(dim=0) / variation
-            split = (parts * (2 * observed - total)).sum(dim=1) / variation + mean_lost / len(parts)
-        else:
-            spread = (total - total.mean(dim=0)).square().sum(dim=0)
-            split = (parts * centred).sum(dim=1) / (variation * torch.where(spread > 0, spread, torch.nan)).sqrt()
-        return same_kind_as(Y)(split)
+        split = []
+        for start in range(0, Y.shape[1], BLOCK):
+            parts, observed = self.parts(Xs, Y, slice(start, start + BLOCK))
+            everything = torch.full((1, len(observed)), 1 / len(observed), dtype=torch.float64)
+            split.append(product_measure(parts, observed, self.metric, everything.to(observed))[0])
+        return same_kind_as(Y)(torch.cat(split, dim=1))
 
-    def _parts(self, Xs: Sequence[Array]) -> torch.Tensor:
+    def parts(self, Xs: Sequence[Array], Y: Array, targets: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return each band's predictions (n_bands, n_rows, n_targets) and Y, about the means of the fit, in float64.
+
+        Parameters
+        ----------
+        Xs : sequence of array (n_rows, n_features of the band)
+        Y : array (n_rows, n_targets)
+            All of them.
+        targets : slice
+            The targets to return.
+
+        Raises
+        ------
+        BrainalignError
+            If the bands differ from the fit's, or Y does not fit them.
+        """
+        parts = self._parts(Xs, targets).double()
+        check_rows("Xs[0]", len(Xs[0]), "Y", len(Y), "call features.align_to(responses)")
+        return parts, torch.as_tensor(Y[:, targets]).to(parts) - self._means[1][targets].to(parts)
+
+    def _parts(self, Xs: Sequence[Array], targets: slice = slice(None)) -> torch.Tensor:
         """Return each band's predictions about the means of the fit (n_bands, n_rows, n_targets)."""
         check_is_fitted(self)
         widths, given = [len(coef) for coef in self.coef_], [X.shape[-1] for X in Xs]
         if widths != given:
             raise BrainalignError(f"Xs have {given} features but the encoder was fitted on bands of {widths}")
-        pairs = zip(Xs, self._means[0], (torch.as_tensor(coef) for coef in self.coef_), strict=True)
+        pairs = zip(Xs, self._means[0], (torch.as_tensor(coef[:, targets]) for coef in self.coef_), strict=True)
         return torch.stack([(torch.as_tensor(X).to(c.device).double() - m.to(c.device)).to(c) @ c for X, m, c in pairs])
 
     def _check(self, Xs: Sequence[Array], Y: Array) -> NDArray[np.float64]:

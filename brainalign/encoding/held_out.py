@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from sklearn.base import clone
 
 from brainalign.checks import BrainalignError, check_choice, check_rows, listed
 from brainalign.encoding.crossval import Encoder
+from brainalign.encoding.partition import BandedEncoder, Partition, partition
 from brainalign.statistics import (
     CorrelationNull,
     bootstrap_correlations,
@@ -64,9 +65,11 @@ class HeldOut:
     control_r : array (n_targets,) or None
         r after a refit on permuted training responses.
     control_group_r : array (n_groups,) or None
+    partition : Partition or None
+        What each band of features adds; None where X is one array.
     """
 
-    encoder: Encoder
+    encoder: Encoder | BandedEncoder
     test_ids: NDArray[Any]
     n_repeats: Rows
     predicted: Values
@@ -85,6 +88,7 @@ class HeldOut:
     group_draws: Values
     control_r: Values | None
     control_group_r: Values | None
+    partition: Partition | None = None
 
 
 @dataclass(frozen=True)
@@ -93,13 +97,13 @@ class _Stimuli:
 
     ids: NDArray[Any]
     counts: Rows
-    X: Values
+    Xs: list[Values]  # one per band
     Y: Values
 
 
 def evaluate_held_out(
-    encoder: Encoder,
-    X: Values,
+    encoder: Encoder | BandedEncoder,
+    X: Values | Sequence[Values],
     Y: Values,
     train: Rows,
     test: Rows,
@@ -130,8 +134,8 @@ def evaluate_held_out(
     ----------
     encoder : Encoder
         Cloned, not changed.
-    X : array (n_trials, n_features)
-        One row per trial.
+    X : array (n_trials, n_features), or a list of them
+        One row per trial. A list is for encoders of several bands: their score is also split over the bands.
     Y : array (n_trials, n_targets) or (n_trials, n_sensors, n_times)
     train, test : arrays of trial numbers (or masks)
     stimulus_ids : array (n_trials,)
@@ -155,26 +159,44 @@ def evaluate_held_out(
         shapes do not fit.
     """
     check_choice("control", control, {"none", "refit"})
-    check_rows("X", len(X), "Y", len(Y), "call features.align_to(responses)")
+    banded = not isinstance(X, np.ndarray)
+    Xs: list[Values] = list(X) if banded else [np.asarray(X)]
+    if banded and not hasattr(encoder, "split_scores"):
+        raise BrainalignError(
+            f"X is a list of {len(Xs)} arrays, but {type(encoder).__name__} is fitted on one; give one array, or use "
+            "BandedRidge"
+        )
+    for number, values in enumerate(Xs):
+        name = f"X[{number}]" if banded else "X"
+        check_rows(name, len(values), "Y", len(Y), "call features.align_to(responses)")
     check_rows("stimulus_ids", len(stimulus_ids), "Y", len(Y), "give one stimulus id per trial")
     train, test = np.arange(len(Y))[train], np.arange(len(Y))[test]
     ids = np.asarray(stimulus_ids)
     _check_split(ids[train], ids[test])
     flat = Y.reshape(len(Y), -1)
-    rows, labels = _training_rows(X[train], flat[train], ids[train], None if groups is None else groups[train])
-    held_out = _averaged(X[test], flat[test], ids[test])
-    fitted = _fit(encoder, rows.X, rows.Y, labels, roi)
-    predicted = np.asarray(fitted.predict(held_out.X))
+    rows, labels = _training_rows(
+        [X[train] for X in Xs], flat[train], ids[train], None if groups is None else groups[train]
+    )
+    held_out = _averaged([X[test] for X in Xs], flat[test], ids[test])
+    # What an encoder is given: all bands, or the one array.
+    fit_X, test_X = (some.Xs if banded else some.Xs[0] for some in (rows, held_out))
+    fitted = _fit(encoder, fit_X, rows.Y, labels, roi)
+    predicted = np.asarray(fitted.predict(test_X))
     r = pearson(predicted, held_out.Y)
     named = {} if target_groups is None else dict(target_groups)
     null, p, p_fwer = _null(predicted, held_out.Y, r, list(named.values()), n_permutations, n_maps, seed)
     draws = np.empty((0, len(named)))
     if n_boot and named:
         draws = bootstrap_correlations(predicted, held_out.Y, list(named.values()), n_draws=n_boot, seed=seed)
-    control_r = None
+    refitted, control_r = None, None
     if control == "refit":
         permuted = _permuted_stimuli(rows, np.random.default_rng([seed, 1]))
-        control_r = pearson(np.asarray(_fit(encoder, rows.X, permuted, labels, roi).predict(held_out.X)), held_out.Y)
+        refitted = _fit(encoder, fit_X, permuted, labels, roi)
+        control_r = pearson(np.asarray(refitted.predict(test_X)), held_out.Y)
+    parts = None
+    if banded:
+        several = list(named.values())
+        parts = partition(fitted, held_out.Xs, held_out.Y, several, control=refitted, n_draws=n_boot, seed=seed)
     return HeldOut(
         encoder=fitted,
         test_ids=held_out.ids,
@@ -195,6 +217,7 @@ def evaluate_held_out(
         group_draws=draws,
         control_r=control_r,
         control_group_r=None if control_r is None else group_means(control_r, list(named.values())),
+        partition=parts,
     )
 
 
@@ -211,27 +234,27 @@ def _check_split(train_ids: NDArray[Any], test_ids: NDArray[Any]) -> None:
         )
 
 
-def _averaged(X: Values, Y: Values, ids: NDArray[Any]) -> _Stimuli:
+def _averaged(Xs: list[Values], Y: Values, ids: NDArray[Any]) -> _Stimuli:
     """Return averages over the trials of each stimulus."""
     codes, names = pd.factorize(ids)
     counts = np.bincount(codes)
     first = np.unique(codes, return_index=True)[1]
     if len(names) == len(codes):
-        return _Stimuli(names, counts, X, Y)
+        return _Stimuli(names, counts, Xs, Y)
     nth = pd.Series(codes).groupby(codes).cumcount().to_numpy()
     sums = np.zeros((len(names), Y.shape[1]), dtype=np.float64)
     for repeat in range(counts.max()):
         rows = nth == repeat  # at most one trial of every stimulus
         sums[codes[rows]] += Y[rows]
-        if not np.array_equal(X[rows], X[first[codes[rows]]], equal_nan=True):
+        if not all(np.array_equal(X[rows], X[first[codes[rows]]], equal_nan=True) for X in Xs):
             raise BrainalignError(
                 "X differs between trials of a stimulus; give each trial the features of its stimulus"
             )
-    return _Stimuli(names, counts, X[first], (sums / counts[:, None]).astype(Y.dtype))
+    return _Stimuli(names, counts, [X[first] for X in Xs], (sums / counts[:, None]).astype(Y.dtype))
 
 
 def _training_rows(
-    X: Values, Y: Values, ids: NDArray[Any], groups: NDArray[Any] | None
+    Xs: list[Values], Y: Values, ids: NDArray[Any], groups: NDArray[Any] | None
 ) -> tuple[_Stimuli, NDArray[Any] | None]:
     """Return the rows to fit and the labels that inner folds keep together."""
     codes, names = pd.factorize(ids)
@@ -247,8 +270,8 @@ def _training_rows(
                 "train and test on the same stimulus; leave groups out, inner folds then hold whole stimuli"
             )
     if (counts == counts[0]).all():
-        return _averaged(X, Y, ids), None if labels is None else labels[first]
-    return _Stimuli(ids, np.ones(len(ids), dtype=np.intp), X, Y), ids if labels is None else labels
+        return _averaged(Xs, Y, ids), None if labels is None else labels[first]
+    return _Stimuli(ids, np.ones(len(ids), dtype=np.intp), Xs, Y), ids if labels is None else labels
 
 
 def _permuted_stimuli(rows: _Stimuli, rng: np.random.Generator) -> Values:
@@ -256,8 +279,14 @@ def _permuted_stimuli(rows: _Stimuli, rng: np.random.Generator) -> Values:
     return np.asarray(rows.Y[rng.permutation(len(rows.Y))])
 
 
-def _fit(encoder: Encoder, X: Values, Y: Values, groups: NDArray[Any] | None, roi: NDArray[Any] | None) -> Encoder:
-    fitted: Encoder = clone(encoder)
+def _fit(
+    encoder: Encoder | BandedEncoder,
+    X: Values | list[Values],
+    Y: Values,
+    groups: NDArray[Any] | None,
+    roi: NDArray[Any] | None,
+) -> Any:
+    fitted = clone(encoder)
     return fitted.fit(X, Y, groups=groups) if roi is None else fitted.fit(X, Y, groups=groups, roi=roi)
 
 

@@ -91,6 +91,20 @@ CAPTIONS = {
         Mean r for every region and layer of {model}. Circles: best layer where decided; grey rows with "?": undecided.
         Good: circles that move from early layers in early regions to late layers in late ones. Bad: one column
         brightest in every row: one layer predicts everything best, and says nothing about a hierarchy.""",
+    "partition": """
+        All layers of {model} predict together; bars: what each adds to the joint score ({score} on test images, mean
+        over the targets of a region, with a {confidence:.0%} interval over test images). They add up to the black bar,
+        the joint score. Diamonds: the same after a refit on responses exchanged between training images (one draw,
+        which all targets of a region share): {control}. Dashed: noise ceiling. What two layers say
+        alike is shared between them, and a bar can be negative where layers correlate: one then corrects another.
+        Good: a few bars far above their diamonds, and a black bar near the dashed line. Bad: bars that end at their
+        diamonds, all bars alike (layers are exchangeable here), or large bars of both signs that cancel.""",
+    "partitiontime": """
+        All layers of {model} predict together; coloured lines: what each adds to the joint score ({score} on test
+        images, mean over sensors, with {confidence:.0%} intervals over test images), which is black. Grey: the joint
+        score after a refit on responses exchanged between training images: {control}. Dashed: noise ceiling. A
+        line can be negative where layers correlate. Good: before onset no line above 0 and the black one on the grey,
+        then lines that rise in the order of the layers. Bad: lines that rise before onset, or mirror each other.""",
     "timecourse": """
         Score over time from stimulus onset. Left: mean over sensors; dots: peak latencies with their interval, where
         decided; bars: clusters of the permutation test with p < .05 (none: no bars). Right: the sensor with the largest

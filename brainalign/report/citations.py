@@ -62,6 +62,11 @@ CITATIONS = {
         "Hoerl AE, Kennard RW", 1970, "Ridge regression: biased estimation for nonorthogonal problems",
         "Technometrics 12:55-67", "10.1080/00401706.1970.10488634",
     ),
+    "banded": Reference(
+        "Dupré la Tour T, Eickenberg M, Nunez-Elizalde AO, Gallant JL", 2022,
+        "Feature-space selection with banded ridge regression", "NeuroImage 264:119728",
+        "10.1016/j.neuroimage.2022.119728",
+    ),
     "identification": Reference(
         "Kay KN, Naselaris T, Prenger RJ, Gallant JL", 2008, "Identifying natural images from human brain activity",
         "Nature 452:352-355", "10.1038/nature06713",

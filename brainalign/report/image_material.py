@@ -18,8 +18,9 @@ RELIABLE = "reliable targets"  # the group over all targets, beside the regions
 
 
 def fit_label(config: Config, dataset: str, model: str, method: str) -> str:
-    """Return how figures and tables call a fit: by its model, and by its method where there are several."""
-    return model if len(config.methods_of(dataset)) == 1 else f"{model} ({method})"
+    """Return how figures and tables call a fit: by its model, and by its method where the model has several."""
+    n_fits = [name for name, _ in config.fits_of(dataset)].count(model)
+    return model if n_fits == 1 else f"{model} ({method})"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class ImageEncoding:
     profile: pd.DataFrame
     preference: pd.DataFrame
     clusters: pd.DataFrame
+    partition: pd.DataFrame = field(default_factory=pd.DataFrame)  # of joint fits: what each layer adds
 
 
 @dataclass
@@ -77,12 +79,22 @@ class ImageMaterial:
         return [name for name in self.config.models_of(self.dataset) if self.config.models[name].random]
 
     def label(self, model: str, method: str) -> str:
-        """Return how a fit is called: by its model, and by its method where there are several."""
+        """Return how a fit is called: by its model, and by its method where the model has several."""
         return fit_label(self.config, self.dataset, model, method)
 
     def labels(self, models: Sequence[str]) -> list[str]:
         """Return how every fit of some models is called."""
-        return [self.label(model, method) for model in models for method in self.config.methods_of(self.dataset)]
+        fits = self.config.fits_of(self.dataset)
+        return [self.label(*fit) for model in models for fit in fits if fit[0] == model]
+
+    @property
+    def of_layers(self) -> dict[tuple[str, str], ImageEncoding]:
+        """Encodings with a fit per layer, whose layers can be compared."""
+        return {key: encoding for key, encoding in self.encodings.items() if not self.joint(key[1])}
+
+    def joint(self, method: str) -> bool:
+        """Return whether a method fits all layers of a model at once."""
+        return self.config.methods[method].joint
 
     def details(self, suffix: str) -> Mapping[str, Any]:
         """Return the details in the sidecar of the one artifact of a suffix; empty where there is none."""

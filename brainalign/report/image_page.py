@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from brainalign.report.image_material import ImageMaterial
 from brainalign.report.image_sections import image_sections
 from brainalign.report.page import data_uri, render
 from brainalign.report.sentences import number
+from brainalign.settings import BandedRidgeMethod, RidgeMethod
 
 __all__ = ["image_findings", "render_image_page"]
 
@@ -80,8 +82,11 @@ def image_findings(material: ImageMaterial) -> list[str]:
             why = "its predictions are constant" if mean["n"] else f"no noise ceiling lies above {threshold:g}"
             sentences.append(f"{model}{control} with {method} has no mean r: {why}.")
             continue
+        which = f"layer {mean['layer']} ({mean['choice']})"
+        if material.joint(str(method)):
+            which = "all layers jointly"
         sentences.append(
-            f"{model}{control} with {method}, layer {mean['layer']} ({mean['choice']}): mean r "
+            f"{model}{control} with {method}, {which}: mean r "
             f"{number(mean['value'])} over {int(mean['n']):,} {_counted(material)} targets "
             f"({number(mean['low'])} to {number(mean['high'])}; permuted {number(mean['null_mean'])}, refitted on "
             f"permuted responses {number(mean['control'])}; p = {number(mean['p'], 4)}); r²/ceiling "
@@ -121,7 +126,7 @@ def _comparisons(material: ImageMaterial) -> list[str]:
 
 
 def _decisions(material: ImageMaterial) -> list[str]:
-    (model, _), encoding = next(iter(material.encodings.items())) if material.encodings else (("", ""), None)
+    (model, _), encoding = next(iter(material.of_layers.items()), (("", ""), None))
     if encoding is None:
         return []
     n, total = int(encoding.preference["decided"].sum()), len(encoding.preference)
@@ -138,15 +143,14 @@ def _methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
     """Return what was done, with the keys of the references."""
     config = material.config
     draws, permutations = config.encode_images.draws, config.encode_images.permutations
-    texts = [_reading(material)]
+    texts = [_reading(material), *_fits(material)]
     texts.append(
         (
-            f"Each layer of each network was regressed on the responses by ridge regression, {_penalties(material)}; "
-            "scores are Pearson correlations over test images, whose repeats were averaged. Nulls exchange the "
+            "Scores are Pearson correlations over test images, whose repeats were averaged. Nulls exchange the "
             f"predictions between test images ({permutations} times); one refit on training responses exchanged "
             f"between images is shown as a control; intervals resample test images ({draws} draws). False discovery "
             "rate over reliable targets (ceiling above the threshold): Benjamini-Hochberg.",
-            ("ridge", "maxstat", "bootstrap", "fdr"),
+            ("maxstat", "bootstrap", "fdr"),
         )
     )
     texts.append(
@@ -187,11 +191,41 @@ def _reading(material: ImageMaterial) -> tuple[str, tuple[str, ...]]:
     )
 
 
-def _penalties(material: ImageMaterial) -> str:
+def _fits(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
+    """Return how features were regressed on responses: layers one by one, and all together."""
+    config = material.config
+    texts: list[tuple[str, tuple[str, ...]]] = []
+    fits = config.fits_of(material.dataset)
+    separate = {
+        name: method
+        for name in dict.fromkeys(name for _, name in fits)
+        if isinstance(method := config.methods[name], RidgeMethod)
+    }
+    if separate:
+        text = f"Each layer of each network was regressed on the responses by ridge regression, {_penalties(separate)}."
+        texts.append((text, ("ridge",)))
+    for name in dict.fromkeys(name for _, name in fits):
+        method = config.methods[name]
+        if not isinstance(method, BandedRidgeMethod):
+            continue
+        score = {"r2": "R²", "r": "r"}[method.metric]
+        text = (
+            f"{name}: all layers of {', '.join(model for model, other in fits if other == name)} were regressed on the "
+            "responses together by banded ridge regression, which gives every layer its own share of the penalty. "
+            f"Shares and penalty were chosen per target inside the training images by {score}, among "
+            f"{method.n_candidates} sets of shares (even, each layer alone, then Dirichlet draws) and "
+            f"{len(method.alphas)} penalties from {min(method.alphas):g} to {max(method.alphas):g}. The {score} of the "
+            "joint prediction on test images was split over the layers by the product measure: parts add up to it, "
+            "what layers share is divided between them, and a part can be negative where layers correlate."
+        )
+        texts.append((text, ("banded",)))
+    return texts
+
+
+def _penalties(methods: Mapping[str, RidgeMethod]) -> str:
     """Return how the penalty was chosen, by method where they differ."""
     found = {}
-    for name in material.config.methods_of(material.dataset):
-        method = material.config.methods[name]
+    for name, method in methods.items():
         of = "per target" if method.per_target_alpha else "for all targets together"
         found[name] = f"the penalty chosen {of} inside the training images"
         if len(method.alphas) == 1:

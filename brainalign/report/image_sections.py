@@ -14,6 +14,7 @@ from brainalign.report.image_material import RELIABLE, ImageMaterial
 from brainalign.report.layers import layer_preference_maps, layer_profile, roi_layer_heatmap
 from brainalign.report.material import Failure
 from brainalign.report.page import Panel, Section
+from brainalign.report.partition import partition_section
 from brainalign.report.recovery import planted_ceilings, planted_latencies, planted_layers, planted_preferences
 from brainalign.report.reference_rdms import rdm_grid, reference_bars
 from brainalign.report.surface import SurfaceMap, flat_maps, significant, surface_map
@@ -36,6 +37,7 @@ def image_sections(material: ImageMaterial) -> list[Section]:
         _data,
         _over_time if material.timed else _surface,
         _layers,
+        partition_section,
         _geometry,
         _ceilings,
         _recovery,
@@ -155,12 +157,12 @@ def _preference_maps(
 
 
 def _layers(material: ImageMaterial) -> Section | None:
-    if not material.encodings or material.timed:
+    if not material.of_layers or material.timed:
         return None
-    rows = pd.concat([_profile_rows(material, key) for key in material.encodings], ignore_index=True)
+    rows = pd.concat([_profile_rows(material, key) for key in material.of_layers], ignore_index=True)
     if rows.empty:
         return None
-    first = material.label(*next(iter(material.encodings)))
+    first = material.label(*next(iter(material.of_layers)))
     panels = [
         Panel(
             "profile",
@@ -195,7 +197,6 @@ def _over_time(material: ImageMaterial) -> Section | None:
     rows = pd.concat([_course(material, key) for key in material.encodings], ignore_index=True)
     peaks = pd.concat([_peaks(material, key) for key in material.encodings], ignore_index=True)
     model, method = next(iter(material.encodings))
-    first = material.label(model, method)
     chosen = _of_chosen_layers(material, rows)
     clusters = _clusters(material)
     figure = score_over_time(
@@ -206,11 +207,14 @@ def _over_time(material: ImageMaterial) -> Section | None:
         random_weights=material.labels(material.controls),
     )
     panels = [Panel("course", "Score over time", CAPTIONS["timecourse"], figure, rows)]
-    every = score_over_time(rows[rows["model"] == first], peaks=peaks[peaks["model"] == first])
-    panels.append(Panel("courselayers", f"Score over time, every layer of {first}", CAPTIONS["timecourse"], every))
-    panels.append(
-        Panel("latencies", "When each layer predicts best", CAPTIONS["latency"], layer_latencies(peaks), peaks)
-    )
+    separate = [material.label(*key) for key in material.of_layers]
+    if separate:
+        first, peaks = separate[0], peaks[peaks["model"].isin(separate)]
+        every = score_over_time(rows[rows["model"] == first], peaks=peaks[peaks["model"] == first])
+        title = f"Score over time, every layer of {first}"
+        panels.append(Panel("courselayers", title, CAPTIONS["timecourse"], every))
+        figure = layer_latencies(peaks)
+        panels.append(Panel("latencies", "When each layer predicts best", CAPTIONS["latency"], figure, peaks))
     panels += list(_topographies(material, model, method))
     return Section("time", "Scores over time", panels)
 

@@ -204,7 +204,7 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
         if len(method.alphas) == 1:
             methods.append(f"{name} (alpha {method.alphas[0]:g})")
         else:
-            one = "a penalty per voxel" if method.per_target_alpha else "one penalty for all voxels"
+            one = "a penalty per voxel" if getattr(method, "per_target_alpha", True) else "one penalty for all voxels"
             folds = "leave-one-run-out" if method.cv == "groups" else f"{method.cv} folds of whole runs"
             methods.append(
                 f"{name} ({one}, chosen among {len(method.alphas)} alphas from {min(method.alphas):g} to "

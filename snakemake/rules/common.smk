@@ -77,9 +77,7 @@ def encodings_of(suffix):
 
     def inputs(wildcards):
         return [
-            of(suffix, wildcards, model=model, method=method)
-            for model in SETTINGS.models_of(wildcards.dataset)
-            for method in SETTINGS.methods_of(wildcards.dataset)
+            of(suffix, wildcards, model=model, method=method) for model, method in SETTINGS.fits_of(wildcards.dataset)
         ]
 
     return inputs

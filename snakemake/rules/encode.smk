@@ -39,7 +39,7 @@ rule encode:
         gpu=lambda wildcards: int(wants_gpu(SETTINGS, wildcards.method)),
     params:
         settings=lambda wildcards: quoted(
-            method=SETTINGS.methods[wildcards.method],
+            method=SETTINGS.encoder_of(wildcards.method),
             permute=SETTINGS.models[wildcards.model].permute,
             encode=SETTINGS.encode,
         ),

@@ -12,6 +12,8 @@ rule encode_images:
         profile=files("profile", subject="{subject}", model="{model}", method="{method}"),
         preference=files("preference", subject="{subject}", model="{model}", method="{method}"),
         clusters=files("clusters", subject="{subject}", model="{model}", method="{method}"),
+        bands=files("bands", subject="{subject}", model="{model}", method="{method}"),
+        partition=files("partition", subject="{subject}", model="{model}", method="{method}"),
     log:
         log_path(RESULTS, "{dataset}", "encode_images", subject="{subject}", model="{model}", method="{method}"),
     benchmark:
@@ -27,7 +29,7 @@ rule encode_images:
         gpu=lambda wildcards: int(wants_gpu(SETTINGS, wildcards.method)),
     params:
         settings=lambda wildcards: quoted(
-            method=SETTINGS.methods[wildcards.method], encode=SETTINGS.encode_images, confidence=SETTINGS.confidence
+            method=SETTINGS.encoder_of(wildcards.method), encode=SETTINGS.encode_images, confidence=SETTINGS.confidence
         ),
         library=library_digest(*STAGES["encode_images"]),
         seed=SETTINGS.seed,
@@ -35,4 +37,5 @@ rule encode_images:
         "python -P -m brainalign.pipelines.encode_images --settings {params.settings} --seed {params.seed}"
         " --responses {input.responses:q} --splits {input.splits:q} --ceiling {input.ceiling:q} --features {input.features:q}"
         " --scores {output.scores[0]:q} --null {output.null[0]:q} --profile {output.profile[0]:q}"
-        " --preference {output.preference[0]:q} --clusters {output.clusters[0]:q} > {log:q} 2>&1"
+        " --preference {output.preference[0]:q} --clusters {output.clusters[0]:q}"
+        " --bands {output.bands[0]:q} --partition {output.partition[0]:q} > {log:q} 2>&1"

@@ -10,6 +10,7 @@ rule report_images:
         profile=encodings_of("profile"),
         preference=encodings_of("preference"),
         clusters=encodings_of("clusters"),
+        partition=encodings_of("partition"),
         features=features_of,
         compared=artifacts("rdm", "comparison"),
         summarized=artifacts("summary", "recovery"),

@@ -28,7 +28,7 @@ from brainalign.settings import Config, EncodeImagesSettings, ImageStudy, load_d
 
 RANDOM = {"extractor": "random", "n_features": 4}
 PREPARED = ("responses", "splits", "ceiling")
-ENCODED = ("scores", "null", "profile", "preference", "clusters")
+ENCODED = ("scores", "null", "profile", "preference", "clusters", "bands", "partition")
 SUMMARIZED = ("summary", "recovery", "differences")
 
 
@@ -77,9 +77,10 @@ class Run:
             where = ("--descriptor", str(self.descriptor), "--raw", "nowhere", "--subject", subject)
             prepared = self._files(PREPARED, subject=subject)
             self._stage(prepare_images, {}, *where, "--stimuli", images, *prepared)
-            pairs = [(model, method) for model in self.config.models for method in self.config.methods]
+            pairs = self.config.fits_of("scenes")
             for model, method in pairs:
-                options = {"method": config["methods"][method], "encode": config["encode_images"], "confidence": 0.95}
+                options = {"method": self.config.encoder_of(method), "confidence": 0.95}
+                options["encode"] = config["encode_images"]
                 files = self._files(ENCODED, subject=subject, model=model, method=method)
                 of_model = ("--features", self.path("features", model=model))
                 self._stage(encode_images, options, *prepared, *of_model, *files)
@@ -181,6 +182,53 @@ def test_two_methods_stand_apart(scenes) -> None:
     assert "two (ridge)" in page
     assert "two and two" not in page
     assert "two (pooled)" in run.page("group")
+
+
+BANDED = {"encoder": "banded", "models": ["two"], "n_candidates": 5, "cv": 3, "device": "cpu"}
+
+
+def test_what_layers_add_up_to(scenes) -> None:
+    """Joint fits: tables that sum to the score, a section of their own, and no part in best layers."""
+    scenes.write()
+    methods = {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}, "banded": BANDED}
+    run = Run(scenes, {"methods": methods})("01", "02")
+    for subject, keys in {"01": ["target_id"], "02": ["target_id", "time_s"]}.items():
+        labels = {"subject": subject, "model": "two", "method": "banded"}
+        scores, bands = run.table("scores", **labels), run.table("bands", **labels)
+        assert scores["layer"].unique().tolist() == ["all layers"]
+        assert bands["layer"].unique().tolist() == ["draw1", "draw2"]
+        sums = bands.groupby(keys)[["split", "delta"]].sum()
+        np.testing.assert_allclose(sums["split"], scores.set_index(keys)["r2"].reindex(sums.index), atol=1e-4)
+        np.testing.assert_allclose(sums["delta"], 1, atol=1e-5)
+        table = run.table("partition", **labels)
+        assert (table["low"] < table["high"]).all()
+        parts = table[~table["joint"]].groupby("group", sort=False)["split"].sum()
+        np.testing.assert_allclose(parts, table[table["joint"]].set_index("group")["split"], atol=1e-6)
+        page = run.page(f"sub-{subject}")
+        assert 'id="figure-partitiontwobanded"' in page
+        assert "two with banded, all layers jointly: mean r" in page
+        assert "10.1016/j.neuroimage.2022.119728" in page
+        assert run.table("partition", subject=subject, model="two", method="ridge").empty
+    assert run.table("preference", subject="01", model="two", method="banded").empty
+    assert "two (banded)" in run.page("group")
+    assert "one (ridge)" not in run.page("group")  # one method only
+
+
+def test_joint_fits_alone(scenes) -> None:
+    """No layer is compared with another, and nothing else is missing; split by r."""
+    scenes.write()
+    run = Run(scenes, {"models": {"two": RANDOM | {"n_draws": 2}}, "methods": {"banded": BANDED | {"metric": "r"}}})
+    run("01", "02")
+    scores = run.table("scores", subject="01", model="two", method="banded")
+    bands = run.table("bands", subject="01", model="two", method="banded")
+    sums = bands.groupby("target_id")["split"].sum()
+    np.testing.assert_allclose(sums, scores.set_index("target_id")["r"].reindex(sums.index), atol=1e-4)
+    for subject in ("01", "02"):
+        page = run.page(f"sub-{subject}")
+        assert 'id="figure-partitiontwobanded"' in page
+        assert 'id="layers"' not in page
+        assert "Each layer of each network" not in page
+    assert 'id="figure-latencies"' not in run.page("sub-02")
 
 
 def test_no_regions_no_categories_and_no_places(scenes) -> None:

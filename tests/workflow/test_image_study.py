@@ -27,20 +27,21 @@ pytestmark = pytest.mark.xdist_group("image_study")
 EVERYTHING = {
     "extract": 2,
     "prepare_images": 2,
-    "encode_images": 4,
+    "encode_images": 6,
     "compare_images": 2,
     "summarize_images": 2,
     "report_images": 2,
     "summarize_group": 1,
     "report_group": 1,
 }
+BANDED = {"encoder": "banded", "models": ["net"], "n_candidates": 5, "cv": 3, "device": "cpu"}
 NETWORK = {"extractor": "efficientnet", "layers": ["block2", "block4"], "image_size": 64, "crop": False}
 FEATURES = "stimuli/features/model-net_features.safetensors"
 REPORTS = {"report_images": 2, "report_group": 1}
 PREPARED = ("responses", "splits", "ceiling")
 SECTIONS = {
-    "01": ("data", "maps", "layers", "geometry", "ceilings"),
-    "02": ("data", "time", "geometry", "ceilings"),
+    "01": ("data", "maps", "layers", "partition", "geometry", "ceilings"),
+    "02": ("data", "time", "partition", "geometry", "ceilings"),
 }
 
 
@@ -59,7 +60,7 @@ def configure(checkout, name: str, **changes: object) -> str:
         "results": "results/scenes",
         "datasets": {"scenes": {"descriptor": "scenes/scenes.yaml"}},
         "models": {"net": NETWORK, "untrained": NETWORK | {"weights": "random"}},
-        "methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}},
+        "methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}, "banded": BANDED},
         "encode_images": {"permutations": 100, "draws": 100},
         "compare_images": {"permutations": 100, "draws": 100},
     } | changes
@@ -139,13 +140,29 @@ def test_layers_are_told_apart_where_something_is_planted(results: Path) -> None
     assert (found["stop"] > 0.29).all()
 
 
+def test_the_planted_layer_carries_the_joint_fit(results: Path) -> None:
+    """block4 was planted in the region and, from 80 ms on, in half of the sensors; the refit control finds neither."""
+    table_of = {s: table(results, s, "encoding", "partition", model="net", method="banded") for s in ("01", "02")}
+    parts = table_of["01"].set_index(["group", "layer"])
+    assert parts.loc[("seen", "block4"), "low"] > 2 * parts.loc[("seen", "block2"), "high"]
+    assert parts.loc[("seen", "all layers"), "split"] > 0.5
+    assert parts.loc["unseen", "split"].max() < 0.02
+    assert parts["control_split"].max() < 0.1
+    course = table_of["02"][~table_of["02"]["joint"] & (table_of["02"]["group"] != "reliable targets")]
+    course = course.assign(planted=course["group"].astype(float) > 0.07)
+    means = course.groupby(["layer", "planted"])["split"].mean()
+    assert means["block4", True] > 0.1
+    assert means.drop(index=("block2", True)).drop(index=("block4", True)).max() < 0.01
+
+
 def test_random_weights_predict_less(results: Path) -> None:
     for subject in ("01", "02"):
         summary = table(results, subject, "summary", "summary")
-        chosen = summary[summary["chosen"] & (summary["quantity"] == "mean r")].set_index("model")
+        chosen = summary[summary["chosen"] & (summary["quantity"] == "mean r") & (summary["method"] == "ridge")]
+        chosen = chosen.set_index("model")
         assert chosen.loc["net", "low"] > chosen.loc["untrained", "high"]
         differences = table(results, subject, "geometry", "differences")
-        assert differences["low"].iloc[0] > 0
+        assert (differences.loc[differences["model_b"] == "untrained", "low"] > 0).all()
 
 
 def test_geometry_of_the_planted_region(results: Path) -> None:
@@ -180,7 +197,7 @@ def test_every_report_is_small_self_contained_and_whole(results: Path) -> None:
         ({"summarize": {"q": 0.1}}, {"summarize_images": 2}),
         (
             {"encode_images": {"permutations": 110, "draws": 100}},
-            {"encode_images": 4, "summarize_images": 2},
+            {"encode_images": 6, "summarize_images": 2},
         ),
         ({"encode": {"run_permutations": 3}, "compare": {"permutations": 3}}, {}),  # of studies of another kind
         ({"compare_rdms": {"draws": 200}}, {}),  # the report's settings are the whole configuration
@@ -206,7 +223,7 @@ def test_another_network_leaves_the_first_one_alone(finished) -> None:
         (
             "epochs",
             {"tmax_s": 0.2},
-            {"prepare_images": 1, "encode_images": 2, "compare_images": 1, "summarize_images": 1, "summarize_group": 1}
+            {"prepare_images": 1, "encode_images": 3, "compare_images": 1, "summarize_images": 1, "summarize_group": 1}
             | REPORTS,
         ),
         ("splits", {"drawn": {"share": 0.3}}, {rule: n for rule, n in EVERYTHING.items() if rule != "extract"}),
@@ -273,6 +290,7 @@ def simulated(make_checkout):
         "config",
         datasets={"simulated": {"descriptor": "simulated.yaml"}},
         models={"generator": generator | {"layers": ["embedder", "encoder.stages.1"]}},
+        methods={"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}},
     )
     stages = ("simulate", *EVERYTHING)
     assert checkout.jobs(config) == dict.fromkeys(stages, 1)
