@@ -291,8 +291,7 @@ class _Bands:
     def __init__(self, rotations: list[Rotation], tests: Sequence[slice]) -> None:
         self.rotations, self.tests = rotations, tests
         self.rows = torch.cat([rotation.rows for rotation in rotations], dim=1)
-        # In float64: bands that resemble each other leave small eigenvalues that float32 would blur.
-        self.grams = fold_grams(self.rows, tests, exact=True)
+        self.grams = fold_grams(self.rows, tests)
         self.exact = any(rotation.method == "svd" for rotation in rotations)
         self.single = self.rows.dtype == torch.float32
 

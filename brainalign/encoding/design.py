@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from brainalign.devices import target_block
-from brainalign.encoding.inner_folds import InnerFold, Layout, block_of, inner_folds, scores
+from brainalign.encoding.inner_folds import InnerFold, Layout, block_of, inner_folds, scores, wants_grams
 from brainalign.encoding.rotation import Rotation, rotate, symmetric
 from brainalign.kernels import apply_alpha, cross_product
 
@@ -93,7 +93,8 @@ def design_of(
 ) -> Design:
     """Decompose features (n_rows, n_features), and the training rows of every inner fold."""
     rotation = rotate(order.sort(features), float(alphas.min()), solver, dtype)
-    grams = fold_grams(rotation.rows, order.tests, exact=not rotation.benign)
+    wanted = wants_grams(len(rotation.rows), rotation.rows.shape[1], order.tests, solver)
+    grams = fold_grams(rotation.rows, order.tests) if wanted else None
     folds = inner_folds(
         rotation.rows,
         rotation.singular,
@@ -107,9 +108,13 @@ def design_of(
     return Design(rotation, order, list(folds), alphas, metric)
 
 
-def fold_grams(rows: torch.Tensor, tests: Sequence[slice], *, exact: bool) -> list[torch.Tensor]:
-    """Return rows' · rows (n_columns, n_columns) of each fold, in float64 if `exact`."""
-    return [symmetric(rows[test].double() if exact else rows[test]) for test in tests]
+def fold_grams(rows: torch.Tensor, tests: Sequence[slice]) -> list[torch.Tensor]:
+    """Return rows' · rows (n_columns, n_columns) of each fold.
+
+    In float64: where training rows are few more than columns, or bands resemble each other, what remains of the total
+    without the fold has small eigenvalues that float32 would blur.
+    """
+    return [symmetric(rows[test].double()) for test in tests]
 
 
 def blocks_of(

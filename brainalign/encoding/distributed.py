@@ -23,7 +23,7 @@ from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.encoding import tasks
 from brainalign.encoding.clusters import cluster
 from brainalign.encoding.design import pooled_alpha
-from brainalign.encoding.inner_folds import Layout, layout
+from brainalign.encoding.inner_folds import Layout, layout, wants_grams
 from brainalign.encoding.inputs import Array, check_options, check_shapes, labels_of
 from brainalign.encoding.npy import NpyFile, check_finite_pieces
 from brainalign.encoding.ridge import Ridge
@@ -137,7 +137,8 @@ def _plan(
         if value < 1:
             raise BrainalignError(f"{name} must be at least 1; got {value}")
     order = layout(n_rows, ridge.cv, labels_of(groups)) if len(ridge.alphas) > 1 else Layout(None, [])
-    tasks.save(folder / "layout.pt", order)
+    rows = None if order.order is None else torch.from_numpy(order.order)
+    tasks.save(folder / "layout.pt", (rows, [(test.start, test.stop) for test in order.tests]))
     job = Job(
         X=features,
         Y=targets,
@@ -233,7 +234,7 @@ class _Run:
         (length, width), kind = (job.X.shape, "rows") if job.primal else (job.X.shape[::-1], "axes")
         pieces = self._pieces(length, 8 * width)
         gram = self._tree([self._submit(tasks.gram, where) for where in pieces])
-        rank, self.method, benign = self._all(tasks.decompose, [(gram,)])[0]
+        rank, self.method = self._all(tasks.decompose, [(gram,)])[0]
         if self.method == "svd":
             warnings.warn(ILL_CONDITIONED, RuntimeWarning, stacklevel=3)
         else:
@@ -241,8 +242,11 @@ class _Run:
             self._all(tasks.rotate, [(other, where) for where in pieces])
         if not job.tests:
             return
-        grams = [self._submit(tasks.fold_gram, not benign, test) for test in job.tests]
-        whole = self.client.submit(tasks.add_all, grams, pure=False, retries=RETRIES)
+        grams: list[Future[Any] | None] = [None] * len(job.tests)
+        whole = None
+        if wants_grams(job.X.shape[0], rank, job.tests, job.solver):
+            grams = [self._submit(tasks.fold_gram, test) for test in job.tests]
+            whole = self.client.submit(tasks.add_all, grams, pure=False, retries=RETRIES)
         self._all(tasks.fold, [(self.method == "svd", number, each, whole) for number, each in enumerate(grams)])
 
     def fit(self, scales: NDArray[np.float64] | None, roi: NDArray[Any] | None) -> _Fitted:

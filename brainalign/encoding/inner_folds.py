@@ -18,7 +18,18 @@ from brainalign.checks import BrainalignError, check_rows
 from brainalign.encoding.rotation import eigh, symmetric
 from brainalign.kernels import HeldOut, cross_product, held_out, prediction_moments
 
-__all__ = ["Block", "InnerFold", "Layout", "block_of", "inner_fold", "inner_folds", "layout", "score_of", "scores"]
+__all__ = [
+    "Block",
+    "InnerFold",
+    "Layout",
+    "block_of",
+    "inner_fold",
+    "inner_folds",
+    "layout",
+    "score_of",
+    "scores",
+    "wants_grams",
+]
 
 Solver = Literal["auto", "primal", "dual"]
 
@@ -147,7 +158,7 @@ def inner_folds(
     tests: Sequence[slice],
     alphas: torch.Tensor,
     *,
-    grams: Sequence[torch.Tensor],
+    grams: Sequence[torch.Tensor] | None,
     solver: Solver = "auto",
     single: bool = False,
     exact: bool = False,
@@ -162,8 +173,8 @@ def inner_folds(
         What each column is multiplied by to be the features again.
     tests : sequence of slice
     alphas : tensor (n_alphas,), float64
-    grams : sequence of tensor (n_columns, n_columns)
-        rows' · rows of each fold.
+    grams : sequence of tensor (n_columns, n_columns), float64, or None
+        rows' · rows of each fold; None where `wants_grams` says that no fold needs them.
     solver : {"auto", "primal", "dual"}
         "auto" decomposes columns × columns or rows × rows, whichever is smaller: every part of the cost grows with it.
     single : bool
@@ -171,10 +182,9 @@ def inner_folds(
     exact : bool
         Decompose training rows by SVD rather than their products.
     """
-    total = torch.zeros((len(scale), len(scale)), dtype=torch.float64, device=rows.device)
-    for gram in grams:
-        total += gram
-    for test, gram in zip(tests, grams, strict=True):
+    total = sum(grams[1:], grams[0]) if grams else None
+    each: Sequence[torch.Tensor | None] = grams or [None] * len(tests)
+    for test, gram in zip(tests, each, strict=True):
         yield inner_fold(
             rows, scale, test, len(tests), alphas, total=total, gram=gram, solver=solver, single=single, exact=exact
         )
@@ -187,8 +197,8 @@ def inner_fold(
     n_folds: int,
     alphas: torch.Tensor,
     *,
-    total: torch.Tensor,
-    gram: torch.Tensor,
+    total: torch.Tensor | None,
+    gram: torch.Tensor | None,
     solver: Solver = "auto",
     single: bool = False,
     exact: bool = False,
@@ -197,8 +207,8 @@ def inner_fold(
 
     Parameters
     ----------
-    total, gram : tensor (n_columns, n_columns)
-        rows' · rows of all rows, in float64, and of the fold's.
+    total, gram : tensor (n_columns, n_columns), float64, or None
+        rows' · rows of all rows, and of the fold's.
     rows, scale, test, n_folds, alphas, solver, single, exact
         As for `inner_folds`.
     """
@@ -206,8 +216,8 @@ def inner_fold(
     n_train = len(rows) - n_test
     # Columns sum to 0 over all rows, so the training rows have the mean of the others, turned round.
     mean = -rows[test].sum(dim=0, dtype=torch.float64) / n_train
-    primal = solver == "primal" or (solver == "auto" and n_train >= len(scale))
-    if exact or not primal:
+    primal = _is_primal(n_train, len(scale), solver)
+    if exact or not primal or total is None or gram is None:
         training = (torch.cat([rows[: test.start], rows[test.stop :]]).double() - mean) * scale
         eigenvalues, left, right = _from_rows(training, single=single, exact=exact)
     else:
@@ -225,6 +235,15 @@ def inner_fold(
     return InnerFold(test, "primal", torch.cat([basis, len(rows) * shift]), held_rows, form)
 
 
+def _is_primal(n_train: int, n_columns: int, solver: Solver) -> bool:
+    return solver == "primal" or (solver == "auto" and n_train >= n_columns)
+
+
+def wants_grams(n_rows: int, n_columns: int, tests: Sequence[slice], solver: Solver) -> bool:
+    """Return whether any fold is decomposed through the products of its columns."""
+    return any(_is_primal(n_rows - (test.stop - test.start), n_columns, solver) for test in tests)
+
+
 def eigenbasis(
     gram: torch.Tensor, rows: torch.Tensor, scale: torch.Tensor, solver: Solver, *, single: bool, exact: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -237,8 +256,7 @@ def eigenbasis(
     rows, scale, solver, single, exact
         As for `inner_folds`.
     """
-    primal = solver == "primal" or (solver == "auto" and len(rows) >= len(scale))
-    if primal and not exact:
+    if _is_primal(len(rows), len(scale), solver) and not exact:
         return _kept(gram * torch.outer(scale, scale), single=single)
     eigenvalues, _, right = _from_rows(rows.double() * scale, single=single, exact=exact)
     return eigenvalues, right

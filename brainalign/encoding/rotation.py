@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 # Up to this ratio of the largest eigenvalue to the smallest, eigenvectors in float32 move no score by more than 5e-6.
-BENIGN = 200.0
+BENIGN = 100.0
 # Below this share of the largest eigenvalue, float64 no longer knows the squares of singular values to 1e-5.
 SQUARED = 1e-10
 SYRK = {torch.float32: blas.ssyrk, torch.float64: blas.dsyrk}

@@ -6,7 +6,7 @@ bytes, so one that a killed worker left half done simply runs again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from brainalign.devices import pick_device
 from brainalign.encoding.design import BLOCK_BYTES, Design, centre, fold_grams
-from brainalign.encoding.inner_folds import Layout, inner_fold
+from brainalign.encoding.inner_folds import InnerFold, Layout, inner_fold
 from brainalign.encoding.npy import NpyFile, Seen
 from brainalign.encoding.rotation import Rotation, by_columns, by_svd, principal, symmetric
 from brainalign.files import write_atomically
+from brainalign.kernels import HeldOut
 
 __all__ = ["DesignFile", "Job", "ShardFit"]
 
@@ -72,10 +73,19 @@ class Job:
         n_rows, n_features = self.X.shape
         return 20 * n_rows + 8 * (2 * min(n_rows, n_features) + n_features + 8 * len(self.alphas))
 
+    def layout(self) -> Layout:
+        """Read the order of the rows and the folds."""
+        order, tests = load(self.folder / "layout.pt")
+        return Layout(None if order is None else order.numpy(), [slice(*test) for test in tests])
+
     @property
     def shards(self) -> list[slice]:
         """Targets of each shard."""
         return slices(self.Y.shape[1], self.shard)
+
+
+# What scratch files may hold besides tensors; torch refuses to load anything else.
+SAVED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [InnerFold, HeldOut, slice]
 
 
 def slices(length: int, step: int) -> list[slice]:
@@ -90,8 +100,9 @@ def save(path: Path, content: object) -> None:
 
 
 def load(path: Path, device: str = "cpu") -> Any:
-    """Map what `save` wrote; like the tasks themselves it is trusted, being this fit's own."""
-    return torch.load(path, mmap=True, map_location=device, weights_only=False)
+    """Map what `save` wrote; nothing but tensors and the engine's own dataclasses is accepted."""
+    with torch.serialization.safe_globals(SAVED):
+        return torch.load(path, mmap=True, map_location=device, weights_only=True)
 
 
 def stage(job: Job, where: tuple[slice, slice]) -> Seen:
@@ -127,29 +138,29 @@ def add(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.flo
     return left + right
 
 
-def decompose(job: Job, found: NDArray[np.float64]) -> tuple[int, Literal["gram", "svd"], bool]:
+def decompose(job: Job, found: NDArray[np.float64]) -> tuple[int, Literal["gram", "svd"]]:
     """Decompose the Gram and write one side of the rotation.
 
     Returns
     -------
-    rank, method, benign
+    rank, method
         As of `Rotation`.
     """
     dtype, mean = getattr(torch, job.dtype), np.load(job.folder / "mean.npy")
     n_rows, n_features = job.X.shape
     side = principal(_tensor(found), (n_rows, n_features), min(job.alphas), dtype, primal=job.primal)
     if side is None:  # the one step that wants all features at once
-        order: Layout = load(job.folder / "layout.pt")
+        order = job.layout()
         whole = by_svd(torch.from_numpy(job.X.read()), torch.from_numpy(mean), dtype)
         _put(job, "axes", whole.axes)
         _put(job, "rows", order.sort(whole.rows))
         save(job.folder / "spectrum.pt", (whole.singular, False))
-        return len(whole.singular), "svd", False
+        return len(whole.singular), "svd"
     vectors = side.vectors.to(dtype)
     _put(job, "axes" if job.primal else "rows", vectors)
     _put(job, "scaled", side.scaled)
     save(job.folder / "spectrum.pt", (side.singular, side.benign))
-    return len(side.singular), "gram", side.benign
+    return len(side.singular), "gram"
 
 
 def rotate(job: Job, other: NpyFile, where: slice) -> None:
@@ -157,13 +168,13 @@ def rotate(job: Job, other: NpyFile, where: slice) -> None:
     scaled = mapped(job.folder / "scaled.npy")
     part = _centred(job, where)
     found = ((part if job.primal else part.T).to(scaled) @ scaled).numpy()
-    order = load(job.folder / "layout.pt").order if job.primal else None
+    order = job.layout().order if job.primal else None
     other.write(found, where if order is None else np.argsort(order)[where])
 
 
-def fold_gram(job: Job, exact: bool, test: slice) -> NDArray[Any]:
+def fold_gram(job: Job, test: slice) -> NDArray[np.float64]:
     """Return rows' · rows of a fold's rotated rows."""
-    found: NDArray[Any] = fold_grams(mapped(job.folder / "rows.npy"), [test], exact=exact)[0].numpy()
+    found: NDArray[np.float64] = fold_grams(mapped(job.folder / "rows.npy"), [test])[0].numpy()
     return found
 
 
@@ -175,7 +186,9 @@ def add_all(grams: list[NDArray[Any]]) -> NDArray[np.float64]:
     return found
 
 
-def fold(job: Job, exact: bool, number: int, found: NDArray[Any], whole: NDArray[np.float64]) -> None:
+def fold(
+    job: Job, exact: bool, number: int, found: NDArray[np.float64] | None, whole: NDArray[np.float64] | None
+) -> None:
     """Decompose the training rows of a fold and write what came out."""
     singular, benign = load(job.folder / "spectrum.pt")
     decomposed = inner_fold(
@@ -184,8 +197,8 @@ def fold(job: Job, exact: bool, number: int, found: NDArray[Any], whole: NDArray
         job.tests[number],
         len(job.tests),
         torch.tensor(job.alphas, dtype=torch.float64),
-        total=_tensor(whole),
-        gram=_tensor(found),
+        total=None if whole is None else _tensor(whole),
+        gram=None if found is None else _tensor(found),
         solver=job.solver,
         single=benign,
         exact=exact,
@@ -212,7 +225,7 @@ class DesignFile:
         rotation = Rotation(mean, axes, singular, rows, self.method, benign)
         folds = [load(job.folder / f"fold{number}.pt", device) for number in range(len(job.tests))]
         alphas = torch.tensor(job.alphas, dtype=torch.float64, device=device)
-        return Design(rotation, load(job.folder / "layout.pt"), folds, alphas, job.metric)
+        return Design(rotation, job.layout(), folds, alphas, job.metric)
 
 
 class ShardFit(NamedTuple):
@@ -278,7 +291,7 @@ def _centred(job: Job, where: slice) -> torch.Tensor:
     mean = torch.from_numpy(np.load(job.folder / "mean.npy"))
     if job.primal:
         return torch.from_numpy(job.X.read(where)).double() - mean
-    order: Layout = load(job.folder / "layout.pt")
+    order = job.layout()
     return order.sort(torch.from_numpy(job.X.read(columns=where))).double() - mean[where]
 
 
