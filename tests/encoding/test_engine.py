@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -221,3 +225,53 @@ def test_the_gpu_gives_what_the_cpu_gives(n: int, p: int, decay: float) -> None:
     halves = [X[:, : p // 2], X[:, p // 2 :]]
     slow, fast = (BandedRidge(ALPHAS, 5, device=device).fit(halves, Y) for device in ("cpu", "cuda"))
     np.testing.assert_allclose(fast.cv_scores_, slow.cv_scores_, atol=2e-5)
+
+
+INTERPRETED = """
+import importlib
+
+import numpy as np, torch
+import brainalign.kernels as kernels
+from brainalign.encoding import BandedRidge, Ridge
+
+rng, alphas = np.random.default_rng(0), (0.1, 10.0, 1000.0)
+serving = False
+
+
+def served(*tensors):
+    return serving and all(t.dtype in (torch.float32, torch.int16) for t in tensors)
+
+
+kernels.served = kernels.held_out.__globals__["served"] = served
+used = set()
+for path in ("score_triton.prediction_moments", "gram_triton.cross_product", "gram_triton.apply_alpha"):
+    name, function = path.split(".")
+    module = importlib.import_module(f"brainalign.kernels.{name}")
+
+    def noted(*args, real=getattr(module, function), function=function, **options):
+        used.add(function)
+        return real(*args, **options)
+
+    setattr(module, function, noted)
+for n, p, metric in [(60, 20, "r2"), (40, 70, "r"), (90, 4, "r")]:
+    X = rng.normal(size=(n, p)).astype(np.float32)
+    Y = (X @ rng.normal(size=(p, 5)) + 2 * rng.normal(size=(n, 5))).astype(np.float32)
+    found = []
+    for serving in (False, True):
+        found.append((Ridge(alphas, metric=metric).fit(X, Y), BandedRidge(alphas, 3).fit([X[:, :2], X[:, 2:]], Y)))
+    for plain, triton in zip(*found):
+        np.testing.assert_allclose(triton.cv_scores_, plain.cv_scores_, atol=1e-5)
+        np.testing.assert_array_equal(triton.alpha_, plain.alpha_)
+        np.testing.assert_allclose(triton.intercept_, plain.intercept_, atol=1e-4)
+    print("same", n, p, metric)
+assert used == {"prediction_moments", "cross_product", "apply_alpha"}, used
+"""
+
+
+def test_the_engine_on_the_gpu_kernels_in_their_interpreter() -> None:
+    """Every way of the folds, with the kernels that a GPU would run."""
+    pytest.importorskip("triton")
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+    result = subprocess.run([sys.executable, "-P", "-c", INTERPRETED], env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.stdout.count("same") == 3
