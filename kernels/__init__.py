@@ -6,14 +6,14 @@ import torch
 
 from . import reference
 from .gpu import served
-from .held_out import HeldOut, Moments, held_out
+from .held_out import FoldForm, Moments, held_out
 from .held_out import prediction_moments as _by_partial_fractions
 
-__all__ = ["HeldOut", "apply_alpha", "correlation_rdms", "cross_product", "held_out", "prediction_moments"]
+__all__ = ["FoldForm", "apply_alpha", "correlation_rdms", "cross_product", "held_out", "prediction_moments"]
 
 
 def prediction_moments(
-    fold: HeldOut, coefficients: torch.Tensor, projections: torch.Tensor, *, totals: bool = True
+    fold: FoldForm, coefficients: torch.Tensor, projections: torch.Tensor, *, totals: bool = True
 ) -> Moments:
     """Return Σŷ, Σŷ² and Σŷy over held-out rows for every penalty, without storing a prediction.
 
@@ -21,7 +21,7 @@ def prediction_moments(
 
     Parameters
     ----------
-    fold : HeldOut
+    fold : FoldForm
     coefficients : tensor (rank, n_targets), dtype of the fold
         Training targets in the eigenbasis.
     projections : tensor (rank, n_targets), dtype of the fold

@@ -18,7 +18,7 @@ from .gpu import served
 if TYPE_CHECKING:
     from .score_triton import Forms
 
-__all__ = ["HeldOut", "Moments", "held_out", "prediction_moments"]
+__all__ = ["FoldForm", "Moments", "held_out", "prediction_moments"]
 
 Moments = tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]  # Σŷ where asked for, Σŷ², Σŷy
 
@@ -29,7 +29,7 @@ SPARSE = 0.05  # share of near pairs up to which a sparse product is faster than
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class FoldForm:
     """What scoring needs of a fold's held-out rows, whatever the target.
 
     Attributes
@@ -57,7 +57,7 @@ class HeldOut:
     forms: Forms | None = None
 
 
-def held_out(basis: torch.Tensor, eigenvalues: torch.Tensor, alphas: torch.Tensor, dtype: torch.dtype) -> HeldOut:
+def held_out(basis: torch.Tensor, eigenvalues: torch.Tensor, alphas: torch.Tensor, dtype: torch.dtype) -> FoldForm:
     """Prepare a fold for `prediction_moments`.
 
     Parameters
@@ -89,11 +89,11 @@ def held_out(basis: torch.Tensor, eigenvalues: torch.Tensor, alphas: torch.Tenso
         with warnings.catch_warnings():  # "sparse CSR is in beta": products with it are tested here
             warnings.simplefilter("ignore", UserWarning)
             close = close.to_sparse_csr()
-    return HeldOut(filters.to(dtype), contrasts.to(dtype), far, close, sums.to(dtype), forms)
+    return FoldForm(filters.to(dtype), contrasts.to(dtype), far, close, sums.to(dtype), forms)
 
 
 def prediction_moments(
-    fold: HeldOut, coefficients: torch.Tensor, projections: torch.Tensor, *, totals: bool = True
+    fold: FoldForm, coefficients: torch.Tensor, projections: torch.Tensor, *, totals: bool = True
 ) -> Moments:
     """Return what `reference.prediction_moments` defines, from projections = basis' · observed."""
     crosses = fold.filters @ (coefficients * projections)

@@ -18,8 +18,10 @@ from sklearn.utils.validation import check_is_fitted
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.devices import pick_device, target_block
 from brainalign.encoding.design import best_alpha, blocks_of, centre, fold_grams
-from brainalign.encoding.inner_folds import Block, InnerFold, block_of, eigenbasis, inner_folds, layout, scores
+from brainalign.encoding.fold_scores import Block, block_of, scores
+from brainalign.encoding.inner_folds import InnerFold, eigenbasis, inner_folds
 from brainalign.encoding.inputs import Array, as_tensor, check_arrays, check_options, labels_of, same_kind_as
+from brainalign.encoding.layout import layout
 from brainalign.encoding.partition import BLOCK, product_measure
 from brainalign.encoding.ridge import ALPHAS
 from brainalign.encoding.rotation import Rotation, rotate

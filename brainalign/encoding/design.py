@@ -14,7 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from brainalign.devices import target_block
-from brainalign.encoding.inner_folds import InnerFold, Layout, block_of, inner_folds, scores, wants_grams
+from brainalign.encoding.fold_scores import block_of, scores
+from brainalign.encoding.inner_folds import InnerFold, inner_folds, wants_grams
+from brainalign.encoding.layout import Layout
 from brainalign.encoding.rotation import Rotation, rotate, symmetric
 from brainalign.kernels import apply_alpha, cross_product
 

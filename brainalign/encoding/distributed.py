@@ -23,8 +23,9 @@ from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.encoding import tasks
 from brainalign.encoding.clusters import cluster
 from brainalign.encoding.design import pooled_alpha
-from brainalign.encoding.inner_folds import Layout, layout, wants_grams
+from brainalign.encoding.inner_folds import wants_grams
 from brainalign.encoding.inputs import Array, check_options, check_shapes, labels_of
+from brainalign.encoding.layout import Layout, layout
 from brainalign.encoding.npy import NpyFile, check_finite_pieces
 from brainalign.encoding.ridge import Ridge
 from brainalign.encoding.rotation import ILL_CONDITIONED

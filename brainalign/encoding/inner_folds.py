@@ -1,57 +1,22 @@
-"""What inner cross-validation needs of each fold, whatever the target; and the scores of all penalties from it.
+"""What inner cross-validation needs of each fold, whatever the target.
 
 Training statistics are the total minus the fold's, so features are read once however many folds there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut
 
-from brainalign.checks import BrainalignError, check_rows
 from brainalign.encoding.rotation import eigh, symmetric
-from brainalign.kernels import HeldOut, cross_product, held_out, prediction_moments
+from brainalign.kernels import FoldForm, held_out
 
-__all__ = [
-    "Block",
-    "InnerFold",
-    "Layout",
-    "block_of",
-    "inner_fold",
-    "inner_folds",
-    "layout",
-    "score_of",
-    "scores",
-    "wants_grams",
-]
+__all__ = ["InnerFold", "by_sums", "eigenbasis", "inner_fold", "inner_folds", "wants_grams"]
 
 Solver = Literal["auto", "primal", "dual"]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Rows sorted so that every fold is a slice.
-
-    Attributes
-    ----------
-    order : array (n_rows,) or None
-        Row numbers in fold order; None where they are in order already.
-    tests : list of slice
-        The held-out rows of each fold, in fold order.
-    """
-
-    order: NDArray[np.intp] | None
-    tests: list[slice]
-
-    def sort(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return rows in fold order."""
-        return rows if self.order is None else rows[torch.as_tensor(self.order, device=rows.device)]
 
 
 @dataclass(frozen=True)
@@ -69,87 +34,19 @@ class InnerFold:
         What takes training targets to the basis; its last row takes their mean.
     held_out : tensor (n_test, rank) or, sums, (n_columns + 1, rank)
         Held-out rows in the basis, or what takes the fold's rotated targets there.
-    form : HeldOut
+    form : FoldForm
     """
 
     test: slice
     way: Literal["primal", "sums", "dual"]
     project: torch.Tensor
     held_out: torch.Tensor
-    form: HeldOut
-
-
-@dataclass(frozen=True)
-class Block:
-    """Centred targets as the folds see them.
-
-    Attributes
-    ----------
-    targets : tensor (n_rows, n_targets)
-        In fold order.
-    rotated : tensor (n_columns + 1, n_targets)
-        rows' · targets; each fold writes its training mean into the last row.
-    fold_rotated : list of tensor (n_columns + 1, n_targets)
-        The same of each fold's rows alone; empty where held-out rows are used instead.
-    """
-
-    targets: torch.Tensor
-    rotated: torch.Tensor
-    fold_rotated: list[torch.Tensor]
+    form: FoldForm
 
 
 def by_sums(n_rows: int, n_columns: int, n_folds: int) -> bool:
     """Return whether rotated targets of every fold are smaller, and cheaper to use, than the held-out rows."""
     return n_rows > n_folds * n_columns > 0
-
-
-def block_of(rows: torch.Tensor, targets: torch.Tensor, tests: Sequence[slice]) -> Block:
-    """Rotate centred targets (n_rows, n_targets) once for all folds."""
-    size = (rows.shape[1] + 1, targets.shape[1])
-    if not by_sums(len(rows), rows.shape[1], len(tests)):
-        rotated = targets.new_empty(size)
-        rotated[:-1] = cross_product(rows, targets)
-        return Block(targets, rotated, [])
-    parts = []
-    for test in tests:
-        parts.append(targets.new_empty(size))
-        parts[-1][:-1] = cross_product(rows[test], targets[test])
-    total = targets.new_empty(size)
-    total[:-1] = parts[0][:-1]
-    for part in parts[1:]:
-        total[:-1] += part[:-1]
-    return Block(targets, total, parts)
-
-
-def layout(n_rows: int, cv: int | Literal["groups"], groups: NDArray[np.generic] | None) -> Layout:
-    """Divide rows into folds of whole groups.
-
-    Raises
-    ------
-    BrainalignError
-        If groups are wanted and missing, fewer than two, or not one per row.
-    """
-    parts = [test for _, test in _splits(n_rows, cv, groups)]
-    order = np.concatenate(parts)
-    ends = np.cumsum([len(part) for part in parts])
-    tests = [slice(int(end) - len(part), int(end)) for part, end in zip(parts, ends, strict=True)]
-    return Layout(None if (order == np.arange(n_rows)).all() else order, tests)
-
-
-def _splits(
-    n_rows: int, cv: int | Literal["groups"], groups: NDArray[np.generic] | None
-) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    rows = np.zeros((n_rows, 1))
-    if groups is None:
-        if cv == "groups":
-            raise BrainalignError("cv='groups' leaves one group out, but fit got no groups; pass groups or a number")
-        return list(KFold(min(cv, n_rows)).split(rows))
-    check_rows("groups", len(groups), "X", n_rows, "give one label per row")
-    n_groups = len(np.unique(groups))
-    if n_groups < 2:
-        raise BrainalignError(f"inner cross-validation needs 2 groups or more; all rows are of group '{groups[0]}'")
-    splitter = LeaveOneGroupOut() if cv == "groups" else GroupKFold(min(cv, n_groups))
-    return list(splitter.split(rows, groups=groups))
 
 
 def inner_folds(
@@ -280,62 +177,3 @@ def _kept(matrix: torch.Tensor, *, null: int = 0, single: bool) -> tuple[torch.T
     floor = 1e-5 if found_single else len(matrix) * torch.finfo(torch.float64).eps
     keep = eigenvalues > eigenvalues[-1:] * floor
     return eigenvalues[keep], vectors[:, keep]
-
-
-def scores(folds: Iterable[InnerFold], block: Block, metric: Literal["r2", "r"], n_alphas: int) -> torch.Tensor:
-    """Return the score of every penalty averaged over the folds in which it is defined (n_alphas, n_targets)."""
-    total = block.targets.new_zeros((n_alphas, block.targets.shape[1]))
-    defined = torch.zeros_like(total)
-    for number, fold in enumerate(folds):
-        score = _fold_score(fold, block, number, metric)
-        defined += ~score.isnan()
-        total += score.nan_to_num_(nan=0.0)
-    return total.div_(defined)  # NaN where no fold defines it
-
-
-def _fold_score(fold: InnerFold, block: Block, number: int, metric: Literal["r2", "r"]) -> torch.Tensor:
-    targets, test = block.targets, fold.test
-    n_train = len(targets) - (test.stop - test.start)
-    mean = targets[test].sum(dim=0).div_(-n_train)  # of the training rows: all rows sum to 0
-    observed = targets[test] - mean
-    block.rotated[-1] = mean
-    if fold.way == "sums":
-        part = block.fold_rotated[number]
-        part[-1] = mean
-        projections = cross_product(fold.held_out, part)
-        rest = block.rotated - part
-        rest[-1] = mean
-        coefficients = cross_product(fold.project, rest)
-    else:
-        projections = cross_product(fold.held_out, observed)
-        if fold.way == "primal":
-            coefficients = cross_product(fold.project, block.rotated).sub_(projections)
-        else:
-            coefficients = cross_product(fold.project[: test.start], targets[: test.start])
-            coefficients += cross_product(fold.project[test.start :], targets[test.stop :])
-    moments = prediction_moments(fold.form, coefficients, projections, totals=metric == "r")
-    return score_of(metric, *moments, observed)
-
-
-def score_of(
-    metric: str, total: torch.Tensor | None, square: torch.Tensor, cross: torch.Tensor, observed: torch.Tensor
-) -> torch.Tensor:
-    """Return R² or r from the sums of predictions; NaN where what it divides by does not vary.
-
-    Parameters
-    ----------
-    metric : {"r2", "r"}
-    total, square, cross : tensor (..., n_targets)
-        Σŷ, Σŷ² and Σŷy over rows; R² needs no total.
-    observed : tensor (n_rows, n_targets)
-    """
-    n = len(observed)
-    rounding = 8 * torch.finfo(observed.dtype).eps  # a variation below it is the rounding of equal values
-    observed_total, observed_square = observed.sum(dim=0), observed.square().sum(dim=0)
-    variation = observed_square - observed_total.square() / n
-    variation = torch.where(variation > rounding * observed_square, variation, torch.nan)
-    if metric == "r2" or total is None:
-        return (1 - observed_square / variation) + (2 * cross - square) / variation
-    spread = square - total.square() / n
-    spread = torch.where(spread > rounding * square, spread, torch.nan)
-    return (cross - total * observed_total / n) / (spread * variation).sqrt()

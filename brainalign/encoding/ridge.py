@@ -16,8 +16,9 @@ from sklearn.utils.validation import check_is_fitted
 from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.devices import pick_device
 from brainalign.encoding.design import blocks_of, centre, design_of, pooled_alpha
-from brainalign.encoding.inner_folds import Layout, layout, score_of
+from brainalign.encoding.fold_scores import score_of
 from brainalign.encoding.inputs import Array, as_tensor, check_arrays, check_options, labels_of, same_kind_as
+from brainalign.encoding.layout import Layout, layout
 
 __all__ = ["Ridge", "fit_layers"]
 

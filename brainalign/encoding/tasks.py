@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from brainalign.devices import pick_device
 from brainalign.encoding.design import BLOCK_BYTES, Design, centre, fold_grams
-from brainalign.encoding.inner_folds import InnerFold, Layout, inner_fold
+from brainalign.encoding.inner_folds import InnerFold, inner_fold
+from brainalign.encoding.layout import Layout
 from brainalign.encoding.npy import NpyFile, Seen
 from brainalign.encoding.rotation import Rotation, by_columns, by_svd, principal, symmetric
 from brainalign.files import write_atomically
-from brainalign.kernels import HeldOut
+from brainalign.kernels import FoldForm
 
 __all__ = ["DesignFile", "Job", "ShardFit"]
 
@@ -85,7 +86,7 @@ class Job:
 
 
 # What scratch files may hold besides tensors; torch refuses to load anything else.
-SAVED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [InnerFold, HeldOut, slice]
+SAVED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [InnerFold, FoldForm, slice]
 
 
 def slices(length: int, step: int) -> list[slice]:

@@ -15,7 +15,9 @@ from sklearn.model_selection import GroupKFold, KFold
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding import BandedRidge, Ridge, fit_layers
-from brainalign.encoding.inner_folds import Layout, block_of, inner_folds, layout, scores
+from brainalign.encoding.fold_scores import block_of, scores
+from brainalign.encoding.inner_folds import inner_folds
+from brainalign.encoding.layout import Layout, layout
 from brainalign.encoding.rotation import eigh, rotate, symmetric
 
 ALPHAS = tuple(np.logspace(-1, 5, 7).tolist())

@@ -1,0 +1,110 @@
+"""Scores of all penalties in inner cross-validation, for a block of targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from brainalign.encoding.inner_folds import InnerFold, by_sums
+from brainalign.kernels import cross_product, prediction_moments
+
+__all__ = ["Block", "block_of", "score_of", "scores"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Centred targets as the folds see them.
+
+    Attributes
+    ----------
+    targets : tensor (n_rows, n_targets)
+        In fold order.
+    rotated : tensor (n_columns + 1, n_targets)
+        rows' · targets; each fold writes its training mean into the last row.
+    fold_rotated : list of tensor (n_columns + 1, n_targets)
+        The same of each fold's rows alone; empty where held-out rows are used instead.
+    """
+
+    targets: torch.Tensor
+    rotated: torch.Tensor
+    fold_rotated: list[torch.Tensor]
+
+
+def block_of(rows: torch.Tensor, targets: torch.Tensor, tests: Sequence[slice]) -> Block:
+    """Rotate centred targets (n_rows, n_targets) once for all folds."""
+    size = (rows.shape[1] + 1, targets.shape[1])
+    if not by_sums(len(rows), rows.shape[1], len(tests)):
+        rotated = targets.new_empty(size)
+        rotated[:-1] = cross_product(rows, targets)
+        return Block(targets, rotated, [])
+    parts = []
+    for test in tests:
+        parts.append(targets.new_empty(size))
+        parts[-1][:-1] = cross_product(rows[test], targets[test])
+    total = targets.new_empty(size)
+    total[:-1] = parts[0][:-1]
+    for part in parts[1:]:
+        total[:-1] += part[:-1]
+    return Block(targets, total, parts)
+
+
+def scores(folds: Iterable[InnerFold], block: Block, metric: Literal["r2", "r"], n_alphas: int) -> torch.Tensor:
+    """Return the score of every penalty averaged over the folds in which it is defined (n_alphas, n_targets)."""
+    total = block.targets.new_zeros((n_alphas, block.targets.shape[1]))
+    defined = torch.zeros_like(total)
+    for number, fold in enumerate(folds):
+        score = _fold_score(fold, block, number, metric)
+        defined += ~score.isnan()
+        total += score.nan_to_num_(nan=0.0)
+    return total.div_(defined)  # NaN where no fold defines it
+
+
+def _fold_score(fold: InnerFold, block: Block, number: int, metric: Literal["r2", "r"]) -> torch.Tensor:
+    targets, test = block.targets, fold.test
+    n_train = len(targets) - (test.stop - test.start)
+    mean = targets[test].sum(dim=0).div_(-n_train)  # of the training rows: all rows sum to 0
+    observed = targets[test] - mean
+    block.rotated[-1] = mean
+    if fold.way == "sums":
+        part = block.fold_rotated[number]
+        part[-1] = mean
+        projections = cross_product(fold.held_out, part)
+        rest = block.rotated - part
+        rest[-1] = mean
+        coefficients = cross_product(fold.project, rest)
+    else:
+        projections = cross_product(fold.held_out, observed)
+        if fold.way == "primal":
+            coefficients = cross_product(fold.project, block.rotated).sub_(projections)
+        else:
+            coefficients = cross_product(fold.project[: test.start], targets[: test.start])
+            coefficients += cross_product(fold.project[test.start :], targets[test.stop :])
+    moments = prediction_moments(fold.form, coefficients, projections, totals=metric == "r")
+    return score_of(metric, *moments, observed)
+
+
+def score_of(
+    metric: str, total: torch.Tensor | None, square: torch.Tensor, cross: torch.Tensor, observed: torch.Tensor
+) -> torch.Tensor:
+    """Return R² or r from the sums of predictions; NaN where what it divides by does not vary.
+
+    Parameters
+    ----------
+    metric : {"r2", "r"}
+    total, square, cross : tensor (..., n_targets)
+        Σŷ, Σŷ² and Σŷy over rows; R² needs no total.
+    observed : tensor (n_rows, n_targets)
+    """
+    n = len(observed)
+    rounding = 8 * torch.finfo(observed.dtype).eps  # a variation below it is the rounding of equal values
+    observed_total, observed_square = observed.sum(dim=0), observed.square().sum(dim=0)
+    variation = observed_square - observed_total.square() / n
+    variation = torch.where(variation > rounding * observed_square, variation, torch.nan)
+    if metric == "r2" or total is None:
+        return (1 - observed_square / variation) + (2 * cross - square) / variation
+    spread = square - total.square() / n
+    spread = torch.where(spread > rounding * square, spread, torch.nan)
+    return (cross - total * observed_total / n) / (spread * variation).sqrt()
