@@ -7,6 +7,7 @@ candidate passes over the data.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -19,12 +20,12 @@ from brainalign.checks import BrainalignError, check_rows
 from brainalign.devices import pick_device, target_block
 from brainalign.encoding.design import best_alpha, blocks_of, centre, fold_grams
 from brainalign.encoding.fold_scores import Block, block_of, scores
-from brainalign.encoding.inner_folds import InnerFold, eigenbasis, inner_folds
+from brainalign.encoding.inner_folds import InnerFold, Solver, eigenbasis, inner_folds, is_primal, wants_grams
 from brainalign.encoding.inputs import Array, as_tensor, check_arrays, check_options, labels_of, same_kind_as
 from brainalign.encoding.layout import layout
 from brainalign.encoding.partition import BLOCK, product_measure
 from brainalign.encoding.ridge import ALPHAS
-from brainalign.encoding.rotation import Rotation, rotate
+from brainalign.encoding.rotation import Rotation, rotate, symmetric
 from brainalign.kernels import apply_alpha, cross_product
 
 __all__ = ["BandedRidge", "band_candidates"]
@@ -143,7 +144,7 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
         order = layout(len(Y), self.cv, labels_of(groups))
         features = (order.sort(as_tensor(X).to(device)) for X in Xs)
         rotations = [rotate(X, float(alphas.min()), self.solver, dtype) for X in features]
-        bands = _Bands(rotations, order.tests)
+        bands = _Bands(rotations, order.tests, self.solver)
         search = _Search(Y.shape[1], candidates, alphas, sum(X.shape[1] for X in Xs), dtype)
         n_columns = bands.rows.shape[1]
         blocks = blocks_of(Y.shape[1], len(Y), n_columns, search.coef.shape[1], len(alphas), device)
@@ -158,14 +159,14 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
                 piece.copy_(block.rotated)
                 made.append(Block(centred, piece, block.fold_rotated))
             for number, shares in enumerate(search.candidates):
-                folds = list(bands.folds(shares, alphas, self.solver))
+                folds = list(bands.folds(shares, alphas))
                 for where, block in zip(held, made, strict=True):
                     search.compare(number, where, scores(folds, block, self.metric, len(alphas)).cpu())
             for number, shares in enumerate(search.candidates):
                 those = (search.chosen[first : first + columns] == number).nonzero().ravel()
                 if len(those):
                     alpha = search.alpha[first + those]
-                    solved = bands.solve(shares, self.solver, rotated[:-1, those.to(device)], alpha)
+                    solved = bands.solve(shares, rotated[:-1, those.to(device)], alpha)
                     search.coef[first + those] = solved.cpu()
         self._finish(search, bands, [X.shape[1] for X in Xs], same_kind_as(Y))
         return self
@@ -290,21 +291,25 @@ class _Search:
 class _Bands:
     """The bands' rotated features side by side; a candidate only scales their columns."""
 
-    def __init__(self, rotations: list[Rotation], tests: Sequence[slice]) -> None:
-        self.rotations, self.tests = rotations, tests
+    def __init__(self, rotations: list[Rotation], tests: Sequence[slice], solver: Solver) -> None:
+        self.rotations, self.tests, self.solver = rotations, tests, solver
         self.rows = torch.cat([rotation.rows for rotation in rotations], dim=1)
-        self.grams = fold_grams(self.rows, tests)
+        wanted = wants_grams(len(self.rows), self.rows.shape[1], tests, solver)
+        self.grams = fold_grams(self.rows, tests) if wanted else None
         self.exact = any(rotation.method == "svd" for rotation in rotations)
         self.single = self.rows.dtype == torch.float32
+
+    @cached_property
+    def gram(self) -> torch.Tensor:
+        """Return rows' · rows (n_columns, n_columns) in float64."""
+        return sum(self.grams[1:], self.grams[0]) if self.grams else symmetric(self.rows.double())
 
     def scale(self, shares: NDArray[np.float64]) -> torch.Tensor:
         """Return what each column is multiplied by to be the scaled features (n_columns,)."""
         pairs = zip(shares, self.rotations, strict=True)
         return torch.cat([rotation.singular * float(share) ** 0.5 for share, rotation in pairs])
 
-    def folds(
-        self, shares: NDArray[np.float64], alphas: torch.Tensor, solver: Literal["auto", "primal", "dual"]
-    ) -> Iterator[InnerFold]:
+    def folds(self, shares: NDArray[np.float64], alphas: torch.Tensor) -> Iterator[InnerFold]:
         """Decompose the training rows of every fold for a candidate."""
         return inner_folds(
             self.rows,
@@ -312,22 +317,17 @@ class _Bands:
             self.tests,
             alphas,
             grams=self.grams,
-            solver=solver,
+            solver=self.solver,
             single=self.single and bool((shares > 0).all()),  # a band left out has eigenvalues of 0
             exact=self.exact,
         )
 
-    def solve(
-        self,
-        shares: NDArray[np.float64],
-        solver: Literal["auto", "primal", "dual"],
-        rotated: torch.Tensor,
-        alpha: torch.Tensor,
-    ) -> torch.Tensor:
+    def solve(self, shares: NDArray[np.float64], rotated: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
         """Return the coefficients (n_targets, n_features) of rotated targets under a candidate."""
         scale = self.scale(shares)
-        total = torch.stack(self.grams).sum(dim=0)
-        eigenvalues, right = eigenbasis(total, self.rows, scale, solver, single=self.single, exact=self.exact)
+        primal = is_primal(len(self.rows), len(scale), self.solver) and not self.exact
+        gram = self.gram if primal else None
+        eigenvalues, right = eigenbasis(gram, self.rows, scale, single=self.single, exact=self.exact)
         basis = scale[:, None] * right
         ends = np.cumsum([len(rotation.singular) for rotation in self.rotations])[:-1].tolist()
         pieces = zip(shares**0.5, self.rotations, torch.tensor_split(right, ends), strict=True)

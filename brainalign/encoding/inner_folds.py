@@ -14,7 +14,7 @@ import torch
 from brainalign.encoding.rotation import eigh, symmetric
 from brainalign.kernels import FoldForm, held_out
 
-__all__ = ["InnerFold", "by_sums", "eigenbasis", "inner_fold", "inner_folds", "wants_grams"]
+__all__ = ["InnerFold", "Solver", "by_sums", "eigenbasis", "inner_fold", "inner_folds", "is_primal", "wants_grams"]
 
 Solver = Literal["auto", "primal", "dual"]
 
@@ -113,7 +113,7 @@ def inner_fold(
     n_train = len(rows) - n_test
     # Columns sum to 0 over all rows, so the training rows have the mean of the others, turned round.
     mean = -rows[test].sum(dim=0, dtype=torch.float64) / n_train
-    primal = _is_primal(n_train, len(scale), solver)
+    primal = is_primal(n_train, len(scale), solver)
     if exact or not primal or total is None or gram is None:
         training = (torch.cat([rows[: test.start], rows[test.stop :]]).double() - mean) * scale
         eigenvalues, left, right = _from_rows(training, single=single, exact=exact)
@@ -132,28 +132,29 @@ def inner_fold(
     return InnerFold(test, "primal", torch.cat([basis, len(rows) * shift]), held_rows, form)
 
 
-def _is_primal(n_train: int, n_columns: int, solver: Solver) -> bool:
+def is_primal(n_train: int, n_columns: int, solver: Solver) -> bool:
+    """Return whether so many rows are decomposed through the products of their columns, not of the rows."""
     return solver == "primal" or (solver == "auto" and n_train >= n_columns)
 
 
 def wants_grams(n_rows: int, n_columns: int, tests: Sequence[slice], solver: Solver) -> bool:
     """Return whether any fold is decomposed through the products of its columns."""
-    return any(_is_primal(n_rows - (test.stop - test.start), n_columns, solver) for test in tests)
+    return any(is_primal(n_rows - (test.stop - test.start), n_columns, solver) for test in tests)
 
 
 def eigenbasis(
-    gram: torch.Tensor, rows: torch.Tensor, scale: torch.Tensor, solver: Solver, *, single: bool, exact: bool
+    gram: torch.Tensor | None, rows: torch.Tensor, scale: torch.Tensor, *, single: bool, exact: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return eigenvalues and eigenvectors (n_columns, rank) of all rows, scaled: what a refit needs.
 
     Parameters
     ----------
-    gram : tensor (n_columns, n_columns), float64
-        rows' · rows.
-    rows, scale, solver, single, exact
+    gram : tensor (n_columns, n_columns), float64, or None
+        rows' · rows; None to decompose through the rows.
+    rows, scale, single, exact
         As for `inner_folds`.
     """
-    if _is_primal(len(rows), len(scale), solver) and not exact:
+    if gram is not None:
         return _kept(gram * torch.outer(scale, scale), single=single)
     eigenvalues, _, right = _from_rows(rows.double() * scale, single=single, exact=exact)
     return eigenvalues, right
