@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 
+from brainalign.features import EXTRACTORS
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs" / "pages").glob("*.md"))
 
@@ -29,6 +31,7 @@ def test_every_block_runs(page: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     shutil.copy(ROOT / "Snakefile", tmp_path)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     namespace: dict[str, object] = {"__name__": page.stem}
+    monkeypatch.setattr("brainalign.features.EXTRACTORS", dict(EXTRACTORS))  # a page adds an entry
     for language, code in blocks(page):
         if language == "python":
             exec(compile(code, str(page), "exec"), namespace)
@@ -83,6 +86,7 @@ def test_every_dataset_says_where_it_comes_from() -> None:
 
 EXAMPLES = (
     "artifacts",
+    "encoding.banded",
     "encoding.ridge",
     "features.efficientnet",
     "features.images",
