@@ -196,7 +196,7 @@ def main() -> None:
     threads = [1] if options.quick else options.threads
     if options.shapes:
         cases = tuple(case for case in CASES if case.world.name in options.shapes)
-    keep = not options.quick and not options.shapes
+    keep = not options.quick
     times, exact, finer = [], [], []
     for i, case in enumerate(cases):
         if not missing(case.world):
