@@ -203,7 +203,7 @@ def main() -> None:
             rows, row = measure(case, threads)
             times += rows
             exact.append(row)
-            if i < (1 if options.quick else 2) and case.world.bands == 1:
+            if i == 0 and case.world.bands == 1:
                 finer += finer_grid(case.world, threads)
         if not any(other.world.name == case.world.name for other in cases[i + 1 :]):
             remove(case.world)
