@@ -142,10 +142,11 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     save(arguments.clusters, pd.concat(clusters, ignore_index=True) if clusters else empty, provenance)
     metric = {"metric": encoder.metric, "split": SPLIT}
     bands, partition = empty, empty
-    if found.partition is not None:
-        bands = _bands(found.partition, responses, list(layers))
+    parts = results[ALL_LAYERS].partition if joint else None
+    if parts is not None:
+        bands = _bands(parts, responses, list(layers))
         limit = np.sqrt(np.maximum(ceiling, 0)) if encoder.metric == "r" else ceiling  # in the unit of the score
-        partition = found.partition.table(groups, list(layers), limit, confidence, together=ALL_LAYERS)
+        partition = parts.table(groups, list(layers), limit, confidence, together=ALL_LAYERS)
     save(arguments.bands, bands, provenance, **metric)
     save(arguments.partition, partition, provenance, **metric)
 

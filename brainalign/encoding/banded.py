@@ -20,12 +20,12 @@ from brainalign.checks import BrainalignError, check_rows
 from brainalign.devices import pick_device, target_block
 from brainalign.encoding.design import best_alpha, blocks_of, centre, fold_grams
 from brainalign.encoding.fold_scores import Block, block_of, scores
-from brainalign.encoding.inner_folds import InnerFold, Solver, eigenbasis, inner_folds, is_primal, wants_grams
+from brainalign.encoding.inner_folds import InnerFold, eigenbasis, inner_folds, wants_grams
 from brainalign.encoding.inputs import Array, as_tensor, check_arrays, check_options, labels_of, same_kind_as
 from brainalign.encoding.layout import layout
 from brainalign.encoding.partition import BLOCK, product_measure
 from brainalign.encoding.ridge import ALPHAS
-from brainalign.encoding.rotation import Rotation, rotate, symmetric
+from brainalign.encoding.rotation import Rotation, Solver, by_columns, rotate, symmetric
 from brainalign.kernels import apply_alpha, cross_product
 
 __all__ = ["BandedRidge", "band_candidates"]
@@ -221,7 +221,7 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
         """
         parts = self._parts(Xs, targets).double()
         check_rows("Xs[0]", len(Xs[0]), "Y", len(Y), "call features.align_to(responses)")
-        return parts, torch.as_tensor(Y[:, targets]).to(parts) - self._means[1][targets].to(parts)
+        return parts, as_tensor(Y[:, targets]).to(parts) - self._means[1][targets].to(parts)
 
     def _parts(self, Xs: Sequence[Array], targets: slice = slice(None)) -> torch.Tensor:
         """Return each band's predictions about the means of the fit (n_bands, n_rows, n_targets)."""
@@ -230,7 +230,7 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
         if widths != given:
             raise BrainalignError(f"Xs have {given} features but the encoder was fitted on bands of {widths}")
         pairs = zip(Xs, self._means[0], (torch.as_tensor(coef[:, targets]) for coef in self.coef_), strict=True)
-        return torch.stack([(torch.as_tensor(X).to(c.device).double() - m.to(c.device)).to(c) @ c for X, m, c in pairs])
+        return torch.stack([(as_tensor(X).to(c.device).double() - m.to(c.device)).to(c) @ c for X, m, c in pairs])
 
     def _check(self, Xs: Sequence[Array], Y: Array) -> NDArray[np.float64]:
         check_options(self.alphas, self.solver, self.metric, self.dtype)
@@ -325,7 +325,7 @@ class _Bands:
     def solve(self, shares: NDArray[np.float64], rotated: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
         """Return the coefficients (n_targets, n_features) of rotated targets under a candidate."""
         scale = self.scale(shares)
-        primal = is_primal(len(self.rows), len(scale), self.solver) and not self.exact
+        primal = by_columns(len(self.rows), len(scale), self.solver) and not self.exact
         gram = self.gram if primal else None
         eigenvalues, right = eigenbasis(gram, self.rows, scale, single=self.single, exact=self.exact)
         basis = scale[:, None] * right

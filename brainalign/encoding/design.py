@@ -95,7 +95,8 @@ def design_of(
 ) -> Design:
     """Decompose features (n_rows, n_features), and the training rows of every inner fold."""
     rotation = rotate(order.sort(features), float(alphas.min()), solver, dtype)
-    wanted = wants_grams(len(rotation.rows), rotation.rows.shape[1], order.tests, solver)
+    exact = rotation.method == "svd"
+    wanted = not exact and wants_grams(len(rotation.rows), rotation.rows.shape[1], order.tests, solver)
     grams = fold_grams(rotation.rows, order.tests) if wanted else None
     folds = inner_folds(
         rotation.rows,
@@ -105,7 +106,7 @@ def design_of(
         grams=grams,
         solver=solver,
         single=rotation.benign,
-        exact=rotation.method == "svd",
+        exact=exact,
     )
     return Design(rotation, order, list(folds), alphas, metric)
 

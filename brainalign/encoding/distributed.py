@@ -243,12 +243,13 @@ class _Run:
             self._all(tasks.rotate, [(other, where) for where in pieces])
         if not job.tests:
             return
+        exact = self.method == "svd"
         grams: list[Future[Any] | None] = [None] * len(job.tests)
         whole = None
-        if wants_grams(job.X.shape[0], rank, job.tests, job.solver):
+        if not exact and wants_grams(job.X.shape[0], rank, job.tests, job.solver):
             grams = [self._submit(tasks.fold_gram, test) for test in job.tests]
             whole = self.client.submit(tasks.add_all, grams, pure=False, retries=RETRIES)
-        self._all(tasks.fold, [(self.method == "svd", number, each, whole) for number, each in enumerate(grams)])
+        self._all(tasks.fold, [(exact, number, each, whole) for number, each in enumerate(grams)])
 
     def fit(self, scales: NDArray[np.float64] | None, roi: NDArray[Any] | None) -> _Fitted:
         """Fit every shard of targets."""

@@ -97,14 +97,21 @@ def score_of(
     total, square, cross : tensor (..., n_targets)
         Σŷ, Σŷ² and Σŷy over rows; R² needs no total.
     observed : tensor (n_rows, n_targets)
+
+    Raises
+    ------
+    ValueError
+        If r is asked for without totals.
     """
     n = len(observed)
     rounding = 8 * torch.finfo(observed.dtype).eps  # a variation below it is the rounding of equal values
     observed_total, observed_square = observed.sum(dim=0), observed.square().sum(dim=0)
     variation = observed_square - observed_total.square() / n
     variation = torch.where(variation > rounding * observed_square, variation, torch.nan)
-    if metric == "r2" or total is None:
+    if metric == "r2":
         return (1 - observed_square / variation) + (2 * cross - square) / variation
+    if total is None:
+        raise ValueError("Pearson's r needs the sums of predictions")
     spread = square - total.square() / n
     spread = torch.where(spread > rounding * square, spread, torch.nan)
     return (cross - total * observed_total / n) / (spread * variation).sqrt()

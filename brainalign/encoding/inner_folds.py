@@ -11,12 +11,10 @@ from typing import Literal
 
 import torch
 
-from brainalign.encoding.rotation import eigh, symmetric
+from brainalign.encoding.rotation import Solver, by_columns, eigh, symmetric
 from brainalign.kernels import FoldForm, held_out
 
-__all__ = ["InnerFold", "Solver", "by_sums", "eigenbasis", "inner_fold", "inner_folds", "is_primal", "wants_grams"]
-
-Solver = Literal["auto", "primal", "dual"]
+__all__ = ["InnerFold", "by_sums", "eigenbasis", "inner_fold", "inner_folds", "wants_grams"]
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ def inner_fold(
     n_train = len(rows) - n_test
     # Columns sum to 0 over all rows, so the training rows have the mean of the others, turned round.
     mean = -rows[test].sum(dim=0, dtype=torch.float64) / n_train
-    primal = is_primal(n_train, len(scale), solver)
+    primal = by_columns(n_train, len(scale), solver)
     if exact or not primal or total is None or gram is None:
         training = (torch.cat([rows[: test.start], rows[test.stop :]]).double() - mean) * scale
         eigenvalues, left, right = _from_rows(training, single=single, exact=exact)
@@ -132,14 +130,9 @@ def inner_fold(
     return InnerFold(test, "primal", torch.cat([basis, len(rows) * shift]), held_rows, form)
 
 
-def is_primal(n_train: int, n_columns: int, solver: Solver) -> bool:
-    """Return whether so many rows are decomposed through the products of their columns, not of the rows."""
-    return solver == "primal" or (solver == "auto" and n_train >= n_columns)
-
-
 def wants_grams(n_rows: int, n_columns: int, tests: Sequence[slice], solver: Solver) -> bool:
     """Return whether any fold is decomposed through the products of its columns."""
-    return any(is_primal(n_rows - (test.stop - test.start), n_columns, solver) for test in tests)
+    return any(by_columns(n_rows - (test.stop - test.start), n_columns, solver) for test in tests)
 
 
 def eigenbasis(

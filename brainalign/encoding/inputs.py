@@ -112,9 +112,8 @@ def _reversed(array: Array) -> bool:
 
 def labels_of(groups: Array | None) -> NDArray[Any] | None:
     """Return groups as a numpy array, or None."""
-    return (
-        np.asarray(groups.cpu()) if isinstance(groups, torch.Tensor) else None if groups is None else np.asarray(groups)
-    )
+    values = groups.cpu() if isinstance(groups, torch.Tensor) else groups
+    return None if values is None else np.asarray(values)
 
 
 def same_kind_as(array: Array) -> Callable[[torch.Tensor], Array]:

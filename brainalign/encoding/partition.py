@@ -101,8 +101,8 @@ class Partition:
             group, layer, split, low, high, control_split, joint (whether it is the sum), ceiling, n_targets, metric.
         """
         tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-        control = np.full_like(self.group_split, np.nan)
-        control = control if self.control_group_split is None else self.control_group_split
+        undefined = np.full_like(self.group_split, np.nan)
+        control = undefined if self.control_group_split is None else self.control_group_split
         common = {
             "ceiling": group_means(ceiling, list(groups.values())),
             "n_targets": [len(rows) for rows in groups.values()],

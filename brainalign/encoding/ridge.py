@@ -158,13 +158,13 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
             )
         coef = torch.as_tensor(self.coef_)
         # About the means of the fit, because features with a large mean would eat float32's digits.
-        centred = (torch.as_tensor(X).to(coef.device).double() - self._means[0].to(coef.device)).to(coef)
+        centred = (as_tensor(X).to(coef.device).double() - self._means[0].to(coef.device)).to(coef)
         return same_kind_as(X)(centred @ coef + self._means[1].to(coef))
 
     def score(self, X: Array, Y: Array) -> Array:
         """Return R² or r (as `metric` says) of each target on the given rows; NaN for a constant target."""
         predicted = torch.as_tensor(self.predict(X)).double()
-        observed = torch.as_tensor(Y).double().to(predicted.device)
+        observed = as_tensor(Y).double().to(predicted.device)
         centre = observed.mean(dim=0)
         predicted, observed = predicted - centre, observed - centre
         moments = (predicted.sum(0), predicted.square().sum(0), (predicted * observed).sum(0))
@@ -206,23 +206,24 @@ def fit_layers(
             raise BrainalignError(f"layers that share targets need the same {', '.join(shared)}; {name!r} differs")
         check_arrays(name, layers[name], Y, varying=encoder is first)
     device, dtype = pick_device(first.device), getattr(torch, first.dtype)
-    order = layout(len(Y), first.cv, labels_of(groups)) if any(len(e.alphas) > 1 for e in encoders.values()) else None
+    chosen = any(len(encoder.alphas) > 1 for encoder in encoders.values())
+    order = layout(len(Y), first.cv, labels_of(groups)) if chosen else Layout(None, [])
     fits = {name: _Fit(encoder, layers[name], order, Y.shape[1], device) for name, encoder in encoders.items()}
     means = torch.empty(Y.shape[1], dtype=torch.float64)
-    targets, sorted_by = as_tensor(Y), order or Layout(None, [])
+    targets = as_tensor(Y)
     designs = [fit.design for fit in fits.values()]
     rank = max(design.rotation.rows.shape[1] for design in designs)
     width, n_alphas = max(fit.coef.shape[1] for fit in fits.values()), max(len(design.alphas) for design in designs)
     blocks = blocks_of(Y.shape[1], len(Y), rank, width, n_alphas, device)
     for where in blocks:
-        centred, means[where] = centre(targets[:, where], sorted_by, device, dtype)
+        centred, means[where] = centre(targets[:, where], order, device, dtype)
         for fit in fits.values():
             fit.read(where, centred)
     for fit in fits.values():
         fit.choose_pooled(roi)
     pooled = [fit for fit in fits.values() if not fit.encoder.per_target_alpha]
     for where in blocks if pooled else []:
-        centred, _ = centre(targets[:, where], sorted_by, device, dtype)
+        centred, _ = centre(targets[:, where], order, device, dtype)
         for fit in pooled:
             fit.design.solve(centred, fit.alpha[where], fit.coef[where])
     for fit in fits.values():
@@ -232,11 +233,11 @@ def fit_layers(
 class _Fit:
     """One layer's fit in the making."""
 
-    def __init__(self, encoder: Ridge, X: Array, order: Layout | None, n_targets: int, device: torch.device) -> None:
+    def __init__(self, encoder: Ridge, X: Array, order: Layout, n_targets: int, device: torch.device) -> None:
         self.encoder = encoder
         dtype = getattr(torch, encoder.dtype)
         alphas = torch.tensor(encoder.alphas, dtype=torch.float64, device=device)
-        folds = order if order is not None and len(alphas) > 1 else Layout(order.order if order else None, [])
+        folds = order if len(alphas) > 1 else Layout(order.order, [])  # a single penalty needs no choice
         features = as_tensor(X).to(device)
         self.design = design_of(features, folds, alphas, solver=encoder.solver, metric=encoder.metric, dtype=dtype)
         self.scores = torch.empty((len(alphas), n_targets), dtype=dtype)
@@ -244,14 +245,17 @@ class _Fit:
         self.coef = torch.empty((n_targets, X.shape[1]), dtype=dtype)  # a block of targets is one piece of memory
 
     def read(self, where: slice, centred: torch.Tensor) -> None:
+        """Score a block of targets, and solve for it unless its alphas are chosen together with others'."""
         found = self.design.fit(centred, self.coef[where] if self.encoder.per_target_alpha else None)
         self.scores[:, where], self.alpha[where] = found.scores, found.alpha
 
     def choose_pooled(self, roi: Array | None) -> None:
+        """Choose one alpha for all targets, or one per label."""
         if not self.encoder.per_target_alpha:
             self.alpha = pooled_alpha(self.design.alphas, self.scores, labels_of(roi))
 
     def finish(self, means: torch.Tensor, like: Callable[[torch.Tensor], Array]) -> None:
+        """Leave what was found in the encoder, as the kind of array the user gave."""
         encoder, rotation = self.encoder, self.design.rotation
         encoder.coef_, encoder.intercept_ = like(self.coef.T), like(self.design.intercept(means, self.coef))
         encoder.alpha_, encoder.cv_scores_ = like(self.alpha), like(self.scores)

@@ -19,6 +19,7 @@ __all__ = [
     "ILL_CONDITIONED",
     "Principal",
     "Rotation",
+    "Solver",
     "by_columns",
     "by_svd",
     "eigh",
@@ -26,6 +27,8 @@ __all__ = [
     "rotate",
     "symmetric",
 ]
+
+Solver = Literal["auto", "primal", "dual"]
 
 # Up to this ratio of the largest eigenvalue to the smallest, eigenvectors in float32 move no score by more than 5e-6.
 BENIGN = 100.0
@@ -65,9 +68,7 @@ class Rotation:
     benign: bool
 
 
-def rotate(
-    features: torch.Tensor, smallest_alpha: float, solver: Literal["auto", "primal", "dual"], dtype: torch.dtype
-) -> Rotation:
+def rotate(features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype: torch.dtype) -> Rotation:
     """Decompose centred features through X'X or XX', whichever is smaller, or by SVD where squaring loses too much.
 
     Parameters
@@ -81,7 +82,7 @@ def rotate(
     """
     n, p = features.shape
     mean = features.mean(dim=0, dtype=torch.float64)
-    primal = by_columns(solver, n, p)
+    primal = by_columns(n, p, solver)
     gram = torch.zeros((p, p) if primal else (n, n), dtype=torch.float64, device=features.device)
     for part, _ in _centred(features, mean, by_rows=primal):
         gram += symmetric(part if primal else part.T)
@@ -97,9 +98,9 @@ def rotate(
     return Rotation(mean, axes, found.singular, rows, "gram", found.benign)
 
 
-def by_columns(solver: Literal["auto", "primal", "dual"], n_rows: int, n_features: int) -> bool:
-    """Return whether the solver decomposes features × features (else rows × rows)."""
-    return solver == "primal" or (solver == "auto" and n_rows >= n_features)
+def by_columns(n_rows: int, n_columns: int, solver: Solver) -> bool:
+    """Return whether so many rows are decomposed through the products of their columns, not of the rows."""
+    return solver == "primal" or (solver == "auto" and n_rows >= n_columns)
 
 
 @dataclass(frozen=True)
@@ -183,11 +184,7 @@ def _centred(features: torch.Tensor, mean: torch.Tensor, *, by_rows: bool) -> It
     step = max(1, CHUNK // (p if by_rows else n))
     for start in range(0, n if by_rows else p, step):
         where = slice(start, start + step)
-        yield (
-            (features[where].double() - mean, where)
-            if by_rows
-            else (
-                features[:, where].double() - mean[where],
-                where,
-            )
-        )
+        if by_rows:
+            yield features[where].double() - mean, where
+        else:
+            yield features[:, where].double() - mean[where], where

@@ -66,7 +66,7 @@ class Job:
     def primal(self) -> bool:
         """Whether features × features are decomposed."""
         n_rows, n_features = self.X.shape
-        return by_columns(self.solver, n_rows, n_features)
+        return by_columns(n_rows, n_features, self.solver)
 
     @property
     def per_target(self) -> int:

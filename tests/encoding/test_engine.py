@@ -203,6 +203,17 @@ def test_float32_eigenvectors_only_where_they_suffice() -> None:
         torch.testing.assert_close((vectors * values) @ vectors.T, matrix, atol=1e-5 if quick else 1e-10, rtol=0)
 
 
+def test_axes_that_run_backwards() -> None:
+    X = features(40, 6, 0)
+    Y = targets(X, 3)
+    turned = Ridge(ALPHAS).fit(X[:, ::-1], Y[:, ::-1])
+    plain = Ridge(ALPHAS).fit(X[:, ::-1].copy(), Y[:, ::-1].copy())
+    np.testing.assert_array_equal(turned.predict(X[:, ::-1]), plain.predict(X[:, ::-1].copy()))
+    np.testing.assert_array_equal(
+        turned.score(X[:, ::-1], Y[:, ::-1]), plain.score(X[:, ::-1].copy(), Y[:, ::-1].copy())
+    )
+
+
 def test_layout_sorts_rows_by_fold() -> None:
     order = layout(7, "groups", np.array(list("abacbca")))
     assert isinstance(order, Layout)
