@@ -7,7 +7,6 @@ serves every penalty, where a direct method forms the predictions of each.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,9 +22,10 @@ __all__ = ["FoldForm", "Moments", "held_out", "prediction_moments"]
 Moments = tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]  # Σŷ where asked for, Σŷ², Σŷy
 
 # Pairs of eigenvalues closer than eps ** NEAR (.001 in float32), relative to their sizes plus the smallest penalty, are
-# not divided by their difference, which would lose as many digits; taking them as equal costs .001² / 2 of their term.
+# not divided by their difference, which would lose as many digits. Where they are many they are taken as equal, which
+# costs .001² / 2 of their term.
 NEAR = 0.43
-SPARSE = 0.05  # share of near pairs up to which a sparse product is faster than a dense one
+FEW = 0.02  # share of all pairs up to which near ones are multiplied one by one, which is faster than a matrix of them
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,12 @@ class FoldForm:
         quadratic form; taking this one out keeps the digits where the penalty is far above the spectrum.
     far : tensor (rank, rank)
         S_ij / (d_j − d_i) for pairs of distant eigenvalues, 0 elsewhere.
-    near : tensor (rank, rank)
-        S_ij for the other pairs, sparse (CSR) where they are few.
+    diagonal : tensor (rank,)
+        S_ii.
+    near : tensor (n_near,) or (rank, rank)
+        2 S_ij of the other pairs; where they are many, S_ij of those and 0 elsewhere.
+    pairs : tensor (2, n_near)
+        Which pairs those are, i < j.
     sums : tensor (rank,)
         Column sums of the held-out rows.
     forms : Forms, optional
@@ -52,7 +56,9 @@ class FoldForm:
     filters: torch.Tensor
     contrasts: torch.Tensor
     far: torch.Tensor
+    diagonal: torch.Tensor
     near: torch.Tensor
+    pairs: torch.Tensor
     sums: torch.Tensor
     forms: Forms | None = None
 
@@ -70,33 +76,58 @@ def held_out(basis: torch.Tensor, eigenvalues: torch.Tensor, alphas: torch.Tenso
     dtype : torch.dtype
         Of the result, and of the coefficients to come.
     """
-    form = (basis.T @ basis).double()
-    difference = eigenvalues - eigenvalues[:, None]
-    size = torch.minimum(eigenvalues, eigenvalues[:, None]) + alphas.min()
-    near = difference.abs() <= torch.finfo(dtype).eps ** NEAR * size
-    far = torch.where(near, 0.0, form / torch.where(near, 1.0, difference))
-    close = torch.where(near, form, 0.0)
-    filters = 1 / (eigenvalues + alphas[:, None])
+    # Differences and filters are of the same numbers, so rounding them moves no score.
+    basis, d = basis.to(dtype), eigenvalues.to(dtype)
+    filters = 1 / (d.double() + alphas[:, None])
     contrasts = filters - filters[:, -1:]
     sums = basis.sum(dim=0)
+    form = basis.T @ basis
+    diagonal = form.diagonal().clone()
+    pairs = _near(d, float(alphas.min()))
+    values = form[*pairs]
+    far = form.div_(d - d[:, None]).fill_diagonal_(0)
+    far[*pairs] = far[*pairs.flip(0)] = 0
     forms = None
-    if served(far.new_empty(0, dtype=dtype)):
+    if served(far):
         from . import score_triton  # only where there is a GPU
 
-        forms = score_triton.forms(far, close, filters, contrasts, sums.double())
-    far, close = far.to(dtype), close.to(dtype)
-    if float(near.double().mean()) <= SPARSE:
-        with warnings.catch_warnings():  # "sparse CSR is in beta": products with it are tested here
-            warnings.simplefilter("ignore", UserWarning)
-            close = close.to_sparse_csr()
-    return FoldForm(filters.to(dtype), contrasts.to(dtype), far, close, sums.to(dtype), forms)
+        near = symmetric(pairs, values, len(d)).double()
+        forms = score_triton.forms(far.double(), diagonal.double(), near, filters, contrasts, sums.double())
+    few = pairs.shape[1] <= FEW * len(d) ** 2
+    near = 2 * values if few else symmetric(pairs, values, len(d))
+    return FoldForm(filters.to(dtype), contrasts.to(dtype), far, diagonal, near, pairs, sums, forms)
+
+
+def _near(eigenvalues: torch.Tensor, smallest_alpha: float) -> torch.Tensor:
+    """Return the pairs i < j (2, n_near) of near eigenvalues, which ascend: those near each of them follow it."""
+    tolerance = torch.finfo(eigenvalues.dtype).eps ** NEAR
+    reach = eigenvalues + tolerance * (eigenvalues + smallest_alpha)
+    first = torch.arange(len(reach), device=reach.device)
+    count = torch.searchsorted(eigenvalues, reach, right=True) - 1 - first
+    i = first.repeat_interleave(count)
+    before = (count.cumsum(0) - count)[i]  # pairs of earlier eigenvalues
+    return torch.stack([i, i + 1 + torch.arange(len(i), device=reach.device) - before])
+
+
+def symmetric(pairs: torch.Tensor, values: torch.Tensor, size: int) -> torch.Tensor:
+    """Return the symmetric matrix of that size with the values of pairs i < j, and 0 elsewhere."""
+    dense = values.new_zeros((size, size))
+    dense[*pairs] = dense[*pairs.flip(0)] = values
+    return dense
 
 
 def prediction_moments(
     fold: FoldForm, coefficients: torch.Tensor, projections: torch.Tensor, *, totals: bool = True
 ) -> Moments:
     """Return what `reference.prediction_moments` defines, from projections = basis' · observed."""
-    crosses = fold.filters @ (coefficients * projections)
-    squares = fold.filters.square() @ (fold.near @ coefficients).mul_(coefficients)
+    filters = fold.filters
+    crosses = filters @ (coefficients * projections)
+    squares = (filters.square() * fold.diagonal) @ coefficients.square()
     squares.addmm_(fold.contrasts, (fold.far @ coefficients).mul_(coefficients), alpha=2)
-    return (fold.filters * fold.sums) @ coefficients if totals else None, squares, crosses
+    if fold.near.ndim == 2:
+        squares.addmm_(filters.square(), (fold.near @ coefficients).mul_(coefficients))
+    else:
+        at_once = max(1, filters.shape[1])  # as many products of pairs as there are coefficients
+        for (i, j), twice in zip(fold.pairs.split(at_once, dim=1), fold.near.split(at_once), strict=True):
+            squares.addmm_(filters[:, i] * filters[:, j] * twice, coefficients[i].mul_(coefficients[j]))
+    return (filters * fold.sums) @ coefficients if totals else None, squares, crosses

@@ -26,10 +26,10 @@ class Forms:
     Attributes
     ----------
     matrices : Parts
-        Rows of `far`, then rows of `near` without its diagonal; columns divided by `balance`.
+        Rows of `far`, then rows of the near pairs; columns divided by `balance`.
     weights : Parts
         For each kind of term, penalty and tile a column: what the rows of the tile add to the sums of the penalty.
-        Kinds are z (far z), z (near z), z² (the diagonal of `near`), z w and z, z times `balance`.
+        Kinds are z (far z), z (near z), z² (the diagonal), z w and z, z times `balance`.
     tiles : tensor (n_tiles, 3), int32
         First row of a tile of `matrices` and the range of columns to multiply: near pairs lie around the diagonal.
     balance : tensor (rank,)
@@ -43,17 +43,20 @@ class Forms:
 
 
 def forms(
-    far: torch.Tensor, near: torch.Tensor, filters: torch.Tensor, contrasts: torch.Tensor, sums: torch.Tensor
+    far: torch.Tensor,
+    diagonal: torch.Tensor,
+    near: torch.Tensor,
+    filters: torch.Tensor,
+    contrasts: torch.Tensor,
+    sums: torch.Tensor,
 ) -> Forms:
-    """Prepare a fold's dense matrices, all float64 and on one device, once for all targets."""
+    """Prepare a fold once for all targets: what `FoldForm` holds, all float64, near pairs in a symmetric matrix."""
     rank, n_penalties = far.shape[0], filters.shape[0]
     padded = up(rank, BLOCK)
-    diagonal = near.diagonal()
     size = torch.where(diagonal > 0, diagonal, 1.0).sqrt()
     balance = torch.ldexp(torch.ones_like(size), -torch.frexp(size).exponent)
-    around = near - torch.diag(diagonal)
     stacked = torch.zeros((2, padded, rank), dtype=torch.float32, device=far.device)
-    stacked[0, :rank], stacked[1, :rank] = far / balance, around / balance
+    stacked[0, :rank], stacked[1, :rank] = far / balance, near / balance
     matrices = split(stacked.flatten(0, 1).T, whole=True)
 
     scales = matrices.scales.reshape(2, padded)[:, :rank]
@@ -63,14 +66,14 @@ def forms(
     for part, rows in zip(weights, kinds, strict=True):
         part[:n_penalties, :rank] = rows / balance
     by_tile = split(weights.float().reshape(-1, BLOCK).T, whole=True)
-    return Forms(matrices, by_tile, _tiles(around, padded).to(far.device), balance.float())
+    return Forms(matrices, by_tile, _tiles(near, padded).to(far.device), balance.float())
 
 
-def _tiles(around: torch.Tensor, padded: int) -> torch.Tensor:
+def _tiles(near: torch.Tensor, padded: int) -> torch.Tensor:
     """List tiles and their columns, those of `far` (all columns) first: the long ones start early."""
-    rows = [(row, 0, up(around.shape[0], DEPTH)) for row in range(0, padded, BLOCK)]
-    some = (around != 0).cpu()
-    for row in range(0, around.shape[0], BLOCK):
+    rows = [(row, 0, up(near.shape[0], DEPTH)) for row in range(0, padded, BLOCK)]
+    some = (near != 0).cpu()
+    for row in range(0, near.shape[0], BLOCK):
         columns = some[row : row + BLOCK].any(dim=0).nonzero()
         if len(columns):
             first, last = int(columns[0]), int(columns[-1])

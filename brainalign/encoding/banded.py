@@ -7,6 +7,7 @@ candidate passes over the data.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Literal
 
@@ -19,13 +20,13 @@ from sklearn.utils.validation import check_is_fitted
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.devices import pick_device, target_block
 from brainalign.encoding.design import best_alpha, blocks_of, centre, fold_grams
-from brainalign.encoding.fold_scores import Block, block_of, scores
+from brainalign.encoding.fold_scores import block_of, scores
 from brainalign.encoding.inner_folds import InnerFold, eigenbasis, inner_folds, wants_grams
 from brainalign.encoding.inputs import Array, as_tensor, check_arrays, check_options, labels_of, same_kind_as
 from brainalign.encoding.layout import layout
 from brainalign.encoding.partition import BLOCK, product_measure
 from brainalign.encoding.ridge import ALPHAS
-from brainalign.encoding.rotation import Rotation, Solver, by_columns, rotate, symmetric
+from brainalign.encoding.rotation import Rotation, Solver, by_columns, lower_gram, rotate
 from brainalign.kernels import apply_alpha, cross_product
 
 __all__ = ["BandedRidge", "band_candidates"]
@@ -157,7 +158,7 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
                 block = block_of(bands.rows, centred, order.tests)
                 piece = rotated[:, where.start - first : where.stop - first]
                 piece.copy_(block.rotated)
-                made.append(Block(centred, piece, block.fold_rotated))
+                made.append(replace(block, rotated=piece))
             for number, shares in enumerate(search.candidates):
                 folds = list(bands.folds(shares, alphas))
                 for where, block in zip(held, made, strict=True):
@@ -301,8 +302,8 @@ class _Bands:
 
     @cached_property
     def gram(self) -> torch.Tensor:
-        """Return rows' · rows (n_columns, n_columns) in float64."""
-        return sum(self.grams[1:], self.grams[0]) if self.grams else symmetric(self.rows.double())
+        """Return the lower triangle of rows' · rows (n_columns, n_columns) in float64."""
+        return sum(self.grams[1:], self.grams[0]) if self.grams else lower_gram(self.rows.double())
 
     def scale(self, shares: NDArray[np.float64]) -> torch.Tensor:
         """Return what each column is multiplied by to be the scaled features (n_columns,)."""
@@ -328,7 +329,7 @@ class _Bands:
         primal = by_columns(len(self.rows), len(scale), self.solver) and not self.exact
         gram = self.gram if primal else None
         eigenvalues, right = eigenbasis(gram, self.rows, scale, single=self.single, exact=self.exact)
-        basis = scale[:, None] * right
+        basis = scale.to(right)[:, None] * right
         ends = np.cumsum([len(rotation.singular) for rotation in self.rotations])[:-1].tolist()
         pieces = zip(shares**0.5, self.rotations, torch.tensor_split(right, ends), strict=True)
         to_coef = torch.cat([rotation.axes @ (piece * float(root)).to(rotated) for root, rotation, piece in pieces])
@@ -338,7 +339,7 @@ class _Bands:
 
 def _that_fit(blocks: list[slice], values_per_target: int, device: torch.device) -> Iterator[list[slice]]:
     """Yield runs of blocks whose targets can be held in memory at once; each run decomposes every candidate anew."""
-    n_targets = blocks[-1].stop
-    most = max(1, target_block(n_targets, 8 * values_per_target, device) // (blocks[0].stop - blocks[0].start))
+    n_targets, width = blocks[-1].stop, blocks[0].stop - blocks[0].start
+    most = -(-target_block(n_targets, 8 * values_per_target, device) // width)  # rounded up: the last may be narrower
     for start in range(0, len(blocks), most):
         yield blocks[start : start + most]

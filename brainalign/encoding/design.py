@@ -17,7 +17,7 @@ from brainalign.devices import target_block
 from brainalign.encoding.fold_scores import block_of, scores
 from brainalign.encoding.inner_folds import InnerFold, inner_folds, wants_grams
 from brainalign.encoding.layout import Layout
-from brainalign.encoding.rotation import Rotation, rotate, symmetric
+from brainalign.encoding.rotation import Rotation, lower_gram, rotate
 from brainalign.kernels import apply_alpha, cross_product
 
 __all__ = ["BlockFit", "Design", "best_alpha", "blocks_of", "centre", "design_of", "pooled_alpha"]
@@ -112,12 +112,12 @@ def design_of(
 
 
 def fold_grams(rows: torch.Tensor, tests: Sequence[slice]) -> list[torch.Tensor]:
-    """Return rows' · rows (n_columns, n_columns) of each fold.
+    """Return the lower triangle of rows' · rows (n_columns, n_columns) of each fold.
 
     In float64: where training rows are few more than columns, or bands resemble each other, what remains of the total
     without the fold has small eigenvalues that float32 would blur.
     """
-    return [symmetric(rows[test].double()) for test in tests]
+    return [lower_gram(rows[test].double()) for test in tests]
 
 
 def blocks_of(

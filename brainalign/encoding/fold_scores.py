@@ -4,14 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 
 from brainalign.encoding.inner_folds import InnerFold, by_sums
 from brainalign.kernels import cross_product, prediction_moments
 
-__all__ = ["Block", "block_of", "score_of", "scores"]
+__all__ = ["Block", "Observed", "block_of", "observed_of", "score_of", "scores"]
+
+
+class Observed(NamedTuple):
+    """Of some rows of targets: their number, Σy and Σ(y − mean)² (n_targets,), NaN where they do not vary, and Σy²."""
+
+    n_rows: int
+    total: torch.Tensor
+    variation: torch.Tensor
+    square: torch.Tensor
+
+
+def observed_of(rows: torch.Tensor) -> Observed:
+    """Sum what scores need of targets (n_rows, n_targets)."""
+    n, total, square = len(rows), rows.sum(dim=0), rows.square().sum(dim=0)
+    variation = square - total.square() / n
+    return Observed(n, total, torch.where(variation > _rounding(rows) * square, variation, torch.nan), square)
+
+
+def _rounding(values: torch.Tensor) -> float:
+    """Return the share of a sum of squares below which a variation is the rounding of equal values."""
+    return 8 * torch.finfo(values.dtype).eps
 
 
 @dataclass(frozen=True)
@@ -26,20 +47,28 @@ class Block:
         rows' · targets; each fold writes its training mean into the last row.
     fold_rotated : list of tensor (n_columns + 1, n_targets)
         The same of each fold's rows alone; empty where held-out rows are used instead.
+    means : list of tensor (n_targets,)
+        Of the training rows of each fold.
+    held_out : list of Observed
+        Held-out rows of each fold less that mean.
     """
 
     targets: torch.Tensor
     rotated: torch.Tensor
     fold_rotated: list[torch.Tensor]
+    means: list[torch.Tensor]
+    held_out: list[Observed]
 
 
 def block_of(rows: torch.Tensor, targets: torch.Tensor, tests: Sequence[slice]) -> Block:
     """Rotate centred targets (n_rows, n_targets) once for all folds."""
+    means = [targets[test].sum(dim=0).div_(test.stop - test.start - len(targets)) for test in tests]  # all sum to 0
+    held_out = [observed_of(targets[test] - mean) for test, mean in zip(tests, means, strict=True)]
     size = (rows.shape[1] + 1, targets.shape[1])
     if not by_sums(len(rows), rows.shape[1], len(tests)):
         rotated = targets.new_empty(size)
         rotated[:-1] = cross_product(rows, targets)
-        return Block(targets, rotated, [])
+        return Block(targets, rotated, [], means, held_out)
     parts = []
     for test in tests:
         parts.append(targets.new_empty(size))
@@ -48,7 +77,7 @@ def block_of(rows: torch.Tensor, targets: torch.Tensor, tests: Sequence[slice]) 
     total[:-1] = parts[0][:-1]
     for part in parts[1:]:
         total[:-1] += part[:-1]
-    return Block(targets, total, parts)
+    return Block(targets, total, parts, means, held_out)
 
 
 def scores(folds: Iterable[InnerFold], block: Block, metric: Literal["r2", "r"], n_alphas: int) -> torch.Tensor:
@@ -63,10 +92,7 @@ def scores(folds: Iterable[InnerFold], block: Block, metric: Literal["r2", "r"],
 
 
 def _fold_score(fold: InnerFold, block: Block, number: int, metric: Literal["r2", "r"]) -> torch.Tensor:
-    targets, test = block.targets, fold.test
-    n_train = len(targets) - (test.stop - test.start)
-    mean = targets[test].sum(dim=0).div_(-n_train)  # of the training rows: all rows sum to 0
-    observed = targets[test] - mean
+    targets, test, mean = block.targets, fold.test, block.means[number]
     block.rotated[-1] = mean
     if fold.way == "sums":
         part = block.fold_rotated[number]
@@ -76,18 +102,18 @@ def _fold_score(fold: InnerFold, block: Block, number: int, metric: Literal["r2"
         rest[-1] = mean
         coefficients = cross_product(fold.project, rest)
     else:
-        projections = cross_product(fold.held_out, observed)
+        projections = cross_product(fold.held_out, targets[test] - mean)
         if fold.way == "primal":
             coefficients = cross_product(fold.project, block.rotated).sub_(projections)
         else:
             coefficients = cross_product(fold.project[: test.start], targets[: test.start])
             coefficients += cross_product(fold.project[test.start :], targets[test.stop :])
     moments = prediction_moments(fold.form, coefficients, projections, totals=metric == "r")
-    return score_of(metric, *moments, observed)
+    return score_of(metric, *moments, block.held_out[number])
 
 
 def score_of(
-    metric: str, total: torch.Tensor | None, square: torch.Tensor, cross: torch.Tensor, observed: torch.Tensor
+    metric: str, total: torch.Tensor | None, square: torch.Tensor, cross: torch.Tensor, observed: Observed
 ) -> torch.Tensor:
     """Return R² or r from the sums of predictions; NaN where what it divides by does not vary.
 
@@ -96,22 +122,17 @@ def score_of(
     metric : {"r2", "r"}
     total, square, cross : tensor (..., n_targets)
         Σŷ, Σŷ² and Σŷy over rows; R² needs no total.
-    observed : tensor (n_rows, n_targets)
+    observed : Observed
 
     Raises
     ------
     ValueError
         If r is asked for without totals.
     """
-    n = len(observed)
-    rounding = 8 * torch.finfo(observed.dtype).eps  # a variation below it is the rounding of equal values
-    observed_total, observed_square = observed.sum(dim=0), observed.square().sum(dim=0)
-    variation = observed_square - observed_total.square() / n
-    variation = torch.where(variation > rounding * observed_square, variation, torch.nan)
     if metric == "r2":
-        return (1 - observed_square / variation) + (2 * cross - square) / variation
+        return (1 - observed.square / observed.variation) + (2 * cross - square) / observed.variation
     if total is None:
         raise ValueError("Pearson's r needs the sums of predictions")
-    spread = square - total.square() / n
-    spread = torch.where(spread > rounding * square, spread, torch.nan)
-    return (cross - total * observed_total / n) / (spread * variation).sqrt()
+    spread = square - total.square() / observed.n_rows
+    spread = torch.where(spread > _rounding(square) * square, spread, torch.nan)
+    return (cross - total * observed.total / observed.n_rows) / (spread * observed.variation).sqrt()

@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-from brainalign.encoding.rotation import Solver, by_columns, eigh, symmetric
+from brainalign.encoding.rotation import Solver, by_columns, eigh, lower_gram
 from brainalign.kernels import FoldForm, held_out
 
 __all__ = ["InnerFold", "by_sums", "eigenbasis", "inner_fold", "inner_folds", "wants_grams"]
@@ -33,6 +33,8 @@ class InnerFold:
     held_out : tensor (n_test, rank) or, sums, (n_columns + 1, rank)
         Held-out rows in the basis, or what takes the fold's rotated targets there.
     form : FoldForm
+    single : bool
+        Whether float32 sufficed to decompose the training rows.
     """
 
     test: slice
@@ -40,6 +42,7 @@ class InnerFold:
     project: torch.Tensor
     held_out: torch.Tensor
     form: FoldForm
+    single: bool
 
 
 def by_sums(n_rows: int, n_columns: int, n_folds: int) -> bool:
@@ -69,7 +72,7 @@ def inner_folds(
     tests : sequence of slice
     alphas : tensor (n_alphas,), float64
     grams : sequence of tensor (n_columns, n_columns), float64, or None
-        rows' · rows of each fold; None where `wants_grams` says that no fold needs them.
+        Lower triangle of rows' · rows of each fold; None where `wants_grams` says that no fold needs them.
     solver : {"auto", "primal", "dual"}
         "auto" decomposes columns × columns or rows × rows, whichever is smaller: every part of the cost grows with it.
     single : bool
@@ -80,9 +83,11 @@ def inner_folds(
     total = sum(grams[1:], grams[0]) if grams else None
     each: Sequence[torch.Tensor | None] = grams or [None] * len(tests)
     for test, gram in zip(tests, each, strict=True):
-        yield inner_fold(
+        found = inner_fold(
             rows, scale, test, len(tests), alphas, total=total, gram=gram, solver=solver, single=single, exact=exact
         )
+        single = found.single  # folds are alike: where one needs float64, the next need not try without
+        yield found
 
 
 def inner_fold(
@@ -103,7 +108,7 @@ def inner_fold(
     Parameters
     ----------
     total, gram : tensor (n_columns, n_columns), float64, or None
-        rows' · rows of all rows, and of the fold's.
+        Lower triangle of rows' · rows of all rows, and of the fold's.
     rows, scale, test, n_folds, alphas, solver, single, exact
         As for `inner_folds`.
     """
@@ -116,18 +121,24 @@ def inner_fold(
         training = (torch.cat([rows[: test.start], rows[test.stop :]]).double() - mean) * scale
         eigenvalues, left, right = _from_rows(training, single=single, exact=exact)
     else:
-        training = (total - gram - n_train * torch.outer(mean, mean)) * torch.outer(scale, scale)
-        eigenvalues, right = _kept(training, single=single)
-    basis = (scale[:, None] * right).to(rows)
-    held_rows = (rows[test].double() - mean).to(rows) @ basis
-    form = held_out(held_rows, eigenvalues, alphas, rows.dtype)
+        training = (total - gram).addr_(mean, mean, alpha=-n_train)
+        eigenvalues, right = _kept(training.mul_(scale).mul_(scale[:, None]), single=single)
+    basis = (scale.to(right)[:, None] * right).to(rows)
     shift = mean.to(rows)[None] @ basis  # the training mean in the basis
+    held_rows = torch.addmm(shift, rows[test], basis, beta=-1)
+    form = held_out(held_rows, eigenvalues, alphas, rows.dtype)
+    single = (right if primal else left).dtype == torch.float32
     if not primal:
-        return InnerFold(test, "dual", left.to(rows), held_rows, form)
+        return InnerFold(test, "dual", left.to(rows), held_rows, form, single)
     if by_sums(len(rows), rows.shape[1], n_folds):
-        held_sums = torch.cat([basis, (len(rows) + n_train) * shift])
-        return InnerFold(test, "sums", torch.cat([basis, -n_train * shift]), held_sums, form)
-    return InnerFold(test, "primal", torch.cat([basis, len(rows) * shift]), held_rows, form)
+        held_sums = _with_row(basis, (len(rows) + n_train) * shift)
+        return InnerFold(test, "sums", _with_row(basis, -n_train * shift), held_sums, form, single)
+    return InnerFold(test, "primal", _with_row(basis, len(rows) * shift), held_rows, form, single)
+
+
+def _with_row(basis: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
+    """Append a row, in the order of columns that LAPACK left the basis in: rearranging it would take longer."""
+    return torch.cat([basis.T, row.T], dim=1).T
 
 
 def wants_grams(n_rows: int, n_columns: int, tests: Sequence[slice], solver: Solver) -> bool:
@@ -143,7 +154,7 @@ def eigenbasis(
     Parameters
     ----------
     gram : tensor (n_columns, n_columns), float64, or None
-        rows' · rows; None to decompose through the rows.
+        Lower triangle of rows' · rows; None to decompose through the rows.
     rows, scale, single, exact
         As for `inner_folds`.
     """
@@ -157,17 +168,18 @@ def _from_rows(training: torch.Tensor, *, single: bool, exact: bool) -> tuple[to
     """Return eigenvalues, rows to basis (left vectors times singular values) and the basis (right vectors)."""
     if exact:
         left, singular, right = torch.linalg.svd(training, full_matrices=False)
-        keep = singular > singular[:1] * max(training.shape) * torch.finfo(torch.float64).eps
-        return singular[keep].square(), left[:, keep] * singular[keep], right[keep].T
-    eigenvalues, vectors = _kept(symmetric(training.T), null=1, single=single)
+        kept = int((singular > singular[:1] * max(training.shape) * torch.finfo(torch.float64).eps).sum())
+        left, singular, right = left[:, :kept].flip(1), singular[:kept].flip(0), right[:kept].flip(0)  # they descended
+        return singular.square(), left * singular, right.T
+    eigenvalues, vectors = _kept(lower_gram(training.T), null=1, single=single)
     singular = eigenvalues.sqrt()
-    return eigenvalues, vectors * singular, (training.T @ vectors) / singular
+    return eigenvalues, vectors * singular.to(vectors), (training.T @ vectors.double()) / singular
 
 
 def _kept(matrix: torch.Tensor, *, null: int = 0, single: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the eigenvalues and eigenvectors of all directions that vary."""
+    """Return the eigenvalues and eigenvectors of all directions that vary; only the lower triangle is read."""
     eigenvalues, vectors, found_single = eigh(matrix, null=null, single=single)
     # In float32 a spectrum is only ever accepted when its other eigenvalues are far above its rounding.
     floor = 1e-5 if found_single else len(matrix) * torch.finfo(torch.float64).eps
-    keep = eigenvalues > eigenvalues[-1:] * floor
-    return eigenvalues[keep], vectors[:, keep]
+    lost = int((eigenvalues <= eigenvalues[-1:] * floor).sum())  # they ascend
+    return eigenvalues[lost:], vectors[:, lost:]

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.devices import pick_device
 from brainalign.encoding.design import blocks_of, centre, design_of, pooled_alpha
-from brainalign.encoding.fold_scores import score_of
+from brainalign.encoding.fold_scores import observed_of, score_of
 from brainalign.encoding.inputs import Array, as_tensor, check_arrays, check_options, labels_of, same_kind_as
 from brainalign.encoding.layout import Layout, layout
 
@@ -168,7 +168,7 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
         centre = observed.mean(dim=0)
         predicted, observed = predicted - centre, observed - centre
         moments = (predicted.sum(0), predicted.square().sum(0), (predicted * observed).sum(0))
-        return same_kind_as(Y)(score_of(self.metric, *moments, observed))
+        return same_kind_as(Y)(score_of(self.metric, *moments, observed_of(observed)))
 
 
 def fit_layers(

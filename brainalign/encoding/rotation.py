@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 from scipy.linalg import blas
 
@@ -23,9 +22,9 @@ __all__ = [
     "by_columns",
     "by_svd",
     "eigh",
+    "lower_gram",
     "principal",
     "rotate",
-    "symmetric",
 ]
 
 Solver = Literal["auto", "primal", "dual"]
@@ -85,7 +84,7 @@ def rotate(features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype:
     primal = by_columns(n, p, solver)
     gram = torch.zeros((p, p) if primal else (n, n), dtype=torch.float64, device=features.device)
     for part, _ in _centred(features, mean, by_rows=primal):
-        gram += symmetric(part if primal else part.T)
+        gram += lower_gram(part if primal else part.T)
     found = principal(gram, (n, p), smallest_alpha, dtype, primal=primal)
     if found is None:
         warnings.warn(ILL_CONDITIONED, RuntimeWarning, stacklevel=3)
@@ -109,7 +108,8 @@ class Principal:
 
     Attributes
     ----------
-    vectors : tensor (n_features or n_rows, rank), float64
+    vectors : tensor (n_features or n_rows, rank)
+        float32 where that suffices, else float64.
     singular : tensor (rank,), float64
     scaled : tensor, as vectors
         Over the singular values: features · scaled are the rows, or features' · scaled the axes.
@@ -131,9 +131,9 @@ def principal(
     largest, smallest = float(eigenvalues[-1]), float(eigenvalues[0 if primal or shape[0] == 1 else 1])
     if max(smallest_alpha, smallest) < SQUARED * largest:
         return None
-    keep = eigenvalues > largest * max(shape) * torch.finfo(torch.float64).eps
-    singular, vectors = eigenvalues[keep].sqrt(), vectors[:, keep]
-    return Principal(vectors, singular, (vectors / singular).to(dtype if benign else torch.float64), benign)
+    lost = int((eigenvalues <= largest * max(shape) * torch.finfo(torch.float64).eps).sum())  # they ascend
+    singular, vectors = eigenvalues[lost:].sqrt(), vectors[:, lost:]
+    return Principal(vectors, singular, vectors / singular.to(vectors), benign)
 
 
 def by_svd(features: torch.Tensor, mean: torch.Tensor, dtype: torch.dtype) -> Rotation:
@@ -144,38 +144,35 @@ def by_svd(features: torch.Tensor, mean: torch.Tensor, dtype: torch.dtype) -> Ro
 
 
 def eigh(matrix: torch.Tensor, *, null: int = 0, single: bool = False) -> tuple[torch.Tensor, torch.Tensor, bool]:
-    """Return ascending eigenvalues, eigenvectors, and whether float32 was enough to find them.
+    """Return ascending eigenvalues in float64, eigenvectors, and whether float32, theirs then, was enough to find them.
 
     Parameters
     ----------
     matrix : tensor (n, n), float64
-        Symmetric.
+        Symmetric; only its lower triangle is read.
     null : int
         How many of the smallest eigenvalues are known to be 0 and do not count as ill-conditioned.
     single : bool
         Try float32 first, which takes half the time.
     """
-    # The spectrum is at least as wide as the diagonal, which costs nothing to look at.
+    # The spectrum is wider than the diagonal, which costs nothing to look at.
     diagonal = matrix.diagonal()
-    if single and len(matrix) and float(diagonal.max()) <= BENIGN * float(diagonal.min()):
-        eigenvalues, vectors = torch.linalg.eigh(matrix.float())
+    matrix = matrix.T  # LAPACK reads columns; what it gets in its own order is not rearranged
+    if single and len(matrix) and 2 * float(diagonal.max()) <= BENIGN * float(diagonal.min()):
+        eigenvalues, vectors = torch.linalg.eigh(matrix.float(), UPLO="U")
         if float(eigenvalues[-1]) <= BENIGN * float(eigenvalues[min(null, len(matrix) - 1)]):
-            return eigenvalues.double(), vectors.double(), True
-    if matrix.device.type == "cpu":  # numpy's LAPACK is the faster of the two at hand
-        found = np.linalg.eigh(matrix.numpy())
-        return torch.from_numpy(found.eigenvalues), torch.from_numpy(found.eigenvectors), False
-    return *torch.linalg.eigh(matrix), False
+            return eigenvalues.double(), vectors, True
+    return *torch.linalg.eigh(matrix, UPLO="U"), False
 
 
-def symmetric(rows: torch.Tensor) -> torch.Tensor:
-    """Return rows' · rows, at half the cost where BLAS offers it (on the CPU)."""
+def lower_gram(rows: torch.Tensor) -> torch.Tensor:
+    """Return the lower triangle of rows' · rows, at half the cost where BLAS offers it (on the CPU)."""
     if rows.device.type != "cpu" or not rows.numel():
         return rows.T @ rows
     values = rows.numpy()
-    by_rows = values.flags.c_contiguous  # BLAS reads columns: the transpose of what C order holds
-    half = SYRK[rows.dtype](1.0, values.T if by_rows else values, trans=not by_rows, lower=True)
-    upper = torch.from_numpy(half.T)
-    return upper.add_(upper.triu(1).T)
+    by_rows = values.flags.c_contiguous  # BLAS reads and writes columns: the transpose of what C order holds
+    upper = SYRK[rows.dtype](1.0, values.T if by_rows else values, trans=not by_rows, lower=False)
+    return torch.from_numpy(upper.T)
 
 
 def _centred(features: torch.Tensor, mean: torch.Tensor, *, by_rows: bool) -> Iterator[tuple[torch.Tensor, slice]]:
@@ -185,6 +182,6 @@ def _centred(features: torch.Tensor, mean: torch.Tensor, *, by_rows: bool) -> It
     for start in range(0, n if by_rows else p, step):
         where = slice(start, start + step)
         if by_rows:
-            yield features[where].double() - mean, where
+            yield torch.sub(features[where], mean), where
         else:
-            yield features[:, where].double() - mean[where], where
+            yield torch.sub(features[:, where], mean[where]), where

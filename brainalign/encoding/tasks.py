@@ -21,7 +21,7 @@ from brainalign.encoding.design import BLOCK_BYTES, Design, centre, fold_grams
 from brainalign.encoding.inner_folds import InnerFold, inner_fold
 from brainalign.encoding.layout import Layout
 from brainalign.encoding.npy import NpyFile, Seen
-from brainalign.encoding.rotation import Rotation, by_columns, by_svd, principal, symmetric
+from brainalign.encoding.rotation import Rotation, by_columns, by_svd, lower_gram, principal
 from brainalign.files import write_atomically
 from brainalign.kernels import FoldForm
 
@@ -128,9 +128,9 @@ def total(job: Job, rows: slice) -> tuple[NDArray[np.float64], Seen]:
 
 
 def gram(job: Job, where: slice) -> NDArray[np.float64]:
-    """Return centred X'X of some rows or, dual, XX' of some columns, in float64."""
+    """Return the lower triangle of centred X'X of some rows or, dual, XX' of some columns, in float64."""
     part = _centred(job, where)
-    found: NDArray[np.float64] = symmetric(part if job.primal else part.T).numpy()
+    found: NDArray[np.float64] = lower_gram(part if job.primal else part.T).numpy()
     return found
 
 
@@ -174,7 +174,7 @@ def rotate(job: Job, other: NpyFile, where: slice) -> None:
 
 
 def fold_gram(job: Job, test: slice) -> NDArray[np.float64]:
-    """Return rows' · rows of a fold's rotated rows."""
+    """Return the lower triangle of rows' · rows of a fold's rotated rows."""
     found: NDArray[np.float64] = fold_grams(mapped(job.folder / "rows.npy"), [test])[0].numpy()
     return found
 

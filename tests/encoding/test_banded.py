@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold
 
 from brainalign.checks import BrainalignError
-from brainalign.encoding import BandedRidge, Ridge, band_candidates
+from brainalign.encoding import BandedRidge, Ridge, band_candidates, banded
 from brainalign.statistics import pearson
 
 ALPHAS = (0.1, 3.0, 100.0, 3000.0)
@@ -128,6 +128,17 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = BandedRidge(ALPHAS, 5, dtype="float64").fit(Xs, Y)
     np.testing.assert_allclose(parts.coef_[0], whole.coef_[0], atol=1e-10)
     np.testing.assert_array_equal(parts.deltas_, whole.deltas_)
+
+
+@pytest.mark.parametrize(("n_targets", "memory", "runs"), [(5000, 5000, 1), (5000, 2048, 3), (300, 1, 1)])
+def test_every_candidate_is_decomposed_once_for_all_targets_that_fit(
+    n_targets: int, memory: int, runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brainalign.encoding.banded.target_block", lambda n, *_: min(n, memory))
+    blocks = [slice(start, min(start + 1024, n_targets)) for start in range(0, n_targets, 1024)]
+    held = list(banded._that_fit(blocks, 1, torch.device("cpu")))
+    assert len(held) == runs
+    assert [block for each in held for block in each] == blocks
 
 
 def test_torch_in_torch_out() -> None:

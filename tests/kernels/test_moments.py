@@ -11,6 +11,9 @@ SPECTRA = {
     "spread": lambda k: torch.logspace(-2, 6, k, dtype=torch.float64),
     "narrow": lambda k: torch.linspace(100, 101, k, dtype=torch.float64),
     "equal": lambda k: torch.full((k,), 3.0, dtype=torch.float64),
+    "neighbours": lambda k: (
+        1.01 ** torch.arange(k).div(2, rounding_mode="floor").double() * (1 + 8e-4 * (torch.arange(k) % 2))
+    ),
     "pairs": lambda k: torch.arange(k, dtype=torch.float64).div(2, rounding_mode="floor") + 1,
 }
 

@@ -56,7 +56,7 @@ def score(shape: tuple[int, ...], spectrum: str, device: str, amplitude: float =
     """Check one shape of the score kernel, targets of many amplitudes."""
     triton_way = import_triton("score_triton")
     n_rows, rank, n_penalties, n_targets = shape
-    eigenvalues = SPECTRA[spectrum](rank).to(device)
+    eigenvalues = SPECTRA[spectrum](rank).to(device).float().double()  # what a float32 fold takes them for
     basis = normal((n_rows, rank), device) * eigenvalues.sqrt()
     units = torch.logspace(-6, 6, n_targets, dtype=torch.float64, device=device) * amplitude
     coefficients = normal((rank, n_targets), device, 1) * eigenvalues.sqrt()[:, None] * units
@@ -65,8 +65,10 @@ def score(shape: tuple[int, ...], spectrum: str, device: str, amplitude: float =
     alphas = torch.logspace(-1, 7, n_penalties, dtype=torch.float64, device=device)
     exact = kernels.held_out(basis, eigenvalues, alphas, torch.float64)
     fold = kernels.held_out(basis, eigenvalues, alphas, torch.float32)
-    near = fold.near.to_dense() if fold.near.layout == torch.sparse_csr else fold.near
-    forms = triton_way.forms(fold.far.double(), near.double(), exact.filters, exact.contrasts, exact.sums)
+    near = import_triton("held_out").symmetric(fold.pairs, fold.near / 2, rank) if fold.near.ndim == 1 else fold.near
+    forms = triton_way.forms(
+        fold.far.double(), fold.diagonal.double(), near.double(), exact.filters, exact.contrasts, exact.sums
+    )
     narrow = coefficients.float(), projections.float()
     mine = triton_way.prediction_moments(forms, n_penalties, *narrow)
     from_torch = import_triton("held_out").prediction_moments(fold, *narrow)
