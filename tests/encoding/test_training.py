@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from brainalign.checks import BrainalignError
+from brainalign.encoding.training import Epoch, Training, carve_validation, train
+
+X = torch.randn((120, 5), generator=torch.Generator().manual_seed(0))
+TRUTH = torch.tensor([1.0, -2.0, 0.5, 0.0, 3.0])
+Y = X @ TRUTH + 0.1 * torch.randn(120, generator=torch.Generator().manual_seed(1))
+ROWS = carve_validation(120, 0.2, None, seed=0)
+
+
+def linear(dropout: float = 0.0) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Dropout(dropout), nn.Linear(5, 1))
+
+
+def fit(network: nn.Module, how: Training, score=None, **options) -> list[Epoch]:
+    def loss(rows: torch.Tensor) -> torch.Tensor:
+        return (network(X[rows]).squeeze(1) - Y[rows]).square().mean()
+
+    return train(network, loss, score or (lambda rows: -float(loss(rows))), ROWS, how, seed=3, **options)
+
+
+def test_finds_what_least_squares_finds() -> None:
+    network, steps = linear(), itertools.count()
+    how = Training(epochs=400, batch_size=200, learning_rate=0.1, weight_decay=0)
+    history = fit(network, how, score=lambda rows: next(steps))  # the last epoch counts as the best
+    design = np.column_stack([X[ROWS[0]], np.ones(len(ROWS[0]))])
+    exact = np.linalg.lstsq(design, Y[ROWS[0]].numpy(), rcond=None)[0]
+    np.testing.assert_allclose(network[1].weight.detach().numpy()[0], exact[:5], atol=1e-3)
+    assert history[-1].loss < 0.011 < history[0].loss
+    assert not network.training
+
+
+def test_a_killed_run_goes_on_to_the_same_network(tmp_path: Path) -> None:
+    """Dropout, the order of rows and the schedule continue as if nothing had happened."""
+    how = Training(epochs=6, batch_size=16)
+    whole, killed = linear(0.3), linear(0.3)
+    expected = fit(whole, how)
+
+    def kill(epoch: Epoch) -> None:
+        if epoch.number == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(killed, how, checkpoint=tmp_path, progress=kill)
+    assert len(list(tmp_path.iterdir())) == 1
+    seen: list[int] = []
+    resumed = linear(0.3)
+    found = fit(resumed, how, checkpoint=tmp_path, progress=lambda epoch: seen.append(epoch.number))
+    assert seen == [4, 5, 6]
+    assert [epoch[:3] for epoch in found] == [epoch[:3] for epoch in expected]
+    for a, b in zip(resumed.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert not list(tmp_path.iterdir())  # nothing is left to resume
+
+
+def test_a_checkpoint_of_other_options_is_not_taken(tmp_path: Path) -> None:
+    def kill(epoch: Epoch) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(linear(), Training(epochs=3), checkpoint=tmp_path, progress=kill)
+    seen: list[int] = []
+    fit(linear(), Training(epochs=2), checkpoint=tmp_path, progress=lambda epoch: seen.append(epoch.number))
+    assert seen == [1, 2]
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_training() -> None:
+    network = linear()
+    scores = iter([0.1, 0.5, 0.4, float("nan"), 0.5, 0.9])
+    kept: list[torch.Tensor] = []
+
+    def score(rows: torch.Tensor) -> float:
+        kept.append(network[1].weight.detach().clone())
+        return next(scores)
+
+    how = Training(epochs=6, schedule="constant", patience=3)
+    history = train(network, lambda rows: network(X[rows]).square().mean(), score, ROWS, how, seed=0)
+    assert len(history) == 5  # three without a better one: an equal one is no better
+    assert torch.equal(network[1].weight, kept[1])
+
+
+def test_parts_may_learn_slower() -> None:
+    network = linear()
+    before = network[1].bias.detach().clone()
+    fit(network, Training(epochs=2, weight_decay=0), learning_rates={"1.bias": 0.0})
+    assert torch.equal(network[1].bias, before)
+    assert not torch.equal(network[1].weight, linear()[1].weight)
+
+
+def test_validation_rows_are_whole_groups() -> None:
+    groups = np.arange(100) // 7
+    fitted, held = carve_validation(100, 0.2, groups, seed=1)
+    assert not set(groups[fitted]) & set(groups[held])
+    assert sorted([*fitted, *held]) == list(range(100))
+    assert len(np.unique(groups[held])) == 3
+    again = carve_validation(100, 0.2, groups, seed=1)[1]
+    np.testing.assert_array_equal(again, held)
+    assert list(carve_validation(100, 0.2, groups, seed=2)[1]) != list(held)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Training(schedule="cosine"), "schedule must be one of"),  # type: ignore[arg-type]
+        (lambda: Training(epochs=0), "epochs is 0"),
+        (lambda: Training(patience=3), "patience is for schedule 'constant'"),
+        (lambda: carve_validation(10, 0.2, np.zeros(10), 0), "1 group"),
+        (lambda: fit(linear(), Training(epochs=2, learning_rate=1e30)), "lower learning_rate"),
+    ],
+)
+def test_bad_input(make, message: str) -> None:
+    with pytest.raises(BrainalignError, match=message):
+        make()
