@@ -6,8 +6,12 @@ are imported where they are used, so that the memory of a process counts those o
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -55,6 +59,32 @@ def mine_banded(data: Data) -> Callable[[], Fit]:
         return Fit(model.alpha_, np.concatenate(model.coef_), model.cv_scores_, model.deltas_)
 
     return run
+
+
+def on_workers(n_workers: int) -> Contender:
+    """Return `fit_distributed` from files, on processes of this machine that were started before the clock."""
+
+    def prepare(data: Data) -> Callable[[], Fit]:
+        from brainalign.encoding import Ridge
+        from brainalign.encoding.clusters import cluster
+        from brainalign.encoding.distributed import fit_distributed
+
+        stack = ExitStack()
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        client = stack.enter_context(cluster(n_workers=n_workers, threads_per_worker=1))
+        atexit.register(stack.close)
+        files = [folder / "X.npy", folder / "Y.npy"]
+        for file, array in zip(files, (data.X, data.Y), strict=True):
+            np.save(file, array)
+
+        def run() -> Fit:
+            model = Ridge(tuple(data.alphas.tolist()), cv=data.n_folds, device="cpu")
+            fit_distributed(model, *files, coef=folder / "coef.npy", client=client)
+            return Fit(model.alpha_, model.coef_, model.cv_scores_)
+
+        return run
+
+    return prepare
 
 
 def himalaya(backend: str, batch: int | None = None) -> Contender:
@@ -154,6 +184,8 @@ def plain_torch(data: Data) -> Callable[[], Fit]:
 CONTENDERS: dict[str, Contender] = {
     "brainalign": mine,
     "brainalign banded": mine_banded,
+    "brainalign, 1 worker": on_workers(1),
+    "brainalign, 2 workers": on_workers(2),
     "himalaya numpy": himalaya("numpy"),
     "himalaya torch": himalaya("torch"),
     "himalaya torch, batches": himalaya("torch", 2000),

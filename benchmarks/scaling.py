@@ -46,10 +46,8 @@ def measured(point: Point) -> float:
 
 
 def workers() -> dict[int, float]:
-    """Return wall seconds by number of workers: of contenders `brainalign, N workers`, once there are any."""
+    """Return wall seconds by number of workers, of the contenders that have any."""
     names = {int(match[1]): name for name in CONTENDERS if (match := re.match(r"brainalign, (\d+) worker", name))}
-    if not names:
-        print("skipped workers: peers.CONTENDERS has no 'brainalign, N workers' yet", file=sys.stderr)
     return {n: median(cell("run", WORKERS, [name], repeats=3)["wall"][0]) for n, name in sorted(names.items())}
 
 
