@@ -20,6 +20,7 @@ from brainalign.datasets.leakage import leakage_audit, split_card
 from brainalign.datasets.meeg import check_same_channels, read_epochs
 from brainalign.datasets.nsd import NSD_SCALE, NsdSubject, open_nsd, read_nsd
 from brainalign.datasets.nsd_cortex import read_nsd_cortex
+from brainalign.datasets.nsd_images import write_nsd_images
 from brainalign.datasets.problems import Problem, stop_on
 from brainalign.datasets.published import Published
 from brainalign.datasets.rdms import (
@@ -89,5 +90,6 @@ __all__ = [
     "split_card",
     "split_rows",
     "stop_on",
+    "write_nsd_images",
     "write_stimulus_images",
 ]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, listed
@@ -76,8 +75,8 @@ def read_algonauts(
     Returns
     -------
     Published
-        `responses.targets` has `vertex` on the mesh that `space` names: fsaverage where roi_masks holds
-        <lh|rh>.all-vertices_fsaverage_space.npy, else the challenge's own numbering.
+        `responses.targets` has `challenge_vertex`, the challenge's own numbering; and `vertex`, the place on fsaverage,
+        where roi_masks holds {lh,rh}.all-vertices_fsaverage_space.npy.
 
     Raises
     ------
@@ -174,7 +173,10 @@ def _regions(place: Path, hemi: str, n_vertices: int, rois: Sequence[str], trust
 def _vertices(place: Path, hemi: str, n_vertices: int) -> pd.DataFrame:
     """Return a row per challenge vertex: where it lies on fsaverage, if the release says so."""
     path = place / "roi_masks" / f"{SIDES[hemi]}.all-vertices_fsaverage_space.npy"
-    vertex: NDArray[Any] = np.arange(n_vertices)
+    number = np.arange(n_vertices)
+    table = pd.DataFrame({"kind": "vertex", "hemi": hemi, "challenge_vertex": number})
+    for name in ("x_mm", "y_mm", "z_mm"):
+        table[name] = np.nan
     if path.exists():
         vertex = np.flatnonzero(load_npy(path, 1, REMEDY))
         if len(vertex) != n_vertices:
@@ -182,8 +184,5 @@ def _vertices(place: Path, hemi: str, n_vertices: int) -> pd.DataFrame:
                 f"{path}: marks {len(vertex)} vertices but {SIDES[hemi]}_training_fmri.npy has {n_vertices}; take both "
                 "from the same subject"
             )
-    ids = [f"vertex-{hemi}-{number}" for number in vertex]
-    space = "fsaverage" if path.exists() else "challenge"
-    nowhere = dict.fromkeys(("x_mm", "y_mm", "z_mm"), np.nan)
-    table = pd.DataFrame({"target_id": ids, "kind": "vertex", "hemi": hemi, "vertex": vertex})
-    return table.assign(space=space, **nowhere)
+        table.insert(2, "vertex", vertex)
+    return table.assign(target_id=[f"challenge-{hemi}-{vertex}" for vertex in number])

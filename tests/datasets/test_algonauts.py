@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
+from brainalign.arrays import Responses
+from brainalign.artifacts import load
 from brainalign.checks import BrainalignError
-from brainalign.datasets import read_algonauts
+from brainalign.datasets import audit_study, read_algonauts, read_algonauts_images
 from brainalign.datasets.algonauts import ALGONAUTS_ROIS
+from brainalign.pipelines import prepare_images
+from brainalign.settings import ImageStudy, load_descriptor
 
 N = {"L": 40, "R": 50}
 SIDES = {"L": "lh", "R": "rh"}
@@ -69,7 +75,7 @@ def test_values_images_vertices_and_regions(challenge) -> None:
     targets = responses.targets
     assert targets["hemi"].tolist() == ["L"] * N["L"] + ["R"] * N["R"]
     assert targets["vertex"].tolist() == [*challenge.vertices["L"], *challenge.vertices["R"]]
-    assert targets["space"].unique().tolist() == ["fsaverage"]
+    assert targets["challenge_vertex"].tolist() == [*range(N["L"]), *range(N["R"])]
     rows = [(hemi, vertex) for hemi, n in N.items() for vertex in range(n)]
     for (hemi, vertex), names in zip(rows, targets["roi"], strict=True):
         ids = {roi: challenge.ids[hemi, roi][vertex] for roi in ALGONAUTS_ROIS}
@@ -99,8 +105,9 @@ def test_without_places_on_fsaverage(challenge) -> None:
     for side in SIDES.values():
         (challenge.masks / f"{side}.all-vertices_fsaverage_space.npy").unlink()
     targets = challenge.read().responses.targets
-    assert targets["vertex"].tolist() == [*range(N["L"]), *range(N["R"])]
-    assert targets["space"].unique().tolist() == ["challenge"]
+    # The challenge's numbers are no vertices of a mesh, and no map may take them for such.
+    assert "vertex" not in targets
+    assert targets["challenge_vertex"].tolist() == [*range(N["L"]), *range(N["R"])]
 
 
 def test_nothing_is_unpickled_unasked(challenge, tmp_path) -> None:
@@ -172,3 +179,47 @@ def test_what_is_not_there(challenge) -> None:
     Image.new("RGB", (8, 8)).save(challenge.pictures / "cat.png")
     with pytest.raises(BrainalignError, match=r"holds cat.png; expected names like train-0001_nsd-00013.png"):
         challenge.read()
+
+
+def test_prepare_takes_the_folder(challenge) -> None:
+    rng = np.random.default_rng(1)
+    for path in challenge.pictures.glob("*.png"):
+        Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(path)
+    folder = challenge.root
+    read_algonauts_images(folder, "1").to_csv(folder / "stimuli.tsv", sep="\t", index=False)
+    files = {"format": "algonauts", "root": ".", "participant": "01", "trust_pickle": True}
+    content = {
+        "kind": "images",
+        "name": "challenge",
+        "title": "Algonauts 2023",
+        "citation": {"text": "Gifford et al. (2023)."},
+        "licence": "tests",
+        "source": "tests",
+        "images": "stimuli.tsv",
+        "subjects": {"01": files},
+        "splits": {"drawn": {"share": 0.25}},
+    }
+    descriptor = folder / "challenge.yaml"
+    descriptor.write_text(yaml.safe_dump(content))
+    study = load_descriptor(descriptor, ImageStudy)
+    assert not audit_study(study).errors
+    inputs = {path.name for path in study.inputs("01")}
+    assert {"lh_training_fmri.npy", "rh.streams_challenge_space.npy", "mapping_streams.npy"} <= inputs
+    outputs = {
+        name: folder / f"sub-01_{name}" for name in ("responses.safetensors", "splits.parquet", "ceiling.parquet")
+    }
+    arguments = ["--settings", "{}", "--descriptor", str(descriptor), "--raw", "nowhere", "--subject", "01"]
+    arguments += ["--stimuli", str(folder / "stimuli.tsv")]
+    for name, path in outputs.items():
+        arguments += [f"--{name.split('.')[0]}", str(path)]
+    assert prepare_images.main(arguments) == 0
+    kinds = (Responses, pd.DataFrame, pd.DataFrame)
+    prepared, splits, ceiling = (load(path, kind) for path, kind in zip(outputs.values(), kinds, strict=True))
+    np.testing.assert_array_equal(prepared.values, challenge.read().responses.values)
+    assert prepared.targets["roi"].map(list).tolist() == challenge.read().responses.targets["roi"].tolist()
+    assert splits["split"].value_counts().to_dict() == {"train": 9, "test": 3}
+    assert ceiling["ceiling"].isna().all()  # averages over repeats tell nothing of their noise
+    content["subjects"]["01"] = files | {"trust_pickle": False}
+    descriptor.write_text(yaml.safe_dump(content))
+    (error,) = audit_study(load_descriptor(descriptor, ImageStudy)).errors
+    assert "trust_pickle" in str(error)

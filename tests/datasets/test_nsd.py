@@ -5,14 +5,21 @@ from __future__ import annotations
 import h5py
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.io
+import yaml
+from PIL import Image
 
+from brainalign.arrays import Responses
+from brainalign.artifacts import load
 from brainalign.checks import BrainalignError
-from brainalign.datasets import open_nsd, read_nsd
+from brainalign.datasets import audit_study, open_nsd, read_nsd, write_nsd_images
 from brainalign.datasets.nsd_design import NSD_SESSIONS, read_nsd_design
 from brainalign.encoding import Ridge
 from brainalign.encoding.distributed import fit_distributed
+from brainalign.pipelines import prepare_images
+from brainalign.settings import ImageStudy, load_descriptor
 from brainalign.statistics import noise_ceiling_from_ncsnr
 
 GRID = (7, 6, 5)
@@ -64,6 +71,19 @@ class Nsd:
     def write_roi(self, name, ids) -> None:
         image = nibabel.Nifti1Image(np.asarray(ids, dtype=np.float32), AFFINE)
         nibabel.save(image, self.place / "roi" / f"{name}.nii.gz")
+
+    def write_images(self, shown) -> None:
+        """Write the file of all images; those not shown take no room."""
+        path = self.root / "nsddata_stimuli" / "stimuli" / "nsd" / "nsd_stimuli.hdf5"
+        path.parent.mkdir(parents=True)
+        with h5py.File(path, "w") as file:
+            bricks = file.create_dataset("imgBrick", (73000, 32, 32, 3), np.uint8, chunks=(1, 32, 32, 3))
+            for name in set(shown):
+                bricks[int(name[4:])] = self.picture(name)
+
+    def picture(self, name: str) -> np.ndarray:
+        rng = np.random.default_rng(int(name[4:]))
+        return rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)
 
     def session(self, number: int):
         return self.betas / f"betas_session{number:02d}.hdf5"
@@ -283,3 +303,57 @@ def test_voxels_without_signal(nsd) -> None:
     assert np.isnan(kept[750:, 4]).all()
     assert np.isfinite(kept[:750, 4]).all()
     np.testing.assert_allclose(np.delete(kept, 4, axis=1), dropped.responses.values, atol=1e-5)
+
+
+def test_images_come_out_of_their_file(nsd, tmp_path) -> None:
+    shared, own = f"nsd-{nsd.shared[0] - 1:05d}", f"nsd-{nsd.images[3][-1] - 1:05d}"
+    nsd.write_images([shared, own])
+    table = write_nsd_images(nsd.root, [own, shared, own], tmp_path / "images").set_index("stimulus_id")
+    assert table["set"].to_dict() == {shared: "shared", own: "unique"}
+    for name in (shared, own):
+        np.testing.assert_array_equal(
+            np.asarray(Image.open(tmp_path / "images" / table["path"][name])), nsd.picture(name)
+        )
+    with pytest.raises(BrainalignError, match="has no image 'nsd-73000'; expected nsd-00000 to 72999"):
+        write_nsd_images(nsd.root, ["nsd-73000"], tmp_path / "images")
+    (nsd.root / "nsddata_stimuli" / "stimuli" / "nsd" / "nsd_stimuli.hdf5").unlink()
+    with pytest.raises(BrainalignError, match=r"nsd_stimuli.hdf5: no such file"):
+        write_nsd_images(nsd.root, [own], tmp_path / "images")
+
+
+def test_prepare_takes_the_folder(nsd) -> None:
+    shown = nsd.open(sessions=[1]).trials["stimulus_id"]
+    nsd.write_images(shown)
+    write_nsd_images(nsd.root, shown, nsd.root / "images")
+    labels = {"mask": "nsdgeneral", "rois": ["nsdgeneral", *NAMES], "within": ["V1d", "V1v"]}
+    content = {
+        "kind": "images",
+        "name": "nsd",
+        "title": "The Natural Scenes Dataset",
+        "citation": {"text": "Allen et al. (2022)."},
+        "licence": "tests",
+        "source": "tests",
+        "images": "images/stimuli.tsv",
+        "subjects": {"04": {"format": "nsd", "root": ".", "participant": "04", "sessions": [1], **labels}},
+        "splits": {"shared": {"column": "set", "value": "shared"}},
+    }
+    descriptor = nsd.root / "nsd.yaml"
+    descriptor.write_text(yaml.safe_dump(content))
+    study = load_descriptor(descriptor, ImageStudy)
+    assert not audit_study(study).errors
+    assert {"betas_session01.hdf5", "nsdgeneral.nii.gz", "nsd_expdesign.mat"} <= {p.name for p in study.inputs("04")}
+    outputs = {
+        name: nsd.root / f"sub-04_{name}" for name in ("responses.safetensors", "splits.parquet", "ceiling.parquet")
+    }
+    arguments = ["--settings", "{}", "--descriptor", str(descriptor), "--raw", "nowhere", "--subject", "04"]
+    arguments += ["--stimuli", str(nsd.root / "images" / "stimuli.tsv")]
+    for name, path in outputs.items():
+        arguments += [f"--{name.split('.')[0]}", str(path)]
+    assert prepare_images.main(arguments) == 0
+    kinds = (Responses, pd.DataFrame, pd.DataFrame)
+    prepared, splits, ceiling = (load(path, kind) for path, kind in zip(outputs.values(), kinds, strict=True))
+    expected = nsd.read(sessions=[1], within=["V1d", "V1v"])
+    np.testing.assert_array_equal(prepared.values, expected.responses.values)
+    both = splits.set_index("trial_id")["split"], expected.splits.set_index("trial_id")["split"]
+    assert both[0].equals(both[1])
+    assert np.isfinite(ceiling["ceiling"]).all()
