@@ -123,6 +123,8 @@ def read_algonauts(
 def read_algonauts_images(folder: Path | str, subject: str) -> pd.DataFrame:
     """Return the training images of a subject, in the order of its responses: stimulus_id (nsd-00013), path.
 
+    Paths are relative to the folder: written there, this is the table of images of a descriptor.
+
     Raises
     ------
     BrainalignError
@@ -141,7 +143,8 @@ def read_algonauts_images(folder: Path | str, subject: str) -> pd.DataFrame:
     if missing or len(set(numbers)) < len(numbers):
         wrong = f"{len(missing)} are missing (first: train-{missing[0]:04d})" if missing else "a number occurs twice"
         raise BrainalignError(f"{pictures}: its {len(numbers)} images go up to {numbers[-1]}, but {wrong}; {REMEDY}")
-    return pd.DataFrame({"stimulus_id": [name[2] for name in names if name], "path": [str(file) for file in files]})
+    paths = [file.relative_to(folder).as_posix() for file in files]
+    return pd.DataFrame({"stimulus_id": [name[2] for name in names if name], "path": paths})
 
 
 def _place(folder: Path | str, subject: str) -> Path:

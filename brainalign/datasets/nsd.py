@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,7 @@ from brainalign.datasets.published import (
 __all__ = ["NSD_SCALE", "NsdSubject", "open_nsd", "read_nsd"]
 
 NSD_SCALE = 1 / 300  # percent signal change of one step of the stored integers
-STEP = 25  # trials of whole volumes that are held while the voxels of the mask are taken out of them
+TRIALS_AT_ONCE = 25  # of a file that stores volumes, held whole while voxels are taken out of them
 FOLDER = "give the folder that holds nsddata and nsddata_betas, as the release has them"
 
 
@@ -46,8 +46,6 @@ class NsdSubject:
         As of `Responses`; of all these sessions, and of the voxels inside the mask.
     splits, ceiling : DataFrame
         As of `Published`.
-    inside : array, bool
-        The voxels of `targets` in the volume.
     scale : float
         What integers are multiplied by to be percent signal change.
     """
@@ -57,7 +55,6 @@ class NsdSubject:
     targets: pd.DataFrame
     splits: pd.DataFrame
     ceiling: pd.DataFrame | None
-    inside: NDArray[np.bool_]
     scale: float = NSD_SCALE
 
     def read(self, sessions: Sequence[int] | None = None, targets: NDArray[Any] | None = None) -> NDArray[np.int16]:
@@ -80,11 +77,12 @@ class NsdSubject:
         if unknown:
             raise BrainalignError(f"session {listed(unknown)} is not open; there are {listed(list(self.files), 40)}")
         columns = np.arange(len(self.targets)) if targets is None else np.arange(len(self.targets))[targets]
+        if not len(columns) or not chosen:
+            raise BrainalignError(f"{len(chosen)} sessions and {len(columns)} targets are asked for; name one of each")
+        ijk = self.targets[["i", "j", "k"]].to_numpy()[columns]
         out = np.empty((N_TRIALS * len(chosen), len(columns)), dtype=np.int16)
         for number, session in enumerate(chosen):
-            for start, part in self._parts(self.files[session]):
-                row = number * N_TRIALS + start
-                out[row : row + len(part)] = part[:, columns]
+            _read_voxels(self.files[session], ijk, out[number * N_TRIALS : (number + 1) * N_TRIALS])
         return out
 
     def write(self, path: Path | str) -> Path:
@@ -108,19 +106,31 @@ class NsdSubject:
         values *= np.float32(self.scale)
         return Responses(values, self.trials, self.targets, "percent signal change")
 
-    def _parts(self, path: Path) -> Iterator[tuple[int, NDArray[np.int16]]]:
-        """Yield the voxels inside, a few trials at a time; MATLAB wrote (x, y, z, trial), which HDF5 reverses."""
-        import h5py
 
-        corner = [slice(int(axis.min()), int(axis.max()) + 1) for axis in np.nonzero(self.inside)]
-        inside = self.inside[tuple(corner)]
-        try:
-            with h5py.File(path) as file:
-                for start in range(0, N_TRIALS, STEP):
-                    box = file["betas"][(slice(start, start + STEP), *reversed(corner))]
-                    yield start, box.transpose(0, 3, 2, 1)[:, inside]
-        except OSError as error:
-            raise BrainalignError(f"{path}: ends early or is damaged ({error}); download it again") from error
+def _read_voxels(path: Path, ijk: NDArray[np.int64], out: NDArray[np.int16]) -> None:
+    """Fill `out` (n_trials, n_voxels) from a file, in pieces that no chunk of it is read twice for.
+
+    MATLAB wrote (x, y, z, trial), which HDF5 reverses.
+    """
+    import h5py
+
+    x, y, z = ijk.T
+    low, high = ijk.min(axis=0), ijk.max(axis=0)
+    rows, columns = slice(int(low[1]), int(high[1]) + 1), slice(int(low[0]), int(high[0]) + 1)
+    try:
+        with h5py.File(path) as file:
+            betas = file["betas"]
+            n_trials, n_slices = (betas.chunks or (N_TRIALS, 1))[:2]
+            if n_trials < N_TRIALS:
+                n_trials, n_slices = n_trials * max(1, TRIALS_AT_ONCE // n_trials), betas.shape[1]
+            for bottom in range(int(low[2]) // n_slices * n_slices, int(high[2]) + 1, n_slices):
+                here = np.flatnonzero((z >= bottom) & (z < bottom + n_slices))
+                for first in range(0, N_TRIALS if len(here) else 0, n_trials):
+                    box = betas[first : first + n_trials, bottom : bottom + n_slices, rows, columns]
+                    part = box[:, z[here] - bottom, y[here] - rows.start, x[here] - columns.start]
+                    out[first : first + n_trials, here] = part
+    except OSError as error:
+        raise BrainalignError(f"{path}: ends early or is damaged ({error}); download it again") from error
 
 
 def read_nsd(
@@ -239,8 +249,6 @@ def open_nsd(
         raise BrainalignError(f"{path}: selects no voxel; expected values above 0")
     regions = read_nsd_regions(root, place, inside, rois)
     kept = choose_targets(regions, int(inside.sum()), within)
-    chosen_voxels = np.zeros_like(inside)
-    chosen_voxels[tuple(np.argwhere(inside)[kept].T)] = True
     targets = voxel_table(inside, image.affine).assign(roi=region_lists(regions, int(inside.sum())))
     targets = targets.iloc[kept].reset_index(drop=True)
     files = {session: stored / f"betas_session{session:02d}.hdf5" for session in chosen}
@@ -249,9 +257,9 @@ def open_nsd(
     splits = _splits(design, trials, strict, val, seed)
     ceiling = None
     if (stored / "ncsnr.nii.gz").exists():
-        ncsnr = read_nsd_volume(stored / "ncsnr.nii.gz", inside.shape)[chosen_voxels].astype(np.float64)
+        ncsnr = read_nsd_volume(stored / "ncsnr.nii.gz", inside.shape)[inside][kept].astype(np.float64)
         ceiling = ceiling_table(targets, ncsnr**2 / (ncsnr**2 + 1), splits)
-    return NsdSubject(files, trials, targets, splits, ceiling, chosen_voxels)
+    return NsdSubject(files, trials, targets, splits, ceiling)
 
 
 def _splits(design: NsdDesign, trials: pd.DataFrame, strict: bool, val: float | None, seed: int) -> pd.DataFrame:

@@ -88,11 +88,12 @@ class Nsd:
     def session(self, number: int):
         return self.betas / f"betas_session{number:02d}.hdf5"
 
-    def write_session(self, number: int, values=None, name="betas") -> None:
+    def write_session(self, number: int, values=None, name="betas", chunks=(750, 1, 1, 1)) -> None:
         values = self.values[number] if values is None else values
         with h5py.File(self.session(number), "w") as file:
             # MATLAB's h5write reverses (x, y, z, trial).
-            file.create_dataset(name, data=values.T, chunks=(1, *GRID[::-1]) if values.shape[:3] == GRID else None)
+            whole = chunks and tuple(np.minimum(chunks, values.T.shape))
+            file.create_dataset(name, data=values.T, chunks=whole, compression="gzip" if chunks else None)
 
     def options(self, **changes):
         return {"sessions": [1, 2], "rois": ["nsdgeneral", *NAMES]} | changes
@@ -178,6 +179,15 @@ def test_ceilings_are_those_of_the_paper(nsd) -> None:
     assert found.ceiling["target_id"].tolist() == found.responses.targets["target_id"].tolist()
 
 
+@pytest.mark.parametrize("chunks", [None, (1, *GRID[::-1]), (750, 1, 1, 1), (750, 2, 6, 7), (100, 2, 3, 7)])
+def test_however_a_file_is_stored(nsd, chunks) -> None:
+    nsd.write_session(1, chunks=chunks)
+    found = nsd.open(sessions=[1])
+    np.testing.assert_array_equal(found.read(), nsd.planted[:750])
+    chosen = np.array([9, 2, 30])
+    np.testing.assert_array_equal(found.read(targets=chosen), nsd.planted[:750][:, chosen])
+
+
 def test_blocks_stay_integers(nsd) -> None:
     found = nsd.open()
     block = found.read([2], targets=np.array([3, 1]))
@@ -189,6 +199,8 @@ def test_blocks_stay_integers(nsd) -> None:
     np.testing.assert_array_equal(within.read(), nsd.planted[:, chosen])
     with pytest.raises(BrainalignError, match="session 3 is not open; there are 1, 2"):
         found.read([3])
+    with pytest.raises(BrainalignError, match="1 sessions and 0 targets are asked for"):
+        found.read([1], targets=np.zeros(len(found.targets), dtype=bool))
 
 
 def test_written_integers_fit_as_responses_do(nsd, tmp_path) -> None:
