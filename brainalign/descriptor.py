@@ -262,7 +262,7 @@ class NsdFiles(Strict):
             "nsddata/experiments/nsd/nsd_expdesign.mat",
             f"nsddata/ppdata/{place}/func1pt8mm/roi/*",
             f"nsddata/freesurfer/{place}/label/*.ctab",
-            f"nsddata_betas/ppdata/{place}/func1pt8mm/{self.betas}/*",
+            f"nsddata_betas/ppdata/{place}/func1pt8mm/{self.betas}/betas_session*.hdf5",
         )
 
 

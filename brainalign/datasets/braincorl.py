@@ -100,7 +100,7 @@ def read_braincorl(folder: Path | str, subject: str, *, layer: str = "features")
     targets = pd.DataFrame({"target_id": [f"{name}-voxel-{row:05d}" for row in range(n_voxels)], "kind": "voxel"})
     values = without_missing(np.concatenate([own_y, common_y]))
     return BraincorlSubject(
-        Responses(values, trials, targets.assign(hemi="", roi=empty_lists(n_voxels)), "z (within session)"),
+        Responses(values, trials, targets.assign(hemi="", roi=empty_lists(n_voxels)), "as released"),
         make_image_split(trials, test=shared, seed=0),
         Features(np.concatenate([own_x, common_x]), pd.DataFrame({"stimulus_id": ids + shared}), layer),
         np.ascontiguousarray(truth[:, :-1].T),
