@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import scipy.io
 import yaml
+from dask.distributed import Client
 from PIL import Image
 
 from brainalign.arrays import Responses
@@ -209,7 +210,8 @@ def test_written_integers_fit_as_responses_do(nsd, tmp_path) -> None:
     assert np.load(path, mmap_mode="r").dtype == np.int16
     X = np.random.default_rng(1).normal(size=(750, 5)).astype(np.float32)
     ridge = Ridge([1.0, 100.0], device="cpu")
-    fitted = fit_distributed(ridge, X, path, coef=tmp_path / "coef.npy", scale=found.scale, client=None)
+    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as client:
+        fitted = fit_distributed(ridge, X, path, coef=tmp_path / "coef.npy", scale=found.scale, client=client)
     expected = Ridge([1.0, 100.0], device="cpu").fit(X, found.responses().values)
     np.testing.assert_allclose(fitted.coef_, expected.coef_, atol=1e-5)
 
