@@ -2,7 +2,8 @@
 
 Descriptor            what every dataset says of itself, and where its files are looked for
   BlockStudy          fMRI volumes with a label each; categories described in words
-  ImageStudy          responses to images: betas on surfaces or volumes, M/EEG epochs, fMRIPrep derivatives
+  ImageStudy          responses to images: betas on surfaces or volumes, M/EEG epochs, fMRIPrep derivatives, or the
+                      folders of NSD and Algonauts 2023
   RdmStudy            dissimilarity matrices of subjects, with their images
 load_descriptor       YAML in; `kind` says which (blocks where it is not given)
 """
@@ -218,8 +219,56 @@ class FmriprepFiles(Strict):
     space: str | None = None
     mask: Path | None = Field(None, description="NIfTI; where not given, voxels inside the brain masks of all runs")
 
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What a folder holds of this participant."""
+        return (f"sub-{self.participant}/**/func/*",)
 
-ImageFiles = Annotated[BetaFiles | EpochFiles | FmriprepFiles, Field(discriminator="format")]
+
+class AlgonautsFiles(Strict):
+    """The layout of the Algonauts 2023 challenge: vertices, averages over repeats, z-scored already."""
+
+    format: Literal["algonauts"]
+    root: Path = Field(description="folder that holds subj01, subj02 ...")
+    participant: str = Field(pattern="^0[1-8]$", description="01 to 08")
+    trust_pickle: bool = Field(False, description="load the names of regions, which are pickles")
+    rois: tuple[str, ...] | None = Field(None, description="labellings, such as streams; all where not given")
+    within: tuple[str, ...] | None = Field(None, description="read only these regions")
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What a folder holds of this participant."""
+        place = f"subj{self.participant}"
+        return (f"{place}/training_split/training_fmri/*", f"{place}/roi_masks/*")
+
+
+class NsdFiles(Strict):
+    """Volumes of the Natural Scenes Dataset, as the release lays them out."""
+
+    format: Literal["nsd"]
+    root: Path = Field(description="folder that holds nsddata and nsddata_betas")
+    participant: str = Field(pattern="^0[1-8]$", description="01 to 08")
+    sessions: tuple[int, ...] | None = Field(None, description="all of the participant's where not given")
+    mask: str = Field("nsdgeneral", description="labelling whose voxels are read")
+    rois: tuple[str, ...] | None = Field(None, description="labellings; the usual ones where not given")
+    within: tuple[str, ...] | None = Field(None, description="read only these regions")
+    betas: str = Field("betas_fithrf_GLMdenoise_RR", description="version of the responses")
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What a folder holds of this participant."""
+        place = f"subj{self.participant}"
+        return (
+            "nsddata/experiments/nsd/nsd_expdesign.mat",
+            f"nsddata/ppdata/{place}/func1pt8mm/roi/*",
+            f"nsddata/freesurfer/{place}/label/*.ctab",
+            f"nsddata_betas/ppdata/{place}/func1pt8mm/{self.betas}/betas_session*.hdf5",
+        )
+
+
+ImageFiles = Annotated[
+    BetaFiles | EpochFiles | FmriprepFiles | AlgonautsFiles | NsdFiles, Field(discriminator="format")
+]
 
 
 class BetaOptions(Strict):
@@ -318,12 +367,12 @@ class ImageStudy(Descriptor):
         return found
 
     def inputs(self, subject: str) -> list[Path]:
-        """Return every file a subject's responses are read from; of a BIDS folder, those of the participant's runs."""
+        """Return every file a subject's responses are read from; of a folder, those of the participant."""
         found: list[Path] = []
         for path in self.files(subject).values():
             if path.is_dir():
-                participant = getattr(self.subjects[subject], "participant", "")
-                found += sorted(file for file in path.glob(f"sub-{participant}/**/func/*") if file.is_file())
+                patterns = getattr(self.subjects[subject], "patterns", ())
+                found += sorted(file for pattern in patterns for file in path.glob(pattern) if file.is_file())
             else:
                 found.append(path)
         return found
@@ -340,7 +389,7 @@ class ImageStudy(Descriptor):
         """Return what a subject's responses depend on, besides the files themselves; defaults included."""
         files = self.subjects[subject]
         options = self.model_dump(mode="json", include={"sha256", "splits", "simulate", "betas"})
-        own = {"betas": self.betas, "epochs": self.epochs, "fmriprep": self.glm}[files.format]
+        own = {"epochs": self.epochs, "fmriprep": self.glm}.get(files.format, self.betas)
         return options | {"subject": files.model_dump(mode="json"), "options": own.model_dump(mode="json")}
 
     def extract_options(self) -> dict[str, object]:

@@ -3,11 +3,14 @@
 read_fmri        volumes with labels, in blocks        read_betas     a map per trial: surface, volume, CIFTI
 read_fmriprep    BIDS derivatives and events           read_epochs    MNE epochs
 read_subject     whichever of them a descriptor asks for
+read_algonauts · read_nsd · read_nsd_cortex · read_things · read_braincorl     published data as they are downloaded
 audit_study      everything wrong with a dataset of any kind, before anything long is computed
 """
 
+from brainalign.datasets.algonauts import read_algonauts, read_algonauts_images
 from brainalign.datasets.audit import audit
 from brainalign.datasets.betas import read_betas
+from brainalign.datasets.braincorl import BraincorlSubject, read_braincorl
 from brainalign.datasets.fmri import Recording, read_fmri
 from brainalign.datasets.fmriprep import read_fmriprep
 from brainalign.datasets.image_splits import make_image_split, shared_stimuli, split_rows
@@ -15,7 +18,11 @@ from brainalign.datasets.images import ImageAudit, audit_images
 from brainalign.datasets.inspection import inspect_responses, inspect_trials, roi_sizes
 from brainalign.datasets.leakage import leakage_audit, split_card
 from brainalign.datasets.meeg import check_same_channels, read_epochs
+from brainalign.datasets.nsd import NSD_SCALE, NsdSubject, open_nsd, read_nsd
+from brainalign.datasets.nsd_cortex import read_nsd_cortex
+from brainalign.datasets.nsd_images import write_nsd_images
 from brainalign.datasets.problems import Problem, stop_on
+from brainalign.datasets.published import Published
 from brainalign.datasets.rdms import (
     RDM_READERS,
     RdmSets,
@@ -27,13 +34,18 @@ from brainalign.datasets.repeats import repeat_counts, repeats_cube
 from brainalign.datasets.splits import folds_of, group_labels, make_splits
 from brainalign.datasets.study_audit import StudyAudit, audit_study
 from brainalign.datasets.subjects import changed_files, image_split, marked_images, read_images_table, read_subject
+from brainalign.datasets.things import read_things
 from brainalign.datasets.trials import complete_trials, read_table, read_trials
 from brainalign.datasets.whitening import Whitener, fit_whitener
 
 __all__ = [
+    "NSD_SCALE",
     "RDM_READERS",
+    "BraincorlSubject",
     "ImageAudit",
+    "NsdSubject",
     "Problem",
+    "Published",
     "RdmSets",
     "Recording",
     "StudyAudit",
@@ -54,15 +66,22 @@ __all__ = [
     "make_image_split",
     "make_splits",
     "marked_images",
+    "open_nsd",
+    "read_algonauts",
+    "read_algonauts_images",
     "read_betas",
+    "read_braincorl",
     "read_epochs",
     "read_fmri",
     "read_fmriprep",
     "read_images_table",
     "read_kriegeskorte92",
+    "read_nsd",
+    "read_nsd_cortex",
     "read_rdm_study",
     "read_subject",
     "read_table",
+    "read_things",
     "read_trials",
     "repeat_counts",
     "repeats_cube",
@@ -71,5 +90,6 @@ __all__ = [
     "split_card",
     "split_rows",
     "stop_on",
+    "write_nsd_images",
     "write_stimulus_images",
 ]

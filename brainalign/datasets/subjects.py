@@ -9,13 +9,25 @@ import pandas as pd
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.datasets.algonauts import ALGONAUTS_ROIS, read_algonauts
 from brainalign.datasets.betas import read_betas
 from brainalign.datasets.fmriprep import read_fmriprep
 from brainalign.datasets.image_splits import make_image_split
 from brainalign.datasets.images import ImageAudit
 from brainalign.datasets.meeg import read_epochs
+from brainalign.datasets.nsd import open_nsd
+from brainalign.datasets.nsd_rois import NSD_ROIS
+from brainalign.datasets.published import finish_published
 from brainalign.datasets.trials import read_table
-from brainalign.descriptor import BetaFiles, Descriptor, EpochFiles, HoldOut, ImageStudy
+from brainalign.descriptor import (
+    AlgonautsFiles,
+    BetaFiles,
+    Descriptor,
+    EpochFiles,
+    HoldOut,
+    ImageStudy,
+    NsdFiles,
+)
 from brainalign.files import file_digest
 
 __all__ = ["changed_files", "image_split", "marked_images", "read_images_table", "read_subject"]
@@ -51,6 +63,27 @@ def read_subject(descriptor: ImageStudy, subject: str, *, as_they_are: bool = Fa
         )
     standardize: Literal["session", "none"] = "none" if as_they_are else descriptor.betas.standardize
     bad_targets: Literal["raise", "drop", "keep"] = "keep" if as_they_are else descriptor.betas.bad_targets
+    if isinstance(files, AlgonautsFiles):
+        found = read_algonauts(
+            paths["root"],
+            files.participant,
+            trust_pickle=files.trust_pickle,
+            rois=ALGONAUTS_ROIS if files.rois is None else files.rois,
+            within=files.within,
+            bad_targets=bad_targets,
+        )
+        return found.responses
+    if isinstance(files, NsdFiles):
+        nsd = open_nsd(
+            paths["root"],
+            files.participant,
+            sessions=files.sessions,
+            mask=files.mask,
+            rois=NSD_ROIS if files.rois is None else files.rois,
+            within=files.within,
+            betas=files.betas,
+        )
+        return finish_published(nsd.responses(), standardize=standardize, bad_targets=bad_targets)
     if isinstance(files, BetaFiles):
         return read_betas(
             descriptor.placed(files.betas),

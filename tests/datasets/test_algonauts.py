@@ -1,0 +1,225 @@
+"""The Algonauts 2023 layout: what comes back is what was planted, and no pickle is loaded unasked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from brainalign.arrays import Responses
+from brainalign.artifacts import load
+from brainalign.checks import BrainalignError
+from brainalign.datasets import audit_study, read_algonauts, read_algonauts_images
+from brainalign.datasets.algonauts import ALGONAUTS_ROIS
+from brainalign.pipelines import prepare_images
+from brainalign.settings import ImageStudy, load_descriptor
+
+N = {"L": 40, "R": 50}
+SIDES = {"L": "lh", "R": "rh"}
+IMAGES = [13, 845, 27, 72999, 4, 500, 12, 33, 60000, 41, 42, 43]
+NAMES = {roi: {0: "Unknown", 1: f"{roi[-5:]}-1", 2: f"{roi[-5:]}-2"} for roi in ALGONAUTS_ROIS}
+
+
+class Poison:
+    """A pickle that makes a folder when it is loaded."""
+
+    def __init__(self, path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self):
+        import os
+
+        return os.mkdir, (self.path,)
+
+
+class Challenge:
+    def __init__(self, root) -> None:
+        rng = np.random.default_rng(0)
+        self.root, self.place = root, root / "subj01"
+        self.fmri = self.place / "training_split" / "training_fmri"
+        self.pictures = self.place / "training_split" / "training_images"
+        self.masks = self.place / "roi_masks"
+        for folder in (self.fmri, self.pictures, self.masks):
+            folder.mkdir(parents=True)
+        for number, image in enumerate(IMAGES, 1):
+            Image.new("RGB", (8, 8)).save(self.pictures / f"train-{number:04d}_nsd-{image:05d}.png")
+        self.values = {hemi: rng.normal(size=(len(IMAGES), n)).astype(np.float32) for hemi, n in N.items()}
+        self.ids = {(hemi, roi): rng.integers(0, 3, n) for hemi, n in N.items() for roi in ALGONAUTS_ROIS}
+        self.ids["L", "streams"][:] = np.minimum(self.ids["L", "streams"], 1)  # streams-2 is in the right one only
+        self.vertices = {hemi: np.sort(rng.permutation(163842)[:n]) for hemi, n in N.items()}
+        for hemi, side in SIDES.items():
+            np.save(self.fmri / f"{side}_training_fmri.npy", self.values[hemi])
+            whole = np.zeros(163842, dtype=np.int64)
+            whole[self.vertices[hemi]] = 1
+            np.save(self.masks / f"{side}.all-vertices_fsaverage_space.npy", whole)
+            for roi in ALGONAUTS_ROIS:
+                np.save(self.masks / f"{side}.{roi}_challenge_space.npy", self.ids[hemi, roi])
+        for roi, names in NAMES.items():
+            np.save(self.masks / f"mapping_{roi}.npy", names, allow_pickle=True)
+
+    def read(self, **options):
+        return read_algonauts(self.root, "01", **({"trust_pickle": True} | options))
+
+
+@pytest.fixture
+def challenge(tmp_path) -> Challenge:
+    return Challenge(tmp_path)
+
+
+def test_values_images_vertices_and_regions(challenge) -> None:
+    responses = challenge.read().responses
+    np.testing.assert_array_equal(responses.values, np.c_[challenge.values["L"], challenge.values["R"]])
+    assert responses.trials["stimulus_id"].tolist() == [f"nsd-{image:05d}" for image in IMAGES]
+    targets = responses.targets
+    assert targets["hemi"].tolist() == ["L"] * N["L"] + ["R"] * N["R"]
+    assert targets["vertex"].tolist() == [*challenge.vertices["L"], *challenge.vertices["R"]]
+    assert targets["challenge_vertex"].tolist() == [*range(N["L"]), *range(N["R"])]
+    rows = [(hemi, vertex) for hemi, n in N.items() for vertex in range(n)]
+    for (hemi, vertex), names in zip(rows, targets["roi"], strict=True):
+        ids = {roi: challenge.ids[hemi, roi][vertex] for roi in ALGONAUTS_ROIS}
+        assert set(names) == {NAMES[roi][key] for roi, key in ids.items() if key}
+
+
+def test_images_are_split_and_a_seed_repeats(challenge) -> None:
+    first, again = (challenge.read(test=0.25, val=0.25, seed=3).splits for _ in range(2))
+    assert first["split"].value_counts().to_dict() == {"train": 7, "test": 3, "val": 2}
+    assert first.equals(again)
+    assert not first.equals(challenge.read(test=0.25, val=0.25, seed=4).splits)
+    assert challenge.read().ceiling is None
+
+
+def test_only_some_regions_are_read(challenge) -> None:
+    whole = challenge.read().responses
+    chosen = ["reams-2", "faces-1"]
+    part = challenge.read(within=chosen).responses
+    rows = np.flatnonzero([bool(set(chosen) & set(names)) for names in whole.targets["roi"]])
+    np.testing.assert_array_equal(part.values, whole.values[:, rows])
+    assert part.targets["target_id"].tolist() == whole.targets["target_id"].iloc[rows].tolist()
+    with pytest.raises(BrainalignError, match=r"within: no ROI 'faces-3' \(did you mean 'faces-"):
+        challenge.read(within=["faces-3"])
+
+
+def test_without_places_on_fsaverage(challenge) -> None:
+    for side in SIDES.values():
+        (challenge.masks / f"{side}.all-vertices_fsaverage_space.npy").unlink()
+    targets = challenge.read().responses.targets
+    # The challenge's numbers are no vertices of a mesh, and no map may take them for such.
+    assert "vertex" not in targets
+    assert targets["challenge_vertex"].tolist() == [*range(N["L"]), *range(N["R"])]
+
+
+def test_nothing_is_unpickled_unasked(challenge, tmp_path) -> None:
+    trap = tmp_path / "loaded"
+    path = challenge.masks / "mapping_prf-visualrois.npy"
+    np.save(path, np.array(Poison(trap), dtype=object), allow_pickle=True)
+    with pytest.raises(BrainalignError, match=r"mapping_prf-visualrois.npy: is a pickled .* give trust_pickle=True"):
+        challenge.read(trust_pickle=False)
+    np.save(challenge.fmri / "lh_training_fmri.npy", np.array(Poison(trap), dtype=object), allow_pickle=True)
+    with pytest.raises(BrainalignError, match=r"lh_training_fmri.npy: no whole .npy file of numbers"):
+        challenge.read()
+    assert not trap.exists()
+    np.save(challenge.fmri / "lh_training_fmri.npy", challenge.values["L"])
+    assert challenge.read(trust_pickle=False, rois=()).responses.targets["roi"].map(len).sum() == 0
+    with pytest.raises(BrainalignError, match="holds a NoneType; expected a dictionary"):
+        challenge.read()  # trusted, and the trap is sprung
+    assert trap.exists()
+
+
+def test_missing_responses(challenge) -> None:
+    challenge.values["R"][3, 7] = -999
+    np.save(challenge.fmri / "rh_training_fmri.npy", challenge.values["R"])
+    with pytest.raises(BrainalignError, match="1 of 90 targets hold NaN"):
+        challenge.read()
+    assert len(challenge.read(bad_targets="drop").responses.targets) == 89
+    kept = challenge.read(bad_targets="keep").responses.values
+    assert np.argwhere(np.isnan(kept)).tolist() == [[3, N["L"] + 7]]
+
+
+def test_files_that_disagree(challenge) -> None:
+    path = challenge.fmri / "rh_training_fmri.npy"
+    np.save(path, challenge.values["R"][:10])
+    with pytest.raises(BrainalignError, match=r"rh_training_fmri.npy: has 10 rows but training_images holds 12 images"):
+        challenge.read()
+    np.save(path, challenge.values["R"][:, :45])
+    with pytest.raises(BrainalignError, match=r"labels 50 vertices but rh_training_fmri.npy has 45"):
+        challenge.read()
+    with pytest.raises(BrainalignError, match=r"marks 50 vertices but rh_training_fmri.npy has 45"):
+        challenge.read(rois=())
+    np.save(path, challenge.values["R"][0])
+    with pytest.raises(BrainalignError, match=r"float32 of shape \(50,\); expected numbers with 2 axes"):
+        challenge.read()
+    path.write_bytes(path.read_bytes()[:150])
+    with pytest.raises(BrainalignError, match=r"rh_training_fmri.npy: no whole .npy file"):
+        challenge.read()
+
+
+def test_regions_without_names(challenge) -> None:
+    np.save(challenge.masks / "mapping_streams.npy", {0: "Unknown", 1: "early"}, allow_pickle=True)
+    with pytest.raises(BrainalignError, match=r"rh.streams_ch.*: ROI id 2 has no name in .*mapping_streams.npy"):
+        challenge.read()
+    np.save(challenge.masks / "mapping_streams.npy", NAMES["floc-faces"], allow_pickle=True)
+    with pytest.raises(BrainalignError, match="names ROI faces-1, as a labelling read before it does"):
+        challenge.read()
+
+
+def test_what_is_not_there(challenge) -> None:
+    with pytest.raises(BrainalignError, match=r"subj05: no such file .*holds subj01"):
+        read_algonauts(challenge.root, "5")
+    (challenge.masks / "mapping_streams.npy").unlink()
+    with pytest.raises(BrainalignError, match=r"mapping_streams.npy: no such file .* rois="):
+        challenge.read()
+    (challenge.fmri / "lh_training_fmri.npy").unlink()
+    with pytest.raises(BrainalignError, match=r"lh_training_fmri.npy: no such file .*rh_training_fmri.npy"):
+        challenge.read()
+    (challenge.pictures / "train-0002_nsd-00845.png").unlink()
+    with pytest.raises(BrainalignError, match=r"11 images go up to 12, but 1 are missing \(first: train-0002\)"):
+        challenge.read()
+    Image.new("RGB", (8, 8)).save(challenge.pictures / "cat.png")
+    with pytest.raises(BrainalignError, match=r"holds cat.png; expected names like train-0001_nsd-00013.png"):
+        challenge.read()
+
+
+def test_prepare_takes_the_folder(challenge) -> None:
+    rng = np.random.default_rng(1)
+    for path in challenge.pictures.glob("*.png"):
+        Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(path)
+    folder = challenge.root
+    read_algonauts_images(folder, "1").to_csv(folder / "stimuli.tsv", sep="\t", index=False)
+    files = {"format": "algonauts", "root": ".", "participant": "01", "trust_pickle": True}
+    content = {
+        "kind": "images",
+        "name": "challenge",
+        "title": "Algonauts 2023",
+        "citation": {"text": "Gifford et al. (2023)."},
+        "licence": "tests",
+        "source": "tests",
+        "images": "stimuli.tsv",
+        "subjects": {"01": files},
+        "splits": {"drawn": {"share": 0.25}},
+    }
+    descriptor = folder / "challenge.yaml"
+    descriptor.write_text(yaml.safe_dump(content))
+    study = load_descriptor(descriptor, ImageStudy)
+    assert not audit_study(study).errors
+    inputs = {path.name for path in study.inputs("01")}
+    assert {"lh_training_fmri.npy", "rh.streams_challenge_space.npy", "mapping_streams.npy"} <= inputs
+    outputs = {
+        name: folder / f"sub-01_{name}" for name in ("responses.safetensors", "splits.parquet", "ceiling.parquet")
+    }
+    arguments = ["--settings", "{}", "--descriptor", str(descriptor), "--raw", "nowhere", "--subject", "01"]
+    arguments += ["--stimuli", str(folder / "stimuli.tsv")]
+    for name, path in outputs.items():
+        arguments += [f"--{name.split('.')[0]}", str(path)]
+    assert prepare_images.main(arguments) == 0
+    kinds = (Responses, pd.DataFrame, pd.DataFrame)
+    prepared, splits, ceiling = (load(path, kind) for path, kind in zip(outputs.values(), kinds, strict=True))
+    np.testing.assert_array_equal(prepared.values, challenge.read().responses.values)
+    assert prepared.targets["roi"].map(list).tolist() == challenge.read().responses.targets["roi"].tolist()
+    assert splits["split"].value_counts().to_dict() == {"train": 9, "test": 3}
+    assert ceiling["ceiling"].isna().all()  # averages over repeats tell nothing of their noise
+    content["subjects"]["01"] = files | {"trust_pickle": False}
+    descriptor.write_text(yaml.safe_dump(content))
+    (error,) = audit_study(load_descriptor(descriptor, ImageStudy)).errors
+    assert "trust_pickle" in str(error)

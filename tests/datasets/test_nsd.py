@@ -1,0 +1,373 @@
+"""NSD as the release lays it out: what comes back is what was planted, and every wrong file is named."""
+
+from __future__ import annotations
+
+import h5py
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.io
+import yaml
+from dask.distributed import Client
+from PIL import Image
+
+from brainalign.arrays import Responses
+from brainalign.artifacts import load
+from brainalign.checks import BrainalignError
+from brainalign.datasets import audit_study, open_nsd, read_nsd, write_nsd_images
+from brainalign.datasets.nsd_design import NSD_SESSIONS, read_nsd_design
+from brainalign.encoding import Ridge
+from brainalign.encoding.distributed import fit_distributed
+from brainalign.pipelines import prepare_images
+from brainalign.settings import ImageStudy, load_descriptor
+from brainalign.statistics import noise_ceiling_from_ncsnr
+
+GRID = (7, 6, 5)
+AFFINE = np.diag([1.8, 1.8, 1.8, 1.0])
+SPACE, BETAS = "func1pt8mm", "betas_fithrf_GLMdenoise_RR"
+NAMES = {"prf-visualrois": "0 Unknown\n1 V1v\n2 V1d\n3 V2v\n", "floc-faces": "0 Unknown 0 0 0 0\n1 FFA-1 255 0 0 0\n"}
+
+
+class Nsd:
+    """Two sessions of one subject on a small grid; the design has its true size."""
+
+    def __init__(self, root, number: int = 4) -> None:
+        rng = np.random.default_rng(0)
+        self.root, self.rng, self.subject = root, rng, f"subj{number:02d}"
+        self.place = root / "nsddata" / "ppdata" / self.subject / SPACE
+        self.betas = root / "nsddata_betas" / "ppdata" / self.subject / SPACE / BETAS
+        self.labels = root / "nsddata" / "freesurfer" / self.subject / "label"
+        experiment = root / "nsddata" / "experiments" / "nsd"
+        for folder in (self.place / "roi", self.betas, self.labels, experiment):
+            folder.mkdir(parents=True)
+        self.design = experiment / "nsd_expdesign.mat"
+        self.shared = np.sort(rng.permutation(73000)[:1000]) + 1
+        rest = np.setdiff1d(np.arange(1, 73001), self.shared)
+        own = rng.permutation(rest).reshape(8, 9000)
+        self.images = np.c_[np.tile(self.shared, (8, 1)), own]
+        self.order = rng.permutation(np.repeat(np.arange(1, 10001), 3))
+        self.write_design()
+        self.inside = rng.random(GRID) < 0.5
+        self.ids = {name: np.zeros(GRID) for name in NAMES}
+        self.ids["prf-visualrois"][rng.random(GRID) < 0.3] = 1
+        self.ids["prf-visualrois"][0] = 2
+        self.ids["prf-visualrois"][~self.inside] = -1
+        self.ids["floc-faces"][3] = 1
+        self.write_roi("nsdgeneral", np.where(self.inside, 1, -1))
+        for name, ids in self.ids.items():
+            self.write_roi(name, ids)
+            (self.labels / f"{name}.mgz.ctab").write_text(NAMES[name])
+        self.ncsnr = rng.uniform(0, 1.5, GRID).astype(np.float32)
+        nibabel.save(nibabel.Nifti1Image(self.ncsnr, AFFINE), self.betas / "ncsnr.nii.gz")
+        self.values = {session: rng.integers(-2000, 2000, (*GRID, 750), dtype=np.int16) for session in (1, 2)}
+        for session in self.values:
+            self.write_session(session)
+
+    def write_design(self, **changes) -> None:
+        content = {"subjectim": self.images, "masterordering": self.order[None], "sharedix": self.shared[None]}
+        content = {name: np.asarray(value, dtype=float) for name, value in (content | changes).items() if len(value)}
+        scipy.io.savemat(self.design, content)
+
+    def write_roi(self, name, ids) -> None:
+        image = nibabel.Nifti1Image(np.asarray(ids, dtype=np.float32), AFFINE)
+        nibabel.save(image, self.place / "roi" / f"{name}.nii.gz")
+
+    def write_images(self, shown) -> None:
+        """Write the file of all images; those not shown take no room."""
+        path = self.root / "nsddata_stimuli" / "stimuli" / "nsd" / "nsd_stimuli.hdf5"
+        path.parent.mkdir(parents=True)
+        with h5py.File(path, "w") as file:
+            bricks = file.create_dataset("imgBrick", (73000, 32, 32, 3), np.uint8, chunks=(1, 32, 32, 3))
+            for name in set(shown):
+                bricks[int(name[4:])] = self.picture(name)
+
+    def picture(self, name: str) -> np.ndarray:
+        rng = np.random.default_rng(int(name[4:]))
+        return rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)
+
+    def session(self, number: int):
+        return self.betas / f"betas_session{number:02d}.hdf5"
+
+    def write_session(self, number: int, values=None, name="betas", chunks=(750, 1, 1, 1)) -> None:
+        values = self.values[number] if values is None else values
+        with h5py.File(self.session(number), "w") as file:
+            # MATLAB's h5write reverses (x, y, z, trial).
+            whole = chunks and tuple(np.minimum(chunks, values.T.shape))
+            file.create_dataset(name, data=values.T, chunks=whole, compression="gzip" if chunks else None)
+
+    def options(self, **changes):
+        return {"sessions": [1, 2], "rois": ["nsdgeneral", *NAMES]} | changes
+
+    def open(self, **changes):
+        return open_nsd(self.root, self.subject, **self.options(**changes))
+
+    def read(self, **changes):
+        return read_nsd(self.root, self.subject, **self.options(**changes))
+
+    @property
+    def planted(self) -> np.ndarray:
+        """The integers of the voxels inside, (n_trials, n_voxels)."""
+        return np.concatenate([self.values[session][self.inside].T for session in (1, 2)])
+
+
+@pytest.fixture
+def nsd(tmp_path) -> Nsd:
+    return Nsd(tmp_path)
+
+
+def test_values_voxels_and_regions(nsd) -> None:
+    found = nsd.read(standardize="none")
+    responses = found.responses
+    np.testing.assert_allclose(responses.values, nsd.planted / 300, atol=1e-5)
+    assert responses.units == "percent signal change"
+    targets = responses.targets
+    ijk = targets[["i", "j", "k"]].to_numpy()
+    np.testing.assert_array_equal(ijk, np.argwhere(nsd.inside))
+    np.testing.assert_allclose(targets[["x_mm", "y_mm", "z_mm"]], ijk * 1.8)
+    for row, names in enumerate(targets["roi"]):
+        voxel = tuple(ijk[row])
+        expected = {"nsdgeneral"}
+        expected |= {1: {"V1v"}, 2: {"V1d"}}.get(int(nsd.ids["prf-visualrois"][voxel]), set())
+        expected |= {"FFA-1"} if nsd.ids["floc-faces"][voxel] == 1 else set()
+        assert set(names) == expected
+
+
+def test_trials_follow_the_design(nsd) -> None:
+    trials = nsd.read(standardize="none", sessions=[2]).responses.trials
+    shown = nsd.images[3][nsd.order - 1] - 1
+    assert trials["stimulus_id"].tolist() == [f"nsd-{image:05d}" for image in shown[750:1500]]
+    before = [int((shown[: 750 + row] == shown[750 + row]).sum()) + 1 for row in range(750)]
+    assert trials["repeat"].tolist() == before  # counted from the subject's first session on
+    assert trials["session"].unique().tolist() == ["2"]
+    assert trials.groupby("run", sort=False).size().tolist() == [63, 62] * 6
+    assert trials["trial_id"].iloc[[0, -1]].tolist() == ["ses-02_trial-001", "ses-02_trial-750"]
+
+
+def test_z_scores_are_within_session(nsd) -> None:
+    responses = nsd.read().responses
+    for rows in (slice(0, 750), slice(750, 1500)):
+        np.testing.assert_allclose(responses.values[rows].mean(axis=0), 0, atol=1e-5)
+        np.testing.assert_allclose(responses.values[rows].std(axis=0, ddof=1), 1, atol=1e-4)
+
+
+def test_shared_images_are_tested_and_no_image_is_on_two_sides(nsd) -> None:
+    found = nsd.read(val=0.1)
+    shared = {f"nsd-{image - 1:05d}" for image in nsd.shared}
+    by_split = found.splits.groupby("split")["stimulus_id"].agg(set)
+    assert by_split["test"] == shared & set(found.responses.trials["stimulus_id"])
+    assert not by_split["train"] & by_split["val"]
+    assert not (by_split["train"] | by_split["val"]) & shared
+
+
+def test_strict_tests_on_what_all_saw_three_times(nsd) -> None:
+    splits = nsd.read(strict=True).splits
+    first = nsd.order[: 750 * min(NSD_SESSIONS)]
+    thrice = {f"nsd-{nsd.shared[number - 1] - 1:05d}" for number in range(1, 1001) if (first == number).sum() == 3}
+    assert read_nsd_design(nsd.design).seen_by_all() == sorted(thrice)
+    assert set(splits["stimulus_id"][splits["split"] == "test"]) <= thrice
+    assert not set(splits["stimulus_id"][splits["split"] == "train"]) & {f"nsd-{i - 1:05d}" for i in nsd.shared}
+
+
+def test_ceilings_are_those_of_the_paper(nsd) -> None:
+    found = nsd.read(within=["V1v"])
+    rows = found.responses.targets[["i", "j", "k"]].to_numpy()
+    ncsnr = nsd.ncsnr[tuple(rows.T)].astype(np.float64)
+    test = found.splits[found.splits["split"] == "test"]
+    expected = noise_ceiling_from_ncsnr(ncsnr, test.groupby("stimulus_id").size().to_numpy())
+    np.testing.assert_allclose(found.ceiling["ceiling"], expected)
+    np.testing.assert_allclose(found.ceiling["signal_share"], noise_ceiling_from_ncsnr(ncsnr, [1]))
+    assert found.ceiling["target_id"].tolist() == found.responses.targets["target_id"].tolist()
+
+
+@pytest.mark.parametrize("chunks", [None, (1, *GRID[::-1]), (750, 1, 1, 1), (750, 2, 6, 7), (100, 2, 3, 7)])
+def test_however_a_file_is_stored(nsd, chunks) -> None:
+    nsd.write_session(1, chunks=chunks)
+    found = nsd.open(sessions=[1])
+    np.testing.assert_array_equal(found.read(), nsd.planted[:750])
+    chosen = np.array([9, 2, 30])
+    np.testing.assert_array_equal(found.read(targets=chosen), nsd.planted[:750][:, chosen])
+
+
+def test_blocks_stay_integers(nsd) -> None:
+    found = nsd.open()
+    block = found.read([2], targets=np.array([3, 1]))
+    assert block.dtype == np.int16
+    np.testing.assert_array_equal(block, nsd.planted[750:][:, [3, 1]])
+    within = nsd.open(within=["FFA-1", "V1d"])
+    chosen = [bool({"FFA-1", "V1d"} & set(names)) for names in found.targets["roi"]]
+    assert 0 < sum(chosen) < len(chosen)
+    np.testing.assert_array_equal(within.read(), nsd.planted[:, chosen])
+    with pytest.raises(BrainalignError, match="session 3 is not open; there are 1, 2"):
+        found.read([3])
+    with pytest.raises(BrainalignError, match="1 sessions and 0 targets are asked for"):
+        found.read([1], targets=np.zeros(len(found.targets), dtype=bool))
+
+
+def test_written_integers_fit_as_responses_do(nsd, tmp_path) -> None:
+    found = nsd.open(sessions=[1], within=["V1d"])
+    path = found.write(tmp_path / "betas.npy")
+    assert np.load(path, mmap_mode="r").dtype == np.int16
+    X = np.random.default_rng(1).normal(size=(750, 5)).astype(np.float32)
+    ridge = Ridge([1.0, 100.0], device="cpu")
+    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as client:
+        fitted = fit_distributed(ridge, X, path, coef=tmp_path / "coef.npy", scale=found.scale, client=client)
+    expected = Ridge([1.0, 100.0], device="cpu").fit(X, found.responses().values)
+    np.testing.assert_allclose(fitted.coef_, expected.coef_, atol=1e-5)
+
+
+def test_all_sessions_of_a_subject_are_expected(nsd) -> None:
+    with pytest.raises(BrainalignError, match=r"betas_session03.hdf5: .* lacks session 3, 4, .* of the 30 asked for"):
+        nsd.read(sessions=None)
+    with pytest.raises(BrainalignError, match="sessions are 31; subject 4 of NSD has 1 to 30"):
+        nsd.read(sessions=[31])
+
+
+def test_wrong_numbers_of_trials_and_grids(nsd) -> None:
+    nsd.write_session(2, nsd.values[2][..., :749])
+    with pytest.raises(BrainalignError, match=r"session02.hdf5: .*\(749, 5, 6, 7\); expected int16 of shape \(750, 5"):
+        nsd.read()
+    nsd.write_session(2, nsd.values[2][:6])
+    with pytest.raises(BrainalignError, match=r"\(750, 5, 6, 6\); expected int16 of shape \(750, 5, 6, 7\): other vox"):
+        nsd.read()
+    nsd.write_session(2, nsd.values[2].astype(np.float32) / 300)
+    with pytest.raises(BrainalignError, match="'betas' is float32"):
+        nsd.read()
+    nsd.write_session(2, name="beta")
+    with pytest.raises(BrainalignError, match="has beta; expected a dataset 'betas'"):
+        nsd.read()
+    nsd.session(2).write_bytes(b"no HDF5")
+    with pytest.raises(BrainalignError, match=r"session02.hdf5: not a whole HDF5 file"):
+        nsd.read()
+
+
+def test_a_file_that_ends_early(nsd) -> None:
+    whole = nsd.session(2).read_bytes()
+    nsd.session(2).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BrainalignError, match=r"session02.hdf5: .*download it again"):
+        nsd.read()
+
+
+def test_regions_without_names(nsd) -> None:
+    (nsd.labels / "prf-visualrois.mgz.ctab").write_text("0 Unknown\n1 V1v\n")
+    with pytest.raises(
+        BrainalignError, match=r"prf-visualrois.nii.gz: ROI id 2 has no name in .*ctab \(it names 0 Unkn"
+    ):
+        nsd.read()
+    (nsd.labels / "prf-visualrois.mgz.ctab").write_text("V1v 1\n")
+    with pytest.raises(BrainalignError, match=r"ctab: line 1 is 'V1v 1'; expected an id and a name"):
+        nsd.read()
+    (nsd.labels / "prf-visualrois.mgz.ctab").unlink()
+    with pytest.raises(BrainalignError, match="labels several regions, and there is no table of their names"):
+        nsd.read()
+
+
+def test_two_labellings_of_one_name(nsd) -> None:
+    nsd.write_roi("Kastner2015", nsd.ids["prf-visualrois"])
+    (nsd.labels / "Kastner2015.mgz.ctab").write_text("1 V1v\n2 V1d\n")
+    with pytest.raises(BrainalignError, match=r"names ROI V1d, V1v, as a labelling read before it does"):
+        nsd.read(rois=["prf-visualrois", "Kastner2015"])
+
+
+def test_volumes_of_another_grid(nsd) -> None:
+    nsd.write_roi("floc-faces", nsd.ids["floc-faces"][:5])
+    with pytest.raises(BrainalignError, match=r"floc-faces.nii.gz: has the grid \(5, 6, 5\); expected \(7, 6, 5\)"):
+        nsd.read()
+
+
+def test_what_is_not_there(nsd) -> None:
+    with pytest.raises(BrainalignError, match=r"subj02.* no such file"):
+        read_nsd(nsd.root, "2", sessions=[1])
+    with pytest.raises(BrainalignError, match="subject is 9; NSD has 1 to 8"):
+        read_nsd(nsd.root, "09")
+    with pytest.raises(BrainalignError, match="subject is 'anna'; give its number"):
+        read_nsd(nsd.root, "anna")
+    with pytest.raises(BrainalignError, match=r"within: no ROI 'V1w' \(did you mean 'V1v'"):
+        nsd.read(within=["V1w"])
+    with pytest.raises(BrainalignError, match=r"nsdgenral.nii.gz: no such file .*did you mean 'nsdgeneral.nii.gz'"):
+        nsd.read(mask="nsdgenral")
+    (nsd.betas / "ncsnr.nii.gz").unlink()
+    assert nsd.read().ceiling is None
+
+
+def test_a_design_that_is_not_that_of_nsd(nsd) -> None:
+    nsd.write_design(sharedix=[])
+    with pytest.raises(BrainalignError, match=r"nsd_expdesign.mat: lacks sharedix"):
+        nsd.read()
+    nsd.write_design(masterordering=nsd.order[None, :100])
+    with pytest.raises(BrainalignError, match="masterordering 100 trials; expected"):
+        nsd.read()
+    nsd.write_design(masterordering=nsd.order[None] + 1)
+    with pytest.raises(BrainalignError, match="masterordering runs from 2 to 10001; expected 1 to 10000"):
+        nsd.read()
+    nsd.design.write_text("nothing")
+    with pytest.raises(BrainalignError, match="not a readable MATLAB file"):
+        nsd.read()
+
+
+def test_voxels_without_signal(nsd) -> None:
+    voxel = tuple(np.argwhere(nsd.inside)[4])
+    nsd.values[2][voxel] = 0
+    nsd.write_session(2)
+    with pytest.raises(BrainalignError, match="1 are constant within a session"):
+        nsd.read()
+    dropped = nsd.read(bad_targets="drop")
+    assert len(dropped.responses.targets) == len(dropped.ceiling) == nsd.inside.sum() - 1
+    kept = nsd.read(bad_targets="keep").responses.values
+    assert np.isnan(kept[750:, 4]).all()
+    assert np.isfinite(kept[:750, 4]).all()
+    np.testing.assert_allclose(np.delete(kept, 4, axis=1), dropped.responses.values, atol=1e-5)
+
+
+def test_images_come_out_of_their_file(nsd, tmp_path) -> None:
+    shared, own = f"nsd-{nsd.shared[0] - 1:05d}", f"nsd-{nsd.images[3][-1] - 1:05d}"
+    nsd.write_images([shared, own])
+    table = write_nsd_images(nsd.root, [own, shared, own], tmp_path / "images").set_index("stimulus_id")
+    assert table["set"].to_dict() == {shared: "shared", own: "unique"}
+    for name in (shared, own):
+        np.testing.assert_array_equal(
+            np.asarray(Image.open(tmp_path / "images" / table["path"][name])), nsd.picture(name)
+        )
+    with pytest.raises(BrainalignError, match="has no image 'nsd-73000'; expected nsd-00000 to 72999"):
+        write_nsd_images(nsd.root, ["nsd-73000"], tmp_path / "images")
+    (nsd.root / "nsddata_stimuli" / "stimuli" / "nsd" / "nsd_stimuli.hdf5").unlink()
+    with pytest.raises(BrainalignError, match=r"nsd_stimuli.hdf5: no such file"):
+        write_nsd_images(nsd.root, [own], tmp_path / "images")
+
+
+def test_prepare_takes_the_folder(nsd) -> None:
+    shown = nsd.open(sessions=[1]).trials["stimulus_id"]
+    nsd.write_images(shown)
+    write_nsd_images(nsd.root, shown, nsd.root / "images")
+    labels = {"mask": "nsdgeneral", "rois": ["nsdgeneral", *NAMES], "within": ["V1d", "V1v"]}
+    content = {
+        "kind": "images",
+        "name": "nsd",
+        "title": "The Natural Scenes Dataset",
+        "citation": {"text": "Allen et al. (2022)."},
+        "licence": "tests",
+        "source": "tests",
+        "images": "images/stimuli.tsv",
+        "subjects": {"04": {"format": "nsd", "root": ".", "participant": "04", "sessions": [1], **labels}},
+        "splits": {"shared": {"column": "set", "value": "shared"}},
+    }
+    descriptor = nsd.root / "nsd.yaml"
+    descriptor.write_text(yaml.safe_dump(content))
+    study = load_descriptor(descriptor, ImageStudy)
+    assert not audit_study(study).errors
+    assert {"betas_session01.hdf5", "nsdgeneral.nii.gz", "nsd_expdesign.mat"} <= {p.name for p in study.inputs("04")}
+    outputs = {
+        name: nsd.root / f"sub-04_{name}" for name in ("responses.safetensors", "splits.parquet", "ceiling.parquet")
+    }
+    arguments = ["--settings", "{}", "--descriptor", str(descriptor), "--raw", "nowhere", "--subject", "04"]
+    arguments += ["--stimuli", str(nsd.root / "images" / "stimuli.tsv")]
+    for name, path in outputs.items():
+        arguments += [f"--{name.split('.')[0]}", str(path)]
+    assert prepare_images.main(arguments) == 0
+    kinds = (Responses, pd.DataFrame, pd.DataFrame)
+    prepared, splits, ceiling = (load(path, kind) for path, kind in zip(outputs.values(), kinds, strict=True))
+    expected = nsd.read(sessions=[1], within=["V1d", "V1v"])
+    np.testing.assert_array_equal(prepared.values, expected.responses.values)
+    both = splits.set_index("trial_id")["split"], expected.splits.set_index("trial_id")["split"]
+    assert both[0].equals(both[1])
+    assert np.isfinite(ceiling["ceiling"]).all()

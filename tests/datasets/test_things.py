@@ -1,0 +1,229 @@
+"""THINGS-fMRI as its tables are: CSV as pandas writes it, HDF5 as its store lays a table out."""
+
+from __future__ import annotations
+
+import os
+import pickle
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign.checks import BrainalignError
+from brainalign.datasets import read_things
+
+VOXELS, SESSIONS, PER_SESSION = 30, 3, 20
+TRIALS = SESSIONS * PER_SESSION
+
+
+class Things:
+    """Three sessions; the four test images are shown in each, the others once."""
+
+    def __init__(self, root) -> None:
+        self.root, rng = root, np.random.default_rng(0)
+        self.betas = rng.normal(size=(VOXELS, TRIALS))
+        places = np.stack(np.unravel_index(rng.permutation(6 * 6 * 6)[:VOXELS], (6, 6, 6)), axis=1)
+        self.voxels = pd.DataFrame(
+            {
+                "voxel_id": np.arange(VOXELS),
+                "subject_id": 1,
+                "voxel_x": places[:, 0],
+                "voxel_y": places[:, 1],
+                "voxel_z": places[:, 2],
+                "nc_singletrial": rng.uniform(0, 40, VOXELS),
+                "nc_testset": 0.0,
+                "splithalf_uncorrected": rng.uniform(-0.1, 0.5, VOXELS),
+                "splithalf_corrected": rng.uniform(-0.1, 0.5, VOXELS),
+                "prf-eccentricity": rng.uniform(0, 5, VOXELS),
+                "V1": rng.integers(0, 2, VOXELS),
+                "LO1 (prf)": rng.integers(0, 2, VOXELS),
+                "lFFA": 0,
+                "rFFA": (np.arange(VOXELS) == 7).astype(int),
+            }
+        )
+        stimuli, kinds = [], []
+        for session in range(SESSIONS):
+            names = [f"test{k}_14s.jpg" for k in range(4)]
+            names += [f"thing{session}{k:02d}_12s.jpg" for k in range(PER_SESSION - 4)]
+            order = rng.permutation(PER_SESSION)
+            stimuli += [names[row] for row in order]
+            kinds += ["test" if row < 4 else "train" for row in order]
+        self.trials = pd.DataFrame(
+            {
+                "trial_type": kinds,
+                "session": np.repeat(np.arange(1, SESSIONS + 1), PER_SESSION),
+                "run": np.tile(np.repeat([1, 2], PER_SESSION // 2), SESSIONS),
+                "subject_id": 1,
+                "trial_id": np.arange(TRIALS),
+                "stimulus": stimuli,
+            }
+        )
+        self.write_tables()
+        self.write_betas()
+
+    def path(self, name: str):
+        return self.root / f"sub-01_{name}"
+
+    def write_tables(self) -> None:
+        self.voxels.to_csv(self.path("VoxelMetadata.csv"), index=False)
+        self.trials.to_csv(self.path("StimulusMetadata.csv"), index=False)
+
+    def write_betas(self, values=None, ids=None, *, one_block=False, payload=None) -> None:
+        """Write a table of voxel_id and a column per trial as pandas' HDF store does, column names pickled."""
+        values = self.betas if values is None else values
+        ids = np.arange(len(values)) if ids is None else ids
+        names = np.frombuffer(pickle.dumps(payload or ["voxel_id", *range(TRIALS)]), dtype=np.uint8)
+        with h5py.File(self.path("ResponseData.h5"), "w") as file:
+            group = file.create_group("ResponseData")
+            group.attrs.update(
+                {"pandas_type": b"frame", "pandas_version": b"0.15.2", "ndim": 2, "axis0_variety": b"regular"}
+            )
+            axis = group.create_dataset("axis0", (1,), dtype=h5py.vlen_dtype(np.uint8))
+            axis[0] = names
+            group["axis1"] = np.arange(len(values))
+            if one_block:
+                group["block0_values"] = np.c_[ids, values]
+            else:
+                group["block0_values"], group["block1_values"] = values, np.asarray(ids)[:, None]
+            group.attrs["nblocks"] = 1 if one_block else 2
+
+    def read(self, **options):
+        return read_things(self.root, "01", **({"standardize": "none"} | options))
+
+
+@pytest.fixture
+def things(tmp_path) -> Things:
+    return Things(tmp_path)
+
+
+@pytest.mark.parametrize("one_block", [False, True])
+def test_values_voxels_trials_and_regions(things, one_block) -> None:
+    things.write_betas(one_block=one_block)
+    responses = things.read().responses
+    np.testing.assert_array_equal(responses.values, things.betas.T.astype(np.float32))
+    targets = responses.targets
+    np.testing.assert_array_equal(targets[["i", "j", "k"]], things.voxels[["voxel_x", "voxel_y", "voxel_z"]])
+    for row, names in enumerate(targets["roi"]):
+        assert names == [name for name in ("V1", "LO1 (prf)", "rFFA") if things.voxels[name][row]]
+    trials = responses.trials
+    assert trials["stimulus_id"].tolist() == [name.removesuffix(".jpg") for name in things.trials["stimulus"]]
+    assert trials["session"].tolist() == things.trials["session"].astype(str).tolist()
+    assert trials["repeat"].max() == SESSIONS
+
+
+def test_test_images_are_tested(things) -> None:
+    splits = things.read(val=0.2).splits
+    by_split = splits.groupby("split")["stimulus_id"].agg(set)
+    assert by_split["test"] == {f"test{k}_14s" for k in range(4)}
+    assert len(by_split["val"]) == round(0.2 * 48)
+    assert not by_split["val"] & by_split["train"]
+
+
+def test_a_block_of_sessions_and_voxels(things) -> None:
+    part = things.read(sessions=[3, 1], within=["rFFA", "V1"])
+    rows = np.flatnonzero(things.voxels["V1"] | things.voxels["rFFA"])
+    columns = np.flatnonzero(things.trials["session"] != 2)
+    np.testing.assert_array_equal(part.responses.values, things.betas[np.ix_(rows, columns)].T.astype(np.float32))
+    assert part.responses.trials["session"].unique().tolist() == ["1", "3"]
+    assert len(part.ceiling) == len(rows)
+
+
+def test_more_voxels_than_are_read_at_once(things, monkeypatch) -> None:
+    monkeypatch.setattr("brainalign.datasets.things.ROWS", 7)
+    part = things.read(within=["V1"]).responses
+    np.testing.assert_array_equal(part.values, things.betas[things.voxels["V1"] == 1].T.astype(np.float32))
+
+
+def test_z_scores_are_within_session(things) -> None:
+    values = things.read(standardize="session").responses.values
+    for session in range(SESSIONS):
+        part = values[session * PER_SESSION : (session + 1) * PER_SESSION]
+        np.testing.assert_allclose(part.mean(axis=0), 0, atol=1e-6)
+        np.testing.assert_allclose(part.std(axis=0, ddof=1), 1, atol=1e-5)
+
+
+def test_ceilings_agree_with_those_of_the_release(things) -> None:
+    """Rows of the release's own table: single-trial and (12 repeats) test-set ceilings, in percent."""
+    single, test_set = np.array([1.102513, 2.134454, 0.446367]), np.array([11.799193, 20.743164, 5.105714])
+    things.voxels.loc[:2, "nc_singletrial"] = single
+    trials = pd.concat([things.trials.assign(session=things.trials["session"] + 3 * k) for k in range(4)])
+    things.trials = trials.assign(trial_id=np.arange(4 * TRIALS))
+    things.write_tables()
+    things.write_betas(np.tile(things.betas, 4))
+    ceiling = things.read().ceiling
+    np.testing.assert_allclose(ceiling["signal_share"][:3], single / 100)
+    np.testing.assert_allclose(ceiling["ceiling"][:3], test_set / 100, rtol=1e-4)
+
+
+def test_column_names_stay_pickled(things, tmp_path) -> None:
+    class Poison:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "loaded"),)
+
+    things.write_betas(payload=Poison())
+    assert things.read().responses.values.shape == (TRIALS, VOXELS)
+    assert not (tmp_path / "loaded").exists()
+
+
+def test_betas_that_disagree_with_the_tables(things) -> None:
+    things.write_betas(things.betas[:, :-1])
+    with pytest.raises(BrainalignError, match=r"block0_values float64 \(30, 59\).*expected floats of shape \(30, 60\)"):
+        things.read()
+    things.write_betas(things.betas[:-1])
+    with pytest.raises(BrainalignError, match=r"expected floats of shape \(30, 60\)"):
+        things.read()
+    things.write_betas(ids=np.roll(np.arange(VOXELS), 1))
+    with pytest.raises(BrainalignError, match=r"row 1 is voxel 29, that of VoxelMetadata.csv is 0"):
+        things.read()
+    things.write_betas(ids=np.roll(np.arange(VOXELS), 1), one_block=True)
+    with pytest.raises(BrainalignError, match="row 1 is voxel 29"):
+        things.read()
+    with h5py.File(things.path("ResponseData.h5"), "w") as file:
+        file["betas"] = things.betas
+    with pytest.raises(BrainalignError, match="has betas; expected a group 'ResponseData'"):
+        things.read()
+    things.path("ResponseData.h5").write_bytes(b"no HDF5")
+    with pytest.raises(BrainalignError, match=r"ResponseData.h5: not a whole HDF5 file"):
+        things.read()
+
+
+def test_wrong_tables(things) -> None:
+    things.voxels = things.voxels.rename(columns={"nc_singletrial": "nc_single"})
+    things.write_tables()
+    with pytest.raises(BrainalignError, match=r"no column 'nc_singletrial' \(did you mean 'nc_single'"):
+        things.read()
+    things.voxels = things.voxels.rename(columns={"nc_single": "nc_singletrial"}).assign(V1=3)
+    things.write_tables()
+    with pytest.raises(BrainalignError, match=r"VoxelMetadata.csv: column 'V1' holds 3; expected a region"):
+        things.read()
+    things.voxels["V1"] = 1
+    things.trials.loc[2, "trial_type"] = "catch"
+    things.write_tables()
+    with pytest.raises(BrainalignError, match=r"trial_type must be one of 'test', 'train'; got 'catch'"):
+        things.read()
+    things.trials["trial_type"] = ["train", "test"] * (TRIALS // 2)
+    things.write_tables()
+    with pytest.raises(BrainalignError, match="images are both train and test"):
+        things.read()
+
+
+def test_what_is_not_there(things) -> None:
+    with pytest.raises(BrainalignError, match=r"sub-03_VoxelMetadata.csv: no such file .*did you mean 'sub-01_Voxel"):
+        read_things(things.root, "3")
+    with pytest.raises(BrainalignError, match="no session 4; it has 1, 2, 3"):
+        things.read(sessions=[4])
+    with pytest.raises(BrainalignError, match=r"within: no ROI 'lFFA' \(did you mean 'rFFA'"):
+        things.read(within=["lFFA"])  # listed, but no voxel is in it
+    things.path("ResponseData.h5").unlink()
+    with pytest.raises(BrainalignError, match=r"sub-01_ResponseData.h5: no such file"):
+        things.read()
+
+
+def test_missing_responses(things) -> None:
+    things.betas[5, 3] = -999
+    things.write_betas()
+    with pytest.raises(BrainalignError, match="1 of 30 targets hold NaN"):
+        things.read()
+    assert np.argwhere(np.isnan(things.read(bad_targets="keep").responses.values)).tolist() == [[3, 5]]
+    assert len(things.read(bad_targets="drop").ceiling) == VOXELS - 1
