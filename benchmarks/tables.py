@@ -1,12 +1,11 @@
-"""The tables of RESULTS.md and of the README, each kept in build/bench/tables and written between two marks."""
+"""The tables of RESULTS.md and of the README, written between two marks; each replaces its predecessor alone."""
 
 from __future__ import annotations
 
-import json
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-TABLES = ROOT / "build" / "bench" / "tables"
 BEGIN, END = "<!-- benchmarks: written by make bench -->", "<!-- end of benchmarks -->"
 
 
@@ -18,14 +17,15 @@ def table(header: list[str], rows: list[list[str]]) -> list[str]:
 def write_table(
     name: str, title: str, header: list[str], rows: list[list[str]], notes: str = "", *, keep: bool = True
 ) -> None:
-    """Print a table; keep it and write all that are kept into RESULTS.md (a quick run keeps nothing)."""
+    """Print a table and put it in its place in RESULTS.md, by order of names; a quick run writes nothing."""
     lines = [f"### {title}", "", *table(header, rows), *(["", notes] if notes else [])]
     print("\n".join(lines), "\n")
     if keep:
-        TABLES.mkdir(parents=True, exist_ok=True)
-        (TABLES / f"{name}.json").write_text(json.dumps(lines))
-        kept = [json.loads(file.read_text()) for file in sorted(TABLES.glob("*.json"))]
-        between(ROOT / "benchmarks" / "RESULTS.md", "\n\n".join("\n".join(lines) for lines in kept))
+        path = ROOT / "benchmarks" / "RESULTS.md"
+        text = path.read_text().split(BEGIN)[1].split(END)[0]
+        pieces = re.split(r"<!-- table (\S+) -->", text)[1:]  # a name, then what follows it
+        kept = dict(zip(pieces[::2], pieces[1::2], strict=True)) | {name: "\n".join(lines)}
+        between(path, "\n\n".join(f"<!-- table {key} -->\n\n{kept[key].strip()}" for key in sorted(kept)))
 
 
 def between(path: Path, text: str) -> None:
