@@ -8,6 +8,14 @@ audit_study      everything wrong with a dataset of any kind, before anything lo
 
 from brainalign.datasets.audit import audit
 from brainalign.datasets.betas import read_betas
+from brainalign.datasets.cortical_maps import (
+    CorticalMaps,
+    Parcels,
+    parcel_means,
+    read_cortical_maps,
+    read_glasser,
+    read_schaefer,
+)
 from brainalign.datasets.fmri import Recording, read_fmri
 from brainalign.datasets.fmriprep import read_fmriprep
 from brainalign.datasets.image_splits import make_image_split, shared_stimuli, split_rows
@@ -32,7 +40,9 @@ from brainalign.datasets.whitening import Whitener, fit_whitener
 
 __all__ = [
     "RDM_READERS",
+    "CorticalMaps",
     "ImageAudit",
+    "Parcels",
     "Problem",
     "RdmSets",
     "Recording",
@@ -54,13 +64,17 @@ __all__ = [
     "make_image_split",
     "make_splits",
     "marked_images",
+    "parcel_means",
     "read_betas",
+    "read_cortical_maps",
     "read_epochs",
     "read_fmri",
     "read_fmriprep",
+    "read_glasser",
     "read_images_table",
     "read_kriegeskorte92",
     "read_rdm_study",
+    "read_schaefer",
     "read_subject",
     "read_table",
     "read_trials",
