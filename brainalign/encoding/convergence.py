@@ -252,7 +252,11 @@ def _encoding(scores: LayerScores, orders: Values) -> dict[str, object]:
     best = np.nanargmax(scores.choice_r[:, with_choice], axis=0)
     value = float(np.nanmean(scores.r[best, with_choice]))
     null = np.nanmean(np.nan_to_num(scores.null[:, best, with_choice]), axis=1)
-    found = {"value": value, "n": len(with_choice), "p_stimuli": float(permutation_test(np.asarray(value), null))}
+    found: dict[str, object] = {
+        "value": value,
+        "n": len(with_choice),
+        "p_stimuli": float(permutation_test(np.asarray(value), null)),
+    }
     if _identical(scores.choice_r):
         return found
     others = np.nanmean(scores.r[orders.astype(int)[:, best], with_choice], axis=1)

@@ -116,7 +116,7 @@ def hierarchy(
         separation_mm=np.linalg.norm(places[:, None] - places, axis=2),
         sensors=sensors + rng.normal(0, SENSOR_NOISE_SD, sensors.shape),
         times_s=times,
-        latency_s=latency,
+        latency_s=np.asarray(latency, dtype=np.float64),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ NUGGETS = (0.0, 0.01, 0.03, 0.1, 0.3, 0.6)
 N_LENGTHS = 20
 JITTER = 1e-7  # of the variance: what the smoothest covariances need to have an inverse
 TIE = 1e-9
-KERNELS = {
+KERNELS: dict[str, Callable[[Values], Values]] = {
     "gaussian": lambda x: np.exp(-(x**2) / 2),
     "matern": lambda x: (1 + np.sqrt(3) * x) * np.exp(-np.sqrt(3) * x),
     "exponential": lambda x: np.exp(-x),

@@ -135,7 +135,7 @@ def _rotated(
 def spin_test(
     values: Values,
     maps: Mapping[str, Values],
-    orders: Iterable[Orders],
+    orders: Iterable[NDArray[np.integer[Any]]],
     alternative: Literal["greater", "two-sided"] = "two-sided",
 ) -> pd.DataFrame:
     """Correlate a map with others, and compare with the correlations of the rotated map.
