@@ -7,7 +7,6 @@ temporal   layer against the time of its best fit  A random-weights network is a
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -107,7 +106,8 @@ def convergence_scores(
     - Encoding: mean over all areas of r of the layer chosen elsewhere.
     - Spatial: correlation over decided areas of the number of the best layer with distance from V1. Secondary: the
       centre of mass Σ l·R⁴ / ΣR⁴ with R = max(r, 0).
-    - Temporal: correlation over decided layers of their number with the time of the largest mean r over sensors.
+    - Temporal: correlation over decided layers of their number with the time of the largest mean r over sensors. Times
+      that differ by one sample only are not resolved, and give no score.
 
     Areas and layers that `layer_preference` and `score_latency` leave undecided do not enter (those gates: above the
     permuted null, and beyond the next best by more than 2 standard errors). Permuting layers asks whether the order
@@ -178,7 +178,7 @@ def convergence_scores(
         latencies = _latencies(scores, times_s, labels, window_s, se_factor, max_p)
         rows += [_row(network, "encoding", **_encoding(scores, orders))]
         rows += [_row(network, score, **part) for score, part in _spatial(scores, found, labels, orders, nulls).items()]
-        rows += [_row(network, "temporal", **_temporal(scores, latencies, orders))]
+        rows += [_row(network, "temporal", **_temporal(scores, times_s, latencies, orders))]
         area_rows.append(found.assign(network=network))
         layer_rows.append(latencies.assign(network=network))
     return Convergence(
@@ -379,8 +379,10 @@ def _latencies(
     return pd.DataFrame(rows)
 
 
-def _temporal(scores: LayerScores, latencies: pd.DataFrame, orders: Values) -> dict[str, object]:
-    if scores.sensor_r is None:
+def _temporal(
+    scores: LayerScores, times_s: Values | None, latencies: pd.DataFrame, orders: Values
+) -> dict[str, object]:
+    if scores.sensor_r is None or times_s is None:
         return {"reason": "no sensor scores were given"}
     decided = np.flatnonzero(latencies["decided"])
     times = latencies["latency_s"].to_numpy()[decided]
@@ -391,6 +393,6 @@ def _temporal(scores: LayerScores, latencies: pd.DataFrame, orders: Values) -> d
             "n": len(decided),
             "reason": f"{len(decided)} of {len(latencies)} layers have a decided latency; a temporal score needs 3",
         }
-    if math.isclose(np.ptp(times), 0, abs_tol=1e-12):
-        return {"n": len(decided), "reason": "the latency is the same for every decided layer"}
+    if np.ptp(times) < 1.5 * np.diff(times_s).max():
+        return {"n": len(decided), "reason": "the latency is the same, to one sample, for every decided layer"}
     return _against_layers(np.eye(len(latencies))[decided], times, orders)

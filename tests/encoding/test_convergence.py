@@ -119,6 +119,9 @@ def test_too_few_decided_areas_and_missing_sensors_say_so() -> None:
     found = convergence_scores(weak, DISTANCE)
     assert row(found, "spatial")["reason"] == "0 of 8 areas have a decided best layer; a spatial score needs 4"
     assert row(found, "temporal")["reason"] == "no sensor scores were given"
+    jitter = layer_scores(peaks=np.array([0.1, 0.1, 0.1, 0.11]))
+    found = convergence_scores(jitter, DISTANCE, times_s=TIMES)
+    assert row(found, "temporal")["reason"] == "the latency is the same, to one sample, for every decided layer"
 
 
 def test_many_layers_are_permuted_at_random() -> None:

@@ -118,11 +118,12 @@ def test_a_planted_hierarchy(seeds: tuple[int, ...], record: Record) -> None:
         assert late.max() <= 0.012
         assert spatial["value"] >= 0.85
         assert temporal["value"] >= 0.9
-        # The random network reads the images as well as layer 0 does and has no order: no score, and the reason.
+        # The random network reads the images as well as layer 0 does, and has no order of its own.
         for name in ("spatial", "temporal"):
             other = row(found, name, "random")
-            assert np.isnan(other["value"])
-            assert "the same" in other["reason"]
+            assert other["reason"] if np.isnan(other["value"]) else other["p_layers"] > 0.05
+            text = other["reason"] or f"{other['value']:.2f}, p {other['p_layers']:.3f}"
+            record(f"{name}, random weights, seed {seed}", text, "shown")
     assert np.mean(shown["spatial"][:3]) >= 0.9
     assert np.mean(shown["temporal"][:3]) >= 0.95
     expected = {
