@@ -6,7 +6,6 @@ temporal   layer against the time of its best fit  A random-weights network is a
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,17 +15,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_finite, check_rows
-from brainalign.statistics import layer_preference, permutation_test, score_latency, smooth_map_test, spin_test
+from brainalign.encoding.layer_nulls import TIE, AreaNulls, against_layers, layer_orders
+from brainalign.statistics import layer_preference, permutation_test, score_latency
 from brainalign.statistics.smooth_maps import MAX_AREAS
 
 __all__ = ["Convergence", "LayerScores", "convergence_scores"]
 
 Values = NDArray[np.floating[Any]]
 
-EXACT_LAYERS = 8  # up to here every order of layers is tried (40,320)
 MIN_AREAS = 4
 MIN_LAYERS = 3
-TIE = 1e-6  # of float32 scores
 COLUMNS = ("value", "n", "p_layers", "p_areas", "p_independent_areas", "p_stimuli", "area_null", "reason")
 
 
@@ -165,7 +163,7 @@ def convergence_scores(
     if spins is None and n_areas > MAX_AREAS:
         raise BrainalignError(f"{n_areas} areas are more than {MAX_AREAS}; give spins, or average them in parcels")
     rng = np.random.default_rng(seed)
-    nulls = _AreaNulls(distance, np.asarray(separation_mm), spins, n_permutations, seed)
+    nulls = AreaNulls(distance, np.asarray(separation_mm), spins, n_permutations, seed)
     rows, area_rows, layer_rows = [], [], []
     for network, scores in (("trained", trained), ("random", random)):
         if scores is None:
@@ -173,7 +171,7 @@ def convergence_scores(
             rows += [_row(network, score, reason=reason) for score in ("encoding", "spatial", "temporal")]
             continue
         labels = names if scores.r.shape[0] == n_layers else [f"layer {k}" for k in range(scores.r.shape[0])]
-        orders = _layer_orders(len(labels), n_permutations, rng)
+        orders = layer_orders(len(labels), n_permutations, rng)
         found = _preferences(scores, distance, places, labels, se_factor, max_p)
         latencies = _latencies(scores, times_s, labels, window_s, se_factor, max_p)
         rows += [_row(network, "encoding", **_encoding(scores, orders))]
@@ -212,14 +210,6 @@ def _check(scores: LayerScores, n_areas: int, times_s: Values | None, name: str)
             f"(n, {shape[0]}, {n_times}); got {None if times_s is None else len(times_s)}, {given[0]} and {given[1]}"
         )
     return shape
-
-
-def _layer_orders(n_layers: int, n_permutations: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return orders of the layers (n_orders, n_layers), the given one first: all of them where they are few."""
-    if n_layers <= EXACT_LAYERS:
-        return np.array(list(itertools.permutations(range(n_layers))), dtype=np.float64)
-    shuffled = rng.permuted(np.tile(np.arange(n_layers), (n_permutations, 1)), axis=1)
-    return np.vstack([np.arange(n_layers), shuffled]).astype(np.float64)
 
 
 def _preferences(
@@ -265,11 +255,12 @@ def _encoding(scores: LayerScores, orders: Values) -> dict[str, object]:
 
 def _identical(scores: Values) -> bool:
     """Return whether all layers have the same scores, as copies of one layer have."""
-    return len(scores) > 1 and bool(np.nanmax(np.ptp(scores, axis=0), initial=0.0) <= TIE)
+    known = scores[:, np.isfinite(scores).all(axis=0)]
+    return len(scores) > 1 and known.size > 0 and float(np.ptp(known, axis=0).max()) <= TIE
 
 
 def _spatial(
-    scores: LayerScores, found: pd.DataFrame, layers: list[str], orders: Values, nulls: _AreaNulls
+    scores: LayerScores, found: pd.DataFrame, layers: list[str], orders: Values, nulls: AreaNulls
 ) -> dict[str, dict[str, object]]:
     decided = np.flatnonzero(found["decided"])
     mass = np.maximum(np.nan_to_num(scores.choice_r.T), 0) ** 4
@@ -291,63 +282,15 @@ def _spatial(
     rows: dict[str, dict[str, object]] = {}
     for name, share in weights.items():
         numbers = share @ np.arange(len(layers), dtype=np.float64)
-        if np.ptp(numbers[decided]) <= TIE:
+        some = decided[np.isfinite(numbers[decided])]
+        if len(some) < MIN_AREAS:
+            rows[name] = {"n": len(some), "reason": f"fewer than {MIN_AREAS} decided areas have a score above 0"}
+        elif np.ptp(numbers[some]) <= TIE:
             same = found["best"].to_numpy()[decided[0]]
             rows[name] = {"n": len(decided), "reason": f"the best layer is the same ({same}) in every decided area"}
         else:
-            rows[name] = _against_layers(share[decided], nulls.distance[decided], orders) | nulls.test(numbers, decided)
+            rows[name] = against_layers(share[some], nulls.distance[some], orders) | nulls.test(numbers, some)
     return rows
-
-
-def _against_layers(weights: Values, target: Values, orders: Values) -> dict[str, object]:
-    """Correlate weights · layer number with a target, and compare with the numbers in every order.
-
-    Parameters
-    ----------
-    weights : array (n, n_layers)
-        Which layer, or which mixture of layers, each area or latency belongs to.
-    """
-    r = _correlation(orders @ weights.T, target)
-    # An order that gives every area the same number has no correlation: no reason to doubt the observed one.
-    return {"value": float(r[0]), "n": len(target), "p_layers": float((np.nan_to_num(r) >= r[0] - TIE).mean())}
-
-
-def _correlation(rows: Values, target: Values) -> NDArray[np.float64]:
-    """Return r of every row with the target; NaN for a constant row."""
-    centred = rows - rows.mean(axis=1, keepdims=True)
-    norm = np.linalg.norm(centred, axis=1)
-    direction = target - target.mean()
-    with np.errstate(invalid="ignore"):
-        return np.asarray(centred @ direction / np.where(norm > TIE, norm, np.nan) / np.linalg.norm(direction))
-
-
-@dataclass(frozen=True)
-class _AreaNulls:
-    """Where the areas lie, and how unrelated maps of them are made."""
-
-    distance: Values
-    separation: Values
-    spins: Sequence[NDArray[np.integer[Any]]] | None
-    n_permutations: int
-    seed: int
-
-    def test(self, numbers: Values, decided: NDArray[np.intp]) -> dict[str, object]:
-        """Compare a map over areas with unrelated ones of the same smoothness, and with areas in any order."""
-        rng = np.random.default_rng(self.seed)
-        direction = self.distance[decided]
-        shuffled = rng.permuted(np.tile(numbers[decided], (self.n_permutations, 1)), axis=1)
-        observed = _correlation(numbers[None, decided], direction)[0]
-        independent = permutation_test(np.asarray(observed - TIE), _correlation(shuffled, direction))
-        if self.spins is None:
-            part = self.separation[np.ix_(decided, decided)]
-            options = {"n_surrogates": self.n_permutations, "seed": self.seed}
-            p = float(smooth_map_test(numbers[decided], direction, part, alternative="greater", **options).p[0])
-        else:
-            shown = np.full(len(numbers), np.nan)
-            shown[decided] = numbers[decided]
-            p = float(spin_test(shown, {"distance": self.distance}, self.spins, "greater")["p"].iloc[0])
-        name = "smooth random maps" if self.spins is None else "spin"
-        return {"p_areas": p, "p_independent_areas": float(independent), "area_null": name}
 
 
 def _latencies(
@@ -395,4 +338,4 @@ def _temporal(
         }
     if np.ptp(times) < 1.5 * np.diff(times_s).max():
         return {"n": len(decided), "reason": "the latency is the same, to one sample, for every decided layer"}
-    return _against_layers(np.eye(len(latencies))[decided], times, orders)
+    return against_layers(np.eye(len(latencies))[decided], times, orders)

@@ -79,6 +79,9 @@ def row(found: Convergence, score: str, network: str = "trained") -> dict:
     return table[(table["network"] == network) & (table["score"] == score)].iloc[0].to_dict()
 
 
+MUST_PASS = (0, 1, 2)  # the other seeds are shown, whatever they say
+
+
 @cases((0,), (0, 1, 2, 10, 11, 12))("seeds")
 def test_a_planted_hierarchy(seeds: tuple[int, ...], record: Record) -> None:
     """Convergence scores: 600 images, 6 layers, 18 areas, 30 sensors; 3 seeds to pass, 3 more shown"""
@@ -111,6 +114,14 @@ def test_a_planted_hierarchy(seeds: tuple[int, ...], record: Record) -> None:
         }
         for name, value in quantities.items():
             shown.setdefault(name, []).append(value)
+        # The random network reads the images as well as layer 0 does, and has no order of its own.
+        for name in ("spatial", "temporal"):
+            other = row(found, name, "random")
+            text = other["reason"] or f"{other['value']:.2f}, p {other['p_layers']:.3f}"
+            record(f"{name}, random weights, seed {seed}", text, "shown")
+            assert other["reason"] if np.isnan(other["value"]) else other["p_layers"] > 0.05
+        if seed not in MUST_PASS:
+            continue
         assert 0.48 <= encoding["value"] <= R_CEILING
         assert spatial["p_layers"] <= 1 / 720 + 1e-9
         assert spatial["p_areas"] < 0.01
@@ -118,12 +129,6 @@ def test_a_planted_hierarchy(seeds: tuple[int, ...], record: Record) -> None:
         assert late.max() <= 0.012
         assert spatial["value"] >= 0.85
         assert temporal["value"] >= 0.9
-        # The random network reads the images as well as layer 0 does, and has no order of its own.
-        for name in ("spatial", "temporal"):
-            other = row(found, name, "random")
-            assert other["reason"] if np.isnan(other["value"]) else other["p_layers"] > 0.05
-            text = other["reason"] or f"{other['value']:.2f}, p {other['p_layers']:.3f}"
-            record(f"{name}, random weights, seed {seed}", text, "shown")
     assert np.mean(shown["spatial"][:3]) >= 0.9
     assert np.mean(shown["temporal"][:3]) >= 0.95
     expected = {

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from brainalign.datasets import parcel_means, read_cortical_maps, read_schaefer
+from brainalign.encoding import half_times
 from brainalign.simulation import smooth_maps
 from brainalign.statistics import spin_orders, spin_test
 
@@ -61,3 +62,23 @@ def test_spin_on_the_real_sphere(n_parcels: int, n_rotated: int, n_fixed: int, l
     record(f"{where}: the same, real thickness rotated", f"{real_map:.3f} (n = {len(unrelated)})", "<= .07")
     record(f"{where}: assumes independent parcels", f"{naive / n:.3f}", "shown")
     record(f"{where}: power, .6 thickness + .8 smooth map", f"{power:.2f} (n = 100)", ">= .8")
+
+
+def test_half_times_along_a_real_map(record: Record) -> None:
+    """Half-times planted along the real myelin map, from noisy training curves of 100 parcels"""
+    means, separation, spins = schaefer(100)
+    rng = np.random.default_rng(0)
+    steps = np.r_[0, np.geomspace(10, 1e5, 40)]
+    myelin = means["t1wt2w"].to_numpy()
+    halves = 1000 * np.exp(-0.5 * (myelin - myelin.mean()) / myelin.std() + 0.5 * rng.normal(size=100))
+    curves = 0.4 * (1 - 2 ** (-steps[:, None] / halves)) + 0.01 * rng.normal(size=(len(steps), 100))
+    found = half_times(steps, curves, list(means.index))
+    assert (found["reason"] == "").all()
+    times = np.log(found["half_time"].to_numpy())
+    assert np.corrcoef(times, np.log(halves))[0, 1] > 0.97
+    maps = {"myelin": myelin} | {f"unrelated {k}": given for k, given in enumerate(smooth_maps(separation, 40, 5))}
+    table = spin_test(times, maps, spins).set_index("map")
+    assert table.loc["myelin", "r"] == pytest.approx(np.corrcoef(np.log(halves), myelin)[0, 1], abs=0.02)
+    assert table.loc["myelin", "q"] <= 0.01
+    assert (table["p"].iloc[1:] > 0.05).sum() >= 4
+    record("half-times with myelin", f"r {table.loc['myelin', 'r']:.2f}, p {table.loc['myelin', 'p']:.3f}", "p <= .01")
