@@ -11,6 +11,14 @@ from brainalign.datasets.algonauts import read_algonauts, read_algonauts_images
 from brainalign.datasets.audit import audit
 from brainalign.datasets.betas import read_betas
 from brainalign.datasets.braincorl import BraincorlSubject, read_braincorl
+from brainalign.datasets.cortical_maps import (
+    CorticalMaps,
+    Parcels,
+    parcel_means,
+    read_cortical_maps,
+    read_glasser,
+    read_schaefer,
+)
 from brainalign.datasets.fmri import Recording, read_fmri
 from brainalign.datasets.fmriprep import read_fmriprep
 from brainalign.datasets.image_splits import make_image_split, shared_stimuli, split_rows
@@ -42,8 +50,10 @@ __all__ = [
     "NSD_SCALE",
     "RDM_READERS",
     "BraincorlSubject",
+    "CorticalMaps",
     "ImageAudit",
     "NsdSubject",
+    "Parcels",
     "Problem",
     "Published",
     "RdmSets",
@@ -67,18 +77,22 @@ __all__ = [
     "make_splits",
     "marked_images",
     "open_nsd",
+    "parcel_means",
     "read_algonauts",
     "read_algonauts_images",
     "read_betas",
     "read_braincorl",
+    "read_cortical_maps",
     "read_epochs",
     "read_fmri",
     "read_fmriprep",
+    "read_glasser",
     "read_images_table",
     "read_kriegeskorte92",
     "read_nsd",
     "read_nsd_cortex",
     "read_rdm_study",
+    "read_schaefer",
     "read_subject",
     "read_table",
     "read_things",

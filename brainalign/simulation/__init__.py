@@ -3,6 +3,7 @@
 from brainalign.simulation.cortex import Cortex, CortexDrives, cortex_drives, load_cortex, plan_areas, simulate_cortex
 from brainalign.simulation.drives import field_weights, layer_drives, pool_everywhere
 from brainalign.simulation.generator import LAYERS, activations, save_generator, train_generator
+from brainalign.simulation.hierarchy import R_CEILING, Hierarchy, hierarchy, smooth_maps
 from brainalign.simulation.linear import LinearWorld, linear_world
 from brainalign.simulation.meeg import MeegTruth, layer_latencies, sensor_info, simulate_meeg, to_epochs
 from brainalign.simulation.preferences import PREFERENCES, preferences, scene_variables
@@ -14,8 +15,10 @@ from brainalign.simulation.surface_files import betas_image, labels_image
 __all__ = [
     "LAYERS",
     "PREFERENCES",
+    "R_CEILING",
     "Cortex",
     "CortexDrives",
+    "Hierarchy",
     "LinearWorld",
     "MeegTruth",
     "activations",
@@ -24,6 +27,7 @@ __all__ = [
     "cortex_drives",
     "draw_scenes",
     "field_weights",
+    "hierarchy",
     "labels_image",
     "layer_drives",
     "layer_latencies",
@@ -41,6 +45,7 @@ __all__ = [
     "simulate_cortex",
     "simulate_meeg",
     "simulate_rest",
+    "smooth_maps",
     "to_epochs",
     "train_generator",
 ]

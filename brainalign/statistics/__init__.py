@@ -36,6 +36,8 @@ from brainalign.statistics.resampling import (
     permute_within,
 )
 from brainalign.statistics.scores import explained_variance, normalized_r2, pearson, r2, signed_r2
+from brainalign.statistics.smooth_maps import SmoothMapTest, smooth_map_test
+from brainalign.statistics.spin import spin_orders, spin_test
 
 __all__ = [
     "MIN_UNITS",
@@ -45,6 +47,7 @@ __all__ = [
     "DepthRecovery",
     "Interval",
     "Latency",
+    "SmoothMapTest",
     "SubjectCeiling",
     "bootstrap",
     "bootstrap_correlations",
@@ -74,6 +77,9 @@ __all__ = [
     "score_latency",
     "signal_share",
     "signed_r2",
+    "smooth_map_test",
     "spearman_brown",
+    "spin_orders",
+    "spin_test",
     "split_half_reliability",
 ]

@@ -1,0 +1,117 @@
+"""Readers of fs_LR-32k maps: on files made here, and on the real ones where they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from brainalign.checks import BrainalignError
+from brainalign.datasets import parcel_means, read_cortical_maps, read_glasser, read_schaefer
+
+N = 32492
+REAL = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "cortical-maps")
+real = pytest.mark.skipif(not REAL.is_dir(), reason="needs cortical-maps in the folder named by BRAINALIGN_DATA")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a map, masks, spheres and labels: parcel 1 and 2 left, 3 and 4 right, 100 vertices of wall each."""
+    folder = tmp_path_factory.mktemp("maps")
+    rng = np.random.default_rng(0)
+    cortex = np.arange(N) >= 100
+    for name, flip in (("lh", 1.0), ("rh", -1.0)):
+        np.savetxt(folder / f"conte69_32k_{name}_mask.csv", cortex.astype(int), fmt="%d")
+        points = rng.normal(size=(N, 3)) * [flip, 1, 1]
+        points *= 100 / np.linalg.norm(points, axis=1, keepdims=True)
+        arrays = [nibabel.gifti.GiftiDataArray(points.astype(np.float32), "NIFTI_INTENT_POINTSET")]
+        nibabel.save(nibabel.GiftiImage(darrays=arrays), folder / f"conte69_32k_{name}_sphere.gii")
+    labels = np.repeat([1, 2, 3, 4], N // 2)
+    labels[~np.tile(cortex, 2)] = 0
+    np.savetxt(folder / "schaefer_4_conte69.csv", labels, fmt="%d")
+    np.savetxt(folder / "conte69_32k_thickness.csv", np.where(labels > 0, 10.0 * labels, 7.0))
+    return folder
+
+
+def write_glasser(folder: Path, n_cortex: int = N - 50) -> tuple[Path, Path]:
+    """Write labels of the last n_cortex vertices of each side and 5 voxels, and a CIFTI file on them."""
+    vertices = np.arange(N - n_cortex, N)
+    axes = [nibabel.cifti2.BrainModelAxis.from_surface(vertices, N, f"Cortex{side}") for side in ("Left", "Right")]
+    voxels = nibabel.cifti2.BrainModelAxis.from_mask(np.ones((5, 1, 1), bool), name="thalamus_left", affine=np.eye(4))
+    axis = axes[0] + axes[1] + voxels
+    header = nibabel.cifti2.Cifti2Header.from_axes((nibabel.cifti2.ScalarAxis(["x"]), axis))
+    nibabel.save(nibabel.Cifti2Image(np.zeros((1, len(axis)), np.float32), header), folder / "grey.dscalar.nii")
+    keys = np.concatenate([np.where(vertices % 2, 1, 2), np.where(vertices % 2, 181, 182), np.full(5, 361)])
+    names = np.array(["", "L_V1", "L_MST", "R_V1", "R_MST", "thalamus_left"])
+    np.savez(folder / "mmp.npz", map_all=keys, ids=np.array([0, 1, 2, 181, 182, 361]), labels=names)
+    return folder / "mmp.npz", folder / "grey.dscalar.nii"
+
+
+def test_maps_and_parcel_means(folder: Path) -> None:
+    maps = read_cortical_maps(folder)
+    assert list(maps.maps) == ["thickness"]
+    assert np.isnan(maps.maps["thickness"]).sum() == (~maps.cortex).sum() == 200  # whatever the file says of the wall
+    assert (maps.hemi[:N] == "L").all()
+    assert np.linalg.norm(maps.sphere, axis=1) == pytest.approx(100, abs=1e-3)
+    parcels = read_schaefer(folder / "schaefer_4_conte69.csv", maps)
+    assert parcels.names == ["parcel 1", "parcel 2", "parcel 3", "parcel 4"]
+    assert parcels.hemi.tolist() == ["L", "L", "R", "R"]
+    assert (parcels.labels == -1).sum() == 200
+    assert np.linalg.norm(parcels.centres, axis=1) == pytest.approx(100, abs=1e-3)
+    means = parcel_means(maps.maps | {"one": np.where(parcels.labels == 0, 1.0, np.nan)}, parcels)
+    assert means["thickness"].tolist() == [10, 20, 30, 40]
+    assert means["one"].isna().tolist() == [False, True, True, True]
+
+
+def test_glasser_labels_find_their_vertices(folder: Path, tmp_path: Path) -> None:
+    maps = read_cortical_maps(folder)
+    parcels = read_glasser(*write_glasser(tmp_path), maps)
+    assert parcels.names == ["L_V1", "L_MST", "R_V1", "R_MST"]
+    assert parcels.hemi.tolist() == ["L", "L", "R", "R"]
+    vertices = np.arange(100, N)
+    assert np.array_equal(parcels.labels[100:N], np.where(vertices % 2, 0, 1))
+    assert np.array_equal(parcels.labels[N + 100 :], np.where(vertices % 2, 2, 3))
+    assert (parcels.labels[:100] == -1).all()  # 50 of them have a label, but no value in any map
+
+
+def test_bad_files(folder: Path, tmp_path: Path) -> None:
+    maps = read_cortical_maps(folder)
+    with pytest.raises(BrainalignError, match="no such file; give the folder that holds the fs_LR-32k maps"):
+        read_cortical_maps(tmp_path)
+    short = tmp_path / "short.csv"
+    np.savetxt(short, np.ones(400), fmt="%d")
+    with pytest.raises(BrainalignError, match=r"holds \(400,\) values; fs_LR-32k needs 64,984"):
+        read_schaefer(short, maps)
+    swapped = tmp_path / "mixed.csv"
+    np.savetxt(swapped, np.arange(2 * N) % 2 + 1, fmt="%d")
+    with pytest.raises(BrainalignError, match="parcel 1, parcel 2 lie in both hemispheres"):
+        read_schaefer(swapped, maps)
+    words = tmp_path / "words.csv"
+    words.write_text("V1\n" * 2 * N)
+    with pytest.raises(BrainalignError, match="not one number per line"):
+        read_schaefer(words, maps)
+    _, grayordinates = write_glasser(tmp_path)
+    np.savez(tmp_path / "other.npz", map_all=np.ones(7), ids=np.ones(1), labels=np.array(["L_V1"]))
+    with pytest.raises(BrainalignError, match=r"other\.npz has 7 rows"):
+        read_glasser(tmp_path / "other.npz", grayordinates, maps)
+    with pytest.raises(BrainalignError, match=r"no \.npz with map_all"):
+        read_glasser(grayordinates, grayordinates, maps)
+    with pytest.raises(BrainalignError, match="the labels has 64984"):
+        parcel_means({"x": np.ones(5)}, read_schaefer(folder / "schaefer_4_conte69.csv", maps))
+
+
+@real
+def test_the_real_maps() -> None:
+    maps = read_cortical_maps(REAL)
+    parcels = read_schaefer(REAL / "schaefer_100_conte69.csv", maps)
+    means = parcel_means(maps.maps, parcels)
+    assert list(means) == ["fc_gradient0", "mpc_gradient0", "t1wt2w", "thickness"]
+    assert means.shape == (100, 4)
+    assert means.notna().all(axis=None)
+    assert means["thickness"].between(1.5, 4).all()
+    assert parcels.hemi.tolist() == ["L"] * 50 + ["R"] * 50
+    # Myelin is high where the cortex is thin (Glasser & Van Essen 2011, doi:10.1523/JNEUROSCI.2180-11.2011).
+    assert means["t1wt2w"].corr(means["thickness"]) == pytest.approx(-0.698, abs=0.001)

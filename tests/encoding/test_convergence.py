@@ -1,0 +1,159 @@
+"""Convergence scores from made-up layer scores: exact p against brute force, gates, reasons, refusals."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from brainalign.checks import BrainalignError
+from brainalign.encoding import Convergence, LayerScores, convergence_scores
+
+DISTANCE = np.array([0.0, 5, 12, 22, 30, 45, 52, 66])
+BEST = np.array([0, 0, 1, 1, 2, 3, 2, 3])  # of 4 layers
+TIMES = np.linspace(-0.1, 0.4, 51)
+PEAKS = np.array([0.08, 0.12, 0.18, 0.22])
+
+
+def layer_scores(best: np.ndarray = BEST, n_layers: int = 4, peaks: np.ndarray = PEAKS, seed: int = 0) -> LayerScores:
+    """Return scores that peak at the best layer of each area, with small errors and nulls about 0."""
+    rng = np.random.default_rng(seed)
+    r = 0.5 - 0.1 * np.abs(np.arange(n_layers)[:, None] - best)
+    shape = (100, *r.shape)
+    course = 0.3 * np.exp(-((TIMES - peaks[:, None]) ** 2) / (2 * 0.02**2))  # (n_layers, n_times)
+    return LayerScores(
+        choice_r=r + 0.001 * rng.normal(size=r.shape),
+        choice_draws=r + 0.01 * rng.normal(size=shape),
+        choice_null=0.03 * rng.normal(size=shape),
+        r=r,
+        null=0.03 * rng.normal(size=shape),
+        sensor_r=np.repeat(course[:, None], 3, axis=1),
+        time_draws=course + 0.01 * rng.normal(size=(100, *course.shape)),
+        time_null=0.01 * rng.normal(size=(100, *course.shape)),
+    )
+
+
+def row(found: Convergence, score: str, network: str = "trained") -> dict:
+    table = found.scores
+    return table[(table["network"] == network) & (table["score"] == score)].iloc[0].to_dict()
+
+
+def test_scores_and_exact_p() -> None:
+    found = convergence_scores(layer_scores(), DISTANCE, times_s=TIMES)
+    r = np.corrcoef(BEST, DISTANCE)[0, 1]
+    others = [np.corrcoef(np.array(order)[BEST], DISTANCE)[0, 1] for order in itertools.permutations(range(4))]
+    spatial = row(found, "spatial")
+    assert spatial["value"] == pytest.approx(r)
+    assert spatial["p_layers"] == pytest.approx(np.mean(np.array(others) >= r - 1e-9))
+    assert spatial["n"] == 8
+    assert 0 < spatial["p_independent_areas"] < spatial["p_areas"] < 1
+    assert spatial["area_null"] == "smooth random maps"
+    temporal = row(found, "temporal")
+    assert temporal["value"] == pytest.approx(np.corrcoef(np.arange(4), PEAKS)[0, 1], abs=0.01)
+    assert temporal["p_layers"] == pytest.approx(1 / 24)
+    encoding = row(found, "encoding")
+    assert encoding["value"] == pytest.approx(0.5)
+    assert encoding["p_stimuli"] == pytest.approx(1 / 101)
+    assert encoding["p_layers"] == pytest.approx(1 / 24)
+
+
+def test_centre_of_mass() -> None:
+    scores = layer_scores()
+    table = convergence_scores(scores, DISTANCE, times_s=TIMES).areas
+    weights = np.maximum(scores.choice_r, 0) ** 4
+    assert table["centre_of_mass"].to_numpy() == pytest.approx(np.arange(4) @ weights / weights.sum(axis=0))
+
+
+def test_the_random_network_is_always_in_the_table() -> None:
+    found = convergence_scores(layer_scores(), DISTANCE, times_s=TIMES)
+    random = found.scores[found.scores["network"] == "random"]
+    assert random["score"].tolist() == ["encoding", "spatial", "temporal"]
+    assert random["value"].isna().all()
+    assert set(random["reason"]) == {"no random-weights network was given"}
+    flat = layer_scores(np.zeros(8, dtype=int), seed=1)
+    given = convergence_scores(layer_scores(), DISTANCE, random=flat, times_s=TIMES)
+    assert row(given, "encoding", "random")["value"] == pytest.approx(0.5)
+    assert np.isnan(row(given, "spatial", "random")["value"])
+    assert "the same (layer 0)" in row(given, "spatial", "random")["reason"]
+
+
+def test_undecided_areas_and_layers_are_left_out() -> None:
+    scores = layer_scores()
+    choice = scores.choice_r.copy()
+    choice[:, 7] = 0.001 * np.arange(4)  # not above its null
+    draws = scores.choice_draws.copy()
+    draws[:, :, 5] += 0.5 * np.random.default_rng(1).normal(size=(100, 4))  # best layer not beyond the second
+    null = scores.time_null.copy()
+    null[:, 2] += 1  # this layer's latency is not above its null
+    found = convergence_scores(
+        replace(scores, choice_r=choice, choice_draws=draws, time_null=null), DISTANCE, times_s=TIMES
+    )
+    assert found.areas.loc[~found.areas["decided"], "area"].tolist() == ["area 5", "area 7"]
+    kept = np.delete(np.arange(8), [5, 7])
+    assert row(found, "spatial")["n"] == 6
+    assert row(found, "spatial")["value"] == pytest.approx(np.corrcoef(BEST[kept], DISTANCE[kept])[0, 1])
+    assert row(found, "temporal")["n"] == 3
+    assert row(found, "encoding")["n"] == 8  # leaving out weak areas would raise the score
+
+
+def test_layers_that_cannot_be_told_apart_have_no_score() -> None:
+    scores = layer_scores()
+    same = {
+        name: np.repeat(np.take(value, [0], axis=axis), 4, axis=axis)
+        for name, value in vars(scores).items()
+        for axis in [0 if name in ("r", "choice_r", "sensor_r") else 1]
+    }
+    found = convergence_scores(LayerScores(**same), DISTANCE, times_s=TIMES)
+    for name in ("spatial", "spatial, centre of mass", "temporal"):
+        assert np.isnan(row(found, name)["value"])
+        assert np.isnan(row(found, name)["p_layers"])
+        assert "cannot be told apart" in row(found, name)["reason"]
+    assert row(found, "encoding")["value"] == pytest.approx(same["r"][0].mean())
+
+
+def test_too_few_decided_areas_and_missing_sensors_say_so() -> None:
+    scores = layer_scores()
+    weak = replace(scores, choice_null=scores.choice_null + 1, sensor_r=None)
+    found = convergence_scores(weak, DISTANCE)
+    assert row(found, "spatial")["reason"] == "0 of 8 areas have a decided best layer; a spatial score needs 4"
+    assert row(found, "temporal")["reason"] == "no sensor scores were given"
+    jitter = layer_scores(peaks=np.array([0.1, 0.1, 0.1, 0.11]))
+    found = convergence_scores(jitter, DISTANCE, times_s=TIMES)
+    assert row(found, "temporal")["reason"] == "the latency is the same, to one sample, for every decided layer"
+
+
+def test_many_layers_are_permuted_at_random() -> None:
+    best = np.arange(8) + 2
+    scores = layer_scores(best, n_layers=12, peaks=np.linspace(0.05, 0.3, 12))
+    found = convergence_scores(scores, DISTANCE, times_s=TIMES, n_permutations=400)
+    assert row(found, "temporal")["p_layers"] == pytest.approx(1 / 401)
+    assert row(found, "spatial")["p_layers"] <= 0.01
+
+
+def test_spins_replace_smooth_maps() -> None:
+    rng = np.random.default_rng(0)
+    spins = [rng.permutation(8) for _ in range(99)]
+    found = row(convergence_scores(layer_scores(), DISTANCE, times_s=TIMES, spins=spins), "spatial")
+    null = [np.corrcoef(BEST[order], DISTANCE)[0, 1] for order in spins]
+    assert found["area_null"] == "spin"
+    assert found["p_areas"] == pytest.approx((1 + np.sum(np.array(null) >= found["value"] - 1e-9)) / 100)
+
+
+def test_bad_input() -> None:
+    scores = layer_scores()
+    with pytest.raises(BrainalignError, match=r"trained: 7 distances need r and choice_r \(n_layers, 7\)"):
+        convergence_scores(scores, DISTANCE[:7])
+    with pytest.raises(BrainalignError, match=r"needs times_s \(51,\)"):
+        convergence_scores(scores, DISTANCE)
+    with pytest.raises(BrainalignError, match="needs times_s"):
+        convergence_scores(replace(scores, time_null=None), DISTANCE, times_s=TIMES)
+    with pytest.raises(BrainalignError, match="random: 8 distances"):
+        convergence_scores(scores, DISTANCE, random=layer_scores(BEST[:5]), times_s=TIMES)
+    with pytest.raises(BrainalignError, match="separation_mm has shape"):
+        convergence_scores(scores, DISTANCE, times_s=TIMES, separation_mm=np.zeros((3, 3)))
+    with pytest.raises(BrainalignError, match="leave out areas without a place"):
+        convergence_scores(scores, np.where(DISTANCE > 60, np.nan, DISTANCE), times_s=TIMES)
+    with pytest.raises(BrainalignError, match="layers has 2 rows"):
+        convergence_scores(scores, DISTANCE, times_s=TIMES, layers=["a", "b"])
