@@ -143,7 +143,13 @@ def train(
         if how.schedule == "onecycle"
         else torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
     )
-    state = _State(network, optimizer, schedule, checkpoint and checkpoint / f"{_key(network, rows, how, seed)}.pt")
+    path = None
+    if checkpoint is not None:
+        network.eval()
+        with torch.no_grad():  # stands for the data, of which only the loss knows
+            probe = float(loss(fitted[: how.batch_size]))
+        path = checkpoint / f"{_key(network, rows, how, seed, probe)}.pt"
+    state = _State(network, optimizer, schedule, path)
     history = state.resume()
     while len(history) < how.epochs and not _stale(history, how.patience):
         number, start = len(history) + 1, time.monotonic()
@@ -251,9 +257,11 @@ def _copied(network: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
-def _key(network: nn.Module, rows: tuple[NDArray[np.intp], NDArray[np.intp]], how: Training, seed: int) -> str:
-    """Name a training by its initial parameters, rows, options and seed."""
-    digest = hashlib.sha256(repr((sorted(asdict(how).items()), seed)).encode())
+def _key(
+    network: nn.Module, rows: tuple[NDArray[np.intp], NDArray[np.intp]], how: Training, seed: int, probe: float
+) -> str:
+    """Name a training by its initial parameters and loss, rows, options and seed."""
+    digest = hashlib.sha256(repr((sorted(asdict(how).items()), seed, probe)).encode())
     for values in (*rows, *(value.cpu().numpy() for value in network.state_dict().values())):
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()[:16]

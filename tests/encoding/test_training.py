@@ -63,15 +63,21 @@ def test_a_killed_run_goes_on_to_the_same_network(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())  # nothing is left to resume
 
 
-def test_a_checkpoint_of_other_options_is_not_taken(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", ["options", "responses"])
+def test_a_checkpoint_of_another_training_is_not_taken(
+    other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def kill(epoch: Epoch) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fit(linear(), Training(epochs=3), checkpoint=tmp_path, progress=kill)
     seen: list[int] = []
-    fit(linear(), Training(epochs=2), checkpoint=tmp_path, progress=lambda epoch: seen.append(epoch.number))
-    assert seen == [1, 2]
+    if other == "responses":
+        monkeypatch.setitem(globals(), "Y", Y + 1)
+    how = Training(epochs=3, clip=1.0 if other == "options" else None)
+    fit(linear(), how, checkpoint=tmp_path, progress=lambda epoch: seen.append(epoch.number))
+    assert seen == [1, 2, 3]
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_training() -> None:
