@@ -3,20 +3,26 @@
 from brainalign.encoding.banded import BandedRidge, band_candidates
 from brainalign.encoding.convergence import Convergence, LayerScores, convergence_scores
 from brainalign.encoding.evaluation import Evaluation, evaluate
+from brainalign.encoding.gaussian_readout import GaussianReadout
 from brainalign.encoding.halftimes import half_times
 from brainalign.encoding.held_out import HeldOut, evaluate_held_out
 from brainalign.encoding.partition import Partition
+from brainalign.encoding.readouts import FactorizedReadout
 from brainalign.encoding.ridge import Ridge, fit_layers
+from brainalign.encoding.semantic_readout import SemanticSpatialReadout
 
 __all__ = [
     "ENCODERS",
     "BandedRidge",
     "Convergence",
     "Evaluation",
+    "FactorizedReadout",
+    "GaussianReadout",
     "HeldOut",
     "LayerScores",
     "Partition",
     "Ridge",
+    "SemanticSpatialReadout",
     "band_candidates",
     "convergence_scores",
     "evaluate",
@@ -25,4 +31,10 @@ __all__ = [
     "half_times",
 ]
 
-ENCODERS = {"ridge": Ridge, "banded": BandedRidge}
+ENCODERS = {
+    "ridge": Ridge,
+    "banded": BandedRidge,
+    "factorized": FactorizedReadout,
+    "gaussian": GaussianReadout,
+    "semantic": SemanticSpatialReadout,
+}

@@ -10,6 +10,7 @@ from brainalign.simulation.preferences import PREFERENCES, preferences, scene_va
 from brainalign.simulation.rest import rest_networks, simulate_rest
 from brainalign.simulation.schedule import schedule
 from brainalign.simulation.shapes import caption, draw_scenes, render
+from brainalign.simulation.shifting_fields import ShiftingFields, shifting_fields
 from brainalign.simulation.surface_files import betas_image, labels_image
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Hierarchy",
     "LinearWorld",
     "MeegTruth",
+    "ShiftingFields",
     "activations",
     "betas_image",
     "caption",
@@ -42,6 +44,7 @@ __all__ = [
     "scene_variables",
     "schedule",
     "sensor_info",
+    "shifting_fields",
     "simulate_cortex",
     "simulate_meeg",
     "simulate_rest",
