@@ -87,11 +87,14 @@ def test_every_dataset_says_where_it_comes_from() -> None:
 EXAMPLES = (
     "artifacts",
     "encoding.banded",
+    "encoding.ensemble",
     "encoding.ridge",
+    "encoding.routing",
     "features.efficientnet",
     "features.images",
     "geometry.rdm",
     "simulation.linear",
+    "simulation.objects",
     "statistics.ncsnr",
     "statistics.preference",
 )

@@ -50,7 +50,7 @@ PUBLISHED_ROUTING = {
 }
 """Size and training of the publication: `RoutingEncoder(**PUBLISHED_ROUTING)`."""
 
-ROWS_AT_ONCE = 64  # in prediction; attention takes rows × heads × queries × tokens numbers
+WEIGHTS_AT_ONCE = 2**24  # of attention, outside training: 64 MB, and a few such arrays
 
 
 class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
@@ -199,15 +199,17 @@ class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
         check_tokens(X, Y, grid, needs_grid=self.keys != "content")
         rows = carve_validation(len(Y), self.validation, labels_of(groups), self.seed)
         code = None if self.keys == "content" or grid is None else position_code(grid)
-        scales = (*token_scales(X, rows[0]), *target_scales(Y, rows[0]))
+        y_scales = target_scales(Y, rows[0])
         self.queries_, self.members_ = self._queries(Y, roi, rows[0])
+        x_scales = token_scales(X, rows[0])  # last: it reads all tokens
         device = pick_device(self.device)
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             module = self._network(X.shape[2], code)
-        module.set_scales(*scales)
+        module.set_scales(*x_scales, *y_scales)
         self.module_ = module.to(device)
-        self.grid_, self.n_tokens_ = grid, X.shape[1]
+        self.grid_ = None if grid is None else (int(grid[0]), int(grid[1]))
+        self.n_tokens_ = X.shape[1]
         self.history_ = train(
             module,
             lambda some: _squared_error(module(rows_of(X, some, device)), module.scaled(rows_of(Y, some, device))),
@@ -232,9 +234,7 @@ class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
         """
         _refuse(semantics)
         self._check_fitted(X)
-        return same_kind_as(X)(
-            self._apply(X, torch.arange(len(X)), lambda tokens: self.module_.unscaled(self.module_(tokens)))
-        )
+        return same_kind_as(X)(self._apply(X, lambda tokens: self.module_.unscaled(self.module_(tokens))))
 
     def attention(self, tokens: Array) -> Array:
         """Return how much each query attends to each token: (n_rows, n_queries, n_tokens), averaged over heads.
@@ -247,7 +247,7 @@ class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
             If tokens or channels are not those of the fit.
         """
         self._check_fitted(tokens)
-        return same_kind_as(tokens)(self._apply(tokens, torch.arange(len(tokens)), self.module_.attention))
+        return same_kind_as(tokens)(self._apply(tokens, self.module_.attention))
 
     def score(self, X: Array, Y: Array, semantics: None = None) -> Array:
         """Return Pearson's r of each target over its observed rows; NaN for a constant one."""
@@ -305,7 +305,10 @@ class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
         _refuse(semantics)
         if self.rest and self.queries != "roi":
             raise BrainalignError(f"rest is for queries 'roi'; with {self.queries!r} no target is left over")
-        if self.n_heads < 1 or self.d_model % self.n_heads:
+        for name in ("d_model", "n_heads", "feedforward"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise BrainalignError(f"{name} is {value}; it must be at least 1")
+        if self.d_model % self.n_heads:
             raise BrainalignError(f"d_model {self.d_model} is no multiple of n_heads {self.n_heads}; make it one")
         if not 0 <= self.dropout < 1:
             raise BrainalignError(f"dropout is {self.dropout}; it must lie in [0, 1)")
@@ -349,16 +352,19 @@ class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
                 "; use the same layer, image size and reduction"
             )
 
-    def _apply(self, X: Array, rows: torch.Tensor, function: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        """Return what a function makes of some rows of tokens, a few at a time and without gradients."""
+    def _apply(
+        self, X: Array, function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return what a function makes of all or some rows of tokens, a few at a time and without gradients."""
         device = self.module_.bias.device
-        parts = rows.split(ROWS_AT_ONCE)
+        weights = self.n_heads * len(self.queries_) * self.n_tokens_  # of attention in an image
+        parts = (torch.arange(len(X)) if rows is None else rows).split(max(1, WEIGHTS_AT_ONCE // weights))
         with torch.no_grad():
             return torch.cat([function(checked(rows_of(X, some, device))).cpu() for some in parts])
 
     def _r(self, X: Array, Y: Array, rows: torch.Tensor) -> NDArray[np.float64]:
         """Return Pearson's r of each target on some rows."""
-        predicted = self._apply(X, rows, self.module_).numpy()
+        predicted = self._apply(X, self.module_, rows).numpy()
         return masked_pearson(predicted, rows_of(Y, rows, torch.device("cpu")).numpy())
 
 

@@ -78,14 +78,21 @@ def checked(tokens: torch.Tensor) -> torch.Tensor:
 
 
 def token_scales(X: Array, rows: NDArray[np.intp]) -> Scales:
-    """Return mean and standard deviation of each channel over the tokens of some rows, 1 for a constant channel."""
+    """Return mean and standard deviation of each channel over the tokens of some rows, 1 for a constant channel.
+
+    Raises
+    ------
+    BrainalignError
+        If any row of X is not as `checked` wants it.
+    """
+    used = torch.zeros(len(X), dtype=torch.bool)
+    used[torch.from_numpy(rows)] = True
     total = squares = torch.zeros(X.shape[2], dtype=torch.float64)
     count = 0
-    # The mean of the first rows is near enough to keep sums of squares from losing digits.
-    some = torch.from_numpy(rows).split(max(1, CHUNK // (X.shape[1] * X.shape[2])))
-    origin = torch.nanmean(rows_of(X, some[0], torch.device("cpu")).double(), dim=(0, 1))
-    for part in some:
-        values = checked(rows_of(X, part, torch.device("cpu")))
+    # The mean of one row is near enough to keep sums of squares from losing digits.
+    origin = torch.nanmean(rows_of(X, torch.from_numpy(rows[:1]), torch.device("cpu")).double(), dim=(0, 1))
+    for part in torch.arange(len(X)).split(max(1, CHUNK // (X.shape[1] * X.shape[2]))):
+        values = checked(rows_of(X, part, torch.device("cpu")))[used[part]]
         values = values[~torch.isnan(values[..., 0])].double() - origin
         total, squares = total + values.sum(dim=0), squares + values.square().sum(dim=0)
         count += len(values)

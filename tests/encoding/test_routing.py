@@ -312,6 +312,7 @@ def test_published_size() -> None:
         ({"queries": "target", "roi": None, "rest": True}, "rest is for queries 'roi'"),
         ({"n_heads": 3}, "d_model 32 is no multiple of n_heads 3"),
         ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"feedforward": 0}, "feedforward is 0"),
         ({"semantics": np.zeros((60, 2))}, "cannot use semantics"),
         (
             {"Y": np.where(np.arange(12) == 7, 1.0, small()[1])},
