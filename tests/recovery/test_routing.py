@@ -87,29 +87,29 @@ def random_features(tokens: np.ndarray) -> np.ndarray:
 
 
 def factorized(world: ObjectWorld) -> np.ndarray:
-    """Predict Σ_c f_c Σ_p s_p x_pc: the product nearest to ridge on all tokens, then s and f in turn."""
+    """Predict Σ_c f_c Σ_p s_p x_pc with a map s per ROI, each of f and s in turn in closed form.
+
+    A map per target, fitted so, has more to learn: .97 on "where" ROIs instead of .99.
+    """
     X, Y, held = split(world)
     n_tokens, n_channels = X.shape[1:]
     flat = (X - X.mean(axis=0)).reshape(len(X), -1).astype(np.float64)
     centred = (Y - Y.mean(axis=0)).astype(np.float64)
     gram = (flat.T @ flat).reshape(n_tokens, n_channels, n_tokens, n_channels)
-    cross = (flat.T @ centred).reshape(n_tokens, n_channels, -1)
     start = np.linalg.solve(flat.T @ flat + 1000 * np.eye(flat.shape[1]), flat.T @ centred)
-    coefficients = []
-    for target, weights in enumerate(start.T):
-        space = np.linalg.svd(weights.reshape(n_tokens, n_channels))[0][:, 0]
+    coefficients = np.zeros_like(start)
+    for name in OBJECT_ROIS:
+        mine = world.roi == name
+        cross = (flat.T @ centred[:, mine]).reshape(n_tokens, n_channels, -1)
+        space = np.linalg.svd(start[:, mine].reshape(n_tokens, -1), full_matrices=False)[0][:, 0]
         for _ in range(10):
-            feature = np.linalg.solve(
-                np.einsum("p,pcqd,q->cd", space, gram, space, optimize=True) + 10 * np.eye(n_channels),
-                space @ cross[:, :, target],
-            )
-            feature /= np.linalg.norm(feature)
-            space = np.linalg.solve(
-                np.einsum("c,pcqd,d->pq", feature, gram, feature, optimize=True) + 10 * np.eye(n_tokens),
-                cross[:, :, target] @ feature,
-            )
-        coefficients.append(np.outer(space, feature).ravel())
-    return (held - X.mean(axis=0)).reshape(len(held), -1) @ np.transpose(coefficients)
+            among_channels = np.einsum("p,pcqd,q->cd", space, gram, space, optimize=True)
+            features = np.linalg.solve(among_channels + 10 * np.eye(n_channels), np.tensordot(space, cross, 1))
+            features /= np.linalg.norm(features)
+            among_tokens = np.einsum("cd,pcqd->pq", features @ features.T, gram, optimize=True)
+            space = np.linalg.solve(among_tokens + 10 * np.eye(n_tokens), np.einsum("pcv,cv->p", cross, features))
+        coefficients[:, mine] = (space[:, None, None] * features).reshape(flat.shape[1], -1)
+    return (held - X.mean(axis=0)).reshape(len(held), -1) @ coefficients
 
 
 class GatedPooling(nn.Module):
@@ -118,6 +118,7 @@ class GatedPooling(nn.Module):
     def __init__(self, n_channels: int, n_rois: int, n_targets: int) -> None:
         super().__init__()
         self.gate = nn.Linear(n_channels, n_rois)
+        nn.init.constant_(self.gate.bias, -3.0)  # nearly closed: from half open they close less well
         self.value = nn.Parameter(0.1 * torch.randn(n_rois, n_channels, n_targets))
         self.bias = nn.Parameter(torch.zeros(n_rois, 1, n_targets))
 
@@ -137,7 +138,7 @@ def gated(world: ObjectWorld, seed: int) -> np.ndarray:
         lambda rows: (network(X[rows]) - Y[rows]).square().mean(),
         lambda rows: float(pearson(Y[rows].numpy(), network(X[rows]).numpy()).mean()),
         carve_validation(len(X), SHARE, None, seed),
-        Training(),
+        Training(learning_rate=3e-2),
         seed=seed,
     )
     with torch.no_grad():
@@ -219,7 +220,9 @@ def test_attention(record: Record) -> None:
         record(name, shown(values), expected.get(name, "shown"))
     record("attention largest on the object, share of images (what / what×where)", shown(places["attention"]), ">= .9")
     record("the same, permuted targets", shown(places["permuted targets"]), "<= .35")
-    record("training, processor time of one thread", "; ".join(f"{value:.0f} s" for value in seconds), "< 60 s on 2 cores")
+    record(
+        "training, processor time of one thread", "; ".join(f"{value:.0f} s" for value in seconds), "< 60 s on 2 cores"
+    )
 
     attention = table["attention"]
     check(of(attention, "what"), least=0.9)
