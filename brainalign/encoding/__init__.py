@@ -2,6 +2,7 @@
 
 from brainalign.encoding.banded import BandedRidge, band_candidates
 from brainalign.encoding.convergence import Convergence, LayerScores, convergence_scores
+from brainalign.encoding.ensemble import LayerEnsemble
 from brainalign.encoding.evaluation import Evaluation, evaluate
 from brainalign.encoding.gaussian_readout import GaussianReadout
 from brainalign.encoding.halftimes import half_times
@@ -9,19 +10,23 @@ from brainalign.encoding.held_out import HeldOut, evaluate_held_out
 from brainalign.encoding.partition import Partition
 from brainalign.encoding.readouts import FactorizedReadout
 from brainalign.encoding.ridge import Ridge, fit_layers
+from brainalign.encoding.routing import PUBLISHED_ROUTING, RoutingEncoder
 from brainalign.encoding.semantic_readout import SemanticSpatialReadout
 
 __all__ = [
     "ENCODERS",
+    "PUBLISHED_ROUTING",
     "BandedRidge",
     "Convergence",
     "Evaluation",
     "FactorizedReadout",
     "GaussianReadout",
     "HeldOut",
+    "LayerEnsemble",
     "LayerScores",
     "Partition",
     "Ridge",
+    "RoutingEncoder",
     "SemanticSpatialReadout",
     "band_candidates",
     "convergence_scores",
@@ -38,3 +43,4 @@ ENCODERS = {
     "gaussian": GaussianReadout,
     "semantic": SemanticSpatialReadout,
 }
+ENCODERS = {"ridge": Ridge, "banded": BandedRidge, "routing": RoutingEncoder}

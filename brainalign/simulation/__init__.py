@@ -6,6 +6,7 @@ from brainalign.simulation.generator import LAYERS, activations, save_generator,
 from brainalign.simulation.hierarchy import R_CEILING, Hierarchy, hierarchy, smooth_maps
 from brainalign.simulation.linear import LinearWorld, linear_world
 from brainalign.simulation.meeg import MeegTruth, layer_latencies, sensor_info, simulate_meeg, to_epochs
+from brainalign.simulation.objects import OBJECT_ROIS, ObjectWorld, object_world
 from brainalign.simulation.preferences import PREFERENCES, preferences, scene_variables
 from brainalign.simulation.rest import rest_networks, simulate_rest
 from brainalign.simulation.schedule import schedule
@@ -15,6 +16,7 @@ from brainalign.simulation.surface_files import betas_image, labels_image
 
 __all__ = [
     "LAYERS",
+    "OBJECT_ROIS",
     "PREFERENCES",
     "R_CEILING",
     "Cortex",
@@ -22,6 +24,7 @@ __all__ = [
     "Hierarchy",
     "LinearWorld",
     "MeegTruth",
+    "ObjectWorld",
     "ShiftingFields",
     "activations",
     "betas_image",
@@ -35,6 +38,7 @@ __all__ = [
     "layer_latencies",
     "linear_world",
     "load_cortex",
+    "object_world",
     "plan_areas",
     "pool_everywhere",
     "preferences",
