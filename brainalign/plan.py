@@ -285,7 +285,7 @@ def jobs(config: Config) -> list[Job]:
 
 def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Yield (stage, suffix of its main artifact, labels) of every job of a dataset."""
-    models, fits = config.models_of(dataset), config.fits_of(dataset)
+    models = config.models_of(dataset)
     if isinstance(descriptor, RdmStudy):
         yield "prepare_rdms", "references", {}
         yield from (("extract", "features", {"model": model}) for model in models)
@@ -300,7 +300,7 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
     for subject in subjects_of(descriptor):
         own = {"subject": subject}
         yield f"prepare{of_kind}", "responses", own
-        for model, method in fits:
+        for model, method in config.fits_of(dataset, subject):
             yield f"encode{of_kind}", "scores", own | {"model": model, "method": method}
         yield f"compare{of_kind}", "comparison", own
         yield f"summarize{of_kind}", "summary", own

@@ -87,7 +87,7 @@ def _gather(
     material.ceiling = fetch("ceiling", pd.DataFrame, subject=subject)
     for model in config.models_of(dataset):
         fetch("features", object, model=model)
-    for model, method in config.fits_of(dataset):
+    for model, method in config.fits_of(dataset, subject):
         labels = {"subject": subject, "model": model, "method": method}
         tables = {
             suffix: fetch(suffix, pd.DataFrame, **labels)

@@ -12,6 +12,7 @@ from brainalign.checks import BrainalignError
 from brainalign.descriptor import BlockStudy, FmriOptions
 from brainalign.encoding import ENCODERS
 from brainalign.features import EXTRACTORS
+from brainalign.methods import MethodUse
 from brainalign.settings import (
     BandedRidgeMethod,
     Config,
@@ -100,7 +101,9 @@ def test_every_mistake_is_listed_at_once() -> None:
     ],
 )
 def test_settings_mirror_constructors(model: type, maker: type, given: set[str]) -> None:
-    fields = set(model.model_fields) - {"encoder", "extractor", "models"} - set(ModelUse.model_fields)
+    fields = (
+        set(model.model_fields) - {"encoder", "extractor"} - set(ModelUse.model_fields) - set(MethodUse.model_fields)
+    )
     parameters = inspect.signature(maker).parameters
     assert fields == set(parameters) - given
     for name in fields:
@@ -285,7 +288,27 @@ def test_joint_fits_are_for_studies_of_images(small, scenes) -> None:
         load(images | {"models": ["onehot"], "methods": ["b"]}, {"net": net}, b=banded)
     config = load(images, {"net": net}, b=banded)
     assert config.fits_of("study") == [("onehot", "ridge"), ("net", "ridge"), ("net", "b")]
-    assert "models" not in config.encoder_of("b")
+    assert not {"models", "subjects"} & set(config.encoder_of("b"))
+
+
+def test_methods_of_some_subjects(scenes) -> None:
+    """A method is fitted to the subjects it names; a subject without any is refused, and so is a misspelt one."""
+    path = str(scenes.write())
+
+    def load(**subjects: list[str]) -> Config:
+        methods = {name: {"encoder": "ridge", "subjects": chosen} for name, chosen in subjects.items()}
+        config = parse(Config, a_config(datasets={"study": {"descriptor": path}}, methods=methods), "config.yaml")
+        load_descriptors(config)
+        return config
+
+    config = load(a=["01"], b=["01", "02"])
+    assert config.fits_of("study", "01") == [("onehot", "a"), ("onehot", "b")]
+    assert config.fits_of("study", "02") == [("onehot", "b")]
+    assert config.fits_of("study") == config.fits_of("study", "01")
+    with pytest.raises(BrainalignError, match=r"datasets.study: no method is used on subject 02; add a method without"):
+        load(a=["01"])
+    with pytest.raises(BrainalignError, match=r"methods.b.subjects: '03' is not among .*\(01, 02\)"):
+        load(a=["01", "02"], b=["03"])
 
 
 def members(annotation: object) -> tuple[type, ...]:

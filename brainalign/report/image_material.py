@@ -84,7 +84,7 @@ class ImageMaterial:
 
     def labels(self, models: Sequence[str]) -> list[str]:
         """Return how every fit of some models is called."""
-        fits = self.config.fits_of(self.dataset)
+        fits = self.config.fits_of(self.dataset, self.subject)
         return [self.label(*fit) for model in models for fit in fits if fit[0] == model]
 
     @property

@@ -195,7 +195,7 @@ def _fits(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
     """Return how features were regressed on responses: layers one by one, and all together."""
     config = material.config
     texts: list[tuple[str, tuple[str, ...]]] = []
-    fits = config.fits_of(material.dataset)
+    fits = config.fits_of(material.dataset, material.subject)
     separate = {
         name: method
         for name in dict.fromkeys(name for _, name in fits)

@@ -77,7 +77,8 @@ def encodings_of(suffix):
 
     def inputs(wildcards):
         return [
-            of(suffix, wildcards, model=model, method=method) for model, method in SETTINGS.fits_of(wildcards.dataset)
+            of(suffix, wildcards, model=model, method=method)
+            for model, method in SETTINGS.fits_of(wildcards.dataset, wildcards.subject)
         ]
 
     return inputs
