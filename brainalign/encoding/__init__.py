@@ -2,21 +2,33 @@
 
 from brainalign.encoding.banded import BandedRidge, band_candidates
 from brainalign.encoding.evaluation import Evaluation, evaluate
+from brainalign.encoding.gaussian_readout import GaussianReadout
 from brainalign.encoding.held_out import HeldOut, evaluate_held_out
 from brainalign.encoding.partition import Partition
+from brainalign.encoding.readouts import FactorizedReadout
 from brainalign.encoding.ridge import Ridge, fit_layers
+from brainalign.encoding.semantic_readout import SemanticSpatialReadout
 
 __all__ = [
     "ENCODERS",
     "BandedRidge",
     "Evaluation",
+    "FactorizedReadout",
+    "GaussianReadout",
     "HeldOut",
     "Partition",
     "Ridge",
+    "SemanticSpatialReadout",
     "band_candidates",
     "evaluate",
     "evaluate_held_out",
     "fit_layers",
 ]
 
-ENCODERS = {"ridge": Ridge, "banded": BandedRidge}
+ENCODERS = {
+    "ridge": Ridge,
+    "banded": BandedRidge,
+    "factorized": FactorizedReadout,
+    "gaussian": GaussianReadout,
+    "semantic": SemanticSpatialReadout,
+}

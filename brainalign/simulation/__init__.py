@@ -9,6 +9,7 @@ from brainalign.simulation.preferences import PREFERENCES, preferences, scene_va
 from brainalign.simulation.rest import rest_networks, simulate_rest
 from brainalign.simulation.schedule import schedule
 from brainalign.simulation.shapes import caption, draw_scenes, render
+from brainalign.simulation.shifting_fields import ShiftingFields, shifting_fields
 from brainalign.simulation.surface_files import betas_image, labels_image
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "CortexDrives",
     "LinearWorld",
     "MeegTruth",
+    "ShiftingFields",
     "activations",
     "betas_image",
     "caption",
@@ -38,6 +40,7 @@ __all__ = [
     "scene_variables",
     "schedule",
     "sensor_info",
+    "shifting_fields",
     "simulate_cortex",
     "simulate_meeg",
     "simulate_rest",
