@@ -12,7 +12,16 @@ from pydantic import Field
 from brainalign.descriptor import Name
 from brainalign.parsing import Strict
 
-__all__ = ["BandedRidgeMethod", "Method", "MethodUse", "RidgeMethod"]
+__all__ = [
+    "BandedRidgeMethod",
+    "FactorizedMethod",
+    "GaussianMethod",
+    "Method",
+    "MethodUse",
+    "RidgeMethod",
+    "SemanticMethod",
+    "TrainedMethod",
+]
 
 ALPHAS = tuple(10 ** (exponent / 2) for exponent in range(-2, 11))  # logspace(-1, 5, 13)
 
@@ -21,6 +30,7 @@ class MethodUse(Strict):
     """What every method of the configuration says about how it is used."""
 
     joint: ClassVar[bool] = False  # all layers of a model in one fit, else a fit per layer
+    trained: ClassVar[bool] = False  # a network on tokens
 
     models: tuple[Name, ...] | None = Field(
         None, min_length=1, description="that it is used on: all of the dataset where not given"
@@ -69,4 +79,66 @@ class BandedRidgeMethod(MethodUse):
     dtype: Literal["float32", "float64"] = "float32"
 
 
-Method = Annotated[RidgeMethod | BandedRidgeMethod, Field(discriminator="encoder")]
+class TrainedMethod(MethodUse):
+    """What every network has that is trained on responses, from the tokens of each layer of a model."""
+
+    trained: ClassVar[bool] = True
+
+    encoder: str
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (0,), min_length=1, description="a network each; scores are of their mean prediction, their spread is reported"
+    )
+    baselines: tuple[Literal["tokens", "mean", "factorized"], ...] = Field(
+        ("tokens", "mean", "factorized"),
+        description="in the same table: ridge on all tokens, ridge on the mean token, a factorized read-out",
+    )
+    epochs: int = Field(40, ge=1)
+    batch_size: int = Field(100, ge=1)
+    learning_rate: float = Field(1e-2, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    validation: float = Field(1 / 6, gt=0, lt=1, description="share of the training images that choose the epoch")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @property
+    def needs_semantics(self) -> str | None:
+        """The model whose features say what an image shows, or "classes" for its category; None where unused."""
+        return getattr(self, "semantics", None)
+
+
+class ReadoutMethod(TrainedMethod):
+    """What spatial read-outs share: a field over the feature map and channel weights for every target."""
+
+    schedule: Literal["onecycle", "constant"] = "onecycle"
+    patience: int | None = Field(None, ge=1, description="epochs without a better validation score; not with onecycle")
+    loss: Literal["mse", "concordance"] = "mse"
+    restarts: int = Field(1, ge=1, description="trainings, of which each target keeps its best by validation r")
+
+
+class FactorizedMethod(ReadoutMethod):
+    """A free field and channel weights per target."""
+
+    encoder: Literal["factorized"]
+
+
+class GaussianMethod(ReadoutMethod):
+    """A Gaussian field and channel weights per target."""
+
+    encoder: Literal["gaussian"]
+    field: Literal["point", "integrated"] = "point"
+
+
+class SemanticMethod(ReadoutMethod):
+    """A field per target that moves with what the image shows."""
+
+    encoder: Literal["semantic"]
+    semantics: Name = Field(description="what an image shows: a model's last layer, or 'classes' for its category")
+    warp: Literal["translation", "rotation", "scale", "shear", "affine"] = "translation"
+    warp_features: bool = False
+    n_hidden: int = Field(32, ge=1)
+    restarts: int = Field(2, ge=1, description="trainings, of which each target keeps its best by validation r")
+
+
+Method = Annotated[
+    RidgeMethod | BandedRidgeMethod | FactorizedMethod | GaussianMethod | SemanticMethod,
+    Field(discriminator="encoder"),
+]

@@ -27,7 +27,7 @@ from brainalign.descriptor import (
     RdmStudy,
     load_descriptor,
 )
-from brainalign.methods import BandedRidgeMethod, Method, RidgeMethod
+from brainalign.methods import BandedRidgeMethod, Method, RidgeMethod, TrainedMethod
 from brainalign.parsing import Strict, parse, read_yaml
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "ImageStudy",
     "RdmStudy",
     "RidgeMethod",
+    "TrainedMethod",
     "load_config",
     "load_descriptor",
     "load_descriptors",
@@ -310,8 +311,8 @@ def load_descriptors(config: Config) -> dict[str, Descriptor]:
     ------
     BrainalignError
         If a model cannot read the stimuli of its dataset, or permutes a split that no dataset it is used on has; if a
-        method fits layers jointly where layers are fitted one by one, tries too few shares for them, or names a
-        subject that no dataset has; if a subject is left without a method.
+        method fits layers jointly where layers are fitted one by one, tries too few shares for them, reads tokens that
+        a model does not keep, or names a subject that no dataset has; if a subject is left without a method.
     """
     descriptors: dict[str, Descriptor] = {
         name: load_descriptor(use.descriptor, raw=config.raw_folder(name)) for name, use in config.datasets.items()
@@ -371,13 +372,16 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
     if isinstance(descriptor, RdmStudy):
         return
     methods = {name: config.methods[name] for name in config.methods_of(dataset)}
-    wrong = [name for name, method in methods.items() if method.joint]
-    if wrong and isinstance(descriptor, BlockStudy):
-        fitting = [name for name in config.methods if not config.methods[name].joint]
-        raise BrainalignError(
-            f"datasets.{dataset}.methods: {', '.join(wrong)} fits all layers of a model at once, which is for studies "
-            f"of images; list those that fit one layer{': ' + ', '.join(fitting) if fitting else ''}"
-        )
+    for wrong, what in (
+        ([name for name, method in methods.items() if method.joint], "fits all layers of a model at once"),
+        ([name for name, method in methods.items() if method.trained], "is trained on the tokens of images"),
+    ):
+        if wrong and isinstance(descriptor, BlockStudy):
+            fitting = [name for name, method in config.methods.items() if not (method.joint or method.trained)]
+            raise BrainalignError(
+                f"datasets.{dataset}.methods: {', '.join(wrong)} {what}, which is for studies "
+                f"of images; list those that fit one layer{': ' + ', '.join(fitting) if fitting else ''}"
+            )
     _everyone_is_fitted(config, dataset, list(descriptor.subjects))
     for model, name in config.fits_of(dataset):
         method, n_layers = methods[name], len(getattr(config.models[model], "layers", None) or ())
@@ -388,6 +392,37 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
                 f"methods.{name}.n_candidates is {method.n_candidates}, but the {n_layers} layers of {model} need at "
                 f"least {least}: the even mixture and each layer alone"
             )
+        if isinstance(method, TrainedMethod):
+            _tokens_are_kept(config, dataset, name, model)
+            _semantics_exist(config, dataset, name)
+
+
+def _tokens_are_kept(config: Config, dataset: str, method: str, model: str) -> None:
+    """Raise where an encoder of tokens meets features that no longer know their places."""
+    pooling = getattr(config.models[model], "pooling", None)
+    if pooling == "tokens":
+        return
+    fitting = [name for name in config.models_of(dataset) if getattr(config.models[name], "pooling", None) == "tokens"]
+    wanted = f"name those with tokens in methods.{method}.models: {', '.join(fitting)}"
+    if not fitting:
+        wanted = "add an image model with `pooling: tokens` and name it there"
+    have = f"has pooling {pooling!r}" if pooling else "is no image model"
+    raise BrainalignError(
+        f"methods.{method} reads the tokens of a layer, in their places, but models.{model} {have}, which keeps none; "
+        f"{wanted}"
+    )
+
+
+def _semantics_exist(config: Config, dataset: str, method: str) -> None:
+    """Raise where what images show is to come from a model that the dataset does not use."""
+    options = config.methods[method]
+    source = options.needs_semantics if isinstance(options, TrainedMethod) else None
+    known = ["classes", *config.models_of(dataset)]
+    if source is not None and source not in known:
+        raise BrainalignError(
+            f"methods.{method}.semantics: {source!r} is not among the models of {dataset}, nor 'classes' "
+            f"({', '.join(known)}){did_you_mean(source, known)}"
+        )
 
 
 def _everyone_is_fitted(config: Config, dataset: str, subjects: list[str]) -> None:

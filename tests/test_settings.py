@@ -12,7 +12,7 @@ from brainalign.checks import BrainalignError
 from brainalign.descriptor import BlockStudy, FmriOptions
 from brainalign.encoding import ENCODERS
 from brainalign.features import EXTRACTORS
-from brainalign.methods import MethodUse
+from brainalign.methods import FactorizedMethod, GaussianMethod, MethodUse, SemanticMethod
 from brainalign.settings import (
     BandedRidgeMethod,
     Config,
@@ -85,11 +85,16 @@ def test_every_mistake_is_listed_at_once() -> None:
     assert len(str(error.value).splitlines()) == 2
 
 
+TRAINED = {"seed", "checkpoint", "progress"}  # set by the stage: a network per seed, in the job's folder
+TRAINED_METHODS = {"factorized": FactorizedMethod, "gaussian": GaussianMethod, "semantic": SemanticMethod}
+
+
 @pytest.mark.parametrize(
     ("model", "maker", "given"),
     [
         (RidgeMethod, ENCODERS["ridge"], set()),
         (BandedRidgeMethod, ENCODERS["banded"], {"candidates", "seed"}),  # shares are drawn with the run's seed
+        *((kind, ENCODERS[name], TRAINED) for name, kind in TRAINED_METHODS.items()),
         (SentenceModel, EXTRACTORS["sentence"], set()),
         (OneHotModel, EXTRACTORS["onehot"], set()),
         (RandomModel, EXTRACTORS["random"], {"seed"}),  # the run's seed
@@ -101,9 +106,8 @@ def test_every_mistake_is_listed_at_once() -> None:
     ],
 )
 def test_settings_mirror_constructors(model: type, maker: type, given: set[str]) -> None:
-    fields = (
-        set(model.model_fields) - {"encoder", "extractor"} - set(ModelUse.model_fields) - set(MethodUse.model_fields)
-    )
+    used = {"encoder", "extractor", "seeds", "baselines", "semantics", *ModelUse.model_fields, *MethodUse.model_fields}
+    fields = set(model.model_fields) - used
     parameters = inspect.signature(maker).parameters
     assert fields == set(parameters) - given
     for name in fields:

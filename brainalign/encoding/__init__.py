@@ -7,22 +7,29 @@ from brainalign.encoding.held_out import HeldOut, evaluate_held_out
 from brainalign.encoding.partition import Partition
 from brainalign.encoding.readouts import FactorizedReadout
 from brainalign.encoding.ridge import Ridge, fit_layers
+from brainalign.encoding.seeds import SeedEnsemble
 from brainalign.encoding.semantic_readout import SemanticSpatialReadout
+from brainalign.encoding.side_by_side import Contender, side_by_side
+from brainalign.encoding.training import Epoch
 
 __all__ = [
     "ENCODERS",
     "BandedRidge",
+    "Contender",
+    "Epoch",
     "Evaluation",
     "FactorizedReadout",
     "GaussianReadout",
     "HeldOut",
     "Partition",
     "Ridge",
+    "SeedEnsemble",
     "SemanticSpatialReadout",
     "band_candidates",
     "evaluate",
     "evaluate_held_out",
     "fit_layers",
+    "side_by_side",
 ]
 
 ENCODERS = {

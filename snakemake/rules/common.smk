@@ -88,6 +88,12 @@ def features_of(wildcards):
     return [of("features", wildcards, model=model) for model in SETTINGS.models_of(wildcards.dataset)]
 
 
+def semantics_of(wildcards):
+    """Return the features that say what an image shows; nothing where a method does not ask, or asks for categories."""
+    source = getattr(SETTINGS.methods[wildcards.method], "semantics", None)
+    return [] if source in (None, "classes") else of("features", wildcards, model=source)
+
+
 def weights_of(wildcards):
     """Return the files a model lies in: retrained weights, or an edited function of the user's, are another input."""
     function = Path(getattr(SETTINGS.models[wildcards.model], "function", "").rpartition(":")[0])
