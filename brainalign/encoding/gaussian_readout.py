@@ -185,13 +185,15 @@ class _Gaussian(nn.Module):
     def fields(self) -> torch.Tensor:
         rows, cols = self.grid
         y, x = torch.meshgrid(torch.linspace(-1, 1, rows), torch.linspace(-1, 1, cols), indexing="ij")
-        apart = torch.stack([x, y], dim=-1).flatten(0, 1).to(self.mean) - self.places()[:, None]  # (n_targets, cells, 2)
+        apart = (
+            torch.stack([x, y], dim=-1).flatten(0, 1).to(self.mean) - self.places()[:, None]
+        )  # (n_targets, cells, 2)
         if self.kind == "point":  # what bilinear interpolation takes of each cell
-            steps = apart.new_tensor([cols - 1, rows - 1]).clamp(min=1) / 2
-            return (1 - apart.abs() * steps).clamp(min=0).prod(dim=2).unflatten(1, self.grid)
+            steps = apart.new_tensor([cols - 1, rows - 1]) / 2
+            return (1 - apart.abs() * steps).clamp(min=0).prod(dim=2).reshape(-1, rows, cols)
         scaled = torch.linalg.solve_triangular(self.roots(), apart.mT, upper=False)
         density = (-0.5 * scaled.square().sum(dim=1)).exp()
-        return nn.functional.normalize(density, dim=1).unflatten(1, self.grid)
+        return nn.functional.normalize(density, dim=1).reshape(-1, rows, cols)
 
     def forward(self, tokens: torch.Tensor, semantics: None = None) -> torch.Tensor:
         if self.kind == "integrated" or not self.training:

@@ -74,8 +74,8 @@ def _check_tokens(X: Array, grid: tuple[int, int]) -> None:
     n_tokens = grid[0] * grid[1]
     if X.ndim != 3 or X.shape[1] != n_tokens:
         raise BrainalignError(
-            f"X has shape {tuple(X.shape)} but grid {tuple(grid)} takes (n, {n_tokens}, n_channels); give the tokens of "
-            "a layer row by row, without class tokens"
+            f"X has shape {tuple(X.shape)} but grid {tuple(grid)} takes (n, {n_tokens}, n_channels); give the tokens "
+            "of a layer row by row, without class tokens"
         )
 
 

@@ -29,7 +29,17 @@ from brainalign.encoding.readout_arrays import (
 )
 from brainalign.encoding.training import Epoch, Training, carve_validation, train
 
-__all__ = ["Readout", "Standardised", "describe", "fit_readout", "in_batches", "predict_readout", "refuse", "score_readout", "start"]
+__all__ = [
+    "Readout",
+    "Standardised",
+    "describe",
+    "fit_readout",
+    "in_batches",
+    "predict_readout",
+    "refuse",
+    "score_readout",
+    "start",
+]
 
 
 class Readout(Protocol):
@@ -256,9 +266,7 @@ class _Arrays:
         return lambda rows: float(self.correlations_of(network, rows).nanmean())
 
 
-def _scaled(
-    shape: Shape, X: Array, Y: Array, semantics: Array | None, fitted: NDArray[np.intp]
-) -> Standardised:
+def _scaled(shape: Shape, X: Array, Y: Array, semantics: Array | None, fitted: NDArray[np.intp]) -> Standardised:
     """Return a module without networks that knows the moments of the training rows."""
     whole = Standardised(shape)
     whole.set_moments("Y", response_moments(Y, fitted))

@@ -44,7 +44,8 @@ class FactorizedReadout(BaseEstimator):  # type: ignore[misc]
     seed : int
     device : {"auto", "cpu", "cuda"}
     checkpoint : str or Path, optional
-        Folder in which a killed fit finds the state after its last epoch.
+        Folder in which a killed fit finds the state after its last epoch; restarts that it had finished are trained
+        again. Not for several fits at once.
     progress : function of Epoch, optional
         Called after each epoch.
 
@@ -203,7 +204,7 @@ def unit_fields(field: nn.Parameter, grid: tuple[int, int]) -> torch.Tensor:
     """
     with torch.no_grad():
         field.clamp_(min=0)
-    return nn.functional.normalize(field, dim=1).unflatten(1, grid)
+    return nn.functional.normalize(field, dim=1).reshape(-1, *grid)
 
 
 def pooled(tokens: torch.Tensor, fields: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -213,4 +214,4 @@ def pooled(tokens: torch.Tensor, fields: torch.Tensor, weight: torch.Tensor) -> 
         channels = fields[where].flatten(1) @ tokens  # (n, targets of the slice, n_channels)
         return (channels * weight[where]).sum(dim=2)
 
-    return chunked(some, len(fields), tokens.shape[0] * max(tokens.shape[2], tokens.shape[1]))
+    return chunked(some, len(fields), tokens.shape[0] * tokens.shape[2])

@@ -230,15 +230,12 @@ class _Semantic(nn.Module):
     def forward(self, tokens: torch.Tensor, semantics: torch.Tensor) -> torch.Tensor:
         fields, hidden, n = self.fields(), self.hidden(semantics), len(tokens)
         if self.of_features is not None:
-            numbers = self.of_features(hidden).unflatten(1, (tokens.shape[2], -1))
-            maps = tokens.mT.unflatten(2, self.grid).flatten(0, 1)
-            warped = warp(maps, affine_matrix(self.mode, numbers).flatten(0, 1))
-            tokens = warped.unflatten(0, (n, -1)).flatten(2).mT
+            numbers = self.of_features(hidden).view(1, n * tokens.shape[2], -1)
+            maps = tokens.mT.unflatten(2, self.grid).flatten(0, 1)  # of every row and channel
+            tokens = warp(maps, affine_matrix(self.mode, numbers)).view(n, -1, tokens.shape[1]).mT
 
         def some(where: slice) -> torch.Tensor:
-            mine = fields[where].expand(n, -1, -1, -1)
-            maps = warp(mine.flatten(0, 1), self.matrices(hidden, where).flatten(0, 1)).unflatten(0, mine.shape[:2])
-            channels = maps.flatten(2) @ tokens  # (n, targets of the slice, n_channels)
-            return (channels * self.weight[where]).sum(dim=2)
+            maps = warp(fields[where], self.matrices(hidden, where))  # (n, targets of the slice, rows, cols)
+            return (maps.flatten(2) @ tokens * self.weight[where]).sum(dim=2)
 
         return chunked(some, len(fields), n * max(tokens.shape[1:])) + self.bias

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import grid_sample
 
 __all__ = ["WARPS", "affine_matrix", "moved_centre", "warp"]
 
@@ -33,15 +33,25 @@ def affine_matrix(mode: str, numbers: torch.Tensor) -> torch.Tensor:
     elif mode == "shear":
         values = [one, first, zero, last, one, zero]
     else:
-        values = [same + part for same, part in zip([one, zero, zero, zero, one, zero], numbers.unbind(-1), strict=True)]
+        values = [
+            same + part for same, part in zip([one, zero, zero, zero, one, zero], numbers.unbind(-1), strict=True)
+        ]
     return torch.stack(values, dim=-1).unflatten(-1, (2, 3))
 
 
 def warp(maps: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
-    """Return maps (n, rows, cols) seen through matrices (n, 2, 3), which take points of the result to the original."""
-    size = [len(maps), 1, *maps.shape[1:]]
-    points = affine_grid(matrices, size, align_corners=True)
-    return grid_sample(maps[:, None], points, padding_mode="zeros", align_corners=True)[:, 0]
+    """Return maps (n_maps, rows, cols) seen through matrices (n, n_maps, 2, 3), as (n, n_maps, rows, cols).
+
+    As `torch.nn.functional.affine_grid` and `grid_sample` with align_corners=True, but without a copy of each map for
+    each matrix.
+    """
+    rows, cols = maps.shape[1:]
+    y, x = torch.meshgrid(torch.linspace(-1, 1, rows), torch.linspace(-1, 1, cols), indexing="ij")
+    cells = torch.stack([x.flatten(), y.flatten(), torch.ones(rows * cols)]).to(maps)  # (3, n_cells)
+    # One product instead of many small ones.
+    points = (matrices.transpose(0, 1).reshape(-1, 3) @ cells).view(len(maps), -1, 2, rows * cols)
+    seen = grid_sample(maps[:, None], points.mT, padding_mode="zeros", align_corners=True)
+    return seen[:, 0].transpose(0, 1).reshape(-1, len(maps), rows, cols)
 
 
 def moved_centre(fields: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
@@ -63,5 +73,5 @@ def moved_centre(fields: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
     y = share.sum(dim=2) @ torch.linspace(-1, 1, rows).to(share)
     centres = torch.stack([x, y], dim=-1).expand(*matrices.shape[:-2], 2)
     # Matrices take points of the result to the original; what was at a centre is seen where they take a point to it.
-    seen = torch.linalg.solve(matrices[..., :2], centres - matrices[..., 2])
+    seen: torch.Tensor = torch.linalg.solve(matrices[..., :2], centres - matrices[..., 2])
     return seen - centres

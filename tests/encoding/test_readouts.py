@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+
+from brainalign.checks import BrainalignError
+from brainalign.encoding import (
+    ENCODERS,
+    FactorizedReadout,
+    GaussianReadout,
+    SemanticSpatialReadout,
+    readout_arrays,
+    semantic_readout,
+)
+from brainalign.encoding.readout_arrays import Shape, correlations
+from brainalign.encoding.readout_fit import LOSSES, start
+from brainalign.encoding.training import Epoch, carve_validation
+from brainalign.encoding.warps import WARPS
+from brainalign.statistics import pearson
+
+GRID = (5, 4)
+RNG = np.random.default_rng(0)
+X = (3 + 2 * RNG.normal(size=(240, 20, 3))).astype(np.float32)
+Z = 10 + 3 * RNG.normal(size=(240, 4))
+FIELD = np.zeros((2, *GRID))
+FIELD[0, 1, 1:3], FIELD[1, 3:, 0] = 1, (1, 2)
+WEIGHTS = np.array([[1.0, -2, 0.5], [0.5, 1, -1]])
+Y = 100 + np.einsum("npc,vp,vc->nv", X, FIELD.reshape(2, -1), WEIGHTS)
+Y += RNG.normal(size=Y.shape)
+
+KINDS = {
+    "factorized": lambda **options: FactorizedReadout(**options),
+    "point": lambda **options: GaussianReadout("point", **options),
+    "integrated": lambda **options: GaussianReadout("integrated", **options),
+    "semantic": lambda **options: SemanticSpatialReadout(**options),
+}
+
+
+def given(readout: object, rows: slice = slice(None)) -> dict[str, object]:
+    return {"semantics": Z[rows]} if isinstance(readout, SemanticSpatialReadout) else {}
+
+
+def fitted(kind: str, **options: object):
+    readout = KINDS[kind](**({"epochs": 3, "batch_size": 40} | options))
+    return readout.fit(X, Y, grid=GRID, **given(readout))
+
+
+# --- starts and definitions -------------------------------------------------------------------------------------------
+
+
+def networks(shape: Shape, readout: object) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """Return the factorized network and another of the same seed, both with the same random channel weights."""
+    both = start(FactorizedReadout(), shape, seed=5), start(readout, shape, seed=5)
+    for network in both:
+        torch.manual_seed(1)
+        torch.nn.init.normal_(network.weight)
+        torch.nn.init.normal_(network.bias)
+    return both
+
+
+@pytest.mark.parametrize("warp_features", [False, True])
+@pytest.mark.parametrize("warp", WARPS)
+def test_the_semantic_one_starts_as_the_factorized_one(warp: str, warp_features: bool) -> None:
+    """Whatever the channel weights are, which training starts from zero"""
+    shape = Shape(GRID, 3, 6, 4)
+    factorized, semantic = networks(shape, SemanticSpatialReadout(warp, warp_features))
+    tokens, semantics = torch.randn(50, 20, 3), 3 * torch.randn(50, 4)
+    torch.testing.assert_close(semantic(tokens, semantics), factorized(tokens), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("field", ["point", "integrated"])
+def test_the_gaussian_one_is_a_factorized_one_with_its_fields(field: str) -> None:
+    factorized, gaussian = (network.eval() for network in networks(Shape(GRID, 3, 6), GaussianReadout(field)))
+    torch.nn.init.uniform_(gaussian.mean, -1, 1)
+    torch.nn.init.uniform_(gaussian.root, -1, 0.5)
+    fields, tokens = gaussian.fields(), torch.randn(50, 20, 3)
+    size = fields.sum(dim=(1, 2)) if field == "point" else fields.square().sum(dim=(1, 2))
+    torch.testing.assert_close(size, torch.ones(6))
+    torch.nn.init.zeros_(factorized.field)
+    factorized.fields = lambda: fields  # type: ignore[method-assign]
+    torch.testing.assert_close(gaussian(tokens), factorized(tokens))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fits_of_one_seed_start_alike(kind: str) -> None:
+    """A fit that learns nothing predicts what the factorized one predicts: the mean of the training rows."""
+    options = {"epochs": 1, "learning_rate": 1e-12, "restarts": 1, "seed": 3}
+    readout, factorized = fitted(kind, **options), fitted("factorized", **options)
+    np.testing.assert_allclose(readout.predict(X, **given(readout)), factorized.predict(X), rtol=1e-6)
+
+
+def test_points_are_drawn_around_the_mean_in_training_only() -> None:
+    gaussian = start(GaussianReadout(), Shape((1, 41), 1, 1), seed=0)
+    torch.nn.init.ones_(gaussian.weight)
+    with torch.no_grad():
+        gaussian.mean[:] = torch.tensor([0.3, 0.0])
+        gaussian.root[:] = torch.tensor([np.log(0.1), np.log(0.1), 0.0])
+    ramp = torch.linspace(-1, 1, 41).expand(4000, 41)[..., None]  # reads out the x of a place
+    drawn = gaussian.train()(ramp).detach()
+    assert drawn.mean() == pytest.approx(0.3, abs=0.01)
+    assert drawn.std() == pytest.approx(0.1, rel=0.05)
+    torch.testing.assert_close(gaussian.eval()(ramp), torch.full((4000, 1), 0.3))
+
+
+def test_covariances_are_of_the_roots() -> None:
+    readout = fitted("integrated", epochs=5)
+    fields, (rows, cols) = readout.fields_, GRID
+    y, x = np.meshgrid(np.linspace(-1, 1, rows), np.linspace(-1, 1, cols), indexing="ij")
+    apart = np.stack([x, y], axis=-1)[None] - readout.means_[:, None, None]
+    distance = np.einsum("vhwi,vij,vhwj->vhw", apart, np.linalg.inv(readout.covariances_), apart)
+    density = np.exp(-0.5 * distance)
+    density /= np.sqrt(np.square(density).sum(axis=(1, 2), keepdims=True))
+    np.testing.assert_allclose(fields, density, atol=1e-5)
+
+
+def test_losses_leave_missing_responses_out() -> None:
+    predicted, measured = torch.randn(30, 4), torch.randn(30, 4)
+    known = torch.rand(30, 4) > 0.3
+    a, b = predicted[known].double().numpy(), measured[known].double().numpy()
+    error = np.square(a - b).mean()
+    concordance = 2 * np.cov(a, b, bias=True)[0, 1] / (a.var() + b.var() + (a.mean() - b.mean()) ** 2)
+    holes = measured.where(known, torch.nan)
+    assert float(LOSSES["mse"](predicted, holes)) == pytest.approx(error, rel=1e-5)
+    assert float(LOSSES["concordance"](predicted, holes)) == pytest.approx(error + 1 - concordance, rel=1e-5)
+    expected = [pearson(predicted[known[:, v], v].numpy(), measured[known[:, v], v].numpy()) for v in range(4)]
+    np.testing.assert_allclose(correlations(predicted, holes), expected, atol=1e-6)
+
+
+# --- what a fit leaves ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", ["mse", "concordance"])
+@pytest.mark.parametrize("kind", ["factorized", "semantic"])
+def test_finds_planted_fields_and_weights(kind: str, loss: str) -> None:
+    """With a third of the responses missing, in the units of the features and responses"""
+    holes = np.where(np.random.default_rng(1).random(Y.shape) < 1 / 3, np.nan, Y)
+    readout = KINDS[kind](epochs=60, batch_size=20, restarts=1, loss=loss)
+    readout.fit(X, holes, grid=GRID, **given(readout))
+    scale = np.sqrt(np.square(FIELD).sum(axis=(1, 2)))
+    assert (pearson(readout.fields_.reshape(2, -1), FIELD.reshape(2, -1), axis=1) > 0.95).all()
+    np.testing.assert_allclose(readout.weights_, WEIGHTS * scale[:, None], atol=0.35)
+    assert (readout.validation_r_ > 0.9).all()
+    assert (readout.score(X, holes, **given(readout)) > 0.93).all()
+
+
+@pytest.mark.parametrize("kind", ["factorized", "point", "integrated"])
+def test_predictions_are_fields_times_weights(kind: str) -> None:
+    readout = fitted(kind, restarts=2)
+    flat = readout.fields_.reshape(2, -1)
+    expected = readout.intercept_ + np.einsum("npc,vp,vc->nv", X, flat, readout.weights_)
+    np.testing.assert_allclose(readout.predict(X), expected, rtol=1e-5)
+
+
+def test_each_target_keeps_its_best_restart() -> None:
+    options = {"epochs": 2, "batch_size": 100}
+    whole = fitted("semantic", restarts=3, seed=4, **options)
+    first = fitted("semantic", restarts=1, seed=4, **options)
+    assert (whole.validation_r_ >= first.validation_r_).all()
+    assert [epoch.number for epoch in whole.history_] == [1, 2] * 3
+    assert whole.history_[:2][0][:3] == first.history_[0][:3]
+    assert len(np.unique(whole.restart_)) > 1
+    # The targets of the first restart are predicted as if there had been no other.
+    same = whole.restart_ == 0
+    np.testing.assert_array_equal(whole.predict(X, semantics=Z)[:, same], first.predict(X, semantics=Z)[:, same])
+    np.testing.assert_array_equal(whole.validation_r_[same], first.validation_r_[same])
+
+
+def test_targets_of_several_restarts_are_put_in_order() -> None:
+    readout = fitted("semantic", restarts=1)
+    before = readout.predict(X, semantics=Z)
+    one, whole = readout.module_.parts[0], readout.module_
+    whole.parts = torch.nn.ModuleList()
+    whole.keep([one, one], torch.tensor([1, 0]))
+    np.testing.assert_allclose(readout.predict(X, semantics=Z), before, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_chunks_of_targets_change_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Predictions, and gradients too: networks are the same after training; no array of warped maps is larger."""
+    options = {"restarts": 1, "epochs": 2}
+    expected = fitted(kind, **options).predict(X, **given(KINDS[kind]()))
+    sizes, plain = [], semantic_readout.warp
+
+    def watched(maps: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
+        sizes.append(matrices.shape[0] * matrices.shape[1] * maps[0].numel())
+        return plain(maps, matrices)
+
+    monkeypatch.setattr(semantic_readout, "warp", watched)
+    monkeypatch.setattr(readout_arrays, "CHUNK", 1000)  # one target of 40 rows × 20 tokens
+    found = fitted(kind, **options).predict(X, **given(KINDS[kind]()))
+    if kind == "point":  # other random numbers, because chunks draw their own
+        assert pearson(found, expected).min() > 0.9
+    else:
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert (max(sizes) <= 1000) if kind == "semantic" else not sizes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_saved_and_loaded(kind: str, tmp_path: Path) -> None:
+    readout = fitted(kind, restarts=2, seed=2, checkpoint=tmp_path / "checkpoint")
+    readout.save(tmp_path / "saved")
+    loaded = type(readout).load(tmp_path / "saved")
+    np.testing.assert_array_equal(loaded.predict(X, **given(readout)), readout.predict(X, **given(readout)))
+    for name in ("fields_", "weights_", "intercept_", "validation_r_", "restart_", "means_", "covariances_"):
+        if hasattr(readout, name):
+            np.testing.assert_array_equal(getattr(loaded, name), getattr(readout, name))
+    assert (loaded.history_, loaded.n_parameters_) == (readout.history_, readout.n_parameters_)
+    assert loaded.get_params() == readout.get_params() | {"checkpoint": None}
+    if kind == "semantic":
+        np.testing.assert_array_equal(loaded.shifts(Z), readout.shifts(Z))
+    assert sorted(file.name for file in (tmp_path / "saved").iterdir()) == ["readout.json", "readout.safetensors"]
+
+
+def test_a_killed_fit_goes_on(tmp_path: Path) -> None:
+    """In the second of two restarts"""
+    expected = fitted("semantic", epochs=2).predict(X, semantics=Z)
+    seen: list[Epoch] = []
+
+    def kill(epoch: Epoch) -> None:
+        seen.append(epoch)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted("semantic", epochs=2, checkpoint=tmp_path, progress=kill)
+    found = fitted("semantic", epochs=2, checkpoint=tmp_path, progress=seen.append)
+    np.testing.assert_array_equal(found.predict(X, semantics=Z), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_seed_repeats_and_kinds_of_arrays_stay(kind: str) -> None:
+    readout = fitted(kind)
+    tensors = {name: torch.as_tensor(value) for name, value in given(readout).items()}
+    again = clone(readout).fit(torch.as_tensor(X), torch.as_tensor(Y), grid=GRID, **tensors)
+    found = again.predict(torch.as_tensor(X), **tensors)
+    assert isinstance(found, torch.Tensor)
+    assert isinstance(again.fields_, torch.Tensor)
+    assert isinstance(again.score(torch.as_tensor(X), torch.as_tensor(Y), **tensors), torch.Tensor)
+    np.testing.assert_array_equal(found, readout.predict(X, **given(readout)))
+    assert not np.array_equal(fitted(kind, seed=1).predict(X, **given(readout)), found)
+
+
+def test_validation_rows_teach_nothing() -> None:
+    """Neither what they hold nor its scale reaches the network of a given epoch."""
+    groups = np.arange(240) // 8
+    plain = FactorizedReadout(epochs=1, seed=1).fit(X, Y, grid=GRID, groups=groups)
+    held = carve_validation(240, plain.validation, groups, 1)[1]
+    assert len(held) == 40
+    changed, other = Y.copy(), X.copy()
+    changed[held], other[held] = 7 * changed[held] + 5, 3 * other[held]
+    found = FactorizedReadout(epochs=1, seed=1).fit(other, changed, grid=GRID, groups=groups)
+    np.testing.assert_array_equal(found.predict(X), plain.predict(X))
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+factorized, semantic = FactorizedReadout(epochs=1), SemanticSpatialReadout(epochs=1, restarts=1)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: factorized.fit(X, Y), r"FactorizedReadout needs grid=\(rows, cols\)"),
+        (lambda: factorized.fit(X, Y, grid=(5, 5)), r"X has shape \(240, 20, 3\) but grid \(5, 5\) takes \(n, 25, "),
+        (lambda: factorized.fit(X[:, :, 0], Y, grid=GRID), r"X has shape \(240, 20\)"),
+        (lambda: factorized.fit(X[:9], Y, grid=GRID), "X has 9 rows but Y has 240"),
+        (lambda: factorized.fit(X, Y[:, 0], grid=GRID), r"Y has shape \(240,\)"),
+        (lambda: factorized.fit(X, Y, grid=GRID, roi=np.zeros(2)), "FactorizedReadout cannot use roi"),
+        (lambda: factorized.fit(X, Y, grid=GRID, semantics=Z), "FactorizedReadout cannot use semantics"),
+        (lambda: GaussianReadout().fit(X, Y, grid=GRID, semantics=Z), "GaussianReadout cannot use semantics"),
+        (lambda: GaussianReadout("points").fit(X, Y, grid=GRID), r"field must be one of .*mean 'point'"),
+        (lambda: factorized.fit(np.where(X > 10, np.nan, X), Y, grid=GRID), r"X of shape .* NaN or infinite"),
+        (lambda: factorized.fit(X, np.where(Y > 100, np.inf, Y), grid=GRID), "infinite values; give NaN"),
+        (lambda: factorized.fit(X, np.where([True, False], Y, 1), grid=GRID), r"1 target.* \(columns 1\)"),
+        (lambda: factorized.fit(X, np.where([True, False], np.nan, Y), grid=GRID), r"1 target.* \(columns 0\)"),
+        (lambda: FactorizedReadout(restarts=0).fit(X, Y, grid=GRID), "restarts is 0"),
+        (lambda: FactorizedReadout(loss="mae").fit(X, Y, grid=GRID), "loss must be one of"),
+        (lambda: FactorizedReadout(patience=2).fit(X, Y, grid=GRID), "patience is for schedule 'constant'"),
+        (lambda: semantic.fit(X, Y, grid=GRID), "SemanticSpatialReadout needs semantics="),
+        (lambda: semantic.fit(X, Y, grid=GRID, semantics=Z[:9]), "semantics has 9 rows but X has 240"),
+        (lambda: semantic.fit(X, Y, grid=GRID, semantics=Z[:, 0]), r"semantics has shape \(240,\)"),
+        (lambda: semantic.fit(X, Y, grid=GRID, semantics=Z * np.nan), "semantics of shape .* NaN"),
+        (lambda: SemanticSpatialReadout("skew").fit(X, Y, grid=GRID, semantics=Z), "warp must be one of"),
+        (lambda: fitted("factorized").predict(X[:, :, :2]), "X has 2 channels but .* was fitted on 3"),
+        (lambda: fitted("factorized").predict(X, semantics=Z), "FactorizedReadout cannot use semantics"),
+        (lambda: fitted("semantic").predict(X), "SemanticSpatialReadout needs semantics="),
+        (lambda: fitted("semantic").shifts(Z[:, :2]), "semantics has 2 columns but .* was fitted on 4"),
+        (lambda: fitted("factorized").score(X, Y[:, :1]), r"Y has shape \(240, 1\) but predictions have \(240, 2\)"),
+    ],
+)
+def test_bad_input(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(BrainalignError, match=message):
+        call()
+
+
+def test_bad_folders(tmp_path: Path) -> None:
+    with pytest.raises(BrainalignError, match=r"holds no readout\.json"):
+        FactorizedReadout.load(tmp_path)
+    fitted("factorized").save(tmp_path)
+    with pytest.raises(BrainalignError, match=r"holds a FactorizedReadout; load it with FactorizedReadout\.load"):
+        GaussianReadout.load(tmp_path)
+
+
+def test_the_menu_names_them() -> None:
+    assert ENCODERS["factorized"] is FactorizedReadout
+    assert ENCODERS["gaussian"] is GaussianReadout
+    assert ENCODERS["semantic"] is SemanticSpatialReadout
