@@ -19,6 +19,7 @@ __all__ = [
     "Method",
     "MethodUse",
     "RidgeMethod",
+    "RoutingMethod",
     "SemanticMethod",
     "TrainedMethod",
 ]
@@ -138,7 +139,25 @@ class SemanticMethod(ReadoutMethod):
     restarts: int = Field(2, ge=1, description="trainings, of which each target keeps its best by validation r")
 
 
+class RoutingMethod(TrainedMethod):
+    """A query per region, parcel or target that attends to tokens by what they hold and where they lie."""
+
+    encoder: Literal["routing"]
+    queries: Literal["roi", "parcel", "target", "hemisphere"] = "roi"
+    keys: Literal["both", "content", "position"] = Field("both", description="the last two are controls")
+    n_parcels: int = Field(100, ge=1, description="with queries: parcel")
+    rest: bool = Field(False, description="with queries: roi, one more query for the targets in no region")
+    d_model: int = Field(32, ge=1)
+    n_heads: int = Field(1, ge=1)
+    feedforward: int | None = Field(None, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    batch_size: int = Field(50, ge=1)
+    clip: float | None = Field(None, gt=0)
+    validation: float = Field(0.1, gt=0, lt=1, description="share of the training images that choose the epoch")
+    patience: int | None = Field(None, ge=1, description="epochs without a better validation score; rate then constant")
+
+
 Method = Annotated[
-    RidgeMethod | BandedRidgeMethod | FactorizedMethod | GaussianMethod | SemanticMethod,
+    RidgeMethod | BandedRidgeMethod | FactorizedMethod | GaussianMethod | SemanticMethod | RoutingMethod,
     Field(discriminator="encoder"),
 ]

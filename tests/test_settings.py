@@ -12,7 +12,7 @@ from brainalign.checks import BrainalignError
 from brainalign.descriptor import BlockStudy, FmriOptions
 from brainalign.encoding import ENCODERS
 from brainalign.features import EXTRACTORS
-from brainalign.methods import FactorizedMethod, GaussianMethod, MethodUse, SemanticMethod
+from brainalign.methods import FactorizedMethod, GaussianMethod, MethodUse, RoutingMethod, SemanticMethod
 from brainalign.settings import (
     BandedRidgeMethod,
     Config,
@@ -87,6 +87,7 @@ def test_every_mistake_is_listed_at_once() -> None:
 
 TRAINED = {"seed", "checkpoint", "progress"}  # set by the stage: a network per seed, in the job's folder
 TRAINED_METHODS = {"factorized": FactorizedMethod, "gaussian": GaussianMethod, "semantic": SemanticMethod}
+TRAINED_METHODS |= {"routing": RoutingMethod}
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """Encoders: features to responses. A user adds one by adding an entry."""
 
 from brainalign.encoding.banded import BandedRidge, band_candidates
+from brainalign.encoding.ensemble import LayerEnsemble
 from brainalign.encoding.evaluation import Evaluation, evaluate
 from brainalign.encoding.gaussian_readout import GaussianReadout
 from brainalign.encoding.held_out import HeldOut, evaluate_held_out
 from brainalign.encoding.partition import Partition
 from brainalign.encoding.readouts import FactorizedReadout
 from brainalign.encoding.ridge import Ridge, fit_layers
+from brainalign.encoding.routing import PUBLISHED_ROUTING, RoutingEncoder
 from brainalign.encoding.seeds import SeedEnsemble
 from brainalign.encoding.semantic_readout import SemanticSpatialReadout
 from brainalign.encoding.side_by_side import Contender, side_by_side
@@ -14,6 +16,7 @@ from brainalign.encoding.training import Epoch
 
 __all__ = [
     "ENCODERS",
+    "PUBLISHED_ROUTING",
     "BandedRidge",
     "Contender",
     "Epoch",
@@ -21,8 +24,10 @@ __all__ = [
     "FactorizedReadout",
     "GaussianReadout",
     "HeldOut",
+    "LayerEnsemble",
     "Partition",
     "Ridge",
+    "RoutingEncoder",
     "SeedEnsemble",
     "SemanticSpatialReadout",
     "band_candidates",
@@ -38,4 +43,5 @@ ENCODERS = {
     "factorized": FactorizedReadout,
     "gaussian": GaussianReadout,
     "semantic": SemanticSpatialReadout,
+    "routing": RoutingEncoder,
 }

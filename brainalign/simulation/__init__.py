@@ -5,6 +5,7 @@ from brainalign.simulation.drives import field_weights, layer_drives, pool_every
 from brainalign.simulation.generator import LAYERS, activations, save_generator, train_generator
 from brainalign.simulation.linear import LinearWorld, linear_world
 from brainalign.simulation.meeg import MeegTruth, layer_latencies, sensor_info, simulate_meeg, to_epochs
+from brainalign.simulation.objects import OBJECT_ROIS, ObjectWorld, object_world
 from brainalign.simulation.preferences import PREFERENCES, preferences, scene_variables
 from brainalign.simulation.rest import rest_networks, simulate_rest
 from brainalign.simulation.schedule import schedule
@@ -14,11 +15,13 @@ from brainalign.simulation.surface_files import betas_image, labels_image
 
 __all__ = [
     "LAYERS",
+    "OBJECT_ROIS",
     "PREFERENCES",
     "Cortex",
     "CortexDrives",
     "LinearWorld",
     "MeegTruth",
+    "ObjectWorld",
     "ShiftingFields",
     "activations",
     "betas_image",
@@ -31,6 +34,7 @@ __all__ = [
     "layer_latencies",
     "linear_world",
     "load_cortex",
+    "object_world",
     "plan_areas",
     "pool_everywhere",
     "preferences",

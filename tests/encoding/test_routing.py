@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from brainalign.checks import BrainalignError
+from brainalign.encoding import ENCODERS, PUBLISHED_ROUTING, RoutingEncoder
+from brainalign.encoding.routing_network import RoutingNetwork, position_code
+from brainalign.encoding.routing_queries import parcels_of
+from brainalign.encoding.training import Epoch, carve_validation
+from brainalign.statistics import pearson
+
+GRID = (3, 4)
+ROI = np.repeat(["V1", "FFA", "PPA"], 4)
+QUICK = {"epochs": 2, "d_model": 8, "batch_size": 20}
+
+
+def small(n: int = 60, n_channels: int = 5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 12, n_channels)).astype(np.float32)
+    return X, (X[:, 3] @ rng.normal(size=(n_channels, 12)) + rng.normal(size=(n, 12))).astype(np.float32)
+
+
+def network(members: np.ndarray, **changes: object) -> RoutingNetwork:
+    torch.manual_seed(0)
+    options = {"content": True, "d_model": 8, "n_heads": 2, "feedforward": None, "dropout": 0.0} | changes
+    return RoutingNetwork(members, 5, position_code(GRID), **options).eval()
+
+
+# --- the network, against its equations ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("feedforward", [None, 6])
+def test_equations(feedforward: int | None) -> None:
+    """Token by token in float64: keys, softmax per head, values, feed-forward, and the sum over a target's queries."""
+    members = np.array([[1, 1, 0, 0], [0, 1, 1, 1], [1, 1, 1, 0]], dtype=bool)
+    net = network(members, feedforward=feedforward)
+    X = torch.from_numpy(small()[0][:3])
+    found, weights = net(X).detach(), net.attention(X).detach()
+    net = net.double()
+    packed = iter(net.weight)
+    read = {(q, v): next(packed) for q, v in np.argwhere(members).tolist()}
+    for n, tokens in enumerate(X.double()):
+        expected = net.bias.clone()
+        for q, query in enumerate(net.queries):
+            keys = torch.stack([net.content_key(x) + net.position_key(net.code[p]) for p, x in enumerate(tokens)])
+            values = torch.stack([net.value(x) for x in tokens])
+            heads = [slice(0, 4), slice(4, 8)]
+            shares = [torch.softmax(keys[:, head] @ query[head] / 2, dim=0) for head in heads]
+            gathered = torch.cat([share @ values[:, head] for share, head in zip(shares, heads, strict=True)])
+            if feedforward is not None:
+                gathered = net.feedforward(gathered)
+            for v in np.flatnonzero(members[q]):
+                expected[v] += read[q, v] @ gathered
+            torch.testing.assert_close(weights[n, q].double(), torch.stack(shares).mean(dim=0), atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(found[n].double(), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_query_per_target_is_the_packed_read_out() -> None:
+    """The einsum of one query per target gives what packed members give; a permuted membership shows it."""
+    X = torch.from_numpy(small()[0][:4])
+    one, other = network(np.eye(6, dtype=bool)), network(np.eye(6, dtype=bool)[::-1].copy())
+    assert one.one_each
+    assert not other.one_each
+    other.load_state_dict(one.state_dict() | {"target": other.target, "bias": one.bias.flip(0)})
+    torch.testing.assert_close(one(X), other(X).flip(1))
+
+
+def test_the_position_code_tells_all_places_apart() -> None:
+    """Any row and any column can be singled out by a sum over channels, as a query does."""
+    for grid in ((8, 8), (3, 5), (31, 31), (1, 4)):
+        code = position_code(grid).double().numpy()
+        assert code.shape[0] == grid[0] * grid[1]
+        inverse = np.linalg.pinv(code)
+        row, column = np.divmod(np.arange(len(code)), grid[1])
+        for place in (row, column):
+            wanted = place[:, None] == np.unique(place)
+            np.testing.assert_allclose(code @ (inverse @ wanted), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize(("keys", "follows"), [("content", True), ("position", False)])
+def test_keys_hold_content_or_position_alone(keys: str, follows: bool) -> None:
+    """Moved tokens take attention with them if keys hold content; it stays in place if they hold position."""
+    X, Y = small()
+    encoder = RoutingEncoder(keys=keys, **QUICK).fit(X, Y, grid=GRID, roi=ROI)
+    order = np.random.default_rng(0).permutation(12)
+    before, after = encoder.attention(X), encoder.attention(X[:, order])
+    np.testing.assert_allclose(after, before[:, :, order] if follows else before, atol=1e-6)
+    assert before.std(axis=2).max() > 1e-5
+
+
+# --- members ----------------------------------------------------------------------------------------------------------
+
+
+def test_members_read_their_query_only() -> None:
+    """Overlapping ROIs sum; a target does not depend on queries it is no member of."""
+    X, Y = small()
+    members = np.zeros((3, 12), dtype=bool)
+    members[0, :6] = members[1, 4:10] = members[2, 10:] = True
+    encoder = RoutingEncoder(**QUICK).fit(X, Y, grid=GRID, roi=members)
+    np.testing.assert_array_equal(encoder.members_, members)
+    before = encoder.predict(X)
+    with torch.no_grad():
+        encoder.module_.queries[1] += 5
+    changed = (encoder.predict(X) != before).any(axis=0)
+    np.testing.assert_array_equal(changed, members[1])
+
+
+def test_labels_are_membership_and_rest_is_one_more_query() -> None:
+    X, Y = small()
+    labels = ROI.astype(object)
+    labels[:3] = ["", None, float("nan")]
+    by_label = RoutingEncoder(rest=True, **QUICK).fit(X, Y, grid=GRID, roi=labels)
+    assert by_label.queries_ == ["V1", "FFA", "PPA", "rest"]
+    members = np.vstack([labels == name for name in ("V1", "FFA", "PPA")])
+    by_row = RoutingEncoder(rest=True, **QUICK).fit(X, Y, grid=GRID, roi=members)
+    np.testing.assert_array_equal(by_label.members_, by_row.members_)
+    np.testing.assert_array_equal(by_label.members_.sum(axis=0), 1)
+    np.testing.assert_array_equal(by_label.predict(X), by_row.predict(X))
+
+
+def test_hemispheres_and_targets() -> None:
+    X, Y = small()
+    hemi = np.repeat(["L", "R"], 6)
+    encoder = RoutingEncoder("hemisphere", **QUICK).fit(X, Y, grid=GRID, roi=hemi)
+    assert encoder.queries_ == ["L", "R"]
+    assert encoder.attention(X).shape == (60, 2, 12)
+    assert RoutingEncoder("target", **QUICK).fit(X, Y, grid=GRID).attention(X).shape == (60, 12, 12)
+
+
+def test_parcels_are_found_in_training_rows_only() -> None:
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(100, 12, 5)).astype(np.float32)
+    truth = np.repeat([0, 1, 2], 4)
+    Y = rng.normal(size=(100, 3))[:, truth] + 0.3 * rng.normal(size=(100, 12))
+    encoder = RoutingEncoder("parcel", n_parcels=3, **QUICK).fit(X, Y, grid=GRID)
+    found = encoder.members_.argmax(axis=0)
+    assert len(set(zip(found.tolist(), truth.tolist(), strict=True))) == 3
+    # The rows that choose the epoch may say anything about parcels.
+    held = carve_validation(100, encoder.validation, None, encoder.seed)[1]
+    other = Y.copy()
+    other[held] = 50 * rng.normal(size=(len(held), 3))[:, np.tile([0, 1, 2], 4)]
+    again = RoutingEncoder("parcel", n_parcels=3, **QUICK).fit(X, other, grid=GRID)
+    np.testing.assert_array_equal(again.members_, encoder.members_)
+
+
+def test_parcels_of_many_targets() -> None:
+    """Leading components of the profiles are enough; missing responses do not stop it."""
+    rng = np.random.default_rng(3)
+    truth = np.repeat(np.arange(5), 40)
+    Y = rng.normal(size=(150, 5))[:, truth] + rng.normal(size=(150, 200))
+    Y[rng.random(Y.shape) < 0.05] = np.nan
+    names, members = parcels_of(Y, 5, seed=0)
+    assert len(set(zip(members.argmax(axis=0).tolist(), truth.tolist(), strict=True))) == len(names) == 5
+
+
+# --- padding, missing responses, kinds of array, memory of a fit ------------------------------------------------------
+
+
+def test_padding_is_not_attended_to() -> None:
+    """Tokens that are NaN throughout get no weight, and what was below them changes nothing."""
+    X, Y = small()
+    X[:, 8:] = np.nan
+    X[::2, 0] = np.nan  # images may differ
+    encoder = RoutingEncoder(n_heads=2, **QUICK).fit(X, Y, grid=GRID, roi=ROI)
+    weights = encoder.attention(X)
+    there = np.broadcast_to(~np.isnan(X[:, None, :, 0]), weights.shape)
+    assert (weights[~there] == 0).all()
+    assert (weights[there] > 0).all()
+    np.testing.assert_allclose(weights.sum(axis=2), 1, atol=1e-6)
+    short = X[1::2, :8]  # the same images without the padded tokens
+    module = encoder.module_
+    module.code = module.code[:8]
+    np.testing.assert_allclose(
+        module.unscaled(module(torch.from_numpy(short))).detach(), encoder_predictions(encoder, X)[1::2], atol=1e-5
+    )
+
+
+def encoder_predictions(encoder: RoutingEncoder, X: np.ndarray) -> np.ndarray:
+    module = encoder.module_
+    module.code = position_code(GRID)
+    return encoder.predict(X)
+
+
+def test_missing_responses_are_left_out() -> None:
+    """A wild value behind NaN changes nothing, and scores are over the observed rows."""
+    X, Y = small(200)
+    missing = np.random.default_rng(1).random(Y.shape) < 0.2
+    Y[missing] = np.nan
+    encoder = RoutingEncoder(**QUICK | {"epochs": 20}).fit(X, Y, grid=GRID, roi=ROI)
+    assert np.isfinite(encoder.predict(X)).all()
+    predicted = encoder.predict(X)
+    expected = [pearson(predicted[~gone, v], Y[~gone, v]) for v, gone in enumerate(missing.T)]
+    np.testing.assert_allclose(encoder.score(X, Y), expected, atol=1e-6)
+    assert np.mean(expected) > 0.4
+
+
+def test_units_of_features_and_responses_do_not_matter() -> None:
+    X, Y = small()
+    plain = RoutingEncoder(**QUICK).fit(X, Y, grid=GRID, roi=ROI)
+    other = RoutingEncoder(**QUICK).fit(100 * X + 7, 5 * Y - 3, grid=GRID, roi=ROI)
+    np.testing.assert_allclose(other.predict(100 * X + 7), 5 * plain.predict(X) - 3, atol=2e-3)
+
+
+def test_same_kind_and_same_seed() -> None:
+    X, Y = small()
+    encoder = RoutingEncoder(seed=4, **QUICK).fit(X, Y, grid=GRID, roi=ROI)
+    tensors = RoutingEncoder(seed=4, **QUICK).fit(torch.from_numpy(X), torch.from_numpy(Y), grid=GRID, roi=ROI)
+    predicted = tensors.predict(torch.from_numpy(X))
+    assert isinstance(predicted, torch.Tensor)
+    assert isinstance(tensors.attention(torch.from_numpy(X)), torch.Tensor)
+    assert isinstance(tensors.validation_r_, torch.Tensor)
+    np.testing.assert_array_equal(predicted, encoder.predict(X))
+    assert isinstance(encoder.predict(X), np.ndarray)
+    other = RoutingEncoder(seed=5, **QUICK).fit(X, Y, grid=GRID, roi=ROI)
+    assert (other.predict(X) != encoder.predict(X)).any()
+    assert encoder.validation_r_.shape == (12,)
+    assert encoder.n_parameters_ == sum(p.numel() for p in encoder.module_.parameters())
+
+
+def test_groups_stay_on_one_side() -> None:
+    """Rows of a group that are copies of each other: a split through groups would see validation rows in training."""
+    X, Y = small(20)
+    groups = np.repeat(np.arange(20), 3)
+    epochs: list[Epoch] = []
+    options = QUICK | {"epochs": 60, "progress": epochs.append, "validation": 0.3}
+    noise = np.random.default_rng(0).normal(size=Y.shape).astype(np.float32)
+    encoder = RoutingEncoder(**options).fit(X[groups], noise[groups], grid=GRID, roi=ROI, groups=groups)
+    assert len(epochs) == 60
+    assert encoder.history_ == epochs
+    assert max(epoch.score for epoch in epochs[-20:]) < 0.3
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    """Predictions and attention equal to the bit; everything that was fitted is there again."""
+    X, Y = small()
+    encoder = RoutingEncoder(feedforward=6, n_heads=2, dropout=0.1, **QUICK).fit(X, Y, grid=GRID, roi=ROI)
+    encoder.save(tmp_path / "routing")
+    assert {file.suffix for file in (tmp_path / "routing").iterdir()} == {".safetensors", ".json"}
+    again = RoutingEncoder.load(tmp_path / "routing")
+    np.testing.assert_array_equal(again.predict(X), encoder.predict(X))
+    np.testing.assert_array_equal(again.attention(X), encoder.attention(X))
+    np.testing.assert_array_equal(again.members_, encoder.members_)
+    np.testing.assert_array_equal(again.validation_r_, encoder.validation_r_)
+    assert again.get_params() == encoder.get_params()
+    assert again.history_ == encoder.history_
+    assert (again.queries_, again.grid_, again.n_parameters_) == (encoder.queries_, GRID, encoder.n_parameters_)
+    content = RoutingEncoder(keys="content", **QUICK).fit(X, Y, roi=ROI)
+    content.save(tmp_path / "content")
+    np.testing.assert_array_equal(RoutingEncoder.load(tmp_path / "content").predict(X), content.predict(X))
+    with pytest.raises(BrainalignError, match=r"holds no routing\.json"):
+        RoutingEncoder.load(tmp_path)
+
+
+def test_a_killed_fit_goes_on(tmp_path: Path) -> None:
+    X, Y = small()
+
+    def kill(epoch: Epoch) -> None:
+        if epoch.number == 2:
+            raise KeyboardInterrupt
+
+    options = QUICK | {"epochs": 4, "dropout": 0.2}
+    whole = RoutingEncoder(**options).fit(X, Y, grid=GRID, roi=ROI)
+    with pytest.raises(KeyboardInterrupt):
+        RoutingEncoder(checkpoint=tmp_path, progress=kill, **options).fit(X, Y, grid=GRID, roi=ROI)
+    seen: list[Epoch] = []
+    resumed = RoutingEncoder(checkpoint=tmp_path, progress=seen.append, **options).fit(X, Y, grid=GRID, roi=ROI)
+    assert [epoch.number for epoch in seen] == [3, 4]
+    np.testing.assert_array_equal(resumed.predict(X), whole.predict(X))
+
+
+def test_published_size() -> None:
+    """One layer of the published width, with layer norms and a feed-forward network, trains as any other."""
+    X, Y = small(24)
+    options = PUBLISHED_ROUTING | {"epochs": 1}
+    encoder = ENCODERS["routing"](**options).fit(X, Y, grid=GRID, roi=ROI)
+    assert encoder.module_.queries.shape == (3, 768)
+    hidden = [layer.out_features for layer in encoder.module_.feedforward.layers if isinstance(layer, nn.Linear)]
+    assert hidden == [1024, 768]
+    assert np.isfinite(encoder.predict(X)).all()
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"grid": None}, "12 tokens but no grid; give grid="),
+        ({"grid": (3, 3)}, r"12 tokens but grid \(3, 3\) has 9 places"),
+        ({"X": small()[0][:, 0]}, r"X has shape \(60, 5\); a network on tokens"),
+        ({"X": small(50)[0]}, "X has 50 rows but Y has 60"),
+        ({"roi": None}, "queries 'roi' needs roi="),
+        ({"roi": ROI[:5]}, "roi has 5 rows but the targets of Y has 12"),
+        ({"roi": np.array([[True] * 12, [False] * 12])}, r"1 of 2 ROIs have no members \(rows 1\)"),
+        ({"roi": np.ones((2, 12), dtype=int)}, "membership is boolean"),
+        (
+            {"roi": np.where(ROI == "V1", "", ROI)},
+            r"4 of 12 targets are in no ROI \(columns 0, 1, 2 and 1 more\).*rest=True",
+        ),
+        ({"roi": [""] * 12}, "none of the 12 targets has a label"),
+        ({"queries": "hemisphere"}, "wants 'L' or 'R'"),
+        ({"queries": "target"}, "leave roi out"),
+        ({"queries": "parcel"}, "leave roi out"),
+        ({"queries": "parcel", "roi": None}, "n_parcels is 100 but Y has 12 targets"),
+        ({"queries": "vertex"}, "queries must be one of"),
+        ({"keys": "where"}, "keys must be one of"),
+        ({"queries": "target", "roi": None, "rest": True}, "rest is for queries 'roi'"),
+        ({"n_heads": 3}, "d_model 32 is no multiple of n_heads 3"),
+        ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"semantics": np.zeros((60, 2))}, "cannot use semantics"),
+        (
+            {"Y": np.where(np.arange(12) == 7, 1.0, small()[1])},
+            "1 target.*are constant or missing.*columns 7",
+        ),
+        ({"Y": np.where(np.arange(12) == 7, np.nan, small()[1])}, r"constant or missing.*columns 7"),
+        ({"Y": np.where(small()[1] > 2, np.inf, small()[1])}, "infinite"),
+        ({"X": np.where(small()[0] > 2, np.nan, small()[0])}, "NaN in some channels"),
+        ({"X": np.where(np.arange(60)[:, None, None] < 30, np.nan, small()[0])}, "nothing but padding"),
+    ],
+)
+def test_bad_input(change: dict, message: str) -> None:
+    X, Y = small()
+    call = {"X": X, "Y": Y, "grid": GRID, "roi": ROI} | change
+    names = RoutingEncoder().get_params().keys() & call.keys()
+    encoder = RoutingEncoder(**{name: call.pop(name) for name in names})
+    with pytest.raises(BrainalignError, match=message):
+        encoder.fit(call.pop("X"), call.pop("Y"), **call)
+
+
+def test_features_of_another_width() -> None:
+    X, Y = small()
+    encoder = RoutingEncoder(**QUICK).fit(X, Y, grid=GRID, roi=ROI)
+    for call in (encoder.predict, encoder.attention):
+        with pytest.raises(BrainalignError, match=r"shape \(60, 12, 4\) but .* fitted on 12 tokens of 5 channels"):
+            call(X[:, :, :4])
+    with pytest.raises(BrainalignError, match="cannot use semantics"):
+        encoder.predict(X, semantics=X)
