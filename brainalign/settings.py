@@ -395,6 +395,21 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
         if isinstance(method, TrainedMethod):
             _tokens_are_kept(config, dataset, name, model)
             _semantics_exist(config, dataset, name)
+    for subject in descriptor.subjects if isinstance(descriptor, ImageStudy) else ():
+        for _, name in config.fits_of(dataset, subject):
+            _queries_have_targets(config, descriptor, subject, name)
+
+
+def _queries_have_targets(config: Config, descriptor: ImageStudy, subject: str, method: str) -> None:
+    """Raise where queries of regions or hemispheres meet sensors, which have none."""
+    queries = getattr(config.methods[method], "queries", "target")
+    if queries in ("roi", "hemisphere") and descriptor.modality(subject) == "meeg":
+        fitting = [name for name in descriptor.subjects if descriptor.modality(name) == "fmri"]
+        named = f", or name the subjects with regions in methods.{method}.subjects: {', '.join(fitting)}"
+        raise BrainalignError(
+            f"methods.{method}.queries is {queries!r}, but the targets of subject {subject} are sensors, which lie in "
+            f"none; take 'target' or 'parcel'{named if fitting else ''}"
+        )
 
 
 def _tokens_are_kept(config: Config, dataset: str, method: str, model: str) -> None:

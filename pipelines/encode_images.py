@@ -71,6 +71,7 @@ N_NEIGHBOURS = 6  # of a sensor
 TOTAL_VARIANCE = 1000.0  # of a standardised layer
 RELIABLE = "reliable targets"
 RIDGE_TOKENS, RIDGE_MEAN, FACTORIZED = "ridge, all tokens", "ridge, mean token", "factorized"
+LEAST_VALIDATION = 3  # images: fewer have no correlation to speak of
 N_SHOWN = 4  # test images whose attention is kept
 ALL_LAYERS = "all layers"  # of a joint fit, where others have the name of a layer
 SPLIT = "what a layer adds to the joint score (product measure: layers sum to it; negative where they correlate)"
@@ -240,6 +241,7 @@ class _Trainer:
         self, layers: Layers, in_full: Callable[..., HeldOut], evaluate: Callable[..., HeldOut], side: _Side
     ) -> Iterator[tuple[str, HeldOut]]:
         """Yield the evaluation of each layer; what else is found goes to `side`."""
+        self._check_validation()
         for layer, features in layers.items():
             given = self._given(features)
             tokens = features.align_to(self.responses).values
@@ -251,6 +253,17 @@ class _Trainer:
             side.tables.append(side_by_side(contenders, self.groups, self.confidence).assign(layer=layer))
             self._look(layer, found, test_tokens[:N_SHOWN], given["grid"], side)
             yield layer, found
+
+    def _check_validation(self) -> None:
+        """Raise where too few images would choose the epoch to have a correlation."""
+        n_images = self.responses.trials["stimulus_id"].iloc[self.train].nunique()
+        share = self.encoder.validation
+        left = round(share * n_images)
+        if left < LEAST_VALIDATION:
+            raise BrainalignError(
+                f"validation {share:g} of {n_images} training images leaves {left} to choose the epoch by; "
+                f"{LEAST_VALIDATION} are needed: raise validation in the method"
+            )
 
     def _given(self, features: Features) -> dict[str, Any]:
         """Return what the encoder is told beside tokens and responses."""

@@ -63,6 +63,11 @@ def a_config(**changes: object) -> dict[str, object]:
             {"methods": {"b": {"encoder": "banded", "models": ["onehut"]}}},
             r"methods.b.models: 'onehut' is not .*\(onehot\) \(did you mean 'onehot'",
         ),
+        ({"methods": {"f": {"encoder": "factorised"}}}, r"methods.f: must be one of .*did you mean 'factorized'"),
+        ({"methods": {"f": {"encoder": "factorized", "epoch": 3}}}, r"'methods.f.epoch' \(did you mean 'epochs'"),
+        ({"methods": {"f": {"encoder": "factorized", "seeds": []}}}, r"methods.f.seeds: .*at least 1"),
+        ({"methods": {"f": {"encoder": "semantic"}}}, r"methods.f.semantics: this key is required"),
+        ({"methods": {"f": {"encoder": "routing", "validation": 1}}}, r"methods.f.validation: .*less than 1"),
         ({"datasets": {"small": {}}}, r"datasets.small.descriptor: this key is required"),
         ({"datasets": {"small": {"descriptor": "x", "models": ["onehut"]}}}, r"did you mean 'onehot'"),
         ({"models": {"a_b": {"extractor": "onehot"}}}, r"models.a_b"),
@@ -86,8 +91,12 @@ def test_every_mistake_is_listed_at_once() -> None:
 
 
 TRAINED = {"seed", "checkpoint", "progress"}  # set by the stage: a network per seed, in the job's folder
-TRAINED_METHODS = {"factorized": FactorizedMethod, "gaussian": GaussianMethod, "semantic": SemanticMethod}
-TRAINED_METHODS |= {"routing": RoutingMethod}
+TRAINED_METHODS = {
+    "factorized": FactorizedMethod,
+    "gaussian": GaussianMethod,
+    "semantic": SemanticMethod,
+    "routing": RoutingMethod,
+}
 
 
 @pytest.mark.parametrize(
@@ -314,6 +323,58 @@ def test_methods_of_some_subjects(scenes) -> None:
         load(a=["01"])
     with pytest.raises(BrainalignError, match=r"methods.b.subjects: '03' is not among .*\(01, 02\)"):
         load(a=["01", "02"], b=["03"])
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (
+            {"encoder": "factorized", "models": ["maps", "means"]},
+            r"methods.t reads the tokens .* models.means has pooling 'mean', .*models: maps$",
+        ),
+        (
+            {"encoder": "factorized", "models": ["onehot"]},
+            r"models.onehot is no image model, which keeps none; name those with tokens in methods.t.models: maps",
+        ),
+        (
+            {"encoder": "routing", "models": ["maps"]},
+            r"methods.t.queries is 'roi', but .* subject 02 are .*subjects: 01",
+        ),
+        (
+            {"encoder": "semantic", "models": ["maps"], "semantics": "onehut"},
+            r"methods.t.semantics: 'onehut' is not among .*\(classes, onehot, means, maps\) \(did you mean 'onehot'",
+        ),
+    ],
+)
+def test_encoders_of_tokens_where_there_are_none(scenes, method: dict[str, object], message: str) -> None:
+    means = {"extractor": "efficientnet", "layers": ["block2"]}
+    content = a_config(
+        datasets={"study": {"descriptor": str(scenes.write())}},
+        models={"onehot": {"extractor": "onehot"}, "means": means, "maps": means | {"pooling": "tokens"}},
+        methods={"ridge": {"encoder": "ridge"}, "t": method},
+    )
+    with pytest.raises(BrainalignError, match=message):
+        load_descriptors(parse(Config, content, "config.yaml"))
+
+
+def test_trained_methods_that_fit(small, scenes) -> None:
+    maps = {"extractor": "efficientnet", "layers": ["block2"], "pooling": "tokens"}
+    methods = {
+        "ridge": {"encoder": "ridge"},
+        "route": {"encoder": "routing", "models": ["maps"], "subjects": ["01"]},
+        "free": {"encoder": "routing", "models": ["maps"], "queries": "target"},
+        "shift": {"encoder": "semantic", "models": ["maps"], "semantics": "classes"},
+    }
+    models = {"onehot": {"extractor": "onehot"}, "maps": maps}
+    images = {"descriptor": str(scenes.write())}
+    config = parse(Config, a_config(datasets={"study": images}, models=models, methods=methods), "config.yaml")
+    load_descriptors(config)
+    assert ("maps", "route") not in config.fits_of("study", "02")
+    assert ("maps", "route") in config.fits_of("study", "01")
+    blocks = {"study": {"descriptor": str(small.write()), "models": ["onehot"]}}
+    config = parse(Config, a_config(datasets=blocks, models=models, methods=methods), "config.yaml")
+    with pytest.raises(BrainalignError, match=r"route, free, shift is trained on the tokens of images, .*layer: ridge"):
+        load_descriptors(config)
 
 
 def members(annotation: object) -> tuple[type, ...]:

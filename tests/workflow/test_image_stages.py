@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from brainalign.artifacts import artifact_path, load_sidecar
+from brainalign.arrays import Arrays
+from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.checks import BrainalignError
 from brainalign.pipelines import (
     compare_images,
@@ -318,7 +319,7 @@ def test_features_are_scaled_and_reduced_on_training_rows_alone(maps: bool, n_co
 
 
 TOKENS = {"extractor": "efficientnet", "layers": ["block2"], "image_size": 64, "crop": False, "pooling": "tokens"}
-TRAINED = {"encoder": "factorized", "epochs": 3, "batch_size": 20, "seeds": [0, 1], "device": "cpu"}
+TRAINED = {"encoder": "factorized", "epochs": 3, "batch_size": 20, "seeds": [0, 1], "device": "cpu", "validation": 0.3}
 
 
 def trained(scenes, subject: str, **methods: object) -> Run:
@@ -385,3 +386,34 @@ def test_semantics_come_from_categories_or_a_model(scenes, source: str) -> None:
     assert set(table["encoder"]) == {"semantic"}
     assert (table["n_seeds"] == 1).all()
     assert table["r"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"encoder": "routing"}, "1044 of 1284 targets are in no ROI"),
+        ({"validation": 0.1}, "validation 0.1 of 14 training images leaves 1 to choose the epoch by; 3 are needed"),
+    ],
+)
+def test_trainings_that_cannot_work(scenes, options: dict[str, object], message: str, capsys) -> None:
+    with pytest.raises(AssertionError):  # the stage ends with status 2
+        trained(scenes, "01", fac=TRAINED | {"subjects": ["01"]} | options)
+    assert message in capsys.readouterr().err
+
+
+def test_regions_attend_to_images(scenes) -> None:
+    """A query per region and one for the rest; maps over the first test images, drawn over the images themselves."""
+    routing = TRAINED | {"encoder": "routing", "seeds": [0], "baselines": ["factorized"], "subjects": ["01"]}
+    run = trained(scenes, "01", route=routing | {"rest": True})
+    table = run.table("baselines", subject="01", model="net", method="route")
+    assert list(pd.unique(table["encoder"])) == ["routing", "factorized"]
+    path = run.path("fields", subject="01", model="net", method="route")
+    about = load_sidecar(path)["details"]
+    maps = load(path, Arrays)["block2"]
+    assert about["layers"]["block2"] == {"grid": [16, 16], "regions": ["seen", "unseen", "reliable targets"]}
+    assert maps.shape == (len(about["stimuli"]), 3, 256)
+    np.testing.assert_allclose(maps.sum(axis=-1), 1, rtol=1e-4)
+    assert set(about["stimuli"]) <= set(scenes.scenes["stimulus_id"][: scenes.n_test])
+    page = run.page("sub-01")
+    assert "Where net (route) attends" in page
+    assert "route: learned queries that attend to tokens" in page
