@@ -325,7 +325,7 @@ def load_descriptors(config: Config) -> dict[str, Descriptor]:
         _methods_fit(config, dataset, descriptor)
     for method, options in config.methods.items():
         used = [d for name, d in descriptors.items() if method in config.methods_of(name)]
-        subjects = {subject for d in used if not isinstance(d, RdmStudy) for subject in d.subjects}
+        subjects = {subject for d in used if isinstance(d, BlockStudy | ImageStudy) for subject in d.subjects}
         for subject in options.subjects or ():
             if subjects and subject not in subjects:
                 raise BrainalignError(
@@ -369,8 +369,8 @@ def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
 
 
 def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
-    if isinstance(descriptor, RdmStudy):
-        return
+    if not isinstance(descriptor, BlockStudy | ImageStudy):
+        return  # there are no responses to fit
     methods = {name: config.methods[name] for name in config.methods_of(dataset)}
     for wrong, what in (
         ([name for name, method in methods.items() if method.joint], "fits all layers of a model at once"),
@@ -395,9 +395,10 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
         if isinstance(method, TrainedMethod):
             _tokens_are_kept(config, dataset, name, model)
             _semantics_exist(config, dataset, name)
-    for subject in descriptor.subjects if isinstance(descriptor, ImageStudy) else ():
-        for _, name in config.fits_of(dataset, subject):
-            _queries_have_targets(config, descriptor, subject, name)
+    if isinstance(descriptor, ImageStudy):
+        for subject in descriptor.subjects:
+            for _, name in config.fits_of(dataset, subject):
+                _queries_have_targets(config, descriptor, subject, name)
 
 
 def _queries_have_targets(config: Config, descriptor: ImageStudy, subject: str, method: str) -> None:

@@ -20,7 +20,7 @@ __all__ = ["SeedEnsemble"]
 Values = NDArray[np.floating[Any]]
 
 
-class SeedEnsemble(BaseEstimator):
+class SeedEnsemble(BaseEstimator):  # type: ignore[misc]
     """Train an encoder once per seed; a killed fit goes on with the seed and the epoch it was at.
 
     Parameters

@@ -97,7 +97,8 @@ def _same_for_all(material: Material, split: str) -> str:
     """Say that scores of a split whose every stimulus is trained on cannot favour one category space."""
     n = len(material.descriptor.stimuli)
     text = f"With all {n} categories in training, every full-rank category space predicts the same but for its penalty"
-    untuned = [m for m, method in material.config.methods.items() if max(method.alphas) <= NEXT_TO_NONE]
+    ridges = {name: m for name, m in material.config.methods.items() if not isinstance(m, TrainedMethod)}
+    untuned = [name for name, method in ridges.items() if max(method.alphas) <= NEXT_TO_NONE]
     rows = material.pooled_rows("identification", split=split, method=untuned[0] if untuned else "")
     rows = rows[rows["model"].isin(material.full_rank_models)]
     if len(rows) > 1:
