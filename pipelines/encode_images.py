@@ -71,6 +71,7 @@ N_NEIGHBOURS = 6  # of a sensor
 TOTAL_VARIANCE = 1000.0  # of a standardised layer
 RELIABLE = "reliable targets"
 RIDGE_TOKENS, RIDGE_MEAN, FACTORIZED = "ridge, all tokens", "ridge, mean token", "factorized"
+RIDGE_SEMANTICS = "ridge, tokens and semantics"
 LEAST_VALIDATION = 3  # images: fewer have no correlation to speak of
 N_SHOWN = 4  # test images whose attention is kept
 ALL_LAYERS = "all layers"  # of a joint fit, where others have the name of a layer
@@ -319,11 +320,15 @@ class _Trainer:
         """Return the simpler encoders that were asked for, on the same tokens and images."""
         found: dict[str, Contender] = {}
         wanted, n_targets = self.training["baselines"], self.responses.values[0].size
-        kinds = {"tokens": (RIDGE_TOKENS, tokens, True), "mean": (RIDGE_MEAN, tokens.mean(axis=1), False)}
-        for key, (name, values, maps) in kinds.items():
-            if key not in wanted:
-                continue
-            X = _inputs(values, self.train, self.settings, maps)
+        Xs: dict[str, NDArray[np.floating]] = {}
+        if "tokens" in wanted:
+            Xs[RIDGE_TOKENS] = _inputs(tokens, self.train, self.settings, maps=True)
+            if self.semantics is not None:  # what the encoder knows beside tokens
+                shown = _inputs(self.semantics, self.train, self.settings, maps=False)
+                Xs[RIDGE_SEMANTICS] = np.concatenate([Xs[RIDGE_TOKENS], shown], axis=1)
+        if "mean" in wanted:
+            Xs[RIDGE_MEAN] = _inputs(tokens.mean(axis=1), self.train, self.settings, maps=False)
+        for name, X in Xs.items():
             held = evaluate(Ridge(device=self.encoder.device), X, n_permutations=0)
             found[name] = Contender(held, (X.shape[1] + 1) * n_targets)
         if "factorized" in wanted and not isinstance(self.encoder, FactorizedReadout):

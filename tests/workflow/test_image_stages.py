@@ -380,10 +380,14 @@ def test_a_killed_training_goes_on(scenes, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("source", ["classes", "net"])
 def test_semantics_come_from_categories_or_a_model(scenes, source: str) -> None:
-    options = {"encoder": "semantic", "semantics": source, "baselines": [], "seeds": [3]}
+    options = {"encoder": "semantic", "semantics": source, "baselines": ["tokens"], "seeds": [3]}
     run = trained(scenes, "02", sem=TRAINED | options)
     table = run.table("baselines", subject="02", model="net", method="sem")
-    assert set(table["encoder"]) == {"semantic"}
+    assert list(pd.unique(table["encoder"])) == ["semantic", "ridge, all tokens", "ridge, tokens and semantics"]
+    known, more = (
+        table.loc[table["encoder"].str.startswith(f"ridge, {name}"), "n_parameters"] for name in ("all", "tok")
+    )
+    assert (known.to_numpy() < more.to_numpy()).all()
     assert (table["n_seeds"] == 1).all()
     assert table["r"].notna().all()
 
