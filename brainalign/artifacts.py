@@ -66,6 +66,8 @@ LAYOUTS = {
     "clusters": Layout("encoding", ".parquet"),
     "bands": Layout("encoding", ".parquet"),
     "partition": Layout("encoding", ".parquet"),
+    "baselines": Layout("encoding", ".parquet"),
+    "fields": Layout("encoding", ".safetensors"),
     "references": Layout("geometry", ".safetensors"),
     "differences": Layout("geometry", ".parquet"),
     "rdm": Layout("geometry", ".safetensors"),

@@ -25,6 +25,7 @@ from brainalign.settings import (
     Descriptor,
     ImageStudy,
     RdmStudy,
+    TrainedMethod,
     load_descriptors,
 )
 
@@ -189,6 +190,8 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
     if isinstance(descriptor, BlockStudy):
         return _block_cost(stage, config, descriptor, model, method)
     if isinstance(descriptor, ImageStudy):
+        if stage == "encode_images" and config.methods[method].trained:
+            return _training_cost(config, descriptor, model, method)
         return _image_cost(stage, descriptor, _searches(config, method))
     return Cost(1500, 30, 20)
 
@@ -212,6 +215,22 @@ def _image_cost(stage: str, descriptor: ImageStudy, searches: float) -> Cost:
         return Cost(1200 + round(6 * values_mb), 10 + round(searches * 4e-6 * trials * targets), 20)
     disk_mb = values_mb if stage == "prepare_images" else 5
     return Cost(1000 + round(5 * values_mb), 15 + round(1e-6 * trials * targets), disk_mb)
+
+
+def _training_cost(config: Config, descriptor: ImageStudy, model: str, method: str) -> Cost:
+    """Return the cost of training on tokens, with the control and the factorized read-out beside it.
+
+    Sizes of feature maps are not known before they are extracted: some hundred tokens are assumed.
+    """
+    options = config.methods[method]
+    assert isinstance(options, TrainedMethod)
+    base = _image_cost("encode_images", descriptor, 1.0)
+    shape = descriptor.shape
+    _, trials, targets = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
+    n_layers = len(getattr(config.models[model], "layers", None) or range(4))
+    trainings = n_layers * len(options.seeds) * (3 if "factorized" in options.baselines else 2)
+    seconds = base.seconds + trainings * getattr(options, "restarts", 1) * options.epochs * trials * targets * 2e-8
+    return Cost(2 * base.memory_mb, round(seconds), base.disk_mb)
 
 
 def _block_cost(stage: str, config: Config, descriptor: BlockStudy, model: str, method: str) -> Cost:
@@ -250,6 +269,7 @@ def _response_sets(config: Config, descriptor: BlockStudy, model: str, method: s
     shape = descriptor.shape
     runs, trials, _ = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
     settings = config.methods[method]
+    assert not isinstance(settings, TrainedMethod)  # refused for studies of blocks
     inner = 0 if len(settings.alphas) == 1 else min(runs, settings.cv if isinstance(settings.cv, int) else runs)
     rank = min(len(descriptor.stimuli), trials)
     for name, split in descriptor.splits.items():
@@ -285,7 +305,7 @@ def jobs(config: Config) -> list[Job]:
 
 def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Yield (stage, suffix of its main artifact, labels) of every job of a dataset."""
-    models, fits = config.models_of(dataset), config.fits_of(dataset)
+    models = config.models_of(dataset)
     if isinstance(descriptor, RdmStudy):
         yield "prepare_rdms", "references", {}
         yield from (("extract", "features", {"model": model}) for model in models)
@@ -300,7 +320,7 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
     for subject in subjects_of(descriptor):
         own = {"subject": subject}
         yield f"prepare{of_kind}", "responses", own
-        for model, method in fits:
+        for model, method in config.fits_of(dataset, subject):
             yield f"encode{of_kind}", "scores", own | {"model": model, "method": method}
         yield f"compare{of_kind}", "comparison", own
         yield f"summarize{of_kind}", "summary", own

@@ -1,6 +1,6 @@
 """The configuration of a run: every workflow default lives here and in the descriptor, nowhere else.
 
-    Config                what to run: datasets, models, methods, one block of options per stage
+    Config                what to run: datasets, models, methods (methods.py), one block of options per stage
     Descriptor            one dataset (descriptor.py): files, licence, how to read it, stimuli, splits
     load_config, load_descriptors    YAML in; a misspelt key is an error that names the nearest valid one
 
@@ -27,24 +27,26 @@ from brainalign.descriptor import (
     RdmStudy,
     load_descriptor,
 )
+from brainalign.methods import BandedRidgeMethod, Method, RidgeMethod, TrainedMethod
 from brainalign.parsing import Strict, parse, read_yaml
 
 __all__ = [
+    "BandedRidgeMethod",
     "BlockStudy",
     "Config",
     "Descriptor",
     "ImageStudy",
     "RdmStudy",
+    "RidgeMethod",
+    "TrainedMethod",
     "load_config",
     "load_descriptor",
     "load_descriptors",
     "parse",
 ]
 
-ALPHAS = tuple(10 ** (exponent / 2) for exponent in range(-2, 11))  # logspace(-1, 5, 13)
 
-
-# ---------------------------------------------------------------------------------------------- models and methods
+# ---------------------------------------------------------------------------------------------------------- models
 
 
 class ModelUse(Strict):
@@ -156,60 +158,6 @@ Model = Annotated[
 ]
 
 
-class MethodUse(Strict):
-    """What every method of the configuration says about how it is used."""
-
-    joint: ClassVar[bool] = False  # all layers of a model in one fit, else a fit per layer
-
-    def used_on(self, model: str) -> bool:
-        """Return whether a model is fitted by this method, where a dataset uses both."""
-        return True
-
-
-class RidgeMethod(MethodUse):
-    """Ridge regression, alpha by cross-validation inside the training data."""
-
-    encoder: Literal["ridge"]
-    alphas: tuple[Annotated[float, Field(ge=0)], ...] = Field(ALPHAS, min_length=1)
-    cv: Annotated[int, Field(ge=2)] | Literal["groups"] = Field(
-        5, description="inner folds of whole groups; 'groups' leaves one group out"
-    )
-    solver: Literal["auto", "primal", "dual"] = "auto"
-    metric: Literal["r2", "r"] = "r2"
-    per_target_alpha: bool = True
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["float32", "float64"] = "float32"
-
-
-class BandedRidgeMethod(MethodUse):
-    """Ridge regression on all layers of a model at once, each with its own share of the penalty: what each adds."""
-
-    joint: ClassVar[bool] = True
-
-    encoder: Literal["banded"]
-    models: tuple[Name, ...] | None = Field(
-        None, min_length=1, description="that it is used on: all of the dataset where not given"
-    )
-    alphas: tuple[Annotated[float, Field(ge=0)], ...] = Field(ALPHAS, min_length=1)
-    n_candidates: int = Field(
-        20, ge=1, description="shares of the layers to try: even, each layer alone, then random ones"
-    )
-    cv: Annotated[int, Field(ge=2)] | Literal["groups"] = Field(
-        5, description="inner folds of whole groups; 'groups' leaves one group out"
-    )
-    solver: Literal["auto", "primal", "dual"] = "auto"
-    metric: Literal["r2", "r"] = Field("r2", description="the score that is maximised and split over the layers")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["float32", "float64"] = "float32"
-
-    def used_on(self, model: str) -> bool:
-        """Return whether a model is fitted by this method, where a dataset uses both."""
-        return self.models is None or model in self.models
-
-
-Method = Annotated[RidgeMethod | BandedRidgeMethod, Field(discriminator="encoder")]
-
-
 # ---------------------------------------------------------------------------------------------------------- stages
 
 
@@ -314,7 +262,7 @@ class Config(Strict):
                             f"({', '.join(known)}){did_you_mean(name, known)}"
                         )
         for method, options in self.methods.items():
-            for name in (options.models if isinstance(options, BandedRidgeMethod) else None) or ():
+            for name in options.models or ():
                 if name not in self.models:
                     raise ValueError(
                         f"methods.{method}.models: {name!r} is not among the models of the configuration "
@@ -340,12 +288,12 @@ class Config(Strict):
 
     def encoder_of(self, method: str) -> dict[str, object]:
         """Return what a method's fits depend on: its encoder and the constructor arguments of it."""
-        return self.methods[method].model_dump(mode="json", exclude={"models"})
+        return self.methods[method].model_dump(mode="json", exclude={"models", "subjects"})
 
-    def fits_of(self, dataset: str) -> list[tuple[str, str]]:
-        """Return every (model, method) that is fitted to a dataset."""
+    def fits_of(self, dataset: str, subject: str | None = None) -> list[tuple[str, str]]:
+        """Return every (model, method) that is fitted to a dataset, or to one subject of it."""
         pairs = itertools.product(self.models_of(dataset), self.methods_of(dataset))
-        return [(model, method) for model, method in pairs if self.methods[method].used_on(model)]
+        return [(model, method) for model, method in pairs if self.methods[method].used_on(model, subject)]
 
 
 # --------------------------------------------------------------------------------------------------------- reading
@@ -363,7 +311,8 @@ def load_descriptors(config: Config) -> dict[str, Descriptor]:
     ------
     BrainalignError
         If a model cannot read the stimuli of its dataset, or permutes a split that no dataset it is used on has; if a
-        method fits layers jointly where layers are fitted one by one, or tries too few shares for them.
+        method fits layers jointly where layers are fitted one by one, tries too few shares for them, reads tokens that
+        a model does not keep, or names a subject that no dataset has; if a subject is left without a method.
     """
     descriptors: dict[str, Descriptor] = {
         name: load_descriptor(use.descriptor, raw=config.raw_folder(name)) for name, use in config.datasets.items()
@@ -374,6 +323,15 @@ def load_descriptors(config: Config) -> dict[str, Descriptor]:
     for dataset, descriptor in descriptors.items():
         _models_fit(config, dataset, descriptor)
         _methods_fit(config, dataset, descriptor)
+    for method, options in config.methods.items():
+        used = [d for name, d in descriptors.items() if method in config.methods_of(name)]
+        subjects = {subject for d in used if isinstance(d, BlockStudy | ImageStudy) for subject in d.subjects}
+        for subject in options.subjects or ():
+            if subjects and subject not in subjects:
+                raise BrainalignError(
+                    f"methods.{method}.subjects: {subject!r} is not among the subjects of its datasets "
+                    f"({', '.join(sorted(subjects))}){did_you_mean(subject, subjects)}"
+                )
     for model, use in config.models.items():
         known = {
             split
@@ -411,23 +369,21 @@ def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
 
 
 def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
-    if isinstance(descriptor, RdmStudy):
-        return
+    if not isinstance(descriptor, BlockStudy | ImageStudy):
+        return  # there are no responses to fit
     methods = {name: config.methods[name] for name in config.methods_of(dataset)}
-    wrong = [name for name, method in methods.items() if method.joint]
-    if wrong and isinstance(descriptor, BlockStudy):
-        fitting = [name for name in config.methods if not config.methods[name].joint]
-        raise BrainalignError(
-            f"datasets.{dataset}.methods: {', '.join(wrong)} fits all layers of a model at once, which is for studies "
-            f"of images; list those that fit one layer{': ' + ', '.join(fitting) if fitting else ''}"
-        )
-    fits = config.fits_of(dataset)
-    if not fits:
-        raise BrainalignError(
-            f"datasets.{dataset}: none of its methods ({', '.join(methods)}) is used on any of its models; name one of "
-            f"them in methods.{wrong[0]}.models: {', '.join(config.models_of(dataset))}"
-        )
-    for model, name in fits:
+    for wrong, what in (
+        ([name for name, method in methods.items() if method.joint], "fits all layers of a model at once"),
+        ([name for name, method in methods.items() if method.trained], "is trained on the tokens of images"),
+    ):
+        if wrong and isinstance(descriptor, BlockStudy):
+            fitting = [name for name, method in config.methods.items() if not (method.joint or method.trained)]
+            raise BrainalignError(
+                f"datasets.{dataset}.methods: {', '.join(wrong)} {what}, which is for studies "
+                f"of images; list those that fit one layer{': ' + ', '.join(fitting) if fitting else ''}"
+            )
+    _everyone_is_fitted(config, dataset, list(descriptor.subjects))
+    for model, name in config.fits_of(dataset):
         method, n_layers = methods[name], len(getattr(config.models[model], "layers", None) or ())
         # The even mixture and each layer alone; of layers that are not listed the encoder itself says it.
         least = n_layers + 1 if n_layers > 1 else 1
@@ -436,6 +392,69 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
                 f"methods.{name}.n_candidates is {method.n_candidates}, but the {n_layers} layers of {model} need at "
                 f"least {least}: the even mixture and each layer alone"
             )
+        if isinstance(method, TrainedMethod):
+            _tokens_are_kept(config, dataset, name, model)
+            _semantics_exist(config, dataset, name)
+    if isinstance(descriptor, ImageStudy):
+        for subject in descriptor.subjects:
+            for _, name in config.fits_of(dataset, subject):
+                _queries_have_targets(config, descriptor, subject, name)
+
+
+def _queries_have_targets(config: Config, descriptor: ImageStudy, subject: str, method: str) -> None:
+    """Raise where queries of regions or hemispheres meet sensors, which have none."""
+    queries = getattr(config.methods[method], "queries", "target")
+    if queries in ("roi", "hemisphere") and descriptor.modality(subject) == "meeg":
+        fitting = [name for name in descriptor.subjects if descriptor.modality(name) == "fmri"]
+        named = f", or name the subjects with regions in methods.{method}.subjects: {', '.join(fitting)}"
+        raise BrainalignError(
+            f"methods.{method}.queries is {queries!r}, but the targets of subject {subject} are sensors, which lie in "
+            f"none; take 'target' or 'parcel'{named if fitting else ''}"
+        )
+
+
+def _tokens_are_kept(config: Config, dataset: str, method: str, model: str) -> None:
+    """Raise where an encoder of tokens meets features that no longer know their places."""
+    pooling = getattr(config.models[model], "pooling", None)
+    if pooling == "tokens":
+        return
+    fitting = [name for name in config.models_of(dataset) if getattr(config.models[name], "pooling", None) == "tokens"]
+    wanted = f"name those with tokens in methods.{method}.models: {', '.join(fitting)}"
+    if not fitting:
+        wanted = "add an image model with `pooling: tokens` and name it there"
+    have = f"has pooling {pooling!r}" if pooling else "is no image model"
+    raise BrainalignError(
+        f"methods.{method} reads the tokens of a layer, in their places, but models.{model} {have}, which keeps none; "
+        f"{wanted}"
+    )
+
+
+def _semantics_exist(config: Config, dataset: str, method: str) -> None:
+    """Raise where what images show is to come from a model that the dataset does not use."""
+    options = config.methods[method]
+    source = options.needs_semantics if isinstance(options, TrainedMethod) else None
+    known = ["classes", *config.models_of(dataset)]
+    if source is not None and source not in known:
+        raise BrainalignError(
+            f"methods.{method}.semantics: {source!r} is not among the models of {dataset}, nor 'classes' "
+            f"({', '.join(known)}){did_you_mean(source, known)}"
+        )
+
+
+def _everyone_is_fitted(config: Config, dataset: str, subjects: list[str]) -> None:
+    """Raise where a dataset or a subject is left without a fit."""
+    methods, models = config.methods_of(dataset), config.models_of(dataset)
+    if not config.fits_of(dataset):
+        limited = next(name for name in methods if config.methods[name].models)
+        raise BrainalignError(
+            f"datasets.{dataset}: none of its methods ({', '.join(methods)}) is used on any of its models; name one of "
+            f"them in methods.{limited}.models: {', '.join(models)}"
+        )
+    without = [subject for subject in subjects if not config.fits_of(dataset, subject)]
+    if without:
+        raise BrainalignError(
+            f"datasets.{dataset}: no method is used on subject {', '.join(without)}; add a method without `subjects`"
+        )
 
 
 def write_schemas(folder: Path) -> None:

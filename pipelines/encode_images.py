@@ -3,27 +3,43 @@
 fMRI: a score per vertex, and the mean over each region, by layer. M/EEG: a score per sensor and time, the mean over
 sensors by layer and time, clusters and latencies.
 
-A method that fits all layers jointly has one score, of "all layers", and tables of what each layer adds to it.
+A method that fits all layers jointly has one score, of "all layers", and tables of what each layer adds to it. A
+method that is trained on tokens is shown beside simpler encoders, with the fields it looks at.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import fields
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.neighbors import kneighbors_graph
 
-from brainalign.arrays import Layers, Responses
+from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.artifacts import load, load_sidecar, save
+from brainalign.checks import BrainalignError
 from brainalign.datasets import folds_of
 from brainalign.devices import pick_device
-from brainalign.encoding import ENCODERS, BandedRidge, HeldOut, Partition, evaluate_held_out
+from brainalign.encoding import (
+    ENCODERS,
+    BandedRidge,
+    Contender,
+    Epoch,
+    FactorizedReadout,
+    HeldOut,
+    Partition,
+    Ridge,
+    SeedEnsemble,
+    evaluate_held_out,
+    side_by_side,
+)
 from brainalign.features import PCA
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
@@ -54,6 +70,10 @@ N_MAPS = 200  # permuted maps that cluster tests see
 N_NEIGHBOURS = 6  # of a sensor
 TOTAL_VARIANCE = 1000.0  # of a standardised layer
 RELIABLE = "reliable targets"
+RIDGE_TOKENS, RIDGE_MEAN, FACTORIZED = "ridge, all tokens", "ridge, mean token", "factorized"
+RIDGE_SEMANTICS = "ridge, tokens and semantics"
+LEAST_VALIDATION = 3  # images: fewer have no correlation to speak of
+N_SHOWN = 4  # test images whose attention is kept
 ALL_LAYERS = "all layers"  # of a joint fit, where others have the name of a layer
 SPLIT = "what a layer adds to the joint score (product measure: layers sum to it; negative where they correlate)"
 
@@ -74,14 +94,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--partition", type=Path, required=True, help="output of joint fits: the same by region or time"
     )
+    parser.add_argument("--semantics", type=Path, help="features that say what an image shows, for encoders that ask")
+    parser.add_argument("--baselines", type=Path, required=True, help="output of trained encoders: others beside them")
+    parser.add_argument("--fields", type=Path, required=True, help="output of trained encoders: where they look")
     return run_stage(parser, _encode, argv, uses_gpu=lambda a: a.settings["method"]["device"] != "cpu")
 
 
 def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     settings = parse(EncodeImagesSettings, arguments.settings["encode"], "encode_images")
     options = dict(arguments.settings["method"])
-    kind = ENCODERS[options.pop("encoder")]
-    joint = kind is BandedRidge
+    named = options.pop("encoder")
+    kind = ENCODERS[named]
+    joint, trained = kind is BandedRidge, "seeds" in options
+    training = {name: options.pop(name) for name in ("seeds", "baselines", "semantics") if name in options}
     encoder = kind(**options, **({"seed": arguments.seed} if joint else {}))
     provenance.device = str(pick_device(encoder.device))
     responses = load(arguments.responses, Responses, provenance)
@@ -95,31 +120,43 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     # Without repeats there is no ceiling to choose by, and every target counts.
     known = np.isfinite(ceiling).any()
     groups[RELIABLE] = np.flatnonzero(np.nan_to_num(ceiling) > settings.ceiling_threshold if known else ceiling != 0)
+    evaluate = partial(
+        evaluate_held_out,
+        Y=responses.values,
+        train=train,
+        test=test,
+        stimulus_ids=responses.trials["stimulus_id"].to_numpy(),
+        n_boot=settings.draws,
+        target_groups=groups,
+        seed=arguments.seed,
+    )
+    in_full = partial(
+        evaluate,
+        n_permutations=settings.permutations,
+        n_maps=min(N_MAPS, settings.permutations) if responses.times is not None else 0,
+        control="refit",
+    )
+    confidence = arguments.settings["confidence"]
+    side = _Side()
+    if trained:
+        work = arguments.scores.with_suffix(".partial")  # what a killed job has trained
+        trainer = _Trainer(named, encoder, training, responses, groups, train, settings, confidence, work)
+        trainer.semantics = _semantics(training.get("semantics"), arguments.semantics, layers, responses, provenance)
+        fits = trainer.fits(layers, in_full, evaluate, side)
+    else:
+        prepared = (
+            (name, _inputs(features.align_to(responses).values, train, settings, maps))
+            for name, features in layers.items()
+        )
+        several = [(ALL_LAYERS, [X for _, X in prepared])] if joint else prepared
+        fits = ((name, in_full(encoder, X)) for name, X in several)
     results: dict[str, HeldOut] = {}
     scores, clusters = [], []
-    prepared = (
-        (name, _inputs(features.align_to(responses).values, train, settings, maps)) for name, features in layers.items()
-    )
-    for name, X in [(ALL_LAYERS, [X for _, X in prepared])] if joint else prepared:
-        found = evaluate_held_out(
-            encoder,
-            X,
-            responses.values,
-            train,
-            test,
-            responses.trials["stimulus_id"].to_numpy(),
-            n_permutations=settings.permutations,
-            n_boot=settings.draws,
-            n_maps=min(N_MAPS, settings.permutations) if responses.times is not None else 0,
-            target_groups=groups,
-            control="refit",
-            seed=arguments.seed,
-        )
+    for name, found in fits:
         scores.append(_scores(found, responses, ceiling, groups[RELIABLE]).assign(split=split, layer=name))
         if responses.times is not None:
             clusters.append(_clusters(found, responses, settings.cluster_quantile).assign(layer=name))
         results[name] = found
-    confidence = arguments.settings["confidence"]
     profile = pd.concat(
         [_profile(found, groups, ceiling, confidence).assign(layer=name) for name, found in results.items()],
         ignore_index=True,
@@ -127,9 +164,8 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     decisions = _preference(results) if responses.times is None else _latencies(results, responses.times)
     if joint and responses.times is None:
         decisions = decisions.iloc[:0]  # layers that share a fit do not compete
-    save(
-        arguments.scores, pd.concat(scores, ignore_index=True), provenance, metrics=METRICS, alphas=list(encoder.alphas)
-    )
+    alphas = list(getattr(encoder, "alphas", ()))
+    save(arguments.scores, pd.concat(scores, ignore_index=True), provenance, metrics=METRICS, alphas=alphas)
     save(
         arguments.null,
         _null(results),
@@ -140,7 +176,7 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     save(arguments.preference, decisions, provenance)
     empty = pd.DataFrame({"layer": np.empty(0, dtype=str)})
     save(arguments.clusters, pd.concat(clusters, ignore_index=True) if clusters else empty, provenance)
-    metric = {"metric": encoder.metric, "split": SPLIT}
+    metric = {"metric": encoder.metric, "split": SPLIT} if joint else {}
     bands, partition = empty, empty
     parts = results[ALL_LAYERS].partition if joint else None
     if parts is not None:
@@ -149,6 +185,10 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         partition = parts.table(groups, list(layers), limit, confidence, together=ALL_LAYERS)
     save(arguments.bands, bands, provenance, **metric)
     save(arguments.partition, partition, provenance, **metric)
+    save(arguments.baselines, pd.concat(side.tables, ignore_index=True) if trained else empty, provenance)
+    save(arguments.fields, Arrays(side.fields), provenance, layers=side.layers, stimuli=side.stimuli)
+    if trained:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _inputs(
@@ -171,6 +211,181 @@ def _inputs(
         flat *= np.where(spread > 1e-6 * spread.max(), 1 / np.where(spread > 0, spread, 1), 0)
     total = float(np.square(flat[train]).sum(axis=1).mean())
     return np.asarray(flat * np.sqrt(TOTAL_VARIANCE / total) if total else flat, dtype=np.float32)
+
+
+@dataclass
+class _Side:
+    """What stands beside the scores of trained encoders."""
+
+    tables: list[pd.DataFrame] = field(default_factory=list)
+    fields: dict[str, NDArray[np.float32]] = field(default_factory=dict)  # (n_shown or 1, n_regions, n_tokens)
+    layers: dict[str, dict[str, object]] = field(default_factory=dict)  # grid and regions of each
+    stimuli: list[str] = field(default_factory=list)  # test images that fields depend on; none where they do not
+
+
+@dataclass
+class _Trainer:
+    """Train an encoder on the tokens of each layer, and fit simpler ones to the same."""
+
+    name: str
+    encoder: Any
+    training: dict[str, Any]
+    responses: Responses
+    groups: dict[str, NDArray[np.intp]]
+    train: NDArray[np.intp]
+    settings: EncodeImagesSettings
+    confidence: float
+    work: Path
+    semantics: NDArray[np.floating] | None = None
+
+    def fits(
+        self, layers: Layers, in_full: Callable[..., HeldOut], evaluate: Callable[..., HeldOut], side: _Side
+    ) -> Iterator[tuple[str, HeldOut]]:
+        """Yield the evaluation of each layer; what else is found goes to `side`."""
+        self._check_validation()
+        for layer, features in layers.items():
+            given = self._given(features)
+            tokens = features.align_to(self.responses).values
+            found = in_full(self._ensemble(self.encoder, layer), tokens, **given)
+            test_tokens = tokens[self._rows(found.test_ids)]
+            test_semantics = None if self.semantics is None else self.semantics[self._rows(found.test_ids)]
+            contenders = {self.name: Contender.trained(found, test_tokens, test_semantics)}
+            contenders |= self._baselines(layer, tokens, given["grid"], test_tokens, evaluate)
+            side.tables.append(side_by_side(contenders, self.groups, self.confidence).assign(layer=layer))
+            self._look(layer, found, test_tokens[:N_SHOWN], given["grid"], side)
+            yield layer, found
+
+    def _check_validation(self) -> None:
+        """Raise where too few images would choose the epoch to have a correlation."""
+        n_images = self.responses.trials["stimulus_id"].iloc[self.train].nunique()
+        share = self.encoder.validation
+        left = round(share * n_images)
+        if left < LEAST_VALIDATION:
+            raise BrainalignError(
+                f"validation {share:g} of {n_images} training images leaves {left} to choose the epoch by; "
+                f"{LEAST_VALIDATION} are needed: raise validation in the method"
+            )
+
+    def _given(self, features: Features) -> dict[str, Any]:
+        """Return what the encoder is told beside tokens and responses."""
+        if features.values.ndim != 3 or features.grid is None:
+            raise BrainalignError(
+                f"layer {features.layer!r} has shape {features.values.shape} and grid {features.grid}; encoders of "
+                "tokens need (n, n_tokens, n_channels) and their grid: choose layers with a map, or leave this one out"
+            )
+        semantics = {} if self.semantics is None else {"semantics": self.semantics}
+        return {"grid": features.grid} | semantics | self._labels()
+
+    def _labels(self) -> dict[str, Any]:
+        """Return which targets share a query, for encoders that have queries of regions or hemispheres."""
+        queries, targets = getattr(self.encoder, "queries", None), self.responses.targets
+        times = self.responses.times
+        if queries == "hemisphere":
+            return {"roi": np.repeat(targets["hemi"].to_numpy(dtype=str), 1 if times is None else len(times))}
+        if queries != "roi":
+            return {}
+        regions = {name: rows for name, rows in self.groups.items() if name != RELIABLE and len(rows)}
+        if not regions or times is not None:
+            raise BrainalignError(
+                "queries: roi needs regions, but no target of this subject lies in one; choose queries: target, parcel "
+                "or hemisphere, give regions in the descriptor, or name the subjects that have some in the method"
+            )
+        members = np.zeros((len(regions), len(targets)), dtype=bool)
+        for member, rows in zip(members, regions.values(), strict=True):
+            member[rows] = True
+        return {"roi": members}
+
+    def _rows(self, stimulus_ids: NDArray[Any]) -> NDArray[np.intp]:
+        """Return a trial of each stimulus."""
+        first = np.flatnonzero(~self.responses.trials["stimulus_id"].duplicated())
+        names = pd.Index(self.responses.trials["stimulus_id"].iloc[first])
+        return np.asarray(first[names.get_indexer(stimulus_ids)])
+
+    def _ensemble(self, encoder: Any, layer: str) -> SeedEnsemble:
+        return SeedEnsemble(
+            encoder,
+            tuple(self.training["seeds"]),
+            self.work,
+            partial(_say, f"{layer}, {type(encoder).__name__}", encoder.epochs),
+        )
+
+    def _baselines(
+        self,
+        layer: str,
+        tokens: NDArray[np.floating],
+        grid: tuple[int, int],
+        test_tokens: NDArray[np.floating],
+        evaluate: Callable[..., HeldOut],
+    ) -> dict[str, Contender]:
+        """Return the simpler encoders that were asked for, on the same tokens and images."""
+        found: dict[str, Contender] = {}
+        wanted, n_targets = self.training["baselines"], self.responses.values[0].size
+        Xs: dict[str, NDArray[np.floating]] = {}
+        if "tokens" in wanted:
+            Xs[RIDGE_TOKENS] = _inputs(tokens, self.train, self.settings, maps=True)
+            if self.semantics is not None:  # what the encoder knows beside tokens
+                shown = _inputs(self.semantics, self.train, self.settings, maps=False)
+                Xs[RIDGE_SEMANTICS] = np.concatenate([Xs[RIDGE_TOKENS], shown], axis=1)
+        if "mean" in wanted:
+            Xs[RIDGE_MEAN] = _inputs(tokens.mean(axis=1), self.train, self.settings, maps=False)
+        for name, X in Xs.items():
+            held = evaluate(Ridge(device=self.encoder.device), X, n_permutations=0)
+            found[name] = Contender(held, (X.shape[1] + 1) * n_targets)
+        if "factorized" in wanted and not isinstance(self.encoder, FactorizedReadout):
+            shared = set(FactorizedReadout().get_params()) & set(self.encoder.get_params()) - {"progress", "checkpoint"}
+            options = {name: value for name, value in self.encoder.get_params().items() if name in shared}
+            held = evaluate(self._ensemble(FactorizedReadout(**options), layer), tokens, grid=grid, n_permutations=0)
+            found[FACTORIZED] = Contender.trained(held, test_tokens)
+        return found
+
+    def _look(
+        self, layer: str, found: HeldOut, shown: NDArray[np.floating], grid: tuple[int, int], side: _Side
+    ) -> None:
+        """Keep where the encoder of the first seed looks: the mean field of each region."""
+        first = cast(SeedEnsemble, found.encoder).encoders_[0]
+        regions = [RELIABLE] if self.responses.times is not None else list(self.groups)
+        regions = [name for name in regions if len(self.groups[name])]
+        if not regions:
+            return
+        if hasattr(first, "attention"):
+            # Targets of a region may have several queries: their mean, by how many targets read each.
+            weights = np.stack([first.members_[:, self.groups[name]].sum(axis=1) for name in regions]).astype(float)
+            weights /= weights.sum(axis=1, keepdims=True)
+            fields = np.einsum("rq,nqp->nrp", weights, np.asarray(first.attention(shown)))
+            side.stimuli = found.test_ids[: len(shown)].tolist()
+        else:
+            each = np.abs(np.asarray(first.fields_)).reshape(len(found.r), -1)
+            fields = np.stack([each[self.groups[name]].mean(axis=0) for name in regions])[None]
+        side.fields[layer] = fields.astype(np.float32)
+        side.layers[layer] = {"grid": list(grid), "regions": regions}
+
+
+def _say(what: str, epochs: int, seed: int, epoch: Epoch) -> None:
+    """Write a line per epoch into the log."""
+    print(
+        f"{what}, seed {seed}: epoch {epoch.number} of {epochs}, loss {epoch.loss:.4f}, validation r "
+        f"{epoch.score:.4f}, {epoch.seconds:.1f} s",
+        flush=True,
+    )
+
+
+def _semantics(
+    source: str | None, path: Path | None, layers: Layers, responses: Responses, provenance: Provenance
+) -> NDArray[np.floating] | None:
+    """Return what the image of each trial shows (n_trials, n_semantic): its category, or a model's last layer."""
+    if source is None:
+        return None
+    if source == "classes":
+        features = next(iter(layers.values())).align_to(responses)
+        if "category" not in features.stimuli:
+            raise BrainalignError(
+                "semantics: classes needs a column category in the table of images; add one, or name a model"
+            )
+        return np.asarray(pd.get_dummies(features.stimuli["category"]).to_numpy(dtype=np.float32))
+    if path is None:
+        raise BrainalignError(f"semantics are to come from {source}; give its features with --semantics")
+    last = list(load(path, Layers, provenance).values())[-1].align_to(responses)
+    return np.asarray(last.values.reshape(len(last.values), -1), dtype=np.float32)
 
 
 def target_groups(responses: Responses) -> dict[str, NDArray[np.intp]]:
@@ -229,7 +444,11 @@ def _profile(
 
     `cv_score` is the score inside the training images: what a layer may be chosen by.
     """
-    inner = np.asarray(getattr(found.encoder, "cv_scores_", np.full((1, len(found.r)), np.nan)))
+    inner = np.full((1, len(found.r)), np.nan)
+    if isinstance(found.encoder, SeedEnsemble):
+        inner = found.encoder.validation_r_[None]
+    elif hasattr(found.encoder, "cv_scores_"):
+        inner = np.asarray(found.encoder.cv_scores_)
     best = np.nan_to_num(inner, nan=-np.inf).max(axis=0)
     inside = np.where(np.isfinite(best), best, np.nan)  # NaN: a single penalty, so nothing was scored in training
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]

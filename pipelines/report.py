@@ -174,7 +174,7 @@ def _gather(config: Config, dataset: str, subject: str, failures: list[Failure],
     material.bold = fetch("bold", Nifti1Image, subject=subject)
     for model in config.models_of(dataset):
         fetch("features", object, model=model)
-    for model, method in config.fits_of(dataset):
+    for model, method in config.fits_of(dataset, subject):
         labels: dict[str, Any] = {"subject": subject, "model": model, "method": method}
         scores = fetch("scores", pd.DataFrame, **labels)
         identification = fetch("identification", pd.DataFrame, **labels)

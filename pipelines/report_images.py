@@ -10,7 +10,10 @@ import argparse
 from collections.abc import Sequence
 from typing import TypeVar
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.artifacts import artifact_path, load, load_sidecar
@@ -24,6 +27,7 @@ from brainalign.report import Failure, ImageEncoding, ImageMaterial, render_imag
 from brainalign.settings import Config, ImageStudy, load_descriptors, parse
 
 T = TypeVar("T")
+THUMBNAIL = 96  # pixels
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,21 +91,43 @@ def _gather(
     material.ceiling = fetch("ceiling", pd.DataFrame, subject=subject)
     for model in config.models_of(dataset):
         fetch("features", object, model=model)
-    for model, method in config.fits_of(dataset):
+    for model, method in config.fits_of(dataset, subject):
         labels = {"subject": subject, "model": model, "method": method}
         tables = {
             suffix: fetch(suffix, pd.DataFrame, **labels)
-            for suffix in ("scores", "profile", "preference", "clusters", "partition")
+            for suffix in ("scores", "profile", "preference", "clusters", "partition", "baselines")
         }
+        fields = fetch("fields", Arrays, **labels)
         whole = {suffix: table for suffix, table in tables.items() if table is not None}
         if len(whole) == len(tables):
-            material.encodings[model, method] = ImageEncoding(**whole)
+            material.encodings[model, method] = ImageEncoding(**whole, fields=fields)
+            wanted = material.fields_of(model, method)["stimuli"]
+            material.pictures |= _pictures(descriptor, [name for name in wanted if name not in material.pictures])
     material.rdms = fetch("rdm", Arrays, subject=subject)
     material.comparison = fetch("comparison", pd.DataFrame, subject=subject)
     material.summary = fetch("summary", pd.DataFrame, subject=subject)
     material.differences = fetch("differences", pd.DataFrame, subject=subject)
     material.recovery = fetch("recovery", pd.DataFrame, subject=subject)
     return material
+
+
+def _pictures(descriptor: ImageStudy, names: Sequence[str]) -> dict[str, NDArray[np.uint8]]:
+    """Return small copies of some images; those that are no longer there are left out."""
+    if not names:
+        return {}
+    table = descriptor.locate(descriptor.images, "images")
+    if table.suffix == ".parquet":
+        stimuli = pd.read_parquet(table)
+    else:
+        stimuli = pd.read_csv(table, sep="," if table.suffix == ".csv" else "\t", dtype=str)
+    paths = stimuli.set_index("stimulus_id")["path"]
+    found = {}
+    for name in names:
+        path = table.parent / str(paths.get(name, ""))
+        if path.is_file():
+            with Image.open(path) as image:
+                found[name] = np.asarray(image.convert("RGB").resize((THUMBNAIL, THUMBNAIL)), dtype=np.uint8)
+    return found
 
 
 if __name__ == "__main__":

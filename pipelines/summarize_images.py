@@ -56,6 +56,8 @@ def _summarize(arguments: argparse.Namespace, provenance: Provenance) -> None:
         # Depth of a layer: 0 for the first of its network that was read, 1 for the last.
         depths = {name: k for k, name in enumerate(pd.unique(profile["layer"]))}
         best = preference["best" if "best" in preference else "layer"].map(depths).astype(float)  # none of a joint fit
+        if "best" in preference and len(depths) == 1:
+            preference = preference.iloc[:0]  # nothing was chosen, so there is nothing to compare with what was planted
         recovered.append(preference.assign(**names, depth=best / max(len(depths) - 1, 1)))
     summary = pd.DataFrame(rows)
     save(arguments.summary, summary, provenance, confidence=confidence, q=settings.q, reliable=f"ceiling > {threshold}")

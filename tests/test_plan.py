@@ -21,9 +21,9 @@ def demo(root: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 BLOCKS = {"extract": 4, "prepare": 1, "encode": 12, "compare": 1, "summarize": 1, "report": 1}
 SIMULATED = {
     "simulate": 1,
-    "extract": 4,
+    "extract": 5,
     "prepare_images": 4,
-    "encode_images": 20,
+    "encode_images": 21,
     "compare_images": 4,
     "summarize_images": 4,
     "report_images": 4,
@@ -158,3 +158,13 @@ def test_a_gpu_is_asked_for_where_it_may_be_used(monkeypatch: pytest.MonkeyPatch
     assert [wants_gpu(config, method) for method in ("auto", "cpu", "cuda")] == [True, False, True]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert [wants_gpu(config, method) for method in ("auto", "cpu", "cuda")] == [False, False, True]
+
+
+def test_trained_methods_are_planned_where_they_are_used(demo: Config) -> None:
+    fits = [labels for job in jobs(demo) if (labels := dict(job.labels)).get("method") == "routing"]
+    assert fits == [{"subject": "01", "model": "generatortokens", "method": "routing"}]
+    study = load_descriptor("data/simulated.yaml", ImageStudy)
+    more = demo.methods["routing"].model_copy(update={"seeds": (0, 1, 2)})
+    several = demo.model_copy(update={"methods": demo.methods | {"routing": more}})
+    one, three = (estimate("encode_images", c, study, "generatortokens", "routing") for c in (demo, several))
+    assert three.seconds > one.seconds

@@ -12,6 +12,7 @@ from brainalign.checks import BrainalignError
 from brainalign.descriptor import BlockStudy, FmriOptions
 from brainalign.encoding import ENCODERS
 from brainalign.features import EXTRACTORS
+from brainalign.methods import FactorizedMethod, GaussianMethod, MethodUse, RoutingMethod, SemanticMethod
 from brainalign.settings import (
     BandedRidgeMethod,
     Config,
@@ -62,6 +63,11 @@ def a_config(**changes: object) -> dict[str, object]:
             {"methods": {"b": {"encoder": "banded", "models": ["onehut"]}}},
             r"methods.b.models: 'onehut' is not .*\(onehot\) \(did you mean 'onehot'",
         ),
+        ({"methods": {"f": {"encoder": "factorised"}}}, r"methods.f: must be one of .*did you mean 'factorized'"),
+        ({"methods": {"f": {"encoder": "factorized", "epoch": 3}}}, r"'methods.f.epoch' \(did you mean 'epochs'"),
+        ({"methods": {"f": {"encoder": "factorized", "seeds": []}}}, r"methods.f.seeds: .*at least 1"),
+        ({"methods": {"f": {"encoder": "semantic"}}}, r"methods.f.semantics: this key is required"),
+        ({"methods": {"f": {"encoder": "routing", "validation": 1}}}, r"methods.f.validation: .*less than 1"),
         ({"datasets": {"small": {}}}, r"datasets.small.descriptor: this key is required"),
         ({"datasets": {"small": {"descriptor": "x", "models": ["onehut"]}}}, r"did you mean 'onehot'"),
         ({"models": {"a_b": {"extractor": "onehot"}}}, r"models.a_b"),
@@ -84,11 +90,21 @@ def test_every_mistake_is_listed_at_once() -> None:
     assert len(str(error.value).splitlines()) == 2
 
 
+TRAINED = {"seed", "checkpoint", "progress"}  # set by the stage: a network per seed, in the job's folder
+TRAINED_METHODS = {
+    "factorized": FactorizedMethod,
+    "gaussian": GaussianMethod,
+    "semantic": SemanticMethod,
+    "routing": RoutingMethod,
+}
+
+
 @pytest.mark.parametrize(
     ("model", "maker", "given"),
     [
         (RidgeMethod, ENCODERS["ridge"], set()),
         (BandedRidgeMethod, ENCODERS["banded"], {"candidates", "seed"}),  # shares are drawn with the run's seed
+        *((kind, ENCODERS[name], TRAINED) for name, kind in TRAINED_METHODS.items()),
         (SentenceModel, EXTRACTORS["sentence"], set()),
         (OneHotModel, EXTRACTORS["onehot"], set()),
         (RandomModel, EXTRACTORS["random"], {"seed"}),  # the run's seed
@@ -100,7 +116,8 @@ def test_every_mistake_is_listed_at_once() -> None:
     ],
 )
 def test_settings_mirror_constructors(model: type, maker: type, given: set[str]) -> None:
-    fields = set(model.model_fields) - {"encoder", "extractor", "models"} - set(ModelUse.model_fields)
+    used = {"encoder", "extractor", "seeds", "baselines", "semantics", *ModelUse.model_fields, *MethodUse.model_fields}
+    fields = set(model.model_fields) - used
     parameters = inspect.signature(maker).parameters
     assert fields == set(parameters) - given
     for name in fields:
@@ -285,7 +302,79 @@ def test_joint_fits_are_for_studies_of_images(small, scenes) -> None:
         load(images | {"models": ["onehot"], "methods": ["b"]}, {"net": net}, b=banded)
     config = load(images, {"net": net}, b=banded)
     assert config.fits_of("study") == [("onehot", "ridge"), ("net", "ridge"), ("net", "b")]
-    assert "models" not in config.encoder_of("b")
+    assert not {"models", "subjects"} & set(config.encoder_of("b"))
+
+
+def test_methods_of_some_subjects(scenes) -> None:
+    """A method is fitted to the subjects it names; a subject without any is refused, and so is a misspelt one."""
+    path = str(scenes.write())
+
+    def load(**subjects: list[str]) -> Config:
+        methods = {name: {"encoder": "ridge", "subjects": chosen} for name, chosen in subjects.items()}
+        config = parse(Config, a_config(datasets={"study": {"descriptor": path}}, methods=methods), "config.yaml")
+        load_descriptors(config)
+        return config
+
+    config = load(a=["01"], b=["01", "02"])
+    assert config.fits_of("study", "01") == [("onehot", "a"), ("onehot", "b")]
+    assert config.fits_of("study", "02") == [("onehot", "b")]
+    assert config.fits_of("study") == config.fits_of("study", "01")
+    with pytest.raises(BrainalignError, match=r"datasets.study: no method is used on subject 02; add a method without"):
+        load(a=["01"])
+    with pytest.raises(BrainalignError, match=r"methods.b.subjects: '03' is not among .*\(01, 02\)"):
+        load(a=["01", "02"], b=["03"])
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (
+            {"encoder": "factorized", "models": ["maps", "means"]},
+            r"methods.t reads the tokens .* models.means has pooling 'mean', .*models: maps$",
+        ),
+        (
+            {"encoder": "factorized", "models": ["onehot"]},
+            r"models.onehot is no image model, which keeps none; name those with tokens in methods.t.models: maps",
+        ),
+        (
+            {"encoder": "routing", "models": ["maps"]},
+            r"methods.t.queries is 'roi', but .* subject 02 are .*subjects: 01",
+        ),
+        (
+            {"encoder": "semantic", "models": ["maps"], "semantics": "onehut"},
+            r"methods.t.semantics: 'onehut' is not among .*\(classes, onehot, means, maps\) \(did you mean 'onehot'",
+        ),
+    ],
+)
+def test_encoders_of_tokens_where_there_are_none(scenes, method: dict[str, object], message: str) -> None:
+    means = {"extractor": "efficientnet", "layers": ["block2"]}
+    content = a_config(
+        datasets={"study": {"descriptor": str(scenes.write())}},
+        models={"onehot": {"extractor": "onehot"}, "means": means, "maps": means | {"pooling": "tokens"}},
+        methods={"ridge": {"encoder": "ridge"}, "t": method},
+    )
+    with pytest.raises(BrainalignError, match=message):
+        load_descriptors(parse(Config, content, "config.yaml"))
+
+
+def test_trained_methods_that_fit(small, scenes) -> None:
+    maps = {"extractor": "efficientnet", "layers": ["block2"], "pooling": "tokens"}
+    methods = {
+        "ridge": {"encoder": "ridge"},
+        "route": {"encoder": "routing", "models": ["maps"], "subjects": ["01"]},
+        "free": {"encoder": "routing", "models": ["maps"], "queries": "target"},
+        "shift": {"encoder": "semantic", "models": ["maps"], "semantics": "classes"},
+    }
+    models = {"onehot": {"extractor": "onehot"}, "maps": maps}
+    images = {"descriptor": str(scenes.write())}
+    config = parse(Config, a_config(datasets={"study": images}, models=models, methods=methods), "config.yaml")
+    load_descriptors(config)
+    assert ("maps", "route") not in config.fits_of("study", "02")
+    assert ("maps", "route") in config.fits_of("study", "01")
+    blocks = {"study": {"descriptor": str(small.write()), "models": ["onehot"]}}
+    config = parse(Config, a_config(datasets=blocks, models=models, methods=methods), "config.yaml")
+    with pytest.raises(BrainalignError, match=r"route, free, shift is trained on the tokens of images, .*layer: ridge"):
+        load_descriptors(config)
 
 
 def members(annotation: object) -> tuple[type, ...]:

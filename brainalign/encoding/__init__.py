@@ -11,13 +11,18 @@ from brainalign.encoding.partition import Partition
 from brainalign.encoding.readouts import FactorizedReadout
 from brainalign.encoding.ridge import Ridge, fit_layers
 from brainalign.encoding.routing import PUBLISHED_ROUTING, RoutingEncoder
+from brainalign.encoding.seeds import SeedEnsemble
 from brainalign.encoding.semantic_readout import SemanticSpatialReadout
+from brainalign.encoding.side_by_side import Contender, side_by_side
+from brainalign.encoding.training import Epoch
 
 __all__ = [
     "ENCODERS",
     "PUBLISHED_ROUTING",
     "BandedRidge",
+    "Contender",
     "Convergence",
+    "Epoch",
     "Evaluation",
     "FactorizedReadout",
     "GaussianReadout",
@@ -27,6 +32,7 @@ __all__ = [
     "Partition",
     "Ridge",
     "RoutingEncoder",
+    "SeedEnsemble",
     "SemanticSpatialReadout",
     "band_candidates",
     "convergence_scores",
@@ -34,6 +40,7 @@ __all__ = [
     "evaluate_held_out",
     "fit_layers",
     "half_times",
+    "side_by_side",
 ]
 
 ENCODERS = {
@@ -42,5 +49,5 @@ ENCODERS = {
     "factorized": FactorizedReadout,
     "gaussian": GaussianReadout,
     "semantic": SemanticSpatialReadout,
+    "routing": RoutingEncoder,
 }
-ENCODERS = {"ridge": Ridge, "banded": BandedRidge, "routing": RoutingEncoder}

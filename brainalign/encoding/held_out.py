@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -67,6 +68,8 @@ class HeldOut:
     control_group_r : array (n_groups,) or None
     partition : Partition or None
         What each band of features adds; None where X is one array.
+    seconds : float
+        That the fit took, without its control.
     """
 
     encoder: Encoder | BandedEncoder
@@ -89,6 +92,7 @@ class HeldOut:
     control_r: Values | None
     control_group_r: Values | None
     partition: Partition | None = None
+    seconds: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class _Stimuli:
 
     ids: NDArray[Any]
     counts: Rows
-    Xs: list[Values]  # one per band
+    Xs: list[Values]  # one per band; after them the semantics, where given
     Y: Values
 
 
@@ -111,6 +115,8 @@ def evaluate_held_out(
     *,
     groups: NDArray[Any] | None = None,
     roi: NDArray[Any] | None = None,
+    grid: tuple[int, int] | None = None,
+    semantics: Values | None = None,
     n_permutations: int = 1000,
     n_boot: int = 1000,
     n_maps: int = 0,
@@ -134,7 +140,7 @@ def evaluate_held_out(
     ----------
     encoder : Encoder
         Cloned, not changed.
-    X : array (n_trials, n_features), or a list of them
+    X : array (n_trials, n_features) or (n_trials, n_tokens, n_channels), or a list of them
         One row per trial. A list is for encoders of several bands: their score is also split over the bands.
     Y : array (n_trials, n_targets) or (n_trials, n_sensors, n_times)
     train, test : arrays of trial numbers (or masks)
@@ -143,6 +149,10 @@ def evaluate_held_out(
         Labels that inner folds keep together, such as category or session; each must hold whole stimuli.
     roi : array (n_targets,), optional
         Passed to the encoder's fit: a label per target.
+    grid : (rows, columns), optional
+        Passed to the encoder's fit: how tokens lie in the image.
+    semantics : array (n_trials, n_semantic), optional
+        Passed to the encoder's fit and predictions: what each image shows.
     n_permutations, n_boot : int
         0: none.
     n_maps : int
@@ -170,18 +180,25 @@ def evaluate_held_out(
         name = f"X[{number}]" if banded else "X"
         check_rows(name, len(values), "Y", len(Y), "call features.align_to(responses)")
     check_rows("stimulus_ids", len(stimulus_ids), "Y", len(Y), "give one stimulus id per trial")
+    if semantics is not None:
+        check_rows("semantics", len(semantics), "Y", len(Y), "give one row per trial")
+    arrays = Xs if semantics is None else [*Xs, np.asarray(semantics)]
     train, test = np.arange(len(Y))[train], np.arange(len(Y))[test]
     ids = np.asarray(stimulus_ids)
     _check_split(ids[train], ids[test])
     flat = Y.reshape(len(Y), -1)
     rows, labels = _training_rows(
-        [X[train] for X in Xs], flat[train], ids[train], None if groups is None else groups[train]
+        [X[train] for X in arrays], flat[train], ids[train], None if groups is None else groups[train]
     )
-    held_out = _averaged([X[test] for X in Xs], flat[test], ids[test])
+    held_out = _averaged([X[test] for X in arrays], flat[test], ids[test])
     # What an encoder is given: all bands, or the one array.
-    fit_X, test_X = (some.Xs if banded else some.Xs[0] for some in (rows, held_out))
-    fitted = _fit(encoder, fit_X, rows.Y, labels, roi)
-    predicted = np.asarray(fitted.predict(test_X))
+    fit_X, test_X = (some.Xs[: len(Xs)] if banded else some.Xs[0] for some in (rows, held_out))
+    fit_semantics, test_semantics = (None if semantics is None else some.Xs[-1] for some in (rows, held_out))
+    given = {"groups": labels, "roi": roi, "grid": grid, "semantics": fit_semantics}
+    start = time.monotonic()
+    fitted = _fit(encoder, fit_X, rows.Y, given)
+    seconds = time.monotonic() - start
+    predicted = _predict(fitted, test_X, test_semantics)
     r = pearson(predicted, held_out.Y)
     named = {} if target_groups is None else dict(target_groups)
     null, p, p_fwer = _null(predicted, held_out.Y, r, list(named.values()), n_permutations, n_maps, seed)
@@ -191,8 +208,8 @@ def evaluate_held_out(
     refitted, control_r = None, None
     if control == "refit":
         permuted = _permuted_stimuli(rows, np.random.default_rng([seed, 1]))
-        refitted = _fit(encoder, fit_X, permuted, labels, roi)
-        control_r = pearson(np.asarray(refitted.predict(test_X)), held_out.Y)
+        refitted = _fit(encoder, fit_X, permuted, given)
+        control_r = pearson(_predict(refitted, test_X, test_semantics), held_out.Y)
     parts = None
     if banded:
         several = list(named.values())
@@ -218,6 +235,7 @@ def evaluate_held_out(
         control_r=control_r,
         control_group_r=None if control_r is None else group_means(control_r, list(named.values())),
         partition=parts,
+        seconds=seconds,
     )
 
 
@@ -279,15 +297,13 @@ def _permuted_stimuli(rows: _Stimuli, rng: np.random.Generator) -> Values:
     return np.asarray(rows.Y[rng.permutation(len(rows.Y))])
 
 
-def _fit(
-    encoder: Encoder | BandedEncoder,
-    X: Values | list[Values],
-    Y: Values,
-    groups: NDArray[Any] | None,
-    roi: NDArray[Any] | None,
-) -> Any:
-    fitted = clone(encoder)
-    return fitted.fit(X, Y, groups=groups) if roi is None else fitted.fit(X, Y, groups=groups, roi=roi)
+def _fit(encoder: Encoder | BandedEncoder, X: Values | list[Values], Y: Values, given: Mapping[str, Any]) -> Any:
+    """Fit a clone; it is told only what there is, since an encoder refuses what it cannot use."""
+    return clone(encoder).fit(X, Y, **{name: value for name, value in given.items() if value is not None})
+
+
+def _predict(fitted: Any, X: Values | list[Values], semantics: Values | None) -> Values:
+    return np.asarray(fitted.predict(X) if semantics is None else fitted.predict(X, semantics=semantics))
 
 
 def _null(

@@ -105,6 +105,24 @@ CAPTIONS = {
         score after a refit on responses exchanged between training images: {control}. Dashed: noise ceiling. A
         line can be negative where layers correlate. Good: before onset no line above 0 and the black one on the grey,
         then lines that rise in the order of the layers. Bad: lines that rise before onset, or mirror each other.""",
+    "encoders": """
+        Encoders of {model}, layer {layer}, on the same test images. Points: mean r over the targets of a region, with
+        {confidence:.0%} intervals over resampled test images; dashed: noise ceiling (r); grey: exchanged
+        predictions. The first encoder was trained; the others are what it has to beat: ridge on all tokens, ridge on
+        their mean, a field and weights per target. Good: the first one above all others where a region is known to
+        look for things wherever they are, and level with them elsewhere. Bad: ridge on the mean token as high as the
+        rest (places do not matter here), or the trained one below ridge: too few images for it, or too few epochs.""",
+    "attention": """
+        Where the query of each region attends in some test images (mean over heads and, where a region has several
+        queries, over these; first seed); bright: most, each map on its own scale, from 0. Shown are the regions that
+        are predicted best, and the first test images, not chosen ones. Good: regions that answer to things follow them
+        from image to image, those that answer to places stay where they are. Bad: all regions alike, the
+        borders or one token bright in every image (an artefact of the network), or attention all over.""",
+    "fields": """
+        Mean absolute spatial field over the targets of each region (first seed; before any shift by what the image
+        shows), from 0 (dark) to its largest value. Good: compact patches, and neighbouring ones in regions with a map
+        of the visual field. Bad: speckle or a flat field: the responses do not say where, or the layer has too few
+        places.""",
     "timecourse": """
         Score over time from stimulus onset. Left: mean over sensors; dots: peak latencies with their interval, where
         decided; bars: clusters of the permutation test with p < .05 (none: no bars). Right: the sensor with the largest

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.report.material import Failure
@@ -32,6 +34,8 @@ class ImageEncoding:
     preference: pd.DataFrame
     clusters: pd.DataFrame
     partition: pd.DataFrame = field(default_factory=pd.DataFrame)  # of joint fits: what each layer adds
+    baselines: pd.DataFrame = field(default_factory=pd.DataFrame)  # of trained encoders: others beside them
+    fields: Arrays | None = None  # of trained encoders: where they look
 
 
 @dataclass
@@ -44,6 +48,8 @@ class ImageMaterial:
         By (model, method), in the order of the configuration; maps are drawn of the first.
     sidecars : dict
         Sidecar of every artifact by file name.
+    pictures : dict
+        Small images (size, size, 3), uint8, of the stimuli that attention is shown for.
     """
 
     config: Config
@@ -61,6 +67,7 @@ class ImageMaterial:
     recovery: pd.DataFrame | None = None
     sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+    pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
 
     @property
     def timed(self) -> bool:
@@ -84,7 +91,7 @@ class ImageMaterial:
 
     def labels(self, models: Sequence[str]) -> list[str]:
         """Return how every fit of some models is called."""
-        fits = self.config.fits_of(self.dataset)
+        fits = self.config.fits_of(self.dataset, self.subject)
         return [self.label(*fit) for model in models for fit in fits if fit[0] == model]
 
     @property
@@ -100,6 +107,12 @@ class ImageMaterial:
         """Return the details in the sidecar of the one artifact of a suffix; empty where there is none."""
         found = [record["details"] for name, record in self.sidecars.items() if name.split(".")[0].endswith(suffix)]
         return found[0] if found else {}
+
+    def fields_of(self, model: str, method: str) -> Mapping[str, Any]:
+        """Return grids and regions of a fit's spatial fields by layer, and the stimuli they are of."""
+        name = f"sub-{self.subject}_model-{model}_method-{method}_fields"
+        found = [record["details"] for file, record in self.sidecars.items() if file.split(".")[0] == name]
+        return found[0] if found else {"layers": {}, "stimuli": []}
 
     def chosen(self, model: str, method: str) -> str:
         """Return the layer that was chosen inside the training images."""

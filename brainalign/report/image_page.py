@@ -13,7 +13,7 @@ from brainalign.report.image_material import ImageMaterial
 from brainalign.report.image_sections import image_sections
 from brainalign.report.page import data_uri, render
 from brainalign.report.sentences import number
-from brainalign.settings import BandedRidgeMethod, RidgeMethod
+from brainalign.settings import BandedRidgeMethod, RidgeMethod, TrainedMethod
 
 __all__ = ["image_findings", "render_image_page"]
 
@@ -195,7 +195,7 @@ def _fits(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
     """Return how features were regressed on responses: layers one by one, and all together."""
     config = material.config
     texts: list[tuple[str, tuple[str, ...]]] = []
-    fits = config.fits_of(material.dataset)
+    fits = config.fits_of(material.dataset, material.subject)
     separate = {
         name: method
         for name in dict.fromkeys(name for _, name in fits)
@@ -219,7 +219,30 @@ def _fits(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
             "what layers share is divided between them, and a part can be negative where layers correlate."
         )
         texts.append((text, ("banded",)))
+    texts += [
+        (_training(name, method), ())
+        for name in dict.fromkeys(name for _, name in fits)
+        if isinstance(method := config.methods[name], TrainedMethod)
+    ]
     return texts
+
+
+def _training(name: str, method: TrainedMethod) -> str:
+    """Return how an encoder of tokens was trained."""
+    kinds = {
+        "factorized": "a spatial field and channel weights per target",
+        "gaussian": "a Gaussian field and channel weights per target",
+        "semantic": f"a spatial field per target that moves with the image ({method.needs_semantics}), and weights",
+        "routing": "learned queries that attend to tokens by what they hold and where they lie, and weights per target",
+    }
+    seeds = f"seed {method.seeds[0]}"
+    if len(method.seeds) > 1:
+        seeds = f"{len(method.seeds)} seeds, whose predictions were averaged"
+    return (
+        f"{name}: {kinds[method.encoder]}, trained on the tokens of each layer by AdamW for up to {method.epochs} "
+        f"epochs ({seeds}). {method.validation:.0%} of the training images chose the epoch. Simpler encoders of "
+        "the same tokens stand beside it; differences are paired over resampled test images."
+    )
 
 
 def _penalties(methods: Mapping[str, RidgeMethod]) -> str:

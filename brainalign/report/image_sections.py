@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.report.captions import CAPTIONS
+from brainalign.report.encoders import encoders_section
 from brainalign.report.figures import ceiling_histogram, score_against_ceiling
 from brainalign.report.heads import topomaps
 from brainalign.report.image_material import RELIABLE, ImageMaterial
@@ -38,6 +39,7 @@ def image_sections(material: ImageMaterial) -> list[Section]:
         _over_time if material.timed else _surface,
         _layers,
         partition_section,
+        encoders_section,
         _geometry,
         _ceilings,
         _recovery,

@@ -70,6 +70,7 @@ def render_rdm_page(
             *(f"{name}: {words}." for name, words in descriptor.references.items()),
             f"{COMPARED[config.compare_rdms.comparison]}, averaged over subjects. "
             "Errors: dual bootstrap over subjects and stimuli; over stimuli alone for one subject.",
+            "Encoders do not apply: there are dissimilarities between images, and no responses to predict.",
             *descriptor.notes,
             f"Data: {descriptor.citation.text} Licence: {descriptor.licence}.",
         ],

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.report.material import Material
-from brainalign.settings import SentenceModel
+from brainalign.settings import SentenceModel, TrainedMethod
 
 __all__ = ["findings", "methods_text", "number", "p_value"]
 
@@ -97,7 +97,8 @@ def _same_for_all(material: Material, split: str) -> str:
     """Say that scores of a split whose every stimulus is trained on cannot favour one category space."""
     n = len(material.descriptor.stimuli)
     text = f"With all {n} categories in training, every full-rank category space predicts the same but for its penalty"
-    untuned = [m for m, method in material.config.methods.items() if max(method.alphas) <= NEXT_TO_NONE]
+    ridges = {name: m for name, m in material.config.methods.items() if not isinstance(m, TrainedMethod)}
+    untuned = [name for name, method in ridges.items() if max(method.alphas) <= NEXT_TO_NONE]
     rows = material.pooled_rows("identification", split=split, method=untuned[0] if untuned else "")
     rows = rows[rows["model"].isin(material.full_rank_models)]
     if len(rows) > 1:
@@ -201,6 +202,8 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
     methods = []
     for name in material.config.methods_of(material.dataset):
         method = material.config.methods[name]
+        if isinstance(method, TrainedMethod):
+            continue  # refused for studies of blocks
         if len(method.alphas) == 1:
             methods.append(f"{name} (alpha {method.alphas[0]:g})")
         else:
@@ -216,7 +219,8 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
         "computed within each held-out fold and then averaged. A held-out category counts as identified when its "
         "prediction correlates best with it over voxels. Nulls refit everything, penalties included: "
         f"{encode.run_permutations:,} permutations of the categories within runs. Voxel p values are corrected by the "
-        "permutation distribution of the maximum (family-wise) and by Benjamini-Hochberg (FDR)."
+        "permutation distribution of the maximum (family-wise) and by Benjamini-Hochberg (FDR). Encoders of tokens "
+        "(spatial read-outs, routing) do not apply: features of words and categories have no places."
     )
     keys = ["ridge", "identification", "maxstat", "fdr"]
     sizes = [split.size for split in material.descriptor.splits.values() if split.leave_out == "stimulus"]

@@ -77,7 +77,8 @@ def encodings_of(suffix):
 
     def inputs(wildcards):
         return [
-            of(suffix, wildcards, model=model, method=method) for model, method in SETTINGS.fits_of(wildcards.dataset)
+            of(suffix, wildcards, model=model, method=method)
+            for model, method in SETTINGS.fits_of(wildcards.dataset, wildcards.subject)
         ]
 
     return inputs
@@ -85,6 +86,12 @@ def encodings_of(suffix):
 
 def features_of(wildcards):
     return [of("features", wildcards, model=model) for model in SETTINGS.models_of(wildcards.dataset)]
+
+
+def semantics_of(wildcards):
+    """Return the features that say what an image shows; nothing where a method does not ask, or asks for categories."""
+    source = getattr(SETTINGS.methods[wildcards.method], "semantics", None)
+    return [] if source in (None, "classes") else of("features", wildcards, model=source)
 
 
 def weights_of(wildcards):

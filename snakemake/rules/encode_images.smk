@@ -6,6 +6,7 @@ rule encode_images:
         splits=artifacts("splits"),
         ceiling=artifacts("ceiling"),
         features=lambda wildcards: of("features", wildcards, model=wildcards.model),
+        semantics=semantics_of,
     output:
         scores=files("scores", subject="{subject}", model="{model}", method="{method}"),
         null=files("null", subject="{subject}", model="{model}", method="{method}"),
@@ -14,6 +15,8 @@ rule encode_images:
         clusters=files("clusters", subject="{subject}", model="{model}", method="{method}"),
         bands=files("bands", subject="{subject}", model="{model}", method="{method}"),
         partition=files("partition", subject="{subject}", model="{model}", method="{method}"),
+        baselines=files("baselines", subject="{subject}", model="{model}", method="{method}"),
+        fields=files("fields", subject="{subject}", model="{model}", method="{method}"),
     log:
         log_path(RESULTS, "{dataset}", "encode_images", subject="{subject}", model="{model}", method="{method}"),
     benchmark:
@@ -31,6 +34,7 @@ rule encode_images:
         settings=lambda wildcards: quoted(
             method=SETTINGS.encoder_of(wildcards.method), encode=SETTINGS.encode_images, confidence=SETTINGS.confidence
         ),
+        semantics=lambda wildcards, input: f"--semantics {shlex.quote(input.semantics)}" if input.semantics else "",
         library=library_digest(*STAGES["encode_images"]),
         seed=SETTINGS.seed,
     shell:
@@ -38,4 +42,5 @@ rule encode_images:
         " --responses {input.responses:q} --splits {input.splits:q} --ceiling {input.ceiling:q} --features {input.features:q}"
         " --scores {output.scores[0]:q} --null {output.null[0]:q} --profile {output.profile[0]:q}"
         " --preference {output.preference[0]:q} --clusters {output.clusters[0]:q}"
-        " --bands {output.bands[0]:q} --partition {output.partition[0]:q} > {log:q} 2>&1"
+        " --bands {output.bands[0]:q} --partition {output.partition[0]:q} --baselines {output.baselines[0]:q}"
+        " --fields {output.fields[0]:q} {params.semantics} > {log:q} 2>&1"

@@ -11,6 +11,8 @@ rule report_images:
         preference=encodings_of("preference"),
         clusters=encodings_of("clusters"),
         partition=encodings_of("partition"),
+        baselines=encodings_of("baselines"),
+        fields=encodings_of("fields"),
         features=features_of,
         compared=artifacts("rdm", "comparison"),
         summarized=artifacts("summary", "recovery"),

@@ -201,3 +201,36 @@ def test_bad_input() -> None:
         evaluate_held_out(encoder, **data | {"X": data["X"][1:]})
     with pytest.raises(BrainalignError, match="must be one of 'none', 'refit'"):
         evaluate_held_out(encoder, **data, control="rfit")  # type: ignore[arg-type]
+
+
+class _Pooled(Ridge):
+    """Ridge on the mean token and the semantics, which notes what it was told."""
+
+    def fit(self, X, Y, *, groups=None, roi=None, grid=None, semantics=None):
+        self.told_ = {"tokens": X, "roi": roi, "grid": grid, "semantics": semantics}
+        return super().fit(np.concatenate([X.mean(axis=1), semantics], axis=1), Y, groups=groups)
+
+    def predict(self, X, semantics=None):
+        return super().predict(np.concatenate([X.mean(axis=1), semantics], axis=1))
+
+
+def test_tokens_and_semantics_follow_their_stimuli() -> None:
+    """Averaged and ordered as features are: the fit equals that on pooled features and semantics side by side."""
+    data = study(np.linspace(0.1, 0.6, 6))
+    X = data.pop("X")
+    semantics, tokens = X[:, 5:], X[:, None, :5] * np.array([0.5, 1.5])[:, None]
+    labels = np.arange(6) // 2
+    options = {"n_permutations": 0, "n_boot": 0, "control": "refit"}
+    given = {"roi": labels, "grid": (1, 2), "semantics": semantics}
+    found = evaluate_held_out(_Pooled((3.0,), dtype="float64"), tokens, **data, **given, **options)
+    plainly = evaluate_held_out(Ridge((3.0,), dtype="float64"), X, **data, **options)
+    np.testing.assert_allclose(found.r, plainly.r, atol=1e-9)
+    np.testing.assert_allclose(found.control_r, plainly.control_r, atol=1e-9)
+    assert found.seconds > 0
+    told = found.encoder.told_
+    assert told["tokens"].shape == (N_TRAIN, 2, 5)
+    assert told["semantics"].shape == (N_TRAIN, 3)
+    assert told["grid"] == (1, 2)
+    assert told["roi"] is labels
+    with pytest.raises(BrainalignError, match=r"semantics has 3 rows but Y has 160"):
+        evaluate_held_out(_Pooled((3.0,)), tokens, **data, semantics=semantics[:3])

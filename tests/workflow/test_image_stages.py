@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from brainalign.artifacts import artifact_path, load_sidecar
+from brainalign.arrays import Arrays
+from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.checks import BrainalignError
 from brainalign.pipelines import (
     compare_images,
@@ -28,7 +30,7 @@ from brainalign.settings import Config, EncodeImagesSettings, ImageStudy, load_d
 
 RANDOM = {"extractor": "random", "n_features": 4}
 PREPARED = ("responses", "splits", "ceiling")
-ENCODED = ("scores", "null", "profile", "preference", "clusters", "bands", "partition")
+ENCODED = ("scores", "null", "profile", "preference", "clusters", "bands", "partition", "baselines", "fields")
 SUMMARIZED = ("summary", "recovery", "differences")
 
 
@@ -77,12 +79,14 @@ class Run:
             where = ("--descriptor", str(self.descriptor), "--raw", "nowhere", "--subject", subject)
             prepared = self._files(PREPARED, subject=subject)
             self._stage(prepare_images, {}, *where, "--stimuli", images, *prepared)
-            pairs = self.config.fits_of("scenes")
+            pairs = self.config.fits_of("scenes", subject)
             for model, method in pairs:
                 options = {"method": self.config.encoder_of(method), "confidence": 0.95}
                 options["encode"] = config["encode_images"]
                 files = self._files(ENCODED, subject=subject, model=model, method=method)
-                of_model = ("--features", self.path("features", model=model))
+                of_model = ["--features", self.path("features", model=model)]
+                source = getattr(self.config.methods[method], "semantics", "classes")
+                of_model += [] if source == "classes" else ["--semantics", self.path("features", model=source)]
                 self._stage(encode_images, options, *prepared, *of_model, *files)
             compared = self._files(("responses", "splits", "rdm", "comparison"), subject=subject)
             self._stage(compare_images, {"compare": config["compare_images"]}, *compared, "--features", *features)
@@ -312,3 +316,108 @@ def test_features_are_scaled_and_reduced_on_training_rows_alone(maps: bool, n_co
     assert ours.shape[1] == (n_components or 8)
     np.testing.assert_allclose(ours[:20].mean(axis=0), 0, atol=1e-5)
     assert np.square(ours[:20]).sum(axis=1).mean() == pytest.approx(encode_images.TOTAL_VARIANCE, rel=1e-5)
+
+
+TOKENS = {"extractor": "efficientnet", "layers": ["block2"], "image_size": 64, "crop": False, "pooling": "tokens"}
+TRAINED = {"encoder": "factorized", "epochs": 3, "batch_size": 20, "seeds": [0, 1], "device": "cpu", "validation": 0.3}
+
+
+def trained(scenes, subject: str, **methods: object) -> Run:
+    """Return a study whose subject has encoders of tokens beside ridge on the same tokens."""
+    scenes.write()
+    ridge = {"encoder": "ridge", "cv": 3, "device": "cpu"}
+    return Run(scenes, {"models": {"net": TOKENS}, "methods": {"ridge": ridge} | methods})(subject)
+
+
+def test_a_trained_encoder_stands_beside_simpler_ones(scenes, capsys: pytest.CaptureFixture[str]) -> None:
+    run = trained(scenes, "01", fac=TRAINED)
+    assert "block2, FactorizedReadout, seed 1: epoch 3 of 3, loss " in capsys.readouterr().out
+    table = run.table("baselines", subject="01", model="net", method="fac").set_index(["encoder", "group"])
+    assert list(table.index.levels[0]) == ["factorized", "ridge, all tokens", "ridge, mean token"]
+    first = table.loc["factorized"]
+    assert (first["n_seeds"] == 2).all()
+    assert (first["seed_sd"] > 0).all()
+    assert (first["difference"] == 0).all()
+    assert (table["seconds"] > 0).all()
+    n_targets = 2 * scenes.n_vertices
+    assert (table.loc["ridge, mean token", "n_parameters"] == (24 + 1) * n_targets).all()
+    assert (first["n_parameters"] == (16 * 16 + 24 + 1) * n_targets).all()  # a field, weights and an offset each
+    profile = run.table("profile", subject="01", model="net", method="fac").set_index("group")
+    np.testing.assert_allclose(first["r"], profile["r"].reindex(first.index), rtol=1e-6)
+    assert profile["cv_score"].notna().all()  # of the rows that chose the epoch: what a layer is chosen by
+    ridge = run.table("profile", subject="01", model="net", method="ridge").set_index("group")
+    alike = table.loc["ridge, all tokens", "r"]
+    np.testing.assert_allclose(alike, ridge["r"].reindex(alike.index), atol=0.1)  # the same but for inner folds
+    assert run.table("baselines", subject="01", model="net", method="ridge").empty
+    assert not list((scenes.folder / "results").rglob("*.partial"))
+    page = run.page("sub-01")
+    for part in ('id="encoders"', "Spatial fields of net (fac)", "fac: a spatial field and channel weights per target"):
+        assert part in page
+    assert "Where net" not in page  # nothing attends
+
+
+def test_a_killed_training_goes_on(scenes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second run trains what is left, and finds what an undisturbed one finds."""
+    whole = trained(scenes, "02", fac=TRAINED)
+    expected = whole.table("scores", subject="02", model="net", method="fac")
+    shutil.rmtree(scenes.folder)
+    say, said = encode_images._say, []
+
+    def killed(*arguments: object) -> None:
+        said.append(arguments)
+        if len(said) == 5:  # of 3 epochs for each of two seeds, and as many for the control
+            raise KeyboardInterrupt
+        say(*arguments)
+
+    monkeypatch.setattr(encode_images, "_say", killed)
+    with pytest.raises(KeyboardInterrupt):
+        trained(scenes, "02", fac=TRAINED)
+    run = trained(scenes, "02", fac=TRAINED)
+    left = [(1, 3), *((seed, number) for seed in (0, 1) for number in (1, 2, 3))]
+    assert [(seed, epoch.number) for _, _, seed, epoch in said[5:]] == left
+    pd.testing.assert_frame_equal(run.table("scores", subject="02", model="net", method="fac"), expected)
+
+
+@pytest.mark.parametrize("source", ["classes", "net"])
+def test_semantics_come_from_categories_or_a_model(scenes, source: str) -> None:
+    options = {"encoder": "semantic", "semantics": source, "baselines": ["tokens"], "seeds": [3]}
+    run = trained(scenes, "02", sem=TRAINED | options)
+    table = run.table("baselines", subject="02", model="net", method="sem")
+    assert list(pd.unique(table["encoder"])) == ["semantic", "ridge, all tokens", "ridge, tokens and semantics"]
+    known, more = (
+        table.loc[table["encoder"].str.startswith(f"ridge, {name}"), "n_parameters"] for name in ("all", "tok")
+    )
+    assert (known.to_numpy() < more.to_numpy()).all()
+    assert (table["n_seeds"] == 1).all()
+    assert table["r"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"encoder": "routing"}, "1044 of 1284 targets are in no ROI"),
+        ({"validation": 0.1}, "validation 0.1 of 14 training images leaves 1 to choose the epoch by; 3 are needed"),
+    ],
+)
+def test_trainings_that_cannot_work(scenes, options: dict[str, object], message: str, capsys) -> None:
+    with pytest.raises(AssertionError):  # the stage ends with status 2
+        trained(scenes, "01", fac=TRAINED | {"subjects": ["01"]} | options)
+    assert message in capsys.readouterr().err
+
+
+def test_regions_attend_to_images(scenes) -> None:
+    """A query per region and one for the rest; maps over the first test images, drawn over the images themselves."""
+    routing = TRAINED | {"encoder": "routing", "seeds": [0], "baselines": ["factorized"], "subjects": ["01"]}
+    run = trained(scenes, "01", route=routing | {"rest": True})
+    table = run.table("baselines", subject="01", model="net", method="route")
+    assert list(pd.unique(table["encoder"])) == ["routing", "factorized"]
+    path = run.path("fields", subject="01", model="net", method="route")
+    about = load_sidecar(path)["details"]
+    maps = load(path, Arrays)["block2"]
+    assert about["layers"]["block2"] == {"grid": [16, 16], "regions": ["seen", "unseen", "reliable targets"]}
+    assert maps.shape == (len(about["stimuli"]), 3, 256)
+    np.testing.assert_allclose(maps.sum(axis=-1), 1, rtol=1e-4)
+    assert set(about["stimuli"]) <= set(scenes.scenes["stimulus_id"][: scenes.n_test])
+    page = run.page("sub-01")
+    assert "Where net (route) attends" in page
+    assert "route: learned queries that attend to tokens" in page

@@ -1,0 +1,107 @@
+"""Encoders of one study side by side: score per group of targets, parameters, seconds, and paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.encoding.held_out import HeldOut
+from brainalign.encoding.seeds import SeedEnsemble
+from brainalign.statistics import group_means, pearson
+
+__all__ = ["Contender", "side_by_side"]
+
+
+class Contender(NamedTuple):
+    """One encoder on the held-out stimuli, and how many parameters it has.
+
+    Of a trained encoder `seed_r` holds r of each seed (n_seeds, n_targets).
+    """
+
+    found: HeldOut
+    n_parameters: int
+    seed_r: NDArray[np.floating[Any]] | None = None
+
+    @classmethod
+    def trained(
+        cls, found: HeldOut, X: NDArray[np.floating[Any]], semantics: NDArray[np.floating[Any]] | None = None
+    ) -> Contender:
+        """Return an encoder that was trained from several seeds; X (and semantics) are of the test stimuli in order."""
+        ensemble = cast(SeedEnsemble, found.encoder)
+        seed_r = np.stack([pearson(each, found.measured) for each in ensemble.predictions(X, semantics)])
+        return cls(found, ensemble.n_parameters_, seed_r)
+
+    @property
+    def seconds(self) -> float:
+        """Return what one fit took; of a trained encoder the mean over seeds."""
+        encoder = self.found.encoder
+        if isinstance(encoder, SeedEnsemble):
+            return encoder.seconds_ / len(encoder.seeds)
+        return self.found.seconds
+
+
+def side_by_side(
+    contenders: Mapping[str, Contender], groups: Mapping[str, NDArray[Any]], confidence: float
+) -> pd.DataFrame:
+    """Return a row per encoder and group of targets.
+
+    Parameters
+    ----------
+    contenders : mapping of Contender by name
+        The first one is what the others are compared with. All were evaluated on the same test stimuli with the same
+        seed and groups, so that their bootstrap draws are paired.
+    groups : mapping of arrays of target numbers
+    confidence : float
+        Of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        encoder, group, r (of the mean prediction over seeds) with low and high; seed_mean, seed_sd and n_seeds of r of
+        single seeds (NaN, NaN and 1 of what is not trained); difference (the first encoder's r minus this one's)
+        with difference_low and difference_high; n_targets, n_parameters and seconds (of one seed).
+    """
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    first = next(iter(contenders.values())).found
+    tables = []
+    for name, contender in contenders.items():
+        found = contender.found
+        low, high = np.quantile(found.group_draws, tails, axis=0)
+        apart_low, apart_high = np.quantile(first.group_draws - found.group_draws, tails, axis=0)
+        mean, sd = _over_seeds(contender.seed_r, list(groups.values()))
+        tables.append(
+            pd.DataFrame(
+                {
+                    "encoder": name,
+                    "group": found.groups,
+                    "r": found.group_r,
+                    "low": low,
+                    "high": high,
+                    "seed_mean": mean,
+                    "seed_sd": sd,
+                    "n_seeds": 1 if contender.seed_r is None else len(contender.seed_r),
+                    "difference": first.group_r - found.group_r,
+                    "difference_low": apart_low,
+                    "difference_high": apart_high,
+                    "n_targets": [len(rows) for rows in groups.values()],
+                    "n_parameters": contender.n_parameters,
+                    "seconds": contender.seconds,
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def _over_seeds(
+    seed_r: NDArray[np.floating[Any]] | None, groups: Sequence[NDArray[Any]]
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+    """Return mean and standard deviation over seeds of each group's mean r; NaN where there is nothing to vary."""
+    undefined = np.full(len(groups), np.nan)
+    if seed_r is None:
+        return undefined, undefined
+    means = np.stack([group_means(r, groups) for r in seed_r])
+    return means.mean(axis=0), means.std(axis=0, ddof=1) if len(means) > 1 else undefined

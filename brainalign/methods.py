@@ -1,0 +1,163 @@
+"""Methods of the configuration: how an encoder is fitted, and which models and subjects it is used on.
+
+Field names and defaults equal the constructor arguments of the encoders they configure.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from brainalign.descriptor import Name
+from brainalign.parsing import Strict
+
+__all__ = [
+    "BandedRidgeMethod",
+    "FactorizedMethod",
+    "GaussianMethod",
+    "Method",
+    "MethodUse",
+    "RidgeMethod",
+    "RoutingMethod",
+    "SemanticMethod",
+    "TrainedMethod",
+]
+
+ALPHAS = tuple(10 ** (exponent / 2) for exponent in range(-2, 11))  # logspace(-1, 5, 13)
+
+
+class MethodUse(Strict):
+    """What every method of the configuration says about how it is used."""
+
+    joint: ClassVar[bool] = False  # all layers of a model in one fit, else a fit per layer
+    trained: ClassVar[bool] = False  # a network on tokens
+
+    models: tuple[Name, ...] | None = Field(
+        None, min_length=1, description="that it is used on: all of the dataset where not given"
+    )
+    subjects: tuple[Name, ...] | None = Field(
+        None, min_length=1, description="that it is used on: all of the dataset where not given"
+    )
+
+    def used_on(self, model: str, subject: str | None = None) -> bool:
+        """Return whether a model is fitted by this method (for a subject), where a dataset uses both."""
+        on_subject = subject is None or self.subjects is None or subject in self.subjects
+        return on_subject and (self.models is None or model in self.models)
+
+
+class RidgeMethod(MethodUse):
+    """Ridge regression, alpha by cross-validation inside the training data."""
+
+    encoder: Literal["ridge"]
+    alphas: tuple[Annotated[float, Field(ge=0)], ...] = Field(ALPHAS, min_length=1)
+    cv: Annotated[int, Field(ge=2)] | Literal["groups"] = Field(
+        5, description="inner folds of whole groups; 'groups' leaves one group out"
+    )
+    solver: Literal["auto", "primal", "dual"] = "auto"
+    metric: Literal["r2", "r"] = "r2"
+    per_target_alpha: bool = True
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["float32", "float64"] = "float32"
+
+
+class BandedRidgeMethod(MethodUse):
+    """Ridge regression on all layers of a model at once, each with its own share of the penalty: what each adds."""
+
+    joint: ClassVar[bool] = True
+
+    encoder: Literal["banded"]
+    alphas: tuple[Annotated[float, Field(ge=0)], ...] = Field(ALPHAS, min_length=1)
+    n_candidates: int = Field(
+        20, ge=1, description="shares of the layers to try: even, each layer alone, then random ones"
+    )
+    cv: Annotated[int, Field(ge=2)] | Literal["groups"] = Field(
+        5, description="inner folds of whole groups; 'groups' leaves one group out"
+    )
+    solver: Literal["auto", "primal", "dual"] = "auto"
+    metric: Literal["r2", "r"] = Field("r2", description="the score that is maximised and split over the layers")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["float32", "float64"] = "float32"
+
+
+class TrainedMethod(MethodUse):
+    """What every network has that is trained on responses, from the tokens of each layer of a model."""
+
+    trained: ClassVar[bool] = True
+
+    encoder: str
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (0,), min_length=1, description="a network each; scores are of their mean prediction, their spread is reported"
+    )
+    baselines: tuple[Literal["tokens", "mean", "factorized"], ...] = Field(
+        ("tokens", "mean", "factorized"),
+        description="in the same table: ridge on all tokens, ridge on the mean token, a factorized read-out",
+    )
+    epochs: int = Field(40, ge=1)
+    batch_size: int = Field(100, ge=1)
+    learning_rate: float = Field(1e-2, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    validation: float = Field(1 / 6, gt=0, lt=1, description="share of the training images that choose the epoch")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @property
+    def needs_semantics(self) -> str | None:
+        """The model whose features say what an image shows, or "classes" for its category; None where unused."""
+        return getattr(self, "semantics", None)
+
+
+class ReadoutMethod(TrainedMethod):
+    """What spatial read-outs share: a field over the feature map and channel weights for every target."""
+
+    schedule: Literal["onecycle", "constant"] = "onecycle"
+    patience: int | None = Field(None, ge=1, description="epochs without a better validation score; not with onecycle")
+    loss: Literal["mse", "concordance"] = "mse"
+    restarts: int = Field(1, ge=1, description="trainings, of which each target keeps its best by validation r")
+
+
+class FactorizedMethod(ReadoutMethod):
+    """A free field and channel weights per target."""
+
+    encoder: Literal["factorized"]
+
+
+class GaussianMethod(ReadoutMethod):
+    """A Gaussian field and channel weights per target."""
+
+    encoder: Literal["gaussian"]
+    field: Literal["point", "integrated"] = "point"
+
+
+class SemanticMethod(ReadoutMethod):
+    """A field per target that moves with what the image shows."""
+
+    encoder: Literal["semantic"]
+    semantics: Name = Field(description="what an image shows: a model's last layer, or 'classes' for its category")
+    warp: Literal["translation", "rotation", "scale", "shear", "affine"] = "translation"
+    warp_features: bool = False
+    n_hidden: int = Field(32, ge=1)
+    restarts: int = Field(2, ge=1, description="trainings, of which each target keeps its best by validation r")
+
+
+class RoutingMethod(TrainedMethod):
+    """A query per region, parcel or target that attends to tokens by what they hold and where they lie."""
+
+    encoder: Literal["routing"]
+    queries: Literal["roi", "parcel", "target", "hemisphere"] = "roi"
+    keys: Literal["both", "content", "position"] = Field("both", description="the last two are controls")
+    n_parcels: int = Field(100, ge=1, description="with queries: parcel")
+    rest: bool = Field(False, description="with queries: roi, one more query for the targets in no region")
+    d_model: int = Field(32, ge=1)
+    n_heads: int = Field(1, ge=1)
+    feedforward: int | None = Field(None, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    batch_size: int = Field(50, ge=1)
+    clip: float | None = Field(None, gt=0)
+    validation: float = Field(0.1, gt=0, lt=1, description="share of the training images that choose the epoch")
+    patience: int | None = Field(None, ge=1, description="epochs without a better validation score; rate then constant")
+
+
+Method = Annotated[
+    RidgeMethod | BandedRidgeMethod | FactorizedMethod | GaussianMethod | SemanticMethod | RoutingMethod,
+    Field(discriminator="encoder"),
+]

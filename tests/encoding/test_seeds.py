@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brainalign.checks import BrainalignError
+from brainalign.encoding import Epoch, FactorizedReadout, Ridge, SeedEnsemble, evaluate_held_out, side_by_side
+from brainalign.encoding.side_by_side import Contender
+
+GRID = (2, 3)
+
+
+@pytest.fixture
+def world() -> tuple[np.ndarray, np.ndarray]:
+    """Two targets that read channel 0 of one token each."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 6, 3)).astype(np.float32)
+    return X, X[:, [1, 4], 0] + 0.3 * rng.normal(size=(120, 2)).astype(np.float32)
+
+
+def test_the_mean_of_single_seeds(world) -> None:
+    X, Y = world
+    ensemble = SeedEnsemble(FactorizedReadout(epochs=4), seeds=(5, 2)).fit(X, Y, grid=GRID)
+    single = [FactorizedReadout(epochs=4, seed=seed).fit(X, Y, grid=GRID) for seed in (5, 2)]
+    np.testing.assert_array_equal(ensemble.predictions(X), [one.predict(X) for one in single])
+    np.testing.assert_array_equal(ensemble.predict(X), np.mean([one.predict(X) for one in single], axis=0))
+    np.testing.assert_allclose(ensemble.validation_r_, np.mean([one.validation_r_ for one in single], axis=0))
+    assert ensemble.n_parameters_ == single[0].n_parameters_
+    for seeds in ((), (1, 1)):
+        with pytest.raises(BrainalignError, match="seeds must be different numbers, at least one"):
+            SeedEnsemble(FactorizedReadout(), seeds=seeds).fit(X, Y, grid=GRID)
+
+
+def test_a_refit_on_other_data_is_never_the_fit(world, tmp_path: Path) -> None:
+    """Killed in its control, a run takes up the control's state for the control alone; what is finished stays so."""
+    X, Y = world
+    said: list[tuple[int, Epoch]] = []
+
+    def ensemble() -> SeedEnsemble:
+        return SeedEnsemble(FactorizedReadout(epochs=3), (0,), tmp_path, lambda *some: said.append(some))
+
+    expected = SeedEnsemble(FactorizedReadout(epochs=3)).fit(X, Y, grid=GRID).predict(X)
+    ensemble().fit(X, Y, grid=GRID)
+    assert len(said) == 3
+    permuted = ensemble().fit(X, Y[::-1].copy(), grid=GRID)
+    assert len(said) == 6
+    again = ensemble().fit(X, Y, grid=GRID)
+    assert len(said) == 6  # read, not trained
+    np.testing.assert_array_equal(again.predict(X), expected)
+    assert np.abs(permuted.predict(X) - expected).max() > 0.01
+
+
+def test_encoders_side_by_side(world) -> None:
+    X, Y = world
+    groups = {"first": np.array([0]), "both": np.array([0, 1])}
+    ids = np.array([f"s{k}" for k in range(len(X))])
+    options = {"n_permutations": 0, "n_boot": 200, "target_groups": groups, "seed": 1}
+    train, test = np.arange(90), np.arange(90, 120)
+    ensemble = SeedEnsemble(FactorizedReadout(epochs=30), seeds=(0, 1))
+    found = evaluate_held_out(ensemble, X, Y, train, test, ids, grid=GRID, **options)
+    mean = evaluate_held_out(Ridge((1.0,)), X.mean(axis=1), Y, train, test, ids, **options)
+    by_seed = found.encoder.predictions(X[test])
+    contenders = {"read-out": Contender.trained(found, X[test]), "mean": Contender(mean, 8)}
+    table = side_by_side(contenders, groups, 0.95).set_index(["encoder", "group"])
+    r = [np.mean([np.corrcoef(p[:, k], Y[test, k])[0, 1] for k in range(2)]) for p in by_seed]
+    assert table.loc[("read-out", "both"), "seed_mean"] == pytest.approx(np.mean(r), abs=1e-5)
+    assert table.loc[("read-out", "both"), "seed_sd"] == pytest.approx(np.std(r, ddof=1), abs=1e-5)
+    assert table.loc[("read-out", "first"), "r"] == pytest.approx(found.r[0], abs=1e-6)
+    assert table.loc[("mean", "both"), "difference"] == pytest.approx(found.r.mean() - mean.r.mean(), abs=1e-6)
+    assert table.loc[("mean", "both"), "difference_low"] > 0.2  # one token of six: the mean hardly knows it
+    assert table.loc[("read-out", "both"), ["difference_low", "difference_high"]].tolist() == [0, 0]
+    assert table.loc["mean", "n_parameters"].tolist() == [8, 8]
+    assert table.loc["mean", "seed_mean"].isna().all()
