@@ -247,9 +247,12 @@ def test_dark_pages_are_dark(tmp_path: Path) -> None:
 
 @needs_browser
 def test_the_browser_draws_the_surface_and_follows_the_width(tmp_path: Path) -> None:
-    page = dumped(tmp_path, group_page().replace("</body>", READY))
-    body = re.search(r"<body[^>]*>", page)[0]
-    found = dict(re.findall(r'data-(\w+)="(\w+)"', body))
+    # On a busy machine the browser's time can run out before its other thread has unpacked the mesh: ask again.
+    for _ in range(5):
+        page = dumped(tmp_path, group_page().replace("</body>", READY))
+        found = dict(re.findall(r'data-(\w+)="(\w+)"', re.search(r"<body[^>]*>", page)[0]))
+        if "after" in found:
+            break
     assert found["ready"] == "true"
     assert 600 < int(found["before"]) <= 1200
     assert 200 < int(found["after"]) <= 390
