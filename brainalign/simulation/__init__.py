@@ -10,6 +10,7 @@ from brainalign.simulation.rest import rest_networks, simulate_rest
 from brainalign.simulation.schedule import schedule
 from brainalign.simulation.shapes import caption, draw_scenes, render
 from brainalign.simulation.surface_files import betas_image, labels_image
+from brainalign.simulation.voxel_prior import VoxelPriorWorld, linear_gaussian_reference, voxel_prior_world
 
 __all__ = [
     "LAYERS",
@@ -18,6 +19,7 @@ __all__ = [
     "CortexDrives",
     "LinearWorld",
     "MeegTruth",
+    "VoxelPriorWorld",
     "activations",
     "betas_image",
     "caption",
@@ -27,6 +29,7 @@ __all__ = [
     "labels_image",
     "layer_drives",
     "layer_latencies",
+    "linear_gaussian_reference",
     "linear_world",
     "load_cortex",
     "plan_areas",
@@ -43,4 +46,5 @@ __all__ = [
     "simulate_rest",
     "to_epochs",
     "train_generator",
+    "voxel_prior_world",
 ]
