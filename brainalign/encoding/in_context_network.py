@@ -116,8 +116,9 @@ class InContextNetwork(nn.Module):
         registers = self.registers.expand(len(X), -1, -1)
         tokens = torch.cat([registers, self.token(torch.cat(parts, dim=-1))], dim=1)  # (n_voxels, length, width)
         sharpness = math.log(tokens.shape[1]) / math.log(self.size.attention_base)
-        for block in self.blocks:
-            tokens = block(tokens, sharpness)
+        for number, block in enumerate(self.blocks, start=1):
+            # Of the last block only the first register is read.
+            tokens = block(tokens, sharpness, 1 if number == len(self.blocks) else tokens.shape[1])
         found = self.head(self.norm(tokens[:, 0]))
         return torch.cat([scale * found[:, :-1] @ self.axes.T, found[:, -1:]], dim=1)
 
@@ -134,18 +135,22 @@ class Block(nn.Module):
         super().__init__()
         self.n_heads, self.dropout = size.n_heads, size.dropout
         self.attention_norm, self.gated_norm = nn.LayerNorm(size.width), nn.LayerNorm(size.width)
-        self.project = nn.Linear(size.width, 3 * size.width)
+        self.query = nn.Linear(size.width, size.width)
+        self.key_value = nn.Linear(size.width, 2 * size.width)
         self.join = nn.Linear(size.width, size.width)
         self.gate = nn.Linear(size.width, 2 * size.hidden)
         self.out = nn.Linear(size.hidden, size.width)
         self.drop = nn.Dropout(size.dropout)
 
-    def forward(self, tokens: torch.Tensor, sharpness: float) -> torch.Tensor:
-        n, length, width = tokens.shape
-        heads = self.project(self.attention_norm(tokens)).view(n, length, 3, self.n_heads, width // self.n_heads)
-        query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (n_voxels, n_heads, length, width of a head)
+    def forward(self, tokens: torch.Tensor, sharpness: float, n_out: int) -> torch.Tensor:
+        """Return the first `n_out` tokens, which attend to all."""
+        n, _, width = tokens.shape
+        shape = n, -1, self.n_heads, width // self.n_heads
+        normed = self.attention_norm(tokens)
+        query = self.query(normed[:, :n_out]).view(shape).transpose(1, 2)  # (n_voxels, n_heads, n_out, width of a head)
+        key, value = (part.reshape(shape).transpose(1, 2) for part in self.key_value(normed).chunk(2, dim=-1))
         attended = functional.scaled_dot_product_attention(query * sharpness, key, value)
-        tokens = tokens + self.drop(self.join(attended.transpose(1, 2).reshape(n, length, width)))
+        tokens = tokens[:, :n_out] + self.drop(self.join(attended.transpose(1, 2).reshape(n, n_out, width)))
         gate, hidden = self.gate(self.gated_norm(tokens)).chunk(2, dim=-1)
         return tokens + self.drop(self.out(functional.silu(gate) * hidden))  # type: ignore[no-any-return]
 

@@ -13,8 +13,8 @@ from brainalign.checks import BrainalignError
 from brainalign.encoding import InContextEncoder, WeightPrior, unit_rows
 from brainalign.encoding.in_context_fallback import groups_of_targets, pooled_ridge
 from brainalign.encoding.in_context_network import NETWORKS, InContextNetwork, NetworkSize
-from brainalign.encoding.in_context_training import Voxels, real_episode
-from brainalign.simulation import voxel_prior_world
+from brainalign.encoding.in_context_training import NOISE_WEIGHT, Episode, Voxels, real_episode
+from brainalign.simulation import linear_gaussian_reference, voxel_prior_world
 from brainalign.statistics import explained_variance
 
 WORLD = voxel_prior_world()
@@ -117,30 +117,41 @@ def test_saved_and_loaded(trained: InContextEncoder, tmp_path: Path) -> None:
 # --- episodes and the network -----------------------------------------------------------------------------------------
 
 
-def test_synthetic_errors_are_exact_over_the_bank() -> None:
-    generator = torch.Generator().manual_seed(0)
+def synthetic(n_voxels: int, n_images: int, ratio: tuple[float, float]) -> tuple[Voxels, Episode, torch.Tensor]:
+    """Return voxels of the world's prior, an episode, and [x, 1] of the bank."""
     bank = torch.as_tensor(WORLD.images(200, np.random.default_rng(0))).float()
     root = torch.linalg.cholesky(torch.as_tensor(PRIOR.covariance)).float()
-    made = Voxels(bank, torch.zeros(17), root, (2.0, 2.0), generator).episode(400, 60)
-    design = torch.cat([bank, torch.ones(200, 1)], dim=1)
-    weights = torch.linalg.lstsq(made.queries, made.answers.T).solution.T  # the true ones: queries have full rank
-    wrong = weights + 0.1 * torch.randn(weights.shape, generator=generator)
-    exact = ((wrong - weights) @ design.T).square().mean(dim=1)
-    torch.testing.assert_close((wrong @ made.queries.T - made.answers).square().sum(dim=1), exact, rtol=1e-3, atol=1e-5)
-    signal = (made.X @ weights[:, :-1, None])[..., 0] + weights[:, -1:]
-    ratio = (made.Y - signal).std(dim=1) / (design @ weights.T).std(dim=0)
-    assert ratio.mean() == pytest.approx(2, abs=0.05)
+    made = Voxels(bank, torch.zeros(17), root, ratio, torch.Generator().manual_seed(0))
+    return made, made.episode(n_voxels, n_images), torch.cat([bank, torch.ones(200, 1)], dim=1)
+
+
+def test_synthetic_voxels_are_asked_for_their_posterior_mean() -> None:
+    made, _, _ = synthetic(1, 5, (1.0, 1.0))
+    X, Y, *_ = voxels(12, 6, 3)
+    noise = np.linspace(0.3, 2, 6)
+    shared = torch.as_tensor(X).float().expand(6, -1, -1)
+    found = made.posterior(shared, torch.as_tensor(Y.T).float(), torch.as_tensor(noise)[:, None])
+    expected = linear_gaussian_reference(X, Y, noise, PRIOR.mean, PRIOR.covariance)
+    np.testing.assert_allclose(found.numpy().T, expected, atol=1e-4)
+
+
+def test_synthetic_errors_are_exact_over_the_bank() -> None:
+    _, episode, design = synthetic(400, 60, (2.0, 2.0))
+    best = torch.linalg.lstsq(episode.queries, episode.answers.T).solution.T  # the posterior: queries have full rank
+    wrong = best + 0.1 * torch.randn(best.shape, generator=torch.Generator().manual_seed(1))
+    exact = ((wrong - best) @ design.T).square().mean(dim=1)
+    found = (wrong @ episode.queries.T - episode.answers).square().sum(dim=1)
+    torch.testing.assert_close(found, exact, rtol=1e-3, atol=1e-5)
 
 
 def test_noise_ratios_are_log_uniform() -> None:
-    generator = torch.Generator().manual_seed(0)
-    bank = torch.as_tensor(WORLD.images(200, np.random.default_rng(0))).float()
-    root = torch.linalg.cholesky(torch.as_tensor(PRIOR.covariance)).float()
-    made = Voxels(bank, torch.zeros(17), root, (0.5, 4.0), generator).episode(2000, 300)
-    weights = torch.linalg.lstsq(made.queries, made.answers.T).solution.T
-    signal = (made.X @ weights[:, :-1, None])[..., 0] + weights[:, -1:]
-    ratio = ((made.Y - signal).std(dim=1) / (bank @ weights[:, :-1].T).std(dim=0)).log() / np.log(2)
-    np.testing.assert_allclose(np.quantile(ratio, (0.1, 0.5, 0.9)), (-0.7, 0.5, 1.7), atol=0.12)
+    _, episode, _ = synthetic(600, 100, (0.5, 4.0))
+    X = torch.cat([episode.X, torch.ones(600, 100, 1)], dim=2)
+    fitted = torch.linalg.lstsq(X, episode.Y[..., None]).solution
+    residual = (episode.Y - (X @ fitted)[..., 0]).square().sum(dim=1).div(100 - 17).sqrt()
+    # The scale is signal sd × ratio ** NOISE_WEIGHT.
+    ratio = (residual / episode.scale[:, 0]).log2() / (1 - NOISE_WEIGHT)
+    np.testing.assert_allclose(np.quantile(ratio, (0.1, 0.5, 0.9)), (-0.7, 0.5, 1.7), atol=0.2)
 
 
 def test_real_queries_are_not_in_their_context() -> None:
