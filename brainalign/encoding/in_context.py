@@ -7,8 +7,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +14,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.devices import pick_device, target_block
 from brainalign.encoding.empirical_bayes import WeightPrior
+from brainalign.encoding.in_context_checkpoint import parameter_hash, read_checkpoint, write_checkpoint
 from brainalign.encoding.in_context_fallback import compare_groups
 from brainalign.encoding.in_context_inputs import check_context, check_features, check_ranges, check_unit_rows
 from brainalign.encoding.in_context_network import NETWORKS, InContextNetwork
@@ -53,7 +51,7 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
         Steps of the phases: synthetic voxels with the largest context; with contexts of all sizes; real voxels of
         other subjects (skipped where none are given).
     context_sizes : tuple of 2 int
-        Smallest and largest context in training.
+        Smallest and largest context in training; sizes between them are log-uniform.
     noise_ratio : tuple of 2 float
         Noise of synthetic voxels, relative to the standard deviation of their signal: log-uniform between the two.
     n_voxels, n_queries : int
@@ -74,8 +72,9 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     n_features_ : int
-        Width of the features the network knows; set by `pretrain`, as are the next two.
+        Width of the features the network knows; set by `pretrain` or `load`.
     losses_ : list of float
+        Of every training step; set by `pretrain` or `load`.
     coef_ : array (n_features, n_targets)
     intercept_ : array (n_targets,)
     fell_back_ : dict of label to bool
@@ -106,10 +105,10 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
         self,
         network: Literal["small", "clip", "dino", "siglip"] = "small",
         prior: Literal["normal", "independent"] = "normal",
-        n_steps: tuple[int, int, int] = (100, 1200, 300),
+        n_steps: tuple[int, int, int] = (50, 1950, 300),
         context_sizes: tuple[int, int] = (8, 100),
         noise_ratio: tuple[float, float] = (0.5, 4.0),
-        n_voxels: int = 64,
+        n_voxels: int = 48,
         n_queries: int = 32,
         learning_rate: float = 3e-3,
         weight_decay: float = 1e-2,
@@ -300,11 +299,7 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
     def parameter_hash(self) -> str:
         """Return a digest of the network's weights: the same before and after `fit`."""
         self._check_pretrained()
-        digest = hashlib.sha256()
-        for name, values in sorted(self.network_.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(values.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return parameter_hash(self.network_)
 
     def save(self, path: str | Path) -> None:
         """Write the network (safetensors) and, beside it, the configuration (.json).
@@ -314,11 +309,8 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If the network was not pre-trained.
         """
-        path = Path(path)
-        content = {"n_features": self.n_features_, "parameters": self.get_params(), "losses": self.losses_}
-        content["hash"] = self.parameter_hash()
-        save_file({name: values.contiguous() for name, values in self.network_.state_dict().items()}, path)
-        path.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
+        self._check_pretrained()
+        write_checkpoint(Path(path), self.network_, self.get_params(), self.losses_)
 
     @classmethod
     def load(cls, path: str | Path, **changes: Any) -> InContextEncoder:
@@ -335,22 +327,9 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If a file is missing or the two do not belong together.
         """
-        path = Path(path)
-        for file in (path, path.with_suffix(".json")):
-            if not file.exists():
-                raise BrainalignError(f"{file} is missing; a checkpoint is a safetensors file and its .json beside it")
-        content = json.loads(path.with_suffix(".json").read_text())
-        parameters = {name: _tuples(value) for name, value in content["parameters"].items()}
+        network, parameters, losses = read_checkpoint(Path(path))
         encoder = cls(**(parameters | changes))
-        encoder.n_features_, encoder.losses_ = content["n_features"], content["losses"]
-        encoder.network_ = InContextNetwork(encoder.n_features_, NETWORKS[encoder.network])
-        try:
-            encoder.network_.load_state_dict(load_file(path))
-        except RuntimeError as error:
-            raise BrainalignError(f"{path} does not hold the network of its .json; save both again") from error
-        encoder.network_.eval()
-        if encoder.parameter_hash() != content["hash"]:
-            raise BrainalignError(f"{path} has another digest than its .json says; save both again")
+        encoder.network_, encoder.n_features_, encoder.losses_ = network, network.n_features, losses
         return encoder
 
     def _weights(self, X: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
@@ -386,8 +365,3 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
     def _check_pretrained(self) -> None:
         if not hasattr(self, "network_"):
             raise BrainalignError("InContextEncoder has no network yet; call pretrain(...) once, or load a checkpoint")
-
-
-def _tuples(value: object) -> object:
-    """Return lists as the tuples they were before JSON."""
-    return tuple(value) if isinstance(value, list) else value

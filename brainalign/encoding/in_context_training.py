@@ -106,7 +106,7 @@ def meta_train(
     losses = []
     network.train()
     for step in range(n_steps):
-        size = largest if step < steps[0] else _uniform(smallest, largest, generator)
+        size = largest if step < steps[0] else _log_uniform(smallest, largest, generator)
         if step < steps[0] + steps[1]:
             episode = voxels.episode(curriculum.n_voxels, size)
         else:
@@ -207,3 +207,9 @@ def _with_bias(X: torch.Tensor) -> torch.Tensor:
 
 def _uniform(low: int, high: int, generator: torch.Generator) -> int:
     return int(torch.randint(low, high + 1, (1,), generator=generator))
+
+
+def _log_uniform(low: int, high: int, generator: torch.Generator) -> int:
+    """Draw a size evenly on a logarithmic scale: small contexts are the harder ones, and the cheaper."""
+    share = float(torch.rand(1, generator=generator))
+    return min(high, int(low * ((high + 1) / low) ** share))

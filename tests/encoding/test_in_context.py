@@ -92,6 +92,10 @@ def test_same_seed_same_network() -> None:
     )
     assert one.parameter_hash() == two.parameter_hash() != other.parameter_hash()
     assert len(one.losses_) == 4
+    options = {"n_steps": (1, 3, 0), "n_voxels": 4}
+    free = InContextEncoder(prior="independent", **options).pretrain(images, PRIOR)
+    same = InContextEncoder(**options).pretrain(images, PRIOR.independent())
+    assert free.parameter_hash() == same.parameter_hash() != one.parameter_hash()
 
 
 def test_saved_and_loaded(trained: InContextEncoder, tmp_path: Path) -> None:
@@ -266,6 +270,8 @@ def test_clear_errors(trained: InContextEncoder) -> None:
         encoder.fit(X, Y, semantics=X)
     with pytest.raises(BrainalignError, match="roi has 3 rows but the targets of Y has 4"):
         encoder.fit(X, Y, roi=np.array(["a", "b", "c"]))
+    with pytest.raises(BrainalignError, match="groups has a single label"):
+        encoder.fit(X, Y, groups=np.zeros(10))
     with pytest.raises(BrainalignError, match="call pretrain"):
         InContextEncoder().fit(X, Y)
     with pytest.raises(BrainalignError, match="fit knows 16 features"):
