@@ -258,9 +258,10 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
             )
         device = pick_device(self.device)
         self.network_.to(device)
-        x, y = (as_tensor(a).float().to(device) for a in (X, Y))
+        x, y = as_tensor(X).float().to(device), as_tensor(Y).double().to(device)
         mean, sd = y.mean(dim=0), y.std(dim=0)
-        z = (y - mean) / sd
+        z = ((y - mean) / sd).float()
+        mean, sd = mean.float(), sd.float()
         weights = self._weights(x, z)  # (n_targets, n_features + 1)
         compared = {}
         if self.fallback:

@@ -254,6 +254,13 @@ def test_small_labels_decide_together() -> None:
     assert list(groups_of_targets(None, 7, 100)) == ["all"]
 
 
+def test_three_images_are_enough(trained: InContextEncoder) -> None:
+    X, Y, new, _ = voxels(3, 120, 15)
+    encoder = clone(trained).set_params(fallback=True).fit(X, Y)
+    assert np.isfinite(encoder.predict(new)).all()
+    assert list(encoder.fell_back_) == ["all"]
+
+
 # --- bad input --------------------------------------------------------------------------------------------------------
 
 
