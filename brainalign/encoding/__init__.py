@@ -2,18 +2,23 @@
 
 from brainalign.encoding.banded import BandedRidge, band_candidates
 from brainalign.encoding.convergence import Convergence, LayerScores, convergence_scores
+from brainalign.encoding.empirical_bayes import EmpiricalBayesRidge, WeightPrior, estimate_prior, prior_of_weights
 from brainalign.encoding.ensemble import LayerEnsemble
 from brainalign.encoding.evaluation import Evaluation, evaluate
 from brainalign.encoding.gaussian_readout import GaussianReadout
 from brainalign.encoding.halftimes import half_times
 from brainalign.encoding.held_out import HeldOut, evaluate_held_out
+from brainalign.encoding.in_context import InContextEncoder
+from brainalign.encoding.in_context_inputs import unit_rows
 from brainalign.encoding.partition import Partition
 from brainalign.encoding.readouts import FactorizedReadout
 from brainalign.encoding.ridge import Ridge, fit_layers
 from brainalign.encoding.routing import PUBLISHED_ROUTING, RoutingEncoder
+from brainalign.encoding.scaling_curve import curve_baselines, scaling_curve
 from brainalign.encoding.seeds import SeedEnsemble
 from brainalign.encoding.semantic_readout import SemanticSpatialReadout
 from brainalign.encoding.side_by_side import Contender, side_by_side
+from brainalign.encoding.text_selectivity import text_selectivity
 from brainalign.encoding.training import Epoch
 
 __all__ = [
@@ -22,11 +27,13 @@ __all__ = [
     "BandedRidge",
     "Contender",
     "Convergence",
+    "EmpiricalBayesRidge",
     "Epoch",
     "Evaluation",
     "FactorizedReadout",
     "GaussianReadout",
     "HeldOut",
+    "InContextEncoder",
     "LayerEnsemble",
     "LayerScores",
     "Partition",
@@ -34,13 +41,20 @@ __all__ = [
     "RoutingEncoder",
     "SeedEnsemble",
     "SemanticSpatialReadout",
+    "WeightPrior",
     "band_candidates",
     "convergence_scores",
+    "curve_baselines",
+    "estimate_prior",
     "evaluate",
     "evaluate_held_out",
     "fit_layers",
     "half_times",
+    "prior_of_weights",
+    "scaling_curve",
     "side_by_side",
+    "text_selectivity",
+    "unit_rows",
 ]
 
 ENCODERS = {

@@ -13,6 +13,7 @@ from brainalign.simulation.schedule import schedule
 from brainalign.simulation.shapes import caption, draw_scenes, render
 from brainalign.simulation.shifting_fields import ShiftingFields, shifting_fields
 from brainalign.simulation.surface_files import betas_image, labels_image
+from brainalign.simulation.voxel_prior import VoxelPriorWorld, linear_gaussian_reference, voxel_prior_world
 
 __all__ = [
     "LAYERS",
@@ -26,6 +27,7 @@ __all__ = [
     "MeegTruth",
     "ObjectWorld",
     "ShiftingFields",
+    "VoxelPriorWorld",
     "activations",
     "betas_image",
     "caption",
@@ -36,6 +38,7 @@ __all__ = [
     "labels_image",
     "layer_drives",
     "layer_latencies",
+    "linear_gaussian_reference",
     "linear_world",
     "load_cortex",
     "object_world",
@@ -55,4 +58,5 @@ __all__ = [
     "smooth_maps",
     "to_epochs",
     "train_generator",
+    "voxel_prior_world",
 ]

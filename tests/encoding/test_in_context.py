@@ -1,0 +1,318 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.linear_model import Ridge as SklearnRidge
+
+from brainalign.checks import BrainalignError
+from brainalign.encoding import InContextEncoder, WeightPrior, unit_rows
+from brainalign.encoding.in_context_fallback import groups_of_targets, pooled_ridge
+from brainalign.encoding.in_context_network import NETWORKS, InContextNetwork, NetworkSize
+from brainalign.encoding.in_context_training import NOISE_WEIGHT, Episode, Voxels, real_episode
+from brainalign.simulation import linear_gaussian_reference, voxel_prior_world
+from brainalign.statistics import explained_variance
+
+WORLD = voxel_prior_world()
+PRIOR = WeightPrior(WORLD.prior_mean, WORLD.prior_covariance)
+
+
+def voxels(n_images: int, n_voxels: int, seed: int, ratio: float = 1.5, **options: bool) -> tuple[np.ndarray, ...]:
+    """Return a context, its responses, and new images with the true signal."""
+    rng = np.random.default_rng([seed, 1])
+    X, new, weights = WORLD.images(n_images, rng), WORLD.images(300, rng), WORLD.weights(n_voxels, rng, **options)
+    noise = WORLD.noise_sd(weights, ratio) * rng.normal(size=(n_images, n_voxels))
+    return X, X @ weights[:-1] + weights[-1] + noise, new, new @ weights[:-1] + weights[-1]
+
+
+@pytest.fixture(scope="module")
+def trained() -> InContextEncoder:
+    """Briefly trained: enough to beat ridge on its prior, not to reach the reference."""
+    encoder = InContextEncoder(n_steps=(0, 150, 0), context_sizes=(8, 40), n_voxels=48, fallback=False)
+    return encoder.pretrain(WORLD.images(1000, np.random.default_rng(0)), PRIOR)
+
+
+def test_learns_its_prior(trained: InContextEncoder) -> None:
+    X, Y, new, truth = voxels(20, 200, 1)
+    encoder = clone(trained).fit(X, Y)
+    gain = explained_variance(truth, encoder.predict(new)).mean()
+    alone = max(
+        explained_variance(truth, SklearnRidge(alpha=alpha).fit(X, Y).predict(new)).mean() for alpha in (1, 3, 10, 30)
+    )
+    assert gain > alone + 0.1  # the best alpha there is, chosen with the truth
+    permuted = np.random.default_rng(0).permuted(Y, axis=0)
+    r = [np.corrcoef(a, b)[0, 1] for a, b in zip(clone(trained).fit(X, permuted).predict(new).T, truth.T, strict=True)]
+    assert abs(np.mean(r)) < 0.1
+
+
+def test_fit_changes_no_weight_and_forgets_the_order(trained: InContextEncoder) -> None:
+    X, Y, new, _ = voxels(30, 50, 2)
+    before = trained.parameter_hash()
+    first = clone(trained).fit(X, Y)
+    order = np.random.default_rng(3).permutation(30)
+    second = clone(trained).fit(X[order], Y[order])
+    assert np.abs(first.predict(new) - second.predict(new)).max() < 1e-4
+    assert trained.parameter_hash() == first.parameter_hash() == second.parameter_hash() == before
+    assert all(values.grad is None for values in first.network_.parameters())
+    np.testing.assert_allclose(first.predict(new), new @ first.coef_ + first.intercept_, atol=1e-5)
+    assert first.coef_.shape == (16, 50)
+    assert first.intercept_.shape == (50,)
+
+
+def test_any_unit_of_the_responses(trained: InContextEncoder) -> None:
+    X, Y, new, _ = voxels(20, 10, 4)
+    plain, scaled = clone(trained).fit(X, Y), clone(trained).fit(X, 300 * Y - 40)
+    np.testing.assert_allclose(scaled.predict(new), 300 * plain.predict(new) - 40, rtol=1e-3, atol=1e-2)
+
+
+def test_targets_are_read_in_blocks(trained: InContextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    X, Y, _, _ = voxels(15, 23, 5)
+    whole = clone(trained).fit(X, Y)
+    monkeypatch.setattr("brainalign.encoding.in_context.target_block", lambda *_: 7)
+    np.testing.assert_allclose(clone(trained).fit(X, Y).coef_, whole.coef_, atol=1e-5)
+
+
+def test_torch_in_torch_out(trained: InContextEncoder) -> None:
+    X, Y, new, truth = voxels(15, 6, 6)
+    expected = clone(trained).fit(X, Y)
+    tensors = clone(trained).fit(torch.as_tensor(X), torch.as_tensor(Y))
+    assert isinstance(tensors.coef_, torch.Tensor)
+    np.testing.assert_allclose(tensors.predict(torch.as_tensor(new)).numpy(), expected.predict(new), atol=1e-5)
+    np.testing.assert_allclose(tensors.score(torch.as_tensor(new), torch.as_tensor(truth)), expected.score(new, truth))
+
+
+def test_same_seed_same_network() -> None:
+    images = WORLD.images(100, np.random.default_rng(0))
+    one, two, other = (
+        InContextEncoder(n_steps=(1, 3, 0), n_voxels=4, seed=seed).pretrain(images, PRIOR) for seed in (0, 0, 1)
+    )
+    assert one.parameter_hash() == two.parameter_hash() != other.parameter_hash()
+    assert len(one.losses_) == 4
+    options = {"n_steps": (1, 3, 0), "n_voxels": 4}
+    free = InContextEncoder(prior="independent", **options).pretrain(images, PRIOR)
+    same = InContextEncoder(**options).pretrain(images, PRIOR.independent())
+    assert free.parameter_hash() == same.parameter_hash() != one.parameter_hash()
+
+
+def test_saved_and_loaded(trained: InContextEncoder, tmp_path: Path) -> None:
+    X, Y, new, _ = voxels(15, 6, 7)
+    trained.save(tmp_path / "network.safetensors")
+    loaded = InContextEncoder.load(tmp_path / "network.safetensors", fallback=False)
+    assert loaded.get_params() == trained.get_params()
+    assert loaded.parameter_hash() == trained.parameter_hash()
+    np.testing.assert_array_equal(loaded.fit(X, Y).predict(new), clone(trained).fit(X, Y).predict(new))
+    with pytest.raises(BrainalignError, match=r"X has shape \(15, 12\) but the checkpoint knows 16 features"):
+        loaded.fit(unit_rows(X[:, :12]), Y)
+    content = json.loads((tmp_path / "network.json").read_text())
+    (tmp_path / "network.json").write_text(json.dumps(content | {"hash": "0"}))
+    with pytest.raises(BrainalignError, match="another digest"):
+        InContextEncoder.load(tmp_path / "network.safetensors")
+    (tmp_path / "network.json").write_text(json.dumps(content | {"n_features": 12}))
+    with pytest.raises(BrainalignError, match=r"does not hold the network of its \.json"):
+        InContextEncoder.load(tmp_path / "network.safetensors")
+    with pytest.raises(BrainalignError, match=r"other\.safetensors is missing"):
+        InContextEncoder.load(tmp_path / "other.safetensors")
+
+
+# --- episodes and the network -----------------------------------------------------------------------------------------
+
+
+def synthetic(n_voxels: int, n_images: int, ratio: tuple[float, float]) -> tuple[Voxels, Episode, torch.Tensor]:
+    """Return voxels of the world's prior, an episode, and [x, 1] of the bank."""
+    bank = torch.as_tensor(WORLD.images(200, np.random.default_rng(0))).float()
+    root = torch.linalg.cholesky(torch.as_tensor(PRIOR.covariance)).float()
+    made = Voxels(bank, torch.zeros(17), root, ratio, torch.Generator().manual_seed(0))
+    return made, made.episode(n_voxels, n_images), torch.cat([bank, torch.ones(200, 1)], dim=1)
+
+
+def test_synthetic_voxels_are_asked_for_their_posterior_mean() -> None:
+    made, _, _ = synthetic(1, 5, (1.0, 1.0))
+    X, Y, *_ = voxels(12, 6, 3)
+    noise = np.linspace(0.3, 2, 6)
+    shared = torch.as_tensor(X).float().expand(6, -1, -1)
+    found = made.posterior(shared, torch.as_tensor(Y.T).float(), torch.as_tensor(noise)[:, None])
+    expected = linear_gaussian_reference(X, Y, noise, PRIOR.mean, PRIOR.covariance)
+    np.testing.assert_allclose(found.numpy().T, expected, atol=1e-4)
+
+
+def test_synthetic_errors_are_exact_over_the_bank() -> None:
+    _, episode, design = synthetic(400, 60, (2.0, 2.0))
+    best = torch.linalg.lstsq(episode.queries, episode.answers.T).solution.T  # the posterior: queries have full rank
+    wrong = best + 0.1 * torch.randn(best.shape, generator=torch.Generator().manual_seed(1))
+    exact = ((wrong - best) @ design.T).square().mean(dim=1)
+    found = (wrong @ episode.queries.T - episode.answers).square().sum(dim=1)
+    torch.testing.assert_close(found, exact, rtol=1e-3, atol=1e-5)
+
+
+def test_noise_ratios_are_log_uniform() -> None:
+    _, episode, _ = synthetic(600, 100, (0.5, 4.0))
+    X = torch.cat([episode.X, torch.ones(600, 100, 1)], dim=2)
+    fitted = torch.linalg.lstsq(X, episode.Y[..., None]).solution
+    residual = (episode.Y - (X @ fitted)[..., 0]).square().sum(dim=1).div(100 - 17).sqrt()
+    # The scale is signal sd × ratio ** NOISE_WEIGHT.
+    ratio = (residual / episode.scale[:, 0]).log2() / (1 - NOISE_WEIGHT)
+    np.testing.assert_allclose(np.quantile(ratio, (0.1, 0.5, 0.9)), (-0.7, 0.5, 1.7), atol=0.2)
+
+
+def test_real_queries_are_not_in_their_context() -> None:
+    X = torch.eye(30)
+    Y = torch.arange(30.0)[:, None] + 100 * torch.arange(5)
+    made = real_episode(X, Y, 8, 20, 10, torch.Generator().manual_seed(0))
+    shown, asked = made.X[0].argmax(dim=1), made.queries[:, :-1].argmax(dim=1)
+    assert sorted([*shown.tolist(), *asked.tolist()]) == list(range(30))
+    torch.testing.assert_close(made.Y % 100, shown.float().expand(8, -1), rtol=0, atol=1e-3)
+    torch.testing.assert_close(made.answers * 10**0.5 % 100, asked.float().expand(8, -1), rtol=0, atol=1e-3)
+
+
+def test_published_networks_have_their_sizes() -> None:
+    for name, n_features in (("clip", 512), ("dino", 768), ("siglip", 1152)):
+        with torch.device("meta"):
+            network = InContextNetwork(n_features, NETWORKS[name])
+        assert len(network.blocks) == 20
+        assert network.registers.shape[0] == 4
+        assert network.head.hidden[1].weight.shape == (2 * NETWORKS[name].width, NETWORKS[name].width)
+    size = NetworkSize(20, 2, 2, 4, 32, "mlp", np.e, 0.5, False)
+    network = InContextNetwork(6, size).eval()
+    X, Y = torch.randn(3, 9, 6), torch.randn(3, 9)
+    order = torch.randperm(9)
+    torch.testing.assert_close(network(X, Y), network(X[:, order], Y[:, order]), atol=1e-4, rtol=0)
+
+
+def test_prior_axes_lose_nothing() -> None:
+    network = InContextNetwork(16, NETWORKS["small"])
+    images = torch.as_tensor(WORLD.images(500, np.random.default_rng(0)))
+    network.look_along(torch.as_tensor(WORLD.prior_covariance[:-1, :-1]), images)
+    seen = 4 * images @ network.axes.double()
+    assert seen.std(dim=0).max() == pytest.approx(1, abs=1e-3)
+    gram = (network.axes @ network.axes.T).double().numpy()
+    assert np.corrcoef(gram.ravel(), WORLD.prior_covariance[:-1, :-1].ravel())[0, 1] == pytest.approx(1, abs=1e-6)
+
+
+# --- the third phase --------------------------------------------------------------------------------------------------
+
+
+def test_real_voxels_of_other_subjects_are_learned_from() -> None:
+    """A prior that says nothing: what is learned of voxels' common weights comes from the other subjects alone."""
+    images = WORLD.images(500, np.random.default_rng(0))
+    flat = WeightPrior(np.zeros(17), np.eye(17))
+    subject = voxels(200, 400, 8, ratio=0.7)[:2]
+    X, Y, new, truth = voxels(15, 200, 9)
+    scores = []
+    for steps, subjects in (((0, 100, 0), []), ((0, 1, 100), [subject])):
+        encoder = InContextEncoder(n_steps=steps, context_sizes=(8, 30), fallback=False)
+        encoder.pretrain(images, flat, subjects=subjects)
+        scores.append(explained_variance(truth, encoder.fit(X, Y).predict(new)).mean())
+    assert scores[1] > scores[0] + 0.1
+
+
+# --- fallback ---------------------------------------------------------------------------------------------------------
+
+
+def test_leave_one_out_of_ridge_is_exact() -> None:
+    X, Y, _, _ = voxels(24, 5, 10)
+    Y = (Y - Y.mean(axis=0)) / Y.std(axis=0, ddof=1)
+    for groups in (None, np.arange(24) // 3):
+        labels = np.arange(24) if groups is None else groups
+        folds = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        ridge, error = pooled_ridge(torch.as_tensor(X), torch.as_tensor(Y), folds, [np.arange(5)] * len(folds), groups)
+        total = 0.0
+        for fold in folds:
+            kept = np.setdiff1d(np.arange(24), fold)
+            fitted = SklearnRidge(alpha=float(ridge.alpha_[0])).fit(X[kept], Y[kept])
+            total += np.square(Y[fold] - fitted.predict(X[fold])).sum()
+        assert error == pytest.approx(total / Y.size, rel=1e-6)
+
+
+def test_groups_fall_back_by_themselves(trained: InContextEncoder) -> None:
+    X, on, _, _ = voxels(20, 150, 11)
+    rng = np.random.default_rng(12)
+    foreign = WORLD.weights(150, rng, on_prior=False)
+    noise = WORLD.noise_sd(foreign, 1.5) * rng.normal(size=(20, 150))
+    Y = np.hstack([on, X @ foreign[:-1] + foreign[-1] + noise])
+    roi = np.repeat(["known", "foreign"], 150)
+    encoder = clone(trained).set_params(fallback=True, n_checks=2000).fit(X, Y, roi=roi)
+    assert encoder.fell_back_ == {"known": False, "foreign": True}
+    own, ridge = encoder.context_errors_["foreign"]
+    assert ridge < own
+    free = clone(trained).fit(X, Y)
+    np.testing.assert_array_equal(encoder.coef_[:, :150], free.coef_[:, :150])
+    assert not np.allclose(encoder.coef_[:, 150:], free.coef_[:, 150:])
+    assert free.fell_back_ == {}
+    again = clone(trained).set_params(fallback=True, n_checks=2000).fit(X, Y, roi=roi, groups=np.arange(20))
+    for label, (own, _) in again.context_errors_.items():  # ridge has its own folds where rows are grouped
+        assert own == pytest.approx(encoder.context_errors_[label][0], rel=1e-6)
+
+
+def test_small_labels_decide_together() -> None:
+    roi = np.array(["a"] * 100 + ["b"] * 60 + ["c"] * 50)
+    groups = groups_of_targets(roi, 210, 100)
+    assert {name: len(targets) for name, targets in groups.items()} == {"a": 100, "(small groups)": 110}
+    assert list(groups_of_targets(None, 7, 100)) == ["all"]
+
+
+def test_three_images_are_enough(trained: InContextEncoder) -> None:
+    X, Y, new, _ = voxels(3, 120, 15)
+    encoder = clone(trained).set_params(fallback=True).fit(X, Y)
+    assert np.isfinite(encoder.predict(new)).all()
+    assert list(encoder.fell_back_) == ["all"]
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+def test_clear_errors(trained: InContextEncoder) -> None:
+    X, Y, _, _ = voxels(10, 4, 13)
+    encoder = clone(trained)
+    with pytest.raises(BrainalignError, match=r"the context has 2 image\(s\); in-context encoding needs 3"):
+        encoder.fit(X[:2], Y[:2])
+    with pytest.raises(BrainalignError, match=r"10 of 10 rows of X are not of length 1 .*unit_rows"):
+        encoder.fit(2 * X, Y)
+    with pytest.raises(BrainalignError, match="NaN or infinite"):
+        encoder.fit(X, np.where(Y[3, 1] == Y, np.nan, Y))
+    with pytest.raises(BrainalignError, match="cannot use semantics"):
+        encoder.fit(X, Y, semantics=X)
+    with pytest.raises(BrainalignError, match="roi has 3 rows but the targets of Y has 4"):
+        encoder.fit(X, Y, roi=np.array(["a", "b", "c"]))
+    with pytest.raises(BrainalignError, match="groups has a single label"):
+        encoder.fit(X, Y, groups=np.zeros(10))
+    with pytest.raises(BrainalignError, match="call pretrain"):
+        InContextEncoder().fit(X, Y)
+    with pytest.raises(BrainalignError, match="fit knows 16 features"):
+        encoder.fit(X, Y).predict(X[:, :5])
+    with pytest.raises(BrainalignError, match="1 of 2 rows of X are zero"):
+        unit_rows(np.array([[1.0, 2.0], [0.0, 0.0]]))
+
+
+def test_contexts_longer_than_trained_are_flagged(trained: InContextEncoder) -> None:
+    X, Y, _, _ = voxels(41, 4, 14)
+    with pytest.warns(UserWarning, match="41 images, more than the 40 of training"):
+        encoder = clone(trained).fit(X, Y)
+    assert encoder.beyond_training_
+    assert not clone(trained).fit(X[:40], Y[:40]).beyond_training_
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"network": "tiny"}, "network must be one of"),
+        ({"context_sizes": (2, 10)}, "context_sizes must be 3"),
+        ({"noise_ratio": (4.0, 0.5)}, "noise_ratio must be"),
+        ({"n_steps": (0, 0, 10)}, "n_steps must be"),
+        ({"prior": "flat"}, "prior must be one of"),
+    ],
+)
+def test_bad_options(options: dict[str, object], message: str) -> None:
+    with pytest.raises(BrainalignError, match=message):
+        InContextEncoder(**options).pretrain(WORLD.images(50, np.random.default_rng(0)), PRIOR)
+
+
+def test_bad_training_data() -> None:
+    images = WORLD.images(50, np.random.default_rng(0))
+    with pytest.raises(BrainalignError, match=r"X of subject 0 has 50 images .* contexts of 100 and 32 queries"):
+        InContextEncoder().pretrain(images, PRIOR, subjects=[voxels(50, 5, 0)[:2]])
+    with pytest.raises(BrainalignError, match="prior knows 16 features"):
+        InContextEncoder().pretrain(images[:, :8], PRIOR)
