@@ -87,11 +87,15 @@ def test_every_dataset_says_where_it_comes_from() -> None:
 EXAMPLES = (
     "artifacts",
     "encoding.banded",
+    "encoding.gaussian_readout",
+    "encoding.readouts",
     "encoding.ridge",
+    "encoding.semantic_readout",
     "features.efficientnet",
     "features.images",
     "geometry.rdm",
     "simulation.linear",
+    "simulation.shifting_fields",
     "statistics.ncsnr",
     "statistics.preference",
 )

@@ -290,6 +290,8 @@ def _squared(predicted: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
 def _squared_and_concordance(predicted: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
     """Return the mean squared error plus 1 − Lin's concordance over rows and targets."""
     known = ~measured.isnan()
+    if not bool(known.any()):
+        return _squared(predicted, measured)
     a, b = predicted[known], measured[known]
     covariance = ((a - a.mean()) * (b - b.mean())).mean()
     apart = a.var(correction=0) + b.var(correction=0) + (a.mean() - b.mean()).square()

@@ -36,7 +36,7 @@ def affine_matrix(mode: str, numbers: torch.Tensor) -> torch.Tensor:
         values = [
             same + part for same, part in zip([one, zero, zero, zero, one, zero], numbers.unbind(-1), strict=True)
         ]
-    return torch.stack(values, dim=-1).unflatten(-1, (2, 3))
+    return torch.stack(values, dim=-1).reshape(*numbers.shape[:-1], 2, 3)
 
 
 def warp(maps: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:

@@ -127,6 +127,7 @@ def test_losses_leave_missing_responses_out() -> None:
     holes = measured.where(known, torch.nan)
     assert float(LOSSES["mse"](predicted, holes)) == pytest.approx(error, rel=1e-5)
     assert float(LOSSES["concordance"](predicted, holes)) == pytest.approx(error + 1 - concordance, rel=1e-5)
+    assert all(loss(predicted, torch.full((30, 4), torch.nan)) == 0 for loss in LOSSES.values())
     expected = [pearson(predicted[known[:, v], v].numpy(), measured[known[:, v], v].numpy()) for v in range(4)]
     np.testing.assert_allclose(correlations(predicted, holes), expected, atol=1e-6)
 
