@@ -93,6 +93,10 @@ class TrainedMethod(MethodUse):
         ("tokens", "mean", "factorized"),
         description="in the same table: ridge on all tokens, ridge on the mean token, a factorized read-out",
     )
+    targets: Literal["reliable", "all"] = Field(
+        "reliable",
+        description="that are trained and scored: those above the ceiling threshold, or all; over time always all",
+    )
     epochs: int = Field(40, ge=1)
     batch_size: int = Field(100, ge=1)
     learning_rate: float = Field(1e-2, gt=0)

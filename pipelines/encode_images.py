@@ -106,7 +106,7 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     named = options.pop("encoder")
     kind = ENCODERS[named]
     joint, trained = kind is BandedRidge, "seeds" in options
-    training = {name: options.pop(name) for name in ("seeds", "baselines", "semantics") if name in options}
+    training = {name: options.pop(name) for name in ("seeds", "baselines", "semantics", "targets") if name in options}
     encoder = kind(**options, **({"seed": arguments.seed} if joint else {}))
     provenance.device = str(pick_device(encoder.device))
     responses = load(arguments.responses, Responses, provenance)
@@ -150,6 +150,8 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         )
         several = [(ALL_LAYERS, [X for _, X in prepared])] if joint else prepared
         fits = ((name, in_full(encoder, X)) for name, X in several)
+    if trained:
+        groups = trainer.groups
     results: dict[str, HeldOut] = {}
     scores, clusters = [], []
     for name, found in fits:
@@ -238,6 +240,15 @@ class _Trainer:
     work: Path
     semantics: NDArray[np.floating] | None = None
 
+    def __post_init__(self) -> None:
+        """Choose the targets; all groups are of these alone, so that encoders are compared on the same ones."""
+        n_targets, reliable = self.responses.values[0].size, self.groups[RELIABLE]
+        some = self.training["targets"] == "reliable" and self.responses.times is None and len(reliable)
+        self.targets = reliable if some else np.arange(n_targets)
+        self.groups = {name: np.intersect1d(rows, self.targets) for name, rows in self.groups.items()}
+        # The same groups in numbers among the chosen targets.
+        self.inside = {name: np.searchsorted(self.targets, rows) for name, rows in self.groups.items()}
+
     def fits(
         self, layers: Layers, in_full: Callable[..., HeldOut], evaluate: Callable[..., HeldOut], side: _Side
     ) -> Iterator[tuple[str, HeldOut]]:
@@ -246,14 +257,21 @@ class _Trainer:
         for layer, features in layers.items():
             given = self._given(features)
             tokens = features.align_to(self.responses).values
-            found = in_full(self._ensemble(self.encoder, layer), tokens, **given)
+            ensemble = self._ensemble(self.encoder, layer).set_params(targets=self.targets)
+            found = in_full(ensemble, tokens, target_groups=self.groups, **given)
             test_tokens = tokens[self._rows(found.test_ids)]
             test_semantics = None if self.semantics is None else self.semantics[self._rows(found.test_ids)]
-            contenders = {self.name: Contender.trained(found, test_tokens, test_semantics)}
-            contenders |= self._baselines(layer, tokens, given["grid"], test_tokens, evaluate)
-            side.tables.append(side_by_side(contenders, self.groups, self.confidence).assign(layer=layer))
+            contenders = {self.name: Contender.trained(found, self.groups, test_tokens, test_semantics)}
+            others = partial(evaluate, Y=self._chosen(), target_groups=self.inside, n_permutations=0)
+            contenders |= self._baselines(layer, tokens, given["grid"], test_tokens, others)
+            sizes = [len(rows) for rows in self.groups.values()]
+            side.tables.append(side_by_side(contenders, sizes, self.confidence).assign(layer=layer))
             self._look(layer, found, test_tokens[:N_SHOWN], given["grid"], side)
             yield layer, found
+
+    def _chosen(self) -> NDArray[np.floating]:
+        """Return the responses of the chosen targets (n_trials, n_chosen)."""
+        return np.asarray(self.responses.values.reshape(len(self.responses.values), -1)[:, self.targets])
 
     def _check_validation(self) -> None:
         """Raise where too few images would choose the epoch to have a correlation."""
@@ -281,16 +299,17 @@ class _Trainer:
         queries, targets = getattr(self.encoder, "queries", None), self.responses.targets
         times = self.responses.times
         if queries == "hemisphere":
-            return {"roi": np.repeat(targets["hemi"].to_numpy(dtype=str), 1 if times is None else len(times))}
+            hemispheres = np.repeat(targets["hemi"].to_numpy(dtype=str), 1 if times is None else len(times))
+            return {"roi": hemispheres[self.targets]}
         if queries != "roi":
             return {}
-        regions = {name: rows for name, rows in self.groups.items() if name != RELIABLE and len(rows)}
+        regions = {name: rows for name, rows in self.inside.items() if name != RELIABLE and len(rows)}
         if not regions or times is not None:
             raise BrainalignError(
                 "queries: roi needs regions, but no target of this subject lies in one; choose queries: target, parcel "
                 "or hemisphere, give regions in the descriptor, or name the subjects that have some in the method"
             )
-        members = np.zeros((len(regions), len(targets)), dtype=bool)
+        members = np.zeros((len(regions), len(self.targets)), dtype=bool)
         for member, rows in zip(members, regions.values(), strict=True):
             member[rows] = True
         return {"roi": members}
@@ -319,7 +338,7 @@ class _Trainer:
     ) -> dict[str, Contender]:
         """Return the simpler encoders that were asked for, on the same tokens and images."""
         found: dict[str, Contender] = {}
-        wanted, n_targets = self.training["baselines"], self.responses.values[0].size
+        wanted = self.training["baselines"]
         Xs: dict[str, NDArray[np.floating]] = {}
         if "tokens" in wanted:
             Xs[RIDGE_TOKENS] = _inputs(tokens, self.train, self.settings, maps=True)
@@ -329,13 +348,13 @@ class _Trainer:
         if "mean" in wanted:
             Xs[RIDGE_MEAN] = _inputs(tokens.mean(axis=1), self.train, self.settings, maps=False)
         for name, X in Xs.items():
-            held = evaluate(Ridge(device=self.encoder.device), X, n_permutations=0)
-            found[name] = Contender(held, (X.shape[1] + 1) * n_targets)
+            held = evaluate(Ridge(device=self.encoder.device), X)
+            found[name] = Contender(held, (X.shape[1] + 1) * len(self.targets))
         if "factorized" in wanted and not isinstance(self.encoder, FactorizedReadout):
             shared = set(FactorizedReadout().get_params()) & set(self.encoder.get_params()) - {"progress", "checkpoint"}
             options = {name: value for name, value in self.encoder.get_params().items() if name in shared}
-            held = evaluate(self._ensemble(FactorizedReadout(**options), layer), tokens, grid=grid, n_permutations=0)
-            found[FACTORIZED] = Contender.trained(held, test_tokens)
+            held = evaluate(self._ensemble(FactorizedReadout(**options), layer), tokens, grid=grid)
+            found[FACTORIZED] = Contender.trained(held, self.inside, test_tokens)
         return found
 
     def _look(
@@ -349,13 +368,13 @@ class _Trainer:
             return
         if hasattr(first, "attention"):
             # Targets of a region may have several queries: their mean, by how many targets read each.
-            weights = np.stack([first.members_[:, self.groups[name]].sum(axis=1) for name in regions]).astype(float)
+            weights = np.stack([first.members_[:, self.inside[name]].sum(axis=1) for name in regions]).astype(float)
             weights /= weights.sum(axis=1, keepdims=True)
             fields = np.einsum("rq,nqp->nrp", weights, np.asarray(first.attention(shown)))
             side.stimuli = found.test_ids[: len(shown)].tolist()
         else:
-            each = np.abs(np.asarray(first.fields_)).reshape(len(found.r), -1)
-            fields = np.stack([each[self.groups[name]].mean(axis=0) for name in regions])[None]
+            each = np.abs(np.asarray(first.fields_)).reshape(len(self.targets), -1)
+            fields = np.stack([each[self.inside[name]].mean(axis=0) for name in regions])[None]
         side.fields[layer] = fields.astype(np.float32)
         side.layers[layer] = {"grid": list(grid), "regions": regions}
 

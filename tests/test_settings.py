@@ -116,7 +116,16 @@ TRAINED_METHODS = {
     ],
 )
 def test_settings_mirror_constructors(model: type, maker: type, given: set[str]) -> None:
-    used = {"encoder", "extractor", "seeds", "baselines", "semantics", *ModelUse.model_fields, *MethodUse.model_fields}
+    used = {
+        "encoder",
+        "extractor",
+        "seeds",
+        "baselines",
+        "semantics",
+        "targets",
+        *ModelUse.model_fields,
+        *MethodUse.model_fields,
+    }
     fields = set(model.model_fields) - used
     parameters = inspect.signature(maker).parameters
     assert fields == set(parameters) - given

@@ -28,6 +28,8 @@ class SeedEnsemble(BaseEstimator):  # type: ignore[misc]
     encoder : encoder that is trained
         Cloned; its seed, checkpoint and progress are set here.
     seeds : sequence of int
+    targets : array of target numbers, optional
+        That are trained, the roi given being theirs; the others are predicted by their mean. All where not given.
     checkpoint : Path, optional
         Folder for finished networks and the state of the one in training. Fits to other data use folders of their
         own in it, so that a refit on permuted responses is never taken for the fit. Delete it when all is done.
@@ -39,6 +41,7 @@ class SeedEnsemble(BaseEstimator):  # type: ignore[misc]
     encoders_ : list of fitted encoders, one per seed
     validation_r_ : array (n_targets,)
         Mean over seeds of r on the rows that were set apart from training.
+    trained_ : array of target numbers
     n_parameters_ : int
         Of one network.
     seconds_ : float
@@ -57,9 +60,11 @@ class SeedEnsemble(BaseEstimator):  # type: ignore[misc]
         seeds: Sequence[int] = (0,),
         checkpoint: Path | None = None,
         progress: Callable[[int, Epoch], None] | None = None,
+        targets: NDArray[np.intp] | None = None,
     ) -> None:
         self.encoder = encoder
         self.seeds = seeds
+        self.targets = targets
         self.checkpoint = checkpoint
         self.progress = progress
 
@@ -82,6 +87,9 @@ class SeedEnsemble(BaseEstimator):  # type: ignore[misc]
         """
         if not len(self.seeds) or len(set(self.seeds)) < len(self.seeds):
             raise BrainalignError(f"seeds must be different numbers, at least one; got {list(self.seeds)}")
+        trained = np.arange(Y.shape[1]) if self.targets is None else np.asarray(self.targets)
+        self.means_: Values = np.nanmean(Y, axis=0)
+        Y = Y[:, trained]
         given = {"groups": groups, "grid": grid, "roi": roi, "semantics": semantics}
         given = {name: value for name, value in given.items() if value is not None}
         folder = None
@@ -90,7 +98,9 @@ class SeedEnsemble(BaseEstimator):  # type: ignore[misc]
                 repr(sorted(self.encoder.get_params().items())), X, Y, *given.values()
             )
         self.encoders_ = [self._one(seed, X, Y, given, folder) for seed in self.seeds]
-        self.validation_r_: Values = np.mean([np.asarray(one.validation_r_) for one in self.encoders_], axis=0)
+        self.trained_ = trained
+        self.validation_r_: Values = np.full(len(self.means_), np.nan)
+        self.validation_r_[trained] = np.mean([np.asarray(one.validation_r_) for one in self.encoders_], axis=0)
         self.n_parameters_ = int(self.encoders_[0].n_parameters_)
         self.seconds_ = float(sum(epoch.seconds for one in self.encoders_ for epoch in one.history_))
         return self
@@ -112,7 +122,11 @@ class SeedEnsemble(BaseEstimator):  # type: ignore[misc]
     def predictions(self, X: Values, semantics: Values | None = None) -> Values:
         """Return what each seed predicts (n_seeds, n_rows, n_targets)."""
         given = {} if semantics is None else {"semantics": semantics}
-        return np.stack([np.asarray(one.predict(X, **given)) for one in self.encoders_])
+        found = np.empty((len(self.encoders_), len(X), len(self.means_)), dtype=np.float32)
+        found[:] = self.means_
+        for each, encoder in zip(found, self.encoders_, strict=True):
+            each[:, self.trained_] = np.asarray(encoder.predict(X, **given))
+        return found
 
     def predict(self, X: Values, semantics: Values | None = None) -> Values:
         """Return the mean prediction (n_rows, n_targets)."""

@@ -19,7 +19,7 @@ __all__ = ["Contender", "side_by_side"]
 class Contender(NamedTuple):
     """One encoder on the held-out stimuli, and how many parameters it has.
 
-    Of a trained encoder `seed_r` holds r of each seed (n_seeds, n_targets).
+    Of a trained encoder `seed_r` holds the mean r of each seed over each group (n_seeds, n_groups).
     """
 
     found: HeldOut
@@ -28,11 +28,16 @@ class Contender(NamedTuple):
 
     @classmethod
     def trained(
-        cls, found: HeldOut, X: NDArray[np.floating[Any]], semantics: NDArray[np.floating[Any]] | None = None
+        cls,
+        found: HeldOut,
+        groups: Mapping[str, NDArray[Any]],
+        X: NDArray[np.floating[Any]],
+        semantics: NDArray[np.floating[Any]] | None = None,
     ) -> Contender:
         """Return an encoder that was trained from several seeds; X (and semantics) are of the test stimuli in order."""
-        ensemble = cast(SeedEnsemble, found.encoder)
-        seed_r = np.stack([pearson(each, found.measured) for each in ensemble.predictions(X, semantics)])
+        ensemble, rows = cast(SeedEnsemble, found.encoder), list(groups.values())
+        by_seed = ensemble.predictions(X, semantics)
+        seed_r = np.stack([group_means(pearson(each, found.measured), rows) for each in by_seed])
         return cls(found, ensemble.n_parameters_, seed_r)
 
     @property
@@ -44,9 +49,7 @@ class Contender(NamedTuple):
         return self.found.seconds
 
 
-def side_by_side(
-    contenders: Mapping[str, Contender], groups: Mapping[str, NDArray[Any]], confidence: float
-) -> pd.DataFrame:
+def side_by_side(contenders: Mapping[str, Contender], n_targets: Sequence[int], confidence: float) -> pd.DataFrame:
     """Return a row per encoder and group of targets.
 
     Parameters
@@ -54,7 +57,8 @@ def side_by_side(
     contenders : mapping of Contender by name
         The first one is what the others are compared with. All were evaluated on the same test stimuli with the same
         seed and groups, so that their bootstrap draws are paired.
-    groups : mapping of arrays of target numbers
+    n_targets : sequence of int
+        Of each group.
     confidence : float
         Of the intervals.
 
@@ -72,7 +76,7 @@ def side_by_side(
         found = contender.found
         low, high = np.quantile(found.group_draws, tails, axis=0)
         apart_low, apart_high = np.quantile(first.group_draws - found.group_draws, tails, axis=0)
-        mean, sd = _over_seeds(contender.seed_r, list(groups.values()))
+        mean, sd = _over_seeds(contender.seed_r, len(found.groups))
         tables.append(
             pd.DataFrame(
                 {
@@ -87,7 +91,7 @@ def side_by_side(
                     "difference": first.group_r - found.group_r,
                     "difference_low": apart_low,
                     "difference_high": apart_high,
-                    "n_targets": [len(rows) for rows in groups.values()],
+                    "n_targets": list(n_targets),
                     "n_parameters": contender.n_parameters,
                     "seconds": contender.seconds,
                 }
@@ -97,11 +101,10 @@ def side_by_side(
 
 
 def _over_seeds(
-    seed_r: NDArray[np.floating[Any]] | None, groups: Sequence[NDArray[Any]]
+    seed_r: NDArray[np.floating[Any]] | None, n_groups: int
 ) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
     """Return mean and standard deviation over seeds of each group's mean r; NaN where there is nothing to vary."""
-    undefined = np.full(len(groups), np.nan)
+    undefined = np.full(n_groups, np.nan)
     if seed_r is None:
         return undefined, undefined
-    means = np.stack([group_means(r, groups) for r in seed_r])
-    return means.mean(axis=0), means.std(axis=0, ddof=1) if len(means) > 1 else undefined
+    return seed_r.mean(axis=0), seed_r.std(axis=0, ddof=1) if len(seed_r) > 1 else undefined

@@ -199,9 +199,11 @@ def _where(material: ImageMaterial, model: str, method: str, layer: str, rows: p
         return []
     about = details["layers"][layer]
     grid, regions = (about["grid"][0], about["grid"][1]), list(about["regions"])
-    best = rows[rows["encoder"] == rows["encoder"].iloc[0]].set_index("group")["r"].reindex(regions)
-    most = len(regions) if not details["stimuli"] else MOST_REGIONS
-    chosen = sorted(np.argsort(-best.fillna(-1).to_numpy(), kind="stable")[:most])
+    score = rows[rows["encoder"] == rows["encoder"].iloc[0]].set_index("group")["r"].reindex(regions).fillna(-1)
+    # All targets together are no place of the brain, but better than nothing.
+    places = [k for k, name in enumerate(regions) if name != RELIABLE] or [0]
+    most = MOST_REGIONS if details["stimuli"] else len(places)
+    chosen = sorted(sorted(places, key=lambda k: -float(score.iloc[k]))[:most])
     fields, names = encoding.fields[layer][:, chosen], [regions[k] for k in chosen]
     label = material.label(model, method)
     if details["stimuli"]:

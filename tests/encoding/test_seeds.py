@@ -33,6 +33,16 @@ def test_the_mean_of_single_seeds(world) -> None:
             SeedEnsemble(FactorizedReadout(), seeds=seeds).fit(X, Y, grid=GRID)
 
 
+def test_targets_that_are_not_trained_are_their_mean(world) -> None:
+    X, Y = world
+    one = SeedEnsemble(FactorizedReadout(epochs=4), targets=np.array([1])).fit(X, Y, grid=GRID)
+    alone = FactorizedReadout(epochs=4).fit(X, Y[:, [1]], grid=GRID)
+    np.testing.assert_array_equal(one.predict(X)[:, 1], alone.predict(X)[:, 0])
+    np.testing.assert_allclose(one.predict(X)[:, 0], Y[:, 0].mean(), rtol=1e-5)
+    assert np.isnan(one.validation_r_).tolist() == [True, False]
+    assert one.n_parameters_ == alone.n_parameters_
+
+
 def test_a_refit_on_other_data_is_never_the_fit(world, tmp_path: Path) -> None:
     """Killed in its control, a run takes up the control's state for the control alone; what is finished stays so."""
     X, Y = world
@@ -62,8 +72,8 @@ def test_encoders_side_by_side(world) -> None:
     found = evaluate_held_out(ensemble, X, Y, train, test, ids, grid=GRID, **options)
     mean = evaluate_held_out(Ridge((1.0,)), X.mean(axis=1), Y, train, test, ids, **options)
     by_seed = found.encoder.predictions(X[test])
-    contenders = {"read-out": Contender.trained(found, X[test]), "mean": Contender(mean, 8)}
-    table = side_by_side(contenders, groups, 0.95).set_index(["encoder", "group"])
+    contenders = {"read-out": Contender.trained(found, groups, X[test]), "mean": Contender(mean, 8)}
+    table = side_by_side(contenders, [1, 2], 0.95).set_index(["encoder", "group"])
     r = [np.mean([np.corrcoef(p[:, k], Y[test, k])[0, 1] for k in range(2)]) for p in by_seed]
     assert table.loc[("read-out", "both"), "seed_mean"] == pytest.approx(np.mean(r), abs=1e-5)
     assert table.loc[("read-out", "both"), "seed_sd"] == pytest.approx(np.std(r, ddof=1), abs=1e-5)

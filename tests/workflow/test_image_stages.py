@@ -339,15 +339,19 @@ def test_a_trained_encoder_stands_beside_simpler_ones(scenes, capsys: pytest.Cap
     assert (first["seed_sd"] > 0).all()
     assert (first["difference"] == 0).all()
     assert (table["seconds"] > 0).all()
-    n_targets = 2 * scenes.n_vertices
+    n_targets = first.loc["reliable targets", "n_targets"]
+    ceiling = run.table("ceiling", subject="01")["ceiling"]
+    assert n_targets == (ceiling > run.config.encode_images.ceiling_threshold).sum()
+    scores = run.table("scores", subject="01", model="net", method="fac")
+    assert scores["r"].notna().sum() == n_targets  # the others are not trained, and have no score
     assert (table.loc["ridge, mean token", "n_parameters"] == (24 + 1) * n_targets).all()
     assert (first["n_parameters"] == (16 * 16 + 24 + 1) * n_targets).all()  # a field, weights and an offset each
     profile = run.table("profile", subject="01", model="net", method="fac").set_index("group")
     np.testing.assert_allclose(first["r"], profile["r"].reindex(first.index), rtol=1e-6)
     assert profile["cv_score"].notna().all()  # of the rows that chose the epoch: what a layer is chosen by
     ridge = run.table("profile", subject="01", model="net", method="ridge").set_index("group")
-    alike = table.loc["ridge, all tokens", "r"]
-    np.testing.assert_allclose(alike, ridge["r"].reindex(alike.index), atol=0.1)  # the same but for inner folds
+    alike = table.loc[("ridge, all tokens", "reliable targets"), "r"]
+    assert alike == pytest.approx(ridge.loc["reliable targets", "r"], abs=0.1)  # the same but for inner folds
     assert run.table("baselines", subject="01", model="net", method="ridge").empty
     assert not list((scenes.folder / "results").rglob("*.partial"))
     page = run.page("sub-01")
@@ -395,7 +399,7 @@ def test_semantics_come_from_categories_or_a_model(scenes, source: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"encoder": "routing"}, "1044 of 1284 targets are in no ROI"),
+        ({"encoder": "routing", "targets": "all"}, "1044 of 1284 targets are in no ROI"),
         ({"validation": 0.1}, "validation 0.1 of 14 training images leaves 1 to choose the epoch by; 3 are needed"),
     ],
 )
