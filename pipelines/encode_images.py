@@ -140,8 +140,9 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     side = _Side()
     if trained:
         work = arguments.scores.with_suffix(".partial")  # what a killed job has trained
-        trainer = _Trainer(named, encoder, training, responses, groups, train, settings, confidence, work)
-        trainer.semantics = _semantics(training.get("semantics"), arguments.semantics, layers, responses, provenance)
+        semantics = _semantics(training.get("semantics"), arguments.semantics, layers, responses, provenance)
+        trainer = _Trainer(named, encoder, training, responses, groups, train, settings, confidence, work, semantics)
+        groups = trainer.groups
         fits = trainer.fits(layers, in_full, evaluate, side)
     else:
         prepared = (
@@ -150,8 +151,6 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         )
         several = [(ALL_LAYERS, [X for _, X in prepared])] if joint else prepared
         fits = ((name, in_full(encoder, X)) for name, X in several)
-    if trained:
-        groups = trainer.groups
     results: dict[str, HeldOut] = {}
     scores, clusters = [], []
     for name, found in fits:
@@ -238,7 +237,7 @@ class _Trainer:
     settings: EncodeImagesSettings
     confidence: float
     work: Path
-    semantics: NDArray[np.floating] | None = None
+    semantics: NDArray[np.floating] | None
 
     def __post_init__(self) -> None:
         """Choose the targets; all groups are of these alone, so that encoders are compared on the same ones."""

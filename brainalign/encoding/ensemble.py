@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding.inputs import Array, as_tensor, same_kind_as
-from brainalign.encoding.token_inputs import masked_pearson
+from brainalign.encoding.token_inputs import correlations
 
 __all__ = ["LayerEnsemble", "Member", "ensemble_weights"]
 
@@ -162,8 +162,7 @@ class LayerEnsemble(BaseEstimator):  # type: ignore[misc]
 
     def score(self, X: Sequence[Array], Y: Array) -> Array:
         """Return Pearson's r of each target over its observed rows; NaN for a constant one."""
-        predicted, observed = as_tensor(self.predict(X)).cpu().numpy(), as_tensor(Y).cpu().numpy()
-        return same_kind_as(Y)(torch.from_numpy(masked_pearson(predicted, observed)))
+        return same_kind_as(Y)(correlations(as_tensor(self.predict(X)).cpu(), as_tensor(Y).cpu()))
 
 
 def _check_layers(X: object) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.checkpoint import checkpoint
 
-from brainalign.checks import BrainalignError, check_finite, check_rows, listed
+from brainalign.checks import BrainalignError, check_finite, check_rows
 from brainalign.encoding.inputs import Array, as_tensor
 
 __all__ = [
@@ -18,11 +18,9 @@ __all__ = [
     "check_fit_arrays",
     "check_predict_arrays",
     "chunked",
-    "correlations",
-    "response_moments",
+    "finite",
     "rows_at_once",
     "semantic_moments",
-    "token_moments",
 ]
 
 CHUNK = 2**22  # values of one array that depends on rows, targets and space at once: 16 MB, and a few such arrays
@@ -87,41 +85,11 @@ def _check_semantics(semantics: Array, n_rows: int) -> int:
     return int(semantics.shape[1])
 
 
-def token_moments(X: Array, fitted: NDArray[np.intp], shape: Shape) -> Moments:
-    """Return mean and standard deviation of each channel over fitted rows and tokens; all rows must be finite."""
-    tokens, training = as_tensor(X), torch.zeros(len(X), dtype=torch.bool)
-    training[fitted] = True
-    n_values = len(fitted) * tokens.shape[1]
-    sums = torch.zeros(2, shape.n_channels, dtype=torch.float64)
-    for some in torch.arange(len(tokens)).split(rows_at_once(shape)):
-        values = tokens[some].double().cpu()
-        if not bool(values.sum().isfinite()):
-            check_finite("X", values.numpy(), "drop or repair them")
-        values = values[training[some]].flatten(0, 1)
-        sums += torch.stack([values.sum(dim=0), values.square().sum(dim=0)])
-    mean, square = sums / n_values
-    variance = square - mean.square()
-    return mean, torch.where(variance > 1e-12 * square, variance, 0.0).sqrt()  # rounding leaves constants a variance
-
-
-def response_moments(Y: Array, fitted: NDArray[np.intp]) -> Moments:
-    """Return mean and standard deviation of each target over what was measured of it in the fitted rows.
-
-    Raises
-    ------
-    BrainalignError
-        If a value is infinite, or a target has fewer than 2 different values.
-    """
-    values = as_tensor(Y)[fitted].double().cpu().numpy()
-    if np.isinf(values).any():
-        raise BrainalignError(f"Y has {int(np.isinf(values).sum())} infinite values; give NaN for missing ones")
-    constant = ~(np.fmax.reduce(values) > np.fmin.reduce(values))
-    if constant.any():
-        raise BrainalignError(
-            f"{int(constant.sum())} target(s) of Y have fewer than 2 different values among the training rows (columns "
-            f"{listed(np.flatnonzero(constant).tolist())}); drop them with responses.select(targets=...)"
-        )
-    return torch.as_tensor(np.nanmean(values, axis=0)), torch.as_tensor(np.nanstd(values, axis=0))
+def finite(tokens: torch.Tensor) -> torch.Tensor:
+    """Return tokens after making sure that all are finite: a read-out of a map has no use for padding."""
+    if not bool(tokens.double().sum().isfinite()):
+        check_finite("X", tokens.numpy(), "drop or repair them")
+    return tokens
 
 
 def semantic_moments(semantics: Array, fitted: NDArray[np.intp]) -> Moments:
@@ -147,16 +115,3 @@ def chunked(of_targets: Callable[[slice], torch.Tensor], n_targets: int, values_
     if torch.is_grad_enabled():
         return torch.cat([checkpoint(of_targets, where, use_reentrant=False) for where in slices], dim=1)
     return torch.cat([of_targets(where) for where in slices], dim=1)
-
-
-def correlations(predicted: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
-    """Return Pearson's r of each column over its measured rows, in float64; NaN where either side is constant."""
-    known = ~measured.isnan()
-
-    def centred(values: torch.Tensor) -> Any:
-        values = torch.where(known, values.double(), 0.0)
-        return torch.where(known, values - values.sum(dim=0) / known.sum(dim=0), 0.0)
-
-    a, b = centred(predicted), centred(measured)
-    scale = (a.square().sum(dim=0) * b.square().sum(dim=0)).sqrt()
-    return torch.as_tensor((a * b).sum(dim=0) / scale.where(scale > 0, torch.nan))

@@ -21,12 +21,11 @@ from brainalign.encoding.readout_arrays import (
     Shape,
     check_fit_arrays,
     check_predict_arrays,
-    correlations,
-    response_moments,
+    finite,
     rows_at_once,
     semantic_moments,
-    token_moments,
 )
+from brainalign.encoding.token_inputs import correlations, target_scales, token_scales
 from brainalign.encoding.training import Epoch, Training, carve_validation, train
 
 __all__ = [
@@ -269,8 +268,8 @@ class _Arrays:
 def _scaled(shape: Shape, X: Array, Y: Array, semantics: Array | None, fitted: NDArray[np.intp]) -> Standardised:
     """Return a module without networks that knows the moments of the training rows."""
     whole = Standardised(shape)
-    whole.set_moments("Y", response_moments(Y, fitted))
-    whole.set_moments("tokens", token_moments(X, fitted, shape))
+    whole.set_moments("Y", target_scales(Y, fitted))
+    whole.set_moments("tokens", token_scales(X, fitted, finite))
     if semantics is not None:
         whole.set_moments("semantics", semantic_moments(semantics, fitted))
     return whole

@@ -20,13 +20,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.devices import pick_device
-from brainalign.encoding.inputs import Array, labels_of, same_kind_as
+from brainalign.encoding.inputs import Array, as_tensor, labels_of, same_kind_as
 from brainalign.encoding.routing_network import RoutingNetwork, position_code
 from brainalign.encoding.routing_queries import members_of, parcels_of
 from brainalign.encoding.token_inputs import (
     check_tokens,
     checked,
-    masked_pearson,
+    correlations,
     rows_of,
     target_scales,
     token_scales,
@@ -213,14 +213,14 @@ class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
         self.history_ = train(
             module,
             lambda some: _squared_error(module(rows_of(X, some, device)), module.scaled(rows_of(Y, some, device))),
-            lambda some: float(np.nanmean(self._r(X, Y, some))),
+            lambda some: float(self._r(X, Y, some).nanmean()),
             rows,
             how,
             seed=self.seed,
             checkpoint=self.checkpoint and Path(self.checkpoint),
             progress=self.progress,
         )
-        self.validation_r_ = same_kind_as(Y)(torch.from_numpy(self._r(X, Y, torch.from_numpy(rows[1]))))
+        self.validation_r_ = same_kind_as(Y)(self._r(X, Y, torch.from_numpy(rows[1])))
         self.n_parameters_ = sum(parameter.numel() for parameter in module.parameters())
         return self
 
@@ -251,8 +251,7 @@ class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
 
     def score(self, X: Array, Y: Array, semantics: None = None) -> Array:
         """Return Pearson's r of each target over its observed rows; NaN for a constant one."""
-        predicted = np.asarray(torch.as_tensor(self.predict(X, semantics)).cpu())
-        return same_kind_as(Y)(torch.from_numpy(masked_pearson(predicted, np.asarray(torch.as_tensor(Y).cpu()))))
+        return same_kind_as(Y)(correlations(as_tensor(self.predict(X, semantics)).cpu(), as_tensor(Y).cpu()))
 
     def save(self, folder: str | Path) -> None:
         """Write the fitted encoder: parameters as safetensors, everything else as JSON."""
@@ -362,10 +361,9 @@ class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
         with torch.no_grad():
             return torch.cat([function(checked(rows_of(X, some, device))).cpu() for some in parts])
 
-    def _r(self, X: Array, Y: Array, rows: torch.Tensor) -> NDArray[np.float64]:
+    def _r(self, X: Array, Y: Array, rows: torch.Tensor) -> torch.Tensor:
         """Return Pearson's r of each target on some rows."""
-        predicted = self._apply(X, self.module_, rows).numpy()
-        return masked_pearson(predicted, rows_of(Y, rows, torch.device("cpu")).numpy())
+        return correlations(self._apply(X, self.module_, rows), rows_of(Y, rows, torch.device("cpu")))
 
 
 def _squared_error(predicted: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.encoding.inputs import Array, as_tensor
 
-__all__ = ["check_tokens", "checked", "masked_pearson", "rows_of", "target_scales", "token_scales"]
+__all__ = ["check_tokens", "checked", "correlations", "rows_of", "target_scales", "token_scales"]
 
 CHUNK = 2**22  # numbers read in one go
 
@@ -77,13 +79,10 @@ def checked(tokens: torch.Tensor) -> torch.Tensor:
     return tokens
 
 
-def token_scales(X: Array, rows: NDArray[np.intp]) -> Scales:
+def token_scales(X: Array, rows: NDArray[np.intp], check: Callable[[torch.Tensor], torch.Tensor] = checked) -> Scales:
     """Return mean and standard deviation of each channel over the tokens of some rows, 1 for a constant channel.
 
-    Raises
-    ------
-    BrainalignError
-        If any row of X is not as `checked` wants it.
+    All rows of X go through `check`, which raises where they cannot be used; padding counts for nothing.
     """
     used = torch.zeros(len(X), dtype=torch.bool)
     used[torch.from_numpy(rows)] = True
@@ -92,7 +91,7 @@ def token_scales(X: Array, rows: NDArray[np.intp]) -> Scales:
     # The mean of one row is near enough to keep sums of squares from losing digits.
     origin = torch.nanmean(rows_of(X, torch.from_numpy(rows[:1]), torch.device("cpu")).double(), dim=(0, 1))
     for part in torch.arange(len(X)).split(max(1, CHUNK // (X.shape[1] * X.shape[2]))):
-        values = checked(rows_of(X, part, torch.device("cpu")))[used[part]]
+        values = check(rows_of(X, part, torch.device("cpu")))[used[part]]
         values = values[~torch.isnan(values[..., 0])].double() - origin
         total, squares = total + values.sum(dim=0), squares + values.square().sum(dim=0)
         count += len(values)
@@ -111,9 +110,7 @@ def target_scales(Y: Array, rows: NDArray[np.intp]) -> Scales:
     """
     values = as_tensor(Y).cpu()[torch.from_numpy(rows)].double().numpy()
     if np.isinf(values).any():
-        raise BrainalignError(
-            f"Y of shape {tuple(Y.shape)} has infinite values; drop or repair them (missing ones are NaN)"
-        )
+        raise BrainalignError(f"Y has {int(np.isinf(values).sum())} infinite values; give NaN for missing ones")
     observed = ~np.isnan(values)
     count = np.maximum(observed.sum(axis=0), 1)
     mean = np.where(observed, values, 0).sum(axis=0) / count
@@ -124,19 +121,17 @@ def target_scales(Y: Array, rows: NDArray[np.intp]) -> Scales:
             f"{len(flat)} target(s) of Y are constant or missing in the {len(rows)} training rows (columns "
             f"{listed(flat.tolist())}); drop them with responses.select(targets=...)"
         )
-    return torch.from_numpy(mean).float(), torch.from_numpy(sd).float()
+    return torch.from_numpy(mean), torch.from_numpy(sd)
 
 
-def masked_pearson(predicted: NDArray[np.floating], observed: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return Pearson's r of each target over its observed rows; NaN where either side is constant there."""
-    there = ~np.isnan(observed)
-    count = np.maximum(there.sum(axis=0), 1)
+def correlations(predicted: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
+    """Return Pearson's r of each column over its measured rows, in float64; NaN where either side is constant."""
+    known = ~measured.isnan()
 
-    def centred(values: NDArray[np.floating]) -> NDArray[np.float64]:
-        kept = np.where(there, values, 0).astype(np.float64)
-        return np.where(there, kept - kept.sum(axis=0) / count, 0)
+    def centred(values: torch.Tensor) -> torch.Tensor:
+        values = torch.where(known, values.double(), 0.0)
+        return torch.where(known, values - values.sum(dim=0) / known.sum(dim=0), 0.0)
 
-    a, b = centred(predicted), centred(observed)
-    scale = np.sqrt(np.square(a).sum(axis=0) * np.square(b).sum(axis=0))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((a * b).sum(axis=0) / scale)
+    a, b = centred(predicted), centred(measured)
+    scale = (a.square().sum(dim=0) * b.square().sum(dim=0)).sqrt()
+    return (a * b).sum(dim=0) / scale.where(scale > 0, torch.nan)

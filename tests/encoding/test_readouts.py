@@ -17,8 +17,9 @@ from brainalign.encoding import (
     readout_arrays,
     semantic_readout,
 )
-from brainalign.encoding.readout_arrays import Shape, correlations
+from brainalign.encoding.readout_arrays import Shape
 from brainalign.encoding.readout_fit import LOSSES, start
+from brainalign.encoding.token_inputs import correlations
 from brainalign.encoding.training import Epoch, carve_validation
 from brainalign.encoding.warps import WARPS
 from brainalign.statistics import pearson

@@ -248,5 +248,6 @@ def test_further_seeds(record: Record) -> None:
         world = object_world(seed=seed)
         encoder = routing(world, seed)
         found = [scores(world, np.asarray(encoder.predict(split(world)[2])))]
+        assert all(np.isfinite(value) for value in found[0].values())
         record(f"seed {seed}: attention (what / where / what×where)", shown(found), "reported")
         record(f"seed {seed}: largest on the object (what / what×where)", shown([landed(world, encoder)]), "reported")
