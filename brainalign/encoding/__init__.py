@@ -19,6 +19,7 @@ from brainalign.encoding.seeds import SeedEnsemble
 from brainalign.encoding.semantic_readout import SemanticSpatialReadout
 from brainalign.encoding.side_by_side import Contender, side_by_side
 from brainalign.encoding.text_selectivity import text_selectivity
+from brainalign.encoding.token_study import TokenFindings, TokenStudy
 from brainalign.encoding.training import Epoch
 
 __all__ = [
@@ -41,6 +42,8 @@ __all__ = [
     "RoutingEncoder",
     "SeedEnsemble",
     "SemanticSpatialReadout",
+    "TokenFindings",
+    "TokenStudy",
     "WeightPrior",
     "band_candidates",
     "convergence_scores",
