@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from brainalign.datasets import folds_of
 from brainalign.devices import pick_device
 from brainalign.encoding import (
     ENCODERS,
+    ENSEMBLE,
     BandedRidge,
     Epoch,
     HeldOut,
@@ -37,6 +38,7 @@ from brainalign.encoding import (
     TokenFindings,
     TokenStudy,
     evaluate_held_out,
+    score_predictions,
 )
 from brainalign.features import PCA
 from brainalign.pipelines import run_stage, stage_parser
@@ -53,6 +55,7 @@ from brainalign.statistics import (
     score_latency,
 )
 
+OF_TRAINING = ("seeds", "baselines", "controls", "ensemble", "semantics", "targets")  # of a method, not its encoder
 METRICS = {
     "r": "Pearson r over test images, responses averaged over repeats",
     "r2": "coefficient of determination over the same",
@@ -90,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--semantics", type=Path, help="features that say what an image shows, for encoders that ask")
     parser.add_argument("--baselines", type=Path, required=True, help="output of trained encoders: others beside them")
+    parser.add_argument("--ensemble", type=Path, required=True, help="output of trained encoders: all layers as one")
     parser.add_argument("--fields", type=Path, required=True, help="output of trained encoders: where they look")
     return run_stage(parser, _encode, argv, uses_gpu=lambda a: a.settings["method"]["device"] != "cpu")
 
@@ -100,7 +104,7 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     named = options.pop("encoder")
     kind = ENCODERS[named]
     joint, trained = kind is BandedRidge, "seeds" in options
-    training = {name: options.pop(name) for name in ("seeds", "baselines", "semantics", "targets") if name in options}
+    training = {name: options.pop(name) for name in OF_TRAINING if name in options}
     encoder = kind(**options, **({"seed": arguments.seed} if joint else {}))
     provenance.device = str(pick_device(encoder.device))
     responses = load(arguments.responses, Responses, provenance)
@@ -146,6 +150,12 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
             scaled=partial(_inputs, train=train, settings=settings),
             evaluate=evaluate,
             evaluate_in_full=in_full,
+            score=partial(
+                score_predictions,
+                n_permutations=settings.permutations,
+                n_boot=settings.draws,
+                seed=arguments.seed,
+            ),
             confidence=confidence,
             checkpoint=work,
             progress=_say,
@@ -166,7 +176,7 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         scores.append(_scores(found, responses, ceiling, groups[RELIABLE]).assign(split=split, layer=name))
         if responses.times is not None:
             clusters.append(_clusters(found, responses, settings.cluster_quantile).assign(layer=name))
-        results[name] = found
+        results[name] = replace(found, refitted=None)
     profile = pd.concat(
         [_profile(found, groups, ceiling, confidence).assign(layer=name) for name, found in results.items()],
         ignore_index=True,
@@ -196,6 +206,11 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     save(arguments.bands, bands, provenance, **metric)
     save(arguments.partition, partition, provenance, **metric)
     save(arguments.baselines, pd.concat(side.tables, ignore_index=True) if trained else empty, provenance)
+    ensemble = empty
+    if side.ensemble is not None:  # the rows of single layers stand beside it
+        together = _profile(side.ensemble, groups, ceiling, confidence).assign(layer=ENSEMBLE)
+        ensemble = pd.concat([together, profile], ignore_index=True).merge(side.weights, how="left")
+    save(arguments.ensemble, ensemble, provenance, weights="mean over the targets of a group; layers sum to 1")
     save(arguments.fields, Arrays(side.fields), provenance, layers=side.layers, stimuli=side.stimuli)
     if trained:
         shutil.rmtree(work, ignore_errors=True)
@@ -234,6 +249,8 @@ def _study(
     return TokenStudy(
         seeds=training["seeds"],
         baselines=training["baselines"],
+        controls=training.get("controls", ()),
+        ensemble=training["ensemble"],
         Y=responses.values,
         stimulus_ids=responses.trials["stimulus_id"].to_numpy(),
         targets=targets,

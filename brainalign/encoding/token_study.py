@@ -17,10 +17,13 @@ from brainalign.encoding.held_out import HeldOut
 from brainalign.encoding.seeds import SeedEnsemble
 from brainalign.encoding.side_by_side import Contender, side_by_side
 from brainalign.encoding.token_baselines import BASELINES, TokenLayer
+from brainalign.encoding.token_controls import ROUTING_CONTROLS
+from brainalign.encoding.token_ensemble import NetworkEnsemble
 from brainalign.encoding.training import Epoch
 
-__all__ = ["TokenFindings", "TokenStudy"]
+__all__ = ["ENSEMBLE", "TokenFindings", "TokenStudy"]
 
+ENSEMBLE = "all layers, ensemble"  # where others have the name of a layer
 LEAST_VALIDATION = 3  # images: fewer have no correlation to speak of
 N_SHOWN = 4  # test images whose attention is kept
 
@@ -35,22 +38,28 @@ class TokenFindings:
     Attributes
     ----------
     tables : list of DataFrame
-        As `side_by_side` returns them, with a column layer; one per layer.
+        As `side_by_side` returns them, with a column layer; one per layer, and one of the ensemble beside each layer.
     fields : dict of arrays (n_shown or 1, n_groups, n_tokens)
         By layer: where the encoder looks.
     layers : dict
         Of each layer of `fields` the grid, and the groups in order ("regions").
     stimuli : list of str
         Test images that fields depend on; none where they do not.
+    ensemble : HeldOut or None
+        All layers and seeds together, where asked for.
+    weights : DataFrame
+        Of the ensemble: group, layer, weight (mean over the targets of the group).
     """
 
     tables: list[pd.DataFrame] = field(default_factory=list)
     fields: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     layers: dict[str, dict[str, object]] = field(default_factory=dict)
     stimuli: list[str] = field(default_factory=list)
+    ensemble: HeldOut | None = None
+    weights: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TokenStudy:
     """Trains an encoder on the tokens of each layer, and fits simpler ones to the same.
 
@@ -62,6 +71,10 @@ class TokenStudy:
     seeds : sequence of int
     baselines : sequence of str
         Keys of `BASELINES`.
+    controls : sequence of str
+        Keys of `ROUTING_CONTROLS`.
+    ensemble : bool
+        Also score all layers and seeds together.
     Y : array (n_trials, n_targets) or (n_trials, n_sensors, n_times)
     stimulus_ids : array (n_trials,)
     train : array of trial numbers
@@ -79,6 +92,8 @@ class TokenStudy:
         See `TokenLayer`.
     evaluate, evaluate_in_full : function of an encoder, X and keywords to HeldOut
         `evaluate_held_out` with the responses and the split filled in; the second one with nulls and the refit control.
+    score : function
+        `score_predictions` with the same nulls filled in.
     confidence : float
         Of intervals.
     checkpoint : Path
@@ -90,6 +105,8 @@ class TokenStudy:
     encoder: Any
     seeds: Sequence[int]
     baselines: Sequence[str]
+    controls: Sequence[str] = ()
+    ensemble: bool = False
     Y: Values
     stimulus_ids: NDArray[Any]
     train: Rows
@@ -97,11 +114,12 @@ class TokenStudy:
     groups: Mapping[str, Rows]
     regions: Sequence[str]
     shown: Sequence[str]
-    hemispheres: NDArray[Any] | None
-    semantics: Values | None
+    hemispheres: NDArray[Any] | None = None
+    semantics: Values | None = None
     scaled: Callable[..., Values]
     evaluate: Callable[..., HeldOut]
     evaluate_in_full: Callable[..., HeldOut]
+    score: Callable[..., HeldOut]
     confidence: float
     checkpoint: Path
     progress: Callable[[str, int, int, Epoch], None]
@@ -127,28 +145,49 @@ class TokenStudy:
             If too few images would choose the epoch, a layer has no tokens or grid, or an encoder raises.
         """
         self._check_validation()
+        told = self._labels() | ({} if self.semantics is None else {"semantics": self.semantics})
+        alone: dict[str, Contender] = {}
+        together = NetworkEnsemble()
         for name, tokens, grid in layers:
             if tokens.ndim != 3 or grid is None:
                 raise BrainalignError(
                     f"layer {name!r} has shape {tokens.shape} and grid {grid}; encoders of tokens need "
                     "(n, n_tokens, n_channels) and their grid: choose layers with a map, or leave this one out"
                 )
-            semantics = {} if self.semantics is None else {"semantics": self.semantics}
             ensemble = self._ensemble(name, self.encoder).set_params(targets=self.targets)
-            found = self.evaluate_in_full(
-                ensemble, tokens, target_groups=self.groups, grid=grid, **semantics, **self._labels()
-            )
-            layer = self._layer(name, tokens, grid, found)
-            test_semantics = None if self.semantics is None else self.semantics[layer.test]
-            contenders = {self.name: Contender.trained(found, self.groups, tokens[layer.test], test_semantics)}
-            for baseline, fit in BASELINES.items():
-                contenders |= fit(layer) if baseline in self.baselines else {}
-            sizes = [len(rows) for rows in self.groups.values()]
-            findings.tables.append(side_by_side(contenders, sizes, self.confidence).assign(layer=name))
-            self._look(name, found, tokens[layer.test[:N_SHOWN]], grid, findings)
+            found = self.evaluate_in_full(ensemble, tokens, target_groups=self.groups, grid=grid, **told)
+            layer = self._layer(name, tokens, grid, found, told.get("roi"))
+            shown = (tokens[layer.test], None if self.semantics is None else self.semantics[layer.test])
+            alone[name] = Contender.trained(found, self.groups, *shown)
+            findings.tables.append(self._table({self.name: alone[name]} | self._beside(layer), name))
+            self._look(name, found, shown[0][:N_SHOWN], grid, findings)
+            if self.ensemble:
+                together.add(name, found, *shown)
             yield name, found
+        if self.ensemble:
+            first = together.contender(next(iter(alone.values())).found, partial(self.score, target_groups=self.groups))
+            findings.ensemble, findings.weights = first.found, together.weights(self.groups)
+            contenders = {f"{self.name}, ensemble": first} | {
+                f"{self.name}, {name}": contender for name, contender in alone.items()
+            }
+            findings.tables.append(self._table(contenders, ENSEMBLE))
 
-    def _layer(self, name: str, tokens: Values, grid: tuple[int, int], found: HeldOut) -> TokenLayer:
+    def _beside(self, layer: TokenLayer) -> dict[str, Contender]:
+        """Return the simpler encoders and the controls that were asked for."""
+        found: dict[str, Contender] = {}
+        for name, fit in BASELINES.items():
+            found |= fit(layer) if name in self.baselines else {}
+        for name, (title, options) in ROUTING_CONTROLS.items():
+            found |= {f"{self.name}, {title}": layer.changed(**options)} if name in self.controls else {}
+        return found
+
+    def _table(self, contenders: Mapping[str, Contender], layer: str) -> pd.DataFrame:
+        sizes = [len(rows) for rows in self.groups.values()]
+        return side_by_side(contenders, sizes, self.confidence).assign(layer=layer)
+
+    def _layer(
+        self, name: str, tokens: Values, grid: tuple[int, int], found: HeldOut, roi: NDArray[Any] | None
+    ) -> TokenLayer:
         """Return what baselines are fitted to."""
         first = np.flatnonzero(~pd.Series(self.stimulus_ids).duplicated())
         test = first[pd.Index(self.stimulus_ids[first]).get_indexer(found.test_ids)]
@@ -157,7 +196,10 @@ class TokenStudy:
             tokens=tokens,
             grid=grid,
             semantics=self.semantics,
+            train=self.train,
             test=np.asarray(test),
+            n_images=len(np.unique(self.stimulus_ids[self.train])),
+            roi=roi,
             groups=self.inside,
             n_targets=len(self.targets),
             trained=self.encoder,

@@ -118,6 +118,12 @@ CAPTIONS = {
         are predicted best, and the first test images, not chosen ones. Good: regions that answer to things follow them
         from image to image, those that answer to places stay where they are. Bad: all regions alike, the
         borders or one token bright in every image (an artefact of the network), or attention all over.""",
+    "layerweights": """
+        All layers and seeds as one: each target weighs them by how well they predicted the training images that were
+        set apart (softmax of 40 r; the weights sum to 1). Bars: weight of each layer, mean over the targets of a
+        region, from the first layer (dark) to the last (light). Good: early layers in early regions, late ones in late
+        regions. Bad: the same bar in every region, or equal parts throughout: validation scores do not tell the layers
+        apart, by too few images or because any layer will do.""",
     "fields": """
         Mean absolute spatial field over the targets of each region (first seed; before any shift by what the image
         shows), from 0 (dark) to its largest value. Good: compact patches, and neighbouring ones in regions with a map
