@@ -109,7 +109,8 @@ CAPTIONS = {
         Encoders of {model}, layer {layer}, on the same test images. Points: mean r over the targets of a region, with
         {confidence:.0%} intervals over resampled test images; dashed: noise ceiling (r); grey: exchanged
         predictions. The first encoder was trained; the others are what it has to beat: ridge on all tokens, ridge on
-        their mean, a field and weights per target. Good: the first one above all others where a region is known to
+        their mean, a field and weights per target. Those that carry its name are the same network without something it
+        chooses tokens by. Good: the first one above all others where a region is known to
         look for things wherever they are, and level with them elsewhere. Bad: ridge on the mean token as high as the
         rest (places do not matter here), or the trained one below ridge: too few images for it, or too few epochs.""",
     "attention": """

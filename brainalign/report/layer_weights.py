@@ -72,8 +72,8 @@ def ensemble_sentence(material: ImageMaterial, model: str, method: str) -> str |
         for _, row in rows.iloc[1:].iterrows()
     ]
     return (
-        f"{material.label(model, method)}, {name}: mean r over reliable targets {number(own['r'])} "
-        f"({number(own['low'])} to {number(own['high'])}; exchanged predictions {number(own['null_mean'])}, refitted "
-        f"on exchanged responses {number(own['control_r'])}; p = {number(own['p'], 4)}). Ahead of single layers by: "
-        f"{'; '.join(apart)}."
+        f"{material.label(model, method)}, all layers and seeds as one: mean r over reliable targets "
+        f"{number(own['r'])} ({number(own['low'])} to {number(own['high'])}; exchanged predictions "
+        f"{number(own['null_mean'])}, refitted on exchanged responses {number(own['control_r'])}; "
+        f"p = {number(own['p'], 4)}). Ahead of single layers by: {'; '.join(apart)}."
     )

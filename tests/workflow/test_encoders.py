@@ -29,7 +29,7 @@ N_REPEATS = 3  # of test images
 N_BITS = 16
 COLOURS = np.array([[220, 60, 50], [60, 160, 60], [60, 90, 220], [230, 190, 40]])
 
-NETWORK = '''"""A stand-in for a network: it looks up the tokens of a simulated world by the number that an image carries."""
+NETWORK = '''"""In place of a network: tokens of a simulated world, looked up by the number that an image carries."""
 
 import torch
 from torch import nn
@@ -82,6 +82,7 @@ class Written:
     regions: np.ndarray
     n_train: int
     noise: tuple[float, float]  # sd of a training trial, and of the average over the repeats of a test image
+    cells: np.ndarray | None = None  # where objects lie in each image
 
     def write(self, pictures: np.ndarray) -> None:
         """Write everything; pictures (n_images, size, size, 3) get their number into the last bits of the first row."""
@@ -127,8 +128,8 @@ class Written:
         (self.folder / f"{self.name}.yaml").write_text(yaml.safe_dump(descriptor, sort_keys=False))
 
 
-def write_objects(folder: Path, n_train: int, n_test: int, seed: int) -> tuple[Written, np.ndarray]:
-    """Write the world of objects; images show a coloured square where each object lies. Return also their cells."""
+def write_objects(folder: Path, n_train: int, n_test: int, seed: int) -> Written:
+    """Write the world of objects; images show a coloured square where each object lies."""
     world = object_world(n_train, n_test, seed=seed)
     rng = np.random.default_rng(2)
     pictures = rng.integers(100, 156, (n_train + n_test, 64, 64, 3)).astype(np.uint8)
@@ -136,9 +137,10 @@ def write_objects(folder: Path, n_train: int, n_test: int, seed: int) -> tuple[W
         for cell, colour in zip(cells, COLOURS, strict=True):
             row, column = divmod(int(cell), 8)
             picture[8 * row + 1 : 8 * row + 7, 8 * column + 1 : 8 * column + 7] = colour
-    written = Written(folder, "objects", world.signal, world.roi, n_train, (1.0, 1 / np.sqrt(N_REPEATS)))
+    noise = (1.0, 1 / np.sqrt(N_REPEATS))
+    written = Written(folder, "objects", world.signal, world.roi, n_train, noise, world.cells)
     written.write(pictures)
-    return written, world.cells[n_train:]
+    return written
 
 
 def write_shifting(folder: Path, seed: int) -> Written:
@@ -186,8 +188,7 @@ class Results:
 
 def run(checkout, sizes: dict[str, int], methods: dict[str, object], seed: int) -> dict[str, Results]:
     """Write the worlds that methods are for, run snakemake, and return what it wrote."""
-    cells, worlds = np.empty((0, 4), dtype=int), {}
-    worlds["objects"], cells = write_objects(checkout.root / "objects", **sizes, seed=seed)
+    worlds = {"objects": write_objects(checkout.root / "objects", **sizes, seed=seed)}
     function = checkout.root / "network.py"
     content = NETWORK
     for name, value in (sizes | {"seed": seed}).items():
@@ -217,8 +218,6 @@ def run(checkout, sizes: dict[str, int], methods: dict[str, object], seed: int) 
             signal = world.signal[world.n_train :].var(axis=0)
             ceiling = signal / (signal + 1 / N_REPEATS)
         found[name] = Results(checkout.root, world, ceiling)
-    found["objects"].world.folder.joinpath("cells.npy").write_bytes(b"")
-    np.save(found["objects"].world.folder / "cells.npy", cells)
     return found
 
 
@@ -232,10 +231,11 @@ def landed(results: Results) -> float:
     """Return the share of shown test images and regions in which attention is largest on the object it follows."""
     path = results.path("fields", "routing")
     about, fields = load_sidecar(path)["details"], load(path, Arrays)["tokens"]
-    cells = np.load(results.world.folder / "cells.npy")
+    cells = results.world.cells
+    assert cells is not None
     hits = []
     for column, stimulus in enumerate(about["stimuli"]):
-        number = int(stimulus.removeprefix("image")) - results.world.n_train
+        number = int(stimulus.removeprefix("image"))
         for row, region in enumerate(about["layers"]["tokens"]["regions"]):
             kind, which = OBJECT_ROIS.get(region, ("", 0))
             if kind == "what" or (kind == "whatwhere" and cells[number, which] % 8 < 4):
