@@ -67,6 +67,7 @@ LAYOUTS = {
     "bands": Layout("encoding", ".parquet"),
     "partition": Layout("encoding", ".parquet"),
     "baselines": Layout("encoding", ".parquet"),
+    "ensemble": Layout("encoding", ".parquet"),
     "fields": Layout("encoding", ".safetensors"),
     "references": Layout("geometry", ".safetensors"),
     "differences": Layout("geometry", ".parquet"),

@@ -89,9 +89,13 @@ class TrainedMethod(MethodUse):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (0,), min_length=1, description="a network each; scores are of their mean prediction, their spread is reported"
     )
-    baselines: tuple[Literal["tokens", "mean", "factorized"], ...] = Field(
+    baselines: tuple[Literal["tokens", "mean", "factorized", "second_order", "gaussian", "interactions"], ...] = Field(
         ("tokens", "mean", "factorized"),
-        description="in the same table: ridge on all tokens, ridge on the mean token, a factorized read-out",
+        description="in the same table: ridge on all tokens, the mean token, products of channels, tokens times "
+        "semantics; a factorized and a Gaussian read-out",
+    )
+    ensemble: bool = Field(
+        False, description="one more row: all layers and seeds, weighted per target by softmax(40 · validation r)"
     )
     targets: Literal["reliable", "all"] = Field(
         "reliable",
@@ -149,6 +153,10 @@ class RoutingMethod(TrainedMethod):
     encoder: Literal["routing"]
     queries: Literal["roi", "parcel", "target", "hemisphere"] = "roi"
     keys: Literal["both", "content", "position"] = Field("both", description="the last two are controls")
+    frozen_queries: bool = Field(False, description="queries stay at their random start: a control")
+    controls: tuple[Literal["frozen_queries", "content", "position"], ...] = Field(
+        (), description="in the same table: the same encoder with queries not learned, keys of content or place alone"
+    )
     n_parcels: int = Field(100, ge=1, description="with queries: parcel")
     rest: bool = Field(False, description="with queries: roi, one more query for the targets in no region")
     d_model: int = Field(32, ge=1)

@@ -218,7 +218,7 @@ def _image_cost(stage: str, descriptor: ImageStudy, searches: float) -> Cost:
 
 
 def _training_cost(config: Config, descriptor: ImageStudy, model: str, method: str) -> Cost:
-    """Return the cost of training on tokens, with the control and the factorized read-out beside it.
+    """Return the cost of training on tokens, with the control and all that is trained beside it.
 
     Sizes of feature maps are not known before they are extracted: some hundred tokens are assumed.
     """
@@ -228,7 +228,8 @@ def _training_cost(config: Config, descriptor: ImageStudy, model: str, method: s
     shape = descriptor.shape
     _, trials, targets = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
     n_layers = len(getattr(config.models[model], "layers", None) or range(4))
-    trainings = n_layers * len(options.seeds) * (3 if "factorized" in options.baselines else 2)
+    n_beside = len({"factorized", "gaussian"}.intersection(options.baselines)) + len(getattr(options, "controls", ()))
+    trainings = n_layers * len(options.seeds) * (2 + n_beside)
     seconds = base.seconds + trainings * getattr(options, "restarts", 1) * options.epochs * trials * targets * 2e-8
     return Cost(2 * base.memory_mb, round(seconds), base.disk_mb)
 

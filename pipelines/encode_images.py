@@ -11,34 +11,34 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.neighbors import kneighbors_graph
 
-from brainalign.arrays import Arrays, Features, Layers, Responses
+from brainalign.arrays import Arrays, Layers, Responses
 from brainalign.artifacts import load, load_sidecar, save
 from brainalign.checks import BrainalignError
 from brainalign.datasets import folds_of
 from brainalign.devices import pick_device
 from brainalign.encoding import (
     ENCODERS,
+    ENSEMBLE,
     BandedRidge,
-    Contender,
     Epoch,
-    FactorizedReadout,
     HeldOut,
     Partition,
-    Ridge,
     SeedEnsemble,
+    TokenFindings,
+    TokenStudy,
     evaluate_held_out,
-    side_by_side,
+    score_predictions,
 )
 from brainalign.features import PCA
 from brainalign.pipelines import run_stage, stage_parser
@@ -55,6 +55,7 @@ from brainalign.statistics import (
     score_latency,
 )
 
+OF_TRAINING = ("seeds", "baselines", "controls", "ensemble", "semantics", "targets")  # of a method, not its encoder
 METRICS = {
     "r": "Pearson r over test images, responses averaged over repeats",
     "r2": "coefficient of determination over the same",
@@ -70,10 +71,6 @@ N_MAPS = 200  # permuted maps that cluster tests see
 N_NEIGHBOURS = 6  # of a sensor
 TOTAL_VARIANCE = 1000.0  # of a standardised layer
 RELIABLE = "reliable targets"
-RIDGE_TOKENS, RIDGE_MEAN, FACTORIZED = "ridge, all tokens", "ridge, mean token", "factorized"
-RIDGE_SEMANTICS = "ridge, tokens and semantics"
-LEAST_VALIDATION = 3  # images: fewer have no correlation to speak of
-N_SHOWN = 4  # test images whose attention is kept
 ALL_LAYERS = "all layers"  # of a joint fit, where others have the name of a layer
 SPLIT = "what a layer adds to the joint score (product measure: layers sum to it; negative where they correlate)"
 
@@ -96,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--semantics", type=Path, help="features that say what an image shows, for encoders that ask")
     parser.add_argument("--baselines", type=Path, required=True, help="output of trained encoders: others beside them")
+    parser.add_argument("--ensemble", type=Path, required=True, help="output of trained encoders: all layers as one")
     parser.add_argument("--fields", type=Path, required=True, help="output of trained encoders: where they look")
     return run_stage(parser, _encode, argv, uses_gpu=lambda a: a.settings["method"]["device"] != "cpu")
 
@@ -106,7 +104,7 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     named = options.pop("encoder")
     kind = ENCODERS[named]
     joint, trained = kind is BandedRidge, "seeds" in options
-    training = {name: options.pop(name) for name in ("seeds", "baselines", "semantics", "targets") if name in options}
+    training = {name: options.pop(name) for name in OF_TRAINING if name in options}
     encoder = kind(**options, **({"seed": arguments.seed} if joint else {}))
     provenance.device = str(pick_device(encoder.device))
     responses = load(arguments.responses, Responses, provenance)
@@ -137,13 +135,34 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         control="refit",
     )
     confidence = arguments.settings["confidence"]
-    side = _Side()
+    side = TokenFindings()
     if trained:
         work = arguments.scores.with_suffix(".partial")  # what a killed job has trained
         semantics = _semantics(training.get("semantics"), arguments.semantics, layers, responses, provenance)
-        trainer = _Trainer(named, encoder, training, responses, groups, train, settings, confidence, work, semantics)
-        groups = trainer.groups
-        fits = trainer.fits(layers, in_full, evaluate, side)
+        study = _study(
+            responses,
+            groups,
+            training,
+            name=named,
+            encoder=encoder,
+            train=train,
+            semantics=semantics,
+            scaled=partial(_inputs, train=train, settings=settings),
+            evaluate=evaluate,
+            evaluate_in_full=in_full,
+            score=partial(
+                score_predictions,
+                n_permutations=settings.permutations,
+                n_boot=settings.draws,
+                seed=arguments.seed,
+            ),
+            confidence=confidence,
+            checkpoint=work,
+            progress=_say,
+        )
+        groups = dict(study.groups)
+        tokens = ((name, features.align_to(responses).values, features.grid) for name, features in layers.items())
+        fits = study.fits(tokens, side)
     else:
         prepared = (
             (name, _inputs(features.align_to(responses).values, train, settings, maps))
@@ -157,7 +176,7 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         scores.append(_scores(found, responses, ceiling, groups[RELIABLE]).assign(split=split, layer=name))
         if responses.times is not None:
             clusters.append(_clusters(found, responses, settings.cluster_quantile).assign(layer=name))
-        results[name] = found
+        results[name] = replace(found, refitted=None)
     profile = pd.concat(
         [_profile(found, groups, ceiling, confidence).assign(layer=name) for name, found in results.items()],
         ignore_index=True,
@@ -187,6 +206,11 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     save(arguments.bands, bands, provenance, **metric)
     save(arguments.partition, partition, provenance, **metric)
     save(arguments.baselines, pd.concat(side.tables, ignore_index=True) if trained else empty, provenance)
+    ensemble = empty
+    if side.ensemble is not None:  # the rows of single layers stand beside it
+        together = _profile(side.ensemble, groups, ceiling, confidence).assign(layer=ENSEMBLE)
+        ensemble = pd.concat([together, profile], ignore_index=True).merge(side.weights, how="left")
+    save(arguments.ensemble, ensemble, provenance, weights="mean over the targets of a group; layers sum to 1")
     save(arguments.fields, Arrays(side.fields), provenance, layers=side.layers, stimuli=side.stimuli)
     if trained:
         shutil.rmtree(work, ignore_errors=True)
@@ -214,168 +238,28 @@ def _inputs(
     return np.asarray(flat * np.sqrt(TOTAL_VARIANCE / total) if total else flat, dtype=np.float32)
 
 
-@dataclass
-class _Side:
-    """What stands beside the scores of trained encoders."""
-
-    tables: list[pd.DataFrame] = field(default_factory=list)
-    fields: dict[str, NDArray[np.float32]] = field(default_factory=dict)  # (n_shown or 1, n_regions, n_tokens)
-    layers: dict[str, dict[str, object]] = field(default_factory=dict)  # grid and regions of each
-    stimuli: list[str] = field(default_factory=list)  # test images that fields depend on; none where they do not
-
-
-@dataclass
-class _Trainer:
-    """Train an encoder on the tokens of each layer, and fit simpler ones to the same."""
-
-    name: str
-    encoder: Any
-    training: dict[str, Any]
-    responses: Responses
-    groups: dict[str, NDArray[np.intp]]
-    train: NDArray[np.intp]
-    settings: EncodeImagesSettings
-    confidence: float
-    work: Path
-    semantics: NDArray[np.floating] | None
-
-    def __post_init__(self) -> None:
-        """Choose the targets; all groups are of these alone, so that encoders are compared on the same ones."""
-        n_targets, reliable = self.responses.values[0].size, self.groups[RELIABLE]
-        some = self.training["targets"] == "reliable" and self.responses.times is None and len(reliable)
-        self.targets = reliable if some else np.arange(n_targets)
-        self.groups = {name: np.intersect1d(rows, self.targets) for name, rows in self.groups.items()}
-        # The same groups in numbers among the chosen targets.
-        self.inside = {name: np.searchsorted(self.targets, rows) for name, rows in self.groups.items()}
-
-    def fits(
-        self, layers: Layers, in_full: Callable[..., HeldOut], evaluate: Callable[..., HeldOut], side: _Side
-    ) -> Iterator[tuple[str, HeldOut]]:
-        """Yield the evaluation of each layer; what else is found goes to `side`."""
-        self._check_validation()
-        for layer, features in layers.items():
-            given = self._given(features)
-            tokens = features.align_to(self.responses).values
-            ensemble = self._ensemble(self.encoder, layer).set_params(targets=self.targets)
-            found = in_full(ensemble, tokens, target_groups=self.groups, **given)
-            test_tokens = tokens[self._rows(found.test_ids)]
-            test_semantics = None if self.semantics is None else self.semantics[self._rows(found.test_ids)]
-            contenders = {self.name: Contender.trained(found, self.groups, test_tokens, test_semantics)}
-            others = partial(evaluate, Y=self._chosen(), target_groups=self.inside, n_permutations=0)
-            contenders |= self._baselines(layer, tokens, given["grid"], test_tokens, others)
-            sizes = [len(rows) for rows in self.groups.values()]
-            side.tables.append(side_by_side(contenders, sizes, self.confidence).assign(layer=layer))
-            self._look(layer, found, test_tokens[:N_SHOWN], given["grid"], side)
-            yield layer, found
-
-    def _chosen(self) -> NDArray[np.floating]:
-        """Return the responses of the chosen targets (n_trials, n_chosen)."""
-        return np.asarray(self.responses.values.reshape(len(self.responses.values), -1)[:, self.targets])
-
-    def _check_validation(self) -> None:
-        """Raise where too few images would choose the epoch to have a correlation."""
-        n_images = self.responses.trials["stimulus_id"].iloc[self.train].nunique()
-        share = self.encoder.validation
-        left = round(share * n_images)
-        if left < LEAST_VALIDATION:
-            raise BrainalignError(
-                f"validation {share:g} of {n_images} training images leaves {left} to choose the epoch by; "
-                f"{LEAST_VALIDATION} are needed: raise validation in the method"
-            )
-
-    def _given(self, features: Features) -> dict[str, Any]:
-        """Return what the encoder is told beside tokens and responses."""
-        if features.values.ndim != 3 or features.grid is None:
-            raise BrainalignError(
-                f"layer {features.layer!r} has shape {features.values.shape} and grid {features.grid}; encoders of "
-                "tokens need (n, n_tokens, n_channels) and their grid: choose layers with a map, or leave this one out"
-            )
-        semantics = {} if self.semantics is None else {"semantics": self.semantics}
-        return {"grid": features.grid} | semantics | self._labels()
-
-    def _labels(self) -> dict[str, Any]:
-        """Return which targets share a query, for encoders that have queries of regions or hemispheres."""
-        queries, targets = getattr(self.encoder, "queries", None), self.responses.targets
-        times = self.responses.times
-        if queries == "hemisphere":
-            hemispheres = np.repeat(targets["hemi"].to_numpy(dtype=str), 1 if times is None else len(times))
-            return {"roi": hemispheres[self.targets]}
-        if queries != "roi":
-            return {}
-        regions = {name: rows for name, rows in self.inside.items() if name != RELIABLE and len(rows)}
-        if not regions or times is not None:
-            raise BrainalignError(
-                "queries: roi needs regions, but no target of this subject lies in one; choose queries: target, parcel "
-                "or hemisphere, give regions in the descriptor, or name the subjects that have some in the method"
-            )
-        members = np.zeros((len(regions), len(self.targets)), dtype=bool)
-        for member, rows in zip(members, regions.values(), strict=True):
-            member[rows] = True
-        return {"roi": members}
-
-    def _rows(self, stimulus_ids: NDArray[Any]) -> NDArray[np.intp]:
-        """Return a trial of each stimulus."""
-        first = np.flatnonzero(~self.responses.trials["stimulus_id"].duplicated())
-        names = pd.Index(self.responses.trials["stimulus_id"].iloc[first])
-        return np.asarray(first[names.get_indexer(stimulus_ids)])
-
-    def _ensemble(self, encoder: Any, layer: str) -> SeedEnsemble:
-        return SeedEnsemble(
-            encoder,
-            tuple(self.training["seeds"]),
-            self.work,
-            partial(_say, f"{layer}, {type(encoder).__name__}", encoder.epochs),
-        )
-
-    def _baselines(
-        self,
-        layer: str,
-        tokens: NDArray[np.floating],
-        grid: tuple[int, int],
-        test_tokens: NDArray[np.floating],
-        evaluate: Callable[..., HeldOut],
-    ) -> dict[str, Contender]:
-        """Return the simpler encoders that were asked for, on the same tokens and images."""
-        found: dict[str, Contender] = {}
-        wanted = self.training["baselines"]
-        Xs: dict[str, NDArray[np.floating]] = {}
-        if "tokens" in wanted:
-            Xs[RIDGE_TOKENS] = _inputs(tokens, self.train, self.settings, maps=True)
-            if self.semantics is not None:  # what the encoder knows beside tokens
-                shown = _inputs(self.semantics, self.train, self.settings, maps=False)
-                Xs[RIDGE_SEMANTICS] = np.concatenate([Xs[RIDGE_TOKENS], shown], axis=1)
-        if "mean" in wanted:
-            Xs[RIDGE_MEAN] = _inputs(tokens.mean(axis=1), self.train, self.settings, maps=False)
-        for name, X in Xs.items():
-            held = evaluate(Ridge(device=self.encoder.device), X)
-            found[name] = Contender(held, (X.shape[1] + 1) * len(self.targets))
-        if "factorized" in wanted and not isinstance(self.encoder, FactorizedReadout):
-            shared = set(FactorizedReadout().get_params()) & set(self.encoder.get_params()) - {"progress", "checkpoint"}
-            options = {name: value for name, value in self.encoder.get_params().items() if name in shared}
-            held = evaluate(self._ensemble(FactorizedReadout(**options), layer), tokens, grid=grid)
-            found[FACTORIZED] = Contender.trained(held, self.inside, test_tokens)
-        return found
-
-    def _look(
-        self, layer: str, found: HeldOut, shown: NDArray[np.floating], grid: tuple[int, int], side: _Side
-    ) -> None:
-        """Keep where the encoder of the first seed looks: the mean field of each region."""
-        first = cast(SeedEnsemble, found.encoder).encoders_[0]
-        regions = [RELIABLE] if self.responses.times is not None else list(self.groups)
-        regions = [name for name in regions if len(self.groups[name])]
-        if not regions:
-            return
-        if hasattr(first, "attention"):
-            # Targets of a region may have several queries: their mean, by how many targets read each.
-            weights = np.stack([first.members_[:, self.inside[name]].sum(axis=1) for name in regions]).astype(float)
-            weights /= weights.sum(axis=1, keepdims=True)
-            fields = np.einsum("rq,nqp->nrp", weights, np.asarray(first.attention(shown)))
-            side.stimuli = found.test_ids[: len(shown)].tolist()
-        else:
-            each = np.abs(np.asarray(first.fields_)).reshape(len(self.targets), -1)
-            fields = np.stack([each[self.inside[name]].mean(axis=0) for name in regions])[None]
-        side.fields[layer] = fields.astype(np.float32)
-        side.layers[layer] = {"grid": list(grid), "regions": regions}
+def _study(
+    responses: Responses, groups: dict[str, NDArray[np.intp]], training: dict[str, Any], **known: Any
+) -> TokenStudy:
+    """Return what trains an encoder on tokens: of the reliable targets, where there are some and it wants no others."""
+    timed, reliable = responses.times is not None, groups[RELIABLE]
+    some = training["targets"] == "reliable" and not timed and len(reliable)
+    targets = reliable if some else np.arange(responses.values[0].size)
+    hemispheres = responses.targets["hemi"].to_numpy(dtype=str) if "hemi" in responses.targets else None
+    return TokenStudy(
+        seeds=training["seeds"],
+        baselines=training["baselines"],
+        controls=training.get("controls", ()),
+        ensemble=training["ensemble"],
+        Y=responses.values,
+        stimulus_ids=responses.trials["stimulus_id"].to_numpy(),
+        targets=targets,
+        groups={name: np.intersect1d(rows, targets) for name, rows in groups.items()},
+        regions=[] if timed else [name for name in groups if name != RELIABLE],
+        shown=[RELIABLE] if timed else list(groups),
+        hemispheres=None if hemispheres is None else np.repeat(hemispheres, responses.values[0, 0].size),
+        **known,
+    )
 
 
 def _say(what: str, epochs: int, seed: int, epoch: Epoch) -> None:

@@ -95,7 +95,7 @@ def _gather(
         labels = {"subject": subject, "model": model, "method": method}
         tables = {
             suffix: fetch(suffix, pd.DataFrame, **labels)
-            for suffix in ("scores", "profile", "preference", "clusters", "partition", "baselines")
+            for suffix in ("scores", "profile", "preference", "clusters", "partition", "baselines", "ensemble")
         }
         fields = fetch("fields", Arrays, **labels)
         whole = {suffix: table for suffix, table in tables.items() if table is not None}

@@ -160,6 +160,22 @@ def test_a_gpu_is_asked_for_where_it_may_be_used(monkeypatch: pytest.MonkeyPatch
     assert [wants_gpu(config, method) for method in ("auto", "cpu", "cuda")] == [False, False, True]
 
 
+def test_what_is_trained_beside_a_method_costs_its_time(demo: Config) -> None:
+    study = load_descriptor("data/simulated.yaml", ImageStudy)
+    base = demo.methods["routing"].model_copy(update={"baselines": (), "controls": ()})
+    seconds = {}
+    for name, options in {
+        "alone": {},
+        "ridge": {"baselines": ("tokens", "second_order", "mean")},
+        "read-outs": {"baselines": ("factorized", "gaussian")},
+        "controls": {"controls": ("content", "position")},
+        "ensemble": {"ensemble": True},
+    }.items():
+        changed = demo.model_copy(update={"methods": {"routing": base.model_copy(update=options)}})
+        seconds[name] = estimate("encode_images", changed, study, "generatortokens", "routing").seconds
+    assert seconds["alone"] == seconds["ridge"] == seconds["ensemble"] < seconds["read-outs"] == seconds["controls"]
+
+
 def test_trained_methods_are_planned_where_they_are_used(demo: Config) -> None:
     fits = [labels for job in jobs(demo) if (labels := dict(job.labels)).get("method") == "routing"]
     assert fits == [{"subject": "01", "model": "generatortokens", "method": "routing"}]

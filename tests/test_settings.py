@@ -121,6 +121,8 @@ def test_settings_mirror_constructors(model: type, maker: type, given: set[str])
         "extractor",
         "seeds",
         "baselines",
+        "controls",
+        "ensemble",
         "semantics",
         "targets",
         *ModelUse.model_fields,

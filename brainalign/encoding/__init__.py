@@ -8,6 +8,7 @@ from brainalign.encoding.evaluation import Evaluation, evaluate
 from brainalign.encoding.gaussian_readout import GaussianReadout
 from brainalign.encoding.halftimes import half_times
 from brainalign.encoding.held_out import HeldOut, evaluate_held_out
+from brainalign.encoding.held_out_scores import score_predictions
 from brainalign.encoding.in_context import InContextEncoder
 from brainalign.encoding.in_context_inputs import unit_rows
 from brainalign.encoding.partition import Partition
@@ -19,10 +20,12 @@ from brainalign.encoding.seeds import SeedEnsemble
 from brainalign.encoding.semantic_readout import SemanticSpatialReadout
 from brainalign.encoding.side_by_side import Contender, side_by_side
 from brainalign.encoding.text_selectivity import text_selectivity
+from brainalign.encoding.token_study import ENSEMBLE, TokenFindings, TokenStudy
 from brainalign.encoding.training import Epoch
 
 __all__ = [
     "ENCODERS",
+    "ENSEMBLE",
     "PUBLISHED_ROUTING",
     "BandedRidge",
     "Contender",
@@ -41,6 +44,8 @@ __all__ = [
     "RoutingEncoder",
     "SeedEnsemble",
     "SemanticSpatialReadout",
+    "TokenFindings",
+    "TokenStudy",
     "WeightPrior",
     "band_candidates",
     "convergence_scores",
@@ -52,6 +57,7 @@ __all__ = [
     "half_times",
     "prior_of_weights",
     "scaling_curve",
+    "score_predictions",
     "side_by_side",
     "text_selectivity",
     "unit_rows",

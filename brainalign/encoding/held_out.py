@@ -14,85 +14,15 @@ from sklearn.base import clone
 
 from brainalign.checks import BrainalignError, check_choice, check_rows, listed
 from brainalign.encoding.crossval import Encoder
-from brainalign.encoding.partition import BandedEncoder, Partition, partition
-from brainalign.statistics import (
-    CorrelationNull,
-    bootstrap_correlations,
-    fdr,
-    group_means,
-    pearson,
-    permutation_test,
-    permute_within,
-    permuted_correlations,
-    r2,
-    signed_r2,
-)
+from brainalign.encoding.held_out_scores import HeldOut, score_predictions
+from brainalign.encoding.partition import BandedEncoder, partition
 
 __all__ = ["HeldOut", "evaluate_held_out"]
 
-TIE = 1e-6  # the null's r are float32
 MIN_TEST = 7  # fewer stimuli have too few orders for a permutation null
 
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Scores on held-out stimuli and what they are compared with. Targets are flat: sensor × time in C order.
-
-    Attributes
-    ----------
-    encoder : fitted encoder
-    test_ids : array (n_test,)
-        Scored stimuli, in order of first appearance: the rows of `predicted` and `measured`.
-    n_repeats : array (n_test,) of int
-        Trials behind each measured average, for its noise ceiling.
-    predicted, measured : array (n_test, n_targets)
-    r, r2, r2_signed : array (n_targets,)
-    p, p_fwer, q : array (n_targets,)
-        One-sided, from the permuted test stimuli: per target, against the largest target, false discovery rate. NaN
-        without permutations or where r is undefined.
-    null : CorrelationNull or None
-    null_maps : array (n_maps, *shape of a response), float32
-        r of the first permutations, for cluster tests; where r is undefined, 0.
-    groups : list of str
-        Names of the target groups, the columns of what follows.
-    group_r : array (n_groups,)
-        Mean r over the targets of each group; NaN where none has one.
-    group_null : array (n_permutations, n_groups)
-    group_draws : array (n_boot, n_groups)
-        Under resampling of test stimuli.
-    control_r : array (n_targets,) or None
-        r after a refit on permuted training responses.
-    control_group_r : array (n_groups,) or None
-    partition : Partition or None
-        What each band of features adds; None where X is one array.
-    seconds : float
-        That the fit took, without its control.
-    """
-
-    encoder: Encoder | BandedEncoder
-    test_ids: NDArray[Any]
-    n_repeats: Rows
-    predicted: Values
-    measured: Values
-    r: Values
-    r2: Values
-    r2_signed: Values
-    p: Values
-    p_fwer: Values
-    q: Values
-    null: CorrelationNull | None
-    null_maps: NDArray[np.float32]
-    groups: list[str]
-    group_r: Values
-    group_null: Values
-    group_draws: Values
-    control_r: Values | None
-    control_group_r: Values | None
-    partition: Partition | None = None
-    seconds: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -199,43 +129,32 @@ def evaluate_held_out(
     fitted = _fit(encoder, fit_X, rows.Y, given)
     seconds = time.monotonic() - start
     predicted = _predict(fitted, test_X, test_semantics)
-    r = pearson(predicted, held_out.Y)
     named = {} if target_groups is None else dict(target_groups)
-    null, p, p_fwer = _null(predicted, held_out.Y, r, list(named.values()), n_permutations, n_maps, seed)
-    draws = np.empty((0, len(named)))
-    if n_boot and named:
-        draws = bootstrap_correlations(predicted, held_out.Y, list(named.values()), n_draws=n_boot, seed=seed)
-    refitted, control_r = None, None
+    refitted, control_predicted = None, None
     if control == "refit":
         permuted = _permuted_stimuli(rows, np.random.default_rng([seed, 1]))
         refitted = _fit(encoder, fit_X, permuted, given)
-        control_r = pearson(_predict(refitted, test_X, test_semantics), held_out.Y)
+        control_predicted = _predict(refitted, test_X, test_semantics)
     parts = None
     if banded:
         several = list(named.values())
         parts = partition(fitted, held_out.Xs, held_out.Y, several, control=refitted, n_draws=n_boot, seed=seed)
-    return HeldOut(
-        encoder=fitted,
-        test_ids=held_out.ids,
-        n_repeats=held_out.counts,
-        predicted=predicted,
-        measured=held_out.Y,
-        r=r,
-        r2=r2(held_out.Y, predicted),
-        r2_signed=signed_r2(r),
-        p=p,
-        p_fwer=p_fwer,
-        q=fdr(p),
-        null=null,
-        null_maps=(np.empty((0, flat.shape[1]), np.float32) if null is None else null.maps).reshape(-1, *Y.shape[1:]),
-        groups=list(named),
-        group_r=group_means(r, list(named.values())),
-        group_null=np.empty((0, len(named))) if null is None else null.group_r,
-        group_draws=draws,
-        control_r=control_r,
-        control_group_r=None if control_r is None else group_means(control_r, list(named.values())),
+    return score_predictions(
+        fitted,
+        predicted,
+        held_out.Y,
+        held_out.ids,
+        held_out.counts,
+        shape=Y.shape[1:],
+        n_permutations=n_permutations,
+        n_boot=n_boot,
+        n_maps=n_maps,
+        target_groups=named,
+        refitted=refitted,
+        control_predicted=control_predicted,
         partition=parts,
         seconds=seconds,
+        seed=seed,
     )
 
 
@@ -304,22 +223,3 @@ def _fit(encoder: Encoder | BandedEncoder, X: Values | list[Values], Y: Values, 
 
 def _predict(fitted: Any, X: Values | list[Values], semantics: Values | None) -> Values:
     return np.asarray(fitted.predict(X) if semantics is None else fitted.predict(X, semantics=semantics))
-
-
-def _null(
-    predicted: Values,
-    measured: Values,
-    r: Values,
-    groups: list[NDArray[Any]],
-    n_permutations: int,
-    n_maps: int,
-    seed: int,
-) -> tuple[CorrelationNull | None, Values, Values]:
-    """Return the null of permuted test stimuli, p per target and family-wise p."""
-    if not n_permutations:
-        return None, np.full(len(r), np.nan), np.full(len(r), np.nan)
-    everything = np.zeros(len(measured))
-    orders = permute_within(everything, n_permutations, np.random.default_rng(seed))
-    null = permuted_correlations(predicted, measured, orders, groups=groups, n_maps=n_maps)
-    p = np.where(np.isnan(r), np.nan, (1 + null.n_reached) / (1 + n_permutations))
-    return null, p, permutation_test(r - TIE, null.max_r, correct="max")

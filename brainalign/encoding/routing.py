@@ -71,6 +71,8 @@ class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
         responses in the training rows; every target; each hemisphere, named "L" or "R" in `roi`.
     keys : {"both", "content", "position"}
         What a query may choose tokens by. The last two are controls.
+    frozen_queries : bool
+        Leave the queries at their random start: a control. Keys are still learned.
     n_parcels : int
         With queries="parcel".
     rest : bool
@@ -105,6 +107,7 @@ class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
     validation_r_ : array (n_targets,)
         Pearson's r on the validation rows.
     n_parameters_ : int
+        That are trained.
 
     References
     ----------
@@ -124,6 +127,7 @@ class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
         self,
         queries: Literal["roi", "parcel", "target", "hemisphere"] = "roi",
         keys: Literal["both", "content", "position"] = "both",
+        frozen_queries: bool = False,
         n_parcels: int = 100,
         rest: bool = False,
         d_model: int = 32,
@@ -144,6 +148,7 @@ class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.queries = queries
         self.keys = keys
+        self.frozen_queries = frozen_queries
         self.n_parcels = n_parcels
         self.rest = rest
         self.d_model = d_model
@@ -221,7 +226,7 @@ class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
             progress=self.progress,
         )
         self.validation_r_ = same_kind_as(Y)(self._r(X, Y, torch.from_numpy(rows[1])))
-        self.n_parameters_ = sum(parameter.numel() for parameter in module.parameters())
+        self.n_parameters_ = _n_trained(module)
         return self
 
     def predict(self, X: Array, semantics: None = None) -> Array:
@@ -295,7 +300,7 @@ class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
         encoder.module_ = encoder._network(fitted["n_channels"], tensors.get("code"))
         encoder.module_.load_state_dict(tensors)
         encoder.module_.eval().to(pick_device(encoder.device))
-        encoder.n_parameters_ = sum(parameter.numel() for parameter in encoder.module_.parameters())
+        encoder.n_parameters_ = _n_trained(encoder.module_)
         return encoder
 
     def _check_options(self, semantics: object) -> Training:
@@ -331,7 +336,7 @@ class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
         return parcels_of(training.numpy(), self.n_parcels, self.seed)
 
     def _network(self, n_channels: int, code: torch.Tensor | None) -> RoutingNetwork:
-        return RoutingNetwork(
+        network = RoutingNetwork(
             self.members_,
             n_channels,
             code,
@@ -341,6 +346,8 @@ class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
             feedforward=self.feedforward,
             dropout=self.dropout,
         )
+        network.queries.requires_grad_(not self.frozen_queries)
+        return network
 
     def _check_fitted(self, X: Array) -> None:
         check_is_fitted(self)
@@ -364,6 +371,11 @@ class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
     def _r(self, X: Array, Y: Array, rows: torch.Tensor) -> torch.Tensor:
         """Return Pearson's r of each target on some rows."""
         return correlations(self._apply(X, self.module_, rows), rows_of(Y, rows, torch.device("cpu")))
+
+
+def _n_trained(module: RoutingNetwork) -> int:
+    """Return the number of parameters, without those that stay as they are."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 def _squared_error(predicted: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:

@@ -39,8 +39,10 @@ class SeedEnsemble(BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     encoders_ : list of fitted encoders, one per seed
+    seed_validation_r_ : array (n_seeds, n_targets)
+        r on the rows that were set apart from training; NaN of what is not trained.
     validation_r_ : array (n_targets,)
-        Mean over seeds of r on the rows that were set apart from training.
+        Its mean over seeds.
     trained_ : array of target numbers
     n_parameters_ : int
         Of one network.
@@ -99,8 +101,9 @@ class SeedEnsemble(BaseEstimator):  # type: ignore[misc]
             )
         self.encoders_ = [self._one(seed, X, Y, given, folder) for seed in self.seeds]
         self.trained_ = trained
-        self.validation_r_: Values = np.full(len(self.means_), np.nan)
-        self.validation_r_[trained] = np.mean([np.asarray(one.validation_r_) for one in self.encoders_], axis=0)
+        self.seed_validation_r_: Values = np.full((len(self.seeds), len(self.means_)), np.nan)
+        self.seed_validation_r_[:, trained] = [np.asarray(one.validation_r_) for one in self.encoders_]
+        self.validation_r_: Values = self.seed_validation_r_.mean(axis=0)
         self.n_parameters_ = int(self.encoders_[0].n_parameters_)
         self.seconds_ = float(sum(epoch.seconds for one in self.encoders_ for epoch in one.history_))
         return self

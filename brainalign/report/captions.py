@@ -109,7 +109,8 @@ CAPTIONS = {
         Encoders of {model}, layer {layer}, on the same test images. Points: mean r over the targets of a region, with
         {confidence:.0%} intervals over resampled test images; dashed: noise ceiling (r); grey: exchanged
         predictions. The first encoder was trained; the others are what it has to beat: ridge on all tokens, ridge on
-        their mean, a field and weights per target. Good: the first one above all others where a region is known to
+        their mean, a field and weights per target. Those that carry its name are the same network without something it
+        chooses tokens by. Good: the first one above all others where a region is known to
         look for things wherever they are, and level with them elsewhere. Bad: ridge on the mean token as high as the
         rest (places do not matter here), or the trained one below ridge: too few images for it, or too few epochs.""",
     "attention": """
@@ -118,6 +119,12 @@ CAPTIONS = {
         are predicted best, and the first test images, not chosen ones. Good: regions that answer to things follow them
         from image to image, those that answer to places stay where they are. Bad: all regions alike, the
         borders or one token bright in every image (an artefact of the network), or attention all over.""",
+    "layerweights": """
+        All layers and seeds as one: each target weighs them by how well they predicted the training images that were
+        set apart (softmax of 40 r; the weights sum to 1). Bars: weight of each layer, mean over the targets of a
+        region, from the first layer (dark) to the last (light). Good: early layers in early regions, late ones in late
+        regions. Bad: the same bar in every region, or equal parts throughout: validation scores do not tell the layers
+        apart, by too few images or because any layer will do.""",
     "fields": """
         Mean absolute spatial field over the targets of each region (first seed; before any shift by what the image
         shows), from 0 (dark) to its largest value. Good: compact patches, and neighbouring ones in regions with a map

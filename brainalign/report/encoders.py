@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from brainalign.report.canvas import COLOURS, GREY, NULL, check_columns, legend_below, new_figure
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.image_material import RELIABLE, ImageMaterial
+from brainalign.report.layer_weights import ensemble_panel, ensemble_sentence
 from brainalign.report.page import Panel, Section
 from brainalign.report.sentences import number
 from brainalign.report.tables import html_table
@@ -22,6 +23,7 @@ from brainalign.report.tables import html_table
 __all__ = ["SIDE_COLUMNS", "attention_maps", "encoder_scores", "encoders_section", "field_maps"]
 
 SIDE_COLUMNS = ("encoder", "group", "r", "low", "high", "ceiling_r", "null_low", "null_high")
+MARKERS = "os^D"  # one after the other, where there are more encoders than colours
 MOST_REGIONS = 6  # rows of an attention figure
 Pictures = Mapping[str, NDArray[np.uint8]]
 
@@ -42,7 +44,8 @@ def encoder_scores(rows: pd.DataFrame) -> Figure:
         mine = rows[rows["encoder"] == encoder].set_index("group").reindex(groups)
         x = np.arange(len(groups)) + (k - (len(encoders) - 1) / 2) * step
         ax.vlines(x, mine["low"], mine["high"], color=COLOURS[k % len(COLOURS)], linewidth=1.4)
-        ax.plot(x, mine["r"], "o", color=COLOURS[k % len(COLOURS)], markersize=4, label=encoder)
+        marker = MARKERS[k // len(COLOURS) % len(MARKERS)]
+        ax.plot(x, mine["r"], marker, color=COLOURS[k % len(COLOURS)], markersize=4, label=encoder)
     for place, group in enumerate(groups):
         of, left, right = rows[rows["group"] == group].iloc[0], place - 0.45, place + 0.45
         once = "" if place == 0 else "_"  # names with an underscore stay out of the legend
@@ -140,6 +143,10 @@ def encoders_section(material: ImageMaterial) -> Section | None:
         paragraphs += _sentences(label, rows, material.timed)
         blocks.append(_table(rows[rows["group"] == RELIABLE], f"{label}, {layer}: mean r over reliable targets"))
         panels += _where(material, model, method, layer, rows)
+        if sentence := ensemble_sentence(material, model, method):
+            paragraphs.append(sentence)
+        if panel := ensemble_panel(material, model, method):
+            panels.append(panel)
     return Section("encoders", "Encoders side by side", panels, paragraphs, blocks) if blocks else None
 
 

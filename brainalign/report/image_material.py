@@ -35,6 +35,7 @@ class ImageEncoding:
     clusters: pd.DataFrame
     partition: pd.DataFrame = field(default_factory=pd.DataFrame)  # of joint fits: what each layer adds
     baselines: pd.DataFrame = field(default_factory=pd.DataFrame)  # of trained encoders: others beside them
+    ensemble: pd.DataFrame = field(default_factory=pd.DataFrame)  # of trained encoders: all layers as one
     fields: Arrays | None = None  # of trained encoders: where they look
 
 

@@ -242,6 +242,11 @@ def _training(name: str, method: TrainedMethod) -> str:
         f"{name}: {kinds[method.encoder]}, trained on the tokens of each layer by AdamW for up to {method.epochs} "
         f"epochs ({seeds}). {method.validation:.0%} of the training images chose the epoch. Simpler encoders of "
         "the same tokens stand beside it; differences are paired over resampled test images."
+        + (
+            " All layers and seeds as one: weighted per target by softmax(40 · validation r)."
+            if method.ensemble
+            else ""
+        )
     )
 
 

@@ -12,6 +12,7 @@ rule report_images:
         clusters=encodings_of("clusters"),
         partition=encodings_of("partition"),
         baselines=encodings_of("baselines"),
+        ensemble=encodings_of("ensemble"),
         fields=encodings_of("fields"),
         features=features_of,
         compared=artifacts("rdm", "comparison"),

@@ -11,6 +11,7 @@ from matplotlib.colors import to_hex
 from brainalign.checks import BrainalignError
 from brainalign.report.canvas import NULL
 from brainalign.report.encoders import attention_maps, encoder_scores, field_maps
+from brainalign.report.layer_weights import layer_weights
 
 GROUPS = ["V1", "FFA", "PPA"]
 
@@ -55,3 +56,22 @@ def test_fields_have_a_panel_each() -> None:
     assert all(ax.images[0].get_array().shape == (3, 4, 4) for ax in shown)
     dark = field_maps(np.zeros((1, 4)), (2, 2), ["none"]).axes[0].images[0].get_array()
     assert np.isfinite(dark).all()
+
+
+def test_many_encoders_can_be_told_apart() -> None:
+    """More than there are colours: another marker."""
+    rows = pd.concat([table()[:3].assign(encoder=f"encoder{k}") for k in range(10)])
+    (ax,) = encoder_scores(rows).axes
+    marks = {(line.get_color(), line.get_marker()) for line in ax.lines if line.get_label().startswith("encoder")}
+    assert len(marks) == 10
+
+
+def test_weights_of_layers_fill_a_bar_for_each_region() -> None:
+    rows = pd.MultiIndex.from_product([["early", "late"], GROUPS], names=["layer", "group"]).to_frame(index=False)
+    rows["weight"] = [0.9, 0.5, 0.0, 0.1, 0.5, 1.0]
+    (ax,) = layer_weights(rows).axes
+    bars = {bar.get_label(): [(round(b.get_x(), 9), round(b.get_width(), 9)) for b in bar] for bar in ax.containers}
+    assert bars == {"early": [(0, 0.9), (0, 0.5), (0, 0.0)], "late": [(0.9, 0.1), (0.5, 0.5), (0, 1.0)]}
+    assert [label.get_text() for label in ax.get_yticklabels()] == GROUPS
+    with pytest.raises(BrainalignError, match="the table of weights has no column 'weight'"):
+        layer_weights(rows.drop(columns="weight"))

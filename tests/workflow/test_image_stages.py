@@ -30,7 +30,18 @@ from brainalign.settings import Config, EncodeImagesSettings, ImageStudy, load_d
 
 RANDOM = {"extractor": "random", "n_features": 4}
 PREPARED = ("responses", "splits", "ceiling")
-ENCODED = ("scores", "null", "profile", "preference", "clusters", "bands", "partition", "baselines", "fields")
+ENCODED = (
+    "scores",
+    "null",
+    "profile",
+    "preference",
+    "clusters",
+    "bands",
+    "partition",
+    "baselines",
+    "ensemble",
+    "fields",
+)
 SUMMARIZED = ("summary", "recovery", "differences")
 
 
@@ -333,7 +344,11 @@ def test_a_trained_encoder_stands_beside_simpler_ones(scenes, capsys: pytest.Cap
     run = trained(scenes, "01", fac=TRAINED)
     assert "block2, FactorizedReadout, seed 1: epoch 3 of 3, loss " in capsys.readouterr().out
     table = run.table("baselines", subject="01", model="net", method="fac").set_index(["encoder", "group"])
-    assert list(table.index.levels[0]) == ["factorized", "ridge, all tokens", "ridge, mean token"]
+    ridges = ["ridge, all tokens", "ridge, mean token"]
+    assert list(table.index.unique("encoder")) == [
+        "factorized",
+        *(f"{name}{kind}" for name in ridges for kind in ("", ", one penalty")),  # both, as images are few
+    ]
     first = table.loc["factorized"]
     assert (first["n_seeds"] == 2).all()
     assert (first["seed_sd"] > 0).all()
@@ -387,7 +402,8 @@ def test_semantics_come_from_categories_or_a_model(scenes, source: str) -> None:
     options = {"encoder": "semantic", "semantics": source, "baselines": ["tokens"], "seeds": [3]}
     run = trained(scenes, "02", sem=TRAINED | options)
     table = run.table("baselines", subject="02", model="net", method="sem")
-    assert list(pd.unique(table["encoder"])) == ["semantic", "ridge, all tokens", "ridge, tokens and semantics"]
+    ridges = table["encoder"].unique()[1:].tolist()
+    assert [name for name in ridges if "penalty" not in name] == ["ridge, all tokens", "ridge, tokens and semantics"]
     known, more = (
         table.loc[table["encoder"].str.startswith(f"ridge, {name}"), "n_parameters"] for name in ("all", "tok")
     )
@@ -407,6 +423,69 @@ def test_trainings_that_cannot_work(scenes, options: dict[str, object], message:
     with pytest.raises(AssertionError):  # the stage ends with status 2
         trained(scenes, "01", fac=TRAINED | {"subjects": ["01"]} | options)
     assert message in capsys.readouterr().err
+
+
+STRIPE = '''
+from torch import nn
+
+
+class Stripe(nn.Module):
+    """Seven tokens of each image, which fill no grid of a square."""
+
+    def forward(self, images):
+        return images.flatten(2)[:, :, :7].swapaxes(1, 2)
+
+
+def build():
+    return nn.Sequential(Stripe())
+'''
+
+
+def test_tokens_without_a_grid(scenes, capsys: pytest.CaptureFixture[str]) -> None:
+    scenes.write()
+    (scenes.folder / "stripe.py").write_text(STRIPE)
+    model = {"extractor": "user", "function": f"{scenes.folder / 'stripe.py'}:build", "layers": ["0"]}
+    model |= {"pooling": "tokens", "image_size": 32}
+    with pytest.raises(AssertionError):
+        Run(scenes, {"models": {"stripe": model}, "methods": {"fac": TRAINED}})("01")
+    assert "layer '0' has shape (48, 7, 3) and grid None; encoders of tokens need" in capsys.readouterr().err
+
+
+def test_queries_of_regions_where_there_are_none(scenes, capsys: pytest.CaptureFixture[str]) -> None:
+    scenes.write()
+    content = scenes.descriptor()
+    content["subjects"]["01"].pop("rois")
+    (scenes.folder / "scenes.yaml").write_text(yaml.safe_dump(content))
+    routing = TRAINED | {"encoder": "routing", "subjects": ["01"]}
+    with pytest.raises(AssertionError):
+        Run(scenes, {"models": {"net": TOKENS}, "methods": {"route": routing}})("01")
+    assert "queries: roi needs regions, but no target of this subject lies in one" in capsys.readouterr().err
+
+
+def test_layers_as_one_and_controls(scenes) -> None:
+    """Two layers and two seeds of EEG: rows in the tables, a figure, and nothing in the choice of a layer."""
+    scenes.write()
+    routing = TRAINED | {"encoder": "routing", "queries": "parcel", "n_parcels": 4, "baselines": [], "ensemble": True}
+    model = TOKENS | {"layers": ["block2", "block3"]}
+    run = Run(scenes, {"models": {"net": model}, "methods": {"route": routing | {"controls": ["position"]}}})("02")
+    labels = {"subject": "02", "model": "net", "method": "route"}
+    rows = run.table("baselines", **labels)
+    assert rows.groupby("layer", sort=False)["encoder"].unique().map(list).to_dict() == {
+        "block2": ["routing", "routing, position keys"],
+        "block3": ["routing", "routing, position keys"],
+        "all layers, ensemble": ["routing, ensemble", "routing, block2", "routing, block3"],
+    }
+    table = run.table("ensemble", **labels)
+    weights = table[table["layer"] != "all layers, ensemble"].groupby("group")["weight"].sum()
+    np.testing.assert_allclose(weights, 1, rtol=1e-5)
+    alone = run.table("profile", **labels).set_index(["layer", "group"])["r"]
+    beside = table.set_index(["layer", "group"])["r"]
+    np.testing.assert_allclose(beside.reindex(alone.index), alone)
+    assert set(run.table("scores", **labels)["layer"]) == {"block2", "block3"}
+    assert run.table("preference", **labels)["layer"].tolist() == ["block2", "block3"]
+    page = run.page("sub-02")
+    assert 'id="figure-layerweightsnetroute"' in page
+    assert "net, all layers and seeds as one: mean r over reliable targets" in page
 
 
 def test_regions_attend_to_images(scenes) -> None:

@@ -1,0 +1,321 @@
+"""Encoders of tokens beside simpler ones: each is what it says, controls lack what they lack, layers combine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign.checks import BrainalignError
+from brainalign.encoding import (
+    ENSEMBLE,
+    FactorizedReadout,
+    GaussianReadout,
+    LayerEnsemble,
+    Ridge,
+    RoutingEncoder,
+    SemanticSpatialReadout,
+    TokenFindings,
+    TokenStudy,
+    evaluate_held_out,
+    score_predictions,
+)
+from brainalign.simulation import object_world, shifting_fields
+from brainalign.statistics import pearson
+
+N_TRAIN, N_TEST = 300, 60
+
+
+@dataclass
+class Case:
+    """A small study of objects in grids of tokens, and what it found."""
+
+    encoder: Any
+    tokens: np.ndarray
+    Y: np.ndarray
+    grid: tuple[int, int]
+    groups: dict[str, np.ndarray]
+    folder: Path
+    options: dict[str, Any] = field(default_factory=dict)
+    epochs: list[tuple[str, int]] = field(default_factory=list)
+    n_test: int = N_TEST
+
+    @classmethod
+    def objects(cls, folder: Path, encoder: Any, n_train: int = N_TRAIN, n_test: int = N_TEST, **options: Any) -> Case:
+        world = object_world(n_train, n_test, n_targets=2, seed=0)
+        groups = {name: np.flatnonzero(world.roi == name) for name in ("what0", "where9", "whatwhere0")}
+        groups["all"] = np.unique(np.concatenate(list(groups.values())))
+        tokens, Y = world.tokens.astype(np.float32), world.responses.astype(np.float32)
+        return cls(encoder, tokens, Y, world.grid, groups, folder, options, n_test=n_test)
+
+    @property
+    def split(self) -> tuple[np.ndarray, np.ndarray]:
+        every = np.arange(len(self.Y))
+        return every[: -self.n_test], every[-self.n_test :]
+
+    def scaled(self, values: np.ndarray, maps: bool) -> np.ndarray:
+        """Return features with the same total variance, over training rows alone; maps are not z-scored."""
+        train, flat = self.split[0], values.reshape(len(values), -1).astype(np.float64)
+        flat = flat - flat[train].mean(axis=0)
+        sd = flat[train].std(axis=0)
+        flat = flat if maps else flat * np.where(sd > 1e-6 * sd.max(), 1 / np.maximum(sd, 1e-30), 0)
+        return (flat * np.sqrt(1000 / np.square(flat[train]).sum(axis=1).mean())).astype(np.float32)
+
+    def study(self) -> TokenStudy:
+        train, test = self.split
+        ids = np.array([f"image{k}" for k in range(len(self.Y))])
+        drawn = {"n_boot": 100, "seed": 0}
+        nulls = {"n_permutations": 100} | drawn
+        given: dict[str, Any] = {"Y": self.Y, "train": train, "test": test, "stimulus_ids": ids}
+        evaluate: Callable[..., Any] = partial(evaluate_held_out, **given, target_groups=self.groups, **drawn)
+        known: dict[str, Any] = {
+            "name": "mine",
+            "encoder": self.encoder,
+            "seeds": (0,),
+            "baselines": (),
+            "Y": self.Y,
+            "stimulus_ids": ids,
+            "train": train,
+            "targets": self.groups["all"],
+            "groups": self.groups,
+            "regions": [name for name in self.groups if name != "all"],
+            "shown": list(self.groups),
+            "scaled": self.scaled,
+            "evaluate": evaluate,
+            "evaluate_in_full": partial(evaluate, n_permutations=100, control="refit"),
+            "score": partial(score_predictions, **nulls),
+            "confidence": 0.95,
+            "checkpoint": self.folder,
+            "progress": lambda what, _, seed, __: self.epochs.append((what, seed)),
+        }
+        return TokenStudy(**known | self.options)
+
+    def __call__(self, *layers: np.ndarray) -> tuple[dict[str, Any], TokenFindings, pd.DataFrame]:
+        """Return the evaluation of every layer, what else was found, and its tables as one."""
+        findings = TokenFindings()
+        named = [(f"layer{k}", tokens, self.grid) for k, tokens in enumerate(layers or [self.tokens])]
+        found = dict(self.study().fits(named, findings))
+        return found, findings, pd.concat(findings.tables, ignore_index=True)
+
+    def reached(self, X: np.ndarray, ridge: Ridge, rows: np.ndarray) -> float:
+        """Return what ridge on some features reaches, fitted here."""
+        train, test = self.split
+        predicted = ridge.fit(X[train], self.Y[train][:, self.groups["all"]]).predict(X[test])
+        inside = np.searchsorted(self.groups["all"], rows)
+        return float(pearson(self.Y[test][:, rows], predicted[:, inside]).mean())
+
+
+def products(tokens: np.ndarray) -> np.ndarray:
+    pairs = np.triu_indices(tokens.shape[2])
+    return np.einsum("npc,npd->ncd", tokens, tokens)[:, *pairs] / tokens.shape[1]
+
+
+def test_products_of_channels(tmp_path: Path) -> None:
+    """Ridge on the mean over tokens of x_c x_d, with a penalty per target and, with few images, one for all."""
+    case = Case.objects(tmp_path, FactorizedReadout(epochs=1), baselines=("second_order",))
+    table = case()[2].set_index(["encoder", "group"])
+    assert list(table.index.unique("encoder")) == [
+        "mine",
+        "ridge, products of channels",
+        "ridge, products of channels, one penalty",
+    ]
+    X = case.scaled(products(case.tokens), maps=False)
+    for name, ridge in {"": Ridge(), ", one penalty": Ridge(per_target_alpha=False)}.items():
+        for group, rows in case.groups.items():
+            found = table.loc[(f"ridge, products of channels{name}", group)]
+            assert found["r"] == pytest.approx(case.reached(X, ridge, rows), abs=1e-4)
+            assert found["n_parameters"] == (78 + 1) * len(case.groups["all"])
+    assert table.loc[("ridge, products of channels", "what0"), "r"] > 0.3
+    assert abs(table.loc[("ridge, products of channels", "where9"), "r"]) < 0.15
+
+
+def test_products_of_many_channels(tmp_path: Path) -> None:
+    """More channels than are taken: rotated copies of the same 12 give what these give."""
+    case = Case.objects(tmp_path, FactorizedReadout(epochs=1), baselines=("second_order",))
+    narrow = case()[2].set_index(["encoder", "group"])["r"]
+    wide = np.linalg.qr(np.random.default_rng(0).normal(size=(80, 80)))[0][:12].astype(np.float32)
+    case.tokens = case.tokens @ wide
+    table = case()[2].set_index(["encoder", "group"])
+    assert table.loc["ridge, products of channels", "n_parameters"].iloc[0] == (64 * 65 // 2 + 1) * 6
+    # A rotation mixes products, and z-scoring weighs the mixtures anew: the same information, not the same penalty.
+    assert table.loc[("ridge, products of channels", "what0"), "r"] == pytest.approx(
+        narrow["ridge, products of channels", "what0"], abs=0.15
+    )
+
+
+@pytest.mark.parametrize(("n_train", "several"), [(500, True), (501, False)])
+def test_one_penalty_for_all_targets_where_images_are_few(tmp_path: Path, n_train: int, several: bool) -> None:
+    case = Case.objects(tmp_path, FactorizedReadout(epochs=1, batch_size=500), n_train, baselines=("mean",))
+    names = case()[2]["encoder"].unique().tolist()
+    assert names == ["mine", "ridge, mean token"] + ["ridge, mean token, one penalty"] * several
+
+
+def test_other_read_outs_share_the_options(tmp_path: Path) -> None:
+    encoder = FactorizedReadout(epochs=3, learning_rate=0.02, seed=4)
+    case = Case.objects(tmp_path, encoder, baselines=("factorized", "gaussian"), seeds=(4,))
+    table = case()[2].set_index(["encoder", "group"])
+    assert list(table.index.unique("encoder")) == ["mine", "gaussian"]  # what was trained is not fitted twice
+    train, test = case.split
+    mine = GaussianReadout(epochs=3, learning_rate=0.02, seed=4)
+    mine.fit(case.tokens[train], case.Y[train][:, case.groups["all"]], grid=case.grid)
+    r = pearson(case.Y[test][:, case.groups["all"]], mine.predict(case.tokens[test])).mean()
+    assert table.loc[("gaussian", "all"), "r"] == pytest.approx(r, abs=1e-5)
+    assert table.loc[("gaussian", "all"), "n_parameters"] == mine.n_parameters_
+
+
+def shifting(folder: Path, **options: Any) -> Case:
+    world = shifting_fields(N_TRAIN, N_TEST, n_voxels=4, seed=0)
+    groups = {"shifting": np.arange(2), "static": np.arange(2, 4), "all": np.arange(4)}
+    encoder = SemanticSpatialReadout(epochs=1, restarts=1)
+    known = {"semantics": world.semantics.astype(np.float32)} | options
+    return Case(
+        encoder,
+        world.tokens.astype(np.float32),
+        world.responses.astype(np.float32),
+        world.grid,
+        groups,
+        folder,
+        known,
+    )
+
+
+def test_tokens_times_semantics(tmp_path: Path) -> None:
+    """Ridge on [x, x z]: it gains where fields move; without semantics there is no such row."""
+    case = shifting(tmp_path, baselines=("tokens", "interactions"))
+    table = case()[2].set_index(["encoder", "group"])
+    z = case.options["semantics"]
+    train = case.split[0]
+    z = (z - z[train].mean(axis=0)) / z[train].std(axis=0)
+    x = case.scaled(case.tokens, maps=True)
+    both = np.concatenate([x, *(x * value[:, None] for value in z.T)], axis=1).astype(np.float32)
+    found = table.loc[("ridge, tokens times semantics", "shifting")]
+    assert found["n_parameters"] == (600 * 9 + 1) * 4
+    assert found["r"] == pytest.approx(case.reached(both, Ridge(), case.groups["shifting"]), abs=1e-4)
+    case = Case.objects(tmp_path, FactorizedReadout(epochs=1), baselines=("interactions",))
+    assert case()[2]["encoder"].unique().tolist() == ["mine"]
+
+
+def test_wide_interactions_are_bounded(tmp_path: Path) -> None:
+    """40 semantic values of rank 8, and tokens of more columns than are taken."""
+    case = shifting(tmp_path, baselines=("interactions",))
+    rng = np.random.default_rng(0)
+    case.options["semantics"] = case.options["semantics"] @ rng.normal(size=(8, 40)).astype(np.float32)
+    found = case()[2].set_index(["encoder", "group"]).loc[("ridge, tokens times semantics", "static")]
+    assert found["n_parameters"] == (10_000 // 17 * 17 + 1) * 4  # 588 projections of 600 columns, 16 components
+    assert found["r"] > 0.3
+
+
+def test_controls_lack_what_they_lack(tmp_path: Path) -> None:
+    """Content alone cannot say where, place alone not what, and queries that are not learned are worse than those."""
+    encoder = RoutingEncoder(epochs=15, validation=1 / 6)
+    case = Case.objects(tmp_path, encoder, 1200, 300, controls=("frozen_queries", "content", "position"))
+    r = case()[2].set_index(["encoder", "group"])["r"]
+    assert r["mine, content keys", "what0"] > 0.6
+    assert abs(r["mine, content keys", "where9"]) < 0.2
+    assert r["mine, position keys", "where9"] > 0.6
+    assert r["mine, position keys", "what0"] < 0.45
+    for name in ("content keys", "position keys", "frozen queries"):
+        assert r["mine", "whatwhere0"] > r[f"mine, {name}", "whatwhere0"] + 0.05, name
+
+
+def test_frozen_queries_stay(tmp_path: Path) -> None:
+    world = object_world(80, 10, n_targets=1, seed=0)
+    fits = {}
+    for epochs in (1, 3):
+        encoder = RoutingEncoder(frozen_queries=True, epochs=epochs, seed=2)
+        fits[epochs] = encoder.fit(world.tokens, world.responses, grid=world.grid, roi=world.roi)
+    first, second = (fit.module_.queries.detach().numpy() for fit in fits.values())
+    np.testing.assert_array_equal(first, second)
+    learned = RoutingEncoder(epochs=3, seed=2).fit(world.tokens, world.responses, grid=world.grid, roi=world.roi)
+    assert not np.array_equal(learned.module_.queries.detach().numpy(), first)
+    assert learned.n_parameters_ - fits[3].n_parameters_ == first.size
+    fits[3].save(tmp_path)
+    again = RoutingEncoder.load(tmp_path)
+    assert again.n_parameters_ == fits[3].n_parameters_
+    np.testing.assert_array_equal(again.predict(world.tokens), fits[3].predict(world.tokens))
+
+
+def test_all_layers_and_seeds_as_one(tmp_path: Path) -> None:
+    """The ensemble equals `LayerEnsemble` on the same networks, which are trained once; its weights sum to 1."""
+    encoder = RoutingEncoder(epochs=4, validation=1 / 6, rest=True)
+    case = Case.objects(tmp_path, encoder, ensemble=True, seeds=(0, 1))
+    layers = (case.tokens, case.tokens[:, :, :6])
+    found, findings, table = case(*layers)
+    train, test = case.split
+    targets = case.groups["all"]
+    members = np.stack([np.isin(targets, case.groups[name]) for name in ("what0", "where9", "whatwhere0")])
+    reference = LayerEnsemble(encoder, n_runs=2)
+    reference.fit([X[train] for X in layers], case.Y[train][:, targets], grid=case.grid, roi=members)
+    expected = reference.predict([X[test] for X in layers])
+    assert findings.ensemble is not None
+    np.testing.assert_allclose(findings.ensemble.predicted[:, targets], expected, atol=1e-4)
+    np.testing.assert_allclose(findings.weights.groupby("group")["weight"].sum(), 1, rtol=1e-6)
+    of_first = findings.weights.set_index(["group", "layer"])["weight"]["all", "layer0"]
+    assert of_first == pytest.approx(np.asarray(reference.weights_)[:2].sum(axis=0).mean(), abs=1e-5)
+    assert len(case.epochs) == 4 * 2 * 2 * 2  # epochs, layers, seeds, and the refit control of each
+    rows = table[table["layer"] == ENSEMBLE].set_index(["encoder", "group"])
+    assert list(rows.index.unique("encoder")) == ["mine, ensemble", "mine, layer0", "mine, layer1"]
+    assert rows.loc[("mine, layer0", "all"), "r"] == pytest.approx(found["layer0"].group_r[-1], abs=1e-6)
+    networks = [each for one in found.values() for each in one.encoder.encoders_]
+    assert rows.loc[("mine, ensemble", "all"), "n_parameters"] == sum(each.n_parameters_ for each in networks)
+    assert findings.ensemble.control_group_r is not None
+    assert np.abs(findings.ensemble.group_null.mean()) < 0.05
+    assert findings.ensemble.p[targets].max() <= 1
+
+
+def test_layers_that_say_nothing_are_not_read(tmp_path: Path) -> None:
+    """Noise beside the layer that the responses follow: the ensemble loses nothing to it."""
+    case = Case.objects(tmp_path, RoutingEncoder(epochs=10, validation=1 / 6), 800, 300, ensemble=True)
+    noise = np.random.default_rng(0).normal(size=case.tokens.shape).astype(np.float32)
+    _, findings, table = case(case.tokens, noise)
+    weights = findings.weights.set_index(["group", "layer"])["weight"]
+    assert weights["all", "layer0"] > 0.95
+    r = table[table["layer"] == ENSEMBLE].set_index(["encoder", "group"])["r"]
+    assert r["mine, ensemble", "all"] == pytest.approx(r["mine, layer0", "all"], abs=0.01)
+    assert r["mine, layer1", "all"] < 0.15
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"regions": []}, "queries: roi needs regions, but no target of this subject lies in one"),
+        (
+            {"groups": {"what0": np.arange(2), "all": np.arange(6)}, "regions": ["what0"]},
+            r"4 of 6 targets are in no ROI",
+        ),
+    ],
+)
+def test_targets_without_regions(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    case = Case.objects(tmp_path, RoutingEncoder(epochs=1))
+    case.Y = case.Y[:, case.groups["all"]]
+    case.groups = {"all": np.arange(6)} | changes.get("groups", {})
+    study = replace(case.study(), targets=np.arange(6), **changes)
+    with pytest.raises(BrainalignError, match=message):
+        next(study.fits([("layer", case.tokens, case.grid)], TokenFindings()))
+
+
+def test_tokens_without_grid(tmp_path: Path) -> None:
+    case = Case.objects(tmp_path, FactorizedReadout(epochs=1))
+    for tokens, grid in ((case.tokens, None), (case.tokens[:, 0], (8, 8))):
+        with pytest.raises(
+            BrainalignError, match=r"layer 'last' has shape .* need \(n, n_tokens, n_channels\) and their"
+        ):
+            next(case.study().fits([("last", tokens, grid)], TokenFindings()))
+
+
+def test_networks_of_other_features_are_not_taken_up(tmp_path: Path) -> None:
+    """A folder with networks of 12 channels: features of 6 train their own; one asked to predict them refuses."""
+    case = Case.objects(tmp_path, FactorizedReadout(epochs=1))
+    case()
+    n_first = len(case.epochs)
+    case.tokens = case.tokens[:, :, :6]
+    found = case()[0]["layer0"]
+    assert len(case.epochs) == 2 * n_first
+    with pytest.raises(BrainalignError, match="X has 12 channels but FactorizedReadout was fitted on 6"):
+        found.encoder.predict(np.zeros((2, 64, 12), dtype=np.float32))

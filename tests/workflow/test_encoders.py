@@ -1,0 +1,342 @@
+"""Worlds with planted truth through snakemake: encoders of tokens find it, and what stands beside them does not.
+
+Both worlds are written as studies of images in real formats, and their tokens come from a network of the user's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from brainalign.arrays import Arrays
+from brainalign.artifacts import artifact_path, load, load_sidecar
+from brainalign.simulation import OBJECT_ROIS, object_world, shifting_fields
+from brainalign.simulation.shifting_fields import TEST_CEILING, TEST_NOISE, TRAINING_NOISE
+from brainalign.statistics import normalized_r2
+
+pytestmark = pytest.mark.xdist_group("encoders_workflow")
+
+Record = Callable[[str, object, str], None]
+N_REPEATS = 3  # of test images
+N_BITS = 16
+COLOURS = np.array([[220, 60, 50], [60, 160, 60], [60, 90, 220], [230, 190, 40]])
+
+NETWORK = '''"""In place of a network: tokens of a simulated world, looked up by the number that an image carries."""
+
+import torch
+from torch import nn
+
+from brainalign.simulation import object_world, shifting_fields
+
+
+class Lookup(nn.Module):
+    def __init__(self, values):
+        super().__init__()
+        self.register_buffer("values", torch.as_tensor(values, dtype=torch.float32))
+
+    def forward(self, images):
+        bits = (images[:, 0, 0, :16] * 255).round().long() % 2
+        return self.values[(bits * 2 ** torch.arange(16)).sum(dim=1)]
+
+
+class World(nn.Module):
+    def __init__(self, **tables):
+        super().__init__()
+        for name, values in tables.items():
+            self.add_module(name, Lookup(values))
+
+    def forward(self, images):
+        return [part(images) for part in self.children()]
+
+
+def maps(tokens, grid):
+    return tokens.swapaxes(1, 2).reshape(len(tokens), -1, *grid)
+
+
+def objects():
+    world = object_world({n_train}, {n_test}, seed={seed})
+    return World(attributes=maps(world.tokens[:, :, 4:], world.grid), tokens=maps(world.tokens, world.grid))
+
+
+def shifting():
+    world = shifting_fields(seed={seed})
+    return World(tokens=maps(world.tokens, world.grid), semantics=world.semantics)
+'''
+
+
+@dataclass(frozen=True)
+class Written:
+    """A world as a study on disk: responses of a volume with an area per region, test images shown three times."""
+
+    folder: Path
+    name: str
+    signal: np.ndarray
+    regions: np.ndarray
+    n_train: int
+    noise: tuple[float, float]  # sd of a training trial, and of the average over the repeats of a test image
+    cells: np.ndarray | None = None  # where objects lie in each image
+
+    def write(self, pictures: np.ndarray) -> None:
+        """Write everything; pictures (n_images, size, size, 3) get their number into the last bits of the first row."""
+        (self.folder / "images").mkdir(parents=True)
+        n = len(self.signal)
+        bits = np.arange(n)[:, None] >> np.arange(N_BITS) & 1
+        pictures[:, 0, :N_BITS, 0] = pictures[:, 0, :N_BITS, 0] // 2 * 2 + bits
+        ids = [f"image{number:04d}" for number in range(n)]
+        for name, picture in zip(ids, pictures, strict=True):
+            Image.fromarray(picture).save(self.folder / "images" / f"{name}.png", compress_level=1)
+        test = np.arange(n) >= self.n_train
+        images = pd.DataFrame({"stimulus_id": ids, "path": [f"images/{name}.png" for name in ids]})
+        images["set"] = np.where(test, "shared", "unique")
+        images.to_csv(self.folder / "images.tsv", sep="\t", index=False)
+        shown = np.concatenate([np.arange(n), *[np.flatnonzero(test)] * (N_REPEATS - 1)])
+        rng = np.random.default_rng(1)
+        shown = rng.permutation(shown)
+        sd = np.where(test[shown], np.sqrt(N_REPEATS) * self.noise[1], self.noise[0])
+        responses = self.signal[shown] + sd[:, None] * rng.normal(size=(len(shown), self.signal.shape[1]))
+        trials = pd.DataFrame({"stimulus_id": np.array(ids)[shown], "session": "1"})
+        trials.insert(0, "trial_id", [f"t{row:05d}" for row in range(len(trials))])
+        trials.to_csv(self.folder / "trials.tsv", sep="\t", index=False)
+        names = list(dict.fromkeys(self.regions.tolist()))
+        labels = np.array([1 + names.index(region) for region in self.regions], dtype=np.int16)
+        volumes = {"betas": responses.T.astype(np.float32), "mask": np.ones(len(labels), np.uint8), "areas": labels}
+        for file, values in volumes.items():
+            image = nibabel.Nifti1Image(values.reshape(len(labels), 1, 1, *values.shape[1:]), np.diag([2.0, 2, 2, 1]))
+            nibabel.save(image, self.folder / f"{file}.nii.gz")
+        areas = pd.DataFrame({"index": range(1, len(names) + 1), "name": names})
+        areas.to_csv(self.folder / "areas.tsv", sep="\t", index=False)
+        files = {"format": "betas", "betas": "betas.nii.gz", "mask": "mask.nii.gz", "trials": "trials.tsv"}
+        descriptor = {
+            "kind": "images",
+            "name": self.name,
+            "title": f"A simulated world: {self.name}",
+            "citation": {"text": "Nobody (2026). Simulated."},
+            "licence": "CC0",
+            "source": "tests",
+            "images": "images.tsv",
+            "subjects": {"01": files | {"rois": {"areas": "areas.nii.gz"}}},
+            "splits": {"shared": {"column": "set", "value": "shared", "near_duplicates": "warning"}},
+        }
+        (self.folder / f"{self.name}.yaml").write_text(yaml.safe_dump(descriptor, sort_keys=False))
+
+
+def write_objects(folder: Path, n_train: int, n_test: int, seed: int) -> Written:
+    """Write the world of objects; images show a coloured square where each object lies."""
+    world = object_world(n_train, n_test, seed=seed)
+    rng = np.random.default_rng(2)
+    pictures = rng.integers(100, 156, (n_train + n_test, 64, 64, 3)).astype(np.uint8)
+    for picture, cells in zip(pictures, world.cells, strict=True):
+        for cell, colour in zip(cells, COLOURS, strict=True):
+            row, column = divmod(int(cell), 8)
+            picture[8 * row + 1 : 8 * row + 7, 8 * column + 1 : 8 * column + 7] = colour
+    noise = (1.0, 1 / np.sqrt(N_REPEATS))
+    written = Written(folder, "objects", world.signal, world.roi, n_train, noise, world.cells)
+    written.write(pictures)
+    return written
+
+
+def write_shifting(folder: Path, seed: int) -> Written:
+    """Write the world of shifting fields; images show its first three channels."""
+    world = shifting_fields(seed=seed)
+    maps = world.tokens[:, :, :3].reshape(-1, 10, 10, 3)
+    pictures = np.clip(128 + 40 * maps, 0, 255).astype(np.uint8).repeat(4, axis=1).repeat(4, axis=2)
+    regions = np.where(world.shifting, "shifting", "static")
+    written = Written(folder, "shifting", world.signal, regions, len(world.train), (TRAINING_NOISE, TEST_NOISE))
+    written.write(pictures)
+    return written
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the workflow wrote of one of the worlds."""
+
+    root: Path
+    world: Written
+    ceiling: np.ndarray
+
+    def path(self, suffix: str, method: str) -> Path:
+        labels = {"subject": "01", "model": self.world.name, "method": method}
+        return artifact_path(self.root / "results", self.world.name, suffix, **labels)
+
+    def table(self, suffix: str, method: str) -> pd.DataFrame:
+        return load(self.path(suffix, method), pd.DataFrame)
+
+    def reached(self, method: str, regions: np.ndarray, column: str = "r", how: Callable = np.mean) -> float:
+        """Return the mean (or median) of r|r| / ceiling over the targets of some regions."""
+        scores = self.table("scores", method)
+        scores = scores[scores["layer"] == "tokens"]
+        return float(how(normalized_r2(scores[column].to_numpy(), self.ceiling)[regions]))
+
+    def beside(self, method: str, encoder: str, regions: list[str]) -> float:
+        """Return about the same of what stands beside a method, of which only means of r over regions are kept."""
+        rows = self.table("baselines", method).set_index(["layer", "encoder", "group"])
+        r = np.array([rows.loc[("tokens", encoder, region), "r"] for region in regions])
+        ceilings = [self.ceiling[self.world.regions == region].mean() for region in regions]
+        return float(normalized_r2(r, np.array(ceilings)).mean())
+
+    def page(self) -> str:
+        return (self.root / "results" / self.world.name / "sub-01.html").read_text(encoding="utf-8")
+
+
+def run(checkout, sizes: dict[str, int], methods: dict[str, object], seed: int) -> dict[str, Results]:
+    """Write the worlds that methods are for, run snakemake, and return what it wrote."""
+    worlds = {"objects": write_objects(checkout.root / "objects", **sizes, seed=seed)}
+    function = checkout.root / "network.py"
+    content = NETWORK
+    for name, value in (sizes | {"seed": seed}).items():
+        content = content.replace(f"{{{name}}}", str(value))
+    function.write_text(content)
+    network = {"extractor": "user", "pooling": "tokens", "layers": ["tokens"], "batch_size": 200}
+    models = {"objects": network | {"function": "network.py:objects", "image_size": 64}}
+    datasets = {"objects": {"models": ["objects"], "methods": ["routing", "field"]}}
+    if "semantic" in methods:
+        worlds["shifting"] = write_shifting(checkout.root / "shifting", seed)
+        models["shifting"] = network | {"function": "network.py:shifting", "image_size": 40}
+        models["meaning"] = models["shifting"] | {"layers": ["semantics"], "pooling": "mean"}
+        datasets["shifting"] = {"models": ["shifting", "meaning"], "methods": ["semantic", "field"]}
+    else:
+        models["objects"]["layers"] = ["attributes", "tokens"]
+    for name, use in datasets.items():
+        use["descriptor"] = f"{name}/{name}.yaml"
+    settings = {"permutations": 200, "draws": 200}
+    config = {"results": "results", "datasets": datasets, "models": models, "methods": methods}
+    config |= {"encode_images": settings, "compare_images": settings}
+    (checkout.root / "worlds.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    checkout.snakemake("worlds.yaml", "--cores", "1")
+    found = {}
+    for name, world in worlds.items():
+        ceiling = np.full(len(world.regions), TEST_CEILING)
+        if name == "objects":
+            signal = world.signal[world.n_train :].var(axis=0)
+            ceiling = signal / (signal + 1 / N_REPEATS)
+        found[name] = Results(checkout.root, world, ceiling)
+    return found
+
+
+def kinds(world: Written) -> dict[str, np.ndarray]:
+    """Return which targets lie in regions of each kind."""
+    of = np.array([OBJECT_ROIS[region][0] for region in world.regions])
+    return {kind: of == kind for kind in ("what", "where", "whatwhere")}
+
+
+def landed(results: Results) -> float:
+    """Return the share of shown test images and regions in which attention is largest on the object it follows."""
+    path = results.path("fields", "routing")
+    about, fields = load_sidecar(path)["details"], load(path, Arrays)["tokens"]
+    cells = results.world.cells
+    assert cells is not None
+    hits = []
+    for column, stimulus in enumerate(about["stimuli"]):
+        number = int(stimulus.removeprefix("image"))
+        for row, region in enumerate(about["layers"]["tokens"]["regions"]):
+            kind, which = OBJECT_ROIS.get(region, ("", 0))
+            if kind == "what" or (kind == "whatwhere" and cells[number, which] % 8 < 4):
+                hits.append(fields[column, row].argmax() == cells[number, which])
+    return float(np.mean(hits))
+
+
+TRAINING = {"device": "cpu", "targets": "all", "validation": 1 / 6}
+FIELD = TRAINING | {"encoder": "factorized", "baselines": []}
+
+
+def test_objects_reduced(make_checkout) -> None:
+    """Half the images and epochs: what is read is found, by the layer that holds it, and attention lands on it."""
+    routing = TRAINING | {"encoder": "routing", "epochs": 20, "baselines": ["second_order"], "ensemble": True}
+    methods = {"routing": routing | {"controls": ["content"]}, "field": FIELD | {"epochs": 10}}
+    results = run(make_checkout("objects"), {"n_train": 1200, "n_test": 150}, methods, seed=0)["objects"]
+    where = kinds(results.world)
+    for kind, mask in where.items():
+        assert results.reached("routing", mask) >= 0.75, kind
+        assert abs(results.reached("routing", mask, "control_r")) < 0.03
+    assert results.reached("field", where["what"]) <= 0.2
+    assert results.beside("routing", "routing, content keys", ["where9", "where54"]) < 0.1
+    assert results.beside("routing", "ridge, products of channels", ["what0", "what1"]) > 0.4
+    assert landed(results) >= 0.9
+    ensemble = results.table("ensemble", "routing")
+    weights = ensemble.set_index(["layer", "group"])["weight"]
+    assert (
+        weights["tokens"][["what0", "what1", "what2", "what3"]].min() > 0.8
+    )  # attributes alone cannot tell objects apart
+    np.testing.assert_allclose(weights["tokens"] + weights["attributes"], 1, atol=1e-5)
+    together = ensemble[ensemble["layer"] == "all layers, ensemble"].set_index("group")
+    assert together["p_fwer"].max() < 0.02
+    assert together["null_mean"].abs().max() < 0.05
+    page = results.page()
+    for part in ('id="encoders"', "Where objects (routing) attends", "Layers that objects (routing) reads"):
+        assert part in page
+
+
+@pytest.mark.acceptance
+def test_worlds_in_full(make_checkout, record: Record) -> None:
+    """Encoders through the workflow: worlds of objects and of shifting fields, from files to the report (seed 0)"""
+    readouts = TRAINING | {"batch_size": 100}
+    methods = {
+        "routing": TRAINING
+        | {"encoder": "routing", "baselines": ["mean", "second_order"], "controls": ["content", "position"]},
+        "field": FIELD | {"models": ["objects", "shifting"]},
+        "semantic": readouts
+        | {"encoder": "semantic", "semantics": "meaning", "models": ["shifting"], "baselines": ["interactions"]},
+    }
+    found = run(make_checkout("worlds"), {"n_train": 2400, "n_test": 600}, methods, seed=0)
+
+    results = found["objects"]
+    where = kinds(results.world)
+    attention = {kind: results.reached("routing", mask) for kind, mask in where.items()}
+    field = {kind: results.reached("field", mask) for kind, mask in where.items()}
+    null = {kind: results.reached("routing", mask, "control_r") for kind, mask in where.items()}
+    regions = {kind: [name for name, (of, _) in OBJECT_ROIS.items() if of == kind] for kind in where}
+    beside = {
+        name: {kind: results.beside("routing", name, regions[kind]) for kind in regions}
+        for name in results.table("baselines", "routing")["encoder"].unique()[1:]
+    }
+    expected = "what >= .9, where within .03 of factorized, what×where >= .95"
+    for name, values, criterion in (
+        ("attention", attention, expected),
+        ("attention, refitted on exchanged responses", null, "|each| < .03"),
+        ("factorized", field, "shown"),
+        *((name, values, "shown (squared mean r of regions / mean ceiling)") for name, values in beside.items()),
+    ):
+        record(f"objects: {name} (what / where / what×where)", " / ".join(f"{values[k]:.3f}" for k in where), criterion)
+    record("objects: attention largest on the object, shown test images", f"{landed(results):.2f}", ">= .9")
+    assert attention["what"] >= 0.9
+    assert attention["where"] >= field["where"] - 0.03
+    assert attention["whatwhere"] >= 0.95
+    assert max(abs(value) for value in null.values()) < 0.03
+    assert landed(results) >= 0.9
+    assert beside["routing, content keys"]["whatwhere"] <= 0.55
+    assert beside["routing, position keys"]["whatwhere"] <= 0.15
+    assert beside["ridge, products of channels"]["whatwhere"] <= 0.45
+    assert results.table("profile", "routing")["null_mean"].abs().max() < 0.03
+
+    results = found["shifting"]
+    masks = {name: results.world.regions == name for name in ("shifting", "static")}
+    semantic, still = (
+        {name: results.reached(method, mask, how=np.median) for name, mask in masks.items()}
+        for method in ("semantic", "field")
+    )
+    null = {name: results.reached("semantic", mask, "control_r") for name, mask in masks.items()}
+    ridge = {name: results.beside("semantic", "ridge, tokens times semantics", [name]) for name in masks}
+    for name, values in (("semantic", semantic), ("factorized", still), ("ridge on tokens times semantics", ridge)):
+        record(
+            f"shifting fields: {name} (shifting / static)",
+            f"{values['shifting']:.3f} / {values['static']:.3f}",
+            "shown",
+        )
+    gain = semantic["shifting"] - still["shifting"]
+    record("shifting fields: semantic - factorized, shifting", f"{gain:.3f}", ">= .3")
+    assert gain >= 0.3
+    loss = semantic["static"] - still["static"]
+    record("shifting fields: semantic - factorized, static", f"{loss:.3f}", ">= -.03")
+    assert loss >= -0.03
+    assert semantic["shifting"] - ridge["shifting"] >= 0.1
+    assert max(abs(value) for value in null.values()) < 0.03
+    for world in found.values():
+        assert 'id="encoders"' in world.page()
