@@ -372,8 +372,9 @@ class _Trainer:
             fields = np.einsum("rq,nqp->nrp", weights, np.asarray(first.attention(shown)))
             side.stimuli = found.test_ids[: len(shown)].tolist()
         else:
-            each = np.abs(np.asarray(first.fields_)).reshape(len(self.targets), -1)
-            fields = np.stack([each[self.inside[name]].mean(axis=0) for name in regions])[None]
+            each = np.abs(np.asarray(first.fields_))
+            grid = (each.shape[1], each.shape[2])  # of the maps that are read out: those of a core may be smaller
+            fields = np.stack([each[self.inside[name]].mean(axis=0).ravel() for name in regions])[None]
         side.fields[layer] = fields.astype(np.float32)
         side.layers[layer] = {"grid": list(grid), "regions": regions}
 
