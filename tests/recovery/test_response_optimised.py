@@ -101,8 +101,8 @@ def criteria(found: list[Found], record: Record, *, reached: float) -> None:
 
     Linear functions of pixels have nothing to find by construction (an inverted image gives the same responses), and
     squares of single pixels next to nothing (weights over orientations sum to 0): .02 stands for 0 and some chance. An
-    untrained core is a random non-linear model of the same size, which shows what training adds: half of what is reached
-    at least. A trained core may move its maps by the reach of its filters: fields agree at .6 in the median.
+    untrained core is a random non-linear model of the same size, which shows what training adds: at least half of what
+    is reached. A trained core may move its maps by the reach of its filters: fields agree at .6 in the median.
     """
     for name in PIXELS:
         check([one.median(name) for one in found], least=-0.02, most=0.02)
