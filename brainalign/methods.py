@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from brainalign.descriptor import Name
 from brainalign.parsing import Strict
@@ -18,6 +18,7 @@ __all__ = [
     "GaussianMethod",
     "Method",
     "MethodUse",
+    "ResponseOptimisedMethod",
     "RidgeMethod",
     "RoutingMethod",
     "SemanticMethod",
@@ -169,7 +170,39 @@ class RoutingMethod(TrainedMethod):
     patience: int | None = Field(None, ge=1, description="epochs without a better validation score; rate then constant")
 
 
+class ResponseOptimisedMethod(TrainedMethod):
+    """A convolutional core that all targets share, trained with a read-out of its maps."""
+
+    encoder: Literal["response_optimised"]
+    n_channels: tuple[Annotated[int, Field(ge=1)], ...] = Field((16, 32, 64), min_length=1, description="of each block")
+    kernel_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field((5, 3, 3), description="of each block, odd")
+    pool: tuple[Annotated[int, Field(ge=1)], ...] = Field((2, 2, 2), description="of each block: places averaged")
+    readout: Literal["factorized", "gaussian", "semantic"] = "factorized"
+    semantics: Name | None = Field(
+        None, description="with readout: semantic, what an image shows: a model's last layer, or 'classes'"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1)
+    schedule: Literal["onecycle", "constant"] = "onecycle"
+    patience: int | None = Field(None, ge=1, description="epochs without a better validation score; not with onecycle")
+    loss: Literal["mse", "concordance"] = "mse"
+
+    @model_validator(mode="after")
+    def _options_go_together(self) -> ResponseOptimisedMethod:
+        sizes = [len(values) for values in (self.n_channels, self.kernel_sizes, self.pool)]
+        if len(set(sizes)) > 1:
+            raise ValueError(f"n_channels, kernel_sizes and pool have {sizes} numbers; give one per block each")
+        if (self.readout == "semantic") != (self.semantics is not None):
+            raise ValueError(f"readout: semantic and semantics go together; got {self.readout}, {self.semantics}")
+        return self
+
+
 Method = Annotated[
-    RidgeMethod | BandedRidgeMethod | FactorizedMethod | GaussianMethod | SemanticMethod | RoutingMethod,
+    RidgeMethod
+    | BandedRidgeMethod
+    | FactorizedMethod
+    | GaussianMethod
+    | SemanticMethod
+    | RoutingMethod
+    | ResponseOptimisedMethod,
     Field(discriminator="encoder"),
 ]

@@ -9,7 +9,7 @@ import hashlib
 import importlib.util
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -18,12 +18,14 @@ import pandas as pd
 from brainalign.artifacts import artifact_path
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.devices import visible_gpus
+from brainalign.methods import ResponseOptimisedMethod
 from brainalign.settings import (
     BandedRidgeMethod,
     BlockStudy,
     Config,
     Descriptor,
     ImageStudy,
+    PixelsModel,
     RdmStudy,
     TrainedMethod,
     load_descriptors,
@@ -190,9 +192,13 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
     if isinstance(descriptor, BlockStudy):
         return _block_cost(stage, config, descriptor, model, method)
     if isinstance(descriptor, ImageStudy):
-        if stage == "encode_images" and config.methods[method].trained:
-            return _training_cost(config, descriptor, model, method)
-        return _image_cost(stage, descriptor, _searches(config, method))
+        if stage != "encode_images":
+            return _image_cost(stage, descriptor, 1.0)
+        if config.methods[method].trained:
+            cost = _training_cost(config, descriptor, model, method)
+        else:
+            cost = _image_cost(stage, descriptor, _searches(config, method))
+        return replace(cost, memory_mb=cost.memory_mb + _pixels_mb(config, descriptor, model))
     return Cost(1500, 30, 20)
 
 
@@ -231,7 +237,27 @@ def _training_cost(config: Config, descriptor: ImageStudy, model: str, method: s
     n_beside = len({"factorized", "gaussian"}.intersection(options.baselines)) + len(getattr(options, "controls", ()))
     trainings = n_layers * len(options.seeds) * (2 + n_beside)
     seconds = base.seconds + trainings * getattr(options, "restarts", 1) * options.epochs * trials * targets * 2e-8
+    if isinstance(options, ResponseOptimisedMethod):
+        each = _core_operations(options, config.models[model]) / 4e9
+        seconds += n_layers * len(options.seeds) * 2 * options.epochs * trials * each
     return Cost(2 * base.memory_mb, round(seconds), base.disk_mb)
+
+
+def _core_operations(options: ResponseOptimisedMethod, model: object) -> float:
+    """Return the operations of one image in training: a convolution, and its gradients to weights and input."""
+    side, n_inputs = (model.image_size, 3) if isinstance(model, PixelsModel) else (16, 64)
+    total = 0
+    for n_channels, size, pool in zip(options.n_channels, options.kernel_sizes, options.pool, strict=True):
+        total += 3 * 2 * side**2 * size**2 * n_inputs * n_channels
+        side, n_inputs = math.ceil(side / pool), n_channels
+    return total
+
+
+def _pixels_mb(config: Config, descriptor: ImageStudy, model: str) -> int:
+    """Return the memory of pixels, which are large: as read, by trial, by split, and as ridge scales them."""
+    options = config.models[model]
+    trials = descriptor.shape.trials if descriptor.shape else DEFAULT_SHAPE[1]
+    return round(6 * 12 * options.image_size**2 * trials / MB) if isinstance(options, PixelsModel) else 0
 
 
 def _block_cost(stage: str, config: Config, descriptor: BlockStudy, model: str, method: str) -> Cost:

@@ -36,6 +36,7 @@ __all__ = [
     "Config",
     "Descriptor",
     "ImageStudy",
+    "PixelsModel",
     "RdmStudy",
     "RidgeMethod",
     "TrainedMethod",
@@ -85,6 +86,17 @@ class RandomModel(ModelUse):
     extractor: Literal["random"]
     n_features: int = Field(384, ge=1)
     n_draws: int = Field(1, ge=1)
+
+
+class PixelsModel(ModelUse):
+    """The images themselves, resized to a square."""
+
+    reads_images: ClassVar[bool] = True
+    pooling: ClassVar[str] = "tokens"
+
+    extractor: Literal["pixels"]
+    image_size: int = Field(64, ge=1)
+    batch_size: int = Field(64, ge=1)
 
 
 class ImageModel(ModelUse):
@@ -149,6 +161,7 @@ Model = Annotated[
     SentenceModel
     | OneHotModel
     | RandomModel
+    | PixelsModel
     | EfficientNetModel
     | VisionModel
     | TimmModel

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from brainalign.checks import BrainalignError
-from brainalign.plan import STAGES, Job, estimate, image_state, jobs, library_digest, wants_gpu
+from brainalign.plan import STAGES, Cost, Job, estimate, image_state, jobs, library_digest, wants_gpu
 from brainalign.settings import Config, ImageStudy, RdmStudy, load_config, load_descriptor, load_descriptors, parse
 
 
@@ -184,3 +184,19 @@ def test_trained_methods_are_planned_where_they_are_used(demo: Config) -> None:
     several = demo.model_copy(update={"methods": demo.methods | {"routing": more}})
     one, three = (estimate("encode_images", c, study, "generatortokens", "routing") for c in (demo, several))
     assert three.seconds > one.seconds
+
+
+def test_costs_of_cores_grow_with_images_and_channels(demo: Config) -> None:
+    study = load_descriptor("data/simulated.yaml", ImageStudy)
+
+    def cost(size: int, **options: object) -> Cost:
+        content = demo.model_dump(mode="json")
+        content["models"] |= {"pixels": {"extractor": "pixels", "image_size": size}}
+        content["methods"] |= {"core": {"encoder": "response_optimised", "models": ["pixels"]} | options}
+        return estimate("encode_images", parse(Config, content, "test"), study, "pixels", "core")
+
+    small, large = cost(32), cost(64)
+    assert study.shape is not None
+    assert large.memory_mb - small.memory_mb > 4 * 12 * (64**2 - 32**2) * study.shape.trials / 2**20
+    assert large.seconds > small.seconds
+    assert cost(32, n_channels=[32, 64, 64]).seconds > small.seconds

@@ -12,7 +12,14 @@ from brainalign.checks import BrainalignError
 from brainalign.descriptor import BlockStudy, FmriOptions
 from brainalign.encoding import ENCODERS
 from brainalign.features import EXTRACTORS
-from brainalign.methods import FactorizedMethod, GaussianMethod, MethodUse, RoutingMethod, SemanticMethod
+from brainalign.methods import (
+    FactorizedMethod,
+    GaussianMethod,
+    MethodUse,
+    ResponseOptimisedMethod,
+    RoutingMethod,
+    SemanticMethod,
+)
 from brainalign.settings import (
     BandedRidgeMethod,
     Config,
@@ -20,6 +27,7 @@ from brainalign.settings import (
     ImageStudy,
     ModelUse,
     OneHotModel,
+    PixelsModel,
     RandomModel,
     RidgeMethod,
     SentenceModel,
@@ -68,6 +76,19 @@ def a_config(**changes: object) -> dict[str, object]:
         ({"methods": {"f": {"encoder": "factorized", "seeds": []}}}, r"methods.f.seeds: .*at least 1"),
         ({"methods": {"f": {"encoder": "semantic"}}}, r"methods.f.semantics: this key is required"),
         ({"methods": {"f": {"encoder": "routing", "validation": 1}}}, r"methods.f.validation: .*less than 1"),
+        (
+            {"methods": {"c": {"encoder": "response_optimised", "pool": [2]}}},
+            r"methods.c: .*n_channels, kernel_sizes and pool have \[3, 3, 1\] numbers; give one per block each",
+        ),
+        (
+            {"methods": {"c": {"encoder": "response_optimised", "readout": "semantic"}}},
+            r"methods.c: .*readout: semantic and semantics go together; got semantic, None",
+        ),
+        (
+            {"methods": {"c": {"encoder": "response_optimised", "semantics": "classes"}}},
+            r"methods.c: .*got factorized, classes",
+        ),
+        ({"models": {"p": {"extractor": "pixels", "pooling": "mean"}}}, r"unknown key 'models.p.pooling'"),
         ({"datasets": {"small": {}}}, r"datasets.small.descriptor: this key is required"),
         ({"datasets": {"small": {"descriptor": "x", "models": ["onehut"]}}}, r"did you mean 'onehot'"),
         ({"models": {"a_b": {"extractor": "onehot"}}}, r"models.a_b"),
@@ -96,6 +117,7 @@ TRAINED_METHODS = {
     "gaussian": GaussianMethod,
     "semantic": SemanticMethod,
     "routing": RoutingMethod,
+    "response_optimised": ResponseOptimisedMethod,
 }
 
 
@@ -108,6 +130,7 @@ TRAINED_METHODS = {
         (SentenceModel, EXTRACTORS["sentence"], set()),
         (OneHotModel, EXTRACTORS["onehot"], set()),
         (RandomModel, EXTRACTORS["random"], {"seed"}),  # the run's seed
+        (PixelsModel, EXTRACTORS["pixels"], set()),
         (EfficientNetModel, EXTRACTORS["efficientnet"], {"seed"}),
         (VisionModel, EXTRACTORS["vision"], {"seed"}),
         (TimmModel, EXTRACTORS["timm"], {"seed"}),
@@ -375,8 +398,9 @@ def test_trained_methods_that_fit(small, scenes) -> None:
         "route": {"encoder": "routing", "models": ["maps"], "subjects": ["01"]},
         "free": {"encoder": "routing", "models": ["maps"], "queries": "target"},
         "shift": {"encoder": "semantic", "models": ["maps"], "semantics": "classes"},
+        "core": {"encoder": "response_optimised", "models": ["pixels", "maps"]},
     }
-    models = {"onehot": {"extractor": "onehot"}, "maps": maps}
+    models = {"onehot": {"extractor": "onehot"}, "maps": maps, "pixels": {"extractor": "pixels"}}
     images = {"descriptor": str(scenes.write())}
     config = parse(Config, a_config(datasets={"study": images}, models=models, methods=methods), "config.yaml")
     load_descriptors(config)
@@ -384,7 +408,7 @@ def test_trained_methods_that_fit(small, scenes) -> None:
     assert ("maps", "route") in config.fits_of("study", "01")
     blocks = {"study": {"descriptor": str(small.write()), "models": ["onehot"]}}
     config = parse(Config, a_config(datasets=blocks, models=models, methods=methods), "config.yaml")
-    with pytest.raises(BrainalignError, match=r"route, free, shift is trained on the tokens of images, .*layer: ridge"):
+    with pytest.raises(BrainalignError, match=r"free, shift, core is trained on the tokens of images, .*layer: ridge"):
         load_descriptors(config)
 
 

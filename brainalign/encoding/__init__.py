@@ -13,6 +13,7 @@ from brainalign.encoding.in_context import InContextEncoder
 from brainalign.encoding.in_context_inputs import unit_rows
 from brainalign.encoding.partition import Partition
 from brainalign.encoding.readouts import FactorizedReadout
+from brainalign.encoding.response_optimised import ResponseOptimisedEncoder
 from brainalign.encoding.ridge import Ridge, fit_layers
 from brainalign.encoding.routing import PUBLISHED_ROUTING, RoutingEncoder
 from brainalign.encoding.scaling_curve import curve_baselines, scaling_curve
@@ -40,6 +41,7 @@ __all__ = [
     "LayerEnsemble",
     "LayerScores",
     "Partition",
+    "ResponseOptimisedEncoder",
     "Ridge",
     "RoutingEncoder",
     "SeedEnsemble",
@@ -70,4 +72,5 @@ ENCODERS = {
     "gaussian": GaussianReadout,
     "semantic": SemanticSpatialReadout,
     "routing": RoutingEncoder,
+    "response_optimised": ResponseOptimisedEncoder,
 }

@@ -56,7 +56,8 @@ def load_readout(kind: type[AnyReadout], folder: str | Path) -> AnyReadout:
     content = json.loads((folder / "readout.json").read_text())
     if content["readout"] != kind.__name__:
         raise BrainalignError(f"{folder} holds a {content['readout']}; load it with {content['readout']}.load")
-    readout = kind(**content["options"])
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in content["options"].items()}
+    readout = kind(**options)
     shape = Shape(**content["shape"] | {"grid": tuple(content["shape"]["grid"])})
     tensors = load_file(folder / "readout.safetensors")
     readout.validation_r_, readout.restart_ = (np.asarray(tensors.pop(name)) for name in ("validation_r", "restart"))

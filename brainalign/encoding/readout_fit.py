@@ -71,7 +71,8 @@ class Readout(Protocol):
 
         It maps standardised tokens (n, n_tokens, n_channels) and semantics (n, n_semantic) or None to standardised
         responses (n, n_targets), and has `fields()` (n_targets, rows, cols), `weight` (n_targets, n_channels), `bias`
-        (n_targets,) and `per_target`: names of the parameters whose first axis is the targets.
+        (n_targets,) and `per_target`: names of the parameters whose first axis is the targets. One with a `core` has
+        fields and weights over the core's maps.
         """
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -201,9 +202,11 @@ def describe(readout: Readout, whole: Standardised, like: Callable[[torch.Tensor
     with torch.no_grad():
         fields = whole.gather(lambda part: part.fields())
         weight, bias = whole.gather(lambda part: part.weight), whole.gather(lambda part: part.bias)
-        weights = weight * whole.get_buffer("sd_Y")[:, None] / whole.get_buffer("sd_tokens")
-        constant = fields.sum(dim=(1, 2)) * (weights @ whole.get_buffer("mean_tokens"))
-        intercept = whole.get_buffer("mean_Y") + bias * whole.get_buffer("sd_Y") - constant
+        weights = weight * whole.get_buffer("sd_Y")[:, None]
+        intercept = whole.get_buffer("mean_Y") + bias * whole.get_buffer("sd_Y")
+        if not hasattr(whole.parts[0], "core"):  # the channels of a core have no unit but their own
+            weights = weights / whole.get_buffer("sd_tokens")
+            intercept = intercept - fields.sum(dim=(1, 2)) * (weights @ whole.get_buffer("mean_tokens"))
     readout.fields_, readout.weights_, readout.intercept_ = like(fields), like(weights), like(intercept)
     readout.n_parameters_ = sum(parameter.numel() for parameter in whole.parameters())
     readout.module_ = whole.eval()

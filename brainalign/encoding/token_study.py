@@ -255,7 +255,8 @@ class TokenStudy:
             fields = np.einsum("rq,nqp->nrp", weights, np.asarray(first.attention(tokens)))
             findings.stimuli = found.test_ids[: len(tokens)].tolist()
         else:
-            each = np.abs(np.asarray(first.fields_)).reshape(len(self.targets), -1)
-            fields = np.stack([each[rows].mean(axis=0) for rows in inside])[None]
+            each = np.abs(np.asarray(first.fields_))
+            grid = (each.shape[1], each.shape[2])  # of the maps that are read out: those of a core may be smaller
+            fields = np.stack([each[rows].mean(axis=0).ravel() for rows in inside])[None]
         findings.fields[layer] = fields.astype(np.float32)
         findings.layers[layer] = {"grid": list(grid), "regions": groups}

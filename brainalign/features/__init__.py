@@ -9,6 +9,7 @@ from brainalign.features.efficientnet import EfficientNetExtractor
 from brainalign.features.extractor import Extractor, Writer
 from brainalign.features.images import Preprocessing, check_images, load_image
 from brainalign.features.network import NetworkExtractor
+from brainalign.features.pixels import PixelsExtractor
 from brainalign.features.reduction import PCA, SparseProjection
 from brainalign.features.text import SentenceExtractor
 from brainalign.features.timm_models import TimmExtractor, TorchvisionExtractor
@@ -22,6 +23,7 @@ __all__ = [
     "Extractor",
     "NetworkExtractor",
     "OneHotExtractor",
+    "PixelsExtractor",
     "Preprocessing",
     "RandomExtractor",
     "SentenceExtractor",
@@ -39,6 +41,7 @@ EXTRACTORS = {
     "sentence": SentenceExtractor,
     "onehot": OneHotExtractor,
     "random": RandomExtractor,
+    "pixels": PixelsExtractor,
     "efficientnet": EfficientNetExtractor,
     "vision": VisionExtractor,
     "timm": TimmExtractor,

@@ -127,7 +127,8 @@ CAPTIONS = {
         apart, by too few images or because any layer will do.""",
     "fields": """
         Mean absolute spatial field over the targets of each region (first seed; before any shift by what the image
-        shows), from 0 (dark) to its largest value. Good: compact patches, and neighbouring ones in regions with a map
+        shows), from 0 (dark) to its largest value; of a response-optimised encoder over the maps of its core, whose
+        filters may move a place by their reach. Good: compact patches, and neighbouring ones in regions with a map
         of the visual field. Bad: speckle or a flat field: the responses do not say where, or the layer has too few
         places.""",
     "timecourse": """

@@ -234,6 +234,8 @@ def _training(name: str, method: TrainedMethod) -> str:
         "gaussian": "a Gaussian field and channel weights per target",
         "semantic": f"a spatial field per target that moves with the image ({method.needs_semantics}), and weights",
         "routing": "learned queries that attend to tokens by what they hold and where they lie, and weights per target",
+        "response_optimised": "a convolutional core shared by all targets, and per target a "
+        f"{getattr(method, 'readout', '')} read-out of its maps",
     }
     seeds = f"seed {method.seeds[0]}"
     if len(method.seeds) > 1:

@@ -1,5 +1,6 @@
 """Worlds with planted truth: what a method must find, and what it must not."""
 
+from brainalign.simulation.complex_cells import ComplexCells, complex_cells
 from brainalign.simulation.cortex import Cortex, CortexDrives, cortex_drives, load_cortex, plan_areas, simulate_cortex
 from brainalign.simulation.drives import field_weights, layer_drives, pool_everywhere
 from brainalign.simulation.generator import LAYERS, activations, save_generator, train_generator
@@ -20,6 +21,7 @@ __all__ = [
     "OBJECT_ROIS",
     "PREFERENCES",
     "R_CEILING",
+    "ComplexCells",
     "Cortex",
     "CortexDrives",
     "Hierarchy",
@@ -31,6 +33,7 @@ __all__ = [
     "activations",
     "betas_image",
     "caption",
+    "complex_cells",
     "cortex_drives",
     "draw_scenes",
     "field_weights",

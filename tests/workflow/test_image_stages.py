@@ -96,8 +96,8 @@ class Run:
                 options["encode"] = config["encode_images"]
                 files = self._files(ENCODED, subject=subject, model=model, method=method)
                 of_model = ["--features", self.path("features", model=model)]
-                source = getattr(self.config.methods[method], "semantics", "classes")
-                of_model += [] if source == "classes" else ["--semantics", self.path("features", model=source)]
+                source = getattr(self.config.methods[method], "semantics", None)
+                of_model += [] if source in (None, "classes") else ["--semantics", self.path("features", model=source)]
                 self._stage(encode_images, options, *prepared, *of_model, *files)
             compared = self._files(("responses", "splits", "rdm", "comparison"), subject=subject)
             self._stage(compare_images, {"compare": config["compare_images"]}, *compared, "--features", *features)
@@ -504,3 +504,47 @@ def test_regions_attend_to_images(scenes) -> None:
     page = run.page("sub-01")
     assert "Where net (route) attends" in page
     assert "route: learned queries that attend to tokens" in page
+
+
+CORE = TRAINED | {"encoder": "response_optimised", "n_channels": [4, 6], "kernel_sizes": [3, 3], "pool": [2, 2]}
+
+
+def test_features_are_learned_from_pixels(scenes, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside ridge on all pixels, on the mean pixel, and a field over pixels; fields lie on the maps of the core"""
+    scenes.write()
+    methods = {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}, "core": CORE | {"subjects": ["01"]}}
+    run = Run(scenes, {"models": {"pixels": {"extractor": "pixels", "image_size": 12}}, "methods": methods})("01")
+    assert "pixels, ResponseOptimisedEncoder, seed 1: epoch 3 of 3, loss " in capsys.readouterr().out
+    table = run.table("baselines", subject="01", model="pixels", method="core").set_index(["encoder", "group"])
+    names = ["response_optimised", "ridge, all tokens", "ridge, mean token", "factorized"]
+    assert list(pd.unique(table.index.get_level_values(0))) == names
+    counts = table.xs("reliable targets", level="group")[["n_parameters", "n_targets"]]
+    n_targets = counts["n_targets"].iloc[0]
+    core = 9 * (3 * 4 + 4 * 6) + 2 * (4 + 6)
+    assert counts["n_parameters"].tolist() == [
+        core + (3 * 3 + 6 + 1) * n_targets,
+        (12 * 12 * 3 + 1) * n_targets,
+        (3 + 1) * n_targets,
+        (12 * 12 + 3 + 1) * n_targets,
+    ]
+    path = run.path("fields", subject="01", model="pixels", method="core")
+    about, maps = load_sidecar(path)["details"], load(path, Arrays)["pixels"]
+    assert about["layers"]["pixels"]["grid"] == [3, 3]
+    assert maps.shape == (1, len(about["layers"]["pixels"]["regions"]), 9)
+    assert (maps > 0).any(axis=-1).all()
+    page = run.page("sub-01")
+    assert "Spatial fields of pixels (core)" in page
+    assert "core: a convolutional core shared by all targets, and per target a factorized read-out of its maps" in page
+
+
+def test_cores_take_maps_of_networks_and_semantics(scenes) -> None:
+    """Sensors over time, on the map of an early layer, read out where the category says"""
+    options = {"readout": "semantic", "semantics": "classes", "baselines": ["tokens"], "seeds": [0]}
+    run = trained(scenes, "02", core=CORE | options)
+    table = run.table("baselines", subject="02", model="net", method="core")
+    assert list(pd.unique(table["encoder"])) == [
+        "response_optimised",
+        "ridge, all tokens",
+        "ridge, tokens and semantics",
+    ]
+    assert table["r"].notna().all()
