@@ -68,6 +68,7 @@ LAYOUTS = {
     "partition": Layout("encoding", ".parquet"),
     "baselines": Layout("encoding", ".parquet"),
     "fields": Layout("encoding", ".safetensors"),
+    "draws": Layout("encoding", ".safetensors"),
     "references": Layout("geometry", ".safetensors"),
     "differences": Layout("geometry", ".parquet"),
     "rdm": Layout("geometry", ".safetensors"),
@@ -75,6 +76,8 @@ LAYOUTS = {
     "decoding": Layout("summary", ".parquet"),
     "summary": Layout("summary", ".parquet"),
     "recovery": Layout("summary", ".parquet"),
+    "contest": Layout("summary", ".parquet"),
+    "winners": Layout("summary", ".parquet"),
 }
 
 ENTITIES = ("model", "method", "desc")  # in this order, after sub-, as in BIDS derivatives
