@@ -63,7 +63,8 @@ def check_contest(
                 if len(getattr(methods[fit[1]], "alphas", (0, 1))) == 1:
                     raise ValueError(
                         f"contest.{family}: {fit[1]} has a single penalty, so that nothing is scored inside the "
-                        f"training images to choose layers by; give methods.{fit[1]}.alphas two values or more"
+                        f"training images to choose layers by; give methods.{fit[1]}.alphas two values or more, or "
+                        f"name other methods of the model as '{fit[0]}/method'"
                     )
 
 

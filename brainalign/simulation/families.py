@@ -3,11 +3,11 @@
 Every family has two layers of 20 features. A layer is half what all families share and half its own; the first layer
 has nothing of what the regions follow. Targets are random mixtures of 20 directions:
 
-    only <family>    a share `lead` of the signal's variance from what that family's second layer has alone, the rest
-                     from what is shared, which every second layer knows equally well
-    first two        the same share from what the first two families have alone, half from each: they are equally good
-    all              what is shared, and nothing else: all families are equally good
-    none             no signal
+    only <family>      a share `lead` of the signal's variance from what that family's second layer has alone, the rest
+                       from what is shared, which every second layer knows equally well
+    <one> and <other>  the same share from what two families have alone, half from each: they are equally good
+    all                what is shared, and nothing else: all families are equally good
+    none               no signal
 
 Averages over repeats hold `ceiling` of their variance as signal. With 200 training images, 100 test images, a ceiling
 of .4 and lead .5 the leading family is ahead by about .13 in r.
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,8 @@ def family_world(
         ]
         for family, alone in own.items()
     }
-    leaders = {f"only {family}": (family,) for family in families} | {"first two": tuple(families[:2])}
+    leaders: dict[str, tuple[str, ...]] = {f"only {family}": (family,) for family in families}
+    leaders |= {f"{one} and {other}": (one, other) for one, other in combinations(families, 2)}
     regions, winners, parts = {}, {}, []
     for number, region in enumerate([*leaders, "all", "none"]):
         regions[region] = np.arange(number * n_targets, (number + 1) * n_targets)

@@ -212,7 +212,10 @@ def test_text_models_need_captions_before_anything_runs(scenes) -> None:
         ({"a": ["nett"], "b": ["minilm"]}, r"contest.a: 'nett': 'nett' is not among the models .*did you mean 'net'"),
         ({"a": ["net/rigde"], "b": ["minilm"]}, r"'rigde' is not among the methods .*did you mean 'ridge'"),
         ({"a": ["net/alone"], "b": ["minilm"]}, r"contest.a: method 'alone' is not used on 'net'"),
-        ({"a": ["net"], "b": ["minilm", "net/ridge"]}, r"net/ridge is in 'a' and in 'b'; leave it in one of them"),
+        (
+            {"a": ["net"], "b": ["minilm/ridge", "net/ridge"]},
+            r"net/ridge is in 'a' and in 'b'; leave it in one of them",
+        ),
         ({"a": ["net"], "b": ["minilm/alone"]}, r"contest.b: alone has a single penalty"),
         ({"a": ["net"], "b": []}, r"contest.b: .*at least 1"),
     ],
