@@ -94,7 +94,7 @@ def family_contest(
     DataFrame
         A row per region and family: region, family, model, method, layer, cv_r, r, low, high (r's interval, likewise
         widened), ahead, ahead_low, ahead_high, winner, runner_up and decided (bool), p_null and null_high (of the
-        largest over families), ceiling_r, n_targets, reason.
+        largest over families), reason, ceiling_r, n_targets.
 
     Raises
     ------
@@ -112,50 +112,53 @@ def family_contest(
     """
     families = _families(candidates)
     _check(candidates, regions)
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     widening = _widening(n_train, n_test, confidence)
     tables = []
     for number, (region, rows) in enumerate(regions.items()):
         chosen = [mine[_best(np.array([_mean(one.cv_r, rows) for one in mine]))] for mine in families.values()]
+        about = {
+            "region": region,
+            "family": list(families),
+            "model": [one.model for one in chosen],
+            "method": [one.method for one in chosen],
+            "layer": [one.layer for one in chosen],
+            "cv_r": [_mean(one.cv_r, rows) for one in chosen],
+        }
         r = np.array([np.nan_to_num(one.r[rows]).mean() for one in chosen])
-        draws = np.stack([one.draws[:, number] for one in chosen], axis=1).astype(np.float64)
-        ahead, ahead_draws = r - _others(r[None])[0], draws - _others(draws)
-        low, high = r + widening * (np.quantile(draws, tails, axis=0) - r)
-        ahead_low, ahead_high = ahead + widening * (np.quantile(ahead_draws, tails, axis=0) - ahead)
-        largest = np.stack([one.null[:, number] for one in chosen]).max(axis=0)
-        order = np.argsort(-r, kind="stable")
-        best = order[0]
-        p_null = float(permutation_test(r[best], largest))
-        reasons = [] if p_null <= 1 - confidence else [f"r is not above its permuted null (p = {p_null:.3g})"]
-        if not (ahead_low[best] > 0 and ahead[best] > TIE):
-            reasons.append(f"the interval of the margin over {chosen[order[1]].family} includes 0")
-        places = np.arange(len(chosen))
-        table = pd.DataFrame(
-            {
-                "region": region,
-                "family": list(families),
-                "model": [one.model for one in chosen],
-                "method": [one.method for one in chosen],
-                "layer": [one.layer for one in chosen],
-                "cv_r": [_mean(one.cv_r, rows) for one in chosen],
-                "r": r,
-                "low": low,
-                "high": high,
-                "ahead": ahead,
-                "ahead_low": ahead_low,
-                "ahead_high": ahead_high,
-                "winner": places == best,
-                "runner_up": places == order[1],
-                "decided": not reasons,
-                "p_null": p_null,
-                "null_high": float(np.quantile(largest, tails[1])),
-                "ceiling_r": np.nan if ceiling is None else float(np.sqrt(np.maximum(ceiling[rows], 0)).mean()),
-                "n_targets": len(rows),
-                "reason": "; ".join(reasons),
-            }
-        )
-        tables.append(table)
+        draws, null = (np.stack([getattr(one, name)[:, number] for one in chosen], 1) for name in ("draws", "null"))
+        limits = np.nan if ceiling is None else float(np.sqrt(np.maximum(ceiling[rows], 0)).mean())
+        scores = _compare(r, draws.astype(np.float64), null, widening, confidence)
+        tables.append(pd.DataFrame(about | scores | {"ceiling_r": limits, "n_targets": len(rows)}))
     return pd.concat(tables, ignore_index=True)
+
+
+def _compare(r: Values, draws: Values, null: Values, widening: float, confidence: float) -> dict[str, Any]:
+    """Return the scores of families in one region (n_families,), who is ahead, and whether that is decided."""
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    ahead, ahead_draws = r - _others(r[None])[0], draws - _others(draws)
+    low, high = r + widening * (np.quantile(draws, tails, axis=0) - r)
+    ahead_low, ahead_high = ahead + widening * (np.quantile(ahead_draws, tails, axis=0) - ahead)
+    order = np.argsort(-r, kind="stable")
+    best, largest = order[0], null.max(axis=1)
+    p_null = float(permutation_test(r[best], largest))
+    reasons = [] if p_null <= 1 - confidence else [f"r is not above its permuted null (p = {p_null:.3g})"]
+    if not (ahead_low[best] > 0 and ahead[best] > TIE):
+        reasons.append("the interval of the margin includes 0")
+    places = np.arange(len(r))
+    return {
+        "r": r,
+        "low": low,
+        "high": high,
+        "ahead": ahead,
+        "ahead_low": ahead_low,
+        "ahead_high": ahead_high,
+        "winner": places == best,
+        "runner_up": places == order[1],
+        "decided": not reasons,
+        "p_null": p_null,
+        "null_high": float(np.quantile(largest, tails[1])),
+        "reason": "; ".join(reasons),
+    }
 
 
 def target_winners(candidates: Sequence[Candidate], targets: Rows) -> pd.DataFrame:

@@ -57,7 +57,7 @@ def test_definitions_by_hand() -> None:
     assert rows["winner"].tolist() == [True, False, False, True]
     assert rows["runner_up"].tolist() == [False, True, True, False]
     assert rows["decided"].tolist() == [True, True, False, False]
-    assert rows.loc["IT", "reason"].unique().tolist() == ["the interval of the margin over task includes 0"]
+    assert rows.loc["IT", "reason"].unique().tolist() == ["the interval of the margin includes 0"]
     np.testing.assert_allclose(rows["ceiling_r"], [0.5, 0.5, 0.3, 0.3])
     assert (rows["p_null"] == 1 / 200).all()
     half_width = (rows["ahead_high"] - rows["ahead_low"])[("V1", "task")] / 2
