@@ -69,6 +69,7 @@ LAYOUTS = {
     "baselines": Layout("encoding", ".parquet"),
     "ensemble": Layout("encoding", ".parquet"),
     "fields": Layout("encoding", ".safetensors"),
+    "draws": Layout("encoding", ".safetensors"),
     "references": Layout("geometry", ".safetensors"),
     "differences": Layout("geometry", ".parquet"),
     "rdm": Layout("geometry", ".safetensors"),
@@ -76,6 +77,8 @@ LAYOUTS = {
     "decoding": Layout("summary", ".parquet"),
     "summary": Layout("summary", ".parquet"),
     "recovery": Layout("summary", ".parquet"),
+    "contest": Layout("summary", ".parquet"),
+    "winners": Layout("summary", ".parquet"),
 }
 
 ENTITIES = ("model", "method", "desc")  # in this order, after sub-, as in BIDS derivatives

@@ -10,6 +10,7 @@ load_descriptor       YAML in; `kind` says which (blocks where it is not given)
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -343,6 +344,11 @@ class ImageStudy(Descriptor):
 
     kind: Literal["images"]
     images: Path = Field(description="table, a row per image: stimulus_id, path [category, caption, ...]")
+    captions: Path | None = Field(
+        None,
+        description="table, a row per caption: stimulus_id, caption; as many per image as there are. Where not given, "
+        "the column caption of the images",
+    )
     subjects: dict[Name, ImageFiles] = Field(min_length=1)
     splits: dict[Name, HoldOut] = Field(min_length=1, max_length=1)
     betas: BetaOptions = BetaOptions()
@@ -352,11 +358,26 @@ class ImageStudy(Descriptor):
     shape: Shape | None = None
 
     def all_files(self) -> list[Path]:
-        """Return the table of images and every file of every subject; of a simulated study none: they are made."""
+        """Return the tables of images and captions and every file of every subject; of a simulated study none."""
         if self.simulate:
             return []
-        images = self.locate(self.images, "images")
-        return [images] + [path for subject in self.subjects for path in self.files(subject).values()]
+        tables = [self.locate(self.images, "images")]
+        if self.captions is not None:
+            tables.append(self.locate(self.captions, "captions"))
+        return tables + [path for subject in self.subjects for path in self.files(subject).values()]
+
+    def image_columns(self) -> list[str] | None:
+        """Return the columns of the table of images; None where it is not there yet."""
+        try:
+            path = self.locate(self.images, "images")
+        except BrainalignError:
+            return None
+        if path.suffix == ".parquet":
+            import pandas as pd
+
+            return list(map(str, pd.read_parquet(path)))
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return next(csv.reader(file, delimiter="," if path.suffix == ".csv" else "\t"), [])
 
     def files(self, subject: str) -> dict[str, Path]:
         """Return every file of a subject by field name ("betas.L" for a hemisphere); raises as `locate` does."""

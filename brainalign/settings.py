@@ -27,6 +27,7 @@ from brainalign.descriptor import (
     RdmStudy,
     load_descriptor,
 )
+from brainalign.families import check_contest, check_contest_in, contest_of
 from brainalign.methods import BandedRidgeMethod, Method, RidgeMethod, TrainedMethod
 from brainalign.parsing import Strict, parse, read_yaml
 
@@ -53,7 +54,8 @@ __all__ = [
 class ModelUse(Strict):
     """What every model of the configuration can say about how it is used."""
 
-    reads_images: ClassVar[bool] = False  # else texts, or captions of images
+    reads_images: ClassVar[bool] = False
+    reads_texts: ClassVar[bool] = False  # of images their captions
 
     @property
     def random(self) -> bool:
@@ -66,7 +68,9 @@ class ModelUse(Strict):
 
 
 class SentenceModel(ModelUse):
-    """Sentence embeddings of a Hugging Face text model."""
+    """Sentence embeddings of a Hugging Face text model; of images, of their captions."""
+
+    reads_texts: ClassVar[bool] = True
 
     extractor: Literal["sentence"]
     weights: str = Field(description="local folder, Python package that carries a model, or hub id")
@@ -260,6 +264,11 @@ class Config(Strict):
     compare_images: CompareImagesSettings = CompareImagesSettings()
     compare_rdms: CompareRdmsSettings = CompareRdmsSettings()
     summarize: SummarizeSettings = SummarizeSettings()
+    contest: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        {},
+        description="families that meet in every region of fMRI studies of images, by name: models, each with all its "
+        "methods or as model/method",
+    )
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
@@ -281,6 +290,7 @@ class Config(Strict):
                         f"methods.{method}.models: {name!r} is not among the models of the configuration "
                         f"({', '.join(self.models)}){did_you_mean(name, self.models)}"
                     )
+        check_contest(self.contest, self.models, self.methods)
         return self
 
     def raw_folder(self, dataset: str) -> Path:
@@ -308,6 +318,10 @@ class Config(Strict):
         pairs = itertools.product(self.models_of(dataset), self.methods_of(dataset))
         return [(model, method) for model, method in pairs if self.methods[method].used_on(model, subject)]
 
+    def contest_of(self, dataset: str, descriptor: Descriptor, subject: str) -> dict[str, list[tuple[str, str]]]:
+        """Return the (model, method) of every family that meets in the regions of a subject; empty for no contest."""
+        return contest_of(self, dataset, descriptor, subject)
+
 
 # --------------------------------------------------------------------------------------------------------- reading
 
@@ -330,6 +344,7 @@ def load_descriptors(config: Config) -> dict[str, Descriptor]:
     descriptors: dict[str, Descriptor] = {
         name: load_descriptor(use.descriptor, raw=config.raw_folder(name)) for name, use in config.datasets.items()
     }
+    check_contest_in(config, descriptors)
     for dataset in [name for name in descriptors if config.datasets[name].optional]:
         if not _found(descriptors[dataset]):
             del descriptors[dataset]
@@ -371,6 +386,7 @@ def _found(descriptor: Descriptor) -> bool:
 
 def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
     if not isinstance(descriptor, BlockStudy):
+        _captions_exist(config, dataset, descriptor)
         return
     wrong = [model for model in config.models_of(dataset) if config.models[model].reads_images]
     if wrong:
@@ -379,6 +395,26 @@ def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
             f"datasets.{dataset}.models: {', '.join(wrong)} look at images, but its stimuli are texts; list those that "
             f"read texts{': ' + ', '.join(fitting) if fitting else ''}"
         )
+
+
+def _captions_exist(config: Config, dataset: str, descriptor: Descriptor) -> None:
+    """Raise where a text model meets images without captions."""
+    wrong = [model for model in config.models_of(dataset) if config.models[model].reads_texts]
+    if not wrong:
+        return
+    remedy = ""
+    if isinstance(descriptor, ImageStudy):
+        columns = descriptor.image_columns()
+        if descriptor.captions is not None or columns is None or "caption" in columns:
+            return
+        remedy = (
+            f"give {descriptor.images} a column caption{did_you_mean('caption', columns)}, or the descriptor a table "
+            "of `captions` (stimulus_id, caption), or "
+        )
+    raise BrainalignError(
+        f"datasets.{dataset}.models: {', '.join(wrong)} read texts, but its images have no captions; {remedy}list the "
+        "models that look at images"
+    )
 
 
 def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:

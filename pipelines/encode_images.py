@@ -46,12 +46,14 @@ from brainalign.provenance import Provenance
 from brainalign.settings import EncodeImagesSettings, parse
 from brainalign.statistics import (
     Latency,
+    RegionDraws,
     cluster_permutation,
     fdr,
     group_means,
     layer_preference,
     normalized_r2,
     permutation_test,
+    region_draws,
     score_latency,
 )
 
@@ -66,6 +68,7 @@ METRICS = {
     "p_fwer": "the same against the maximum over targets",
     "q": "Benjamini-Hochberg over the reliable targets of one layer; the others are not tested",
     "control_r": "r after a refit on training responses exchanged between images",
+    "cv_r": "r inside the training images; where folds were scored by R², the square root of what is above 0",
 }
 N_MAPS = 200  # permuted maps that cluster tests see
 N_NEIGHBOURS = 6  # of a sensor
@@ -91,6 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--partition", type=Path, required=True, help="output of joint fits: the same by region or time"
     )
+    parser.add_argument("--draws", type=Path, required=True, help="output: draws of every region's reliable targets")
     parser.add_argument("--semantics", type=Path, help="features that say what an image shows, for encoders that ask")
     parser.add_argument("--baselines", type=Path, required=True, help="output of trained encoders: others beside them")
     parser.add_argument("--ensemble", type=Path, required=True, help="output of trained encoders: all layers as one")
@@ -205,6 +209,10 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         partition = parts.table(groups, list(layers), limit, confidence, together=ALL_LAYERS)
     save(arguments.bands, bands, provenance, **metric)
     save(arguments.partition, partition, provenance, **metric)
+    n_train = responses.trials["stimulus_id"].iloc[train].nunique()
+    regions = groups if responses.times is None else {}  # sensors lie in none
+    draws = _draws(results, regions, n_train, settings, arguments.seed)
+    save(arguments.draws, draws.arrays(), provenance, **draws.details())
     save(arguments.baselines, pd.concat(side.tables, ignore_index=True) if trained else empty, provenance)
     ensemble = empty
     if side.ensemble is not None:  # the rows of single layers stand beside it
@@ -323,6 +331,7 @@ def _scores(
         "p_fwer": found.p_fwer,
         "q": _over(reliable, found.p),
         "control_r": found.control_r,
+        "cv_r": _inner(found, as_r=True),
     }
     compact = {name: np.asarray(value, dtype=np.float32) for name, value in values.items()}
     return pd.DataFrame(table | compact | {"n_test": len(found.test_ids)})
@@ -346,13 +355,6 @@ def _profile(
 
     `cv_score` is the score inside the training images: what a layer may be chosen by.
     """
-    inner = np.full((1, len(found.r)), np.nan)
-    if isinstance(found.encoder, SeedEnsemble):
-        inner = found.encoder.validation_r_[None]
-    elif hasattr(found.encoder, "cv_scores_"):
-        inner = np.asarray(found.encoder.cv_scores_)
-    best = np.nan_to_num(inner, nan=-np.inf).max(axis=0)
-    inside = np.where(np.isfinite(best), best, np.nan)  # NaN: a single penalty, so nothing was scored in training
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     low, high = np.quantile(found.group_draws, tails, axis=0)
     r, null = found.group_r, found.group_null
@@ -372,10 +374,42 @@ def _profile(
             "p_fwer": permutation_test(r, largest, correct="max"),
             "control_r": found.control_group_r,
             "ceiling_r": [float(np.sqrt(np.maximum(ceiling[rows], 0)).mean()) for rows in groups.values()],
-            "cv_score": group_means(inside, list(groups.values())),
+            "cv_score": group_means(_inner(found), list(groups.values())),
             "n_targets": [len(rows) for rows in groups.values()],
         }
     )
+
+
+def _inner(found: HeldOut, *, as_r: bool = False) -> NDArray[np.floating]:
+    """Return the score inside the training images (n_targets,); NaN where a single penalty left nothing to score."""
+    inner = np.full((1, len(found.r)), np.nan)
+    squared = False
+    if isinstance(found.encoder, SeedEnsemble):
+        inner = found.encoder.validation_r_[None]
+    elif hasattr(found.encoder, "cv_scores_"):
+        inner = np.asarray(found.encoder.cv_scores_)
+        squared = getattr(found.encoder, "metric", "r") == "r2"
+    best = np.nan_to_num(inner, nan=-np.inf).max(axis=0)
+    inside = np.where(np.isfinite(best), best, np.nan)
+    return np.sqrt(np.maximum(inside, 0)) if as_r and squared else inside
+
+
+def _draws(
+    results: dict[str, HeldOut],
+    groups: dict[str, NDArray[np.intp]],
+    n_train: int,
+    settings: EncodeImagesSettings,
+    seed: int,
+) -> RegionDraws:
+    """Return draws and null of every region's reliable targets: the ones that all encoders are scored on."""
+    regions = {name: np.intersect1d(rows, groups[RELIABLE]) for name, rows in groups.items()}
+    regions = {name: rows for name, rows in regions.items() if len(rows)}
+    sizes = {"n_draws": settings.draws, "n_permutations": settings.permutations, "seed": seed}
+    draws, null = {}, {}
+    for layer, found in results.items() if regions else ():
+        draws[layer], null[layer] = region_draws(found.predicted, found.measured, regions, **sizes)
+    test_ids = next(iter(results.values())).test_ids.tolist()
+    return RegionDraws(regions, draws, null, test_ids, n_train)
 
 
 def _bands(parts: Partition, responses: Responses, layers: list[str]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from brainalign.artifacts import open_writer
 from brainalign.checks import BrainalignError, listed
-from brainalign.features import EXTRACTORS, Extractor, check_images
+from brainalign.features import EXTRACTORS, Extractor, captions_of, check_images
 from brainalign.files import file_digest
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = stage_parser("extract", __doc__)
     parser.add_argument("--descriptor", type=Path, help="holds the texts where --stimuli is not given")
     parser.add_argument("--stimuli", type=Path, help="stimuli.tsv with images or captions; else the descriptor's texts")
+    parser.add_argument("--captions", type=Path, help="a row per caption of an image; else the column caption, if any")
     parser.add_argument("--features", type=Path, required=True, help="output")
     return run_stage(parser, _extract, argv)
 
@@ -40,7 +41,7 @@ def _extract(arguments: argparse.Namespace, provenance: Provenance) -> None:
     if arguments.stimuli is None:
         stimuli = table = _inline(load_descriptor(arguments.descriptor, BlockStudy))
     else:
-        stimuli = table = _from_table(arguments.stimuli)
+        stimuli = table = _from_table(arguments.stimuli, arguments.captions if model.reads == "texts" else None)
         if "path" in table:  # the artifact keeps them relative to stimuli.tsv
             folder = arguments.stimuli.parent.absolute()
             stimuli = table.assign(path=[str(folder / file) if file else "" for file in table["path"]])
@@ -62,18 +63,23 @@ def _inline(descriptor: BlockStudy) -> pd.DataFrame:
     )
 
 
-def _from_table(path: Path) -> pd.DataFrame:
-    """Return the table of stimuli as it is; a caption becomes the one wording of its stimulus."""
+def _read(path: Path) -> pd.DataFrame:
     if path.suffix == ".parquet":
-        stimuli = pd.read_parquet(path)
-    else:
-        stimuli = pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t", dtype=str, keep_default_na=False)
+        return pd.read_parquet(path)
+    return pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t", dtype=str, keep_default_na=False)
+
+
+def _from_table(path: Path, captions: Path | None) -> pd.DataFrame:
+    """Return the table of stimuli as it is; the captions of an image become the wordings of its stimulus."""
+    stimuli = _read(path)
     if "stimulus_id" not in stimuli:
         raise BrainalignError(f"{path} has the columns {list(stimuli)} but no stimulus_id; give every stimulus an id")
     repeated = stimuli["stimulus_id"][stimuli["stimulus_id"].duplicated()].tolist()
     if repeated:
         raise BrainalignError(f"{path} lists {len(repeated)} stimulus ids twice ({listed(repeated)}); keep one each")
-    if "caption" in stimuli and "texts" not in stimuli:
+    if captions is not None:
+        stimuli["texts"] = captions_of(stimuli["stimulus_id"].tolist(), _read(captions), captions.name)
+    elif "caption" in stimuli and "texts" not in stimuli:
         stimuli["texts"] = [[caption] for caption in stimuli["caption"]]
     return stimuli
 
@@ -86,9 +92,18 @@ def _content_digests(stimuli: pd.DataFrame, column: str) -> list[str]:
     if column not in stimuli:
         raise BrainalignError(
             f"the stimuli have the columns {list(stimuli)} but no {column}; a text model needs wordings in the "
-            "descriptor, or a caption column in stimuli.tsv"
+            "descriptor, or a caption column in stimuli.tsv, or a table of captions"
         )
-    return [hashlib.sha256(json.dumps(content).encode()).hexdigest() for content in stimuli[column]]
+    texts = [list(content) if column == "texts" else content for content in stimuli[column]]
+    if column == "texts":
+        named = zip(stimuli["stimulus_id"], texts, strict=True)
+        silent = [name for name, wordings in named if not any(text and str(text).strip() for text in wordings)]
+        if silent:
+            raise BrainalignError(
+                f"{len(silent)} of {len(texts)} stimuli have no caption ({listed(silent)}); write one for each, or "
+                "leave the stimulus out"
+            )
+    return [hashlib.sha256(json.dumps(content).encode()).hexdigest() for content in texts]
 
 
 if __name__ == "__main__":

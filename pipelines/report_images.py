@@ -108,6 +108,8 @@ def _gather(
     material.summary = fetch("summary", pd.DataFrame, subject=subject)
     material.differences = fetch("differences", pd.DataFrame, subject=subject)
     material.recovery = fetch("recovery", pd.DataFrame, subject=subject)
+    material.contest = fetch("contest", pd.DataFrame, subject=subject)
+    material.winners = fetch("winners", pd.DataFrame, subject=subject)
     return material
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brainalign.arrays import Responses
-from brainalign.artifacts import entities_of, load, save
+from brainalign.arrays import Arrays, Responses
+from brainalign.artifacts import entities_of, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import SummarizeSettings, parse
 from brainalign.simulation import preferences
-from brainalign.statistics import layer_preference
+from brainalign.statistics import Candidate, RegionDraws, family_contest, layer_preference, target_winners
 
 RELIABLE = "reliable targets"
 WHITENED = "noise standard deviations"
@@ -32,12 +32,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = stage_parser("summarize_images", __doc__)
     parser.add_argument("--responses", type=Path, required=True)
     parser.add_argument("--ceiling", type=Path, required=True)
-    for name in ("scores", "profile", "preference", "null"):
+    for name in ("scores", "profile", "preference", "null", "draws"):
         parser.add_argument(f"--{name}", type=Path, nargs="+", required=True, help="one per model and method")
     parser.add_argument("--truth", type=Path, nargs="*", default=[], help="list of the files of a simulated study")
     parser.add_argument("--summary", type=Path, required=True, help="output")
     parser.add_argument("--recovery", type=Path, required=True, help="output: planted and recovered")
     parser.add_argument("--differences", type=Path, required=True, help="output: models in pairs")
+    parser.add_argument("--contest", type=Path, required=True, help="output: families of models in every region")
+    parser.add_argument("--winners", type=Path, required=True, help="output: the best family of every target")
     return run_stage(parser, _summarize, argv)
 
 
@@ -45,12 +47,13 @@ def _summarize(arguments: argparse.Namespace, provenance: Provenance) -> None:
     settings = parse(SummarizeSettings, arguments.settings["summarize"], "summarize")
     confidence, threshold = arguments.settings["confidence"], arguments.settings["ceiling_threshold"]
     ceiling = load(arguments.ceiling, pd.DataFrame, provenance)
-    rows, draws, recovered = [], {}, []
+    rows, draws, recovered, tables = [], {}, [], {}
     for files in zip(arguments.scores, arguments.profile, arguments.preference, arguments.null, strict=True):
         scores, profile, preference, null = (load(file, pd.DataFrame, provenance) for file in files)
         entities = entities_of(files[0])
         names = {"model": entities["model"], "method": entities["method"]}
         chosen = _chosen_layer(profile)
+        tables[names["model"], names["method"]] = scores
         draws[names["model"], names["method"]] = null.loc[null["layer"] == chosen, "draw_r"].dropna().to_numpy()
         rows += [names | row for row in _rows(scores, profile, chosen, threshold, settings.q)]
         # Depth of a layer: 0 for the first of its network that was read, 1 for the last.
@@ -62,6 +65,11 @@ def _summarize(arguments: argparse.Namespace, provenance: Provenance) -> None:
     summary = pd.DataFrame(rows)
     save(arguments.summary, summary, provenance, confidence=confidence, q=settings.q, reliable=f"ceiling > {threshold}")
     save(arguments.differences, _differences(summary, draws, confidence), provenance, of="bootstrap over test images")
+    families = arguments.settings.get("contest", {})
+    kept = {(entities_of(file)["model"], entities_of(file)["method"]): file for file in arguments.draws}
+    contest, winners = _contest(families, tables, kept, ceiling, confidence, provenance)
+    save(arguments.contest, contest, provenance, families=families, confidence=confidence)
+    save(arguments.winners, winners, provenance, q="over the reliable targets; p times the number of families")
     responses = load(arguments.responses, Responses, provenance)
     recovery = pd.DataFrame({"what": np.empty(0, dtype=str)})
     if arguments.truth:
@@ -136,6 +144,39 @@ def _differences(summary: pd.DataFrame, draws: dict[tuple[str, str], np.ndarray]
             }
         )
     return pd.DataFrame(rows, columns=DIFFERENCES)
+
+
+def _contest(
+    families: dict[str, list[list[str]]],
+    scores: dict[tuple[str, str], pd.DataFrame],
+    draws: dict[tuple[str, str], Path],
+    ceiling: pd.DataFrame,
+    confidence: float,
+    provenance: Provenance,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the contest of families in every region, and the best family of every reliable target; empty for none."""
+    if not families:
+        return pd.DataFrame({"region": np.empty(0, dtype=str)}), pd.DataFrame({"target_id": np.empty(0, dtype=str)})
+    candidates: list[Candidate] = []
+    kept: dict[str, RegionDraws] = {}
+    for family, fits in families.items():
+        for model, method in fits:
+            path, name = draws[model, method], f"{model}/{method}"
+            kept[name] = RegionDraws.read(load(path, Arrays, provenance), load_sidecar(path)["details"])
+            if not kept[name].regions:
+                return _contest({}, {}, {}, ceiling, confidence, provenance)  # no target is reliable
+            kept[name].check_same(next(iter(kept.values())), name, next(iter(kept)))
+            for layer, mine in scores[model, method].groupby("layer", sort=False):
+                r, p, cv_r = (mine[column].to_numpy(dtype=float) for column in ("r", "p", "cv_r"))
+                of_layer = (kept[name].draws[str(layer)], kept[name].null[str(layer)])
+                candidates.append(Candidate(family, model, method, str(layer), r, p, cv_r, *of_layer))
+    first, level = next(iter(kept.values())), ceiling["ceiling"].to_numpy()
+    sizes = {"n_train": first.n_train, "n_test": len(first.test_ids)}
+    contest = family_contest(candidates, first.regions, ceiling=level, confidence=confidence, **sizes)
+    winners = target_winners(candidates, first.regions[RELIABLE])
+    places = winners.pop("target").to_numpy()
+    winners.insert(0, "target_id", ceiling["target_id"].to_numpy()[places])
+    return contest, winners.assign(ceiling=level[places])
 
 
 def _recovery(

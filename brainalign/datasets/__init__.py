@@ -11,6 +11,7 @@ from brainalign.datasets.algonauts import read_algonauts, read_algonauts_images
 from brainalign.datasets.audit import audit
 from brainalign.datasets.betas import read_betas
 from brainalign.datasets.braincorl import BraincorlSubject, read_braincorl
+from brainalign.datasets.coco_captions import coco_captions, nsd_coco_ids
 from brainalign.datasets.cortical_maps import (
     CorticalMaps,
     Parcels,
@@ -65,6 +66,7 @@ __all__ = [
     "audit_study",
     "changed_files",
     "check_same_channels",
+    "coco_captions",
     "complete_trials",
     "fit_whitener",
     "folds_of",
@@ -76,6 +78,7 @@ __all__ = [
     "make_image_split",
     "make_splits",
     "marked_images",
+    "nsd_coco_ids",
     "open_nsd",
     "parcel_means",
     "read_algonauts",

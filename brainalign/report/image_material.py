@@ -66,6 +66,8 @@ class ImageMaterial:
     summary: pd.DataFrame | None = None
     differences: pd.DataFrame | None = None
     recovery: pd.DataFrame | None = None
+    contest: pd.DataFrame | None = None
+    winners: pd.DataFrame | None = None
     sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)

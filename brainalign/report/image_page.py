@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.report.citations import CITATIONS
+from brainalign.report.contest import contest_methods, contest_sentence
 from brainalign.report.image_material import ImageMaterial
 from brainalign.report.image_sections import image_sections
 from brainalign.report.page import data_uri, render
@@ -95,6 +96,7 @@ def image_findings(material: ImageMaterial) -> list[str]:
             "are significant (false discovery rate)."
         )
     sentences += _comparisons(material)
+    sentences += contest_sentence(material)
     sentences += _decisions(material)
     return sentences
 
@@ -153,6 +155,7 @@ def _methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
             ("maxstat", "bootstrap", "fdr"),
         )
     )
+    texts += contest_methods(material)
     texts.append(
         (
             "Noise ceilings follow from the ratio of signal to noise variance over repeats of an image, in units of "

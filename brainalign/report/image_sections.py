@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.report.captions import CAPTIONS
+from brainalign.report.contest import contest_section
 from brainalign.report.encoders import encoders_section
 from brainalign.report.figures import ceiling_histogram, score_against_ceiling
 from brainalign.report.heads import topomaps
@@ -40,6 +41,7 @@ def image_sections(material: ImageMaterial) -> list[Section]:
         _layers,
         partition_section,
         encoders_section,
+        contest_section,
         _geometry,
         _ceilings,
         _recovery,

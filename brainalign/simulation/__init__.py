@@ -3,6 +3,7 @@
 from brainalign.simulation.complex_cells import ComplexCells, complex_cells
 from brainalign.simulation.cortex import Cortex, CortexDrives, cortex_drives, load_cortex, plan_areas, simulate_cortex
 from brainalign.simulation.drives import field_weights, layer_drives, pool_everywhere
+from brainalign.simulation.families import FamilyWorld, family_world
 from brainalign.simulation.generator import LAYERS, activations, save_generator, train_generator
 from brainalign.simulation.hierarchy import R_CEILING, Hierarchy, hierarchy, smooth_maps
 from brainalign.simulation.linear import LinearWorld, linear_world
@@ -24,6 +25,7 @@ __all__ = [
     "ComplexCells",
     "Cortex",
     "CortexDrives",
+    "FamilyWorld",
     "Hierarchy",
     "LinearWorld",
     "MeegTruth",
@@ -36,6 +38,7 @@ __all__ = [
     "complex_cells",
     "cortex_drives",
     "draw_scenes",
+    "family_world",
     "field_weights",
     "hierarchy",
     "labels_image",

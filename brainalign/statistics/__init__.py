@@ -9,6 +9,7 @@ from brainalign.statistics.ceilings import (
 )
 from brainalign.statistics.classification import linear_classification
 from brainalign.statistics.clusters import Cluster, ClusterTest, cluster_permutation
+from brainalign.statistics.contest import Candidate, family_contest, target_winners
 from brainalign.statistics.correlations import (
     CorrelationNull,
     bootstrap_correlations,
@@ -25,6 +26,7 @@ from brainalign.statistics.ncsnr import (
     signal_share,
 )
 from brainalign.statistics.preference import DepthRecovery, layer_preference, recovered_depth
+from brainalign.statistics.region_draws import RegionDraws, region_draws
 from brainalign.statistics.resampling import (
     MIN_UNITS,
     Interval,
@@ -41,12 +43,14 @@ from brainalign.statistics.spin import spin_orders, spin_test
 
 __all__ = [
     "MIN_UNITS",
+    "Candidate",
     "Cluster",
     "ClusterTest",
     "CorrelationNull",
     "DepthRecovery",
     "Interval",
     "Latency",
+    "RegionDraws",
     "SmoothMapTest",
     "SubjectCeiling",
     "bootstrap",
@@ -54,6 +58,7 @@ __all__ = [
     "cluster_permutation",
     "cross_validated_interval",
     "explained_variance",
+    "family_contest",
     "fdr",
     "group_means",
     "identification",
@@ -74,6 +79,7 @@ __all__ = [
     "permuted_correlations",
     "r2",
     "recovered_depth",
+    "region_draws",
     "score_latency",
     "signal_share",
     "signed_r2",
@@ -82,4 +88,5 @@ __all__ = [
     "spin_orders",
     "spin_test",
     "split_half_reliability",
+    "target_winners",
 ]

@@ -127,6 +127,14 @@ def images_of(wildcards):
     return [descriptor.locate(descriptor.images, "images")] if wildcards.dataset in IMAGES else []
 
 
+def captions_of(wildcards):
+    """Return the table of captions, for models that read them; nothing where the table of images holds them."""
+    descriptor = DESCRIPTORS[wildcards.dataset]
+    table = getattr(descriptor, "captions", None)
+    reads = SETTINGS.models[wildcards.model].reads_texts
+    return [descriptor.locate(table, "captions")] if reads and table is not None else []
+
+
 def images_changed(wildcards):
     """Return what changes when an image does; of images that the workflow makes itself their table says it."""
     if wildcards.dataset not in IMAGES or wildcards.dataset in SIMULATED:

@@ -5,6 +5,7 @@ rule extract:
         descriptor=lambda wildcards: ancient(SETTINGS.datasets[wildcards.dataset].descriptor),
         weights=weights_of,
         stimuli=images_of,
+        captions=captions_of,
     output:
         features=files("features", model="{model}"),
     log:
@@ -23,6 +24,7 @@ rule extract:
         library=library_digest(*STAGES["extract"]),
         seed=SETTINGS.seed,
         stimuli=lambda wildcards, input: f"--stimuli {shlex.quote(input.stimuli[0])}" if input.stimuli else "",
+        captions=lambda wildcards, input: f"--captions {shlex.quote(input.captions[0])}" if input.captions else "",
     shell:
         "python -P -m brainalign.pipelines.extract --descriptor {input.descriptor:q} --settings {params.settings}"
-        " --seed {params.seed} {params.stimuli} --features {output.features[0]:q} > {log:q} 2>&1"
+        " --seed {params.seed} {params.stimuli} {params.captions} --features {output.features[0]:q} > {log:q} 2>&1"

@@ -16,7 +16,7 @@ rule report_images:
         fields=encodings_of("fields"),
         features=features_of,
         compared=artifacts("rdm", "comparison"),
-        summarized=artifacts("summary", "recovery"),
+        summarized=artifacts("summary", "recovery", "contest", "winners"),
     output:
         page=report(
             report_path(RESULTS, "{dataset}", "{subject}"),

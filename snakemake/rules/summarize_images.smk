@@ -6,6 +6,7 @@ rule summarize_images:
         profile=encodings_of("profile"),
         preference=encodings_of("preference"),
         null=encodings_of("null"),
+        draws=encodings_of("draws"),
         ceiling=artifacts("ceiling"),
         responses=artifacts("responses"),
         truth=lambda wildcards: raw_of(wildcards) if wildcards.dataset in SIMULATED else [],
@@ -13,6 +14,8 @@ rule summarize_images:
         summary=files("summary", subject="{subject}"),
         recovery=files("recovery", subject="{subject}"),
         differences=files("differences", subject="{subject}"),
+        contest=files("contest", subject="{subject}"),
+        winners=files("winners", subject="{subject}"),
     log:
         log_path(RESULTS, "{dataset}", "summarize_images", subject="{subject}"),
     benchmark:
@@ -24,15 +27,16 @@ rule summarize_images:
         mem_mb=memory("summarize_images"),
         runtime=minutes("summarize_images"),
     params:
-        settings=quoted(
+        settings=lambda wildcards: quoted(
             summarize=SETTINGS.summarize,
             confidence=SETTINGS.confidence,
             ceiling_threshold=SETTINGS.encode_images.ceiling_threshold,
+            contest=SETTINGS.contest_of(wildcards.dataset, DESCRIPTORS[wildcards.dataset], wildcards.subject),
         ),
         library=library_digest(*STAGES["summarize_images"]),
         seed=SETTINGS.seed,
     shell:
         "python -P -m brainalign.pipelines.summarize_images --settings {params.settings} --seed {params.seed}"
         " --responses {input.responses:q} --ceiling {input.ceiling:q} --scores {input.scores:q} --profile {input.profile:q} --preference {input.preference:q}"
-        " --null {input.null:q}"
+        " --null {input.null:q} --draws {input.draws:q} --contest {output.contest[0]:q} --winners {output.winners[0]:q}"
         " --truth {input.truth:q} --summary {output.summary[0]:q} --recovery {output.recovery[0]:q} --differences {output.differences[0]:q} > {log:q} 2>&1"

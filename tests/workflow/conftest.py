@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
@@ -93,3 +95,15 @@ def make_checkout(tmp_path_factory: pytest.TempPathFactory, make_study) -> Calla
         return checkout
 
     return make
+
+
+@pytest.fixture(scope="session")
+def image_stages() -> ModuleType:
+    """The file whose `Run` calls every stage of a study of images in this process."""
+    spec = importlib.util.spec_from_file_location("image_stages", Path(__file__).with_name("test_image_stages.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclass looks itself up
+    spec.loader.exec_module(module)
+    return module

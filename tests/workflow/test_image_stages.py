@@ -41,8 +41,9 @@ ENCODED = (
     "baselines",
     "ensemble",
     "fields",
+    "draws",
 )
-SUMMARIZED = ("summary", "recovery", "differences")
+SUMMARIZED = ("summary", "recovery", "differences", "contest", "winners")
 
 
 @dataclass
@@ -82,9 +83,14 @@ class Run:
     def __call__(self, *subjects: str) -> Run:
         config = self.config.model_dump(mode="json")
         images = str(self.study.folder / "stimuli" / "stimuli.tsv")
+        descriptor = load_descriptor(self.descriptor, ImageStudy)
+        captions = descriptor.captions
         for model in self.config.models:
             options = {"model": self.config.extractor_of(model)}
-            self._stage(extract, options, "--stimuli", images, "--features", self.path("features", model=model))
+            files = ["--stimuli", images, "--features", self.path("features", model=model)]
+            if captions is not None:
+                files += ["--captions", str(descriptor.locate(captions, "captions"))]
+            self._stage(extract, options, *files)
         features = [self.path("features", model=model) for model in self.config.models]
         for subject in subjects:
             where = ("--descriptor", str(self.descriptor), "--raw", "nowhere", "--subject", subject)
@@ -102,8 +108,9 @@ class Run:
             compared = self._files(("responses", "splits", "rdm", "comparison"), subject=subject)
             self._stage(compare_images, {"compare": config["compare_images"]}, *compared, "--features", *features)
             options = {"summarize": config["summarize"], "confidence": 0.95}
+            options["contest"] = self.config.contest_of("scenes", descriptor, subject)
             files = self._files(("responses", "ceiling", *SUMMARIZED), subject=subject)
-            for suffix in ("scores", "profile", "preference", "null"):
+            for suffix in ("scores", "profile", "preference", "null", "draws"):
                 every = [self.path(suffix, subject=subject, model=a, method=b) for a, b in pairs]
                 files += [f"--{suffix}", *every]
             threshold = config["encode_images"]["ceiling_threshold"]

@@ -63,6 +63,7 @@ def configure(checkout, name: str, **changes: object) -> str:
         "methods": {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}, "banded": BANDED},
         "encode_images": {"permutations": 100, "draws": 100},
         "compare_images": {"permutations": 100, "draws": 100},
+        "contest": {"trained": ["net/ridge"], "untrained": ["untrained/ridge"]},
     } | changes
     (checkout.root / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     return f"{name}.yaml"
@@ -165,6 +166,16 @@ def test_random_weights_predict_less(results: Path) -> None:
         assert (differences.loc[differences["model_b"] == "untrained", "low"] > 0).all()
 
 
+def test_the_trained_network_wins_the_planted_region(results: Path) -> None:
+    contest = table(results, "01", "summary", "contest")
+    best = contest[contest["winner"]].set_index("region")
+    assert best.loc["seen", ["family", "layer", "decided"]].tolist() == ["trained", "block4", True]
+    assert "unseen" not in best.index or not best.loc["unseen", "decided"]  # its reliable targets are so by chance
+    assert table(results, "02", "summary", "contest").empty
+    assert 'id="contest"' in (results / "sub-01.html").read_text(encoding="utf-8")
+    assert 'id="contest"' not in (results / "sub-02.html").read_text(encoding="utf-8")
+
+
 def test_geometry_of_the_planted_region(results: Path) -> None:
     comparison = table(results, "01", "geometry", "comparison")
     fits = comparison.set_index(["model", "layer", "group"])
@@ -199,6 +210,7 @@ def test_every_report_is_small_self_contained_and_whole(results: Path) -> None:
             {"encode_images": {"permutations": 110, "draws": 100}},
             {"encode_images": 6, "summarize_images": 2},
         ),
+        ({"contest": {}}, {"summarize_images": 1}),  # sensors lie in no region
         ({"encode": {"run_permutations": 3}, "compare": {"permutations": 3}}, {}),  # of studies of another kind
         ({"compare_rdms": {"draws": 200}}, {}),  # the report's settings are the whole configuration
     ],
@@ -290,6 +302,7 @@ def simulated(make_checkout):
         "config",
         datasets={"simulated": {"descriptor": "simulated.yaml"}},
         models={"generator": generator | {"layers": ["embedder", "encoder.stages.1"]}},
+        contest={},
         methods={"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}},
     )
     stages = ("simulate", *EVERYTHING)

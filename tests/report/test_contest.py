@@ -1,0 +1,175 @@
+"""Families of models in the report: what is decided has its colour, what is not is pale or hollow; all is escaped."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_hex
+
+from brainalign.arrays import Responses
+from brainalign.checks import BrainalignError
+from brainalign.descriptor import ImageStudy
+from brainalign.report import ImageMaterial
+from brainalign.report.canvas import NULL, model_colours, png_bytes
+from brainalign.report.contest import (
+    contest_methods,
+    contest_scores,
+    contest_section,
+    contest_sentence,
+    winner_maps,
+)
+from brainalign.settings import Config, parse
+
+EVIL = "<img src=x onerror=alert(1)>"
+FAMILIES = ["response-optimised", "task-optimised", "language"]
+COLOURS = model_colours(FAMILIES)
+REGIONS = {"V1": (0, True), "IT": (2, True), EVIL: (1, False), "reliable targets": (1, True)}
+
+
+def table() -> pd.DataFrame:
+    """Return a contest whose winner of V1 is the first family, of IT the third; the third region is undecided."""
+    rows = []
+    for region, (best, decided) in REGIONS.items():
+        for k, family in enumerate(FAMILIES):
+            ahead = 0.1 if k == best else -0.1
+            row = {"region": region, "family": family, "model": f"net{k}", "method": "ridge", "layer": "a", "cv_r": 0.2}
+            row |= {"r": 0.3 + ahead, "low": 0.25 + ahead, "high": 0.35 + ahead, "null_high": 0.08, "ceiling_r": 0.6}
+            row |= {"ahead": ahead, "ahead_low": ahead - 0.05, "ahead_high": ahead + 0.05, "n_targets": 20}
+            row |= {"winner": k == best, "runner_up": k == (best + 1) % 3, "decided": decided, "p_null": 0.01}
+            rows.append(row | {"reason": "" if decided else "the interval of the margin includes 0"})
+    return pd.DataFrame(rows)
+
+
+def winners(n: int = 12) -> pd.DataFrame:
+    rows = pd.DataFrame({"target_id": [f"L{k}" for k in range(n)], "hemi": "L", "vertex": np.arange(n) + 9000})
+    rows["roi"] = [["V1"], ["IT"], [EVIL], []] * (n // 4)
+    rows["family"] = ([FAMILIES[0], FAMILIES[2], FAMILIES[1], FAMILIES[1]] * (n // 4))[:n]
+    return rows.assign(margin=0.1, ceiling=0.4, q=[0.01] * (n - 1) + [0.5])
+
+
+def test_points_are_those_of_the_table_and_hollow_where_undecided() -> None:
+    figure = contest_scores(table())
+    above, below = figure.axes
+    points = {line.get_label(): line.get_ydata() for line in above.lines if line.get_marker() == "o"}
+    np.testing.assert_allclose(points["language"], [0.2, 0.4, 0.2, 0.2])
+    assert list(points) == FAMILIES
+    margins = [line for line in below.lines if line.get_marker() == "o"]
+    assert [line.get_markerfacecolor() for line in margins] == [
+        COLOURS["response-optimised"],
+        COLOURS["language"],
+        "white",
+        COLOURS["task-optimised"],
+    ]
+    assert [line.get_color() for line in margins][2] == COLOURS["task-optimised"]
+    bands = [band for band in above.collections if isinstance(band, PolyCollection)]
+    assert [to_hex(band.get_facecolor()[0]) for band in bands] == [NULL] * 4
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == [*FAMILIES, "best family, exchanged predictions", "noise ceiling"]
+    assert len(png_bytes(figure)) <= 200_000
+    with pytest.raises(BrainalignError, match="the table of the contest has no column 'null_high'"):
+        contest_scores(table().drop(columns="null_high"))
+
+
+def test_vertices_of_undecided_regions_are_pale_and_chance_is_hidden() -> None:
+    decided = {"V1": True, "IT": True, EVIL: False}
+    winner, margin = winner_maps(winners(), decided, FAMILIES, q=0.05)
+    assert winner.categories == (*FAMILIES, *(f"{name}, undecided" for name in FAMILIES))
+    names = [winner.categories[int(k)] for k in winner.values[0, 9000:9011]]
+    assert names[:4] == ["response-optimised", "language", "task-optimised, undecided", "task-optimised, undecided"]
+    assert np.isnan(winner.values[0, 9011])
+    assert np.isnan(margin.values[0, 9011])
+    assert winner.n_shown == margin.n_shown == 11
+    pale = dict(zip(winner.categories, winner.colours, strict=True))
+    for name in FAMILIES:
+        full, faded = (
+            np.array([int(pale[key][k : k + 2], 16) for k in (1, 3, 5)]) for key in (name, f"{name}, undecided")
+        )
+        assert (faded >= full).all()
+        assert faded.min() > 150  # a light tint of the same hue
+    both = winners().assign(roi=[[EVIL, "V1"]] * 12)
+    assert set(winner_maps(both, decided, FAMILIES, q=0.05)[0].values[0, 9000:9011]) <= {0.0, 1.0, 2.0}
+
+
+@pytest.fixture
+def material() -> ImageMaterial:
+    content = {
+        "datasets": {"scenes": {"descriptor": "scenes.yaml"}},
+        "models": {f"net{k}": {"extractor": "efficientnet"} for k in range(2)}
+        | {"net2": {"extractor": "sentence", "weights": EVIL}},
+        "methods": {"ridge": {"encoder": "ridge"}},
+        "contest": {family: [f"net{k}"] for k, family in enumerate(FAMILIES)},
+    }
+    study = {
+        "name": "scenes",
+        "title": "x",
+        "kind": "images",
+        "citation": {"text": "Nobody."},
+        "licence": "CC0",
+        "source": "tests",
+        "images": "stimuli.tsv",
+        "subjects": {"01": {"format": "betas", "betas": "b.nii", "trials": "t.tsv"}},
+        "splits": {"shared": {"column": "set", "value": "shared"}},
+        "folder": ".",
+    }
+    trials = pd.DataFrame({"trial_id": ["t0"], "stimulus_id": ["s"], "session": "1", "run": "1", "repeat": 0})
+    targets = winners().drop(columns=["family", "margin", "ceiling", "q"])
+    targets = targets.assign(kind="vertex", x_mm=0.0, y_mm=0.0, z_mm=0.0)
+    responses = Responses(np.zeros((1, 12), dtype=np.float32), trials.assign(onset_s=np.nan), targets, "z")
+    config, descriptor = parse(Config, content, "config"), parse(ImageStudy, study, "descriptor")
+    return ImageMaterial(
+        config,
+        "scenes",
+        descriptor,
+        "01",
+        responses,
+        contest=table(),
+        winners=winners().drop(columns=["hemi", "vertex", "roi"]),
+    )
+
+
+def words(text: object) -> str:
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", str(text))))
+
+
+def test_the_section_says_what_is_decided(material: ImageMaterial) -> None:
+    section = contest_section(material)
+    assert [panel.id for panel in section.panels] == ["contest", "winners", "flatwinners", "flatmargin"]
+    assert section.paragraphs[0].startswith("2 of 3 regions are decided. ")
+    assert "up to 0.15 would be decided by chance" in section.paragraphs[0]
+    assert "11 of 12 reliable vertices are shown, 6 of them in decided regions" in " ".join(
+        section.panels[1].caption.split()
+    )
+    assert "<img src=x" not in str(section.blocks[0])
+    text = words(section.blocks[0])
+    assert "undecided: the interval of the margin includes 0" in text
+    assert ".400 (net0, a)" in text
+    (sentence,) = contest_sentence(material)
+    assert (
+        sentence == "Best of 3 families of models: response-optimised in V1; language in IT; undecided: 1 of 3 regions."
+    )
+    methods = " ".join(text for text, _ in contest_methods(material))
+    assert "net2: sentence embeddings of the captions of the images by" in methods
+    assert "language: net2" in methods
+
+
+def test_nothing_appears_without_a_contest(material: ImageMaterial) -> None:
+    for nothing in (None, pd.DataFrame({"region": np.empty(0, dtype=str)})):
+        material.contest = nothing
+        assert contest_section(material) is None
+        assert contest_sentence(material) == []
+        assert len(contest_methods(material)) == 1  # captions are still said
+
+
+def test_volumes_have_no_map(material: ImageMaterial) -> None:
+    material.responses = Responses(
+        material.responses.values,
+        material.responses.trials,
+        material.responses.targets.drop(columns=["vertex"]).assign(i=0, j=0, k=0, kind="voxel"),
+        "z",
+    )
+    assert [panel.id for panel in contest_section(material).panels] == ["contest"]

@@ -1,0 +1,172 @@
+"""Families that meet in a region: definitions by hand, what is refused, and what is drawn from stored fits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from brainalign.arrays import Arrays
+from brainalign.checks import BrainalignError
+from brainalign.statistics import (
+    Candidate,
+    RegionDraws,
+    bootstrap_correlations,
+    family_contest,
+    fdr,
+    pearson,
+    permute_within,
+    region_draws,
+    target_winners,
+)
+
+REGIONS = {"V1": np.array([0, 1]), "IT": np.array([2, 3])}
+SIZES = {"n_train": 300, "n_test": 100}
+
+
+def candidate(
+    family: str, layer: str, r: list[float], cv_r: list[float], noise: float = 0.01, seed: int = 0
+) -> Candidate:
+    """Return a fit of four targets whose draws scatter around its scores."""
+    rng = np.random.default_rng([seed, len(family), len(layer)])
+    mean = np.array([np.nanmean(r[:2]), np.nanmean(r[2:])])
+    draws = mean + noise * rng.normal(size=(500, 2))
+    null = 0.02 * rng.normal(size=(199, 2))
+    return Candidate(family, f"{family}net", "ridge", layer, np.array(r), np.full(4, 0.01), np.array(cv_r), draws, null)
+
+
+TASK = [
+    candidate("task", "early", [0.5, 0.5, 0.2, 0.2], [0.4, 0.4, 0.1, 0.1]),
+    candidate("task", "late", [0.6, 0.6, 0.3, 0.3], [0.3, 0.3, 0.2, 0.2], seed=1),  # better in V1, but not chosen there
+]
+LANGUAGE = candidate("language", "mean", [0.2, 0.2, 0.31, 0.31], [0.2, 0.2, 0.3, 0.3], seed=2)
+
+
+def test_definitions_by_hand() -> None:
+    table = family_contest([*TASK, LANGUAGE], REGIONS, ceiling=np.array([0.25, 0.25, 0.0, 0.36]), **SIZES)
+    rows = table.set_index(["region", "family"])
+    assert rows["layer"].to_dict() == {
+        ("V1", "task"): "early",
+        ("V1", "language"): "mean",
+        ("IT", "task"): "late",
+        ("IT", "language"): "mean",
+    }
+    np.testing.assert_allclose(rows["r"], [0.5, 0.2, 0.3, 0.31])
+    np.testing.assert_allclose(rows["ahead"], [0.3, -0.3, -0.01, 0.01])
+    assert rows["winner"].tolist() == [True, False, False, True]
+    assert rows["runner_up"].tolist() == [False, True, True, False]
+    assert rows["decided"].tolist() == [True, True, False, False]
+    assert rows.loc["IT", "reason"].unique().tolist() == ["the interval of the margin includes 0"]
+    np.testing.assert_allclose(rows["ceiling_r"], [0.5, 0.5, 0.3, 0.3])
+    assert (rows["p_null"] == 1 / 200).all()
+    half_width = (rows["ahead_high"] - rows["ahead_low"])[("V1", "task")] / 2
+    assert half_width == pytest.approx(1.96 * 0.01 * np.sqrt(2) * np.sqrt(1 + 100 / 300), rel=0.15)
+
+
+def test_a_large_training_set_adds_no_doubt() -> None:
+    few, many = (family_contest([*TASK, LANGUAGE], REGIONS, n_train=n, n_test=100) for n in (100, 10**9))
+    ratio = (few["high"] - few["r"]) / (many["high"] - many["r"])
+    np.testing.assert_allclose(ratio, np.sqrt(2))
+
+
+def test_draws_are_paired_and_the_best_other_is_taken_in_every_draw() -> None:
+    shared = 0.2 * np.random.default_rng(3).normal(size=(500, 2))  # the same images are easy for all families
+    together = [replace(one, draws=one.draws + shared) for one in (*TASK, LANGUAGE)]
+    assert family_contest(together, REGIONS, **SIZES)["decided"].tolist() == [True, True, False, False]
+    # A third family that is certain of nothing: often the best of the others, though far behind on average.
+    wild = candidate("wild", "x", [0.1] * 4, [0.1] * 4, noise=0.4)
+    rows = family_contest([*TASK, LANGUAGE, wild], REGIONS, **SIZES).set_index(["region", "family"])
+    assert not rows["decided"].any()
+    assert rows.loc[("V1", "task"), "ahead_low"] < 0 < rows.loc[("V1", "task"), "ahead"]
+
+
+def test_what_is_not_above_its_null_is_undecided() -> None:
+    loud = [replace(one, null=one.null + 0.55) for one in (*TASK, LANGUAGE)]
+    table = family_contest(loud, REGIONS, **SIZES)
+    assert not table["decided"].any()
+    assert table["reason"].str.startswith("r is not above its permuted null (p = ").all()
+    # The null is that of the largest of all families: one loud family is enough.
+    one_loud = [*TASK, replace(LANGUAGE, null=LANGUAGE.null + 0.55)]
+    assert not family_contest(one_loud, REGIONS, **SIZES)["decided"].any()
+
+
+def test_ties_and_constant_predictions() -> None:
+    copy = replace(TASK[0], family="copy")
+    table = family_contest([TASK[0], copy], REGIONS, **SIZES)
+    np.testing.assert_allclose(table["ahead"], 0)
+    assert not table["decided"].any()
+    assert table["winner"].sum() == 2  # one per region
+    silent = candidate("silent", "a", [np.nan, 0.4, 0.1, 0.1], [np.nan, 0.2, 0.1, 0.1])
+    rows = family_contest([silent, LANGUAGE], REGIONS, **SIZES).set_index(["region", "family"])
+    assert rows.loc[("V1", "silent"), "r"] == pytest.approx(0.2)  # the other target counts as 0
+    assert rows.loc[("V1", "silent"), "cv_r"] == pytest.approx(0.1)
+
+
+def test_what_cannot_be_compared() -> None:
+    with pytest.raises(BrainalignError, match="two families or more; got task"):
+        family_contest(TASK, REGIONS, **SIZES)
+    blind = replace(TASK[1], cv_r=np.full(4, np.nan))
+    with pytest.raises(BrainalignError, match=r"'task' has 2 fits.*nothing was scored.*tasknet/ridge \(late\)"):
+        family_contest([TASK[0], blind, LANGUAGE], REGIONS, **SIZES)
+    assert len(family_contest([blind, LANGUAGE], REGIONS, **SIZES)) == 4  # nothing to choose
+    with pytest.raises(BrainalignError, match="compare fits of the same targets with the same draws"):
+        family_contest([*TASK, replace(LANGUAGE, draws=LANGUAGE.draws[:100])], REGIONS, **SIZES)
+    with pytest.raises(BrainalignError, match=r"1 regions have no target \(IT\)"):
+        family_contest([*TASK, LANGUAGE], REGIONS | {"IT": np.empty(0, dtype=int)}, **SIZES)
+
+
+def test_winners_of_single_targets() -> None:
+    late = replace(TASK[1], cv_r=np.array([0.5, 0.1, 0.5, 0.1]))
+    p = np.array([0.01, 0.04, 0.5, 0.01])
+    table = target_winners([TASK[0], late, replace(LANGUAGE, p=p)], np.array([0, 1, 3]))
+    assert table["target"].tolist() == [0, 1, 3]
+    assert table["family"].tolist() == ["task", "task", "language"]
+    assert table["layer"].tolist() == ["late", "early", "mean"]
+    np.testing.assert_allclose(table["r"], [0.6, 0.5, 0.31])
+    np.testing.assert_allclose(table["margin"], [0.4, 0.3, 0.11])
+    assert table["second"].tolist() == ["language", "language", "task"]
+    np.testing.assert_allclose(table["q"], fdr(np.array([0.02, 0.02, 0.02])))  # of two families
+
+
+def test_draws_of_regions_equal_their_definition() -> None:
+    rng = np.random.default_rng(4)
+    measured = rng.normal(size=(40, 6))
+    predicted = measured + rng.normal(size=(40, 6))
+    predicted[:, 1] = 3.0  # constant
+    regions = {"V1": np.array([0, 1]), "IT": np.array([2, 3, 5]), "gone": np.array([1])}
+    draws, null = region_draws(predicted, measured, regions, n_draws=50, n_permutations=30, seed=5)
+    plain = bootstrap_correlations(predicted, measured, list(regions.values()), n_draws=50, seed=5)
+    np.testing.assert_allclose(draws[:, 0], plain[:, 0] / 2, atol=1e-6)  # the constant one counts as 0
+    np.testing.assert_allclose(draws[:, 1], plain[:, 1], atol=1e-6)
+    assert (draws[:, 2] == 0).all()
+    orders = permute_within(np.zeros(40), 30, np.random.default_rng(5))
+    by_hand = [pearson(predicted[order], measured)[[2, 3, 5]].mean() for order in orders]
+    np.testing.assert_allclose(null[:, 1], by_hand, atol=1e-5)
+    again, _ = region_draws(-predicted, measured, regions, n_draws=50, n_permutations=1, seed=5)
+    np.testing.assert_allclose(again[:, 1], -draws[:, 1], atol=1e-5)  # paired: the same rows were drawn
+
+
+def kept(**changes: object) -> RegionDraws:
+    values = {"a.b": np.arange(6, dtype=np.float32).reshape(3, 2), "c": np.ones((3, 2), dtype=np.float32)}
+    return replace(RegionDraws(dict(REGIONS), values, values, ["x", "y"], 300), **changes)
+
+
+def test_what_was_stored_comes_back_in_its_order() -> None:
+    draws = kept()
+    stored = Arrays(dict(sorted(draws.arrays().items())))  # files of arrays keep no order
+    back = RegionDraws.read(stored, draws.details())
+    assert list(back.regions) == ["V1", "IT"]
+    assert list(back.draws) == ["a.b", "c"]
+    np.testing.assert_array_equal(back.draws["a.b"], draws.draws["a.b"])
+    assert (back.test_ids, back.n_train) == (["x", "y"], 300)
+    back.check_same(draws, "a", "b")
+
+
+def test_fits_of_other_images_or_targets_are_refused() -> None:
+    with pytest.raises(BrainalignError, match="a was tested on 3 stimuli and b on 2, 2 of them the same"):
+        kept(test_ids=["x", "y", "z"]).check_same(kept(), "a", "b")
+    with pytest.raises(BrainalignError, match="in IT a was scored on 1 targets and b on 2, 1 of them the same"):
+        kept(regions=REGIONS | {"IT": np.array([2])}).check_same(kept(), "a", "b")
+    with pytest.raises(BrainalignError, match="in V4 a was scored on 0 targets and b on 1, 0 of them"):
+        kept().check_same(kept(regions=REGIONS | {"V4": np.array([9])}), "a", "b")
