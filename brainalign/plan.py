@@ -56,6 +56,7 @@ STAGES = {
     "compare": ("datasets", "geometry", "statistics"),
     "compare_images": ("datasets", "geometry", "statistics"),
     "compare_rdms": ("geometry", "statistics"),
+    "converge": ("datasets", "encoding", "features", "kernels", "statistics"),
     "summarize": ("datasets", "statistics"),
     "summarize_images": ("simulation", "statistics"),
     "summarize_group": ("statistics",),
@@ -211,6 +212,8 @@ def _image_cost(stage: str, descriptor: ImageStudy, searches: float) -> Cost:
         return Cost(1500, 60, 100)
     if stage == "simulate":
         return Cost(2500, 60, 250)
+    if stage == "converge":
+        return Cost(1500, 60, 5)
     if stage == "encode_images":
         return Cost(1200 + round(6 * values_mb), 10 + round(searches * 4e-6 * trials * targets), 20)
     disk_mb = values_mb if stage == "prepare_images" else 5
@@ -327,6 +330,8 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
         yield f"report{of_kind}", "html", own
     if images:
         yield "summarize_group", "ceiling", {}
+        if config.convergence_of(dataset).networks:
+            yield "converge", "convergence", {}
         yield "report_group", "html", {}
 
 

@@ -37,8 +37,10 @@ from brainalign.encoding import (
     Partition,
     Ridge,
     SeedEnsemble,
+    SplitScores,
     evaluate_held_out,
     side_by_side,
+    split_scores,
 )
 from brainalign.features import PCA
 from brainalign.pipelines import run_stage, stage_parser
@@ -96,6 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--semantics", type=Path, help="features that say what an image shows, for encoders that ask")
     parser.add_argument("--baselines", type=Path, required=True, help="output of trained encoders: others beside them")
+    parser.add_argument("--halves", type=Path, required=True, help="output: what convergence scores are made of")
     parser.add_argument("--fields", type=Path, required=True, help="output of trained encoders: where they look")
     return run_stage(parser, _encode, argv, uses_gpu=lambda a: a.settings["method"]["device"] != "cpu")
 
@@ -187,6 +190,18 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     save(arguments.bands, bands, provenance, **metric)
     save(arguments.partition, partition, provenance, **metric)
     save(arguments.baselines, pd.concat(side.tables, ignore_index=True) if trained else empty, provenance)
+    halves = SplitScores(reason="all layers were fitted jointly: none has a score of its own")
+    if not joint:
+        halves = split_scores(
+            results,
+            responses.targets,
+            {name: rows for name, rows in groups.items() if name != RELIABLE},
+            responses.times,
+            n_permutations=settings.permutations,
+            n_draws=settings.draws,
+            seed=arguments.seed,
+        )
+    save(arguments.halves, Arrays(halves.arrays), provenance, **halves.details)
     save(arguments.fields, Arrays(side.fields), provenance, layers=side.layers, stimuli=side.stimuli)
     if trained:
         shutil.rmtree(work, ignore_errors=True)
