@@ -117,7 +117,8 @@ def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 def _correlations(areas: pd.DataFrame, half: pd.DataFrame, maps: AreaMaps, n_spins: int, seed: int) -> pd.DataFrame:
     """Return the correlation of best layers and half-times of areas with every map, per subject."""
-    spins = list(spin_orders(maps.places, np.full(len(maps.areas), "L"), n_spins, seed=seed))
+    covered = maps.covers_sphere
+    spins = list(spin_orders(maps.places, maps.hemi, n_spins, seed=seed)) if covered else []
     tables = []
     for subject, values in _values(areas, half).items():
         parts = []

@@ -197,6 +197,7 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
             responses.targets,
             {name: rows for name, rows in groups.items() if name != RELIABLE},
             responses.times,
+            ceiling=ceiling,
             n_permutations=settings.permutations,
             n_draws=settings.draws,
             seed=arguments.seed,

@@ -17,30 +17,53 @@ from brainalign.datasets.trials import read_table
 __all__ = ["AreaMaps", "area_maps_table", "read_area_maps"]
 
 SPHERE = ["sphere_x", "sphere_y", "sphere_z"]
+MIN_PARCELS, MIN_COVERED = 20, 0.8
 
 
 @dataclass(frozen=True)
 class AreaMaps:
-    """Cortical maps, averaged over the hemispheres.
+    """Cortical maps of areas, averaged over the hemispheres where an area has a part in both.
 
     Attributes
     ----------
     areas : list of str
+    hemi : array (n_areas,) of "L" or "R"
+        "L" of an area in both.
     places : array (n_areas, 3)
-        On the sphere of one hemisphere, the right one mirrored.
+        On the sphere of that hemisphere.
     maps : dict of arrays (n_areas,)
         By name; NaN: no value.
     """
 
     areas: list[str]
+    hemi: NDArray[np.str_]
     places: NDArray[np.float64]
     maps: dict[str, NDArray[np.float64]]
 
     @property
+    def covers_sphere(self) -> bool:
+        """Whether a random point of the sphere usually has an area nearby, so that rotations make sense.
+
+        Parcels of a whole cortex do, the medial wall left out; the visual areas of a study do not.
+        """
+        points = np.random.default_rng(0).normal(size=(2000, 3))
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
+        for side in np.unique(self.hemi):
+            unit = self.places[self.hemi == side]
+            unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
+            # Of n caps that share a sphere each has the area 4π/n; two of their radii reach any neighbour.
+            reach = 2 * np.arccos(max(1 - 2 / len(unit), -1.0))
+            near = (points @ unit.T).max(axis=1) >= np.cos(min(reach, np.pi / 2))
+            if len(unit) < MIN_PARCELS or near.mean() < MIN_COVERED:
+                return False
+        return True
+
+    @property
     def separation_mm(self) -> NDArray[np.float64]:
-        """Distances (n_areas, n_areas) along the sphere, in the unit of its radius."""
+        """Distances (n_areas, n_areas) along the sphere, in the unit of its radius, the right hemisphere mirrored."""
         radius = float(np.linalg.norm(self.places, axis=1).mean())
         unit = self.places / np.linalg.norm(self.places, axis=1, keepdims=True)
+        unit[self.hemi == "R", 0] *= -1
         # Of two points apart by the chord c the angle is 2·arcsin(c/2), exact for neighbours too.
         chord = np.linalg.norm(unit[:, None] - unit, axis=2)
         return np.asarray(2 * radius * np.arcsin((chord / 2).clip(0, 1)))
@@ -80,14 +103,17 @@ def read_area_maps(path: Path) -> AreaMaps:
         raise BrainalignError(f"{path}: no column is a map; add one, such as thickness")
     numbers = pd.DataFrame({name: _numbers(table[name], path) for name in SPHERE + names})
     check_finite(f"{path}: places", numbers[SPHERE].to_numpy(), "give every area its centre on the sphere")
+    areas = table["area"].astype(str)
+    hemi = table["hemi"].groupby(areas, sort=False).min().to_numpy(dtype=str)
     numbers.loc[table["hemi"] == "R", "sphere_x"] *= -1
-    means = numbers.groupby(table["area"].astype(str), sort=False).mean()  # of what is there: NaN is left out
-    places = means[SPHERE].to_numpy(dtype=np.float64)
+    means = numbers.groupby(areas, sort=False).mean()  # of what is there: NaN is left out
+    places = means[SPHERE].to_numpy(dtype=np.float64, copy=True)
+    places[hemi == "R", 0] *= -1
     length = np.linalg.norm(places, axis=1)
     if not (length > 0).all():
         raise BrainalignError(f"{path}: a place lies in the middle of the sphere; give centres on its surface")
     places *= length.mean() / length[:, None]
-    return AreaMaps(list(means.index), places, {name: means[name].to_numpy(dtype=np.float64) for name in names})
+    return AreaMaps(list(means.index), hemi, places, {name: means[name].to_numpy(dtype=np.float64) for name in names})
 
 
 def _numbers(column: pd.Series[Any], path: Path) -> pd.Series[Any]:

@@ -45,7 +45,8 @@ class SplitScores:
         "fMRI", or the types of the sensors: only subjects measured alike are averaged.
     arrays : dict
         Areas: choice_r (n_layers, n_areas), choice_draws and choice_null (n, n_layers, n_areas) from one half of the
-        test stimuli; r, draws and null from the other; places (n_areas, 3) in mm. Sensors: r, draws and null over
+        test stimuli; r, draws and null from the other; places (n_areas, 3) in mm; ceiling_r (n_areas,), the mean over
+        targets of the square root of their noise ceiling. Sensors: r, draws and null over
         times (n_layers, n_times), means over sensors, from all test stimuli; times_s (n_times,).
     n_stimuli : tuple of int
         Test stimuli of the half that chooses and of the half that scores; of sensors 0 and all.
@@ -105,6 +106,7 @@ def split_scores(
     groups: Mapping[str, Rows],
     times_s: Values | None = None,
     *,
+    ceiling: Values | None = None,
     n_permutations: int = 1000,
     n_draws: int = 1000,
     seed: int = 0,
@@ -121,6 +123,8 @@ def split_scores(
         Areas; for sensors one group per time, in order.
     times_s : array (n_times,), optional
         For sensors.
+    ceiling : array (n_targets,), optional
+        Noise ceiling of every target (variance units), to be shown beside the scores.
     n_permutations, n_draws : int
         Of each half.
     seed : int
@@ -163,6 +167,8 @@ def split_scores(
             parts.setdefault(f"{prefix}null", []).append(permuted_correlations(x, y, some, groups=inside).group_r)
     arrays = {name: np.stack(some, axis=0 if name.endswith("r") else 1) for name, some in parts.items()}
     places = area_places(targets, [groups[name] for name in names])
+    limit = np.full(len(targets), np.nan) if ceiling is None else np.sqrt(np.maximum(ceiling, 0))
+    arrays["ceiling_r"] = group_means(limit, [groups[name] for name in names])
     return SplitScores(
         layers, names, FMRI, _compact(arrays) | {"places": places}, (len(halves[0]), len(halves[1])), seed
     )

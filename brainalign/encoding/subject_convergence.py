@@ -33,7 +33,8 @@ class SubjectConvergence:
     Attributes
     ----------
     scores : DataFrame
-        Also low, high: interval of the mean over resampled subjects, and n_subjects.
+        Also low, high: interval of the mean over resampled subjects; n_subjects; ceiling_r: of the encoding score, the
+        mean over areas.
     areas, layers : DataFrame
     """
 
@@ -169,8 +170,11 @@ def _of_areas(
     if not known:
         named = f"{listed(list(origin))} is not among the regions of the subject, or the targets have no coordinates"
         scores.loc[scores["score"].isin(SPATIAL), "reason"] = named if origin else NO_ORIGIN
+    ceiling = trained.arrays["ceiling_r"].astype(np.float64)
+    shown = np.isfinite(ceiling).any()
+    scores["ceiling_r"] = np.where(scores["score"] == "encoding", np.nanmean(ceiling) if shown else np.nan, np.nan)
     areas = found.areas if known else found.areas.assign(distance_mm=np.nan)
-    return SubjectConvergence(scores, areas, pd.DataFrame())
+    return SubjectConvergence(scores, areas, found.layers)
 
 
 def _layer_scores(scores: SplitScores) -> LayerScores:

@@ -30,9 +30,10 @@ def area_map_test(
 ) -> pd.DataFrame:
     """Correlate a value per area with every map; p from the spin test, or from smooth random maps for few areas.
 
-    Rotations of the sphere are the better null where areas cover it: they keep whatever autocorrelation there is. A
-    study of a few regions leaves most of the sphere empty, and then most rotations leave most regions without a value.
-    Where fewer than half of the rotations count, surrogates of `smooth_map_test` take their place; `null` says which.
+    Rotations of the sphere are the better null where maps cover it: they keep whatever autocorrelation there is, and
+    areas with a value, few or many, are carried over the whole map. Where the maps are known in a few areas only, a
+    rotation leads nowhere: give no spins then, and surrogates of `smooth_map_test` take their place, as they do where
+    fewer than half of the rotations count. `null` says which.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def area_map_test(
     maps : mapping of arrays (n_areas,)
         By name; NaN: no value.
     spins : sequence of arrays (n_areas,)
-        A list of `spin_orders`.
+        A list of `spin_orders`; empty: none.
     separation_mm : array (n_areas, n_areas)
     n_surrogates, seed : int
         Of the smooth random maps.
@@ -70,11 +71,11 @@ def area_map_test(
     for k, name in enumerate(maps):
         given = np.asarray(maps[name], dtype=np.float64)
         both = np.flatnonzero(np.isfinite(values) & np.isfinite(given))
-        counted = table.loc[k, "n_spins"] >= len(spins) / 2
+        counted = 0 < len(spins) <= 2 * table.loc[k, "n_spins"]
         if np.isnan(table.loc[k, "r"]) or counted:
             continue
         if not MIN_AREAS <= len(both) <= MAX_AREAS:
-            reason = f"{len(both)} areas with both values: too few of them keep their values under a rotation"
+            reason = f"{len(both)} areas with both values: no rotations count, and smooth random maps need {MIN_AREAS}"
             table.loc[k, ["p", "null_sd"]] = np.nan
             table.loc[k, "reason"] = reason
             continue
