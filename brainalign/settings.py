@@ -273,9 +273,6 @@ class Config(Strict):
                         f"({', '.join(self.models)}){did_you_mean(name, self.models)}"
                     )
         self.converge.check(self.models, self.methods)
-        for name in self.converge.networks:
-            if not any(name in self.models_of(dataset) for dataset in self.datasets):
-                raise ValueError(f"converge.networks: no dataset uses {name}; add it to the models of one")
         return self
 
     def raw_folder(self, dataset: str) -> Path:
