@@ -193,6 +193,8 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
     if isinstance(descriptor, ImageStudy):
         if stage == "encode_images" and config.methods[method].trained:
             return _training_cost(config, descriptor, model, method)
+        if stage == "converge":  # nulls of every network, in every subject and in their mean
+            return Cost(1500, 30 + 15 * len(config.converge.networks) * (1 + len(descriptor.subjects)), 5)
         return _image_cost(stage, descriptor, _searches(config, method))
     return Cost(1500, 30, 20)
 
@@ -212,8 +214,6 @@ def _image_cost(stage: str, descriptor: ImageStudy, searches: float) -> Cost:
         return Cost(1500, 60, 100)
     if stage == "simulate":
         return Cost(2500, 60, 250)
-    if stage == "converge":
-        return Cost(1500, 60, 5)
     if stage == "encode_images":
         return Cost(1200 + round(6 * values_mb), 10 + round(searches * 4e-6 * trials * targets), 20)
     disk_mb = values_mb if stage == "prepare_images" else 5

@@ -73,11 +73,10 @@ def _failures(config: Config, dataset: str, descriptor: ImageStudy | RdmStudy) -
     found = {name: failures_of(config, dataset, name) for name in subjects_of(descriptor) or [""]}
     found = {name: [failure for failure in mine if failure.stage != "report_images"] for name, mine in found.items()}
     if not any(found.values()) and not group_report_path(config.results, dataset).exists():
-        stage = "report_group"
-        if config.convergence_of(dataset).networks:
-            done = artifact_path(config.results, dataset, "convergence").with_suffix(".json").exists()
-            stage = stage if done else "converge"
-        return {"": [Failure(stage, "", end_of_log(log_path(config.results, dataset, stage)))]}
+        done = artifact_path(config.results, dataset, "convergence").with_suffix(".json").exists()
+        if config.convergence_of(dataset).networks and not done:
+            return {"converge": [Failure("converge", "", end_of_log(log_path(config.results, dataset, "converge")))]}
+        return {"": [Failure("report_group", "", end_of_log(log_path(config.results, dataset, "report_group")))]}
     return found
 
 

@@ -132,7 +132,7 @@ def split_scores(
     Returns
     -------
     SplitScores
-        With a reason and no arrays where there are no areas, or fewer than 14 test stimuli.
+        With a reason and no arrays where no area has a target, or there are fewer than 14 test stimuli.
     """
     layers, names = list(results), list(groups)
     first = next(iter(results.values()))
@@ -155,6 +155,8 @@ def split_scores(
         )
     # Only targets of areas: the null of all others would take most of the time.
     used = np.unique(np.concatenate([groups[name] for name in names]))
+    if not len(used):
+        return SplitScores(layers, names, reason="no target of a region was scored")
     inside = [np.searchsorted(used, groups[name]) for name in names]
     orders = [_orders(len(rows), n_permutations, [seed, k]) for k, rows in enumerate(halves)]
     parts: dict[str, list[Values]] = {}

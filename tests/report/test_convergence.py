@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from brainalign.encoding import SplitScores, checkpoint_curves, converge_subjects
-from brainalign.report import CONVERGENCE_TABLES, Section, convergence_section, no_convergence
+from brainalign.report import CONVERGENCE_TABLES, Material, Section, convergence_section, no_convergence, sections
 from brainalign.report.convergence_figures import map_correlations
 from brainalign.report.page import render
+from brainalign.settings import BlockStudy, Config, parse
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "<b>head</b>"]
 NAMES = [f"area{k}" for k in range(10)]
@@ -135,3 +136,12 @@ def test_what_came_from_data_is_escaped(section: Section) -> None:
     page = render("group.html", [section, no_convergence("None, <i>since</i> nothing was asked.")], **options)
     assert "<b>head</b>" not in re.sub(r'src="data:[^"]+"', "", page)
     assert "&lt;i&gt;since" in page
+
+
+def test_a_study_of_blocks_says_why_it_has_none(small) -> None:
+    content = {"datasets": {"small": {"descriptor": "x"}}, "models": {"a": {"extractor": "onehot"}}}
+    config = parse(Config, content | {"methods": {"ridge": {"encoder": "ridge"}}}, "test")
+    material = Material(config, "small", parse(BlockStudy, small.descriptor(), "small.yaml"), "1")
+    (found,) = [section for section in sections(material) if section.id == "convergence"]
+    assert not found.panels
+    assert found.paragraphs[0].startswith("Convergence scores do not apply: the stimuli are categories")
