@@ -58,6 +58,7 @@ STAGES = {
     "compare": ("datasets", "geometry", "statistics"),
     "compare_images": ("datasets", "geometry", "statistics"),
     "compare_rdms": ("geometry", "statistics"),
+    "converge": ("datasets", "encoding", "features", "kernels", "statistics"),
     "summarize": ("datasets", "statistics"),
     "summarize_images": ("simulation", "statistics"),
     "summarize_group": ("statistics",),
@@ -192,6 +193,8 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
     if isinstance(descriptor, BlockStudy):
         return _block_cost(stage, config, descriptor, model, method)
     if isinstance(descriptor, ImageStudy):
+        if stage == "converge":  # nulls of every network, in every subject and in their mean
+            return Cost(1500, 30 + 15 * len(config.converge.networks) * (1 + len(descriptor.subjects)), 5)
         if stage != "encode_images":
             return _image_cost(stage, descriptor, 1.0)
         if config.methods[method].trained:
@@ -354,6 +357,8 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
         yield f"report{of_kind}", "html", own
     if images:
         yield "summarize_group", "ceiling", {}
+        if config.convergence_of(dataset).networks:
+            yield "converge", "convergence", {}
         yield "report_group", "html", {}
 
 

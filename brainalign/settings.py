@@ -12,12 +12,14 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from brainalign.checks import BrainalignError, did_you_mean
+from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.convergence_options import ConvergeSettings
 from brainalign.descriptor import (
     BlockStudy,
     DatasetName,
@@ -35,6 +37,7 @@ __all__ = [
     "BandedRidgeMethod",
     "BlockStudy",
     "Config",
+    "ConvergeSettings",
     "Descriptor",
     "ImageStudy",
     "PixelsModel",
@@ -263,6 +266,7 @@ class Config(Strict):
     encode_images: EncodeImagesSettings = EncodeImagesSettings()
     compare_images: CompareImagesSettings = CompareImagesSettings()
     compare_rdms: CompareRdmsSettings = CompareRdmsSettings()
+    converge: ConvergeSettings = ConvergeSettings()
     summarize: SummarizeSettings = SummarizeSettings()
     contest: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
         {},
@@ -291,6 +295,7 @@ class Config(Strict):
                         f"({', '.join(self.models)}){did_you_mean(name, self.models)}"
                     )
         check_contest(self.contest, self.models, self.methods)
+        self.converge.check(self.models, self.methods)
         return self
 
     def raw_folder(self, dataset: str) -> Path:
@@ -321,6 +326,15 @@ class Config(Strict):
     def contest_of(self, dataset: str, descriptor: Descriptor, subject: str) -> dict[str, list[tuple[str, str]]]:
         """Return the (model, method) of every family that meets in the regions of a subject; empty for no contest."""
         return contest_of(self, dataset, descriptor, subject)
+
+    def convergence_of(self, dataset: str) -> ConvergeSettings:
+        """Return the options of the converge stage for the networks that a dataset uses."""
+        return self.converge.limited_to([name for name in self.converge.networks if name in self.models_of(dataset)])
+
+    def converging(self, dataset: str, network: str, subjects: Iterable[str]) -> list[str]:
+        """Return the subjects to which a network is fitted with the method of its convergence scores."""
+        method = self.converge.networks[network].method
+        return [subject for subject in subjects if (network, method) in self.fits_of(dataset, subject)]
 
 
 # --------------------------------------------------------------------------------------------------------- reading
@@ -448,6 +462,29 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
         for subject in descriptor.subjects:
             for _, name in config.fits_of(dataset, subject):
                 _queries_have_targets(config, descriptor, subject, name)
+        _twins_are_fitted(config, dataset, descriptor)
+
+
+def _twins_are_fitted(config: Config, dataset: str, descriptor: ImageStudy) -> None:
+    """Raise where a network is to be compared with a model, or a checkpoint, that its subjects have no fit of."""
+    options = config.convergence_of(dataset)
+    for network, pair in options.networks.items():
+        subjects = config.converging(dataset, network, descriptor.subjects)
+        if not subjects:
+            raise BrainalignError(
+                f"converge.networks.{network}.method: {pair.method} is not used on {network} in {dataset}; add both to "
+                f"the models and methods of datasets.{dataset}, and {network} to methods.{pair.method}.models"
+            )
+        for model in options.models_of(network):
+            without = [name for name in subjects if (model, pair.method) not in config.fits_of(dataset, name)]
+            if without:
+                raise BrainalignError(
+                    f"converge: {network} is compared with {model}, but {pair.method} is not used on {model} in "
+                    f"subject {listed(without)} of {dataset}; add {model} to datasets.{dataset}.models and to "
+                    f"methods.{pair.method}.models"
+                )
+    if options.networks and options.maps is not None and not options.maps.exists():
+        raise BrainalignError(f"converge.maps: no file {options.maps}; correct the path, or leave it out")
 
 
 def _queries_have_targets(config: Config, descriptor: ImageStudy, subject: str, method: str) -> None:

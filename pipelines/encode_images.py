@@ -35,10 +35,12 @@ from brainalign.encoding import (
     HeldOut,
     Partition,
     SeedEnsemble,
+    SplitScores,
     TokenFindings,
     TokenStudy,
     evaluate_held_out,
     score_predictions,
+    split_scores,
 )
 from brainalign.features import PCA
 from brainalign.pipelines import run_stage, stage_parser
@@ -98,6 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--semantics", type=Path, help="features that say what an image shows, for encoders that ask")
     parser.add_argument("--baselines", type=Path, required=True, help="output of trained encoders: others beside them")
     parser.add_argument("--ensemble", type=Path, required=True, help="output of trained encoders: all layers as one")
+    parser.add_argument("--halves", type=Path, required=True, help="output: what convergence scores are made of")
     parser.add_argument("--fields", type=Path, required=True, help="output of trained encoders: where they look")
     return run_stage(parser, _encode, argv, uses_gpu=lambda a: a.settings["method"]["device"] != "cpu")
 
@@ -219,6 +222,19 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         together = _profile(side.ensemble, groups, ceiling, confidence).assign(layer=ENSEMBLE)
         ensemble = pd.concat([together, profile], ignore_index=True).merge(side.weights, how="left")
     save(arguments.ensemble, ensemble, provenance, weights="mean over the targets of a group; layers sum to 1")
+    halves = SplitScores(reason="all layers were fitted jointly: none has a score of its own")
+    if not joint:
+        halves = split_scores(
+            results,
+            responses.targets,
+            {name: rows for name, rows in groups.items() if name != RELIABLE},
+            responses.times,
+            ceiling=ceiling,
+            n_permutations=settings.permutations,
+            n_draws=settings.draws,
+            seed=arguments.seed,
+        )
+    save(arguments.halves, Arrays(halves.arrays), provenance, **halves.details)
     save(arguments.fields, Arrays(side.fields), provenance, layers=side.layers, stimuli=side.stimuli)
     if trained:
         shutil.rmtree(work, ignore_errors=True)

@@ -104,7 +104,7 @@ def failures_of(config: Config, dataset: str, subject: str) -> list[Failure]:
             if not job.output.exists():
                 failures.append(Failure(job.stage, name, end_of_log(job.log)))
             continue
-        if job.stage in {"summarize_group", "report_group"}:
+        if job.stage in {"summarize_group", "converge", "report_group"}:
             continue  # they wait for all subjects; see report_group itself
         if job.stage.startswith("report"):
             if not failures and not job.output.exists():  # nothing else failed, so the report itself did

@@ -21,9 +21,13 @@ from brainalign.pipelines.report import dataset_description, end_of_log, failure
 from brainalign.plan import group_report_path, log_path, subjects_of
 from brainalign.provenance import Provenance
 from brainalign.report import (
+    CONVERGENCE_TABLES,
     Failure,
+    Section,
+    convergence_section,
     fit_label,
     group_sections,
+    no_convergence,
     render_failed_group,
     render_group_page,
     render_rdm_page,
@@ -69,6 +73,9 @@ def _failures(config: Config, dataset: str, descriptor: ImageStudy | RdmStudy) -
     found = {name: failures_of(config, dataset, name) for name in subjects_of(descriptor) or [""]}
     found = {name: [failure for failure in mine if failure.stage != "report_images"] for name, mine in found.items()}
     if not any(found.values()) and not group_report_path(config.results, dataset).exists():
+        done = artifact_path(config.results, dataset, "convergence").with_suffix(".json").exists()
+        if config.convergence_of(dataset).networks and not done:
+            return {"converge": [Failure("converge", "", end_of_log(log_path(config.results, dataset, "converge")))]}
         return {"": [Failure("report_group", "", end_of_log(log_path(config.results, dataset, "report_group")))]}
     return found
 
@@ -140,7 +147,10 @@ def _image_page(material: _Material, descriptor: ImageStudy, subjects: list[str]
         descriptor.title,
         scores,
         tables["differences"],
-        group_sections(scores, tables["recovery"], shared, controls, config.confidence),
+        [
+            *group_sections(scores, tables["recovery"], shared, controls, config.confidence),
+            _convergence(material, bool(failures)),
+        ],
         controls=controls,
         notes=[
             "Every score is of the layer that scores best inside the training images (the first one where nothing is "
@@ -153,6 +163,20 @@ def _image_page(material: _Material, descriptor: ImageStudy, subjects: list[str]
         failures=failures,
         sidecars=material.sidecars,
     )
+
+
+def _convergence(material: _Material, failed: bool) -> Section:
+    """Return the section on convergence scores, or why there are none."""
+    options = material.config.convergence_of(material.dataset)
+    if not options.networks:
+        return no_convergence(
+            "No convergence scores: the configuration names no network of this study, with its twin of random weights, "
+            "under converge.networks."
+        )
+    if failed:
+        return no_convergence("No convergence scores: something they need failed; see Errors.")
+    tables = {name: material.fetch(name, pd.DataFrame) for name in CONVERGENCE_TABLES}
+    return convergence_section(tables, " and ".join(options.origins))
 
 
 def _modality(descriptor: ImageStudy, subject: str) -> str:

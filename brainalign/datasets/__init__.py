@@ -8,6 +8,7 @@ audit_study      everything wrong with a dataset of any kind, before anything lo
 """
 
 from brainalign.datasets.algonauts import read_algonauts, read_algonauts_images
+from brainalign.datasets.area_maps import AreaMaps, area_maps_table, read_area_maps
 from brainalign.datasets.audit import audit
 from brainalign.datasets.betas import read_betas
 from brainalign.datasets.braincorl import BraincorlSubject, read_braincorl
@@ -50,6 +51,7 @@ from brainalign.datasets.whitening import Whitener, fit_whitener
 __all__ = [
     "NSD_SCALE",
     "RDM_READERS",
+    "AreaMaps",
     "BraincorlSubject",
     "CorticalMaps",
     "ImageAudit",
@@ -61,6 +63,7 @@ __all__ = [
     "Recording",
     "StudyAudit",
     "Whitener",
+    "area_maps_table",
     "audit",
     "audit_images",
     "audit_study",
@@ -83,6 +86,7 @@ __all__ = [
     "parcel_means",
     "read_algonauts",
     "read_algonauts_images",
+    "read_area_maps",
     "read_betas",
     "read_braincorl",
     "read_cortical_maps",

@@ -1,12 +1,14 @@
 """Encoders: features to responses. A user adds one by adding an entry."""
 
 from brainalign.encoding.banded import BandedRidge, band_candidates
+from brainalign.encoding.checkpoint_curves import CheckpointCurves, checkpoint_curves
 from brainalign.encoding.convergence import Convergence, LayerScores, convergence_scores
 from brainalign.encoding.empirical_bayes import EmpiricalBayesRidge, WeightPrior, estimate_prior, prior_of_weights
 from brainalign.encoding.ensemble import LayerEnsemble
 from brainalign.encoding.evaluation import Evaluation, evaluate
 from brainalign.encoding.gaussian_readout import GaussianReadout
 from brainalign.encoding.halftimes import half_times
+from brainalign.encoding.halves import SplitScores, split_scores
 from brainalign.encoding.held_out import HeldOut, evaluate_held_out
 from brainalign.encoding.held_out_scores import score_predictions
 from brainalign.encoding.in_context import InContextEncoder
@@ -20,6 +22,7 @@ from brainalign.encoding.scaling_curve import curve_baselines, scaling_curve
 from brainalign.encoding.seeds import SeedEnsemble
 from brainalign.encoding.semantic_readout import SemanticSpatialReadout
 from brainalign.encoding.side_by_side import Contender, side_by_side
+from brainalign.encoding.subject_convergence import SubjectConvergence, converge_subjects
 from brainalign.encoding.text_selectivity import text_selectivity
 from brainalign.encoding.token_study import ENSEMBLE, TokenFindings, TokenStudy
 from brainalign.encoding.training import Epoch
@@ -29,6 +32,7 @@ __all__ = [
     "ENSEMBLE",
     "PUBLISHED_ROUTING",
     "BandedRidge",
+    "CheckpointCurves",
     "Contender",
     "Convergence",
     "EmpiricalBayesRidge",
@@ -46,10 +50,14 @@ __all__ = [
     "RoutingEncoder",
     "SeedEnsemble",
     "SemanticSpatialReadout",
+    "SplitScores",
+    "SubjectConvergence",
     "TokenFindings",
     "TokenStudy",
     "WeightPrior",
     "band_candidates",
+    "checkpoint_curves",
+    "converge_subjects",
     "convergence_scores",
     "curve_baselines",
     "estimate_prior",
@@ -61,6 +69,7 @@ __all__ = [
     "scaling_curve",
     "score_predictions",
     "side_by_side",
+    "split_scores",
     "text_selectivity",
     "unit_rows",
 ]

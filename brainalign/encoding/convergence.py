@@ -15,8 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_finite, check_rows
-from brainalign.encoding.layer_nulls import TIE, AreaNulls, against_layers, layer_orders
-from brainalign.statistics import layer_preference, permutation_test, score_latency
+from brainalign.encoding.layer_nulls import TIE, AreaNulls, against_layers, identical_layers, layer_orders
+from brainalign.encoding.temporal_score import layer_latencies, temporal_score
+from brainalign.statistics import layer_preference, permutation_test
 from brainalign.statistics.smooth_maps import MAX_AREAS
 
 __all__ = ["Convergence", "LayerScores", "convergence_scores"]
@@ -24,7 +25,6 @@ __all__ = ["Convergence", "LayerScores", "convergence_scores"]
 Values = NDArray[np.floating[Any]]
 
 MIN_AREAS = 4
-MIN_LAYERS = 3
 COLUMNS = ("value", "n", "p_layers", "p_areas", "p_independent_areas", "p_stimuli", "area_null", "reason")
 
 
@@ -93,6 +93,7 @@ def convergence_scores(
     separation_mm: Values | None = None,
     spins: Sequence[NDArray[np.integer[Any]]] | None = None,
     layers: Sequence[str] | None = None,
+    random_layers: Sequence[str] | None = None,
     areas: Sequence[str] | None = None,
     se_factor: float = 2.0,
     max_p: float = 0.05,
@@ -127,7 +128,8 @@ def convergence_scores(
         trend along it can hardly be told from a smooth map, so p_areas is larger.
     spins : sequence of arrays (n_areas,), optional
         `spin_orders` of the areas: the area null is then the spin test. Needed for more than 500 areas.
-    layers, areas : sequence of str, optional
+    layers, random_layers, areas : sequence of str, optional
+        The random network has the names of the trained one where it has as many layers and none of its own.
     se_factor, max_p : float
         Of the gates.
     n_permutations : int
@@ -170,7 +172,8 @@ def convergence_scores(
             reason = "no random-weights network was given"
             rows += [_row(network, score, reason=reason) for score in ("encoding", "spatial", "temporal")]
             continue
-        labels = names if scores.r.shape[0] == n_layers else [f"layer {k}" for k in range(scores.r.shape[0])]
+        own = names if network == "trained" or random_layers is None else list(random_layers)
+        labels = own if scores.r.shape[0] == len(own) else [f"layer {k}" for k in range(scores.r.shape[0])]
         orders = layer_orders(len(labels), n_permutations, rng)
         found = _preferences(scores, distance, places, labels, se_factor, max_p)
         latencies = _latencies(scores, times_s, labels, window_s, se_factor, max_p)
@@ -247,16 +250,10 @@ def _encoding(scores: LayerScores, orders: Values) -> dict[str, object]:
         "n": len(with_choice),
         "p_stimuli": float(permutation_test(np.asarray(value), null)),
     }
-    if _identical(scores.choice_r):
+    if identical_layers(scores.choice_r):
         return found
     others = np.nanmean(scores.r[orders.astype(int)[:, best], with_choice], axis=1)
     return found | {"p_layers": float((others >= value - TIE).mean())}
-
-
-def _identical(scores: Values) -> bool:
-    """Return whether all layers have the same scores, as copies of one layer have."""
-    known = scores[:, np.isfinite(scores).all(axis=0)]
-    return len(scores) > 1 and known.size > 0 and float(np.ptp(known, axis=0).max()) <= TIE
 
 
 def _spatial(
@@ -269,7 +266,7 @@ def _spatial(
             "spatial": np.eye(len(layers))[found["number"].fillna(0).astype(int)],  # (n_areas, n_layers)
             "spatial, centre of mass": mass / mass.sum(axis=1, keepdims=True),
         }
-    if _identical(scores.choice_r):
+    if identical_layers(scores.choice_r):
         reason = "the layers have the same scores in every area: they cannot be told apart"
     elif len(decided) < MIN_AREAS:
         reason = f"{len(decided)} of {len(found)} areas have a decided best layer; a spatial score needs {MIN_AREAS}"
@@ -301,25 +298,22 @@ def _latencies(
     se_factor: float,
     max_p: float,
 ) -> pd.DataFrame:
-    rows = []
-    for k, layer in enumerate(layers):
-        row: dict[str, object] = {"layer": layer, "number": k, "r": float(np.nanmean(scores.r[k]))}
-        if scores.sensor_r is None or times_s is None or scores.time_draws is None or scores.time_null is None:
-            row |= {"latency_s": np.nan, "decided": False, "reason": "no sensor scores were given"}
-        else:
-            found = score_latency(
-                np.nanmean(scores.sensor_r[k], axis=0),
-                scores.time_draws[:, k],
-                scores.time_null[:, k],
-                np.asarray(times_s),
-                window=window_s,
-                se_factor=se_factor,
-                max_p=max_p,
-            )
-            row |= {"latency_s": found.peak, "latency_low_s": found.peak_low, "latency_high_s": found.peak_high}
-            row |= {"peak_r": found.peak_score, "p": found.p, "decided": found.decided, "reason": found.reason}
-        rows.append(row)
-    return pd.DataFrame(rows)
+    if scores.sensor_r is None or times_s is None or scores.time_draws is None or scores.time_null is None:
+        found = pd.DataFrame({"layer": layers, "number": range(len(layers)), "latency_s": np.nan, "decided": False})
+        found["reason"] = "no sensor scores were given"
+    else:
+        found = layer_latencies(
+            np.nanmean(scores.sensor_r, axis=1),
+            scores.time_draws,
+            scores.time_null,
+            np.asarray(times_s),
+            layers,
+            window_s=window_s,
+            se_factor=se_factor,
+            max_p=max_p,
+        )
+    found.insert(2, "r", np.nanmean(scores.r, axis=1))
+    return found
 
 
 def _temporal(
@@ -327,15 +321,4 @@ def _temporal(
 ) -> dict[str, object]:
     if scores.sensor_r is None or times_s is None:
         return {"reason": "no sensor scores were given"}
-    decided = np.flatnonzero(latencies["decided"])
-    times = latencies["latency_s"].to_numpy()[decided]
-    if _identical(np.nanmean(scores.sensor_r, axis=1)):
-        return {"n": len(decided), "reason": "the layers have the same scores at every time: they cannot be told apart"}
-    if len(decided) < MIN_LAYERS:
-        return {
-            "n": len(decided),
-            "reason": f"{len(decided)} of {len(latencies)} layers have a decided latency; a temporal score needs 3",
-        }
-    if np.ptp(times) < 1.5 * np.diff(times_s).max():
-        return {"n": len(decided), "reason": "the latency is the same, to one sample, for every decided layer"}
-    return against_layers(np.eye(len(latencies))[decided], times, orders)
+    return temporal_score(np.nanmean(scores.sensor_r, axis=1), np.asarray(times_s), latencies, orders)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from brainalign.statistics import permutation_test, smooth_map_test, spin_test
 
-__all__ = ["TIE", "AreaNulls", "against_layers", "layer_orders"]
+__all__ = ["TIE", "AreaNulls", "against_layers", "identical_layers", "layer_orders"]
 
 Values = NDArray[np.floating[Any]]
 
@@ -26,6 +26,12 @@ def layer_orders(n_layers: int, n_permutations: int, rng: np.random.Generator) -
         return np.array(list(itertools.permutations(range(n_layers))), dtype=np.float64)
     shuffled = rng.permuted(np.tile(np.arange(n_layers), (n_permutations, 1)), axis=1)
     return np.vstack([np.arange(n_layers), shuffled]).astype(np.float64)
+
+
+def identical_layers(scores: Values) -> bool:
+    """Return whether all layers (rows) have the same scores, as copies of one layer have."""
+    known = scores[:, np.isfinite(scores).all(axis=0)]
+    return len(scores) > 1 and known.size > 0 and float(np.ptp(known, axis=0).max()) <= TIE
 
 
 def against_layers(weights: Values, target: Values, orders: Values) -> dict[str, object]:

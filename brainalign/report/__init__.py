@@ -1,5 +1,6 @@
 """Reports: figures, brain maps, sentences that follow from the numbers, self-contained pages of subjects and groups."""
 
+from brainalign.report.convergence import CONVERGENCE_TABLES, convergence_section, no_convergence
 from brainalign.report.group import group_figure, render_failed_group, render_group_page
 from brainalign.report.group_sections import group_sections
 from brainalign.report.heads import topomaps
@@ -18,6 +19,7 @@ from brainalign.report.tables import comparison_table, html_table, leakage_box, 
 from brainalign.report.timecourse import layer_latencies, rsa_over_time, score_over_time
 
 __all__ = [
+    "CONVERGENCE_TABLES",
     "Failure",
     "ImageEncoding",
     "ImageMaterial",
@@ -26,6 +28,7 @@ __all__ = [
     "Section",
     "SurfaceMap",
     "comparison_table",
+    "convergence_section",
     "fit_label",
     "flat_maps",
     "group_figure",
@@ -38,6 +41,7 @@ __all__ = [
     "layer_verdict",
     "leakage_box",
     "mds_categories",
+    "no_convergence",
     "planted_ceilings",
     "planted_latencies",
     "planted_layers",

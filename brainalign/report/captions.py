@@ -208,6 +208,30 @@ CAPTIONS = {
     "referencemds": """
         Classical scaling of the RDM into the plane: near means alike; colour: category. Two dimensions cannot hold all
         distances; read it together with the matrix. Good: colours that cluster where the matrix has dark blocks.""",
+    "convergencespace": """
+        Best layer of every region of {model} (left) and of its twin of random weights (right) against distance from
+        {origin}, each chosen on one half of the test images. Filled: decided, the only ones that the score counts;
+        hollow: undecided. Dashed: straight line through the filled ones. Good: early layers near the origin and late
+        ones far from it on the left, no order on the right. Bad: all regions in one layer (no score), an order that
+        hangs on one or two regions, or a twin with the same order: then the architecture orders them, not training.""",
+    "convergencetime": """
+        Time of the largest mean r over sensors for every layer of {model}, with its interval over resampled test
+        images; grey: random weights. Layers without a mark are undecided. Networks of different depth share the axis
+        from first to last layer. Good: times that rise from layer to layer by more than their intervals. Bad: one time
+        for all layers (the network reads the same moment of the response throughout), or a rise in grey as well.""",
+    "halftimes": """
+        Left: scores of {model} at its checkpoints, each as a share of its last value; diamonds: half-times, where a
+        curve first reaches half (dashed), with intervals over resampled test images as bars. Spatial and temporal
+        scores are those of regions and layers that are decided at the last checkpoint; without any order they count as
+        0. Right: half-time of the encoding score of every region. ({who}.) Random weights predict something: a curve
+        that starts above half has half-time 0, and the table in the files counts from the first checkpoint too. Good:
+        curves that rise once and settle. Bad: curves that cross half several times, or intervals over the whole
+        training: too few images or checkpoints.""",
+    "convergencemaps": """
+        Correlation over regions of what was found for {model} with cortical maps; grey band: 95 % of maps that are
+        unrelated and as smooth ({nulls}). Dark: q at most .05 over all bars of a subject. Good: a bar well outside the
+        band for a map that was named beforehand. Bad: many bars just outside, or few regions: maps of the cortex
+        resemble each other, so a bar does not say which of them matters.""",
     "group": """
         Every model in every subject, with {confidence:.0%} intervals; grey: controls; dashed: noise ceiling
         of the subject. Good: the same order of models in every subject. Bad: an order that changes from subject to

@@ -10,6 +10,7 @@ import pandas as pd
 
 from brainalign.arrays import Arrays
 from brainalign.report.captions import CAPTIONS
+from brainalign.report.convergence import no_convergence
 from brainalign.report.figures import mds_points
 from brainalign.report.page import Panel, Section, data_uri, render
 from brainalign.report.reference_rdms import layer_curves, mds_categories, rdm_grid, reference_bars
@@ -54,6 +55,10 @@ def render_rdm_page(
     sections = [
         _fits(comparison, scores, random, differences),
         _matrices(rdms, details["categories"]),
+        no_convergence(
+            "Convergence scores do not apply: best layers of regions and latencies need responses to images, and there "
+            "are dissimilarities only."
+        ),
     ]
     return render(
         "group.html",

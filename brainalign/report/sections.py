@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from brainalign.report import figures
 from brainalign.report.brain_maps import draw_map
 from brainalign.report.captions import CAPTIONS
+from brainalign.report.convergence import no_convergence
 from brainalign.report.material import Failure, Material
 from brainalign.report.page import Panel, Section
 from brainalign.report.sentences import number
@@ -273,6 +274,13 @@ def _geometry(material: Material) -> Section | None:
     return Section("geometry", "Representational geometry", panels)
 
 
+def _convergence(material: Material) -> Section:
+    return no_convergence(
+        "Convergence scores do not apply: the stimuli are categories described in words, so there is no network of "
+        "images whose layers could be compared with regions and latencies."
+    )
+
+
 SECTIONS: list[Callable[[Material], Section | None]] = [
     _data,
     _identification,
@@ -280,4 +288,5 @@ SECTIONS: list[Callable[[Material], Section | None]] = [
     _ceilings,
     _zero_shot,
     _geometry,
+    _convergence,
 ]

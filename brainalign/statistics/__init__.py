@@ -1,5 +1,6 @@
 """Scores, ceilings, resampling and identification: numpy arrays in, numpy arrays out."""
 
+from brainalign.statistics.area_maps import area_map_test
 from brainalign.statistics.ceilings import (
     SubjectCeiling,
     leave_one_subject_out_ceiling,
@@ -53,6 +54,7 @@ __all__ = [
     "RegionDraws",
     "SmoothMapTest",
     "SubjectCeiling",
+    "area_map_test",
     "bootstrap",
     "bootstrap_correlations",
     "cluster_permutation",

@@ -39,11 +39,14 @@ class SmoothMapTest:
         Against smooth random maps.
     length_mm : array (n_maps,)
         Mean over the likelihood of the correlation length.
+    null_sd : array (n_maps,)
+        Standard deviation of the correlations of smooth random maps with the target; their mean is 0.
     """
 
     r: NDArray[np.float64]
     p: NDArray[np.float64]
     length_mm: NDArray[np.float64]
+    null_sd: NDArray[np.float64]
 
 
 def smooth_map_test(
@@ -100,7 +103,7 @@ def smooth_map_test(
     r = _directions(maps) @ direction
     size = np.abs if alternative == "two-sided" else np.positive
     reached = size(r) - TIE
-    likelihoods, tails, lengths = [], [], []
+    likelihoods, tails, lengths, spreads = [], [], [], []
     nearest = np.where(np.eye(n, dtype=bool), np.inf, separation).min(axis=1).mean()
     grid = np.geomspace(nearest / 2, separation.max(), N_LENGTHS)
     for kernel in KERNELS.values():
@@ -114,12 +117,14 @@ def smooth_map_test(
                 null = _directions((noise * np.sqrt(variances)) @ vectors.T) @ direction
                 tails.append(n_surrogates - np.searchsorted(np.sort(size(null)), reached))
                 lengths.append(length)
+                spreads.append((null**2).mean())
     weights = np.exp(np.array(likelihoods) - np.max(likelihoods, axis=0))
     weights /= weights.sum(axis=0)
     return SmoothMapTest(
         r=r,
         p=(1 + (weights * np.array(tails)).sum(axis=0)) / (1 + n_surrogates),
         length_mm=(weights * np.array(lengths)[:, None]).sum(axis=0),
+        null_sd=np.sqrt((weights * np.array(spreads)[:, None]).sum(axis=0)),
     )
 
 

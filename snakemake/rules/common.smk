@@ -41,6 +41,8 @@ BLOCKS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descrip
 IMAGES = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, ImageStudy)]
 RDMS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, RdmStudy)]
 SIMULATED = [name for name in IMAGES if DESCRIPTORS[name].simulate]
+CONVERGED = [name for name in IMAGES if SETTINGS.convergence_of(name).networks]
+CONVERGENCE = ("convergence", "areas", "latencies", "curves", "halftimes", "maps")
 
 
 def alternatives(names):
@@ -159,7 +161,20 @@ def group_inputs(wildcards):
     """Return what the page over all subjects draws from."""
     if wildcards.dataset in RDMS:
         return [of(suffix, wildcards) for suffix in ("references", "rdm", "comparison", "differences")]
-    return [of("ceiling", wildcards), *over_subjects("summary", "recovery")(wildcards)]
+    convergence = [of(suffix, wildcards) for suffix in CONVERGENCE if wildcards.dataset in CONVERGED]
+    return [of("ceiling", wildcards), *over_subjects("summary", "recovery")(wildcards), *convergence]
+
+
+def halves_of(wildcards):
+    """Return the scores of every network that convergence is asked of, its twin and checkpoints, in every subject."""
+    dataset, options = wildcards.dataset, SETTINGS.convergence_of(wildcards.dataset)
+    found = [
+        of("halves", wildcards, subject=subject, model=model, method=pair.method)
+        for network, pair in options.networks.items()
+        for model in options.models_of(network)
+        for subject in SETTINGS.converging(dataset, network, subjects_of(DESCRIPTORS[dataset]))
+    ]
+    return list(dict.fromkeys(found))
 
 
 def memory(stage):

@@ -19,6 +19,7 @@ rule encode_images:
         ensemble=files("ensemble", subject="{subject}", model="{model}", method="{method}"),
         fields=files("fields", subject="{subject}", model="{model}", method="{method}"),
         draws=files("draws", subject="{subject}", model="{model}", method="{method}"),
+        halves=files("halves", subject="{subject}", model="{model}", method="{method}"),
     log:
         log_path(RESULTS, "{dataset}", "encode_images", subject="{subject}", model="{model}", method="{method}"),
     benchmark:
@@ -45,5 +46,5 @@ rule encode_images:
         " --scores {output.scores[0]:q} --null {output.null[0]:q} --profile {output.profile[0]:q}"
         " --preference {output.preference[0]:q} --clusters {output.clusters[0]:q}"
         " --bands {output.bands[0]:q} --partition {output.partition[0]:q} --baselines {output.baselines[0]:q}"
-        " --ensemble {output.ensemble[0]:q} --fields {output.fields[0]:q} --draws {output.draws[0]:q} {params.semantics}"
-        " > {log:q} 2>&1"
+        " --ensemble {output.ensemble[0]:q} --fields {output.fields[0]:q} --draws {output.draws[0]:q}"
+        " --halves {output.halves[0]:q} {params.semantics} > {log:q} 2>&1"

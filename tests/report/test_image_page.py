@@ -231,6 +231,7 @@ def rdm_page(settings: Config, kinds: tuple[str, ...]) -> str:
 
 def test_the_rdm_page_names_its_comparison() -> None:
     page = rdm_page(config(), ("published", "layer"))
+    assert "Convergence scores do not apply" in words(page)
     assert "Spearman correlation with each subject's RDM" in words(page)
     assert "<img src=x" not in page
     text = words(rdm_page(config(compare_rdms={"comparison": "cosine"}), ("published", "layer")))

@@ -42,6 +42,7 @@ ENCODED = (
     "ensemble",
     "fields",
     "draws",
+    "halves",
 )
 SUMMARIZED = ("summary", "recovery", "differences", "contest", "winners")
 

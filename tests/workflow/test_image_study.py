@@ -32,8 +32,10 @@ EVERYTHING = {
     "summarize_images": 2,
     "report_images": 2,
     "summarize_group": 1,
+    "converge": 1,
     "report_group": 1,
 }
+ALONE = [stage for stage in EVERYTHING if stage != "converge"]  # of a network without a twin
 BANDED = {"encoder": "banded", "models": ["net"], "n_candidates": 5, "cv": 3, "device": "cpu"}
 NETWORK = {"extractor": "efficientnet", "layers": ["block2", "block4"], "image_size": 64, "crop": False}
 FEATURES = "stimuli/features/model-net_features.safetensors"
@@ -64,6 +66,7 @@ def configure(checkout, name: str, **changes: object) -> str:
         "encode_images": {"permutations": 100, "draws": 100},
         "compare_images": {"permutations": 100, "draws": 100},
         "contest": {"trained": ["net/ridge"], "untrained": ["untrained/ridge"]},
+        "converge": {"networks": {"net": {"random": "untrained", "method": "ridge"}}, "origin": "seen"},
     } | changes
     (checkout.root / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     return f"{name}.yaml"
@@ -201,6 +204,20 @@ def test_every_report_is_small_self_contained_and_whole(results: Path) -> None:
         assert part in page
 
 
+def test_convergence_says_why_it_has_no_score(results: Path) -> None:
+    """Two regions and two layers have an encoding score, and no order in space or time."""
+    scores = pd.read_parquet(results / "group" / "convergence" / "convergence.parquet")
+    found = scores.set_index(["network", "subject", "score"])
+    assert found.loc[("trained", "01", "encoding"), "value"] > found.loc[("random", "01", "encoding"), "value"]
+    spatial = found.loc[("trained", "01", "spatial")]
+    assert np.isnan(spatial["value"])
+    assert spatial["reason"].endswith("of 2 areas have a decided best layer; a spatial score needs 4")
+    assert "a temporal score needs 3" in found.loc[("trained", "02", "temporal"), "reason"]
+    page = (results / "group.html").read_text(encoding="utf-8")
+    assert 'id="convergence"' in page
+    assert "a spatial score needs 4" in page
+
+
 @pytest.mark.parametrize(
     ("change", "reruns"),
     [
@@ -208,7 +225,7 @@ def test_every_report_is_small_self_contained_and_whole(results: Path) -> None:
         ({"summarize": {"q": 0.1}}, {"summarize_images": 2}),
         (
             {"encode_images": {"permutations": 110, "draws": 100}},
-            {"encode_images": 6, "summarize_images": 2},
+            {"encode_images": 6, "summarize_images": 2, "converge": 1},
         ),
         ({"contest": {}}, {"summarize_images": 1}),  # sensors lie in no region
         ({"encode": {"run_permutations": 3}, "compare": {"permutations": 3}}, {}),  # of studies of another kind
@@ -236,6 +253,7 @@ def test_another_network_leaves_the_first_one_alone(finished) -> None:
             "epochs",
             {"tmax_s": 0.2},
             {"prepare_images": 1, "encode_images": 3, "compare_images": 1, "summarize_images": 1, "summarize_group": 1}
+            | {"converge": 1}
             | REPORTS,
         ),
         ("splits", {"drawn": {"share": 0.3}}, {rule: n for rule, n in EVERYTHING.items() if rule != "extract"}),
@@ -304,8 +322,9 @@ def simulated(make_checkout):
         models={"generator": generator | {"layers": ["embedder", "encoder.stages.1"]}},
         contest={},
         methods={"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}},
+        converge={},
     )
-    stages = ("simulate", *EVERYTHING)
+    stages = ("simulate", *ALONE)
     assert checkout.jobs(config) == dict.fromkeys(stages, 1)
     checkout.snakemake(config, "--cores", "2")
     return checkout
@@ -350,4 +369,4 @@ def test_what_the_workflow_made_itself_is_no_new_input(simulated) -> None:
     content = yaml.safe_load(path.read_text())
     content["simulate"]["n_unique"] = 41
     with changed(path, yaml.safe_dump(content, sort_keys=False).encode()):
-        assert simulated.jobs("config.yaml") == dict.fromkeys(("simulate", *EVERYTHING), 1)
+        assert simulated.jobs("config.yaml") == dict.fromkeys(("simulate", *ALONE), 1)

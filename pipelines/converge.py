@@ -1,0 +1,150 @@
+"""converge: how far networks converge with the brains of a study: in what they encode, in space, in time, in training.
+
+Every network beside its twin of random weights, in every subject and in the mean of subjects measured alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from brainalign.arrays import Arrays
+from brainalign.artifacts import entities_of, load, load_sidecar, save
+from brainalign.datasets import AreaMaps, read_area_maps
+from brainalign.encoding import SplitScores, checkpoint_curves, converge_subjects
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.settings import ConvergeSettings, parse
+from brainalign.statistics import area_map_test, fdr, spin_orders
+
+MAPS = ["model", "subject", "quantity", "map", "r", "p", "q", "null_sd", "n", "null", "reason"]
+QUANTITIES = {"half_time": "half-time", "half_time_from_start": "half-time from the first checkpoint"}
+NUMBERS = {
+    "scores": "score with its nulls, one-sided p; p_independent_areas assumes independent areas and is no verdict",
+    "areas": "best layer chosen on one half of the test images, encoding_r on the other",
+    "half-times": "first step with half of the final score; from_start: half of what was gained since the first step",
+    "maps": "Pearson's r over areas, two-sided p, q over maps and quantities of a model and subject",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("converge", __doc__)
+    parser.add_argument("--halves", type=Path, nargs="+", required=True, help="one per subject and model")
+    parser.add_argument("--maps", type=Path, help="table of cortical maps")
+    parser.add_argument("--convergence", type=Path, required=True, help="output: the scores")
+    parser.add_argument("--areas", type=Path, required=True, help="output: best layers of areas")
+    parser.add_argument("--latencies", type=Path, required=True, help="output: latencies of layers")
+    parser.add_argument("--curves", type=Path, required=True, help="output: scores by checkpoint")
+    parser.add_argument("--halftimes", type=Path, required=True, help="output")
+    parser.add_argument("--correlations", type=Path, required=True, help="output: of areas with cortical maps")
+    return run_stage(parser, _converge, argv)
+
+
+@dataclass
+class _Tables:
+    """What the stage leaves, a list of tables per artifact."""
+
+    scores: list[pd.DataFrame]
+    areas: list[pd.DataFrame]
+    layers: list[pd.DataFrame]
+    curves: list[pd.DataFrame]
+    half_times: list[pd.DataFrame]
+    maps: list[pd.DataFrame]
+
+
+def _converge(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    options = parse(ConvergeSettings, arguments.settings["converge"], "converge")
+    confidence, seed = arguments.settings["confidence"], arguments.seed
+    halves: dict[tuple[str, str], dict[str, SplitScores]] = {}
+    for path in arguments.halves:
+        names = entities_of(path)
+        found = SplitScores.of(load(path, Arrays, provenance), load_sidecar(path)["details"])
+        halves.setdefault((names["model"], names["method"]), {})[names["sub"]] = found
+    maps = None
+    if arguments.maps is not None:
+        provenance.read("maps", arguments.maps)
+        maps = read_area_maps(arguments.maps)
+    tables = _Tables([], [], [], [], [], [])
+    for network, pair in options.networks.items():
+        chosen = {"origin": options.origins, "areas": pair.areas}
+        trained, random = halves[network, pair.method], halves[pair.random, pair.method]
+        found = converge_subjects(
+            trained,
+            {subject: random[subject] for subject in trained},
+            **chosen,
+            n_permutations=options.permutations,
+            confidence=confidence,
+            seed=seed,
+        )
+        about = {"model": network, "random": pair.random, "method": pair.method}
+        for some, table in (
+            (tables.scores, found.scores),
+            (tables.areas, found.areas),
+            (tables.layers, found.layers),
+        ):
+            some.append(table.assign(**about))
+        half = pd.DataFrame()
+        if network in options.checkpoints:
+            steps = {
+                step: {subject: halves[model, pair.method][subject] for subject in trained}
+                for step, model in options.checkpoints[network].items()
+            }
+            over = checkpoint_curves(steps, **chosen, confidence=confidence)
+            tables.curves.append(over.curves.assign(**about))
+            half = over.half_times
+            tables.half_times.append(half.assign(**about))
+        if maps is not None:
+            tables.maps.append(_correlations(found.areas, half, maps, options.spins, seed).assign(model=network))
+    save(arguments.convergence, _joined(tables.scores), provenance, of=NUMBERS["scores"], origin=list(options.origins))
+    save(arguments.areas, _joined(tables.areas), provenance, of=NUMBERS["areas"])
+    save(arguments.latencies, _joined(tables.layers), provenance)
+    save(arguments.curves, _joined(tables.curves), provenance)
+    save(arguments.halftimes, _joined(tables.half_times), provenance, of=NUMBERS["half-times"])
+    correlations = _joined(tables.maps)[MAPS] if tables.maps else pd.DataFrame(columns=MAPS)
+    save(arguments.correlations, correlations, provenance, of=NUMBERS["maps"])
+
+
+def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    some = [table for table in tables if len(table)]
+    return pd.concat(some, ignore_index=True) if some else pd.DataFrame({"model": np.empty(0, dtype=str)})
+
+
+def _correlations(areas: pd.DataFrame, half: pd.DataFrame, maps: AreaMaps, n_spins: int, seed: int) -> pd.DataFrame:
+    """Return the correlation of best layers and half-times of areas with every map, per subject."""
+    covered = maps.covers_sphere
+    spins = list(spin_orders(maps.places, maps.hemi, n_spins, seed=seed)) if covered else []
+    tables = []
+    for subject, values in _values(areas, half).items():
+        parts = []
+        for quantity, of_area in values.items():
+            shown = np.array([of_area.get(name, np.nan) for name in maps.areas], dtype=np.float64)
+            table = area_map_test(shown, maps.maps, spins, maps.separation_mm, seed=seed)
+            parts.append(table.assign(quantity=quantity, subject=subject))
+        whole = pd.concat(parts, ignore_index=True)
+        tables.append(whole.assign(q=fdr(whole["p"].to_numpy(dtype=np.float64))))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=MAPS)
+
+
+def _values(areas: pd.DataFrame, half: pd.DataFrame) -> dict[str, dict[str, Mapping[str, float]]]:
+    """Return, by subject and quantity, a value per area: the number of a decided best layer, half-times."""
+    found: dict[str, dict[str, Mapping[str, float]]] = {}
+    if len(areas):
+        trained = areas[(areas["network"] == "trained") & areas["decided"].astype(bool)]
+        for subject, mine in trained.groupby("subject", sort=False):
+            found.setdefault(str(subject), {})["best layer"] = dict(zip(mine["area"], mine["number"], strict=True))
+    if len(half):
+        of_area = half[(half["score"] == "encoding") & (half["area"] != "")]
+        for subject, mine in of_area.groupby("subject", sort=False):
+            for column, quantity in QUANTITIES.items():
+                found.setdefault(str(subject), {})[quantity] = dict(zip(mine["area"], mine[column], strict=True))
+    return found
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

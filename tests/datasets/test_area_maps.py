@@ -1,0 +1,85 @@
+"""Tables of cortical maps by area: both hemispheres averaged, everything wrong with them said."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign.checks import BrainalignError
+from brainalign.datasets import (
+    AreaMaps,
+    area_maps_table,
+    parcel_means,
+    read_area_maps,
+    read_cortical_maps,
+    read_schaefer,
+)
+
+TABLE = pd.DataFrame(
+    {
+        "area": ["V1", "V4", "V1"],
+        "hemi": ["L", "L", "R"],
+        "sphere_x": [-10.0, -60, 10],
+        "sphere_y": [-99.0, -80, -99],
+        "sphere_z": [5.0, 5, 5],
+        "thickness": [2.0, 2.5, 2.2],
+        "myelin": [1.5, None, 1.7],
+    }
+)
+REAL = Path(os.environ.get("BRAINALIGN_DATA", "")) / "cortical-maps"
+
+
+def write(folder: Path, table: pd.DataFrame) -> Path:
+    table.to_csv(folder / "maps.tsv", sep="\t", index=False, na_rep="n/a")
+    return folder / "maps.tsv"
+
+
+def test_hemispheres_are_averaged(tmp_path: Path) -> None:
+    found = read_area_maps(write(tmp_path, TABLE))
+    assert found.areas == ["V1", "V4"]
+    assert found.maps["thickness"].tolist() == pytest.approx([2.1, 2.5])
+    assert found.maps["myelin"][0] == pytest.approx(1.6)
+    assert np.isnan(found.maps["myelin"][1])
+    assert found.places[0, 0] < 0  # the right hemisphere mirrored, not cancelled
+    radius = np.linalg.norm(found.places, axis=1)
+    assert radius[0] == pytest.approx(radius[1])
+    angle = np.arccos(found.places[0] @ found.places[1] / radius[0] ** 2)
+    assert found.separation_mm[0, 1] == pytest.approx(radius[0] * angle)
+    TABLE.to_parquet(tmp_path / "maps.parquet")
+    assert read_area_maps(tmp_path / "maps.parquet").areas == found.areas
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (TABLE.drop(columns="sphere_y"), "has no column sphere_y"),
+        (TABLE.assign(hemi=["L", "L", "L"]), "V1 have several rows in one hemisphere"),
+        (TABLE.assign(hemi=["L", "L", "right"]), "hemi must be L or R; got 'right'"),
+        (TABLE.drop(columns=["thickness", "myelin"]), "no column is a map"),
+        (TABLE.assign(thickness=["thin", "2", "2"]), "column thickness holds other things than numbers"),
+        (TABLE.assign(sphere_x=[np.nan, 1, 2]), "give every area its centre on the sphere"),
+        (TABLE.assign(sphere_x=0.0, sphere_y=0.0, sphere_z=0.0), "in the middle of the sphere"),
+    ],
+)
+def test_bad_tables(tmp_path: Path, table: pd.DataFrame, message: str) -> None:
+    with pytest.raises(BrainalignError, match=message):
+        read_area_maps(write(tmp_path, table))
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="needs $BRAINALIGN_DATA/cortical-maps")
+def test_parcels_of_the_real_maps_become_a_table(tmp_path: Path) -> None:
+    maps = read_cortical_maps(REAL)
+    parcels = read_schaefer(REAL / "schaefer_100_conte69.csv", maps)
+    means = parcel_means(maps.maps, parcels)
+    found = read_area_maps(write(tmp_path, area_maps_table(means, parcels)))
+    assert len(found.areas) == 100
+    assert found.hemi.tolist() == ["L"] * 50 + ["R"] * 50  # each parcel lies in one
+    assert found.maps["thickness"] == pytest.approx(means["thickness"].to_numpy())
+    assert found.covers_sphere
+    posterior = np.argsort(found.places[:, 1])[:40]
+    patch = AreaMaps(found.areas, found.hemi[posterior], found.places[posterior], {})
+    assert not patch.covers_sphere

@@ -1,0 +1,182 @@
+"""Convergence over subjects from made-up scores: means, intervals, refusals; half-times over checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign.checks import BrainalignError
+from brainalign.encoding import SplitScores, checkpoint_curves, converge_subjects
+from brainalign.encoding.subject_means import mean_scores
+
+N_LAYERS = 5
+NAMES = [f"area{k}" for k in range(10)]
+DEPTH = np.linspace(0, N_LAYERS - 1, len(NAMES))
+PLACES = np.column_stack([np.full(10, -30.0), 8.0 * np.arange(10), 3 * np.cos(np.arange(10))])
+TIMES = np.round(np.arange(-0.1, 0.4, 0.01), 3)
+LAYERS = [f"layer{k}" for k in range(N_LAYERS)]
+
+
+def areas(seed: int, gain: np.ndarray | float = 1.0, depth: np.ndarray = DEPTH, noise: float = 0.004) -> SplitScores:
+    """Return scores whose best layer follows the planted depth; `gain` of every area."""
+    rng = np.random.default_rng(seed)
+    r = np.asarray(gain) * (0.5 - 0.08 * np.abs(np.arange(N_LAYERS)[:, None] - np.round(depth)))
+    shape = (120, *r.shape)
+    arrays = {
+        "choice_r": r + noise * rng.normal(size=r.shape),
+        "choice_draws": r + noise * rng.normal(size=shape),
+        "choice_null": 0.05 * rng.normal(size=shape),
+        "r": r + noise * rng.normal(size=r.shape),
+        "draws": r + noise * rng.normal(size=shape),
+        "null": 0.05 * rng.normal(size=shape),
+        "places": PLACES,
+        "ceiling_r": np.full(len(NAMES), 0.7),
+    }
+    return SplitScores(LAYERS, NAMES, "fMRI", arrays, (50, 50))
+
+
+def sensors(seed: int, peaks: np.ndarray | None = None, kind: str = "mag") -> SplitScores:
+    rng = np.random.default_rng(seed)
+    peaks = 0.08 + 0.05 * np.arange(N_LAYERS) if peaks is None else peaks
+    r = 0.3 * np.exp(-((TIMES - peaks[:, None]) ** 2) / (2 * 0.02**2))
+    shape = (120, *r.shape)
+    arrays = {
+        "r": r + 0.005 * rng.normal(size=r.shape),
+        "draws": r + 0.005 * rng.normal(size=shape),
+        "null": 0.02 * rng.normal(size=shape),
+        "times_s": TIMES,
+    }
+    return SplitScores(LAYERS, [], kind, arrays, (0, 100))
+
+
+FLAT = np.zeros(len(NAMES))
+
+
+def row(table: pd.DataFrame, score: str, subject: str, network: str = "trained") -> pd.Series:
+    mine = table[(table["score"] == score) & (table["subject"] == subject) & (table["network"] == network)]
+    assert len(mine) == 1
+    return mine.iloc[0]
+
+
+def test_subjects_and_their_mean() -> None:
+    trained = {"01": areas(1), "02": areas(2), "03": sensors(3), "04": sensors(4, kind="eeg")}
+    random = {"01": areas(5, depth=FLAT), "02": areas(6, depth=FLAT), "03": sensors(7, np.full(5, 0.1))}
+    found = converge_subjects(trained, random | {"04": sensors(8, np.full(5, 0.1), "eeg")}, origin=["area0"])
+    spatial = row(found.scores, "spatial", "mean")
+    assert spatial["value"] == pytest.approx(np.corrcoef(np.round(DEPTH), np.arange(10))[0, 1], abs=0.01)
+    assert spatial["n_subjects"] == 2
+    assert np.isnan(spatial["low"])  # two subjects say nothing of others
+    assert row(found.scores, "encoding", "01")["ceiling_r"] == pytest.approx(0.7)
+    assert row(found.scores, "temporal", "03")["value"] > 0.99
+    assert row(found.scores, "temporal", "04")["measured"] == "eeg"
+    assert set(found.scores["subject"]) == {"01", "02", "mean", "03", "04"}  # MEG and EEG are not averaged
+    assert "the same (layer0)" in row(found.scores, "spatial", "mean", "random")["reason"]
+    assert row(found.scores, "temporal", "03", "random")["reason"]
+    distances = found.areas[found.areas["subject"] == "01"].set_index(["network", "area"])["distance_mm"]
+    assert distances["trained", "area0"] == pytest.approx(0)
+    assert distances["trained", "area9"] == pytest.approx(np.linalg.norm(PLACES[9] - PLACES[0]))
+
+
+def test_five_subjects_have_an_interval() -> None:
+    trained = {f"{k:02d}": areas(k, noise=0.03) for k in range(5)} | {f"m{k}": sensors(k) for k in range(5)}
+    random = {f"{k:02d}": areas(k + 10, depth=FLAT) for k in range(5)} | {f"m{k}": sensors(k) for k in range(5)}
+    found = converge_subjects(trained, random, origin=["area0"], n_boot=200).scores
+    for score in ("encoding", "spatial", "temporal"):
+        mean = row(found, score, "mean")
+        assert mean["low"] - 1e-9 <= mean["value"] <= mean["high"] + 1e-9
+        assert mean["low"] < mean["high"] or score == "temporal"
+        assert np.isnan(row(found, score, "m0" if score == "temporal" else "00")["low"])
+    assert np.isnan(row(found, "spatial", "mean", "random")["low"])
+
+
+def test_the_mean_averages_scores_draws_and_nulls() -> None:
+    one, two = areas(1), areas(2)
+    fewer = replace(two, areas=NAMES[:8], arrays={
+        name: values[:8] if name == "places" else values[..., :8] for name, values in two.arrays.items()
+    })  # fmt: skip
+    mean = mean_scores([one, fewer])
+    assert mean.areas == NAMES[:8]
+    for name in ("r", "choice_null", "draws"):
+        assert mean.arrays[name] == pytest.approx((one.arrays[name][..., :8] + two.arrays[name][..., :8]) / 2)
+    other = sensors(2)
+    shifted = replace(other, arrays={**other.arrays, "times_s": TIMES + 0.5})
+    assert mean_scores([sensors(1), shifted]).reason == "subjects were measured at different times"
+    assert "no region in common" in mean_scores([one, replace(two, areas=[f"x{k}" for k in range(10)])]).reason
+
+
+def test_what_is_missing_is_said_in_the_table() -> None:
+    nowhere = replace(areas(1), arrays={**areas(1).arrays, "places": np.full((10, 3), np.nan)})
+    found = converge_subjects({"01": nowhere}, {"01": areas(5, depth=FLAT)}, origin=["area0"])
+    spatial = row(found.scores, "spatial", "01")
+    assert np.isnan(spatial["value"])
+    assert "the targets have no coordinates" in spatial["reason"]
+    assert row(found.scores, "encoding", "01")["value"] == pytest.approx(0.5, abs=0.02)
+    assert found.areas["distance_mm"].isna().all()
+    without = converge_subjects({"01": areas(1)}, {"01": areas(2)})
+    assert row(without.scores, "spatial", "01")["reason"] == "no region was named from which distances are measured"
+    few = SplitScores(LAYERS, NAMES, reason="10 test images cannot be halved")
+    said = converge_subjects({"01": few, "02": areas(2)}, {"01": few, "02": areas(3)}, origin=["area0"]).scores
+    assert row(said, "encoding", "01")["reason"] == "10 test images cannot be halved"
+    assert row(said, "spatial", "02")["value"] > 0.9
+    assert "mean" not in set(said["subject"])
+
+
+def test_some_areas_take_part() -> None:
+    chosen = ["area2", "area4", "area6", "area8"]
+    found = converge_subjects({"01": areas(1)}, {"01": areas(2)}, origin=["area0", "area1"], areas=chosen)
+    trained = found.areas[found.areas["network"] == "trained"]
+    assert trained["area"].tolist() == chosen
+    start = PLACES[:2].mean(axis=0)
+    assert trained["distance_mm"].iloc[0] == pytest.approx(np.linalg.norm(PLACES[2] - start))
+
+
+def test_refusals() -> None:
+    with pytest.raises(BrainalignError, match=r"region 'area00' is not among .*did you mean 'area0'"):
+        converge_subjects({"01": areas(1)}, {"01": areas(2)}, origin=["area00"])
+    with pytest.raises(BrainalignError, match="fit both to the same subjects"):
+        converge_subjects({"01": areas(1)}, {"02": areas(2)})
+    with pytest.raises(BrainalignError, match="half-times need 2 or more checkpoints"):
+        checkpoint_curves({0: {"01": areas(1)}})
+    with pytest.raises(BrainalignError, match="of the same subjects"):
+        checkpoint_curves({0: {"01": areas(1)}, 9: {"02": areas(1)}})
+
+
+STEPS = (0, 1, 3, 10, 30, 100, 300)
+HALF = 2.0 * 1.6 ** np.arange(10)  # planted half-times of the areas
+
+
+def training() -> dict[int, dict[str, SplitScores]]:
+    return {
+        step: {
+            "01": areas(step, step / (step + HALF), noise=0.002),
+            "02": sensors(step, 0.08 + 0.05 * np.arange(5) * (step >= 10)),
+        }
+        for step in STEPS
+    }
+
+
+def test_half_times_of_areas_are_found_in_their_order() -> None:
+    found = checkpoint_curves(training(), origin=["area0"])
+    times = found.half_times[(found.half_times["score"] == "encoding") & (found.half_times["area"] != "")]
+    assert times["area"].tolist() == NAMES
+    assert (np.diff(times["half_time"]) > 0).all()
+    expected = HALF / (1 + 2 * HALF / STEPS[-1])  # half of the last score, which is not yet the ceiling
+    assert times["half_time"].to_numpy() == pytest.approx(expected, rel=0.25)
+    assert (times["low"] <= times["half_time"]).all()
+    assert (times["half_time"] <= times["high"]).all()
+    whole = found.half_times[found.half_times["area"] == ""].set_index("score")
+    assert 3 <= whole.loc["temporal", "half_time"] <= 10
+    curve = found.curves[(found.curves["score"] == "temporal")].set_index("step")["value"]
+    assert curve[0] == 0  # one latency for all layers is no order
+    assert curve[300] > 0.99
+    assert set(found.curves["step"]) == set(STEPS)
+
+
+def test_a_subject_without_scores_has_no_curve() -> None:
+    few = SplitScores(LAYERS, NAMES, reason="10 test images cannot be halved")
+    found = checkpoint_curves({step: {"01": few} for step in (0, 10)}, origin=["area0"])
+    assert found.curves.empty
+    assert found.half_times.empty

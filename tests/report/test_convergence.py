@@ -1,0 +1,147 @@
+"""The section on convergence: every number with its nulls, reasons instead of values, no figure of nothing."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign.encoding import SplitScores, checkpoint_curves, converge_subjects
+from brainalign.report import CONVERGENCE_TABLES, Material, Section, convergence_section, no_convergence, sections
+from brainalign.report.convergence_figures import map_correlations
+from brainalign.report.page import render
+from brainalign.settings import BlockStudy, Config, parse
+
+LAYERS = ["conv1", "conv2", "conv3", "conv4", "<b>head</b>"]
+NAMES = [f"area{k}" for k in range(10)]
+DEPTH = np.round(np.linspace(0, 4, 10))
+TIMES = np.round(np.arange(-0.1, 0.4, 0.01), 3)
+ABOUT = {"model": "net", "random": "untrained", "method": "ridge"}
+
+
+def areas(depth: np.ndarray, gain: float = 1.0, seed: int = 0, placed: bool = True) -> SplitScores:
+    rng = np.random.default_rng(seed)
+    r = gain * (0.5 - 0.08 * np.abs(np.arange(5)[:, None] - depth))
+    noisy = {name: r + 0.004 * rng.normal(size=r.shape) for name in ("choice_r", "r")}
+    noisy |= {name: r + 0.004 * rng.normal(size=(120, *r.shape)) for name in ("choice_draws", "draws")}
+    noisy |= {name: 0.05 * rng.normal(size=(120, *r.shape)) for name in ("choice_null", "null")}
+    places = np.column_stack([np.full(10, -30.0), 8.0 * np.arange(10), np.zeros(10)])
+    noisy |= {"places": places if placed else np.full((10, 3), np.nan), "ceiling_r": np.full(10, 0.7)}
+    return SplitScores(LAYERS, NAMES, "fMRI", noisy, (50, 50))
+
+
+def sensors(step: float) -> SplitScores:
+    rng = np.random.default_rng(3)
+    r = 0.3 * np.exp(-((TIMES - (0.08 + step * np.arange(5))[:, None]) ** 2) / (2 * 0.02**2))
+    arrays = {"r": r, "draws": r + 0.01 * rng.normal(size=(120, *r.shape))}
+    arrays |= {"null": 0.02 * rng.normal(size=(120, *r.shape)), "times_s": TIMES}
+    return SplitScores(LAYERS, [], "eeg", arrays, (0, 100))
+
+
+def tables(placed: bool = True) -> dict[str, pd.DataFrame]:
+    flat = np.zeros(10)
+    trained = {"01": areas(DEPTH, 1, 1, placed), "02": areas(DEPTH, 1, 2, placed), "03": sensors(0.05)}
+    random = {"01": areas(flat, 0.5, 3, placed), "02": areas(flat, 0.5, 4, placed), "03": sensors(0.0)}
+    found = converge_subjects(trained, random, origin=["area0"], n_permutations=300)
+    steps = {
+        step: {"01": areas(DEPTH, step / (step + 20), 1, placed), "03": sensors(0.05 * (step > 9))}
+        for step in (0, 3, 10, 30, 100)
+    }
+    curves = checkpoint_curves(steps, origin=["area0"])
+    rows = [("half-time", "thickness", 0.7, 0.02, 0.3), ("half-time", "myelin", -0.2, 0.6, 0.35)]
+    maps = pd.DataFrame(rows, columns=["quantity", "map", "r", "q", "null_sd"])
+    maps = maps.assign(n=10, p=maps["q"], subject="mean", null="spin", reason="")
+    content = (found.scores, found.areas, found.layers, curves.curves, curves.half_times, maps)
+    return {name: table.assign(**ABOUT) for name, table in zip(CONVERGENCE_TABLES, content, strict=True)}
+
+
+@pytest.fixture(scope="module")
+def section() -> Section:
+    return convergence_section(tables(), "area0")
+
+
+def cells(table: str) -> list[list[str]]:
+    rows = re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)
+    return [[re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td>(.*?)</td>", row, re.DOTALL)] for row in rows]
+
+
+def test_every_score_stands_beside_its_nulls_and_its_twin(section: Section) -> None:
+    rows = [row for row in cells(section.blocks[0]) if row]
+    assert {row[0] for row in rows} == {"net", "untrained (random)"}
+    spatial = next(row for row in rows if row[1] == "mean of subjects (n = 2), fMRI" and row[2] == "spatial")
+    assert float(spatial[3]) > 0.9
+    assert spatial[4] == "10"
+    assert all(value != "–" for value in (spatial[5], spatial[6], spatial[8]))
+    assert "smooth random maps" in spatial[6]
+    encoding = next(row for row in rows if row[2] == "encoding")
+    assert "(ceiling .700)" in encoding[3]
+    twin = next(row for row in rows if row[0].startswith("untrained") and row[2] == "spatial")
+    assert twin[3] == "none"
+    assert twin[-1].startswith("the best layer is the same")
+    header = re.findall(r'<th scope="col">(.*?)</th>', section.blocks[0])
+    assert header[-2] == "assumes independent areas"
+
+
+def test_a_verdict_needs_both_nulls(section: Section) -> None:
+    text = " ".join(section.paragraphs)
+    assert re.search(
+        r"spatial \.9\d\d, above its nulls \(p \(layers\) \.\d+, p \(areas\) \.\d+\); random weights:", text
+    )
+    assert "temporal" in text
+    spoilt = tables()
+    spatial = spoilt["convergence"]["score"] == "spatial"
+    spoilt["convergence"].loc[spatial, "p_areas"] = 0.2
+    spoilt["convergence"].loc[spatial, "p_independent_areas"] = 0.001  # never a verdict
+    assert "not above its nulls" in " ".join(convergence_section(spoilt, "area0").paragraphs)
+
+
+def test_figures_and_how_to_read_them(section: Section) -> None:
+    kinds = ("convergencespacenetmean", "convergencetimenet", "halftimesnet", "convergencemapsnetmean")
+    assert tuple(panel.id for panel in section.panels) == kinds
+    for panel in section.panels:
+        assert "Good:" in panel.caption
+        assert "Bad:" in panel.caption
+        assert panel.numbers is not None
+    space = section.panels[0].figure
+    assert space is not None
+    left, right = space.axes
+    assert {text.get_text() for text in left.texts} == set(NAMES)
+    assert "n = 10" in left.get_title()
+    assert right.get_title() == "random weights: no spatial score"
+    points = next(line for line in left.lines if "decided" in str(line.get_label()) and "un" not in line.get_label())
+    assert sorted(points.get_xdata()) == pytest.approx(8.0 * np.arange(10))
+
+
+def test_the_band_of_the_maps_is_the_null() -> None:
+    figure = map_correlations(tables()["maps"])
+    bands = [path.get_extents() for path in figure.axes[0].collections[0].get_paths()]
+    assert bands[0].xmax == pytest.approx(1.96 * 0.3)
+    assert {text.get_text() for text in figure.axes[0].texts} == {"q .020", "q .600"}
+
+
+def test_without_places_nothing_is_drawn_over_distance() -> None:
+    section = convergence_section(tables(placed=False), "area0")
+    assert not any(panel.id.startswith("convergencespace") for panel in section.panels)
+    assert "the targets have no coordinates" in section.blocks[0]
+    empty = {name: table.iloc[:0] if name in ("areas", "curves", "halftimes", "maps") else table
+             for name, table in tables().items()}  # fmt: skip
+    assert [panel.id for panel in convergence_section(empty, "").panels] == ["convergencetimenet"]
+
+
+def test_what_came_from_data_is_escaped(section: Section) -> None:
+    options = {"dataset": "d", "title": "t", "n_subjects": 3, "table": "", "scores_csv": "", "comparisons": ""}
+    options |= {"notes": [], "table_note": "", "confidence": 0.95, "failures": [], "sidecars": {}}
+    page = render("group.html", [section, no_convergence("None, <i>since</i> nothing was asked.")], **options)
+    assert "<b>head</b>" not in re.sub(r'src="data:[^"]+"', "", page)
+    assert "&lt;i&gt;since" in page
+
+
+def test_a_study_of_blocks_says_why_it_has_none(small) -> None:
+    content = {"datasets": {"small": {"descriptor": "x"}}, "models": {"a": {"extractor": "onehot"}}}
+    config = parse(Config, content | {"methods": {"ridge": {"encoder": "ridge"}}}, "test")
+    material = Material(config, "small", parse(BlockStudy, small.descriptor(), "small.yaml"), "1")
+    (found,) = [section for section in sections(material) if section.id == "convergence"]
+    assert not found.panels
+    assert found.paragraphs[0].startswith("Convergence scores do not apply: the stimuli are categories")

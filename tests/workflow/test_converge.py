@@ -1,0 +1,228 @@
+"""Stages encode_images and converge on a planted hierarchy: scores, twins of random weights, half-times, maps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from brainalign.arrays import Arrays, Features, Layers, Responses
+from brainalign.artifacts import artifact_path, load, load_sidecar, save
+from brainalign.pipelines import converge, encode_images
+from brainalign.provenance import Provenance
+from brainalign.settings import EncodeImagesSettings, RidgeMethod
+from brainalign.simulation import R_CEILING, Hierarchy, hierarchy, smooth_maps
+
+ENCODED = ("scores", "null", "profile", "preference", "clusters", "bands", "partition", "baselines", "fields", "halves")
+CONVERGED = ("convergence", "areas", "latencies", "curves", "halftimes")
+STEPS = (0, 2, 8, 32, 128)
+N_TEST = 240
+BY = Provenance("test", {}, "")
+
+
+def places_of(separation: np.ndarray) -> np.ndarray:
+    """Return points in a plane with these distances (n, 3), by classical scaling."""
+    n = len(separation)
+    centre = np.eye(n) - 1 / n
+    values, vectors = np.linalg.eigh(-centre @ separation**2 @ centre / 2)
+    plane = vectors[:, -2:] * np.sqrt(values[-2:])
+    return np.column_stack([plane - [200, 0], np.zeros(n)])  # on the left
+
+
+@dataclass
+class Study:
+    """A planted hierarchy as artifacts: fMRI subjects 01 and 02 (half of the voxels each), sensors 03."""
+
+    folder: Path
+    world: Hierarchy
+
+    def __post_init__(self) -> None:
+        n = len(self.world.voxels)
+        self.ids = [f"image{k:03d}" for k in range(n)]
+        trials = pd.DataFrame({"trial_id": self.ids, "stimulus_id": self.ids, "session": "1", "run": "1"})
+        trials = trials.assign(repeat=0, onset_s=np.arange(n, dtype=float))
+        split = np.where(np.arange(n) < N_TEST, "test", "train")
+        splits = pd.DataFrame({"trial_id": self.ids, "stimulus_id": self.ids, "group": self.ids, "split": split})
+        self.splits = splits.assign(name="shared", fold=0, seed=0)
+        centre = places_of(self.world.separation_mm)
+        for k, subject in enumerate(("01", "02")):
+            mine = np.arange(k, len(self.world.area), 2)
+            area = self.world.area[mine]
+            targets = pd.DataFrame({"target_id": [f"v{v}" for v in mine], "kind": "voxel", "hemi": "L"})
+            targets["roi"] = [[f"area{a:02d}"] for a in area]
+            for axis, name in enumerate(("x_mm", "y_mm", "z_mm")):
+                targets[name] = centre[area, axis]
+            self._write(subject, Responses(self.world.voxels[:, mine].astype(np.float32), trials, targets, "z"))
+        sensors = self.world.sensors.astype(np.float32)
+        targets = pd.DataFrame({"target_id": [f"s{k}" for k in range(sensors.shape[1])], "kind": "sensor", "hemi": ""})
+        targets = targets.assign(roi=[[]] * len(targets), sensor_type="eeg", x_mm=np.nan, y_mm=np.nan, z_mm=np.nan)
+        self._write("03", Responses(sensors, trials, targets, "V", self.world.times_s))
+
+    def path(self, suffix: str, **labels: str) -> Path:
+        return artifact_path(self.folder, "planted", suffix, **labels)
+
+    def _write(self, subject: str, responses: Responses) -> None:
+        save(self.path("responses", subject=subject), responses, BY)
+        save(self.path("splits", subject=subject), self.splits, BY)
+        ceiling = pd.DataFrame({"ceiling": np.full(responses.values[0].size, 0.3)})
+        save(self.path("ceiling", subject=subject), ceiling, BY)
+
+    def encode(self, model: str, layers: list[np.ndarray], *subjects: str) -> None:
+        stimuli = pd.DataFrame({"stimulus_id": self.ids})
+        features = Layers(
+            {f"layer{k}": Features(X.astype(np.float32), stimuli, f"layer{k}") for k, X in enumerate(layers)}
+        )
+        save(self.path("features", model=model), features, BY, pooling="mean")
+        settings = {
+            "method": RidgeMethod(encoder="ridge", cv=3, device="cpu").model_dump(mode="json"),
+            "encode": EncodeImagesSettings(permutations=200, draws=200).model_dump(mode="json"),
+            "confidence": 0.95,
+        }
+        settings["method"] = {k: v for k, v in settings["method"].items() if k not in ("models", "subjects")}
+        for subject in subjects:
+            labels = {"subject": subject, "model": model, "method": "ridge"}
+            arguments = ["--settings", json.dumps(settings), "--features", str(self.path("features", model=model))]
+            for suffix in ("responses", "splits", "ceiling"):
+                arguments += [f"--{suffix}", str(self.path(suffix, subject=subject))]
+            for suffix in ENCODED:
+                arguments += [f"--{suffix}", str(self.path(suffix, **labels))]
+            assert encode_images.main(arguments) == 0
+
+    def converge(self, models: list[str], subjects: list[str], maps: Path | None = None, **options: object) -> int:
+        settings = {"converge": {"origin": "area00", "permutations": 1000, "spins": 200} | options, "confidence": 0.95}
+        halves = [
+            str(self.path("halves", subject=subject, model=model, method="ridge"))
+            for model in models
+            for subject in subjects
+        ]
+        arguments = ["--settings", json.dumps(settings), "--halves", *halves]
+        arguments += [] if maps is None else ["--maps", str(maps)]
+        arguments += [part for suffix in CONVERGED for part in (f"--{suffix}", str(self.path(suffix)))]
+        return converge.main([*arguments, "--correlations", str(self.path("maps"))])
+
+    def table(self, suffix: str) -> pd.DataFrame:
+        return load(self.path(suffix), pd.DataFrame)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    world = hierarchy(seed=0)
+    study = Study(tmp_path_factory.mktemp("planted"), world)
+    everyone = ("01", "02", "03")
+    study.encode("net", world.layers, *everyone)
+    study.encode("untrained", world.random_layers, *everyone)
+    study.encode("copies", [world.layers[2]] * 3, "01", "03")
+    return study
+
+
+PAIR = {"random": "untrained", "method": "ridge"}
+
+
+def row(table: pd.DataFrame, score: str, subject: str, network: str = "trained") -> pd.Series:
+    mine = table[(table["score"] == score) & (table["subject"] == subject) & (table["network"] == network)]
+    assert len(mine) == 1
+    return mine.iloc[0]
+
+
+def test_a_planted_hierarchy_is_found_and_the_random_network_shown(study: Study) -> None:
+    assert study.converge(["net", "untrained"], ["01", "02", "03"], networks={"net": PAIR}) == 0
+    scores = study.table("convergence")
+    for subject in ("01", "02", "mean"):
+        spatial = row(scores, "spatial", subject)
+        assert spatial["value"] >= 0.9
+        assert spatial["p_layers"] <= 0.01
+        assert spatial["p_areas"] < 0.01
+        assert 0.48 <= row(scores, "encoding", subject)["value"] <= R_CEILING
+        assert row(scores, "encoding", subject, "random")["value"] < 0.45
+        assert row(scores, "spatial", subject, "random")["reason"]
+    temporal = row(scores, "temporal", "03")
+    assert temporal["value"] >= 0.95
+    layers = study.table("latencies")
+    mine = layers[(layers["subject"] == "03") & (layers["network"] == "trained") & layers["decided"]]
+    late = np.abs(mine["latency_s"].to_numpy() - study.world.latency_s[mine["number"]])
+    assert len(mine) == temporal["n"] >= 3
+    assert late.max() <= 0.0121
+    other = row(scores, "temporal", "03", "random")
+    assert other["reason"] or other["p_layers"] > 0.05
+    assert study.table("curves").empty
+    assert load(study.path("maps"), pd.DataFrame).empty
+
+
+def test_halves_share_no_image(study: Study) -> None:
+    details = load_sidecar(study.path("halves", subject="01", model="net", method="ridge"))["details"]
+    assert details["n_stimuli"] == [N_TEST // 2, N_TEST // 2]
+    assert details["measured"] == "fMRI"
+    arrays = load(study.path("halves", subject="01", model="net", method="ridge"), Arrays)
+    assert arrays["choice_r"].shape == arrays["r"].shape == (6, 18)
+    assert np.abs(arrays["choice_r"] - arrays["r"]).min() > 0  # other images, other numbers
+    assert arrays["places"].shape == (18, 3)
+
+
+def test_copies_of_one_layer_have_no_order(study: Study) -> None:
+    pair = PAIR | {"random": "copies"}
+    assert study.converge(["copies", "net"], ["01", "03"], networks={"net": pair}) == 0
+    scores = study.table("convergence")
+    for score, subject in (("spatial", "01"), ("temporal", "03")):
+        found = row(scores, score, subject, "random")
+        assert np.isnan(found["value"])
+        assert "cannot be told apart" in found["reason"]
+
+
+def apart(world: Hierarchy) -> Hierarchy:
+    """Return the world with layers that have nothing in common: no area is predicted before its own layer is."""
+    rng = np.random.default_rng(7)
+    layers = [rng.normal(size=layer.shape) for layer in world.layers]
+    source = np.round(world.depth).astype(int)[world.area]
+    signal = np.column_stack([layers[k] @ rng.normal(size=layers[k].shape[1]) for k in source])
+    voxels = 0.7 * signal / signal.std(axis=0) + rng.normal(size=signal.shape)
+    return replace(world, layers=layers, voxels=voxels)
+
+
+def test_half_times_and_maps_are_found_in_training(tmp_path: Path) -> None:
+    """Features go from noise to the true layer, deeper ones later; a map of that order is found, unrelated ones not."""
+    world, rng = apart(hierarchy(seed=0)), np.random.default_rng(1)
+    study = Study(tmp_path, world)
+    study.encode("net", world.layers, "01")
+    study.encode("untrained", world.random_layers, "01")
+    half = 2.0 * 2.0 ** np.arange(len(world.layers))
+    for step in STEPS[:-1]:
+        share = step / (step + half)
+        mixed = [w * X + (1 - w) * rng.normal(size=X.shape) for w, X in zip(share, world.layers, strict=True)]
+        study.encode(f"step{step}", mixed, "01")
+    checkpoints = {step: f"step{step}" for step in STEPS[:-1]} | {STEPS[-1]: "net"}
+    later = half[np.round(world.depth).astype(int)]
+    unrelated = smooth_maps(world.separation_mm, 20, 3, seed=5)
+    places = places_of(world.separation_mm)
+    sphere = np.column_stack([np.full(18, -100.0), places[:, 0] + 200, places[:, 1]])
+    table = pd.DataFrame({"area": [f"area{k:02d}" for k in range(18)]})
+    table[["sphere_x", "sphere_y", "sphere_z"]] = sphere
+    table["later"] = np.log(later) + 0.2 * rng.normal(size=18)
+    for k, values in enumerate(unrelated):
+        table[f"unrelated{k}"] = values
+    table.to_csv(tmp_path / "maps.tsv", sep="\t", index=False)
+    models = ["net", "untrained", *(f"step{step}" for step in STEPS[:-1])]
+    options = {"networks": {"net": PAIR}, "checkpoints": {"net": checkpoints}}
+    assert study.converge(models, ["01"], tmp_path / "maps.tsv", **options) == 0
+    times = study.table("halftimes")
+    of_area = times[(times["score"] == "encoding") & (times["area"] != "")].set_index("area")
+    order = spearmanr(of_area["half_time_from_start"], later).statistic
+    assert order >= 0.9
+    whole = times[times["area"] == ""].set_index("score")
+    assert 0 < whole.loc["encoding", "half_time"] < STEPS[-1]
+    assert {"encoding", "spatial"} == set(whole.index)
+    maps = study.table("maps")
+    planted = maps[(maps["map"] == "later") & maps["quantity"].str.startswith("half-time")]
+    assert len(planted) == 2
+    assert (planted["q"] <= 0.05).all()
+    assert (maps.loc[maps["map"] != "later", "q"] > 0.05).all()
+    assert set(maps["null"]) == {"smooth random maps"}  # a patch of the sphere: no rotation leads anywhere
+
+
+def test_mistakes_end_with_a_message(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    assert study.converge(["net", "untrained"], ["01"], networks={"net": PAIR}, origin="area99") == 2
+    assert "region 'area99' is not among the regions of any subject" in capsys.readouterr().err
