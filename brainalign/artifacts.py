@@ -68,6 +68,8 @@ LAYOUTS = {
     "partition": Layout("encoding", ".parquet"),
     "baselines": Layout("encoding", ".parquet"),
     "fields": Layout("encoding", ".safetensors"),
+    "network": Layout("encoding", ".safetensors"),
+    "curve": Layout("encoding", ".parquet"),
     "references": Layout("geometry", ".safetensors"),
     "differences": Layout("geometry", ".parquet"),
     "rdm": Layout("geometry", ".safetensors"),

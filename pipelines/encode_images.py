@@ -4,7 +4,8 @@ fMRI: a score per vertex, and the mean over each region, by layer. M/EEG: a scor
 sensors by layer and time, clusters and latencies.
 
 A method that fits all layers jointly has one score, of "all layers", and tables of what each layer adds to it. A
-method that is trained on tokens is shown beside simpler encoders, with the fields it looks at.
+method that is trained on tokens is shown beside simpler encoders, with the fields it looks at. One that was trained on
+other subjects is given a few images, and a curve shows what more of them would add.
 """
 
 from __future__ import annotations
@@ -34,10 +35,13 @@ from brainalign.encoding import (
     Epoch,
     FactorizedReadout,
     HeldOut,
+    InContextEncoder,
     Partition,
+    PretrainedLayer,
     Ridge,
     SeedEnsemble,
     evaluate_held_out,
+    score_context,
     side_by_side,
 )
 from brainalign.features import PCA
@@ -74,6 +78,7 @@ RIDGE_TOKENS, RIDGE_MEAN, FACTORIZED = "ridge, all tokens", "ridge, mean token",
 RIDGE_SEMANTICS = "ridge, tokens and semantics"
 LEAST_VALIDATION = 3  # images: fewer have no correlation to speak of
 N_SHOWN = 4  # test images whose attention is kept
+OF_THE_STAGE = ("seeds", "baselines", "semantics", "targets", "n_components", "sizes", "n_repeats")  # not the encoder's
 ALL_LAYERS = "all layers"  # of a joint fit, where others have the name of a layer
 SPLIT = "what a layer adds to the joint score (product measure: layers sum to it; negative where they correlate)"
 
@@ -97,6 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--semantics", type=Path, help="features that say what an image shows, for encoders that ask")
     parser.add_argument("--baselines", type=Path, required=True, help="output of trained encoders: others beside them")
     parser.add_argument("--fields", type=Path, required=True, help="output of trained encoders: where they look")
+    parser.add_argument("--network", type=Path, help="what in-context encoding learned from other subjects")
+    parser.add_argument("--curve", type=Path, required=True, help="output of in-context encoding: scores by images")
     return run_stage(parser, _encode, argv, uses_gpu=lambda a: a.settings["method"]["device"] != "cpu")
 
 
@@ -105,8 +112,8 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     options = dict(arguments.settings["method"])
     named = options.pop("encoder")
     kind = ENCODERS[named]
-    joint, trained = kind is BandedRidge, "seeds" in options
-    training = {name: options.pop(name) for name in ("seeds", "baselines", "semantics", "targets") if name in options}
+    joint, trained, few = kind is BandedRidge, "epochs" in options, kind is InContextEncoder
+    training = {name: options.pop(name) for name in OF_THE_STAGE if name in options}
     encoder = kind(**options, **({"seed": arguments.seed} if joint else {}))
     provenance.device = str(pick_device(encoder.device))
     responses = load(arguments.responses, Responses, provenance)
@@ -144,6 +151,11 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         trainer = _Trainer(named, encoder, training, responses, groups, train, settings, confidence, work, semantics)
         groups = trainer.groups
         fits = trainer.fits(layers, in_full, evaluate, side)
+    elif few:
+        network = _Networks.read(arguments.network, options, provenance)
+        scorer = _FewImages(network, training, responses, groups, ceiling, (train, test), confidence, arguments.seed)
+        groups = scorer.groups
+        fits = scorer.fits(layers, in_full, side)
     else:
         prepared = (
             (name, _inputs(features.align_to(responses).values, train, settings, maps))
@@ -188,6 +200,7 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     save(arguments.partition, partition, provenance, **metric)
     save(arguments.baselines, pd.concat(side.tables, ignore_index=True) if trained else empty, provenance)
     save(arguments.fields, Arrays(side.fields), provenance, layers=side.layers, stimuli=side.stimuli)
+    save(arguments.curve, pd.concat(side.curves, ignore_index=True) if few else empty, provenance, **side.contexts)
     if trained:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -222,6 +235,8 @@ class _Side:
     fields: dict[str, NDArray[np.float32]] = field(default_factory=dict)  # (n_shown or 1, n_regions, n_tokens)
     layers: dict[str, dict[str, object]] = field(default_factory=dict)  # grid and regions of each
     stimuli: list[str] = field(default_factory=list)  # test images that fields depend on; none where they do not
+    curves: list[pd.DataFrame] = field(default_factory=list)  # of in-context encoding
+    contexts: dict[str, Any] = field(default_factory=dict)  # what its networks learned from, and where ridge is taken
 
 
 @dataclass
@@ -376,6 +391,90 @@ class _Trainer:
             fields = np.stack([each[self.inside[name]].mean(axis=0) for name in regions])[None]
         side.fields[layer] = fields.astype(np.float32)
         side.layers[layer] = {"grid": list(grid), "regions": regions}
+
+
+@dataclass(frozen=True)
+class _Networks:
+    """What in-context encoding learned from other subjects, by layer, and what is said of it."""
+
+    layers: dict[str, PretrainedLayer]
+    about: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path | None, options: dict[str, Any], provenance: Provenance) -> _Networks:
+        """Read the artifact of the pretrain stage."""
+        if path is None:
+            raise BrainalignError("in-context encoding reads pre-trained networks; give the artifact with --network")
+        arrays, about = load(path, Arrays, provenance), load_sidecar(path)["details"]
+        use = {name: options[name] for name in ("fallback", "min_group", "n_checks", "device")}
+        found = {}
+        for layer in about["layers"]:
+            mine = {name.removeprefix(f"{layer}/"): a for name, a in arrays.items() if name.startswith(f"{layer}/")}
+            found[layer] = PretrainedLayer.from_arrays(mine, **use)
+        return cls(found, about)
+
+
+@dataclass
+class _FewImages:
+    """Read weights off a few images of this subject, with networks that were trained on others."""
+
+    networks: _Networks
+    options: dict[str, Any]
+    responses: Responses
+    groups: dict[str, NDArray[np.intp]]
+    ceiling: NDArray[np.floating]
+    rows: tuple[NDArray[np.intp], NDArray[np.intp]]  # train, test
+    confidence: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Choose the targets: the reliable ones, all where there are none; all groups are of these alone."""
+        if self.responses.times is not None:
+            raise BrainalignError("in-context encoding reads the weights of voxels; responses over time have none")
+        shown = self.responses.values[self.rows[0]]
+        varying = np.flatnonzero(shown.min(axis=0) < shown.max(axis=0))
+        reliable = np.intersect1d(self.groups[RELIABLE], varying)
+        self.targets = reliable if len(reliable) else varying
+        self.groups = {name: np.intersect1d(rows, self.targets) for name, rows in self.groups.items()}
+
+    def fits(self, layers: Layers, in_full: Callable[..., HeldOut], side: _Side) -> Iterator[tuple[str, HeldOut]]:
+        """Yield the evaluation of each layer; curves and decisions go to `side`."""
+        about = self.networks.about
+        side.contexts = {"layers": {}, "subjects": about["subjects"], "n_images": about["n_images"]}
+        for layer, features in layers.items():
+            if layer not in self.networks.layers:
+                raise BrainalignError(
+                    f"no network was trained for layer {layer!r}, but for {', '.join(self.networks.layers)}; run "
+                    "pretrain again"
+                )
+            found = score_context(
+                self.networks.layers[layer],
+                features.align_to(self.responses).values,
+                self.responses.values,
+                self.responses.trials["stimulus_id"].to_numpy(),
+                *self.rows,
+                evaluate=partial(in_full, target_groups=self.groups),
+                targets=self.targets,
+                groups=self.groups,
+                roi=self._regions(),
+                ceiling=self.ceiling,
+                sizes=self.options["sizes"],
+                n_repeats=self.options["n_repeats"],
+                confidence=self.confidence,
+                seed=self.seed,
+            )
+            side.curves.append(found.curve.assign(layer=layer))
+            decided = {"fallbacks": found.fallbacks.to_dict("records"), "seed_r": found.seed_r}
+            side.contexts["layers"][layer] = about["layers"][layer] | decided | {"n_context": found.n_context}
+            yield layer, found.held_out
+
+    def _regions(self) -> NDArray[np.str_]:
+        """Return a label per chosen target: the first region that it lies in."""
+        labels = np.full(len(self.responses.targets), "in no region", dtype=object)
+        for name, rows in reversed(self.groups.items()):
+            if name != RELIABLE:
+                labels[rows] = name
+        return labels[self.targets].astype(str)
 
 
 def _say(what: str, epochs: int, seed: int, epoch: Epoch) -> None:

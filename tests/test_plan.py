@@ -168,3 +168,33 @@ def test_trained_methods_are_planned_where_they_are_used(demo: Config) -> None:
     several = demo.model_copy(update={"methods": demo.methods | {"routing": more}})
     one, three = (estimate("encode_images", c, study, "generatortokens", "routing") for c in (demo, several))
     assert three.seconds > one.seconds
+
+
+def test_networks_are_pretrained_once_per_subject_model_and_method(demo: Config) -> None:
+    few = {"encoder": "in_context", "models": ["efficientnet"], "subjects": ["01", "02"]}
+    content = demo.model_dump(mode="json")
+    content["methods"]["few"] = few
+    content["datasets"]["simulated"]["methods"].append("few")
+    content["datasets"]["haxby-slice"]["methods"] = ["ridge"]
+    config = parse(Config, content, "test")
+    planned = jobs(config)
+    trained = [dict(job.labels) for job in planned if job.stage == "pretrain"]
+    expected = {"model": "efficientnet", "method": "few"}
+    assert trained == [{"subject": subject} | expected for subject in ("01", "02")]
+    (first, *_) = [job for job in planned if job.stage == "pretrain"]
+    assert first.output.name == "sub-01_model-efficientnet_method-few_network.safetensors"
+    order = [(job.stage, dict(job.labels).get("subject")) for job in planned if job.dataset == "simulated"]
+    assert (
+        order.index(("prepare_images", "02")) < order.index(("pretrain", "01")) < order.index(("encode_images", "01"))
+    )
+    study = load_descriptor("data/simulated.yaml", ImageStudy)
+
+    def seconds(stage: str, **changes: object) -> int:
+        other = parse(Config, content | {"methods": content["methods"] | {"few": few | changes}}, "test")
+        return estimate(stage, other, study, "efficientnet", "few").seconds
+
+    assert seconds("pretrain", seeds=[0, 1]) > 1.8 * seconds("pretrain") > 400
+    assert seconds("pretrain", network="clip") > 10 * seconds("pretrain")
+    assert seconds("encode_images", sizes=[10, 200]) > seconds("encode_images", sizes=[10])
+    unknown = study.model_copy(update={"shape": None})
+    assert estimate("encode_images", config, unknown, "efficientnet", "few").seconds > seconds("encode_images")

@@ -12,7 +12,14 @@ from brainalign.checks import BrainalignError
 from brainalign.descriptor import BlockStudy, FmriOptions
 from brainalign.encoding import ENCODERS
 from brainalign.features import EXTRACTORS
-from brainalign.methods import FactorizedMethod, GaussianMethod, MethodUse, RoutingMethod, SemanticMethod
+from brainalign.methods import (
+    FactorizedMethod,
+    GaussianMethod,
+    InContextMethod,
+    MethodUse,
+    RoutingMethod,
+    SemanticMethod,
+)
 from brainalign.settings import (
     BandedRidgeMethod,
     Config,
@@ -68,6 +75,16 @@ def a_config(**changes: object) -> dict[str, object]:
         ({"methods": {"f": {"encoder": "factorized", "seeds": []}}}, r"methods.f.seeds: .*at least 1"),
         ({"methods": {"f": {"encoder": "semantic"}}}, r"methods.f.semantics: this key is required"),
         ({"methods": {"f": {"encoder": "routing", "validation": 1}}}, r"methods.f.validation: .*less than 1"),
+        (
+            {"methods": {"c": {"encoder": "in_context", "context_sizes": [50, 8]}}},
+            r"methods.c: .*context_sizes: the smallest \(50\) comes first, then the largest \(8\)",
+        ),
+        ({"methods": {"c": {"encoder": "in_context", "context_sizes": [2, 8]}}}, r"c.context_sizes.*equal to 3; got 2"),
+        ({"methods": {"c": {"encoder": "in_context", "sizes": [2]}}}, r"methods.c.sizes.*greater than or equal to 3"),
+        ({"methods": {"c": {"encoder": "in_context", "sizes": [20, 10]}}}, r"sizes: \[20, 10\] must rise"),
+        ({"methods": {"c": {"encoder": "in_context", "n_steps": [0, 0, 9]}}}, r"n_steps: one of the first two"),
+        ({"methods": {"c": {"encoder": "in_context", "seeds": [1, 1]}}}, r"seeds: \[1, 1\] holds a number twice"),
+        ({"methods": {"c": {"encoder": "in_context", "n_step": [1, 1, 1]}}}, r"did you mean 'n_steps'"),
         ({"datasets": {"small": {}}}, r"datasets.small.descriptor: this key is required"),
         ({"datasets": {"small": {"descriptor": "x", "models": ["onehut"]}}}, r"did you mean 'onehot'"),
         ({"models": {"a_b": {"extractor": "onehot"}}}, r"models.a_b"),
@@ -104,6 +121,7 @@ TRAINED_METHODS = {
     [
         (RidgeMethod, ENCODERS["ridge"], set()),
         (BandedRidgeMethod, ENCODERS["banded"], {"candidates", "seed"}),  # shares are drawn with the run's seed
+        (InContextMethod, ENCODERS["in_context"], {"metric", "seed"}),  # a network per seed
         *((kind, ENCODERS[name], TRAINED) for name, kind in TRAINED_METHODS.items()),
         (SentenceModel, EXTRACTORS["sentence"], set()),
         (OneHotModel, EXTRACTORS["onehot"], set()),
@@ -123,6 +141,9 @@ def test_settings_mirror_constructors(model: type, maker: type, given: set[str])
         "baselines",
         "semantics",
         "targets",
+        "n_components",
+        "sizes",
+        "n_repeats",
         *ModelUse.model_fields,
         *MethodUse.model_fields,
     }
@@ -364,6 +385,39 @@ def test_encoders_of_tokens_where_there_are_none(scenes, method: dict[str, objec
     )
     with pytest.raises(BrainalignError, match=message):
         load_descriptors(parse(Config, content, "config.yaml"))
+
+
+def test_in_context_encoding_needs_others_to_learn_from(small, scenes) -> None:
+    """Refused before anything runs: one fMRI subject, sensors, tokens, studies of blocks."""
+    net = {"extractor": "efficientnet", "layers": ["block2"]}
+    models = {"onehot": {"extractor": "onehot"}, "net": net, "maps": net | {"pooling": "tokens"}}
+    files = scenes.descriptor()["subjects"]
+
+    def load(subjects: dict[str, object], **options: object) -> Config:
+        scenes.write(subjects=subjects)
+        study = {"study": {"descriptor": str(scenes.folder / "scenes.yaml")}}
+        methods = {"ridge": {"encoder": "ridge"}, "few": {"encoder": "in_context", "models": ["net"]} | options}
+        config = parse(Config, a_config(datasets=study, models=models, methods=methods), "config.yaml")
+        load_descriptors(config)
+        return config
+
+    two = files | {"03": files["01"]}
+    with pytest.raises(BrainalignError, match=r"methods.few .* voxels of other subjects, but study has 1 fMRI subject"):
+        load(files, subjects=["01"])
+    with pytest.raises(BrainalignError, match=r"subject 02 has sensors; name .* in methods.few.subjects: 01, 03"):
+        load(two)
+    with pytest.raises(BrainalignError, match=r"methods.few reads one vector per image, but models.maps keeps tokens"):
+        load(two, subjects=["01"], models=["net", "maps"])
+    config = load(two, subjects=["01", "03"])
+    assert config.fits_of("study", "01")[-2:] == [("net", "few"), ("maps", "ridge")]
+    assert config.pretraining_of("ridge") == {}
+    assert {"n_steps", "seeds", "n_components", "device"} < set(config.pretraining_of("few"))
+    assert not {"sizes", "n_repeats", "fallback", "models", "subjects"} & set(config.pretraining_of("few"))
+    study = {"study": {"descriptor": str(small.write()), "models": ["onehot"]}}
+    methods = {"ridge": {"encoder": "ridge"}, "few": {"encoder": "in_context"}}
+    config = parse(Config, a_config(datasets=study, models=models, methods=methods), "config.yaml")
+    with pytest.raises(BrainalignError, match=r"few learns from other subjects, which is for studies of .*: ridge"):
+        load_descriptors(config)
 
 
 def test_trained_methods_that_fit(small, scenes) -> None:

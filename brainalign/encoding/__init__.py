@@ -1,6 +1,8 @@
 """Encoders: features to responses. A user adds one by adding an entry."""
 
 from brainalign.encoding.banded import BandedRidge, band_candidates
+from brainalign.encoding.context_pretraining import PretrainedLayer, Reduction, pretrain_layer, training_voxels
+from brainalign.encoding.context_study import InContextEnsemble, context_curve, score_context
 from brainalign.encoding.convergence import Convergence, LayerScores, convergence_scores
 from brainalign.encoding.empirical_bayes import EmpiricalBayesRidge, WeightPrior, estimate_prior, prior_of_weights
 from brainalign.encoding.ensemble import LayerEnsemble
@@ -34,15 +36,19 @@ __all__ = [
     "GaussianReadout",
     "HeldOut",
     "InContextEncoder",
+    "InContextEnsemble",
     "LayerEnsemble",
     "LayerScores",
     "Partition",
+    "PretrainedLayer",
+    "Reduction",
     "Ridge",
     "RoutingEncoder",
     "SeedEnsemble",
     "SemanticSpatialReadout",
     "WeightPrior",
     "band_candidates",
+    "context_curve",
     "convergence_scores",
     "curve_baselines",
     "estimate_prior",
@@ -50,10 +56,13 @@ __all__ = [
     "evaluate_held_out",
     "fit_layers",
     "half_times",
+    "pretrain_layer",
     "prior_of_weights",
     "scaling_curve",
+    "score_context",
     "side_by_side",
     "text_selectivity",
+    "training_voxels",
     "unit_rows",
 ]
 
@@ -64,4 +73,5 @@ ENCODERS = {
     "gaussian": GaussianReadout,
     "semantic": SemanticSpatialReadout,
     "routing": RoutingEncoder,
+    "in_context": InContextEncoder,
 }

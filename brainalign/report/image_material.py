@@ -36,6 +36,7 @@ class ImageEncoding:
     partition: pd.DataFrame = field(default_factory=pd.DataFrame)  # of joint fits: what each layer adds
     baselines: pd.DataFrame = field(default_factory=pd.DataFrame)  # of trained encoders: others beside them
     fields: Arrays | None = None  # of trained encoders: where they look
+    curve: pd.DataFrame = field(default_factory=pd.DataFrame)  # of in-context encoding: scores by number of images
 
 
 @dataclass

@@ -9,6 +9,7 @@ import pandas as pd
 
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.encoders import encoders_section
+from brainalign.report.few_images import few_images_section
 from brainalign.report.figures import ceiling_histogram, score_against_ceiling
 from brainalign.report.heads import topomaps
 from brainalign.report.image_material import RELIABLE, ImageMaterial
@@ -40,6 +41,7 @@ def image_sections(material: ImageMaterial) -> list[Section]:
         _layers,
         partition_section,
         encoders_section,
+        few_images_section,
         _geometry,
         _ceilings,
         _recovery,

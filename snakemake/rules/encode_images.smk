@@ -7,6 +7,7 @@ rule encode_images:
         ceiling=artifacts("ceiling"),
         features=lambda wildcards: of("features", wildcards, model=wildcards.model),
         semantics=semantics_of,
+        network=lambda wildcards: network_of(wildcards),
     output:
         scores=files("scores", subject="{subject}", model="{model}", method="{method}"),
         null=files("null", subject="{subject}", model="{model}", method="{method}"),
@@ -17,6 +18,7 @@ rule encode_images:
         partition=files("partition", subject="{subject}", model="{model}", method="{method}"),
         baselines=files("baselines", subject="{subject}", model="{model}", method="{method}"),
         fields=files("fields", subject="{subject}", model="{model}", method="{method}"),
+        curve=files("curve", subject="{subject}", model="{model}", method="{method}"),
     log:
         log_path(RESULTS, "{dataset}", "encode_images", subject="{subject}", model="{model}", method="{method}"),
     benchmark:
@@ -35,6 +37,7 @@ rule encode_images:
             method=SETTINGS.encoder_of(wildcards.method), encode=SETTINGS.encode_images, confidence=SETTINGS.confidence
         ),
         semantics=lambda wildcards, input: f"--semantics {shlex.quote(input.semantics)}" if input.semantics else "",
+        network=lambda wildcards, input: f"--network {shlex.quote(input.network)}" if input.network else "",
         library=library_digest(*STAGES["encode_images"]),
         seed=SETTINGS.seed,
     shell:
@@ -43,4 +46,4 @@ rule encode_images:
         " --scores {output.scores[0]:q} --null {output.null[0]:q} --profile {output.profile[0]:q}"
         " --preference {output.preference[0]:q} --clusters {output.clusters[0]:q}"
         " --bands {output.bands[0]:q} --partition {output.partition[0]:q} --baselines {output.baselines[0]:q}"
-        " --fields {output.fields[0]:q} {params.semantics} > {log:q} 2>&1"
+        " --fields {output.fields[0]:q} --curve {output.curve[0]:q} {params.semantics} {params.network} > {log:q} 2>&1"

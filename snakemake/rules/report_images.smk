@@ -13,6 +13,8 @@ rule report_images:
         partition=encodings_of("partition"),
         baselines=encodings_of("baselines"),
         fields=encodings_of("fields"),
+        curve=encodings_of("curve"),
+        networks=lambda wildcards: networks_of(wildcards),
         features=features_of,
         compared=artifacts("rdm", "comparison"),
         summarized=artifacts("summary", "recovery"),

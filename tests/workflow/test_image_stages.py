@@ -30,7 +30,7 @@ from brainalign.settings import Config, EncodeImagesSettings, ImageStudy, load_d
 
 RANDOM = {"extractor": "random", "n_features": 4}
 PREPARED = ("responses", "splits", "ceiling")
-ENCODED = ("scores", "null", "profile", "preference", "clusters", "bands", "partition", "baselines", "fields")
+ENCODED = ("scores", "null", "profile", "preference", "clusters", "bands", "partition", "baselines", "fields", "curve")
 SUMMARIZED = ("summary", "recovery", "differences")
 
 
