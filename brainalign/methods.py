@@ -85,7 +85,9 @@ class InContextMethod(MethodUse):
     """A network that was meta-trained on the other subjects of a study reads a voxel's weights off a few images."""
 
     # What is done with the networks: a change leaves them as they are.
-    evaluation: ClassVar[frozenset[str]] = frozenset({"sizes", "n_repeats", "fallback", "min_group", "n_checks"})
+    evaluation: ClassVar[frozenset[str]] = frozenset(
+        {"sizes", "n_repeats", "fallback", "min_group", "n_checks", "text_queries"}
+    )
 
     encoder: Literal["in_context"]
     network: Literal["small", "clip", "dino", "siglip"] = "small"
@@ -114,6 +116,9 @@ class InContextMethod(MethodUse):
         (10, 20, 50, 100), min_length=1, description="of the contexts of the curve"
     )
     n_repeats: int = Field(5, ge=1, description="contexts of each size, which share no image")
+    text_queries: tuple[str, ...] = Field(
+        (), description="what regions are asked about, in the space that a CLIP-like model shares with images"
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     @model_validator(mode="after")
@@ -128,6 +133,8 @@ class InContextMethod(MethodUse):
             raise ValueError(f"seeds: {list(self.seeds)} holds a number twice")
         if list(self.sizes) != sorted(set(self.sizes)):
             raise ValueError(f"sizes: {list(self.sizes)} must rise")
+        if len(self.text_queries) == 1 or len(set(self.text_queries)) < len(self.text_queries):
+            raise ValueError("text_queries: give two or more different texts, which are compared with each other")
         return self
 
     def pretraining(self) -> dict[str, object]:

@@ -31,6 +31,7 @@ from brainalign.methods import BandedRidgeMethod, InContextMethod, Method, Ridge
 from brainalign.parsing import Strict, parse, read_yaml
 
 __all__ = [
+    "SHARED_LAYERS",
     "BandedRidgeMethod",
     "BlockStudy",
     "Config",
@@ -157,6 +158,9 @@ Model = Annotated[
     | UserModel,
     Field(discriminator="extractor"),
 ]
+
+
+SHARED_LAYERS = frozenset({"visual_projection", "head"})  # of CLIP and SigLIP: images as texts are embedded
 
 
 # ---------------------------------------------------------------------------------------------------------- stages
@@ -295,6 +299,12 @@ class Config(Strict):
         """Return what the networks of an in-context method depend on."""
         options = self.methods[method]
         return options.pretraining() if isinstance(options, InContextMethod) else {}
+
+    def texts_of(self, model: str, method: str) -> dict[str, object]:
+        """Return the texts that a method asks about, and the weights of the model that reads them."""
+        queries = getattr(self.methods[method], "text_queries", ())
+        weights = getattr(self.models[model], "weights", "")
+        return {"texts": {"weights": weights, "queries": list(queries)}} if queries else {}
 
     def fits_of(self, dataset: str, subject: str | None = None) -> list[tuple[str, str]]:
         """Return every (model, method) that is fitted to a dataset, or to one subject of it."""
@@ -464,6 +474,14 @@ def _others_are_there(
         raise BrainalignError(
             f"methods.{method} reads one vector per image, but models.{model} keeps tokens; take pooling: mean or cls, "
             f"or name other models in methods.{method}.models"
+        )
+    options, layers = config.methods[method], getattr(config.models[model], "layers", None) or ()
+    shared = config.models[model].extractor == "vision" and SHARED_LAYERS.intersection(layers)
+    if getattr(options, "text_queries", ()) and not shared:
+        raise BrainalignError(
+            f"methods.{method}.text_queries need a space that images and texts share, but models.{model} has none; use "
+            "extractor: vision with the weights of a CLIP-like model and layers: [visual_projection], or name such "
+            f"models in methods.{method}.models"
         )
     scanned = [name for name in descriptor.subjects if descriptor.modality(name) == "fmri"]
     if len(scanned) < 2:

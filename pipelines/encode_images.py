@@ -43,11 +43,12 @@ from brainalign.encoding import (
     evaluate_held_out,
     score_context,
     side_by_side,
+    text_preferences,
 )
-from brainalign.features import PCA
+from brainalign.features import PCA, embed_texts
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
-from brainalign.settings import EncodeImagesSettings, parse
+from brainalign.settings import SHARED_LAYERS, EncodeImagesSettings, parse
 from brainalign.statistics import (
     Latency,
     cluster_permutation,
@@ -78,7 +79,8 @@ RIDGE_TOKENS, RIDGE_MEAN, FACTORIZED = "ridge, all tokens", "ridge, mean token",
 RIDGE_SEMANTICS = "ridge, tokens and semantics"
 LEAST_VALIDATION = 3  # images: fewer have no correlation to speak of
 N_SHOWN = 4  # test images whose attention is kept
-OF_THE_STAGE = ("seeds", "baselines", "semantics", "targets", "n_components", "sizes", "n_repeats")  # not the encoder's
+# Options of a method that are not its encoder's.
+OF_THE_STAGE = ("seeds", "baselines", "semantics", "targets", "n_components", "sizes", "n_repeats", "text_queries")
 ALL_LAYERS = "all layers"  # of a joint fit, where others have the name of a layer
 SPLIT = "what a layer adds to the joint score (product measure: layers sum to it; negative where they correlate)"
 
@@ -153,7 +155,8 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         fits = trainer.fits(layers, in_full, evaluate, side)
     elif few:
         network = _Networks.read(arguments.network, options, provenance)
-        scorer = _FewImages(network, training, responses, groups, ceiling, (train, test), confidence, arguments.seed)
+        rows, asked = (train, test), arguments.settings.get("texts", {})
+        scorer = _FewImages(network, training, responses, groups, ceiling, rows, confidence, arguments.seed, asked)
         groups = scorer.groups
         fits = scorer.fits(layers, in_full, side)
     else:
@@ -426,6 +429,7 @@ class _FewImages:
     rows: tuple[NDArray[np.intp], NDArray[np.intp]]  # train, test
     confidence: float
     seed: int
+    asked: dict[str, Any]  # texts, and the weights of the model that reads them
 
     def __post_init__(self) -> None:
         """Choose the targets: the reliable ones, all where there are none; all groups are of these alone."""
@@ -465,8 +469,26 @@ class _FewImages:
             )
             side.curves.append(found.curve.assign(layer=layer))
             decided = {"fallbacks": found.fallbacks.to_dict("records"), "seed_r": found.seed_r}
-            side.contexts["layers"][layer] = about["layers"][layer] | decided | {"n_context": found.n_context}
+            side.contexts["layers"][layer] = (
+                about["layers"][layer]
+                | decided
+                | {
+                    "n_context": len(found.context[0]),
+                    "texts": self._texts(layer, *found.context),
+                }
+            )
             yield layer, found.held_out
+
+    def _texts(self, layer: str, X: NDArray[np.floating], Y: NDArray[np.floating]) -> list[dict[str, Any]]:
+        """Return which of the texts that were asked about move which region, where the layer is shared with texts."""
+        if not self.asked or layer not in SHARED_LAYERS:
+            return []
+        queries = self.asked["queries"]
+        texts = embed_texts(self.asked["weights"], queries)
+        inside = {name: np.searchsorted(self.targets, rows) for name, rows in self.groups.items()}
+        network = self.networks.layers[layer]
+        table = text_preferences(network, X, Y, texts, queries, inside, roi=self._regions(), seed=self.seed)
+        return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
     def _regions(self) -> NDArray[np.str_]:
         """Return a label per chosen target: the first region that it lies in."""

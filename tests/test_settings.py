@@ -84,6 +84,7 @@ def a_config(**changes: object) -> dict[str, object]:
         ({"methods": {"c": {"encoder": "in_context", "sizes": [20, 10]}}}, r"sizes: \[20, 10\] must rise"),
         ({"methods": {"c": {"encoder": "in_context", "n_steps": [0, 0, 9]}}}, r"n_steps: one of the first two"),
         ({"methods": {"c": {"encoder": "in_context", "seeds": [1, 1]}}}, r"seeds: \[1, 1\] holds a number twice"),
+        ({"methods": {"c": {"encoder": "in_context", "text_queries": ["a"]}}}, r"text_queries: give two or more"),
         ({"methods": {"c": {"encoder": "in_context", "n_step": [1, 1, 1]}}}, r"did you mean 'n_steps'"),
         ({"datasets": {"small": {}}}, r"datasets.small.descriptor: this key is required"),
         ({"datasets": {"small": {"descriptor": "x", "models": ["onehut"]}}}, r"did you mean 'onehot'"),
@@ -144,6 +145,7 @@ def test_settings_mirror_constructors(model: type, maker: type, given: set[str])
         "n_components",
         "sizes",
         "n_repeats",
+        "text_queries",
         *ModelUse.model_fields,
         *MethodUse.model_fields,
     }
@@ -393,8 +395,8 @@ def test_in_context_encoding_needs_others_to_learn_from(small, scenes) -> None:
     models = {"onehot": {"extractor": "onehot"}, "net": net, "maps": net | {"pooling": "tokens"}}
     files = scenes.descriptor()["subjects"]
 
-    def load(subjects: dict[str, object], **options: object) -> Config:
-        scenes.write(subjects=subjects)
+    def load(people: dict[str, object], **options: object) -> Config:
+        scenes.write(subjects=people)
         study = {"study": {"descriptor": str(scenes.folder / "scenes.yaml")}}
         methods = {"ridge": {"encoder": "ridge"}, "few": {"encoder": "in_context", "models": ["net"]} | options}
         config = parse(Config, a_config(datasets=study, models=models, methods=methods), "config.yaml")
@@ -408,6 +410,13 @@ def test_in_context_encoding_needs_others_to_learn_from(small, scenes) -> None:
         load(two)
     with pytest.raises(BrainalignError, match=r"methods.few reads one vector per image, but models.maps keeps tokens"):
         load(two, subjects=["01"], models=["net", "maps"])
+    with pytest.raises(BrainalignError, match=r"methods.few.text_queries need a space .* models.net has none; use"):
+        load(two, subjects=["01"], text_queries=["a face", "a house"])
+    models["net"] = {"extractor": "vision", "weights": "clip", "layers": ["visual_projection"]}
+    config = load(two, subjects=["01"], text_queries=["a face", "a house"])
+    assert config.texts_of("net", "few") == {"texts": {"weights": "clip", "queries": ["a face", "a house"]}}
+    assert config.texts_of("net", "ridge") == {}
+    models["net"] = net
     config = load(two, subjects=["01", "03"])
     assert config.fits_of("study", "01")[-2:] == [("net", "few"), ("maps", "ridge")]
     assert config.pretraining_of("ridge") == {}

@@ -20,6 +20,7 @@ from brainalign.encoding.scaling_curve import curve_baselines, scaling_curve
 from brainalign.encoding.seeds import SeedEnsemble
 from brainalign.encoding.semantic_readout import SemanticSpatialReadout
 from brainalign.encoding.side_by_side import Contender, side_by_side
+from brainalign.encoding.text_preferences import text_preferences
 from brainalign.encoding.text_selectivity import text_selectivity
 from brainalign.encoding.training import Epoch
 
@@ -61,6 +62,7 @@ __all__ = [
     "scaling_curve",
     "score_context",
     "side_by_side",
+    "text_preferences",
     "text_selectivity",
     "training_voxels",
     "unit_rows",

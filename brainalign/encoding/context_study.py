@@ -132,21 +132,22 @@ class ContextScores:
     Attributes
     ----------
     held_out : HeldOut
-        Of the network given `n_context` images.
+        Of the network given one context.
     curve : DataFrame
         From `context_curve`.
     fallbacks : DataFrame
         From the `InContextEnsemble` of `held_out`.
     seed_r : list of float
         Mean r over the chosen targets, by seed.
-    n_context : int
+    context : (X, Y)
+        Unit rows (n_context, n_components) and the responses (n_context, n_chosen) that the network was given.
     """
 
     held_out: HeldOut
     curve: pd.DataFrame
     fallbacks: pd.DataFrame
     seed_r: list[float]
-    n_context: int
+    context: tuple[Values, Values]
 
 
 def score_context(
@@ -235,7 +236,7 @@ def score_context(
         curve.assign(ceiling=curve["group"].map(of_group)),
         found.encoder.fallbacks_,  # type: ignore[union-attr]
         [float(np.nanmean(pearson(each[:, targets], found.measured[:, targets]))) for each in by_seed],
-        n_context,
+        (X_pool[context], averages[context][:, targets]),
     )
 
 

@@ -10,6 +10,7 @@ from brainalign.features.extractor import Extractor, Writer
 from brainalign.features.images import Preprocessing, check_images, load_image
 from brainalign.features.network import NetworkExtractor
 from brainalign.features.reduction import PCA, SparseProjection
+from brainalign.features.shared_text import embed_texts
 from brainalign.features.text import SentenceExtractor
 from brainalign.features.timm_models import TimmExtractor, TorchvisionExtractor
 from brainalign.features.user import UserExtractor
@@ -32,6 +33,7 @@ __all__ = [
     "VisionExtractor",
     "Writer",
     "check_images",
+    "embed_texts",
     "load_image",
 ]
 

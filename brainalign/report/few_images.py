@@ -17,6 +17,7 @@ from brainalign.report.image_material import RELIABLE, ImageMaterial
 from brainalign.report.page import Panel, Section
 from brainalign.report.sentences import number
 from brainalign.report.tables import html_table
+from brainalign.report.text_preferences import text_panel
 
 __all__ = ["CURVE_COLUMNS", "curves", "few_images_section"]
 
@@ -124,6 +125,9 @@ def few_images_section(material: ImageMaterial) -> Section | None:
         title = f"{label}, {layer}: from few images to many"
         panels.append(Panel(f"curve{model}{method}", title, CAPTION.format(**words), curves(shown), rows))
         paragraphs += _sentences(material, label, layer, rows, about)
+        texts = pd.DataFrame(about["layers"][layer].get("texts", []))
+        if len(texts):
+            panels.append(text_panel(f"texts{model}{method}", label, material.subject, texts, regions))
         blocks.append(_fallback_table(label, about["layers"][layer]))
         blocks.append(_score_table(label, rows[rows["group"] == RELIABLE], material.config.confidence))
     return Section("fewimages", "Few images: in-context encoding", panels, paragraphs, blocks) if panels else None

@@ -7,7 +7,8 @@ rule encode_images:
         ceiling=artifacts("ceiling"),
         features=lambda wildcards: of("features", wildcards, model=wildcards.model),
         semantics=semantics_of,
-        network=lambda wildcards: network_of(wildcards),
+        network=networks_of,
+        texts=lambda wildcards: weights_of(wildcards) if SETTINGS.texts_of(wildcards.model, wildcards.method) else [],
     output:
         scores=files("scores", subject="{subject}", model="{model}", method="{method}"),
         null=files("null", subject="{subject}", model="{model}", method="{method}"),
@@ -34,10 +35,13 @@ rule encode_images:
         gpu=lambda wildcards: int(wants_gpu(SETTINGS, wildcards.method)),
     params:
         settings=lambda wildcards: quoted(
-            method=SETTINGS.encoder_of(wildcards.method), encode=SETTINGS.encode_images, confidence=SETTINGS.confidence
+            method=SETTINGS.encoder_of(wildcards.method),
+            encode=SETTINGS.encode_images,
+            confidence=SETTINGS.confidence,
+            **SETTINGS.texts_of(wildcards.model, wildcards.method),
         ),
         semantics=lambda wildcards, input: f"--semantics {shlex.quote(input.semantics)}" if input.semantics else "",
-        network=lambda wildcards, input: f"--network {shlex.quote(input.network)}" if input.network else "",
+        network=lambda wildcards, input: f"--network {shlex.quote(str(input.network))}" if input.network else "",
         library=library_digest(*STAGES["encode_images"]),
         seed=SETTINGS.seed,
     shell:

@@ -1,34 +1,4 @@
 # What in-context encoding of one subject learns from the others: one job per held-out subject, model and method.
-def others(wildcards):
-    """Return the other fMRI subjects of the dataset."""
-    descriptor = DESCRIPTORS[wildcards.dataset]
-    subjects = [subject for subject in subjects_of(descriptor) if subject != wildcards.subject]
-    return [subject for subject in subjects if descriptor.modality(subject) == "fmri"]
-
-
-def of_others(suffix):
-    """Return an input function: an artifact of every other fMRI subject."""
-    return lambda wildcards: [
-        str(artifact_path(RESULTS, wildcards.dataset, suffix, subject=subject)) for subject in others(wildcards)
-    ]
-
-
-def network_of(wildcards):
-    """Return the networks that a method reads weights with; nothing where it has none."""
-    if not SETTINGS.pretraining_of(wildcards.method):
-        return []
-    return of("network", wildcards, model=wildcards.model, method=wildcards.method)
-
-
-def networks_of(wildcards):
-    """Return the networks of every in-context method of the subject."""
-    return [
-        of("network", wildcards, model=model, method=method)
-        for model, method in SETTINGS.fits_of(wildcards.dataset, wildcards.subject)
-        if SETTINGS.pretraining_of(method)
-    ]
-
-
 rule pretrain:
     input:
         code="pipelines/pretrain.py",

@@ -14,7 +14,7 @@ rule report_images:
         baselines=encodings_of("baselines"),
         fields=encodings_of("fields"),
         curve=encodings_of("curve"),
-        networks=lambda wildcards: networks_of(wildcards),
+        networks=networks_of,
         features=features_of,
         compared=artifacts("rdm", "comparison"),
         summarized=artifacts("summary", "recovery"),

@@ -134,7 +134,7 @@ def test_one_context_is_scored_like_any_encoder(pretrained: PretrainedLayer) -> 
     images, Y = left_out()
     found = run(pretrained, images, Y, np.arange(5, N_VOXELS + N_OFF))
     held = found.held_out
-    assert found.n_context == 40  # the largest of training, though 250 images are there
+    assert len(found.context[0]) == 40  # the largest of training, though 250 images are there
     assert np.isnan(held.r[:5]).all()  # not among the targets
     assert held.group_r[0] > 0.7
     assert abs(held.control_group_r).max() < 0.25

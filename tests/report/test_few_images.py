@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from markupsafe import escape
+from matplotlib.colors import to_hex
 
 from brainalign.checks import BrainalignError
 from brainalign.descriptor import ImageStudy
 from brainalign.report import ImageEncoding, ImageMaterial
+from brainalign.report.canvas import COLOURS, GREY
 from brainalign.report.few_images import LOWEST, curves, few_images_section
 from brainalign.report.image_material import RELIABLE
 from brainalign.settings import Config, parse
@@ -152,3 +154,27 @@ def test_without_regions_all_targets_are_drawn() -> None:
 
 def test_nothing_is_drawn_where_nothing_was_done() -> None:
     assert few_images_section(material(pd.DataFrame())) is None
+
+
+def texts() -> pd.DataFrame:
+    words = ["face", EVIL, "$house$", "hand", "tree", "car"]
+    rows = [(group, word, 1 - 0.2 * k) for group in ("FFA", EVIL) for k, word in enumerate(words)]
+    table = pd.DataFrame(rows, columns=["group", "text", "selectivity"])
+    return table.assign(chance=np.where(table["group"] == "FFA", 0.7, 2.0))
+
+
+def test_texts_beyond_chance_are_named_and_no_others() -> None:
+    layers = {"layers": {"a": ABOUT["layers"]["a"] | {"texts": texts().to_dict("records")}}}
+    (_, panel) = few_images_section(material(table(), ABOUT | layers)).panels
+    axes = panel.figure.axes
+    assert [ax.get_title() for ax in axes] == ["FFA", EVIL]
+    assert [label.get_text() for label in axes[0].get_yticklabels()] == ["face", EVIL, "$house$", "hand", "tree"]
+    assert [to_hex(bar.get_facecolor()) for bar in axes[0].patches] == [COLOURS[0].lower()] * 2 + [GREY] * 3
+    assert [to_hex(bar.get_facecolor()) for bar in axes[1].patches] == [GREY] * 5
+    assert axes[0].get_xlim() == axes[1].get_xlim()
+    found = str(panel.html)
+    assert f"<td>face (1.000), {escape(EVIL)} (.800)</td><td>.700</td>" in found
+    assert "<td>none</td><td>2.000</td>" in found
+    assert EVIL not in found
+    assert panel.image.startswith("data:image/png")
+    assert "of 6 asked about" in panel.caption

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,13 +17,14 @@ import pytest
 import yaml
 
 from brainalign.arrays import Layers, Responses
-from brainalign.artifacts import artifact_path, load, load_sidecar, save
+from brainalign.artifacts import artifact_files, artifact_path, load, load_sidecar, save
 from brainalign.pipelines import (
     encode_images,
     extract,
     prepare_images,
     pretrain,
 )
+from brainalign.pipelines.report import failures_of
 from brainalign.provenance import Provenance
 from brainalign.settings import Config, parse
 from brainalign.simulation import betas_image, labels_image
@@ -48,12 +52,14 @@ class Run:
 
     study: Any
     method: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=lambda: RANDOM | {"n_draws": 1})
+    results: str = "results"
 
     def __post_init__(self) -> None:
         content = {
-            "results": str(self.study.folder / "results"),
+            "results": str(self.study.folder / self.results),
             "datasets": {"scenes": {"descriptor": str(self.study.folder / "scenes.yaml")}},
-            "models": {"net": RANDOM | {"n_draws": 1}},
+            "models": {"net": self.model},
             "methods": METHODS | {"few": NETWORK | self.method},
             "encode_images": {"permutations": 100, "draws": 100},
         }
@@ -101,6 +107,7 @@ class Run:
     def encode(self, subject: str, method: str = "few") -> int:
         options = {"method": self.config.encoder_of(method), "confidence": 0.95}
         options["encode"] = self.config.encode_images.model_dump(mode="json")
+        options |= self.config.texts_of("net", method)
         arguments = [
             part for s in ("responses", "splits", "ceiling") for part in (f"--{s}", self.path(s, subject=subject))
         ]
@@ -110,7 +117,7 @@ class Run:
         return self.stage(encode_images, options, *arguments)
 
 
-def write(study: Any, patterns: np.ndarray) -> None:
+def write(study: Any, patterns: np.ndarray, people: tuple[str, ...] = ("01", "02", "03", "04")) -> None:
     """Write the study, and two more subjects with weights from the same prior: two directions of the features."""
     study.write()
     trials, rng = study.trials, np.random.default_rng(8)
@@ -127,7 +134,7 @@ def write(study: Any, patterns: np.ndarray) -> None:
         subjects[subject] = study.descriptor()["subjects"]["01"] | {
             "betas": {hemi: f"{subject}_{hemi}.func.gii" for hemi in ("L", "R")}
         }
-    content = study.descriptor(subjects=dict(sorted(subjects.items())))
+    content = study.descriptor(subjects={name: subjects[name] for name in people})
     (study.folder / "scenes.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
 
@@ -193,8 +200,21 @@ def network(path: str) -> bytes:
     return Path(path).read_bytes()
 
 
-def change(run: Run, subject: str, test_only: bool) -> tuple[Responses, dict[str, object]]:
-    """Replace responses of a subject, to all images or to test images alone, by noise; return what was there."""
+@contextmanager
+def kept(path: str) -> Iterator[Provenance]:
+    """Give an artifact back its files afterwards; yield a provenance for what stands in for it."""
+    before = {file: Path(file).read_bytes() for file in artifact_files(path)}
+    about = load_sidecar(path)
+    try:
+        yield Provenance(about["stage"], about["settings"], "0", about["seed"])
+    finally:
+        for file, content in before.items():
+            Path(file).write_bytes(content)
+
+
+@contextmanager
+def noise(run: Run, subject: str, test_only: bool) -> Iterator[None]:
+    """Replace responses of a subject, to all images or to test images alone, by noise."""
     path = run.path("responses", subject=subject)
     before = load(path, Responses)
     splits = pd.read_parquet(run.path("splits", subject=subject))
@@ -202,15 +222,9 @@ def change(run: Run, subject: str, test_only: bool) -> tuple[Responses, dict[str
     rows = before.trials["trial_id"].isin(test).to_numpy() if test_only else np.ones(len(before.trials), dtype=bool)
     values = before.values.copy()
     values[rows] = np.random.default_rng(11).normal(size=values[rows].shape)
-    about = load_sidecar(path)
-    other = Responses(values, before.trials, before.targets, before.units)
-    save(path, other, Provenance(about["stage"], about["settings"], "0", about["seed"]), **about["details"])
-    return before, about
-
-
-def restore(run: Run, subject: str, before: Responses, about: dict[str, Any]) -> None:
-    provenance = Provenance(about["stage"], about["settings"], "0", about["seed"])
-    save(run.path("responses", subject=subject), before, provenance, **about["details"])
+    with kept(path) as provenance:
+        save(path, Responses(values, before.trials, before.targets, before.units), provenance)
+        yield
 
 
 @pytest.mark.parametrize(
@@ -220,49 +234,39 @@ def restore(run: Run, subject: str, before: Responses, about: dict[str, Any]) ->
 )
 def test_nothing_leaks_into_the_networks(run: Run, tmp_path: Path, subject: str, test_only: bool, alike: bool) -> None:
     """Whatever the held-out subject or any test image does, the artifact is the same to the byte."""
-    before, about = change(run, subject, test_only)
-    try:
-        output = str(tmp_path / Path(run.of("network", "01")).name)
+    output = str(tmp_path / Path(run.of("network", "01")).name)
+    with noise(run, subject, test_only):
         assert run.pretrain("01", ("03", "04"), output) == 0
-    finally:
-        restore(run, subject, before, about)
     assert (network(output) == network(run.of("network", "01"))) is alike
 
 
 def test_features_of_test_images_do_not_enter(run: Run, tmp_path: Path) -> None:
     path = run.path("features", model="net")
-    before, about = load(path, Layers), load_sidecar(path)
-    layer = before["draw1"]
+    layer = load(path, Layers)["draw1"]
     values = layer.values.copy()
     values[layer.stimuli["stimulus_id"].isin(run.study.scenes["stimulus_id"][:14]).to_numpy()] = 77
-    provenance = Provenance(about["stage"], about["settings"], "0", about["seed"])
     output = str(tmp_path / Path(run.of("network", "01")).name)
-    try:
+    with kept(path) as provenance:
         save(path, Layers({"draw1": type(layer)(values, layer.stimuli, "draw1")}), provenance)
         assert run.pretrain("01", ("03", "04"), output) == 0
-    finally:
-        save(path, before, provenance)
     assert network(output) == network(run.of("network", "01"))
 
 
 def test_an_image_in_anyones_test_set_trains_nobody(run: Run, tmp_path: Path, capsys) -> None:
     """The held-out subject may be tested on images that another one was to train on."""
     path = run.path("splits", subject="01")
-    before, about = pd.read_parquet(path), load_sidecar(path)
+    before = pd.read_parquet(path)
     ids = before.loc[before["split"] == "train", "stimulus_id"].unique()
-    provenance = Provenance(about["stage"], about["settings"], "0", about["seed"])
     output = str(tmp_path / Path(run.of("network", "01")).name)
-    try:
+    with kept(path) as provenance:
         for n_left in (48, 0):
             more = before["stimulus_id"].isin(ids[n_left:])
-            save(path, before.assign(split=before["split"].where(~more, "test")), provenance, **about["details"])
+            save(path, before.assign(split=before["split"].where(~more, "test")), provenance)
             status = run.pretrain("01", ("03", "04"), output)
             assert status == (0 if n_left else 2)
             if n_left:
                 used = load_sidecar(output)["details"]["subjects"]
                 assert [use["n_images"] for use in used.values()] == [n_left, n_left]
-    finally:
-        save(path, before, provenance, **about["details"])
     assert "every training image of this subject is a test image of another one" in capsys.readouterr().err
 
 
@@ -286,3 +290,143 @@ def test_a_killed_pretraining_goes_on(run: Run, tmp_path: Path, monkeypatch: pyt
     assert said[15:] == [(1, step) for step in range(1, 11)]
     assert network(output) == network(whole)
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_mistakes_are_clear(run: Run, tmp_path: Path, capsys) -> None:
+    """Features of another width than the networks', a layer without one, too many contexts, no networks at all."""
+    path = run.path("features", model="net")
+    layer = load(path, Layers)["draw1"]
+    kind, output = type(layer), str(tmp_path / Path(run.of("network", "01")).name)
+    scores = Path(run.of("scores", "01")).read_bytes()
+    with kept(path) as provenance:
+        save(path, Layers({"draw1": kind(layer.values[:, :5], layer.stimuli, "draw1")}), provenance)
+        assert run.encode("01") == 2
+        assert "(128, 5) but the networks were trained on 8 features" in capsys.readouterr().err
+        save(path, Layers({"other": kind(layer.values, layer.stimuli, "other")}), provenance)
+        assert run.encode("01") == 2
+        assert "no network was trained for layer 'other', but for draw1; run pretrain again" in capsys.readouterr().err
+        save(path, Layers({"draw1": kind(layer.values[:, None], layer.stimuli, "draw1", (1, 1))}), provenance)
+        assert run.pretrain("01", ("03", "04"), output) == 2
+        assert "in-context encoding reads one vector per image" in capsys.readouterr().err
+    assert Run(run.study, {"sizes": [6, 40]}).encode("01") == 2
+    assert "2 disjoint contexts of 40 need 80 training images but there are 50" in capsys.readouterr().err
+    wide = Run(run.study, {"context_sizes": [6, 60]})
+    assert wide.pretrain("01", ("03", "04"), output) == 2
+    assert "has 50 images but training asks for contexts of 60 and 10 queries" in capsys.readouterr().err
+    assert Path(run.of("scores", "01")).read_bytes() == scores
+
+
+def test_an_incomplete_report_knows_what_networks_rest_on(run: Run) -> None:
+    """Networks of subject 01 are out of date once responses of another subject are."""
+
+    def stages() -> set[str]:
+        return {failure.stage for failure in failures_of(run.config, "scenes", "01")}
+
+    before = stages()
+    assert not {"pretrain", "encode_images"} & before
+    with noise(run, "03", False):
+        assert "pretrain" in stages()
+        Path(run.path("responses", subject="03")).with_suffix(".json").unlink()
+        assert "pretrain" in stages()
+    assert stages() == before
+
+
+WORDS = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "a", "face", "house", "hand"]
+
+
+def test_regions_are_asked_about_texts(run: Run, tmp_path: Path) -> None:
+    """A tiny model of images and texts, from disk: what it says means nothing, and none of it is beyond chance."""
+    import torch
+    import transformers
+
+    sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "num_hidden_layers": 1}
+    text = sizes | {"vocab_size": len(WORDS), "bos_token_id": 2, "eos_token_id": 3}
+    config = transformers.CLIPConfig(
+        text_config=text, vision_config=sizes | {"image_size": 32, "patch_size": 8}, projection_dim=12
+    )
+    torch.manual_seed(0)
+    transformers.CLIPModel(config).save_pretrained(tmp_path / "clip")
+    (tmp_path / "words.txt").write_text("\n".join(WORDS))
+    transformers.BertTokenizerFast(vocab=str(tmp_path / "words.txt")).save_pretrained(tmp_path / "clip")
+    about = {"do_resize": False, "image_mean": [0.5] * 3, "image_std": [0.2] * 3}
+    (tmp_path / "clip" / "preprocessor_config.json").write_text(json.dumps(about))
+    model = {"extractor": "vision", "weights": str(tmp_path / "clip"), "layers": ["visual_projection"]}
+    queries = ["a face", "a house", "a hand"]
+    asked = Run(run.study, {"text_queries": queries, "n_steps": [0, 6, 0], "n_components": 6}, model, "texts")
+    asked.extract()
+    asked.prepare("01", "03")
+    assert asked.pretrain("01", ("03",)) == 0
+    assert asked.encode("01") == 0
+    layer = load_sidecar(asked.of("curve", "01"))["details"]["layers"]["visual_projection"]
+    assert (layer["n_features"], layer["n_components"]) == (12, 6)
+    table = pd.DataFrame(layer["texts"])
+    assert table["text"].unique().tolist() == queries
+    assert set(table["group"]) >= {"seen", "reliable targets"}
+    assert (table["chance"] > 0).all()
+    assert table["selectivity"].abs().max() < 3 * table["chance"].max()
+    assert load_sidecar(run.of("curve", "01"))["details"]["layers"]["draw1"]["texts"] == []
+
+
+JOBS = {"extract": 1, "prepare_images": 2, "pretrain": 1, "encode_images": 1, "compare_images": 1}
+JOBS |= {"summarize_images": 1, "report_images": 1}
+PAGE = "results/few/scenes/sub-01.html"
+ONE = {"subject": "01", "model": "net", "method": "few"}
+
+
+@pytest.fixture(scope="module")
+def finished(make_checkout, make_image_study):
+    """A checkout in which the workflow has made the page of one of two subjects."""
+    checkout = make_checkout("few")
+    study = make_image_study(checkout.root / "scenes", n_images=64, n_test=14)
+    write(study, np.random.default_rng(0).normal(size=(64, 3)), ("01", "03"))
+    content = {
+        "results": "results/few",
+        "datasets": {"scenes": {"descriptor": "scenes/scenes.yaml"}},
+        "models": {"net": RANDOM},
+        "methods": {"few": NETWORK | {"n_steps": [0, 6, 2], "subjects": ["01", "03"]}},
+        "encode_images": {"permutations": 100, "draws": 100},
+        "compare_images": {"permutations": 100, "draws": 100},
+    }
+    (checkout.root / "few.yaml").write_text(yaml.safe_dump(content))
+    assert checkout.jobs("few.yaml")["pretrain"] == 2
+    checkout.snakemake("few.yaml", "--cores", "2", PAGE)
+    return checkout
+
+
+def planned(checkout, **changes: object) -> dict[str, int]:
+    """Return the jobs that the page needs after a change of the method."""
+    content = yaml.safe_load((checkout.root / "few.yaml").read_text())
+    content["methods"]["few"] |= changes
+    (checkout.root / "changed.yaml").write_text(yaml.safe_dump(content))
+    result = checkout.snakemake("changed.yaml", "--dry-run", PAGE)
+    text = (result.stdout + result.stderr).partition("Job stats:")[2]
+    return {rule: int(n) for rule, n in re.findall(r"^(\w+)\s+(\d+)$", text, flags=re.MULTILINE) if rule in JOBS}
+
+
+def test_the_workflow_makes_the_page(finished) -> None:
+    page = (finished.root / PAGE).read_text(encoding="utf-8")
+    assert 'id="fewimages"' in page
+    assert 'id="figure-curvenetfew"' in page
+    assert "and on nothing of subject 01" in page
+    assert "few: a transformer was meta-trained on training images of the other subjects" in page
+    assert "sub-01_model-net_method-few_network.safetensors" in page
+    log = next((finished.root / "results" / "few").rglob("*pretrain*.log")).read_text()
+    assert "draw1, seed 0: step 8 of 8, loss " in log
+    record = load_sidecar(finished.root / artifact_path("results/few", "scenes", "network", **ONE))
+    read = {name.split("_")[0] for name in record["inputs"]}
+    assert read == {"sub-01", "sub-03", "model-net"}
+    own = [name for name in record["inputs"] if name.startswith("sub-01")]
+    assert own == ["sub-01_splits.parquet"]  # which images are in the test set, and nothing else
+
+
+@pytest.mark.parametrize(
+    ("changes", "reruns"),
+    [
+        ({}, ()),
+        ({"sizes": [6, 12]}, ("encode_images", "summarize_images", "report_images")),
+        ({"n_steps": [0, 6, 3]}, ("pretrain", "encode_images", "summarize_images", "report_images")),
+    ],
+    ids=["nothing", "another curve", "other networks"],
+)
+def test_a_changed_method_reruns_what_depends_on_it(finished, changes: dict, reruns: tuple[str, ...]) -> None:
+    assert planned(finished, **changes) == dict.fromkeys(reruns, 1)
