@@ -77,6 +77,8 @@ LAYOUTS = {
     "curves": Layout("convergence", ".parquet"),
     "halftimes": Layout("convergence", ".parquet"),
     "maps": Layout("convergence", ".parquet"),
+    "network": Layout("encoding", ".safetensors"),
+    "curve": Layout("encoding", ".parquet"),
     "references": Layout("geometry", ".safetensors"),
     "differences": Layout("geometry", ".parquet"),
     "rdm": Layout("geometry", ".safetensors"),

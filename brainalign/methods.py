@@ -16,6 +16,7 @@ __all__ = [
     "BandedRidgeMethod",
     "FactorizedMethod",
     "GaussianMethod",
+    "InContextMethod",
     "Method",
     "MethodUse",
     "ResponseOptimisedMethod",
@@ -79,6 +80,67 @@ class BandedRidgeMethod(MethodUse):
     metric: Literal["r2", "r"] = Field("r2", description="the score that is maximised and split over the layers")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["float32", "float64"] = "float32"
+
+
+class InContextMethod(MethodUse):
+    """A network that was meta-trained on the other subjects of a study reads a voxel's weights off a few images."""
+
+    # What is done with the networks: a change leaves them as they are.
+    evaluation: ClassVar[frozenset[str]] = frozenset(
+        {"sizes", "n_repeats", "fallback", "min_group", "n_checks", "text_queries"}
+    )
+
+    encoder: Literal["in_context"]
+    network: Literal["small", "clip", "dino", "siglip"] = "small"
+    prior: Literal["normal", "independent"] = "normal"
+    n_steps: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = Field(
+        (50, 1950, 300), description="synthetic voxels, contexts of one size; of all sizes; voxels of other subjects"
+    )
+    context_sizes: tuple[Annotated[int, Field(ge=3)], Annotated[int, Field(ge=3)]] = Field(
+        (8, 100), description="smallest and largest context in training; scores are of the largest"
+    )
+    noise_ratio: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
+        (0.5, 4.0), description="of synthetic voxels, relative to their signal"
+    )
+    n_voxels: int = Field(48, ge=1, description="in a step")
+    n_queries: int = Field(32, ge=1, description="images to predict in a step")
+    learning_rate: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    fallback: bool = Field(True, description="ridge in regions where it predicts the context better, left out by one")
+    min_group: int = Field(100, ge=1, description="targets of a region that decides by itself")
+    n_checks: int = Field(5000, ge=1, description="(image, target) pairs that a region leaves out")
+    n_components: int = Field(32, ge=2, description="principal components that the features of a layer are reduced to")
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (0,), min_length=1, description="a network each; scores are of their mean prediction"
+    )
+    sizes: tuple[Annotated[int, Field(ge=3)], ...] = Field(
+        (10, 20, 50, 100), min_length=1, description="of the contexts of the curve"
+    )
+    n_repeats: int = Field(5, ge=1, description="contexts of each size, which share no image")
+    text_queries: tuple[str, ...] = Field(
+        (), description="what regions are asked about, in the space that a CLIP-like model shares with images"
+    )
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @model_validator(mode="after")
+    def _ranges(self) -> InContextMethod:
+        for name in ("context_sizes", "noise_ratio"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name}: the smallest ({low}) comes first, then the largest ({high})")
+        if sum(self.n_steps[:2]) < 1:
+            raise ValueError("n_steps: one of the first two must be above 0")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: {list(self.seeds)} holds a number twice")
+        if list(self.sizes) != sorted(set(self.sizes)):
+            raise ValueError(f"sizes: {list(self.sizes)} must rise")
+        if len(self.text_queries) == 1 or len(set(self.text_queries)) < len(self.text_queries):
+            raise ValueError("text_queries: give two or more different texts, which are compared with each other")
+        return self
+
+    def pretraining(self) -> dict[str, object]:
+        """Return what the networks depend on."""
+        return self.model_dump(mode="json", exclude={"models", "subjects", *self.evaluation})
 
 
 class TrainedMethod(MethodUse):
@@ -199,6 +261,7 @@ class ResponseOptimisedMethod(TrainedMethod):
 Method = Annotated[
     RidgeMethod
     | BandedRidgeMethod
+    | InContextMethod
     | FactorizedMethod
     | GaussianMethod
     | SemanticMethod

@@ -25,6 +25,7 @@ from brainalign.settings import (
     Config,
     Descriptor,
     ImageStudy,
+    InContextMethod,
     PixelsModel,
     RdmStudy,
     TrainedMethod,
@@ -53,6 +54,7 @@ STAGES = {
     "prepare_images": ("datasets", "statistics"),
     "prepare_rdms": ("datasets",),
     "extract": ("features",),
+    "pretrain": ("datasets", "encoding", "features", "kernels", "statistics"),
     "encode": ("datasets", "encoding", "kernels", "statistics"),
     "encode_images": ("datasets", "encoding", "features", "kernels", "statistics"),
     "compare": ("datasets", "geometry", "statistics"),
@@ -195,8 +197,12 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
     if isinstance(descriptor, ImageStudy):
         if stage == "converge":  # nulls of every network, in every subject and in their mean
             return Cost(1500, 30 + 15 * len(config.converge.networks) * (1 + len(descriptor.subjects)), 5)
+        if stage == "pretrain":
+            return _pretraining_cost(config, descriptor, model, method)
         if stage != "encode_images":
             return _image_cost(stage, descriptor, 1.0)
+        if isinstance(config.methods[method], InContextMethod):
+            return _context_cost(config, descriptor, model, method)
         if config.methods[method].trained:
             cost = _training_cost(config, descriptor, model, method)
         else:
@@ -263,6 +269,32 @@ def _pixels_mb(config: Config, descriptor: ImageStudy, model: str) -> int:
     return round(6 * 12 * options.image_size**2 * trials / MB) if isinstance(options, PixelsModel) else 0
 
 
+def _pretraining_cost(config: Config, descriptor: ImageStudy, model: str, method: str) -> Cost:
+    """Return the cost of meta-training a network per layer and seed; the published sizes are meant for a GPU."""
+    options = config.methods[method]
+    assert isinstance(options, InContextMethod)
+    base = _image_cost("prepare_images", descriptor, 1.0)
+    n_layers = len(getattr(config.models[model], "layers", None) or range(4))
+    low, high = options.context_sizes
+    images = high if low == high else (high - low) / math.log(high / low)  # mean size of log-uniform contexts
+    step = (0.04 if options.network == "small" else 1.0) * options.n_voxels / 48 * images / 36
+    seconds = base.seconds * len(descriptor.subjects) + n_layers * len(options.seeds) * sum(options.n_steps) * step
+    return Cost(base.memory_mb + 500, round(seconds), 5.0 * n_layers * len(options.seeds))
+
+
+def _context_cost(config: Config, descriptor: ImageStudy, model: str, method: str) -> Cost:
+    """Return the cost of reading weights off contexts of several sizes, with and without their responses in order."""
+    options = config.methods[method]
+    assert isinstance(options, InContextMethod)
+    base = _image_cost("encode_images", descriptor, 1.0)
+    targets = descriptor.shape.targets if descriptor.shape else DEFAULT_SHAPE[2]
+    n_layers = len(getattr(config.models[model], "layers", None) or range(4))
+    images = 2 * options.n_repeats * sum(options.sizes) + 2 * options.context_sizes[1]
+    per_image = 5e-6 if options.network == "small" else 2e-3  # seconds of a forward pass, per target and image
+    seconds = base.seconds + n_layers * len(options.seeds) * images * targets * per_image
+    return Cost(2 * base.memory_mb, round(seconds), base.disk_mb)
+
+
 def _block_cost(stage: str, config: Config, descriptor: BlockStudy, model: str, method: str) -> Cost:
     shape = descriptor.shape
     _, trials, targets = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
@@ -299,7 +331,7 @@ def _response_sets(config: Config, descriptor: BlockStudy, model: str, method: s
     shape = descriptor.shape
     runs, trials, _ = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
     settings = config.methods[method]
-    assert not isinstance(settings, TrainedMethod)  # refused for studies of blocks
+    assert not isinstance(settings, TrainedMethod | InContextMethod)  # refused for studies of blocks
     inner = 0 if len(settings.alphas) == 1 else min(runs, settings.cv if isinstance(settings.cv, int) else runs)
     rank = min(len(descriptor.stimuli), trials)
     for name, split in descriptor.splits.items():
@@ -348,9 +380,12 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
         yield "simulate", "", {}
     yield from (("extract", "features", {"model": model}) for model in models)
     for subject in subjects_of(descriptor):
+        yield f"prepare{of_kind}", "responses", {"subject": subject}
+    for subject in subjects_of(descriptor):
         own = {"subject": subject}
-        yield f"prepare{of_kind}", "responses", own
         for model, method in config.fits_of(dataset, subject):
+            if isinstance(config.methods[method], InContextMethod):
+                yield "pretrain", "network", own | {"model": model, "method": method}
             yield f"encode{of_kind}", "scores", own | {"model": model, "method": method}
         yield f"compare{of_kind}", "comparison", own
         yield f"summarize{of_kind}", "summary", own

@@ -30,16 +30,18 @@ from brainalign.descriptor import (
     load_descriptor,
 )
 from brainalign.families import check_contest, check_contest_in, contest_of
-from brainalign.methods import BandedRidgeMethod, Method, RidgeMethod, TrainedMethod
+from brainalign.methods import BandedRidgeMethod, InContextMethod, Method, RidgeMethod, TrainedMethod
 from brainalign.parsing import Strict, parse, read_yaml
 
 __all__ = [
+    "SHARED_LAYERS",
     "BandedRidgeMethod",
     "BlockStudy",
     "Config",
     "ConvergeSettings",
     "Descriptor",
     "ImageStudy",
+    "InContextMethod",
     "PixelsModel",
     "RdmStudy",
     "RidgeMethod",
@@ -176,6 +178,9 @@ Model = Annotated[
     | UserModel,
     Field(discriminator="extractor"),
 ]
+
+
+SHARED_LAYERS = frozenset({"visual_projection", "head"})  # of CLIP and SigLIP: images as texts are embedded
 
 
 # ---------------------------------------------------------------------------------------------------------- stages
@@ -318,6 +323,17 @@ class Config(Strict):
         """Return what a method's fits depend on: its encoder and the constructor arguments of it."""
         return self.methods[method].model_dump(mode="json", exclude={"models", "subjects"})
 
+    def pretraining_of(self, method: str) -> dict[str, object]:
+        """Return what the networks of an in-context method depend on."""
+        options = self.methods[method]
+        return options.pretraining() if isinstance(options, InContextMethod) else {}
+
+    def texts_of(self, model: str, method: str) -> dict[str, object]:
+        """Return the texts that a method asks about, and the weights of the model that reads them."""
+        queries = getattr(self.methods[method], "text_queries", ())
+        weights = getattr(self.models[model], "weights", "")
+        return {"texts": {"weights": weights, "queries": list(queries)}} if queries else {}
+
     def fits_of(self, dataset: str, subject: str | None = None) -> list[tuple[str, str]]:
         """Return every (model, method) that is fitted to a dataset, or to one subject of it."""
         pairs = itertools.product(self.models_of(dataset), self.methods_of(dataset))
@@ -438,9 +454,14 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
     for wrong, what in (
         ([name for name, method in methods.items() if method.joint], "fits all layers of a model at once"),
         ([name for name, method in methods.items() if method.trained], "is trained on the tokens of images"),
+        ([n for n, method in methods.items() if isinstance(method, InContextMethod)], "learns from other subjects"),
     ):
         if wrong and isinstance(descriptor, BlockStudy):
-            fitting = [name for name, method in config.methods.items() if not (method.joint or method.trained)]
+            fitting = [
+                name
+                for name, method in config.methods.items()
+                if not (method.joint or method.trained or isinstance(method, InContextMethod))
+            ]
             raise BrainalignError(
                 f"datasets.{dataset}.methods: {', '.join(wrong)} {what}, which is for studies "
                 f"of images; list those that fit one layer{': ' + ', '.join(fitting) if fitting else ''}"
@@ -455,6 +476,8 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
                 f"methods.{name}.n_candidates is {method.n_candidates}, but the {n_layers} layers of {model} need at "
                 f"least {least}: the even mixture and each layer alone"
             )
+        if isinstance(method, InContextMethod):
+            _others_are_there(config, dataset, descriptor, name, model)
         if isinstance(method, TrainedMethod):
             _tokens_are_kept(config, dataset, name, model)
             _semantics_exist(config, dataset, name)
@@ -525,6 +548,39 @@ def _semantics_exist(config: Config, dataset: str, method: str) -> None:
             f"methods.{method}.semantics: {source!r} is not among the models of {dataset}, nor 'classes' "
             f"({', '.join(known)}){did_you_mean(source, known)}"
         )
+
+
+def _others_are_there(
+    config: Config, dataset: str, descriptor: BlockStudy | ImageStudy, method: str, model: str
+) -> None:
+    """Raise where in-context encoding has nobody to learn from, meets sensors, or features of many places."""
+    if not isinstance(descriptor, ImageStudy):
+        return
+    if getattr(config.models[model], "pooling", None) == "tokens":
+        raise BrainalignError(
+            f"methods.{method} reads one vector per image, but models.{model} keeps tokens; take pooling: mean or cls, "
+            f"or name other models in methods.{method}.models"
+        )
+    options, layers = config.methods[method], getattr(config.models[model], "layers", None) or ()
+    shared = config.models[model].extractor == "vision" and SHARED_LAYERS.intersection(layers)
+    if getattr(options, "text_queries", ()) and not shared:
+        raise BrainalignError(
+            f"methods.{method}.text_queries need a space that images and texts share, but models.{model} has none; use "
+            "extractor: vision with the weights of a CLIP-like model and layers: [visual_projection], or name such "
+            f"models in methods.{method}.models"
+        )
+    scanned = [name for name in descriptor.subjects if descriptor.modality(name) == "fmri"]
+    if len(scanned) < 2:
+        raise BrainalignError(
+            f"methods.{method} is trained on the voxels of other subjects, but {dataset} has {len(scanned)} fMRI "
+            "subject(s); it needs two or more"
+        )
+    for subject in descriptor.subjects:
+        if config.methods[method].used_on(model, subject) and subject not in scanned:
+            raise BrainalignError(
+                f"methods.{method} reads the weights of voxels, but subject {subject} has sensors; name the fMRI "
+                f"subjects in methods.{method}.subjects: {', '.join(scanned)}"
+            )
 
 
 def _everyone_is_fitted(config: Config, dataset: str, subjects: list[str]) -> None:

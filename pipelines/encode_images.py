@@ -4,14 +4,15 @@ fMRI: a score per vertex, and the mean over each region, by layer. M/EEG: a scor
 sensors by layer and time, clusters and latencies.
 
 A method that fits all layers jointly has one score, of "all layers", and tables of what each layer adds to it. A
-method that is trained on tokens is shown beside simpler encoders, with the fields it looks at.
+method that is trained on tokens is shown beside simpler encoders, with the fields it looks at. One that was trained on
+other subjects is given a few images, and a curve shows what more of them would add.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -33,19 +34,23 @@ from brainalign.encoding import (
     BandedRidge,
     Epoch,
     HeldOut,
+    InContextEncoder,
     Partition,
+    PretrainedLayer,
     SeedEnsemble,
     SplitScores,
     TokenFindings,
     TokenStudy,
     evaluate_held_out,
+    score_context,
     score_predictions,
     split_scores,
+    text_preferences,
 )
-from brainalign.features import PCA
+from brainalign.features import PCA, embed_texts
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
-from brainalign.settings import EncodeImagesSettings, parse
+from brainalign.settings import SHARED_LAYERS, EncodeImagesSettings, parse
 from brainalign.statistics import (
     Latency,
     RegionDraws,
@@ -59,7 +64,11 @@ from brainalign.statistics import (
     score_latency,
 )
 
-OF_TRAINING = ("seeds", "baselines", "controls", "ensemble", "semantics", "targets")  # of a method, not its encoder
+# Options of a method that are not its encoder's.
+OF_THE_STAGE = (
+    *("seeds", "baselines", "controls", "ensemble", "semantics", "targets"),
+    *("n_components", "sizes", "n_repeats", "text_queries"),
+)
 METRICS = {
     "r": "Pearson r over test images, responses averaged over repeats",
     "r2": "coefficient of determination over the same",
@@ -102,6 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--ensemble", type=Path, required=True, help="output of trained encoders: all layers as one")
     parser.add_argument("--halves", type=Path, required=True, help="output: what convergence scores are made of")
     parser.add_argument("--fields", type=Path, required=True, help="output of trained encoders: where they look")
+    parser.add_argument("--network", type=Path, help="what in-context encoding learned from other subjects")
+    parser.add_argument("--curve", type=Path, required=True, help="output of in-context encoding: scores by images")
     return run_stage(parser, _encode, argv, uses_gpu=lambda a: a.settings["method"]["device"] != "cpu")
 
 
@@ -110,8 +121,8 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     options = dict(arguments.settings["method"])
     named = options.pop("encoder")
     kind = ENCODERS[named]
-    joint, trained = kind is BandedRidge, "seeds" in options
-    training = {name: options.pop(name) for name in OF_TRAINING if name in options}
+    joint, trained, few = kind is BandedRidge, "epochs" in options, kind is InContextEncoder
+    training = {name: options.pop(name) for name in OF_THE_STAGE if name in options}
     encoder = kind(**options, **({"seed": arguments.seed} if joint else {}))
     provenance.device = str(pick_device(encoder.device))
     responses = load(arguments.responses, Responses, provenance)
@@ -170,6 +181,12 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         groups = dict(study.groups)
         tokens = ((name, features.align_to(responses).values, features.grid) for name, features in layers.items())
         fits = study.fits(tokens, side)
+    elif few:
+        network = _Networks.read(arguments.network, options, provenance)
+        rows, asked = (train, test), arguments.settings.get("texts", {})
+        scorer = _FewImages(network, training, responses, groups, ceiling, rows, confidence, arguments.seed, asked)
+        groups = scorer.groups
+        fits = scorer.fits(layers, in_full)
     else:
         prepared = (
             (name, _inputs(features.align_to(responses).values, train, settings, maps))
@@ -236,6 +253,8 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         )
     save(arguments.halves, Arrays(halves.arrays), provenance, **halves.details)
     save(arguments.fields, Arrays(side.fields), provenance, layers=side.layers, stimuli=side.stimuli)
+    curve, contexts = (pd.concat(scorer.curves, ignore_index=True), scorer.contexts) if few else (empty, {})
+    save(arguments.curve, curve, provenance, **contexts)
     if trained:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -284,6 +303,111 @@ def _study(
         hemispheres=None if hemispheres is None else np.repeat(hemispheres, responses.values[0, 0].size),
         **known,
     )
+
+
+@dataclass(frozen=True)
+class _Networks:
+    """What in-context encoding learned from other subjects, by layer, and what is said of it."""
+
+    layers: dict[str, PretrainedLayer]
+    about: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path | None, options: dict[str, Any], provenance: Provenance) -> _Networks:
+        """Read the artifact of the pretrain stage."""
+        if path is None:
+            raise BrainalignError("in-context encoding reads pre-trained networks; give the artifact with --network")
+        arrays, about = load(path, Arrays, provenance), load_sidecar(path)["details"]
+        use = {name: options[name] for name in ("fallback", "min_group", "n_checks", "device")}
+        found = {}
+        for layer in about["layers"]:
+            mine = {name.removeprefix(f"{layer}/"): a for name, a in arrays.items() if name.startswith(f"{layer}/")}
+            found[layer] = PretrainedLayer.from_arrays(mine, **use)
+        return cls(found, about)
+
+
+@dataclass
+class _FewImages:
+    """Read weights off a few images of this subject, with networks that were trained on others."""
+
+    networks: _Networks
+    options: dict[str, Any]
+    responses: Responses
+    groups: dict[str, NDArray[np.intp]]
+    ceiling: NDArray[np.floating]
+    rows: tuple[NDArray[np.intp], NDArray[np.intp]]  # train, test
+    confidence: float
+    seed: int
+    asked: dict[str, Any]  # texts, and the weights of the model that reads them
+    curves: list[pd.DataFrame] = field(default_factory=list)  # by layer, once fitted
+    contexts: dict[str, Any] = field(default_factory=dict)  # what the networks learned from, and where ridge is taken
+
+    def __post_init__(self) -> None:
+        """Choose the targets: the reliable ones, all where there are none; all groups are of these alone."""
+        if self.responses.times is not None:
+            raise BrainalignError("in-context encoding reads the weights of voxels; responses over time have none")
+        shown = self.responses.values[self.rows[0]]
+        varying = np.flatnonzero(shown.min(axis=0) < shown.max(axis=0))
+        reliable = np.intersect1d(self.groups[RELIABLE], varying)
+        self.targets = reliable if len(reliable) else varying
+        self.groups = {name: np.intersect1d(rows, self.targets) for name, rows in self.groups.items()}
+
+    def fits(self, layers: Layers, in_full: Callable[..., HeldOut]) -> Iterator[tuple[str, HeldOut]]:
+        """Yield the evaluation of each layer, and keep its curve and decisions."""
+        about = self.networks.about
+        self.contexts = {"layers": {}, "subjects": about["subjects"], "n_images": about["n_images"]}
+        for layer, features in layers.items():
+            if layer not in self.networks.layers:
+                raise BrainalignError(
+                    f"no network was trained for layer {layer!r}, but for {', '.join(self.networks.layers)}; run "
+                    "pretrain again"
+                )
+            found = score_context(
+                self.networks.layers[layer],
+                features.align_to(self.responses).values,
+                self.responses.values,
+                self.responses.trials["stimulus_id"].to_numpy(),
+                *self.rows,
+                evaluate=partial(in_full, target_groups=self.groups),
+                targets=self.targets,
+                groups=self.groups,
+                roi=self._regions(),
+                ceiling=self.ceiling,
+                sizes=self.options["sizes"],
+                n_repeats=self.options["n_repeats"],
+                confidence=self.confidence,
+                seed=self.seed,
+            )
+            self.curves.append(found.curve.assign(layer=layer))
+            decided = {"fallbacks": found.fallbacks.to_dict("records"), "seed_r": found.seed_r}
+            self.contexts["layers"][layer] = (
+                about["layers"][layer]
+                | decided
+                | {
+                    "n_context": len(found.context[0]),
+                    "texts": self._texts(layer, *found.context),
+                }
+            )
+            yield layer, found.held_out
+
+    def _texts(self, layer: str, X: NDArray[np.floating], Y: NDArray[np.floating]) -> list[dict[str, Any]]:
+        """Return which of the texts that were asked about move which region, where the layer is shared with texts."""
+        if not self.asked or layer not in SHARED_LAYERS:
+            return []
+        queries = self.asked["queries"]
+        texts = embed_texts(self.asked["weights"], queries)
+        inside = {name: np.searchsorted(self.targets, rows) for name, rows in self.groups.items()}
+        network = self.networks.layers[layer]
+        table = text_preferences(network, X, Y, texts, queries, inside, roi=self._regions(), seed=self.seed)
+        return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+    def _regions(self) -> NDArray[np.str_]:
+        """Return a label per chosen target: the first region that it lies in."""
+        labels = np.full(len(self.responses.targets), "in no region", dtype=object)
+        for name, rows in reversed(self.groups.items()):
+            if name != RELIABLE:
+                labels[rows] = name
+        return labels[self.targets].astype(str)
 
 
 def _say(what: str, epochs: int, seed: int, epoch: Epoch) -> None:

@@ -21,7 +21,7 @@ from brainalign.artifacts import artifact_path, entities_of, load, load_sidecar
 from brainalign.checks import BrainalignError
 from brainalign.files import file_digest, write_atomically, write_json
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.plan import jobs, report_path
+from brainalign.plan import jobs, report_path, subjects_of
 from brainalign.provenance import Provenance
 from brainalign.report import Failure, Material, render_page, sections
 from brainalign.settings import (
@@ -94,7 +94,7 @@ def failures_of(config: Config, dataset: str, subject: str) -> list[Failure]:
     Jobs come in the order of their dependence, so digests of what is current are known when they are needed.
     """
     failures: list[Failure] = []
-    current = _raw_digests(config, dataset, subject)
+    current = _raw_digests(config, dataset, subject) | _of_others(config, dataset, subject)
     for job in jobs(config):
         labels = dict(job.labels)
         if job.dataset != dataset or labels.get("subject", subject) != subject:
@@ -139,6 +139,20 @@ def _raw_digests(config: Config, dataset: str, subject: str) -> dict[str, str]:
         return {field: file_digest(path) for field, path in files.items() if path.is_file()}
     except BrainalignError:
         return {}
+
+
+def _of_others(config: Config, dataset: str, subject: str) -> dict[str, str]:
+    """Return digests of other subjects' artifacts that networks of this one were trained on."""
+    found: dict[str, str] = {}
+    if any(config.pretraining_of(method) for _, method in config.fits_of(dataset, subject)):
+        for other in subjects_of(load_descriptors(config)[dataset]):
+            for suffix in ("responses", "splits") if other != subject else ():
+                try:
+                    record = load_sidecar(artifact_path(config.results, dataset, suffix, subject=other))
+                except BrainalignError:  # not finished: what was trained on it is out of date
+                    continue
+                found |= {file: entry["sha256"] for file, entry in record["files"].items()}
+    return found
 
 
 def end_of_log(log: Path) -> str:

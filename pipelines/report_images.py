@@ -95,9 +95,11 @@ def _gather(
         labels = {"subject": subject, "model": model, "method": method}
         tables = {
             suffix: fetch(suffix, pd.DataFrame, **labels)
-            for suffix in ("scores", "profile", "preference", "clusters", "partition", "baselines", "ensemble")
+            for suffix in ("scores", "profile", "preference", "clusters", "partition", "baselines", "ensemble", "curve")
         }
         fields = fetch("fields", Arrays, **labels)
+        if config.pretraining_of(method):
+            fetch("network", object, **labels)
         whole = {suffix: table for suffix, table in tables.items() if table is not None}
         if len(whole) == len(tables):
             material.encodings[model, method] = ImageEncoding(**whole, fields=fields)

@@ -48,7 +48,7 @@ def test_the_job_list_follows_from_the_configuration(
     assert by_stage(planned, "haxby-slice") == BLOCKS
     assert by_stage(planned, "simulated") == SIMULATED
     assert by_stage(planned, "kriegeskorte92") == MATRICES
-    assert {job.stage for job in planned} == set(STAGES)
+    assert {job.stage for job in planned} | {"pretrain"} == set(STAGES)
     assert len({job.output for job in planned}) == len(planned)
     assert len({job.log for job in planned}) == len(planned)
     assert all(job.cost.memory_mb > 0 and job.cost.seconds > 0 for job in planned)
@@ -200,3 +200,34 @@ def test_costs_of_cores_grow_with_images_and_channels(demo: Config) -> None:
     assert large.memory_mb - small.memory_mb > 4 * 12 * (64**2 - 32**2) * study.shape.trials / 2**20
     assert large.seconds > small.seconds
     assert cost(32, n_channels=[32, 64, 64]).seconds > small.seconds
+
+
+def test_networks_are_pretrained_once_per_subject_model_and_method(demo: Config) -> None:
+    few = {"encoder": "in_context", "models": ["efficientnet"], "subjects": ["01", "02"]}
+    content = demo.model_dump(mode="json")
+    content["methods"]["few"] = few
+    content["datasets"]["simulated"]["methods"].append("few")
+    content["datasets"]["haxby-slice"]["methods"] = ["ridge"]
+    config = parse(Config, content, "test")
+    planned = jobs(config)
+    trained = [dict(job.labels) for job in planned if job.stage == "pretrain"]
+    expected = {"model": "efficientnet", "method": "few"}
+    assert trained == [{"subject": subject} | expected for subject in ("01", "02")]
+    (first, *_) = [job for job in planned if job.stage == "pretrain"]
+    assert first.output.name == "sub-01_model-efficientnet_method-few_network.safetensors"
+    order = [(job.stage, dict(job.labels).get("subject")) for job in planned if job.dataset == "simulated"]
+    places = [order.index(("prepare_images", "02")), order.index(("pretrain", "01"))]
+    encoded = [k for k, job in enumerate(planned) if dict(job.labels) == trained[0] and job.stage == "encode_images"]
+    assert places == sorted(places)
+    assert encoded[0] == planned.index(first) + 1
+    study = load_descriptor("data/simulated.yaml", ImageStudy)
+
+    def seconds(stage: str, **changes: object) -> int:
+        other = parse(Config, content | {"methods": content["methods"] | {"few": few | changes}}, "test")
+        return estimate(stage, other, study, "efficientnet", "few").seconds
+
+    assert seconds("pretrain", seeds=[0, 1]) > 1.8 * seconds("pretrain") > 400
+    assert seconds("pretrain", network="clip") > 10 * seconds("pretrain")
+    assert seconds("encode_images", sizes=[10, 200]) > seconds("encode_images", sizes=[10])
+    unknown = study.model_copy(update={"shape": None})
+    assert estimate("encode_images", config, unknown, "efficientnet", "few").seconds > seconds("encode_images")

@@ -15,6 +15,7 @@ from brainalign.features import EXTRACTORS
 from brainalign.methods import (
     FactorizedMethod,
     GaussianMethod,
+    InContextMethod,
     MethodUse,
     ResponseOptimisedMethod,
     RoutingMethod,
@@ -89,6 +90,17 @@ def a_config(**changes: object) -> dict[str, object]:
             r"methods.c: .*got factorized, classes",
         ),
         ({"models": {"p": {"extractor": "pixels", "pooling": "mean"}}}, r"unknown key 'models.p.pooling'"),
+        (
+            {"methods": {"c": {"encoder": "in_context", "context_sizes": [50, 8]}}},
+            r"methods.c: .*context_sizes: the smallest \(50\) comes first, then the largest \(8\)",
+        ),
+        ({"methods": {"c": {"encoder": "in_context", "context_sizes": [2, 8]}}}, r"c.context_sizes.*equal to 3; got 2"),
+        ({"methods": {"c": {"encoder": "in_context", "sizes": [2]}}}, r"methods.c.sizes.*greater than or equal to 3"),
+        ({"methods": {"c": {"encoder": "in_context", "sizes": [20, 10]}}}, r"sizes: \[20, 10\] must rise"),
+        ({"methods": {"c": {"encoder": "in_context", "n_steps": [0, 0, 9]}}}, r"n_steps: one of the first two"),
+        ({"methods": {"c": {"encoder": "in_context", "seeds": [1, 1]}}}, r"seeds: \[1, 1\] holds a number twice"),
+        ({"methods": {"c": {"encoder": "in_context", "text_queries": ["a"]}}}, r"text_queries: give two or more"),
+        ({"methods": {"c": {"encoder": "in_context", "n_step": [1, 1, 1]}}}, r"did you mean 'n_steps'"),
         ({"datasets": {"small": {}}}, r"datasets.small.descriptor: this key is required"),
         ({"datasets": {"small": {"descriptor": "x", "models": ["onehut"]}}}, r"did you mean 'onehot'"),
         ({"models": {"a_b": {"extractor": "onehot"}}}, r"models.a_b"),
@@ -126,6 +138,7 @@ TRAINED_METHODS = {
     [
         (RidgeMethod, ENCODERS["ridge"], set()),
         (BandedRidgeMethod, ENCODERS["banded"], {"candidates", "seed"}),  # shares are drawn with the run's seed
+        (InContextMethod, ENCODERS["in_context"], {"metric", "seed"}),  # a network per seed
         *((kind, ENCODERS[name], TRAINED) for name, kind in TRAINED_METHODS.items()),
         (SentenceModel, EXTRACTORS["sentence"], set()),
         (OneHotModel, EXTRACTORS["onehot"], set()),
@@ -148,6 +161,10 @@ def test_settings_mirror_constructors(model: type, maker: type, given: set[str])
         "ensemble",
         "semantics",
         "targets",
+        "n_components",
+        "sizes",
+        "n_repeats",
+        "text_queries",
         *ModelUse.model_fields,
         *MethodUse.model_fields,
     }
@@ -389,6 +406,46 @@ def test_encoders_of_tokens_where_there_are_none(scenes, method: dict[str, objec
     )
     with pytest.raises(BrainalignError, match=message):
         load_descriptors(parse(Config, content, "config.yaml"))
+
+
+def test_in_context_encoding_needs_others_to_learn_from(small, scenes) -> None:
+    """Refused before anything runs: one fMRI subject, sensors, tokens, studies of blocks."""
+    net = {"extractor": "efficientnet", "layers": ["block2"]}
+    models = {"onehot": {"extractor": "onehot"}, "net": net, "maps": net | {"pooling": "tokens"}}
+    files = scenes.descriptor()["subjects"]
+
+    def load(people: dict[str, object], **options: object) -> Config:
+        scenes.write(subjects=people)
+        study = {"study": {"descriptor": str(scenes.folder / "scenes.yaml")}}
+        methods = {"ridge": {"encoder": "ridge"}, "few": {"encoder": "in_context", "models": ["net"]} | options}
+        config = parse(Config, a_config(datasets=study, models=models, methods=methods), "config.yaml")
+        load_descriptors(config)
+        return config
+
+    two = files | {"03": files["01"]}
+    with pytest.raises(BrainalignError, match=r"methods.few .* voxels of other subjects, but study has 1 fMRI subject"):
+        load(files, subjects=["01"])
+    with pytest.raises(BrainalignError, match=r"subject 02 has sensors; name .* in methods.few.subjects: 01, 03"):
+        load(two)
+    with pytest.raises(BrainalignError, match=r"methods.few reads one vector per image, but models.maps keeps tokens"):
+        load(two, subjects=["01"], models=["net", "maps"])
+    with pytest.raises(BrainalignError, match=r"methods.few.text_queries need a space .* models.net has none; use"):
+        load(two, subjects=["01"], text_queries=["a face", "a house"])
+    models["net"] = {"extractor": "vision", "weights": "clip", "layers": ["visual_projection"]}
+    config = load(two, subjects=["01"], text_queries=["a face", "a house"])
+    assert config.texts_of("net", "few") == {"texts": {"weights": "clip", "queries": ["a face", "a house"]}}
+    assert config.texts_of("net", "ridge") == {}
+    models["net"] = net
+    config = load(two, subjects=["01", "03"])
+    assert config.fits_of("study", "01")[-2:] == [("net", "few"), ("maps", "ridge")]
+    assert config.pretraining_of("ridge") == {}
+    assert {"n_steps", "seeds", "n_components", "device"} < set(config.pretraining_of("few"))
+    assert not {"sizes", "n_repeats", "fallback", "models", "subjects"} & set(config.pretraining_of("few"))
+    study = {"study": {"descriptor": str(small.write()), "models": ["onehot"]}}
+    methods = {"ridge": {"encoder": "ridge"}, "few": {"encoder": "in_context"}}
+    config = parse(Config, a_config(datasets=study, models=models, methods=methods), "config.yaml")
+    with pytest.raises(BrainalignError, match=r"few learns from other subjects, which is for studies of .*: ridge"):
+        load_descriptors(config)
 
 
 def test_trained_methods_that_fit(small, scenes) -> None:

@@ -2,6 +2,8 @@
 
 from brainalign.encoding.banded import BandedRidge, band_candidates
 from brainalign.encoding.checkpoint_curves import CheckpointCurves, checkpoint_curves
+from brainalign.encoding.context_pretraining import PretrainedLayer, Reduction, pretrain_layer, training_voxels
+from brainalign.encoding.context_study import InContextEnsemble, context_curve, score_context
 from brainalign.encoding.convergence import Convergence, LayerScores, convergence_scores
 from brainalign.encoding.empirical_bayes import EmpiricalBayesRidge, WeightPrior, estimate_prior, prior_of_weights
 from brainalign.encoding.ensemble import LayerEnsemble
@@ -23,6 +25,7 @@ from brainalign.encoding.seeds import SeedEnsemble
 from brainalign.encoding.semantic_readout import SemanticSpatialReadout
 from brainalign.encoding.side_by_side import Contender, side_by_side
 from brainalign.encoding.subject_convergence import SubjectConvergence, converge_subjects
+from brainalign.encoding.text_preferences import text_preferences
 from brainalign.encoding.text_selectivity import text_selectivity
 from brainalign.encoding.token_study import ENSEMBLE, TokenFindings, TokenStudy
 from brainalign.encoding.training import Epoch
@@ -42,9 +45,12 @@ __all__ = [
     "GaussianReadout",
     "HeldOut",
     "InContextEncoder",
+    "InContextEnsemble",
     "LayerEnsemble",
     "LayerScores",
     "Partition",
+    "PretrainedLayer",
+    "Reduction",
     "ResponseOptimisedEncoder",
     "Ridge",
     "RoutingEncoder",
@@ -57,6 +63,7 @@ __all__ = [
     "WeightPrior",
     "band_candidates",
     "checkpoint_curves",
+    "context_curve",
     "converge_subjects",
     "convergence_scores",
     "curve_baselines",
@@ -65,12 +72,16 @@ __all__ = [
     "evaluate_held_out",
     "fit_layers",
     "half_times",
+    "pretrain_layer",
     "prior_of_weights",
     "scaling_curve",
+    "score_context",
     "score_predictions",
     "side_by_side",
     "split_scores",
+    "text_preferences",
     "text_selectivity",
+    "training_voxels",
     "unit_rows",
 ]
 
@@ -82,4 +93,5 @@ ENCODERS = {
     "semantic": SemanticSpatialReadout,
     "routing": RoutingEncoder,
     "response_optimised": ResponseOptimisedEncoder,
+    "in_context": InContextEncoder,
 }

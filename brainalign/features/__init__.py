@@ -12,6 +12,7 @@ from brainalign.features.images import Preprocessing, check_images, load_image
 from brainalign.features.network import NetworkExtractor
 from brainalign.features.pixels import PixelsExtractor
 from brainalign.features.reduction import PCA, SparseProjection
+from brainalign.features.shared_text import embed_texts
 from brainalign.features.text import SentenceExtractor
 from brainalign.features.timm_models import TimmExtractor, TorchvisionExtractor
 from brainalign.features.user import UserExtractor
@@ -36,6 +37,7 @@ __all__ = [
     "Writer",
     "captions_of",
     "check_images",
+    "embed_texts",
     "load_image",
 ]
 

@@ -27,6 +27,7 @@ __all__ = ["VisionExtractor", "preprocessing_of"]
 Resample = Literal["nearest", "bilinear", "bicubic"]
 RESAMPLE: dict[int, Resample] = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 NO_SQUARE = ("CLIP", "ConvNext", "Bit", "ChineseCLIP")  # in their older files a plain size is the shortest edge
+SHARED = "visual_projection"  # the layer that a CLIP-like model shares between images and texts
 NEEDS_MORE = ("do_pad", "do_thumbnail", "do_align_long_axis", "do_flip_channel_order", "rescale_offset")
 
 
@@ -40,7 +41,8 @@ class VisionExtractor(NetworkExtractor):
         hub id. Only safetensors are read; a folder never touches the network. Of a CLIP-like model the vision tower is
         taken.
     layers : sequence of str, optional
-        Names of modules ("encoder.layers.3", "embeddings"); all main blocks where not given.
+        Names of modules ("encoder.layers.3", "embeddings"); all main blocks where not given. "visual_projection" of a
+        CLIP-like model is the space it shares with texts (`embed_texts`).
     pooling : {"cls", "mean", "flatten", "tokens"}
         See `NetworkExtractor`.
     random_weights : bool
@@ -83,7 +85,10 @@ class VisionExtractor(NetworkExtractor):
 
         where = find_weights(self.weights)
         preprocessing = preprocessing_of(_processor_config(where), self.weights)
-        tower = _vision_tower(self._load(where), self.weights)
+        model = self._load(where)
+        tower = _vision_tower(model, self.weights)
+        if SHARED in (self.layers or ()):
+            _project(tower, model, self.weights)
         names = [name for name, _ in tower.named_parameters()]
         has_cls = any(name.endswith(("cls_token", "class_embedding", "class_token")) for name in names)
         extra = sum(name.endswith("distillation_token") for name in names)
@@ -143,6 +148,19 @@ def _vision_tower(model: nn.Module, name: str) -> PreTrainedModel:
             "extractor 'sentence' for a text model"
         )
     return cast("PreTrainedModel", tower)
+
+
+def _project(tower: nn.Module, model: nn.Module, name: str) -> None:
+    """Let the tower end with the projection into the space of images and texts, as one more layer."""
+    projection = getattr(model, SHARED, None)
+    if projection is None:
+        raise BrainalignError(f"the model in {name!r} ({type(model).__name__}) has no {SHARED}; leave that layer out")
+
+    def project(_: nn.Module, __: object, output: Any) -> None:
+        projection(output.pooler_output)
+
+    tower.add_module(SHARED, projection)
+    tower.register_forward_hook(project)
 
 
 def _processor_config(where: str) -> dict[str, Any]:

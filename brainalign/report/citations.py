@@ -116,4 +116,12 @@ CITATIONS = {
         "A toolbox for representational similarity analysis", "PLoS Computational Biology 10:e1003553",
         "10.1371/journal.pcbi.1003553",
     ),
+    "incontext": Reference(
+        "Yu M, et al.", 2025, "Meta-learning an in-context transformer model of human higher visual cortex",
+        "NeurIPS. arXiv:2505.15813", "10.48550/arXiv.2505.15813",
+    ),
+    "empiricalbayes": Reference(
+        "Efron B, Morris C", 1973, "Stein's estimation rule and its competitors: an empirical Bayes approach",
+        "Journal of the American Statistical Association 68:117-130", "10.1080/01621459.1973.10481350",
+    ),
 }  # fmt: skip

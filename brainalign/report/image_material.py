@@ -37,6 +37,7 @@ class ImageEncoding:
     baselines: pd.DataFrame = field(default_factory=pd.DataFrame)  # of trained encoders: others beside them
     ensemble: pd.DataFrame = field(default_factory=pd.DataFrame)  # of trained encoders: all layers as one
     fields: Arrays | None = None  # of trained encoders: where they look
+    curve: pd.DataFrame = field(default_factory=pd.DataFrame)  # of in-context encoding: scores by number of images
 
 
 @dataclass

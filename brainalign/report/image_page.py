@@ -14,7 +14,7 @@ from brainalign.report.image_material import ImageMaterial
 from brainalign.report.image_sections import image_sections
 from brainalign.report.page import data_uri, render
 from brainalign.report.sentences import number
-from brainalign.settings import BandedRidgeMethod, RidgeMethod, TrainedMethod
+from brainalign.settings import BandedRidgeMethod, InContextMethod, RidgeMethod, TrainedMethod
 
 __all__ = ["image_findings", "render_image_page"]
 
@@ -223,11 +223,29 @@ def _fits(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
         )
         texts.append((text, ("banded",)))
     texts += [
+        (_few_images(name, method), ("incontext", "empiricalbayes"))
+        for name in dict.fromkeys(name for _, name in fits)
+        if isinstance(method := config.methods[name], InContextMethod)
+    ]
+    texts += [
         (_training(name, method), ())
         for name in dict.fromkeys(name for _, name in fits)
         if isinstance(method := config.methods[name], TrainedMethod)
     ]
     return texts
+
+
+def _few_images(name: str, method: InContextMethod) -> str:
+    """Return how weights were read off a few images."""
+    low, high = method.context_sizes
+    synthetic, real = sum(method.n_steps[:2]), method.n_steps[2]
+    return (
+        f"{name}: a transformer was meta-trained on training images of the other subjects, {synthetic:,} steps on "
+        f"synthetic voxels drawn from the prior of their weights and {real:,} steps on their voxels, with contexts of "
+        f"{low} to {high} images. It reads linear weights of this subject's voxels off a context without any gradient "
+        "step. Ridge with a pooled penalty, with one per target, and empirical-Bayes ridge with the same prior saw the "
+        "same contexts. Principal components, prior and networks hold nothing of this subject or of any test image."
+    )
 
 
 def _training(name: str, method: TrainedMethod) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.contest import contest_section
 from brainalign.report.encoders import encoders_section
+from brainalign.report.few_images import few_images_section
 from brainalign.report.figures import ceiling_histogram, score_against_ceiling
 from brainalign.report.heads import topomaps
 from brainalign.report.image_material import RELIABLE, ImageMaterial
@@ -42,6 +43,7 @@ def image_sections(material: ImageMaterial) -> list[Section]:
         partition_section,
         encoders_section,
         contest_section,
+        few_images_section,
         _geometry,
         _ceilings,
         _recovery,

@@ -15,7 +15,7 @@ from brainalign.report.convergence import no_convergence
 from brainalign.report.material import Failure, Material
 from brainalign.report.page import Panel, Section
 from brainalign.report.sentences import number
-from brainalign.settings import TrainedMethod
+from brainalign.settings import InContextMethod, TrainedMethod
 
 __all__ = ["SECTIONS", "sections"]
 
@@ -200,7 +200,7 @@ def _alphas(material: Material) -> list[Panel]:
     alphas, edges, grids = {}, {}, {}
     for (model, method), encoding in material.encodings.items():
         options = material.config.methods[method]
-        if isinstance(options, TrainedMethod):
+        if isinstance(options, TrainedMethod | InContextMethod):
             continue  # refused for studies of blocks
         if model == first.model and len(options.alphas) > 1:
             record = material.sidecars[f"sub-{material.subject}_model-{model}_method-{method}_scores.parquet"]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.report.material import Material
-from brainalign.settings import SentenceModel, TrainedMethod
+from brainalign.settings import InContextMethod, SentenceModel, TrainedMethod
 
 __all__ = ["findings", "methods_text", "number", "p_value"]
 
@@ -97,7 +97,9 @@ def _same_for_all(material: Material, split: str) -> str:
     """Say that scores of a split whose every stimulus is trained on cannot favour one category space."""
     n = len(material.descriptor.stimuli)
     text = f"With all {n} categories in training, every full-rank category space predicts the same but for its penalty"
-    ridges = {name: m for name, m in material.config.methods.items() if not isinstance(m, TrainedMethod)}
+    ridges = {
+        name: m for name, m in material.config.methods.items() if not isinstance(m, TrainedMethod | InContextMethod)
+    }
     untuned = [name for name, method in ridges.items() if max(method.alphas) <= NEXT_TO_NONE]
     rows = material.pooled_rows("identification", split=split, method=untuned[0] if untuned else "")
     rows = rows[rows["model"].isin(material.full_rank_models)]
@@ -202,7 +204,7 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
     methods = []
     for name in material.config.methods_of(material.dataset):
         method = material.config.methods[name]
-        if isinstance(method, TrainedMethod):
+        if isinstance(method, TrainedMethod | InContextMethod):
             continue  # refused for studies of blocks
         if len(method.alphas) == 1:
             methods.append(f"{name} (alpha {method.alphas[0]:g})")

@@ -96,6 +96,33 @@ def semantics_of(wildcards):
     return [] if source in (None, "classes") else of("features", wildcards, model=source)
 
 
+def of_others(suffix):
+    """Return an input function: an artifact of every other fMRI subject of the dataset."""
+
+    def inputs(wildcards):
+        descriptor = DESCRIPTORS[wildcards.dataset]
+        others = [subject for subject in subjects_of(descriptor) if subject != wildcards.subject]
+        return [
+            str(artifact_path(RESULTS, wildcards.dataset, suffix, subject=subject))
+            for subject in others
+            if descriptor.modality(subject) == "fmri"
+        ]
+
+    return inputs
+
+
+def networks_of(wildcards):
+    """Return the pre-trained networks of a method, or of every method of the subject; most have none."""
+    fits = SETTINGS.fits_of(wildcards.dataset, wildcards.subject)
+    if "method" in wildcards.keys():
+        fits = [(wildcards.model, wildcards.method)]
+    return [
+        of("network", wildcards, model=model, method=method)
+        for model, method in fits
+        if SETTINGS.pretraining_of(method)
+    ]
+
+
 def weights_of(wildcards):
     """Return the files a model lies in: retrained weights, or an edited function of the user's, are another input."""
     function = Path(getattr(SETTINGS.models[wildcards.model], "function", "").rpartition(":")[0])

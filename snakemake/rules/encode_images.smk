@@ -7,6 +7,8 @@ rule encode_images:
         ceiling=artifacts("ceiling"),
         features=lambda wildcards: of("features", wildcards, model=wildcards.model),
         semantics=semantics_of,
+        network=networks_of,
+        texts=lambda wildcards: weights_of(wildcards) if SETTINGS.texts_of(wildcards.model, wildcards.method) else [],
     output:
         scores=files("scores", subject="{subject}", model="{model}", method="{method}"),
         null=files("null", subject="{subject}", model="{model}", method="{method}"),
@@ -20,6 +22,7 @@ rule encode_images:
         fields=files("fields", subject="{subject}", model="{model}", method="{method}"),
         draws=files("draws", subject="{subject}", model="{model}", method="{method}"),
         halves=files("halves", subject="{subject}", model="{model}", method="{method}"),
+        curve=files("curve", subject="{subject}", model="{model}", method="{method}"),
     log:
         log_path(RESULTS, "{dataset}", "encode_images", subject="{subject}", model="{model}", method="{method}"),
     benchmark:
@@ -35,9 +38,13 @@ rule encode_images:
         gpu=lambda wildcards: int(wants_gpu(SETTINGS, wildcards.method)),
     params:
         settings=lambda wildcards: quoted(
-            method=SETTINGS.encoder_of(wildcards.method), encode=SETTINGS.encode_images, confidence=SETTINGS.confidence
+            method=SETTINGS.encoder_of(wildcards.method),
+            encode=SETTINGS.encode_images,
+            confidence=SETTINGS.confidence,
+            **SETTINGS.texts_of(wildcards.model, wildcards.method),
         ),
         semantics=lambda wildcards, input: f"--semantics {shlex.quote(input.semantics)}" if input.semantics else "",
+        network=lambda wildcards, input: f"--network {shlex.quote(str(input.network))}" if input.network else "",
         library=library_digest(*STAGES["encode_images"]),
         seed=SETTINGS.seed,
     shell:
@@ -47,4 +54,4 @@ rule encode_images:
         " --preference {output.preference[0]:q} --clusters {output.clusters[0]:q}"
         " --bands {output.bands[0]:q} --partition {output.partition[0]:q} --baselines {output.baselines[0]:q}"
         " --ensemble {output.ensemble[0]:q} --fields {output.fields[0]:q} --draws {output.draws[0]:q}"
-        " --halves {output.halves[0]:q} {params.semantics} > {log:q} 2>&1"
+        " --halves {output.halves[0]:q} --curve {output.curve[0]:q} {params.semantics} {params.network} > {log:q} 2>&1"

@@ -14,6 +14,8 @@ rule report_images:
         baselines=encodings_of("baselines"),
         ensemble=encodings_of("ensemble"),
         fields=encodings_of("fields"),
+        curve=encodings_of("curve"),
+        networks=networks_of,
         features=features_of,
         compared=artifacts("rdm", "comparison"),
         summarized=artifacts("summary", "recovery", "contest", "winners"),

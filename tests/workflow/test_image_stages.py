@@ -43,6 +43,7 @@ ENCODED = (
     "fields",
     "draws",
     "halves",
+    "curve",
 )
 SUMMARIZED = ("summary", "recovery", "differences", "contest", "winners")
 

@@ -1,0 +1,176 @@
+"""The curve over context sizes and the score of one context, for a subject whom no network was trained on (W2)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+from brainalign.checks import BrainalignError
+from brainalign.encoding import (
+    InContextEncoder,
+    InContextEnsemble,
+    PretrainedLayer,
+    Reduction,
+    context_curve,
+    evaluate_held_out,
+    pretrain_layer,
+    score_context,
+)
+from brainalign.features import PCA
+from brainalign.simulation import voxel_prior_world
+from brainalign.statistics import explained_variance
+
+WORLD = voxel_prior_world()
+SIZES = (10, 20)
+N_VOXELS, N_OFF = 110, 100  # of the subject left out; the last are not of the prior
+
+
+def respond(images: np.ndarray, weights: np.ndarray, ratio: float, seed: int) -> np.ndarray:
+    noise = np.random.default_rng([seed, 9]).normal(size=(len(images), weights.shape[1]))
+    return images @ weights[:-1] + weights[-1] + WORLD.noise_sd(weights, ratio) * noise
+
+
+@pytest.fixture(scope="module")
+def pretrained() -> PretrainedLayer:
+    """Two other subjects of 200 voxels and 300 images."""
+    rng = np.random.default_rng(0)
+    images = WORLD.images(300, rng)
+    subjects = []
+    for seed in (1, 2):
+        responses = respond(images, WORLD.weights(200, rng), 1.5, seed)
+        subjects.append((np.arange(300), (responses - responses.mean(axis=0)) / responses.std(axis=0)))
+    encoder = InContextEncoder(n_steps=(0, 150, 20), context_sizes=(8, 40), n_checks=2000)
+    axes = PCA(16).fit(images, rows=np.arange(300))
+    return pretrain_layer(encoder, Reduction(axes.mean_, axes.components_), images, subjects)
+
+
+def left_out(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return images and responses of the subject left out: 250 noisy ones, then 100 without noise."""
+    rng = np.random.default_rng([seed, 3])
+    images = WORLD.images(350, rng)
+    weights = np.hstack([WORLD.weights(N_VOXELS, rng), WORLD.weights(N_OFF, rng, on_prior=False)])
+    Y = respond(images, weights, 1.5, seed)
+    Y[250:] = images[250:] @ weights[:-1] + weights[-1]
+    return images, Y
+
+
+TEST = np.arange(250, 350)
+GROUPS = {"on": np.arange(N_VOXELS), "off": np.arange(N_VOXELS, N_VOXELS + N_OFF), "none": np.arange(0)}
+ROI = np.repeat(["on", "off"], [N_VOXELS, N_OFF])
+
+
+def test_the_curve_shows_what_the_prior_gives(pretrained: PretrainedLayer) -> None:
+    images, Y = left_out()
+    X = pretrained.reduction(images)
+    options = {"test": TEST, "groups": GROUPS, "roi": ROI, "sizes": (*SIZES, 50), "n_repeats": 5}
+    table = context_curve(pretrained, X, Y, **options)
+    ev = table[table["group"] == "on"].set_index(["method", "size"])
+    for size in SIZES:
+        assert ev.loc[("in_context", size), "explained_variance"] > 0.1 + max(
+            ev.loc[(name, size), "explained_variance"] for name in ("ridge_pooled", "ridge_per_target")
+        )
+        assert ev.loc[("ridge_pooled", size), "low"] > 0  # ahead: the paired interval excludes 0
+        assert abs(ev.loc[("shuffled_context", size), "r"]) < 0.1
+        assert ev.loc[("shuffled_context", size), "low"] > 0
+    rise = ev.loc["in_context", "explained_variance"]
+    assert rise.is_monotonic_increasing
+    assert ev.loc[("ridge_full", 250), "explained_variance"] > ev.loc[("ridge_pooled", 50), "explained_variance"]
+    assert ev.loc[("ridge_full", 250), ["se", "low", "high"]].isna().all()
+    assert ev.index[ev["beyond"]].tolist() == [("in_context", 50)]
+    assert set(table["group"]) == {"on", "off"}
+    assert (ev["n_repeats"] == [5] * 15 + [1]).all()
+    own = ev.loc["in_context", ["difference", "low", "high"]]
+    assert (own == 0).all(axis=None)
+    off = table[table["group"] == "off"].set_index(["method", "size"])["explained_variance"]
+    assert off[("in_context", 20)] == pytest.approx(off[("ridge_pooled", 20)], abs=0.05)  # fell back
+    pd.testing.assert_frame_equal(table, context_curve(pretrained, X, 300 * Y - 40, **options), rtol=1e-3, atol=1e-4)
+
+
+def test_intervals_are_over_contexts(pretrained: PretrainedLayer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recomputed by hand from the table of single targets."""
+    from scipy import stats
+
+    from brainalign.encoding import context_study
+
+    kept: list[pd.DataFrame] = []
+    curve = context_study.scaling_curve
+    monkeypatch.setattr(context_study, "scaling_curve", lambda *a, **k: kept.append(curve(*a, **k)) or kept[-1])
+    images, Y = left_out()
+    options = {"test": TEST, "groups": GROUPS, "sizes": (10,), "n_repeats": 4, "confidence": 0.9}
+    table = context_curve(pretrained, pretrained.reduction(images), Y, **options).set_index(["group", "method"])
+    off = kept[0][kept[0]["target"] >= N_VOXELS]
+    each = off.groupby(["method", "repeat"])["explained_variance"].mean().unstack("repeat")
+    expected = stats.ttest_rel(each.loc["in_context"], each.loc["ridge_pooled"]).confidence_interval(0.9)
+    row = table.loc[("off", "ridge_pooled")]
+    np.testing.assert_allclose([row["low"], row["high"]], expected, rtol=1e-6)
+    assert row["se"] == pytest.approx(each.loc["ridge_pooled"].std() / 2)
+
+
+def run(pretrained: PretrainedLayer, images: np.ndarray, Y: np.ndarray, targets: np.ndarray, **changes: object):
+    """Every training image shown twice, every test image once; scores of all that is asked for."""
+    ids = np.concatenate([np.repeat([f"a{k}" for k in range(250)], 2), [f"b{k}" for k in range(100)]])
+    rows = np.concatenate([np.repeat(np.arange(250), 2), np.arange(250, 350)])
+    groups = {"on": np.intersect1d(GROUPS["on"], targets), "off": np.intersect1d(GROUPS["off"], targets)}
+    evaluate = partial(evaluate_held_out, n_permutations=200, n_boot=100, control="refit", target_groups=groups)
+    options = {
+        "evaluate": evaluate,
+        "targets": targets,
+        "groups": groups,
+        "roi": ROI[targets],
+        "ceiling": np.full(Y.shape[1], 0.8),
+        "sizes": SIZES,
+        "n_repeats": 2,
+        "confidence": 0.95,
+        "seed": 0,
+    } | changes
+    return score_context(pretrained, images[rows], Y[rows], ids, np.arange(500), np.arange(500, 600), **options)
+
+
+def test_one_context_is_scored_like_any_encoder(pretrained: PretrainedLayer) -> None:
+    images, Y = left_out()
+    found = run(pretrained, images, Y, np.arange(5, N_VOXELS + N_OFF))
+    held = found.held_out
+    assert len(found.context[0]) == 40  # the largest of training, though 250 images are there
+    assert np.isnan(held.r[:5]).all()  # not among the targets
+    assert held.group_r[0] > 0.7
+    assert abs(held.control_group_r).max() < 0.25
+    assert (held.p[5:N_VOXELS] < 0.05).mean() > 0.9
+    assert found.fallbacks.set_index("group")["falls_back"].to_dict() == {"on": False, "off": True}
+    assert found.fallbacks.set_index("group")["n_targets"].to_dict() == {"on": N_VOXELS - 5, "off": N_OFF}
+    errors = found.fallbacks.set_index("group")
+    assert held.encoder.cv_scores_[0, 7] == pytest.approx(1 - errors.loc["on", "in_context"])
+    assert held.encoder.cv_scores_[0, -1] == pytest.approx(1 - errors.loc["off", "ridge"])
+    assert np.isnan(held.encoder.cv_scores_[0, :5]).all()
+    assert found.seed_r == pytest.approx([np.nanmean(held.r)], abs=1e-5)
+    np.testing.assert_allclose(found.curve["ceiling"], 0.8)
+    chosen = InContextEnsemble(pretrained.encoders, ROI)
+    context = np.random.default_rng([0, 2]).permutation(250)[:40]
+    chosen.fit(pretrained.reduction(images)[context], Y[context])
+    again = explained_variance(Y[250:], chosen.predict(pretrained.reduction(images)[250:]))
+    np.testing.assert_allclose(again[5:N_VOXELS], explained_variance(Y[250:], held.predicted)[5:N_VOXELS], atol=1e-4)
+
+
+def test_seeds_are_averaged(pretrained: PretrainedLayer) -> None:
+    images, Y = left_out()
+    X, Y = pretrained.reduction(images), Y[:, :N_VOXELS]
+    two = InContextEnsemble([pretrained.encoders[0], clone(pretrained.encoders[0]).set_params(seed=4, fallback=False)])
+    two.fit(X[:20], Y[:20])
+    assert two.predictions(X).shape == (2, 350, N_VOXELS)
+    np.testing.assert_allclose(two.predict(X), two.predictions(X).mean(axis=0), rtol=1e-6)
+    assert two.fallbacks_["seed"].tolist() == [0]  # the other compares nothing
+    np.testing.assert_allclose(two.predict(X), pretrained.encoders[0].fit(X[:20], Y[:20]).predict(X), atol=1e-4)
+
+
+def test_clear_errors(pretrained: PretrainedLayer) -> None:
+    images, Y = left_out()
+    every = np.arange(N_VOXELS + N_OFF)
+    with pytest.raises(BrainalignError, match=r"a context of 2 image.* 3 or more"):
+        run(pretrained, images, Y, every, sizes=(2, 20))
+    with pytest.raises(BrainalignError, match="13 disjoint contexts of 20 need 260 training images but there are 250"):
+        run(pretrained, images, Y, every, n_repeats=13)
+    with pytest.raises(BrainalignError, match=r"shape \(600, 15\) but the networks were trained on 16 features"):
+        run(pretrained, images[:, :15], Y, every)

@@ -1,0 +1,432 @@
+"""In-context encoding as a method: pre-training on other subjects, what may enter it, curve and report."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from brainalign.arrays import Layers, Responses
+from brainalign.artifacts import artifact_files, artifact_path, load, load_sidecar, save
+from brainalign.pipelines import (
+    encode_images,
+    extract,
+    prepare_images,
+    pretrain,
+)
+from brainalign.pipelines.report import failures_of
+from brainalign.provenance import Provenance
+from brainalign.settings import Config, parse
+from brainalign.simulation import betas_image, labels_image
+
+N_ROI = 60  # vertices of a region in each hemisphere
+RANDOM = {"extractor": "random", "n_features": 8}
+NETWORK = {
+    "encoder": "in_context",
+    "n_steps": [0, 60, 10],
+    "context_sizes": [6, 24],
+    "n_components": 8,
+    "n_queries": 10,
+    "sizes": [6, 12, 24],
+    "n_repeats": 2,
+    "device": "cpu",
+    "subjects": ["01", "03", "04"],
+}
+METHODS = {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}, "few": NETWORK}
+ENCODED = ("scores", "null", "profile", "preference", "clusters", "bands", "partition", "baselines", "fields", "curve")
+
+
+@dataclass
+class Run:
+    """The stages of a study of three fMRI subjects and an EEG one, as the workflow calls them."""
+
+    study: Any
+    method: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=lambda: RANDOM | {"n_draws": 1})
+    results: str = "results"
+
+    def __post_init__(self) -> None:
+        content = {
+            "results": str(self.study.folder / self.results),
+            "datasets": {"scenes": {"descriptor": str(self.study.folder / "scenes.yaml")}},
+            "models": {"net": self.model},
+            "methods": METHODS | {"few": NETWORK | self.method},
+            "encode_images": {"permutations": 100, "draws": 100},
+        }
+        self.config = parse(Config, content, "configuration")
+
+    def path(self, suffix: str, **labels: str) -> str:
+        return str(artifact_path(self.config.results, "scenes", suffix, **labels))
+
+    def of(self, suffix: str, subject: str, method: str = "few") -> str:
+        return self.path(suffix, subject=subject, model="net", method=method)
+
+    def stage(self, stage: Any, settings: object, *arguments: str) -> int:
+        return int(stage.main(["--settings", json.dumps(settings), *arguments]))
+
+    def prepared(self, subject: str) -> list[str]:
+        suffixes = ("responses", "splits", "ceiling")
+        return [part for suffix in suffixes for part in (f"--{suffix}", self.path(suffix, subject=subject))]
+
+    def extract(self) -> None:
+        images = str(self.study.folder / "stimuli" / "stimuli.tsv")
+        options = {"model": self.config.extractor_of("net")}
+        assert self.stage(extract, options, "--stimuli", images, "--features", self.path("features", model="net")) == 0
+
+    def prepare(self, *subjects: str) -> None:
+        for subject in subjects:
+            files = [
+                part for s in ("responses", "splits", "ceiling") for part in (f"--{s}", self.path(s, subject=subject))
+            ]
+            where = ["--descriptor", str(self.study.folder / "scenes.yaml"), "--raw", "nowhere", "--subject", subject]
+            images = str(self.study.folder / "stimuli" / "stimuli.tsv")
+            assert self.stage(prepare_images, {}, *where, "--stimuli", images, *files) == 0
+
+    def pretrain(self, subject: str, others: tuple[str, ...], output: str = "") -> int:
+        options = {"method": self.config.pretraining_of("few"), "ceiling_threshold": 0.2}
+        arguments = [
+            "--held-out",
+            self.path("splits", subject=subject),
+            "--features",
+            self.path("features", model="net"),
+        ]
+        for suffix in ("responses", "splits"):
+            arguments += [f"--{suffix}", *(self.path(suffix, subject=other) for other in others)]
+        return self.stage(pretrain, options, *arguments, "--network", output or self.of("network", subject))
+
+    def encode(self, subject: str, method: str = "few") -> int:
+        options = {"method": self.config.encoder_of(method), "confidence": 0.95}
+        options["encode"] = self.config.encode_images.model_dump(mode="json")
+        options |= self.config.texts_of("net", method)
+        arguments = [
+            part for s in ("responses", "splits", "ceiling") for part in (f"--{s}", self.path(s, subject=subject))
+        ]
+        arguments += ["--features", self.path("features", model="net")]
+        arguments += ["--network", self.of("network", subject)] if method == "few" else []
+        arguments += [part for suffix in ENCODED for part in (f"--{suffix}", self.of(suffix, subject, method))]
+        return self.stage(encode_images, options, *arguments)
+
+
+def write(study: Any, patterns: np.ndarray, people: tuple[str, ...] = ("01", "02", "03", "04")) -> None:
+    """Write the study, and two more subjects with weights from the same prior: two directions of the features."""
+    study.write()
+    trials, rng = study.trials, np.random.default_rng(8)
+    rows = pd.Index(study.scenes["stimulus_id"]).get_indexer(pd.Index(trials["stimulus_id"]))
+    shown = ((patterns - patterns.mean(axis=0)) / patterns.std(axis=0))[rows]
+    basis = rng.normal(size=(shown.shape[1], 2))
+    subjects = {"02": study.descriptor()["subjects"]["02"]}
+    for subject in ("01", "03", "04"):
+        for hemi in ("L", "R"):
+            values = rng.normal(size=(len(trials), study.n_vertices)).astype(np.float32)
+            values[:, :N_ROI] += 0.6 * shown @ basis @ rng.normal(size=(2, N_ROI))
+            nibabel.save(betas_image(values, trials["trial_id"], hemi), study.folder / f"{subject}_{hemi}.func.gii")
+            nibabel.save(labels_image(study.rois, hemi, ["seen", "unseen"]), study.folder / f"{hemi}_rois.label.gii")
+        subjects[subject] = study.descriptor()["subjects"]["01"] | {
+            "betas": {hemi: f"{subject}_{hemi}.func.gii" for hemi in ("L", "R")}
+        }
+    content = study.descriptor(subjects={name: subjects[name] for name in people})
+    (study.folder / "scenes.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def run(make_image_study, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A study that is prepared, whose subjects 03 and 04 have trained the networks of 01."""
+    study = make_image_study(tmp_path_factory.mktemp("few") / "scenes", n_images=64, n_test=14)
+    study.write()
+    run = Run(study)
+    run.extract()
+    layer = load(run.path("features", model="net"), Layers)["draw1"]
+    write(study, np.asarray(layer.values, dtype=np.float64))
+    run.prepare("01", "03", "04")
+    assert run.pretrain("01", ("03", "04")) == 0
+    assert run.encode("01") == 0
+    assert run.encode("01", "ridge") == 0
+    return run
+
+
+def curve(run: Run) -> pd.DataFrame:
+    return pd.read_parquet(run.of("curve", "01"))
+
+
+def test_a_context_of_a_new_subject_is_read(run: Run) -> None:
+    profile = pd.read_parquet(run.of("profile", "01")).set_index("group")
+    assert profile.loc["seen", "r"] > 0.3
+    assert profile.loc["seen", "p_fwer"] < 0.05
+    assert abs(profile.loc["unseen", "r"]) < 0.15
+    assert abs(profile.loc["seen", "null_mean"]) < 0.1
+    assert profile.loc["seen", "cv_score"] > profile.loc["unseen", "cv_score"]
+    ceiling = pd.read_parquet(run.path("ceiling", subject="01"))["ceiling"]
+    n_targets = int((ceiling > 0.2).sum())
+    assert profile.loc["reliable targets", "n_targets"] == n_targets
+    scores = pd.read_parquet(run.of("scores", "01"))
+    assert scores["r"].notna().sum() == n_targets
+    assert (scores["n_test"] == 14).all()
+
+
+def test_the_curve_and_what_it_rests_on(run: Run) -> None:
+    table = curve(run)
+    seen = table[table["group"] == "seen"].set_index(["method", "size"])
+    methods = {"in_context", "shuffled_context", "ridge_pooled", "ridge_per_target", "empirical_bayes", "ridge_full"}
+    assert set(table["method"]) == methods
+    assert sorted(table.loc[table["method"] != "ridge_full", "size"].unique()) == [6, 12, 24]
+    ev = seen["explained_variance"]
+    assert min(ev["in_context", 12], ev["empirical_bayes", 12]) > ev["ridge_pooled", 12]
+    assert abs(seen.loc[("shuffled_context", 24), "r"]) < 0.25
+    assert seen["ceiling"].notna().all()
+    assert not table["beyond"].any()
+    about = load_sidecar(run.of("curve", "01"))["details"]
+    assert set(about["subjects"]) == {"03", "04"}
+    assert all(use["n_images"] == 50 for use in about["subjects"].values())
+    mine = about["layers"]["draw1"]
+    assert (mine["n_context"], mine["n_features"], mine["n_components"]) == (24, 8, 8)
+    assert mine["variance"] == pytest.approx(1)
+    groups = {row["group"]: row for row in mine["fallbacks"]}
+    assert groups["seen"]["in_context"] < 1
+    assert all(row["falls_back"] == (row["ridge"] < row["in_context"]) for row in groups.values())
+    assert pd.read_parquet(run.of("curve", "01", "ridge")).empty
+
+
+def network(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+@contextmanager
+def kept(path: str) -> Iterator[Provenance]:
+    """Give an artifact back its files afterwards; yield a provenance for what stands in for it."""
+    before = {file: Path(file).read_bytes() for file in artifact_files(path)}
+    about = load_sidecar(path)
+    try:
+        yield Provenance(about["stage"], about["settings"], "0", about["seed"])
+    finally:
+        for file, content in before.items():
+            Path(file).write_bytes(content)
+
+
+@contextmanager
+def noise(run: Run, subject: str, test_only: bool) -> Iterator[None]:
+    """Replace responses of a subject, to all images or to test images alone, by noise."""
+    path = run.path("responses", subject=subject)
+    before = load(path, Responses)
+    splits = pd.read_parquet(run.path("splits", subject=subject))
+    test = splits.loc[splits["split"] == "test", "trial_id"]
+    rows = before.trials["trial_id"].isin(test).to_numpy() if test_only else np.ones(len(before.trials), dtype=bool)
+    values = before.values.copy()
+    values[rows] = np.random.default_rng(11).normal(size=values[rows].shape)
+    with kept(path) as provenance:
+        save(path, Responses(values, before.trials, before.targets, before.units), provenance)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("subject", "test_only", "alike"),
+    [("01", False, True), ("03", True, True), ("03", False, False)],
+    ids=["the subject held out", "test images of another", "training images of another"],
+)
+def test_nothing_leaks_into_the_networks(run: Run, tmp_path: Path, subject: str, test_only: bool, alike: bool) -> None:
+    """Whatever the held-out subject or any test image does, the artifact is the same to the byte."""
+    output = str(tmp_path / Path(run.of("network", "01")).name)
+    with noise(run, subject, test_only):
+        assert run.pretrain("01", ("03", "04"), output) == 0
+    assert (network(output) == network(run.of("network", "01"))) is alike
+
+
+def test_features_of_test_images_do_not_enter(run: Run, tmp_path: Path) -> None:
+    path = run.path("features", model="net")
+    layer = load(path, Layers)["draw1"]
+    values = layer.values.copy()
+    values[layer.stimuli["stimulus_id"].isin(run.study.scenes["stimulus_id"][:14]).to_numpy()] = 77
+    output = str(tmp_path / Path(run.of("network", "01")).name)
+    with kept(path) as provenance:
+        save(path, Layers({"draw1": type(layer)(values, layer.stimuli, "draw1")}), provenance)
+        assert run.pretrain("01", ("03", "04"), output) == 0
+    assert network(output) == network(run.of("network", "01"))
+
+
+def test_an_image_in_anyones_test_set_trains_nobody(run: Run, tmp_path: Path, capsys) -> None:
+    """The held-out subject may be tested on images that another one was to train on."""
+    path = run.path("splits", subject="01")
+    before = pd.read_parquet(path)
+    ids = before.loc[before["split"] == "train", "stimulus_id"].unique()
+    output = str(tmp_path / Path(run.of("network", "01")).name)
+    with kept(path) as provenance:
+        for n_left in (48, 0):
+            more = before["stimulus_id"].isin(ids[n_left:])
+            save(path, before.assign(split=before["split"].where(~more, "test")), provenance)
+            status = run.pretrain("01", ("03", "04"), output)
+            assert status == (0 if n_left else 2)
+            if n_left:
+                used = load_sidecar(output)["details"]["subjects"]
+                assert [use["n_images"] for use in used.values()] == [n_left, n_left]
+    assert "every training image of this subject is a test image of another one" in capsys.readouterr().err
+
+
+def test_a_killed_pretraining_goes_on(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network that was finished is not trained again, and the artifact is that of an undisturbed run."""
+    two = Run(run.study, {"seeds": [0, 1], "n_steps": [0, 8, 2]})
+    output, whole = (str(tmp_path / name / Path(run.of("network", "01")).name) for name in ("killed", "whole"))
+    assert two.pretrain("01", ("03", "04"), whole) == 0
+    say, said = pretrain._say, []
+
+    def killed(*arguments: Any) -> None:
+        said.append(arguments[2:4])
+        if len(said) == 15:
+            raise KeyboardInterrupt
+        say(*arguments)
+
+    monkeypatch.setattr(pretrain, "_say", killed)
+    with pytest.raises(KeyboardInterrupt):
+        two.pretrain("01", ("03", "04"), output)
+    assert two.pretrain("01", ("03", "04"), output) == 0
+    assert said[15:] == [(1, step) for step in range(1, 11)]
+    assert network(output) == network(whole)
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_mistakes_are_clear(run: Run, tmp_path: Path, capsys) -> None:
+    """Features of another width than the networks', a layer without one, too many contexts, no networks at all."""
+    path = run.path("features", model="net")
+    layer = load(path, Layers)["draw1"]
+    kind, output = type(layer), str(tmp_path / Path(run.of("network", "01")).name)
+    scores = Path(run.of("scores", "01")).read_bytes()
+    with kept(path) as provenance:
+        save(path, Layers({"draw1": kind(layer.values[:, :5], layer.stimuli, "draw1")}), provenance)
+        assert run.encode("01") == 2
+        assert "(128, 5) but the networks were trained on 8 features" in capsys.readouterr().err
+        save(path, Layers({"other": kind(layer.values, layer.stimuli, "other")}), provenance)
+        assert run.encode("01") == 2
+        assert "no network was trained for layer 'other', but for draw1; run pretrain again" in capsys.readouterr().err
+        save(path, Layers({"draw1": kind(layer.values[:, None], layer.stimuli, "draw1", (1, 1))}), provenance)
+        assert run.pretrain("01", ("03", "04"), output) == 2
+        assert "in-context encoding reads one vector per image" in capsys.readouterr().err
+    assert Run(run.study, {"sizes": [6, 40]}).encode("01") == 2
+    assert "2 disjoint contexts of 40 need 80 training images but there are 50" in capsys.readouterr().err
+    wide = Run(run.study, {"context_sizes": [6, 60]})
+    assert wide.pretrain("01", ("03", "04"), output) == 2
+    assert "has 50 images but training asks for contexts of 60 and 10 queries" in capsys.readouterr().err
+    assert Path(run.of("scores", "01")).read_bytes() == scores
+
+
+def test_an_incomplete_report_knows_what_networks_rest_on(run: Run) -> None:
+    """Networks of subject 01 are out of date once responses of another subject are."""
+
+    def stages() -> set[str]:
+        return {failure.stage for failure in failures_of(run.config, "scenes", "01")}
+
+    before = stages()
+    assert not {"pretrain", "encode_images"} & before
+    with noise(run, "03", False):
+        assert "pretrain" in stages()
+        Path(run.path("responses", subject="03")).with_suffix(".json").unlink()
+        assert "pretrain" in stages()
+    assert stages() == before
+
+
+WORDS = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "a", "face", "house", "hand"]
+
+
+def test_regions_are_asked_about_texts(run: Run, tmp_path: Path) -> None:
+    """A tiny model of images and texts, from disk: what it says means nothing, and none of it is beyond chance."""
+    import torch
+    import transformers
+
+    sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "num_hidden_layers": 1}
+    text = sizes | {"vocab_size": len(WORDS), "bos_token_id": 2, "eos_token_id": 3}
+    config = transformers.CLIPConfig(
+        text_config=text, vision_config=sizes | {"image_size": 32, "patch_size": 8}, projection_dim=12
+    )
+    torch.manual_seed(0)
+    transformers.CLIPModel(config).save_pretrained(tmp_path / "clip")
+    (tmp_path / "words.txt").write_text("\n".join(WORDS))
+    transformers.BertTokenizerFast(vocab=str(tmp_path / "words.txt")).save_pretrained(tmp_path / "clip")
+    about = {"do_resize": False, "image_mean": [0.5] * 3, "image_std": [0.2] * 3}
+    (tmp_path / "clip" / "preprocessor_config.json").write_text(json.dumps(about))
+    model = {"extractor": "vision", "weights": str(tmp_path / "clip"), "layers": ["visual_projection"]}
+    queries = ["a face", "a house", "a hand"]
+    asked = Run(run.study, {"text_queries": queries, "n_steps": [0, 6, 0], "n_components": 6}, model, "texts")
+    asked.extract()
+    asked.prepare("01", "03")
+    assert asked.pretrain("01", ("03",)) == 0
+    assert asked.encode("01") == 0
+    layer = load_sidecar(asked.of("curve", "01"))["details"]["layers"]["visual_projection"]
+    assert (layer["n_features"], layer["n_components"]) == (12, 6)
+    table = pd.DataFrame(layer["texts"])
+    assert table["text"].unique().tolist() == queries
+    assert set(table["group"]) >= {"seen", "reliable targets"}
+    assert (table["chance"] > 0).all()
+    assert table["selectivity"].abs().max() < 3 * table["chance"].max()
+    assert load_sidecar(run.of("curve", "01"))["details"]["layers"]["draw1"]["texts"] == []
+
+
+JOBS = {"extract": 1, "prepare_images": 2, "pretrain": 1, "encode_images": 1, "compare_images": 1}
+JOBS |= {"summarize_images": 1, "report_images": 1}
+PAGE = "results/few/scenes/sub-01.html"
+ONE = {"subject": "01", "model": "net", "method": "few"}
+
+
+@pytest.fixture(scope="module")
+def finished(make_checkout, make_image_study):
+    """A checkout in which the workflow has made the page of one of two subjects."""
+    checkout = make_checkout("few")
+    study = make_image_study(checkout.root / "scenes", n_images=64, n_test=14)
+    write(study, np.random.default_rng(0).normal(size=(64, 3)), ("01", "03"))
+    content = {
+        "results": "results/few",
+        "datasets": {"scenes": {"descriptor": "scenes/scenes.yaml"}},
+        "models": {"net": RANDOM},
+        "methods": {"few": NETWORK | {"n_steps": [0, 6, 2], "subjects": ["01", "03"]}},
+        "encode_images": {"permutations": 100, "draws": 100},
+        "compare_images": {"permutations": 100, "draws": 100},
+    }
+    (checkout.root / "few.yaml").write_text(yaml.safe_dump(content))
+    assert checkout.jobs("few.yaml")["pretrain"] == 2
+    checkout.snakemake("few.yaml", "--cores", "2", PAGE)
+    return checkout
+
+
+def planned(checkout, **changes: object) -> dict[str, int]:
+    """Return the jobs that the page needs after a change of the method."""
+    content = yaml.safe_load((checkout.root / "few.yaml").read_text())
+    content["methods"]["few"] |= changes
+    (checkout.root / "changed.yaml").write_text(yaml.safe_dump(content))
+    result = checkout.snakemake("changed.yaml", "--dry-run", PAGE)
+    text = (result.stdout + result.stderr).partition("Job stats:")[2]
+    return {rule: int(n) for rule, n in re.findall(r"^(\w+)\s+(\d+)$", text, flags=re.MULTILINE) if rule in JOBS}
+
+
+def test_the_workflow_makes_the_page(finished) -> None:
+    page = (finished.root / PAGE).read_text(encoding="utf-8")
+    assert 'id="fewimages"' in page
+    assert 'id="figure-curvenetfew"' in page
+    assert "and on nothing of subject 01" in page
+    assert "few: a transformer was meta-trained on training images of the other subjects" in page
+    assert "sub-01_model-net_method-few_network.safetensors" in page
+    log = next((finished.root / "results" / "few").rglob("*pretrain*.log")).read_text()
+    assert "draw1, seed 0: step 8 of 8, loss " in log
+    record = load_sidecar(finished.root / artifact_path("results/few", "scenes", "network", **ONE))
+    read = {name.split("_")[0] for name in record["inputs"]}
+    assert read == {"sub-01", "sub-03", "model-net"}
+    own = [name for name in record["inputs"] if name.startswith("sub-01")]
+    assert own == ["sub-01_splits.parquet"]  # which images are in the test set, and nothing else
+
+
+@pytest.mark.parametrize(
+    ("changes", "reruns"),
+    [
+        ({}, ()),
+        ({"sizes": [6, 12]}, ("encode_images", "summarize_images", "report_images")),
+        ({"n_steps": [0, 6, 3]}, ("pretrain", "encode_images", "summarize_images", "report_images")),
+    ],
+    ids=["nothing", "another curve", "other networks"],
+)
+def test_a_changed_method_reruns_what_depends_on_it(finished, changes: dict, reruns: tuple[str, ...]) -> None:
+    assert planned(finished, **changes) == dict.fromkeys(reruns, 1)
