@@ -55,7 +55,7 @@ STAGES = {
     "prepare_rdms": ("datasets",),
     "extract": ("features",),
     "pretrain": ("datasets", "encoding", "features", "kernels", "statistics"),
-    "encode": ("datasets", "encoding", "kernels", "statistics"),
+    "encode": ("datasets", "encoding", "features", "kernels", "statistics"),
     "encode_images": ("datasets", "encoding", "features", "kernels", "statistics"),
     "compare": ("datasets", "geometry", "statistics"),
     "compare_images": ("datasets", "geometry", "statistics"),
