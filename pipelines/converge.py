@@ -64,20 +64,20 @@ def _converge(arguments: argparse.Namespace, provenance: Provenance) -> None:
     halves: dict[tuple[str, str], dict[str, SplitScores]] = {}
     for path in arguments.halves:
         names = entities_of(path)
-        found = SplitScores.of(load(path, Arrays, provenance), load_sidecar(path)["details"])
-        halves.setdefault((names["model"], names["method"]), {})[names["sub"]] = found
+        scores = SplitScores.of(load(path, Arrays, provenance), load_sidecar(path)["details"])
+        halves.setdefault((names["model"], names["method"]), {})[names["sub"]] = scores
     maps = None
     if arguments.maps is not None:
         provenance.read("maps", arguments.maps)
         maps = read_area_maps(arguments.maps)
     tables = _Tables([], [], [], [], [], [])
     for network, pair in options.networks.items():
-        chosen = {"origin": options.origins, "areas": pair.areas}
         trained, random = halves[network, pair.method], halves[pair.random, pair.method]
         found = converge_subjects(
             trained,
             {subject: random[subject] for subject in trained},
-            **chosen,
+            origin=options.origins,
+            areas=pair.areas,
             n_permutations=options.permutations,
             confidence=confidence,
             seed=seed,
@@ -95,7 +95,7 @@ def _converge(arguments: argparse.Namespace, provenance: Provenance) -> None:
                 step: {subject: halves[model, pair.method][subject] for subject in trained}
                 for step, model in options.checkpoints[network].items()
             }
-            over = checkpoint_curves(steps, **chosen, confidence=confidence)
+            over = checkpoint_curves(steps, origin=options.origins, areas=pair.areas, confidence=confidence)
             tables.curves.append(over.curves.assign(**about))
             half = over.half_times
             tables.half_times.append(half.assign(**about))

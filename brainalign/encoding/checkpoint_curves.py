@@ -143,7 +143,8 @@ def _decided_areas(last: SplitScores) -> NDArray[np.bool_]:
 def _sensors(scores: Sequence[SplitScores]) -> dict[tuple[str, str], Curve]:
     last = scores[-1]
     times = last.arrays["times_s"]
-    table = layer_latencies(*(last.arrays[name] for name in ("r", "draws", "null")), times, last.layers)
+    r, all_draws, null = (last.arrays[name] for name in ("r", "draws", "null"))
+    table = layer_latencies(r, all_draws, null, times, last.layers)
     decided = np.flatnonzero(table["decided"])
     if len(decided) < 3:
         return {}
@@ -161,11 +162,12 @@ def _sensors(scores: Sequence[SplitScores]) -> dict[tuple[str, str], Curve]:
 def _half_time(steps: Sequence[int], values: Values, draws: Values, confidence: float) -> dict[str, object]:
     """Return the half-times of a curve, with intervals."""
     axis = np.asarray(steps, dtype=np.float64)
-    row: dict[str, object] = half_times(axis, values).iloc[0].drop("target").to_dict()
+    found = half_times(axis, values).iloc[0].drop("target")
+    row: dict[str, object] = {str(name): value for name, value in found.items()}
     resampled = half_times(axis, draws.T)
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     for end, column in (("", "half_time"), ("_from_start", "half_time_from_start")):
         known = resampled[column].dropna().to_numpy()
-        enough = np.isfinite(float(row[column])) and len(known) >= 0.9 * len(resampled)  # type: ignore[arg-type]
+        enough = np.isfinite(found[column]) and len(known) >= 0.9 * len(resampled)
         row[f"low{end}"], row[f"high{end}"] = np.quantile(known, tails) if enough else (np.nan, np.nan)
     return row

@@ -87,14 +87,14 @@ def converge_subjects(
     _check_names(trained, [*origin, *(areas or ())])
     parts = []
     pairs = {name: (of_areas(trained[name], areas, origin), of_areas(random[name], areas, origin)) for name in trained}
-    for measured, subjects, pair in cohorts(pairs):
+    for measured, subjects, (mine, twin) in cohorts(pairs):
         members = [pairs[name] for name in subjects]
-        if pair[0].reason or pair[1].reason:
-            found = _without(pair[0].reason or pair[1].reason, measured)
+        if mine.reason or twin.reason:
+            found = _without(mine.reason or twin.reason, measured)
         elif measured == FMRI:
-            found = _of_areas(*pair, origin, n_permutations, seed)
+            found = _of_areas(mine, twin, origin, n_permutations, seed)
         else:
-            found = _of_sensors(*pair, n_permutations, seed)
+            found = _of_sensors(mine, twin, n_permutations, seed)
         intervals = {
             network: resampled_subjects([member[k] for member in members], found, network, n_boot, confidence, seed)
             for k, network in enumerate(("trained", "random"))
@@ -116,7 +116,7 @@ def of_areas(scores: SplitScores, areas: Sequence[str] | None, origin: Sequence[
     if scores.measured != FMRI or scores.reason:
         return scores
     places = scores.arrays["places"].astype(np.float64)
-    placed = np.isfinite(places).all(axis=1)
+    placed = np.asarray(np.isfinite(places).all(axis=1))
     start = placed & np.isin(scores.areas, list(origin))
     # Of no place at all the distance is NaN, and so is that of an area without one.
     distance = np.linalg.norm(places - (places[start].mean(axis=0) if start.any() else np.nan), axis=1)

@@ -145,10 +145,10 @@ def _panels(model: str, tables: Mapping[str, pd.DataFrame], origin: str) -> list
         if not np.isfinite(mine["distance_mm"].astype(float)).any():
             continue  # without distances there is nothing to draw them against; the table says why
         networks = ("trained", "random")
-        names = [list(_of(layers, who, network)["layer"]) for network in networks]
+        by_network = [list(_of(layers, who, network)["layer"]) for network in networks]
         titles = [_title(_of(scores, who, network), network, "spatial") for network in networks]
         title = f"Best layer of {model} against distance, {_name(who[1])}"
-        panel("convergencespace", who[1], title, layers_by_distance(mine, names, titles), mine)
+        panel("convergencespace", who[1], title, layers_by_distance(mine, by_network, titles), mine)
     timed = layers[layers["latency_s"].notna()] if len(layers) else layers
     if len(timed) and timed["decided"].astype(bool).any():
         everyone = _shown(timed)

@@ -67,12 +67,12 @@ def area_map_test(
     """
     values = np.asarray(values, dtype=np.float64)
     table = spin_test(values, maps, spins).assign(null="spin")
+    n_spins, r = (table[name].to_numpy(dtype=np.float64) for name in ("n_spins", "r"))
     check_rows("separation_mm", len(separation_mm), "values", len(values), "give a distance for every pair of areas")
     for k, name in enumerate(maps):
         given = np.asarray(maps[name], dtype=np.float64)
         both = np.flatnonzero(np.isfinite(values) & np.isfinite(given))
-        counted = 0 < len(spins) <= 2 * table.loc[k, "n_spins"]
-        if np.isnan(table.loc[k, "r"]) or counted:
+        if np.isnan(r[k]) or 0 < len(spins) <= 2 * n_spins[k]:
             continue
         if not MIN_AREAS <= len(both) <= MAX_AREAS:
             reason = f"{len(both)} areas with both values: no rotations count, and smooth random maps need {MIN_AREAS}"

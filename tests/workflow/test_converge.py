@@ -201,7 +201,7 @@ def test_half_times_and_maps_are_found_in_training(tmp_path: Path) -> None:
     sphere = np.column_stack([np.full(18, -100.0), places[:, 0] + 200, places[:, 1]])
     table = pd.DataFrame({"area": [f"area{k:02d}" for k in range(18)]})
     table[["sphere_x", "sphere_y", "sphere_z"]] = sphere
-    table["later"] = np.log(later) + 0.2 * rng.normal(size=18)
+    table["later"] = later * (1 + 0.1 * rng.normal(size=18))
     for k, values in enumerate(unrelated):
         table[f"unrelated{k}"] = values
     table.to_csv(tmp_path / "maps.tsv", sep="\t", index=False)
