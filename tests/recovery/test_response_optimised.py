@@ -38,17 +38,17 @@ class Found:
         return float(np.median(self.scores[name]))
 
 
-def products(world: ComplexCells) -> np.ndarray:
-    """Return the products of pixels at most 3 columns and 3 rows apart: what an energy model of that size sums."""
-    images = world.tokens.reshape(-1, *world.grid)
+def products(world: ComplexCells, reach: int = 3) -> np.ndarray:
+    """Return products of pixels up to 3 rows and columns apart, averaged over 2 × 2 places: what energies sum."""
     rows, cols = world.grid
+    images = world.tokens.reshape(-1, rows, cols)
+    padded = np.pad(images, ((0, 0), (0, reach), (reach, reach)))
     found = []
-    for down in range(4):
-        for right in range(-3 if down else 0, 4):
-            here = images[:, : rows - down, max(0, -right) : cols - max(0, right)]
-            there = images[:, down:, max(0, right) : cols + min(0, right)]
-            found.append((here * there).reshape(len(images), -1))
-    return np.concatenate(found, axis=1)
+    for down in range(reach + 1):
+        for right in range(-reach if down else 0, reach + 1):
+            there = padded[:, down : down + rows, reach + right : reach + right + cols]
+            found.append((images * there).reshape(-1, rows // 2, 2, cols // 2, 2).mean(axis=(2, 4)))
+    return np.stack(found, axis=1)
 
 
 def run(seed: int, n_train: int, epochs: int, everything: bool) -> Found:
