@@ -58,7 +58,7 @@ def curves(rows: pd.DataFrame) -> Figure:
     regions = list(pd.unique(rows["group"]))
     columns = min(len(regions), 4)
     n_rows = -(-len(regions) // columns)
-    figure, axes = new_figure(max(1.0 + 2.2 * columns, 5.6), 0.9 + 2.3 * n_rows, columns, n_rows)
+    figure, axes = new_figure(max(1.0 + 2.2 * columns, 6.0), 1.0 + 2.3 * n_rows, columns, n_rows)
     for ax in axes[len(regions) :]:
         ax.set_visible(False)
     for k, (ax, region) in enumerate(zip(axes, regions, strict=False)):
@@ -71,7 +71,7 @@ def curves(rows: pd.DataFrame) -> Figure:
     share_axis(axes[: len(regions)])
     for ax in axes:
         ax.set_ylim(bottom=max(ax.get_ylim()[0], LOWEST))
-    legend_below(figure, axes[: len(regions)], 4)
+    legend_below(figure, axes[: len(regions)], 4 if columns > 2 else 3)
     return figure
 
 

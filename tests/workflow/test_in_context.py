@@ -25,6 +25,7 @@ from brainalign.pipelines import (
     pretrain,
 )
 from brainalign.pipelines.report import failures_of
+from brainalign.plan import log_path
 from brainalign.provenance import Provenance
 from brainalign.settings import Config, parse
 from brainalign.simulation import betas_image, labels_image
@@ -410,8 +411,8 @@ def test_the_workflow_makes_the_page(finished) -> None:
     assert "and on nothing of subject 01" in page
     assert "few: a transformer was meta-trained on training images of the other subjects" in page
     assert "sub-01_model-net_method-few_network.safetensors" in page
-    log = next((finished.root / "results" / "few").rglob("*pretrain*.log")).read_text()
-    assert "draw1, seed 0: step 8 of 8, loss " in log
+    log = finished.root / log_path(Path("results/few"), "scenes", "pretrain", **ONE)
+    assert "draw1, seed 0: step 8 of 8, loss " in log.read_text()
     record = load_sidecar(finished.root / artifact_path("results/few", "scenes", "network", **ONE))
     read = {name.split("_")[0] for name in record["inputs"]}
     assert read == {"sub-01", "sub-03", "model-net"}
