@@ -43,7 +43,7 @@ def contest_scores(rows: pd.DataFrame) -> Figure:
     check_columns("the table of the contest", rows, CONTEST_COLUMNS)
     regions, families = list(pd.unique(rows["region"])), list(pd.unique(rows["family"]))
     colours = model_colours(families)
-    figure, (above, below) = new_figure(min(2.4 + 0.75 * len(regions), 9.0), 5.4, rows=2)
+    figure, (above, below) = new_figure(min(max(2.4 + 0.75 * len(regions), 6.5), 9.0), 5.4, rows=2)
     step = 0.7 / len(families)
     for k, family in enumerate(families):
         mine = rows[rows["family"] == family].set_index("region").reindex(regions)
