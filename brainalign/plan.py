@@ -247,7 +247,7 @@ def _training_cost(config: Config, descriptor: ImageStudy, model: str, method: s
     trainings = n_layers * len(options.seeds) * (2 + n_beside)
     seconds = base.seconds + trainings * getattr(options, "restarts", 1) * options.epochs * trials * targets * 2e-8
     if isinstance(options, ResponseOptimisedMethod):
-        each = _core_operations(options, config.models[model]) / 4e9
+        each = _core_operations(options, config.models[model]) / 1e10
         seconds += n_layers * len(options.seeds) * 2 * options.epochs * trials * each
     return Cost(2 * base.memory_mb, round(seconds), base.disk_mb)
 

@@ -38,7 +38,7 @@ def encoder_scores(rows: pd.DataFrame) -> Figure:
     """
     check_columns("the table of encoders", rows, SIDE_COLUMNS)
     groups, encoders = list(pd.unique(rows["group"])), list(pd.unique(rows["encoder"]))
-    figure, (ax,) = new_figure(min(2.2 + 0.9 * len(groups), 9.0), 3.6)
+    figure, (ax,) = new_figure(min(max(2.2 + 0.9 * len(groups), 5.4), 9.0), 3.6)  # three names side by side fit
     step = 0.8 / len(encoders)
     for k, encoder in enumerate(encoders):
         mine = rows[rows["encoder"] == encoder].set_index("group").reindex(groups)

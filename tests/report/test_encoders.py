@@ -33,6 +33,16 @@ def test_every_encoder_and_region_is_drawn() -> None:
         encoder_scores(table().drop(columns="ceiling_r"))
 
 
+def test_the_legend_fits_where_there_are_few_regions() -> None:
+    names = ["response_optimised", "ridge, all tokens", "ridge, tokens and semantics", "ridge, mean token"]
+    rows = pd.DataFrame({"encoder": names, "group": "V1", "r": 0.1, "low": 0.0, "high": 0.2})
+    figure = encoder_scores(rows.assign(ceiling_r=0.7, null_low=-0.06, null_high=0.05))
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    box = legend.get_window_extent().transformed(figure.transFigure.inverted())
+    assert 0 <= box.x0 < box.x1 <= 1
+
+
 def test_attention_lies_over_its_place_in_the_image() -> None:
     fields = np.zeros((2, 3, 6))
     fields[:, :, 4] = 1.0  # the second row, second column of a grid of 2 by 3
