@@ -50,9 +50,9 @@ class NetworkEnsemble:
                 continue
             # |r| is 1 at most, so that nothing overflows.
             weights = np.exp(self.sharpness * np.nan_to_num(ensemble.seed_validation_r_))[:, None]
-            total = (weights * ensemble.predictions(X, semantics)).sum(axis=0), weights.sum(axis=0)
-            before = self._sums.get(name, (0, 0))
-            self._sums[name] = before[0] + total[0], before[1] + total[1]
+            for weight, predicted in zip(weights, ensemble.predictions(X, semantics), strict=True):
+                before = self._sums.get(name, (0, 0))
+                self._sums[name] = before[0] + weight * predicted, before[1] + weight
 
     def contender(self, like: HeldOut, score: Callable[..., HeldOut]) -> Contender:
         """Return the ensemble as scored on the test stimuli of one of the layers, with the same nulls.

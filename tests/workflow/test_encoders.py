@@ -131,8 +131,7 @@ class Written:
 def write_objects(folder: Path, n_train: int, n_test: int, seed: int) -> Written:
     """Write the world of objects; images show a coloured square where each object lies."""
     world = object_world(n_train, n_test, seed=seed)
-    rng = np.random.default_rng(2)
-    pictures = rng.integers(100, 156, (n_train + n_test, 64, 64, 3)).astype(np.uint8)
+    pictures = np.full((n_train + n_test, 64, 64, 3), 128, dtype=np.uint8)
     for picture, cells in zip(pictures, world.cells, strict=True):
         for cell, colour in zip(cells, COLOURS, strict=True):
             row, column = divmod(int(cell), 8)
@@ -206,9 +205,9 @@ def run(checkout, sizes: dict[str, int], methods: dict[str, object], seed: int) 
         models["objects"]["layers"] = ["attributes", "tokens"]
     for name, use in datasets.items():
         use["descriptor"] = f"{name}/{name}.yaml"
-    settings = {"permutations": 200, "draws": 200}
     config = {"results": "results", "datasets": datasets, "models": models, "methods": methods}
-    config |= {"encode_images": settings, "compare_images": settings}
+    config["encode_images"] = {"permutations": 200, "draws": 200}
+    config["compare_images"] = {"permutations": 1, "draws": 100, "comparison": "cosine"}  # nothing is asked of it here
     (checkout.root / "worlds.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     checkout.snakemake("worlds.yaml", "--cores", "1")
     found = {}
@@ -280,7 +279,11 @@ def test_worlds_in_full(make_checkout, record: Record) -> None:
     readouts = TRAINING | {"batch_size": 100}
     methods = {
         "routing": TRAINING
-        | {"encoder": "routing", "baselines": ["mean", "second_order"], "controls": ["content", "position"]},
+        | {
+            "encoder": "routing",
+            "baselines": ["mean", "second_order"],
+            "controls": ["frozen_queries", "content", "position"],
+        },
         "field": FIELD | {"models": ["objects", "shifting"]},
         "semantic": readouts
         | {"encoder": "semantic", "semantics": "meaning", "models": ["shifting"], "baselines": ["interactions"]},
@@ -322,7 +325,6 @@ def test_worlds_in_full(make_checkout, record: Record) -> None:
         {name: results.reached(method, mask, how=np.median) for name, mask in masks.items()}
         for method in ("semantic", "field")
     )
-    null = {name: results.reached("semantic", mask, "control_r") for name, mask in masks.items()}
     ridge = {name: results.beside("semantic", "ridge, tokens times semantics", [name]) for name in masks}
     for name, values in (("semantic", semantic), ("factorized", still), ("ridge on tokens times semantics", ridge)):
         record(
@@ -337,6 +339,10 @@ def test_worlds_in_full(make_checkout, record: Record) -> None:
     record("shifting fields: semantic - factorized, static", f"{loss:.3f}", ">= -.03")
     assert loss >= -0.03
     assert semantic["shifting"] - ridge["shifting"] >= 0.1
-    assert max(abs(value) for value in null.values()) < 0.03
+    # One refit on exchanged responses is a function of the same few channels: its r varies by far more than .03.
+    profile = results.table("profile", "semantic").set_index("group")
+    record("shifting fields: r of exchanged predictions, mean", f"{profile['null_mean'].abs().max():.3f}", "< .03")
+    assert profile["null_mean"].abs().max() < 0.03
+    assert profile["p_fwer"].max() < 0.02
     for world in found.values():
         assert 'id="encoders"' in world.page()
