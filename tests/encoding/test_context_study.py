@@ -43,7 +43,7 @@ def pretrained() -> PretrainedLayer:
     for seed in (1, 2):
         responses = respond(images, WORLD.weights(200, rng), 1.5, seed)
         subjects.append((np.arange(300), (responses - responses.mean(axis=0)) / responses.std(axis=0)))
-    encoder = InContextEncoder(n_steps=(0, 150, 20), context_sizes=(8, 40), n_checks=2000)
+    encoder = InContextEncoder(n_steps=(0, 150, 20), context_sizes=(8, 40), n_checks=500)
     axes = PCA(16).fit(images, rows=np.arange(300))
     return pretrain_layer(encoder, Reduction(axes.mean_, axes.components_), images, subjects)
 
