@@ -151,6 +151,7 @@ def test_one_context_is_scored_like_any_encoder(pretrained: PretrainedLayer) -> 
     np.testing.assert_allclose(found.curve["ceiling"], 0.8)
     chosen = InContextEnsemble(pretrained.encoders, ROI)
     context = np.random.default_rng([0, 2]).permutation(250)[:40]
+    Y = (Y - Y[:250].mean(axis=0)) / Y[:250].std(axis=0)  # the unit of the prior
     chosen.fit(pretrained.reduction(images)[context], Y[context])
     again = explained_variance(Y[250:], chosen.predict(pretrained.reduction(images)[250:]))
     np.testing.assert_allclose(again[5:N_VOXELS], explained_variance(Y[250:], held.predicted)[5:N_VOXELS], atol=1e-4)
