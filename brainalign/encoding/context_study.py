@@ -170,7 +170,9 @@ def score_context(
 ) -> ContextScores:
     """Score the network given its largest context, and after contexts of several sizes.
 
-    Repeats of an image are averaged first, so an example is an image.
+    Repeats of an image are averaged first, so an example is an image. Responses are z-scored over all training images,
+    as those of the other subjects were: what knows their prior is told the scale of each voxel, which nobody knows from
+    a handful of images. Predictions and test responses are in that unit too.
 
     Parameters
     ----------
@@ -200,8 +202,11 @@ def score_context(
     check_rows("features", len(features), "responses", len(responses), "call features.align_to(responses)")
     X = pretrained.reduction(features)
     pool, averages = average_images(responses[train], stimulus_ids[train])
-    held, measured = average_images(responses[test], stimulus_ids[test])
     _check_pool(len(pool), sizes, n_repeats)
+    mean, sd = averages.mean(axis=0), averages.std(axis=0)
+    sd = np.where(sd > 0, sd, 1)  # of those that are not encoded
+    averages, tested = (averages - mean) / sd, (responses[test] - mean) / sd
+    held, measured = average_images(tested, stimulus_ids[test])
     row_of = {name: row for row, name in reversed(list(enumerate(stimulus_ids)))}
     X_pool, X_held = (X[[row_of[name] for name in names]] for names in (pool, held))
     n_context = min(pretrained.largest_context, len(pool))
@@ -210,7 +215,7 @@ def score_context(
     found = evaluate(
         ensemble,
         np.concatenate([X_pool[context], X[test]]),
-        Y=np.concatenate([averages[context], responses[test]]),
+        Y=np.concatenate([averages[context], tested]),
         train=np.arange(n_context),
         test=np.arange(n_context, n_context + len(test)),
         stimulus_ids=np.concatenate([pool[context], stimulus_ids[test]]),
@@ -255,8 +260,7 @@ def context_curve(
 ) -> pd.DataFrame:
     """Return how well each method predicts test images after contexts of several sizes, by group of targets.
 
-    Responses are z-scored over all images but the test ones. Only empirical-Bayes ridge can tell: its prior is of
-    z-scored voxels, so it is told each voxel's scale, which nobody knows from a handful of images.
+    Responses are z-scored over all images but the test ones, the unit of the prior.
 
     Parameters
     ----------

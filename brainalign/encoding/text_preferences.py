@@ -64,7 +64,7 @@ def text_preferences(
     X : array (n_images, n_components)
         The context, unit rows.
     Y : array (n_images, n_targets)
-        Responses to it; z-scored here.
+        Responses to it, z-scored over images of the subject as those that the prior is of.
     texts : array (n_texts, n_features)
         Embeddings in the space of the images, before the reduction.
     names : sequence of str
@@ -77,13 +77,12 @@ def text_preferences(
     Returns
     -------
     DataFrame
-        A row per group and text: group, text, selectivity (standard deviations of a target's responses to the context,
-        mean over the group), chance (the largest absolute value of any text after refits on responses exchanged between
+        A row per group and text: group, text, selectivity (standard deviations of a target's responses, mean over
+        the group), chance (the largest absolute value of any text after refits on responses exchanged between
         the images of the context, the largest of 19 refits).
     """
     check_rows("names", len(names), "texts", len(texts), "give one embedding per text")
     queries = reduce_texts(pretrained.reduction, texts)
-    Y = (Y - Y.mean(axis=0)) / Y.std(axis=0)
     found = _selectivity(InContextEnsemble(pretrained.encoders, roi), X, Y, queries)
     fewer = [clone(one).set_params(n_checks=min(one.n_checks, LEAST_CHECKS)) for one in pretrained.encoders]
     rng = np.random.default_rng([seed, 3])

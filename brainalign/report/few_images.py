@@ -76,17 +76,27 @@ def curves(rows: pd.DataFrame) -> Figure:
 
 
 def _panel(ax: Axes, rows: pd.DataFrame) -> None:
-    for method, (label, colour, marker) in METHODS.items():
+    for place, (method, (label, colour, marker)) in enumerate(METHODS.items()):
+        above = 3 - 0.1 * place  # the first lies on top
         mine = rows[rows["method"] == method].sort_values("size")
         if mine.empty:
             continue
         value, error = mine["explained_variance"], mine["se"].fillna(0)
         ax.fill_between(mine["size"], value - error, value + error, color=colour, alpha=0.2, linewidth=0)
-        ax.plot(mine["size"], value, color=colour, linewidth=1.3)
+        ax.plot(mine["size"], value, color=colour, linewidth=1.3, zorder=above)
         for beyond, part in mine.groupby("beyond"):
             face = "white" if beyond else colour
             name = "_" if beyond else label  # names with an underscore stay out of the legend
-            ax.plot(part["size"], part["explained_variance"], marker, color=colour, mfc=face, ms=4, label=name)
+            ax.plot(
+                part["size"],
+                part["explained_variance"],
+                marker,
+                color=colour,
+                mfc=face,
+                ms=4,
+                label=name,
+                zorder=above + 0.05,
+            )
     full = rows.loc[rows["method"] == FULL, "explained_variance"]
     if len(full):
         ax.axhline(full.iloc[0], color=GREY, linewidth=1, label="ridge, all training images")

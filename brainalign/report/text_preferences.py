@@ -38,7 +38,7 @@ def text_bars(rows: pd.DataFrame) -> Figure:
     regions = list(pd.unique(rows["group"]))
     columns = min(len(regions), 3)
     n_rows = -(-len(regions) // columns)
-    figure, axes = new_figure(max(1.0 + 2.7 * columns, 5.6), 0.7 + 1.5 * n_rows, columns, n_rows)
+    figure, axes = new_figure(max(1.0 + 2.7 * columns, 5.6), 0.7 + 1.7 * n_rows, columns, n_rows)
     for ax in axes[len(regions) :]:
         ax.set_visible(False)
     for ax, region in zip(axes, regions, strict=False):
@@ -52,6 +52,7 @@ def text_bars(rows: pd.DataFrame) -> Figure:
         ax.invert_yaxis()
         ax.set_title(region, fontsize=9)
         ax.tick_params(axis="x", labelsize=7)
+        ax.set_xlabel("standard deviations", fontsize=8)
     share_axis(axes[: len(regions)], x=True, y=False)
     return figure
 

@@ -43,7 +43,7 @@ def pretrained() -> PretrainedLayer:
     for seed in (1, 2):
         responses = respond(images, WORLD.weights(200, rng), 1.5, seed)
         subjects.append((np.arange(300), (responses - responses.mean(axis=0)) / responses.std(axis=0)))
-    encoder = InContextEncoder(n_steps=(0, 150, 20), context_sizes=(8, 40), n_checks=2000)
+    encoder = InContextEncoder(n_steps=(0, 150, 20), context_sizes=(8, 40), n_checks=500)
     axes = PCA(16).fit(images, rows=np.arange(300))
     return pretrain_layer(encoder, Reduction(axes.mean_, axes.components_), images, subjects)
 
@@ -151,6 +151,7 @@ def test_one_context_is_scored_like_any_encoder(pretrained: PretrainedLayer) -> 
     np.testing.assert_allclose(found.curve["ceiling"], 0.8)
     chosen = InContextEnsemble(pretrained.encoders, ROI)
     context = np.random.default_rng([0, 2]).permutation(250)[:40]
+    Y = (Y - Y[:250].mean(axis=0)) / Y[:250].std(axis=0)  # the unit of the prior
     chosen.fit(pretrained.reduction(images)[context], Y[context])
     again = explained_variance(Y[250:], chosen.predict(pretrained.reduction(images)[250:]))
     np.testing.assert_allclose(again[5:N_VOXELS], explained_variance(Y[250:], held.predicted)[5:N_VOXELS], atol=1e-4)

@@ -27,16 +27,15 @@ def world(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Y = rng.normal(size=(120, 90))
     Y[:, :30] += 2 * shown[:, [0]]
     Y[:, 30:60] += 2 * shown[:, [1]]
-    return images, texts, Y
+    return images, texts, (Y - Y.mean(axis=0)) / Y.std(axis=0)
 
 
 @pytest.fixture(scope="module")
 def pretrained() -> PretrainedLayer:
     images, _, Y = world(1)
     axes = PCA(6).fit(images, rows=np.arange(120))
-    encoder = InContextEncoder(n_steps=(0, 120, 0), context_sizes=(8, 60), fallback=False)
-    responses = (Y - Y.mean(axis=0)) / Y.std(axis=0)
-    return pretrain_layer(encoder, Reduction(axes.mean_, axes.components_), images, [(np.arange(120), responses)])
+    encoder = InContextEncoder(n_steps=(0, 80, 0), context_sizes=(8, 60), fallback=False)
+    return pretrain_layer(encoder, Reduction(axes.mean_, axes.components_), images, [(np.arange(120), Y)])
 
 
 def test_planted_concepts_lead_and_noise_prefers_nothing(pretrained: PretrainedLayer) -> None:
@@ -52,10 +51,8 @@ def test_planted_concepts_lead_and_noise_prefers_nothing(pretrained: PretrainedL
     cautious = [clone(one).set_params(fallback=True, min_group=20, n_checks=60) for one in pretrained.encoders]
     roi = np.repeat(["FFA", "PPA", "noise"], 30)
     few = replace(pretrained, encoders=tuple(cautious))
-    safe = text_preferences(few, X[:12], Y[:12], texts, WORDS, GROUPS, roi=roi).set_index(["group", "text"])
+    safe = text_preferences(few, X[:10], Y[:10], texts, WORDS, GROUPS, roi=roi).set_index(["group", "text"])
     assert safe.loc[("FFA", "face"), "selectivity"] > safe.loc[("FFA", "house"), "selectivity"]
-    again = text_preferences(pretrained, X, 40 + 3 * Y[:60], texts, WORDS, GROUPS)
-    np.testing.assert_allclose(again["selectivity"], table["selectivity"], atol=1e-3)  # in any unit
 
 
 def test_texts_are_reduced_as_images_are(pretrained: PretrainedLayer) -> None:

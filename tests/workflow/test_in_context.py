@@ -353,7 +353,8 @@ def test_regions_are_asked_about_texts(run: Run, tmp_path: Path) -> None:
     (tmp_path / "clip" / "preprocessor_config.json").write_text(json.dumps(about))
     model = {"extractor": "vision", "weights": str(tmp_path / "clip"), "layers": ["visual_projection"]}
     queries = ["a face", "a house", "a hand"]
-    asked = Run(run.study, {"text_queries": queries, "n_steps": [0, 6, 0], "n_components": 6}, model, "texts")
+    method = {"text_queries": queries, "n_steps": [0, 6, 0], "n_components": 6, "fallback": False}
+    asked = Run(run.study, method, model, "texts")
     asked.extract()
     asked.prepare("01", "03")
     assert asked.pretrain("01", ("03",)) == 0
