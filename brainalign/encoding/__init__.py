@@ -64,4 +64,5 @@ ENCODERS = {
     "gaussian": GaussianReadout,
     "semantic": SemanticSpatialReadout,
     "routing": RoutingEncoder,
+    "in_context": InContextEncoder,
 }
