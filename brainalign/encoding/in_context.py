@@ -62,7 +62,7 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
     n_voxels, n_queries : int
         Voxels, and images to predict, in each step.
     learning_rate, weight_decay : float
-        Of AdamW, under a one-cycle schedule.
+        Of Muon for weight matrices and AdamW for the rest, under a one-cycle schedule.
     metric : {"r2", "r"}
         What `score` returns.
     fallback : bool
@@ -94,6 +94,8 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
     Yu M, et al. (2025). Meta-learning an in-context transformer model of human higher visual cortex. NeurIPS.
     arXiv:2505.15813
 
+    Jordan K, et al. (2024). Muon: an optimizer for hidden layers in neural networks. kellerjordan.github.io/posts/muon
+
     Examples
     --------
     >>> import numpy as np
@@ -111,7 +113,7 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
         network: Literal["small", "clip", "dino", "siglip"] = "small",
         prior: Literal["normal", "independent"] = "normal",
         units: Literal["prior", "any"] = "prior",
-        n_steps: tuple[int, int, int] = (50, 1950, 300),
+        n_steps: tuple[int, int, int] = (50, 1450, 300),
         context_sizes: tuple[int, int] = (8, 100),
         noise_ratio: tuple[float, float] = (0.5, 4.0),
         n_voxels: int = 48,

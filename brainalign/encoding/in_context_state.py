@@ -19,8 +19,8 @@ class TrainingState:
 
     Parameters
     ----------
-    parts : dict of objects with state_dict and load_state_dict
-        Network, optimiser and schedule, before training.
+    parts : list of objects with state_dict and load_state_dict
+        The network, then optimisers and schedules, before training.
     generator : torch.Generator
         Of episodes; dropout draws from torch's own.
     folder : Path or None
@@ -31,22 +31,22 @@ class TrainingState:
 
     def __init__(
         self,
-        parts: dict[str, Any],
+        parts: Sequence[Any],
         generator: torch.Generator,
         folder: Path | None,
         identity: tuple[str, Sequence[torch.Tensor]],
     ) -> None:
         self.parts, self.generator = parts, generator
         self.device = identity[1][0].device
-        self.path = None if folder is None else folder / f"{_key(parts['network'], generator, identity)}.pt"
+        self.path = None if folder is None else folder / f"{_key(parts[0], generator, identity)}.pt"
 
     def resume(self) -> list[float]:
         """Take up where a killed training was; return the losses of its steps."""
         if self.path is None or not self.path.exists():
             return []
         found = torch.load(self.path, weights_only=True)  # tensors and numbers only
-        for name, part in self.parts.items():
-            part.load_state_dict(found[name])
+        for part, values in zip(self.parts, found["parts"], strict=True):
+            part.load_state_dict(values)
         self.generator.set_state(found["generator"])
         torch.set_rng_state(found["torch"])
         if self.device.type == "cuda":
@@ -58,8 +58,8 @@ class TrainingState:
         if self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        content = {name: part.state_dict() for name, part in self.parts.items()}
-        content |= {"generator": self.generator.get_state(), "torch": torch.get_rng_state(), "losses": losses}
+        content = {"parts": [part.state_dict() for part in self.parts], "losses": losses}
+        content |= {"generator": self.generator.get_state(), "torch": torch.get_rng_state()}
         if self.device.type == "cuda":
             content["cuda"] = torch.cuda.get_rng_state(self.device)
         write_atomically(self.path, lambda temporary: torch.save(content, temporary))
