@@ -24,21 +24,22 @@ from brainalign.encoding.in_context_checkpoint import parameter_hash, read_check
 from brainalign.encoding.in_context_fallback import compare_groups
 from brainalign.encoding.in_context_inputs import check_context, check_features, check_ranges, check_unit_rows
 from brainalign.encoding.in_context_network import NETWORKS, InContextNetwork
-from brainalign.encoding.in_context_training import Curriculum, Progress, meta_train, standardised
+from brainalign.encoding.in_context_training import Curriculum, Progress, meta_train
 from brainalign.encoding.inputs import Array, as_tensor, check_arrays, labels_of, same_kind_as
 from brainalign.statistics import pearson, r2
 
 __all__ = ["InContextEncoder"]
 
 METRICS = {"r2": r2, "r": pearson}
+FAR = 4.0  # times the usual standard deviation: in other units
 BLOCK = 2048  # voxels of a context at a time, however much memory there is: caches hold no more
 
 
 class InContextEncoder(BaseEstimator):  # type: ignore[misc]
     """Linear weights per voxel from a handful of (image, response) pairs, by a meta-trained transformer.
 
-    Features must be unit length (`unit_rows`). Responses are z-scored over the context and weights scaled back, so any
-    unit will do. No order of the context matters.
+    Features must be unit length (`unit_rows`). Responses are z-scored over the context and weights scaled back. No
+    order of the context matters.
 
     Parameters
     ----------
@@ -47,6 +48,10 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
         1152 values and want a GPU.
     prior : {"normal", "independent"}
         Whether synthetic weights keep the correlations of the prior given to `pretrain`.
+    units : {"prior", "any"}
+        Whether responses come in the units of those the prior is of (z-score all subjects alike). The network then
+        knows from their standard deviation how noisy a voxel is, which a short context hardly tells; with "any" it
+        has to do without, and no unit matters.
     n_steps : tuple of 3 int
         Steps of the phases: synthetic voxels with the largest context; with contexts of all sizes; real voxels of
         other subjects (skipped where none are given).
@@ -57,7 +62,7 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
     n_voxels, n_queries : int
         Voxels, and images to predict, in each step.
     learning_rate, weight_decay : float
-        Of AdamW, under a one-cycle schedule.
+        Of Muon for weight matrices and AdamW for the rest, under a one-cycle schedule.
     metric : {"r2", "r"}
         What `score` returns.
     fallback : bool
@@ -89,6 +94,8 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
     Yu M, et al. (2025). Meta-learning an in-context transformer model of human higher visual cortex. NeurIPS.
     arXiv:2505.15813
 
+    Jordan K, et al. (2024). Muon: an optimizer for hidden layers in neural networks. kellerjordan.github.io/posts/muon
+
     Examples
     --------
     >>> import numpy as np
@@ -105,7 +112,8 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
         self,
         network: Literal["small", "clip", "dino", "siglip"] = "small",
         prior: Literal["normal", "independent"] = "normal",
-        n_steps: tuple[int, int, int] = (50, 1950, 300),
+        units: Literal["prior", "any"] = "prior",
+        n_steps: tuple[int, int, int] = (50, 1450, 300),
         context_sizes: tuple[int, int] = (8, 100),
         noise_ratio: tuple[float, float] = (0.5, 4.0),
         n_voxels: int = 48,
@@ -121,6 +129,7 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.network = network
         self.prior = prior
+        self.units = units
         self.n_steps = n_steps
         self.context_sizes = context_sizes
         self.noise_ratio = noise_ratio
@@ -148,6 +157,7 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
         prior: WeightPrior,
         *,
         subjects: Sequence[tuple[Array, Array]] = (),
+        checkpoint: Path | None = None,
         progress: Progress | None = None,
     ) -> InContextEncoder:
         """Meta-train the network: once, before any `fit`.
@@ -160,6 +170,9 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
             Of the training subjects' weights (`estimate_prior`, `prior_of_weights`).
         subjects : sequence of (X, Y)
             Features (n_images, n_features) and responses (n_images, n_voxels) of other subjects, for the third phase.
+        checkpoint : Path, optional
+            Folder for the state every 100 steps: called again after a kill, the same training goes on from there to the
+            same network. What it wrote is deleted at the end.
         progress : callable (step, n_steps, loss), optional
             Called after every step.
 
@@ -190,17 +203,22 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
         self.n_features_ = prior.n_features
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(self.seed)
-            self.network_ = InContextNetwork(prior.n_features, NETWORKS[self.network]).to(device)
-            if self.network_.size.prior_axes:
-                self.network_.look_along(as_tensor(drawn.covariance[:-1, :-1]).to(device), images)
+            size, knows_units = NETWORKS[self.network], self.units == "prior"
+            self.network_ = InContextNetwork(prior.n_features, size, knows_units=knows_units).to(device)
+            mean, covariance = (as_tensor(part).to(device) for part in (drawn.mean, drawn.covariance))
+            if size.prior_axes:
+                self.network_.look_along(covariance[:-1, :-1], images)
+            if knows_units:
+                self.network_.count_in(mean, covariance, images)
             self.losses_ = meta_train(
                 self.network_,
                 images,
-                as_tensor(drawn.mean).float().to(device),
+                mean.float(),
                 as_tensor(root).float().to(device),
                 [(as_tensor(x).float().to(device), as_tensor(y).float().to(device)) for x, y in subjects],
                 self._curriculum(),
                 torch.Generator().manual_seed(self.seed),
+                checkpoint,
                 progress,
             )
         return self
@@ -222,7 +240,7 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
         X : array (n_images, n_features)
             Unit rows.
         Y : array (n_images, n_targets)
-            In any unit; no value may be missing.
+            In the units of the prior, or in any (see `units`); no value may be missing.
         groups : array (n_images,), optional
             Rows left out together when in-context weights and ridge are compared.
         roi : array (n_targets,), optional
@@ -256,25 +274,23 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
                 "ridge, or pre-train with larger context_sizes",
                 stacklevel=2,
             )
+        if self.units == "prior":
+            self._check_units(Y)
         device = pick_device(self.device)
         self.network_.to(device)
-        x, y = as_tensor(X).float().to(device), as_tensor(Y).double().to(device)
-        mean, sd = y.mean(dim=0), y.std(dim=0)
-        z = ((y - mean) / sd).float()
-        mean, sd = mean.float(), sd.float()
-        weights = self._weights(x, z)  # (n_targets, n_features + 1)
+        x, y = as_tensor(X).float().to(device), as_tensor(Y).float().to(device)
+        weights = self._weights(x, y)  # (n_targets, n_features + 1)
         compared = {}
         if self.fallback:
             options = {"min_group": self.min_group, "n_checks": self.n_checks, "seed": self.seed}
-            compared = compare_groups(self._weights, x, z, roi=labels_of(roi), groups=labels, **options)
+            compared = compare_groups(self._weights, x, y, roi=labels_of(roi), groups=labels, **options)
         for comparison in compared.values():
             if comparison.falls_back:
                 weights[comparison.targets] = comparison.weights.T.to(weights)
         self.fell_back_ = {label: comparison.falls_back for label, comparison in compared.items()}
         self.context_errors_ = {label: (found.in_context, found.ridge) for label, found in compared.items()}
         like = same_kind_as(Y)
-        self.coef_ = like((weights[:, :-1] * sd[:, None]).T.contiguous())
-        self.intercept_ = like(mean + weights[:, -1] * sd)
+        self.coef_, self.intercept_ = like(weights[:, :-1].T.contiguous()), like(weights[:, -1].clone())
         return self
 
     def predict(self, X: Array) -> Array:
@@ -340,10 +356,7 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
         found = torch.empty((Y.shape[1], self.n_features_ + 1), device=X.device)
         with torch.no_grad():
             for where in torch.arange(Y.shape[1], device=X.device).split(min(size, BLOCK)):
-                z, mean, sd = standardised(Y[:, where].T)
-                weights = network(X.expand(len(where), -1, -1), z) * sd
-                weights[:, -1:] += mean
-                found[where] = weights
+                found[where] = network(X.expand(len(where), -1, -1), Y[:, where].T)
         return found
 
     def _curriculum(self) -> Curriculum:
@@ -360,8 +373,21 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
     def _check_options(self) -> None:
         check_choice("network", self.network, NETWORKS)
         check_choice("prior", self.prior, {"normal", "independent"})
+        check_choice("units", self.units, {"prior", "any"})
         check_choice("metric", self.metric, METRICS)
         check_ranges(self.n_steps, self.context_sizes, self.noise_ratio)
+
+    def _check_units(self, Y: Array) -> None:
+        """Warn where the responses are far larger or smaller than those of training."""
+        usual = float(self.network_.units[1])
+        typical = float(as_tensor(Y).double().std(dim=0).median())
+        low, high = (usual * (1 + ratio**2) ** 0.5 for ratio in self.noise_ratio)
+        if not low / FAR < typical < high * FAR:
+            warnings.warn(
+                f"the standard deviation of responses is {typical:.3g}, in training {low:.3g} to {high:.3g}; bring "
+                "both to the same units, for instance by z-scoring, or pre-train with units='any'",
+                stacklevel=3,
+            )
 
     def _check_pretrained(self) -> None:
         if not hasattr(self, "network_"):

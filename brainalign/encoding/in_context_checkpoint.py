@@ -50,7 +50,8 @@ def read_checkpoint(path: Path) -> tuple[InContextNetwork, dict[str, Any], list[
     content = json.loads(path.with_suffix(".json").read_text())
     parameters: dict[str, Any] = content["parameters"]
     parameters |= {name: tuple(value) for name, value in parameters.items() if isinstance(value, list)}
-    network = InContextNetwork(content["n_features"], NETWORKS[parameters["network"]])
+    size, knows_units = NETWORKS[parameters["network"]], parameters["units"] == "prior"
+    network = InContextNetwork(content["n_features"], size, knows_units=knows_units)
     try:
         network.load_state_dict(load_file(path))
     except RuntimeError as error:

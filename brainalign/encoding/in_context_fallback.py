@@ -68,7 +68,7 @@ def compare_groups(
     weights : callable
         From X (n_images, n_features) and Y (n_images, n_targets) to (n_targets, n_features + 1).
     X : tensor (n_images, n_features)
-    Y : tensor (n_images, n_targets), z-scored over the context
+    Y : tensor (n_images, n_targets)
     roi : array (n_targets,) or None
     groups : array (n_images,) or None
         Rows left out together; otherwise one row at a time.
@@ -86,9 +86,11 @@ def compare_groups(
         responses = Y[:, targets]
         per_fold = int(np.clip(n_checks // len(X), 1, len(targets)))
         chosen = [np.sort(rng.choice(len(targets), per_fold, replace=False)) for _ in folds]
+        mean, sd = responses.mean(dim=0), responses.std(dim=0)
         own = in_context_error(weights, X, responses, folds, chosen)
-        ridge, error = pooled_ridge(X, responses, folds, chosen, groups)
-        both = torch.vstack([torch.as_tensor(ridge.coef_), torch.as_tensor(ridge.intercept_)[None]])
+        ridge, error = pooled_ridge(X, (responses - mean) / sd, folds, chosen, groups)
+        both = torch.vstack([torch.as_tensor(ridge.coef_), torch.as_tensor(ridge.intercept_)[None]]) * sd
+        both[-1] += mean
         found[label] = Comparison(targets, own, error, both)
     return found
 
@@ -106,13 +108,13 @@ def groups_of_targets(roi: NDArray[Any] | None, n_targets: int, min_group: int) 
 def in_context_error(
     weights: Weights, X: torch.Tensor, Y: torch.Tensor, folds: list[Rows], chosen: list[Rows]
 ) -> float:
-    """Return the mean squared error on rows left out of the context, over the targets chosen for each fold."""
-    total = 0.0
+    """Return the mean squared error on rows left out of the context, in units of each target's variance."""
+    total, sd = 0.0, Y.std(dim=0)
     for left_out, targets in zip(folds, chosen, strict=True):
         kept = np.setdiff1d(np.arange(len(X)), left_out)
         found = weights(X[kept], Y[kept][:, targets])
         predicted = X[left_out] @ found[:, :-1].T + found[:, -1]
-        total += float((Y[left_out][:, targets] - predicted).square().sum())
+        total += float(((Y[left_out][:, targets] - predicted) / sd[targets]).square().sum())
     return total / _n_errors(folds, chosen)
 
 

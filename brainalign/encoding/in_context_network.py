@@ -69,13 +69,18 @@ class InContextNetwork(nn.Module):
     ----------
     n_features : int
     size : NetworkSize
+    knows_units : bool
+        Tell it, of each context, its length and the mean and standard deviation of its responses in units of the prior:
+        from these alone it sees how clear a voxel is. Otherwise responses may come in any unit.
     """
 
-    def __init__(self, n_features: int, size: NetworkSize) -> None:
+    def __init__(self, n_features: int, size: NetworkSize, *, knows_units: bool) -> None:
         super().__init__()
         self.n_features, self.size = n_features, size
         d = size.width
         self.axes = nn.Buffer(torch.eye(n_features))  # (n_features, n_axes)
+        self.units = nn.Buffer(torch.tensor([0.0, 1.0]))  # mean and standard deviation of signals under the prior
+        self.facts = nn.Linear(3, d) if knows_units else None
         product = size.token == "product"
         self.token = (
             nn.Linear(2 * n_features + 1, d) if product else ResidualLayer(n_features + 1, d, 2 * d, size.dropout)
@@ -100,8 +105,24 @@ class InContextNetwork(nn.Module):
         largest = (images.double() @ axes).std(dim=0).max() * math.sqrt(self.n_features)
         self.axes.copy_(axes / largest)
 
+    def count_in(self, mean: torch.Tensor, covariance: torch.Tensor, images: torch.Tensor) -> None:
+        """Take the units of responses: mean and standard deviation over voxels of the prior and images.
+
+        Parameters
+        ----------
+        mean : tensor (n_features + 1,)
+            Of weights and, last, bias.
+        covariance : tensor (n_features + 1, n_features + 1)
+        images : tensor (n_images, n_features)
+        """
+        mean, covariance, images = mean.double(), covariance.double(), images.double()
+        expected = images.mean(dim=0) @ mean[:-1] + mean[-1]
+        moment = covariance[:-1, :-1] + mean[:-1, None] * mean[:-1]
+        variance = (torch.cov(images.T) * moment).sum()
+        self.units.copy_(torch.stack([expected, variance.sqrt()]))
+
     def forward(self, X: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
-        """Return weights and, last, bias (n_voxels, n_features + 1) for z-scored responses.
+        """Return weights and, last, bias (n_voxels, n_features + 1) in the units of the responses.
 
         Parameters
         ----------
@@ -109,18 +130,28 @@ class InContextNetwork(nn.Module):
             Unit rows; multiplied by √n_features here, as weights are, so that the network sees and gives values of
             about 1.
         Y : tensor (n_voxels, n_images)
+            The network reads them z-scored over each context.
         """
+        mean, sd = Y.mean(dim=1, keepdim=True), Y.std(dim=1, keepdim=True)
+        sd = torch.where(sd > 0, sd, self.units[1])  # a voxel may be silent but for the image left out
         scale = math.sqrt(self.n_features)
-        X, y = scale * (X @ self.axes), Y[..., None]
+        X, y = scale * (X @ self.axes), ((Y - mean) / sd)[..., None]
         parts = [X, y, X * y] if self.size.token == "product" else [X, y]
-        registers = self.registers.expand(len(X), -1, -1)
-        tokens = torch.cat([registers, self.token(torch.cat(parts, dim=-1))], dim=1)  # (n_voxels, length, width)
+        tokens = torch.cat([self._registers(mean, sd, Y.shape[1]), self.token(torch.cat(parts, dim=-1))], dim=1)
         sharpness = math.log(tokens.shape[1]) / math.log(self.size.attention_base)
         for number, block in enumerate(self.blocks, start=1):
             # Of the last block only the first register is read.
             tokens = block(tokens, sharpness, 1 if number == len(self.blocks) else tokens.shape[1])
-        found = self.head(self.norm(tokens[:, 0]))
-        return torch.cat([scale * found[:, :-1] @ self.axes.T, found[:, -1:]], dim=1)
+        found = self.head(self.norm(tokens[:, 0])) * sd
+        return torch.cat([scale * found[:, :-1] @ self.axes.T, found[:, -1:] + mean], dim=1)
+
+    def _registers(self, mean: torch.Tensor, sd: torch.Tensor, n_images: int) -> torch.Tensor:
+        registers = self.registers.expand(len(mean), -1, -1)
+        if self.facts is None:
+            return registers
+        length = torch.full_like(mean, math.log(n_images))
+        facts = torch.cat([length, (sd / self.units[1]).log(), (mean - self.units[0]) / sd], dim=1)
+        return registers + self.facts(facts)[:, None]
 
     def bytes_per_voxel(self, n_images: int) -> int:
         """Return about how much memory one voxel's context takes on its way through a block, without gradients."""

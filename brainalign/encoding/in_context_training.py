@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,13 +16,18 @@ from torch import nn
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding.in_context_network import InContextNetwork
+from brainalign.encoding.in_context_state import TrainingState
 
-__all__ = ["Curriculum", "meta_train", "standardised"]
+__all__ = ["Curriculum", "meta_train"]
 
 LARGEST_LOSS = 50.0  # of a voxel: one that is odd must not undo a batch
 CLIP = 1.0
+WARM_UP = 0.1  # of the steps
+BETAS = (0.9, 0.98)  # training is short
 # Errors count in units of signal sd × ratio ** this: clear voxels need finer weights than noisy ones.
-NOISE_WEIGHT = 0.25
+NOISE_WEIGHT = 0.6
+N_DRAWS = 16
+KEEP_EVERY = 100  # steps
 
 Progress = Callable[[int, int, float], None]
 
@@ -61,13 +67,6 @@ class Episode:
     scale: torch.Tensor
 
 
-def standardised(Y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return responses (n_voxels, n_images) z-scored over each context, their means and standard deviations."""
-    mean, sd = Y.mean(dim=1, keepdim=True), Y.std(dim=1, keepdim=True)
-    sd = torch.where(sd > 0, sd, 1.0)  # a voxel may be silent but for the image left out
-    return (Y - mean) / sd, mean, sd
-
-
 def meta_train(
     network: InContextNetwork,
     bank: torch.Tensor,
@@ -76,6 +75,7 @@ def meta_train(
     subjects: Sequence[tuple[torch.Tensor, torch.Tensor]],
     curriculum: Curriculum,
     generator: torch.Generator,
+    checkpoint: Path | None,
     progress: Progress | None,
 ) -> list[float]:
     """Train the network in place and return its loss at every step.
@@ -92,6 +92,8 @@ def meta_train(
     curriculum : Curriculum
     generator : torch.Generator
         On the CPU, so that a seed means the same on every device.
+    checkpoint : Path, optional
+        Folder for the state every KEEP_EVERY steps; it is found again by what is trained and how.
     progress : callable (step, n_steps, loss), optional
     """
     smallest, largest = curriculum.context_sizes
@@ -99,13 +101,18 @@ def meta_train(
     steps[2] = steps[2] if subjects else 0
     n_steps = sum(steps)
     voxels = Voxels(bank, mean, root, curriculum.noise_ratio, generator)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), curriculum.learning_rate, weight_decay=curriculum.weight_decay, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, curriculum.learning_rate, total_steps=n_steps)
-    losses = []
+    optimisers = _optimisers(network, curriculum)
+    schedules = [
+        torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, curriculum.learning_rate, total_steps=n_steps, pct_start=WARM_UP, cycle_momentum=False
+        )
+        for optimiser in optimisers
+    ]
+    data = [bank, mean, root, *(part for subject in subjects for part in subject)]
+    state = TrainingState([network, *optimisers, *schedules], generator, checkpoint, identity=(repr(curriculum), data))
+    losses = state.resume()
     network.train()
-    for step in range(n_steps):
+    for step in range(len(losses), n_steps):
         size = largest if step < steps[0] else _log_uniform(smallest, largest, generator)
         if step < steps[0] + steps[1]:
             episode = voxels.episode(curriculum.n_voxels, size)
@@ -117,16 +124,19 @@ def meta_train(
             raise BrainalignError(
                 f"the loss is {loss.item()} at step {step} of {n_steps}; lower learning_rate={curriculum.learning_rate}"
             )
-        optimiser.zero_grad()
+        network.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), CLIP)
-        optimiser.step()
-        schedule.step()
+        for part in (*optimisers, *schedules):
+            part.step()
         losses.append(loss.item())
+        if (step + 1) % KEEP_EVERY == 0:
+            state.keep(losses)
         if progress is not None:
             progress(step + 1, n_steps, losses[-1])
-    optimiser.zero_grad()
+    network.zero_grad()
     network.eval()
+    state.forget()
     return losses
 
 
@@ -134,9 +144,9 @@ class Voxels:
     """Synthetic voxels: weights from the prior, noise in proportion to each voxel's signal over the bank.
 
     The network is asked about every image of the bank at once: with M the second moment of [x, 1] over the bank and
-    M = R'R, the mean squared error of weights that are off by d is d'Md = |R d|². It is asked for the posterior mean
-    of the weights, given the voxel's noise, in place of the weights: the best answer is the same, because nobody can
-    know more from the context, but what nobody can know no longer makes the gradient noisy.
+    M = R'R, the mean squared error of weights that are off by d is d'Md = |R d|². In place of the weights it is asked
+    for their mean over draws from the posterior, given the voxel's noise, each counted as its error counts: the best
+    answer is the same, but what nobody can know from the context hardly makes the gradient noisy.
     """
 
     def __init__(
@@ -157,27 +167,49 @@ class Voxels:
     def episode(self, n_voxels: int, n_images: int) -> Episode:
         """Draw voxels, and for each its own images."""
         device, generator = self.bank.device, self.generator
-        weights = self.mean + torch.randn(n_voxels, len(self.mean), generator=generator).to(device) @ self.root.T
+        whitened = torch.randn(n_voxels, len(self.mean), generator=generator).to(device)
+        weights = self.mean + whitened @ self.root.T
         rows = torch.randint(len(self.bank), (n_voxels, n_images), generator=generator).to(device)
         X = self.bank[rows]
         signal = (X @ weights[:, :-1, None])[..., 0] + weights[:, -1:]
-        sd = ((weights[:, :-1] @ self.covariance) * weights[:, :-1]).sum(dim=1, keepdim=True).sqrt()
         low, high = self.log_ratio
         ratio = (low + (high - low) * torch.rand(n_voxels, 1, generator=generator)).exp().to(device)
-        Y = signal + ratio * sd * torch.randn(n_voxels, n_images, generator=generator).to(device)
-        answers = self.posterior(X, Y, ratio * sd) @ self.queries.T
-        return Episode(X, Y, self.queries, answers, sd * ratio**NOISE_WEIGHT)
+        noise_sd = ratio * self.signal_sd(weights)[:, None]
+        Y = signal + noise_sd * torch.randn(n_voxels, n_images, generator=generator).to(device)
+        draws = torch.cat([weights[:, None], self.posterior(X, Y, noise_sd)], dim=1)
+        counts = self.counts(draws, noise_sd)
+        answers = (counts[..., None] * draws).sum(dim=1) / counts.sum(dim=1, keepdim=True)
+        scale = (counts.sum(dim=1, keepdim=True) / (counts > 0).sum(dim=1, keepdim=True)).rsqrt()
+        return Episode(X, Y, self.queries, answers @ self.queries.T, scale)
+
+    def signal_sd(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return the standard deviation over the bank for weights and bias (..., n_features + 1)."""
+        return ((weights[..., :-1] @ self.covariance) * weights[..., :-1]).sum(dim=-1).sqrt()
+
+    def counts(self, draws: torch.Tensor, noise_sd: torch.Tensor) -> torch.Tensor:
+        """Return by how much the squared error of each draw (n_voxels, n_draws, n_features + 1) counts.
+
+        A noise ratio is log-uniform whatever the weights are, so noise says nothing about them but that the ratio lies
+        in its range; draws with another ratio do not count.
+        """
+        sd = self.signal_sd(draws)
+        ratio = noise_sd / sd  # (n_voxels, n_draws)
+        low, high = self.log_ratio
+        possible = (ratio.log() > low - 1e-3) & (ratio.log() < high + 1e-3)
+        return possible / (sd * ratio**NOISE_WEIGHT).square()
 
     def posterior(self, X: torch.Tensor, Y: torch.Tensor, noise_sd: torch.Tensor) -> torch.Tensor:
-        """Return the posterior mean of weights and bias (n_voxels, n_features + 1), noise (n_voxels, 1) being known."""
-        design = torch.cat([X, torch.ones_like(X[..., :1])], dim=2).double()  # (n_voxels, n_images, n_features + 1)
-        mean, root = self.mean.double(), self.root.double()
-        rooted = design @ root
-        gram = rooted @ rooted.transpose(1, 2)
-        gram.diagonal(dim1=1, dim2=2).add_(noise_sd.double().square())
-        centred = Y.double() - design @ mean
-        shrunk = torch.cholesky_solve(centred[..., None], torch.linalg.cholesky(gram))
-        return (mean + (rooted.transpose(1, 2) @ shrunk)[..., 0] @ root.T).to(X)
+        """Draw weights and biases (n_voxels, N_DRAWS, n_features + 1) given contexts and noise (n_voxels, 1)."""
+        design = torch.cat([X, torch.ones_like(X[..., :1])], dim=2)  # (n_voxels, n_images, n_features + 1)
+        rooted = design @ self.root / noise_sd[..., None]
+        precision = rooted.transpose(1, 2) @ rooted  # of weights that the prior's root has whitened
+        precision.diagonal(dim1=1, dim2=2).add_(1.0)
+        lower = torch.linalg.cholesky(precision)
+        centred = (Y - design @ self.mean) / noise_sd
+        mean = torch.cholesky_solve(rooted.transpose(1, 2) @ centred[..., None], lower)
+        normal = torch.randn(len(X), len(self.mean), N_DRAWS, generator=self.generator).to(X)
+        whitened = mean + torch.linalg.solve_triangular(lower.transpose(1, 2), normal, upper=True)
+        return self.mean + (self.root @ whitened).transpose(1, 2)
 
 
 def real_episode(
@@ -193,11 +225,19 @@ def real_episode(
     return Episode(images, context, queries, responses[:, n_images:], context.std(dim=1, keepdim=True))
 
 
+def _optimisers(network: InContextNetwork, curriculum: Curriculum) -> list[torch.optim.Optimizer]:
+    """Return Muon for weight matrices and AdamW for the rest: a third of the steps that AdamW takes alone."""
+    narrow = {id(values) for values in (network.registers, *(network.facts.parameters() if network.facts else ()))}
+    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    for values in network.parameters():
+        groups[values.ndim == 2 and id(values) not in narrow].append(values)
+    rate, decay = curriculum.learning_rate, curriculum.weight_decay
+    muon = torch.optim.Muon(groups[True], rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+    return [muon, torch.optim.AdamW(groups[False], rate, betas=BETAS, weight_decay=decay, fused=True)]
+
+
 def _loss(network: InContextNetwork, episode: Episode) -> torch.Tensor:
-    z, mean, sd = standardised(episode.Y)
-    found = network(episode.X, z) * sd
-    weights = torch.cat([found[:, :-1], found[:, -1:] + mean], dim=1)
-    error = (weights @ episode.queries.T - episode.answers) / episode.scale
+    error = (network(episode.X, episode.Y) @ episode.queries.T - episode.answers) / episode.scale
     return error.square().sum(dim=1).clamp(max=LARGEST_LOSS).mean()
 
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import warnings
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,10 +66,35 @@ def test_fit_changes_no_weight_and_forgets_the_order(trained: InContextEncoder) 
     assert first.intercept_.shape == (50,)
 
 
-def test_any_unit_of_the_responses(trained: InContextEncoder) -> None:
-    X, Y, new, _ = voxels(20, 10, 4)
-    plain, scaled = clone(trained).fit(X, Y), clone(trained).fit(X, 300 * Y - 40)
-    np.testing.assert_allclose(scaled.predict(new), 300 * plain.predict(new) - 40, rtol=1e-3, atol=1e-2)
+def test_units_of_the_responses() -> None:
+    """With the prior in other units, the same network gives the same weights in those; without units, in any."""
+    X, Y = voxels(20, 10, 4)[:2]
+    shown, read = torch.as_tensor(X).float().expand(10, -1, -1), torch.as_tensor(Y.T).float()
+    covariance, images = torch.as_tensor(PRIOR.covariance), torch.as_tensor(X)
+    mean = torch.zeros(17, dtype=torch.float64)
+    for knows_units in (True, False):
+        network = InContextNetwork(16, NETWORKS["small"], knows_units=knows_units)
+        network.count_in(mean, covariance, images)
+        plain, other = network(shown, read), network(shown, 300 * read - 40)
+        assert torch.allclose(other[:, :-1], 300 * plain[:, :-1], rtol=1e-3, atol=1e-2) is not knows_units
+        offset = torch.cat([mean[:-1], torch.tensor([-40.0])])
+        network.count_in(offset, 300**2 * covariance, images)
+        other = network(shown, 300 * read - 40)
+        torch.testing.assert_close(other[:, :-1], 300 * plain[:, :-1], rtol=1e-3, atol=1e-2)
+        torch.testing.assert_close(other[:, -1], 300 * plain[:, -1] - 40, rtol=1e-3, atol=1e-2)
+    signal = WORLD.images(4000, np.random.default_rng(1)) @ WORLD.weights(2000, np.random.default_rng(2))[:-1]
+    network.count_in(mean, covariance, torch.as_tensor(WORLD.images(4000, np.random.default_rng(3))))
+    assert network.units[1] == pytest.approx(np.sqrt(signal.var(axis=0).mean()), rel=0.05)
+
+
+def test_responses_in_other_units_are_noticed(trained: InContextEncoder) -> None:
+    X, Y, _, _ = voxels(20, 10, 4)
+    with pytest.warns(UserWarning, match="bring both to the same"):
+        clone(trained).fit(X, 300 * Y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for ratio in (0.5, 4.0):
+            clone(trained).fit(*voxels(20, 10, 4, ratio)[:2])
 
 
 def test_targets_are_read_in_blocks(trained: InContextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,6 +124,36 @@ def test_same_seed_same_network() -> None:
     free = InContextEncoder(prior="independent", **options).pretrain(images, PRIOR)
     same = InContextEncoder(**options).pretrain(images, PRIOR.independent())
     assert free.parameter_hash() == same.parameter_hash() != one.parameter_hash()
+
+
+def test_a_killed_pretraining_goes_on_to_the_same_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brainalign.encoding.in_context_training.KEEP_EVERY", 2)
+    monkeypatch.setitem(NETWORKS, "small", replace(NETWORKS["small"], dropout=0.3))  # draws of its own
+    images = WORLD.images(100, np.random.default_rng(0))
+    options: dict[str, Any] = {"n_steps": (1, 3, 3), "n_voxels": 4, "context_sizes": (5, 20)}
+    data = {"subjects": [voxels(60, 20, 5)[:2]]}
+    whole = InContextEncoder(**options).pretrain(images, PRIOR, **data)
+
+    def kill(step: int, n_steps: int, loss: float) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        InContextEncoder(**options).pretrain(images, PRIOR, checkpoint=tmp_path, progress=kill, **data)
+    assert len(list(tmp_path.iterdir())) == 1
+    seen: list[int] = []
+
+    def note(step: int, n_steps: int, loss: float) -> None:
+        seen.append(step)
+
+    InContextEncoder(**options, learning_rate=1e-4).pretrain(images, PRIOR, checkpoint=tmp_path, progress=note, **data)
+    assert seen == [1, 2, 3, 4, 5, 6, 7]  # another training takes nothing over
+    seen.clear()
+    resumed = InContextEncoder(**options).pretrain(images, PRIOR, checkpoint=tmp_path, progress=note, **data)
+    assert seen == [5, 6, 7]
+    assert resumed.losses_ == whole.losses_
+    assert resumed.parameter_hash() == whole.parameter_hash()
+    assert not list(tmp_path.iterdir())  # nothing is left to resume
 
 
 def test_saved_and_loaded(trained: InContextEncoder, tmp_path: Path) -> None:
@@ -129,26 +187,62 @@ def synthetic(n_voxels: int, n_images: int, ratio: tuple[float, float]) -> tuple
     return made, made.episode(n_voxels, n_images), torch.cat([bank, torch.ones(200, 1)], dim=1)
 
 
-def test_synthetic_voxels_are_asked_for_their_posterior_mean() -> None:
+def test_draws_are_from_the_posterior(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brainalign.encoding.in_context_training.N_DRAWS", 40_000)
     made, _, _ = synthetic(1, 5, (1.0, 1.0))
-    X, Y, *_ = voxels(12, 6, 3)
-    noise = np.linspace(0.3, 2, 6)
-    shared = torch.as_tensor(X).float().expand(6, -1, -1)
-    found = made.posterior(shared, torch.as_tensor(Y.T).float(), torch.as_tensor(noise)[:, None])
+    X, Y, *_ = voxels(12, 3, 3)
+    noise = np.array([0.3, 1.0, 2.0])
+    shared = torch.as_tensor(X).float().expand(3, -1, -1)
+    draws = made.posterior(shared, torch.as_tensor(Y.T).float(), torch.as_tensor(noise).float()[:, None]).double()
     expected = linear_gaussian_reference(X, Y, noise, PRIOR.mean, PRIOR.covariance)
-    np.testing.assert_allclose(found.numpy().T, expected, atol=1e-4)
+    np.testing.assert_allclose(draws.mean(dim=1).numpy().T, expected, atol=0.02)
+    design = np.column_stack([X, np.ones(12)])
+    for found, sd in zip(draws, noise, strict=True):
+        covariance = np.linalg.inv(np.linalg.inv(PRIOR.covariance) + design.T @ design / sd**2)
+        np.testing.assert_allclose(np.cov(found.numpy().T), covariance, atol=0.02)
+
+
+def test_errors_count_by_signal_and_noise_of_possible_weights() -> None:
+    made, _, design = synthetic(1, 5, (0.5, 4.0))
+    weights = torch.as_tensor(WORLD.weights(50, np.random.default_rng(1)).T).float()
+    sd = (design @ weights.T).std(dim=0)
+    torch.testing.assert_close(made.signal_sd(weights), sd, rtol=1e-3, atol=1e-5)
+    noise = torch.full((1, 1), float(sd.median()))
+    counts = made.counts(weights[None], noise)[0]
+    ratio = noise[0] / sd
+    possible = (ratio > 0.5) & (ratio < 4)
+    assert 5 < possible.sum() < 50
+    torch.testing.assert_close(counts, possible / (sd * ratio**NOISE_WEIGHT) ** 2, rtol=1e-3, atol=1e-5)
+
+
+def test_answers_are_the_best_ones() -> None:
+    """Means over many voxels: what is asked for, as often as it counts, is the truth, as often as that counts."""
+    made, episode, _ = synthetic(20_000, 12, (0.5, 4.0))
+    generator = torch.Generator().manual_seed(0)  # draws the same voxels again, then keeps their weights
+    plain = Voxels(made.bank, made.mean, made.root, (0.5, 4.0), generator)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("brainalign.encoding.in_context_training.N_DRAWS", 0)
+        truth = plain.episode(20_000, 12)
+    torch.testing.assert_close(truth.Y, episode.Y)
+    moment = [
+        (one.answers / one.scale.square()).T @ (one.Y[:, :, None] * one.X).mean(dim=1) for one in (episode, truth)
+    ]
+    assert np.corrcoef(moment[0].ravel(), moment[1].ravel())[0, 1] > 0.99
+    assert episode.scale.pow(-2).mean() == pytest.approx(float(truth.scale.pow(-2).mean()), rel=0.05)
+    assert episode.answers.var() < 0.9 * truth.answers.var()  # of what cannot be known, little is left
 
 
 def test_synthetic_errors_are_exact_over_the_bank() -> None:
     _, episode, design = synthetic(400, 60, (2.0, 2.0))
-    best = torch.linalg.lstsq(episode.queries, episode.answers.T).solution.T  # the posterior: queries have full rank
+    best = torch.linalg.lstsq(episode.queries, episode.answers.T).solution.T  # queries have full rank
     wrong = best + 0.1 * torch.randn(best.shape, generator=torch.Generator().manual_seed(1))
     exact = ((wrong - best) @ design.T).square().mean(dim=1)
     found = (wrong @ episode.queries.T - episode.answers).square().sum(dim=1)
     torch.testing.assert_close(found, exact, rtol=1e-3, atol=1e-5)
 
 
-def test_noise_ratios_are_log_uniform() -> None:
+def test_noise_ratios_are_log_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brainalign.encoding.in_context_training.N_DRAWS", 0)  # the weights alone
     _, episode, _ = synthetic(600, 100, (0.5, 4.0))
     X = torch.cat([episode.X, torch.ones(600, 100, 1)], dim=2)
     fitted = torch.linalg.lstsq(X, episode.Y[..., None]).solution
@@ -171,19 +265,19 @@ def test_real_queries_are_not_in_their_context() -> None:
 def test_published_networks_have_their_sizes() -> None:
     for name, n_features in (("clip", 512), ("dino", 768), ("siglip", 1152)):
         with torch.device("meta"):
-            network = InContextNetwork(n_features, NETWORKS[name])
+            network = InContextNetwork(n_features, NETWORKS[name], knows_units=False)
         assert len(network.blocks) == 20
         assert network.registers.shape[0] == 4
         assert network.head.hidden[1].weight.shape == (2 * NETWORKS[name].width, NETWORKS[name].width)
     size = NetworkSize(20, 2, 2, 4, 32, "mlp", np.e, 0.5, False)
-    network = InContextNetwork(6, size).eval()
+    network = InContextNetwork(6, size, knows_units=False).eval()
     X, Y = torch.randn(3, 9, 6), torch.randn(3, 9)
     order = torch.randperm(9)
     torch.testing.assert_close(network(X, Y), network(X[:, order], Y[:, order]), atol=1e-4, rtol=0)
 
 
 def test_prior_axes_lose_nothing() -> None:
-    network = InContextNetwork(16, NETWORKS["small"])
+    network = InContextNetwork(16, NETWORKS["small"], knows_units=True)
     images = torch.as_tensor(WORLD.images(500, np.random.default_rng(0)))
     network.look_along(torch.as_tensor(WORLD.prior_covariance[:-1, :-1]), images)
     seen = 4 * images @ network.axes.double()
@@ -202,7 +296,7 @@ def test_real_voxels_of_other_subjects_are_learned_from() -> None:
     subject = voxels(200, 400, 8, ratio=0.7)[:2]
     X, Y, new, truth = voxels(15, 200, 9)
     scores = []
-    for steps, subjects in (((0, 100, 0), []), ((0, 1, 100), [subject])):
+    for steps, subjects in (((0, 200, 0), []), ((0, 1, 200), [subject])):
         encoder = InContextEncoder(n_steps=steps, context_sizes=(8, 30), fallback=False)
         encoder.pretrain(images, flat, subjects=subjects)
         scores.append(explained_variance(truth, encoder.fit(X, Y).predict(new)).mean())
@@ -303,6 +397,7 @@ def test_contexts_longer_than_trained_are_flagged(trained: InContextEncoder) -> 
         ({"noise_ratio": (4.0, 0.5)}, "noise_ratio must be"),
         ({"n_steps": (0, 0, 10)}, "n_steps must be"),
         ({"prior": "flat"}, "prior must be one of"),
+        ({"units": "volts"}, "units must be one of"),
     ],
 )
 def test_bad_options(options: dict[str, object], message: str) -> None:
