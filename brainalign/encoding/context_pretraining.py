@@ -245,7 +245,7 @@ def _pretrained(
     if (place / "finished").exists():
         return InContextEncoder.load(place / "network.safetensors")
     place.mkdir(parents=True, exist_ok=True)
-    encoder.pretrain(X, prior, subjects=subjects, progress=progress)
+    encoder.pretrain(X, prior, subjects=subjects, progress=progress, checkpoint=place / "checkpoint")
     encoder.save(place / "network.safetensors")
     (place / "finished").touch()  # last: a folder without it was cut short
     return encoder
