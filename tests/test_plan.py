@@ -63,7 +63,7 @@ def test_an_optional_dataset_is_left_out_where_its_files_are_not(
     assert set(load_descriptors(demo)) == {"haxby-slice", "simulated"}
     assert {job.dataset for job in jobs(demo)} == {"haxby-slice", "simulated"}
     use = demo.datasets["kriegeskorte92"].model_copy(update={"optional": False})
-    needed = demo.model_copy(update={"datasets": {"kriegeskorte92": use}})
+    needed = demo.model_copy(update={"datasets": {"kriegeskorte92": use}, "contest": {}})
     assert [job.stage for job in jobs(needed)].count("compare_rdms") == 1  # planned, and missing files stop the run
     with pytest.raises(BrainalignError, match=r"kriegeskorte92: files: no file 92_behavRDMs.mat in .*BRAINALIGN_DATA"):
         load_descriptors(needed)["kriegeskorte92"].all_files()
@@ -227,7 +227,7 @@ def test_networks_are_pretrained_once_per_subject_model_and_method(demo: Config)
         other = parse(Config, content | {"methods": content["methods"] | {"few": few | changes}}, "test")
         return estimate(stage, other, study, "efficientnet", "few").seconds
 
-    assert seconds("pretrain", seeds=[0, 1]) > 1.8 * seconds("pretrain") > 400
+    assert seconds("pretrain", seeds=[0, 1]) - seconds("pretrain") > 400  # one more network per layer
     assert seconds("pretrain", network="clip") > 10 * seconds("pretrain")
     assert seconds("encode_images", sizes=[10, 200]) > seconds("encode_images", sizes=[10])
     unknown = study.model_copy(update={"shape": None})

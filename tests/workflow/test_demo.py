@@ -29,6 +29,7 @@ def demo(make_checkout) -> Path:
     checkout = make_checkout("demo")
     content = yaml.safe_load((checkout.root / "snakemake/config/demo.yaml").read_text())
     content["datasets"] = {"haxby-slice": content["datasets"]["haxby-slice"]}  # images: test_image_study.py
+    del content["contest"]
     content["encode"] = {"run_permutations": 100, "stimulus_permutations": 30}
     content["models"]["random"]["n_draws"] = 10
     (checkout.root / "quick.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
