@@ -245,6 +245,7 @@ class ResponseOptimisedMethod(TrainedMethod):
         None, description="with readout: semantic, what an image shows: a model's last layer, or 'classes'"
     )
     dropout: float = Field(0.0, ge=0, lt=1)
+    batch_size: int = Field(50, ge=1)
     schedule: Literal["onecycle", "constant"] = "onecycle"
     patience: int | None = Field(None, ge=1, description="epochs without a better validation score; not with onecycle")
     loss: Literal["mse", "concordance"] = "mse"

@@ -110,7 +110,7 @@ class ResponseOptimisedEncoder(BaseEstimator):  # type: ignore[misc]
         readout: Literal["factorized", "gaussian", "semantic"] = "factorized",
         dropout: float = 0.0,
         epochs: int = 40,
-        batch_size: int = 100,
+        batch_size: int = 50,
         learning_rate: float = 1e-2,
         weight_decay: float = 1e-4,
         schedule: Literal["onecycle", "constant"] = "onecycle",
