@@ -1,8 +1,9 @@
 """Encoders: features to responses. A user adds one by adding an entry."""
 
 from brainalign.encoding.banded import BandedRidge, band_candidates
+from brainalign.encoding.context_ensemble import InContextEnsemble
 from brainalign.encoding.context_pretraining import PretrainedLayer, Reduction, pretrain_layer, training_voxels
-from brainalign.encoding.context_study import InContextEnsemble, context_curve, score_context
+from brainalign.encoding.context_study import context_curve, score_context
 from brainalign.encoding.convergence import Convergence, LayerScores, convergence_scores
 from brainalign.encoding.empirical_bayes import EmpiricalBayesRidge, WeightPrior, estimate_prior, prior_of_weights
 from brainalign.encoding.ensemble import LayerEnsemble
