@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from brainalign.checks import BrainalignError, check_rows
+from brainalign.encoding.context_ensemble import InContextEnsemble
 from brainalign.encoding.context_pretraining import PretrainedLayer, Reduction
-from brainalign.encoding.context_study import InContextEnsemble
 from brainalign.encoding.in_context_inputs import unit_rows
 from brainalign.encoding.text_selectivity import text_selectivity
 

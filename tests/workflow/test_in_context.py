@@ -273,7 +273,7 @@ def test_an_image_in_anyones_test_set_trains_nobody(run: Run, tmp_path: Path, ca
 
 def test_a_killed_pretraining_goes_on(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The network that was finished is not trained again, and the artifact is that of an undisturbed run."""
-    two = Run(run.study, {"seeds": [0, 1], "n_steps": [0, 8, 2]})
+    two = Run(run.study, {"seeds": [0, 1], "n_steps": [0, 9, 3]})
     output, whole = (str(tmp_path / name / Path(run.of("network", "01")).name) for name in ("killed", "whole"))
     assert two.pretrain("01", ("03", "04"), whole) == 0
     say, said = pretrain._say, []
@@ -288,7 +288,7 @@ def test_a_killed_pretraining_goes_on(run: Run, tmp_path: Path, monkeypatch: pyt
     with pytest.raises(KeyboardInterrupt):
         two.pretrain("01", ("03", "04"), output)
     assert two.pretrain("01", ("03", "04"), output) == 0
-    assert said[15:] == [(1, step) for step in range(1, 11)]
+    assert said[15:] == [(1, step) for step in range(1, 13)]
     assert network(output) == network(whole)
     assert not list(tmp_path.rglob("*.partial"))
 
