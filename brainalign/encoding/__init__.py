@@ -1,11 +1,8 @@
 """Encoders: features to responses. A user adds one by adding an entry."""
 
 from brainalign.encoding.banded import BandedRidge, band_candidates
-<<<<<<< HEAD
 from brainalign.encoding.checkpoint_curves import CheckpointCurves, checkpoint_curves
-=======
 from brainalign.encoding.context_ensemble import InContextEnsemble
->>>>>>> step4-pretrain
 from brainalign.encoding.context_pretraining import PretrainedLayer, Reduction, pretrain_layer, training_voxels
 from brainalign.encoding.context_study import context_curve, score_context
 from brainalign.encoding.convergence import Convergence, LayerScores, convergence_scores
