@@ -132,7 +132,7 @@ def score_context(
         stimulus_ids=np.concatenate([pool[context], stimulus_ids[test]]),
     )
     of_test = X[[row_of[name] for name in found.test_ids]]
-    by_seed = found.encoder.predictions(of_test)  # type: ignore[union-attr]
+    by_seed = found.encoder.predictions(of_test)
     inside = {name: np.searchsorted(targets, rows) for name, rows in groups.items()}
     curve = context_curve(
         pretrained,
@@ -150,7 +150,7 @@ def score_context(
     return ContextScores(
         found,
         curve.assign(ceiling=curve["group"].map(of_group)),
-        found.encoder.fallbacks_,  # type: ignore[union-attr]
+        found.encoder.fallbacks_,
         [float(np.nanmean(pearson(each[:, targets], found.measured[:, targets]))) for each in by_seed],
         (X_pool[context], averages[context][:, targets]),
     )
