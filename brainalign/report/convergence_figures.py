@@ -17,6 +17,7 @@ __all__ = ["half_time_curves", "latency_of_layers", "layers_by_distance", "map_c
 NETWORKS = ("trained", "random")
 MOST_NAMES = 40  # of areas
 LEAST_DISTANCE = 1e-9
+MOST_UNSCORED = 3  # so many decided areas have no spatial score, and no line
 
 
 def layers_by_distance(areas: pd.DataFrame, layers: Sequence[Sequence[str]], titles: Sequence[str]) -> Figure:
@@ -39,7 +40,7 @@ def layers_by_distance(areas: pd.DataFrame, layers: Sequence[Sequence[str]], tit
         x, y = mine["distance_mm"].to_numpy(dtype=float), mine["number"].to_numpy(dtype=float)
         ax.plot(x[~decided], y[~decided], "o", color="white", markeredgecolor=GREY, markersize=5, label="undecided")
         ax.plot(x[decided], y[decided], "o", color=colour, markersize=6, label=f"decided, {network} weights")
-        if decided.sum() > 1 and np.ptp(x[decided]) > LEAST_DISTANCE:
+        if decided.sum() > MOST_UNSCORED and np.ptp(x[decided]) > LEAST_DISTANCE:
             line = np.polyfit(x[decided], y[decided], 1)
             ends = np.array([x[decided].min(), x[decided].max()])
             ax.plot(ends, np.polyval(line, ends), color=colour, linewidth=0.8, linestyle="--")
