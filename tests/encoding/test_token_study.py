@@ -276,10 +276,10 @@ def test_layers_that_say_nothing_are_not_read(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).normal(size=case.tokens.shape).astype(np.float32)
     _, findings, table = case(case.tokens, noise)
     weights = findings.weights.set_index(["group", "layer"])["weight"]
-    assert weights["all", "layer0"] > 0.95
+    assert weights["what0", "layer0"] > 0.95
     r = table[table["layer"] == ENSEMBLE].set_index(["encoder", "group"])["r"]
-    assert r["mine, ensemble", "all"] == pytest.approx(r["mine, layer0", "all"], abs=0.01)
-    assert r["mine, layer1", "all"] < 0.15
+    assert r["mine, ensemble", "what0"] == pytest.approx(r["mine, layer0", "what0"], abs=0.01)
+    assert r["mine, layer1", "what0"] < 0.15
 
 
 @pytest.mark.parametrize(
