@@ -151,7 +151,7 @@ class InContextNetwork(nn.Module):
             return registers
         length = torch.full_like(mean, math.log(n_images))
         facts = torch.cat([length, (sd / self.units[1]).log(), (mean - self.units[0]) / sd], dim=1)
-        return registers + self.facts(facts)[:, None]
+        return registers + self.facts(facts)[:, None]  # type: ignore[no-any-return]
 
     def bytes_per_voxel(self, n_images: int) -> int:
         """Return about how much memory one voxel's context takes on its way through a block, without gradients."""

@@ -58,7 +58,7 @@ class TrainingState:
         if self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        content = {"parts": [part.state_dict() for part in self.parts], "losses": losses}
+        content: dict[str, Any] = {"parts": [part.state_dict() for part in self.parts], "losses": losses}
         content |= {"generator": self.generator.get_state(), "torch": torch.get_rng_state()}
         if self.device.type == "cuda":
             content["cuda"] = torch.cuda.get_rng_state(self.device)
