@@ -95,7 +95,7 @@ class InContextMethod(MethodUse):
     prior: Literal["normal", "independent"] = "normal"
     units: Literal["prior", "any"] = Field("prior", description="whether responses of all subjects share a scale")
     n_steps: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = Field(
-        (50, 1450, 300), description="synthetic voxels, contexts of one size; of all sizes; voxels of other subjects"
+        (50, 1150, 300), description="synthetic voxels, contexts of one size; of all sizes; voxels of other subjects"
     )
     context_sizes: tuple[Annotated[int, Field(ge=3)], Annotated[int, Field(ge=3)]] = Field(
         (8, 100), description="smallest and largest context in training; scores are of the largest"

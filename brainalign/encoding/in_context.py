@@ -113,7 +113,7 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
         network: Literal["small", "clip", "dino", "siglip"] = "small",
         prior: Literal["normal", "independent"] = "normal",
         units: Literal["prior", "any"] = "prior",
-        n_steps: tuple[int, int, int] = (50, 1450, 300),
+        n_steps: tuple[int, int, int] = (50, 1150, 300),
         context_sizes: tuple[int, int] = (8, 100),
         noise_ratio: tuple[float, float] = (0.5, 4.0),
         n_voxels: int = 48,
