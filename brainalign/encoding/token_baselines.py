@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.random_projection import SparseRandomProjection
 
 from brainalign.encoding.gaussian_readout import GaussianReadout
 from brainalign.encoding.held_out import HeldOut
@@ -17,7 +18,6 @@ from brainalign.encoding.readouts import FactorizedReadout
 from brainalign.encoding.ridge import Ridge
 from brainalign.encoding.seeds import SeedEnsemble
 from brainalign.encoding.side_by_side import Contender
-from brainalign.features import PCA, SparseProjection
 
 __all__ = ["BASELINES", "TokenLayer"]
 
@@ -155,10 +155,10 @@ def _interactions(layer: TokenLayer) -> dict[str, Contender]:
     z, x = layer.semantics, layer.tokens.reshape(len(layer.tokens), -1)
     n_semantic = min(MOST_SEMANTIC, len(layer.train) - 1)
     if z.shape[1] > n_semantic:
-        z = PCA(n_semantic).fit(z, rows=layer.train).transform(z)
+        z = PCA(n_semantic).fit(z[layer.train]).transform(z)
     n_tokens = MOST_INTERACTIONS // (1 + z.shape[1])
     if x.shape[1] > n_tokens:
-        x = SparseProjection(x.shape[1], n_tokens)(torch.from_numpy(np.ascontiguousarray(x))).numpy()
+        x = SparseRandomProjection(n_tokens, random_state=0).fit_transform(x)
     x, z = layer.scaled(x, maps=True), _z_scored(z, layer.train)
     both = np.concatenate([x, *(x * value[:, None] for value in z.T)], axis=1)
     return layer.ridge("ridge, tokens times semantics", both.astype(np.float32))
