@@ -127,8 +127,9 @@ def meta_train(
         network.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), CLIP)
-        for part in (*optimisers, *schedules):
-            part.step()
+        for optimiser, schedule in zip(optimisers, schedules, strict=True):
+            optimiser.step()
+            schedule.step()
         losses.append(loss.item())
         if (step + 1) % KEEP_EVERY == 0:
             state.keep(losses)
@@ -209,7 +210,7 @@ class Voxels:
         mean = torch.cholesky_solve(rooted.transpose(1, 2) @ centred[..., None], lower)
         normal = torch.randn(len(X), len(self.mean), N_DRAWS, generator=self.generator).to(X)
         whitened = mean + torch.linalg.solve_triangular(lower.transpose(1, 2), normal, upper=True)
-        return self.mean + (self.root @ whitened).transpose(1, 2)
+        return self.mean + (self.root @ whitened).transpose(1, 2)  # type: ignore[no-any-return]
 
 
 def real_episode(
@@ -238,7 +239,7 @@ def _optimisers(network: InContextNetwork, curriculum: Curriculum) -> list[torch
 
 def _loss(network: InContextNetwork, episode: Episode) -> torch.Tensor:
     error = (network(episode.X, episode.Y) @ episode.queries.T - episode.answers) / episode.scale
-    return error.square().sum(dim=1).clamp(max=LARGEST_LOSS).mean()
+    return error.square().sum(dim=1).clamp(max=LARGEST_LOSS).mean()  # type: ignore[no-any-return]
 
 
 def _with_bias(X: torch.Tensor) -> torch.Tensor:
