@@ -104,7 +104,11 @@ def meta_train(
     optimisers = _optimisers(network, curriculum)
     schedules = [
         torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, curriculum.learning_rate, total_steps=n_steps, pct_start=WARM_UP, cycle_momentum=False
+            optimiser,
+            curriculum.learning_rate,
+            total_steps=n_steps,
+            pct_start=max(WARM_UP, 2 / n_steps),
+            cycle_momentum=False,
         )
         for optimiser in optimisers
     ]
