@@ -18,7 +18,10 @@ from brainalign.provenance import Provenance
 from brainalign.settings import EncodeImagesSettings, RidgeMethod
 from brainalign.simulation import R_CEILING, Hierarchy, hierarchy, smooth_maps
 
-ENCODED = ("scores", "null", "profile", "preference", "clusters", "bands", "partition", "baselines", "fields", "halves")
+ENCODED = (
+    *("scores", "null", "profile", "preference", "clusters", "bands", "partition", "baselines", "ensemble", "fields"),
+    *("draws", "halves", "curve"),
+)
 CONVERGED = ("convergence", "areas", "latencies", "curves", "halftimes")
 STEPS = (0, 2, 8, 32, 128)
 N_TEST = 240

@@ -31,19 +31,8 @@ from brainalign.settings import Config, EncodeImagesSettings, ImageStudy, load_d
 RANDOM = {"extractor": "random", "n_features": 4}
 PREPARED = ("responses", "splits", "ceiling")
 ENCODED = (
-    "scores",
-    "null",
-    "profile",
-    "preference",
-    "clusters",
-    "bands",
-    "partition",
-    "baselines",
-    "ensemble",
-    "fields",
-    "draws",
-    "halves",
-    "curve",
+    *("scores", "null", "profile", "preference", "clusters", "bands", "partition", "baselines", "ensemble", "fields"),
+    *("draws", "halves", "curve"),
 )
 SUMMARIZED = ("summary", "recovery", "differences", "contest", "winners")
 
@@ -525,15 +514,22 @@ def test_features_are_learned_from_pixels(scenes, capsys: pytest.CaptureFixture[
     run = Run(scenes, {"models": {"pixels": {"extractor": "pixels", "image_size": 12}}, "methods": methods})("01")
     assert "pixels, ResponseOptimisedEncoder, seed 1: epoch 3 of 3, loss " in capsys.readouterr().out
     table = run.table("baselines", subject="01", model="pixels", method="core").set_index(["encoder", "group"])
-    names = ["response_optimised", "ridge, all tokens", "ridge, mean token", "factorized"]
+    names = [
+        "response_optimised",
+        "ridge, all tokens",
+        "ridge, all tokens, one penalty",
+        "ridge, mean token",
+        "ridge, mean token, one penalty",
+        "factorized",
+    ]
     assert list(pd.unique(table.index.get_level_values(0))) == names
     counts = table.xs("reliable targets", level="group")[["n_parameters", "n_targets"]]
     n_targets = counts["n_targets"].iloc[0]
     core = 9 * (3 * 4 + 4 * 6) + 2 * (4 + 6)
     assert counts["n_parameters"].tolist() == [
         core + (3 * 3 + 6 + 1) * n_targets,
-        (12 * 12 * 3 + 1) * n_targets,
-        (3 + 1) * n_targets,
+        *2 * [(12 * 12 * 3 + 1) * n_targets],
+        *2 * [(3 + 1) * n_targets],
         (12 * 12 + 3 + 1) * n_targets,
     ]
     path = run.path("fields", subject="01", model="pixels", method="core")
@@ -554,6 +550,8 @@ def test_cores_take_maps_of_networks_and_semantics(scenes) -> None:
     assert list(pd.unique(table["encoder"])) == [
         "response_optimised",
         "ridge, all tokens",
+        "ridge, all tokens, one penalty",
         "ridge, tokens and semantics",
+        "ridge, tokens and semantics, one penalty",
     ]
     assert table["r"].notna().all()

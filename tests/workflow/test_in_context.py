@@ -44,7 +44,10 @@ NETWORK = {
     "subjects": ["01", "03", "04"],
 }
 METHODS = {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}, "few": NETWORK}
-ENCODED = ("scores", "null", "profile", "preference", "clusters", "bands", "partition", "baselines", "fields", "curve")
+ENCODED = (
+    *("scores", "null", "profile", "preference", "clusters", "bands", "partition", "baselines", "ensemble", "fields"),
+    *("draws", "halves", "curve"),
+)
 
 
 @dataclass
