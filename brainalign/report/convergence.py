@@ -193,6 +193,6 @@ def _title(scores: pd.DataFrame, network: str, score: str) -> str:
     row = scores[scores["score"] == score].iloc[0]
     if pd.isna(row["value"]):
         return f"{network} weights: no {score} score"
-    text = f"{network} weights: {score} {number(row['value'])}, n = {int(row['n'])}, p (layers) "
+    text = f"{network} weights: {score} {number(row['value'])}, n = {int(row['n'])}\np (layers) "
     text += number(row["p_layers"], 4)
     return text + (f", p (areas) {number(row['p_areas'], 4)}" if pd.notna(row.get("p_areas", np.nan)) else "")

@@ -48,6 +48,7 @@ def layers_by_distance(areas: pd.DataFrame, layers: Sequence[Sequence[str]], tit
             _name_areas(ax, mine[decided])
         ax.set_yticks(range(len(names)), names, fontsize=7)
         ax.set_ylim(-0.6, len(names) - 0.4)
+        ax.margins(x=0.15)  # room for the names
         ax.set_xlabel("distance from the origin (mm)", fontsize=8)
         ax.set_title(title, fontsize=8)
     legend_below(figure, axes, 3)
