@@ -158,6 +158,9 @@ class TrainedMethod(MethodUse):
         description="in the same table: ridge on all tokens, the mean token, products of channels, tokens times "
         "semantics; a factorized and a Gaussian read-out",
     )
+    cls: Name | None = Field(
+        None, description="the same network as a model with `pooling: cls`: ridge on that token, in the same table"
+    )
     ensemble: bool = Field(
         False, description="one more row: all layers and seeds, weighted per target by softmax(40 · validation r)"
     )

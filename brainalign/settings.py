@@ -481,6 +481,7 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
         if isinstance(method, TrainedMethod):
             _tokens_are_kept(config, dataset, name, model)
             _semantics_exist(config, dataset, name)
+            _cls_tokens_exist(config, dataset, name, model)
     if isinstance(descriptor, ImageStudy):
         for subject in descriptor.subjects:
             for _, name in config.fits_of(dataset, subject):
@@ -547,6 +548,27 @@ def _semantics_exist(config: Config, dataset: str, method: str) -> None:
         raise BrainalignError(
             f"methods.{method}.semantics: {source!r} is not among the models of {dataset}, nor 'classes' "
             f"({', '.join(known)}){did_you_mean(source, known)}"
+        )
+
+
+def _cls_tokens_exist(config: Config, dataset: str, method: str, model: str) -> None:
+    """Raise where CLS tokens are to come from a model that keeps none, has other layers or is not of the dataset."""
+    options = config.methods[method]
+    source = options.cls if isinstance(options, TrainedMethod) else None
+    if source is None:
+        return
+    known = config.models_of(dataset)
+    if source not in known:
+        raise BrainalignError(
+            f"methods.{method}.cls: {source!r} is not among the models of {dataset} ({', '.join(known)})"
+            f"{did_you_mean(source, known)}"
+        )
+    pooling, own = (getattr(config.models[source], name, None) for name in ("pooling", "layers"))
+    layers = getattr(config.models[model], "layers", None)
+    if pooling != "cls" or not set(layers or ()) <= set(own or layers or ()):
+        raise BrainalignError(
+            f"methods.{method}.cls: models.{source} has pooling {pooling!r} and layers {list(own or ())}; give it "
+            f"`pooling: cls` and the layers of {model}: {list(layers or ())}"
         )
 
 

@@ -66,7 +66,7 @@ from brainalign.statistics import (
 
 # Options of a method that are not its encoder's.
 OF_THE_STAGE = (
-    *("seeds", "baselines", "controls", "ensemble", "semantics", "targets"),
+    *("seeds", "baselines", "cls", "controls", "ensemble", "semantics", "targets"),
     *("n_components", "sizes", "n_repeats", "text_queries"),
 )
 METRICS = {
@@ -107,6 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--draws", type=Path, required=True, help="output: draws of every region's reliable targets")
     parser.add_argument("--semantics", type=Path, help="features that say what an image shows, for encoders that ask")
+    parser.add_argument("--cls", type=Path, help="the CLS token of every layer, for ridge beside trained encoders")
     parser.add_argument("--baselines", type=Path, required=True, help="output of trained encoders: others beside them")
     parser.add_argument("--ensemble", type=Path, required=True, help="output of trained encoders: all layers as one")
     parser.add_argument("--halves", type=Path, required=True, help="output: what convergence scores are made of")
@@ -165,6 +166,7 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
             encoder=encoder,
             train=train,
             semantics=semantics,
+            cls=_cls_tokens(training["cls"], arguments.cls, responses, provenance),
             scaled=partial(_inputs, train=train, settings=settings),
             evaluate=evaluate,
             evaluate_in_full=in_full,
@@ -436,6 +438,18 @@ def _semantics(
         raise BrainalignError(f"semantics are to come from {source}; give its features with --semantics")
     last = list(load(path, Layers, provenance).values())[-1].align_to(responses)
     return np.asarray(last.values.reshape(len(last.values), -1), dtype=np.float32)
+
+
+def _cls_tokens(
+    source: str | None, path: Path | None, responses: Responses, provenance: Provenance
+) -> dict[str, NDArray[np.floating]]:
+    """Return the CLS token of each trial's image (n_trials, n_channels), by layer; none where it was not asked for."""
+    if source is None:
+        return {}
+    if path is None:
+        raise BrainalignError(f"CLS tokens are to come from {source}; give its features with --cls")
+    layers = load(path, Layers, provenance)
+    return {name: features.align_to(responses).values for name, features in layers.items()}
 
 
 def target_groups(responses: Responses) -> dict[str, NDArray[np.intp]]:

@@ -157,6 +157,7 @@ def test_settings_mirror_constructors(model: type, maker: type, given: set[str])
         "extractor",
         "seeds",
         "baselines",
+        "cls",
         "controls",
         "ensemble",
         "semantics",

@@ -37,6 +37,7 @@ class TokenLayer:
     tokens : array (n_trials, n_tokens, n_channels)
     grid : (rows, columns)
     semantics : array (n_trials, n_semantic), optional
+    cls : array (n_trials, n_channels), optional
     train : array of trial numbers
     test : array of trial numbers
         A trial of each test stimulus, in the order of the scores.
@@ -59,6 +60,7 @@ class TokenLayer:
     tokens: Values
     grid: tuple[int, int]
     semantics: Values | None
+    cls: Values | None
     train: NDArray[np.intp]
     test: NDArray[np.intp]
     n_images: int

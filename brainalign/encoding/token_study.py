@@ -88,6 +88,8 @@ class TokenStudy:
         The groups whose fields are kept.
     hemispheres : array (n_targets,) of "L" and "R", optional
     semantics : array (n_trials, n_semantic), optional
+    cls : mapping of array (n_trials, n_channels)
+        The CLS token of each layer that has one.
     scaled : function
         See `TokenLayer`.
     evaluate, evaluate_in_full : function of an encoder, X and keywords to HeldOut
@@ -116,6 +118,7 @@ class TokenStudy:
     shown: Sequence[str]
     hemispheres: NDArray[Any] | None = None
     semantics: Values | None = None
+    cls: Mapping[str, Values] = field(default_factory=dict)
     scaled: Callable[..., Values]
     evaluate: Callable[..., HeldOut]
     evaluate_in_full: Callable[..., HeldOut]
@@ -177,6 +180,8 @@ class TokenStudy:
         found: dict[str, Contender] = {}
         for name, fit in BASELINES.items():
             found |= fit(layer) if name in self.baselines else {}
+        if layer.cls is not None:
+            found |= layer.ridge("ridge, CLS token", layer.scaled(layer.cls, maps=False))
         for name, (title, options) in ROUTING_CONTROLS.items():
             found |= {f"{self.name}, {title}": layer.changed(**options)} if name in self.controls else {}
         return found
@@ -196,6 +201,7 @@ class TokenStudy:
             tokens=tokens,
             grid=grid,
             semantics=self.semantics,
+            cls=self.cls.get(name),
             train=self.train,
             test=np.asarray(test),
             n_images=len(np.unique(self.stimulus_ids[self.train])),

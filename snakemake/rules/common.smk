@@ -96,6 +96,12 @@ def semantics_of(wildcards):
     return [] if source in (None, "classes") else of("features", wildcards, model=source)
 
 
+def cls_of(wildcards):
+    """Return the features with the CLS token of every layer; nothing where a method does not ask."""
+    source = getattr(SETTINGS.methods[wildcards.method], "cls", None)
+    return of("features", wildcards, model=source) if source else []
+
+
 def of_others(suffix):
     """Return an input function: an artifact of every other fMRI subject of the dataset."""
 

@@ -7,6 +7,7 @@ rule encode_images:
         ceiling=artifacts("ceiling"),
         features=lambda wildcards: of("features", wildcards, model=wildcards.model),
         semantics=semantics_of,
+        cls=cls_of,
         network=networks_of,
         texts=lambda wildcards: weights_of(wildcards) if SETTINGS.texts_of(wildcards.model, wildcards.method) else [],
     output:
@@ -44,6 +45,7 @@ rule encode_images:
             **SETTINGS.texts_of(wildcards.model, wildcards.method),
         ),
         semantics=lambda wildcards, input: f"--semantics {shlex.quote(input.semantics)}" if input.semantics else "",
+        cls=lambda wildcards, input: f"--cls {shlex.quote(input.cls)}" if input.cls else "",
         network=lambda wildcards, input: f"--network {shlex.quote(str(input.network))}" if input.network else "",
         library=library_digest(*STAGES["encode_images"]),
         seed=SETTINGS.seed,
@@ -54,4 +56,5 @@ rule encode_images:
         " --preference {output.preference[0]:q} --clusters {output.clusters[0]:q}"
         " --bands {output.bands[0]:q} --partition {output.partition[0]:q} --baselines {output.baselines[0]:q}"
         " --ensemble {output.ensemble[0]:q} --fields {output.fields[0]:q} --draws {output.draws[0]:q}"
-        " --halves {output.halves[0]:q} --curve {output.curve[0]:q} {params.semantics} {params.network} > {log:q} 2>&1"
+        " --halves {output.halves[0]:q} --curve {output.curve[0]:q} {params.semantics} {params.cls} {params.network}"
+        " > {log:q} 2>&1"

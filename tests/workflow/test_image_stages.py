@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import transformers
 import yaml
 
 from brainalign.arrays import Arrays
@@ -26,7 +27,7 @@ from brainalign.pipelines import (
     summarize_group,
     summarize_images,
 )
-from brainalign.settings import Config, EncodeImagesSettings, ImageStudy, load_descriptor, parse
+from brainalign.settings import Config, EncodeImagesSettings, ImageStudy, load_descriptor, load_descriptors, parse
 
 RANDOM = {"extractor": "random", "n_features": 4}
 PREPARED = ("responses", "splits", "ceiling")
@@ -95,6 +96,8 @@ class Run:
                 of_model = ["--features", self.path("features", model=model)]
                 source = getattr(self.config.methods[method], "semantics", None)
                 of_model += [] if source in (None, "classes") else ["--semantics", self.path("features", model=source)]
+                cls = getattr(self.config.methods[method], "cls", None)
+                of_model += ["--cls", self.path("features", model=cls)] if cls else []
                 self._stage(encode_images, options, *prepared, *of_model, *files)
             compared = self._files(("responses", "splits", "rdm", "comparison"), subject=subject)
             self._stage(compare_images, {"compare": config["compare_images"]}, *compared, "--features", *features)
@@ -336,6 +339,54 @@ def trained(scenes, subject: str, **methods: object) -> Run:
     scenes.write()
     ridge = {"encoder": "ridge", "cv": 3, "device": "cpu"}
     return Run(scenes, {"models": {"net": TOKENS}, "methods": {"ridge": ridge} | methods})(subject)
+
+
+def vision_transformer(folder: Path) -> dict[str, object]:
+    """Save a small one, and return its description as a model."""
+    transformers.set_seed(0)
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+    transformers.ViTModel(transformers.ViTConfig(**sizes, image_size=16, patch_size=4)).save_pretrained(folder)
+    processor = {"size": {"height": 16, "width": 16}, "image_mean": [0.5] * 3, "image_std": [0.2] * 3}
+    processor |= {"do_resize": True, "resample": 3, "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    return {"extractor": "vision", "weights": str(folder), "layers": ["layers.0", "layers.1"]}
+
+
+def test_the_class_token_stands_beside_the_tokens(scenes, tmp_path: Path) -> None:
+    """It has no place, so it comes from the same network as another model; its scores are those of ridge on that."""
+    scenes.write()
+    model = vision_transformer(tmp_path / "vit")
+    models = {"net": model | {"pooling": "tokens"}, "cls": model | {"pooling": "cls"}}
+    methods = {
+        "ridge": {"encoder": "ridge", "models": ["cls"], "device": "cpu"},
+        "fac": TRAINED | {"models": ["net"], "cls": "cls", "baselines": ["mean"], "targets": "all"},
+    }
+    run = Run(scenes, {"models": models, "methods": methods})("01")
+    table = run.table("baselines", subject="01", model="net", method="fac").set_index(["encoder", "layer", "group"])
+    alone = run.table("profile", subject="01", model="cls", method="ridge").set_index(["layer", "group"])["r"]
+    assert set(table.index.unique("layer")) == {"layers.0", "layers.1"}
+    found = table.loc["ridge, CLS token"]
+    pd.testing.assert_series_equal(found["r"], alone.reindex(found.index), rtol=1e-5)
+    assert (found["n_parameters"] == 9 * 2 * scenes.n_vertices).all()  # of both hemispheres
+    assert not np.allclose(found["r"], table.loc["ridge, mean token", "r"])
+
+
+def test_class_tokens_come_from_the_same_layers(scenes) -> None:
+    scenes.write()
+    ridge = {"encoder": "ridge", "device": "cpu"}
+    net = {"extractor": "vision", "weights": "vit", "layers": ["layers.0"], "pooling": "tokens"}
+    for models, message in (
+        ({"net": net}, r"methods.fac.cls: 'cls' is not among the models of scenes \(net\)"),
+        ({"net": net, "cls": net | {"pooling": "mean"}}, r"models.cls has pooling 'mean' and layers .*layers.0"),
+        (
+            {"net": net, "cls": net | {"pooling": "cls", "layers": ["layers.1"]}},
+            r"give it `pooling: cls` and the layers",
+        ),
+    ):
+        methods = {"ridge": ridge, "fac": TRAINED | {"models": ["net"], "cls": "cls"}}
+        config = Run(scenes, {"models": models, "methods": methods}).config
+        with pytest.raises(BrainalignError, match=message):
+            load_descriptors(config)
 
 
 def test_a_trained_encoder_stands_beside_simpler_ones(scenes, capsys: pytest.CaptureFixture[str]) -> None:
