@@ -129,8 +129,8 @@ class InContextMethod(MethodUse):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name}: the smallest ({low}) comes first, then the largest ({high})")
-        if sum(self.n_steps[:2]) < 3:
-            raise ValueError("n_steps: the first two must be 3 or more together")
+        if sum(self.n_steps[:2]) < 1:
+            raise ValueError("n_steps: one of the first two must be above 0")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds: {list(self.seeds)} holds a number twice")
         if list(self.sizes) != sorted(set(self.sizes)):

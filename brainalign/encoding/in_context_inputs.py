@@ -10,7 +10,6 @@ from brainalign.encoding.inputs import Array, as_tensor, same_kind_as
 __all__ = ["MIN_CONTEXT", "check_context", "check_features", "check_ranges", "check_unit_rows", "unit_rows"]
 
 MIN_CONTEXT = 3
-MIN_STEPS = 3  # to warm up and to cool down
 UNIT_TOLERANCE = 1e-3
 
 
@@ -95,7 +94,5 @@ def check_ranges(
     quiet, loud = noise_ratio
     if not 0 < quiet <= loud:
         raise BrainalignError(f"noise_ratio must be 0 < smallest <= largest; got {quiet}, {loud}")
-    if min(n_steps) < 0 or sum(n_steps[:2]) < MIN_STEPS:
-        raise BrainalignError(
-            f"n_steps must be three numbers >= 0, the first two {MIN_STEPS} or more together; got {tuple(n_steps)}"
-        )
+    if min(n_steps) < 0 or sum(n_steps[:2]) < 1:
+        raise BrainalignError(f"n_steps must be three numbers >= 0, one of the first two > 0; got {tuple(n_steps)}")

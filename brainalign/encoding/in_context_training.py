@@ -22,6 +22,7 @@ __all__ = ["Curriculum", "meta_train"]
 
 LARGEST_LOSS = 50.0  # of a voxel: one that is odd must not undo a batch
 CLIP = 1.0
+MIN_STEPS = 3  # to warm up and to cool down
 WARM_UP = 0.1  # of the steps
 BETAS = (0.9, 0.98)  # training is short
 # Errors count in units of signal sd × ratio ** this: clear voxels need finer weights than noisy ones.
@@ -100,6 +101,8 @@ def meta_train(
     steps = list(curriculum.n_steps)
     steps[2] = steps[2] if subjects else 0
     n_steps = sum(steps)
+    if n_steps < MIN_STEPS:
+        raise BrainalignError(f"training has {n_steps} step(s) in all; give n_steps that sum to {MIN_STEPS} or more")
     voxels = Voxels(bank, mean, root, curriculum.noise_ratio, generator)
     optimisers = _optimisers(network, curriculum)
     schedules = [

@@ -289,6 +289,15 @@ def test_prior_axes_lose_nothing() -> None:
 # --- the third phase --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("steps", [3, 10])
+def test_short_trainings_have_a_schedule(steps: int) -> None:
+    images = WORLD.images(200, np.random.default_rng(0))
+    encoder = InContextEncoder(n_steps=(0, steps, 0), n_voxels=4).pretrain(images, PRIOR)
+    assert len(encoder.losses_) == steps
+    with pytest.raises(BrainalignError, match=r"training has 2 step\(s\) in all"):
+        InContextEncoder(n_steps=(0, 2, 9), n_voxels=4).pretrain(images, PRIOR)  # no other subjects are given
+
+
 def test_real_voxels_of_other_subjects_are_learned_from() -> None:
     """A prior that says nothing: what is learned of voxels' common weights comes from the other subjects alone."""
     images = WORLD.images(500, np.random.default_rng(0))
