@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.neighbors import kneighbors_graph
 
 from brainalign.arrays import Arrays, Layers, Responses
 from brainalign.artifacts import load, load_sidecar, save
@@ -31,62 +29,43 @@ from brainalign.devices import pick_device
 from brainalign.encoding import (
     ENCODERS,
     ENSEMBLE,
+    METRICS,
+    SPLIT,
     BandedRidge,
     Epoch,
+    FewImages,
     HeldOut,
+    ImageSubject,
     InContextEncoder,
-    Partition,
-    PretrainedLayer,
-    SeedEnsemble,
     SplitScores,
+    TextQueries,
     TokenFindings,
     TokenStudy,
-    evaluate_held_out,
-    score_context,
-    score_predictions,
+    band_table,
+    best_layers,
+    layer_draws,
+    layer_latencies,
+    null_table,
+    pretrained_layers,
+    score_clusters,
+    score_table,
     split_scores,
-    text_preferences,
+    target_groups,
 )
-from brainalign.features import PCA, embed_texts
+from brainalign.features import embed_texts
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import SHARED_LAYERS, EncodeImagesSettings, parse
-from brainalign.statistics import (
-    Latency,
-    RegionDraws,
-    cluster_permutation,
-    fdr,
-    group_means,
-    layer_preference,
-    normalized_r2,
-    permutation_test,
-    region_draws,
-    score_latency,
-)
+from brainalign.statistics import RELIABLE
 
 # Options of a method that are not its encoder's.
 OF_THE_STAGE = (
     *("seeds", "baselines", "cls", "controls", "ensemble", "semantics", "targets"),
     *("n_components", "sizes", "n_repeats", "text_queries"),
 )
-METRICS = {
-    "r": "Pearson r over test images, responses averaged over repeats",
-    "r2": "coefficient of determination over the same",
-    "r2_signed": "r times its absolute value",
-    "ceiling": "share of the variance of these averages that repeats (variance units, unclamped)",
-    "r2_normalized": "r2_signed / ceiling, never clipped",
-    "p": "one-sided permutation p: predictions exchanged between test images",
-    "p_fwer": "the same against the maximum over targets",
-    "q": "Benjamini-Hochberg over the reliable targets of one layer; the others are not tested",
-    "control_r": "r after a refit on training responses exchanged between images",
-    "cv_r": "r inside the training images; where folds were scored by R², the square root of what is above 0",
-}
-N_MAPS = 200  # permuted maps that cluster tests see
-N_NEIGHBOURS = 6  # of a sensor
-TOTAL_VARIANCE = 1000.0  # of a standardised layer
-RELIABLE = "reliable targets"
 ALL_LAYERS = "all layers"  # of a joint fit, where others have the name of a layer
-SPLIT = "what a layer adds to the joint score (product measure: layers sum to it; negative where they correlate)"
+
+Fits = Iterator[tuple[str, HeldOut]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,294 +101,178 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     options = dict(arguments.settings["method"])
     named = options.pop("encoder")
     kind = ENCODERS[named]
-    joint, trained, few = kind is BandedRidge, "epochs" in options, kind is InContextEncoder
     training = {name: options.pop(name) for name in OF_THE_STAGE if name in options}
-    encoder = kind(**options, **({"seed": arguments.seed} if joint else {}))
+    encoder = kind(**options, **({"seed": arguments.seed} if kind is BandedRidge else {}))
     provenance.device = str(pick_device(encoder.device))
     responses = load(arguments.responses, Responses, provenance)
     ceiling = load(arguments.ceiling, pd.DataFrame, provenance)["ceiling"].to_numpy()
     layers = load(arguments.features, Layers, provenance)
-    maps = load_sidecar(arguments.features)["details"].get("pooling") in {"flatten", "tokens"}
     splits = load(arguments.splits, pd.DataFrame, provenance)
-    split = splits["name"].iloc[0]
     ((train, test),) = folds_of(splits, responses.trials)
-    groups = target_groups(responses)
-    # Without repeats there is no ceiling to choose by, and every target counts.
-    known = np.isfinite(ceiling).any()
-    groups[RELIABLE] = np.flatnonzero(np.nan_to_num(ceiling) > settings.ceiling_threshold if known else ceiling != 0)
-    evaluate = partial(
-        evaluate_held_out,
-        Y=responses.values,
+    subject = ImageSubject(
+        responses=responses,
+        ceiling=ceiling,
         train=train,
         test=test,
-        stimulus_ids=responses.trials["stimulus_id"].to_numpy(),
-        n_boot=settings.draws,
-        target_groups=groups,
+        groups=target_groups(responses, ceiling, settings.ceiling_threshold),
+        n_components=settings.n_components,
+        standardize=settings.standardize,
+        n_permutations=settings.permutations,
+        n_draws=settings.draws,
+        confidence=arguments.settings["confidence"],
         seed=arguments.seed,
     )
-    in_full = partial(
-        evaluate,
-        n_permutations=settings.permutations,
-        n_maps=min(N_MAPS, settings.permutations) if responses.times is not None else 0,
-        control="refit",
-    )
-    confidence = arguments.settings["confidence"]
-    side = TokenFindings()
-    if trained:
-        work = arguments.scores.with_suffix(".partial")  # what a killed job has trained
-        semantics = _semantics(training.get("semantics"), arguments.semantics, layers, responses, provenance)
-        study = _study(
-            responses,
-            groups,
-            training,
-            name=named,
-            encoder=encoder,
-            train=train,
-            semantics=semantics,
-            cls=_cls_tokens(training["cls"], arguments.cls, responses, provenance),
-            scaled=partial(_inputs, train=train, settings=settings),
-            evaluate=evaluate,
-            evaluate_in_full=in_full,
-            score=partial(
-                score_predictions,
-                n_permutations=settings.permutations,
-                n_boot=settings.draws,
-                seed=arguments.seed,
-            ),
-            confidence=confidence,
-            checkpoint=work,
-            progress=_say,
-        )
-        groups = dict(study.groups)
+    side, few = TokenFindings(), None
+    work = arguments.scores.with_suffix(".partial")  # what a killed job has trained
+    if "epochs" in options:
+        semantics = _semantics(training.pop("semantics", None), arguments.semantics, layers, responses, provenance)
+        cls = _cls_tokens(training.pop("cls"), arguments.cls, responses, provenance)
+        told = training | {"name": named, "encoder": encoder, "semantics": semantics, "cls": cls}
+        study = TokenStudy.of(subject, **told, checkpoint=work, progress=_say)
+        subject = replace(subject, groups=study.groups)
         tokens = ((name, features.align_to(responses).values, features.grid) for name, features in layers.items())
         fits = study.fits(tokens, side)
-    elif few:
-        network = _Networks.read(arguments.network, options, provenance)
-        rows, asked = (train, test), arguments.settings.get("texts", {})
-        scorer = _FewImages(network, training, responses, groups, ceiling, rows, confidence, arguments.seed, asked)
-        groups = scorer.groups
-        fits = scorer.fits(layers, in_full)
+    elif kind is InContextEncoder:
+        few = _few_images(subject, layers, training, options, arguments, provenance)
+        subject = few.subject
+        fits = few.fits(layers)
     else:
-        prepared = (
-            (name, _inputs(features.align_to(responses).values, train, settings, maps))
-            for name, features in layers.items()
-        )
-        several = [(ALL_LAYERS, [X for _, X in prepared])] if joint else prepared
-        fits = ((name, in_full(encoder, X)) for name, X in several)
+        fits = _linear_fits(subject, layers, encoder, arguments.features)
+    quantile = settings.cluster_quantile if responses.times is not None else None
+    about = {"split": splits["name"].iloc[0], "alphas": list(getattr(encoder, "alphas", ()))}
+    results = _save_scores(fits, subject, about, quantile, arguments, provenance)
+    _save_layers(results, subject, arguments, provenance)
+    _save_parts(results, subject, encoder, list(layers), arguments, provenance)
+    _save_beside(results, subject, side, few, arguments, provenance)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _linear_fits(subject: ImageSubject, layers: Layers, encoder: Any, path: Path) -> Fits:
+    """Yield the evaluation of each layer, or of all in a joint fit."""
+    maps = load_sidecar(path)["details"].get("pooling") in {"flatten", "tokens"}
+    prepared = (
+        (name, subject.inputs(features.align_to(subject.responses).values, maps=maps))
+        for name, features in layers.items()
+    )
+    several = [(ALL_LAYERS, [X for _, X in prepared])] if isinstance(encoder, BandedRidge) else prepared
+    return ((name, subject.evaluate_in_full(encoder, X)) for name, X in several)
+
+
+def _few_images(
+    subject: ImageSubject,
+    layers: Layers,
+    training: dict[str, Any],
+    options: dict[str, Any],
+    arguments: argparse.Namespace,
+    provenance: Provenance,
+) -> FewImages:
+    """Return what reads weights off a few images of this subject, with networks that were trained on others."""
+    if arguments.network is None:
+        raise BrainalignError("in-context encoding reads pre-trained networks; give the artifact with --network")
+    arrays, about = load(arguments.network, Arrays, provenance), load_sidecar(arguments.network)["details"]
+    use = {name: options[name] for name in ("fallback", "min_group", "n_checks", "device")}
+    asked, queries = arguments.settings.get("texts", {}), None
+    if asked and SHARED_LAYERS.intersection(layers):
+        queries = TextQueries(asked["queries"], embed_texts(asked["weights"], asked["queries"]), SHARED_LAYERS)
+    return FewImages.of(
+        subject,
+        networks=pretrained_layers(arrays, about["layers"], **use),
+        about=about,
+        sizes=training["sizes"],
+        n_repeats=training["n_repeats"],
+        queries=queries,
+    )
+
+
+def _save_scores(
+    fits: Fits,
+    subject: ImageSubject,
+    about: dict[str, Any],
+    quantile: float | None,
+    arguments: argparse.Namespace,
+    provenance: Provenance,
+) -> dict[str, HeldOut]:
+    """Fit, save the scores by target, their nulls and clusters, and return the evaluations by layer."""
     results: dict[str, HeldOut] = {}
     scores, clusters = [], []
     for name, found in fits:
-        scores.append(_scores(found, responses, ceiling, groups[RELIABLE]).assign(split=split, layer=name))
-        if responses.times is not None:
-            clusters.append(_clusters(found, responses, settings.cluster_quantile).assign(layer=name))
+        table = score_table(found, subject.responses, subject.ceiling, subject.groups[RELIABLE])
+        scores.append(table.assign(split=about["split"], layer=name))
+        if quantile is not None:
+            clusters.append(score_clusters(found, subject.responses, quantile).assign(layer=name))
         results[name] = replace(found, refitted=None)
-    profile = pd.concat(
-        [_profile(found, groups, ceiling, confidence).assign(layer=name) for name, found in results.items()],
-        ignore_index=True,
-    )
-    decisions = _preference(results) if responses.times is None else _latencies(results, responses.times)
-    if joint and responses.times is None:
+    save(arguments.scores, pd.concat(scores, ignore_index=True), provenance, metrics=METRICS, alphas=about["alphas"])
+    of = "null: permuted test images; draw: bootstrap over them; r: mean over reliable targets"
+    save(arguments.null, null_table(results), provenance, of=of)
+    save(arguments.clusters, pd.concat(clusters or [_empty()], ignore_index=True), provenance)
+    return results
+
+
+def _save_layers(
+    results: dict[str, HeldOut], subject: ImageSubject, arguments: argparse.Namespace, provenance: Provenance
+) -> None:
+    """Save what compares layers: means by group, the best layer or latencies, draws, and halves of the test images."""
+    responses, joint = subject.responses, ALL_LAYERS in results
+    voxels = responses.times is None
+    save(arguments.profile, subject.table(results), provenance, groups="regions" if voxels else "times in s")
+    decisions = best_layers(results) if responses.times is None else layer_latencies(results, responses.times)
+    if joint and voxels:
         decisions = decisions.iloc[:0]  # layers that share a fit do not compete
-    alphas = list(getattr(encoder, "alphas", ()))
-    save(arguments.scores, pd.concat(scores, ignore_index=True), provenance, metrics=METRICS, alphas=alphas)
-    save(
-        arguments.null,
-        _null(results),
-        provenance,
-        of="null: permuted test images; draw: bootstrap over them; r: mean over reliable targets",
-    )
-    save(arguments.profile, profile, provenance, groups="regions" if responses.times is None else "times in s")
     save(arguments.preference, decisions, provenance)
-    empty = pd.DataFrame({"layer": np.empty(0, dtype=str)})
-    save(arguments.clusters, pd.concat(clusters, ignore_index=True) if clusters else empty, provenance)
-    metric = {"metric": encoder.metric, "split": SPLIT} if joint else {}
-    bands, partition = empty, empty
-    parts = results[ALL_LAYERS].partition if joint else None
-    if parts is not None:
-        bands = _bands(parts, responses, list(layers))
-        limit = np.sqrt(np.maximum(ceiling, 0)) if encoder.metric == "r" else ceiling  # in the unit of the score
-        partition = parts.table(groups, list(layers), limit, confidence, together=ALL_LAYERS)
-    save(arguments.bands, bands, provenance, **metric)
-    save(arguments.partition, partition, provenance, **metric)
-    n_train = responses.trials["stimulus_id"].iloc[train].nunique()
-    regions = groups if responses.times is None else {}  # sensors lie in none
-    draws = _draws(results, regions, n_train, settings, arguments.seed)
+    n_train = responses.trials["stimulus_id"].iloc[subject.train].nunique()
+    sizes = {"n_draws": subject.n_draws, "n_permutations": subject.n_permutations, "seed": subject.seed}
+    draws = layer_draws(results, subject.groups if voxels else {}, n_train, **sizes)  # sensors lie in no region
     save(arguments.draws, draws.arrays(), provenance, **draws.details())
-    save(arguments.baselines, pd.concat(side.tables, ignore_index=True) if trained else empty, provenance)
-    ensemble = empty
-    if side.ensemble is not None:  # the rows of single layers stand beside it
-        together = _profile(side.ensemble, groups, ceiling, confidence).assign(layer=ENSEMBLE)
-        ensemble = pd.concat([together, profile], ignore_index=True).merge(side.weights, how="left")
-    save(arguments.ensemble, ensemble, provenance, weights="mean over the targets of a group; layers sum to 1")
     halves = SplitScores(reason="all layers were fitted jointly: none has a score of its own")
     if not joint:
-        halves = split_scores(
-            results,
-            responses.targets,
-            {name: rows for name, rows in groups.items() if name != RELIABLE},
-            responses.times,
-            ceiling=ceiling,
-            n_permutations=settings.permutations,
-            n_draws=settings.draws,
-            seed=arguments.seed,
-        )
+        regions = {name: rows for name, rows in subject.groups.items() if name != RELIABLE}
+        halves = split_scores(results, responses.targets, regions, responses.times, ceiling=subject.ceiling, **sizes)
     save(arguments.halves, Arrays(halves.arrays), provenance, **halves.details)
+
+
+def _save_parts(
+    results: dict[str, HeldOut],
+    subject: ImageSubject,
+    encoder: Any,
+    layers: list[str],
+    arguments: argparse.Namespace,
+    provenance: Provenance,
+) -> None:
+    """Save what each layer adds to a joint fit; of other fits, empty tables."""
+    bands, partition, metric = _empty(), _empty(), {}
+    parts = results[ALL_LAYERS].partition if ALL_LAYERS in results else None
+    if parts is not None:
+        bands = band_table(parts, subject.responses, layers)
+        # In the unit of the score.
+        limit = np.sqrt(np.maximum(subject.ceiling, 0)) if encoder.metric == "r" else subject.ceiling
+        partition = parts.table(subject.groups, layers, limit, subject.confidence, together=ALL_LAYERS)
+        metric = {"metric": encoder.metric, "split": SPLIT}
+    save(arguments.bands, bands, provenance, **metric)
+    save(arguments.partition, partition, provenance, **metric)
+
+
+def _save_beside(
+    results: dict[str, HeldOut],
+    subject: ImageSubject,
+    side: TokenFindings,
+    few: FewImages | None,
+    arguments: argparse.Namespace,
+    provenance: Provenance,
+) -> None:
+    """Save what stands beside trained encoders, and the curve of in-context encoding; of other fits, empty tables."""
+    save(arguments.baselines, pd.concat(side.tables or [_empty()], ignore_index=True), provenance)
+    ensemble = _empty()
+    if side.ensemble is not None:  # the rows of single layers stand beside it
+        ensemble = subject.table({ENSEMBLE: side.ensemble} | results).merge(side.weights, how="left")
+    save(arguments.ensemble, ensemble, provenance, weights="mean over the targets of a group; layers sum to 1")
     save(arguments.fields, Arrays(side.fields), provenance, layers=side.layers, stimuli=side.stimuli)
-    curve, contexts = (pd.concat(scorer.curves, ignore_index=True), scorer.contexts) if few else (empty, {})
+    curve, contexts = (_empty(), {}) if few is None else (pd.concat(few.curves, ignore_index=True), few.contexts)
     save(arguments.curve, curve, provenance, **contexts)
-    if trained:
-        shutil.rmtree(work, ignore_errors=True)
 
 
-def _inputs(
-    values: NDArray[np.floating], train: NDArray[np.intp], settings: EncodeImagesSettings, maps: bool
-) -> NDArray[np.floating]:
-    """Return features (n_trials, n_features), centred on the training rows; every layer has the same total variance.
-
-    Layers of 20 and of 20,000 features then need the same penalties, and no layer wins by its scale. Pooled features
-    are z-scored one by one; places of a map keep their own variance, which is next to 0 at empty borders.
-    """
-    flat = values.reshape(len(values), -1)
-    if settings.n_components is not None and settings.n_components < flat.shape[1]:
-        flat = PCA(settings.n_components).fit(flat, rows=train).transform(flat)
-        maps = True  # components keep their own variance too
-    if not settings.standardize:
-        return flat
-    flat = flat - flat[train].mean(axis=0)
-    if not maps:
-        spread = flat[train].std(axis=0)
-        flat *= np.where(spread > 1e-6 * spread.max(), 1 / np.where(spread > 0, spread, 1), 0)
-    total = float(np.square(flat[train]).sum(axis=1).mean())
-    return np.asarray(flat * np.sqrt(TOTAL_VARIANCE / total) if total else flat, dtype=np.float32)
-
-
-def _study(
-    responses: Responses, groups: dict[str, NDArray[np.intp]], training: dict[str, Any], **known: Any
-) -> TokenStudy:
-    """Return what trains an encoder on tokens: of the reliable targets, where there are some and it wants no others."""
-    timed, reliable = responses.times is not None, groups[RELIABLE]
-    some = training["targets"] == "reliable" and not timed and len(reliable)
-    targets = reliable if some else np.arange(responses.values[0].size)
-    hemispheres = responses.targets["hemi"].to_numpy(dtype=str) if "hemi" in responses.targets else None
-    return TokenStudy(
-        seeds=training["seeds"],
-        baselines=training["baselines"],
-        controls=training.get("controls", ()),
-        ensemble=training["ensemble"],
-        Y=responses.values,
-        stimulus_ids=responses.trials["stimulus_id"].to_numpy(),
-        targets=targets,
-        groups={name: np.intersect1d(rows, targets) for name, rows in groups.items()},
-        regions=[] if timed else [name for name in groups if name != RELIABLE],
-        shown=[RELIABLE] if timed else list(groups),
-        hemispheres=None if hemispheres is None else np.repeat(hemispheres, responses.values[0, 0].size),
-        **known,
-    )
-
-
-@dataclass(frozen=True)
-class _Networks:
-    """What in-context encoding learned from other subjects, by layer, and what is said of it."""
-
-    layers: dict[str, PretrainedLayer]
-    about: dict[str, Any]
-
-    @classmethod
-    def read(cls, path: Path | None, options: dict[str, Any], provenance: Provenance) -> _Networks:
-        """Read the artifact of the pretrain stage."""
-        if path is None:
-            raise BrainalignError("in-context encoding reads pre-trained networks; give the artifact with --network")
-        arrays, about = load(path, Arrays, provenance), load_sidecar(path)["details"]
-        use = {name: options[name] for name in ("fallback", "min_group", "n_checks", "device")}
-        found = {}
-        for layer in about["layers"]:
-            mine = {name.removeprefix(f"{layer}/"): a for name, a in arrays.items() if name.startswith(f"{layer}/")}
-            found[layer] = PretrainedLayer.from_arrays(mine, **use)
-        return cls(found, about)
-
-
-@dataclass
-class _FewImages:
-    """Read weights off a few images of this subject, with networks that were trained on others."""
-
-    networks: _Networks
-    options: dict[str, Any]
-    responses: Responses
-    groups: dict[str, NDArray[np.intp]]
-    ceiling: NDArray[np.floating]
-    rows: tuple[NDArray[np.intp], NDArray[np.intp]]  # train, test
-    confidence: float
-    seed: int
-    asked: dict[str, Any]  # texts, and the weights of the model that reads them
-    curves: list[pd.DataFrame] = field(default_factory=list)  # by layer, once fitted
-    contexts: dict[str, Any] = field(default_factory=dict)  # what the networks learned from, and where ridge is taken
-
-    def __post_init__(self) -> None:
-        """Choose the targets: the reliable ones, all where there are none; all groups are of these alone."""
-        if self.responses.times is not None:
-            raise BrainalignError("in-context encoding reads the weights of voxels; responses over time have none")
-        shown = self.responses.values[self.rows[0]]
-        varying = np.flatnonzero(shown.min(axis=0) < shown.max(axis=0))
-        reliable = np.intersect1d(self.groups[RELIABLE], varying)
-        self.targets = reliable if len(reliable) else varying
-        self.groups = {name: np.intersect1d(rows, self.targets) for name, rows in self.groups.items()}
-
-    def fits(self, layers: Layers, in_full: Callable[..., HeldOut]) -> Iterator[tuple[str, HeldOut]]:
-        """Yield the evaluation of each layer, and keep its curve and decisions."""
-        about = self.networks.about
-        self.contexts = {"layers": {}, "subjects": about["subjects"], "n_images": about["n_images"]}
-        for layer, features in layers.items():
-            if layer not in self.networks.layers:
-                raise BrainalignError(
-                    f"no network was trained for layer {layer!r}, but for {', '.join(self.networks.layers)}; run "
-                    "pretrain again"
-                )
-            found = score_context(
-                self.networks.layers[layer],
-                features.align_to(self.responses).values,
-                self.responses.values,
-                self.responses.trials["stimulus_id"].to_numpy(),
-                *self.rows,
-                evaluate=partial(in_full, target_groups=self.groups),
-                targets=self.targets,
-                groups=self.groups,
-                roi=self._regions(),
-                ceiling=self.ceiling,
-                sizes=self.options["sizes"],
-                n_repeats=self.options["n_repeats"],
-                confidence=self.confidence,
-                seed=self.seed,
-            )
-            self.curves.append(found.curve.assign(layer=layer))
-            decided = {"fallbacks": found.fallbacks.to_dict("records"), "seed_r": found.seed_r}
-            self.contexts["layers"][layer] = (
-                about["layers"][layer]
-                | decided
-                | {
-                    "n_context": len(found.context[0]),
-                    "texts": self._texts(layer, *found.context),
-                }
-            )
-            yield layer, found.held_out
-
-    def _texts(self, layer: str, X: NDArray[np.floating], Y: NDArray[np.floating]) -> list[dict[str, Any]]:
-        """Return which of the texts that were asked about move which region, where the layer is shared with texts."""
-        if not self.asked or layer not in SHARED_LAYERS:
-            return []
-        queries = self.asked["queries"]
-        texts = embed_texts(self.asked["weights"], queries)
-        inside = {name: np.searchsorted(self.targets, rows) for name, rows in self.groups.items()}
-        network = self.networks.layers[layer]
-        table = text_preferences(network, X, Y, texts, queries, inside, roi=self._regions(), seed=self.seed)
-        return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
-
-    def _regions(self) -> NDArray[np.str_]:
-        """Return a label per chosen target: the first region that it lies in."""
-        labels = np.full(len(self.responses.targets), "in no region", dtype=object)
-        for name, rows in reversed(self.groups.items()):
-            if name != RELIABLE:
-                labels[rows] = name
-        return labels[self.targets].astype(str)
+def _empty() -> pd.DataFrame:
+    """Return what stands for a table where a method has none."""
+    return pd.DataFrame({"layer": np.empty(0, dtype=str)})
 
 
 def _say(what: str, epochs: int, seed: int, epoch: Epoch) -> None:
@@ -450,208 +313,6 @@ def _cls_tokens(
         raise BrainalignError(f"CLS tokens are to come from {source}; give its features with --cls")
     layers = load(path, Layers, provenance)
     return {name: features.align_to(responses).values for name, features in layers.items()}
-
-
-def target_groups(responses: Responses) -> dict[str, NDArray[np.intp]]:
-    """Return the targets whose scores are averaged: of each region; for M/EEG, all sensors at each time."""
-    if responses.times is not None:
-        flat = np.arange(responses.values[0].size).reshape(responses.values.shape[1:])
-        return {f"{time:.4f}": flat[:, k] for k, time in enumerate(responses.times)}
-    exploded = responses.targets["roi"].explode().dropna()
-    groups = {str(roi): np.asarray(rows, dtype=np.intp) for roi, rows in exploded.groupby(exploded).groups.items()}
-    return groups
-
-
-def _columns(responses: Responses) -> dict[str, NDArray[Any]]:
-    """Return what names every score: the target, and the time where there is one."""
-    targets = responses.targets["target_id"].to_numpy()
-    if responses.times is None:
-        return {"target_id": targets}
-    return {"target_id": np.repeat(targets, len(responses.times)), "time_s": np.tile(responses.times, len(targets))}
-
-
-def _scores(
-    found: HeldOut, responses: Responses, ceiling: NDArray[np.floating], reliable: NDArray[np.intp]
-) -> pd.DataFrame:
-    table = _columns(responses)
-    values = {
-        "r": found.r,
-        "r2": found.r2,
-        "r2_signed": found.r2_signed,
-        "ceiling": ceiling,
-        "r2_normalized": normalized_r2(found.r, ceiling),
-        "alpha": np.broadcast_to(getattr(found.encoder, "alpha_", np.nan), found.r.shape),
-        "p": found.p,
-        "p_fwer": found.p_fwer,
-        "q": _over(reliable, found.p),
-        "control_r": found.control_r,
-        "cv_r": _inner(found, as_r=True),
-    }
-    compact = {name: np.asarray(value, dtype=np.float32) for name, value in values.items()}
-    return pd.DataFrame(table | compact | {"n_test": len(found.test_ids)})
-
-
-def _over(reliable: NDArray[np.intp], p: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return q over the reliable targets.
-
-    Whether a target repeats is independent of whether features predict it under the null, so choosing targets by their
-    ceiling leaves the false discovery rate as it is, and a few hundred permutations suffice.
-    """
-    q = np.full(len(p), np.nan)
-    q[reliable] = fdr(p[reliable])
-    return q
-
-
-def _profile(
-    found: HeldOut, groups: dict[str, NDArray[np.intp]], ceiling: NDArray[np.floating], confidence: float
-) -> pd.DataFrame:
-    """Return a row per group: mean r with standard error and interval over test images, its null, the refit control.
-
-    `cv_score` is the score inside the training images: what a layer may be chosen by.
-    """
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    low, high = np.quantile(found.group_draws, tails, axis=0)
-    r, null = found.group_r, found.group_null
-    # Corrected for the choice among groups: the largest group of every permutation. One without a score has no null.
-    largest = null[:, ~np.isnan(r)].max(axis=1, initial=-1)
-    return pd.DataFrame(
-        {
-            "group": found.groups,
-            "r": r,
-            "se": found.group_draws.std(axis=0, ddof=1),
-            "low": low,
-            "high": high,
-            "null_mean": null.mean(axis=0),
-            "null_low": np.quantile(null, tails[0], axis=0),
-            "null_high": np.quantile(null, tails[1], axis=0),
-            "p": permutation_test(r, null),
-            "p_fwer": permutation_test(r, largest, correct="max"),
-            "control_r": found.control_group_r,
-            "ceiling_r": [float(np.sqrt(np.maximum(ceiling[rows], 0)).mean()) for rows in groups.values()],
-            "cv_score": group_means(_inner(found), list(groups.values())),
-            "n_targets": [len(rows) for rows in groups.values()],
-        }
-    )
-
-
-def _inner(found: HeldOut, *, as_r: bool = False) -> NDArray[np.floating]:
-    """Return the score inside the training images (n_targets,); NaN where a single penalty left nothing to score."""
-    inner = np.full((1, len(found.r)), np.nan)
-    squared = False
-    if isinstance(found.encoder, SeedEnsemble):
-        inner = found.encoder.validation_r_[None]
-    elif hasattr(found.encoder, "cv_scores_"):
-        inner = np.asarray(found.encoder.cv_scores_)
-        squared = getattr(found.encoder, "metric", "r") == "r2"
-    best = np.nan_to_num(inner, nan=-np.inf).max(axis=0)
-    inside = np.where(np.isfinite(best), best, np.nan)
-    return np.sqrt(np.maximum(inside, 0)) if as_r and squared else inside
-
-
-def _draws(
-    results: dict[str, HeldOut],
-    groups: dict[str, NDArray[np.intp]],
-    n_train: int,
-    settings: EncodeImagesSettings,
-    seed: int,
-) -> RegionDraws:
-    """Return draws and null of every region's reliable targets: the ones that all encoders are scored on."""
-    regions = {name: np.intersect1d(rows, groups[RELIABLE]) for name, rows in groups.items()}
-    regions = {name: rows for name, rows in regions.items() if len(rows)}
-    sizes = {"n_draws": settings.draws, "n_permutations": settings.permutations, "seed": seed}
-    draws, null = {}, {}
-    for layer, found in results.items() if regions else ():
-        draws[layer], null[layer] = region_draws(found.predicted, found.measured, regions, **sizes)
-    test_ids = next(iter(results.values())).test_ids.tolist()
-    return RegionDraws(regions, draws, null, test_ids, n_train)
-
-
-def _bands(parts: Partition, responses: Responses, layers: list[str]) -> pd.DataFrame:
-    """Return a row per target and layer: what the layer adds, the same after the refit control, and its share."""
-    tables = []
-    for k, layer in enumerate(layers):
-        values = {"split": parts.split[k], "delta": parts.deltas[k]}
-        if parts.control_split is not None:
-            values["control_split"] = parts.control_split[k]
-        compact = {name: np.asarray(value, dtype=np.float32) for name, value in values.items()}
-        tables.append(pd.DataFrame(_columns(responses) | compact).assign(layer=layer))
-    return pd.concat(tables, ignore_index=True)
-
-
-def _preference(results: dict[str, HeldOut]) -> pd.DataFrame:
-    """Return the best layer of every region."""
-    names = next(iter(results.values())).groups
-    rois = [k for k, name in enumerate(names) if name != RELIABLE] or [0]
-    return layer_preference(
-        np.stack([found.group_r[rois] for found in results.values()], axis=-1),
-        np.stack([found.group_draws[:, rois] for found in results.values()], axis=-1),
-        np.stack([found.group_null[:, rois] for found in results.values()], axis=-1),
-        [names[k] for k in rois],
-        list(results),
-    )
-
-
-def _latencies(results: dict[str, HeldOut], times: NDArray[np.floating]) -> pd.DataFrame:
-    """Return peak and onset of every layer after the stimulus."""
-    rows = []
-    for layer, found in results.items():
-        n = len(times)  # the groups are the times, then the reliable targets
-        row: dict[str, Any] = dict.fromkeys((entry.name for entry in fields(Latency)), np.nan)
-        row |= {"decided": False, "reason": "no score: predictions or responses are constant"}
-        if np.isfinite(found.group_r[:n]).all():
-            row = vars(
-                score_latency(
-                    found.group_r[:n], found.group_draws[:, :n], found.group_null[:, :n], times, window=(0.0, np.inf)
-                )
-            )
-        rows.append({"layer": layer} | row)
-    return pd.DataFrame(rows)
-
-
-def _clusters(found: HeldOut, responses: Responses, quantile: float) -> pd.DataFrame:
-    shape = responses.values.shape[1:]
-    test = cluster_permutation(
-        np.nan_to_num(found.r).reshape(shape),
-        found.null_maps,
-        sensor_adjacency(responses),
-        threshold=quantile,
-        kind="quantile",
-        times=responses.times,
-    )
-    return test.table(responses.targets["target_id"].tolist())
-
-
-def sensor_adjacency(responses: Responses) -> Any:
-    """Return which sensors are neighbours: the nearest ones, and those that call this one near; types apart.
-
-    Nearest places rather than triangles, because the two gradiometers of a place coincide.
-    """
-    from scipy.sparse import lil_array
-
-    places = responses.targets[["x_mm", "y_mm", "z_mm"]]
-    adjacency = lil_array((len(places), len(places)), dtype=bool)
-    if places.isna().any(axis=None):
-        return adjacency.tocsr()  # without positions none are neighbours: clusters run over time only
-    for kind in pd.unique(responses.targets["sensor_type"]):
-        rows = np.flatnonzero(responses.targets["sensor_type"] == kind)
-        n_neighbours = min(N_NEIGHBOURS, len(rows) - 1)
-        if n_neighbours > 0:
-            near = kneighbors_graph(places.to_numpy()[rows], n_neighbours).toarray().astype(bool)
-            adjacency[np.ix_(rows, rows)] = near | near.T
-    return adjacency.tocsr()
-
-
-def _null(results: dict[str, HeldOut]) -> pd.DataFrame:
-    """Return per layer: largest r of any target and mean r of the reliable ones under permutation; its bootstrap."""
-    tables = []
-    for layer, found in results.items():
-        k = found.groups.index(RELIABLE)
-        columns = {"null_r": found.group_null[:, k], "draw_r": found.group_draws[:, k]}
-        if found.null is not None:
-            columns["null_max_r"] = found.null.max_r
-        table = pd.DataFrame({name: pd.Series(values) for name, values in columns.items()})
-        tables.append(table.assign(layer=layer, number=np.arange(len(table))))
-    return pd.concat(tables, ignore_index=True)
 
 
 if __name__ == "__main__":

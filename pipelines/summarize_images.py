@@ -16,9 +16,8 @@ from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import SummarizeSettings, parse
 from brainalign.simulation import preferences
-from brainalign.statistics import Candidate, RegionDraws, family_contest, layer_preference, target_winners
+from brainalign.statistics import RELIABLE, Candidate, RegionDraws, family_contest, layer_preference, target_winners
 
-RELIABLE = "reliable targets"
 WHITENED = "noise standard deviations"
 N_DRAWS = 300  # of images, for preferences
 CHOICE = "chosen inside the training images"

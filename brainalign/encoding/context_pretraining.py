@@ -7,136 +7,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
 from sklearn.base import clone
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding.empirical_bayes import WeightPrior, estimate_prior
 from brainalign.encoding.in_context import InContextEncoder
-from brainalign.encoding.in_context_inputs import unit_rows
+from brainalign.encoding.pretrained_layer import PretrainedLayer, Reduction
+from brainalign.encoding.repeats import average_repeats
 from brainalign.statistics import noise_ceiling_from_share, signal_share
 
-__all__ = ["PretrainedLayer", "Reduction", "average_images", "pretrain_layer", "training_voxels"]
+__all__ = ["pretrain_layer", "training_voxels"]
 
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]
 Progress = Callable[[int, int, int, float], None]
 
 REMAINDER = 2  # images beyond the components that least squares with a bias needs to estimate its noise
-
-
-@dataclass(frozen=True)
-class Reduction:
-    """From features of a layer to the unit rows that a network knows; the same for every subject.
-
-    Attributes
-    ----------
-    mean : array (n_features,)
-    components : array (n_components, n_features)
-    """
-
-    mean: Values
-    components: Values
-
-    def __call__(self, features: Values) -> NDArray[np.float32]:
-        """Return unit rows (n_images, n_components), float32.
-
-        Raises
-        ------
-        BrainalignError
-            If features are of another width than those it was fitted to, or an image has no direction.
-        """
-        if features.ndim != 2 or features.shape[1] != len(self.mean):
-            raise BrainalignError(
-                f"features have shape {features.shape} but the networks were trained on {len(self.mean)} features; "
-                "pre-train on the features of this model and layer"
-            )
-        return np.asarray(unit_rows((features - self.mean) @ self.components.T), dtype=np.float32)
-
-
-@dataclass(frozen=True)
-class PretrainedLayer:
-    """What a held-out subject is given for one layer.
-
-    Attributes
-    ----------
-    reduction : Reduction
-    prior : WeightPrior
-        Of the weights of other subjects' voxels, z-scored over their images.
-    encoders : tuple of InContextEncoder
-        One per seed, pre-trained.
-    """
-
-    reduction: Reduction
-    prior: WeightPrior
-    encoders: tuple[InContextEncoder, ...]
-
-    @property
-    def n_parameters(self) -> int:
-        """How many parameters one network has."""
-        return sum(values.numel() for values in self.encoders[0].network_.parameters())
-
-    @property
-    def largest_context(self) -> int:
-        """How many images the longest context of training had."""
-        return int(self.encoders[0].context_sizes[1])
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return everything as named arrays, so that one file holds it; the same networks give the same bytes."""
-        found: dict[str, NDArray[Any]] = {
-            "reduction/mean": self.reduction.mean,
-            "reduction/components": self.reduction.components,
-            "prior/mean": self.prior.mean,
-            "prior/covariance": self.prior.covariance,
-        }
-        for number, encoder in enumerate(self.encoders):
-            with TemporaryDirectory() as folder:
-                path = Path(folder, "network.safetensors")
-                encoder.save(path)
-                about = path.with_suffix(".json").read_bytes()
-                found |= {f"network{number}/{name}": values for name, values in load_file(path).items()}
-            found[f"about{number}"] = np.frombuffer(about, dtype=np.uint8)
-        return found
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], **changes: Any) -> PretrainedLayer:
-        """Return what `arrays` wrote; `changes` are constructor arguments that do not concern training.
-
-        Raises
-        ------
-        BrainalignError
-            If networks and what is said about them do not belong together.
-        """
-        encoders: list[InContextEncoder] = []
-        while (about := arrays.get(f"about{len(encoders)}")) is not None:
-            start = f"network{len(encoders)}/"
-            with TemporaryDirectory() as folder:
-                path = Path(folder, "network.safetensors")
-                save_file(
-                    {n.removeprefix(start): np.ascontiguousarray(arrays[n]) for n in arrays if n.startswith(start)},
-                    path,
-                )
-                path.with_suffix(".json").write_bytes(about.tobytes())
-                encoders.append(InContextEncoder.load(path, **changes))
-        reduction = Reduction(arrays["reduction/mean"], arrays["reduction/components"])
-        return cls(reduction, WeightPrior(arrays["prior/mean"], arrays["prior/covariance"]), tuple(encoders))
-
-
-def average_images(values: Values, stimulus_ids: NDArray[Any]) -> tuple[NDArray[Any], Values]:
-    """Return stimuli in order of first appearance, and the averages over their trials (n_stimuli, n_targets)."""
-    names, codes = _first_appearance(stimulus_ids)
-    sums = np.zeros((len(names), values.shape[1]))
-    np.add.at(sums, codes, values)
-    return names, np.asarray(sums / np.bincount(codes)[:, None], dtype=values.dtype)
 
 
 def training_voxels(values: Values, stimulus_ids: NDArray[Any], threshold: float) -> tuple[NDArray[Any], Values]:
@@ -162,18 +55,18 @@ def training_voxels(values: Values, stimulus_ids: NDArray[Any], threshold: float
     BrainalignError
         If no voxel is left.
     """
-    images, averages = average_images(values, stimulus_ids)
-    mean, sd = averages.mean(axis=0), averages.std(axis=0)
+    images = average_repeats(values, stimulus_ids)
+    mean, sd = images.values.mean(axis=0), images.values.std(axis=0)
     kept = sd > 0
-    counts = np.bincount(_first_appearance(stimulus_ids)[1])
-    if counts.max() > 1:
-        kept &= np.nan_to_num(noise_ceiling_from_share(signal_share(values, stimulus_ids), counts)) > threshold
+    if images.counts.max() > 1:
+        share = signal_share(values, stimulus_ids)
+        kept &= np.nan_to_num(noise_ceiling_from_share(share, images.counts)) > threshold
     if not kept.any():
         raise BrainalignError(
-            f"none of {len(kept)} voxels has a noise ceiling above {threshold:g} over {len(images)} training images; "
-            "lower encode_images.ceiling_threshold"
+            f"none of {len(kept)} voxels has a noise ceiling above {threshold:g} over {len(images.ids)} training "
+            "images; lower encode_images.ceiling_threshold"
         )
-    return images, np.asarray((averages[:, kept] - mean[kept]) / sd[kept], dtype=np.float32)
+    return images.ids, np.asarray((images.values[:, kept] - mean[kept]) / sd[kept], dtype=np.float32)
 
 
 def pretrain_layer(
@@ -257,10 +150,3 @@ def _digest(encoder: InContextEncoder, arrays: Sequence[Values]) -> str:
     for values in arrays:
         digest.update(f"{values.dtype} {values.shape}".encode() + np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()[:16]
-
-
-def _first_appearance(ids: NDArray[Any]) -> tuple[NDArray[Any], Rows]:
-    """Return names in order of first appearance, and which of them each entry is."""
-    names, first, codes = np.unique(np.asarray(ids), return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    return names[order], np.argsort(order)[codes]

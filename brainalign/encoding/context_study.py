@@ -20,10 +20,11 @@ from sklearn.base import clone
 
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.encoding.context_ensemble import InContextEnsemble, ShuffledContext
-from brainalign.encoding.context_pretraining import PretrainedLayer, average_images
 from brainalign.encoding.held_out import HeldOut
 from brainalign.encoding.in_context_fallback import UNIT_ALPHAS
 from brainalign.encoding.in_context_inputs import MIN_CONTEXT
+from brainalign.encoding.pretrained_layer import PretrainedLayer
+from brainalign.encoding.repeats import average_repeats
 from brainalign.encoding.ridge import Ridge
 from brainalign.encoding.scaling_curve import Predictor, scaling_curve
 from brainalign.statistics import explained_variance, pearson
@@ -112,14 +113,14 @@ def score_context(
     """
     check_rows("features", len(features), "responses", len(responses), "call features.align_to(responses)")
     X = pretrained.reduction(features)
-    pool, averages = average_images(responses[train], stimulus_ids[train])
+    shown = average_repeats(responses[train], stimulus_ids[train])
+    pool = shown.ids
     _check_pool(len(pool), sizes, n_repeats)
-    mean, sd = averages.mean(axis=0), averages.std(axis=0)
+    mean, sd = shown.values.mean(axis=0), shown.values.std(axis=0)
     sd = np.where(sd > 0, sd, 1)  # of those that are not encoded
-    averages, tested = (averages - mean) / sd, (responses[test] - mean) / sd
-    held, measured = average_images(tested, stimulus_ids[test])
-    row_of = {name: row for row, name in reversed(list(enumerate(stimulus_ids)))}
-    X_pool, X_held = (X[[row_of[name] for name in names]] for names in (pool, held))
+    averages, tested = (shown.values - mean) / sd, (responses[test] - mean) / sd
+    held = average_repeats(tested, stimulus_ids[test])
+    X_pool, X_held = X[train][shown.first], X[test][held.first]
     n_context = min(pretrained.largest_context, len(pool))
     context = np.random.default_rng([seed, 2]).permutation(len(pool))[:n_context]
     ensemble = InContextEnsemble(pretrained.encoders, roi, targets)
@@ -131,14 +132,13 @@ def score_context(
         test=np.arange(n_context, n_context + len(test)),
         stimulus_ids=np.concatenate([pool[context], stimulus_ids[test]]),
     )
-    of_test = X[[row_of[name] for name in found.test_ids]]
-    by_seed = found.encoder.predictions(of_test)
+    by_seed = found.encoder.predictions(X_held)  # test images of `found` are in the same order
     inside = {name: np.searchsorted(targets, rows) for name, rows in groups.items()}
     curve = context_curve(
         pretrained,
         np.concatenate([X_pool, X_held]),
-        np.concatenate([averages, measured])[:, targets],
-        test=np.arange(len(pool), len(pool) + len(held)),
+        np.concatenate([averages, held.values])[:, targets],
+        test=np.arange(len(pool), len(pool) + len(held.ids)),
         groups=inside,
         roi=roi,
         sizes=sizes,

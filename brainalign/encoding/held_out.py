@@ -16,6 +16,7 @@ from brainalign.checks import BrainalignError, check_choice, check_rows, listed
 from brainalign.encoding.crossval import Encoder
 from brainalign.encoding.held_out_scores import HeldOut, score_predictions
 from brainalign.encoding.partition import BandedEncoder, partition
+from brainalign.encoding.repeats import average_repeats
 
 __all__ = ["HeldOut", "evaluate_held_out"]
 
@@ -172,22 +173,17 @@ def _check_split(train_ids: NDArray[Any], test_ids: NDArray[Any]) -> None:
 
 
 def _averaged(Xs: list[Values], Y: Values, ids: NDArray[Any]) -> _Stimuli:
-    """Return averages over the trials of each stimulus."""
-    codes, names = pd.factorize(ids)
-    counts = np.bincount(codes)
-    first = np.unique(codes, return_index=True)[1]
-    if len(names) == len(codes):
-        return _Stimuli(names, counts, Xs, Y)
-    nth = pd.Series(codes).groupby(codes).cumcount().to_numpy()
-    sums = np.zeros((len(names), Y.shape[1]), dtype=np.float64)
-    for repeat in range(counts.max()):
-        rows = nth == repeat  # at most one trial of every stimulus
-        sums[codes[rows]] += Y[rows]
-        if not all(np.array_equal(X[rows], X[first[codes[rows]]], equal_nan=True) for X in Xs):
+    """Return averages over the trials of each stimulus, and its features."""
+    averages = average_repeats(Y, ids)
+    if len(averages.ids) < len(ids):
+        first = averages.first[pd.Index(averages.ids).get_indexer(ids)]
+        parts = np.array_split(np.arange(len(ids)), averages.counts.max())  # tokens of all trials are large
+        if not all(np.array_equal(X[rows], X[first[rows]], equal_nan=True) for X in Xs for rows in parts):
             raise BrainalignError(
                 "X differs between trials of a stimulus; give each trial the features of its stimulus"
             )
-    return _Stimuli(names, counts, [X[first] for X in Xs], (sums / counts[:, None]).astype(Y.dtype))
+        Xs = [X[averages.first] for X in Xs]
+    return _Stimuli(averages.ids, averages.counts, Xs, averages.values)
 
 
 def _training_rows(

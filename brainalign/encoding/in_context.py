@@ -8,19 +8,26 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.devices import pick_device, target_block
 from brainalign.encoding.empirical_bayes import WeightPrior
-from brainalign.encoding.in_context_checkpoint import parameter_hash, read_checkpoint, write_checkpoint
+from brainalign.encoding.in_context_checkpoint import (
+    network_of,
+    parameter_hash,
+    read_checkpoint,
+    state_of,
+    write_checkpoint,
+)
 from brainalign.encoding.in_context_fallback import compare_groups
 from brainalign.encoding.in_context_inputs import check_context, check_features, check_ranges, check_unit_rows
 from brainalign.encoding.in_context_network import NETWORKS, InContextNetwork
@@ -318,8 +325,8 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
         self._check_pretrained()
         return parameter_hash(self.network_)
 
-    def save(self, path: str | Path) -> None:
-        """Write the network (safetensors) and, beside it, the configuration (.json).
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return the network as named arrays, and a description of it that JSON can hold.
 
         Raises
         ------
@@ -327,27 +334,58 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
             If the network was not pre-trained.
         """
         self._check_pretrained()
-        write_checkpoint(Path(path), self.network_, self.get_params(), self.losses_)
+        return state_of(self.network_, self.get_params(), self.losses_)
 
     @classmethod
-    def load(cls, path: str | Path, **changes: Any) -> InContextEncoder:
-        """Read what `save` wrote.
+    def from_state(
+        cls,
+        arrays: Mapping[str, NDArray[Any]],
+        description: Mapping[str, Any],
+        *,
+        source: str = "the state",
+        **changes: Any,
+    ) -> InContextEncoder:
+        """Return the pre-trained encoder whose `state` is given.
 
         Parameters
         ----------
-        path : path of the safetensors file
+        arrays, description
+            As `state` returned them.
+        source : str
+            Where they come from, for errors.
         **changes
             Constructor arguments that do not concern training, such as device or fallback.
 
         Raises
         ------
         BrainalignError
-            If a file is missing or the two do not belong together.
+            If the two do not belong together.
         """
-        network, parameters, losses = read_checkpoint(Path(path))
+        network, parameters, losses = network_of(arrays, description, source=source)
         encoder = cls(**(parameters | changes))
         encoder.network_, encoder.n_features_, encoder.losses_ = network, network.n_features, losses
         return encoder
+
+    def save(self, path: str | Path) -> None:
+        """Write the network (safetensors) and, beside it, its description (.json).
+
+        Raises
+        ------
+        BrainalignError
+            If the network was not pre-trained.
+        """
+        write_checkpoint(Path(path), self.state())
+
+    @classmethod
+    def load(cls, path: str | Path, **changes: Any) -> InContextEncoder:
+        """Read what `save` wrote: `path` is that of the safetensors file; for `changes` see `from_state`.
+
+        Raises
+        ------
+        BrainalignError
+            If a file is missing or the two do not belong together.
+        """
+        return cls.from_state(*read_checkpoint(Path(path)), source=str(path), **changes)
 
     def _weights(self, X: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
         """Return weights and bias (n_targets, n_features + 1) for a context (n_images, ...), in blocks of targets."""

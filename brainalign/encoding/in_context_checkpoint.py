@@ -1,18 +1,24 @@
-"""A meta-trained network on disk: a safetensors file, and beside it a .json with what made it and its digest."""
+"""A meta-trained network outside its encoder: named arrays and a description of what made it; on disk, two files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding.in_context_network import NETWORKS, InContextNetwork
 
-__all__ = ["parameter_hash", "read_checkpoint", "write_checkpoint"]
+__all__ = ["network_of", "parameter_hash", "read_checkpoint", "state_of", "write_checkpoint"]
+
+NetworkState = tuple[dict[str, NDArray[Any]], dict[str, Any]]
 
 
 def parameter_hash(network: InContextNetwork) -> str:
@@ -24,38 +30,65 @@ def parameter_hash(network: InContextNetwork) -> str:
     return digest.hexdigest()
 
 
-def write_checkpoint(path: Path, network: InContextNetwork, parameters: dict[str, Any], losses: list[float]) -> None:
-    """Write a network and the constructor arguments of its encoder."""
-    content = {
+def state_of(network: InContextNetwork, parameters: dict[str, Any], losses: list[float]) -> NetworkState:
+    """Return the weights as arrays, and a description that JSON can hold: constructor arguments, losses, digest."""
+    arrays = {name: values.cpu().numpy().copy() for name, values in network.state_dict().items()}
+    description = {
         "n_features": network.n_features,
         "parameters": parameters,
         "losses": losses,
         "hash": parameter_hash(network),
     }
-    save_file({name: values.contiguous() for name, values in network.state_dict().items()}, path)
-    path.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
+    return arrays, description
 
 
-def read_checkpoint(path: Path) -> tuple[InContextNetwork, dict[str, Any], list[float]]:
-    """Return the network, the constructor arguments and the losses that were written.
+def network_of(
+    arrays: Mapping[str, NDArray[Any]], description: Mapping[str, Any], *, source: str
+) -> tuple[InContextNetwork, dict[str, Any], list[float]]:
+    """Return the network, the constructor arguments of its encoder and the losses: the way back from `state_of`.
+
+    Parameters
+    ----------
+    arrays, description
+        As `state_of` gave them, the latter possibly through JSON.
+    source : str
+        Where they come from, for errors.
 
     Raises
     ------
     BrainalignError
-        If a file is missing or the two do not belong together.
+        If the two do not belong together.
+    """
+    parameters: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in description["parameters"].items()
+    }
+    size, knows_units = NETWORKS[parameters["network"]], parameters["units"] == "prior"
+    network = InContextNetwork(description["n_features"], size, knows_units=knows_units)
+    try:
+        network.load_state_dict({name: torch.from_numpy(np.array(values)) for name, values in arrays.items()})
+    except RuntimeError as error:
+        raise BrainalignError(f"{source} does not hold the network of its description; save both again") from error
+    if parameter_hash(network) != description["hash"]:
+        raise BrainalignError(f"{source} has another digest than its description says; save both again")
+    return network.eval(), parameters, description["losses"]
+
+
+def write_checkpoint(path: Path, state: NetworkState) -> None:
+    """Write arrays into a safetensors file, and the description into a .json beside it."""
+    arrays, description = state
+    save_file(arrays, path)
+    path.with_suffix(".json").write_text(json.dumps(description, indent=1) + "\n")
+
+
+def read_checkpoint(path: Path) -> NetworkState:
+    """Return what `write_checkpoint` wrote.
+
+    Raises
+    ------
+    BrainalignError
+        If a file is missing.
     """
     for file in (path, path.with_suffix(".json")):
         if not file.exists():
             raise BrainalignError(f"{file} is missing; a checkpoint is a safetensors file and its .json beside it")
-    content = json.loads(path.with_suffix(".json").read_text())
-    parameters: dict[str, Any] = content["parameters"]
-    parameters |= {name: tuple(value) for name, value in parameters.items() if isinstance(value, list)}
-    size, knows_units = NETWORKS[parameters["network"]], parameters["units"] == "prior"
-    network = InContextNetwork(content["n_features"], size, knows_units=knows_units)
-    try:
-        network.load_state_dict(load_file(path))
-    except RuntimeError as error:
-        raise BrainalignError(f"{path} does not hold the network of its .json; save both again") from error
-    if parameter_hash(network) != content["hash"]:
-        raise BrainalignError(f"{path} has another digest than its .json says; save both again")
-    return network.eval(), parameters, content["losses"]
+    return load_file(path), json.loads(path.with_suffix(".json").read_text())

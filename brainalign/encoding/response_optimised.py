@@ -26,12 +26,11 @@ from brainalign.encoding.readout_fit import (
 from brainalign.encoding.readouts import FactorizedReadout
 from brainalign.encoding.response_core import Block, ConvolutionalCore, ResponseNetwork, core_grid
 from brainalign.encoding.semantic_readout import SemanticSpatialReadout
-from brainalign.encoding.training import Epoch, carve_validation
+from brainalign.encoding.training import Epoch, carve_validation, check_validation
 
 __all__ = ["ResponseOptimisedEncoder"]
 
 READOUTS = {"factorized": FactorizedReadout, "gaussian": GaussianReadout, "semantic": SemanticSpatialReadout}
-LEAST_VALIDATION = 3  # rows: fewer have no correlation to speak of
 
 
 class ResponseOptimisedEncoder(BaseEstimator):  # type: ignore[misc]
@@ -180,11 +179,7 @@ class ResponseOptimisedEncoder(BaseEstimator):  # type: ignore[misc]
                 "readout 'semantic' needs semantics=(n_rows, n_semantic); without them choose another"
             )
         held = carve_validation(len(Y), self.validation, labels_of(groups), self.seed)[1]
-        if len(held) < LEAST_VALIDATION:
-            raise BrainalignError(
-                f"validation {self.validation:g} of {len(Y)} rows leaves {len(held)} to choose the epoch by; "
-                f"{LEAST_VALIDATION} are needed: raise validation, or give more images"
-            )
+        check_validation(len(held), len(Y), self.validation)
         fit_readout(self, X, Y, groups=groups, grid=grid, semantics=semantics)
         self.core_grid_ = core_grid(self.module_.shape.grid, self._blocks())
         return self

@@ -12,8 +12,8 @@ from sklearn.base import clone
 
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.encoding.context_ensemble import InContextEnsemble
-from brainalign.encoding.context_pretraining import PretrainedLayer, Reduction
 from brainalign.encoding.in_context_inputs import unit_rows
+from brainalign.encoding.pretrained_layer import PretrainedLayer, Reduction
 from brainalign.encoding.text_selectivity import text_selectivity
 
 __all__ = ["N_REFITS", "reduce_texts", "text_preferences"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding.held_out import HeldOut
+from brainalign.encoding.image_subject import ImageSubject
 from brainalign.encoding.seeds import SeedEnsemble
 from brainalign.encoding.side_by_side import Contender, side_by_side
 from brainalign.encoding.token_baselines import BASELINES, TokenLayer
 from brainalign.encoding.token_controls import ROUTING_CONTROLS
 from brainalign.encoding.token_ensemble import NetworkEnsemble
-from brainalign.encoding.training import Epoch
+from brainalign.encoding.training import Epoch, check_validation
+from brainalign.statistics import RELIABLE
 
 __all__ = ["ENSEMBLE", "TokenFindings", "TokenStudy"]
 
 ENSEMBLE = "all layers, ensemble"  # where others have the name of a layer
-LEAST_VALIDATION = 3  # images: fewer have no correlation to speak of
 N_SHOWN = 4  # test images whose attention is kept
 
 Values = NDArray[np.floating[Any]]
@@ -127,6 +128,36 @@ class TokenStudy:
     checkpoint: Path
     progress: Callable[[str, int, int, Epoch], None]
 
+    @classmethod
+    def of(cls, subject: ImageSubject, *, targets: Literal["reliable", "all"], **known: Any) -> TokenStudy:
+        """Return the study of a subject; of its reliable targets where they are asked for and there are some.
+
+        Sensors and times share one training, so that all of them are trained.
+        """
+        responses, reliable = subject.responses, subject.groups[RELIABLE]
+        timed = responses.times is not None
+        some = targets == "reliable" and not timed and len(reliable)
+        chosen = reliable if some else np.arange(responses.values[0].size)
+        hemispheres = None
+        if "hemi" in responses.targets:
+            hemispheres = np.repeat(responses.targets["hemi"].to_numpy(dtype=str), responses.values[0, 0].size)
+        return cls(
+            Y=responses.values,
+            stimulus_ids=subject.stimulus_ids,
+            train=subject.train,
+            targets=chosen,
+            groups={name: np.intersect1d(rows, chosen) for name, rows in subject.groups.items()},
+            regions=[] if timed else [name for name in subject.groups if name != RELIABLE],
+            shown=[RELIABLE] if timed else list(subject.groups),
+            hemispheres=hemispheres,
+            scaled=subject.inputs,
+            evaluate=subject.evaluate,
+            evaluate_in_full=subject.evaluate_in_full,
+            score=subject.score,
+            confidence=subject.confidence,
+            **known,
+        )
+
     @property
     def inside(self) -> dict[str, Rows]:
         """Return the groups in numbers among the trained targets."""
@@ -147,7 +178,8 @@ class TokenStudy:
         BrainalignError
             If too few images would choose the epoch, a layer has no tokens or grid, or an encoder raises.
         """
-        self._check_validation()
+        n_images, share = len(np.unique(self.stimulus_ids[self.train])), self.encoder.validation
+        check_validation(round(share * n_images), n_images, share, "training images")
         told = self._labels() | ({} if self.semantics is None else {"semantics": self.semantics})
         alone: dict[str, Contender] = {}
         together = NetworkEnsemble()
@@ -213,17 +245,6 @@ class TokenStudy:
             evaluate=partial(self.evaluate, Y=chosen, target_groups=self.inside, n_permutations=0),
             ensemble=partial(self._ensemble, name),
         )
-
-    def _check_validation(self) -> None:
-        """Raise where too few images would choose the epoch to have a correlation."""
-        n_images = len(np.unique(self.stimulus_ids[self.train]))
-        share = self.encoder.validation
-        left = round(share * n_images)
-        if left < LEAST_VALIDATION:
-            raise BrainalignError(
-                f"validation {share:g} of {n_images} training images leaves {left} to choose the epoch by; "
-                f"{LEAST_VALIDATION} are needed: raise validation in the method"
-            )
 
     def _labels(self) -> dict[str, Any]:
         """Return which targets share a query, for encoders that have queries of regions or hemispheres."""

@@ -18,7 +18,9 @@ from torch import nn
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.files import write_atomically
 
-__all__ = ["Epoch", "Training", "carve_validation", "train"]
+__all__ = ["Epoch", "Training", "carve_validation", "check_validation", "train"]
+
+LEAST_VALIDATION = 3  # rows: fewer have no correlation to speak of
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,30 @@ def carve_validation(
     splitter = GroupShuffleSplit(n_splits=1, test_size=size, random_state=seed)
     fitted, held = next(splitter.split(np.zeros((n_rows, 1)), groups=labels))
     return fitted, held
+
+
+def check_validation(n_held: int, n_rows: int, share: float, rows: str = "rows") -> None:
+    """Raise where the rows set apart are too few for a correlation that could choose the epoch.
+
+    Parameters
+    ----------
+    n_held, n_rows : int
+        Rows set apart, of so many.
+    share : float
+        The option that says how many are set apart.
+    rows : str
+        What a row is, for the error.
+
+    Raises
+    ------
+    BrainalignError
+        If there are fewer than 3.
+    """
+    if n_held < LEAST_VALIDATION:
+        raise BrainalignError(
+            f"validation {share:g} of {n_rows} {rows} leaves {n_held} to choose the epoch by; "
+            f"{LEAST_VALIDATION} are needed: raise validation, or give more images"
+        )
 
 
 def train(

@@ -9,6 +9,7 @@ from brainalign.features.category import OneHotExtractor, RandomExtractor
 from brainalign.features.efficientnet import EfficientNetExtractor
 from brainalign.features.extractor import Extractor, Writer
 from brainalign.features.images import Preprocessing, check_images, load_image
+from brainalign.features.layer_inputs import layer_inputs
 from brainalign.features.network import NetworkExtractor
 from brainalign.features.pixels import PixelsExtractor
 from brainalign.features.reduction import PCA, SparseProjection
@@ -38,6 +39,7 @@ __all__ = [
     "captions_of",
     "check_images",
     "embed_texts",
+    "layer_inputs",
     "load_image",
 ]
 

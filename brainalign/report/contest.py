@@ -13,13 +13,14 @@ from matplotlib.figure import Figure
 
 from brainalign.report.canvas import GREY, NULL, check_columns, legend_below, model_colours, new_figure
 from brainalign.report.captions import CAPTIONS
-from brainalign.report.image_material import RELIABLE, ImageMaterial
+from brainalign.report.image_material import ImageMaterial
 from brainalign.report.page import Panel, Section
 from brainalign.report.sentences import number
 from brainalign.report.surface import SurfaceMap, flat_maps, surface_map
 from brainalign.report.surface_viewer import surface_viewer
 from brainalign.report.tables import html_table
 from brainalign.settings import SentenceModel
+from brainalign.statistics import RELIABLE
 
 __all__ = ["CONTEST_COLUMNS", "contest_methods", "contest_scores", "contest_section", "contest_sentence", "winner_maps"]
 

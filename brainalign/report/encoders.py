@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from brainalign.report.canvas import COLOURS, GREY, NULL, check_columns, legend_below, new_figure
 from brainalign.report.captions import CAPTIONS
-from brainalign.report.image_material import RELIABLE, ImageMaterial
+from brainalign.report.image_material import ImageMaterial
 from brainalign.report.layer_weights import ensemble_panel, ensemble_sentence
 from brainalign.report.page import Panel, Section
 from brainalign.report.sentences import number
 from brainalign.report.tables import html_table
+from brainalign.statistics import RELIABLE
 
 __all__ = ["SIDE_COLUMNS", "attention_maps", "encoder_scores", "encoders_section", "field_maps"]
 

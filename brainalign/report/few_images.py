@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from brainalign.report.canvas import COLOURS, GREY, check_columns, legend_below, new_figure, share_axis
-from brainalign.report.image_material import RELIABLE, ImageMaterial
+from brainalign.report.image_material import ImageMaterial
 from brainalign.report.page import Panel, Section
 from brainalign.report.sentences import number
 from brainalign.report.tables import html_table
 from brainalign.report.text_preferences import text_panel
+from brainalign.statistics import RELIABLE
 
 __all__ = ["CURVE_COLUMNS", "curves", "few_images_section"]
 

@@ -16,8 +16,6 @@ from brainalign.settings import Config, ImageStudy
 
 __all__ = ["ImageEncoding", "ImageMaterial", "fit_label"]
 
-RELIABLE = "reliable targets"  # the group over all targets, beside the regions
-
 
 def fit_label(config: Config, dataset: str, model: str, method: str) -> str:
     """Return how figures and tables call a fit: by its model, and by its method where the model has several."""

@@ -13,7 +13,7 @@ from brainalign.report.encoders import encoders_section
 from brainalign.report.few_images import few_images_section
 from brainalign.report.figures import ceiling_histogram, score_against_ceiling
 from brainalign.report.heads import topomaps
-from brainalign.report.image_material import RELIABLE, ImageMaterial
+from brainalign.report.image_material import ImageMaterial
 from brainalign.report.layers import layer_preference_maps, layer_profile, roi_layer_heatmap
 from brainalign.report.material import Failure
 from brainalign.report.page import Panel, Section
@@ -24,6 +24,7 @@ from brainalign.report.surface import SurfaceMap, flat_maps, significant, surfac
 from brainalign.report.surface_viewer import surface_viewer
 from brainalign.report.tables import html_table
 from brainalign.report.timecourse import layer_latencies, rsa_over_time, score_over_time
+from brainalign.statistics import RELIABLE
 
 __all__ = ["image_sections"]
 

@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 
 from brainalign.report.canvas import check_columns, layer_colours, legend_below, new_figure
 from brainalign.report.captions import CAPTIONS
-from brainalign.report.image_material import RELIABLE, ImageMaterial
+from brainalign.report.image_material import ImageMaterial
 from brainalign.report.page import Panel
 from brainalign.report.sentences import number
+from brainalign.statistics import RELIABLE
 
 __all__ = ["ensemble_panel", "ensemble_sentence", "layer_weights"]
 

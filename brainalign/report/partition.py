@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 
 from brainalign.report.canvas import GREY, check_columns, layer_colours, legend_below, new_figure, share_axis
 from brainalign.report.captions import CAPTIONS
-from brainalign.report.image_material import RELIABLE, ImageMaterial
+from brainalign.report.image_material import ImageMaterial
 from brainalign.report.page import Panel, Section
 from brainalign.report.sentences import number
 from brainalign.settings import BandedRidgeMethod
+from brainalign.statistics import RELIABLE
 
 __all__ = ["PARTITION_COLUMNS", "partition_bars", "partition_over_time", "partition_section"]
 

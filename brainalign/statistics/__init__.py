@@ -27,7 +27,7 @@ from brainalign.statistics.ncsnr import (
     signal_share,
 )
 from brainalign.statistics.preference import DepthRecovery, layer_preference, recovered_depth
-from brainalign.statistics.region_draws import RegionDraws, region_draws
+from brainalign.statistics.region_draws import RELIABLE, RegionDraws, region_draws
 from brainalign.statistics.resampling import (
     MIN_UNITS,
     Interval,
@@ -44,6 +44,7 @@ from brainalign.statistics.spin import spin_orders, spin_test
 
 __all__ = [
     "MIN_UNITS",
+    "RELIABLE",
     "Candidate",
     "Cluster",
     "ClusterTest",

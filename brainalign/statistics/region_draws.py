@@ -15,7 +15,9 @@ from brainalign.statistics.correlations import bootstrap_correlations, permuted_
 from brainalign.statistics.resampling import permute_within
 from brainalign.statistics.scores import pearson
 
-__all__ = ["RegionDraws", "region_draws"]
+__all__ = ["RELIABLE", "RegionDraws", "region_draws"]
+
+RELIABLE = "reliable targets"  # the group over all targets that repeat, beside the regions
 
 Values = NDArray[np.floating[Any]]
 

@@ -9,7 +9,6 @@ import pytest
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding import InContextEncoder, PretrainedLayer, Reduction, pretrain_layer, training_voxels
-from brainalign.encoding.context_pretraining import average_images
 from brainalign.features import PCA
 
 ENCODER = InContextEncoder(n_steps=(2, 2, 2), context_sizes=(4, 10), n_voxels=4, n_queries=6, fallback=False)
@@ -100,7 +99,7 @@ def test_voxels_are_chosen_by_their_repeats() -> None:
     np.testing.assert_allclose(kept.mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(kept.std(axis=0), 1, rtol=1e-5)
     assert images.tolist() == list(dict.fromkeys(ids.tolist()))
-    one = average_images(values, ids)[1][:, 0]
+    one = np.array([values[ids == name, 0].mean() for name in images])
     np.testing.assert_allclose(kept[:, 0], (one - one.mean()) / one.std(), rtol=1e-5)
     once, every = training_voxels(values[:30], np.arange(30), 0.5)  # no repeats: all that vary
     assert (len(once), every.shape) == (30, (30, 8))

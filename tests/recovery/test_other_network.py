@@ -10,8 +10,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from brainalign.encoding import Ridge, evaluate_held_out
-from brainalign.pipelines.encode_images import _inputs
-from brainalign.settings import EncodeImagesSettings
+from brainalign.features import layer_inputs
 from brainalign.simulation import (
     LAYERS,
     activations,
@@ -57,7 +56,7 @@ def test_depth_with_another_network(seed: int, record: Record) -> None:
         results = []
         for layer in LAYERS:
             values = other[layer].reshape(N_IMAGES, -1) if maps else pool_everywhere(other[layer])
-            X = _inputs(values[rows].astype(np.float32), train, EncodeImagesSettings(), maps)
+            X = layer_inputs(values[rows].astype(np.float32), train, maps=maps)
             scored = evaluate_held_out(
                 Ridge(), X, responses.values, train, test, stimuli, n_permutations=200, n_boot=300, target_groups=areas
             )

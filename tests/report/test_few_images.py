@@ -16,8 +16,8 @@ from brainalign.descriptor import ImageStudy
 from brainalign.report import ImageEncoding, ImageMaterial
 from brainalign.report.canvas import COLOURS, GREY
 from brainalign.report.few_images import LOWEST, curves, few_images_section
-from brainalign.report.image_material import RELIABLE
 from brainalign.settings import Config, parse
+from brainalign.statistics import RELIABLE
 
 EVIL = "<img src=x onerror=alert(1)>"
 SIZES = (10, 50, 200)

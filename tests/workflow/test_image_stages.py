@@ -27,7 +27,7 @@ from brainalign.pipelines import (
     summarize_group,
     summarize_images,
 )
-from brainalign.settings import Config, EncodeImagesSettings, ImageStudy, load_descriptor, load_descriptors, parse
+from brainalign.settings import Config, ImageStudy, load_descriptor, load_descriptors, parse
 
 RANDOM = {"extractor": "random", "n_features": 4}
 PREPARED = ("responses", "splits", "ceiling")
@@ -314,20 +314,6 @@ def test_a_single_penalty_chooses_no_layer(scenes) -> None:
     page = run.page("sub-01")
     assert "layer draw1 (the first one: nothing was scored inside the training images)" in page
     assert "(chosen inside the training images)" not in page
-
-
-@pytest.mark.parametrize(("maps", "n_components"), [(False, None), (True, None), (True, 3)])
-def test_features_are_scaled_and_reduced_on_training_rows_alone(maps: bool, n_components: int | None) -> None:
-    rng = np.random.default_rng(0)
-    values, train = rng.normal(size=(30, 8)).astype(np.float32), np.arange(20)
-    settings = EncodeImagesSettings(n_components=n_components)
-    ours = encode_images._inputs(values, train, settings, maps)
-    other = values.copy()
-    other[20:] = 50 + 9 * rng.normal(size=(10, 8))  # nothing of the test rows may reach the training rows
-    np.testing.assert_array_equal(encode_images._inputs(other, train, settings, maps)[:20], ours[:20])
-    assert ours.shape[1] == (n_components or 8)
-    np.testing.assert_allclose(ours[:20].mean(axis=0), 0, atol=1e-5)
-    assert np.square(ours[:20]).sum(axis=1).mean() == pytest.approx(encode_images.TOTAL_VARIANCE, rel=1e-5)
 
 
 TOKENS = {"extractor": "efficientnet", "layers": ["block2"], "image_size": 64, "crop": False, "pooling": "tokens"}
