@@ -42,10 +42,10 @@ from brainalign.encoding import (
     TokenFindings,
     TokenStudy,
     band_table,
-    best_layers,
+    latency_table,
     layer_draws,
-    layer_latencies,
     null_table,
+    preference_table,
     pretrained_layers,
     score_clusters,
     score_table,
@@ -215,7 +215,7 @@ def _save_layers(
     responses, joint = subject.responses, ALL_LAYERS in results
     voxels = responses.times is None
     save(arguments.profile, subject.table(results), provenance, groups="regions" if voxels else "times in s")
-    decisions = best_layers(results) if responses.times is None else layer_latencies(results, responses.times)
+    decisions = preference_table(results) if responses.times is None else latency_table(results, responses.times)
     if joint and voxels:
         decisions = decisions.iloc[:0]  # layers that share a fit do not compete
     save(arguments.preference, decisions, provenance)

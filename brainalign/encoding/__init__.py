@@ -19,7 +19,7 @@ from brainalign.encoding.held_out_tables import METRICS, SPLIT, band_table, grou
 from brainalign.encoding.image_subject import ImageSubject
 from brainalign.encoding.in_context import InContextEncoder
 from brainalign.encoding.in_context_inputs import unit_rows
-from brainalign.encoding.layer_tables import best_layers, layer_draws, layer_latencies
+from brainalign.encoding.layer_tables import latency_table, layer_draws, preference_table
 from brainalign.encoding.partition import Partition
 from brainalign.encoding.pretrained_layer import PretrainedLayer, Reduction, pretrained_layers
 from brainalign.encoding.readouts import FactorizedReadout
@@ -76,7 +76,6 @@ __all__ = [
     "WeightPrior",
     "band_candidates",
     "band_table",
-    "best_layers",
     "checkpoint_curves",
     "context_curve",
     "converge_subjects",
@@ -88,9 +87,10 @@ __all__ = [
     "fit_layers",
     "group_table",
     "half_times",
+    "latency_table",
     "layer_draws",
-    "layer_latencies",
     "null_table",
+    "preference_table",
     "pretrain_layer",
     "pretrained_layers",
     "prior_of_weights",

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from brainalign.encoding.held_out_scores import HeldOut
 from brainalign.statistics import RELIABLE, Latency, RegionDraws, layer_preference, region_draws, score_latency
 
-__all__ = ["best_layers", "layer_draws", "layer_latencies"]
+__all__ = ["latency_table", "layer_draws", "preference_table"]
 
 Results = Mapping[str, HeldOut]
 
 
-def best_layers(results: Results) -> pd.DataFrame:
+def preference_table(results: Results) -> pd.DataFrame:
     """Return the best layer of every region, from evaluations by layer; over all reliable targets without regions."""
     names = next(iter(results.values())).groups
     rois = [k for k, name in enumerate(names) if name != RELIABLE] or [0]
@@ -31,7 +31,7 @@ def best_layers(results: Results) -> pd.DataFrame:
     )
 
 
-def layer_latencies(results: Results, times: NDArray[np.floating]) -> pd.DataFrame:
+def latency_table(results: Results, times: NDArray[np.floating]) -> pd.DataFrame:
     """Return peak and onset of every layer after the stimulus.
 
     Parameters

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_array, lil_array
-from sklearn.neighbors import kneighbors_graph
 
 from brainalign.arrays import Responses
 from brainalign.encoding.held_out_scores import HeldOut
 from brainalign.statistics import cluster_permutation
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = ["score_clusters", "sensor_adjacency"]
 
@@ -47,6 +48,10 @@ def sensor_adjacency(responses: Responses) -> csr_array[Any]:
 
     Nearest places rather than triangles, because the two gradiometers of a place coincide.
     """
+    # Imported here, so that encoding without sensors does not pay for it.
+    from scipy.sparse import lil_array
+    from sklearn.neighbors import kneighbors_graph
+
     places = responses.targets[["x_mm", "y_mm", "z_mm"]]
     adjacency = lil_array((len(places), len(places)), dtype=bool)
     if places.isna().any(axis=None):

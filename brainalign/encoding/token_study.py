@@ -129,7 +129,7 @@ class TokenStudy:
     progress: Callable[[str, int, int, Epoch], None]
 
     @classmethod
-    def of(cls, subject: ImageSubject, *, targets: Literal["reliable", "all"], **known: Any) -> TokenStudy:
+    def of(cls, subject: ImageSubject, /, *, targets: Literal["reliable", "all"], **known: Any) -> TokenStudy:
         """Return the study of a subject; of its reliable targets where they are asked for and there are some.
 
         Sensors and times share one training, so that all of them are trained.
