@@ -1,0 +1,104 @@
+"""Sections of a subject in the scanner: maps on the cortex, and layers by region."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from brainalign.report.captions import CAPTIONS
+from brainalign.report.image_material import ImageMaterial
+from brainalign.report.layers import layer_preference_maps, layer_profile, roi_layer_heatmap
+from brainalign.report.page import Panel, Section
+from brainalign.report.surface import SurfaceMap, flat_maps, significant, surface_map
+from brainalign.report.surface_viewer import surface_viewer
+from brainalign.statistics import RELIABLE
+
+__all__ = ["layers_section", "maps_section"]
+
+FSAVERAGE4, FSAVERAGE5 = 2_562, 10_242  # vertices of a hemisphere
+
+
+def maps_section(material: ImageMaterial) -> Section | None:
+    """Return maps of the first model: score, ceiling, best layer of each region and its margin; None without fits."""
+    if not material.encodings or material.responses is None:
+        return None
+    targets = material.responses.targets
+    if "vertex" not in targets or not FSAVERAGE4 < targets["vertex"].max() < FSAVERAGE5:
+        return None  # another mesh
+    (model, method), encoding = next(iter(material.encodings.items()))
+    layer = material.chosen(model, method)
+    scores = encoding.scores[encoding.scores["layer"] == layer].merge(targets[["target_id", "hemi", "vertex"]])
+    level, threshold = material.config.summarize.q, material.config.encode_images.ceiling_threshold
+    by_ceiling = threshold if scores["ceiling"].notna().any() else None  # no image was repeated
+    shown = scores.assign(
+        r=significant(scores, "r", q=level, ceiling=by_ceiling),
+        normalized=significant(scores, "r2_normalized", q=level, ceiling=by_ceiling),
+        reliable=scores["ceiling"].where(scores["ceiling"] > threshold),
+    )
+    maps = [
+        surface_map(shown, "r", title=f"r of {model} ({layer})", unit="Pearson r on test images"),
+        surface_map(shown, "normalized", title="r² / noise ceiling", unit="share of the ceiling"),
+        surface_map(shown, "reliable", title="noise ceiling", unit="share of variance that repeats"),
+    ]
+    maps += _preference_maps(targets, encoding.preference, list(pd.unique(encoding.profile["layer"])), model)
+    above = int((shown["normalized"] > 1).sum())
+    counts = {"q": level, "ceiling": threshold, "n": len(scores), "n_shown": maps[0].n_shown, "n_above": above}
+    numbers = scores[["target_id", "r", "r2_normalized", "ceiling", "p", "q"]]
+    panels = [
+        Panel(
+            "surface",
+            "Maps on fsaverage5",
+            CAPTIONS["surface"].format(**counts),
+            None,
+            numbers,
+            html=surface_viewer(maps),
+        ),
+        Panel("flat", maps[0].title, CAPTIONS["flatmap"].format(**counts), flat_maps(maps[0])),
+    ]
+    if len(maps) > 3:
+        caption = CAPTIONS["preference"].format(model=model, n_undecided=len(scores) - maps[3].n_shown, n=len(scores))
+        panels.append(Panel("flatlayers", maps[3].title, caption, flat_maps(maps[3])))
+    return Section("maps", "Maps", panels)
+
+
+def _preference_maps(
+    targets: pd.DataFrame, preference: pd.DataFrame, layers: list[str], model: str
+) -> tuple[SurfaceMap, ...]:
+    """Return maps of the best layer of every region, and of its margin."""
+    vertices = targets[["hemi", "vertex", "roi"]].explode("roi").dropna(subset=["roi"])
+    vertices = vertices.drop_duplicates(["hemi", "vertex"])
+    table = vertices.merge(preference, on="roi")
+    if table.empty:
+        return ()
+    return layer_preference_maps(table.rename(columns={"best": "layer"}), layers, model)
+
+
+def layers_section(material: ImageMaterial) -> Section | None:
+    if not material.of_layers or material.timed:
+        return None
+    rows = pd.concat([_profile_rows(material, key) for key in material.of_layers], ignore_index=True)
+    if rows.empty:
+        return None
+    first = material.label(*next(iter(material.of_layers)))
+    panels = [
+        Panel(
+            "profile",
+            "Layers by region",
+            CAPTIONS["profile"],
+            layer_profile(rows, material.labels(material.models), material.labels(material.controls)),
+            rows,
+        ),
+        Panel(
+            "heatmap",
+            f"Regions and layers of {first}",
+            CAPTIONS["heatmap"].format(model=first),
+            roi_layer_heatmap(rows, first),
+        ),
+    ]
+    return Section("layers", "Layers", panels)
+
+
+def _profile_rows(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:
+    encoding = material.encodings[key]
+    profile = encoding.profile[encoding.profile["group"] != RELIABLE].rename(columns={"group": "roi"})
+    decisions = encoding.preference[["roi", "decided", "reason"]]
+    return profile.merge(decisions, on="roi").assign(model=material.label(*key))
