@@ -165,10 +165,7 @@ def _contest(
             if not kept[name].regions:
                 return _contest({}, {}, {}, ceiling, confidence, provenance)  # no target is reliable
             kept[name].check_same(next(iter(kept.values())), name, next(iter(kept)))
-            for layer, mine in scores[model, method].groupby("layer", sort=False):
-                r, p, cv_r = (mine[column].to_numpy(dtype=float) for column in ("r", "p", "cv_r"))
-                of_layer = (kept[name].draws[str(layer)], kept[name].null[str(layer)])
-                candidates.append(Candidate(family, model, method, str(layer), r, p, cv_r, *of_layer))
+            candidates += _candidates((family, model, method), scores[model, method], kept[name])
     first, level = next(iter(kept.values())), ceiling["ceiling"].to_numpy()
     sizes = {"n_train": first.n_train, "n_test": len(first.test_ids)}
     contest = family_contest(candidates, first.regions, ceiling=level, confidence=confidence, **sizes)
@@ -176,6 +173,15 @@ def _contest(
     places = winners.pop("target").to_numpy()
     winners.insert(0, "target_id", ceiling["target_id"].to_numpy()[places])
     return contest, winners.assign(ceiling=level[places])
+
+
+def _candidates(fit: tuple[str, str, str], scores: pd.DataFrame, draws: RegionDraws) -> list[Candidate]:
+    """Return every layer of a fit (family, model, method): what may represent the family."""
+    found = []
+    for layer, mine in scores.groupby("layer", sort=False):
+        r, p, cv_r = (mine[column].to_numpy(dtype=float) for column in ("r", "p", "cv_r"))
+        found.append(Candidate(*fit, str(layer), r, p, cv_r, draws.draws[str(layer)], draws.null[str(layer)]))
+    return found
 
 
 def _recovery(
