@@ -133,8 +133,8 @@ def test_conditions_that_share_too_few_runs() -> None:
     runs, conditions = np.repeat(np.arange(4), 5), np.tile(np.arange(5), 4)
     patterns = np.random.default_rng(6).normal(size=(20, CHANNELS))
     whole = rdm(patterns, "crossnobis", conditions, runs)
-    # Condition 0 is left in runs 0 and 1, condition 1 in runs 1, 2 and 3: they share one.
-    held = ~((conditions == 0) & (runs > 1)) & ~((conditions == 1) & (runs == 0))
+    # Condition 0 is left in runs 0 and 1, condition 1 in runs 0, 2 and 3: they share one.
+    held = ~((conditions == 0) & (runs > 1)) & ~((conditions == 1) & (runs == 1))
     with pytest.warns(RuntimeWarning, match="1 of 10 pairs of conditions share fewer than 2 runs"):
         found = rdm(patterns[held], "crossnobis", conditions[held], runs[held])
     assert np.isnan(found).tolist() == [True] + [False] * 9
