@@ -12,6 +12,7 @@ from brainalign.geometry.inference import (
     replicate_rdms,
     session_average,
 )
+from brainalign.geometry.interchange import LabelledPatterns, LabelledRdms, from_rsatoolbox, to_rsatoolbox
 from brainalign.geometry.noise import NOISE_COVARIANCES, measurement_noise, noise_covariance, noise_precision
 from brainalign.geometry.places import PlacesTest, rdm_permutation_places
 from brainalign.geometry.rdm import DISTANCES, WHITENED, rdm
@@ -24,6 +25,8 @@ __all__ = [
     "WHITENED",
     "Comparison",
     "DualBootstrap",
+    "LabelledPatterns",
+    "LabelledRdms",
     "NoiseCovariance",
     "PlacesTest",
     "RdmTest",
@@ -32,6 +35,7 @@ __all__ = [
     "compare_models",
     "dual_bootstrap",
     "feature_rdms",
+    "from_rsatoolbox",
     "measurement_noise",
     "noise_covariance",
     "noise_precision",
@@ -44,4 +48,5 @@ __all__ = [
     "score_references",
     "session_average",
     "subject_rdms",
+    "to_rsatoolbox",
 ]
