@@ -227,7 +227,7 @@ class EncodeImagesSettings(Strict):
 class CompareImagesSettings(Strict):
     """Options of the compare stage of studies of images."""
 
-    distance: Literal["correlation", "euclidean"] = "correlation"
+    distance: Literal["correlation", "crossnobis", "euclidean"] = "correlation"
     feature_distance: Literal["correlation", "euclidean"] = "correlation"
     comparison: Literal["spearman", "cosine"] = "spearman"
     permutations: int = Field(1000, ge=1, description="permutations of the stimuli of the feature RDM")

@@ -80,14 +80,26 @@ def _check_shared(present: NDArray[np.bool_], design: Design) -> None:
 
 
 def _balanced(means: Any, whitening: Whitening | None) -> Any:
-    centred = means - means.mean(axis=-2, keepdims=True)  # differences of conditions ignore what a run shares
-    right = centred if whitening is None else whitening.covariances[0].solve(centred)
-    n_runs = centred.shape[-3]
-    total = centred.sum(axis=-3)
-    gram = total @ (total if whitening is None else right.sum(axis=-3)).swapaxes(-1, -2)
-    for run in range(n_runs):
-        gram = gram - centred[..., run, :, :] @ right[..., run, :, :].swapaxes(-1, -2)
-    return pair_differences(gram) / (n_runs * (n_runs - 1))
+    n_runs, n_conditions, _ = means.shape[-3:]
+    total, within = _sums_of_products(means, whitening)
+    # Differences ignore what a run adds to all conditions. Taking it out first costs as much as two products, and is
+    # needed only where it is so large that its products take the digits of the others.
+    k = np.arange(n_conditions)
+    size = within[..., k, k].sum(axis=-1)
+    if bool((size - within.sum(axis=-1).sum(axis=-1) / n_conditions < 1e-2 * size).any()):
+        total, within = _sums_of_products(means - means.mean(axis=-2, keepdims=True), whitening)
+    return pair_differences(total - within) / (n_runs * (n_runs - 1))
+
+
+def _sums_of_products(means: Any, whitening: Whitening | None) -> tuple[Any, Any]:
+    """Return the products of sums over runs, and the sum of products within runs, (..., n_conditions, n_conditions)."""
+    right = means if whitening is None else whitening.covariances[0].solve(means)
+    total = means.sum(axis=-3)
+    between = total @ (total if whitening is None else right.sum(axis=-3)).swapaxes(-1, -2)
+    within = 0
+    for run in range(means.shape[-3]):
+        within = within + means[..., run, :, :] @ right[..., run, :, :].swapaxes(-1, -2)
+    return between, within
 
 
 def _by_pairs_of_runs(means: Any, present: NDArray[np.bool_], whitening: Whitening | None) -> Any:

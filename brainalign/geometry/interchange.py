@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_rows, import_optional, listed
+from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.geometry.compare import n_stimuli_of
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def to_rsatoolbox(labelled: LabelledRdms | LabelledPatterns) -> RDMs | Dataset:
     Raises
     ------
     BrainalignError
-        If labels do not fit the values, or rsatoolbox is not installed.
+        If labels do not fit the values.
     """
     if isinstance(labelled, LabelledRdms):
         return _to_rdms(labelled)
@@ -199,9 +199,9 @@ def _to_rdms(labelled: LabelledRdms) -> RDMs:
 
 
 def _rsatoolbox() -> Any:
-    import_optional("rsatoolbox.data", "dev", "the exchange of RDMs")
-    import_optional("rsatoolbox.rdm", "dev", "the exchange of RDMs")
-    return import_optional("rsatoolbox", "dev", "the exchange of RDMs")
+    import rsatoolbox  # takes a second: only for those who exchange
+
+    return rsatoolbox
 
 
 def _given(**labels: Any) -> dict[str, Any]:

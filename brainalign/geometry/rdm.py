@@ -86,7 +86,7 @@ def rdm(
         raise BrainalignError(
             f"patterns have shape {tuple(patterns.shape)}; give rows × channels, at least one of each"
         )
-    values, defined = _finite_items(patterns)
+    values: Any = float64_of(patterns)
     design = design_of(values.shape[-2], conditions, runs)
     whitening = None
     if precision is not None:
@@ -94,20 +94,19 @@ def rdm(
             instead = "mahalanobis" if method == "euclidean" else "crossnobis or mahalanobis"
             raise BrainalignError(f"{method} distances use no precision; choose {instead}, or leave it out")
         whitening = whitening_of(precision, values.shape[-1], len(design.run_names))
-    found = DISTANCES[method](values, design, whitening)
-    if defined is not None:
-        found = namespace_of(found).where(defined[..., None], found, np.nan)
-    pairs: Kind = found
-    return pairs
+    with np.errstate(invalid="ignore"):
+        found: Kind = DISTANCES[method](values, design, whitening)
+    if not bool(namespace_of(found).isfinite(found).all()):  # only then is it worth looking at all values
+        found = _without_items_that_are_not_finite(found, values)
+    return found
 
 
-def _finite_items(patterns: Kind) -> tuple[Any, Any]:
-    """Return patterns in float64 with zeros for items that are not finite, and which are; None where all are."""
-    values: Any = float64_of(patterns)
+def _without_items_that_are_not_finite(found: Any, values: Any) -> Any:
+    """Return RDMs with NaN for every item whose patterns hold a NaN or an infinity, and count them."""
     xp = namespace_of(values)
     finite = xp.isfinite(values)
     if bool(finite.all()):
-        return values, None
+        return found
     defined = finite.reshape(*values.shape[:-2], -1).all(axis=-1)
     n_bad, n_items = int((~defined).sum()), int(np.prod(values.shape[:-2]))
     channels = np.flatnonzero(np.asarray((~finite).reshape(-1, values.shape[-1]).any(axis=0).tolist()))
@@ -115,4 +114,4 @@ def _finite_items(patterns: Kind) -> tuple[Any, Any]:
     if n_bad == n_items:
         raise BrainalignError(f"patterns of shape {tuple(values.shape)} have {which}; drop the channels or rows")
     warnings.warn(f"{n_bad} of {n_items} RDMs are NaN: their patterns have {which}", RuntimeWarning, stacklevel=3)
-    return xp.where(defined[..., None, None], values, 0.0), defined
+    return xp.where(defined[..., None], found, np.nan)

@@ -140,6 +140,17 @@ def test_invariances() -> None:
     np.testing.assert_allclose(found[1], found[0], atol=1e-10)
 
 
+@pytest.mark.parametrize("method", ["crossnobis", "euclidean", "mahalanobis"])
+def test_what_all_conditions_share_does_not_cost_digits(method: str, patterns: dict[str, np.ndarray]) -> None:
+    matrix = patterns.pop("precision")
+    precision = matrix if method != "euclidean" else None
+    exact = np.round(patterns["patterns"] * 2**20) / 2**20  # so that adding 2^16 loses nothing
+    labels = patterns["conditions"], patterns["runs"]
+    expected = rdm(exact, method, *labels, precision)
+    for shift in (1.0, 2.0**8, 2.0**16):
+        np.testing.assert_allclose(rdm(exact + shift, method, *labels, precision), expected, atol=1e-9, rtol=0)
+
+
 def test_distances_of_rates_keep_their_digits_far_from_zero() -> None:
     rates = 1e6 + np.random.default_rng(3).uniform(size=(4, 50))
     m = (rates + 0.1) / 1.1
