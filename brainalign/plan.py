@@ -312,8 +312,12 @@ def _block_cost(stage: str, config: Config, descriptor: BlockStudy, model: str, 
         )
         return Cost(900 + round(12 * values_mb), 5 + round(seconds), 1e-4 * targets + 1)
     if stage == "compare":
-        whitened = targets if "crossnobis" in config.compare.distances else 0
-        return Cost(800 + round(4 * 8 * whitened**2 / MB), 10 + round(whitened**3 / 1e9), 1)
+        if not {"crossnobis", "mahalanobis"} & set(config.compare.distances):
+            return Cost(800, 10, 1)
+        # Four copies of the residuals of volumes in float64, and a matrix of volumes or of targets.
+        smaller = min(10 * trials, targets)
+        memory = 80 * values_mb + 2 * 8 * smaller**2 / MB
+        return Cost(800 + round(memory), 10 + round(10 * trials * targets * smaller / 1e9), 1)
     return Cost(800, 8 if stage == "summarize" else 25, 3)
 
 

@@ -203,7 +203,9 @@ class EncodeSettings(Strict):
 class CompareSettings(Strict):
     """Options of the compare stage."""
 
-    distances: tuple[Literal["crossnobis", "correlation"], ...] = Field(("crossnobis", "correlation"), min_length=1)
+    distances: tuple[Literal["crossnobis", "correlation", "euclidean", "mahalanobis"], ...] = Field(
+        ("crossnobis", "correlation"), min_length=1
+    )
     comparisons: tuple[Literal["spearman", "cosine"], ...] = Field(("spearman", "cosine"), min_length=1)
     feature_distance: Literal["correlation", "euclidean"] = "correlation"
     permutations: int = Field(10_000, ge=1, description="permutations of the stimuli of the feature RDM")
@@ -225,7 +227,7 @@ class EncodeImagesSettings(Strict):
 class CompareImagesSettings(Strict):
     """Options of the compare stage of studies of images."""
 
-    distance: Literal["correlation", "euclidean"] = "correlation"
+    distance: Literal["correlation", "crossnobis", "euclidean"] = "correlation"
     feature_distance: Literal["correlation", "euclidean"] = "correlation"
     comparison: Literal["spearman", "cosine"] = "spearman"
     permutations: int = Field(1000, ge=1, description="permutations of the stimuli of the feature RDM")

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 
 from brainalign.arrays import Arrays, Layers, Responses
 from brainalign.artifacts import entities_of, load, load_sidecar, save
-from brainalign.checks import BrainalignError
 from brainalign.datasets import group_labels
 from brainalign.geometry import (
+    WHITENED,
+    NoiseCovariance,
     feature_rdms,
-    noise_precision,
+    noise_covariance,
     rdm,
     rdm_noise_ceiling,
     rdm_permutation_test,
@@ -44,12 +44,12 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     responses = load(arguments.responses, Responses, provenance)
     conditions = responses.trials["stimulus_id"].to_numpy()
     runs = group_labels(responses.trials, "run").to_numpy()
-    precision = _precision(arguments.noise, provenance) if "crossnobis" in settings.distances else None
+    noise = _noise(arguments.noise, provenance) if set(settings.distances) & set(WHITENED) else None
     names = list(pd.unique(conditions))
     rdms, rows = Arrays(), []
     models = _feature_rdms(arguments.features, names, settings, provenance)
     for distance in settings.distances:
-        whitening = precision if distance == "crossnobis" else None
+        whitening = noise if distance in WHITENED else None
         rdms[distance] = rdm(responses.values, distance, conditions, runs, whitening)
         replicates = replicate_rdms(responses.values, distance, conditions, runs, whitening)
         rdms[f"{distance}_replicates"] = replicates
@@ -70,17 +70,9 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     )
 
 
-def _precision(path: Path, provenance: Provenance) -> np.ndarray:
+def _noise(path: Path, provenance: Provenance) -> NoiseCovariance:
     residuals = load(path, Arrays, provenance)["residuals"]
-    n_targets = residuals.shape[1]
-    needed, free = 4 * 8 * n_targets**2, psutil.virtual_memory().available
-    if needed > free:
-        raise BrainalignError(
-            f"whitening {n_targets} targets needs {needed / 1e9:.0f} GB for their noise covariance, and "
-            f"{free / 1e9:.0f} GB are free; shrink the mask to the regions of interest, or leave crossnobis out of "
-            "compare.distances"
-        )
-    return noise_precision(residuals, load_sidecar(path)["details"]["dof"])
+    return noise_covariance(residuals, load_sidecar(path)["details"]["dof"])
 
 
 def _feature_rdms(

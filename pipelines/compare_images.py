@@ -12,8 +12,16 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Layers, Responses
 from brainalign.artifacts import entities_of, load, save
+from brainalign.checks import BrainalignError
 from brainalign.datasets import repeat_counts, repeats_cube
-from brainalign.geometry import dual_bootstrap, feature_rdms, rdm, rdm_noise_ceiling, rdm_permutation_places
+from brainalign.geometry import (
+    dual_bootstrap,
+    feature_rdms,
+    rdm,
+    rdm_noise_ceiling,
+    rdm_permutation_places,
+    replicate_rdms,
+)
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import CompareImagesSettings, parse
@@ -43,9 +51,8 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     cube = shown.average_repeats().values[None] if once else repeats_cube(shown, unequal="fewest")
     names = pd.unique(shown.trials["stimulus_id"]).tolist()
     places = _places(responses)
-    # (n_places, n_repeats, n_pairs): every repeat is an independent measurement of the same geometry
-    repeats = np.stack([rdm(_patterns(cube, place), settings.distance) for place in places.values()])
-    average = np.stack([rdm(_patterns(cube, place).mean(axis=0), settings.distance) for place in places.values()])
+    measured = [_rdms(_patterns(cube, place), settings.distance) for place in places.values()]
+    repeats, average = (np.stack(part) for part in zip(*measured, strict=True))  # (n_places, n_measurements, n_pairs)
     models = _feature_rdms(arguments.features, names, settings.feature_distance, provenance)
     stacked = np.stack(list(models.values()))
     found = rdm_permutation_places(
@@ -90,7 +97,8 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         comparison=settings.comparison,
         p="one-sided, test images of the feature RDM exchanged; p_fwer against the largest over groups",
         se="bootstrap over test images; of the layer of each model with the largest mean fit over groups",
-        score="mean over the comparisons with the RDM of each repeat, as the ceiling is",
+        score="mean over the comparisons with the RDM of each repeat (crossnobis: each disjoint pair of repeats), as "
+        "the ceiling is",
     )
 
 
@@ -119,6 +127,24 @@ def _patterns(cube: NDArray[np.floating], place: tuple[NDArray[np.intp], int | N
     rows, time = place
     chosen = cube[:, :, rows]
     return chosen if time is None else chosen[..., time]
+
+
+def _rdms(patterns: NDArray[np.floating], distance: str) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Return RDMs of independent measurements of one geometry, (n_measurements, n_pairs), and of all together.
+
+    A measurement is a repeat of all images; two for crossnobis, whose products are between repeats.
+    """
+    if distance != "crossnobis":
+        return rdm(patterns, distance), rdm(patterns.mean(axis=0), distance)
+    n_repeats, n_stimuli, n_targets = patterns.shape
+    if n_repeats < 2:
+        raise BrainalignError(
+            "crossnobis multiplies repeats of an image with each other, and some test images were shown once; choose "
+            "compare_images.distance 'correlation' or 'euclidean'"
+        )
+    rows, images = patterns.reshape(-1, n_targets), np.tile(np.arange(n_stimuli), n_repeats)
+    runs = np.repeat(np.arange(n_repeats), n_stimuli)
+    return replicate_rdms(rows, distance, images, runs), rdm(rows, distance, images, runs)
 
 
 def _feature_rdms(

@@ -97,6 +97,7 @@ EXAMPLES = (
     "features.efficientnet",
     "features.images",
     "features.pixels",
+    "geometry.noise",
     "geometry.rdm",
     "simulation.complex_cells",
     "simulation.linear",

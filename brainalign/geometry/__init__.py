@@ -2,6 +2,7 @@
 
 from brainalign.geometry.bootstrap import DualBootstrap, dual_bootstrap
 from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm
+from brainalign.geometry.covariance import NoiseCovariance
 from brainalign.geometry.families import compare_models
 from brainalign.geometry.features import feature_rdms
 from brainalign.geometry.inference import (
@@ -11,16 +12,22 @@ from brainalign.geometry.inference import (
     replicate_rdms,
     session_average,
 )
-from brainalign.geometry.noise import noise_precision
+from brainalign.geometry.interchange import LabelledPatterns, LabelledRdms, from_rsatoolbox, to_rsatoolbox
+from brainalign.geometry.noise import NOISE_COVARIANCES, measurement_noise, noise_covariance, noise_precision
 from brainalign.geometry.places import PlacesTest, rdm_permutation_places
-from brainalign.geometry.rdm import DISTANCES, rdm
+from brainalign.geometry.rdm import DISTANCES, WHITENED, rdm
 from brainalign.geometry.study import ReferenceScores, score_references, subject_rdms
 
 __all__ = [
     "COMPARISONS",
     "DISTANCES",
+    "NOISE_COVARIANCES",
+    "WHITENED",
     "Comparison",
     "DualBootstrap",
+    "LabelledPatterns",
+    "LabelledRdms",
+    "NoiseCovariance",
     "PlacesTest",
     "RdmTest",
     "ReferenceScores",
@@ -28,6 +35,9 @@ __all__ = [
     "compare_models",
     "dual_bootstrap",
     "feature_rdms",
+    "from_rsatoolbox",
+    "measurement_noise",
+    "noise_covariance",
     "noise_precision",
     "pooled_rdm",
     "rdm",
@@ -38,4 +48,5 @@ __all__ = [
     "score_references",
     "session_average",
     "subject_rdms",
+    "to_rsatoolbox",
 ]

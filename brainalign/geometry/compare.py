@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, rankdata
 
-from brainalign.checks import BrainalignError, check_choice, check_rows
+from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
+from brainalign.geometry.array_kind import Kind, as_kind_of, as_numpy
 
 __all__ = [
     "COMPARISONS",
@@ -63,29 +64,30 @@ COMPARISONS = {
 }
 
 
-def compare(rdms_a: Values, rdms_b: Values, method: str, sigma_k: Values | None = None) -> Values:
+def compare(rdms_a: Kind, rdms_b: Kind, method: str, sigma_k: Kind | None = None) -> Kind:
     """Compare every RDM of one stack with every RDM of another.
 
     Parameters
     ----------
-    rdms_a : array (n_a, n_pairs) or (n_pairs,)
+    rdms_a : array (n_a, n_pairs) or (n_pairs,), numpy or torch
         A NaN is a missing pair: a comparison uses the pairs that both RDMs have.
     rdms_b : array (n_b, n_pairs) or (n_pairs,)
     method : str
         A key of `COMPARISONS`. "rho-a" is the one for models that predict ties. Cosine keeps the zero of crossnobis
         distances; under no relation it is still positive, because distances are: judge it against permutations.
-    sigma_k : array (n_stimuli, n_stimuli), optional
-        Covariance of the noise of patterns, for the whitened comparisons; independent and equal by default.
+    sigma_k : array (n_stimuli, n_stimuli) or (n_stimuli,), optional
+        Covariance of the noise of patterns, or variances alone, for the whitened comparisons; independent and equal by
+        default.
 
     Returns
     -------
-    array (n_a, n_b)
+    array (n_a, n_b), float64, numpy or torch like `rdms_a`
         NaN where an RDM is constant or zero (except rho-a and tau-a, which are 0), or no 2 pairs are shared.
 
     Raises
     ------
     BrainalignError
-        If the RDMs have different numbers of pairs, or hold an infinity; if `sigma_k` does not fit.
+        If the RDMs have different numbers of pairs, or hold an infinity; if `sigma_k` does not fit or is no covariance.
 
     References
     ----------
@@ -97,7 +99,7 @@ def compare(rdms_a: Values, rdms_b: Values, method: str, sigma_k: Values | None 
     eLife 12:e82566. doi:10.7554/eLife.82566
     """
     check_choice("method", method, COMPARISONS)
-    a, b = (np.atleast_2d(np.asarray(rdms, dtype=np.float64)) for rdms in (rdms_a, rdms_b))
+    a, b = (np.atleast_2d(as_numpy(rdms)) for rdms in (rdms_a, rdms_b))
     if a.shape[1] != b.shape[1]:
         raise BrainalignError(
             f"RDMs of {a.shape[1]} and {b.shape[1]} pairs cannot be compared; use the same conditions for both"
@@ -108,7 +110,7 @@ def compare(rdms_a: Values, rdms_b: Values, method: str, sigma_k: Values | None 
                 f"{int(np.isinf(rdms).sum())} dissimilarities are infinite; set them to NaN if they are missing"
             )
     kind = COMPARISONS[method]
-    precision = _pattern_precision(a.shape[1], sigma_k) if kind.whiten else None
+    precision = _pattern_precision(a.shape[1], None if sigma_k is None else as_numpy(sigma_k)) if kind.whiten else None
     found = np.full((len(a), len(b)), np.nan)
     for rows_a, mask_a in equal_masks(np.isfinite(a)):
         for rows_b, mask_b in equal_masks(np.isfinite(b)):
@@ -116,7 +118,8 @@ def compare(rdms_a: Values, rdms_b: Values, method: str, sigma_k: Values | None 
             if seen.sum() >= 2:
                 block = _compare_complete(a[rows_a][:, seen], b[rows_b][:, seen], kind, seen, precision)
                 found[np.ix_(rows_a, rows_b)] = block
-    return found
+    scores: Kind = as_kind_of(found, rdms_a)
+    return scores
 
 
 def pooled_rdm(rdms: Values, method: str) -> Values:
@@ -226,7 +229,15 @@ def _pattern_precision(n_pairs: int, sigma_k: Values | None) -> Values:
     if sigma_k is None:
         return np.asarray(np.eye(n) - 1 / n)
     check_rows("sigma_k", len(sigma_k), "the stimuli of the RDMs", n, "give the covariance of the same stimuli")
-    inverse = np.linalg.inv(sigma_k)
+    covariance = np.diag(sigma_k) if sigma_k.ndim == 1 else sigma_k
+    check_finite("sigma_k", covariance, "estimate it from complete patterns")
+    least = np.linalg.eigvalsh(covariance)[0] / np.abs(covariance).max()
+    if least <= 0 or np.abs(covariance - covariance.T).max() > 1e-9 * np.abs(covariance).max():
+        raise BrainalignError(
+            f"sigma_k is not symmetric and positive definite (smallest eigenvalue {least:.2g} of its largest entry); "
+            "give the covariance of the noise of patterns, shrunk where there are few repeats"
+        )
+    inverse = np.linalg.inv(covariance)
     total = inverse.sum(axis=0)
     return np.asarray(inverse - np.outer(total, total) / total.sum())
 
@@ -242,5 +253,5 @@ def whitened(rdms: Values, seen: NDArray[np.bool_], precision: Values) -> Values
     # Leaving pairs out of V is a Schur complement of its inverse.
     p, q = (i[~seen], j[~seen])
     rows = (precision[p][:, i] * precision[q][:, j] + precision[p][:, j] * precision[q][:, i]) / 2
-    correction = np.linalg.lstsq(rows[:, ~seen], w[:, ~seen].T, rcond=None)[0]
+    correction = np.linalg.solve(rows[:, ~seen], w[:, ~seen].T)
     return np.asarray((w - correction.T @ rows)[:, seen])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError
 from brainalign.geometry.compare import compare, pooled_rdm, rank_rdms, square_rdms
 from brainalign.geometry.rdm import rdm
+from brainalign.geometry.whitening import Precision
 from brainalign.statistics import permutation_test
 
 __all__ = ["RdmTest", "rdm_noise_ceiling", "rdm_permutation_test", "replicate_rdms", "session_average"]
@@ -24,7 +25,7 @@ def replicate_rdms(
     method: str,
     conditions: NDArray[Any],
     runs: NDArray[Any],
-    precision: Values | None = None,
+    precision: Precision | None = None,
 ) -> Values:
     """Return RDMs of disjoint pairs of runs: independent measurements of one subject's geometry.
 

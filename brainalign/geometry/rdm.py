@@ -2,56 +2,79 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
+from brainalign.checks import BrainalignError, check_choice
+from brainalign.geometry.array_kind import Kind, float64_of, namespace_of
+from brainalign.geometry.crossnobis import crossnobis
+from brainalign.geometry.design import design_of
+from brainalign.geometry.distances import correlation, euclidean, mahalanobis, poisson
+from brainalign.geometry.whitening import Precision, whitening_of
 
-__all__ = ["DISTANCES", "rdm"]
+__all__ = ["DISTANCES", "WHITENED", "rdm"]
 
-Values = NDArray[np.floating[Any]]
+DISTANCES = {
+    "correlation": correlation,
+    "crossnobis": crossnobis,
+    "euclidean": euclidean,
+    "mahalanobis": mahalanobis,
+    "poisson": poisson,
+}
+WHITENED = ("crossnobis", "mahalanobis")
 
 
 def rdm(
-    patterns: Values,
+    patterns: Kind,
     method: str,
     conditions: NDArray[Any] | None = None,
     runs: NDArray[Any] | None = None,
-    precision: Values | None = None,
-) -> Values:
+    precision: Precision | None = None,
+) -> Kind:
     """Return dissimilarities of every pair of conditions.
 
     Parameters
     ----------
-    patterns : array (..., n_rows, n_channels)
-        Rows are observations.
+    patterns : array (..., n_rows, n_channels), numpy or torch
+        Rows are observations. Every leading index is an item of its own: a subject, region, moment, searchlight.
     method : str
-        A key of `DISTANCES`: "crossnobis" (needs `runs`), "correlation", "euclidean".
+        A key of `DISTANCES`. "correlation": one minus Pearson's r. "euclidean", "mahalanobis" (with `precision`):
+        squared, divided by the number of channels. "crossnobis": the unbiased Mahalanobis distance, from products of
+        different `runs`; with noise alone it is 0 on average, so it can be negative. "poisson": symmetrised
+        divergence of rates.
     conditions : array (n_rows,), optional
         Label per row; conditions keep the order of their first appearance. Without labels a row is a condition (of
         its run, where `runs` is given: then every run must list the same conditions in the same order).
     runs : array (n_rows,), optional
-        Crossnobis multiplies differences of different runs; the other distances average over runs.
-    precision : array (n_channels, n_channels), optional
-        Inverse noise covariance; turns Euclidean distances into Mahalanobis ones.
+        Of crossnobis alone, which averages the rows of a condition within a run; a run may lack conditions. All other
+        distances are between means over all rows of a condition.
+    precision : array (n_channels, n_channels) or covariance of `noise_covariance`, or one per run, optional
+        Inverse covariance of the noise of channels, for the distances in `WHITENED`. One per run, in the order of their
+        first appearance, for crossnobis only: runs a and b are multiplied by the inverse of the mean of their
+        covariances.
 
     Returns
     -------
-    array (..., n_pairs), float64
-        Row-major upper triangle. NaN where a correlation is undefined because a pattern is constant.
+    array (..., n_pairs), float64, numpy or torch like `patterns`
+        Row-major upper triangle. NaN where a correlation is undefined because a pattern is constant, where conditions
+        share fewer than 2 runs, and everywhere in an item of several that holds a NaN or an infinity; warnings count
+        the last two.
 
     Raises
     ------
     BrainalignError
-        If labels do not fit, a condition is missing in a run, or crossnobis has fewer than 2 runs.
+        If labels or precision do not fit, no item is finite, crossnobis has fewer than 2 runs or a condition shares
+        2 runs with no other, or Poisson rates are negative.
 
     References
     ----------
     Walther A, Nili H, Ejaz N, Alink A, Kriegeskorte N, Diedrichsen J (2016). Reliability of dissimilarity measures
     for multi-voxel pattern analysis. NeuroImage 137:188-200. doi:10.1016/j.neuroimage.2015.12.012
+    Schuett HH, Kipnis AD, Diedrichsen J, Kriegeskorte N (2023). Statistical inference on representational geometries.
+    eLife 12:e82566. doi:10.7554/eLife.82566
 
     Examples
     --------
@@ -59,81 +82,36 @@ def rdm(
     [2.0, 8.0, 10.0]
     """
     check_choice("method", method, DISTANCES)
-    patterns = np.asarray(patterns, dtype=np.float64)
-    check_finite("patterns", patterns, "drop the channels or rows that hold them")
-    if precision is not None:
-        if precision.shape != (patterns.shape[-1],) * 2:
-            raise BrainalignError(
-                f"precision has shape {precision.shape} but patterns have {patterns.shape[-1]} channels; "
-                "estimate it on the same channels"
-            )
-        if method == "correlation":
-            raise BrainalignError("correlation distance uses no precision; whiten the patterns or choose crossnobis")
-        patterns = patterns @ np.linalg.cholesky(precision)  # P = L L', so whitening is a product with L
-    cube = _runs_by_conditions(patterns, conditions, runs)  # (..., n_runs, n_conditions, n_channels)
-    return DISTANCES[method](cube)
-
-
-def _runs_by_conditions(patterns: Values, conditions: NDArray[Any] | None, runs: NDArray[Any] | None) -> Values:
-    """Return the mean pattern of each condition in each run."""
-    n_rows = patterns.shape[-2]
-    run_codes, run_names = pd.factorize(np.zeros(n_rows) if runs is None else np.asarray(runs))
-    if conditions is None:
-        labels: NDArray[Any] = pd.Series(run_codes).groupby(run_codes).cumcount().to_numpy()
-    else:
-        labels = np.asarray(conditions)
-    remedy = "give one label per row of patterns"
-    check_rows("conditions", len(labels), "patterns", n_rows, remedy)
-    check_rows("runs", len(run_codes), "patterns", n_rows, remedy)
-    codes, names = pd.factorize(labels)
-    counts = np.zeros((len(run_names), len(names)))
-    np.add.at(counts, (run_codes, codes), 1)
-    if (counts == 0).any():
-        run, condition = np.argwhere(counts == 0)[0]
+    if patterns.ndim < 2 or 0 in patterns.shape[-2:]:
         raise BrainalignError(
-            f"condition '{names[condition]}' is missing in run '{run_names[run]}'; drop that run or that condition"
+            f"patterns have shape {tuple(patterns.shape)}; give rows × channels, at least one of each"
         )
-    weights = np.zeros((counts.size, n_rows))
-    weights[run_codes * len(names) + codes, np.arange(n_rows)] = 1 / counts[run_codes, codes]
-    means = weights @ patterns
-    return np.asarray(means.reshape(*patterns.shape[:-2], *counts.shape, patterns.shape[-1]))
+    values: Any = float64_of(patterns)
+    design = design_of(values.shape[-2], conditions, runs)
+    whitening = None
+    if precision is not None:
+        if method not in WHITENED:
+            instead = "mahalanobis" if method == "euclidean" else "crossnobis or mahalanobis"
+            raise BrainalignError(f"{method} distances use no precision; choose {instead}, or leave it out")
+        whitening = whitening_of(precision, values.shape[-1], len(design.run_names))
+    with np.errstate(invalid="ignore"):
+        found: Kind = DISTANCES[method](values, design, whitening)
+    if not bool(namespace_of(found).isfinite(found).all()):  # only then is it worth looking at all values
+        found = _without_items_that_are_not_finite(found, values)
+    return found
 
 
-def _pairs(gram: Values) -> Values:
-    """Return K_ii + K_jj − 2 K_ij of every pair."""
-    i, j = np.triu_indices(gram.shape[-1], 1)
-    return np.asarray(gram[..., i, i] + gram[..., j, j] - 2 * gram[..., i, j])
-
-
-def _euclidean(cube: Values) -> Values:
-    """Squared distance divided by the number of channels."""
-    patterns = cube.mean(axis=-3)
-    patterns = patterns - patterns.mean(axis=-2, keepdims=True)  # against cancellation
-    squared = _pairs(patterns @ np.swapaxes(patterns, -1, -2)) / patterns.shape[-1]
-    return np.asarray(np.maximum(squared, 0))
-
-
-def _correlation(cube: Values) -> Values:
-    """One minus Pearson's r between patterns."""
-    patterns = cube.mean(axis=-3)
-    centred = patterns - patterns.mean(axis=-1, keepdims=True)
-    norm = np.linalg.norm(centred, axis=-1, keepdims=True)
-    constant = norm <= 1e-12 * np.linalg.norm(patterns, axis=-1, keepdims=True)
-    unit = centred / np.where(constant, np.nan, norm)
-    i, j = np.triu_indices(unit.shape[-2], 1)
-    return np.asarray(1 - (unit @ np.swapaxes(unit, -1, -2))[..., i, j])
-
-
-def _crossnobis(cube: Values) -> Values:
-    """Unbiased squared Mahalanobis distance: products of differences of different runs. Negative values stay."""
-    n_runs, _, n_channels = cube.shape[-3:]
-    if n_runs < 2:
-        raise BrainalignError(f"crossnobis multiplies runs with each other and needs 2 or more; got {n_runs}")
-    cube = cube - cube.mean(axis=-2, keepdims=True)  # differences of conditions ignore what a run shares
-    total = cube.sum(axis=-3)
-    within = (cube @ np.swapaxes(cube, -1, -2)).sum(axis=-3)
-    gram = (total @ np.swapaxes(total, -1, -2) - within) / (n_runs * (n_runs - 1))
-    return np.asarray(_pairs(gram) / n_channels)
-
-
-DISTANCES = {"crossnobis": _crossnobis, "correlation": _correlation, "euclidean": _euclidean}
+def _without_items_that_are_not_finite(found: Any, values: Any) -> Any:
+    """Return RDMs with NaN for every item whose patterns hold a NaN or an infinity, and count them."""
+    xp = namespace_of(values)
+    finite = xp.isfinite(values)
+    if bool(finite.all()):
+        return found
+    defined = finite.reshape(*values.shape[:-2], -1).all(axis=-1)
+    n_bad, n_items = int((~defined).sum()), int(np.prod(values.shape[:-2]))
+    channels = np.flatnonzero(np.asarray((~finite).reshape(-1, values.shape[-1]).any(axis=0).tolist()))
+    which = f"NaN or infinite values in {len(channels)} of {values.shape[-1]} channels (first: {channels[0]})"
+    if n_bad == n_items:
+        raise BrainalignError(f"patterns of shape {tuple(values.shape)} have {which}; drop the channels or rows")
+    warnings.warn(f"{n_bad} of {n_items} RDMs are NaN: their patterns have {which}", RuntimeWarning, stacklevel=3)
+    return xp.where(defined[..., None], found, np.nan)

@@ -107,6 +107,11 @@ CITATIONS = {
         "Reliability of dissimilarity measures for multi-voxel pattern analysis",
         "NeuroImage 137:188-200", "10.1016/j.neuroimage.2015.12.012",
     ),
+    "shrinkage": Reference(
+        "Schäfer J, Strimmer K", 2005,
+        "A shrinkage approach to large-scale covariance matrix estimation and implications for functional genomics",
+        "Statistical Applications in Genetics and Molecular Biology 4:32", "10.2202/1544-6115.1175",
+    ),
     "ledoitwolf": Reference(
         "Ledoit O, Wolf M", 2004, "A well-conditioned estimator for large-dimensional covariance matrices",
         "Journal of Multivariate Analysis 88:365-411", "10.1016/S0047-259X(03)00096-4",

@@ -247,12 +247,13 @@ def _compare_text(material: Material) -> tuple[str, list[str]]:
         "these fits are expanded percentile bootstrap intervals over pairs of runs."
     )
     keys = ["rsa", "rsaceiling", "bootstrap"]
-    if "crossnobis" in compare.distances:
+    whitened = [name for name in compare.distances if name in ("crossnobis", "mahalanobis")]
+    if whitened:
         text += (
-            " For crossnobis, patterns were whitened by the covariance of volumes around their block means, shrunk to "
-            "its diagonal."
+            f" For {' and '.join(whitened)}, patterns were whitened by the covariance of volumes around their block "
+            "means, shrunk to its diagonal."
         )
-        keys += ["crossnobis", "ledoitwolf"]
+        keys += ["crossnobis", "shrinkage"]
     return text, keys
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import rsatoolbox
+import scipy.sparse.linalg
+import torch
 from scipy.stats import rankdata, spearmanr
 
 from brainalign.checks import BrainalignError
@@ -70,24 +72,73 @@ def test_missing_pairs_are_left_out_per_comparison(stacks: tuple[np.ndarray, np.
         np.testing.assert_allclose(found[0, 1], compare(a[0, kept], b[1, kept], method)[0, 0])
 
 
-@pytest.mark.parametrize("n_missing", [0, 5])
-@pytest.mark.parametrize("independent", [True, False])
-def test_whitening_equals_the_inverse_of_the_covariance_written_out(n_missing: int, independent: bool) -> None:
-    rng = np.random.default_rng(10)
-    n = 9
+def covariance_of_pairs(n: int, sigma: np.ndarray) -> np.ndarray:
     i, j = np.triu_indices(n, 1)
-    mixing = rng.normal(size=(n, n))
-    sigma = np.eye(n) if independent else mixing @ mixing.T + np.eye(n)
     contrasts = np.eye(n)[i] - np.eye(n)[j]
-    V = np.square(contrasts @ sigma @ contrasts.T)
-    a, b = rng.uniform(size=(2, 36))
-    seen = np.arange(36) >= n_missing
-    inverse = np.linalg.inv(V[np.ix_(seen, seen)])
-    x, y = a[seen], b[seen]
-    expected = x @ inverse @ y / np.sqrt((x @ inverse @ x) * (y @ inverse @ y))
-    a[~seen] = np.nan
-    found = compare(a, b, "whitened-cosine", None if independent else sigma)
-    assert found[0, 0] == pytest.approx(expected, abs=1e-11)
+    return np.square(contrasts @ sigma @ contrasts.T)
+
+
+@pytest.mark.parametrize("n", [4, 9, 14])
+@pytest.mark.parametrize("share_missing", [0, 0.15, 0.4])
+@pytest.mark.parametrize("noise", ["equal", "unequal", "correlated"])
+def test_whitening_equals_the_inverse_of_the_covariance_written_out(n: int, share_missing: float, noise: str) -> None:
+    """Every RDM lacks pairs of its own."""
+    rng = np.random.default_rng(10)
+    n_pairs, mixing = n * (n - 1) // 2, rng.normal(size=(n, n))
+    sigma = {
+        "equal": np.eye(n),
+        "unequal": np.diag(rng.uniform(0.2, 3, n)),
+        "correlated": mixing @ mixing.T + np.eye(n),
+    }
+    V = covariance_of_pairs(n, sigma[noise])
+    rdms = rng.uniform(size=(5, n_pairs))
+    rdms[rng.uniform(size=rdms.shape) < share_missing] = np.nan
+    given = {"equal": None, "unequal": np.diag(sigma["unequal"]), "correlated": sigma["correlated"]}[noise]
+    for method in ("whitened-cosine", "whitened-pearson"):
+        found = compare(rdms[:3], rdms[3:], method, given)
+        for r, c in np.ndindex(3, 2):
+            seen = np.isfinite(rdms[r]) & np.isfinite(rdms[3 + c])
+            if seen.sum() < 2:
+                assert np.isnan(found[r, c])
+                continue
+            x, y = rdms[r, seen], rdms[3 + c, seen]
+            if method == "whitened-pearson":
+                x, y = x - x.mean(), y - y.mean()
+            solved = np.linalg.solve(V[np.ix_(seen, seen)], np.stack([x, y], axis=1)).T
+            expected = x @ solved[1] / np.sqrt((x @ solved[0]) * (y @ solved[1]))
+            assert found[r, c] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("method", ["whitened-cosine", "whitened-pearson"])
+def test_correlated_noise_equals_rsatoolbox_with_an_exact_solver(
+    method: str, missing: bool, stacks: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It solves by conjugate gradients to five digits, which hides the others."""
+    a, b = stacks
+    if missing:
+        a[:, [3, 17, 20]] = b[:, [3, 17, 20]] = np.nan
+    mixing = np.random.default_rng(4).normal(size=(8, 8))
+    sigma = mixing @ mixing.T + np.eye(8)
+    as_given = compare(a, b, method, sigma)
+    theirs = rsatoolbox.rdm.compare(*map(rsatoolbox.rdm.RDMs, (a, b)), method=TOOLBOX[method], sigma_k=sigma)
+    np.testing.assert_allclose(as_given, theirs, atol=1e-4)
+    monkeypatch.setattr(
+        scipy.sparse.linalg, "cg", lambda V, x, atol: (np.linalg.solve(getattr(V, "toarray", lambda: V)(), x), 0)
+    )
+    theirs = rsatoolbox.rdm.compare(*map(rsatoolbox.rdm.RDMs, (a, b)), method=TOOLBOX[method], sigma_k=sigma)
+    np.testing.assert_allclose(as_given, theirs, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("method", TOOLBOX)
+def test_tensors_in_tensors_out_and_inputs_unchanged(method: str, stacks: tuple[np.ndarray, np.ndarray]) -> None:
+    a, b = stacks
+    a[2, 5] = np.nan
+    before = a.tobytes(), b.tobytes()
+    found = compare(torch.from_numpy(a), torch.from_numpy(b), method)
+    assert isinstance(found, torch.Tensor)
+    np.testing.assert_allclose(found, compare(a, b, method), atol=1e-12)
+    assert (a.tobytes(), b.tobytes()) == before
 
 
 def test_spearman_is_scipys(stacks: tuple[np.ndarray, np.ndarray]) -> None:
@@ -146,6 +197,10 @@ def test_bad_input() -> None:
         compare(np.full(28, np.inf), np.ones(28), "cosine")
     with pytest.raises(BrainalignError, match="sigma_k has 3 rows"):
         compare(np.ones(28), np.ones(28), "whitened-cosine", np.eye(3))
+    with pytest.raises(BrainalignError, match="not symmetric and positive definite"):
+        compare(np.ones(28), np.ones(28), "whitened-cosine", np.ones((8, 8)) - 2 * np.eye(8))
+    with pytest.raises(BrainalignError, match=r"sigma_k of shape \(8, 8\) has 1 NaN"):
+        compare(np.ones(28), np.ones(28), "whitened-cosine", np.r_[np.nan, np.ones(7)])
 
 
 def test_session_averages_are_ranks_of_mean_ranks(stacks: tuple[np.ndarray, np.ndarray]) -> None:

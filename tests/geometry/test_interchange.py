@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rsatoolbox
+
+from brainalign.checks import BrainalignError
+from brainalign.geometry import LabelledPatterns, LabelledRdms, compare, from_rsatoolbox, rdm, to_rsatoolbox
+
+CONDITIONS = np.array([f"c{k}" for k in [3, 0, 4, 1, 2]])
+PAIRS = np.triu_indices(5, 1)
+
+
+@pytest.fixture
+def patterns() -> LabelledPatterns:
+    rng = np.random.default_rng(0)
+    orders = [np.arange(5)] + [rng.permutation(5) for _ in range(3)]
+    return LabelledPatterns(
+        np.abs(rng.normal(size=(20, 9))),
+        CONDITIONS[np.concatenate(orders)],
+        np.repeat(["r2", "r1", "r4", "r3"], 5),
+        "07",
+        {"onset_s": np.arange(20.0)},
+        {"roi": np.array(["V1"] * 4 + ["V2"] * 5)},
+        {"task": "fixation"},
+    )
+
+
+@pytest.fixture
+def rdms() -> LabelledRdms:
+    values = np.random.default_rng(1).uniform(size=(3, 10))
+    values[1, 4] = np.nan
+    return LabelledRdms(
+        values,
+        CONDITIONS,
+        "crossnobis",
+        np.array(["07", "08", "08"]),
+        np.array(["r1", "r1", "r2"]),
+        {"time_s": np.array([0.1, 0.2, 0.2])},
+        {"animate": np.array([True, False, True, False, True])},
+        {"task": "fixation"},
+    )
+
+
+def assert_same(a: object, b: object) -> None:
+    assert type(a) is type(b)
+    for name, value in vars(a).items():
+        other = getattr(b, name)
+        if isinstance(value, dict):
+            assert value.keys() == other.keys(), name
+            for key in value:
+                np.testing.assert_array_equal(value[key], other[key])
+        elif isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(value, other)
+        else:
+            assert value == other, name
+
+
+@pytest.mark.parametrize("what", ["patterns", "rdms"])
+def test_there_and_back(what: str, request: pytest.FixtureRequest, tmp_path: object) -> None:
+    mine = request.getfixturevalue(what)
+    theirs = to_rsatoolbox(mine)
+    assert_same(from_rsatoolbox(theirs), mine)
+    theirs.save(tmp_path / "file.h5", file_type="hdf5")  # and through a file of theirs
+    load = rsatoolbox.data.load_dataset if what == "patterns" else rsatoolbox.rdm.load_rdm
+    assert_same(from_rsatoolbox(load(str(tmp_path / "file.h5"), file_type="hdf5")), mine)
+
+
+def test_copies_are_independent(patterns: LabelledPatterns) -> None:
+    theirs = to_rsatoolbox(patterns)
+    theirs.measurements[:] = 0
+    assert (patterns.patterns != 0).any()
+    back = from_rsatoolbox(theirs)
+    theirs.measurements[:] = 1
+    assert not back.patterns.any()
+
+
+@pytest.mark.parametrize("method", ["correlation", "euclidean", "mahalanobis", "poisson", "crossnobis"])
+def test_rsatoolbox_computes_the_same_from_the_patterns(method: str, patterns: LabelledPatterns) -> None:
+    precision = np.diag(np.linspace(0.5, 2, 9)) if method in ("mahalanobis", "crossnobis") else None
+    options = {"cv_descriptor": "run"} if method == "crossnobis" else {}
+    theirs = rsatoolbox.rdm.calc_rdm(to_rsatoolbox(patterns), method, "condition", precision, **options)
+    mine = rdm(patterns.patterns, method, patterns.conditions, patterns.runs, precision)
+    read = from_rsatoolbox(theirs)
+    assert read.method == method
+    place = [list(read.conditions).index(name) for name in CONDITIONS]
+    square = np.zeros((5, 5))
+    square[PAIRS] = read.rdms[0]
+    np.testing.assert_allclose((square + square.T)[np.ix_(place, place)][PAIRS], mine, atol=1e-10)
+    if method != "mahalanobis":  # theirs and ours side by side, in one order
+        again = to_rsatoolbox(LabelledRdms(mine, CONDITIONS, method))
+        again.reorder(np.argsort(CONDITIONS))
+        np.testing.assert_allclose(again.dissimilarities, theirs.dissimilarities, atol=1e-10)
+        assert again.dissimilarity_measure == theirs.dissimilarity_measure
+
+
+def test_rsatoolbox_compares_the_same(rdms: LabelledRdms) -> None:
+    theirs = to_rsatoolbox(rdms)
+    whole = theirs[[0, 2]]
+    found = compare(rdms.rdms[[0, 2]], rdms.rdms[[0, 2]], "whitened-cosine")
+    np.testing.assert_allclose(rsatoolbox.rdm.compare(whole, whole, "cosine_cov"), found, atol=1e-10)
+    fewer = theirs.subset_pattern("animate", True)
+    read = from_rsatoolbox(fewer)
+    assert read.conditions.tolist() == ["c3", "c4", "c2"]
+    np.testing.assert_array_equal(read.rdms, rdms.rdms[:, [1, 3, 8]])
+
+
+def test_other_names_of_descriptors() -> None:
+    values, names = np.arange(6.0)[None], list("abcd")
+    bare = from_rsatoolbox(rsatoolbox.rdm.RDMs(values))
+    assert bare.conditions.tolist() == [0, 1, 2, 3]
+    assert bare.subjects is None
+    given = rsatoolbox.rdm.RDMs(values, "Euclidean", {"who": "s1"}, pattern_descriptors={"stim": names})
+    read = from_rsatoolbox(given, subject="who")
+    assert read.conditions.tolist() == names
+    assert read.subjects.tolist() == ["s1"]
+    assert read.method == "Euclidean"
+    several = rsatoolbox.rdm.RDMs(values, pattern_descriptors={"stim": names, "kind": names})
+    with pytest.raises(BrainalignError, match="Give condition=, one of stim, kind"):
+        from_rsatoolbox(several)
+    assert from_rsatoolbox(several, condition="kind").of_conditions.keys() == {"stim"}
+    with pytest.raises(BrainalignError, match="no descriptor 'image', only index, kind, stim"):
+        from_rsatoolbox(several, condition="image")
+
+
+def test_bad_input(patterns: LabelledPatterns, rdms: LabelledRdms) -> None:
+    with pytest.raises(BrainalignError, match="the labels 'condition' has 4 rows but the conditions of the RDMs has 5"):
+        to_rsatoolbox(LabelledRdms(rdms.rdms, CONDITIONS[:4]))
+    with pytest.raises(BrainalignError, match="the labels 'subject' has 2 rows but rdms has 3"):
+        to_rsatoolbox(LabelledRdms(rdms.rdms, CONDITIONS, subjects=np.array(["a", "b"])))
+    with pytest.raises(BrainalignError, match="9 is not a number of pairs"):
+        to_rsatoolbox(LabelledRdms(rdms.rdms[:, 1:], CONDITIONS))
+    with pytest.raises(BrainalignError, match="the labels 'run' has 1 rows but patterns has 20"):
+        to_rsatoolbox(LabelledPatterns(patterns.patterns, patterns.conditions, np.array(["r1"])))
+    with pytest.raises(BrainalignError, match="RDMs and Dataset; got TemporalDataset"):
+        from_rsatoolbox(rsatoolbox.data.TemporalDataset(np.zeros((2, 3, 4))))

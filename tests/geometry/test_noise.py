@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import rsatoolbox
+import torch
+
+from brainalign.checks import BrainalignError
+from brainalign.geometry import (
+    NOISE_COVARIANCES,
+    measurement_noise,
+    noise_covariance,
+    noise_precision,
+    rdm,
+)
+from brainalign.geometry.covariance import LowRankCovariance, WholeCovariance, mean_covariance
+
+TOOLBOX = {
+    "shrink-diagonal": "shrinkage_diag",
+    "shrink-identity": "shrinkage_eye",
+    "diag": "diag",
+    "full": "full",
+}
+
+
+def residuals_of(n: int, p: int, seed: int = 0) -> np.ndarray:
+    """Return correlated residuals of channels whose noise differs in size."""
+    rng = np.random.default_rng(seed)
+    mixing = np.eye(p) + rng.normal(size=(p, p)) / np.sqrt(p) / 2
+    return rng.normal(size=(n, p)) @ mixing * rng.uniform(0.5, 3, p)
+
+
+def test_every_method_has_a_reference() -> None:
+    assert set(TOOLBOX) == set(NOISE_COVARIANCES)
+
+
+@pytest.mark.parametrize("method", TOOLBOX)
+@pytest.mark.parametrize(("n", "p"), [(60, 12), (30, 29), (20, 50)])
+@pytest.mark.parametrize("dof", [None, 15])
+def test_equals_rsatoolbox(method: str, n: int, p: int, dof: int | None) -> None:
+    if method == "full" and min(n - 1, dof or n) < p:
+        return  # singular
+    residuals = residuals_of(n, p)
+    before = residuals.tobytes()
+    found = noise_covariance(residuals, dof, method)
+    assert residuals.tobytes() == before
+    covariance = rsatoolbox.data.noise.cov_from_residuals(residuals, dof, TOOLBOX[method])
+    scale = np.abs(covariance).max()
+    np.testing.assert_allclose(found.matrix() / scale, covariance / scale, atol=1e-10, rtol=0)
+    precision = rsatoolbox.data.noise.prec_from_residuals(residuals, dof, TOOLBOX[method])
+    np.testing.assert_allclose(noise_precision(residuals, dof, method), precision, atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("method", TOOLBOX)
+def test_measurements_equal_rsatoolbox(method: str) -> None:
+    """Its balanced form counts (conditions − 1) · repeats degrees of freedom, so they are given to it."""
+    for n_rows in (40, 37):
+        conditions = np.random.default_rng(1).permutation(np.resize(np.arange(5), n_rows))
+        patterns = residuals_of(n_rows, 10) + conditions[:, None]
+        dataset = rsatoolbox.data.Dataset(patterns, obs_descriptors={"condition": conditions})
+        found = measurement_noise(patterns, conditions, method=method).precision()
+        expected = rsatoolbox.data.noise.prec_from_unbalanced(dataset, "condition", method=TOOLBOX[method])
+        np.testing.assert_allclose(found, expected, atol=1e-10, rtol=1e-10)
+        if n_rows == 40:
+            expected = rsatoolbox.data.noise.prec_from_measurements(dataset, "condition", 35, TOOLBOX[method])
+            np.testing.assert_allclose(found, expected, atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("method", TOOLBOX)
+@pytest.mark.parametrize(("n", "p"), [(60, 12), (20, 50)])
+def test_all_forms_of_a_covariance_agree(method: str, n: int, p: int) -> None:
+    if method == "full" and n < p:
+        return
+    noise = noise_covariance(residuals_of(n, p), method=method)
+    assert isinstance(noise, WholeCovariance) == (n > p and method != "diag")
+    covariance, precision = noise.matrix(), noise.precision()
+    np.testing.assert_allclose(covariance @ precision, np.eye(p), atol=1e-9)
+    patterns = np.random.default_rng(2).normal(size=(2, 3, p))
+    white = noise.whiten(patterns)
+    np.testing.assert_allclose(noise.solve(patterns), patterns @ precision, atol=1e-9)
+    np.testing.assert_allclose(white[0] @ white[0].T, patterns[0] @ precision @ patterns[0].T, atol=1e-9)
+    for name in ("solve", "whiten"):
+        tensor = getattr(noise, name)(torch.from_numpy(patterns))
+        np.testing.assert_allclose(tensor, getattr(noise, name)(patterns), atol=1e-12)
+    for measure in ("mahalanobis", "crossnobis"):
+        rows = np.random.default_rng(3).normal(size=(12, p))
+        labels = np.tile(np.arange(4), 3), np.repeat(np.arange(3), 4)
+        for given in (rows, torch.from_numpy(rows)):
+            np.testing.assert_allclose(
+                rdm(given, measure, *labels, noise), rdm(rows, measure, *labels, precision), atol=1e-10
+            )
+
+
+def test_tensors_in_tensors_out() -> None:
+    residuals = residuals_of(20, 8)
+    found = noise_precision(torch.from_numpy(residuals))
+    assert isinstance(found, torch.Tensor)
+    np.testing.assert_allclose(found, noise_precision(residuals), atol=1e-12)
+
+
+def test_means_of_covariances_stay_small_where_they_can() -> None:
+    for p, kind in ((50, LowRankCovariance), (30, WholeCovariance)):
+        parts = [noise_covariance(residuals_of(20, p, seed)) for seed in range(2)]
+        mean = mean_covariance(parts)
+        assert isinstance(mean, kind)
+        np.testing.assert_allclose(mean.matrix(), (parts[0].matrix() + parts[1].matrix()) / 2, atol=1e-12)
+
+
+def peak_bytes(function: Callable[[], object]) -> int:
+    tracemalloc.start()
+    function()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+@pytest.mark.parametrize(("method", "most"), [("shrink-diagonal", 0.25), ("shrink-identity", 0.25), ("diag", 0.1)])
+def test_many_channels_need_no_matrix_of_channels(method: str, most: float) -> None:
+    rng, n, p = np.random.default_rng(0), 40, 1500
+    residuals, patterns = rng.normal(size=(n, p)), rng.normal(size=(20, p))
+    peak = peak_bytes(lambda: noise_covariance(residuals, method=method).solve(patterns))
+    assert peak < most * 8 * p**2
+
+
+@pytest.mark.parametrize("method", ["shrink-diagonal", "shrink-identity", "full"])
+def test_few_channels_need_one_matrix_of_channels(method: str) -> None:
+    rng, n, p = np.random.default_rng(0), 420, 400
+    residuals, patterns = rng.normal(size=(n, p)), rng.normal(size=(20, p))
+    noise = noise_covariance(residuals, method=method)
+    assert peak_bytes(lambda: noise.solve(patterns)) < 0.2 * 8 * p**2
+    # Beside the matrix, only copies of the residuals.
+    assert peak_bytes(lambda: noise_covariance(residuals, method=method)) < 8 * p**2 + 4 * residuals.nbytes
+
+
+@pytest.mark.parametrize("method", ["shrink-diagonal", "shrink-identity", "full"])
+def test_noise_precision_inverts_a_planted_covariance(method: str) -> None:
+    rng = np.random.default_rng(7)
+    mixing = rng.normal(size=(10, 10)) / 3 + np.diag(rng.uniform(0.5, 3, 10))
+    residuals = rng.normal(size=(4000, 10)) @ mixing
+    precision = noise_precision(residuals, 4000, method)
+    np.testing.assert_allclose(precision @ (mixing.T @ mixing), np.eye(10), atol=0.15)
+
+
+def test_noise_precision_shrinks_to_the_diagonal_when_rows_are_few() -> None:
+    rng = np.random.default_rng(8)
+    scale = rng.uniform(0.5, 3, size=200)
+    precision = noise_precision(rng.normal(size=(30, 200)) * scale, dof=30)
+    assert np.isfinite(precision).all()
+    off = precision * np.outer(scale, scale) - np.diag(np.diag(precision) * scale**2)
+    assert np.abs(off).max() < 0.2
+    np.testing.assert_allclose(np.median(np.diag(precision) * scale**2), 1, atol=0.15)
+
+
+def test_whitening_with_independent_residuals_keeps_crossnobis_unbiased() -> None:
+    """Residuals of the very averages that are compared bias distances; those of volumes within blocks do not."""
+    rng = np.random.default_rng(9)
+    runs, conditions = np.repeat(np.arange(6), 5), np.tile(np.arange(5), 6)
+    circular, independent = [], []
+    for _ in range(60):
+        volumes = rng.normal(size=(30, 8, 60))
+        means = volumes.mean(axis=1)
+        within = (volumes - means[:, None]).reshape(-1, 60)
+        independent.append(rdm(means, "crossnobis", conditions, runs, noise_precision(within, 30 * 7)).mean())
+        around = means - np.stack([means[conditions == c].mean(axis=0) for c in conditions])
+        circular.append(
+            rdm(means, "crossnobis", conditions, runs, noise_precision(around, 25, "shrink-identity")).mean()
+        )
+    assert abs(np.mean(independent)) < 3 * np.std(independent) / np.sqrt(60)
+    assert np.mean(circular) > 10 * np.std(circular) / np.sqrt(60)
+
+
+def test_noise_precision_bad_input() -> None:
+    with pytest.raises(BrainalignError, match="1 channels never deviate"):
+        noise_precision(np.c_[np.arange(4.0), np.zeros(4)], dof=3)
+    with pytest.raises(BrainalignError, match="0 degrees of freedom"):
+        noise_precision(np.ones((4, 2)), dof=0)
+    rows = np.random.default_rng(0).normal(size=(10, 12))
+    with pytest.raises(BrainalignError, match="do not determine the covariance of 12 channels"):
+        noise_covariance(rows, method="full")
+    with pytest.raises(BrainalignError, match="do not determine the covariance of 9 channels"):
+        noise_covariance(rows[:, :9], dof=5, method="full")
+    with pytest.raises(BrainalignError, match="not positive definite"):
+        noise_covariance(np.c_[rows[:, :3], rows[:, :3].sum(axis=1)], method="full")
+    with pytest.raises(BrainalignError, match="did you mean 'full'"):
+        noise_covariance(rows, method="ful")
+    with pytest.raises(BrainalignError, match="2 NaN"):
+        noise_covariance(np.where(np.arange(12) < 2, np.nan, rows[:1]))
+    with pytest.raises(BrainalignError, match="rows × channels"):
+        noise_covariance(rows[0])
+    with pytest.raises(BrainalignError, match="conditions has 3 rows but patterns has 10"):
+        measurement_noise(rows, np.arange(3))
+    with pytest.raises(BrainalignError, match="0 degrees of freedom"):
+        measurement_noise(rows, np.arange(10))
