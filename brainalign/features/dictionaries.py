@@ -122,8 +122,8 @@ class SparseAutoencoder(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "atoms_")
         if values.ndim != 2 or values.shape[1] != len(self.mean_):
             raise BrainalignError(
-                f"values have shape {values.shape} but the dictionary was fitted on {len(self.mean_)} features; use the "
-                "same layer and reduction"
+                f"values have shape {values.shape} but the dictionary was fitted on {len(self.mean_)} features; use "
+                "the same layer and reduction"
             )
         scaled = torch.from_numpy((np.asarray(values, dtype=np.float32) - self.mean_) / self.scale_)
         with torch.no_grad():

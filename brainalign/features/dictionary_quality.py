@@ -52,7 +52,9 @@ def dictionary_quality(dictionary: SparseAutoencoder, values: Values) -> Diction
     if not spread:
         raise BrainalignError(f"the {len(values)} rows are all alike; give rows that vary")
     rest = float(np.square(values - dictionary.inverse_transform(codes)).sum(dtype=np.float64))
-    return DictionaryQuality(rest / spread, float((codes > 0).sum(axis=1).mean()), float((codes <= 0).all(axis=0).mean()))
+    return DictionaryQuality(
+        rest / spread, float((codes > 0).sum(axis=1).mean()), float((codes <= 0).all(axis=0).mean())
+    )
 
 
 def match_atoms(atoms: Values, others: Values) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.contest import contest_section
+from brainalign.report.dictionaries import dictionaries_section
 from brainalign.report.encoders import encoders_section
 from brainalign.report.few_images import few_images_section
 from brainalign.report.figures import ceiling_histogram, score_against_ceiling
@@ -43,6 +44,7 @@ def image_sections(material: ImageMaterial) -> list[Section]:
         _layers,
         partition_section,
         encoders_section,
+        dictionaries_section,
         contest_section,
         few_images_section,
         _geometry,

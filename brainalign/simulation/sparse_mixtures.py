@@ -1,4 +1,4 @@
-"""Features that are sums of a few atoms of a known dictionary: flat, or of families of atoms that resemble each other."""
+"""Features that are sums of a few atoms of a known dictionary: any atoms, or families of atoms that are alike."""
 
 from __future__ import annotations
 
