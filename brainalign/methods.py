@@ -14,6 +14,7 @@ from brainalign.parsing import Strict
 
 __all__ = [
     "BandedRidgeMethod",
+    "DictionaryMethod",
     "FactorizedMethod",
     "GaussianMethod",
     "InContextMethod",
@@ -80,6 +81,37 @@ class BandedRidgeMethod(MethodUse):
     metric: Literal["r2", "r"] = Field("r2", description="the score that is maximised and split over the layers")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["float32", "float64"] = "float32"
+
+
+class DictionaryMethod(MethodUse):
+    """Ridge regression on sparse codes of each layer, beside simpler spaces of the same width."""
+
+    encoder: Literal["dictionary"]
+    space: Literal["topk", "matching_pursuit"] = Field(
+        "topk", description="the strongest atoms at one look, or one after the other"
+    )
+    width: int = Field(256, ge=2, description="atoms")
+    n_active: int = Field(8, ge=1, description="atoms that may explain an image")
+    epochs: int = Field(100, ge=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (0, 1, 2), min_length=1, description="starts: scores are of the first, the others show whether atoms are stable"
+    )
+    alphas: tuple[Annotated[float, Field(ge=0)], ...] = Field(ALPHAS, min_length=1)
+    cv: Annotated[int, Field(ge=2)] | Literal["groups"] = Field(
+        5, description="inner folds of whole groups; 'groups' leaves one group out"
+    )
+    metric: Literal["r2", "r"] = "r2"
+    per_target_alpha: bool = True
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="of the regression")
+    dtype: Literal["float32", "float64"] = "float32"
+
+    @model_validator(mode="after")
+    def _options_go_together(self) -> DictionaryMethod:
+        if self.n_active > self.width:
+            raise ValueError(f"n_active ({self.n_active}) is above width ({self.width}); explain images by fewer atoms")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: {list(self.seeds)} holds a number twice")
+        return self
 
 
 class InContextMethod(MethodUse):
@@ -266,6 +298,7 @@ class ResponseOptimisedMethod(TrainedMethod):
 Method = Annotated[
     RidgeMethod
     | BandedRidgeMethod
+    | DictionaryMethod
     | InContextMethod
     | FactorizedMethod
     | GaussianMethod

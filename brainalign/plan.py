@@ -24,6 +24,7 @@ from brainalign.settings import (
     BlockStudy,
     Config,
     Descriptor,
+    DictionaryMethod,
     ImageStudy,
     InContextMethod,
     PixelsModel,
@@ -203,7 +204,9 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
             return _image_cost(stage, descriptor, 1.0)
         if isinstance(config.methods[method], InContextMethod):
             return _context_cost(config, descriptor, model, method)
-        if config.methods[method].trained:
+        if isinstance(config.methods[method], DictionaryMethod):
+            cost = _dictionary_cost(config, descriptor, model, method)
+        elif config.methods[method].trained:
             cost = _training_cost(config, descriptor, model, method)
         else:
             cost = _image_cost(stage, descriptor, _searches(config, method))
@@ -250,6 +253,18 @@ def _training_cost(config: Config, descriptor: ImageStudy, model: str, method: s
         each = _core_operations(options, config.models[model]) / 1e10
         seconds += n_layers * len(options.seeds) * 2 * options.epochs * trials * each
     return Cost(2 * base.memory_mb, round(seconds), base.disk_mb)
+
+
+def _dictionary_cost(config: Config, descriptor: ImageStudy, model: str, method: str) -> Cost:
+    """Return the cost of dictionaries: of the scores and their control, one per start, and ridge on four spaces."""
+    options = config.methods[method]
+    assert isinstance(options, DictionaryMethod)
+    base = _image_cost("encode_images", descriptor, 4.0)
+    images = descriptor.shape.trials if descriptor.shape else DEFAULT_SHAPE[1]
+    n_layers = len(getattr(config.models[model], "layers", None) or range(4))
+    rows = n_layers * (1 + len(options.seeds)) * options.epochs * images
+    steps = options.n_active if options.space == "matching_pursuit" else 2
+    return replace(base, seconds=base.seconds + round(rows * options.width * (1 + steps) * 1e-8))
 
 
 def _core_operations(options: ResponseOptimisedMethod, model: object) -> float:
@@ -335,7 +350,7 @@ def _response_sets(config: Config, descriptor: BlockStudy, model: str, method: s
     shape = descriptor.shape
     runs, trials, _ = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
     settings = config.methods[method]
-    assert not isinstance(settings, TrainedMethod | InContextMethod)  # refused for studies of blocks
+    assert not isinstance(settings, TrainedMethod | InContextMethod | DictionaryMethod)  # refused for studies of blocks
     inner = 0 if len(settings.alphas) == 1 else min(runs, settings.cv if isinstance(settings.cv, int) else runs)
     rank = min(len(descriptor.stimuli), trials)
     for name, split in descriptor.splits.items():

@@ -30,7 +30,7 @@ from brainalign.descriptor import (
     load_descriptor,
 )
 from brainalign.families import check_contest, check_contest_in, contest_of
-from brainalign.methods import BandedRidgeMethod, InContextMethod, Method, RidgeMethod, TrainedMethod
+from brainalign.methods import BandedRidgeMethod, DictionaryMethod, InContextMethod, Method, RidgeMethod, TrainedMethod
 from brainalign.parsing import Strict, parse, read_yaml
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "Config",
     "ConvergeSettings",
     "Descriptor",
+    "DictionaryMethod",
     "ImageStudy",
     "InContextMethod",
     "PixelsModel",
@@ -457,12 +458,13 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
         ([name for name, method in methods.items() if method.joint], "fits all layers of a model at once"),
         ([name for name, method in methods.items() if method.trained], "is trained on the tokens of images"),
         ([n for n, method in methods.items() if isinstance(method, InContextMethod)], "learns from other subjects"),
+        ([n for n, method in methods.items() if isinstance(method, DictionaryMethod)], "learns many atoms from images"),
     ):
         if wrong and isinstance(descriptor, BlockStudy):
             fitting = [
                 name
                 for name, method in config.methods.items()
-                if not (method.joint or method.trained or isinstance(method, InContextMethod))
+                if not (method.joint or method.trained or isinstance(method, InContextMethod | DictionaryMethod))
             ]
             raise BrainalignError(
                 f"datasets.{dataset}.methods: {', '.join(wrong)} {what}, which is for studies "

@@ -32,6 +32,8 @@ from brainalign.encoding import (
     METRICS,
     SPLIT,
     BandedRidge,
+    DictionaryRidge,
+    DictionaryStudy,
     Epoch,
     FewImages,
     HeldOut,
@@ -123,8 +125,13 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         seed=arguments.seed,
     )
     side, few = TokenFindings(), None
+    quality: list[dict[str, object]] = []  # of dictionaries, by layer
     work = arguments.scores.with_suffix(".partial")  # what a killed job has trained
-    if "epochs" in options:
+    if kind is DictionaryRidge:
+        sparse = DictionaryStudy(subject=subject, encoder=encoder, starts=training["seeds"])
+        fits = sparse.fits(_inputs(subject, layers, arguments.features))
+        side.tables, quality = sparse.tables, sparse.quality
+    elif "epochs" in options:
         semantics = _semantics(training.pop("semantics", None), arguments.semantics, layers, responses, provenance)
         cls = _cls_tokens(training.pop("cls"), arguments.cls, responses, provenance)
         told = training | {"name": named, "encoder": encoder, "semantics": semantics, "cls": cls}
@@ -143,19 +150,22 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     results = _save_scores(fits, subject, about, quantile, arguments, provenance)
     _save_layers(results, subject, arguments, provenance)
     _save_parts(results, subject, encoder, list(layers), arguments, provenance)
-    _save_beside(results, subject, side, few, arguments, provenance)
+    _save_beside(results, subject, side, few, quality, arguments, provenance)
     shutil.rmtree(work, ignore_errors=True)
 
 
 def _linear_fits(subject: ImageSubject, layers: Layers, encoder: Any, path: Path) -> Fits:
     """Yield the evaluation of each layer, or of all in a joint fit."""
-    maps = load_sidecar(path)["details"].get("pooling") in {"flatten", "tokens"}
-    prepared = (
-        (name, subject.inputs(features.align_to(subject.responses).values, maps=maps))
-        for name, features in layers.items()
-    )
+    prepared = _inputs(subject, layers, path)
     several = [(ALL_LAYERS, [X for _, X in prepared])] if isinstance(encoder, BandedRidge) else prepared
     return ((name, subject.evaluate_in_full(encoder, X)) for name, X in several)
+
+
+def _inputs(subject: ImageSubject, layers: Layers, path: Path) -> Iterator[tuple[str, NDArray[np.floating]]]:
+    """Yield what linear encoders are given of each layer."""
+    maps = load_sidecar(path)["details"].get("pooling") in {"flatten", "tokens"}
+    for name, features in layers.items():
+        yield name, subject.inputs(features.align_to(subject.responses).values, maps=maps)
 
 
 def _few_images(
@@ -256,11 +266,12 @@ def _save_beside(
     subject: ImageSubject,
     side: TokenFindings,
     few: FewImages | None,
+    quality: list[dict[str, object]],
     arguments: argparse.Namespace,
     provenance: Provenance,
 ) -> None:
     """Save what stands beside trained encoders, and the curve of in-context encoding; of other fits, empty tables."""
-    save(arguments.baselines, pd.concat(side.tables or [_empty()], ignore_index=True), provenance)
+    save(arguments.baselines, pd.concat(side.tables or [_empty()], ignore_index=True), provenance, dictionaries=quality)
     ensemble = _empty()
     if side.ensemble is not None:  # the rows of single layers stand beside it
         ensemble = subject.table({ENSEMBLE: side.ensemble} | results).merge(side.weights, how="left")

@@ -6,6 +6,8 @@ Every entry follows `Extractor`: constructor arguments are its configuration, `d
 
 from brainalign.features.captions import captions_of
 from brainalign.features.category import OneHotExtractor, RandomExtractor
+from brainalign.features.dictionaries import SparseAutoencoder
+from brainalign.features.dictionary_quality import DictionaryQuality, dictionary_quality, match_atoms, stability
 from brainalign.features.efficientnet import EfficientNetExtractor
 from brainalign.features.extractor import Extractor, Writer
 from brainalign.features.images import Preprocessing, check_images, load_image
@@ -14,6 +16,7 @@ from brainalign.features.network import NetworkExtractor
 from brainalign.features.pixels import PixelsExtractor
 from brainalign.features.reduction import PCA, SparseProjection
 from brainalign.features.shared_text import embed_texts
+from brainalign.features.spaces import SPACES, RandomUnits
 from brainalign.features.text import SentenceExtractor
 from brainalign.features.timm_models import TimmExtractor, TorchvisionExtractor
 from brainalign.features.user import UserExtractor
@@ -22,6 +25,8 @@ from brainalign.features.vision import VisionExtractor
 __all__ = [
     "EXTRACTORS",
     "PCA",
+    "SPACES",
+    "DictionaryQuality",
     "EfficientNetExtractor",
     "Extractor",
     "NetworkExtractor",
@@ -29,7 +34,9 @@ __all__ = [
     "PixelsExtractor",
     "Preprocessing",
     "RandomExtractor",
+    "RandomUnits",
     "SentenceExtractor",
+    "SparseAutoencoder",
     "SparseProjection",
     "TimmExtractor",
     "TorchvisionExtractor",
@@ -38,9 +45,12 @@ __all__ = [
     "Writer",
     "captions_of",
     "check_images",
+    "dictionary_quality",
     "embed_texts",
     "layer_inputs",
     "load_image",
+    "match_atoms",
+    "stability",
 ]
 
 EXTRACTORS = {

@@ -113,6 +113,12 @@ CAPTIONS = {
         chooses tokens by. Good: the first one above all others where a region is known to
         look for things wherever they are, and level with them elsewhere. Bad: ridge on the mean token as high as the
         rest (places do not matter here), or the trained one below ridge: too few images for it, or too few epochs.""",
+    "dictionaries": """
+        Ridge on sparse codes of {model}, layer {layer}, on the same test images as ridge on principal components and on
+        rectified random projections of the same width, and on the features themselves. Points: mean r over the targets
+        of a region, with {confidence:.0%} intervals over resampled test images; dashed: noise ceiling (r); grey:
+        exchanged predictions. Good: sparse codes level with the features, which makes atoms worth reading, or above
+        all others. Bad: below random projections, which know nothing of the images.""",
     "contest": """
         Above: mean r over the reliable targets of each region, of the best fit of each family (chosen inside the
         training images), with {confidence:.0%} intervals; dashed: noise ceiling (r); grey: the largest r of any family

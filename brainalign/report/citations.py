@@ -129,4 +129,13 @@ CITATIONS = {
         "Efron B, Morris C", 1973, "Stein's estimation rule and its competitors: an empirical Bayes approach",
         "Journal of the American Statistical Association 68:117-130", "10.1080/01621459.1973.10481350",
     ),
+    "sae": Reference(
+        "Gao L, Dupré la Tour T, Tillman H, et al.", 2024, "Scaling and evaluating sparse autoencoders",
+        "arXiv:2406.04093", "10.48550/arXiv.2406.04093",
+    ),
+    "pursuit": Reference(
+        "Costa V, Fel T, Lubana ES, Tolooshams B, Ba D", 2025,
+        "From flat to hierarchical: extracting sparse representations with matching pursuit",
+        "arXiv:2506.03093", "10.48550/arXiv.2506.03093",
+    ),
 }  # fmt: skip

@@ -21,7 +21,16 @@ from brainalign.report.sentences import number
 from brainalign.report.tables import html_table
 from brainalign.statistics import RELIABLE
 
-__all__ = ["SIDE_COLUMNS", "attention_maps", "encoder_scores", "encoders_section", "field_maps"]
+__all__ = [
+    "SIDE_COLUMNS",
+    "attention_maps",
+    "encoder_scores",
+    "encoders_section",
+    "field_maps",
+    "side_rows",
+    "side_sentences",
+    "side_table",
+]
 
 SIDE_COLUMNS = ("encoder", "group", "r", "low", "high", "ceiling_r", "null_low", "null_high")
 MARKERS = "os^D"  # one after the other, where there are more encoders than colours
@@ -134,15 +143,15 @@ def encoders_section(material: ImageMaterial) -> Section | None:
         if not material.config.methods[method].trained or encoding.baselines.empty:
             continue
         label, layer = material.label(model, method), material.chosen(model, method)
-        rows = _rows(material, model, method, layer)
+        rows = side_rows(material, model, method, layer)
         shown = rows[rows["group"] == RELIABLE] if material.timed else rows[rows["group"] != RELIABLE]
         shown = shown.dropna(subset=["r"])
         if len(shown):
             caption = CAPTIONS["encoders"].format(model=model, layer=layer, confidence=material.config.confidence)
             title = f"Encoders of {model}, {layer}"
             panels.append(Panel(f"encoders{model}{method}", title, caption, encoder_scores(shown), rows))
-        paragraphs += _sentences(label, rows, material.timed)
-        blocks.append(_table(rows[rows["group"] == RELIABLE], f"{label}, {layer}: mean r over reliable targets"))
+        paragraphs += side_sentences(label, rows, material.timed)
+        blocks.append(side_table(rows[rows["group"] == RELIABLE], f"{label}, {layer}: mean r over reliable targets"))
         panels += _where(material, model, method, layer, rows)
         if sentence := ensemble_sentence(material, model, method):
             paragraphs.append(sentence)
@@ -151,7 +160,7 @@ def encoders_section(material: ImageMaterial) -> Section | None:
     return Section("encoders", "Encoders side by side", panels, paragraphs, blocks) if blocks else None
 
 
-def _rows(material: ImageMaterial, model: str, method: str, layer: str) -> pd.DataFrame:
+def side_rows(material: ImageMaterial, model: str, method: str, layer: str) -> pd.DataFrame:
     """Return the table of one layer, with the ceiling and the chance of its groups."""
     encoding = material.encodings[model, method]
     profile = encoding.profile[encoding.profile["layer"] == layer]
@@ -159,7 +168,7 @@ def _rows(material: ImageMaterial, model: str, method: str, layer: str) -> pd.Da
     return table.merge(profile[["group", "ceiling_r", "null_low", "null_high", "control_r"]], on="group")
 
 
-def _sentences(label: str, rows: pd.DataFrame, timed: bool) -> list[str]:
+def side_sentences(label: str, rows: pd.DataFrame, timed: bool) -> list[str]:
     """Say where the trained encoder is ahead, where behind, and where neither can be said."""
     names = list(pd.unique(rows["encoder"]))
     regions = rows[rows["group"] == RELIABLE] if timed else rows[rows["group"] != RELIABLE]
@@ -179,7 +188,7 @@ def _sentences(label: str, rows: pd.DataFrame, timed: bool) -> list[str]:
     ]
 
 
-def _table(rows: pd.DataFrame, title: str) -> Markup:
+def side_table(rows: pd.DataFrame, title: str) -> Markup:
     header = ["encoder", "mean r", "single seeds", "ahead of it by", "parameters", "seconds"]
     first = rows["encoder"].iloc[0]
     cells = []

@@ -112,9 +112,13 @@ class ImageMaterial:
 
     def fields_of(self, model: str, method: str) -> Mapping[str, Any]:
         """Return grids and regions of a fit's spatial fields by layer, and the stimuli they are of."""
-        name = f"sub-{self.subject}_model-{model}_method-{method}_fields"
+        return self.details_of(model, method, "fields") or {"layers": {}, "stimuli": []}
+
+    def details_of(self, model: str, method: str, suffix: str) -> Mapping[str, Any]:
+        """Return the details in the sidecar of a fit's artifact of that suffix; empty where there is none."""
+        name = f"sub-{self.subject}_model-{model}_method-{method}_{suffix}"
         found = [record["details"] for file, record in self.sidecars.items() if file.split(".")[0] == name]
-        return found[0] if found else {"layers": {}, "stimuli": []}
+        return found[0] if found else {}
 
     def chosen(self, model: str, method: str) -> str:
         """Return the layer that was chosen inside the training images."""

@@ -14,7 +14,7 @@ from brainalign.report.image_material import ImageMaterial
 from brainalign.report.image_sections import image_sections
 from brainalign.report.page import data_uri, render
 from brainalign.report.sentences import number
-from brainalign.settings import BandedRidgeMethod, InContextMethod, RidgeMethod, TrainedMethod
+from brainalign.settings import BandedRidgeMethod, DictionaryMethod, InContextMethod, RidgeMethod, TrainedMethod
 
 __all__ = ["image_findings", "render_image_page"]
 
@@ -228,11 +228,29 @@ def _fits(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
         if isinstance(method := config.methods[name], InContextMethod)
     ]
     texts += [
+        (_dictionary(name, method), ("sae",) if method.space == "topk" else ("pursuit",))
+        for name in dict.fromkeys(name for _, name in fits)
+        if isinstance(method := config.methods[name], DictionaryMethod)
+    ]
+    texts += [
         (_training(name, method), ())
         for name in dict.fromkeys(name for _, name in fits)
         if isinstance(method := config.methods[name], TrainedMethod)
     ]
     return texts
+
+
+def _dictionary(name: str, method: DictionaryMethod) -> str:
+    """Return how sparse codes were learned and regressed on."""
+    how = {
+        "topk": f"the {method.n_active} atoms that respond most",
+        "matching_pursuit": f"{method.n_active} atoms, each chosen by what the earlier ones left over",
+    }[method.space]
+    return (
+        f"{name}: from the training images alone a dictionary of {method.width} atoms was learned of each layer, which "
+        f"explains an image by {how} (weights above 0), and the responses were regressed on these codes by ridge "
+        f"regression; {len(method.seeds)} starts show whether the atoms depend on where learning began."
+    )
 
 
 def _few_images(name: str, method: InContextMethod) -> str:

@@ -11,6 +11,7 @@ from brainalign.report.captions import CAPTIONS
 from brainalign.report.contest import contest_section
 from brainalign.report.cortex_sections import layers_section, maps_section
 from brainalign.report.course_section import course_section
+from brainalign.report.dictionaries import dictionaries_section
 from brainalign.report.encoders import encoders_section
 from brainalign.report.few_images import few_images_section
 from brainalign.report.figures import ceiling_histogram, score_against_ceiling
@@ -37,6 +38,7 @@ def image_sections(material: ImageMaterial) -> list[Section]:
         layers_section,
         partition_section,
         encoders_section,
+        dictionaries_section,
         contest_section,
         few_images_section,
         _geometry,

@@ -14,6 +14,7 @@ from brainalign.simulation.rest import rest_networks, simulate_rest
 from brainalign.simulation.schedule import schedule
 from brainalign.simulation.shapes import caption, draw_scenes, render
 from brainalign.simulation.shifting_fields import ShiftingFields, shifting_fields
+from brainalign.simulation.sparse_mixtures import SparseWorld, hierarchical_mixtures, sparse_mixtures
 from brainalign.simulation.surface_files import betas_image, labels_image
 from brainalign.simulation.voxel_prior import VoxelPriorWorld, linear_gaussian_reference, voxel_prior_world
 
@@ -31,6 +32,7 @@ __all__ = [
     "MeegTruth",
     "ObjectWorld",
     "ShiftingFields",
+    "SparseWorld",
     "VoxelPriorWorld",
     "activations",
     "betas_image",
@@ -40,6 +42,7 @@ __all__ = [
     "draw_scenes",
     "family_world",
     "field_weights",
+    "hierarchical_mixtures",
     "hierarchy",
     "labels_image",
     "layer_drives",
@@ -62,6 +65,7 @@ __all__ = [
     "simulate_meeg",
     "simulate_rest",
     "smooth_maps",
+    "sparse_mixtures",
     "to_epochs",
     "train_generator",
     "voxel_prior_world",

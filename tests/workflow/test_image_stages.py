@@ -592,3 +592,38 @@ def test_cores_take_maps_of_networks_and_semantics(scenes) -> None:
         "ridge, tokens and semantics, one penalty",
     ]
     assert table["r"].notna().all()
+
+
+def test_sparse_codes_stand_beside_simpler_spaces(scenes) -> None:
+    scenes.write()
+    sparse = {
+        "encoder": "dictionary",
+        "width": 12,
+        "n_active": 2,
+        "epochs": 60,
+        "seeds": [4, 5],
+        "cv": 3,
+        "device": "cpu",
+    }
+    changes = {"models": {"pixels": {"extractor": "pixels", "image_size": 8}}, "methods": {"sparse": sparse}}
+    run = Run(scenes, changes)("01")
+    table = run.table("baselines", subject="01", model="pixels", method="sparse")
+    assert list(table["encoder"].unique()) == [
+        "ridge, sparse codes",
+        "ridge, principal components",
+        "ridge, random units",
+        "ridge, all features",
+    ]
+    profile = run.table("profile", subject="01", model="pixels", method="sparse").set_index("group")
+    first = table[table["encoder"] == "ridge, sparse codes"].set_index("group")
+    np.testing.assert_allclose(first["r"], profile["r"].reindex(first.index))  # the method's scores are its first row
+    assert (table.groupby("encoder")["n_parameters"].first() > 0).all()
+    path = Path(run.path("baselines", subject="01", model="pixels", method="sparse"))
+    (quality,) = load_sidecar(path)["details"]["dictionaries"]
+    assert 0 < quality["unexplained"] < 1
+    assert quality["n_active"] <= 2
+    assert quality["random_same"] <= quality["same"] <= 1
+    page = run.page("sub-01")
+    assert "Sparse dictionaries" in page
+    assert "alike over starts" in page
+    assert "dictionary of 12 atoms" in page

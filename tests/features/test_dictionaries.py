@@ -1,0 +1,137 @@
+"""Sparse dictionaries: what codes are, what training finds, and what makes two dictionaries alike."""
+
+from __future__ import annotations
+
+from itertools import pairwise, permutations
+
+import numpy as np
+import pytest
+import torch
+
+from brainalign.checks import BrainalignError
+from brainalign.features import SparseAutoencoder, dictionary_quality, match_atoms, stability
+from brainalign.features.sparse_coding import MatchingPursuit, TopK
+from brainalign.simulation import sparse_mixtures
+
+CODINGS = ("topk", "matching_pursuit")
+
+
+@pytest.fixture(scope="module")
+def world():
+    return sparse_mixtures(1500, 20, 30, 2)
+
+
+@pytest.fixture(scope="module", params=CODINGS)
+def fitted(request, world):
+    return SparseAutoencoder(30, 2, request.param, epochs=30, batch_size=64, seed=1).fit(
+        world.features, rows=np.arange(1200)
+    )
+
+
+def test_few_atoms_explain_rows_that_training_never_saw(fitted, world):
+    found = dictionary_quality(fitted, world.features[1200:])
+    assert found.unexplained < 0.15  # a random dictionary leaves about half
+    assert found.n_active <= 2
+    assert found.dead <= 0.1
+    assert match_atoms(world.atoms, fitted.atoms_).mean() > 0.8
+    random = np.random.default_rng(5).normal(size=(30, 20))
+    assert match_atoms(world.atoms, random / np.linalg.norm(random, axis=1, keepdims=True)).mean() < 0.55
+
+
+def test_codes_are_few_and_positive_and_in_units_of_the_features(fitted, world):
+    codes = fitted.transform(world.features[1200:])
+    assert codes.shape == (300, 30)
+    assert codes.min() >= 0
+    assert (codes > 0).sum(axis=1).max() <= 2
+    np.testing.assert_allclose(np.linalg.norm(fitted.atoms_, axis=1), 1, atol=1e-5)
+    again = SparseAutoencoder(30, 2, fitted.coding, epochs=30, batch_size=64, seed=1)
+    again.fit(5 * world.features + 100, rows=np.arange(1200))  # another scale and origin change nothing else
+    np.testing.assert_allclose(again.transform(5 * world.features[1200:] + 100), 5 * codes, atol=0.02)
+
+
+def test_rows_outside_training_and_the_global_seed_change_nothing(world):
+    changed = world.features.copy()
+    changed[200:] = 7.0
+    torch.manual_seed(1)
+    one = SparseAutoencoder(18, 2, epochs=2).fit(world.features, rows=np.arange(200))
+    state = torch.get_rng_state()
+    other = SparseAutoencoder(18, 2, epochs=2).fit(changed, rows=np.arange(200))
+    assert np.array_equal(one.atoms_, other.atoms_)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_topk_keeps_the_largest_responses():
+    torch.manual_seed(0)
+    network, rows = TopK(6, 10, 3), torch.randn(40, 6)
+    drive = ((rows - network.bias) @ network.encoder.T).relu().detach().numpy()
+    smallest = np.sort(drive, axis=1)[:, -3]
+    expected = np.where(drive >= smallest[:, None], drive, 0)
+    np.testing.assert_allclose(network.encode(rows).detach().numpy(), expected, atol=1e-6)
+
+
+def test_what_pursuit_leaves_never_grows_and_its_codes_say_what_it_took():
+    torch.manual_seed(0)
+    rows, left = torch.randn(50, 6), []
+    for n_active in range(1, 7):
+        torch.manual_seed(1)
+        network = MatchingPursuit(6, 10, n_active)
+        codes, rest = network._pursue(rows)
+        np.testing.assert_allclose((codes @ network.atoms + rest).detach(), rows, atol=1e-5)
+        left.append(rest.norm(dim=1))
+    assert all((later <= earlier + 1e-6).all() for earlier, later in pairwise(left))
+    assert left[-1].mean() < 0.6 * left[0].mean()
+
+
+def test_dead_atoms_are_brought_back():
+    torch.manual_seed(0)
+    network, rows = TopK(4, 6, 1), torch.randn(64, 4)
+    network.silent[2] = 1000
+    network.loss(rows).backward()
+    assert network.atoms.grad[2].abs().sum() > 0  # though it may explain no row itself
+    # Without the auxiliary loss an atom that never fires has no gradient.
+    lone = TopK(4, 6, 1)
+    lone.encoder.data[2] = 0
+    lone.loss(rows).backward()
+    assert lone.atoms.grad[2].abs().sum() == 0
+
+
+def test_matching_is_the_best_of_all_orders():
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(2, 5, 3))
+    best = max(sum(one[k] @ other[j] for k, j in enumerate(order)) for order in permutations(range(5)))
+    np.testing.assert_allclose(match_atoms(one, other).sum(), best)
+
+
+def test_stability_of_equal_and_of_random_atoms():
+    rng = np.random.default_rng(0)
+    atoms = rng.normal(size=(20, 10))
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    shuffled = stability([atoms, atoms[rng.permutation(20)]])
+    assert shuffled["stability"] == pytest.approx(1)
+    assert shuffled["same"] == 1
+    assert shuffled["random_stability"] < 0.75
+    assert shuffled["random_same"] < 0.1
+    with pytest.raises(BrainalignError, match="share their start"):
+        stability([atoms, atoms])
+    with pytest.raises(BrainalignError, match="got 1"):
+        stability([atoms])
+
+
+def test_bad_input(world):
+    with pytest.raises(BrainalignError, match="coding must be one of"):
+        SparseAutoencoder(coding="omp").fit(world.features)
+    with pytest.raises(BrainalignError, match="n_active is 9 of 8"):
+        SparseAutoencoder(8, 9).fit(world.features)
+    with pytest.raises(BrainalignError, match="all alike"):
+        SparseAutoencoder(8, 2).fit(np.ones((10, 3)))
+    with pytest.raises(BrainalignError, match="2 or more rows"):
+        SparseAutoencoder(8, 2).fit(np.ones((1, 3)))
+    values = world.features[:50].copy()
+    values[3, 1] = np.nan
+    with pytest.raises(BrainalignError, match="training rows"):
+        SparseAutoencoder(8, 2).fit(values)
+    fitted = SparseAutoencoder(8, 2, epochs=1).fit(world.features[:50])
+    with pytest.raises(BrainalignError, match="fitted on 20 features"):
+        fitted.transform(world.features[:5, :3])
+    with pytest.raises(BrainalignError, match="20 and of 3 features"):
+        match_atoms(fitted.atoms_, np.eye(3))
