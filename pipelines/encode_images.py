@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.neighbors import kneighbors_graph
 
 from brainalign.arrays import Arrays, Layers, Responses
 from brainalign.artifacts import load, load_sidecar, save
@@ -627,6 +626,7 @@ def sensor_adjacency(responses: Responses) -> Any:
     Nearest places rather than triangles, because the two gradiometers of a place coincide.
     """
     from scipy.sparse import lil_array
+    from sklearn.neighbors import kneighbors_graph
 
     places = responses.targets[["x_mm", "y_mm", "z_mm"]]
     adjacency = lil_array((len(places), len(places)), dtype=bool)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf
 
 from brainalign.checks import BrainalignError, check_finite
 
@@ -41,6 +40,8 @@ def noise_precision(residuals: NDArray[np.floating[Any]], dof: int) -> NDArray[n
     Ledoit O, Wolf M (2004). A well-conditioned estimator for large-dimensional covariance matrices. Journal of
     Multivariate Analysis 88:365-411. doi:10.1016/S0047-259X(03)00096-4
     """
+    from sklearn.covariance import ledoit_wolf
+
     residuals = np.asarray(residuals, dtype=np.float64)
     check_finite("residuals", residuals, "drop the channels that hold them")
     if dof < 1:
