@@ -106,6 +106,15 @@ def test_heavy_packages_are_imported_where_they_are_used() -> None:
         assert not heavy, f"{path} imports {heavy} at the top"
 
 
+def test_stages_start_fast() -> None:
+    """Torch, scikit-learn and scipy.stats take one to three seconds each, of every job: who needs none waits for none."""
+    stages = sorted(stage for stage, folders in STAGES.items() if not {"encoding", "features"}.intersection(folders))
+    code = f"import sys, importlib\nfor stage in {stages}: importlib.import_module('brainalign.pipelines.' + stage)\n"
+    code += "sys.exit(', '.join({'torch', 'sklearn', 'scipy.stats', 'matplotlib.pyplot'} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    assert result.stderr.strip() == ""
+
+
 def test_only_the_workflow_imports_snakemake() -> None:
     for path in python_files():
         assert not any(module.split(".")[0] == "snakemake" for module in imports(path)), path

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 from sklearn.base import clone
 
 from brainalign.checks import BrainalignError, check_rows
@@ -269,5 +269,5 @@ def _over_contexts(means: pd.DataFrame, confidence: float) -> pd.DataFrame:
         n_repeats=("repeat", "size"),
         n_targets=("n_targets", "first"),
     ).reset_index()
-    wide = stats.t.ppf((1 + confidence) / 2, np.maximum(table["n_repeats"] - 1, 1)) * table["spread"]
+    wide = stdtrit(np.maximum(table["n_repeats"] - 1, 1), (1 + confidence) / 2) * table["spread"]
     return table.assign(low=table["difference"] - wide, high=table["difference"] + wide).drop(columns="spread")

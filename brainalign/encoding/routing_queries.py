@@ -8,8 +8,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
 
 from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.encoding.inputs import Array
@@ -69,6 +67,9 @@ def parcels_of(Y: NDArray[Any], n_parcels: int, seed: int) -> Members:
     """
     if not 1 <= n_parcels <= Y.shape[1]:
         raise BrainalignError(f"n_parcels is {n_parcels} but Y has {Y.shape[1]} targets; take 1 to {Y.shape[1]}")
+    from sklearn.cluster import KMeans
+    from sklearn.decomposition import PCA
+
     profiles = ((Y - np.nanmean(Y, axis=0)) / np.nanstd(Y, axis=0)).T
     profiles = np.nan_to_num(profiles)
     if min(profiles.shape) > N_COMPONENTS:

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.decomposition import PCA
-from sklearn.random_projection import SparseRandomProjection
 
 from brainalign.encoding.gaussian_readout import GaussianReadout
 from brainalign.encoding.held_out import HeldOut
@@ -154,6 +152,9 @@ def _interactions(layer: TokenLayer) -> dict[str, Contender]:
     """
     if layer.semantics is None:
         return {}
+    from sklearn.decomposition import PCA
+    from sklearn.random_projection import SparseRandomProjection
+
     z, x = layer.semantics, layer.tokens.reshape(len(layer.tokens), -1)
     n_semantic = min(MOST_SEMANTIC, len(layer.train) - 1)
     if z.shape[1] > n_semantic:

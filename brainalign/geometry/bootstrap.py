@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtr
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.geometry.compare import COMPARISONS, compare, equal_masks, n_stimuli_of
@@ -86,7 +86,7 @@ class DualBootstrap:
         """Return t and p of contrasts of `estimates` against zero."""
         se = self.se(contrasts)
         t = contrast_draws(self.estimates[None], contrasts)[0] / np.where(se > 0, se, np.nan)
-        p = 2 * student.sf(np.abs(t), self.dof) if two_sided else student.sf(t, self.dof)
+        p = 2 * stdtr(self.dof, -np.abs(t)) if two_sided else stdtr(self.dof, -t)
         return t, np.asarray(p)
 
     @property

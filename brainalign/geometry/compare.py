@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau, rankdata
 
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
 from brainalign.geometry.array_kind import Kind, as_kind_of, as_numpy
@@ -156,6 +155,8 @@ def dense_codes(values: Values) -> NDArray[np.intp]:
 
 def rank_rdms(rdms: Values) -> Values:
     """Return ranks from 1 within each RDM, ties at their mean; missing pairs stay NaN."""
+    from scipy.stats import rankdata
+
     ranks = np.full(rdms.shape, np.nan)
     for row, values in zip(ranks, rdms, strict=True):
         seen = np.isfinite(values)
@@ -215,6 +216,8 @@ def _compare_complete(
 
 def _tau_a(x: Values, y: Values) -> float:
     """Return tau-b times what its denominator lost to ties."""
+    from scipy.stats import kendalltau
+
     n_pairs = len(x) * (len(x) - 1) / 2
     codes = dense_codes(x), dense_codes(y)
     untied = [n_pairs - (count * (count - 1) / 2).sum() for count in map(np.bincount, codes)]

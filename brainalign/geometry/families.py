@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtr
 
 from brainalign.checks import check_rows
 from brainalign.geometry.bootstrap import DualBootstrap, contrast_draws
@@ -86,10 +85,11 @@ def _p_max(result: DualBootstrap, contrasts: Values, t: Values) -> Values:
     varies = spread > 0
     studentised = np.abs(draws - draws.mean(axis=0))[:, varies] / spread[varies]
     largest = np.sort(studentised.max(axis=1)) if studentised.size else np.empty(0)
-    # The logarithm of the tail keeps |t| of 40 and of 80 apart.
-    z = -norm.ppf(np.exp(np.maximum(student.logsf(np.abs(t), result.dof), -700)))
+    # The tail itself, rather than 1 - cdf, keeps |t| of 40 and of 80 apart.
+    tail = stdtr(result.dof, -np.abs(t))
+    z = -ndtri(np.maximum(tail, np.exp(-700.0)))
     reached = len(largest) - np.searchsorted(largest, z, side="left")
     p = (1 + reached) / (1 + len(largest))
     # The largest of many differences is never less likely to be large than one of them.
-    single = 2 * student.sf(np.abs(t), result.dof)
+    single = 2 * tail
     return np.where(np.isnan(t), np.nan, np.maximum(p, single))

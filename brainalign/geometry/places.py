@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from brainalign.checks import BrainalignError, check_choice
 
@@ -112,6 +111,8 @@ def _unit(rdms: Values, method: str) -> Values:
     whole = np.asarray(np.isfinite(values).all(axis=1))
     values = np.where(whole[:, None], values, 0)
     if method == "spearman":
+        from scipy.stats import rankdata
+
         values = rankdata(values, axis=1)
         values = values - values.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(values, axis=1, keepdims=True)

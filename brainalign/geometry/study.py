@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from brainalign.checks import BrainalignError
 from brainalign.geometry.bootstrap import DualBootstrap, dual_bootstrap
@@ -138,7 +138,7 @@ def subject_rdms(rdms: Values, method: str) -> Values:
 def _scores(result: DualBootstrap, keys: list[tuple[str, str]], alpha: float) -> pd.DataFrame:
     n = len(keys)
     se = result.se()
-    half = student.ppf(1 - alpha / 2, result.dof) * se
+    half = stdtrit(result.dof, 1 - alpha / 2) * se
     _, p = result.test(np.eye(n, n + 2), two_sided=False)
     gaps = np.eye(n, n + 2)
     gaps[:, n] = -1

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from sklearn.manifold import ClassicalMDS
 
 from brainalign.report.canvas import COLOURS, GREY, MOST_MARKS, new_figure
 
@@ -239,6 +238,8 @@ def rdm_matrices(rdms: Mapping[str, NDArray[Any]], labels: Sequence[str]) -> Fig
 
 def mds_points(pairs: NDArray[Any], n_conditions: int) -> NDArray[Any]:
     """Return points (n_conditions, 2) whose distances are nearest to those of an RDM (classical scaling)."""
+    from sklearn.manifold import ClassicalMDS
+
     i, j = np.triu_indices(n_conditions, 1)
     distances = np.zeros((n_conditions, n_conditions))
     # Crossnobis values are squared distances, and noise can make them negative.

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import spearmanr
 
 from brainalign.report.canvas import COLOURS, GREY, check_columns, new_figure
 
@@ -35,6 +34,8 @@ def planted_layers(rows: pd.DataFrame, layers: Sequence[str] | None = None) -> F
     ax = axes[-1]
     ax.axline((0, 0), slope=1, color="black", linestyle="--", linewidth=0.8)
     if decided["recovered_depth"].nunique() > 1 and decided["planted_depth"].nunique() > 1:
+        from scipy.stats import spearmanr
+
         rho = spearmanr(decided["planted_depth"], decided["recovered_depth"]).statistic
         title = f"Spearman {rho:.2f} over {len(decided)} areas"
     else:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from brainalign.checks import BrainalignError
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["ComplexCells", "complex_cells"]
 
@@ -114,6 +116,8 @@ def complex_cells(n_train: int = 3600, n_test: int = 600, n_voxels: int = 40, se
 
 
 def _images(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    from scipy.ndimage import gaussian_filter
+
     noise = gaussian_filter(rng.normal(size=(n, SIZE, SIZE)), (0, 1.5, 1.5), mode="wrap")
     images: NDArray[np.float64] = BACKGROUND_SD * noise / noise.std()
     y, x = np.mgrid[:SIZE, :SIZE]
@@ -128,6 +132,8 @@ def _images(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 def _features(images: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
     """Return the second layer's maps (n, N_FEATURES, 8, 8)."""
+    import torch
+
     half = FILTER // 2
     y, x = np.mgrid[-half : half + 1, -half : half + 1]
     angles = rng.uniform(0, np.pi) + np.pi * np.arange(N_ORIENTATIONS)[:, None, None] / N_ORIENTATIONS
@@ -147,7 +153,7 @@ def _features(images: NDArray[np.float64], rng: np.random.Generator) -> NDArray[
 
 def _unit(maps: torch.Tensor) -> torch.Tensor:
     """Return maps with every channel at mean 0 and unit variance, over images and places."""
-    sd, mean = torch.std_mean(maps, dim=(0, 2, 3), keepdim=True)
+    sd, mean = maps.std(dim=(0, 2, 3), keepdim=True), maps.mean(dim=(0, 2, 3), keepdim=True)
     return (maps - mean) / sd
 
 

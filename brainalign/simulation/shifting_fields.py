@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 
 from brainalign.checks import BrainalignError
 
@@ -80,6 +79,8 @@ def shifting_fields(n_train: int = 2400, n_test: int = 800, n_voxels: int = 12, 
     """
     if min(n_train, n_test, n_voxels) < 2:
         raise BrainalignError(f"it takes 2 training images, test images, voxels; got {n_train}, {n_test}, {n_voxels}")
+    from scipy.ndimage import uniform_filter
+
     rng = np.random.default_rng(seed)
     n, (rows, cols), channels = n_train + n_test, ShiftingFields.grid, 6
     noise = rng.normal(size=(n, rows + 2, cols + 2, channels))

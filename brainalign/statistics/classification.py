@@ -7,9 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 __all__ = ["linear_classification"]
 
@@ -28,6 +25,10 @@ def linear_classification(
     folds : sequence of (train rows, test rows)
         The scaler, too, is fitted on training rows only.
     """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     accuracies = []
     for train, test in folds:
         classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))

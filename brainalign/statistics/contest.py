@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm, t
+from scipy.special import ndtri, stdtrit
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.statistics.resampling import fdr, permutation_test
@@ -213,7 +213,7 @@ def target_winners(candidates: Sequence[Candidate], targets: Rows) -> pd.DataFra
 def _widening(n_train: int, n_test: int, confidence: float) -> float:
     """Return how much wider an interval is than that of the draws: for few test stimuli, and for those of training."""
     tail = (1 + confidence) / 2
-    of_few = t.ppf(tail, n_test - 1) / norm.ppf(tail) * np.sqrt(n_test / (n_test - 1))
+    of_few = stdtrit(n_test - 1, tail) / ndtri(tail) * np.sqrt(n_test / (n_test - 1))
     return float(of_few * np.sqrt(1 + n_test / n_train))
 
 

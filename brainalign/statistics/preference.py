@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.statistics.resampling import permutation_test
@@ -162,6 +161,8 @@ def recovered_depth(
     depth_planted = _depths(layers)
     depth_recovered = depth_planted if recovered_layers is None else _depths(recovered_layers)
     areas = [area for area in planted if recovered.get(area)]
+    from scipy.stats import spearmanr
+
     names = [str(recovered[area]) for area in areas]
     for what, used, known in (
         ("planted", list(planted.values()), depth_planted),

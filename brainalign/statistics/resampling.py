@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control, norm, t
+from scipy.special import ndtr, stdtrit
 
 from brainalign.checks import BrainalignError, listed
 
@@ -137,6 +137,8 @@ def fdr(p: Values) -> Values:
     q = np.full(np.shape(p), np.nan)
     made = ~np.isnan(p)
     if made.any():
+        from scipy.stats import false_discovery_control  # takes a second to import
+
         q[made] = false_discovery_control(p[made], method="bh")
     return q
 
@@ -179,7 +181,7 @@ def cross_validated_interval(scores: Values, test_share: float, confidence: floa
     scores = _units(scores)
     n = len(scores)
     error = scores.std(ddof=1) * np.sqrt(1 / n + test_share)
-    reach = t.ppf((1 + confidence) / 2, n - 1) * error
+    reach = stdtrit(n - 1, (1 + confidence) / 2) * error
     return Interval(float(scores.mean()), float(scores.mean() - reach), float(scores.mean() + reach), n)
 
 
@@ -221,6 +223,6 @@ def bootstrap(values: Values, confidence: float = 0.95, n_draws: int = 5000, see
     values = _units(values)
     n = len(values)
     draws = np.random.default_rng(seed).choice(values, size=(n_draws, n)).mean(axis=1)
-    tail = norm.cdf(-t.ppf((1 + confidence) / 2, n - 1) * np.sqrt(n / (n - 1)))
+    tail = ndtr(-stdtrit(n - 1, (1 + confidence) / 2) * np.sqrt(n / (n - 1)))
     low, high = np.quantile(draws, [tail, 1 - tail])
     return Interval(float(values.mean()), float(low), float(high), n)

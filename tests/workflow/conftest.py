@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,15 +22,19 @@ ROOT = Path(__file__).parent.parent.parent
 pytest.importorskip("snakemake.utils")
 
 
+Start = Callable[[Sequence[str], Path, dict[str, str]], subprocess.CompletedProcess[str]]
+
+
 @dataclass
 class Checkout:
     """The workflow in `root`, and the library it imports in `lib`, laid out as in a wheel."""
 
     root: Path
     lib: Path
+    start: Start
 
     @classmethod
-    def make(cls, folder: Path) -> Checkout:
+    def make(cls, folder: Path, start: Start) -> Checkout:
         root, lib = folder / "root", folder / "lib" / "brainalign"
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / "brainalign", lib, ignore=ignore)
@@ -40,7 +45,7 @@ class Checkout:
             shutil.copytree(ROOT / name, root / name, ignore=ignore)
         for name in ("Snakefile", "Makefile", "pyproject.toml", "constraints.txt"):
             shutil.copy2(ROOT / name, root / name)
-        return cls(root, lib)
+        return cls(root, lib, start)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -55,8 +60,8 @@ class Checkout:
         }
 
     def snakemake(self, config: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        command = ["snakemake", "--workflow-profile", "snakemake/profiles/default", "--configfile", config, *arguments]
-        result = subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True)
+        arguments = ("--workflow-profile", "snakemake/profiles/default", "--configfile", config, *arguments)
+        result = self.start(arguments, self.root, self.environment)
         if check:
             assert result.returncode == 0, result.stdout + result.stderr
         return result
@@ -85,12 +90,32 @@ class Checkout:
         return f"{name}.yaml"
 
 
+@pytest.fixture(scope="session")
+def snakemake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Return a function that runs `snakemake` with arguments, in a folder and an environment."""
+    command = [sys.executable, "-P", str(Path(__file__).with_name("snakemake_forks.py"))]
+    forks = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert forks.stdin is not None
+    assert forks.stdout is not None
+
+    def start(arguments: Sequence[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        written = [tmp_path_factory.mktemp("snakemake") / name for name in ("output", "errors")]
+        call = {"folder": str(folder), "environment": environment, "arguments": list(arguments)}
+        print(json.dumps(call | {"output": str(written[0]), "errors": str(written[1])}), file=forks.stdin, flush=True)
+        code = int(forks.stdout.readline())
+        return subprocess.CompletedProcess(arguments, code, *(path.read_text() for path in written))
+
+    yield start
+    forks.stdin.close()
+    forks.wait()
+
+
 @pytest.fixture(scope="module")
-def make_checkout(tmp_path_factory: pytest.TempPathFactory, make_study) -> Callable[[str], Checkout]:
+def make_checkout(tmp_path_factory: pytest.TempPathFactory, make_study, snakemake) -> Callable[[str], Checkout]:
     """Return a function that makes a checkout with the small study in it."""
 
     def make(name: str) -> Checkout:
-        checkout = Checkout.make(tmp_path_factory.mktemp(name))
+        checkout = Checkout.make(tmp_path_factory.mktemp(name), snakemake)
         make_study(checkout.root / "study").write()
         return checkout
 

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -271,7 +272,7 @@ def test_a_changed_descriptor_reruns_what_depends_on_it(
 def copy_of(checkout, folder: Path):
     """Return a copy of the checkout, its results and what snakemake knows of them, to do harm to."""
     shutil.copytree(checkout.root, folder / "root", symlinks=True)
-    return type(checkout)(folder / "root", checkout.lib)
+    return replace(checkout, root=folder / "root")
 
 
 def test_one_other_image_costs_one_row(finished, results: Path, tmp_path: Path) -> None:
