@@ -16,7 +16,7 @@ from scipy.stats import t as student
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.geometry.compare import COMPARISONS, compare, equal_masks, n_stimuli_of
 from brainalign.geometry.inference import rdm_noise_ceiling
-from brainalign.geometry.resampled import Resampled, multiplicities, noise_ceilings
+from brainalign.geometry.resampled import Products, Resampled, multiplicities, noise_ceilings
 
 __all__ = ["DualBootstrap", "dual_bootstrap"]
 
@@ -132,7 +132,7 @@ def dual_bootstrap(
     Raises
     ------
     BrainalignError
-        For "tau-a"; for whitened comparisons with missing pairs; if neither `rng` nor `draws` is given.
+        For "tau-a"; if neither `rng` nor `draws` is given.
 
     References
     ----------
@@ -142,7 +142,7 @@ def dual_bootstrap(
     rdms, models = (np.atleast_2d(np.asarray(x, dtype=np.float64)) for x in (rdms, models))
     per_subject = compare(rdms, models, method)
     n_subjects, n_stimuli = len(rdms), n_stimuli_of(rdms.shape[1])
-    _check(rdms, models, method, over, n_subjects)
+    _check(method, over, n_subjects)
     if n_subjects == 1:
         over = "stimuli"
     if draws is None:
@@ -171,16 +171,10 @@ def contrast_draws(draws: Values, contrasts: Values) -> Values:
     return np.where(undefined, np.nan, np.where(np.isnan(draws), 0, draws) @ contrasts.T)
 
 
-def _check(rdms: Values, models: Values, method: str, over: str, n_subjects: int) -> None:
+def _check(method: str, over: str, n_subjects: int) -> None:
     check_choice("over", over, ("both", "stimuli", "subjects"))
     if COMPARISONS[method].concordance:
         raise BrainalignError("tau-a takes minutes per bootstrap; use rho-a, which also does not reward ties")
-    if COMPARISONS[method].whiten and not (np.isfinite(rdms).all() and np.isfinite(models).all()):
-        raise BrainalignError(
-            f"whitened comparisons of resampled stimuli need every pair, and "
-            f"{int(np.isnan(rdms).sum() + np.isnan(models).sum())} are missing; use pearson or cosine, or drop the "
-            "stimuli that lack them"
-        )
     if over == "subjects" and n_subjects < 2:
         raise BrainalignError("subjects cannot be resampled when there is 1; use over='stimuli'")
 
@@ -213,45 +207,49 @@ class _Evaluation:
             for columns, model_mask in equal_masks(np.isfinite(models)):
                 seen = mask & model_mask
                 if seen.sum() >= 2:
-                    stack = Resampled(np.concatenate([rdms[rows], models[columns]]), kind, seen)
+                    stack = Resampled(np.concatenate([rdms[rows], models[columns]]), kind, seen, len(rows))
                     self.blocks.append((rows, columns, stack))
         common: NDArray[np.bool_] = np.asarray(np.isfinite(rdms).all(axis=0))
-        self.subjects = Resampled(rdms, kind, common) if len(rdms) > 1 and common.sum() >= 2 else None
+        # Where no pair is missing, the products among subjects are there already.
+        self.shared = len(self.blocks) == 1 and bool((self.blocks[0][2].seen == common).all())
+        apart = len(rdms) > 1 and common.sum() >= 2 and not self.shared
+        self.subjects = Resampled(rdms, kind, common) if apart else None
 
     def __call__(self, stimuli: Values, subjects: list[Values]) -> list[Values]:
         """Return an array (n_draws, n_models + 2) for each array of subject multiplicities."""
         found: list[list[Values]] = [[] for _ in subjects]
-        size = max([len(b[2].rdms) * b[2].rdms.shape[1] for b in self.blocks], default=1)
-        step = max(1, CHUNK_BYTES // (8 * size))
+        step = max(1, CHUNK_BYTES // (8 * max([_numbers_per_draw(stack) for _, _, stack in self.blocks], default=1)))
         for start in range(0, len(stimuli), step):
             chunk = stimuli[start : start + step]
-            per_subject = self._scores(chunk)
+            per_subject, within = self._scores(chunk)
             for results, counts in zip(found, subjects, strict=True):
                 # One set of stimuli with many of subjects, one of subjects with many of stimuli, or a pair per draw.
                 drawn = counts if len(counts) == 1 or len(stimuli) == 1 else counts[start : start + step]
                 scores = _mean_over_subjects(per_subject, drawn)
-                results.append(np.concatenate([scores, self._ceilings(chunk, drawn)], axis=1))
+                n_draws = len(scores)
+                ceilings = np.full((n_draws, 2), np.nan) if within is None else noise_ceilings(within, drawn)
+                results.append(np.concatenate([scores, ceilings], axis=1))
         return [np.concatenate(results) for results in found]
 
-    def _scores(self, stimuli: Values) -> Values:
-        """Return the comparison of every subject with every model, (n_draws, n_subjects, n_models)."""
+    def _scores(self, stimuli: Values) -> tuple[Values, Products | None]:
+        """Return the comparison of subjects with models, (n_draws, n_subjects, n_models), and products of subjects."""
         scores = np.full((len(stimuli), *self.shape), np.nan)
+        within = None if self.subjects is None else self.subjects.products(stimuli)
         for rows, columns, stack in self.blocks:
-            weights = stack.pair_weights(stimuli)
-            gram = stack.gram(stack.forms(weights), weights, stimuli)
-            norms = stack.norms(gram, weights)
-            n = len(rows)
+            products, n = stack.products(stimuli), len(rows)
+            norms = products.norms
             with np.errstate(invalid="ignore"):
-                block = gram[:, :n, n:] / (norms[:, :n, None] * norms[:, None, n:])
+                block = products.gram[:, :n, n:] / (norms[:, :n, None] * norms[:, None, n:])
             scores[np.ix_(np.arange(len(stimuli)), rows, columns)] = block
-        return scores
+            if self.shared and n > 1:
+                within = products.of(slice(n))
+        return scores, within
 
-    def _ceilings(self, stimuli: Values, subjects: Values) -> Values:
-        if self.subjects is None:
-            return np.full((max(len(stimuli), len(subjects)), 2), np.nan)
-        weights = self.subjects.pair_weights(stimuli)
-        forms = self.subjects.forms(weights)
-        return noise_ceilings(self.subjects, forms, self.subjects.gram(forms, weights, stimuli), weights, subjects)
+
+def _numbers_per_draw(stack: Resampled) -> int:
+    n_rdms, n_pairs = stack.rdms.shape
+    n_stimuli = n_stimuli_of(len(stack.seen))
+    return int(n_rdms * (n_pairs if stack.kind.ranks else 2 * n_stimuli + n_rdms) + n_pairs)
 
 
 def _mean_over_subjects(per_subject: Values, counts: Values) -> Values:
