@@ -101,7 +101,7 @@ class DualBootstrap:
             return of_means
         each = self.divisions[name]
         single = np.mean([_variance(contrast_draws(draws, contrasts)) for draws in each], axis=0)
-        return np.maximum((len(each) * of_means - single) / (len(each) - 1), 0)
+        return np.asarray(np.maximum((len(each) * of_means - single) / (len(each) - 1), 0))
 
     @property
     def _n_subjects(self) -> int | None:

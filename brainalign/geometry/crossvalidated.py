@@ -92,13 +92,11 @@ class CrossValidation:
 
     def per_subject(self, n_divisions: int) -> tuple[Values, Values]:
         """Return scores and ceilings (n_subjects, n_models + 2) without resampling, and the mean ceilings (2,)."""
-        every = np.ones((1, self.n_subjects)), np.ones((1, n_stimuli_of(len(self.stack.seen))))
-        total, means = np.zeros((self.n_subjects, len(self.fits) + 2)), []
-        for _ in range(n_divisions):
-            for scores, tested in self._folds(*every):
-                total += np.where(tested[0][:, None] > 0, scores[0], 0)
-                means.append(_weighted_mean(scores, tested)[0, -2:])
-        return total / (n_divisions * self.n_folds[1]), np.mean(means, axis=0)
+        shapes = (n_divisions, self.n_subjects), (n_divisions, n_stimuli_of(len(self.stack.seen)))
+        folds = self._folds(*(np.ones(shape) for shape in shapes))
+        scores = sum(np.where(tested[:, :, None] > 0, found, 0) for found, tested in folds) / self.n_folds[1]
+        ceilings = np.mean([_weighted_mean(found, tested)[:, -2:] for found, tested in folds], axis=(0, 1))
+        return np.asarray(np.mean(scores, axis=0)), np.asarray(ceilings)
 
     def _folds(self, subjects: Values, stimuli: Values) -> list[tuple[Values, Values]]:
         """Return scores of every subject (n_draws, n_subjects, n_models + 2) and which were tested, fold by fold."""

@@ -186,31 +186,30 @@ def flexible_bootstrap(
     validation = CrossValidation(
         stack, n_subjects, [(len(m.rdms), FITS[m.fit]) for m in flexible], COMPARISONS[method], folds, rng
     )
-    every = np.ones((1, n_subjects)), np.ones((1, n_stimuli))
     per_subject, score_folds = validation.per_subject(n_cv_score)
-    counts = {
+    counts: dict[Factors, tuple[Values, Values]] = {
         "both": (subjects, stimuli),
-        "subjects": (subjects, every[1].repeat(len(subjects), axis=0)),
-        "stimuli": (every[0].repeat(len(stimuli), axis=0), stimuli),
+        "subjects": (subjects, np.ones_like(stimuli)),
+        "stimuli": (np.ones_like(subjects), stimuli),
     }
-    names = list(counts) if over == "both" else [over]
-    divisions = {name: np.stack([validation(*counts[name]) for _ in range(n_cv)]) for name in names}
-    undefined = np.any([np.isnan(found).all(axis=(0, 2)) for found in divisions.values()], axis=0)
-    for found in divisions.values():
-        found[:, undefined] = np.nan  # variances over the same draws, whatever was resampled
+    names: list[Factors] = list(counts) if over == "both" else [over]
+    every = [np.concatenate([counts[name][k] for name in names] * n_cv) for k in (0, 1)]
+    found = validation(*every).reshape(n_cv, len(names), len(subjects), -1)
+    found[:, :, np.isnan(found).all(axis=3).any(axis=(0, 1))] = np.nan  # the same draws, whatever was resampled
+    divisions = {name: found[:, k] for k, name in enumerate(names)}
     return DualBootstrap(
         method=method,
         over=over,
         n_subjects=n_subjects,
         n_stimuli=n_stimuli,
         n_boot=len(subjects),
-        scores=mean_over_subjects(per_subject[:, :-2], every[0])[0],
+        scores=mean_over_subjects(per_subject[:, :-2], np.ones((1, n_subjects)))[0],
         per_subject=per_subject[:, :-2],
         ceiling=score_folds,
-        draws={name: found.mean(axis=0) for name, found in divisions.items()},
+        draws={name: each.mean(axis=0) for name, each in divisions.items()},
         n_missing=np.full((n_subjects, len(flexible)), int((~stack.seen).sum())),
         divisions=divisions,
-        n_undefined=int(undefined.sum()),
+        n_undefined=int(np.isnan(found).all(axis=3).all(axis=(0, 1)).sum()),
     )
 
 

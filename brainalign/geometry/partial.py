@@ -91,7 +91,7 @@ def _forms(rdms: Values, model: Values, others: Values, method: str) -> tuple[Va
     check_choice(
         "method", method, [name for name, kind in COMPARISONS.items() if not (kind.concordance or kind.untied)]
     )
-    stacks = [np.atleast_2d(np.asarray(stack, dtype=np.float64)) for stack in (rdms, model, others)]
+    stacks: list[Values] = [np.atleast_2d(np.asarray(stack, dtype=np.float64)) for stack in (rdms, model, others)]
     if len({stack.shape[1] for stack in stacks}) > 1:
         raise BrainalignError(
             f"RDMs, model and other models have {[stack.shape[1] for stack in stacks]} pairs; use the same conditions"

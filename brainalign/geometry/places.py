@@ -178,14 +178,15 @@ def _null(form: Values, places: Values, orders: NDArray[np.intp]) -> Values:
 
 def _unit(rdms: Values, method: str) -> Values:
     """Return RDMs of unit norm in the metric of the comparison; NaN where there is none."""
-    kind, values = COMPARISONS[method], np.asarray(rdms, dtype=np.float64)
+    kind = COMPARISONS[method]
+    values: Values = np.asarray(rdms, dtype=np.float64)
     whole = np.asarray(np.isfinite(values).all(axis=1))
     values = np.where(whole[:, None], values, 0)
     if kind.ranks:
         values = rank_rdms(values)
     constant = (np.ptp(values, axis=1) == 0) if kind.centre else (values == 0).all(axis=1)
     if kind.centre:
-        values = values - values.mean(axis=1, keepdims=True)
+        values = np.asarray(values - values.mean(axis=1, keepdims=True))
     squared = (values * (_whiten(values) if kind.whiten else values)).sum(axis=1)
     if kind.untied:
         n_pairs = values.shape[1]
