@@ -5,8 +5,10 @@ from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled
 from brainalign.geometry.covariance import NoiseCovariance
 from brainalign.geometry.families import compare_models
 from brainalign.geometry.features import feature_rdms
+from brainalign.geometry.flexible import FITS, FlexibleModel, fit_weights, flexible_bootstrap
 from brainalign.geometry.inference import (
     RdmTest,
+    fixed_test,
     rdm_noise_ceiling,
     rdm_permutation_test,
     replicate_rdms,
@@ -14,17 +16,20 @@ from brainalign.geometry.inference import (
 )
 from brainalign.geometry.interchange import LabelledPatterns, LabelledRdms, from_rsatoolbox, to_rsatoolbox
 from brainalign.geometry.noise import NOISE_COVARIANCES, measurement_noise, noise_covariance, noise_precision
-from brainalign.geometry.places import PlacesTest, rdm_permutation_places
+from brainalign.geometry.partial import rdm_partial_test
+from brainalign.geometry.places import PlacesTest, rdm_permutation_clusters, rdm_permutation_places
 from brainalign.geometry.rdm import DISTANCES, WHITENED, rdm
 from brainalign.geometry.study import ReferenceScores, score_references, subject_rdms
 
 __all__ = [
     "COMPARISONS",
     "DISTANCES",
+    "FITS",
     "NOISE_COVARIANCES",
     "WHITENED",
     "Comparison",
     "DualBootstrap",
+    "FlexibleModel",
     "LabelledPatterns",
     "LabelledRdms",
     "NoiseCovariance",
@@ -35,6 +40,9 @@ __all__ = [
     "compare_models",
     "dual_bootstrap",
     "feature_rdms",
+    "fit_weights",
+    "fixed_test",
+    "flexible_bootstrap",
     "from_rsatoolbox",
     "measurement_noise",
     "noise_covariance",
@@ -42,6 +50,8 @@ __all__ = [
     "pooled_rdm",
     "rdm",
     "rdm_noise_ceiling",
+    "rdm_partial_test",
+    "rdm_permutation_clusters",
     "rdm_permutation_places",
     "rdm_permutation_test",
     "replicate_rdms",

@@ -6,7 +6,7 @@ stimuli effects. Resampling both at once counts the noise of measurement twice; 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -14,17 +14,16 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from brainalign.checks import BrainalignError, check_choice
-from brainalign.geometry.compare import COMPARISONS, compare, equal_masks, n_stimuli_of
+from brainalign.geometry.compare import COMPARISONS, compare, n_stimuli_of
+from brainalign.geometry.evaluation import Evaluation, mean_over_subjects
 from brainalign.geometry.inference import rdm_noise_ceiling
-from brainalign.geometry.resampled import Resampled, multiplicities, noise_ceilings
+from brainalign.geometry.resampled import multiplicities
 
 __all__ = ["DualBootstrap", "dual_bootstrap"]
 
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]
 Factors = Literal["both", "stimuli", "subjects"]
-
-CHUNK_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,10 @@ class DualBootstrap:
         Scores, then lower and upper ceiling, by what was resampled ("both", "subjects", "stimuli").
     n_missing : array (n_subjects, n_models)
         Pairs that a comparison went without.
+    divisions : dict of array (n_divisions, n_boot, n_models + 2)
+        Where draws are means over divisions into folds: what each division gave. Their variance is not that of draws.
+    n_undefined : int
+        Draws that held too few stimuli or subjects to divide, NaN.
     """
 
     method: str
@@ -56,8 +59,10 @@ class DualBootstrap:
     scores: Values
     per_subject: Values
     ceiling: Values
-    draws: dict[str, Values]
+    draws: dict[Factors, Values]
     n_missing: NDArray[np.intp]
+    divisions: dict[Factors, Values] = field(default_factory=dict)
+    n_undefined: int = 0
 
     @property
     def dof(self) -> int:
@@ -79,7 +84,7 @@ class DualBootstrap:
         """
         if contrasts is None:
             contrasts = np.eye(len(self.scores), len(self.scores) + 2)
-        variances = {name: _variance(contrast_draws(draws, contrasts)) for name, draws in self.draws.items()}
+        variances = {name: self._variance(name, contrasts) for name in self.draws}
         return np.asarray(np.sqrt(_corrected(variances, self._n_subjects, self._n_stimuli)))
 
     def test(self, contrasts: Values, two_sided: bool = True) -> tuple[Values, Values]:
@@ -88,6 +93,15 @@ class DualBootstrap:
         t = contrast_draws(self.estimates[None], contrasts)[0] / np.where(se > 0, se, np.nan)
         p = 2 * stdtr(self.dof, -np.abs(t)) if two_sided else stdtr(self.dof, -t)
         return t, np.asarray(p)
+
+    def _variance(self, name: Factors, contrasts: Values) -> Values:
+        """Return the variance over draws, as of infinitely many divisions into folds where there are any."""
+        of_means = _variance(contrast_draws(self.draws[name], contrasts))
+        if name not in self.divisions:
+            return of_means
+        each = self.divisions[name]
+        single = np.mean([_variance(contrast_draws(draws, contrasts)) for draws in each], axis=0)
+        return np.asarray(np.maximum((len(each) * of_means - single) / (len(each) - 1), 0))
 
     @property
     def _n_subjects(self) -> int | None:
@@ -132,7 +146,7 @@ def dual_bootstrap(
     Raises
     ------
     BrainalignError
-        For "tau-a"; for whitened comparisons with missing pairs; if neither `rng` nor `draws` is given.
+        For "tau-a"; if neither `rng` nor `draws` is given.
 
     References
     ----------
@@ -142,13 +156,10 @@ def dual_bootstrap(
     rdms, models = (np.atleast_2d(np.asarray(x, dtype=np.float64)) for x in (rdms, models))
     per_subject = compare(rdms, models, method)
     n_subjects, n_stimuli = len(rdms), n_stimuli_of(rdms.shape[1])
-    _check(rdms, models, method, over, n_subjects)
+    _check(method, over, n_subjects)
     if n_subjects == 1:
         over = "stimuli"
-    if draws is None:
-        if rng is None:
-            raise BrainalignError("dual_bootstrap needs rng or draws; pass rng=np.random.default_rng(seed)")
-        draws = (rng.integers(n_subjects, size=(n_boot, n_subjects)), rng.integers(n_stimuli, size=(n_boot, n_stimuli)))
+    draws = index_draws(n_subjects, n_stimuli, n_boot, rng, draws)
     counts = multiplicities(draws[0], n_subjects), multiplicities(draws[1], n_stimuli)
     ceiling = rdm_noise_ceiling(rdms, method) if n_subjects > 1 else (np.nan, np.nan)
     return DualBootstrap(
@@ -157,12 +168,33 @@ def dual_bootstrap(
         n_subjects=n_subjects,
         n_stimuli=n_stimuli,
         n_boot=len(draws[0]),
-        scores=_mean_over_subjects(per_subject, np.ones((1, n_subjects)))[0],
+        scores=mean_over_subjects(per_subject, np.ones((1, n_subjects)))[0],
         per_subject=per_subject,
         ceiling=np.array(ceiling),
         draws=_resample(rdms, models, method, over, counts),
         n_missing=np.asarray((np.isnan(rdms)[:, None] | np.isnan(models)).sum(axis=2)),
     )
+
+
+def index_draws(
+    n_subjects: int,
+    n_stimuli: int,
+    n_boot: int,
+    rng: np.random.Generator | None,
+    draws: tuple[Rows, Rows] | None = None,
+) -> tuple[Rows, Rows]:
+    """Return which subjects and stimuli each draw takes: those given, or as many at random as there are.
+
+    Raises
+    ------
+    BrainalignError
+        If neither `rng` nor `draws` is given.
+    """
+    if draws is not None:
+        return draws
+    if rng is None:
+        raise BrainalignError("a bootstrap needs rng or draws; pass rng=np.random.default_rng(seed)")
+    return rng.integers(n_subjects, size=(n_boot, n_subjects)), rng.integers(n_stimuli, size=(n_boot, n_stimuli))
 
 
 def contrast_draws(draws: Values, contrasts: Values) -> Values:
@@ -171,27 +203,21 @@ def contrast_draws(draws: Values, contrasts: Values) -> Values:
     return np.where(undefined, np.nan, np.where(np.isnan(draws), 0, draws) @ contrasts.T)
 
 
-def _check(rdms: Values, models: Values, method: str, over: str, n_subjects: int) -> None:
+def _check(method: str, over: str, n_subjects: int) -> None:
     check_choice("over", over, ("both", "stimuli", "subjects"))
     if COMPARISONS[method].concordance:
         raise BrainalignError("tau-a takes minutes per bootstrap; use rho-a, which also does not reward ties")
-    if COMPARISONS[method].whiten and not (np.isfinite(rdms).all() and np.isfinite(models).all()):
-        raise BrainalignError(
-            f"whitened comparisons of resampled stimuli need every pair, and "
-            f"{int(np.isnan(rdms).sum() + np.isnan(models).sum())} are missing; use pearson or cosine, or drop the "
-            "stimuli that lack them"
-        )
     if over == "subjects" and n_subjects < 2:
         raise BrainalignError("subjects cannot be resampled when there is 1; use over='stimuli'")
 
 
 def _resample(
     rdms: Values, models: Values, method: str, over: Factors, counts: tuple[Values, Values]
-) -> dict[str, Values]:
+) -> dict[Factors, Values]:
     """Return scores and ceilings, (n_boot, n_models + 2), for each kind of resampling the variance needs."""
     subjects, stimuli = counts
     every_subject, every_stimulus = np.ones((1, len(rdms))), np.ones((1, stimuli.shape[1]))
-    evaluation = _Evaluation(rdms, models, method)
+    evaluation = Evaluation(rdms, models, method)
     if over == "stimuli":
         return {"stimuli": evaluation(stimuli, [every_subject])[0]}
     kinds, place = np.unique(subjects, axis=0, return_inverse=True)
@@ -200,66 +226,6 @@ def _resample(
         return {"subjects": by_subjects}
     both, by_stimuli = evaluation(stimuli, [subjects, every_subject])
     return {"both": both, "subjects": by_subjects, "stimuli": by_stimuli}
-
-
-class _Evaluation:
-    """Scores and ceilings under draws of stimuli and subjects; blocks of RDMs miss the same pairs."""
-
-    def __init__(self, rdms: Values, models: Values, method: str) -> None:
-        kind = COMPARISONS[method]
-        self.shape = len(rdms), len(models)
-        self.blocks = []
-        for rows, mask in equal_masks(np.isfinite(rdms)):
-            for columns, model_mask in equal_masks(np.isfinite(models)):
-                seen = mask & model_mask
-                if seen.sum() >= 2:
-                    stack = Resampled(np.concatenate([rdms[rows], models[columns]]), kind, seen)
-                    self.blocks.append((rows, columns, stack))
-        common: NDArray[np.bool_] = np.asarray(np.isfinite(rdms).all(axis=0))
-        self.subjects = Resampled(rdms, kind, common) if len(rdms) > 1 and common.sum() >= 2 else None
-
-    def __call__(self, stimuli: Values, subjects: list[Values]) -> list[Values]:
-        """Return an array (n_draws, n_models + 2) for each array of subject multiplicities."""
-        found: list[list[Values]] = [[] for _ in subjects]
-        size = max([len(b[2].rdms) * b[2].rdms.shape[1] for b in self.blocks], default=1)
-        step = max(1, CHUNK_BYTES // (8 * size))
-        for start in range(0, len(stimuli), step):
-            chunk = stimuli[start : start + step]
-            per_subject = self._scores(chunk)
-            for results, counts in zip(found, subjects, strict=True):
-                # One set of stimuli with many of subjects, one of subjects with many of stimuli, or a pair per draw.
-                drawn = counts if len(counts) == 1 or len(stimuli) == 1 else counts[start : start + step]
-                scores = _mean_over_subjects(per_subject, drawn)
-                results.append(np.concatenate([scores, self._ceilings(chunk, drawn)], axis=1))
-        return [np.concatenate(results) for results in found]
-
-    def _scores(self, stimuli: Values) -> Values:
-        """Return the comparison of every subject with every model, (n_draws, n_subjects, n_models)."""
-        scores = np.full((len(stimuli), *self.shape), np.nan)
-        for rows, columns, stack in self.blocks:
-            weights = stack.pair_weights(stimuli)
-            gram = stack.gram(stack.forms(weights), weights, stimuli)
-            norms = stack.norms(gram, weights)
-            n = len(rows)
-            with np.errstate(invalid="ignore"):
-                block = gram[:, :n, n:] / (norms[:, :n, None] * norms[:, None, n:])
-            scores[np.ix_(np.arange(len(stimuli)), rows, columns)] = block
-        return scores
-
-    def _ceilings(self, stimuli: Values, subjects: Values) -> Values:
-        if self.subjects is None:
-            return np.full((max(len(stimuli), len(subjects)), 2), np.nan)
-        weights = self.subjects.pair_weights(stimuli)
-        forms = self.subjects.forms(weights)
-        return noise_ceilings(self.subjects, forms, self.subjects.gram(forms, weights, stimuli), weights, subjects)
-
-
-def _mean_over_subjects(per_subject: Values, counts: Values) -> Values:
-    """Return means weighted by multiplicity, over the subjects that have a score."""
-    defined = np.isfinite(per_subject)
-    total = np.einsum("...sm,...s->...m", np.where(defined, per_subject, 0), counts)
-    n = np.einsum("...sm,...s->...m", defined.astype(np.float64), counts)
-    return np.asarray(np.where(n > 0, total / np.where(n > 0, n, 1), np.nan))
 
 
 def _variance(values: Values) -> Values:
@@ -271,9 +237,10 @@ def _variance(values: Values) -> Values:
     return np.where(n > 1, squares / np.maximum(n - 1, 1), np.nan)
 
 
-def _corrected(variances: dict[str, Values], n_subjects: int | None, n_stimuli: int | None) -> Values:
+def _corrected(variances: dict[Factors, Values], n_subjects: int | None, n_stimuli: int | None) -> Values:
     """Return the variance that new subjects and stimuli would show."""
-    large = {name: n / (n - 1) for name, n in (("subjects", n_subjects), ("stimuli", n_stimuli)) if n is not None}
+    levels: dict[Factors, int | None] = {"subjects": n_subjects, "stimuli": n_stimuli}
+    large = {name: n / (n - 1) for name, n in levels.items() if n is not None}
     if len(large) == 1:
         [name] = large
         return np.asarray(large[name] * variances[name])

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import ttest_1samp, wilcoxon
 
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, check_choice
 from brainalign.geometry.compare import compare, pooled_rdm, rank_rdms, square_rdms
 from brainalign.geometry.rdm import rdm
 from brainalign.geometry.whitening import Precision
 from brainalign.statistics import permutation_test
 
-__all__ = ["RdmTest", "rdm_noise_ceiling", "rdm_permutation_test", "replicate_rdms", "session_average"]
+__all__ = [
+    "RdmTest",
+    "fixed_test",
+    "rdm_noise_ceiling",
+    "rdm_permutation_test",
+    "replicate_rdms",
+    "session_average",
+    "warn_of_few_orders",
+]
 
 Values = NDArray[np.floating[Any]]
+FEW_STIMULI = 7  # fewer have less than 5,040 orders
 
 
 def replicate_rdms(
@@ -145,6 +157,7 @@ def rdm_permutation_test(
     """
     square = square_rdms(model)
     n_stimuli = len(square)
+    warn_of_few_orders(n_stimuli)
     i, j = np.triu_indices(n_stimuli, 1)
     orders = rng.permuted(np.tile(np.arange(n_stimuli), (n_permutations, 1)), axis=1)
     per_replicate = compare(rdms, model, method)[:, 0]
@@ -153,3 +166,54 @@ def rdm_permutation_test(
     equal = np.ptp(model) <= 1e-9 * np.abs(model).max()
     p = np.nan if equal else float(permutation_test(np.asarray(score), null))
     return RdmTest(score, per_replicate, p, null)
+
+
+def warn_of_few_orders(n_stimuli: int) -> None:
+    """Warn where the orders of the stimuli are too few for small p values."""
+    if n_stimuli < FEW_STIMULI:
+        warnings.warn(
+            f"{n_stimuli} stimuli have {math.factorial(n_stimuli)} orders: p values are coarse and seldom small; use "
+            f"{FEW_STIMULI} stimuli or more",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def fixed_test(
+    per_subject: Values, contrasts: Values | None = None, test: Literal["t", "wilcoxon"] = "t", two_sided: bool = True
+) -> tuple[Values, Values]:
+    """Test scores of models over subjects, for these very stimuli: nothing is said of others.
+
+    Parameters
+    ----------
+    per_subject : array (n_subjects, n_models)
+        As `DualBootstrap.per_subject`; subjects without a score are left out.
+    contrasts : array (n_contrasts, n_models), optional
+        A difference has 1 and -1; by default each model against 0.
+    test : {"t", "wilcoxon"}
+        Student's t over subjects, or Wilcoxon's signed ranks.
+    two_sided : bool
+
+    Returns
+    -------
+    statistic, p : array (n_contrasts,)
+
+    Raises
+    ------
+    BrainalignError
+        With fewer than 2 subjects.
+
+    References
+    ----------
+    Nili H et al. (2014). A toolbox for representational similarity analysis. PLoS Computational Biology 10:e1003553.
+    doi:10.1371/journal.pcbi.1003553
+    """
+    check_choice("test", test, {"t", "wilcoxon"})
+    if len(per_subject) < 2:
+        raise BrainalignError(f"a test over subjects needs 2 or more; got {len(per_subject)}")
+    values = per_subject if contrasts is None else per_subject @ contrasts.T
+    compare_with_0 = ttest_1samp if test == "t" else wilcoxon
+    options = {"popmean": 0.0} if test == "t" else {}
+    sides = "two-sided" if two_sided else "greater"
+    found = [compare_with_0(column[np.isfinite(column)], alternative=sides, **options) for column in values.T]
+    return np.array([result.statistic for result in found]), np.array([result.pvalue for result in found])

@@ -6,6 +6,7 @@ their dissimilarity is zero by construction.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from brainalign.geometry.compare import Comparison, dense_codes, square_rdms
 
-__all__ = ["Resampled", "multiplicities", "noise_ceilings"]
+__all__ = ["Products", "Resampled", "multiplicities", "noise_ceilings"]
 
 Values = NDArray[np.floating[Any]]
 
@@ -25,10 +26,53 @@ def multiplicities(indices: NDArray[np.intp], n: int) -> NDArray[np.float64]:
     return counts
 
 
-class Resampled:
-    """A stack of complete RDMs, ready to be compared under any draw of stimuli.
+@dataclass(frozen=True)
+class Products:
+    """Inner products of a stack of RDMs in every draw of stimuli, and what they are scaled by.
 
-    Each RDM is sorted once; a draw only sums weights in that order.
+    Attributes
+    ----------
+    kind : Comparison
+    gram : array (n_draws, n_rdms, n_rdms)
+        Of centred values or ranks, whitened where the comparison whitens.
+    power : array (n_draws, n_rdms)
+        Mean square over pairs before whitening.
+    least : array (n_rdms,)
+        A square of the norm below it is rounding.
+    weights : array (n_draws, n_seen)
+        Of the pairs.
+    forms : array (n_draws, n_rdms, n_seen), optional
+        Centred ranks, which draws change.
+    """
+
+    kind: Comparison
+    gram: Values
+    power: Values
+    least: Values
+    weights: Values
+    forms: Values | None = None
+
+    def of(self, rows: slice) -> Products:
+        """Return those of some of the RDMs."""
+        forms = None if self.forms is None else self.forms[:, rows]
+        gram, power = self.gram[:, rows, rows], self.power[:, rows]
+        return replace(self, gram=gram, power=power, least=self.least[rows], forms=forms)
+
+    @property
+    def norms(self) -> Values:
+        """What products are divided by, (n_draws, n_rdms): NaN for an RDM that is constant in a draw."""
+        squared = np.einsum("drr->dr", self.gram)
+        if self.kind.untied:
+            total = self.weights.sum(axis=1)[:, None]
+            return np.asarray(np.sqrt((total**3 - total) / 12) * np.ones_like(squared))
+        return np.asarray(np.sqrt(np.where(squared > self.least, squared, np.nan)))
+
+
+class Resampled:
+    """A stack of RDMs, ready to be compared under any draw of stimuli.
+
+    Ranks are sorted once; a draw only sums weights in that order. For other comparisons all draws are one product of
+    matrices per RDM, as neither values nor products change with the draw.
 
     Parameters
     ----------
@@ -37,59 +81,89 @@ class Resampled:
     kind : Comparison
     seen : array (n_pairs,) of bool
         Pairs that count.
+    n_crossed : int, optional
+        The first so many RDMs are multiplied with all, the others with these and themselves alone; all by default.
     """
 
-    def __init__(self, rdms: Values, kind: Comparison, seen: NDArray[np.bool_]) -> None:
-        self.kind = kind
-        self.seen = seen
-        self.rdms = rdms[:, seen]
+    def __init__(self, rdms: Values, kind: Comparison, seen: NDArray[np.bool_], n_crossed: int | None = None) -> None:
+        self.kind, self.seen, self.rdms = kind, seen, rdms[:, seen]
+        self.n_crossed = len(rdms) if n_crossed is None else n_crossed
         if kind.ranks:
             self._codes = [dense_codes(row) for row in self.rdms]
             self._orders = [np.argsort(codes, kind="stable") for codes in self._codes]
+            return
+        values = self.rdms
+        if (
+            kind.centre
+        ):  # the mean of a draw is a product with ones; most of it is subtracted here, against cancellation
+            values = np.concatenate([np.ones((1, values.shape[1])), values - values.mean(axis=1, keepdims=True)])
+        self._values = values
+        if kind.whiten:
+            self._square = square_rdms(_filled(values, seen))
+            self._unseen = 1 - square_rdms(seen.astype(np.float64)) - np.eye(self._square.shape[-1])
 
     def pair_weights(self, counts: Values) -> Values:
         """Return the weight of each pair, (n_draws, n_seen), from stimulus multiplicities (n_draws, n_stimuli)."""
         i, j = np.triu_indices(counts.shape[1], 1)
         return np.asarray(counts[:, i[self.seen]] * counts[:, j[self.seen]])
 
-    def forms(self, weights: Values) -> Values:
-        """Return what the comparison takes inner products of, (n_draws, n_rdms, n_seen): ranks or values, centred."""
+    def products(self, counts: Values) -> Products:
+        """Return inner products under stimulus multiplicities, (n_draws, n_stimuli)."""
+        weights = self.pair_weights(counts)
         if self.kind.ranks:
-            forms = np.stack([self._ranks(row, weights) for row in range(len(self.rdms))], axis=1)
-        else:
-            forms = np.broadcast_to(self.rdms, (len(weights), *self.rdms.shape))
+            return self._rank_products(weights)
         total = weights.sum(axis=1)
-        if not self.kind.centre:
-            return forms
-        if self.kind.ranks:  # their mean is known, and a half-integer: subtracting it keeps ties exact
-            return np.asarray(forms - ((total + 1) / 2)[:, None, None])
-        mean = (forms @ weights[:, :, None])[..., 0] / np.where(total > 0, total, np.nan)[:, None]
-        return np.asarray(forms - mean[..., None])
+        total = np.where(total > 0, total, np.nan)[:, None]
+        gram = self._plain_gram(weights)
+        power = np.einsum("drr->dr", gram) / total
+        mean = gram[:, 0, 1:] / total if self.kind.centre else None
+        if self.kind.whiten:
+            gram = self._whitened_gram(gram, counts)
+        if mean is not None:
+            power = power[:, 1:] - np.square(mean)
+            ones, own = gram[:, 0, 1:], gram[:, :1, :1]
+            crossed = mean[:, :, None] * ones[:, None]
+            gram = gram[:, 1:, 1:] - crossed - np.swapaxes(crossed, 1, 2) + own * mean[:, :, None] * mean[:, None]
+        least = 1e-12 * np.square(self.rdms).sum(axis=1)
+        return Products(self.kind, gram, power, least, weights)
 
-    def gram(self, forms: Values, weights: Values, counts: Values) -> Values:
-        """Return inner products of all RDMs with all, (n_draws, n_rdms, n_rdms)."""
-        products = (forms * weights[:, None]) @ np.swapaxes(forms, 1, 2)
-        if not self.kind.whiten:
-            return np.asarray(products)
-        # Inverse of the covariance of dissimilarities when stimuli repeat, in closed form: no matrix of pairs by pairs.
-        n = counts.shape[1]
-        square = square_rdms(forms)
-        sums = (square @ counts[:, None, :, None])[..., 0]  # (n_draws, n_rdms, n_stimuli)
-        denominator = n + 2 - 2 * counts
-        denominator = np.where(denominator == 0, np.nan, denominator)  # half of all draws are one stimulus
-        f = counts / denominator
-        sigma = (sums @ f[:, :, None]) / (1 + f.sum(axis=1))[:, None, None]
-        shares = (sums - sigma) / denominator[:, None]
-        return np.asarray((products - (sums * counts[:, None]) @ np.swapaxes(shares, 1, 2)) / 2)
+    def _plain_gram(self, weights: Values) -> Values:
+        """Return weighted sums of products of values, (n_draws, n_values, n_values), a product with `weights` each."""
+        n = len(self._values)
+        n_crossed = self.n_crossed + n - len(self.rdms)
+        gram = np.full((len(weights), n, n), np.nan)
+        for row, values in enumerate(self._values[:n_crossed]):
+            products = weights @ (values * self._values[row:]).T
+            gram[:, row, row:] = gram[:, row:, row] = products
+        rest = np.arange(n_crossed, n)
+        gram[:, rest, rest] = weights @ np.square(self._values[rest]).T
+        return gram
 
-    def norms(self, gram: Values, weights: Values) -> Values:
-        """Return what products are divided by, (n_draws, n_rdms): NaN for an RDM that is constant in a draw."""
-        squared = np.einsum("drr->dr", gram)
-        total = weights.sum(axis=1)[:, None]
-        if self.kind.untied:
-            return np.asarray(np.sqrt((total**3 - total) / 12) * np.ones_like(squared))
-        least = 1e-12 * np.square(self.rdms).sum(axis=1) if not self.kind.ranks else 1e-9
-        return np.asarray(np.sqrt(np.where(squared > least, squared, np.nan)))
+    def _whitened_gram(self, gram: Values, counts: Values) -> Values:
+        """Return a' V^-1 b from plain a' b, V the covariance of the dissimilarities when stimuli repeat.
+
+        Missing pairs (those of a stimulus with itself among them) take the values that make the form smallest, u_I +
+        u_J: one unknown per stimulus, however many pairs are missing.
+        """
+        n_values, n = self._square.shape[:2]
+        sums = counts @ np.moveaxis(self._square, 1, 0).reshape(n, n_values * n)  # symmetric: either axis of stimuli
+        sums = sums.reshape(-1, n_values, n)
+        shares = _solved(sums, counts, self._unseen)
+        return np.asarray((gram - (sums * counts[:, None]) @ np.swapaxes(shares, 1, 2)) / 2)
+
+    def _rank_products(self, weights: Values) -> Products:
+        forms = np.stack([self._ranks(row, weights) for row in range(len(self.rdms))], axis=1)
+        total = weights.sum(axis=1)
+        forms -= ((total + 1) / 2)[:, None, None]  # their mean is known, and a half-integer: ties stay exact
+        weighted = forms * weights[:, None]
+        squares = (weighted * forms).sum(axis=2)
+        gram = np.full((len(weights), len(self.rdms), len(self.rdms)), np.nan)
+        gram[:, : self.n_crossed] = weighted[:, : self.n_crossed] @ np.swapaxes(forms, 1, 2)
+        gram[:, :, : self.n_crossed] = np.swapaxes(gram[:, : self.n_crossed], 1, 2)
+        rows = np.arange(len(self.rdms))
+        gram[:, rows, rows] = squares
+        power = squares / np.where(total > 0, total, np.nan)[:, None]
+        return Products(self.kind, gram, power, np.full(len(self.rdms), 1e-9), weights, forms)
 
     def _ranks(self, row: int, weights: Values) -> Values:
         """Return ranks of one RDM in every draw, ties at their mean."""
@@ -100,29 +174,49 @@ class Resampled:
         return np.asarray(ranks[:, codes])
 
 
-def noise_ceilings(stack: Resampled, forms: Values, gram: Values, weights: Values, subjects: Values) -> Values:
+def _filled(values: Values, seen: NDArray[np.bool_]) -> Values:
+    filled = np.zeros((len(values), len(seen)))
+    filled[:, seen] = values
+    return filled
+
+
+def _solved(sums: Values, counts: Values, unseen: Values) -> Values:
+    """Return u of (n + 2 - 2 c_I - m_I) u_I + sum_J seen_IJ c_J u_J = sums_I, m_I the draws that I has no pair with."""
+    denominator = counts.sum(axis=1)[:, None] + 2 - 2 * counts - counts @ unseen
+    complete = not unseen.any()
+    closed = (denominator != 0).all(axis=1) & complete  # half of a draw is one stimulus where one is 0
+    shares = np.empty_like(sums)
+    if closed.any():
+        inverse = 1 / denominator[closed]
+        f = counts[closed] * inverse
+        sigma = (sums[closed] @ f[:, :, None]) / (1 + f.sum(axis=1))[:, None, None]
+        shares[closed] = (sums[closed] - sigma) * inverse[:, None]
+    for draw in np.flatnonzero(~closed):
+        matrix = np.diag(denominator[draw]) + (1 - unseen) * counts[draw]
+        shares[draw] = np.linalg.solve(matrix, sums[draw].T).T
+    return shares
+
+
+def noise_ceilings(products: Products, subjects: Values) -> Values:
     """Return lower and upper noise ceiling of every draw, (n_draws, 2).
 
     Parameters
     ----------
-    stack : Resampled
-        The subjects' RDMs.
-    forms, gram, weights
-        What `stack` makes of a draw of stimuli.
+    products : Products
+        Of the subjects' RDMs.
     subjects : array (n_draws, n_subjects)
         Multiplicity of each subject. Leaving a subject out leaves all its copies out; the ceilings are means over the
         different subjects of the draw. One draw of subjects goes with many of stimuli, or the other way round.
     """
-    if stack.kind.ranks:
-        n_draws = max(len(forms), len(subjects))
-        each = [np.broadcast_to(x, (n_draws, *x.shape[1:])) for x in (forms, weights, subjects)]
-        found = [_ranked_ceiling(stack.kind, *draw) for draw in zip(*each, strict=True)]
+    kind, weights = products.kind, products.weights
+    if products.forms is not None:
+        n_draws = max(len(weights), len(subjects))
+        each = [np.broadcast_to(x, (n_draws, *x.shape[1:])) for x in (products.forms, weights, subjects)]
+        found = [_ranked_ceiling(kind, *draw) for draw in zip(*each, strict=True)]
         return np.array(found).reshape(-1, 2)
     # Pools are means of RDMs of unit root mean square, so every product with a pool is a sum of entries of the Gram.
-    total = weights.sum(axis=1)[:, None]
-    power = (np.square(forms) @ weights[:, :, None])[..., 0]
-    scale = 1 / np.sqrt(np.where(power > 0, power, np.nan) / total)
-    g = gram * scale[:, :, None] * scale[:, None, :]
+    scale = 1 / np.sqrt(np.where(products.power > 0, products.power, np.nan))
+    g = products.gram * scale[:, :, None] * scale[:, None, :]
     own, pooled = np.einsum("dss->ds", g), (g @ subjects[:, :, None])[..., 0]  # (n_draws, n_subjects)
     everything = (subjects * pooled).sum(axis=1)[:, None]
     rest = everything - 2 * subjects * pooled + np.square(subjects) * own

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from brainalign.checks import BrainalignError
-from brainalign.geometry import compare, rdm, rdm_permutation_places
+from brainalign.geometry import compare, rdm, rdm_permutation_clusters, rdm_permutation_places
+from brainalign.geometry.places import METHODS
 
 N = 12
 
@@ -19,7 +21,7 @@ def world() -> tuple[np.ndarray, np.ndarray]:
     return places, models
 
 
-@pytest.mark.parametrize("method", ["spearman", "cosine"])
+@pytest.mark.parametrize("method", METHODS)
 def test_scores_and_nulls_equal_a_plain_loop(world: tuple[np.ndarray, np.ndarray], method: str) -> None:
     places, models = world
     found = rdm_permutation_places(places, models, method, 50, np.random.default_rng(0))
@@ -79,3 +81,28 @@ def test_repeats_are_averaged_after_the_comparison(world: tuple[np.ndarray, np.n
     single = compare(places, models, "spearman")
     np.testing.assert_allclose(found.scores, (single + single[::-1]) / 2, atol=1e-12)
     assert found.p[0, 0] == 1 / 51
+
+
+def test_a_planted_cluster_of_neighbours_and_moments_is_found_and_no_other() -> None:
+    """Two of three neighbouring centres follow the model at moments 3 to 5; one place has no RDM."""
+    rng = np.random.default_rng(8)
+    model = rdm(rng.normal(size=(N, 6)), "euclidean")
+    rdms = rdm(rng.normal(size=(3, 8, N, 20)), "euclidean")
+    rdms[:2, 3:6] += 6 * model
+    rdms[2, 0] = np.nan
+    chain = sparse.coo_array(np.eye(3, k=1) + np.eye(3, k=-1))
+    found = rdm_permutation_clusters(
+        rdms, model, "whitened-cosine", 199, rng, chain, threshold=1.64, times=np.arange(8) * 10.0
+    )
+    first = found.clusters[0]
+    assert first.p == 1 / 200
+    assert first.mask[:2, 3:6].all()
+    assert (first.start, first.stop) == (30.0, 50.0)
+    assert all(cluster.p > 0.05 for cluster in found.clusters[1:])
+    assert not any(cluster.mask[2, 0] for cluster in found.clusters)
+
+
+def test_few_stimuli_are_warned_of() -> None:
+    rng = np.random.default_rng(9)
+    with pytest.warns(RuntimeWarning, match="4 stimuli have 24 orders"):
+        rdm_permutation_places(rng.uniform(size=(2, 6)), rng.uniform(size=(1, 6)), "cosine", 9, rng)

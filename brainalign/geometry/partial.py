@@ -1,0 +1,115 @@
+"""Whether a model explains geometry over and above other models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_choice
+from brainalign.geometry.compare import COMPARISONS, rank_rdms, square_rdms, whitened
+from brainalign.geometry.inference import RdmTest, warn_of_few_orders
+from brainalign.statistics import permutation_test
+
+__all__ = ["rdm_partial_test"]
+
+Values = NDArray[np.floating[Any]]
+CHUNK = 200  # permutations at once
+
+
+def rdm_partial_test(
+    rdms: Values, model: Values, others: Values, method: str, n_permutations: int, rng: np.random.Generator
+) -> RdmTest:
+    """Test whether a model's geometry fits once that of other models is accounted for (Freedman and Lane).
+
+    The score is the partial comparison: what is left of the RDM and of the model after regression on the others. Under
+    the null the others explain all there is but noise, so it is the residuals whose stimuli are exchanged; they are put
+    back on what the others explain and everything is fitted again. Exchanging the model instead would break its
+    relation to the others and call relatives of the true model significant.
+
+    Parameters
+    ----------
+    rdms : array (n_replicates, n_pairs)
+        Of subjects, or replicates of one; scores are averaged over them.
+    model : array (n_pairs,)
+    others : array (n_others, n_pairs)
+    method : {"pearson", "spearman", "cosine", "whitened-pearson", "whitened-cosine"}
+        Partial correlation of dissimilarities or of their ranks; cosine: regression through zero; whitened:
+        generalised least squares.
+    n_permutations : int
+    rng : Generator
+
+    Returns
+    -------
+    RdmTest
+        NaN for a model that is a sum of the others, or an RDM that they explain wholly.
+
+    Raises
+    ------
+    BrainalignError
+        If pairs are missing or their numbers differ.
+
+    References
+    ----------
+    Freedman D, Lane D (1983). A nonstochastic interpretation of reported significance levels. Journal of Business and
+    Economic Statistics 1:292-298. doi:10.1080/07350015.1983.10509354
+    Winkler AM, Ridgway GR, Webster MA, Smith SM, Nichols TE (2014). Permutation inference for the general linear model.
+    NeuroImage 92:381-397. doi:10.1016/j.neuroimage.2014.01.060
+    Dekker D, Krackhardt D, Snijders TAB (2007). Sensitivity of MRQAP tests to collinearity and autocorrelation
+    conditions. Psychometrika 72:563-581. doi:10.1007/s11336-007-9016-1
+    """
+    y, x, z = _forms(rdms, model, others, method)
+    weigh = _weigh if COMPARISONS[method].whiten else np.asarray
+    inverse = np.linalg.pinv(z @ weigh(z).T, rcond=1e-10, hermitian=True)
+    rest_y, rest_x = (v - (v @ weigh(z).T) @ inverse @ z for v in (y, x))
+    sizes = [(rest * weigh(rest)).sum(axis=1) for rest in (rest_y, rest_x)]
+    sizes = [
+        np.where(size > 1e-10 * (v * weigh(v)).sum(axis=1), size, np.nan) for size, v in zip(sizes, (y, x), strict=True)
+    ]
+    per_replicate = (rest_y @ weigh(rest_x)[0]) / np.sqrt(sizes[0] * sizes[1])
+    squares = square_rdms(weigh(np.concatenate([rest_x, z])))  # (1 + n_others, n_stimuli, n_stimuli)
+    n_stimuli = squares.shape[-1]
+    warn_of_few_orders(n_stimuli)
+    i, j = np.triu_indices(n_stimuli, 1)
+    orders = rng.permuted(np.tile(np.arange(n_stimuli), (n_permutations, 1)), axis=1)
+    null = []
+    for start in range(0, n_permutations, CHUNK):
+        part = orders[start : start + CHUNK]
+        # Exchanging the regressors' stimuli is exchanging the residuals' the other way round.
+        products = squares[:, part[:, i], part[:, j]] @ rest_y.T  # (1 + n_others, n_permutations, n_replicates)
+        explained = np.einsum("opr,oq,qpr->pr", products[1:], inverse, products[1:])
+        null.append(products[0] / np.sqrt(np.maximum(sizes[0] - explained, 1e-12 * sizes[0]) * sizes[1]))
+    chance = np.concatenate(null).mean(axis=1)
+    score = float(per_replicate.mean())
+    p = np.nan if np.isnan(score) else float(permutation_test(np.asarray(score), chance))
+    return RdmTest(score, per_replicate, p, chance)
+
+
+def _forms(rdms: Values, model: Values, others: Values, method: str) -> tuple[Values, Values, Values]:
+    """Return RDMs, the model and the others as the comparison sees them."""
+    check_choice(
+        "method", method, [name for name, kind in COMPARISONS.items() if not (kind.concordance or kind.untied)]
+    )
+    stacks: list[Values] = [np.atleast_2d(np.asarray(stack, dtype=np.float64)) for stack in (rdms, model, others)]
+    if len({stack.shape[1] for stack in stacks}) > 1:
+        raise BrainalignError(
+            f"RDMs, model and other models have {[stack.shape[1] for stack in stacks]} pairs; use the same conditions"
+        )
+    missing = [int((~np.isfinite(stack)).sum()) for stack in stacks]
+    if sum(missing):
+        raise BrainalignError(
+            f"{sum(missing)} pairs are missing, and their places would be exchanged with those of others; drop the "
+            "stimuli that lack them"
+        )
+    kind = COMPARISONS[method]
+    if kind.ranks:
+        stacks = [rank_rdms(stack) for stack in stacks]
+    if kind.centre:
+        stacks = [stack - stack.mean(axis=1, keepdims=True) for stack in stacks]
+    return stacks[0], stacks[1], stacks[2]
+
+
+def _weigh(rdms: Values) -> Values:
+    n = round((1 + np.sqrt(1 + 8 * rdms.shape[1])) / 2)
+    return whitened(rdms, np.ones(rdms.shape[1], dtype=bool), np.eye(n) - 1 / n)

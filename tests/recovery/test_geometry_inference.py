@@ -1,0 +1,177 @@
+"""Size and power of the tests of representational geometry, and what weights fitted to it are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.stats import binomtest, kstest
+
+from brainalign.geometry import (
+    FlexibleModel,
+    compare,
+    fit_weights,
+    flexible_bootstrap,
+    rdm,
+    rdm_noise_ceiling,
+    rdm_partial_test,
+    rdm_permutation_clusters,
+    rdm_permutation_places,
+    rdm_permutation_test,
+)
+
+Record = Callable[[str, object, str], None]
+
+
+def sizes(reduced: int, full: int) -> pytest.MarkDecorator:
+    """Run with few studies in `make test`, with many in `make acceptance`."""
+    cases = [pytest.param(reduced, id="reduced"), pytest.param(full, id="full", marks=pytest.mark.acceptance)]
+    return pytest.mark.parametrize("n", cases)
+
+
+def check_size(hits: int, n: int) -> None:
+    """At full size the 95 % bound of the false-positive rate is at most .075; reduced, it is compatible with .05."""
+    if n >= 500:
+        assert binomtest(hits, n, alternative="less").proportion_ci(0.95).high <= 0.075
+    else:
+        assert binomtest(hits, n, 0.05, alternative="greater").pvalue > 0.01
+
+
+def measured(patterns: np.ndarray, n_subjects: int, noise: float, rng: np.random.Generator) -> np.ndarray:
+    """Return the RDMs of subjects who measure patterns with noise through maps of their own."""
+    maps = rng.normal(size=(n_subjects, patterns.shape[1], 30)) / np.sqrt(patterns.shape[1])
+    signal = patterns @ maps
+    return rdm(signal + noise * rng.normal(size=signal.shape), "euclidean")
+
+
+@sizes(16, 200)
+@pytest.mark.parametrize("method", ["pearson", "spearman", "whitened-pearson", "tau-a"])
+def test_true_model_lies_between_the_ceilings(n: int, method: str, record: Record) -> None:
+    """The true geometry between lower and upper noise ceiling: 24 stimuli, 12 subjects"""
+    n = n // 4 if method == "tau-a" else n
+    inside = 0
+    for seed in range(n):
+        rng = np.random.default_rng(100_000 + seed)
+        patterns = rng.normal(size=(24, 30))
+        subjects = rdm(patterns + 3 * rng.normal(size=(12, 24, 30)), "euclidean")
+        low, high = rdm_noise_ceiling(subjects, method)
+        inside += low <= compare(subjects, rdm(patterns, "euclidean"), method).mean() <= high
+    assert inside / n >= 0.9
+    record(f"{method}: inside the band", f"{inside / n:.3f} (n = {n})", ">= .9")
+
+
+@sizes(25, 500)
+def test_permutations_of_stimuli(n: int, record: Record) -> None:
+    """Permutation of stimuli: p is uniform under the null; clusters over 2 neighbours x 6 moments"""
+    p, clusters, found = [], 0, 0
+    pair = sparse.coo_array(np.array([[0, 1], [1, 0]]))
+    for seed in range(n):
+        rng = np.random.default_rng(200_000 + seed)
+        smooth = rng.normal(size=(2, 7, 10, 12))
+        rdms = rdm(smooth[:, :-1] + smooth[:, 1:], "euclidean")  # neighbouring moments share noise
+        model = rdm(rng.normal(size=(10, 6)), "euclidean")
+        p.append(rdm_permutation_places(rdms[:1, 0], model[None], "whitened-pearson", 399, rng).p[0, 0])
+        test = rdm_permutation_clusters(rdms, model, "spearman", 199, rng, pair, threshold=1.64)
+        clusters += any(cluster.p <= 0.05 for cluster in test.clusters)
+        if seed < max(n // 4, 15):
+            rdms[:, 2:4] += 0.6 * model * rdms.std() / model.std()
+            test = rdm_permutation_clusters(rdms, model, "spearman", 199, rng, pair, threshold=1.64)
+            found += any(cluster.p <= 0.05 for cluster in test.clusters)
+    uniform = kstest(p, "uniform").pvalue
+    power = found / max(n // 4, 15)
+    assert uniform > 0.01
+    check_size(clusters, n)
+    assert power >= 0.8
+    record("p of one place, Kolmogorov-Smirnov against uniform", f"{uniform:.2f} (n = {n})", "> .01")
+    record("any cluster called, unrelated model", f"{clusters / n:.3f} (n = {n})", "95 % bound <= .075")
+    record("a cluster called, model explains a quarter of the variance", f"{power:.2f}", ">= .8")
+
+
+@sizes(30, 600)
+@pytest.mark.parametrize("method", ["pearson", "whitened-pearson"])
+def test_over_and_above_related_models(n: int, method: str, record: Record) -> None:
+    """A model over and above two others that share its latents (Freedman-Lane): 14 stimuli, 6 subjects"""
+    false, naive, power, n_power = 0, 0, 0, max(n // 5, 25)
+    for seed in range(n):
+        rng = np.random.default_rng(300_000 + seed)
+        first, second, third = rng.normal(size=(3, 14, 3))
+        others = rdm(np.stack([np.hstack([first, second]), np.hstack([second, third])]), "euclidean")
+        model = rdm(np.hstack([first, second, rng.normal(size=(14, 2))]), "euclidean")
+        rdms = measured(np.hstack([first, second]), 6, 1.0, rng)
+        false += rdm_partial_test(rdms, model, others, method, 199, rng).p <= 0.05
+        if seed < n_power:
+            naive += rdm_permutation_test(rdms, model, method, 199, rng).p <= 0.05
+    for seed in range(n_power):
+        rng = np.random.default_rng(400_000 + seed)
+        first, second, third = rng.normal(size=(3, 14, 3))
+        others = rdm(np.stack([np.hstack([first, second]), np.hstack([second, third])]), "euclidean")
+        own = rng.normal(size=(14, 2))
+        model = rdm(np.hstack([first, second, own]), "euclidean")
+        rdms = measured(np.hstack([first, second, own]), 6, 1.0, rng)
+        power += rdm_partial_test(rdms, model, others, method, 199, rng).p <= 0.05
+    check_size(false, n)
+    assert naive / n_power >= 0.5
+    assert power / n_power >= 0.8
+    record(f"{method}: false positives at .05", f"{false / n:.3f} (n = {n})", "95 % bound <= .075")
+    record(f"{method}: the same, others ignored", f"{naive / n_power:.2f}", "too many")
+    record(f"{method}: power, 2 of 8 dimensions are its own", f"{power / n_power:.2f} (n = {n_power})", ">= .8")
+
+
+@sizes(6, 100)
+def test_random_candidates_gain_nothing(n: int, record: Record) -> None:
+    """Weights of six random candidates: in sample and cross-validated, alone and added to the true model"""
+    inside, outside, called, gains, fooled = [], [], 0, [], []
+    for seed in range(n):
+        rng = np.random.default_rng(500_000 + seed)
+        patterns = rng.normal(size=(24, 8))
+        subjects, truth = measured(patterns, 12, 1.5, rng), rdm(patterns, "euclidean")
+        random = rdm(rng.normal(size=(6, 24, 8)), "euclidean")
+        weights = fit_weights(subjects, FlexibleModel(random), "pearson")
+        fit = compare(subjects, weights @ random, "pearson") if weights.any() else np.zeros(1)
+        both = np.concatenate([truth[None], random])
+        weights = fit_weights(subjects, FlexibleModel(both), "pearson")
+        fooled.append(compare(subjects, weights @ both, "pearson").mean() - compare(subjects, truth, "pearson").mean())
+        models = [FlexibleModel(random), FlexibleModel(both), truth]
+        found = flexible_bootstrap(subjects, models, "pearson", 40, rng)
+        inside.append(fit.mean())
+        outside.append(found.scores[0])
+        gains.append(found.scores[1] - found.scores[2])
+        called += found.test(np.array([[1.0, 0, 0, 0, 0]]), two_sided=False)[1][0] <= 0.05
+    mean, error = np.mean(outside), np.std(outside) / np.sqrt(n)
+    gain, gain_error = np.mean(gains), np.std(gains) / np.sqrt(n)
+    assert mean <= 3 * error
+    assert gain <= 3 * gain_error
+    assert np.mean(inside) > 3 * np.std(inside) / np.sqrt(n)
+    check_size(called, n)
+    record("six random candidates, in sample", f"{np.mean(inside):.3f}", "> 0: overfitting")
+    record("the same, cross-validated", f"{mean:.3f} +/- {error:.3f} (n = {n})", "<= 3 SE")
+    record("the same, called better than 0", f"{called / n:.2f}", "compatible with .05")
+    record("gain of adding them to the true model, in sample", f"{np.mean(fooled):.4f}", "> 0: overfitting")
+    record("the same, cross-validated", f"{gain:.4f} +/- {gain_error:.4f}", "<= 3 SE")
+
+
+@sizes(4, 100)
+def test_planted_weights(n: int, record: Record) -> None:
+    """Weights .5, .4, 0, .1 of four candidates: recovered, better than the best candidate, as good as the ceiling"""
+    planted = np.array([0.5, 0.4, 0.0, 0.1])
+    errors, gaps, better = [], [], 0
+    for seed in range(n):
+        rng = np.random.default_rng(600_000 + seed)
+        latents = rng.normal(size=(4, 24, 6))
+        candidates = rdm(latents, "euclidean")
+        mixed = np.concatenate(list(np.sqrt(planted)[:, None, None] * latents), axis=1)  # sums of squared distances
+        subjects = measured(mixed, 12, 0.7, rng)
+        weights = fit_weights(subjects, FlexibleModel(candidates), "pearson")
+        errors.append(np.abs(weights / weights.sum() - planted).max())
+        models = [FlexibleModel(candidates), FlexibleModel(candidates, "select")]
+        found = flexible_bootstrap(subjects, models, "pearson", 40, rng)
+        gaps.append(found.scores[0] - found.ceiling[0])
+        better += found.test(np.array([[1.0, -1, 0, 0]]), two_sided=False)[1][0] <= 0.05
+    assert np.mean(errors) <= 0.1
+    assert np.mean(gaps) >= -0.03
+    assert better / n >= (0.8 if n >= 100 else 0.5)
+    record("largest error of a weight", f"{np.mean(errors):.3f} (n = {n})", "<= .1")
+    record("cross-validated score minus lower ceiling", f"{np.mean(gaps):.3f}", ">= -.03")
+    record("called better than the best candidate", f"{better / n:.2f}", ">= .8")
