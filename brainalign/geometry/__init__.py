@@ -2,6 +2,7 @@
 
 from brainalign.geometry.bootstrap import DualBootstrap, dual_bootstrap
 from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm
+from brainalign.geometry.dependence import DependenceTest, dependence_test
 from brainalign.geometry.families import compare_models
 from brainalign.geometry.features import feature_rdms
 from brainalign.geometry.inference import (
@@ -14,20 +15,32 @@ from brainalign.geometry.inference import (
 from brainalign.geometry.noise import noise_precision
 from brainalign.geometry.places import PlacesTest, rdm_permutation_places
 from brainalign.geometry.rdm import DISTANCES, rdm
+from brainalign.geometry.region_identification import BASELINES, RegionIdentification, identify_regions
 from brainalign.geometry.study import ReferenceScores, score_references, subject_rdms
+from brainalign.geometry.thresholds import FAMILIES, threshold_family, threshold_grid
+from brainalign.geometry.topology import Geodesics, geodesic, geotopological
 
 __all__ = [
+    "BASELINES",
     "COMPARISONS",
     "DISTANCES",
+    "FAMILIES",
     "Comparison",
+    "DependenceTest",
     "DualBootstrap",
+    "Geodesics",
     "PlacesTest",
     "RdmTest",
     "ReferenceScores",
+    "RegionIdentification",
     "compare",
     "compare_models",
+    "dependence_test",
     "dual_bootstrap",
     "feature_rdms",
+    "geodesic",
+    "geotopological",
+    "identify_regions",
     "noise_precision",
     "pooled_rdm",
     "rdm",
@@ -38,4 +51,6 @@ __all__ = [
     "score_references",
     "session_average",
     "subject_rdms",
+    "threshold_family",
+    "threshold_grid",
 ]

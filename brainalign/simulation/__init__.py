@@ -10,6 +10,7 @@ from brainalign.simulation.linear import LinearWorld, linear_world
 from brainalign.simulation.meeg import MeegTruth, layer_latencies, sensor_info, simulate_meeg, to_epochs
 from brainalign.simulation.objects import OBJECT_ROIS, ObjectWorld, object_world
 from brainalign.simulation.preferences import PREFERENCES, preferences, scene_variables
+from brainalign.simulation.region_geometries import REGION_REGIMES, SwissRoll, region_patterns, swiss_roll
 from brainalign.simulation.rest import rest_networks, simulate_rest
 from brainalign.simulation.schedule import schedule
 from brainalign.simulation.shapes import caption, draw_scenes, render
@@ -21,6 +22,7 @@ __all__ = [
     "LAYERS",
     "OBJECT_ROIS",
     "PREFERENCES",
+    "REGION_REGIMES",
     "R_CEILING",
     "ComplexCells",
     "Cortex",
@@ -31,6 +33,7 @@ __all__ = [
     "MeegTruth",
     "ObjectWorld",
     "ShiftingFields",
+    "SwissRoll",
     "VoxelPriorWorld",
     "activations",
     "betas_image",
@@ -51,6 +54,7 @@ __all__ = [
     "plan_areas",
     "pool_everywhere",
     "preferences",
+    "region_patterns",
     "render",
     "rest_networks",
     "save_generator",
@@ -62,6 +66,7 @@ __all__ = [
     "simulate_meeg",
     "simulate_rest",
     "smooth_maps",
+    "swiss_roll",
     "to_epochs",
     "train_generator",
     "voxel_prior_world",
