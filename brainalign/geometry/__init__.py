@@ -12,6 +12,7 @@ from brainalign.geometry.inference import (
     replicate_rdms,
     session_average,
 )
+from brainalign.geometry.layer_agreement import LayerAgreement, layer_agreement
 from brainalign.geometry.noise import noise_precision
 from brainalign.geometry.places import PlacesTest, rdm_permutation_places
 from brainalign.geometry.rdm import DISTANCES, rdm
@@ -29,6 +30,7 @@ __all__ = [
     "DependenceTest",
     "DualBootstrap",
     "Geodesics",
+    "LayerAgreement",
     "PlacesTest",
     "RdmTest",
     "ReferenceScores",
@@ -41,6 +43,7 @@ __all__ = [
     "geodesic",
     "geotopological",
     "identify_regions",
+    "layer_agreement",
     "noise_precision",
     "pooled_rdm",
     "rdm",

@@ -5,7 +5,7 @@ The accuracy surface invites looking for its maximum, which is optimistic; the n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,10 +150,9 @@ def identify_regions(
     n_stimuli = n_stimuli_of(n_pairs)
     present: NDArray[np.bool_] = np.asarray(np.isfinite(rdms).any(axis=2))
     kept: NDArray[np.bool_] = np.asarray(np.isfinite(rdms[present]).all(axis=0))
-    if kept.sum() < 2:
-        raise BrainalignError(
-            f"{int(kept.sum())} of {n_pairs} pairs are in all RDMs; drop stimuli or subjects with gaps"
-        )
+    n_kept = int(kept.sum()) if present.any() else 0
+    if n_kept < 2:
+        raise BrainalignError(f"{n_kept} of {n_pairs} pairs are in all RDMs; drop stimuli or subjects with gaps")
     surface = _Surface(rdms[..., kept], present, cells)
     orders = [_relabelled(present, rng) for _ in range(n_shuffles)] if rng is not None else []
     found, *shuffled = surface.named(None, orders)
@@ -172,7 +171,7 @@ def identify_regions(
         n_subjects=n_subjects,
         n_regions=n_regions,
         n_stimuli=n_stimuli,
-        n_pairs=int(kept.sum()),
+        n_pairs=n_kept,
         n_tested=int(found.tested),
         n_missing_pairs=int((~kept).sum()),
         draws=np.array([some.accuracy for some, _, _ in boot]).reshape(len(boot), len(cells)),
@@ -202,7 +201,7 @@ class _Surface:
     def named(
         self,
         weights: NDArray[np.intp] | None,
-        orders: list[NDArray[np.intp]] | None = None,
+        orders: Sequence[NDArray[np.intp]] = (),
         copies: Values | None = None,
     ) -> list[NamedRegions]:
         """Return what is named at every cell, and with the regions of subjects relabelled in each of `orders`."""
