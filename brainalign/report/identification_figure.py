@@ -88,10 +88,10 @@ def _outline(ax: Axes, family: np.ndarray, step: float) -> None:
 def _draw_rows(ax: Axes, rows: pd.DataFrame, chance: float) -> None:
     shown = rows.iloc[::-1]
     y = np.arange(len(shown))
-    spread = np.nan_to_num([shown["accuracy"] - shown["low"], shown["high"] - shown["accuracy"]]).clip(0)
-    colours = [COLOURS[5] if name == "nested" else GREY if name == "raw" else COLOURS[0] for name in shown["name"]]
-    ax.errorbar(shown["accuracy"], y, xerr=spread, fmt="none", ecolor=colours, capsize=3)
-    ax.scatter(shown["accuracy"], y, c=colours, s=28, zorder=3)
+    for k, (_, row) in enumerate(shown.iterrows()):
+        colour = COLOURS[5] if row["name"] == "nested" else GREY if row["name"] == "raw" else COLOURS[0]
+        ax.plot([row["low"], row["high"]], [k, k], color=colour, linewidth=1.5)
+        ax.plot(row["accuracy"], k, "o", color=colour, markersize=6)
     rank = float(rows.loc[rows["name"] == "rank", "accuracy"].iloc[0])
     ax.axvline(rank, color=COLOURS[0], linewidth=0.8, linestyle="--")
     ax.text(rank, len(shown) - 0.45, "rank", fontsize=7, ha="center", va="bottom", color=COLOURS[0])

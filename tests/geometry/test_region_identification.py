@@ -142,6 +142,7 @@ def test_missing_regions_and_pairs_are_counted(rdms: np.ndarray) -> None:
     hits = 0
     for s, r in [(0, 0), *((s, r) for s in range(1, 5) for r in (0, 1))]:
         means = [unit[[t for t in range(5) if t != s and (t, q) != (0, 1)], q].mean(axis=0) for q in (0, 1)]
+        means += [unit[0, 2]] if s else []  # a candidate for all others
         hits += np.corrcoef([unit[s, r], *means])[0, 1:].argmax() == r
     assert found.accuracy[0] == pytest.approx(hits / 9)
 

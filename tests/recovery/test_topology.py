@@ -74,7 +74,7 @@ def test_monotone_warps_change_nothing_but_raw_rdms(record: Record) -> None:
     for seed in range(3):
         rng = np.random.default_rng(seed)
         plain = rdm(region_patterns("outliers", seed=seed), "euclidean")
-        power = np.exp(rng.uniform(np.log(0.1), np.log(10), size=(12, 6, 1)))
+        power = np.exp(rng.uniform(np.log(0.2), np.log(5), size=(12, 6, 1)))
         warped = identify_regions((plain / plain.max()) ** power)
         unwarped = identify_regions(plain)
         np.testing.assert_array_equal(warped.accuracy, unwarped.accuracy)
@@ -129,7 +129,7 @@ def test_swiss_roll(seeds: int, record: Record) -> None:
         found.append(spearmanr(paths.rdms, true).statistic)
         plain.append(spearmanr(d, true).statistic)
         # An edge is a path of one step; one that leaves the sheet is far shorter than the sheet between its ends.
-        short.append(int((np.isclose(paths.rdms, d) & (true > 2 * d) & (d < np.quantile(d, 0.05))).sum()))
+        short.append(int((np.isclose(paths.rdms, d) & (true > 2 * d)).sum()))
     small = swiss_roll(400, 0)
     worse = spearmanr(geodesic(pdist(small.points), neighbors=12).rdms, pdist(small.intrinsic)).statistic
     record("geodesic: median (smallest)", f"{np.median(found):.4f} ({min(found):.3f})", ">= .99, none below .85")
