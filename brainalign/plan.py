@@ -34,6 +34,7 @@ from brainalign.settings import (
 )
 
 __all__ = [
+    "LEAST_SUBJECTS",
     "STAGES",
     "Cost",
     "Job",
@@ -44,6 +45,7 @@ __all__ = [
     "library_digest",
     "log_path",
     "report_path",
+    "scanned_subjects",
     "subjects_of",
     "wants_gpu",
 ]
@@ -62,6 +64,7 @@ STAGES = {
     "compare_images": ("datasets", "geometry", "statistics"),
     "compare_rdms": ("geometry", "statistics"),
     "converge": ("datasets", "encoding", "features", "kernels", "statistics"),
+    "identify": ("geometry", "statistics"),
     "summarize": ("datasets", "statistics"),
     "summarize_images": ("simulation", "statistics"),
     "summarize_group": ("statistics",),
@@ -76,6 +79,7 @@ BASE_FILES = ("arrays.py", "artifacts.py", "checks.py", "devices.py", "files.py"
 
 CODE = (".py", ".html")  # what a library folder is made of
 
+LEAST_SUBJECTS = 3  # to name regions across subjects: one is tested, one chooses thresholds, one is the mean
 DEFAULT_SHAPE = (12, 10_000, 100_000)  # runs, trials, targets: for a descriptor that does not give its shape
 MB = 2**20
 
@@ -198,6 +202,8 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
     if isinstance(descriptor, ImageStudy):
         if stage == "converge":  # nulls of every network, in every subject and in their mean
             return Cost(1500, 30 + 15 * len(config.converge.networks) * (1 + len(descriptor.subjects)), 5)
+        if stage == "identify":  # all thresholds in every draw
+            return Cost(2500, 30 + config.identify.draws * len(scanned_subjects(descriptor)) // 4, 1)
         if stage == "pretrain":
             return _pretraining_cost(config, descriptor, model, method)
         if stage != "encode_images":
@@ -413,9 +419,18 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
         yield "summarize_group", "ceiling", {}
         if config.convergence_of(dataset).networks:
             yield "converge", "convergence", {}
+        if len(scanned_subjects(descriptor)) >= LEAST_SUBJECTS:
+            yield "identify", "regions", {}
         yield "report_group", "html", {}
 
 
 def subjects_of(descriptor: Descriptor) -> list[str]:
     """Return the subjects of a dataset that has responses."""
     return list(descriptor.subjects) if isinstance(descriptor, BlockStudy | ImageStudy) else []
+
+
+def scanned_subjects(descriptor: Descriptor) -> list[str]:
+    """Return the fMRI subjects of a study of images: those whose patterns have regions."""
+    if not isinstance(descriptor, ImageStudy):
+        return []
+    return [subject for subject in descriptor.subjects if descriptor.modality(subject) == "fmri"]

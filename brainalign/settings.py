@@ -41,6 +41,7 @@ __all__ = [
     "ConvergeSettings",
     "Descriptor",
     "DictionaryMethod",
+    "IdentifySettings",
     "ImageStudy",
     "InContextMethod",
     "PixelsModel",
@@ -243,6 +244,14 @@ class CompareRdmsSettings(Strict):
     draws: int = Field(1000, ge=100, description="dual bootstrap over stimuli and subjects")
 
 
+class IdentifySettings(Strict):
+    """Options of the identify stage: regions of fMRI subjects named after the other subjects."""
+
+    stimuli: int = Field(100, ge=10, description="test images that take part; a random sample where there are more")
+    draws: int = Field(200, ge=100, description="bootstrap draws of subjects and images")
+    shuffles: int = Field(100, ge=20, description="relabellings of the regions of every subject")
+
+
 class SummarizeSettings(Strict):
     """Options of the summarize stage."""
 
@@ -275,6 +284,7 @@ class Config(Strict):
     compare_images: CompareImagesSettings = CompareImagesSettings()
     compare_rdms: CompareRdmsSettings = CompareRdmsSettings()
     converge: ConvergeSettings = ConvergeSettings()
+    identify: IdentifySettings = IdentifySettings()
     summarize: SummarizeSettings = SummarizeSettings()
     contest: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
         {},

@@ -18,16 +18,19 @@ from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.files import write_atomically, write_json
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.pipelines.report import dataset_description, end_of_log, failures_of
-from brainalign.plan import group_report_path, log_path, subjects_of
+from brainalign.plan import LEAST_SUBJECTS, group_report_path, log_path, scanned_subjects, subjects_of
 from brainalign.provenance import Provenance
 from brainalign.report import (
     CONVERGENCE_TABLES,
+    IDENTIFICATION_TABLES,
     Failure,
     Section,
     convergence_section,
     fit_label,
     group_sections,
+    identification_section,
     no_convergence,
+    no_identification,
     render_failed_group,
     render_group_page,
     render_rdm_page,
@@ -76,6 +79,9 @@ def _failures(config: Config, dataset: str, descriptor: ImageStudy | RdmStudy) -
         done = artifact_path(config.results, dataset, "convergence").with_suffix(".json").exists()
         if config.convergence_of(dataset).networks and not done:
             return {"converge": [Failure("converge", "", end_of_log(log_path(config.results, dataset, "converge")))]}
+        identified = artifact_path(config.results, dataset, "regions").with_suffix(".json").exists()
+        if len(scanned_subjects(descriptor)) >= LEAST_SUBJECTS and not identified:
+            return {"identify": [Failure("identify", "", end_of_log(log_path(config.results, dataset, "identify")))]}
         return {"": [Failure("report_group", "", end_of_log(log_path(config.results, dataset, "report_group")))]}
     return found
 
@@ -150,6 +156,7 @@ def _image_page(material: _Material, descriptor: ImageStudy, subjects: list[str]
         [
             *group_sections(scores, tables["recovery"], shared, controls, config.confidence),
             _convergence(material, bool(failures)),
+            _identification(material, descriptor, bool(failures)),
         ],
         controls=controls,
         notes=[
@@ -177,6 +184,21 @@ def _convergence(material: _Material, failed: bool) -> Section:
         return no_convergence("No convergence scores: something they need failed; see Errors.")
     tables = {name: material.fetch(name, pd.DataFrame) for name in CONVERGENCE_TABLES}
     return convergence_section(tables, " and ".join(options.origins))
+
+
+def _identification(material: _Material, descriptor: ImageStudy, failed: bool) -> Section:
+    """Return the section on regions named across subjects, or why there is none."""
+    n_scanned = len(scanned_subjects(descriptor))
+    if n_scanned < LEAST_SUBJECTS:
+        return no_identification(
+            f"No regions are named across subjects, and no figure is drawn: that needs {LEAST_SUBJECTS} or more fMRI "
+            f"subjects (one is tested, one chooses thresholds, one is compared with), and this study has {n_scanned}."
+        )
+    if failed:
+        return no_identification("No regions are named across subjects: something that needs failed; see Errors.")
+    tables = {name: material.fetch(name, pd.DataFrame) for name in IDENTIFICATION_TABLES}
+    path = artifact_path(material.config.results, material.dataset, "regions")
+    return identification_section(tables, material.sidecars[path.name]["details"], material.config.confidence)
 
 
 def _modality(descriptor: ImageStudy, subject: str) -> str:

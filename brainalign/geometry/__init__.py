@@ -3,6 +3,7 @@
 from brainalign.geometry.bootstrap import DualBootstrap, dual_bootstrap
 from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm
 from brainalign.geometry.covariance import NoiseCovariance
+from brainalign.geometry.dependence import DependenceTest, dependence_test
 from brainalign.geometry.families import compare_models
 from brainalign.geometry.features import feature_rdms
 from brainalign.geometry.flexible import FITS, FlexibleModel, fit_weights, flexible_bootstrap
@@ -15,35 +16,50 @@ from brainalign.geometry.inference import (
     session_average,
 )
 from brainalign.geometry.interchange import LabelledPatterns, LabelledRdms, from_rsatoolbox, to_rsatoolbox
+from brainalign.geometry.layer_agreement import LayerAgreement, layer_agreement
 from brainalign.geometry.noise import NOISE_COVARIANCES, measurement_noise, noise_covariance, noise_precision
 from brainalign.geometry.partial import rdm_partial_test
 from brainalign.geometry.places import PlacesTest, rdm_permutation_clusters, rdm_permutation_places
 from brainalign.geometry.rdm import DISTANCES, WHITENED, rdm
+from brainalign.geometry.region_identification import BASELINES, RegionIdentification, identify_regions
 from brainalign.geometry.study import ReferenceScores, score_references, subject_rdms
+from brainalign.geometry.thresholds import FAMILIES, threshold_family, threshold_grid
+from brainalign.geometry.topology import Geodesics, geodesic, geotopological
 
 __all__ = [
+    "BASELINES",
     "COMPARISONS",
     "DISTANCES",
+    "FAMILIES",
     "FITS",
     "NOISE_COVARIANCES",
     "WHITENED",
     "Comparison",
+    "DependenceTest",
     "DualBootstrap",
     "FlexibleModel",
+    "Geodesics",
     "LabelledPatterns",
     "LabelledRdms",
+    "LayerAgreement",
     "NoiseCovariance",
     "PlacesTest",
     "RdmTest",
     "ReferenceScores",
+    "RegionIdentification",
     "compare",
     "compare_models",
+    "dependence_test",
     "dual_bootstrap",
     "feature_rdms",
     "fit_weights",
     "fixed_test",
     "flexible_bootstrap",
     "from_rsatoolbox",
+    "geodesic",
+    "geotopological",
+    "identify_regions",
+    "layer_agreement",
     "measurement_noise",
     "noise_covariance",
     "noise_precision",
@@ -58,5 +74,7 @@ __all__ = [
     "score_references",
     "session_average",
     "subject_rdms",
+    "threshold_family",
+    "threshold_grid",
     "to_rsatoolbox",
 ]

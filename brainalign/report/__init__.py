@@ -4,6 +4,12 @@ from brainalign.report.convergence import CONVERGENCE_TABLES, convergence_sectio
 from brainalign.report.group import group_figure, render_failed_group, render_group_page
 from brainalign.report.group_sections import group_sections
 from brainalign.report.heads import topomaps
+from brainalign.report.identification import (
+    IDENTIFICATION_TABLES,
+    identification_section,
+    identification_verdict,
+    no_identification,
+)
 from brainalign.report.image_material import ImageEncoding, ImageMaterial, fit_label
 from brainalign.report.image_page import render_image_page
 from brainalign.report.layers import layer_preference_maps, layer_profile, roi_layer_heatmap
@@ -20,6 +26,7 @@ from brainalign.report.timecourse import layer_latencies, rsa_over_time, score_o
 
 __all__ = [
     "CONVERGENCE_TABLES",
+    "IDENTIFICATION_TABLES",
     "Failure",
     "ImageEncoding",
     "ImageMaterial",
@@ -34,6 +41,8 @@ __all__ = [
     "group_figure",
     "group_sections",
     "html_table",
+    "identification_section",
+    "identification_verdict",
     "layer_curves",
     "layer_latencies",
     "layer_preference_maps",
@@ -42,6 +51,7 @@ __all__ = [
     "leakage_box",
     "mds_categories",
     "no_convergence",
+    "no_identification",
     "planted_ceilings",
     "planted_latencies",
     "planted_layers",

@@ -238,6 +238,13 @@ CAPTIONS = {
         unrelated and as smooth ({nulls}). Dark: q at most .05 over all bars of a subject. Good: a bar well outside the
         band for a map that was named beforehand. Bad: many bars just outside, or few regions: maps of the cortex
         resemble each other, so a bar does not say which of them matters.""",
+    "identification surface": """
+        Left: share of regions named correctly at every lower and upper threshold (upper left corner: ranks as they
+        are; diagonal: two values only), with the families of thresholds outlined. Right: the same for rank RSA, the
+        upper clip and others, with {confidence:.0%} intervals over subjects and images; grey bar: 95 % of relabelled
+        regions, for the nested choice. Dotted: chance ({chance:.3f}). Good: a broad plateau above rank RSA, and nested
+        above it too. Bad: one bright cell beside dark ones: a maximum found by looking; or a bright left edge up to
+        the middle: there the upper clip alone does it.""",
     "group": """
         Every model in every subject, with {confidence:.0%} intervals; grey: controls; dashed: noise ceiling
         of the subject. Good: the same order of models in every subject. Bad: an order that changes from subject to

@@ -2,6 +2,7 @@
 
 from brainalign.simulation.complex_cells import ComplexCells, complex_cells
 from brainalign.simulation.cortex import Cortex, CortexDrives, cortex_drives, load_cortex, plan_areas, simulate_cortex
+from brainalign.simulation.curved_relations import RELATIONS, SwissRoll, dependent_pair, swiss_roll
 from brainalign.simulation.drives import field_weights, layer_drives, pool_everywhere
 from brainalign.simulation.families import FamilyWorld, family_world
 from brainalign.simulation.generator import LAYERS, activations, save_generator, train_generator
@@ -10,6 +11,7 @@ from brainalign.simulation.linear import LinearWorld, linear_world
 from brainalign.simulation.meeg import MeegTruth, layer_latencies, sensor_info, simulate_meeg, to_epochs
 from brainalign.simulation.objects import OBJECT_ROIS, ObjectWorld, object_world
 from brainalign.simulation.preferences import PREFERENCES, preferences, scene_variables
+from brainalign.simulation.region_geometries import REGION_REGIMES, region_patterns
 from brainalign.simulation.rest import rest_networks, simulate_rest
 from brainalign.simulation.schedule import schedule
 from brainalign.simulation.shapes import caption, draw_scenes, render
@@ -22,6 +24,8 @@ __all__ = [
     "LAYERS",
     "OBJECT_ROIS",
     "PREFERENCES",
+    "REGION_REGIMES",
+    "RELATIONS",
     "R_CEILING",
     "ComplexCells",
     "Cortex",
@@ -33,12 +37,14 @@ __all__ = [
     "ObjectWorld",
     "ShiftingFields",
     "SparseWorld",
+    "SwissRoll",
     "VoxelPriorWorld",
     "activations",
     "betas_image",
     "caption",
     "complex_cells",
     "cortex_drives",
+    "dependent_pair",
     "draw_scenes",
     "family_world",
     "field_weights",
@@ -54,6 +60,7 @@ __all__ = [
     "plan_areas",
     "pool_everywhere",
     "preferences",
+    "region_patterns",
     "render",
     "rest_networks",
     "save_generator",
@@ -66,6 +73,7 @@ __all__ = [
     "simulate_rest",
     "smooth_maps",
     "sparse_mixtures",
+    "swiss_roll",
     "to_epochs",
     "train_generator",
     "voxel_prior_world",

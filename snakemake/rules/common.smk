@@ -6,6 +6,7 @@ from pathlib import Path
 from brainalign.artifacts import artifact_files, artifact_path
 from brainalign.locks import forget, note
 from brainalign.plan import (
+    LEAST_SUBJECTS,
     STAGES,
     estimate,
     group_report_path,
@@ -13,6 +14,7 @@ from brainalign.plan import (
     library_digest,
     log_path,
     report_path,
+    scanned_subjects,
     subjects_of,
     wants_gpu,
 )
@@ -42,6 +44,8 @@ IMAGES = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descrip
 RDMS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, RdmStudy)]
 SIMULATED = [name for name in IMAGES if DESCRIPTORS[name].simulate]
 CONVERGED = [name for name in IMAGES if SETTINGS.convergence_of(name).networks]
+IDENTIFIED = [name for name in IMAGES if len(scanned_subjects(DESCRIPTORS[name])) >= LEAST_SUBJECTS]
+IDENTIFICATION = ("regions", "thresholds", "agreement")
 CONVERGENCE = ("convergence", "areas", "latencies", "curves", "halftimes", "maps")
 
 
@@ -195,7 +199,13 @@ def group_inputs(wildcards):
     if wildcards.dataset in RDMS:
         return [of(suffix, wildcards) for suffix in ("references", "rdm", "comparison", "differences")]
     convergence = [of(suffix, wildcards) for suffix in CONVERGENCE if wildcards.dataset in CONVERGED]
-    return [of("ceiling", wildcards), *over_subjects("summary", "recovery")(wildcards), *convergence]
+    identified = [of(suffix, wildcards) for suffix in IDENTIFICATION if wildcards.dataset in IDENTIFIED]
+    return [of("ceiling", wildcards), *over_subjects("summary", "recovery")(wildcards), *convergence, *identified]
+
+
+def regions_of(wildcards):
+    """Return the RDMs of every subject whose patterns have regions."""
+    return [of("rdm", wildcards, subject=subject) for subject in scanned_subjects(DESCRIPTORS[wildcards.dataset])]
 
 
 def halves_of(wildcards):

@@ -1,0 +1,177 @@
+"""identify: name the regions of every fMRI subject after the geometry of the others, over all thresholds.
+
+Topological RSA beside rank RSA and beside clipping far pairs alone; thresholds chosen on other subjects; controls.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from brainalign.arrays import Arrays
+from brainalign.artifacts import entities_of, load, load_sidecar, save
+from brainalign.checks import BrainalignError
+from brainalign.geometry import BASELINES, RegionIdentification, identify_regions, layer_agreement, threshold_family
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.settings import IdentifySettings, parse
+
+Values = NDArray[np.floating[Any]]
+
+IDENTIFIED = ["name", "lower", "upper", "accuracy", "se", "low", "high", "null_mean", "null_high", "p"]
+THRESHOLDS = ["lower", "upper", "family", "accuracy", "se", "chosen"]
+AGREEMENT = ["model", "region", "transform", "layer", "r", "agreement", "chance", "n"]
+DIFFERENCES = {"rank": "over_rank", "upper clip": "over_clip"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("identify", __doc__)
+    parser.add_argument("--rdms", type=Path, nargs="+", required=True, help="one per subject, of regions")
+    parser.add_argument("--regions", type=Path, required=True, help="output: baselines and the nested choice")
+    parser.add_argument("--thresholds", type=Path, required=True, help="output: accuracy at all thresholds")
+    parser.add_argument("--agreement", type=Path, required=True, help="output: layers against regions")
+    return run_stage(parser, _identify, argv)
+
+
+def _identify(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    options = parse(IdentifySettings, arguments.settings["identify"], "identify")
+    rng = np.random.default_rng(arguments.seed)
+    about: dict[str, Any] = {"chance": None, "reason": ""}
+    tables = [pd.DataFrame(columns=names) for names in (IDENTIFIED, THRESHOLDS, AGREEMENT)]
+    try:
+        regions, rdms, layers = _aligned(arguments.rdms, options.stimuli, rng, provenance)
+        found = identify_regions(rdms, n_boot=options.draws, n_shuffles=options.shuffles, rng=rng)
+    except BrainalignError as error:
+        # A study of one region, or without common images, has a report that says so.
+        about["reason"] = str(error)
+    else:
+        tables = [
+            _identified(found, arguments.settings["confidence"]),
+            _thresholds(found),
+            _agreement(regions, rdms, layers),
+        ]
+        about |= _counts(found) | {
+            "regions": regions,
+            "subjects": [entities_of(path)["sub"] for path in arguments.rdms],
+        }
+    save(
+        arguments.regions,
+        tables[0],
+        provenance,
+        **about,
+        accuracy="share of regions named after the nearest mean RDM of the other subjects (Pearson's r)",
+        se="bootstrap over subjects and images, the same draws for all rows; low and high are estimate -+ z se",
+        p="one-sided, regions of every subject relabelled; of the nested choice only",
+    )
+    save(arguments.thresholds, tables[1], provenance)
+    save(arguments.agreement, tables[2], provenance, of="best layer by region; share of subjects whose own agrees")
+
+
+def _aligned(
+    paths: list[Path], most: int, rng: np.random.Generator, provenance: Provenance
+) -> tuple[list[str], Values, dict[tuple[str, str], Values]]:
+    """Return regions, RDMs (n_subjects, n_regions, n_pairs; NaN where one is lacking), and those of every layer."""
+    arrays = [load(path, Arrays, provenance) for path in paths]
+    details = [load_sidecar(path)["details"] for path in paths]
+    common = set.intersection(*(set(some["conditions"]) for some in details))
+    names = [name for name in details[0]["conditions"] if name in common]
+    if len(names) > most:
+        names = [names[k] for k in np.sort(rng.choice(len(names), most, replace=False))]
+    regions = list(dict.fromkeys(group for some in details for group in some["groups"]))
+    rdms = np.full((len(paths), len(regions), len(names) * (len(names) - 1) // 2), np.nan)
+    for row, some, about in zip(rdms, arrays, details, strict=True):
+        rows = [regions.index(group) for group in about["groups"]]
+        row[rows] = _pairs_among(np.asarray(some["responses"]), about["conditions"], names)
+    models = _pairs_among(np.asarray(arrays[0]["models"]), details[0]["conditions"], names)
+    layers = {(model, layer): rdm for (model, layer), rdm in zip(details[0]["models"], models, strict=True)}
+    return regions, rdms, layers
+
+
+def _pairs_among(rdms: Values, conditions: list[str], names: list[str]) -> Values:
+    """Return RDMs of some stimuli, in the order of their names."""
+    n = len(conditions)
+    place = np.zeros((n, n), dtype=np.intp)
+    i, j = np.triu_indices(n, 1)
+    place[i, j] = place[j, i] = np.arange(len(i))
+    rows = pd.Index(conditions).get_indexer(pd.Index(names))
+    a, b = np.triu_indices(len(names), 1)
+    return rdms[:, place[rows[a], rows[b]]]
+
+
+def _counts(found: RegionIdentification) -> dict[str, Any]:
+    names = ("chance", "n_subjects", "n_regions", "n_stimuli", "n_pairs", "n_tested", "n_missing_pairs")
+    return {name: getattr(found, name) for name in names} | {
+        "n_draws": len(found.draws),
+        "n_shuffles": len(found.shuffled),
+        "mean_dropped_pairs": float(found.dropped_pairs.mean()),
+        "draws_with_vanished_regions": int((found.vanished > 0).sum()),
+        "undefined_draws": int(np.isnan(found.nested_draws).sum()),
+        "best_of_shuffled": float(found.shuffled_best.mean()),
+    }
+
+
+def _identified(found: RegionIdentification, confidence: float) -> pd.DataFrame:
+    """Return a row per baseline and for the nested choice, with differences from ranks and from the upper clip."""
+    rows: dict[str, tuple[tuple[float, float], float, Values]] = {"raw": ((np.nan, np.nan), found.raw, found.raw_draws)}
+    for name, cell in BASELINES.items():
+        k = found.at(*cell)
+        rows[name] = (cell, float(found.accuracy[k]), found.draws[:, k])
+    rows["nested"] = ((np.nan, np.nan), found.nested, found.nested_draws)
+    z = norm.ppf(0.5 + confidence / 2)
+    table = []
+    for name, (cell, value, draws) in rows.items():
+        se = _sd(draws)
+        row: dict[str, Any] = dict(zip(IDENTIFIED, (name, *cell, value, se), strict=False))
+        row |= {"low": max(value - z * se, 0), "high": min(value + z * se, 1)}
+        for other, column in DIFFERENCES.items():
+            row |= {column: value - rows[other][1], f"{column}_se": _sd(draws - rows[other][2])}
+        if name == "nested":
+            null = found.shuffled
+            row |= {"null_mean": null.mean(), "null_high": np.quantile(null, 0.95)}
+            row |= {"p": (1 + (null >= value - 1e-9).sum()) / (1 + len(null))}
+        table.append(row)
+    return pd.DataFrame(table)
+
+
+def _thresholds(found: RegionIdentification) -> pd.DataFrame:
+    chosen = [int(np.isclose(found.chosen, cell).all(axis=1).sum()) for cell in found.cells]
+    return pd.DataFrame(found.cells, columns=["lower", "upper"]).assign(
+        family=[threshold_family(*cell) for cell in found.cells],
+        accuracy=found.accuracy,
+        se=[_sd(draws) for draws in found.draws.T],
+        chosen=chosen,
+    )
+
+
+def _agreement(regions: list[str], rdms: Values, layers: dict[tuple[str, str], Values]) -> pd.DataFrame:
+    """Return the best layer of every model in every region under every transform, and how many subjects agree."""
+    rows = []
+    transforms = {"raw": None, **BASELINES}
+    for model in dict.fromkeys(model for model, _ in layers):
+        names = [layer for name, layer in layers if name == model]
+        stacked = np.stack([layers[model, layer] for layer in names])
+        for transform, some in layer_agreement(rdms, stacked, transforms).items():
+            for k, region in enumerate(regions):
+                seen = np.isfinite(some.fit[:, k]).all(axis=1)
+                best = int(some.best[k])
+                r = some.fit[seen, k, best].mean() if best >= 0 else np.nan
+                found = (model, region, transform, names[best] if best >= 0 else "", r, some.agreement[k])
+                rows.append((*found, 1 / len(names), int(seen.sum())))
+    return pd.DataFrame(rows, columns=AGREEMENT)
+
+
+def _sd(draws: Values) -> float:
+    defined = draws[np.isfinite(draws)]
+    return float(defined.std(ddof=1)) if len(defined) > 1 else np.nan
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

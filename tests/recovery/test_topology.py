@@ -1,0 +1,174 @@
+"""Worlds of topological RSA: where it gains over ranks and why, where it loses, what shuffled labels give.
+
+Each world runs reduced in `make test` where that is quick, and at full size (marked acceptance) in `make acceptance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import pdist
+from scipy.stats import binomtest, spearmanr, ttest_1samp
+
+from brainalign.geometry import BASELINES, dependence_test, geodesic, identify_regions, rdm
+from brainalign.geometry.region_identification import RegionIdentification
+from brainalign.simulation import dependent_pair, region_patterns, swiss_roll
+
+Record = Callable[[str, object, str], None]
+
+
+def cases(reduced: object, full: object) -> Callable[..., pytest.MarkDecorator]:
+    both = [pytest.param(reduced, id="reduced"), pytest.param(full, id="full", marks=pytest.mark.acceptance)]
+    return lambda name: pytest.mark.parametrize(name, both)
+
+
+def accuracies(regime: str, seeds: int) -> tuple[np.ndarray, list[RegionIdentification]]:
+    """Return raw, the baselines in order, and nested, by seed."""
+    found = [identify_regions(rdm(region_patterns(regime, seed=seed), "euclidean")) for seed in range(seeds)]
+    rows = [[one.raw, *(one.accuracy[one.at(*cell)] for cell in BASELINES.values()), one.nested] for one in found]
+    return np.array(rows), found
+
+
+NAMES = ["raw", *BASELINES, "nested"]
+PAGE = {"raw": ".27", "rank": ".75", "upper clip": "", "geo-topological": ".82", "topological": ".91", "nested": ".965"}
+
+
+@cases(3, 12)("seeds")
+def test_idiosyncratic_outliers(seeds: int, record: Record) -> None:
+    """Topological RSA, outlier world: 6 regions, 40 stimuli, 12 subjects, chance .167; 12 seeds, paired"""
+    values, _ = accuracies("outliers", seeds)
+    of = dict(zip(NAMES, values.T, strict=True))
+    for name in NAMES:
+        record(f"accuracy, {name}", f"{of[name].mean():.3f}", f"{PAGE[name]} (prototype)" if PAGE[name] else "beside")
+    over_rank = ttest_1samp(of["topological"] - of["rank"], 0)
+    over_clip = of["topological"] - of["upper clip"]
+    se = over_clip.std(ddof=1) / np.sqrt(seeds)
+    gain = (of["topological"] - of["rank"]).mean()
+    record("topological - rank (t)", f"{gain:.3f} ({over_rank.statistic:.1f})", ">= .03, t > 3")
+    record("topological - upper clip (SE)", f"{over_clip.mean():.3f} ({se:.3f})", "robust clipping suffices")
+    assert gain >= 0.03
+    assert not over_clip.mean() > 2 * se  # topology explains nothing that clipping does not
+    if seeds == 12:
+        assert over_rank.statistic > 3
+        assert of["nested"].mean() > of["rank"].mean()
+        assert ((of["topological"] - of["rank"]) > 0.03 - 0.05).all()
+
+
+@cases(2, 6)("seeds")
+def test_isotropic_noise_is_an_honest_small_loss(seeds: int, record: Record) -> None:
+    """Topological RSA under isotropic noise of sd 2.5; 6 seeds"""
+    values, _ = accuracies("isotropic", seeds)
+    of = dict(zip(NAMES, values.T, strict=True))
+    for name in NAMES:
+        record(f"accuracy, {name}", f"{of[name].mean():.3f}", "raw .76, rank .75, .2-.8 .73, topological .69 (proto)")
+    assert abs((of["geo-topological"] - of["rank"]).mean()) <= 0.06
+    assert (of["topological"] - of["rank"]).mean() <= 0.0
+
+
+@pytest.mark.acceptance
+def test_monotone_warps_change_nothing_but_raw_rdms(record: Record) -> None:
+    """Topological RSA under a monotone warp of every RDM's own; 3 seeds"""
+    rows = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        plain = rdm(region_patterns("outliers", seed=seed), "euclidean")
+        power = np.exp(rng.uniform(np.log(0.2), np.log(5), size=(12, 6, 1)))
+        warped = identify_regions((plain / plain.max()) ** power)
+        unwarped = identify_regions(plain)
+        np.testing.assert_array_equal(warped.accuracy, unwarped.accuracy)
+        rows.append((warped.raw, unwarped.raw))
+    record("raw accuracy, warped and not", " and ".join(f"{x:.3f}" for x in np.mean(rows, axis=0)), "shown")
+    record("accuracy of ranks and at all thresholds", "identical", "identical")
+
+
+@pytest.mark.acceptance
+def test_shuffled_labels_and_nothing_to_find(record: Record) -> None:
+    """Topological RSA, nested choice with nothing to find: labels shuffled within subjects, 3 seeds of 30 shuffles"""
+    nested, best = [], []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        rdms = rdm(region_patterns("outliers", seed=seed), "euclidean")
+        found = identify_regions(rdms, n_shuffles=30, rng=rng)
+        nested.append(found.shuffled)
+        best.append(found.shuffled_best)
+        assert abs(found.shuffled.mean() - 1 / 6) <= 3 * found.shuffled.std(ddof=1) / np.sqrt(30)
+    mean, se = np.mean(nested), np.std(nested, ddof=1) / np.sqrt(90)
+    record("nested accuracy (SE)", f"{mean:.3f} ({se:.3f})", "within 3 SE of .167")
+    record("maximum over thresholds", f"{np.mean(best):.3f}", "optimistic: above chance")
+    assert abs(mean - 1 / 6) <= 3 * se
+    assert np.mean(best) > 1 / 6 + 3 * se
+
+
+@pytest.mark.acceptance
+def test_the_interval_and_the_verdict_of_one_study(record: Record) -> None:
+    """Topological RSA, outlier world as one study: bootstrap over subjects and stimuli, 60 draws, 3 seeds"""
+    for seed in range(3):
+        rdms = rdm(region_patterns("outliers", n_subjects=8, seed=seed), "euclidean")
+        cells = np.array([*BASELINES.values(), (0.0, 0.4), (0.1, 0.6)])
+        found = identify_regions(rdms, cells, n_boot=60, rng=np.random.default_rng(seed))
+        rank, clip, _, topological = range(4)
+        gap = found.draws[:, topological] - found.draws[:, rank]
+        record(f"topological - rank, seed {seed} (SE)", f"{found.accuracy[topological] - found.accuracy[rank]:.3f} "
+               f"({gap.std(ddof=1):.3f})", "shown")  # fmt: skip
+        assert found.dropped_pairs.mean() > 0
+        assert np.isfinite(found.draws).all()
+        assert found.accuracy[clip] >= found.accuracy[topological] - 0.05
+
+
+@cases(1, 5)("seeds")
+def test_swiss_roll(seeds: int, record: Record) -> None:
+    """Geodesics of a swiss roll: 800 points, 8 neighbours, against arc length and height; 5 seeds"""
+    found, plain, short = [], [], []
+    for seed in range(seeds):
+        roll = swiss_roll(800, seed)
+        d, true = pdist(roll.points), pdist(roll.intrinsic)
+        paths = geodesic(d, neighbors=8)
+        assert paths.n_components == 1
+        found.append(spearmanr(paths.rdms, true).statistic)
+        plain.append(spearmanr(d, true).statistic)
+        # An edge is a path of one step; one that leaves the sheet is far shorter than the sheet between its ends.
+        short.append(int((np.isclose(paths.rdms, d) & (true > 2 * d)).sum()))
+    small = swiss_roll(400, 0)
+    worse = spearmanr(geodesic(pdist(small.points), neighbors=12).rdms, pdist(small.intrinsic)).statistic
+    record("geodesic: median (smallest)", f"{np.median(found):.4f} ({min(found):.3f})", ">= .99, none below .85")
+    record("short-circuit edges by seed", ", ".join(map(str, short)), "reported")
+    record("euclidean: largest", f"{max(plain):.3f}", "<= .45")
+    record("400 points, 12 neighbours", f"{worse:.3f}", "below .8")
+    assert np.median(found) >= 0.99
+    assert min(found) >= 0.85
+    assert max(plain) <= 0.45
+    assert worse < 0.8
+
+
+POWER = {"sine": ".99 to 1", "circle": ".78", "checkerboard": ".85"}
+
+
+@pytest.mark.acceptance
+def test_size_of_the_dependence_test(record: Record) -> None:
+    """Adaptive dependence test, n = 50, 99 permutations: size over 1,000 independent pairs"""
+    rng = np.random.default_rng(0)
+    n = 1000
+    tests = [dependence_test(*dependent_pair("independent", 50, rng), 99, rng) for _ in range(n)]
+    rejected = sum(test.p <= 0.05 for test in tests)
+    plain = sum(test.plain_p <= 0.05 for test in tests)
+    upper = binomtest(rejected, n).proportion_ci(0.9, "exact").high
+    record("false positives (upper 95 % bound)", f"{rejected / n:.3f} ({upper:.3f})", "upper bound <= .075")
+    record("false positives of plain distance correlation", f"{plain / n:.3f}", "beside")
+    assert upper <= 0.075
+
+
+@cases(12, 100)("n")
+def test_power_of_the_dependence_test(n: int, record: Record) -> None:
+    """Adaptive dependence test, n = 50, 99 permutations: power beside plain distance correlation, 100 pairs each"""
+    rng = np.random.default_rng(1)
+    for kind in ("sine", "circle", "checkerboard", "linear"):
+        tests = [dependence_test(*dependent_pair(kind, 50, rng), 99, rng) for _ in range(n)]
+        adaptive, plain = (np.mean([getattr(test, name) <= 0.05 for test in tests]) for name in ("p", "plain_p"))
+        record(f"{kind}: adaptive, plain", f"{adaptive:.2f}, {plain:.2f}", f"{POWER.get(kind, '.58, .68')} (prototype)")
+        if kind == "linear":
+            assert plain - adaptive <= 0.15 if n == 100 else True
+        else:
+            assert adaptive - plain >= 0.3
+            assert adaptive >= 0.8 if n == 100 else adaptive >= 0.5

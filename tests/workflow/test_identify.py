@@ -1,0 +1,157 @@
+"""Stage identify on RDM artifacts of subjects, and the section that its tables make in the report of the group."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign.arrays import Arrays
+from brainalign.artifacts import artifact_path, load, load_sidecar, save
+from brainalign.geometry import BASELINES, identify_regions, rdm
+from brainalign.pipelines import identify
+from brainalign.provenance import Provenance
+from brainalign.report import IDENTIFICATION_TABLES, Section, identification_section, identification_verdict
+from brainalign.simulation import region_patterns
+
+REGIONS = ["V1", "V2", "V4", "IT"]
+N_STIMULI = 18
+OPTIONS = {"stimuli": 16, "draws": 100, "shuffles": 20}
+
+
+def write(folder: Path, patterns: np.ndarray, regions: list[str]) -> list[Path]:
+    """Write the RDM artifact of every subject, each with its stimuli in an order of its own; subject 01 lacks IT."""
+    rng = np.random.default_rng(0)
+    paths = []
+    layers = rng.normal(size=(2, N_STIMULI, 5))
+    layers[0] = patterns[:, 0].mean(axis=0)[:, :5] * 10
+    for s, of_subject in enumerate(patterns):
+        order = rng.permutation(N_STIMULI)
+        kept = regions[:-1] if s == 0 and len(regions) > 2 else regions
+        path = artifact_path(folder, "study", "rdm", subject=f"{s + 1:02d}")
+        save(
+            path,
+            Arrays(
+                responses=rdm(of_subject[: len(kept), order], "correlation"), models=rdm(layers[:, order], "euclidean")
+            ),
+            Provenance("test", {}, ""),
+            groups=kept,
+            models=[["net", "first"], ["net", "second"]],
+            conditions=[f"image{k:02d}" for k in order],
+        )
+        paths.append(path)
+    return paths
+
+
+def run(folder: Path, paths: list[Path]) -> dict[str, Path]:
+    settings = {"identify": OPTIONS, "confidence": 0.95}
+    outputs = {name: artifact_path(folder, "study", name) for name in IDENTIFICATION_TABLES}
+    arguments = ["--settings", json.dumps(settings), "--seed", "3", "--rdms", *map(str, paths)]
+    assert (
+        identify.main([*arguments, *(part for name, path in outputs.items() for part in (f"--{name}", str(path)))]) == 0
+    )
+    return outputs
+
+
+@pytest.fixture(scope="module")
+def patterns() -> np.ndarray:
+    return region_patterns("outliers", 5, 4, N_STIMULI, seed=0, signal=2.0)
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory, patterns: np.ndarray) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("identify")
+    return run(folder, write(folder, patterns, REGIONS))
+
+
+def tables(outputs: dict[str, Path]) -> dict[str, pd.DataFrame]:
+    return {name: load(path, pd.DataFrame) for name, path in outputs.items()}
+
+
+def test_stimuli_are_matched_and_baselines_stand_beside(outputs: dict[str, Path], patterns: np.ndarray) -> None:
+    rows, surface, agreement = tables(outputs).values()
+    about = load_sidecar(outputs["regions"])["details"]
+    assert (about["n_subjects"], about["n_regions"], about["n_stimuli"], about["n_tested"]) == (5, 4, 16, 19)
+    assert list(rows["name"]) == ["raw", *BASELINES, "nested"]
+    assert len(surface) == 229
+    assert surface["chosen"].sum() == 5
+    # The same from patterns in one order, with the images that the stage drew.
+    kept = np.sort(np.random.default_rng(3).choice(N_STIMULI, 16, replace=False))
+    images = [int(name.removeprefix("image")) for name in _first_order(outputs, kept)]
+    rdms = rdm(patterns[:, :, images], "correlation")
+    rdms[0, 3] = np.nan
+    expected = identify_regions(rdms)
+    np.testing.assert_allclose(surface["accuracy"], expected.accuracy)
+    assert rows.set_index("name").loc["nested", "accuracy"] == pytest.approx(expected.nested)
+    assert rows["accuracy"].iloc[1:].min() > 0.25
+    mine = agreement[(agreement["region"] == "V1") & (agreement["transform"] == "rank")].iloc[0]
+    assert mine["layer"] == "first"
+    assert mine["chance"] == 0.5
+
+
+def _first_order(outputs: dict[str, Path], kept: np.ndarray) -> list[str]:
+    """Return the images that take part, in the order of the first subject."""
+    first = outputs["regions"].parents[2] / "sub-01"
+    (path,) = first.rglob("*_rdm.safetensors")
+    conditions = load_sidecar(path)["details"]["conditions"]
+    return [conditions[k] for k in kept]
+
+
+def test_one_region_is_a_reason_and_no_failure(tmp_path: Path, patterns: np.ndarray) -> None:
+    found = run(tmp_path, write(tmp_path, patterns[:, :1], ["all"]))
+    about = load_sidecar(found["regions"])["details"]
+    section = identification_section(tables(found), about)
+    assert not section.panels
+    assert "needs 2 or more regions; got 1" in section.paragraphs[0]
+
+
+def section(outputs: dict[str, Path]) -> Section:
+    return identification_section(tables(outputs), load_sidecar(outputs["regions"])["details"])
+
+
+def test_the_section_shows_the_surface_beside_ranks(outputs: dict[str, Path]) -> None:
+    found = section(outputs)
+    (panel,) = found.panels
+    assert panel.figure is not None
+    left, right = panel.figure.axes[:2]
+    assert {text.get_text() for text in left.texts} == {"local", "global", "geometry", "topology"}
+    assert [label.get_text() for label in right.get_yticklabels()] == ["nested", *reversed(BASELINES), "raw"]
+    assert {"rank", "chance"} == {text.get_text() for text in right.texts}
+    shown = left.images[0].get_array()
+    assert np.isfinite(shown).sum() == 229
+    rank = tables(outputs)["regions"].set_index("name").loc["rank", "accuracy"]
+    assert shown[20, 0] == pytest.approx(rank)
+    text = " ".join(found.paragraphs)
+    assert "Verdict: " in text
+    assert "rank RSA stands beside it" in text
+    assert "was found by looking" in text
+    assert "first (r" in found.blocks[1]
+    assert len(panel.image) < 4 / 3 * 200_000 + 100
+
+
+@pytest.mark.parametrize(
+    ("topological", "clip", "over_clip", "said"),
+    [
+        (0.10, 0.12, -0.02, "robust clipping suffices"),
+        (0.10, 0.01, 0.09, "topology names more regions than ranks, and than clipping far pairs alone"),
+        (0.03, 0.01, 0.02, "equally many regions"),
+        (0.01, 0.10, -0.09, "robust clipping suffices"),
+        (-0.10, -0.01, -0.09, "ranks name more regions"),
+    ],
+)
+def test_the_verdict_follows_from_two_standard_errors(
+    topological: float, clip: float, over_clip: float, said: str
+) -> None:
+    rows = pd.DataFrame(
+        {
+            "name": ["upper clip", "topological"],
+            "over_rank": [clip, topological],
+            "over_clip": [0.0, over_clip],
+            "over_rank_se": 0.02,
+            "over_clip_se": [0.0, 0.02],
+        }
+    )
+    assert said in identification_verdict(rows)
