@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
 
-__all__ = ["DISTANCES", "rdm"]
+__all__ = ["DISTANCES", "rdm", "runs_by_conditions"]
 
 Values = NDArray[np.floating[Any]]
 
@@ -70,11 +70,11 @@ def rdm(
         if method == "correlation":
             raise BrainalignError("correlation distance uses no precision; whiten the patterns or choose crossnobis")
         patterns = patterns @ np.linalg.cholesky(precision)  # P = L L', so whitening is a product with L
-    cube = _runs_by_conditions(patterns, conditions, runs)  # (..., n_runs, n_conditions, n_channels)
+    cube = runs_by_conditions(patterns, conditions, runs)  # (..., n_runs, n_conditions, n_channels)
     return DISTANCES[method](cube)
 
 
-def _runs_by_conditions(patterns: Values, conditions: NDArray[Any] | None, runs: NDArray[Any] | None) -> Values:
+def runs_by_conditions(patterns: Values, conditions: NDArray[Any] | None, runs: NDArray[Any] | None) -> Values:
     """Return the mean pattern of each condition in each run."""
     n_rows = patterns.shape[-2]
     run_codes, run_names = pd.factorize(np.zeros(n_rows) if runs is None else np.asarray(runs))
