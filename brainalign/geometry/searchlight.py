@@ -1,4 +1,7 @@
-"""Searchlights: the RDM around every voxel or vertex, some centres at a time."""
+"""Searchlights: the RDM around every voxel or vertex, some centres at a time.
+
+torch is imported where RDMs are computed: what else lies in this folder does without it.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 import psutil
-import torch
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.devices import pick_device, target_block
-from brainalign.geometry.local_rdms import averaged_distances, gathered_correlations, pair_index, whitened_distances
 from brainalign.geometry.neighbourhoods import Neighbourhoods
 from brainalign.geometry.rdm import runs_by_conditions
 
@@ -21,7 +22,7 @@ __all__ = ["Searchlight", "searchlight_rdms"]
 Values = NDArray[np.floating[Any]]
 
 DISTANCES = ("correlation", "crossnobis", "euclidean")
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+DTYPES = ("float32", "float64")
 CACHED = 4_000_000  # bytes of a block on a CPU: more leaves its caches and is slower (measured)
 
 
@@ -90,7 +91,7 @@ class Searchlight:
                 raise BrainalignError("correlation distance uses no noise; leave residuals out or choose crossnobis")
             residuals, scale = _unit_noise(np.asarray(residuals, dtype=np.float64), dof, n_channels)
             missing |= ~(scale > 0)
-        self.method, self.dtype, self.device = method, DTYPES[dtype], pick_device(device)
+        self.method, self.dtype, self.device = method, dtype, pick_device(device)
         self.neighbourhoods = neighbourhoods.without(missing) if missing.any() else neighbourhoods
         self.n_channels_left_out = int(missing.sum())
         patterns = np.where(missing, 0, patterns)
@@ -106,7 +107,7 @@ class Searchlight:
         self.cube = cube
         self._residuals = None
         if residuals is not None and noise == "full":
-            self._residuals = torch.as_tensor(np.where(missing, 0, residuals), device=self.device)
+            self._residuals = np.where(missing, 0, residuals)
 
     @property
     def n_pairs(self) -> int:
@@ -134,6 +135,10 @@ class Searchlight:
 
     def _averaged(self, chosen: Neighbourhoods) -> Values:
         """Average distances at single channels, some pairs at a time."""
+        import torch
+
+        from brainalign.geometry.local_rdms import averaged_distances
+
         used, columns = np.unique(chosen.members.indices, return_inverse=True)
         cube = torch.as_tensor(np.ascontiguousarray(self.cube[:, :, used]), device=self.device)
         share = np.repeat(1 / np.maximum(chosen.sizes, 1), chosen.sizes)
@@ -142,11 +147,11 @@ class Searchlight:
             weights = torch.sparse_csr_tensor(
                 torch.as_tensor(chosen.members.indptr, dtype=torch.int64, device=self.device),
                 torch.as_tensor(columns, dtype=torch.int64, device=self.device),
-                torch.as_tensor(share, dtype=self.dtype, device=self.device),
+                torch.as_tensor(share, dtype=getattr(torch, self.dtype), device=self.device),
                 size=(len(chosen.centres), len(used)),
             )
         first, second = torch.triu_indices(cube.shape[1], cube.shape[1], 1, device=self.device)
-        found = np.empty((len(chosen.centres), len(first)), dtype=np.float32 if self._single else np.float64)
+        found = np.empty((len(chosen.centres), len(first)), dtype=self.dtype)
         at_once = target_block(len(first), 8 * ((2 * len(cube) + 2) * len(used) + len(found)), self.device)
         if self.device.type == "cpu":
             at_once = min(at_once, max(16, CACHED // (32 * max(len(used), 1))))
@@ -157,32 +162,33 @@ class Searchlight:
 
     def _gathered(self, chosen: Neighbourhoods) -> Values:
         """Gather the channels of centres of one size, some centres at a time."""
+        import torch
+
+        from brainalign.geometry.local_rdms import gathered_correlations, pair_index, whitened_distances
+
         n_runs, n, _ = self.cube.shape
         pairs = pair_index(n, self.device)
         channels_first = self.cube.transpose(2, 0, 1)  # (n_channels, n_runs, n_conditions)
         cube = torch.as_tensor(np.ascontiguousarray(channels_first), device=self.device)
-        found = np.full((len(chosen.centres), self.n_pairs), np.nan, dtype=np.float32 if self._single else np.float64)
+        found = np.full((len(chosen.centres), self.n_pairs), np.nan, dtype=self.dtype)
+        noise = None if self._residuals is None else torch.as_tensor(self._residuals, device=self.device)
         for size in np.unique(chosen.sizes[chosen.sizes > 0]):
             rows = np.flatnonzero(chosen.sizes == size)
             places = chosen.members.indptr[rows, None] + np.arange(size)
             members = chosen.members.indices[places]  # (n_rows, size)
-            n_noise = 0 if self._residuals is None else len(self._residuals)
+            n_noise = 0 if noise is None else len(noise)
             needed = 8 * int(size * (2 * n_runs * n + 2 * n_noise + 3 * size) + 3 * n**2)
             at_once = target_block(len(rows), needed, self.device)
             if self.device.type == "cpu":
                 at_once = min(at_once, max(1, CACHED // needed))
             for start in range(0, len(rows), at_once):
                 some = torch.as_tensor(members[start : start + at_once], dtype=torch.int64, device=self.device)
-                if self._residuals is None:
-                    local = gathered_correlations(cube[:, 0], some, pairs, self.dtype)
+                if noise is None:
+                    local = gathered_correlations(cube[:, 0], some, pairs, getattr(torch, self.dtype))
                 else:
-                    local = whitened_distances(cube, self._residuals, some, pairs)
+                    local = whitened_distances(cube, noise, some, pairs)
                 found[rows[start : start + at_once]] = local.cpu().numpy()
         return found
-
-    @property
-    def _single(self) -> bool:
-        return self.dtype == torch.float32
 
 
 def searchlight_rdms(

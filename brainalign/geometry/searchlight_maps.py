@@ -7,10 +7,9 @@ import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice
@@ -18,6 +17,9 @@ from brainalign.files import TensorStream
 from brainalign.geometry.compare import COMPARISONS, compare, n_stimuli_of, rank_rdms, square_rdms, whitened
 from brainalign.geometry.searchlight import Searchlight
 from brainalign.statistics import fdr
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["SearchlightMap", "searchlight_map"]
 
@@ -27,7 +29,7 @@ BLOCK = 1024  # centres between two records of progress
 AT_ONCE = 100_000_000  # bytes of permuted models
 FEW_STIMULI = 7  # fewer have less than 5,040 orders
 # Fits as good as the observed one count against it, and so do those that differ from it by rounding.
-TIES = {torch.float64: 1e-10, torch.float32: 1e-5}
+TIES = {"float64": 1e-10, "float32": 1e-5}
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,20 @@ class SearchlightMap:
 
     def threshold(self, p: float = 0.05) -> Values:
         """Return what a score must exceed for a family-wise p of at most `p`, per model (n_models,)."""
-        n_permutations = self.largest.shape[1]
-        allowed = int(np.floor(p * (n_permutations + 1) + 1e-9)) - 1  # permutations that may reach the score
-        if allowed < 0:
-            return np.full(len(self.largest), np.inf)
-        return np.asarray(np.sort(self.largest, axis=1)[:, n_permutations - 1 - allowed])
+        return np.array([_exceeded(null, p) for null in self.largest])
+
+    def threshold_anywhere(self, p: float = 0.05) -> float:
+        """Return what a score must exceed when the largest fit over centres and models is its null."""
+        return _exceeded(self._anywhere, p)
+
+    def p_anywhere(self) -> Values:
+        """Return p against the largest fit over centres and models (n_models, n_centres): for the best of layers."""
+        return np.stack([_p_of_largest(row, self._anywhere, TIES["float32"]) for row in self.scores])
+
+    @property
+    def _anywhere(self) -> Values:
+        known = self.largest[~np.isnan(self.scores).all(axis=1)]
+        return known.max(axis=0) if len(known) else np.full(self.largest.shape[1], -np.inf)
 
 
 def searchlight_map(
@@ -132,7 +143,7 @@ def searchlight_map(
             part = test.block(int(k))
             stream.write(np.array([k]), {name: values[None].astype(np.float32) for name, values in part.items()})
         found = {name: values.astype(np.float64) for name, values in stream.read().items()}
-    result = _summary(found, search, n_permutations, TIES[search.dtype if progress is None else torch.float32])
+    result = _summary(found, search, n_permutations, TIES[search.dtype if progress is None else "float32"])
     if progress is not None:
         stream.discard()
     return result
@@ -164,7 +175,7 @@ class _Test:
         """Return what blocks depend on, the RDMs of a few centres standing for the patterns."""
         chosen = np.unique(np.linspace(0, self.search.n_centres - 1, 3).astype(np.intp))
         members = self.search.neighbourhoods.members
-        found = hashlib.sha256(json.dumps([self.comparison, str(self.search.dtype), self.search.method]).encode())
+        found = hashlib.sha256(json.dumps([self.comparison, self.search.dtype, self.search.method]).encode())
         for part in (self.search.cube, members.indices, members.indptr, self.models, self.orders):
             found.update(np.ascontiguousarray(part).tobytes())
         found.update(np.nan_to_num(self.search.rdms(chosen)).astype(np.float32).tobytes())  # noise takes part
@@ -172,6 +183,8 @@ class _Test:
 
     def block(self, number: int) -> dict[str, Values]:
         """Return scores, permutations that reach them, sums and largest fits under permutation of some centres."""
+        import torch
+
         start = number * BLOCK
         rdms = self.search.rdms(slice(start, start + BLOCK))
         whole = np.asarray(np.isfinite(rdms).all(axis=1))
@@ -179,7 +192,7 @@ class _Test:
         scores, reached, total = (np.full((n_models, BLOCK), np.nan) for _ in range(3))
         largest = np.full((n_models, n_permutations), -np.inf)
         left = _unit_forms(rdms[whole], self.comparison)[0]
-        device, dtype = self.search.device, self.search.dtype
+        device, dtype = self.search.device, getattr(torch, self.search.dtype)
         centres = torch.as_tensor(left, device=device).to(dtype)  # (n_whole, n_pairs)
         rows = np.flatnonzero(whole)
         for k, form in enumerate(self.forms):
@@ -189,7 +202,7 @@ class _Test:
             counts, sums = torch.zeros_like(observed), torch.zeros_like(observed)
             for some in self._chunks():
                 null = centres @ self._permuted(square, some).T  # (n_whole, n_some)
-                counts += (null >= observed[:, None] - TIES[dtype]).sum(dim=1)
+                counts += (null >= observed[:, None] - TIES[self.search.dtype]).sum(dim=1)
                 sums += null.sum(dim=1)
                 if len(rows):
                     largest[k, some] = null.nan_to_num(-torch.inf).amax(dim=0).cpu().numpy()
@@ -204,7 +217,7 @@ class _Test:
         return [slice(start, min(start + at_once, n_permutations)) for start in range(0, n_permutations, at_once)]
 
     def _permuted(self, square: torch.Tensor, some: slice) -> torch.Tensor:
-        orders = torch.as_tensor(self.orders[some], device=square.device)
+        orders = self.orders[some]
         return square[orders[:, self.i], orders[:, self.j]]
 
     def _incomplete(
@@ -239,13 +252,22 @@ def _summary(found: dict[str, Values], search: Searchlight, n_permutations: int,
     )
     largest = found["largest"].max(axis=0)
     undefined = np.isnan(scores)
-    ordered = np.sort(largest, axis=1)
-    beyond = np.stack(
-        [n_permutations - np.searchsorted(null, row - ties) for null, row in zip(ordered, scores, strict=True)]
-    )
-    p, p_fwer = (np.where(undefined, np.nan, (1 + counts) / (1 + n_permutations)) for counts in (reached, beyond))
+    p = np.where(undefined, np.nan, (1 + reached) / (1 + n_permutations))
+    p_fwer = np.stack([_p_of_largest(row, null, ties) for row, null in zip(scores, largest, strict=True)])
     q = np.stack([fdr(row) for row in p])
     return SearchlightMap(scores, p, p_fwer, q, total / n_permutations, largest, search.neighbourhoods.sizes)
+
+
+def _p_of_largest(scores: Values, largest: Values, ties: float) -> Values:
+    """Return the share of permutations, with the observed, whose largest fit reaches each score."""
+    reached = len(largest) - np.searchsorted(np.sort(largest), scores - ties)
+    return np.where(np.isnan(scores), np.nan, (1 + reached) / (1 + len(largest)))
+
+
+def _exceeded(largest: Values, p: float) -> float:
+    """Return the value above which at most a share `p` of permutations, with the observed, lies."""
+    allowed = int(np.floor(p * (len(largest) + 1) + 1e-9)) - 1  # permutations that may reach a score
+    return float(np.sort(largest)[len(largest) - 1 - allowed]) if allowed >= 0 else np.inf
 
 
 def _unit_forms(rdms: Values, method: str) -> tuple[Values, Values]:
