@@ -85,6 +85,7 @@ LAYOUTS = {
     "references": Layout("geometry", ".safetensors"),
     "differences": Layout("geometry", ".parquet"),
     "rdm": Layout("geometry", ".safetensors"),
+    "searchlight": Layout("geometry", ".parquet"),
     "comparison": Layout("geometry", ".parquet"),
     "decoding": Layout("summary", ".parquet"),
     "summary": Layout("summary", ".parquet"),
@@ -187,6 +188,7 @@ def save(
     path: str | Path,
     content: Responses | Layers | Arrays | pd.DataFrame | Any,
     provenance: Provenance,
+    images: Mapping[str, Any] | None = None,
     **details: object,
 ) -> None:
     """Write an artifact atomically, its sidecar last.
@@ -197,6 +199,9 @@ def save(
         From `artifact_path`.
     content : Responses, Layers, Arrays, DataFrame or nibabel image
     provenance : Provenance
+    images : mapping, optional
+        nibabel images of the same numbers for other tools, written beside: "statmap.nii.gz" goes to
+        `<name of the artifact>_statmap.nii.gz`. The sidecar vouches for them too.
     **details
         JSON values a reader needs to know: units, definitions of metrics, counts.
     """
@@ -221,7 +226,10 @@ def save(
         write_atomically(path, content.to_filename)
     for name, table in tables.items():
         _write_table(_table_path(path, name), table)
-    files = [path, *(_table_path(path, name) for name in tables)]
+    beside = {path.with_name(f"{_stem(path).name}_{name}"): image for name, image in (images or {}).items()}
+    for file, image in beside.items():
+        write_atomically(file, image.to_filename)
+    files = [path, *(_table_path(path, name) for name in tables), *beside]
     write_json(_sidecar_path(path), provenance.record(files, details))
 
 

@@ -127,6 +127,20 @@ class TensorStream:
             os.fsync(file.fileno())  # before the marks, which promise that the rows are there
         self._mark(rows)
 
+    def read(self) -> dict[str, NDArray[np.float32]]:
+        """Return every tensor (n_rows, ...) as it is on disk so far; rows that are not there yet are 0."""
+        starts = self._header()[1]
+        return {
+            name: np.fromfile(
+                self._partial, dtype="<f4", count=len(self.keys) * self._row_bytes(name) // 4, offset=starts[name]
+            ).reshape(len(self.keys), *shape)
+            for name, shape in self.shapes.items()
+        }
+
+    def discard(self) -> None:
+        """Remove what was written: its numbers went elsewhere."""
+        _remove_all(self._partial)
+
     def finish(self) -> None:
         """Rename the complete file, and keep a hard link of it for the next time, where the disk allows one.
 

@@ -60,11 +60,12 @@ STAGES = {
     "pretrain": ("datasets", "encoding", "features", "kernels", "statistics"),
     "encode": ("datasets", "encoding", "features", "kernels", "statistics"),
     "encode_images": ("datasets", "encoding", "features", "kernels", "statistics"),
-    "compare": ("datasets", "geometry", "statistics"),
-    "compare_images": ("datasets", "geometry", "statistics"),
-    "compare_rdms": ("geometry", "statistics"),
+    "compare": ("datasets", "geometry", "kernels", "statistics"),
+    "compare_images": ("datasets", "geometry", "kernels", "statistics"),
+    "compare_rdms": ("geometry", "kernels", "statistics"),
+    "searchlight": ("datasets", "geometry", "kernels", "statistics"),
     "converge": ("datasets", "encoding", "features", "kernels", "statistics"),
-    "identify": ("geometry", "statistics"),
+    "identify": ("geometry", "kernels", "statistics"),
     "summarize": ("datasets", "statistics"),
     "summarize_images": ("simulation", "statistics"),
     "summarize_group": ("statistics",),
@@ -204,6 +205,8 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
             return Cost(1500, 30 + 15 * len(config.converge.networks) * (1 + len(descriptor.subjects)), 5)
         if stage == "identify":  # all thresholds in every draw
             return Cost(2500, 30 + config.identify.draws * len(scanned_subjects(descriptor)) // 4, 1)
+        if stage == "searchlight":
+            return _searchlight_cost(config, descriptor)
         if stage == "pretrain":
             return _pretraining_cost(config, descriptor, model, method)
         if stage != "encode_images":
@@ -332,6 +335,8 @@ def _block_cost(stage: str, config: Config, descriptor: BlockStudy, model: str, 
             for n_sets, folds, work in _response_sets(config, descriptor, model, method)
         )
         return Cost(900 + round(12 * values_mb), 5 + round(seconds), 1e-4 * targets + 1)
+    if stage == "searchlight":
+        return _searchlight_cost(config, descriptor)
     if stage == "compare":
         if not {"crossnobis", "mahalanobis"} & set(config.compare.distances):
             return Cost(800, 10, 1)
@@ -340,6 +345,19 @@ def _block_cost(stage: str, config: Config, descriptor: BlockStudy, model: str, 
         memory = 80 * values_mb + 2 * 8 * smaller**2 / MB
         return Cost(800 + round(memory), 10 + round(10 * trials * targets * smaller / 1e9), 1)
     return Cost(800, 8 if stage == "summarize" else 25, 3)
+
+
+def _searchlight_cost(config: Config, descriptor: BlockStudy | ImageStudy) -> Cost:
+    """Return the cost of searchlights of one model: neighbourhoods, their RDMs, and models under permutation.
+
+    Test images are not known before splits are made: a hundred are assumed, and five layers.
+    """
+    shape = descriptor.shape
+    _, trials, targets = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
+    n = min(len(descriptor.stimuli) if isinstance(descriptor, BlockStudy) else 100, trials)
+    pairs = n * (n - 1) / 2
+    seconds = targets * (5e-4 + pairs * (2e-7 + 5 * config.searchlight.permutations * 5e-11))
+    return Cost(1200 + round(8 * 4 * trials * targets / MB), 10 + round(seconds), 1e-4 * targets + 1)
 
 
 def _layers(config: Config, descriptor: BlockStudy, model: str) -> int:
@@ -413,6 +431,8 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
                 yield "pretrain", "network", own | {"model": model, "method": method}
             yield f"encode{of_kind}", "scores", own | {"model": model, "method": method}
         yield f"compare{of_kind}", "comparison", own
+        for model in config.searchlights_of(dataset, descriptor, subject):
+            yield "searchlight", "searchlight", own | {"model": model}
         yield f"summarize{of_kind}", "summary", own
         yield f"report{of_kind}", "html", own
     if images:

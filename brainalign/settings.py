@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -32,6 +32,7 @@ from brainalign.descriptor import (
 from brainalign.families import check_contest, check_contest_in, contest_of
 from brainalign.methods import BandedRidgeMethod, DictionaryMethod, InContextMethod, Method, RidgeMethod, TrainedMethod
 from brainalign.parsing import Strict, parse, read_yaml
+from brainalign.searchlight_options import SearchlightSettings
 
 __all__ = [
     "SHARED_LAYERS",
@@ -47,6 +48,7 @@ __all__ = [
     "PixelsModel",
     "RdmStudy",
     "RidgeMethod",
+    "SearchlightSettings",
     "TrainedMethod",
     "load_config",
     "load_descriptor",
@@ -285,6 +287,7 @@ class Config(Strict):
     compare_rdms: CompareRdmsSettings = CompareRdmsSettings()
     converge: ConvergeSettings = ConvergeSettings()
     identify: IdentifySettings = IdentifySettings()
+    searchlight: SearchlightSettings = SearchlightSettings()
     summarize: SummarizeSettings = SummarizeSettings()
     contest: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
         {},
@@ -314,6 +317,7 @@ class Config(Strict):
                     )
         check_contest(self.contest, self.models, self.methods)
         self.converge.check(self.models, self.methods)
+        self.searchlight.check(self.models)
         return self
 
     def raw_folder(self, dataset: str) -> Path:
@@ -365,6 +369,14 @@ class Config(Strict):
         method = self.converge.networks[network].method
         return [subject for subject in subjects if (network, method) in self.fits_of(dataset, subject)]
 
+    def searchlights_of(self, dataset: str, descriptor: Descriptor, subject: str) -> list[str]:
+        """Return the models that searchlights are made of in a subject; none in sensors."""
+        of_images = isinstance(descriptor, ImageStudy) and descriptor.modality(subject) == "fmri"
+        chosen = self.searchlight.subjects is None or subject in self.searchlight.subjects
+        if not chosen or not (of_images or isinstance(descriptor, BlockStudy)):
+            return []
+        return [model for model in self.searchlight.models if model in self.models_of(dataset)]
+
 
 # --------------------------------------------------------------------------------------------------------- reading
 
@@ -403,6 +415,7 @@ def load_descriptors(config: Config) -> dict[str, Descriptor]:
                     f"methods.{method}.subjects: {subject!r} is not among the subjects of its datasets "
                     f"({', '.join(sorted(subjects))}){did_you_mean(subject, subjects)}"
                 )
+    _searchlights_fit(config, descriptors)
     for model, use in config.models.items():
         known = {
             split
@@ -501,6 +514,21 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
             for _, name in config.fits_of(dataset, subject):
                 _queries_have_targets(config, descriptor, subject, name)
         _twins_are_fitted(config, dataset, descriptor)
+
+
+def _searchlights_fit(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
+    """Raise where searchlights name a subject that no dataset has, or a surface that is not there."""
+    options = config.searchlight
+    known = {subject for d in descriptors.values() if isinstance(d, BlockStudy | ImageStudy) for subject in d.subjects}
+    for subject in options.subjects or ():
+        if options.models and subject not in known:
+            raise BrainalignError(
+                f"searchlight.subjects: {subject!r} is not among the subjects of the datasets "
+                f"({', '.join(sorted(known))}){did_you_mean(subject, known)}"
+            )
+    for hemi, path in options.meshes.items():
+        if not path.exists():
+            raise BrainalignError(f"searchlight.meshes.{hemi}: no file {path}; correct the path, or leave it out")
 
 
 def _twins_are_fitted(config: Config, dataset: str, descriptor: ImageStudy) -> None:

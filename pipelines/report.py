@@ -38,7 +38,7 @@ from brainalign.statistics.summary import Encoding
 
 T = TypeVar("T")
 
-OUTSIDE = {"weights", "images", "truth"}  # inputs that no stage saves as an artifact
+OUTSIDE = {"weights", "images", "truth", "mesh_L", "mesh_R"}  # inputs that no stage saves as an artifact
 LOG_LINES = 12  # of a failed job's log
 WAITING = "did not run: something it needs failed before it"
 

@@ -28,6 +28,7 @@ from brainalign.datasets.images import ImageAudit, audit_images
 from brainalign.datasets.inspection import inspect_responses, inspect_trials, roi_sizes
 from brainalign.datasets.leakage import leakage_audit, split_card
 from brainalign.datasets.meeg import check_same_channels, read_epochs
+from brainalign.datasets.meshes import Mesh, load_mesh
 from brainalign.datasets.nsd import NSD_SCALE, NsdSubject, open_nsd, read_nsd
 from brainalign.datasets.nsd_cortex import read_nsd_cortex
 from brainalign.datasets.nsd_images import write_nsd_images
@@ -55,6 +56,7 @@ __all__ = [
     "BraincorlSubject",
     "CorticalMaps",
     "ImageAudit",
+    "Mesh",
     "NsdSubject",
     "Parcels",
     "Problem",
@@ -78,6 +80,7 @@ __all__ = [
     "inspect_responses",
     "inspect_trials",
     "leakage_audit",
+    "load_mesh",
     "make_image_split",
     "make_splits",
     "marked_images",

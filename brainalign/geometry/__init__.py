@@ -17,11 +17,19 @@ from brainalign.geometry.inference import (
 )
 from brainalign.geometry.interchange import LabelledPatterns, LabelledRdms, from_rsatoolbox, to_rsatoolbox
 from brainalign.geometry.layer_agreement import LayerAgreement, layer_agreement
+from brainalign.geometry.neighbourhoods import (
+    Neighbourhoods,
+    joined_hemispheres,
+    surface_neighbourhoods,
+    volume_neighbourhoods,
+)
 from brainalign.geometry.noise import NOISE_COVARIANCES, measurement_noise, noise_covariance, noise_precision
 from brainalign.geometry.partial import rdm_partial_test
 from brainalign.geometry.places import PlacesTest, rdm_permutation_clusters, rdm_permutation_places
 from brainalign.geometry.rdm import DISTANCES, WHITENED, rdm
 from brainalign.geometry.region_identification import BASELINES, RegionIdentification, identify_regions
+from brainalign.geometry.searchlight import Searchlight, searchlight_rdms
+from brainalign.geometry.searchlight_maps import SearchlightMap, searchlight_map
 from brainalign.geometry.study import ReferenceScores, score_references, subject_rdms
 from brainalign.geometry.thresholds import FAMILIES, threshold_family, threshold_grid
 from brainalign.geometry.topology import Geodesics, geodesic, geotopological
@@ -42,11 +50,14 @@ __all__ = [
     "LabelledPatterns",
     "LabelledRdms",
     "LayerAgreement",
+    "Neighbourhoods",
     "NoiseCovariance",
     "PlacesTest",
     "RdmTest",
     "ReferenceScores",
     "RegionIdentification",
+    "Searchlight",
+    "SearchlightMap",
     "compare",
     "compare_models",
     "dependence_test",
@@ -59,6 +70,7 @@ __all__ = [
     "geodesic",
     "geotopological",
     "identify_regions",
+    "joined_hemispheres",
     "layer_agreement",
     "measurement_noise",
     "noise_covariance",
@@ -72,9 +84,13 @@ __all__ = [
     "rdm_permutation_test",
     "replicate_rdms",
     "score_references",
+    "searchlight_map",
+    "searchlight_rdms",
     "session_average",
     "subject_rdms",
+    "surface_neighbourhoods",
     "threshold_family",
     "threshold_grid",
     "to_rsatoolbox",
+    "volume_neighbourhoods",
 ]

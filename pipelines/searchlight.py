@@ -1,0 +1,214 @@
+"""searchlight: the geometry around every voxel or vertex of one subject against that of the layers of one model."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from nibabel.nifti1 import Nifti1Image
+from numpy.typing import NDArray
+
+from brainalign.arrays import Arrays, Layers, Responses
+from brainalign.artifacts import load, load_sidecar, save
+from brainalign.checks import BrainalignError
+from brainalign.datasets import group_labels, load_mesh, repeat_counts, repeats_cube
+from brainalign.geometry import (
+    Neighbourhoods,
+    Searchlight,
+    feature_rdms,
+    joined_hemispheres,
+    searchlight_map,
+    surface_neighbourhoods,
+    volume_neighbourhoods,
+)
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.plan import STAGES, library_digest
+from brainalign.provenance import Provenance
+from brainalign.settings import SearchlightSettings, parse
+
+HEMISPHERES = ("L", "R")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("searchlight", __doc__)
+    parser.add_argument("--responses", type=Path, required=True)
+    parser.add_argument("--splits", type=Path, help="of a study of images: test images are compared")
+    parser.add_argument("--noise", type=Path, help="of a study of blocks: residuals within blocks")
+    parser.add_argument("--mask", type=Path, help="of a study of blocks")
+    parser.add_argument("--features", type=Path, required=True, help="of one model")
+    parser.add_argument("--searchlight", type=Path, required=True, help="output; maps are written beside it")
+    return run_stage(parser, _searchlight, argv)
+
+
+@dataclass
+class _Measured:
+    """Patterns of a subject by row, and what their noise is taken from."""
+
+    values: NDArray[np.floating[Any]]
+    conditions: NDArray[Any]
+    runs: NDArray[Any]
+    noise: dict[str, Any]
+
+
+def _searchlight(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    options = parse(SearchlightSettings, arguments.settings["searchlight"], "searchlight")
+    responses = load(arguments.responses, Responses, provenance)
+    blocks = arguments.splits is None
+    distance = options.distance or ("crossnobis" if blocks else "correlation")
+    measured = _blocks(responses, distance, options, arguments.noise, provenance) if blocks else None
+    measured = measured or _images(responses, arguments.splits, distance, provenance)
+    around, order = _around(responses.targets, options, arguments.mask, provenance)
+    noise = {name: part[:, order] if name == "residuals" else part for name, part in measured.noise.items()}
+    search = Searchlight(
+        measured.values[:, order], around, distance, measured.conditions, measured.runs,
+        **noise, dtype="float64" if blocks else "float32",
+    )  # fmt: skip
+    names = [str(name) for name in pd.unique(pd.Series(measured.conditions))]
+    models = feature_rdms(load(arguments.features, Layers, provenance), names, options.feature_distance)
+    found = searchlight_map(
+        search,
+        np.stack(list(models.values())),
+        options.comparison,
+        options.permutations,
+        arguments.seed,
+        progress=arguments.searchlight.with_suffix(".blocks"),
+        identity=library_digest(*STAGES["searchlight"]),
+    )
+    targets = responses.targets.iloc[order[around.centres]]
+    everywhere = found.p_anywhere()
+    tables = [
+        pd.DataFrame({"layer": layer, "target_id": targets["target_id"].to_numpy()}).assign(
+            n_channels=found.sizes,
+            score=found.scores[k],
+            null_mean=found.null_mean[k],
+            p=found.p[k],
+            p_fwer=found.p_fwer[k],
+            p_anywhere=everywhere[k],
+            q=found.q[k],
+        )
+        for k, layer in enumerate(models)
+    ]
+    save(
+        arguments.searchlight,
+        pd.concat(tables, ignore_index=True),
+        provenance,
+        _statmaps(targets, found.scores, arguments.mask),
+        distance=distance,
+        noise=options.noise if noise else "none",
+        feature_distance=options.feature_distance,
+        comparison=options.comparison,
+        permutations=options.permutations,
+        n_stimuli=len(names),
+        radius_mm=None if options.n_nearest and arguments.mask is None else options.radius_mm,
+        threshold=dict(zip(models, map(float, found.threshold()), strict=True)),
+        threshold_anywhere=found.threshold_anywhere(),
+        n_nan=dict(zip(models, map(int, found.n_nan), strict=True)),
+        n_channels_left_out=search.n_channels_left_out,
+        p="one-sided, stimuli of the feature RDM exchanged; p_fwer against the largest fit over centres, p_anywhere "
+        "over centres and layers",
+    )
+
+
+def _blocks(
+    responses: Responses, distance: str, options: SearchlightSettings, noise: Path | None, provenance: Provenance
+) -> _Measured:
+    found: dict[str, Any] = {}
+    if noise is not None and options.noise != "none" and distance != "correlation":
+        residuals = load(noise, Arrays, provenance)["residuals"]
+        found = {"residuals": residuals, "dof": load_sidecar(noise)["details"]["dof"], "noise": options.noise}
+    conditions = responses.trials["stimulus_id"].to_numpy()
+    return _Measured(responses.values, conditions, group_labels(responses.trials, "run").to_numpy(), found)
+
+
+def _images(responses: Responses, splits: Path, distance: str, provenance: Provenance) -> _Measured:
+    """Return the test images; their repeats are runs, of which the first so many count that all images have."""
+    table = load(splits, pd.DataFrame, provenance)
+    test = table.loc[table["split"] == "test", "trial_id"]
+    shown = responses.select(trials=responses.trials["trial_id"].isin(test).to_numpy())
+    names = pd.unique(shown.trials["stimulus_id"])
+    if distance == "crossnobis" and repeat_counts(shown.trials).min() > 1:
+        cube = repeats_cube(shown, unequal="fewest")
+    else:
+        cube = shown.average_repeats().values[None]
+    rows = cube.reshape(-1, cube.shape[2])
+    return _Measured(rows, np.tile(names, len(cube)), np.repeat(np.arange(len(cube)), len(names)), {})
+
+
+def _around(
+    targets: pd.DataFrame, options: SearchlightSettings, mask: Path | None, provenance: Provenance
+) -> tuple[Neighbourhoods, NDArray[np.intp]]:
+    """Return neighbourhoods, and the targets in the order of their channels."""
+    if "vertex" not in targets:
+        if not {"i", "j", "k"} <= set(targets):
+            raise BrainalignError(
+                f"searchlights need voxels or vertices; the targets are of kind {', '.join(pd.unique(targets['kind']))}"
+            )
+        voxels = targets[["i", "j", "k"]].to_numpy()
+        affine = load(mask, Nifti1Image, provenance).affine if mask is not None else _affine(targets)
+        return volume_neighbourhoods(voxels, affine, options.radius_mm), np.arange(len(targets))
+    parts, orders = [], []
+    for hemi in [side for side in HEMISPHERES if (targets["hemi"] == side).any()]:
+        if hemi in options.meshes:
+            provenance.read(f"mesh_{hemi}", options.meshes[hemi])
+        rows = np.flatnonzero(targets["hemi"] == hemi)
+        vertices = targets["vertex"].to_numpy()[rows]
+        mesh = load_mesh(hemi, int(targets["vertex"].max()) + 1, options.meshes)
+        measured = np.zeros(len(mesh.cortex), dtype=bool)
+        measured[vertices] = True
+        radius = None if options.n_nearest else options.radius_mm
+        found = surface_neighbourhoods(
+            mesh.coordinates, mesh.faces, radius_mm=radius, n_nearest=options.n_nearest, cortex=mesh.cortex & measured
+        )
+        ascending = np.argsort(vertices)
+        place = np.cumsum(measured) - 1  # of a vertex among those measured
+        members = found.members[:, vertices[ascending]]
+        parts.append(Neighbourhoods(place[found.centres], members))
+        orders.append(rows[ascending])
+    return joined_hemispheres(parts), np.concatenate(orders)
+
+
+def _affine(targets: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the affine that leads from indices of voxels to their places in mm."""
+    indices = np.column_stack([targets[["i", "j", "k"]].to_numpy(dtype=np.float64), np.ones(len(targets))])
+    solved, _, rank, _ = np.linalg.lstsq(indices, targets[["x_mm", "y_mm", "z_mm"]].to_numpy(dtype=np.float64))
+    if rank < 4:
+        raise BrainalignError("the voxels lie in one plane, which leaves their third direction open; widen the mask")
+    affine = np.eye(4)
+    affine[:3] = solved.T
+    return affine
+
+
+def _statmaps(targets: pd.DataFrame, scores: NDArray[np.floating[Any]], mask: Path | None) -> dict[str, Any]:
+    """Return maps of scores, one per layer: a NIfTI, or a GIFTI per hemisphere; NaN where there is no score."""
+    if "vertex" in targets:
+        return {f"hemi-{hemi}_statmap.func.gii": _gifti(targets, scores, hemi) for hemi in pd.unique(targets["hemi"])}
+    voxels = targets[["i", "j", "k"]].to_numpy()
+    image = load(mask, Nifti1Image) if mask is not None else None
+    shape = image.shape[:3] if image is not None else tuple(voxels.max(axis=0) + 1)
+    volume = np.full((*shape, len(scores)), np.nan, dtype=np.float32)
+    volume[tuple(voxels.T)] = scores.T
+    return {"statmap.nii.gz": Nifti1Image(volume, image.affine if image is not None else _affine(targets))}
+
+
+def _gifti(targets: pd.DataFrame, scores: NDArray[np.floating[Any]], hemi: str) -> Any:
+    from nibabel.gifti.gifti import GiftiDataArray, GiftiImage, GiftiMetaData
+
+    mine = (targets["hemi"] == hemi).to_numpy()
+    vertices = targets["vertex"].to_numpy()
+    arrays = []
+    for row in scores:
+        values = np.full(int(vertices.max()) + 1, np.nan, dtype=np.float32)
+        values[vertices[mine]] = row[mine]
+        arrays.append(GiftiDataArray(values, intent="NIFTI_INTENT_CORREL", datatype="NIFTI_TYPE_FLOAT32"))
+    side = {"L": "CortexLeft", "R": "CortexRight"}[hemi]
+    return GiftiImage(darrays=arrays, meta=GiftiMetaData({"AnatomicalStructurePrimary": side}))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
