@@ -1,0 +1,112 @@
+"""Linear discriminants with shrinkage in closed form: one decomposition serves every permutation of the labels.
+
+The covariance within classes is the total one minus that of the class means, so with the total decomposed once a
+labelling costs products and a solve as large as the number of classes (Woodbury's identity).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_finite, check_rows
+
+__all__ = ["Discriminants", "fit_discriminants"]
+
+Values = NDArray[np.floating[Any]]
+Codes = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Discriminants:
+    """Linear functions of the channels, one per labelling and class; the largest names the class.
+
+    Attributes
+    ----------
+    weights : array (n_labelings, n_classes, n_channels)
+    offsets : array (n_labelings, n_classes)
+        For classes that are equally frequent.
+    """
+
+    weights: Values
+    offsets: Values
+
+    def decide(self, patterns: Values) -> Values:
+        """Return the discriminants of patterns (..., n_channels): array (..., n_labelings, n_classes)."""
+        flat = self.weights.reshape(-1, self.weights.shape[-1])
+        return np.asarray((patterns @ flat.T).reshape(*patterns.shape[:-1], *self.offsets.shape) + self.offsets)
+
+
+def fit_discriminants(train: Values, labelings: Codes, n_classes: int, ridge: float | None = None) -> Discriminants:
+    """Fit w_c = (W + λ I)⁻¹ m_c on standardised channels, W the covariance within classes, m_c the mean of class c.
+
+    Parameters
+    ----------
+    train : array (n_trials, n_channels)
+    labelings : array (n_labelings, n_trials) of int
+        The class of every trial, 0 to n_classes − 1; rows are the labels and their permutations.
+    n_classes : int
+    ridge : float, optional
+        λ, in variances of a standardised channel. Where not given, that of Ledoit and Wolf from all training trials: it
+        ignores the labels, so permuted ones meet the same.
+
+    Returns
+    -------
+    Discriminants
+        Of patterns as they were given. As scikit-learn's LinearDiscriminantAnalysis(solver="lsqr") with equal priors
+        behind a StandardScaler, its covariance estimated by W + λ I.
+
+    Raises
+    ------
+    BrainalignError
+        If values are not finite, shapes disagree, or a labelling leaves a class without a training trial.
+
+    References
+    ----------
+    Ledoit & Wolf (2004), J. Multivariate Analysis 88, doi:10.1016/S0047-259X(03)00096-4
+    Treder MS (2019). Cross-validation in high-dimensional spaces: a lifeline for least-squares models and multi-class
+    LDA. arXiv:1803.10016
+    """
+    train = np.asarray(train, dtype=np.float64)
+    check_rows("labelings", labelings.shape[1], "the training trials", len(train), "give a label per trial")
+    check_finite("the training trials", train, "drop the channels or trials that hold them")
+    mean, sd = train.mean(axis=0), train.std(axis=0)
+    sd = np.where(sd > 0, sd, 1)
+    scaled = (train - mean) / sd
+    values, vectors = np.linalg.eigh(scaled.T @ scaled / len(scaled))
+    ridge = _shrinkage_ridge(scaled) if ridge is None else ridge
+    inverse = (vectors / (values.clip(0) + max(ridge, 1e-10))) @ vectors.T
+    means, shares = _class_means(scaled, labelings, n_classes)
+    roots = np.sqrt(shares)[..., None]
+    spread = roots * means  # (n_labelings, n_classes, n_channels)
+    solved = spread @ inverse
+    within = np.eye(n_classes) - solved @ np.swapaxes(spread, 1, 2)
+    weights = np.linalg.solve(within, solved) / roots
+    offsets = -0.5 * (weights * means).sum(axis=2)
+    weights = weights / sd
+    return Discriminants(weights, offsets - weights @ mean)
+
+
+def _shrinkage_ridge(scaled: Values) -> float:
+    """Return λ for which S + λ I is a multiple of the covariance shrunk by Ledoit and Wolf."""
+    from sklearn.covariance import ledoit_wolf_shrinkage
+
+    share = min(float(ledoit_wolf_shrinkage(scaled, assume_centered=True)), 0.999)
+    return share / (1 - share) * float((scaled**2).mean())
+
+
+def _class_means(scaled: Values, labelings: Codes, n_classes: int) -> tuple[Values, Values]:
+    """Return the mean of each class and its share of the trials, for every labelling."""
+    member = (labelings[:, None] == np.arange(n_classes)[:, None]).astype(np.float64)
+    counts = member.sum(axis=2)
+    if (counts == 0).any():
+        row, code = np.argwhere(counts == 0)[0]
+        raise BrainalignError(
+            f"labelling {row} leaves class {code} without any of the {len(scaled)} training trials; use fewer folds, "
+            "or leave out classes of few trials"
+        )
+    sums = member.reshape(-1, member.shape[2]) @ scaled
+    return sums.reshape(*counts.shape, -1) / counts[..., None], counts / labelings.shape[1]
