@@ -3,7 +3,7 @@
 from brainalign.geometry.areas_under_curve import auc, auc_draws
 from brainalign.geometry.bootstrap import DualBootstrap, dual_bootstrap
 from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm
-from brainalign.geometry.discriminant import Discriminants, fit_discriminants
+from brainalign.geometry.discriminant import Discriminants, fit_discriminants, membership
 from brainalign.geometry.families import compare_models
 from brainalign.geometry.features import feature_rdms
 from brainalign.geometry.inference import (
@@ -42,6 +42,7 @@ __all__ = [
     "feature_rdms",
     "fit_discriminants",
     "leave_one_group_out",
+    "membership",
     "noise_precision",
     "pairwise_movie",
     "pooled_rdm",

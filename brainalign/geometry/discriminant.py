@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_finite, check_rows
 
-__all__ = ["Discriminants", "fit_discriminants"]
+__all__ = ["Discriminants", "fit_discriminants", "membership"]
 
 Values = NDArray[np.floating[Any]]
 Codes = NDArray[np.intp]
@@ -40,15 +40,44 @@ class Discriminants:
         return np.asarray((patterns @ flat.T).reshape(*patterns.shape[:-1], *self.offsets.shape) + self.offsets)
 
 
-def fit_discriminants(train: Values, labelings: Codes, n_classes: int, ridge: float | None = None) -> Discriminants:
+def membership(labelings: Codes, n_classes: int) -> Values:
+    """Return 1 where a trial is of a class, else 0, for `fit_discriminants`.
+
+    Parameters
+    ----------
+    labelings : array (n_labelings, n_trials) of int
+        The class of every trial, 0 to n_classes − 1; rows are the labels and their permutations.
+    n_classes : int
+
+    Returns
+    -------
+    array (n_labelings, n_classes, n_trials)
+
+    Raises
+    ------
+    BrainalignError
+        If a labelling leaves a class without a trial.
+    """
+    member = np.empty((len(labelings), n_classes, labelings.shape[1]))
+    for code in range(n_classes):
+        member[:, code] = labelings == code
+    empty = np.argwhere(~member.any(axis=2))
+    if len(empty):
+        raise BrainalignError(
+            f"labelling {empty[0, 0]} leaves class {empty[0, 1]} without any of the {labelings.shape[1]} training "
+            "trials; use fewer folds, or leave out classes of few trials"
+        )
+    return member
+
+
+def fit_discriminants(train: Values, member: Values, ridge: float | None = None) -> Discriminants:
     """Fit w_c = (W + λ I)⁻¹ m_c on standardised channels, W the covariance within classes, m_c the mean of class c.
 
     Parameters
     ----------
     train : array (n_trials, n_channels)
-    labelings : array (n_labelings, n_trials) of int
-        The class of every trial, 0 to n_classes − 1; rows are the labels and their permutations.
-    n_classes : int
+    member : array (n_labelings, n_classes, n_trials)
+        From `membership`.
     ridge : float, optional
         λ, in variances of a standardised channel. Where not given, that of Ledoit and Wolf from all training trials: it
         ignores the labels, so permuted ones meet the same.
@@ -62,7 +91,7 @@ def fit_discriminants(train: Values, labelings: Codes, n_classes: int, ridge: fl
     Raises
     ------
     BrainalignError
-        If values are not finite, shapes disagree, or a labelling leaves a class without a training trial.
+        If values are not finite or shapes disagree.
 
     References
     ----------
@@ -71,7 +100,7 @@ def fit_discriminants(train: Values, labelings: Codes, n_classes: int, ridge: fl
     LDA. arXiv:1803.10016
     """
     train = np.asarray(train, dtype=np.float64)
-    check_rows("labelings", labelings.shape[1], "the training trials", len(train), "give a label per trial")
+    check_rows("labels", member.shape[2], "the training trials", len(train), "give a label per trial")
     check_finite("the training trials", train, "drop the channels or trials that hold them")
     mean, sd = train.mean(axis=0), train.std(axis=0)
     sd = np.where(sd > 0, sd, 1)
@@ -79,11 +108,13 @@ def fit_discriminants(train: Values, labelings: Codes, n_classes: int, ridge: fl
     values, vectors = np.linalg.eigh(scaled.T @ scaled / len(scaled))
     ridge = _shrinkage_ridge(scaled) if ridge is None else ridge
     inverse = (vectors / (values.clip(0) + max(ridge, 1e-10))) @ vectors.T
-    means, shares = _class_means(scaled, labelings, n_classes)
+    counts = member.sum(axis=2)
+    means = (member.reshape(-1, len(scaled)) @ scaled).reshape(*counts.shape, -1) / counts[..., None]
+    shares = counts / len(scaled)
     roots = np.sqrt(shares)[..., None]
     spread = roots * means  # (n_labelings, n_classes, n_channels)
     solved = spread @ inverse
-    within = np.eye(n_classes) - solved @ np.swapaxes(spread, 1, 2)
+    within = np.eye(member.shape[1]) - solved @ np.swapaxes(spread, 1, 2)
     weights = np.linalg.solve(within, solved) / roots
     offsets = -0.5 * (weights * means).sum(axis=2)
     weights = weights / sd
@@ -96,17 +127,3 @@ def _shrinkage_ridge(scaled: Values) -> float:
 
     share = min(float(ledoit_wolf_shrinkage(scaled, assume_centered=True)), 0.999)
     return share / (1 - share) * float((scaled**2).mean())
-
-
-def _class_means(scaled: Values, labelings: Codes, n_classes: int) -> tuple[Values, Values]:
-    """Return the mean of each class and its share of the trials, for every labelling."""
-    member = (labelings[:, None] == np.arange(n_classes)[:, None]).astype(np.float64)
-    counts = member.sum(axis=2)
-    if (counts == 0).any():
-        row, code = np.argwhere(counts == 0)[0]
-        raise BrainalignError(
-            f"labelling {row} leaves class {code} without any of the {len(scaled)} training trials; use fewer folds, "
-            "or leave out classes of few trials"
-        )
-    sums = member.reshape(-1, member.shape[2]) @ scaled
-    return sums.reshape(*counts.shape, -1) / counts[..., None], counts / labelings.shape[1]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, check_rows, listed
 from brainalign.geometry.areas_under_curve import auc
-from brainalign.geometry.discriminant import Codes, Discriminants, fit_discriminants
+from brainalign.geometry.discriminant import Codes, Discriminants, fit_discriminants, membership
 from brainalign.geometry.time_folds import Fold
 
 __all__ = ["TimeScores", "decode_generalization", "decode_times", "pairwise_movie"]
@@ -235,8 +235,9 @@ def _fits(
     trains, tests = (np.asarray(values[rows], dtype=np.float64) for rows in (train, test))
     if whitener is not None:
         trains, tests = whitener @ trains, whitener @ tests
+    member = membership(codes[:, train], n_classes)
     for time in range(values.shape[2]):
-        yield time, fit_discriminants(trains[:, :, time], codes[:, train], n_classes, ridge), tests
+        yield time, fit_discriminants(trains[:, :, time], member, ridge), tests
 
 
 def _scores(decided: Values, truth: Codes, score: str) -> Values:

@@ -69,9 +69,9 @@ def test_a_planted_geometry_that_lasts_and_one_that_moves() -> None:
     n, conditions, sensors = 12, 12, 10
     first, second = rng.normal(size=(2, conditions, sensors))
     names = np.tile(np.arange(conditions), 2 * n)
-    lasting = np.repeat(first[:, :, None], 6, axis=2)
+    lasting = 2 * np.repeat(first[:, :, None], 6, axis=2)
     moving = lasting.copy()
-    moving[:, :, 3:] = second[:, :, None]
+    moving[:, :, 3:] = 2 * second[:, :, None]
     half = np.arange(len(names)) < len(names) // 2
     for planted, across in ((lasting, (0.8, 1)), (moving, (-0.5, 0.5))):
         trials = planted[names] + rng.normal(size=(len(names), sensors, 6))
