@@ -16,10 +16,11 @@ from brainalign.geometry.inference import (
 from brainalign.geometry.noise import noise_precision
 from brainalign.geometry.places import PlacesTest, rdm_permutation_places
 from brainalign.geometry.rdm import DISTANCES, rdm
+from brainalign.geometry.sensor_effects import sensor_effects
 from brainalign.geometry.study import ReferenceScores, score_references, subject_rdms
 from brainalign.geometry.time import rdm_movie, rdm_time_generalization
 from brainalign.geometry.time_decoding import TimeScores, decode_generalization, decode_times, pairwise_movie
-from brainalign.geometry.time_folds import contiguous_folds, leave_one_group_out
+from brainalign.geometry.time_folds import Fold, contiguous_folds, leave_one_group_out
 
 __all__ = [
     "COMPARISONS",
@@ -27,6 +28,7 @@ __all__ = [
     "Comparison",
     "Discriminants",
     "DualBootstrap",
+    "Fold",
     "PlacesTest",
     "RdmTest",
     "ReferenceScores",
@@ -54,6 +56,7 @@ __all__ = [
     "rdm_time_generalization",
     "replicate_rdms",
     "score_references",
+    "sensor_effects",
     "session_average",
     "subject_rdms",
 ]

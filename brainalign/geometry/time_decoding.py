@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, check_rows, listed
-from brainalign.geometry.areas_under_curve import auc
+from brainalign.geometry.areas_under_curve import auc, auc_draws
 from brainalign.geometry.discriminant import Codes, Discriminants, fit_discriminants, membership
 from brainalign.geometry.time_folds import Fold
 
@@ -36,19 +36,53 @@ class TimeScores:
     null : array (n_permutations, n_times)
         Mean over folds under each permutation.
     decisions : list of array (n_test, n_times)
-        By fold, for two classes: the discriminant of the second minus that of the first.
+        By fold: of areas under the curve, the discriminant of the second category minus that of the first; of
+        accuracies, 1 where the right category was named, else 0.
+    truth : list of int array (n_test,)
+        By fold: the category of every test trial, as its place among the sorted ones.
     chance : float
+    measure : {"auc", "accuracy"}
     """
 
     folds: Values
     null: Values
     decisions: list[Values]
+    truth: list[Codes]
     chance: float
+    measure: Score
 
     @property
     def score(self) -> Values:
         """Mean over folds (n_times,)."""
         return np.asarray(np.nanmean(self.folds, axis=0))
+
+    def draws(self, folds: Sequence[Fold], weights: Values) -> Values:
+        """Return the score of weighted test trials, their discriminants as they are.
+
+        Parameters
+        ----------
+        folds : list of (training rows, test rows)
+            Those of `decode_times`.
+        weights : array (n_draws, n_trials)
+            How often every trial was drawn.
+
+        Returns
+        -------
+        array (n_draws, n_times)
+        """
+        parts = []
+        for (_, test), decided, truth in zip(folds, self.decisions, self.truth, strict=True):
+            mine = weights[:, test]
+            if self.measure == "auc":
+                parts.append(auc_draws(decided, truth == 1, mine))
+                continue
+            recalls = []
+            for code in np.unique(truth):
+                member = mine * (truth == code)
+                total = member.sum(axis=1, keepdims=True)
+                recalls.append((member @ decided) / np.where(total > 0, total, np.nan))
+            parts.append(np.nanmean(recalls, axis=0))
+        return _over_folds(np.stack(parts))
 
 
 def decode_times(
@@ -94,15 +128,18 @@ def decode_times(
     codes, names = _codes(values, labels, permuted, score)
     n_times = values.shape[2]
     found = np.full((len(folds), len(codes), n_times), np.nan)
-    decisions = []
+    decisions: list[Values] = []
     for k, (train, test) in enumerate(folds):
         mine = np.empty((len(test), n_times))
         for time, fitted, tests in _fits(values, codes, len(names), train, test, _map(whiteners, k), ridge):
             decided = fitted.decide(tests[:, :, time])  # (n_test, n_labelings, n_classes)
             found[k, :, time] = _scores(np.moveaxis(decided, 0, -1), codes[:, test], score)
-            mine[:, time] = decided[:, 0, -1] - decided[:, 0, 0]
+            mine[:, time] = decided[:, 0, 1] - decided[:, 0, 0]
+            if score == "accuracy":
+                mine[:, time] = decided[:, 0].argmax(axis=1) == codes[0, test]
         decisions.append(mine)
-    return TimeScores(found[:, 0], _over_folds(found)[1:], decisions, 0.5 if score == "auc" else 1 / len(names))
+    truth = [codes[0, test] for _, test in folds]
+    return TimeScores(found[:, 0], _over_folds(found)[1:], decisions, truth, 1 / len(names), score)
 
 
 def decode_generalization(

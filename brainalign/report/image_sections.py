@@ -9,6 +9,7 @@ import pandas as pd
 
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.contest import contest_section
+from brainalign.report.decoding_section import decoding_section
 from brainalign.report.encoders import encoders_section
 from brainalign.report.few_images import few_images_section
 from brainalign.report.figures import ceiling_histogram, score_against_ceiling
@@ -44,6 +45,7 @@ def image_sections(material: ImageMaterial) -> list[Section]:
         encoders_section,
         contest_section,
         few_images_section,
+        _decoding,
         _geometry,
         _ceilings,
         _recovery,
@@ -195,6 +197,12 @@ def _profile_rows(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame
 
 
 # -------------------------------------------------------------------------------------------------------------- time
+
+
+def _decoding(material: ImageMaterial) -> Section | None:
+    if material.decoded is None or material.responses is None:
+        return None
+    return decoding_section(material.decoded, material.responses.targets)
 
 
 def _over_time(material: ImageMaterial) -> Section | None:
