@@ -105,9 +105,14 @@ def fit_discriminants(train: Values, member: Values, ridge: float | None = None)
     mean, sd = train.mean(axis=0), train.std(axis=0)
     sd = np.where(sd > 0, sd, 1)
     scaled = (train - mean) / sd
+    ridge = max(shrinkage_ridge(scaled) if ridge is None else ridge, 1e-10)
+    axes: Values | None = None
+    if scaled.shape[1] > len(scaled):  # all that a mean or a test trial can add lies among the training trials
+        _, sizes, axes = np.linalg.svd(scaled, full_matrices=False)
+        axes = axes[sizes > 1e-10 * sizes[0]]
+        scaled = scaled @ axes.T
     values, vectors = np.linalg.eigh(scaled.T @ scaled / len(scaled))
-    ridge = _shrinkage_ridge(scaled) if ridge is None else ridge
-    inverse = (vectors / (values.clip(0) + max(ridge, 1e-10))) @ vectors.T
+    inverse = (vectors / (values.clip(0) + ridge)) @ vectors.T
     counts = member.sum(axis=2)
     means = (member.reshape(-1, len(scaled)) @ scaled).reshape(*counts.shape, -1) / counts[..., None]
     shares = counts / len(scaled)
@@ -117,13 +122,25 @@ def fit_discriminants(train: Values, member: Values, ridge: float | None = None)
     within = np.eye(member.shape[1]) - solved @ np.swapaxes(spread, 1, 2)
     weights = np.linalg.solve(within, solved) / roots
     offsets = -0.5 * (weights * means).sum(axis=2)
-    weights = weights / sd
+    weights = (weights if axes is None else weights @ axes) / sd
     return Discriminants(weights, offsets - weights @ mean)
 
 
-def _shrinkage_ridge(scaled: Values) -> float:
-    """Return λ for which S + λ I is a multiple of the covariance shrunk by Ledoit and Wolf."""
-    from sklearn.covariance import ledoit_wolf_shrinkage
+def shrinkage_ridge(scaled: Values) -> float:
+    """Return λ for which S + λ I is a multiple of the covariance shrunk by Ledoit and Wolf.
 
-    share = min(float(ledoit_wolf_shrinkage(scaled, assume_centered=True)), 0.999)
-    return share / (1 - share) * float((scaled**2).mean())
+    Their share is that of scikit-learn's `ledoit_wolf_shrinkage`, from products of trials where channels are more.
+
+    Parameters
+    ----------
+    scaled : array (n_trials, n_channels)
+        Of mean 0.
+    """
+    n, p = scaled.shape
+    products = scaled @ scaled.T if p > n else scaled.T @ scaled
+    mean = float((scaled**2).sum()) / (n * p)
+    squares = float((products**2).sum()) / n**2
+    spread = (squares - p * mean**2) / p
+    error = (float(((scaled**2).sum(axis=1) ** 2).sum()) / n - squares) / (n * p)
+    share = min(max(error / spread, 0.0), 0.999) if spread > 0 else 0.999
+    return share / (1 - share) * mean

@@ -17,7 +17,10 @@ CAPTIONS = {
         the diagonal is a code that lasts; a narrow diagonal is one that moves on. Blue: the code reverses.""",
     "decodedheads": """
         The effect of the category on each sensor by itself, over all trials; white dots: in a significant cluster over
-        sensors and time. With few electrodes the colours between them are interpolation and show nothing.""",
+        sensors and time.""",
+    "decodedsensors": """
+        The effect of the category on each sensor by itself, over all trials; thick: in a significant cluster over
+        sensors and time. Too few sensors for a topography.""",
     "decodedpairs": """
         Area under the curve of every pair of conditions: a dissimilarity matrix per moment, without any distance. .5 is
         chance. Good: on chance before the stimulus.""",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from brainalign.report.canvas import COLOURS, GREY, NULL, check_columns, legend_below, new_figure, share_axis
 
-__all__ = ["decoded_courses", "decoded_pairs", "decoded_square", "decoded_windows"]
+__all__ = ["decoded_courses", "decoded_pairs", "decoded_square", "decoded_windows", "sensor_courses"]
 
 
 def decoded_courses(rows: pd.DataFrame, clusters: pd.DataFrame, peaks: pd.DataFrame, measure: str) -> Figure:
@@ -143,4 +143,28 @@ def decoded_windows(rows: pd.DataFrame, measure: str) -> Figure:
     share_axis(axes)
     axes[0].set_ylabel(measure, fontsize=8)
     legend_below(figure, axes[:1], 1)
+    return figure
+
+
+def sensor_courses(effects: pd.DataFrame, label: str) -> Figure:
+    """Draw the effect at every sensor over time, thick where it is part of a significant cluster.
+
+    Parameters
+    ----------
+    effects : DataFrame
+        target_id, time_s, effect, significant.
+    label : str
+        Of the vertical axis.
+    """
+    check_columns("the table of effects", effects, ["target_id", "time_s", "effect", "significant"])
+    figure, (ax,) = new_figure(6.0, 3.2)
+    for k, (name, part) in enumerate(effects.groupby("target_id", sort=False)):
+        colour, x = COLOURS[k % len(COLOURS)], 1000 * part["time_s"]
+        ax.plot(x, part["effect"], color=colour, linewidth=0.9, label=str(name))
+        ax.plot(x, part["effect"].where(part["significant"]), color=colour, linewidth=3)
+    ax.axhline(0, color=GREY, linewidth=0.6)
+    ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
+    ax.set_xlabel("time from the marker (ms)", fontsize=8)
+    ax.set_ylabel(label, fontsize=8)
+    legend_below(figure, [ax], 8)
     return figure

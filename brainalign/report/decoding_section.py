@@ -11,7 +11,13 @@ import pandas as pd
 
 from brainalign.arrays import Arrays
 from brainalign.report.captions import CAPTIONS
-from brainalign.report.decoding_figures import decoded_courses, decoded_pairs, decoded_square, decoded_windows
+from brainalign.report.decoding_figures import (
+    decoded_courses,
+    decoded_pairs,
+    decoded_square,
+    decoded_windows,
+    sensor_courses,
+)
 from brainalign.report.heads import topomaps
 from brainalign.report.page import Panel, Section
 from brainalign.report.sentences import number
@@ -21,6 +27,7 @@ __all__ = ["DECODED_TABLES", "DecodedTimes", "decoding_section"]
 
 DECODED_TABLES = ("timescores", "timesensors", "timewindows", "timeclusters", "timepeaks")
 SHOWN_TIMES = 5  # topographies
+FEW_SENSORS = 16  # below it colours between sensors would be mere interpolation
 
 
 @dataclass(frozen=True)
@@ -32,14 +39,16 @@ class DecodedTimes:
     facts: Mapping[str, Any]
 
 
-def decoding_section(decoded: DecodedTimes, targets: pd.DataFrame) -> Section:
+def decoding_section(decoded: DecodedTimes, targets: pd.DataFrame, *, findings: bool = True) -> Section:
     """Return the section: when, where, and for how long categories can be told apart.
 
     Parameters
     ----------
     decoded : DecodedTimes
     targets : DataFrame
-        The sensors; those without a position get no topographies.
+        The sensors; without positions, or with few of them, courses are drawn instead of topographies.
+    findings : bool
+        Whether the section says in sentences what was found, or the page does already.
     """
     tables, squares, facts = decoded.tables, decoded.squares, decoded.facts
     scores, windows, peaks = (tables[name] for name in ("timescores", "timewindows", "timepeaks"))
@@ -56,13 +65,19 @@ def decoding_section(decoded: DecodedTimes, targets: pd.DataFrame) -> Section:
         ),
     ]
     placed = targets[["x_mm", "y_mm", "z_mm"]].notna().all(axis=1).all()
-    if placed and len(targets) >= 4:
-        panels.append(_heads(tables["timesensors"], targets, facts))
+    effects = tables["timesensors"]
+    if placed and len(targets) >= FEW_SENSORS:
+        panels.append(_heads(effects, targets, facts))
+    else:
+        title, caption = "Where categories differ", CAPTIONS["decodedsensors"]
+        panels.append(Panel("sensors", title, caption, sensor_courses(effects, _effect(facts)), effects))
     names = _conditions(squares, facts)
     if len(names) > 2:
         shown = decoded_pairs(squares["pairs"], squares["pair_times"], names)
         panels.append(Panel("pairs", "Every pair of conditions", CAPTIONS["decodedpairs"], shown))
-    return Section("decoding", "Categories over time", panels, decoding_findings(decoded), [_table(windows)])
+    return Section(
+        "decoding", "Categories over time", panels, decoding_findings(decoded) if findings else [], [_table(windows)]
+    )
 
 
 def decoding_findings(decoded: DecodedTimes) -> list[str]:
@@ -98,10 +113,13 @@ def _heads(effects: pd.DataFrame, targets: pd.DataFrame, facts: Mapping[str, Any
     times = np.linspace(0, float(strength.index[-1]), SHOWN_TIMES + 2)[1:-1]
     best = float(strength.index[int(strength.to_numpy().argmax())])
     shown = sorted({best, *(time for time in times if abs(time - best) > 0.02)})
-    two = len(facts["categories"]) == 2
-    label = f"area under the curve − .5\n({facts['categories'][1]} larger)" if two else "share of variance"
-    figure = topomaps(effects.rename(columns={"effect": "r"}), targets, shown, label=label)
+    figure = topomaps(effects.rename(columns={"effect": "r"}), targets, shown, label=_effect(facts))
     return Panel("decodedheads", "Where categories differ", CAPTIONS["decodedheads"], figure, effects)
+
+
+def _effect(facts: Mapping[str, Any]) -> str:
+    two = len(facts["categories"]) == 2
+    return f"area under the curve − .5\n({facts['categories'][1]} larger)" if two else "share of variance"
 
 
 def _conditions(squares: Arrays, facts: Mapping[str, Any]) -> list[str]:

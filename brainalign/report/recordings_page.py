@@ -38,7 +38,7 @@ def render_recordings_page(material: RecordingMaterial) -> str:
     decoded, sections = material.decoded, [_data(material)]
     windows = pd.DataFrame() if decoded is None else decoded.tables["timewindows"]
     if decoded is not None and material.responses is not None:
-        sections.append(decoding_section(decoded, material.responses.targets))
+        sections.append(decoding_section(decoded, material.responses.targets, findings=False))
     methods = _methods(material)
     keys = list(dict.fromkeys(key for _, cited in methods for key in cited))
     bibtex = "\n\n".join(CITATIONS[key].bibtex(key) for key in keys)
@@ -115,8 +115,8 @@ def _methods(material: RecordingMaterial) -> list[tuple[str, tuple[str, ...]]]:
         (
             f"Recordings were read with MNE-Python, {band}, cut from {1000 * cut.tmin_s:.0f} to "
             f"{1000 * cut.tmax_s:.0f} ms; sensors were {noise}standardised. At every moment a linear discriminant with "
-            "the shrinkage of Ledoit and Wolf was trained and tested; windows are decoded from all their samples at once, "
-            "by it and by logistic regression.",
+            "the shrinkage of Ledoit and Wolf was trained and tested; windows are decoded from all their samples at "
+            "once, by it and by logistic regression.",
             ("ledoitwolf", "sklearn"),
         ),
         (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from mne.decoding import GeneralizingEstimator, SlidingEstimator
-from sklearn.covariance import EmpiricalCovariance
+from sklearn.covariance import EmpiricalCovariance, ledoit_wolf_shrinkage
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
@@ -21,6 +21,7 @@ from brainalign.geometry import (
     leave_one_group_out,
     pairwise_movie,
 )
+from brainalign.geometry.discriminant import shrinkage_ridge
 
 RIDGE = 0.3
 N, SENSORS, TIMES, RUNS = 90, 7, 5, 3
@@ -208,3 +209,22 @@ def test_areas_of_any_numbers() -> None:
     positive = rng.random(40) < 0.5
     for row in (*spread, near, -near, signs, np.zeros(40)):
         assert auc(row, positive) == pytest.approx(roc_auc_score(positive, row), abs=1e-12)
+
+
+@pytest.mark.parametrize("sensors", [4, 60])
+def test_shrinkage_is_that_of_scikit_learn(sensors: int) -> None:
+    rng = np.random.default_rng(0)
+    shared = 2 * rng.normal(size=(40, 2)) @ rng.normal(size=(2, sensors))
+    scaled = StandardScaler().fit_transform(shared + rng.normal(size=(40, sensors)))
+    share = ledoit_wolf_shrinkage(scaled, assume_centered=True)
+    assert 0.01 < share < 0.9
+    mean = (scaled**2).mean()
+    assert shrinkage_ridge(scaled) == pytest.approx(share / (1 - share) * mean, rel=1e-10)
+
+
+def test_more_channels_than_trials_change_nothing_but_the_work() -> None:
+    values, labels, runs = world(3)
+    wide = np.tile(values, (1, 12, 1)) + np.random.default_rng(1).normal(size=(N, 12 * SENSORS, TIMES))
+    folds = leave_one_group_out(runs)
+    found = decode_times(wide, labels, folds, score="accuracy", ridge=RIDGE)
+    assert found.score == pytest.approx(theirs(wide, labels, folds, SlidingEstimator, accuracy_of), abs=1e-12)
