@@ -4,6 +4,7 @@ Descriptor            what every dataset says of itself, and where its files are
   BlockStudy          fMRI volumes with a label each; categories described in words
   ImageStudy          responses to images: betas on surfaces or volumes, M/EEG epochs, fMRIPrep derivatives, or the
                       folders of NSD and Algonauts 2023
+  RecordingStudy      M/EEG recordings with a category per trial, to be decoded over time
   RdmStudy            dissimilarity matrices of subjects, with their images
 load_descriptor       YAML in; `kind` says which (blocks where it is not given)
 """
@@ -20,8 +21,9 @@ from pydantic import Field, field_validator, model_validator
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.parsing import Strict, parse, read_yaml
+from brainalign.recordings_descriptor import CutOptions, RecordingFiles, Window
 
-__all__ = ["KINDS", "BlockStudy", "Descriptor", "ImageStudy", "RdmStudy", "load_descriptor"]
+__all__ = ["KINDS", "BlockStudy", "Descriptor", "ImageStudy", "RdmStudy", "RecordingStudy", "load_descriptor"]
 
 Name = Annotated[str, Field(pattern="^[A-Za-z0-9]+$")]
 DatasetName = Annotated[str, Field(pattern="^[A-Za-z0-9-]+$")]
@@ -355,7 +357,15 @@ class ImageStudy(Descriptor):
     epochs: EpochOptions = EpochOptions()
     glm: GlmOptions = GlmOptions()
     simulate: SimulateOptions | None = Field(None, description="make the files first, with known truth")
+    decoded: tuple[Name, ...] = Field((), description="M/EEG subjects whose image categories are decoded over time")
     shape: Shape | None = None
+
+    @model_validator(mode="after")
+    def _decoded_are_sensors(self) -> ImageStudy:
+        for name in self.decoded:
+            if name not in self.subjects or self.modality(name) != "meeg":
+                raise ValueError(f"decoded: {name!r} is no subject measured by M/EEG (format: epochs)")
+        return self
 
     def all_files(self) -> list[Path]:
         """Return the tables of images and captions and every file of every subject; of a simulated study none."""
@@ -422,6 +432,63 @@ class ImageStudy(Descriptor):
         return "meeg" if self.subjects[subject].format == "epochs" else "fmri"
 
 
+# ------------------------------------------------------------------------------------------------------ recordings
+
+
+class RecordingStudy(Descriptor):
+    """M/EEG recordings with a category per trial."""
+
+    kind: Literal["recordings"]
+    subjects: dict[Name, RecordingFiles] = Field(min_length=1)
+    markers: dict[str, Name] = Field({}, description="category by marker, or by trial_type; not for epochs")
+    epochs: CutOptions = CutOptions()
+    sensors: dict[Name, tuple[str, ...]] = Field({}, description="groups that are also decoded for themselves")
+    windows: dict[Name, Window] = Field(
+        {}, description="decoded as a whole, in seconds; those that end at or before 0 s are controls"
+    )
+    shape: Shape | None = None
+
+    @model_validator(mode="after")
+    def _markers_name_categories(self) -> RecordingStudy:
+        marked = any(files.format != "epochs" for files in self.subjects.values())
+        if marked and len(set(self.markers.values())) < 2:
+            raise ValueError("markers: give the category of two markers or more, for example {'1': house, '2': face}")
+        for name, (start, stop) in self.windows.items():
+            if not self.epochs.tmin_s <= start < stop <= self.epochs.tmax_s:
+                raise ValueError(f"windows.{name}: {start} to {stop} s do not lie in order within the epochs")
+        return self
+
+    def all_files(self) -> list[Path]:
+        """Return every file of every subject; raises as `locate` does."""
+        return [path for subject in self.subjects for path in self.files(subject).values()]
+
+    def files(self, subject: str) -> dict[str, Path]:
+        """Return every file or folder of a subject by field name; raises as `locate` does."""
+        found = {}
+        for field, value in self.subjects[subject]:
+            for label, path in _paths(field, value):
+                found[label] = self.locate(path, f"subjects.{subject}.{label}")
+        return found
+
+    def inputs(self, subject: str) -> list[Path]:
+        """Return every file a subject's responses are read from; of a folder, those of the participant."""
+        found: list[Path] = []
+        for path in self.files(subject).values():
+            patterns = getattr(self.subjects[subject], "patterns", ()) if path.is_dir() else ()
+            found += sorted(file for pattern in patterns for file in path.glob(pattern) if file.is_file())
+            found += [] if path.is_dir() else [path]
+        return found
+
+    def prepare_options(self, subject: str) -> dict[str, object]:
+        """Return what a subject's responses depend on, besides the files themselves; defaults included."""
+        options = self.model_dump(mode="json", include={"sha256", "markers", "epochs"})
+        return options | {"subject": self.subjects[subject].model_dump(mode="json")}
+
+    def extract_options(self) -> dict[str, object]:
+        """Return nothing: no network sees what was shown."""
+        return {}
+
+
 # ------------------------------------------------------------------------------------------------------------ RDMs
 
 
@@ -446,7 +513,12 @@ class RdmStudy(Descriptor):
         return {"reader": self.reader}
 
 
-KINDS: dict[str, type[Descriptor]] = {"blocks": BlockStudy, "images": ImageStudy, "rdms": RdmStudy}
+KINDS: dict[str, type[Descriptor]] = {
+    "blocks": BlockStudy,
+    "images": ImageStudy,
+    "recordings": RecordingStudy,
+    "rdms": RdmStudy,
+}
 
 
 def _paths(field: str, value: object) -> Iterator[tuple[str, Path]]:

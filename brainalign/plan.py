@@ -29,6 +29,7 @@ from brainalign.settings import (
     InContextMethod,
     PixelsModel,
     RdmStudy,
+    RecordingStudy,
     TrainedMethod,
     load_descriptors,
 )
@@ -56,6 +57,7 @@ STAGES = {
     "prepare": ("datasets", "statistics"),
     "prepare_images": ("datasets", "statistics"),
     "prepare_rdms": ("datasets",),
+    "prepare_recordings": ("datasets",),
     "extract": ("features",),
     "pretrain": ("datasets", "encoding", "features", "kernels", "statistics"),
     "encode": ("datasets", "encoding", "features", "kernels", "statistics"),
@@ -63,6 +65,7 @@ STAGES = {
     "compare": ("datasets", "geometry", "kernels", "statistics"),
     "compare_images": ("datasets", "geometry", "kernels", "statistics"),
     "compare_rdms": ("geometry", "kernels", "statistics"),
+    "decode_times": ("datasets", "geometry", "kernels", "statistics"),
     "searchlight": ("datasets", "geometry", "kernels", "statistics"),
     "converge": ("datasets", "encoding", "features", "kernels", "statistics"),
     "identify": ("geometry", "kernels", "statistics"),
@@ -71,6 +74,7 @@ STAGES = {
     "summarize_group": ("statistics",),
     "report": ("report", "statistics"),
     "report_images": ("report", "statistics"),
+    "report_recordings": ("report", "statistics"),
     "report_group": ("report", "statistics"),
 }
 
@@ -200,6 +204,8 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
     check_choice("stage", stage, STAGES)
     if isinstance(descriptor, BlockStudy):
         return _block_cost(stage, config, descriptor, model, method)
+    if stage == "decode_times":
+        return _time_cost(config, descriptor)
     if isinstance(descriptor, ImageStudy):
         if stage == "converge":  # nulls of every network, in every subject and in their mean
             return Cost(1500, 30 + 15 * len(config.converge.networks) * (1 + len(descriptor.subjects)), 5)
@@ -221,6 +227,15 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
             cost = _image_cost(stage, descriptor, _searches(config, method))
         return replace(cost, memory_mb=cost.memory_mb + _pixels_mb(config, descriptor, model))
     return Cost(1500, 30, 20)
+
+
+def _time_cost(config: Config, descriptor: Descriptor) -> Cost:
+    """Return the cost of decoding over time; targets of a study are its vertices, so sensors are guessed for images."""
+    shape = getattr(descriptor, "shape", None)
+    trials, sensors = (shape.trials, shape.targets) if isinstance(descriptor, RecordingStudy) and shape else (1000, 100)
+    options = config.decode_times
+    work = (options.permutations + 50 * options.square_permutations) * trials * (sensors + 20)
+    return Cost(1200, 15 + round(2e-7 * work), 5)
 
 
 def _searches(config: Config, method: str) -> float:
@@ -417,6 +432,12 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
         yield "compare_rdms", "comparison", {}
         yield "report_group", "html", {}
         return
+    if isinstance(descriptor, RecordingStudy):
+        for subject in descriptor.subjects:
+            yield "prepare_recordings", "responses", {"subject": subject}
+            yield "decode_times", "timescores", {"subject": subject}
+            yield "report_recordings", "html", {"subject": subject}
+        return
     images = isinstance(descriptor, ImageStudy)
     of_kind = "_images" if images else ""
     if isinstance(descriptor, ImageStudy) and descriptor.simulate:
@@ -433,6 +454,8 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
         yield f"compare{of_kind}", "comparison", own
         for model in config.searchlights_of(dataset, descriptor, subject):
             yield "searchlight", "searchlight", own | {"model": model}
+        if isinstance(descriptor, ImageStudy) and subject in descriptor.decoded:
+            yield "decode_times", "timescores", own
         yield f"summarize{of_kind}", "summary", own
         yield f"report{of_kind}", "html", own
     if images:
@@ -446,7 +469,7 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
 
 def subjects_of(descriptor: Descriptor) -> list[str]:
     """Return the subjects of a dataset that has responses."""
-    return list(descriptor.subjects) if isinstance(descriptor, BlockStudy | ImageStudy) else []
+    return list(descriptor.subjects) if isinstance(descriptor, BlockStudy | ImageStudy | RecordingStudy) else []
 
 
 def scanned_subjects(descriptor: Descriptor) -> list[str]:

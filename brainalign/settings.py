@@ -27,6 +27,7 @@ from brainalign.descriptor import (
     ImageStudy,
     Name,
     RdmStudy,
+    RecordingStudy,
     load_descriptor,
 )
 from brainalign.families import check_contest, check_contest_in, contest_of
@@ -47,6 +48,7 @@ __all__ = [
     "InContextMethod",
     "PixelsModel",
     "RdmStudy",
+    "RecordingStudy",
     "RidgeMethod",
     "SearchlightSettings",
     "TrainedMethod",
@@ -254,6 +256,19 @@ class IdentifySettings(Strict):
     shuffles: int = Field(100, ge=20, description="relabellings of the regions of every subject")
 
 
+class DecodeTimesSettings(Strict):
+    """Options of the decode_times stage: categories decoded from sensors over time."""
+
+    permutations: int = Field(1000, ge=19, description="of the labels; every one trains anew")
+    square_permutations: int = Field(200, ge=19, description="of these, for training at one time, testing at another")
+    draws: int = Field(500, ge=100, description="bootstrap draws of the test trials, for intervals of latencies")
+    square_step: int = Field(2, ge=1, description="every so many-th sample is used for generalisation over time")
+    window_step: int = Field(2, ge=1, description="every so many-th sample of a window that is decoded as a whole")
+    n_folds: int = Field(5, ge=2, description="contiguous folds within each recording")
+    logistic_c: float = Field(0.01, gt=0, description="inverse penalty of the logistic regression beside")
+    noise: Literal["residuals", "none"] = Field("residuals", description="whitening on training trials of each fold")
+
+
 class SummarizeSettings(Strict):
     """Options of the summarize stage."""
 
@@ -288,6 +303,7 @@ class Config(Strict):
     converge: ConvergeSettings = ConvergeSettings()
     identify: IdentifySettings = IdentifySettings()
     searchlight: SearchlightSettings = SearchlightSettings()
+    decode_times: DecodeTimesSettings = DecodeTimesSettings()
     summarize: SummarizeSettings = SummarizeSettings()
     contest: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
         {},
@@ -441,6 +457,8 @@ def _found(descriptor: Descriptor) -> bool:
 
 
 def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
+    if isinstance(descriptor, RecordingStudy):
+        return  # no network sees what was shown
     if not isinstance(descriptor, BlockStudy):
         _captions_exist(config, dataset, descriptor)
         return
@@ -667,7 +685,7 @@ def write_schemas(folder: Path) -> None:
     """Write JSON schemas of configuration and descriptor, which editors use to complete and check the files."""
     schemas: dict[str, Any] = {
         "config": Config.model_json_schema(),
-        "descriptor": TypeAdapter(BlockStudy | ImageStudy | RdmStudy).json_schema(),
+        "descriptor": TypeAdapter(BlockStudy | ImageStudy | RecordingStudy | RdmStudy).json_schema(),
     }
     for name, schema in schemas.items():
         (folder / f"{name}.schema.json").write_text(json.dumps(schema, indent=1) + "\n")

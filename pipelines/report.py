@@ -30,6 +30,7 @@ from brainalign.settings import (
     Descriptor,
     ImageStudy,
     RdmStudy,
+    RecordingStudy,
     load_descriptor,
     load_descriptors,
     parse,
@@ -134,7 +135,7 @@ def _raw_digests(config: Config, dataset: str, subject: str) -> dict[str, str]:
         files = {}
         if isinstance(descriptor, RdmStudy):
             files = descriptor.found_files()
-        elif isinstance(descriptor, BlockStudy | ImageStudy):
+        elif isinstance(descriptor, BlockStudy | ImageStudy | RecordingStudy):
             files = descriptor.files(subject)
         return {field: file_digest(path) for field, path in files.items() if path.is_file()}
     except BrainalignError:

@@ -23,7 +23,7 @@ from brainalign.pipelines import run_stage, stage_parser
 from brainalign.pipelines.report import dataset_description, failures_of
 from brainalign.plan import report_path
 from brainalign.provenance import Provenance
-from brainalign.report import Failure, ImageEncoding, ImageMaterial, render_image_page
+from brainalign.report import DECODED_TABLES, DecodedTimes, Failure, ImageEncoding, ImageMaterial, render_image_page
 from brainalign.settings import Config, ImageStudy, load_descriptors, parse
 
 T = TypeVar("T")
@@ -107,6 +107,12 @@ def _gather(
             material.pictures |= _pictures(descriptor, [name for name in wanted if name not in material.pictures])
     material.rdms = fetch("rdm", Arrays, subject=subject)
     material.comparison = fetch("comparison", pd.DataFrame, subject=subject)
+    if subject in descriptor.decoded:
+        found = {suffix: fetch(suffix, pd.DataFrame, subject=subject) for suffix in DECODED_TABLES}
+        squares = fetch("timesquares", Arrays, subject=subject)
+        known = {suffix: table for suffix, table in found.items() if table is not None}
+        if squares is not None and len(known) == len(found):
+            material.decoded = DecodedTimes(known, squares, material.details("timesquares"))
     material.summary = fetch("summary", pd.DataFrame, subject=subject)
     material.differences = fetch("differences", pd.DataFrame, subject=subject)
     material.recovery = fetch("recovery", pd.DataFrame, subject=subject)

@@ -9,7 +9,16 @@ import pytest
 
 from brainalign.checks import BrainalignError
 from brainalign.plan import STAGES, Cost, Job, estimate, image_state, jobs, library_digest, wants_gpu
-from brainalign.settings import Config, ImageStudy, RdmStudy, load_config, load_descriptor, load_descriptors, parse
+from brainalign.settings import (
+    Config,
+    ImageStudy,
+    RdmStudy,
+    RecordingStudy,
+    load_config,
+    load_descriptor,
+    load_descriptors,
+    parse,
+)
 
 
 @pytest.fixture
@@ -27,11 +36,13 @@ SIMULATED = {
     "encode_images": 27,
     "converge": 1,
     "compare_images": 4,
+    "decode_times": 1,
     "summarize_images": 4,
     "report_images": 4,
     "summarize_group": 1,
     "report_group": 1,
 }
+RECORDINGS = {"prepare_recordings": 1, "decode_times": 1, "report_recordings": 1}
 MATRICES = {"prepare_rdms": 1, "extract": 3, "compare_rdms": 1, "report_group": 1}
 
 
@@ -46,10 +57,14 @@ def test_the_job_list_follows_from_the_configuration(
     for name in load_descriptor("data/kriegeskorte92.yaml", RdmStudy).files:
         (tmp_path / "kriegeskorte92").mkdir(exist_ok=True)
         (tmp_path / "kriegeskorte92" / name).touch()
+    for path in load_descriptor("data/n170.yaml", RecordingStudy).subjects["1"].recordings:
+        (tmp_path / "eeg-n170" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "eeg-n170" / path).touch()
     planned = jobs(demo)
     assert by_stage(planned, "haxby-slice") == BLOCKS
     assert by_stage(planned, "simulated") == SIMULATED
     assert by_stage(planned, "kriegeskorte92") == MATRICES
+    assert by_stage(planned, "eeg-n170") == RECORDINGS
     assert {job.stage for job in planned} == set(STAGES) - {"identify"}  # two scanned subjects are too few
     assert len({job.output for job in planned}) == len(planned)
     assert len({job.log for job in planned}) == len(planned)

@@ -2,6 +2,7 @@
 
 read_fmri        volumes with labels, in blocks        read_betas     a map per trial: surface, volume, CIFTI
 read_fmriprep    BIDS derivatives and events           read_epochs    MNE epochs
+read_recordings  M/EEG of categories: Muse CSV, MNE epochs, BIDS
 read_subject     whichever of them a descriptor asks for
 read_algonauts · read_nsd · read_nsd_cortex · read_things · read_braincorl     published data as they are downloaded
 audit_study      everything wrong with a dataset of any kind, before anything long is computed
@@ -41,6 +42,13 @@ from brainalign.datasets.rdms import (
     read_rdm_study,
     write_stimulus_images,
 )
+from brainalign.datasets.recordings import (
+    epochs_to_responses,
+    make_epochs,
+    read_bids_events,
+    read_muse,
+    read_recordings,
+)
 from brainalign.datasets.repeats import repeat_counts, repeats_cube
 from brainalign.datasets.splits import folds_of, group_labels, make_splits
 from brainalign.datasets.study_audit import StudyAudit, audit_study
@@ -73,6 +81,7 @@ __all__ = [
     "check_same_channels",
     "coco_captions",
     "complete_trials",
+    "epochs_to_responses",
     "fit_whitener",
     "folds_of",
     "group_labels",
@@ -81,6 +90,7 @@ __all__ = [
     "inspect_trials",
     "leakage_audit",
     "load_mesh",
+    "make_epochs",
     "make_image_split",
     "make_splits",
     "marked_images",
@@ -91,6 +101,7 @@ __all__ = [
     "read_algonauts_images",
     "read_area_maps",
     "read_betas",
+    "read_bids_events",
     "read_braincorl",
     "read_cortical_maps",
     "read_epochs",
@@ -99,9 +110,11 @@ __all__ = [
     "read_glasser",
     "read_images_table",
     "read_kriegeskorte92",
+    "read_muse",
     "read_nsd",
     "read_nsd_cortex",
     "read_rdm_study",
+    "read_recordings",
     "read_schaefer",
     "read_subject",
     "read_table",

@@ -17,7 +17,7 @@ from brainalign.checks import BrainalignError, check_choice, did_you_mean, liste
 from brainalign.datasets.surfaces import empty_lists
 from brainalign.datasets.trials import complete_trials, read_trials
 
-__all__ = ["check_same_channels", "read_epochs"]
+__all__ = ["check_same_channels", "read_epochs", "sensor_table"]
 
 # MNE keeps SI units, whose squares leave the range of float32; these are the ones its own figures use.
 UNITS = {"eeg": (1e6, "µV"), "mag": (1e15, "fT"), "grad": (1e13, "fT/cm")}
@@ -77,13 +77,13 @@ def read_epochs(
     table = _trials_of(paths, epochs, trials)
     for part, recording in zip(paths, epochs, strict=True):
         _pick(part, recording, picks, channels)
-    check_same_channels({str(p): _sensor_table(e) for p, e in zip(paths, epochs, strict=True)})
+    check_same_channels({str(p): sensor_table(e) for p, e in zip(paths, epochs, strict=True)})
     n_marked = _drop_marked(paths, epochs, bad_channels)
     parts = [_prepared(p, e, tmin, tmax, decimate, baseline) for p, e in zip(paths, epochs, strict=True)]
     times = [recording.times for recording in parts]
     if any(len(other) != len(times[0]) or not np.allclose(other, times[0]) for other in times):
         raise BrainalignError(f"{listed(paths)} have other times than each other; epoch them alike or give tmin, tmax")
-    targets = _sensor_table(parts[0])
+    targets = sensor_table(parts[0])
     scale = np.array([UNITS[kind][0] for kind in targets["sensor_type"]])
     values = np.concatenate([recording.get_data(copy=False, verbose="error") for recording in parts]) * scale[:, None]
     kinds = list(dict.fromkeys(targets["sensor_type"]))
@@ -228,7 +228,7 @@ def _prepared(
     return epochs
 
 
-def _sensor_table(epochs: Any) -> pd.DataFrame:
+def sensor_table(epochs: Any) -> pd.DataFrame:
     places = np.array([channel["loc"][:3] for channel in epochs.info["chs"]], dtype=np.float64)
     kinds = epochs.get_channel_types()
     transform = epochs.info["dev_head_t"]

@@ -1,9 +1,11 @@
 """Representational geometry: dissimilarities of response patterns, and how they compare with those of features."""
 
+from brainalign.geometry.areas_under_curve import auc, auc_draws
 from brainalign.geometry.bootstrap import DualBootstrap, dual_bootstrap
 from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm
 from brainalign.geometry.covariance import NoiseCovariance
 from brainalign.geometry.dependence import DependenceTest, dependence_test
+from brainalign.geometry.discriminant import Discriminants, fit_discriminants, membership
 from brainalign.geometry.families import compare_models
 from brainalign.geometry.features import feature_rdms
 from brainalign.geometry.flexible import FITS, FlexibleModel, fit_weights, flexible_bootstrap
@@ -30,8 +32,12 @@ from brainalign.geometry.rdm import DISTANCES, WHITENED, rdm
 from brainalign.geometry.region_identification import BASELINES, RegionIdentification, identify_regions
 from brainalign.geometry.searchlight import Searchlight, searchlight_rdms
 from brainalign.geometry.searchlight_maps import SearchlightMap, searchlight_map
+from brainalign.geometry.sensor_effects import sensor_effects
 from brainalign.geometry.study import ReferenceScores, score_references, subject_rdms
 from brainalign.geometry.thresholds import FAMILIES, threshold_family, threshold_grid
+from brainalign.geometry.time import rdm_movie, rdm_time_generalization
+from brainalign.geometry.time_decoding import TimeScores, decode_generalization, decode_times, pairwise_movie
+from brainalign.geometry.time_folds import Fold, contiguous_folds, leave_one_group_out
 from brainalign.geometry.topology import Geodesics, geodesic, geotopological
 
 __all__ = [
@@ -44,8 +50,10 @@ __all__ = [
     "WHITENED",
     "Comparison",
     "DependenceTest",
+    "Discriminants",
     "DualBootstrap",
     "FlexibleModel",
+    "Fold",
     "Geodesics",
     "LabelledPatterns",
     "LabelledRdms",
@@ -58,11 +66,18 @@ __all__ = [
     "RegionIdentification",
     "Searchlight",
     "SearchlightMap",
+    "TimeScores",
+    "auc",
+    "auc_draws",
     "compare",
     "compare_models",
+    "contiguous_folds",
+    "decode_generalization",
+    "decode_times",
     "dependence_test",
     "dual_bootstrap",
     "feature_rdms",
+    "fit_discriminants",
     "fit_weights",
     "fixed_test",
     "flexible_bootstrap",
@@ -72,20 +87,26 @@ __all__ = [
     "identify_regions",
     "joined_hemispheres",
     "layer_agreement",
+    "leave_one_group_out",
     "measurement_noise",
+    "membership",
     "noise_covariance",
     "noise_precision",
+    "pairwise_movie",
     "pooled_rdm",
     "rdm",
+    "rdm_movie",
     "rdm_noise_ceiling",
     "rdm_partial_test",
     "rdm_permutation_clusters",
     "rdm_permutation_places",
     "rdm_permutation_test",
+    "rdm_time_generalization",
     "replicate_rdms",
     "score_references",
     "searchlight_map",
     "searchlight_rdms",
+    "sensor_effects",
     "session_average",
     "subject_rdms",
     "surface_neighbourhoods",

@@ -1,6 +1,7 @@
 """Reports: figures, brain maps, sentences that follow from the numbers, self-contained pages of subjects and groups."""
 
 from brainalign.report.convergence import CONVERGENCE_TABLES, convergence_section, no_convergence
+from brainalign.report.decoding_section import DECODED_TABLES, DecodedTimes, decoding_section
 from brainalign.report.group import group_figure, render_failed_group, render_group_page
 from brainalign.report.group_sections import group_sections
 from brainalign.report.heads import topomaps
@@ -16,6 +17,7 @@ from brainalign.report.layers import layer_preference_maps, layer_profile, roi_l
 from brainalign.report.material import Failure, Material
 from brainalign.report.page import Panel, Section, render_page
 from brainalign.report.rdm_page import render_rdm_page
+from brainalign.report.recordings_page import RecordingMaterial, render_recordings_page
 from brainalign.report.recovery import planted_ceilings, planted_latencies, planted_layers, planted_preferences
 from brainalign.report.reference_rdms import layer_curves, layer_verdict, mds_categories, rdm_grid, reference_bars
 from brainalign.report.sections import sections
@@ -26,16 +28,20 @@ from brainalign.report.timecourse import layer_latencies, rsa_over_time, score_o
 
 __all__ = [
     "CONVERGENCE_TABLES",
+    "DECODED_TABLES",
     "IDENTIFICATION_TABLES",
+    "DecodedTimes",
     "Failure",
     "ImageEncoding",
     "ImageMaterial",
     "Material",
     "Panel",
+    "RecordingMaterial",
     "Section",
     "SurfaceMap",
     "comparison_table",
     "convergence_section",
+    "decoding_section",
     "fit_label",
     "flat_maps",
     "group_figure",
@@ -63,6 +69,7 @@ __all__ = [
     "render_image_page",
     "render_page",
     "render_rdm_page",
+    "render_recordings_page",
     "roi_layer_heatmap",
     "rsa_over_time",
     "score_over_time",

@@ -3,6 +3,27 @@
 __all__ = ["CAPTIONS"]
 
 CAPTIONS = {
+    "decodedwindows": """
+        Trials told apart from all samples of a window together, trials of other recordings (or stimuli) used for
+        training. Lines: interval over recordings, where there are enough. Grey: what 95 % of permuted labels stay
+        below. Good: filled points (after the stimulus) above the grey, hollow ones (before it, a control) on chance.
+        A control above chance would mean that something besides the response tells the categories apart.""",
+    "decodedcourse": """
+        Trained and tested anew at every moment. Grey: 95 % of permuted labels. Bars at the bottom: significant clusters
+        (their borders carry no guarantee). Marks on top: latencies with intervals, where the peak is above its null.
+        Good: the curve lies in the grey before the stimulus.""",
+    "decodedsquare": """
+        What was learned at one moment (row), tested at another (column); outlined: significant clusters. A square off
+        the diagonal is a code that lasts; a narrow diagonal is one that moves on. Blue: the code reverses.""",
+    "decodedheads": """
+        The effect of the category on each sensor by itself, over all trials; white dots: in a significant cluster over
+        sensors and time.""",
+    "decodedsensors": """
+        The effect of the category on each sensor by itself, over all trials; thick: in a significant cluster over
+        sensors and time. Too few sensors for a topography.""",
+    "decodedpairs": """
+        Area under the curve of every pair of conditions: a dissimilarity matrix per moment, without any distance. .5 is
+        chance. Good: on chance before the stimulus.""",
     "splits": """
         Rows are folds, columns what is kept together; dark cells are tested, light ones trained on. Good: every
         column is tested, and no cell is both. A leak would stop the run before anything is fitted.""",

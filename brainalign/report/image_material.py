@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Responses
+from brainalign.report.decoding_section import DecodedTimes
 from brainalign.report.material import Failure
 from brainalign.settings import Config, ImageStudy
 
@@ -67,6 +68,7 @@ class ImageMaterial:
     recovery: pd.DataFrame | None = None
     contest: pd.DataFrame | None = None
     winners: pd.DataFrame | None = None
+    decoded: DecodedTimes | None = None  # of M/EEG subjects whose categories are decoded
     sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from brainalign.report.captions import CAPTIONS
 from brainalign.report.contest import contest_section
 from brainalign.report.cortex_sections import layers_section, maps_section
 from brainalign.report.course_section import course_section
+from brainalign.report.decoding_section import decoding_section
 from brainalign.report.dictionaries import dictionaries_section
 from brainalign.report.encoders import encoders_section
 from brainalign.report.few_images import few_images_section
@@ -41,6 +42,7 @@ def image_sections(material: ImageMaterial) -> list[Section]:
         dictionaries_section,
         contest_section,
         few_images_section,
+        _decoding,
         _geometry,
         _ceilings,
         _recovery,
@@ -99,6 +101,12 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return "–" if np.isnan(value) else f"{value:g}"
     return str(value)
+
+
+def _decoding(material: ImageMaterial) -> Section | None:
+    if material.decoded is None or material.responses is None:
+        return None
+    return decoding_section(material.decoded, material.responses.targets)
 
 
 # ---------------------------------------------------------------------------------------------------------- geometry

@@ -8,7 +8,7 @@ from brainalign.statistics.ceilings import (
     spearman_brown,
     split_half_reliability,
 )
-from brainalign.statistics.classification import linear_classification
+from brainalign.statistics.classification import linear_classification, logistic_auc
 from brainalign.statistics.clusters import Cluster, ClusterTest, cluster_permutation
 from brainalign.statistics.contest import Candidate, family_contest, target_winners
 from brainalign.statistics.correlations import (
@@ -17,6 +17,8 @@ from brainalign.statistics.correlations import (
     group_means,
     permuted_correlations,
 )
+from brainalign.statistics.exchange import Exchange
+from brainalign.statistics.hump import HumpLatency, hump_latency
 from brainalign.statistics.identification import identification, pair_matching
 from brainalign.statistics.latency import Latency, score_latency
 from brainalign.statistics.ncsnr import (
@@ -50,6 +52,8 @@ __all__ = [
     "ClusterTest",
     "CorrelationNull",
     "DepthRecovery",
+    "Exchange",
+    "HumpLatency",
     "Interval",
     "Latency",
     "RegionDraws",
@@ -64,10 +68,12 @@ __all__ = [
     "family_contest",
     "fdr",
     "group_means",
+    "hump_latency",
     "identification",
     "layer_preference",
     "leave_one_subject_out_ceiling",
     "linear_classification",
+    "logistic_auc",
     "ncsnr",
     "noise_ceiling",
     "noise_ceiling_from_ncsnr",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["linear_classification"]
+__all__ = ["linear_classification", "logistic_auc"]
 
 
 def linear_classification(
@@ -35,3 +35,39 @@ def linear_classification(
         classifier.fit(responses[train], stimulus_ids[train])
         accuracies.append(classifier.score(responses[test], stimulus_ids[test]))
     return np.array(accuracies)
+
+
+def logistic_auc(
+    responses: NDArray[np.floating[Any]],
+    labels: NDArray[Any],
+    folds: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]],
+    c: float = 0.01,
+) -> NDArray[np.float64]:
+    """Return the area under the curve of logistic regression between two categories in each fold; .5 is chance.
+
+    Parameters
+    ----------
+    responses : array (n_trials, n_targets)
+    labels : array (n_trials,)
+        Of two categories.
+    folds : sequence of (train rows, test rows)
+    c : float
+        Inverse penalty, on standardised responses.
+
+    Returns
+    -------
+    array (n_folds,); NaN where a test fold holds one category only
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    found = []
+    for train, test in folds:
+        classifier = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
+        classifier.fit(responses[train], labels[train])
+        both = len(np.unique(labels[test])) == 2
+        second = labels[test] == classifier.classes_[1]
+        found.append(roc_auc_score(second, classifier.decision_function(responses[test])) if both else np.nan)
+    return np.array(found)

@@ -24,6 +24,7 @@ from brainalign.settings import (
     Config,
     ImageStudy,
     RdmStudy,
+    RecordingStudy,
     load_descriptors,
 )
 from brainalign.settings import parse as parse_settings  # "parse" is a name of Snakemake's own
@@ -42,11 +43,13 @@ RESULTS = SETTINGS.results
 BLOCKS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, BlockStudy)]
 IMAGES = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, ImageStudy)]
 RDMS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, RdmStudy)]
+RECORDINGS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, RecordingStudy)]
 SIMULATED = [name for name in IMAGES if DESCRIPTORS[name].simulate]
 CONVERGED = [name for name in IMAGES if SETTINGS.convergence_of(name).networks]
 IDENTIFIED = [name for name in IMAGES if len(scanned_subjects(DESCRIPTORS[name])) >= LEAST_SUBJECTS]
 IDENTIFICATION = ("regions", "thresholds", "agreement")
 CONVERGENCE = ("convergence", "areas", "latencies", "curves", "halftimes", "maps")
+TIMES = ("timescores", "timesensors", "timewindows", "timeclusters", "timepeaks", "timesquares")
 
 
 def alternatives(names):
@@ -76,6 +79,12 @@ def of(suffix, wildcards, **labels):
 def artifacts(*suffixes):
     """Return an input function: artifacts of the subject."""
     return lambda wildcards: [of(suffix, wildcards) for suffix in suffixes]
+
+
+def decoded_of(wildcards):
+    """Return what was decoded over time; nothing where the descriptor does not ask."""
+    asked = wildcards.subject in DESCRIPTORS[wildcards.dataset].decoded
+    return [of(suffix, wildcards) for suffix in TIMES if asked]
 
 
 def encodings_of(suffix):
@@ -274,5 +283,5 @@ onerror:
     forget()
     # A rule whose input is missing never runs, so the report of what did work is made here.
     quoted_config = shlex.quote(SETTINGS.model_dump_json())
-    for stage in ("report", "report_images", "report_group"):
+    for stage in ("report", "report_images", "report_recordings", "report_group"):
         shell("python -P -m brainalign.pipelines.{stage} --incomplete --settings {quoted_config} || true")

@@ -1,0 +1,134 @@
+"""The page of a subject whose recordings were decoded: what could be told apart, when, and what that does not show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from brainalign.arrays import Responses
+from brainalign.report.citations import CITATIONS
+from brainalign.report.decoding_section import DecodedTimes, decoding_findings, decoding_section
+from brainalign.report.material import Failure
+from brainalign.report.page import Section, data_uri, render
+from brainalign.report.sentences import number
+from brainalign.settings import Config, RecordingStudy
+
+__all__ = ["RecordingMaterial", "render_recordings_page"]
+
+
+@dataclass
+class RecordingMaterial:
+    """What the page of one subject draws from. What a failed stage did not leave is None."""
+
+    config: Config
+    dataset: str
+    descriptor: RecordingStudy
+    subject: str
+    responses: Responses | None = None
+    decoded: DecodedTimes | None = None
+    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def render_recordings_page(material: RecordingMaterial) -> str:
+    """Return the HTML of one subject's report; everything that came from data is escaped."""
+    decoded, sections = material.decoded, [_data(material)]
+    windows = pd.DataFrame() if decoded is None else decoded.tables["timewindows"]
+    if decoded is not None and material.responses is not None:
+        sections.append(decoding_section(decoded, material.responses.targets, findings=False))
+    methods = _methods(material)
+    keys = list(dict.fromkeys(key for _, cited in methods for key in cited))
+    bibtex = "\n\n".join(CITATIONS[key].bibtex(key) for key in keys)
+    return render(
+        "report.html",
+        [section for section in sections if section is not None],
+        material=material,
+        descriptor=material.descriptor,
+        findings=[] if decoded is None else decoding_findings(decoded) + list(material.descriptor.notes),
+        cards=_cards(windows),
+        headline=_headline(windows),
+        interval_note="Intervals: over recordings.",
+        summary_csv=data_uri(windows.to_csv(index=False).encode(), "text/csv"),
+        methods=methods,
+        references=[(key, CITATIONS[key]) for key in keys],
+        reference_number={key: k + 1 for k, key in enumerate(keys)},
+        bibtex=data_uri(bibtex.encode(), "text/x-bibtex"),
+    )
+
+
+def _data(material: RecordingMaterial) -> Section | None:
+    if material.responses is None:
+        return None
+    trials = material.responses.trials
+    counts = trials.groupby("category").size()
+    details: Mapping[str, Any] = next(
+        (r["details"] for n, r in material.sidecars.items() if n.endswith("_responses.safetensors")), {}
+    )
+    rejected = sum(details.get("n_rejected", []))
+    return Section(
+        "data",
+        "Data",
+        paragraphs=[
+            f"{len(trials):,} trials ({', '.join(f'{n:,} {name}' for name, n in counts.items())}) of "
+            f"{trials['run'].nunique()} recordings of one person, {len(material.responses.targets)} sensors; "
+            f"{rejected} trials were left out (too large, or cut by an end of a recording).",
+            "Whatever is found here holds for this person and these recordings; it is no statement about people.",
+        ],
+    )
+
+
+def _cards(windows: pd.DataFrame) -> list[dict[str, str]]:
+    rows = windows[windows["group"] == "all"] if len(windows) else windows
+    return [
+        {
+            "name": f"{row['window']}{', control' if row['control'] else ''}",
+            "value": number(row["score"]),
+            "control": f"chance {number(row['chance'])}, permuted {number(row['null_mean'])}, "
+            f"p = {number(row['p'], 4)}",
+            "split": row["scheme"],
+        }
+        for _, row in rows.iterrows()
+    ]
+
+
+def _headline(windows: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = []
+    for _, row in windows.iterrows():
+        shared = {"split": row["scheme"], "layer": row["window"], "n": row["n_trials"], "chance": row["chance"]}
+        shared |= {"quantity": f"score, sensors {row['group']}", "model": "sensors"}
+        fields = ("low", "high", "null_mean", "p")
+        rows.append(shared | {"method": "discriminant", "value": row["score"]} | {name: row[name] for name in fields})
+        nothing = dict.fromkeys(fields, float("nan"))
+        rows.append(shared | {"method": "logistic", "value": row["logistic"]} | nothing)
+    return rows
+
+
+def _methods(material: RecordingMaterial) -> list[tuple[str, tuple[str, ...]]]:
+    """Return what was done, with the keys of the references."""
+    options, cut = material.config.decode_times, material.descriptor.epochs
+    band = "not filtered" if cut.band_hz is None else f"filtered from {cut.band_hz[0]:g} to {cut.band_hz[1]:g} Hz"
+    noise = "whitened by the noise covariance of the training trials of each fold, and " * (options.noise != "none")
+    return [
+        (
+            f"Recordings were read with MNE-Python, {band}, cut from {1000 * cut.tmin_s:.0f} to "
+            f"{1000 * cut.tmax_s:.0f} ms; sensors were {noise}standardised. At every moment a linear discriminant with "
+            "the shrinkage of Ledoit and Wolf was trained and tested; windows are decoded from all their samples at "
+            "once, by it and by logistic regression.",
+            ("ledoitwolf", "sklearn"),
+        ),
+        (
+            f"Whole recordings were left out in turn. Within recordings, {options.n_folds} contiguous folds, and no "
+            "training trial whose epoch overlaps that of a test trial. Permutations exchange labels within recordings "
+            f"and train anew ({options.permutations} times; {options.square_permutations} for generalisation over "
+            "time); clusters are compared with the largest of each permutation; their borders carry no guarantee.",
+            ("maxstat",),
+        ),
+        (
+            "Latencies are the centre of the highest hump above half its height and its rise to that height; intervals "
+            f"resample test trials within recordings ({options.draws} draws).",
+            ("bootstrap",),
+        ),
+    ]

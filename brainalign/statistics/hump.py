@@ -1,0 +1,94 @@
+"""Where the hump of a score over time has its centre, where it rises to half its height, and intervals that cover."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_finite
+
+__all__ = ["HumpLatency", "hump_latency"]
+
+Values = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class HumpLatency:
+    """Centre and rise of the highest hump, in the unit of the times, with bootstrap intervals.
+
+    Attributes
+    ----------
+    centre, centre_low, centre_high : float
+        Mean of the times of the hump, weighted by what exceeds half its height.
+    rise, rise_low, rise_high : float
+        Where the score crosses half its height on the way up, interpolated between samples: an onset that, other than
+        the first significant moment, does not come earlier where there are more trials.
+    """
+
+    centre: float
+    centre_low: float
+    centre_high: float
+    rise: float
+    rise_low: float
+    rise_high: float
+
+
+def hump_latency(
+    score: Values, draws: Values, times: Values, *, chance: float = 0.0, confidence: float = 0.95
+) -> HumpLatency:
+    """Return centre and rise of the highest hump of a score over time.
+
+    The largest sample itself is a poor latency: it jumps between neighbours, and the bootstrap interval of it is too
+    wide. The centre of the hump is smooth in the scores.
+
+    Parameters
+    ----------
+    score : array (n_times,)
+    draws : array (n_draws, n_times)
+        The same under resampling of test trials or subjects.
+    times : array (n_times,), ascending
+    chance : float
+        From which heights are counted.
+    confidence : float
+
+    Raises
+    ------
+    BrainalignError
+        If shapes do not fit or scores are not finite.
+
+    References
+    ----------
+    Luck SJ (2014). An introduction to the event-related potential technique, chapter 9: fractional area and fractional
+    peak latencies. MIT Press.
+    """
+    if score.shape != times.shape or draws.shape[1:] != score.shape or len(draws) < 2:
+        raise BrainalignError(
+            f"a hump needs score (n_times,) and draws (n_draws, n_times) of {len(times)} times; got {score.shape} and "
+            f"{draws.shape}"
+        )
+    check_finite("score", score, "leave out times without a score")
+    check_finite("draws", draws, "leave out draws without a score")
+    centre, rise = _hump(score - chance, times)
+    found = np.array([_hump(draw - chance, times) for draw in draws])
+    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    return HumpLatency(centre, float(low[0]), float(high[0]), rise, float(low[1]), float(high[1]))
+
+
+def _hump(height: Values, times: Values) -> tuple[float, float]:
+    """Return centre and rise of the hump around the largest value; that value's time where nothing is above 0."""
+    best = int(height.argmax())
+    half = height[best] / 2
+    if height[best] <= 0:
+        return float(times[best]), float(times[best])
+    low = np.flatnonzero(height < half)
+    first = int(low[low < best].max(initial=-1)) + 1
+    last = int(low[low > best].min(initial=len(height)))
+    weights = height[first:last] - half
+    centre = float(weights @ times[first:last] / weights.sum()) if weights.sum() > 0 else float(times[best])
+    if first == 0:
+        return centre, float(times[0])
+    share = (half - height[first - 1]) / (height[first] - height[first - 1])
+    return centre, float(times[first - 1] + share * (times[first] - times[first - 1]))

@@ -1,0 +1,318 @@
+"""decode_times: categories decoded from the sensors of one subject: when, where, and for how long a code lasts."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import diags_array
+
+from brainalign.arrays import Arrays, Responses
+from brainalign.artifacts import load, save
+from brainalign.checks import BrainalignError
+from brainalign.datasets import fit_whitener
+from brainalign.geometry import (
+    Fold,
+    TimeScores,
+    contiguous_folds,
+    decode_generalization,
+    decode_times,
+    leave_one_group_out,
+    pairwise_movie,
+    rdm_time_generalization,
+    sensor_effects,
+)
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.pipelines.encode_images import sensor_adjacency
+from brainalign.provenance import Provenance
+from brainalign.settings import DecodeTimesSettings, parse
+from brainalign.statistics import (
+    MIN_UNITS,
+    Exchange,
+    bootstrap,
+    cluster_permutation,
+    cross_validated_interval,
+    hump_latency,
+    logistic_auc,
+    permutation_test,
+    score_latency,
+)
+
+EVERYTHING = "all"
+ACROSS, WITHIN, IMAGES = "recordings left out", "within recordings", "images left out"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("decode_times", __doc__)
+    parser.add_argument("--responses", type=Path, required=True)
+    parser.add_argument("--splits", type=Path, help="of a study of images: which are tested")
+    for name in ("scores", "sensors", "windows", "clusters", "peaks", "squares"):
+        parser.add_argument(f"--{name}", type=Path, required=True, help="output")
+    return run_stage(parser, _decode, argv)
+
+
+@dataclass
+class _Study:
+    """The trials of one subject, how they are split, and what the null exchanges."""
+
+    responses: Responses
+    settings: DecodeTimesSettings
+    folds: dict[str, list[Fold]]  # by scheme; moments are decoded with the first
+    exchange: Exchange
+    whiten: bool
+    confidence: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.labels = self.responses.trials["category"].to_numpy(dtype=str)
+        self.measure: Any = "auc" if len(set(self.labels)) == 2 else "accuracy"
+        self.permuted = self.exchange.permuted(self.settings.permutations, np.random.default_rng(self.seed))
+
+    @property
+    def times(self) -> NDArray[Any]:
+        times = self.responses.times
+        if times is None:
+            raise BrainalignError("responses have no times; decoding over time is for M/EEG")
+        return times
+
+    def whiteners(self, rows: NDArray[np.intp]) -> list[NDArray[Any]] | None:
+        """Return the whitening of some sensors by fold, from its training trials."""
+        if not self.whiten:
+            return None
+        values, targets = self.responses.values[:, rows], self.responses.targets.iloc[rows]
+        return [
+            fit_whitener(values[train], self.times, targets, stimulus_ids=self.labels[train].tolist()).matrix
+            for train, _ in next(iter(self.folds.values()))
+        ]
+
+
+def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    settings = parse(DecodeTimesSettings, arguments.settings["decode"], "decode_times")
+    responses = load(arguments.responses, Responses, provenance)
+    splits = None if arguments.splits is None else load(arguments.splits, pd.DataFrame, provenance)
+    study = _study(responses, splits, settings, arguments.settings["confidence"], arguments.seed)
+    groups = _groups(responses, arguments.settings["sensors"])
+    found = {name: _over_time(study, rows) for name, rows in groups.items()}
+    folds = next(iter(study.folds.values()))
+    facts = {
+        "measure": {"auc": "area under the curve", "accuracy": "balanced accuracy"}[study.measure],
+        "categories": sorted(set(study.labels)),
+        "scheme": next(iter(study.folds)),
+        "n_permutations": settings.permutations,
+        "n_folds": len(folds),
+    }
+    tables = [_time_table(study, name, scores) for name, scores in found.items()]
+    save(arguments.scores, pd.concat(tables, ignore_index=True), provenance, **facts)
+    effect, sensor_clusters = _sensors(study)
+    save(arguments.sensors, effect, provenance, effect="area under the curve minus .5" if study.measure == "auc" else
+         "share of variance between categories", **facts)  # fmt: skip
+    windows = arguments.settings["windows"] or _whole_epoch(study.times)
+    save(arguments.windows, _windows(study, groups, windows), provenance, **facts)
+    peaks = [_peak(study, name, scores) for name, scores in found.items()]
+    save(arguments.peaks, pd.DataFrame(peaks), provenance, interval="bootstrap over test trials or images", **facts)
+    squares, square_clusters = _squares(study)
+    clusters = [_time_clusters(study, name, scores) for name, scores in found.items()]
+    save(arguments.clusters, pd.concat([*clusters, sensor_clusters, square_clusters], ignore_index=True), provenance)
+    save(arguments.squares, squares, provenance, conditions=list(dict.fromkeys(study.labels)), **facts)
+
+
+def _study(
+    responses: Responses, splits: pd.DataFrame | None, settings: DecodeTimesSettings, confidence: float, seed: int
+) -> _Study:
+    """Return how trials are split: recordings left out and contiguous folds, or the split of the images."""
+    trials = responses.trials
+    if "category" not in trials:
+        raise BrainalignError("the trials have no category; give the table of images a column category")
+    labels = trials["category"].to_numpy(dtype=str)
+    if splits is not None:
+        side = trials["trial_id"].map(splits.set_index("trial_id")["split"]).to_numpy(dtype=str)
+        folds = {IMAGES: [(np.flatnonzero(side == "train"), np.flatnonzero(side == "test"))]}
+        exchange = Exchange(labels, trials["stimulus_id"].to_numpy(dtype=str), side)
+        return _Study(responses, settings, folds, exchange, False, confidence, seed)  # whitened by prepare_images
+    runs = (trials["session"] + " " + trials["run"]).to_numpy(dtype=str)
+    assert responses.times is not None
+    length = float(responses.times[-1] - responses.times[0])
+    within = contiguous_folds(runs, trials["onset_s"].to_numpy(dtype=float), settings.n_folds, guard_s=length)
+    folds = {WITHIN: within}
+    if len(set(runs)) > 1:
+        folds = {ACROSS: leave_one_group_out(runs)} | folds
+    exchange = Exchange(labels, trials["trial_id"].to_numpy(dtype=str), runs)
+    return _Study(responses, settings, folds, exchange, settings.noise == "residuals", confidence, seed)
+
+
+def _groups(responses: Responses, named: dict[str, Sequence[str]]) -> dict[str, NDArray[np.intp]]:
+    ids = pd.Index(responses.targets["target_id"])
+    groups = {EVERYTHING: np.arange(len(ids), dtype=np.intp)}
+    for name, wanted in named.items():
+        groups[name] = ids.get_indexer(pd.Index(list(wanted)))
+        missing = [sensor for sensor, row in zip(wanted, groups[name], strict=True) if row < 0]
+        if missing:
+            raise BrainalignError(f"sensors.{name}: {', '.join(missing)} not recorded; there are {', '.join(ids)}")
+    return groups
+
+
+def _over_time(study: _Study, rows: NDArray[np.intp]) -> TimeScores:
+    return decode_times(
+        study.responses.values[:, rows],
+        study.labels,
+        next(iter(study.folds.values())),
+        permuted=study.permuted,
+        score=study.measure,
+        whiteners=study.whiteners(rows),
+    )
+
+
+def _whole_epoch(times: NDArray[Any]) -> dict[str, tuple[float, float]]:
+    """Return all that follows the stimulus, and as a control all before it."""
+    before = {"before": (float(times[0]), 0.0)} if times[0] < 0 else {}
+    return {"response": (0.0, float(times[-1]))} | before
+
+
+def _time_table(study: _Study, name: str, found: TimeScores) -> pd.DataFrame:
+    low, high = np.quantile(found.null, [0.025, 0.975], axis=0)
+    return pd.DataFrame(
+        {
+            "group": name,
+            "time_s": study.times,
+            "score": found.score,
+            "null_low": low,
+            "null_high": high,
+            "p": permutation_test(found.score, found.null),
+            "p_fwer": permutation_test(found.score, found.null, "max"),
+            "chance": found.chance,
+        }
+    )
+
+
+def _rows_of(table: pd.DataFrame, kind: str, group: str) -> pd.DataFrame:
+    named = table.rename(columns={"start": "start_s", "stop": "stop_s"})
+    return named.drop(columns="cluster").assign(kind=kind, group=group)
+
+
+def _time_clusters(study: _Study, name: str, found: TimeScores) -> pd.DataFrame:
+    test = cluster_permutation(found.score[None], found.null[:, None], times=study.times)
+    return _rows_of(test.table([name]), "time", name)
+
+
+def _peak(study: _Study, name: str, found: TimeScores) -> dict[str, object]:
+    """Return when the score is largest and when it sets in, after the stimulus."""
+    weights = study.exchange.draws(study.settings.draws, np.random.default_rng(study.seed + 1))
+    draws = found.draws(next(iter(study.folds.values())), weights)
+    draws = draws[np.isfinite(draws).all(axis=1)]
+    after = study.times >= 0
+    score, draws, times = found.score[after], draws[:, after], study.times[after]
+    latency = score_latency(score, draws, found.null[:, after], times, confidence=study.confidence)
+    hump = hump_latency(score, draws, times, chance=found.chance, confidence=study.confidence)
+    return {"group": name} | asdict(latency) | asdict(hump)
+
+
+def _sensors(study: _Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the effect at every sensor and time, with the clusters over both."""
+    responses = study.responses
+    effect, null = sensor_effects(responses.values, study.labels, study.permuted)
+    ids = responses.targets["target_id"].tolist()
+    test = cluster_permutation(
+        effect,
+        null,
+        sensor_adjacency(responses),
+        tail="both" if study.measure == "auc" else "greater",
+        times=study.times,
+    )
+    table = pd.DataFrame(
+        {
+            "target_id": np.repeat(ids, len(study.times)),
+            "time_s": np.tile(study.times, len(ids)),
+            "effect": effect.ravel(),
+            "significant": test.mask().ravel(),
+        }
+    )
+    return table, _rows_of(test.table(ids), "sensors x time", EVERYTHING)
+
+
+def _squares(study: _Study) -> tuple[Arrays, pd.DataFrame]:
+    """Return generalisation over time with its clusters, the pairwise movie, and how alike its frames are."""
+    settings, folds = study.settings, next(iter(study.folds.values()))
+    everything = np.arange(len(study.responses.targets), dtype=np.intp)
+    whiteners, values = study.whiteners(everything), study.responses.values
+    step = settings.square_step
+    square, null = decode_generalization(
+        values[:, :, ::step],
+        study.labels,
+        folds,
+        permuted=study.permuted[: settings.square_permutations],
+        score=study.measure,
+        whiteners=whiteners,
+    )
+    times = study.times[::step]
+    steps = diags_array([np.ones(len(times) - 1)] * 2, offsets=[-1, 1])
+    test = cluster_permutation(square, null, steps, times=times)
+    found = {"generalization": square, "significant": test.mask().astype(np.uint8), "square_times": times}
+    found["pairs"] = pairwise_movie(values, study.labels, folds, whiteners=whiteners)
+    found["pair_times"] = study.times
+    if found["pairs"].shape[1] > 2:  # two numbers have no correlation worth the name
+        found["rdm_generalization"] = rdm_time_generalization(found["pairs"][::step])
+    table = test.table([f"{time:.3f}" for time in times])
+    return Arrays(found), _rows_of(table, "time x time", EVERYTHING)
+
+
+def _windows(study: _Study, groups: dict[str, NDArray[np.intp]], windows: dict[str, Sequence[float]]) -> pd.DataFrame:
+    """Return the score of whole windows, by scheme and group of sensors, with a logistic regression beside."""
+    rows = []
+    for scheme, folds in study.folds.items():
+        for group, sensors in groups.items():
+            for name, (start, stop) in windows.items():
+                inside = np.flatnonzero(
+                    (study.times >= start) & (study.times < stop if stop <= 0 else study.times <= stop)
+                )
+                samples = study.responses.values[:, sensors][:, :, inside[:: study.settings.window_step]]
+                flat = samples.reshape(len(samples), -1)
+                found = decode_times(
+                    flat[:, :, None], study.labels, folds, permuted=study.permuted, score=study.measure
+                )
+                rows.append(
+                    {"scheme": scheme, "group": group, "window": name, "start_s": start, "stop_s": stop}
+                    | {"control": stop <= 0}
+                    | _window_row(study, scheme, folds, found, flat)
+                )
+    return pd.DataFrame(rows)
+
+
+def _window_row(
+    study: _Study, scheme: str, folds: list[Fold], found: TimeScores, flat: NDArray[Any]
+) -> dict[str, float]:
+    low = high = logistic = np.nan
+    scores = found.folds[:, 0]
+    if scheme == WITHIN:  # each recording is trained on for itself, so recordings are independent
+        scores = np.nanmean(scores.reshape(-1, study.settings.n_folds), axis=1)
+        if len(scores) >= MIN_UNITS:
+            interval = bootstrap(scores, study.confidence, seed=study.seed)
+            low, high = interval.low, interval.high
+    elif len(scores) >= MIN_UNITS:
+        interval = cross_validated_interval(scores, 1 / (len(scores) - 1), study.confidence)
+        low, high = interval.low, interval.high
+    if study.measure == "auc":
+        logistic = float(np.nanmean(logistic_auc(flat, study.labels, folds, study.settings.logistic_c)))
+    null = found.null[:, 0]
+    return {
+        "score": float(found.score[0]),
+        "low": low,
+        "high": high,
+        "null_mean": float(null.mean()),
+        "null_95": float(np.quantile(null, 0.95)),
+        "p": float(permutation_test(found.score[0], null)),
+        "chance": found.chance,
+        "logistic": logistic,
+        "n_folds": len(folds),
+        "n_trials": len(flat),
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,196 @@
+"""Muse files, BIDS folders and epochs of categories become responses; the N170 recordings where they can be found."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import mne
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign.checks import BrainalignError
+from brainalign.datasets import epochs_to_responses, make_epochs, read_bids_events, read_muse, read_recordings
+from brainalign.descriptor import RecordingStudy, load_descriptor
+from brainalign.parsing import parse
+
+N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")
+MARKERS = {"1": "house", "2": "face"}
+
+
+def muse_table(seconds: float = 20.0, seed: int = 0) -> pd.DataFrame:
+    """Noise of 10 µV with a marker every .8 s, 1 and 2 in turn."""
+    n = int(256 * seconds)
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame({"timestamps": 1000 + np.arange(n) / 256})
+    for name in ("TP9", "AF7", "AF8", "TP10", "Right AUX"):
+        table[name] = 10 * rng.normal(size=n)
+    table["Marker0"] = 0
+    table.loc[np.arange(200, n - 200, 205), "Marker0"] = np.resize([1, 2], len(np.arange(200, n - 200, 205)))
+    return table
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    muse_table().to_csv(tmp_path / "one.csv", index=False)
+    return tmp_path / "one.csv"
+
+
+def test_values_events_and_places(path: Path) -> None:
+    raw, events = read_muse(path, MARKERS)
+    table = muse_table()
+    np.testing.assert_allclose(raw.get_data()[3], 1e-6 * table["TP10"], atol=1e-12)
+    assert events["sample"].tolist() == np.flatnonzero(table["Marker0"]).tolist()
+    assert events["category"].tolist()[:3] == ["house", "face", "house"]
+    epochs = make_epochs(raw, events, band_hz=None, tmin=-0.1, tmax=0.4)
+    responses = epochs_to_responses([epochs, epochs])
+    k, sample = 4, int(events["sample"][4])
+    at = int(np.abs(responses.times).argmin())
+    np.testing.assert_allclose(responses.values[k, 3, at : at + 50], table["TP10"][sample : sample + 50], rtol=1e-4)
+    assert responses.units == "µV"
+    assert responses.trials["run"].tolist() == ["1"] * len(events) + ["2"] * len(events)
+    assert responses.trials["onset_s"][k] == pytest.approx(sample / 256)
+    assert responses.trials["stimulus_id"].equals(responses.trials["category"])
+    place = responses.targets.set_index("target_id")
+    assert place.loc["TP9", "x_mm"] < -40 < 40 < place.loc["TP10", "x_mm"]
+    assert place.loc["AF7", "y_mm"] > 40 > -10 > place.loc["TP9", "y_mm"]
+
+
+def test_filter_rejection_and_decimation(tmp_path: Path) -> None:
+    table = muse_table()
+    at = np.flatnonzero(table["Marker0"])[2]
+    table.loc[at : at + 5, "AF7"] = 400.0  # a blink
+    table.to_csv(tmp_path / "blink.csv", index=False)
+    raw, events = read_muse(tmp_path / "blink.csv", MARKERS)
+    epochs = make_epochs(raw, events, band_hz=(1, 30), tmin=-0.1, tmax=0.4, reject_uv=100)
+    responses = epochs_to_responses([epochs], decimate=2)
+    assert len(responses.trials) == len(events) - 1
+    assert responses.trials.attrs["n_rejected"] == [1]
+    assert 2 * len(responses.times) - len(epochs.times) in (0, 1)
+    wide = make_epochs(raw, events, band_hz=None, tmin=-0.1, tmax=0.4)
+    with pytest.raises(BrainalignError, match=r"decimate 2 leaves 128 samples per second, .* reaches up to 128 Hz"):
+        epochs_to_responses([wide], decimate=2)
+    with pytest.raises(BrainalignError, match=r"all 24 epochs exceed reject_uv"):
+        make_epochs(raw, events, band_hz=None, tmin=-0.1, tmax=0.4, reject_uv=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop(columns="AF7"), r"no column AF7"),
+        (lambda t: t.assign(TP9=["x", *t["TP9"][1:]]), r"1 cells are no numbers \(first in row 1\)"),
+        (lambda t: pd.concat([t[:1500], t[2500:]]), r"samples per second by its clock, not 256"),
+        (lambda t: t.assign(Marker0=3 * (t["Marker0"] > 0)), r"no marker is among 1, 2; it has 3"),
+    ],
+)
+def test_bad_files_are_named(tmp_path: Path, change, message: str) -> None:
+    change(muse_table()).to_csv(tmp_path / "bad.csv", index=False)
+    with pytest.raises(BrainalignError, match=message):
+        read_muse(tmp_path / "bad.csv", MARKERS)
+
+
+def descriptor(folder: Path, **changes: object) -> RecordingStudy:
+    content = {
+        "kind": "recordings",
+        "name": "small",
+        "title": "Two recordings",
+        "citation": {"text": "Nobody (2026). Simulated."},
+        "licence": "CC0",
+        "source": "tests",
+        "subjects": {"1": {"format": "epochs", "recordings": ["a-epo.fif", "b-epo.fif"]}},
+        "epochs": {"tmin_s": -0.1, "tmax_s": 0.3},
+        "folder": folder,
+    }
+    return parse(RecordingStudy, content | changes, "test")
+
+
+def test_mne_epochs_in(tmp_path: Path) -> None:
+    info = mne.create_info(["Cz", "Pz"], 100.0, "eeg")
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        metadata = pd.DataFrame({"category": list("xyxy"), "onset_s": np.arange(4.0)})
+        epochs = mne.EpochsArray(
+            1e-6 * rng.normal(size=(4, 2, 61)), info, tmin=-0.2, metadata=metadata, verbose="error"
+        )
+        epochs.save(tmp_path / f"{name}-epo.fif", verbose="error")
+    responses = read_recordings(descriptor(tmp_path), "1")
+    assert responses.values.shape == (8, 2, 41)
+    assert responses.trials["run"].tolist() == ["1"] * 4 + ["2"] * 4
+    mne.EpochsArray(np.zeros((2, 2, 61)), info, verbose="error").save(
+        tmp_path / "b-epo.fif", overwrite=True, verbose="error"
+    )
+    with pytest.raises(BrainalignError, match="recording 2 have no column category|crop|tmin"):
+        read_recordings(descriptor(tmp_path, epochs={"tmin_s": 0.0, "tmax_s": 0.3}), "1")
+
+
+def test_descriptors_that_cannot_be_decoded_are_refused(tmp_path: Path) -> None:
+    muse = {"1": {"format": "muse", "recordings": ["a.csv"]}}
+    with pytest.raises(BrainalignError, match="markers: give the category of two markers or more"):
+        descriptor(tmp_path, subjects=muse, markers={"1": "house"})
+    with pytest.raises(BrainalignError, match=r"windows.late: 0.2 to 0.9 s do not lie in order within the epochs"):
+        descriptor(tmp_path, windows={"late": (0.2, 0.9)})
+
+
+def test_without_mne_bids_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mne_bids", None)
+    with pytest.raises(
+        BrainalignError, match=r'BIDS folders need mne-bids; install it with: pip install "brainalign\[bids\]"'
+    ):
+        read_bids_events(Path(), "01", task="faces", categories={"face": "face"})
+
+
+def stand_in(path: Path) -> SimpleNamespace:
+    """What read_bids_events uses of mne-bids: paths by entities, and raw data whose annotations are the events."""
+
+    def read(place, verbose):
+        raw, events = read_muse(path, MARKERS)
+        raw.set_annotations(mne.Annotations(events["onset_s"], 0.0, [f"shown/{name}" for name in events["category"]]))
+        assert (place.subject, place.task, place.run, place.suffix) == ("01", "faces", "2", "eeg")
+        return raw
+
+    return SimpleNamespace(BIDSPath=lambda **entities: SimpleNamespace(**entities), read_raw_bids=read)
+
+
+def test_events_of_a_bids_folder(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mne_bids", stand_in(path))
+    names = {"shown/face": "face", "shown/house": "house"}
+    _, events = read_bids_events(path.parent, "01", task="faces", run="2", categories=names)
+    pd.testing.assert_frame_equal(events, read_muse(path, MARKERS)[1], check_dtype=False)
+    with pytest.raises(BrainalignError, match=r"no trial_type is among face; its events are shown/face, shown/house"):
+        read_bids_events(path.parent, "01", task="faces", run="2", categories={"face": "face"})
+
+
+def test_a_real_bids_folder(path: Path, tmp_path: Path) -> None:
+    bids = pytest.importorskip("mne_bids")
+    raw, events = read_muse(path, MARKERS)
+    raw.set_annotations(mne.Annotations(events["onset_s"], 0.1, events["category"].tolist()))
+    place = bids.BIDSPath(subject="01", task="faces", run="1", datatype="eeg", root=tmp_path / "bids")
+    bids.write_raw_bids(raw, place, allow_preload=True, format="BrainVision", verbose="error")
+    files = {"format": "bids", "root": "bids", "participant": "01", "task": "faces", "runs": ["1"]}
+    study = descriptor(tmp_path, subjects={"1": files}, markers={"face": "face", "house": "house"})
+    responses = read_recordings(study, "1")
+    direct = epochs_to_responses([make_epochs(raw, events, band_hz=None, tmin=-0.1, tmax=0.3)])
+    assert responses.trials["category"].tolist() == direct.trials["category"].tolist()
+    np.testing.assert_allclose(responses.values, direct.values, atol=0.1)
+
+
+@pytest.mark.skipif(not N170.is_dir(), reason="needs eeg-n170 in the folder named by BRAINALIGN_DATA")
+def test_faces_are_marker_two(root: Path) -> None:
+    """What the descriptor says: the temporal electrodes are more negative for marker 2, 209 ms after it."""
+    study = load_descriptor(root / "data" / "n170.yaml", RecordingStudy)
+    responses = read_recordings(study, "1")
+    assert len(responses.trials) == 1139
+    assert responses.trials["run"].nunique() == 6
+    at = int(np.abs(responses.times - 0.209).argmin())
+    face = (responses.trials["category"] == "face").to_numpy()
+    for sensor, least in (("TP9", -4), ("TP10", -5)):
+        x = responses.values[:, responses.targets["target_id"].tolist().index(sensor), at]
+        error = np.sqrt(x[face].var() / face.sum() + x[~face].var() / (~face).sum())
+        assert (x[face].mean() - x[~face].mean()) / error < least
+        runs = responses.trials["run"].to_numpy()
+        by_run = [x[face & (runs == run)].mean() - x[~face & (runs == run)].mean() for run in np.unique(runs)]
+        assert (np.array(by_run) < 0).sum() >= 5
+        print(sensor, (x[face].mean() - x[~face].mean()) / error, by_run)

@@ -1,0 +1,230 @@
+"""Decoding over time against scikit-learn and MNE, permutations against refits, folds that do not overlap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mne.decoding import GeneralizingEstimator, SlidingEstimator
+from sklearn.covariance import EmpiricalCovariance, ledoit_wolf_shrinkage
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from brainalign.checks import BrainalignError
+from brainalign.geometry import (
+    auc,
+    auc_draws,
+    contiguous_folds,
+    decode_generalization,
+    decode_times,
+    leave_one_group_out,
+    pairwise_movie,
+)
+from brainalign.geometry.discriminant import shrinkage_ridge
+
+RIDGE = 0.3
+N, SENSORS, TIMES, RUNS = 90, 7, 5, 3
+
+
+class Ridged(EmpiricalCovariance):
+    """The covariance within classes plus a multiple of the identity."""
+
+    def fit(self, X, y=None):
+        super().fit(X)
+        self.covariance_ = self.covariance_ + RIDGE * np.eye(X.shape[1])
+        return self
+
+
+class Balanced(LinearDiscriminantAnalysis):
+    """As trained (classes weigh in the covariance as often as they occur), but without a prior for frequent ones."""
+
+    def fit(self, X, y):
+        super().fit(X, y)
+        log_priors = np.log(self.priors_)
+        self.intercept_ -= log_priors[1] - log_priors[0] if len(log_priors) == 2 else log_priors
+        return self
+
+
+def reference():
+    return make_pipeline(StandardScaler(), Balanced("lsqr", covariance_estimator=Ridged()))
+
+
+def world(n_classes: int, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(n_classes, size=N)
+    patterns = rng.normal(size=(n_classes, SENSORS, TIMES))
+    mixing = rng.normal(size=(SENSORS, SENSORS))
+    noise = np.einsum("ij,njt->nit", mixing, rng.normal(size=(N, SENSORS, TIMES)))
+    runs = np.repeat(np.arange(RUNS), N // RUNS)
+    return 0.8 * patterns[labels] + noise + 5, np.array([f"c{k}" for k in labels]), runs
+
+
+def theirs(values, labels, folds, wrapper, score):
+    """Return scores by fold from scikit-learn's classifier in one of MNE's estimators."""
+    found = []
+    for train, test in folds:
+        model = wrapper(reference(), n_jobs=1, verbose="error").fit(values[train], labels[train])
+        found.append(score(model, values[test], labels[test]))
+    return np.mean(found, axis=0)
+
+
+def auc_of(model, values, labels):
+    decided = model.decision_function(values).reshape(len(values), -1)
+    return [roc_auc_score(labels == max(set(labels)), column) for column in decided.T]
+
+
+def accuracy_of(model, values, labels):
+    named = model.predict(values).reshape(len(values), -1)
+    return [balanced_accuracy_score(labels, column) for column in named.T]
+
+
+def test_two_categories_as_mne_and_scikit_learn() -> None:
+    values, labels, runs = world(2)
+    folds = leave_one_group_out(runs)
+    sliding = theirs(values, labels, folds, SlidingEstimator, auc_of)
+    assert decode_times(values, labels, folds, ridge=RIDGE).score == pytest.approx(sliding, abs=1e-12)
+    square = theirs(values, labels, folds, GeneralizingEstimator, auc_of).reshape(TIMES, TIMES)
+    np.testing.assert_allclose(decode_generalization(values, labels, folds, ridge=RIDGE)[0], square, atol=1e-12)
+
+
+def test_several_categories_as_scikit_learn() -> None:
+    values, labels, runs = world(4)
+    folds = leave_one_group_out(runs)
+    ours = decode_times(values, labels, folds, score="accuracy", ridge=RIDGE)
+    assert ours.score == pytest.approx(theirs(values, labels, folds, SlidingEstimator, accuracy_of), abs=1e-12)
+    assert ours.chance == 0.25
+    square = theirs(values, labels, folds, GeneralizingEstimator, accuracy_of).reshape(TIMES, TIMES)
+    found, _ = decode_generalization(values, labels, folds, score="accuracy", ridge=RIDGE)
+    np.testing.assert_allclose(found, square, atol=1e-12)
+
+
+def test_permutations_are_refits_and_shrinkage_ignores_labels() -> None:
+    values, labels, runs = world(3)
+    folds, rng = leave_one_group_out(runs), np.random.default_rng(1)
+    permuted = np.stack([rng.permutation(labels) for _ in range(4)])
+    for ridge in (RIDGE, None):
+        found = decode_times(values, labels, folds, permuted=permuted, score="accuracy", ridge=ridge).null
+        alone = [decode_times(values, row, folds, score="accuracy", ridge=ridge).score for row in permuted]
+        np.testing.assert_allclose(found, alone, atol=1e-12)
+    two = np.where(labels == "c0", "a", "b")
+    mixed = np.stack([rng.permutation(two) for _ in range(3)])
+    _, null = decode_generalization(values, two, folds, permuted=mixed)
+    np.testing.assert_allclose(null[2], decode_generalization(values, mixed[2], folds)[0], atol=1e-12)
+
+
+def test_pairs_of_two_are_the_time_course_and_whitening_is_of_the_fold() -> None:
+    values, labels, runs = world(2)
+    folds = leave_one_group_out(runs)
+    movie = pairwise_movie(values, labels, folds)
+    assert movie[:, 0] == pytest.approx(decode_times(values, labels, folds).score, abs=1e-12)
+    rng = np.random.default_rng(2)
+    maps = [rng.normal(size=(SENSORS, SENSORS)) for _ in folds]
+    found = decode_times(values, labels, folds, whiteners=maps).folds
+    for k, fold in enumerate(folds):
+        mapped = np.einsum("ij,njt->nit", maps[k], values)
+        assert found[k] == pytest.approx(decode_times(mapped, labels, [fold]).score, abs=1e-12)
+
+
+def test_pairs_of_many_in_the_order_of_first_appearance() -> None:
+    values, labels, runs = world(4)
+    folds = leave_one_group_out(runs)
+    movie = pairwise_movie(values, labels, folds, ridge=RIDGE)
+    order = list(dict.fromkeys(labels))
+    expected = []
+    for train, test in folds:
+        model = reference().fit(values[train, :, 2], labels[train])
+        decided = model.decision_function(values[test, :, 2])
+        row = []
+        for i in range(4):
+            for j in range(i + 1, 4):
+                mine = np.isin(labels[test], [order[i], order[j]])
+                a, b = (list(model.classes_).index(order[k]) for k in (i, j))
+                row.append(roc_auc_score(labels[test][mine] == order[j], (decided[:, b] - decided[:, a])[mine]))
+        expected.append(row)
+    assert movie[2] == pytest.approx(np.mean(expected, axis=0), abs=1e-12)
+
+
+def test_areas_with_ties_and_of_weighted_trials() -> None:
+    rng = np.random.default_rng(0)
+    decisions, positive = rng.integers(5, size=30).astype(float), rng.random(30) < 0.4
+    assert auc(decisions, positive) == pytest.approx(roc_auc_score(positive, decisions), abs=1e-12)
+    assert np.isnan(auc(decisions, np.zeros(30, dtype=bool)))
+    columns = np.column_stack([decisions, rng.normal(size=30)])
+    weights = rng.multinomial(30, np.full(30, 1 / 30), size=4)
+    found = auc_draws(columns, positive, weights)
+    for k, row in enumerate(weights):
+        for column in range(2):
+            expected = roc_auc_score(positive, columns[:, column], sample_weight=row)
+            assert found[k, column] == pytest.approx(expected, abs=1e-12)
+
+
+def test_contiguous_folds_keep_a_guard() -> None:
+    onsets = np.concatenate([np.arange(40) * 0.6, np.arange(30) * 0.6])
+    groups = np.repeat(["a", "b"], [40, 30])
+    folds = contiguous_folds(groups, onsets, 5, guard_s=0.7)
+    assert len(folds) == 10
+    assert sorted(np.concatenate([test for _, test in folds])) == list(range(70))
+    for train, test in folds:
+        assert len(set(groups[np.r_[train, test]])) == 1
+        assert np.abs(onsets[train][:, None] - onsets[test]).min() >= 0.7
+        assert len(train) == (groups == groups[test[0]]).sum() - len(test) - (1 if {0, 39, 40, 69} & set(test) else 2)
+    with pytest.raises(BrainalignError, match=r"1 of 3 trials have no onset_s"):
+        contiguous_folds("aaa", np.array([0, 1, np.nan]), 2, guard_s=1)
+    with pytest.raises(BrainalignError, match=r"5 folds of the 4 trials of 'a'"):
+        contiguous_folds(list("aaaa"), np.arange(4.0), 5, guard_s=1)
+    with pytest.raises(BrainalignError, match=r"one group only \(a\)"):
+        leave_one_group_out(list("aaa"))
+
+
+def test_bad_input_is_named() -> None:
+    values, labels, runs = world(3)
+    folds = leave_one_group_out(runs)
+    with pytest.raises(BrainalignError, match=r"3 categories \(c0, c1, c2\), but auc needs exactly two"):
+        decode_times(values, labels, folds)
+    alone = np.where(runs == 0, labels, np.where(labels == "c2", "c1", labels))
+    with pytest.raises(BrainalignError, match=r"leaves class 2 without any of the 30 training trials"):
+        decode_times(values, alone, [(np.arange(30, 60), np.arange(30))], score="accuracy")
+    values[3, 1, 2] = np.nan
+    with pytest.raises(BrainalignError, match="training trials"):
+        decode_times(values, labels, folds, score="accuracy")
+
+
+def test_a_constant_sensor_and_one_class_in_a_test_fold_do_not_stop_it() -> None:
+    values, labels, _ = world(2)
+    values[:, 3] = 7.0
+    one = np.flatnonzero(labels == "c0")[:5]
+    rest = np.setdiff1d(np.arange(N), one)
+    found = decode_times(values, labels, [(rest, one), (rest[30:], rest[:30])])
+    assert np.isnan(found.folds[0]).all()
+    assert np.isfinite(found.score).all()
+
+
+def test_areas_of_any_numbers() -> None:
+    """Sorting keys instead of numbers: negative, tiny, huge and equal ones, zeros of both signs, neighbours."""
+    rng = np.random.default_rng(4)
+    spread = rng.normal(size=(50, 40)) * 10.0 ** rng.integers(-12, 12, size=(50, 40))
+    near = 1 + np.arange(40) * np.finfo(float).eps
+    signs = np.where(rng.random(40) < 0.5, 0.0, -0.0)
+    positive = rng.random(40) < 0.5
+    for row in (*spread, near, -near, signs, np.zeros(40)):
+        assert auc(row, positive) == pytest.approx(roc_auc_score(positive, row), abs=1e-12)
+
+
+@pytest.mark.parametrize("sensors", [4, 60])
+def test_shrinkage_is_that_of_scikit_learn(sensors: int) -> None:
+    rng = np.random.default_rng(0)
+    shared = 2 * rng.normal(size=(40, 2)) @ rng.normal(size=(2, sensors))
+    scaled = StandardScaler().fit_transform(shared + rng.normal(size=(40, sensors)))
+    share = ledoit_wolf_shrinkage(scaled, assume_centered=True)
+    assert 0.01 < share < 0.9
+    mean = (scaled**2).mean()
+    assert shrinkage_ridge(scaled) == pytest.approx(share / (1 - share) * mean, rel=1e-10)
+
+
+def test_more_channels_than_trials_change_nothing_but_the_work() -> None:
+    values, labels, runs = world(3)
+    wide = np.tile(values, (1, 12, 1)) + np.random.default_rng(1).normal(size=(N, 12 * SENSORS, TIMES))
+    folds = leave_one_group_out(runs)
+    found = decode_times(wide, labels, folds, score="accuracy", ridge=RIDGE)
+    assert found.score == pytest.approx(theirs(wide, labels, folds, SlidingEstimator, accuracy_of), abs=1e-12)

@@ -1,0 +1,38 @@
+"""Centre and rise of humps of known shape, and their intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from brainalign.checks import BrainalignError
+from brainalign.statistics import hump_latency
+
+TIMES = np.arange(0, 0.5, 0.01)
+
+
+def hump(centre: float, width: float = 0.04, height: float = 0.3) -> np.ndarray:
+    return 0.5 + height * np.exp(-0.5 * ((TIMES - centre) / width) ** 2)
+
+
+def test_a_gaussian_hump_between_samples() -> None:
+    draws = np.stack([hump(centre) for centre in np.linspace(0.16, 0.19, 101)])
+    found = hump_latency(hump(0.173), draws, TIMES, chance=0.5)
+    assert found.centre == pytest.approx(0.173, abs=0.001)
+    assert found.rise == pytest.approx(0.173 - 0.04 * np.sqrt(2 * np.log(2)), abs=0.002)
+    assert (found.centre_low, found.centre_high) == pytest.approx((0.1608, 0.1893), abs=0.002)
+
+
+def test_the_rise_does_not_depend_on_the_height() -> None:
+    draws = np.stack([hump(0.2), hump(0.2)])
+    rises = [hump_latency(hump(0.2, height=h), draws, TIMES, chance=0.5).rise for h in (0.05, 0.4)]
+    assert rises[0] == pytest.approx(rises[1], abs=1e-9)
+
+
+def test_a_hump_that_begins_before_the_epoch_and_none_at_all() -> None:
+    draws = np.stack([hump(0.0)] * 2)
+    assert hump_latency(hump(0.0), draws, TIMES, chance=0.5).rise == 0
+    flat = np.full(len(TIMES), 0.4)
+    assert hump_latency(flat, np.stack([flat] * 2), TIMES, chance=0.5).centre == 0
+    with pytest.raises(BrainalignError, match=r"got \(49,\)"):
+        hump_latency(flat[1:], draws, TIMES)
