@@ -2,7 +2,9 @@
 
 from brainalign.geometry.areas_under_curve import auc, auc_draws
 from brainalign.geometry.bootstrap import DualBootstrap, dual_bootstrap
+from brainalign.geometry.canonical import canonical_correlations, cca, pwcca, svcca
 from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm
+from brainalign.geometry.correlations import cross_correlations
 from brainalign.geometry.covariance import NoiseCovariance
 from brainalign.geometry.dependence import DependenceTest, dependence_test
 from brainalign.geometry.discriminant import Discriminants, fit_discriminants, membership
@@ -19,6 +21,7 @@ from brainalign.geometry.inference import (
 )
 from brainalign.geometry.interchange import LabelledPatterns, LabelledRdms, from_rsatoolbox, to_rsatoolbox
 from brainalign.geometry.layer_agreement import LayerAgreement, layer_agreement
+from brainalign.geometry.matching import MATCHINGS, UnitMatch, match_units, rotated_copy, shuffled_units
 from brainalign.geometry.neighbourhoods import (
     Neighbourhoods,
     joined_hemispheres,
@@ -28,17 +31,21 @@ from brainalign.geometry.neighbourhoods import (
 from brainalign.geometry.noise import NOISE_COVARIANCES, measurement_noise, noise_covariance, noise_precision
 from brainalign.geometry.partial import rdm_partial_test
 from brainalign.geometry.places import PlacesTest, rdm_permutation_clusters, rdm_permutation_places
+from brainalign.geometry.prediction import SparsePrediction, linear_predictivity, sparse_prediction
 from brainalign.geometry.rdm import DISTANCES, WHITENED, rdm
 from brainalign.geometry.region_identification import BASELINES, RegionIdentification, identify_regions
 from brainalign.geometry.searchlight import Searchlight, searchlight_rdms
 from brainalign.geometry.searchlight_maps import SearchlightMap, searchlight_map
 from brainalign.geometry.sensor_effects import sensor_effects
+from brainalign.geometry.similarity import SIMILARITIES, cka, procrustes_angle, similarity
 from brainalign.geometry.study import ReferenceScores, score_references, subject_rdms
 from brainalign.geometry.thresholds import FAMILIES, threshold_family, threshold_grid
 from brainalign.geometry.time import rdm_movie, rdm_time_generalization
 from brainalign.geometry.time_decoding import TimeScores, decode_generalization, decode_times, pairwise_movie
 from brainalign.geometry.time_folds import Fold, contiguous_folds, leave_one_group_out
 from brainalign.geometry.topology import Geodesics, geodesic, geotopological
+from brainalign.geometry.transport import best_coupling
+from brainalign.geometry.unit_clusters import UnitClusters, cluster_units
 
 __all__ = [
     "BASELINES",
@@ -46,7 +53,9 @@ __all__ = [
     "DISTANCES",
     "FAMILIES",
     "FITS",
+    "MATCHINGS",
     "NOISE_COVARIANCES",
+    "SIMILARITIES",
     "WHITENED",
     "Comparison",
     "DependenceTest",
@@ -66,12 +75,21 @@ __all__ = [
     "RegionIdentification",
     "Searchlight",
     "SearchlightMap",
+    "SparsePrediction",
     "TimeScores",
+    "UnitClusters",
+    "UnitMatch",
     "auc",
     "auc_draws",
+    "best_coupling",
+    "canonical_correlations",
+    "cca",
+    "cka",
+    "cluster_units",
     "compare",
     "compare_models",
     "contiguous_folds",
+    "cross_correlations",
     "decode_generalization",
     "decode_times",
     "dependence_test",
@@ -88,12 +106,16 @@ __all__ = [
     "joined_hemispheres",
     "layer_agreement",
     "leave_one_group_out",
+    "linear_predictivity",
+    "match_units",
     "measurement_noise",
     "membership",
     "noise_covariance",
     "noise_precision",
     "pairwise_movie",
     "pooled_rdm",
+    "procrustes_angle",
+    "pwcca",
     "rdm",
     "rdm_movie",
     "rdm_noise_ceiling",
@@ -103,13 +125,18 @@ __all__ = [
     "rdm_permutation_test",
     "rdm_time_generalization",
     "replicate_rdms",
+    "rotated_copy",
     "score_references",
     "searchlight_map",
     "searchlight_rdms",
     "sensor_effects",
     "session_average",
+    "shuffled_units",
+    "similarity",
+    "sparse_prediction",
     "subject_rdms",
     "surface_neighbourhoods",
+    "svcca",
     "threshold_family",
     "threshold_grid",
     "to_rsatoolbox",

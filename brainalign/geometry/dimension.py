@@ -1,0 +1,148 @@
+"""Intrinsic dimension of a representation, and its geometry measured beside others at the same number of stimuli."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_choice
+from brainalign.geometry.pairing import representation
+from brainalign.geometry.spectra import RANKS, eigenspectrum, participation_ratio, power_law, rankme
+
+__all__ = ["DIMENSIONS", "TwoNN", "compare_dimensions", "two_nn"]
+
+Values = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class TwoNN:
+    """Intrinsic dimension from the two nearest neighbours.
+
+    Attributes
+    ----------
+    dimension : float
+        NaN where fewer than 3 different points remain.
+    n : int
+        Different points.
+    n_duplicates : int
+        Points left out because an equal one is there.
+    """
+
+    dimension: float
+    n: int
+    n_duplicates: int
+
+
+def two_nn(X: Values) -> TwoNN:
+    """Return the intrinsic dimension: (N - 1) / Σ log(r₂ / r₁) of the distances to the two nearest neighbours.
+
+    Within 10 % for up to 10 dimensions; more need far more points than there are (20 dimensions, 1,500 points: 16).
+
+    Parameters
+    ----------
+    X : array (n_stimuli, n_units)
+
+    Returns
+    -------
+    TwoNN
+
+    References
+    ----------
+    Facco E, d'Errico M, Rodriguez A, Laio A (2017). Estimating the intrinsic dimension of datasets by a minimal
+    neighborhood information. Scientific Reports 7:12140. doi:10.1038/s41598-017-11873-y
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    X = representation("X", X)
+    points = np.unique(X, axis=0)
+    n, n_duplicates = len(points), len(X) - len(points)
+    if n < 3:
+        return TwoNN(float("nan"), n, n_duplicates)
+    distances = NearestNeighbors(n_neighbors=3).fit(points).kneighbors()[0][:, :2]
+    logs = np.log(distances[:, 1] / distances[:, 0])
+    total = logs.sum()
+    return TwoNN(float((n - 1) / total) if total > 0 else float("inf"), n, n_duplicates)
+
+
+def _exponent(X: Values) -> float:
+    values = eigenspectrum(X)
+    return power_law(values).exponent if len(values) >= RANKS[1] else float("nan")
+
+
+DIMENSIONS: dict[str, Callable[[Values], float]] = {
+    "participation ratio": participation_ratio,
+    "rankme": rankme,
+    "rankme, eigenvalues": lambda X: rankme(X, spectrum="eigen", center=True),
+    f"spectral exponent, ranks {RANKS[0]} to {RANKS[1]}": _exponent,
+    "two nearest neighbours": lambda X: two_nn(X).dimension,
+}
+
+
+def compare_dimensions(
+    representations: Mapping[str, Values],
+    measures: tuple[str, ...] = tuple(DIMENSIONS),
+    n_stimuli: int | None = None,
+    draws: int = 1,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return measures of dimension of several representations, at one number of stimuli.
+
+    All of them depend on it: more stimuli show more dimensions. Unequal numbers are an error unless `n_stimuli` says
+    at how many to compare; then every representation is measured on random subsets of its stimuli.
+
+    Parameters
+    ----------
+    representations : mapping of array (n_stimuli, n_units)
+    measures : tuple of str
+        Keys of `DIMENSIONS`.
+    n_stimuli : int, optional
+        All if not given, where all have the same number.
+    draws : int
+        Random subsets; representations with the same stimuli share them.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        A row per representation and measure: name, measure, value (mean over draws), sd (over draws; NaN of one),
+        n (stimuli used), n_available, n_units, n_duplicates (stimuli equal to another one in every unit).
+
+    Raises
+    ------
+    BrainalignError
+        If numbers of stimuli differ and `n_stimuli` is not given, or is more than a representation has.
+    """
+    for measure in measures:
+        check_choice("measure", measure, DIMENSIONS)
+    values = {name: representation(name, X) for name, X in representations.items()}
+    sizes = {name: len(X) for name, X in values.items()}
+    least = min(sizes, key=lambda name: sizes[name])
+    most = max(sizes, key=lambda name: sizes[name])
+    if n_stimuli is None and sizes[least] != sizes[most]:
+        raise BrainalignError(
+            f"{most} has {sizes[most]} stimuli but {least} has {sizes[least]}: measures of dimension grow with stimuli; "
+            f"give n_stimuli={sizes[least]} to compare all on random subsets of that size"
+        )
+    n = sizes[least] if n_stimuli is None else n_stimuli
+    if not 3 <= n <= sizes[least]:
+        raise BrainalignError(f"n_stimuli must be 3 to the {sizes[least]} stimuli of {least}; got {n}")
+    rows = []
+    for name, X in values.items():
+        subsets = [np.random.default_rng([seed, draw]).permutation(len(X))[:n] for draw in range(draws)]
+        chosen = [np.arange(n)] if n == len(X) else subsets
+        about = {
+            "n": n,
+            "n_available": len(X),
+            "n_units": X.shape[1],
+            "n_duplicates": len(X) - len(np.unique(X, axis=0)),
+        }
+        for measure in measures:
+            found = np.array([DIMENSIONS[measure](X[subset]) for subset in chosen])
+            sd = found.std(ddof=1) if len(found) > 1 else float("nan")
+            rows.append({"name": name, "measure": measure, "value": found.mean(), "sd": sd} | about)
+    return pd.DataFrame(rows)

@@ -1,0 +1,190 @@
+"""Matched units: planted pairs are found, held-out stimuli and both nulls tell what a match is worth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment, linprog
+from sklearn.linear_model import LinearRegression, Ridge
+
+from brainalign.checks import BrainalignError
+from brainalign.geometry import (
+    MATCHINGS,
+    best_coupling,
+    cluster_units,
+    cross_correlations,
+    linear_predictivity,
+    match_units,
+    rotated_copy,
+    shuffled_units,
+    sparse_prediction,
+)
+
+N, P = 300, 24
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Units, a noisy copy in another order, and the order."""
+    rng = np.random.default_rng(0)
+    X, order = rng.normal(size=(2 * N, P)), rng.permutation(P)
+    return X, X[:, order] + 0.7 * rng.normal(size=(2 * N, P)), order
+
+
+def coupled(gain: np.ndarray) -> float:
+    rows, columns, weights = best_coupling(gain)
+    p, q = gain.shape
+    assert np.bincount(rows, weights, p) == pytest.approx(np.full(p, 1 / p))
+    assert np.bincount(columns, weights, q) == pytest.approx(np.full(q, 1 / q))
+    assert len(rows) <= p + q - 1
+    return float(weights @ gain[rows, columns])
+
+
+@pytest.mark.parametrize(("p", "q"), [(9, 9), (6, 12), (12, 7), (45, 30), (33, 20), (1, 5)])
+def test_coupling_against_the_whole_linear_programme(p: int, q: int) -> None:
+    gain = np.random.default_rng(p * q).normal(size=(p, q))
+    ends = np.vstack([np.kron(np.eye(p), np.ones(q)), np.kron(np.ones(p), np.eye(q))])
+    whole = linprog(-gain.ravel(), A_eq=ends, b_eq=np.r_[np.full(p, 1 / p), np.full(q, 1 / q)])
+    assert coupled(gain) == pytest.approx(-whole.fun, abs=1e-10)
+    if p == q:
+        assert coupled(gain) == pytest.approx(gain[linear_sum_assignment(gain, maximize=True)].mean(), abs=1e-12)
+
+
+def test_coupling_of_many_units_with_ties() -> None:
+    """Copies of one network: the best coupling is known, and every price is tied."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(50, 11))
+    gain = cross_correlations(np.repeat(X, 9, axis=1), np.repeat(X, 10, axis=1))
+    assert coupled(gain) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("method", MATCHINGS)
+def test_planted_pairs_are_found(method: str, pair: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    X, Y, order = pair
+    found = match_units(X[:N], Y[:N], method, (X[N:], Y[N:]))
+    assert (order[found.units_y] == found.units_x).all()
+    assert found.score == pytest.approx(1 / np.sqrt(1.49), abs=0.02)
+    assert found.weights.sum() == pytest.approx(1)
+    assert found.held_out
+
+
+def test_nulls_stand_where_they_should(pair: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    X, Y, _ = pair
+    rng = np.random.default_rng(2)
+    shuffled = shuffled_units(Y, rng)
+    turned_fit, turned = rotated_copy(Y[:N], rng, Y[N:])
+    for method in MATCHINGS:
+        null = match_units(X[:N], shuffled[:N], method, (X[N:], shuffled[N:]))
+        assert abs(null.score) < 0.03
+        assert null.score_fit > 0.08  # why nobody should believe the stimuli of the match
+        rotated = match_units(X[:N], turned_fit, method, (X[N:], turned))
+        assert null.score + 0.1 < rotated.score < 0.4
+    # Every unit keeps its own values; every geometry its distances.
+    assert (np.sort(shuffled, axis=0) == np.sort(Y, axis=0)).all()
+    whole = np.vstack([turned_fit, turned])
+    centred = Y - Y.mean(0)
+    assert np.allclose(whole @ whole.T, centred @ centred.T, atol=1e-9)
+
+
+def test_wide_copies_are_turned_without_their_units() -> None:
+    X = np.random.default_rng(3).normal(size=(12, 500)) + 2
+    (turned,) = rotated_copy(X, np.random.default_rng(4))
+    centred = X - X.mean(0)
+    assert turned.shape == X.shape
+    assert np.allclose(turned @ turned.T, centred @ centred.T, atol=1e-8)
+    # Over draws a turned unit has the mean variance of all: no unit is left in place.
+    first = X[:, :20] * np.r_[10, np.ones(19)]
+    draws = [rotated_copy(first, np.random.default_rng(k))[0][:, 0].var() for k in range(200)]
+    assert np.mean(draws) == pytest.approx(first.var(axis=0).mean(), rel=0.25)
+
+
+def test_blocks_change_nothing_and_float32_is_not_summed_in_float32() -> None:
+    rng = np.random.default_rng(5)
+    X, Y = (rng.normal(size=(60, k)).astype(np.float32) + np.float32(1000) for k in (7, 5))
+    r = cross_correlations(X, Y, block=2)
+    exact = np.corrcoef(X.T.astype(np.float64), Y.T.astype(np.float64))[:7, 7:]
+    assert r == pytest.approx(exact, abs=1e-10)
+    assert r.dtype == np.float64
+
+
+def test_constant_units_are_left_out_and_counted(pair: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    X, Y, order = pair
+    X, Y = X.copy(), Y.copy()
+    X[:, 3], Y[N:, 5] = 1.0, 2.0  # one constant throughout, one on held-out stimuli only
+    for method in MATCHINGS:
+        found = match_units(X[:N], Y[:N], method, (X[N:], Y[N:]))
+        assert found.n_constant == 1
+        assert 3 not in found.units_x
+        assert found.n_undefined == np.isnan(found.r).sum() == (found.units_y == 5).sum() > 0
+        assert np.isfinite(found.score)
+    assert order is not None
+
+
+def test_ridge_both_ways() -> None:
+    """Y is a noisy part of X: it is predicted from X up to its noise, X from it only in part."""
+    rng = np.random.default_rng(6)
+    X = rng.normal(size=(400, 6))
+    Y = X[:, :2] + rng.normal(size=(400, 2))
+    forward, backward = linear_predictivity(X, Y, Ridge(1.0))
+    assert forward == pytest.approx(0.5, abs=0.06)
+    assert backward == pytest.approx(0.5 * 2 / 6, abs=0.06)
+    turned = Y @ np.linalg.qr(rng.normal(size=(2, 2)))[0]
+    assert linear_predictivity(X, turned, Ridge(1.0)) == pytest.approx((forward, backward), abs=1e-8)
+    assert linear_predictivity(X, X[:, ::-1], LinearRegression()) == pytest.approx((1, 1), abs=1e-10)
+    unrelated = linear_predictivity(X, rng.normal(size=(400, 2)), Ridge(1.0))
+    assert max(unrelated) < 0.02
+    with pytest.raises(BrainalignError, match=r"folds must be 2 to the number of stimuli \(4\); got 5"):
+        linear_predictivity(X[:4], Y[:4], Ridge())
+
+
+def test_few_units_predict_what_few_units_made() -> None:
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(400, 40)) * rng.uniform(0.1, 10, 40)
+    Z = X / X.std(0)
+    Y = np.column_stack([Z[:, 5], Z[:, :3] @ [1.0, 1, 1], Z @ rng.normal(size=40), np.ones(400)])
+    Y[:, :3] += 0.1 * rng.normal(size=(400, 3)) * Y[:, :3].std(0)
+    found = sparse_prediction(X[:200], Y[:200], (X[200:], Y[200:]), counts=(1, 3, 20))
+    one, three, dense, constant = found.r2.T
+    assert one[0] > 0.98
+    assert 0.2 < three[0] < 0.5
+    assert three[1] > 0.98
+    assert dense[0] < 0.5 < dense[2] < 0.95
+    assert np.isnan(constant).all()
+    assert found.n_undefined == 1
+    assert found.mean_r2 == pytest.approx(np.nanmean(found.r2, axis=1))
+    null = sparse_prediction(X[:200], shuffled_units(Y[:200, :3], rng), (X[200:], Y[200:, :3]))
+    assert null.mean_r2.max() < 0.02
+    with pytest.raises(BrainalignError, match=r"1 to 40 for .* X; got \[64\]"):
+        sparse_prediction(X[:200], Y[:200], (X[200:], Y[200:]), counts=(64,))
+
+
+def test_clusters_of_planted_groups() -> None:
+    """Three groups of units over both networks, of unequal size: none is matched one to one."""
+    rng = np.random.default_rng(8)
+    latent = rng.normal(size=(2 * N, 3))
+    groups_x, groups_y = np.repeat([0, 1, 2], [10, 4, 6]), np.repeat([0, 1, 2], [3, 8, 5])
+    X, Y = (latent[:, g] + 0.8 * rng.normal(size=(2 * N, len(g))) for g in (groups_x, groups_y))
+    X[:, 0] *= -1  # a unit and its negative belong together here
+    found = cluster_units(X[:N], Y[:N], (X[N:], Y[N:]))
+    labels = np.r_[found.labels_x, found.labels_y]
+    truth = np.r_[groups_x, groups_y]
+    assert found.n_shared == len(np.unique(labels)) == 3
+    assert len(np.unique(labels + 3 * truth)) == 3
+    assert found.score == pytest.approx(1 / 1.64, abs=0.08)
+    null = shuffled_units(Y, rng)
+    chance = cluster_units(X[:N], null[:N], (X[N:], null[N:]), n_clusters=3)
+    assert abs(chance.score) < 0.03
+    with pytest.raises(BrainalignError, match="into 50 clusters"):
+        cluster_units(X[:N], Y[:N], (X[N:], Y[N:]), n_clusters=50)
+
+
+def test_mistakes_are_named(pair: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    X, Y, _ = pair
+    with pytest.raises(BrainalignError, match="method must be one of 'backward', 'forward', 'one_to_one', 'soft'"):
+        match_units(X, Y, "hungarian")
+    with pytest.raises(BrainalignError, match=r"held-out Y.T has 3 rows but Y.T has 24"):
+        match_units(X, Y, "soft", (X, Y[:, :3]))
+    with pytest.raises(BrainalignError, match="X has 10 rows but Y has 600"):
+        match_units(X[:10], Y)
+    with pytest.raises(BrainalignError, match="1 NaN or infinite"):
+        best_coupling(np.array([[0, np.nan]]))
