@@ -29,7 +29,6 @@ from brainalign.geometry import (
     sensor_effects,
 )
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.pipelines.encode_images import sensor_adjacency
 from brainalign.provenance import Provenance
 from brainalign.settings import DecodeTimesSettings, parse
 from brainalign.statistics import (
@@ -42,6 +41,7 @@ from brainalign.statistics import (
     logistic_auc,
     permutation_test,
     score_latency,
+    sensor_adjacency,
 )
 
 EVERYTHING = "all"
@@ -221,7 +221,7 @@ def _sensors(study: _Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     test = cluster_permutation(
         effect,
         null,
-        sensor_adjacency(responses),
+        sensor_adjacency(responses.targets),
         tail="both" if study.measure == "auc" else "greater",
         times=study.times,
     )

@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from brainalign.arrays import Arrays
 from brainalign.artifacts import entities_of, load, load_sidecar, save
@@ -125,7 +125,7 @@ def _identified(found: RegionIdentification, confidence: float) -> pd.DataFrame:
         k = found.at(*cell)
         rows[name] = (cell, float(found.accuracy[k]), found.draws[:, k])
     rows["nested"] = ((np.nan, np.nan), found.nested, found.nested_draws)
-    z = norm.ppf(0.5 + confidence / 2)
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
     table = []
     for name, (cell, value, draws) in rows.items():
         se = _sd(draws)

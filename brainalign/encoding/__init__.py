@@ -31,7 +31,7 @@ from brainalign.encoding.routing import PUBLISHED_ROUTING, RoutingEncoder
 from brainalign.encoding.scaling_curve import curve_baselines, scaling_curve
 from brainalign.encoding.seeds import SeedEnsemble
 from brainalign.encoding.semantic_readout import SemanticSpatialReadout
-from brainalign.encoding.sensor_clusters import score_clusters, sensor_adjacency
+from brainalign.encoding.sensor_clusters import score_clusters
 from brainalign.encoding.side_by_side import Contender, side_by_side
 from brainalign.encoding.subject_convergence import SubjectConvergence, converge_subjects
 from brainalign.encoding.target_groups import target_groups
@@ -103,7 +103,6 @@ __all__ = [
     "score_context",
     "score_predictions",
     "score_table",
-    "sensor_adjacency",
     "side_by_side",
     "split_scores",
     "target_groups",

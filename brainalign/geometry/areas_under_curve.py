@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 __all__ = ["auc", "auc_draws"]
 
@@ -30,6 +29,8 @@ def auc(decisions: Values, positive: NDArray[np.bool_]) -> Values:
     >>> float(auc(np.array([0.1, 0.4, 0.3, 0.9]), np.array([False, False, True, True])))
     0.75
     """
+    from scipy.stats import rankdata
+
     decisions = np.asarray(decisions, dtype=np.float64)
     positive = np.broadcast_to(positive, decisions.shape)
     n = decisions.shape[-1]

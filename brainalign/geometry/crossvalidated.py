@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from brainalign.geometry.compare import Comparison, n_stimuli_of
 from brainalign.geometry.resampled import Products, Resampled
@@ -199,6 +198,8 @@ def _copies(weights: Values) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 def _ranks(rdms: Values) -> Values:
     # Dissimilarities equal but for rounding are ties.
+    from scipy.stats import rankdata
+
     scale = np.abs(rdms).max(axis=1, keepdims=True)
     return np.asarray(rankdata(np.round(rdms / np.where(scale > 0, scale, 1), 12), axis=1))
 

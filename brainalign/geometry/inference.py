@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import ttest_1samp, wilcoxon
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.geometry.compare import compare, pooled_rdm, rank_rdms, square_rdms
@@ -208,6 +207,8 @@ def fixed_test(
     Nili H et al. (2014). A toolbox for representational similarity analysis. PLoS Computational Biology 10:e1003553.
     doi:10.1371/journal.pcbi.1003553
     """
+    from scipy.stats import ttest_1samp, wilcoxon
+
     check_choice("test", test, {"t", "wilcoxon"})
     if len(per_subject) < 2:
         raise BrainalignError(f"a test over subjects needs 2 or more; got {len(per_subject)}")

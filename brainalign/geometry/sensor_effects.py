@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from brainalign.checks import check_rows
 
@@ -37,6 +36,8 @@ def sensor_effects(values: Values, labels: NDArray[Any], permuted: NDArray[Any])
     BrainalignError
         If shapes do not fit.
     """
+    from scipy.stats import rankdata
+
     check_rows("labels", len(labels), "values", len(values), "give the category of every trial")
     names = np.unique(labels)
     stack = np.concatenate([np.asarray(labels)[None], permuted])

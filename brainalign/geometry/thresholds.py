@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from brainalign.checks import BrainalignError
 from brainalign.geometry.topology import ROUNDING
@@ -71,6 +70,8 @@ class RankedRdms:
     """
 
     def __init__(self, rdms: Values) -> None:
+        from scipy.stats import rankdata
+
         scale = np.abs(rdms).max(axis=1, keepdims=True)
         rounded = np.round(rdms / np.where(scale > 0, scale, 1), ROUNDING)
         self.order = np.argsort(rounded, axis=1, kind="stable")

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, shortest_path
-from scipy.stats import rankdata
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.geometry.compare import equal_masks, n_stimuli_of, square_rdms
@@ -181,6 +180,8 @@ def check_thresholds(lower: float, upper: float) -> None:
 
 def _clipped(values: Values, lower: float, upper: float, rank: bool) -> Values:
     """Transform RDMs without missing pairs, (n_rdms, n_pairs)."""
+    from scipy.stats import rankdata
+
     scale = np.abs(values).max(axis=1, keepdims=True)
     rounded = np.round(values / np.where(scale > 0, scale, 1), ROUNDING)
     constant = np.ptp(rounded, axis=1) == 0

@@ -41,6 +41,7 @@ from brainalign.statistics.resampling import (
     permute_within,
 )
 from brainalign.statistics.scores import explained_variance, normalized_r2, pearson, r2, signed_r2
+from brainalign.statistics.sensors import sensor_adjacency
 from brainalign.statistics.smooth_maps import SmoothMapTest, smooth_map_test
 from brainalign.statistics.spin import spin_orders, spin_test
 
@@ -90,6 +91,7 @@ __all__ = [
     "recovered_depth",
     "region_draws",
     "score_latency",
+    "sensor_adjacency",
     "signal_share",
     "signed_r2",
     "smooth_map_test",
