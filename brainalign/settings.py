@@ -76,6 +76,13 @@ class ModelUse(Strict):
     permute: tuple[str, ...] | None = Field(
         None, description="splits whose scores get a permutation null: all where not given, [] for none"
     )
+    subjects: tuple[Name, ...] | None = Field(
+        None, min_length=1, description="whose responses it is fitted to: all of the dataset where not given"
+    )
+
+    def fitted_to(self, subject: str | None) -> bool:
+        """Return whether the responses of a subject are predicted from it, where a dataset uses it."""
+        return subject is None or self.subjects is None or subject in self.subjects
 
 
 class SentenceModel(ModelUse):
@@ -346,7 +353,7 @@ class Config(Strict):
 
     def extractor_of(self, model: str) -> dict[str, object]:
         """Return what a model's features depend on: its extractor and the constructor arguments of it."""
-        return self.models[model].model_dump(mode="json", exclude={"permute"})
+        return self.models[model].model_dump(mode="json", exclude={"permute", "subjects"})
 
     def methods_of(self, dataset: str) -> list[str]:
         """Return the names of the methods used on a dataset."""
@@ -370,7 +377,8 @@ class Config(Strict):
     def fits_of(self, dataset: str, subject: str | None = None) -> list[tuple[str, str]]:
         """Return every (model, method) that is fitted to a dataset, or to one subject of it."""
         pairs = itertools.product(self.models_of(dataset), self.methods_of(dataset))
-        return [(model, method) for model, method in pairs if self.methods[method].used_on(model, subject)]
+        fitted = [(model, method) for model, method in pairs if self.methods[method].used_on(model, subject)]
+        return [(model, method) for model, method in fitted if self.models[model].fitted_to(subject)]
 
     def contest_of(self, dataset: str, descriptor: Descriptor, subject: str) -> dict[str, list[tuple[str, str]]]:
         """Return the (model, method) of every family that meets in the regions of a subject; empty for no contest."""
@@ -410,7 +418,8 @@ def load_descriptors(config: Config) -> dict[str, Descriptor]:
     BrainalignError
         If a model cannot read the stimuli of its dataset, or permutes a split that no dataset it is used on has; if a
         method fits layers jointly where layers are fitted one by one, tries too few shares for them, reads tokens that
-        a model does not keep, or names a subject that no dataset has; if a subject is left without a method.
+        a model does not keep; if a model or a method names a subject that no dataset has; if a subject is left without
+        a fit.
     """
     descriptors: dict[str, Descriptor] = {
         name: load_descriptor(use.descriptor, raw=config.raw_folder(name)) for name, use in config.datasets.items()
@@ -424,15 +433,11 @@ def load_descriptors(config: Config) -> dict[str, Descriptor]:
         _methods_fit(config, dataset, descriptor)
     for method, options in config.methods.items():
         used = [d for name, d in descriptors.items() if method in config.methods_of(name)]
-        subjects = {subject for d in used if isinstance(d, BlockStudy | ImageStudy) for subject in d.subjects}
-        for subject in options.subjects or ():
-            if subjects and subject not in subjects:
-                raise BrainalignError(
-                    f"methods.{method}.subjects: {subject!r} is not among the subjects of its datasets "
-                    f"({', '.join(sorted(subjects))}){did_you_mean(subject, subjects)}"
-                )
-    _searchlights_fit(config, descriptors)
+        _subjects_exist(f"methods.{method}", options.subjects, used)
     for model, use in config.models.items():
+        used = [d for name, d in descriptors.items() if model in config.models_of(name)]
+        _subjects_exist(f"models.{model}", use.subjects, used)
+    _searchlights_fit(config, descriptors)
         known = {
             split
             for dataset, descriptor in descriptors.items()
@@ -446,6 +451,17 @@ def load_descriptors(config: Config) -> dict[str, Descriptor]:
                     f"({', '.join(sorted(known))}){did_you_mean(split, known)}"
                 )
     return descriptors
+
+
+def _subjects_exist(owner: str, named: Iterable[str] | None, used: list[Descriptor]) -> None:
+    """Raise where a model or a method is limited to a subject that none of its datasets has."""
+    subjects = {subject for d in used if isinstance(d, BlockStudy | ImageStudy) for subject in d.subjects}
+    for subject in named or ():
+        if subjects and subject not in subjects:
+            raise BrainalignError(
+                f"{owner}.subjects: {subject!r} is not among the subjects of its datasets "
+                f"({', '.join(sorted(subjects))}){did_you_mean(subject, subjects)}"
+            )
 
 
 def _found(descriptor: Descriptor) -> bool:
@@ -677,7 +693,8 @@ def _everyone_is_fitted(config: Config, dataset: str, subjects: list[str]) -> No
     without = [subject for subject in subjects if not config.fits_of(dataset, subject)]
     if without:
         raise BrainalignError(
-            f"datasets.{dataset}: no method is used on subject {', '.join(without)}; add a method without `subjects`"
+            f"datasets.{dataset}: no method is used on subject {', '.join(without)}; add a model and a method without "
+            "`subjects`"
         )
 
 

@@ -107,7 +107,7 @@ def test_heavy_packages_are_imported_where_they_are_used() -> None:
 
 
 def test_stages_start_fast() -> None:
-    """Torch, scikit-learn and scipy.stats take one to three seconds each, of every job: who needs none waits for none."""
+    """Torch, scikit-learn and scipy.stats take a second or more each, of every job that imports them."""
     stages = sorted(stage for stage, folders in STAGES.items() if not {"encoding", "features"}.intersection(folders))
     code = f"import sys, importlib\nfor stage in {stages}: importlib.import_module('brainalign.pipelines.' + stage)\n"
     code += "sys.exit(', '.join({'torch', 'sklearn', 'scipy.stats', 'matplotlib.pyplot'} & set(sys.modules)))"

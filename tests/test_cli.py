@@ -61,7 +61,7 @@ def test_plan_adds_up(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert main(["plan", "snakemake/config/demo.yaml"]) == 0
     printed = capsys.readouterr().out
     assert re.search(r"│ encode +│ +8 │", printed)
-    assert re.search(r"│ encode_images +│ +27 │", printed)
+    assert re.search(r"│ encode_images +│ +19 │", printed)
     totals = [int(n) for n in re.findall(r"^│ \w+ +│ +(\d+) │", printed, flags=re.MULTILINE)]
     assert sum(totals[:-1]) == totals[-1] > 50
     assert "make run CONFIG=snakemake/config/demo.yaml" in printed

@@ -33,7 +33,7 @@ SIMULATED = {
     "extract": 7,
     "prepare_images": 4,
     "pretrain": 1,
-    "encode_images": 27,
+    "encode_images": 19,
     "converge": 1,
     "compare_images": 4,
     "decode_times": 1,

@@ -371,10 +371,30 @@ def test_methods_of_some_subjects(scenes) -> None:
     assert config.fits_of("study", "01") == [("onehot", "a"), ("onehot", "b")]
     assert config.fits_of("study", "02") == [("onehot", "b")]
     assert config.fits_of("study") == config.fits_of("study", "01")
-    with pytest.raises(BrainalignError, match=r"datasets.study: no method is used on subject 02; add a method without"):
+    with pytest.raises(
+        BrainalignError, match=r"datasets.study: no method is used on subject 02; add a model and a method"
+    ):
         load(a=["01"])
     with pytest.raises(BrainalignError, match=r"methods.b.subjects: '03' is not among .*\(01, 02\)"):
         load(a=["01", "02"], b=["03"])
+
+
+def test_models_of_some_subjects(scenes) -> None:
+    """A model is fitted to the subjects it names, and its features are the same; a misspelt subject is refused."""
+    path = str(scenes.write())
+
+    def load(*subjects: str) -> Config:
+        models = {"all": {"extractor": "onehot"}, "some": {"extractor": "onehot", "subjects": list(subjects)}}
+        config = parse(Config, a_config(datasets={"study": {"descriptor": path}}, models=models), "config.yaml")
+        load_descriptors(config)
+        return config
+
+    config = load("02")
+    assert {model for model, _ in config.fits_of("study", "01")} == {"all"}
+    assert {model for model, _ in config.fits_of("study", "02")} == {"all", "some"}
+    assert config.extractor_of("some") == config.extractor_of("all")
+    with pytest.raises(BrainalignError, match=r"models.some.subjects: '2' is not among .*\(01, 02\)"):
+        load("2")
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ class Run:
 
     study: Any
     changes: dict[str, object] = field(default_factory=dict)
+    pages: bool = True
 
     def __post_init__(self) -> None:
         self.descriptor = self.study.folder / "scenes.yaml"
@@ -109,7 +110,8 @@ class Run:
                 files += [f"--{suffix}", *every]
             threshold = config["encode_images"]["ceiling_threshold"]
             self._stage(summarize_images, options | {"ceiling_threshold": threshold}, *files)
-            self._stage(report_images, config, "--dataset", "scenes", "--subject", subject)
+            if self.pages:
+                self._stage(report_images, config, "--dataset", "scenes", "--subject", subject)
         if set(subjects) == {"01", "02"}:
             files = []
             for suffix in ("responses", "splits"):
@@ -175,7 +177,7 @@ def test_nothing_to_whiten_by(make_image_study, tmp_path: Path, capsys: pytest.C
 
 def test_more_permutations_than_draws(scenes) -> None:
     scenes.write()
-    run = Run(scenes, {"encode_images": {"permutations": 250, "draws": 100}})("01")
+    run = Run(scenes, {"encode_images": {"permutations": 250, "draws": 100}}, pages=False)("01")
     row = run.table("differences", subject="01").iloc[0]
     assert row[["low", "high", "p"]].notna().all()
     draws = encoded(run, "null", "01")["draw_r"]
@@ -287,7 +289,7 @@ def test_files_of_a_bids_folder_are_inputs(scenes) -> None:
 def test_the_group_page_after_a_failure(scenes) -> None:
     """It keeps the subjects that are whole, and goes away once nothing is missing."""
     scenes.write()
-    run = Run(scenes)("01", "02")
+    run = Run(scenes, pages=False)("01", "02")
     settings = run.config.model_dump(mode="json")
     run._stage(report_group, settings, "--incomplete")
     assert not (scenes.folder / "results" / "scenes" / "group_incomplete.html").exists()
@@ -320,11 +322,11 @@ TOKENS = {"extractor": "efficientnet", "layers": ["block2"], "image_size": 64, "
 TRAINED = {"encoder": "factorized", "epochs": 3, "batch_size": 20, "seeds": [0, 1], "device": "cpu", "validation": 0.3}
 
 
-def trained(scenes, subject: str, **methods: object) -> Run:
+def trained(scenes, subject: str, *, pages: bool = True, **methods: object) -> Run:
     """Return a study whose subject has encoders of tokens beside ridge on the same tokens."""
     scenes.write()
     ridge = {"encoder": "ridge", "cv": 3, "device": "cpu"}
-    return Run(scenes, {"models": {"net": TOKENS}, "methods": {"ridge": ridge} | methods})(subject)
+    return Run(scenes, {"models": {"net": TOKENS}, "methods": {"ridge": ridge} | methods}, pages)(subject)
 
 
 def vision_transformer(folder: Path) -> dict[str, object]:
@@ -412,7 +414,7 @@ def test_a_trained_encoder_stands_beside_simpler_ones(scenes, capsys: pytest.Cap
 
 def test_a_killed_training_goes_on(scenes, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second run trains what is left, and finds what an undisturbed one finds."""
-    whole = trained(scenes, "02", fac=TRAINED)
+    whole = trained(scenes, "02", fac=TRAINED, pages=False)
     expected = whole.table("scores", subject="02", model="net", method="fac")
     shutil.rmtree(scenes.folder)
     say, said = encode_images._say, []
@@ -425,8 +427,8 @@ def test_a_killed_training_goes_on(scenes, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(encode_images, "_say", killed)
     with pytest.raises(KeyboardInterrupt):
-        trained(scenes, "02", fac=TRAINED)
-    run = trained(scenes, "02", fac=TRAINED)
+        trained(scenes, "02", fac=TRAINED, pages=False)
+    run = trained(scenes, "02", fac=TRAINED, pages=False)
     left = [(1, 3), *((seed, number) for seed in (0, 1) for number in (1, 2, 3))]
     assert [(seed, epoch.number) for _, _, seed, epoch in said[5:]] == left
     pd.testing.assert_frame_equal(run.table("scores", subject="02", model="net", method="fac"), expected)

@@ -204,6 +204,15 @@ def network(path: str) -> bytes:
     return Path(path).read_bytes()
 
 
+@pytest.fixture(scope="module")
+def brief(run: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
+    """The same study with a training of a few steps, after which whatever enters has left its trace; its network."""
+    short = Run(run.study, {"n_steps": [0, 6, 2]})
+    path = str(tmp_path_factory.mktemp("brief") / Path(run.of("network", "01")).name)
+    assert short.pretrain("01", ("03", "04"), path) == 0
+    return short, path
+
+
 @contextmanager
 def kept(path: str) -> Iterator[Provenance]:
     """Give an artifact back its files afterwards; yield a provenance for what stands in for it."""
@@ -236,28 +245,33 @@ def noise(run: Run, subject: str, test_only: bool) -> Iterator[None]:
     [("01", False, True), ("03", True, True), ("03", False, False)],
     ids=["the subject held out", "test images of another", "training images of another"],
 )
-def test_nothing_leaks_into_the_networks(run: Run, tmp_path: Path, subject: str, test_only: bool, alike: bool) -> None:
+def test_nothing_leaks_into_the_networks(
+    brief: tuple[Run, str], tmp_path: Path, subject: str, test_only: bool, alike: bool
+) -> None:
     """Whatever the held-out subject or any test image does, the artifact is the same to the byte."""
-    output = str(tmp_path / Path(run.of("network", "01")).name)
+    run, undisturbed = brief
+    output = str(tmp_path / Path(undisturbed).name)
     with noise(run, subject, test_only):
         assert run.pretrain("01", ("03", "04"), output) == 0
-    assert (network(output) == network(run.of("network", "01"))) is alike
+    assert (network(output) == network(undisturbed)) is alike
 
 
-def test_features_of_test_images_do_not_enter(run: Run, tmp_path: Path) -> None:
+def test_features_of_test_images_do_not_enter(brief: tuple[Run, str], tmp_path: Path) -> None:
+    run, undisturbed = brief
     path = run.path("features", model="net")
     layer = load(path, Layers)["draw1"]
     values = layer.values.copy()
     values[layer.stimuli["stimulus_id"].isin(run.study.scenes["stimulus_id"][:14]).to_numpy()] = 77
-    output = str(tmp_path / Path(run.of("network", "01")).name)
+    output = str(tmp_path / Path(undisturbed).name)
     with kept(path) as provenance:
         save(path, Layers({"draw1": type(layer)(values, layer.stimuli, "draw1")}), provenance)
         assert run.pretrain("01", ("03", "04"), output) == 0
-    assert network(output) == network(run.of("network", "01"))
+    assert network(output) == network(undisturbed)
 
 
-def test_an_image_in_anyones_test_set_trains_nobody(run: Run, tmp_path: Path, capsys) -> None:
+def test_an_image_in_anyones_test_set_trains_nobody(brief: tuple[Run, str], tmp_path: Path, capsys) -> None:
     """The held-out subject may be tested on images that another one was to train on."""
+    run, _ = brief
     path = run.path("splits", subject="01")
     before = pd.read_parquet(path)
     ids = before.loc[before["split"] == "train", "stimulus_id"].unique()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -138,10 +140,19 @@ def test_a_changed_file_reruns_what_depends_on_it(finished, file: str, reruns: s
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
+@pytest.fixture
+def copied(finished, tmp_path: Path):
+    """A copy of that checkout, its results, its library and what snakemake knows of them, to do harm to."""
+    shutil.copytree(finished.root, tmp_path / "root", symlinks=True)
+    shutil.copytree(finished.lib, tmp_path / "lib" / "brainalign")
+    return replace(finished, root=tmp_path / "root", lib=tmp_path / "lib" / "brainalign")
+
+
 def test_a_kill_loses_nothing(make_checkout) -> None:
     """SIGKILL everything in the middle; the documented command starts again and redoes only what was not finished."""
     checkout = make_checkout("killed")
-    config = checkout.write_config("kill", encode={"run_permutations": 3000, "stimulus_permutations": 300})
+    permutations = {"run_permutations": 3000, "stimulus_permutations": 300}
+    config = checkout.write_config("kill", encode=permutations, models={"onehot": {"extractor": "onehot"}})
     (checkout.root / ".venv").symlink_to(Path(os.environ.get("VIRTUAL_ENV", Path(__file__).parents[2] / ".venv")))
     if not (checkout.root / ".venv" / "installed").exists():
         pytest.skip("this environment was not made by `make setup`")
@@ -178,15 +189,15 @@ def test_a_kill_loses_nothing(make_checkout) -> None:
     assert checkout.jobs(config) == {}
 
 
-def test_a_failed_stage_still_leaves_a_report(make_checkout) -> None:
-    checkout = make_checkout("failing")
-    config = checkout.write_config("fail")
-    broken = checkout.lib / "geometry" / "noise.py"
+def test_a_failed_stage_still_leaves_a_report(copied) -> None:
+    results = copied.root / "results" / "done" / "small"
+    (results / "sub-1.html").unlink()
+    shutil.rmtree(results / "sub-1" / "geometry")
+    broken = copied.lib / "geometry" / "noise.py"
     sound = broken.read_text()
     broken.write_text(sound.replace("if dof < 1:", "if True:"))
-    failed = checkout.snakemake(config, check=False)
+    failed = copied.snakemake("done.yaml", check=False)
     assert failed.returncode != 0
-    results = checkout.root / "results" / "fail" / "small"
     page = (results / "sub-1_incomplete.html").read_text()
     assert not (results / "sub-1.html").exists()
     assert 'id="errors"' in page
@@ -196,24 +207,21 @@ def test_a_failed_stage_still_leaves_a_report(make_checkout) -> None:
     assert 'id="figure-identification"' in page
     assert 'id="figure-rdm"' not in page
     broken.write_text(sound)
-    checkout.snakemake(config)
+    copied.snakemake("done.yaml")
     assert (results / "sub-1.html").exists()
     assert not (results / "sub-1_incomplete.html").exists()
 
 
-def test_results_of_an_earlier_run_are_not_mixed_in(make_checkout, make_study) -> None:
+def test_results_of_an_earlier_run_are_not_mixed_in(copied, make_study) -> None:
     """The data change and a stage fails: what the failed stage should have renewed is not shown as if it were new."""
-    checkout = make_checkout("stale")
-    config = checkout.write_config("stale")
-    checkout.snakemake(config)
-    study = make_study(checkout.root / "study", signal=0.0)  # the same study, now without any signal
+    study = make_study(copied.root / "study", signal=0.0)  # the same study, now without any signal
     study.write()
-    broken = checkout.lib / "encoding" / "evaluation.py"
+    broken = copied.lib / "encoding" / "evaluation.py"
     broken.write_text(
         broken.read_text().replace("rng = np.random", "raise RuntimeError('broken')\n    rng = np.random")
     )
-    assert checkout.snakemake(config, check=False).returncode != 0
-    page = (checkout.root / "results" / "stale" / "small" / "sub-1_incomplete.html").read_text()
+    assert copied.snakemake("done.yaml", check=False).returncode != 0
+    page = (copied.root / "results" / "done" / "small" / "sub-1_incomplete.html").read_text()
     assert "RuntimeError: broken" in page
     assert "did not run: something it needs failed before it" in page
     assert 'id="figure-scoremap"' not in page
@@ -221,13 +229,11 @@ def test_results_of_an_earlier_run_are_not_mixed_in(make_checkout, make_study) -
     assert 'id="figure-ceilingmap"' in page
 
 
-def test_a_figure_that_fails_does_not_take_the_page_with_it(make_checkout) -> None:
-    checkout = make_checkout("figure")
-    config = checkout.write_config("figure")
-    broken = checkout.lib / "report" / "figures.py"
+def test_a_figure_that_fails_does_not_take_the_page_with_it(copied) -> None:
+    broken = copied.lib / "report" / "figures.py"
     broken.write_text(broken.read_text().replace("def mds_points(", "def mds_points(*_):\n    1 / 0\n\n\ndef unused("))
-    assert checkout.snakemake(config, check=False).returncode != 0
-    page = (checkout.root / "results" / "figure" / "small" / "sub-1_incomplete.html").read_text()
+    assert copied.snakemake("done.yaml", check=False).returncode != 0
+    page = (copied.root / "results" / "done" / "small" / "sub-1_incomplete.html").read_text()
     assert "section geometry" in page
     assert "ZeroDivisionError" in page
     assert 'id="figure-scoremap"' in page
@@ -264,7 +270,8 @@ def test_bad_data_stop_with_a_short_message(make_checkout, make_study) -> None:
     volumes = study.volumes()
     volumes[0, 0, 0, 0] = float("nan")
     study.write(volumes=volumes)
-    failed = checkout.snakemake(checkout.write_config("bad"), check=False)
+    config = checkout.write_config("bad", models={"onehot": {"extractor": "onehot"}})
+    failed = checkout.snakemake(config, check=False)
     assert failed.returncode != 0
     log = (checkout.root / "results" / "bad" / "small" / "logs" / "prepare" / "sub-1.log").read_text()
     assert "prepare stopped:" in log
