@@ -9,7 +9,8 @@ from typing import Literal
 from pydantic import Field
 
 from brainalign.checks import did_you_mean
-from brainalign.descriptor import Hemisphere, Name
+from brainalign.descriptor import Name
+from brainalign.image_files import Hemisphere
 from brainalign.parsing import Strict
 
 __all__ = ["SearchlightSettings"]

@@ -21,21 +21,23 @@ from brainalign.methods import (
     RoutingMethod,
     SemanticMethod,
 )
-from brainalign.settings import (
-    BandedRidgeMethod,
-    Config,
+from brainalign.models import (
     EfficientNetModel,
-    ImageStudy,
     ModelUse,
     OneHotModel,
     PixelsModel,
     RandomModel,
-    RidgeMethod,
     SentenceModel,
     TimmModel,
     TorchvisionModel,
     UserModel,
     VisionModel,
+)
+from brainalign.settings import (
+    BandedRidgeMethod,
+    Config,
+    ImageStudy,
+    RidgeMethod,
     load_config,
     load_descriptor,
     load_descriptors,

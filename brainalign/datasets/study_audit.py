@@ -21,7 +21,8 @@ from brainalign.datasets.problems import Problem
 from brainalign.datasets.rdms import RDM_READERS, write_stimulus_images
 from brainalign.datasets.repeats import repeat_counts
 from brainalign.datasets.subjects import changed_files, image_split, marked_images, read_images_table, read_subject
-from brainalign.descriptor import BlockStudy, Descriptor, EpochFiles, ImageStudy, RdmStudy
+from brainalign.descriptor import BlockStudy, Descriptor, ImageStudy, RdmStudy
+from brainalign.image_files import EpochFiles
 
 __all__ = ["StudyAudit", "audit_study"]
 

@@ -19,16 +19,9 @@ from brainalign.datasets.nsd import open_nsd
 from brainalign.datasets.nsd_rois import NSD_ROIS
 from brainalign.datasets.published import finish_published
 from brainalign.datasets.trials import read_table
-from brainalign.descriptor import (
-    AlgonautsFiles,
-    BetaFiles,
-    Descriptor,
-    EpochFiles,
-    HoldOut,
-    ImageStudy,
-    NsdFiles,
-)
+from brainalign.descriptor import Descriptor, HoldOut, ImageStudy
 from brainalign.files import file_digest
+from brainalign.image_files import AlgonautsFiles, BetaFiles, EpochFiles, NsdFiles
 
 __all__ = ["changed_files", "image_split", "marked_images", "read_images_table", "read_subject"]
 

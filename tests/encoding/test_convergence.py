@@ -59,6 +59,21 @@ def test_scores_and_exact_p() -> None:
     assert encoding["p_layers"] == pytest.approx(1 / 24)
 
 
+def test_layers_are_chosen_on_one_half_and_scored_on_the_other() -> None:
+    """The half that scores prefers the layers in reverse: were it to choose, others would be best, and score higher."""
+    plain = layer_scores()
+    turned = replace(plain, r=plain.r[::-1])
+    found, before = (convergence_scores(scores, DISTANCE, times_s=TIMES) for scores in (turned, plain))
+    scored = turned.r[BEST, np.arange(8)]
+    assert row(found, "encoding")["value"] == pytest.approx(scored.mean())
+    assert scored.mean() < 0.4
+    for score in ("spatial", "spatial, centre of mass"):
+        assert row(found, score)["value"] == row(before, score)["value"]
+    np.testing.assert_allclose(found.areas.loc[found.areas["network"] == "trained", "encoding_r"], scored)
+    choices = ["area", "network", "best", "decided", "centre_of_mass"]
+    assert found.areas[choices].equals(before.areas[choices])
+
+
 def test_centre_of_mass() -> None:
     scores = layer_scores()
     table = convergence_scores(scores, DISTANCE, times_s=TIMES).areas

@@ -175,6 +175,22 @@ def test_half_times_of_areas_are_found_in_their_order() -> None:
     assert set(found.curves["step"]) == set(STEPS)
 
 
+def test_layers_of_a_checkpoint_are_chosen_on_the_other_half() -> None:
+    """The half that scores prefers the layers in reverse, which must not change what is scored."""
+    given = {step: {"01": areas(step, step / (step + HALF))} for step in STEPS}
+    turned = {
+        step: {"01": replace(some["01"], arrays={**some["01"].arrays, "r": some["01"].arrays["r"][::-1]})}
+        for step, some in given.items()
+    }
+    curves = checkpoint_curves(turned, origin=["area0"]).curves
+    last = curves[(curves["score"] == "encoding") & (curves["step"] == STEPS[-1])].set_index("area")["value"]
+    arrays = turned[STEPS[-1]]["01"].arrays
+    expected = arrays["r"][arrays["choice_r"].argmax(axis=0), np.arange(len(NAMES))]
+    np.testing.assert_allclose(last[NAMES], expected)
+    assert last[""] == pytest.approx(expected.mean())
+    assert (last[NAMES] < arrays["r"].max(axis=0) - 0.05).any()
+
+
 def test_a_subject_without_scores_has_no_curve() -> None:
     few = SplitScores(LAYERS, NAMES, reason="10 test images cannot be halved")
     found = checkpoint_curves({step: {"01": few} for step in (0, 10)}, origin=["area0"])
