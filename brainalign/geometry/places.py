@@ -40,7 +40,11 @@ class PlacesTest:
 
 
 def rdm_permutation_places(
-    rdms: Values, models: Values, method: Literal["spearman", "cosine"], n_permutations: int, rng: np.random.Generator
+    rdms: Values,
+    models: Values,
+    method: Literal["spearman", "pearson", "cosine"],
+    n_permutations: int,
+    rng: np.random.Generator,
 ) -> PlacesTest:
     """Compare models with the RDMs of every place, and with the stimuli of the models exchanged.
 
@@ -52,7 +56,7 @@ def rdm_permutation_places(
     rdms : array (n_places, n_pairs) or (n_places, n_repeats, n_pairs)
         With repeats, the score of a place is the mean over its repeats, as its noise ceiling is.
     models : array (n_models, n_pairs)
-    method : {"spearman", "cosine"}
+    method : {"spearman", "pearson", "cosine"}
     n_permutations : int
     rng : Generator
 
@@ -71,7 +75,7 @@ def rdm_permutation_places(
     Kriegeskorte N, Mur M, Bandettini P (2008). Representational similarity analysis. Frontiers in Systems Neuroscience
     2:4. doi:10.3389/neuro.06.004.2008
     """
-    check_choice("method", method, {"spearman", "cosine"})
+    check_choice("method", method, {"spearman", "pearson", "cosine"})
     n_pairs = rdms.shape[-1]
     n_stimuli = round((1 + np.sqrt(1 + 8 * n_pairs)) / 2)
     if models.shape[1] != n_pairs or n_stimuli * (n_stimuli - 1) // 2 != n_pairs:
@@ -113,6 +117,7 @@ def _unit(rdms: Values, method: str) -> Values:
     values = np.where(whole[:, None], values, 0)
     if method == "spearman":
         values = rankdata(values, axis=1)
+    if method != "cosine":
         values = values - values.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(values, axis=1, keepdims=True)
     return np.where(whole[:, None] & (norm > 0), values / np.where(norm > 0, norm, 1), np.nan)

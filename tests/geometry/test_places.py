@@ -19,7 +19,7 @@ def world() -> tuple[np.ndarray, np.ndarray]:
     return places, models
 
 
-@pytest.mark.parametrize("method", ["spearman", "cosine"])
+@pytest.mark.parametrize("method", ["spearman", "pearson", "cosine"])
 def test_scores_and_nulls_equal_a_plain_loop(world: tuple[np.ndarray, np.ndarray], method: str) -> None:
     places, models = world
     found = rdm_permutation_places(places, models, method, 50, np.random.default_rng(0))
