@@ -108,7 +108,8 @@ class CompareImagesSettings(Strict):
 
     distance: Literal["correlation", "crossnobis", "euclidean"] = "correlation"
     feature_distance: Literal["correlation", "euclidean"] = "correlation"
-    comparison: Literal["spearman", "cosine"] = "spearman"
+    comparison: Literal["spearman", "cosine", "geotopological"] = "spearman"
+    thresholds: tuple[float, float] = Field((0.2, 0.8), description="of geotopological: quantiles, lower and upper")
     permutations: int = Field(1000, ge=1, description="permutations of the stimuli of the feature RDM")
     draws: int = Field(200, ge=100, description="bootstrap draws of the test images")
 

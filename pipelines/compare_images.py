@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,10 @@ from brainalign.artifacts import entities_of, load, save
 from brainalign.checks import BrainalignError
 from brainalign.datasets import repeat_counts, repeats_cube
 from brainalign.geometry import (
+    compare,
     dual_bootstrap,
     feature_rdms,
+    geotopological,
     rdm,
     rdm_noise_ceiling,
     rdm_permutation_places,
@@ -55,15 +58,21 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     repeats, average = (np.stack(part) for part in zip(*measured, strict=True))  # (n_places, n_measurements, n_pairs)
     models = _feature_rdms(arguments.features, names, settings.feature_distance, provenance)
     stacked = np.stack(list(models.values()))
+    topological = settings.comparison == "geotopological"
+    method: Literal["spearman", "pearson", "cosine"]
+    method = "pearson" if settings.comparison == "geotopological" else settings.comparison
+    compared, of_models = repeats, stacked
+    if topological:
+        compared, of_models = (geotopological(rdms, *settings.thresholds) for rdms in (repeats, stacked))
     found = rdm_permutation_places(
-        repeats, stacked, settings.comparison, settings.permutations, np.random.default_rng(arguments.seed)
+        compared, of_models, method, settings.permutations, np.random.default_rng(arguments.seed)
     )
     drawn = _best_layers(list(models), found.scores)
     tables = []
     for k, place in enumerate(places):
-        low, high = rdm_noise_ceiling(repeats[k], settings.comparison) if len(repeats[k]) > 1 else (np.nan, np.nan)
+        low, high = rdm_noise_ceiling(compared[k], method) if len(compared[k]) > 1 else (np.nan, np.nan)
         rng = np.random.default_rng(arguments.seed)
-        draws = dual_bootstrap(repeats[k], stacked[drawn], settings.comparison, settings.draws, rng, over="stimuli")
+        draws = dual_bootstrap(compared[k], of_models[drawn], method, settings.draws, rng, over="stimuli")
         se = np.full(len(models), np.nan)
         se[drawn] = draws.se()
         table = pd.DataFrame(list(models), columns=["model", "layer"]).assign(
@@ -77,6 +86,8 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
             ceiling_low=low,
             ceiling_high=high,
         )
+        if topological:  # never without rank RSA
+            table["rank_score"] = compare(repeats[k], stacked, "spearman").mean(axis=0)
         tables.append(table)
     timed = responses.times is not None
     save(
@@ -95,6 +106,7 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         provenance,
         groups="times in s" if timed else "regions",
         comparison=settings.comparison,
+        thresholds=list(settings.thresholds) if topological else None,
         p="one-sided, test images of the feature RDM exchanged; p_fwer against the largest over groups",
         se="bootstrap over test images; of the layer of each model with the largest mean fit over groups",
         score="mean over the comparisons with the RDM of each repeat (crossnobis: each disjoint pair of repeats), as "

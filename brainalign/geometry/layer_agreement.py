@@ -69,7 +69,7 @@ def layer_agreement(
 
 
 def _agreement(fit: Values) -> LayerAgreement:
-    there = np.isfinite(fit).all(axis=2)  # (n_subjects, n_regions)
+    there: NDArray[np.bool_] = np.asarray(np.isfinite(fit).all(axis=2))  # (n_subjects, n_regions)
     shown = np.where(there[..., None], fit, 0)
     total, n = shown.sum(axis=0), there.sum(axis=0)
     best = np.where(n > 0, total.argmax(axis=1), -1)

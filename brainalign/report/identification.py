@@ -82,8 +82,7 @@ def identification_verdict(rows: pd.DataFrame) -> str:
     rows : DataFrame
         name, accuracy, over_rank, over_rank_se, over_clip, over_clip_se.
     """
-    named = rows.set_index("name")
-    topological, clip = named.loc["topological"], named.loc["upper clip"]
+    topological, clip = _row(rows, "topological"), _row(rows, "upper clip")
     over_rank = _clear(topological["over_rank"], topological["over_rank_se"])
     over_clip = _clear(topological["over_clip"], topological["over_clip_se"])
     clip_over_rank = _clear(clip["over_rank"], clip["over_rank_se"])
@@ -102,19 +101,22 @@ def identification_verdict(rows: pd.DataFrame) -> str:
     return f"Verdict: {said} ({given}; differences ± standard error)."
 
 
+def _row(rows: pd.DataFrame, name: str) -> dict[str, Any]:
+    return {str(column): value for column, value in rows[rows["name"] == name].iloc[0].items()}
+
+
 def _clear(difference: float, se: float) -> int:
     """Return the sign of a difference of more than 2 standard errors, else 0."""
     return int(np.sign(difference)) if abs(difference) > CLEAR * se else 0
 
 
-def _gap(row: pd.Series[Any], column: str) -> str:
+def _gap(row: Mapping[str, Any], column: str) -> str:
     value = float(row[column])
     return f"{'+' if value >= 0 else '−'}{number(abs(value))} ± {number(float(row[f'{column}_se']))}"
 
 
 def _nested(rows: pd.DataFrame, surface: pd.DataFrame, about: Mapping[str, Any]) -> str:
-    row = rows.set_index("name").loc["nested"]
-    best = surface.loc[surface["accuracy"].idxmax()]
+    row = _row(rows, "nested")
     chosen = surface[surface["chosen"] > 0]
     cells = ", ".join(
         f"({number(a, 2)}, {number(b, 2)})" for a, b in zip(chosen["lower"], chosen["upper"], strict=True)
@@ -123,8 +125,8 @@ def _nested(rows: pd.DataFrame, surface: pd.DataFrame, about: Mapping[str, Any])
         f"With thresholds chosen on the other subjects {number(row['accuracy'])} of {about['n_tested']} regions are "
         f"named (chance {number(float(about['chance']))}; regions relabelled {about['n_shuffles']} times: mean "
         f"{number(row['null_mean'])}, 95 % point {number(row['null_high'])}, p {number(row['p'], 4)}); chosen were "
-        f"{cells}. The maximum of the surface, {number(best['accuracy'])}, was found by looking: with regions "
-        f"relabelled such a maximum is {number(float(about['best_of_shuffled']))} on average, not chance."
+        f"{cells}. The maximum of the surface, {number(float(surface['accuracy'].max()))}, was found by looking: with "
+        f"regions relabelled such a maximum is {number(float(about['best_of_shuffled']))} on average, not chance."
     )
 
 
@@ -156,7 +158,7 @@ def _table(rows: pd.DataFrame) -> Markup:
         name = str(row["name"])
         quantiles = "" if pd.isna(row["lower"]) else f" ({number(row['lower'], 2)}, {number(row['upper'], 2)})"
         interval = f"{number(row['low'])} to {number(row['high'])}"
-        over = ["–" if name == own else _gap(row, column) for own, column in _OVER.items()]
+        over = ["–" if name == own else _gap(_row(rows, name), column) for own, column in _OVER.items()]
         cells.append([f"{name}{quantiles}", ABOUT.get(name, ""), number(row["accuracy"]), interval, *over])
     return html_table(header, cells, "Regions named across subjects")
 

@@ -59,10 +59,9 @@ def _draw_surface(figure: Figure, ax: Axes, surface: pd.DataFrame, rows: pd.Data
                 va="center",
                 arrowprops={"arrowstyle": "-", "linewidth": 0.6, "color": GREY},
             )
-    named = rows.set_index("name")
     for name, mark in MARKS.items():
-        place_x, place_y = float(named.loc[name, "lower"]), float(named.loc[name, "upper"])
-        ax.plot(place_x, place_y, mark, color="white", markeredgecolor="black", markersize=6, label=name)
+        mine = rows[rows["name"] == name]
+        ax.plot(mine["lower"], mine["upper"], mark, color="white", markeredgecolor="black", markersize=6, label=name)
     chosen = surface[surface["chosen"] > 0]
     ax.plot(chosen["lower"], chosen["upper"], "*", color=COLOURS[5], markersize=8, label="chosen (nested)")
     ax.legend(fontsize=6, loc="lower right", frameon=False)

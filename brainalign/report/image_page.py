@@ -163,7 +163,14 @@ def _methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
             (),
         )
     )
-    comparison = {"spearman": "Spearman correlation", "cosine": "cosine"}[config.compare_images.comparison]
+    lower, upper = config.compare_images.thresholds
+    comparison = {
+        "spearman": "Spearman correlation",
+        "cosine": "cosine",
+        "geotopological": f"Pearson correlation after the geo-topological transform ({lower:g} to {upper:g}) of both, "
+        "with thresholds of all test images also where these are drawn anew (Spearman correlation of the same layers "
+        "stands in the table as rank_score)",
+    }[config.compare_images.comparison]
     texts.append(
         (
             f"Representational similarity: {config.compare_images.distance} distances between test images, compared by "

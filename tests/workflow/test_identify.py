@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainalign.arrays import Arrays
+from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.artifacts import artifact_path, load, load_sidecar, save
-from brainalign.geometry import BASELINES, identify_regions, rdm
-from brainalign.pipelines import identify
+from brainalign.geometry import BASELINES, compare, geotopological, identify_regions, rdm
+from brainalign.pipelines import compare_images, identify
 from brainalign.provenance import Provenance
 from brainalign.report import IDENTIFICATION_TABLES, Section, identification_section, identification_verdict
 from brainalign.simulation import region_patterns
@@ -155,3 +155,41 @@ def test_the_verdict_follows_from_two_standard_errors(
         }
     )
     assert said in identification_verdict(rows)
+
+
+def test_regions_are_compared_topologically_beside_ranks(tmp_path: Path) -> None:
+    """Stage compare_images with both RDMs transformed: Pearson of the transforms, Spearman in a column of its own."""
+    rng = np.random.default_rng(0)
+    patterns = region_patterns("isotropic", 2, 2, 14, seed=1).transpose(0, 2, 1, 3).reshape(28, 120)
+    ids = [f"image{k:02d}" for k in range(14)]
+    trials = pd.DataFrame({"trial_id": [f"t{k}" for k in range(28)], "stimulus_id": ids * 2, "session": "1"})
+    trials = trials.assign(run="1", repeat=np.repeat([0, 1], 14), onset_s=0.0)
+    targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(120)], "kind": "voxel", "hemi": "L"})
+    targets["roi"] = [["V1"]] * 60 + [["IT"]] * 60
+    splits = trials[["trial_id", "stimulus_id"]].assign(group=ids * 2, split="test", name="s", fold=0, seed=0)
+    stimuli = pd.DataFrame({"stimulus_id": ids})
+    values = {name: rng.normal(size=(14, 6)).astype(np.float32) for name in ("first", "second")}
+    layers = Layers({name: Features(X, stimuli, name) for name, X in values.items()})
+    by = Provenance("test", {}, "")
+    paths = {name: artifact_path(tmp_path, "study", name, subject="01") for name in ("responses", "splits")}
+    paths |= {name: artifact_path(tmp_path, "study", name, subject="01") for name in ("rdm", "comparison")}
+    features = artifact_path(tmp_path, "study", "features", model="net")
+    save(paths["responses"], Responses(patterns.astype(np.float32), trials, targets, "z"), by)
+    save(paths["splits"], splits, by)
+    save(features, layers, by, pooling="mean")
+    settings = {"comparison": "geotopological", "thresholds": [0.3, 0.6], "permutations": 50, "draws": 100}
+    arguments = ["--settings", json.dumps({"compare": settings}), "--features", str(features)]
+    assert (
+        compare_images.main([*arguments, *(x for name, path in paths.items() for x in (f"--{name}", str(path)))]) == 0
+    )
+    table = load(paths["comparison"], pd.DataFrame)
+    assert load_sidecar(paths["comparison"])["details"]["thresholds"] == [0.3, 0.6]
+    for k, region in enumerate(("V1", "IT")):
+        repeats = rdm(patterns.astype(np.float32).reshape(2, 14, 2, 60)[:, :, k], "correlation")
+        models = np.stack([rdm(layers[name].values, "correlation") for name in ("first", "second")])
+        mine = table[table["group"] == region].set_index("layer").loc[["first", "second"]]
+        forms = [geotopological(rdms, 0.3, 0.6) for rdms in (repeats, models)]
+        np.testing.assert_allclose(mine["score"], compare(*forms, "pearson").mean(axis=0), atol=1e-6)
+        np.testing.assert_allclose(mine["rank_score"], compare(repeats, models, "spearman").mean(axis=0), atol=1e-6)
+        assert mine["p"].between(1 / 51, 1).all()
+        assert (mine["ceiling_low"] <= mine["ceiling_high"]).all()
