@@ -107,6 +107,10 @@ def _gather(
             material.pictures |= _pictures(descriptor, [name for name in wanted if name not in material.pictures])
     material.rdms = fetch("rdm", Arrays, subject=subject)
     material.comparison = fetch("comparison", pd.DataFrame, subject=subject)
+    for model in config.searchlights_of(dataset, descriptor, subject):
+        searchlight = fetch("searchlight", pd.DataFrame, subject=subject, model=model)
+        if searchlight is not None:
+            material.searchlights[model] = searchlight
     material.summary = fetch("summary", pd.DataFrame, subject=subject)
     material.differences = fetch("differences", pd.DataFrame, subject=subject)
     material.recovery = fetch("recovery", pd.DataFrame, subject=subject)

@@ -27,7 +27,6 @@ from brainalign.geometry import (
     volume_neighbourhoods,
 )
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.plan import STAGES, library_digest
 from brainalign.provenance import Provenance
 from brainalign.settings import SearchlightSettings, parse
 
@@ -78,7 +77,7 @@ def _searchlight(arguments: argparse.Namespace, provenance: Provenance) -> None:
         options.permutations,
         arguments.seed,
         progress=arguments.searchlight.with_suffix(".blocks"),
-        identity=library_digest(*STAGES["searchlight"]),
+        identity=provenance.library,
     )
     targets = responses.targets.iloc[order[around.centres]]
     everywhere = found.p_anywhere()

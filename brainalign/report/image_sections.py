@@ -20,7 +20,8 @@ from brainalign.report.page import Panel, Section
 from brainalign.report.partition import partition_section
 from brainalign.report.recovery import planted_ceilings, planted_latencies, planted_layers, planted_preferences
 from brainalign.report.reference_rdms import rdm_grid, reference_bars
-from brainalign.report.surface import SurfaceMap, flat_maps, significant, surface_map
+from brainalign.report.searchlights import searchlight_section
+from brainalign.report.surface import FSAVERAGE, SurfaceMap, flat_maps, significant, surface_map
 from brainalign.report.surface_viewer import surface_viewer
 from brainalign.report.tables import html_table
 from brainalign.report.timecourse import layer_latencies, rsa_over_time, score_over_time
@@ -28,7 +29,6 @@ from brainalign.report.timecourse import layer_latencies, rsa_over_time, score_o
 __all__ = ["image_sections"]
 
 SHOWN_TIMES = 5  # topographies
-FSAVERAGE4, FSAVERAGE5 = 2_562, 10_242  # vertices of a hemisphere
 
 
 def image_sections(material: ImageMaterial) -> list[Section]:
@@ -45,6 +45,7 @@ def image_sections(material: ImageMaterial) -> list[Section]:
         contest_section,
         few_images_section,
         _geometry,
+        searchlight_section,
         _ceilings,
         _recovery,
     ]
@@ -112,7 +113,7 @@ def _surface(material: ImageMaterial) -> Section | None:
     if not material.encodings or material.responses is None:
         return None
     targets = material.responses.targets
-    if "vertex" not in targets or not FSAVERAGE4 < targets["vertex"].max() < FSAVERAGE5:
+    if "vertex" not in targets or not FSAVERAGE[0] < targets["vertex"].max() < FSAVERAGE[1]:
         return None  # another mesh
     (model, method), encoding = next(iter(material.encodings.items()))
     layer = material.chosen(model, method)

@@ -18,6 +18,7 @@ rule report_images:
         networks=networks_of,
         features=features_of,
         compared=artifacts("rdm", "comparison"),
+        searchlights=searchlights_of,
         summarized=artifacts("summary", "recovery", "contest", "winners"),
     output:
         page=report(
