@@ -37,6 +37,7 @@ TORCH_FREE = (
     "methods",
     "families",
     "convergence_options",
+    "searchlight_options",
     "parsing",
     "artifacts",
     "checks",

@@ -33,11 +33,9 @@ def searchlight_section(material: Material | ImageMaterial) -> Section | None:
             continue
         mine = table[table["layer"] == layer]
         found = mine["p_anywhere"] < LEVEL
-        caption = " ".join(
-            CAPTIONS["searchlight"]
-            .format(level=LEVEL, around=around(details, mine), threshold=details["threshold_anywhere"], **details)
-            .split()
-        )
+        numbers = {name: details[name] for name in ("comparison", "distance")}
+        numbers |= {"level": LEVEL, "around": around(details, mine), "threshold": details["threshold_anywhere"]}
+        caption = " ".join(CAPTIONS["searchlight"].format(**numbers).split())
         title = f"{model} ({layer})"
         everywhere = _draw(material, mine, mine["score"].to_numpy(), found.to_numpy(), details["comparison"])
         if everywhere is None:
