@@ -59,6 +59,7 @@ bench: setup
 	$(BENCH)/nsd.py $(QUICK)
 	$(BENCH)/moments.py $(QUICK)
 	$(BENCH)/topology.py $(QUICK)
+	$(BENCH)/searchlight.py $(QUICK)
 
 docs: setup
 	$(PIP) -e ".[docs]"

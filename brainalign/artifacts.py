@@ -195,6 +195,7 @@ def save(
     content: Responses | Layers | Arrays | pd.DataFrame | Any,
     provenance: Provenance,
     images: Mapping[str, Any] | None = None,
+    /,
     **details: object,
 ) -> None:
     """Write an artifact atomically, its sidecar last.

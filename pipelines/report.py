@@ -200,6 +200,10 @@ def _gather(config: Config, dataset: str, subject: str, failures: list[Failure],
     if material.responses is not None:
         material.conditions = list(pd.unique(material.responses.trials["stimulus_id"]))
     material.comparison = fetch("comparison", pd.DataFrame, subject=subject)
+    for model in config.searchlights_of(dataset, descriptor, subject):
+        searchlight = fetch("searchlight", pd.DataFrame, subject=subject, model=model)
+        if searchlight is not None:
+            material.searchlights[model] = searchlight
     material.decoding = fetch("decoding", pd.DataFrame, subject=subject)
     material.summary = fetch("summary", pd.DataFrame, subject=subject)
     return material

@@ -113,6 +113,10 @@ def _gather(
         known = {suffix: table for suffix, table in found.items() if table is not None}
         if squares is not None and len(known) == len(found):
             material.decoded = DecodedTimes(known, squares, material.details("timesquares"))
+    for model in config.searchlights_of(dataset, descriptor, subject):
+        searchlight = fetch("searchlight", pd.DataFrame, subject=subject, model=model)
+        if searchlight is not None:
+            material.searchlights[model] = searchlight
     material.summary = fetch("summary", pd.DataFrame, subject=subject)
     material.differences = fetch("differences", pd.DataFrame, subject=subject)
     material.recovery = fetch("recovery", pd.DataFrame, subject=subject)

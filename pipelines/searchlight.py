@@ -27,7 +27,6 @@ from brainalign.geometry import (
     volume_neighbourhoods,
 )
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.plan import STAGES, library_digest
 from brainalign.provenance import Provenance
 from brainalign.settings import SearchlightSettings, parse
 
@@ -78,7 +77,7 @@ def _searchlight(arguments: argparse.Namespace, provenance: Provenance) -> None:
         options.permutations,
         arguments.seed,
         progress=arguments.searchlight.with_suffix(".blocks"),
-        identity=library_digest(*STAGES["searchlight"]),
+        identity=provenance.library,
     )
     targets = responses.targets.iloc[order[around.centres]]
     everywhere = found.p_anywhere()
@@ -131,7 +130,7 @@ def _images(responses: Responses, splits: Path, distance: str, provenance: Prove
     table = load(splits, pd.DataFrame, provenance)
     test = table.loc[table["split"] == "test", "trial_id"]
     shown = responses.select(trials=responses.trials["trial_id"].isin(test).to_numpy())
-    names = pd.unique(shown.trials["stimulus_id"])
+    names = np.asarray(pd.unique(shown.trials["stimulus_id"]))
     if distance == "crossnobis" and repeat_counts(shown.trials).min() > 1:
         cube = repeats_cube(shown, unequal="fewest")
     else:
@@ -152,13 +151,14 @@ def _around(
         voxels = targets[["i", "j", "k"]].to_numpy()
         affine = load(mask, Nifti1Image, provenance).affine if mask is not None else _affine(targets)
         return volume_neighbourhoods(voxels, affine, options.radius_mm), np.arange(len(targets))
+    meshes: dict[str, Path] = {str(hemi): path for hemi, path in options.meshes.items()}
     parts, orders = [], []
     for hemi in [side for side in HEMISPHERES if (targets["hemi"] == side).any()]:
-        if hemi in options.meshes:
-            provenance.read(f"mesh_{hemi}", options.meshes[hemi])
+        if hemi in meshes:
+            provenance.read(f"mesh_{hemi}", meshes[hemi])
         rows = np.flatnonzero(targets["hemi"] == hemi)
         vertices = targets["vertex"].to_numpy()[rows]
-        mesh = load_mesh(hemi, int(targets["vertex"].max()) + 1, options.meshes)
+        mesh = load_mesh(hemi, int(targets["vertex"].max()) + 1, meshes)
         measured = np.zeros(len(mesh.cortex), dtype=bool)
         measured[vertices] = True
         radius = None if options.n_nearest else options.radius_mm

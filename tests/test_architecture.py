@@ -41,6 +41,7 @@ TORCH_FREE = (
     "estimates",
     "image_files",
     "models",
+    "searchlight_options",
     "parsing",
     "stages",
     "artifacts",

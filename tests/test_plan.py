@@ -27,7 +27,7 @@ def demo(root: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     return load_config("snakemake/config/demo.yaml")
 
 
-BLOCKS = {"extract": 4, "prepare": 1, "encode": 8, "compare": 1, "summarize": 1, "report": 1}
+BLOCKS = {"extract": 4, "prepare": 1, "encode": 8, "compare": 1, "searchlight": 1, "summarize": 1, "report": 1}
 SIMULATED = {
     "simulate": 1,
     "extract": 7,
@@ -37,6 +37,7 @@ SIMULATED = {
     "converge": 1,
     "compare_images": 4,
     "decode_times": 1,
+    "searchlight": 1,
     "summarize_images": 4,
     "report_images": 4,
     "summarize_group": 1,

@@ -70,6 +70,15 @@ CAPTIONS = {
         same after permuting which features belong to which category; ticks: random spaces; dots: single wordings;
         line: the mean embedding. Good: the line lies right of the dashed 95 % point, and so do most wordings. The
         null is wide because so few categories make few independent pairs. {control} Single wordings: {wordings}.""",
+    "searchlight": """
+        Fit ({comparison}) of the model's geometry to that of the voxels or vertices around every centre, within
+        {around}; {distance} distances. Drawn is the layer with the largest fit anywhere. Red: stimuli that are alike
+        for the model are alike there. A fit above {threshold:.2f} is above chance (p < {level:g}, corrected over
+        centres and layers). Good: contiguous patches, since neighbours share voxels, with a core above that value.
+        Bad: red and blue patches of the same size and strength, which smooth noise gives.""",
+    "searchlightabove": """
+        The same fit where it exceeds chance (p < {level:g}, corrected by the largest fit over centres and layers):
+        {n:,} centres. A centre stands for its whole neighbourhood: what makes it fit can lie anywhere within it.""",
     "rdm": """
         Dark: alike; light: different; each matrix on its own scale. Crossnobis is unbiased (0 means no difference,
         and noise can make it negative); the others are positive even for noise. Good: the same blocks in responses

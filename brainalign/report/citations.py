@@ -50,6 +50,15 @@ CITATIONS = {
         "Abraham A, Pedregosa F, Eickenberg M, et al.", 2014, "Machine learning for neuroimaging with scikit-learn",
         "Frontiers in Neuroinformatics 8:14", "10.3389/fninf.2014.00014",
     ),
+    "searchlight": Reference(
+        "Kriegeskorte N, Goebel R, Bandettini P", 2006, "Information-based functional brain mapping",
+        "Proceedings of the National Academy of Sciences 103:3863-3868", "10.1073/pnas.0600244103",
+    ),
+    "surfacesearchlight": Reference(
+        "Oosterhof NN, Wiestler T, Downing PE, Diedrichsen J", 2011,
+        "A comparison of volume-based and surface-based multi-voxel pattern analysis", "NeuroImage 56:593-600",
+        "10.1016/j.neuroimage.2010.04.270",
+    ),
     "sklearn": Reference(
         "Pedregosa F, Varoquaux G, Gramfort A, et al.", 2011, "Scikit-learn: machine learning in Python",
         "Journal of Machine Learning Research 12:2825-2830",

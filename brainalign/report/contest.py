@@ -16,7 +16,7 @@ from brainalign.report.captions import CAPTIONS
 from brainalign.report.image_material import ImageMaterial
 from brainalign.report.page import Panel, Section
 from brainalign.report.sentences import number
-from brainalign.report.surface import SurfaceMap, flat_maps, surface_map
+from brainalign.report.surface import FSAVERAGE, SurfaceMap, flat_maps, surface_map
 from brainalign.report.surface_viewer import surface_viewer
 from brainalign.report.tables import html_table
 from brainalign.settings import SentenceModel
@@ -30,7 +30,6 @@ CONTEST_COLUMNS = (
 )  # fmt: skip
 PALE = 0.68  # share of white in the colour of an undecided vertex
 UNDECIDED = "{}, undecided"
-FSAVERAGE4, FSAVERAGE5 = 2_562, 10_242  # vertices of a hemisphere
 
 
 def contest_scores(rows: pd.DataFrame) -> Figure:
@@ -142,7 +141,7 @@ def _maps(material: ImageMaterial, rows: pd.DataFrame) -> list[Panel]:
     if material.winners is None or material.responses is None:
         return []
     targets = material.responses.targets
-    if "vertex" not in targets or not FSAVERAGE4 < targets["vertex"].max() < FSAVERAGE5:
+    if "vertex" not in targets or not FSAVERAGE[0] < targets["vertex"].max() < FSAVERAGE[1]:
         return []
     table = material.winners.merge(targets[["target_id", "hemi", "vertex", "roi"]], on="target_id")
     of_regions = rows[rows["region"] != RELIABLE].groupby("region")["decided"].first()

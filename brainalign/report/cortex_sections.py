@@ -8,13 +8,12 @@ from brainalign.report.captions import CAPTIONS
 from brainalign.report.image_material import ImageMaterial
 from brainalign.report.layers import layer_preference_maps, layer_profile, roi_layer_heatmap
 from brainalign.report.page import Panel, Section
-from brainalign.report.surface import SurfaceMap, flat_maps, significant, surface_map
+from brainalign.report.surface import FSAVERAGE, SurfaceMap, flat_maps, significant, surface_map
 from brainalign.report.surface_viewer import surface_viewer
 from brainalign.statistics import RELIABLE
 
 __all__ = ["layers_section", "maps_section"]
 
-FSAVERAGE4, FSAVERAGE5 = 2_562, 10_242  # vertices of a hemisphere
 
 
 def maps_section(material: ImageMaterial) -> Section | None:
@@ -22,7 +21,7 @@ def maps_section(material: ImageMaterial) -> Section | None:
     if not material.encodings or material.responses is None:
         return None
     targets = material.responses.targets
-    if "vertex" not in targets or not FSAVERAGE4 < targets["vertex"].max() < FSAVERAGE5:
+    if "vertex" not in targets or not FSAVERAGE[0] < targets["vertex"].max() < FSAVERAGE[1]:
         return None  # another mesh
     (model, method), encoding = next(iter(material.encodings.items()))
     layer = material.chosen(model, method)

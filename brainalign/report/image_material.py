@@ -63,6 +63,7 @@ class ImageMaterial:
     encodings: dict[tuple[str, str], ImageEncoding] = field(default_factory=dict)
     rdms: Arrays | None = None
     comparison: pd.DataFrame | None = None
+    searchlights: dict[str, pd.DataFrame] = field(default_factory=dict)  # by model
     summary: pd.DataFrame | None = None
     differences: pd.DataFrame | None = None
     recovery: pd.DataFrame | None = None

@@ -13,6 +13,7 @@ from brainalign.report.contest import contest_methods, contest_sentence
 from brainalign.report.image_material import ImageMaterial
 from brainalign.report.image_sections import image_sections
 from brainalign.report.page import data_uri, render
+from brainalign.report.searchlight_words import searchlight_methods
 from brainalign.report.sentences import number
 from brainalign.settings import BandedRidgeMethod, DictionaryMethod, InContextMethod, RidgeMethod, TrainedMethod
 
@@ -179,6 +180,7 @@ def _methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
             ("rsa", "rsaceiling"),
         )
     )
+    texts += [(text, tuple(keys)) for text, keys in searchlight_methods(material)]
     return texts
 
 

@@ -22,6 +22,7 @@ from brainalign.report.page import Panel, Section
 from brainalign.report.partition import partition_section
 from brainalign.report.recovery import planted_ceilings, planted_latencies, planted_layers, planted_preferences
 from brainalign.report.reference_rdms import rdm_grid, reference_bars
+from brainalign.report.searchlights import searchlight_section
 from brainalign.report.tables import html_table
 from brainalign.report.timecourse import rsa_over_time
 
@@ -44,6 +45,7 @@ def image_sections(material: ImageMaterial) -> list[Section]:
         few_images_section,
         _decoding,
         _geometry,
+        searchlight_section,
         _ceilings,
         _recovery,
     ]

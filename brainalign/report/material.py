@@ -68,6 +68,7 @@ class Material:
     rdms: Arrays | None = None
     conditions: list[str] = field(default_factory=list)
     comparison: pd.DataFrame | None = None
+    searchlights: dict[str, pd.DataFrame] = field(default_factory=dict)  # by model
     decoding: pd.DataFrame | None = None
     summary: pd.DataFrame | None = None
     sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)

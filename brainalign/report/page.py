@@ -18,6 +18,7 @@ import brainalign
 from brainalign.report.canvas import png_bytes
 from brainalign.report.citations import CITATIONS
 from brainalign.report.material import Material
+from brainalign.report.searchlight_words import searchlight_methods
 from brainalign.report.sentences import findings, methods_text, number
 from brainalign.report.surface_viewer import VIEWER_CLASS, surface_assets
 
@@ -85,7 +86,8 @@ def render_page(material: Material, sections: list[Section]) -> str:
     sections : list of Section
         From `brainalign.report.sections.sections`.
     """
-    paragraphs = methods_text(material)
+    *steps, closing = methods_text(material)
+    paragraphs = [*steps, *searchlight_methods(material), closing]
     keys = list(dict.fromkeys(key for _, cited in paragraphs for key in cited))
     bibtex = "\n\n".join(CITATIONS[key].bibtex(key) for key in keys)
     return render(

@@ -14,6 +14,7 @@ from brainalign.report.captions import CAPTIONS
 from brainalign.report.convergence import no_convergence
 from brainalign.report.material import Failure, Material
 from brainalign.report.page import Panel, Section
+from brainalign.report.searchlights import searchlight_section
 from brainalign.report.sentences import number
 from brainalign.settings import InContextMethod, TrainedMethod
 
@@ -288,5 +289,6 @@ SECTIONS: list[Callable[[Material], Section | None]] = [
     _ceilings,
     _zero_shot,
     _geometry,
+    searchlight_section,
     _convergence,
 ]

@@ -22,6 +22,7 @@ from brainalign.report.canvas import HIDDEN, check_columns, new_figure
 __all__ = ["N_VERTICES", "SurfaceMap", "face_values", "flat_maps", "significant", "surface_map"]
 
 N_VERTICES = 10_242  # of one hemisphere of fsaverage5
+FSAVERAGE = (2_562, N_VERTICES)  # of fsaverage4, and of fsaverage5, on which maps are drawn
 HEMISPHERES = {"L": "left", "R": "right"}
 COLOUR_SCALES = {"sequential": "viridis", "diverging": "RdBu_r"}
 LONGEST_EDGE_MM = 20.0  # of a face of the flat map; longer ones span its cuts

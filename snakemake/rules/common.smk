@@ -99,6 +99,12 @@ def encodings_of(suffix):
     return inputs
 
 
+def searchlights_of(wildcards):
+    """Return the searchlights of every model that has some in the subject."""
+    models = SETTINGS.searchlights_of(wildcards.dataset, DESCRIPTORS[wildcards.dataset], wildcards.subject)
+    return [of("searchlight", wildcards, model=model) for model in models]
+
+
 def features_of(wildcards):
     return [of("features", wildcards, model=model) for model in SETTINGS.models_of(wildcards.dataset)]
 

@@ -9,6 +9,7 @@ rule report:
         null=encodings_of("null"),
         features=features_of,
         compared=artifacts("rdm", "comparison"),
+        searchlights=searchlights_of,
         summarized=artifacts("decoding", "summary"),
     output:
         page=report(

@@ -19,6 +19,7 @@ rule report_images:
         features=features_of,
         compared=artifacts("rdm", "comparison"),
         decoded=decoded_of,
+        searchlights=searchlights_of,
         summarized=artifacts("summary", "recovery", "contest", "winners"),
     output:
         page=report(

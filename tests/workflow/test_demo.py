@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("demo")
 
 FIGURES = [
     *("splits", "identification", "confusion", "null", "scoremap", "significance", "ceilingmap", "ceilinghistogram"),
-    *("scoreceiling", "alphas", "zeroshot-zeroshot", "rdm", "mds", "rsa"),
+    *("scoreceiling", "alphas", "zeroshot-zeroshot", "rdm", "mds", "rsa", "searchlight-minilm"),
 ]
 
 
@@ -30,6 +30,7 @@ def demo(make_checkout) -> Path:
     content = yaml.safe_load((checkout.root / "snakemake/config/demo.yaml").read_text())
     content["datasets"] = {"haxby-slice": content["datasets"]["haxby-slice"]}  # images: test_image_study.py
     del content["contest"]
+    content["searchlight"]["subjects"] = ["1"]
     content["encode"] = {"run_permutations": 100, "stimulus_permutations": 30}
     content["models"]["random"]["n_draws"] = 10
     (checkout.root / "quick.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
