@@ -1,5 +1,6 @@
 """Worlds with planted truth: what a method must find, and what it must not."""
 
+from brainalign.simulation.category_epochs import CategoryEpochs, category_epochs
 from brainalign.simulation.complex_cells import ComplexCells, complex_cells
 from brainalign.simulation.cortex import Cortex, CortexDrives, cortex_drives, load_cortex, plan_areas, simulate_cortex
 from brainalign.simulation.drives import field_weights, layer_drives, pool_everywhere
@@ -22,6 +23,7 @@ __all__ = [
     "OBJECT_ROIS",
     "PREFERENCES",
     "R_CEILING",
+    "CategoryEpochs",
     "ComplexCells",
     "Cortex",
     "CortexDrives",
@@ -35,6 +37,7 @@ __all__ = [
     "activations",
     "betas_image",
     "caption",
+    "category_epochs",
     "complex_cells",
     "cortex_drives",
     "draw_scenes",
