@@ -1,5 +1,6 @@
 """Worlds with planted truth: what a method must find, and what it must not."""
 
+from brainalign.simulation.category_epochs import CategoryEpochs, category_epochs
 from brainalign.simulation.complex_cells import ComplexCells, complex_cells
 from brainalign.simulation.cortex import Cortex, CortexDrives, cortex_drives, load_cortex, plan_areas, simulate_cortex
 from brainalign.simulation.curved_relations import RELATIONS, SwissRoll, dependent_pair, swiss_roll
@@ -27,6 +28,7 @@ __all__ = [
     "REGION_REGIMES",
     "RELATIONS",
     "R_CEILING",
+    "CategoryEpochs",
     "ComplexCells",
     "Cortex",
     "CortexDrives",
@@ -42,6 +44,7 @@ __all__ = [
     "activations",
     "betas_image",
     "caption",
+    "category_epochs",
     "complex_cells",
     "cortex_drives",
     "dependent_pair",

@@ -1,0 +1,195 @@
+"""Planted codes and latencies decoded over time, size and power of the cluster tests, and the N170 recordings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.sparse import diags_array
+from scipy.stats import beta
+
+from brainalign.datasets import read_recordings
+from brainalign.descriptor import RecordingStudy, load_descriptor
+from brainalign.geometry import (
+    auc,
+    contiguous_folds,
+    decode_generalization,
+    decode_times,
+    leave_one_group_out,
+    sensor_effects,
+)
+from brainalign.simulation import category_epochs
+from brainalign.statistics import Exchange, cluster_permutation, hump_latency, logistic_auc
+
+Record = Callable[[str, object, str], None]
+N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")
+PEAK, STEP = 0.17, 0.01
+SEEDS = (0, 1, 2)
+SMALL = {"n_trials": 60, "n_recordings": 3, "n_sensors": 4, "step_s": 0.04, "smoothness": 0.7, "width_s": 0.06}
+
+
+def latencies(seed: int, n_draws: int = 100):
+    world = category_epochs(seed=seed)
+    folds = leave_one_group_out(world.recordings)
+    found = decode_times(world.values, world.labels, folds)
+    exchange = Exchange(world.labels, np.arange(len(world.labels)), world.recordings)
+    draws = found.draws(folds, exchange.draws(n_draws, np.random.default_rng(seed)))
+    return found, hump_latency(found.score, draws, world.times, chance=0.5), world
+
+
+def true_rise() -> float:
+    """Return where the area under the curve of the best weights rises to half its height."""
+    world = category_epochs(60_000, 1, 1, amplitude=1.5, seed=99)
+    course = auc(np.moveaxis(world.values[:, 0], 0, -1), world.labels == "b")
+    course = np.maximum(course, 1 - course)
+    best, half = course.argmax(), 0.5 + (course.max() - 0.5) / 2
+    last = np.flatnonzero(course[:best] < half)[-1]
+    return float(np.interp(half, course[[last, last + 1]], world.times[[last, last + 1]]))
+
+
+def test_a_planted_latency_is_found() -> None:
+    found, hump, world = latencies(0)
+    assert abs(hump.centre - PEAK) <= 0.012
+    assert abs(world.times[found.score.argmax()] - PEAK) <= 0.012 + STEP
+    assert hump.centre_low <= PEAK <= hump.centre_high
+    assert np.abs(found.score[world.times < 0.0] - 0.5).max() < 0.15
+    assert abs(hump.rise - true_rise()) <= 0.012
+
+
+@pytest.mark.acceptance
+def test_latencies(record: Record) -> None:
+    """Latencies of a planted hump (170 ms, sd 40 ms): 3 x 50 worlds of 240 trials in 6 recordings"""
+    rise, inside, errors, mean_error = true_rise(), [], [], []
+    for seed in SEEDS:
+        centres = []
+        for k in range(50):
+            _, hump, _ = latencies(1000 * (seed + 1) + k)
+            inside.append((hump.centre_low <= PEAK <= hump.centre_high, hump.rise_low <= rise <= hump.rise_high))
+            errors.append((abs(hump.centre - PEAK), abs(hump.rise - rise)))
+            centres.append(hump.centre)
+        mean_error.append(abs(np.mean(centres) - PEAK))
+    cover, error = np.mean(inside, axis=0), 1000 * np.median(errors, axis=0)
+    record("centre: coverage of 95 % intervals", f"{cover[0]:.3f}", ".92 to .98")
+    record("centre: median error; largest", f"{error[0]:.1f} ms; {1000 * np.max(errors, axis=0)[0]:.1f} ms", "12 ms")
+    record("rise: coverage of 95 % intervals", f"{cover[1]:.3f}", ".92 to .98")
+    record("rise: median error", f"{error[1]:.1f} ms", "12 ms")
+    assert max(mean_error) <= 0.012
+    assert np.quantile(errors, 0.95, axis=0).max() <= 0.016
+    assert 0.92 <= cover[0] <= 0.98
+    assert cover[1] >= 0.87
+
+
+def squares(seed: int) -> dict[str, tuple[float, float]]:
+    """Return the score on and off the diagonal, at the three planted moments, of codes that last and that move."""
+    peaks = (0.1, 0.25, 0.4)
+    found = {}
+    for code in ("lasting", "moving"):
+        world = category_epochs(peaks_s=peaks, amplitude=2.5, code=code, step_s=0.025, smoothness=0.7, seed=seed)
+        score, _ = decode_generalization(world.values, world.labels, leave_one_group_out(world.recordings))
+        at = [int(np.abs(world.times - peak).argmin()) for peak in peaks]
+        block = score[np.ix_(at, at)]
+        off = block[~np.eye(3, dtype=bool)]
+        found[code] = (float(np.diag(block).mean()), float(off.mean()))
+    return found
+
+
+def check_squares(found: dict[str, tuple[float, float]]) -> None:
+    assert found["lasting"][0] > 0.85
+    assert found["lasting"][1] > found["lasting"][0] - 0.05
+    assert found["moving"][0] > 0.85
+    assert abs(found["moving"][1] - 0.5) < 0.08
+
+
+def test_a_code_that_lasts_and_one_that_moves() -> None:
+    check_squares(squares(0))
+
+
+@pytest.mark.acceptance
+def test_generalisation_over_time(record: Record) -> None:
+    """Generalisation over time: area under the curve on and off the diagonal, 3 seeds"""
+    for seed in SEEDS:
+        found = squares(seed + 10)
+        check_squares(found)
+        for code, (on, off) in found.items():
+            record(f"seed {seed}, {code}: on, off the diagonal", f"{on:.3f}, {off:.3f}", "lasting: equal; moving: .5")
+
+
+def smallest_p(kind: str, amplitude: float, seed: int, n_permutations: int = 39) -> float:
+    """Return the p of the largest cluster of a small world, 1 where there is none."""
+    world = category_epochs(**SMALL, amplitude=amplitude, seed=seed)
+    exchange = Exchange(world.labels, np.arange(len(world.labels)), world.recordings)
+    permuted = exchange.permuted(n_permutations, np.random.default_rng([seed, 1]))
+    if kind == "sensors x time":
+        chain = diags_array([np.ones(3)] * 2, offsets=[-1, 1])
+        test = cluster_permutation(*sensor_effects(world.values, world.labels, permuted), chain, tail="both")
+    elif kind == "time":
+        found = decode_times(world.values, world.labels, leave_one_group_out(world.recordings), permuted=permuted)
+        test = cluster_permutation(found.score[None], found.null[:, None])
+    else:
+        folds, values = leave_one_group_out(world.recordings), world.values[:, :, ::2]
+        score, null = decode_generalization(values, world.labels, folds, permuted=permuted)
+        steps = diags_array([np.ones(len(score) - 1)] * 2, offsets=[-1, 1])
+        test = cluster_permutation(score, null, steps)
+    return min([cluster.p for cluster in test.clusters], default=1.0)
+
+
+@pytest.mark.parametrize("kind", ["time", "time x time", "sensors x time"])
+def test_clusters_find_what_is_planted_and_rarely_what_is_not(kind: str) -> None:
+    assert smallest_p(kind, 2.5, seed=0) <= 0.05
+    assert sum(smallest_p(kind, 0.0, seed=seed) <= 0.05 for seed in range(20)) <= 4  # P < .003 at .05
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("kind", ["time", "time x time", "sensors x time"])
+def test_calibration(record: Record, kind: str) -> None:
+    """Clusters of decoding: 501 worlds without effect, 102 with one of 1.5 sd, three sets of seeds each"""
+    null = [smallest_p(kind, 0.0, 10_000 * seed + k) <= 0.05 for seed in SEEDS for k in range(167)]
+    power = [smallest_p(kind, 1.5, 10_000 * seed + 5000 + k) <= 0.05 for seed in SEEDS for k in range(34)]
+    upper = beta.ppf(0.95, sum(null) + 1, len(null) - sum(null))
+    record(f"{kind}: false positives at .05 (upper bound)", f"{np.mean(null):.3f} ({upper:.3f})", "bound <= .075")
+    record(f"{kind}: power", f"{np.mean(power):.2f}", ">= .8")
+    assert upper <= 0.075
+    assert np.mean(power) >= 0.8
+
+
+@pytest.mark.skipif(not N170.is_dir(), reason="needs eeg-n170 in the folder named by BRAINALIGN_DATA")
+@pytest.mark.acceptance
+def test_n170(root: Path, record: Record) -> None:
+    """N170, one person, six recordings: faces against houses, area under the curve"""
+    responses = read_recordings(load_descriptor(root / "data" / "n170.yaml", RecordingStudy), "1")
+    labels, runs = (responses.trials[name].to_numpy(dtype=str) for name in ("category", "run"))
+    names, times = responses.targets["target_id"].tolist(), responses.times
+    length = float(times[-1] - times[0])
+    schemes = {
+        "recordings left out": (leave_one_group_out(runs), 0.70),
+        "within recordings": (contiguous_folds(runs, responses.trials["onset_s"].to_numpy(), guard_s=length), 0.65),
+    }
+    permuted = Exchange(labels, np.arange(len(labels)), runs).permuted(100, np.random.default_rng(0))
+    after, before = (times >= 0), (times < 0)
+    groups = {"all": names, "temporal": ["TP9", "TP10"], "frontal": ["AF7", "AF8"]}
+    for scheme, (folds, expected) in schemes.items():
+        for group, sensors in groups.items():
+            rows = [names.index(sensor) for sensor in sensors]
+            for window, inside in (("response", after), ("before", before)):
+                flat = responses.values[:, rows][:, :, np.flatnonzero(inside)[::2]].reshape(len(labels), -1)
+                found = decode_times(flat[:, :, None], labels, folds, permuted=permuted)
+                logistic = float(np.mean(logistic_auc(flat, labels, folds)))
+                null = found.null[:, 0]
+                record(
+                    f"{scheme}, {group}, {window}",
+                    f"{found.score[0]:.3f}; logistic {logistic:.3f}; permuted {null.mean():.3f}",
+                    f"{expected:.2f} +/- .03" if group == "all" and window == "response" else "",
+                )
+                assert abs(null.mean() - 0.5) < 0.02
+                if window == "before":
+                    assert max(found.score[0], logistic) <= 0.55
+                elif group == "all":
+                    assert found.score[0] == pytest.approx(expected, abs=0.03)
+                    assert logistic == pytest.approx(expected, abs=0.03)
+                elif group == "temporal":
+                    assert found.score[0] > null.max()
+                else:
+                    assert found.score[0] < 0.58
