@@ -61,6 +61,7 @@ STAGES = {
     "compare_images": ("datasets", "geometry", "statistics"),
     "compare_rdms": ("geometry", "statistics"),
     "converge": ("datasets", "encoding", "features", "kernels", "statistics"),
+    "match": ("geometry", "statistics"),
     "summarize": ("datasets", "statistics"),
     "summarize_images": ("simulation", "statistics"),
     "summarize_group": ("statistics",),
@@ -197,6 +198,9 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
     if isinstance(descriptor, ImageStudy):
         if stage == "converge":  # nulls of every network, in every subject and in their mean
             return Cost(1500, 30 + 15 * len(config.converge.networks) * (1 + len(descriptor.subjects)), 5)
+        if stage == "match":  # every pair of layers of every pair of models, with nulls
+            pairs = len(config.match.models) * (len(config.match.models) - 1) // 2
+            return Cost(1500, 10 + 2 * pairs * len(config.match.measures) * config.match.draws, 1)
         if stage == "pretrain":
             return _pretraining_cost(config, descriptor, model, method)
         if stage != "encode_images":
@@ -394,6 +398,8 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
         yield "summarize_group", "ceiling", {}
         if config.convergence_of(dataset).networks:
             yield "converge", "convergence", {}
+        if config.matching_of(dataset).models:
+            yield "match", "similarity", {}
         yield "report_group", "html", {}
 
 

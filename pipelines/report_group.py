@@ -22,12 +22,15 @@ from brainalign.plan import group_report_path, log_path, subjects_of
 from brainalign.provenance import Provenance
 from brainalign.report import (
     CONVERGENCE_TABLES,
+    MATCHING_TABLES,
     Failure,
     Section,
     convergence_section,
     fit_label,
     group_sections,
+    matching_section,
     no_convergence,
+    no_matching,
     render_failed_group,
     render_group_page,
     render_rdm_page,
@@ -73,9 +76,11 @@ def _failures(config: Config, dataset: str, descriptor: ImageStudy | RdmStudy) -
     found = {name: failures_of(config, dataset, name) for name in subjects_of(descriptor) or [""]}
     found = {name: [failure for failure in mine if failure.stage != "report_images"] for name, mine in found.items()}
     if not any(found.values()) and not group_report_path(config.results, dataset).exists():
-        done = artifact_path(config.results, dataset, "convergence").with_suffix(".json").exists()
-        if config.convergence_of(dataset).networks and not done:
-            return {"converge": [Failure("converge", "", end_of_log(log_path(config.results, dataset, "converge")))]}
+        asked = {"converge": config.convergence_of(dataset).networks, "match": config.matching_of(dataset).models}
+        for stage, suffix in (("converge", "convergence"), ("match", "similarity")):
+            done = artifact_path(config.results, dataset, suffix).with_suffix(".json").exists()
+            if asked[stage] and not done:
+                return {stage: [Failure(stage, "", end_of_log(log_path(config.results, dataset, stage)))]}
         return {"": [Failure("report_group", "", end_of_log(log_path(config.results, dataset, "report_group")))]}
     return found
 
@@ -150,6 +155,7 @@ def _image_page(material: _Material, descriptor: ImageStudy, subjects: list[str]
         [
             *group_sections(scores, tables["recovery"], shared, controls, config.confidence),
             _convergence(material, bool(failures)),
+            _matching(material, bool(failures)),
         ],
         controls=controls,
         notes=[
@@ -177,6 +183,17 @@ def _convergence(material: _Material, failed: bool) -> Section:
         return no_convergence("No convergence scores: something they need failed; see Errors.")
     tables = {name: material.fetch(name, pd.DataFrame) for name in CONVERGENCE_TABLES}
     return convergence_section(tables, " and ".join(options.origins))
+
+
+def _matching(material: _Material, failed: bool) -> Section:
+    """Return the section on networks beside networks, or why there is none."""
+    if not material.config.matching_of(material.dataset).models:
+        return no_matching(
+            "No networks were compared with each other: the configuration names none under match.models."
+        )
+    if failed:
+        return no_matching("No networks were compared with each other: something failed; see Errors.")
+    return matching_section({name: material.fetch(name, pd.DataFrame) for name in MATCHING_TABLES})
 
 
 def _modality(descriptor: ImageStudy, subject: str) -> str:

@@ -26,6 +26,7 @@ SIMULATED = {
     "pretrain": 1,
     "encode_images": 27,
     "converge": 1,
+    "match": 1,
     "compare_images": 4,
     "summarize_images": 4,
     "report_images": 4,

@@ -42,6 +42,8 @@ IMAGES = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descrip
 RDMS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, RdmStudy)]
 SIMULATED = [name for name in IMAGES if DESCRIPTORS[name].simulate]
 CONVERGED = [name for name in IMAGES if SETTINGS.convergence_of(name).networks]
+MATCHED = [name for name in IMAGES if SETTINGS.matching_of(name).models]
+MATCHING = ("similarity", "dimensions", "featurebias")
 CONVERGENCE = ("convergence", "areas", "latencies", "curves", "halftimes", "maps")
 
 
@@ -195,7 +197,15 @@ def group_inputs(wildcards):
     if wildcards.dataset in RDMS:
         return [of(suffix, wildcards) for suffix in ("references", "rdm", "comparison", "differences")]
     convergence = [of(suffix, wildcards) for suffix in CONVERGENCE if wildcards.dataset in CONVERGED]
-    return [of("ceiling", wildcards), *over_subjects("summary", "recovery")(wildcards), *convergence]
+    matching = [of(suffix, wildcards) for suffix in MATCHING if wildcards.dataset in MATCHED]
+    return [of("ceiling", wildcards), *over_subjects("summary", "recovery")(wildcards), *convergence, *matching]
+
+
+def matched(wildcards):
+    """Return the models that are compared with each other, and the checkpoints of those that have some."""
+    dataset = wildcards.dataset
+    steps = [model for of in SETTINGS.checkpoints_of(dataset).values() for model in of.values()]
+    return list(dict.fromkeys([*SETTINGS.matching_of(dataset).models, *steps]))
 
 
 def halves_of(wildcards):
