@@ -1,4 +1,4 @@
-"""match: layers of networks beside layers of others: similarity with nulls, dimension, what known features fill them."""
+"""match: layers of networks beside those of others: similarity with nulls, dimension, what known features fill."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _match(arguments: argparse.Namespace, provenance: Provenance) -> None:
     pairs = pairs if len(pairs) else pd.DataFrame(columns=SIMILARITY)
     about = {"n_stimuli": len(stimuli), "unit": "a row is a stimulus; maps are averaged over their places"}
     save(arguments.similarity, pairs, provenance, null="mean of draws; null_high: the largest", **about)
-    save(arguments.dimensions, _dimensions(matrices, checkpoints), provenance, **about)
+    save(arguments.dimensions, _dimensions(matrices, options.models, checkpoints), provenance, **about)
     save(arguments.featurebias, _bias(mine, stimuli, arguments.stimuli, options, provenance), provenance, **about)
 
 
@@ -75,23 +75,28 @@ def _shared(found: Mapping[str, Layers], most: int, seed: int) -> list[str]:
     return [stimuli[k] for k in np.sort(np.random.default_rng(seed).permutation(len(stimuli))[:most])]
 
 
-def _dimensions(matrices: Matrices, checkpoints: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
-    """Return dimension over the layers of all models; of checkpoints with the network and step they belong to."""
+def _dimensions(
+    matrices: Matrices, compared: Sequence[str], checkpoints: Mapping[str, Mapping[str, str]]
+) -> pd.DataFrame:
+    """Return dimension over layers: of every compared model (step -1), and of every checkpoint with its network."""
     numbers = _numbers(list(matrices))
     # Wide layers in the axes that their stimuli span: every measure here ignores rotation.
     narrow = {
         key: X if X.shape[1] <= len(X) else np.asarray(np.linalg.qr(X.T, mode="r")).T for key, X in matrices.items()
     }
+    steps: dict[str, list[tuple[str, int]]] = {}
+    for network, of in checkpoints.items():
+        for step, model in of.items():
+            steps.setdefault(model, []).append((network, int(step)))
     parts = []
     for key, X in narrow.items():
         # One n for all, since `_shared` gave every layer the same stimuli.
         table = compare_dimensions({"": X}, n_stimuli=len(X)).drop(columns=["name", "n_units"])
         model, layer = key
-        parts.append(table.assign(model=model, layer=layer, number=numbers[key], n_units=matrices[key].shape[1]))
-    table = pd.concat(parts, ignore_index=True)
-    steps = {model: (network, int(step)) for network, of in checkpoints.items() for step, model in of.items()}
-    network, step = zip(*(steps.get(model, ("", -1)) for model in table["model"]), strict=True)
-    return table.assign(network=network, step=step)
+        table = table.assign(model=model, layer=layer, number=numbers[key], n_units=matrices[key].shape[1])
+        own = [("", -1)] if model in compared else []
+        parts += [table.assign(network=network, step=step) for network, step in own + steps.get(model, [])]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _numbers(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:

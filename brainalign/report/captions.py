@@ -244,8 +244,8 @@ CAPTIONS = {
         above 10. Good: measures that agree on where dimension rises and falls. Bad: a collapse towards 1, or a value
         near the number of stimuli, which says nothing of the network.""",
     "matchingbias": """
-        Share of each layer's variance that known features of the stimuli fill (points), and how well they can be read out
-        of held-out stimuli (dotted). Good: lines that move together. Bad: a feature that can be read out but fills
+        Share of each layer's variance that known features of the stimuli fill (points), and how well they can be read
+        out of held-out stimuli (dotted). Good: lines that move together. Bad: a feature that can be read out but fills
         little variance: similarity, RSA and regression hardly see it, so compare networks with features of equal
         variance too (equal_variance, whitened).""",
     "group": """

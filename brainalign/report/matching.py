@@ -23,11 +23,11 @@ TITLE = "Networks beside networks"
 MOST_PAIRS = 6  # panels of a figure
 MOST_NAMES = 12  # layer names on an axis
 EXPLAINED = (
-    "Every layer of one network beside every layer of another, on the same {n} stimuli (maps averaged over their places). "
-    "Debiased CKA is 0 on average where nothing is shared; plain CKA and the CCA family are above 0 for unrelated layers, "
-    "by more the more units there are for the stimuli. Matches of units are made on one half of the stimuli and scored "
-    "on the other. Null: units shuffled each on its own (of other measures: stimuli in another order); turned: the same "
-    "space in random axes, so that what a match of units reaches beyond it is about units.",
+    "Every layer of one network beside every layer of another, on the same {n} stimuli (maps averaged over places). "
+    "Debiased CKA is 0 on average where nothing is shared; plain CKA and the CCA family are above 0 for unrelated "
+    "layers, by more the more units there are for the stimuli. Matches of units are made on one half of the stimuli "
+    "and scored on the other. Null: units shuffled each on its own (of other measures: stimuli in another order); "
+    "turned: the same space in random axes, so that what a match of units reaches beyond it is about units.",
     "Dimension depends on the number of stimuli: all values here are of the same ones.",
     "A similarity follows what fills the variance, which need not be what a network computes: where known features are "
     "listed, see how much of each layer they fill and whether they can be read out just as well with little.",

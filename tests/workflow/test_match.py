@@ -1,4 +1,4 @@
-"""Stage match: related networks stand out from their nulls, unrelated ones do not; dimension over layers and training."""
+"""Stage match: related networks stand out from their nulls, unrelated ones do not; dimension over training."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Networks:
         return artifact_path(self.folder, "planted", suffix, **labels)
 
     def run(self, checkpoints: dict[str, dict[int, str]] | None = None, **options: object) -> int:
-        content = {"models": ["seen", "again", "other"], "measures": MEASURES, "draws": 3} | options
+        content = {"models": ["seen", "again", "other"], "measures": MEASURES, "draws": 2} | options
         settings = {"match": content, "checkpoints": checkpoints or {}}
         models = [*content["models"], *(m for of in settings["checkpoints"].values() for m in of.values())]  # type: ignore[misc]
         arguments = ["--settings", json.dumps(settings), "--stimuli", str(self.folder / "stimuli.tsv"), "--features"]
@@ -126,8 +126,8 @@ def test_the_section_shows_nulls_and_reasons(networks: Networks) -> None:
     for panel in section.panels:
         assert "Good:" in panel.caption
         assert "Bad:" in panel.caption
-        assert len(panel.image) > 1000
-        assert len(panel.image) < 270_000
+        assert panel.figure is not None
+    assert 1000 < len(section.panels[0].image) < 270_000
     table = str(section.blocks[0])
     assert "seen, again" in table
     assert "is 1 whatever they represent" in table
@@ -141,7 +141,7 @@ def test_mistakes_end_with_a_message(networks: Networks, capsys: pytest.CaptureF
     assert "match.features: stimuli.tsv has no column colour; its columns are" in capsys.readouterr().err
     with pytest.raises(ValidationError, match="measures"):
         MatchSettings(measures=("hungarian",))  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="'sean' is not among the models .* \\(did you mean 'seen'\\?\\)"):
+    with pytest.raises(ValueError, match=r"'sean' is not among the models .* \(did you mean 'seen'\?\)"):
         MatchSettings(models=("sean",)).check({"seen": 1})
 
 
