@@ -173,6 +173,8 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
         yield "summarize_group", "ceiling", {}
         if config.convergence_of(dataset).networks:
             yield "converge", "convergence", {}
+        if config.matching_of(dataset).models:
+            yield "match", "similarity", {}
         if len(scanned_subjects(descriptor)) >= LEAST_SUBJECTS:
             yield "identify", "regions", {}
         yield "report_group", "html", {}

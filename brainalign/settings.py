@@ -32,6 +32,7 @@ from brainalign.descriptor import (
     load_descriptor,
 )
 from brainalign.families import check_contest, check_contest_in, contest_of
+from brainalign.matching_options import MatchSettings
 from brainalign.methods import BandedRidgeMethod, DictionaryMethod, InContextMethod, Method, RidgeMethod, TrainedMethod
 from brainalign.models import SHARED_LAYERS, Model, PixelsModel, SentenceModel
 from brainalign.parsing import Strict, parse, read_yaml
@@ -48,6 +49,7 @@ __all__ = [
     "IdentifySettings",
     "ImageStudy",
     "InContextMethod",
+    "MatchSettings",
     "PixelsModel",
     "RdmStudy",
     "RecordingStudy",
@@ -175,6 +177,7 @@ class Config(Strict):
     compare_images: CompareImagesSettings = CompareImagesSettings()
     compare_rdms: CompareRdmsSettings = CompareRdmsSettings()
     converge: ConvergeSettings = ConvergeSettings()
+    match: MatchSettings = MatchSettings()
     identify: IdentifySettings = IdentifySettings()
     searchlight: SearchlightSettings = SearchlightSettings()
     decode_times: DecodeTimesSettings = DecodeTimesSettings()
@@ -207,6 +210,7 @@ class Config(Strict):
                     )
         check_contest(self.contest, self.models, self.methods)
         self.converge.check(self.models, self.methods)
+        self.match.check(self.models)
         self.searchlight.check(self.models)
         return self
 
@@ -254,6 +258,16 @@ class Config(Strict):
     def convergence_of(self, dataset: str) -> ConvergeSettings:
         """Return the options of the converge stage for the networks that a dataset uses."""
         return self.converge.limited_to([name for name in self.converge.networks if name in self.models_of(dataset)])
+
+    def matching_of(self, dataset: str) -> MatchSettings:
+        """Return the options of the match stage for the networks that a dataset uses."""
+        return self.match.limited_to(self.models_of(dataset))
+
+    def checkpoints_of(self, dataset: str) -> dict[str, dict[int, str]]:
+        """Return, by network that is matched, the models of its training steps."""
+        known = self.models_of(dataset)
+        steps = {name: self.converge.checkpoints.get(name, {}) for name in self.matching_of(dataset).models}
+        return {name: of for name, of in steps.items() if of and set(of.values()) <= set(known)}
 
     def converging(self, dataset: str, network: str, subjects: Iterable[str]) -> list[str]:
         """Return the subjects to which a network is fitted with the method of its convergence scores."""

@@ -28,6 +28,7 @@ STAGES = {
     "decode_times": ("datasets", "geometry", "kernels", "statistics"),
     "searchlight": ("datasets", "geometry", "kernels", "statistics"),
     "converge": ("datasets", "encoding", "features", "kernels", "statistics"),
+    "match": ("geometry", "kernels", "statistics"),
     "identify": ("geometry", "kernels", "statistics"),
     "summarize": ("datasets", "statistics"),
     "summarize_images": ("simulation", "statistics"),

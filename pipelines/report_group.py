@@ -23,14 +23,17 @@ from brainalign.provenance import Provenance
 from brainalign.report import (
     CONVERGENCE_TABLES,
     IDENTIFICATION_TABLES,
+    MATCHING_TABLES,
     Failure,
     Section,
     convergence_section,
     fit_label,
     group_sections,
     identification_section,
+    matching_section,
     no_convergence,
     no_identification,
+    no_matching,
     render_failed_group,
     render_group_page,
     render_rdm_page,
@@ -76,12 +79,15 @@ def _failures(config: Config, dataset: str, descriptor: ImageStudy | RdmStudy) -
     found = {name: failures_of(config, dataset, name) for name in subjects_of(descriptor) or [""]}
     found = {name: [failure for failure in mine if failure.stage != "report_images"] for name, mine in found.items()}
     if not any(found.values()) and not group_report_path(config.results, dataset).exists():
-        done = artifact_path(config.results, dataset, "convergence").with_suffix(".json").exists()
-        if config.convergence_of(dataset).networks and not done:
-            return {"converge": [Failure("converge", "", end_of_log(log_path(config.results, dataset, "converge")))]}
-        identified = artifact_path(config.results, dataset, "regions").with_suffix(".json").exists()
-        if len(scanned_subjects(descriptor)) >= LEAST_SUBJECTS and not identified:
-            return {"identify": [Failure("identify", "", end_of_log(log_path(config.results, dataset, "identify")))]}
+        asked = {
+            "converge": ("convergence", bool(config.convergence_of(dataset).networks)),
+            "identify": ("regions", len(scanned_subjects(descriptor)) >= LEAST_SUBJECTS),
+            "match": ("similarity", bool(config.matching_of(dataset).models)),
+        }
+        for stage, (suffix, wanted) in asked.items():
+            done = artifact_path(config.results, dataset, suffix).with_suffix(".json").exists()
+            if wanted and not done:
+                return {stage: [Failure(stage, "", end_of_log(log_path(config.results, dataset, stage)))]}
         return {"": [Failure("report_group", "", end_of_log(log_path(config.results, dataset, "report_group")))]}
     return found
 
@@ -157,6 +163,7 @@ def _image_page(material: _Material, descriptor: ImageStudy, subjects: list[str]
             *group_sections(scores, tables["recovery"], shared, controls, config.confidence),
             _convergence(material, bool(failures)),
             _identification(material, descriptor, bool(failures)),
+            _matching(material, bool(failures)),
         ],
         controls=controls,
         notes=[
@@ -199,6 +206,17 @@ def _identification(material: _Material, descriptor: ImageStudy, failed: bool) -
     tables = {name: material.fetch(name, pd.DataFrame) for name in IDENTIFICATION_TABLES}
     path = artifact_path(material.config.results, material.dataset, "regions")
     return identification_section(tables, material.sidecars[path.name]["details"], material.config.confidence)
+
+
+def _matching(material: _Material, failed: bool) -> Section:
+    """Return the section on networks beside networks, or why there is none."""
+    if not material.config.matching_of(material.dataset).models:
+        return no_matching(
+            "No networks were compared with each other: the configuration names none under match.models."
+        )
+    if failed:
+        return no_matching("No networks were compared with each other: something failed; see Errors.")
+    return matching_section({name: material.fetch(name, pd.DataFrame) for name in MATCHING_TABLES})
 
 
 def _modality(descriptor: ImageStudy, subject: str) -> str:

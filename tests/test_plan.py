@@ -35,6 +35,7 @@ SIMULATED = {
     "pretrain": 1,
     "encode_images": 19,
     "converge": 1,
+    "match": 1,
     "compare_images": 4,
     "decode_times": 1,
     "searchlight": 1,

@@ -3,12 +3,22 @@
 from brainalign.geometry.areas_under_curve import auc, auc_draws
 from brainalign.geometry.bootstrap import DualBootstrap, dual_bootstrap
 from brainalign.geometry.canonical import canonical_correlations, cca, pwcca, svcca
+from brainalign.geometry.capacity import ManifoldCapacity, manifold_capacity, mmcr_bounds, mmcr_objective
+from brainalign.geometry.collapse import NeuralCollapse, neural_collapse
 from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm
 from brainalign.geometry.correlations import cross_correlations
 from brainalign.geometry.covariance import NoiseCovariance
 from brainalign.geometry.dependence import DependenceTest, dependence_test
+from brainalign.geometry.dimension import DIMENSIONS, TwoNN, compare_dimensions, two_nn
 from brainalign.geometry.discriminant import Discriminants, fit_discriminants, membership
 from brainalign.geometry.families import compare_models
+from brainalign.geometry.feature_bias import (
+    equal_variance,
+    feature_bias,
+    feature_correlations,
+    feature_rdm_partition,
+    whitened,
+)
 from brainalign.geometry.features import feature_rdms
 from brainalign.geometry.flexible import FITS, FlexibleModel, fit_weights, flexible_bootstrap
 from brainalign.geometry.inference import (
@@ -28,6 +38,7 @@ from brainalign.geometry.neighbourhoods import (
     surface_neighbourhoods,
     volume_neighbourhoods,
 )
+from brainalign.geometry.network_pairs import PAIR_MEASURES, compare_networks
 from brainalign.geometry.noise import NOISE_COVARIANCES, measurement_noise, noise_covariance, noise_precision
 from brainalign.geometry.partial import rdm_partial_test
 from brainalign.geometry.places import PlacesTest, rdm_permutation_clusters, rdm_permutation_places
@@ -38,6 +49,14 @@ from brainalign.geometry.searchlight import Searchlight, searchlight_rdms
 from brainalign.geometry.searchlight_maps import SearchlightMap, searchlight_map
 from brainalign.geometry.sensor_effects import sensor_effects
 from brainalign.geometry.similarity import SIMILARITIES, cka, procrustes_angle, similarity
+from brainalign.geometry.spectra import (
+    PowerLaw,
+    cross_validated_spectrum,
+    eigenspectrum,
+    participation_ratio,
+    power_law,
+    rankme,
+)
 from brainalign.geometry.study import ReferenceScores, score_references, subject_rdms
 from brainalign.geometry.thresholds import FAMILIES, threshold_family, threshold_grid
 from brainalign.geometry.time import rdm_movie, rdm_time_generalization
@@ -50,11 +69,13 @@ from brainalign.geometry.unit_clusters import UnitClusters, cluster_units
 __all__ = [
     "BASELINES",
     "COMPARISONS",
+    "DIMENSIONS",
     "DISTANCES",
     "FAMILIES",
     "FITS",
     "MATCHINGS",
     "NOISE_COVARIANCES",
+    "PAIR_MEASURES",
     "SIMILARITIES",
     "WHITENED",
     "Comparison",
@@ -67,9 +88,12 @@ __all__ = [
     "LabelledPatterns",
     "LabelledRdms",
     "LayerAgreement",
+    "ManifoldCapacity",
     "Neighbourhoods",
+    "NeuralCollapse",
     "NoiseCovariance",
     "PlacesTest",
+    "PowerLaw",
     "RdmTest",
     "ReferenceScores",
     "RegionIdentification",
@@ -77,6 +101,7 @@ __all__ = [
     "SearchlightMap",
     "SparsePrediction",
     "TimeScores",
+    "TwoNN",
     "UnitClusters",
     "UnitMatch",
     "auc",
@@ -87,13 +112,21 @@ __all__ = [
     "cka",
     "cluster_units",
     "compare",
+    "compare_dimensions",
     "compare_models",
+    "compare_networks",
     "contiguous_folds",
     "cross_correlations",
+    "cross_validated_spectrum",
     "decode_generalization",
     "decode_times",
     "dependence_test",
     "dual_bootstrap",
+    "eigenspectrum",
+    "equal_variance",
+    "feature_bias",
+    "feature_correlations",
+    "feature_rdm_partition",
     "feature_rdms",
     "fit_discriminants",
     "fit_weights",
@@ -107,15 +140,22 @@ __all__ = [
     "layer_agreement",
     "leave_one_group_out",
     "linear_predictivity",
+    "manifold_capacity",
     "match_units",
     "measurement_noise",
     "membership",
+    "mmcr_bounds",
+    "mmcr_objective",
+    "neural_collapse",
     "noise_covariance",
     "noise_precision",
     "pairwise_movie",
+    "participation_ratio",
     "pooled_rdm",
+    "power_law",
     "procrustes_angle",
     "pwcca",
+    "rankme",
     "rdm",
     "rdm_movie",
     "rdm_noise_ceiling",
@@ -140,5 +180,7 @@ __all__ = [
     "threshold_family",
     "threshold_grid",
     "to_rsatoolbox",
+    "two_nn",
     "volume_neighbourhoods",
+    "whitened",
 ]

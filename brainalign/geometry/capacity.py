@@ -1,4 +1,4 @@
-"""Manifold capacity: how many categories a linear read-out could tell apart per unit, and the objective that raises it."""
+"""Manifold capacity: how many categories a linear read-out can tell apart per unit, and an objective that raises it."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def manifold_capacity(X: Values, labels: NDArray[Any], n_probes: int = 200, seed
 
     References
     ----------
-    Chung S, Lee DD, Sompolinsky H (2018). Classification and geometry of general perceptual manifolds. Physical Review X
-    8:031003. doi:10.1103/PhysRevX.8.031003
+    Chung S, Lee DD, Sompolinsky H (2018). Classification and geometry of general perceptual manifolds. Physical Review
+    X 8:031003. doi:10.1103/PhysRevX.8.031003
     """
     X, labels = representation("X", X), np.asarray(labels)
     check_rows("labels", len(labels), "X", len(X), "give one label per stimulus")

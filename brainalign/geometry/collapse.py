@@ -145,7 +145,9 @@ def _matched(
     check_rows("held-out X.T", Z.shape[1], "X.T", n_units, "give the same units")
     other = np.setxor1d(labels, names)
     if len(other):
-        raise BrainalignError(f"class {other[0]!r} is not on both sides; give held-out stimuli of the same classes")
+        raise BrainalignError(
+            f"class {other.tolist()[0]!r} is not on both sides; give held-out stimuli of the same classes"
+        )
     return Z, np.searchsorted(names, labels)
 
 

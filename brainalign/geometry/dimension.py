@@ -125,7 +125,7 @@ def compare_dimensions(
     most = max(sizes, key=lambda name: sizes[name])
     if n_stimuli is None and sizes[least] != sizes[most]:
         raise BrainalignError(
-            f"{most} has {sizes[most]} stimuli but {least} has {sizes[least]}: measures of dimension grow with stimuli; "
+            f"{most} has {sizes[most]} stimuli but {least} has {sizes[least]}: measures of dimension grow with them; "
             f"give n_stimuli={sizes[least]} to compare all on random subsets of that size"
         )
     n = sizes[least] if n_stimuli is None else n_stimuli
@@ -135,12 +135,8 @@ def compare_dimensions(
     for name, X in values.items():
         subsets = [np.random.default_rng([seed, draw]).permutation(len(X))[:n] for draw in range(draws)]
         chosen = [np.arange(n)] if n == len(X) else subsets
-        about = {
-            "n": n,
-            "n_available": len(X),
-            "n_units": X.shape[1],
-            "n_duplicates": len(X) - len(np.unique(X, axis=0)),
-        }
+        n_duplicates = len(X) - len(np.unique(X, axis=0))
+        about = {"n": n, "n_available": len(X), "n_units": X.shape[1], "n_duplicates": n_duplicates}
         for measure in measures:
             found = np.array([DIMENSIONS[measure](X[subset]) for subset in chosen])
             sd = found.std(ddof=1) if len(found) > 1 else float("nan")

@@ -108,7 +108,8 @@ def _decoded(X: Values, block: Values, regressor: Regressor, parts: list[NDArray
         mean_x, mean = X[rest].mean(axis=0), block[rest].mean(axis=0)
         regressor.fit(X[rest] - mean_x, block[rest] - mean)
         truth = block[part] - mean
-        residual += float(np.sum((truth - np.asarray(regressor.predict(X[part] - mean_x))) ** 2))
+        predicted = np.asarray(regressor.predict(X[part] - mean_x))  # of one target some give one dimension
+        residual += float(np.sum((truth - predicted.reshape(truth.shape)) ** 2))
         total += float(np.sum(truth**2))
     return 1 - residual / total
 
@@ -199,8 +200,8 @@ def equal_variance(X: Values, features: Known, rest: bool = False) -> NDArray[np
 
     Notes
     -----
-    A feature that explains no more than chance is noise, and scaling would make it count: it is left as it is not
-    there. Correlated features share variance that regression gives to neither; see `feature_correlations`.
+    A feature that explains less than twice what a shuffled one would is left out: scaling would make noise count.
+    Correlated features share variance that regression gives to neither; see `feature_correlations`.
     """
     X = centred(representation("X", X))
     columns = _design(features, len(X))
@@ -221,7 +222,7 @@ def equal_variance(X: Values, features: Known, rest: bool = False) -> NDArray[np
 
 
 def whitened(X: Values, shrinkage: float = 0.01) -> NDArray[np.float64]:
-    """Return a representation whose principal components all have nearly the same variance: whitened RSA compares these.
+    """Return a representation whose principal components have nearly the same variance, for whitened RSA.
 
     Parameters
     ----------

@@ -66,7 +66,8 @@ def _predicted(X: Values, Y: Values, regressor: Regressor, parts: Sequence[NDArr
         mean_x, mean_y = X[rest].mean(axis=0), Y[rest].mean(axis=0)
         regressor.fit(X[rest] - mean_x, Y[rest] - mean_y)
         truth = Y[part] - mean_y
-        residual += float(np.sum((truth - np.asarray(regressor.predict(X[part] - mean_x))) ** 2))
+        predicted = np.asarray(regressor.predict(X[part] - mean_x))  # of one target some give one dimension
+        residual += float(np.sum((truth - predicted.reshape(truth.shape)) ** 2))
         total += float(np.sum(truth**2))
     return 1 - residual / total if total > 0 else float("nan")
 

@@ -14,6 +14,7 @@ from brainalign.report.identification import (
 from brainalign.report.image_material import ImageEncoding, ImageMaterial, fit_label
 from brainalign.report.image_page import render_image_page
 from brainalign.report.layers import layer_preference_maps, layer_profile, roi_layer_heatmap
+from brainalign.report.matching import MATCHING_TABLES, matching_section, no_matching
 from brainalign.report.material import Failure, Material
 from brainalign.report.page import Panel, Section, render_page
 from brainalign.report.rdm_page import render_rdm_page
@@ -30,6 +31,7 @@ __all__ = [
     "CONVERGENCE_TABLES",
     "DECODED_TABLES",
     "IDENTIFICATION_TABLES",
+    "MATCHING_TABLES",
     "DecodedTimes",
     "Failure",
     "ImageEncoding",
@@ -55,9 +57,11 @@ __all__ = [
     "layer_profile",
     "layer_verdict",
     "leakage_box",
+    "matching_section",
     "mds_categories",
     "no_convergence",
     "no_identification",
+    "no_matching",
     "planted_ceilings",
     "planted_latencies",
     "planted_layers",

@@ -275,6 +275,22 @@ CAPTIONS = {
         regions, for the nested choice. Dotted: chance ({chance:.3f}). Good: a broad plateau above rank RSA, and nested
         above it too. Bad: one bright cell beside dark ones: a maximum found by looking; or a bright left edge up to
         the middle: there the upper clip alone does it.""",
+    "matchingpairs": """
+        Similarity ({measure}) of every layer of one network (rows, first at the bottom) with every layer of another.
+        Good: a bright band from the first layers of both to the last, above the nulls of the table. Bad: one colour
+        throughout (all layers alike: early vision, or a measure that the number of units lifts), or a trained network
+        as like its twin of random weights as another trained one.""",
+    "matchingdimension": """
+        Measures of dimension over {over}, all on the same stimuli. Participation ratio: dimensions that share the
+        variance; RankMe: the entropy of singular values (or of eigenvalues, centred); spectral exponent: how fast
+        variance falls, near 1 in mouse visual cortex; two nearest neighbours: dimension of the manifold itself, too low
+        above 10. Good: measures that agree on where dimension rises and falls. Bad: a collapse towards 1, or a value
+        near the number of stimuli, which says nothing of the network.""",
+    "matchingbias": """
+        Share of each layer's variance that known features of the stimuli fill (points), and how well they can be read
+        out of held-out stimuli (dotted). Good: lines that move together. Bad: a feature that can be read out but fills
+        little variance: similarity, RSA and regression hardly see it, so compare networks with features of equal
+        variance too (equal_variance, whitened).""",
     "group": """
         Every model in every subject, with {confidence:.0%} intervals; grey: controls; dashed: noise ceiling
         of the subject. Good: the same order of models in every subject. Bad: an order that changes from subject to

@@ -15,7 +15,6 @@ from brainalign.statistics import RELIABLE
 __all__ = ["layers_section", "maps_section"]
 
 
-
 def maps_section(material: ImageMaterial) -> Section | None:
     """Return maps of the first model: score, ceiling, best layer of each region and its margin; None without fits."""
     if not material.encodings or material.responses is None:

@@ -48,6 +48,8 @@ SIMULATED = [name for name in IMAGES if DESCRIPTORS[name].simulate]
 CONVERGED = [name for name in IMAGES if SETTINGS.convergence_of(name).networks]
 IDENTIFIED = [name for name in IMAGES if len(scanned_subjects(DESCRIPTORS[name])) >= LEAST_SUBJECTS]
 IDENTIFICATION = ("regions", "thresholds", "agreement")
+MATCHED = [name for name in IMAGES if SETTINGS.matching_of(name).models]
+MATCHING = ("similarity", "dimensions", "featurebias")
 CONVERGENCE = ("convergence", "areas", "latencies", "curves", "halftimes", "maps")
 TIMES = ("timescores", "timesensors", "timewindows", "timeclusters", "timepeaks", "timesquares")
 
@@ -215,12 +217,21 @@ def group_inputs(wildcards):
         return [of(suffix, wildcards) for suffix in ("references", "rdm", "comparison", "differences")]
     convergence = [of(suffix, wildcards) for suffix in CONVERGENCE if wildcards.dataset in CONVERGED]
     identified = [of(suffix, wildcards) for suffix in IDENTIFICATION if wildcards.dataset in IDENTIFIED]
-    return [of("ceiling", wildcards), *over_subjects("summary", "recovery")(wildcards), *convergence, *identified]
+    matching = [of(suffix, wildcards) for suffix in MATCHING if wildcards.dataset in MATCHED]
+    own = [of("ceiling", wildcards), *over_subjects("summary", "recovery")(wildcards)]
+    return [*own, *convergence, *identified, *matching]
 
 
 def regions_of(wildcards):
     """Return the RDMs of every subject whose patterns have regions."""
     return [of("rdm", wildcards, subject=subject) for subject in scanned_subjects(DESCRIPTORS[wildcards.dataset])]
+
+
+def matched(wildcards):
+    """Return the models that are compared with each other, and the checkpoints of those that have some."""
+    dataset = wildcards.dataset
+    steps = [model for of in SETTINGS.checkpoints_of(dataset).values() for model in of.values()]
+    return list(dict.fromkeys([*SETTINGS.matching_of(dataset).models, *steps]))
 
 
 def halves_of(wildcards):

@@ -34,9 +34,10 @@ EVERYTHING = {
     "report_images": 2,
     "summarize_group": 1,
     "converge": 1,
+    "match": 1,
     "report_group": 1,
 }
-ALONE = [stage for stage in EVERYTHING if stage != "converge"]  # of a network without a twin
+ALONE = [stage for stage in EVERYTHING if stage not in ("converge", "match")]  # of a network without a twin
 BANDED = {"encoder": "banded", "models": ["net"], "n_candidates": 5, "cv": 3, "device": "cpu"}
 NETWORK = {"extractor": "efficientnet", "layers": ["block2", "block4"], "image_size": 64, "crop": False}
 FEATURES = "stimuli/features/model-net_features.safetensors"
@@ -68,6 +69,7 @@ def configure(checkout, name: str, **changes: object) -> str:
         "compare_images": {"permutations": 100, "draws": 100},
         "contest": {"trained": ["net/ridge"], "untrained": ["untrained/ridge"]},
         "converge": {"networks": {"net": {"random": "untrained", "method": "ridge"}}, "origin": "seen"},
+        "match": {"models": ["net", "untrained"], "stimuli": 40, "units": 20, "draws": 2},
     } | changes
     (checkout.root / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     return f"{name}.yaml"

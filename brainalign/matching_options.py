@@ -1,0 +1,64 @@
+"""The section `match` of the configuration: which networks are compared with each other, by what, on how many stimuli.
+
+MatchSettings     models, measures, stimuli, units, nulls, and the known features of the stimuli
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from brainalign.checks import did_you_mean
+from brainalign.descriptor import Name
+from brainalign.parsing import Strict
+
+__all__ = ["MatchSettings"]
+
+Measure = Literal[
+    "cka",
+    "plain_cka",
+    "cca",
+    "svcca",
+    "pwcca",
+    "procrustes",
+    "one_to_one",
+    "forward",
+    "backward",
+    "soft",
+    "predicts",
+    "predicted",
+]
+
+
+class MatchSettings(Strict):
+    """Options of the match stage: networks beside networks, without any brain."""
+
+    models: tuple[Name, ...] = Field((), description="networks whose layers are compared; none: no such comparison")
+    measures: tuple[Measure, ...] = Field(
+        ("cka", "procrustes", "one_to_one", "soft"), min_length=1, description="the first one is drawn"
+    )
+    stimuli: int = Field(500, ge=20, description="drawn at random where there are more, the same for all layers")
+    units: int = Field(200, ge=2, description="drawn at random where a layer has more, for matches of units")
+    draws: int = Field(10, ge=1, description="of every null")
+    features: tuple[str, ...] = Field((), description="columns of the table of stimuli: what is known of them")
+
+    def limited_to(self, models: list[str]) -> MatchSettings:
+        """Return the options of some models only."""
+        return self.model_copy(update={"models": tuple(name for name in self.models if name in models)})
+
+    def check(self, models: Mapping[str, object]) -> None:
+        """Raise where a model is not one of the configuration.
+
+        Raises
+        ------
+        ValueError
+            For pydantic to report.
+        """
+        for name in self.models:
+            if name not in models:
+                raise ValueError(
+                    f"match.models: {name!r} is not among the models of the configuration ({', '.join(models)})"
+                    f"{did_you_mean(name, models)}"
+                )

@@ -1,0 +1,235 @@
+"""Spectra, dimension, capacity and collapse against closed forms, planted truth and noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import dblquad
+from scipy.stats import entropy
+
+from brainalign.checks import BrainalignError
+from brainalign.geometry import (
+    DIMENSIONS,
+    compare_dimensions,
+    cross_validated_spectrum,
+    eigenspectrum,
+    manifold_capacity,
+    mmcr_bounds,
+    mmcr_objective,
+    neural_collapse,
+    participation_ratio,
+    power_law,
+    rankme,
+    two_nn,
+)
+
+
+def power(n: int, p: int, rng: np.random.Generator, alpha: float = 1.0) -> np.ndarray:
+    turned = np.linalg.qr(rng.normal(size=(p, p)))[0]
+    return (rng.normal(size=(n, p)) * np.arange(1, p + 1) ** (-alpha / 2)) @ turned
+
+
+def test_participation_ratio_of_white_noise() -> None:
+    rng = np.random.default_rng(0)
+    for n, p in ((200, 50), (100, 300)):
+        found = np.mean([participation_ratio(rng.normal(size=(n, p)) + 5) for _ in range(5)])
+        assert found == pytest.approx(p / (1 + p / n), rel=0.03)
+    assert participation_ratio(np.eye(9)[:, :8] * 3) == pytest.approx(8, rel=0.3)
+    assert np.isnan(participation_ratio(np.ones((5, 3))))
+
+
+def test_rankme_of_both_kinds() -> None:
+    X = np.random.default_rng(1).normal(size=(60, 12)) + 4
+    for spectrum in ("singular", "eigen"):
+        for center in (True, False):
+            sizes = np.linalg.svd(X - center * X.mean(0), compute_uv=False) ** (2 if spectrum == "eigen" else 1)
+            assert rankme(X, spectrum=spectrum, center=center) == pytest.approx(np.exp(entropy(sizes)), rel=1e-4)
+    assert rankme(np.eye(7)) == pytest.approx(7, rel=1e-4)
+    assert rankme(X, center=False) < rankme(X, center=True)  # an offset is one large dimension
+    with pytest.raises(BrainalignError, match="spectrum must be one of 'eigen', 'singular'"):
+        rankme(X, spectrum="squared")
+
+
+def test_exponent_over_a_fixed_range() -> None:
+    exact = np.arange(1.0, 201) ** -1.3
+    found = power_law(exact)
+    assert found.exponent == pytest.approx(1.3, abs=1e-12)
+    assert (found.r2, found.n_used, found.n_left_out) == (pytest.approx(1), 90, 0)
+    rng = np.random.default_rng(2)
+    values = eigenspectrum(power(500, 500, rng))
+    assert power_law(values).exponent == pytest.approx(1, abs=0.12)
+    assert power_law(values, (200, 450)).exponent > 1.3  # the tail of a sample is not that of the truth
+    negative = np.where(np.arange(200) % 2 == 1, -exact, exact)
+    assert power_law(negative).n_left_out == 45
+    with pytest.raises(BrainalignError, match="ranks 11 to 100 does not lie in a spectrum of 40"):
+        power_law(exact[:40])
+
+
+def test_cross_validation_takes_the_noise_out_of_a_spectrum() -> None:
+    rng = np.random.default_rng(3)
+    signal = power(1000, 700, rng)
+    A, B = (signal + 0.2 * rng.normal(size=signal.shape) for _ in range(2))
+    assert power_law(eigenspectrum(A)).exponent == pytest.approx(0.28, abs=0.04)
+    assert power_law(cross_validated_spectrum(A, B)).exponent == pytest.approx(0.74, abs=0.06)
+    noise = cross_validated_spectrum(rng.normal(size=(200, 50)), rng.normal(size=(200, 50)))
+    assert abs(noise.mean()) < 4 * noise.std() / np.sqrt(50)
+    assert (noise < 0).any()
+    assert cross_validated_spectrum(A[:50, :9], A[:50, :9]) == pytest.approx(eigenspectrum(A[:50, :9]))
+    with pytest.raises(BrainalignError, match="repeats have the same units"):
+        cross_validated_spectrum(A, B[:, :5])
+
+
+@pytest.mark.parametrize("d", [2, 5, 10])
+def test_two_nearest_neighbours(d: int) -> None:
+    rng = np.random.default_rng(d)
+    X = rng.normal(size=(1500, d)) @ np.linalg.qr(rng.normal(size=(20, d)))[0].T
+    found = two_nn(X)
+    assert found.dimension == pytest.approx(d, rel=0.1)
+    twice = two_nn(np.vstack([X, X[:100]]))
+    assert (twice.n, twice.n_duplicates) == (1500, 100)
+    assert twice.dimension == pytest.approx(found.dimension)
+    assert np.isnan(two_nn(np.ones((8, 2))).dimension)
+
+
+def test_dimensions_are_compared_at_equal_numbers_only() -> None:
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(150, 60))
+    with pytest.raises(BrainalignError, match=r"more has 150 stimuli but fewer has 75: .* give n_stimuli=75"):
+        compare_dimensions({"more": X, "fewer": X[:75]})
+    table = compare_dimensions({"more": X, "fewer": X[:75]}, n_stimuli=75, draws=8).set_index(["name", "measure"])
+    assert set(table["n"]) == {75}
+    assert table.loc["more", "n_available"].unique().tolist() == [150]
+    ratio = table["value"].xs("participation ratio", level="measure")
+    assert ratio["more"] == pytest.approx(ratio["fewer"], rel=0.05)
+    assert table.loc[("more", "participation ratio"), "sd"] > 0
+    exponent = [name for name in DIMENSIONS if "exponent" in name]
+    assert np.isnan(table.loc[("more", exponent[0]), "value"])  # the range does not fit into 60 units
+    with pytest.raises(BrainalignError, match="n_stimuli must be 3 to the 75 stimuli of fewer; got 80"):
+        compare_dimensions({"more": X, "fewer": X[:75]}, n_stimuli=80)
+
+
+def test_capacity_of_points_is_two() -> None:
+    rng = np.random.default_rng(5)
+    X, labels = np.repeat(rng.normal(size=(10, 40)), 3, axis=0), np.repeat(np.arange(10), 3)
+    found = manifold_capacity(X, labels, 200)
+    assert found.capacity == pytest.approx(np.full(10, 2.0))
+    assert found.mean_capacity == pytest.approx(2)
+    assert found.radius == pytest.approx(np.zeros(10))
+
+
+def test_capacity_of_circles_against_the_integral() -> None:
+    """F of a disc of radius R: 0, (R t - t0)² / (1 + R²), or t0² + t², by where the probe lies."""
+    radius = 0.8
+    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    rng = np.random.default_rng(6)
+    axes = np.linalg.qr(rng.normal(size=(40, 40)))[0]
+    # Two manifolds of opposite centres: the mean of centres is 0, and their norms are 1.
+    circle = radius * np.column_stack([np.cos(angles), np.sin(angles)]) @ axes[1:3]
+    X = np.vstack([axes[0] + circle, -axes[0] + circle])
+
+    def cost(t0: float, t: float) -> float:
+        if t0 >= radius * t:
+            value = 0.0
+        elif t0 > -t / radius:
+            value = (radius * t - t0) ** 2 / (1 + radius**2)
+        else:
+            value = t0**2 + t**2
+        return value * t * np.exp(-(t**2) / 2) * np.exp(-(t0**2) / 2) / np.sqrt(2 * np.pi)
+
+    truth = 1 / dblquad(cost, 0, 8, -8, 8, epsabs=1e-4)[0]
+    found = manifold_capacity(X, np.repeat(["a", "b"], 24), 800)
+    assert found.mean_capacity == pytest.approx(truth, rel=0.06)
+    assert found.radius == pytest.approx(np.full(2, radius), rel=0.1)
+    wide = manifold_capacity(np.vstack([axes[0] + 3 * circle, -axes[0] + 3 * circle]), np.repeat([0, 1], 24), 100)
+    assert wide.mean_capacity < found.mean_capacity < 2
+    with pytest.raises(BrainalignError, match="2 manifolds and an even number of probes; got 1 and 200"):
+        manifold_capacity(X, np.zeros(48))
+
+
+def test_mmcr_lies_between_its_bounds() -> None:
+    collapse, largest = mmcr_bounds(64, 64)
+    assert (collapse, largest) == (8, 64)
+    spread = torch.linalg.qr(torch.randn(64, 64, dtype=torch.float64))[0][:, None].expand(-1, 2, -1)
+    assert float(-mmcr_objective(spread)) == pytest.approx(largest, rel=1e-4)
+    one = torch.ones(64, 2, 64, dtype=torch.float64)
+    assert float(-mmcr_objective(one)) == pytest.approx(collapse, rel=2e-3)  # 63 missing ranks add 1e-4 each
+    views = torch.randn(20, 3, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    centroids = torch.nn.functional.normalize(views, dim=-1).mean(1)
+    nuclear = torch.linalg.matrix_norm(centroids, "nuc")
+    assert float(-mmcr_objective(views)) == pytest.approx(float(nuclear), rel=1e-6)
+    assert -float(mmcr_objective(views)) < mmcr_bounds(20, 7)[1]
+    # Gradients: those of the singular values where these exist, finite where C has lost rank.
+    wanted = torch.autograd.grad(-nuclear, views)[0]
+    assert torch.allclose(torch.autograd.grad(mmcr_objective(views), views)[0], wanted, atol=1e-6)
+    collapsed = torch.ones(8, 2, 5, dtype=torch.float64, requires_grad=True)
+    mmcr_objective(collapsed).backward()
+    assert torch.isfinite(collapsed.grad).all()
+    with pytest.raises(BrainalignError, match=r"views must be \(n_images, n_views, n_units\); got shape \(8, 5\)"):
+        mmcr_objective(collapsed[:, 0])
+
+
+def simplex(n_classes: int, n_each: int, noise: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    means = np.eye(n_classes) - 1 / n_classes
+    labels = np.repeat(np.arange(n_classes), n_each)
+    X = np.hstack([means, np.zeros((n_classes, 10))])[labels]
+    return X + noise * rng.normal(size=X.shape), labels
+
+
+def test_collapse_of_a_simplex() -> None:
+    rng = np.random.default_rng(7)
+    X, labels = simplex(5, 20, 1e-3, rng)
+    weights = np.hstack([np.eye(5) - 1 / 5, np.zeros((5, 10))])
+    found = neural_collapse(X, labels, classifier=(2 * weights, np.zeros(5)))
+    for value in (found.nc1, found.cdnv, found.equinorm, found.equiangle, found.simplex, found.nc3):
+        assert value == pytest.approx(0, abs=2e-3)
+    assert found.accuracy == found.agreement == 1
+    assert found.uniformity == pytest.approx(-4 * (1 + 1 / 4), abs=0.01)
+    # Classes of unequal size have the same means: none counts more.
+    kept = np.concatenate([np.flatnonzero(labels == k)[: 2 + 4 * k] for k in range(5)])
+    uneven = neural_collapse(X[kept], labels[kept])
+    assert uneven.simplex == pytest.approx(0, abs=2e-3)
+    assert uneven.n_least == 2
+
+
+def test_noise_looks_collapsed_only_to_itself() -> None:
+    rng = np.random.default_rng(8)
+    labels = np.repeat(np.arange(10), 30)
+    drawn = [rng.normal(size=(300, 34)) for _ in range(8)]
+    inside = [neural_collapse(X, labels, centroids="in_sample") for X in drawn]
+    left_out = [neural_collapse(X, labels) for X in drawn]
+    apart = [neural_collapse(X, labels, held_out=(Y, labels)) for X, Y in zip(drawn, drawn[::-1], strict=True)]
+    assert np.mean([found.accuracy for found in inside]) == pytest.approx(0.38, abs=0.04)
+    assert np.mean([found.accuracy for found in left_out]) == pytest.approx(0.10, abs=0.03)
+    assert np.mean([found.accuracy for found in apart]) == pytest.approx(0.10, abs=0.03)
+    assert np.isfinite([found.cdnv for found in inside]).all()
+    assert sum(found.n_undefined for found in left_out) > 45  # half of the pairs are no distance apart
+
+
+def test_variance_between_classes_is_not_made_of_noise() -> None:
+    """CDNV of two Gaussian classes at distance 2 with 4 stimuli each, against its true value."""
+    rng = np.random.default_rng(9)
+    labels = np.repeat([0, 1], 4)
+    kinds: tuple[str, ...] = ("leave_one_out", "in_sample")
+    squared = {kind: [] for kind in kinds}
+    for _ in range(200):
+        X = 0.5 * rng.normal(size=(8, 6)) + 2 * np.outer(labels, np.eye(6)[0])
+        for kind in kinds:
+            squared[kind].append(1 / neural_collapse(X, labels, centroids=kind).cdnv)
+    truth = 2**2 / (6 * 0.25)  # 2 d² / (v + v)
+    left_out, inside = (np.mean(squared[kind]) for kind in kinds)
+    assert inside > truth * 1.3
+    assert abs(left_out * (1 + 1 / 3) / truth - 1) < 0.15  # the left-out stimulus adds the error of its mean
+
+
+def test_more_classes_than_a_simplex_holds() -> None:
+    rng = np.random.default_rng(10)
+    labels = np.repeat(np.arange(8), 4)
+    X = rng.normal(size=(8, 3))[labels] + 0.01 * rng.normal(size=(32, 3))
+    found = neural_collapse(X, labels)
+    assert np.isnan(found.simplex)
+    assert np.isfinite([found.uniformity, found.cdnv]).all()
+    with pytest.raises(BrainalignError, match="2 or more classes of 2 or more stimuli; got 8, the smallest of 1"):
+        neural_collapse(X[:-3], labels[:-3])
+    with pytest.raises(BrainalignError, match="class 7 is not on both sides"):
+        neural_collapse(X, labels, held_out=(X[:-4], labels[:-4]))

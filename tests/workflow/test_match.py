@@ -1,0 +1,152 @@
+"""Stage match: related networks stand out from their nulls, unrelated ones do not; dimension over training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from brainalign.arrays import Features, Layers
+from brainalign.artifacts import artifact_path, load_sidecar, save
+from brainalign.pipelines import match
+from brainalign.provenance import Provenance
+from brainalign.report import MATCHING_TABLES, matching_section, no_matching
+from brainalign.settings import MatchSettings
+
+N, BY = 160, Provenance("test", {}, "")
+OUTPUTS = ("similarity", "dimensions", "featurebias")
+MEASURES = ["cka", "procrustes", "one_to_one", "soft", "cca", "predicts", "predicted"]
+
+
+class Networks:
+    """`seen` and `again` share 12 units (in another order, with noise); `other` shares none; `half` is early `seen`."""
+
+    def __init__(self, folder: Path) -> None:
+        rng = np.random.default_rng(0)
+        self.folder, self.ids = folder, [f"image{k:03d}" for k in range(N)]
+        kind = np.tile(["face", "house"], N // 2)
+        units = rng.normal(size=(N, 12))
+        units[:, 0] = 3 * (kind == "face") + 0.1 * rng.normal(size=N)
+        self.models = {
+            "seen": [rng.normal(size=(N, 200)), units],
+            "again": [units[:, rng.permutation(12)] + 0.3 * rng.normal(size=(N, 12))],
+            "other": [rng.normal(size=(N, 8)), np.ones((N, 3))],
+            "half": [rng.normal(size=(N, 200)), units[:, :1] * np.ones(12) + 0.05 * rng.normal(size=(N, 12))],
+        }
+        for model, layers in self.models.items():
+            order = rng.permutation(N)  # rows of another order are matched by stimulus
+            stimuli = pd.DataFrame({"stimulus_id": np.array(self.ids)[order]})
+            made = {f"l{k}": Features(X[order].astype(np.float32), stimuli, f"l{k}") for k, X in enumerate(layers)}
+            save(self.path("features", model=model), Layers(made), BY, pooling="mean")
+        table = pd.DataFrame({"stimulus_id": self.ids, "kind": kind, "noise": rng.normal(size=N)})
+        table.to_csv(folder / "stimuli.tsv", sep="\t", index=False)
+
+    def path(self, suffix: str, **labels: str) -> Path:
+        return artifact_path(self.folder, "planted", suffix, **labels)
+
+    def run(self, checkpoints: dict[str, dict[int, str]] | None = None, **options: object) -> int:
+        content = {"models": ["seen", "again", "other"], "measures": MEASURES, "draws": 2} | options
+        settings = {"match": content, "checkpoints": checkpoints or {}}
+        models = [*content["models"], *(m for of in settings["checkpoints"].values() for m in of.values())]  # type: ignore[misc]
+        arguments = ["--settings", json.dumps(settings), "--stimuli", str(self.folder / "stimuli.tsv"), "--features"]
+        arguments += [str(self.path("features", model=model)) for model in dict.fromkeys(models)]
+        return match.main([*arguments, *(part for name in OUTPUTS for part in (f"--{name}", str(self.path(name))))])
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        return {name: pd.read_parquet(self.path(name)) for name in MATCHING_TABLES}
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
+    made = Networks(tmp_path_factory.mktemp("match"))
+    checkpoints = {"seen": {0: "half", 100: "seen"}}
+    assert made.run(checkpoints, features=["kind", "noise"]) == 0
+    return made
+
+
+def test_what_is_shared_stands_out(networks: Networks) -> None:
+    pairs = networks.tables()["similarity"].set_index(["model_a", "layer_a", "model_b", "layer_b", "measure"])
+    assert not {a == b for a, _, b, _, _ in pairs.index} & {True}
+    shared = pairs.loc["seen", "l1", "again", "l0"]
+    for measure, least in {"cka": 0.9, "procrustes": 0.9, "one_to_one": 0.9, "soft": 0.9, "cca": 0.9}.items():
+        assert shared.loc[measure, "value"] > least
+        assert shared.loc[measure, "null_high"] < shared.loc[measure, "value"] - 0.3
+    assert abs(shared.loc["one_to_one", "null"]) < 0.1
+    assert shared.loc["one_to_one", "null"] < shared.loc["one_to_one", "rotated"] < 0.6
+    assert np.isnan(shared.loc["cka", "rotated"])
+    assert shared.loc["predicts", "value"] > 0.8
+    assert shared.loc["predicts", "null_high"] < 0.1
+    nothing = pairs.loc["seen", "l1", "other", "l0"]
+    assert abs(nothing.loc["cka", "value"]) < 0.03
+    assert abs(nothing.loc["one_to_one", "value"]) < 0.15
+    sidecar = load_sidecar(networks.path("similarity"))["details"]
+    assert sidecar["n_stimuli"] == N
+
+
+def test_what_cannot_be_computed_says_why(networks: Networks) -> None:
+    pairs = networks.tables()["similarity"].set_index(["model_a", "layer_a", "model_b", "layer_b", "measure"])
+    wide = pairs.loc["seen", "l0", "again", "l0"].loc["cca"]
+    assert np.isnan(wide["value"])
+    assert wide["note"] == "cca of 200 units on 160 stimuli is 1 whatever they represent"
+    constant = pairs.loc["seen", "l1", "other", "l1"]
+    assert constant["value"].drop("predicted").isna().all()
+    assert (constant["note"].drop("predicted") != "").all()
+
+
+def test_dimension_over_layers_and_training(networks: Networks) -> None:
+    table = networks.tables()["dimensions"]
+    assert set(table["n"]) == {N}
+    layers = table[table["step"] < 0]
+    assert set(layers["model"]) == {"seen", "again", "other"}
+    ratio = layers[layers["measure"] == "participation ratio"].set_index(["model", "layer"])["value"]
+    assert ratio["seen", "l0"] == pytest.approx(200 / (1 + 200 / N), rel=0.05)
+    training = table[(table["step"] >= 0) & (table["measure"] == "participation ratio") & (table["layer"] == "l1")]
+    assert training.set_index("step")["value"].to_dict()[0] < 1.2  # one direction at first
+    assert set(training["network"]) == {"seen"}
+    assert training.set_index("step")["value"].to_dict()[100] > 5
+
+
+def test_known_features_and_their_share(networks: Networks) -> None:
+    bias = networks.tables()["featurebias"].set_index(["model", "layer", "feature"])
+    kind = bias.loc["seen", "l1", "kind"]
+    assert kind["explained"] == pytest.approx(2.25 / (2.25 + 11), abs=0.05)
+    assert kind["decodability"] > 0.9
+    assert bias.loc[("seen", "l1", "noise"), "explained"] < 4 * bias.loc[("seen", "l1", "noise"), "chance"]
+    assert "half" not in bias.index.get_level_values("model")
+
+
+def test_the_section_shows_nulls_and_reasons(networks: Networks) -> None:
+    section = matching_section(networks.tables())
+    ids = [panel.id for panel in section.panels]
+    assert ids == ["matchingpairs", "matchinglayers", "matchingtraining", "matchingbias"]
+    for panel in section.panels:
+        assert "Good:" in panel.caption
+        assert "Bad:" in panel.caption
+        assert panel.figure is not None
+    assert 1000 < len(section.panels[0].image) < 270_000
+    table = str(section.blocks[0])
+    assert "seen, again" in table
+    assert "is 1 whatever they represent" in table
+    grid = section.panels[0].figure.axes[0].images[0].get_array()  # type: ignore[union-attr]
+    assert grid.max() == pytest.approx(networks.tables()["similarity"].query("measure == 'cka'")["value"].max())
+    assert not no_matching("none").panels
+
+
+def test_mistakes_end_with_a_message(networks: Networks, capsys: pytest.CaptureFixture[str]) -> None:
+    assert networks.run(measures=["cka"], features=["kind", "colour"]) == 2
+    assert "match.features: stimuli.tsv has no column colour; its columns are" in capsys.readouterr().err
+    with pytest.raises(ValidationError, match="measures"):
+        MatchSettings(measures=("hungarian",))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"'sean' is not among the models .* \(did you mean 'seen'\?\)"):
+        MatchSettings(models=("sean",)).check({"seen": 1})
+
+
+def test_fewer_stimuli_are_drawn_and_said(networks: Networks) -> None:
+    assert networks.run(models=["again", "other"], measures=["cka"], stimuli=50) == 0
+    tables = networks.tables()
+    assert set(tables["similarity"]["n_stimuli"]) == set(tables["dimensions"]["n"]) == {50}
+    assert tables["featurebias"].empty
