@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from brainalign.arrays import Arrays, Layers, Responses
 from brainalign.artifacts import entities_of, load, save
 from brainalign.datasets import repeat_counts, repeats_cube
-from brainalign.geometry import dual_bootstrap, feature_rdms, rdm, rdm_noise_ceiling, rdm_permutation_places
+from brainalign.geometry import (
+    combination,
+    dual_bootstrap,
+    feature_rdms,
+    rdm,
+    rdm_noise_ceiling,
+    rdm_permutation_places,
+    score_combinations,
+)
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import CompareImagesSettings, parse
@@ -69,9 +77,12 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
             null_high=found.null_high[k],
             ceiling_low=low,
             ceiling_high=high,
+            kind="layer",
         )
         tables.append(table)
     timed = responses.times is not None
+    if settings.combinations and not timed:
+        tables.append(_combined(dict(zip(places, repeats, strict=True)), models, settings, arguments.seed))
     save(
         arguments.rdm,
         Arrays(responses=average, models=stacked),
@@ -91,7 +102,36 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         p="one-sided, test images of the feature RDM exchanged; p_fwer against the largest over groups",
         se="bootstrap over test images; of the layer of each model with the largest mean fit over groups",
         score="mean over the comparisons with the RDM of each repeat, as the ceiling is",
+        combinations="fitted to some repeats and images, scored on others; p and null: refitted with the images of the "
+        "model exchanged, for this region alone",
     )
+
+
+def _combined(
+    regions: dict[str, NDArray[np.floating]],
+    models: dict[tuple[str, str], NDArray[np.floating]],
+    settings: CompareImagesSettings,
+    seed: int,
+) -> pd.DataFrame:
+    """Return the scores of combinations of layers, and of the same layers in every other model that has them."""
+    combined = {}
+    for name, options in settings.combinations.items():
+        chosen = options.layers or [layer for model, layer in models if model == options.model]
+        twins = [model for model in dict.fromkeys(model for model, _ in models) if model != options.model]
+        for model in [options.model, *(twin for twin in twins if all((twin, layer) in models for layer in chosen))]:
+            combined[model, name] = combination(models, model, name, chosen, options.fit)
+    found = score_combinations(
+        {region: rdms[:, None] for region, rdms in regions.items()},
+        combined,
+        settings.comparison,
+        settings.combination_draws,
+        settings.combination_permutations,
+        seed,
+        over="stimuli",
+    )
+    found = found.rename(columns={"reference": "group"}).assign(p=found["null_p"], p_fwer=np.nan, kind="combination")
+    columns = ["model", "layer", "group", "score", "se", "p", "p_fwer", "null_mean", "null_high"]
+    return found[[*columns, "ceiling_low", "ceiling_high", "kind", "weights"]]
 
 
 def _best_layers(models: list[tuple[str, str]], scores: NDArray[np.floating]) -> NDArray[np.intp]:

@@ -1,10 +1,11 @@
 """Representational geometry: dissimilarities of response patterns, and how they compare with those of features."""
 
 from brainalign.geometry.bootstrap import DualBootstrap, dual_bootstrap
+from brainalign.geometry.combinations import combination, flexible_permutation_test, score_combinations
 from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm
 from brainalign.geometry.families import compare_models
 from brainalign.geometry.features import feature_rdms
-from brainalign.geometry.flexible import FITS, FlexibleModel, fit_weights, flexible_bootstrap
+from brainalign.geometry.flexible import FITS, FlexibleModel, fit_weights, flexible_bootstrap, flexible_score
 from brainalign.geometry.inference import (
     RdmTest,
     fixed_test,
@@ -29,6 +30,7 @@ __all__ = [
     "PlacesTest",
     "RdmTest",
     "ReferenceScores",
+    "combination",
     "compare",
     "compare_models",
     "dual_bootstrap",
@@ -36,6 +38,8 @@ __all__ = [
     "fit_weights",
     "fixed_test",
     "flexible_bootstrap",
+    "flexible_permutation_test",
+    "flexible_score",
     "noise_precision",
     "pooled_rdm",
     "rdm",
@@ -45,6 +49,7 @@ __all__ = [
     "rdm_permutation_places",
     "rdm_permutation_test",
     "replicate_rdms",
+    "score_combinations",
     "score_references",
     "session_average",
     "subject_rdms",
