@@ -105,6 +105,16 @@ class EncodeImagesSettings(Strict):
     cluster_quantile: float = Field(0.95, gt=0.5, lt=1, description="of the null at each point; clusters lie above it")
 
 
+class Combination(Strict):
+    """Layers of a model as one: their RDMs with weights fitted to other subjects and other stimuli."""
+
+    model: Name
+    layers: tuple[str, ...] | None = Field(None, min_length=2, description="all layers by default")
+    fit: Literal["weighted", "select", "interpolate"] = Field(
+        "weighted", description="non-negative weights, the best one, or a mixture of two that follow each other"
+    )
+
+
 class CompareImagesSettings(Strict):
     """Options of the compare stage of studies of images."""
 
@@ -114,6 +124,9 @@ class CompareImagesSettings(Strict):
     thresholds: tuple[float, float] = Field((0.2, 0.8), description="of geotopological: quantiles, lower and upper")
     permutations: int = Field(1000, ge=1, description="permutations of the stimuli of the feature RDM")
     draws: int = Field(200, ge=100, description="bootstrap draws of the test images")
+    combinations: dict[str, Combination] = Field({}, description="weighted layers in every region, by their name")
+    combination_draws: int = Field(100, ge=20, description="bootstrap of combinations, refitted in every draw")
+    combination_permutations: int = Field(100, ge=1, description="refits with the images of a combination exchanged")
 
 
 class CompareRdmsSettings(Strict):
@@ -122,6 +135,9 @@ class CompareRdmsSettings(Strict):
     feature_distance: Literal["correlation", "euclidean"] = "correlation"
     comparison: Literal["spearman", "cosine"] = "spearman"
     draws: int = Field(1000, ge=100, description="dual bootstrap over stimuli and subjects")
+    combinations: dict[str, Combination] = Field({}, description="weighted layers, by the name they get in the report")
+    combination_draws: int = Field(100, ge=20, description="dual bootstrap of combinations, refitted in every draw")
+    combination_permutations: int = Field(100, ge=1, description="refits with the stimuli of a combination exchanged")
 
 
 class IdentifySettings(Strict):

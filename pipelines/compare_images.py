@@ -16,6 +16,7 @@ from brainalign.artifacts import entities_of, load, save
 from brainalign.checks import BrainalignError
 from brainalign.datasets import repeat_counts, repeats_cube
 from brainalign.geometry import (
+    combination,
     compare,
     dual_bootstrap,
     feature_rdms,
@@ -24,6 +25,7 @@ from brainalign.geometry import (
     rdm_noise_ceiling,
     rdm_permutation_places,
     replicate_rdms,
+    score_combinations,
 )
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
@@ -85,11 +87,15 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
             null_high=found.null_high[k],
             ceiling_low=low,
             ceiling_high=high,
+            kind="layer",
         )
         if topological:  # never without rank RSA
             table["rank_score"] = compare(repeats[k], stacked, "spearman").mean(axis=0)
         tables.append(table)
     timed = responses.times is not None
+    if settings.combinations and not timed:
+        regions, layers = dict(zip(places, compared, strict=True)), dict(zip(models, of_models, strict=True))
+        tables.append(_combined(regions, layers, method, settings, arguments.seed))
     save(
         arguments.rdm,
         Arrays(responses=average, models=stacked),
@@ -111,7 +117,37 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         se="bootstrap over test images; of the layer of each model with the largest mean fit over groups",
         score="mean over the comparisons with the RDM of each repeat (crossnobis: each disjoint pair of repeats), as "
         "the ceiling is",
+        combinations="fitted to some repeats and images, scored on others; p and null: refitted with the images of the "
+        "model exchanged, for this region alone",
     )
+
+
+def _combined(
+    regions: dict[str, NDArray[np.floating]],
+    models: dict[tuple[str, str], NDArray[np.floating]],
+    method: str,
+    settings: CompareImagesSettings,
+    seed: int,
+) -> pd.DataFrame:
+    """Return the scores of combinations of layers, and of the same layers in every other model that has them."""
+    combined = {}
+    for name, options in settings.combinations.items():
+        chosen = options.layers or [layer for model, layer in models if model == options.model]
+        twins = [model for model in dict.fromkeys(model for model, _ in models) if model != options.model]
+        for model in [options.model, *(twin for twin in twins if all((twin, layer) in models for layer in chosen))]:
+            combined[model, name] = combination(models, model, name, chosen, options.fit)
+    found = score_combinations(
+        {region: rdms[:, None] for region, rdms in regions.items()},
+        combined,
+        method,
+        settings.combination_draws,
+        settings.combination_permutations,
+        seed,
+        over="stimuli",
+    )
+    found = found.rename(columns={"reference": "group"}).assign(p=found["null_p"], p_fwer=np.nan, kind="combination")
+    columns = ["model", "layer", "group", "score", "se", "p", "p_fwer", "null_mean", "null_high"]
+    return found[[*columns, "ceiling_low", "ceiling_high", "kind", "weights"]]
 
 
 def _best_layers(models: list[tuple[str, str]], scores: NDArray[np.floating]) -> NDArray[np.intp]:

@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Layers
 from brainalign.artifacts import entities_of, load, load_sidecar, save
-from brainalign.geometry import compare, feature_rdms, pooled_rdm, score_references, session_average, subject_rdms
+from brainalign.geometry import (
+    FlexibleModel,
+    combination,
+    compare,
+    feature_rdms,
+    flexible_score,
+    pooled_rdm,
+    score_combinations,
+    score_references,
+    session_average,
+    subject_rdms,
+)
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import CompareRdmsSettings, parse
@@ -63,13 +74,16 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     ]
     scores = found.scores.assign(group_score=group, kind=np.where(found.scores["layer"] == "", "published", "layer"))
     best = found.best.assign(kind="best")
+    combined = _combined(sets, layers, arguments, settings)
     save(
         arguments.comparison,
-        pd.concat([scores, random.assign(kind="random weights"), best], ignore_index=True),
+        pd.concat([scores, *combined, random.assign(kind="random weights"), best], ignore_index=True),
         provenance,
         comparison=settings.comparison,
         score="mean over subjects of the comparison with each subject's RDM; group_score: with the pooled RDM",
         se="dual bootstrap over subjects and stimuli; over stimuli where there is one subject",
+        combinations="fitted to some subjects and stimuli, scored on others; ceilings of the same folds; null: "
+        "refitted with the stimuli of the model exchanged",
     )
     save(arguments.differences, found.differences, provenance, p_max="largest studentised difference of the family")
     shown = {f"set_{name}": session_average(values).mean(axis=0) for name, values in sets.items()}
@@ -118,6 +132,60 @@ def _random_weights(
             sd = np.std(found, axis=0, ddof=1) if len(found) > 1 else np.full(2, np.nan)
             rows.append((reference, model, layer, mean[0], sd[0], len(found), mean[1], sd[1]))
     return pd.DataFrame(rows, columns=columns)
+
+
+def _combined(
+    sets: dict[str, NDArray[np.floating]],
+    layers: dict[tuple[str, str], NDArray[np.floating]],
+    arguments: argparse.Namespace,
+    settings: CompareRdmsSettings,
+) -> list[pd.DataFrame]:
+    """Return the scores of combinations of layers, and of the same layers with random weights."""
+    if not settings.combinations:
+        return []
+    models = {
+        (options.model, name): combination(layers, options.model, name, options.layers, options.fit)
+        for name, options in settings.combinations.items()
+    }
+    scores = score_combinations(
+        sets,
+        models,
+        settings.comparison,
+        settings.combination_draws,
+        settings.combination_permutations,
+        arguments.seed,
+        1 - arguments.settings["confidence"],
+    )
+    rows = []
+    for name, options in settings.combinations.items():
+        chosen = options.layers or [layer for model, layer in layers if model == options.model]
+        for control, drawn in _random_draws(layers, list(chosen)).items():
+            for reference, rdms in sets.items():
+                subjects, rng = subject_rdms(rdms, settings.comparison), np.random.default_rng(arguments.seed)
+                found = [
+                    flexible_score(subjects, FlexibleModel(stack, options.fit), settings.comparison, rng).mean()
+                    for stack in drawn
+                ]
+                sd = float(np.std(found, ddof=1)) if len(found) > 1 else np.nan
+                row = {"reference": reference, "model": control, "layer": name, "n": len(found)}
+                rows.append(row | {"mean": float(np.mean(found)), "sd": sd})
+    return [scores.assign(kind="combination"), pd.DataFrame(rows).assign(kind="random weights")]
+
+
+def _random_draws(
+    layers: dict[tuple[str, str], NDArray[np.floating]], names: list[str]
+) -> dict[str, list[NDArray[np.floating]]]:
+    """Return the stacked RDMs of these layers in every draw of every network with random weights that has them all."""
+    found: dict[tuple[str, str], dict[str, NDArray[np.floating]]] = {}
+    for (model, layer), values in layers.items():
+        match = DRAW.fullmatch(layer)
+        if match and match["layer"] in names:
+            found.setdefault((model, layer.rpartition("_draw")[2]), {})[match["layer"]] = values
+    controls: dict[str, list[NDArray[np.floating]]] = {}
+    for (model, _), own in found.items():
+        if len(own) == len(names):
+            controls.setdefault(model, []).append(np.stack([own[name] for name in names]))
+    return controls
 
 
 def _shown_layers(best: pd.DataFrame, layers: dict[tuple[str, str], NDArray[np.floating]]) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from brainalign.geometry.bootstrap import DualBootstrap, dual_bootstrap
 from brainalign.geometry.canonical import canonical_correlations, cca, pwcca, svcca
 from brainalign.geometry.capacity import ManifoldCapacity, manifold_capacity, mmcr_bounds, mmcr_objective
 from brainalign.geometry.collapse import NeuralCollapse, neural_collapse
+from brainalign.geometry.combinations import combination, flexible_permutation_test, score_combinations
 from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm
 from brainalign.geometry.correlations import cross_correlations
 from brainalign.geometry.covariance import NoiseCovariance
@@ -20,7 +21,7 @@ from brainalign.geometry.feature_bias import (
     whitened,
 )
 from brainalign.geometry.features import feature_rdms
-from brainalign.geometry.flexible import FITS, FlexibleModel, fit_weights, flexible_bootstrap
+from brainalign.geometry.flexible import FITS, FlexibleModel, fit_weights, flexible_bootstrap, flexible_score
 from brainalign.geometry.inference import (
     RdmTest,
     fixed_test,
@@ -111,6 +112,7 @@ __all__ = [
     "cca",
     "cka",
     "cluster_units",
+    "combination",
     "compare",
     "compare_dimensions",
     "compare_models",
@@ -132,6 +134,8 @@ __all__ = [
     "fit_weights",
     "fixed_test",
     "flexible_bootstrap",
+    "flexible_permutation_test",
+    "flexible_score",
     "from_rsatoolbox",
     "geodesic",
     "geotopological",
@@ -166,6 +170,7 @@ __all__ = [
     "rdm_time_generalization",
     "replicate_rdms",
     "rotated_copy",
+    "score_combinations",
     "score_references",
     "searchlight_map",
     "searchlight_rdms",

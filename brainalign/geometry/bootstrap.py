@@ -81,11 +81,13 @@ class DualBootstrap:
         ----------
         contrasts : array (n_contrasts, n_models + 2), optional
             A difference has 1 and -1; the gap to the lower ceiling has 1 at a model and -1 in the last but one column.
+            NaN where divisions into folds vary so much more than draws that no error can be told: take more draws.
         """
         if contrasts is None:
             contrasts = np.eye(len(self.scores), len(self.scores) + 2)
         variances = {name: self._variance(name, contrasts) for name in self.draws}
-        return np.asarray(np.sqrt(_corrected(variances, self._n_subjects, self._n_stimuli)))
+        found = _corrected(variances, self._n_subjects, self._n_stimuli)
+        return np.sqrt(np.where((found > 0) | (not self.divisions), found, np.nan))
 
     def test(self, contrasts: Values, two_sided: bool = True) -> tuple[Values, Values]:
         """Return t and p of contrasts of `estimates` against zero."""

@@ -112,7 +112,10 @@ class CrossValidation:
                     fit(Training.of(training, trained, rows)) for fit, rows in zip(self.fits, self.rows, strict=True)
                 ]
                 score = self._ranked if self.kind.ranks else self._linear
-                found.append((score(test, weights, trained, whole), tested))
+                scores = score(test, weights, trained, whole)
+                if self.n_folds[0] == 1:
+                    scores[:, :, -2:] = np.nan  # one subject is no ceiling for itself
+                found.append((scores, tested))
         return found
 
     def _whole(self, subjects: Values, stimuli: Values) -> Values:

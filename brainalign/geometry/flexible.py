@@ -17,7 +17,7 @@ from brainalign.geometry.crossvalidated import CrossValidation, Training
 from brainalign.geometry.evaluation import mean_over_subjects
 from brainalign.geometry.resampled import Resampled, multiplicities
 
-__all__ = ["FITS", "FlexibleModel", "fit_weights", "flexible_bootstrap"]
+__all__ = ["FITS", "FlexibleModel", "fit_weights", "flexible_bootstrap", "flexible_score"]
 
 Values = NDArray[np.floating[Any]]
 KEPT = 1 - np.exp(-1)  # share of the stimuli, or subjects, that a draw holds
@@ -182,10 +182,7 @@ def flexible_bootstrap(
     subjects, stimuli = multiplicities(drawn[0], n_subjects), multiplicities(drawn[1], n_stimuli)
     folds = _default_folds(n_subjects, n_stimuli) if n_folds is None else n_folds
     _check(n_subjects, n_stimuli, over, folds)
-    stack = _stack(rdms, flexible, _linear(method))
-    validation = CrossValidation(
-        stack, n_subjects, [(len(m.rdms), FITS[m.fit]) for m in flexible], COMPARISONS[method], folds, rng
-    )
+    validation = _validation(rdms, flexible, method, folds, rng)
     per_subject, score_folds = validation.per_subject(n_cv_score)
     counts: dict[Factors, tuple[Values, Values]] = {
         "both": (subjects, stimuli),
@@ -195,7 +192,8 @@ def flexible_bootstrap(
     names: list[Factors] = list(counts) if over == "both" else [over]
     every = [np.concatenate([counts[name][k] for name in names] * n_cv) for k in (0, 1)]
     found = validation(*every).reshape(n_cv, len(names), len(subjects), -1)
-    found[:, :, np.isnan(found).all(axis=3).any(axis=(0, 1))] = np.nan  # the same draws, whatever was resampled
+    undefined: NDArray[np.bool_] = np.asarray(np.isnan(found).all(axis=3)).any(axis=(0, 1))
+    found[:, :, undefined] = np.nan  # the same draws, whatever was resampled
     divisions = {name: found[:, k] for k, name in enumerate(names)}
     return DualBootstrap(
         method=method,
@@ -207,10 +205,36 @@ def flexible_bootstrap(
         per_subject=per_subject[:, :-2],
         ceiling=score_folds,
         draws={name: each.mean(axis=0) for name, each in divisions.items()},
-        n_missing=np.full((n_subjects, len(flexible)), int((~stack.seen).sum())),
+        n_missing=np.full((n_subjects, len(flexible)), int((~validation.stack.seen).sum())),
         divisions=divisions,
-        n_undefined=int(np.isnan(found).all(axis=3).all(axis=(0, 1)).sum()),
+        n_undefined=int(undefined.sum()),
     )
+
+
+def flexible_score(
+    rdms: Values, model: FlexibleModel, method: str, rng: np.random.Generator, n_divisions: int = 20
+) -> Values:
+    """Return the cross-validated score of a flexible model in every subject, (n_subjects,), without resampling.
+
+    Parameters
+    ----------
+    rdms, model, method, rng
+        As for `flexible_bootstrap`.
+    n_divisions : int
+        Divisions into folds that it is a mean over.
+    """
+    rdms = np.atleast_2d(np.asarray(rdms, dtype=np.float64))
+    folds = _default_folds(len(rdms), n_stimuli_of(rdms.shape[1]))
+    _check(len(rdms), n_stimuli_of(rdms.shape[1]), "stimuli", folds)
+    return _validation(rdms, [model], method, folds, rng).per_subject(n_divisions)[0][:, 0]
+
+
+def _validation(
+    rdms: Values, models: Sequence[FlexibleModel], method: str, folds: tuple[int, int], rng: np.random.Generator
+) -> CrossValidation:
+    stack = _stack(rdms, models, _linear(method))
+    fits = [(len(np.atleast_2d(model.rdms)), FITS[model.fit]) for model in models]
+    return CrossValidation(stack, len(rdms), fits, COMPARISONS[method], folds, rng)
 
 
 def _linear(method: str) -> str:

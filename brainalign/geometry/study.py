@@ -17,7 +17,7 @@ from brainalign.geometry.compare import COMPARISONS
 from brainalign.geometry.families import compare_models
 from brainalign.geometry.inference import session_average
 
-__all__ = ["ReferenceScores", "score_references", "subject_rdms"]
+__all__ = ["ReferenceScores", "score_references", "score_rows", "subject_rdms"]
 
 Values = NDArray[np.floating[Any]]
 Candidates = Mapping[tuple[str, str], Values]
@@ -101,7 +101,7 @@ def score_references(
         keys = [key for key in candidates if key not in skipped]
         models, rng = np.stack([candidates[key] for key in keys]), np.random.default_rng(seed)
         result = dual_bootstrap(subject_rdms(rdms, method), models, method, n_boot, rng)
-        scores.append(_scores(result, keys, alpha).assign(reference=reference))
+        scores.append(score_rows(result, keys, alpha).assign(reference=reference))
         per_subject.append(_subjects(result, keys).assign(reference=reference))
         for family, members in families.items():
             rows = [keys.index(key) for key in members if key not in skipped]
@@ -135,7 +135,8 @@ def subject_rdms(rdms: Values, method: str) -> Values:
     return np.asarray(np.where(seen, rdms, 0).sum(axis=1) / np.where(n > 0, n, np.nan))
 
 
-def _scores(result: DualBootstrap, keys: list[tuple[str, str]], alpha: float) -> pd.DataFrame:
+def score_rows(result: DualBootstrap, keys: list[tuple[str, str]], alpha: float) -> pd.DataFrame:
+    """Return a row per model with its error, interval, p, ceiling and gap: the columns of `ReferenceScores.scores`."""
     n = len(keys)
     se = result.se()
     half = stdtrit(result.dof, 1 - alpha / 2) * se

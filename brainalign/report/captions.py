@@ -226,12 +226,14 @@ CAPTIONS = {
         on these data. Lines: standard error. Sand: noise ceiling, where the true model would lie (none where there is
         one RDM only). Diamonds: the same layer with random weights, mean and sd over initialisations. Good: a bar
         beyond its diamond and into the sand. Bad: random weights as good as trained ones, or an animacy model as good
-        as a network: then the network need not know more than that.""",
+        as a network: then the network need not know more than that. Layers combined by weights are scored on subjects
+        and images that the weights were not fitted to, with a ceiling (outlined) and chance of their own.""",
     "regionbars": """
         Comparison of each network's RDM with the RDM of each region; of the layer with the largest mean fit over
         regions, picked on these data. Lines: standard error. Sand: noise ceiling, where the true model would lie (none
         without repeats). Fit and ceiling are means over single repeats. Good: a bar beyond those of random weights.
-        Bad: random weights as good as trained ones.""",
+        Bad: random weights as good as trained ones. Layers combined by weights are scored on repeats and images that
+        the weights were not fitted to, with a ceiling (outlined) and chance of their own.""",
     "referencelayers": """
         Fit over the layers of each network, with standard errors; sand: noise ceiling; grey band: random weights (mean
         and sd). {verdicts} A largest value is not a best layer: one is only called best when it beats all others after

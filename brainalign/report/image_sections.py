@@ -148,8 +148,9 @@ def _geometry(material: ImageMaterial) -> Section | None:
 
 
 def _best_layers(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of one layer per model: those that were given an error, having the largest mean fit."""
-    return table[table["se"].notna()]
+    """Return the rows of one layer per model, given an error for its largest mean fit, and of combined layers."""
+    combined = table["kind"].eq("combination") if "kind" in table else False
+    return table[table["se"].notna() | combined]
 
 
 def _categories(material: ImageMaterial, conditions: list[str]) -> list[str]:

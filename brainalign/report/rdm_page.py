@@ -49,7 +49,7 @@ def render_rdm_page(
     sidecars : mapping
         Sidecar of every artifact the page draws from, by file name.
     """
-    scores = comparison[comparison["kind"].isin(["published", "layer"])]
+    scores = comparison[comparison["kind"].isin(["published", "layer", "combination"])]
     random = comparison[comparison["kind"] == "random weights"]
     details = next(record["details"] for name, record in sidecars.items() if "rdm" in name)
     sections = [
@@ -125,7 +125,9 @@ def _fits(comparison: pd.DataFrame, scores: pd.DataFrame, random: pd.DataFrame, 
     tops = set(means.dropna().groupby("model").idxmax())
     is_top = [pair in tops for pair in zip(layers["model"], layers["layer"], strict=True)]
     chosen = layers[np.array(is_top, dtype=bool)]  # a list without entries would choose columns
-    bars = pd.concat([published, chosen], ignore_index=True).sort_values("reference", kind="stable")
+    combined = scores[scores["kind"] == "combination"]
+    sentences += [_combination_sentence(row) for _, row in combined.iterrows()]
+    bars = pd.concat([published, chosen, combined], ignore_index=True).sort_values("reference", kind="stable")
     models = list(pd.unique(layers["model"]))
     matched = random.assign(model=models[0]) if len(models) else random
     panels = [
@@ -139,6 +141,16 @@ def _fits(comparison: pd.DataFrame, scores: pd.DataFrame, random: pd.DataFrame, 
         ),
     ]
     return Section("fits", "Which model fits, and how well", panels, sentences)
+
+
+def _combination_sentence(row: pd.Series[Any]) -> str:
+    """Return what the score of a combination of layers is beside its chance and its ceiling."""
+    ceiling = "" if np.isnan(row["ceiling_low"]) else f", lower ceiling {number(row['ceiling_low'])}"
+    return (
+        f"{row['reference']}: {row['model']} {row['layer']} reaches {number(row['score'])} on subjects and images "
+        f"that its weights were not fitted to (refitted with images exchanged {number(row['null_mean'])}, "
+        f"p = {row['null_p']:.3f}{ceiling}; both are those of the held-out parts and lower than of all images)."
+    )
 
 
 def _with_verdicts(layers: pd.DataFrame, best: pd.DataFrame, differences: pd.DataFrame) -> pd.DataFrame:

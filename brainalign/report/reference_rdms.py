@@ -88,6 +88,8 @@ def reference_bars(
                     line, row["score"] - row["se"], row["score"] + row["se"], color="black", linewidth=1.2, zorder=3
                 )
             _random_mark(ax, int(str(line)), row, random)
+            if row.get("kind") == "combination":
+                _own_marks(ax, int(str(line)), row)
         names = [f"{row['model']} {row['layer']}".strip() for _, row in part.iterrows()]
         ax.set_yticks(range(len(names)), names, fontsize=7)
         ax.set_ylim(len(names) - 0.4, -0.6)
@@ -98,6 +100,16 @@ def reference_bars(
     share_axis(axes[: len(references)], x=True, y=False)
     legend_below(figure, axes[: len(references)], 3)
     return figure
+
+
+def _own_marks(ax: Axes, line: int, row: pd.Series[Any]) -> None:
+    """Draw ceiling and chance of a cross-validated bar, which are not those of the others."""
+    label = "ceiling of held-out parts"
+    if np.isfinite(row["ceiling_low"]):
+        low, width = row["ceiling_low"], row["ceiling_high"] - row["ceiling_low"]
+        ax.barh(line, width, left=low, height=0.7, fill=False, edgecolor="#a87d1d", label=label, zorder=4)
+    chance = [row["null_mean"], row["null_high"]]
+    ax.plot(chance, [line, line], "|-", color="black", markersize=8, label="images exchanged: mean, 95 %", zorder=4)
 
 
 def _random_mark(ax: Axes, line: int, row: pd.Series[Any], random: pd.DataFrame | None) -> None:
