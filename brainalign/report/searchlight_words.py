@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from brainalign.report.image_material import ImageMaterial
@@ -31,7 +32,7 @@ def searchlight_sentence(model: str, table: pd.DataFrame, details: Mapping[str, 
         f"{details['permutations']:,} exchanges of {details['n_stimuli']} stimuli exceeds {number(threshold)} in 5 % "
         "of them"
     )
-    best = mine.loc[mine["score"].idxmax()]
+    best = mine.iloc[int(np.nanargmax(mine["score"].to_numpy()))]
     place = targets.set_index("target_id").loc[best["target_id"]]
     where = ", ".join(f"{place[axis]:.0f}" for axis in ("x_mm", "y_mm", "z_mm"))
     top = (
@@ -74,7 +75,7 @@ def details_of(material: Material | ImageMaterial, model: str) -> Mapping[str, A
 def best_layer(table: pd.DataFrame) -> str | None:
     """Return the layer with the largest fit; None where no centre has one."""
     scores = table["score"]
-    return None if scores.isna().all() else str(table.loc[scores.idxmax(), "layer"])
+    return None if scores.isna().all() else str(table["layer"].iloc[int(np.nanargmax(scores.to_numpy()))])
 
 
 def around(details: Mapping[str, Any], table: pd.DataFrame) -> str:

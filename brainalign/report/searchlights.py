@@ -37,15 +37,15 @@ def searchlight_section(material: Material | ImageMaterial) -> Section | None:
         numbers |= {"level": LEVEL, "around": around(details, mine), "threshold": details["threshold_anywhere"]}
         caption = " ".join(CAPTIONS["searchlight"].format(**numbers).split())
         title = f"{model} ({layer})"
-        everywhere = _draw(material, mine, mine["score"].to_numpy(), found.to_numpy(), details["comparison"])
+        label = f"fit of RDMs ({details['comparison']})"
+        everywhere = _draw(material, mine, mine["score"].to_numpy(), found.to_numpy(), label)
         if everywhere is None:
             paragraphs.append(f"No map of {title} is drawn: maps for other tools lie beside its table.")
             continue
         panels.append(Panel(f"searchlight-{model}", f"Searchlight: {title}", caption, everywhere, mine))
         if found.any():
             shown = np.where(found, mine["score"], np.nan)
-            label = f"{details['comparison']} where p < {LEVEL:g}, corrected"
-            above = _draw(material, mine, shown, found.to_numpy(), label)
+            above = _draw(material, mine, shown, found.to_numpy(), f"{label} where p < {LEVEL:g}, corrected")
             text = " ".join(CAPTIONS["searchlightabove"].format(level=LEVEL, n=int(found.sum())).split())
             panels.append(Panel(f"searchlightabove-{model}", f"Above chance: {title}", text, above))
     return Section("searchlight", "Searchlights", panels, paragraphs)
