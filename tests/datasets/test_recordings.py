@@ -122,7 +122,7 @@ def test_mne_epochs_in(tmp_path: Path) -> None:
     mne.EpochsArray(np.zeros((2, 2, 61)), info, verbose="error").save(
         tmp_path / "b-epo.fif", overwrite=True, verbose="error"
     )
-    with pytest.raises(BrainalignError, match="recording 2 have no column category|crop|tmin"):
+    with pytest.raises(BrainalignError, match=r"recording 2 have no column category|crop|tmin"):
         read_recordings(descriptor(tmp_path, epochs={"tmin_s": 0.0, "tmax_s": 0.3}), "1")
 
 
