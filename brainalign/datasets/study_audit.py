@@ -19,9 +19,10 @@ from brainalign.datasets.leakage import leakage_audit, split_card
 from brainalign.datasets.meeg import check_same_channels
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.rdms import RDM_READERS, write_stimulus_images
+from brainalign.datasets.recordings import read_recordings
 from brainalign.datasets.repeats import repeat_counts
 from brainalign.datasets.subjects import changed_files, image_split, marked_images, read_images_table, read_subject
-from brainalign.descriptor import BlockStudy, Descriptor, ImageStudy, RdmStudy
+from brainalign.descriptor import BlockStudy, Descriptor, ImageStudy, RdmStudy, RecordingStudy
 from brainalign.image_files import EpochFiles
 
 __all__ = ["StudyAudit", "audit_study"]
@@ -76,7 +77,7 @@ def audit_study(descriptor: Descriptor) -> StudyAudit:
 
     Parameters
     ----------
-    descriptor : BlockStudy, ImageStudy or RdmStudy
+    descriptor : BlockStudy, ImageStudy, RecordingStudy or RdmStudy
     """
     for kind, look in AUDITS.items():
         if isinstance(descriptor, kind):
@@ -210,6 +211,30 @@ def _other_channels(channels: dict[str, dict[str, pd.DataFrame]]) -> Iterator[Pr
                 yield Problem(other, str(error).removeprefix(f"{other} "), "warning")
 
 
+# ------------------------------------------------------------------------------------------------------ recordings
+
+
+def _recordings(descriptor: RecordingStudy) -> StudyAudit:
+    """Read every subject as a run would, and count its trials by recording and category."""
+    found = StudyAudit(facts=[f"{len(descriptor.subjects)} subject(s)"])
+    found.problems += [Problem("sha256", line) for line in changed_files(descriptor)]
+    for subject in descriptor.subjects:
+        where = f"subjects.{subject}"
+        try:
+            responses = read_recordings(descriptor, subject)
+        except BrainalignError as error:
+            found.problems.append(_problem(descriptor, error, where))
+            continue
+        counts = responses.trials.groupby("run", sort=False)["category"].value_counts().unstack(fill_value=0)
+        found.tables[f"trials of {where}"] = counts.rename_axis("recording").reset_index()
+        ids = set(responses.targets["target_id"])
+        for name, sensors in descriptor.sensors.items():
+            missing = [sensor for sensor in sensors if sensor not in ids]
+            if missing:
+                found.problems.append(Problem(f"sensors.{name}", f"{listed(missing)} not recorded from {subject}"))
+    return found
+
+
 # ------------------------------------------------------------------------------------------------------------ RDMs
 
 
@@ -246,5 +271,6 @@ def _rdms(descriptor: RdmStudy) -> StudyAudit:
 AUDITS: dict[type[Descriptor], Callable[..., StudyAudit]] = {
     BlockStudy: _blocks,
     ImageStudy: _images,
+    RecordingStudy: _recordings,
     RdmStudy: _rdms,
 }

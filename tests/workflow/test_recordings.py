@@ -1,0 +1,161 @@
+"""Stages on recordings of categories, in this process: a small study of planted epochs, then the N170 recordings."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import mne
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from brainalign.arrays import Arrays, Responses
+from brainalign.artifacts import artifact_path, load, load_sidecar
+from brainalign.pipelines import decode_times, prepare_recordings, report_recordings
+from brainalign.plan import jobs, report_path
+from brainalign.settings import Config, load_descriptor, load_descriptors, parse
+from brainalign.simulation import category_epochs
+
+N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")
+OUTPUTS = ("scores", "sensors", "windows", "clusters", "peaks", "squares")
+SUFFIXES = tuple(f"time{name}" for name in OUTPUTS)
+OPTIONS = {"permutations": 39, "square_permutations": 19, "square_step": 4, "draws": 100}
+
+
+def write_study(folder: Path) -> Path:
+    """Write two recordings of MNE epochs and a descriptor; the categories differ around 170 ms."""
+    folder.mkdir()
+    world = category_epochs(120, 2, 4, amplitude=2.5, step_s=0.02, smoothness=0.7)
+    info = mne.create_info(["Fz", "Cz", "Pz", "Oz"], 50.0, "eeg", verbose="error")
+    info.set_montage("standard_1020", verbose="error")
+    names = []
+    for number in range(2):
+        rows = world.recordings == number
+        metadata = pd.DataFrame({"category": world.labels[rows], "onset_s": 0.65 * np.arange(rows.sum())})
+        epochs = mne.EpochsArray(1e-6 * world.values[rows], info, tmin=-0.1, metadata=metadata, verbose="error")
+        names.append(f"run{number}-epo.fif")
+        epochs.save(folder / names[-1], verbose="error")
+    content = {
+        "kind": "recordings",
+        "name": "planted",
+        "title": "Planted categories",
+        "citation": {"text": "Nobody (2026). Simulated."},
+        "licence": "CC0",
+        "source": "tests",
+        "subjects": {"1": {"format": "epochs", "recordings": names}},
+        "epochs": {"tmin_s": -0.1, "tmax_s": 0.48},
+        "windows": {"response": [0.0, 0.48], "before": [-0.1, 0.0]},
+        "notes": ["Nothing here was measured: 2 < 3 & so on."],
+    }
+    path = folder / "planted.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def run_stages(descriptor: Path, results: Path) -> tuple[Config, str]:
+    """Run every stage of one subject as snakemake would."""
+    content = {
+        "results": str(results),
+        "datasets": {load_descriptor(descriptor).name: {"descriptor": str(descriptor)}},
+        "models": {"onehot": {"extractor": "onehot"}},
+        "methods": {"fixed": {"encoder": "ridge", "alphas": [0.001]}},
+        "decode_times": OPTIONS,
+    }
+    config = parse(Config, content, "test")
+    ((dataset, study),) = load_descriptors(config).items()
+    assert [job.stage for job in jobs(config)] == ["prepare_recordings", "decode_times", "report_recordings"]
+    paths = {s: artifact_path(results, dataset, s, subject="1") for s in ("responses", *SUFFIXES)}
+    arguments = ["--descriptor", str(descriptor), "--subject", "1", "--settings", "{}"]
+    assert prepare_recordings.main([*arguments, "--responses", str(paths["responses"])]) == 0
+    settings = {"decode": OPTIONS, "confidence": 0.95, "sensors": study.sensors, "windows": study.windows}
+    arguments = ["--settings", json.dumps(settings), "--responses", str(paths["responses"])]
+    for name in OUTPUTS:
+        arguments += [f"--{name}", str(paths[f"time{name}"])]
+    assert decode_times.main(arguments) == 0
+    arguments = ["--settings", config.model_dump_json(), "--dataset", dataset, "--subject", "1"]
+    assert report_recordings.main(arguments) == 0
+    return config, dataset
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, str]:
+    folder = tmp_path_factory.mktemp("recordings")
+    return run_stages(write_study(folder / "planted"), folder / "results")
+
+
+def tables_of(config: Config, dataset: str) -> dict[str, pd.DataFrame]:
+    return {
+        name: load(artifact_path(config.results, dataset, f"time{name}", subject="1"), pd.DataFrame)
+        for name in OUTPUTS[:-1]
+    }
+
+
+def test_what_is_planted_is_in_the_tables(planted: tuple[Config, str]) -> None:
+    tables = tables_of(*planted)
+    windows = tables["windows"].set_index(["scheme", "window"])
+    for scheme in ("recordings left out", "within recordings"):
+        assert windows.loc[(scheme, "response"), "score"] > 0.8
+        assert windows.loc[(scheme, "response"), "p"] == 1 / 40
+        assert abs(windows.loc[(scheme, "before"), "score"] - 0.5) < 0.15
+        assert windows.loc[(scheme, "before"), "control"]
+    assert windows["n_trials"].eq(120).all()
+    peak = tables["peaks"].iloc[0]
+    assert peak["decided"]
+    assert peak["centre"] == pytest.approx(0.17, abs=0.02)
+    clusters = tables["clusters"]
+    for kind in ("time", "sensors x time", "time x time"):
+        best = clusters[clusters["kind"] == kind].sort_values("p").iloc[0]
+        assert best["p"] <= 0.05, kind
+        assert best["start_s"] <= 0.17 <= best["stop_s"], kind
+    course = tables["scores"].set_index("time_s")["score"]
+    assert course.idxmax() == pytest.approx(0.17, abs=0.04)
+    squares = load(artifact_path(planted[0].results, planted[1], "timesquares", subject="1"), Arrays)
+    assert squares["pairs"][:, 0] == pytest.approx(
+        course.to_numpy(), abs=1e-9
+    )  # two categories: the pair is the course
+    assert squares["generalization"].shape == squares["significant"].shape == (len(squares["square_times"]),) * 2
+
+
+def test_the_page_says_what_was_found_and_for_whom(planted: tuple[Config, str]) -> None:
+    config, dataset = planted
+    page = report_path(config.results, dataset, "1").read_text()
+    assert "no statement about people" in page
+    assert "2 &lt; 3 &amp; so on" in page
+    assert "a against b, recordings left out, 0 to 480 ms" in page
+    assert "before the stimulus (a control)" in page
+    for figure in ("windows", "decoded", "square", "sensors"):
+        assert f'id="figure-{figure}"' in page
+    assert page.count("data:image/png") == 4
+
+
+def test_the_record_says_how_it_was_decoded(planted: tuple[Config, str]) -> None:
+    config, dataset = planted
+    record = load_sidecar(artifact_path(config.results, dataset, "timescores", subject="1"))["details"]
+    assert record["scheme"] == "recordings left out"
+    assert record["categories"] == ["a", "b"]
+    responses = load(artifact_path(config.results, dataset, "responses", subject="1"), Responses)
+    assert responses.trials["run"].nunique() == record["n_folds"] == 2
+
+
+@pytest.mark.skipif(not N170.is_dir(), reason="needs eeg-n170 in the folder named by BRAINALIGN_DATA")
+def test_the_n170_recordings(root: Path, tmp_path: Path) -> None:
+    tables = tables_of(*run_stages(root / "data" / "n170.yaml", tmp_path / "results"))
+    windows = tables["windows"].set_index(["scheme", "group", "window"])
+    for scheme, expected in (("recordings left out", 0.70), ("within recordings", 0.65)):
+        found = windows.loc[(scheme, "all", "response")]
+        assert found["score"] == pytest.approx(expected, abs=0.03)
+        assert found["logistic"] == pytest.approx(expected, abs=0.03)
+        assert found["null_mean"] == pytest.approx(0.5, abs=0.03)
+        assert found["low"] < found["score"] < found["high"]
+        assert windows.loc[(scheme, "all", "before"), ["score", "logistic"]].max() <= 0.55
+        assert (
+            windows.loc[(scheme, "temporal", "response"), "p"]
+            <= 0.05
+            < windows.loc[(scheme, "frontal", "response"), "p"]
+        )
+    clusters = tables["clusters"]
+    mine = clusters[(clusters["kind"] == "time") & (clusters["group"] == "temporal") & (clusters["p"] <= 0.05)]
+    assert ((mine["start_s"] <= 0.215) & (mine["stop_s"] >= 0.205)).any()
