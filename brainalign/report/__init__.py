@@ -1,7 +1,8 @@
 """Reports: figures, brain maps, sentences that follow from the numbers, self-contained pages of subjects and groups."""
 
 from brainalign.report.convergence import CONVERGENCE_TABLES, convergence_section, no_convergence
-from brainalign.report.decoding_section import DECODED_TABLES, DecodedTimes, decoding_section
+from brainalign.report.decoded_times import DECODED_TABLES, DecodedTimes
+from brainalign.report.decoding_section import decoding_section
 from brainalign.report.group import group_figure, render_failed_group, render_group_page
 from brainalign.report.group_sections import group_sections
 from brainalign.report.heads import topomaps

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import pandas as pd
 
 from brainalign.arrays import Arrays
 from brainalign.report.captions import CAPTIONS
+from brainalign.report.decoded_times import DecodedTimes
 from brainalign.report.decoding_figures import (
     decoded_courses,
     decoded_pairs,
@@ -23,20 +23,10 @@ from brainalign.report.page import Panel, Section
 from brainalign.report.sentences import number
 from brainalign.report.tables import html_table
 
-__all__ = ["DECODED_TABLES", "DecodedTimes", "decoding_section"]
+__all__ = ["decoding_section"]
 
-DECODED_TABLES = ("timescores", "timesensors", "timewindows", "timeclusters", "timepeaks")
 SHOWN_TIMES = 5  # topographies
 FEW_SENSORS = 16  # below it colours between sensors would be mere interpolation
-
-
-@dataclass(frozen=True)
-class DecodedTimes:
-    """What the decode_times stage left for one subject: its tables by suffix, its arrays, and what it noted."""
-
-    tables: Mapping[str, pd.DataFrame]
-    squares: Arrays
-    facts: Mapping[str, Any]
 
 
 def decoding_section(decoded: DecodedTimes, targets: pd.DataFrame, *, findings: bool = True) -> Section:

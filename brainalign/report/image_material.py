@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Responses
-from brainalign.report.decoding_section import DecodedTimes
+from brainalign.report.decoded_times import DecodedTimes
 from brainalign.report.material import Failure
 from brainalign.settings import Config, ImageStudy
 

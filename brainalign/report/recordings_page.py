@@ -10,7 +10,8 @@ import pandas as pd
 
 from brainalign.arrays import Responses
 from brainalign.report.citations import CITATIONS
-from brainalign.report.decoding_section import DecodedTimes, decoding_findings, decoding_section
+from brainalign.report.decoded_times import DecodedTimes
+from brainalign.report.decoding_section import decoding_findings, decoding_section
 from brainalign.report.material import Failure
 from brainalign.report.page import Section, data_uri, render
 from brainalign.report.sentences import number
