@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.linear_model import RidgeCV
 
 from brainalign.arrays import Layers
 from brainalign.artifacts import entities_of, load, save
@@ -37,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _match(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    from sklearn.linear_model import RidgeCV
+
     options = parse(MatchSettings, arguments.settings["match"], "match")
     checkpoints: Mapping[str, Mapping[str, str]] = arguments.settings.get("checkpoints", {})
     found = {entities_of(path)["model"]: load(path, Layers, provenance) for path in arguments.features}
@@ -112,6 +113,8 @@ def _bias(
     mine: Matrices, stimuli: list[str], path: Path | None, options: MatchSettings, provenance: Provenance
 ) -> pd.DataFrame:
     """Return how much of every layer each known feature of the stimuli fills; no rows where nothing is known."""
+    from sklearn.linear_model import RidgeCV
+
     if not options.features or path is None:
         return pd.DataFrame(columns=BIAS)
     provenance.read("stimuli", path)
