@@ -64,7 +64,7 @@ class RandomUnits:
 
     def transform(self, values: Values) -> Values:
         """Return (n_stimuli, width), >= 0."""
-        return np.maximum((values - self.mean_) @ self.weights_, 0)
+        return np.asarray(np.maximum((values - self.mean_) @ self.weights_, 0))
 
 
 def _principal(width: int, n_active: int, epochs: int, seed: int) -> Space:
