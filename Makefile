@@ -60,6 +60,7 @@ bench: setup
 	$(BENCH)/moments.py $(QUICK)
 	$(BENCH)/topology.py $(QUICK)
 	$(BENCH)/searchlight.py $(QUICK)
+	$(BENCH)/geometry.py $(QUICK)
 
 docs: setup
 	$(PIP) -e ".[docs]"

@@ -13,8 +13,8 @@ from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.geometry.compare import n_stimuli_of
 
 if TYPE_CHECKING:
-    from rsatoolbox.data import Dataset
-    from rsatoolbox.rdm import RDMs
+    from rsatoolbox.data.dataset import Dataset
+    from rsatoolbox.rdm.rdms import RDMs
 
 __all__ = ["LabelledPatterns", "LabelledRdms", "from_rsatoolbox", "to_rsatoolbox"]
 
@@ -109,16 +109,7 @@ def to_rsatoolbox(labelled: LabelledRdms | LabelledPatterns) -> RDMs | Dataset:
     """
     if isinstance(labelled, LabelledRdms):
         return _to_rdms(labelled)
-    rows = {"condition": labelled.conditions} | _given(run=labelled.runs) | dict(labelled.of_rows)
-    values = np.array(labelled.patterns, dtype=np.float64)
-    _check_labels(rows, len(values), "patterns")
-    _check_labels(labelled.of_channels, values.shape[1], "channels")
-    return _rsatoolbox().data.Dataset(
-        values,
-        descriptors=_given(subject=labelled.subject) | dict(labelled.of_all),
-        obs_descriptors={name: np.asarray(labels) for name, labels in rows.items()},
-        channel_descriptors={name: np.asarray(labels) for name, labels in labelled.of_channels.items()},
-    )
+    return _to_dataset(labelled)
 
 
 @overload
@@ -152,56 +143,70 @@ def from_rsatoolbox(
     BrainalignError
         If the descriptor of conditions is missing or there are several to choose from.
     """
-    toolbox = _rsatoolbox()
-    if isinstance(theirs, toolbox.rdm.RDMs):
-        patterns, rdms = _arrays(theirs.pattern_descriptors), _arrays(theirs.rdm_descriptors)
-        name, everything = _condition(patterns, condition), dict(theirs.descriptors)
-        conditions = patterns.pop(name)
-        for made_there in (patterns, rdms):  # it numbers everything
-            made_there.pop("index", None)
-        subjects = rdms.pop(subject, None)
-        if subjects is None and subject in everything:
-            subjects = np.repeat(np.asarray(everything.pop(subject)), theirs.n_rdm)
-        measure = theirs.dissimilarity_measure
-        method = None if measure is None else METHODS.get(measure.lower(), measure)
-        values = np.array(theirs.dissimilarities)
-        return LabelledRdms(values, conditions, method, subjects, rdms.pop(run, None), rdms, patterns, everything)
-    if type(theirs) is not toolbox.data.Dataset:
+    from rsatoolbox.data.dataset import Dataset
+    from rsatoolbox.rdm.rdms import RDMs
+
+    if isinstance(theirs, RDMs):
+        return _from_rdms(theirs, condition, run, subject)
+    if type(theirs) is not Dataset:  # others inherit from it and have further axes
         raise BrainalignError(f"rsatoolbox objects read here are RDMs and Dataset; got {type(theirs).__name__}")
+    return _from_dataset(theirs, condition, run, subject)
+
+
+def _from_rdms(theirs: RDMs, condition: str | None, run: str, subject: str) -> LabelledRdms:
+    patterns, rdms = _arrays(theirs.pattern_descriptors), _arrays(theirs.rdm_descriptors)
+    conditions, everything = patterns.pop(_condition(patterns, condition)), dict(theirs.descriptors)
+    for made_there in (patterns, rdms):  # it numbers everything
+        made_there.pop("index", None)
+    subjects = rdms.pop(subject, None)
+    if subjects is None and subject in everything:
+        subjects = np.repeat(np.asarray(everything.pop(subject)), theirs.n_rdm)
+    measure = theirs.dissimilarity_measure
+    method = None if measure is None else METHODS.get(measure.lower(), measure)
+    values = np.array(theirs.dissimilarities)
+    return LabelledRdms(values, conditions, method, subjects, rdms.pop(run, None), rdms, patterns, everything)
+
+
+def _from_dataset(theirs: Dataset, condition: str | None, run: str, subject: str) -> LabelledPatterns:
     rows, everything = _arrays(theirs.obs_descriptors), dict(theirs.descriptors)
     conditions = rows.pop(_condition(rows, condition, besides=(run,)))
     rows.pop("index", None)
+    channels = {name: labels for name, labels in _arrays(theirs.channel_descriptors).items() if name != "index"}
     whose = everything.pop(subject, None)
-    return LabelledPatterns(
-        np.array(theirs.measurements),
-        conditions,
-        rows.pop(run, None),
-        None if whose is None else str(whose),
-        rows,
-        {name: labels for name, labels in _arrays(theirs.channel_descriptors).items() if name != "index"},
-        everything,
+    name, values = None if whose is None else str(whose), np.array(theirs.measurements)
+    return LabelledPatterns(values, conditions, rows.pop(run, None), name, rows, channels, everything)
+
+
+def _to_dataset(labelled: LabelledPatterns) -> Dataset:
+    from rsatoolbox.data.dataset import Dataset  # takes a second: only for those who exchange
+
+    rows = {"condition": labelled.conditions} | _given(run=labelled.runs) | dict(labelled.of_rows)
+    values = np.array(labelled.patterns, dtype=np.float64)
+    _check_labels(rows, len(values), "patterns")
+    _check_labels(labelled.of_channels, values.shape[1], "channels")
+    return Dataset(
+        values,
+        descriptors=_given(subject=labelled.subject) | dict(labelled.of_all),
+        obs_descriptors={name: np.asarray(labels) for name, labels in rows.items()},
+        channel_descriptors={name: np.asarray(labels) for name, labels in labelled.of_channels.items()},
     )
 
 
 def _to_rdms(labelled: LabelledRdms) -> RDMs:
+    from rsatoolbox.rdm.rdms import RDMs
+
     values = np.atleast_2d(np.array(labelled.rdms, dtype=np.float64))
     patterns = {"condition": labelled.conditions} | dict(labelled.of_conditions)
     rdms = _given(subject=labelled.subjects, run=labelled.runs) | dict(labelled.of_rdms)
     _check_labels(patterns, n_stimuli_of(values.shape[1]), "the conditions of the RDMs")
     _check_labels(rdms, len(values), "rdms")
-    return _rsatoolbox().rdm.RDMs(
+    return RDMs(
         values,
         dissimilarity_measure=None if labelled.method is None else MEASURES.get(labelled.method, labelled.method),
         descriptors=dict(labelled.of_all),
         rdm_descriptors={name: np.asarray(labels) for name, labels in rdms.items()},
         pattern_descriptors={name: np.asarray(labels) for name, labels in patterns.items()},
     )
-
-
-def _rsatoolbox() -> Any:
-    import rsatoolbox  # takes a second: only for those who exchange
-
-    return rsatoolbox
 
 
 def _given(**labels: Any) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def rdm(
 
     Examples
     --------
-    >>> rdm(np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 4.0]]), "euclidean").tolist()
+    >>> rdm(np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 4.0]]), "euclidean").round(9).tolist()
     [2.0, 8.0, 10.0]
     """
     check_choice("method", method, DISTANCES)
