@@ -58,6 +58,7 @@ bench: setup
 	$(BENCH)/scaling.py $(QUICK)
 	$(BENCH)/nsd.py $(QUICK)
 	$(BENCH)/moments.py $(QUICK)
+	$(BENCH)/geometry_inference.py $(QUICK)
 
 docs: setup
 	$(PIP) -e ".[docs]"
