@@ -61,6 +61,7 @@ bench: setup
 	$(BENCH)/topology.py $(QUICK)
 	$(BENCH)/searchlight.py $(QUICK)
 	$(BENCH)/geometry.py $(QUICK)
+	$(BENCH)/geometry_inference.py $(QUICK)
 
 docs: setup
 	$(PIP) -e ".[docs]"

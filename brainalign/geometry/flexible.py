@@ -192,7 +192,7 @@ def flexible_bootstrap(
     names: list[Factors] = list(counts) if over == "both" else [over]
     every = [np.concatenate([counts[name][k] for name in names] * n_cv) for k in (0, 1)]
     found = validation(*every).reshape(n_cv, len(names), len(subjects), -1)
-    undefined: NDArray[np.bool_] = np.asarray(np.isnan(found).all(axis=3)).any(axis=(0, 1))
+    undefined = np.asarray(np.asarray(np.isnan(found).all(axis=3)).any(axis=(0, 1)))
     found[:, :, undefined] = np.nan  # the same draws, whatever was resampled
     divisions = {name: found[:, k] for k, name in enumerate(names)}
     return DualBootstrap(
