@@ -260,7 +260,10 @@ FILES = {"format": "betas", "betas": {"L": "l.gii"}, "trials": "t.tsv"}
         ({"betas": {"bad_target": "drop"}}, r"'betas.bad_target' \(did you mean 'bad_targets'"),
         ({"glm": {"hrf_model": "spn"}}, r"glm.hrf_model: .*did you mean 'spm'"),
         ({"simulate": {"n_sharde": 3}}, r"'simulate.n_sharde' \(did you mean 'n_shared'"),
-        ({"kind": "imagse"}, r"kind must be one of 'blocks', 'images', 'rdms'; got 'imagse' \(did you mean 'images'"),
+        (
+            {"kind": "imagse"},
+            r"kind must be one of 'blocks', 'images', 'rdms', 'recordings'; got 'imagse' \(did you mean 'images'",
+        ),
     ],
 )
 def test_mistakes_in_a_study_of_images(scenes, changes: dict[str, object], message: str) -> None:
