@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,7 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     effect, sensor_clusters = _sensors(study)
     save(arguments.sensors, effect, provenance, effect="area under the curve minus .5" if study.measure == "auc" else
          "share of variance between categories", **facts)  # fmt: skip
-    windows = arguments.settings["windows"] or _whole_epoch(study.times)
+    windows: Mapping[str, Sequence[float]] = arguments.settings["windows"] or _whole_epoch(study.times)
     save(arguments.windows, _windows(study, groups, windows), provenance, **facts)
     peaks = [_peak(study, name, scores) for name, scores in found.items()]
     save(arguments.peaks, pd.DataFrame(peaks), provenance, interval="bootstrap over test trials or images", **facts)
@@ -262,7 +262,9 @@ def _squares(study: _Study) -> tuple[Arrays, pd.DataFrame]:
     return Arrays(found), _rows_of(table, "time x time", EVERYTHING)
 
 
-def _windows(study: _Study, groups: dict[str, NDArray[np.intp]], windows: dict[str, Sequence[float]]) -> pd.DataFrame:
+def _windows(
+    study: _Study, groups: dict[str, NDArray[np.intp]], windows: Mapping[str, Sequence[float]]
+) -> pd.DataFrame:
     """Return the score of whole windows, by scheme and group of sensors, with a logistic regression beside."""
     rows = []
     for scheme, folds in study.folds.items():

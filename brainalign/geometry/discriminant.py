@@ -143,4 +143,4 @@ def shrinkage_ridge(scaled: Values) -> float:
     spread = (squares - p * mean**2) / p
     error = (float(((scaled**2).sum(axis=1) ** 2).sum()) / n - squares) / (n * p)
     share = min(max(error / spread, 0.0), 0.999) if spread > 0 else 0.999
-    return share / (1 - share) * mean
+    return float(share / (1 - share) * mean)

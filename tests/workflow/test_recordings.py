@@ -14,8 +14,9 @@ import yaml
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.artifacts import artifact_path, load, load_sidecar
-from brainalign.pipelines import decode_times, prepare_recordings, report_recordings
+from brainalign.pipelines import decode_times, prepare_images, prepare_recordings, report_recordings
 from brainalign.plan import jobs, report_path
+from brainalign.report import DecodedTimes, decoding_section
 from brainalign.settings import Config, load_descriptor, load_descriptors, parse
 from brainalign.simulation import category_epochs
 
@@ -140,6 +141,7 @@ def test_the_record_says_how_it_was_decoded(planted: tuple[Config, str]) -> None
     assert responses.trials["run"].nunique() == record["n_folds"] == 2
 
 
+@pytest.mark.acceptance
 @pytest.mark.skipif(not N170.is_dir(), reason="needs eeg-n170 in the folder named by BRAINALIGN_DATA")
 def test_the_n170_recordings(root: Path, tmp_path: Path) -> None:
     tables = tables_of(*run_stages(root / "data" / "n170.yaml", tmp_path / "results"))
@@ -159,3 +161,32 @@ def test_the_n170_recordings(root: Path, tmp_path: Path) -> None:
     clusters = tables["clusters"]
     mine = clusters[(clusters["kind"] == "time") & (clusters["group"] == "temporal") & (clusters["p"] <= 0.05)]
     assert ((mine["start_s"] <= 0.215) & (mine["stop_s"] >= 0.205)).any()
+
+
+def test_categories_of_images_are_decoded_on_test_images(scenes, tmp_path: Path) -> None:
+    """A subject of a study of images: trained on training images, tested on test images, several categories."""
+    path = scenes.write(decoded=["02"])
+    names = ("responses", "splits", "ceiling")
+    prepared = {name: artifact_path(tmp_path, "scenes", name, subject="02") for name in names}
+    arguments = ["--descriptor", str(path), "--raw", str(path.parent), "--subject", "02", "--settings", "{}"]
+    arguments += ["--stimuli", str(path.parent / "stimuli" / "stimuli.tsv")]
+    assert prepare_images.main(arguments + [a for n, p in prepared.items() for a in (f"--{n}", str(p))]) == 0
+    settings = {"decode": OPTIONS, "confidence": 0.95, "sensors": {}, "windows": {}}
+    paths = {name: artifact_path(tmp_path, "scenes", f"time{name}", subject="02") for name in OUTPUTS}
+    arguments = ["--settings", json.dumps(settings), "--responses", str(prepared["responses"])]
+    arguments += ["--splits", str(prepared["splits"])]
+    assert decode_times.main(arguments + [a for n, p in paths.items() for a in (f"--{n}", str(p))]) == 0
+    facts = load_sidecar(paths["scores"])["details"]
+    assert (facts["scheme"], facts["measure"], facts["n_folds"]) == ("images left out", "balanced accuracy", 1)
+    windows = load(paths["windows"], pd.DataFrame)
+    assert windows["window"].tolist() == ["response", "before"]
+    assert windows["chance"].iloc[0] == pytest.approx(1 / len(facts["categories"]))
+    squares = load(paths["squares"], Arrays)
+    n = len(facts["categories"])
+    assert squares["pairs"].shape == (20, n * (n - 1) // 2)
+    assert squares["rdm_generalization"].shape[0] == len(squares["square_times"])
+    tables = {f"time{name}": load(paths[name], pd.DataFrame) for name in OUTPUTS[:-1]}
+    decoded = DecodedTimes(tables, squares, load_sidecar(paths["squares"])["details"])
+    section = decoding_section(decoded, load(prepared["responses"], Responses).targets)
+    assert [panel.id for panel in section.panels] == ["windows", "decoded", "square", "sensors", "pairs"]
+    assert all(panel.image for panel in section.panels)
