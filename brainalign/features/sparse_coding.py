@@ -61,7 +61,7 @@ class TopK(nn.Module):
     @torch.no_grad()
     def normalise(self) -> None:
         """Bring atoms back to unit length."""
-        self.atoms /= self.atoms.norm(dim=1, keepdim=True).clamp_min(1e-8)
+        self.atoms.div_(self.atoms.norm(dim=1, keepdim=True).clamp_min(1e-8))
 
 
 class MatchingPursuit(nn.Module):
@@ -108,7 +108,7 @@ class MatchingPursuit(nn.Module):
     @torch.no_grad()
     def normalise(self) -> None:
         """Bring atoms back to unit length."""
-        self.atoms /= self.atoms.norm(dim=1, keepdim=True).clamp_min(1e-8)
+        self.atoms.div_(self.atoms.norm(dim=1, keepdim=True).clamp_min(1e-8))
 
 
 def _largest(values: Tensor, k: int) -> Tensor:
@@ -117,4 +117,4 @@ def _largest(values: Tensor, k: int) -> Tensor:
     return torch.zeros_like(values).scatter(1, where, kept)
 
 
-CODINGS = {"topk": TopK, "matching_pursuit": MatchingPursuit}
+CODINGS: dict[str, type[TopK] | type[MatchingPursuit]] = {"topk": TopK, "matching_pursuit": MatchingPursuit}
