@@ -38,7 +38,7 @@ SIMULATED = {
     "match": 1,
     "compare_images": 4,
     "decode_times": 1,
-    "searchlight": 2,
+    "searchlight": 1,
     "summarize_images": 4,
     "report_images": 4,
     "summarize_group": 1,

@@ -41,18 +41,23 @@ def gathered_correlations(
     n_centres, size = members.shape
     n = patterns.shape[1]
     local = patterns.index_select(0, members.reshape(-1)).view(n_centres, size, n)
-    mean = local.mean(dim=1, keepdim=True)
+    mean = torch.bmm(local.new_full((1, 1, size), 1 / size).expand(n_centres, 1, size), local)
     local -= mean
-    square = local.square().sum(dim=1)  # (n_centres, n_conditions)
+    # On a CPU the product itself holds the norms; elsewhere values are scaled before they are rounded.
+    gram = torch.bmm(local.mT, local) if dtype == torch.float64 and not local.is_cuda else None
+    square = local.square().sum(dim=1) if gram is None else gram.diagonal(dim1=1, dim2=2)
     # The rule of `rdm`: what remains of a pattern after centring is rounding.
     constant = square <= 1e-24 * (square + size * mean[:, 0].square())
-    scale = square.masked_fill_(constant, torch.nan).rsqrt_()
-    local *= scale[:, None]
-    local = local.to(dtype)
-    if local.is_cuda:
-        return correlation_rdms(local.mT.contiguous().nan_to_num())  # a row of zeros is constant there as well
-    gram = torch.bmm(local.mT, local).view(n_centres, n * n)
-    return gram.index_select(1, pairs).neg_().add_(1)
+    scale = square.masked_fill(constant, torch.nan).rsqrt_()
+    if gram is None:
+        local = local.mul_(scale[:, None]).to(dtype)
+        if local.is_cuda:
+            return correlation_rdms(local.mT.contiguous().nan_to_num())  # a row of zeros is constant there as well
+        gram = torch.bmm(local.mT, local).neg_()
+    else:
+        gram *= scale[:, :, None]
+        gram *= -scale[:, None]
+    return gram.view(n_centres, n * n).index_select(1, pairs).add_(1)
 
 
 def averaged_distances(

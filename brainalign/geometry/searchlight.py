@@ -23,7 +23,8 @@ Values = NDArray[np.floating[Any]]
 
 DISTANCES = ("correlation", "crossnobis", "euclidean")
 DTYPES = ("float32", "float64")
-CACHED = 4_000_000  # bytes of a block on a CPU: more leaves its caches and is slower (measured)
+# Bytes of a block of centres, and of distances at single channels, on a CPU: others are slower (measured).
+GATHERED, AVERAGED = 20_000_000, 1_000_000
 
 
 class Searchlight:
@@ -164,7 +165,7 @@ class Searchlight:
         found = np.empty((len(chosen.centres), len(first)), dtype=self.dtype)
         at_once = target_block(len(first), 8 * ((2 * len(cube) + 2) * len(used) + len(found)), self.device)
         if self.device.type == "cpu":
-            at_once = min(at_once, max(16, CACHED // (32 * max(len(used), 1))))
+            at_once = min(at_once, max(16, AVERAGED // (8 * max(len(used), 1))))
         for start in range(0, len(first), at_once):
             part = slice(start, start + at_once)
             found[:, part] = averaged_distances(cube, weights, first[part], second[part]).cpu().numpy()
@@ -190,7 +191,7 @@ class Searchlight:
             needed = 8 * int(size * (2 * n_runs * n + 2 * n_noise + 3 * size) + 3 * n**2)
             at_once = target_block(len(rows), needed, self.device)
             if self.device.type == "cpu":
-                at_once = min(at_once, max(1, CACHED // needed))
+                at_once = min(at_once, max(1, GATHERED // needed))
             for start in range(0, len(rows), at_once):
                 some = torch.as_tensor(members[start : start + at_once], dtype=torch.int64, device=self.device)
                 if noise is None:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("demo")
 
 FIGURES = [
     *("splits", "identification", "confusion", "null", "scoremap", "significance", "ceilingmap", "ceilinghistogram"),
-    *("scoreceiling", "alphas", "zeroshot-zeroshot", "rdm", "mds", "rsa", "searchlight-minilm"),
+    *("scoreceiling", "alphas", "zeroshot-zeroshot", "rdm", "mds", "rsa", "searchlight-wordings"),
 ]
 
 
