@@ -119,7 +119,7 @@ def _bias(
     missing = [name for name in options.features if name not in table]
     if missing:
         raise BrainalignError(
-            f"match.features: {path.name} has no column {listed(missing)}; its columns are {', '.join(table)}"
+            f"match.features: {path.name} has no column {listed(missing)}; its columns are {', '.join(map(str, table.columns))}"
         )
     table = table.assign(stimulus_id=table["stimulus_id"].astype(str)).set_index("stimulus_id").reindex(stimuli)
     unknown = table.index[table[list(options.features)].isna().any(axis=1)]
