@@ -121,9 +121,8 @@ def _bias(
     table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=None, engine="python")
     missing = [name for name in options.features if name not in table]
     if missing:
-        raise BrainalignError(
-            f"match.features: {path.name} has no column {listed(missing)}; its columns are {', '.join(table)}"
-        )
+        known = ", ".join(map(str, table.columns))
+        raise BrainalignError(f"match.features: {path.name} has no column {listed(missing)}; its columns are {known}")
     table = table.assign(stimulus_id=table["stimulus_id"].astype(str)).set_index("stimulus_id").reindex(stimuli)
     unknown = table.index[table[list(options.features)].isna().any(axis=1)]
     if len(unknown):

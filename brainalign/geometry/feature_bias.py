@@ -176,7 +176,7 @@ def feature_rdm_partition(rdm_values: Values, features: Known) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def equal_variance(X: Values, features: Known, rest: bool = False) -> NDArray[np.float64]:
+def equal_variance(X: Values, features: Known, least: float = 0.03, rest: bool = False) -> NDArray[np.float64]:
     """Return a representation in which every known feature it holds has the same variance: the control of feature bias.
 
     X is regressed on all features at once; the part of each is scaled to mean square 1 over stimuli. What similarity
@@ -186,6 +186,9 @@ def equal_variance(X: Values, features: Known, rest: bool = False) -> NDArray[np
     ----------
     X : array (n_stimuli, n_units)
     features : mapping of array (n_stimuli,)
+    least : float
+        Share of the variance from which on a feature counts as represented; twice the share of a shuffled feature where
+        that is more. Others are left out, since scaling them up would make every network hold everything.
     rest : bool
         Keep what no known feature explains, as one more part of the same variance; dropped otherwise.
 
@@ -200,7 +203,6 @@ def equal_variance(X: Values, features: Known, rest: bool = False) -> NDArray[np
 
     Notes
     -----
-    A feature that explains less than twice what a shuffled one would is left out: scaling would make noise count.
     Correlated features share variance that regression gives to neither; see `feature_correlations`.
     """
     X = centred(representation("X", X))
@@ -212,7 +214,8 @@ def equal_variance(X: Values, features: Known, rest: bool = False) -> NDArray[np
     for block in columns.values():
         part = block @ weights[first : first + block.shape[1]]
         first += block.shape[1]
-        if np.sum(part**2) > 2 * total * np.linalg.matrix_rank(block) / (len(X) - 1):
+        chance = float(np.linalg.matrix_rank(block)) / (len(X) - 1)
+        if np.sum(part**2) > total * max(least, 2 * chance):
             parts.append(part)
     if rest:
         parts.append(X - whole @ weights)

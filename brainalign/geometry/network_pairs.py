@@ -76,11 +76,11 @@ def compare_networks(
         check_rows(" ".join(name), len(X), "the first layer", n, "give the same stimuli for all layers")
     rng = np.random.default_rng([seed, 0])
     halves = np.array_split(rng.permutation(n), 2)
-    units = {
+    units: dict[Layer, Values] = {
         name: X if X.shape[1] <= max_units else X[:, np.sort(rng.permutation(X.shape[1])[:max_units])]
         for name, X in values.items()
     }
-    axes = {name: _rotated_to_fewer(X) for name, X in values.items()}
+    axes: dict[Layer, Values] = {name: _rotated_to_fewer(X) for name, X in values.items()}
     rows = []
     for a, b in itertools.combinations(values, 2):
         if a[0] == b[0]:
@@ -88,16 +88,18 @@ def compare_networks(
         about = dict(zip(("model_a", "layer_a", "model_b", "layer_b"), (*a, *b), strict=True))
         for measure in measures:
             matched = measure in MATCHINGS
-            X, Y = (units[a], units[b]) if matched else (axes[a], axes[b])
+            first, second = (units[a], units[b]) if matched else (axes[a], axes[b])
             width = {"n_units_a": values[a].shape[1], "n_units_b": values[b].shape[1]}
             if matched:
-                width = {"n_units_a": X.shape[1], "n_units_b": Y.shape[1]}
+                width = {"n_units_a": first.shape[1], "n_units_b": second.shape[1]}
             draw = np.random.default_rng([seed, 1])
             try:
                 if matched:
-                    found = _matched(X, Y, measure, halves, draws, draw)
+                    found = _matched(first, second, measure, halves, draws, draw)
                 else:
-                    found = _compared(X, Y, measure, regressor, draws, draw, width["n_units_a"], width["n_units_b"])
+                    found = _compared(
+                        first, second, measure, regressor, draws, draw, width["n_units_a"], width["n_units_b"]
+                    )
             except BrainalignError as error:
                 found = {"value": np.nan, "null": np.nan, "null_high": np.nan, "rotated": np.nan, "note": str(error)}
             sizes = {"n_stimuli": n, "n_fit": len(halves[0]) if matched else 0} | width

@@ -187,9 +187,9 @@ def feature_shares(table: pd.DataFrame) -> Figure:
     for ax, model in zip(axes, models, strict=False):
         for feature in features:
             mine = table[(table["model"] == model) & (table["feature"] == feature)].sort_values("number")
-            style = {"color": colours[feature]}
-            ax.plot(mine["number"], mine["explained"], "o-", markersize=4, label=f"{feature}: variance", **style)
-            ax.plot(mine["number"], mine["decodability"].clip(lower=0), ":", label=f"{feature}: read out", **style)
+            x, shown, colour = mine["number"], mine["decodability"].clip(lower=0), colours[feature]
+            ax.plot(x, mine["explained"], "o-", color=colour, markersize=4, label=f"{feature}: variance")
+            ax.plot(x, shown, ":", color=colour, label=f"{feature}: read out")
         ax.axhline(0, color=GREY, linewidth=0.6)
         ax.set_ylim(-0.03, 1.03)
         _label(ax, str(model), "layer")

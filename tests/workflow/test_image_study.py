@@ -373,3 +373,18 @@ def test_what_the_workflow_made_itself_is_no_new_input(simulated) -> None:
     content["simulate"]["n_unique"] = 41
     with changed(path, yaml.safe_dump(content, sort_keys=False).encode()):
         assert simulated.jobs("config.yaml") == dict.fromkeys(("simulate", *ALONE), 1)
+
+
+def test_networks_are_compared_with_each_other(results: Path) -> None:
+    """The network and its twin, layer by layer, with nulls; on the page of the group."""
+    pairs = pd.read_parquet(results / "group" / "matching" / "similarity.parquet")
+    assert set(zip(pairs["model_a"], pairs["model_b"], strict=True)) == {("net", "untrained")}
+    assert len(pairs) == 4 * 4  # layers of both, measures
+    assert set(pairs["n_stimuli"]) == {40}
+    assert pairs["null"].notna().all()
+    dimensions = pd.read_parquet(results / "group" / "matching" / "dimensions.parquet")
+    assert set(dimensions["n"]) == {40}
+    assert set(dimensions["model"]) == {"net", "untrained"}
+    page = (results / "group.html").read_text(encoding="utf-8")
+    assert 'id="matching"' in page
+    assert "Most alike layers of every pair of networks" in page

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from brainalign.arrays import Features, Layers
@@ -150,3 +151,32 @@ def test_fewer_stimuli_are_drawn_and_said(networks: Networks) -> None:
     tables = networks.tables()
     assert set(tables["similarity"]["n_stimuli"]) == set(tables["dimensions"]["n"]) == {50}
     assert tables["featurebias"].empty
+
+
+def test_snakemake_runs_it_and_nothing_twice(make_checkout, make_image_study) -> None:
+    """Images to tables in three jobs; a changed option runs the stage again and no extraction."""
+    checkout = make_checkout("match")
+    make_image_study(checkout.root / "scenes").write()
+    content = {
+        "results": "results/scenes",
+        "datasets": {"scenes": {"descriptor": "scenes/scenes.yaml"}},
+        "models": {name: {"extractor": "pixels", "image_size": size} for name, size in (("fine", 16), ("coarse", 8))},
+        "methods": {"ridge": {"encoder": "ridge", "models": ["coarse"]}},
+        "match": {"models": ["fine", "coarse"], "draws": 2, "features": ["colour", "size"]},
+    }
+    config = checkout.root / "match.yaml"
+    config.write_text(yaml.safe_dump(content))
+    folder = checkout.root / "results" / "scenes" / "scenes" / "group" / "matching"
+    tables = [str((folder / f"{name}.parquet").relative_to(checkout.root)) for name in OUTPUTS]
+    checkout.snakemake("match.yaml", "--cores", "1", *tables)
+    pairs = pd.read_parquet(folder / "similarity.parquet").set_index("measure")
+    assert pairs.loc["cka", "value"] > 0.9  # the same mean colours
+    assert pairs.loc["cka", "n_stimuli"] == 24
+    assert set(pd.read_parquet(folder / "featurebias.parquet")["feature"]) == {"colour", "size"}
+    again = checkout.snakemake("match.yaml", "--dry-run", *tables)
+    assert "Nothing to be done" in again.stdout + again.stderr
+    config.write_text(yaml.safe_dump(content | {"match": content["match"] | {"draws": 3}}))
+    changed = checkout.snakemake("match.yaml", "--dry-run", "--quiet", "rules", *tables)
+    text = changed.stdout + changed.stderr
+    assert "match" in text
+    assert "extract" not in text
