@@ -88,7 +88,7 @@ def _table(pairs: pd.DataFrame) -> Markup:
         if seen.empty:
             rows.append([*cells, "none", *["–"] * 4, str(part["note"].iloc[0])])
             continue
-        best = seen.loc[seen["value"].astype(float).idxmax()]
+        best = seen.iloc[int(seen["value"].astype(float).argmax())]
         null = f"{number(best['null'])}, {number(best['null_high'])}"
         turned = number(best["rotated"]) if pd.notna(best["rotated"]) else "–"
         reasons = part["note"][part["note"] != ""]
@@ -164,7 +164,7 @@ def dimension_training(table: pd.DataFrame) -> Figure:
         part = table[table["measure"] == measure]
         for (network, layer), mine in part.groupby(["network", "number"], sort=False):
             mine = mine.sort_values("step")
-            shade = str(0.75 - 0.7 * int(layer) / last)
+            shade = str(0.75 - 0.7 * float(mine["number"].iloc[0]) / last)
             label = f"{network} {layer}"
             ax.plot(mine["step"], mine["value"], "o-", color=shade, markersize=3, linewidth=1, label=label)
         ax.set_xscale("symlog", linthresh=1)
