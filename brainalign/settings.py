@@ -507,7 +507,7 @@ def _searchlights_fit(config: Config, descriptors: Mapping[str, Descriptor]) -> 
     options = config.searchlight
     known = {subject for d in descriptors.values() if isinstance(d, BlockStudy | ImageStudy) for subject in d.subjects}
     for subject in options.subjects or ():
-        if options.models and subject not in known:
+        if options.models and known and subject not in known:
             raise BrainalignError(
                 f"searchlight.subjects: {subject!r} is not among the subjects of the datasets "
                 f"({', '.join(sorted(known))}){did_you_mean(subject, known)}"
