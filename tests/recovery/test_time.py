@@ -116,7 +116,7 @@ def test_generalisation_over_time(record: Record) -> None:
             record(f"seed {seed}, {code}: on, off the diagonal", f"{on:.3f}, {off:.3f}", "lasting: equal; moving: .5")
 
 
-def smallest_p(kind: str, amplitude: float, seed: int, n_permutations: int = 19) -> float:
+def smallest_p(kind: str, amplitude: float, seed: int, n_permutations: int = 39) -> float:
     """Return the p of the largest cluster of a small world, 1 where there is none."""
     world = category_epochs(**SMALL, amplitude=amplitude, seed=seed)
     exchange = Exchange(world.labels, np.arange(len(world.labels)), world.recordings)
