@@ -26,7 +26,7 @@ class HumpLatency:
     rise, rise_low, rise_high : float
         Where the score crosses half its height on the way up, interpolated between samples: an onset that, other than
         the first significant moment, does not come earlier where there are more trials. Its interval is somewhat too
-        narrow (95 % intervals covered .87 of planted rises, those of the centre .92 to .98): draws do not train anew.
+        narrow (95 % intervals covered .87 of planted rises, .91 of centres): draws do not train anew.
     """
 
     centre: float
