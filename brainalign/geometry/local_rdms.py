@@ -90,13 +90,15 @@ def averaged_distances(
     return weights @ local.T.to(weights.dtype).contiguous()
 
 
-def shrunk_correlation(residuals: torch.Tensor) -> torch.Tensor:
-    """Return noise correlations shrunk towards the identity by the Ledoit-Wolf amount, for many neighbourhoods.
+def shrunk_correlation(residuals: torch.Tensor, dof: int) -> torch.Tensor:
+    """Return noise correlations shrunk towards independence as `noise_covariance` does, for many neighbourhoods.
 
     Parameters
     ----------
     residuals : tensor (n_centres, n_rows, size)
-        Every channel with mean square 1.
+        Every channel with mean 0 and mean square 1.
+    dof : int
+        Degrees of freedom of the residuals.
 
     Returns
     -------
@@ -104,24 +106,23 @@ def shrunk_correlation(residuals: torch.Tensor) -> torch.Tensor:
 
     References
     ----------
-    Ledoit O, Wolf M (2004). A well-conditioned estimator for large-dimensional covariance matrices. Journal of
-    Multivariate Analysis 88:365-411. doi:10.1016/S0047-259X(03)00096-4
+    Schäfer J, Strimmer K (2005). A shrinkage approach to large-scale covariance matrix estimation. Statistical
+    Applications in Genetics and Molecular Biology 4:32. doi:10.2202/1544-6115.1175
     """
-    _, n_rows, size = residuals.shape
-    found = torch.bmm(residuals.mT, residuals) / n_rows
-    norm = found.square().sum(dim=(1, 2))
-    trace = found.diagonal(dim1=1, dim2=2).sum(dim=1)
-    spread = residuals.square().sum(dim=2).square().sum(dim=1) / n_rows
-    distance = norm - trace.square() / size  # to the scaled identity
-    noise = torch.minimum((spread - norm) / n_rows, distance)
-    amount = torch.where((noise > 0) & (distance > 0), noise / distance, torch.zeros_like(noise))
+    _, n, size = residuals.shape
+    found = torch.bmm(residuals.mT, residuals) / n
+    squares = residuals.square()
+    # Sums over pairs of different channels, of products of squares and of squared products.
+    fourth = squares.sum(dim=2).square().sum(dim=1) - squares.square().sum(dim=(1, 2))
+    second = n**2 * (found.square().sum(dim=(1, 2)) - size)
+    amount = torch.where(second > 0, n / dof**2 * (fourth * (n - 1) / second - 1), torch.ones_like(second)).clamp(0, 1)
     found *= (1 - amount)[:, None, None]
-    found.diagonal(dim1=1, dim2=2).add_((amount * trace / size)[:, None])
+    found.diagonal(dim1=1, dim2=2).add_(amount[:, None])
     return found
 
 
 def whitened_distances(
-    cube: torch.Tensor, residuals: torch.Tensor, members: torch.Tensor, pairs: torch.Tensor
+    cube: torch.Tensor, residuals: torch.Tensor, dof: int, members: torch.Tensor, pairs: torch.Tensor
 ) -> torch.Tensor:
     """Return distances whitened by the noise of each neighbourhood: a Cholesky factor per centre, no inverse.
 
@@ -130,7 +131,9 @@ def whitened_distances(
     cube : tensor (n_channels, n_runs, n_conditions), float64
         In units of each channel's noise; one run: Mahalanobis, more: crossnobis.
     residuals : tensor (n_rows, n_channels), float64
-        Every channel with mean square 1.
+        Every channel with mean 0 and mean square 1.
+    dof : int
+        Degrees of freedom of the residuals.
     members : tensor (n_centres, size), int64
     pairs : tensor (n_pairs,)
 
@@ -142,7 +145,7 @@ def whitened_distances(
     _, n_runs, n = cube.shape
     flat = members.reshape(-1)
     noise = residuals.index_select(1, flat).view(-1, n_centres, size).transpose(0, 1)
-    factor = torch.linalg.cholesky(shrunk_correlation(noise))
+    factor = torch.linalg.cholesky(shrunk_correlation(noise, dof))
     local = cube.index_select(0, flat).view(n_centres, size, n_runs * n)
     local = torch.linalg.solve_triangular(factor, local, upper=False).view(n_centres, size, n_runs, n)
     total = local.sum(dim=2)

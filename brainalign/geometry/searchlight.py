@@ -90,7 +90,7 @@ class Searchlight:
         if residuals is not None:
             if method == "correlation":
                 raise BrainalignError("correlation distance uses no noise; leave residuals out or choose crossnobis")
-            residuals, scale = _unit_noise(np.asarray(residuals, dtype=np.float64), dof, n_channels)
+            residuals, scale, self._dof = _unit_noise(np.asarray(residuals, dtype=np.float64), dof, n_channels)
             missing |= ~(scale > 0)
         self.method, self.dtype, self.device = method, dtype, pick_device(device)
         self.neighbourhoods = neighbourhoods.without(missing) if missing.any() else neighbourhoods
@@ -197,7 +197,7 @@ class Searchlight:
                 if noise is None:
                     local = gathered_correlations(cube[:, 0], some, pairs, getattr(torch, self.dtype))
                 else:
-                    local = whitened_distances(cube, noise, some, pairs)
+                    local = whitened_distances(cube, noise, self._dof, some, pairs)
                 found[rows[start : start + at_once]] = local.cpu().numpy()
         return found
 
@@ -259,12 +259,13 @@ def searchlight_rdms(
     return search.rdms()
 
 
-def _unit_noise(residuals: Values, dof: int | None, n_channels: int) -> tuple[Values, Values]:
-    """Return residuals with mean square 1 in every channel, and the noise sd that they had (NaN stays)."""
+def _unit_noise(residuals: Values, dof: int | None, n_channels: int) -> tuple[Values, Values, int]:
+    """Return residuals with mean 0 and mean square 1 in every channel, the noise sd that they had, and their dof."""
     remedy = "give residuals of the same channels"
     check_rows("the second axis of residuals", residuals.shape[1], "neighbourhoods", n_channels, remedy)
-    dof = len(residuals) if dof is None else dof
+    dof = len(residuals) - 1 if dof is None else dof
     if dof < 1:
         raise BrainalignError(f"{len(residuals)} residuals leave {dof} degrees of freedom; noise needs 1 or more")
-    root = np.sqrt(np.square(residuals).mean(axis=0))
-    return residuals / np.where(root > 0, root, 1), root * np.sqrt(len(residuals) / dof)
+    deviations = residuals - residuals.mean(axis=0)
+    root = np.sqrt(np.square(deviations).mean(axis=0))
+    return deviations / np.where(root > 0, root, 1), root * np.sqrt(len(residuals) / dof), dof

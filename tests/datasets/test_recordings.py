@@ -122,7 +122,7 @@ def test_mne_epochs_in(tmp_path: Path) -> None:
     mne.EpochsArray(np.zeros((2, 2, 61)), info, tmin=-0.2, verbose="error").save(
         tmp_path / "b-epo.fif", overwrite=True, verbose="error"
     )
-    with pytest.raises(BrainalignError, match=r"recording 2 have no column category"):
+    with pytest.raises(BrainalignError, match=r"the epochs of recording 2 have no column category"):
         read_recordings(descriptor(tmp_path), "1")
 
 

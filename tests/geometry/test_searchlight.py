@@ -53,7 +53,7 @@ CASES = {
     "correlation": ("correlation", None, {}),
     "euclidean": ("euclidean", None, {}),
     "crossnobis": ("crossnobis", None, {}),
-    "crossnobis, diagonal": ("crossnobis", lambda E: np.diag(DOF / np.square(E).sum(axis=0)), {"noise": "diagonal"}),
+    "crossnobis, diagonal": ("crossnobis", lambda E: noise_precision(E, DOF, "diag"), {"noise": "diagonal"}),
     "crossnobis, full": ("crossnobis", lambda E: noise_precision(E, DOF), {"noise": "full"}),
     "mahalanobis": ("euclidean", lambda E: noise_precision(E, DOF), {"noise": "full"}),
 }
@@ -66,7 +66,8 @@ def test_equals_the_rdm_of_each_neighbourhood(
     noise = {} if precision is None else {"residuals": data["residuals"], "dof": DOF}
     arguments = (data["patterns"], around, method, data["conditions"], data["runs"])
     found = searchlight_rdms(*arguments, **noise, **options)
-    expected = looped(data, around, method, precision)
+    named = "mahalanobis" if method == "euclidean" and precision is not None else method
+    expected = looped(data, around, named, precision)
     np.testing.assert_allclose(found, expected, atol=1e-10, rtol=0)
     single = searchlight_rdms(
         *arguments, **noise, **options, dtype="float32"

@@ -72,7 +72,9 @@ def test_latencies(record: Record) -> None:
             centres.append(hump.centre)
         mean_error.append(abs(np.mean(centres) - PEAK))
     cover, error = np.mean(inside, axis=0), 1000 * np.median(errors, axis=0)
-    record("centre: coverage of 95 % intervals", f"{cover[0]:.3f}", ".95 (somewhat narrow: training noise is not in it)")
+    record(
+        "centre: coverage of 95 % intervals", f"{cover[0]:.3f}", ".95 (somewhat narrow: training noise is not in it)"
+    )
     record("centre: median error; largest", f"{error[0]:.1f} ms; {1000 * np.max(errors, axis=0)[0]:.1f} ms", "12 ms")
     record("rise: coverage of 95 % intervals", f"{cover[1]:.3f}", ".95 (too narrow, for the same reason)")
     record("rise: median error", f"{error[1]:.1f} ms", "12 ms")

@@ -31,6 +31,7 @@ def demo(make_checkout) -> Path:
     content["datasets"] = {"haxby-slice": content["datasets"]["haxby-slice"]}  # images: test_image_study.py
     del content["contest"]
     content["searchlight"]["subjects"] = ["1"]
+    del content["models"]["minilm"]["subjects"]
     content["encode"] = {"run_permutations": 100, "stimulus_permutations": 30}
     content["models"]["random"]["n_draws"] = 10
     (checkout.root / "quick.yaml").write_text(yaml.safe_dump(content, sort_keys=False))

@@ -259,7 +259,11 @@ def test_another_network_leaves_the_first_one_alone(finished) -> None:
             | {"converge": 1}
             | REPORTS,
         ),
-        ("splits", {"drawn": {"share": 0.3}}, {rule: n for rule, n in EVERYTHING.items() if rule != "extract"}),
+        (
+            "splits",
+            {"drawn": {"share": 0.3}},
+            {rule: n for rule, n in EVERYTHING.items() if rule not in ("extract", "match")},  # of features alone
+        ),
     ],
 )
 def test_a_changed_descriptor_reruns_what_depends_on_it(
@@ -316,6 +320,7 @@ def simulated(make_checkout):
     size = {"n_shared": 20, "n_unique": 40, "fmri_subjects": 0, "meg_subjects": 0, "eeg_subjects": 1}
     content["simulate"] = size | {"n_training_scenes": 100, "n_epochs": 1}
     content["subjects"] = {"01": {"format": "epochs", "epochs": "sub-01/sub-01_eeg-epo.fif", "picks": "eeg"}}
+    del content["decoded"]
     (checkout.root / "simulated.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     generator = {"extractor": "vision", "weights": "results/scenes/simulated/raw/generator"}
     config = configure(
@@ -326,6 +331,7 @@ def simulated(make_checkout):
         contest={},
         methods={"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}},
         converge={},
+        match={},
     )
     stages = ("simulate", *ALONE)
     assert checkout.jobs(config) == dict.fromkeys(stages, 1)

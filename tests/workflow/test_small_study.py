@@ -116,7 +116,7 @@ def test_a_changed_method_reruns_its_own_jobs(finished) -> None:
 @pytest.mark.parametrize(
     ("file", "reruns"),
     [
-        ("lib/kernels/held_out.py", {"encode", "summarize", "report"}),
+        ("lib/kernels/held_out.py", {"encode", "compare", "summarize", "report"}),
         ("lib/geometry/rdm.py", {"compare", "report"}),
         ("lib/features/category.py", {"extract", "encode", "compare", "summarize", "report"}),
         ("lib/report/captions.py", {"report"}),
