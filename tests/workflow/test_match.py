@@ -176,7 +176,7 @@ def test_snakemake_runs_it_and_nothing_twice(make_checkout, make_image_study) ->
     again = checkout.snakemake("match.yaml", "--dry-run", *tables)
     assert "Nothing to be done" in again.stdout + again.stderr
     config.write_text(yaml.safe_dump(content | {"match": content["match"] | {"draws": 3}}))
-    changed = checkout.snakemake("match.yaml", "--dry-run", "--quiet", "rules", *tables)
+    changed = checkout.snakemake("match.yaml", "--quiet", "rules", "--dry-run", *tables)
     text = changed.stdout + changed.stderr
     assert "match" in text
     assert "extract" not in text
