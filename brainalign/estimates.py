@@ -142,7 +142,7 @@ def _dictionary_cost(config: Config, descriptor: ImageStudy, model: str, method:
     images = descriptor.shape.trials if descriptor.shape else DEFAULT_SHAPE[1]
     n_layers = len(getattr(config.models[model], "layers", None) or range(4))
     rows = n_layers * (1 + len(options.seeds)) * options.epochs * images
-    steps = options.n_active if options.space == "matching_pursuit" else 2
+    steps = options.n_active if options.coding == "matching_pursuit" else 2
     return replace(base, seconds=base.seconds + round(rows * options.width * (1 + steps) * 1e-8))
 
 

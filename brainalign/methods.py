@@ -87,7 +87,7 @@ class DictionaryMethod(MethodUse):
     """Ridge regression on sparse codes of each layer, beside simpler spaces of the same width."""
 
     encoder: Literal["dictionary"]
-    space: Literal["topk", "matching_pursuit"] = Field(
+    coding: Literal["topk", "matching_pursuit"] = Field(
         "topk", description="the strongest atoms at one look, or one after the other"
     )
     width: int = Field(256, ge=2, description="atoms")

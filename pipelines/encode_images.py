@@ -32,7 +32,6 @@ from brainalign.encoding import (
     METRICS,
     SPLIT,
     BandedRidge,
-    DictionaryRidge,
     DictionaryStudy,
     Epoch,
     FewImages,
@@ -65,6 +64,8 @@ OF_THE_STAGE = (
     *("seeds", "baselines", "cls", "controls", "ensemble", "semantics", "targets"),
     *("n_components", "sizes", "n_repeats", "text_queries"),
 )
+DICTIONARY = "dictionary"  # ridge, on codes that are learned of each layer
+OF_DICTIONARIES = ("coding", "width", "n_active", "epochs")
 ALL_LAYERS = "all layers"  # of a joint fit, where others have the name of a layer
 
 Fits = Iterator[tuple[str, HeldOut]]
@@ -102,7 +103,8 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     settings = parse(EncodeImagesSettings, arguments.settings["encode"], "encode_images")
     options = dict(arguments.settings["method"])
     named = options.pop("encoder")
-    kind = ENCODERS[named]
+    sparse = {name: options.pop(name) for name in OF_DICTIONARIES} if named == DICTIONARY else {}
+    kind = ENCODERS["ridge" if sparse else named]
     training = {name: options.pop(name) for name in OF_THE_STAGE if name in options}
     encoder = kind(**options, **({"seed": arguments.seed} if kind is BandedRidge else {}))
     provenance.device = str(pick_device(encoder.device))
@@ -127,10 +129,10 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     side, few = TokenFindings(), None
     quality: list[dict[str, object]] = []  # of dictionaries, by layer
     work = arguments.scores.with_suffix(".partial")  # what a killed job has trained
-    if kind is DictionaryRidge:
-        sparse = DictionaryStudy(subject=subject, encoder=encoder, starts=training["seeds"])
-        fits = sparse.fits(_inputs(subject, layers, arguments.features))
-        side.tables, quality = sparse.tables, sparse.quality
+    if sparse:
+        dictionaries = DictionaryStudy(subject=subject, ridge=encoder, starts=training["seeds"], **sparse)
+        fits = dictionaries.fits(_inputs(subject, layers, arguments.features))
+        side.tables, quality = dictionaries.tables, dictionaries.quality
     elif "epochs" in options:
         semantics = _semantics(training.pop("semantics", None), arguments.semantics, layers, responses, provenance)
         cls = _cls_tokens(training.pop("cls"), arguments.cls, responses, provenance)

@@ -6,7 +6,6 @@ from brainalign.encoding.context_ensemble import InContextEnsemble
 from brainalign.encoding.context_pretraining import pretrain_layer, training_voxels
 from brainalign.encoding.context_study import context_curve, score_context
 from brainalign.encoding.convergence import Convergence, LayerScores, convergence_scores
-from brainalign.encoding.dictionary_ridge import DictionaryRidge
 from brainalign.encoding.dictionary_study import DictionaryStudy
 from brainalign.encoding.empirical_bayes import EmpiricalBayesRidge, WeightPrior, estimate_prior, prior_of_weights
 from brainalign.encoding.ensemble import LayerEnsemble
@@ -50,7 +49,6 @@ __all__ = [
     "CheckpointCurves",
     "Contender",
     "Convergence",
-    "DictionaryRidge",
     "DictionaryStudy",
     "EmpiricalBayesRidge",
     "Epoch",
@@ -115,7 +113,6 @@ __all__ = [
 ENCODERS = {
     "ridge": Ridge,
     "banded": BandedRidge,
-    "dictionary": DictionaryRidge,
     "factorized": FactorizedReadout,
     "gaussian": GaussianReadout,
     "semantic": SemanticSpatialReadout,

@@ -14,9 +14,9 @@ from brainalign.features.images import Preprocessing, check_images, load_image
 from brainalign.features.layer_inputs import layer_inputs
 from brainalign.features.network import NetworkExtractor
 from brainalign.features.pixels import PixelsExtractor
+from brainalign.features.random_units import RandomUnits
 from brainalign.features.reduction import PCA, SparseProjection
 from brainalign.features.shared_text import embed_texts
-from brainalign.features.spaces import SPACES, RandomUnits
 from brainalign.features.text import SentenceExtractor
 from brainalign.features.timm_models import TimmExtractor, TorchvisionExtractor
 from brainalign.features.user import UserExtractor
@@ -25,7 +25,6 @@ from brainalign.features.vision import VisionExtractor
 __all__ = [
     "EXTRACTORS",
     "PCA",
-    "SPACES",
     "DictionaryQuality",
     "EfficientNetExtractor",
     "Extractor",

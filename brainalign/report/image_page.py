@@ -237,7 +237,7 @@ def _fits(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
         if isinstance(method := config.methods[name], InContextMethod)
     ]
     texts += [
-        (_dictionary(name, method), ("sae",) if method.space == "topk" else ("pursuit",))
+        (_dictionary(name, method), ("sae",) if method.coding == "topk" else ("pursuit",))
         for name in dict.fromkeys(name for _, name in fits)
         if isinstance(method := config.methods[name], DictionaryMethod)
     ]
@@ -254,7 +254,7 @@ def _dictionary(name: str, method: DictionaryMethod) -> str:
     how = {
         "topk": f"the {method.n_active} atoms that respond most",
         "matching_pursuit": f"{method.n_active} atoms, each chosen by what the earlier ones left over",
-    }[method.space]
+    }[method.coding]
     return (
         f"{name}: from the training images alone a dictionary of {method.width} atoms was learned of each layer, which "
         f"explains an image by {how} (weights above 0), and the responses were regressed on these codes by ridge "

@@ -1,30 +1,17 @@
-"""Spaces of equal width that are learned from training rows: sparse codes, and what they have to beat."""
+"""A wide space that knows nothing: what sparse codes have to beat at the same width."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_finite
-from brainalign.features.dictionaries import SparseAutoencoder
-from brainalign.features.reduction import PCA
 
-__all__ = ["SPACES", "RandomUnits", "Space"]
+__all__ = ["RandomUnits"]
 
 Values = NDArray[np.floating[Any]]
-
-
-class Space(Protocol):
-    """Learns from training rows, then maps any row."""
-
-    def fit(self, values: Values, *, rows: NDArray[Any]) -> Any:
-        """Learn from `values[rows]`."""
-
-    def transform(self, values: Values) -> Values:
-        """Return (n_stimuli, width)."""
 
 
 class RandomUnits:
@@ -65,28 +52,3 @@ class RandomUnits:
     def transform(self, values: Values) -> Values:
         """Return (n_stimuli, width), >= 0."""
         return np.asarray(np.maximum((values - self.mean_) @ self.weights_, 0))
-
-
-def _principal(width: int, n_active: int, epochs: int, seed: int) -> Space:
-    return PCA(width)
-
-
-def _random(width: int, n_active: int, epochs: int, seed: int) -> Space:
-    return RandomUnits(width, seed)
-
-
-def _top_k(width: int, n_active: int, epochs: int, seed: int) -> Space:
-    return SparseAutoencoder(width, n_active, "topk", epochs, seed=seed)
-
-
-def _pursuit(width: int, n_active: int, epochs: int, seed: int) -> Space:
-    return SparseAutoencoder(width, n_active, "matching_pursuit", epochs, seed=seed)
-
-
-# Of a width, the number of active units, training epochs and a seed, which some of them do without.
-SPACES: dict[str, Callable[[int, int, int, int], Space]] = {
-    "topk": _top_k,
-    "matching_pursuit": _pursuit,
-    "pca": _principal,
-    "random": _random,
-}
