@@ -9,7 +9,10 @@ endif
 
 PIP := python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SNAKEMAKE := snakemake --workflow-profile snakemake/profiles/default
-PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadgroup
+# A file goes to one worker, so that what its tests share is made once; folders with the longest files come first.
+LONGEST := tests/workflow tests/recovery
+TESTS := $(LONGEST) $(filter-out $(LONGEST) %/conftest.py %/__pycache__,$(wildcard tests/*))
+PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup demo run unlock test acceptance lint bench docs schemas clean
 
@@ -36,11 +39,11 @@ unlock: setup
 	then $(SNAKEMAKE) --configfile $(CONFIG) --unlock; fi
 
 test: setup lint
-	$(PYTEST) -m "not acceptance" tests
+	$(PYTEST) -m "not acceptance" $(TESTS)
 
 acceptance: setup
 	rm -rf build/acceptance
-	$(PYTEST) -m acceptance tests
+	$(PYTEST) -m acceptance $(TESTS)
 	python -P benchmarks/acceptance_table.py
 
 lint: setup

@@ -17,7 +17,7 @@ from brainalign.features import RandomExtractor, SentenceExtractor
 from brainalign.settings import BlockStudy, load_descriptor
 from brainalign.statistics import linear_classification, permutation_test
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.xdist_group("haxby")]
+pytestmark = pytest.mark.acceptance
 
 Record = Callable[[str, object, str], None]
 

@@ -15,8 +15,6 @@ import pytest
 import yaml
 from PIL import Image
 
-pytestmark = pytest.mark.xdist_group("demo")
-
 FIGURES = [
     *("splits", "identification", "confusion", "null", "scoremap", "significance", "ceilingmap", "ceilinghistogram"),
     *("scoreceiling", "alphas", "zeroshot-zeroshot", "rdm", "mds", "rsa", "searchlight-wordings"),

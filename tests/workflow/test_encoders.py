@@ -22,8 +22,6 @@ from brainalign.simulation import OBJECT_ROIS, object_world, shifting_fields
 from brainalign.simulation.shifting_fields import TEST_CEILING, TEST_NOISE, TRAINING_NOISE
 from brainalign.statistics import normalized_r2
 
-pytestmark = pytest.mark.xdist_group("encoders_workflow")
-
 Record = Callable[[str, object, str], None]
 N_REPEATS = 3  # of test images
 N_BITS = 16

@@ -23,8 +23,6 @@ from brainalign.pipelines import prepare_images
 from brainalign.pipelines.summarize_images import _recovery as planted_and_recovered
 from brainalign.simulation import render
 
-pytestmark = pytest.mark.xdist_group("image_study")
-
 EVERYTHING = {
     "extract": 2,
     "prepare_images": 2,

@@ -17,8 +17,6 @@ import yaml
 
 from brainalign.artifacts import entities_of, load_sidecar
 
-pytestmark = pytest.mark.xdist_group("small_study")
-
 EVERYTHING = {"prepare": 1, "extract": 2, "encode": 4, "compare": 1, "summarize": 1, "report": 1}
 
 
