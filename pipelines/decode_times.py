@@ -204,12 +204,14 @@ def _time_clusters(study: _Study, name: str, found: TimeScores) -> pd.DataFrame:
 def _peak(study: _Study, name: str, found: TimeScores) -> dict[str, object]:
     """Return when the score is largest and when it sets in, after the stimulus."""
     weights = study.exchange.draws(study.settings.draws, np.random.default_rng(study.seed + 1))
-    draws = found.draws(next(iter(study.folds.values())), weights)
+    folds = next(iter(study.folds.values()))
+    draws = found.draws(folds, weights)
     draws = draws[np.isfinite(draws).all(axis=1)]
     after = study.times >= 0
     score, draws, times = found.score[after], draws[:, after], study.times[after]
     latency = score_latency(score, draws, found.null[:, after], times, confidence=study.confidence)
-    hump = hump_latency(score, draws, times, chance=found.chance, confidence=study.confidence)
+    about = {"chance": found.chance, "confidence": study.confidence}
+    hump = hump_latency(score, draws, times, **about, n_folds=len(folds))
     return {"group": name} | asdict(latency) | asdict(hump)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from brainalign.artifacts import artifact_path, entities_of, load, load_sidecar
 from brainalign.checks import BrainalignError
 from brainalign.files import file_digest, write_atomically, write_json
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.plan import jobs, report_path, subjects_of
+from brainalign.plan import group_report_path, jobs, report_path, subjects_of
 from brainalign.provenance import Provenance
 from brainalign.report import Failure, Material, render_page, sections
 from brainalign.settings import (
@@ -66,14 +67,38 @@ def _report(arguments: argparse.Namespace, provenance: Provenance) -> None:
 
 
 def _write(material: Material) -> None:
-    place = (material.config.results, material.dataset, material.subject)
-    path = report_path(*place, incomplete=bool(material.failures))
     page = render_page(material, sections(material))
+    place = (material.config.results, material.dataset, material.subject)
+    write_report(page, material.descriptor, *place, incomplete=bool(material.failures))
+
+
+def write_report(
+    page: str, descriptor: Descriptor, results: str | Path, dataset: str, subject: str | None, *, incomplete: bool
+) -> None:
+    """Write a page with the description of its dataset; a whole one takes the place of an incomplete one.
+
+    Parameters
+    ----------
+    page : str
+        HTML.
+    descriptor : Descriptor
+    results : str or Path
+        The folder of all results.
+    dataset : str
+        The key of the dataset in the configuration.
+    subject : str or None
+        None: the page of the group.
+    incomplete : bool
+        Whether something failed that the page would show.
+    """
+    mine = partial(group_report_path, results, dataset)
+    place = mine if subject is None else partial(report_path, results, dataset, subject)
+    path = place(incomplete=incomplete)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: file.write_text(page, encoding="utf-8"))
-    write_json(path.parent / "dataset_description.json", dataset_description(material.descriptor))
-    if not material.failures:
-        report_path(*place, incomplete=True).unlink(missing_ok=True)
+    write_json(path.parent / "dataset_description.json", dataset_description(descriptor))
+    if not incomplete:
+        place(incomplete=True).unlink(missing_ok=True)
     print(f"report: {path}")
 
 

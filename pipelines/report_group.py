@@ -15,9 +15,8 @@ import pandas as pd
 
 from brainalign.arrays import Arrays
 from brainalign.artifacts import artifact_path, load, load_sidecar
-from brainalign.files import write_atomically, write_json
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.pipelines.report import dataset_description, end_of_log, failures_of
+from brainalign.pipelines.report import end_of_log, failures_of, write_report
 from brainalign.plan import LEAST_SUBJECTS, group_report_path, log_path, scanned_subjects, subjects_of
 from brainalign.provenance import Provenance
 from brainalign.report import (
@@ -71,7 +70,7 @@ def _report(arguments: argparse.Namespace, provenance: Provenance) -> None:
             page = _rdm_page(material, descriptor)
         else:
             page = render_failed_group(dataset, descriptor.title, len(subjects_of(descriptor)), failures)
-        _write(material, descriptor, page, failures)
+        write_report(page, descriptor, config.results, dataset, None, incomplete=bool(failures))
 
 
 def _failures(config: Config, dataset: str, descriptor: ImageStudy | RdmStudy) -> dict[str, list[Failure]]:
@@ -90,17 +89,6 @@ def _failures(config: Config, dataset: str, descriptor: ImageStudy | RdmStudy) -
                 return {stage: [Failure(stage, "", end_of_log(log_path(config.results, dataset, stage)))]}
         return {"": [Failure("report_group", "", end_of_log(log_path(config.results, dataset, "report_group")))]}
     return found
-
-
-def _write(material: _Material, descriptor: ImageStudy | RdmStudy, page: str, failures: list[Failure]) -> None:
-    place = (material.config.results, material.dataset)
-    path = group_report_path(*place, incomplete=bool(failures))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: file.write_text(page, encoding="utf-8"))
-    write_json(path.parent / "dataset_description.json", dataset_description(descriptor))
-    if not failures:
-        group_report_path(*place, incomplete=True).unlink(missing_ok=True)
-    print(f"report: {path}")
 
 
 @dataclass

@@ -86,6 +86,21 @@ def imports(path: Path, *, top_level: bool = False) -> set[str]:
     return found
 
 
+def public_definitions(path: Path) -> list[tuple[str, ast.FunctionDef | ast.ClassDef]]:
+    """Return functions, classes and their methods that bear no underscore; of overloads the one with a body."""
+    found: list[tuple[str, ast.FunctionDef | ast.ClassDef]] = []
+    todo = [("", node) for node in ast.parse(path.read_text()).body]
+    for prefix, node in todo:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        if any(ast.unparse(decorator) == "overload" for decorator in node.decorator_list):
+            continue
+        found.append((prefix + node.name, node))
+        if isinstance(node, ast.ClassDef):
+            todo += [(f"{prefix}{node.name}.", inner) for inner in node.body]
+    return found
+
+
 @pytest.mark.parametrize("path", python_files(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_layers(path: Path) -> None:
     mine = folder_of(path)
@@ -112,6 +127,12 @@ def test_heavy_packages_are_imported_where_they_are_used() -> None:
         if path.name.endswith("_triton.py"):  # themselves imported only where there is a GPU
             heavy -= {"triton"}
         assert not heavy, f"{path} imports {heavy} at the top"
+
+
+@pytest.mark.parametrize("path", python_files(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_what_is_public_has_a_docstring(path: Path) -> None:
+    bare = [name for name, node in public_definitions(path) if not ast.get_docstring(node)]
+    assert not bare, f"{path}: no docstring: {', '.join(bare)}"
 
 
 def test_stages_start_fast() -> None:

@@ -229,6 +229,18 @@ def _prepared(
 
 
 def sensor_table(epochs: Any) -> pd.DataFrame:
+    """Return the targets of a recording: one row per sensor, in the order of its channels.
+
+    Parameters
+    ----------
+    epochs : mne.BaseEpochs
+
+    Returns
+    -------
+    DataFrame
+        target_id, kind ("sensor"), hemi (""), sensor_type (MNE's: eeg, mag, grad), x_mm, y_mm, z_mm in coordinates of
+        the head, NaN where the position is unknown, and roi (empty lists).
+    """
     places = np.array([channel["loc"][:3] for channel in epochs.info["chs"]], dtype=np.float64)
     kinds = epochs.get_channel_types()
     transform = epochs.info["dev_head_t"]

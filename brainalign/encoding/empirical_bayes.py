@@ -47,6 +47,7 @@ class WeightPrior:
 
     @property
     def n_features(self) -> int:
+        """Number of weights, the bias not among them."""
         return len(self.mean) - 1
 
     def independent(self) -> WeightPrior:

@@ -47,6 +47,7 @@ class Comparison:
 
     @property
     def falls_back(self) -> bool:
+        """Whether ridge predicts the group better than the network does."""
         return self.ridge < self.in_context
 
 

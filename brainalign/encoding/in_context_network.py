@@ -202,4 +202,5 @@ class ResidualLayer(nn.Module):
         )
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Return (..., n_out) of values (..., n_in)."""
         return self.linear(values) + self.hidden(values)  # type: ignore[no-any-return]

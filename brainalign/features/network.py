@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -98,7 +99,7 @@ class LayerModule(nn.Module):
         return self._extractor.features(images, [self.layer])[0][self.layer]
 
 
-class NetworkExtractor:
+class NetworkExtractor(ABC):
     """Base of all extractors of image networks; a subclass says in `build` which network.
 
     Parameters
@@ -146,9 +147,9 @@ class NetworkExtractor:
         self.device = device
         self._projections: dict[str, SparseProjection] = {}
 
+    @abstractmethod
     def build(self) -> Network:
         """Return the network; called once."""
-        raise NotImplementedError
 
     @cached_property
     def network(self) -> Network:

@@ -20,8 +20,11 @@ Values = NDArray[np.floating[Any]]
 class Regressor(Protocol):
     """Anything with fit and predict, such as `brainalign.encoding.Ridge` or scikit-learn's."""
 
-    def fit(self, X: Any, Y: Any, /) -> object: ...
-    def predict(self, X: Any, /) -> Any: ...
+    def fit(self, X: Any, Y: Any, /) -> object:
+        """Fit to X (n_stimuli, p) and Y (n_stimuli, q)."""
+
+    def predict(self, X: Any, /) -> Any:
+        """Return the prediction (n_stimuli, q) of X (n_stimuli, p)."""
 
 
 def linear_predictivity(

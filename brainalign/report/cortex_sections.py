@@ -71,6 +71,7 @@ def _preference_maps(
 
 
 def layers_section(material: ImageMaterial) -> Section | None:
+    """Return the section on layers by region; None of recordings over time, or where no layer is fitted by itself."""
     if not material.of_layers or material.timed:
         return None
     rows = pd.concat([_profile_rows(material, key) for key in material.of_layers], ignore_index=True)

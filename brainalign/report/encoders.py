@@ -189,6 +189,16 @@ def side_sentences(label: str, rows: pd.DataFrame, timed: bool) -> list[str]:
 
 
 def side_table(rows: pd.DataFrame, title: str) -> Markup:
+    """Return a table of encoders side by side, each beside the first: scores with intervals, seeds, size and cost.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row per encoder: encoder, r, low, high, seed_mean, seed_sd, n_seeds, difference (of the first minus this
+        one) with its interval difference_low and difference_high, n_parameters, seconds.
+    title : str
+        What the table is called for those who do not see it.
+    """
     header = ["encoder", "mean r", "single seeds", "ahead of it by", "parameters", "seconds"]
     first = rows["encoder"].iloc[0]
     cells = []

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri, stdtrit
 
 from brainalign.checks import BrainalignError, check_finite
 
@@ -25,8 +26,7 @@ class HumpLatency:
         Mean of the times of the hump, weighted by what exceeds half its height.
     rise, rise_low, rise_high : float
         Where the score crosses half its height on the way up, interpolated between samples: an onset that, other than
-        the first significant moment, does not come earlier where there are more trials. Its interval is somewhat too
-        narrow (95 % intervals covered .87 of planted rises, .91 of centres): draws do not train anew.
+        the first significant moment, does not come earlier where there are more trials.
     """
 
     centre: float
@@ -38,12 +38,25 @@ class HumpLatency:
 
 
 def hump_latency(
-    score: Values, draws: Values, times: Values, *, chance: float = 0.0, confidence: float = 0.95
+    score: Values,
+    draws: Values,
+    times: Values,
+    *,
+    chance: float = 0.0,
+    confidence: float = 0.95,
+    n_folds: int | None = None,
 ) -> HumpLatency:
     """Return centre and rise of the highest hump of a score over time.
 
     The largest sample itself is a poor latency: it jumps between neighbours, and the bootstrap interval of it is too
     wide. The centre of the hump is smooth in the scores.
+
+    Draws of test trials do not train anew, and what was trained on few recordings makes latencies vary more than they
+    show: percentiles of 95 % covered .93 of planted centres and .87 of rises (300 worlds of 6 recordings). With
+    `n_folds` they are stretched about the estimate by the ratio of Student's t, n_folds - 1 degrees of freedom, to the
+    normal quantile. Stretched, they covered .97 and .94; with 3 and 4 recordings 1 and .99 of centres and .98 and .93
+    of rises (somewhat wide), with 12 .93 and .94 (120 worlds each). Rises come late where little is trained on, by
+    2.5 ms with 6 recordings and 6 with 3: what is learned from noise lowers the flanks of the hump most.
 
     Parameters
     ----------
@@ -54,27 +67,36 @@ def hump_latency(
     chance : float
         From which heights are counted.
     confidence : float
+    n_folds : int, optional
+        In how many folds the scores were trained and tested. By default nothing was trained, and percentiles stand.
 
     Raises
     ------
     BrainalignError
-        If shapes do not fit or scores are not finite.
+        If shapes do not fit, scores are not finite, or there are fewer than 2 folds.
 
     References
     ----------
     Luck SJ (2014). An introduction to the event-related potential technique, chapter 9: fractional area and fractional
     peak latencies. MIT Press.
+    Hesterberg TC (2015). What teachers should know about the bootstrap. The American Statistician 69:371-386.
+    doi:10.1080/00031305.2015.1089789
     """
     if score.shape != times.shape or draws.shape[1:] != score.shape or len(draws) < 2:
         raise BrainalignError(
             f"a hump needs score (n_times,) and draws (n_draws, n_times) of {len(times)} times; got {score.shape} and "
             f"{draws.shape}"
         )
+    if n_folds is not None and n_folds < 2:
+        raise BrainalignError(f"n_folds must be 2 or more; got {n_folds}")
     check_finite("score", score, "leave out times without a score")
     check_finite("draws", draws, "leave out draws without a score")
     centre, rise = _hump(score - chance, times)
     found = np.array([_hump(draw - chance, times) for draw in draws])
-    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    stretch = 1.0 if n_folds is None else float(stdtrit(n_folds - 1, tails[1]) / ndtri(tails[1]))
+    estimate = np.array([centre, rise])
+    low, high = estimate + stretch * (np.quantile(found, tails, axis=0) - estimate)
     return HumpLatency(centre, float(low[0]), float(high[0]), rise, float(low[1]), float(high[1]))
 
 

@@ -89,11 +89,12 @@ def test_permutations_of_stimuli(n: int, record: Record) -> None:
     record("a cluster called, model explains a quarter of the variance", f"{power:.2f}", ">= .8")
 
 
-@sizes(30, 600)
-@pytest.mark.parametrize("method", ["pearson", "whitened-pearson"])
+@sizes(30, 1500)
+@pytest.mark.filterwarnings("ignore:spearman")
+@pytest.mark.parametrize("method", ["pearson", "spearman", "whitened-pearson"])
 def test_over_and_above_related_models(n: int, method: str, record: Record) -> None:
     """A model over and above two others that share its latents (Freedman-Lane): 14 stimuli, 6 subjects"""
-    false, naive, power, n_power = 0, 0, 0, max(n // 5, 25)
+    false, naive, power, n_power = 0, 0, 0, max(n // 10, 25)
     for seed in range(n):
         rng = np.random.default_rng(300_000 + seed)
         first, second, third = rng.normal(size=(3, 14, 3))
@@ -111,13 +112,11 @@ def test_over_and_above_related_models(n: int, method: str, record: Record) -> N
         model = rdm(np.hstack([first, second, own]), "euclidean")
         rdms = measured(np.hstack([first, second, own]), 6, 1.0, rng)
         power += rdm_partial_test(rdms, model, others, method, 199, rng).p <= 0.05
-    if method == "whitened-pearson":
+    if method != "spearman":  # which warns that it misses this
         check_size(false, n)
-    else:  # residuals of pairs that share a stimulus go together, and some of that is exchanged away
-        assert false / n <= 0.1
     assert naive / n_power >= 0.5
     assert power / n_power >= 0.8
-    expected = "95 % bound <= .075" if method == "whitened-pearson" else "<= .1: somewhat liberal, whiten"
+    expected = "95 % bound <= .075" if method != "spearman" else "95 % bound <= .075 (missed; a warning says so)"
     record(f"{method}: false positives at .05", f"{false / n:.3f} (n = {n})", expected)
     record(f"{method}: the same, others ignored", f"{naive / n_power:.2f}", "too many")
     record(f"{method}: power, 2 of 8 dimensions are its own", f"{power / n_power:.2f} (n = {n_power})", ">= .8")

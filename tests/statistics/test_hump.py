@@ -23,6 +23,18 @@ def test_a_gaussian_hump_between_samples() -> None:
     assert (found.centre_low, found.centre_high) == pytest.approx((0.1608, 0.1893), abs=0.002)
 
 
+def test_intervals_of_few_folds_are_stretched_by_students_t() -> None:
+    draws = np.stack([hump(centre) for centre in np.linspace(0.16, 0.19, 101)])
+    plain, stretched = (hump_latency(hump(0.173), draws, TIMES, chance=0.5, n_folds=n) for n in (None, 6))
+    assert (stretched.centre, stretched.rise) == (plain.centre, plain.rise)
+    for name in ("centre", "rise"):
+        for end in ("low", "high"):
+            ratio = [getattr(found, f"{name}_{end}") - getattr(found, name) for found in (stretched, plain)]
+            assert ratio[0] / ratio[1] == pytest.approx(2.5706 / 1.9600, abs=1e-4)
+    with pytest.raises(BrainalignError, match="2 or more; got 1"):
+        hump_latency(hump(0.173), draws, TIMES, n_folds=1)
+
+
 def test_the_rise_does_not_depend_on_the_height() -> None:
     draws = np.stack([hump(0.2), hump(0.2)])
     rises = [hump_latency(hump(0.2, height=h), draws, TIMES, chance=0.5).rise for h in (0.05, 0.4)]

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from nibabel.loadsave import save as save_image
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.artifacts import artifact_path, load, load_sidecar, save
 from brainalign.geometry import BASELINES, compare, geotopological, identify_regions, rdm
-from brainalign.pipelines import compare_images, identify
+from brainalign.pipelines import compare_images, identify, summarize_group
+from brainalign.plan import group_report_path, log_path
 from brainalign.provenance import Provenance
 from brainalign.report import IDENTIFICATION_TABLES, Section, identification_section, identification_verdict
-from brainalign.simulation import region_patterns
+from brainalign.simulation import betas_image, region_patterns
 
 REGIONS = ["V1", "V2", "V4", "IT"]
 N_STIMULI = 18
@@ -193,3 +197,64 @@ def test_regions_are_compared_topologically_beside_ranks(tmp_path: Path) -> None
         np.testing.assert_allclose(mine["rank_score"], compare(repeats, models, "spearman").mean(axis=0), atol=1e-6)
         assert mine["p"].between(1 / 51, 1).all()
         assert (mine["ceiling_low"] <= mine["ceiling_high"]).all()
+
+
+@pytest.fixture(scope="module")
+def scanned(make_checkout, make_image_study, image_stages):
+    """A checkout in which snakemake named regions of three scanned subjects; the stages before ran in this process."""
+    checkout = make_checkout("regions")
+    study = make_image_study(checkout.root / "scenes")
+    betas = {hemi: f"{hemi}_betas.func.gii" for hemi in ("L", "R")}
+    labels = {hemi: f"{hemi}_rois.label.gii" for hemi in ("L", "R")}
+    subjects = {
+        f"{s:02d}": {
+            "format": "betas",
+            "betas": {hemi: f"{s}_{file}" for hemi, file in betas.items()},
+            "rois": labels,
+            "trials": "trials.tsv",
+        }
+        for s in (1, 2, 3)
+    }
+    study.write(subjects=subjects)
+    rng = np.random.default_rng(0)
+    rows = pd.Index(study.scenes["stimulus_id"]).get_indexer(pd.Index(study.trials["stimulus_id"]))
+    shown = rng.normal(size=(2, study.n_images, 4))[:, rows]  # what each region shows of the images
+    for subject in subjects.values():
+        for file in subject["betas"].values():
+            values = rng.normal(size=(len(rows), study.n_vertices)).astype(np.float32)
+            for k, latents in enumerate(shown):
+                region = slice(k * study.n_roi, (k + 1) * study.n_roi)
+                values[:, region] += latents @ rng.normal(size=(4, study.n_roi))
+            save_image(betas_image(values, study.trials["trial_id"], file[2]), study.folder / file)
+    options = {"models": {"one": image_stages.RANDOM}, "identify": {"draws": 100, "shuffles": 20}}
+    run = image_stages.Run(study, options, pages=False)
+    run(*subjects)
+    responses, splits = ([run.path(name, subject=s) for s in subjects] for name in ("responses", "splits"))
+    ceiling = ["--ceiling", run.path("ceiling")]
+    run._stage(summarize_group, {}, "--responses", *responses, "--splits", *splits, *ceiling)
+    (checkout.root / "regions.yaml").write_text(yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False))
+    page = group_report_path(run.config.results, "scenes")
+    # What ran in this process left no record of its parameters with snakemake; only times of files say what is new.
+    checkout.snakemake("regions.yaml", "--rerun-triggers", "mtime", "--", str(page))
+    return run
+
+
+def test_the_workflow_names_regions_of_three_subjects(scanned) -> None:
+    logs = log_path(scanned.config.results, "scenes", "identify").parent.parent
+    assert {path.name for path in logs.iterdir()} == {"identify", "report_group"}  # and nothing ran again
+    rows = scanned.table("regions").set_index("name")
+    assert list(rows.index) == ["raw", *BASELINES, "nested"]
+    assert rows.loc["rank", "accuracy"] == 1  # two planted geometries, strong in every subject
+    details = load_sidecar(Path(scanned.path("regions")))["details"]
+    assert (details["n_subjects"], details["n_regions"]) == (3, 2)
+    page = scanned.page("group")
+    assert 'id="errors"' not in page
+    section = page[page.index('id="identification"') :]
+    section = section[: section.index("</section>")]
+    (picture,) = re.findall(r'<figure id="figure-identification">.*?src="data:image/png;base64,([^"]+)"', section, re.S)
+    assert len(picture) > 5000
+    (table,) = re.findall(r"<table>(?:(?!</table>).)*rank RSA: the baseline.*?</table>", section, re.S)
+    names = re.findall(r"<tr><td>([a-z-]+(?: clip)?)", table)
+    assert names == ["raw", *BASELINES, "nested"]
+    assert table.count("<td>1.000</td>") >= 4
+    assert "of 6 regions are named (chance .500; regions relabelled 20 times: mean" in section

@@ -123,6 +123,7 @@ def test_images_on_the_surface(tmp_path: Path) -> None:
     tables, values = [], []
     for hemi in ("R", "L"):  # hemispheres and vertices in any order
         mesh = load_mesh(hemi, N_VERTICES)
+        assert np.median(mesh.coordinates[:, 0]) * {"L": -1, "R": 1}[hemi] > 20  # mm; left is negative
         assert len(mesh.faces) == 2 * N_VERTICES - 4
         assert len(np.unique(np.sort(mesh.faces[:, [0, 1]], axis=1), axis=0)) <= 3 * N_VERTICES - 6
         length = np.linalg.norm(mesh.coordinates - mesh.coordinates[200], axis=1)
@@ -153,7 +154,9 @@ def test_images_on_the_surface(tmp_path: Path) -> None:
     assert not any(vertex in wall[hemi] for hemi, vertex in zip(centres["hemi"], centres["vertex"], strict=True))
     for hemi in "LR":
         map_path = found_at(tmp_path).with_name(f"sub-1_model-net_searchlight_hemi-{hemi}_statmap.func.gii")
-        shown = nibabel.load(map_path).darrays[0].data
+        image = nibabel.load(map_path)
+        assert image.meta["AnatomicalStructurePrimary"] == {"L": "CortexLeft", "R": "CortexRight"}[hemi]
+        shown = image.darrays[0].data
         mine = centres["hemi"].to_numpy() == hemi
         np.testing.assert_allclose(shown[centres["vertex"].to_numpy()[mine]], table["score"][mine], atol=1e-6)
         assert np.isfinite(shown).sum() == mine.sum()
