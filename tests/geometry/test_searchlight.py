@@ -74,7 +74,7 @@ def test_equals_the_rdm_of_each_neighbourhood(
     )  # centred first: the offset costs nothing
     np.testing.assert_allclose(single, expected, atol=1e-5, rtol=0)
     search = Searchlight(*arguments, **noise, **options)
-    np.testing.assert_array_equal(search.rdms(slice(40, 60)), found[40:60])
+    np.testing.assert_allclose(search.rdms(slice(40, 60)), found[40:60], rtol=0, atol=1e-14)
 
 
 def test_equals_rsatoolbox(data: dict[str, np.ndarray], around: Neighbourhoods) -> None:
