@@ -113,6 +113,8 @@ def score_dynamics(
     present = check_neural(neural, visible)
     if not 2 <= folds <= len(neural):
         raise BrainalignError(f"folds must be 2 to the number of conditions ({len(neural)}); got {folds}")
+    if n_permutations < 1:
+        raise BrainalignError(f"n_permutations must be 1 or more; got {n_permutations}")
     for name, X in models.items():
         if X.ndim != 3 or X.shape[:2] != visible.shape:
             raise BrainalignError(

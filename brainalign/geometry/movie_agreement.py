@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from brainalign.checks import BrainalignError
 from brainalign.geometry.compare import square_rdms
 from brainalign.geometry.dynamics import check_neural
 from brainalign.geometry.time import rdm_movie
@@ -49,6 +50,8 @@ def movie_agreement(
         tells no conditions apart.
     """
     present = check_neural(neural, visible)
+    if n_permutations < 1:
+        raise BrainalignError(f"n_permutations must be 1 or more; got {n_permutations}")
     times = np.flatnonzero(present.all(axis=0))
     n_conditions, _, _, n_repeats = neural.shape
     trials = np.moveaxis(np.asarray(neural, dtype=np.float64)[:, times], [3, 2, 1], [1, 2, 3])

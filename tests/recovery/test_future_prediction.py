@@ -74,7 +74,7 @@ def test_only_dynamics_follow_a_hidden_ball(record: Record) -> None:
         for fit_on, tables in found.items():
             tables.append(scores(world, models, fit_on, seed))
         chosen = {name: models[name] for name in ("mlp", "constant velocity", "hold last")}
-        late = movie_agreement(chosen, world.neural, world.visible, n_permutations=0).query("hidden == 1")
+        late = movie_agreement(chosen, world.neural, world.visible, n_permutations=19).query("hidden == 1")
         courses.append(late.groupby("model")["score"].mean())
     for fit_on, tables in found.items():
         hidden = pd.DataFrame([table.loc["occluded", "r_normalized"] for table in tables])
