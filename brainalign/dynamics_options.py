@@ -33,6 +33,11 @@ class DynamicsSettings(Strict):
 
     models: dict[Name, DynamicsModel] = Field({}, description="by the name they get in the report")
     context: int = Field(7, ge=2, description="frames that dynamics see before a prediction")
+    components: int = Field(
+        200,
+        ge=2,
+        description="principal components, of the frames that dynamics learn from, of wider features",
+    )
     width: int = Field(64, ge=2, description="hidden units of dynamics")
     training_steps: int = Field(1000, ge=1, description="of the dynamics")
     folds: int = Field(6, ge=2, description="of conditions; six or more give intervals")
@@ -44,7 +49,7 @@ class DynamicsSettings(Strict):
 
     def of_rollout(self, model: str) -> dict[str, object]:
         """Return what the features over time of one model depend on."""
-        own = self.model_dump(mode="json", include={"context", "width", "training_steps"})
+        own = self.model_dump(mode="json", include={"context", "components", "width", "training_steps"})
         return own | {"models": {model: self.models[model].model_dump(mode="json")}}
 
     def of_scores(self) -> dict[str, object]:

@@ -65,7 +65,7 @@ def _dynamics(arguments: argparse.Namespace, provenance: Provenance) -> None:
             models, neural[:, :, rows], visible, n_permutations=options.permutations, seed=arguments.seed
         )
         for parts, table in ((scores, found.models), (neurons, found.neurons), (folds, found.folds), (movies, movie)):
-            parts.append(names.merge(table.assign(region=region), on="model").drop(columns="model"))
+            parts.append(table.assign(region=region).merge(names, on="model").drop(columns="model"))
     facts = {
         "n_conditions": int(visible.shape[0]),
         "n_times": int(visible.shape[1]),

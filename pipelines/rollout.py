@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ from brainalign.arrays import Arrays
 from brainalign.artifacts import save
 from brainalign.checks import BrainalignError
 from brainalign.datasets import Problem, Videos, changed_files, read_videos, stop_on
-from brainalign.features import LatentDynamics, SimulatingModel, load_video_model, video_features
+from brainalign.features import PCA, LatentDynamics, SimulatingModel, load_video_model, video_features
 from brainalign.geometry import SIMPLE_FUTURES, roll_out
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import DynamicsSettings, VideoStudy, load_descriptor, parse
 
 AS_SHOWN, OWN = "frames as shown", "simulate"
+MOST_FRAMES = 2000  # that components are taken from
 Values = NDArray[Any]
 Found = tuple[str, str, Values]  # dynamics, role, features
 
@@ -51,11 +52,16 @@ def _rollout(arguments: argparse.Namespace, provenance: Provenance) -> None:
     for module, features in modules.items():
         before = f"{module}: " if module else ""
         shown = features[:, : _shortest(videos)] if training is None else learned_from[module]
+        own = None
+        if simulate is not None and not videos.visible.all():  # in the units of the model, before any reduction
+            own = roll_out(features, videos.visible, simulate, options.context)
+        narrow = _narrowed(shown, options.components, arguments.seed)
+        features, shown, own = narrow(features), narrow(shown), None if own is None else narrow(own)
         heads = {} if videos.visible.all() else _trained(use.heads, shown, options, arguments.seed, training is None)
         for head, dynamics in heads.items():
             if len(dynamics.losses_):
                 losses[f"{before}{head}"] = float(dynamics.losses_[-20:].mean())
-        for name, role, values in _candidates(features, videos.visible, simulate, heads, options.context):
+        for name, role, values in _candidates(features, videos.visible, own, heads, options.context):
             arrays[f"{before}{name}"] = values.astype(np.float32)
             rows.append({"name": f"{before}{name}", "module": module, "dynamics": name, "role": role})
     save(
@@ -84,6 +90,16 @@ def _shortest(videos: Videos) -> int:
     return int(np.where(videos.visible.all(axis=1), videos.visible.shape[1], (~videos.visible).argmax(axis=1)).min())
 
 
+def _narrowed(shown: Values, n_components: int, seed: int) -> Callable[[Values], Values]:
+    """Return what reduces wide features to principal components of the frames that dynamics learn from."""
+    rows = shown.reshape(-1, shown.shape[2])
+    if rows.shape[1] <= n_components:
+        return lambda values: values
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:MOST_FRAMES])
+    reduction = PCA(min(n_components, len(chosen) - 1)).fit(rows, rows=chosen)
+    return lambda values: reduction.transform(values.reshape(-1, values.shape[2])).reshape(*values.shape[:2], -1)
+
+
 def _trained(
     heads: Sequence[Any], shown: Values, options: DynamicsSettings, seed: int, own: bool
 ) -> dict[str, LatentDynamics]:
@@ -103,7 +119,7 @@ def _trained(
 def _candidates(
     features: Values,
     visible: NDArray[np.bool_],
-    simulate: Any,
+    own: Values | None,
     heads: dict[str, LatentDynamics],
     context: int,
 ) -> Iterator[Found]:
@@ -111,8 +127,8 @@ def _candidates(
     if visible.all():
         yield AS_SHOWN, "model", features
         return
-    if simulate is not None:
-        yield OWN, "model", roll_out(features, visible, simulate, context)
+    if own is not None:
+        yield OWN, "model", own
     for name, dynamics in heads.items():
         role = "model" if len(dynamics.losses_) else "control"
         yield name, role, roll_out(features, visible, dynamics.simulate, context)

@@ -9,6 +9,8 @@ CAPTIONS = {
         features held, their last change continued, the encoder looking at what is hidden, time alone. Grey bars: what
         95 % of predictions of other conditions stay below. Lines: interval over folds. Good: where frames are hidden, a
         model far above every control. Where frames are shown, models of one network must be equal.""",
+    "followedtable": """
+        Every model and control in every region. Neurons are dropped where their repeats agree too little.""",
     "movies": """
         At every frame, whether conditions that are alike for a model are alike for the neurons (distances of neurons
         cross-validated over repeats). Shaded: share of conditions hidden at that frame. Good: a model whose curve stays

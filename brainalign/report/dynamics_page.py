@@ -91,7 +91,8 @@ def _following(material: DynamicsMaterial, scores: pd.DataFrame) -> Section:
                 movies[movies["region"] == region],
             )
         )  # fmt: skip
-    return Section("following", "What models and neurons follow", panels, blocks=[_table(scores)])
+    panels.append(Panel("scores", "All numbers", CAPTIONS["followedtable"], None, scores, html=_table(scores)))
+    return Section("following", "What models and neurons follow", panels)
 
 
 def _findings(material: DynamicsMaterial, scores: pd.DataFrame) -> list[str]:
@@ -111,8 +112,6 @@ def _findings(material: DynamicsMaterial, scores: pd.DataFrame) -> list[str]:
         found.append(first)
         if epoch == "occluded" and len(controls):
             found.append(_beside(best, controls, folds[(folds["region"] == region) & (folds["epoch"] == epoch)]))
-        elif epoch == "visible":
-            found.append("Where frames are shown all models of one network share its features, and score alike.")
     return found
 
 
@@ -210,16 +209,17 @@ def _methods(material: DynamicsMaterial) -> list[tuple[str, tuple[str, ...]]]:
             "Features over time come from functions of the user's. Hidden frames are filled in from the "
             f"{options.context} frames before them: by the model's own simulation where it has one, and by networks "
             f"trained to predict its features ({options.training_steps:,} steps{', ' * bool(learned)}{learned}), the "
-            "encoder frozen. Beside them stand the same networks untrained, the last features held, the last change "
+            f"encoder frozen; wider features were reduced to {options.components} principal components. "
+            "Beside them stand the same networks untrained, the last features held, the last change "
             "continued, the encoder looking at the hidden frames, and time alone.",
             ("futureprediction",),
         ),
         (
             "Neurons, averaged over repeats, were predicted by ridge regression with a penalty each, in "
             f"{options.folds} folds of whole conditions; maps {fitted}. r is taken over the frames of an epoch within "
-            "each fold and divided by the square root of the split-half reliability of the mean over repeats; neurons below "
-            f"{options.min_reliability:g} are dropped, for each epoch by itself. The null exchanges which condition a "
-            f"prediction belongs to, at the same frame ({options.permutations:,} permutations).",
+            "each fold and divided by the square root of the split-half reliability of the mean over repeats; neurons "
+            f"below {options.min_reliability:g} are dropped, for each epoch by itself. The null exchanges which "
+            f"condition a prediction belongs to, at the same frame ({options.permutations:,} permutations).",
             ("ridge", "spearmanbrown", "folds"),
         ),
         (

@@ -188,14 +188,14 @@ def test_dynamics_learn_a_rotation_and_identity_learns_nothing() -> None:
     t = np.arange(20)[None] + np.random.default_rng(0).uniform(0, 40, size=(60, 1))
     videos = np.stack([3 + np.sin(t / 4), np.cos(t / 4), 0 * t], axis=2)  # one feature never changes
     for head in ("mlp", "lstm", "ctrnn"):
-        model = LatentDynamics(head, n_context=4, width=16, n_steps=150, learning_rate=1e-2).fit(videos[:40])
+        model = LatentDynamics(head, n_context=4, width=16, n_steps=80, learning_rate=2e-2).fit(videos[:40])
         found = model.simulate(videos[40:, :4], 10)
         error = np.sqrt(np.mean((found - videos[40:, 4:14]) ** 2))
         untrained = LatentDynamics(head, n_context=4, width=16, n_steps=0).fit(videos[:40])
         assert error < 0.3
         assert np.sqrt(np.mean((untrained.simulate(videos[40:, :4], 10) - videos[40:, 4:14]) ** 2)) > 2 * error
         assert np.ptp(found[:, :, 2]) < 0.3
-        again = LatentDynamics(head, n_context=4, width=16, n_steps=150, learning_rate=1e-2).fit(videos[:40])
+        again = LatentDynamics(head, n_context=4, width=16, n_steps=80, learning_rate=2e-2).fit(videos[:40])
         np.testing.assert_array_equal(again.losses_, model.losses_)
     still = LatentDynamics("identity", n_context=4).fit(videos).simulate(videos[:, :4], 3)
     np.testing.assert_allclose(still, np.repeat(videos[:, 3:4], 3, axis=1), atol=1e-5)

@@ -110,13 +110,13 @@ def test_a_users_model_goes_through_the_workflow(make_checkout, world) -> None:
     checkout.snakemake("ball.yaml")
     results = Path(str(content["results"]))
     scores = load(artifact_path(results, "ball", "dynamics", subject="1"), pd.DataFrame)
-    rows = scores.set_index(["region", "epoch", "name"])["r_normalized"]
+    rows = scores.set_index(["region", "epoch", "name"]).sort_index()["r_normalized"]
     for region in ("front", "rear"):
         assert rows[region, "occluded", "simulate"] > 0.85
         assert rows[region, "occluded", "simulate"] > rows[region, "occluded", "mlp"] - 0.05
         for control in ("hold last", "frames as shown", "time alone"):
             assert rows[region, "occluded", control] < rows[region, "occluded", "simulate"] - 0.15
-        shown = rows[region, "visible"].drop("time alone")
+        shown = rows.loc[region, "visible"].drop("time alone")
         assert np.ptp(shown) < 1e-9  # one encoder
     roles = scores.groupby("name")["role"].first()
     assert set(roles.index[roles == "model"]) == {"simulate", "mlp"}
@@ -157,8 +157,9 @@ def test_modules_are_kept_apart_and_features_are_theirs(tmp_path: Path, world) -
 def test_videos_in_which_all_is_shown_compare_features_alone(tmp_path: Path, world) -> None:
     descriptor = write_study(tmp_path, world, training=None)
     np.savez(tmp_path / "ball.npz", frames=world.frames)
-    code, path = run_rollout(tmp_path, descriptor)
+    code, path = run_rollout(tmp_path, descriptor, components=3)
     assert code == 0
+    assert load(path, Arrays)["frames as shown"].shape == (24, 18, 3)  # of four
     assert [row["role"] for row in load_sidecar(path)["details"]["rows"]] == ["model"]
     outputs = {n: artifact_path(tmp_path, "ball", f"dynamics{s}", subject="1") for n, s in (
         ("scores", ""), ("neurons", "neurons"), ("folds", "folds"), ("movies", "movies"))}  # fmt: skip
