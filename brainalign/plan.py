@@ -189,5 +189,6 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
 
 def subjects_of(descriptor: Descriptor) -> list[str]:
     """Return the subjects of a dataset that has responses."""
-    of_subjects = isinstance(descriptor, BlockStudy | ImageStudy | RecordingStudy | VideoStudy)
-    return list(descriptor.subjects) if of_subjects else []
+    if isinstance(descriptor, BlockStudy | ImageStudy | RecordingStudy | VideoStudy):
+        return list(descriptor.subjects)
+    return []

@@ -47,7 +47,7 @@ def _dynamics(arguments: argparse.Namespace, provenance: Provenance) -> None:
             f"have {visible.shape[0]} of {visible.shape[1]}; both must be in the same order, frame by frame"
         )
     models, names = _models(arguments.rollouts, visible.shape, provenance)
-    scores, neurons, folds, movies = [], [], [], []
+    tables: dict[str, list[pd.DataFrame]] = {"scores": [], "neurons": [], "folds": [], "movies": []}
     for region, rows in neurons_of(descriptor, arguments.subject, neural.shape[2]).items():
         found = score_dynamics(
             models,
@@ -64,8 +64,9 @@ def _dynamics(arguments: argparse.Namespace, provenance: Provenance) -> None:
         movie = movie_agreement(
             models, neural[:, :, rows], visible, n_permutations=options.permutations, seed=arguments.seed
         )
-        for parts, table in ((scores, found.models), (neurons, found.neurons), (folds, found.folds), (movies, movie)):
-            parts.append(table.assign(region=region).merge(names, on="model").drop(columns="model"))
+        of_region = {"scores": found.models, "neurons": found.neurons, "folds": found.folds, "movies": movie}
+        for name, table in of_region.items():
+            tables[name].append(table.assign(region=region).merge(names, on="model").drop(columns="model"))
     facts = {
         "n_conditions": int(visible.shape[0]),
         "n_times": int(visible.shape[1]),
@@ -74,13 +75,8 @@ def _dynamics(arguments: argparse.Namespace, provenance: Provenance) -> None:
         "n_repeats": int(neural.shape[3]),
         "r_normalized": "r / sqrt(reliability of the mean over repeats), mean over neurons",
     }
-    for path, tables in (
-        (arguments.scores, scores),
-        (arguments.neurons, neurons),
-        (arguments.folds, folds),
-        (arguments.movies, movies),
-    ):
-        save(path, pd.concat(tables, ignore_index=True), provenance, **facts)
+    for name, parts in tables.items():
+        save(getattr(arguments, name), pd.concat(parts, ignore_index=True), provenance, **facts)
 
 
 def _models(

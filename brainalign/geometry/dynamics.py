@@ -171,7 +171,7 @@ def check_neural(neural: Values, visible: NDArray[np.bool_]) -> NDArray[np.bool_
             "n_neurons, n_repeats) with two repeats or more, and (n_conditions, n_times)"
         )
     finite = np.isfinite(neural)
-    present: NDArray[np.bool_] = finite.any(axis=(2, 3))
+    present = np.asarray(finite.any(axis=(2, 3)))
     odd = present & ~finite.all(axis=(2, 3))
     if odd.any():
         row, time = (int(k) for k in np.argwhere(odd)[0])
@@ -192,7 +192,7 @@ def _epochs(
         if not scored.any():
             continue
         repeats = np.moveaxis(np.asarray(neural, dtype=np.float64)[scored], 2, 0)
-        reliability = noise_ceiling(repeats, n_averaged=len(repeats), seed=seed)
+        reliability = np.asarray(noise_ceiling(repeats, n_averaged=len(repeats), seed=seed), dtype=np.float64)
         kept = np.nan_to_num(reliability, nan=-1.0) >= least  # NaN: a neuron that never fires
         if not kept.any():
             raise BrainalignError(

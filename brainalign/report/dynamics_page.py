@@ -103,9 +103,9 @@ def _findings(material: DynamicsMaterial, scores: pd.DataFrame) -> list[str]:
         models, controls = (part[part["role"] == role] for role in ("model", "control"))
         if models.empty:
             continue
-        best = models.loc[models["r_normalized"].idxmax()]
+        best = models.iloc[int(models["r_normalized"].to_numpy().argmax())]
         first = (
-            f"{region}, {EPOCH_NAMES[epoch]}: {_name(best)} predicts {int(best['n_neurons'])} neurons with r / "
+            f"{region}, {EPOCH_NAMES[str(epoch)]}: {_name(best)} predicts {int(best['n_neurons'])} neurons with r / "
             f"sqrt(reliability) = {number(best['r_normalized'])} ({int(best['n_dropped'])} dropped as unreliable; "
             f"conditions exchanged: {number(best['null_mean'])}, p = {number(best['p'], 4)})."
         )
@@ -117,7 +117,7 @@ def _findings(material: DynamicsMaterial, scores: pd.DataFrame) -> list[str]:
 
 def _beside(best: pd.Series, controls: pd.DataFrame, folds: pd.DataFrame) -> str:
     """Say how far the best model is above the best control, paired over folds."""
-    control = controls.loc[controls["r_normalized"].idxmax()]
+    control = controls.iloc[int(controls["r_normalized"].to_numpy().argmax())]
     one, other = (
         folds[(folds["network"] == row["network"]) & (folds["name"] == row["name"])]
         .sort_values("fold")["r_normalized"]
@@ -146,7 +146,7 @@ def _cards(scores: pd.DataFrame) -> list[dict[str, str]]:
         models, controls = (part[part["role"] == role] for role in ("model", "control"))
         if models.empty:
             continue
-        best = models.loc[models["r_normalized"].idxmax()]
+        best = models.iloc[int(models["r_normalized"].to_numpy().argmax())]
         beside = f"best control {number(controls['r_normalized'].max())}, " if len(controls) else ""
         cards.append(
             {
