@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
-from brainalign.descriptor import BlockStudy, Descriptor, ImageStudy, RecordingStudy
+from brainalign.descriptor import BlockStudy, Descriptor, ImageStudy, RecordingStudy, VideoStudy
 from brainalign.methods import BandedRidgeMethod, DictionaryMethod, InContextMethod, TrainedMethod
 from brainalign.models import SHARED_LAYERS
 
@@ -65,6 +65,13 @@ def _subjects_exist(owner: str, named: Iterable[str] | None, used: list[Descript
 def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
     if isinstance(descriptor, RecordingStudy):
         return  # no network sees what was shown
+    if isinstance(descriptor, VideoStudy):
+        if not config.dynamics.models:
+            raise BrainalignError(
+                f"{dataset} has videos, but dynamics.models names no model of them; give one like "
+                "dynamics: {models: {mine: {function: my_model.py:build}}}"
+            )
+        return
     if not isinstance(descriptor, BlockStudy):
         _captions_exist(config, dataset, descriptor)
         return

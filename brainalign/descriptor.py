@@ -5,6 +5,7 @@ Descriptor            what every dataset says of itself, and where its files are
   ImageStudy          responses to images: betas on surfaces or volumes, M/EEG epochs, fMRIPrep derivatives, or the
                       folders of NSD and Algonauts 2023
   RecordingStudy      M/EEG recordings with a category per trial, to be decoded over time
+  VideoStudy          neurons recorded while videos were shown, frames of which may be hidden
   RdmStudy            dissimilarity matrices of subjects, with their images
 load_descriptor       YAML in; `kind` says which (blocks where it is not given)
 """
@@ -28,6 +29,7 @@ from brainalign.image_files import (
 )
 from brainalign.parsing import Strict, parse, read_yaml
 from brainalign.recordings_descriptor import CutOptions, RecordingFiles, Window
+from brainalign.videos_descriptor import NeuralFiles, all_within
 
 __all__ = [
     "KINDS",
@@ -36,6 +38,7 @@ __all__ = [
     "ImageStudy",
     "RdmStudy",
     "RecordingStudy",
+    "VideoStudy",
     "load_descriptor",
     "scanned_subjects",
 ]
@@ -387,6 +390,49 @@ class RecordingStudy(Descriptor):
         return {}
 
 
+# ---------------------------------------------------------------------------------------------------------- videos
+
+
+class VideoStudy(Descriptor):
+    """Neurons recorded while videos were shown, frames of which may be hidden from the viewer."""
+
+    kind: Literal["videos"]
+    videos: Path = Field(
+        description=".npz or .safetensors with frames (condition, time, ...) and visible (condition, time), all where "
+        "not given; or a folder with a folder of images per condition, and visible.csv"
+    )
+    training: Path | None = Field(
+        None, description="other videos, nothing hidden, that dynamics are learned from; else the shown frames are used"
+    )
+    subjects: dict[Name, NeuralFiles] = Field(min_length=1)
+    frame_s: float | None = Field(None, gt=0, description="seconds from one frame to the next, for the axes of figures")
+
+    def all_files(self) -> list[Path]:
+        """Return every file and folder; raises as `locate` does."""
+        return list({path: None for subject in self.subjects for path in self.files(subject).values()})
+
+    def files(self, subject: str) -> dict[str, Path]:
+        """Return every file or folder that a subject needs, by field name; raises as `locate` does."""
+        found = {"videos": self.locate(self.videos, "videos")}
+        if self.training is not None:
+            found["training"] = self.locate(self.training, "training")
+        return found | {"neural": self.locate(self.subjects[subject].neural, f"subjects.{subject}.neural")}
+
+    def shown(self) -> list[Path]:
+        """Return every file of the videos; of folders all that is in them."""
+        return [
+            file for path in (self.videos, self.training) if path for file in all_within(self.locate(path, "videos"))
+        ]
+
+    def extract_options(self) -> dict[str, object]:
+        """Return what features over time depend on besides the files."""
+        return self.model_dump(mode="json", include={"sha256", "videos", "training"})
+
+    def prepare_options(self, subject: str) -> dict[str, object]:
+        """Return what a subject's scores depend on, besides the files themselves."""
+        return {"subject": self.subjects[subject].model_dump(mode="json")}
+
+
 # ------------------------------------------------------------------------------------------------------------ RDMs
 
 
@@ -416,6 +462,7 @@ KINDS: dict[str, type[Descriptor]] = {
     "images": ImageStudy,
     "recordings": RecordingStudy,
     "rdms": RdmStudy,
+    "videos": VideoStudy,
 }
 
 

@@ -20,6 +20,7 @@ from brainalign.settings import (
     PixelsModel,
     RecordingStudy,
     TrainedMethod,
+    VideoStudy,
 )
 from brainalign.stages import STAGES
 
@@ -81,6 +82,9 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
         else:
             cost = _image_cost(stage, descriptor, _searches(config, method))
         return replace(cost, memory_mb=cost.memory_mb + _pixels_mb(config, descriptor, model))
+    if isinstance(descriptor, VideoStudy) and stage == "rollout":  # the model's own time is not known
+        heads = len(config.dynamics.models[model].heads)
+        return Cost(3000, 60 + round(0.02 * heads * config.dynamics.training_steps), 50)
     return Cost(1500, 30, 20)
 
 

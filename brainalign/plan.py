@@ -24,6 +24,7 @@ from brainalign.settings import (
     InContextMethod,
     RdmStudy,
     RecordingStudy,
+    VideoStudy,
     load_descriptors,
 )
 from brainalign.stages import BASE_FILES, STAGES, library_digest
@@ -149,6 +150,12 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
             yield "decode_times", "timescores", {"subject": subject}
             yield "report_recordings", "html", {"subject": subject}
         return
+    if isinstance(descriptor, VideoStudy):
+        yield from (("rollout", "rollouts", {"model": model}) for model in config.dynamics.models)
+        for subject in descriptor.subjects:
+            yield "dynamics", "dynamics", {"subject": subject}
+            yield "report_dynamics", "html", {"subject": subject}
+        return
     images = isinstance(descriptor, ImageStudy)
     of_kind = "_images" if images else ""
     if isinstance(descriptor, ImageStudy) and descriptor.simulate:
@@ -182,4 +189,6 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
 
 def subjects_of(descriptor: Descriptor) -> list[str]:
     """Return the subjects of a dataset that has responses."""
-    return list(descriptor.subjects) if isinstance(descriptor, BlockStudy | ImageStudy | RecordingStudy) else []
+    if isinstance(descriptor, BlockStudy | ImageStudy | RecordingStudy | VideoStudy):
+        return list(descriptor.subjects)
+    return []

@@ -29,8 +29,10 @@ from brainalign.descriptor import (
     Name,
     RdmStudy,
     RecordingStudy,
+    VideoStudy,
     load_descriptor,
 )
+from brainalign.dynamics_options import DynamicsSettings
 from brainalign.families import check_contest, check_contest_in, contest_of
 from brainalign.matching_options import MatchSettings
 from brainalign.methods import BandedRidgeMethod, DictionaryMethod, InContextMethod, Method, RidgeMethod, TrainedMethod
@@ -46,6 +48,7 @@ __all__ = [
     "ConvergeSettings",
     "Descriptor",
     "DictionaryMethod",
+    "DynamicsSettings",
     "IdentifySettings",
     "ImageStudy",
     "InContextMethod",
@@ -57,6 +60,7 @@ __all__ = [
     "SearchlightSettings",
     "SentenceModel",
     "TrainedMethod",
+    "VideoStudy",
     "load_config",
     "load_descriptor",
     "load_descriptors",
@@ -197,6 +201,7 @@ class Config(Strict):
     identify: IdentifySettings = IdentifySettings()
     searchlight: SearchlightSettings = SearchlightSettings()
     decode_times: DecodeTimesSettings = DecodeTimesSettings()
+    dynamics: DynamicsSettings = DynamicsSettings()
     summarize: SummarizeSettings = SummarizeSettings()
     contest: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
         {},
@@ -338,7 +343,7 @@ def write_schemas(folder: Path) -> None:
     """Write JSON schemas of configuration and descriptor, which editors use to complete and check the files."""
     schemas: dict[str, Any] = {
         "config": Config.model_json_schema(),
-        "descriptor": TypeAdapter(BlockStudy | ImageStudy | RecordingStudy | RdmStudy).json_schema(),
+        "descriptor": TypeAdapter(BlockStudy | ImageStudy | RecordingStudy | VideoStudy | RdmStudy).json_schema(),
     }
     for name, schema in schemas.items():
         (folder / f"{name}.schema.json").write_text(json.dumps(schema, indent=1) + "\n")

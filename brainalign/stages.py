@@ -26,6 +26,8 @@ STAGES = {
     "compare_images": ("datasets", "geometry", "kernels", "statistics"),
     "compare_rdms": ("geometry", "kernels", "statistics"),
     "decode_times": ("datasets", "geometry", "kernels", "statistics"),
+    "rollout": ("datasets", "features", "geometry", "kernels", "statistics"),
+    "dynamics": ("datasets", "encoding", "features", "geometry", "kernels", "statistics"),
     "searchlight": ("datasets", "geometry", "kernels", "statistics"),
     "converge": ("datasets", "encoding", "features", "kernels", "statistics"),
     "match": ("geometry", "kernels", "statistics"),
@@ -36,6 +38,7 @@ STAGES = {
     "report": ("report", "statistics"),
     "report_images": ("report", "statistics"),
     "report_recordings": ("report", "statistics"),
+    "report_dynamics": ("report", "statistics"),
     "report_group": ("report", "statistics"),
 }
 

@@ -32,6 +32,7 @@ from brainalign.settings import (
     ImageStudy,
     RdmStudy,
     RecordingStudy,
+    VideoStudy,
     load_descriptor,
     load_descriptors,
     parse,
@@ -160,7 +161,7 @@ def _raw_digests(config: Config, dataset: str, subject: str) -> dict[str, str]:
         files = {}
         if isinstance(descriptor, RdmStudy):
             files = descriptor.found_files()
-        elif isinstance(descriptor, BlockStudy | ImageStudy | RecordingStudy):
+        elif isinstance(descriptor, BlockStudy | ImageStudy | RecordingStudy | VideoStudy):
             files = descriptor.files(subject)
         return {field: file_digest(path) for field, path in files.items() if path.is_file()}
     except BrainalignError:

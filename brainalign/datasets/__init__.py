@@ -3,6 +3,7 @@
 read_fmri        volumes with labels, in blocks        read_betas     a map per trial: surface, volume, CIFTI
 read_fmriprep    BIDS derivatives and events           read_epochs    MNE epochs
 read_recordings  M/EEG of categories: Muse CSV, MNE epochs, BIDS
+read_videos · read_neural  frames that were shown or hidden, and neurons meanwhile
 read_subject     whichever of them a descriptor asks for
 read_algonauts · read_nsd · read_nsd_cortex · read_things · read_braincorl     published data as they are downloaded
 audit_study      everything wrong with a dataset of any kind, before anything long is computed
@@ -55,6 +56,7 @@ from brainalign.datasets.study_audit import StudyAudit, audit_study
 from brainalign.datasets.subjects import changed_files, image_split, marked_images, read_images_table, read_subject
 from brainalign.datasets.things import read_things
 from brainalign.datasets.trials import complete_trials, read_table, read_trials
+from brainalign.datasets.videos import Videos, neurons_of, read_neural, read_videos
 from brainalign.datasets.whitening import Whitener, fit_whitener
 
 __all__ = [
@@ -72,6 +74,7 @@ __all__ = [
     "RdmSets",
     "Recording",
     "StudyAudit",
+    "Videos",
     "Whitener",
     "area_maps_table",
     "audit",
@@ -94,6 +97,7 @@ __all__ = [
     "make_image_split",
     "make_splits",
     "marked_images",
+    "neurons_of",
     "nsd_coco_ids",
     "open_nsd",
     "parcel_means",
@@ -111,6 +115,7 @@ __all__ = [
     "read_images_table",
     "read_kriegeskorte92",
     "read_muse",
+    "read_neural",
     "read_nsd",
     "read_nsd_cortex",
     "read_rdm_study",
@@ -120,6 +125,7 @@ __all__ = [
     "read_table",
     "read_things",
     "read_trials",
+    "read_videos",
     "repeat_counts",
     "repeats_cube",
     "roi_sizes",

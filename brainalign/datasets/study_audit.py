@@ -22,7 +22,8 @@ from brainalign.datasets.rdms import RDM_READERS, write_stimulus_images
 from brainalign.datasets.recordings import read_recordings
 from brainalign.datasets.repeats import repeat_counts
 from brainalign.datasets.subjects import changed_files, image_split, marked_images, read_images_table, read_subject
-from brainalign.descriptor import BlockStudy, Descriptor, ImageStudy, RdmStudy, RecordingStudy
+from brainalign.datasets.videos import read_neural, read_videos
+from brainalign.descriptor import BlockStudy, Descriptor, ImageStudy, RdmStudy, RecordingStudy, VideoStudy
 from brainalign.image_files import EpochFiles
 
 __all__ = ["StudyAudit", "audit_study"]
@@ -268,9 +269,41 @@ def _rdms(descriptor: RdmStudy) -> StudyAudit:
     return found
 
 
+# ---------------------------------------------------------------------------------------------------------- videos
+
+
+def _videos(descriptor: VideoStudy) -> StudyAudit:
+    """Read the videos and every subject's neurons as a run would."""
+    found = StudyAudit(problems=[Problem("sha256", line) for line in changed_files(descriptor)])
+    found.facts.append(f"{len(descriptor.subjects)} subject(s)")
+    try:
+        videos = read_videos(descriptor.locate(descriptor.videos, "videos"))
+        if descriptor.training is not None:
+            read_videos(descriptor.locate(descriptor.training, "training"))
+    except BrainalignError as error:
+        found.problems.append(_problem(descriptor, error, "videos"))
+        return found
+    rows = []
+    for subject in descriptor.subjects:
+        try:
+            shape = read_neural(descriptor, subject).shape
+        except BrainalignError as error:
+            found.problems.append(_problem(descriptor, error, f"subjects.{subject}"))
+            continue
+        if shape[:2] != videos.visible.shape:
+            what = f"{shape[0]} conditions of {shape[1]} frames, but the videos have {videos.visible.shape}"
+            found.problems.append(Problem(f"subjects.{subject}", f"neural has {what}; use the same order and frames"))
+        rows.append({"subject": subject, "conditions": shape[0], "frames": shape[1]})
+        rows[-1] |= {"neurons": shape[2], "repeats": shape[3]}
+    found.facts.append(f"{int((~videos.visible).sum()):,} of {videos.visible.size:,} frames hidden")
+    found.tables["neurons"] = pd.DataFrame(rows)
+    return found
+
+
 AUDITS: dict[type[Descriptor], Callable[..., StudyAudit]] = {
     BlockStudy: _blocks,
     ImageStudy: _images,
     RecordingStudy: _recordings,
     RdmStudy: _rdms,
+    VideoStudy: _videos,
 }

@@ -11,6 +11,7 @@ from brainalign.features.dictionary_quality import DictionaryQuality, dictionary
 from brainalign.features.efficientnet import EfficientNetExtractor
 from brainalign.features.extractor import Extractor, Writer
 from brainalign.features.images import Preprocessing, check_images, load_image
+from brainalign.features.latent_dynamics import HEADS, LatentDynamics
 from brainalign.features.layer_inputs import layer_inputs
 from brainalign.features.network import NetworkExtractor
 from brainalign.features.pixels import PixelsExtractor
@@ -20,14 +21,18 @@ from brainalign.features.shared_text import embed_texts
 from brainalign.features.text import SentenceExtractor
 from brainalign.features.timm_models import TimmExtractor, TorchvisionExtractor
 from brainalign.features.user import UserExtractor
+from brainalign.features.user_functions import find_function
+from brainalign.features.videos import SimulatingModel, VideoModel, load_video_model, video_features
 from brainalign.features.vision import VisionExtractor
 
 __all__ = [
     "EXTRACTORS",
+    "HEADS",
     "PCA",
     "DictionaryQuality",
     "EfficientNetExtractor",
     "Extractor",
+    "LatentDynamics",
     "NetworkExtractor",
     "OneHotExtractor",
     "PixelsExtractor",
@@ -35,21 +40,26 @@ __all__ = [
     "RandomExtractor",
     "RandomUnits",
     "SentenceExtractor",
+    "SimulatingModel",
     "SparseAutoencoder",
     "SparseProjection",
     "TimmExtractor",
     "TorchvisionExtractor",
     "UserExtractor",
+    "VideoModel",
     "VisionExtractor",
     "Writer",
     "captions_of",
     "check_images",
     "dictionary_quality",
     "embed_texts",
+    "find_function",
     "layer_inputs",
     "load_image",
+    "load_video_model",
     "match_atoms",
     "stability",
+    "video_features",
 ]
 
 EXTRACTORS = {

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
 import inspect
-import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from brainalign.checks import BrainalignError, did_you_mean
+from brainalign.checks import BrainalignError
 from brainalign.features.images import Preprocessing
 from brainalign.features.layers import block_names
 from brainalign.features.network import Network, NetworkExtractor, Pooling
+from brainalign.features.user_functions import find_function
 
 __all__ = ["UserExtractor"]
 
@@ -77,7 +74,7 @@ class UserExtractor(NetworkExtractor):
         BrainalignError
             If the function cannot be found, or does not return a module.
         """
-        function, source = _find(self.function)
+        function, source = find_function(self.function)
         options = {"seed": self.seed} if "seed" in inspect.signature(function).parameters else {}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
@@ -95,28 +92,3 @@ def _three(values: Sequence[float]) -> tuple[float, float, float]:
     if len(values) != 3:
         raise BrainalignError(f"mean and std have a value per channel (red, green, blue); got {values!r}")
     return float(values[0]), float(values[1]), float(values[2])
-
-
-def _find(reference: str) -> tuple[Callable[..., object], bytes]:
-    place, _, name = reference.rpartition(":")
-    if not place or not name:
-        raise BrainalignError(f"function must be 'module:function' or 'path/to/file.py:function'; got {reference!r}")
-    try:
-        if place.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(f"brainalign_user_{Path(place).stem}", place)
-            if spec is None or spec.loader is None or not Path(place).is_file():
-                raise ModuleNotFoundError(f"no file {place}")
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[spec.name] = module  # dataclasses and the like look their module up
-            spec.loader.exec_module(module)
-        else:
-            module = importlib.import_module(place)
-    except ImportError as error:
-        raise BrainalignError(
-            f"cannot import {place!r}: {error}; install the package it is in, or give 'path/to/file.py:{name}'"
-        ) from error
-    function = getattr(module, name, None)
-    if not callable(function):
-        names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise BrainalignError(f"{place} has no function {name!r}{did_you_mean(name, names)}; it has {names}")
-    return function, Path(str(module.__file__)).read_bytes()

@@ -12,6 +12,7 @@ from brainalign.geometry.covariance import NoiseCovariance
 from brainalign.geometry.dependence import DependenceTest, dependence_test
 from brainalign.geometry.dimension import DIMENSIONS, TwoNN, compare_dimensions, two_nn
 from brainalign.geometry.discriminant import Discriminants, fit_discriminants, membership
+from brainalign.geometry.dynamics import DynamicsScores, score_dynamics
 from brainalign.geometry.families import compare_models
 from brainalign.geometry.feature_bias import (
     equal_variance,
@@ -33,6 +34,7 @@ from brainalign.geometry.inference import (
 from brainalign.geometry.interchange import LabelledPatterns, LabelledRdms, from_rsatoolbox, to_rsatoolbox
 from brainalign.geometry.layer_agreement import LayerAgreement, layer_agreement
 from brainalign.geometry.matching import MATCHINGS, UnitMatch, match_units, rotated_copy, shuffled_units
+from brainalign.geometry.movie_agreement import movie_agreement
 from brainalign.geometry.neighbourhoods import (
     Neighbourhoods,
     joined_hemispheres,
@@ -46,6 +48,7 @@ from brainalign.geometry.places import PlacesTest, rdm_permutation_clusters, rdm
 from brainalign.geometry.prediction import SparsePrediction, linear_predictivity, sparse_prediction
 from brainalign.geometry.rdm import DISTANCES, WHITENED, rdm
 from brainalign.geometry.region_identification import BASELINES, RegionIdentification, identify_regions
+from brainalign.geometry.rollouts import SIMPLE_FUTURES, constant_velocity, hold_last, roll_out, time_features
 from brainalign.geometry.searchlight import Searchlight, searchlight_rdms
 from brainalign.geometry.searchlight_maps import SearchlightMap, searchlight_map
 from brainalign.geometry.sensor_effects import sensor_effects
@@ -59,6 +62,13 @@ from brainalign.geometry.spectra import (
     rankme,
 )
 from brainalign.geometry.study import ReferenceScores, score_references, subject_rdms
+from brainalign.geometry.successor import (
+    at_equal_return,
+    compare_checkpoints,
+    place_error,
+    successor_rdm,
+    successor_representation,
+)
 from brainalign.geometry.thresholds import FAMILIES, threshold_family, threshold_grid
 from brainalign.geometry.time import rdm_movie, rdm_time_generalization
 from brainalign.geometry.time_decoding import TimeScores, decode_generalization, decode_times, pairwise_movie
@@ -78,11 +88,13 @@ __all__ = [
     "NOISE_COVARIANCES",
     "PAIR_MEASURES",
     "SIMILARITIES",
+    "SIMPLE_FUTURES",
     "WHITENED",
     "Comparison",
     "DependenceTest",
     "Discriminants",
     "DualBootstrap",
+    "DynamicsScores",
     "FlexibleModel",
     "Fold",
     "Geodesics",
@@ -105,6 +117,7 @@ __all__ = [
     "TwoNN",
     "UnitClusters",
     "UnitMatch",
+    "at_equal_return",
     "auc",
     "auc_draws",
     "best_coupling",
@@ -114,9 +127,11 @@ __all__ = [
     "cluster_units",
     "combination",
     "compare",
+    "compare_checkpoints",
     "compare_dimensions",
     "compare_models",
     "compare_networks",
+    "constant_velocity",
     "contiguous_folds",
     "cross_correlations",
     "cross_validated_spectrum",
@@ -139,6 +154,7 @@ __all__ = [
     "from_rsatoolbox",
     "geodesic",
     "geotopological",
+    "hold_last",
     "identify_regions",
     "joined_hemispheres",
     "layer_agreement",
@@ -150,11 +166,13 @@ __all__ = [
     "membership",
     "mmcr_bounds",
     "mmcr_objective",
+    "movie_agreement",
     "neural_collapse",
     "noise_covariance",
     "noise_precision",
     "pairwise_movie",
     "participation_ratio",
+    "place_error",
     "pooled_rdm",
     "power_law",
     "procrustes_angle",
@@ -169,8 +187,10 @@ __all__ = [
     "rdm_permutation_test",
     "rdm_time_generalization",
     "replicate_rdms",
+    "roll_out",
     "rotated_copy",
     "score_combinations",
+    "score_dynamics",
     "score_references",
     "searchlight_map",
     "searchlight_rdms",
@@ -180,10 +200,13 @@ __all__ = [
     "similarity",
     "sparse_prediction",
     "subject_rdms",
+    "successor_rdm",
+    "successor_representation",
     "surface_neighbourhoods",
     "svcca",
     "threshold_family",
     "threshold_grid",
+    "time_features",
     "to_rsatoolbox",
     "two_nn",
     "volume_neighbourhoods",

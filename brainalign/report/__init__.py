@@ -3,6 +3,7 @@
 from brainalign.report.convergence import CONVERGENCE_TABLES, convergence_section, no_convergence
 from brainalign.report.decoded_times import DECODED_TABLES, DecodedTimes
 from brainalign.report.decoding_section import decoding_section
+from brainalign.report.dynamics_page import DYNAMICS_TABLES, DynamicsMaterial, render_dynamics_page
 from brainalign.report.group import group_figure, render_failed_group, render_group_page
 from brainalign.report.group_sections import group_sections
 from brainalign.report.heads import topomaps
@@ -31,9 +32,11 @@ from brainalign.report.timecourse import layer_latencies, rsa_over_time, score_o
 __all__ = [
     "CONVERGENCE_TABLES",
     "DECODED_TABLES",
+    "DYNAMICS_TABLES",
     "IDENTIFICATION_TABLES",
     "MATCHING_TABLES",
     "DecodedTimes",
+    "DynamicsMaterial",
     "Failure",
     "ImageEncoding",
     "ImageMaterial",
@@ -69,6 +72,7 @@ __all__ = [
     "planted_preferences",
     "rdm_grid",
     "reference_bars",
+    "render_dynamics_page",
     "render_failed_group",
     "render_group_page",
     "render_image_page",

@@ -3,6 +3,19 @@
 __all__ = ["CAPTIONS"]
 
 CAPTIONS = {
+    "followed": """
+        How well neurons are predicted over time, conditions never trained on; 1 (dotted) is what their repeats allow.
+        Filled: models, whose hidden frames are simulated. Hollow: controls: the same dynamics untrained, the last
+        features held, their last change continued, the encoder looking at what is hidden, time alone. Grey bars: what
+        95 % of predictions of other conditions stay below. Lines: interval over folds. Good: where frames are hidden, a
+        model far above every control. Where frames are shown, models of one network must be equal.""",
+    "followedtable": """
+        Every model and control in every region. Neurons are dropped where their repeats agree too little.""",
+    "movies": """
+        At every frame, whether conditions that are alike for a model are alike for the neurons (distances of neurons
+        cross-validated over repeats). Shaded: share of conditions hidden at that frame. Good: a model whose curve stays
+        up when the shading begins, while the controls (grey) fall. Thin black line: largest 95 % of exchanged
+        conditions.""",
     "decodedwindows": """
         Trials told apart from all samples of a window together, trials of other recordings (or stimuli) used for
         training. Lines: interval over recordings, where there are enough. Grey: what 95 % of permuted labels stay

@@ -42,6 +42,11 @@ class Reference:
 
 
 CITATIONS = {
+    "futureprediction": Reference(
+        "Nayebi A, Rajalingham R, Jazayeri M, Yang GR", 2023,
+        "Neural foundations of mental simulation: future prediction of latent representations on dynamic scenes",
+        "Advances in Neural Information Processing Systems 36",
+    ),
     "snakemake": Reference(
         "Mölder F, Jablonski KP, Letcher B, et al.", 2021, "Sustainable data analysis with Snakemake",
         "F1000Research 10:33", "10.12688/f1000research.29032.2",

@@ -11,9 +11,11 @@ from brainalign.simulation.hierarchy import R_CEILING, Hierarchy, hierarchy, smo
 from brainalign.simulation.linear import LinearWorld, linear_world
 from brainalign.simulation.meeg import MeegTruth, layer_latencies, sensor_info, simulate_meeg, to_epochs
 from brainalign.simulation.objects import OBJECT_ROIS, ObjectWorld, object_world
+from brainalign.simulation.occluded_ball import OccludedBall, ball_features, ball_future, occluded_ball
 from brainalign.simulation.preferences import PREFERENCES, preferences, scene_variables
 from brainalign.simulation.region_geometries import REGION_REGIMES, region_patterns
 from brainalign.simulation.rest import rest_networks, simulate_rest
+from brainalign.simulation.ring_agent import RingAgent, ring_agent
 from brainalign.simulation.schedule import schedule
 from brainalign.simulation.shapes import caption, draw_scenes, render
 from brainalign.simulation.shifting_fields import ShiftingFields, shifting_fields
@@ -37,11 +39,15 @@ __all__ = [
     "LinearWorld",
     "MeegTruth",
     "ObjectWorld",
+    "OccludedBall",
+    "RingAgent",
     "ShiftingFields",
     "SparseWorld",
     "SwissRoll",
     "VoxelPriorWorld",
     "activations",
+    "ball_features",
+    "ball_future",
     "betas_image",
     "caption",
     "category_epochs",
@@ -60,12 +66,14 @@ __all__ = [
     "linear_world",
     "load_cortex",
     "object_world",
+    "occluded_ball",
     "plan_areas",
     "pool_everywhere",
     "preferences",
     "region_patterns",
     "render",
     "rest_networks",
+    "ring_agent",
     "save_generator",
     "scene_variables",
     "schedule",

@@ -25,6 +25,7 @@ from brainalign.settings import (
     ImageStudy,
     RdmStudy,
     RecordingStudy,
+    VideoStudy,
     load_descriptors,
 )
 from brainalign.settings import parse as parse_settings  # "parse" is a name of Snakemake's own
@@ -44,6 +45,7 @@ BLOCKS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descrip
 IMAGES = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, ImageStudy)]
 RDMS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, RdmStudy)]
 RECORDINGS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, RecordingStudy)]
+VIDEOS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, VideoStudy)]
 SIMULATED = [name for name in IMAGES if DESCRIPTORS[name].simulate]
 CONVERGED = [name for name in IMAGES if SETTINGS.convergence_of(name).networks]
 IDENTIFIED = [name for name in IMAGES if len(scanned_subjects(DESCRIPTORS[name])) >= LEAST_SUBJECTS]
@@ -51,6 +53,7 @@ IDENTIFICATION = ("regions", "thresholds", "agreement")
 MATCHED = [name for name in IMAGES if SETTINGS.matching_of(name).models]
 MATCHING = ("similarity", "dimensions", "featurebias")
 CONVERGENCE = ("convergence", "areas", "latencies", "curves", "halftimes", "maps")
+DYNAMICS = ("dynamics", "dynamicsneurons", "dynamicsfolds", "dynamicsmovies")
 TIMES = ("timescores", "timesensors", "timewindows", "timeclusters", "timepeaks", "timesquares")
 
 
@@ -62,7 +65,7 @@ def alternatives(names):
 wildcard_constraints:
     dataset=alternatives(SETTINGS.datasets),
     subject=alternatives(s for d in DESCRIPTORS.values() for s in subjects_of(d)),
-    model=alternatives(SETTINGS.models),
+    model=alternatives([*SETTINGS.models, *SETTINGS.dynamics.models]),
     method=alternatives(SETTINGS.methods),
 
 
@@ -300,5 +303,5 @@ onerror:
     forget()
     # A rule whose input is missing never runs, so the report of what did work is made here.
     quoted_config = shlex.quote(SETTINGS.model_dump_json())
-    for stage in ("report", "report_images", "report_recordings", "report_group"):
+    for stage in ("report", "report_images", "report_recordings", "report_dynamics", "report_group"):
         shell("python -P -m brainalign.pipelines.{stage} --incomplete --settings {quoted_config} || true")

@@ -1,0 +1,142 @@
+"""Videos that were shown, which of their frames could be seen, and what neurons did meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from brainalign.checks import BrainalignError, listed
+from brainalign.descriptor import VideoStudy
+
+__all__ = ["Videos", "neurons_of", "read_neural", "read_videos"]
+
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+MASK = "visible.csv"
+
+
+@dataclass(frozen=True)
+class Videos:
+    """Frames of every condition.
+
+    Attributes
+    ----------
+    frames : array (n_conditions, n_times, ...)
+        As they were stored; images of folders are (rows, columns, 3) of uint8.
+    visible : array (n_conditions, n_times) of bool
+    """
+
+    frames: NDArray[Any]
+    visible: NDArray[np.bool_]
+
+
+def read_videos(path: Path) -> Videos:
+    """Read videos from arrays, or from a folder with a folder of images per condition.
+
+    Parameters
+    ----------
+    path : Path
+        .npz or .safetensors with `frames` (n_conditions, n_times, ...) and, where frames are hidden, `visible`
+        (n_conditions, n_times); or a folder: conditions are its folders in order of their names, frames their images
+        in order of theirs, and `visible.csv` has a line of 0 and 1 per condition, without a header.
+
+    Raises
+    ------
+    BrainalignError
+        If something is missing, cannot be read, or shapes do not fit.
+    """
+    if path.is_dir():
+        frames, mask = _images(path), path / MASK
+        visible = np.ones(frames.shape[:2]) if not mask.is_file() else _table(mask)
+    else:
+        arrays = _arrays(path, "frames", "visible")
+        frames = arrays["frames"]
+        visible = arrays.get("visible", np.ones(frames.shape[:2]))
+    if frames.ndim < 3 or visible.shape != frames.shape[:2]:
+        raise BrainalignError(
+            f"{path}: frames have shape {frames.shape} and visible {visible.shape}; give (n_conditions, n_times, ...) "
+            "and (n_conditions, n_times)"
+        )
+    if not np.isin(visible, (0, 1)).all():
+        raise BrainalignError(f"{path}: visible holds other values than 0 and 1; write 1 where a frame was shown")
+    return Videos(frames, visible.astype(bool))
+
+
+def read_neural(descriptor: VideoStudy, subject: str) -> NDArray[Any]:
+    """Return what the neurons of a subject did, (n_conditions, n_times, n_neurons, n_repeats).
+
+    Raises
+    ------
+    BrainalignError
+        If the file cannot be read or lacks the array, it has not four axes, or regions name neurons it has not.
+    """
+    path = descriptor.files(subject)["neural"]
+    neural = _arrays(path, "neural")["neural"]
+    if neural.ndim != 4:
+        raise BrainalignError(f"{path}: neural has shape {neural.shape}; give (condition, time, neuron, repeat)")
+    for name, (_, stop) in descriptor.subjects[subject].regions.items():
+        if stop > neural.shape[2]:
+            raise BrainalignError(
+                f"subjects.{subject}.regions.{name} ends before neuron {stop}, but {path.name} has {neural.shape[2]}; "
+                "neurons are counted from 0, and the second number is one past the last"
+            )
+    return neural
+
+
+def neurons_of(descriptor: VideoStudy, subject: str, n_neurons: int) -> dict[str, slice]:
+    """Return which neurons each region of a subject has; one region of all where none is named."""
+    named = descriptor.subjects[subject].regions
+    return {name: slice(*pair) for name, pair in named.items()} or {"all": slice(0, n_neurons)}
+
+
+def _arrays(path: Path, needed: str, *others: str) -> dict[str, NDArray[Any]]:
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="numpy") as file:
+                names = list(file.keys())
+                found = {name: file.get_tensor(name) for name in (needed, *others) if name in names}
+        else:
+            with np.load(path, allow_pickle=False) as file:
+                names = list(file)
+                found = {name: file[name] for name in (needed, *others) if name in names}
+    except (OSError, ValueError, TypeError, SafetensorError) as error:
+        raise BrainalignError(f"{path}: no readable .npz or .safetensors ({error}); write it again") from error
+    if needed not in found:
+        raise BrainalignError(f"{path}: no array {needed!r}; it has {listed(names, 8) or 'none'}")
+    return found
+
+
+def _images(folder: Path) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    conditions = {
+        each.name: sorted(file for file in each.iterdir() if file.suffix.lower() in IMAGES)
+        for each in sorted(folder.iterdir())
+        if each.is_dir()
+    }
+    counts = {name: len(files) for name, files in conditions.items()}
+    if not counts or min(counts.values()) == 0 or len(set(counts.values())) > 1:
+        raise BrainalignError(
+            f"{folder}: every condition needs a folder with as many images as the others; got {counts or 'no folder'}"
+        )
+    videos = []
+    for files in conditions.values():
+        try:
+            videos.append([np.asarray(Image.open(file).convert("RGB")) for file in files])
+        except OSError as error:
+            raise BrainalignError(f"{files[0].parent}: an image cannot be read ({error}); write it again") from error
+    shapes = {frame.shape for video in videos for frame in video}
+    if len(shapes) > 1:
+        raise BrainalignError(f"{folder}: images differ in size ({listed(sorted(shapes))}); make them the same")
+    return np.array(videos)
+
+
+def _table(path: Path) -> NDArray[Any]:
+    try:
+        return np.loadtxt(path, delimiter=",", ndmin=2)
+    except (OSError, ValueError) as error:
+        raise BrainalignError(f"{path}: no table of 0 and 1, a line per condition ({error})") from error

@@ -1,0 +1,221 @@
+"""How features go on: small networks trained to predict the features of coming frames from those of past ones.
+
+The encoder is frozen: they see its features alone. All predict a change of the last frame, standardised over the
+training videos, and are trained on their own predictions, many steps ahead.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from brainalign.checks import BrainalignError, check_choice, check_finite
+
+__all__ = ["HEADS", "LatentDynamics"]
+
+Values = NDArray[np.floating[Any]]
+LEAK = 0.5  # share of its state that the continuous-time network renews per frame
+
+
+class Head(Protocol):
+    """Roll standardised features out: context (n, n_context, n_units) -> (n, n_steps, n_units)."""
+
+    def __call__(self, context: torch.Tensor, n_steps: int) -> torch.Tensor: ...
+
+
+class Identity(nn.Module):
+    """Nothing changes; nothing is trained."""
+
+    def __init__(self, n_units: int, n_context: int, width: int) -> None:
+        super().__init__()
+
+    def forward(self, context: torch.Tensor, n_steps: int) -> torch.Tensor:
+        return context[:, -1:].expand(-1, n_steps, -1)
+
+
+class Mlp(nn.Module):
+    """Two hidden layers look at the last frames, those it made itself included."""
+
+    def __init__(self, n_units: int, n_context: int, width: int) -> None:
+        super().__init__()
+        self.change = nn.Sequential(
+            nn.Linear(n_context * n_units, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(),
+            nn.Linear(width, n_units),
+        )  # fmt: skip
+
+    def forward(self, context: torch.Tensor, n_steps: int) -> torch.Tensor:
+        past, future = context, []
+        for _ in range(n_steps):
+            future.append(past[:, -1] + self.change(past.flatten(1)))
+            past = torch.cat([past[:, 1:], future[-1][:, None]], dim=1)
+        return torch.stack(future, dim=1)
+
+
+class Lstm(nn.Module):
+    """Reads the context frame by frame, then its own predictions."""
+
+    def __init__(self, n_units: int, n_context: int, width: int) -> None:
+        super().__init__()
+        self.cell = nn.LSTMCell(n_units, width)
+        self.change = nn.Linear(width, n_units)
+
+    def forward(self, context: torch.Tensor, n_steps: int) -> torch.Tensor:
+        state: tuple[torch.Tensor, torch.Tensor] | None = None
+        for frame in context.unbind(1):
+            state = self.cell(frame, state)
+        last, future = context[:, -1], []
+        for step in range(n_steps):
+            if step:
+                state = self.cell(last, state)
+            assert state is not None
+            last = last + self.change(state[0])
+            future.append(last)
+        return torch.stack(future, dim=1)
+
+
+class Ctrnn(nn.Module):
+    """A continuous-time network, h' = (1 − a)·h + a·ReLU(W h + U z + b), one Euler step per frame."""
+
+    def __init__(self, n_units: int, n_context: int, width: int) -> None:
+        super().__init__()
+        self.input = nn.Linear(n_units, width)
+        self.recurrent = nn.Linear(width, width, bias=False)
+        self.change = nn.Linear(width, n_units)
+
+    def _next(self, state: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
+        return (1 - LEAK) * state + LEAK * torch.relu(self.recurrent(state) + self.input(frame))
+
+    def forward(self, context: torch.Tensor, n_steps: int) -> torch.Tensor:
+        state = context.new_zeros(len(context), self.recurrent.in_features)
+        for frame in context.unbind(1):
+            state = self._next(state, frame)
+        last, future = context[:, -1], []
+        for step in range(n_steps):
+            state = self._next(state, last) if step else state
+            last = last + self.change(state)
+            future.append(last)
+        return torch.stack(future, dim=1)
+
+
+HEADS: dict[str, Any] = {"identity": Identity, "mlp": Mlp, "lstm": Lstm, "ctrnn": Ctrnn}
+
+
+class LatentDynamics(BaseEstimator):  # type: ignore[misc]
+    """Learn how the features of videos go on, and roll them out.
+
+    Parameters
+    ----------
+    head : {"identity", "mlp", "lstm", "ctrnn"}
+    n_context : int
+        Frames that are seen before a prediction.
+    width : int
+        Hidden units per layer.
+    n_steps : int
+        Steps of Adam; 0 leaves the network as it was initialised, which is the control of a trained one.
+    batch_size : int
+    learning_rate : float
+        Highest of a one-cycle schedule.
+    seed : int
+        Of the initial weights and the batches.
+
+    Attributes
+    ----------
+    losses_ : array (n_steps,)
+        Mean squared error in standard deviations of the features.
+
+    References
+    ----------
+    Nayebi A, Rajalingham R, Jazayeri M, Yang GR (2023). Neural foundations of mental simulation: future prediction of
+    latent representations on dynamic scenes. NeurIPS. arXiv:2305.11772
+
+    Examples
+    --------
+    >>> t = np.arange(20)
+    >>> waves = np.stack([np.stack([np.sin(t / 3 + k), np.cos(t / 3 + k)], 1) for k in range(30)])
+    >>> model = LatentDynamics("mlp", n_context=3, n_steps=5).fit(waves)
+    >>> model.simulate(waves[:2, :3], 10).shape
+    (2, 10, 2)
+    """
+
+    def __init__(
+        self,
+        head: Literal["identity", "mlp", "lstm", "ctrnn"] = "mlp",
+        n_context: int = 7,
+        width: int = 64,
+        n_steps: int = 1000,
+        batch_size: int = 64,
+        learning_rate: float = 3e-3,
+        seed: int = 0,
+    ) -> None:
+        self.head = head
+        self.n_context = n_context
+        self.width = width
+        self.n_steps = n_steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.seed = seed
+
+    def fit(self, videos: Values, y: None = None) -> LatentDynamics:
+        """Train on features of videos (n_videos, n_times, n_units), every frame seen.
+
+        Raises
+        ------
+        BrainalignError
+            If the head is unknown, or videos are not finite or not longer than the context.
+        """
+        check_choice("head", self.head, HEADS)
+        exact = np.asarray(videos, dtype=np.float64)
+        if exact.ndim != 3 or exact.shape[1] <= self.n_context:
+            raise BrainalignError(
+                f"videos have shape {exact.shape}; give features (n_videos, n_times, n_units) of more than the "
+                f"{self.n_context} frames of the context"
+            )
+        check_finite("features of the training videos", exact, "leave those videos out")
+        self._mean = exact.mean(axis=(0, 1))
+        scale = exact.std(axis=(0, 1))
+        self._scale = np.where(scale > 0, scale, 1.0)
+        data = torch.from_numpy((exact - self._mean) / self._scale).float()
+        rng = np.random.default_rng(self.seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self._network = HEADS[self.head](exact.shape[2], self.n_context, self.width)
+        self.losses_ = self._train(data, rng) if any(True for _ in self._network.parameters()) else np.zeros(0)
+        return self
+
+    def _train(self, data: torch.Tensor, rng: np.random.Generator) -> NDArray[np.float64]:
+        if not self.n_steps:
+            return np.zeros(0)
+        parameters = list(self._network.parameters())
+        optimizer = torch.optim.Adam(parameters, lr=self.learning_rate)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=self.n_steps)
+        losses = np.empty(self.n_steps)
+        longest = data.shape[1] - self.n_context
+        for step in range(self.n_steps):
+            rows = torch.from_numpy(rng.integers(len(data), size=min(self.batch_size, len(data))))
+            # Short futures first: gradients through many steps of an untrained network teach nothing.
+            horizon = max(1, min(longest, round(longest * 2 * step / self.n_steps)))
+            start = int(rng.integers(longest - horizon + 1))
+            seen = data[rows, start : start + self.n_context + horizon]
+            predicted = self._network(seen[:, : self.n_context], horizon)
+            loss = torch.mean((predicted - seen[:, self.n_context :]) ** 2)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            schedule.step()
+            losses[step] = loss.item()
+        return losses
+
+    def simulate(self, context: Values, n_steps: int) -> NDArray[np.float64]:
+        """Return the features of the next frames (n, n_steps, n_units) after a context (n, n_context, n_units)."""
+        check_is_fitted(self)
+        standard = torch.from_numpy((np.asarray(context, dtype=np.float64) - self._mean) / self._scale).float()
+        with torch.no_grad():
+            found = self._network(standard, n_steps).double().numpy()
+        return np.asarray(found * self._scale + self._mean)

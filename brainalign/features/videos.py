@@ -1,0 +1,99 @@
+"""Features over time of a model of your own: what it makes of every frame, and what it expects where it cannot see."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_finite
+from brainalign.features.user_functions import find_function
+
+__all__ = ["SimulatingModel", "VideoModel", "load_video_model", "video_features"]
+
+Values = NDArray[np.floating[Any]]
+
+
+@runtime_checkable
+class VideoModel(Protocol):
+    """Anything that turns frames into features over time: a network frame by frame, a video network, an agent."""
+
+    def features(self, frames: NDArray[Any], /) -> Any:
+        """Return features (n_conditions, n_times, n_units) of frames (n_conditions, n_times, ...).
+
+        Or several arrays by name: the modules of an agent, the layers of a network.
+        """
+
+
+@runtime_checkable
+class SimulatingModel(VideoModel, Protocol):
+    """A model that can also roll its features out without seeing anything."""
+
+    def simulate(self, context: Values, n_steps: int, /) -> Values:
+        """Return features of the next frames (n, n_steps, n_units) after those of a context (n, n_context, n_units)."""
+
+
+def load_video_model(reference: str, seed: int = 0) -> tuple[VideoModel, str]:
+    """Return what a function of the user's returned, and a digest of its source file.
+
+    Parameters
+    ----------
+    reference : str
+        "module:function" of an installed module, or "path/to/file.py:function". The function takes nothing, or the
+        keyword `seed`.
+    seed : int
+
+    Raises
+    ------
+    BrainalignError
+        If the function cannot be found, or what it returns has no method `features`.
+    """
+    function, source = find_function(reference)
+    options = {"seed": seed} if "seed" in inspect.signature(function).parameters else {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = function(**options)
+    if not isinstance(model, VideoModel):
+        raise BrainalignError(
+            f"{reference} returned {type(model).__name__}, which has no method features; return an object with "
+            "features(frames) -> (n_conditions, n_times, n_units), and simulate(context, n_steps) where it can"
+        )
+    return model, hashlib.sha256(source).hexdigest()
+
+
+def video_features(model: VideoModel, frames: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+    """Return what a model makes of frames, by module; a model of one module has the name "".
+
+    Features are float32, frames go in as they are.
+
+    Parameters
+    ----------
+    model : VideoModel
+    frames : array (n_conditions, n_times, ...)
+
+    Raises
+    ------
+    BrainalignError
+        If a module is not (n_conditions, n_times, n_units), or not finite.
+    """
+    found = model.features(frames)
+    modules = dict(found) if isinstance(found, Mapping) else {"": found}
+    if not modules:
+        raise BrainalignError(f"{type(model).__name__}.features returned no module; return an array, or some by name")
+    arrays = {}
+    for name, values in modules.items():
+        where = f"module {name!r} of {type(model).__name__}" if name else type(model).__name__
+        exact = np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values, dtype=np.float32)
+        if exact.ndim != 3 or exact.shape[:2] != frames.shape[:2] or not exact.shape[2]:
+            raise BrainalignError(
+                f"{where} returned features of shape {exact.shape} for frames of shape {frames.shape}; return "
+                "(n_conditions, n_times, n_units), a row of units for every frame"
+            )
+        check_finite(f"features of {where}", exact, "mend the model")
+        arrays[name] = exact
+    return arrays

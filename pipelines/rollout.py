@@ -1,0 +1,141 @@
+"""rollout: features over time of one model of videos, hidden frames as it expects them, with the controls of that."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.arrays import Arrays
+from brainalign.artifacts import save
+from brainalign.checks import BrainalignError
+from brainalign.datasets import Problem, Videos, changed_files, read_videos, stop_on
+from brainalign.features import PCA, LatentDynamics, SimulatingModel, load_video_model, video_features
+from brainalign.geometry import SIMPLE_FUTURES, roll_out
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.settings import DynamicsSettings, VideoStudy, load_descriptor, parse
+
+AS_SHOWN, OWN = "frames as shown", "simulate"
+MOST_FRAMES = 2000  # that components are taken from
+Values = NDArray[Any]
+Found = tuple[str, str, Values]  # dynamics, role, features
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("rollout", __doc__)
+    parser.add_argument("--descriptor", type=Path, required=True)
+    parser.add_argument("--model", required=True, help="a key of dynamics.models")
+    parser.add_argument("--rollouts", type=Path, required=True, help="output")
+    return run_stage(parser, _rollout, argv)
+
+
+def _rollout(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    options = parse(DynamicsSettings, arguments.settings["dynamics"], "dynamics")
+    descriptor = load_descriptor(arguments.descriptor, VideoStudy)
+    stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
+    videos, training = (_read(descriptor, name, provenance) for name in ("videos", "training"))
+    assert videos is not None
+    use = options.models[arguments.model]
+    model, source = load_video_model(use.function, arguments.seed)
+    modules = video_features(model, videos.frames)
+    learned_from = {} if training is None else video_features(model, training.frames)
+    simulate = model.simulate if isinstance(model, SimulatingModel) else None
+    if simulate is not None and len(modules) > 1:
+        raise BrainalignError(f"{use.function} has {len(modules)} modules and simulate; return the one it rolls out")
+    arrays, rows, losses = {}, [], {}
+    for module, features in modules.items():
+        before = f"{module}: " if module else ""
+        shown = features[:, : _shortest(videos)] if training is None else learned_from[module]
+        own = None
+        if simulate is not None and not videos.visible.all():  # in the units of the model, before any reduction
+            own = roll_out(features, videos.visible, simulate, options.context)
+        narrow = _narrowed(shown, options.components, arguments.seed)
+        features, shown, own = narrow(features), narrow(shown), None if own is None else narrow(own)
+        heads = {} if videos.visible.all() else _trained(use.heads, shown, options, arguments.seed, training is None)
+        for head, dynamics in heads.items():
+            if len(dynamics.losses_):
+                losses[f"{before}{head}"] = float(dynamics.losses_[-20:].mean())
+        for name, role, values in _candidates(features, videos.visible, own, heads, options.context):
+            arrays[f"{before}{name}"] = values.astype(np.float32)
+            rows.append({"name": f"{before}{name}", "module": module, "dynamics": name, "role": role})
+    save(
+        arguments.rollouts,
+        Arrays(arrays),
+        provenance,
+        rows=rows,
+        source_sha256=source,
+        final_losses=losses,
+        trained_on="the shown frames of the same videos" if training is None else "the training videos",
+        context=options.context,
+    )
+
+
+def _read(descriptor: VideoStudy, name: str, provenance: Provenance) -> Videos | None:
+    path = descriptor.files(next(iter(descriptor.subjects))).get(name)
+    if path is None:
+        return None
+    if path.is_file():
+        provenance.read(name, path)
+    return read_videos(path)
+
+
+def _shortest(videos: Videos) -> int:
+    """Return how many frames every condition shows before the first hidden one."""
+    return int(np.where(videos.visible.all(axis=1), videos.visible.shape[1], (~videos.visible).argmax(axis=1)).min())
+
+
+def _narrowed(shown: Values, n_components: int, seed: int) -> Callable[[Values], Values]:
+    """Return what reduces wide features to principal components of the frames that dynamics learn from."""
+    rows = shown.reshape(-1, shown.shape[2])
+    if rows.shape[1] <= n_components:
+        return lambda values: values
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:MOST_FRAMES])
+    reduction = PCA(min(n_components, len(chosen) - 1)).fit(rows, rows=chosen)
+    return lambda values: reduction.transform(values.reshape(-1, values.shape[2])).reshape(*values.shape[:2], -1)
+
+
+def _trained(
+    heads: Sequence[Any], shown: Values, options: DynamicsSettings, seed: int, own: bool
+) -> dict[str, LatentDynamics]:
+    """Return dynamics by name, each followed by the same network untrained."""
+    if heads and own and shown.shape[1] <= options.context:
+        raise BrainalignError(
+            f"conditions show {shown.shape[1]} frames before the first hidden one, which leaves none to learn from "
+            f"after a context of {options.context}; give `training` videos, a shorter context, or heads: []"
+        )
+    return {
+        name: LatentDynamics(head, options.context, options.width, steps, seed=seed).fit(shown)
+        for head in heads
+        for name, steps in ((head, options.training_steps), (f"{head}, untrained", 0))
+    }
+
+
+def _candidates(
+    features: Values,
+    visible: NDArray[np.bool_],
+    own: Values | None,
+    heads: dict[str, LatentDynamics],
+    context: int,
+) -> Iterator[Found]:
+    """Yield features over time by what fills in the hidden frames; without any the features alone."""
+    if visible.all():
+        yield AS_SHOWN, "model", features
+        return
+    if own is not None:
+        yield OWN, "model", own
+    for name, dynamics in heads.items():
+        role = "model" if len(dynamics.losses_) else "control"
+        yield name, role, roll_out(features, visible, dynamics.simulate, context)
+    for name, expect in SIMPLE_FUTURES.items():
+        yield name, "control", roll_out(features, visible, expect, context)
+    yield AS_SHOWN, "control", features
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,231 @@
+"""Videos through snakemake with a model of the user's own: a tiny world, its tables, its page, what stops it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+from safetensors.numpy import save_file
+
+from brainalign.arrays import Arrays
+from brainalign.artifacts import artifact_path, load, load_sidecar
+from brainalign.checks import BrainalignError
+from brainalign.datasets import audit_study, read_neural, read_videos
+from brainalign.pipelines import dynamics, rollout
+from brainalign.plan import jobs
+from brainalign.settings import Config, VideoStudy, load_descriptor, load_descriptors, parse
+from brainalign.simulation import OccludedBall, occluded_ball
+
+MODEL = '''
+"""Where the ball is, and where it will be."""
+from brainalign.simulation import ball_features, ball_future
+
+
+class Follower:
+    def features(self, frames):
+        return ball_features(frames)
+
+    def simulate(self, context, n_steps):
+        return ball_future(context, n_steps)
+
+
+def build(seed):
+    return Follower()
+
+
+class Modules:
+    def features(self, frames):
+        seen = ball_features(frames)
+        return {"place": seen[..., :2], "motion": seen[..., 2:]}
+
+
+def modules():
+    return Modules()
+
+
+def nothing():
+    return 3
+'''
+
+
+@pytest.fixture(scope="module")
+def world() -> OccludedBall:
+    return occluded_ball(24, 18, 8, 4, n_videos=40, n_silent=1, noise=0.5, seed=6)
+
+
+def write_study(folder: Path, world: OccludedBall, **changes: object) -> Path:
+    folder.mkdir(exist_ok=True)
+    np.savez(folder / "ball.npz", frames=world.frames, visible=world.visible)
+    save_file({"frames": world.training_frames}, folder / "training.safetensors")
+    save_file({"neural": world.neural}, folder / "neural.safetensors")
+    (folder / "follower.py").write_text(MODEL)
+    content = {
+        "kind": "videos",
+        "name": "ball",
+        "title": "A ball <b>behind</b> a curtain",
+        "citation": {"text": "Nobody (2026). Simulated."},
+        "licence": "CC0",
+        "source": "tests",
+        "videos": "ball.npz",
+        "training": "training.safetensors",
+        "subjects": {"1": {"neural": "neural.safetensors", "regions": {"front": [0, 5], "rear": [5, 8]}}},
+        "frame_s": 0.05,
+    } | changes
+    path = folder / "ball.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def configuration(folder: Path, descriptor: Path, function: str = "build", **options: object) -> dict[str, object]:
+    model = {"function": f"{folder / 'follower.py'}:{function}", "heads": ["mlp"]}
+    quick = {"training_steps": 120, "width": 24, "permutations": 39}
+    return {
+        "results": str(folder / "results"),
+        "datasets": {"ball": {"descriptor": str(descriptor)}},
+        "models": {"onehot": {"extractor": "onehot"}},
+        "methods": {"fixed": {"encoder": "ridge", "alphas": [0.001]}},
+        "dynamics": {"models": {"follower": model}} | quick | options,
+    }
+
+
+def run_rollout(folder: Path, descriptor: Path, function: str = "build", **options: object) -> tuple[int, Path]:
+    config = parse(Config, configuration(folder, descriptor, function, **options), "test")
+    path = artifact_path(folder / "results", "ball", "rollouts", model="follower")
+    settings = json.dumps({"dynamics": config.dynamics.of_rollout("follower")})
+    arguments = ["--settings", settings, "--descriptor", str(descriptor), "--model", "follower"]
+    return rollout.main([*arguments, "--rollouts", str(path)]), path
+
+
+def test_a_users_model_goes_through_the_workflow(make_checkout, world) -> None:
+    checkout = make_checkout("dynamics")
+    descriptor = write_study(checkout.root / "ball", world)
+    content = configuration(checkout.root / "ball", descriptor)
+    (checkout.root / "ball.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    checkout.snakemake("ball.yaml")
+    results = Path(str(content["results"]))
+    scores = load(artifact_path(results, "ball", "dynamics", subject="1"), pd.DataFrame)
+    rows = scores.set_index(["region", "epoch", "name"]).sort_index()["r_normalized"]
+    for region in ("front", "rear"):
+        assert rows[region, "occluded", "simulate"] > 0.85
+        assert rows[region, "occluded", "simulate"] > rows[region, "occluded", "mlp"] - 0.05
+        for control in ("hold last", "frames as shown", "time alone"):
+            assert rows[region, "occluded", control] < rows[region, "occluded", "simulate"] - 0.15
+        shown = rows.loc[region, "visible"].drop("time alone")
+        assert np.ptp(shown) < 1e-9  # one encoder
+    roles = scores.groupby("name")["role"].first()
+    assert set(roles.index[roles == "model"]) == {"simulate", "mlp"}
+    dropped = scores.set_index(["region", "epoch", "name"])["n_dropped"]
+    assert dropped["front", "occluded", "mlp"] == 0
+    page = (results / "ball" / "sub-1.html").read_text()
+    for figure in ("followed0", "movies0", "followed1", "movies1"):
+        assert f'id="figure-{figure}"' in page
+    assert "A ball &lt;b&gt;behind" in page
+    assert "front, hidden frames: follower with simulate predicts 5 neurons" in page
+    assert "no statement about other subjects" in page
+    (checkout.root / "ball" / "follower.py").write_text(MODEL + "# edited\n")
+    assert checkout.jobs("ball.yaml") == {"rollout": 1, "dynamics": 1, "report_dynamics": 1}
+
+
+def test_modules_are_kept_apart_and_features_are_theirs(tmp_path: Path, world) -> None:
+    """Several modules, and dynamics learned from the frames that are shown where there are no other videos."""
+    descriptor = write_study(tmp_path, world, training=None)
+    code, path = run_rollout(tmp_path, descriptor, "modules", context=5)
+    assert code == 0
+    arrays, record = load(path, Arrays), load_sidecar(path)["details"]
+    assert record["trained_on"] == "the shown frames of the same videos"
+    assert {row["module"] for row in record["rows"]} == {"place", "motion"}
+    assert [row["name"] for row in record["rows"]] == [
+        f"{module}: {name}"
+        for module in ("place", "motion")
+        for name in ("mlp", "mlp, untrained", "hold last", "constant velocity", "frames as shown")
+    ]
+    assert set(arrays) == {row["name"] for row in record["rows"]}
+    seen = arrays["place: frames as shown"]
+    for row in record["rows"]:
+        assert arrays[row["name"]].shape == (24, 18, 2)
+    np.testing.assert_array_equal(arrays["place: mlp"][world.visible], seen[world.visible])
+    last = world.visible[0].sum() - 1
+    np.testing.assert_array_equal(arrays["place: hold last"][0, -1], seen[0, last])
+
+
+def test_videos_in_which_all_is_shown_compare_features_alone(tmp_path: Path, world) -> None:
+    descriptor = write_study(tmp_path, world, training=None)
+    np.savez(tmp_path / "ball.npz", frames=world.frames)
+    code, path = run_rollout(tmp_path, descriptor, components=3)
+    assert code == 0
+    assert load(path, Arrays)["frames as shown"].shape == (24, 18, 3)  # of four
+    assert [row["role"] for row in load_sidecar(path)["details"]["rows"]] == ["model"]
+    outputs = {n: artifact_path(tmp_path, "ball", f"dynamics{s}", subject="1") for n, s in (
+        ("scores", ""), ("neurons", "neurons"), ("folds", "folds"), ("movies", "movies"))}  # fmt: skip
+    settings = json.dumps({"dynamics": {"permutations": 19, "folds": 3}, "confidence": 0.95})
+    arguments = ["--settings", settings, "--descriptor", str(descriptor), "--subject", "1", "--rollouts", str(path)]
+    assert dynamics.main(arguments + [part for n, p in outputs.items() for part in (f"--{n}", str(p))]) == 0
+    scores = load(outputs["scores"], pd.DataFrame)
+    assert set(scores["epoch"]) == {"visible"}
+    assert set(scores["name"]) == {"frames as shown", "time alone"}
+    assert scores["low"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("function", "changes", "options", "message"),
+    [
+        ("nothing", {}, {}, "returned int, which has no method features"),
+        ("bild", {}, {}, r"has no function 'bild' \(did you mean 'build'\?\)"),
+        ("build", {"training": None}, {"context": 9}, "give `training` videos, a shorter context"),
+        ("build", {}, {"context": 12}, "give a smaller context"),
+        ("build", {"videos": "training.safetensors", "training": "neural.safetensors"}, {}, "no array 'frames'"),
+    ],
+)
+def test_mistakes_end_with_one_message(
+    tmp_path: Path, world, function: str, changes, options, message: str, capsys
+) -> None:
+    code, _ = run_rollout(tmp_path, write_study(tmp_path, world, **changes), function, **options)
+    assert code == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_folders_of_images_are_videos(tmp_path: Path, world) -> None:
+    for condition in range(3):
+        (tmp_path / f"c{condition}").mkdir()
+        for time in range(5):
+            Image.fromarray(world.frames[condition, time]).save(tmp_path / f"c{condition}" / f"{time:03d}.png")
+    found = read_videos(tmp_path)
+    assert found.frames.shape == (3, 5, 20, 20, 3)
+    np.testing.assert_array_equal(found.frames[2, 4, :, :, 0], world.frames[2, 4])
+    assert found.visible.all()
+    (tmp_path / "visible.csv").write_text("1,1,1,0,0\n1,1,1,1,0\n1,1,1,1,1\n")
+    assert read_videos(tmp_path).visible.sum(axis=1).tolist() == [3, 4, 5]
+    (tmp_path / "c1" / "004.png").unlink()
+    with pytest.raises(BrainalignError, match=r"as many images as the others; got \{'c0': 5, 'c1': 4"):
+        read_videos(tmp_path)
+
+
+def test_the_audit_and_the_plan_know_videos(tmp_path: Path, world) -> None:
+    path = write_study(tmp_path, world)
+    descriptor = load_descriptor(path, VideoStudy)
+    found = audit_study(descriptor)
+    assert not found.problems
+    assert f"{(~world.visible).sum():,} of 432 frames hidden" in found.facts
+    assert read_neural(descriptor, "1").shape == world.neural.shape
+    config = parse(Config, configuration(tmp_path, path), "test")
+    assert [job.stage for job in jobs(config)] == ["rollout", "dynamics", "report_dynamics"]
+    subjects = {"1": {"neural": "neural.safetensors", "regions": {"rear": [5, 9]}}}
+    (problem,) = audit_study(load_descriptor(write_study(tmp_path, world, subjects=subjects))).problems
+    assert "ends before neuron 9, but neural.safetensors has 8" in str(problem)
+    (problem,) = audit_study(load_descriptor(write_short(tmp_path, world))).problems
+    assert "use the same order and frames" in str(problem)
+    with pytest.raises(BrainalignError, match=r"dynamics.models names no model"):
+        load_descriptors(parse(Config, configuration(tmp_path, path) | {"dynamics": {}}, "test"))
+
+
+def write_short(folder: Path, world: OccludedBall) -> Path:
+    """Write the study with neurons of one condition less than the videos have."""
+    path = write_study(folder, world)
+    save_file({"neural": np.ascontiguousarray(world.neural[:-1])}, folder / "neural.safetensors")
+    return path
