@@ -60,8 +60,8 @@ def test_plan_adds_up(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.chdir(root)
     assert main(["plan", "snakemake/config/demo.yaml"]) == 0
     printed = capsys.readouterr().out
-    assert re.search(r"│ encode +│ +8 │", printed)
-    assert re.search(r"│ encode_images +│ +19 │", printed)
+    assert re.search(r"│ encode +│ +5 │", printed)
+    assert re.search(r"│ encode_images +│ +15 │", printed)
     totals = [int(n) for n in re.findall(r"^│ \w+ +│ +(\d+) │", printed, flags=re.MULTILINE)]
     assert sum(totals[:-1]) == totals[-1] > 50
     assert "make run CONFIG=snakemake/config/demo.yaml" in printed

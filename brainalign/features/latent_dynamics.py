@@ -36,6 +36,7 @@ class Identity(nn.Module):
         super().__init__()
 
     def forward(self, context: torch.Tensor, n_steps: int) -> torch.Tensor:
+        """Return (n_conditions, n_steps, n_units): what follows context (n_conditions, n_context, n_units)."""
         return context[:, -1:].expand(-1, n_steps, -1)
 
 
@@ -50,6 +51,7 @@ class Mlp(nn.Module):
         )  # fmt: skip
 
     def forward(self, context: torch.Tensor, n_steps: int) -> torch.Tensor:
+        """Return (n_conditions, n_steps, n_units): what follows context (n_conditions, n_context, n_units)."""
         past, future = context, []
         for _ in range(n_steps):
             future.append(past[:, -1] + self.change(past.flatten(1)))
@@ -66,6 +68,7 @@ class Lstm(nn.Module):
         self.change = nn.Linear(width, n_units)
 
     def forward(self, context: torch.Tensor, n_steps: int) -> torch.Tensor:
+        """Return (n_conditions, n_steps, n_units): what follows context (n_conditions, n_context, n_units)."""
         state: tuple[torch.Tensor, torch.Tensor] | None = None
         for frame in context.unbind(1):
             state = self.cell(frame, state)
@@ -92,6 +95,7 @@ class Ctrnn(nn.Module):
         return (1 - LEAK) * state + LEAK * torch.relu(self.recurrent(state) + self.input(frame))
 
     def forward(self, context: torch.Tensor, n_steps: int) -> torch.Tensor:
+        """Return (n_conditions, n_steps, n_units): what follows context (n_conditions, n_context, n_units)."""
         state = context.new_zeros(len(context), self.recurrent.in_features)
         for frame in context.unbind(1):
             state = self._next(state, frame)

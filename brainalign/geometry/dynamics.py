@@ -23,8 +23,11 @@ CONSTANT = 1e-9  # spread of predictions, in spreads of the response, that is no
 class GroupedRegressor(Protocol):
     """Ridge of many targets whose penalties are chosen with whole groups left out: `brainalign.encoding.Ridge`."""
 
-    def fit(self, X: Any, Y: Any, *, groups: Any) -> object: ...
-    def predict(self, X: Any, /) -> Any: ...
+    def fit(self, X: Any, Y: Any, *, groups: Any) -> object:
+        """Fit X (n_rows, n_features) to Y (n_rows, n_targets), groups (n_rows,) kept together."""
+
+    def predict(self, X: Any, /) -> Any:
+        """Return (n_rows, n_targets)."""
 
 
 @dataclass(frozen=True)

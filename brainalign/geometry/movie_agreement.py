@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from brainalign.checks import BrainalignError
-from brainalign.geometry.compare import square_rdms
+from brainalign.geometry.compare import rank_rdms, square_rdms
 from brainalign.geometry.dynamics import check_neural
 from brainalign.geometry.time import rdm_movie
 from brainalign.statistics import permutation_test
@@ -76,7 +75,7 @@ def movie_agreement(
 
 def _unit(movie: Values) -> NDArray[np.float64]:
     """Return ranks of every frame's pairs, centred and of unit length; zeros where all are equal."""
-    ranks = rankdata(movie, axis=1)
+    ranks = rank_rdms(movie)
     ranks = ranks - ranks.mean(axis=1, keepdims=True)
     size = np.linalg.norm(ranks, axis=1, keepdims=True)
     return np.asarray(ranks / np.where(size > 0, size, 1.0))

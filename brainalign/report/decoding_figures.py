@@ -56,7 +56,7 @@ def decoded_courses(rows: pd.DataFrame, clusters: pd.DataFrame, peaks: pd.DataFr
                 ax.hlines(height, low, high, color="black", linewidth=1)
                 label = {"rise": "rise to half height", "centre": "centre of the hump"}[name]
                 ax.plot(middle, height, marker, color="black", markersize=5, label=label)
-    legend_below(figure, axes, 3)
+    legend_below(figure, axes, min(len(groups), 3))
     return figure
 
 

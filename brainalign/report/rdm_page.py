@@ -118,7 +118,10 @@ def _table(scores: pd.DataFrame, random: pd.DataFrame) -> Any:
 
 def _fits(comparison: pd.DataFrame, scores: pd.DataFrame, random: pd.DataFrame, differences: pd.DataFrame) -> Section:
     best = comparison[comparison["kind"] == "best"]
-    sentences = [f"{row['reference']}: {row['sentence']}" for _, row in best.iterrows()]
+    among = {"models": "models without layers", "all": "all of these"} | {
+        str(model): f"layers of {model}" for model in scores.loc[scores["kind"] == "layer", "model"].unique()
+    }
+    sentences = [f"{row['reference']}, among {among[row['family']]}: {row['sentence']}" for _, row in best.iterrows()]
     published = scores[scores["kind"] == "published"]
     layers = _with_verdicts(scores[scores["kind"] == "layer"], best, differences)
     means = layers.groupby(["model", "layer"], sort=False)["score"].mean()

@@ -67,7 +67,7 @@ def _undecided(rows: pd.DataFrame, what: str) -> str:
     if left.empty:
         return f"undecided: 0 of {len(rows)} {what}"
     reason = left["reason"].value_counts()
-    return f"undecided: {len(left)} of {len(rows)} {what} ({reason.index[0]})"
+    return f"undecided: {len(left)} of {len(rows)} {what}\n({reason.index[0]})"
 
 
 def _confusion(ax: Axes, decided: pd.DataFrame, names: Sequence[str], what: str) -> None:

@@ -39,7 +39,7 @@ def test_undecided_areas_are_counted_and_left_out() -> None:
     counts, depths = planted_layers(planted(), LAYERS).axes
     assert counts.get_title() == "exact in 4 of 5 decided"
     assert np.asarray(counts.images[0].get_array()).sum() == 5
-    assert "undecided: 1 of 6 areas (at its permuted null)" in depths.get_title()
+    assert "undecided: 1 of 6 areas\n(at its permuted null)" in depths.get_title()
     assert "Spearman 0.97 over 5 areas" in depths.get_title()
     assert len(depths.collections[0].get_offsets()) == 5
     assert "noise" not in [text.get_text() for text in depths.texts]
