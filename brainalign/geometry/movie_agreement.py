@@ -62,11 +62,10 @@ def movie_agreement(
     upper = np.triu_indices(n_conditions, 1)
     tables = []
     for name, X in models.items():
-        movie = rdm_movie(np.moveaxis(np.asarray(X, dtype=np.float64)[:, times], 1, 2), "euclidean")
-        ranks = _unit(movie)
+        ranks = _unit(rdm_movie(np.moveaxis(np.asarray(X, dtype=np.float64)[:, times], 1, 2), "euclidean"))
         square = square_rdms(ranks)
         null = np.stack([np.sum(square[:, order][:, :, order][:, *upper] * brain, axis=1) for order in orders])
-        score = np.where(np.ptp(movie, axis=1) > 0, np.sum(ranks * brain, axis=1), np.nan)
+        score = np.where(ranks.any(axis=1), np.sum(ranks * brain, axis=1), np.nan)
         table = {"model": name, "time": times, "hidden": (~visible).mean(axis=0)[times], "score": score}
         table |= {"null_95": np.quantile(null, 0.95, axis=0), "p": permutation_test(score, null)}
         tables.append(pd.DataFrame(table | {"p_fwer": permutation_test(score, null, "max")}))
@@ -75,7 +74,7 @@ def movie_agreement(
 
 def _unit(movie: Values) -> NDArray[np.float64]:
     """Return ranks of every frame's pairs, centred and of unit length; zeros where all are equal."""
-    ranks = rank_rdms(movie)
+    ranks = rank_rdms(np.asarray(movie, dtype=np.float64))
     ranks = ranks - ranks.mean(axis=1, keepdims=True)
     size = np.linalg.norm(ranks, axis=1, keepdims=True)
     return np.asarray(ranks / np.where(size > 0, size, 1.0))

@@ -17,7 +17,7 @@ from brainalign.arrays import Arrays
 from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.checks import BrainalignError
 from brainalign.datasets import audit_study, read_neural, read_videos
-from brainalign.pipelines import dynamics, rollout
+from brainalign.pipelines import dynamics, report_dynamics, rollout
 from brainalign.plan import jobs
 from brainalign.settings import Config, VideoStudy, load_descriptor, load_descriptors, parse
 from brainalign.simulation import OccludedBall, occluded_ball
@@ -188,6 +188,18 @@ def test_mistakes_end_with_one_message(
     code, _ = run_rollout(tmp_path, write_study(tmp_path, world, **changes), function, **options)
     assert code == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_failure_leaves_a_page_that_says_so(tmp_path: Path, world) -> None:
+    path = write_study(tmp_path, world)
+    config = parse(Config, configuration(tmp_path, path, "nothing"), "test")
+    log = tmp_path / "results" / "ball" / "logs" / "rollout" / "model-follower.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("rollout stopped:\nit returned <int>\n")
+    assert report_dynamics.main(["--settings", config.model_dump_json(), "--incomplete"]) == 0
+    page = (tmp_path / "results" / "ball" / "sub-1_incomplete.html").read_text()
+    assert "it returned &lt;int&gt;" in page
+    assert page.count('<div class="failure">') == 2  # the neurons waited for it
 
 
 def test_folders_of_images_are_videos(tmp_path: Path, world) -> None:
