@@ -82,6 +82,7 @@ LAYOUTS = {
     "agreement": Layout("identify", ".parquet"),
     "network": Layout("encoding", ".safetensors"),
     "curve": Layout("encoding", ".parquet"),
+    "triplets": Layout("concepts", ".safetensors"),
     "references": Layout("geometry", ".safetensors"),
     "differences": Layout("geometry", ".parquet"),
     "rdm": Layout("geometry", ".safetensors"),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
-from brainalign.descriptor import BlockStudy, Descriptor, ImageStudy, RecordingStudy
+from brainalign.descriptor import BlockStudy, Descriptor, ImageStudy, RecordingStudy, TripletStudy
 from brainalign.methods import BandedRidgeMethod, DictionaryMethod, InContextMethod, TrainedMethod
 from brainalign.models import SHARED_LAYERS
 
@@ -65,6 +65,9 @@ def _subjects_exist(owner: str, named: Iterable[str] | None, used: list[Descript
 def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
     if isinstance(descriptor, RecordingStudy):
         return  # no network sees what was shown
+    if isinstance(descriptor, TripletStudy):
+        _objects_are_seen(config, dataset, descriptor)
+        return
     if not isinstance(descriptor, BlockStudy):
         _captions_exist(config, dataset, descriptor)
         return
@@ -74,6 +77,18 @@ def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
         raise BrainalignError(
             f"datasets.{dataset}.models: {', '.join(wrong)} look at images, but its stimuli are texts; list those that "
             f"read texts{': ' + ', '.join(fitting) if fitting else ''}"
+        )
+
+
+def _objects_are_seen(config: Config, dataset: str, descriptor: TripletStudy) -> None:
+    """Raise where a model looks at images of objects of which there are none; texts are the names of the objects."""
+    wrong = [model for model in config.models_of(dataset) if config.models[model].reads_images]
+    if wrong and descriptor.files.images is None:
+        fitting = [name for name, model in config.models.items() if not model.reads_images]
+        raise BrainalignError(
+            f"datasets.{dataset}.models: {', '.join(wrong)} look at images, but the descriptor names none; give it "
+            "files.images, a table with stimulus_id and path, or list the models that read the names of the objects"
+            f"{': ' + ', '.join(fitting) if fitting else ''}"
         )
 
 

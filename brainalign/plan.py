@@ -24,6 +24,7 @@ from brainalign.settings import (
     InContextMethod,
     RdmStudy,
     RecordingStudy,
+    TripletStudy,
     load_descriptors,
 )
 from brainalign.stages import BASE_FILES, STAGES, library_digest
@@ -142,6 +143,10 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
         yield from (("extract", "features", {"model": model}) for model in models)
         yield "compare_rdms", "comparison", {}
         yield "report_group", "html", {}
+        return
+    if isinstance(descriptor, TripletStudy):
+        yield "prepare_triplets", "triplets", {}
+        yield from (("extract", "features", {"model": model}) for model in models)
         return
     if isinstance(descriptor, RecordingStudy):
         for subject in descriptor.subjects:

@@ -29,6 +29,7 @@ from brainalign.descriptor import (
     Name,
     RdmStudy,
     RecordingStudy,
+    TripletStudy,
     load_descriptor,
 )
 from brainalign.families import check_contest, check_contest_in, contest_of
@@ -57,6 +58,7 @@ __all__ = [
     "SearchlightSettings",
     "SentenceModel",
     "TrainedMethod",
+    "TripletStudy",
     "load_config",
     "load_descriptor",
     "load_descriptors",
@@ -338,7 +340,7 @@ def write_schemas(folder: Path) -> None:
     """Write JSON schemas of configuration and descriptor, which editors use to complete and check the files."""
     schemas: dict[str, Any] = {
         "config": Config.model_json_schema(),
-        "descriptor": TypeAdapter(BlockStudy | ImageStudy | RecordingStudy | RdmStudy).json_schema(),
+        "descriptor": TypeAdapter(BlockStudy | ImageStudy | RecordingStudy | RdmStudy | TripletStudy).json_schema(),
     }
     for name, schema in schemas.items():
         (folder / f"{name}.schema.json").write_text(json.dumps(schema, indent=1) + "\n")

@@ -18,6 +18,7 @@ STAGES = {
     "prepare_images": ("datasets", "statistics"),
     "prepare_rdms": ("datasets",),
     "prepare_recordings": ("datasets",),
+    "prepare_triplets": ("datasets", "geometry", "kernels", "statistics"),
     "extract": ("features",),
     "pretrain": ("datasets", "encoding", "features", "kernels", "statistics"),
     "encode": ("datasets", "encoding", "features", "kernels", "statistics"),

@@ -2,6 +2,7 @@
 
 from brainalign.simulation.category_epochs import CategoryEpochs, category_epochs
 from brainalign.simulation.complex_cells import ComplexCells, complex_cells
+from brainalign.simulation.concepts import ConceptWorld, concept_world, write_things_files
 from brainalign.simulation.cortex import Cortex, CortexDrives, cortex_drives, load_cortex, plan_areas, simulate_cortex
 from brainalign.simulation.curved_relations import RELATIONS, SwissRoll, dependent_pair, swiss_roll
 from brainalign.simulation.drives import field_weights, layer_drives, pool_everywhere
@@ -30,6 +31,7 @@ __all__ = [
     "R_CEILING",
     "CategoryEpochs",
     "ComplexCells",
+    "ConceptWorld",
     "Cortex",
     "CortexDrives",
     "FamilyWorld",
@@ -46,6 +48,7 @@ __all__ = [
     "caption",
     "category_epochs",
     "complex_cells",
+    "concept_world",
     "cortex_drives",
     "dependent_pair",
     "draw_scenes",
@@ -80,4 +83,5 @@ __all__ = [
     "to_epochs",
     "train_generator",
     "voxel_prior_world",
+    "write_things_files",
 ]

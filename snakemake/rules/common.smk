@@ -25,6 +25,7 @@ from brainalign.settings import (
     ImageStudy,
     RdmStudy,
     RecordingStudy,
+    TripletStudy,
     load_descriptors,
 )
 from brainalign.settings import parse as parse_settings  # "parse" is a name of Snakemake's own
@@ -44,6 +45,7 @@ BLOCKS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descrip
 IMAGES = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, ImageStudy)]
 RDMS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, RdmStudy)]
 RECORDINGS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, RecordingStudy)]
+TRIPLETS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, TripletStudy)]
 SIMULATED = [name for name in IMAGES if DESCRIPTORS[name].simulate]
 CONVERGED = [name for name in IMAGES if SETTINGS.convergence_of(name).networks]
 IDENTIFIED = [name for name in IMAGES if len(scanned_subjects(DESCRIPTORS[name])) >= LEAST_SUBJECTS]
@@ -177,7 +179,7 @@ def raw_of(wildcards):
 
 def images_of(wildcards):
     """Return the table of the images of a dataset; nothing where the stimuli are texts."""
-    if wildcards.dataset in SIMULATED + RDMS:
+    if wildcards.dataset in SIMULATED + RDMS + TRIPLETS:
         return [raw_file("stimuli/stimuli.tsv", wildcards.dataset)]
     descriptor = DESCRIPTORS[wildcards.dataset]
     return [descriptor.locate(descriptor.images, "images")] if wildcards.dataset in IMAGES else []
@@ -193,6 +195,8 @@ def captions_of(wildcards):
 
 def images_changed(wildcards):
     """Return what changes when an image does; of images that the workflow makes itself their table says it."""
+    if wildcards.dataset in TRIPLETS:
+        return "".join(map(image_state, DESCRIPTORS[wildcards.dataset].found("images")))
     if wildcards.dataset not in IMAGES or wildcards.dataset in SIMULATED:
         return ""
     return image_state(images_of(wildcards)[0])
@@ -284,7 +288,8 @@ def targets():
         for dataset, descriptor in DESCRIPTORS.items()
         for subject in subjects_of(descriptor)
     ]
-    return of_subjects + [group_report_path(RESULTS, dataset) for dataset in IMAGES + RDMS]
+    prepared = [str(artifact_path(RESULTS, dataset, "triplets")) for dataset in TRIPLETS]
+    return prepared + of_subjects + [group_report_path(RESULTS, dataset) for dataset in IMAGES + RDMS]
 
 
 onstart:
