@@ -1,9 +1,11 @@
 """Representational geometry: dissimilarities of response patterns, and how they compare with those of features."""
 
+from brainalign.geometry.alignment_scores import AlignmentScore, score_alignment
 from brainalign.geometry.areas_under_curve import auc, auc_draws
 from brainalign.geometry.bootstrap import DualBootstrap, dual_bootstrap
 from brainalign.geometry.canonical import canonical_correlations, cca, pwcca, svcca
 from brainalign.geometry.capacity import ManifoldCapacity, manifold_capacity, mmcr_bounds, mmcr_objective
+from brainalign.geometry.cluster_triplets import LEVELS, cluster_objects, draw_triplets, triplet_levels
 from brainalign.geometry.collapse import NeuralCollapse, neural_collapse
 from brainalign.geometry.combinations import combination, flexible_permutation_test, score_combinations
 from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm
@@ -22,6 +24,8 @@ from brainalign.geometry.feature_bias import (
 )
 from brainalign.geometry.features import feature_rdms
 from brainalign.geometry.flexible import FITS, FlexibleModel, fit_weights, flexible_bootstrap, flexible_score
+from brainalign.geometry.human_alignment import HumanAlignment, affine_head
+from brainalign.geometry.human_teacher import HumanTeacher
 from brainalign.geometry.inference import (
     RdmTest,
     fixed_test,
@@ -50,6 +54,7 @@ from brainalign.geometry.searchlight import Searchlight, searchlight_rdms
 from brainalign.geometry.searchlight_maps import SearchlightMap, searchlight_map
 from brainalign.geometry.sensor_effects import sensor_effects
 from brainalign.geometry.similarity import SIMILARITIES, cka, procrustes_angle, similarity
+from brainalign.geometry.soft_choices import DIVERGENCES, choice_entropy, choice_temperature, judged_shares
 from brainalign.geometry.spectra import (
     PowerLaw,
     cross_validated_spectrum,
@@ -89,13 +94,16 @@ __all__ = [
     "COMPARISONS",
     "DIMENSIONS",
     "DISTANCES",
+    "DIVERGENCES",
     "FAMILIES",
     "FITS",
+    "LEVELS",
     "MATCHINGS",
     "NOISE_COVARIANCES",
     "PAIR_MEASURES",
     "SIMILARITIES",
     "WHITENED",
+    "AlignmentScore",
     "Comparison",
     "DependenceTest",
     "Discriminants",
@@ -103,6 +111,8 @@ __all__ = [
     "FlexibleModel",
     "Fold",
     "Geodesics",
+    "HumanAlignment",
+    "HumanTeacher",
     "LabelledPatterns",
     "LabelledRdms",
     "LayerAgreement",
@@ -124,14 +134,18 @@ __all__ = [
     "TwoNN",
     "UnitClusters",
     "UnitMatch",
+    "affine_head",
     "auc",
     "auc_draws",
     "best_coupling",
     "canonical_correlations",
     "cca",
     "check_triplets",
+    "choice_entropy",
     "choice_probabilities",
+    "choice_temperature",
     "cka",
+    "cluster_objects",
     "cluster_units",
     "combination",
     "compare",
@@ -144,6 +158,7 @@ __all__ = [
     "decode_generalization",
     "decode_times",
     "dependence_test",
+    "draw_triplets",
     "dual_bootstrap",
     "eigenspectrum",
     "equal_variance",
@@ -162,6 +177,7 @@ __all__ = [
     "geotopological",
     "identify_regions",
     "joined_hemispheres",
+    "judged_shares",
     "layer_agreement",
     "leave_one_group_out",
     "linear_predictivity",
@@ -195,6 +211,7 @@ __all__ = [
     "repeated_ceilings",
     "replicate_rdms",
     "rotated_copy",
+    "score_alignment",
     "score_combinations",
     "score_references",
     "searchlight_map",
@@ -215,6 +232,7 @@ __all__ = [
     "to_rsatoolbox",
     "triplet_ceilings",
     "triplet_keys",
+    "triplet_levels",
     "two_nn",
     "volume_neighbourhoods",
     "whitened",

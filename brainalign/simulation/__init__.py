@@ -1,5 +1,6 @@
 """Worlds with planted truth: what a method must find, and what it must not."""
 
+from brainalign.simulation.abstraction import AbstractionWorld, abstraction_world
 from brainalign.simulation.category_epochs import CategoryEpochs, category_epochs
 from brainalign.simulation.complex_cells import ComplexCells, complex_cells
 from brainalign.simulation.concepts import ConceptWorld, concept_world, write_things_files
@@ -29,6 +30,7 @@ __all__ = [
     "REGION_REGIMES",
     "RELATIONS",
     "R_CEILING",
+    "AbstractionWorld",
     "CategoryEpochs",
     "ComplexCells",
     "ConceptWorld",
@@ -43,6 +45,7 @@ __all__ = [
     "SparseWorld",
     "SwissRoll",
     "VoxelPriorWorld",
+    "abstraction_world",
     "activations",
     "betas_image",
     "caption",
