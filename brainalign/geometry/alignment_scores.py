@@ -1,4 +1,4 @@
-"""How well similarities predict people's choices among three, by level of abstraction; whether both are unsure alike."""
+"""How well similarities predict people's choices among three, by level of abstraction, and whether doubts agree."""
 
 from __future__ import annotations
 
