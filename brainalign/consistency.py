@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
-from brainalign.descriptor import BlockStudy, Descriptor, ImageStudy, RecordingStudy, TripletStudy
+from brainalign.descriptor import BlockStudy, Descriptor, ImageStudy, RecordingStudy, TripletStudy, scanned_subjects
 from brainalign.methods import BandedRidgeMethod, DictionaryMethod, InContextMethod, TrainedMethod
 from brainalign.models import SHARED_LAYERS
 
@@ -49,6 +49,7 @@ def check_descriptors(config: Config, descriptors: Mapping[str, Descriptor]) -> 
                     f"({', '.join(sorted(known))}){did_you_mean(split, known)}"
                 )
     _searchlights_fit(config, descriptors)
+    _regions_exist(config, descriptors)
 
 
 def _subjects_exist(owner: str, named: Iterable[str] | None, used: list[Descriptor]) -> None:
@@ -89,6 +90,23 @@ def _objects_are_seen(config: Config, dataset: str, descriptor: TripletStudy) ->
             f"datasets.{dataset}.models: {', '.join(wrong)} look at images, but the descriptor names none; give it "
             "files.images, a table with stimulus_id and path, or list the models that read the names of the objects"
             f"{': ' + ', '.join(fitting) if fitting else ''}"
+        )
+
+
+def _regions_exist(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
+    """Raise where judgements are to be compared with regions that no dataset has."""
+    name = config.concepts.regions_of
+    if name is None or not any(isinstance(descriptor, TripletStudy) for descriptor in descriptors.values()):
+        return
+    if name not in config.datasets:
+        raise BrainalignError(
+            f"concepts.regions_of: {name!r} is not among the datasets of the configuration "
+            f"({', '.join(config.datasets)}){did_you_mean(name, config.datasets)}"
+        )
+    if name in descriptors and not scanned_subjects(descriptors[name]):
+        raise BrainalignError(
+            f"concepts.regions_of: {name} has no fMRI subject who was shown images, so there are no regions; name "
+            "another dataset, or leave the option out"
         )
 
 

@@ -147,6 +147,8 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
     if isinstance(descriptor, TripletStudy):
         yield "prepare_triplets", "triplets", {}
         yield from (("extract", "features", {"model": model}) for model in models)
+        yield "concepts", "concepts", {}
+        yield "report_concepts", "html", {}
         return
     if isinstance(descriptor, RecordingStudy):
         for subject in descriptor.subjects:

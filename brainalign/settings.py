@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, model_validator
 
 from brainalign.checks import BrainalignError, did_you_mean
+from brainalign.concept_options import ConceptSettings
 from brainalign.consistency import check_descriptors
 from brainalign.convergence_options import ConvergeSettings
 from brainalign.descriptor import (
@@ -43,6 +44,7 @@ __all__ = [
     "SHARED_LAYERS",
     "BandedRidgeMethod",
     "BlockStudy",
+    "ConceptSettings",
     "Config",
     "ConvergeSettings",
     "Descriptor",
@@ -196,6 +198,7 @@ class Config(Strict):
     compare_rdms: CompareRdmsSettings = CompareRdmsSettings()
     converge: ConvergeSettings = ConvergeSettings()
     match: MatchSettings = MatchSettings()
+    concepts: ConceptSettings = ConceptSettings()
     identify: IdentifySettings = IdentifySettings()
     searchlight: SearchlightSettings = SearchlightSettings()
     decode_times: DecodeTimesSettings = DecodeTimesSettings()

@@ -30,6 +30,7 @@ STAGES = {
     "searchlight": ("datasets", "geometry", "kernels", "statistics"),
     "converge": ("datasets", "encoding", "features", "kernels", "statistics"),
     "match": ("geometry", "kernels", "statistics"),
+    "concepts": ("geometry", "kernels", "statistics"),
     "identify": ("geometry", "kernels", "statistics"),
     "summarize": ("datasets", "statistics"),
     "summarize_images": ("simulation", "statistics"),
@@ -37,6 +38,7 @@ STAGES = {
     "report": ("report", "statistics"),
     "report_images": ("report", "statistics"),
     "report_recordings": ("report", "statistics"),
+    "report_concepts": ("report", "statistics"),
     "report_group": ("report", "statistics"),
 }
 

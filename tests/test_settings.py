@@ -264,7 +264,7 @@ FILES = {"format": "betas", "betas": {"L": "l.gii"}, "trials": "t.tsv"}
         ({"simulate": {"n_sharde": 3}}, r"'simulate.n_sharde' \(did you mean 'n_shared'"),
         (
             {"kind": "imagse"},
-            r"kind must be one of 'blocks', 'images', 'rdms', 'recordings'; got 'imagse' \(did you mean 'images'",
+            r"kind must be one of 'blocks', .*, 'recordings', 'triplets'; got 'imagse' \(did you mean 'images'",
         ),
     ],
 )

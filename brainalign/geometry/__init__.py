@@ -8,7 +8,17 @@ from brainalign.geometry.capacity import ManifoldCapacity, manifold_capacity, mm
 from brainalign.geometry.cluster_triplets import LEVELS, cluster_objects, draw_triplets, triplet_levels
 from brainalign.geometry.collapse import NeuralCollapse, neural_collapse
 from brainalign.geometry.combinations import combination, flexible_permutation_test, score_combinations
-from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm
+from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm, square_rdms
+from brainalign.geometry.concept_fits import DimensionFit, fit_dimensions, permuted_accuracies, unseen_similarities
+from brainalign.geometry.concept_networks import network_tables, region_table
+from brainalign.geometry.concept_study import (
+    CONCEPT_METHODS,
+    ConceptFit,
+    choice_table,
+    dimension_table,
+    fit_concepts,
+    unrepeated,
+)
 from brainalign.geometry.correlations import cross_correlations
 from brainalign.geometry.covariance import NoiseCovariance
 from brainalign.geometry.dependence import DependenceTest, dependence_test
@@ -45,11 +55,14 @@ from brainalign.geometry.neighbourhoods import (
 )
 from brainalign.geometry.network_pairs import PAIR_MEASURES, compare_networks
 from brainalign.geometry.noise import NOISE_COVARIANCES, measurement_noise, noise_covariance, noise_precision
+from brainalign.geometry.odd_columns import odd_column_shares, spectral_similarities
+from brainalign.geometry.odd_one_out import SparseConcepts
 from brainalign.geometry.partial import rdm_partial_test
 from brainalign.geometry.places import PlacesTest, rdm_permutation_clusters, rdm_permutation_places
 from brainalign.geometry.prediction import SparsePrediction, linear_predictivity, sparse_prediction
 from brainalign.geometry.rdm import DISTANCES, WHITENED, rdm
 from brainalign.geometry.region_identification import BASELINES, RegionIdentification, identify_regions
+from brainalign.geometry.reproducible_dimensions import Reproducibility, match_dimensions, reproducible_dimensions
 from brainalign.geometry.searchlight import Searchlight, searchlight_rdms
 from brainalign.geometry.searchlight_maps import SearchlightMap, searchlight_map
 from brainalign.geometry.sensor_effects import sensor_effects
@@ -70,28 +83,25 @@ from brainalign.geometry.time_decoding import TimeScores, decode_generalization,
 from brainalign.geometry.time_folds import Fold, contiguous_folds, leave_one_group_out
 from brainalign.geometry.topology import Geodesics, geodesic, geotopological
 from brainalign.geometry.transport import best_coupling
+from brainalign.geometry.triplet_ceilings import TripletCeilings, repeated_ceilings, triplet_ceilings
+from brainalign.geometry.triplet_splits import TripletSplit, split_objects, split_triplets
 from brainalign.geometry.triplets import (
     CHANCE,
-    TripletCeilings,
-    TripletSplit,
     check_triplets,
     choice_probabilities,
     object_similarities,
-    odd_column_shares,
     odd_one_out_accuracy,
-    repeated_ceilings,
     shuffled_triplets,
-    split_objects,
-    split_triplets,
-    triplet_ceilings,
     triplet_keys,
 )
 from brainalign.geometry.unit_clusters import UnitClusters, cluster_units
+from brainalign.geometry.variational_concepts import VariationalConcepts
 
 __all__ = [
     "BASELINES",
     "CHANCE",
     "COMPARISONS",
+    "CONCEPT_METHODS",
     "DIMENSIONS",
     "DISTANCES",
     "DIVERGENCES",
@@ -105,7 +115,9 @@ __all__ = [
     "WHITENED",
     "AlignmentScore",
     "Comparison",
+    "ConceptFit",
     "DependenceTest",
+    "DimensionFit",
     "Discriminants",
     "DualBootstrap",
     "FlexibleModel",
@@ -125,8 +137,10 @@ __all__ = [
     "RdmTest",
     "ReferenceScores",
     "RegionIdentification",
+    "Reproducibility",
     "Searchlight",
     "SearchlightMap",
+    "SparseConcepts",
     "SparsePrediction",
     "TimeScores",
     "TripletCeilings",
@@ -134,6 +148,7 @@ __all__ = [
     "TwoNN",
     "UnitClusters",
     "UnitMatch",
+    "VariationalConcepts",
     "affine_head",
     "auc",
     "auc_draws",
@@ -143,6 +158,7 @@ __all__ = [
     "check_triplets",
     "choice_entropy",
     "choice_probabilities",
+    "choice_table",
     "choice_temperature",
     "cka",
     "cluster_objects",
@@ -158,6 +174,7 @@ __all__ = [
     "decode_generalization",
     "decode_times",
     "dependence_test",
+    "dimension_table",
     "draw_triplets",
     "dual_bootstrap",
     "eigenspectrum",
@@ -166,6 +183,8 @@ __all__ = [
     "feature_correlations",
     "feature_rdm_partition",
     "feature_rdms",
+    "fit_concepts",
+    "fit_dimensions",
     "fit_discriminants",
     "fit_weights",
     "fixed_test",
@@ -182,11 +201,13 @@ __all__ = [
     "leave_one_group_out",
     "linear_predictivity",
     "manifold_capacity",
+    "match_dimensions",
     "match_units",
     "measurement_noise",
     "membership",
     "mmcr_bounds",
     "mmcr_objective",
+    "network_tables",
     "neural_collapse",
     "noise_covariance",
     "noise_precision",
@@ -195,6 +216,7 @@ __all__ = [
     "odd_one_out_accuracy",
     "pairwise_movie",
     "participation_ratio",
+    "permuted_accuracies",
     "pooled_rdm",
     "power_law",
     "procrustes_angle",
@@ -208,8 +230,10 @@ __all__ = [
     "rdm_permutation_places",
     "rdm_permutation_test",
     "rdm_time_generalization",
+    "region_table",
     "repeated_ceilings",
     "replicate_rdms",
+    "reproducible_dimensions",
     "rotated_copy",
     "score_alignment",
     "score_combinations",
@@ -222,8 +246,10 @@ __all__ = [
     "shuffled_units",
     "similarity",
     "sparse_prediction",
+    "spectral_similarities",
     "split_objects",
     "split_triplets",
+    "square_rdms",
     "subject_rdms",
     "surface_neighbourhoods",
     "svcca",
@@ -234,6 +260,8 @@ __all__ = [
     "triplet_keys",
     "triplet_levels",
     "two_nn",
+    "unrepeated",
+    "unseen_similarities",
     "volume_neighbourhoods",
     "whitened",
 ]

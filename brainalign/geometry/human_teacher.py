@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError
 from brainalign.geometry.pairing import representation
 from brainalign.geometry.soft_choices import check_probabilities, choice_temperature, kullback_leibler, log_choices
-from brainalign.geometry.triplets import check_triplets, choice_probabilities, object_similarities, split_objects
+from brainalign.geometry.triplet_splits import split_objects
+from brainalign.geometry.triplets import check_triplets, choice_probabilities, object_similarities
 
 if TYPE_CHECKING:
     import torch

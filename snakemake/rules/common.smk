@@ -49,6 +49,7 @@ TRIPLETS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descr
 SIMULATED = [name for name in IMAGES if DESCRIPTORS[name].simulate]
 CONVERGED = [name for name in IMAGES if SETTINGS.convergence_of(name).networks]
 IDENTIFIED = [name for name in IMAGES if len(scanned_subjects(DESCRIPTORS[name])) >= LEAST_SUBJECTS]
+CONCEPTS = ("concepts", "choices", "conceptdimensions", "networks", "readouts", "conceptregions")
 IDENTIFICATION = ("regions", "thresholds", "agreement")
 MATCHED = [name for name in IMAGES if SETTINGS.matching_of(name).models]
 MATCHING = ("similarity", "dimensions", "featurebias")
@@ -231,6 +232,13 @@ def regions_of(wildcards):
     return [of("rdm", wildcards, subject=subject) for subject in scanned_subjects(DESCRIPTORS[wildcards.dataset])]
 
 
+def beside_concepts(wildcards):
+    """Return the RDMs of the fMRI subjects of another dataset, where the configuration names one that is there."""
+    other = SETTINGS.concepts.regions_of
+    subjects = scanned_subjects(DESCRIPTORS[other]) if other in DESCRIPTORS else []
+    return [str(artifact_path(RESULTS, other, "rdm", subject=subject)) for subject in subjects]
+
+
 def matched(wildcards):
     """Return the models that are compared with each other, and the checkpoints of those that have some."""
     dataset = wildcards.dataset
@@ -288,8 +296,7 @@ def targets():
         for dataset, descriptor in DESCRIPTORS.items()
         for subject in subjects_of(descriptor)
     ]
-    prepared = [str(artifact_path(RESULTS, dataset, "triplets")) for dataset in TRIPLETS]
-    return prepared + of_subjects + [group_report_path(RESULTS, dataset) for dataset in IMAGES + RDMS]
+    return of_subjects + [group_report_path(RESULTS, dataset) for dataset in IMAGES + RDMS + TRIPLETS]
 
 
 onstart:
@@ -305,5 +312,5 @@ onerror:
     forget()
     # A rule whose input is missing never runs, so the report of what did work is made here.
     quoted_config = shlex.quote(SETTINGS.model_dump_json())
-    for stage in ("report", "report_images", "report_recordings", "report_group"):
+    for stage in ("report", "report_images", "report_recordings", "report_concepts", "report_group"):
         shell("python -P -m brainalign.pipelines.{stage} --incomplete --settings {quoted_config} || true")
