@@ -148,6 +148,8 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
         yield "prepare_triplets", "triplets", {}
         yield from (("extract", "features", {"model": model}) for model in models)
         yield "concepts", "concepts", {}
+        if config.aligned_models(dataset):
+            yield "align", "aligned", {}
         yield "report_concepts", "html", {}
         return
     if isinstance(descriptor, RecordingStudy):

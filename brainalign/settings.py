@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from brainalign.align_options import AlignSettings
 from brainalign.checks import BrainalignError, did_you_mean
 from brainalign.concept_options import ConceptSettings
 from brainalign.consistency import check_descriptors
@@ -42,6 +43,7 @@ from brainalign.searchlight_options import SearchlightSettings
 
 __all__ = [
     "SHARED_LAYERS",
+    "AlignSettings",
     "BandedRidgeMethod",
     "BlockStudy",
     "ConceptSettings",
@@ -199,6 +201,7 @@ class Config(Strict):
     converge: ConvergeSettings = ConvergeSettings()
     match: MatchSettings = MatchSettings()
     concepts: ConceptSettings = ConceptSettings()
+    align: AlignSettings = AlignSettings()
     identify: IdentifySettings = IdentifySettings()
     searchlight: SearchlightSettings = SearchlightSettings()
     decode_times: DecodeTimesSettings = DecodeTimesSettings()
@@ -232,6 +235,7 @@ class Config(Strict):
         check_contest(self.contest, self.models, self.methods)
         self.converge.check(self.models, self.methods)
         self.match.check(self.models)
+        self.align.check(self.models)
         self.searchlight.check(self.models)
         return self
 
@@ -279,6 +283,10 @@ class Config(Strict):
     def convergence_of(self, dataset: str) -> ConvergeSettings:
         """Return the options of the converge stage for the networks that a dataset uses."""
         return self.converge.limited_to([name for name in self.converge.networks if name in self.models_of(dataset)])
+
+    def aligned_models(self, dataset: str) -> list[str]:
+        """Return the teacher and the students of a study of judgements; none where nothing is to be aligned."""
+        return self.align.models_of(self.models_of(dataset))
 
     def matching_of(self, dataset: str) -> MatchSettings:
         """Return the options of the match stage for the networks that a dataset uses."""

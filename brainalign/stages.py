@@ -31,6 +31,7 @@ STAGES = {
     "converge": ("datasets", "encoding", "features", "kernels", "statistics"),
     "match": ("geometry", "kernels", "statistics"),
     "concepts": ("geometry", "kernels", "statistics"),
+    "align": ("geometry", "kernels", "statistics"),
     "identify": ("geometry", "kernels", "statistics"),
     "summarize": ("datasets", "statistics"),
     "summarize_images": ("simulation", "statistics"),

@@ -59,8 +59,8 @@ def _concepts(arguments: argparse.Namespace, provenance: Provenance) -> None:
     details = load_sidecar(arguments.triplets)["details"]
     stimuli, published = details["stimuli"], arrays.get("embedding")
     n, repeats = len(stimuli), arrays["repeats"]
-    layers = _layers(arguments.features, stimuli, provenance)
-    regions = _regions(arguments.regions, stimuli, provenance)
+    layers = layers_of(arguments.features, stimuli, provenance)
+    regions = regions_of(arguments.regions, stimuli, provenance)
     triplets = unrepeated(arrays["triplets"], repeats, n)
     split = split_triplets(triplets, options.test_share, np.random.default_rng(arguments.seed))
     train, tests = triplets[split.train], {"triplets": triplets[split.test]}
@@ -121,7 +121,7 @@ def _maker(name: str, options: ConceptSettings) -> Make:
     return lambda seeds: CONCEPT_METHODS[name](**shared, seeds=tuple(seeds))
 
 
-def _layers(paths: list[Path], stimuli: list[str], provenance: Provenance) -> dict[tuple[str, str], Values]:
+def layers_of(paths: list[Path], stimuli: list[str], provenance: Provenance) -> dict[tuple[str, str], Values]:
     """Return features (n_objects, n_features) of every layer; maps are averaged over their places."""
     found: dict[tuple[str, str], Values] = {}
     for path in paths:
@@ -138,7 +138,7 @@ def _layers(paths: list[Path], stimuli: list[str], provenance: Provenance) -> di
     return found
 
 
-def _regions(
+def regions_of(
     paths: list[Path], stimuli: list[str], provenance: Provenance
 ) -> tuple[NDArray[np.intp], dict[str, Values]]:
     """Return which objects every subject was shown, and the RDMs (n_subjects, n_pairs) of each region over them."""

@@ -1,6 +1,7 @@
 """Representational geometry: dissimilarities of response patterns, and how they compare with those of features."""
 
 from brainalign.geometry.alignment_scores import AlignmentScore, score_alignment
+from brainalign.geometry.alignment_study import AlignedLayer, AlignmentStudy, align_networks
 from brainalign.geometry.areas_under_curve import auc, auc_draws
 from brainalign.geometry.bootstrap import DualBootstrap, dual_bootstrap
 from brainalign.geometry.canonical import canonical_correlations, cca, pwcca, svcca
@@ -113,7 +114,9 @@ __all__ = [
     "PAIR_MEASURES",
     "SIMILARITIES",
     "WHITENED",
+    "AlignedLayer",
     "AlignmentScore",
+    "AlignmentStudy",
     "Comparison",
     "ConceptFit",
     "DependenceTest",
@@ -150,6 +153,7 @@ __all__ = [
     "UnitMatch",
     "VariationalConcepts",
     "affine_head",
+    "align_networks",
     "auc",
     "auc_draws",
     "best_coupling",

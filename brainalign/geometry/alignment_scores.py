@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import check_rows
 from brainalign.geometry.cluster_triplets import LEVELS, triplet_levels
-from brainalign.geometry.soft_choices import check_probabilities, choice_entropy
+from brainalign.geometry.soft_choices import check_probabilities, choice_entropy, mean_divergence
 from brainalign.geometry.triplets import check_triplets, choice_probabilities, odd_one_out_accuracy
 
 __all__ = ["AlignmentScore", "score_alignment"]
@@ -35,6 +35,8 @@ class AlignmentScore:
         Spearman correlation over triplets of the model's entropy with how unsure people are; NaN where that is not
         known.
     n_triplets : int
+    rows : array (n,), optional
+        Which of all triplets are of this level; None for all.
     """
 
     level: str
@@ -43,6 +45,7 @@ class AlignmentScore:
     divergence: float
     uncertainty_r: float
     n_triplets: int
+    rows: NDArray[np.bool_] | None = None
 
 
 def score_alignment(
@@ -93,16 +96,15 @@ def score_alignment(
             continue
         some, target = rows[mine], None if p is None else p[mine]
         q = choice_probabilities(similarities, some)
-        log_q = np.log(q.clip(np.finfo(np.float64).tiny))
-        exact = check_probabilities(target, len(some))
         found.append(
             AlignmentScore(
                 name,
                 odd_one_out_accuracy(similarities, some, target),
                 float("nan") if target is None else float(target.max(axis=1).mean()),
-                float(-(exact * log_q).sum(axis=1).mean() - choice_entropy(exact).mean()),
+                mean_divergence(similarities, some, target),
                 float("nan") if uncertainty is None else _rank_correlation(choice_entropy(q), uncertainty[mine]),
                 len(some),
+                None if name == "all" else mine,
             )
         )
     return found

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
 from brainalign.geometry.pairing import representation
-from brainalign.geometry.soft_choices import check_probabilities, choice_temperature, kullback_leibler, log_choices
+from brainalign.geometry.soft_choices import (
+    check_probabilities,
+    choice_temperature,
+    kullback_leibler,
+    log_choices,
+    mean_divergence,
+)
 from brainalign.geometry.triplet_splits import split_objects
 from brainalign.geometry.triplets import check_triplets, choice_probabilities, object_similarities
 
@@ -26,7 +32,7 @@ __all__ = ["HumanTeacher"]
 Values = NDArray[np.floating[Any]]
 Triplets = NDArray[np.integer[Any]]
 
-LARGEST_SCALE = 30.0  # of the identity at the start: features that know everything would ask for an infinite one
+SCALES = (0.3, 30.0)  # of the identity at the start: 0 would be a saddle, and features that know all would ask for more
 
 
 class HumanTeacher:
@@ -130,7 +136,8 @@ class HumanTeacher:
             split = split_objects(rows, len(values), self.held_share, np.random.default_rng(self.seed))
             for penalty in self.penalties:
                 weight, bias = self._solve(standard, rows[split.train], p[split.train], penalty)
-                self.held_out_[penalty] = _mean_kl(standard @ weight.T + bias, rows[split.test], p[split.test])
+                aligned = object_similarities(standard @ weight.T + bias)
+                self.held_out_[penalty] = mean_divergence(aligned, rows[split.test], p[split.test])
             self.penalty_ = min(self.held_out_, key=lambda penalty: (self.held_out_[penalty], -penalty))
         else:
             self.penalty_ = float(self.penalties[0])
@@ -166,7 +173,7 @@ class HumanTeacher:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         import torch
 
-        start = min(choice_temperature(values @ values.T, triplets, p) ** -0.5, LARGEST_SCALE)
+        start = float(np.clip(choice_temperature(values @ values.T, triplets, p) ** -0.5, *SCALES))
         n = values.shape[1]
         x, rows, target = (torch.from_numpy(np.ascontiguousarray(v)) for v in (values, triplets, p))
         # The penalty acts on the difference from c I alone, so c and that difference are separate.
@@ -211,9 +218,3 @@ def _minimise(loss: Callable[[], torch.Tensor], parameters: list[torch.Tensor], 
         return value
 
     solver.step(closure)
-
-
-def _mean_kl(aligned: Values, triplets: Triplets, p: Values) -> float:
-    q = choice_probabilities(object_similarities(aligned), triplets)
-    tiny = np.finfo(np.float64).tiny
-    return float((p * (np.log(p.clip(tiny)) - np.log(q.clip(tiny)))).sum(axis=1).mean())

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_finite, check_rows
-from brainalign.geometry.triplets import PAIRS, triplet_keys
+from brainalign.geometry.triplets import PAIRS, choice_probabilities, triplet_keys
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +23,7 @@ __all__ = [
     "choice_temperature",
     "judged_shares",
     "log_choices",
+    "mean_divergence",
 ]
 
 Values = NDArray[np.floating[Any]]
@@ -136,6 +137,22 @@ def choice_temperature(similarities: Values, triplets: Triplets, probabilities: 
 
     found = minimize_scalar(loss, bounds=(-FURTHEST, FURTHEST), method="bounded", options={"xatol": 1e-6})
     return float(spread * np.exp(found.x))
+
+
+def mean_divergence(similarities: Values, triplets: Triplets, probabilities: Values | None = None) -> float:
+    """Return the mean KL(given choices || choices of a similarity), in nats.
+
+    Parameters
+    ----------
+    similarities : array (n_objects, n_objects)
+        Divided by the temperature.
+    triplets : array (n_triplets, 3)
+    probabilities : array (n_triplets, 3), optional
+        Without them, the last object was chosen: then it is the mean surprise.
+    """
+    p = check_probabilities(probabilities, len(triplets))
+    q = choice_probabilities(similarities, triplets).clip(np.finfo(np.float64).tiny)
+    return float(-(p * np.log(q)).sum(axis=1).mean() - choice_entropy(p).mean())
 
 
 def choice_entropy(probabilities: Values) -> NDArray[np.float64]:

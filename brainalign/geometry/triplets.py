@@ -18,6 +18,7 @@ __all__ = [
     "choice_probabilities",
     "object_similarities",
     "odd_one_out_accuracy",
+    "odd_one_out_shares",
     "shuffled_triplets",
     "triplet_keys",
 ]
@@ -155,11 +156,26 @@ def odd_one_out_accuracy(similarities: Values, triplets: Triplets, probabilities
         How probable each object is to be chosen, where that is known: the expected accuracy, without the noise of
         single choices.
     """
+    share = odd_one_out_shares(similarities, triplets)
+    return float(share[:, 2].mean() if probabilities is None else (share * probabilities).sum(axis=1).mean())
+
+
+def odd_one_out_shares(similarities: Values, triplets: Triplets) -> NDArray[np.float64]:
+    """Return how much of each prediction falls to each object of a triplet: 1 or 0, shares where pairs are tied.
+
+    Parameters
+    ----------
+    similarities : array (n_objects, n_objects)
+    triplets : array (n_triplets, 3)
+
+    Returns
+    -------
+    array (n_triplets, 3)
+    """
     pairs = _of_pairs(similarities, triplets)
     largest = pairs.max(axis=1, keepdims=True)
     tied = pairs >= largest - TIED * np.abs(pairs).max(axis=1, keepdims=True)
-    share = tied / tied.sum(axis=1, keepdims=True)
-    return float(share[:, 2].mean() if probabilities is None else (share * probabilities).sum(axis=1).mean())
+    return np.asarray(tied / tied.sum(axis=1, keepdims=True))
 
 
 def shuffled_triplets(triplets: Triplets, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -50,6 +50,8 @@ SIMULATED = [name for name in IMAGES if DESCRIPTORS[name].simulate]
 CONVERGED = [name for name in IMAGES if SETTINGS.convergence_of(name).networks]
 IDENTIFIED = [name for name in IMAGES if len(scanned_subjects(DESCRIPTORS[name])) >= LEAST_SUBJECTS]
 CONCEPTS = ("concepts", "choices", "conceptdimensions", "networks", "readouts", "conceptregions")
+ALIGNED = [name for name in TRIPLETS if SETTINGS.aligned_models(name)]
+ALIGNMENT = ("aligned", "alignment", "alignedregions")
 IDENTIFICATION = ("regions", "thresholds", "agreement")
 MATCHED = [name for name in IMAGES if SETTINGS.matching_of(name).models]
 MATCHING = ("similarity", "dimensions", "featurebias")
@@ -230,6 +232,11 @@ def group_inputs(wildcards):
 def regions_of(wildcards):
     """Return the RDMs of every subject whose patterns have regions."""
     return [of("rdm", wildcards, subject=subject) for subject in scanned_subjects(DESCRIPTORS[wildcards.dataset])]
+
+
+def aligned_features(wildcards):
+    """Return the features of the teacher and of the students."""
+    return [of("features", wildcards, model=model) for model in SETTINGS.aligned_models(wildcards.dataset)]
 
 
 def beside_concepts(wildcards):
