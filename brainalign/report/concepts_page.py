@@ -88,13 +88,8 @@ def _cards(material: ConceptMaterial) -> list[dict[str, str]]:
         row = _first(material, kind)
         if row is not None:
             control = f"chance {number(row['chance'])}, {int(row['n_triplets']):,} triplets"
-            cards.append(
-                {
-                    "name": name if row["name"] == name else f"{name}, {row['name']}",
-                    "value": number(row["accuracy"]),
-                    "control": control,
-                }
-            )
+            title = name if row["name"] == name else f"{name}, {row['name']}"
+            cards.append({"name": title, "value": number(row["accuracy"]), "control": control})
     if ceilings:
         bounds = f"{number(ceilings['accuracy_low'])} to {number(ceilings['accuracy_high'])}"
         about = f"{ceilings['n_triplets']:,} triplets judged several times"
