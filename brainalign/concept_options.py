@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from brainalign.descriptor import DatasetName
 from brainalign.parsing import Strict
@@ -24,7 +24,9 @@ class ConceptSettings(Strict):
     n_dims: int = Field(100, ge=1, description="at the start; most are pruned")
     starts: int = Field(20, ge=2, description="seeds; dimensions must be found again from the others")
     least_r: float = Field(0.8, gt=0, lt=1, description="with which a dimension must be found again")
-    alphas: tuple[float, ...] = Field((0.005, 0.01, 0.015, 0.02, 0.03, 0.05), min_length=1, description="of sparse")
+    alphas: tuple[float, ...] = Field(
+        (0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.07), min_length=1, description="of sparse"
+    )
     epochs: int = Field(60, ge=1)
     test_share: float = Field(0.1, gt=0, lt=1, description="of the different triplets")
     object_share: float = Field(0.25, gt=0, lt=1, description="of the objects: unseen in the second kind of split")
@@ -38,3 +40,12 @@ class ConceptSettings(Strict):
         description="a study of images of this configuration whose fMRI subjects saw the same stimulus ids",
     )
     device: Literal["cpu", "cuda"] = "cpu"
+
+    @model_validator(mode="after")
+    def _objects_for_all_splits(self) -> ConceptSettings:
+        if self.object_splits * self.object_share > 1:
+            raise ValueError(
+                f"object_splits {self.object_splits} times object_share {self.object_share} is more than 1, but no "
+                "object is unseen twice; choose fewer splits or a smaller share"
+            )
+        return self

@@ -131,7 +131,7 @@ def _save_features(
         Arrays(found),
         provenance,
         stimuli=stimuli,
-        layers={model: layer for model, layer in study.aligned},
+        layers=dict(study.aligned.keys()),
         shapes="<model> (n_stimuli, n_features) = features of its layer @ <model>_weight.T + <model>_bias",
     )
 

@@ -17,6 +17,7 @@ from brainalign.artifacts import entities_of, load, load_sidecar, save
 from brainalign.checks import BrainalignError, listed
 from brainalign.geometry import (
     CONCEPT_METHODS,
+    ConceptFit,
     SparseConcepts,
     VariationalConcepts,
     choice_table,
@@ -77,6 +78,7 @@ def _concepts(arguments: argparse.Namespace, provenance: Provenance) -> None:
         "n_left_out": len(arrays["triplets"]) - len(triplets),
         "ceilings": asdict(ceilings) if ceilings else None,
         "alpha": {name: getattr(fit.fitted, "alpha_", None) for name, fit in fits.items()},
+        "alpha_at_edge": _at_edge(fits, options),
         "starts": options.starts,
         "mean_r": {name: fit.found_again.means.tolist() for name, fit in fits.items()},
         "n_dimensions": {name: [len(e.T) for e in fit.fitted.embeddings_] for name, fit in fits.items()},
@@ -119,6 +121,12 @@ def _maker(name: str, options: ConceptSettings) -> Make:
     if name == "sparse":
         shared["alphas"] = options.alphas
     return lambda seeds: CONCEPT_METHODS[name](**shared, seeds=tuple(seeds))
+
+
+def _at_edge(fits: dict[str, ConceptFit], options: ConceptSettings) -> bool:
+    """Return whether the chosen penalty is the smallest or the largest of several."""
+    alpha = getattr(fits["sparse"].fitted, "alpha_", None) if "sparse" in fits else None
+    return len(options.alphas) > 1 and alpha in (min(options.alphas), max(options.alphas))
 
 
 def layers_of(paths: list[Path], stimuli: list[str], provenance: Provenance) -> dict[tuple[str, str], Values]:

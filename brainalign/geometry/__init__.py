@@ -85,7 +85,7 @@ from brainalign.geometry.time_folds import Fold, contiguous_folds, leave_one_gro
 from brainalign.geometry.topology import Geodesics, geodesic, geotopological
 from brainalign.geometry.transport import best_coupling
 from brainalign.geometry.triplet_ceilings import TripletCeilings, repeated_ceilings, triplet_ceilings
-from brainalign.geometry.triplet_splits import TripletSplit, split_objects, split_triplets
+from brainalign.geometry.triplet_splits import TripletSplit, split_objects, split_objects_in_turn, split_triplets
 from brainalign.geometry.triplets import (
     CHANCE,
     check_triplets,
@@ -252,6 +252,7 @@ __all__ = [
     "sparse_prediction",
     "spectral_similarities",
     "split_objects",
+    "split_objects_in_turn",
     "split_triplets",
     "square_rdms",
     "subject_rdms",

@@ -14,7 +14,7 @@ from brainalign.geometry.concept_study import Method, Triplets
 from brainalign.geometry.inference import rdm_noise_ceiling, rdm_permutation_test
 from brainalign.geometry.prediction import Regressor
 from brainalign.geometry.rdm import rdm
-from brainalign.geometry.triplet_splits import TripletSplit, split_objects
+from brainalign.geometry.triplet_splits import TripletSplit, split_objects_in_turn
 from brainalign.geometry.triplets import object_similarities, odd_one_out_accuracy
 
 __all__ = ["network_tables", "region_table"]
@@ -60,13 +60,14 @@ def network_tables(
     -------
     networks : DataFrame
         A row per layer: cosine, dot (accuracy without training), null_mean, null_high, p (of cosine, objects permuted),
-        unseen, unseen_sd (accuracy of read-out dimensions on triplets of unseen objects, over splits), unseen_cosine,
+        unseen, unseen_sd (accuracy of read-out dimensions on triplets of unseen objects, over splits),
+        unseen_null_high, unseen_p (of predictions exchanged between objects), unseen_cosine (of features as they are),
         rsa, rsa_p (Spearman's r of dissimilarities), mean_r2 (over dimensions).
     readouts : DataFrame
         A row per layer and dimension: r2, null_mean, null_high (95 %), p.
     """
     n = len(embedding)
-    splits = [split_objects(triplets, n, object_share, np.random.default_rng([seed, k])) for k in range(object_splits)]
+    splits = split_objects_in_turn(triplets, n, object_share, object_splits, np.random.default_rng(seed))
     partial = [make([seed]).fit(triplets[split.train], n).embedding_ for split in splits] if layers else []
     rng = np.random.default_rng(seed)
     some = test if len(test) <= NULL_TRIPLETS else test[rng.permutation(len(test))[:NULL_TRIPLETS]]
@@ -81,7 +82,7 @@ def network_tables(
         null = permuted_accuracies(similarities["cosine"], some, permutations, rng)
         row |= {"null_mean": null.mean(), "null_high": np.quantile(null, 0.95)}
         row["p"] = (1 + (null >= odd_one_out_accuracy(similarities["cosine"], some) - 1e-12).sum()) / (1 + len(null))
-        row |= _unseen(features, similarities["cosine"], triplets, splits, partial, regressor)
+        row |= _unseen(features, similarities["cosine"], triplets, splits, partial, regressor, permutations, rng)
         rdm_of_layer = rdm(features[chosen], "correlation" if features.shape[1] > 2 else "euclidean")
         rsa = rdm_permutation_test(of_people[None], rdm_of_layer, "spearman", permutations, rng)
         row |= {"rsa": rsa.score, "rsa_p": rsa.p, "n_objects": len(chosen)}
@@ -102,20 +103,26 @@ def _unseen(
     splits: Sequence[TripletSplit],
     partial: Sequence[Values],
     regressor: Regressor,
+    permutations: int,
+    rng: np.random.Generator,
 ) -> dict[str, float]:
     """Return accuracies on triplets of unseen objects: of dimensions read out, and of the features as they are."""
-    read, plain = [], []
+    read, plain, null = [], [], np.zeros(permutations)
     for split, embedding in zip(splits, partial, strict=True):
         found = unseen_similarities(features, embedding, split.unseen, regressor)
         read.append(odd_one_out_accuracy(found, triplets[split.test]))
+        some = triplets[split.test]
+        some = some if len(some) <= NULL_TRIPLETS else some[rng.permutation(len(some))[:NULL_TRIPLETS]]
+        null += permuted_accuracies(found, some, permutations, rng) / len(splits)
         plain.append(odd_one_out_accuracy(cosine, triplets[split.test]))
-    sd = float(np.std(read, ddof=1)) if len(read) > 1 else np.nan
-    n = float(np.mean([len(split.test) for split in splits]))
+    mean = float(np.mean(read))
     return {
-        "unseen": float(np.mean(read)),
-        "unseen_sd": sd,
+        "unseen": mean,
+        "unseen_sd": float(np.std(read, ddof=1)) if len(read) > 1 else np.nan,
+        "unseen_null_high": float(np.quantile(null, 0.95)),
+        "unseen_p": float((1 + (null >= mean - 1e-12).sum()) / (1 + permutations)),
         "unseen_cosine": float(np.mean(plain)),
-        "unseen_triplets": n,
+        "unseen_triplets": float(np.mean([len(split.test) for split in splits])),
     }
 
 

@@ -16,7 +16,7 @@ from brainalign.geometry.triplets import choice_probabilities, object_similariti
 __all__ = ["SparseConcepts"]
 
 Values = NDArray[np.float64]
-ALPHAS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.05)
+ALPHAS = (0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.07)
 
 
 class SparseConcepts:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError
 from brainalign.geometry.triplets import Triplets, check_triplets, triplet_keys
 
-__all__ = ["TripletSplit", "split_objects", "split_triplets"]
+__all__ = ["TripletSplit", "split_objects", "split_objects_in_turn", "split_triplets"]
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,43 @@ def split_objects(triplets: Triplets, n_objects: int, test_share: float, rng: np
     BrainalignError
         If one side would be empty.
     """
+    return split_objects_in_turn(triplets, n_objects, test_share, 1, rng)[0]
+
+
+def split_objects_in_turn(
+    triplets: Triplets, n_objects: int, test_share: float, n_splits: int, rng: np.random.Generator
+) -> list[TripletSplit]:
+    """Split objects several times; no object is unseen twice, so that the test triplets of splits share none.
+
+    Parameters
+    ----------
+    triplets, n_objects, test_share, rng
+        As for `split_objects`.
+    n_splits : int
+        At most 1 / test_share.
+
+    Raises
+    ------
+    BrainalignError
+        If there are not so many splits, or one side of one would be empty.
+    """
     rows = check_triplets(triplets, n_objects)
-    unseen = np.zeros(n_objects, dtype=bool)
-    unseen[rng.permutation(n_objects)[: round(test_share * n_objects)]] = True
-    held = unseen[rows].sum(axis=1)
-    train, test = np.flatnonzero(held == 0), np.flatnonzero(held == 3)
-    if not len(train) or not len(test):
+    size = round(test_share * n_objects)
+    if n_splits * size > n_objects:
         raise BrainalignError(
-            f"with {int(unseen.sum())} of {n_objects} objects unseen, {len(train)} triplets are left for training and "
-            f"{len(test)} for the test; choose another share, or collect more triplets"
+            f"{n_splits} splits with {size} of {n_objects} objects unseen in turn need {n_splits * size} objects; "
+            "choose fewer splits or a smaller share"
         )
-    return TripletSplit(train, test, np.flatnonzero(unseen))
+    order = rng.permutation(n_objects)
+    found = []
+    for k in range(n_splits):
+        unseen = np.isin(np.arange(n_objects), order[k * size : (k + 1) * size])
+        held = unseen[rows].sum(axis=1)
+        train, test = np.flatnonzero(held == 0), np.flatnonzero(held == 3)
+        if not len(train) or not len(test):
+            raise BrainalignError(
+                f"with {size} of {n_objects} objects unseen, {len(train)} triplets are left for training and "
+                f"{len(test)} for the test; choose another share, or collect more triplets"
+            )
+        found.append(TripletSplit(train, test, np.flatnonzero(unseen)))
+    return found

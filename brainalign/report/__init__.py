@@ -1,5 +1,6 @@
 """Reports: figures, brain maps, sentences that follow from the numbers, self-contained pages of subjects and groups."""
 
+from brainalign.report.concepts_page import CONCEPT_TABLES, ConceptMaterial, render_concepts_page
 from brainalign.report.convergence import CONVERGENCE_TABLES, convergence_section, no_convergence
 from brainalign.report.decoded_times import DECODED_TABLES, DecodedTimes
 from brainalign.report.decoding_section import decoding_section
@@ -29,10 +30,12 @@ from brainalign.report.tables import comparison_table, html_table, leakage_box, 
 from brainalign.report.timecourse import layer_latencies, rsa_over_time, score_over_time
 
 __all__ = [
+    "CONCEPT_TABLES",
     "CONVERGENCE_TABLES",
     "DECODED_TABLES",
     "IDENTIFICATION_TABLES",
     "MATCHING_TABLES",
+    "ConceptMaterial",
     "DecodedTimes",
     "Failure",
     "ImageEncoding",
@@ -69,6 +72,7 @@ __all__ = [
     "planted_preferences",
     "rdm_grid",
     "reference_bars",
+    "render_concepts_page",
     "render_failed_group",
     "render_group_page",
     "render_image_page",

@@ -25,6 +25,7 @@ from brainalign.geometry import (
     reproducible_dimensions,
     shuffled_triplets,
     split_objects,
+    split_objects_in_turn,
     split_triplets,
     triplet_ceilings,
     triplet_keys,
@@ -112,6 +113,10 @@ def test_unseen_objects_are_in_no_training_triplet() -> None:
     assert not np.isin(WORLD.triplets[split.train], split.unseen).any()
     assert np.isin(WORLD.triplets[split.test], split.unseen).all()
     assert len(split.unseen) == 10
+    in_turn = split_objects_in_turn(WORLD.triplets, 24, 0.25, 4, np.random.default_rng(0))
+    assert sorted(np.concatenate([split.unseen for split in in_turn])) == list(range(24))
+    with pytest.raises(BrainalignError, match="5 splits with 6 of 24 objects"):
+        split_objects_in_turn(WORLD.triplets, 24, 0.25, 5, np.random.default_rng(0))
     with pytest.raises(BrainalignError, match="choose another share"):
         split_objects(WORLD.triplets, 24, 0.05, np.random.default_rng(0))
 
