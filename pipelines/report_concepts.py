@@ -16,7 +16,7 @@ from brainalign.pipelines import run_stage, stage_parser
 from brainalign.pipelines.report import dataset_description, failures_of
 from brainalign.plan import group_report_path
 from brainalign.provenance import Provenance
-from brainalign.report import CONCEPT_TABLES, ConceptMaterial, render_concepts_page
+from brainalign.report import ALIGNMENT_TABLES, CONCEPT_TABLES, ConceptMaterial, render_concepts_page
 from brainalign.settings import Config, TripletStudy, load_descriptors, parse
 
 
@@ -44,7 +44,8 @@ def _report(arguments: argparse.Namespace, provenance: Provenance) -> None:
 
 
 def _gather(material: ConceptMaterial, provenance: Provenance) -> None:
-    for suffix in ("triplets", *CONCEPT_TABLES):
+    asked = material.config.aligned_models(material.dataset)
+    for suffix in ("triplets", *CONCEPT_TABLES, *(ALIGNMENT_TABLES if asked else ())):
         path = artifact_path(material.config.results, material.dataset, suffix)
         material.sidecars[path.name] = load_sidecar(path)
         if suffix == "triplets":
@@ -53,6 +54,8 @@ def _gather(material: ConceptMaterial, provenance: Provenance) -> None:
         material.tables[suffix] = load(path, pd.DataFrame, provenance)
         if suffix == "choices":
             material.fitted = material.sidecars[path.name]["details"]
+        if suffix == "alignment":
+            material.aligned = material.sidecars[path.name]["details"]
 
 
 def _write(material: ConceptMaterial) -> None:

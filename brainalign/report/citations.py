@@ -147,6 +147,11 @@ CITATIONS = {
         "Muttenthaler L, Zheng CY, McClure P, Vandermeulen RA, Hebart MN, Pereira F", 2022,
         "VICE: Variational Interpretable Concept Embeddings", "NeurIPS. arXiv:2205.00756",
     ),
+    "alignet": Reference(
+        "Muttenthaler L, Greff K, Born F, et al.", 2025,
+        "Aligning machine and human visual representations across abstraction levels", "Nature 647:349-355",
+        "10.1038/s41586-025-09631-6",
+    ),
     "thingsdata": Reference(
         "Hebart MN, Contier O, Teichmann L, et al.", 2023,
         "THINGS-data, a multimodal collection of large-scale datasets for investigating object representations in "

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from brainalign.report.alignment_section import ALIGNMENT_TABLES, alignment_section, no_alignment
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.citations import CITATIONS
 from brainalign.report.concept_figures import (
@@ -37,8 +38,8 @@ class ConceptMaterial:
 
     Attributes
     ----------
-    prepared, fitted : mapping
-        Details of the triplets and of the table of choices.
+    prepared, fitted, aligned : mapping
+        Details of the triplets, of the table of choices and of aligned networks; empty where none were aligned.
     """
 
     config: Config
@@ -47,6 +48,7 @@ class ConceptMaterial:
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     prepared: Mapping[str, Any] = field(default_factory=dict)
     fitted: Mapping[str, Any] = field(default_factory=dict)
+    aligned: Mapping[str, Any] = field(default_factory=dict)
     sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
 
@@ -56,9 +58,17 @@ def render_concepts_page(material: ConceptMaterial) -> str:
     sections: list[Section] = []
     findings: list[str] = []
     if material.tables:
-        sections = [_choices(material), _dimensions(material), _networks(material), _regions(material)]
+        sections = [
+            _choices(material),
+            _dimensions(material),
+            _networks(material),
+            _regions(material),
+            _alignment(material),
+        ]
         findings = _findings(material)
-    keys = ("spose", "vice", "thingsdata")
+    keys = ["spose", "vice", "thingsdata"]
+    if material.aligned:
+        keys.append("alignet")
     return render(
         "concepts.html",
         sections,
@@ -266,6 +276,12 @@ def _regions(material: ConceptMaterial) -> Section:
     header = ["region", "Spearman's r", "p (objects exchanged)", "ceiling over subjects", "subjects"]
     panel = Panel("regions", title, CAPTIONS["conceptregions"], region_figure(regions), regions)
     return Section("regions", title, [panel], paragraphs, [html_table(header, rows, title)])
+
+
+def _alignment(material: ConceptMaterial) -> Section:
+    if not material.aligned:
+        return no_alignment("No network was aligned with these judgements: align.teacher names none of its models.")
+    return alignment_section({name: material.tables[name] for name in ALIGNMENT_TABLES}, material.aligned)
 
 
 def _methods(material: ConceptMaterial) -> Sequence[str]:

@@ -5,6 +5,7 @@ rule report_concepts:
         shared="pipelines/report.py",
         descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
         tables=lambda wildcards: [of(suffix, wildcards) for suffix in ("triplets", *CONCEPTS)],
+        aligned=lambda wildcards: [of(suffix, wildcards) for suffix in ALIGNMENT if wildcards.dataset in ALIGNED],
     output:
         page=report(
             group_report_path(RESULTS, "{dataset}"),
