@@ -64,6 +64,7 @@ class SparseConcepts:
 
     Examples
     --------
+    >>> from brainalign.geometry import object_similarities, odd_one_out_accuracy
     >>> triplets = np.array([[0, 1, 2], [0, 1, 3], [2, 3, 0], [2, 3, 1]] * 50)
     >>> found = SparseConcepts(alphas=(0.05,), n_dims=4, epochs=30).fit(triplets, 4).embedding_
     >>> odd_one_out_accuracy(object_similarities(found), triplets)

@@ -61,6 +61,7 @@ class VariationalConcepts:
 
     Examples
     --------
+    >>> from brainalign.geometry import object_similarities, odd_one_out_accuracy
     >>> triplets = np.array([[0, 1, 2], [0, 1, 3], [2, 3, 0], [2, 3, 1]] * 50)
     >>> fit = VariationalConcepts(n_dims=4, epochs=30, least_objects=1).fit(triplets, 4)
     >>> odd_one_out_accuracy(object_similarities(fit.embedding_), triplets)
