@@ -6,7 +6,15 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
-from brainalign.descriptor import BlockStudy, Descriptor, ImageStudy, RecordingStudy, VideoStudy
+from brainalign.descriptor import (
+    BlockStudy,
+    Descriptor,
+    ImageStudy,
+    RecordingStudy,
+    TripletStudy,
+    VideoStudy,
+    scanned_subjects,
+)
 from brainalign.methods import BandedRidgeMethod, DictionaryMethod, InContextMethod, TrainedMethod
 from brainalign.models import SHARED_LAYERS
 
@@ -49,6 +57,7 @@ def check_descriptors(config: Config, descriptors: Mapping[str, Descriptor]) -> 
                     f"({', '.join(sorted(known))}){did_you_mean(split, known)}"
                 )
     _searchlights_fit(config, descriptors)
+    _regions_exist(config, descriptors)
 
 
 def _subjects_exist(owner: str, named: Iterable[str] | None, used: list[Descriptor]) -> None:
@@ -72,6 +81,9 @@ def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
                 "dynamics: {models: {mine: {function: my_model.py:build}}}"
             )
         return
+    if isinstance(descriptor, TripletStudy):
+        _objects_are_seen(config, dataset, descriptor)
+        return
     if not isinstance(descriptor, BlockStudy):
         _captions_exist(config, dataset, descriptor)
         return
@@ -81,6 +93,35 @@ def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
         raise BrainalignError(
             f"datasets.{dataset}.models: {', '.join(wrong)} look at images, but its stimuli are texts; list those that "
             f"read texts{': ' + ', '.join(fitting) if fitting else ''}"
+        )
+
+
+def _objects_are_seen(config: Config, dataset: str, descriptor: TripletStudy) -> None:
+    """Raise where a model looks at images of objects of which there are none; texts are the names of the objects."""
+    wrong = [model for model in config.models_of(dataset) if config.models[model].reads_images]
+    if wrong and descriptor.files.images is None:
+        fitting = [name for name, model in config.models.items() if not model.reads_images]
+        raise BrainalignError(
+            f"datasets.{dataset}.models: {', '.join(wrong)} look at images, but the descriptor names none; give it "
+            "files.images, a table with stimulus_id and path, or list the models that read the names of the objects"
+            f"{': ' + ', '.join(fitting) if fitting else ''}"
+        )
+
+
+def _regions_exist(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
+    """Raise where judgements are to be compared with regions that no dataset has."""
+    name = config.concepts.regions_of
+    if name is None or not any(isinstance(descriptor, TripletStudy) for descriptor in descriptors.values()):
+        return
+    if name not in config.datasets:
+        raise BrainalignError(
+            f"concepts.regions_of: {name!r} is not among the datasets of the configuration "
+            f"({', '.join(config.datasets)}){did_you_mean(name, config.datasets)}"
+        )
+    if name in descriptors and not scanned_subjects(descriptors[name]):
+        raise BrainalignError(
+            f"concepts.regions_of: {name} has no fMRI subject who was shown images, so there are no regions; name "
+            "another dataset, or leave the option out"
         )
 
 

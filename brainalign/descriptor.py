@@ -7,6 +7,7 @@ Descriptor            what every dataset says of itself, and where its files are
   RecordingStudy      M/EEG recordings with a category per trial, to be decoded over time
   VideoStudy          neurons recorded while videos were shown, frames of which may be hidden
   RdmStudy            dissimilarity matrices of subjects, with their images
+  TripletStudy        judgements which of three objects does not belong
 load_descriptor       YAML in; `kind` says which (blocks where it is not given)
 """
 
@@ -29,6 +30,7 @@ from brainalign.image_files import (
 )
 from brainalign.parsing import Strict, parse, read_yaml
 from brainalign.recordings_descriptor import CutOptions, RecordingFiles, Window
+from brainalign.triplets_descriptor import TripletFiles
 from brainalign.videos_descriptor import NeuralFiles, all_within
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "ImageStudy",
     "RdmStudy",
     "RecordingStudy",
+    "TripletStudy",
     "VideoStudy",
     "load_descriptor",
     "scanned_subjects",
@@ -457,12 +460,45 @@ class RdmStudy(Descriptor):
         return {"reader": self.reader}
 
 
+# -------------------------------------------------------------------------------------------------------- triplets
+
+
+class TripletStudy(Descriptor):
+    """Judgements which of three objects does not belong."""
+
+    kind: Literal["triplets"]
+    files: TripletFiles
+
+    def all_files(self) -> list[Path]:
+        """Return every file; raises as `locate` does."""
+        return list(self.found_files().values())
+
+    def found_files(self) -> dict[str, Path]:
+        """Return where every file lies, by the name of its field ("triplets.1"); raises as `locate` does."""
+        named = [pair for field, value in self.files for pair in _paths(field, value)]
+        return {label: self.locate(path, f"files.{label}") for label, path in named}
+
+    def found(self, field: str) -> list[Path]:
+        """Return where the files of one field lie; raises as `locate` does."""
+        return [self.locate(path, f"files.{label}") for label, path in _paths(field, getattr(self.files, field))]
+
+    def prepare_options(self) -> dict[str, object]:
+        """Return what the judgements depend on, besides the files themselves; defaults included."""
+        return self.model_dump(mode="json", include={"sha256", "files"})
+
+    def extract_options(self) -> dict[str, object]:
+        """Return what the features depend on besides the images."""
+        images = self.files.images
+        return {"images": None if images is None else images.as_posix()}
+
+
 KINDS: dict[str, type[Descriptor]] = {
     "blocks": BlockStudy,
     "images": ImageStudy,
     "recordings": RecordingStudy,
     "rdms": RdmStudy,
     "videos": VideoStudy,
+    "triplets": TripletStudy,
 }
 
 

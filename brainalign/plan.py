@@ -24,6 +24,7 @@ from brainalign.settings import (
     InContextMethod,
     RdmStudy,
     RecordingStudy,
+    TripletStudy,
     VideoStudy,
     load_descriptors,
 )
@@ -143,6 +144,14 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
         yield from (("extract", "features", {"model": model}) for model in models)
         yield "compare_rdms", "comparison", {}
         yield "report_group", "html", {}
+        return
+    if isinstance(descriptor, TripletStudy):
+        yield "prepare_triplets", "triplets", {}
+        yield from (("extract", "features", {"model": model}) for model in models)
+        yield "concepts", "concepts", {}
+        if config.aligned_models(dataset):
+            yield "align", "aligned", {}
+        yield "report_concepts", "html", {}
         return
     if isinstance(descriptor, RecordingStudy):
         for subject in descriptor.subjects:

@@ -18,7 +18,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
+from brainalign.align_options import AlignSettings
 from brainalign.checks import BrainalignError, did_you_mean
+from brainalign.concept_options import ConceptSettings
 from brainalign.consistency import check_descriptors
 from brainalign.convergence_options import ConvergeSettings
 from brainalign.descriptor import (
@@ -29,6 +31,7 @@ from brainalign.descriptor import (
     Name,
     RdmStudy,
     RecordingStudy,
+    TripletStudy,
     VideoStudy,
     load_descriptor,
 )
@@ -42,8 +45,10 @@ from brainalign.searchlight_options import SearchlightSettings
 
 __all__ = [
     "SHARED_LAYERS",
+    "AlignSettings",
     "BandedRidgeMethod",
     "BlockStudy",
+    "ConceptSettings",
     "Config",
     "ConvergeSettings",
     "Descriptor",
@@ -60,6 +65,7 @@ __all__ = [
     "SearchlightSettings",
     "SentenceModel",
     "TrainedMethod",
+    "TripletStudy",
     "VideoStudy",
     "load_config",
     "load_descriptor",
@@ -198,6 +204,8 @@ class Config(Strict):
     compare_rdms: CompareRdmsSettings = CompareRdmsSettings()
     converge: ConvergeSettings = ConvergeSettings()
     match: MatchSettings = MatchSettings()
+    concepts: ConceptSettings = ConceptSettings()
+    align: AlignSettings = AlignSettings()
     identify: IdentifySettings = IdentifySettings()
     searchlight: SearchlightSettings = SearchlightSettings()
     decode_times: DecodeTimesSettings = DecodeTimesSettings()
@@ -232,6 +240,7 @@ class Config(Strict):
         check_contest(self.contest, self.models, self.methods)
         self.converge.check(self.models, self.methods)
         self.match.check(self.models)
+        self.align.check(self.models)
         self.searchlight.check(self.models)
         return self
 
@@ -279,6 +288,10 @@ class Config(Strict):
     def convergence_of(self, dataset: str) -> ConvergeSettings:
         """Return the options of the converge stage for the networks that a dataset uses."""
         return self.converge.limited_to([name for name in self.converge.networks if name in self.models_of(dataset)])
+
+    def aligned_models(self, dataset: str) -> list[str]:
+        """Return the teacher and the students of a study of judgements; none where nothing is to be aligned."""
+        return self.align.models_of(self.models_of(dataset))
 
     def matching_of(self, dataset: str) -> MatchSettings:
         """Return the options of the match stage for the networks that a dataset uses."""
@@ -343,7 +356,9 @@ def write_schemas(folder: Path) -> None:
     """Write JSON schemas of configuration and descriptor, which editors use to complete and check the files."""
     schemas: dict[str, Any] = {
         "config": Config.model_json_schema(),
-        "descriptor": TypeAdapter(BlockStudy | ImageStudy | RecordingStudy | VideoStudy | RdmStudy).json_schema(),
+        "descriptor": TypeAdapter(
+            BlockStudy | ImageStudy | RecordingStudy | VideoStudy | RdmStudy | TripletStudy
+        ).json_schema(),
     }
     for name, schema in schemas.items():
         (folder / f"{name}.schema.json").write_text(json.dumps(schema, indent=1) + "\n")

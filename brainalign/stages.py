@@ -18,6 +18,7 @@ STAGES = {
     "prepare_images": ("datasets", "statistics"),
     "prepare_rdms": ("datasets",),
     "prepare_recordings": ("datasets",),
+    "prepare_triplets": ("datasets", "geometry", "kernels", "statistics"),
     "extract": ("features",),
     "pretrain": ("datasets", "encoding", "features", "kernels", "statistics"),
     "encode": ("datasets", "encoding", "features", "kernels", "statistics"),
@@ -31,6 +32,8 @@ STAGES = {
     "searchlight": ("datasets", "geometry", "kernels", "statistics"),
     "converge": ("datasets", "encoding", "features", "kernels", "statistics"),
     "match": ("geometry", "kernels", "statistics"),
+    "concepts": ("geometry", "kernels", "statistics"),
+    "align": ("geometry", "kernels", "statistics"),
     "identify": ("geometry", "kernels", "statistics"),
     "summarize": ("datasets", "statistics"),
     "summarize_images": ("simulation", "statistics"),
@@ -39,6 +42,7 @@ STAGES = {
     "report_images": ("report", "statistics"),
     "report_recordings": ("report", "statistics"),
     "report_dynamics": ("report", "statistics"),
+    "report_concepts": ("report", "statistics"),
     "report_group": ("report", "statistics"),
 }
 

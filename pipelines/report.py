@@ -32,6 +32,7 @@ from brainalign.settings import (
     ImageStudy,
     RdmStudy,
     RecordingStudy,
+    TripletStudy,
     VideoStudy,
     load_descriptor,
     load_descriptors,
@@ -159,7 +160,7 @@ def _raw_digests(config: Config, dataset: str, subject: str) -> dict[str, str]:
     descriptor = load_descriptors(config)[dataset]
     try:
         files = {}
-        if isinstance(descriptor, RdmStudy):
+        if isinstance(descriptor, RdmStudy | TripletStudy):
             files = descriptor.found_files()
         elif isinstance(descriptor, BlockStudy | ImageStudy | RecordingStudy | VideoStudy):
             files = descriptor.files(subject)
@@ -171,6 +172,10 @@ def _raw_digests(config: Config, dataset: str, subject: str) -> dict[str, str]:
 def _of_others(config: Config, dataset: str, subject: str) -> dict[str, str]:
     """Return digests of other subjects' artifacts that networks of this one were trained on."""
     found: dict[str, str] = {}
+    other = config.concepts.regions_of
+    if other is not None and isinstance(load_descriptors(config)[dataset], TripletStudy):
+        for path in Path(config.results, other).glob("sub-*/geometry/*_rdm.json"):
+            found |= {file: entry["sha256"] for file, entry in json.loads(path.read_text())["files"].items()}
     if any(config.pretraining_of(method) for _, method in config.fits_of(dataset, subject)):
         for other in subjects_of(load_descriptors(config)[dataset]):
             for suffix in ("responses", "splits") if other != subject else ():

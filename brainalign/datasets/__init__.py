@@ -4,6 +4,7 @@ read_fmri        volumes with labels, in blocks        read_betas     a map per 
 read_fmriprep    BIDS derivatives and events           read_epochs    MNE epochs
 read_recordings  M/EEG of categories: Muse CSV, MNE epochs, BIDS
 read_videos · read_neural  frames that were shown or hidden, and neurons meanwhile
+read_judgements  odd-one-out triplets of objects
 read_subject     whichever of them a descriptor asks for
 read_algonauts · read_nsd · read_nsd_cortex · read_things · read_braincorl     published data as they are downloaded
 audit_study      everything wrong with a dataset of any kind, before anything long is computed
@@ -56,6 +57,7 @@ from brainalign.datasets.study_audit import StudyAudit, audit_study
 from brainalign.datasets.subjects import changed_files, image_split, marked_images, read_images_table, read_subject
 from brainalign.datasets.things import read_things
 from brainalign.datasets.trials import complete_trials, read_table, read_trials
+from brainalign.datasets.triplets import Judgements, read_judgements, read_objects, read_triplets
 from brainalign.datasets.videos import Videos, neurons_of, read_neural, read_videos
 from brainalign.datasets.whitening import Whitener, fit_whitener
 
@@ -66,6 +68,7 @@ __all__ = [
     "BraincorlSubject",
     "CorticalMaps",
     "ImageAudit",
+    "Judgements",
     "Mesh",
     "NsdSubject",
     "Parcels",
@@ -113,11 +116,13 @@ __all__ = [
     "read_fmriprep",
     "read_glasser",
     "read_images_table",
+    "read_judgements",
     "read_kriegeskorte92",
     "read_muse",
     "read_neural",
     "read_nsd",
     "read_nsd_cortex",
+    "read_objects",
     "read_rdm_study",
     "read_recordings",
     "read_schaefer",
@@ -125,6 +130,7 @@ __all__ = [
     "read_table",
     "read_things",
     "read_trials",
+    "read_triplets",
     "read_videos",
     "repeat_counts",
     "repeats_cube",

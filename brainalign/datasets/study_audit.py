@@ -22,8 +22,9 @@ from brainalign.datasets.rdms import RDM_READERS, write_stimulus_images
 from brainalign.datasets.recordings import read_recordings
 from brainalign.datasets.repeats import repeat_counts
 from brainalign.datasets.subjects import changed_files, image_split, marked_images, read_images_table, read_subject
+from brainalign.datasets.triplets import read_judgements
 from brainalign.datasets.videos import read_neural, read_videos
-from brainalign.descriptor import BlockStudy, Descriptor, ImageStudy, RdmStudy, RecordingStudy, VideoStudy
+from brainalign.descriptor import BlockStudy, Descriptor, ImageStudy, RdmStudy, RecordingStudy, TripletStudy, VideoStudy
 from brainalign.image_files import EpochFiles
 
 __all__ = ["StudyAudit", "audit_study"]
@@ -78,7 +79,7 @@ def audit_study(descriptor: Descriptor) -> StudyAudit:
 
     Parameters
     ----------
-    descriptor : BlockStudy, ImageStudy, RecordingStudy or RdmStudy
+    descriptor : BlockStudy, ImageStudy, RecordingStudy, RdmStudy or TripletStudy
     """
     for kind, look in AUDITS.items():
         if isinstance(descriptor, kind):
@@ -300,10 +301,34 @@ def _videos(descriptor: VideoStudy) -> StudyAudit:
     return found
 
 
+# -------------------------------------------------------------------------------------------------------- triplets
+
+
+def _triplets(descriptor: TripletStudy) -> StudyAudit:
+    found = StudyAudit(problems=[Problem("sha256", line) for line in changed_files(descriptor)])
+    try:
+        study = read_judgements(descriptor)
+    except BrainalignError as error:
+        found.problems.append(_problem(descriptor, error, "files"))
+        return found
+    counts = pd.Series(study.triplets.ravel()).value_counts()
+    found.facts.append(
+        f"{len(study.objects)} objects, {len(study.triplets):,} triplets and {len(study.repeats):,} repeated ones; an "
+        f"object is in {counts.min():,} to {counts.max():,} triplets; numbers of objects begin at {study.index_base}"
+    )
+    if not len(study.repeats) and descriptor.files.duplicates == "error":
+        what = "no triplet was judged twice, so that there will be no ceiling"
+        found.problems.append(Problem("files.repeats", what, "warning"))
+    if "path" in study.objects:
+        found.problems += [replace(problem, where="images") for problem in audit_images(study.objects).problems()]
+    return found
+
+
 AUDITS: dict[type[Descriptor], Callable[..., StudyAudit]] = {
     BlockStudy: _blocks,
     ImageStudy: _images,
     RecordingStudy: _recordings,
     RdmStudy: _rdms,
     VideoStudy: _videos,
+    TripletStudy: _triplets,
 }

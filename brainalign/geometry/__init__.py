@@ -1,12 +1,25 @@
 """Representational geometry: dissimilarities of response patterns, and how they compare with those of features."""
 
+from brainalign.geometry.alignment_scores import AlignmentScore, score_alignment
+from brainalign.geometry.alignment_study import AlignedLayer, AlignmentStudy, align_networks
 from brainalign.geometry.areas_under_curve import auc, auc_draws
 from brainalign.geometry.bootstrap import DualBootstrap, dual_bootstrap
 from brainalign.geometry.canonical import canonical_correlations, cca, pwcca, svcca
 from brainalign.geometry.capacity import ManifoldCapacity, manifold_capacity, mmcr_bounds, mmcr_objective
+from brainalign.geometry.cluster_triplets import LEVELS, cluster_objects, draw_triplets, triplet_levels
 from brainalign.geometry.collapse import NeuralCollapse, neural_collapse
 from brainalign.geometry.combinations import combination, flexible_permutation_test, score_combinations
-from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm
+from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm, square_rdms
+from brainalign.geometry.concept_fits import DimensionFit, fit_dimensions, permuted_accuracies, unseen_similarities
+from brainalign.geometry.concept_networks import network_tables, region_table
+from brainalign.geometry.concept_study import (
+    CONCEPT_METHODS,
+    ConceptFit,
+    choice_table,
+    dimension_table,
+    fit_concepts,
+    unrepeated,
+)
 from brainalign.geometry.correlations import cross_correlations
 from brainalign.geometry.covariance import NoiseCovariance
 from brainalign.geometry.dependence import DependenceTest, dependence_test
@@ -23,6 +36,8 @@ from brainalign.geometry.feature_bias import (
 )
 from brainalign.geometry.features import feature_rdms
 from brainalign.geometry.flexible import FITS, FlexibleModel, fit_weights, flexible_bootstrap, flexible_score
+from brainalign.geometry.human_alignment import HumanAlignment, affine_head
+from brainalign.geometry.human_teacher import HumanTeacher
 from brainalign.geometry.inference import (
     RdmTest,
     fixed_test,
@@ -43,16 +58,20 @@ from brainalign.geometry.neighbourhoods import (
 )
 from brainalign.geometry.network_pairs import PAIR_MEASURES, compare_networks
 from brainalign.geometry.noise import NOISE_COVARIANCES, measurement_noise, noise_covariance, noise_precision
+from brainalign.geometry.odd_columns import odd_column_shares, spectral_similarities
+from brainalign.geometry.odd_one_out import SparseConcepts
 from brainalign.geometry.partial import rdm_partial_test
 from brainalign.geometry.places import PlacesTest, rdm_permutation_clusters, rdm_permutation_places
 from brainalign.geometry.prediction import SparsePrediction, linear_predictivity, sparse_prediction
 from brainalign.geometry.rdm import DISTANCES, WHITENED, rdm
 from brainalign.geometry.region_identification import BASELINES, RegionIdentification, identify_regions
+from brainalign.geometry.reproducible_dimensions import Reproducibility, match_dimensions, reproducible_dimensions
 from brainalign.geometry.rollouts import SIMPLE_FUTURES, constant_velocity, hold_last, roll_out, time_features
 from brainalign.geometry.searchlight import Searchlight, searchlight_rdms
 from brainalign.geometry.searchlight_maps import SearchlightMap, searchlight_map
 from brainalign.geometry.sensor_effects import sensor_effects
 from brainalign.geometry.similarity import SIMILARITIES, cka, procrustes_angle, similarity
+from brainalign.geometry.soft_choices import DIVERGENCES, choice_entropy, choice_temperature, judged_shares
 from brainalign.geometry.spectra import (
     PowerLaw,
     cross_validated_spectrum,
@@ -75,29 +94,52 @@ from brainalign.geometry.time_decoding import TimeScores, decode_generalization,
 from brainalign.geometry.time_folds import Fold, contiguous_folds, leave_one_group_out
 from brainalign.geometry.topology import Geodesics, geodesic, geotopological
 from brainalign.geometry.transport import best_coupling
+from brainalign.geometry.triplet_ceilings import TripletCeilings, repeated_ceilings, triplet_ceilings
+from brainalign.geometry.triplet_splits import TripletSplit, split_objects, split_objects_in_turn, split_triplets
+from brainalign.geometry.triplets import (
+    CHANCE,
+    check_triplets,
+    choice_probabilities,
+    object_similarities,
+    odd_one_out_accuracy,
+    shuffled_triplets,
+    triplet_keys,
+)
 from brainalign.geometry.unit_clusters import UnitClusters, cluster_units
+from brainalign.geometry.variational_concepts import VariationalConcepts
 
 __all__ = [
     "BASELINES",
+    "CHANCE",
     "COMPARISONS",
+    "CONCEPT_METHODS",
     "DIMENSIONS",
     "DISTANCES",
+    "DIVERGENCES",
     "FAMILIES",
     "FITS",
+    "LEVELS",
     "MATCHINGS",
     "NOISE_COVARIANCES",
     "PAIR_MEASURES",
     "SIMILARITIES",
     "SIMPLE_FUTURES",
     "WHITENED",
+    "AlignedLayer",
+    "AlignmentScore",
+    "AlignmentStudy",
     "Comparison",
+    "ConceptFit",
     "DependenceTest",
+    "DimensionFit",
     "Discriminants",
     "DualBootstrap",
     "DynamicsScores",
     "FlexibleModel",
     "Fold",
     "Geodesics",
+    "HumanAlignment",
+    "HumanTeacher",
     "LabelledPatterns",
     "LabelledRdms",
     "LayerAgreement",
@@ -110,20 +152,33 @@ __all__ = [
     "RdmTest",
     "ReferenceScores",
     "RegionIdentification",
+    "Reproducibility",
     "Searchlight",
     "SearchlightMap",
+    "SparseConcepts",
     "SparsePrediction",
     "TimeScores",
+    "TripletCeilings",
+    "TripletSplit",
     "TwoNN",
     "UnitClusters",
     "UnitMatch",
+    "VariationalConcepts",
+    "affine_head",
+    "align_networks",
     "at_equal_return",
     "auc",
     "auc_draws",
     "best_coupling",
     "canonical_correlations",
     "cca",
+    "check_triplets",
+    "choice_entropy",
+    "choice_probabilities",
+    "choice_table",
+    "choice_temperature",
     "cka",
+    "cluster_objects",
     "cluster_units",
     "combination",
     "compare",
@@ -138,6 +193,8 @@ __all__ = [
     "decode_generalization",
     "decode_times",
     "dependence_test",
+    "dimension_table",
+    "draw_triplets",
     "dual_bootstrap",
     "eigenspectrum",
     "equal_variance",
@@ -145,6 +202,8 @@ __all__ = [
     "feature_correlations",
     "feature_rdm_partition",
     "feature_rdms",
+    "fit_concepts",
+    "fit_dimensions",
     "fit_discriminants",
     "fit_weights",
     "fixed_test",
@@ -157,21 +216,28 @@ __all__ = [
     "hold_last",
     "identify_regions",
     "joined_hemispheres",
+    "judged_shares",
     "layer_agreement",
     "leave_one_group_out",
     "linear_predictivity",
     "manifold_capacity",
+    "match_dimensions",
     "match_units",
     "measurement_noise",
     "membership",
     "mmcr_bounds",
     "mmcr_objective",
     "movie_agreement",
+    "network_tables",
     "neural_collapse",
     "noise_covariance",
     "noise_precision",
+    "object_similarities",
+    "odd_column_shares",
+    "odd_one_out_accuracy",
     "pairwise_movie",
     "participation_ratio",
+    "permuted_accuracies",
     "place_error",
     "pooled_rdm",
     "power_law",
@@ -186,9 +252,13 @@ __all__ = [
     "rdm_permutation_places",
     "rdm_permutation_test",
     "rdm_time_generalization",
+    "region_table",
+    "repeated_ceilings",
     "replicate_rdms",
+    "reproducible_dimensions",
     "roll_out",
     "rotated_copy",
+    "score_alignment",
     "score_combinations",
     "score_dynamics",
     "score_references",
@@ -196,9 +266,15 @@ __all__ = [
     "searchlight_rdms",
     "sensor_effects",
     "session_average",
+    "shuffled_triplets",
     "shuffled_units",
     "similarity",
     "sparse_prediction",
+    "spectral_similarities",
+    "split_objects",
+    "split_objects_in_turn",
+    "split_triplets",
+    "square_rdms",
     "subject_rdms",
     "successor_rdm",
     "successor_representation",
@@ -208,7 +284,12 @@ __all__ = [
     "threshold_grid",
     "time_features",
     "to_rsatoolbox",
+    "triplet_ceilings",
+    "triplet_keys",
+    "triplet_levels",
     "two_nn",
+    "unrepeated",
+    "unseen_similarities",
     "volume_neighbourhoods",
     "whitened",
 ]

@@ -1,5 +1,7 @@
 """Reports: figures, brain maps, sentences that follow from the numbers, self-contained pages of subjects and groups."""
 
+from brainalign.report.alignment_section import ALIGNMENT_TABLES, alignment_section, no_alignment
+from brainalign.report.concepts_page import CONCEPT_TABLES, ConceptMaterial, render_concepts_page
 from brainalign.report.convergence import CONVERGENCE_TABLES, convergence_section, no_convergence
 from brainalign.report.decoded_times import DECODED_TABLES, DecodedTimes
 from brainalign.report.decoding_section import decoding_section
@@ -30,11 +32,14 @@ from brainalign.report.tables import comparison_table, html_table, leakage_box, 
 from brainalign.report.timecourse import layer_latencies, rsa_over_time, score_over_time
 
 __all__ = [
+    "ALIGNMENT_TABLES",
+    "CONCEPT_TABLES",
     "CONVERGENCE_TABLES",
     "DECODED_TABLES",
     "DYNAMICS_TABLES",
     "IDENTIFICATION_TABLES",
     "MATCHING_TABLES",
+    "ConceptMaterial",
     "DecodedTimes",
     "DynamicsMaterial",
     "Failure",
@@ -45,6 +50,7 @@ __all__ = [
     "RecordingMaterial",
     "Section",
     "SurfaceMap",
+    "alignment_section",
     "comparison_table",
     "convergence_section",
     "decoding_section",
@@ -63,6 +69,7 @@ __all__ = [
     "leakage_box",
     "matching_section",
     "mds_categories",
+    "no_alignment",
     "no_convergence",
     "no_identification",
     "no_matching",
@@ -72,6 +79,7 @@ __all__ = [
     "planted_preferences",
     "rdm_grid",
     "reference_bars",
+    "render_concepts_page",
     "render_dynamics_page",
     "render_failed_group",
     "render_group_page",

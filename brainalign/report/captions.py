@@ -16,6 +16,34 @@ CAPTIONS = {
         cross-validated over repeats). Shaded: share of conditions hidden at that frame. Good: a model whose curve stays
         up when the shading begins, while the controls (grey) fall. Thin black line: largest 95 % of exchanged
         conditions.""",
+    "alignment": """
+        How often each network's most similar pair leaves the object that people chose as the odd one, on triplets of
+        objects that no network saw in training, by how many groups a triplet is of. Orange: as it is; blue: aligned,
+        with the 95 % interval of its gain over objects. Crosses: controls, which learned from shuffled choices or from
+        a teacher that was not aligned. Dotted: chance; grey band: ceiling. Good: blue right of orange with controls on
+        orange, and no loss of fine distinctions. Bad: controls that gain as much.""",
+    "conceptchoices": """
+        How often the most similar pair of a triplet leaves the object that was chosen as the odd one, with 95 %
+        intervals over choices. Dotted: a guess among three. Grey band: the ceiling, between its lower and upper bound,
+        where triplets were judged several times. Good: embeddings near the band, above the similarities that are
+        counted without training; those fitted to shuffled choices on chance. Bad: a control above chance would mean
+        that held-out triplets leaked.""",
+    "conceptdimensions": """
+        |r| of each dimension with its partner in other starts, on objects that did not choose the partner. Dashed:
+        {least:g}, above which a dimension counts as found again (blue). Good: most are. Bad: many grey ones; then the
+        penalty is too weak or the judgements are too few, and names given to such dimensions mean nothing.""",
+    "conceptnetworks": """
+        A row per layer. Left: features as they are (cosine); right: dimensions read out of the features, on triplets of
+        objects that neither the embedding nor the regression has seen, mean and standard deviation over splits. Pale
+        bars: 95 % of permuted objects. Dotted: chance; grey band: ceiling. Good: points beyond the pale bars. What is
+        gained from left to right was there in the features with the wrong weights.""",
+    "conceptreadouts": """
+        Held-out R² of each dimension (column) predicted from each layer (row), objects held out. White dots: not above
+        95 % of permuted objects. Good: bright cells without dots; dark columns are dimensions that no layer holds.""",
+    "conceptregions": """
+        Bars: Spearman's r of a region's dissimilarities with those of the embedding. Grey: 95 % of permuted objects.
+        Orange: what the true model would reach given how much subjects agree, where there are several. Good: bars
+        above the grey and near the orange.""",
     "decodedwindows": """
         Trials told apart from all samples of a window together, trials of other recordings (or stimuli) used for
         training. Lines: interval over recordings, where there are enough. Grey: what 95 % of permuted labels stay

@@ -143,6 +143,25 @@ CITATIONS = {
         "Efron B, Morris C", 1973, "Stein's estimation rule and its competitors: an empirical Bayes approach",
         "Journal of the American Statistical Association 68:117-130", "10.1080/01621459.1973.10481350",
     ),
+    "spose": Reference(
+        "Hebart MN, Zheng CY, Pereira F, Baker CI", 2020,
+        "Revealing the multidimensional mental representations of natural objects underlying human similarity "
+        "judgements", "Nature Human Behaviour 4:1173-1185", "10.1038/s41562-020-00951-3",
+    ),
+    "vice": Reference(
+        "Muttenthaler L, Zheng CY, McClure P, Vandermeulen RA, Hebart MN, Pereira F", 2022,
+        "VICE: Variational Interpretable Concept Embeddings", "NeurIPS. arXiv:2205.00756",
+    ),
+    "alignet": Reference(
+        "Muttenthaler L, Greff K, Born F, et al.", 2025,
+        "Aligning machine and human visual representations across abstraction levels", "Nature 647:349-355",
+        "10.1038/s41586-025-09631-6",
+    ),
+    "thingsdata": Reference(
+        "Hebart MN, Contier O, Teichmann L, et al.", 2023,
+        "THINGS-data, a multimodal collection of large-scale datasets for investigating object representations in "
+        "human brain and behavior", "eLife 12:e82580", "10.7554/eLife.82580",
+    ),
     "sae": Reference(
         "Gao L, Dupré la Tour T, Tillman H, et al.", 2024, "Scaling and evaluating sparse autoencoders",
         "arXiv:2406.04093", "10.48550/arXiv.2406.04093",

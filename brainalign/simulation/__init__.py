@@ -1,7 +1,9 @@
 """Worlds with planted truth: what a method must find, and what it must not."""
 
+from brainalign.simulation.abstraction import AbstractionWorld, abstraction_world
 from brainalign.simulation.category_epochs import CategoryEpochs, category_epochs
 from brainalign.simulation.complex_cells import ComplexCells, complex_cells
+from brainalign.simulation.concepts import ConceptWorld, concept_world, write_things_files
 from brainalign.simulation.cortex import Cortex, CortexDrives, cortex_drives, load_cortex, plan_areas, simulate_cortex
 from brainalign.simulation.curved_relations import RELATIONS, SwissRoll, dependent_pair, swiss_roll
 from brainalign.simulation.drives import field_weights, layer_drives, pool_everywhere
@@ -30,8 +32,10 @@ __all__ = [
     "REGION_REGIMES",
     "RELATIONS",
     "R_CEILING",
+    "AbstractionWorld",
     "CategoryEpochs",
     "ComplexCells",
+    "ConceptWorld",
     "Cortex",
     "CortexDrives",
     "FamilyWorld",
@@ -45,6 +49,7 @@ __all__ = [
     "SparseWorld",
     "SwissRoll",
     "VoxelPriorWorld",
+    "abstraction_world",
     "activations",
     "ball_features",
     "ball_future",
@@ -52,6 +57,7 @@ __all__ = [
     "caption",
     "category_epochs",
     "complex_cells",
+    "concept_world",
     "cortex_drives",
     "dependent_pair",
     "draw_scenes",
@@ -88,4 +94,5 @@ __all__ = [
     "to_epochs",
     "train_generator",
     "voxel_prior_world",
+    "write_things_files",
 ]

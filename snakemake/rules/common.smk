@@ -26,6 +26,7 @@ from brainalign.settings import (
     RdmStudy,
     RecordingStudy,
     VideoStudy,
+    TripletStudy,
     load_descriptors,
 )
 from brainalign.settings import parse as parse_settings  # "parse" is a name of Snakemake's own
@@ -46,9 +47,13 @@ IMAGES = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descrip
 RDMS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, RdmStudy)]
 RECORDINGS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, RecordingStudy)]
 VIDEOS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, VideoStudy)]
+TRIPLETS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, TripletStudy)]
 SIMULATED = [name for name in IMAGES if DESCRIPTORS[name].simulate]
 CONVERGED = [name for name in IMAGES if SETTINGS.convergence_of(name).networks]
 IDENTIFIED = [name for name in IMAGES if len(scanned_subjects(DESCRIPTORS[name])) >= LEAST_SUBJECTS]
+CONCEPTS = ("concepts", "choices", "conceptdimensions", "networks", "readouts", "conceptregions")
+ALIGNED = [name for name in TRIPLETS if SETTINGS.aligned_models(name)]
+ALIGNMENT = ("aligned", "alignment", "alignedregions")
 IDENTIFICATION = ("regions", "thresholds", "agreement")
 MATCHED = [name for name in IMAGES if SETTINGS.matching_of(name).models]
 MATCHING = ("similarity", "dimensions", "featurebias")
@@ -180,7 +185,7 @@ def raw_of(wildcards):
 
 def images_of(wildcards):
     """Return the table of the images of a dataset; nothing where the stimuli are texts."""
-    if wildcards.dataset in SIMULATED + RDMS:
+    if wildcards.dataset in SIMULATED + RDMS + TRIPLETS:
         return [raw_file("stimuli/stimuli.tsv", wildcards.dataset)]
     descriptor = DESCRIPTORS[wildcards.dataset]
     return [descriptor.locate(descriptor.images, "images")] if wildcards.dataset in IMAGES else []
@@ -196,6 +201,8 @@ def captions_of(wildcards):
 
 def images_changed(wildcards):
     """Return what changes when an image does; of images that the workflow makes itself their table says it."""
+    if wildcards.dataset in TRIPLETS:
+        return "".join(map(image_state, DESCRIPTORS[wildcards.dataset].found("images")))
     if wildcards.dataset not in IMAGES or wildcards.dataset in SIMULATED:
         return ""
     return image_state(images_of(wildcards)[0])
@@ -228,6 +235,18 @@ def group_inputs(wildcards):
 def regions_of(wildcards):
     """Return the RDMs of every subject whose patterns have regions."""
     return [of("rdm", wildcards, subject=subject) for subject in scanned_subjects(DESCRIPTORS[wildcards.dataset])]
+
+
+def aligned_features(wildcards):
+    """Return the features of the teacher and of the students."""
+    return [of("features", wildcards, model=model) for model in SETTINGS.aligned_models(wildcards.dataset)]
+
+
+def beside_concepts(wildcards):
+    """Return the RDMs of the fMRI subjects of another dataset, where the configuration names one that is there."""
+    other = SETTINGS.concepts.regions_of
+    subjects = scanned_subjects(DESCRIPTORS[other]) if other in DESCRIPTORS else []
+    return [str(artifact_path(RESULTS, other, "rdm", subject=subject)) for subject in subjects]
 
 
 def matched(wildcards):
@@ -287,7 +306,7 @@ def targets():
         for dataset, descriptor in DESCRIPTORS.items()
         for subject in subjects_of(descriptor)
     ]
-    return of_subjects + [group_report_path(RESULTS, dataset) for dataset in IMAGES + RDMS]
+    return of_subjects + [group_report_path(RESULTS, dataset) for dataset in IMAGES + RDMS + TRIPLETS]
 
 
 onstart:
@@ -303,5 +322,12 @@ onerror:
     forget()
     # A rule whose input is missing never runs, so the report of what did work is made here.
     quoted_config = shlex.quote(SETTINGS.model_dump_json())
-    for stage in ("report", "report_images", "report_recordings", "report_dynamics", "report_group"):
+    for stage in (
+        "report",
+        "report_images",
+        "report_recordings",
+        "report_dynamics",
+        "report_concepts",
+        "report_group",
+    ):
         shell("python -P -m brainalign.pipelines.{stage} --incomplete --settings {quoted_config} || true")

@@ -1,0 +1,174 @@
+"""concepts: embeddings of odd-one-out judgements, their dimensions, and networks and brain regions beside them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.arrays import Arrays, Layers
+from brainalign.artifacts import entities_of, load, load_sidecar, save
+from brainalign.checks import BrainalignError, listed
+from brainalign.geometry import (
+    CONCEPT_METHODS,
+    ConceptFit,
+    SparseConcepts,
+    VariationalConcepts,
+    choice_table,
+    dimension_table,
+    fit_concepts,
+    network_tables,
+    region_table,
+    repeated_ceilings,
+    split_triplets,
+    square_rdms,
+    unrepeated,
+)
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.settings import ConceptSettings, parse
+
+ALPHAS = tuple(np.logspace(-2, 6, 9))  # of the read-out
+LEAST_OBJECTS = 7  # shared with a brain dataset: fewer have too few orders
+
+Values = NDArray[np.floating[Any]]
+Make = Callable[[Sequence[int]], SparseConcepts | VariationalConcepts]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("concepts", __doc__)
+    parser.add_argument("--triplets", type=Path, required=True)
+    parser.add_argument("--features", type=Path, nargs="*", default=[], help="one per model")
+    parser.add_argument("--regions", type=Path, nargs="*", default=[], help="RDMs of subjects of another dataset")
+    for name in ("concepts", "choices", "conceptdimensions", "networks", "readouts", "conceptregions"):
+        parser.add_argument(f"--{name}", type=Path, required=True, help="output")
+    return run_stage(parser, _concepts, argv, uses_gpu=lambda a: a.settings["concepts"].get("device") == "cuda")
+
+
+def _concepts(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    from sklearn.linear_model import RidgeCV
+
+    options = parse(ConceptSettings, arguments.settings["concepts"], "concepts")
+    arrays = load(arguments.triplets, Arrays, provenance)
+    details = load_sidecar(arguments.triplets)["details"]
+    stimuli, published = details["stimuli"], arrays.get("embedding")
+    n, repeats = len(stimuli), arrays["repeats"]
+    layers = layers_of(arguments.features, stimuli, provenance)
+    regions = regions_of(arguments.regions, stimuli, provenance)
+    triplets = unrepeated(arrays["triplets"], repeats, n)
+    split = split_triplets(triplets, options.test_share, np.random.default_rng(arguments.seed))
+    train, tests = triplets[split.train], {"triplets": triplets[split.test]}
+    ceilings = repeated_ceilings(repeats, n) if len(repeats) else None
+    if ceilings:
+        tests["repeated"] = repeats
+    seeds = list(range(arguments.seed, arguments.seed + options.starts))
+    makers = {name: _maker(name, options) for name in options.methods}
+    fits = {name: fit_concepts(make, train, n, seeds, options.least_r) for name, make in makers.items()}
+    first = fits[options.methods[0]]
+    about = {
+        "n_objects": n,
+        "n_train": len(train),
+        "n_left_out": len(arrays["triplets"]) - len(triplets),
+        "ceilings": asdict(ceilings) if ceilings else None,
+        "alpha": {name: getattr(fit.fitted, "alpha_", None) for name, fit in fits.items()},
+        "alpha_at_edge": _at_edge(fits, options),
+        "starts": options.starts,
+        "mean_r": {name: fit.found_again.means.tolist() for name, fit in fits.items()},
+        "n_dimensions": {name: [len(e.T) for e in fit.fitted.embeddings_] for name, fit in fits.items()},
+    }
+    found = {name: fit.embedding for name, fit in fits.items()}
+    found |= {f"{name}_r": fit.found_again.r for name, fit in fits.items()}
+    shapes = "<method> (n_stimuli, n_dimensions), of the reference start; <method>_r (n_dimensions,)"
+    save(arguments.concepts, Arrays(found), provenance, stimuli=stimuli, labels=details["labels"], shapes=shapes)
+    save(arguments.choices, choice_table(fits, train, tests, n, ceilings, published), provenance, **about)
+    table = dimension_table(fits, details["labels"], published, details["dimensions"])
+    save(arguments.conceptdimensions, table, provenance, least_r=options.least_r)
+    networks, readouts = network_tables(
+        layers,
+        first.reproducible,
+        triplets,
+        tests["triplets"],
+        RidgeCV(ALPHAS, alpha_per_target=True),
+        makers[options.methods[0]],
+        object_share=options.object_share,
+        object_splits=options.object_splits,
+        folds=options.folds,
+        permutations=options.permutations,
+        readout_permutations=options.readout_permutations,
+        most_objects=options.objects,
+        seed=arguments.seed,
+    )
+    kept = np.flatnonzero(first.found_again.reproducible)
+    numbers = (kept if len(kept) else np.arange(first.embedding.shape[1])) + 1
+    readouts["dimension"] = [int(numbers[k - 1]) for k in readouts["dimension"]]
+    save(arguments.networks, networks, provenance, method=options.methods[0], permutations=options.permutations)
+    save(arguments.readouts, readouts, provenance, permutations=options.readout_permutations)
+    rows, rdms = regions
+    beside = region_table(rdms, first.reproducible[rows], options.permutations, arguments.seed)
+    save(arguments.conceptregions, beside, provenance, permutations=options.permutations, dataset=options.regions_of)
+
+
+def _maker(name: str, options: ConceptSettings) -> Make:
+    """Return what makes an estimator for given seeds."""
+    shared: dict[str, Any] = {"n_dims": options.n_dims, "epochs": options.epochs, "device": options.device}
+    if name == "sparse":
+        shared["alphas"] = options.alphas
+    return lambda seeds: CONCEPT_METHODS[name](**shared, seeds=tuple(seeds))
+
+
+def _at_edge(fits: dict[str, ConceptFit], options: ConceptSettings) -> bool:
+    """Return whether the chosen penalty is the smallest or the largest of several."""
+    alpha = getattr(fits["sparse"].fitted, "alpha_", None) if "sparse" in fits else None
+    return len(options.alphas) > 1 and alpha in (min(options.alphas), max(options.alphas))
+
+
+def layers_of(paths: list[Path], stimuli: list[str], provenance: Provenance) -> dict[tuple[str, str], Values]:
+    """Return features (n_objects, n_features) of every layer; maps are averaged over their places."""
+    found: dict[tuple[str, str], Values] = {}
+    for path in paths:
+        for name, features in load(path, Layers, provenance).items():
+            rows = pd.Index(features.stimuli["stimulus_id"]).get_indexer(pd.Index(stimuli))
+            missing = [stimulus for stimulus, row in zip(stimuli, rows, strict=True) if row < 0]
+            if missing:
+                raise BrainalignError(
+                    f"{path.name}, layer {name!r}: no features of {len(missing)} of {len(stimuli)} objects "
+                    f"({listed(missing)}); run extract again"
+                )
+            values = np.asarray(features.values[rows], dtype=np.float64)
+            found[entities_of(path)["model"], name] = values.mean(axis=1) if values.ndim == 3 else values
+    return found
+
+
+def regions_of(
+    paths: list[Path], stimuli: list[str], provenance: Provenance
+) -> tuple[NDArray[np.intp], dict[str, Values]]:
+    """Return which objects every subject was shown, and the RDMs (n_subjects, n_pairs) of each region over them."""
+    if not paths:
+        return np.arange(len(stimuli)), {}
+    arrays = [load(path, Arrays, provenance) for path in paths]
+    details = [load_sidecar(path)["details"] for path in paths]
+    shared = set(stimuli).intersection(*(about["conditions"] for about in details))
+    names = [name for name in stimuli if name in shared]
+    if len(names) < LEAST_OBJECTS:
+        raise BrainalignError(
+            f"concepts.regions_of: {len(names)} of {len(stimuli)} objects were shown to all of its {len(paths)} fMRI "
+            f"subjects ({listed(names)}), but {LEAST_OBJECTS} are needed; ids of objects and stimuli must be the same"
+        )
+    i, j = np.triu_indices(len(names), 1)
+    found: dict[str, list[Values]] = {}
+    for some, about in zip(arrays, details, strict=True):
+        rows = pd.Index(about["conditions"]).get_indexer(pd.Index(names))
+        for region, values in zip(about["groups"], square_rdms(np.asarray(some["responses"])), strict=True):
+            found.setdefault(region, []).append(values[rows[i], rows[j]])
+    return np.array([stimuli.index(name) for name in names]), {name: np.stack(v) for name, v in found.items()}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

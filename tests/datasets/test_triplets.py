@@ -1,0 +1,170 @@
+"""Files in exactly the format of the THINGS similarity judgements, and everything that can be wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from brainalign.arrays import Arrays
+from brainalign.artifacts import artifact_path, load, load_sidecar
+from brainalign.checks import BrainalignError
+from brainalign.datasets import audit_study, read_judgements, read_objects, read_triplets
+from brainalign.pipelines import prepare_triplets
+from brainalign.settings import TripletStudy, load_descriptor
+from brainalign.simulation import ConceptWorld, concept_world, write_things_files
+
+FILES = {
+    "triplets": ["trainset.txt"],
+    "repeats": ["testset1.txt"],
+    "objects": "unique_id.txt",
+    "embedding": "spose_embedding.txt",
+    "dimensions": "labels.txt",
+}
+
+
+@pytest.fixture(scope="module")
+def world() -> ConceptWorld:
+    return concept_world(20, 3, 900, n_repeated=20, n_people=5, seed=1)
+
+
+def write(folder: Path, world: ConceptWorld, first: int = 0, **files: object) -> Path:
+    write_things_files(world, folder, first)
+    content = {
+        "kind": "triplets",
+        "name": "things",
+        "title": "Judgements of planted properties",
+        "citation": {"text": "Nobody (2026). Simulated."},
+        "licence": "CC0",
+        "source": "tests",
+        "files": {key: value for key, value in (FILES | files).items() if value is not None},
+    }
+    path = folder / "things.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def study(path: Path) -> TripletStudy:
+    return load_descriptor(path, TripletStudy)
+
+
+@pytest.mark.parametrize("index_base", [0, 1])
+def test_what_is_written_is_read(tmp_path: Path, world: ConceptWorld, index_base: int) -> None:
+    found = read_judgements(study(write(tmp_path, world, index_base)))
+    assert found.index_base == index_base
+    np.testing.assert_array_equal(found.triplets, world.triplets)
+    np.testing.assert_array_equal(found.repeats, world.repeats)
+    np.testing.assert_allclose(found.embedding, world.embedding, atol=1e-6)
+    assert found.dimensions == ["property 1", "property 2", "property 3"]
+    assert found.objects.iloc[7].tolist() == ["thing_07_a", "thing 07 a"]
+
+
+def test_numbers_written_as_decimals_are_whole_numbers(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("0.000e+00 5.0 2\n3\t4  1\n")
+    np.testing.assert_array_equal(read_triplets(tmp_path / "a.txt"), [[0, 5, 2], [3, 4, 1]])
+
+
+def test_a_table_of_objects(tmp_path: Path) -> None:
+    (tmp_path / "things_concepts.tsv").write_text("Word\tuniqueID\tx\nbat\tbat1\t3\nhot dog\thot_dog\t4\n")
+    found = read_objects(tmp_path / "things_concepts.tsv", "uniqueID", "Word")
+    assert found.to_numpy().tolist() == [["bat1", "bat"], ["hot_dog", "hot dog"]]
+    assert read_objects(tmp_path / "things_concepts.tsv", "uniqueID")["label"].tolist() == ["bat", "hot dog"]
+    with pytest.raises(BrainalignError, match=r"no column .uniqueId..*did you mean 'uniqueID'"):
+        read_objects(tmp_path / "things_concepts.tsv", "uniqueId")
+
+
+def broken(folder: Path, world: ConceptWorld, text: str | None = None, **files: object) -> str:
+    path = write(folder, world, **files)
+    if text is not None:
+        (folder / "trainset.txt").write_text(text)
+    with pytest.raises(BrainalignError) as found:
+        read_judgements(study(path))
+    return str(found.value)
+
+
+def lines(triplets: np.ndarray) -> str:
+    return "".join(f"{a} {b} {c}\n" for a, b, c in triplets)
+
+
+def test_bad_files_are_named(tmp_path: Path, world: ConceptWorld) -> None:
+    good = world.triplets
+    assert "has 2 columns" in broken(tmp_path, world, "1 2\n3 4\n")
+    assert "first: line 2" in broken(tmp_path, world, "0 1 2\n3 4 4.5\n")
+    assert "no table of triplets" in broken(tmp_path, world, "image1 image2 odd\n0 1 2\n")
+    assert "the same object twice (first: line 2: [3, 4, 3])" in broken(tmp_path, world, "0 1 2\n3 4 3\n")
+    assert "out of range" in broken(tmp_path, world, lines(good) + "0 1 20\n")
+    assert "out of range" in broken(tmp_path, world, lines(good) + "-1 1 2\n")
+    assert "does not fit index_base: 1; write index_base: 0" in broken(tmp_path, world, index_base=1)
+    assert "in no triplet" in broken(tmp_path, world, lines(good[:3]))
+    message = broken(tmp_path, world, lines(good) + lines(good[2:3, [2, 0, 1]]))
+    assert "1 of 901 triplets hold the same three objects" in message
+    assert "duplicates: keep" in message
+    assert "describes 3 dimensions, but there is no embedding" in broken(tmp_path, world, embedding=None)
+
+
+def test_where_counting_begins_must_follow_from_the_data(tmp_path: Path, world: ConceptWorld) -> None:
+    inner = world.triplets[((world.triplets > 0) & (world.triplets < 19)).all(axis=1)]
+    message = broken(tmp_path, world, lines(inner), repeats=[])
+    assert "counting may begin at 0 or at 1" in message
+    assert "index_base: 0 or 1" in message
+    # Said in the descriptor, what is left is that two objects were never shown.
+    assert "2 of 20 objects are in no triplet (thing_00_a, thing_19_a)" in broken(
+        tmp_path, world, lines(inner), repeats=[], index_base=0
+    )
+
+
+def test_an_embedding_of_other_objects_is_refused(tmp_path: Path, world: ConceptWorld) -> None:
+    path = write(tmp_path, world)
+    np.savetxt(tmp_path / "spose_embedding.txt", world.embedding[:-1])
+    with pytest.raises(BrainalignError, match="has 19 rows"):
+        read_judgements(study(path))
+
+
+def prepare(path: Path, results: Path) -> tuple[int, Path, Path]:
+    out, stimuli = artifact_path(results, "things", "triplets"), results / "stimuli.tsv"
+    arguments = ["--descriptor", str(path), "--settings", "{}", "--triplets", str(out), "--stimuli", str(stimuli)]
+    return prepare_triplets.main(arguments), out, stimuli
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_prepare_checks_that_the_odd_one_is_last(
+    tmp_path: Path, world: ConceptWorld, published: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {} if published else {"embedding": None, "dimensions": None}
+    path = write(tmp_path, world, **files)
+    code, out, stimuli = prepare(path, tmp_path / "results")
+    assert code == 0
+    arrays, details = load(out, Arrays), load_sidecar(out)["details"]
+    np.testing.assert_array_equal(arrays["triplets"], world.triplets)
+    assert ("embedding" in arrays) == published
+    assert (details["n_triplets"], details["n_different"], details["n_repeats"]) == (900, 900, 100)
+    assert np.argmax(details["odd_column_shares"]) == 2
+    assert stimuli.read_text().splitlines()[1] == "thing_00_a\tthing 00 a\tthing 00 a"
+    (tmp_path / "trainset.txt").write_text(lines(world.triplets[:, [2, 0, 1]]))
+    assert prepare(path, tmp_path / "results")[0] == 2
+    assert "column 1 seems to be the odd one" in capsys.readouterr().err
+
+
+def test_prepare_refuses_an_embedding_in_another_order(
+    tmp_path: Path, world: ConceptWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, world)
+    np.savetxt(tmp_path / "spose_embedding.txt", np.random.default_rng(0).permutation(world.embedding))
+    assert prepare(path, tmp_path / "results")[0] == 2
+    assert "do not belong together" in capsys.readouterr().err
+
+
+def test_choices_at_random_are_no_reason_to_stop(tmp_path: Path, world: ConceptWorld) -> None:
+    path = write(tmp_path, world, embedding=None, dimensions=None)
+    (tmp_path / "trainset.txt").write_text(lines(np.random.default_rng(3).permuted(world.triplets, axis=1)))
+    assert prepare(path, tmp_path / "results")[0] == 0
+
+
+def test_the_audit_counts_triplets(tmp_path: Path, world: ConceptWorld) -> None:
+    found = audit_study(study(write(tmp_path, world, repeats=[])))
+    assert "20 objects, 900 triplets" in found.facts[0]
+    assert [problem.where for problem in found.warnings] == ["files.repeats"]
+    (tmp_path / "trainset.txt").write_text("0 0 1\n")
+    assert "same object twice" in audit_study(study(tmp_path / "things.yaml")).errors[0].what

@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from brainalign.checks import BrainalignError
+from brainalign.geometry import (
+    DIVERGENCES,
+    HumanAlignment,
+    HumanTeacher,
+    affine_head,
+    choice_entropy,
+    choice_probabilities,
+    choice_temperature,
+    cluster_objects,
+    draw_triplets,
+    judged_shares,
+    object_similarities,
+    odd_one_out_accuracy,
+    score_alignment,
+    triplet_levels,
+)
+from brainalign.geometry.soft_choices import log_choices
+
+TRIPLETS = np.array([[0, 1, 2], [3, 1, 0], [4, 2, 5], [5, 0, 3]])
+
+
+def drawn(n: int, n_triplets: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.array([rng.choice(n, 3, replace=False) for _ in range(n_triplets)])
+
+
+def features(n: int = 30, p: int = 8, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, p)) + 3
+
+
+# ----------------------------------------------------------------------------------------------------- soft choices
+
+
+def test_choices_of_tensors_are_those_of_arrays() -> None:
+    similarities = object_similarities(features(6))
+    expected = choice_probabilities(similarities, TRIPLETS)
+    found = log_choices(torch.from_numpy(similarities), torch.from_numpy(TRIPLETS)).exp()
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
+
+
+def test_divergences_by_hand() -> None:
+    p, q = np.array([[0.5, 0.5, 0.0], [0.2, 0.3, 0.5]]), np.array([[0.2, 0.2, 0.6], [0.2, 0.3, 0.5]])
+    m = (p + q) / 2
+
+    def kl(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.where(a > 0, a * np.log(np.where(a > 0, a, 1) / b), 0).sum(axis=1).mean())
+
+    tensors = torch.from_numpy(q).log(), torch.from_numpy(p)
+    assert float(DIVERGENCES["kl"](*tensors)) == pytest.approx(kl(p, q))
+    assert float(DIVERGENCES["jsd"](*tensors)) == pytest.approx((kl(p, m) + kl(q, m)) / 2)
+    opposite = torch.tensor([[1.0, 0, 0]]).double(), torch.tensor([[0, 0, 1.0]]).double()
+    assert float(DIVERGENCES["jsd"](opposite[0].clamp(1e-300).log(), opposite[1])) == pytest.approx(np.log(2))
+
+
+@pytest.mark.parametrize("divergence", list(DIVERGENCES))
+def test_gradients(divergence: str) -> None:
+    rng = np.random.default_rng(0)
+    p = torch.from_numpy(rng.dirichlet(np.ones(3), size=len(TRIPLETS)))
+    x = torch.from_numpy(rng.normal(size=(6, 4))).requires_grad_()
+
+    def loss(values: torch.Tensor) -> torch.Tensor:
+        return DIVERGENCES[divergence](log_choices(values @ values.T / 2, torch.from_numpy(TRIPLETS)), p)
+
+    assert torch.autograd.gradcheck(loss, (x,))
+
+
+def test_the_temperature_of_given_choices_is_found() -> None:
+    similarities = object_similarities(features())
+    triplets = drawn(30, 500)
+    p = choice_probabilities(similarities / 3.7, triplets)
+    assert choice_temperature(similarities, triplets, p) == pytest.approx(3.7, rel=1e-4)
+    # Of choices that have nothing to do with it, the entropy is as good as that of no choice.
+    useless = choice_temperature(similarities, np.random.default_rng(1).permuted(triplets, axis=1))
+    assert choice_entropy(choice_probabilities(similarities / useless, triplets)).mean() > 0.97 * np.log(3)
+    with pytest.raises(BrainalignError, match="equally similar"):
+        choice_temperature(np.ones((30, 30)), triplets)
+
+
+def test_entropies_and_shares_of_repeated_judgements() -> None:
+    np.testing.assert_allclose(choice_entropy(np.array([[1, 0, 0], [1, 1, 1] / np.float64(3)])), [0, np.log(3)])
+    judged = np.array([[0, 1, 2], [1, 0, 2], [2, 1, 0], [3, 4, 5], [0, 1, 5], [5, 1, 0]])
+    triplets, shares = judged_shares(judged)
+    assert triplets.tolist() == [[1, 0, 2], [1, 0, 5]]
+    np.testing.assert_allclose(shares, [[0, 1 / 3, 2 / 3], [0, 1 / 2, 1 / 2]])
+
+
+# ---------------------------------------------------------------------------------------------------------- triplets
+
+
+@pytest.mark.parametrize("level", ["fine", "boundary", "coarse"])
+def test_triplets_are_of_their_level(level: str) -> None:
+    groups = np.array(["a"] * 5 + ["b"] * 3 + ["c"] + ["d"] * 3)
+    triplets = draw_triplets(groups, 2000, np.random.default_rng(0), level)
+    assert set(triplet_levels(triplets, groups)) == {level}
+    assert (np.diff(np.sort(triplets, axis=1), axis=1) > 0).all()
+    if level == "boundary":
+        assert (groups[triplets[:, 0]] == groups[triplets[:, 1]]).all()
+    first = np.unique(groups[triplets[:, 0]], return_counts=True)[1] / 2000
+    np.testing.assert_allclose(first, 1 / len(first), atol=0.04)  # groups, not objects, are equally probable
+    assert level == "fine" or set(triplets[:, 2]) == set(range(12))
+
+
+def test_triplets_that_cannot_be_drawn() -> None:
+    with pytest.raises(BrainalignError, match="got 2 groups, the largest of 2 objects"):
+        draw_triplets(np.array([0, 0, 1]), 5, np.random.default_rng(0), "coarse")
+    with pytest.raises(BrainalignError, match="got 3 groups, the largest of 1 objects"):
+        draw_triplets(np.arange(3), 5, np.random.default_rng(0))
+    with pytest.raises(BrainalignError, match="level must be one of"):
+        draw_triplets(np.arange(3), 5, np.random.default_rng(0), "middling")
+    with pytest.raises(BrainalignError, match="30 clusters of 30 objects"):
+        cluster_objects(features(), 30)
+
+
+def test_clusters_are_the_groups_there_are() -> None:
+    groups = np.repeat(np.arange(4), 10)
+    found = cluster_objects(8 * np.eye(4)[groups] + 0.1 * features(40, 4), 4)
+    assert len({*zip(groups.tolist(), found.tolist(), strict=True)}) == 4
+
+
+# ----------------------------------------------------------------------------------------------------------- teacher
+
+
+def test_choices_of_a_known_map_are_recovered() -> None:
+    x = features(60, 5)
+    truth = np.random.default_rng(1).normal(size=(5, 5))
+    similarities = object_similarities((x - x.mean(axis=0)) @ truth.T)
+    triplets = drawn(60, 4000)
+    p = choice_probabilities(similarities, triplets)
+    teacher = HumanTeacher(penalties=(0.0,), local_weight=0).fit(x, triplets, p)
+    np.testing.assert_allclose(teacher.choices(x, triplets), p, atol=0.01)
+    # W is known up to a rotation.
+    np.testing.assert_allclose(teacher.weight_.T @ teacher.weight_ / teacher.scale_**2, truth.T @ truth, atol=0.05)
+
+
+def test_a_large_penalty_leaves_the_network_as_it_is() -> None:
+    x, triplets = features(), drawn(30, 600)
+    teacher = HumanTeacher(penalties=(1e6,)).fit(x, triplets)
+    scale = teacher.weight_.diagonal().mean()
+    np.testing.assert_allclose(teacher.weight_, scale * np.eye(8), atol=1e-4)
+    np.testing.assert_allclose(teacher.bias_, 0, atol=1e-4)
+    plain = object_similarities(x - x.mean(axis=0))
+    aligned = object_similarities(teacher.transform(x))
+    for rows in (triplets, drawn(30, 500, seed=2)):
+        assert odd_one_out_accuracy(aligned, rows) == odd_one_out_accuracy(plain, rows)
+    p = choice_probabilities(plain, triplets)
+    sure = HumanTeacher(penalties=(1e6,)).fit(x, triplets, p)
+    np.testing.assert_allclose(sure.choices(x, triplets), p, atol=1e-3)  # and c is what people are as sure as
+
+
+def test_neighbours_are_kept() -> None:
+    x, triplets = features(), drawn(30, 600)
+    kept = {}
+    for weight in (0.0, 100.0):
+        z = HumanTeacher(penalties=(1e-4,), local_weight=weight).fit(x, triplets).transform(x)
+        before, after = (object_similarities(v, "cosine") for v in (x - x.mean(axis=0), z))
+        kept[weight] = np.corrcoef(before[np.triu_indices(30, 1)], after[np.triu_indices(30, 1)])[0, 1]
+    assert kept[100.0] > 0.99 > 0.9 > kept[0.0]
+
+
+def test_the_penalty_is_chosen_on_other_objects() -> None:
+    x, triplets = features(40), drawn(40, 3000)
+    noise = np.random.default_rng(3).permuted(triplets, axis=1)
+    assert HumanTeacher(penalties=(1e-4, 10.0)).fit(x, noise).penalty_ == 10.0
+    y = x.copy()
+    y[:, 4:] = 0
+    p = choice_probabilities(object_similarities(y - y.mean(axis=0)), triplets)
+    fitted = HumanTeacher(penalties=(1e-4, 10.0)).fit(x, triplets, p)
+    assert fitted.penalty_ == 1e-4
+    assert fitted.held_out_[1e-4] < fitted.held_out_[10.0]
+
+
+def test_what_a_teacher_refuses() -> None:
+    x, triplets = features(), drawn(30, 300)
+    with pytest.raises(BrainalignError, match="same features"):
+        HumanTeacher().fit(np.ones((30, 4)), triplets)
+    with pytest.raises(BrainalignError, match="no distribution"):
+        HumanTeacher().fit(x, triplets, np.ones((300, 3)))
+    with pytest.raises(BrainalignError, match="probabilities has 299 rows but triplets has 300"):
+        HumanTeacher().fit(x, triplets, np.full((299, 3), 1 / 3))
+    with pytest.raises(BrainalignError, match="numbered from 0 to 19"):
+        HumanTeacher().fit(x[:20], triplets)
+    with pytest.raises(BrainalignError, match="fitted on 8 features; got 7"):
+        HumanTeacher(penalties=(1.0,), max_iterations=1).fit(x, triplets).transform(x[:, 1:])
+    for wrong in ({"penalties": ()}, {"local_weight": -1}, {"held_share": 1.0}, {"max_iterations": 0}):
+        with pytest.raises(BrainalignError):
+            HumanTeacher(**wrong)
+
+
+# ----------------------------------------------------------------------------------------------------------- student
+
+
+def student_case(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    x, triplets = features(40, 6, seed), drawn(40, 400, seed)
+    y = x * [3, 1, 1, 0.2, 0.2, 0.2]
+    return x, triplets, choice_probabilities(object_similarities(y - y.mean(axis=0)), triplets)
+
+
+@pytest.mark.parametrize("divergence", list(DIVERGENCES))
+def test_a_student_becomes_like_its_teacher(divergence: str) -> None:
+    x, triplets, p = student_case()
+
+    def fitted(inputs: np.ndarray | torch.Tensor) -> HumanAlignment:
+        student = HumanAlignment(divergence, n_steps=800, learning_rate=3e-2, decay=0)
+        return student.fit(affine_head(6), inputs, triplets, p)
+
+    of_array, of_tensor = fitted(x), fitted(torch.from_numpy(x))
+    assert of_array.losses_[-20:].mean() < 0.1 * of_array.losses_[:20].mean()
+    np.testing.assert_allclose(of_array.choices(x, triplets), p, atol=0.1)
+    np.testing.assert_array_equal(of_tensor.losses_, of_array.losses_)
+
+
+def test_decay_holds_a_student_where_it_was() -> None:
+    x, triplets, p = student_case()
+    moved = [
+        HumanAlignment(n_steps=50, decay=decay).fit(affine_head(6), x, triplets, p).moved_ for decay in (0, 10, 1e6)
+    ]
+    assert moved[0] > 1.1 * moved[1] > moved[2]
+    assert moved[2] < 1e-6
+
+
+def test_a_student_given_its_own_choices_stays() -> None:
+    x, triplets, _ = student_case()
+    p = choice_probabilities(object_similarities(x - x[np.unique(triplets)].mean(axis=0)) / 2, triplets)
+    fitted = HumanAlignment(n_steps=30, learning_rate=1e-4).fit(affine_head(6), x, triplets, p)
+    assert fitted.temperature_ == pytest.approx(2, rel=1e-3)
+    assert fitted.losses_[0] < 1e-6
+    assert fitted.losses_[-1] < 1e-4
+
+
+def test_temperatures_at_their_limits() -> None:
+    x, triplets, p = student_case()
+    flat = HumanAlignment(temperature=1e12, n_steps=1).fit(affine_head(6), x, triplets, p)
+    np.testing.assert_allclose(flat.choices(x, triplets), 1 / 3, atol=1e-6)
+    hard = HumanAlignment(temperature=1e-9, n_steps=1, learning_rate=1e-12).fit(affine_head(6), x, triplets, p)
+    chosen = hard.choices(x, triplets).argmax(axis=1)
+    similarities = object_similarities(x - x[np.unique(triplets)].mean(axis=0))
+    assert choice_entropy(hard.choices(x, triplets)).max() < 1e-3
+    np.testing.assert_array_equal(chosen, choice_probabilities(similarities, triplets).argmax(axis=1))
+    assert np.isfinite(hard.losses_).all()
+
+
+def test_what_a_student_refuses() -> None:
+    x, triplets, p = student_case()
+    with pytest.raises(BrainalignError, match="no weights"):
+        HumanAlignment().fit(torch.nn.Flatten(), x, triplets, p)
+    layers = torch.nn.Sequential(torch.nn.Linear(6, 12), torch.nn.Unflatten(1, (2, 6)))
+    with pytest.raises(BrainalignError, match=r"features of shape \(40, 2, 6\)"):
+        HumanAlignment().fit(layers, x, triplets, p)
+    with pytest.raises(BrainalignError, match="divergence must be one of 'jsd', 'kl'; got 'l2'"):
+        HumanAlignment("l2")
+    for wrong in ({"temperature": 0.0}, {"decay": -1}, {"n_steps": 0}, {"learning_rate": 0}):
+        with pytest.raises(BrainalignError):
+            HumanAlignment(**wrong)
+
+
+# ------------------------------------------------------------------------------------------------------------ scores
+
+
+def test_scores_of_who_knows_everything_and_of_who_knows_nothing() -> None:
+    similarities = object_similarities(features(30, 3))
+    triplets, groups = drawn(30, 900), np.arange(30) // 10
+    p = choice_probabilities(similarities, triplets)
+    known = {score.level: score for score in score_alignment(similarities, triplets, p, groups)}
+    assert list(known) == ["all", "fine", "boundary", "coarse"]
+    assert sum(score.n_triplets for score in known.values()) == 2 * 900
+    for score in known.values():
+        assert score.accuracy == pytest.approx(score.ceiling)
+        assert score.divergence == pytest.approx(0, abs=1e-12)
+        assert score.uncertainty_r == pytest.approx(1)
+    (nothing,) = score_alignment(np.zeros((30, 30)), triplets, p)
+    assert nothing.accuracy == pytest.approx(1 / 3)
+    assert np.isnan(nothing.uncertainty_r)
+    (judged,) = score_alignment(similarities, triplets)
+    assert np.isnan(judged.ceiling)
+    assert np.isnan(judged.uncertainty_r)
+    times = choice_entropy(p) ** 2 + 0.3
+    assert score_alignment(similarities, triplets, uncertainty=times)[0].uncertainty_r == pytest.approx(1)
+    with pytest.raises(BrainalignError, match="uncertainty has 3 rows but triplets has 900"):
+        score_alignment(similarities, triplets, uncertainty=times[:3])
+    with pytest.raises(BrainalignError, match="groups has 29 rows"):
+        score_alignment(similarities, triplets, groups=groups[1:])

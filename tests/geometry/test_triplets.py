@@ -1,0 +1,262 @@
+"""Triplets by hand: accuracy with ties, two ceilings, splits that leak nothing, dimensions found again."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from brainalign.checks import BrainalignError
+from brainalign.geometry import (
+    SparseConcepts,
+    VariationalConcepts,
+    check_triplets,
+    choice_probabilities,
+    fit_dimensions,
+    match_dimensions,
+    object_similarities,
+    odd_column_shares,
+    odd_one_out_accuracy,
+    permuted_accuracies,
+    region_table,
+    repeated_ceilings,
+    reproducible_dimensions,
+    shuffled_triplets,
+    split_objects,
+    split_objects_in_turn,
+    split_triplets,
+    triplet_ceilings,
+    triplet_keys,
+    unrepeated,
+    unseen_similarities,
+)
+from brainalign.geometry.concept_training import _all_pairs, _some_pairs
+from brainalign.simulation import concept_world
+
+WORLD = concept_world(24, 3, 1500, n_repeated=60, n_people=8, seed=2)
+TRUE = object_similarities(WORLD.embedding)
+
+
+def test_bad_triplets_are_refused_by_name() -> None:
+    with pytest.raises(BrainalignError, match=r"hold the same object twice \(first: row 1, \[3, 0, 3\]\)"):
+        check_triplets(np.array([[0, 1, 2], [3, 0, 3]]), 4)
+    with pytest.raises(BrainalignError, match=r"1 to 4, but the 4 objects are numbered from 0 to 3; subtract"):
+        check_triplets(np.array([[1, 2, 4]]), 4)
+    with pytest.raises(BrainalignError, match="1 of 4 objects are in no triplet \\(first: 3\\)"):
+        check_triplets(np.array([[0, 1, 2]]), 4, all_shown=True)
+    for wrong in (np.zeros((0, 3), int), np.array([[0.0, 1, 2]]), np.array([0, 1, 2]), np.array([[0, 1]])):
+        with pytest.raises(BrainalignError, match="whole numbers of shape"):
+            check_triplets(wrong, 4)
+    with pytest.raises(BrainalignError, match="goes through object_similarities first"):
+        odd_one_out_accuracy(WORLD.embedding, WORLD.triplets)
+
+
+def test_ties_share_the_prediction() -> None:
+    triplets = np.array([[0, 1, 2], [1, 2, 0]])
+    assert odd_one_out_accuracy(np.zeros((3, 3)), triplets) == pytest.approx(1 / 3)  # an argmax would call it 1
+    similarities = np.array([[9, 1, 1], [1, 9, 0], [1, 0, 9.0]])
+    assert odd_one_out_accuracy(similarities, triplets) == pytest.approx(0.25)  # a half and nothing
+    p = np.array([[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]])
+    # Pairs (0, 1) and (0, 2) tie: of the first triplet 2 or 1 is odd; of the second, columns 0 and 1.
+    assert odd_one_out_accuracy(similarities, triplets, p) == pytest.approx(((0.3 + 0.5) / 2 + (0.1 + 0.1) / 2) / 2)
+
+
+def test_probabilities_are_a_softmax_of_the_remaining_pairs() -> None:
+    p = choice_probabilities(TRUE, WORLD.triplets)
+    np.testing.assert_allclose(p, WORLD.probabilities, atol=1e-12)
+    a, b, c = WORLD.embedding[WORLD.triplets[0]]
+    raised = np.exp([b @ c, a @ c, a @ b])
+    np.testing.assert_allclose(p[0], raised / raised.sum())
+
+
+def test_ceilings_of_repeated_judgements_surround_the_truth() -> None:
+    world = concept_world(24, 3, 10, n_repeated=1500, n_people=12, seed=3)
+    truth = triplet_ceilings(choice_probabilities(object_similarities(world.embedding), world.repeats))
+    found = repeated_ceilings(world.repeats, 24)
+    assert found.n_triplets == 1500
+    assert found.accuracy_low < truth.accuracy < found.accuracy_high
+    assert found.accuracy_high - found.accuracy_low < 0.1
+    assert found.agreement == pytest.approx(truth.agreement, abs=0.02)
+    assert truth.agreement < truth.accuracy - 0.03  # the two are not the same thing
+    with pytest.raises(BrainalignError, match="none of 10 triplets was judged twice"):
+        repeated_ceilings(world.triplets, 24)
+
+
+def test_ceilings_by_hand() -> None:
+    four = np.array([[0, 1, 2], [1, 0, 2], [0, 1, 2], [2, 1, 0]])  # three say 2, one says 0
+    found = repeated_ceilings(four, 3)
+    assert found.accuracy_high == 0.75
+    assert found.accuracy_low == pytest.approx(3 / 4)  # the three are predicted by the others, the one is not
+    assert found.agreement == pytest.approx(3 / 6)
+    two = repeated_ceilings(np.array([[0, 1, 2], [0, 2, 1]]), 3)
+    assert (two.accuracy_low, two.accuracy_high, two.agreement) == (0, 0.5, 0)
+
+
+def test_copies_of_a_triplet_stay_together() -> None:
+    rng = np.random.default_rng(0)
+    triplets = np.concatenate([WORLD.triplets, shuffled_triplets(WORLD.triplets[:700], rng), WORLD.repeats])
+    split = split_triplets(triplets, 0.2, rng)
+    keys = triplet_keys(triplets)
+    assert not np.intersect1d(keys[split.train], keys[split.test]).size
+    assert len(split.train) + len(split.test) == len(triplets)
+    kept = unrepeated(triplets, WORLD.repeats, 24)
+    assert len(kept) == 2200
+    np.testing.assert_array_equal(kept[:1500], WORLD.triplets)
+    with pytest.raises(BrainalignError, match="leaves one side empty"):
+        split_triplets(triplets[:3], 0.01, rng)
+
+
+def test_unseen_objects_are_in_no_training_triplet() -> None:
+    split = split_objects(WORLD.triplets, 24, 0.4, np.random.default_rng(0))
+    assert not np.isin(WORLD.triplets[split.train], split.unseen).any()
+    assert np.isin(WORLD.triplets[split.test], split.unseen).all()
+    assert len(split.unseen) == 10
+    in_turn = split_objects_in_turn(WORLD.triplets, 24, 0.25, 4, np.random.default_rng(0))
+    assert sorted(np.concatenate([split.unseen for split in in_turn])) == list(range(24))
+    with pytest.raises(BrainalignError, match="5 splits with 6 of 24 objects"):
+        split_objects_in_turn(WORLD.triplets, 24, 0.25, 5, np.random.default_rng(0))
+    with pytest.raises(BrainalignError, match="choose another share"):
+        split_objects(WORLD.triplets, 24, 0.05, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_odd_column_is_found(place: int) -> None:
+    order = [[2, 0, 1], [0, 2, 1], [0, 1, 2]][place]
+    moved = WORLD.triplets[:, order]
+    rng = np.random.default_rng(0)
+    assert odd_column_shares(moved, 24, rng).argmax() == place
+    shares = odd_column_shares(moved, 24, rng, TRUE)
+    assert shares.argmax() == place
+    assert shares[place] == pytest.approx(odd_one_out_accuracy(TRUE, WORLD.triplets))
+
+
+def test_dimensions_are_found_again_whatever_their_order() -> None:
+    rng = np.random.default_rng(0)
+    embeddings = []
+    for _ in range(5):
+        noisy = WORLD.embedding + 0.1 * rng.random(WORLD.embedding.shape)
+        embeddings.append(np.hstack([noisy, rng.random((24, 2))])[:, rng.permutation(5)])
+    found = reproducible_dimensions(embeddings)
+    assert found.reproducible.sum() == 3
+    best = embeddings[found.reference][:, found.reproducible]
+    r, partner = match_dimensions(WORLD.embedding, best)
+    assert r.min() > 0.95
+    assert sorted(partner) == [0, 1, 2]
+    assert found.r[~found.reproducible].max() < 0.6
+    # A start with fewer dimensions finds nothing of the others.
+    fewer = reproducible_dimensions([WORLD.embedding, WORLD.embedding[:, :1]])
+    assert sorted(fewer.r.round(6)) in ([1.0], [0.0, 0.0, 1.0])
+    with pytest.raises(BrainalignError, match="2 or more starts"):
+        reproducible_dimensions([WORLD.embedding])
+
+
+def test_matching_and_judging_are_on_different_objects() -> None:
+    """Among many random dimensions chance matches are high where they were made, and not on the other half."""
+    rng = np.random.default_rng(1)
+    random = [rng.random((24, 40)) for _ in range(3)]
+    assert match_dimensions(random[0], random[1])[0].mean() > 0.4
+    assert reproducible_dimensions(random).r.mean() < 0.3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda seeds: SparseConcepts((0.02,), n_dims=8, seeds=seeds, epochs=40, batch_size=500),
+        lambda seeds: VariationalConcepts(n_dims=8, seeds=seeds, epochs=60, batch_size=500, least_objects=3),
+    ],
+    ids=["sparse", "variational"],
+)
+def test_an_embedding_is_that_of_its_seed(make) -> None:
+    """Starts are trained together and are the same as alone; objects that were never shown are 0 and marked."""
+    triplets = WORLD.triplets[(WORLD.triplets != 5).all(axis=1)]
+    both = make((3, 4)).fit(triplets, 24)
+    alone = make((4,)).fit(triplets, 24)
+    np.testing.assert_allclose(both.embeddings_[1], alone.embedding_, atol=1e-4)
+    assert both.embedding_.min() >= 0
+    assert (np.diff(both.embedding_.sum(axis=0)) <= 0).all()
+    assert not both.seen_[5]
+    assert both.seen_.sum() == 23
+    assert not both.embedding_[5].any()
+    assert odd_one_out_accuracy(object_similarities(both.embedding_), WORLD.repeats) > 0.45
+
+
+def test_the_penalty_is_chosen_on_held_out_triplets() -> None:
+    """The largest that is as good as the best one; in the order in which penalties were given."""
+    found = SparseConcepts((1.0, 0.02, 0.001), n_dims=8, epochs=40, batch_size=500).fit(WORLD.triplets, 24)
+    assert found.alpha_ == 0.02
+    assert found.cv_scores_.argmax() == 0  # everything is 0: the surprise of a guess
+    assert found.cv_scores_[0] == pytest.approx(np.log(3), abs=1e-3)
+
+
+def test_estimators_refuse_what_makes_no_sense() -> None:
+    for wrong in ({"alphas": ()}, {"alphas": (-1.0,)}, {"seeds": ()}, {"seeds": (1, 1)}, {"n_dims": 0}):
+        with pytest.raises(BrainalignError, match=r"alphas must|different seeds"):
+            SparseConcepts(**wrong).fit(WORLD.triplets, 24)
+    with pytest.raises(BrainalignError, match="0 < spike < slab"):
+        VariationalConcepts(spike=2.0).fit(WORLD.triplets, 24)
+
+
+def test_all_similarities_or_only_those_asked_for() -> None:
+    """Two forms of the same logits, chosen by cost, with the same gradients."""
+    embeddings = torch.rand(2, 24, 4, dtype=torch.float64, requires_grad=True)
+    rows = torch.as_tensor(WORLD.triplets[:60]).reshape(2, 30, 3)
+    asked = torch.stack([rows[..., [0, 1]], rows[..., [0, 2]], rows[..., [1, 2]]], dim=2)
+    forms = []
+    for form in (_all_pairs, _some_pairs):
+        logits = form(embeddings, asked)
+        (gradient,) = torch.autograd.grad(logits.logsumexp(2).sum(), embeddings)
+        forms.append((logits, gradient))
+    for a, b in zip(*forms, strict=True):
+        torch.testing.assert_close(a, b)
+    a, b = embeddings[1, WORLD.triplets[30, :2]]
+    assert forms[0][0][1, 0, 0].item() == pytest.approx((a @ b).item())
+
+
+def test_readouts_and_their_nulls() -> None:
+    from sklearn.linear_model import RidgeCV
+
+    rng = np.random.default_rng(0)
+    regressor = RidgeCV(np.logspace(-2, 4, 7), alpha_per_target=True)
+    with_nothing = np.hstack([WORLD.embedding, rng.random((24, 1)), np.ones((24, 1))])
+    found = fit_dimensions(WORLD.features, with_nothing, regressor, 4, 19, rng)
+    assert found.r2[:3].min() > 0.9
+    assert found.p[:3].max() == 1 / 20
+    assert found.null[:, :3].max() < 0.5
+    assert found.r2[3] < 0.5
+    assert found.p[3] > 0.05
+    assert np.isnan(found.r2[4])
+    assert np.isnan(found.p[4])
+    similarities = unseen_similarities(WORLD.features, WORLD.embedding, np.arange(8), regressor)
+    of_unseen = WORLD.triplets[(WORLD.triplets < 8).all(axis=1)]
+    best = odd_one_out_accuracy(TRUE, of_unseen)
+    assert odd_one_out_accuracy(similarities, of_unseen) > best - 0.15
+    assert not similarities[8:].any()
+    null = permuted_accuracies(TRUE, WORLD.triplets, 50, rng)
+    assert abs(null.mean() - 1 / 3) < 4 * null.std() / np.sqrt(50)
+    assert null.max() < odd_one_out_accuracy(TRUE, WORLD.triplets)
+
+
+def test_regions_beside_judgements() -> None:
+    i, j = np.triu_indices(24, 1)
+    rng = np.random.default_rng(0)
+    fits = -TRUE[i, j] + 0.1 * rng.normal(size=(3, len(i)))
+    table = region_table({"fits": fits, "noise": rng.normal(size=(3, len(i)))}, WORLD.embedding, 99, 0)
+    fits_row, noise_row = table.to_dict("records")
+    assert fits_row["score"] > 0.8
+    assert fits_row["p"] == 0.01
+    assert fits_row["ceiling_low"] > 0.8
+    assert noise_row["p"] > 0.05
+    assert (fits_row["n_subjects"], fits_row["n_objects"]) == (3, 24)
+
+
+def test_a_world_holds_each_triplet_once() -> None:
+    keys = triplet_keys(np.concatenate([WORLD.triplets, WORLD.repeats[::8]]))
+    assert len(np.unique(keys)) == 1560
+    every = concept_world(8, 2, 56).triplets
+    assert len(np.unique(triplet_keys(every))) == len(list(itertools.combinations(range(8), 3)))
+    large = concept_world(200, 3, 5000)
+    assert len(np.unique(triplet_keys(large.triplets))) == 5000
+    with pytest.raises(BrainalignError, match="have 56 triplets; asked for 57"):
+        concept_world(8, 2, 57)

@@ -1,0 +1,195 @@
+"""Odd-one-out judgements of planted properties: choices, dimensions and similarity, for triplets and objects unseen.
+
+Each world runs reduced in `make test`, and at full size (marked acceptance) in `make acceptance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from brainalign.encoding import Ridge
+from brainalign.geometry import (
+    CHANCE,
+    CONCEPT_METHODS,
+    choice_probabilities,
+    fit_concepts,
+    fit_dimensions,
+    match_dimensions,
+    object_similarities,
+    odd_one_out_accuracy,
+    repeated_ceilings,
+    reproducible_dimensions,
+    shuffled_triplets,
+    spectral_similarities,
+    split_objects_in_turn,
+    split_triplets,
+    triplet_ceilings,
+    unseen_similarities,
+)
+from brainalign.simulation import ConceptWorld, concept_world
+
+Record = Callable[[str, object, str], None]
+METHODS = list(CONCEPT_METHODS)
+
+
+def cases(reduced: object, full: object) -> Callable[..., pytest.MarkDecorator]:
+    both = [pytest.param(reduced, id="reduced"), pytest.param(full, id="full", marks=pytest.mark.acceptance)]
+    return lambda name: pytest.mark.parametrize(name, both)
+
+
+def make(method: str, n_alphas: int = 4):
+    """Return what makes an estimator for given seeds; fewer dimensions and penalties than by default, for time."""
+    chosen = {"alphas": (0.02, 0.01, 0.015, 0.03)[:n_alphas]} if method == "sparse" else {}
+    return lambda seeds: CONCEPT_METHODS[method](n_dims=20, seeds=tuple(seeds), **chosen)  # type: ignore[arg-type]
+
+
+def share(accuracy: float, ceiling: float) -> float:
+    """Return how far an accuracy is from chance to the ceiling."""
+    return (accuracy - CHANCE) / (ceiling - CHANCE)
+
+
+def similarity_r(world: ConceptWorld, embedding: np.ndarray) -> float:
+    pairs = np.triu_indices(len(embedding), 1)
+    both = [object_similarities(values)[pairs] for values in (embedding, world.embedding)]
+    return float(np.corrcoef(both)[0, 1])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@cases((1, 3), (3, 20))("size")
+def test_choices_and_dimensions(method: str, size: tuple[int, int], record: Record) -> None:
+    """Odd-one-out world: 60 objects, 6 dimensions, 30,000 triplets, triplets held out; 3 seeds of 20 starts"""
+    worlds, starts = size
+    rows = []
+    for seed in range(worlds):
+        world = concept_world(seed=seed)
+        split = split_triplets(world.triplets, 0.1, np.random.default_rng(seed))
+        train, test, p = world.triplets[split.train], world.triplets[split.test], world.probabilities[split.test]
+        ceiling = triplet_ceilings(p).accuracy
+        fit = fit_concepts(make(method, 4 if worlds > 1 else 2), train, 60, range(starts), 0.8)
+        found = [
+            odd_one_out_accuracy(object_similarities(values), test, p)
+            for values in (fit.embedding, fit.reproducible, fit.shuffled, world.embedding)
+        ]
+        # The other control: the embedding as it was fitted, and choices in which there is nothing.
+        shuffled = shuffled_triplets(test, np.random.default_rng(seed))
+        nothing = odd_one_out_accuracy(object_similarities(fit.embedding), shuffled)
+        spectral = odd_one_out_accuracy(spectral_similarities(train, 60), test, p)
+        r, _ = match_dimensions(world.embedding, fit.reproducible)
+        n_found = fit.found_again.reproducible.sum()
+        rows.append(
+            [ceiling, *found, nothing, spectral, (r > 0.8).sum(), n_found, similarity_r(world, fit.reproducible)]
+        )
+        assert found[0] / ceiling >= 0.95
+        assert share(found[1], ceiling) >= 0.9
+        assert found[3] == pytest.approx(ceiling)
+        assert found[2] == pytest.approx(CHANCE, abs=0.015)
+        assert (r > 0.8).sum() >= 5
+        assert 5 <= n_found <= 7  # those that only one start has are gone
+        assert rows[-1][-1] >= 0.95
+    mean = np.mean(rows, axis=0)
+    # Single choices at random: 3 standard errors of one world's 3,000 are .026, of the mean of three .015.
+    assert mean[5] == pytest.approx(CHANCE, abs=0.015 if worlds == 3 else 0.026)
+    record(
+        f"{method}: accuracy (ceiling, expected)", f"{mean[1]:.3f} ({mean[0]:.3f})", ">= .95 of it; .534/.539 (proto)"
+    )
+    record(f"{method}: (accuracy - 1/3)/(ceiling - 1/3)", f"{share(mean[1], mean[0]):.3f}", ">= .9")
+    record(f"{method}: the same, dimensions found again only", f"{share(mean[2], mean[0]):.3f}", ">= .9")
+    record(f"{method}: fitted to shuffled choices", f"{mean[3]:.3f}", ".333 +- .015")
+    record(f"{method}: tested on shuffled choices", f"{mean[5]:.3f}", ".333 +- .015")
+    record("spectral similarities, no training: accuracy", f"{mean[6]:.3f}", "beside")
+    record(f"{method}: planted dimensions with r > .8 (of 6)", f"{mean[7]:.1f}", ">= 5")
+    record(f"{method}: dimensions found again", f"{mean[8]:.1f}", "6")
+    record(f"{method}: r of similarities", f"{mean[9]:.3f}", ">= .95; .972 (proto)")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@cases(1, 3)("worlds")
+def test_unseen_objects(method: str, worlds: int, record: Record) -> None:
+    """Odd-one-out world, triplets of three objects that were in no training triplet, read out of features; 3 seeds"""
+    rows = []
+    for seed in range(worlds):
+        world = concept_world(seed=seed)
+        rng = np.random.default_rng(seed)
+        for split in split_objects_in_turn(world.triplets, 60, 0.25, 3 if worlds > 1 else 1, rng):
+            train, test, p = world.triplets[split.train], world.triplets[split.test], world.probabilities[split.test]
+            ceiling = triplet_ceilings(p).accuracy
+            embedding = make(method, 1)((seed,)).fit(train, 60).embedding_
+            ridge = Ridge(alphas=tuple(np.logspace(-2, 4, 7)), cv=5)
+            noise = rng.normal(size=world.features.shape)
+            found = [
+                share(odd_one_out_accuracy(similarities, test, p), ceiling)
+                for similarities in (
+                    unseen_similarities(world.features, embedding, split.unseen, ridge),
+                    unseen_similarities(noise, embedding, split.unseen, ridge),
+                    object_similarities(world.features, "cosine"),
+                    object_similarities(embedding),
+                )
+            ]
+            rows.append(found)
+            assert found[3] == pytest.approx(0)  # of objects that were never shown the embedding says nothing
+    mean = np.mean(rows, axis=0)
+    record(f"{method}: share of the way to the ceiling, unseen objects", f"{mean[0]:.3f}", ">= .9")
+    record(f"{method}: smallest of {len(rows)} splits", f"{np.min(rows, axis=0)[0]:.3f}", "shown")
+    record(f"{method}: features of noise", f"{mean[1]:.3f}", "0")
+    record("features as they are, cosine", f"{mean[2]:.3f}", "beside")
+    assert mean[0] >= 0.9
+    assert abs(mean[1]) <= 0.15
+
+
+@pytest.mark.acceptance
+def test_weak_penalties_keep_dimensions_that_nobody_else_finds(record: Record) -> None:
+    """Odd-one-out world, a weak penalty: kept against found again; 3 seeds of 10 starts"""
+    rows = []
+    for seed in range(3):
+        world = concept_world(seed=seed)
+        fitted = CONCEPT_METHODS["sparse"](alphas=(0.004,), n_dims=20, seeds=range(10)).fit(world.triplets, 60)  # type: ignore[call-arg]
+        again = reproducible_dimensions(fitted.embeddings_)
+        kept = fitted.embeddings_[again.reference]
+        r, _ = match_dimensions(world.embedding, kept[:, again.reproducible])
+        rows.append((kept.shape[1], again.reproducible.sum(), (r > 0.8).sum()))
+    kept_mean, found, true = np.mean(rows, axis=0)
+    record("dimensions kept", f"{kept_mean:.1f}", "19 of 20 (proto), 6 true")
+    record("found again; planted among them", f"{found:.1f}; {true:.1f}", "shown")
+    assert kept_mean >= 12
+    assert found < kept_mean - 4
+
+
+@cases(1, 3)("worlds")
+def test_ceilings_from_repeated_judgements(worlds: int, record: Record) -> None:
+    """Ceilings of accuracy and of agreement from 1,000 triplets judged 12 times; 3 seeds"""
+    rows = []
+    for seed in range(worlds):
+        world = concept_world(n_triplets=1000, n_repeated=1000, n_people=12, seed=seed)
+        truth = triplet_ceilings(choice_probabilities(object_similarities(world.embedding), world.repeats))
+        found = repeated_ceilings(world.repeats, 60)
+        assert found.accuracy_low < truth.accuracy < found.accuracy_high
+        assert found.agreement == pytest.approx(truth.agreement, abs=0.02)
+        rows.append([truth.accuracy, found.accuracy_low, found.accuracy_high, truth.agreement, found.agreement])
+    mean = np.mean(rows, axis=0)
+    record("ceiling of accuracy, true and bounds", f"{mean[0]:.3f}: {mean[1]:.3f} to {mean[2]:.3f}", "between")
+    record("ceiling of agreement, true and estimated", f"{mean[3]:.3f}, {mean[4]:.3f}", "+- .02")
+
+
+@cases(20, 500)("n")
+def test_readouts_of_nothing_are_called_as_often_as_they_should(n: int, record: Record) -> None:
+    """Dimensions read out of features of noise: false positives at .05, and power for planted ones; 500 simulations"""
+    from sklearn.linear_model import RidgeCV
+
+    regressor = RidgeCV(np.logspace(-1, 4, 4), alpha_per_target=True)
+    false, true = [], []
+    for seed in range(n):
+        world = concept_world(30, 3, 10, n_features=8, seed=seed)
+        rng = np.random.default_rng(seed)
+        weak = world.features + 2.0 * world.features.std(axis=0) * rng.normal(size=world.features.shape)
+        false.append(fit_dimensions(rng.normal(size=(30, 8)), world.embedding[:, :1], regressor, 3, 39, rng).p[0])
+        if seed >= 100:
+            continue
+        true.append(fit_dimensions(weak, world.embedding[:, :1], regressor, 3, 39, rng).p[0])
+    rate, power = np.mean(np.array(false) <= 0.05), np.mean(np.array(true) <= 0.05)
+    record("false positives at .05", f"{rate:.3f}", "<= .075")
+    record("power, features with twice as much noise as signal", f"{power:.2f}", "shown")
+    assert rate <= (0.075 if n == 500 else 0.2)
+    assert power > 0.3

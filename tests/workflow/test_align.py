@@ -1,0 +1,147 @@
+"""Stage align: a network that hides superordinate categories learns them from judgements, and its section says so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from brainalign.arrays import Arrays, Features, Layers
+from brainalign.artifacts import artifact_path, load, load_sidecar, save
+from brainalign.geometry import object_similarities, odd_one_out_accuracy, rdm
+from brainalign.pipelines import align
+from brainalign.provenance import Provenance
+from brainalign.report import ALIGNMENT_TABLES, alignment_section, no_alignment
+from brainalign.settings import AlignSettings
+from brainalign.simulation import abstraction_world
+
+BY = Provenance("test", {}, "")
+OUTPUTS = ("aligned", "alignment", "alignedregions")
+OPTIONS = {"teacher": "one", "clusters": 12, "groups": 10, "triplets": 5000, "penalties": [1e-4, 1e-3], "draws": 20}
+
+
+class Study:
+    """160 objects, each with features of two networks; `people` judge; two subjects' V1 sees look-alikes, IT kinds."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.world = folder, abstraction_world(10, 8, 2, seed=4)
+        rng = np.random.default_rng(0)
+        n = len(self.world.basic)
+        self.ids = [f"object{k:03d}" for k in range(n)]
+        drawn = np.unique(np.sort(rng.integers(n, size=(20_000, 3)), axis=1), axis=0)
+        drawn = rng.permutation(drawn[(np.diff(drawn, axis=1) > 0).all(axis=1)])
+        self.triplets = self.world.judge(drawn[:-80], rng)[0]
+        repeats = self.world.judge(np.repeat(drawn[-80:], 12, axis=0), rng)[0]
+        self.save("triplets", Arrays({"triplets": self.triplets, "repeats": repeats}), stimuli=self.ids)
+        kinds = np.eye(10)[self.world.superordinate].astype(np.float32)  # what an embedding of judgements might hold
+        self.save("concepts", Arrays({"sparse": kinds}), stimuli=self.ids)
+        layers = {
+            "one": {"deep": self.world.features, "noise": rng.normal(size=(n, 12))},
+            "two": {"l0": self.world.others},
+        }
+        order = rng.permutation(n)  # rows of another order are matched by stimulus
+        stimuli = pd.DataFrame({"stimulus_id": np.array(self.ids)[order]})
+        for model, values in layers.items():
+            made = {k: Features(10 * v[order].astype(np.float32), stimuli, k) for k, v in values.items()}
+            self.save("features", Layers(made), model=model)
+        shown = rng.permutation(n)[:60]
+        for subject in ("01", "02"):
+            patterns = [np.eye(10)[labels[shown]] for labels in (self.world.lookalike, self.world.superordinate)]
+            rdms = [rdm(p + 0.2 * rng.normal(size=p.shape), "euclidean") for p in patterns]
+            path = artifact_path(folder, "brains", "rdm", subject=subject)
+            about = {"conditions": [self.ids[k] for k in shown], "groups": ["V1", "IT"]}
+            save(path, Arrays({"responses": np.stack(rdms)}), BY, **about)
+
+    def save(self, suffix: str, content: object, *, model: str | None = None, **about: object) -> None:
+        save(self.path(suffix, **({"model": model} if model else {})), content, BY, **about)
+
+    def path(self, suffix: str, **labels: str) -> Path:
+        return artifact_path(self.folder, "people", suffix, **labels)
+
+    def run(self, **options: object) -> int:
+        concepts = {"methods": ["sparse"], "permutations": 19, "regions_of": "brains"}
+        arguments = ["--settings", json.dumps({"align": OPTIONS | options, "concepts": concepts})]
+        arguments += ["--triplets", str(self.path("triplets")), "--concepts", str(self.path("concepts")), "--features"]
+        arguments += [str(self.path("features", model=model)) for model in ("one", "two")]
+        arguments += ["--regions", *(str(artifact_path(self.folder, "brains", "rdm", subject=s)) for s in ("01", "02"))]
+        return align.main([*arguments, *(part for name in OUTPUTS for part in (f"--{name}", str(self.path(name))))])
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    made = Study(tmp_path_factory.mktemp("align"))
+    assert made.run() == 0
+    return made
+
+
+def test_networks_gain_on_unseen_objects_and_controls_do_not(study: Study) -> None:
+    about = load_sidecar(study.path("alignment"))["details"]
+    assert about["teacher"] == ["one", "deep"]  # the layer of noise predicts nothing
+    scores = pd.read_parquet(study.path("alignment")).set_index(["model", "control", "split", "level"])
+    assert set(scores["role"]) == {"teacher", "student"}
+    for model in ("one", "two"):
+        aligned = scores.loc[model, "aligned", "unseen objects", "all"]
+        assert aligned["gain"] > max(0.12, 3 * aligned["gain_se"])
+        assert aligned["n_triplets"] < 0.04 * len(study.triplets)  # three unseen objects each
+        assert scores.loc[model, "shuffled choices", "unseen objects", "all"]["gain"] < 0.05
+        doubts = scores["uncertainty_r"].loc[model, :, "repeated", "all"]
+        assert doubts["aligned"] > doubts["unaligned"] + 0.2
+    assert scores.loc["two", "unaligned teacher", "unseen objects", "all"]["gain"] < 0.05
+    assert scores["ceiling"].loc[:, :, "repeated"].notna().all()
+    assert about["ceilings"]["accuracy_low"] > 0.6
+
+
+def test_weights_and_features_are_written(study: Study) -> None:
+    found = load(study.path("aligned"), Arrays)
+    details = load_sidecar(study.path("aligned"))["details"]
+    assert details["layers"] == {"one": "deep", "two": "l0"}
+    raw = {"one": 10 * study.world.features, "two": 10 * study.world.others}
+    for model, values in raw.items():
+        expected = values @ found[f"{model}_weight"].T + found[f"{model}_bias"]
+        np.testing.assert_allclose(found[model], expected, atol=1e-3 * np.abs(expected).max())
+        before, after = (odd_one_out_accuracy(object_similarities(v), study.triplets) for v in (values, found[model]))
+        assert after > before + 0.1
+
+
+def test_aligned_features_stand_beside_brains(study: Study) -> None:
+    scores = pd.read_parquet(study.path("alignedregions")).set_index(["model", "region", "control"])["score"]
+    for model in ("one", "two"):
+        assert scores[model, "IT", "aligned"] > scores[model, "IT", "unaligned"] + 0.1
+        assert scores[model, "V1", "aligned"] < scores[model, "V1", "unaligned"] - 0.05
+
+
+def test_the_section_says_what_was_found(study: Study) -> None:
+    tables = {name: pd.read_parquet(study.path(name)) for name in ALIGNMENT_TABLES}
+    about = load_sidecar(study.path("alignment"))["details"]
+    section = alignment_section(tables, about)
+    assert section.panels[0].figure is not None
+    text = " ".join(section.paragraphs)
+    assert "affine map of one deep" in text
+    assert "Spearman's r of the entropies" in text
+    html = "".join(map(str, section.blocks))
+    assert "two l0" in html
+    assert "IT" in html
+    without = tables | {"alignedregions": tables["alignedregions"].iloc[:0]}
+    assert (
+        "names no dataset"
+        in alignment_section(without, load_sidecar(study.path("alignment"))["details"]).paragraphs[-1]
+    )
+    assert no_alignment("Not asked.").paragraphs == ["Not asked."]
+
+
+def test_what_cannot_be_aligned(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    assert study.run(teacher="three") == 2
+    assert "teacher 'three' has no features; those given are of one, two" in capsys.readouterr().err
+    assert study.run(clusters=500) == 2
+    assert "500 clusters of 120 objects" in capsys.readouterr().err
+    with pytest.raises(ValidationError, match="penalties"):
+        AlignSettings(penalties=(1.0,))
+    with pytest.raises(ValueError, match=r"align.students: 'tow' is not among .*did you mean 'two'"):
+        AlignSettings(teacher="one", students=("tow",)).check({"one": 0, "two": 0})
+    assert AlignSettings(teacher="one").models_of(["two", "one"]) == ["one", "two"]
+    assert AlignSettings(teacher="one", students=("one",)).models_of(["two", "one"]) == ["one"]
+    assert AlignSettings(teacher="one").models_of(["two"]) == []

@@ -1,0 +1,201 @@
+"""Judgements in exactly the format of THINGS through snakemake, with a network and regions beside them, to the page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from brainalign.arrays import Arrays, Features, Layers
+from brainalign.artifacts import artifact_path, load, load_sidecar, save
+from brainalign.checks import BrainalignError
+from brainalign.geometry import rdm
+from brainalign.pipelines import concepts, prepare_triplets, report_concepts
+from brainalign.plan import group_report_path
+from brainalign.provenance import Provenance
+from brainalign.settings import Config, load_descriptors, parse
+from brainalign.simulation import ConceptWorld, concept_world, write_things_files
+
+SUFFIXES = ("concepts", "choices", "conceptdimensions", "networks", "readouts", "conceptregions")
+OPTIONS = {
+    "n_dims": 8,
+    "starts": 3,
+    "alphas": [0.03],
+    "epochs": 30,
+    "object_splits": 2,
+    "permutations": 19,
+    "readout_permutations": 5,
+}
+
+
+def write_study(folder: Path, world: ConceptWorld) -> Path:
+    write_things_files(world, folder)
+    content = {
+        "kind": "triplets",
+        "name": "things",
+        "title": "Judgements of planted properties, 2 < 3",
+        "citation": {"text": "Nobody (2026). Simulated."},
+        "licence": "CC0",
+        "source": "tests",
+        "files": {
+            "triplets": ["trainset.txt"],
+            "repeats": ["testset1.txt"],
+            "objects": "unique_id.txt",
+            "embedding": "spose_embedding.txt",
+            "dimensions": "labels.txt",
+        },
+        "notes": ["Nothing here was judged by anybody."],
+    }
+    path = folder / "things.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def configuration(descriptor: str, results: str, **changes: object) -> dict[str, object]:
+    return {
+        "results": results,
+        "datasets": {"things": {"descriptor": descriptor}},
+        "models": {"random": {"extractor": "random", "n_features": 12}},
+        "methods": {"ridge": {"encoder": "ridge"}},
+        "concepts": OPTIONS,
+    } | changes
+
+
+@pytest.fixture(scope="module")
+def world() -> ConceptWorld:
+    return concept_world(30, 3, 2500, n_repeated=60, n_people=8, seed=4)
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory, world: ConceptWorld) -> tuple[dict[str, pd.DataFrame], Path]:
+    """Run the stages in this process: a network that knows the properties, one of noise, regions of three subjects."""
+    folder = tmp_path_factory.mktemp("concepts")
+    descriptor, results = write_study(folder / "study", world), folder / "results"
+    paths = {suffix: artifact_path(results, "things", suffix) for suffix in ("triplets", *SUFFIXES)}
+    stimuli = results / "stimuli.tsv"
+    arguments = ["--descriptor", str(descriptor), "--settings", "{}", "--stimuli", str(stimuli)]
+    assert prepare_triplets.main([*arguments, "--triplets", str(paths["triplets"])]) == 0
+    objects = pd.read_csv(stimuli, sep="\t")
+    by, rng = Provenance("test", {}, ""), np.random.default_rng(0)
+    features = {}
+    for name, values in (("knows", world.features), ("noise", rng.normal(size=(30, 12)))):
+        features[name] = artifact_path(results, "things", "features", model=name)
+        order = rng.permutation(30)  # rows are matched by id
+        layer = Features(values[order].astype(np.float32), objects.iloc[order].reset_index(drop=True), "last")
+        save(features[name], Layers(last=layer), by)
+    regions = []
+    for subject in ("01", "02", "03"):
+        shown = rng.permutation(30)[:26]
+        patterns = world.embedding @ rng.normal(size=(3, 20)) + 0.5 * rng.normal(size=(30, 20))
+        both = np.stack([patterns, rng.normal(size=patterns.shape)])[:, shown]
+        regions.append(artifact_path(results, "brain", "rdm", subject=subject))
+        conditions = objects["stimulus_id"].iloc[shown].tolist()
+        save(regions[-1], Arrays(responses=rdm(both, "correlation")), by, groups=["IT", "noise"], conditions=conditions)
+    settings = {"concepts": OPTIONS | {"regions_of": "brain"}}
+    arguments = ["--settings", json.dumps(settings), "--triplets", str(paths["triplets"])]
+    arguments += ["--features", *map(str, features.values()), "--regions", *map(str, regions)]
+    outputs = [part for suffix in SUFFIXES for part in (f"--{suffix}", str(paths[suffix]))]
+    assert concepts.main(arguments + outputs) == 0
+    return {suffix: load(paths[suffix], pd.DataFrame) for suffix in SUFFIXES[1:]}, results
+
+
+def test_choices_stand_between_chance_and_ceiling(tables) -> None:
+    choices = tables[0]["choices"].set_index(["split", "name", "kind"])["accuracy"]
+    for split in ("triplets", "repeated"):
+        for method in ("sparse", "variational"):
+            assert choices[split, method, "embedding"] > 0.45
+            assert choices[split, method, "control"] == pytest.approx(1 / 3, abs=0.08)
+    row = tables[0]["choices"].query("split == 'repeated' and kind == 'published'").iloc[0]
+    assert row["ceiling_low"] < row["accuracy"] < row["ceiling_high"]  # what was planted
+    details = load_sidecar(artifact_path(tables[1], "things", "choices"))["details"]
+    assert details["ceilings"]["agreement"] < details["ceilings"]["accuracy"]
+    assert details["n_train"] == 2250
+
+
+def test_dimensions_are_named_by_their_objects(tables, world: ConceptWorld) -> None:
+    dimensions = tables[0]["conceptdimensions"].query("method == 'sparse'")
+    best = dimensions[dimensions["published_r"] > 0.8]
+    assert len(best) >= 2
+    for _, row in best.iterrows():
+        planted = world.embedding[:, int(row["published"].split()[1]) - 1]
+        numbers = [int(name.split()[1]) for name in row["top"]]
+        assert planted[numbers[:3]].mean() > np.quantile(planted, 0.8)
+
+
+def test_networks_and_regions_beside_judgements(tables) -> None:
+    networks = tables[0]["networks"].set_index("model")
+    assert networks.loc["knows", "p"] == 1 / 20
+    assert networks.loc["knows", "unseen"] > networks.loc["noise", "unseen"] + 0.05
+    assert networks.loc["knows", "mean_r2"] > 0.5
+    assert networks.loc["noise", "mean_r2"] < 0.2
+    assert networks.loc["knows", "rsa"] > 0.3
+    regions = tables[0]["conceptregions"].set_index("region")
+    assert regions.loc["IT", "score"] > 0.4
+    assert regions.loc["IT", "p"] == 1 / 20
+    assert abs(regions.loc["noise", "score"]) < 0.2
+    assert regions.loc["IT", "n_objects"] < 26  # those that all three subjects saw
+
+
+def test_the_page_shows_controls_and_escapes(tables, tmp_path: Path) -> None:
+    descriptor = tables[1].parent / "study" / "things.yaml"
+    config = parse(Config, configuration(str(descriptor), str(tables[1])), "test")
+    assert report_concepts.main(["--settings", config.model_dump_json(), "--dataset", "things"]) == 0
+    page = group_report_path(tables[1], "things").read_text()
+    assert "planted properties, 2 &lt; 3" in page
+    for figure in ("choices", "dimensions", "networks", "readouts", "regions"):
+        assert f'id="figure-{figure}"' in page
+    for words in (
+        "fitted to shuffled choices",
+        "is another question and no ceiling",
+        "Nothing here was judged",
+        "3 starts",
+    ):
+        assert words in page
+    broken = artifact_path(tables[1], "things", "networks").with_suffix(".json")
+    broken.rename(tmp_path / "kept.json")
+    assert report_concepts.main(["--settings", config.model_dump_json(), "--incomplete"]) == 0
+    assert "<h2>Errors</h2>" in group_report_path(tables[1], "things", incomplete=True).read_text()
+    (tmp_path / "kept.json").rename(broken)
+
+
+def test_mistakes_are_said_before_anything_runs(tmp_path: Path, world: ConceptWorld) -> None:
+    descriptor = str(write_study(tmp_path / "study", world))
+    content = configuration(descriptor, str(tmp_path), concepts={"regions_of": "thing"})
+    with pytest.raises(BrainalignError, match=r"regions_of: 'thing' is not among the datasets .*did you mean 'things'"):
+        load_descriptors(parse(Config, content, "test"))
+    content = configuration(descriptor, str(tmp_path), concepts={"regions_of": "things"})
+    with pytest.raises(BrainalignError, match="things has no fMRI subject"):
+        load_descriptors(parse(Config, content, "test"))
+    content = configuration(descriptor, str(tmp_path), models={"net": {"extractor": "efficientnet"}})
+    with pytest.raises(BrainalignError, match=r"net look at images, but .* give it files\.images"):
+        load_descriptors(parse(Config, content, "test"))
+    with pytest.raises(BrainalignError, match="no object is unseen twice"):
+        parse(Config, configuration(descriptor, "r", concepts={"object_splits": 5}), "test")
+
+
+def test_snakemake_runs_it_and_nothing_twice(make_checkout, world: ConceptWorld) -> None:
+    """Text files to the page in four jobs; a changed option of the stage runs it again, and no preparation."""
+    checkout = make_checkout("concepts")
+    write_study(checkout.root / "things", world)
+    content = configuration("things/things.yaml", "results/c", concepts=OPTIONS | {"methods": ["sparse"]})
+    config = checkout.root / "concepts.yaml"
+    config.write_text(yaml.safe_dump(content))
+    assert checkout.jobs("concepts.yaml") == {
+        "prepare_triplets": 1,
+        "extract": 1,
+        "concepts": 1,
+        "report_concepts": 1,
+    }
+    checkout.snakemake("concepts.yaml", "--cores", "1")
+    results = checkout.root / "results" / "c"
+    page = group_report_path(results, "things").read_text()
+    assert "no dataset under concepts.regions_of" in page
+    networks = load(artifact_path(results, "things", "networks"), pd.DataFrame)
+    assert networks["cosine"].iloc[0] == pytest.approx(1 / 3, abs=0.15)  # features at random
+    assert checkout.jobs("concepts.yaml") == {}
+    config.write_text(yaml.safe_dump(content | {"concepts": content["concepts"] | {"folds": 4}}))
+    assert checkout.jobs("concepts.yaml") == {"concepts": 1, "report_concepts": 1}
