@@ -45,6 +45,7 @@ TORCH_FREE = (
     "matching_options",
     "parsing",
     "stages",
+    "artifact_names",
     "artifacts",
     "checks",
     "files",
