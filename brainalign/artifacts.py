@@ -1,4 +1,4 @@
-"""Names, formats, atomic writing and provenance of everything a stage leaves on disk.
+"""Formats, atomic writing and provenance of everything a stage leaves on disk.
 
 An artifact is a main file, the tables beside it and a JSON sidecar that is renamed last. Readers refuse an artifact
 whose sidecar is missing or does not match, so a file cut short by a kill is never read. Never pickle.
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -21,7 +19,16 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
-from brainalign.checks import BrainalignError, check_choice
+from brainalign.artifact_names import (
+    LAYOUTS,
+    artifact_files,
+    artifact_path,
+    entities_of,
+    layout_of,
+    sidecar_path,
+    table_path,
+)
+from brainalign.checks import BrainalignError
 from brainalign.files import TensorStream, file_digest, write_atomically, write_json
 from brainalign.provenance import Provenance
 
@@ -38,166 +45,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where artifacts of one suffix live, in which format, with which tables beside them."""
-
-    folder: str
-    extension: str
-    tables: tuple[str, ...] = ()
-
-
-LAYOUTS = {
-    "responses": Layout("responses", ".safetensors", ("trials", "targets")),
-    "splits": Layout("responses", ".parquet"),
-    "ceiling": Layout("responses", ".parquet"),
-    "noise": Layout("responses", ".safetensors"),
-    "mask": Layout("responses", ".nii.gz"),
-    "bold": Layout("responses", ".nii.gz"),
-    "features": Layout("features", ".safetensors", ("stimuli",)),
-    "scores": Layout("encoding", ".parquet"),
-    "identification": Layout("encoding", ".parquet"),
-    "null": Layout("encoding", ".parquet"),
-    "statmap": Layout("encoding", ".nii.gz"),
-    "profile": Layout("encoding", ".parquet"),
-    "preference": Layout("encoding", ".parquet"),
-    "clusters": Layout("encoding", ".parquet"),
-    "bands": Layout("encoding", ".parquet"),
-    "partition": Layout("encoding", ".parquet"),
-    "baselines": Layout("encoding", ".parquet"),
-    "ensemble": Layout("encoding", ".parquet"),
-    "fields": Layout("encoding", ".safetensors"),
-    "draws": Layout("encoding", ".safetensors"),
-    "halves": Layout("encoding", ".safetensors"),
-    "convergence": Layout("convergence", ".parquet"),
-    "areas": Layout("convergence", ".parquet"),
-    "latencies": Layout("convergence", ".parquet"),
-    "curves": Layout("convergence", ".parquet"),
-    "halftimes": Layout("convergence", ".parquet"),
-    "maps": Layout("convergence", ".parquet"),
-    "regions": Layout("identify", ".parquet"),
-    "thresholds": Layout("identify", ".parquet"),
-    "agreement": Layout("identify", ".parquet"),
-    "network": Layout("encoding", ".safetensors"),
-    "curve": Layout("encoding", ".parquet"),
-    "triplets": Layout("concepts", ".safetensors"),
-    "concepts": Layout("concepts", ".safetensors"),
-    "choices": Layout("concepts", ".parquet"),
-    "conceptdimensions": Layout("concepts", ".parquet"),
-    "networks": Layout("concepts", ".parquet"),
-    "readouts": Layout("concepts", ".parquet"),
-    "conceptregions": Layout("concepts", ".parquet"),
-    "aligned": Layout("concepts", ".safetensors"),
-    "alignment": Layout("concepts", ".parquet"),
-    "alignedregions": Layout("concepts", ".parquet"),
-    "references": Layout("geometry", ".safetensors"),
-    "differences": Layout("geometry", ".parquet"),
-    "rdm": Layout("geometry", ".safetensors"),
-    "searchlight": Layout("geometry", ".parquet"),
-    "comparison": Layout("geometry", ".parquet"),
-    "timescores": Layout("time", ".parquet"),
-    "timesensors": Layout("time", ".parquet"),
-    "timewindows": Layout("time", ".parquet"),
-    "timeclusters": Layout("time", ".parquet"),
-    "timepeaks": Layout("time", ".parquet"),
-    "timesquares": Layout("time", ".safetensors"),
-    "rollouts": Layout("dynamics", ".safetensors"),
-    "dynamics": Layout("dynamics", ".parquet"),
-    "dynamicsneurons": Layout("dynamics", ".parquet"),
-    "dynamicsfolds": Layout("dynamics", ".parquet"),
-    "dynamicsmovies": Layout("dynamics", ".parquet"),
-    "similarity": Layout("matching", ".parquet"),
-    "dimensions": Layout("matching", ".parquet"),
-    "featurebias": Layout("matching", ".parquet"),
-    "decoding": Layout("summary", ".parquet"),
-    "summary": Layout("summary", ".parquet"),
-    "recovery": Layout("summary", ".parquet"),
-    "contest": Layout("summary", ".parquet"),
-    "winners": Layout("summary", ".parquet"),
-}
-
-ENTITIES = ("model", "method", "desc")  # in this order, after sub-, as in BIDS derivatives
-
-
-def artifact_path(
-    results: str | Path, dataset: str, suffix: str, *, subject: str | None = None, **entities: str
-) -> Path:
-    """Return where an artifact lives: the one place where file names are made.
-
-    Parameters
-    ----------
-    results : path
-        Root of the results.
-    dataset : str
-        Name of the dataset.
-    suffix : str
-        A key of `LAYOUTS`.
-    subject : str, optional
-        Without it the artifact belongs to the stimuli (features) or to the group.
-    **entities : str
-        model, method, desc: letters and digits.
-
-    Raises
-    ------
-    BrainalignError
-        If the suffix, an entity or a label is not allowed.
-
-    Examples
-    --------
-    >>> artifact_path("results", "nsd", "scores", subject="01", model="clip", method="ridge").as_posix()
-    'results/nsd/sub-01/encoding/sub-01_model-clip_method-ridge_scores.parquet'
-    """
-    check_choice("suffix", suffix, LAYOUTS)
-    for name, label in {"subject": subject or "x", **entities}.items():
-        check_choice("entity", name, ("subject", *ENTITIES))
-        if not re.fullmatch(r"[A-Za-z0-9]+|\{[a-z]+\}", label):  # or a wildcard of a workflow rule
-            raise BrainalignError(f"{name} {label!r} goes into file names; use letters and digits only")
-    layout = LAYOUTS[suffix]
-    labels = [f"{name}-{entities[name]}" for name in ENTITIES if name in entities]
-    if subject is None:
-        level = "stimuli" if suffix == "features" else "group"
-    else:
-        level = f"sub-{subject}"
-        labels.insert(0, level)
-    return Path(results, dataset, level, layout.folder, "_".join([*labels, suffix]) + layout.extension)
-
-
-def entities_of(path: str | Path) -> dict[str, str]:
-    """Return the entities in the name of an artifact.
-
-    Examples
-    --------
-    >>> entities_of("sub-01_model-clip_method-ridge_scores.parquet")
-    {'sub': '01', 'model': 'clip', 'method': 'ridge'}
-    """
-    return dict(re.findall("([a-z]+)-([A-Za-z0-9]+)(?=_)", Path(path).name))
-
-
-def _stem(path: Path) -> Path:
-    return path.with_name(path.name.split(".")[0])
-
-
-def _sidecar_path(path: Path) -> Path:
-    return _stem(path).with_suffix(".json")
-
-
-def _layout(path: Path) -> Layout:
-    suffix = _stem(path).name.rsplit("_", 1)[-1]
-    check_choice(f"suffix of {path.name}", suffix, LAYOUTS)
-    return LAYOUTS[suffix]
-
-
-def _table_path(path: Path, table: str) -> Path:
-    return path.with_name(f"{_stem(path).name}_{table}.parquet")
-
-
-def artifact_files(path: str | Path) -> list[str]:
-    """Return every file of an artifact: main file, tables, sidecar (the outputs a workflow rule declares)."""
-    path = Path(path)
-    tables = [_table_path(path, table) for table in _layout(path).tables]
-    return [str(file) for file in (path, *tables, _sidecar_path(path))]
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -232,7 +79,7 @@ def save(
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sidecar_path(path).unlink(missing_ok=True)
+    sidecar_path(path).unlink(missing_ok=True)
     tables: dict[str, pd.DataFrame] = {}
     if isinstance(content, Responses):
         arrays = {"values": content.values} | ({} if content.times is None else {"times": content.times})
@@ -250,12 +97,12 @@ def save(
     else:
         write_atomically(path, content.to_filename)
     for name, table in tables.items():
-        _write_table(_table_path(path, name), table)
-    beside = {path.with_name(f"{_stem(path).name}_{name}"): image for name, image in (images or {}).items()}
+        _write_table(table_path(path, name), table)
+    beside = {path.with_name(f"{path.name.split('.')[0]}_{name}"): image for name, image in (images or {}).items()}
     for file, image in beside.items():
         write_atomically(file, image.to_filename)
-    files = [path, *(_table_path(path, name) for name in tables), *beside]
-    write_json(_sidecar_path(path), provenance.record(files, details))
+    files = [path, *(table_path(path, name) for name in tables), *beside]
+    write_json(sidecar_path(path), provenance.record(files, details))
 
 
 def load_sidecar(path: str | Path) -> dict[str, Any]:
@@ -267,7 +114,7 @@ def load_sidecar(path: str | Path) -> dict[str, Any]:
         If the sidecar is missing or a file's bytes differ from its digest.
     """
     path = Path(path)
-    sidecar = _sidecar_path(path)
+    sidecar = sidecar_path(path)
     remedy = "delete the artifact and run snakemake again"
     if not sidecar.exists():
         raise BrainalignError(f"{path} has no sidecar {sidecar.name}: it was not finished; {remedy}")
@@ -319,7 +166,7 @@ def load(path: str | Path, kind: type[T], provenance: Provenance | None = None) 
 def _read_arrays(path: Path, record: Mapping[str, Any]) -> Responses | Layers | Arrays:
     with safe_open(path, framework="numpy") as file:
         arrays = Arrays({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    tables = {name: pd.read_parquet(_table_path(path, name)) for name in _layout(path).tables}
+    tables = {name: pd.read_parquet(table_path(path, name)) for name in layout_of(path).tables}
     if "trials" in tables:
         return Responses(
             arrays["values"],
@@ -390,11 +237,11 @@ class FeatureWriter:
             If rows are missing.
         """
         self._stream.finish()
-        table = _table_path(self.path, "stimuli")
+        table = table_path(self.path, "stimuli")
         _write_table(table, self.stimuli)
         details["grids"] = {layer: self._stream.notes.get(layer) for layer in self._stream.shapes}
         details["n_rows_reused"] = self._stream.n_copied
-        write_json(_sidecar_path(self.path), self.provenance.record([self.path, table], details))
+        write_json(sidecar_path(self.path), self.provenance.record([self.path, table], details))
 
 
 def _row_keys(stimuli: pd.DataFrame, key: str | None) -> list[str]:
@@ -425,5 +272,5 @@ def open_writer(
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sidecar_path(path).unlink(missing_ok=True)
+    sidecar_path(path).unlink(missing_ok=True)
     return FeatureWriter(path, stimuli, provenance, key)

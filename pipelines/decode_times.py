@@ -211,7 +211,8 @@ def _peak(study: _Study, name: str, found: TimeScores) -> dict[str, object]:
     score, draws, times = found.score[after], draws[:, after], study.times[after]
     latency = score_latency(score, draws, found.null[:, after], times, confidence=study.confidence)
     about = {"chance": found.chance, "confidence": study.confidence}
-    hump = hump_latency(score, draws, times, **about, n_folds=len(folds))
+    n_folds = len(folds) if len(folds) > 1 else None  # a single split of images does not show how training varies
+    hump = hump_latency(score, draws, times, **about, n_folds=n_folds)
     return {"group": name} | asdict(latency) | asdict(hump)
 
 

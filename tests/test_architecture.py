@@ -50,6 +50,7 @@ TORCH_FREE = (
     "triplets_descriptor",
     "parsing",
     "stages",
+    "artifact_names",
     "artifacts",
     "checks",
     "files",

@@ -85,7 +85,7 @@ def test_every_dataset_says_where_it_comes_from() -> None:
 
 
 EXAMPLES = (
-    "artifacts",
+    "artifact_names",
     "encoding.banded",
     "encoding.gaussian_readout",
     "encoding.readouts",

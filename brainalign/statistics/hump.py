@@ -68,7 +68,8 @@ def hump_latency(
         From which heights are counted.
     confidence : float
     n_folds : int, optional
-        In how many folds the scores were trained and tested. By default nothing was trained, and percentiles stand.
+        In how many folds the scores were trained and tested. By default percentiles stand: nothing was trained, or in a
+        single split, which does not show how training varies (intervals are then somewhat narrow).
 
     Raises
     ------
