@@ -144,10 +144,16 @@ class SparseConcepts:
             alphas, seeds = zip(*some, strict=True)
             weights = starts(seeds, n_objects, self.n_dims, self.device).requires_grad_(True)
             penalty = torch.tensor(alphas, device=self.device) / n_objects
+
+            def sample(
+                weights: torch.Tensor = weights, penalty: torch.Tensor = penalty
+            ) -> tuple[torch.Tensor, torch.Tensor]:
+                return weights, penalty * weights.sum(dim=(1, 2))
+
             train_embeddings(
                 rows,
                 [weights],
-                lambda weights=weights, penalty=penalty: (weights, penalty * weights.sum(dim=(1, 2))),
+                sample,
                 seeds,
                 epochs=self.epochs,
                 least_steps=self.least_steps,

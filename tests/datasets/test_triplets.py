@@ -130,8 +130,9 @@ def prepare(path: Path, results: Path) -> tuple[int, Path, Path]:
 
 @pytest.mark.parametrize("published", [True, False])
 def test_prepare_checks_that_the_odd_one_is_last(
-    tmp_path: Path, world: ConceptWorld, published: bool, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, published: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    world = concept_world(30, 3, 3500, n_repeated=20, n_people=5, seed=1)
     files = {} if published else {"embedding": None, "dimensions": None}
     path = write(tmp_path, world, **files)
     code, out, stimuli = prepare(path, tmp_path / "results")
@@ -139,7 +140,7 @@ def test_prepare_checks_that_the_odd_one_is_last(
     arrays, details = load(out, Arrays), load_sidecar(out)["details"]
     np.testing.assert_array_equal(arrays["triplets"], world.triplets)
     assert ("embedding" in arrays) == published
-    assert (details["n_triplets"], details["n_different"], details["n_repeats"]) == (900, 900, 100)
+    assert (details["n_triplets"], details["n_different"], details["n_repeats"]) == (3500, 3500, 100)
     assert np.argmax(details["odd_column_shares"]) == 2
     assert stimuli.read_text().splitlines()[1] == "thing_00_a\tthing 00 a\tthing 00 a"
     (tmp_path / "trainset.txt").write_text(lines(world.triplets[:, [2, 0, 1]]))
