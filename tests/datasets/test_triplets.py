@@ -61,6 +61,29 @@ def test_what_is_written_is_read(tmp_path: Path, world: ConceptWorld, index_base
     assert found.objects.iloc[7].tolist() == ["thing_07_a", "thing 07 a"]
 
 
+def test_the_things_descriptor_names_files_of_this_format(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of a small world under the published names are read as the published ones would be."""
+    monkeypatch.setenv("BRAINALIGN_DATA", str(tmp_path))
+    path = root / "data" / "things-similarity.yaml"
+    folder, small = tmp_path / "things-similarity", concept_world(20, 66, 900, n_repeated=20, n_people=5)
+    write_things_files(small, tmp_path / "written")
+    with pytest.raises(BrainalignError, match="set BRAINALIGN_DATA"):
+        study(path).all_files()
+    files = study(path).files
+    first, second = files.triplets
+    given = {"trainset": first, "testset1": files.repeats[0], "spose_embedding": files.embedding}
+    for name, target in (given | {"labels": files.dimensions, "unique_id": files.objects}).items():
+        (folder / target).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "written" / f"{name}.txt").rename(folder / target)
+    (folder / second).write_text(lines(small.triplets[:5]))  # the same triplets again: several people may judge them
+    found = read_judgements(study(path))
+    assert len(found.triplets) == 905
+    assert found.embedding.shape == (20, 66)
+    assert set(study(path).urls) == {str(file.relative_to(folder)) for file in study(path).all_files()}
+
+
 def test_numbers_written_as_decimals_are_whole_numbers(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("0.000e+00 5.0 2\n3\t4  1\n")
     np.testing.assert_array_equal(read_triplets(tmp_path / "a.txt"), [[0, 5, 2], [3, 4, 1]])
