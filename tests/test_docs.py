@@ -96,6 +96,7 @@ EXAMPLES = (
     "encoding.semantic_readout",
     "features.efficientnet",
     "features.images",
+    "features.latent_dynamics",
     "features.pixels",
     "geometry.noise",
     "geometry.dependence",
@@ -108,6 +109,7 @@ EXAMPLES = (
     "simulation.region_geometries",
     "simulation.shifting_fields",
     "simulation.objects",
+    "simulation.occluded_ball",
     "statistics.ncsnr",
     "statistics.preference",
 )
