@@ -45,7 +45,7 @@ class DynamicsSettings(Strict):
     fit_on: Literal["epoch", "visible"] = Field(
         "epoch", description="maps of hidden and of shown frames each, or one map of shown frames for both"
     )
-    permutations: int = Field(500, ge=19, description="of the conditions of the predictions")
+    permutations: int = Field(200, ge=19, description="of the conditions of the neurons; every one is fitted anew")
 
     def of_rollout(self, model: str) -> dict[str, object]:
         """Return what the features over time of one model depend on."""

@@ -96,6 +96,7 @@ EXAMPLES = (
     "encoding.semantic_readout",
     "features.efficientnet",
     "features.images",
+    "features.latent_dynamics",
     "features.pixels",
     "geometry.odd_one_out",
     "geometry.variational_concepts",
@@ -111,6 +112,7 @@ EXAMPLES = (
     "simulation.region_geometries",
     "simulation.shifting_fields",
     "simulation.objects",
+    "simulation.occluded_ball",
     "statistics.ncsnr",
     "statistics.preference",
 )

@@ -17,6 +17,7 @@ __all__ = ["DynamicsScores", "GroupedRegressor", "check_neural", "score_dynamics
 
 Values = NDArray[np.floating[Any]]
 FIT_ON = ("epoch", "visible")
+MOST_VALUES = 2e7  # of exchanged responses at once
 CONSTANT = 1e-9  # spread of predictions, in spreads of the response, that is none
 
 
@@ -78,8 +79,9 @@ def score_dynamics(
     """Predict neurons over time from features over time, whole conditions left out.
 
     Features are standardised on the training frames of every fold, the regressor is fitted anew, and r is taken over
-    the test frames of an epoch within the fold. The null gives every test condition the prediction of another one at
-    the same time: what time alone predicts is in it too.
+    the test frames of an epoch within the fold. The null gives every condition the neurons of another one at the same
+    frames and fits anew: what time alone predicts is in it too. Exchanging predictions without a new fit would not do,
+    because folds train on each other's chance relations; frames that some condition lacks do not enter p.
 
     Parameters
     ----------
@@ -127,15 +129,18 @@ def score_dynamics(
         check_finite(f"features of {name}", X, "mend the model, or leave those units out")
     rng = np.random.default_rng(seed)
     parts = np.array_split(rng.permutation(len(neural)), folds)
-    orders = [np.array([rng.permutation(len(part)) for _ in range(n_permutations)]) for part in parts]
+    orders = [np.arange(len(neural)), *(rng.permutation(len(neural)) for _ in range(n_permutations))]
     measured = np.asarray(neural, dtype=np.float64).mean(axis=3)
     epochs = _epochs(neural, visible, present, fit_on, min_reliability, seed)
     tables: dict[str, list[Any]] = {"neurons": [], "models": [], "folds": []}
     for epoch in epochs:
         Y, scale = measured[:, :, epoch.kept], np.sqrt(epoch.reliability[epoch.kept])
         for name, X in models.items():
-            r, null = _fold_scores(np.asarray(X, dtype=np.float64), Y, epoch, regressor, parts, orders)
-            by_fold, shuffled = np.nanmean(r / scale, axis=1), np.nanmean(null / scale, axis=(1, 2))
+            X = np.asarray(X, dtype=np.float64)
+            r = _fold_scores(X, Y, epoch.fitted, epoch.scored, regressor, parts)
+            by_fold = np.nanmean(r / scale, axis=1)
+            same, *rest = _exchanged(X, Y, scale, epoch, present, regressor, parts, orders)
+            shuffled = np.array(rest)
             about = {"model": name, "epoch": epoch.name}
             found = np.full(len(epoch.kept), np.nan)
             found[epoch.kept] = np.nanmean(r, axis=0)
@@ -149,7 +154,7 @@ def score_dynamics(
                 | _summary(by_fold, confidence)
                 | {"r": float(np.nanmean(r)), "null_mean": float(shuffled.mean())}
                 | {"null_95": float(np.quantile(shuffled, 0.95))}
-                | {"p": float(permutation_test(by_fold.mean(), shuffled))}
+                | {"p": float(permutation_test(np.asarray(same), shuffled))}
                 | {"n_neurons": int(epoch.kept.sum()), "n_dropped": int((~epoch.kept).sum())}
                 | {"n_conditions": int(epoch.scored.any(axis=1).sum()), "n_frames": int(epoch.scored.sum())}
             )
@@ -207,29 +212,57 @@ def _epochs(
 
 
 def _fold_scores(
-    X: Values, Y: Values, epoch: _Epoch, regressor: GroupedRegressor, parts: list[Any], orders: list[Any]
-) -> tuple[Values, Values]:
-    """Return r by fold and neuron, and of every permutation."""
-    conditions = np.broadcast_to(np.arange(len(X))[:, None], epoch.fitted.shape)
-    found, null = [], []
-    for part, of_part in zip(parts, orders, strict=True):
-        train = epoch.fitted.copy()
+    X: Values,
+    Y: Values,
+    fitted: NDArray[np.bool_],
+    scored: NDArray[np.bool_],
+    regressor: GroupedRegressor,
+    parts: list[Any],
+) -> Values:
+    """Return r by fold and target (n_folds, n_targets)."""
+    conditions = np.broadcast_to(np.arange(len(X))[:, None], fitted.shape)
+    found = []
+    for part in parts:
+        train = fitted.copy()
         train[part] = False
-        rows = X[train]
-        mean, spread = rows.mean(axis=0), rows.std(axis=0)
+        mean, spread = X[train].mean(axis=0), X[train].std(axis=0)
         spread = np.where(spread > CONSTANT * (np.abs(mean) + spread), spread, np.inf)  # constant: no use, no harm
-        regressor.fit((rows - mean) / spread, Y[train], groups=conditions[train])
-        test = ((X[part] - mean) / spread).reshape(-1, X.shape[2])
-        predicted = np.asarray(regressor.predict(test)).reshape(len(part), X.shape[1], -1)
-        which, when = np.nonzero(epoch.scored[part])
-        truth = Y[part][which, when]
-        found.append(_r(predicted[which, when], truth))
-        null.append(np.stack([_r(predicted[order[which], when], truth) for order in of_part]))
-    return np.stack(found), np.stack(null, axis=1)  # (n_folds, n_neurons), (n_permutations, n_folds, n_neurons)
+        regressor.fit((X[train] - mean) / spread, Y[train], groups=conditions[train])
+        test = scored[part]
+        predicted = np.asarray(regressor.predict((X[part][test] - mean) / spread))
+        found.append(_r(predicted.reshape(len(predicted), -1), Y[part][test]))
+    return np.stack(found)
+
+
+def _exchanged(
+    X: Values,
+    Y: Values,
+    scale: Values,
+    epoch: _Epoch,
+    present: NDArray[np.bool_],
+    regressor: GroupedRegressor,
+    parts: list[Any],
+    orders: list[Any],
+) -> list[float]:
+    """Return the mean score for every order of the conditions of Y, each order fitted like targets of its own."""
+    common = present.all(axis=0)
+    fitted, scored = epoch.fitted & common, epoch.scored & common
+    if not scored.any():
+        return [float("nan")] * len(orders)
+    each = max(1, int(MOST_VALUES / (fitted.size * Y.shape[2])))
+    scores: list[float] = []
+    for start in range(0, len(orders), each):
+        batch = np.concatenate([Y[order] for order in orders[start : start + each]], axis=2)
+        r = _fold_scores(X, batch, fitted, scored, regressor, parts)
+        by_order = np.nanmean(r, axis=0).reshape(-1, Y.shape[2]) / scale
+        scores += np.nanmean(by_order, axis=1).tolist()
+    return scores
 
 
 def _r(predicted: Values, truth: Values) -> Values:
     """Return r per neuron; 0 where the prediction does not vary, NaN where the response does not."""
+    if len(truth) < 2:  # a fold of conditions that have no such frames
+        return np.full(truth.shape[1], np.nan)
     silent = predicted.std(axis=0) <= CONSTANT * truth.std(axis=0)
     return np.where(silent & (truth.std(axis=0) > 0), 0.0, pearson(predicted, truth))
 
@@ -239,4 +272,4 @@ def _summary(by_fold: Values, confidence: float) -> dict[str, float]:
     if len(by_fold) >= MIN_UNITS and np.isfinite(by_fold).all():
         interval = cross_validated_interval(by_fold, 1 / (len(by_fold) - 1), confidence)
         low, high = interval.low, interval.high
-    return {"r_normalized": float(by_fold.mean()), "low": low, "high": high}
+    return {"r_normalized": float(np.nanmean(by_fold)), "low": low, "high": high}

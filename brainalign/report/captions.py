@@ -7,7 +7,7 @@ CAPTIONS = {
         How well neurons are predicted over time, conditions never trained on; 1 (dotted) is what their repeats allow.
         Filled: models, whose hidden frames are simulated. Hollow: controls: the same dynamics untrained, the last
         features held, their last change continued, the encoder looking at what is hidden, time alone. Grey bars: what
-        95 % of predictions of other conditions stay below. Lines: interval over folds. Good: where frames are hidden, a
+        95 % of fits to exchanged conditions stay below. Lines: interval over folds. Good: where frames are hidden, a
         model far above every control. Where frames are shown, models of one network must be equal.""",
     "followedtable": """
         Every model and control in every region. Neurons are dropped where their repeats agree too little.""",

@@ -218,8 +218,8 @@ def _methods(material: DynamicsMaterial) -> list[tuple[str, tuple[str, ...]]]:
             "Neurons, averaged over repeats, were predicted by ridge regression with a penalty each, in "
             f"{options.folds} folds of whole conditions; maps {fitted}. r is taken over the frames of an epoch within "
             "each fold and divided by the square root of the split-half reliability of the mean over repeats; neurons "
-            f"below {options.min_reliability:g} are dropped, for each epoch by itself. The null exchanges which "
-            f"condition a prediction belongs to, at the same frame ({options.permutations:,} permutations).",
+            f"below {options.min_reliability:g} are dropped, for each epoch by itself. The null "
+            f"exchanges the conditions of the neurons and fits anew ({options.permutations:,} permutations).",
             ("ridge", "spearmanbrown", "folds"),
         ),
         (

@@ -122,7 +122,9 @@ def test_the_law_follows_hidden_balls_and_nothing_follows_time(world, law) -> No
         assert rows.loc[("law", "occluded"), "null_95"] < 0.5
         assert rows.loc[("law", "occluded"), "low"] < rows.loc[("law", "occluded"), "r_normalized"]
         assert abs(rows.loc[("time", "occluded"), "r_normalized"]) < 0.25
-        assert rows.loc[("time", "occluded"), "p"] == 1  # every permutation is the same
+        time = rows.loc[("time", "occluded")]
+        assert time["null_mean"] == pytest.approx(time["r_normalized"], abs=0.15)  # exchanged or not, time is time
+        assert time["p"] > 0.05
     assert found.folds.groupby(["model", "epoch"])["fold"].count().eq(6).all()
 
 
@@ -185,18 +187,19 @@ def test_movies_agree_frame_by_frame(world, law) -> None:
 
 
 def test_dynamics_learn_a_rotation_and_identity_learns_nothing() -> None:
-    t = np.arange(20)[None] + np.random.default_rng(0).uniform(0, 40, size=(60, 1))
+    t = np.arange(16)[None] + np.random.default_rng(0).uniform(0, 40, size=(60, 1))
     videos = np.stack([3 + np.sin(t / 4), np.cos(t / 4), 0 * t], axis=2)  # one feature never changes
+    options = {"n_context": 4, "width": 16, "learning_rate": 2e-2}
     for head in ("mlp", "lstm", "ctrnn"):
-        model = LatentDynamics(head, n_context=4, width=16, n_steps=80, learning_rate=2e-2).fit(videos[:40])
-        found = model.simulate(videos[40:, :4], 10)
-        error = np.sqrt(np.mean((found - videos[40:, 4:14]) ** 2))
-        untrained = LatentDynamics(head, n_context=4, width=16, n_steps=0).fit(videos[:40])
+        model = LatentDynamics(head, n_steps=60, **options).fit(videos[:40])
+        found = model.simulate(videos[40:, :4], 8)
+        error = np.sqrt(np.mean((found - videos[40:, 4:12]) ** 2))
+        untrained = LatentDynamics(head, n_steps=0, **options).fit(videos[:40])
         assert error < 0.3
-        assert np.sqrt(np.mean((untrained.simulate(videos[40:, :4], 10) - videos[40:, 4:14]) ** 2)) > 2 * error
+        assert np.sqrt(np.mean((untrained.simulate(videos[40:, :4], 8) - videos[40:, 4:12]) ** 2)) > 2 * error
         assert np.ptp(found[:, :, 2]) < 0.3
-        again = LatentDynamics(head, n_context=4, width=16, n_steps=80, learning_rate=2e-2).fit(videos[:40])
-        np.testing.assert_array_equal(again.losses_, model.losses_)
+    again = LatentDynamics(head, n_steps=60, **options).fit(videos[:40])
+    np.testing.assert_array_equal(again.losses_, model.losses_)
     still = LatentDynamics("identity", n_context=4).fit(videos).simulate(videos[:, :4], 3)
     np.testing.assert_allclose(still, np.repeat(videos[:, 3:4], 3, axis=1), atol=1e-5)
     with pytest.raises(BrainalignError, match="more than the 4 frames of the context"):

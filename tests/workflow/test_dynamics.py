@@ -135,7 +135,7 @@ def test_a_users_model_goes_through_the_workflow(make_checkout, world) -> None:
 def test_modules_are_kept_apart_and_features_are_theirs(tmp_path: Path, world) -> None:
     """Several modules, and dynamics learned from the frames that are shown where there are no other videos."""
     descriptor = write_study(tmp_path, world, training=None)
-    code, path = run_rollout(tmp_path, descriptor, "modules", context=5)
+    code, path = run_rollout(tmp_path, descriptor, "modules", context=5, training_steps=5)
     assert code == 0
     arrays, record = load(path, Arrays), load_sidecar(path)["details"]
     assert record["trained_on"] == "the shown frames of the same videos"
