@@ -4,6 +4,13 @@ from brainalign.geometry.areas_under_curve import auc, auc_draws
 from brainalign.geometry.bootstrap import DualBootstrap, dual_bootstrap
 from brainalign.geometry.canonical import canonical_correlations, cca, pwcca, svcca
 from brainalign.geometry.capacity import ManifoldCapacity, manifold_capacity, mmcr_bounds, mmcr_objective
+from brainalign.geometry.category_manifolds import (
+    LEAST_STIMULI,
+    MANIFOLD_MEASURES,
+    BalancedCategories,
+    balanced_categories,
+    category_manifolds,
+)
 from brainalign.geometry.collapse import NeuralCollapse, neural_collapse
 from brainalign.geometry.combinations import combination, flexible_permutation_test, score_combinations
 from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm
@@ -41,6 +48,7 @@ from brainalign.geometry.neighbourhoods import (
 )
 from brainalign.geometry.network_pairs import PAIR_MEASURES, compare_networks
 from brainalign.geometry.noise import NOISE_COVARIANCES, measurement_noise, noise_covariance, noise_precision
+from brainalign.geometry.pairing import rotated_to_fewer
 from brainalign.geometry.partial import rdm_partial_test
 from brainalign.geometry.places import PlacesTest, rdm_permutation_clusters, rdm_permutation_places
 from brainalign.geometry.prediction import SparsePrediction, linear_predictivity, sparse_prediction
@@ -74,11 +82,14 @@ __all__ = [
     "DISTANCES",
     "FAMILIES",
     "FITS",
+    "LEAST_STIMULI",
+    "MANIFOLD_MEASURES",
     "MATCHINGS",
     "NOISE_COVARIANCES",
     "PAIR_MEASURES",
     "SIMILARITIES",
     "WHITENED",
+    "BalancedCategories",
     "Comparison",
     "DependenceTest",
     "Discriminants",
@@ -107,8 +118,10 @@ __all__ = [
     "UnitMatch",
     "auc",
     "auc_draws",
+    "balanced_categories",
     "best_coupling",
     "canonical_correlations",
+    "category_manifolds",
     "cca",
     "cka",
     "cluster_units",
@@ -170,6 +183,7 @@ __all__ = [
     "rdm_time_generalization",
     "replicate_rdms",
     "rotated_copy",
+    "rotated_to_fewer",
     "score_combinations",
     "score_references",
     "searchlight_map",
