@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,8 @@ BIAS = ["model", "layer", "number", "feature", "explained", "unique", "chance", 
 MANIFOLDS = ["model", "layer", "number", "network", "step", "feature", "n_categories", "n_each", "n_left_out"]
 MANIFOLDS += ["measure", "value", "null", "null_low", "null_high", "n_draws", "note"]
 PROBES = 100  # of each manifold: capacity is repeatable to a few percent
-Matrices = dict[tuple[str, str], NDArray[np.float64]]
+Matrices = dict[tuple[str, str], NDArray[np.floating[Any]]]
+Places = dict[tuple[str, str], list[dict[str, str | int]]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,7 +107,7 @@ def _shared(found: Mapping[str, Layers], most: int, seed: int) -> list[str]:
 
 def _places(
     keys: Sequence[tuple[str, str]], compared: Sequence[str], checkpoints: Mapping[str, Mapping[str, str]]
-) -> dict[tuple[str, str], list[dict[str, object]]]:
+) -> Places:
     """Return where each layer stands: in its own network (step -1), and as a checkpoint of others."""
     numbers = _numbers(keys)
     steps: dict[str, list[tuple[str, int]]] = {}
@@ -121,9 +123,7 @@ def _places(
     }
 
 
-def _dimensions(
-    narrow: Matrices, widths: Mapping[tuple[str, str], int], places: Mapping[tuple[str, str], list[dict[str, object]]]
-) -> pd.DataFrame:
+def _dimensions(narrow: Matrices, widths: Mapping[tuple[str, str], int], places: Places) -> pd.DataFrame:
     """Return dimension over layers: of every compared model, and of every checkpoint with its network."""
     parts = []
     for key, X in narrow.items():
@@ -176,7 +176,7 @@ def _bias(narrow: Matrices, known: Mapping[str, NDArray[np.generic]]) -> pd.Data
 
 def _manifolds(
     narrow: Matrices,
-    places: Mapping[tuple[str, str], list[dict[str, object]]],
+    places: Places,
     categories: Mapping[str, BalancedCategories],
     draws: int,
     seed: int,

@@ -51,7 +51,10 @@ def manifold_profiles(table: pd.DataFrame) -> Figure:
                 mine = part[lines.loc[part.index] == name].sort_values("step" if training else "number")
                 depth = mine["step"] if training else mine["number"] / max(mine["number"].max(), 1)
                 _line(ax, depth, mine, colours[name], str(name))
-            if measure in LOGARITHMIC:
+            if not np.isfinite(part["value"].astype(float)).any():
+                ax.text(0.5, 0.5, "no value", transform=ax.transAxes, fontsize=7, ha="center")
+                ax.set(xticks=[], yticks=[])
+            elif measure in LOGARITHMIC:
                 _logarithmic(ax, part)
             if training:
                 ax.set_xscale("symlog", linthresh=1)
