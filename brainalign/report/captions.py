@@ -10,7 +10,8 @@ CAPTIONS = {
         A control above chance would mean that something besides the response tells the categories apart.""",
     "decodedcourse": """
         Trained and tested anew at every moment. Grey: 95 % of permuted labels. Bars at the bottom: significant clusters
-        (their borders carry no guarantee). Marks on top: latencies with intervals, where the peak is above its null.
+        (their borders carry no guarantee). Marks on top: latencies with intervals of the first hump (or of the
+        window asked for) and of the highest one, where they are decided.
         Good: the curve lies in the grey before the stimulus.""",
     "decodedsquare": """
         What was learned at one moment (row), tested at another (column); outlined: significant clusters. A square off

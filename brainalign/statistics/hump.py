@@ -1,4 +1,4 @@
-"""Where the hump of a score over time has its centre, where it rises to half its height, and intervals that cover."""
+"""Which hump of a score over time comes first, where a hump has its centre and rise, and intervals that cover."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_finite
 
-__all__ = ["HumpLatency", "hump_latency"]
+__all__ = ["HumpLatency", "first_hump", "hump_latency"]
 
 Values = NDArray[np.floating[Any]]
 
@@ -37,8 +37,54 @@ class HumpLatency:
     rise_high: float
 
 
+def first_hump(
+    score: Values, times: Values, threshold: float, *, chance: float = 0.0, n_consecutive: int = 3
+) -> tuple[float, float] | None:
+    """Return where the first hump of a score over time begins and ends: the valleys on both sides of it.
+
+    The hump that follows the onset, the first `n_consecutive` samples in a row above the threshold: its peak is the
+    largest score before the score falls below half its height. The highest hump may be a later one: of faces against
+    houses, what follows the N170 can tell them apart better than the N170 does.
+
+    Parameters
+    ----------
+    score : array (n_times,)
+    times : array (n_times,), ascending
+    threshold : float
+        Of one sample, corrected for all times: a quantile of the largest score of each permutation.
+    chance : float
+        From which heights are counted.
+    n_consecutive : int
+
+    Returns
+    -------
+    (start, stop) or None
+        For `window` of `score_latency` and `hump_latency`; None where the score has no onset.
+    """
+    n = min(n_consecutive, len(score))
+    above = np.asarray(np.lib.stride_tricks.sliding_window_view(score > threshold, n).all(axis=1))
+    if not above.any():
+        return None
+    onset, height = int(above.argmax()), score - chance
+    below = np.flatnonzero(height[onset:] < np.maximum.accumulate(height[onset:]) / 2)
+    end = onset + int(below[0]) if len(below) else len(score)
+    best = onset + int(height[onset:end].argmax())
+    start, stop = best, end - 1
+    while start > 0 and (height[start] >= height[best] / 2 or height[start - 1] < height[start]):
+        start -= 1
+    while stop < len(score) - 1 and height[stop + 1] < height[stop]:
+        stop += 1
+    return float(times[start]), float(times[stop])
+
+
 def hump_latency(
-    score: Values, draws: Values, times: Values, *, chance: float = 0.0, confidence: float = 0.95
+    score: Values,
+    draws: Values,
+    times: Values,
+    *,
+    chance: float = 0.0,
+    confidence: float = 0.95,
+    window: tuple[float, float] | None = None,
 ) -> HumpLatency:
     """Return centre and rise of the highest hump of a score over time.
 
@@ -54,11 +100,13 @@ def hump_latency(
     chance : float
         From which heights are counted.
     confidence : float
+    window : (start, stop), optional
+        Times to consider, both included, in every draw as well: the highest hump inside, such as `first_hump`.
 
     Raises
     ------
     BrainalignError
-        If shapes do not fit or scores are not finite.
+        If shapes do not fit, scores are not finite, or the window is empty.
 
     References
     ----------
@@ -70,6 +118,10 @@ def hump_latency(
             f"a hump needs score (n_times,) and draws (n_draws, n_times) of {len(times)} times; got {score.shape} and "
             f"{draws.shape}"
         )
+    keep = np.ones(len(times), dtype=bool) if window is None else (times >= window[0]) & (times <= window[1])
+    if not keep.any():
+        raise BrainalignError(f"no time lies in the window {window}; times go {times[0]:g} to {times[-1]:g}")
+    score, draws, times = score[keep], draws[:, keep], times[keep]
     check_finite("score", score, "leave out times without a score")
     check_finite("draws", draws, "leave out draws without a score")
     centre, rise = _hump(score - chance, times)
