@@ -91,6 +91,7 @@ LAYOUTS = {
     "similarity": Layout("matching", ".parquet"),
     "dimensions": Layout("matching", ".parquet"),
     "featurebias": Layout("matching", ".parquet"),
+    "manifolds": Layout("matching", ".parquet"),
     "decoding": Layout("summary", ".parquet"),
     "summary": Layout("summary", ".parquet"),
     "recovery": Layout("summary", ".parquet"),

@@ -65,7 +65,8 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
             return Cost(1500, 30 + 15 * len(config.converge.networks) * (1 + len(descriptor.subjects)), 5)
         if stage == "match":  # every pair of layers of every pair of models, with nulls
             pairs = len(config.match.models) * (len(config.match.models) - 1) // 2
-            return Cost(1500, 10 + 2 * pairs * len(config.match.measures) * config.match.draws, 1)
+            known = len(config.match.models) * len(config.match.features) * (1 + config.match.draws)
+            return Cost(1500, 10 + 2 * pairs * len(config.match.measures) * config.match.draws + known, 1)
         if stage == "identify":  # all thresholds in every draw
             return Cost(2500, 30 + config.identify.draws * len(scanned_subjects(descriptor)) // 4, 1)
         if stage == "searchlight":

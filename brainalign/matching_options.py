@@ -43,6 +43,11 @@ class MatchSettings(Strict):
     units: int = Field(200, ge=2, description="drawn at random where a layer has more, for matches of units")
     draws: int = Field(10, ge=1, description="of every null")
     features: tuple[str, ...] = Field((), description="columns of the table of stimuli: what is known of them")
+    per_category: int = Field(
+        20,
+        ge=8,
+        description="stimuli of each category of a feature at most, for capacity and collapse; all get as many",
+    )
 
     def limited_to(self, models: list[str]) -> MatchSettings:
         """Return the options of some models only."""

@@ -166,9 +166,19 @@ class DecodeTimesSettings(Strict):
     draws: int = Field(500, ge=100, description="bootstrap draws of the test trials, for intervals of latencies")
     square_step: int = Field(2, ge=1, description="every so many-th sample is used for generalisation over time")
     window_step: int = Field(2, ge=1, description="every so many-th sample of a window that is decoded as a whole")
+    latency_window_s: tuple[float, float] | None = Field(
+        None, description="where the peak is looked for, s from the stimulus; by default the first hump after it"
+    )
     n_folds: int = Field(5, ge=2, description="contiguous folds within each recording")
     logistic_c: float = Field(0.01, gt=0, description="inverse penalty of the logistic regression beside")
     noise: Literal["residuals", "none"] = Field("residuals", description="whitening on training trials of each fold")
+
+    @model_validator(mode="after")
+    def _window_is_in_order(self) -> DecodeTimesSettings:
+        if self.latency_window_s is not None and not 0 <= self.latency_window_s[0] < self.latency_window_s[1]:
+            start, stop = self.latency_window_s
+            raise ValueError(f"latency_window_s: {start:g} to {stop:g} s is no window after the stimulus")
+        return self
 
 
 class SummarizeSettings(Strict):

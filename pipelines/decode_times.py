@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from brainalign.statistics import (
     bootstrap,
     cluster_permutation,
     cross_validated_interval,
+    first_hump,
     hump_latency,
     logistic_auc,
     permutation_test,
@@ -46,6 +47,9 @@ from brainalign.statistics import (
 
 EVERYTHING = "all"
 ACROSS, WITHIN, IMAGES = "recordings left out", "within recordings", "images left out"
+
+FIRST, HIGHEST, ASKED = "first hump", "highest hump", "window asked for"
+ONLY, NONE = "first and highest hump", "highest hump, none above the null"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,6 +102,7 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     responses = load(arguments.responses, Responses, provenance)
     splits = None if arguments.splits is None else load(arguments.splits, pd.DataFrame, provenance)
     study = _study(responses, splits, settings, arguments.settings["confidence"], arguments.seed)
+    _check_window(study.times, settings.latency_window_s)
     groups = _groups(responses, arguments.settings["sensors"])
     found = {name: _over_time(study, rows) for name, rows in groups.items()}
     folds = next(iter(study.folds.values()))
@@ -115,7 +120,7 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
          "share of variance between categories", **facts)  # fmt: skip
     windows: Mapping[str, Sequence[float]] = arguments.settings["windows"] or _whole_epoch(study.times)
     save(arguments.windows, _windows(study, groups, windows), provenance, **facts)
-    peaks = [_peak(study, name, scores) for name, scores in found.items()]
+    peaks = [row for name, scores in found.items() for row in _peaks(study, name, scores)]
     save(arguments.peaks, pd.DataFrame(peaks), provenance, interval="bootstrap over test trials or images", **facts)
     squares, square_clusters = _squares(study)
     clusters = [_time_clusters(study, name, scores) for name, scores in found.items()]
@@ -201,19 +206,45 @@ def _time_clusters(study: _Study, name: str, found: TimeScores) -> pd.DataFrame:
     return _rows_of(test.table([name]), "time", name)
 
 
-def _peak(study: _Study, name: str, found: TimeScores) -> dict[str, object]:
-    """Return when the score is largest and when it sets in, after the stimulus."""
+def _check_window(times: NDArray[Any], window: tuple[float, float] | None) -> None:
+    n = len(times) if window is None else int(((times >= window[0]) & (times <= window[1])).sum())
+    if window is not None and n < 3:
+        raise BrainalignError(
+            f"latency_window_s: {window[0]:g} to {window[1]:g} s holds {n} samples of epochs that go {times[0]:g} to "
+            f"{times[-1]:g} s; a peak needs 3 or more"
+        )
+
+
+def _peaks(study: _Study, name: str, found: TimeScores) -> list[dict[str, object]]:
+    """Return when the score peaks and rises: in the first hump or the window asked for, and in the highest hump."""
     weights = study.exchange.draws(study.settings.draws, np.random.default_rng(study.seed + 1))
     folds = next(iter(study.folds.values()))
     draws = found.draws(folds, weights)
     draws = draws[np.isfinite(draws).all(axis=1)]
     after = study.times >= 0
-    score, draws, times = found.score[after], draws[:, after], study.times[after]
-    latency = score_latency(score, draws, found.null[:, after], times, confidence=study.confidence)
-    about = {"chance": found.chance, "confidence": study.confidence}
+    score, draws, null, times = found.score[after], draws[:, after], found.null[:, after], study.times[after]
+    chance, confidence = found.chance, study.confidence
     n_folds = len(folds) if len(folds) > 1 else None  # a single split of images does not show how training varies
-    hump = hump_latency(score, draws, times, **about, n_folds=n_folds)
-    return {"group": name} | asdict(latency) | asdict(hump)
+
+    def row(hump: str, window: tuple[float, float]) -> dict[str, object]:
+        latency = score_latency(score, draws, null, times, window=window, chance=chance, confidence=confidence)
+        centre = hump_latency(score, draws, times, chance=chance, confidence=confidence, n_folds=n_folds, window=window)
+        if hump == FIRST:  # found among all times, so its p is corrected for all of them
+            latency = replace(latency, p=float(permutation_test(np.asarray(latency.peak_score), null.max(axis=1))))
+        inside = times[(times >= window[0]) & (times <= window[1])]
+        if hump == ASKED and latency.peak in (inside[0], inside[-1]):
+            reason = "largest at an edge of the window: no peak inside"
+            latency = replace(latency, decided=False, reason="; ".join(filter(None, [latency.reason, reason])))
+        where = {"group": name, "hump": hump, "start_s": inside[0], "stop_s": inside[-1]}
+        return where | asdict(latency) | asdict(centre)
+
+    highest = row(HIGHEST, (0.0, np.inf))
+    if study.settings.latency_window_s is not None:
+        return [row(ASKED, study.settings.latency_window_s), highest]
+    window = first_hump(score, times, float(np.quantile(null.max(axis=1), confidence)), chance=chance)
+    if window is None or window[0] <= float(times[score.argmax()]) <= window[1]:
+        return [highest | {"hump": NONE if window is None else ONLY}]
+    return [row(FIRST, window), highest]
 
 
 def _sensors(study: _Study) -> tuple[pd.DataFrame, pd.DataFrame]:

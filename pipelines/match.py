@@ -1,10 +1,11 @@
-"""match: layers of networks beside those of others: similarity with nulls, dimension, what known features fill."""
+"""match: layers of networks beside those of others: similarity with nulls, dimension, known features."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,15 @@ from numpy.typing import NDArray
 from brainalign.arrays import Layers
 from brainalign.artifacts import entities_of, load, save
 from brainalign.checks import BrainalignError, listed
-from brainalign.geometry import compare_dimensions, compare_networks, feature_bias
+from brainalign.geometry import (
+    BalancedCategories,
+    balanced_categories,
+    category_manifolds,
+    compare_dimensions,
+    compare_networks,
+    feature_bias,
+    rotated_to_fewer,
+)
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import MatchSettings, parse
@@ -21,7 +30,11 @@ from brainalign.settings import MatchSettings, parse
 ALPHAS = tuple(np.logspace(-3, 6, 10))
 SIMILARITY = ["model_a", "layer_a", "model_b", "layer_b", "measure", "value", "null", "null_high", "rotated"]
 BIAS = ["model", "layer", "number", "feature", "explained", "unique", "chance", "decodability"]
-Matrices = dict[tuple[str, str], NDArray[np.float64]]
+MANIFOLDS = ["model", "layer", "number", "network", "step", "feature", "n_categories", "n_each", "n_left_out"]
+MANIFOLDS += ["measure", "value", "null", "null_low", "null_high", "n_draws", "note"]
+PROBES = 100  # of each manifold: capacity is repeatable to a few percent
+Matrices = dict[tuple[str, str], NDArray[np.floating[Any]]]
+Places = dict[tuple[str, str], list[dict[str, str | int]]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--similarity", type=Path, required=True, help="output")
     parser.add_argument("--dimensions", type=Path, required=True, help="output")
     parser.add_argument("--featurebias", type=Path, required=True, help="output")
+    parser.add_argument("--manifolds", type=Path, required=True, help="output")
     return run_stage(parser, _match, argv)
 
 
@@ -42,6 +56,12 @@ def _match(arguments: argparse.Namespace, provenance: Provenance) -> None:
     checkpoints: Mapping[str, Mapping[str, str]] = arguments.settings.get("checkpoints", {})
     found = {entities_of(path)["model"]: load(path, Layers, provenance) for path in arguments.features}
     stimuli = _shared(found, options.stimuli, arguments.seed)
+    known = _known(stimuli, arguments.stimuli, options.features, provenance)
+    categories = {
+        name: balanced_categories(values, options.per_category, arguments.seed)
+        for name, values in known.items()
+        if values.dtype.kind not in "fiu"
+    }
     matrices: Matrices = {}
     for model, layers in found.items():
         for name, features in layers.items():
@@ -58,10 +78,19 @@ def _match(arguments: argparse.Namespace, provenance: Provenance) -> None:
         seed=arguments.seed,
     )
     pairs = pairs if len(pairs) else pd.DataFrame(columns=SIMILARITY)
+    # Wide layers in the axes that their stimuli span: every measure from here on ignores rotation.
+    narrow = {key: rotated_to_fewer(X) for key, X in matrices.items()}
+    places = _places(list(matrices), options.models, checkpoints)
     about = {"n_stimuli": len(stimuli), "unit": "a row is a stimulus; maps are averaged over their places"}
     save(arguments.similarity, pairs, provenance, null="mean of draws; null_high: the largest", **about)
-    save(arguments.dimensions, _dimensions(matrices, options.models, checkpoints), provenance, **about)
-    save(arguments.featurebias, _bias(mine, stimuli, arguments.stimuli, options, provenance), provenance, **about)
+    widths = {key: X.shape[1] for key, X in matrices.items()}
+    save(arguments.dimensions, _dimensions(narrow, widths, places), provenance, **about)
+    of_mine = {key: X for key, X in narrow.items() if key in mine}
+    save(arguments.featurebias, _bias(of_mine, known), provenance, **about)
+    manifolds = _manifolds(narrow, places, categories, options.draws, arguments.seed)
+    drawn = {name: {"each": found.n_each, "left_out": found.left_out} for name, found in categories.items()}
+    null = "median of draws with shuffled categories; null_low, null_high: their range"
+    save(arguments.manifolds, manifolds, provenance, null=null, categories=drawn, **about)
 
 
 def _shared(found: Mapping[str, Layers], most: int, seed: int) -> list[str]:
@@ -76,27 +105,31 @@ def _shared(found: Mapping[str, Layers], most: int, seed: int) -> list[str]:
     return [stimuli[k] for k in np.sort(np.random.default_rng(seed).permutation(len(stimuli))[:most])]
 
 
-def _dimensions(
-    matrices: Matrices, compared: Sequence[str], checkpoints: Mapping[str, Mapping[str, str]]
-) -> pd.DataFrame:
-    """Return dimension over layers: of every compared model (step -1), and of every checkpoint with its network."""
-    numbers = _numbers(list(matrices))
-    # Wide layers in the axes that their stimuli span: every measure here ignores rotation.
-    narrow = {
-        key: X if X.shape[1] <= len(X) else np.asarray(np.linalg.qr(X.T, mode="r")).T for key, X in matrices.items()
-    }
+def _places(
+    keys: Sequence[tuple[str, str]], compared: Sequence[str], checkpoints: Mapping[str, Mapping[str, str]]
+) -> Places:
+    """Return where each layer stands: in its own network (step -1), and as a checkpoint of others."""
+    numbers = _numbers(keys)
     steps: dict[str, list[tuple[str, int]]] = {}
     for network, of in checkpoints.items():
         for step, model in of.items():
             steps.setdefault(model, []).append((network, int(step)))
+    return {
+        (model, layer): [
+            {"model": model, "layer": layer, "number": numbers[model, layer], "network": network, "step": step}
+            for network, step in ([("", -1)] if model in compared else []) + steps.get(model, [])
+        ]
+        for model, layer in keys
+    }
+
+
+def _dimensions(narrow: Matrices, widths: Mapping[tuple[str, str], int], places: Places) -> pd.DataFrame:
+    """Return dimension over layers: of every compared model, and of every checkpoint with its network."""
     parts = []
     for key, X in narrow.items():
         # One n for all, since `_shared` gave every layer the same stimuli.
         table = compare_dimensions({"": X}, n_stimuli=len(X)).drop(columns=["name", "n_units"])
-        model, layer = key
-        table = table.assign(model=model, layer=layer, number=numbers[key], n_units=matrices[key].shape[1])
-        own = [("", -1)] if model in compared else []
-        parts += [table.assign(network=network, step=step) for network, step in own + steps.get(model, [])]
+        parts += [table.assign(**place, n_units=widths[key]) for place in places[key]]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -109,31 +142,63 @@ def _numbers(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
     return numbers
 
 
-def _bias(
-    mine: Matrices, stimuli: list[str], path: Path | None, options: MatchSettings, provenance: Provenance
-) -> pd.DataFrame:
-    """Return how much of every layer each known feature of the stimuli fills; no rows where nothing is known."""
-    from sklearn.linear_model import RidgeCV
-
-    if not options.features or path is None:
-        return pd.DataFrame(columns=BIAS)
+def _known(
+    stimuli: list[str], path: Path | None, names: Sequence[str], provenance: Provenance
+) -> dict[str, NDArray[np.generic]]:
+    """Return the known features of the stimuli; none where there is no table of them."""
+    if not names or path is None:
+        return {}
     provenance.read("stimuli", path)
     table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=None, engine="python")
-    missing = [name for name in options.features if name not in table]
+    missing = [name for name in names if name not in table]
     if missing:
         known = ", ".join(map(str, table.columns))
         raise BrainalignError(f"match.features: {path.name} has no column {listed(missing)}; its columns are {known}")
     table = table.assign(stimulus_id=table["stimulus_id"].astype(str)).set_index("stimulus_id").reindex(stimuli)
-    unknown = table.index[table[list(options.features)].isna().any(axis=1)]
+    unknown = table.index[table[list(names)].isna().any(axis=1)]
     if len(unknown):
         raise BrainalignError(f"{path.name} says nothing of {len(unknown)} stimuli ({listed(list(unknown))})")
-    features = {name: table[name].to_numpy() for name in options.features}
-    numbers, parts = _numbers(list(mine)), []
-    for key, X in mine.items():
-        narrow = X if X.shape[1] <= len(X) else np.asarray(np.linalg.qr(X.T, mode="r")).T
-        found = feature_bias(narrow, features, RidgeCV(ALPHAS))
+    return {name: table[name].to_numpy() for name in names}
+
+
+def _bias(narrow: Matrices, known: Mapping[str, NDArray[np.generic]]) -> pd.DataFrame:
+    """Return how much of every layer each known feature of the stimuli fills; no rows where nothing is known."""
+    from sklearn.linear_model import RidgeCV
+
+    if not known:
+        return pd.DataFrame(columns=BIAS)
+    numbers, parts = _numbers(list(narrow)), []
+    for key, X in narrow.items():
+        found = feature_bias(X, known, RidgeCV(ALPHAS))
         parts.append(found.assign(model=key[0], layer=key[1], number=numbers[key]))
     return pd.concat(parts, ignore_index=True)
+
+
+def _manifolds(
+    narrow: Matrices,
+    places: Places,
+    categories: Mapping[str, BalancedCategories],
+    draws: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Return capacity and collapse of every categorical feature, of the same stimuli in every layer."""
+    from sklearn.linear_model import RidgeCV
+
+    parts = [pd.DataFrame(columns=MANIFOLDS)]
+    for key, X in narrow.items():
+        for name, drawn in categories.items():
+            if drawn.note:
+                table = pd.DataFrame([{"measure": "capacity", "value": np.nan, "note": drawn.note}])
+            else:
+                table = category_manifolds(X[drawn.rows], drawn.labels, RidgeCV(ALPHAS), draws, PROBES, seed)
+            table = table.assign(
+                feature=name,
+                n_categories=drawn.n_categories,
+                n_left_out=len(drawn.left_out),
+                n_each=drawn.n_each,
+            )
+            parts += [table.assign(**place) for place in places[key]]
+    return pd.concat(parts[1:] or parts, ignore_index=True).reindex(columns=MANIFOLDS)
 
 
 if __name__ == "__main__":

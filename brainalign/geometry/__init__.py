@@ -6,6 +6,13 @@ from brainalign.geometry.areas_under_curve import auc, auc_draws
 from brainalign.geometry.bootstrap import DualBootstrap, dual_bootstrap
 from brainalign.geometry.canonical import canonical_correlations, cca, pwcca, svcca
 from brainalign.geometry.capacity import ManifoldCapacity, manifold_capacity, mmcr_bounds, mmcr_objective
+from brainalign.geometry.category_manifolds import (
+    LEAST_STIMULI,
+    MANIFOLD_MEASURES,
+    BalancedCategories,
+    balanced_categories,
+    category_manifolds,
+)
 from brainalign.geometry.cluster_triplets import LEVELS, cluster_objects, draw_triplets, triplet_levels
 from brainalign.geometry.collapse import NeuralCollapse, neural_collapse
 from brainalign.geometry.combinations import combination, flexible_permutation_test, score_combinations
@@ -60,6 +67,7 @@ from brainalign.geometry.network_pairs import PAIR_MEASURES, compare_networks
 from brainalign.geometry.noise import NOISE_COVARIANCES, measurement_noise, noise_covariance, noise_precision
 from brainalign.geometry.odd_columns import odd_column_shares, spectral_similarities
 from brainalign.geometry.odd_one_out import SparseConcepts
+from brainalign.geometry.pairing import rotated_to_fewer
 from brainalign.geometry.partial import rdm_partial_test
 from brainalign.geometry.places import PlacesTest, rdm_permutation_clusters, rdm_permutation_places
 from brainalign.geometry.prediction import SparsePrediction, linear_predictivity, sparse_prediction
@@ -118,7 +126,9 @@ __all__ = [
     "DIVERGENCES",
     "FAMILIES",
     "FITS",
+    "LEAST_STIMULI",
     "LEVELS",
+    "MANIFOLD_MEASURES",
     "MATCHINGS",
     "NOISE_COVARIANCES",
     "PAIR_MEASURES",
@@ -128,6 +138,7 @@ __all__ = [
     "AlignedLayer",
     "AlignmentScore",
     "AlignmentStudy",
+    "BalancedCategories",
     "Comparison",
     "ConceptFit",
     "DependenceTest",
@@ -169,8 +180,10 @@ __all__ = [
     "at_equal_return",
     "auc",
     "auc_draws",
+    "balanced_categories",
     "best_coupling",
     "canonical_correlations",
+    "category_manifolds",
     "cca",
     "check_triplets",
     "choice_entropy",
@@ -258,6 +271,7 @@ __all__ = [
     "reproducible_dimensions",
     "roll_out",
     "rotated_copy",
+    "rotated_to_fewer",
     "score_alignment",
     "score_combinations",
     "score_dynamics",

@@ -79,14 +79,14 @@ def session_average(rdms: Values) -> Values:
     return rank_rdms(np.stack([pooled_rdm(sessions, "spearman") for sessions in rdms]))
 
 
-def rdm_noise_ceiling(rdms: Values, method: str) -> tuple[float, float]:
+def rdm_noise_ceiling(rdms: Values, method: str, sigma_k: Values | None = None) -> tuple[float, float]:
     """Return the band in which the true model would fall: each RDM against the mean of the others, and of all.
 
     Parameters
     ----------
     rdms : array (n_replicates, n_pairs)
         Independent measurements of one geometry: subjects, or disjoint sets of runs of one subject.
-    method : str
+    method, sigma_k
         As for `compare`.
 
     Returns
@@ -108,8 +108,8 @@ def rdm_noise_ceiling(rdms: Values, method: str) -> tuple[float, float]:
     if n < 2:
         raise BrainalignError(f"a noise ceiling compares replicates with each other and needs 2 or more; got {n}")
     everything = pooled_rdm(rdms, method)
-    upper = compare(rdms, everything, method)
-    lower = [compare(rdms[s], pooled_rdm(np.delete(rdms, s, axis=0), method), method) for s in range(n)]
+    upper = compare(rdms, everything, method, sigma_k)
+    lower = [compare(rdms[s], pooled_rdm(np.delete(rdms, s, axis=0), method), method, sigma_k) for s in range(n)]
     return _defined_mean(np.array(lower)), _defined_mean(upper)
 
 

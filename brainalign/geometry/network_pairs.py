@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.geometry.matching import MATCHINGS, match_units, rotated_copy, shuffled_units
-from brainalign.geometry.pairing import representation
+from brainalign.geometry.pairing import representation, rotated_to_fewer
 from brainalign.geometry.prediction import Regressor, linear_predictivity
 from brainalign.geometry.similarity import SIMILARITIES, similarity
 
@@ -80,7 +80,7 @@ def compare_networks(
         name: X if X.shape[1] <= max_units else X[:, np.sort(rng.permutation(X.shape[1])[:max_units])]
         for name, X in values.items()
     }
-    axes: dict[Layer, Values] = {name: _rotated_to_fewer(X) for name, X in values.items()}
+    axes: dict[Layer, Values] = {name: rotated_to_fewer(X) for name, X in values.items()}
     rows = []
     for a, b in itertools.combinations(values, 2):
         if a[0] == b[0]:
@@ -105,11 +105,6 @@ def compare_networks(
             sizes = {"n_stimuli": n, "n_fit": len(halves[0]) if matched else 0} | width
             rows.append(about | {"measure": measure} | found | sizes)
     return pd.DataFrame(rows)
-
-
-def _rotated_to_fewer(X: Values) -> Values:
-    """Return a rotated copy with at most as many columns as stimuli, for measures that ignore rotation."""
-    return X if X.shape[1] <= len(X) else np.asarray(np.linalg.qr(X.T, mode="r")).T
 
 
 def _matched(

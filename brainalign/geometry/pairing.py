@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_finite, check_rows
 
-__all__ = ["centred", "centred_pair", "representation"]
+__all__ = ["centred", "centred_pair", "representation", "rotated_to_fewer"]
 
 Values = NDArray[np.floating[Any]]
 
@@ -52,3 +52,8 @@ def centred_pair(X: Values, Y: Values) -> tuple[NDArray[np.float64], NDArray[np.
     X, Y = representation("X", X), representation("Y", Y)
     check_rows("X", len(X), "Y", len(Y), "both must represent the same stimuli, in the same order")
     return centred(X), centred(Y)
+
+
+def rotated_to_fewer(X: Values) -> Values:
+    """Return a rotated copy with at most as many columns as stimuli, for measures that ignore rotation."""
+    return X if X.shape[1] <= len(X) else np.asarray(np.linalg.qr(X.T, mode="r")).T

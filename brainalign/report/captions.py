@@ -52,7 +52,8 @@ CAPTIONS = {
         A control above chance would mean that something besides the response tells the categories apart.""",
     "decodedcourse": """
         Trained and tested anew at every moment. Grey: 95 % of permuted labels. Bars at the bottom: significant clusters
-        (their borders carry no guarantee). Marks on top: latencies with intervals, where the peak is above its null.
+        (their borders carry no guarantee). Marks on top: latencies with intervals of the first hump (or of the
+        window asked for) and of the highest one, where they are decided.
         Good: the curve lies in the grey before the stimulus.""",
     "decodedsquare": """
         What was learned at one moment (row), tested at another (column); outlined: significant clusters. A square off
@@ -335,6 +336,13 @@ CAPTIONS = {
         out of held-out stimuli (dotted). Good: lines that move together. Bad: a feature that can be read out but fills
         little variance: similarity, RSA and regression hardly see it, so compare networks with features of equal
         variance too (equal_variance, whitened).""",
+    "matchingmanifolds": """
+        Categories of the stimuli over {over}: capacity, NC1 (variance within over variance between), CDNV (the same for
+        pairs), how far the means are from a simplex, and how often the nearest mean is that of the own category.
+        Bands: the range of draws with shuffled categories. Good: capacity above its band and NC1 and CDNV below theirs,
+        more so in deep layers. Bad: lines within their bands (the layer does not hold these categories), or the same
+        lines in a network with random weights (the pixels tell them apart). No mark: CDNV is infinite
+        where no two means can be told apart; NC2 needs three categories, and no more of them than units + 1.""",
     "group": """
         Every model in every subject, with {confidence:.0%} intervals; grey: controls; dashed: noise ceiling
         of the subject. Good: the same order of models in every subject. Bad: an order that changes from subject to

@@ -85,16 +85,20 @@ def decoding_findings(decoded: DecodedTimes) -> list[str]:
             f"{decoded.facts['measure']} {number(row['score'])}{interval} ({verdict}: permuted "
             f"{number(row['null_mean'])}, p = {number(row['p'], 4)}{beside})."
         )
-    for _, row in peaks.iterrows():
-        if not row["decided"]:
-            found.append(f"Latency, sensors {row['group']}: undecided ({row['reason']}).")
-            continue
-        centre, rise = (
-            f"{1000 * row[name]:.0f} ms ({1000 * row[f'{name}_low']:.0f} to {1000 * row[f'{name}_high']:.0f})"
-            for name in ("centre", "rise")
-        )
-        found.append(f"Latency, sensors {row['group']}: centre of the highest hump {centre}, rise to half {rise}.")
-    return found
+    return found + [_latency_sentence(row) for _, row in peaks.iterrows()]
+
+
+def _latency_sentence(row: pd.Series[Any]) -> str:
+    """Return the latency of one hump, as in MNE the peak between two times, and its centre and rise beside."""
+    between = f"{1000 * row['start_s']:.0f} to {1000 * row['stop_s']:.0f} ms"
+    where = f"Latency, sensors {row['group']}, {row['hump']} ({between})"
+    if not row["decided"]:
+        return f"{where}: undecided ({row['reason']})."
+    peak, centre, rise = (
+        f"{1000 * row[name]:.0f} ms ({1000 * row[f'{name}_low']:.0f} to {1000 * row[f'{name}_high']:.0f})"
+        for name in ("peak", "centre", "rise")
+    )
+    return f"{where}: peak {peak}, centre {centre}, rise to half height {rise}."
 
 
 def _heads(effects: pd.DataFrame, targets: pd.DataFrame, facts: Mapping[str, Any]) -> Panel:

@@ -1,4 +1,4 @@
-"""The section on networks beside networks: similarity with nulls, dimension over layers and training, feature bias."""
+"""The section on networks beside networks: similarity with nulls, dimension over layers, known features."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from matplotlib.figure import Figure
 
 from brainalign.report.canvas import GREY, check_columns, legend_below, model_colours, new_figure
 from brainalign.report.captions import CAPTIONS
+from brainalign.report.manifolds import manifold_notes, manifold_profiles, manifold_table
 from brainalign.report.page import Panel, Section
 from brainalign.report.sentences import number
 from brainalign.report.tables import html_table
 
 __all__ = ["MATCHING_TABLES", "matching_section", "no_matching"]
 
-MATCHING_TABLES = ("similarity", "dimensions", "featurebias")
+MATCHING_TABLES = ("similarity", "dimensions", "featurebias", "manifolds")
 TITLE = "Networks beside networks"
 MOST_PAIRS = 6  # panels of a figure
 MOST_NAMES = 12  # layer names on an axis
@@ -31,6 +32,10 @@ EXPLAINED = (
     "Dimension depends on the number of stimuli: all values here are of the same ones.",
     "A similarity follows what fills the variance, which need not be what a network computes: where known features are "
     "listed, see how much of each layer they fill and whether they can be read out just as well with little.",
+    "Capacity: manifolds (all stimuli of a category) per unit that a linear read-out tells apart, 2 for points, less "
+    "the wider they are. Collapse: NC1 and CDNV fall to 0 where categories shrink to points, measured on stimuli other "
+    "than those of the means. All depend on how many stimuli a category has: every category has as many here, in every "
+    "layer, and beside each number stands what shuffled categories of the same size give.",
 )
 
 
@@ -47,7 +52,7 @@ def matching_section(tables: Mapping[str, pd.DataFrame]) -> Section:
     tables : mapping of DataFrames
         The artifacts of the match stage, by the names in `MATCHING_TABLES`.
     """
-    pairs, dimensions, bias = (tables[name] for name in MATCHING_TABLES)
+    pairs, dimensions, bias, manifolds = (tables[name] for name in MATCHING_TABLES)
     n = int(dimensions["n"].iloc[0]) if len(dimensions) else 0
     panels: list[Panel] = []
     blocks: list[Markup] = []
@@ -70,7 +75,24 @@ def matching_section(tables: Mapping[str, pd.DataFrame]) -> Section:
         figure = feature_shares(bias)
         caption = _caption("matchingbias")
         panels.append(Panel("matchingbias", "What known features fill", caption, figure, bias, vector=True))
-    return Section("matching", TITLE, panels, [text.format(n=n) for text in EXPLAINED], blocks)
+    if len(manifolds):
+        blocks.append(manifold_table(manifolds[manifolds["step"] < 0]))
+        panels += _manifolds(manifolds)
+    paragraphs = [*(text.format(n=n) for text in EXPLAINED), *manifold_notes(manifolds)]
+    return Section("matching", TITLE, panels, paragraphs, blocks)
+
+
+def _manifolds(table: pd.DataFrame) -> list[Panel]:
+    """Return the figures of categories over layers and over training, without features that have none."""
+    measured, panels = table[table["n_each"] > 0], []
+    for name, over, part in (
+        ("matchingmanifolds", "layers", measured[measured["step"] < 0]),
+        ("matchingmanifoldtraining", "training", measured[measured["step"] >= 0]),
+    ):
+        if len(part):
+            caption, title = _caption("matchingmanifolds", over=over), f"Categories over {over}: capacity and collapse"
+            panels.append(Panel(name, title, caption, manifold_profiles(part), part, vector=True))
+    return panels
 
 
 def _caption(kind: str, **values: object) -> str:

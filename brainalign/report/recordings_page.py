@@ -15,7 +15,7 @@ from brainalign.report.decoding_section import decoding_findings, decoding_secti
 from brainalign.report.material import Failure
 from brainalign.report.page import Section, data_uri, render
 from brainalign.report.sentences import number
-from brainalign.settings import Config, RecordingStudy
+from brainalign.settings import Config, DecodeTimesSettings, RecordingStudy
 
 __all__ = ["RecordingMaterial", "render_recordings_page"]
 
@@ -128,8 +128,17 @@ def _methods(material: RecordingMaterial) -> list[tuple[str, tuple[str, ...]]]:
             ("maxstat",),
         ),
         (
-            "Latencies are the centre of the highest hump above half its height and its rise to that height; intervals "
-            f"resample test trials within recordings ({options.draws} draws).",
+            f"Latencies are of {_where(options)}: the largest score, the centre above half the height, and the rise to "
+            "that height. Beside them stands the highest hump, called undecided where it does not beat the next one by "
+            f"two standard errors. Intervals resample test trials within recordings ({options.draws} draws), in the "
+            "same window.",
             ("bootstrap",),
         ),
     ]
+
+
+def _where(options: DecodeTimesSettings) -> str:
+    if options.latency_window_s is not None:
+        start, stop = (1000 * moment for moment in options.latency_window_s)
+        return f"the window asked for ({start:.0f} to {stop:.0f} ms)"
+    return "the first hump after the stimulus (from the first three moments in a row above the permuted null)"

@@ -18,7 +18,7 @@ from brainalign.statistics.correlations import (
     permuted_correlations,
 )
 from brainalign.statistics.exchange import Exchange
-from brainalign.statistics.hump import HumpLatency, hump_latency
+from brainalign.statistics.hump import HumpLatency, first_hump, hump_latency
 from brainalign.statistics.identification import identification, pair_matching
 from brainalign.statistics.latency import Latency, score_latency
 from brainalign.statistics.ncsnr import (
@@ -68,6 +68,7 @@ __all__ = [
     "explained_variance",
     "family_contest",
     "fdr",
+    "first_hump",
     "group_means",
     "hump_latency",
     "identification",

@@ -1,4 +1,4 @@
-"""Where the hump of a score over time has its centre, where it rises to half its height, and intervals that cover."""
+"""Which hump of a score over time comes first, where a hump has its centre and rise, and intervals that cover."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.special import ndtri, stdtrit
 
 from brainalign.checks import BrainalignError, check_finite
 
-__all__ = ["HumpLatency", "hump_latency"]
+__all__ = ["HumpLatency", "first_hump", "hump_latency"]
 
 Values = NDArray[np.floating[Any]]
 
@@ -37,6 +37,46 @@ class HumpLatency:
     rise_high: float
 
 
+def first_hump(
+    score: Values, times: Values, threshold: float, *, chance: float = 0.0, n_consecutive: int = 3
+) -> tuple[float, float] | None:
+    """Return where the first hump of a score over time begins and ends: the valleys on both sides of it.
+
+    The hump that follows the onset, the first `n_consecutive` samples in a row above the threshold: its peak is the
+    largest score before the score falls below half its height. The highest hump may be a later one: of faces against
+    houses, what follows the N170 can tell them apart better than the N170 does.
+
+    Parameters
+    ----------
+    score : array (n_times,)
+    times : array (n_times,), ascending
+    threshold : float
+        Of one sample, corrected for all times: a quantile of the largest score of each permutation.
+    chance : float
+        From which heights are counted.
+    n_consecutive : int
+
+    Returns
+    -------
+    (start, stop) or None
+        For `window` of `score_latency` and `hump_latency`; None where the score has no onset.
+    """
+    n = min(n_consecutive, len(score))
+    above = np.asarray(np.lib.stride_tricks.sliding_window_view(score > threshold, n).all(axis=1))
+    if not above.any():
+        return None
+    onset, height = int(above.argmax()), score - chance
+    below = np.flatnonzero(height[onset:] < np.maximum.accumulate(height[onset:]) / 2)
+    end = onset + int(below[0]) if len(below) else len(score)
+    best = onset + int(height[onset:end].argmax())
+    start, stop = best, end - 1
+    while start > 0 and (height[start] >= height[best] / 2 or height[start - 1] < height[start]):
+        start -= 1
+    while stop < len(score) - 1 and height[stop + 1] < height[stop]:
+        stop += 1
+    return float(times[start]), float(times[stop])
+
+
 def hump_latency(
     score: Values,
     draws: Values,
@@ -45,6 +85,7 @@ def hump_latency(
     chance: float = 0.0,
     confidence: float = 0.95,
     n_folds: int | None = None,
+    window: tuple[float, float] | None = None,
 ) -> HumpLatency:
     """Return centre and rise of the highest hump of a score over time.
 
@@ -70,11 +111,13 @@ def hump_latency(
     n_folds : int, optional
         In how many folds the scores were trained and tested. By default percentiles stand: nothing was trained, or in a
         single split, which does not show how training varies (intervals are then somewhat narrow).
+    window : (start, stop), optional
+        Times to consider, both included, in every draw as well: the highest hump inside, such as `first_hump`.
 
     Raises
     ------
     BrainalignError
-        If shapes do not fit, scores are not finite, or there are fewer than 2 folds.
+        If shapes do not fit, scores are not finite, there are fewer than 2 folds, or the window is empty.
 
     References
     ----------
@@ -90,6 +133,10 @@ def hump_latency(
         )
     if n_folds is not None and n_folds < 2:
         raise BrainalignError(f"n_folds must be 2 or more; got {n_folds}")
+    keep = np.ones(len(times), dtype=bool) if window is None else (times >= window[0]) & (times <= window[1])
+    if not keep.any():
+        raise BrainalignError(f"no time lies in the window {window}; times go {times[0]:g} to {times[-1]:g}")
+    score, draws, times = score[keep], draws[:, keep], times[keep]
     check_finite("score", score, "leave out times without a score")
     check_finite("draws", draws, "leave out draws without a score")
     centre, rise = _hump(score - chance, times)

@@ -59,6 +59,7 @@ def score_latency(
     times: Values,
     *,
     window: tuple[float, float] | None = None,
+    chance: float = 0.0,
     max_p: float = 0.05,
     se_factor: float = 2.0,
     n_consecutive: int = 3,
@@ -81,6 +82,8 @@ def score_latency(
     times : array (n_times,), ascending, usually seconds from stimulus onset
     window : (start, stop), optional
         Times to consider, both included; for example (0, inf) for nothing before the stimulus.
+    chance : float
+        From which heights are counted: 0.5 for an area under the curve.
     max_p, se_factor : float
     n_consecutive : int
         Samples in a row above the threshold that make an onset.
@@ -95,7 +98,7 @@ def score_latency(
     score, draws, null, times = _inside(score, draws, null, times, window)
     best = int(score.argmax())
     p = float(permutation_test(score[best], null.max(axis=1)))
-    margin, margin_se = _margin(score, draws, best)
+    margin, margin_se = _margin(score - chance, draws - chance, best)
     threshold = float(np.quantile(null.max(axis=1), confidence))
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     peak_low, peak_high = np.quantile(times[draws.argmax(axis=1)], tails)

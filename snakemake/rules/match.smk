@@ -1,4 +1,4 @@
-# Networks beside networks: how alike their layers are, how many dimensions they use, what fills them.
+# Networks beside networks: how alike their layers are, how many dimensions they use, what fills them, how categories lie.
 rule match:
     input:
         code="pipelines/match.py",
@@ -8,6 +8,7 @@ rule match:
         similarity=files("similarity"),
         dimensions=files("dimensions"),
         featurebias=files("featurebias"),
+        manifolds=files("manifolds"),
     log:
         log_path(RESULTS, "{dataset}", "match"),
     benchmark:
@@ -28,4 +29,5 @@ rule match:
     shell:
         "python -P -m brainalign.pipelines.match --settings {params.settings} --seed {params.seed}"
         " --features {input.features:q} {params.stimuli} --similarity {output.similarity[0]:q}"
-        " --dimensions {output.dimensions[0]:q} --featurebias {output.featurebias[0]:q} > {log:q} 2>&1"
+        " --dimensions {output.dimensions[0]:q} --featurebias {output.featurebias[0]:q}"
+        " --manifolds {output.manifolds[0]:q} > {log:q} 2>&1"

@@ -10,7 +10,7 @@ from rsatoolbox.util.inference_util import extract_variances
 from scipy.stats import rankdata
 
 from brainalign.checks import BrainalignError
-from brainalign.geometry import compare_models, dual_bootstrap, rdm
+from brainalign.geometry import compare, compare_models, dual_bootstrap, rdm, rdm_noise_ceiling
 from brainalign.geometry.compare import square_rdms
 
 N_SUBJECTS, N_STIMULI, N_BOOT = 7, 12, 30
@@ -22,6 +22,7 @@ TOOLBOX = {
     "cosine": "cosine",
     "whitened-pearson": "corr_cov",
     "whitened-cosine": "cosine_cov",
+    "tau-a": "tau-a",
 }
 
 
@@ -65,23 +66,27 @@ def test_equals_rsatoolbox_on_the_same_draws(method: str, monkeypatch: pytest.Mo
     assert ours.dof == theirs.dof
 
 
-def slow(a: np.ndarray, b: np.ndarray, pairs: np.ndarray, method: str) -> float:
+def slow(a: np.ndarray, b: np.ndarray, pairs: np.ndarray, method: str, variances: np.ndarray | None = None) -> float:
     """Compare two vectors of dissimilarities between the drawn stimuli, without a library's help."""
+    if method == "tau-a":
+        signs = np.sign(a[:, None] - a) * np.sign(b[:, None] - b)
+        return signs.sum() / (len(a) * (len(a) - 1))
     x, y = (rankdata(v) for v in (a, b)) if method in {"spearman", "rho-a"} else (a, b)
     if "cosine" not in method:
         x, y = x - x.mean(), y - y.mean()
     n = len(x)
     if method == "rho-a":
         return x @ y / ((n**3 - n) / 12)
-    weighted = np.linalg.solve(covariance(pairs), np.stack([x, y], axis=1)) if "whitened" in method else None
+    weighted = np.linalg.solve(covariance(pairs, variances), np.stack([x, y], axis=1)) if "whitened" in method else None
     wx, wy = (x, y) if weighted is None else weighted.T
     return x @ wy / np.sqrt((x @ wx) * (y @ wy))
 
 
-def covariance(pairs: np.ndarray) -> np.ndarray:
+def covariance(pairs: np.ndarray, variances: np.ndarray | None = None) -> np.ndarray:
     """Return the covariance of dissimilarities of pairs of places (2, n_pairs), by its definition."""
-    contrasts = np.eye(pairs.max() + 1)[pairs[0]] - np.eye(pairs.max() + 1)[pairs[1]]
-    return (contrasts @ contrasts.T) ** 2
+    n = pairs.max() + 1
+    contrasts = np.eye(n)[pairs[0]] - np.eye(n)[pairs[1]]
+    return (contrasts * (1 if variances is None else variances[:n]) @ contrasts.T) ** 2
 
 
 @pytest.mark.parametrize("method", TOOLBOX)
@@ -121,6 +126,29 @@ def test_half_of_a_draw_is_one_stimulus(method: str) -> None:
             np.mean([slow(copied[s], copied[N_SUBJECTS + k], places, method) for s in range(7)]) for k in (0, 2)
         ]
         np.testing.assert_allclose(found[draw, [0, 2]], expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("method", ["whitened-cosine", "whitened-pearson"])
+def test_variances_of_stimuli_by_brute_force(method: str) -> None:
+    """Every drawn copy has the variance of its stimulus; equal variances change nothing, ceilings included."""
+    subjects, models = world(6)
+    drawn, stimuli = index_draws(np.random.default_rng(7), 6)
+    stimuli = np.sort(stimuli, axis=1)
+    variances = np.random.default_rng(8).uniform(0.2, 3, size=N_STIMULI)
+    found = dual_bootstrap(subjects, models, method, draws=(drawn, stimuli), sigma_k=variances)
+    square = square_rdms(np.concatenate([subjects, models]))
+    for draw in range(6):
+        i, j = stimuli[draw][PAIRS[0]], stimuli[draw][PAIRS[1]]
+        copied, places, own = square[:, i, j][:, i != j], np.stack(PAIRS)[:, i != j], variances[stimuli[draw]]
+        for name, chosen in (("both", drawn[draw]), ("stimuli", np.arange(N_SUBJECTS))):
+            scores = [[slow(copied[s], copied[N_SUBJECTS + k], places, method, own) for k in range(3)] for s in chosen]
+            np.testing.assert_allclose(found.draws[name][draw, :3], np.mean(scores, axis=0), atol=1e-10)
+    np.testing.assert_allclose(found.scores, compare(subjects, models, method, variances).mean(axis=0))
+    assert found.ceiling == pytest.approx(rdm_noise_ceiling(subjects, method, variances))
+    equal = dual_bootstrap(subjects, models, method, draws=(drawn, stimuli), sigma_k=np.full(N_STIMULI, 2.0))
+    plain = dual_bootstrap(subjects, models, method, draws=(drawn, stimuli))
+    for name, values in plain.draws.items():
+        np.testing.assert_allclose(equal.draws[name], values, atol=1e-9)
 
 
 def test_one_subject_resamples_stimuli_only_and_says_so() -> None:
@@ -187,8 +215,11 @@ def test_bad_input() -> None:
     subjects, models = world()
     with pytest.raises(BrainalignError, match="needs rng or draws"):
         dual_bootstrap(subjects, models, "cosine")
-    with pytest.raises(BrainalignError, match="use rho-a"):
-        dual_bootstrap(subjects, models, "tau-a", rng=np.random.default_rng(0))
+    rng, variances = np.random.default_rng(0), np.ones(N_STIMULI)
+    with pytest.raises(BrainalignError, match="'cosine' does not use it"):
+        dual_bootstrap(subjects, models, "cosine", 2, rng, sigma_k=variances)
+    with pytest.raises(BrainalignError, match=r"shape \(12, 12\), but draws repeat stimuli; give variances"):
+        dual_bootstrap(subjects, models, "whitened-cosine", 2, rng, sigma_k=np.diag(variances))
     with pytest.raises(BrainalignError, match="there is 1"):
         dual_bootstrap(subjects[:1], models, "cosine", rng=np.random.default_rng(0), over="subjects")
     with pytest.raises(BrainalignError, match="65 is not a number of pairs"):

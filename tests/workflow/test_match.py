@@ -19,7 +19,7 @@ from brainalign.report import MATCHING_TABLES, matching_section, no_matching
 from brainalign.settings import MatchSettings
 
 N, BY = 160, Provenance("test", {}, "")
-OUTPUTS = ("similarity", "dimensions", "featurebias")
+OUTPUTS = ("similarity", "dimensions", "featurebias", "manifolds")
 MEASURES = ["cka", "procrustes", "one_to_one", "soft", "cca", "predicts", "predicted"]
 
 
@@ -30,12 +30,16 @@ class Networks:
         rng = np.random.default_rng(0)
         self.folder, self.ids = folder, [f"image{k:03d}" for k in range(N)]
         kind = np.tile(["face", "house"], N // 2)
+        # A third of circles and of squares, a few of the other two: too few stars for halves of four.
+        shape = np.random.default_rng(1).permutation(np.repeat(["circle", "square", "cross", "star"], [60, 60, 35, 5]))
+        centres = dict(zip(np.unique(shape), 3 * np.random.default_rng(2).normal(size=(4, 200)), strict=True))
+        shaped = np.stack([centres[name] for name in shape]) + np.random.default_rng(3).normal(size=(N, 200)) * 3
         units = rng.normal(size=(N, 12))
         units[:, 0] = 3 * (kind == "face") + 0.1 * rng.normal(size=N)
         self.models = {
             "seen": [rng.normal(size=(N, 200)), units],
             "again": [units[:, rng.permutation(12)] + 0.3 * rng.normal(size=(N, 12))],
-            "other": [rng.normal(size=(N, 8)), np.ones((N, 3))],
+            "other": [rng.normal(size=(N, 8)), np.ones((N, 3)), shaped],
             "half": [rng.normal(size=(N, 200)), units[:, :1] * np.ones(12) + 0.05 * rng.normal(size=(N, 12))],
         }
         for model, layers in self.models.items():
@@ -43,7 +47,8 @@ class Networks:
             stimuli = pd.DataFrame({"stimulus_id": np.array(self.ids)[order]})
             made = {f"l{k}": Features(X[order].astype(np.float32), stimuli, f"l{k}") for k, X in enumerate(layers)}
             save(self.path("features", model=model), Layers(made), BY, pooling="mean")
-        table = pd.DataFrame({"stimulus_id": self.ids, "kind": kind, "noise": rng.normal(size=N)})
+        table = pd.DataFrame({"stimulus_id": self.ids, "kind": kind, "shape": shape, "noise": rng.normal(size=N)})
+        table["place"] = [f"place{k % 32}" for k in range(N)]  # five images each
         table.to_csv(folder / "stimuli.tsv", sep="\t", index=False)
 
     def path(self, suffix: str, **labels: str) -> Path:
@@ -65,7 +70,7 @@ class Networks:
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
     made = Networks(tmp_path_factory.mktemp("match"))
     checkpoints = {"seen": {0: "half", 100: "seen"}}
-    assert made.run(checkpoints, features=["kind", "noise"]) == 0
+    assert made.run(checkpoints, features=["kind", "shape", "noise"]) == 0
     return made
 
 
@@ -120,15 +125,47 @@ def test_known_features_and_their_share(networks: Networks) -> None:
     assert "half" not in bias.index.get_level_values("model")
 
 
+def test_categories_stand_out_where_they_are_planted(networks: Networks) -> None:
+    table = networks.tables()["manifolds"]
+    assert set(table["feature"]) == {"kind", "shape"}  # a number is no category
+    assert set(table.loc[table["feature"] == "kind", "n_each"]) == {20}
+    sizes = table.loc[table["feature"] == "shape", ["n_categories", "n_each", "n_left_out"]]
+    assert sizes.drop_duplicates().to_numpy().tolist() == [[3, 20, 1]]
+    layers = table[table["step"] < 0].set_index(["model", "layer", "feature", "measure"])
+    planted, nothing = layers.loc["other", "l2", "shape"], layers.loc["other", "l2", "kind"]
+    assert planted.loc["capacity", "value"] > 1.5 * planted.loc["capacity", "null_high"]
+    for measure in ("nc1", "cdnv"):
+        assert planted.loc[measure, "value"] < planted.loc[measure, "null_low"] / 3
+        assert nothing.loc[measure, "value"] > nothing.loc[measure, "null_low"] / 2
+    assert planted.loc["accuracy", "value"] > 0.95
+    assert nothing.loc["capacity", "value"] == pytest.approx(nothing.loc["capacity", "null"], rel=0.1)
+    assert layers.loc[("seen", "l1", "kind", "cdnv"), "value"] < layers.loc[("seen", "l1", "kind", "cdnv"), "null_low"]
+    assert set(layers.loc["seen", "l1", "kind"].loc["simplex":"uniformity", "note"]) == {
+        "two means always lie opposite"
+    }
+    constant = layers.loc["other", "l1", "shape"]
+    assert constant["value"].isna().all()
+    assert set(constant["note"]) == {"the same for all stimuli"}
+    training = table[(table["step"] >= 0) & (table["measure"] == "cdnv") & (table["feature"] == "kind")]
+    assert set(zip(training["network"], training["step"], training["layer"], strict=True)) == {
+        ("seen", step, layer) for step in (0, 100) for layer in ("l0", "l1")
+    }
+    late = training.set_index(["step", "layer"])["value"]
+    assert late[0, "l1"] < 0.3 * late[100, "l1"]  # at first there is nothing else
+
+
 def test_the_section_shows_nulls_and_reasons(networks: Networks) -> None:
     section = matching_section(networks.tables())
-    ids = [panel.id for panel in section.panels]
+    ids = [panel.id for panel in section.panels[:4]]
     assert ids == ["matchingpairs", "matchinglayers", "matchingtraining", "matchingbias"]
+    assert [panel.id for panel in section.panels[4:]] == ["matchingmanifolds", "matchingmanifoldtraining"]
     for panel in section.panels:
         assert "Good:" in panel.caption
         assert "Bad:" in panel.caption
         assert panel.figure is not None
     assert 1000 < len(section.panels[0].image) < 270_000
+    assert "3 × 20 (1)" in str(section.blocks[1])
+    assert "none: " not in str(section.blocks[1])
     table = str(section.blocks[0])
     assert "seen, again" in table
     assert "is 1 whatever they represent" in table
@@ -151,6 +188,17 @@ def test_fewer_stimuli_are_drawn_and_said(networks: Networks) -> None:
     tables = networks.tables()
     assert set(tables["similarity"]["n_stimuli"]) == set(tables["dimensions"]["n"]) == {50}
     assert tables["featurebias"].empty
+    assert tables["manifolds"].empty
+
+
+def test_categories_of_too_few_stimuli_are_counted(networks: Networks) -> None:
+    assert networks.run(models=["again", "other"], measures=["cka"], features=["place"]) == 0
+    tables = networks.tables()
+    [reason] = set(tables["manifolds"]["note"])
+    assert reason == "0 of 32 categories have 8 or more stimuli; two are needed"
+    section = matching_section(tables)
+    assert f"No capacity or collapse of place: {reason}." in section.paragraphs
+    assert "matchingmanifolds" not in [panel.id for panel in section.panels]
 
 
 def test_snakemake_runs_it_and_nothing_twice(make_checkout, make_image_study) -> None:

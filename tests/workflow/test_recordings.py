@@ -105,6 +105,7 @@ def test_what_is_planted_is_in_the_tables(planted: tuple[Config, str]) -> None:
     assert windows["n_trials"].eq(120).all()
     peak = tables["peaks"].iloc[0]
     assert peak["decided"]
+    assert peak["hump"] == "first and highest hump"
     assert peak["centre"] == pytest.approx(0.17, abs=0.02)
     clusters = tables["clusters"]
     for kind in ("time", "sensors x time", "time x time"):
@@ -130,6 +131,35 @@ def test_the_page_says_what_was_found_and_for_whom(planted: tuple[Config, str]) 
     for figure in ("windows", "decoded", "square", "sensors"):
         assert f'id="figure-{figure}"' in page
     assert page.count("data:image/png") == 4
+
+
+def test_a_window_asked_for(planted: tuple[Config, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, dataset = planted
+    responses = str(artifact_path(config.results, dataset, "responses", subject="1"))
+
+    def run(window: list[float]) -> int:
+        options = OPTIONS | {"permutations": 19, "latency_window_s": window}
+        settings = {"decode": options, "confidence": 0.95, "sensors": {}, "windows": {}}
+        arguments = ["--settings", json.dumps(settings), "--responses", responses]
+        suffixes = {name: "safetensors" if name == "squares" else "parquet" for name in OUTPUTS}
+        outputs = [
+            part for name, suffix in suffixes.items() for part in (f"--{name}", str(tmp_path / f"{name}.{suffix}"))
+        ]
+        return decode_times.main(arguments + outputs)
+
+    assert run([0.1, 0.24]) == 0
+    peaks = pd.read_parquet(tmp_path / "peaks.parquet").set_index("hump")
+    asked = peaks.loc["window asked for"]
+    assert asked["decided"]
+    assert 0.1 < asked["peak_low"] <= asked["peak"] <= asked["peak_high"] < 0.24
+    assert asked["centre"] == pytest.approx(0.17, abs=0.02)
+    assert "highest hump" in peaks.index
+    assert run([0.18, 0.4]) == 0  # behind the peak: largest where it begins
+    assert "edge of the window" in pd.read_parquet(tmp_path / "peaks.parquet")["reason"].iloc[0]
+    assert run([0.101, 0.119]) == 2
+    assert "latency_window_s: 0.101 to 0.119 s holds 0 samples of epochs" in capsys.readouterr().err
+    assert run([0.3, 0.2]) == 2
+    assert "0.3 to 0.2 s is no window after the stimulus" in capsys.readouterr().err
 
 
 def test_the_record_says_how_it_was_decoded(planted: tuple[Config, str]) -> None:
@@ -161,6 +191,15 @@ def test_the_n170_recordings(root: Path, tmp_path: Path) -> None:
     clusters = tables["clusters"]
     mine = clusters[(clusters["kind"] == "time") & (clusters["group"] == "temporal") & (clusters["p"] <= 0.05)]
     assert ((mine["start_s"] <= 0.215) & (mine["stop_s"] >= 0.205)).any()
+    # The N170, some tens of milliseconds late by the markers; the response that follows is as large.
+    peaks = tables["peaks"].set_index(["group", "hump"])
+    for group in ("all", "temporal"):
+        first, highest = peaks.loc[(group, "first hump")], peaks.loc[(group, "highest hump")]
+        assert first["decided"]
+        assert 0.19 <= first["peak_low"] <= first["peak"] <= first["peak_high"] <= 0.23
+        assert highest["peak"] == pytest.approx(0.289, abs=0.02)
+        assert not highest["decided"]
+    assert not peaks.loc["frontal", "decided"].any()
 
 
 def test_categories_of_images_are_decoded_on_test_images(scenes, tmp_path: Path) -> None:
