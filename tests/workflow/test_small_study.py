@@ -149,7 +149,7 @@ def copied(finished, tmp_path: Path):
 def test_a_kill_loses_nothing(make_checkout) -> None:
     """SIGKILL everything in the middle; the documented command starts again and redoes only what was not finished."""
     checkout = make_checkout("killed")
-    config = checkout.write_config("kill", encode={"run_permutations": 3000, "stimulus_permutations": 300})
+    config = checkout.write_config("kill", encode={"run_permutations": 500, "stimulus_permutations": 50})
     (checkout.root / ".venv").symlink_to(Path(os.environ.get("VIRTUAL_ENV", Path(__file__).parents[2] / ".venv")))
     if not (checkout.root / ".venv" / "installed").exists():
         pytest.skip("this environment was not made by `make setup`")
