@@ -45,23 +45,23 @@ def followers(world: OccludedBall, heads: tuple[str, ...], n_steps: int, seed: i
     return models | {"time alone": time_features(*world.visible.shape), "frames as shown": seen}
 
 
-def scores(world: OccludedBall, models: dict[str, np.ndarray], fit_on: str, seed: int, n: int = 19) -> pd.DataFrame:
+def scores(world: OccludedBall, models: dict[str, np.ndarray], fit_on: str, seed: int) -> pd.DataFrame:
     ridge = Ridge(alphas=ALPHAS, device="cpu", dtype="float64")
-    found = score_dynamics(models, world.neural, world.visible, ridge, fit_on=fit_on, n_permutations=n, seed=seed)
+    found = score_dynamics(models, world.neural, world.visible, ridge, fit_on=fit_on, n_permutations=19, seed=seed)
     return found.models.set_index(["epoch", "model"])
 
 
 def test_a_learned_rollout_follows_the_hidden_ball() -> None:
     world = occluded_ball(30, 22, 12, 6, n_silent=2, seed=3)
     models = followers(world, ("mlp",), 250, 0)
-    found = scores(world, models, "epoch", 0, 99)
+    found = scores(world, models, "epoch", 0)
     hidden, shown = found.loc["occluded", "r_normalized"], found.loc["visible", "r_normalized"]
     others = hidden.drop(["law", "mlp"])
     assert hidden["mlp"] >= 0.85
     assert others.max() <= hidden["mlp"] - 0.15
     assert abs(hidden["time alone"]) <= 0.2
     assert shown.drop("time alone").min() >= 0.9
-    assert found.loc[("occluded", "mlp"), "p"] == 0.01
+    assert found.loc[("occluded", "mlp"), "p"] == 0.05
 
 
 @pytest.mark.acceptance
