@@ -91,7 +91,8 @@ def _table(scores: pd.DataFrame, random: pd.DataFrame) -> Any:
     body = []
     for (model, layer), part in scores.groupby(["model", "layer"], sort=False):
         by_set = part.set_index("reference")
-        cells = [f"{model} {layer}".strip()]
+        combined = part["kind"].eq("combination").any()
+        cells = [f"{model} {layer}".strip() + ", held out" * bool(combined)]
         for name in references:
             if name not in by_set.index:
                 cells.append("–")
@@ -100,6 +101,9 @@ def _table(scores: pd.DataFrame, random: pd.DataFrame) -> Any:
             interval = f"[{number(row['low'])}, {number(row['high'])}]"
             cells.append(f"{number(row['score'])} {interval}; {number(row['group_score'])}")
         body.append(cells)
+        if combined:
+            chosen = [number(by_set["selected"].get(name, np.nan)) for name in references]
+            body.append([f"best single layer of {layer}, chosen and scored on the same parts", *chosen])
     for (model, layer), part in random.groupby(["model", "layer"], sort=False):
         by_set = part.set_index("reference")
         cells = [f"{model} {layer}, mean ± sd of {int(part['n'].iloc[0])} initialisations"]
