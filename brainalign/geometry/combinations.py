@@ -124,23 +124,36 @@ def score_combinations(
     DataFrame
         A row per set and combination: the columns of `ReferenceScores.scores`, with ceilings of the same folds, and
         null_mean, null_high (95 % point) and null_p of refits with the stimuli of the model exchanged, weights (of all
-        data, sum 1, space-separated) and n_undefined (draws too small to divide).
+        data, sum 1, space-separated), n_undefined (draws too small to divide), selected (score of the best single
+        layer, chosen on the training parts and scored on the same held-out ones), gain (score - selected) and gain_p
+        (two-sided).
     """
     tables = []
     for reference, rdms in sets.items():
         subjects, keys = subject_rdms(rdms, method), list(combinations)
         rng = np.random.default_rng(seed)
-        found = flexible_bootstrap(subjects, list(combinations.values()), method, n_boot, rng, over=over)
+        # A layer's score on all data is no rival: twins choose one layer where the combination fits its weights.
+        twins = [replace(model, fit="select") for model in combinations.values()]
+        found = flexible_bootstrap(subjects, [*combinations.values(), *twins], method, n_boot, rng, over=over)
+        n = len(keys)
+        gains = np.eye(n, 2 * n + 2) - np.eye(n, 2 * n + 2, n)
         tests = [
             flexible_permutation_test(subjects, model, method, n_permutations, rng) for model in combinations.values()
         ]
-        table = score_rows(found, keys, alpha).assign(
-            reference=reference,
-            null_mean=[test.null.mean() for test in tests],
-            null_high=[np.quantile(test.null, 0.95) for test in tests],
-            null_p=[test.p for test in tests],
-            weights=[_shares(fit_weights(subjects, model, method)) for model in combinations.values()],
-            n_undefined=found.n_undefined,
+        table = (
+            score_rows(found, keys + keys, alpha)
+            .iloc[:n]
+            .assign(
+                reference=reference,
+                selected=found.scores[n:],
+                gain=found.scores[:n] - found.scores[n:],
+                gain_p=found.test(gains)[1],
+                null_mean=[test.null.mean() for test in tests],
+                null_high=[np.quantile(test.null, 0.95) for test in tests],
+                null_p=[test.p for test in tests],
+                weights=[_shares(fit_weights(subjects, model, method)) for model in combinations.values()],
+                n_undefined=found.n_undefined,
+            )
         )
         tables.append(table)
     return pd.concat(tables, ignore_index=True)

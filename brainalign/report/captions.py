@@ -270,18 +270,21 @@ CAPTIONS = {
         one RDM only). Diamonds: the same layer with random weights, mean and sd over initialisations. Good: a bar
         beyond its diamond and into the sand. Bad: random weights as good as trained ones, or an animacy model as good
         as a network: then the network need not know more than that. Layers combined by weights are scored on subjects
-        and images that the weights were not fitted to, with a ceiling (outlined) and chance of their own.""",
+        and images that the weights were not fitted to, with a ceiling (outlined) and chance of their own; cross: the
+        best of these layers, chosen and scored on the same parts, which is what a combination must beat.""",
     "regionbars": """
         Comparison of each network's RDM with the RDM of each region; of the layer with the largest mean fit over
         regions, picked on these data. Lines: standard error. Sand: noise ceiling, where the true model would lie (none
         without repeats). Fit and ceiling are means over single repeats. Good: a bar beyond those of random weights.
         Bad: random weights as good as trained ones. Layers combined by weights are scored on repeats and images that
-        the weights were not fitted to, with a ceiling (outlined) and chance of their own.""",
+        the weights were not fitted to, with a ceiling (outlined) and chance of their own; cross: the best of these
+        layers, chosen and scored on the same parts.""",
     "referencelayers": """
         Fit over the layers of each network, with standard errors; sand: noise ceiling; grey band: random weights (mean
         and sd). {verdicts} A largest value is not a best layer: one is only called best when it beats all others after
         correction by the maximum over layers. Good: a smooth hill beyond the grey. Bad: jumps between neighbouring
-        layers, larger than the standard errors.""",
+        layers, larger than the standard errors. Dashed: layers combined by weights, on held-out subjects and images;
+        dotted: the best of them, chosen and scored on the same parts.""",
     "referencerdms": """
         Dissimilarities as ranks (dark: alike; light: different), conditions grouped by category. Good: dark blocks on
         the diagonal at the same places as in the reference. Bad: stripes, single images unlike all others, which drive

@@ -61,7 +61,7 @@ def manifold_profiles(table: pd.DataFrame) -> Figure:
             ax.set_title(title if row == 0 else "", fontsize=8)
             ax.set_xlabel("training step" if training else "relative depth", fontsize=7)
             ax.set_ylabel(str(feature) if column == 0 else "", fontsize=8)
-            ax.tick_params(labelsize=6)
+            ax.tick_params(which="both", labelsize=6)
     legend_below(figure, axes, 4)
     return figure
 

@@ -91,7 +91,7 @@ def _manifolds(table: pd.DataFrame) -> list[Panel]:
     ):
         if len(part):
             caption, title = _caption("matchingmanifolds", over=over), f"Categories over {over}: capacity and collapse"
-            panels.append(Panel(name, title, caption, manifold_profiles(part), part, vector=True))
+            panels.append(Panel(name, title, caption, manifold_profiles(part), part))
     return panels
 
 

@@ -91,7 +91,8 @@ def _table(scores: pd.DataFrame, random: pd.DataFrame) -> Any:
     body = []
     for (model, layer), part in scores.groupby(["model", "layer"], sort=False):
         by_set = part.set_index("reference")
-        cells = [f"{model} {layer}".strip()]
+        combined = part["kind"].eq("combination").any()
+        cells = [f"{model} {layer}".strip() + ", held out" * bool(combined)]
         for name in references:
             if name not in by_set.index:
                 cells.append("–")
@@ -100,6 +101,9 @@ def _table(scores: pd.DataFrame, random: pd.DataFrame) -> Any:
             interval = f"[{number(row['low'])}, {number(row['high'])}]"
             cells.append(f"{number(row['score'])} {interval}; {number(row['group_score'])}")
         body.append(cells)
+        if combined:
+            chosen = [number(by_set["selected"].get(name, np.nan)) for name in references]
+            body.append([f"best single layer of {layer}, chosen and scored on the same parts", *chosen])
     for (model, layer), part in random.groupby(["model", "layer"], sort=False):
         by_set = part.set_index("reference")
         cells = [f"{model} {layer}, mean ± sd of {int(part['n'].iloc[0])} initialisations"]
@@ -139,7 +143,7 @@ def _fits(comparison: pd.DataFrame, scores: pd.DataFrame, random: pd.DataFrame, 
             "layers",
             "Fits over the layers",
             CAPTIONS["referencelayers"].format(verdicts=""),
-            layer_curves(layers, matched, models),
+            layer_curves(layers, matched, models, combined),
             layers,
         ),
     ]
@@ -149,10 +153,12 @@ def _fits(comparison: pd.DataFrame, scores: pd.DataFrame, random: pd.DataFrame, 
 def _combination_sentence(row: pd.Series[Any]) -> str:
     """Return what the score of a combination of layers is beside its chance and its ceiling."""
     ceiling = "" if np.isnan(row["ceiling_low"]) else f", lower ceiling {number(row['ceiling_low'])}"
+    gain = "–" if np.isnan(row["gain_p"]) else f"{row['gain_p']:.3f}"
     return (
         f"{row['reference']}: {row['model']} {row['layer']} reaches {number(row['score'])} on subjects and images "
         f"that its weights were not fitted to (refitted with images exchanged {number(row['null_mean'])}, "
-        f"p = {row['null_p']:.3f}{ceiling}; both are those of the held-out parts and lower than of all images)."
+        f"p = {row['null_p']:.3f}{ceiling}; both are those of the held-out parts and lower than of all images). "
+        f"The best single layer, chosen on the same parts, reaches {number(row['selected'])} (difference: p = {gain})."
     )
 
 

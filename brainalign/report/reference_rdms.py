@@ -110,6 +110,8 @@ def _own_marks(ax: Axes, line: int, row: pd.Series[Any]) -> None:
         ax.barh(line, width, left=low, height=0.7, fill=False, edgecolor="#a87d1d", label=label, zorder=4)
     chance = [row["null_mean"], row["null_high"]]
     ax.plot(chance, [line, line], "|-", color="black", markersize=8, label="images exchanged: mean, 95 %", zorder=4)
+    label = "best layer, chosen on other parts"
+    ax.plot(row.get("selected", np.nan), line, "X", color="white", markeredgecolor="black", label=label, zorder=5)
 
 
 def _random_mark(ax: Axes, line: int, row: pd.Series[Any], random: pd.DataFrame | None) -> None:
@@ -142,6 +144,7 @@ def layer_curves(
     rows: pd.DataFrame,
     random: pd.DataFrame | None = None,
     models: Sequence[str] | None = None,
+    combined: pd.DataFrame | None = None,
 ) -> Figure:
     """Draw the fit over the layers of each network, a panel per reference, with the verdict below its title.
 
@@ -153,6 +156,9 @@ def layer_curves(
         As for `reference_bars`: drawn as a grey band of one sd.
     models : sequence of str, optional
         Every model of the study, for colours that agree with other figures.
+    combined : DataFrame, optional
+        Combinations of layers: reference, model, layer (their name), score; dashed lines across all layers, and dotted
+        ones where the best single layer was chosen on the same parts (selected).
     """
     needed = ["reference", "model", "layer", "score", "se", "ceiling_low", "ceiling_high", "best", "p_max"]
     check_columns("the table of layers", rows, needed)
@@ -166,10 +172,19 @@ def layer_curves(
     for ax, reference in zip(axes, references, strict=False):
         part = rows[rows["reference"] == reference]
         _curve_panel(ax, part, None if random is None else random[random["reference"] == reference], colours)
+        if combined is not None:
+            _combined_lines(ax, combined[combined["reference"] == reference], colours)
         ax.set_title(reference, fontsize=9)
     share_axis(axes[: len(references)])
     legend_below(figure, axes[: len(references)], 4)
     return figure
+
+
+def _combined_lines(ax: Axes, rows: pd.DataFrame, colours: Mapping[str, str]) -> None:
+    for _, row in rows.iterrows():
+        name, colour = f"{row['model']} {row['layer']}", colours.get(row["model"], GREY)
+        ax.axhline(row["score"], color=colour, linestyle="--", linewidth=1.2, label=f"{name}, held out")
+        ax.axhline(row["selected"], color=colour, linestyle=":", linewidth=1.2, label=f"{name}: best layer, held out")
 
 
 def _curve_panel(ax: Axes, rows: pd.DataFrame, random: pd.DataFrame | None, colours: Mapping[str, str]) -> None:

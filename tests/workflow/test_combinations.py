@@ -69,6 +69,9 @@ def test_a_combination_is_one_more_row_with_ceiling_chance_and_control(study: Pa
     assert row.loc["human", "score"] > single  # two layers explain more than one
     assert row.loc["human", "null_high"] < row.loc["human", "score"] <= row.loc["human", "ceiling_high"] + 0.1
     assert row["null_p"].max() == 1 / 40
+    assert row.loc["human", "selected"] < row.loc["human", "score"] - 0.05  # one layer is half of the truth
+    assert row.loc["human", "selected"] < single + 0.05
+    assert row.loc["human", "gain"] == pytest.approx(row.loc["human", "score"] - row.loc["human", "selected"])
     assert np.isnan(row.loc["monkey", "ceiling_low"])
     weights = [float(word) for word in row.loc["human", "weights"].split()]
     assert min(weights[:2]) > 0.35
@@ -92,6 +95,7 @@ def test_a_combination_is_one_more_row_with_ceiling_chance_and_control(study: Pa
     page = render_rdm_page(descriptor, config, table, pd.read_parquet(study / "differences.parquet"), rdms, sidecars)
     assert "net mixed reaches" in page
     assert "refitted with images exchanged" in page
+    assert "The best single layer, chosen on the same parts, reaches" in page
 
 
 def test_unknown_layers_are_named(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
