@@ -84,7 +84,7 @@ def test_latencies(record: Record) -> None:
 
 
 def first_of_two(seed: int) -> tuple[float, bool, bool]:
-    """Return the error of the first of two equal humps (150, 350 ms), if it is covered, and if the highest is decided."""
+    """Return the error of the first of two equal humps (150, 350 ms), if covered, and if the highest is decided."""
     world = category_epochs(seed=seed, peaks_s=(0.15, 0.35), amplitude=1.5)
     folds = leave_one_group_out(world.recordings)
     found = decode_times(world.values, world.labels, folds)
