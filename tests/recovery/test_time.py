@@ -22,7 +22,7 @@ from brainalign.geometry import (
     sensor_effects,
 )
 from brainalign.simulation import category_epochs
-from brainalign.statistics import Exchange, cluster_permutation, hump_latency, logistic_auc
+from brainalign.statistics import Exchange, cluster_permutation, first_hump, hump_latency, logistic_auc, score_latency
 
 Record = Callable[[str, object, str], None]
 N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")
@@ -80,6 +80,42 @@ def test_latencies(record: Record) -> None:
     assert np.quantile(errors, 0.95, axis=0).max() <= 0.016
     for hits in np.sum(inside, axis=0):
         assert binomtest(int(hits), len(inside), 0.95).pvalue > 0.01
+
+
+def first_of_two(seed: int) -> tuple[float, bool, bool]:
+    """Return the error of the first of two equal humps (150, 350 ms), if covered, and if the highest is decided."""
+    world = category_epochs(seed=seed, peaks_s=(0.15, 0.35), amplitude=1.5)
+    folds = leave_one_group_out(world.recordings)
+    found = decode_times(world.values, world.labels, folds)
+    exchange = Exchange(world.labels, np.arange(len(world.labels)), world.recordings)
+    after = world.times >= 0
+    draws = found.draws(folds, exchange.draws(100, np.random.default_rng(seed)))[:, after]
+    score, times = found.score[after], world.times[after]
+    window = first_hump(score, times, 0.62, chance=0.5)  # about what the largest of permuted labels reaches
+    assert window is not None
+    hump = hump_latency(score, draws, times, chance=0.5, window=window)
+    highest = score_latency(score, draws, np.full_like(draws, 0.5), times, chance=0.5)
+    return hump.centre - 0.15, hump.centre_low <= 0.15 <= hump.centre_high, highest.decided
+
+
+def test_the_first_of_two_humps() -> None:
+    found = [first_of_two(seed) for seed in range(3)]
+    assert max(abs(error) for error, _, _ in found) <= 0.016
+    assert not any(decided for _, _, decided in found)
+
+
+@pytest.mark.acceptance
+def test_first_humps(record: Record) -> None:
+    """First of two equal humps (150 and 350 ms): 3 x 20 worlds of 240 trials in 6 recordings"""
+    found = np.array([first_of_two(100 * (seed + 1) + k) for seed in SEEDS for k in range(20)])
+    record("median error; largest", f"{1000 * np.median(np.abs(found[:, 0])):.1f} ms; "
+           f"{1000 * np.abs(found[:, 0]).max():.1f} ms", "12 ms")  # fmt: skip
+    record("coverage of 95 % intervals, given a first hump", f"{found[:, 1].mean():.3f}", ".95")
+    record("highest hump called decided", f"{found[:, 2].mean():.2f}", "about 0: both are as high")
+    assert np.abs(found[:, 0].mean()) <= 0.012
+    assert np.quantile(np.abs(found[:, 0]), 0.95) <= 0.016
+    assert found[:, 1].mean() >= 0.85
+    assert found[:, 2].mean() <= 0.1
 
 
 def squares(seed: int) -> dict[str, tuple[float, float]]:
