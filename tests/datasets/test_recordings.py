@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import mne
+import mne_bids
 import numpy as np
 import pandas as pd
 import pytest
@@ -164,11 +165,10 @@ def test_events_of_a_bids_folder(path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_real_bids_folder(path: Path, tmp_path: Path) -> None:
-    bids = pytest.importorskip("mne_bids")
     raw, events = read_muse(path, MARKERS)
     raw.set_annotations(mne.Annotations(events["onset_s"], 0.1, events["category"].tolist()))
-    place = bids.BIDSPath(subject="01", task="faces", run="1", datatype="eeg", root=tmp_path / "bids")
-    bids.write_raw_bids(raw, place, allow_preload=True, format="BrainVision", verbose="error")
+    place = mne_bids.BIDSPath(subject="01", task="faces", run="1", datatype="eeg", root=tmp_path / "bids")
+    mne_bids.write_raw_bids(raw, place, allow_preload=True, format="BrainVision", verbose="error")
     files = {"format": "bids", "root": "bids", "participant": "01", "task": "faces", "runs": ["1"]}
     study = descriptor(tmp_path, subjects={"1": files}, markers={"face": "face", "house": "house"})
     responses = read_recordings(study, "1")
