@@ -7,6 +7,7 @@ are pulled back to where they came from, so that it changes where the teacher ha
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -243,6 +244,6 @@ def _taken(inputs: NDArray[Any] | torch.Tensor, rows: NDArray[np.integer[Any]], 
     return picked.to(device, torch.float32)
 
 
-def _distance(weights: list[torch.Tensor], initial: list[torch.Tensor]) -> float:
+def _distance(weights: Sequence[torch.Tensor], initial: Sequence[torch.Tensor]) -> float:
     apart = sum(float(((a.detach() - b) ** 2).sum()) for a, b in zip(weights, initial, strict=True))
     return float((apart / sum(float((b**2).sum()) for b in initial)) ** 0.5)

@@ -214,7 +214,7 @@ def _minimise(loss: Callable[[], torch.Tensor], parameters: list[torch.Tensor], 
     def closure() -> torch.Tensor:
         solver.zero_grad()
         value = loss()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
     solver.step(closure)

@@ -97,15 +97,15 @@ def alignment_figure(scores: pd.DataFrame, about: Mapping[str, Any]) -> Figure:
 def _sentences(scores: pd.DataFrame, regions: pd.DataFrame, about: Mapping[str, Any]) -> list[str]:
     model, layer = about["teacher"]
     first = scores[(scores["role"] == "teacher") & (scores["split"] == UNSEEN) & (scores["level"] == "all")]
-    of = first.set_index("control")
+    of = _by_control(first)
     sentences = [
         f"An affine map of {model} {layer} was fitted to {about['n_train']:,} choices among "
         f"{about['n_objects'] - about['n_unseen']:,} objects, kept near a multiple of the identity (penalty "
-        f"{about['penalty']:g}, chosen on held-out objects of these). On {int(of['n_triplets'].iloc[0]):,} triplets of "
-        f"{about['n_unseen']:,} objects that it never saw, it predicts {number(of.loc['aligned', 'accuracy'])} of the "
-        f"choices instead of {number(of.loc['unaligned', 'accuracy'])} (difference "
-        f"{number(of.loc['aligned', 'gain'])}, standard error over objects {number(of.loc['aligned', 'gain_se'])}); "
-        f"fitted to shuffled choices {number(of.loc['shuffled choices', 'accuracy'])}.",
+        f"{about['penalty']:g}, chosen on held-out objects of these). On {int(of['aligned']['n_triplets']):,} triplets "
+        f"of {about['n_unseen']:,} objects that it never saw, it predicts {number(of['aligned']['accuracy'])} of the "
+        f"choices instead of {number(of['unaligned']['accuracy'])} (difference "
+        f"{number(of['aligned']['gain'])}, standard error over objects {number(of['aligned']['gain_se'])}); "
+        f"fitted to shuffled choices {number(of['shuffled choices']['accuracy'])}.",
         "Other networks learned its probabilities of choices, not the choices themselves, through an affine map of "
         "their own, on triplets of two objects of one cluster and one of another. Networks as they are get the "
         "temperature that fits the training choices best. Groups of objects are clusters of the embedding of these "
@@ -114,9 +114,9 @@ def _sentences(scores: pd.DataFrame, regions: pd.DataFrame, about: Mapping[str, 
     again = scores[(scores["split"] == REPEATED) & (scores["level"] == "all")]
     if again["uncertainty_r"].notna().any():
         parts = [
-            f"{model} {number(rows.loc['unaligned', 'uncertainty_r'], 2)} before and "
-            f"{number(rows.loc['aligned', 'uncertainty_r'], 2)} after"
-            for model, rows in ((name, part.set_index("control")) for name, part in again.groupby("model", sort=False))
+            f"{model} {number(rows['unaligned']['uncertainty_r'], 2)} before and "
+            f"{number(rows['aligned']['uncertainty_r'], 2)} after"
+            for model, rows in ((name, _by_control(part)) for name, part in again.groupby("model", sort=False))
         ]
         sentences.append(
             f"Where people are unsure, over {int(again['n_triplets'].iloc[0]):,} triplets that several people judged "
@@ -133,20 +133,24 @@ def _sentences(scores: pd.DataFrame, regions: pd.DataFrame, about: Mapping[str, 
     return sentences
 
 
+def _by_control(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    return {str(row["control"]): row for row in rows.to_dict("records")}
+
+
 def _rows(scores: pd.DataFrame) -> list[list[str]]:
     rows = []
     for (model, layer, level), part in scores.groupby(["model", "layer", "level"], sort=False):
-        of = part.set_index("control")
-        aligned = of.loc["aligned"]
+        of = _by_control(part)
+        aligned = of["aligned"]
         rows.append(
             [
                 f"{model} {layer}",
                 str(level),
                 f"{int(aligned['n_triplets']):,}",
-                number(of.loc["unaligned", "accuracy"]),
+                number(of["unaligned"]["accuracy"]),
                 number(aligned["accuracy"]),
                 f"{number(aligned['gain'])} ± {number(aligned['gain_se'])}",
-                *(number(of.loc[name, "accuracy"]) if name in of.index else "–" for name in list(MARKS)[:2]),
+                *(number(of[name]["accuracy"]) if name in of else "–" for name in list(MARKS)[:2]),
             ]
         )
     return rows
@@ -155,10 +159,8 @@ def _rows(scores: pd.DataFrame) -> list[list[str]]:
 def _regions(regions: pd.DataFrame) -> list[list[str]]:
     rows = []
     for (model, layer, region), part in regions.groupby(["model", "layer", "region"], sort=False):
-        of = part.set_index("control")
-        scores = [
-            f"{number(of.loc[name, 'score'])} (p = {number(of.loc[name, 'p'])})" for name in ("unaligned", "aligned")
-        ]
-        ceiling = f"{number(of['ceiling_low'].iloc[0])} to {number(of['ceiling_high'].iloc[0])}"
+        of = _by_control(part)
+        scores = [f"{number(of[name]['score'])} (p = {number(of[name]['p'])})" for name in ("unaligned", "aligned")]
+        ceiling = f"{number(of['aligned']['ceiling_low'])} to {number(of['aligned']['ceiling_high'])}"
         rows.append([f"{model} {layer}", str(region), *scores, ceiling])
     return rows
