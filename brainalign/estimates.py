@@ -82,9 +82,9 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
         else:
             cost = _image_cost(stage, descriptor, _searches(config, method))
         return replace(cost, memory_mb=cost.memory_mb + _pixels_mb(config, descriptor, model))
-    if isinstance(descriptor, TripletStudy) and stage == "concepts":  # sizes are not known before the files are read
+    if isinstance(descriptor, TripletStudy) and stage == "concepts":  # sizes are not in the descriptor: those of THINGS
         fits = len(config.concepts.methods) * (1 + config.concepts.starts) + len(config.concepts.alphas)
-        return Cost(3000, 60 + round(fits * config.concepts.epochs * config.concepts.n_dims / 50), 10)
+        return Cost(3000, 60 + round(0.06 * fits * config.concepts.epochs * config.concepts.n_dims), 10)
     if isinstance(descriptor, TripletStudy) and stage == "align":  # of layers of some hundred features
         students = len(config.align.models_of(list(config.models)))
         return Cost(4000, 60 + 30 * len(config.align.penalties) + students * config.align.steps // 5, 10)

@@ -69,7 +69,7 @@ def _concepts(arguments: argparse.Namespace, provenance: Provenance) -> None:
     if ceilings:
         tests["repeated"] = repeats
     seeds = list(range(arguments.seed, arguments.seed + options.starts))
-    makers = {name: _maker(name, options) for name in options.methods}
+    makers: dict[str, Make] = {name: _maker(name, options) for name in options.methods}
     fits = {name: fit_concepts(make, train, n, seeds, options.least_r) for name, make in makers.items()}
     first = fits[options.methods[0]]
     about = {

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays
 from brainalign.artifacts import save
@@ -40,7 +42,7 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     arguments.stimuli.parent.mkdir(parents=True, exist_ok=True)
     table = study.objects.assign(caption=study.objects["label"])  # what models of text read
     write_atomically(arguments.stimuli, lambda file: table.to_csv(file, sep="\t", index=False))
-    arrays = {"triplets": study.triplets, "repeats": study.repeats}
+    arrays: dict[str, NDArray[Any]] = {"triplets": study.triplets, "repeats": study.repeats}
     if study.embedding is not None:
         arrays["embedding"] = study.embedding
     save(
@@ -59,7 +61,7 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     )
 
 
-def _odd_last(study: Judgements, seed: int) -> np.ndarray:
+def _odd_last(study: Judgements, seed: int) -> NDArray[np.float64]:
     """Return how well each column serves as the odd one; raises where it clearly is not the last."""
     published = None if study.embedding is None else object_similarities(study.embedding)
     n = len(study.objects)

@@ -172,8 +172,9 @@ def read_objects(path: Path, id_column: str | None = None, label_column: str | N
         table = pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t", dtype=str, keep_default_na=False)
         for column in [id_column] if label_column is None else [id_column, label_column]:
             if column not in table:
+                columns = [str(name) for name in table]
                 raise BrainalignError(
-                    f"{path} has no column {column!r}{did_you_mean(column, table)}; it has {', '.join(map(str, table))}"
+                    f"{path} has no column {column!r}{did_you_mean(column, columns)}; it has {', '.join(columns)}"
                 )
         ids = table[id_column].str.strip().tolist()
         labels = ids if label_column is None else table[label_column].str.strip().tolist()

@@ -183,7 +183,7 @@ def dimension_table(
     for method, fit in fits.items():
         r, partner = np.full(fit.embedding.shape[1], np.nan), np.full(fit.embedding.shape[1], -1)
         if published is not None:
-            r, partner = match_dimensions(fit.embedding, published)
+            r, partner = match_dimensions(fit.embedding, np.asarray(published, dtype=np.float64))
         for k, weights in enumerate(fit.embedding.T):
             top = [j for j in np.argsort(-weights, kind="stable")[:n_top] if weights[j] > 0]
             name = "" if partner[k] < 0 else words[partner[k]] if words else f"dimension {partner[k] + 1}"

@@ -65,6 +65,7 @@ def train_embeddings(
     seeds: Sequence[int],
     *,
     epochs: int,
+    least_steps: int,
     batch_size: int,
     learning_rate: float,
     non_negative: bool,
@@ -81,7 +82,8 @@ def train_embeddings(
         Returns embeddings (n_seeds, n_objects, n_dims) made of the parameters, and the cost (n_seeds,) beside.
     seeds : sequence of int
         Of the orders in which triplets are seen.
-    epochs, batch_size, learning_rate
+    epochs, least_steps, batch_size, learning_rate
+        Passes over the triplets: more where they would make fewer than `least_steps` steps.
     non_negative : bool
         Whether the parameters are kept from falling below 0.
     """
@@ -94,10 +96,12 @@ def train_embeddings(
     pairs = torch.stack([rows[:, [0, 1]], rows[:, [0, 2]], rows[:, [1, 2]]], dim=1)  # (n_triplets, 3, 2)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     optimiser = torch.optim.Adam(parameters, lr=learning_rate)
-    n_steps = epochs * -(-len(rows) // batch_size)
+    each = -(-len(rows) // batch_size)
+    n_epochs = max(epochs, -(-least_steps // each))
+    n_steps = n_epochs * each
     falling = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: max(LAST_RATE, 1 - step / n_steps))
     whole = n_objects**2 <= 3 * batch_size * n_dims  # all similarities cost less than those that are asked for
-    for _ in range(epochs):
+    for _ in range(n_epochs):
         orders = torch.stack([torch.randperm(len(rows), generator=generator) for generator in generators]).to(device)
         for first in range(0, len(rows), batch_size):
             asked = pairs[orders[:, first : first + batch_size]]  # (n_seeds, batch, 3, 2)

@@ -33,8 +33,9 @@ class SparseConcepts:
         A single one is used as it is.
     n_dims : int
         Dimensions at the start; those that stay small are dropped.
-    epochs, batch_size, learning_rate
-        Of Adam; the rate falls linearly. Published: 0.001 with batches of 100 triplets, which needs many more steps.
+    epochs, least_steps, batch_size, learning_rate
+        Of Adam: passes over the triplets, more where they would make fewer than `least_steps` steps; the rate falls
+        linearly. Published: 0.001 with batches of 100 triplets, which needs many more steps.
     least_weight : float
         Dimensions without any larger weight are dropped.
     validation_share : float
@@ -65,10 +66,11 @@ class SparseConcepts:
     Examples
     --------
     >>> from brainalign.geometry import object_similarities, odd_one_out_accuracy
-    >>> triplets = np.array([[0, 1, 2], [0, 1, 3], [2, 3, 0], [2, 3, 1]] * 50)
-    >>> found = SparseConcepts(alphas=(0.05,), n_dims=4, epochs=30).fit(triplets, 4).embedding_
-    >>> odd_one_out_accuracy(object_similarities(found), triplets)
-    1.0
+    >>> from brainalign.simulation import concept_world
+    >>> triplets = concept_world(20, 3, 1000, seed=1).triplets
+    >>> found = SparseConcepts(alphas=(0.04,), n_dims=5).fit(triplets[:900], 20).embedding_
+    >>> odd_one_out_accuracy(object_similarities(found), triplets[900:]) > 0.45
+    True
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class SparseConcepts:
         alphas: Sequence[float] = ALPHAS,
         n_dims: int = 100,
         epochs: int = 60,
+        least_steps: int = 400,
         batch_size: int = 4096,
         learning_rate: float = 0.1,
         least_weight: float = 0.1,
@@ -86,6 +89,7 @@ class SparseConcepts:
         self.alphas = alphas
         self.n_dims = n_dims
         self.epochs = epochs
+        self.least_steps = least_steps
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.least_weight = least_weight
@@ -140,12 +144,19 @@ class SparseConcepts:
             alphas, seeds = zip(*some, strict=True)
             weights = starts(seeds, n_objects, self.n_dims, self.device).requires_grad_(True)
             penalty = torch.tensor(alphas, device=self.device) / n_objects
+
+            def sample(
+                weights: torch.Tensor = weights, penalty: torch.Tensor = penalty
+            ) -> tuple[torch.Tensor, torch.Tensor]:
+                return weights, penalty * weights.sum(dim=(1, 2))
+
             train_embeddings(
                 rows,
                 [weights],
-                lambda weights=weights, penalty=penalty: (weights, penalty * weights.sum(dim=(1, 2))),
+                sample,
                 seeds,
                 epochs=self.epochs,
+                least_steps=self.least_steps,
                 batch_size=self.batch_size,
                 learning_rate=self.learning_rate,
                 non_negative=True,

@@ -47,12 +47,12 @@ def check_triplets(triplets: Triplets, n_objects: int, all_shown: bool = False) 
         If there are no triplets, they are no triples of different objects from 0 to `n_objects` - 1, or an object that
         must be shown is not.
     """
-    rows = np.asarray(triplets)
-    if rows.ndim != 2 or rows.shape[1] != 3 or not len(rows) or rows.dtype.kind not in "iu":
+    given = np.asarray(triplets)
+    if given.ndim != 2 or given.shape[1] != 3 or not len(given) or given.dtype.kind not in "iu":
         raise BrainalignError(
-            f"triplets must be whole numbers of shape (n_triplets, 3), at least one; got {rows.dtype} {rows.shape}"
+            f"triplets must be whole numbers of shape (n_triplets, 3), at least one; got {given.dtype} {given.shape}"
         )
-    rows = rows.astype(np.int64)
+    rows: NDArray[np.int64] = given.astype(np.int64)
     low, high = int(rows.min()), int(rows.max())
     if low < 0 or high >= n_objects:
         raise BrainalignError(

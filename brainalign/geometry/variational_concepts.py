@@ -32,8 +32,9 @@ class VariationalConcepts:
     spike_share : float
     n_dims : int
         At the start.
-    epochs, batch_size, learning_rate
-        Of Adam; the rate falls linearly. Published: batches of 128.
+    epochs, least_steps, batch_size, learning_rate
+        Of Adam: passes over the triplets, more where they would make fewer than `least_steps` steps; the rate falls
+        linearly. Published: batches of 128.
     q : float
         False discovery rate of objects that have a dimension.
     least_objects : int
@@ -62,10 +63,11 @@ class VariationalConcepts:
     Examples
     --------
     >>> from brainalign.geometry import object_similarities, odd_one_out_accuracy
-    >>> triplets = np.array([[0, 1, 2], [0, 1, 3], [2, 3, 0], [2, 3, 1]] * 50)
-    >>> fit = VariationalConcepts(n_dims=4, epochs=30, least_objects=1).fit(triplets, 4)
-    >>> odd_one_out_accuracy(object_similarities(fit.embedding_), triplets)
-    1.0
+    >>> from brainalign.simulation import concept_world
+    >>> triplets = concept_world(24, 3, 2000, seed=2).triplets
+    >>> found = VariationalConcepts(n_dims=5, least_steps=600).fit(triplets[:1500], 24).embedding_
+    >>> odd_one_out_accuracy(object_similarities(found), triplets[1500:]) > 0.45
+    True
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class VariationalConcepts:
         spike_share: float = 0.6,
         n_dims: int = 100,
         epochs: int = 60,
+        least_steps: int = 1200,
         batch_size: int = 1024,
         learning_rate: float = 0.05,
         q: float = 0.05,
@@ -87,6 +90,7 @@ class VariationalConcepts:
         self.spike_share = spike_share
         self.n_dims = n_dims
         self.epochs = epochs
+        self.least_steps = least_steps
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.q = q
@@ -146,6 +150,7 @@ class VariationalConcepts:
             sample,
             seeds,
             epochs=self.epochs,
+            least_steps=self.least_steps,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             non_negative=False,

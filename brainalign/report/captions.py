@@ -12,8 +12,8 @@ CAPTIONS = {
     "conceptchoices": """
         How often the most similar pair of a triplet leaves the object that was chosen as the odd one, with 95 %
         intervals over choices. Dotted: a guess among three. Grey band: the ceiling, between its lower and upper bound,
-        where triplets were judged several times. Good: embeddings near the band, above the similarities that are
-        counted without training; those fitted to shuffled choices on chance. Bad: a control above chance would mean
+        from the triplets judged several times. Good: embeddings near the band, above the similarities that are counted
+        without training; those fitted to shuffled choices on chance. Bad: a control above chance would mean
         that held-out triplets leaked.""",
     "conceptdimensions": """
         |r| of each dimension with its partner in other starts, on objects that did not choose the partner. Dashed:
@@ -26,7 +26,8 @@ CAPTIONS = {
         gained from left to right was there in the features with the wrong weights.""",
     "conceptreadouts": """
         Held-out R² of each dimension (column) predicted from each layer (row), objects held out. White dots: not above
-        95 % of permuted objects. Good: bright cells without dots; dark columns are dimensions that no layer holds.""",
+        95 % of permuted objects; of cells without any relation one in twenty has no dot. Good: bright cells; dark
+        columns are dimensions that no layer holds.""",
     "conceptregions": """
         Bars: Spearman's r of a region's dissimilarities with those of the embedding. Grey: 95 % of permuted objects.
         Orange: what the true model would reach given how much subjects agree, where there are several. Good: bars

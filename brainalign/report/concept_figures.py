@@ -137,7 +137,9 @@ def readout_grid(readouts: pd.DataFrame, networks: pd.DataFrame) -> Figure:
     nulls = np.array([[by.loc[(*layer, number), "null_high"] for number in numbers] for layer in layers], dtype=float)
     figure, (ax,) = new_figure(2.4 + 0.3 * len(numbers), 1.0 + 0.26 * len(layers))
     picture = ax.imshow(values, vmin=0, vmax=1, cmap="viridis", aspect="auto")
-    figure.colorbar(picture, ax=ax, label="held-out R²", shrink=0.9)
+    bar = figure.colorbar(picture, ax=ax, shrink=0.9)
+    bar.set_label("held-out R²", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
     row, column = np.nonzero(~(values > nulls))
     ax.plot(column, row, ".", color="white", markersize=4)
     ax.set_xticks(range(len(numbers)), [str(number) for number in numbers], fontsize=7)
@@ -155,7 +157,7 @@ def region_figure(regions: pd.DataFrame) -> Figure:
         region, score, null_high, ceiling_low, ceiling_high.
     """
     check_columns("the table of regions", regions, ["region", "score", "null_high", "ceiling_low", "ceiling_high"])
-    figure, (ax,) = new_figure(max(3.2, 1.2 + 0.5 * len(regions)), 3.0)
+    figure, (ax,) = new_figure(max(5.2, 1.2 + 0.5 * len(regions)), 3.0)
     x = np.arange(len(regions))
     ax.bar(x, regions["score"], color=COLOURS[0], width=0.6, label="regions")
     ax.bar(x, regions["null_high"], color=NULL, width=0.75, zorder=0, label=PERMUTED)

@@ -61,6 +61,29 @@ def test_what_is_written_is_read(tmp_path: Path, world: ConceptWorld, index_base
     assert found.objects.iloc[7].tolist() == ["thing_07_a", "thing 07 a"]
 
 
+def test_the_things_descriptor_names_files_of_this_format(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of a small world under the published names are read as the published ones would be."""
+    monkeypatch.setenv("BRAINALIGN_DATA", str(tmp_path))
+    path = root / "data" / "things-similarity.yaml"
+    folder, small = tmp_path / "things-similarity", concept_world(20, 66, 900, n_repeated=20, n_people=5)
+    write_things_files(small, tmp_path / "written")
+    with pytest.raises(BrainalignError, match="set BRAINALIGN_DATA"):
+        study(path).all_files()
+    files = study(path).files
+    first, second = files.triplets
+    given = {"trainset": first, "testset1": files.repeats[0], "spose_embedding": files.embedding}
+    for name, target in (given | {"labels": files.dimensions, "unique_id": files.objects}).items():
+        (folder / target).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "written" / f"{name}.txt").rename(folder / target)
+    (folder / second).write_text(lines(small.triplets[:5]))  # the same triplets again: several people may judge them
+    found = read_judgements(study(path))
+    assert len(found.triplets) == 905
+    assert found.embedding.shape == (20, 66)
+    assert set(study(path).urls) == {str(file.relative_to(folder)) for file in study(path).all_files()}
+
+
 def test_numbers_written_as_decimals_are_whole_numbers(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("0.000e+00 5.0 2\n3\t4  1\n")
     np.testing.assert_array_equal(read_triplets(tmp_path / "a.txt"), [[0, 5, 2], [3, 4, 1]])
@@ -130,8 +153,9 @@ def prepare(path: Path, results: Path) -> tuple[int, Path, Path]:
 
 @pytest.mark.parametrize("published", [True, False])
 def test_prepare_checks_that_the_odd_one_is_last(
-    tmp_path: Path, world: ConceptWorld, published: bool, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, published: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    world = concept_world(30, 3, 3500, n_repeated=20, n_people=5, seed=1)
     files = {} if published else {"embedding": None, "dimensions": None}
     path = write(tmp_path, world, **files)
     code, out, stimuli = prepare(path, tmp_path / "results")
@@ -139,7 +163,7 @@ def test_prepare_checks_that_the_odd_one_is_last(
     arrays, details = load(out, Arrays), load_sidecar(out)["details"]
     np.testing.assert_array_equal(arrays["triplets"], world.triplets)
     assert ("embedding" in arrays) == published
-    assert (details["n_triplets"], details["n_different"], details["n_repeats"]) == (900, 900, 100)
+    assert (details["n_triplets"], details["n_different"], details["n_repeats"]) == (3500, 3500, 100)
     assert np.argmax(details["odd_column_shares"]) == 2
     assert stimuli.read_text().splitlines()[1] == "thing_00_a\tthing 00 a\tthing 00 a"
     (tmp_path / "trainset.txt").write_text(lines(world.triplets[:, [2, 0, 1]]))

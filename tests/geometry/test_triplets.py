@@ -163,8 +163,10 @@ def test_matching_and_judging_are_on_different_objects() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda seeds: SparseConcepts((0.02,), n_dims=8, seeds=seeds, epochs=40, batch_size=500),
-        lambda seeds: VariationalConcepts(n_dims=8, seeds=seeds, epochs=60, batch_size=500, least_objects=3),
+        lambda seeds: SparseConcepts((0.04,), n_dims=8, seeds=seeds, least_steps=0, batch_size=500),
+        lambda seeds: VariationalConcepts(
+            n_dims=8, seeds=seeds, epochs=100, least_steps=0, batch_size=500, least_objects=3
+        ),
     ],
     ids=["sparse", "variational"],
 )
@@ -184,8 +186,8 @@ def test_an_embedding_is_that_of_its_seed(make) -> None:
 
 def test_the_penalty_is_chosen_on_held_out_triplets() -> None:
     """The largest that is as good as the best one; in the order in which penalties were given."""
-    found = SparseConcepts((1.0, 0.02, 0.001), n_dims=8, epochs=40, batch_size=500).fit(WORLD.triplets, 24)
-    assert found.alpha_ == 0.02
+    found = SparseConcepts((1.0, 0.04, 0.001), n_dims=8, least_steps=0, batch_size=500).fit(WORLD.triplets, 24)
+    assert found.alpha_ == 0.04
     assert found.cv_scores_.argmax() == 0  # everything is 0: the surprise of a guess
     assert found.cv_scores_[0] == pytest.approx(np.log(3), abs=1e-3)
 

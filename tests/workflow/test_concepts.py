@@ -25,7 +25,6 @@ OPTIONS = {
     "n_dims": 8,
     "starts": 3,
     "alphas": [0.03],
-    "epochs": 30,
     "object_splits": 2,
     "permutations": 19,
     "readout_permutations": 5,
