@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -133,7 +133,7 @@ def _sentences(scores: pd.DataFrame, regions: pd.DataFrame, about: Mapping[str, 
     return sentences
 
 
-def _by_control(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def _by_control(rows: pd.DataFrame) -> dict[str, dict[Hashable, Any]]:
     return {str(row["control"]): row for row in rows.to_dict("records")}
 
 
