@@ -22,6 +22,7 @@ __all__ = ["AlignedLayer", "AlignmentStudy", "align_networks"]
 
 Values = NDArray[np.floating[Any]]
 Triplets = NDArray[np.integer[Any]]
+Objects = NDArray[np.integer[Any]]
 Layer = tuple[str, str]
 
 COLUMNS = ("role", "model", "layer", "control", "split", "level")
@@ -169,13 +170,13 @@ def _check(layers: Mapping[Layer, Values], teacher: str) -> None:
             )
 
 
-def _standard(values: Values, seen: NDArray[np.integer[Any]]) -> tuple[NDArray[np.float64], float]:
+def _standard(values: Values, seen: Objects) -> tuple[NDArray[np.float64], float]:
     centre = values[seen].mean(axis=0)
     scale = float(np.sqrt(((values[seen] - centre) ** 2).sum(axis=1).mean()))
     return centre, scale if scale > 0 else 1.0
 
 
-def _plain(values: Values, seen: NDArray[np.integer[Any]], train: tuple[Triplets, Values | None]) -> AlignedLayer:
+def _plain(values: Values, seen: Objects, train: tuple[Triplets, Values | None]) -> AlignedLayer:
     """Return the network as it is, centred, at the temperature that fits the training choices best."""
     centre, scale = _standard(values, seen)
     standard = (values - centre) / scale
@@ -191,7 +192,7 @@ def _of_teacher(teacher: HumanTeacher) -> AlignedLayer:
 
 def _student(
     values: Values,
-    seen: NDArray[np.integer[Any]],
+    seen: Objects,
     triplets: Triplets,
     lesson: Values,
     make: Callable[[int], HumanAlignment],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -97,13 +97,12 @@ def alignment_figure(scores: pd.DataFrame, about: Mapping[str, Any]) -> Figure:
 def _sentences(scores: pd.DataFrame, regions: pd.DataFrame, about: Mapping[str, Any]) -> list[str]:
     model, layer = about["teacher"]
     first = scores[(scores["role"] == "teacher") & (scores["split"] == UNSEEN) & (scores["level"] == "all")]
-    of: dict[Any, Any] = first.set_index("control").to_dict("index")
-    n_triplets = int(of["aligned"]["n_triplets"])
+    of = _by_control(first)
     sentences = [
         f"An affine map of {model} {layer} was fitted to {about['n_train']:,} choices among "
         f"{about['n_objects'] - about['n_unseen']:,} objects, kept near a multiple of the identity (penalty "
-        f"{about['penalty']:g}, chosen on held-out objects of these). On {n_triplets:,} triplets of "
-        f"{about['n_unseen']:,} objects that it never saw, it predicts {number(of['aligned']['accuracy'])} of the "
+        f"{about['penalty']:g}, chosen on held-out objects of these). On {int(of['aligned']['n_triplets']):,} triplets "
+        f"of {about['n_unseen']:,} objects that it never saw, it predicts {number(of['aligned']['accuracy'])} of the "
         f"choices instead of {number(of['unaligned']['accuracy'])} (difference "
         f"{number(of['aligned']['gain'])}, standard error over objects {number(of['aligned']['gain_se'])}); "
         f"fitted to shuffled choices {number(of['shuffled choices']['accuracy'])}.",
@@ -115,9 +114,9 @@ def _sentences(scores: pd.DataFrame, regions: pd.DataFrame, about: Mapping[str, 
     again = scores[(scores["split"] == REPEATED) & (scores["level"] == "all")]
     if again["uncertainty_r"].notna().any():
         parts = [
-            f"{model} {number(part.loc[part['control'] == 'unaligned', 'uncertainty_r'].mean(), 2)} before and "
-            f"{number(part.loc[part['control'] == 'aligned', 'uncertainty_r'].mean(), 2)} after"
-            for model, part in again.groupby("model", sort=False)
+            f"{model} {number(rows['unaligned']['uncertainty_r'], 2)} before and "
+            f"{number(rows['aligned']['uncertainty_r'], 2)} after"
+            for model, rows in ((name, _by_control(part)) for name, part in again.groupby("model", sort=False))
         ]
         sentences.append(
             f"Where people are unsure, over {int(again['n_triplets'].iloc[0]):,} triplets that several people judged "
@@ -134,10 +133,14 @@ def _sentences(scores: pd.DataFrame, regions: pd.DataFrame, about: Mapping[str, 
     return sentences
 
 
+def _by_control(rows: pd.DataFrame) -> dict[str, dict[Hashable, Any]]:
+    return {str(row["control"]): row for row in rows.to_dict("records")}
+
+
 def _rows(scores: pd.DataFrame) -> list[list[str]]:
     rows = []
     for (model, layer, level), part in scores.groupby(["model", "layer", "level"], sort=False):
-        of: dict[Any, Any] = part.set_index("control").to_dict("index")
+        of = _by_control(part)
         aligned = of["aligned"]
         rows.append(
             [
@@ -156,7 +159,7 @@ def _rows(scores: pd.DataFrame) -> list[list[str]]:
 def _regions(regions: pd.DataFrame) -> list[list[str]]:
     rows = []
     for (model, layer, region), part in regions.groupby(["model", "layer", "region"], sort=False):
-        of: dict[Any, Any] = part.set_index("control").to_dict("index")
+        of = _by_control(part)
         scores = [f"{number(of[name]['score'])} (p = {number(of[name]['p'])})" for name in ("unaligned", "aligned")]
         ceiling = f"{number(of['aligned']['ceiling_low'])} to {number(of['aligned']['ceiling_high'])}"
         rows.append([f"{model} {layer}", str(region), *scores, ceiling])
