@@ -11,10 +11,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from brainalign.artifacts import artifact_path, load, load_sidecar
-from brainalign.files import write_atomically, write_json
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.pipelines.report import dataset_description, failures_of
-from brainalign.plan import group_report_path
+from brainalign.pipelines.report import failures_of, write_report
 from brainalign.provenance import Provenance
 from brainalign.report import ALIGNMENT_TABLES, CONCEPT_TABLES, ConceptMaterial, render_concepts_page
 from brainalign.settings import Config, TripletStudy, load_descriptors, parse
@@ -40,7 +38,8 @@ def _report(arguments: argparse.Namespace, provenance: Provenance) -> None:
                 continue
         else:
             _gather(material, provenance)
-        _write(material)
+        page = render_concepts_page(material)
+        write_report(page, descriptor, config.results, dataset, None, incomplete=bool(material.failures))
 
 
 def _gather(material: ConceptMaterial, provenance: Provenance) -> None:
@@ -56,18 +55,6 @@ def _gather(material: ConceptMaterial, provenance: Provenance) -> None:
             material.fitted = material.sidecars[path.name]["details"]
         if suffix == "alignment":
             material.aligned = material.sidecars[path.name]["details"]
-
-
-def _write(material: ConceptMaterial) -> None:
-    place = (material.config.results, material.dataset)
-    path = group_report_path(*place, incomplete=bool(material.failures))
-    page = render_concepts_page(material)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: file.write_text(page, encoding="utf-8"))
-    write_json(path.parent / "dataset_description.json", dataset_description(material.descriptor))
-    if not material.failures:
-        group_report_path(*place, incomplete=True).unlink(missing_ok=True)
-    print(f"report: {path}")
 
 
 if __name__ == "__main__":

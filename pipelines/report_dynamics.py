@@ -12,10 +12,8 @@ import pandas as pd
 
 from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.checks import BrainalignError
-from brainalign.files import write_atomically, write_json
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.pipelines.report import dataset_description, failures_of
-from brainalign.plan import report_path
+from brainalign.pipelines.report import failures_of, write_report
 from brainalign.provenance import Provenance
 from brainalign.report import DYNAMICS_TABLES, DynamicsMaterial, Failure, render_dynamics_page
 from brainalign.settings import Config, VideoStudy, load_descriptors, parse
@@ -44,15 +42,9 @@ def _report(arguments: argparse.Namespace, provenance: Provenance) -> None:
 
 
 def _write(material: DynamicsMaterial) -> None:
-    place = (material.config.results, material.dataset, material.subject)
-    path = report_path(*place, incomplete=bool(material.failures))
     page = render_dynamics_page(material)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: file.write_text(page, encoding="utf-8"))
-    write_json(path.parent / "dataset_description.json", dataset_description(material.descriptor))
-    if not material.failures:
-        report_path(*place, incomplete=True).unlink(missing_ok=True)
-    print(f"report: {path}")
+    place = (material.config.results, material.dataset, material.subject)
+    write_report(page, material.descriptor, *place, incomplete=bool(material.failures))
 
 
 def _gather(
