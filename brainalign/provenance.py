@@ -45,8 +45,6 @@ class Provenance:
 
     def record(self, files: list[Path], details: Mapping[str, object]) -> dict[str, object]:
         """Return the sidecar of an artifact made of `files`."""
-        # Linux counts kilobytes, macOS bytes.
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1 / 1024)
         return {
             "stage": self.stage,
             "settings": dict(self.settings),
@@ -56,7 +54,16 @@ class Provenance:
             "device": self.device,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "wall_time_s": round(time.perf_counter() - self.started, 3),
-            "peak_memory_mb": round(peak / 2**20, 1),
+            "peak_memory_mb": round(_peak_bytes() / 2**20, 1),
             "details": dict(details),
             "files": {f.name: {"sha256": file_digest(f), "bytes": f.stat().st_size} for f in files},
         }
+
+
+def _peak_bytes() -> int:
+    """Return the most memory that this process has held."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux, where ru_maxrss begins with what the process that started this one held
+        (held,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(held.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -239,3 +241,13 @@ def test_sidecars_are_plain_json(tmp_path: Path, provenance: Provenance) -> None
     assert record["details"]["conditions"] == ["x", "y"]
     assert record["wall_time_s"] >= 0
     assert record["peak_memory_mb"] > 10
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+def test_peak_memory_is_of_the_stage_alone() -> None:
+    """The process that starts a stage may have held far more."""
+    held = np.ones(50_000_000)
+    code = "from brainalign.provenance import Provenance\n"
+    code += "print(Provenance('test', {}, 'none').record([], {})['peak_memory_mb'])"
+    peak = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout
+    assert 5 < float(peak) < held.nbytes / 2**20 - 50
