@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,29 +49,53 @@ WAITING = "did not run: something it needs failed before it"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and run the stage."""
-    parser = stage_parser("report", __doc__)
+    return report_subjects("report", __doc__, BlockStudy, _write, argv)
+
+
+def report_subjects(
+    stage: str,
+    doc: str | None,
+    kind: type[Descriptor],
+    write: Callable[[Config, str, str, list[Failure], Provenance], None],
+    argv: Sequence[str] | None,
+) -> int:
+    """Run a stage that writes a page per subject: of the one asked for, or with --incomplete wherever something failed.
+
+    Parameters
+    ----------
+    stage : str
+    doc : str or None
+        Of the stage, for --help.
+    kind : type
+        Of the datasets whose subjects have such a page.
+    write : callable
+        Given configuration, dataset, subject and what failed: gathers, renders and writes.
+    argv : sequence of str, optional
+    """
+    parser = stage_parser(stage, doc)
     parser.add_argument("--dataset")
     parser.add_argument("--subject")
     parser.add_argument("--incomplete", action="store_true", help="every subject whose report is missing")
-    return run_stage(parser, _report, argv)
+
+    def run(arguments: argparse.Namespace, provenance: Provenance) -> None:
+        config = parse(Config, arguments.settings, "configuration")
+        for dataset, descriptor in load_descriptors(config).items():
+            if not isinstance(descriptor, kind) or arguments.dataset not in (None, dataset):
+                continue
+            for subject in subjects_of(descriptor):
+                if arguments.subject not in (None, subject):
+                    continue
+                failures = failures_of(config, dataset, subject) if arguments.incomplete else []
+                if failures or not arguments.incomplete:
+                    write(config, dataset, subject, failures, provenance)
+
+    return run_stage(parser, run, argv)
 
 
-def _report(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    config = parse(Config, arguments.settings, "configuration")
-    if not arguments.incomplete:
-        _write(_gather(config, arguments.dataset, arguments.subject, [], provenance))
-        return
-    for dataset, descriptor in load_descriptors(config).items():
-        for subject in descriptor.subjects if isinstance(descriptor, BlockStudy) else ():
-            failures = failures_of(config, dataset, subject)
-            if failures:
-                _write(_gather(config, dataset, subject, failures, provenance))
-
-
-def _write(material: Material) -> None:
+def _write(config: Config, dataset: str, subject: str, failures: list[Failure], provenance: Provenance) -> None:
+    material = _gather(config, dataset, subject, failures, provenance)
     page = render_page(material, sections(material))
-    place = (material.config.results, material.dataset, material.subject)
-    write_report(page, material.descriptor, *place, incomplete=bool(material.failures))
+    write_report(page, material.descriptor, config.results, dataset, subject, incomplete=bool(material.failures))
 
 
 def write_report(

@@ -6,7 +6,6 @@ with an errors section.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -18,11 +17,10 @@ from PIL import Image
 from brainalign.arrays import Arrays, Responses
 from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.checks import BrainalignError
-from brainalign.pipelines import run_stage, stage_parser
-from brainalign.pipelines.report import failures_of, write_report
+from brainalign.pipelines.report import report_subjects, write_report
 from brainalign.provenance import Provenance
 from brainalign.report import DECODED_TABLES, DecodedTimes, Failure, ImageEncoding, ImageMaterial, render_image_page
-from brainalign.settings import Config, ImageStudy, load_descriptors, parse
+from brainalign.settings import Config, ImageStudy, load_descriptor
 
 T = TypeVar("T")
 THUMBNAIL = 96  # pixels
@@ -30,37 +28,19 @@ THUMBNAIL = 96  # pixels
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and run the stage."""
-    parser = stage_parser("report_images", __doc__)
-    parser.add_argument("--dataset")
-    parser.add_argument("--subject")
-    parser.add_argument("--incomplete", action="store_true", help="every subject whose report is missing")
-    return run_stage(parser, _report, argv)
+    return report_subjects("report_images", __doc__, ImageStudy, _write, argv)
 
 
-def _report(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    config = parse(Config, arguments.settings, "configuration")
-    if not arguments.incomplete:
-        _write(_gather(config, arguments.dataset, arguments.subject, [], provenance))
-        return
-    for dataset, descriptor in load_descriptors(config).items():
-        for subject in descriptor.subjects if isinstance(descriptor, ImageStudy) else ():
-            failures = failures_of(config, dataset, subject)
-            if failures:
-                _write(_gather(config, dataset, subject, failures, provenance))
-
-
-def _write(material: ImageMaterial) -> None:
+def _write(config: Config, dataset: str, subject: str, failures: list[Failure], provenance: Provenance) -> None:
+    material = _gather(config, dataset, subject, failures, provenance)
     page = render_image_page(material)
-    place = (material.config.results, material.dataset, material.subject)
-    write_report(page, material.descriptor, *place, incomplete=bool(material.failures))
+    write_report(page, material.descriptor, config.results, dataset, subject, incomplete=bool(material.failures))
 
 
 def _gather(
     config: Config, dataset: str, subject: str, failures: list[Failure], provenance: Provenance
 ) -> ImageMaterial:
-    descriptor = load_descriptors(config)[dataset]
-    if not isinstance(descriptor, ImageStudy):
-        raise BrainalignError(f"{dataset} is no study of images; its report is made by another stage")
+    descriptor = load_descriptor(config.datasets[dataset].descriptor, ImageStudy)
     material = ImageMaterial(config, dataset, descriptor, subject, failures=failures)
     out_of_date = {(failure.stage, failure.job) for failure in failures}
 

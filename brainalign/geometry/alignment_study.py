@@ -15,7 +15,7 @@ from brainalign.geometry.alignment_scores import score_alignment
 from brainalign.geometry.cluster_triplets import cluster_objects, draw_triplets
 from brainalign.geometry.human_alignment import HumanAlignment, affine_head
 from brainalign.geometry.human_teacher import HumanTeacher
-from brainalign.geometry.soft_choices import choice_temperature, mean_divergence
+from brainalign.geometry.soft_choices import check_probabilities, choice_temperature, mean_divergence
 from brainalign.geometry.triplets import choice_probabilities, object_similarities, odd_one_out_shares
 
 __all__ = ["AlignedLayer", "AlignmentStudy", "align_networks"]
@@ -127,8 +127,7 @@ def align_networks(
     teacher, features = fitted[key], layers[key]
     shuffled = make_teacher()
     shuffled.penalties = (teacher.penalty_,)
-    p = np.tile([0.0, 0.0, 1.0], (len(train[0]), 1)) if train[1] is None else train[1]
-    shuffled.fit(features, train[0], rng.permuted(p, axis=1))
+    shuffled.fit(features, train[0], rng.permuted(check_probabilities(train[1], len(train[0])), axis=1))
     plain = {name: _plain(values, seen, train) for name, values in layers.items()}
     aligned = {key: _of_teacher(teacher)}
     found = [
@@ -222,7 +221,7 @@ def _scored(
         for control, aligned in maps.items():
             similarities = object_similarities(aligned(features))
             shares = odd_one_out_shares(similarities, triplets)
-            hits = shares[:, 2] if p is None else (shares * p).sum(axis=1)
+            hits = (shares * check_probabilities(p, len(triplets))).sum(axis=1)
             for score in score_alignment(similarities, triplets, p, groups):
                 mine = np.ones(len(triplets), bool) if score.rows is None else score.rows
                 correct.setdefault(score.level, {})[control] = hits[mine]

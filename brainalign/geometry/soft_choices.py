@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_finite, check_rows
-from brainalign.geometry.triplets import PAIRS, choice_probabilities, triplet_keys
+from brainalign.geometry.triplets import PAIRS, choice_probabilities, pair_similarities, triplet_keys
 
 if TYPE_CHECKING:
     import torch
@@ -119,9 +119,7 @@ def choice_temperature(similarities: Values, triplets: Triplets, probabilities: 
     from scipy.optimize import minimize_scalar
 
     p = check_probabilities(probabilities, len(triplets))
-    values = np.asarray(similarities, dtype=np.float64)
-    a, b, c = np.asarray(triplets, dtype=np.int64).T
-    pairs = np.stack([values[b, c], values[a, c], values[a, b]], axis=1)
+    pairs = pair_similarities(similarities, triplets)
     pairs -= pairs.mean(axis=1, keepdims=True)
     spread = float(pairs.std())
     if not spread > 0:

@@ -19,6 +19,7 @@ __all__ = [
     "object_similarities",
     "odd_one_out_accuracy",
     "odd_one_out_shares",
+    "pair_similarities",
     "shuffled_triplets",
     "triplet_keys",
 ]
@@ -109,8 +110,23 @@ def object_similarities(embedding: Values, kind: Literal["dot", "cosine"] = "dot
     return np.asarray(rows @ rows.T)
 
 
-def _of_pairs(similarities: Values, triplets: Triplets) -> NDArray[np.float64]:
-    """Return the similarity of the pair that remains without each object, (n_triplets, 3)."""
+def pair_similarities(similarities: Values, triplets: Triplets) -> NDArray[np.float64]:
+    """Return the similarity of the pair that remains without each object of a triplet.
+
+    Parameters
+    ----------
+    similarities : array (n_objects, n_objects)
+    triplets : array (n_triplets, 3)
+
+    Returns
+    -------
+    array (n_triplets, 3)
+
+    Raises
+    ------
+    BrainalignError
+        If similarities are not square or not finite, or triplets name other objects.
+    """
     values = np.asarray(similarities, dtype=np.float64)
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
         raise BrainalignError(
@@ -136,7 +152,7 @@ def choice_probabilities(similarities: Values, triplets: Triplets) -> NDArray[np
     array (n_triplets, 3)
         The last column belongs to the choice that was made.
     """
-    pairs = _of_pairs(similarities, triplets)
+    pairs = pair_similarities(similarities, triplets)
     raised = np.exp(pairs - pairs.max(axis=1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
@@ -172,7 +188,7 @@ def odd_one_out_shares(similarities: Values, triplets: Triplets) -> NDArray[np.f
     -------
     array (n_triplets, 3)
     """
-    pairs = _of_pairs(similarities, triplets)
+    pairs = pair_similarities(similarities, triplets)
     largest = pairs.max(axis=1, keepdims=True)
     tied = pairs >= largest - TIED * np.abs(pairs).max(axis=1, keepdims=True)
     return np.asarray(tied / tied.sum(axis=1, keepdims=True))

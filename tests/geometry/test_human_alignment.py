@@ -21,6 +21,7 @@ from brainalign.geometry import (
     score_alignment,
     triplet_levels,
 )
+from brainalign.geometry.alignment_study import _over_objects
 from brainalign.geometry.soft_choices import log_choices
 
 TRIPLETS = np.array([[0, 1, 2], [3, 1, 0], [4, 2, 5], [5, 0, 3]])
@@ -286,3 +287,13 @@ def test_scores_of_who_knows_everything_and_of_who_knows_nothing() -> None:
         score_alignment(similarities, triplets, uncertainty=times[:3])
     with pytest.raises(BrainalignError, match="groups has 29 rows"):
         score_alignment(similarities, triplets, groups=groups[1:])
+
+
+def test_errors_of_gains_are_over_objects() -> None:
+    """Triplets that share an object go together: many triplets of few objects say less than they seem to."""
+    rng = np.random.default_rng(0)
+    triplets = np.array([rng.choice(12, 3, replace=False) for _ in range(2000)])
+    gain = rng.normal(size=12)[triplets].sum(axis=1)
+    assert _over_objects(gain, triplets, 200, 0) > 5 * gain.std() / np.sqrt(2000)
+    noise = rng.normal(size=2000)
+    assert _over_objects(noise, triplets, 200, 0) < 4 * noise.std() / np.sqrt(2000)

@@ -63,8 +63,14 @@ def codes_and_others(seed: int, n_rows: int, epochs: int, *, shuffle: bool = Fal
     rng = np.random.default_rng(seed)
     signal = world.codes[:, rng.choice(64, 20, replace=False)]
     Y = (signal / signal.std(axis=0) + rng.normal(size=signal.shape)).astype(np.float32)
-    if shuffle:
-        Y = rng.permutation(Y)
+    study = study_of(rng.permutation(Y) if shuffle else Y, seed, epochs)
+    list(study.fits([("mixtures", world.features)]))
+    return study.tables[0].set_index("encoder")["r"].to_dict()
+
+
+def study_of(Y: np.ndarray, seed: int, epochs: int) -> DictionaryStudy:
+    """Return the study of a subject with such responses (n_rows, 20); the last quarter of the rows is the test."""
+    n_rows = len(Y)
     ids = [str(row) for row in range(n_rows)]
     trials = pd.DataFrame(
         {"trial_id": ids, "stimulus_id": ids, "session": "1", "run": "1", "repeat": 0, "onset_s": np.nan}
@@ -80,11 +86,9 @@ def codes_and_others(seed: int, n_rows: int, epochs: int, *, shuffle: bool = Fal
         n_permutations=19,
         n_draws=20,
     )
-    study = DictionaryStudy(
+    return DictionaryStudy(
         subject=subject, ridge=Ridge(device="cpu"), coding="topk", width=64, n_active=3, epochs=epochs, starts=(seed,)
     )
-    list(study.fits([("mixtures", world.features)]))
-    return study.tables[0].set_index("encoder")["r"].to_dict()
 
 
 @pytest.mark.acceptance
@@ -106,3 +110,13 @@ def test_codes_predict_responses_to_single_atoms_reduced() -> None:
     assert codes > max(reached.values()) + 0.05
     shuffled = codes_and_others(0, 4000, 10, shuffle=True)
     assert max(abs(r) for r in shuffled.values()) < 0.06
+
+
+def test_nothing_is_learned_from_test_images() -> None:
+    world = sparse_mixtures(400, seed=0)
+    Y = np.random.default_rng(0).normal(size=(400, 20)).astype(np.float32)
+    other = world.features.copy()
+    other[300:] *= 5
+    ((_, first),) = study_of(Y, 0, 5).fits([("mixtures", world.features)])
+    ((_, second),) = study_of(Y, 0, 5).fits([("mixtures", other)])
+    np.testing.assert_array_equal(first.encoder.coef_, second.encoder.coef_)
