@@ -54,7 +54,14 @@ def _cross(u: Floats, v: Floats) -> NDArray[np.bool_]:
 SHAPES = {"circle": _circle, "square": _square, "triangle": _triangle, "cross": _cross}
 
 
-def draw_scenes(n_scenes: int, seed: int = 0, *, textures: Sequence[str] = TEXTURES) -> pd.DataFrame:
+def draw_scenes(
+    n_scenes: int,
+    seed: int = 0,
+    *,
+    textures: Sequence[str] = TEXTURES,
+    radius: tuple[float, float] = RADIUS,
+    centre: tuple[float, float] = CENTRE,
+) -> pd.DataFrame:
     """Draw scenes: shape, colour and texture balanced, everything else uniform and independent.
 
     Parameters
@@ -64,6 +71,8 @@ def draw_scenes(n_scenes: int, seed: int = 0, *, textures: Sequence[str] = TEXTU
         The scenes are a function of n_scenes and seed.
     textures : sequence of str
         ("plain",) for a world without texture.
+    radius, centre : pair of float
+        Ranges of size and place, shares of the image's width.
 
     Returns
     -------
@@ -100,9 +109,9 @@ def draw_scenes(n_scenes: int, seed: int = 0, *, textures: Sequence[str] = TEXTU
             "shape": shapes,
             "colour": colours,
             "texture": chosen,
-            "size": rng.uniform(*RADIUS, n_scenes).round(4),
-            "x": rng.uniform(*CENTRE, n_scenes).round(4),
-            "y": rng.uniform(*CENTRE, n_scenes).round(4),
+            "size": rng.uniform(*radius, n_scenes).round(4),
+            "x": rng.uniform(*centre, n_scenes).round(4),
+            "y": rng.uniform(*centre, n_scenes).round(4),
             "ground": rng.uniform(*GROUND, n_scenes).round(4),
             "ramp": rng.uniform(0, RAMP, n_scenes).round(4),
             "ramp_angle": rng.uniform(0, 2 * np.pi, n_scenes).round(4),
