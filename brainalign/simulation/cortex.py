@@ -43,7 +43,13 @@ NEIGHBOUR = 0.5  # weight of each neighbouring vertex's noise, its own having 1
 # and the level in the hierarchy; they are places in this simulation, not claims about the human areas there.
 VENTRAL = ((-12, -96, -6), (-26, -86, -14), (-34, -72, -18), (-36, -54, -20), (-38, -36, -24))
 DORSAL = ((-12, -98, 10), (-26, -88, 20), (-28, -76, 32), (-26, -64, 50), (-34, -44, 52))
-SELECTIVE = {"red": (-42, -78, -6), "cross": (-50, -66, 6), "bluecircle": (-50, -54, -12), "large": (-42, -80, 14)}
+SELECTIVE = {
+    "red": (-42, -78, -6),
+    "cross": (-50, -66, 6),
+    "bluecircle": (-50, -54, -12),
+    "large": (-42, -80, 14),
+    "leftside": (-56, -46, 32),
+}
 
 
 @dataclass(frozen=True)

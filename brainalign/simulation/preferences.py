@@ -1,4 +1,5 @@
-"""What selective areas answer to, as functions of the scene's own variables: red, crosses, blue circles, large."""
+"""What selective areas answer to, as functions of the scene's own variables: red, crosses, blue circles, large
+things, things on the left."""
 
 from __future__ import annotations
 
@@ -31,7 +32,17 @@ def _large(scenes: pd.DataFrame) -> Floats:
     return (scenes["size"].to_numpy(float) / RADIUS[1]) ** 2  # area, as a share of the largest
 
 
-PREFERENCES = {"red": _red, "cross": _cross, "bluecircle": _blue_circle, "large": _large}
+def _leftside(scenes: pd.DataFrame) -> Floats:
+    return 1 - scenes["x"].to_numpy(float)
+
+
+PREFERENCES = {
+    "red": _red,
+    "cross": _cross,
+    "bluecircle": _blue_circle,
+    "large": _large,
+    "leftside": _leftside,
+}
 
 
 def _z(values: Floats) -> Floats:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from brainalign.synthesis.gains import synthesis_gains
 from brainalign.synthesis.prior import train_prior
 
 if TYPE_CHECKING:
     from brainalign.synthesis.codec import PixelShuffleCodec
 
-__all__ = ["PixelShuffleCodec", "train_prior"]
+__all__ = ["PixelShuffleCodec", "synthesis_gains", "train_prior"]
 
 # Classes of diffusers' kind: importing it takes seconds, which captions and scores need not wait for.
 _HEAVY = {"PixelShuffleCodec": "codec"}

@@ -1,0 +1,75 @@
+"""Gains over controls: planted differences are found, and none where there is none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign.synthesis import synthesis_gains
+
+
+def study(gain: float, n: int = 24, n_nulls: int = 19, seed: int = 0) -> pd.DataFrame:
+    """Return the table of one region: guided images respond by `gain` more than unguided ones of the same seed."""
+    rng = np.random.default_rng(seed)
+    base = rng.normal(size=n)
+    parts = [
+        pd.DataFrame({"condition": "unguided", "region": "", "seed": range(n), "null": -1, "true": base}),
+        pd.DataFrame({"condition": "guided", "region": "a", "seed": range(n), "null": -1, "true": base + gain}),
+        pd.DataFrame({"condition": "natural", "region": "a", "seed": -1, "null": -1, "true": rng.normal(3, 1, n)}),
+    ]
+    parts += [
+        pd.DataFrame({"condition": "null", "region": "", "seed": range(8), "null": k, "true": base[:8] + drift})
+        for k, drift in enumerate(rng.normal(0, 0.1, n_nulls))
+    ]
+    return pd.concat(parts, ignore_index=True).assign(scored="a")
+
+
+def row(table: pd.DataFrame, against: str) -> pd.Series:
+    (found,) = (r for _, r in table.iterrows() if r["against"] == against)
+    return found
+
+
+def test_pairs_by_seed_see_what_spread_between_images_hides() -> None:
+    found = synthesis_gains(
+        study(0.2).assign(true=lambda t: t["true"] + np.random.default_rng(1).normal(0, 0.01, len(t)))
+    )
+    unguided = row(found, "unguided")
+    assert unguided["gain"] == pytest.approx(0.2, abs=0.01)
+    assert 0.19 < unguided["low"] < unguided["high"] < 0.21
+    assert unguided["p"] < 0.001
+    assert unguided["n"] == 24
+
+
+def test_natural_images_that_win_are_said_to_win() -> None:
+    natural = row(synthesis_gains(study(0.2)), "natural")
+    assert natural["high"] < 0
+    assert natural["p"] < 0.01
+
+
+def test_nulls_count_as_encoders_not_as_images() -> None:
+    above, within = row(synthesis_gains(study(1.0)), "null"), row(synthesis_gains(study(0.0)), "null")
+    assert above["p"] == pytest.approx(1 / 20)
+    assert above["n"] == 19
+    assert within["p"] > 0.1
+    # The gain is over the same seeds, so that of no gain is that of the nulls' own drift.
+    assert abs(within["gain"]) < 0.1
+
+
+def test_intervals_cover_and_p_is_uniform_without_a_gain() -> None:
+    rng, low, p = np.random.default_rng(2), [], []
+    for _ in range(200):
+        table = study(0.0, n_nulls=0)
+        table = table[table["condition"] != "natural"]
+        guided = table["condition"] == "guided"
+        table.loc[guided, "true"] += rng.normal(0, 1, guided.sum())
+        unguided = row(synthesis_gains(table, seed=int(rng.integers(2**31))), "unguided")
+        low.append(unguided["low"] <= 0 <= unguided["high"])
+        p.append(unguided["p"])
+    assert np.mean(low) >= 0.9
+    assert 0.01 <= np.mean(np.array(p) <= 0.05) <= 0.1
+
+
+def test_scores_that_nobody_gave_are_left_out() -> None:
+    found = synthesis_gains(study(1.0).assign(check=np.nan))
+    assert set(found["score"]) == {"true"}
