@@ -34,7 +34,7 @@ class PixelShuffleCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
     torch.Size([1, 12, 16, 16])
     """
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(self, block: int = 2, scaling_factor: float = 1.0) -> None:
         super().__init__()
         # A model without a tensor writes no weight file, and what has none cannot be loaded again.

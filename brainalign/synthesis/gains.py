@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -106,5 +106,5 @@ def _draws(values: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _quantiles(values: Floats, confidence: float) -> tuple[float, float]:
-    ends: Sequence[float] = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    ends = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(ends[0]), float(ends[1])
