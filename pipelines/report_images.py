@@ -19,7 +19,16 @@ from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.checks import BrainalignError
 from brainalign.pipelines.report import report_subjects, write_report
 from brainalign.provenance import Provenance
-from brainalign.report import DECODED_TABLES, DecodedTimes, Failure, ImageEncoding, ImageMaterial, render_image_page
+from brainalign.report import (
+    DECODED_TABLES,
+    SYNTHESIS_TABLES,
+    DecodedTimes,
+    Failure,
+    ImageEncoding,
+    ImageMaterial,
+    SynthesisedImages,
+    render_image_page,
+)
 from brainalign.settings import Config, ImageStudy, load_descriptor
 
 T = TypeVar("T")
@@ -89,6 +98,14 @@ def _gather(
         searchlight = fetch("searchlight", pd.DataFrame, subject=subject, model=model)
         if searchlight is not None:
             material.searchlights[model] = searchlight
+    if config.synthesises(dataset, descriptor, subject):
+        fetch("guides", object, subject=subject)
+        made = {suffix: fetch(suffix, pd.DataFrame, subject=subject) for suffix in SYNTHESIS_TABLES}
+        images = fetch("synthesized", Arrays, subject=subject)
+        synthesis = [table for table in made.values() if table is not None]
+        if images is not None and len(synthesis) == len(made):
+            cost = material.details("synthesized").get("cost", {})
+            material.synthesised = SynthesisedImages(images["images"], *synthesis, material.details("guides"), cost)
     material.summary = fetch("summary", pd.DataFrame, subject=subject)
     material.differences = fetch("differences", pd.DataFrame, subject=subject)
     material.recovery = fetch("recovery", pd.DataFrame, subject=subject)

@@ -28,6 +28,7 @@ from brainalign.report.reference_rdms import layer_curves, layer_verdict, mds_ca
 from brainalign.report.sections import sections
 from brainalign.report.surface import SurfaceMap, flat_maps, significant, surface_map
 from brainalign.report.surface_viewer import surface_viewer
+from brainalign.report.synthesised import SYNTHESIS_TABLES, SynthesisedImages
 from brainalign.report.tables import comparison_table, html_table, leakage_box, score_table, split_card
 from brainalign.report.timecourse import layer_latencies, rsa_over_time, score_over_time
 
@@ -39,6 +40,7 @@ __all__ = [
     "DYNAMICS_TABLES",
     "IDENTIFICATION_TABLES",
     "MATCHING_TABLES",
+    "SYNTHESIS_TABLES",
     "ConceptMaterial",
     "DecodedTimes",
     "DynamicsMaterial",
@@ -50,6 +52,7 @@ __all__ = [
     "RecordingMaterial",
     "Section",
     "SurfaceMap",
+    "SynthesisedImages",
     "alignment_section",
     "comparison_table",
     "convergence_section",

@@ -171,4 +171,17 @@ CITATIONS = {
         "From flat to hierarchical: extracting sparse representations with matching pursuit",
         "arXiv:2506.03093", "10.48550/arXiv.2506.03093",
     ),
+    "brainguided": Reference(
+        "Luo AF, Henderson MM, Wehbe L, Tarr MJ", 2023,
+        "Brain diffusion for visual exploration: cortical discovery using large scale generative models",
+        "NeurIPS. arXiv:2306.03089", "10.48550/arXiv.2306.03089",
+    ),
+    "recurrence": Reference(
+        "Ye H, Lin H, Han J, et al.", 2024, "TFG: unified training-free guidance for diffusion models",
+        "NeurIPS. arXiv:2409.15761", "10.48550/arXiv.2409.15761",
+    ),
+    "spurious": Reference(
+        "Shirakawa K, Nagano Y, Tanaka M, et al.", 2024, "Spurious reconstruction from brain activity",
+        "arXiv:2405.10078", "10.48550/arXiv.2405.10078",
+    ),
 }  # fmt: skip

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Arrays, Responses
 from brainalign.report.decoded_times import DecodedTimes
 from brainalign.report.material import Failure
+from brainalign.report.synthesised import SynthesisedImages
 from brainalign.settings import Config, ImageStudy
 
 __all__ = ["ImageEncoding", "ImageMaterial", "fit_label"]
@@ -70,6 +71,7 @@ class ImageMaterial:
     contest: pd.DataFrame | None = None
     winners: pd.DataFrame | None = None
     decoded: DecodedTimes | None = None  # of M/EEG subjects whose categories are decoded
+    synthesised: SynthesisedImages | None = None
     sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from brainalign.report.image_sections import image_sections
 from brainalign.report.page import data_uri, render
 from brainalign.report.searchlight_words import searchlight_methods
 from brainalign.report.sentences import number
+from brainalign.report.synthesis_methods import synthesis_findings, synthesis_methods
 from brainalign.settings import BandedRidgeMethod, DictionaryMethod, InContextMethod, RidgeMethod, TrainedMethod
 
 __all__ = ["image_findings", "render_image_page"]
@@ -98,6 +99,7 @@ def image_findings(material: ImageMaterial) -> list[str]:
         )
     sentences += _comparisons(material)
     sentences += contest_sentence(material)
+    sentences += synthesis_findings(material)
     sentences += _decisions(material)
     return sentences
 
@@ -181,6 +183,7 @@ def _methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
         )
     )
     texts += [(text, tuple(keys)) for text, keys in searchlight_methods(material)]
+    texts += synthesis_methods(material)
     return texts
 
 

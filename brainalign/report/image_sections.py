@@ -23,6 +23,7 @@ from brainalign.report.partition import partition_section
 from brainalign.report.recovery import planted_ceilings, planted_latencies, planted_layers, planted_preferences
 from brainalign.report.reference_rdms import rdm_grid, reference_bars
 from brainalign.report.searchlights import searchlight_section
+from brainalign.report.synthesis_section import synthesis_section
 from brainalign.report.tables import html_table
 from brainalign.report.timecourse import rsa_over_time
 
@@ -46,6 +47,7 @@ def image_sections(material: ImageMaterial) -> list[Section]:
         _decoding,
         _geometry,
         searchlight_section,
+        synthesis_section,
         _ceilings,
         _recovery,
     ]

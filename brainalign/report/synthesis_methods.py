@@ -1,0 +1,69 @@
+"""What the page of a subject says of synthesised images outside their section: the finding, and how they were made."""
+
+from __future__ import annotations
+
+from brainalign.report.image_material import ImageMaterial
+from brainalign.report.synthesis_words import objections, warning
+
+__all__ = ["synthesis_findings", "synthesis_methods"]
+
+
+def synthesis_findings(material: ImageMaterial) -> list[str]:
+    """Return in which regions guided images may be said to raise the response; nothing where none were made."""
+    study = material.synthesised
+    if study is None or not study.regions:
+        return []
+    who = "the true response" if study.truth else "the prediction of an encoder that did not guide (no truth is known)"
+    claimed = [region for region in study.regions if not objections(study, region)]
+    warned = [region for region in study.regions if warning(study, region)]
+    text = f"Synthesised images raise {who} in {len(claimed)} of {len(study.regions)} regions"
+    text += f" ({', '.join(claimed)})." if claimed else "."
+    if warned:
+        text += f" In {', '.join(warned)} the guiding encoder rises and another judge does not follow."
+    return [text]
+
+
+def synthesis_methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
+    """Return how images were made and judged, with the keys of the references; nothing where none were made."""
+    study, options = material.synthesised, material.config.synthesize
+    if study is None or not study.regions:
+        return []
+    conditions = set(study.table["condition"])
+    views = f" and to {options.views} noised and denoised views of each" if options.views else ""
+    text = (
+        f"Images were sampled in {options.steps} steps from the diffusion model {options.prior} and guided by the "
+        "gradient of the mean predicted response of a region, in standard deviations over natural images, through the "
+        f"denoised estimate (scale {options.scale:g}; a step moves the image by a root mean square of at most "
+        f"{options.trust_radius:g}). Two encoders of different networks were fitted to disjoint halves of the training "
+        f"images{views} by ridge regression: one guided, the other only judged."
+    )
+    texts: list[tuple[str, tuple[str, ...]]] = [(text, ("brainguided", "ridge"))]
+    if options.recurrence > 1:
+        text = (
+            f"Every step was taken {options.recurrence} times, with noise put back between them; unguided images "
+            "sampled in this way stand beside."
+        )
+        texts.append((text, ("recurrence",)))
+    beside = {
+        "best of n": "the best of unguided images at the same cost",
+        "evolved": "images evolved in noise space at the same cost",
+        "natural": "the natural images that the guiding encoder ranks highest",
+        "matched": "guided images with the contrast and luminance of unguided ones",
+    }
+    found = [words for condition, words in beside.items() if condition in conditions]
+    nulls = (
+        f" {study.n_nulls} null encoders were fitted to the responses of exchanged images and guided in the same way."
+        if study.n_nulls
+        else ""
+    )
+    text = (
+        f"Beside unguided images of the same seeds stand {', '.join(found)}.{nulls} Intervals resample images; p "
+        "against unguided images flips signs of paired differences, against others it exchanges images."
+    )
+    texts.append((text, ("bootstrap",)))
+    text = (
+        "An image that looks right is no evidence that it was found in the brain: a generator shows what it was "
+        "trained on, whatever it is asked."
+    )
+    texts.append((text, ("spurious",)))
+    return texts

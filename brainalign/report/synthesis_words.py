@@ -1,0 +1,196 @@
+"""Synthesis in words: where guided images may be said to suit a region, where only the guiding encoder says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brainalign.report.sentences import number
+from brainalign.report.synthesised import JUDGES, PLAUSIBLE, SynthesisedImages
+
+__all__ = [
+    "LEAST_NULLS",
+    "caveats",
+    "contests",
+    "matched_sentence",
+    "objections",
+    "specific_sentence",
+    "verdict",
+    "warning",
+]
+
+LEVEL = 0.05
+LEAST_NULLS = 19  # p = 1 / (m + 1) is at most the level
+LEAST_VALID = 0.9  # of the share of unguided images that are valid
+
+
+def verdict(study: SynthesisedImages, region: str) -> str:
+    """Return whether guided images may be said to raise a region's response, and if not, every reason."""
+    who = _who(study)
+    gain = study.gain(region, "unguided", study.judge)
+    against = objections(study, region)
+    if gain is None:
+        return f"{region}: nothing is claimed: there are no unguided images of the same seeds."
+    if against:
+        return f"{region}: it is not claimed that guidance finds what the region prefers: {'; '.join(against)}."
+    resampled = study.gain(region, "recurrent", study.judge)
+    over = f", by {_interval(resampled)} over unguided images of the same recurrence" if resampled is not None else ""
+    null = study.gain(region, "null", study.judge)
+    assert null is not None  # objections() asks for it
+    return (
+        f"{region}: guided images raise {who} by {_interval(gain)} SD over unguided images of the same seeds{over}, "
+        f"more than {_shuffled(study)} do (p = {number(null['p'])})."
+    )
+
+
+def objections(study: SynthesisedImages, region: str) -> list[str]:
+    """Return what speaks against the claim that guidance raised a region's response; empty where nothing does."""
+    who, found = _who(study), []
+    for against, words in (("unguided", "unguided images"), ("recurrent", "unguided images of the same recurrence")):
+        gain = study.gain(region, against, study.judge)
+        if gain is not None and not gain["low"] > 0:
+            found.append(f"{who} does not rise over {words} ({_interval(gain)})")
+    null = study.gain(region, "null", study.judge)
+    if null is None or study.n_nulls < LEAST_NULLS:
+        found.append(
+            f"{LEAST_NULLS} encoders of shuffled responses are needed for p = {LEVEL:g}, and there are {study.n_nulls}"
+        )
+    elif not null["p"] <= LEVEL:
+        found.append(f"{_shuffled(study)} raise it as much (p = {number(null['p'])})")
+    return found + _implausible(study, region)
+
+
+def warning(study: SynthesisedImages, region: str) -> str:
+    """Return a warning where the guiding encoder rises and another judge does not follow; empty elsewhere."""
+    guide = study.gain(region, "unguided", "guide")
+    left = _not_rising(study, region) + _implausible(study, region)
+    if guide is None or not guide["low"] > 0 or not left:
+        return ""
+    text = f"{region}: the guiding encoder's prediction rises by {_interval(guide)} SD, but {' and '.join(left)}."
+    true = study.gain(region, "unguided", "true")
+    if true is not None and true["low"] > 0:
+        return f"{text} The true response rises all the same; without it these images could not be trusted."
+    return f"{text} Such images please that encoder; they do not show what the region prefers."
+
+
+def _not_rising(study: SynthesisedImages, region: str) -> list[str]:
+    """Return which judges besides the guide do not rise."""
+    found = []
+    for judge in study.judges:
+        gain = study.gain(region, "unguided", judge)
+        if judge != "guide" and gain is not None and not gain["low"] > 0:
+            found.append(f"the {JUDGES[judge]} does not ({_interval(gain)})")
+    return found
+
+
+def _implausible(study: SynthesisedImages, region: str) -> list[str]:
+    """Return that guided images leave their world: by its rules, or by their neighbours where nobody knows rules."""
+    for score in study.plausible[:1]:
+        gain = study.gain(region, "unguided", score)
+        before, after = study.mean("unguided", region, score), study.mean("guided", region, score)
+        falls = gain is not None and gain["high"] < 0
+        if falls or (score == "valid" and after < LEAST_VALID * before):
+            return [f"{PLAUSIBLE[score]} falls from {number(before, 2)} to {number(after, 2)}"]
+    return []
+
+
+def contests(study: SynthesisedImages) -> list[str]:
+    """Return, for every other way to find images, in which regions guided ones are ahead, behind or not told apart."""
+    who = {"true": "true response", "check": "checking encoder's prediction"}[study.judge]
+    names = {
+        "best of n": f"the best unguided images{_pool(study)}",
+        "evolved": "images evolved in noise space",
+        "natural": "the natural images that the guiding encoder ranks highest",
+        "natural true": "the natural images of the largest true response",
+    }
+    sentences = []
+    for against, words in names.items():
+        sides: dict[str, list[str]] = {"ahead in": [], "behind in": [], "not told apart in": []}
+        for region in study.regions:
+            gain = study.gain(region, against, study.judge)
+            if gain is not None:
+                side = "ahead in" if gain["low"] > 0 else "behind in" if gain["high"] < 0 else "not told apart in"
+                sides[side].append(region)
+        parts = [f"{side} {', '.join(regions)}" for side, regions in sides.items() if regions]
+        if not parts:
+            continue
+        sentence = f"By the {who}, guided images against {words}: {'; '.join(parts)}."
+        if against == "natural" and sides["behind in"]:
+            sentence += (
+                f" In {', '.join(sides['behind in'])} natural images win: what the region prefers is among them, and a "
+                "search needs no synthesis to find it."
+            )
+        sentences.append(sentence)
+    return sentences
+
+
+def _pool(study: SynthesisedImages) -> str:
+    if "n_pool" not in study.cost:
+        return ""
+    return f" of {int(study.cost['n_pool'])} (as costly: a guided image takes {study.cost['ratio']:.1f} times as long)"
+
+
+def specific_sentence(study: SynthesisedImages) -> str:
+    """Return in how many regions guidance raises the region itself most; empty with one region."""
+    if len(study.regions) < 2:
+        return ""
+    table = study.specificity(study.judge).to_numpy()
+    own = np.flatnonzero(np.diag(table) >= np.nanmax(table, axis=1))
+    others = [region for k, region in enumerate(study.regions) if k not in own]
+    text = (
+        f"The region guided for gains most of all regions (by {_who(study)}) in {len(own)} of {len(study.regions)} rows"
+    )
+    return f"{text}; another one gains more when guided for {', '.join(others)}." if others else f"{text}."
+
+
+def matched_sentence(study: SynthesisedImages) -> str:
+    """Return what is left of the gain in images with contrast and luminance of unguided ones."""
+    kept, lost = [], []
+    for region in study.regions:
+        gain = study.gain(region, "unguided", study.judge, condition="matched")
+        if gain is not None:
+            (kept if gain["low"] > 0 else lost).append(f"{region} {_interval(gain)}")
+    if not kept and not lost:
+        return ""
+    parts = [f"remains in {', '.join(kept)}"] if kept else []
+    parts += [f"is not shown in {', '.join(lost)}"] if lost else []
+    return (
+        "Early visual areas answer to contrast alone. In guided images with the mean luminance and RMS contrast of the "
+        f"unguided image of the same seed, a gain over it (by {_who(study)}) {' and '.join(parts)}."
+    )
+
+
+def caveats(study: SynthesisedImages) -> list[str]:
+    """Return what no figure of the section can show."""
+    about = {side: study.guides.get(side) for side in ("guide", "check")}
+    guide, check = (f" ({of['model']}, {of['layer']})" if of else "" for of in about.values())
+    texts = [
+        f"The checking encoder{check} is of another network than the guiding one{guide} and was fitted to other images "
+        "of the same subject. Agreement of the two is necessary, not sufficient: both may be pleased by what no region "
+        "is."
+    ]
+    if study.truth:
+        texts.append(
+            "These responses were simulated: the true response is that of a neuron which looks at the pixels and which "
+            "no encoder saw. Real regions have no such column."
+        )
+    else:
+        texts.append(
+            "No truth exists here: what the region would do is unknown until these images are shown in a scanner. "
+            "What follows are predictions."
+        )
+    return texts
+
+
+def _who(study: SynthesisedImages) -> str:
+    return {"true": "the true response", "check": "the prediction of the checking encoder"}[study.judge]
+
+
+def _shuffled(study: SynthesisedImages) -> str:
+    return f"images guided by {study.n_nulls} encoders of shuffled responses"
+
+
+def _interval(row: pd.Series[Any]) -> str:
+    return f"{number(row['gain'], 2)} ({number(row['low'], 2)} to {number(row['high'], 2)})"
