@@ -1,0 +1,374 @@
+"""The section on synthesised images: what it may claim, when it warns, what it draws, nothing where none were made."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+from html import unescape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from brainalign.checks import BrainalignError
+from brainalign.descriptor import ImageStudy
+from brainalign.report import ImageMaterial, Section, SynthesisedImages, render_image_page
+from brainalign.report.canvas import MOST_BYTES, MOST_PIXELS, png_bytes
+from brainalign.report.contact_sheet import MOST_COLUMNS, SIDE, Strip, contact_sheet
+from brainalign.report.synthesis_figures import nulls, scale_sweep, specificity, step_trace
+from brainalign.report.synthesis_images import failures, gallery, minimal_pairs
+from brainalign.report.synthesis_methods import synthesis_findings, synthesis_methods
+from brainalign.report.synthesis_section import MOST_REGIONS, synthesis_section
+from brainalign.report.synthesis_words import (
+    contests,
+    matched_sentence,
+    objections,
+    specific_sentence,
+    verdict,
+    warning,
+)
+from brainalign.settings import Config, parse
+
+EVIL = "<img src=x onerror=alert(1)>$x$"
+N, N_NULLS, SIZE = 8, 19, 8
+UP, FLAT, DOWN = (0.5, 1.5), (-0.4, 0.6), (-1.5, -0.5)
+# Mean of (guide, check, true, valid) under every condition; guidance for a region raises nothing in the others.
+ALL_RISE = {"guided": (2.0, 1.7, 1.2, 0.9), "null": (0.1, 0.0, 0.05, 0.85)}
+ONLY_GUIDE = {"guided": (2.0, 0.05, 0.05, 0.5), "null": (0.1, 0.0, 0.05, 0.85)}
+OTHERS = {
+    "unguided": (0.0, 0.0, 0.0, 0.85),
+    "recurrent": (0.1, 0.1, 0.1, 0.95),
+    "best of n": (1.3, 0.7, 0.5, 0.85),
+    "evolved": (1.2, 0.6, 0.4, 0.7),
+    "natural": (2.2, 1.9, 1.7, 1.0),
+    "matched": (1.8, 1.4, 1.0, 0.9),
+}
+
+
+def table(regions: dict[str, dict[str, tuple[float, ...]]], *, truth: bool = True) -> pd.DataFrame:
+    """Return the table of a study; every condition has its mean, seeds scatter by .2 around it in all alike."""
+    wobbles = np.random.default_rng(0).normal(0, 0.2, N)  # of a seed, in every condition
+    rows: list[dict[str, Any]] = []
+    image = 0
+    plan = [("unguided", "", -1, 0.0), ("recurrent", "", -1, 0.0)]
+    plan += [(name, region, -1, 10.0) for region in regions for name in ("guided", "matched")]
+    plan += [(name, region, -1, 0.0) for region in regions for name in ("best of n", "evolved", "natural")]
+    plan += [("null", "", k, 10.0) for k in range(N_NULLS)]
+    plan += [("sweep", region, -1, scale) for region in regions for scale in (3.0, 10.0)]
+    for condition, region, null, scale in plan:
+        for seed, wobble in enumerate(wobbles):
+            for scored, own in regions.items():
+                means = (OTHERS | own).get(condition, own["guided"])
+                if region not in ("", scored):
+                    means = (0.0, 0.0, 0.0, means[3])
+                row = {"image": image, "condition": condition, "region": region, "seed": seed, "null": null}
+                row |= {"scale": scale, "scored": scored, "contrast": 0.2, "luminance": 0.5, "typical": 0.5}
+                said = dict(zip(("guide", "check", "true"), np.array(means[:3]) + wobble, strict=True))
+                rows.append(row | said | {"valid": float(seed < means[3] * N)})
+            image += 1
+    made = pd.DataFrame(rows)
+    return made if truth else made.assign(true=np.nan, valid=np.nan)
+
+
+def gains(made: pd.DataFrame) -> pd.DataFrame:
+    """Return gains with intervals of ± .3, and p from where they lie: the statistics have tests of their own."""
+    rows = []
+    for region in made.loc[made["condition"] == "guided", "region"].unique():
+        mine = made[made["scored"] == region]
+        for condition in ("guided", "matched"):
+            own = mine[(mine["condition"] == condition) & (mine["region"] == region)]
+            for against in ("unguided", "recurrent", "best of n", "evolved", "natural", "null"):
+                other = mine[(mine["condition"] == against) & mine["region"].isin([region, ""])]
+                for score in ("guide", "check", "true", "valid", "typical"):
+                    gain = own[score].mean() - other[score].mean()
+                    p = 0.001 if abs(gain) > 0.3 else 0.5
+                    if against == "null":
+                        means = other.groupby("null")[score].mean()
+                        p = (1 + (means >= own[score].mean()).sum()) / (1 + len(means))
+                    row = {"region": region, "condition": condition, "against": against, "score": score, "gain": gain}
+                    rows.append(row | {"low": gain - 0.3, "high": gain + 0.3, "p": p, "n": N})
+    return pd.DataFrame(rows).dropna(subset=["gain"])
+
+
+def study(*, truth: bool = True, **regions: dict[str, tuple[float, ...]]) -> SynthesisedImages:
+    named = {EVIL if name == "evil" else name: means for name, means in (regions or {"FFA": ALL_RISE}).items()}
+    made = table(named, truth=truth)
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, (made["image"].max() + 1, SIZE, SIZE, 3), dtype=np.uint8)
+    steps = pd.DataFrame({"step": np.tile(np.arange(5), len(named)), "region": np.repeat(list(named), 5)})
+    steps = steps.assign(timestep=900 - 200 * steps["step"], score=0.1, grad_rms=0.01, d_rms=0.1, clipped=0.5)
+    guides: dict[str, Any] = {"guide": {"model": "net", "layer": "a"}, "check": {"model": "other", "layer": "b"}}
+    cost = {"ratio": 9.0, "n_pool": 144}
+    return SynthesisedImages(images, made, gains(made), steps, guides, cost)
+
+
+def changed(made: SynthesisedImages, against: str, score: str, interval: tuple[float, float], **more: Any) -> Any:
+    """Return a study in which one gain has another interval."""
+    chosen = (made.gains["against"] == against) & (made.gains["score"] == score)
+    other = made.gains.copy()
+    other.loc[chosen, ["gain", "low", "high"]] = (sum(interval) / 2, *interval)
+    for name, value in more.items():
+        other.loc[chosen, name] = value
+    return replace(made, gains=other)
+
+
+def material(made: SynthesisedImages | None, **options: Any) -> ImageMaterial:
+    encoders = {"guide": {"model": "net", "layer": "a"}, "check": {"model": "other", "layer": "b"}}
+    network = {"extractor": "efficientnet"}
+    content = {
+        "datasets": {"scenes": {"descriptor": "scenes.yaml"}},
+        "models": {"net": network, "other": network},
+        "methods": {"ridge": {"encoder": "ridge"}},
+        "synthesize": {"prior": "someone/prior", **encoders, **options},
+    }
+    betas = {"format": "betas", "betas": "b.nii", "trials": "t.tsv"}
+    about = {"kind": "images", "name": "scenes", "title": "x", "citation": {"text": "x"}, "licence": "x", "source": "x"}
+    about |= {"images": "s.tsv", "subjects": {"01": betas}, "folder": "."}
+    about |= {"splits": {"shared": {"column": "set", "value": "shared"}}}
+    config, descriptor = parse(Config, content, "config"), parse(ImageStudy, about, "descriptor")
+    return ImageMaterial(config, "scenes", descriptor, "01", synthesised=made)
+
+
+def words(section: Section) -> str:
+    text = " ".join([*section.paragraphs, *(re.sub(r"<[^>]+>", " ", str(block)) for block in section.blocks)])
+    return unescape(re.sub(r"\s+", " ", text))
+
+
+# ---------------------------------------------------------------------------------------------------------- claims
+
+
+def test_a_region_where_everything_rises_is_claimed_and_not_warned_of() -> None:
+    made = study()
+    assert objections(made, "FFA") == []
+    assert warning(made, "FFA") == ""
+    sentence = verdict(made, "FFA")
+    assert "guided images raise the true response by 1.2" in sentence
+    assert "over unguided images of the same recurrence" in sentence
+    assert "19 encoders of shuffled responses do (p = .050)" in sentence
+    section = synthesis_section(material(made))
+    assert section is not None
+    assert "Warning" not in words(section)
+    assert synthesis_findings(material(made)) == ["Synthesised images raise the true response in 1 of 1 regions (FFA)."]
+
+
+def test_a_region_where_only_the_guide_rises_is_warned_of_and_not_claimed() -> None:
+    made = study(FFA=ALL_RISE, cross=ONLY_GUIDE)
+    text = warning(made, "cross")
+    assert "the guiding encoder's prediction rises by" in text
+    assert "the checking encoder does not" in text
+    assert "the true response does not" in text
+    assert "validity falls from .88 to .50" in text
+    assert "they do not show what the region prefers" in text
+    assert "not claimed" in verdict(made, "cross")
+    section = synthesis_section(material(made))
+    assert section is not None
+    assert "Warning: in 1 of 2 regions the guiding encoder rises and another judge does not follow." in words(section)
+    assert 'class="check found"' in str(section.blocks[0])
+    (finding,) = synthesis_findings(material(made))
+    assert "in 1 of 2 regions (FFA). In cross the guiding encoder rises and another judge does not" in finding
+
+
+@pytest.mark.parametrize(
+    ("against", "score", "interval", "reason"),
+    [
+        ("unguided", "true", FLAT, "the true response does not rise over unguided images (.10 (-.40 to .60))"),
+        ("unguided", "true", (0.0, 1.0), "does not rise over unguided images"),
+        ("recurrent", "true", FLAT, "does not rise over unguided images of the same recurrence"),
+        ("unguided", "valid", DOWN, "validity falls"),
+    ],
+)
+def test_one_control_that_fails_takes_the_claim_away(against: str, score: str, interval: Any, reason: str) -> None:
+    made = study()
+    assert not any(reason in text for text in objections(made, "FFA"))
+    assert any(reason in text for text in objections(changed(made, against, score, interval), "FFA"))
+
+
+def test_null_encoders_that_do_as_well_or_are_too_few_take_the_claim_away() -> None:
+    made = study()
+    as_much = changed(made, "null", "true", FLAT, p=0.2)
+    assert any("raise it as much (p = .200)" in text for text in objections(as_much, "FFA"))
+    few = replace(made, table=made.table[made.table["null"] < N_NULLS - 1])
+    assert any("19 encoders of shuffled responses are needed" in text for text in objections(few, "FFA"))
+    nothing = study(FFA={"guided": OTHERS["unguided"], "null": OTHERS["unguided"]})
+    assert verdict(nothing, "FFA").startswith("FFA: it is not claimed")
+    assert warning(nothing, "FFA") == ""  # the guide itself found nothing: nobody is fooled
+    assert synthesis_findings(material(nothing)) == ["Synthesised images raise the true response in 0 of 1 regions."]
+
+
+@pytest.mark.parametrize("score", ["check", "true"])
+def test_each_judge_that_stays_behind_alone_causes_a_warning(score: str) -> None:
+    made = study()
+    behind = changed(made, "unguided", score, FLAT)
+    assert "does not (.10 (-.40 to .60))" in warning(behind, "FFA")
+    assert ("rises all the same" in warning(behind, "FFA")) == (score == "check")
+    assert warning(changed(behind, "unguided", "guide", FLAT), "FFA") == ""
+
+
+def test_validity_must_keep_nine_tenths_and_typicality_stands_in_where_it_is_unknown() -> None:
+    kept = study(FFA={**ALL_RISE, "guided": (2.0, 1.7, 1.2, 0.87)})
+    lost = study(FFA={**ALL_RISE, "guided": (2.0, 1.7, 1.2, 0.7)})
+    assert warning(kept, "FFA") == ""
+    assert "validity falls from .88 to .75" in warning(lost, "FFA")
+    assert warning(changed(kept, "unguided", "typical", DOWN), "FFA") == ""  # the rules of the world are known
+    real = study(truth=False)
+    assert warning(real, "FFA") == ""
+    assert "typicality falls" in warning(changed(real, "unguided", "typical", DOWN), "FFA")
+
+
+def test_without_truth_the_other_encoder_judges_and_the_page_says_so() -> None:
+    section = synthesis_section(material(study(truth=False)))
+    assert section is not None
+    text = words(section)
+    assert "No truth exists here" in text
+    assert "raise the prediction of the checking encoder by" in text
+    assert "true response" not in text
+    assert "no truth is known" in synthesis_findings(material(study(truth=False)))[0]
+    simulated = synthesis_section(material(study()))
+    assert simulated is not None
+    assert "No truth exists here" not in words(simulated)
+    assert "These responses were simulated" in words(simulated)
+
+
+def test_natural_images_that_win_are_said_to_win() -> None:
+    made = study()
+    sentences = " ".join(contests(made))
+    assert "against the natural images that the guiding encoder ranks highest: behind in FFA." in sentences
+    assert "In FFA natural images win" in sentences
+    assert "against the best unguided images of 144 (as costly" in sentences
+    assert "9.0 times as long): ahead in FFA." in sentences
+    ahead = " ".join(contests(changed(made, "natural", "true", UP)))
+    assert "ranks highest: ahead in FFA." in ahead
+    assert "natural images win" not in ahead
+    assert "ranks highest: not told apart in FFA." in " ".join(contests(changed(made, "natural", "true", FLAT)))
+
+
+def test_what_contrast_explains_is_said() -> None:
+    made = study()
+    assert "remains in FFA 1.0" in matched_sentence(made)
+    lost = changed(made, "unguided", "true", FLAT)
+    assert "is not shown in FFA" in matched_sentence(lost)
+    assert matched_sentence(replace(made, gains=made.gains[made.gains["condition"] == "guided"])) == ""
+
+
+def test_specificity_is_of_the_own_region() -> None:
+    made = study(FFA=ALL_RISE, PPA=ALL_RISE)
+    found = made.specificity("true")
+    assert np.diag(found).min() > 0.9
+    assert abs(found.loc["FFA", "PPA"]) < 0.3
+    assert "in 2 of 2 rows." in specific_sentence(made)
+    swapped = made.table.copy()
+    guided = swapped["condition"] == "guided"
+    swapped.loc[guided, "scored"] = swapped.loc[guided, "scored"].map({"FFA": "PPA", "PPA": "FFA"})
+    assert "in 0 of 2 rows; another one gains more when guided for FFA, PPA" in specific_sentence(
+        replace(made, table=swapped)
+    )
+    assert specific_sentence(study()) == ""
+
+
+# --------------------------------------------------------------------------------------------------------- figures
+
+
+def picture(figure: Any) -> np.ndarray:
+    content = png_bytes(figure)
+    assert len(content) <= MOST_BYTES
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.width <= MOST_PIXELS
+        return np.asarray(image.convert("RGB"))
+
+
+def test_pixels_of_a_small_image_stay_squares() -> None:
+    image = np.zeros((2, 2, 3), dtype=np.uint8)
+    image[0, 0] = (255, 0, 0)
+    image[1, 1] = (0, 0, 255)
+    drawn = picture(contact_sheet([Strip("row", [image], ["1.0"])]))
+    assert (drawn == (255, 0, 0)).all(axis=2).sum() == (SIDE // 2) ** 2
+    assert (drawn == (0, 0, 255)).all(axis=2).sum() == (SIDE // 2) ** 2
+    large = np.full((300, 200, 3), (0, 255, 0), dtype=np.uint8)
+    shrunk = picture(contact_sheet([Strip("row", [large], [""])]))
+    assert (shrunk == (0, 255, 0)).all(axis=2).sum() == SIDE * (SIDE * 2 // 3)
+    with pytest.raises(BrainalignError, match=f"a sheet has 1 to {MOST_COLUMNS} images in a row; got 0"):
+        contact_sheet([])
+
+
+def test_a_gallery_has_the_same_seeds_in_its_columns() -> None:
+    made = study()
+    texts = [text.get_text() for text in gallery(made, "FFA").axes[0].texts]
+    assert {"unguided", "best of n", "guided", "natural, top by guide", "seed 0", "seed 7"} <= set(texts)
+    first = made.rows("guided", "FFA").iloc[0]
+    assert f"{first['guide']:.1f} / {first['check']:.1f} / {first['true']:.1f}" in texts
+    assert any(text.endswith("✗") for text in texts)  # one unguided image in eight is not valid
+    assert not any("✗" in text.get_text() for text in gallery(study(truth=False), "FFA").axes[0].texts)
+
+
+def test_pairs_show_the_change_and_failures_the_worst() -> None:
+    made = study(FFA=ALL_RISE, cross=ONLY_GUIDE)
+    texts = [text.get_text() for text in minimal_pairs(made, made.regions).axes[0].texts]
+    own, plain = made.rows("guided", "FFA").iloc[0], made.rows("unguided", "FFA").iloc[0]
+    assert any(f"{own['guide'] - plain['guide']:+.1f}".replace("+0.", "+.") in text for text in texts)
+    texts = [text.get_text() for text in failures(made, made.regions).axes[0].texts]
+    assert "least validity" in texts
+    assert len([text for text in texts if "✗" in text]) >= 2
+
+
+def test_figures_draw_the_numbers() -> None:
+    made = study(FFA=ALL_RISE, cross=ONLY_GUIDE)
+    sweep = scale_sweep(made, made.regions)
+    assert [ax.get_title() for ax in sweep.axes][:3] == ["guiding encoder", "checking encoder", "true response"]
+    assert {"FFA", "cross", "scale used"} <= {line.get_label() for line in sweep.axes[0].lines}
+    matrix = specificity(made)
+    assert [ax.get_title() for ax in matrix.axes][:2] == ["checking encoder", "true response"]
+    assert len(matrix.axes[0].texts) == 4
+    trace = step_trace(made, made.regions)
+    assert len(trace.axes) == 4
+    with pytest.raises(BrainalignError, match="the trace of steps has no column 'clipped'"):
+        step_trace(replace(made, steps=made.steps.drop(columns="clipped")), made.regions)
+    shuffled = nulls(made)
+    lines = {line.get_label(): line for line in shuffled.axes[1].lines}
+    assert len(lines["null encoders"].get_ydata()) == N_NULLS
+    assert lines["guided for the region"].get_ydata()[0] > max(lines["null encoders"].get_ydata())
+    assert [text.get_text() for text in shuffled.axes[1].texts] == ["p = .050", "p = 1.000"]
+
+
+def test_a_page_keeps_to_its_budget_and_escapes_names() -> None:
+    names = {f"r{k}": ALL_RISE for k in range(MOST_REGIONS)}
+    made = study(evil=ONLY_GUIDE, **names)
+    section = synthesis_section(material(made))
+    assert section is not None
+    assert len(section.panels) == MOST_REGIONS + 6
+    assert f"the first {MOST_REGIONS} of {MOST_REGIONS + 1} regions are drawn" in words(section)
+    page = render_image_page(material(made))
+    assert "<img src=x" not in page
+    assert unescape(EVIL) in unescape(page)
+    assert len(page.encode()) <= 5_000_000
+    for panel in section.panels:
+        picture(panel.figure)
+
+
+def test_what_was_not_made_is_not_drawn() -> None:
+    assert synthesis_section(material(None)) is None
+    assert synthesis_findings(material(None)) == []
+    assert synthesis_methods(material(None)) == []
+    assert "brain diffusion" not in render_image_page(material(None)).lower()
+    made = study()
+    bare = replace(made, table=made.table[made.table["condition"].isin(["guided", "unguided"])], steps=made.steps[:0])
+    section = synthesis_section(material(bare))
+    assert section is not None
+    assert [panel.id for panel in section.panels] == ["gallery0", "pairs", "specificity", "failures"]
+
+
+def test_methods_name_what_ran() -> None:
+    texts = synthesis_methods(material(study(), recurrence=3, steps=30))
+    cited = [key for _, keys in texts for key in keys]
+    assert {"brainguided", "recurrence", "spurious"} <= set(cited)
+    assert "in 30 steps from the diffusion model someone/prior" in texts[0][0]
+    once = synthesis_methods(material(study(), recurrence=1))
+    assert "recurrence" not in [key for _, keys in once for key in keys]
+    assert "19 null encoders" in " ".join(text for text, _ in texts)
+    made = study()
+    few = replace(made, table=made.table[~made.table["condition"].isin(["null", "evolved"])])
+    text = " ".join(text for text, _ in synthesis_methods(material(few)))
+    assert "null encoders" not in text
+    assert "evolved" not in text
