@@ -104,8 +104,8 @@ def _gather(
         images = fetch("synthesized", Arrays, subject=subject)
         synthesis = [table for table in made.values() if table is not None]
         if images is not None and len(synthesis) == len(made):
-            cost = material.details("synthesized").get("cost", {})
-            material.synthesised = SynthesisedImages(images["images"], *synthesis, material.details("guides"), cost)
+            about = material.details("synthesized")
+            material.synthesised = SynthesisedImages(images["images"], *synthesis, about, about.get("cost", {}))
     material.summary = fetch("summary", pd.DataFrame, subject=subject)
     material.differences = fetch("differences", pd.DataFrame, subject=subject)
     material.recovery = fetch("recovery", pd.DataFrame, subject=subject)

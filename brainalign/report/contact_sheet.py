@@ -31,12 +31,13 @@ class Strip:
     name : str
         At its left.
     images : sequence of array (height, width, 3), uint8
+        None leaves a place empty.
     notes : sequence of str
         Under each image.
     """
 
     name: str
-    images: Sequence[NDArray[np.uint8]]
+    images: Sequence[NDArray[np.uint8] | None]
     notes: Sequence[str]
 
 
@@ -71,6 +72,8 @@ def contact_sheet(strips: Sequence[Strip], columns: Sequence[str] = ()) -> Figur
         ax.text(4, y + SIDE / 2, _wrapped(strip.name), parse_math=False, fontsize=8, va="center")
         for column, (image, note) in enumerate(zip(strip.images, strip.notes, strict=True)):
             x = MARGIN + column * (SIDE + GAP)
+            if image is None:
+                continue
             shown = _resized(image)
             above, left = (SIDE - shown.shape[0]) // 2, (SIDE - shown.shape[1]) // 2
             sheet[y + above : y + above + shown.shape[0], x + left : x + left + shown.shape[1]] = shown
@@ -91,6 +94,6 @@ def _resized(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(image).resize(size), dtype=np.uint8)
 
 
-def _wrapped(name: str, width: int = 21) -> str:
+def _wrapped(name: str, width: int = 18) -> str:
     """Return a name in lines of at most so many letters, four of them at most."""
     return "\n".join(textwrap.wrap(name, width, max_lines=4, placeholder=" …"))

@@ -17,6 +17,16 @@ SYNTHESIS_CAPTIONS = {
         mean over {n} images. Good: the diagonal (bold) is the largest of its row. Bad: a column that gains in every row
         (a region that answers to anything guided, such as contrast), or a row that is flat. Regions that like the same
         things share gains: that is no failure.""",
+    "gains": """
+        Gains of guided images over each control, in standard deviations over natural images (validity and typicality:
+        shares), with {confidence} intervals over images; p is not corrected. Against encoders of shuffled responses:
+        over their mean, the interval is that of single ones. Natural images may win: the region's preferred stimulus
+        can be among them. Good: intervals above 0 in all columns, also with contrast and luminance matched. Bad: gains
+        of the guiding encoder alone.""",
+    "means": """
+        Typicality: the share of natural images that lie farther from their nearest neighbour, in the features of the
+        checking encoder; about one half for a natural image, 0 for one like no other. A stand-in where nobody knows
+        which images are valid: an image may be unusual and right. Contrast: standard deviation of grey values.""",
     "nulls": """
         Grey: the mean response to images of each encoder fitted to shuffled responses and used as a guide in the same
         way; blue: guided by the region's own encoder, the same seeds; line: unguided. p = (1 + number of null encoders

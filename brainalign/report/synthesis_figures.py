@@ -9,7 +9,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from brainalign.report.canvas import COLOURS, GREY, NULL, check_columns, legend_below, model_colours, new_figure
+from brainalign.report.canvas import (
+    COLOURS,
+    GREY,
+    NULL,
+    check_columns,
+    legend_below,
+    model_colours,
+    new_figure,
+    share_axis,
+)
 from brainalign.report.sentences import number
 from brainalign.report.synthesised import JUDGES, PLAUSIBLE, SynthesisedImages
 
@@ -42,6 +51,7 @@ def scale_sweep(study: SynthesisedImages, regions: Sequence[str]) -> Figure:
         ax.set_xlabel("guidance scale", fontsize=8)
         if judge in PLAUSIBLE:
             ax.set_ylim(-0.03, 1.03)
+    share_axis(axes[: len(study.judges)])
     axes[0].set_ylabel("SD over natural images", fontsize=8)
     legend_below(figure, axes, 4)
     return figure
@@ -51,22 +61,22 @@ def specificity(study: SynthesisedImages) -> Figure:
     """Draw the gain of every region (column) from guidance for every region (row), for each judge but the guide."""
     judges = [judge for judge in study.judges if judge != "guide"]
     tables = {judge: study.specificity(judge) for judge in judges}
-    n = len(study.regions)
+    n = len(study.regions)  # rows; columns are those that the judge knows
     side = min(max(1.7 + 0.55 * n, 2.8), 4.4)
     figure, axes = new_figure(side * len(judges) + 0.9, side + 0.3, len(judges))
     largest = max(float(np.nanmax(np.abs(table.to_numpy()))) for table in tables.values()) or 1.0
     for ax, (judge, table) in zip(axes, tables.items(), strict=True):
         picture = ax.imshow(table.to_numpy(), cmap="RdBu_r", vmin=-largest, vmax=largest)
         turned: dict[str, Any] = {"rotation": 40, "ha": "right"} if n > 3 else {}
-        ax.set_xticks(range(n), study.regions, fontsize=7, **turned)
+        ax.set_xticks(range(table.shape[1]), list(table.columns), fontsize=7, **turned)
         ax.set_yticks(range(n), study.regions, fontsize=7)
         ax.set_xlabel("region that answers", fontsize=8)
         ax.set_title(JUDGES[judge], fontsize=9)
-        for row in range(n):
-            for column in range(n):
+        for row, region in enumerate(table.index):
+            for column, scored in enumerate(table.columns):
                 value = table.to_numpy()[row, column]
                 dark = abs(value) > 0.6 * largest
-                colour, weight = "white" if dark else "black", "bold" if row == column else "normal"
+                colour, weight = "white" if dark else "black", "bold" if region == scored else "normal"
                 ax.text(
                     column, row, number(value, 2), ha="center", va="center", fontsize=7, color=colour, fontweight=weight
                 )
@@ -100,13 +110,14 @@ def nulls(study: SynthesisedImages) -> Figure:
     judges = [judge for judge in study.judges if judge != "guide"]
     figure, axes = new_figure(max(1.2 + 0.8 * len(study.regions) * len(judges), 5.0), 3.3, len(judges))
     for ax, judge in zip(axes, judges, strict=True):
-        for place, region in enumerate(study.regions):
+        regions = [region for region in study.regions if study.known(judge, region)]
+        for place, region in enumerate(regions):
             _null_column(ax, study, judge, place, region)
-        ax.set_xticks(range(len(study.regions)), study.regions, fontsize=7)
-        if len(study.regions) > 4:
+        ax.set_xticks(range(len(regions)), regions, fontsize=7)
+        if len(regions) > 4:
             ax.tick_params(axis="x", rotation=40)
         ax.set_title(JUDGES[judge], fontsize=9)
-        ax.set_xlim(-0.6, len(study.regions) - 0.4)
+        ax.set_xlim(-0.6, len(regions) - 0.4)
         ax.axhline(0, color=NULL, linewidth=0.7, zorder=0)
         low, high = ax.get_ylim()
         ax.set_ylim(low, high + 0.14 * (high - low))  # room for p

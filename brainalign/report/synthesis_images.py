@@ -16,7 +16,6 @@ __all__ = ["FAILED_BY", "failures", "gallery", "minimal_pairs"]
 
 GALLERY = {
     "unguided": "unguided",
-    "recurrent": "unguided, same recurrence",
     "best of n": "best of n",
     "guided": "guided",
     "natural": "natural, top by guide",
@@ -35,8 +34,8 @@ def gallery(study: SynthesisedImages, region: str) -> Figure:
     strips, seeds = [], list(study.rows("guided", region)["seed"][:MOST_COLUMNS])
     for condition, name in GALLERY.items():
         rows = study.rows(condition, region)
-        if rows.empty or (condition == "recurrent" and "unguided" in study.table["condition"].to_numpy()):
-            continue  # unguided images of the same recurrence stand in the tables
+        if rows.empty:
+            continue
         if condition in ("unguided", "guided"):
             rows = rows.set_index("seed", drop=False).reindex(seeds).dropna(subset=["image"])
         else:
@@ -67,8 +66,12 @@ def failures(study: SynthesisedImages, regions: Sequence[str]) -> Figure:
     for region in regions:
         rows = study.rows("guided", region)
         liked = rows[rows["guide"] >= rows["guide"].median()]
-        worst = pd.concat([liked.nsmallest(N_WORST, judge, keep="first") for judge in judges])
-        strips.append(_strip(study, region, worst))
+        worst = [liked.nsmallest(N_WORST, judge) if study.known(judge, region) else liked[:0] for judge in judges]
+        found = [_strip(study, region, rows) for rows in worst]
+        blanks = [N_WORST - len(strip.images) for strip in found]
+        images = [image for strip, n in zip(found, blanks, strict=True) for image in (*strip.images, *[None] * n)]
+        notes = [note for strip, n in zip(found, blanks, strict=True) for note in (*strip.notes, *[""] * n)]
+        strips.append(Strip(region, images, notes))
     columns = [f"least {FAILED_BY[judge]}" for judge in judges for _ in range(N_WORST)]
     return contact_sheet(strips, columns)
 

@@ -9,15 +9,18 @@ __all__ = ["synthesis_findings", "synthesis_methods"]
 
 
 def synthesis_findings(material: ImageMaterial) -> list[str]:
-    """Return in which regions guided images may be said to raise the response; nothing where none were made."""
+    """Return for which regions guided images may be claimed, and who says so; nothing where none were made."""
     study = material.synthesised
     if study is None or not study.regions:
         return []
-    who = "the true response" if study.truth else "the prediction of an encoder that did not guide (no truth is known)"
     claimed = [region for region in study.regions if not objections(study, region)]
     warned = [region for region in study.regions if warning(study, region)]
-    text = f"Synthesised images raise {who} in {len(claimed)} of {len(study.regions)} regions"
-    text += f" ({', '.join(claimed)})." if claimed else "."
+    text = f"Guided images raise the response of {len(claimed)} of {len(study.regions)} regions"
+    by_truth = [region for region in claimed if region not in study.without_truth]
+    parts = [f"by the true response: {', '.join(by_truth)}"] if by_truth else []
+    if by_encoder := [region for region in claimed if region in study.without_truth]:
+        parts.append(f"by an encoder that did not guide, no truth being known: {', '.join(by_encoder)}")
+    text += f" ({'; '.join(parts)})." if parts else "."
     if warned:
         text += f" In {', '.join(warned)} the guiding encoder rises and another judge does not follow."
     return [text]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
 from markupsafe import Markup
 
 from brainalign.report.image_material import ImageMaterial
@@ -14,6 +13,7 @@ from brainalign.report.sentences import number
 from brainalign.report.synthesis_captions import SYNTHESIS_CAPTIONS
 from brainalign.report.synthesis_figures import nulls, scale_sweep, specificity, step_trace
 from brainalign.report.synthesis_images import failures, gallery, minimal_pairs
+from brainalign.report.synthesis_tables import gains_table, means_table
 from brainalign.report.synthesis_words import (
     caveats,
     contests,
@@ -22,23 +22,13 @@ from brainalign.report.synthesis_words import (
     verdict,
     warning,
 )
-from brainalign.report.synthesised import JUDGES, PLAUSIBLE, SynthesisedImages
+from brainalign.report.synthesised import JUDGES, SynthesisedImages
 from brainalign.report.tables import html_table
 
-__all__ = ["MOST_REGIONS", "synthesis_section"]
+__all__ = ["MOST_REGIONS", "synthesis_blocks", "synthesis_section", "synthesis_text"]
 
+TITLE = "Images a region would prefer"
 MOST_REGIONS = 6  # of galleries, curves and rows of a sheet: a page holds 30 figures
-AGAINST = {
-    "unguided": "unguided, same seeds",
-    "recurrent": "unguided, same recurrence",
-    "best of n": "best of n",
-    "evolved": "evolved in noise space",
-    "natural": "natural, top by guide",
-    "natural true": "natural, top by truth",
-    "null": "encoders of shuffled responses",
-}
-CONDITIONS = ("unguided", "recurrent", "best of n", "evolved", "guided", "matched", "natural", "natural true", "null")
-OTHERS = {"guided": "guided", "matched": "guided, contrast and luminance matched"}
 
 
 def synthesis_section(material: ImageMaterial) -> Section | None:
@@ -46,23 +36,32 @@ def synthesis_section(material: ImageMaterial) -> Section | None:
     study = material.synthesised
     if study is None or not study.regions:
         return None
-    shown = study.regions[:MOST_REGIONS]
-    paragraphs = [*caveats(study), *(verdict(study, region) for region in study.regions)]
-    paragraphs += [specific_sentence(study), *contests(study), matched_sentence(study)]
-    if len(study.regions) > len(shown):
-        paragraphs.append(
-            f"Images and curves of the first {len(shown)} of {len(study.regions)} regions are drawn; all stand in the "
-            "tables."
+    panels = _panels(study, material.config.confidence)
+    return Section("synthesis", TITLE, panels, synthesis_text(study), synthesis_blocks(study))
+
+
+def synthesis_text(study: SynthesisedImages) -> list[str]:
+    """Return what may be said of a study, region by region, and what may not."""
+    texts = [*caveats(study), *(verdict(study, region) for region in study.regions)]
+    texts += [specific_sentence(study), *contests(study), matched_sentence(study)]
+    if len(study.regions) > MOST_REGIONS:
+        texts.append(
+            f"Images and curves of the first {MOST_REGIONS} of {len(study.regions)} regions are drawn; all stand in "
+            "the tables."
         )
-    blocks = [*_warnings(study), *_encoders(study), _gains(study, material.config.confidence), _means(study)]
-    return Section(
-        "synthesis", "Images a region would prefer", _panels(study, shown), list(filter(None, paragraphs)), blocks
-    )
+    return [text for text in texts if text]
 
 
-def _panels(study: SynthesisedImages, shown: list[str]) -> list[Panel]:
+def synthesis_blocks(study: SynthesisedImages) -> list[Markup]:
+    """Return warnings where there are some, and how good the encoders are."""
+    return [*_warnings(study), *_encoders(study)]
+
+
+def _panels(study: SynthesisedImages, confidence: float) -> list[Panel]:
+    shown = study.regions[:MOST_REGIONS]
     words = {"scores": " / ".join(JUDGES[judge] for judge in study.judges)}
     words["invalid"] = " ✗: no valid image of this world." if study.known("valid") else ""
+    words["confidence"] = f"{confidence:.0%}"
     words["n"] = str(len(study.rows("guided", shown[0])))
     captions = {name: " ".join(text.format(**words).split()) for name, text in SYNTHESIS_CAPTIONS.items()}
     conditions = set(study.table["condition"])
@@ -78,6 +77,10 @@ def _panels(study: SynthesisedImages, shown: list[str]) -> list[Panel]:
         panels.append(
             Panel("specificity", "Whose response rises", captions["specificity"], specificity(study), study.gains)
         )
+    panels += [
+        Panel("gains", "Gains over every control", captions["gains"], None, study.gains, html=gains_table(study)),
+        Panel("means", "Means of every condition", captions["means"], None, html=means_table(study)),
+    ]
     if "null" in conditions and "unguided" in conditions:
         caption = f"{captions['nulls']} {_resolution(study)}"
         numbers = study.table[study.table["condition"] == "null"].groupby(["null", "scored"])[study.judges].mean()
@@ -114,58 +117,19 @@ def _warnings(study: SynthesisedImages) -> list[Markup]:
 
 def _encoders(study: SynthesisedImages) -> list[Markup]:
     """Return how well both encoders predict held-out images: a poor one guides to nothing."""
-    sides: Mapping[str, Any] = {side: study.guides.get(side, {}).get("r", {}) for side in ("guide", "check")}
-    if not all(sides.values()):
+    r: Mapping[str, Any] = study.guides.get("r", {})
+    if not {"guide", "check"} <= set(r):
         return []
-    rows = [[region, *(number(sides[side].get(region, float("nan"))) for side in sides)] for region in study.regions]
-    title = "Held-out r of the region's mean response"
-    return [html_table(["region", "guiding encoder", "checking encoder"], rows, title)]
-
-
-def _gains(study: SynthesisedImages, confidence: float) -> Markup:
-    """Return what guided images have more than every control, by every judge."""
-    scores = [*study.judges, *study.plausible]
-    rows = []
-    for region in study.regions:
-        for condition, name in OTHERS.items():
-            for against, control in AGAINST.items():
-                if condition == "matched" and against not in ("unguided", "null"):
-                    continue
-                found = [study.gain(region, against, score, condition) for score in scores]
-                if any(gain is not None for gain in found):
-                    rows.append([region, name, control, *map(_cell, found)])
-    header = ["region", "images", "against", *((JUDGES | PLAUSIBLE)[score] for score in scores)]
-    note = (
-        f"Gains in standard deviations over natural images (validity and typicality: shares), {confidence:.0%} "
-        "intervals over images, p not corrected. Against encoders of shuffled responses: over their mean, the interval "
-        "is that of single ones."
-    )
-    return html_table(header, rows, "Gains") + Markup('<p class="soft">{}</p>').format(note)
-
-
-def _cell(gain: pd.Series[Any] | None) -> str:
-    if gain is None:
-        return "–"
-    return f"{number(gain['gain'], 2)} ({number(gain['low'], 2)} to {number(gain['high'], 2)}; p {_p(gain['p'])})"
-
-
-def _p(p: float) -> str:
-    return "–" if pd.isna(p) else "< .001" if p < 0.001 else f"= {number(p)}"
-
-
-def _means(study: SynthesisedImages) -> Markup:
-    """Return the means of every condition, contrast and luminance with them."""
-    scores = [*study.judges, *study.plausible, "contrast", "luminance"]
-    names = {**AGAINST, **OTHERS}
-    rows = []
-    for region in study.regions:
-        for condition in CONDITIONS:
-            mine = study.rows(condition, region)
-            if len(mine):
-                means = [number(float(mine[score].mean()), 2) for score in scores]
-                rows.append([region, names[condition], f"{len(mine):,}", *means])
-    header = ["region", "images", "n", *((JUDGES | PLAUSIBLE).get(score, score) for score in scores)]
-    table = html_table(header, rows, "Means of every condition")
-    return Markup(
-        "<details><summary>Means of every condition, with contrast and luminance</summary>{}</details>"
-    ).format(table)
+    columns = {
+        "guiding encoder": r["guide"]["prior"],
+        "checking encoder": r["check"]["prior"],
+        "guiding, images in full size": r["guide"]["full"],
+        "checking, images in full size": r["check"]["full"],
+        "null encoders": r.get("null", {}).get("prior", {}),
+    }
+    rows = [
+        [region, *(number(of.get(region, float("nan"))) for of in columns.values())] for region in r["guide"]["prior"]
+    ]
+    title = "r of the mean response of a region, images that no encoder was fitted to, at the size of synthesised ones"
+    note = Markup('<p class="soft">{}.</p>').format(title)
+    return [html_table(["region", *columns], rows, title) + note]

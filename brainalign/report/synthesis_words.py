@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from brainalign.report.sentences import number
@@ -22,43 +21,46 @@ __all__ = [
 ]
 
 LEVEL = 0.05
+WHO = {"true": "the true response", "check": "the prediction of the checking encoder"}
 LEAST_NULLS = 19  # p = 1 / (m + 1) is at most the level
 LEAST_VALID = 0.9  # of the share of unguided images that are valid
 
 
 def verdict(study: SynthesisedImages, region: str) -> str:
     """Return whether guided images may be said to raise a region's response, and if not, every reason."""
-    who = _who(study)
-    gain = study.gain(region, "unguided", study.judge)
+    judge = study.judge_of(region)
+    gain = study.gain(region, "unguided", judge)
     against = objections(study, region)
     if gain is None:
         return f"{region}: nothing is claimed: there are no unguided images of the same seeds."
     if against:
         return f"{region}: it is not claimed that guidance finds what the region prefers: {'; '.join(against)}."
-    resampled = study.gain(region, "recurrent", study.judge)
+    resampled = study.gain(region, "recurrent", judge)
     over = f", by {_interval(resampled)} over unguided images of the same recurrence" if resampled is not None else ""
-    null = study.gain(region, "null", study.judge)
+    null = study.gain(region, "null", judge)
     assert null is not None  # objections() asks for it
     return (
-        f"{region}: guided images raise {who} by {_interval(gain)} SD over unguided images of the same seeds{over}, "
-        f"more than {_shuffled(study)} do (p = {number(null['p'])})."
+        f"{region}: guided images raise {WHO[judge]} by {_interval(gain)} SD over unguided images of the same seeds"
+        f"{over}, more than {study.n_nulls - _as_good(null)} of {study.n_nulls} encoders of shuffled responses do (p = {number(null['p'])})."
     )
 
 
 def objections(study: SynthesisedImages, region: str) -> list[str]:
     """Return what speaks against the claim that guidance raised a region's response; empty where nothing does."""
-    who, found = _who(study), []
+    judge, found = study.judge_of(region), []
     for against, words in (("unguided", "unguided images"), ("recurrent", "unguided images of the same recurrence")):
-        gain = study.gain(region, against, study.judge)
+        gain = study.gain(region, against, judge)
         if gain is not None and not gain["low"] > 0:
-            found.append(f"{who} does not rise over {words} ({_interval(gain)})")
-    null = study.gain(region, "null", study.judge)
+            found.append(f"{WHO[judge]} does not rise over {words} ({_interval(gain)})")
+    null = study.gain(region, "null", judge)
     if null is None or study.n_nulls < LEAST_NULLS:
         found.append(
             f"{LEAST_NULLS} encoders of shuffled responses are needed for p = {LEVEL:g}, and there are {study.n_nulls}"
         )
     elif not null["p"] <= LEVEL:
-        found.append(f"{_shuffled(study)} raise it as much (p = {number(null['p'])})")
+        found.append(
+            f"{_as_good(null)} of {study.n_nulls} encoders of shuffled responses do as well (p = {number(null['p'])})"
+        )
     return found + _implausible(study, region)
 
 
@@ -98,32 +100,42 @@ def _implausible(study: SynthesisedImages, region: str) -> list[str]:
 
 def contests(study: SynthesisedImages) -> list[str]:
     """Return, for every other way to find images, in which regions guided ones are ahead, behind or not told apart."""
-    who = {"true": "true response", "check": "checking encoder's prediction"}[study.judge]
     names = {
         "best of n": f"the best unguided images{_pool(study)}",
         "evolved": "images evolved in noise space",
         "natural": "the natural images that the guiding encoder ranks highest",
         "natural true": "the natural images of the largest true response",
     }
-    sentences = []
-    for against, words in names.items():
-        sides: dict[str, list[str]] = {"ahead in": [], "behind in": [], "not told apart in": []}
-        for region in study.regions:
-            gain = study.gain(region, against, study.judge)
-            if gain is not None:
-                side = "ahead in" if gain["low"] > 0 else "behind in" if gain["high"] < 0 else "not told apart in"
-                sides[side].append(region)
-        parts = [f"{side} {', '.join(regions)}" for side, regions in sides.items() if regions]
-        if not parts:
-            continue
-        sentence = f"By the {who}, guided images against {words}: {'; '.join(parts)}."
-        if against == "natural" and sides["behind in"]:
-            sentence += (
-                f" In {', '.join(sides['behind in'])} natural images win: what the region prefers is among them, and a "
-                "search needs no synthesis to find it."
-            )
-        sentences.append(sentence)
-    return sentences
+    return [
+        sentence
+        for against, words in names.items()
+        for judge, regions in _by_judge(study).items()
+        if (sentence := _contest(study, against, words, judge, regions))
+    ]
+
+
+def _contest(study: SynthesisedImages, against: str, words: str, judge: str, regions: list[str]) -> str:
+    sides: dict[str, list[str]] = {"ahead in": [], "behind in": [], "not told apart in": []}
+    for region in regions:
+        gain = study.gain(region, against, judge)
+        if gain is not None:
+            side = "ahead in" if gain["low"] > 0 else "behind in" if gain["high"] < 0 else "not told apart in"
+            sides[side].append(region)
+    parts = [f"{side} {', '.join(mine)}" for side, mine in sides.items() if mine]
+    if not parts:
+        return ""
+    text = f"By {WHO[judge]}, guided images against {words}: {'; '.join(parts)}."
+    if against == "natural" and sides["behind in"]:
+        text += (
+            f" In {', '.join(sides['behind in'])} natural images win: what the region prefers is among them, and a "
+            "search finds it without synthesis."
+        )
+    return text
+
+
+def _by_judge(study: SynthesisedImages) -> dict[str, list[str]]:
+    """Return the regions that the truth judges, and those that the other encoder judges."""
+    return {judge: [name for name in study.regions if study.judge_of(name) == judge] for judge in WHO}
 
 
 def _pool(study: SynthesisedImages) -> str:
@@ -134,31 +146,33 @@ def _pool(study: SynthesisedImages) -> str:
 
 def specific_sentence(study: SynthesisedImages) -> str:
     """Return in how many regions guidance raises the region itself most; empty with one region."""
-    if len(study.regions) < 2:
-        return ""
-    table = study.specificity(study.judge).to_numpy()
-    own = np.flatnonzero(np.diag(table) >= np.nanmax(table, axis=1))
-    others = [region for k, region in enumerate(study.regions) if k not in own]
-    text = (
-        f"The region guided for gains most of all regions (by {_who(study)}) in {len(own)} of {len(study.regions)} rows"
-    )
-    return f"{text}; another one gains more when guided for {', '.join(others)}." if others else f"{text}."
+    parts = []
+    for judge, regions in _by_judge(study).items():
+        table = study.specificity(judge).reindex(index=regions)
+        if table.shape[1] < 2 or table.empty:
+            continue
+        best = table.idxmax(axis=1)
+        others = [region for region in regions if best[region] != region]
+        text = f"in {len(regions) - len(others)} of {len(regions)} rows by {WHO[judge]}"
+        parts.append(f"{text} (another one gains more when guided for {', '.join(others)})" if others else text)
+    return f"Of all regions the one guided for gains most {', and '.join(parts)}." if parts else ""
 
 
 def matched_sentence(study: SynthesisedImages) -> str:
     """Return what is left of the gain in images with contrast and luminance of unguided ones."""
     kept, lost = [], []
     for region in study.regions:
-        gain = study.gain(region, "unguided", study.judge, condition="matched")
+        gain = study.gain(region, "unguided", study.judge_of(region), condition="matched")
         if gain is not None:
             (kept if gain["low"] > 0 else lost).append(f"{region} {_interval(gain)}")
     if not kept and not lost:
         return ""
     parts = [f"remains in {', '.join(kept)}"] if kept else []
     parts += [f"is not shown in {', '.join(lost)}"] if lost else []
+    who = " or ".join(WHO[judge] for judge, regions in _by_judge(study).items() if regions)
     return (
         "Early visual areas answer to contrast alone. In guided images with the mean luminance and RMS contrast of the "
-        f"unguided image of the same seed, a gain over it (by {_who(study)}) {' and '.join(parts)}."
+        f"unguided image of the same seed, a gain over it (by {who}) {' and '.join(parts)}."
     )
 
 
@@ -171,25 +185,24 @@ def caveats(study: SynthesisedImages) -> list[str]:
         "of the same subject. Agreement of the two is necessary, not sufficient: both may be pleased by what no region "
         "is."
     ]
-    if study.truth:
+    unknown = study.without_truth
+    if len(unknown) < len(study.regions):
         texts.append(
             "These responses were simulated: the true response is that of a neuron which looks at the pixels and which "
             "no encoder saw. Real regions have no such column."
         )
-    else:
+    if unknown:
+        of = f" for {', '.join(unknown)}" if len(unknown) < len(study.regions) else ""
         texts.append(
-            "No truth exists here: what the region would do is unknown until these images are shown in a scanner. "
+            f"No truth exists here{of}: what the region would do is unknown until these images are shown in a scanner. "
             "What follows are predictions."
         )
     return texts
 
 
-def _who(study: SynthesisedImages) -> str:
-    return {"true": "the true response", "check": "the prediction of the checking encoder"}[study.judge]
-
-
-def _shuffled(study: SynthesisedImages) -> str:
-    return f"images guided by {study.n_nulls} encoders of shuffled responses"
+def _as_good(null: pd.Series[Any]) -> int:
+    """Return how many null encoders reach the guided images: p = (1 + that) / (n + 1)."""
+    return round(null["p"] * (null["n"] + 1)) - 1
 
 
 def _interval(row: pd.Series[Any]) -> str:

@@ -32,7 +32,8 @@ class SynthesisedImages:
     steps : DataFrame
         region, step, timestep, score, grad_rms, d_rms, clipped.
     guides : mapping
-        Details of both encoders: their models and layers, and the held-out r of every region.
+        Of both encoders: "guide" and "check" with model and layer, and "r" on held-out images, by role, size of the
+        images and region.
     cost : mapping
         Seconds per image and the number of images that best-of-n chose from; empty where it is not known.
     """
@@ -49,15 +50,14 @@ class SynthesisedImages:
         """Regions that images were made for, in the order of their first image."""
         return [str(name) for name in self.table.loc[self.table["condition"] == "guided", "region"].unique()]
 
-    @property
-    def truth(self) -> bool:
-        """Whether the true response is known."""
-        return self.known("true")
+    def judge_of(self, region: str) -> str:
+        """Return who has the last word: the truth, or the encoder that did not guide where nobody knows it."""
+        return "true" if self.known("true", region) else "check"
 
     @property
-    def judge(self) -> str:
-        """Who has the last word: the truth, or the encoder that did not guide where nobody knows it."""
-        return "true" if self.truth else "check"
+    def without_truth(self) -> list[str]:
+        """Regions whose true response nobody knows."""
+        return [region for region in self.regions if self.judge_of(region) != "true"]
 
     @property
     def judges(self) -> list[str]:
@@ -74,9 +74,12 @@ class SynthesisedImages:
         """Number of encoders that were fitted to shuffled responses and guided too."""
         return int(self.table.loc[self.table["condition"] == "null", "null"].nunique())
 
-    def known(self, score: str) -> bool:
-        """Return whether a score is there."""
-        return score in self.table and bool(self.table[score].notna().any())
+    def known(self, score: str, region: str | None = None) -> bool:
+        """Return whether a score is there, of any region or of one."""
+        if score not in self.table:
+            return False
+        values = self.table[score] if region is None else self.table.loc[self.table["scored"] == region, score]
+        return bool(values.notna().any())
 
     def rows(self, condition: str, region: str, scored: str | None = None) -> pd.DataFrame:
         """Return the rows of a condition, as one region scores them.
@@ -108,13 +111,12 @@ class SynthesisedImages:
         return None if rows.empty or pd.isna(rows["gain"].iloc[0]) else rows.iloc[0]
 
     def specificity(self, judge: str) -> pd.DataFrame:
-        """Return gains over unguided images of the same seeds: regions guided for by regions scored."""
-        found = {}
-        for region in self.regions:
-            row = {}
-            for scored in self.regions:
+        """Return gains over unguided images of the same seeds: regions guided for by regions this judge speaks of."""
+        columns = [region for region in self.regions if self.known(judge, region)]
+        found = np.empty((len(self.regions), len(columns)))
+        for row, region in enumerate(self.regions):
+            for column, scored in enumerate(columns):
                 own = self.rows("guided", region, scored).set_index("seed")[judge]
                 plain = self.rows("unguided", region, scored).set_index("seed")[judge]
-                row[scored] = float((own - plain.reindex(own.index)).mean())
-            found[region] = row
-        return pd.DataFrame(found).T.reindex(index=self.regions, columns=self.regions)
+                found[row, column] = (own - plain.reindex(own.index)).mean()
+        return pd.DataFrame(found, index=self.regions, columns=columns)

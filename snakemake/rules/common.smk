@@ -59,7 +59,6 @@ MATCHED = [name for name in IMAGES if SETTINGS.matching_of(name).models]
 MATCHING = ("similarity", "dimensions", "featurebias", "manifolds")
 CONVERGENCE = ("convergence", "areas", "latencies", "curves", "halftimes", "maps")
 DYNAMICS = ("dynamics", "dynamicsneurons", "dynamicsfolds", "dynamicsmovies")
-SYNTHESIS = ("guides", "synthesized", "synthesis", "synthesisgains", "synthesissteps")
 TIMES = ("timescores", "timesensors", "timewindows", "timeclusters", "timepeaks", "timesquares")
 
 
@@ -114,12 +113,6 @@ def searchlights_of(wildcards):
     """Return the searchlights of every model that has some in the subject."""
     models = SETTINGS.searchlights_of(wildcards.dataset, DESCRIPTORS[wildcards.dataset], wildcards.subject)
     return [of("searchlight", wildcards, model=model) for model in models]
-
-
-def synthesised_of(wildcards):
-    """Return the images made for the regions of a subject and what was said of them; nothing where none are asked."""
-    asked = SETTINGS.synthesises(wildcards.dataset, DESCRIPTORS[wildcards.dataset], wildcards.subject)
-    return [of(suffix, wildcards) for suffix in SYNTHESIS if asked]
 
 
 def features_of(wildcards):

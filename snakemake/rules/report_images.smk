@@ -20,7 +20,6 @@ rule report_images:
         compared=artifacts("rdm", "comparison"),
         decoded=decoded_of,
         searchlights=searchlights_of,
-        synthesised=synthesised_of,
         summarized=artifacts("summary", "recovery", "contest", "winners"),
     output:
         page=report(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from dataclasses import replace
@@ -15,13 +16,14 @@ from PIL import Image
 
 from brainalign.checks import BrainalignError
 from brainalign.descriptor import ImageStudy
-from brainalign.report import ImageMaterial, Section, SynthesisedImages, render_image_page
+from brainalign.report import ImageMaterial, SynthesisedImages, render_image_page
 from brainalign.report.canvas import MOST_BYTES, MOST_PIXELS, png_bytes
 from brainalign.report.contact_sheet import MOST_COLUMNS, SIDE, Strip, contact_sheet
 from brainalign.report.synthesis_figures import nulls, scale_sweep, specificity, step_trace
 from brainalign.report.synthesis_images import failures, gallery, minimal_pairs
 from brainalign.report.synthesis_methods import synthesis_findings, synthesis_methods
-from brainalign.report.synthesis_section import MOST_REGIONS, synthesis_section
+from brainalign.report.synthesis_section import MOST_REGIONS, synthesis_blocks, synthesis_section, synthesis_text
+from brainalign.report.synthesis_tables import gains_table, means_table
 from brainalign.report.synthesis_words import (
     contests,
     matched_sentence,
@@ -89,7 +91,9 @@ def gains(made: pd.DataFrame) -> pd.DataFrame:
                         means = other.groupby("null")[score].mean()
                         p = (1 + (means >= own[score].mean()).sum()) / (1 + len(means))
                     row = {"region": region, "condition": condition, "against": against, "score": score, "gain": gain}
-                    rows.append(row | {"low": gain - 0.3, "high": gain + 0.3, "p": p, "n": N})
+                    rows.append(
+                        row | {"low": gain - 0.3, "high": gain + 0.3, "p": p, "n": N_NULLS if against == "null" else N}
+                    )
     return pd.DataFrame(rows).dropna(subset=["gain"])
 
 
@@ -132,9 +136,12 @@ def material(made: SynthesisedImages | None, **options: Any) -> ImageMaterial:
     return ImageMaterial(config, "scenes", descriptor, "01", synthesised=made)
 
 
-def words(section: Section) -> str:
-    text = " ".join([*section.paragraphs, *(re.sub(r"<[^>]+>", " ", str(block)) for block in section.blocks)])
-    return unescape(re.sub(r"\s+", " ", text))
+def plain(html: str) -> str:
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html)))
+
+
+def words(made: SynthesisedImages) -> str:
+    return " ".join([*synthesis_text(made), *map(plain, synthesis_blocks(made))])
 
 
 # ---------------------------------------------------------------------------------------------------------- claims
@@ -147,11 +154,11 @@ def test_a_region_where_everything_rises_is_claimed_and_not_warned_of() -> None:
     sentence = verdict(made, "FFA")
     assert "guided images raise the true response by 1.2" in sentence
     assert "over unguided images of the same recurrence" in sentence
-    assert "19 encoders of shuffled responses do (p = .050)" in sentence
-    section = synthesis_section(material(made))
-    assert section is not None
-    assert "Warning" not in words(section)
-    assert synthesis_findings(material(made)) == ["Synthesised images raise the true response in 1 of 1 regions (FFA)."]
+    assert "more than 19 of 19 encoders of shuffled responses do (p = .050)" in sentence
+    assert "Warning" not in words(made)
+    assert synthesis_findings(material(made)) == [
+        "Guided images raise the response of 1 of 1 regions (by the true response: FFA)."
+    ]
 
 
 def test_a_region_where_only_the_guide_rises_is_warned_of_and_not_claimed() -> None:
@@ -163,12 +170,13 @@ def test_a_region_where_only_the_guide_rises_is_warned_of_and_not_claimed() -> N
     assert "validity falls from .88 to .50" in text
     assert "they do not show what the region prefers" in text
     assert "not claimed" in verdict(made, "cross")
-    section = synthesis_section(material(made))
-    assert section is not None
-    assert "Warning: in 1 of 2 regions the guiding encoder rises and another judge does not follow." in words(section)
-    assert 'class="check found"' in str(section.blocks[0])
+    assert "Warning: in 1 of 2 regions the guiding encoder rises and another judge does not follow." in words(made)
+    assert 'class="check found"' in synthesis_blocks(made)[0]
     (finding,) = synthesis_findings(material(made))
-    assert "in 1 of 2 regions (FFA). In cross the guiding encoder rises and another judge does not" in finding
+    assert (
+        "of 1 of 2 regions (by the true response: FFA). In cross the guiding encoder rises and another judge does not"
+        in finding
+    )
 
 
 @pytest.mark.parametrize(
@@ -189,13 +197,15 @@ def test_one_control_that_fails_takes_the_claim_away(against: str, score: str, i
 def test_null_encoders_that_do_as_well_or_are_too_few_take_the_claim_away() -> None:
     made = study()
     as_much = changed(made, "null", "true", FLAT, p=0.2)
-    assert any("raise it as much (p = .200)" in text for text in objections(as_much, "FFA"))
+    assert any(
+        "3 of 19 encoders of shuffled responses do as well (p = .200)" in text for text in objections(as_much, "FFA")
+    )
     few = replace(made, table=made.table[made.table["null"] < N_NULLS - 1])
     assert any("19 encoders of shuffled responses are needed" in text for text in objections(few, "FFA"))
     nothing = study(FFA={"guided": OTHERS["unguided"], "null": OTHERS["unguided"]})
     assert verdict(nothing, "FFA").startswith("FFA: it is not claimed")
     assert warning(nothing, "FFA") == ""  # the guide itself found nothing: nobody is fooled
-    assert synthesis_findings(material(nothing)) == ["Synthesised images raise the true response in 0 of 1 regions."]
+    assert synthesis_findings(material(nothing)) == ["Guided images raise the response of 0 of 1 regions."]
 
 
 @pytest.mark.parametrize("score", ["check", "true"])
@@ -219,17 +229,34 @@ def test_validity_must_keep_nine_tenths_and_typicality_stands_in_where_it_is_unk
 
 
 def test_without_truth_the_other_encoder_judges_and_the_page_says_so() -> None:
-    section = synthesis_section(material(study(truth=False)))
-    assert section is not None
-    text = words(section)
+    made = study(truth=False)
+    text = words(made)
     assert "No truth exists here" in text
     assert "raise the prediction of the checking encoder by" in text
     assert "true response" not in text
-    assert "no truth is known" in synthesis_findings(material(study(truth=False)))[0]
-    simulated = synthesis_section(material(study()))
-    assert simulated is not None
-    assert "No truth exists here" not in words(simulated)
-    assert "These responses were simulated" in words(simulated)
+    assert "by an encoder that did not guide, no truth being known: FFA" in synthesis_findings(material(made))[0]
+    assert "No truth exists here" not in words(study())
+    assert "These responses were simulated" in words(study())
+
+
+def test_each_region_has_the_best_judge_there_is() -> None:
+    made = study(red=ALL_RISE, V1=ALL_RISE, V2=ALL_RISE)
+    unknown = ["V1", "V2"]
+    table = made.table.assign(true=made.table["true"].where(~made.table["scored"].isin(unknown)))
+    made = replace(made, table=table, gains=gains(table))
+    assert made.without_truth == unknown
+    assert "raise the true response" in verdict(made, "red")
+    assert "raise the prediction of the checking encoder" in verdict(made, "V1")
+    text = words(made)
+    assert "No truth exists here for V1, V2" in text
+    assert "These responses were simulated" in text
+    assert "By the true response, guided images against images evolved in noise space: ahead in red." in text
+    assert "By the prediction of the checking encoder, guided images against images evolved" in text
+    assert "gains most in 2 of 2 rows by the prediction of the checking encoder." in text
+    (finding,) = synthesis_findings(material(made))
+    assert "by the true response: red; by an encoder that did not guide, no truth being known: V1, V2" in finding
+    assert made.specificity("true").shape == (3, 1)
+    assert len(nulls(made).axes[1].texts) == 1
 
 
 def test_natural_images_that_win_are_said_to_win() -> None:
@@ -258,13 +285,12 @@ def test_specificity_is_of_the_own_region() -> None:
     found = made.specificity("true")
     assert np.diag(found).min() > 0.9
     assert abs(found.loc["FFA", "PPA"]) < 0.3
-    assert "in 2 of 2 rows." in specific_sentence(made)
+    assert "gains most in 2 of 2 rows by the true response." in specific_sentence(made)
     swapped = made.table.copy()
     guided = swapped["condition"] == "guided"
     swapped.loc[guided, "scored"] = swapped.loc[guided, "scored"].map({"FFA": "PPA", "PPA": "FFA"})
-    assert "in 0 of 2 rows; another one gains more when guided for FFA, PPA" in specific_sentence(
-        replace(made, table=swapped)
-    )
+    sentence = specific_sentence(replace(made, table=swapped))
+    assert "in 0 of 2 rows by the true response (another one gains more when guided for FFA, PPA)" in sentence
     assert specific_sentence(study()) == ""
 
 
@@ -277,6 +303,26 @@ def picture(figure: Any) -> np.ndarray:
     with Image.open(io.BytesIO(content)) as image:
         assert image.width <= MOST_PIXELS
         return np.asarray(image.convert("RGB"))
+
+
+def test_how_well_encoders_predict_stands_beside() -> None:
+    made = study()
+    r = {role: {"prior": {"FFA": 0.61}, "full": {"FFA": 0.72}} for role in ("guide", "check")}
+    assert re.search(r"FFA .610 .610 .720 .720 –", words(replace(made, guides={**made.guides, "r": r})))
+    assert "checking, images in full size" not in words(made)
+
+
+def test_tables_hold_every_control() -> None:
+    made = study(truth=False)
+    text = plain(gains_table(made))
+    assert "FFA guided unguided, same seeds 2.00 (1.70 to 2.30; p = .001) 1.70 (1.40 to 2.00; p = .001)" in text
+    assert "FFA guided encoders of shuffled responses 1.90" in text
+    assert "FFA guided, contrast and luminance matched unguided, same seeds 1.80" in text
+    assert "true response" not in text
+    assert "true response" in plain(gains_table(study()))
+    means = plain(means_table(made))
+    assert f"FFA guided {N} 2.00 1.70 .50 .20 .50" in means
+    assert f"FFA encoders of shuffled responses {N * N_NULLS} .10" in means
 
 
 def test_pixels_of_a_small_image_stay_squares() -> None:
@@ -333,18 +379,25 @@ def test_figures_draw_the_numbers() -> None:
 
 
 def test_a_page_keeps_to_its_budget_and_escapes_names() -> None:
-    names = {f"r{k}": ALL_RISE for k in range(MOST_REGIONS)}
-    made = study(evil=ONLY_GUIDE, **names)
+    made = study(evil=ONLY_GUIDE, FFA=ALL_RISE)
+    page = render_image_page(material(made))
+    pictures = [base64.b64decode(found) for found in re.findall(r"data:image/png;base64,([^\"]+)", page)]
+    assert len(pictures) == 2 + 6
+    assert max(map(len, pictures)) <= MOST_BYTES
+    assert len(page.encode()) <= 5_000_000
+    assert "<img src=x" not in page
+    assert EVIL in unescape(page)
+
+
+def test_a_sheet_of_noise_keeps_to_its_budget_and_a_page_to_its_number_of_figures() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (MOST_COLUMNS, SIDE, SIDE, 3), dtype=np.uint8)
+    picture(contact_sheet([Strip("x" * 200, list(noise), ["1.0"] * MOST_COLUMNS)] * (MOST_REGIONS + 1)))
+    names = {f"r{k}": ALL_RISE for k in range(MOST_REGIONS + 2)}
+    made = study(**names)
     section = synthesis_section(material(made))
     assert section is not None
-    assert len(section.panels) == MOST_REGIONS + 6
-    assert f"the first {MOST_REGIONS} of {MOST_REGIONS + 1} regions are drawn" in words(section)
-    page = render_image_page(material(made))
-    assert "<img src=x" not in page
-    assert unescape(EVIL) in unescape(page)
-    assert len(page.encode()) <= 5_000_000
-    for panel in section.panels:
-        picture(panel.figure)
+    assert len([panel for panel in section.panels if panel.figure is not None]) == MOST_REGIONS + 6
+    assert f"the first {MOST_REGIONS} of {MOST_REGIONS + 2} regions are drawn" in words(made)
 
 
 def test_what_was_not_made_is_not_drawn() -> None:
@@ -356,7 +409,7 @@ def test_what_was_not_made_is_not_drawn() -> None:
     bare = replace(made, table=made.table[made.table["condition"].isin(["guided", "unguided"])], steps=made.steps[:0])
     section = synthesis_section(material(bare))
     assert section is not None
-    assert [panel.id for panel in section.panels] == ["gallery0", "pairs", "specificity", "failures"]
+    assert [panel.id for panel in section.panels] == ["gallery0", "pairs", "specificity", "gains", "means", "failures"]
 
 
 def test_methods_name_what_ran() -> None:
