@@ -19,10 +19,10 @@ SYNTHESIS_CAPTIONS = {
         things share gains: that is no failure.""",
     "gains": """
         Gains of guided images over each control, in standard deviations over natural images (validity and typicality:
-        shares), with {confidence} intervals over images; p is not corrected. Against encoders of shuffled responses:
-        over their mean, the interval is that of single ones. Natural images may win: the region's preferred stimulus
-        can be among them. Good: intervals above 0 in all columns, also with contrast and luminance matched. Bad: gains
-        of the guiding encoder alone.""",
+        shares), with {confidence} intervals over images; p is not corrected. Null encoders: fitted to shuffled
+        responses; the gain is that over their mean, the interval that of single ones. Images matched: with contrast and
+        luminance of the unguided image of the same seed. Good: intervals above 0 in all columns, also matched; natural
+        images may win where the region's preferred stimulus is among them. Bad: gains of the guiding encoder alone.""",
     "means": """
         Typicality: the share of natural images that lie farther from their nearest neighbour, in the features of the
         checking encoder; about one half for a natural image, 0 for one like no other. A stand-in where nobody knows

@@ -20,7 +20,7 @@ GALLERY = {
     "guided": "guided",
     "natural": "natural, top by guide",
 }
-FAILED_BY = {"check": "checking encoder", "true": "true response", "valid": "validity", "typical": "typicality"}
+FAILED_BY = {"check": "by check", "true": "by truth", "valid": "valid", "typical": "typical"}
 N_WORST = 2  # images per region and judge
 INVALID = " ✗"
 
@@ -83,9 +83,13 @@ def _strip(study: SynthesisedImages, name: str, rows: pd.DataFrame) -> Strip:
 
 def _note(study: SynthesisedImages, row: pd.Series[Any]) -> str:
     """Return what every judge says of an image, in the order of JUDGES, and whether it shows nothing valid."""
-    said = " / ".join(number(row[judge], 1) for judge in JUDGES if study.known(judge))
+    said = " / ".join(_tenths(row[judge]) for judge in JUDGES if study.known(judge))
     return said + (INVALID if study.known("valid") and row["valid"] < 0.5 else "")
 
 
 def _signed(value: float) -> str:
-    return f"{'+' if value >= 0 else ''}{number(value, 1)}"
+    return f"{'+' if value >= 0.05 else ''}{_tenths(value)}"
+
+
+def _tenths(value: float) -> str:
+    return number(round(value, 1) + 0.0, 1)  # -0.04 is 0, not -0

@@ -14,14 +14,15 @@ from brainalign.report.tables import html_table
 __all__ = ["gains_table", "means_table"]
 
 AGAINST = {
-    "unguided": "unguided, same seeds",
+    "unguided": "unguided",
     "recurrent": "unguided, same recurrence",
     "best of n": "best of n",
-    "evolved": "evolved in noise space",
-    "natural": "natural, top by guide",
-    "natural true": "natural, top by truth",
-    "null": "encoders of shuffled responses",
+    "evolved": "evolved",
+    "natural": "natural by guide",
+    "natural true": "natural by truth",
+    "null": "null encoders",
 }
+GAINS = [*(("guided", against) for against in AGAINST), ("matched", "unguided"), ("matched", "null")]
 CONDITIONS = ("unguided", "recurrent", "best of n", "evolved", "guided", "matched", "natural", "natural true", "null")
 OTHERS = {"guided": "guided", "matched": "guided, contrast and luminance matched"}
 
@@ -29,23 +30,24 @@ OTHERS = {"guided": "guided", "matched": "guided, contrast and luminance matched
 def gains_table(study: SynthesisedImages) -> Markup:
     """Return what guided images have more than every control, by every judge."""
     scores = [*study.judges, *study.plausible]
-    rows = []
+    rows: list[list[str | Markup]] = []
     for region in study.regions:
-        for condition, name in OTHERS.items():
-            for against, control in AGAINST.items():
-                if condition == "matched" and against not in ("unguided", "null"):
-                    continue
-                found = [study.gain(region, against, score, condition) for score in scores]
-                if any(gain is not None for gain in found):
-                    rows.append([region, name, control, *map(_cell, found)])
-    header = ["region", "images", "against", *((JUDGES | PLAUSIBLE)[score] for score in scores)]
+        for condition, against in GAINS:
+            found = [study.gain(region, against, score, condition) for score in scores]
+            if any(gain is not None for gain in found):
+                first = not rows or all(row[0] != region for row in rows)
+                matched = ", images matched" if condition == "matched" else ""
+                rows.append([region if first else "", f"{AGAINST[against]}{matched}", *map(_cell, found)])
+    header = ["region", "guided against", *((JUDGES | PLAUSIBLE)[score] for score in scores)]
     return html_table(header, rows, "Gains")
 
 
-def _cell(gain: pd.Series[Any] | None) -> str:
+def _cell(gain: pd.Series[Any] | None) -> str | Markup:
     if gain is None:
         return "–"
-    return f"{number(gain['gain'], 2)} ({number(gain['low'], 2)} to {number(gain['high'], 2)}; p {_p(gain['p'])})"
+    interval = f"{number(gain['low'], 2)} to {number(gain['high'], 2)}"
+    text = Markup('<b>{}</b><br><span class="soft">{}<br>p {}</span>')
+    return text.format(number(gain["gain"], 2), interval, _p(gain["p"]))
 
 
 def _p(p: float) -> str:

@@ -39,9 +39,10 @@ def verdict(study: SynthesisedImages, region: str) -> str:
     over = f", by {_interval(resampled)} over unguided images of the same recurrence" if resampled is not None else ""
     null = study.gain(region, "null", judge)
     assert null is not None  # objections() asks for it
+    beaten = f"{study.n_nulls - _as_good(null)} of {study.n_nulls} encoders of shuffled responses"
     return (
         f"{region}: guided images raise {WHO[judge]} by {_interval(gain)} SD over unguided images of the same seeds"
-        f"{over}, more than {study.n_nulls - _as_good(null)} of {study.n_nulls} encoders of shuffled responses do (p = {number(null['p'])})."
+        f"{over}, more than {beaten} do (p = {number(null['p'])})."
     )
 
 
