@@ -339,6 +339,11 @@ class Config(Strict):
         chosen = options.subjects is None or subject in options.subjects
         return of_images and chosen and {options.guide.model, options.check.model} <= set(self.models_of(dataset))
 
+    def encoders_of_synthesis(self) -> dict[str, dict[str, object]]:
+        """Return the extractors of the models that guide and judge what is synthesised."""
+        chosen = {"guide": self.synthesize.guide, "check": self.synthesize.check}
+        return {role: self.extractor_of(of.model) for role, of in chosen.items() if of is not None}
+
 
 # --------------------------------------------------------------------------------------------------------- reading
 

@@ -20,6 +20,7 @@ rule report_images:
         compared=artifacts("rdm", "comparison"),
         decoded=decoded_of,
         searchlights=searchlights_of,
+        synthesis=synthesis_of,
         summarized=artifacts("summary", "recovery", "contest", "winners"),
     output:
         page=report(
