@@ -60,7 +60,7 @@ MATCHED = [name for name in IMAGES if SETTINGS.matching_of(name).models]
 MATCHING = ("similarity", "dimensions", "featurebias", "manifolds")
 CONVERGENCE = ("convergence", "areas", "latencies", "curves", "halftimes", "maps")
 DYNAMICS = ("dynamics", "dynamicsneurons", "dynamicsfolds", "dynamicsmovies")
-SYNTHESIS = ("synthesized", "synthesis", "synthesisgains", "synthesissteps")
+SYNTHESIS = ("guides", "synthesized", "synthesis", "synthesisgains", "synthesissteps")
 TIMES = ("timescores", "timesensors", "timewindows", "timeclusters", "timepeaks", "timesquares")
 
 
