@@ -5,15 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from brainalign.synthesis.gains import synthesis_gains
+from brainalign.synthesis.objective import RegionObjective
 from brainalign.synthesis.prior import train_prior
+from brainalign.synthesis.views import denoised_views
 
 if TYPE_CHECKING:
     from brainalign.synthesis.codec import PixelShuffleCodec
+    from brainalign.synthesis.guidance import BrainGuidedPipeline, GuidedOutput
 
-__all__ = ["PixelShuffleCodec", "synthesis_gains", "train_prior"]
+__all__ = [
+    "BrainGuidedPipeline",
+    "GuidedOutput",
+    "PixelShuffleCodec",
+    "RegionObjective",
+    "denoised_views",
+    "synthesis_gains",
+    "train_prior",
+]
 
 # Classes of diffusers' kind: importing it takes seconds, which captions and scores need not wait for.
-_HEAVY = {"PixelShuffleCodec": "codec"}
+_HEAVY = {"BrainGuidedPipeline": "guidance", "GuidedOutput": "guidance", "PixelShuffleCodec": "codec"}
 
 
 def __getattr__(name: str) -> Any:
