@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from brainalign.synthesis.gains import synthesis_gains
+from brainalign.synthesis.guided_output import GuidedOutput
 from brainalign.synthesis.objective import RegionObjective
 from brainalign.synthesis.prior import train_prior
 from brainalign.synthesis.views import denoised_views
 
 if TYPE_CHECKING:
     from brainalign.synthesis.codec import PixelShuffleCodec
-    from brainalign.synthesis.guidance import BrainGuidedPipeline, GuidedOutput
+    from brainalign.synthesis.guidance import BrainGuidedPipeline
 
 __all__ = [
     "BrainGuidedPipeline",
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 # Classes of diffusers' kind: importing it takes seconds, which captions and scores need not wait for.
-_HEAVY = {"BrainGuidedPipeline": "guidance", "GuidedOutput": "guidance", "PixelShuffleCodec": "codec"}
+_HEAVY = {"BrainGuidedPipeline": "guidance", "PixelShuffleCodec": "codec"}
 
 
 def __getattr__(name: str) -> Any:

@@ -15,9 +15,8 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -29,6 +28,9 @@ from torch import Tensor, nn
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.synthesis.codec import PixelShuffleCodec
+from brainalign.synthesis.guidance_checks import check_call, check_folder, check_objective
+from brainalign.synthesis.guided_output import GuidedOutput, converted
+from brainalign.synthesis.noise import image_generators, initial_latents
 from brainalign.synthesis.prediction import alpha_bar, check_scheduler, renoise
 from brainalign.synthesis.prompts import Conditions, embed
 from brainalign.synthesis.steering import Steering, score_images, steer, to_unit
@@ -36,19 +38,6 @@ from brainalign.synthesis.steering import Steering, score_images, steer, to_unit
 __all__ = ["BrainGuidedPipeline", "GuidedOutput"]
 
 Objective = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class GuidedOutput:
-    """What guidance made: images in [0, 1], their scores (n,), and a row per image and guided step.
-
-    Columns of `trace`: image, step, timestep, score, grad_rms, d_rms (after the trust radius), clipped (whether it
-    held), nonfinite (values of the gradient that were set to 0). Scores are NaN without an objective.
-    """
-
-    images: Tensor | np.ndarray | list[Any]
-    scores: Tensor
-    trace: pd.DataFrame | None = None
 
 
 class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
@@ -66,9 +55,10 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
 
     References
     ----------
-    Luo AF, Henderson MM, Wehbe L, Tarr MJ (2023). Brain diffusion for visual exploration: cortical discovery using large
-    scale generative models. NeurIPS. arXiv:2306.03089
-    Ye H, Lin H, Han J, et al. (2024). TFG: unified training-free guidance for diffusion models. NeurIPS. arXiv:2409.15761
+    Luo AF, Henderson MM, Wehbe L, Tarr MJ (2023). Brain diffusion for visual exploration: cortical discovery using
+    large scale generative models. NeurIPS. arXiv:2306.03089
+    Ye H, Lin H, Han J, et al. (2024). TFG: unified training-free guidance for diffusion models. NeurIPS.
+    arXiv:2409.15761
 
     Examples
     --------
@@ -77,7 +67,7 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
     """
 
     model_cpu_offload_seq = "text_encoder->unet->vae"
-    _optional_components = ["vae", "text_encoder", "tokenizer"]
+    _optional_components: ClassVar[list[str]] = ["vae", "text_encoder", "tokenizer"]
 
     def __init__(
         self,
@@ -121,14 +111,7 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         BrainalignError
             If a path is not there, or the folder holds no pipeline.
         """
-        place = Path(path_or_id)
-        if place.is_dir() or place.is_absolute() or str(path_or_id).startswith(".") or len(place.parts) > 2:
-            if not (place / "model_index.json").is_file():
-                held = "has no model_index.json" if place.is_dir() else "does not exist"
-                raise BrainalignError(
-                    f"{path_or_id} {held}; give a folder that save_pretrained of a diffusers pipeline wrote, or a "
-                    "model id of the hub (owner/name)"
-                )
+        check_folder(path_or_id)
         safely = None if trust_pickle else True
         try:
             return super().from_pretrained(  # type: ignore[no-any-return]
@@ -172,8 +155,8 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         trust_radius : float
             Largest root mean square by which a step moves the clean image, in its units (pixels within ±1); inf = none.
         generator : Generator or list of Generator, optional
-            One for each image, so that an image does not depend on the batch it is in. From a single one (or torch's own)
-            the seeds of the images are drawn first.
+            One for each image, so that an image does not depend on the batch it is in. From a single one (or
+            torch's own) the seeds of the images are drawn first.
         num_inference_steps : int
         prompt : str or list of str, optional
             Needs a tokenizer. A network that reads prompts is given the empty text where there is none.
@@ -202,20 +185,23 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         Raises
         ------
         BrainalignError
-            Before sampling, if an argument, the scheduler or the objective does not fit; later, if scores are not finite.
+            Before sampling, if an argument, the scheduler or the objective does not fit; later, if scores are not
+            finite.
         """
         check_choice("output_type", output_type, ("pt", "np", "pil"))
         steering = None
         if objective is not None and guidance_scale != 0:
             steering = Steering(objective, guidance_scale, trust_radius, n_smooth, grad_through_unet)
-        self._check(num_images, num_inference_steps, recurrence, start, stop, steering)
-        self.scheduler.set_timesteps(num_inference_steps, device=self._execution_device)
+        check_call(self, num_images, num_inference_steps, recurrence, start, stop, steering is not None)
+        self.scheduler.set_timesteps(num_inference_steps, device=self.device)
         check_scheduler(self.scheduler, recurrence)
         generators = image_generators(generator, num_images)
         conditions = embed(self, num_images, prompt, prompt_embeds, negative_prompt_embeds, classifier_free_scale)
-        z = self._initial(num_images, generators, latents)
+        z = initial_latents(self, generators, latents)
         if steering is not None:
-            self._probe(objective, z)
+            check_objective(self, steering.objective, num_images)
+        takes = inspect.signature(self.scheduler.step).parameters
+        options = {"generator": generators} if "generator" in takes else {}
         n_steps = len(self.scheduler.timesteps)
         rows: list[pd.DataFrame] = []
         for index in self.progress_bar(range(n_steps)):
@@ -227,7 +213,7 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
                 # A copy keeps the scheduler's place among the steps while the step is not the last of its kind.
                 scheduler = self.scheduler if last else copy.copy(self.scheduler)
                 t = self.scheduler.timesteps[index]
-                z = scheduler.step(output, t, z, **self._step_options(generators)).prev_sample
+                z = scheduler.step(output, t, z, **options).prev_sample
                 if not last:
                     noise = randn_tensor(z.shape, generator=generators, device=z.device, dtype=z.dtype)
                     z = renoise(z, noise, self.scheduler, index)
@@ -237,7 +223,7 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         scores = torch.full((num_images,), torch.nan) if objective is None else score_images(objective, images).cpu()
         self.maybe_free_model_hooks()
         trace = pd.concat(rows, ignore_index=True) if return_trace and rows else None
-        return GuidedOutput(_as(output_type, images), scores, trace)
+        return GuidedOutput(converted(images, output_type), scores, trace)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return images in [-1, 1] of latents as the network has them; they may exceed the range."""
@@ -247,12 +233,13 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         return images
 
     def encode(self, images: Tensor) -> Tensor:
-        """Return the latents of images in [-1, 1], in the units that the network has them; the mean of an SD encoder."""
+        """Return the latents of images in [-1, 1], in the network's units; the mode of an SD encoder."""
         if self.vae is None:
             return images
         encoded = self.vae.encode(images)
-        latents: Tensor = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
-        return latents * self.vae.config.scaling_factor
+        mode: Tensor = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
+        latents: Tensor = mode * self.vae.config.scaling_factor
+        return latents
 
     def predict(self, noisy: Tensor, timestep: Tensor, conditions: Conditions | None = None) -> Tensor:
         """Return the network's output for noisy samples of unit variance, after classifier-free guidance."""
@@ -303,101 +290,3 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         row.insert(1, "timestep", float(t))
         row.insert(0, "image", np.arange(len(row)))
         return output, row
-
-    def _initial(self, n_images: int, generators: list[torch.Generator], latents: Tensor | None) -> Tensor:
-        shape = (n_images, *self.latent_shape)
-        if latents is None:
-            latents = randn_tensor(shape, generator=generators, device=self._execution_device, dtype=self.unet.dtype)
-        elif tuple(latents.shape) != shape:
-            raise BrainalignError(f"latents must be {shape} for {n_images} images; got {tuple(latents.shape)}")
-        # Of the network's own type, as diffusers has it: a tensor times a tensor of no axes keeps it.
-        return latents.to(self._execution_device, self.unet.dtype) * self.scheduler.init_noise_sigma
-
-    def _step_options(self, generators: list[torch.Generator]) -> dict[str, Any]:
-        takes = inspect.signature(self.scheduler.step).parameters
-        return {"generator": generators} if "generator" in takes else {}
-
-    def _probe(self, objective: Objective | None, z: Tensor) -> None:
-        """Score noise once: an objective that cannot be used fails before the sampling, not within it."""
-        assert objective is not None
-        height, width = self.image_size
-        # Its own noise: the images' generators are left as they are.
-        noise = torch.rand(len(z), 3, height, width, generator=torch.Generator().manual_seed(0)).to(z.device)
-        with torch.enable_grad():
-            noise = noise.to(torch.float64 if z.dtype == torch.float64 else torch.float32).requires_grad_(True)
-            try:
-                scores = score_images(objective, noise)
-            except RuntimeError as error:
-                raise BrainalignError(
-                    f"the objective fails on images {tuple(noise.shape)}, which is what this prior makes: {error}"
-                ) from error
-        if not scores.requires_grad:
-            raise BrainalignError(
-                "the objective has no gradient with respect to the images; it must compute in torch, without no_grad, "
-                "detach or numpy"
-            )
-
-    def _check(
-        self, n_images: int, n_steps: int, recurrence: int, start: float, stop: float, steering: Steering | None
-    ) -> None:
-        if min(n_images, n_steps, recurrence) < 1:
-            raise BrainalignError(
-                "num_images, num_inference_steps and recurrence must be at least 1; "
-                f"got {n_images}, {n_steps} and {recurrence}"
-            )
-        if not 0 <= start < stop <= 1:
-            raise BrainalignError(f"start and stop must be shares of the steps, 0 <= start < stop <= 1; got {start}, {stop}")
-        if self.unet.config.out_channels != self.unet.config.in_channels:
-            raise BrainalignError(
-                f"the network reads {self.unet.config.in_channels} channels and gives "
-                f"{self.unet.config.out_channels}; guidance needs as many (no learned variance, no inpainting)"
-            )
-        pixels = self.vae is None or isinstance(self.vae, PixelShuffleCodec)
-        if not pixels and self.scheduler.config.get("clip_sample", False):
-            raise BrainalignError(
-                "the scheduler clips samples to ±1, which is wrong for the latents of a variational autoencoder; "
-                "pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=False)"
-            )
-        if steering is None:
-            return
-        if torch.is_inference_mode_enabled() or next(self.unet.parameters()).is_inference():
-            raise BrainalignError(
-                "guidance needs gradients, which torch.inference_mode() rules out for good; load the models and call "
-                "the pipeline outside of it (torch.no_grad() does no harm)"
-            )
-        if self.vae is not None and self.vae.dtype in (torch.float16, torch.bfloat16):
-            raise BrainalignError(
-                f"gradients through an autoencoder in {self.vae.dtype} overflow; pipe.vae.to(torch.float32)"
-            )
-        if any(hasattr(part, "_hf_hook") for part in (self.unet, self.vae)):
-            raise BrainalignError(
-                "the models are offloaded to the CPU between calls, which loses gradients; use pipe.to(device) with "
-                "pipe.unet.enable_gradient_checkpointing() and pipe.vae.enable_slicing() instead"
-            )
-
-
-def image_generators(
-    generator: torch.Generator | Sequence[torch.Generator] | None, n_images: int
-) -> list[torch.Generator]:
-    """Return one generator for each image; seeds are drawn from a single one, or from torch's own.
-
-    Raises
-    ------
-    BrainalignError
-        If there are as many as neither one nor the images.
-    """
-    if generator is None or isinstance(generator, torch.Generator):
-        device = "cpu" if generator is None else generator.device
-        seeds = torch.randint(2**62, (n_images,), generator=generator, device=device).tolist()
-        return [torch.Generator(device).manual_seed(seed) for seed in seeds]
-    if len(generator) != n_images:
-        raise BrainalignError(f"{len(generator)} generators for {n_images} images; give one for each, or a single one")
-    return list(generator)
-
-
-def _as(output_type: str, images: Tensor) -> Tensor | np.ndarray | list[Any]:
-    if output_type == "pt":
-        return images
-    arrays = images.cpu().permute(0, 2, 3, 1).numpy()
-    pictures: list[Any] = DiffusionPipeline.numpy_to_pil(arrays) if output_type == "pil" else []
-    return pictures if output_type == "pil" else arrays

@@ -26,7 +26,8 @@ class RegionObjective(nn.Module):
     Parameters
     ----------
     features : callable
-        Images (n, 3, H, W) in [0, 1] to (n, d), differentiable; it resizes and normalises. A module moves with this one.
+        Images (n, 3, H, W) in [0, 1] to (n, d), differentiable; it resizes and normalises. A module
+        moves with this one.
     coef : array (d, n_targets)
         Of an encoder that is linear in the features; a standardisation of features is folded into it.
     intercept : array (n_targets,)
@@ -47,14 +48,20 @@ class RegionObjective(nn.Module):
 
     References
     ----------
-    Luo AF, Henderson MM, Wehbe L, Tarr MJ (2023). Brain diffusion for visual exploration: cortical discovery using large
-    scale generative models. NeurIPS. arXiv:2306.03089
+    Luo AF, Henderson MM, Wehbe L, Tarr MJ (2023). Brain diffusion for visual exploration: cortical discovery using
+    large scale generative models. NeurIPS. arXiv:2306.03089
 
     Examples
     --------
     >>> objective = RegionObjective(features, coef, intercept, targets=[0, 1, 2]).standardised(natural_features)
     >>> pipe(objective, num_images=4).scores
     """
+
+    weights: Tensor  # (n_features, n_regions), or (n_features, n_targets of the region) for a pattern
+    offsets: Tensor
+    pattern: Tensor
+    mean: Tensor
+    sd: Tensor
 
     def __init__(
         self,
@@ -89,7 +96,7 @@ class RegionObjective(nn.Module):
             # The mean of linear predictions is one linear prediction.
             weights = torch.stack([weights[:, columns].mean(1) for columns in regions], dim=1)
             offsets = torch.stack([offsets[columns].mean() for columns in regions])
-        self.register_buffer("weights", weights)  # (d, n_regions), or (d, len(targets)) for a pattern
+        self.register_buffer("weights", weights)
         self.register_buffer("offsets", offsets)
         self._standardise(mean, sd, len(regions))
 
@@ -155,9 +162,11 @@ class RegionObjective(nn.Module):
         for name, values in (("mean", mean), ("sd", sd)):
             given = torch.as_tensor(np.asarray(values)).to(self.weights)
             if given.ndim > 1 or given.numel() not in (1, n_regions):
-                raise BrainalignError(f"{name} has shape {tuple(given.shape)} for {n_regions} regions; give one for each")
+                raise BrainalignError(
+                    f"{name} has shape {tuple(given.shape)} for {n_regions} regions; give one for each"
+                )
             self.register_buffer(name, given.reshape(-1).expand(n_regions).clone())
-        if not bool((self.sd > 0).all()):
+        if not bool(torch.all(self.sd > 0)):
             raise BrainalignError(f"sd must be positive; got {self.sd.tolist()}: the score does not vary over images")
 
 

@@ -79,9 +79,7 @@ def alpha_bar(scheduler: Any, index: int) -> float:
     return float(scheduler.alphas_cumprod[int(scheduler.timesteps[index])])
 
 
-def clean_and_noise(
-    output: Tensor, noisy: Tensor, alpha: float | Tensor, predicted: str
-) -> tuple[Tensor, Tensor]:
+def clean_and_noise(output: Tensor, noisy: Tensor, alpha: float | Tensor, predicted: str) -> tuple[Tensor, Tensor]:
     """Return x0 and e of a network's output, both of the shape of the noisy sample; ā for all, or broadcast."""
     signal, noise = alpha**0.5, (1 - alpha) ** 0.5
     if predicted == "epsilon":

@@ -1,7 +1,7 @@
 """One guided step: the gradient of the objective, kept within a trust radius, as a change of the clean image.
 
-Why a radius: (1 − ā)/√ā is 16 at the first of 25 steps of a cosine schedule and 20 000 at the noisiest, so that the plain
-update saturates the image before there is one.
+Why a radius: (1 − ā)/√ā is 16 at the first of 25 steps of a cosine schedule and 20 000 at the noisiest, so that the
+plain update saturates the image before there is one.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def score_images(objective: Callable[[Tensor], Tensor], images: Tensor) -> Tenso
 
 
 def _seen(pipe: BrainGuidedPipeline, latents: Tensor) -> Tensor:
-    """Decode latents to images in [0, 1]; clamping the value but not the gradient, or saturated pixels would have none."""
+    """Decode to images in [0, 1]. Values are clamped and gradients are not, or saturated pixels would have none."""
     vae_type = latents.dtype if pipe.vae is None else pipe.vae.dtype
     images = to_unit(_full(pipe.decode(latents.to(vae_type))))
     return images + (images.clamp(0, 1) - images).detach()

@@ -1,7 +1,7 @@
 """Images as guidance shows them to an encoder: noised, and cleaned by one pass of the network.
 
-A readout fitted to photographs alone is fooled by such images; one that has also seen these views of its training images,
-with their measured responses, is not.
+A readout fitted to photographs alone is fooled by such images; one that has also seen these views of its training
+images, with their measured responses, is not.
 """
 
 from __future__ import annotations
