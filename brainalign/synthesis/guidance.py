@@ -1,81 +1,96 @@
-"""Diffusion guided by a brain: at every step the clean image that the network sees moves where a region answers more.
+"""Diffusion guided by an encoder of a brain region: every denoising step goes where the predicted response rises.
 
-One path for every scheduler. With u the noisy sample at unit variance, ā the share of signal, x0 and e what the network
-makes of it, and s the objective (higher is better):
-
-    w = √(1 − ā) x0 + (1 − √(1 − ā)) u        the image that is scored
-    d = scale (1 − ā)/√ā ∇_u s(decode(w))     no longer than trust_radius (root mean square)
-    x0 ← x0 + d                               and the scheduler steps with the prediction that says so
-
-Without trust radius and clamp this is BrainDiVE, e ← e − √(1 − ā) scale ∇s.
+The gradient is taken through the network's estimate of the final image, and its effect on that estimate is bounded by a
+trust region: without it the first steps, where almost no image is there yet, saturate.
 """
 
 from __future__ import annotations
 
-import copy
 import inspect
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, DiffusionPipeline, UNet2DConditionModel, UNet2DModel
-from diffusers.schedulers import SchedulerMixin
+from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel, UNet2DModel
+from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.synthesis.codec import PixelShuffleCodec
-from brainalign.synthesis.guidance_checks import check_call, check_folder, check_objective
-from brainalign.synthesis.guided_output import GuidedOutput, converted
-from brainalign.synthesis.noise import image_generators, initial_latents
-from brainalign.synthesis.prediction import alpha_bar, check_scheduler, renoise
-from brainalign.synthesis.prompts import Conditions, embed
-from brainalign.synthesis.steering import Steering, score_images, steer, to_unit
+from brainalign.synthesis.denoiser import Denoiser
+from brainalign.synthesis.prediction import check_scheduler, previous_signal, signal_shares
+from brainalign.synthesis.steering import Generators, Guide, Objective, Trace
 
 __all__ = ["BrainGuidedPipeline", "GuidedOutput"]
 
-Objective = Callable[[Tensor], Tensor]
+
+@dataclass
+class GuidedOutput(BaseOutput):  # type: ignore[misc]
+    """Images, their scores, and what every step did.
+
+    Attributes
+    ----------
+    images : tensor (n, 3, H, W) in [0, 1], array (n, H, W, 3), or list of PIL images
+    scores : tensor (n,), or None without an objective
+    trace : DataFrame or None
+        image, step, timestep, score, grad_rms, d_rms, clipped (whether the trust radius held it), nonfinite.
+    """
+
+    images: Any
+    scores: Tensor | None
+    trace: pd.DataFrame | None
 
 
 class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
-    """Sample images of a diffusion model that raise an objective, such as the predicted response of a region.
+    """A diffusion model whose samples an objective guides; without one it samples as diffusers does, bit for bit.
+
+    Per step, with o the network's output at u, ā the share of signal, x₀ the estimate of the end:
+
+        w = √(1 − ā) x₀ + (1 − √(1 − ā)) u ;  g = ∂ Σ s(decode(w)) / ∂u ;  d = scale (1 − ā)/√ā g
+        x₀' = x₀ + d min(1, τ / rms(d))
+
+    and the scheduler is given the output that means x₀'. With τ infinite this is the update of BrainDiVE.
 
     Parameters
     ----------
     unet : UNet2DModel or UNet2DConditionModel
-    scheduler : SchedulerMixin
-        DDIM, DDPM, PNDM, DPM++ (DPMSolverMultistep), Euler, Heun or LMS.
-    vae : AutoencoderKL, AutoencoderTiny or PixelShuffleCodec, optional
-        None where the network works on pixels in [-1, 1].
-    text_encoder, tokenizer : optional
-        Of a network that reads prompts; `prompt_embeds` replace them.
+    scheduler : scheduler
+        DDIM, DDPM, PNDM, DPM++, Euler, Heun or LMS, predicting epsilon, v or the sample.
+    vae : AutoencoderKL or PixelShuffleCodec, optional
+        None where the network works on pixels.
+    text_encoder, tokenizer : CLIPTextModel, CLIPTokenizer, optional
+        For networks that read a prompt.
 
     References
     ----------
-    Luo AF, Henderson MM, Wehbe L, Tarr MJ (2023). Brain diffusion for visual exploration: cortical discovery using
-    large scale generative models. NeurIPS. arXiv:2306.03089
-    Ye H, Lin H, Han J, et al. (2024). TFG: unified training-free guidance for diffusion models. NeurIPS.
-    arXiv:2409.15761
+    Luo A, Henderson MM, Wehbe L, Tarr MJ (2023). Brain diffusion for visual exploration: cortical discovery using large
+    scale generative models. NeurIPS. arXiv:2306.03089
+    Ye H, et al. (2024). TFG: unified training-free guidance for diffusion models. NeurIPS. arXiv:2409.15761: recurrence
 
     Examples
     --------
     >>> pipe = BrainGuidedPipeline.from_pretrained("data/prior")
-    >>> output = pipe(objective, num_images=4, generator=torch.Generator().manual_seed(0))
+    >>> seeds = [torch.Generator().manual_seed(seed) for seed in range(8)]
+    >>> pipe(objective, num_images=8, generator=seeds, recurrence=3).images.shape
+    torch.Size([8, 3, 32, 32])
     """
 
     model_cpu_offload_seq = "text_encoder->unet->vae"
-    _optional_components: ClassVar[list[str]] = ["vae", "text_encoder", "tokenizer"]
+    _optional_components = ["vae", "text_encoder", "tokenizer"]  # noqa: RUF012 (diffusers' own)
 
     def __init__(
         self,
         unet: UNet2DModel | UNet2DConditionModel,
-        scheduler: SchedulerMixin,
-        vae: AutoencoderKL | AutoencoderTiny | PixelShuffleCodec | None = None,
-        text_encoder: nn.Module | None = None,
-        tokenizer: object | None = None,
+        scheduler: Any,
+        vae: AutoencoderKL | PixelShuffleCodec | None = None,
+        text_encoder: CLIPTextModel | None = None,
+        tokenizer: CLIPTokenizer | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer)
@@ -83,54 +98,71 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
     @classmethod
     def from_pretrained(
         cls,
-        path_or_id: str | Path,
+        folder: str | PathLike[str],
         *,
-        dtype: torch.dtype = torch.float32,
-        local_files_only: bool = False,
         trust_pickle: bool = False,
+        dtype: torch.dtype = torch.float32,
         **options: Any,
     ) -> BrainGuidedPipeline:
-        """Load a folder or a model of the hub in the layout of diffusers: this pipeline's, DDIM's, Stable Diffusion's.
-
-        Safety checkers and feature extractors are left out. Half-precision files become float32 unless `dtype` says
-        otherwise. A folder is read without the network.
+        """Load a folder written by save_pretrained, any Stable Diffusion folder, or a hub id.
 
         Parameters
         ----------
-        path_or_id : str or Path
-        dtype : torch.dtype
-        local_files_only : bool
-            Take a model of the hub from the cache only.
+        folder : str or path
+            A folder never touches the network.
         trust_pickle : bool
-            Also load weights stored as pickle, which can run any code.
+            Also read weights that are pickles, which can run anything.
+        dtype : torch.dtype
         **options
-            Of `DiffusionPipeline.from_pretrained`, such as `variant="fp16"` or a component to be used instead.
+            Of `DiffusionPipeline.from_pretrained`.
 
         Raises
         ------
         BrainalignError
-            If a path is not there, or the folder holds no pipeline.
+            If there is no such folder, or its weights cannot be read.
         """
-        check_folder(path_or_id)
-        safely = None if trust_pickle else True
+        name = str(folder)
+        local = Path(folder).is_dir()
+        if not local and (Path(folder).is_absolute() or name.startswith(".") or name.count("/") != 1):
+            raise BrainalignError(f"there is no folder {name!r} with a diffusion model; check the path")
+        options = {
+            "use_safetensors": None if trust_pickle else True,
+            "local_files_only": local,
+            "low_cpu_mem_usage": False,
+        } | options
         try:
-            return super().from_pretrained(  # type: ignore[no-any-return]
-                str(path_or_id), dtype=dtype, local_files_only=local_files_only, use_safetensors=safely, **options
-            )
-        except OSError as error:
-            hint = "" if trust_pickle else "; only safetensors are read unless trust_pickle=True"
-            raise BrainalignError(f"no pipeline could be loaded from {path_or_id}: {error}{hint}") from error
+            return super().from_pretrained(name, dtype=dtype, **options)  # type: ignore[no-any-return]
+        except (OSError, ValueError, RuntimeError) as error:
+            raise BrainalignError(
+                f"cannot load a diffusion model from {name!r}: {str(error).splitlines()[0]}. Give a folder in the "
+                "layout of diffusers (model_index.json, unet/, scheduler/ ...) with safetensors; trust_pickle reads "
+                "other weight files"
+            ) from error
 
-    @torch.no_grad()
+    @property
+    def image_size(self) -> int:
+        """Rows and columns of the images in pixels."""
+        size = self.unet.config.sample_size
+        side = size if isinstance(size, int) else size[0]
+        return int(side * self._decoded_per_latent)
+
+    @property
+    def _decoded_per_latent(self) -> int:
+        if self.vae is None:
+            return 1
+        if isinstance(self.vae, PixelShuffleCodec):
+            return int(self.vae.config.block)
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
     def __call__(
         self,
         objective: Objective | None = None,
         num_images: int = 1,
         guidance_scale: float = 10.0,
         trust_radius: float = 0.2,
-        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        generator: Generators = None,
         num_inference_steps: int = 25,
-        prompt: str | list[str] | None = None,
+        prompt: str | None = None,
         prompt_embeds: Tensor | None = None,
         negative_prompt_embeds: Tensor | None = None,
         classifier_free_scale: float = 0.0,
@@ -140,153 +172,176 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         stop: float = 1.0,
         grad_through_unet: bool = True,
         latents: Tensor | None = None,
-        output_type: Literal["pt", "np", "pil"] = "pt",
+        output_type: str = "pt",
         return_trace: bool = False,
     ) -> GuidedOutput:
-        """Sample images; without an objective, or at scale 0, exactly those of diffusers' own pipelines.
+        """Sample images.
 
         Parameters
         ----------
         objective : callable, optional
-            float32 images (n, 3, H, W) in [0, 1] to scores (n,), differentiable.
+            Images (n, 3, H, W) in [0, 1] to a score each, differentiable; `RegionObjective`. None or a scale of 0: no
+            guidance.
         num_images : int
         guidance_scale : float
-            Of the objective. It is not the scale of classifier-free guidance.
+            Of the objective, which is in standard deviations over natural images. Not classifier-free guidance.
         trust_radius : float
-            Largest root mean square by which a step moves the clean image, in its units (pixels within ±1); inf = none.
-        generator : Generator or list of Generator, optional
-            One for each image, so that an image does not depend on the batch it is in. From a single one (or
-            torch's own) the seeds of the images are drawn first.
+            Largest root mean square by which one step moves the estimate (pixels span 2); inf for none.
+        generator : torch.Generator or list of them
+            One per image makes an image independent of the others in its batch; a single one draws for all, as in
+            diffusers.
         num_inference_steps : int
-        prompt : str or list of str, optional
-            Needs a tokenizer. A network that reads prompts is given the empty text where there is none.
-        prompt_embeds, negative_prompt_embeds : tensor (1 or n, n_tokens, d), optional
+        prompt : str, optional
+        prompt_embeds, negative_prompt_embeds : tensor (1 or n, n_tokens, width), optional
+            Instead of a prompt; a network that reads prompts is given the empty one without either.
         classifier_free_scale : float
-            The usual guidance by the prompt, 0 = off.
+            Above 1: classifier-free guidance towards the prompt.
         recurrence : int
-            How often a step is taken from renewed noise, at all but the last step. It costs as many times as much, and
-            gives coherent images where single steps give fragments.
+            How often a step is taken: noise is added again in between. It gives the estimate time to become an image.
         n_smooth : int
-            Over how many shifted, noisy copies of the image the gradient is averaged; 1 = the image itself.
+            Copies, shifted and noisy, that the gradient is averaged over.
         start, stop : float
-            Share of the steps from which on, and up to which, there is guidance (and recurrence).
+            Share of the steps between which the objective guides.
         grad_through_unet : bool
-            False holds the network's output constant: half the cost, a poorer direction.
-        latents : tensor (n, channels, h, w), optional
-            Initial noise of unit variance.
+            False holds the network's output constant: about half the time, weaker.
+        latents : tensor, optional
+            Initial noise of unit variance, instead of the generator's first draw.
         output_type : {"pt", "np", "pil"}
-            Tensor (n, 3, H, W), array (n, H, W, 3) or images.
         return_trace : bool
-
-        Returns
-        -------
-        GuidedOutput
 
         Raises
         ------
         BrainalignError
-            Before sampling, if an argument, the scheduler or the objective does not fit; later, if scores are not
-            finite.
+            If the scheduler is not supported, gradients are switched off for good (inference mode), the objective is
+            not differentiable, has another shape or is NaN, or a prompt is missing or not wanted.
         """
         check_choice("output_type", output_type, ("pt", "np", "pil"))
-        steering = None
-        if objective is not None and guidance_scale != 0:
-            steering = Steering(objective, guidance_scale, trust_radius, n_smooth, grad_through_unet)
-        check_call(self, num_images, num_inference_steps, recurrence, start, stop, steering is not None)
-        self.scheduler.set_timesteps(num_inference_steps, device=self.device)
         check_scheduler(self.scheduler, recurrence)
-        generators = image_generators(generator, num_images)
-        conditions = embed(self, num_images, prompt, prompt_embeds, negative_prompt_embeds, classifier_free_scale)
-        z = initial_latents(self, generators, latents)
-        if steering is not None:
-            check_objective(self, steering.objective, num_images)
-        takes = inspect.signature(self.scheduler.step).parameters
-        options = {"generator": generators} if "generator" in takes else {}
-        n_steps = len(self.scheduler.timesteps)
-        rows: list[pd.DataFrame] = []
-        for index in self.progress_bar(range(n_steps)):
-            inside = start * n_steps <= index < stop * n_steps
-            repeats = recurrence if inside and index < n_steps - 1 else 1
-            for repeat in range(repeats):
-                last = repeat == repeats - 1
-                output, row = self._prediction(z, index, conditions, steering if inside else None, generators)
-                # A copy keeps the scheduler's place among the steps while the step is not the last of its kind.
-                scheduler = self.scheduler if last else copy.copy(self.scheduler)
-                t = self.scheduler.timesteps[index]
-                z = scheduler.step(output, t, z, **options).prev_sample
-                if not last:
-                    noise = randn_tensor(z.shape, generator=generators, device=z.device, dtype=z.dtype)
-                    z = renoise(z, noise, self.scheduler, index)
-            if row is not None:
-                rows.append(row)
-        images = to_unit(self.decode(z)).clamp(0, 1).float()
-        scores = torch.full((num_images,), torch.nan) if objective is None else score_images(objective, images).cpu()
-        self.maybe_free_model_hooks()
-        trace = pd.concat(rows, ignore_index=True) if return_trace and rows else None
-        return GuidedOutput(converted(images, output_type), scores, trace)
+        guided = objective is not None and guidance_scale != 0
+        self._check_call(num_images, generator, guided)
+        denoiser = self.denoiser(num_images, prompt, prompt_embeds, negative_prompt_embeds, classifier_free_scale)
+        self.scheduler.set_timesteps(num_inference_steps, device=self.device)
+        shares = signal_shares(self.scheduler).to(self.device, torch.float32)
+        z = self._initial(num_images, generator, latents) * self.scheduler.init_noise_sigma
+        guide, trace = None, Trace(return_trace)
+        if objective is not None and guided:
+            last = len(self.scheduler.timesteps)
+            steps = range(round(start * last), round(stop * last))
+            how = (guidance_scale, trust_radius, steps, n_smooth, grad_through_unet)
+            guide = Guide(objective, *how, generator, trace)
+        with torch.no_grad():
+            for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
+                z = self._step(denoiser, guide, z, t, i, shares[i], recurrence, generator)
+            images = denoiser.images(z)
+            scores = None if objective is None else objective(images.float())
+        return GuidedOutput(images=_as_type(images, output_type), scores=scores, trace=trace.table())
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Return images in [-1, 1] of latents as the network has them; they may exceed the range."""
-        if self.vae is None:
-            return latents
-        images: Tensor = self.vae.decode(latents / self.vae.config.scaling_factor).sample
-        return images
-
-    def encode(self, images: Tensor) -> Tensor:
-        """Return the latents of images in [-1, 1], in the network's units; the mode of an SD encoder."""
-        if self.vae is None:
-            return images
-        encoded = self.vae.encode(images)
-        mode: Tensor = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
-        latents: Tensor = mode * self.vae.config.scaling_factor
-        return latents
-
-    def predict(self, noisy: Tensor, timestep: Tensor, conditions: Conditions | None = None) -> Tensor:
-        """Return the network's output for noisy samples of unit variance, after classifier-free guidance."""
-        if conditions is None:
-            output: Tensor = self.unet(noisy, timestep).sample
-            return output
-        if conditions.classifier_free_scale <= 0:
-            output = self.unet(noisy, timestep, encoder_hidden_states=conditions.embeds).sample
-            return output
-        twice = timestep if timestep.ndim == 0 else torch.cat([timestep] * 2)
-        output = self.unet(torch.cat([noisy] * 2), twice, encoder_hidden_states=conditions.embeds).sample
-        negative, positive = output.chunk(2)
-        return negative + conditions.classifier_free_scale * (positive - negative)
-
-    @property
-    def latent_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of the latents."""
-        size = self.unet.config.sample_size
-        rows, columns = (size, size) if isinstance(size, int) else tuple(size)
-        return int(self.unet.config.in_channels), int(rows), int(columns)
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width of the images, in pixels."""
-        _, rows, columns = self.latent_shape
-        if isinstance(self.vae, PixelShuffleCodec):
-            block = int(self.vae.config.block)
-        else:
-            block = 1 if self.vae is None else 2 ** (len(self.vae.config.block_out_channels) - 1)
-        return rows * block, columns * block
-
-    def _prediction(
+    def denoiser(
         self,
+        num_images: int,
+        prompt: str | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        classifier_free_scale: float = 0.0,
+    ) -> Denoiser:
+        """Return the network with what it is told of so many images; parameters as of a call.
+
+        Raises
+        ------
+        BrainalignError
+            If a prompt is missing or not wanted.
+        """
+        embeds = self._embeddings(prompt, prompt_embeds, negative_prompt_embeds, classifier_free_scale, num_images)
+        return Denoiser(self.unet, self.vae, embeds, classifier_free_scale)
+
+    def _step(
+        self,
+        denoiser: Denoiser,
+        guide: Guide | None,
         z: Tensor,
-        index: int,
-        conditions: Conditions | None,
-        steering: Steering | None,
-        generators: list[torch.Generator],
-    ) -> tuple[Tensor, pd.DataFrame | None]:
-        """Return the network's output at a step, steered where there is guidance, and the row of the trace."""
-        t = self.scheduler.timesteps[index]
-        noisy = self.scheduler.scale_model_input(z, t)
-        if steering is None:
-            return self.predict(noisy, t, conditions), None
-        alpha = alpha_bar(self.scheduler, index)
-        output, row = steer(self, steering, noisy, t, alpha, conditions, generators)
-        row.insert(0, "step", index)
-        row.insert(1, "timestep", float(t))
-        row.insert(0, "image", np.arange(len(row)))
-        return output, row
+        t: Tensor,
+        i: int,
+        share: Tensor,
+        recurrence: int,
+        generator: Generators,
+    ) -> Tensor:
+        """Return the latents after a step, which is taken `recurrence` times where another one follows."""
+        takes = inspect.signature(self.scheduler.step).parameters
+        extra = {"generator": generator} if "generator" in takes else {}
+        after = previous_signal(self.scheduler, int(t)) if recurrence > 1 else None
+        for repeat in range(1 if after is None else recurrence):
+            if repeat and after is not None:
+                kept = share / after.to(share)
+                fresh = randn_tensor(z.shape, generator=generator, device=self.device, dtype=z.dtype)
+                z = kept.sqrt() * z + (1 - kept).sqrt() * fresh
+            u = self.scheduler.scale_model_input(z, t)
+            if guide is not None and i in guide.steps:
+                o = guide.output(denoiser, u, t, share, i, self.scheduler.config)
+            else:
+                o = denoiser(u, t)
+            z = self.scheduler.step(o, t, z, **extra).prev_sample
+        return z
+
+    def _check_call(self, num_images: int, generator: Generators, guided: bool) -> None:
+        if isinstance(generator, list) and len(generator) != num_images:
+            raise BrainalignError(f"{num_images} images need a generator each; got {len(generator)}")
+        if guided and torch.is_inference_mode_enabled():
+            raise BrainalignError(
+                "guidance needs gradients, which inference_mode switches off for good; use torch.no_grad or nothing"
+            )
+        if isinstance(self.vae, AutoencoderKL) and self.scheduler.config.get("clip_sample", False):
+            raise BrainalignError(
+                "the scheduler clips samples to a range of pixels, but these are latents of an autoencoder; set "
+                "clip_sample=False in the scheduler's configuration"
+            )
+
+    def _initial(self, num_images: int, generator: Generators, latents: Tensor | None) -> Tensor:
+        size = self.unet.config.sample_size
+        rows, columns = (size, size) if isinstance(size, int) else size
+        shape = (num_images, self.unet.config.in_channels, rows, columns)
+        if latents is None:
+            noise: Tensor = randn_tensor(shape, generator=generator, device=self.device, dtype=self.unet.dtype)
+            return noise
+        if tuple(latents.shape) != shape:
+            raise BrainalignError(f"initial noise must have the shape {shape}; got {tuple(latents.shape)}")
+        return latents.to(self.device, self.unet.dtype)
+
+    def _embeddings(
+        self,
+        prompt: str | None,
+        embeds: Tensor | None,
+        negative: Tensor | None,
+        classifier_free_scale: float,
+        num_images: int,
+    ) -> Tensor | None:
+        """Return what the network is told, (n or 2n, n_tokens, width); None where it reads no prompt."""
+        if not isinstance(self.unet, UNet2DConditionModel):
+            if prompt is not None or embeds is not None:
+                raise BrainalignError("this diffusion model reads no prompt; leave it out")
+            return None
+        embeds = self._encoded(prompt or "") if embeds is None else embeds
+        embeds = embeds.to(self.device, self.unet.dtype).expand(num_images, -1, -1)
+        if classifier_free_scale <= 1:
+            return embeds
+        negative = self._encoded("") if negative is None else negative
+        return torch.cat([negative.to(embeds).expand(num_images, -1, -1), embeds])
+
+    def _encoded(self, text: str) -> Tensor:
+        if self.tokenizer is None or self.text_encoder is None:
+            raise BrainalignError(
+                "this diffusion model reads prompts but came without a text encoder; give prompt_embeds (and "
+                "negative_prompt_embeds for classifier-free guidance)"
+            )
+        tokens = self.tokenizer(
+            text, padding="max_length", max_length=self.tokenizer.model_max_length, truncation=True, return_tensors="pt"
+        )
+        with torch.no_grad():
+            encoded: Tensor = self.text_encoder(tokens.input_ids.to(self.device))[0]
+        return encoded
+
+
+def _as_type(images: Tensor, output_type: str) -> Any:
+    if output_type == "pt":
+        return images
+    arrays = images.cpu().permute(0, 2, 3, 1).float().numpy()
+    return arrays if output_type == "np" else DiffusionPipeline.numpy_to_pil(np.asarray(arrays))

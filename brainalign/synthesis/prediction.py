@@ -1,110 +1,111 @@
-"""What a diffusion network says, read as a clean image and a noise, whatever it was trained to predict.
+"""What a denoiser says of the image it will end at, and how a changed image is told back to its scheduler.
 
-A noisy sample is u = √ā x0 + √(1 − ā) e. Networks predict e, x0, or v = √ā e − √(1 − ā) x0: two of them give the third.
+With u the network's input and ā the share of signal in it, u = √ā x₀ + √(1 − ā) ε, whatever the network predicts.
 """
 
 from __future__ import annotations
 
-from math import sqrt
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from brainalign.checks import BrainalignError
 
-__all__ = ["ONE_STEP", "SCHEDULERS", "alpha_bar", "check_scheduler", "clean_and_noise", "renoise", "with_clean"]
+__all__ = ["PREDICTIONS", "RECURRENT", "SCHEDULERS", "check_scheduler", "previous_signal", "signal_shares"]
 
-_ALL, _NO_SAMPLE = ("epsilon", "v_prediction", "sample"), ("epsilon", "v_prediction")
-# The schedulers that guidance is right for, and the predictions that each of them can step with.
-SCHEDULERS: dict[str, tuple[str, ...]] = {
-    "DDIMScheduler": _ALL,
-    "DDPMScheduler": _ALL,
-    "PNDMScheduler": _NO_SAMPLE,
-    "DPMSolverMultistepScheduler": _ALL,
-    "EulerDiscreteScheduler": _ALL,
-    "HeunDiscreteScheduler": _NO_SAMPLE,
-    "LMSDiscreteScheduler": _NO_SAMPLE,
+
+def _from_epsilon(o: Tensor, u: Tensor, a: Tensor) -> Tensor:
+    return (u - (1 - a).sqrt() * o) / a.sqrt()
+
+
+def _from_velocity(o: Tensor, u: Tensor, a: Tensor) -> Tensor:
+    return a.sqrt() * u - (1 - a).sqrt() * o
+
+
+def _from_sample(o: Tensor, u: Tensor, a: Tensor) -> Tensor:
+    return o
+
+
+def _noise(x0: Tensor, u: Tensor, a: Tensor) -> Tensor:
+    return (u - a.sqrt() * x0) / (1 - a).sqrt()
+
+
+def _to_velocity(x0: Tensor, u: Tensor, a: Tensor) -> Tensor:
+    return a.sqrt() * _noise(x0, u, a) - (1 - a).sqrt() * x0
+
+
+def _to_sample(x0: Tensor, u: Tensor, a: Tensor) -> Tensor:
+    return x0
+
+
+Algebra = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+# By what the network predicts: its output to x₀, and x₀ to that output; arguments (output or x₀, u, ā).
+PREDICTIONS: dict[str, tuple[Algebra, Algebra]] = {
+    "epsilon": (_from_epsilon, _noise),
+    "v_prediction": (_from_velocity, _to_velocity),
+    "sample": (_from_sample, _to_sample),
 }
-# Those that keep nothing of past steps, so that a step can be taken again.
-ONE_STEP = ("DDIMScheduler", "DDPMScheduler", "EulerDiscreteScheduler")
-# Stable Diffusion's schedule ends near 14.6; a cosine one without "leading" spacing near 20 000.
-LARGEST_SIGMA = 1000.0
+
+# Schedulers by the table that says how much signal a step's input holds.
+SCHEDULERS = {
+    "DDIMScheduler": "alphas_cumprod",
+    "DDPMScheduler": "alphas_cumprod",
+    "PNDMScheduler": "alphas_cumprod",
+    "DPMSolverMultistepScheduler": "sigmas",
+    "DPMSolverSinglestepScheduler": "sigmas",
+    "EulerDiscreteScheduler": "sigmas",
+    "EulerAncestralDiscreteScheduler": "sigmas",
+    "HeunDiscreteScheduler": "sigmas",
+    "LMSDiscreteScheduler": "sigmas",
+}
+RECURRENT = ("DDIMScheduler", "DDPMScheduler")  # remember nothing of earlier steps, so that one can be repeated
 
 
-def check_scheduler(scheduler: Any, recurrence: int = 1) -> None:
-    """Raise unless guidance knows how to step with a scheduler whose timesteps are set.
+def check_scheduler(scheduler: Any, recurrence: int) -> None:
+    """Raise where guidance does not know what a scheduler's steps mean.
 
     Raises
     ------
     BrainalignError
-        If its kind or what it predicts is not supported, if its first noise level is too large to divide by, or if it
-        remembers past steps where a step is to be repeated.
+        If the scheduler is not in `SCHEDULERS`, predicts something unknown, lets the first step begin in pure noise
+        of a size that leaves no signal, or is to repeat steps and cannot.
     """
-    names = {base.__name__ for base in type(scheduler).__mro__}
-    known = [name for name in SCHEDULERS if name in names]
-    if not known:
+    name = type(scheduler).__name__
+    if name not in SCHEDULERS:
         raise BrainalignError(
-            f"guidance supports the schedulers {', '.join(SCHEDULERS)}; got {type(scheduler).__name__}; "
-            "pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config) replaces it"
+            f"guidance reads the image out of a variance-preserving or sigma scheduler; {name} is neither (flow "
+            f"matching and consistency models are not supported); use one of {', '.join(SCHEDULERS)}"
         )
-    predicted = scheduler.config.prediction_type
-    if predicted not in SCHEDULERS[known[0]]:
+    prediction = scheduler.config.get("prediction_type", "epsilon")
+    if prediction not in PREDICTIONS:
+        raise BrainalignError(f"the scheduler predicts {prediction!r}; guidance knows {', '.join(PREDICTIONS)}")
+    cosine = scheduler.config.get("beta_schedule") == "squaredcos_cap_v2"
+    if cosine and scheduler.init_noise_sigma != 1 and scheduler.config.get("timestep_spacing") != "leading":
         raise BrainalignError(
-            f"{known[0]} steps with predictions of {', '.join(SCHEDULERS[known[0]])}; this one has {predicted!r}; "
-            "take DDIMScheduler, which steps with epsilon, v_prediction and sample"
+            f"{name} with cosine betas starts at a noise of {float(scheduler.init_noise_sigma):.0f} unless its "
+            'timestep_spacing is "leading"; set that'
         )
-    if recurrence > 1 and known[0] not in ONE_STEP:
+    if recurrence > 1 and name not in RECURRENT:
         raise BrainalignError(
-            f"recurrence repeats steps, and {known[0]} remembers past ones; take {', '.join(ONE_STEP)}, or recurrence=1"
-        )
-    if on_sigmas(scheduler) and float(scheduler.sigmas[0]) > LARGEST_SIGMA:
-        raise BrainalignError(
-            f"{known[0]} starts at sigma {float(scheduler.sigmas[0]):.0f}, where rounding is all that is left of the "
-            'image; give it timestep_spacing="leading"'
+            f"recurrence = {recurrence} repeats steps, but {name} remembers earlier ones; use "
+            f"{' or '.join(RECURRENT)}, or recurrence = 1"
         )
 
 
-def on_sigmas(scheduler: Any) -> bool:
-    """Whether a scheduler's noise levels are in `sigmas` (Euler, Heun, LMS, DPM++) and not in `alphas_cumprod`."""
-    return hasattr(scheduler, "sigmas")
+def signal_shares(scheduler: Any) -> Tensor:
+    """Return ā of every step that the scheduler has planned, (n_steps,)."""
+    if SCHEDULERS[type(scheduler).__name__] == "alphas_cumprod":
+        return torch.as_tensor(scheduler.alphas_cumprod)[scheduler.timesteps.long().cpu()]
+    return 1 / (1 + torch.as_tensor(scheduler.sigmas).cpu()[: len(scheduler.timesteps)] ** 2)
 
 
-def alpha_bar(scheduler: Any, index: int) -> float:
-    """Return ā, the share of signal in the variance, of the step at a position among the timesteps.
-
-    Those with sigmas convert predictions by them, which differ from `alphas_cumprod` where a timestep is between two.
-    """
-    if on_sigmas(scheduler):
-        return 1.0 / (1.0 + float(scheduler.sigmas[index]) ** 2)
-    return float(scheduler.alphas_cumprod[int(scheduler.timesteps[index])])
-
-
-def clean_and_noise(output: Tensor, noisy: Tensor, alpha: float | Tensor, predicted: str) -> tuple[Tensor, Tensor]:
-    """Return x0 and e of a network's output, both of the shape of the noisy sample; ā for all, or broadcast."""
-    signal, noise = alpha**0.5, (1 - alpha) ** 0.5
-    if predicted == "epsilon":
-        return (noisy - noise * output) / signal, output
-    if predicted == "v_prediction":
-        return signal * noisy - noise * output, signal * output + noise * noisy
-    return output, (noisy - signal * output) / noise
-
-
-def with_clean(clean: Tensor, noisy: Tensor, alpha: float, predicted: str) -> Tensor:
-    """Return the output of a network that had found this clean image in the noisy sample."""
-    signal, noise = sqrt(alpha), sqrt(1 - alpha)
-    if predicted == "sample":
-        return clean
-    error = (noisy - signal * clean) / noise
-    return error if predicted == "epsilon" else signal * error - noise * clean
-
-
-def renoise(latents: Tensor, noise: Tensor, scheduler: Any, index: int) -> Tensor:
-    """Take latents of the step after `index` back to its noise level: z_t = √(ā_t/ā_s) z_s + √(1 − ā_t/ā_s) n.
-
-    Where latents grow with sigma (Euler), z_t = z_s + √(σ_t² − σ_s²) n, which is the same in other units.
-    """
-    if on_sigmas(scheduler):  # of those that can repeat a step, only Euler
-        larger, smaller = float(scheduler.sigmas[index]), float(scheduler.sigmas[index + 1])
-        return latents + sqrt(larger**2 - smaller**2) * noise
-    ratio = alpha_bar(scheduler, index) / alpha_bar(scheduler, index + 1)
-    return sqrt(ratio) * latents + sqrt(1 - ratio) * noise
+def previous_signal(scheduler: Any, timestep: int) -> Tensor | None:
+    """Return ā after the step from `timestep`; None where that is the last one."""
+    if type(scheduler).__name__ == "DDPMScheduler":
+        before = int(scheduler.previous_timestep(timestep))
+    else:
+        before = timestep - scheduler.config.num_train_timesteps // scheduler.num_inference_steps
+    return None if before < 0 else torch.as_tensor(scheduler.alphas_cumprod)[before]

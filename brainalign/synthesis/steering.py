@@ -1,172 +1,162 @@
-"""One guided step: the gradient of the objective, kept within a trust radius, as a change of the clean image.
-
-Why a radius: (1 − ā)/√ā is 16 at the first of 25 steps of a cosine schedule and 20 000 at the noisiest, so that the
-plain update saturates the image before there is one.
-"""
+"""One guided step: the gradient of an objective through the estimate of the final image, within a trust region."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from math import sqrt
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from brainalign.checks import BrainalignError
-from brainalign.synthesis.prediction import clean_and_noise, with_clean
-from brainalign.synthesis.prompts import Conditions
+from brainalign.synthesis.denoiser import Denoiser
+from brainalign.synthesis.prediction import PREDICTIONS
 
-if TYPE_CHECKING:
-    from brainalign.synthesis.guidance import BrainGuidedPipeline
+__all__ = ["Generators", "Guide", "Objective", "Trace"]
 
-__all__ = ["Steering", "score_images", "steer", "to_unit"]
+Objective = Callable[[Tensor], Tensor]
+Generators = torch.Generator | list[torch.Generator] | None
 
-FLOOR = 1e-8  # of a root mean square that is divided by
-SHIFT, JITTER = 1 / 16, 0.05  # of smoothing: largest shift in sides of the image, sd of the noise in units of [0, 1]
+SMALLEST_RMS = 1e-8
+JITTER = 0.05  # noise of the copies that a smoothed gradient is averaged over; they are also shifted by up to a pixel
+
+
+@dataclass
+class Trace:
+    """What every guided step did to every image."""
+
+    wanted: bool
+    rows: list[pd.DataFrame] = field(default_factory=list)
+
+    def add(self, step: int, t: Tensor, **values: Tensor) -> None:
+        """Note one step; values are one per image."""
+        if self.wanted:
+            found = {name: value.cpu().numpy() for name, value in values.items()}
+            rows = pd.DataFrame({"step": step, "timestep": float(t)} | found)
+            self.rows.append(rows.rename_axis("image").reset_index())
+
+    def table(self) -> pd.DataFrame | None:
+        """Return image, step, timestep and what was noted; None where nothing was."""
+        return pd.concat(self.rows, ignore_index=True) if self.rows else None
 
 
 @dataclass(frozen=True)
-class Steering:
-    """How an objective steers; see `BrainGuidedPipeline.__call__`.
+class Guide:
+    """What guides one call of a pipeline; see `BrainGuidedPipeline`."""
 
-    Raises
-    ------
-    BrainalignError
-        If the scale is not finite, the radius not positive, or there are no copies to average over.
-    """
-
-    objective: Callable[[Tensor], Tensor]
+    objective: Objective
     scale: float
-    trust_radius: float
-    n_smooth: int = 1
-    grad_through_unet: bool = True
+    radius: float
+    steps: range
+    n_smooth: int
+    through_network: bool
+    generator: Generators
+    trace: Trace
 
-    def __post_init__(self) -> None:
-        if not abs(self.scale) < float("inf"):
-            raise BrainalignError(f"guidance_scale must be finite; got {self.scale}")
-        if not self.trust_radius > 0:
-            raise BrainalignError(f"trust_radius must be positive (inf = none); got {self.trust_radius}")
-        if self.n_smooth < 1:
-            raise BrainalignError(f"n_smooth must be at least 1; got {self.n_smooth}")
+    def output(
+        self, denoiser: Denoiser, u: Tensor, t: Tensor, a: Tensor, step: int, config: Mapping[str, Any]
+    ) -> Tensor:
+        """Return the network's output that means the guided estimate x₀'.
 
+        Parameters
+        ----------
+        denoiser : Denoiser
+        u : tensor (n, channels, rows, columns)
+            The network's input.
+        t : tensor
+            Timestep.
+        a : tensor
+            ā, the share of signal in the input.
+        step : int
+        config : mapping
+            Of the scheduler: what the network predicts, and whether x₀ is clipped.
 
-def steer(
-    pipe: BrainGuidedPipeline,
-    steering: Steering,
-    noisy: Tensor,
-    timestep: Tensor,
-    alpha: float,
-    conditions: Conditions | None,
-    generators: list[torch.Generator],
-) -> tuple[Tensor, pd.DataFrame]:
-    """Return the network's output with the clean image moved up the objective, and a row for each image.
-
-    Parameters
-    ----------
-    noisy : tensor (n, channels, h, w)
-        At unit variance: √ā x0 + √(1 − ā) e.
-    alpha : float
-        ā.
-
-    Returns
-    -------
-    output : tensor, as `noisy`
-    rows : DataFrame
-        score, grad_rms, d_rms, clipped, nonfinite.
-    """
-    config = pipe.scheduler.config
-    predicted = config.prediction_type
-    with torch.enable_grad(), torch.autocast(noisy.device.type, enabled=False):
-        u = noisy.detach().requires_grad_(True)
-        with torch.set_grad_enabled(steering.grad_through_unet):
-            output = pipe.predict(u, timestep, conditions)
-        clean, _ = clean_and_noise(_full(output), _full(u), alpha, predicted)
-        share = sqrt(1 - alpha)
-        scores = _smoothed(steering, _seen(pipe, share * clean + (1 - share) * _full(u)), generators)
-        (gradient,) = torch.autograd.grad(scores.sum(), u)
-    clean, u = clean.detach(), _full(u.detach())
-    finite = torch.isfinite(gradient)
-    gradient = _full(gradient.nan_to_num(0.0, 0.0, 0.0))
-    move = steering.scale * (1 - alpha) / sqrt(alpha) * gradient
-    length = _rms(move)
-    move = move * (steering.trust_radius / length.clamp(min=FLOOR)).clamp(max=1)[:, None, None, None]
-    steered = clean + move
-    if config.get("clip_sample", False):
-        steered = steered.clamp(-config.clip_sample_range, config.clip_sample_range)
-    rows = pd.DataFrame(
-        {
-            "score": scores.detach().cpu().numpy(),
-            "grad_rms": _rms(gradient).cpu().numpy(),
-            "d_rms": _rms(move).cpu().numpy(),
-            "clipped": (length > steering.trust_radius).cpu().numpy(),
-            "nonfinite": (~finite).flatten(1).sum(1).cpu().numpy(),
-        }
-    )
-    return with_clean(steered, u, alpha, predicted).to(noisy.dtype), rows
-
-
-def to_unit(images: Tensor) -> Tensor:
-    """Return images of [-1, 1] on the scale of [0, 1], not clamped."""
-    return images / 2 + 0.5
-
-
-def score_images(objective: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Return the scores of images.
-
-    Raises
-    ------
-    BrainalignError
-        If there is not one finite score for each image.
-    """
-    scores = objective(images)
-    if not isinstance(scores, Tensor) or scores.shape != (len(images),):
-        got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-        raise BrainalignError(f"the objective must give a tensor ({len(images)},), a score per image; got {got}")
-    if not bool(torch.isfinite(scores.detach()).all()):
-        bad = [i for i, value in enumerate(scores.detach().tolist()) if not abs(value) < float("inf")]
-        raise BrainalignError(
-            f"the objective is not finite for {len(bad)} of {len(images)} images (first: image {bad[0]}); look for a "
-            "division by zero or a logarithm in it"
+        Raises
+        ------
+        BrainalignError
+            If the objective is not differentiable, gives another shape, or NaN.
+        """
+        to_x0, to_output = PREDICTIONS[config.get("prediction_type", "epsilon")]
+        with torch.enable_grad():
+            u = u.detach().requires_grad_()
+            with torch.set_grad_enabled(self.through_network):
+                o = denoiser(u, t)
+            x0 = to_x0(o, u, a)
+            w = (1 - a).sqrt() * x0 + (1 - (1 - a).sqrt()) * u
+            scores = self._scores(_clamp(denoiser.pixels(w).float() / 2 + 0.5))
+            (g,) = torch.autograd.grad(scores.sum(), u)
+        nonfinite = (~g.isfinite()).flatten(1).sum(dim=1)
+        g = g.nan_to_num(0.0, 0.0, 0.0)
+        d = self.scale * (1 - a) / a.sqrt() * g
+        size = _rms(d).clamp_min(SMALLEST_RMS)
+        d = d * (self.radius / size).clamp_max(1.0)[:, None, None, None]
+        moved = x0.detach() + d
+        if config.get("clip_sample", False):
+            moved = moved.clamp(-config["clip_sample_range"], config["clip_sample_range"])
+        self.trace.add(
+            step,
+            t,
+            score=scores.detach(),
+            grad_rms=_rms(g),
+            d_rms=_rms(d),
+            clipped=size > self.radius,
+            nonfinite=nonfinite,
         )
-    return scores
+        return to_output(moved, u.detach(), a)
+
+    def _scores(self, images: Tensor) -> Tensor:
+        """Return the scores of images, checked; averaged over copies where that is asked for."""
+        n = len(images)
+        copies = [images] if self.n_smooth == 1 else [_shaken(images, self.generator) for _ in range(self.n_smooth)]
+        scores = torch.stack([self.objective(copy) for copy in copies]).mean(dim=0)
+        if scores.shape != (n,):
+            raise BrainalignError(
+                f"an objective gives one score per image; for {n} images it gave the shape {tuple(scores.shape)}"
+            )
+        if not scores.requires_grad:
+            raise BrainalignError(
+                "the objective is not differentiable: its score does not depend on the image through torch; leave out "
+                "no_grad, detach and numpy, and use an encoder whose features are a torch module"
+            )
+        if scores.isnan().any():
+            raise BrainalignError(
+                f"the objective is NaN for image(s) {scores.isnan().nonzero()[:, 0].tolist()[:8]}; look for NaN in the "
+                "encoder's weights, or a logarithm or division of its features"
+            )
+        return scores
 
 
-def _seen(pipe: BrainGuidedPipeline, latents: Tensor) -> Tensor:
-    """Decode to images in [0, 1]. Values are clamped and gradients are not, or saturated pixels would have none."""
-    vae_type = latents.dtype if pipe.vae is None else pipe.vae.dtype
-    images = to_unit(_full(pipe.decode(latents.to(vae_type))))
-    return images + (images.clamp(0, 1) - images).detach()
+class _Clamp(torch.autograd.Function):
+    """Clamp to [0, 1], and pass the gradient of saturated pixels too: they must be able to come back."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return values.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Tensor:
+        (grad,) = grads
+        return torch.as_tensor(grad)
 
 
-def _smoothed(steering: Steering, images: Tensor, generators: list[torch.Generator]) -> Tensor:
-    """Return the scores, each the mean over shifted and noisy copies where smoothing is asked for."""
-    if steering.n_smooth == 1:
-        return score_images(steering.objective, images)
-    copies = [_shaken(images, generators) for _ in range(steering.n_smooth)]
-    return torch.stack([score_images(steering.objective, each) for each in copies]).mean(0)
-
-
-def _shaken(images: Tensor, generators: list[torch.Generator]) -> Tensor:
-    """Shift every image by whole pixels of its own, its border repeated, and add noise."""
-    height, width = images.shape[2:]
-    most = max(1, round(SHIFT * min(height, width)))
-    wide = functional.pad(images, (most,) * 4, mode="replicate")
-    shaken = []
-    for image, generator in zip(wide, generators, strict=True):
-        down, right = torch.randint(2 * most + 1, (2,), generator=generator, device=generator.device).tolist()
-        noise = torch.randn(images.shape[1:], generator=generator, device=generator.device, dtype=images.dtype)
-        shaken.append(image[:, down : down + height, right : right + width] + JITTER * noise.to(images.device))
-    return torch.stack(shaken)
-
-
-def _full(values: Tensor) -> Tensor:
-    """Half precision becomes single: the algebra of a step divides by small numbers."""
-    return values if values.dtype == torch.float64 else values.float()
+def _clamp(values: Tensor) -> Tensor:
+    clamped: Tensor = _Clamp.apply(values)  # type: ignore[no-untyped-call]
+    return clamped
 
 
 def _rms(values: Tensor) -> Tensor:
-    return values.pow(2).mean((1, 2, 3)).sqrt()
+    return values.flatten(1).square().mean(dim=1).sqrt()
+
+
+def _shaken(images: Tensor, generator: Generators) -> Tensor:
+    """Return images shifted by up to a pixel, with noise; drawn image by image."""
+    from diffusers.utils.torch_utils import randn_tensor
+
+    noise = randn_tensor(images.shape, generator=generator, device=images.device, dtype=images.dtype)
+    # Two values of the noise say where to: no draw of another kind is needed.
+    shifts = noise[:, 0, 0, :2].clamp(-1.49, 1.49).round().long().tolist()
+    moved = torch.stack([image.roll(shift, dims=(1, 2)) for image, shift in zip(images, shifts, strict=True)])
+    shaken: Tensor = moved + JITTER * noise
+    return shaken

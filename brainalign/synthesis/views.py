@@ -1,81 +1,80 @@
-"""Images as guidance shows them to an encoder: noised, and cleaned by one pass of the network.
+"""Natural images as guidance sees them: noised, denoised in one step, and mixed with what is left of the noise.
 
-A readout fitted to photographs alone is fooled by such images; one that has also seen these views of its training
-images, with their measured responses, is not.
+A read-out that was fitted to clean images only is fooled by such mixtures; one that has also been fitted to them, under
+the labels of the clean images, is much less. No new scan is needed for it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from brainalign.checks import BrainalignError
+from brainalign.synthesis.prediction import PREDICTIONS, check_scheduler
 
 if TYPE_CHECKING:
     from brainalign.synthesis.guidance import BrainGuidedPipeline
 
-__all__ = ["denoised_views"]
+__all__ = ["denoised_views", "resized"]
 
-Images = TypeVar("Images", NDArray[np.floating], Tensor)
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """Return images (n, 3, size, size) in [0, 1], antialiased; as they are where they have that size."""
+    if images.shape[-2:] == (size, size):
+        return images
+    return functional.interpolate(images, (size, size), mode="bilinear", antialias=True).clamp(0, 1)
 
 
 @torch.no_grad()
 def denoised_views(
-    pipe: BrainGuidedPipeline, images: Images, n_draws: int = 2, seed: int = 0, batch_size: int = 64
-) -> Images:
-    """Return w = √(1 − ā) x0 + (1 − √(1 − ā)) u of images noised to uniform times, decoded: what guidance scores.
+    pipe: BrainGuidedPipeline, images: Tensor, n_draws: int = 2, seed: int = 0, batch_size: int = 64
+) -> Tensor:
+    """Return what guidance would show an encoder on its way to each image.
+
+    Per draw: t uniform over the training steps, u = √ā x + √(1 − ā) ε, one pass of the network to x₀, then
+    w = √(1 − ā) x₀ + (1 − √(1 − ā)) u, decoded and clamped to [0, 1].
 
     Parameters
     ----------
     pipe : BrainGuidedPipeline
-    images : array or tensor (n, 3, H, W), in [0, 1]
-        Of the size that the pipeline makes.
+    images : tensor (n, 3, size, size) in [0, 1]
+        Of the size of the pipeline's images.
     n_draws : int
-        Views of every image, each with its own time and noise.
     seed : int
-        The views do not depend on `batch_size`.
     batch_size : int
 
     Returns
     -------
-    array or tensor (n_draws, n, 3, H, W), in [0, 1], float32, as `images`
+    tensor (n_draws, n, 3, size, size) in [0, 1]
 
     Raises
     ------
     BrainalignError
-        If the images are of another shape or range.
+        If the images have another size, or the scheduler is not supported.
     """
-    from brainalign.synthesis.prediction import clean_and_noise
-    from brainalign.synthesis.prompts import embed
-
-    pixels = torch.as_tensor(images)
-    expected = (3, *pipe.image_size)
-    if pixels.ndim != 4 or tuple(pixels.shape[1:]) != expected:
+    size = pipe.image_size
+    if images.ndim != 4 or tuple(images.shape[1:]) != (3, size, size):
         raise BrainalignError(
-            f"images have shape {tuple(pixels.shape)} but this prior makes (n, {', '.join(map(str, expected))}); resize"
+            f"the diffusion model makes images (n, 3, {size}, {size}); got {tuple(images.shape)}: resize them first"
         )
-    if not pixels.is_floating_point() or float(pixels.min()) < 0 or float(pixels.max()) > 1:
-        raise BrainalignError(f"images must be of floating point in [0, 1]; got {pixels.dtype}; divide bytes by 255")
-    device, dtype = pipe.device, pipe.unet.dtype
-    source = torch.Generator().manual_seed(seed)
-    alphas = pipe.scheduler.alphas_cumprod
-    views = torch.empty(n_draws, *pixels.shape, dtype=torch.float32)
+    check_scheduler(pipe.scheduler, recurrence=1)
+    to_x0, _ = PREDICTIONS[pipe.scheduler.config.get("prediction_type", "epsilon")]
+    draws = torch.Generator().manual_seed(seed)
+    shares = pipe.scheduler.alphas_cumprod.to(torch.float32)
+    views = torch.empty((n_draws, *images.shape))
     for draw in range(n_draws):
-        times = torch.randint(len(alphas), (len(pixels),), generator=source)
-        for first in range(0, len(pixels), batch_size):
-            rows = slice(first, first + batch_size)
-            clean = pipe.encode(pixels[rows].to(device, dtype) * 2 - 1)
-            # Drawn image by image: one call for a batch would depend on the size of the batch.
-            noise = torch.stack([torch.randn(clean.shape[1:], generator=source) for _ in clean]).to(clean)
-            alpha = alphas[times[rows]].to(clean)[:, None, None, None]
-            noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
-            output = pipe.predict(noisy, times[rows].to(device), embed(pipe, len(clean)))
-            seen, _ = clean_and_noise(output, noisy, alpha, pipe.scheduler.config.prediction_type)
-            share = (1 - alpha).sqrt()
-            decoded = pipe.decode(share * seen + (1 - share) * noisy)
-            views[draw, rows] = (decoded / 2 + 0.5).clamp(0, 1).float().cpu()
-    return views.numpy() if isinstance(images, np.ndarray) else views.to(images.device)
+        for first in range(0, len(images), batch_size):
+            batch = images[first : first + batch_size]
+            denoiser = pipe.denoiser(len(batch))
+            latents = denoiser.latents(batch.to(pipe.device, pipe.unet.dtype))
+            t = torch.randint(len(shares), (len(batch),), generator=draws)
+            noise = torch.randn(latents.shape, generator=draws).to(latents)
+            a = shares[t].to(latents)[:, None, None, None]
+            u = a.sqrt() * latents + (1 - a).sqrt() * noise
+            x0 = to_x0(denoiser(u, t.to(pipe.device)), u, a)
+            w = (1 - a).sqrt() * x0 + (1 - (1 - a).sqrt()) * u
+            views[draw, first : first + len(batch)] = denoiser.images(w).float().cpu()
+    return views
