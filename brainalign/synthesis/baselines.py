@@ -81,7 +81,7 @@ def best_of(
     n_images : int
         Kept.
     n_evaluations : int
-        Sampled, with seeds `seed`, `seed` + 1, ...
+        Sampled, from the noise of one generator.
     seed, batch_size : int
     **options
         Of the pipeline.

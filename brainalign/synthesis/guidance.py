@@ -24,7 +24,10 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.synthesis.codec import PixelShuffleCodec
 from brainalign.synthesis.denoiser import Denoiser
+from brainalign.synthesis.guidance_checks import check_components, check_numbers, check_objective, check_scores
+from brainalign.synthesis.noise import initial_noise
 from brainalign.synthesis.prediction import check_scheduler, previous_signal, signal_shares
+from brainalign.synthesis.prompts import prompt_embeddings
 from brainalign.synthesis.steering import Generators, Guide, Objective, Trace
 
 __all__ = ["BrainGuidedPipeline", "GuidedOutput"]
@@ -162,7 +165,7 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         trust_radius: float = 0.2,
         generator: Generators = None,
         num_inference_steps: int = 25,
-        prompt: str | None = None,
+        prompt: str | list[str] | None = None,
         prompt_embeds: Tensor | None = None,
         negative_prompt_embeds: Tensor | None = None,
         classifier_free_scale: float = 0.0,
@@ -184,24 +187,26 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
             guidance.
         num_images : int
         guidance_scale : float
-            Of the objective, which is in standard deviations over natural images. Not classifier-free guidance.
+            Of the objective, in standard deviations over natural images. Not that of classifier-free guidance.
         trust_radius : float
             Largest root mean square by which one step moves the estimate (pixels span 2); inf for none.
         generator : torch.Generator or list of them
             One per image makes an image independent of the others in its batch; a single one draws for all, as in
             diffusers.
         num_inference_steps : int
-        prompt : str, optional
+        prompt : str or list of str, optional
+            One for all images, or one for each.
         prompt_embeds, negative_prompt_embeds : tensor (1 or n, n_tokens, width), optional
             Instead of a prompt; a network that reads prompts is given the empty one without either.
         classifier_free_scale : float
             Above 1: classifier-free guidance towards the prompt.
         recurrence : int
-            How often a step is taken: noise is added again in between. It gives the estimate time to become an image.
+            How often a step is taken, from `start` to `stop` and but for the last one: noise is added again in between.
+            It gives the estimate time to become an image.
         n_smooth : int
             Copies, shifted and noisy, that the gradient is averaged over.
         start, stop : float
-            Share of the steps between which the objective guides.
+            Share of the steps between which the objective guides, and steps are repeated.
         grad_through_unet : bool
             False holds the network's output constant: about half the time, weaker.
         latents : tensor, optional
@@ -212,34 +217,37 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         Raises
         ------
         BrainalignError
-            If the scheduler is not supported, gradients are switched off for good (inference mode), the objective is
-            not differentiable, has another shape or is NaN, or a prompt is missing or not wanted.
+            Before sampling: if a number is out of range, the scheduler is not supported, gradients are switched off for
+            good (inference mode), the objective is not differentiable, has another shape or is NaN, or a prompt is
+            missing or not wanted.
         """
         check_choice("output_type", output_type, ("pt", "np", "pil"))
+        counts = {"num_images": num_images, "num_inference_steps": num_inference_steps, "recurrence": recurrence}
+        check_numbers(counts | {"n_smooth": n_smooth}, start, stop, trust_radius)
         check_scheduler(self.scheduler, recurrence)
         guided = objective is not None and guidance_scale != 0
-        self._check_call(num_images, generator, guided)
+        check_components(self, guided)
         denoiser = self.denoiser(num_images, prompt, prompt_embeds, negative_prompt_embeds, classifier_free_scale)
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
-        shares = signal_shares(self.scheduler).to(self.device, torch.float32)
-        z = self._initial(num_images, generator, latents) * self.scheduler.init_noise_sigma
+        shares = signal_shares(self.scheduler).to(self.device, torch.promote_types(self.unet.dtype, torch.float32))
+        z = initial_noise(self, num_images, generator, latents) * self.scheduler.init_noise_sigma
         guide, trace = None, Trace(return_trace)
+        steps = range(*(round(share * len(self.scheduler.timesteps)) for share in (start, stop)))
         if objective is not None and guided:
-            last = len(self.scheduler.timesteps)
-            steps = range(round(start * last), round(stop * last))
+            check_objective(objective, num_images, self.image_size, self.device)
             how = (guidance_scale, trust_radius, steps, n_smooth, grad_through_unet)
             guide = Guide(objective, *how, generator, trace)
         with torch.no_grad():
             for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
-                z = self._step(denoiser, guide, z, t, i, shares[i], recurrence, generator)
+                z = self._step(denoiser, guide, z, t, i, shares[i], recurrence if i in steps else 1, generator)
             images = denoiser.images(z)
-            scores = None if objective is None else objective(images.float())
+            scores = None if objective is None else check_scores(objective(images.float()), num_images)
         return GuidedOutput(images=_as_type(images, output_type), scores=scores, trace=trace.table())
 
     def denoiser(
         self,
         num_images: int,
-        prompt: str | None = None,
+        prompt: str | list[str] | None = None,
         prompt_embeds: Tensor | None = None,
         negative_prompt_embeds: Tensor | None = None,
         classifier_free_scale: float = 0.0,
@@ -251,7 +259,9 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         BrainalignError
             If a prompt is missing or not wanted.
         """
-        embeds = self._embeddings(prompt, prompt_embeds, negative_prompt_embeds, classifier_free_scale, num_images)
+        embeds = prompt_embeddings(
+            self, num_images, prompt, prompt_embeds, negative_prompt_embeds, classifier_free_scale
+        )
         return Denoiser(self.unet, self.vae, embeds, classifier_free_scale)
 
     def _step(
@@ -281,63 +291,6 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
                 o = denoiser(u, t)
             z = self.scheduler.step(o, t, z, **extra).prev_sample
         return z
-
-    def _check_call(self, num_images: int, generator: Generators, guided: bool) -> None:
-        if isinstance(generator, list) and len(generator) != num_images:
-            raise BrainalignError(f"{num_images} images need a generator each; got {len(generator)}")
-        if guided and torch.is_inference_mode_enabled():
-            raise BrainalignError(
-                "guidance needs gradients, which inference_mode switches off for good; use torch.no_grad or nothing"
-            )
-        if isinstance(self.vae, AutoencoderKL) and self.scheduler.config.get("clip_sample", False):
-            raise BrainalignError(
-                "the scheduler clips samples to a range of pixels, but these are latents of an autoencoder; set "
-                "clip_sample=False in the scheduler's configuration"
-            )
-
-    def _initial(self, num_images: int, generator: Generators, latents: Tensor | None) -> Tensor:
-        size = self.unet.config.sample_size
-        rows, columns = (size, size) if isinstance(size, int) else size
-        shape = (num_images, self.unet.config.in_channels, rows, columns)
-        if latents is None:
-            noise: Tensor = randn_tensor(shape, generator=generator, device=self.device, dtype=self.unet.dtype)
-            return noise
-        if tuple(latents.shape) != shape:
-            raise BrainalignError(f"initial noise must have the shape {shape}; got {tuple(latents.shape)}")
-        return latents.to(self.device, self.unet.dtype)
-
-    def _embeddings(
-        self,
-        prompt: str | None,
-        embeds: Tensor | None,
-        negative: Tensor | None,
-        classifier_free_scale: float,
-        num_images: int,
-    ) -> Tensor | None:
-        """Return what the network is told, (n or 2n, n_tokens, width); None where it reads no prompt."""
-        if not isinstance(self.unet, UNet2DConditionModel):
-            if prompt is not None or embeds is not None:
-                raise BrainalignError("this diffusion model reads no prompt; leave it out")
-            return None
-        embeds = self._encoded(prompt or "") if embeds is None else embeds
-        embeds = embeds.to(self.device, self.unet.dtype).expand(num_images, -1, -1)
-        if classifier_free_scale <= 1:
-            return embeds
-        negative = self._encoded("") if negative is None else negative
-        return torch.cat([negative.to(embeds).expand(num_images, -1, -1), embeds])
-
-    def _encoded(self, text: str) -> Tensor:
-        if self.tokenizer is None or self.text_encoder is None:
-            raise BrainalignError(
-                "this diffusion model reads prompts but came without a text encoder; give prompt_embeds (and "
-                "negative_prompt_embeds for classifier-free guidance)"
-            )
-        tokens = self.tokenizer(
-            text, padding="max_length", max_length=self.tokenizer.model_max_length, truncation=True, return_tensors="pt"
-        )
-        with torch.no_grad():
-            encoded: Tensor = self.text_encoder(tokens.input_ids.to(self.device))[0]
-        return encoded
 
 
 def _as_type(images: Tensor, output_type: str) -> Any:

@@ -123,12 +123,10 @@ class RegionObjective(nn.Module):
         """
         if self.kind == "pattern":
             raise BrainalignError("a correlation with a pattern has a scale of its own; leave it as it is")
-        plain = copy.copy(self)
-        plain.mean, plain.sd, plain._minus = 0.0, 1.0, None
+        values = np.asarray(natural_features, np.float32)
         found = copy.copy(self)
-        found.mean, found.sd = _moments(plain.score(natural_features))
+        found.mean, found.sd = _moments(values @ self._coef.cpu().numpy()[:, 0] + float(self._intercept[0]))
         if self._minus is not None:
-            values = np.asarray(natural_features, np.float32)
             weights = self._minus.cpu().numpy()
             found.minus_mean, found.minus_sd = _moments(values @ weights[:-1] + weights[-1])
         return found

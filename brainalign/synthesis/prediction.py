@@ -61,6 +61,7 @@ SCHEDULERS = {
     "HeunDiscreteScheduler": "sigmas",
     "LMSDiscreteScheduler": "sigmas",
 }
+WITHOUT_SAMPLE = ("PNDMScheduler", "HeunDiscreteScheduler", "LMSDiscreteScheduler")
 RECURRENT = ("DDIMScheduler", "DDPMScheduler")  # remember nothing of earlier steps, so that one can be repeated
 
 
@@ -82,6 +83,8 @@ def check_scheduler(scheduler: Any, recurrence: int) -> None:
     prediction = scheduler.config.get("prediction_type", "epsilon")
     if prediction not in PREDICTIONS:
         raise BrainalignError(f"the scheduler predicts {prediction!r}; guidance knows {', '.join(PREDICTIONS)}")
+    if prediction == "sample" and name in WITHOUT_SAMPLE:
+        raise BrainalignError(f"{name} cannot step with predictions of the sample; take DDIMScheduler")
     cosine = scheduler.config.get("beta_schedule") == "squaredcos_cap_v2"
     if cosine and scheduler.init_noise_sigma != 1 and scheduler.config.get("timestep_spacing") != "leading":
         raise BrainalignError(

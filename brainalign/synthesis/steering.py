@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from brainalign.checks import BrainalignError
 from brainalign.synthesis.denoiser import Denoiser
+from brainalign.synthesis.guidance_checks import check_scores
 from brainalign.synthesis.prediction import PREDICTIONS
 
 __all__ = ["Generators", "Guide", "Objective", "Trace"]
@@ -76,16 +76,16 @@ class Guide:
         Raises
         ------
         BrainalignError
-            If the objective is not differentiable, gives another shape, or NaN.
+            If the objective gives another shape, NaN or an infinite score.
         """
         to_x0, to_output = PREDICTIONS[config.get("prediction_type", "epsilon")]
-        with torch.enable_grad():
+        with torch.enable_grad(), torch.autocast(u.device.type, enabled=False):
             u = u.detach().requires_grad_()
             with torch.set_grad_enabled(self.through_network):
                 o = denoiser(u, t)
             x0 = to_x0(o, u, a)
             w = (1 - a).sqrt() * x0 + (1 - (1 - a).sqrt()) * u
-            scores = self._scores(_clamp(denoiser.pixels(w).float() / 2 + 0.5))
+            scores = self._scores(_clamp(_full(denoiser.pixels(w)) / 2 + 0.5))
             (g,) = torch.autograd.grad(scores.sum(), u)
         nonfinite = (~g.isfinite()).flatten(1).sum(dim=1)
         g = g.nan_to_num(0.0, 0.0, 0.0)
@@ -108,24 +108,8 @@ class Guide:
 
     def _scores(self, images: Tensor) -> Tensor:
         """Return the scores of images, checked; averaged over copies where that is asked for."""
-        n = len(images)
         copies = [images] if self.n_smooth == 1 else [_shaken(images, self.generator) for _ in range(self.n_smooth)]
-        scores = torch.stack([self.objective(copy) for copy in copies]).mean(dim=0)
-        if scores.shape != (n,):
-            raise BrainalignError(
-                f"an objective gives one score per image; for {n} images it gave the shape {tuple(scores.shape)}"
-            )
-        if not scores.requires_grad:
-            raise BrainalignError(
-                "the objective is not differentiable: its score does not depend on the image through torch; leave out "
-                "no_grad, detach and numpy, and use an encoder whose features are a torch module"
-            )
-        if scores.isnan().any():
-            raise BrainalignError(
-                f"the objective is NaN for image(s) {scores.isnan().nonzero()[:, 0].tolist()[:8]}; look for NaN in the "
-                "encoder's weights, or a logarithm or division of its features"
-            )
-        return scores
+        return torch.stack([check_scores(self.objective(copy), len(images)) for copy in copies]).mean(dim=0)
 
 
 class _Clamp(torch.autograd.Function):
@@ -144,6 +128,11 @@ class _Clamp(torch.autograd.Function):
 def _clamp(values: Tensor) -> Tensor:
     clamped: Tensor = _Clamp.apply(values)  # type: ignore[no-untyped-call]
     return clamped
+
+
+def _full(images: Tensor) -> Tensor:
+    """Half precision becomes single; double stays."""
+    return images if images.dtype == torch.float64 else images.float()
 
 
 def _rms(values: Tensor) -> Tensor:

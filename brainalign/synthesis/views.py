@@ -53,13 +53,15 @@ def denoised_views(
     Raises
     ------
     BrainalignError
-        If the images have another size, or the scheduler is not supported.
+        If the images have another size or range, or the scheduler is not supported.
     """
     size = pipe.image_size
     if images.ndim != 4 or tuple(images.shape[1:]) != (3, size, size):
         raise BrainalignError(
             f"the diffusion model makes images (n, 3, {size}, {size}); got {tuple(images.shape)}: resize them first"
         )
+    if not images.is_floating_point() or float(images.min()) < 0 or float(images.max()) > 1:
+        raise BrainalignError(f"images must be of floating point in [0, 1]; got {images.dtype}: divide bytes by 255")
     check_scheduler(pipe.scheduler, recurrence=1)
     to_x0, _ = PREDICTIONS[pipe.scheduler.config.get("prediction_type", "epsilon")]
     draws = torch.Generator().manual_seed(seed)

@@ -1,0 +1,113 @@
+"""Untrained diffusion models of a few thousand weights: what guidance does to them can be computed by other means."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel, UNet2DModel
+
+from brainalign.synthesis import BrainGuidedPipeline, PixelShuffleCodec
+from brainalign.synthesis.prior import SCHEDULE
+
+
+def pixel_pipe(**schedule: Any) -> BrainGuidedPipeline:
+    """Make a model of 16 × 16 pixels, with random weights."""
+    torch.manual_seed(0)
+    unet = UNet2DModel(
+        sample_size=8,
+        in_channels=12,
+        out_channels=12,
+        block_out_channels=(8, 16),
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        norm_num_groups=4,
+        attention_head_dim=8,
+    )
+    pipe = BrainGuidedPipeline(unet.eval(), DDIMScheduler(**SCHEDULE | schedule), PixelShuffleCodec())
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def diffusion_folder(folder: Path) -> Path:
+    """Save a tiny random Stable Diffusion as its authors lay it out, safety checker and feature extractor named."""
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    torch.manual_seed(0)
+    letters = list("abcdefghijklmnopqrstuvwxyz")
+    words = [*letters, *(f"{x}</w>" for x in letters), "<|startoftext|>", "<|endoftext|>"]
+    folder.mkdir()
+    (folder / "vocab.json").write_text(json.dumps({word: k for k, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=8)
+    text = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(words),
+            hidden_size=8,
+            intermediate_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            max_position_embeddings=8,
+            bos_token_id=len(words) - 2,
+            eos_token_id=len(words) - 1,
+        )
+    )
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(4, 8),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=8,
+        norm_num_groups=2,
+        attention_head_dim=2,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(4, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        norm_num_groups=2,
+        sample_size=16,
+    )
+    scheduler = DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+    parts = {"unet": unet, "vae": vae, "text_encoder": text, "tokenizer": tokenizer, "scheduler": scheduler}
+    for name, part in parts.items():
+        part.save_pretrained(folder / name)
+    index = {"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.42.1"}
+    libraries = {"text_encoder": "transformers", "tokenizer": "transformers"}
+    index |= {name: [libraries.get(name, "diffusers"), type(part).__name__] for name, part in parts.items()}
+    index |= {"safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"], "requires_safety_checker": True}
+    index |= {"feature_extractor": ["transformers", "CLIPImageProcessor"]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+@pytest.fixture
+def pipe() -> BrainGuidedPipeline:
+    """A fresh model of 16 × 16 pixels."""
+    return pixel_pipe()
+
+
+@pytest.fixture(scope="session")
+def stable_diffusion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny Stable Diffusion."""
+    return diffusion_folder(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def latent_pipe(stable_diffusion: Path) -> BrainGuidedPipeline:
+    """A fresh copy of the tiny Stable Diffusion, loaded as guidance loads it."""
+    pipe = BrainGuidedPipeline.from_pretrained(stable_diffusion)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from brainalign.checks import BrainalignError
+from brainalign.synthesis import BrainGuidedPipeline, best_of, evolve, natural_top
+
+
+class Shows(BrainGuidedPipeline):
+    """A sampler whose image is its noise, so that the best noise is known: counts what it samples."""
+
+    n_sampled = 0
+
+    def __call__(self, objective: object = None, *, num_images: int, latents: Tensor, **options: object) -> object:  # type: ignore[override]
+        assert objective is None
+        self.n_sampled += num_images
+        return type("Output", (), {"images": latents})()
+
+
+@pytest.fixture
+def shows(pipe: BrainGuidedPipeline) -> Shows:
+    return Shows(pipe.unet, pipe.scheduler, pipe.vae)
+
+
+WANTED = torch.randn(12, 8, 8, generator=torch.Generator().manual_seed(3))
+
+
+def likeness(images: Tensor) -> Tensor:
+    """Best, 1, where the noise is WANTED."""
+    return torch.cosine_similarity(images.flatten(1), WANTED.flatten()[None])
+
+
+def test_the_best_of_many_is_by_hand(pipe: BrainGuidedPipeline) -> None:
+    def redness(images: Tensor) -> Tensor:
+        return (images[:, 0] - images[:, 1]).mean((1, 2))
+
+    noise = torch.randn((9, 12, 8, 8), generator=torch.Generator().manual_seed(5))
+    images = pipe(num_images=9, latents=noise, num_inference_steps=3).images
+    order = np.argsort(-redness(images).numpy())[:4]
+    found = best_of(pipe, redness, 4, 9, seed=5, batch_size=4, num_inference_steps=3)
+    np.testing.assert_allclose(found.scores, redness(images).numpy()[order], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found.images, images[order], rtol=0, atol=1e-4)
+    assert found.n_evaluations == 9
+
+
+def test_evolution_beats_the_best_of_as_many(shows: Shows) -> None:
+    for seed in range(3):
+        shows.n_sampled = 0
+        evolved = evolve(shows, likeness, 8, 400, seed=seed)
+        assert evolved.n_evaluations == shows.n_sampled == 400
+        best = best_of(shows, likeness, 8, 400, seed=seed)
+        assert best.n_evaluations == shows.n_sampled - 400 == 400
+        assert (evolved.scores > best.scores + 0.05).all()
+        assert (np.diff(evolved.scores) <= 0).all()
+        np.testing.assert_allclose(evolved.scores, likeness(evolved.images).numpy(), rtol=1e-5)
+        # What evolves stays noise of unit variance, or the sampler would be shown what it never saw.
+        assert float(evolved.images.std()) == pytest.approx(1, abs=0.1)
+    again = evolve(shows, likeness, 8, 400, seed=2)
+    np.testing.assert_array_equal(again.scores, evolved.scores)
+
+
+def test_evolution_towards_nothing_finds_nothing(shows: Shows) -> None:
+    rng = np.random.default_rng(0)
+
+    def noise(images: Tensor) -> Tensor:
+        return torch.from_numpy(rng.normal(size=len(images)).astype(np.float32))
+
+    evolved = evolve(shows, noise, 8, 400)
+    assert abs(float(likeness(evolved.images).mean())) < 0.1
+
+
+def test_natural_images_of_the_highest_scores() -> None:
+    images = torch.arange(6.0)[:, None, None, None].expand(6, 3, 2, 2)
+    found = natural_top(images, np.array([0.1, 0.9, -1.0, 0.9, 0.3, 0.0]), 3)
+    assert found.images[:, 0, 0, 0].tolist() == [1, 3, 4]
+    assert found.scores.tolist() == [0.9, 0.9, 0.3]
+
+
+def test_errors(shows: Shows) -> None:
+    with pytest.raises(BrainalignError, match="ask for fewer"):
+        natural_top(torch.zeros(2, 3, 4, 4), np.zeros(2), 3)
+    with pytest.raises(BrainalignError, match="ask for fewer"):
+        best_of(shows, likeness, 5, 4)
+    with pytest.raises(BrainalignError, match="allow for more"):
+        evolve(shows, likeness, 5, 4)

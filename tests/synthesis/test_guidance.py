@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+import copy
+from math import sqrt
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    DDIMPipeline,
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    LMSDiscreteScheduler,
+    PNDMScheduler,
+    StableDiffusionPipeline,
+    UNet2DModel,
+)
+from diffusers.configuration_utils import FrozenDict
+from torch import Tensor, nn
+
+from brainalign.synthesis import BrainGuidedPipeline
+from brainalign.synthesis.prediction import PREDICTIONS, previous_signal, signal_shares
+from brainalign.synthesis.prior import SCHEDULE
+
+WEIGHTS = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(9)) / 10
+
+
+def seeds(n: int, first: int = 0) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(first + k) for k in range(n)]
+
+
+def linear(images: Tensor) -> Tensor:
+    return (images * WEIGHTS.to(images)).sum((1, 2, 3))
+
+
+def clean_and_noise(output: Tensor, noisy: Tensor, alpha: float, predicted: str) -> tuple[Tensor, Tensor]:
+    """By the definition u = √ā x0 + √(1 − ā) e, for each thing that a network may predict."""
+    signal, noise = sqrt(alpha), sqrt(1 - alpha)
+    if predicted == "epsilon":
+        return (noisy - noise * output) / signal, output
+    if predicted == "v_prediction":
+        return signal * noisy - noise * output, signal * output + noise * noisy
+    return output, (noisy - signal * output) / noise
+
+
+def alpha_bar(scheduler: Any, index: int) -> float:
+    return float(signal_shares(scheduler)[index])
+
+
+def curved(images: Tensor) -> Tensor:
+    return torch.tanh((images * WEIGHTS.to(images)).sum((1, 2, 3))) + images[:, 0].mean((1, 2)) ** 2
+
+
+class Affine(nn.Module):
+    """A network that is linear: o = a u, so that every gradient is known."""
+
+    dtype, device = torch.float64, torch.device("cpu")
+
+    def __init__(self, gain: float, channels: int = 3, size: int = 16) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(gain, dtype=torch.float64))
+        self.config = FrozenDict(sample_size=size, in_channels=channels, out_channels=channels)
+
+    def forward(self, noisy: Tensor, timestep: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(sample=self.gain * noisy)
+
+
+def steps_of(pipe: BrainGuidedPipeline, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list[tuple[Tensor, ...]]:
+    """Run the pipeline and return what the scheduler was given at each step: output, timestep, sample."""
+    seen: list[tuple[Tensor, ...]] = []
+    step = pipe.scheduler.step
+
+    def recorded(output: Tensor, t: Tensor, z: Tensor, generator: Any = None) -> Any:
+        seen.append((output.clone(), t, z.clone()))
+        return step(output, t, z)
+
+    monkeypatch.setattr(pipe.scheduler, "step", recorded)
+    pipe(**options)
+    return seen
+
+
+@pytest.mark.parametrize("objective", [None, linear])
+def test_without_guidance_it_is_ddim_bit_for_bit(pipe: BrainGuidedPipeline, objective: Any) -> None:
+    images = pipe(objective, guidance_scale=0, num_images=3, num_inference_steps=6, generator=seeds(3)).images
+    plain = BrainGuidedPipeline(
+        pipe.unet, pipe.scheduler
+    )  # DDIM's own pipeline shows the network's channels as they are
+    plain.set_progress_bar_config(disable=True)
+    theirs = DDIMPipeline(pipe.unet, pipe.scheduler)
+    theirs.set_progress_bar_config(disable=True)
+    expected = theirs(3, generator=seeds(3), num_inference_steps=6, output_type="pt").images
+    assert torch.equal(plain(num_images=3, num_inference_steps=6, generator=seeds(3)).images, expected)
+    assert torch.equal(images, nn.functional.pixel_shuffle(expected, 2))
+
+
+@pytest.mark.parametrize("scale", [0.0, 5.0])
+def test_without_guidance_it_is_stable_diffusion_bit_for_bit(latent_pipe: BrainGuidedPipeline, scale: float) -> None:
+    theirs = StableDiffusionPipeline(
+        latent_pipe.vae,
+        latent_pipe.text_encoder,
+        latent_pipe.tokenizer,
+        latent_pipe.unet,
+        copy.deepcopy(latent_pipe.scheduler),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    theirs.set_progress_bar_config(disable=True)
+    common: dict[str, Any] = {"num_inference_steps": 4, "output_type": "pt"}
+    expected = theirs(["a cat", "b"], guidance_scale=scale, generator=seeds(2), **common).images
+    ours = latent_pipe(
+        num_images=2, prompt=["a cat", "b"], classifier_free_scale=scale, generator=seeds(2), **common
+    ).images
+    assert torch.equal(ours, expected)
+    embeds, negative = (torch.randn(2, 8, 8, generator=g) for g in seeds(2))
+    given = {"prompt_embeds": embeds, "negative_prompt_embeds": negative}
+    expected = theirs(guidance_scale=scale, generator=seeds(2), **given, **common).images
+    assert torch.equal(
+        latent_pipe(num_images=2, classifier_free_scale=scale, generator=seeds(2), **given, **common).images, expected
+    )
+
+
+@pytest.mark.parametrize("through", [True, False])
+def test_the_gradient_is_that_of_differences(
+    pipe: BrainGuidedPipeline, monkeypatch: pytest.MonkeyPatch, through: bool
+) -> None:
+    pipe.to(torch.float64)
+    options: dict[str, Any] = {"num_inference_steps": 5, "trust_radius": float("inf"), "grad_through_unet": through}
+    pipe.scheduler.register_to_config(clip_sample=False)
+    start = 0.03 * torch.randn(1, 12, 8, 8, generator=seeds(1)[0], dtype=torch.float64)
+    options["latents"] = start  # faint, so that no pixel is clamped, which gradients pass and differences do not
+    output, t, z = steps_of(pipe, monkeypatch, objective=curved, guidance_scale=1e-3, generator=seeds(1), **options)[2]
+    alpha = alpha_bar(pipe.scheduler, 2)
+
+    def score(u: Tensor) -> float:
+        with torch.no_grad():
+            said = pipe.denoiser(1)(u if through else z, t)
+            clean, _ = clean_and_noise(said, u, alpha, "v_prediction")
+            share = sqrt(1 - alpha)
+            pixels = pipe.denoiser(1).pixels(share * clean + (1 - share) * u)
+            assert float(pixels.abs().max()) < 1
+            return float(curved(pixels / 2 + 0.5))
+
+    plain, _ = clean_and_noise(pipe.denoiser(1)(z, t), z, alpha, "v_prediction")
+    steered, _ = clean_and_noise(output, z, alpha, "v_prediction")
+    found = (steered - plain) * sqrt(alpha) / (1 - alpha) / 1e-3
+    assert float(found.abs().max()) > 1e-3
+    for place in [(0, 0, 0, 0), (0, 5, 3, 4), (0, 11, 7, 7)]:
+        shift = torch.zeros_like(z)
+        shift[place] = 1e-5
+        expected = (score(z + shift) - score(z - shift)) / 2e-5
+        assert float(found[place]) == pytest.approx(expected, rel=1e-5, abs=1e-8)
+
+
+@pytest.mark.parametrize("predicted", ["epsilon", "v_prediction", "sample"])
+def test_closed_form_of_a_linear_network(monkeypatch: pytest.MonkeyPatch, predicted: str) -> None:
+    scheduler = DDIMScheduler(**SCHEDULE | {"prediction_type": predicted, "clip_sample": False})
+    pipe = BrainGuidedPipeline.__new__(BrainGuidedPipeline)
+    nn_pipe = BrainGuidedPipeline(
+        UNet2DModel(sample_size=16, norm_num_groups=4, block_out_channels=(8,) * 4), scheduler
+    )
+    pipe.__dict__.update(nn_pipe.__dict__)
+    pipe.unet = Affine(0.3)
+    pipe.set_progress_bar_config(disable=True)
+    options = {"trust_radius": float("inf"), "num_inference_steps": 10, "generator": seeds(2), "num_images": 2}
+    for index, (output, _, z) in enumerate(
+        steps_of(pipe, monkeypatch, objective=linear, guidance_scale=2.0, **options)[:6]
+    ):
+        alpha = alpha_bar(scheduler, index)
+        signal, noise = sqrt(alpha), sqrt(1 - alpha)
+        slope = {"epsilon": (1 - noise * 0.3) / signal, "v_prediction": signal - noise * 0.3, "sample": 0.3}[predicted]
+        gradient = (noise * slope + 1 - noise) * WEIGHTS.double() / 2  # pixels of ±1 are halved to [0, 1]
+        # Luo et al. (2023): e' = e − √(1 − ā) scale g, in units of the noise.
+        plain = clean_and_noise(0.3 * z, z, alpha, predicted)[1]
+        steered = clean_and_noise(output, z, alpha, predicted)[1]
+        torch.testing.assert_close(steered, plain - noise * 2.0 * gradient.expand_as(z), rtol=1e-9, atol=1e-9)
+
+
+def test_no_step_is_longer_than_the_trust_radius(pipe: BrainGuidedPipeline) -> None:
+    common: dict[str, Any] = {"num_images": 4, "num_inference_steps": 10, "return_trace": True}
+    trace = pipe(linear, generator=seeds(4), guidance_scale=50, trust_radius=0.1, **common).trace
+    assert trace is not None
+    assert list(trace["step"].unique()) == list(range(10))
+    assert len(trace) == 40
+    assert set(trace) == {"image", "step", "timestep", "score", "grad_rms", "d_rms", "clipped", "nonfinite"}
+    assert trace["d_rms"].max() <= 0.1 * (1 + 1e-5)
+    assert trace["clipped"].any()
+    assert not trace["clipped"].all()
+    np.testing.assert_allclose(trace.loc[trace["clipped"], "d_rms"], 0.1, rtol=1e-5)
+    free = pipe(linear, generator=seeds(4), guidance_scale=50, trust_radius=float("inf"), **common).trace
+    assert free is not None
+    assert not free["clipped"].any()
+    assert free["d_rms"].max() > 0.2
+
+
+def test_guidance_raises_the_objective_and_scores_are_those_of_the_images(pipe: BrainGuidedPipeline) -> None:
+    plain = pipe(num_images=8, generator=seeds(8), num_inference_steps=10)
+    assert plain.scores is None
+    for options in ({}, {"recurrence": 2}, {"n_smooth": 3}, {"grad_through_unet": False}):
+        guided = pipe(linear, num_images=8, generator=seeds(8), num_inference_steps=10, **options)
+        torch.testing.assert_close(guided.scores, linear(guided.images))
+        assert (guided.scores > linear(plain.images)).all(), options
+        lowered = pipe(linear, 8, guidance_scale=-10, generator=seeds(8), num_inference_steps=10, **options)
+        assert (lowered.scores < linear(plain.images)).all(), options
+
+
+@pytest.mark.parametrize("options", [{}, {"recurrence": 2, "n_smooth": 2}])
+def test_an_image_does_not_depend_on_its_batch(pipe: BrainGuidedPipeline, options: dict[str, int]) -> None:
+    batch = pipe(curved, num_images=8, num_inference_steps=6, generator=seeds(8), **options).images
+    for k in (0, 3, 7):
+        alone = pipe(curved, num_inference_steps=6, generator=seeds(1, first=k), **options).images
+        torch.testing.assert_close(alone, batch[k : k + 1], rtol=0, atol=1e-4)
+
+
+class View(nn.Module):
+    """The same model, saying what it finds as noise, as a clean image or as v."""
+
+    def __init__(self, unet: UNet2DModel, scheduler: DDIMScheduler, predicted: str) -> None:
+        super().__init__()
+        self.unet, self.alphas, self.predicted = unet, scheduler.alphas_cumprod, predicted
+        self.config, self.dtype, self.device = unet.config, unet.dtype, unet.device
+
+    def forward(self, noisy: Tensor, timestep: Tensor) -> SimpleNamespace:
+        alpha = float(self.alphas[int(timestep)])
+        clean, _ = clean_and_noise(self.unet(noisy, timestep).sample, noisy, alpha, "v_prediction")
+        return SimpleNamespace(sample=PREDICTIONS[self.predicted][1](clean, noisy, torch.tensor(alpha)))
+
+
+@pytest.mark.parametrize("predicted", ["epsilon", "sample"])
+def test_what_a_network_predicts_does_not_matter(pipe: BrainGuidedPipeline, predicted: str) -> None:
+    pipe.to(torch.float64)
+    options: dict[str, Any] = {"num_images": 2, "num_inference_steps": 6}
+    expected = pipe(curved, generator=seeds(2), **options).images
+    other = copy.copy(pipe)
+    other.scheduler = DDIMScheduler(**SCHEDULE | {"prediction_type": predicted})
+    other.unet = View(pipe.unet, other.scheduler, predicted)
+    torch.testing.assert_close(other(curved, generator=seeds(2), **options).images, expected, rtol=0, atol=1e-5)
+
+
+def linear_schedule(kind: Any, **options: Any) -> Any:
+    settings = {"beta_schedule": "scaled_linear", "prediction_type": "v_prediction", "timestep_spacing": "leading"}
+    if kind in (DDIMScheduler, DDPMScheduler):
+        options["clip_sample"] = False
+    return kind(beta_start=0.00085, beta_end=0.012, **settings, **options)
+
+
+@pytest.mark.parametrize("guided", [False, True])
+def test_ddim_is_euler_on_one_grid(pipe: BrainGuidedPipeline, guided: bool) -> None:
+    pipe.to(torch.float64)
+    objective = curved if guided else None
+    found = []
+    start = torch.randn(2, 12, 8, 8, generator=seeds(1)[0], dtype=torch.float64)
+    for kind in (DDIMScheduler, EulerDiscreteScheduler):
+        pipe.scheduler = linear_schedule(kind)
+        if kind is EulerDiscreteScheduler:  # which starts at x + sigma noise: √(1 + sigma²) times DDIM's noise
+            pipe.scheduler.set_timesteps(10)
+            sigma = float(pipe.scheduler.sigmas[0])
+            assert float(pipe.scheduler.init_noise_sigma) == pytest.approx(sqrt(1 + sigma**2))
+        found.append(pipe(objective, 2, latents=start, num_inference_steps=10).images)
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-4)
+
+
+def test_a_solver_of_higher_order_comes_to_the_same_images(pipe: BrainGuidedPipeline) -> None:
+    start = torch.randn(2, 12, 8, 8, generator=seeds(1)[0])
+
+    def images(kind: Any, n_steps: int) -> Tensor:
+        pipe.scheduler = linear_schedule(kind)
+        return pipe(num_images=2, latents=start, num_inference_steps=n_steps).images
+
+    fine = images(DDIMScheduler, 100)
+    errors = [float((images(DPMSolverMultistepScheduler, n) - fine).abs().mean()) for n in (5, 10, 40)]
+    assert errors[2] < errors[1] < errors[0]
+    assert errors[2] < 0.01
+    assert errors[1] < float((images(DDIMScheduler, 10) - fine).abs().mean())
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        DDPMScheduler,
+        PNDMScheduler,
+        DPMSolverMultistepScheduler,
+        EulerDiscreteScheduler,
+        HeunDiscreteScheduler,
+        LMSDiscreteScheduler,
+    ],
+)
+def test_every_scheduler_guides(pipe: BrainGuidedPipeline, kind: Any) -> None:
+    pipe.scheduler = linear_schedule(kind)
+    options: dict[str, Any] = {"num_images": 4, "num_inference_steps": 8}
+    plain = pipe(generator=seeds(4), **options).images
+    guided = pipe(linear, generator=seeds(4), return_trace=True, **options)
+    assert (guided.scores > linear(plain)).all()
+    assert guided.trace is not None
+    assert guided.trace["step"].nunique() == len(pipe.scheduler.timesteps)
+
+
+def test_start_stop_and_recurrence_choose_the_steps(pipe: BrainGuidedPipeline) -> None:
+    options: dict[str, Any] = {"num_inference_steps": 10, "start": 0.2, "stop": 0.5, "recurrence": 3}
+    guided = pipe(linear, generator=seeds(1), return_trace=True, **options)
+    assert guided.trace is not None
+    assert guided.trace["step"].tolist() == [2, 2, 2, 3, 3, 3, 4, 4, 4]
+    times: list[int] = []
+    pipe.unet.register_forward_pre_hook(lambda _, given: times.append(int(given[1])))
+    pipe(linear, generator=seeds(1), **options)
+    assert times == [900, 800, *[700] * 3, *[600] * 3, *[500] * 3, 400, 300, 200, 100, 0]
+    times.clear()
+    pipe(num_inference_steps=4, recurrence=2)
+    assert times == [750, 750, 500, 500, 250, 250, 0]
+
+
+@pytest.mark.parametrize("kind", [DDIMScheduler, DDPMScheduler])
+def test_a_repeated_step_starts_from_its_own_noise_level(kind: Any) -> None:
+    """√(ā_t/ā_s) z_s + √(1 − ā_t/ā_s) n has the signal and the noise of z_t."""
+    a, b = (torch.randn(200_000, dtype=torch.float64, generator=g) for g in seeds(2))
+    scheduler = linear_schedule(kind)
+    scheduler.set_timesteps(10)
+    now = alpha_bar(scheduler, 4)
+    after = previous_signal(scheduler, int(scheduler.timesteps[4]))
+    assert after is not None
+    assert float(after) == pytest.approx(alpha_bar(scheduler, 5))
+    kept = now / float(after)
+    again = sqrt(kept) * (sqrt(float(after)) * 2 + sqrt(1 - float(after)) * a) + sqrt(1 - kept) * b
+    assert float(again.mean()) == pytest.approx(2 * sqrt(now), abs=0.01)
+    assert float(again.var()) == pytest.approx(1 - now, rel=0.01)
+
+
+def test_recurrence_adds_just_that_noise(pipe: BrainGuidedPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = steps_of(pipe, monkeypatch, num_inference_steps=4, recurrence=2, generator=seeds(1))
+    draws = seeds(1)[0]
+    first, fresh = (torch.randn(1, 12, 8, 8, generator=draws) for _ in range(2))
+    torch.testing.assert_close(seen[0][2], first)
+    kept = alpha_bar(pipe.scheduler, 0) / alpha_bar(pipe.scheduler, 1)
+    stepped = DDIMScheduler.from_config(pipe.scheduler.config)
+    stepped.set_timesteps(4)
+    reached = stepped.step(seen[0][0], seen[0][1], first).prev_sample
+    torch.testing.assert_close(seen[1][2], sqrt(kept) * reached + sqrt(1 - kept) * fresh, rtol=1e-4, atol=1e-5)

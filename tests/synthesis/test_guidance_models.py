@@ -1,0 +1,251 @@
+"""Loading, saving, memory, and what guidance leaves as it was; errors come before sampling."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import (
+    DDIMScheduler,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    LCMScheduler,
+    StableDiffusionPipeline,
+)
+from torch import Tensor
+
+from brainalign.checks import BrainalignError
+from brainalign.synthesis import BrainGuidedPipeline, PixelShuffleCodec
+
+SHORT: dict[str, Any] = {"num_images": 2, "num_inference_steps": 3}
+
+
+def seeds() -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(k) for k in range(2)]
+
+
+def redness(images: Tensor) -> Tensor:
+    return 10 * (images[:, 0] - images[:, 1:].mean(1)).mean((1, 2))
+
+
+def test_what_is_saved_is_what_is_loaded(pipe: BrainGuidedPipeline, tmp_path: Path) -> None:
+    expected = pipe(redness, generator=seeds(), **SHORT)
+    pipe.save_pretrained(tmp_path / "prior")
+    index = json.loads((tmp_path / "prior" / "model_index.json").read_text())
+    assert index["vae"] == ["brainalign.synthesis.codec", "PixelShuffleCodec"]
+    loaded = BrainGuidedPipeline.from_pretrained(tmp_path / "prior")
+    assert isinstance(loaded.vae, PixelShuffleCodec)
+    assert loaded.scheduler.config.prediction_type == "v_prediction"
+    found = loaded(redness, generator=seeds(), **SHORT)
+    assert torch.equal(found.images, expected.images)
+    assert torch.equal(found.scores, expected.scores)
+    assert loaded.image_size == 16
+
+
+def test_half_precision_files_become_single(pipe: BrainGuidedPipeline, tmp_path: Path) -> None:
+    pipe.to(torch.float16).save_pretrained(tmp_path)
+    loaded = BrainGuidedPipeline.from_pretrained(tmp_path)
+    assert {weight.dtype for weight in loaded.unet.parameters()} == {torch.float32}
+    assert loaded.vae.dtype == torch.float32
+    assert loaded(redness, generator=seeds(), **SHORT).scores.isfinite().all()
+
+
+def test_pickled_weights_are_read_only_where_trusted(pipe: BrainGuidedPipeline, tmp_path: Path) -> None:
+    pipe.save_pretrained(tmp_path, safe_serialization=False)
+    with pytest.raises(BrainalignError, match="trust_pickle"):
+        BrainGuidedPipeline.from_pretrained(tmp_path)
+    loaded = BrainGuidedPipeline.from_pretrained(tmp_path, trust_pickle=True)
+    assert torch.equal(loaded.unet.conv_in.weight, pipe.unet.conv_in.weight)
+
+
+@pytest.mark.parametrize("place", ["/nowhere/at/all", "./nowhere", "a/b/c"])
+def test_a_folder_that_is_not_there(place: str, tmp_path: Path) -> None:
+    with pytest.raises(BrainalignError, match="no folder"):
+        BrainGuidedPipeline.from_pretrained(place)
+    with pytest.raises(BrainalignError, match="model_index"):
+        BrainGuidedPipeline.from_pretrained(tmp_path)
+
+
+def test_stable_diffusion_is_loaded_without_its_checker_and_guided(
+    stable_diffusion: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_network(*args: Any, **options: Any) -> None:
+        raise AssertionError("a folder is read without the network")
+
+    monkeypatch.setattr("socket.socket.connect", no_network)
+    pipe = BrainGuidedPipeline.from_pretrained(stable_diffusion)
+    assert set(pipe.components) == {"unet", "scheduler", "vae", "text_encoder", "tokenizer"}
+    assert pipe.image_size == 16
+    for options in ({}, {"prompt": "cat"}, {"prompt": ["cat", "b"], "classifier_free_scale": 3.0}):
+        plain = pipe(generator=seeds(), **SHORT, **options).images
+        guided = pipe(redness, generator=seeds(), guidance_scale=50, trust_radius=0.5, **SHORT, **options)
+        assert (guided.scores > redness(plain)).all(), options
+    told = [pipe(generator=seeds(), prompt=text, **SHORT).images for text in ("cat", "dog")]
+    assert not torch.equal(*told)
+
+
+def test_from_the_pipe_of_another(latent_pipe: BrainGuidedPipeline, stable_diffusion: Path) -> None:
+    parts = {name: part for name, part in latent_pipe.components.items() if part is not None}
+    theirs = StableDiffusionPipeline(
+        **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+    )
+    ours = BrainGuidedPipeline.from_pipe(theirs)
+    assert ours.unet is latent_pipe.unet
+    assert ours.vae is latent_pipe.vae
+    assert torch.equal(ours(generator=seeds(), **SHORT).images, latent_pipe(generator=seeds(), **SHORT).images)
+
+
+@pytest.mark.parametrize("saving", ["checkpointing", "slicing"])
+def test_less_memory_gives_the_same_images(latent_pipe: BrainGuidedPipeline, saving: str) -> None:
+    def guided() -> Tensor:
+        images: Tensor = latent_pipe(redness, generator=seeds(), guidance_scale=50, **SHORT).images
+        return images
+
+    expected, calls = guided(), []
+    if saving == "checkpointing":
+        latent_pipe.unet.enable_gradient_checkpointing()
+        latent_pipe.unet.mid_block.resnets[1].register_forward_pre_hook(lambda *_: calls.append(0))
+    else:
+        latent_pipe.vae.enable_slicing()
+        latent_pipe.vae.decoder.register_forward_hook(lambda *_: calls.append(0))
+    torch.testing.assert_close(guided(), expected, rtol=0, atol=1e-5)
+    # Activations were made again in the backward pass, or images decoded one at a time.
+    assert len(calls) == {"checkpointing": 6, "slicing": 8}[saving]
+
+
+def test_models_are_left_as_they_were(pipe: BrainGuidedPipeline) -> None:
+    pipe.unet.train()
+    before = {name: weight.clone() for name, weight in pipe.unet.state_dict().items()}
+    wanted = [weight.requires_grad for weight in pipe.unet.parameters()]
+    pipe(redness, **SHORT)
+
+    count: list[int] = []
+
+    def fails_late(images: Tensor) -> Tensor:
+        count.append(0)
+        return redness(images) / (len(count) < 3)
+
+    for objective, error in ((fails_late, (BrainalignError, ZeroDivisionError)), (_interrupting(), KeyboardInterrupt)):
+        with pytest.raises(error):
+            pipe(objective, **SHORT)
+    assert pipe.unet.training
+    assert all(torch.equal(weight, before[name]) for name, weight in pipe.unet.state_dict().items())
+    assert [weight.requires_grad for weight in pipe.unet.parameters()] == wanted
+    assert all(weight.grad is None for weight in pipe.unet.parameters())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in pipe.unet.modules())
+    assert torch.is_grad_enabled()
+
+
+def _interrupting() -> Any:
+    count: list[int] = []
+
+    def objective(images: Tensor) -> Tensor:
+        count.append(0)
+        if len(count) == 3:
+            raise KeyboardInterrupt
+        return redness(images)
+
+    return objective
+
+
+def test_errors_of_the_scheduler(pipe: BrainGuidedPipeline, latent_pipe: BrainGuidedPipeline) -> None:
+    ours = pipe.scheduler
+    for other in (FlowMatchEulerDiscreteScheduler(), LCMScheduler()):
+        pipe.scheduler = other
+        with pytest.raises(BrainalignError, match=r"DDIMScheduler.*EulerDiscreteScheduler"):
+            pipe(redness, **SHORT)
+    pipe.scheduler = EulerDiscreteScheduler.from_config(ours.config, timestep_spacing="trailing")
+    with pytest.raises(BrainalignError, match="leading"):
+        pipe(redness, **SHORT)
+    pipe.scheduler = HeunDiscreteScheduler(prediction_type="sample")
+    with pytest.raises(BrainalignError, match="cannot step with predictions of the sample"):
+        pipe(redness, **SHORT)
+    pipe.scheduler = EulerDiscreteScheduler(prediction_type="v_prediction")
+    with pytest.raises(BrainalignError, match="recurrence"):
+        pipe(redness, recurrence=2, **SHORT)
+    latent_pipe.scheduler = DDIMScheduler(clip_sample=True)
+    with pytest.raises(BrainalignError, match="clip_sample=False"):
+        latent_pipe(**SHORT)
+
+
+def test_errors_of_the_objective_come_before_sampling(pipe: BrainGuidedPipeline) -> None:
+    calls: list[int] = []
+    pipe.unet.register_forward_hook(lambda *_: calls.append(0))
+    mixing = torch.nn.Linear(3 * 8 * 8, 1)
+    grey = torch.nn.Conv2d(1, 1, 3)
+    for objective, message in (
+        (lambda x: redness(x) * float("nan"), "NaN"),
+        (lambda x: redness(x) / 0, "infinite"),
+        (lambda x: redness(x.detach()), "not differentiable"),
+        (lambda x: redness(x).mean(), "one score per image"),
+        (lambda x: redness(x)[:, None], "one score per image"),
+        (lambda x: redness(x).tolist(), "one score per image"),
+        (lambda x: mixing(x.flatten(1))[:, 0], r"\(2, 3, 16, 16\)"),
+        (lambda x: grey(x).mean((1, 2, 3)), r"\(2, 3, 16, 16\)"),
+    ):
+        with pytest.raises(BrainalignError, match=message):
+            pipe(objective, start=0.5, **SHORT)
+    assert not calls
+
+
+def test_errors_of_gradients(pipe: BrainGuidedPipeline, latent_pipe: BrainGuidedPipeline) -> None:
+    with torch.inference_mode():
+        pipe(**SHORT)
+        with pytest.raises(BrainalignError, match="inference_mode"):
+            pipe(redness, **SHORT)
+    with torch.no_grad():
+        assert pipe(redness, **SHORT).scores.isfinite().all()
+    latent_pipe.vae.to(torch.float16)
+    with pytest.raises(BrainalignError, match="overflow"):
+        latent_pipe(redness, **SHORT)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_images": 0}, "num_images"),
+        ({"recurrence": 0}, "recurrence"),
+        ({"n_smooth": 0}, "n_smooth"),
+        ({"start": 0.8, "stop": 0.2}, "start and stop"),
+        ({"trust_radius": 0.0}, "trust_radius"),
+        ({"generator": [torch.Generator()] * 3}, "generator each"),
+        ({"latents": torch.zeros(2, 3, 8, 8)}, r"\(2, 12, 8, 8\)"),
+        ({"prompt": "a cat"}, "reads no prompt"),
+        ({"classifier_free_scale": 2.0}, "reads no prompt"),
+        ({"output_type": "jpg"}, "output_type"),
+    ],
+)
+def test_errors_of_arguments(pipe: BrainGuidedPipeline, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(BrainalignError, match=message):
+        pipe(redness, **SHORT | options)
+
+
+def test_errors_of_prompts(latent_pipe: BrainGuidedPipeline) -> None:
+    with pytest.raises(BrainalignError, match=r"n_tokens, 8\)"):
+        latent_pipe(prompt_embeds=torch.zeros(3, 8, 8), **SHORT)
+    with pytest.raises(BrainalignError, match="not both"):
+        latent_pipe(prompt="a", prompt_embeds=torch.zeros(1, 8, 8), **SHORT)
+    silent = BrainGuidedPipeline(latent_pipe.unet, latent_pipe.scheduler, latent_pipe.vae)
+    silent.set_progress_bar_config(disable=True)
+    with pytest.raises(BrainalignError, match="prompt_embeds"):
+        silent(**SHORT)
+    embeds = torch.randn(1, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(
+        silent(prompt_embeds=embeds, generator=seeds(), **SHORT).images,
+        latent_pipe(prompt_embeds=embeds, generator=seeds(), **SHORT).images,
+    )
+
+
+def test_kinds_of_images(pipe: BrainGuidedPipeline) -> None:
+    tensor, array, pictures = (
+        pipe(generator=seeds(), output_type=kind, **SHORT).images for kind in ("pt", "np", "pil")
+    )
+    assert tensor.shape == (2, 3, 16, 16)
+    assert tensor.dtype == torch.float32
+    assert 0 <= float(tensor.min()) <= float(tensor.max()) <= 1
+    assert (array == tensor.permute(0, 2, 3, 1).numpy()).all()
+    assert pictures[0].size == (16, 16)

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from brainalign.checks import BrainalignError
+from brainalign.synthesis import BrainGuidedPipeline, RegionObjective, denoised_views
+
+N_FEATURES, N_TARGETS = 5, 7
+
+
+@pytest.fixture
+def encoder() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(N_FEATURES, N_TARGETS)), rng.normal(size=N_TARGETS)
+
+
+def features(images: Tensor) -> Tensor:
+    return torch.stack([images.flatten(1).pow(k + 1).mean(1) for k in range(N_FEATURES)], dim=1)
+
+
+def test_score_is_the_standardised_mean_of_predictions(encoder: tuple[NDArray[np.float64], ...]) -> None:
+    coef, intercept = encoder
+    images = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    predicted = features(images).numpy() @ coef + intercept
+    natural = np.random.default_rng(1).normal(2, 3, (200, N_FEATURES))
+    answers = natural @ coef + intercept
+
+    def standard(columns: list[int]) -> NDArray[np.float64]:
+        region = answers[:, columns].mean(1)
+        return (predicted[:, columns].mean(1) - region.mean()) / region.std()
+
+    plain = RegionObjective(features, coef, intercept, [1, 4])
+    np.testing.assert_allclose(plain(images).numpy(), predicted[:, [1, 4]].mean(1), rtol=1e-5)
+    known = plain.standardised(natural)
+    np.testing.assert_allclose(known(images).numpy(), standard([1, 4]), rtol=1e-4)
+    np.testing.assert_allclose(known.score(features(images).numpy()), known(images).numpy(), rtol=1e-5)
+    # The one it was made from still answers in units of responses.
+    np.testing.assert_allclose(plain(images).numpy(), predicted[:, [1, 4]].mean(1), rtol=1e-5)
+    by_hand = RegionObjective(features, coef, intercept, [1, 4], mean=known.mean, sd=known.sd)
+    np.testing.assert_allclose(by_hand(images).numpy(), standard([1, 4]), rtol=1e-4)
+
+
+def test_a_contrast_is_the_difference_of_standardised_regions(encoder: tuple[NDArray[np.float64], ...]) -> None:
+    coef, intercept = encoder
+    natural = np.random.default_rng(1).normal(2, 3, (200, N_FEATURES))
+    answers = natural @ coef + intercept
+    first, second = answers[:, [0, 2]].mean(1), answers[:, [5, 6]].mean(1)
+    contrast = RegionObjective(features, coef, intercept, [0, 2], minus=[5, 6])
+    np.testing.assert_allclose(contrast.score(natural), first - second, rtol=1e-3, atol=1e-4)
+    standardised = contrast.standardised(natural)
+    expected = (first - first.mean()) / first.std() - (second - second.mean()) / second.std()
+    np.testing.assert_allclose(standardised.score(natural), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(contrast.score(natural), first - second, rtol=1e-3, atol=1e-4)
+
+
+def test_a_pattern_is_matched_by_correlation(encoder: tuple[NDArray[np.float64], ...]) -> None:
+    coef, intercept = encoder
+    images = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    wanted, rows = np.random.default_rng(2).normal(size=4), [0, 3, 4, 6]
+    objective = RegionObjective(features, coef, intercept, rows, kind="pattern", pattern=wanted)
+    predicted = features(images).numpy() @ coef[:, rows] + intercept[rows]
+    expected = [np.corrcoef(row, wanted)[0, 1] for row in predicted]
+    np.testing.assert_allclose(objective(images).numpy(), expected, rtol=1e-4)
+    own = RegionObjective(features, coef, intercept, rows, kind="pattern", pattern=predicted[2])
+    assert float(own(images)[2]) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_gradient_reaches_the_images(encoder: tuple[NDArray[np.float64], ...]) -> None:
+    coef, intercept = encoder
+    images = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    RegionObjective(features, coef, intercept, [3]).forward(images).sum().backward()
+    powers = np.arange(1, N_FEATURES + 1)
+    values = images.detach().numpy()[..., None]
+    expected = (coef[:, 3] * powers * values ** (powers - 1)).sum(-1) / images.numel()
+    assert images.grad is not None
+    np.testing.assert_allclose(images.grad.numpy(), expected, rtol=1e-4)
+
+
+def test_errors(encoder: tuple[NDArray[np.float64], ...]) -> None:
+    coef, intercept = encoder
+    for arguments, message in (
+        ((coef.T, intercept, [0]), "coef"),
+        ((coef, intercept, [N_TARGETS]), "columns"),
+        ((coef, intercept, []), "columns"),
+        ((coef, intercept, [-1]), "columns"),
+        ((coef * np.nan, intercept, [0]), "weights"),
+        ((coef, intercept, [0], None, "pattern"), "pattern"),
+        ((coef, intercept, [0], None, "pattern", [1.0, 2.0]), "pattern"),
+        ((coef, intercept, [0, 1], [2], "pattern", [1.0, 2.0]), "pattern"),
+        ((coef, intercept, [0], None, "sum"), "kind"),
+    ):
+        with pytest.raises(BrainalignError, match=message):
+            RegionObjective(features, *arguments)  # type: ignore[arg-type]
+    with pytest.raises(BrainalignError, match="4 features"):
+        RegionObjective(features, coef[:4], intercept, [0])(torch.rand(2, 3, 8, 8))
+    with pytest.raises(BrainalignError, match="same for all"):
+        RegionObjective(features, coef, intercept, [0]).standardised(np.ones((5, N_FEATURES)))
+
+
+def test_views_are_what_guidance_scores(pipe: BrainGuidedPipeline) -> None:
+    images = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    views = denoised_views(pipe, images, n_draws=3, seed=4)
+    assert views.shape == (3, 5, 3, 16, 16)
+    assert 0 <= float(views.min()) <= float(views.max()) <= 1
+    assert torch.equal(views, denoised_views(pipe, images, n_draws=3, seed=4))
+    assert not torch.equal(views, denoised_views(pipe, images, n_draws=3, seed=5))
+    assert not torch.equal(views[0], views[1])
+
+
+def test_views_of_a_perfect_denoiser_are_near_the_images(pipe: BrainGuidedPipeline) -> None:
+    """With x0 known, w = √(1 − ā) x + (1 − √(1 − ā)) u: by the schedule, near x at either end."""
+    images = torch.full((400, 3, 16, 16), 0.75)
+    clean = pipe.denoiser(1).latents(images[:1])
+    alphas = pipe.scheduler.alphas_cumprod
+
+    class Knows(torch.nn.Module):
+        config, dtype, device = pipe.unet.config, torch.float32, torch.device("cpu")
+
+        def forward(self, u: Tensor, t: Tensor) -> object:
+            a = alphas[t][:, None, None, None]
+            velocity = (a.sqrt() * u - clean) / (1 - a).sqrt()
+            return type("Output", (), {"sample": velocity})()
+
+    pipe.unet = Knows()
+    views = denoised_views(pipe, images, n_draws=1, seed=0)[0]
+    # The mixture's mean over images is a mixture of x and √ā x, and its noise 1 − √(1 − ā) times √(1 − ā).
+    a = alphas.double()
+    share = (1 - a).sqrt()
+    mean = (share + (1 - share) * a.sqrt()).mean()
+    assert float(views.mean()) == pytest.approx(float(mean) * 0.25 + 0.5, abs=0.01)
+    error = (views - views.mean((1, 2, 3), keepdim=True)).pow(2).mean((1, 2, 3)).sqrt()
+    assert float(error.mean()) == pytest.approx(float(((1 - share) * share / 2).mean()), rel=0.1)
+
+
+def test_views_need_images_of_the_right_size_and_range(pipe: BrainGuidedPipeline) -> None:
+    with pytest.raises(BrainalignError, match="resize"):
+        denoised_views(pipe, torch.rand(2, 3, 32, 32))
+    with pytest.raises(BrainalignError, match="255"):
+        denoised_views(pipe, torch.zeros(2, 3, 16, 16, dtype=torch.uint8))
+    with pytest.raises(BrainalignError, match="255"):
+        denoised_views(pipe, 255 * torch.rand(2, 3, 16, 16))
