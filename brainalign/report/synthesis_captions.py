@@ -20,9 +20,10 @@ SYNTHESIS_CAPTIONS = {
     "gains": """
         Gains of guided images over each control, in standard deviations over natural images (validity and typicality:
         shares), with {confidence} intervals over images; p is not corrected. Null encoders: fitted to shuffled
-        responses; the gain is that over their mean, the interval that of single ones. Images matched: with contrast and
-        luminance of the unguided image of the same seed. Good: intervals above 0 in all columns, also matched; natural
-        images may win where the region's preferred stimulus is among them. Bad: gains of the guiding encoder alone.""",
+        responses; the gain is that over their mean, the interval that of single ones. Natural: those that the guiding
+        encoder ranks highest. Matched: images with contrast and luminance of the unguided image of the same seed.
+        Good: intervals above 0 in all rows and columns, also matched; natural images may win where the region's
+        preferred stimulus is among them. Bad: gains of the guiding encoder alone.""",
     "means": """
         Typicality: the share of natural images that lie farther from their nearest neighbour, in the features of the
         checking encoder; about one half for a natural image, 0 for one like no other. A stand-in where nobody knows

@@ -13,41 +13,46 @@ from brainalign.report.tables import html_table
 
 __all__ = ["gains_table", "means_table"]
 
-AGAINST = {
+# Condition of the images, control, and how the column is called.
+CONTROLS = (
+    ("guided", "unguided", "unguided"),
+    ("guided", "recurrent", "same recurrence"),
+    ("guided", "best of n", "best of n"),
+    ("guided", "evolved", "evolved"),
+    ("guided", "natural", "natural"),
+    ("guided", "null", "null encoders"),
+    ("matched", "unguided", "matched: unguided"),
+)
+CONDITIONS = {
     "unguided": "unguided",
     "recurrent": "unguided, same recurrence",
     "best of n": "best of n",
     "evolved": "evolved",
+    "guided": "guided",
+    "matched": "guided, contrast and luminance matched",
     "natural": "natural by guide",
     "natural true": "natural by truth",
     "null": "null encoders",
 }
-GAINS = [*(("guided", against) for against in AGAINST), ("matched", "unguided"), ("matched", "null")]
-CONDITIONS = ("unguided", "recurrent", "best of n", "evolved", "guided", "matched", "natural", "natural true", "null")
-OTHERS = {"guided": "guided", "matched": "guided, contrast and luminance matched"}
 
 
 def gains_table(study: SynthesisedImages) -> Markup:
-    """Return what guided images have more than every control, by every judge."""
-    scores = [*study.judges, *study.plausible]
+    """Return what guided images have more than every control (columns), by every judge of every region (rows)."""
     rows: list[list[str | Markup]] = []
     for region in study.regions:
-        for condition, against in GAINS:
-            found = [study.gain(region, against, score, condition) for score in scores]
-            if any(gain is not None for gain in found):
-                first = not rows or all(row[0] != region for row in rows)
-                matched = ", images matched" if condition == "matched" else ""
-                rows.append([region if first else "", f"{AGAINST[against]}{matched}", *map(_cell, found)])
-    header = ["region", "guided against", *((JUDGES | PLAUSIBLE)[score] for score in scores)]
-    return html_table(header, rows, "Gains")
+        scores = [score for score in (*study.judges, *study.plausible) if study.known(score, region)]
+        for score in scores:
+            found = [study.gain(region, against, score, condition) for condition, against, _ in CONTROLS]
+            rows.append([region if score == scores[0] else "", (JUDGES | PLAUSIBLE)[score], *map(_cell, found)])
+    return html_table(["region", "judge", *(name for _, _, name in CONTROLS)], rows, "Gains")
 
 
 def _cell(gain: pd.Series[Any] | None) -> str | Markup:
     if gain is None:
         return "–"
     interval = f"{number(gain['low'], 2)} to {number(gain['high'], 2)}"
-    text = Markup('<b>{}</b><br><span class="soft">{}<br>p {}</span>')
-    return text.format(number(gain["gain"], 2), interval, _p(gain["p"]))
+    text = Markup('<b>{}</b> <span class="soft">p {}<br>{}</span>')
+    return text.format(number(gain["gain"], 2), _p(gain["p"]), interval)
 
 
 def _p(p: float) -> str:
@@ -57,14 +62,13 @@ def _p(p: float) -> str:
 def means_table(study: SynthesisedImages) -> Markup:
     """Return the means of every condition, contrast and luminance with them."""
     scores = [*study.judges, *study.plausible, "contrast", "luminance"]
-    names = {**AGAINST, **OTHERS}
     rows = []
     for region in study.regions:
-        for condition in CONDITIONS:
+        for condition, name in CONDITIONS.items():
             mine = study.rows(condition, region)
             if len(mine):
                 means = [number(float(mine[score].mean()), 2) for score in scores]
-                rows.append([region, names[condition], f"{len(mine):,}", *means])
+                rows.append([region, name, f"{len(mine):,}", *means])
     header = ["region", "images", "n", *((JUDGES | PLAUSIBLE).get(score, score) for score in scores)]
     table = html_table(header, rows, "Means of every condition")
     return Markup(

@@ -316,11 +316,12 @@ def test_how_well_encoders_predict_stands_beside() -> None:
 def test_tables_hold_every_control() -> None:
     made = study(truth=False)
     text = plain(gains_table(made))
-    assert "FFA unguided 2.00 1.70 to 2.30 p = .001 1.70 1.40 to 2.00 p = .001" in text
-    assert "null encoders 1.90" in text
-    assert "unguided, images matched 1.80" in text
+    assert "FFA guiding encoder 2.00 p = .001 1.70 to 2.30" in text
+    assert "checking encoder 1.70 p = .001 1.40 to 2.00" in text
+    assert "-.20 p = .500 -.50 to .10 1.90 p = .050 1.60 to 2.20 1.80 p = .001 1.50 to 2.10" in text  # natural, null
     assert "true response" not in text
     assert "true response" in plain(gains_table(study()))
+    assert "– – –" in plain(gains_table(replace(made, gains=made.gains[made.gains["against"] == "unguided"])))
     means = plain(means_table(made))
     assert f"FFA guided {N} 2.00 1.70 .50 .20 .50" in means
     assert f"FFA null encoders {N * N_NULLS} .10" in means
