@@ -14,7 +14,7 @@ LONGEST := tests/workflow tests/recovery
 TESTS := $(LONGEST) $(filter-out $(LONGEST) %/conftest.py %/__pycache__,$(wildcard tests/*))
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo run unlock test acceptance lint bench docs schemas clean
+.PHONY: setup demo run unlock test acceptance lint bench docs schemas prior clean
 
 setup: .venv/installed
 
@@ -69,6 +69,10 @@ bench: setup
 docs: setup
 	$(PIP) -e ".[docs]"
 	mkdocs build --strict --config-file docs/mkdocs.yml
+
+# The diffusion model in data/prior: half an hour on one core.
+prior: setup
+	python -P benchmarks/train_prior.py
 
 schemas: setup
 	python -P -m brainalign.settings snakemake/schemas

@@ -19,6 +19,8 @@ from brainalign.simulation.region_geometries import REGION_REGIMES, region_patte
 from brainalign.simulation.rest import rest_networks, simulate_rest
 from brainalign.simulation.ring_agent import RingAgent, ring_agent
 from brainalign.simulation.schedule import schedule
+from brainalign.simulation.selective_regions import clear_scenes, selective_voxels, train_scene_network
+from brainalign.simulation.shape_neurons import SHAPE_NEURONS, Things, measure_things, true_responses
 from brainalign.simulation.shapes import caption, draw_scenes, render
 from brainalign.simulation.shifting_fields import ShiftingFields, shifting_fields
 from brainalign.simulation.sparse_mixtures import SparseWorld, hierarchical_mixtures, sparse_mixtures
@@ -32,6 +34,7 @@ __all__ = [
     "REGION_REGIMES",
     "RELATIONS",
     "R_CEILING",
+    "SHAPE_NEURONS",
     "AbstractionWorld",
     "CategoryEpochs",
     "ComplexCells",
@@ -48,6 +51,7 @@ __all__ = [
     "ShiftingFields",
     "SparseWorld",
     "SwissRoll",
+    "Things",
     "VoxelPriorWorld",
     "abstraction_world",
     "activations",
@@ -56,6 +60,7 @@ __all__ = [
     "betas_image",
     "caption",
     "category_epochs",
+    "clear_scenes",
     "complex_cells",
     "concept_world",
     "cortex_drives",
@@ -71,6 +76,7 @@ __all__ = [
     "linear_gaussian_reference",
     "linear_world",
     "load_cortex",
+    "measure_things",
     "object_world",
     "occluded_ball",
     "plan_areas",
@@ -83,6 +89,7 @@ __all__ = [
     "save_generator",
     "scene_variables",
     "schedule",
+    "selective_voxels",
     "sensor_info",
     "shifting_fields",
     "simulate_cortex",
@@ -93,6 +100,8 @@ __all__ = [
     "swiss_roll",
     "to_epochs",
     "train_generator",
+    "train_scene_network",
+    "true_responses",
     "voxel_prior_world",
     "write_things_files",
 ]

@@ -4,16 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from brainalign.synthesis.baselines import Searched, best_of, evolve, natural_top
 from brainalign.synthesis.gains import synthesis_gains
+from brainalign.synthesis.objective import RegionObjective
 from brainalign.synthesis.prior import train_prior
+from brainalign.synthesis.study import Judges, Sampling, Synthesised, SynthesisStudy
+from brainalign.synthesis.views import denoised_views, resized
 
 if TYPE_CHECKING:
     from brainalign.synthesis.codec import PixelShuffleCodec
+    from brainalign.synthesis.guidance import BrainGuidedPipeline, GuidedOutput
 
-__all__ = ["PixelShuffleCodec", "synthesis_gains", "train_prior"]
+__all__ = [
+    "BrainGuidedPipeline",
+    "GuidedOutput",
+    "Judges",
+    "PixelShuffleCodec",
+    "RegionObjective",
+    "Sampling",
+    "Searched",
+    "SynthesisStudy",
+    "Synthesised",
+    "best_of",
+    "denoised_views",
+    "evolve",
+    "natural_top",
+    "resized",
+    "synthesis_gains",
+    "train_prior",
+]
 
 # Classes of diffusers' kind: importing it takes seconds, which captions and scores need not wait for.
-_HEAVY = {"PixelShuffleCodec": "codec"}
+_HEAVY = {"PixelShuffleCodec": "codec", "BrainGuidedPipeline": "guidance", "GuidedOutput": "guidance"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,162 @@
+"""One guided step: the gradient of an objective through the estimate of the final image, within a trust region."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from brainalign.checks import BrainalignError
+from brainalign.synthesis.denoiser import Denoiser
+from brainalign.synthesis.prediction import PREDICTIONS
+
+__all__ = ["Generators", "Guide", "Objective", "Trace"]
+
+Objective = Callable[[Tensor], Tensor]
+Generators = torch.Generator | list[torch.Generator] | None
+
+SMALLEST_RMS = 1e-8
+JITTER = 0.05  # noise of the copies that a smoothed gradient is averaged over; they are also shifted by up to a pixel
+
+
+@dataclass
+class Trace:
+    """What every guided step did to every image."""
+
+    wanted: bool
+    rows: list[pd.DataFrame] = field(default_factory=list)
+
+    def add(self, step: int, t: Tensor, **values: Tensor) -> None:
+        """Note one step; values are one per image."""
+        if self.wanted:
+            found = {name: value.cpu().numpy() for name, value in values.items()}
+            rows = pd.DataFrame({"step": step, "timestep": float(t)} | found)
+            self.rows.append(rows.rename_axis("image").reset_index())
+
+    def table(self) -> pd.DataFrame | None:
+        """Return image, step, timestep and what was noted; None where nothing was."""
+        return pd.concat(self.rows, ignore_index=True) if self.rows else None
+
+
+@dataclass(frozen=True)
+class Guide:
+    """What guides one call of a pipeline; see `BrainGuidedPipeline`."""
+
+    objective: Objective
+    scale: float
+    radius: float
+    steps: range
+    n_smooth: int
+    through_network: bool
+    generator: Generators
+    trace: Trace
+
+    def output(
+        self, denoiser: Denoiser, u: Tensor, t: Tensor, a: Tensor, step: int, config: Mapping[str, Any]
+    ) -> Tensor:
+        """Return the network's output that means the guided estimate x₀'.
+
+        Parameters
+        ----------
+        denoiser : Denoiser
+        u : tensor (n, channels, rows, columns)
+            The network's input.
+        t : tensor
+            Timestep.
+        a : tensor
+            ā, the share of signal in the input.
+        step : int
+        config : mapping
+            Of the scheduler: what the network predicts, and whether x₀ is clipped.
+
+        Raises
+        ------
+        BrainalignError
+            If the objective is not differentiable, gives another shape, or NaN.
+        """
+        to_x0, to_output = PREDICTIONS[config.get("prediction_type", "epsilon")]
+        with torch.enable_grad():
+            u = u.detach().requires_grad_()
+            with torch.set_grad_enabled(self.through_network):
+                o = denoiser(u, t)
+            x0 = to_x0(o, u, a)
+            w = (1 - a).sqrt() * x0 + (1 - (1 - a).sqrt()) * u
+            scores = self._scores(_clamp(denoiser.pixels(w).float() / 2 + 0.5))
+            (g,) = torch.autograd.grad(scores.sum(), u)
+        nonfinite = (~g.isfinite()).flatten(1).sum(dim=1)
+        g = g.nan_to_num(0.0, 0.0, 0.0)
+        d = self.scale * (1 - a) / a.sqrt() * g
+        size = _rms(d).clamp_min(SMALLEST_RMS)
+        d = d * (self.radius / size).clamp_max(1.0)[:, None, None, None]
+        moved = x0.detach() + d
+        if config.get("clip_sample", False):
+            moved = moved.clamp(-config["clip_sample_range"], config["clip_sample_range"])
+        self.trace.add(
+            step,
+            t,
+            score=scores.detach(),
+            grad_rms=_rms(g),
+            d_rms=_rms(d),
+            clipped=size > self.radius,
+            nonfinite=nonfinite,
+        )
+        return to_output(moved, u.detach(), a)
+
+    def _scores(self, images: Tensor) -> Tensor:
+        """Return the scores of images, checked; averaged over copies where that is asked for."""
+        n = len(images)
+        copies = [images] if self.n_smooth == 1 else [_shaken(images, self.generator) for _ in range(self.n_smooth)]
+        scores = torch.stack([self.objective(copy) for copy in copies]).mean(dim=0)
+        if scores.shape != (n,):
+            raise BrainalignError(
+                f"an objective gives one score per image; for {n} images it gave the shape {tuple(scores.shape)}"
+            )
+        if not scores.requires_grad:
+            raise BrainalignError(
+                "the objective is not differentiable: its score does not depend on the image through torch; leave out "
+                "no_grad, detach and numpy, and use an encoder whose features are a torch module"
+            )
+        if scores.isnan().any():
+            raise BrainalignError(
+                f"the objective is NaN for image(s) {scores.isnan().nonzero()[:, 0].tolist()[:8]}; look for NaN in the "
+                "encoder's weights, or a logarithm or division of its features"
+            )
+        return scores
+
+
+class _Clamp(torch.autograd.Function):
+    """Clamp to [0, 1], and pass the gradient of saturated pixels too: they must be able to come back."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return values.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Tensor:
+        (grad,) = grads
+        return torch.as_tensor(grad)
+
+
+def _clamp(values: Tensor) -> Tensor:
+    clamped: Tensor = _Clamp.apply(values)  # type: ignore[no-untyped-call]
+    return clamped
+
+
+def _rms(values: Tensor) -> Tensor:
+    return values.flatten(1).square().mean(dim=1).sqrt()
+
+
+def _shaken(images: Tensor, generator: Generators) -> Tensor:
+    """Return images shifted by up to a pixel, with noise; drawn image by image."""
+    from diffusers.utils.torch_utils import randn_tensor
+
+    noise = randn_tensor(images.shape, generator=generator, device=images.device, dtype=images.dtype)
+    # Two values of the noise say where to: no draw of another kind is needed.
+    shifts = noise[:, 0, 0, :2].clamp(-1.49, 1.49).round().long().tolist()
+    moved = torch.stack([image.roll(shift, dims=(1, 2)) for image, shift in zip(images, shifts, strict=True)])
+    shaken: Tensor = moved + JITTER * noise
+    return shaken

@@ -1,0 +1,336 @@
+"""Guided images beside everything that could explain them: what every condition gives, scored by every judge.
+
+Conditions share seeds where they can, so that differences are paired. The guiding encoder only picks images; whether a
+region would like them is for others to say: a second encoder, and in a simulation the neuron itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from brainalign.checks import BrainalignError
+from brainalign.synthesis.baselines import evolve
+
+if TYPE_CHECKING:
+    from brainalign.synthesis.guidance import BrainGuidedPipeline
+
+__all__ = ["Judges", "Sampling", "SynthesisStudy", "Synthesised"]
+
+Objective = Callable[[Tensor], Tensor]
+ByRegion = Callable[[Tensor], NDArray[np.floating]]
+ByImage = Callable[[Tensor], NDArray[np.floating]]
+
+# Seeds of images that nothing else uses: those that settings are looked at on, and those that best-of-n chooses from.
+VALIDATION, POOL = 10_000, 100_000
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How images are drawn.
+
+    Parameters
+    ----------
+    n_images : int
+        Per condition and region.
+    scale, trust_radius, recurrence, n_steps
+        As in `BrainGuidedPipeline`.
+    batch_size : int
+        Images at once.
+    seed : int
+        Image k has the seed 1,000,003 seed + k in every condition.
+    """
+
+    n_images: int = 16
+    scale: float = 10.0
+    trust_radius: float = 0.2
+    recurrence: int = 3
+    n_steps: int = 25
+    batch_size: int = 32
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Who says what an image is worth; all take images (n, 3, H, W) in [0, 1].
+
+    Parameters
+    ----------
+    by_region : mapping of callables
+        "guide", "check" and, where it is known, "true": responses (n, n_regions), in the order of the regions, in
+        standard deviations over natural images.
+    by_image : mapping of callables
+        For example "valid" and "typical": (n,).
+    """
+
+    by_region: Mapping[str, ByRegion]
+    by_image: Mapping[str, ByImage] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Synthesised:
+    """What a study made.
+
+    Attributes
+    ----------
+    images : array (n_images, size, size, 3), uint8
+    table : DataFrame
+        A row per image and region that judges it: image (row of `images`), condition, region (guided for, or ""),
+        seed, null (number of the null encoder, or -1), scale, contrast (RMS), luminance, what `Judges.by_image` say,
+        scored (region), and what `Judges.by_region` say.
+    steps : DataFrame
+        region, step, timestep, score, grad_rms, d_rms, clipped: means over images.
+    cost : dict
+        Seconds per image, unguided and guided, their ratio, and the number of images that best-of-n chose from.
+    """
+
+    images: NDArray[np.uint8]
+    table: pd.DataFrame
+    steps: pd.DataFrame
+    cost: dict[str, float]
+
+
+class SynthesisStudy:
+    """Images of regions under every condition.
+
+    Parameters
+    ----------
+    pipe : BrainGuidedPipeline
+    objectives : mapping of callables
+        By region, images (n, 3, H, W) in [0, 1] to (n,): what guides.
+    judges : Judges
+    natural : tensor (n, 3, H, W)
+        Natural images at the size of the pipeline's, in [0, 1].
+    sampling : Sampling
+    prompts : mapping, optional
+        By region, keyword arguments of the pipeline for a text-conditioned prior.
+    progress : callable, optional
+        Called with a line of words per condition.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no region, or no judge called "guide".
+    """
+
+    def __init__(
+        self,
+        pipe: BrainGuidedPipeline,
+        objectives: Mapping[str, Objective],
+        judges: Judges,
+        natural: Tensor,
+        sampling: Sampling = Sampling(),
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        if not objectives or "guide" not in judges.by_region:
+            raise BrainalignError(
+                f"a study needs regions and a judge 'guide'; got regions {list(objectives)}, judges "
+                f"{list(judges.by_region)}"
+            )
+        self.pipe = pipe
+        self.objectives = objectives
+        self.judges = judges
+        self.natural = natural
+        self.sampling = sampling
+        self.progress = progress
+
+    def run(self, nulls: Sequence[Objective] = (), n_null_images: int = 8, scales: Sequence[float] = ()) -> Synthesised:
+        """Sample and judge every condition.
+
+        Parameters
+        ----------
+        nulls : sequence of callables
+            Objectives of encoders fitted to shuffled responses. They belong to no region: each is sampled once and
+            judged by all.
+        n_null_images : int
+            Of each null encoder, on the first seeds.
+        scales : sequence of float
+            Guidance scales to look at, on seeds of their own.
+        """
+        found = _Found(self.judges, list(self.objectives))
+        n, sampling = self.sampling.n_images, self.sampling
+        seeds = self._seeds(0, n)
+        self._say("unguided")
+        plain, plain_seconds = self._sample(None, seeds, recurrence=1)
+        found.add(plain, "unguided", seeds=seeds)
+        if sampling.recurrence > 1:
+            found.add(self._sample(None, seeds)[0], "recurrent", seeds=seeds)
+        guided_seconds = 0.0
+        for region, objective in self.objectives.items():
+            self._say(f"guided for {region}")
+            images, seconds = self._sample(objective, seeds, found=found, region=region)
+            found.add(images, "guided", region, seeds, scale=sampling.scale)
+            found.add(_match(images, plain), "matched", region, seeds, scale=sampling.scale)
+            guided_seconds += seconds
+        ratio = guided_seconds / len(self.objectives) / max(plain_seconds, 1e-9)
+        n_pool = max(n, round(ratio * n))
+        self._add_baselines(found, n_pool, ratio)
+        for number, null in enumerate(nulls):
+            self._say(f"null encoder {number + 1} of {len(nulls)}")
+            chosen = seeds[:n_null_images]
+            found.add(self._sample(null, chosen)[0], "null", seeds=chosen, null=number, scale=sampling.scale)
+        self._add_sweep(found, scales)
+        cost = {
+            "unguided_seconds": plain_seconds / n,
+            "guided_seconds": guided_seconds / n / len(self.objectives),
+            "ratio": ratio,
+            "n_pool": n_pool,
+        }
+        return found.done(cost)
+
+    def _add_baselines(self, found: _Found, n_pool: int, ratio: float) -> None:
+        """Add what other searches find at the same cost, and the best images there are."""
+        n, regions = self.sampling.n_images, list(self.objectives)
+        self._say(f"best of {n_pool}")
+        pool_seeds = self._seeds(POOL, n_pool)
+        pool, _ = self._sample(None, pool_seeds, recurrence=1)
+        by_pool = self.judges.by_region["guide"](pool)
+        by_natural = {name: judge(self.natural) for name, judge in self.judges.by_region.items() if name != "check"}
+        for k, (region, objective) in enumerate(self.objectives.items()):
+            best = np.argsort(-by_pool[:, k], kind="stable")[:n]
+            found.add(pool[best], "best of n", region, [pool_seeds[row] for row in best])
+            self._say(f"evolved for {region}")
+            evolved = evolve(
+                self.pipe,
+                objective,
+                n,
+                n_evaluations=max(2 * n, round(ratio * n)),
+                seed=self.sampling.seed,
+                num_inference_steps=self.sampling.n_steps,
+                batch_size=self.sampling.batch_size,
+            )
+            found.add(_as_shown(evolved.images), "evolved", region)
+            for judge, condition in (("guide", "natural"), ("true", "natural true")):
+                if judge in by_natural:
+                    top = np.argsort(-by_natural[judge][:, regions.index(region)], kind="stable")[:n]
+                    found.add(self.natural[top.copy()], condition, region)
+
+    def _add_sweep(self, found: _Found, scales: Sequence[float]) -> None:
+        seeds = self._seeds(VALIDATION, self.sampling.n_images)
+        for scale in scales:
+            for region, objective in self.objectives.items():
+                self._say(f"scale {scale:g} for {region}")
+                images, _ = self._sample(objective, seeds, scale=scale)
+                found.add(images, "sweep", region, seeds, scale=scale)
+
+    def _seeds(self, first: int, n: int) -> list[int]:
+        return [1_000_003 * self.sampling.seed + first + k for k in range(n)]
+
+    def _sample(
+        self,
+        objective: Objective | None,
+        seeds: Sequence[int],
+        *,
+        scale: float | None = None,
+        recurrence: int | None = None,
+        found: _Found | None = None,
+        region: str = "",
+    ) -> tuple[Tensor, float]:
+        """Return images as they will be saved, in steps of 1/255, and the seconds they took."""
+        options = self.sampling
+        parts, seconds = [], 0.0
+        for start in range(0, len(seeds), options.batch_size):
+            batch = seeds[start : start + options.batch_size]
+            begun = _clock(self.pipe.device)
+            out = self.pipe(
+                objective,
+                num_images=len(batch),
+                guidance_scale=options.scale if scale is None else scale,
+                trust_radius=options.trust_radius,
+                generator=[torch.Generator().manual_seed(seed) for seed in batch],
+                num_inference_steps=options.n_steps,
+                recurrence=options.recurrence if recurrence is None else recurrence,
+                return_trace=found is not None,
+            )
+            seconds += _clock(self.pipe.device) - begun
+            parts.append(_as_shown(out.images))
+            if found is not None and out.trace is not None:
+                found.trace(region, out.trace)
+        return torch.cat(parts), seconds
+
+    def _say(self, words: str) -> None:
+        if self.progress is not None:
+            self.progress(words)
+
+
+class _Found:
+    """Images and what judges say of them, as they come."""
+
+    def __init__(self, judges: Judges, regions: list[str]) -> None:
+        self.judges = judges
+        self.regions = regions
+        self.images: list[NDArray[np.uint8]] = []
+        self.tables: list[pd.DataFrame] = []
+        self.traces: list[pd.DataFrame] = []
+        self.n = 0
+
+    def add(
+        self,
+        images: Tensor,
+        condition: str,
+        region: str = "",
+        seeds: Sequence[int] | None = None,
+        *,
+        null: int = -1,
+        scale: float = 0.0,
+    ) -> None:
+        n = len(images)
+        grey = images.mean(dim=1)
+        own: dict[str, Any] = {
+            "image": np.arange(self.n, self.n + n),
+            "condition": condition,
+            "region": region,
+            "seed": np.full(n, -1) if seeds is None else np.asarray(seeds),
+            "null": null,
+            "scale": float(scale),
+            "contrast": grey.flatten(1).std(dim=1, correction=0).cpu().numpy(),
+            "luminance": grey.flatten(1).mean(dim=1).cpu().numpy(),
+        }
+        own |= {name: np.asarray(judge(images), float) for name, judge in self.judges.by_image.items()}
+        said = {name: judge(images) for name, judge in self.judges.by_region.items()}
+        for k, scored in enumerate(self.regions):
+            by = {name: values[:, k] for name, values in said.items()}
+            self.tables.append(pd.DataFrame(own | {"scored": scored} | by))
+        self.images.append((images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
+        self.n += n
+
+    def trace(self, region: str, trace: pd.DataFrame) -> None:
+        self.traces.append(trace.assign(region=region))
+
+    def done(self, cost: dict[str, float]) -> Synthesised:
+        steps = pd.concat(self.traces, ignore_index=True)
+        values = ["timestep", "score", "grad_rms", "d_rms", "clipped"]
+        means = steps.astype({"clipped": float}).groupby(["region", "step"], sort=False)[values].mean().reset_index()
+        return Synthesised(np.concatenate(self.images), pd.concat(self.tables, ignore_index=True), means, cost)
+
+
+def _as_shown(images: Tensor) -> Tensor:
+    """Return images in the 256 steps of the file that people will open."""
+    return (images.detach().float().clamp(0, 1) * 255).round() / 255
+
+
+def _match(images: Tensor, like: Tensor) -> Tensor:
+    """Return images with the mean luminance and RMS contrast of others, one by one: early areas answer to these."""
+
+    def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+        grey = x.mean(dim=1, keepdim=True).flatten(1)
+        return grey.mean(dim=1)[:, None, None, None], grey.std(dim=1, correction=0)[:, None, None, None]
+
+    (mean, sd), (goal_mean, goal_sd) = moments(images), moments(like)
+    return _as_shown((images - mean) * goal_sd / sd.clamp_min(1e-6) + goal_mean)
+
+
+def _clock(device: torch.device) -> float:
+    """Return seconds of work: a CPU's own, which other jobs do not disturb, or of the wall where a GPU works."""
+    if device.type == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
