@@ -57,6 +57,7 @@ def check_descriptors(config: Config, descriptors: Mapping[str, Descriptor]) -> 
                     f"({', '.join(sorted(known))}){did_you_mean(split, known)}"
                 )
     _searchlights_fit(config, descriptors)
+    _images_can_be_made(config, descriptors)
     _regions_exist(config, descriptors)
 
 
@@ -201,6 +202,32 @@ def _searchlights_fit(config: Config, descriptors: Mapping[str, Descriptor]) -> 
     for hemi, path in options.meshes.items():
         if not path.exists():
             raise BrainalignError(f"searchlight.meshes.{hemi}: no file {path}; correct the path, or leave it out")
+
+
+def _images_can_be_made(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
+    """Raise where a prior is missing, or there is nobody to make images for."""
+    options = config.synthesize
+    if options.prior is None or options.guide is None or options.check is None:
+        return
+    try:
+        options.check_prior()
+    except ValueError as error:
+        raise BrainalignError(str(error)) from None
+    scanned = {name: scanned_subjects(descriptor) for name, descriptor in descriptors.items()}
+    known = sorted({subject for of in scanned.values() for subject in of})
+    for subject in options.subjects or ():
+        if known and subject not in known:
+            raise BrainalignError(
+                f"synthesize.subjects: {subject!r} is not among the fMRI subjects who were shown images "
+                f"({', '.join(known)}){did_you_mean(subject, known)}"
+            )
+    asked = [(name, s) for name, d in descriptors.items() for s in scanned[name] if config.synthesises(name, d, s)]
+    if known and not asked:
+        wanted = f"{options.guide.model} and {options.check.model}"
+        raise BrainalignError(
+            f"synthesize: no dataset with fMRI subjects uses both {wanted}; add them to the models of "
+            f"{' or '.join(f'datasets.{name}' for name, subjects in scanned.items() if subjects)}"
+        )
 
 
 def _twins_are_fitted(config: Config, dataset: str, descriptor: ImageStudy) -> None:

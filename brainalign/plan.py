@@ -181,6 +181,9 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
         yield f"compare{of_kind}", "comparison", own
         for model in config.searchlights_of(dataset, descriptor, subject):
             yield "searchlight", "searchlight", own | {"model": model}
+        if config.synthesises(dataset, descriptor, subject):
+            yield "guide", "guides", own
+            yield "synthesize", "synthesis", own
         if isinstance(descriptor, ImageStudy) and subject in descriptor.decoded:
             yield "decode_times", "timescores", own
         yield f"summarize{of_kind}", "summary", own

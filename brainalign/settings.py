@@ -42,6 +42,7 @@ from brainalign.methods import BandedRidgeMethod, DictionaryMethod, InContextMet
 from brainalign.models import SHARED_LAYERS, Model, PixelsModel, SentenceModel
 from brainalign.parsing import Strict, parse, read_yaml
 from brainalign.searchlight_options import SearchlightSettings
+from brainalign.synthesis_options import SynthesizeSettings
 
 __all__ = [
     "SHARED_LAYERS",
@@ -64,6 +65,7 @@ __all__ = [
     "RidgeMethod",
     "SearchlightSettings",
     "SentenceModel",
+    "SynthesizeSettings",
     "TrainedMethod",
     "TripletStudy",
     "VideoStudy",
@@ -220,6 +222,7 @@ class Config(Strict):
     searchlight: SearchlightSettings = SearchlightSettings()
     decode_times: DecodeTimesSettings = DecodeTimesSettings()
     dynamics: DynamicsSettings = DynamicsSettings()
+    synthesize: SynthesizeSettings = SynthesizeSettings()
     summarize: SummarizeSettings = SummarizeSettings()
     contest: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
         {},
@@ -252,6 +255,7 @@ class Config(Strict):
         self.match.check(self.models)
         self.align.check(self.models)
         self.searchlight.check(self.models)
+        self.synthesize.check_models(self.models)
         return self
 
     def raw_folder(self, dataset: str) -> Path:
@@ -325,6 +329,15 @@ class Config(Strict):
         if not chosen or not (of_images or isinstance(descriptor, BlockStudy)):
             return []
         return [model for model in self.searchlight.models if model in self.models_of(dataset)]
+
+    def synthesises(self, dataset: str, descriptor: Descriptor, subject: str) -> bool:
+        """Return whether images are made for the regions of a subject: an fMRI subject who was shown images."""
+        options = self.synthesize
+        if options.prior is None or options.guide is None or options.check is None:
+            return False
+        of_images = isinstance(descriptor, ImageStudy) and descriptor.modality(subject) == "fmri"
+        chosen = options.subjects is None or subject in options.subjects
+        return of_images and chosen and {options.guide.model, options.check.model} <= set(self.models_of(dataset))
 
 
 # --------------------------------------------------------------------------------------------------------- reading

@@ -35,6 +35,8 @@ STAGES = {
     "concepts": ("geometry", "kernels", "statistics"),
     "align": ("geometry", "kernels", "statistics"),
     "identify": ("geometry", "kernels", "statistics"),
+    "guide": ("datasets", "encoding", "features", "kernels", "statistics", "synthesis"),
+    "synthesize": ("features", "simulation", "statistics", "synthesis"),
     "summarize": ("datasets", "statistics"),
     "summarize_images": ("simulation", "statistics"),
     "summarize_group": ("statistics",),

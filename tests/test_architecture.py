@@ -43,6 +43,7 @@ TORCH_FREE = (
     "image_files",
     "models",
     "searchlight_options",
+    "synthesis_options",
     "align_options",
     "concept_options",
     "matching_options",

@@ -1,0 +1,153 @@
+"""The section `synthesize` of the configuration: whose regions get images made for them, by which prior and encoders.
+
+SynthesizeSettings     prior, guide, check, regions, how images are sampled, and what they are compared with
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from brainalign.checks import did_you_mean
+from brainalign.descriptor import Name
+from brainalign.parsing import Strict
+
+__all__ = ["LayerOf", "SynthesizeSettings"]
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+# What images are sampled and fitted with; the rest of the section concerns only what is done with the encoders.
+OF_THE_GUIDE = ("prior", "guide", "check", "regions", "min_targets", "n_nulls", "views", "alphas", "n_natural", "device")
+
+
+class LayerOf(Strict):
+    """A layer of an image model of the configuration."""
+
+    model: Name
+    layer: str
+
+
+class SynthesizeSettings(Strict):
+    """Options of the stages guide and synthesize: images that a region would prefer."""
+
+    prior: str | None = Field(
+        None,
+        description="diffusion model that images come from: a folder in the layout of diffusers (Stable Diffusion's "
+        "too) or a hub id; none: nothing is synthesised",
+    )
+    guide: LayerOf | None = Field(None, description="features of the encoder that guides")
+    check: LayerOf | None = Field(
+        None, description="features of the encoder that judges, of another model; it is fitted to other images"
+    )
+    subjects: tuple[Name, ...] | None = Field(
+        None, min_length=1, description="fMRI subjects: all of a dataset where not given"
+    )
+    regions: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="names of regions, or of one against another (`a-b`); all with enough reliable targets by default",
+    )
+    min_targets: int = Field(10, ge=1, description="reliable targets that a region has at least")
+    views: int = Field(
+        2, ge=0, description="of every training image, noised and denoised, that encoders are fitted to as well"
+    )
+    alphas: tuple[float, ...] = Field(
+        tuple(float(10 ** (k / 2)) for k in range(-2, 13)), min_length=1, description="of the encoders' ridge"
+    )
+    n_natural: int = Field(
+        1000, ge=20, description="training images that are held in memory: the best of them stand beside"
+    )
+    n_images: int = Field(16, ge=2, description="per region and condition; image k has the same seed in all")
+    scale: float = Field(10.0, gt=0, description="of guidance, per standard deviation over natural images")
+    trust_radius: float = Field(0.2, gt=0, description="largest root mean square by which a step is moved")
+    recurrence: int = Field(3, ge=1, description="how often every step is taken")
+    steps: int = Field(25, ge=2)
+    batch_size: int = Field(32, ge=1, description="images at once")
+    n_nulls: int = Field(19, ge=1, description="encoders fitted to responses of exchanged images")
+    n_null_images: int = Field(8, ge=2, description="of each of them")
+    scales: tuple[float, ...] = Field((), description="other scales to look at, on seeds of their own")
+    save_memory: bool = Field(False, description="checkpointed gradients and sliced decoding: slower, far less memory")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @field_validator("regions")
+    @classmethod
+    def _regions_are_different(cls, regions: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if regions is not None and len(set(regions)) < len(regions):
+            raise ValueError(f"{', '.join(regions)}: a region is named twice")
+        return regions
+
+    @model_validator(mode="after")
+    def _encoders_are_named(self) -> SynthesizeSettings:
+        if self.prior is None:
+            return self
+        if self.guide is None or self.check is None:
+            missing = "guide" if self.guide is None else "check"
+            raise ValueError(f"{missing} is missing; give a model and a layer of it, like {{model: clip, layer: ...}}")
+        if self.guide.model == self.check.model:
+            raise ValueError(
+                f"guide and check both read {self.guide.model}; an encoder cannot judge images that its own features "
+                "were asked for: name another model as check"
+            )
+        return self
+
+    def check_models(self, models: Mapping[str, Any]) -> None:
+        """Raise where a model is not of the configuration, gives no gradients, or does not keep the layer.
+
+        Raises
+        ------
+        ValueError
+            For pydantic to report.
+        """
+        for role, chosen in (("guide", self.guide), ("check", self.check)):
+            if self.prior is None or chosen is None:
+                continue
+            if chosen.model not in models:
+                raise ValueError(
+                    f"synthesize.{role}.model: {chosen.model!r} is not among the models of the configuration "
+                    f"({', '.join(models)}){did_you_mean(chosen.model, models)}"
+                )
+            if not models[chosen.model].reads_images:
+                fitting = [name for name, model in models.items() if model.reads_images]
+                raise ValueError(
+                    f"synthesize.{role}.model: {chosen.model} does not look at images, so no gradient of it reaches "
+                    f"one; name a network that does{': ' + ', '.join(fitting) if fitting else ''}"
+                )
+            layers = getattr(models[chosen.model], "layers", None)
+            if layers and chosen.layer not in layers:
+                raise ValueError(
+                    f"synthesize.{role}.layer: {chosen.layer!r} is not among the layers of {chosen.model} "
+                    f"({', '.join(layers)}){did_you_mean(chosen.layer, layers)}"
+                )
+
+    def check_prior(self) -> None:
+        """Raise where the prior is a folder that is not there, or holds no diffusion model.
+
+        Raises
+        ------
+        ValueError
+            Names what is missing.
+        """
+        if self.prior is None:
+            return
+        folder = Path(self.prior)
+        if folder.is_dir():
+            if not (folder / "model_index.json").is_file():
+                raise ValueError(
+                    f"synthesize.prior: {self.prior} has no model_index.json; give a folder that diffusers' "
+                    "save_pretrained wrote"
+                )
+        elif not HUB_ID.fullmatch(self.prior) or Path(folder.parts[0]).is_dir():
+            raise ValueError(
+                f"synthesize.prior: no folder {self.prior}; correct the path, or give a hub id (owner/name)"
+            )
+
+    def of_the_guide(self) -> dict[str, object]:
+        """Return the options that encoders depend on."""
+        return self.model_dump(mode="json", include=set(OF_THE_GUIDE))
+
+    def of_the_images(self) -> dict[str, object]:
+        """Return the options that images depend on besides."""
+        return self.model_dump(mode="json", exclude={"subjects"})
