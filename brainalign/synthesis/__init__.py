@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from brainalign.synthesis.baselines import Searched, best_of, evolve, natural_top
+from brainalign.synthesis.bottleneck import Trajectories, generators, record_trajectories
+from brainalign.synthesis.directions import Directions, cosines, random_directions, semantic_directions
 from brainalign.synthesis.gains import synthesis_gains
 from brainalign.synthesis.objective import RegionObjective
 from brainalign.synthesis.prior import train_prior
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BrainGuidedPipeline",
+    "Directions",
     "GuidedOutput",
     "Judges",
     "PixelShuffleCodec",
@@ -25,11 +28,17 @@ __all__ = [
     "Searched",
     "SynthesisStudy",
     "Synthesised",
+    "Trajectories",
     "best_of",
+    "cosines",
     "denoised_views",
     "evolve",
+    "generators",
     "natural_top",
+    "random_directions",
+    "record_trajectories",
     "resized",
+    "semantic_directions",
     "synthesis_gains",
     "train_prior",
 ]
