@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from brainalign.synthesis.baselines import Searched, best_of, evolve, natural_top
 from brainalign.synthesis.bottleneck import Trajectories, generators, record_trajectories
+from brainalign.synthesis.direction_study import DirectionStudy, StudiedDirections
 from brainalign.synthesis.directions import Directions, cosines, random_directions, semantic_directions
 from brainalign.synthesis.gains import synthesis_gains
 from brainalign.synthesis.objective import RegionObjective
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BrainGuidedPipeline",
+    "DirectionStudy",
     "Directions",
     "GuidedOutput",
     "Judges",
@@ -26,6 +28,7 @@ __all__ = [
     "RegionObjective",
     "Sampling",
     "Searched",
+    "StudiedDirections",
     "SynthesisStudy",
     "Synthesised",
     "Trajectories",

@@ -103,6 +103,24 @@ class Directions:
         with edited(pipe, shift, self.timesteps, n):
             return pipe(None, num_images=n, generator=seeded, **arguments)
 
+    def without(self, others: Sequence[Directions], recorded: Trajectories) -> Directions:
+        """Return the directions without what others span, so that each changes what is its own.
+
+        Parameters
+        ----------
+        others : sequence of Directions
+        recorded : Trajectories
+            Whose projections give the new unit of alpha.
+
+        Raises
+        ------
+        BrainalignError
+            If nothing is left of a direction.
+        """
+        flat = _without(self.vectors.flatten(1), [other.vectors.flatten(1) for other in others])
+        scale = (_centred(recorded) @ flat.T).std(dim=0)
+        return replace(self, vectors=flat.reshape(self.vectors.shape), scale=scale)
+
     def select(self, rows: Sequence[int]) -> Directions:
         """Return some of the directions."""
         chosen = list(rows)

@@ -56,7 +56,7 @@ def annotators(regions: tuple[str, ...], n_scenes: int, n_steps: int, seed: int)
 
 def truth(regions: tuple[str, ...]) -> Callable[[Tensor], np.ndarray]:
     """Return the true responses (n, n_regions) to images, in standard deviations over natural ones."""
-    natural = true_responses(measure_things(render(clear_scenes(2000, 90_000), 32)))[list(regions)]
+    natural = true_responses(measure_things(render(clear_scenes(1000, 90_000), 32)))[list(regions)]
 
     def respond(images: Tensor) -> np.ndarray:
         found = true_responses(measure_things(images.permute(0, 2, 3, 1).numpy()))[list(regions)]
@@ -108,7 +108,7 @@ def rises(curve: np.ndarray) -> bool:
 def test_a_small_study_raises_the_response_and_random_directions_do_not() -> None:
     regions = ("leftside", "large")
     curves, ends, _, plain = study(
-        regions, 9, n_scenes=600, n_steps=120, n_seeds=64, n_images=8, n_random=3, n_random_images=8
+        regions, 9, n_scenes=500, n_steps=80, n_seeds=48, n_images=8, n_random=3, n_random_images=8
     )
     slopes = (ends[:, 1] - ends[:, 0]).mean(axis=1)  # (n_random, n_regions)
     for k, _ in enumerate(regions):
