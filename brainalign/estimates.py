@@ -71,6 +71,10 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
             return Cost(2500, 30 + config.identify.draws * len(scanned_subjects(descriptor)) // 4, 1)
         if stage == "searchlight":
             return _searchlight_cost(config, descriptor)
+        if stage in ("guide", "synthesize"):
+            return _synthesis_cost(stage, config, descriptor)
+        if stage == "directions":
+            return _directions_cost(config)
         if stage == "pretrain":
             return _pretraining_cost(config, descriptor, model, method)
         if stage != "encode_images":
@@ -94,6 +98,35 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
         students = len(config.align.models_of(list(config.models)))
         return Cost(4000, 60 + 30 * len(config.align.penalties) + students * config.align.steps // 5, 10)
     return Cost(1500, 30, 20)
+
+
+def _synthesis_cost(stage: str, config: Config, descriptor: ImageStudy) -> Cost:
+    """Return the cost of encoders and of images of 32 pixels; a large diffusion model needs a GPU, and hours."""
+    options = config.synthesize
+    _, trials, targets = (
+        (descriptor.shape.runs, descriptor.shape.trials, descriptor.shape.targets)
+        if (descriptor.shape)
+        else DEFAULT_SHAPE
+    )
+    if stage == "guide":
+        return Cost(1500 + round(5 * 4 * trials * targets / MB), 20 + round(0.02 * trials * (1 + options.views)), 10)
+    n_regions = len(options.regions) if options.regions is not None else 10
+    guided = options.n_images * n_regions * (1 + len(options.scales)) + options.n_nulls * options.n_null_images
+    # The searches beside take as long as guidance does, each.
+    guided += 2 * options.n_images * n_regions
+    return Cost(2000, 20 + round(0.008 * guided * options.recurrence * options.steps), 20)
+
+
+def _directions_cost(config: Config) -> Cost:
+    """Return the cost of directions in a diffusion model of 32 pixels; regions are not known before encoders are."""
+    options = config.directions
+    n_regions = len(options.regions or config.synthesize.regions or range(8))
+    asking = len({"supervised", "ridge", "pullback"}.intersection(options.methods))
+    n_directions = 2 * asking * n_regions + options.n_directions * (len(options.methods) - asking)
+    images = options.n_seeds * (1 + 2 * n_regions * ("pullback" in options.methods))
+    images += n_directions * (len(options.alphas) - 1) * options.n_images
+    images += 4 * options.n_controls * options.n_control_images
+    return Cost(2500, 30 + round(0.002 * images * config.synthesize.steps), 5.0 + 0.5 * n_directions)
 
 
 def _time_cost(config: Config, descriptor: Descriptor) -> Cost:

@@ -45,6 +45,7 @@ __all__ = [
     "report_path",
     "scanned_subjects",
     "subjects_of",
+    "wants_device",
     "wants_gpu",
 ]
 
@@ -105,7 +106,11 @@ def image_state(table: str | Path) -> str:
 
 def wants_gpu(config: Config, method: str) -> bool:
     """Return whether jobs of a method take turns at a GPU: asked for, or left open where there is one."""
-    device = config.methods[method].device
+    return wants_device(config.methods[method].device)
+
+
+def wants_device(device: str) -> bool:
+    """Return whether a job with this option takes turns at a GPU."""
     return device == "cuda" or (device == "auto" and bool(visible_gpus()))
 
 
@@ -184,6 +189,8 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
         if config.synthesises(dataset, descriptor, subject):
             yield "guide", "guides", own
             yield "synthesize", "synthesis", own
+        if config.directs(dataset, descriptor, subject):
+            yield "directions", "directionscores", own
         if isinstance(descriptor, ImageStudy) and subject in descriptor.decoded:
             yield "decode_times", "timescores", own
         yield f"summarize{of_kind}", "summary", own

@@ -20,7 +20,18 @@ __all__ = ["LayerOf", "SynthesizeSettings"]
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 # What images are sampled and fitted with; the rest of the section concerns only what is done with the encoders.
-OF_THE_GUIDE = ("prior", "guide", "check", "regions", "min_targets", "n_nulls", "views", "alphas", "n_natural", "device")
+OF_THE_GUIDE = (
+    "prior",
+    "guide",
+    "check",
+    "regions",
+    "min_targets",
+    "n_nulls",
+    "views",
+    "alphas",
+    "n_natural",
+    "device",
+)
 
 
 class LayerOf(Strict):
@@ -147,7 +158,3 @@ class SynthesizeSettings(Strict):
     def of_the_guide(self) -> dict[str, object]:
         """Return the options that encoders depend on."""
         return self.model_dump(mode="json", include=set(OF_THE_GUIDE))
-
-    def of_the_images(self) -> dict[str, object]:
-        """Return the options that images depend on besides."""
-        return self.model_dump(mode="json", exclude={"subjects"})

@@ -19,7 +19,15 @@ from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.checks import BrainalignError
 from brainalign.pipelines.report import report_subjects, write_report
 from brainalign.provenance import Provenance
-from brainalign.report import DECODED_TABLES, DecodedTimes, Failure, ImageEncoding, ImageMaterial, render_image_page
+from brainalign.report import (
+    DECODED_TABLES,
+    DecodedTimes,
+    Failure,
+    FoundDirections,
+    ImageEncoding,
+    ImageMaterial,
+    render_image_page,
+)
 from brainalign.settings import Config, ImageStudy, load_descriptor
 
 T = TypeVar("T")
@@ -89,6 +97,13 @@ def _gather(
         searchlight = fetch("searchlight", pd.DataFrame, subject=subject, model=model)
         if searchlight is not None:
             material.searchlights[model] = searchlight
+    if config.directs(dataset, descriptor, subject):
+        fetch("directions", object, subject=subject)
+        scores = fetch("directionscores", pd.DataFrame, subject=subject)
+        images = fetch("directionimages", Arrays, subject=subject)
+        if scores is not None and images is not None:
+            cosines = pd.DataFrame(material.details("directionscores")["cosines"])
+            material.directions = FoundDirections(images["images"], scores, cosines)
     material.summary = fetch("summary", pd.DataFrame, subject=subject)
     material.differences = fetch("differences", pd.DataFrame, subject=subject)
     material.recovery = fetch("recovery", pd.DataFrame, subject=subject)

@@ -24,6 +24,7 @@ from brainalign.encoding.layer_tables import latency_table, layer_draws, prefere
 from brainalign.encoding.partition import Partition
 from brainalign.encoding.pretrained_layer import PretrainedLayer, Reduction, pretrained_layers
 from brainalign.encoding.readouts import FactorizedReadout
+from brainalign.encoding.region_encoders import RegionEncoder, choose_regions, fit_regions, shuffled_regions
 from brainalign.encoding.response_optimised import ResponseOptimisedEncoder
 from brainalign.encoding.ridge import Ridge, fit_layers
 from brainalign.encoding.routing import PUBLISHED_ROUTING, RoutingEncoder
@@ -65,6 +66,7 @@ __all__ = [
     "Partition",
     "PretrainedLayer",
     "Reduction",
+    "RegionEncoder",
     "ResponseOptimisedEncoder",
     "Ridge",
     "RoutingEncoder",
@@ -79,6 +81,7 @@ __all__ = [
     "band_candidates",
     "band_table",
     "checkpoint_curves",
+    "choose_regions",
     "context_curve",
     "converge_subjects",
     "convergence_scores",
@@ -87,6 +90,7 @@ __all__ = [
     "evaluate",
     "evaluate_held_out",
     "fit_layers",
+    "fit_regions",
     "group_table",
     "half_times",
     "latency_table",
@@ -101,6 +105,7 @@ __all__ = [
     "score_context",
     "score_predictions",
     "score_table",
+    "shuffled_regions",
     "side_by_side",
     "split_scores",
     "target_groups",

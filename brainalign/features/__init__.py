@@ -10,6 +10,7 @@ from brainalign.features.dictionaries import SparseAutoencoder
 from brainalign.features.dictionary_quality import DictionaryQuality, dictionary_quality, match_atoms, stability
 from brainalign.features.efficientnet import EfficientNetExtractor
 from brainalign.features.extractor import Extractor, Writer
+from brainalign.features.image_modules import ImageFeatures, check_stored_features, image_features
 from brainalign.features.images import Preprocessing, check_images, load_image
 from brainalign.features.latent_dynamics import HEADS, LatentDynamics
 from brainalign.features.layer_inputs import layer_inputs
@@ -32,6 +33,7 @@ __all__ = [
     "DictionaryQuality",
     "EfficientNetExtractor",
     "Extractor",
+    "ImageFeatures",
     "LatentDynamics",
     "NetworkExtractor",
     "OneHotExtractor",
@@ -51,9 +53,11 @@ __all__ = [
     "Writer",
     "captions_of",
     "check_images",
+    "check_stored_features",
     "dictionary_quality",
     "embed_texts",
     "find_function",
+    "image_features",
     "layer_inputs",
     "load_image",
     "load_video_model",

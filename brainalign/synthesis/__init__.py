@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from brainalign.synthesis.archive import ImageArchive
 from brainalign.synthesis.baselines import Searched, best_of, evolve, natural_top
 from brainalign.synthesis.bottleneck import Trajectories, generators, record_trajectories
 from brainalign.synthesis.direction_study import DirectionStudy, StudiedDirections
 from brainalign.synthesis.directions import Directions, cosines, random_directions, semantic_directions
 from brainalign.synthesis.gains import synthesis_gains
+from brainalign.synthesis.load import load_prior
+from brainalign.synthesis.natural import Typicality, features_of_views, load_resized
 from brainalign.synthesis.objective import RegionObjective
 from brainalign.synthesis.prior import train_prior
+from brainalign.synthesis.region_judges import SavedEncoders
 from brainalign.synthesis.study import Judges, Sampling, Synthesised, SynthesisStudy
 from brainalign.synthesis.views import denoised_views, resized
 
@@ -23,20 +27,26 @@ __all__ = [
     "DirectionStudy",
     "Directions",
     "GuidedOutput",
+    "ImageArchive",
     "Judges",
     "PixelShuffleCodec",
     "RegionObjective",
     "Sampling",
+    "SavedEncoders",
     "Searched",
     "StudiedDirections",
     "SynthesisStudy",
     "Synthesised",
     "Trajectories",
+    "Typicality",
     "best_of",
     "cosines",
     "denoised_views",
     "evolve",
+    "features_of_views",
     "generators",
+    "load_prior",
+    "load_resized",
     "natural_top",
     "random_directions",
     "record_trajectories",

@@ -16,6 +16,7 @@ from brainalign.plan import (
     report_path,
     scanned_subjects,
     subjects_of,
+    wants_device,
     wants_gpu,
 )
 from brainalign.settings import (
@@ -59,6 +60,8 @@ MATCHED = [name for name in IMAGES if SETTINGS.matching_of(name).models]
 MATCHING = ("similarity", "dimensions", "featurebias", "manifolds")
 CONVERGENCE = ("convergence", "areas", "latencies", "curves", "halftimes", "maps")
 DYNAMICS = ("dynamics", "dynamicsneurons", "dynamicsfolds", "dynamicsmovies")
+DIRECTIONS = ("directions", "directionscores", "directionimages")
+SYNTHESIS = ("synthesized", "synthesis", "synthesisgains", "synthesissteps")
 TIMES = ("timescores", "timesensors", "timewindows", "timeclusters", "timepeaks", "timesquares")
 
 
@@ -115,6 +118,30 @@ def searchlights_of(wildcards):
     return [of("searchlight", wildcards, model=model) for model in models]
 
 
+def synthesis_of(wildcards):
+    """Return what was synthesised for a subject; nothing where the configuration does not ask."""
+    asked = SETTINGS.synthesises(wildcards.dataset, DESCRIPTORS[wildcards.dataset], wildcards.subject)
+    return [of(suffix, wildcards) for suffix in SYNTHESIS if asked]
+
+
+def directions_of(wildcards):
+    """Return the directions found for a subject; nothing where the configuration does not ask."""
+    asked = SETTINGS.directs(wildcards.dataset, DESCRIPTORS[wildcards.dataset], wildcards.subject)
+    return [of(suffix, wildcards) for suffix in DIRECTIONS if asked]
+
+
+def encoder_models():
+    """Return the models whose features guide and judge what is synthesised."""
+    options = SETTINGS.synthesize
+    return [chosen.model for chosen in (options.guide, options.check) if options.prior and chosen]
+
+
+def prior_files():
+    """Return the files of a diffusion model that lies in a folder: a retrained one is another input."""
+    folder = Path(SETTINGS.synthesize.prior or "")
+    return sorted(str(file) for file in folder.rglob("*.*") if file.is_file()) if folder.name else []
+
+
 def features_of(wildcards):
     return [of("features", wildcards, model=model) for model in SETTINGS.models_of(wildcards.dataset)]
 
@@ -160,10 +187,14 @@ def networks_of(wildcards):
 
 def weights_of(wildcards):
     """Return the files a model lies in: retrained weights, or an edited function of the user's, are another input."""
-    function = Path(getattr(SETTINGS.models[wildcards.model], "function", "").rpartition(":")[0])
+    return weights_of_model(wildcards.model)
+
+
+def weights_of_model(model):
+    function = Path(getattr(SETTINGS.models[model], "function", "").rpartition(":")[0])
     if function.suffix == ".py":
         return [str(function)]
-    folder = Path(getattr(SETTINGS.models[wildcards.model], "weights", ""))
+    folder = Path(getattr(SETTINGS.models[model], "weights", ""))
     for dataset in SIMULATED:
         # The workflow makes this one: its files are not there yet when the first run is planned.
         if folder.name and folder.is_relative_to(SETTINGS.raw_folder(dataset)):

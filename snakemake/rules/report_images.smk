@@ -20,6 +20,8 @@ rule report_images:
         compared=artifacts("rdm", "comparison"),
         decoded=decoded_of,
         searchlights=searchlights_of,
+        synthesis=synthesis_of,
+        directions=directions_of,
         summarized=artifacts("summary", "recovery", "contest", "winners"),
     output:
         page=report(

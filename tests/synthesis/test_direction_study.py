@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from brainalign.checks import BrainalignError
-from brainalign.report.directions import FoundDirections, direction_gains, directions_section
+from brainalign.report import FoundDirections, direction_gains, directions_section
 from brainalign.synthesis import DirectionStudy, Judges, StudiedDirections
 
 REGIONS = ("red", "green")

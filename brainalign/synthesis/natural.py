@@ -1,0 +1,102 @@
+"""Images of a study at the size of a diffusion model, and the features of views that guidance would show of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from brainalign.checks import BrainalignError
+from brainalign.features import load_image
+from brainalign.synthesis.views import denoised_views, resized
+
+if TYPE_CHECKING:
+    from brainalign.synthesis.guidance import BrainGuidedPipeline
+
+__all__ = ["Typicality", "features_of_views", "load_resized"]
+
+CHUNK = 32  # images whose views share a seed: a constant, so that the batch size changes no number
+
+Floats = NDArray[np.floating]
+
+
+def load_resized(paths: Sequence[str], size: int) -> Tensor:
+    """Return image files as (n, 3, size, size) in [0, 1], squeezed to a square where they are none."""
+    return torch.cat([resized(load_image(path)[None], size) for path in paths])
+
+
+def features_of_views(
+    pipe: BrainGuidedPipeline,
+    paths: Sequence[str],
+    network: Callable[[Tensor], Tensor],
+    n_views: int = 0,
+    seed: int = 0,
+) -> NDArray[np.float32]:
+    """Return features of images at the size of a diffusion model, and of noised and denoised views of them.
+
+    Parameters
+    ----------
+    pipe : BrainGuidedPipeline
+    paths : sequence of str
+        Files; few are in memory at a time.
+    network : callable
+        Images (n, 3, H, W) in [0, 1] to features (n, d).
+    n_views : int
+    seed : int
+
+    Returns
+    -------
+    array (1 + n_views, n_images, d)
+        The clean images first.
+    """
+    parts = []
+    for first in range(0, len(paths), CHUNK):
+        images = load_resized(paths[first : first + CHUNK], pipe.image_size)
+        shown = images[None]
+        if n_views:
+            shown = torch.cat([shown, denoised_views(pipe, images, n_views, seed=seed + first)])
+        with torch.no_grad():
+            parts.append(torch.stack([network(view) for view in shown]).float().cpu().numpy())
+    return np.concatenate(parts, axis=1)
+
+
+class Typicality:
+    """How near an image lies to natural ones: the share of them that lie farther from their own nearest neighbour.
+
+    About one half for a natural image, 0 for an image farther from all of them than any is from the next. A stand-in
+    for validity where nobody can say what an image should look like.
+
+    Parameters
+    ----------
+    network : callable
+        Images to features (n, d); not the network that guided.
+    natural : array (n_images, d)
+        Its features of natural images, three at least.
+    """
+
+    def __init__(self, network: Callable[[Tensor], Tensor], natural: Floats) -> None:
+        if len(natural) < 3:
+            raise BrainalignError(f"typicality needs three natural images or more; got {len(natural)}")
+        self.network = network
+        sd = natural.std(axis=0)
+        self._scale = np.where(sd > 0, sd, 1.0)
+        self._natural = (natural / self._scale).astype(np.float32)
+        own = _distances(self._natural, self._natural)
+        np.fill_diagonal(own, np.inf)
+        self._own = np.sort(own.min(axis=1))
+
+    def __call__(self, images: Tensor) -> Floats:
+        """Return a share per image, (n,)."""
+        with torch.no_grad():
+            values = self.network(images).float().cpu().numpy()
+        nearest = _distances((values / self._scale).astype(np.float32), self._natural).min(axis=1)
+        return np.asarray(1 - np.searchsorted(self._own, nearest, side="left") / len(self._own))
+
+
+def _distances(a: Floats, b: Floats) -> Floats:
+    squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
+    return np.asarray(np.sqrt(np.maximum(squared, 0)))

@@ -1,0 +1,216 @@
+"""guide: encoders of a subject's regions that images can be made with: one that guides, and another that judges.
+
+Both are ridge on features of images at the size of the diffusion model's, and of the noised and denoised views of them
+that guidance shows. The judge reads another network and was fitted to other images. Twins of the guide are fitted to
+responses of exchanged images.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.arrays import Arrays, Layers, Responses
+from brainalign.artifacts import load, save
+from brainalign.checks import BrainalignError, listed
+from brainalign.datasets import folds_of
+from brainalign.devices import pick_device
+from brainalign.encoding import choose_regions, fit_regions, shuffled_regions, target_groups
+from brainalign.features import ImageFeatures, check_stored_features, image_features
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.settings import SynthesizeSettings, parse
+from brainalign.statistics import RELIABLE
+from brainalign.synthesis import features_of_views, load_prior
+
+Values = NDArray[np.floating[Any]]
+Rows = NDArray[np.intp]
+ROLES = ("guide", "check")
+LEAST_IMAGES = 20  # of a half; fewer fit nothing
+COMPARED = 8  # images whose stored features are computed again
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("guide", __doc__)
+    parser.add_argument("--responses", type=Path, required=True)
+    parser.add_argument("--splits", type=Path, required=True)
+    parser.add_argument("--ceiling", type=Path, required=True)
+    parser.add_argument("--stimuli", type=Path, required=True, help="table of images: their paths are relative to it")
+    parser.add_argument("--features", type=Path, nargs=2, required=True, help="of the guide and of the check")
+    parser.add_argument("--guides", type=Path, required=True, help="output")
+    return run_stage(parser, _guide, argv, uses_gpu=lambda a: a.settings["synthesize"].get("device") != "cpu")
+
+
+@dataclass(frozen=True)
+class _Study:
+    """Responses to every image once, and which images train the guide, train the check, and test both."""
+
+    responses: Values
+    images: Mapping[str, Rows]
+    paths: list[str]
+
+    def files(self, images: Rows) -> list[str]:
+        """Return the files of images."""
+        return [self.paths[image] for image in images]
+
+    def by_region(self, images: Rows, places: Mapping[str, Rows]) -> Values:
+        """Return mean responses (n_images, n_regions)."""
+        return _means(self.responses[images], places)
+
+
+def _guide(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    options = parse(SynthesizeSettings, arguments.settings["synthesize"], "synthesize")
+    if options.prior is None or options.guide is None or options.check is None:
+        raise BrainalignError("synthesize.prior, guide and check are needed; give all three")
+    device = str(pick_device(options.device))
+    provenance.device = device
+    pipe = load_prior(options.prior, device)
+    responses = load(arguments.responses, Responses, provenance)
+    ceiling = load(arguments.ceiling, pd.DataFrame, provenance)["ceiling"].to_numpy()
+    groups = target_groups(responses, ceiling, arguments.settings["ceiling_threshold"])
+    reliable = groups.pop(RELIABLE)
+    regions, wanted = choose_regions(groups, reliable, options.regions, options.min_targets)
+    rows = np.unique(np.concatenate(list(regions.values())))
+    places = {name: np.searchsorted(rows, targets) for name, targets in regions.items()}
+
+    networks, stored = {}, {}
+    for role, chosen, path in zip(ROLES, (options.guide, options.check), arguments.features, strict=True):
+        model = arguments.settings["models"][role]
+        networks[role] = image_features(model, chosen.layer, chosen.model, device, arguments.seed)
+        stored[role] = _layer(load(path, Layers, provenance), chosen.layer, chosen.model)
+    stimuli = stored["guide"].stimuli
+    splits = load(arguments.splits, pd.DataFrame, provenance)
+    study = _study(responses, splits, stimuli, arguments.stimuli.parent, rows, arguments.seed)
+    full = {
+        role: of.values.reshape(len(of.values), -1)[_same_order(of.stimuli, stimuli)] for role, of in stored.items()
+    }
+    for role, network in networks.items():
+        some = study.images["test"][:COMPARED]
+        check_stored_features(network, [study.paths[k] for k in some], full[role][some], full[role].std(axis=0))
+
+    arrays, r = _fitted(study, networks, pipe, options, places, full, arguments.seed)
+    arrays["rows"] = rows
+    arrays |= {f"{role}_images": images for role, images in study.images.items()}
+    save(
+        arguments.guides,
+        Arrays(arrays),
+        provenance,
+        regions={name: targets.tolist() for name, targets in places.items()},
+        asked={name: list(pair) for name, pair in wanted.items()},
+        guide=options.guide.model_dump(),
+        check=options.check.model_dump(),
+        r=r,
+        definition="r of the mean of a region: prediction and averaged responses over test images",
+        n_images={role: len(images) for role, images in study.images.items()},
+        image_size=pipe.image_size,
+        views=options.views,
+        images="rows of the table of stimuli of the guide's features",
+    )
+
+
+def _fitted(
+    study: _Study,
+    networks: Mapping[str, ImageFeatures],
+    pipe: Any,
+    options: SynthesizeSettings,
+    places: Mapping[str, Rows],
+    full: Mapping[str, Values],
+    seed: int,
+) -> tuple[dict[str, NDArray[Any]], dict[str, dict[str, dict[str, float]]]]:
+    """Return the arrays of both encoders and of the null encoders, and correlations on test images by region."""
+    arrays: dict[str, NDArray[Any]] = {}
+    r: dict[str, dict[str, dict[str, float]]] = {}
+    test, measured = study.images["test"], study.by_region(study.images["test"], places)
+    for role, other in zip(ROLES, reversed(ROLES), strict=True):
+        images, network = study.images[role], networks[role]
+        print(f"{role}: {len(images)} images and {options.views} views of each", flush=True)
+        views = features_of_views(pipe, study.files(images), network, options.views, seed)
+        clean, of_test = (features_of_views(pipe, study.files(some), network) for some in (study.images[other], test))
+        natural = np.concatenate([views[0], clean[0]])
+        encoder = fit_regions(views, study.responses[images], options.alphas)
+        said = _means(encoder.predict(natural), places)
+        arrays |= {f"{role}_coef": encoder.coef, f"{role}_intercept": encoder.intercept, f"{role}_alpha": encoder.alpha}
+        arrays |= {f"{role}_mean": said.mean(axis=0), f"{role}_sd": said.std(axis=0)}
+        flat = [name for name, sd in zip(places, arrays[f"{role}_sd"], strict=True) if sd < 1e-9]
+        if flat:
+            raise BrainalignError(
+                f"the {role} predicts the same for all images in {listed(flat)}; leave the region out of "
+                "synthesize.regions, or name another layer"
+            )
+        # How well an encoder does is asked twice: on images of the size it was fitted to, and on the files themselves.
+        sized = {"prior": of_test[0], "full": full[role][test]}
+        r[role] = {
+            size: _correlations(_means(encoder.predict(X), places), measured, places) for size, X in sized.items()
+        }
+        if role == "guide":
+            coef, intercept = shuffled_regions(
+                views, study.responses[images], encoder.alpha, places, options.n_nulls, seed
+            )
+            by_null = np.einsum("nd,mdr->mnr", natural, coef) + intercept[:, None]
+            arrays |= {"null_coef": coef, "null_intercept": intercept}
+            arrays |= {"null_mean": by_null.mean(axis=1), "null_sd": by_null.std(axis=1)}
+            null = [_correlations(of_test[0] @ own, measured, places) for own in coef]
+            r["null"] = {"prior": {name: float(np.mean([of[name] for of in null])) for name in places}}
+    return arrays, r
+
+
+def _means(values: Values, places: Mapping[str, Rows]) -> Values:
+    return np.stack([values[:, rows].mean(axis=1) for rows in places.values()], axis=1)
+
+
+def _layer(layers: Layers, name: str, model: str) -> Any:
+    if name not in layers:
+        raise BrainalignError(
+            f"synthesize: {model} was extracted without the layer {name!r}; its layers are {', '.join(layers)}"
+        )
+    return layers[name]
+
+
+def _study(
+    responses: Responses, splits: pd.DataFrame, stimuli: pd.DataFrame, folder: Path, rows: Rows, seed: int
+) -> _Study:
+    ((train, test),) = folds_of(splits, responses.trials)
+    ids = responses.trials["stimulus_id"].to_numpy()
+    once = responses.average_repeats()
+    places = pd.Index(stimuli["stimulus_id"]).get_indexer(pd.Index(once.trials["stimulus_id"]))
+    if (places < 0).any():
+        missing = once.trials["stimulus_id"][places < 0].tolist()
+        raise BrainalignError(f"{len(missing)} images have no features ({listed(missing)}); extract them again")
+    values = np.full((len(stimuli), len(rows)), np.nan)
+    values[places] = once.values[:, rows]
+    index = pd.Index(stimuli["stimulus_id"])
+    training, testing = (np.unique(index.get_indexer(pd.Index(np.unique(ids[some])))) for some in (train, test))
+    order = np.random.default_rng([seed, 0x6D1]).permutation(training)
+    half = len(order) // 2
+    if half < LEAST_IMAGES:
+        raise BrainalignError(
+            f"{len(training)} training images make halves of {half}; guide and check need {LEAST_IMAGES} each"
+        )
+    images = {"guide": np.sort(order[:half]), "check": np.sort(order[half:]), "test": testing}
+    return _Study(values, images, [str(folder / path) for path in stimuli["path"]])
+
+
+def _same_order(mine: pd.DataFrame, other: pd.DataFrame) -> Rows:
+    """Return where the stimuli of another table lie in mine."""
+    return np.asarray(pd.Index(mine["stimulus_id"]).get_indexer(pd.Index(other["stimulus_id"])))
+
+
+def _correlations(predicted: Values, measured: Values, places: Mapping[str, Rows]) -> dict[str, float]:
+    """Return r of the mean of every region."""
+    return {name: _r(predicted[:, k], measured[:, k]) for k, name in enumerate(places)}
+
+
+def _r(a: Values, b: Values) -> float:
+    return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 and b.std() > 0 else 0.0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,200 @@
+"""synthesize: images that the regions of a subject would prefer, beside everything that could explain them.
+
+In simulated studies the neurons themselves say what they would have answered, and whether an image shows a clear thing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from brainalign.arrays import Arrays, Layers
+from brainalign.artifacts import load, load_sidecar, save
+from brainalign.checks import BrainalignError
+from brainalign.devices import pick_device
+from brainalign.features import image_features
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.settings import SynthesizeSettings, parse
+from brainalign.simulation import SHAPE_NEURONS, measure_things, true_responses
+from brainalign.synthesis import (
+    ImageArchive,
+    Judges,
+    Sampling,
+    SavedEncoders,
+    Synthesised,
+    SynthesisStudy,
+    Typicality,
+    load_prior,
+    load_resized,
+    synthesis_gains,
+)
+
+Values = NDArray[np.floating[Any]]
+ROLES = ("guide", "check")
+SHOWN = ("guided", "unguided")  # conditions whose pictures go into the archive
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("synthesize", __doc__)
+    parser.add_argument("--guides", type=Path, required=True)
+    parser.add_argument("--stimuli", type=Path, required=True, help="table of images: their paths are relative to it")
+    parser.add_argument("--features", type=Path, required=True, help="of the guide, for the order of the images")
+    parser.add_argument("--simulated", action="store_true", help="neurons that look at pixels know the truth")
+    parser.add_argument("--synthesized", type=Path, required=True, help="output: images")
+    parser.add_argument("--synthesis", type=Path, required=True, help="output: a row per image and region")
+    parser.add_argument("--synthesisgains", type=Path, required=True, help="output: guided against every control")
+    parser.add_argument("--synthesissteps", type=Path, required=True, help="output: what every step did")
+    parser.add_argument("--image", type=Path, required=True, help="output: PNG files and their table, zipped")
+    return run_stage(parser, _synthesize, argv, uses_gpu=lambda a: a.settings["synthesize"].get("device") != "cpu")
+
+
+def _synthesize(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    options = parse(SynthesizeSettings, arguments.settings["synthesize"], "synthesize")
+    if options.prior is None:
+        raise BrainalignError("synthesize.prior is missing; give a diffusion model")
+    device = str(pick_device(options.device))
+    provenance.device = device
+    pipe = load_prior(options.prior, device, options.recurrence, save_memory=options.save_memory)
+    arrays, about = load(arguments.guides, Arrays, provenance), load_sidecar(arguments.guides)["details"]
+    if about["image_size"] != pipe.image_size:
+        raise BrainalignError(
+            f"the encoders were fitted to images of {about['image_size']} pixels, but the prior makes {pipe.image_size}; "
+            "delete the guides and run snakemake again"
+        )
+    encoders = SavedEncoders(arrays, about["regions"], about["asked"])
+    networks = {
+        role: image_features(
+            arguments.settings["models"][role], about[role]["layer"], about[role]["model"], device, arguments.seed
+        )
+        for role in ROLES
+    }
+    stimuli = next(iter(load(arguments.features, Layers, provenance).values())).stimuli
+    natural = load_resized(natural_files(stimuli, arguments, arrays, options.n_natural), pipe.image_size).to(device)
+    by_region: dict[str, Callable[[Tensor], Values]] = {
+        role: encoders.judge(role, in_batches(networks[role], options.batch_size)) for role in ROLES
+    }
+    check = in_batches(networks["check"], options.batch_size)
+    by_image: dict[str, Callable[[Tensor], Values]] = {"typical": Typicality(check, check(natural).cpu().numpy())}
+    known: list[str] = []
+    if arguments.simulated:
+        known = [name for name, (_, minus) in encoders.asked.items() if minus is None and name in SHAPE_NEURONS]
+        by_region["true"] = neurons(list(encoders.asked), known, natural)
+        by_image["valid"] = lambda images: measure_things(pixels(images)).valid.astype(float)
+    study = SynthesisStudy(
+        pipe,
+        encoders.objectives("guide", networks["guide"]),
+        Judges(by_region, by_image),
+        natural,
+        Sampling(
+            n_images=options.n_images,
+            scale=options.scale,
+            trust_radius=options.trust_radius,
+            recurrence=options.recurrence,
+            n_steps=options.steps,
+            batch_size=options.batch_size,
+            seed=arguments.seed,
+        ),
+        progress=lambda words: print(words, flush=True),
+    )
+    nulls = encoders.nulls(networks["guide"])[: options.n_nulls]
+    found = study.run(nulls, n_null_images=min(options.n_null_images, options.n_images), scales=options.scales)
+    _save(found, known, about, arguments, provenance)
+
+
+def _save(
+    found: Synthesised,
+    known: list[str],
+    about: Mapping[str, Any],
+    arguments: argparse.Namespace,
+    provenance: Provenance,
+) -> None:
+    table = found.table
+    for name in ("true", "valid"):
+        if name not in table:
+            table[name] = np.nan
+    # Nobody knows which natural images a region prefers whose neuron is not known.
+    table = table[(table["condition"] != "natural true") | table["region"].isin(known)].reset_index(drop=True)
+    gains = [
+        synthesis_gains(table[table["scored"] == region], arguments.settings["confidence"], arguments.seed)
+        for region in about["asked"]
+    ]
+    details = {
+        "regions": list(about["asked"]),
+        "asked": about["asked"],
+        "guide": about["guide"],
+        "check": about["check"],
+        "r": about["r"],
+        "known": known,
+        "cost": found.cost,
+        "unit": "guide, check, true: standard deviations over natural images; valid: 1 shows one clear shape; typical: "
+        "share of natural images that lie farther from their nearest neighbour",
+    }
+    save(arguments.synthesized, Arrays({"images": found.images}), provenance, **details)
+    save(arguments.synthesis, table, provenance, **details)
+    p = "sign flips of pairs, exchange of images, or rank among null encoders; not corrected for regions"
+    save(arguments.synthesisgains, pd.concat(gains, ignore_index=True), provenance, p=p, **details)
+    save(arguments.synthesissteps, found.steps, provenance, of="means over the guided images of a region")
+    save(arguments.image, _archive(found.images, table), provenance, of=list(SHOWN))
+
+
+def _archive(images: NDArray[np.uint8], table: pd.DataFrame) -> ImageArchive:
+    """Return the pictures a person would show: guided ones, and the unguided ones of the same seeds."""
+    own = table[table["condition"].isin(SHOWN) & table["region"].isin(["", *table["scored"].unique()])]
+    own = own[(own["region"] == "") | (own["region"] == own["scored"])].drop_duplicates("image")
+    region = own["region"].where(own["region"] != "", "none")
+    names = [
+        f"{condition}_{''.join(letter if letter.isalnum() else '-' for letter in name)}_seed{seed}"
+        for condition, name, seed in zip(own["condition"], region, own["seed"], strict=True)
+    ]
+    columns = ["condition", "region", "seed", "scale", "contrast", "luminance", "typical", "guide", "check"]
+    shown = own[columns].assign(region=region, stimulus_id=names)
+    shown.loc[shown["condition"] == "unguided", ["guide", "check"]] = np.nan  # of no region in particular
+    return ImageArchive(images[own["image"]], shown[["stimulus_id", *columns]])
+
+
+def natural_files(stimuli: pd.DataFrame, arguments: argparse.Namespace, arrays: Arrays, most: int) -> list[str]:
+    """Return the files of training images, a random sample where there are more than are held in memory."""
+    rows = np.sort(np.concatenate([arrays["guide_images"], arrays["check_images"]]))
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng([arguments.seed, 0x7A7]).choice(rows, most, replace=False))
+    return [str(arguments.stimuli.parent / path) for path in stimuli["path"].iloc[rows]]
+
+
+def neurons(asked: list[str], known: list[str], natural: Tensor) -> Callable[[Tensor], Values]:
+    """Return true responses (n, n_asked) in standard deviations over natural images; NaN where no neuron is known."""
+    usual = true_responses(measure_things(pixels(natural)))
+    mean, sd = usual.mean(), usual.std(ddof=0)
+
+    def say(images: Tensor) -> Values:
+        found = (true_responses(measure_things(pixels(images))) - mean) / sd
+        return np.asarray(found[known].reindex(columns=asked).to_numpy(dtype=np.float64))
+
+    return say
+
+
+def in_batches(network: Callable[[Tensor], Tensor], size: int) -> Callable[[Tensor], Tensor]:
+    """Return a network that is shown few images at a time."""
+
+    def features(images: Tensor) -> Tensor:
+        with torch.no_grad():
+            return torch.cat([network(images[first : first + size]) for first in range(0, len(images), size)])
+
+    return features
+
+
+def pixels(images: Tensor) -> NDArray[np.uint8]:
+    return np.asarray((images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
