@@ -71,10 +71,10 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
             return Cost(2500, 30 + config.identify.draws * len(scanned_subjects(descriptor)) // 4, 1)
         if stage == "searchlight":
             return _searchlight_cost(config, descriptor)
-        if stage in ("guide", "synthesize"):
-            return _synthesis_cost(stage, config, descriptor)
         if stage == "directions":
             return _directions_cost(config)
+        if stage in ("guide", "synthesize"):
+            return _synthesis_cost(stage, config, descriptor)
         if stage == "pretrain":
             return _pretraining_cost(config, descriptor, model, method)
         if stage != "encode_images":

@@ -19,19 +19,8 @@ from brainalign.parsing import Strict
 __all__ = ["LayerOf", "SynthesizeSettings"]
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-# What images are sampled and fitted with; the rest of the section concerns only what is done with the encoders.
-OF_THE_GUIDE = (
-    "prior",
-    "guide",
-    "check",
-    "regions",
-    "min_targets",
-    "n_nulls",
-    "views",
-    "alphas",
-    "n_natural",
-    "device",
-)
+# What encoders depend on; the rest of the section concerns only what is done with them.
+OF_THE_GUIDE = ("prior", "guide", "check", "regions", "min_targets", "n_nulls", "views", "alphas", "device")
 
 
 class LayerOf(Strict):

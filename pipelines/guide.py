@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.arrays import Arrays, Layers, Responses
+from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.artifacts import load, save
 from brainalign.checks import BrainalignError, listed
 from brainalign.datasets import folds_of
@@ -89,9 +89,7 @@ def _guide(arguments: argparse.Namespace, provenance: Provenance) -> None:
     stimuli = stored["guide"].stimuli
     splits = load(arguments.splits, pd.DataFrame, provenance)
     study = _study(responses, splits, stimuli, arguments.stimuli.parent, rows, arguments.seed)
-    full = {
-        role: of.values.reshape(len(of.values), -1)[_same_order(of.stimuli, stimuli)] for role, of in stored.items()
-    }
+    full = {role: _rows(of, stimuli) for role, of in stored.items()}
     for role, network in networks.items():
         some = study.images["test"][:COMPARED]
         check_stored_features(network, [study.paths[k] for k in some], full[role][some], full[role].std(axis=0))
@@ -136,9 +134,9 @@ def _fitted(
         clean, of_test = (features_of_views(pipe, study.files(some), network) for some in (study.images[other], test))
         natural = np.concatenate([views[0], clean[0]])
         encoder = fit_regions(views, study.responses[images], options.alphas)
-        said = _means(encoder.predict(natural), places)
+        usual = _means(encoder.predict(natural), places)
         arrays |= {f"{role}_coef": encoder.coef, f"{role}_intercept": encoder.intercept, f"{role}_alpha": encoder.alpha}
-        arrays |= {f"{role}_mean": said.mean(axis=0), f"{role}_sd": said.std(axis=0)}
+        arrays |= {f"{role}_mean": usual.mean(axis=0), f"{role}_sd": usual.std(axis=0)}
         flat = [name for name, sd in zip(places, arrays[f"{role}_sd"], strict=True) if sd < 1e-9]
         if flat:
             raise BrainalignError(
@@ -147,9 +145,8 @@ def _fitted(
             )
         # How well an encoder does is asked twice: on images of the size it was fitted to, and on the files themselves.
         sized = {"prior": of_test[0], "full": full[role][test]}
-        r[role] = {
-            size: _correlations(_means(encoder.predict(X), places), measured, places) for size, X in sized.items()
-        }
+        said = {size: _means(encoder.predict(X), places) for size, X in sized.items()}
+        r[role] = {size: _correlations(values, measured, places) for size, values in said.items()}
         if role == "guide":
             coef, intercept = shuffled_regions(
                 views, study.responses[images], encoder.alpha, places, options.n_nulls, seed
@@ -166,7 +163,7 @@ def _means(values: Values, places: Mapping[str, Rows]) -> Values:
     return np.stack([values[:, rows].mean(axis=1) for rows in places.values()], axis=1)
 
 
-def _layer(layers: Layers, name: str, model: str) -> Any:
+def _layer(layers: Layers, name: str, model: str) -> Features:
     if name not in layers:
         raise BrainalignError(
             f"synthesize: {model} was extracted without the layer {name!r}; its layers are {', '.join(layers)}"
@@ -198,9 +195,15 @@ def _study(
     return _Study(values, images, [str(folder / path) for path in stimuli["path"]])
 
 
-def _same_order(mine: pd.DataFrame, other: pd.DataFrame) -> Rows:
-    """Return where the stimuli of another table lie in mine."""
-    return np.asarray(pd.Index(mine["stimulus_id"]).get_indexer(pd.Index(other["stimulus_id"])))
+def _rows(features: Features, stimuli: pd.DataFrame) -> Values:
+    """Return flat features in the order of another table of the same images."""
+    rows = pd.Index(features.stimuli["stimulus_id"]).get_indexer(pd.Index(stimuli["stimulus_id"]))
+    if (rows < 0).any():
+        raise BrainalignError(
+            f"guide and check were extracted from different images: {int((rows < 0).sum())} of {len(rows)} are "
+            "missing; extract both again"
+        )
+    return np.asarray(features.values[rows].reshape(len(rows), -1))
 
 
 def _correlations(predicted: Values, measured: Values, places: Mapping[str, Rows]) -> dict[str, float]:

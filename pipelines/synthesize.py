@@ -68,8 +68,8 @@ def _synthesize(arguments: argparse.Namespace, provenance: Provenance) -> None:
     arrays, about = load(arguments.guides, Arrays, provenance), load_sidecar(arguments.guides)["details"]
     if about["image_size"] != pipe.image_size:
         raise BrainalignError(
-            f"the encoders were fitted to images of {about['image_size']} pixels, but the prior makes {pipe.image_size}; "
-            "delete the guides and run snakemake again"
+            f"the encoders were fitted to images of {about['image_size']} pixels, but the prior makes "
+            f"{pipe.image_size}; delete the guides and run snakemake again"
         )
     encoders = SavedEncoders(arrays, about["regions"], about["asked"])
     networks = {

@@ -53,8 +53,8 @@ class ImageFeatures(nn.Module):
             reaches = total.requires_grad and torch.autograd.grad(total, image, allow_unused=True)[0] is not None
         if not reaches:
             raise BrainalignError(
-                f"no gradient of layer {layer!r} of {name} reaches the image; leave out no_grad, detach and numpy in the "
-                "network's forward, or name another network"
+                f"no gradient of layer {layer!r} of {name} reaches the image; leave out no_grad, detach and numpy in "
+                "the network's forward, or name another network"
             )
 
     def forward(self, images: Tensor) -> Tensor:

@@ -100,11 +100,7 @@ def _sentences(found: FoundDirections, gains: pd.DataFrame) -> list[str]:
             f"{region}: the {JUDGES[judge]} {how} along the region's direction, by {number(row['gain'])} standard "
             f"deviations in all ({number(row['low'])} to {number(row['high'])}); random directions of the same length "
             f"change it by {number(row['chance'])} at most"
-            + (
-                f", those of shuffled responses by {number(row['chance_shuffled'])}"
-                if row["chance_shuffled"] >= 0
-                else ""
-            )
+            + (shuffled if row["chance_shuffled"] >= 0 else "")
             + f" (p = {number(row['p'], 4)})."
             + (f" Besides, {row['other']} changes by {number(row['other_gain'])}." if row["other"] else "")
         )

@@ -142,7 +142,14 @@ class SynthesisStudy:
         self.sampling = sampling
         self.progress = progress
 
-    def run(self, nulls: Sequence[Objective] = (), n_null_images: int = 8, scales: Sequence[float] = ()) -> Synthesised:
+    def run(
+        self,
+        nulls: Sequence[Objective] = (),
+        n_null_images: int = 8,
+        scales: Sequence[float] = (),
+        *,
+        evolution: bool = True,
+    ) -> Synthesised:
         """Sample and judge every condition.
 
         Parameters
@@ -154,6 +161,8 @@ class SynthesisStudy:
             Of each null encoder, on the first seeds.
         scales : sequence of float
             Guidance scales to look at, on seeds of their own.
+        evolution : bool
+            Also evolve noise for each region, which costs as much as guidance does.
         """
         found = _Found(self.judges, list(self.objectives))
         n, sampling = self.sampling.n_images, self.sampling
@@ -172,7 +181,10 @@ class SynthesisStudy:
             guided_seconds += seconds
         ratio = guided_seconds / len(self.objectives) / max(plain_seconds, 1e-9)
         n_pool = max(n, round(ratio * n))
-        self._add_baselines(found, n_pool, ratio)
+        self._add_searched(found, n_pool)
+        for region in self.objectives if evolution else ():
+            self._say(f"evolved for {region}")
+            found.add(self._evolved(region, ratio), "evolved", region)
         for number, null in enumerate(nulls):
             self._say(f"null encoder {number + 1} of {len(nulls)}")
             chosen = seeds[:n_null_images]
@@ -186,31 +198,34 @@ class SynthesisStudy:
         }
         return found.done(cost)
 
-    def _add_baselines(self, found: _Found, n_pool: int, ratio: float) -> None:
-        """Add what other searches find at the same cost, and the best images there are."""
+    def _evolved(self, region: str, ratio: float) -> Tensor:
+        """Return what evolution of the noise finds at the cost of guidance."""
+        n = self.sampling.n_images
+        found = evolve(
+            self.pipe,
+            self.objectives[region],
+            n,
+            n_evaluations=max(2 * n, round(ratio * n)),
+            seed=self.sampling.seed,
+            num_inference_steps=self.sampling.n_steps,
+            batch_size=self.sampling.batch_size,
+        )
+        return _as_shown(found.images)
+
+    def _add_searched(self, found: _Found, n_pool: int) -> None:
+        """Add the best of as many samples as guidance would pay for, and the best images there are."""
         n, regions = self.sampling.n_images, list(self.objectives)
         self._say(f"best of {n_pool}")
         pool_seeds = self._seeds(POOL, n_pool)
         pool, _ = self._sample(None, pool_seeds, recurrence=1)
         by_pool = self.judges.by_region["guide"](pool)
         by_natural = {name: judge(self.natural) for name, judge in self.judges.by_region.items() if name != "check"}
-        for k, (region, objective) in enumerate(self.objectives.items()):
+        for k, region in enumerate(regions):
             best = np.argsort(-by_pool[:, k], kind="stable")[:n]
             found.add(pool[best], "best of n", region, [pool_seeds[row] for row in best])
-            self._say(f"evolved for {region}")
-            evolved = evolve(
-                self.pipe,
-                objective,
-                n,
-                n_evaluations=max(2 * n, round(ratio * n)),
-                seed=self.sampling.seed,
-                num_inference_steps=self.sampling.n_steps,
-                batch_size=self.sampling.batch_size,
-            )
-            found.add(_as_shown(evolved.images), "evolved", region)
             for judge, condition in (("guide", "natural"), ("true", "natural true")):
                 if judge in by_natural:
-                    top = np.argsort(-by_natural[judge][:, regions.index(region)], kind="stable")[:n]
+                    top = np.argsort(-by_natural[judge][:, k], kind="stable")[:n]
                     found.add(self.natural[top.copy()], condition, region)
 
     def _add_sweep(self, found: _Found, scales: Sequence[float]) -> None:

@@ -1,4 +1,4 @@
-"""Stage directions: from saved encoders and a prior to vectors, scores and images, and a section that is drawn of them."""
+"""Stage directions: from saved encoders and a prior to vectors, scores, images, and a section drawn of them."""
 
 from __future__ import annotations
 
