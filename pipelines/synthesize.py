@@ -193,6 +193,7 @@ def in_batches(network: Callable[[Tensor], Tensor], size: int) -> Callable[[Tens
 
 
 def pixels(images: Tensor) -> NDArray[np.uint8]:
+    """Return images (n, 3, H, W) in [0, 1] as (n, H, W, 3) of 256 steps."""
     return np.asarray((images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
 
 

@@ -93,7 +93,7 @@ def _sentences(found: FoundDirections, gains: pd.DataFrame) -> list[str]:
     for region in found.regions:
         mine = shown[shown["region"] == region].set_index("judge")
         judge = found.judge_of(region)
-        row = mine.loc[judge]
+        row = dict(mine.loc[judge])
         how = "rises at every step" if row["monotone"] else "does not rise at every step"
         shuffled = f", those of shuffled responses by {number(row['chance_shuffled'])}"
         texts.append(
@@ -168,7 +168,10 @@ def strips(found: FoundDirections, method: str) -> Figure:
 
 def free_strips(found: FoundDirections, rows: pd.DataFrame) -> Figure:
     """Draw images over alpha of directions that no region was asked for."""
-    named = {f"{a} {b + 1}": part for (a, b), part in rows.groupby(["method", "direction"], sort=False)}
+    named = {
+        f"{method} {int(str(number)) + 1}": part
+        for (method, number), part in rows.groupby(["method", "direction"], sort=False)
+    }
     return _mosaics(dict(list(named.items())[:MOST_REGIONS]), found.images)
 
 

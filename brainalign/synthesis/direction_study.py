@@ -177,9 +177,11 @@ class DirectionStudy:
                 scores = objective(recorded.images)
             order = torch.from_numpy(np.random.default_rng([self.seed, k]).permutation(len(scores)))
             shuffled = scores[order.to(scores.device)]
-            found = semantic_directions(
-                self.pipe, method, lambda _, said=shuffled: said, recorded=recorded, spatial=self.spatial
-            )
+
+            def said(_: Tensor, scores: Tensor = shuffled) -> Tensor:
+                return scores
+
+            found = semantic_directions(self.pipe, method, said, recorded=recorded, spatial=self.spatial)
             yield "shuffled", k, replace(found, scale=longest.scale)
 
     def _edited(self, direction: Directions, alphas: NDArray[np.floating], seeds: list[int]) -> Tensor:

@@ -297,7 +297,8 @@ def _regressed(centred: Tensor, scores: Tensor) -> Tensor:
     components = centred @ vectors.T / spread  # (n_seeds, n_components), orthogonal, of unit variance
     weights = components.T @ (scores - scores.mean()).to(centred) / (n * (1 + PENALTY))
     # In units of spread a step is as likely along one component as along another.
-    return (weights * spread) @ vectors
+    gradient: Tensor = (weights * spread) @ vectors
+    return gradient
 
 
 def _pulled_back(
@@ -342,14 +343,16 @@ def _without(vectors: Tensor, others: Sequence[Tensor]) -> Tensor:
             "nothing is left of a direction: it is zero, or lies in the span of those it must be orthogonal to; "
             "use fewer of them, or another method"
         )
-    return left / remaining
+    unit_left: Tensor = left / remaining
+    return unit_left
 
 
 def _explained(method: str, centred: Tensor, projected: Tensor, scores: Tensor | None, vectors: Tensor) -> Tensor:
     if scores is not None:
         a = projected - projected.mean(dim=0)
         b = (scores - scores.mean()).to(a)[:, None]
-        return ((a * b).sum(dim=0) / (a.norm(dim=0) * b.norm())).square()
+        r: Tensor = (a * b).sum(dim=0) / (a.norm(dim=0) * b.norm())
+        return r.square()
     if method == "pca":
         return projected.square().sum(dim=0) / centred.square().sum()
     strength = vectors.flatten(1).square().sum(dim=1)

@@ -105,5 +105,5 @@ def _pushed(function: Callable[[Tensor], Tensor], point: Tensor, vectors: Tensor
 
 
 def _orthonormal(rows: Tensor) -> Tensor:
-    basis, _ = torch.linalg.qr(rows.T)
+    basis: Tensor = torch.linalg.qr(rows.T)[0]
     return basis.T
