@@ -71,6 +71,8 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
             return Cost(2500, 30 + config.identify.draws * len(scanned_subjects(descriptor)) // 4, 1)
         if stage == "searchlight":
             return _searchlight_cost(config, descriptor)
+        if stage == "directions":
+            return _directions_cost(config)
         if stage in ("guide", "synthesize"):
             return _synthesis_cost(stage, config, descriptor)
         if stage == "pretrain":
@@ -113,6 +115,18 @@ def _synthesis_cost(stage: str, config: Config, descriptor: ImageStudy) -> Cost:
     # The searches beside take as long as guidance does, each.
     guided += 2 * options.n_images * n_regions
     return Cost(2000, 20 + round(0.008 * guided * options.recurrence * options.steps), 20)
+
+
+def _directions_cost(config: Config) -> Cost:
+    """Return the cost of directions in a diffusion model of 32 pixels; regions are not known before encoders are."""
+    options = config.directions
+    n_regions = len(options.regions or config.synthesize.regions or range(8))
+    asking = len({"supervised", "ridge", "pullback"}.intersection(options.methods))
+    n_directions = 2 * asking * n_regions + options.n_directions * (len(options.methods) - asking)
+    images = options.n_seeds * (1 + 2 * n_regions * ("pullback" in options.methods))
+    images += n_directions * (len(options.alphas) - 1) * options.n_images
+    images += 4 * options.n_controls * options.n_control_images
+    return Cost(2500, 30 + round(0.002 * images * config.synthesize.steps), 5.0 + 0.5 * n_directions)
 
 
 def _time_cost(config: Config, descriptor: Descriptor) -> Cost:

@@ -189,6 +189,8 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
         if config.synthesises(dataset, descriptor, subject):
             yield "guide", "guides", own
             yield "synthesize", "synthesis", own
+        if config.directs(dataset, descriptor, subject):
+            yield "directions", "directionscores", own
         if isinstance(descriptor, ImageStudy) and subject in descriptor.decoded:
             yield "decode_times", "timescores", own
         yield f"summarize{of_kind}", "summary", own

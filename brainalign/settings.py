@@ -35,6 +35,7 @@ from brainalign.descriptor import (
     VideoStudy,
     load_descriptor,
 )
+from brainalign.direction_options import DirectionSettings
 from brainalign.dynamics_options import DynamicsSettings
 from brainalign.families import check_contest, check_contest_in, contest_of
 from brainalign.matching_options import MatchSettings
@@ -54,6 +55,7 @@ __all__ = [
     "ConvergeSettings",
     "Descriptor",
     "DictionaryMethod",
+    "DirectionSettings",
     "DynamicsSettings",
     "IdentifySettings",
     "ImageStudy",
@@ -223,6 +225,7 @@ class Config(Strict):
     decode_times: DecodeTimesSettings = DecodeTimesSettings()
     dynamics: DynamicsSettings = DynamicsSettings()
     synthesize: SynthesizeSettings = SynthesizeSettings()
+    directions: DirectionSettings = DirectionSettings()
     summarize: SummarizeSettings = SummarizeSettings()
     contest: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
         {},
@@ -338,6 +341,10 @@ class Config(Strict):
         of_images = isinstance(descriptor, ImageStudy) and descriptor.modality(subject) == "fmri"
         chosen = options.subjects is None or subject in options.subjects
         return of_images and chosen and {options.guide.model, options.check.model} <= set(self.models_of(dataset))
+
+    def directs(self, dataset: str, descriptor: Descriptor, subject: str) -> bool:
+        """Return whether directions are sought for the regions of a subject."""
+        return bool(self.directions.methods) and self.synthesises(dataset, descriptor, subject)
 
     def encoders_of_synthesis(self) -> dict[str, dict[str, object]]:
         """Return the extractors of the models that guide and judge what is synthesised."""

@@ -37,6 +37,7 @@ STAGES = {
     "identify": ("geometry", "kernels", "statistics"),
     "guide": ("datasets", "encoding", "features", "kernels", "statistics", "synthesis"),
     "synthesize": ("features", "simulation", "statistics", "synthesis"),
+    "directions": ("features", "simulation", "statistics", "synthesis"),
     "summarize": ("datasets", "statistics"),
     "summarize_images": ("simulation", "statistics"),
     "summarize_group": ("statistics",),

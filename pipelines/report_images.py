@@ -24,6 +24,7 @@ from brainalign.report import (
     SYNTHESIS_TABLES,
     DecodedTimes,
     Failure,
+    FoundDirections,
     ImageEncoding,
     ImageMaterial,
     SynthesisedImages,
@@ -106,6 +107,13 @@ def _gather(
         if images is not None and len(synthesis) == len(made):
             about = material.details("synthesized")
             material.synthesised = SynthesisedImages(images["images"], *synthesis, about, about.get("cost", {}))
+    if config.directs(dataset, descriptor, subject):
+        fetch("directions", object, subject=subject)
+        scores = fetch("directionscores", pd.DataFrame, subject=subject)
+        images = fetch("directionimages", Arrays, subject=subject)
+        if scores is not None and images is not None:
+            cosines = pd.DataFrame(material.details("directionscores")["cosines"])
+            material.directions = FoundDirections(images["images"], scores, cosines)
     material.summary = fetch("summary", pd.DataFrame, subject=subject)
     material.differences = fetch("differences", pd.DataFrame, subject=subject)
     material.recovery = fetch("recovery", pd.DataFrame, subject=subject)

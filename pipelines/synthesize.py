@@ -79,17 +79,17 @@ def _synthesize(arguments: argparse.Namespace, provenance: Provenance) -> None:
         for role in ROLES
     }
     stimuli = next(iter(load(arguments.features, Layers, provenance).values())).stimuli
-    natural = load_resized(_natural_files(stimuli, arguments, arrays, options.n_natural), pipe.image_size).to(device)
+    natural = load_resized(natural_files(stimuli, arguments, arrays, options.n_natural), pipe.image_size).to(device)
     by_region: dict[str, Callable[[Tensor], Values]] = {
-        role: encoders.judge(role, _in_batches(networks[role], options.batch_size)) for role in ROLES
+        role: encoders.judge(role, in_batches(networks[role], options.batch_size)) for role in ROLES
     }
-    check = _in_batches(networks["check"], options.batch_size)
+    check = in_batches(networks["check"], options.batch_size)
     by_image: dict[str, Callable[[Tensor], Values]] = {"typical": Typicality(check, check(natural).cpu().numpy())}
     known: list[str] = []
     if arguments.simulated:
         known = [name for name, (_, minus) in encoders.asked.items() if minus is None and name in SHAPE_NEURONS]
-        by_region["true"] = _neurons(list(encoders.asked), known, natural)
-        by_image["valid"] = lambda images: measure_things(_pixels(images)).valid.astype(float)
+        by_region["true"] = neurons(list(encoders.asked), known, natural)
+        by_image["valid"] = lambda images: measure_things(pixels(images)).valid.astype(float)
     study = SynthesisStudy(
         pipe,
         encoders.objectives("guide", networks["guide"]),
@@ -162,7 +162,7 @@ def _archive(images: NDArray[np.uint8], table: pd.DataFrame) -> ImageArchive:
     return ImageArchive(images[own["image"]], shown[["stimulus_id", *columns]])
 
 
-def _natural_files(stimuli: pd.DataFrame, arguments: argparse.Namespace, arrays: Arrays, most: int) -> list[str]:
+def natural_files(stimuli: pd.DataFrame, arguments: argparse.Namespace, arrays: Arrays, most: int) -> list[str]:
     """Return the files of training images, a random sample where there are more than are held in memory."""
     rows = np.sort(np.concatenate([arrays["guide_images"], arrays["check_images"]]))
     if len(rows) > most:
@@ -170,19 +170,19 @@ def _natural_files(stimuli: pd.DataFrame, arguments: argparse.Namespace, arrays:
     return [str(arguments.stimuli.parent / path) for path in stimuli["path"].iloc[rows]]
 
 
-def _neurons(asked: list[str], known: list[str], natural: Tensor) -> Callable[[Tensor], Values]:
+def neurons(asked: list[str], known: list[str], natural: Tensor) -> Callable[[Tensor], Values]:
     """Return true responses (n, n_asked) in standard deviations over natural images; NaN where no neuron is known."""
-    usual = true_responses(measure_things(_pixels(natural)))
+    usual = true_responses(measure_things(pixels(natural)))
     mean, sd = usual.mean(), usual.std(ddof=0)
 
     def say(images: Tensor) -> Values:
-        found = (true_responses(measure_things(_pixels(images))) - mean) / sd
+        found = (true_responses(measure_things(pixels(images))) - mean) / sd
         return np.asarray(found[known].reindex(columns=asked).to_numpy(dtype=np.float64))
 
     return say
 
 
-def _in_batches(network: Callable[[Tensor], Tensor], size: int) -> Callable[[Tensor], Tensor]:
+def in_batches(network: Callable[[Tensor], Tensor], size: int) -> Callable[[Tensor], Tensor]:
     """Return a network that is shown few images at a time."""
 
     def features(images: Tensor) -> Tensor:
@@ -192,7 +192,8 @@ def _in_batches(network: Callable[[Tensor], Tensor], size: int) -> Callable[[Ten
     return features
 
 
-def _pixels(images: Tensor) -> NDArray[np.uint8]:
+def pixels(images: Tensor) -> NDArray[np.uint8]:
+    """Return images (n, 3, H, W) in [0, 1] as (n, H, W, 3) of 256 steps."""
     return np.asarray((images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
 
 

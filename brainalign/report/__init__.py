@@ -5,7 +5,9 @@ from brainalign.report.concepts_page import CONCEPT_TABLES, ConceptMaterial, ren
 from brainalign.report.convergence import CONVERGENCE_TABLES, convergence_section, no_convergence
 from brainalign.report.decoded_times import DECODED_TABLES, DecodedTimes
 from brainalign.report.decoding_section import decoding_section
+from brainalign.report.directions import directions_section
 from brainalign.report.dynamics_page import DYNAMICS_TABLES, DynamicsMaterial, render_dynamics_page
+from brainalign.report.found_directions import FoundDirections, direction_gains
 from brainalign.report.group import group_figure, render_failed_group, render_group_page
 from brainalign.report.group_sections import group_sections
 from brainalign.report.heads import topomaps
@@ -45,6 +47,7 @@ __all__ = [
     "DecodedTimes",
     "DynamicsMaterial",
     "Failure",
+    "FoundDirections",
     "ImageEncoding",
     "ImageMaterial",
     "Material",
@@ -57,6 +60,8 @@ __all__ = [
     "comparison_table",
     "convergence_section",
     "decoding_section",
+    "direction_gains",
+    "directions_section",
     "fit_label",
     "flat_maps",
     "group_figure",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.report.decoded_times import DecodedTimes
+from brainalign.report.found_directions import FoundDirections
 from brainalign.report.material import Failure
 from brainalign.report.synthesised import SynthesisedImages
 from brainalign.settings import Config, ImageStudy
@@ -72,6 +73,7 @@ class ImageMaterial:
     winners: pd.DataFrame | None = None
     decoded: DecodedTimes | None = None  # of M/EEG subjects whose categories are decoded
     synthesised: SynthesisedImages | None = None
+    directions: FoundDirections | None = None  # of fMRI subjects whose regions directions are sought for
     sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from brainalign.report.cortex_sections import layers_section, maps_section
 from brainalign.report.course_section import course_section
 from brainalign.report.decoding_section import decoding_section
 from brainalign.report.dictionaries import dictionaries_section
+from brainalign.report.directions import directions_section
 from brainalign.report.encoders import encoders_section
 from brainalign.report.few_images import few_images_section
 from brainalign.report.figures import ceiling_histogram, score_against_ceiling
@@ -48,6 +49,7 @@ def image_sections(material: ImageMaterial) -> list[Section]:
         _geometry,
         searchlight_section,
         synthesis_section,
+        _directions,
         _ceilings,
         _recovery,
     ]
@@ -105,6 +107,10 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return "–" if np.isnan(value) else f"{value:g}"
     return str(value)
+
+
+def _directions(material: ImageMaterial) -> Section | None:
+    return None if material.directions is None else directions_section(material.directions)
 
 
 def _decoding(material: ImageMaterial) -> Section | None:

@@ -29,6 +29,8 @@ from brainalign.statistics.ncsnr import (
     signal_share,
 )
 from brainalign.statistics.preference import DepthRecovery, layer_preference, recovered_depth
+from brainalign.statistics.published_reconstructions import PUBLISHED, beside_published
+from brainalign.statistics.reconstruction import effective_dimension, n_way_identification, reconstruction_scores
 from brainalign.statistics.region_draws import RELIABLE, RegionDraws, region_draws
 from brainalign.statistics.resampling import (
     MIN_UNITS,
@@ -47,6 +49,7 @@ from brainalign.statistics.spin import spin_orders, spin_test
 
 __all__ = [
     "MIN_UNITS",
+    "PUBLISHED",
     "RELIABLE",
     "Candidate",
     "Cluster",
@@ -61,10 +64,12 @@ __all__ = [
     "SmoothMapTest",
     "SubjectCeiling",
     "area_map_test",
+    "beside_published",
     "bootstrap",
     "bootstrap_correlations",
     "cluster_permutation",
     "cross_validated_interval",
+    "effective_dimension",
     "explained_variance",
     "family_contest",
     "fdr",
@@ -76,6 +81,7 @@ __all__ = [
     "leave_one_subject_out_ceiling",
     "linear_classification",
     "logistic_auc",
+    "n_way_identification",
     "ncsnr",
     "noise_ceiling",
     "noise_ceiling_from_ncsnr",
@@ -89,6 +95,7 @@ __all__ = [
     "permute_within",
     "permuted_correlations",
     "r2",
+    "reconstruction_scores",
     "recovered_depth",
     "region_draws",
     "score_latency",

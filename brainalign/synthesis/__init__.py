@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from brainalign.synthesis.archive import ImageArchive
 from brainalign.synthesis.baselines import Searched, best_of, evolve, natural_top
+from brainalign.synthesis.bottleneck import Trajectories, generators, record_trajectories
+from brainalign.synthesis.direction_study import DirectionStudy, StudiedDirections
+from brainalign.synthesis.directions import Directions, cosines, random_directions, semantic_directions
 from brainalign.synthesis.gains import synthesis_gains
 from brainalign.synthesis.load import load_prior
 from brainalign.synthesis.natural import Typicality, features_of_views, load_resized
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BrainGuidedPipeline",
+    "DirectionStudy",
+    "Directions",
     "GuidedOutput",
     "ImageArchive",
     "Judges",
@@ -29,17 +34,24 @@ __all__ = [
     "Sampling",
     "SavedEncoders",
     "Searched",
+    "StudiedDirections",
     "SynthesisStudy",
     "Synthesised",
+    "Trajectories",
     "Typicality",
     "best_of",
+    "cosines",
     "denoised_views",
     "evolve",
     "features_of_views",
+    "generators",
     "load_prior",
     "load_resized",
     "natural_top",
+    "random_directions",
+    "record_trajectories",
     "resized",
+    "semantic_directions",
     "synthesis_gains",
     "train_prior",
 ]

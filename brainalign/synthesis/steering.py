@@ -14,7 +14,7 @@ from brainalign.synthesis.denoiser import Denoiser
 from brainalign.synthesis.guidance_checks import check_scores
 from brainalign.synthesis.prediction import PREDICTIONS
 
-__all__ = ["Generators", "Guide", "Objective", "Trace"]
+__all__ = ["Generators", "Guide", "Objective", "Trace", "clamped_images"]
 
 Objective = Callable[[Tensor], Tensor]
 Generators = torch.Generator | list[torch.Generator] | None
@@ -85,7 +85,7 @@ class Guide:
                 o = denoiser(u, t)
             x0 = to_x0(o, u, a)
             w = (1 - a).sqrt() * x0 + (1 - (1 - a).sqrt()) * u
-            scores = self._scores(_clamp(_full(denoiser.pixels(w)) / 2 + 0.5))
+            scores = self._scores(clamped_images(denoiser, w))
             (g,) = torch.autograd.grad(scores.sum(), u)
         nonfinite = (~g.isfinite()).flatten(1).sum(dim=1)
         g = g.nan_to_num(0.0, 0.0, 0.0)
@@ -125,9 +125,10 @@ class _Clamp(torch.autograd.Function):
         return torch.as_tensor(grad)
 
 
-def _clamp(values: Tensor) -> Tensor:
-    clamped: Tensor = _Clamp.apply(values)  # type: ignore[no-untyped-call]
-    return clamped
+def clamped_images(denoiser: Denoiser, latents: Tensor) -> Tensor:
+    """Return images in [0, 1], through which the gradient passes also where they are saturated."""
+    images: Tensor = _Clamp.apply(_full(denoiser.pixels(latents)) / 2 + 0.5)  # type: ignore[no-untyped-call]
+    return images
 
 
 def _full(images: Tensor) -> Tensor:

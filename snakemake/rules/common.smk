@@ -61,6 +61,7 @@ MATCHING = ("similarity", "dimensions", "featurebias", "manifolds")
 CONVERGENCE = ("convergence", "areas", "latencies", "curves", "halftimes", "maps")
 DYNAMICS = ("dynamics", "dynamicsneurons", "dynamicsfolds", "dynamicsmovies")
 SYNTHESIS = ("guides", "synthesized", "synthesis", "synthesisgains", "synthesissteps")
+DIRECTIONS = ("directions", "directionscores", "directionimages")
 TIMES = ("timescores", "timesensors", "timewindows", "timeclusters", "timepeaks", "timesquares")
 
 
@@ -121,6 +122,12 @@ def synthesis_of(wildcards):
     """Return what was synthesised for a subject; nothing where the configuration does not ask."""
     asked = SETTINGS.synthesises(wildcards.dataset, DESCRIPTORS[wildcards.dataset], wildcards.subject)
     return [of(suffix, wildcards) for suffix in SYNTHESIS if asked]
+
+
+def directions_of(wildcards):
+    """Return the directions found for a subject; nothing where the configuration does not ask."""
+    asked = SETTINGS.directs(wildcards.dataset, DESCRIPTORS[wildcards.dataset], wildcards.subject)
+    return [of(suffix, wildcards) for suffix in DIRECTIONS if asked]
 
 
 def encoder_models():

@@ -21,6 +21,7 @@ rule report_images:
         decoded=decoded_of,
         searchlights=searchlights_of,
         synthesis=synthesis_of,
+        directions=directions_of,
         summarized=artifacts("summary", "recovery", "contest", "winners"),
     output:
         page=report(

@@ -1,0 +1,157 @@
+"""directions: along what the images of a diffusion model differ, and along what a subject's regions answer more.
+
+Directions are found with the guiding encoder as the annotator and tried on other seeds; the checking encoder, and in
+simulated studies the neurons themselves, judge. Directions of chance of the same length stand beside.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from brainalign.arrays import Arrays, Layers
+from brainalign.artifacts import load, load_sidecar, save
+from brainalign.checks import BrainalignError, did_you_mean
+from brainalign.devices import pick_device
+from brainalign.features import image_features
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.pipelines.synthesize import in_batches, natural_files, neurons, pixels
+from brainalign.provenance import Provenance
+from brainalign.settings import DirectionSettings, SynthesizeSettings, parse
+from brainalign.simulation import SHAPE_NEURONS, measure_things
+from brainalign.synthesis import (
+    DirectionStudy,
+    Judges,
+    SavedEncoders,
+    StudiedDirections,
+    Typicality,
+    load_prior,
+    load_resized,
+)
+
+Values = NDArray[np.floating[Any]]
+ROLES = ("guide", "check")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("directions", __doc__)
+    parser.add_argument("--guides", type=Path, required=True)
+    parser.add_argument("--stimuli", type=Path, required=True, help="table of images: their paths are relative to it")
+    parser.add_argument("--features", type=Path, required=True, help="of the guide, for the order of the images")
+    parser.add_argument("--simulated", action="store_true", help="neurons that look at pixels know the truth")
+    parser.add_argument("--directions", type=Path, required=True, help="output: vectors")
+    parser.add_argument("--directionscores", type=Path, required=True, help="output: a row per image and region")
+    parser.add_argument("--directionimages", type=Path, required=True, help="output: images of the same seeds")
+    return run_stage(parser, _directions, argv, uses_gpu=lambda a: a.settings["synthesize"].get("device") != "cpu")
+
+
+def _directions(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    options = parse(DirectionSettings, arguments.settings["directions"], "directions")
+    images = parse(SynthesizeSettings, arguments.settings["synthesize"], "synthesize")
+    if images.prior is None or not options.methods:
+        raise BrainalignError("directions need synthesize.prior and directions.methods; give both")
+    device = str(pick_device(images.device))
+    provenance.device = device
+    arrays, about = load(arguments.guides, Arrays, provenance), load_sidecar(arguments.guides)["details"]
+    asked = _asked(options.regions, about["asked"])
+    pipe = load_prior(images.prior, device, save_memory=images.save_memory)
+    if about["image_size"] != pipe.image_size:
+        raise BrainalignError(
+            f"the encoders were fitted to images of {about['image_size']} pixels, but the prior makes "
+            f"{pipe.image_size}; delete the guides and run snakemake again"
+        )
+    encoders = SavedEncoders(arrays, about["regions"], asked)
+    networks = {
+        role: image_features(
+            arguments.settings["models"][role], about[role]["layer"], about[role]["model"], device, arguments.seed
+        )
+        for role in ROLES
+    }
+    stimuli = next(iter(load(arguments.features, Layers, provenance).values())).stimuli
+    natural = load_resized(natural_files(stimuli, arguments, arrays, images.n_natural), pipe.image_size).to(device)
+    batched = {role: in_batches(networks[role], options.batch_size) for role in ROLES}
+    by_region: dict[str, Callable[[Tensor], Values]] = {role: encoders.judge(role, batched[role]) for role in ROLES}
+    by_image: dict[str, Callable[[Tensor], Values]] = {
+        "typical": Typicality(batched["check"], batched["check"](natural).cpu().numpy())
+    }
+    if arguments.simulated:
+        known = [name for name, (_, minus) in asked.items() if minus is None and name in SHAPE_NEURONS]
+        by_region["true"] = neurons(list(asked), known, natural)
+        by_image["valid"] = lambda shown: measure_things(pixels(shown)).valid.astype(float)
+    found = DirectionStudy(
+        pipe,
+        encoders.objectives("guide", networks["guide"]),
+        Judges(by_region, by_image),
+        methods=options.methods,
+        n_seeds=options.n_seeds,
+        n_directions=options.n_directions,
+        spatial=options.spatial,
+        alphas=options.alphas,
+        n_images=options.n_images,
+        n_controls=options.n_controls,
+        n_control_images=min(options.n_control_images, options.n_images),
+        n_steps=images.steps,
+        batch_size=options.batch_size,
+        seed=arguments.seed,
+        progress=lambda words: print(words, flush=True),
+    ).run()
+    _save(found, about, arguments, provenance)
+
+
+def _asked(wanted: Sequence[str] | None, known: dict[str, Any]) -> dict[str, Any]:
+    """Return the regions, of those that encoders were fitted for, that directions are sought for."""
+    for name in wanted or ():
+        if name not in known:
+            raise BrainalignError(
+                f"directions.regions: {name!r} has no encoder; those of synthesize are {', '.join(known)}"
+                f"{did_you_mean(name, known)}"
+            )
+    return {name: known[name] for name in wanted or known}
+
+
+def _save(
+    found: StudiedDirections, about: dict[str, Any], arguments: argparse.Namespace, provenance: Provenance
+) -> None:
+    table = found.table.copy()
+    for name in ("true", "valid"):
+        if name not in table:
+            table[name] = np.nan
+    of = ["method", "region", "direction", "orthogonal"]
+    one = next(iter(found.directions.values()))
+    save(
+        arguments.directions,
+        Arrays(
+            {
+                "vectors": np.stack([d.vectors[0].cpu().numpy() for d in found.directions.values()]),
+                "scale": np.array([float(d.scale[0]) for d in found.directions.values()]),
+                "explained": np.array([float(d.explained[0]) for d in found.directions.values()]),
+            }
+        ),
+        provenance,
+        rows=[dict(zip(of, key, strict=True)) for key in found.directions],
+        timesteps=list(one.timesteps),
+        options=one.options,
+        shapes="vectors (n_directions, n_steps, channels, rows, columns), each of length 1 over all steps; scale: "
+        "standard deviation over seeds, the unit of alpha",
+    )
+    save(
+        arguments.directionscores,
+        table,
+        provenance,
+        cosines=found.cosines.to_dict("records"),
+        guide=about["guide"],
+        check=about["check"],
+        unit="alpha: standard deviations over seeds; guide, check, true: standard deviations over natural images",
+    )
+    save(arguments.directionimages, Arrays({"images": found.images}), provenance)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

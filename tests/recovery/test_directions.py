@@ -1,0 +1,148 @@
+"""A region's response as the annotator finds directions that raise its true response; random ones of that norm do not.
+
+The annotator is an encoder of noisy simulated voxels; neurons that look at the pixels judge. Seeds that directions are
+found with are not among those they are tried on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from brainalign.encoding import Ridge
+from brainalign.simulation import (
+    clear_scenes,
+    measure_things,
+    render,
+    selective_voxels,
+    train_scene_network,
+    true_responses,
+)
+from brainalign.synthesis import BrainGuidedPipeline, RegionObjective
+from brainalign.synthesis.bottleneck import record_trajectories
+from brainalign.synthesis.directions import cosines, random_directions, semantic_directions
+
+PRIOR = Path(__file__).parents[2] / "data" / "prior"
+REGIONS = ("red", "large", "leftside", "cross", "triangle")
+ALPHAS = (-3.0, -1.5, 0.0, 1.5, 3.0)
+TRIED = 100_000  # seeds of images start here
+
+Record = Callable[[str, object, str], None]
+
+
+def tensor(images: np.ndarray) -> Tensor:
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+
+
+def annotators(regions: tuple[str, ...], n_scenes: int, n_steps: int, seed: int) -> dict[str, RegionObjective]:
+    """Return the predicted response of every region: a network's features, ridge to voxels that saw its scenes."""
+    scenes = clear_scenes(n_scenes, 70_000 + seed)
+    images = render(scenes, 32)
+    network = train_scene_network(scenes, tensor(images), n_steps=n_steps, seed=seed)
+    voxels, of_voxel = selective_voxels(images, regions, seed=seed)
+    features = network(tensor(images)).numpy()
+    ridge = Ridge(np.logspace(-1, 5, 7), cv=5, device="cpu").fit(features, voxels)
+    coef, intercept = np.asarray(ridge.coef_), np.asarray(ridge.intercept_)
+    return {
+        region: RegionObjective(network, coef, intercept, np.flatnonzero(of_voxel == region)).standardised(features)
+        for region in regions
+    }
+
+
+def truth(regions: tuple[str, ...]) -> Callable[[Tensor], np.ndarray]:
+    """Return the true responses (n, n_regions) to images, in standard deviations over natural ones."""
+    natural = true_responses(measure_things(render(clear_scenes(1000, 90_000), 32)))[list(regions)]
+
+    def respond(images: Tensor) -> np.ndarray:
+        found = true_responses(measure_things(images.permute(0, 2, 3, 1).numpy()))[list(regions)]
+        return ((found - natural.mean()) / natural.std(ddof=0)).to_numpy()
+
+    return respond
+
+
+def study(
+    regions: tuple[str, ...],
+    seed: int,
+    n_scenes: int,
+    n_steps: int,
+    n_seeds: int,
+    n_images: int,
+    n_random: int,
+    n_random_images: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return true responses by region and alpha, those of random directions at both ends, cosines, and their spread."""
+    pipe = BrainGuidedPipeline.from_pretrained(PRIOR)
+    pipe.set_progress_bar_config(disable=True)
+    recorded = record_trajectories(pipe, range(1000 * seed, 1000 * seed + n_seeds))
+    scores = annotators(regions, n_scenes, n_steps, seed)
+    found = {name: semantic_directions(pipe, "supervised", scores[name], recorded=recorded) for name in regions}
+    respond = truth(regions)
+    tried = list(range(TRIED + 1000 * seed, TRIED + 1000 * seed + n_images))
+    plain = respond(next(iter(found.values())).edit(pipe, 0.0, tried).images)
+    curves = np.stack(
+        [
+            np.stack([plain if a == 0 else respond(found[name].edit(pipe, a, tried).images) for a in ALPHAS])
+            for name in regions
+        ]
+    )  # (n_regions, n_alphas, n_images, n_regions scored)
+    longest = max(found.values(), key=lambda one: float(one.scale[0]))
+    drawn = random_directions(longest, n_random, seed=seed)
+    few = tried[:n_random_images]
+    ends = []
+    for k in range(n_random):
+        alphas = [ALPHAS[0]] * len(few) + [ALPHAS[-1]] * len(few)
+        ends.append(respond(drawn.edit(pipe, alphas, few + few, direction=k).images).reshape(2, len(few), -1))
+    return curves, np.stack(ends), cosines(list(found.values())), plain
+
+
+def rises(curve: np.ndarray) -> bool:
+    """Whether the mean response rises with every step of alpha."""
+    return bool((np.diff(curve.mean(axis=-1)) > 0).all())
+
+
+def test_a_small_study_raises_the_response_and_random_directions_do_not() -> None:
+    regions = ("leftside", "large")
+    curves, ends, _, plain = study(
+        regions, 9, n_scenes=500, n_steps=80, n_seeds=48, n_images=8, n_random=3, n_random_images=8
+    )
+    slopes = (ends[:, 1] - ends[:, 0]).mean(axis=1)  # (n_random, n_regions)
+    for k, _ in enumerate(regions):
+        gain = (curves[k, -1, :, k] - curves[k, 0, :, k]).mean()
+        assert gain > 0.5
+        assert gain > 3 * np.abs(slopes[:, k]).max()
+    assert np.array_equal(curves[0, 2], plain)
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_brain_supervised_directions_raise_the_true_response(seed: int, record: Record) -> None:
+    curves, ends, alike, _ = study(
+        REGIONS, seed, n_scenes=2000, n_steps=300, n_seeds=256, n_images=32, n_random=19, n_random_images=8
+    )
+    slopes = (ends[:, 1] - ends[:, 0]).mean(axis=1)
+    monotone = []
+    for k, region in enumerate(REGIONS):
+        own = curves[k, :, :, k]
+        gain = own[-1] - own[0]  # paired by seed
+        low = gain.mean() - 2 * gain.std(ddof=1) / len(gain) ** 0.5
+        means = ", ".join(f"{value:.2f}" for value in own.mean(axis=1))
+        record(f"direction of {region}, seed {seed}, true response over alpha", means, "rising from -3 to 3 SD")
+        record(f"direction of {region}, seed {seed}, rise", round(float(gain.mean()), 2), "lower bound > 0")
+        largest = float(np.abs(slopes[:, k]).max())
+        record(f"largest of 19 random directions for {region}, seed {seed}", round(largest, 2), "< rise")
+        record(f"mean of 19 random directions for {region}, seed {seed}", round(float(slopes[:, k].mean()), 3), "0")
+        if rises(own) and low > 0 and gain.mean() > largest:
+            monotone.append(region)
+        # Flat: over the random directions the mean change is that of chance, and far below the brain's.
+        assert abs(slopes[:, k].mean()) < 0.2 * gain.mean(), region
+    np.fill_diagonal(alike, 0)
+    record(
+        f"largest cosine between two regions' directions, seed {seed}", round(float(np.abs(alike).max()), 2), "shown"
+    )
+    assert len(monotone) >= 2, monotone
+    assert {"large", "leftside"} <= set(monotone)

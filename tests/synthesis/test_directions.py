@@ -1,0 +1,288 @@
+"""Directions in the middle block: planted ones are found, edits do what they say, and nothing is left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from brainalign.checks import BrainalignError
+from brainalign.synthesis.bottleneck import Trajectories, denoised_at, edited, generators, record_trajectories
+from brainalign.synthesis.directions import Directions, cosines, random_directions, semantic_directions
+from brainalign.synthesis.jacobian import singular_vectors
+
+STEPS, SHAPE = 5, (16, 2, 2)
+
+
+@pytest.fixture(scope="module")
+def pipe() -> object:
+    from diffusers import DDIMScheduler, UNet2DModel
+
+    from brainalign.synthesis import BrainGuidedPipeline
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        unet = UNet2DModel(
+            sample_size=4,
+            block_out_channels=(8, 16),
+            down_block_types=("DownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "UpBlock2D"),
+            layers_per_block=1,
+            norm_num_groups=4,
+            attention_head_dim=8,
+        )
+    made = BrainGuidedPipeline(unet.eval().requires_grad_(False), DDIMScheduler(prediction_type="v_prediction"))
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def recorded(pipe: object) -> Trajectories:
+    return record_trajectories(pipe, range(24), batch_size=10, num_inference_steps=STEPS)
+
+
+@pytest.fixture(autouse=True)
+def no_hook_is_left(pipe: object) -> Iterator[None]:
+    yield
+    assert hooks(pipe) == 0
+
+
+def hooks(pipe: object) -> int:
+    block = pipe.unet.mid_block
+    return len(pipe.unet._forward_pre_hooks) + len(block._forward_hooks) + len(block._forward_pre_hooks)
+
+
+def brightness(images: Tensor) -> Tensor:
+    return images.mean(dim=(1, 2, 3))
+
+
+def planted(n: int, strength: float, seed: int = 0) -> tuple[Trajectories, Tensor, Tensor]:
+    """Return trajectories of noise in which one direction follows a score, and images as bright as that score."""
+    draws = torch.Generator().manual_seed(seed)
+    direction = torch.randn(STEPS, *SHAPE, generator=draws)
+    direction /= direction.norm()
+    score = torch.randn(n, generator=draws)
+    bottleneck = torch.randn(STEPS, n, *SHAPE, generator=draws)
+    bottleneck += strength * score[:, None, None, None] * direction[:, None]
+    images = (0.5 + 0.1 * score)[:, None, None, None].expand(n, 3, 4, 4)
+    empty = torch.zeros(STEPS, n, 3, 4, 4)
+    return (
+        Trajectories(bottleneck, empty, tuple(range(STEPS)), (0.5,) * STEPS, images, tuple(range(n))),
+        direction,
+        score,
+    )
+
+
+def cosine(found: Directions, direction: Tensor) -> float:
+    return float((found.vectors[0] * direction).sum() / found.vectors[0].norm() / direction.norm())
+
+
+@pytest.mark.parametrize("method", ["supervised", "ridge", "pca"])
+def test_a_planted_direction_is_found_and_shuffled_scores_find_none(pipe: object, method: str) -> None:
+    given, direction, score = planted(400, strength=8.0)
+    found = semantic_directions(pipe, method, brightness, recorded=given)
+    assert abs(cosine(found, direction)) > 0.95
+    spread = (given.bottleneck * direction[:, None]).sum(dim=(0, 2, 3, 4)).std()  # of the projection on the planted one
+    assert float(found.scale[0]) == pytest.approx(float(spread), rel=0.1)
+    assert float(found.explained[0]) > (0.9 if method != "pca" else 0.1)
+    if method != "pca":
+        assert cosine(found, direction) > 0
+        order = torch.randperm(len(score), generator=torch.Generator().manual_seed(1))
+        # In noise alone, whose directions are all alike, what shuffled scores find lies across the planted one.
+        noise, _, _ = planted(400, strength=0.0)
+        null = semantic_directions(pipe, method, lambda _: score[order], recorded=noise)
+        assert abs(cosine(null, direction)) < 0.25
+
+
+def test_principal_components_are_those_of_a_decomposition(pipe: object, recorded: Trajectories) -> None:
+    found = semantic_directions(pipe, "pca", recorded=recorded, n_directions=4)
+    rows = recorded.bottleneck.transpose(0, 1).flatten(1).double()
+    _, singular, right = torch.linalg.svd(rows - rows.mean(dim=0), full_matrices=False)
+    assert torch.allclose((found.vectors.flatten(1).double() @ right[:4].T).abs(), torch.eye(4).double(), atol=1e-3)
+    assert torch.allclose(found.explained.double(), (singular**2 / (singular**2).sum())[:4], atol=1e-5)
+    assert torch.allclose(found.scale.double(), singular[:4] / (len(rows) - 1) ** 0.5, rtol=1e-4)
+
+
+def test_singular_vectors_are_those_of_the_explicit_jacobian(pipe: object, recorded: Trajectories) -> None:
+    step, image = 2, 3
+    h = recorded.bottleneck[step, image]
+
+    def clean(moved: Tensor) -> Tensor:
+        return denoised_at(pipe, recorded, step, [image] * len(moved), moved)
+
+    explicit = torch.autograd.functional.jacobian(lambda x: clean(x[None])[0].flatten(), h).flatten(1)
+    _, singular, right = torch.linalg.svd(explicit)
+    start = torch.randn(3, *h.shape, generator=torch.Generator().manual_seed(0))
+    vectors, values = singular_vectors(clean, h, start, 60)
+    assert torch.allclose(values, singular[:3], rtol=1e-2)
+    # The space of the three, whatever two nearly equal values do within it.
+    alike = torch.linalg.svdvals(vectors.flatten(1) @ right[:3].T)
+    assert float(alike.min()) > 0.99
+    assert torch.allclose(vectors.flatten(1) @ vectors.flatten(1).T, torch.eye(3), atol=1e-4)
+    found = semantic_directions(pipe, "jacobian", recorded=recorded, n_directions=3, image=image)
+    per_step = found.vectors.transpose(0, 1)[step].flatten(1)
+    per_step = per_step / per_step.norm(dim=1, keepdim=True)
+    assert float(torch.linalg.svdvals(per_step @ right[:3].T).min()) > 0.9
+
+
+def test_pullback_is_the_gradient_by_finite_differences(pipe: object, recorded: Trajectories) -> None:
+    found = semantic_directions(pipe, "pullback", brightness, recorded=recorded)
+    step, rows = 3, range(len(recorded.seeds))
+    direction = torch.randn(SHAPE, generator=torch.Generator().manual_seed(2))
+    signal = torch.tensor(recorded.alphas[step])
+
+    def score(size: float) -> float:
+        x0 = denoised_at(pipe, recorded, step, rows, recorded.bottleneck[step] + size * direction)
+        seen = (1 - signal).sqrt() * x0 + (1 - (1 - signal).sqrt()) * recorded.latents[step]
+        return float((seen / 2 + 0.5).mean())  # the gradient passes through clamped pixels
+
+    expected = (score(0.05) - score(-0.05)) / 0.1
+    whole = torch.stack([_gradient(pipe, recorded, k) for k in range(STEPS)])
+    assert float((whole[step] * direction).sum()) == pytest.approx(expected, rel=0.02)
+    assert cosine(found, whole) == pytest.approx(1, abs=1e-4)
+
+
+def _gradient(pipe: object, recorded: Trajectories, step: int) -> Tensor:
+    h = recorded.bottleneck[step].clone().requires_grad_(True)
+    share = (1 - torch.tensor(recorded.alphas[step])).sqrt()
+    x0 = denoised_at(pipe, recorded, step, range(len(h)), h)
+    (gradient,) = torch.autograd.grad((share * x0 / 2).mean(dim=(1, 2, 3)).sum(), h)
+    return gradient.mean(dim=0)
+
+
+def test_orthogonalised_directions_share_nothing(pipe: object, recorded: Trajectories) -> None:
+    red = semantic_directions(pipe, "supervised", lambda x: x[:, 0].mean(dim=(1, 2)), recorded=recorded)
+    green = semantic_directions(pipe, "supervised", lambda x: x[:, 1].mean(dim=(1, 2)), recorded=recorded)
+    own = semantic_directions(
+        pipe, "supervised", lambda x: x[:, 0].mean(dim=(1, 2)), recorded=recorded, orthogonal_to=[green]
+    )
+    assert abs(cosines([red, green])[0, 1]) > 0.01
+    assert abs(cosines([own, green])[0, 1]) < 1e-5
+    assert cosines([own, red])[0, 1] > 0.1
+    assert float(own.vectors.norm()) == pytest.approx(1, abs=1e-5)
+    with pytest.raises(BrainalignError, match="nothing is left of a direction"):
+        semantic_directions(
+            pipe, "supervised", lambda x: x[:, 1].mean(dim=(1, 2)), recorded=recorded, orthogonal_to=green
+        )
+
+
+def test_a_mean_direction_is_the_same_everywhere(pipe: object, recorded: Trajectories) -> None:
+    found = semantic_directions(pipe, "supervised", brightness, recorded=recorded, spatial="mean")
+    assert float((found.vectors - found.vectors.mean(dim=(3, 4), keepdim=True)).abs().max()) < 1e-7
+
+
+def test_an_edit_of_nothing_changes_nothing(pipe: object, recorded: Trajectories) -> None:
+    found = semantic_directions(pipe, "supervised", brightness, recorded=recorded)
+    plain = pipe(None, num_images=3, generator=generators([7, 8, 9]), num_inference_steps=STEPS).images
+    assert torch.equal(found.edit(pipe, 0.0, [7, 8, 9]).images, plain)
+    mixed = found.edit(pipe, [0.0, 2.0, -2.0], [7, 8, 9]).images
+    assert torch.allclose(mixed[0], plain[0], atol=1e-5)
+    assert not torch.allclose(mixed[1], plain[1], atol=1e-3)
+    alone = found.edit(pipe, -2.0, generators([9])).images
+    assert torch.allclose(mixed[2:], alone, atol=1e-5)
+
+
+def shown(pipe: object, run: object) -> list[Tensor]:
+    """Return what the block after the middle one was given, call by call."""
+    seen: list[Tensor] = []
+
+    def keep(_: object, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
+        seen.append((args[0] if args else kwargs["hidden_states"]).detach().clone())
+
+    handle = pipe.unet.up_blocks[0].register_forward_pre_hook(keep, with_kwargs=True)
+    try:
+        run()
+    finally:
+        handle.remove()
+    return seen
+
+
+def test_an_edit_moves_the_middle_block_by_so_many_standard_deviations(pipe: object, recorded: Trajectories) -> None:
+    found = semantic_directions(pipe, "supervised", brightness, recorded=recorded)
+    plain = shown(pipe, lambda: found.edit(pipe, 0.0, [7, 8]))
+    moved = shown(pipe, lambda: found.edit(pipe, 1.5, [7, 8]))
+    expected = 1.5 * found.scale[0] * found.vectors[0, 0]
+    assert len(moved) == STEPS
+    assert torch.allclose(moved[0] - plain[0], expected.expand(2, *SHAPE), atol=1e-5)
+
+
+def test_only_the_conditional_half_is_edited() -> None:
+    from diffusers import DDIMScheduler, UNet2DConditionModel
+
+    from brainalign.synthesis import BrainGuidedPipeline
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        unet = UNet2DConditionModel(
+            sample_size=4,
+            in_channels=3,
+            out_channels=3,
+            block_out_channels=(8, 16),
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            layers_per_block=1,
+            norm_num_groups=4,
+            attention_head_dim=4,
+            cross_attention_dim=6,
+        )
+    guided = BrainGuidedPipeline(unet.eval().requires_grad_(False), DDIMScheduler())
+    guided.set_progress_bar_config(disable=True)
+    draws = torch.Generator().manual_seed(3)
+    told = {
+        "prompt_embeds": torch.randn(1, 4, 6, generator=draws),
+        "negative_prompt_embeds": torch.randn(1, 4, 6, generator=draws),
+        "classifier_free_scale": 3.0,
+        "num_inference_steps": 3,
+    }
+    found = semantic_directions(guided, "pullback", brightness, n_seeds=20, **told)
+    assert found.vectors.shape == (1, 3, *SHAPE)
+    plain = shown(guided, lambda: found.edit(guided, 0.0, [30, 31]))
+    moved = shown(guided, lambda: found.edit(guided, 2.0, [30, 31]))
+    expected = 2 * found.scale[0] * found.vectors[0, 0]
+    assert torch.equal(moved[0][:2], plain[0][:2])
+    assert torch.allclose(moved[0][2:] - plain[0][2:], expected.expand(2, *SHAPE), atol=1e-5)
+    assert hooks(guided) == 0
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_hooks_are_gone_whatever_happens(pipe: object, recorded: Trajectories, error: type[BaseException]) -> None:
+    before = [parameter.requires_grad for parameter in pipe.unet.parameters()]
+    shift = torch.ones(STEPS, 1, *SHAPE)
+
+    def interrupted() -> None:
+        with edited(pipe, shift, recorded.timesteps, 1):
+            assert hooks(pipe) == 2
+            raise error
+
+    with pytest.raises(error):
+        interrupted()
+    assert hooks(pipe) == 0
+    assert [parameter.requires_grad for parameter in pipe.unet.parameters()] == before
+    assert not pipe.unet.training
+
+
+def test_random_directions_are_as_long(pipe: object, recorded: Trajectories) -> None:
+    found = semantic_directions(pipe, "pca", recorded=recorded, n_directions=3)
+    drawn = random_directions(found, 5, seed=1)
+    assert torch.allclose(drawn.vectors.flatten(1).norm(dim=1), torch.ones(5), atol=1e-5)
+    assert torch.equal(drawn.scale, found.scale.max().expand(5))
+    assert np.abs(cosines([drawn.select([k]) for k in range(5)]) - np.eye(5)).max() < 0.3
+
+
+def test_bad_input_is_refused(pipe: object, recorded: Trajectories) -> None:
+    with pytest.raises(BrainalignError, match="supervised directions need an objective"):
+        semantic_directions(pipe, "supervised", recorded=recorded)
+    with pytest.raises(BrainalignError, match="did you mean 'jacobian'"):
+        semantic_directions(pipe, "jacobain", recorded=recorded)
+    with pytest.raises(BrainalignError, match="20 seeds or more; got 5"):
+        semantic_directions(pipe, "pca", n_seeds=5)
+    with pytest.raises(BrainalignError, match="a finite score per image, not all the same"):
+        semantic_directions(pipe, "ridge", lambda x: torch.ones(len(x)), recorded=recorded)
+    with pytest.raises(BrainalignError, match="pullback needs a differentiable objective"):
+        semantic_directions(pipe, "pullback", lambda x: brightness(x).detach(), recorded=recorded)
+    found = semantic_directions(pipe, "pca", recorded=recorded, n_directions=1)
+    with pytest.raises(BrainalignError, match="was found at 5 steps, none of them"):
+        found.edit(pipe, 1.0, [0], num_inference_steps=7)
