@@ -5,8 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from brainalign.synthesis.baselines import Searched, best_of, evolve, natural_top
+from brainalign.synthesis.caption_scores import (
+    CaptionScores,
+    attribute_evidence,
+    caption_scores,
+    silence_attributes,
+    temperature_curve,
+)
+from brainalign.synthesis.captioners import (
+    ANY,
+    AttributeCaptioner,
+    Captioner,
+    Captions,
+    TextCaptioner,
+    VocabularyCaptioner,
+    caption_targets,
+    noun_shares,
+)
+from brainalign.synthesis.captions import bank_shares, project_to_bank
 from brainalign.synthesis.gains import synthesis_gains
 from brainalign.synthesis.objective import RegionObjective
+from brainalign.synthesis.prefix_captioner import PrefixCaptioner, train_prefix_captioner
 from brainalign.synthesis.prior import train_prior
 from brainalign.synthesis.study import Judges, Sampling, Synthesised, SynthesisStudy
 from brainalign.synthesis.views import denoised_views, resized
@@ -16,21 +35,38 @@ if TYPE_CHECKING:
     from brainalign.synthesis.guidance import BrainGuidedPipeline, GuidedOutput
 
 __all__ = [
+    "ANY",
+    "AttributeCaptioner",
     "BrainGuidedPipeline",
+    "CaptionScores",
+    "Captioner",
+    "Captions",
     "GuidedOutput",
     "Judges",
     "PixelShuffleCodec",
+    "PrefixCaptioner",
     "RegionObjective",
     "Sampling",
     "Searched",
     "SynthesisStudy",
     "Synthesised",
+    "TextCaptioner",
+    "VocabularyCaptioner",
+    "attribute_evidence",
+    "bank_shares",
     "best_of",
+    "caption_scores",
+    "caption_targets",
     "denoised_views",
     "evolve",
     "natural_top",
+    "noun_shares",
+    "project_to_bank",
     "resized",
+    "silence_attributes",
     "synthesis_gains",
+    "temperature_curve",
+    "train_prefix_captioner",
     "train_prior",
 ]
 
