@@ -27,6 +27,7 @@ from brainalign.synthesis.gains import synthesis_gains
 from brainalign.synthesis.objective import RegionObjective
 from brainalign.synthesis.prefix_captioner import PrefixCaptioner, train_prefix_captioner
 from brainalign.synthesis.prior import train_prior
+from brainalign.synthesis.shuffled_weights import shuffled_weights
 from brainalign.synthesis.study import Judges, Sampling, Synthesised, SynthesisStudy
 from brainalign.synthesis.views import denoised_views, resized
 
@@ -63,6 +64,7 @@ __all__ = [
     "noun_shares",
     "project_to_bank",
     "resized",
+    "shuffled_weights",
     "silence_attributes",
     "synthesis_gains",
     "temperature_curve",

@@ -177,9 +177,13 @@ def attribute_evidence(
     Returns
     -------
     DataFrame
-        A row per voxel and attribute: voxel, attribute, value, share, prior (share of images that have the value),
-        lift (share − prior).
+        A row per voxel and attribute: voxel, attribute, value, share, prior (share of images that have the value) and
+        strength: how much more the encoder predicts for images with the value than for all. Shares alone say little:
+        weights of shuffled responses have some direction too, and it points along the main axes of the embedding,
+        which may well be attributes.
     """
+    images = np.asarray(bank[:], dtype=np.float64)
+    predicted = images / np.linalg.norm(images, axis=1, keepdims=True) @ weights  # (n_bank, n_voxels)
     said = caption_targets(project_to_bank(weights, bank if named is None else named, temperature), captioner)
     rows = []
     for attribute, values in said.values.items():
@@ -187,19 +191,21 @@ def attribute_evidence(
         memberships = np.asarray(labels[attribute], dtype=np.str_)[:, None] == np.array(known)[None]
         shares = bank_shares(weights, bank, memberships, temperature)
         column = np.array([known.index(str(value)) for value in values])
-        share, prior = shares[np.arange(len(column)), column], memberships.mean(axis=0)[column]
+        voxels = np.arange(len(column))
+        prior = memberships.mean(axis=0)
+        of_kinds = memberships.T @ predicted / memberships.sum(axis=0)[:, None] - predicted.mean(axis=0)
         rows.append(
-            pd.DataFrame({"voxel": np.arange(len(column)), "attribute": attribute, "value": values}).assign(
-                share=share, prior=prior, lift=share - prior
+            pd.DataFrame({"voxel": voxels, "attribute": attribute, "value": values}).assign(
+                share=shares[voxels, column], prior=prior[column], strength=of_kinds[column, voxels]
             )
         )
     return pd.concat(rows, ignore_index=True)
 
 
 def silence_attributes(evidence: pd.DataFrame, null: pd.DataFrame, q: float = 0.05) -> pd.DataFrame:
-    """Silence attributes whose bank mass does not exceed that of encoders fitted to shuffled responses.
+    """Silence attributes whose strength does not exceed that of encoders fitted to shuffled responses.
 
-    p is the share of shuffled voxels whose named value gains as much mass over its prior, of the same attribute; q
+    p is the share of shuffled voxels whose own named value of that attribute is as strong; q
     controls the false discovery rate over voxels and attributes.
 
     Parameters
@@ -217,8 +223,8 @@ def silence_attributes(evidence: pd.DataFrame, null: pd.DataFrame, q: float = 0.
     """
     p = np.ones(len(evidence))
     for attribute, rows in evidence.groupby("attribute", sort=False).indices.items():
-        drawn = np.sort(null.loc[null["attribute"] == attribute, "lift"].to_numpy())
-        above = len(drawn) - np.searchsorted(drawn, evidence["lift"].to_numpy()[rows] - 1e-12)
+        drawn = np.sort(null.loc[null["attribute"] == attribute, "strength"].to_numpy())
+        above = len(drawn) - np.searchsorted(drawn, evidence["strength"].to_numpy()[rows] - 1e-12)
         p[rows] = (1 + above) / (1 + len(drawn))
     corrected = fdr(p)
     said = np.where(corrected <= q, evidence["value"].astype(str), ANY)

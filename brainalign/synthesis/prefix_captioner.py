@@ -118,9 +118,8 @@ class PrefixCaptioner:
             model = AutoModelForCausalLM.from_pretrained(folder / MODEL, use_safetensors=True, local_files_only=True)
             tokenizer = AutoTokenizer.from_pretrained(folder / MODEL, local_files_only=True)
         except (OSError, ValueError) as error:
-            raise BrainalignError(
-                f"cannot load the language model in {folder}: {str(error).splitlines()[0]}"
-            ) from error
+            reason = str(error).splitlines()[0]
+            raise BrainalignError(f"cannot load the language model in {folder}: {reason}") from error
         weights = load_file(folder / MAPPING)
         width = model.get_input_embeddings().embedding_dim
         d, hidden, out = weights["0.weight"].shape[1], weights["0.weight"].shape[0], weights["2.weight"].shape[0]

@@ -29,6 +29,7 @@ from brainalign.synthesis import (
     caption_scores,
     caption_targets,
     project_to_bank,
+    shuffled_weights,
     silence_attributes,
     temperature_curve,
 )
@@ -75,29 +76,18 @@ def study(seed: int, n_images: int, n_voxels: int, embed: Callable[[pd.DataFrame
     test, validation, train = np.split(order, [n_images // 5, 2 * n_images // 5])
     rng = np.random.default_rng([seed, 1])
 
-    def weights_of(rows: np.ndarray, Y: np.ndarray) -> np.ndarray:
-        return np.asarray(Ridge(alphas=np.logspace(-3, 2, 6), device="cpu").fit(units[rows], Y).coef_)
-
     labels = {name: scenes[name].to_numpy()[train] for name in ATTRIBUTES}
-    captioner = AttributeCaptioner(
-        {
-            name: (
-                values := sorted(set(labels[name])),
-                np.stack([units[train][labels[name] == v].mean(0) for v in values]),
-            )
-            for name in ATTRIBUTES
-        },
-        origin=units[train].mean(axis=0),
-    )
-    weights = weights_of(train, responses[train])
+    attributes = {}
+    for name in ATTRIBUTES:
+        values = sorted(set(labels[name]))
+        attributes[name] = values, np.stack([units[train][labels[name] == value].mean(axis=0) for value in values])
+    captioner = AttributeCaptioner(attributes, origin=units[train].mean(axis=0))
+    encoder = Ridge(alphas=np.logspace(-3, 2, 6), device="cpu").fit(units[train], responses[train])
+    weights = np.asarray(encoder.coef_)
     curve = temperature_curve(
         weights, embeddings[train], captioner, units[validation], responses[validation], TEMPERATURES
     )
     chosen = float(curve.loc[curve["chosen"], "temperature"].iloc[0])
-
-    def shuffled_weights() -> np.ndarray:
-        mixed = np.stack([responses[rng.permutation(train), k] for k in range(n_voxels)], axis=1)
-        return weights_of(train, mixed)
 
     cared = {name: planted[name].to_numpy() != ANY for name in ATTRIBUTES}
 
@@ -110,7 +100,7 @@ def study(seed: int, n_images: int, n_voxels: int, embed: Callable[[pd.DataFrame
     }
     at["raw"] = accuracy(captioner(weights.T).values)
     at["chosen"] = at[str(chosen)]
-    nulls = [shuffled_weights() for _ in range(5)]
+    nulls = shuffled_weights(units[train], responses[train], np.asarray(encoder.alpha_), 19, rng)
     drawn = caption_targets(project_to_bank(nulls[0], embeddings[train], chosen), captioner)
     # Captions given to other voxels: what agreement there is by the attributes' prior alone.
     orders = [rng.permutation(n_voxels) for _ in range(1000)]

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from brainalign.checks import BrainalignError
+from brainalign.encoding import Ridge
 from brainalign.synthesis import (
     ANY,
     AttributeCaptioner,
@@ -21,6 +22,7 @@ from brainalign.synthesis import (
     caption_targets,
     noun_shares,
     project_to_bank,
+    shuffled_weights,
     silence_attributes,
     temperature_curve,
     train_prefix_captioner,
@@ -77,11 +79,11 @@ def test_memory_maps_and_dask_are_streamed(world: tuple, tmp_path: Path) -> None
 
 def test_angles_from_the_centre_ignore_what_all_images_share(world: tuple) -> None:
     weights, bank = world
-    weights = weights + 3 * bank.mean(axis=0)[:, None]
-    nearest = project_to_bank(weights, bank, np.inf, center=True)
-    assert len(np.unique(nearest.round(6), axis=0)) >= len(
-        np.unique(project_to_bank(weights, bank, np.inf).round(6), axis=0)
-    )
+    units = bank / np.linalg.norm(bank, axis=1, keepdims=True)
+    apart = units - units.mean(axis=0)
+    apart /= np.linalg.norm(apart, axis=1, keepdims=True)
+    nearest = project_to_bank(weights, bank, np.inf, center=True, chunk=10)
+    np.testing.assert_allclose(nearest, bank[(apart @ weights).argmax(axis=0)], rtol=1e-9)
     assert not np.allclose(nearest, project_to_bank(weights, bank, np.inf))
 
 
@@ -137,13 +139,30 @@ def test_attributes_are_named_one_by_one_and_silenced() -> None:
 
 def test_silence_controls_false_discoveries() -> None:
     rng = np.random.default_rng(0)
-    null = pd.DataFrame({"attribute": "colour", "lift": rng.normal(size=4000)})
-    lift = rng.normal(size=200)
-    lift[:40] += 5
-    evidence = pd.DataFrame({"voxel": np.arange(200), "attribute": "colour", "value": "red", "lift": lift})
+    null = pd.DataFrame({"attribute": "colour", "strength": rng.normal(size=4000)})
+    strength = rng.normal(size=200)
+    strength[:40] += 5
+    evidence = pd.DataFrame({"voxel": np.arange(200), "attribute": "colour", "value": "red", "strength": strength})
     said = silence_attributes(evidence, null)["said"] != ANY
     assert said[:40].mean() > 0.95
     assert said[40:].sum() <= 6
+
+
+def test_shuffled_weights_are_those_of_ridge_regression() -> None:
+    rng = np.random.default_rng(3)
+    X, Y = rng.normal(size=(60, D)), rng.normal(size=(60, 2))
+
+    class InOrder:
+        def permuted(self, values: np.ndarray, axis: int) -> np.ndarray:
+            return values
+
+    (found,) = shuffled_weights(X, Y, np.array([3.0, 3.0]), 1, InOrder())
+    expected = Ridge(alphas=[3.0], device="cpu", dtype="float64").fit(X, Y).coef_
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+    first, second = shuffled_weights(X, Y, np.array([3.0, 3.0]), 2, rng)
+    assert not np.allclose(first, second)
+    with pytest.raises(BrainalignError, match="do not match"):
+        shuffled_weights(X, Y[:5], np.ones(2), 1, rng)
 
 
 def test_scores_are_correlations_and_controls_are_below() -> None:
@@ -196,7 +215,7 @@ def test_a_language_model_learns_to_caption(tmp_path: Path) -> None:
     colours, shapes = rng.integers(3, size=240), rng.integers(2, size=240)
     points = np.eye(5)[colours] + np.eye(5)[3 + shapes] + 0.1 * rng.normal(size=(240, 5))
     names = [f"a {['red', 'blue', 'green'][c]} {['disc', 'cross'][s]}" for c, s in zip(colours, shapes, strict=True)]
-    options = {"n_prefix": 2, "n_steps": 150, "learning_rate": 5e-3, "train_language_model": True}
+    options = {"n_prefix": 2, "n_steps": 100, "learning_rate": 1e-2, "train_language_model": True}
     captioner = train_prefix_captioner(points[:200], names[:200], model, fast, **options)
     written = captioner(points[200:])
     assert np.mean([a == b for a, b in zip(written, names[200:], strict=True)]) > 0.9
