@@ -181,6 +181,8 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
         yield f"compare{of_kind}", "comparison", own
         for model in config.searchlights_of(dataset, descriptor, subject):
             yield "searchlight", "searchlight", own | {"model": model}
+        if subject in config.captioned(dataset, descriptor):
+            yield "caption", "captions", own
         if isinstance(descriptor, ImageStudy) and subject in descriptor.decoded:
             yield "decode_times", "timescores", own
         yield f"summarize{of_kind}", "summary", own

@@ -12,6 +12,7 @@ from brainalign.synthesis.caption_scores import (
     silence_attributes,
     temperature_curve,
 )
+from brainalign.synthesis.caption_study import CaptionStudy, VoxelCaptions
 from brainalign.synthesis.captioners import (
     ANY,
     AttributeCaptioner,
@@ -40,6 +41,7 @@ __all__ = [
     "AttributeCaptioner",
     "BrainGuidedPipeline",
     "CaptionScores",
+    "CaptionStudy",
     "Captioner",
     "Captions",
     "GuidedOutput",
@@ -53,6 +55,7 @@ __all__ = [
     "Synthesised",
     "TextCaptioner",
     "VocabularyCaptioner",
+    "VoxelCaptions",
     "attribute_evidence",
     "bank_shares",
     "best_of",

@@ -178,25 +178,31 @@ def attribute_evidence(
     -------
     DataFrame
         A row per voxel and attribute: voxel, attribute, value, share, prior (share of images that have the value) and
-        strength: how much more the encoder predicts for images with the value than for all. Shares alone say little:
+        strength: how much more the encoder predicts for images with the value than for all, other attributes held
+        constant (least squares): by chance large images may more often be red. Shares alone say little:
         weights of shuffled responses have some direction too, and it points along the main axes of the embedding,
         which may well be attributes.
     """
     images = np.asarray(bank[:], dtype=np.float64)
     predicted = images / np.linalg.norm(images, axis=1, keepdims=True) @ weights  # (n_bank, n_voxels)
     said = caption_targets(project_to_bank(weights, bank if named is None else named, temperature), captioner)
-    rows = []
+    phrases = {name: each.phrases.tolist() for name, each in captioner.vocabularies.items()}
+    kinds = {name: np.asarray(labels[name])[:, None] == np.array(known)[None] for name, known in phrases.items()}
+    design = np.hstack(list(kinds.values())).astype(np.float64)
+    # Of many solutions the shortest; contrasts within an attribute are the same in all of them.
+    effects = np.linalg.pinv(np.column_stack([np.ones(len(design)), design])) @ predicted
+    shares = bank_shares(weights, bank, design > 0, temperature)
+    voxels = np.arange(weights.shape[1])
+    rows, start = [], 0
     for attribute, values in said.values.items():
-        known = [str(phrase) for phrase in captioner.vocabularies[attribute].phrases]
-        memberships = np.asarray(labels[attribute], dtype=np.str_)[:, None] == np.array(known)[None]
-        shares = bank_shares(weights, bank, memberships, temperature)
-        column = np.array([known.index(str(value)) for value in values])
-        voxels = np.arange(len(column))
-        prior = memberships.mean(axis=0)
-        of_kinds = memberships.T @ predicted / memberships.sum(axis=0)[:, None] - predicted.mean(axis=0)
+        mine = slice(start, start + len(phrases[attribute]))
+        start = mine.stop
+        column = np.array([phrases[attribute].index(str(value)) for value in values])
+        prior = kinds[attribute].mean(axis=0)
+        contrasts = effects[1:][mine] - prior @ effects[1:][mine]
         rows.append(
             pd.DataFrame({"voxel": voxels, "attribute": attribute, "value": values}).assign(
-                share=shares[voxels, column], prior=prior[column], strength=of_kinds[column, voxels]
+                share=shares[:, mine][voxels, column], prior=prior[column], strength=contrasts[column, voxels]
             )
         )
     return pd.concat(rows, ignore_index=True)

@@ -58,6 +58,7 @@ IDENTIFICATION = ("regions", "thresholds", "agreement")
 MATCHED = [name for name in IMAGES if SETTINGS.matching_of(name).models]
 MATCHING = ("similarity", "dimensions", "featurebias", "manifolds")
 CONVERGENCE = ("convergence", "areas", "latencies", "curves", "halftimes", "maps")
+CAPTIONED = ("captions", "captionscores", "captiontemperatures")
 DYNAMICS = ("dynamics", "dynamicsneurons", "dynamicsfolds", "dynamicsmovies")
 TIMES = ("timescores", "timesensors", "timewindows", "timeclusters", "timepeaks", "timesquares")
 
@@ -113,6 +114,22 @@ def searchlights_of(wildcards):
     """Return the searchlights of every model that has some in the subject."""
     models = SETTINGS.searchlights_of(wildcards.dataset, DESCRIPTORS[wildcards.dataset], wildcards.subject)
     return [of("searchlight", wildcards, model=model) for model in models]
+
+
+def captions_of_voxels(wildcards):
+    """Return words for the voxels of the subject, with their scores; nothing where none are asked for."""
+    asked = wildcards.subject in SETTINGS.captioned(wildcards.dataset, DESCRIPTORS[wildcards.dataset])
+    return [of(suffix, wildcards) for suffix in CAPTIONED if asked]
+
+
+def caption_files():
+    """Return what a user gives captions: another bank, the files of a language model, a function."""
+    options = SETTINGS.caption
+    found = [str(options.bank)] if options.bank else []
+    if options.prefix:
+        found += [str(path) for path in sorted(options.prefix.rglob("*")) if path.is_file()]
+    function = Path(options.captioner.rpartition(":")[0])
+    return [*found, str(function)] if function.suffix == ".py" else found
 
 
 def features_of(wildcards):

@@ -20,6 +20,7 @@ rule report_images:
         compared=artifacts("rdm", "comparison"),
         decoded=decoded_of,
         searchlights=searchlights_of,
+        captions=captions_of_voxels,
         summarized=artifacts("summary", "recovery", "contest", "winners"),
     output:
         page=report(
