@@ -239,9 +239,7 @@ def _caption_cost(config: Config, descriptor: ImageStudy) -> Cost:
     shape = descriptor.shape
     _, trials, targets = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
     projections = 2 * config.caption.nulls + len(config.caption.temperatures) + 6
-    seconds = (
-        projections * trials * targets / 3 * 2e-8 * (1 + 0.1 * 512) + 1e-9 * config.caption.draws * trials * targets
-    )
+    seconds = trials * targets / 3 * (1e-6 * projections + 3e-9 * config.caption.draws * 25)
     return Cost(1500 + round(8 * 6 * trials * targets / 3 / MB), 20 + round(seconds), 5)
 
 

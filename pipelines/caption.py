@@ -130,8 +130,8 @@ def _averaged(
     features = layer.align_to(averaged)
     if features.values.ndim != 2:
         raise BrainalignError(
-            f"layer {layer.layer!r} holds tokens {features.values.shape[1:]}; embeddings are vectors: take a model with "
-            "pooling: mean, or another layer"
+            f"layer {layer.layer!r} holds tokens {features.values.shape[1:]}; embeddings are vectors: take another "
+            "layer, or a model that averages over places"
         )
     return features, np.asarray(averaged.values, dtype=np.float64)
 

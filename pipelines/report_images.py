@@ -19,7 +19,15 @@ from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.checks import BrainalignError
 from brainalign.pipelines.report import report_subjects, write_report
 from brainalign.provenance import Provenance
-from brainalign.report import DECODED_TABLES, DecodedTimes, Failure, ImageEncoding, ImageMaterial, render_image_page
+from brainalign.report import (
+    CAPTION_TABLES,
+    DECODED_TABLES,
+    DecodedTimes,
+    Failure,
+    ImageEncoding,
+    ImageMaterial,
+    render_image_page,
+)
 from brainalign.settings import Config, ImageStudy, load_descriptor
 
 T = TypeVar("T")
@@ -89,6 +97,10 @@ def _gather(
         searchlight = fetch("searchlight", pd.DataFrame, subject=subject, model=model)
         if searchlight is not None:
             material.searchlights[model] = searchlight
+    if subject in config.captioned(dataset, descriptor):
+        words = {suffix: fetch(suffix, pd.DataFrame, subject=subject) for suffix in CAPTION_TABLES}
+        whole = {suffix: table for suffix, table in words.items() if table is not None}
+        material.captions = whole if len(whole) == len(words) else {}
     material.summary = fetch("summary", pd.DataFrame, subject=subject)
     material.differences = fetch("differences", pd.DataFrame, subject=subject)
     material.recovery = fetch("recovery", pd.DataFrame, subject=subject)

@@ -15,6 +15,7 @@ from brainalign.report.image_sections import image_sections
 from brainalign.report.page import data_uri, render
 from brainalign.report.searchlight_words import searchlight_methods
 from brainalign.report.sentences import number
+from brainalign.report.voxel_captions import caption_methods
 from brainalign.settings import BandedRidgeMethod, DictionaryMethod, InContextMethod, RidgeMethod, TrainedMethod
 
 __all__ = ["image_findings", "render_image_page"]
@@ -181,6 +182,7 @@ def _methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
         )
     )
     texts += [(text, tuple(keys)) for text, keys in searchlight_methods(material)]
+    texts += [(text, tuple(keys)) for text, keys in caption_methods(material)]
     return texts
 
 

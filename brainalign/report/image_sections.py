@@ -25,6 +25,7 @@ from brainalign.report.reference_rdms import rdm_grid, reference_bars
 from brainalign.report.searchlights import searchlight_section
 from brainalign.report.tables import html_table
 from brainalign.report.timecourse import rsa_over_time
+from brainalign.report.voxel_captions import voxel_captions_section
 
 __all__ = ["image_sections"]
 
@@ -46,6 +47,7 @@ def image_sections(material: ImageMaterial) -> list[Section]:
         _decoding,
         _geometry,
         searchlight_section,
+        voxel_captions_section,
         _ceilings,
         _recovery,
     ]

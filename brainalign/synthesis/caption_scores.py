@@ -179,7 +179,8 @@ def attribute_evidence(
     DataFrame
         A row per voxel and attribute: voxel, attribute, value, share, prior (share of images that have the value) and
         strength: how much more the encoder predicts for images with the value than for all, other attributes held
-        constant (least squares): by chance large images may more often be red. Shares alone say little:
+        constant (least squares; error: its standard error over images): by chance large images may more often be
+        red. Shares alone say little:
         weights of shuffled responses have some direction too, and it points along the main axes of the embedding,
         which may well be attributes.
     """
@@ -190,7 +191,10 @@ def attribute_evidence(
     kinds = {name: np.asarray(labels[name])[:, None] == np.array(known)[None] for name, known in phrases.items()}
     design = np.hstack(list(kinds.values())).astype(np.float64)
     # Of many solutions the shortest; contrasts within an attribute are the same in all of them.
-    effects = np.linalg.pinv(np.column_stack([np.ones(len(design)), design])) @ predicted
+    full = np.column_stack([np.ones(len(design)), design])
+    solved = np.linalg.pinv(full)
+    effects = solved @ predicted
+    left_over = ((predicted - full @ effects) ** 2).sum(axis=0) / max(len(full) - np.linalg.matrix_rank(full), 1)
     shares = bank_shares(weights, bank, design > 0, temperature)
     voxels = np.arange(weights.shape[1])
     rows, start = [], 0
@@ -200,25 +204,31 @@ def attribute_evidence(
         column = np.array([phrases[attribute].index(str(value)) for value in values])
         prior = kinds[attribute].mean(axis=0)
         contrasts = effects[1:][mine] - prior @ effects[1:][mine]
+        spread = ((solved[1:][mine] - prior @ solved[1:][mine]) ** 2).sum(axis=1)  # of contrasts, per variance
         rows.append(
             pd.DataFrame({"voxel": voxels, "attribute": attribute, "value": values}).assign(
-                share=shares[:, mine][voxels, column], prior=prior[column], strength=contrasts[column, voxels]
+                share=shares[:, mine][voxels, column],
+                prior=prior[column],
+                strength=contrasts[column, voxels],
+                error=np.sqrt(spread[column] * left_over),
             )
         )
     return pd.concat(rows, ignore_index=True)
 
 
-def silence_attributes(evidence: pd.DataFrame, null: pd.DataFrame, q: float = 0.05) -> pd.DataFrame:
+def silence_attributes(evidence: pd.DataFrame, null: Sequence[pd.DataFrame], q: float = 0.05) -> pd.DataFrame:
     """Silence attributes whose strength does not exceed that of encoders fitted to shuffled responses.
 
-    p is the share of shuffled voxels whose own named value of that attribute is as strong; q
-    controls the false discovery rate over voxels and attributes.
+    Strengths are divided by their size in the voxel's own refits, since penalties differ between voxels, and by their
+    error over images, since a voxel with much signal has more left to confuse; p is the share of refits of all voxels whose named value of that attribute is then as strong; q controls the false discovery
+    rate over voxels and attributes.
 
     Parameters
     ----------
-    evidence, null : DataFrame
-        From `attribute_evidence`; the null of weights refitted to responses whose images were exchanged, anew for
-        every voxel, all of them pooled.
+    evidence : DataFrame
+        From `attribute_evidence`.
+    null : sequence of DataFrames (two or more)
+        The same of weights refitted to responses whose images were exchanged, anew for every voxel.
     q : float
         False discovery rate.
 
@@ -226,12 +236,27 @@ def silence_attributes(evidence: pd.DataFrame, null: pd.DataFrame, q: float = 0.
     -------
     DataFrame
         `evidence` with p, q and said: the value, or `ANY`.
+
+    Raises
+    ------
+    BrainalignError
+        If there are fewer than two refits, which no size can be taken from.
     """
+    if len(null) < 2:
+        raise BrainalignError(f"attributes need two refits to exchanged images or more; got {len(null)}")
+    squares = np.stack([each["strength"].to_numpy() ** 2 for each in null])  # (n_refits, n_rows)
+    total = squares.sum(axis=0)
+    errors = np.stack([each["error"].to_numpy() ** 2 for each in null])
+    size = np.sqrt(total / len(null) + evidence["error"].to_numpy() ** 2)
+    # A refit is divided by the size of the others, as the evidence is divided by that of refits it is not among.
+    sizes = np.sqrt((total - squares) / (len(null) - 1) + errors)
+    drawn = np.stack([each["strength"].to_numpy() for each in null]) / sizes
+    scaled = evidence["strength"].to_numpy() / size
     p = np.ones(len(evidence))
-    for attribute, rows in evidence.groupby("attribute", sort=False).indices.items():
-        drawn = np.sort(null.loc[null["attribute"] == attribute, "strength"].to_numpy())
-        above = len(drawn) - np.searchsorted(drawn, evidence["strength"].to_numpy()[rows] - 1e-12)
-        p[rows] = (1 + above) / (1 + len(drawn))
+    for rows in evidence.groupby("attribute", sort=False).indices.values():
+        pooled = np.sort(drawn[:, rows].ravel())
+        above = len(pooled) - np.searchsorted(pooled, scaled[rows] - 1e-12)
+        p[rows] = (1 + above) / (1 + len(pooled))
     corrected = fdr(p)
     said = np.where(corrected <= q, evidence["value"].astype(str), ANY)
     return evidence.assign(p=p, q=corrected, said=said)

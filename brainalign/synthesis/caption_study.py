@@ -173,7 +173,7 @@ class CaptionStudy:
             assert isinstance(self.captioner, AttributeCaptioner)
             return attribute_evidence(self.captioner, each, embeddings, self.labels, temperature, named=bank)
 
-        known = silence_attributes(found(weights), pd.concat([found(each) for each in nulls]), self.q)
+        known = silence_attributes(found(weights), [found(each) for each in nulls], self.q)
         columns: dict[str, NDArray[Any]] = {}
         for name, rows in known.groupby("attribute", sort=False):
             columns[str(name)] = rows["said"].to_numpy(dtype=np.str_)

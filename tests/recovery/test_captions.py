@@ -111,7 +111,7 @@ def study(seed: int, n_images: int, n_voxels: int, embed: Callable[[pd.DataFrame
     counts = [planted.loc[cared[name], name].value_counts() for name in ATTRIBUTES]
     majority = sum(count.iloc[0] for count in counts) / sum(count.sum() for count in counts)
     evidence = attribute_evidence(captioner, weights, embeddings[train], labels, chosen)
-    null = pd.concat([attribute_evidence(captioner, w, embeddings[train], labels, chosen) for w in nulls])
+    null = [attribute_evidence(captioner, w, embeddings[train], labels, chosen) for w in nulls]
     silenced = silence_attributes(evidence, null)
     matters = np.concatenate([cared[name] for name in ATTRIBUTES])
     said = silenced["said"].to_numpy() != ANY

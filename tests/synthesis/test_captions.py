@@ -138,14 +138,23 @@ def test_attributes_are_named_one_by_one_and_silenced() -> None:
 
 
 def test_silence_controls_false_discoveries() -> None:
+    """Voxels of different noise: pooled as they are, the noisy ones would all be false discoveries."""
     rng = np.random.default_rng(0)
-    null = pd.DataFrame({"attribute": "colour", "strength": rng.normal(size=4000)})
-    strength = rng.normal(size=200)
-    strength[:40] += 5
-    evidence = pd.DataFrame({"voxel": np.arange(200), "attribute": "colour", "value": "red", "strength": strength})
-    said = silence_attributes(evidence, null)["said"] != ANY
-    assert said[:40].mean() > 0.95
-    assert said[40:].sum() <= 6
+    noise = np.repeat([0.2, 3.0], 200)
+
+    def table(effect: np.ndarray) -> pd.DataFrame:
+        strength = noise * (rng.normal(size=400) + effect)
+        return pd.DataFrame(
+            {"voxel": np.arange(400), "attribute": "colour", "value": "red", "strength": strength, "error": 0.0}
+        )
+
+    nothing = np.zeros(400)
+    effect = np.where(np.arange(400) % 5 == 0, 6.0, 0.0)
+    said = silence_attributes(table(effect), [table(nothing) for _ in range(19)])["said"] != ANY
+    assert said[effect > 0].mean() > 0.9
+    assert said[effect == 0].sum() <= 10  # of 80 + 10: twice the level
+    with pytest.raises(BrainalignError, match="two refits"):
+        silence_attributes(table(effect), [table(nothing)])
 
 
 def test_shuffled_weights_are_those_of_ridge_regression() -> None:
