@@ -69,6 +69,8 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
             return Cost(1500, 10 + 2 * pairs * len(config.match.measures) * config.match.draws + known, 1)
         if stage == "identify":  # all thresholds in every draw
             return Cost(2500, 30 + config.identify.draws * len(scanned_subjects(descriptor)) // 4, 1)
+        if stage == "caption":
+            return _caption_cost(config, descriptor)
         if stage == "searchlight":
             return _searchlight_cost(config, descriptor)
         if stage == "directions":
@@ -260,6 +262,18 @@ def _block_cost(stage: str, config: Config, descriptor: BlockStudy, model: str, 
         memory = 80 * values_mb + 2 * 8 * smaller**2 / MB
         return Cost(800 + round(memory), 10 + round(10 * trials * targets * smaller / 1e9), 1)
     return Cost(800, 8 if stage == "summarize" else 25, 3)
+
+
+def _caption_cost(config: Config, descriptor: ImageStudy) -> Cost:
+    """Return the cost of captions: every null is a refit whose voxels are compared with the whole bank.
+
+    How many targets are reliable is not known before: a third of them is assumed.
+    """
+    shape = descriptor.shape
+    _, trials, targets = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
+    projections = 2 * config.caption.nulls + len(config.caption.temperatures) + 6
+    seconds = trials * targets / 3 * (1e-6 * projections + 3e-9 * config.caption.draws * 25)
+    return Cost(1500 + round(8 * 6 * trials * targets / 3 / MB), 20 + round(seconds), 5)
 
 
 def _searchlight_cost(config: Config, descriptor: BlockStudy | ImageStudy) -> Cost:

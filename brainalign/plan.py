@@ -191,6 +191,8 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
             yield "synthesize", "synthesis", own
         if config.directs(dataset, descriptor, subject):
             yield "directions", "directionscores", own
+        if subject in config.captioned(dataset, descriptor):
+            yield "caption", "captions", own
         if isinstance(descriptor, ImageStudy) and subject in descriptor.decoded:
             yield "decode_times", "timescores", own
         yield f"summarize{of_kind}", "summary", own

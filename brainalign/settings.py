@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, model_validator
 
 from brainalign.align_options import AlignSettings
+from brainalign.caption_options import CaptionSettings
 from brainalign.checks import BrainalignError, did_you_mean
 from brainalign.concept_options import ConceptSettings
 from brainalign.consistency import check_descriptors
@@ -34,6 +35,7 @@ from brainalign.descriptor import (
     TripletStudy,
     VideoStudy,
     load_descriptor,
+    scanned_subjects,
 )
 from brainalign.direction_options import DirectionSettings
 from brainalign.dynamics_options import DynamicsSettings
@@ -50,6 +52,7 @@ __all__ = [
     "AlignSettings",
     "BandedRidgeMethod",
     "BlockStudy",
+    "CaptionSettings",
     "ConceptSettings",
     "Config",
     "ConvergeSettings",
@@ -222,6 +225,7 @@ class Config(Strict):
     align: AlignSettings = AlignSettings()
     identify: IdentifySettings = IdentifySettings()
     searchlight: SearchlightSettings = SearchlightSettings()
+    caption: CaptionSettings = CaptionSettings()
     decode_times: DecodeTimesSettings = DecodeTimesSettings()
     dynamics: DynamicsSettings = DynamicsSettings()
     synthesize: SynthesizeSettings = SynthesizeSettings()
@@ -259,6 +263,7 @@ class Config(Strict):
         self.align.check(self.models)
         self.searchlight.check(self.models)
         self.synthesize.check_models(self.models)
+        self.caption.check(self.models)
         return self
 
     def raw_folder(self, dataset: str) -> Path:
@@ -324,6 +329,13 @@ class Config(Strict):
         """Return the subjects to which a network is fitted with the method of its convergence scores."""
         method = self.converge.networks[network].method
         return [subject for subject in subjects if (network, method) in self.fits_of(dataset, subject)]
+
+    def captioned(self, dataset: str, descriptor: Descriptor) -> list[str]:
+        """Return the fMRI subjects of a study of images whose voxels are put into words."""
+        if self.caption.model is None or self.caption.model not in self.models_of(dataset):
+            return []
+        wanted = self.caption.subjects
+        return [subject for subject in scanned_subjects(descriptor) if wanted is None or subject in wanted]
 
     def searchlights_of(self, dataset: str, descriptor: Descriptor, subject: str) -> list[str]:
         """Return the models that searchlights are made of in a subject; none in sensors."""

@@ -30,6 +30,7 @@ STAGES = {
     "rollout": ("datasets", "features", "geometry", "kernels", "statistics"),
     "dynamics": ("datasets", "encoding", "features", "geometry", "kernels", "statistics"),
     "searchlight": ("datasets", "geometry", "kernels", "statistics"),
+    "caption": ("datasets", "encoding", "features", "kernels", "statistics", "synthesis"),
     "converge": ("datasets", "encoding", "features", "kernels", "statistics"),
     "match": ("geometry", "kernels", "statistics"),
     "concepts": ("geometry", "kernels", "statistics"),

@@ -20,6 +20,7 @@ from brainalign.checks import BrainalignError
 from brainalign.pipelines.report import report_subjects, write_report
 from brainalign.provenance import Provenance
 from brainalign.report import (
+    CAPTION_TABLES,
     DECODED_TABLES,
     SYNTHESIS_TABLES,
     DecodedTimes,
@@ -114,6 +115,10 @@ def _gather(
         if scores is not None and images is not None:
             cosines = pd.DataFrame(material.details("directionscores")["cosines"])
             material.directions = FoundDirections(images["images"], scores, cosines)
+    if subject in config.captioned(dataset, descriptor):
+        words = {suffix: fetch(suffix, pd.DataFrame, subject=subject) for suffix in CAPTION_TABLES}
+        whole = {suffix: table for suffix, table in words.items() if table is not None}
+        material.captions = whole if len(whole) == len(words) else {}
     material.summary = fetch("summary", pd.DataFrame, subject=subject)
     material.differences = fetch("differences", pd.DataFrame, subject=subject)
     material.recovery = fetch("recovery", pd.DataFrame, subject=subject)

@@ -33,9 +33,11 @@ from brainalign.report.surface_viewer import surface_viewer
 from brainalign.report.synthesised import SYNTHESIS_TABLES, SynthesisedImages
 from brainalign.report.tables import comparison_table, html_table, leakage_box, score_table, split_card
 from brainalign.report.timecourse import layer_latencies, rsa_over_time, score_over_time
+from brainalign.report.voxel_captions import CAPTION_TABLES
 
 __all__ = [
     "ALIGNMENT_TABLES",
+    "CAPTION_TABLES",
     "CONCEPT_TABLES",
     "CONVERGENCE_TABLES",
     "DECODED_TABLES",

@@ -113,6 +113,22 @@ CAPTIONS = {
         same after permuting which features belong to which category; ticks: random spaces; dots: single wordings;
         line: the mean embedding. Good: the line lies right of the dashed 95 % point, and so do most wordings. The
         null is wide because so few categories make few independent pairs. {control} Single wordings: {wordings}.""",
+    "captiontemperature": """
+        How well captions predict validation images, mean r over voxels with twice its standard error, by temperature of
+        the softmax over the bank. Orange: the one used. Crosses: the limits, the mean of the bank (0, one caption for
+        all voxels) and the nearest image (infinity), which are controls. Good: the chosen one above both.""",
+    "captionscores": """
+        Mean r over the voxels that have a caption, with {confidence:.0%} intervals over resampled test images. Blue:
+        the encoder, and the caption. Grey: controls: captions given to other voxels, the most frequent caption given to
+        all, the limits of the temperature, and captions of encoders fitted to exchanged images. Good: the caption right
+        of every grey point. Where the most frequent caption does as well, voxels of the region prefer the same
+        thing; nearest as good says that averaging over the bank adds nothing.""",
+    "captionnouns": """
+        Share of a region's voxels whose caption holds a word. Good: regions differ. Where all look alike, captions
+        say what the bank shows, not what regions prefer.""",
+    "captionmap": """
+        What captions say of {attribute}; grey: reliable voxels about which nothing is said (not above encoders of
+        exchanged images, false discovery rate {q:g}). Good: regions of a colour.""",
     "searchlight": """
         Fit ({comparison}) of the model's geometry to that of the voxels or vertices around every centre, within
         {around}; {distance} distances. Drawn is the layer with the largest fit anywhere. Red: stimuli that are alike

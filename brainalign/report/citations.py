@@ -59,6 +59,14 @@ CITATIONS = {
         "Kriegeskorte N, Goebel R, Bandettini P", 2006, "Information-based functional brain mapping",
         "Proceedings of the National Academy of Sciences 103:3863-3868", "10.1073/pnas.0600244103",
     ),
+    "brainscuba": Reference(
+        "Luo AF, Henderson MM, Tarr MJ, Wehbe L", 2024,
+        "BrainSCUBA: fine-grained natural language captions of visual cortex selectivity", "ICLR, arXiv:2310.04420",
+    ),
+    "lavca": Reference(
+        "Matsuyama T, Nishimoto S, Takagi Y", 2026, "LaVCa: LLM-assisted visual cortex captioning",
+        "ICLR, arXiv:2502.13606",
+    ),
     "surfacesearchlight": Reference(
         "Oosterhof NN, Wiestler T, Downing PE, Diedrichsen J", 2011,
         "A comparison of volume-based and surface-based multi-voxel pattern analysis", "NeuroImage 56:593-600",

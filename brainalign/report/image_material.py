@@ -66,6 +66,7 @@ class ImageMaterial:
     rdms: Arrays | None = None
     comparison: pd.DataFrame | None = None
     searchlights: dict[str, pd.DataFrame] = field(default_factory=dict)  # by model
+    captions: dict[str, pd.DataFrame] = field(default_factory=dict)  # by artifact; empty where no voxel has words
     summary: pd.DataFrame | None = None
     differences: pd.DataFrame | None = None
     recovery: pd.DataFrame | None = None

@@ -16,6 +16,7 @@ from brainalign.report.page import data_uri, render
 from brainalign.report.searchlight_words import searchlight_methods
 from brainalign.report.sentences import number
 from brainalign.report.synthesis_methods import synthesis_findings, synthesis_methods
+from brainalign.report.voxel_captions import caption_methods
 from brainalign.settings import BandedRidgeMethod, DictionaryMethod, InContextMethod, RidgeMethod, TrainedMethod
 
 __all__ = ["image_findings", "render_image_page"]
@@ -184,6 +185,7 @@ def _methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
     )
     texts += [(text, tuple(keys)) for text, keys in searchlight_methods(material)]
     texts += synthesis_methods(material)
+    texts += [(text, tuple(keys)) for text, keys in caption_methods(material)]
     return texts
 
 

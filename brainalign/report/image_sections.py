@@ -27,6 +27,7 @@ from brainalign.report.searchlights import searchlight_section
 from brainalign.report.synthesis_section import synthesis_section
 from brainalign.report.tables import html_table
 from brainalign.report.timecourse import rsa_over_time
+from brainalign.report.voxel_captions import voxel_captions_section
 
 __all__ = ["image_sections"]
 
@@ -50,6 +51,7 @@ def image_sections(material: ImageMaterial) -> list[Section]:
         searchlight_section,
         synthesis_section,
         _directions,
+        voxel_captions_section,
         _ceilings,
         _recovery,
     ]

@@ -1,6 +1,7 @@
 """Worlds with planted truth: what a method must find, and what it must not."""
 
 from brainalign.simulation.abstraction import AbstractionWorld, abstraction_world
+from brainalign.simulation.captioned_voxels import captioned_voxels, labelled_embeddings
 from brainalign.simulation.category_epochs import CategoryEpochs, category_epochs
 from brainalign.simulation.complex_cells import ComplexCells, complex_cells
 from brainalign.simulation.concepts import ConceptWorld, concept_world, write_things_files
@@ -59,6 +60,7 @@ __all__ = [
     "ball_future",
     "betas_image",
     "caption",
+    "captioned_voxels",
     "category_epochs",
     "clear_scenes",
     "complex_cells",
@@ -70,6 +72,7 @@ __all__ = [
     "field_weights",
     "hierarchical_mixtures",
     "hierarchy",
+    "labelled_embeddings",
     "labels_image",
     "layer_drives",
     "layer_latencies",

@@ -7,14 +7,35 @@ from typing import TYPE_CHECKING, Any
 from brainalign.synthesis.archive import ImageArchive
 from brainalign.synthesis.baselines import Searched, best_of, evolve, natural_top
 from brainalign.synthesis.bottleneck import Trajectories, generators, record_trajectories
+from brainalign.synthesis.caption_scores import (
+    CaptionScores,
+    attribute_evidence,
+    caption_scores,
+    silence_attributes,
+    temperature_curve,
+)
+from brainalign.synthesis.caption_study import CaptionStudy, VoxelCaptions
+from brainalign.synthesis.captioners import (
+    ANY,
+    AttributeCaptioner,
+    Captioner,
+    Captions,
+    TextCaptioner,
+    VocabularyCaptioner,
+    caption_targets,
+    noun_shares,
+)
+from brainalign.synthesis.captions import bank_shares, project_to_bank
 from brainalign.synthesis.direction_study import DirectionStudy, StudiedDirections
 from brainalign.synthesis.directions import Directions, cosines, random_directions, semantic_directions
 from brainalign.synthesis.gains import synthesis_gains
 from brainalign.synthesis.load import load_prior
 from brainalign.synthesis.natural import Typicality, features_of_views, load_resized
 from brainalign.synthesis.objective import RegionObjective
+from brainalign.synthesis.prefix_captioner import PrefixCaptioner, train_prefix_captioner
 from brainalign.synthesis.prior import train_prior
 from brainalign.synthesis.region_judges import SavedEncoders
+from brainalign.synthesis.shuffled_weights import shuffled_weights
 from brainalign.synthesis.study import Judges, Sampling, Synthesised, SynthesisStudy
 from brainalign.synthesis.views import denoised_views, resized
 
@@ -23,13 +44,20 @@ if TYPE_CHECKING:
     from brainalign.synthesis.guidance import BrainGuidedPipeline, GuidedOutput
 
 __all__ = [
+    "ANY",
+    "AttributeCaptioner",
     "BrainGuidedPipeline",
+    "CaptionScores",
+    "CaptionStudy",
+    "Captioner",
+    "Captions",
     "DirectionStudy",
     "Directions",
     "GuidedOutput",
     "ImageArchive",
     "Judges",
     "PixelShuffleCodec",
+    "PrefixCaptioner",
     "RegionObjective",
     "Sampling",
     "SavedEncoders",
@@ -37,9 +65,16 @@ __all__ = [
     "StudiedDirections",
     "SynthesisStudy",
     "Synthesised",
+    "TextCaptioner",
     "Trajectories",
     "Typicality",
+    "VocabularyCaptioner",
+    "VoxelCaptions",
+    "attribute_evidence",
+    "bank_shares",
     "best_of",
+    "caption_scores",
+    "caption_targets",
     "cosines",
     "denoised_views",
     "evolve",
@@ -48,11 +83,17 @@ __all__ = [
     "load_prior",
     "load_resized",
     "natural_top",
+    "noun_shares",
+    "project_to_bank",
     "random_directions",
     "record_trajectories",
     "resized",
     "semantic_directions",
+    "shuffled_weights",
+    "silence_attributes",
     "synthesis_gains",
+    "temperature_curve",
+    "train_prefix_captioner",
     "train_prior",
 ]
 

@@ -59,6 +59,7 @@ IDENTIFICATION = ("regions", "thresholds", "agreement")
 MATCHED = [name for name in IMAGES if SETTINGS.matching_of(name).models]
 MATCHING = ("similarity", "dimensions", "featurebias", "manifolds")
 CONVERGENCE = ("convergence", "areas", "latencies", "curves", "halftimes", "maps")
+CAPTIONED = ("captions", "captionscores", "captiontemperatures")
 DYNAMICS = ("dynamics", "dynamicsneurons", "dynamicsfolds", "dynamicsmovies")
 SYNTHESIS = ("guides", "synthesized", "synthesis", "synthesisgains", "synthesissteps")
 DIRECTIONS = ("directions", "directionscores", "directionimages")
@@ -140,6 +141,22 @@ def prior_files():
     """Return the files of a diffusion model that lies in a folder: a retrained one is another input."""
     folder = Path(SETTINGS.synthesize.prior or "")
     return sorted(str(file) for file in folder.rglob("*.*") if file.is_file()) if folder.name else []
+
+
+def captions_of_voxels(wildcards):
+    """Return words for the voxels of the subject, with their scores; nothing where none are asked for."""
+    asked = wildcards.subject in SETTINGS.captioned(wildcards.dataset, DESCRIPTORS[wildcards.dataset])
+    return [of(suffix, wildcards) for suffix in CAPTIONED if asked]
+
+
+def caption_files():
+    """Return what a user gives captions: another bank, the files of a language model, a function."""
+    options = SETTINGS.caption
+    found = [str(options.bank)] if options.bank else []
+    if options.prefix:
+        found += [str(path) for path in sorted(options.prefix.rglob("*")) if path.is_file()]
+    function = Path(options.captioner.rpartition(":")[0])
+    return [*found, str(function)] if function.suffix == ".py" else found
 
 
 def features_of(wildcards):

@@ -22,6 +22,7 @@ rule report_images:
         searchlights=searchlights_of,
         synthesis=synthesis_of,
         directions=directions_of,
+        captions=captions_of_voxels,
         summarized=artifacts("summary", "recovery", "contest", "winners"),
     output:
         page=report(

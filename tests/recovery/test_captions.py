@@ -1,0 +1,187 @@
+"""Voxels with planted preferences are captioned from their weights: attributes found, nothing in shuffled responses.
+
+Each world runs reduced in `make test`, and at full size (marked acceptance) in `make acceptance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from brainalign.encoding import Ridge
+from brainalign.simulation import (
+    captioned_voxels,
+    clear_scenes,
+    labelled_embeddings,
+    render,
+    train_scene_network,
+)
+from brainalign.statistics import fdr, pearson, permuted_correlations
+from brainalign.synthesis import (
+    ANY,
+    AttributeCaptioner,
+    attribute_evidence,
+    caption_scores,
+    caption_targets,
+    project_to_bank,
+    shuffled_weights,
+    silence_attributes,
+    temperature_curve,
+)
+
+Record = Callable[[str, object, str], None]
+ATTRIBUTES = ("colour", "shape")
+TEMPERATURES = [0.0, 1.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 100.0, 150.0, np.inf]
+
+
+class Found(NamedTuple):
+    accuracy: dict[str, float]
+    temperature: float
+    shuffled: float
+    interval: tuple[float, float]
+    majority: float
+    hits: float
+    false_alarms: float
+    caption_r: float
+    permuted_r: float
+    frequent_r: float
+    encoder_r: float
+    above_chance: float
+    above_chance_shuffled: float
+
+
+def network_embeddings(scenes: pd.DataFrame, seed: int) -> np.ndarray:
+    """Embed scenes by a small network that learned to name other scenes."""
+    others = clear_scenes(1000, seed=100 + seed)
+
+    def pictures(table: pd.DataFrame) -> torch.Tensor:
+        return torch.as_tensor(render(table, 32)).permute(0, 3, 1, 2).float() / 255
+
+    network = train_scene_network(others, pictures(others), n_steps=250, seed=seed)
+    with torch.inference_mode():
+        return network(pictures(scenes)).numpy().astype(np.float64)
+
+
+def study(seed: int, n_images: int, n_voxels: int, embed: Callable[[pd.DataFrame, int], np.ndarray]) -> Found:
+    scenes = clear_scenes(n_images, seed=seed)
+    embeddings = embed(scenes, seed)
+    units = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    responses, planted = captioned_voxels(scenes, {"colour": 0.75, "shape": 0.75}, n_voxels, seed=seed)
+    order = np.random.default_rng(seed).permutation(n_images)
+    test, validation, train = np.split(order, [n_images // 5, 2 * n_images // 5])
+    rng = np.random.default_rng([seed, 1])
+
+    labels = {name: scenes[name].to_numpy()[train] for name in ATTRIBUTES}
+    attributes = {}
+    for name in ATTRIBUTES:
+        values = sorted(set(labels[name]))
+        attributes[name] = values, np.stack([units[train][labels[name] == value].mean(axis=0) for value in values])
+    captioner = AttributeCaptioner(attributes, origin=units[train].mean(axis=0))
+    encoder = Ridge(alphas=np.logspace(-3, 2, 6), device="cpu").fit(units[train], responses[train])
+    weights = np.asarray(encoder.coef_)
+    curve = temperature_curve(
+        weights, embeddings[train], captioner, units[validation], responses[validation], TEMPERATURES
+    )
+    chosen = float(curve.loc[curve["chosen"], "temperature"].iloc[0])
+
+    cared = {name: planted[name].to_numpy() != ANY for name in ATTRIBUTES}
+
+    def accuracy(values: dict[str, np.ndarray], truth: pd.DataFrame = planted) -> float:
+        return float(np.concatenate([(values[name] == truth[name])[cared[name]] for name in ATTRIBUTES]).mean())
+
+    at = {
+        str(t): accuracy(caption_targets(project_to_bank(weights, embeddings[train], t), captioner).values)
+        for t in [*TEMPERATURES, chosen]
+    }
+    at["raw"] = accuracy(captioner(weights.T).values)
+    at["chosen"] = at[str(chosen)]
+    nulls = shuffled_weights(units[train], responses[train], np.asarray(encoder.alpha_), 19, rng)
+    drawn = caption_targets(project_to_bank(nulls[0], embeddings[train], chosen), captioner)
+    # Captions given to other voxels: what agreement there is by the attributes' prior alone.
+    orders = [rng.permutation(n_voxels) for _ in range(1000)]
+    prior = []
+    for mixed in orders:
+        hits = [drawn.values[name][mixed][cared[name]] == planted[name].to_numpy()[cared[name]] for name in ATTRIBUTES]
+        prior.append(np.concatenate(hits).mean())
+    counts = [planted.loc[cared[name], name].value_counts() for name in ATTRIBUTES]
+    majority = sum(count.iloc[0] for count in counts) / sum(count.sum() for count in counts)
+    evidence = attribute_evidence(captioner, weights, embeddings[train], labels, chosen)
+    null = [attribute_evidence(captioner, w, embeddings[train], labels, chosen) for w in nulls]
+    silenced = silence_attributes(evidence, null)
+    matters = np.concatenate([cared[name] for name in ATTRIBUTES])
+    said = silenced["said"].to_numpy() != ANY
+    captions = caption_targets(project_to_bank(weights, embeddings[train], chosen), captioner)
+    scores = caption_scores(captions, units[test], responses[test])
+    permutations = np.stack([rng.permutation(len(test)) for _ in range(999)])
+
+    def above(predicted: np.ndarray) -> float:
+        reached = permuted_correlations(predicted, responses[test], permutations).n_reached
+        return float((fdr((1 + reached) / 1000) <= 0.05).mean())
+
+    predicted = units[test] @ weights
+    shuffled_scores = caption_scores(drawn, units[test], responses[test])
+    return Found(
+        at,
+        chosen,
+        accuracy(drawn.values),
+        tuple(np.quantile(prior, [0.025, 0.975])),
+        float(majority),
+        float(said[matters].mean()),
+        float((said & ~matters).sum() / max(said.sum(), 1)),
+        float(scores.r.mean()),
+        float(scores.permuted_r.mean()),
+        float(scores.frequent_r.mean()),
+        float(pearson(predicted, responses[test]).mean()),
+        above(scores.predicted),
+        above(shuffled_scores.predicted),
+    )
+
+
+def test_planted_preferences_are_captioned() -> None:
+    """Reduced: embeddings with planted directions"""
+    found = study(0, 400, 40, lambda scenes, seed: labelled_embeddings(scenes, ATTRIBUTES, seed=seed))
+    assert found.accuracy["chosen"] >= 0.9
+    assert found.interval[0] <= found.shuffled <= found.interval[1]
+    assert found.hits >= 0.8
+    assert found.false_alarms <= 0.1
+    assert found.above_chance >= 0.9
+    assert found.above_chance_shuffled <= 0.5
+    assert found.caption_r > max(found.permuted_r, found.frequent_r) + 0.2
+
+
+@pytest.mark.acceptance
+def test_captions_of_scenes(record: Record) -> None:
+    """Captions of 80 voxels that prefer colour, shape or both, from features of a small network; 3 seeds"""
+    runs = [study(seed, 800, 80, network_embeddings) for seed in range(3)]
+
+    def each(name: str) -> str:
+        values = [getattr(run, name) for run in runs]
+        return f"{np.mean(values):.3f} ({', '.join(f'{value:.3f}' for value in values)})"
+
+    for at in runs[0].accuracy:
+        if all(at in run.accuracy for run in runs):
+            record(f"attribute accuracy, T = {at}", f"{np.mean([run.accuracy[at] for run in runs]):.3f}", "shown")
+    chosen = [run.accuracy["chosen"] for run in runs]
+    record("attribute accuracy, T by validation", f"{np.mean(chosen):.3f} ({min(chosen):.3f} least)", ">= .9")
+    record("temperature chosen", each("temperature"), "shown")
+    inside = [run.interval[0] <= run.shuffled <= run.interval[1] for run in runs]
+    record("accuracy, shuffled responses", each("shuffled"), f"inside the prior's 95 % interval: {inside}")
+    record("accuracy, most frequent value", each("majority"), "shown")
+    record("attributes named that matter", each("hits"), "shown")
+    record("named that do not, of those named", each("false_alarms"), "<= .05 + 2 SE")
+    for name in ("encoder_r", "caption_r", "permuted_r", "frequent_r"):
+        record(f"held-out {name}", each(name), "caption above permuted and most frequent")
+    record("voxels whose caption predicts (FDR .05)", each("above_chance"), "above chance per voxel")
+    record("the same, captions of shuffled responses", each("above_chance_shuffled"), "shown")
+    assert np.mean(chosen) >= 0.9
+    assert min(chosen) >= 0.85
+    assert all(inside)
+    assert np.mean([run.false_alarms for run in runs]) <= 0.1
+    assert np.mean([run.above_chance for run in runs]) >= 0.9
+    for run in runs:
+        assert run.caption_r > max(run.permuted_r, run.frequent_r) + 0.1

@@ -1,0 +1,236 @@
+"""Projection onto a bank, captioners and scores: against dense formulas, limits, planted preferences, bad input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from brainalign.checks import BrainalignError
+from brainalign.encoding import Ridge
+from brainalign.synthesis import (
+    ANY,
+    AttributeCaptioner,
+    PrefixCaptioner,
+    TextCaptioner,
+    VocabularyCaptioner,
+    bank_shares,
+    caption_scores,
+    caption_targets,
+    noun_shares,
+    project_to_bank,
+    shuffled_weights,
+    silence_attributes,
+    temperature_curve,
+    train_prefix_captioner,
+)
+
+D, N_BANK, N_VOXELS = 7, 53, 5
+
+
+@pytest.fixture
+def world() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(D, N_VOXELS)), rng.normal(size=(N_BANK, D)) + 0.5
+
+
+def dense(weights: np.ndarray, bank: np.ndarray, temperature: float) -> np.ndarray:
+    units = bank / np.linalg.norm(bank, axis=1, keepdims=True)
+    logits = temperature * (weights / np.linalg.norm(weights, axis=0)).T @ units.T
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    mean = p @ units
+    return mean / np.linalg.norm(mean, axis=1, keepdims=True) * (p @ np.linalg.norm(bank, axis=1))[:, None]
+
+
+@pytest.mark.parametrize("chunk", [1, 8, 53, 1000])
+@pytest.mark.parametrize("temperature", [0.0, 3.0, 150.0, 1e6])
+def test_the_streamed_projection_is_the_dense_one(world: tuple, chunk: int, temperature: float) -> None:
+    found = project_to_bank(*world, temperature=temperature, chunk=chunk)
+    np.testing.assert_allclose(found, dense(*world, temperature), rtol=1e-9, atol=1e-9)
+
+
+def test_limits_of_the_temperature(world: tuple) -> None:
+    weights, bank = world
+    units = bank / np.linalg.norm(bank, axis=1, keepdims=True)
+    for chunk in (5, 100):
+        mean = project_to_bank(weights, bank, temperature=0, chunk=chunk)
+        direction = units.mean(axis=0) / np.linalg.norm(units.mean(axis=0))
+        np.testing.assert_allclose(
+            mean, np.tile(direction * np.linalg.norm(bank, axis=1).mean(), (N_VOXELS, 1)), rtol=1e-9
+        )
+        nearest = (units @ weights).argmax(axis=0)
+        np.testing.assert_allclose(project_to_bank(weights, bank, np.inf, chunk=chunk), bank[nearest], rtol=1e-9)
+
+
+def test_memory_maps_and_dask_are_streamed(world: tuple, tmp_path: Path) -> None:
+    dask = pytest.importorskip("dask.array")
+    weights, bank = world
+    np.save(tmp_path / "bank.npy", bank)
+    expected = project_to_bank(weights, bank, 20, center=True)
+    mapped = np.load(tmp_path / "bank.npy", mmap_mode="r")
+    np.testing.assert_allclose(project_to_bank(weights, mapped, 20, center=True, chunk=9), expected, rtol=1e-9)
+    chunked = dask.from_array(bank, chunks=(10, 3))
+    np.testing.assert_allclose(project_to_bank(weights, chunked, 20, center=True, chunk=9), expected, rtol=1e-9)
+
+
+def test_angles_from_the_centre_ignore_what_all_images_share(world: tuple) -> None:
+    weights, bank = world
+    units = bank / np.linalg.norm(bank, axis=1, keepdims=True)
+    apart = units - units.mean(axis=0)
+    apart /= np.linalg.norm(apart, axis=1, keepdims=True)
+    nearest = project_to_bank(weights, bank, np.inf, center=True, chunk=10)
+    np.testing.assert_allclose(nearest, bank[(apart @ weights).argmax(axis=0)], rtol=1e-9)
+    assert not np.allclose(nearest, project_to_bank(weights, bank, np.inf))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w, m: (w.T, m), "give weights.T"),
+        (lambda w, m: (w[:3], m), "both must be of the same layer"),
+        (lambda w, m: (w * [1, 0, 1, 1, 1], m), "first: column 1"),
+        (lambda w, m: (w, np.where(np.arange(len(m))[:, None] == 20, np.nan, m)), "first: row 20"),
+        (lambda w, m: (w, m[:0]), "must be"),
+    ],
+)
+def test_bad_input_is_named(world: tuple, change: object, message: str) -> None:
+    with pytest.raises(BrainalignError, match=message):
+        project_to_bank(*change(*world), chunk=8)
+    with pytest.raises(BrainalignError, match="temperature"):
+        project_to_bank(*world, temperature=-1)
+
+
+def test_shares_sum_to_one_over_kinds(world: tuple) -> None:
+    kinds = np.arange(N_BANK)[:, None] % 3 == np.arange(3)[None]
+    shares = bank_shares(*world, kinds, temperature=5, chunk=10)
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    np.testing.assert_allclose(bank_shares(*world, kinds, temperature=0), np.tile(kinds.mean(axis=0), (N_VOXELS, 1)))
+    with pytest.raises(BrainalignError, match="one row per image"):
+        bank_shares(*world, kinds[:4])
+
+
+def test_vocabularies_ignore_the_gap_between_texts_and_images() -> None:
+    images = np.array([[1.0, 0, 3], [-1, 0, 3], [0, 1, 3]])  # all share the third axis
+    phrases = np.array([[1.0, 0, -5], [-1, 0, -5], [0, 1, -5]])
+    units = images / np.linalg.norm(images, axis=1, keepdims=True)
+    captioner = VocabularyCaptioner(["right", "left", "up"], phrases, origin=units.mean(axis=0))
+    assert caption_targets(images * [[1], [7], [2]], captioner).texts.tolist() == ["right", "left", "up"]
+    with pytest.raises(BrainalignError, match="embedding per phrase"):
+        VocabularyCaptioner(["one"], phrases)
+
+
+def test_attributes_are_named_one_by_one_and_silenced() -> None:
+    colour, shape = np.eye(4)[:2], np.eye(4)[2:]
+    captioner = AttributeCaptioner({"colour": (["red", "blue"], colour), "shape": (["disc", "cross"], shape)})
+    found = caption_targets(np.array([[1.0, 0, 0, 0.2], [0, 1, 0.1, 0]]), captioner)
+    assert found.texts.tolist() == ["red, cross", "blue, disc"]
+    values = {"colour": np.array(["red", ANY]), "shape": np.array([ANY, ANY])}
+    said = captioner.said(values)
+    assert said.texts.tolist() == ["red, any shape", ""]
+    assert np.isfinite(said.embeddings[0]).all()
+    assert np.isnan(said.embeddings[1]).all()
+    with pytest.raises(BrainalignError, match="two values"):
+        AttributeCaptioner({"colour": (["red"], colour[:1])})
+
+
+def test_silence_controls_false_discoveries() -> None:
+    """Voxels of different noise: pooled as they are, the noisy ones would all be false discoveries."""
+    rng = np.random.default_rng(0)
+    noise = np.repeat([0.2, 3.0], 200)
+
+    def table(effect: np.ndarray) -> pd.DataFrame:
+        strength = noise * (rng.normal(size=400) + effect)
+        return pd.DataFrame(
+            {"voxel": np.arange(400), "attribute": "colour", "value": "red", "strength": strength, "error": 0.0}
+        )
+
+    nothing = np.zeros(400)
+    effect = np.where(np.arange(400) % 5 == 0, 6.0, 0.0)
+    said = silence_attributes(table(effect), [table(nothing) for _ in range(19)])["said"] != ANY
+    assert said[effect > 0].mean() > 0.9
+    assert said[effect == 0].sum() <= 10  # of 80 + 10: twice the level
+    with pytest.raises(BrainalignError, match="two refits"):
+        silence_attributes(table(effect), [table(nothing)])
+
+
+def test_shuffled_weights_are_those_of_ridge_regression() -> None:
+    rng = np.random.default_rng(3)
+    X, Y = rng.normal(size=(60, D)), rng.normal(size=(60, 2))
+
+    class InOrder:
+        def permuted(self, values: np.ndarray, axis: int) -> np.ndarray:
+            return values
+
+    (found,) = shuffled_weights(X, Y, np.array([3.0, 3.0]), 1, InOrder())
+    expected = Ridge(alphas=[3.0], device="cpu", dtype="float64").fit(X, Y).coef_
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+    first, second = shuffled_weights(X, Y, np.array([3.0, 3.0]), 2, rng)
+    assert not np.allclose(first, second)
+    with pytest.raises(BrainalignError, match="do not match"):
+        shuffled_weights(X, Y[:5], np.ones(2), 1, rng)
+
+
+def test_scores_are_correlations_and_controls_are_below() -> None:
+    rng = np.random.default_rng(1)
+    images = rng.normal(size=(80, D))
+    units = images / np.linalg.norm(images, axis=1, keepdims=True)
+    phrases = np.linalg.qr(rng.normal(size=(D, D)))[0]
+    captioner = VocabularyCaptioner([f"p{k}" for k in range(D)], phrases)
+    said = caption_targets(phrases[rng.integers(D, size=30)], captioner)
+    responses = units @ said.embeddings.T + 0.1 * rng.normal(size=(80, 30))
+    found = caption_scores(said, images, responses)
+    expected = [np.corrcoef(units @ said.embeddings[k], responses[:, k])[0, 1] for k in range(30)]
+    np.testing.assert_allclose(found.r, expected, rtol=1e-9)
+    assert found.r.min() > 0.8
+    assert abs(found.permuted_r.mean()) < 0.3
+    assert found.frequent_r.mean() < found.r.mean() - 0.3
+    curve = temperature_curve(phrases[:, [0, 1, 2]], images, captioner, images, responses[:, :3], [0, 10, np.inf])
+    assert curve["chosen"].tolist() == [False, True, False]
+    silent = TextCaptioner(lambda rows: ["a thing"] * len(rows))
+    assert np.isnan(caption_scores(caption_targets(phrases[:3], silent), images, responses[:, :3]).r).all()
+    with pytest.raises(BrainalignError, match="no temperature"):
+        temperature_curve(phrases, images, silent, images, responses[:, :D], [1.0])
+
+
+def test_functions_of_users_are_checked() -> None:
+    named = TextCaptioner(lambda rows: ["red", "red"], embed=lambda texts: np.ones((len(texts), D)))
+    assert caption_targets(np.ones((2, D)), named).embeddings.shape == (2, D)
+    with pytest.raises(BrainalignError, match="one per voxel"):
+        caption_targets(np.ones((3, D)), TextCaptioner(lambda rows: ["red"]))
+
+
+def test_nouns_are_whole_words() -> None:
+    texts = ["a red scarf", "a car, on a road", ""]
+    shares = noun_shares(texts, {"V1": np.array([0, 1]), "V2": np.array([], dtype=int)}, ["car", "red scarf"])
+    assert shares["V1"] == {"car": 0.5, "red scarf": 0.5}
+    assert np.isnan(shares["V2"]["car"])
+
+
+def test_a_language_model_learns_to_caption(tmp_path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    words = {word: k for k, word in enumerate(["<end>", "a", "red", "blue", "green", "disc", "cross"])}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="<end>"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>")
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=7, n_positions=24, n_embd=24, n_layer=1, n_head=2))
+    rng = np.random.default_rng(0)
+    colours, shapes = rng.integers(3, size=240), rng.integers(2, size=240)
+    points = np.eye(5)[colours] + np.eye(5)[3 + shapes] + 0.1 * rng.normal(size=(240, 5))
+    names = [f"a {['red', 'blue', 'green'][c]} {['disc', 'cross'][s]}" for c, s in zip(colours, shapes, strict=True)]
+    options = {"n_prefix": 2, "n_steps": 100, "learning_rate": 1e-2, "train_language_model": True}
+    captioner = train_prefix_captioner(points[:200], names[:200], model, fast, **options)
+    written = captioner(points[200:])
+    assert np.mean([a == b for a, b in zip(written, names[200:], strict=True)]) > 0.9
+    captioner.save(tmp_path)
+    assert PrefixCaptioner.from_folder(tmp_path)(points[200:]) == written
+    with pytest.raises(BrainalignError, match="trained on embeddings of 5 features; got 3"):
+        captioner(points[:, :3])
+    with pytest.raises(BrainalignError, match=r"holds no mapping\.safetensors"):
+        PrefixCaptioner.from_folder(tmp_path / "language_model")

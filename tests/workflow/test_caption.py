@@ -1,0 +1,140 @@
+"""Stage caption on planted preferences of a small study: words, scores, controls, errors; the section of the page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign.arrays import Features, Layers, Responses
+from brainalign.artifacts import artifact_path, load, load_sidecar, save
+from brainalign.pipelines import caption
+from brainalign.provenance import Provenance
+from brainalign.simulation import captioned_voxels, clear_scenes, labelled_embeddings
+
+BY = Provenance("test", {}, "")
+N_IMAGES, N_VOXELS = 240, 24
+OUTPUTS = ("captions", "captionscores", "captiontemperatures")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
+    """Write responses of 24 voxels, the last four without any signal, shown twice each."""
+    folder = tmp_path_factory.mktemp("captions")
+    scenes = clear_scenes(N_IMAGES, seed=1)
+    signal, planted = captioned_voxels(scenes, {"colour": 0.8, "shape": 0.8}, N_VOXELS, noise_sd=0.3, seed=1)
+    rng = np.random.default_rng(0)
+    values = np.tile(signal, (2, 1)) + 0.5 * rng.normal(size=(2 * N_IMAGES, N_VOXELS))
+    values[:, -4:] = rng.normal(size=(2 * N_IMAGES, 4))
+    names = np.tile(scenes["stimulus_id"], 2)
+    trials = pd.DataFrame({"trial_id": [f"t{k}" for k in range(len(names))], "stimulus_id": names, "session": "1"})
+    trials = trials.assign(run="1", repeat=np.repeat([0, 1], N_IMAGES), onset_s=0.0)
+    targets = pd.DataFrame({"target_id": [f"v{k}" for k in range(N_VOXELS)], "kind": "vertex", "hemi": "L"})
+    targets = targets.assign(roi=[["V1"] if k < 12 else ["V2"] for k in range(N_VOXELS)], vertex=range(N_VOXELS))
+    targets[["x_mm", "y_mm", "z_mm"]] = 0.0
+    split = np.where(np.isin(names, scenes["stimulus_id"][:60]), "test", "train")
+    splits = trials[["trial_id", "stimulus_id"]].assign(group=names, split=split, fold=0, seed=0)
+    ceiling = pd.DataFrame({"target_id": targets["target_id"], "ceiling": [0.8] * 20 + [0.3] * 2 + [0.0] * 2})
+    embeddings = labelled_embeddings(scenes, ("colour", "shape"), seed=1).astype(np.float32)
+    table = scenes.assign(size=scenes["size"].astype(str), path="")
+    features = Layers(
+        {"first": Features(embeddings[:, :3], table, "first"), "last": Features(embeddings, table, "last")}
+    )
+    content = {"responses": Responses(values, trials, targets, "z"), "splits": splits, "ceiling": ceiling}
+    for suffix, each in content.items():
+        save(artifact_path(folder, "d", suffix, subject="1"), each, BY)
+    save(artifact_path(folder, "d", "features", model="net"), features, BY)
+    return folder, planted
+
+
+def run(folder: Path, ceiling_threshold: float = 0.2, **options: object) -> int:
+    given = {"permutations": 99, "draws": 100, "nulls": 9, "temperatures": [3, 30], "model": "net"} | options
+    settings = {"caption": given, "model": {}, "ceiling_threshold": ceiling_threshold, "confidence": 0.95}
+    paths = {
+        name: artifact_path(folder, "d", name, subject="1") for name in ("responses", "splits", "ceiling", *OUTPUTS)
+    }
+    paths["features"] = artifact_path(folder, "d", "features", model="net")
+    arguments = [part for name, path in paths.items() for part in (f"--{name}", str(path))]
+    return caption.main(["--settings", json.dumps(settings), *arguments])
+
+
+def table(folder: Path, suffix: str) -> pd.DataFrame:
+    return load(artifact_path(folder, "d", suffix, subject="1"), pd.DataFrame)
+
+
+def test_planted_attributes_are_said(study: tuple[Path, pd.DataFrame]) -> None:
+    folder, planted = study
+    words = {"size": ["small", "medium", "large"]}
+    assert run(folder, attributes=["colour", "shape", "size"], words=words) == 0
+    found = table(folder, "captions")
+    assert len(found) == 22
+    for name in ("colour", "shape"):
+        truth, said = planted[name].to_numpy()[:20], found[name].to_numpy()[:20]
+        assert (truth == said)[truth != ""].mean() >= 0.9
+    assert (found["size"] == "").mean() >= 0.9
+    assert found["caption"].str.contains("any size").sum() >= 18
+    assert (found["caption"][20:] == "").all()
+    assert found["r"][:20].min() > 0.4
+    assert (found["q"][:20] <= 0.05).all()
+    scores = table(folder, "captionscores").set_index(["region", "of"])
+    for control in ("permuted", "frequent", "bankmean", "shuffled"):
+        assert scores.loc[("reliable targets", control), "gain_low"] > 0.1
+    assert scores.loc[("V2", "caption"), "n_silent"] == 2
+    curve = table(folder, "captiontemperatures")
+    assert curve["chosen"].sum() == 1
+    assert curve["temperature"].tolist() == [0, 3, 30, np.inf]
+    about = load_sidecar(artifact_path(folder, "d", "captions", subject="1"))["details"]
+    assert about["attributes"]["size"] == ["small", "medium", "large"]
+    share = (found["colour"][:12] == "red").mean()
+    assert about["nouns"]["V1"]["red"] == pytest.approx(share)
+
+
+@pytest.mark.parametrize("captioner", ["vocabulary", "nearest"])
+def test_captions_of_images_are_given_to_voxels(study: tuple[Path, pd.DataFrame], captioner: str) -> None:
+    folder, planted = study
+    assert run(folder, captioner=captioner, temperature=20) == 0
+    found = table(folder, "captions")
+    hits = [
+        value in text.split()
+        for name in ("colour", "shape")
+        for text, value in zip(found["caption"][:20], planted[name][:20], strict=True)
+        if value
+    ]
+    assert np.mean(hits) >= 0.8
+
+
+def test_a_function_of_the_user_writes_captions(study: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
+    folder, _ = study
+    (tmp_path / "mine.py").write_text("def write(points):\n    return [f'{len(row)} numbers' for row in points]\n")
+    assert run(folder, captioner=f"{tmp_path / 'mine.py'}:write", temperature=20) == 0
+    found = table(folder, "captions")
+    assert (found["caption"] == "48 numbers").all()
+    assert found["r"].isna().all()  # nothing embeds its texts
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layer": "lost"}, "did you mean 'last'"),
+        ({"attributes": ["color"]}, "did you mean 'colour'"),
+        ({"captioner": "vocabulary", "phrases": ["a dog"]}, "a model that embeds texts"),
+        ({"captioner": "atributes"}, "did you mean 'attributes'"),
+        ({"captioner": "prefix"}, "go together"),
+        ({"temperature": 0}, "above 0"),
+    ],
+)
+def test_bad_options(
+    study: tuple[Path, pd.DataFrame], options: dict[str, object], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(study[0], **options) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_no_reliable_voxel_is_no_caption(study: tuple[Path, pd.DataFrame]) -> None:
+    assert run(study[0], ceiling_threshold=0.9) == 0
+    assert table(study[0], "captions").empty
+    about = load_sidecar(artifact_path(study[0], "d", "captions", subject="1"))["details"]
+    assert about["reason"] == "no noise ceiling lies above 0.9"
