@@ -23,6 +23,7 @@ __all__ = [
 LEVEL = 0.05
 WHO = {"true": "the true response", "check": "the prediction of the checking encoder"}
 LEAST_NULLS = 19  # p = 1 / (m + 1) is at most the level
+LEAST_R = 0.1  # on held-out images; an encoder below it has next to nothing to guide to
 LEAST_VALID = 0.9  # of the share of unguided images that are valid
 
 
@@ -49,6 +50,8 @@ def verdict(study: SynthesisedImages, region: str) -> str:
 def objections(study: SynthesisedImages, region: str) -> list[str]:
     """Return what speaks against the claim that guidance raised a region's response; empty where nothing does."""
     judge, found = study.judge_of(region), []
+    if study.guide_r(region) < LEAST_R:
+        found.append(f"the guiding encoder hardly predicts held-out images (r = {number(study.guide_r(region), 2)})")
     for against, words in (("unguided", "unguided images"), ("recurrent", "unguided images of the same recurrence")):
         gain = study.gain(region, against, judge)
         if gain is not None and not gain["low"] > 0:
