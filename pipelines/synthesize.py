@@ -137,7 +137,7 @@ def _save(
         "known": known,
         "cost": found.cost,
         "unit": "guide, check, true: standard deviations over natural images; valid: 1 shows one clear shape; typical: "
-        "share of natural images that lie farther from their nearest neighbour",
+        "usual distance between natural neighbours in the features of the check, over that of the image, at most 1",
     }
     save(arguments.synthesized, Arrays({"images": found.images}), provenance, **details)
     save(arguments.synthesis, table, provenance, **details)

@@ -65,10 +65,11 @@ def features_of_views(
 
 
 class Typicality:
-    """How near an image lies to natural ones: the share of them that lie farther from their own nearest neighbour.
+    """How near an image lies to natural ones: their usual distance from the nearest other one, over its own.
 
-    About one half for a natural image, 0 for an image farther from all of them than any is from the next. A stand-in
-    for validity where nobody can say what an image should look like.
+    At most 1, which is a typical natural image; 0.5 lies twice as far from any natural one as these do from each other.
+    A stand-in for validity where nobody can say what an image should look like; compare with unguided images, for a
+    diffusion model of other images is far from all of them.
 
     Parameters
     ----------
@@ -76,6 +77,11 @@ class Typicality:
         Images to features (n, d); not the network that guided.
     natural : array (n_images, d)
         Its features of natural images, three at least.
+
+    Raises
+    ------
+    BrainalignError
+        If there are fewer.
     """
 
     def __init__(self, network: Callable[[Tensor], Tensor], natural: Floats) -> None:
@@ -83,18 +89,18 @@ class Typicality:
             raise BrainalignError(f"typicality needs three natural images or more; got {len(natural)}")
         self.network = network
         sd = natural.std(axis=0)
-        self._scale = np.where(sd > 0, sd, 1.0)
-        self._natural = (natural / self._scale).astype(np.float32)
+        self._scale = np.maximum(sd, 0.01 * max(float(np.sqrt((sd**2).mean())), 1e-12))
+        self._natural = (natural / self._scale).astype(np.float64)
         own = _distances(self._natural, self._natural)
         np.fill_diagonal(own, np.inf)
-        self._own = np.sort(own.min(axis=1))
+        self._usual = float(np.median(own.min(axis=1)))
 
     def __call__(self, images: Tensor) -> Floats:
-        """Return a share per image, (n,)."""
+        """Return a number in [0, 1] per image, (n,)."""
         with torch.no_grad():
             values = self.network(images).float().cpu().numpy()
-        nearest = _distances((values / self._scale).astype(np.float32), self._natural).min(axis=1)
-        return np.asarray(1 - np.searchsorted(self._own, nearest, side="left") / len(self._own))
+        nearest = _distances((values / self._scale).astype(np.float64), self._natural).min(axis=1)
+        return np.asarray(np.minimum(1, self._usual / np.maximum(nearest, 1e-12)))
 
 
 def _distances(a: Floats, b: Floats) -> Floats:
