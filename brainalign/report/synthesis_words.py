@@ -156,7 +156,7 @@ def specific_sentence(study: SynthesisedImages) -> str:
         if table.shape[1] < 2 or table.empty:
             continue
         best = table.idxmax(axis=1)
-        others = [region for region in regions if best[region] != region]
+        others = [region for region in regions if str(best[region]) != region]
         text = f"in {len(regions) - len(others)} of {len(regions)} rows by {WHO[judge]}"
         parts.append(f"{text} (another one gains more when guided for {', '.join(others)})" if others else text)
     return f"Of all regions the one guided for gains most {', and '.join(parts)}." if parts else ""
@@ -164,7 +164,8 @@ def specific_sentence(study: SynthesisedImages) -> str:
 
 def matched_sentence(study: SynthesisedImages) -> str:
     """Return what is left of the gain in images with contrast and luminance of unguided ones."""
-    kept, lost = [], []
+    kept: list[str] = []
+    lost: list[str] = []
     for region in study.regions:
         gain = study.gain(region, "unguided", study.judge_of(region), condition="matched")
         if gain is not None:
@@ -206,7 +207,7 @@ def caveats(study: SynthesisedImages) -> list[str]:
 
 def _as_good(null: pd.Series[Any]) -> int:
     """Return how many null encoders reach the guided images: p = (1 + that) / (n + 1)."""
-    return round(null["p"] * (null["n"] + 1)) - 1
+    return round(float(null["p"]) * (int(null["n"]) + 1)) - 1
 
 
 def _interval(row: pd.Series[Any]) -> str:
