@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -65,7 +66,7 @@ def contact_sheet(strips: Sequence[Strip], columns: Sequence[str] = ()) -> Figur
     ax.set(xlim=(0, width), ylim=(height, 0))
     ax.set_axis_off()
     sheet = np.full((height, width, 3), 255, dtype=np.uint8)
-    words = {"parse_math": False, "fontsize": 6.5, "ha": "center", "va": "top"}
+    words: dict[str, Any] = {"parse_math": False, "fontsize": 6.5, "ha": "center", "va": "top"}
     for row, strip in enumerate(strips):
         y = top + row * (SIDE + NOTE + GAP)
         # At the left edge and wrapped by hand: names of conditions are short, those of regions may be long.

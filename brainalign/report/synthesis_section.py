@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from brainalign.report.image_material import ImageMaterial
@@ -46,8 +47,8 @@ def synthesis_text(study: SynthesisedImages) -> list[str]:
     texts += [specific_sentence(study), *contests(study), matched_sentence(study)]
     if len(study.regions) > MOST_REGIONS:
         texts.append(
-            f"Images and curves of the first {MOST_REGIONS} of {len(study.regions)} regions are drawn; all stand in "
-            "the tables."
+            f"Images and curves of {MOST_REGIONS} of {len(study.regions)} regions are drawn, those the guiding encoder "
+            "predicts best; all stand in the tables."
         )
     return [text for text in texts if text]
 
@@ -57,8 +58,14 @@ def synthesis_blocks(study: SynthesisedImages) -> list[Markup]:
     return [*_warnings(study), *_encoders(study)]
 
 
+def _shown(study: SynthesisedImages) -> list[str]:
+    """Return the regions to draw: those that the guiding encoder predicts best where there are many."""
+    ranked = sorted(study.regions, key=lambda region: -np.nan_to_num(study.guide_r(region), nan=-1.0))
+    return [region for region in study.regions if region in ranked[:MOST_REGIONS]]
+
+
 def _panels(study: SynthesisedImages, confidence: float) -> list[Panel]:
-    shown = study.regions[:MOST_REGIONS]
+    shown = _shown(study)
     words = {"scores": " / ".join(JUDGES[judge] for judge in study.judges)}
     words["invalid"] = " ✗: no valid image of this world." if study.known("valid") else ""
     words["confidence"] = f"{confidence:.0%}"

@@ -23,6 +23,7 @@ __all__ = [
 LEVEL = 0.05
 WHO = {"true": "the true response", "check": "the prediction of the checking encoder"}
 LEAST_NULLS = 19  # p = 1 / (m + 1) is at most the level
+LEAST_R = 0.1  # on held-out images; an encoder below it has next to nothing to guide to
 LEAST_VALID = 0.9  # of the share of unguided images that are valid
 
 
@@ -49,6 +50,8 @@ def verdict(study: SynthesisedImages, region: str) -> str:
 def objections(study: SynthesisedImages, region: str) -> list[str]:
     """Return what speaks against the claim that guidance raised a region's response; empty where nothing does."""
     judge, found = study.judge_of(region), []
+    if study.guide_r(region) < LEAST_R:
+        found.append(f"the guiding encoder hardly predicts held-out images (r = {number(study.guide_r(region), 2)})")
     for against, words in (("unguided", "unguided images"), ("recurrent", "unguided images of the same recurrence")):
         gain = study.gain(region, against, judge)
         if gain is not None and not gain["low"] > 0:
@@ -153,7 +156,7 @@ def specific_sentence(study: SynthesisedImages) -> str:
         if table.shape[1] < 2 or table.empty:
             continue
         best = table.idxmax(axis=1)
-        others = [region for region in regions if best[region] != region]
+        others = [region for region in regions if str(best[region]) != region]
         text = f"in {len(regions) - len(others)} of {len(regions)} rows by {WHO[judge]}"
         parts.append(f"{text} (another one gains more when guided for {', '.join(others)})" if others else text)
     return f"Of all regions the one guided for gains most {', and '.join(parts)}." if parts else ""
@@ -161,7 +164,8 @@ def specific_sentence(study: SynthesisedImages) -> str:
 
 def matched_sentence(study: SynthesisedImages) -> str:
     """Return what is left of the gain in images with contrast and luminance of unguided ones."""
-    kept, lost = [], []
+    kept: list[str] = []
+    lost: list[str] = []
     for region in study.regions:
         gain = study.gain(region, "unguided", study.judge_of(region), condition="matched")
         if gain is not None:
@@ -203,7 +207,7 @@ def caveats(study: SynthesisedImages) -> list[str]:
 
 def _as_good(null: pd.Series[Any]) -> int:
     """Return how many null encoders reach the guided images: p = (1 + that) / (n + 1)."""
-    return round(null["p"] * (null["n"] + 1)) - 1
+    return round(float(null["p"]) * (int(null["n"]) + 1)) - 1
 
 
 def _interval(row: pd.Series[Any]) -> str:

@@ -40,7 +40,7 @@ def load_prior(
     """
     from brainalign.synthesis.guidance import BrainGuidedPipeline
 
-    pipe = BrainGuidedPipeline.from_pretrained(prior).to(pick_device(device))
+    pipe: BrainGuidedPipeline = BrainGuidedPipeline.from_pretrained(prior).to(pick_device(device))
     pipe.set_progress_bar_config(disable=True)
     if save_memory:
         pipe.unet.enable_gradient_checkpointing()

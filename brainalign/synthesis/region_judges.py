@@ -48,8 +48,9 @@ class SavedEncoders:
             if minus is not None:
                 against = {"minus_mean": float(means[minus]), "minus_sd": float(sds[minus])}
                 against["minus"] = self.regions[minus]
-            scale = {"mean": float(means[plus]), "sd": float(sds[plus])}
-            found[name] = RegionObjective(features, coef, intercept, self.regions[plus], **against, **scale)
+            found[name] = RegionObjective(
+                features, coef, intercept, self.regions[plus], mean=float(means[plus]), sd=float(sds[plus]), **against
+            )
         return found
 
     def nulls(self, features: Callable[[Tensor], Tensor]) -> list[RegionObjective]:

@@ -313,6 +313,15 @@ def test_how_well_encoders_predict_stands_beside() -> None:
     assert "checking, images in full size" not in words(made)
 
 
+def test_an_encoder_that_predicts_nothing_takes_the_claim_away() -> None:
+    made = study()
+    for r, claimed in ((0.05, False), (0.4, True)):
+        of = replace(made, guides={"r": {"guide": {"prior": {"FFA": r}}}})
+        assert ("hardly predicts held-out images" in verdict(of, "FFA")) != claimed
+    other = replace(made, guides={"r": {"guide": {"prior": {"FFA": 0.5, "V1": 0.02}}}, "asked": {"FFA": ["FFA", "V1"]}})
+    assert other.guide_r("FFA") == 0.02
+
+
 def test_tables_hold_every_control() -> None:
     made = study(truth=False)
     text = plain(gains_table(made))
@@ -396,11 +405,14 @@ def test_a_sheet_of_noise_keeps_to_its_budget_and_a_page_to_its_number_of_figure
     picture(contact_sheet([Strip("x" * 200, list(noise), ["1.0"] * MOST_COLUMNS)]))
     names = {f"r{k}": ALL_RISE for k in range(MOST_REGIONS + 1)}
     made = study(**names)
+    r = {"guide": {"prior": {name: 0.2 + 0.1 * k for k, name in enumerate(names)}}}
+    made = replace(made, guides={"r": r})
     made = replace(made, table=made.table[made.table["condition"].isin(["guided", "unguided"])])
     section = synthesis_section(material(made))
     assert section is not None
     assert len([panel for panel in section.panels if panel.figure is not None]) == MOST_REGIONS + 4
-    assert f"the first {MOST_REGIONS} of {MOST_REGIONS + 1} regions are drawn" in words(made)
+    assert f"{MOST_REGIONS} of {MOST_REGIONS + 1} regions are drawn" in words(made)
+    assert [panel.title for panel in section.panels][:2] == ["Images for r1", "Images for r2"]  # r0 is predicted worst
 
 
 def test_what_was_not_made_is_not_drawn() -> None:
