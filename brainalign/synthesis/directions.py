@@ -17,6 +17,14 @@ from torch import Tensor
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.synthesis.bottleneck import Trajectories, denoised_at, edited, generators, record_trajectories
+from brainalign.synthesis.contrasts import (
+    between_extremes,
+    centred_rows,
+    explained_by,
+    principal_components,
+    regression_gradient,
+    without_span,
+)
 from brainalign.synthesis.denoiser import Denoiser
 from brainalign.synthesis.jacobian import jacobian_directions
 from brainalign.synthesis.steering import Objective, clamped_images
@@ -28,8 +36,6 @@ __all__ = ["METHODS", "Directions", "cosines", "random_directions", "semantic_di
 
 METHODS = ("pca", "jacobian", "supervised", "ridge", "pullback")
 Method = Literal["pca", "jacobian", "supervised", "ridge", "pullback"]
-EXTREMES = 0.1  # share of the seeds at either end of an annotator's scores
-N_SCORES, PENALTY = 32, 0.1  # principal components that ridge takes, and its penalty per seed (of unit variance)
 LEAST = 20  # seeds
 
 
@@ -117,8 +123,8 @@ class Directions:
         BrainalignError
             If nothing is left of a direction.
         """
-        flat = _without(self.vectors.flatten(1), [other.vectors.flatten(1) for other in others])
-        scale = (_centred(recorded) @ flat.T).std(dim=0)
+        flat = without_span(self.vectors.flatten(1), [other.vectors.flatten(1) for other in others])
+        scale = (centred_rows(recorded) @ flat.T).std(dim=0)
         return replace(self, vectors=flat.reshape(self.vectors.shape), scale=scale)
 
     def select(self, rows: Sequence[int]) -> Directions:
@@ -203,27 +209,27 @@ def semantic_directions(
         raise BrainalignError(f"directions need {LEAST} seeds or more; got {len(recorded.seeds)}")
     scores = _scores(objective, recorded) if asks and objective is not None else None
     shape = recorded.bottleneck.shape
-    centred = _centred(recorded)  # (n_seeds, n_steps · channels · rows · columns)
+    centred = centred_rows(recorded)  # (n_seeds, n_steps · channels · rows · columns)
     if method == "pca":
-        vectors, _ = _principal(centred, n_directions)
+        vectors, _ = principal_components(centred, n_directions)
     elif method == "jacobian":
         vectors = jacobian_directions(pipe, recorded, image, n_directions).flatten(1)
     elif method == "supervised" and scores is not None:
-        vectors = _extremes(centred, scores)[None]
+        vectors = between_extremes(centred, scores)[None]
     elif method == "ridge" and scores is not None:
-        vectors = _regressed(centred, scores)[None]
+        vectors = regression_gradient(centred, scores)[None]
     elif objective is not None:
         vectors = _pulled_back(pipe, recorded, objective).flatten()[None]
     maps = vectors.reshape(len(vectors), shape[0], *shape[2:])
     if spatial == "mean":
         maps = maps.mean(dim=(3, 4), keepdim=True).expand_as(maps)
     others = [orthogonal_to] if isinstance(orthogonal_to, Directions) else list(orthogonal_to or ())
-    flat = _without(maps.flatten(1), [other.vectors.flatten(1) for other in others])
+    flat = without_span(maps.flatten(1), [other.vectors.flatten(1) for other in others])
     projected = centred @ flat.T  # (n_seeds, n_directions)
     return Directions(
         flat.reshape(len(flat), shape[0], *shape[2:]),
         projected.std(dim=0),
-        _explained(method, centred, projected, scores, vectors),
+        explained_by(method, centred, projected, scores, vectors),
         recorded.timesteps,
         dict(recorded.options),
     )
@@ -235,8 +241,7 @@ def random_directions(like: Directions, n_directions: int, seed: int = 0) -> Dir
     Parameters
     ----------
     like : Directions
-    n_directions : int
-    seed : int
+    n_directions, seed : int
 
     Returns
     -------
@@ -269,38 +274,6 @@ def _scores(objective: Objective, recorded: Trajectories) -> Tensor:
     return scores.detach()
 
 
-def _centred(recorded: Trajectories) -> Tensor:
-    rows = recorded.bottleneck.transpose(0, 1).flatten(1)
-    return rows - rows.mean(dim=0)
-
-
-def _principal(centred: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Return principal components (n, length) and the singular values; by the matrix of seeds, which is small."""
-    values, left = torch.linalg.eigh((centred @ centred.T).double())
-    singular = values.clamp_min(0).sqrt().flip(0)
-    n = min(n, int((singular > 1e-6 * singular[0]).sum()))
-    vectors = (left.flip(1)[:, :n] / singular[:n]).to(centred).T @ centred
-    return vectors, singular
-
-
-def _extremes(centred: Tensor, scores: Tensor) -> Tensor:
-    order = scores.argsort()
-    k = max(2, round(EXTREMES * len(order)))
-    return centred[order[-k:]].mean(dim=0) - centred[order[:k]].mean(dim=0)
-
-
-def _regressed(centred: Tensor, scores: Tensor) -> Tensor:
-    """Return the gradient of ridge regression of scores on principal components of unit variance."""
-    vectors, singular = _principal(centred, N_SCORES)
-    n = len(scores)
-    spread = (singular[: len(vectors)] / n**0.5).to(centred)
-    components = centred @ vectors.T / spread  # (n_seeds, n_components), orthogonal, of unit variance
-    weights = components.T @ (scores - scores.mean()).to(centred) / (n * (1 + PENALTY))
-    # In units of spread a step is as likely along one component as along another.
-    gradient: Tensor = (weights * spread) @ vectors
-    return gradient
-
-
 def _pulled_back(
     pipe: BrainGuidedPipeline, recorded: Trajectories, objective: Objective, batch_size: int = 64
 ) -> Tensor:
@@ -325,35 +298,3 @@ def _pulled_back(
             total += gradient.nan_to_num().sum(dim=0)
         gradients.append(total / len(recorded.seeds))
     return torch.stack(gradients)
-
-
-def _without(vectors: Tensor, others: Sequence[Tensor]) -> Tensor:
-    """Return unit vectors from which the span of others is taken out."""
-    length = vectors.norm(dim=1, keepdim=True)
-    left = vectors
-    if others:
-        basis, _ = torch.linalg.qr(torch.cat(list(others)).double().T)
-        unit = (vectors / length).double()
-        for _ in range(2):  # once leaves rounding errors of the size of what was taken out
-            unit = unit - (unit @ basis) @ basis.T
-        left = (unit * length).to(vectors)
-    remaining = left.norm(dim=1, keepdim=True)
-    if not (remaining > 1e-4 * length).all() or not torch.isfinite(remaining).all():
-        raise BrainalignError(
-            "nothing is left of a direction: it is zero, or lies in the span of those it must be orthogonal to; "
-            "use fewer of them, or another method"
-        )
-    unit_left: Tensor = left / remaining
-    return unit_left
-
-
-def _explained(method: str, centred: Tensor, projected: Tensor, scores: Tensor | None, vectors: Tensor) -> Tensor:
-    if scores is not None:
-        a = projected - projected.mean(dim=0)
-        b = (scores - scores.mean()).to(a)[:, None]
-        r: Tensor = (a * b).sum(dim=0) / (a.norm(dim=0) * b.norm())
-        return r.square()
-    if method == "pca":
-        return projected.square().sum(dim=0) / centred.square().sum()
-    strength = vectors.flatten(1).square().sum(dim=1)
-    return strength / strength.sum()
