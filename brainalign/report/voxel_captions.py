@@ -124,8 +124,8 @@ def _text(name: str, **values: object) -> str:
 def _explained(details: Mapping[str, Any]) -> str:
     return (
         "The weights of a voxel's encoder are replaced by an average of the images that they point at, and this point "
-        "among images is put into words. A caption is a hypothesis about the voxel, not a measurement: what it is worth "
-        "is how well it predicts responses to images that nothing was fitted to, beside captions that cannot know "
+        "among images is put into words. A caption is a hypothesis about the voxel, not a measurement: what it is "
+        "worth is how well it predicts responses to images that nothing was fitted to, beside captions that cannot know "
         f"the voxel. Captioner: {details['captioner']}; temperature {details['temperature']:g}."
     )
 
@@ -147,7 +147,7 @@ def _table(table: pd.DataFrame) -> Markup:
         "region",
         "caption",
         "r",
-        "other voxels' captions",
+        "others' captions",
         "nearest image",
         "encoder r",
         "√ceiling",
