@@ -125,8 +125,8 @@ def _explained(details: Mapping[str, Any]) -> str:
     return (
         "The weights of a voxel's encoder are replaced by an average of the images that they point at, and this point "
         "among images is put into words. A caption is a hypothesis about the voxel, not a measurement: what it is "
-        "worth is how well it predicts responses to images that nothing was fitted to, beside captions that cannot know "
-        f"the voxel. Captioner: {details['captioner']}; temperature {details['temperature']:g}."
+        "worth is how well it predicts responses to images that nothing was fitted to, beside captions that cannot "
+        f"know the voxel. Captioner: {details['captioner']}; temperature {details['temperature']:g}."
     )
 
 
