@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from brainalign.report.canvas import COLOURS, HIDDEN
+from brainalign.report.canvas import COLOURS
 from brainalign.report.caption_figures import caption_scores_figure, noun_figure, temperature_figure
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.image_material import ImageMaterial
@@ -26,6 +26,7 @@ TITLE = "Words for voxels"
 SHOWN = 15  # voxels in the table
 MOST_VALUES = len(COLOURS)  # of an attribute that has a map
 NOTHING = "nothing said"
+SILENT = "#6b6b6b"  # darker than the sulci
 NAMES = {
     "permuted": "captions of other voxels",
     "frequent": "the most frequent caption",
@@ -90,6 +91,8 @@ def caption_verdict(table: pd.DataFrame, scores: pd.DataFrame, details: Mapping[
     if not not_beaten:
         return text + f"They predict better than every control: {', '.join(beaten)}."
     essential = {name for name in ("permuted", "shuffled") if not rows.loc[name, "gain_low"] > 0}
+    if beaten:
+        text += f"They predict better than {', '.join(beaten)}. "
     text += f"They do not predict clearly better than {'; '.join(not_beaten)}."
     if essential:
         text += " Warning: without that, the words below describe the stimuli, not the voxels, and should not be used."
@@ -174,7 +177,7 @@ def _maps(material: ImageMaterial, table: pd.DataFrame, details: Mapping[str, An
             continue
         shown = table[["target_id", name]].merge(targets[["target_id", "hemi", "vertex"]], on="target_id")
         shown[name] = shown[name].where(shown[name] != "", NOTHING)
-        colours = {**_colours(values), NOTHING: HIDDEN}
+        colours = {**_colours(values), NOTHING: SILENT}
         surface = surface_map(
             shown, name, title=f"{name} in captions", unit=name, kind="categorical", categories=colours
         )
