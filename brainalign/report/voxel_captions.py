@@ -72,8 +72,9 @@ def caption_verdict(table: pd.DataFrame, scores: pd.DataFrame, details: Mapping[
     if not known.any():
         why = "no voxel has one" if (table["caption"] == "").all() else "nothing embeds the texts among the images"
         return f"Captions cannot be scored: {why}. What they say is not evidence."
-    rows = scores[scores["region"] == RELIABLE].set_index("of")
-    caption = rows.loc["caption"]
+    mine = scores[scores["region"] == RELIABLE]
+    rows = {str(row["of"]): {str(k): v for k, v in row.items()} for row in mine.to_dict("records")}
+    caption = rows["caption"]
     predict = int((table.loc[known, "q"] <= details["q_level"]).sum())
     text = (
         f"On {details['n_test']} test images the cosine with its caption predicts a voxel's response with mean r "
@@ -81,16 +82,16 @@ def caption_verdict(table: pd.DataFrame, scores: pd.DataFrame, details: Mapping[
         f"{number(rows.loc['encoder', 'r'])}); {predict:,} of {int(known.sum()):,} captions predict above chance "
         f"(false discovery rate {details['q_level']:g}). "
     )
-    beaten = [NAMES[name] for name in NAMES if rows.loc[name, "gain_low"] > 0]
+    beaten = [NAMES[name] for name in NAMES if rows[name]["gain_low"] > 0]
     not_beaten = [
         f"{NAMES[name]} ({number(rows.loc[name, 'r'])}; difference {number(rows.loc[name, 'gain_low'])} to "
         f"{number(rows.loc[name, 'gain_high'])})"
         for name in NAMES
-        if not rows.loc[name, "gain_low"] > 0
+        if not rows[name]["gain_low"] > 0
     ]
     if not not_beaten:
         return text + f"They predict better than every control: {', '.join(beaten)}."
-    essential = {name for name in ("permuted", "shuffled") if not rows.loc[name, "gain_low"] > 0}
+    essential = {name for name in ("permuted", "shuffled") if not rows[name]["gain_low"] > 0}
     if beaten:
         text += f"They predict better than {', '.join(beaten)}. "
     text += f"They do not predict clearly better than {'; '.join(not_beaten)}."

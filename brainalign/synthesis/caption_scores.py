@@ -156,7 +156,7 @@ def attribute_evidence(
     captioner: AttributeCaptioner,
     weights: Values,
     bank: Bank,
-    labels: Mapping[str, Sequence[str]],
+    labels: Mapping[str, Sequence[str] | NDArray[np.str_]],
     temperature: float,
     named: Bank | None = None,
 ) -> pd.DataFrame:
