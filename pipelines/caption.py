@@ -145,7 +145,8 @@ def _bank(path: Path | None, layer: str, provenance: Provenance) -> Values | Non
         return None
     if path.suffix == ".npy":
         provenance.read("bank", path)
-        return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        mapped: Values = np.load(path, mmap_mode="r", allow_pickle=False)
+        return mapped
     layers = load(path, Layers, provenance)
     check_choice(f"layer of the bank {path}", layer, layers)
     return np.asarray(layers[layer].values)

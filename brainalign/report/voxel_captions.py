@@ -79,13 +79,13 @@ def caption_verdict(table: pd.DataFrame, scores: pd.DataFrame, details: Mapping[
     text = (
         f"On {details['n_test']} test images the cosine with its caption predicts a voxel's response with mean r "
         f"{number(caption['r'])} ({number(caption['low'])} to {number(caption['high'])}; the encoder itself "
-        f"{number(rows.loc['encoder', 'r'])}); {predict:,} of {int(known.sum()):,} captions predict above chance "
+        f"{number(rows['encoder']['r'])}); {predict:,} of {int(known.sum()):,} captions predict above chance "
         f"(false discovery rate {details['q_level']:g}). "
     )
     beaten = [NAMES[name] for name in NAMES if rows[name]["gain_low"] > 0]
     not_beaten = [
-        f"{NAMES[name]} ({number(rows.loc[name, 'r'])}; difference {number(rows.loc[name, 'gain_low'])} to "
-        f"{number(rows.loc[name, 'gain_high'])})"
+        f"{NAMES[name]} ({number(rows[name]['r'])}; difference {number(rows[name]['gain_low'])} to "
+        f"{number(rows[name]['gain_high'])})"
         for name in NAMES
         if not rows[name]["gain_low"] > 0
     ]
