@@ -145,24 +145,25 @@ def _bank(path: Path | None, layer: str, provenance: Provenance) -> Values | Non
         return None
     if path.suffix == ".npy":
         provenance.read("bank", path)
-        return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        mapped: Values = np.load(path, mmap_mode="r", allow_pickle=False)
+        return mapped
     layers = load(path, Layers, provenance)
     check_choice(f"layer of the bank {path}", layer, layers)
-    return layers[layer].values
+    return np.asarray(layers[layer].values)
 
 
 def _embedder(layer: str, model: Mapping[str, Any]) -> Any:
     """Return what embeds texts in the space of the images; None where the model cannot."""
-    weights = model.get("weights")
+    weights = str(model.get("weights", ""))
     return partial(embed_texts, weights) if layer in SHARED_LAYERS and _has_texts(weights) else None
 
 
-def _has_texts(weights: object) -> bool:
+def _has_texts(weights: str) -> bool:
     """Return whether weights are those of a model of images and texts: EfficientNet has a layer called head too."""
     from transformers import AutoConfig
 
     try:
-        return isinstance(weights, str) and hasattr(AutoConfig.from_pretrained(weights), "text_config")
+        return bool(weights) and hasattr(AutoConfig.from_pretrained(weights), "text_config")
     except (OSError, ValueError):
         return False
 
@@ -184,7 +185,7 @@ def _captioner(options: CaptionSettings, images: Features, embed: Any) -> tuple[
             raise BrainalignError(f"captioner: {kind} needs a column caption in the table of images; there is none")
         texts = images.stimuli["caption"].to_numpy(dtype=np.str_)
         if kind == "nearest":
-            return VocabularyCaptioner(texts, units), {}
+            return VocabularyCaptioner(texts.tolist(), units), {}
         phrases = list(dict.fromkeys(texts.tolist()))
         means = np.stack([units[texts == text].mean(axis=0) for text in phrases]) if embed is None else embed(phrases)
         return VocabularyCaptioner(phrases, means, origin), {}
@@ -205,7 +206,7 @@ def _captioner(options: CaptionSettings, images: Features, embed: Any) -> tuple[
 def _labels(options: CaptionSettings, stimuli: pd.DataFrame) -> dict[str, NDArray[np.str_]]:
     """Return the word of every attribute for every image; numbers become words of equally many images."""
     names = options.attributes or tuple(
-        name
+        str(name)
         for name in stimuli
         if name not in NOT_ATTRIBUTES and 2 <= stimuli[name].astype(str).nunique() <= MOST_WORDS
     )

@@ -68,7 +68,7 @@ def test_the_job_list_follows_from_the_configuration(
     assert by_stage(planned, "kriegeskorte92") == MATRICES
     assert by_stage(planned, "eeg-n170") == RECORDINGS
     # Two scanned subjects are too few to be told apart by others, and the demo has no judgements and no videos.
-    other = {"identify", "prepare_triplets", "concepts", "align", "report_concepts"}
+    other = {"caption", "identify", "prepare_triplets", "concepts", "align", "report_concepts"}
     other |= {"rollout", "dynamics", "report_dynamics"}
     other |= {"guide", "synthesize", "directions"}  # until the demo makes images
     other |= {"guide", "synthesize"}

@@ -60,7 +60,8 @@ def caption_scores_figure(scores: pd.DataFrame) -> Figure:
         region, of, r, low, high, n.
     """
     check_columns("the table of caption scores", scores, ["region", "of", "r", "low", "high", "n"])
-    regions = [name for name, part in scores.groupby("region", sort=False) if part["n"].iloc[0] > 0][-MOST_REGIONS:]
+    sizes = scores.groupby("region", sort=False)["n"].first()
+    regions = sizes[sizes > 0].sort_values(ascending=False, kind="stable").index[:MOST_REGIONS].tolist()
     columns = min(3, len(regions))
     rows = -(-len(regions) // columns)
     figure, axes = new_figure(3.2 * columns, 0.6 + 1.9 * rows, columns, rows)

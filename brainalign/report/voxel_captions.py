@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from brainalign.report.canvas import COLOURS, HIDDEN
+from brainalign.report.canvas import COLOURS
 from brainalign.report.caption_figures import caption_scores_figure, noun_figure, temperature_figure
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.image_material import ImageMaterial
@@ -26,6 +26,7 @@ TITLE = "Words for voxels"
 SHOWN = 15  # voxels in the table
 MOST_VALUES = len(COLOURS)  # of an attribute that has a map
 NOTHING = "nothing said"
+SILENT = "#6b6b6b"  # darker than the sulci
 NAMES = {
     "permuted": "captions of other voxels",
     "frequent": "the most frequent caption",
@@ -71,25 +72,28 @@ def caption_verdict(table: pd.DataFrame, scores: pd.DataFrame, details: Mapping[
     if not known.any():
         why = "no voxel has one" if (table["caption"] == "").all() else "nothing embeds the texts among the images"
         return f"Captions cannot be scored: {why}. What they say is not evidence."
-    rows = scores[scores["region"] == RELIABLE].set_index("of")
-    caption = rows.loc["caption"]
+    mine = scores[scores["region"] == RELIABLE]
+    rows = {str(row["of"]): {str(k): v for k, v in row.items()} for row in mine.to_dict("records")}
+    caption = rows["caption"]
     predict = int((table.loc[known, "q"] <= details["q_level"]).sum())
     text = (
         f"On {details['n_test']} test images the cosine with its caption predicts a voxel's response with mean r "
         f"{number(caption['r'])} ({number(caption['low'])} to {number(caption['high'])}; the encoder itself "
-        f"{number(rows.loc['encoder', 'r'])}); {predict:,} of {int(known.sum()):,} captions predict above chance "
+        f"{number(rows['encoder']['r'])}); {predict:,} of {int(known.sum()):,} captions predict above chance "
         f"(false discovery rate {details['q_level']:g}). "
     )
-    beaten = [NAMES[name] for name in NAMES if rows.loc[name, "gain_low"] > 0]
+    beaten = [NAMES[name] for name in NAMES if rows[name]["gain_low"] > 0]
     not_beaten = [
-        f"{NAMES[name]} ({number(rows.loc[name, 'r'])}; difference {number(rows.loc[name, 'gain_low'])} to "
-        f"{number(rows.loc[name, 'gain_high'])})"
+        f"{NAMES[name]} ({number(rows[name]['r'])}; difference {number(rows[name]['gain_low'])} to "
+        f"{number(rows[name]['gain_high'])})"
         for name in NAMES
-        if not rows.loc[name, "gain_low"] > 0
+        if not rows[name]["gain_low"] > 0
     ]
     if not not_beaten:
         return text + f"They predict better than every control: {', '.join(beaten)}."
-    essential = {name for name in ("permuted", "shuffled") if not rows.loc[name, "gain_low"] > 0}
+    essential = {name for name in ("permuted", "shuffled") if not rows[name]["gain_low"] > 0}
+    if beaten:
+        text += f"They predict better than {', '.join(beaten)}. "
     text += f"They do not predict clearly better than {'; '.join(not_beaten)}."
     if essential:
         text += " Warning: without that, the words below describe the stimuli, not the voxels, and should not be used."
@@ -124,9 +128,9 @@ def _text(name: str, **values: object) -> str:
 def _explained(details: Mapping[str, Any]) -> str:
     return (
         "The weights of a voxel's encoder are replaced by an average of the images that they point at, and this point "
-        "among images is put into words. A caption is a hypothesis about the voxel, not a measurement: what it is worth "
-        "is how well it predicts responses to images that nothing was fitted to, beside captions that cannot know "
-        f"the voxel. Captioner: {details['captioner']}; temperature {details['temperature']:g}."
+        "among images is put into words. A caption is a hypothesis about the voxel, not a measurement: what it is "
+        "worth is how well it predicts responses to images that nothing was fitted to, beside captions that cannot "
+        f"know the voxel. Captioner: {details['captioner']}; temperature {details['temperature']:g}."
     )
 
 
@@ -147,7 +151,7 @@ def _table(table: pd.DataFrame) -> Markup:
         "region",
         "caption",
         "r",
-        "other voxels' captions",
+        "others' captions",
         "nearest image",
         "encoder r",
         "√ceiling",
@@ -174,7 +178,7 @@ def _maps(material: ImageMaterial, table: pd.DataFrame, details: Mapping[str, An
             continue
         shown = table[["target_id", name]].merge(targets[["target_id", "hemi", "vertex"]], on="target_id")
         shown[name] = shown[name].where(shown[name] != "", NOTHING)
-        colours = {**_colours(values), NOTHING: HIDDEN}
+        colours = {**_colours(values), NOTHING: SILENT}
         surface = surface_map(
             shown, name, title=f"{name} in captions", unit=name, kind="categorical", categories=colours
         )

@@ -156,7 +156,7 @@ def attribute_evidence(
     captioner: AttributeCaptioner,
     weights: Values,
     bank: Bank,
-    labels: Mapping[str, Sequence[str]],
+    labels: Mapping[str, Sequence[str] | NDArray[np.str_]],
     temperature: float,
     named: Bank | None = None,
 ) -> pd.DataFrame:
@@ -220,8 +220,9 @@ def silence_attributes(evidence: pd.DataFrame, null: Sequence[pd.DataFrame], q: 
     """Silence attributes whose strength does not exceed that of encoders fitted to shuffled responses.
 
     Strengths are divided by their size in the voxel's own refits, since penalties differ between voxels, and by their
-    error over images, since a voxel with much signal has more left to confuse; p is the share of refits of all voxels whose named value of that attribute is then as strong; q controls the false discovery
-    rate over voxels and attributes.
+    error over images, since a voxel with much signal has more left to confuse. p is the share of refits of all voxels
+    whose named value of that attribute is then as strong; q controls the false discovery rate over voxels and
+    attributes.
 
     Parameters
     ----------

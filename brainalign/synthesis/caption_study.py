@@ -88,7 +88,7 @@ class CaptionStudy:
 
     regress: Regressor
     captioner: Captioner
-    labels: Mapping[str, Sequence[str]]
+    labels: Mapping[str, Sequence[str] | NDArray[np.str_]]
     temperatures: Sequence[float]
     temperature: float | None = None
     validation_share: float = 0.25
@@ -134,7 +134,7 @@ class CaptionStudy:
         table.insert(0, "caption", captions.texts)
         predicted = {"encoder": np.asarray(encoder.predict(images)), "caption": images @ captions.embeddings.T}
         scores = caption_scores(captions, images, test[1], seed=self.seed)
-        spoken = np.isfinite(captions.embeddings).all(axis=1)
+        spoken: NDArray[np.bool_] = np.asarray(np.isfinite(captions.embeddings).all(axis=1))
         predicted["frequent"] = np.where(spoken, scores.frequent[:, None], np.nan)
         for name, control, at in (
             ("bankmean", weights, 0.0),

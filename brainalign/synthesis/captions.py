@@ -172,7 +172,7 @@ def _checked(weights: Values, bank: Bank, temperature: float, chunk: int) -> NDA
             f"the weights of {len(bad)} of {len(norms)} voxels are zero or not finite (first: column {bad[0]}); leave "
             "voxels out that do not vary"
         )
-    return weights / norms
+    return np.asarray(weights / norms)
 
 
 def _chunks(bank: Bank, chunk: int) -> Iterator[tuple[slice, Values, Values]]:

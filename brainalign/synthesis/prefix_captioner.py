@@ -67,20 +67,21 @@ class PrefixCaptioner:
         """
         import torch
 
-        wanted = self.mapping[0].in_features
+        wanted: Any = self.mapping[0].in_features
         if projected.shape[1] != wanted:
             raise BrainalignError(
                 f"the captioner was trained on embeddings of {wanted} features; got {projected.shape[1]}: take the "
                 "layer that it was trained on"
             )
-        model = self.language_model.eval()
+        model: Any = self.language_model
+        model.eval()
         texts: list[str] = []
         for start in range(0, len(projected), BATCH):
             part = torch.as_tensor(projected[start : start + BATCH], dtype=torch.float32)
             with torch.inference_mode():
                 prefix = _prefix(self.mapping, model, part)
                 ended = _end_of(self.tokenizer)
-                written: Any = model.generate(  # type: ignore[operator]
+                written = model.generate(
                     inputs_embeds=prefix,
                     attention_mask=torch.ones(prefix.shape[:2], dtype=torch.long),
                     max_new_tokens=self.max_tokens,
@@ -121,7 +122,7 @@ class PrefixCaptioner:
             reason = str(error).splitlines()[0]
             raise BrainalignError(f"cannot load the language model in {folder}: {reason}") from error
         weights = load_file(folder / MAPPING)
-        width = model.get_input_embeddings().embedding_dim
+        width = _width(model)
         d, hidden, out = weights["0.weight"].shape[1], weights["0.weight"].shape[0], weights["2.weight"].shape[0]
         if out % width:
             raise BrainalignError(
@@ -129,7 +130,7 @@ class PrefixCaptioner:
             )
         mapping = torch.nn.Sequential(torch.nn.Linear(d, hidden), torch.nn.Tanh(), torch.nn.Linear(hidden, out))
         mapping.load_state_dict(weights)
-        return cls(mapping.eval(), model.eval(), tokenizer, max_tokens)
+        return cls(mapping.eval(), model, tokenizer, max_tokens)
 
 
 def train_prefix_captioner(
@@ -179,8 +180,8 @@ def train_prefix_captioner(
     end = _end_of(tokenizer)
     tokens = [[*tokenizer(text, add_special_tokens=False)["input_ids"], end] for text in captions]
     points = torch.as_tensor(np.asarray(embeddings), dtype=torch.float32)
-    width = language_model.get_input_embeddings().embedding_dim
-    hidden = max(width * n_prefix // 2, points.shape[1])
+    width = _width(language_model)
+    hidden = max(width * n_prefix // 2, int(points.shape[1]))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         mapping = torch.nn.Sequential(
@@ -188,7 +189,8 @@ def train_prefix_captioner(
         )
     trained = [*mapping.parameters(), *(language_model.parameters() if train_language_model else ())]
     frozen = {name: weight.requires_grad for name, weight in language_model.named_parameters()}
-    language_model.requires_grad_(train_language_model).eval()
+    network: Any = language_model
+    network.requires_grad_(train_language_model).eval()
     optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
     draws = torch.Generator().manual_seed(seed)
@@ -212,7 +214,13 @@ def train_prefix_captioner(
 
 
 def _prefix(mapping: torch.nn.Sequential, model: PreTrainedModel, points: torch.Tensor) -> torch.Tensor:
-    return mapping(points).reshape(len(points), -1, model.get_input_embeddings().embedding_dim)
+    vectors: torch.Tensor = mapping(points)
+    return vectors.reshape(len(points), -1, _width(model))
+
+
+def _width(model: PreTrainedModel) -> int:
+    words: Any = model.get_input_embeddings()
+    return int(words.embedding_dim)
 
 
 def _end_of(tokenizer: PreTrainedTokenizerBase) -> int:

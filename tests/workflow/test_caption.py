@@ -13,10 +13,14 @@ from brainalign.arrays import Features, Layers, Responses
 from brainalign.artifacts import artifact_path, load, load_sidecar, save
 from brainalign.pipelines import caption
 from brainalign.provenance import Provenance
+from brainalign.report.image_material import ImageMaterial
+from brainalign.report.voxel_captions import caption_methods, caption_verdict, voxel_captions_section
+from brainalign.settings import Config, ImageStudy, parse
 from brainalign.simulation import captioned_voxels, clear_scenes, labelled_embeddings
 
 BY = Provenance("test", {}, "")
 N_IMAGES, N_VOXELS = 240, 24
+MODELS = {"models": {"net": {"extractor": "efficientnet"}}, "methods": {"ridge": {"encoder": "ridge"}}}
 OUTPUTS = ("captions", "captionscores", "captiontemperatures")
 
 
@@ -92,6 +96,39 @@ def test_planted_attributes_are_said(study: tuple[Path, pd.DataFrame]) -> None:
     assert about["nouns"]["V1"]["red"] == pytest.approx(share)
 
 
+def section_of(folder: Path) -> str:
+    """Return the words of the section, drawn from what lies in the folder."""
+    config = parse(Config, {"datasets": {"d": {"descriptor": "d.yaml"}}} | MODELS, "configuration")
+    about = {"kind": "images", "name": "d", "title": "d", "licence": "CC0", "source": "tests", "images": "s.tsv"}
+    about |= {"citation": {"text": "Nobody."}, "splits": {"shared": {"column": "set", "value": "shared"}}}
+    files = {"format": "betas", "betas": "b.nii", "trials": "t.tsv"}
+    descriptor = parse(ImageStudy, about | {"subjects": {"1": files}, "folder": "."}, "descriptor")
+    responses = load(artifact_path(folder, "d", "responses", subject="1"), Responses)
+    tables = {suffix: table(folder, suffix) for suffix in OUTPUTS}
+    paths = [artifact_path(folder, "d", suffix, subject="1") for suffix in OUTPUTS]
+    material = ImageMaterial(config, "d", descriptor, "1", responses, captions=tables)
+    material.sidecars |= {path.name: load_sidecar(path) for path in paths}
+    found = voxel_captions_section(material)
+    assert found is not None
+    for panel in found.panels:
+        assert panel.image.startswith("data:image/png")
+    assert len(caption_methods(material)) == (not tables["captions"].empty)
+    return " ".join([*found.paragraphs, *(str(block) for block in found.blocks)])
+
+
+def test_the_section_says_what_was_found(study: tuple[Path, pd.DataFrame]) -> None:
+    folder, _ = study
+    assert run(folder, attributes=["colour", "shape"]) == 0
+    words = section_of(folder)
+    assert "captions predict above chance" in words
+    assert "<td>v" in words
+    assert "Warning" not in words
+    scores = table(folder, "captionscores")
+    details = load_sidecar(artifact_path(folder, "d", "captions", subject="1"))["details"]
+    weak = scores.assign(gain_low=np.where(scores["of"] == "shuffled", -0.1, scores["gain_low"]))
+    assert "should not be used" in caption_verdict(table(folder, "captions"), weak, details)
+
+
 @pytest.mark.parametrize("captioner", ["vocabulary", "nearest"])
 def test_captions_of_images_are_given_to_voxels(study: tuple[Path, pd.DataFrame], captioner: str) -> None:
     folder, planted = study
@@ -113,6 +150,7 @@ def test_a_function_of_the_user_writes_captions(study: tuple[Path, pd.DataFrame]
     found = table(folder, "captions")
     assert (found["caption"] == "48 numbers").all()
     assert found["r"].isna().all()  # nothing embeds its texts
+    assert "cannot be scored: nothing embeds the texts" in section_of(folder)
 
 
 @pytest.mark.parametrize(
@@ -137,4 +175,5 @@ def test_no_reliable_voxel_is_no_caption(study: tuple[Path, pd.DataFrame]) -> No
     assert run(study[0], ceiling_threshold=0.9) == 0
     assert table(study[0], "captions").empty
     about = load_sidecar(artifact_path(study[0], "d", "captions", subject="1"))["details"]
+    assert "No voxel is captioned: no noise ceiling lies above 0.9." in section_of(study[0])
     assert about["reason"] == "no noise ceiling lies above 0.9"
