@@ -68,6 +68,7 @@ class SynthesizeSettings(Strict):
     batch_size: int = Field(32, ge=1, description="images at once")
     n_nulls: int = Field(19, ge=1, description="encoders fitted to responses of exchanged images")
     n_null_images: int = Field(8, ge=2, description="of each of them")
+    evolution: bool = Field(True, description="also evolve noise for each region, which costs as much as guidance")
     scales: tuple[float, ...] = Field((), description="other scales to look at, on seeds of their own")
     save_memory: bool = Field(False, description="checkpointed gradients and sliced decoding: slower, far less memory")
     device: Literal["auto", "cpu", "cuda"] = "auto"

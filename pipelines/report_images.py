@@ -104,10 +104,11 @@ def _gather(
         fetch("guides", object, subject=subject)
         made = {suffix: fetch(suffix, pd.DataFrame, subject=subject) for suffix in SYNTHESIS_TABLES}
         images = fetch("synthesized", Arrays, subject=subject)
-        synthesis = [table for table in made.values() if table is not None]
-        if images is not None and len(synthesis) == len(made):
+        whole = {suffix: table for suffix, table in made.items() if table is not None}
+        if images is not None and len(whole) == len(made):
+            table, gains, steps = (whole[suffix] for suffix in SYNTHESIS_TABLES)
             about = material.details("synthesized")
-            material.synthesised = SynthesisedImages(images["images"], *synthesis, about, about.get("cost", {}))
+            material.synthesised = SynthesisedImages(images["images"], table, gains, steps, about, about["cost"])
     if config.directs(dataset, descriptor, subject):
         fetch("directions", object, subject=subject)
         scores = fetch("directionscores", pd.DataFrame, subject=subject)
@@ -117,8 +118,8 @@ def _gather(
             material.directions = FoundDirections(images["images"], scores, cosines)
     if subject in config.captioned(dataset, descriptor):
         words = {suffix: fetch(suffix, pd.DataFrame, subject=subject) for suffix in CAPTION_TABLES}
-        whole = {suffix: table for suffix, table in words.items() if table is not None}
-        material.captions = whole if len(whole) == len(words) else {}
+        said = {suffix: table for suffix, table in words.items() if table is not None}
+        material.captions = said if len(said) == len(words) else {}
     material.summary = fetch("summary", pd.DataFrame, subject=subject)
     material.differences = fetch("differences", pd.DataFrame, subject=subject)
     material.recovery = fetch("recovery", pd.DataFrame, subject=subject)

@@ -107,7 +107,7 @@ def _synthesize(arguments: argparse.Namespace, provenance: Provenance) -> None:
         progress=lambda words: print(words, flush=True),
     )
     nulls = encoders.nulls(networks["guide"])[: options.n_nulls]
-    found = study.run(nulls, n_null_images=min(options.n_null_images, options.n_images), scales=options.scales)
+    found = study.run(nulls, min(options.n_null_images, options.n_images), options.scales, evolution=options.evolution)
     _save(found, known, about, arguments, provenance)
 
 
