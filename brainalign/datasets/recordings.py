@@ -17,6 +17,7 @@ import pandas as pd
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, listed
+from brainalign.datasets.bids_stimuli import open_bids
 from brainalign.datasets.meeg import UNITS, check_same_channels, sensor_table
 from brainalign.datasets.trials import complete_trials
 from brainalign.descriptor import RecordingStudy
@@ -114,19 +115,7 @@ def read_bids_events(
     BrainalignError
         If mne-bids is missing, there is no such file, or no event is known.
     """
-    try:
-        mne_bids: Any = importlib.import_module("mne_bids")
-    except ImportError as error:
-        raise BrainalignError('BIDS folders need mne-bids; install it with: pip install "brainalign[bids]"') from error
-    place = mne_bids.BIDSPath(
-        subject=participant, session=session, task=task, run=run, datatype=datatype, suffix=datatype, root=root
-    )
-    try:
-        raw = mne_bids.read_raw_bids(place, verbose="error")
-    except (OSError, RuntimeError, ValueError) as error:
-        raise BrainalignError(
-            f"{place}: cannot be read ({error}); correct participant, session, task or run"
-        ) from error
+    place, raw = open_bids(root, participant, task=task, session=session, run=run, datatype=datatype)
     names = np.asarray(raw.annotations.description, dtype=object)
     known = np.array([name in categories for name in names], dtype=bool)
     if not known.any():
@@ -148,13 +137,13 @@ def make_epochs(
     baseline: tuple[float, float] | None = None,
     reject_uv: float | None = None,
 ) -> Any:
-    """Filter a recording without delay (FIR) and cut epochs; metadata hold category and onset_s.
+    """Filter a recording without delay (FIR) and cut epochs; metadata hold the columns of the events.
 
     Parameters
     ----------
     raw : mne.io.Raw
     events : DataFrame
-        sample, onset_s, category.
+        sample, onset_s, category, and any others.
     band_hz : (float, float), optional
         What the filter lets through.
     tmin, tmax : float
@@ -184,7 +173,7 @@ def make_epochs(
         tmax,
         baseline=baseline,
         reject=None if reject_uv is None else {"eeg": 1e-6 * reject_uv},
-        metadata=events[["onset_s", "category"]].reset_index(drop=True),
+        metadata=events.drop(columns="sample").reset_index(drop=True),
         preload=True,
         verbose="error",
     )
