@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_choice, check_rows, listed
 from brainalign.datasets.bids import SeriesFile
 from brainalign.datasets.cifti import CORTEX, grayordinates, read_dlabel
+from brainalign.datasets.fmri import read_volumes
 from brainalign.datasets.fmriprep import MOTION, read_confounds
 from brainalign.datasets.surfaces import load_file
 from brainalign.files import file_digest
@@ -61,7 +62,7 @@ class RegionSeries:
         shortest = int(self.runs["n_frames"].min())
         wanted = shortest if n_frames is None else n_frames
         if not 1 <= wanted <= shortest:
-            run = self.runs.loc[self.runs["n_frames"].idxmin(), "run_id"]
+            run = self.runs["run_id"].iloc[int(self.runs["n_frames"].argmin())]
             raise BrainalignError(f"{wanted} frames asked for, but run {run} has {shortest}; ask for 1 to {shortest}")
         return np.stack([values[:wanted] for values in self.series])
 
@@ -170,8 +171,7 @@ def _runs(files: Sequence[SeriesFile], series: list[Values], tr_s: list[float]) 
 
 def _volume_means(file: SeriesFile, atlas: Path, names: Path | str | None) -> tuple[Values, pd.DataFrame, float]:
     """Return the mean of every region (n_frames, n_regions), NaN where it has no voxel, and the table of regions."""
-    from nilearn.image import new_img_like, resample_to_img
-    from nilearn.maskers import NiftiLabelsMasker
+    from nilearn.image import resample_to_img
 
     image, labels = load_file(file.bold), load_file(atlas)
     if len(image.shape) != 4:
@@ -182,18 +182,18 @@ def _volume_means(file: SeriesFile, atlas: Path, names: Path | str | None) -> tu
         raise BrainalignError(f"{atlas}: has shape {labels.shape} and {len(numbers)} labels; give a volume of labels")
     if labels.shape != image.shape[:3] or not np.allclose(labels.affine, image.affine, atol=1e-3):
         labels = resample_to_img(labels, image.slicer[..., :1], interpolation="nearest")
-    data = np.asarray(labels.dataobj).astype(np.int32).reshape(image.shape[:3])
+    data = np.asarray(labels.dataobj).astype(np.int64).reshape(image.shape[:3])
     if file.mask is not None:
         mask = load_file(file.mask)
         if mask.shape[:3] != image.shape[:3]:
             raise BrainalignError(f"{file.mask}: has the grid {mask.shape} but {file.bold} has {image.shape[:3]}")
         data = np.where(np.asarray(mask.dataobj).reshape(data.shape) > 0, data, 0)
-    sizes = np.bincount(data.clip(min=0).ravel(), minlength=numbers[-1] + 1)[numbers]
-    present = np.flatnonzero(sizes)
+    volumes = read_volumes(file.bold)
+    sizes = [int((data == number).sum()) for number in numbers]
     values = np.full((image.shape[3], len(numbers)), np.nan, dtype=np.float32)
-    if len(present):
-        masker = NiftiLabelsMasker(new_img_like(labels, data), standardize=False, resampling_target=None)
-        values[:, present] = masker.fit_transform(image)  # columns in the order of the labels
+    # NiftiLabelsMasker would put 0 where a voxel is NaN, so that nobody hears of it.
+    for column in np.flatnonzero(sizes):
+        values[:, column] = volumes[data == numbers[column]].mean(axis=0, dtype=np.float64)
     ids = _names(names, numbers) if names is not None else [f"region-{number}" for number in numbers]
     hemi = [name[:1] if name[:2] in ("L_", "R_") else "" for name in ids]
     tr_s = file.tr_s if file.tr_s is not None else float(image.header.get_zooms()[3])
@@ -213,7 +213,7 @@ def _names(path: Path | str, numbers: NDArray[np.int64]) -> list[str]:
 
 def _grayordinate_means(file: SeriesFile, atlas: Path) -> tuple[Values, pd.DataFrame, float]:
     """Return the mean of every label over the grayordinates it has in the file, as `_volume_means`."""
-    from nibabel.cifti2 import SeriesAxis
+    from nibabel.cifti2.cifti2_axes import SeriesAxis
 
     image = load_file(file.bold)
     time = image.header.get_axis(0)

@@ -69,7 +69,7 @@ class TextRecordings:
         ids = self.sentences["trial_id"]
         if ids.duplicated().any():
             raise BrainalignError(f"trial ids repeat ({listed(ids[ids.duplicated()].tolist())}); make them unique")
-        unmeasured = ids[~self.mask.any(axis=1)].tolist()
+        unmeasured = ids.iloc[np.flatnonzero(~self.mask.any(axis=1))].tolist()
         if unmeasured:
             raise BrainalignError(f"{len(unmeasured)} trials have no sample in the mask ({listed(unmeasured)})")
 

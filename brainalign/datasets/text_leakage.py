@@ -199,12 +199,14 @@ def order_leak(
 
 def _nearest_in_order(known: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return test rows, and for each the training row of the same recording that was read nearest to it."""
-    tested, nearest = [np.zeros(0, np.intp)], [np.zeros(0, np.intp)]
-    for rows in known.groupby(["dataset", "subject", "task"], sort=False).indices.values():
-        part = known.iloc[rows]
-        train, test = rows[part["split"].eq("train")], rows[part["split"].eq("test")]
+    tested: list[NDArray[np.intp]] = [np.zeros(0, np.intp)]
+    nearest: list[NDArray[np.intp]] = [np.zeros(0, np.intp)]
+    place, side = known["row"].to_numpy(dtype=np.int64), known["split"].to_numpy(dtype=object)
+    recording = known.groupby(["dataset", "subject", "task"], sort=False).ngroup().to_numpy()
+    for number in np.unique(recording):
+        train = np.flatnonzero((recording == number) & (side == "train"))
+        test = np.flatnonzero((recording == number) & (side == "test"))
         if len(train) and len(test):
-            place = known["row"].to_numpy(dtype=np.int64)
             apart = np.abs(place[test][:, None] - place[train])
             tested.append(test)
             nearest.append(train[apart.argmin(axis=1)])

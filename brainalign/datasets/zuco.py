@@ -174,7 +174,7 @@ def _labelled(
             f"{path}: {len(missing)} sentences are not in the table of the task ({listed(shown)}); correct their texts "
             "with typos=, or set unmatched to drop or keep"
         )
-    columns = [name for name in table if name not in ("stimulus_id", *rows[0])] if rows else []
+    columns = [str(name) for name in table if name not in ("stimulus_id", *rows[0])] if rows else []
     kept, new, lost = [], [], []
     for place, (row, match, similarity) in enumerate(zip(rows, found["row"], found["similarity"], strict=True)):
         if match < 0 and unmatched == "drop":
@@ -214,7 +214,7 @@ class _Store:
         """Resample a trial through its Fourier transform, write it and return its number of samples."""
         from scipy.signal import resample
 
-        n_samples = round(raw.shape[1] * RATE_HZ / RECORDED_HZ)
+        n_samples = int(np.rint(raw.shape[1] * RATE_HZ / RECORDED_HZ))
         self.values[row] = 0
         self.values[row, : len(raw), :n_samples] = resample(raw.astype(np.float64), n_samples, axis=1)
         return n_samples

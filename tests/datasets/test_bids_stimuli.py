@@ -15,6 +15,7 @@ from brainalign.checks import BrainalignError
 from brainalign.datasets import epochs_to_responses, make_epochs, read_bids_stimuli
 
 ONSETS = np.array([1.0, 2.5, 4.0, 5.5, 7.0])
+SHOWN = ("bat/bat_01b", "cow/cow_02s", "", "bat/bat_07n", "bat/bat_01b")
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +42,10 @@ def events(root) -> Path:
             "onset": ONSETS,
             "duration": 0.5,
             "trial_type": ["exp", "exp", "catch", "exp", "test"],
-            "file_path": ["images/bat/bat_01b.jpg", "images/cow/cow_02s.jpg", "n/a", "images/bat/bat_07n.jpg", "images/bat/bat_01b.jpg"],
+            "file_path": [f"images/{name}.jpg" if name else "n/a" for name in SHOWN],
             "category": ["bat", "cow", "n/a", "bat", "bat"],
         }
-    ).to_csv(path, sep="\t", index=False)  # fmt: skip
+    ).to_csv(path, sep="\t", index=False)
     return path
 
 
