@@ -15,6 +15,8 @@ from brainalign.datasets.trials import MISSING
 
 __all__ = ["open_bids", "read_bids_stimuli"]
 
+CHANNELS = {"eeg": ("eeg",), "meg": ("mag", "grad")}
+
 
 def open_bids(
     root: Path, participant: str, *, task: str, session: str | None, run: str | None, datatype: str
@@ -54,6 +56,7 @@ def read_bids_stimuli(
     session: str | None = None,
     run: str | None = None,
     datatype: Literal["eeg", "meg"] = "eeg",
+    bad_channels: Literal["raise", "drop"] = "raise",
 ) -> tuple[Any, pd.DataFrame]:
     """Read a raw recording and its *_events.tsv; `make_epochs` and `epochs_to_responses` make responses of them.
 
@@ -70,22 +73,26 @@ def read_bids_stimuli(
         Whether "images/aardvark/aardvark_01b.jpg" is the stimulus of that name, or "aardvark_01b".
     category_column : str, optional
         What is the category of a trial; the stimulus where not given.
+    bad_channels : {"raise", "drop"}
+        What to do with channels that channels.tsv calls bad; `epochs_to_responses` looks for flat ones.
 
     Returns
     -------
     raw : mne.io.Raw
+        Only the channels of EEG, or the magnetometers and gradiometers of MEG.
     events : DataFrame
         sample, onset_s, stimulus_id, category, and the other columns of the file.
 
     Raises
     ------
     BrainalignError
-        If mne-bids is missing, there is no such file or column, an onset is no number or lies outside the recording, or
+        If mne-bids is missing, there is no such file, channel or column, channels are bad, an onset is no number or lies outside the recording, or
         no event is left.
     """
     check_choice("names", names, ("as written", "file stem"))
-    check_choice("datatype", datatype, ("eeg", "meg"))
+    check_choice("datatype", datatype, CHANNELS)
     place, raw = open_bids(root, participant, task=task, session=session, run=run, datatype=datatype)
+    _pick(place, raw, datatype, bad_channels)
     path = Path(place.copy().update(suffix="events", extension=".tsv").fpath)
     if not path.exists():
         raise BrainalignError(f"{path}: no such file; write when each stimulus was shown (BIDS events)")
@@ -118,3 +125,18 @@ def read_bids_stimuli(
     rest = table.drop(columns=["onset", "sample", "onset_s", "stimulus_id", "category"], errors="ignore")
     sample = np.round(onsets * raw.info["sfreq"]).astype(int)
     return raw, rest.assign(sample=sample, onset_s=onsets, stimulus_id=stimuli, category=category)
+
+
+def _pick(place: Any, raw: Any, datatype: str, bad_channels: str) -> None:
+    check_choice("bad_channels", bad_channels, ("raise", "drop"))
+    kinds = raw.get_channel_types()
+    wanted = [name for name, kind in zip(raw.ch_names, kinds, strict=True) if kind in CHANNELS[datatype]]
+    if not wanted:
+        raise BrainalignError(f"{place}: no {datatype} channels; it has {listed(sorted(set(kinds)), 8)}")
+    bad = [name for name in raw.info["bads"] if name in wanted]
+    if bad and (bad_channels == "raise" or len(bad) == len(wanted)):
+        raise BrainalignError(
+            f"{place}: {len(bad)} of {len(wanted)} channels are marked bad ({listed(bad)}); interpolate them, or set "
+            "bad_channels: drop"
+        )
+    raw.pick([name for name in wanted if name not in bad], verbose="error")

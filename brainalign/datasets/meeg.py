@@ -254,13 +254,13 @@ def sensor_table(epochs: Any) -> pd.DataFrame:
     return table.assign(roi=empty_lists(len(table)))
 
 
-def without_bad_sensors(responses: Responses, path: Path, bad_channels: str, n_marked: int = 0) -> Responses:
+def without_bad_sensors(responses: Responses, where: Path | str, bad_channels: str, n_marked: int = 0) -> Responses:
     """Report or drop the sensors that hold NaN or are flat; `targets.attrs["n_dropped"]` counts them.
 
     Parameters
     ----------
     responses : Responses
-    path : Path
+    where : Path or str
         For messages.
     bad_channels : {"raise", "drop"}
     n_marked : int
@@ -278,11 +278,11 @@ def without_bad_sensors(responses: Responses, path: Path, bad_channels: str, n_m
     names = responses.targets["target_id"][bad].tolist()
     if bad.any() and bad_channels == "raise":
         raise BrainalignError(
-            f"{path}: {broken.sum()} channels hold NaN and {flat.sum()} are flat ({listed(names)}); mark them bad and "
+            f"{where}: {broken.sum()} channels hold NaN and {flat.sum()} are flat ({listed(names)}); mark them bad and "
             "interpolate them in MNE, or set bad_channels: drop"
         )
     if bad.all():
-        raise BrainalignError(f"{path}: all {len(bad)} channels are flat or hold NaN; check the file")
+        raise BrainalignError(f"{where}: all {len(bad)} channels are flat or hold NaN; check the file")
     responses = responses.select(targets=~bad) if bad.any() else replace(responses)
     responses.targets.attrs["n_dropped"] = int(bad.sum()) + n_marked
     return responses

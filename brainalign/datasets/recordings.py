@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ import pandas as pd
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, listed
 from brainalign.datasets.bids_stimuli import open_bids
-from brainalign.datasets.meeg import UNITS, check_same_channels, sensor_table
+from brainalign.datasets.meeg import UNITS, check_same_channels, sensor_table, without_bad_sensors
 from brainalign.datasets.trials import complete_trials
 from brainalign.descriptor import RecordingStudy
 
@@ -185,7 +185,9 @@ def make_epochs(
     return epochs
 
 
-def epochs_to_responses(recordings: Sequence[Any], *, decimate: int = 1) -> Responses:
+def epochs_to_responses(
+    recordings: Sequence[Any], *, decimate: int = 1, bad_channels: Literal["raise", "drop", "keep"] = "keep"
+) -> Responses:
     """Return the epochs of one subject's recordings as responses.
 
     Parameters
@@ -195,6 +197,8 @@ def epochs_to_responses(recordings: Sequence[Any], *, decimate: int = 1) -> Resp
         numbered from 1, as runs. The id of a trial's stimulus is its category where metadata have no stimulus_id.
     decimate : int
         Keep every so many-th sample.
+    bad_channels : {"raise", "drop", "keep"}
+        What to do with channels that hold NaN or are flat.
 
     Raises
     ------
@@ -227,6 +231,8 @@ def epochs_to_responses(recordings: Sequence[Any], *, decimate: int = 1) -> Resp
     trials = complete_trials(pd.concat(tables, ignore_index=True), "metadata of the epochs")
     units = ", ".join(dict.fromkeys(UNITS[kind][1] for kind in targets["sensor_type"]))
     responses = Responses(values.astype(np.float32), trials, targets, units, times=times.copy())
+    if bad_channels != "keep":
+        responses = without_bad_sensors(responses, "the epochs", bad_channels)
     responses.trials.attrs["n_rejected"] = [sum(map(bool, epochs.drop_log)) for epochs in recordings]
     return responses
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from brainalign.checks import BrainalignError, listed
-from brainalign.datasets.meeg import without_bad_sensors
 from brainalign.datasets.published import Published, load_pickled_dict, required, subject_number
 from brainalign.datasets.recordings import epochs_to_responses, make_epochs
 from brainalign.datasets.things_images import concept_splits, things_image_rows
@@ -33,6 +32,7 @@ def read_things_eeg2_raw(
     tmax: float = 1.0,
     baseline: tuple[float, float] | None = (-0.2, 0.0),
     decimate: int = 4,
+    bad_channels: Literal["raise", "drop"] = "raise",
     hashes: bool = True,
 ) -> Published:
     """Read the raw EEG of one subject (63 channels, 1 kHz) and cut an epoch per image.
@@ -46,7 +46,7 @@ def read_things_eeg2_raw(
     subject, images, trust_pickle, hashes
         See `read_things_epochs`.
     sessions : sequence of int
-    band_hz, tmin, tmax, baseline, decimate
+    band_hz, tmin, tmax, baseline, decimate, bad_channels
         See `make_epochs` and `epochs_to_responses`.
 
     Returns
@@ -74,8 +74,7 @@ def read_things_eeg2_raw(
             recordings.append(
                 make_epochs(raw, events, band_hz=band_hz, tmin=tmin, tmax=tmax, baseline=baseline).pick("eeg")
             )
-    responses = epochs_to_responses(recordings, decimate=decimate)
-    responses = without_bad_sensors(responses, place, "raise")
+    responses = epochs_to_responses(recordings, decimate=decimate, bad_channels=bad_channels)
     return Published(responses, concept_splits(responses.trials))
 
 

@@ -22,11 +22,13 @@ SHOWN = ("bat/bat_01b", "cow/cow_02s", "", "bat/bat_07n", "bat/bat_01b")
 def root(tmp_path_factory) -> Path:
     """Ten seconds of EEG at 100 Hz; after the k-th event the first channel is at k µV for half a second."""
     folder = tmp_path_factory.mktemp("bids")
-    data = np.zeros((2, 1000))
+    data = np.zeros((4, 1000))  # Oz stays flat
     data[1] = 1e-6 * np.random.default_rng(0).normal(size=1000)
     for k, onset in enumerate(ONSETS, start=1):
         data[0, int(100 * onset) : int(100 * onset) + 50] = 1e-6 * k
-    raw = mne.io.RawArray(data, mne.create_info(["Cz", "Pz"], 100.0, "eeg"), verbose="error")
+    data[3] = 1e-4 * np.random.default_rng(1).normal(size=1000)
+    info = mne.create_info(["Cz", "Pz", "Oz", "HEO"], 100.0, ["eeg", "eeg", "eeg", "eog"])
+    raw = mne.io.RawArray(data, info, verbose="error")
     raw.info["line_freq"] = 50
     raw.set_annotations(mne.Annotations(ONSETS, 0.5, ["exp"] * 5))
     place = mne_bids.BIDSPath(subject="01", task="read", run="1", datatype="eeg", root=folder)
@@ -67,6 +69,27 @@ def test_stimuli_become_epochs_of_responses(root, events) -> None:
     np.testing.assert_allclose(after, np.array([1, 2, 4, 5])[:, None] * np.ones(after.shape), rtol=1e-3)
     before = responses.values[:, 0, responses.times < -0.005]
     np.testing.assert_allclose(before, 0, atol=1e-3)
+
+
+def test_flat_and_bad_channels(root, events) -> None:
+    raw, table = read(root)
+    assert raw.ch_names == ["Cz", "Pz", "Oz"]  # without the eyes
+    epochs = make_epochs(raw, table, band_hz=None, tmin=-0.2, tmax=0.4)
+    with pytest.raises(BrainalignError, match=r"the epochs: 0 channels hold NaN and 1 are flat \(Oz\)"):
+        epochs_to_responses([epochs], bad_channels="raise")
+    responses = epochs_to_responses([epochs], bad_channels="drop")
+    assert responses.targets["target_id"].tolist() == ["Cz", "Pz"]
+    channels = root / "sub-01" / "eeg" / "sub-01_task-read_run-1_channels.tsv"
+    content = pd.read_csv(channels, sep="\t", dtype=str, keep_default_na=False)
+    content.assign(status=["good", "bad", "good", "good"]).to_csv(channels, sep="\t", index=False)
+    try:
+        with pytest.raises(BrainalignError, match=r"1 of 3 channels are marked bad \(Pz\); interpolate"):
+            read(root)
+        assert read(root, bad_channels="drop")[0].ch_names == ["Cz", "Oz"]
+        with pytest.raises(BrainalignError, match="cannot be read"):
+            read(root, datatype="meg")
+    finally:
+        content.to_csv(channels, sep="\t", index=False)
 
 
 def test_events_may_be_chosen_by_other_columns(root, events) -> None:
