@@ -61,6 +61,18 @@ def _distance(a: str, b: str, most: int) -> int:
     return row[-1]
 
 
+def _possible(text: NDArray[np.int32], others: NDArray[np.int32], similarity: float) -> NDArray[np.intp]:
+    """Return which texts may be so similar, by their counts of characters.
+
+    An edit changes the count of a character by one at most in either direction.
+    """
+    most = (1 - similarity) * np.maximum(text.sum(), others.sum(axis=1)) + MARGIN
+    near = np.flatnonzero(np.abs(others.sum(axis=1) - text.sum()) < most)
+    changes = others[near] - text
+    fewest = np.maximum(changes.clip(min=0).sum(axis=1), (-changes).clip(min=0).sum(axis=1))
+    return near[fewest < most[near]]
+
+
 def _counts(texts: Sequence[str]) -> NDArray[np.int32]:
     """Return how often each text has each character (n_texts, n_characters)."""
     alphabet = {char: column for column, char in enumerate(sorted(set("".join(texts))))}
@@ -73,8 +85,7 @@ def _counts(texts: Sequence[str]) -> NDArray[np.int32]:
 def near_duplicate_texts(texts: Sequence[str], similarity: float = 0.95) -> pd.DataFrame:
     """Return the pairs of texts that are more alike than `similarity`, whatever their case.
 
-    An edit changes the count of a character by one at most in either direction, so most pairs are ruled out by their
-    counts of characters, in numpy.
+    Most pairs are ruled out by their counts of characters, in numpy.
 
     Parameters
     ----------
@@ -89,16 +100,9 @@ def near_duplicate_texts(texts: Sequence[str], similarity: float = 0.95) -> pd.D
     """
     folded = [text.casefold() for text in texts]
     counts = _counts(folded)
-    lengths = counts.sum(axis=1)
     pairs = []
     for a in range(len(folded) - 1):
-        later = np.arange(a + 1, len(folded))
-        longest = np.maximum(lengths[a], lengths[later])
-        later = later[np.abs(lengths[later] - lengths[a]) < (1 - similarity) * longest + MARGIN]
-        changes = counts[later] - counts[a]
-        fewest = np.maximum(changes.clip(min=0).sum(axis=1), (-changes).clip(min=0).sum(axis=1))
-        later = later[fewest < (1 - similarity) * np.maximum(lengths[a], lengths[later]) + MARGIN]
-        for b in later.tolist():
+        for b in (a + 1 + _possible(counts[a], counts[a + 1 :], similarity)).tolist():
             found = levenshtein_similarity(folded[a], folded[b], least=similarity)
             if found > similarity + MARGIN:
                 pairs.append((a, b, found))
@@ -124,11 +128,14 @@ def match_texts(texts: Sequence[str], candidates: Sequence[str], similarity: flo
     for text in {text.casefold() for text in texts}:
         if text in exact:
             known[text] = exact[text], 1.0
-            continue
-        found = [levenshtein_similarity(text, other, least=similarity) for other in folded]
+    open_texts = sorted({text.casefold() for text in texts} - set(known))
+    counts = _counts([*open_texts, *folded])
+    for place, text in enumerate(open_texts):
+        rows = _possible(counts[place], counts[len(open_texts) :], similarity).tolist()
+        found = [levenshtein_similarity(text, folded[row], least=similarity) for row in rows]
         best = max(found, default=0.0)
         unique = best > similarity + MARGIN and found.count(best) == 1
-        known[text] = (found.index(best), best) if unique else (-1, math.nan)
+        known[text] = (rows[found.index(best)], best) if unique else (-1, math.nan)
     matched = [known[text.casefold()] for text in texts]
     return pd.DataFrame(matched, columns=["row", "similarity"]).astype({"row": int, "similarity": float})
 

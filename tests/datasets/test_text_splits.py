@@ -81,6 +81,10 @@ def test_seven_hundred_sentences_take_no_time() -> None:
     found = near_duplicate_texts(texts)
     assert time.process_time() - start < 3
     assert sorted(zip(found["row_a"], found["row_b"], strict=True)) == [(k, 690 + k) for k in range(10)]
+    start = time.process_time()
+    matched = match_texts([text[:30] + "Q" + text[31:] for text in texts[10:200]], texts[:690])
+    assert time.process_time() - start < 3
+    assert matched["row"].tolist() == list(range(10, 200))
 
 
 def test_groups_are_chains_of_near_duplicates() -> None:
