@@ -86,8 +86,8 @@ def read_bids_stimuli(
     Raises
     ------
     BrainalignError
-        If mne-bids is missing, there is no such file, channel or column, channels are bad, an onset is no number or lies
-        outside the recording, or no event is left.
+        If mne-bids is missing, there is no such file, channel or column, channels are bad, an onset is no number or
+        lies outside the recording, or no event is left.
     """
     check_choice("names", names, ("as written", "file stem"))
     check_choice("datatype", datatype, CHANNELS)

@@ -117,6 +117,10 @@ def test_confounds_patterns_names_and_settling(study) -> None:
     assert read.regions["region_id"].tolist() == ["L_V1", "R_V1", "thalamus", "R_PFC"]
     assert read.regions["hemi"].tolist() == ["L", "R", "", "R"]
     assert read.series[0].shape == (100, 4)
+    late = read_region_series(study.files(), study.atlas, skip_frames=20, high_pass_hz=None)
+    inside = [(study.labels == 10 * k) & (study.mask > 0) for k in range(1, 5)]
+    means = np.stack([study.volumes["1"][part].astype(float).mean(axis=0) for part in inside], axis=1)
+    np.testing.assert_allclose(late.series[0], residual(means[20:], study.motion["1"][20:]), atol=2e-3)
     bare = read_region_series(study.files(), study.atlas, confounds=[])
     assert np.abs(bare.series[0] - read_region_series(study.files(), study.atlas).series[0]).max() > 0.1
     with pytest.raises(BrainalignError, match=r"no confound 'tran_x' \(did you mean 'trans_x'\?\)"):

@@ -238,19 +238,27 @@ def test_texts_are_matched_to_the_table_of_the_task(tmp_path) -> None:
     assert table["sentiment_label"].tolist() == ["-1", "0", "1"]
     broken = TEXTS[1].encode().decode("latin-1")  # mojibake, as in some files of the release
     lost = TEXTS[1].replace("é", "\ufffd", 1)  # a character that cannot be repaired, only matched
-    texts = [TEXTS[0], broken, lost, TEXTS[2]]
-    write_5(tmp_path / "resultsZAB_SR.mat", texts, [eeg(600, k) for k in range(4)])
+    texts = [TEXTS[2], TEXTS[0], broken, lost]
+    lengths = (2000, 600, 500, 400)
+    write_5(tmp_path / "resultsZAB_SR.mat", texts, [eeg(n, k) for k, n in enumerate(lengths)])
+    write_5(tmp_path / "resultsZDM_SR.mat", texts[1:], [eeg(300, k) for k in range(3)])  # where longer ones were
     write_5(tmp_path / "resultsZAB_NR.mat", TEXTS[2:], [eeg(600)])
     read = read_zuco(tmp_path, dataset="zuco1", tables={"SR": table})
-    assert read.sentences["task"].tolist() == ["NR", "SR", "SR", "SR"]
-    assert read.sentences["text"].tolist()[1:] == ["The film is empty of ideas.", TEXTS[1], TEXTS[1]]
-    assert read.sentences["sentiment_label"].tolist()[1:] == ["-1", "0", "0"]
-    assert read.sentences["matched"].round(3).tolist()[1:] == [1.0, 1.0, 0.968]
+    assert read.sentences["task"].tolist() == ["NR", *["SR"] * 6]
+    assert read.sentences["text"].tolist()[1:] == ["The film is empty of ideas.", TEXTS[1], TEXTS[1]] * 2
+    assert read.sentences["sentiment_label"].tolist()[1:] == ["-1", "0", "0"] * 2
+    assert read.sentences["matched"].round(3).tolist()[1:] == [1.0, 1.0, 0.968] * 2
     assert read.drops()[["task", "reason", "n"]].to_numpy().tolist() == [["SR", "not in the table of the task", 1]]
-    np.testing.assert_allclose(read.signals[3, :104, :154], resample(eeg(600, 2)[:104], 154, axis=1), atol=1e-4)
+    kept = [(600, 0), *[(n, k) for k, n in enumerate(lengths)][1:], *[(300, k) for k in range(3)]]
+    for row, (n, seed) in enumerate(kept):
+        samples = round(n * 128 / 500)
+        assert read.mask[row].tolist() == [True] * samples + [False] * (1280 - samples)
+        expected = resample(eeg(n, seed)[:104], samples, axis=1)
+        np.testing.assert_allclose(read.signals[row, :104, :samples], expected, atol=1e-4)
+        assert not read.signals[row, :, samples:].any()
     kept = read_zuco(tmp_path, dataset="zuco1", tables={"SR": table}, unmatched="keep")
-    assert len(kept.sentences) == 5
-    with pytest.raises(BrainalignError, match=r"1 sentences are not in the table of the task \(row 3: 'He moved"):
+    assert len(kept.sentences) == 8
+    with pytest.raises(BrainalignError, match=r"1 sentences are not in the table of the task \(row 0: 'He moved"):
         read_zuco(tmp_path, dataset="zuco1", tables={"SR": table}, unmatched="raise")
     with pytest.raises(BrainalignError, match="tables: no task 'TSR'"):
         read_zuco(tmp_path, dataset="zuco1", tables={"TSR": table})
@@ -275,6 +283,7 @@ def test_signals_may_go_to_a_file(tmp_path) -> None:
     assert isinstance(outside.signals, np.memmap)
     np.testing.assert_array_equal(outside.signals, inside.signals)
     assert np.load(tmp_path / "signals.npy").shape == (2, 128, 1280)  # the row of the dropped trial is gone
+    assert (tmp_path / "signals.npy").stat().st_size < 2 * 128 * 1280 * 4 + 4096
     assert [path.name for path in tmp_path.glob("*.npy")] == ["signals.npy"]
 
 
