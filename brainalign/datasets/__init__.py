@@ -66,7 +66,7 @@ from brainalign.datasets.text_leakage import order_leak, text_leakage
 from brainalign.datasets.text_splits import leave_out, make_text_split, order_blocks
 from brainalign.datasets.things import read_things
 from brainalign.datasets.things_eeg2_raw import read_things_eeg2_raw
-from brainalign.datasets.things_images import concept_splits, things_image_rows
+from brainalign.datasets.things_images import concept_splits, drop_tested_concepts, things_image_rows
 from brainalign.datasets.things_meeg import read_things_epochs
 from brainalign.datasets.trials import complete_trials, read_table, read_trials
 from brainalign.datasets.triplets import Judgements, read_judgements, read_objects, read_triplets
@@ -106,6 +106,7 @@ __all__ = [
     "coco_captions",
     "complete_trials",
     "concept_splits",
+    "drop_tested_concepts",
     "epochs_to_responses",
     "find_series",
     "fit_whitener",

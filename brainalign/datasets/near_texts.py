@@ -67,10 +67,11 @@ def _possible(text: NDArray[np.int32], others: NDArray[np.int32], similarity: fl
     An edit changes the count of a character by one at most in either direction.
     """
     most = (1 - similarity) * np.maximum(text.sum(), others.sum(axis=1)) + MARGIN
-    near = np.flatnonzero(np.abs(others.sum(axis=1) - text.sum()) < most)
+    near: NDArray[np.intp] = np.flatnonzero(np.abs(others.sum(axis=1) - text.sum()) < most)
     changes = others[near] - text
     fewest = np.maximum(changes.clip(min=0).sum(axis=1), (-changes).clip(min=0).sum(axis=1))
-    return near[fewest < most[near]]
+    possible: NDArray[np.intp] = near[fewest < most[near]]
+    return possible
 
 
 def _counts(texts: Sequence[str]) -> NDArray[np.int32]:

@@ -8,11 +8,12 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.datasets.published import load_pickled_dict, required
 from brainalign.files import file_digest
 
-__all__ = ["concept_splits", "things_image_rows"]
+__all__ = ["concept_splits", "drop_tested_concepts", "things_image_rows"]
 
 METADATA = {"training": "train", "test": "test"}  # prefixes of image_metadata.npy
 IMAGES = (".jpg", ".jpeg", ".png")
@@ -75,6 +76,40 @@ def things_image_rows(
     if twice:
         raise BrainalignError(f"{place}: {len(twice)} images share a name with another ({listed(twice)}); rename them")
     return table
+
+
+def drop_tested_concepts(responses: Responses) -> Responses:
+    """Return the responses without the training trials of concepts that are tested too, as THINGS-MEG has them.
+
+    Parameters
+    ----------
+    responses : Responses
+        Whose trials have the columns concept and partition ("test" is tested).
+
+    Returns
+    -------
+    Responses
+        `trials.attrs["n_dropped_concepts"]` counts the concepts that lost trials.
+
+    Raises
+    ------
+    BrainalignError
+        If a column is missing, or no trial is tested or none is left to train.
+    """
+    trials = responses.trials
+    missing = [name for name in ("concept", "partition") if name not in trials]
+    if missing:
+        raise BrainalignError(f"the table of trials lacks {listed(missing)}; it has {list(trials)}")
+    tested = trials["partition"].eq("test")
+    lost = ~tested & trials["concept"].isin(trials["concept"][tested])
+    if not tested.any() or (tested | lost).all():
+        raise BrainalignError(
+            f"{int(tested.sum())} trials are tested and {int((~tested & ~lost).sum())} are left to train of "
+            f"{len(trials)}; name the tested ones 'test' in the column partition"
+        )
+    kept = responses.select(trials=(~lost).to_numpy())
+    kept.trials.attrs["n_dropped_concepts"] = int(trials["concept"][lost].nunique())
+    return kept
 
 
 def concept_splits(trials: pd.DataFrame) -> pd.DataFrame:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from brainalign.checks import BrainalignError
-from brainalign.datasets import read_things_eeg2_raw, read_things_epochs, things_image_rows
+from brainalign.datasets import (
+    concept_splits,
+    drop_tested_concepts,
+    read_things_eeg2_raw,
+    read_things_epochs,
+    things_image_rows,
+)
 
 CHANNELS, TIMES = ["Pz", "O1", "O2"], np.linspace(-0.2, 0.79, 10)
 
@@ -128,6 +135,24 @@ def test_epochs_of_meg_without_tested_concepts(tmp_path, test) -> None:
             )
         groups = published.splits.groupby("group")["split"].nunique()
         assert groups.max() == 1
+
+
+def test_training_trials_of_tested_concepts_are_dropped(things) -> None:
+    things.write_eeg2()
+    responses = things.read().responses
+    tested = responses.trials["stimulus_id"].isin(["kiwi_z", "bat_b"])
+    mixed = replace(responses, trials=responses.trials.assign(partition=np.where(tested, "test", "training")))
+    kept = drop_tested_concepts(mixed)
+    assert kept.trials["concept"].nunique() == 6
+    assert set(kept.trials["stimulus_id"][kept.trials["concept"] == "bat"]) == {"bat_b"}
+    assert len(kept.trials) == len(mixed.trials) - 2  # two repeats of bat_a
+    assert kept.trials.attrs["n_dropped_concepts"] == 1
+    assert concept_splits(kept.trials).groupby("group")["split"].nunique().max() == 1
+    for wrong, message in (("exp", "0 trials are tested and 26 are left"), ("test", "26 trials are tested and 0 are")):
+        with pytest.raises(BrainalignError, match=message):
+            drop_tested_concepts(replace(responses, trials=responses.trials.assign(partition=wrong)))
+    with pytest.raises(BrainalignError, match="lacks partition"):
+        drop_tested_concepts(replace(responses, trials=responses.trials.drop(columns="partition")))
 
 
 class Trap:
