@@ -6,10 +6,11 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
 
-__all__ = ["FmriprepRun", "find_runs"]
+__all__ = ["FmriprepRun", "SeriesFile", "find_runs", "find_series"]
 
 RUN_ENTITIES = ("sub", "ses", "task", "acq", "ce", "rec", "dir", "run")
 
@@ -38,6 +39,96 @@ class FmriprepRun:
     start_s: float
     session: str
     run: str
+
+
+@dataclass(frozen=True)
+class SeriesFile:
+    """One run of a subject, without events: rest, or a film.
+
+    Attributes
+    ----------
+    subject : str
+    bold : Path
+        A volume series (.nii, .nii.gz) or grayordinates (.dtseries.nii).
+    mask, confounds : Path, optional
+        Brain mask of a volume series; fMRIPrep's table.
+    tr_s : float, optional
+        Repetition time; where not given, the file's own.
+    session, run, task : str
+    """
+
+    subject: str
+    bold: Path
+    mask: Path | None = None
+    confounds: Path | None = None
+    tr_s: float | None = None
+    session: str = "1"
+    run: str = "1"
+    task: str = "rest"
+
+
+def find_series(
+    derivatives: Path,
+    subject: str,
+    *,
+    task: str | None = None,
+    space: str | None = None,
+    kind: Literal["volume", "cifti"] = "volume",
+) -> list[SeriesFile]:
+    """Return the preprocessed runs of a subject in the order of sessions and runs; events are not needed.
+
+    Parameters
+    ----------
+    derivatives : Path
+        Output folder of fMRIPrep.
+    subject : str
+        Without "sub-".
+    task, space : str, optional
+        Needed where there are several.
+    kind : {"volume", "cifti"}
+        *_desc-preproc_bold.nii.gz, or *_bold.dtseries.nii.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no such folder, bold, confounds or repetition time, or several tasks or spaces.
+    """
+    folder = derivatives / f"sub-{subject}"
+    if not folder.is_dir():
+        raise BrainalignError(f"{folder}: no such folder; correct the subject or the folder")
+    if kind == "volume":
+        found = [*folder.rglob("*_desc-preproc_bold.nii.gz"), *folder.rglob("*_desc-preproc_bold.nii")]
+    else:
+        found = list(folder.rglob("*_bold.dtseries.nii"))
+    if not found:
+        ending = "*_desc-preproc_bold.nii.gz" if kind == "volume" else "*_bold.dtseries.nii"
+        raise BrainalignError(f"{folder}: no {ending}; run fMRIPrep first, or choose the other kind")
+    for name, wanted in {"task": task, "space": space}.items():
+        found = _only(found, name, wanted, folder)
+    runs: dict[tuple[str, str], Path] = {}
+    for path in sorted(found):
+        entities = _entities(path)
+        key = entities.get("ses", "1"), entities.get("run", "1")
+        if key in runs:
+            raise BrainalignError(f"{runs[key].name} and {path.name} are the same run; keep one of them in the folder")
+        runs[key] = path
+    files = []
+    for (session, run), path in sorted(runs.items(), key=_natural):
+        mask = path.with_name(path.name.replace("_desc-preproc_bold", "_desc-brain_mask"))
+        confounds = _partner(path, folder, "_desc-confounds_timeseries.tsv", "fMRIPrep writes it beside the bold")
+        files.append(
+            SeriesFile(
+                subject,
+                path,
+                mask if kind == "volume" and mask.exists() else None,
+                confounds,
+                _timing(path, folder, derivatives)[0],
+                session,
+                run,
+                _entities(path).get("task", "rest"),
+            )
+        )
+    return files
 
 
 def find_runs(
@@ -144,7 +235,7 @@ def _timing(bold: Path, source: Path, raw: Path) -> tuple[float, float]:
     """Return repetition time and time of the first volume, from the nearest sidecar that says so."""
     entities = _entities(bold)
     stem = "_".join(f"{key}-{entities[key]}" for key in RUN_ENTITIES if key in entities)
-    own = bold.with_name(re.sub(r"\.(nii(\.gz)?|func\.gii)$", ".json", bold.name))
+    own = bold.with_name(re.sub(r"\.((dtseries\.)?nii(\.gz)?|func\.gii)$", ".json", bold.name))
     places = [own, *sorted(source.rglob(f"{stem}_bold.json")), raw / f"task-{entities.get('task')}_bold.json"]
     for path in places:
         if path.exists():

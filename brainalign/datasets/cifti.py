@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError
 from brainalign.datasets.surfaces import BACKGROUND, empty_lists, load_file, read_surface_rois, vertex_table
 
-__all__ = ["read_cifti"]
+__all__ = ["grayordinates", "read_cifti", "read_dlabel"]
 
 Regions = dict[str, NDArray[np.bool_]]
 CORTEX = {"CIFTI_STRUCTURE_CORTEX_LEFT": "L", "CIFTI_STRUCTURE_CORTEX_RIGHT": "R"}
@@ -35,7 +35,7 @@ def read_cifti(
         if image.header.get_axis(1) != axis:
             raise BrainalignError(f"{path}: has other grayordinates than {paths[0]}; give files of one layout")
     values = np.concatenate([np.asarray(image.dataobj, dtype=np.float32) for image in images])
-    targets = _grayordinates(axis, mesh)
+    targets = grayordinates(axis, mesh)
     regions: Regions = {}
     for key, path in rois.items():
         if key in ("L", "R"):
@@ -45,11 +45,11 @@ def read_cifti(
                 whole = regions.setdefault(name, np.zeros(len(targets), dtype=bool))
                 whole[rows.to_numpy()] |= inside[targets["vertex"][rows].astype(int).to_numpy()]
         else:
-            regions |= _read_dlabel(path, targets)
+            regions |= read_dlabel(path, targets)
     return values, targets, regions
 
 
-def _grayordinates(axis: Any, mesh: Mapping[str, Path]) -> pd.DataFrame:
+def grayordinates(axis: Any, mesh: Mapping[str, Path]) -> pd.DataFrame:
     """Return a row per grayordinate: vertices of the cortex, voxels elsewhere."""
     hemi = np.array([CORTEX.get(str(name), "") for name in axis.name])
     surface = np.asarray(axis.vertex) >= 0
@@ -75,10 +75,18 @@ def _grayordinates(axis: Any, mesh: Mapping[str, Path]) -> pd.DataFrame:
     return table.assign(roi=empty_lists(len(table)))
 
 
-def _read_dlabel(path: Path, targets: pd.DataFrame) -> Regions:
+def read_dlabel(path: Path, targets: pd.DataFrame) -> Regions:
+    """Return which grayordinates belong to each label of a .dlabel.nii; the background is left out.
+
+    Parameters
+    ----------
+    path : Path
+    targets : DataFrame
+        From `grayordinates`; the file may be of others.
+    """
     image = load_file(path)
     keys = np.asarray(image.dataobj, dtype=np.int64)  # (n_maps, n_grayordinates)
-    labelled = pd.Index(_grayordinates(image.header.get_axis(1), {})["target_id"])
+    labelled = pd.Index(grayordinates(image.header.get_axis(1), {})["target_id"])
     rows = labelled.get_indexer(pd.Index(targets["target_id"]))
     regions: Regions = {}
     for map_keys, names in zip(keys, image.header.get_axis(0).label, strict=True):

@@ -20,7 +20,7 @@ from brainalign.datasets.fmri import read_volumes, voxel_table
 from brainalign.datasets.surfaces import check_space, load_file, read_maps, vertex_table
 from brainalign.datasets.trials import MISSING, complete_trials
 
-__all__ = ["read_fmriprep"]
+__all__ = ["MOTION", "read_confounds", "read_fmriprep"]
 
 MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 Series = NDArray[np.float32]
@@ -82,7 +82,7 @@ def read_fmriprep(
     for run in runs:
         series = _series(run, inside)
         events, trials = _events(run, stimulus_column)
-        design = _design(run, len(series), events, _confounds(run, confounds), hrf_model, high_pass_hz)
+        design = _design(run, len(series), events, read_confounds(run.confounds, confounds), hrf_model, high_pass_hz)
         betas.append(_fit(run, series, design, len(trials), noise_model))
         tables.append(trials)
     if volume and inside is not None:
@@ -157,15 +157,30 @@ def _events(run: FmriprepRun, stimulus_column: str) -> tuple[pd.DataFrame, pd.Da
     return numbers.assign(trial_type=names), trials
 
 
-def _confounds(run: FmriprepRun, patterns: Sequence[str]) -> pd.DataFrame:
-    table = pd.read_csv(run.confounds, sep="\t", na_values=["n/a"])
+def read_confounds(path: Path, patterns: Sequence[str]) -> pd.DataFrame:
+    """Return columns of a table of confounds, a row per volume; 0 where a value is missing.
+
+    Parameters
+    ----------
+    path : Path
+        *_desc-confounds_timeseries.tsv
+    patterns : sequence of str
+        Columns, or patterns such as "a_comp_cor_0*".
+
+    Raises
+    ------
+    BrainalignError
+        If a pattern matches no column.
+    """
+    table = pd.read_csv(path, sep="\t", na_values=["n/a"])
     columns = [str(column) for column in table]
     chosen: list[str] = []
     for pattern in patterns:
         matching = [name for name in columns if fnmatchcase(name, pattern) and name not in chosen]
         if not any(fnmatchcase(name, pattern) for name in columns):
-            raise BrainalignError(f"{run.confounds}: no confound {pattern!r}{did_you_mean(pattern, columns)}; "
-                                  f"it has {listed(columns, 8)}")  # fmt: skip
+            raise BrainalignError(
+                f"{path}: no confound {pattern!r}{did_you_mean(pattern, columns)}; it has {listed(columns, 8)}"
+            )
         chosen += matching
     return table[chosen].fillna(0.0)  # derivatives and framewise displacement have none in the first volume
 

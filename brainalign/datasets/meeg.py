@@ -17,7 +17,7 @@ from brainalign.checks import BrainalignError, check_choice, did_you_mean, liste
 from brainalign.datasets.surfaces import empty_lists
 from brainalign.datasets.trials import complete_trials, read_trials
 
-__all__ = ["check_same_channels", "read_epochs", "sensor_table"]
+__all__ = ["check_same_channels", "read_epochs", "sensor_table", "without_bad_sensors"]
 
 # MNE keeps SI units, whose squares leave the range of float32; these are the ones its own figures use.
 UNITS = {"eeg": (1e6, "µV"), "mag": (1e15, "fT"), "grad": (1e13, "fT/cm")}
@@ -89,7 +89,7 @@ def read_epochs(
     kinds = list(dict.fromkeys(targets["sensor_type"]))
     units = ", ".join(f"{UNITS[kind][1]} ({kind})" if len(kinds) > 1 else UNITS[kind][1] for kind in kinds)
     responses = Responses(values.astype(np.float32), table, targets, units, times=times[0].copy())
-    return _without_bad_sensors(responses, paths[0], bad_channels, n_marked)
+    return without_bad_sensors(responses, paths[0], bad_channels, n_marked)
 
 
 def check_same_channels(recordings: Mapping[str, pd.DataFrame]) -> None:
@@ -254,7 +254,23 @@ def sensor_table(epochs: Any) -> pd.DataFrame:
     return table.assign(roi=empty_lists(len(table)))
 
 
-def _without_bad_sensors(responses: Responses, path: Path, bad_channels: str, n_marked: int) -> Responses:
+def without_bad_sensors(responses: Responses, where: Path | str, bad_channels: str, n_marked: int = 0) -> Responses:
+    """Report or drop the sensors that hold NaN or are flat; `targets.attrs["n_dropped"]` counts them.
+
+    Parameters
+    ----------
+    responses : Responses
+    where : Path or str
+        For messages.
+    bad_channels : {"raise", "drop"}
+    n_marked : int
+        Dropped before.
+
+    Raises
+    ------
+    BrainalignError
+        If some are bad and `bad_channels` is "raise", or all are.
+    """
     values: NDArray[Any] = responses.values
     broken = ~np.isfinite(values).all(axis=(0, 2))
     flat = np.ptp(values, axis=(0, 2)) == 0
@@ -262,11 +278,11 @@ def _without_bad_sensors(responses: Responses, path: Path, bad_channels: str, n_
     names = responses.targets["target_id"][bad].tolist()
     if bad.any() and bad_channels == "raise":
         raise BrainalignError(
-            f"{path}: {broken.sum()} channels hold NaN and {flat.sum()} are flat ({listed(names)}); mark them bad and "
+            f"{where}: {broken.sum()} channels hold NaN and {flat.sum()} are flat ({listed(names)}); mark them bad and "
             "interpolate them in MNE, or set bad_channels: drop"
         )
     if bad.all():
-        raise BrainalignError(f"{path}: all {len(bad)} channels are flat or hold NaN; check the file")
+        raise BrainalignError(f"{where}: all {len(bad)} channels are flat or hold NaN; check the file")
     responses = responses.select(targets=~bad) if bad.any() else replace(responses)
     responses.targets.attrs["n_dropped"] = int(bad.sum()) + n_marked
     return responses

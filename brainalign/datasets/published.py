@@ -116,7 +116,7 @@ def load_npy(path: Path, n_axes: int, remedy: str, *, mapped: bool = False) -> N
 
 
 def load_pickled_dict(path: Path, remedy: str, *, trust_pickle: bool) -> dict[Any, Any]:
-    """Return the dictionary in a .npy file, which numpy stores as a pickle: loading one can run any program.
+    """Return the dictionary in a .npy or .pkl file, which is a pickle: loading one can run any program.
 
     Raises
     ------
@@ -131,7 +131,8 @@ def load_pickled_dict(path: Path, remedy: str, *, trust_pickle: bool) -> dict[An
         )
     try:
         content = np.load(path, allow_pickle=True)
-        content = content.item() if content.shape == () else content
+        # Some writers pickle the dictionary itself, which np.load returns as it is.
+        content = content.item() if isinstance(content, np.ndarray) and content.shape == () else content
     except Exception as error:  # an unpickler raises whatever the pickle makes it raise
         raise BrainalignError(f"{path}: cannot be unpickled ({error}); copy or download it again") from error
     if not isinstance(content, dict):

@@ -10,14 +10,15 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, listed
-from brainalign.datasets.meeg import UNITS, check_same_channels, sensor_table
+from brainalign.datasets.bids_stimuli import open_bids
+from brainalign.datasets.meeg import UNITS, check_same_channels, sensor_table, without_bad_sensors
 from brainalign.datasets.trials import complete_trials
 from brainalign.descriptor import RecordingStudy
 
@@ -114,19 +115,7 @@ def read_bids_events(
     BrainalignError
         If mne-bids is missing, there is no such file, or no event is known.
     """
-    try:
-        mne_bids: Any = importlib.import_module("mne_bids")
-    except ImportError as error:
-        raise BrainalignError('BIDS folders need mne-bids; install it with: pip install "brainalign[bids]"') from error
-    place = mne_bids.BIDSPath(
-        subject=participant, session=session, task=task, run=run, datatype=datatype, suffix=datatype, root=root
-    )
-    try:
-        raw = mne_bids.read_raw_bids(place, verbose="error")
-    except (OSError, RuntimeError, ValueError) as error:
-        raise BrainalignError(
-            f"{place}: cannot be read ({error}); correct participant, session, task or run"
-        ) from error
+    place, raw = open_bids(root, participant, task=task, session=session, run=run, datatype=datatype)
     names = np.asarray(raw.annotations.description, dtype=object)
     known = np.array([name in categories for name in names], dtype=bool)
     if not known.any():
@@ -148,13 +137,13 @@ def make_epochs(
     baseline: tuple[float, float] | None = None,
     reject_uv: float | None = None,
 ) -> Any:
-    """Filter a recording without delay (FIR) and cut epochs; metadata hold category and onset_s.
+    """Filter a recording without delay (FIR) and cut epochs; metadata hold the columns of the events.
 
     Parameters
     ----------
     raw : mne.io.Raw
     events : DataFrame
-        sample, onset_s, category.
+        sample, onset_s, category, and any others.
     band_hz : (float, float), optional
         What the filter lets through.
     tmin, tmax : float
@@ -184,7 +173,7 @@ def make_epochs(
         tmax,
         baseline=baseline,
         reject=None if reject_uv is None else {"eeg": 1e-6 * reject_uv},
-        metadata=events[["onset_s", "category"]].reset_index(drop=True),
+        metadata=events.drop(columns="sample").reset_index(drop=True),
         preload=True,
         verbose="error",
     )
@@ -196,7 +185,9 @@ def make_epochs(
     return epochs
 
 
-def epochs_to_responses(recordings: Sequence[Any], *, decimate: int = 1) -> Responses:
+def epochs_to_responses(
+    recordings: Sequence[Any], *, decimate: int = 1, bad_channels: Literal["raise", "drop", "keep"] = "keep"
+) -> Responses:
     """Return the epochs of one subject's recordings as responses.
 
     Parameters
@@ -206,6 +197,8 @@ def epochs_to_responses(recordings: Sequence[Any], *, decimate: int = 1) -> Resp
         numbered from 1, as runs. The id of a trial's stimulus is its category where metadata have no stimulus_id.
     decimate : int
         Keep every so many-th sample.
+    bad_channels : {"raise", "drop", "keep"}
+        What to do with channels that hold NaN or are flat.
 
     Raises
     ------
@@ -238,6 +231,8 @@ def epochs_to_responses(recordings: Sequence[Any], *, decimate: int = 1) -> Resp
     trials = complete_trials(pd.concat(tables, ignore_index=True), "metadata of the epochs")
     units = ", ".join(dict.fromkeys(UNITS[kind][1] for kind in targets["sensor_type"]))
     responses = Responses(values.astype(np.float32), trials, targets, units, times=times.copy())
+    if bad_channels != "keep":
+        responses = without_bad_sensors(responses, "the epochs", bad_channels)
     responses.trials.attrs["n_rejected"] = [sum(map(bool, epochs.drop_log)) for epochs in recordings]
     return responses
 

@@ -1,0 +1,257 @@
+"""Regions over time from volumes and grayordinates, against nilearn's own masker and plain least squares."""
+
+from __future__ import annotations
+
+import json
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+from nibabel.cifti2 import BrainModelAxis, Cifti2Image, LabelAxis, ScalarAxis, SeriesAxis
+
+from brainalign.checks import BrainalignError
+from brainalign.datasets import SeriesFile, find_series, read_region_series
+
+TR, FRAMES, SHAPE = 0.8, 120, (6, 5, 4)
+SPACE = "MNI152NLin2009cAsym"
+NAMES = ["trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"]
+
+
+def drifting(n: int, rng, motion: np.ndarray) -> np.ndarray:
+    """Return (frames, n): noise around 500 with a trend, a slow drift, and some of the motion."""
+    time = np.arange(FRAMES)[:, None]
+    values = rng.normal(size=(FRAMES, n)) + 0.05 * time + 3 * np.sin(time / 45)
+    return 500 + values + motion @ rng.normal(size=(6, n))
+
+
+class Study:
+    """Two runs of a subject as fMRIPrep writes them, an atlas of four regions, and what was planted."""
+
+    def __init__(self, folder) -> None:
+        self.folder, rng = folder, np.random.default_rng(0)
+        self.func = folder / "sub-01" / "func"
+        self.func.mkdir(parents=True)
+        self.labels = np.zeros(SHAPE, np.int16)
+        for k in range(4):
+            self.labels[k + 1, 1:4, 1:3] = 10 * (k + 1)
+        self.atlas = folder / "atlas.nii.gz"
+        nibabel.save(nibabel.Nifti1Image(self.labels, np.eye(4)), self.atlas)
+        self.mask = np.ones(SHAPE, np.uint8)
+        self.mask[1, 1, 1] = 0
+        self.volumes, self.motion = {}, {}
+        for run in ("1", "2"):
+            motion = np.cumsum(rng.normal(size=(FRAMES, 6)), axis=0)
+            values = drifting(int(np.prod(SHAPE)), rng, motion).T.reshape(*SHAPE, FRAMES).astype(np.float32)
+            self.volumes[run], self.motion[run] = values, motion
+            self.write(run)
+
+    def stem(self, run) -> str:
+        return f"sub-01_task-rest_run-{run}"
+
+    def write(self, run) -> None:
+        stem = f"{self.stem(run)}_space-{SPACE}"
+        image = nibabel.Nifti1Image(self.volumes[run], np.eye(4))
+        nibabel.save(image, self.func / f"{stem}_desc-preproc_bold.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(self.mask, np.eye(4)), self.func / f"{stem}_desc-brain_mask.nii.gz")
+        (self.func / f"{stem}_desc-preproc_bold.json").write_text(json.dumps({"RepetitionTime": TR}))
+        table = pd.DataFrame(self.motion[run], columns=NAMES).assign(csf=["n/a"] + ["0.5"] * (FRAMES - 1))
+        table.to_csv(self.func / f"{self.stem(run)}_desc-confounds_timeseries.tsv", sep="\t", index=False)
+
+    def files(self, **options):
+        return find_series(self.folder, "01", **options)
+
+
+@pytest.fixture
+def study(tmp_path) -> Study:
+    return Study(tmp_path)
+
+
+def residual(values: np.ndarray, confounds: np.ndarray) -> np.ndarray:
+    """Return what a constant, a trend and confounds do not explain, z-scored, by least squares in one step."""
+    design = np.column_stack([np.ones(len(values)), np.arange(len(values)), confounds])
+    left = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+    return left / left.std(axis=0, ddof=1)
+
+
+def test_regions_of_volumes_against_least_squares(study) -> None:
+    read = read_region_series(study.files(), study.atlas, high_pass_hz=None)
+    assert read.regions["region_id"].tolist() == [f"region-{10 * k}" for k in range(1, 5)]
+    assert read.regions["size"].tolist() == [5, 6, 6, 6]  # one voxel lies outside the mask
+    assert read.runs["run_id"].tolist() == ["sub-01_ses-1_task-rest_run-1", "sub-01_ses-1_task-rest_run-2"]
+    assert read.runs["tr_s"].tolist() == [TR, TR]
+    assert read.runs["sha256"].nunique() == 2
+    for run, series in zip(("1", "2"), read.series, strict=True):
+        inside = [(study.labels == 10 * k) & (study.mask > 0) for k in range(1, 5)]
+        means = np.stack([study.volumes[run][part].astype(float).mean(axis=0) for part in inside], axis=1)
+        # nilearn takes trends out of signals and confounds before it regresses: the same for a trend (Frisch-Waugh).
+        np.testing.assert_allclose(series, residual(means, study.motion[run]), atol=2e-3)
+        np.testing.assert_allclose(series.std(axis=0, ddof=1), 1, atol=1e-4)
+        centred = study.motion[run] - study.motion[run].mean(axis=0)
+        assert np.abs(series.T @ centred).max() < 0.05 * np.abs(centred).sum(axis=0).max()
+    assert read.stack().shape == (2, FRAMES, 4)
+    assert read.stack(50).shape == (2, 50, 4)
+    with pytest.raises(BrainalignError, match="121 frames asked for, but run sub-01_ses-1_task-rest_run-1 has 120"):
+        read.stack(121)
+
+
+def test_filtered_series_are_those_of_the_masker(study) -> None:
+    from nilearn.maskers import NiftiLabelsMasker
+
+    (first, _), options = study.files(), {"high_pass": 0.01, "low_pass": 0.2}
+    read = read_region_series([first], study.atlas, high_pass_hz=0.01, low_pass_hz=0.2)
+    masker = NiftiLabelsMasker(
+        str(study.atlas), mask_img=str(first.mask), detrend=True, standardize="zscore_sample", t_r=TR, **options
+    )
+    expected = masker.fit_transform(str(first.bold), confounds=study.motion["1"])
+    np.testing.assert_allclose(read.series[0], expected, atol=1e-4)
+    frequencies = np.fft.rfftfreq(FRAMES, TR)
+    power = np.abs(np.fft.rfft(read.series[0], axis=0)) ** 2
+    assert power[frequencies > 0.35].sum() < 0.01 * power.sum()
+
+
+def test_confounds_patterns_names_and_settling(study) -> None:
+    names = study.folder / "atlas.tsv"
+    names.write_text("index\tname\n10\tL_V1\n20\tR_V1\n30\tthalamus\n40\tR_PFC\n")
+    read = read_region_series(study.files(), study.atlas, names=names, confounds=["trans_*", "csf"], skip_frames=20)
+    assert read.regions["region_id"].tolist() == ["L_V1", "R_V1", "thalamus", "R_PFC"]
+    assert read.regions["hemi"].tolist() == ["L", "R", "", "R"]
+    assert read.series[0].shape == (100, 4)
+    late = read_region_series(study.files(), study.atlas, skip_frames=20, high_pass_hz=None)
+    inside = [(study.labels == 10 * k) & (study.mask > 0) for k in range(1, 5)]
+    means = np.stack([study.volumes["1"][part].astype(float).mean(axis=0) for part in inside], axis=1)
+    np.testing.assert_allclose(late.series[0], residual(means[20:], study.motion["1"][20:]), atol=2e-3)
+    bare = read_region_series(study.files(), study.atlas, confounds=[])
+    assert np.abs(bare.series[0] - read_region_series(study.files(), study.atlas).series[0]).max() > 0.1
+    with pytest.raises(BrainalignError, match=r"no confound 'tran_x' \(did you mean 'trans_x'\?\)"):
+        read_region_series(study.files(), study.atlas, confounds=["tran_x"])
+    names.write_text("index\tname\n10\tL_V1\n")
+    with pytest.raises(BrainalignError, match="labels 20, 30, 40 of the atlas have no name"):
+        read_region_series(study.files(), study.atlas, names=names)
+
+
+def test_an_atlas_of_another_grid_is_resampled(study) -> None:
+    fine = np.repeat(np.repeat(np.repeat(study.labels, 2, 0), 2, 1), 2, 2)
+    affine = np.diag([0.5, 0.5, 0.5, 1.0])
+    affine[:3, 3] = -0.25
+    nibabel.save(nibabel.Nifti1Image(fine, affine), study.folder / "fine.nii.gz")
+    expected = read_region_series(study.files(), study.atlas)
+    np.testing.assert_allclose(
+        read_region_series(study.files(), study.folder / "fine.nii.gz").stack(), expected.stack(), atol=1e-5
+    )
+
+
+def test_bad_regions_are_named_or_dropped(study) -> None:
+    study.volumes["2"][study.labels == 20] = 7.0
+    study.volumes["2"][3, 1, 1, 8] = np.nan
+    study.write("2")
+    study.mask[study.labels == 40] = 0
+    study.write("1")
+    with pytest.raises(BrainalignError, match=r"3 of 4 regions cannot be used \(region-40, region-20, region-30; "):
+        read_region_series(study.files(), study.atlas)
+    read = read_region_series(study.files(), study.atlas, bad_regions="drop")
+    assert read.regions["region_id"].tolist() == ["region-10"]
+    reasons = read.dropped.groupby("region_id")["reason"].first()
+    assert reasons["region-40"].startswith("nothing of it in sub-01_task-rest_run-1")
+    assert reasons["region-20"].startswith("constant in sub-01_task-rest_run-2")
+    assert reasons["region-30"].startswith("1 NaN or infinite in")
+
+
+def test_runs_that_do_not_fit(study) -> None:
+    first, second = study.files()
+    with pytest.raises(BrainalignError, match=r"does not go with atlas.dlabel.nii"):
+        read_region_series([first], study.folder / "atlas.dlabel.nii")
+    nibabel.save(nibabel.Nifti1Image(study.volumes["1"][..., :100], np.eye(4)), first.bold)
+    with pytest.raises(BrainalignError, match=r"has 120 rows but .* has 100"):
+        read_region_series([first], study.atlas)
+    with pytest.raises(BrainalignError, match="1 runs are given twice"):
+        read_region_series([second, second], study.atlas)
+    with pytest.raises(BrainalignError, match="20 frames for 6 confounds"):
+        read_region_series([second], study.atlas, skip_frames=100)
+    with pytest.raises(BrainalignError, match="no run is given"):
+        read_region_series([], study.atlas)
+    with pytest.raises(BrainalignError, match="repetition time would be 800 s; give tr_s in seconds"):
+        read_region_series([SeriesFile("01", second.bold, tr_s=800.0)], study.atlas)
+    second.bold.write_bytes(second.bold.read_bytes()[:2000])
+    with pytest.raises(BrainalignError, match="run-2"):
+        read_region_series([second], study.atlas)
+
+
+def test_series_are_found_without_events(study) -> None:
+    files = study.files()
+    assert [(file.subject, file.run, file.task, file.tr_s) for file in files] == [
+        ("01", "1", "rest", TR),
+        ("01", "2", "rest", TR),
+    ]
+    assert all(file.mask and file.confounds for file in files)
+    with pytest.raises(BrainalignError, match=r"no \*_bold.dtseries.nii"):
+        study.files(kind="cifti")
+    with pytest.raises(BrainalignError, match="no bold with task 'film'"):
+        study.files(task="film")
+    with pytest.raises(BrainalignError, match="sub-02: no such folder"):
+        find_series(study.folder, "02")
+    (study.func / f"{study.stem('1')}_desc-confounds_timeseries.tsv").unlink()
+    with pytest.raises(BrainalignError, match=r"desc-confounds_timeseries.tsv; fMRIPrep writes it"):
+        study.files()
+
+
+def cifti(folder):
+    """Write 60 left, 50 right vertices and 8 voxels over time, and labels of all vertices of the mesh."""
+    rng = np.random.default_rng(5)
+    left, right = np.sort(rng.permutation(80)[:60]), np.sort(rng.permutation(80)[:50])
+    voxels = np.stack(np.unravel_index(np.arange(8), (2, 2, 2)), axis=1)
+    axis = BrainModelAxis.from_surface(left, 80, "CortexLeft")
+    axis += BrainModelAxis.from_surface(right, 80, "CortexRight")
+    axis += BrainModelAxis("thalamus_left", voxel=voxels, affine=np.eye(4), volume_shape=(2, 2, 2))
+    values = drifting(118, rng, np.zeros((FRAMES, 6))).astype(np.float32)
+    func = folder / "sub-01" / "func"
+    func.mkdir(parents=True)
+    series = func / "sub-01_task-rest_run-1_space-fsLR_den-91k_bold.dtseries.nii"
+    nibabel.save(Cifti2Image(values, (SeriesAxis(0, TR, FRAMES), axis)), series)
+    mesh = BrainModelAxis.from_surface(np.arange(80), 80, "CortexLeft")
+    mesh += BrainModelAxis.from_surface(np.arange(80), 80, "CortexRight")
+    keys = np.repeat([1, 2, 3, 4], 40)[None].astype(np.float32)
+    keys[0, :5] = 0
+    colour = (1.0, 0.0, 0.0, 1.0)
+    table = {0: ("???", colour)} | {k: (f"parcel{k}", colour) for k in range(1, 5)}
+    atlas = folder / "atlas.dlabel.nii"
+    nibabel.save(Cifti2Image(keys, (LabelAxis(["parcels"], [table]), mesh)), atlas)
+    return series, atlas, values, left, right
+
+
+def test_parcels_of_grayordinates(tmp_path) -> None:
+    series, atlas, values, left, right = cifti(tmp_path)
+    read = read_region_series([SeriesFile("01", series)], atlas, high_pass_hz=None)
+    assert read.regions["region_id"].tolist() == [f"parcel{k}" for k in range(1, 5)]
+    assert read.regions["hemi"].tolist() == ["L", "L", "R", "R"]
+    keys = np.concatenate([np.where(left < 5, 0, 1 + left // 40), 3 + right // 40, np.zeros(8, int)])
+    assert read.regions["size"].tolist() == [int((keys == k).sum()) for k in range(1, 5)]
+    means = np.stack([values[:, keys == k].astype(float).mean(axis=1) for k in range(1, 5)], axis=1)
+    np.testing.assert_allclose(read.series[0], residual(means, np.zeros((FRAMES, 0))), atol=2e-3)
+    assert read.runs["tr_s"].tolist() == [TR]  # of the file itself
+    with pytest.raises(BrainalignError, match=r"grayordinates \(.dtseries.nii\) need a .dlabel.nii"):
+        read_region_series([SeriesFile("01", series)], tmp_path / "atlas.nii.gz")
+
+
+def test_grayordinates_of_fmriprep_and_maps_that_are_no_series(tmp_path) -> None:
+    series, atlas, values, *_ = cifti(tmp_path)
+    with pytest.raises(BrainalignError, match=r"desc-confounds_timeseries.tsv; fMRIPrep writes it"):
+        find_series(tmp_path, "01", kind="cifti")
+    motion = pd.DataFrame(np.random.default_rng(0).normal(size=(FRAMES, 6)), columns=NAMES)
+    motion.to_csv(series.parent / "sub-01_task-rest_run-1_desc-confounds_timeseries.tsv", sep="\t", index=False)
+    with pytest.raises(BrainalignError, match="RepetitionTime is in none of"):
+        find_series(tmp_path, "01", kind="cifti")
+    series.with_name(series.name.replace(".dtseries.nii", ".json")).write_text('{"RepetitionTime": 0.8}')
+    (file,) = find_series(tmp_path, "01", kind="cifti")
+    assert file.tr_s == TR
+    assert file.mask is None
+    centred, explained = motion - motion.mean(), {}
+    for name, confounds in (("clean", NAMES), ("bare", [])):
+        series_of = read_region_series([file], atlas, high_pass_hz=None, confounds=confounds).series[0]
+        explained[name] = np.abs(series_of.T @ centred.to_numpy()).max()
+    assert explained["clean"] < 0.5 < 5 < explained["bare"]
+    axis = nibabel.load(series).header.get_axis(1)
+    maps = tmp_path / "maps.dtseries.nii"
+    nibabel.save(Cifti2Image(values[:3], (ScalarAxis(["a", "b", "c"]), axis)), maps)
+    with pytest.raises(BrainalignError, match="its rows are no frames"):
+        read_region_series([SeriesFile("01", maps)], atlas)

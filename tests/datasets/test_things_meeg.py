@@ -1,0 +1,286 @@
+"""THINGS-EEG2 and THINGS-MEG as they are distributed: pickled dictionaries, and images that say what a row shows."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from brainalign.checks import BrainalignError
+from brainalign.datasets import (
+    concept_splits,
+    drop_tested_concepts,
+    read_things_eeg2_raw,
+    read_things_epochs,
+    things_image_rows,
+)
+
+CHANNELS, TIMES = ["Pz", "O1", "O2"], np.linspace(-0.2, 0.79, 10)
+
+
+class Things:
+    """Four training concepts with two images, two test concepts with one; "kiwi" is in both where asked."""
+
+    def __init__(self, root, *, shared: bool = False) -> None:
+        self.root, self.images = root / "data", root / "images"
+        self.training = {"00001_apple": 2, "00002_kiwi" if shared else "00002_bat": 2, "00003_car": 2, "00010_axe": 2}
+        self.test = {"00001_kiwi": 1, "00002_zebra": 1}
+        for partition, concepts in (("training", self.training), ("test", self.test)):
+            for folder, n in concepts.items():
+                place = self.images / f"{partition}_images" / folder
+                place.mkdir(parents=True)
+                for k in range(n):
+                    name = folder.split("_")[1]
+                    (place / f"{name}_{'ba'[k] if n > 1 else 'z'}.jpg").write_bytes(f"{name}{k}{partition}".encode())
+        rng = np.random.default_rng(0)
+        self.values = {"training": rng.normal(size=(8, 2, 3, 10)), "test": rng.normal(size=(2, 5, 3, 10))}
+        (self.root / "sub-01").mkdir(parents=True)
+
+    def content(self, partition, key="preprocessed_eeg_data", **changes):
+        return {key: self.values[partition], "ch_names": CHANNELS, "times": TIMES} | changes
+
+    def write_eeg2(self, how="npy", **changes) -> None:
+        for partition in ("training", "test"):
+            path = self.root / "sub-01" / f"preprocessed_eeg_{partition}.npy"
+            content = self.content(partition, **changes)
+            if how == "npy":
+                np.save(path, content, allow_pickle=True)
+            else:  # some preprocessing writes the dictionary itself under this name
+                path.write_bytes(pickle.dumps(content))
+
+    def write_meg(self, test="preprocessed_meg_zs_test.pkl", values=None) -> None:
+        for partition, name in (("training", "preprocessed_meg_training.pkl"), ("test", test)):
+            data = (values or self.values)[partition]
+            content = {"meg_data": data, "ch_names": CHANNELS, "times": TIMES}
+            (self.root / "sub-01" / name).write_bytes(pickle.dumps(content))
+
+    def read(self, **options):
+        return read_things_epochs(
+            self.root, "01", **({"release": "eeg2", "images": self.images, "trust_pickle": True} | options)
+        )
+
+
+@pytest.fixture
+def things(tmp_path) -> Things:
+    return Things(tmp_path)
+
+
+def test_rows_are_concept_then_file(things) -> None:
+    rows = things_image_rows(things.images, "training")
+    assert rows["stimulus_id"].tolist() == ["apple_a", "apple_b", "bat_a", "bat_b", "car_a", "car_b", "axe_a", "axe_b"]
+    assert rows["concept"].tolist() == ["apple", "apple", "bat", "bat", "car", "car", "axe", "axe"]
+    assert rows["sha256"].nunique() == 8
+    assert rows["sha256"].str.len().eq(64).all()
+    assert things_image_rows(things.images, "training", hashes=False)["sha256"].tolist() == [""] * 8
+    metadata = {
+        "train_img_concepts": ["00001_apple", "00002_bat"],
+        "train_img_files": ["apple_a.jpg", "bat_a.jpg"],
+        "test_img_concepts": ["00001_kiwi"],
+        "test_img_files": ["kiwi_z.jpg"],
+    }
+    path = things.root / "image_metadata.npy"
+    np.save(path, metadata, allow_pickle=True)
+    assert things_image_rows(path, "training", trust_pickle=True)["stimulus_id"].tolist() == ["apple_a", "bat_a"]
+    with pytest.raises(BrainalignError, match="give trust_pickle=True"):
+        things_image_rows(path, "training")
+    twice = things.images / "training_images" / "00003_car" / "bat_a.jpg"
+    twice.write_bytes(b"x")
+    with pytest.raises(BrainalignError, match=r"1 images share a name with another \(bat_a\)"):
+        things_image_rows(things.images, "training")
+    with pytest.raises(BrainalignError, match=r"training_images: no such file"):
+        things_image_rows(things.root, "training")
+
+
+@pytest.mark.parametrize("how", ["npy", "pickle"])
+def test_epochs_of_eeg2(things, how) -> None:
+    things.write_eeg2(how)
+    published = things.read()
+    responses, trials = published.responses, published.responses.trials
+    assert responses.values.shape == (8 * 2 + 2 * 5, 3, 10)
+    assert responses.values.dtype == np.float32
+    np.testing.assert_allclose(responses.times, TIMES)
+    assert responses.targets["target_id"].tolist() == CHANNELS
+    images = {"training": "apple_a apple_b bat_a bat_b car_a car_b axe_a axe_b", "test": "kiwi_z zebra_z"}
+    for partition, names in images.items():
+        for condition, name in enumerate(names.split()):
+            rows = trials["stimulus_id"].eq(name).to_numpy()
+            np.testing.assert_allclose(responses.values[rows], things.values[partition][condition], rtol=1e-6)
+            assert trials["repeat"][rows].tolist() == list(range(1, things.values[partition].shape[1] + 1))
+            assert set(trials["partition"][rows]) == {partition}
+    assert trials["sha256"].str.len().eq(64).all()
+    split = published.splits.set_index("trial_id")["split"]
+    assert split[trials["trial_id"]].eq("test").tolist() == trials["partition"].eq("test").tolist()
+    assert set(published.splits["group"]) == {"apple", "bat", "car", "axe", "kiwi", "zebra"}
+    assert trials.attrs["n_dropped_concepts"] == 0
+
+
+@pytest.mark.parametrize("test", ["preprocessed_meg_test.pkl", "preprocessed_meg_zs_test.pkl"])
+def test_epochs_of_meg_without_tested_concepts(tmp_path, test) -> None:
+    things = Things(tmp_path, shared=True)
+    # Files of every concept lose the tested one; files that lost it before are matched with the images that are left.
+    for kept, shape in ((slice(None), (8, 2)), ([0, 1, 4, 5, 6, 7], (3, 2, 2))):
+        training = things.values["training"][kept]
+        things.write_meg(test, {"training": training.reshape(*shape, 3, 10), "test": things.values["test"]})
+        published = things.read(release="meg")
+        trials = published.responses.trials
+        assert sorted(set(trials["concept"][trials["partition"] == "training"])) == ["apple", "axe", "car"]
+        assert trials.attrs["n_dropped_concepts"] == (1 if kept == slice(None) else 0)
+        for condition, name in ((0, "apple_a"), (4, "car_a"), (7, "axe_b")):
+            rows = trials["stimulus_id"].eq(name).to_numpy()
+            np.testing.assert_allclose(
+                published.responses.values[rows], things.values["training"][condition], rtol=1e-6
+            )
+        groups = published.splits.groupby("group")["split"].nunique()
+        assert groups.max() == 1
+
+
+def test_training_trials_of_tested_concepts_are_dropped(things) -> None:
+    things.write_eeg2()
+    responses = things.read().responses
+    tested = responses.trials["stimulus_id"].isin(["kiwi_z", "bat_b"])
+    mixed = replace(responses, trials=responses.trials.assign(partition=np.where(tested, "test", "training")))
+    kept = drop_tested_concepts(mixed)
+    assert kept.trials["concept"].nunique() == 6
+    assert set(kept.trials["stimulus_id"][kept.trials["concept"] == "bat"]) == {"bat_b"}
+    assert len(kept.trials) == len(mixed.trials) - 2  # two repeats of bat_a
+    assert kept.trials.attrs["n_dropped_concepts"] == 1
+    assert concept_splits(kept.trials).groupby("group")["split"].nunique().max() == 1
+    for wrong, message in (("exp", "0 trials are tested and 26 are left"), ("test", "26 trials are tested and 0 are")):
+        with pytest.raises(BrainalignError, match=message):
+            drop_tested_concepts(replace(responses, trials=responses.trials.assign(partition=wrong)))
+    with pytest.raises(BrainalignError, match="lacks partition"):
+        drop_tested_concepts(replace(responses, trials=responses.trials.drop(columns="partition")))
+
+
+class Trap:
+    def __init__(self, path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("release", ["eeg2", "meg"])
+def test_nothing_is_unpickled_before_it_is_trusted(things, tmp_path, release) -> None:
+    names = {"eeg2": "preprocessed_eeg_training.npy", "meg": "preprocessed_meg_training.pkl"}
+    (things.root / "sub-01" / names[release]).write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
+    with pytest.raises(BrainalignError, match=r"pickle can run any program .* give trust_pickle=True"):
+        things.read(release=release, trust_pickle=False)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_wrong_contents_are_named(things) -> None:
+    with pytest.raises(BrainalignError, match=r"preprocessed_eeg_training.npy: no such file"):
+        things.read()
+    things.write_eeg2(key="eeg")
+    with pytest.raises(BrainalignError, match="lacks preprocessed_eeg_data; it has eeg, ch_names, times"):
+        things.read()
+    things.write_eeg2(ch_names=CHANNELS[:2])
+    with pytest.raises(BrainalignError, match=r"of shape \(8, 2, 3, 10\); expected numbers .* 2 channels, 10 times"):
+        things.read()
+    things.write_eeg2()
+    extra = things.images / "training_images" / "00003_car" / "car_c.jpg"
+    extra.write_bytes(b"c")
+    with pytest.raises(BrainalignError, match=r"has 8 conditions but .* has 9 training images"):
+        things.read()
+    extra.unlink()
+    path = things.root / "sub-01" / "preprocessed_eeg_test.npy"
+    np.save(path, things.content("test", ch_names=["Pz", "O2", "O1"]), allow_pickle=True)
+    with pytest.raises(BrainalignError, match=r"has 3 channels at 10 times but .* or others of the same number"):
+        things.read()
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(BrainalignError, match="cannot be unpickled"):
+        things.read()
+    with pytest.raises(BrainalignError, match="release must be one of 'eeg2', 'meg'"):
+        things.read(release="eeg3")
+
+
+def test_flat_and_nan_channels(things) -> None:
+    things.values["test"][1, 2, 0, 3] = np.nan
+    for values in things.values.values():
+        values[:, :, 2] = 0
+    things.write_eeg2()
+    with pytest.raises(BrainalignError, match=r"1 channels hold NaN and 1 are flat \(Pz, O2\)"):
+        things.read()
+    responses = things.read(bad_channels="drop").responses
+    assert responses.targets["target_id"].tolist() == ["O1"]
+    assert responses.targets.attrs["n_dropped"] == 2
+
+
+def write_raw(things, **changes) -> dict[str, list[int]]:
+    """Write two sessions of raw EEG with a bump 100 ms after each onset, as high as the number of the condition."""
+    rng = np.random.default_rng(3)
+    shown: dict[str, list[int]] = {"training": [], "test": []}
+    for session in (1, 2):
+        for partition, n in (("training", 8), ("test", 2)):
+            order = [*rng.permutation(np.arange(1, n + 1)).tolist(), 99999, *([1, 2] if partition == "test" else [])]
+            values = np.zeros((3, 1500 + 1500 * len(order)))
+            for k, number in enumerate(order):
+                onset = 1000 + 1500 * k
+                values[2, onset] = number
+                values[:2, onset + 100 : onset + 200] = 1e-6 * number if number != 99999 else 1e-3
+            values[1] *= -1
+            shown[partition] += [number for number in order if number != 99999]
+            content = {
+                "raw_eeg_data": values,
+                "ch_names": ["Pz", "Oz", "stim"],
+                "ch_types": ["eeg", "eeg", "stim"],
+                "sfreq": 1000,
+                "highpass": 0.01,
+                "lowpass": 100,
+            }
+            place = things.root / "sub-01" / f"ses-{session:02d}"
+            place.mkdir(exist_ok=True)
+            np.save(place / f"raw_eeg_{partition}.npy", content | changes, allow_pickle=True)
+    return shown
+
+
+def read_raw(things, **options):
+    return read_things_eeg2_raw(
+        things.root,
+        "1",
+        images=things.images,
+        **({"trust_pickle": True, "sessions": (1, 2), "band_hz": None, "decimate": 1, "tmax": 0.4} | options),
+    )
+
+
+def test_raw_eeg2_is_cut_at_its_conditions(things) -> None:
+    shown = write_raw(things)
+    published = read_raw(things)
+    responses, trials = published.responses, published.responses.trials
+    names = {part: things_image_rows(things.images, part)["stimulus_id"].tolist() for part in ("training", "test")}
+    expected = [names[part][number - 1] for part in ("training", "test") for number in shown[part]]
+    assert trials["stimulus_id"].tolist() == expected
+    numbers = np.array(shown["training"] + shown["test"])
+    at = (responses.times >= 0.1) & (responses.times < 0.1995)
+    bumps = responses.values[:, :, at]
+    np.testing.assert_allclose(bumps, (numbers[:, None] * [1, -1])[:, :, None] * np.ones(bumps.shape), rtol=1e-5)
+    assert not responses.values[:, :, responses.times < 0.0995].any()
+    assert responses.units == "µV"
+    assert trials["session"].tolist() == ["1"] * 8 + ["2"] * 8 + ["1"] * 4 + ["2"] * 4
+    assert published.splits["split"].value_counts().to_dict() == {"train": 16, "test": 8}
+    assert trials["repeat"].tolist()[:16] == [1] * 8 + [2] * 8
+    filtered = read_raw(things, band_hz=(0.5, 40.0), decimate=4)
+    assert filtered.responses.values.shape[2] == 151
+    with pytest.raises(BrainalignError, match=r"decimate 20 leaves 50 samples per second"):
+        read_raw(things, band_hz=(0.5, 40.0), decimate=20)
+
+
+def test_raw_eeg2_that_does_not_fit(things) -> None:
+    write_raw(things)
+    with pytest.raises(BrainalignError, match="give trust_pickle=True"):
+        read_raw(things, trust_pickle=False)
+    with pytest.raises(BrainalignError, match=r"ses-03.*no such file|no .*ses-03"):
+        read_raw(things, sessions=(1, 3))
+    (things.images / "test_images" / "00002_zebra" / "zebra_z.jpg").unlink()
+    with pytest.raises(BrainalignError, match=r"raw_eeg_test.npy: conditions 2, but there are 1 images"):
+        read_raw(things)
+    write_raw(things, ch_types=["eeg", "eeg", "eeg"])
+    with pytest.raises(BrainalignError, match="0 channels of type stim"):
+        read_raw(things)
+    write_raw(things, ch_types=["eeg", "stim"])
+    with pytest.raises(BrainalignError, match=r"raw_eeg_data has shape .* 3 names and 2 types"):
+        read_raw(things)
