@@ -140,7 +140,7 @@ class LinearDecoder:
         grid = list(product(rhos, self.penalties))
         if len(grid) > 1 and validation is None:
             raise BrainalignError(
-                f"{len(grid)} settings to choose from need validation trials; give them or one setting"
+                f"{len(grid)} settings need validation trials to choose by; give them, or one setting"
             )
         seen = signal_features(signals, self.features, self.window)
         held = None

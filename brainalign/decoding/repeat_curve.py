@@ -67,7 +67,7 @@ def repeat_curve(
         counts = [*(2**k for k in range(int(np.log2(fewest)) + 1) if 2**k < fewest), fewest]
     if min(counts) < 1 or max(counts) > fewest:
         raise BrainalignError(
-            f"cannot average {max(counts)} repeats: some stimulus has {fewest} in a subject; lower counts"
+            f"counts from {min(counts)} to {max(counts)}: some stimulus has {fewest} repeats in a subject; lower them"
         )
     vectors, ids = distinct_gallery(gallery, gallery_ids)
     column = pd.Index(ids).get_indexer(pd.Index(first["stimulus_id"]))

@@ -197,7 +197,7 @@ def group_of_stimuli(groups: NDArray[Any], column: Rows, ids: NDArray[Any]) -> N
     if len(several):
         raise BrainalignError(
             f"{len(several)} stimuli were shown in several groups ({listed([str(s) for s in ids[several]])}); what is "
-            "exchanged as a whole has one group: give the task, not the subject, and keep texts of several tasks in train"
+            "exchanged as a whole has one: give the task, not the subject, and keep texts of several tasks in train"
         )
     return of
 

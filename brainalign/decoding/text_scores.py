@@ -144,9 +144,7 @@ class _Scored:
         size = np.bincount(self.group)[self.group]
         self.kept = size[self.text] > 1
         if not self.kept.any():
-            raise BrainalignError(
-                f"{len(size)} texts lie in groups of one: no reference can rotate; leave that control out"
-            )
+            raise BrainalignError(f"{len(size)} texts lie in groups of one: none can rotate; leave that control out")
         self.n = int(self.kept.sum())
         scores = self.pairs[self.gist[self.kept]]
         self.sums, self.shown = sums_by_stimulus(scores, self.text[self.kept])

@@ -80,31 +80,26 @@ def verdict(
     score = f"{measure} {real['value']:.3f}, chance {real['chance']:.3f}, p {real['p']:.3f}"
     as_good = []
     for trained, tested in cells:
-        counts = trained == "brain" and tested in {"brain", *SURVIVE}
-        if (
-            not counts
-            and (trained == "brain" or tested in TRAINED)
-            and matrix.difference(trained, tested, measure).p > level
-        ):
+        without = trained != "brain" or tested not in {"brain", *SURVIVE}
+        # Trained without brain signals, only the main inputs are compared: the others ask what a decoder of them uses.
+        asked = trained == "brain" or tested in TRAINED
+        if without and asked and matrix.difference(trained, tested, measure).p > level:
             as_good.append((trained, tested, matrix.cell(trained, tested, measure)["value"]))
     in_blocks, block_words = _blocks(blocks, measure)
-    extra = [*block_words, *_survivors(matrix, measure, cells, level)]
     if real["p"] > level:
-        return Verdict(
-            False, (f"Nothing shows that the decoder uses the brain: it scores at chance ({score}).", *extra)
-        )
-    if as_good:
+        said = f"Nothing shows that the decoder uses the brain: it scores at chance ({score})."
+    elif as_good:
         trained, tested, value = max(as_good, key=lambda one: one[2])
-        said = f"trained on {_words(trained)} and tested on {_words(tested)} it scores {value:.3f}"
-        return Verdict(
-            False, (f"The decoder does not use the brain: {said}, which brain signals do not beat ({score}).", *extra)
+        said = (
+            f"The decoder does not use the brain: trained on {_words(trained)} and tested on {_words(tested)} it scores "
+            f"{value:.3f}, which brain signals do not beat ({score})."
         )
-    if not in_blocks:
-        return Verdict(
-            False, (f"Nothing shows that the decoder uses more than the time of the session ({score}).", *extra)
-        )
-    said = "above every input and training without brain signals"
-    return Verdict(True, (f"The decoder uses the brain: {score}, {said}.", *extra))
+    elif not in_blocks:
+        said = f"Nothing shows that the decoder uses more than the time of the session ({score})."
+    else:
+        said = f"The decoder uses the brain: {score}, above every input and training without brain signals."
+    uses = real["p"] <= level and not as_good and in_blocks
+    return Verdict(bool(uses), (said, *block_words, *_survivors(matrix, measure, cells, level)))
 
 
 def _words(kind: str) -> str:

@@ -71,7 +71,7 @@ class EegText:
 
 
 def text_sentences() -> pd.DataFrame:
-    """Return 576 sentences "the NOUN was ADJECTIVE PLACE ." with stimulus_id, text, topic, noun, adjective, sentiment, place.
+    """Return 576 sentences "the NOUN was ADJECTIVE PLACE .": stimulus_id, text, topic, noun, adjective, sentiment, place.
 
     Examples
     --------
@@ -163,9 +163,7 @@ def _world(
     check_rows("vectors", len(vectors), "sentences", len(sentences), "give one vector per sentence")
     n = len(sentences)
     if min(vectors.shape[1], n - 1) < n_components:
-        raise BrainalignError(
-            f"{n_components} components do not fit vectors of shape {vectors.shape}; lower n_components"
-        )
+        raise BrainalignError(f"{n_components} components do not fit vectors {vectors.shape}; lower n_components")
     rng = np.random.default_rng([seed, 0x7E47])
     n_val, n_test = int(shares[0] * n), round(shares[1] * n)
     split = np.array(["val"] * n_val + ["test"] * n_test + ["train"] * (n - n_val - n_test))[rng.permutation(n)]
@@ -206,7 +204,7 @@ def _components(vectors: NDArray[np.float64], train: NDArray[np.bool_], n: int) 
 
 
 def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return noise of unit standard deviation, amplitude f^−1/2 (the mean as the first bin), related between channels."""
+    """Return noise of unit standard deviation, amplitude f^−1/2 (mean as first bin), related between channels."""
     n_times = shape[-1]
     spectrum = np.fft.rfft(rng.normal(size=shape), axis=-1)
     spectrum /= np.sqrt(np.maximum(np.arange(spectrum.shape[-1]), 1))

@@ -132,6 +132,6 @@ def exchanged(
     counts = np.unique(labels[stimuli], return_counts=True)[1]
     if counts.max() < 2:
         raise BrainalignError(
-            f"{len(stimuli)} shown stimuli lie in {len(counts)} groups of one: nothing can be exchanged; give wider groups"
+            f"{len(stimuli)} shown stimuli lie in {len(counts)} groups of one: none can be exchanged; give wider groups"
         )
     return np.asarray(stimuli[permute_within(labels[stimuli], n_permutations, rng)])
