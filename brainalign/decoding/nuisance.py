@@ -59,8 +59,8 @@ def nuisance_features(train: Trials, test: Trials) -> dict[str, tuple[Values, Va
             [np.column_stack([place, np.eye(N_BINS)[np.searchsorted(edges, place)]]) for place in places]
         )
     for name in ("subject", "task"):
-        levels = pd.unique(train.meta[name])
-        found[name] = _pair([trials.meta[name].to_numpy()[:, None] == levels for trials in (train, test)])
+        levels = np.asarray(train.meta[name].unique(), dtype=object)
+        found[name] = _pair([trials.meta[name].to_numpy(dtype=object)[:, None] == levels for trials in (train, test)])
     return found
 
 

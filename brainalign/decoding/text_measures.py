@@ -33,9 +33,9 @@ FUNCTION_WORDS = frozenset(
         "and or but nor so yet if because although though while whereas unless whether when where why how then there",
         "be am is are was were been being have has had having do does did doing done will would shall should can could",
         "may might must ought not too very also just only again ever even still here",
-        "isn't aren't wasn't weren't don't doesn't didn't won't wouldn't can't couldn't shouldn't hasn't haven't hadn't",
+        "isn't aren't wasn't weren't don't doesn't didn't won't wouldn't can't couldn't shouldn't hasn't haven't",
         "i'm you're he's she's it's we're they're i've you've we've they've i'll you'll he'll she'll we'll they'll",
-        "i'd you'd he'd she'd we'd they'd that's there's",
+        "hadn't i'd you'd he'd she'd we'd they'd that's there's",
     )
     for word in group.split()
 )

@@ -91,8 +91,8 @@ def verdict(
     elif as_good:
         trained, tested, value = max(as_good, key=lambda one: one[2])
         said = (
-            f"The decoder does not use the brain: trained on {_words(trained)} and tested on {_words(tested)} it scores "
-            f"{value:.3f}, which brain signals do not beat ({score})."
+            f"The decoder does not use the brain: trained on {_words(trained)} and tested on {_words(tested)} it "
+            f"scores {value:.3f}, which brain signals do not beat ({score})."
         )
     elif not in_blocks:
         said = f"Nothing shows that the decoder uses more than the time of the session ({score})."

@@ -71,7 +71,9 @@ class EegText:
 
 
 def text_sentences() -> pd.DataFrame:
-    """Return 576 sentences "the NOUN was ADJECTIVE PLACE .": stimulus_id, text, topic, noun, adjective, sentiment, place.
+    """Return 576 sentences "the NOUN was ADJECTIVE PLACE .", a row each.
+
+    Columns: stimulus_id, text, topic, noun, adjective, sentiment, place.
 
     Examples
     --------

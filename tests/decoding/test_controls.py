@@ -56,7 +56,7 @@ def test_a_decoder_that_uses_the_brain() -> None:
     nulls = table.drop([("brain", "brain")])
     assert (nulls["value"] <= nulls["limit"] + 1e-9).mean() >= 0.9  # 34 cells; reversed ones need not be nulls
     for cell in (("brain", "noise"), ("brain", "pre-stimulus"), ("noise", "brain"), ("shuffled", "brain")):
-        assert (nulls.loc[[cell], "p"] > 0.01).all(), cell
+        assert (nulls.loc[[cell], "value"] <= nulls.loc[[cell], "limit"]).all(), cell
     said = verdict(matrix)
     assert said.uses_brain
     assert said.sentences[0].startswith("The decoder uses the brain: top-1 0.")
@@ -116,15 +116,12 @@ def test_what_survives_random_phases_is_power() -> None:
     raw = control_matrix(ridge(), train, test, tested_on=("brain", "noise"), seeds=(0,), n_permutations=300)
     assert not verdict(raw, "top-5").uses_brain
     # One power over the whole epoch: the phase is not asked, so it need not be kept.
-    whole = Trials(*(np.repeat(x, 1, axis=0) for x in (train.signals, train.targets)), train.meta)
 
     def total_power(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Decode:
         decoder = LinearDecoder("own", "log_power", window=32).fit(signals, targets, meta["subject"].to_numpy())
         return lambda signals, meta: decoder.predict(signals, meta["subject"].to_numpy())
 
-    matrix = control_matrix(
-        total_power, whole, test, tested_on=("brain", "noise", "phase-randomised"), seeds=(0,), n_permutations=300
-    )
+    matrix = control_matrix(total_power, train, test, tested_on=kinds, seeds=(0,), n_permutations=300)
     cells = [matrix.cell("brain", kind, "top-5")["value"] for kind in ("brain", "phase-randomised")]
     assert cells[0] == pytest.approx(cells[1])
     assert "it uses power or length" in str(verdict(matrix, "top-5"))
@@ -171,7 +168,7 @@ def test_labels_in_blocks_leak_through_drift() -> None:
     held = np.arange(160) % 4 == 0
     train, test = trials.select(~held), trials.select(held)
     matrix = control_matrix(nearest, train, test, label_hits("label"), seeds=(0,), n_permutations=200)
-    assert matrix.cell("brain", "brain", "label")["value"] > 0.9
+    assert matrix.cell("brain", "brain", "label")["value"] > 0.85
     assert verdict(matrix).uses_brain  # the drift is in the recording, so noise does not tell
     blocks = leave_block_out(nearest, trials, label_hits("label"))
     assert len(blocks) == 8
@@ -192,9 +189,8 @@ def test_nuisances_of_text() -> None:
     n = rng.integers(3, 25, size=300)
     texts = [" ".join(["word"] * k) for k in n]
     targets = np.column_stack([np.cos(n / 8), np.sin(n / 8)]) + 0.02 * rng.normal(size=(300, 2))
-    meta = pd.DataFrame(
-        {"stimulus_id": np.arange(300), "subject": rng.choice(["a", "b"], 300), "task": "x", "text": texts}
-    )
+    meta = pd.DataFrame({"stimulus_id": np.arange(300), "subject": rng.choice(["a", "b"], 300), "task": "x"})
+    meta["text"] = texts
     trials = Trials(rng.normal(size=(300, 2, 8)), targets, meta)
     train, test = trials.select(np.arange(250)), trials.select(np.arange(250, 300))
     found = nuisance_baselines(train, test, n_permutations=300).set_index(["nuisance", "measure"])
