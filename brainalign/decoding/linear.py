@@ -56,10 +56,10 @@ def signal_features(signals: Values, kind: Literal["raw", "log_power", "covarian
     if kind == "log_power":
         power = np.square(windows).mean(axis=3)
         # A silent channel has no logarithm; a millionth of the mean power stands for it.
-        return np.log(power + 1e-6 * power.mean()).reshape(n, -1)
+        return np.asarray(np.log(power + 1e-6 * power.mean()).reshape(n, -1))
     products = windows @ windows.swapaxes(2, 3) / window  # (n, n_windows, n_channels, n_channels)
     upper = np.triu_indices(n_channels)
-    return products[:, :, *upper].reshape(n, -1)
+    return np.asarray(products[:, :, *upper].reshape(n, -1))
 
 
 @dataclass(frozen=True)

@@ -58,10 +58,7 @@ def label_hits(label: str) -> PairScore:
     def hits(outputs: Any, distinct: Trials) -> Mapping[str, Values]:
         decoded = np.asarray(outputs)
         check_rows("decoded labels", decoded.ndim, "one axis", 1, "give one label per trial")
-        return {
-            label: (decoded.astype(object)[:, None] == distinct.column(label)[label].to_numpy(dtype=object)).astype(
-                float
-            )
-        }
+        truth = distinct.column(label)[label].to_numpy(dtype=object)
+        return {label: (decoded.astype(object)[:, None] == truth).astype(float)}
 
     return hits

@@ -67,7 +67,8 @@ class EegText:
     @property
     def targets(self) -> NDArray[np.float64]:
         """Return the vector of every trial's sentence (n_trials, n_components)."""
-        return self.vectors[pd.Index(self.sentences["stimulus_id"]).get_indexer(pd.Index(self.trials["stimulus_id"]))]
+        rows = pd.Index(self.sentences["stimulus_id"]).get_indexer(pd.Index(self.trials["stimulus_id"]))
+        return np.asarray(self.vectors[rows])
 
 
 def text_sentences() -> pd.DataFrame:

@@ -103,15 +103,8 @@ def test_noise_is_called_noise() -> None:
 
 def test_what_survives_random_phases_is_power() -> None:
     train, test = split(world(eeg_power, snr=1.5))
-    matrix = control_matrix(
-        ridge("log_power"),
-        train,
-        test,
-        tested_on=("brain", "noise", "phase-randomised"),
-        seeds=(0, 1),
-        n_permutations=300,
-    )
-    said = verdict(matrix, "top-5")
+    kinds = ("brain", "noise", "phase-randomised")
+    said = verdict(control_matrix(ridge("log_power"), train, test, tested_on=kinds, n_permutations=300), "top-5")
     assert said.uses_brain
     raw = control_matrix(ridge(), train, test, tested_on=("brain", "noise"), seeds=(0,), n_permutations=300)
     assert not verdict(raw, "top-5").uses_brain
@@ -147,14 +140,14 @@ def test_sentences_are_scored_by_their_content_words() -> None:
 def drifting(seed: int = 0) -> Trials:
     """One subject, 8 blocks of one label each; signals hold a slow drift and nothing else."""
     rng = np.random.default_rng(seed)
-    block = np.repeat(np.arange(8), 20)
+    block = np.repeat(np.arange(8), 40)
     label = np.array(["a", "b"])[block % 2]
-    drift = np.cumsum(rng.normal(size=(160, 4)), axis=0)
-    signals = drift[:, :, None] + 0.3 * rng.normal(size=(160, 4, 8))
+    drift = np.cumsum(rng.normal(size=(320, 4)), axis=0)
+    signals = drift[:, :, None] + 0.3 * rng.normal(size=(320, 4, 8))
     meta = pd.DataFrame(
-        {"stimulus_id": np.arange(160), "subject": "01", "task": "x", "trial_index": np.arange(160), "block": block}
-    ).assign(label=label, text=[f"text number {k}" for k in range(160)])
-    return Trials(signals, rng.normal(size=(160, 2)), meta)
+        {"stimulus_id": np.arange(320), "subject": "01", "task": "x", "trial_index": np.arange(320), "block": block}
+    ).assign(label=label, text=[f"text number {k}" for k in range(320)])
+    return Trials(signals, rng.normal(size=(320, 2)), meta)
 
 
 def nearest(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Decode:
@@ -165,9 +158,9 @@ def nearest(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: 
 
 def test_labels_in_blocks_leak_through_drift() -> None:
     trials = drifting()
-    held = np.arange(160) % 4 == 0
+    held = np.arange(320) % 4 == 0
     train, test = trials.select(~held), trials.select(held)
-    matrix = control_matrix(nearest, train, test, label_hits("label"), seeds=(0,), n_permutations=200)
+    matrix = control_matrix(nearest, train, test, label_hits("label"), n_permutations=200)
     assert matrix.cell("brain", "brain", "label")["value"] > 0.85
     assert verdict(matrix).uses_brain  # the drift is in the recording, so noise does not tell
     blocks = leave_block_out(nearest, trials, label_hits("label"))

@@ -6,12 +6,21 @@ Each world runs reduced in `make test`, and at full size (marked acceptance) in 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from brainalign.decoding import ControlMatrix, LinearDecoder, Trials, control_matrix, retrieval_accuracy, verdict
+from brainalign.decoding import (
+    ControlMatrix,
+    LinearDecoder,
+    Trials,
+    control_matrix,
+    retrieval_accuracy,
+    retrieval_hits,
+    verdict,
+)
 from brainalign.features import SentenceExtractor
 from brainalign.simulation import EegText, eeg_power, eeg_text, text_sentences
 
@@ -57,13 +66,28 @@ def scores(world: EegText, decoder: LinearDecoder) -> tuple[float, float]:
     return float(found["top-1"]), float(found["top-5"])
 
 
-def matrix(world: EegText, features: str, seeds: tuple[int, ...]) -> ControlMatrix:
+def matrix(
+    world: EegText, features: str, seeds: tuple[int, ...], columns: np.ndarray | slice = slice(None), **only: object
+) -> ControlMatrix:
+    """Return the matrix of own ridge, scored by the chosen components."""
+
     def fit(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Callable[..., np.ndarray]:
         decoder = LinearDecoder("own", features).fit(signals, targets, meta["subject"].to_numpy())
         return lambda signals, meta: decoder.predict(signals, meta["subject"].to_numpy())
 
+    def score(outputs: np.ndarray, distinct: Trials) -> dict[str, np.ndarray]:
+        return dict(retrieval_hits(outputs[:, columns], replace(distinct, targets=distinct.targets[:, columns])))
+
     before = {"pre-stimulus": world.before[world.rows("test")]}
-    return control_matrix(fit, split(world, "train"), split(world, "test"), other_tests=before, seeds=seeds)
+    return control_matrix(
+        fit, split(world, "train"), split(world, "test"), score, other_tests=before, seeds=seeds, **only
+    )
+
+
+def unlike_their_mirror(world: EegText) -> np.ndarray:
+    """Return the components whose course, played backwards, falls elsewhere; those in the middle stay where they are."""
+    unit = world.courses / np.linalg.norm(world.courses, axis=1, keepdims=True)
+    return np.flatnonzero((unit * unit[:, ::-1]).sum(axis=1) < 0.05)
 
 
 def reach(values: list[float], low: float) -> bool:
@@ -103,12 +127,14 @@ def test_phase_locked_and_power_reduced() -> None:
 def test_phase_locked_sentences(minilm: np.ndarray, record: Record) -> None:
     """World eeg_text, linear decoders: 59 held-out sentences, 4 subjects, chance .017; seeds 1-3"""
     found: dict[str, list[tuple[float, float]]] = {"own": [], "pooled": [], "partial": []}
-    matrices = []
+    matrices, mirrored = [], []
     for seed in SEEDS:
         world = eeg_text(minilm, seed=seed)
         for sharing, values in found.items():
             values.append(scores(world, LinearDecoder(sharing, rhos=(0.1, 0.3, 1.0))))
         matrices.append(matrix(world, "raw", (0, 1)))
+        outer = unlike_their_mirror(world)
+        mirrored.append(matrix(world, "raw", (0,), outer, trained_on=("brain",), tested_on=("brain", "time-reversed")))
     for sharing, low, page in (("own", 0.72, ".72-.75"), ("pooled", 0.68, ".68-.72"), ("partial", 0.75, ".75-.77")):
         top1, top5 = ([pair[k] for pair in found[sharing]] for k in (0, 1))
         record(f"top-1, ridge, {sharing}", said(top1), f"{page}, mean within 2 SE")
@@ -116,11 +142,17 @@ def test_phase_locked_sentences(minilm: np.ndarray, record: Record) -> None:
         assert reach(top1, low)
         assert reach(top5, 0.95)
     assert np.mean(found["partial"], axis=0)[0] > np.mean(found["own"], axis=0)[0]
-    check_nulls(
-        matrices,
-        [*NULLS, ("brain", "phase-randomised"), ("brain", "time-reversed"), ("brain", "pre-stimulus")],
-        record,
+    check_nulls(matrices, [*NULLS, ("brain", "phase-randomised"), ("brain", "pre-stimulus")], record)
+    # Courses are symmetric: reversed, the six components in the middle stay where they are, and are found.
+    cells = [one.cell("brain", "time-reversed", "top-1") for one in matrices]
+    limit = np.mean([cell["limit"] for cell in cells])
+    said_all = said([cell["value"] for cell in cells])
+    record(
+        "top-1, tested on time-reversed, all 24 components", said_all, f"mean <= {limit:.3f} falls short; each <= .07"
     )
+    assert max(cell["value"] for cell in cells) <= 0.07
+    assert len(outer) == 18
+    check_nulls(mirrored, [("brain", "time-reversed")], record)
     for one in matrices:
         record("verdict", str(verdict(one)), "uses the brain")
         assert verdict(one).uses_brain
