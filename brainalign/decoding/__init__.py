@@ -17,6 +17,7 @@ from brainalign.decoding.text_measures import FUNCTION_WORDS, MEASURES, content_
 from brainalign.decoding.text_scores import text_scores
 from brainalign.decoding.trials import Trials
 from brainalign.decoding.verdict import Verdict, verdict
+from brainalign.decoding.zero_shot import ZeroShot, zero_shot_labels
 
 __all__ = [
     "FUNCTION_WORDS",
@@ -29,6 +30,7 @@ __all__ = [
     "Retrieval",
     "Trials",
     "Verdict",
+    "ZeroShot",
     "content_hits",
     "content_overlap",
     "control_matrix",
@@ -48,4 +50,5 @@ __all__ = [
     "time_reversed",
     "verdict",
     "way_accuracy",
+    "zero_shot_labels",
 ]

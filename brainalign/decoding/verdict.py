@@ -17,11 +17,11 @@ NEEDED = (("brain", "brain"), ("brain", "noise"), ("noise", "brain"), ("shuffled
 SURVIVE = {
     "phase-randomised": (
         "With random phases the score stays above chance ({value:.3f}): it uses power or length.",
-        "With random phases the score falls to chance ({value:.3f}): what it uses is locked to the stimulus.",
+        "With random phases the score is not above chance ({value:.3f}): what it uses is locked to the stimulus.",
     ),
     "time-reversed": (
-        "Played backwards the score stays above chance ({value:.3f}): part of what it uses has no order in time.",
-        "Played backwards the score falls to chance ({value:.3f}): it uses the order in time.",
+        "Played backwards the score stays above chance ({value:.3f}): part of what it uses needs no order in time.",
+        "Played backwards the score is not above chance ({value:.3f}): it uses the order in time.",
     ),
 }
 

@@ -85,7 +85,7 @@ def matrix(
 
 
 def unlike_their_mirror(world: EegText) -> np.ndarray:
-    """Return the components whose course, played backwards, falls elsewhere; those in the middle stay where they are."""
+    """Return the components whose course, played backwards, falls elsewhere; the middle ones stay where they are."""
     unit = world.courses / np.linalg.norm(world.courses, axis=1, keepdims=True)
     return np.flatnonzero((unit * unit[:, ::-1]).sum(axis=1) < 0.05)
 
@@ -150,7 +150,7 @@ def test_phase_locked_sentences(minilm: np.ndarray, record: Record) -> None:
     record(
         "top-1, tested on time-reversed, all 24 components", said_all, f"mean <= {limit:.3f} falls short; each <= .07"
     )
-    assert max(cell["value"] for cell in cells) <= 0.07
+    assert max(values) <= 0.07
     assert len(outer) == 18
     check_nulls(mirrored, [("brain", "time-reversed")], record)
     for one in matrices:
