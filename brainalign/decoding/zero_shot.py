@@ -1,7 +1,7 @@
 """Labels told without a classifier: by the nearest of sentences that say them.
 
-Several sentences word each label like the corpus does ("it is about animals"); their mean vector stands for it. The same
-head on the vector of the true text is the ceiling: no decoder of that vector can be asked for more.
+Several sentences word each label like the corpus does ("it is about animals"); their mean vector stands for it. The
+same head on the vector of the true text is the ceiling: no decoder of that vector can be asked for more.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class ZeroShot:
     Attributes
     ----------
     table : DataFrame
-        Rows "micro accuracy" and "balanced accuracy": measure, value, chance, majority, text_ceiling, null_mean, null_sd,
-        p (of exchanges of distinct stimuli), n_trials, n_stimuli, n_labels.
+        Rows "micro accuracy" and "balanced accuracy": measure, value, chance, majority, text_ceiling, null_mean,
+        null_sd, p (of exchanges of distinct stimuli), n_trials, n_stimuli, n_labels.
     told : array (n_trials,)
     confusion : DataFrame
         True labels in rows, told ones in columns.
@@ -81,11 +81,11 @@ def zero_shot_labels(
     absent = sorted({str(one) for one in labels} - {str(name) for name in names})
     if absent:
         raise BrainalignError(f"no wordings for the label(s) {listed(absent)}; give sentences that say them")
-    for name, rows in (("texts", texts), ("shown", shown), ("labels", labels)):
-        check_rows(name, len(rows), "decoded", len(decoded), "give one per trial")
+    for name, given in (("texts", texts), ("shown", shown), ("labels", labels)):
+        check_rows(name, len(given), "decoded", len(decoded), "give one per trial")
     check_finite("decoded", decoded, "drop those trials and count them")
     said = np.stack([np.asarray(wordings[name], dtype=np.float64).mean(axis=0) for name in wordings])
-    told, ceiling = (names[_nearest(rows - centre, said - centre)] for rows in (decoded, texts))
+    told, ceiling = (names[_nearest(vectors - centre, said - centre)] for vectors in (decoded, texts))
     column, ids = pd.factorize(np.asarray(shown))
     true = np.asarray(labels, dtype=object)
     of_stimulus = np.empty(len(ids), dtype=object)
