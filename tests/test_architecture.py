@@ -13,7 +13,18 @@ import pytest
 from brainalign.plan import BASE_FILES, STAGES
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("datasets", "encoding", "features", "geometry", "kernels", "report", "simulation", "statistics", "synthesis")
+FOLDERS = (
+    "datasets",
+    "decoding",
+    "encoding",
+    "features",
+    "geometry",
+    "kernels",
+    "report",
+    "simulation",
+    "statistics",
+    "synthesis",
+)
 
 # What each folder may import of ours; "base" is every file directly in brainalign/ but cli.
 ALLOWED = {
@@ -26,6 +37,7 @@ ALLOWED = {
     "encoding": {"base", "features", "statistics", "kernels"},
     "geometry": {"base", "features", "statistics", "kernels"},
     "synthesis": {"base", "features", "statistics"},
+    "decoding": {"base", "features", "statistics"},
     "report": {"base", "statistics"},
     "pipelines": {"base", *FOLDERS} - {"kernels"},
     "cli": {"base", "datasets"},

@@ -86,6 +86,8 @@ def test_every_dataset_says_where_it_comes_from() -> None:
 
 EXAMPLES = (
     "artifact_names",
+    "decoding.retrieval",
+    "decoding.text_measures",
     "encoding.banded",
     "encoding.gaussian_readout",
     "encoding.readouts",
@@ -107,6 +109,7 @@ EXAMPLES = (
     "geometry.topology",
     "simulation.complex_cells",
     "simulation.concepts",
+    "simulation.eeg_text",
     "simulation.curved_relations",
     "simulation.linear",
     "simulation.region_geometries",
@@ -114,6 +117,7 @@ EXAMPLES = (
     "simulation.objects",
     "simulation.occluded_ball",
     "statistics.ncsnr",
+    "statistics.pairing",
     "statistics.preference",
 )
 
@@ -132,7 +136,7 @@ def public_names() -> list[object]:
     """Return everything the packages export."""
     import importlib
 
-    packages = ("datasets", "encoding", "features", "geometry", "report", "simulation", "statistics")
+    packages = ("datasets", "decoding", "encoding", "features", "geometry", "report", "simulation", "statistics")
     base = ("arrays", "artifacts", "checks", "costs", "descriptor", "settings")
     modules = [importlib.import_module(f"brainalign.{name}") for name in (*packages, *base)]
     return [getattr(module, name) for module in modules for name in module.__all__]

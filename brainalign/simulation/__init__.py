@@ -8,6 +8,7 @@ from brainalign.simulation.concepts import ConceptWorld, concept_world, write_th
 from brainalign.simulation.cortex import Cortex, CortexDrives, cortex_drives, load_cortex, plan_areas, simulate_cortex
 from brainalign.simulation.curved_relations import RELATIONS, SwissRoll, dependent_pair, swiss_roll
 from brainalign.simulation.drives import field_weights, layer_drives, pool_everywhere
+from brainalign.simulation.eeg_text import EegText, eeg_power, eeg_text, text_sentences
 from brainalign.simulation.families import FamilyWorld, family_world
 from brainalign.simulation.generator import LAYERS, activations, save_generator, train_generator
 from brainalign.simulation.hierarchy import R_CEILING, Hierarchy, hierarchy, smooth_maps
@@ -42,6 +43,7 @@ __all__ = [
     "ConceptWorld",
     "Cortex",
     "CortexDrives",
+    "EegText",
     "FamilyWorld",
     "Hierarchy",
     "LinearWorld",
@@ -68,6 +70,8 @@ __all__ = [
     "cortex_drives",
     "dependent_pair",
     "draw_scenes",
+    "eeg_power",
+    "eeg_text",
     "family_world",
     "field_weights",
     "hierarchical_mixtures",
@@ -101,6 +105,7 @@ __all__ = [
     "smooth_maps",
     "sparse_mixtures",
     "swiss_roll",
+    "text_sentences",
     "to_epochs",
     "train_generator",
     "train_scene_network",

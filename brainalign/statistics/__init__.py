@@ -17,6 +17,7 @@ from brainalign.statistics.correlations import (
     group_means,
     permuted_correlations,
 )
+from brainalign.statistics.crossed import crossed_bootstrap
 from brainalign.statistics.exchange import Exchange
 from brainalign.statistics.hump import HumpLatency, first_hump, hump_latency
 from brainalign.statistics.identification import identification, pair_matching
@@ -28,6 +29,7 @@ from brainalign.statistics.ncsnr import (
     noise_ceiling_interval,
     signal_share,
 )
+from brainalign.statistics.pairing import PairingTest, exchanged, pairing_test, sums_by_stimulus
 from brainalign.statistics.preference import DepthRecovery, layer_preference, recovered_depth
 from brainalign.statistics.published_reconstructions import PUBLISHED, beside_published
 from brainalign.statistics.reconstruction import effective_dimension, n_way_identification, reconstruction_scores
@@ -60,6 +62,7 @@ __all__ = [
     "HumpLatency",
     "Interval",
     "Latency",
+    "PairingTest",
     "RegionDraws",
     "SmoothMapTest",
     "SubjectCeiling",
@@ -70,6 +73,8 @@ __all__ = [
     "cluster_permutation",
     "cross_validated_interval",
     "effective_dimension",
+    "crossed_bootstrap",
+    "exchanged",
     "explained_variance",
     "family_contest",
     "fdr",
@@ -89,6 +94,7 @@ __all__ = [
     "noise_ceiling_interval",
     "normalized_r2",
     "pair_matching",
+    "pairing_test",
     "pearson",
     "permutation_test",
     "permute_stimuli",
@@ -107,5 +113,6 @@ __all__ = [
     "spin_orders",
     "spin_test",
     "split_half_reliability",
+    "sums_by_stimulus",
     "target_winners",
 ]

@@ -1,0 +1,259 @@
+"""The control matrix: a decoder trained and tested on brains, noise and shuffled pairs, every cell scored alike.
+
+What a language model, a prior over sentences or the order of trials give by themselves, they give with noise as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_choice, check_rows, listed
+from brainalign.decoding.pair_scores import PairScore, retrieval_hits
+from brainalign.decoding.retrieval import group_of_stimuli
+from brainalign.decoding.surrogates import Keep, phase_randomised, spectrum_noise, time_reversed
+from brainalign.decoding.trials import Trials
+from brainalign.statistics import PairingTest, pairing_test, permute_within
+
+__all__ = ["TESTED", "TRAINED", "ControlMatrix", "Fit", "control_matrix", "leave_block_out"]
+
+Values = NDArray[np.floating[Any]]
+Decode = Callable[[Values, pd.DataFrame], Any]
+
+TRAINED = ("brain", "noise", "shuffled")
+TESTED = (*TRAINED, "phase-randomised", "time-reversed")
+
+
+class Fit(Protocol):
+    """Fits any decoder and returns what decodes."""
+
+    def __call__(self, signals: Values, targets: Values, meta: pd.DataFrame, seed: int) -> Decode:
+        """Return (signals, meta) to outputs, from training trials; `seed` is for the decoder's own chances."""
+
+
+@dataclass(frozen=True)
+class ControlMatrix:
+    """Every cell of the matrix.
+
+    Attributes
+    ----------
+    table : DataFrame
+        A row per cell and measure: trained, tested, measure, value (mean over seeds), sd_seeds, chance (mean of the
+        null), null_sd, limit (chance + 3 null_sd), p (of exchanges of distinct stimuli), n_seeds, n_trials, n_stimuli.
+    pair_scores : dict
+        By (trained, tested, measure), array (n_trials, n_stimuli), mean over seeds.
+    shown : array (n_trials,)
+        Column of the right stimulus.
+    groups : array (n_stimuli,)
+        Stimuli are exchanged within these.
+    n_permutations : int
+    """
+
+    table: pd.DataFrame
+    pair_scores: dict[tuple[str, str, str], Values]
+    shown: NDArray[np.intp]
+    groups: NDArray[np.intp]
+    n_permutations: int
+
+    def cell(self, trained: str, tested: str, measure: str) -> pd.Series[Any]:
+        """Return one row of the table."""
+        table = self.table
+        rows = (table["trained"] == trained) & (table["tested"] == tested) & (table["measure"] == measure)
+        return table[rows].iloc[0]
+
+    def difference(self, trained: str, tested: str, measure: str) -> PairingTest:
+        """Return how far the cell brain / brain is above another, tested trial by trial by the same exchanges."""
+        scores = self.pair_scores[("brain", "brain", measure)] - self.pair_scores[(trained, tested, measure)]
+        return pairing_test(scores, self.shown, self.groups, self.n_permutations)
+
+
+def control_matrix(
+    fit: Fit,
+    train: Trials,
+    test: Trials,
+    score: PairScore = retrieval_hits,
+    *,
+    other_tests: Mapping[str, Values] | None = None,
+    trained_on: Sequence[str] = TRAINED,
+    tested_on: Sequence[str] = TESTED,
+    within: Sequence[str] = ("subject", "task"),
+    seeds: Sequence[int] = (0, 1, 2),
+    keep: Keep = "power",
+    n_permutations: int = 1000,
+) -> ControlMatrix:
+    """Fit the decoder on each kind of training trials, and score it on each kind of test trials.
+
+    Parameters
+    ----------
+    fit : callable
+        (signals, targets, meta, seed) to a callable (signals, meta) to outputs.
+    train, test : Trials
+        Of different stimuli.
+    score : callable
+        (outputs, distinct stimuli) to scores of every pair; see `retrieval_hits`, `content_hits`, `label_hits`.
+    other_tests : mapping of arrays like `test.signals`, optional
+        Further inputs of the same trials that should not do as well: "pre-stimulus", "EOG only".
+    trained_on : sequence of str
+        Of "brain", "noise" (equal mean spectrum, each subject's own) and "shuffled" (signals of other trials).
+    tested_on : sequence of str
+        The same and "phase-randomised", "time-reversed".
+    within : sequence of str
+        Columns within which signals are shuffled.
+    seeds : sequence of int
+        One fit, and one draw of noise and shuffles, for each.
+    keep : {"power", "cross-spectrum"}
+        What noise and random phases keep.
+    n_permutations : int
+
+    Raises
+    ------
+    BrainalignError
+        If a stimulus is in train and test, a name is unknown, "brain" is not among both, or shapes differ.
+    """
+    others = dict(other_tests or {})
+    _check(train, test, others, trained_on, tested_on)
+    distinct = test.distinct()
+    shown = test.shown(distinct)
+    groups = group_of_stimuli(test.meta["task"].to_numpy(), shown, distinct.meta["stimulus_id"].to_numpy())
+    sums: dict[tuple[str, str, str], Values] = {}
+    values: dict[tuple[str, str, str], list[float]] = {}
+    for seed in seeds:
+        inputs = {name: altered(test, name, np.random.default_rng([seed, k]), within, keep) for k, name in
+                  enumerate(tested_on)}  # fmt: skip
+        inputs |= {name: replace(test, signals=signals) for name, signals in others.items()}
+        for k, trained in enumerate(trained_on):
+            given = altered(train, trained, np.random.default_rng([seed, k, 1]), within, keep)
+            decode = fit(given.signals, given.targets, given.meta, seed)
+            for tested, trials in inputs.items():
+                for measure, scores in score(decode(trials.signals, trials.meta), distinct).items():
+                    key = (trained, tested, measure)
+                    sums[key] = sums.get(key, 0) + scores / len(seeds)
+                    values.setdefault(key, []).append(float(scores[np.arange(len(shown)), shown].mean()))
+    rows = []
+    for (trained, tested, measure), scores in sums.items():
+        found = pairing_test(scores, shown, groups, n_permutations)
+        of_seeds = values[(trained, tested, measure)]
+        rows.append(
+            {
+                "trained": trained,
+                "tested": tested,
+                "measure": measure,
+                "value": found.value,
+                "sd_seeds": np.std(of_seeds, ddof=1) if len(of_seeds) > 1 else np.nan,
+                "chance": found.null_mean,
+                "null_sd": found.null_sd,
+                "limit": found.null_mean + 3 * found.null_sd,
+                "p": found.p,
+                "n_seeds": len(of_seeds),
+                "n_trials": found.n_trials,
+                "n_stimuli": found.n_stimuli,
+            }
+        )
+    return ControlMatrix(pd.DataFrame(rows), sums, shown, groups, n_permutations)
+
+
+def _check(
+    train: Trials, test: Trials, others: Mapping[str, Values], trained_on: Sequence[str], tested_on: Sequence[str]
+) -> None:
+    both = sorted(set(train.meta["stimulus_id"].map(str)) & set(test.meta["stimulus_id"].map(str)))
+    if both:
+        raise BrainalignError(
+            f"{len(both)} stimuli occur in both train and test ({listed(both)}); split by stimulus, not by trial"
+        )
+    for chosen, menu in ((trained_on, TRAINED), (tested_on, TESTED)):
+        for name in chosen:
+            check_choice("a kind of trials", name, menu)
+        if "brain" not in chosen:
+            raise BrainalignError(f"a control matrix compares with 'brain'; add it to {list(chosen)}")
+    for name, signals in others.items():
+        check_rows(f"other_tests[{name!r}]", len(signals), "test", len(test.meta), "give the same trials")
+        if name in TESTED:
+            raise BrainalignError(f"other_tests has {name!r}, which is made here; choose another name")
+
+
+def altered(trials: Trials, kind: str, rng: np.random.Generator, within: Sequence[str], keep: Keep) -> Trials:
+    """Return trials whose signals are those of one kind of the matrix; targets and table stay.
+
+    Parameters
+    ----------
+    trials : Trials
+    kind : str
+        Of `TESTED`.
+    rng : Generator
+    within : sequence of str
+        Columns within which signals are shuffled.
+    keep : {"power", "cross-spectrum"}
+    """
+    signals, lengths = trials.signals, trials.n_samples
+    if kind == "noise":
+        signals = spectrum_noise(signals, rng, trials.meta["subject"].to_numpy(), keep, lengths)
+    elif kind == "phase-randomised":
+        signals = phase_randomised(signals, rng, keep, lengths)
+    elif kind == "time-reversed":
+        signals = time_reversed(signals, lengths)
+    elif kind == "shuffled":
+        groups = trials.column(*within).groupby(list(within), sort=False).ngroup().to_numpy()
+        order = permute_within(groups, 1, rng)[0]
+        meta = trials.meta
+        if lengths is not None:  # they go with the signals
+            meta = meta.assign(n_samples=lengths[order])
+        return Trials(signals[order], trials.targets, meta)
+    return replace(trials, signals=signals)
+
+
+def leave_block_out(fit: Fit, trials: Trials, score: PairScore = retrieval_hits, *, seed: int = 0) -> pd.DataFrame:
+    """Train on the other blocks of a recording, test on the one left out.
+
+    Slow drifts tell trials of a block from others. Where blocks differ in task or label, a split by text alone lets a
+    decoder read the time of the session.
+
+    Parameters
+    ----------
+    fit : callable
+        As for `control_matrix`.
+    trials : Trials
+        The table has the column block. Training trials share no stimulus with the block left out.
+    score : callable
+        Outputs are compared with all distinct stimuli of `trials`.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        A row per block and measure: block, measure, value, chance (the mean over all stimuli), n_trials, n_stimuli.
+
+    Raises
+    ------
+    BrainalignError
+        If there is one block, or a block leaves nothing to train on.
+    """
+    blocks = trials.column("block")["block"].to_numpy()
+    if len(np.unique(blocks)) < 2:
+        raise BrainalignError(f"all {len(blocks)} trials are of block {blocks[0]!r}; leaving it out leaves nothing")
+    distinct = trials.distinct()
+    shown = trials.shown(distinct)
+    rows = []
+    for block in pd.unique(blocks):
+        held = blocks == block
+        kept = ~held & ~np.isin(shown, shown[held])
+        if not kept.any():
+            raise BrainalignError(f"every stimulus of the other blocks is in block {block!r}, too; nothing to train on")
+        given, tested = trials.select(kept), trials.select(held)
+        decode = fit(given.signals, given.targets, given.meta, seed)
+        for measure, scores in score(decode(tested.signals, tested.meta), distinct).items():
+            rows.append(
+                {
+                    "block": block,
+                    "measure": measure,
+                    "value": float(scores[np.arange(held.sum()), shown[held]].mean()),
+                    "chance": float(scores.mean()),
+                    "n_trials": int(held.sum()),
+                    "n_stimuli": len(np.unique(shown[held])),
+                }
+            )
+    return pd.DataFrame(rows)

@@ -1,0 +1,139 @@
+"""What is known of a trial without any brain signal, decoded and scored as the decoder is.
+
+Length, word frequency, place in the session, subject and task go along with many things that a decoder seems to read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError
+from brainalign.decoding.pair_scores import PairScore, label_hits, retrieval_hits
+from brainalign.decoding.retrieval import group_of_stimuli
+from brainalign.decoding.text_measures import words
+from brainalign.decoding.trials import Trials
+from brainalign.statistics import pairing_test
+
+__all__ = ["nuisance_baselines", "nuisance_features"]
+
+Values = NDArray[np.floating[Any]]
+N_BINS = 20  # of the session: a line cannot follow blocks
+
+
+def nuisance_features(train: Trials, test: Trials) -> dict[str, tuple[Values, Values]]:
+    """Return features of training and test trials by nuisance, from the columns the tables have.
+
+    Parameters
+    ----------
+    train, test : Trials
+        From text: "length" (words) and "word frequency" (mean log frequency in the training texts); from trial_index
+        "trial index" (itself, and 20 stretches of the session); "subject"; "task".
+
+    Raises
+    ------
+    BrainalignError
+        If only one of the tables has a column.
+    """
+    found: dict[str, tuple[Values, Values]] = {}
+    for name in ("text", "trial_index"):
+        if (name in train.meta) != (name in test.meta):
+            raise BrainalignError(f"only one of train and test has the column {name!r}; give it to both")
+    if "text" in train.meta:
+        texts = [[words(text) for text in trials.meta["text"]] for trials in (train, test)]
+        counts = Counter(word for text in train.distinct().meta["text"] for word in words(text))
+        total = sum(counts.values()) + len(counts)
+        found["length"] = _pair([[[len(text)] for text in side] for side in texts])
+        # A word never seen in training counts once.
+        found["word frequency"] = _pair(
+            [[[np.mean([np.log((counts[w] + 1) / total) for w in text] or [0])] for text in side] for side in texts]
+        )
+    if "trial_index" in train.meta:
+        places = [trials.meta["trial_index"].to_numpy(dtype=float) for trials in (train, test)]
+        edges = np.quantile(places[0], np.linspace(0, 1, N_BINS + 1)[1:-1])
+        found["trial index"] = _pair(
+            [np.column_stack([place, np.eye(N_BINS)[np.searchsorted(edges, place)]]) for place in places]
+        )
+    for name in ("subject", "task"):
+        levels = np.asarray(train.meta[name].unique(), dtype=object)
+        found[name] = _pair([trials.meta[name].to_numpy(dtype=object)[:, None] == levels for trials in (train, test)])
+    return found
+
+
+def _pair(sides: list[Any]) -> tuple[Values, Values]:
+    return np.asarray(sides[0], dtype=float), np.asarray(sides[1], dtype=float)
+
+
+def nuisance_baselines(
+    train: Trials,
+    test: Trials,
+    score: PairScore = retrieval_hits,
+    *,
+    label: str | None = None,
+    n_permutations: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Decode vectors by ridge, or a label by logistic regression, from each nuisance, from all, and from nothing.
+
+    Parameters
+    ----------
+    train, test : Trials
+    score : callable
+        Of decoded vectors; a label is scored by whether it is right.
+    label : str, optional
+        Column of the tables; vectors are decoded where not given.
+    n_permutations, seed : int
+
+    Returns
+    -------
+    DataFrame
+        A row per nuisance ("nothing": the mean vector or the most frequent label of training trials) and measure:
+        nuisance, measure, value, chance, null_sd, p, n_trials, n_stimuli.
+
+    Raises
+    ------
+    BrainalignError
+        If a table lacks a column.
+    """
+    features = nuisance_features(train, test)
+    both = [np.column_stack([pair[side] for pair in features.values()]) for side in (0, 1)]
+    nothing = np.ones((len(train.meta), 1)), np.ones((len(test.meta), 1))
+    menu = {"nothing": nothing, **features, "all": (both[0], both[1])}
+    distinct = test.distinct()
+    shown = test.shown(distinct)
+    groups = group_of_stimuli(test.meta["task"].to_numpy(), shown, distinct.meta["stimulus_id"].to_numpy())
+    rows = []
+    for name, (given, asked) in menu.items():
+        outputs = _predicted(train, given, asked, label)
+        for measure, scores in (label_hits(label) if label else score)(outputs, distinct).items():
+            found = pairing_test(scores, shown, groups, n_permutations, seed)
+            rows.append(
+                {
+                    "nuisance": name,
+                    "measure": measure,
+                    "value": found.value,
+                    "chance": found.null_mean,
+                    "null_sd": found.null_sd,
+                    "p": found.p,
+                    "n_trials": found.n_trials,
+                    "n_stimuli": found.n_stimuli,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _predicted(train: Trials, given: Values, asked: Values, label: str | None) -> NDArray[Any]:
+    from sklearn.linear_model import LogisticRegression, RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if label is None:
+        ridge = make_pipeline(StandardScaler(), RidgeCV(alphas=np.logspace(-1, 5, 13)))
+        return np.asarray(ridge.fit(given, train.targets).predict(asked))
+    labels = train.column(label)[label].to_numpy()
+    logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    return np.asarray(logistic.fit(given, labels).predict(asked))

@@ -1,0 +1,128 @@
+"""Measures of one sentence against another, as parts that add up over a corpus: what rotations and exchanges need.
+
+sacrebleu, rouge-score and jiwer (extra `eval`) do what they do; overlap of content words is ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.checks import import_optional
+
+__all__ = ["FUNCTION_WORDS", "MEASURES", "content_overlap", "words"]
+
+Values = NDArray[np.floating[Any]]
+Compare = Callable[[Sequence[str], Sequence[str], frozenset[str]], Values]
+Total = Callable[[Values, int], float]
+
+# Closed classes of English: articles, pronouns, prepositions, conjunctions, auxiliaries, a few adverbs and particles.
+FUNCTION_WORDS = frozenset(
+    word
+    for group in (
+        "a an the this that these those some any each every either neither no such one",
+        "i me my mine myself we us our ours ourselves you your yours yourself he him his himself she her hers herself",
+        "it its itself they them their theirs themselves who whom whose which what",
+        "in on at by for from to of off with without within into onto upon over under above below about across after",
+        "before against along among around as behind beneath beside besides between beyond despite down during except",
+        "inside near outside past per since through throughout till toward towards underneath until up via than",
+        "and or but nor so yet if because although though while whereas unless whether when where why how then there",
+        "be am is are was were been being have has had having do does did doing done will would shall should can could",
+        "may might must ought not too very also just only again ever even still here",
+        "isn't aren't wasn't weren't don't doesn't didn't won't wouldn't can't couldn't shouldn't hasn't haven't",
+        "i'm you're he's she's it's we're they're i've you've we've they've i'll you'll he'll she'll we'll they'll",
+        "hadn't i'd you'd he'd she'd we'd they'd that's there's",
+    )
+    for word in group.split()
+)
+
+
+def words(text: str) -> list[str]:
+    """Return lower-case words without punctuation; an apostrophe within a word stays.
+
+    Examples
+    --------
+    >>> words("The dog wasn't happy, at home.")
+    ['the', 'dog', "wasn't", 'happy', 'at', 'home']
+    """
+    return re.findall(r"\w+(?:'\w+)*", text.lower().replace("’", "'"))
+
+
+def content_overlap(generated: str, reference: str, function_words: frozenset[str] = FUNCTION_WORDS) -> float:
+    """Return |G ∩ R| / |G|, of the distinct content words of both; 0 for a sentence without any.
+
+    Examples
+    --------
+    >>> content_overlap("the dog was happy at home", "the dog was sad at home")
+    0.6666666666666666
+    """
+    mine = set(words(generated)) - function_words
+    return len(mine & set(words(reference))) / len(mine) if mine else 0.0
+
+
+def _content(generated: Sequence[str], references: Sequence[str], function_words: frozenset[str]) -> Values:
+    return np.array([[[content_overlap(g, r, function_words)] for r in references] for g in generated])
+
+
+def _rouge1(generated: Sequence[str], references: Sequence[str], function_words: frozenset[str]) -> Values:
+    scorer = import_optional("rouge_score.rouge_scorer", "eval", "ROUGE").RougeScorer(["rouge1"])
+    return np.array([[[scorer.score(r, g)["rouge1"].fmeasure] for r in references] for g in generated])
+
+
+def _wer(generated: Sequence[str], references: Sequence[str], function_words: frozenset[str]) -> Values:
+    """Return errors and words of the reference."""
+    jiwer = import_optional("jiwer", "eval", "the word error rate")
+    found = np.empty((len(generated), len(references), 2))
+    for row, sentence in enumerate(generated):
+        for column, reference in enumerate(references):
+            one = jiwer.process_words(reference, sentence)
+            errors = one.substitutions + one.deletions + one.insertions
+            found[row, column] = errors, one.hits + one.substitutions + one.deletions
+    return found
+
+
+def _bleu(order: int) -> tuple[Compare, Total]:
+    def compare(generated: Sequence[str], references: Sequence[str], function_words: frozenset[str]) -> Values:
+        """Return matching and all n-grams of every order, and both lengths."""
+        # Tokens are words already; effective_order only silences advice on sentences, whose scores are not used.
+        bleu = import_optional("sacrebleu.metrics", "eval", "BLEU").BLEU(
+            max_ngram_order=order, tokenize="none", force=True, effective_order=True
+        )
+        found = np.empty((len(generated), len(references), 2 * order + 2))
+        for row, sentence in enumerate(generated):
+            for column, reference in enumerate(references):
+                one = bleu.sentence_score(sentence, [reference])
+                found[row, column] = [*one.counts, *one.totals, one.sys_len, one.ref_len]
+        return found
+
+    def total(parts: Values, n: int) -> float:
+        bleu = import_optional("sacrebleu.metrics", "eval", "BLEU").BLEU
+        whole = parts.astype(int).tolist()
+        one = bleu.compute_bleu(
+            whole[:order], whole[order : 2 * order], *whole[-2:], smooth_method="none", max_ngram_order=order
+        )
+        return float(one.score) / 100
+
+    return compare, total
+
+
+def _mean(parts: Values, n: int) -> float:
+    return float(parts[0] / n)
+
+
+def _rate(parts: Values, n: int) -> float:
+    return float(parts[0] / parts[1])
+
+
+# How two sentences compare, how sums over a corpus become its score, and whether more is better (1) or worse (-1).
+MEASURES: dict[str, tuple[Compare, Total, int]] = {
+    "content": (_content, _mean, 1),
+    "bleu1": (*_bleu(1), 1),
+    "bleu2": (*_bleu(2), 1),
+    "rouge1": (_rouge1, _mean, 1),
+    "wer": (_wer, _rate, -1),
+}

@@ -1,0 +1,77 @@
+"""Trials as decoders take them: signals, the vectors to decode, and what else is known of each trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_rows
+
+__all__ = ["Trials"]
+
+Values = NDArray[np.floating[Any]]
+COLUMNS = ("stimulus_id", "subject", "task")
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Trials of one split.
+
+    Attributes
+    ----------
+    signals : array (n_trials, n_channels, n_times)
+    targets : array (n_trials, n_dimensions)
+        The vector of each trial's stimulus.
+    meta : DataFrame (n_trials)
+        stimulus_id, subject, task; where known text, a label, trial_index, block, and n_samples (what follows is
+        padding).
+
+    Raises
+    ------
+    BrainalignError
+        If rows do not fit or a column is missing.
+    """
+
+    signals: Values
+    targets: Values
+    meta: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        check_rows("signals", len(self.signals), "the table of trials", len(self.meta), "give one row per trial")
+        check_rows("targets", len(self.targets), "the table of trials", len(self.meta), "give one row per trial")
+        self.column(*COLUMNS)
+
+    def column(self, *names: str) -> pd.DataFrame:
+        """Return columns of the table.
+
+        Raises
+        ------
+        BrainalignError
+            If one is missing.
+        """
+        missing = [name for name in names if name not in self.meta]
+        if missing:
+            raise BrainalignError(f"the table of trials lacks {missing}; it has {list(self.meta)}: add the column(s)")
+        return self.meta[list(names)]
+
+    def select(self, rows: NDArray[Any]) -> Trials:
+        """Return the chosen trials (boolean mask or row numbers)."""
+        return Trials(self.signals[rows], self.targets[rows], self.meta.iloc[rows].reset_index(drop=True))
+
+    def distinct(self) -> Trials:
+        """Return the first trial of every stimulus, in order of appearance."""
+        return self.select(np.flatnonzero(~self.meta["stimulus_id"].duplicated().to_numpy()))
+
+    def shown(self, distinct: Trials) -> NDArray[np.intp]:
+        """Return which row of `distinct` holds each trial's stimulus."""
+        ids = pd.Index(distinct.meta["stimulus_id"])
+        return np.asarray(ids.get_indexer(pd.Index(self.meta["stimulus_id"])))
+
+    @property
+    def n_samples(self) -> NDArray[np.intp] | None:
+        """Return the samples of each trial, where the table has them."""
+        return self.meta["n_samples"].to_numpy(dtype=np.intp) if "n_samples" in self.meta else None

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign.checks import BrainalignError
+from brainalign.decoding import (
+    LinearDecoder,
+    Trials,
+    content_hits,
+    control_matrix,
+    label_hits,
+    leave_block_out,
+    nuisance_baselines,
+    retrieval_hits,
+    verdict,
+)
+from brainalign.simulation import EegText, eeg_power, eeg_text, text_sentences
+
+Decode = Callable[[np.ndarray, pd.DataFrame], np.ndarray]
+
+
+def world(make: Callable[..., EegText] = eeg_text, snr: float = 0.6) -> EegText:
+    sentences = text_sentences().sample(200, random_state=0).reset_index(drop=True)
+    vectors = np.random.default_rng(0).normal(size=(200, 6))
+    return make(
+        vectors, sentences, snr=snr, n_subjects=2, n_channels=8, n_times=32, n_components=6, shares=(0.1, 0.2), seed=1
+    )
+
+
+def split(found: EegText) -> tuple[Trials, Trials]:
+    both = Trials(found.signals, found.targets, found.trials)
+    return both.select(found.rows("train")), both.select(found.rows("test"))
+
+
+def ridge(features: str = "raw") -> Callable[..., Decode]:
+    def fit(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Decode:
+        decoder = LinearDecoder("own", features).fit(signals, targets, meta["subject"].to_numpy())
+        return lambda signals, meta: decoder.predict(signals, meta["subject"].to_numpy())
+
+    return fit
+
+
+def test_a_decoder_that_uses_the_brain() -> None:
+    found = world()
+    train, test = split(found)
+    before = {"pre-stimulus": found.before[found.rows("test")]}
+    matrix = control_matrix(ridge(), train, test, other_tests=before, n_permutations=300)
+    assert len(matrix.table) == 3 * 6 * 2
+    assert matrix.cell("brain", "brain", "top-1")["value"] > 0.4
+    assert matrix.cell("brain", "brain", "top-1")["chance"] == pytest.approx(1 / 40, abs=0.01)
+    table = matrix.table.set_index(["trained", "tested"])
+    nulls = table.drop([("brain", "brain")])
+    assert (nulls["value"] <= nulls["limit"] + 1e-9).mean() >= 0.9  # 34 cells; reversed ones need not be nulls
+    for cell in (("brain", "noise"), ("brain", "pre-stimulus"), ("noise", "brain"), ("shuffled", "brain")):
+        assert (nulls.loc[[cell], "value"] <= nulls.loc[[cell], "limit"]).all(), cell
+    said = verdict(matrix)
+    assert said.uses_brain
+    assert said.sentences[0].startswith("The decoder uses the brain: top-1 0.")
+    assert "locked to the stimulus" in str(said)
+
+
+def test_a_decoder_that_reads_the_table_does_not_use_the_brain() -> None:
+    """It scores far above chance, with noise and with anything else."""
+    train, test = split(world())
+
+    def cheat(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Decode:
+        known = {**dict(zip(test.meta["stimulus_id"], test.targets, strict=True))}
+        rng = np.random.default_rng(seed)
+        return lambda signals, meta: np.stack([known[s] + 1.5 * rng.normal(size=6) for s in meta["stimulus_id"]])
+
+    matrix = control_matrix(cheat, train, test, n_permutations=300)
+    assert matrix.cell("brain", "brain", "top-1")["p"] < 0.01
+    assert matrix.cell("noise", "noise", "top-1")["p"] < 0.01
+    said = verdict(matrix)
+    assert not said.uses_brain
+    assert "does not use the brain: trained on" in said.sentences[0]
+
+
+def test_a_recording_of_what_it_should_not_hold() -> None:
+    """Signals before the stimulus that decode as well as those after it."""
+    found = world()
+    train, test = split(found)
+    matrix = control_matrix(
+        ridge(), train, test, other_tests={"pre-stimulus": test.signals}, seeds=(0,), n_permutations=99
+    )
+    said = verdict(matrix)
+    assert not said.uses_brain
+    assert "tested on pre-stimulus" in said.sentences[0]
+
+
+def test_noise_is_called_noise() -> None:
+    train, test = split(world(snr=0.0))
+    matrix = control_matrix(ridge(), train, test, n_permutations=300)
+    assert (matrix.table["p"] > 0.005).all()
+    said = verdict(matrix)
+    assert not said.uses_brain
+    assert said.sentences[0].startswith("Nothing shows that the decoder uses the brain: it scores at chance")
+
+
+def test_what_survives_random_phases_is_power() -> None:
+    train, test = split(world(eeg_power, snr=1.5))
+    kinds = ("brain", "noise", "phase-randomised")
+    said = verdict(control_matrix(ridge("log_power"), train, test, tested_on=kinds, n_permutations=300), "top-5")
+    assert said.uses_brain
+    raw = control_matrix(ridge(), train, test, tested_on=("brain", "noise"), seeds=(0,), n_permutations=300)
+    assert not verdict(raw, "top-5").uses_brain
+    # One power over the whole epoch: the phase is not asked, so it need not be kept.
+
+    def total_power(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Decode:
+        decoder = LinearDecoder("own", "log_power", window=32).fit(signals, targets, meta["subject"].to_numpy())
+        return lambda signals, meta: decoder.predict(signals, meta["subject"].to_numpy())
+
+    matrix = control_matrix(total_power, train, test, tested_on=kinds, seeds=(0,), n_permutations=300)
+    cells = [matrix.cell("brain", kind, "top-5")["value"] for kind in ("brain", "phase-randomised")]
+    assert cells[0] == pytest.approx(cells[1])
+    assert "it uses power or length" in str(verdict(matrix, "top-5"))
+
+
+def test_sentences_are_scored_by_their_content_words() -> None:
+    """The nearest training sentence stands for a generated one."""
+    train, test = split(world())
+
+    def fit(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Callable[..., list[str]]:
+        decode = ridge()(signals, targets, meta, seed)
+        texts = meta["text"].to_numpy()
+        return lambda s, m: [texts[k] for k in np.square(decode(s, m)[:, None] - targets).sum(axis=2).argmin(axis=1)]
+
+    matrix = control_matrix(
+        fit, train, test, content_hits, tested_on=("brain", "noise"), seeds=(0,), n_permutations=200
+    )
+    # Vectors are random here: nothing of the words is in them, and common words are found all the same.
+    assert matrix.cell("brain", "brain", "content words")["chance"] > 0.03
+    assert not verdict(matrix).uses_brain
+
+
+def drifting(seed: int = 0) -> Trials:
+    """One subject, 8 blocks of one label each; signals hold a slow drift and nothing else."""
+    rng = np.random.default_rng(seed)
+    block = np.repeat(np.arange(8), 40)
+    label = np.array(["a", "b"])[block % 2]
+    drift = np.cumsum(rng.normal(size=(320, 4)), axis=0)
+    signals = drift[:, :, None] + 0.3 * rng.normal(size=(320, 4, 8))
+    meta = pd.DataFrame(
+        {"stimulus_id": np.arange(320), "subject": "01", "task": "x", "trial_index": np.arange(320), "block": block}
+    ).assign(label=label, text=[f"text number {k}" for k in range(320)])
+    return Trials(signals, rng.normal(size=(320, 2)), meta)
+
+
+def nearest(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Decode:
+    """The label of the most similar trial."""
+    means, labels = signals.mean(axis=2), meta["label"].to_numpy()
+    return lambda s, m: labels[np.square(s.mean(axis=2)[:, None] - means).sum(axis=2).argmin(axis=1)]
+
+
+def test_labels_in_blocks_leak_through_drift() -> None:
+    trials = drifting()
+    held = np.arange(320) % 4 == 0
+    train, test = trials.select(~held), trials.select(held)
+    matrix = control_matrix(nearest, train, test, label_hits("label"), n_permutations=200)
+    assert matrix.cell("brain", "brain", "label")["value"] > 0.85
+    assert verdict(matrix).uses_brain  # the drift is in the recording, so noise does not tell
+    blocks = leave_block_out(nearest, trials, label_hits("label"))
+    assert len(blocks) == 8
+    assert blocks["value"].mean() < 0.65
+    said = verdict(matrix, blocks=blocks)
+    assert not said.uses_brain
+    assert "time of the session" in said.sentences[0]
+    baseline = nuisance_baselines(train, test, label="label", n_permutations=200).set_index("nuisance")
+    assert baseline.loc["trial index", "value"] > 0.75
+    assert baseline.loc["trial index", "p"] < 0.01
+    for name in ("nothing", "length", "subject", "task"):
+        assert baseline.loc[name, "value"] == pytest.approx(0.5, abs=0.01)
+
+
+def test_nuisances_of_text() -> None:
+    """Vectors that hold the number of words: length decodes them, subject and task do not."""
+    rng = np.random.default_rng(2)
+    n = rng.integers(3, 25, size=300)
+    texts = [" ".join(["word"] * k) for k in n]
+    targets = np.column_stack([np.cos(n / 8), np.sin(n / 8)]) + 0.02 * rng.normal(size=(300, 2))
+    meta = pd.DataFrame({"stimulus_id": np.arange(300), "subject": rng.choice(["a", "b"], 300), "task": "x"})
+    meta["text"] = texts
+    trials = Trials(rng.normal(size=(300, 2, 8)), targets, meta)
+    train, test = trials.select(np.arange(250)), trials.select(np.arange(250, 300))
+    found = nuisance_baselines(train, test, n_permutations=300).set_index(["nuisance", "measure"])
+    assert found.loc[("length", "top-5"), "value"] > 0.3
+    assert found.loc[("length", "top-5"), "p"] < 0.01
+    assert found.loc[("all", "top-5"), "p"] < 0.01
+    for name in ("nothing", "subject", "task", "word frequency"):
+        assert found.loc[(name, "top-5"), "p"] > 0.01, name
+
+
+def test_bad_input() -> None:
+    train, test = split(world())
+    with pytest.raises(BrainalignError, match="both train and test"):
+        control_matrix(ridge(), train, train)
+    with pytest.raises(BrainalignError, match="did you mean 'shuffled'"):
+        control_matrix(ridge(), train, test, trained_on=("brain", "shufled"))
+    with pytest.raises(BrainalignError, match="compares with 'brain'"):
+        control_matrix(ridge(), train, test, tested_on=("noise",))
+    with pytest.raises(BrainalignError, match="choose another name"):
+        control_matrix(ridge(), train, test, other_tests={"noise": test.signals})
+    with pytest.raises(BrainalignError, match="lacks \\['task'\\]"):
+        Trials(train.signals, train.targets, train.meta.drop(columns="task"))
+    matrix = control_matrix(ridge(), train, test, tested_on=("brain",), seeds=(0,), n_permutations=99)
+    with pytest.raises(BrainalignError, match="brain / noise"):
+        verdict(matrix)
+    matrix = control_matrix(
+        ridge(), train, test, retrieval_hits, tested_on=("brain", "noise"), seeds=(0,), n_permutations=20
+    )
+    with pytest.raises(BrainalignError, match="cannot reach"):
+        verdict(matrix)
+    with pytest.raises(BrainalignError, match="lacks \\['block'\\]"):
+        leave_block_out(ridge(), train)

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.kernel_ridge import KernelRidge
+
+from brainalign.checks import BrainalignError
+from brainalign.decoding import LinearDecoder, signal_features
+from brainalign.simulation import eeg_power, eeg_text, text_sentences
+
+
+def trials(n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, 4, 16)) + 1, rng.normal(size=(n, 3)) + 2, np.repeat(["a", "b", "c"], n // 3)
+
+
+@pytest.mark.parametrize("features", ["raw", "log_power", "covariance"])
+@pytest.mark.parametrize("sharing", ["own", "pooled", "partial"])
+def test_equal_to_kernel_ridge_of_scikit_learn(sharing: str, features: str) -> None:
+    signals, targets, subjects = trials()
+    new, _, whose = trials(30, seed=1)
+    found = LinearDecoder(sharing, features, penalties=(0.5,), rhos=(0.2,)).fit(signals, targets, subjects)
+    predicted = found.predict(new, whose)
+    x, y = signal_features(signals, features), signal_features(new, features)
+    for part in "abc" if sharing == "own" else ("abc",):
+        rows, asked = (np.isin(labels, list(part)) for labels in (subjects, whose))
+        mean, scale = x[rows].mean(axis=0), x[rows].std(axis=0) if features != "raw" else 1
+        a, b = (x[rows] - mean) / scale, (y[asked] - mean) / scale
+        weight, cross = (
+            (one[:, None] == subjects[rows]) + 0.2 if sharing == "partial" else 1.0
+            for one in (subjects[rows], whose[asked])
+        )
+        kernel = a @ a.T * weight
+        ridge = KernelRidge(alpha=0.5 * np.trace(kernel) / len(a), kernel="precomputed")
+        ridge.fit(kernel, targets[rows] - targets[rows].mean(axis=0))
+        expected = ridge.predict(b @ a.T * cross) + targets[rows].mean(axis=0)
+        np.testing.assert_allclose(predicted[asked], expected, rtol=1e-7)
+
+
+def test_features_by_hand() -> None:
+    signals = np.random.default_rng(2).normal(size=(5, 3, 20))
+    power = signal_features(signals, "log_power").reshape(5, 2, 3)
+    np.testing.assert_allclose(power[1, 1, 2], np.log(np.mean(signals[1, 2, 8:16] ** 2)), atol=1e-4)
+    products = signal_features(signals, "covariance").reshape(5, 2, 6)
+    assert products[4, 0, 1] == pytest.approx(np.mean(signals[4, 0, :8] * signals[4, 1, :8]))
+    flipped = signal_features(-signals, "covariance")
+    np.testing.assert_array_equal(flipped, products.reshape(5, -1))  # blind to the sign
+
+
+def test_what_subjects_share_helps_those_with_few_trials() -> None:
+    rng = np.random.default_rng(3)
+    shared = rng.normal(size=(6, 4))
+    subjects = np.repeat([f"{k:02d}" for k in range(8)], 20)
+    of = {s: 0.8 * shared + 0.6 * rng.normal(size=(6, 4)) for s in np.unique(subjects)}
+    of |= {"new": 0.8 * shared + 0.6 * rng.normal(size=(6, 4))}
+
+    def draw(whose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        targets = rng.normal(size=(len(whose), 4))
+        signal = np.stack([of[s] @ z for s, z in zip(whose, targets, strict=True)])
+        return signal[:, :, None] + 1.5 * rng.normal(size=(len(whose), 6, 2)), targets
+
+    signals, targets = draw(subjects)
+    held, truth = draw(np.tile(subjects, 5))
+    scores = {}
+    for sharing in ("own", "pooled", "partial"):
+        decoder = LinearDecoder(sharing, penalties=(0.3,), rhos=(0.5,)).fit(signals, targets, subjects)
+        scores[sharing] = np.corrcoef(decoder.predict(held, np.tile(subjects, 5)).ravel(), truth.ravel())[0, 1]
+    assert scores["partial"] > max(scores["own"], scores["pooled"])
+    fresh, wanted = draw(np.repeat("new", 200))
+    decoder = LinearDecoder("partial").fit(signals, targets, subjects)
+    assert np.corrcoef(decoder.predict(fresh, np.repeat("new", 200)).ravel(), wanted.ravel())[0, 1] > 0.3
+    with pytest.raises(BrainalignError, match=r"subject\(s\) new"):
+        LinearDecoder().fit(signals, targets, subjects).predict(fresh, np.repeat("new", 200))
+
+
+def test_settings_are_chosen_on_validation_trials() -> None:
+    signals, targets, subjects = trials()
+    decoder = LinearDecoder("partial", penalties=(1e-6, 1e6), rhos=(0.1, 1.0))
+    with pytest.raises(BrainalignError, match="4 settings need validation"):
+        decoder.fit(signals, targets, subjects)
+    targets = targets - targets.mean(axis=0)
+    # Fitted trials as validation: what overfits wins; signals without relation: what shrinks does.
+    assert decoder.fit(signals, targets, subjects, (signals, targets, subjects)).penalty_ == 1e-6
+    with pytest.raises(BrainalignError, match="NaN"):
+        LinearDecoder().fit(np.full((60, 4, 16), np.nan), targets, subjects)
+    with pytest.raises(BrainalignError, match="at least 8 times"):
+        signal_features(signals[:, :, :5], "covariance")
+
+
+def test_the_worlds_are_what_they_say() -> None:
+    rng = np.random.default_rng(5)
+    sentences = text_sentences()
+    assert sentences["text"].is_unique
+    assert sentences.groupby(["topic", "sentiment"]).size().eq(96).all()
+    vectors = rng.normal(size=(576, 30))
+    world = eeg_text(vectors, n_subjects=1, n_channels=8, n_components=4, snr=0.25, seed=1)
+    assert world.sentences["split"].value_counts().to_dict() == {"train": 460, "test": 59, "val": 57}
+    np.testing.assert_allclose(world.vectors[(world.sentences["split"] == "train").to_numpy()].std(axis=0), 1)
+    signal = 0.25 * np.einsum("cd,nd,dt->nct", world.mixing[0], world.vectors, world.courses)
+    scale = np.einsum("nct,nct->", signal, world.signals) / np.square(signal).sum()
+    noise = world.signals - scale * signal
+    assert (scale * signal).std() / noise.std() == pytest.approx(0.25, rel=0.06)
+    assert noise.std() == pytest.approx(1, rel=0.01)
+    assert world.before.std() == pytest.approx(1, rel=0.01)
+    power = np.square(np.abs(np.fft.rfft(world.before, axis=2))).mean(axis=(0, 1))
+    np.testing.assert_allclose(power[1:-1] * np.arange(1, 32) / power[1], 1, rtol=0.1)
+    neighbours = np.mean(world.before[:, 0] * world.before[:, 1])
+    assert neighbours == pytest.approx(0.5 * np.exp(-1 / 4), abs=0.03)
+    locked = eeg_power(vectors, n_subjects=1, n_channels=8, n_components=4, seed=1)
+    # No mean given z: regression on z finds nothing; power grows with it.
+    z = world.vectors
+    assert np.abs(np.einsum("nd,nct->dct", z, locked.signals) / 576).max() < 0.25
+    assert np.abs(np.einsum("nd,nct->dct", z, world.signals) / 576).max() > 0.25
+    first = np.square(np.einsum("c,nct,t->n", locked.mixing[0, :, 0], locked.signals, locked.courses[0]))
+    assert np.corrcoef(first, z[:, 0])[0, 1] > 0.3
+    with pytest.raises(BrainalignError, match="lower n_components"):
+        eeg_text(vectors[:, :10])
+    with pytest.raises(BrainalignError, match="one vector per sentence"):
+        eeg_text(vectors[:10])

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign.checks import BrainalignError
+from brainalign.decoding import distinct_gallery, repeat_curve, retrieval_accuracy, similarity_ranks, way_accuracy
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a / np.linalg.norm(a, axis=1, keepdims=True)) @ (b / np.linalg.norm(b, axis=1, keepdims=True)).T
+
+
+def test_ranks_by_hand_and_ties_count_against() -> None:
+    rng = np.random.default_rng(0)
+    queries, gallery = rng.normal(size=(20, 5)), rng.normal(size=(8, 5))
+    similar = cosine(queries, gallery)
+    np.testing.assert_array_equal(
+        similarity_ranks(queries, gallery), [[(row >= one).sum() for one in row] for row in similar]
+    )
+    assert (similarity_ranks(queries, np.ones((8, 5))) == 8).all()  # a gallery of one vector
+    assert (similarity_ranks(np.zeros((3, 5)), gallery) == 8).all()  # an empty answer
+
+
+def test_a_constant_answer_is_at_chance_or_below() -> None:
+    gallery = np.random.default_rng(1).normal(size=(12, 6))
+    table = retrieval_accuracy(np.ones((12, 6)), gallery, range(12), range(12), n_permutations=99).table
+    assert table.set_index("measure").loc["top-1", "value"] == pytest.approx(1 / 12)
+    collapsed = retrieval_accuracy(gallery, np.ones((12, 6)), range(12), range(12), n_permutations=99).table
+    assert (collapsed["value"] == 0).all()
+
+
+def test_ways_are_the_mean_over_random_galleries() -> None:
+    rng = np.random.default_rng(2)
+    gallery = rng.normal(size=(30, 6))
+    queries = gallery + 1.2 * rng.normal(size=gallery.shape)
+    found = retrieval_accuracy(queries, gallery, range(30), range(30), ways=(2, 10), n_permutations=99).table
+    similar = cosine(queries, gallery)
+    for k in (2, 10):
+        hits = []
+        for _ in range(150):
+            for i in range(30):
+                others = rng.choice(np.delete(np.arange(30), i), k - 1, replace=False)
+                hits.append((similar[i, others] < similar[i, i]).all())
+        row = found.set_index("measure").loc[f"{k}-way"]
+        assert row["value"] == pytest.approx(np.mean(hits), abs=0.02)
+        assert row["chance"] == pytest.approx(1 / k)
+    np.testing.assert_allclose(way_accuracy(30, 30), np.eye(30)[0], atol=1e-12)
+    np.testing.assert_allclose(way_accuracy(2000, 24).mean(), 1 / 24)
+
+
+def test_everything_beside_an_accuracy() -> None:
+    rng = np.random.default_rng(3)
+    gallery = rng.normal(size=(40, 8))
+    shown = np.tile(np.arange(40), 3)
+    queries = gallery[shown] + 0.8 * rng.normal(size=(120, 8))
+    people = np.repeat(["a", "b", "c"], 40)
+    found = retrieval_accuracy(queries, gallery, shown, range(40), subjects=people)
+    row = found.table.set_index("measure").loc["top-5"]
+    assert (row["chance"], row["n_gallery"], row["n_trials"], row["n_stimuli"], row["n_subjects"]) == (
+        5 / 40,
+        40,
+        120,
+        40,
+        3,
+    )
+    assert row["value"] == pytest.approx((found.ranks <= 5).mean())
+    assert row["low"] < row["value"] < row["high"]
+    assert row["p"] < 0.01
+    assert row["null_mean"] == pytest.approx(5 / 40, abs=0.02)
+    assert row["majority"] == pytest.approx(5 / 40)
+    assert found.by_subject["n_trials"].tolist() == [40, 40, 40]
+    assert found.by_subject["top-5"].mean() == pytest.approx(row["value"])
+    label = pd.Series(["x"] * 20 + ["y"] * 20, index=range(40))
+    table = found.confusion(shown, label)
+    assert table.to_numpy().sum() == 120
+    assert table.loc["x", "x"] > table.loc["x", "y"]
+
+
+def test_nothing_is_found_in_noise_and_the_majority_is_told() -> None:
+    rng = np.random.default_rng(4)
+    shown = np.concatenate([np.zeros(30, dtype=int), np.arange(20)])
+    gallery = rng.normal(size=(20, 6))
+    found = retrieval_accuracy(rng.normal(size=(50, 6)), gallery, shown, range(20)).table.set_index("measure")
+    assert found.loc["top-1", "p"] > 0.01
+    assert found.loc["top-1", "majority"] == pytest.approx(31 / 50)
+    assert found.loc["top-1", "chance"] == 1 / 20
+    # Always naming the frequent stimulus looks good beside chance, and exchanges of stimuli say what it is.
+    constant = retrieval_accuracy(np.tile(gallery[:1], (50, 1)), gallery, shown, range(20)).table.set_index("measure")
+    assert constant.loc["top-1", "value"] == constant.loc["top-1", "majority"]
+    assert constant.loc["top-1", "p"] >= 0.02
+
+
+def test_rows_of_one_stimulus_make_one_entry() -> None:
+    rng = np.random.default_rng(5)
+    gallery = rng.normal(size=(15, 4))
+    queries = gallery + 0.5 * rng.normal(size=gallery.shape)
+    once = retrieval_accuracy(queries, gallery, range(15), range(15), n_permutations=99)
+    twice = retrieval_accuracy(queries, np.tile(gallery, (2, 1)), range(15), [*range(15)] * 2, n_permutations=99)
+    pd.testing.assert_frame_equal(once.table, twice.table)
+    vectors, ids = distinct_gallery(np.array([[2.0, 0], [0, 5], [0, 1]]), ["a", "b", "a"])
+    assert ids.tolist() == ["a", "b"]
+    np.testing.assert_allclose(vectors, [[0.5**0.5, 0.5**0.5], [0, 1]])
+
+
+def test_bad_input() -> None:
+    vectors = np.random.default_rng(6).normal(size=(10, 3))
+    with pytest.raises(BrainalignError, match="not in the gallery"):
+        retrieval_accuracy(vectors, vectors, [*range(9), 77], range(10))
+    with pytest.raises(BrainalignError, match="same space"):
+        retrieval_accuracy(vectors[:, :2], vectors, range(10), range(10))
+    with pytest.raises(BrainalignError, match="NaN"):
+        retrieval_accuracy(np.full((10, 3), np.nan), vectors, range(10), range(10))
+    with pytest.raises(BrainalignError, match="give the task, not the subject"):
+        retrieval_accuracy(
+            vectors[[0, 0, 1, 2]], vectors, [0, 0, 1, 2], range(10), groups=np.array(["a", "b", "a", "a"])
+        )
+    with pytest.raises(BrainalignError, match="nothing to retrieve"):
+        retrieval_accuracy(vectors[:1], vectors[:1], [0], [0])
+
+
+def test_averaging_repeats_raises_accuracy_towards_the_ceiling() -> None:
+    rng = np.random.default_rng(7)
+    n, repeats = 25, 16
+    gallery = rng.normal(size=(n, 10))
+    trials = pd.DataFrame(
+        {"stimulus_id": np.tile(np.arange(n), 2 * repeats), "subject": np.repeat(["a", "b"], n * repeats)}
+    )
+    signals = gallery[trials["stimulus_id"]] + 3 * rng.normal(size=(len(trials), 10))
+    curve = repeat_curve(signals, trials, lambda x, _: x, gallery, range(n), n_draws=5)
+    assert curve["n_averaged"].tolist() == [1, 2, 4, 8, 16]
+    assert (curve["value"].diff().dropna() > 0).all()
+    assert curve["value"].iloc[-1] > 0.6
+    # Halves are as noisy as the queries, so they set less than the noiseless gallery does.
+    assert (curve["ceiling"][:-1] < curve["value"][:-1]).all()
+    assert np.isnan(curve["ceiling"].iloc[-1])
+    null = repeat_curve(rng.normal(size=signals.shape), trials, lambda x, _: x, gallery, range(n), n_draws=5)
+    assert (null["value"] < 0.12).all()
+    assert (null["ceiling"].dropna() < 0.12).all()
+    with pytest.raises(BrainalignError, match="16 repeats"):
+        repeat_curve(signals, trials, lambda x, _: x, gallery, range(n), counts=(17,))

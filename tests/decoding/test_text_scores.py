@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import jiwer
+import numpy as np
+import pytest
+from rouge_score.rouge_scorer import RougeScorer
+from sacrebleu.metrics import BLEU
+
+from brainalign.checks import BrainalignError
+from brainalign.decoding import content_overlap, text_scores
+from brainalign.decoding.text_measures import words
+
+TEXTS = [
+    "the dog was lovely in the garden .",
+    "the soup was awful at the market .",
+    "the train was late near the beach .",
+    "a goat was dreadful by the old school .",
+    "the cake was excellent and rather sweet .",
+    "the taxi was dirty .",
+]
+SAID = [
+    "the dog was awful in the garden .",
+    "the soup was lovely .",
+    "the train was the train was late .",
+    "a parrot by the school .",
+    "the cake was excellent and rather sweet .",
+    "",
+]
+
+
+def plain(texts: list[str]) -> list[str]:
+    return [" ".join(words(text)) for text in texts]
+
+
+def test_equal_to_the_packages() -> None:
+    found = text_scores(SAID, TEXTS, n_permutations=20).set_index("measure")["value"]
+    said, texts = plain(SAID), plain(TEXTS)
+    for order in (1, 2):
+        bleu = BLEU(max_ngram_order=order, tokenize="none", smooth_method="none", force=True)
+        assert found[f"bleu{order}"] == pytest.approx(bleu.corpus_score(said, [texts]).score / 100)
+    scorer = RougeScorer(["rouge1"])
+    rouge = [scorer.score(text, one)["rouge1"].fmeasure for one, text in zip(said, texts, strict=True)]
+    assert found["rouge1"] == pytest.approx(np.mean(rouge))
+    assert found["wer"] == pytest.approx(jiwer.wer(texts, said))
+
+
+def test_by_hand() -> None:
+    assert content_overlap(SAID[0], TEXTS[0]) == 2 / 3  # dog, garden; not awful
+    assert content_overlap("it was in the", TEXTS[0]) == 0
+    assert content_overlap("It wasn’t a DOG!", TEXTS[0]) == 1
+    two = text_scores(["a red dog", "a blue cat"], ["a red cat", "a blue cat"], measures=("content", "wer"))
+    two = two.set_index("measure")
+    assert two.loc["content", "value"] == pytest.approx((1 / 2 + 1) / 2)
+    assert two.loc["content", "rotated"] == pytest.approx((0 + 1 / 2) / 2)
+    assert two.loc["wer", "value"] == pytest.approx(1 / 6)
+    assert two.loc["wer", "rotated"] == pytest.approx((2 + 1) / 6)
+    assert two.loc["wer", "gap"] == pytest.approx(2 / 6)
+
+
+def corpus() -> tuple[list[str], list[str], list[str]]:
+    """Return texts of two tasks with words of their own, their tasks and labels."""
+    rng = np.random.default_rng(0)
+    tasks = ["films"] * 30 + ["lives"] * 30
+    shared = {"films": "film plot acting", "lives": "born died president"}
+    label = [("good", "bad")[k % 2] for k in range(60)]
+    own = [f"word{rng.integers(1000)} thing{k}" for k in range(60)]
+    return [f"{shared[t]} {a} {o}" for t, a, o in zip(tasks, label, own, strict=True)], tasks, label
+
+
+def test_controls_take_away_what_a_task_and_a_label_give() -> None:
+    texts, tasks, labels = corpus()
+    measures = ("content", "wer")
+    right = text_scores(texts, texts, tasks=tasks, labels=labels, measures=measures).set_index(["measure", "control"])
+    assert (right["p"] < 0.01).all()
+    content = right.loc["content"]
+    assert (content["value"] == 1).all()
+    assert content["rotated"].is_monotonic_increasing  # the closer the control, the more it gives
+    assert content.loc["within task x label", "gap"] == pytest.approx(2 / 6, abs=0.01)
+    # A decoder that knows task and label and nothing of the text: good overlap, and no gap within them.
+    rng = np.random.default_rng(1)
+    order = rng.permuted(np.arange(60).reshape(2, 15, 2), axis=1).ravel()
+    prior = text_scores([texts[k] for k in order], texts, tasks=tasks, labels=labels, measures=measures)
+    prior = prior.set_index(["measure", "control"])
+    assert prior.loc[("content", "globally"), "gap"] > 0.2
+    assert prior.loc[("content", "globally"), "p"] < 0.01
+    row = prior.loc[("content", "within task x label")]
+    assert abs(row["gap"]) < 2 * row["null_sd"]
+    assert prior.loc[("content", "within task x label"), "p"] > 0.05
+    constant = text_scores([texts[0]] * 60, texts, tasks=tasks, measures=measures).set_index(["measure", "control"])
+    assert (constant["p"] > 0.01).all()
+    assert abs(constant.loc[("content", "within task"), "gap"]) < 0.02
+
+
+def test_several_sentences_of_a_text_move_together() -> None:
+    texts, *_ = corpus()
+    rng = np.random.default_rng(1)
+    said = [texts[k] for k in rng.permutation(60)]
+    once = text_scores(said, texts, measures=("content",), n_permutations=200)
+    often = text_scores(said * 4, texts * 4, measures=("content",), n_permutations=200)
+    assert often["n_texts"].tolist() == [60]
+    assert often["n_sentences"].tolist() == [240]
+    np.testing.assert_allclose(often[["value", "rotated", "null_sd", "p"]], once[["value", "rotated", "null_sd", "p"]])
+
+
+def test_bad_input() -> None:
+    with pytest.raises(BrainalignError, match="rows but"):
+        text_scores(["a"], ["a dog", "a cat"])
+    with pytest.raises(BrainalignError, match="did you mean 'bleu"):
+        text_scores(SAID, TEXTS, measures=("bleu",))
+    with pytest.raises(BrainalignError, match="no words"):
+        text_scores(SAID, [*TEXTS[:-1], "."])
+    with pytest.raises(BrainalignError, match="several groups within task"):
+        text_scores(SAID * 2, TEXTS * 2, tasks=["a"] * 6 + ["b"] * 6, measures=("content",))
+    with pytest.raises(BrainalignError, match="none can rotate"):
+        text_scores(SAID, TEXTS, tasks=list("abcdef"), measures=("content",))
+    with pytest.raises(BrainalignError, match="give tasks"):
+        text_scores(SAID, TEXTS, labels=list("aabbcc"), measures=("content",))
