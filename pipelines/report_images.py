@@ -51,7 +51,7 @@ def _write(config: Config, dataset: str, subject: str, failures: list[Failure], 
 def _gather(
     config: Config, dataset: str, subject: str, failures: list[Failure], provenance: Provenance
 ) -> ImageMaterial:
-    descriptor = load_descriptor(config.datasets[dataset].descriptor, ImageStudy)
+    descriptor = load_descriptor(config.datasets[dataset].descriptor, ImageStudy, raw=config.raw_folder(dataset))
     material = ImageMaterial(config, dataset, descriptor, subject, failures=failures)
     out_of_date = {(failure.stage, failure.job) for failure in failures}
 
