@@ -228,6 +228,12 @@ def _images_can_be_made(config: Config, descriptors: Mapping[str, Descriptor]) -
                 f"({', '.join(known)}){did_you_mean(subject, known)}"
             )
     asked = [(name, s) for name, d in descriptors.items() for s in scanned[name] if config.synthesises(name, d, s)]
+    wordless = [s for name, s in asked if s not in config.captioned(name, descriptors[name])]
+    if options.prompts == "captions" and wordless:
+        raise BrainalignError(
+            f"synthesize.prompts: captions, but voxels of subject {wordless[0]} are not put into words; add it to "
+            "caption.subjects and give caption.model, or give the words themselves"
+        )
     if known and not asked:
         wanted = f"{options.guide.model} and {options.check.model}"
         raise BrainalignError(

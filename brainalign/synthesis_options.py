@@ -70,6 +70,12 @@ class SynthesizeSettings(Strict):
     n_null_images: int = Field(8, ge=2, description="of each of them")
     evolution: bool = Field(True, description="also evolve noise for each region, which costs as much as guidance")
     scales: tuple[float, ...] = Field((), description="other scales to look at, on seeds of their own")
+    prompts: Literal["captions"] | dict[str, str] = Field(
+        {},
+        description="by region, words that the prior reads, and what they alone give; captions: each region's most "
+        "frequent caption that predicts its voxels, from the stage caption",
+    )
+    classifier_free_scale: float = Field(7.5, gt=1, description="of these words")
     save_memory: bool = Field(False, description="checkpointed gradients and sliced decoding: slower, far less memory")
     device: Literal["auto", "cpu", "cuda"] = "auto"
 

@@ -40,6 +40,7 @@ from brainalign.synthesis import (
 
 Values = NDArray[np.floating[Any]]
 ROLES = ("guide", "check")
+LEVEL = 0.05  # false discovery rate of captions that count
 SHOWN = ("guided", "unguided")  # conditions whose pictures go into the archive
 
 
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--guides", type=Path, required=True)
     parser.add_argument("--stimuli", type=Path, required=True, help="table of images: their paths are relative to it")
     parser.add_argument("--features", type=Path, required=True, help="of the guide, for the order of the images")
+    parser.add_argument("--captions", type=Path, help="of voxels, where prompts are to be made of them")
     parser.add_argument("--simulated", action="store_true", help="neurons that look at pixels know the truth")
     parser.add_argument("--synthesized", type=Path, required=True, help="output: images")
     parser.add_argument("--synthesis", type=Path, required=True, help="output: a row per image and region")
@@ -101,14 +103,29 @@ def _synthesize(arguments: argparse.Namespace, provenance: Provenance) -> None:
             trust_radius=options.trust_radius,
             recurrence=options.recurrence,
             n_steps=options.steps,
+            classifier_free_scale=options.classifier_free_scale,
             batch_size=options.batch_size,
             seed=arguments.seed,
         ),
+        prompts=_prompts(options, list(encoders.asked), arguments, provenance),
         progress=lambda words: print(words, flush=True),
     )
     nulls = encoders.nulls(networks["guide"])[: options.n_nulls]
     found = study.run(nulls, min(options.n_null_images, options.n_images), options.scales, evolution=options.evolution)
     _save(found, known, about, arguments, provenance)
+
+
+def _prompts(
+    options: SynthesizeSettings, regions: Sequence[str], arguments: argparse.Namespace, provenance: Provenance
+) -> dict[str, str]:
+    """Return words for regions: given ones, or the most frequent caption of those that predict above chance."""
+    if options.prompts != "captions":
+        return dict(options.prompts)
+    if arguments.captions is None:
+        raise BrainalignError("synthesize.prompts: captions needs the stage caption; configure caption.model")
+    said = load(arguments.captions, pd.DataFrame, provenance)
+    said = said[(said["caption"] != "") & (said["q"] <= LEVEL) & said["region"].isin(regions)]
+    return {str(region): str(own.mode().iloc[0]) for region, own in said.groupby("region")["caption"]}
 
 
 def _save(

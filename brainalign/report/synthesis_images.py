@@ -16,6 +16,7 @@ __all__ = ["FAILED_BY", "failures", "gallery", "minimal_pairs"]
 
 GALLERY = {
     "unguided": "unguided",
+    "prompted": "its caption alone",
     "best of n": "best of n",
     "guided": "guided",
     "natural": "natural, top by guide",
@@ -36,7 +37,7 @@ def gallery(study: SynthesisedImages, region: str) -> Figure:
         rows = study.rows(condition, region)
         if rows.empty:
             continue
-        if condition in ("unguided", "guided"):
+        if condition in ("unguided", "prompted", "guided"):
             rows = rows.set_index("seed", drop=False).reindex(seeds).dropna(subset=["image"])
         else:
             rows = rows.sort_values("guide", ascending=False, kind="stable")

@@ -48,6 +48,7 @@ def synthesis_methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...
         )
         texts.append((text, ("recurrence",)))
     beside = {
+        "prompted": "images that the region's caption alone asks the diffusion model for",
         "best of n": "the best of unguided images at the same cost",
         "evolved": "images evolved in noise space at the same cost",
         "natural": "the natural images that the guiding encoder ranks highest",

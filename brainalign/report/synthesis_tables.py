@@ -17,6 +17,7 @@ __all__ = ["gains_table", "means_table"]
 CONTROLS = (
     ("guided", "unguided", "unguided"),
     ("guided", "recurrent", "same recurrence"),
+    ("guided", "prompted", "its caption alone"),
     ("guided", "best of n", "best of n"),
     ("guided", "evolved", "evolved"),
     ("guided", "natural", "natural"),
@@ -26,6 +27,7 @@ CONTROLS = (
 CONDITIONS = {
     "unguided": "unguided",
     "recurrent": "unguided, same recurrence",
+    "prompted": "prompted by a caption, not guided",
     "best of n": "best of n",
     "evolved": "evolved",
     "guided": "guided",
@@ -39,12 +41,15 @@ CONDITIONS = {
 def gains_table(study: SynthesisedImages) -> Markup:
     """Return what guided images have more than every control (columns), by every judge of every region (rows)."""
     rows: list[list[str | Markup]] = []
+    made = study.gains[["condition", "against"]].drop_duplicates().itertuples(index=False)
+    there = {tuple(pair) for pair in made}
+    controls = [control for control in CONTROLS if control[:2] in there]
     for region in study.regions:
         scores = [score for score in (*study.judges, *study.plausible) if study.known(score, region)]
         for score in scores:
-            found = [study.gain(region, against, score, condition) for condition, against, _ in CONTROLS]
+            found = [study.gain(region, against, score, condition) for condition, against, _ in controls]
             rows.append([region if score == scores[0] else "", (JUDGES | PLAUSIBLE)[score], *map(_cell, found)])
-    return html_table(["region", "judge", *(name for _, _, name in CONTROLS)], rows, "Gains")
+    return html_table(["region", "judge", *(name for _, _, name in controls)], rows, "Gains")
 
 
 def _cell(gain: pd.Series[Any] | None) -> str | Markup:

@@ -15,7 +15,7 @@ __all__ = ["SCORES", "synthesis_gains"]
 Floats = NDArray[np.floating]
 
 SCORES = ("guide", "check", "true", "valid", "typical")
-PAIRED = ("unguided", "recurrent")
+PAIRED = ("unguided", "recurrent", "prompted")
 OTHERS = ("best of n", "evolved", "natural", "natural true")
 N_DRAWS = 10_000
 
@@ -35,9 +35,9 @@ def synthesis_gains(table: pd.DataFrame, confidence: float = 0.95, seed: int = 0
     -------
     DataFrame
         region, condition (guided | matched), against, score, value (mean under the condition), gain, low, high, p, n.
-        Against "unguided" and "recurrent" images are paired by seed: p is that of flipped signs, two-sided. Against
-        searches and natural images it is that of exchanged images. Against "null": the gain over the mean of the null
-        encoders, low and high the quantiles of single ones, p = (1 + #{null >= guided}) / (m + 1), and n = m.
+        Against "unguided", "recurrent" and "prompted" images are paired by seed: p is that of flipped signs, two-sided.
+        Against searches and natural images it is that of exchanged images. Against "null": the gain over the mean of
+        the null encoders, low and high the quantiles of single ones, p = (1 + #{null >= guided}) / (m + 1), and n = m.
 
     Notes
     -----
@@ -64,7 +64,7 @@ def _against(
 ) -> Iterator[tuple[str, float, float, float, float, int]]:
     """Yield control, gain, low, high, p, n for every control there is."""
     for control in PAIRED:
-        other = mine[mine["condition"] == control].set_index("seed")[score]
+        other = mine[(mine["condition"] == control) & mine["region"].isin([region, ""])].set_index("seed")[score]
         if len(other):
             yield control, *_paired(own[score].to_numpy() - other.loc[own["seed"]].to_numpy(), confidence, rng)
     for control in OTHERS:

@@ -43,6 +43,8 @@ class Sampling:
         Per condition and region.
     scale, trust_radius, recurrence, n_steps
         As in `BrainGuidedPipeline`.
+    classifier_free_scale : float
+        Of images that a prompt asks for.
     batch_size : int
         Images at once.
     seed : int
@@ -54,6 +56,7 @@ class Sampling:
     trust_radius: float = 0.2
     recurrence: int = 3
     n_steps: int = 25
+    classifier_free_scale: float = 7.5
     batch_size: int = 32
     seed: int = 0
 
@@ -111,14 +114,14 @@ class SynthesisStudy:
         Natural images at the size of the pipeline's, in [0, 1].
     sampling : Sampling
     prompts : mapping, optional
-        By region, keyword arguments of the pipeline for a text-conditioned prior.
+        By region words for it, where the pipeline reads text: what they alone give stands beside.
     progress : callable, optional
         Called with a line of words per condition.
 
     Raises
     ------
     BrainalignError
-        If there is no region, or no judge called "guide".
+        If there is no region, no judge called "guide", or a prompt that no region or the model can take.
     """
 
     def __init__(
@@ -128,6 +131,7 @@ class SynthesisStudy:
         judges: Judges,
         natural: Tensor,
         sampling: Sampling = Sampling(),
+        prompts: Mapping[str, str] | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> None:
         if not objectives or "guide" not in judges.by_region:
@@ -140,6 +144,13 @@ class SynthesisStudy:
         self.judges = judges
         self.natural = natural
         self.sampling = sampling
+        self.prompts = dict(prompts or {})
+        for region, words in self.prompts.items():
+            if region not in objectives:
+                raise BrainalignError(
+                    f"a prompt for {region!r}, which is not among the regions ({', '.join(objectives)})"
+                )
+            pipe.denoiser(1, prompt=words)  # raises before the long computation where the model reads no text
         self.progress = progress
 
     def run(
@@ -179,6 +190,9 @@ class SynthesisStudy:
             found.add(images, "guided", region, seeds, scale=sampling.scale)
             found.add(_match(images, plain), "matched", region, seeds, scale=sampling.scale)
             guided_seconds += seconds
+        for region, words in self.prompts.items():
+            self._say(f"prompted for {region}: {words}")
+            found.add(self._sample(None, seeds, recurrence=1, prompt=words)[0], "prompted", region, seeds)
         ratio = guided_seconds / len(self.objectives) / max(plain_seconds, 1e-9)
         n_pool = max(n, round(ratio * n))
         self._add_searched(found, n_pool)
@@ -246,6 +260,7 @@ class SynthesisStudy:
         *,
         scale: float | None = None,
         recurrence: int | None = None,
+        prompt: str | None = None,
         found: _Found | None = None,
         region: str = "",
     ) -> tuple[Tensor, float]:
@@ -263,6 +278,8 @@ class SynthesisStudy:
                 generator=[torch.Generator().manual_seed(seed) for seed in batch],
                 num_inference_steps=options.n_steps,
                 recurrence=options.recurrence if recurrence is None else recurrence,
+                prompt=prompt,
+                classifier_free_scale=0.0 if prompt is None else options.classifier_free_scale,
                 return_trace=found is not None,
             )
             seconds += _clock(self.pipe.device) - begun

@@ -125,6 +125,11 @@ def synthesis_of(wildcards):
     return [of(suffix, wildcards) for suffix in SYNTHESIS if asked]
 
 
+def prompting_captions(wildcards):
+    """Return the captions that prompts are made of; nothing where the configuration does not ask."""
+    return captions_of_voxels(wildcards)[:1] if SETTINGS.synthesize.prompts == "captions" else []
+
+
 def directions_of(wildcards):
     """Return the directions found for a subject; nothing where the configuration does not ask."""
     asked = SETTINGS.directs(wildcards.dataset, DESCRIPTORS[wildcards.dataset], wildcards.subject)

@@ -7,6 +7,7 @@ rule synthesize:
         features=lambda wildcards: [of("features", wildcards, model=model) for model in encoder_models()[:1]],
         weights=[path for model in encoder_models() for path in weights_of_model(model)],
         prior=prior_files(),
+        captions=prompting_captions,
     output:
         synthesized=files("synthesized", subject="{subject}"),
         synthesis=files("synthesis", subject="{subject}"),
@@ -30,12 +31,13 @@ rule synthesize:
             models=SETTINGS.encoders_of_synthesis(),
             confidence=SETTINGS.confidence,
         ),
+        captions=lambda wildcards, input: f"--captions {shlex.quote(input.captions[0])}" if input.captions else "",
         simulated=lambda wildcards: "--simulated" if wildcards.dataset in SIMULATED else "",
         library=library_digest(*STAGES["synthesize"]),
         seed=SETTINGS.seed,
     shell:
         "python -P -m brainalign.pipelines.synthesize --settings {params.settings} --seed {params.seed}"
-        " --guides {input.guides:q} {params.simulated} --stimuli {input.stimuli[0]:q} --features {input.features:q}"
+        " --guides {input.guides:q} {params.simulated} {params.captions} --stimuli {input.stimuli[0]:q} --features {input.features:q}"
         " --synthesized {output.synthesized[0]:q} --synthesis {output.synthesis[0]:q}"
         " --synthesisgains {output.synthesisgains[0]:q} --synthesissteps {output.synthesissteps[0]:q}"
         " --image {output.image[0]:q} > {log:q} 2>&1"

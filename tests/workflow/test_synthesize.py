@@ -281,6 +281,34 @@ def test_a_model_in_the_layout_of_stable_diffusion_runs(copied: Study, tmp_path:
     images = copied.arrays("synthesized")["images"]
     assert images.shape[1:] == (16, 16, 3)
     assert images.std() > 0
+    assert "prompted" not in set(copied.frame("synthesis")["condition"])
+    # Words for regions, given or taken from captions that predict, are asked for beside.
+    captions = pd.DataFrame(
+        {
+            "region": ["red", "red", "red", "large", "elsewhere"],
+            "caption": ["a", "a", "b", "b", "b"],
+            "q": [0.01, 0.02, 0.01, 0.4, 0.01],
+        }
+    )
+    save(copied.path("captions"), captions, Provenance("caption", {}, "digest"))
+    flags = ("--captions", str(copied.path("captions")))
+    assert copied.synthesize(*flags, prior=prior, prompts="captions", **few) == 0
+    table = copied.frame("synthesis").drop_duplicates("image")
+    prompted = table[table["condition"] == "prompted"]
+    assert prompted["region"].tolist() == ["red", "red"]
+    assert prompted["seed"].tolist() == table.loc[table["condition"] == "unguided", "seed"].tolist()
+    gains = copied.frame("synthesisgains")
+    assert set(gains.loc[gains["against"] == "prompted", "region"]) == {"red"}
+
+
+def test_words_need_a_model_that_reads(copied: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    for prompts, words in (
+        ({"red": "a"}, "reads no prompt"),
+        ({"blue": "a"}, "'blue', which is not among the regions"),
+        ("captions", "configure caption.model"),
+    ):
+        assert copied.synthesize(prompts=prompts) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_bad_priors_fail_before_anything_is_fitted(
@@ -383,6 +411,8 @@ def test_what_is_planned_and_what_a_changed_option_reruns(scenes, tmp_path: Path
         jobs(config(tmp_path, prior="data"))
     with pytest.raises(BrainalignError, match="'02' is not among the fMRI subjects"):
         jobs(config(tmp_path, subjects=["02"]))
+    with pytest.raises(BrainalignError, match="voxels of subject 01 are not put into words"):
+        jobs(config(tmp_path, prompts="captions"))
     usual = SynthesizeSettings(prior="data/prior", guide=OPTIONS["guide"], check=OPTIONS["check"])
     for changes, refits in (({"scale": 5.0}, False), ({"n_images": 4}, False), ({"views": 3}, True)):
         changed = usual.model_copy(update=changes)
