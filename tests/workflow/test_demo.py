@@ -27,7 +27,8 @@ def demo(make_checkout) -> Path:
     checkout = make_checkout("demo")
     content = yaml.safe_load((checkout.root / "snakemake/config/demo.yaml").read_text())
     content["datasets"] = {"haxby-slice": content["datasets"]["haxby-slice"]}  # images: test_image_study.py
-    del content["contest"]
+    for section in ("contest", "caption", "synthesize", "directions"):  # of images
+        del content[section]
     content["searchlight"]["subjects"] = ["1"]
     del content["models"]["minilm"]["subjects"]
     del content["methods"]["fixed"]["models"]  # all are compared with what was found elsewhere
