@@ -39,6 +39,7 @@ HIDDEN = "#c4c4c4"  # vertices that are masked: not significant, low ceiling, un
 MOST_MARKS = 2000  # of a vector figure
 MOST_PIXELS = 1000  # width of a figure
 MOST_BYTES = 200_000  # of a figure's file
+SMALL_BYTES = 30_000  # below it fewer colours gain nothing
 
 
 def new_figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
@@ -117,14 +118,15 @@ def legend_below(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
 def png_bytes(figure: Figure, most: int = MOST_BYTES) -> bytes:
     """Return a figure as PNG of at most MOST_PIXELS width and `most` bytes.
 
-    A figure that is too large keeps its size and loses colours first (256, then 64, then 16), then pixels.
+    All but small figures are drawn in 256 colours, which the eye does not tell from all; one that is still too large
+    keeps its size and loses colours first (64, then 16), then pixels.
     """
     from PIL import Image
 
     figure.set_dpi(min(figure.dpi, MOST_PIXELS / figure.get_figwidth()))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=figure.dpi)
-    if len(buffer.getvalue()) <= most:
+    if len(buffer.getvalue()) <= min(most, SMALL_BYTES):
         return buffer.getvalue()
     picture = Image.open(buffer).convert("RGB")
     for n_colours, scale in ((256, 1.0), (64, 1.0), (16, 1.0), (16, 0.7), (16, 0.5), (16, 0.3), (8, 0.2)):
