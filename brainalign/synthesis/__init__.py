@@ -29,6 +29,7 @@ from brainalign.synthesis.captions import bank_shares, project_to_bank
 from brainalign.synthesis.direction_study import DirectionStudy, StudiedDirections
 from brainalign.synthesis.directions import Directions, cosines, random_directions, semantic_directions
 from brainalign.synthesis.gains import synthesis_gains
+from brainalign.synthesis.judged_images import Judges, Synthesised
 from brainalign.synthesis.load import load_prior
 from brainalign.synthesis.natural import Typicality, features_of_views, load_resized
 from brainalign.synthesis.objective import RegionObjective
@@ -36,7 +37,7 @@ from brainalign.synthesis.prefix_captioner import PrefixCaptioner, train_prefix_
 from brainalign.synthesis.prior import train_prior
 from brainalign.synthesis.region_judges import SavedEncoders
 from brainalign.synthesis.shuffled_weights import shuffled_weights
-from brainalign.synthesis.study import Judges, Sampling, Synthesised, SynthesisStudy
+from brainalign.synthesis.study import Sampling, SynthesisStudy
 from brainalign.synthesis.views import denoised_views, resized
 
 if TYPE_CHECKING:

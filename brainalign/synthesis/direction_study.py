@@ -18,8 +18,8 @@ from torch import Tensor
 from brainalign.checks import BrainalignError
 from brainalign.synthesis.bottleneck import Trajectories, record_trajectories
 from brainalign.synthesis.directions import Directions, Method, cosines, random_directions, semantic_directions
+from brainalign.synthesis.judged_images import Judges
 from brainalign.synthesis.steering import Objective
-from brainalign.synthesis.study import Judges
 
 if TYPE_CHECKING:
     from brainalign.synthesis.guidance import BrainGuidedPipeline

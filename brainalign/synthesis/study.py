@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from brainalign.checks import BrainalignError
 from brainalign.synthesis.baselines import evolve
+from brainalign.synthesis.judged_images import JudgedImages, Judges, Synthesised, as_shown
 
 if TYPE_CHECKING:
     from brainalign.synthesis.guidance import BrainGuidedPipeline
 
-__all__ = ["Judges", "Sampling", "SynthesisStudy", "Synthesised"]
+__all__ = ["Sampling", "SynthesisStudy"]
 
 Objective = Callable[[Tensor], Tensor]
-ByRegion = Callable[[Tensor], NDArray[np.floating]]
-ByImage = Callable[[Tensor], NDArray[np.floating]]
 
 # Seeds of images that nothing else uses: those that settings are looked at on, and those that best-of-n chooses from.
 VALIDATION, POOL = 10_000, 100_000
@@ -59,46 +56,6 @@ class Sampling:
     classifier_free_scale: float = 7.5
     batch_size: int = 32
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Judges:
-    """Who says what an image is worth; all take images (n, 3, H, W) in [0, 1].
-
-    Parameters
-    ----------
-    by_region : mapping of callables
-        "guide", "check" and, where it is known, "true": responses (n, n_regions), in the order of the regions, in
-        standard deviations over natural images.
-    by_image : mapping of callables
-        For example "valid" and "typical": (n,).
-    """
-
-    by_region: Mapping[str, ByRegion]
-    by_image: Mapping[str, ByImage] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Synthesised:
-    """What a study made.
-
-    Attributes
-    ----------
-    images : array (n_images, size, size, 3), uint8
-    table : DataFrame
-        A row per image and region that judges it: image (row of `images`), condition, region (guided for, or ""),
-        seed, null (number of the null encoder, or -1), scale, contrast (RMS), luminance, what `Judges.by_image` say,
-        scored (region), and what `Judges.by_region` say.
-    steps : DataFrame
-        region, step, timestep, score, grad_rms, d_rms, clipped: means over images.
-    cost : dict
-        Seconds per image, unguided and guided, their ratio, and the number of images that best-of-n chose from.
-    """
-
-    images: NDArray[np.uint8]
-    table: pd.DataFrame
-    steps: pd.DataFrame
-    cost: dict[str, float]
 
 
 class SynthesisStudy:
@@ -175,7 +132,7 @@ class SynthesisStudy:
         evolution : bool
             Also evolve noise for each region, which costs as much as guidance does.
         """
-        found = _Found(self.judges, list(self.objectives))
+        found = JudgedImages(self.judges, list(self.objectives))
         n, sampling = self.sampling.n_images, self.sampling
         seeds = self._seeds(0, n)
         self._say("unguided")
@@ -224,9 +181,9 @@ class SynthesisStudy:
             num_inference_steps=self.sampling.n_steps,
             batch_size=self.sampling.batch_size,
         )
-        return _as_shown(found.images)
+        return as_shown(found.images)
 
-    def _add_searched(self, found: _Found, n_pool: int) -> None:
+    def _add_searched(self, found: JudgedImages, n_pool: int) -> None:
         """Add the best of as many samples as guidance would pay for, and the best images there are."""
         n, regions = self.sampling.n_images, list(self.objectives)
         self._say(f"best of {n_pool}")
@@ -242,7 +199,7 @@ class SynthesisStudy:
                     top = np.argsort(-by_natural[judge][:, k], kind="stable")[:n]
                     found.add(self.natural[top.copy()], condition, region)
 
-    def _add_sweep(self, found: _Found, scales: Sequence[float]) -> None:
+    def _add_sweep(self, found: JudgedImages, scales: Sequence[float]) -> None:
         seeds = self._seeds(VALIDATION, self.sampling.n_images)
         for scale in scales:
             for region, objective in self.objectives.items():
@@ -261,7 +218,7 @@ class SynthesisStudy:
         scale: float | None = None,
         recurrence: int | None = None,
         prompt: str | None = None,
-        found: _Found | None = None,
+        found: JudgedImages | None = None,
         region: str = "",
     ) -> tuple[Tensor, float]:
         """Return images as they will be saved, in steps of 1/255, and the seconds they took."""
@@ -283,7 +240,7 @@ class SynthesisStudy:
                 return_trace=found is not None,
             )
             seconds += _clock(self.pipe.device) - begun
-            parts.append(_as_shown(out.images))
+            parts.append(as_shown(out.images))
             if found is not None and out.trace is not None:
                 found.trace(region, out.trace)
         return torch.cat(parts), seconds
@@ -291,62 +248,6 @@ class SynthesisStudy:
     def _say(self, words: str) -> None:
         if self.progress is not None:
             self.progress(words)
-
-
-class _Found:
-    """Images and what judges say of them, as they come."""
-
-    def __init__(self, judges: Judges, regions: list[str]) -> None:
-        self.judges = judges
-        self.regions = regions
-        self.images: list[NDArray[np.uint8]] = []
-        self.tables: list[pd.DataFrame] = []
-        self.traces: list[pd.DataFrame] = []
-        self.n = 0
-
-    def add(
-        self,
-        images: Tensor,
-        condition: str,
-        region: str = "",
-        seeds: Sequence[int] | None = None,
-        *,
-        null: int = -1,
-        scale: float = 0.0,
-    ) -> None:
-        n = len(images)
-        grey = images.mean(dim=1)
-        own: dict[str, Any] = {
-            "image": np.arange(self.n, self.n + n),
-            "condition": condition,
-            "region": region,
-            "seed": np.full(n, -1) if seeds is None else np.asarray(seeds),
-            "null": null,
-            "scale": float(scale),
-            "contrast": grey.flatten(1).std(dim=1, correction=0).cpu().numpy(),
-            "luminance": grey.flatten(1).mean(dim=1).cpu().numpy(),
-        }
-        own |= {name: np.asarray(judge(images), float) for name, judge in self.judges.by_image.items()}
-        said = {name: judge(images) for name, judge in self.judges.by_region.items()}
-        for k, scored in enumerate(self.regions):
-            by = {name: values[:, k] for name, values in said.items()}
-            self.tables.append(pd.DataFrame(own | {"scored": scored} | by))
-        self.images.append((images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
-        self.n += n
-
-    def trace(self, region: str, trace: pd.DataFrame) -> None:
-        self.traces.append(trace.assign(region=region))
-
-    def done(self, cost: dict[str, float]) -> Synthesised:
-        steps = pd.concat(self.traces, ignore_index=True)
-        values = ["timestep", "score", "grad_rms", "d_rms", "clipped"]
-        means = steps.astype({"clipped": float}).groupby(["region", "step"], sort=False)[values].mean().reset_index()
-        return Synthesised(np.concatenate(self.images), pd.concat(self.tables, ignore_index=True), means, cost)
-
-
-def _as_shown(images: Tensor) -> Tensor:
-    """Return images in the 256 steps of the file that people will open."""
-    return (images.detach().float().clamp(0, 1) * 255).round() / 255
 
 
 def _match(images: Tensor, like: Tensor) -> Tensor:
@@ -357,7 +258,7 @@ def _match(images: Tensor, like: Tensor) -> Tensor:
         return grey.mean(dim=1)[:, None, None, None], grey.std(dim=1, correction=0)[:, None, None, None]
 
     (mean, sd), (goal_mean, goal_sd) = moments(images), moments(like)
-    return _as_shown((images - mean) * goal_sd / sd.clamp_min(1e-6) + goal_mean)
+    return as_shown((images - mean) * goal_sd / sd.clamp_min(1e-6) + goal_mean)
 
 
 def _clock(device: torch.device) -> float:
