@@ -1,5 +1,6 @@
 """From brain signals to meaning: linear decoders, retrieval, scores of text, and the controls that go with them."""
 
+from brainalign.decoding.contrastive import LogitScale, clip_loss
 from brainalign.decoding.controls import TESTED, TRAINED, ControlMatrix, Fit, control_matrix, leave_block_out
 from brainalign.decoding.linear import LinearDecoder, signal_features
 from brainalign.decoding.nuisance import nuisance_baselines, nuisance_features
@@ -15,6 +16,7 @@ from brainalign.decoding.retrieval import (
 from brainalign.decoding.surrogates import phase_randomised, spectrum_noise, time_reversed
 from brainalign.decoding.text_measures import FUNCTION_WORDS, MEASURES, content_overlap
 from brainalign.decoding.text_scores import text_scores
+from brainalign.decoding.training import History, batches, train
 from brainalign.decoding.trials import Trials
 from brainalign.decoding.verdict import Verdict, verdict
 from brainalign.decoding.zero_shot import ZeroShot, zero_shot_labels
@@ -26,11 +28,15 @@ __all__ = [
     "TRAINED",
     "ControlMatrix",
     "Fit",
+    "History",
     "LinearDecoder",
+    "LogitScale",
     "Retrieval",
     "Trials",
     "Verdict",
     "ZeroShot",
+    "batches",
+    "clip_loss",
     "content_hits",
     "content_overlap",
     "control_matrix",
@@ -48,6 +54,7 @@ __all__ = [
     "spectrum_noise",
     "text_scores",
     "time_reversed",
+    "train",
     "verdict",
     "way_accuracy",
     "zero_shot_labels",

@@ -1,0 +1,102 @@
+"""The contrastive loss and the training loop that the networks of this folder share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from brainalign.checks import BrainalignError
+from brainalign.decoding.contrastive import LogitScale, clip_loss
+from brainalign.decoding.training import batches, train
+
+
+def test_clip_loss_is_the_mean_of_both_cross_entropies() -> None:
+    a, b = torch.randn(2, 8, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    unit = [x / np.sqrt((x**2).sum(1, keepdims=True)) for x in (a.numpy(), b.numpy())]
+    logits = 10 * unit[0] @ unit[1].T
+    expected = 0.0
+    for table in (logits, logits.T):
+        expected += np.mean(np.log(np.exp(table).sum(1)) - np.diag(table)) / 2
+    assert clip_loss(a, b, 10.0, torch.arange(8)).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_trials_of_one_stimulus_are_no_negatives() -> None:
+    generator = torch.Generator().manual_seed(1)
+    a, b = torch.randn(2, 6, 4, generator=generator)
+    stimuli = torch.tensor([0, 0, 1, 2, 3, 4])
+    logits = 5 * F.normalize(a, dim=1) @ F.normalize(b, dim=1).T
+    rows = []
+    for table in (logits, logits.T):
+        for i in range(6):
+            kept = [j for j in range(6) if j == i or stimuli[j] != stimuli[i]]
+            rows.append(torch.logsumexp(table[i, kept], 0) - table[i, i])
+    assert clip_loss(a, b, 5.0, stimuli).item() == pytest.approx(torch.stack(rows).mean().item(), abs=1e-6)
+    with pytest.raises(BrainalignError, match="one stimulus"):
+        clip_loss(a, b, 5.0, torch.zeros(6, dtype=torch.long))
+
+
+def test_the_scale_is_exponentiated_and_capped() -> None:
+    assert LogitScale(10.0)().item() == pytest.approx(10.0, rel=1e-6)
+    scale = LogitScale(10.0, 50.0)
+    with torch.no_grad():
+        scale.log.fill_(9.0)
+    assert scale().item() == 50.0
+    with pytest.raises(BrainalignError, match="maximum"):
+        LogitScale(200.0)
+
+
+def test_batches_show_every_row_before_any_comes_again() -> None:
+    rows = list(batches(10, 5, 6, np.random.default_rng(0)))
+    for k in (0, 2, 4):
+        assert sorted(np.concatenate(rows[k : k + 2])) == list(range(10))
+    assert not np.array_equal(rows[0], rows[2])
+    assert [len(r) for r in batches(3, 96, 2, np.random.default_rng(0))] == [3, 3]
+
+
+def regression(seed: int = 0) -> tuple[nn.Linear, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(64, 3, generator=generator)
+    torch.manual_seed(seed)
+    return nn.Linear(3, 1), x, x @ torch.tensor([[1.0], [-2.0], [0.5]])
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "constant"])
+def test_training_finds_the_weights_of_a_regression(schedule: str) -> None:
+    line, x, y = regression()
+    how = {"learning_rate": 0.05, "weight_decay": 0.0, "schedule": schedule}
+    history = train([line], lambda _: F.mse_loss(line(x), y), 300, **how)
+    assert torch.allclose(line.weight, torch.tensor([[1.0, -2.0, 0.5]]), atol=0.02)
+    assert history.losses[-1] < 1e-3 < history.losses[0]
+    assert history.chosen == 300
+    assert not line.training
+
+
+def test_the_best_validated_weights_are_kept_not_the_last() -> None:
+    line, x, y = regression()
+    with torch.no_grad():
+        line.weight.copy_(torch.tensor([[1.0, -2.0, 0.5]]))
+        line.bias.zero_()
+    away = y + 10  # training leads away from what validation asks for
+    seen: list[bool] = []
+
+    def validate() -> float:
+        seen.append(line.training)
+        return -F.mse_loss(line(x), y).item()
+
+    how = {"learning_rate": 0.05, "weight_decay": 0.0, "schedule": "constant"}
+    history = train([line], lambda _: F.mse_loss(line(x), away), 30, validate=validate, every=10, **how)
+    assert history.chosen == 10
+    assert history.validated[:, 0].tolist() == [10, 20, 30]
+    assert -F.mse_loss(line(x), y).item() == pytest.approx(history.validated[0, 1], abs=1e-6)
+    assert seen == [False] * 3
+
+
+def test_training_that_diverges_or_has_no_step_is_stopped() -> None:
+    line, x, y = regression()
+    with pytest.raises(BrainalignError, match="step 1 of 5"):
+        train([line], lambda _: F.mse_loss(line(x), y * torch.nan), 5, learning_rate=0.1, weight_decay=0.0)
+    with pytest.raises(BrainalignError, match="n_steps is 0"):
+        train([line], lambda _: F.mse_loss(line(x), y), 0, learning_rate=0.1, weight_decay=0.0)
