@@ -2,6 +2,7 @@
 
 brainalign doctor               versions, linear algebra, GPU, extras
 brainalign check DESCRIPTOR     everything wrong with a dataset, on one screen
+brainalign fetch DESCRIPTOR     download what the descriptor says where to find, checksums verified
 brainalign plan [CONFIG]        jobs, memory, disk and time of a run, before anything runs
 """
 
@@ -51,6 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     check = commands.add_parser("check", help="everything wrong with a dataset")
     check.add_argument("descriptor", type=Path)
     check.set_defaults(run=_check)
+    fetch = commands.add_parser("fetch", help="download a dataset, checksums verified")
+    fetch.add_argument("descriptor", type=Path, help="a file, or the name of one in data/")
+    fetch.add_argument("--to", type=Path, help="folder of datasets, for BRAINALIGN_DATA; the user's cache if not given")
+    fetch.set_defaults(run=_fetch)
     plan = commands.add_parser("plan", help="jobs, memory, disk and time of a run")
     plan.add_argument("config", type=Path, nargs="?", default=Path("snakemake/config/config.yaml"))
     plan.set_defaults(run=_plan)
@@ -121,6 +126,21 @@ def _check(arguments: argparse.Namespace, console: Console) -> int:
     verdict = "nothing that would stop a run" if found.warnings else "nothing wrong"
     console.print(f"{descriptor.name}: {verdict} ({escape(found.facts[0])})")
     console.print(escape("; ".join([f"licence: {descriptor.licence}", *found.facts[1:]])))
+    return 0
+
+
+def _fetch(arguments: argparse.Namespace, console: Console) -> int:
+    from brainalign.datasets import fetch_files
+
+    named = Path("data") / f"{arguments.descriptor}.yaml"
+    descriptor: Descriptor = load_descriptor(named if named.exists() else arguments.descriptor)
+    console.print(escape(f"{descriptor.name}: licence: {descriptor.licence}"))
+    for file in fetch_files(descriptor, arguments.to):
+        console.print(escape(f"{'downloaded' if file.downloaded else 'was there'}: {file.path}"))
+        if not file.verified:
+            remark = f"  not verified; add to `sha256` of the descriptor: {file.name}: {file.sha256}"
+            console.print(escape(remark), soft_wrap=True)
+    console.print(escape(f"cite: {descriptor.citation.text.strip()}"))
     return 0
 
 

@@ -42,6 +42,7 @@ __all__ = [
     "RecordingStudy",
     "TripletStudy",
     "VideoStudy",
+    "cache_folder",
     "load_descriptor",
     "scanned_subjects",
 ]
@@ -85,14 +86,23 @@ class Descriptor(Strict):
         places = [self.folder / path, self.folder / self.name / path]
         if "BRAINALIGN_DATA" in os.environ:
             places.append(Path(os.environ["BRAINALIGN_DATA"]) / self.name / path)
+        places.append(cache_folder() / self.name / path)
         for place in places:
             if place.exists():
                 return place
         raise BrainalignError(
             f"{self.name}: {what}: no file {path} in "
-            f"{', '.join(str(place.parent) for place in places)}; correct the path in the descriptor "
-            "or set BRAINALIGN_DATA to the folder that holds the dataset"
+            f"{', '.join(str(place.parent) for place in places)}; correct the path in the descriptor, "
+            "set BRAINALIGN_DATA to the folder that holds the dataset"
+            + (f", or download it: brainalign fetch {self.name}" if self.urls else "")
         )
+
+
+def cache_folder() -> Path:
+    """Return the folder of the user's cache to which `brainalign fetch` downloads."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("brainalign")
 
 
 # ---------------------------------------------------------------------------------------------------------- blocks

@@ -8,6 +8,7 @@ read_judgements  odd-one-out triplets of objects
 read_zuco · read_bids_stimuli · read_things_epochs   M/EEG of sentences and images      read_region_series  fMRI
 read_subject     whichever of them a descriptor asks for
 read_algonauts · read_nsd · read_nsd_cortex · read_things · read_braincorl     published data as they are downloaded
+fetch_files      downloads what a descriptor says where to find
 audit_study      everything wrong with a dataset of any kind, before anything long is computed
 """
 
@@ -27,6 +28,7 @@ from brainalign.datasets.cortical_maps import (
     read_glasser,
     read_schaefer,
 )
+from brainalign.datasets.fetch import Fetched, fetch_files
 from brainalign.datasets.fmri import Recording, read_fmri
 from brainalign.datasets.fmriprep import read_fmriprep
 from brainalign.datasets.image_splits import make_image_split, shared_stimuli, split_rows
@@ -81,6 +83,7 @@ __all__ = [
     "AreaMaps",
     "BraincorlSubject",
     "CorticalMaps",
+    "Fetched",
     "ImageAudit",
     "Judgements",
     "Mesh",
@@ -108,6 +111,7 @@ __all__ = [
     "concept_splits",
     "drop_tested_concepts",
     "epochs_to_responses",
+    "fetch_files",
     "find_series",
     "fit_whitener",
     "folds_of",

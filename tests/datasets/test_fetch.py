@@ -1,0 +1,126 @@
+"""Files of a dataset, downloaded from a server of this machine."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from brainalign.checks import BrainalignError
+from brainalign.cli import main
+from brainalign.datasets import fetch_files
+from brainalign.descriptor import load_descriptor
+
+CONTENT = {"a.txt": b"one", "deep/b.txt": b"two"}
+DIGESTS = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()}
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder and counts what is asked for."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        super().do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@dataclass
+class Site:
+    """A folder on a server, and a dataset whose descriptor points there."""
+
+    url: str
+    folder: Path
+    served: Path
+
+    @property
+    def asked(self) -> list[str]:
+        return Handler.asked
+
+    def write(self, **sha256: str) -> Path:
+        urls = "".join(f"  {name}: {self.url}/{name}\n" for name in CONTENT)
+        sums = "".join(f"  {name}: {digest}\n" for name, digest in (sha256 or DIGESTS).items())
+        path = self.folder / "served.yaml"
+        path.write_text(
+            "kind: triplets\nname: served\ntitle: A dataset\ncitation: {text: Somebody (2020)}\nlicence: CC0\n"
+            f"source: a server\nurls:\n{urls}files: {{triplets: [a.txt], objects: deep/b.txt}}\n"
+            + (f"sha256:\n{sums}" if sums and sha256 != {"none": ""} else "")
+        )
+        return path
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    served, folder = tmp_path / "served", tmp_path / "study"
+    folder.mkdir()
+    for name, content in CONTENT.items():
+        (served / name).parent.mkdir(parents=True, exist_ok=True)
+        (served / name).write_bytes(content)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(Handler, "asked", [])
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(served)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Site(f"http://127.0.0.1:{server.server_port}", folder, served)
+    server.shutdown()
+    server.server_close()
+
+
+def test_files_come_once_and_are_then_found_where_a_run_looks_for_them(site: Site, tmp_path: Path) -> None:
+    descriptor = load_descriptor(site.write())
+    with pytest.raises(BrainalignError, match="brainalign fetch served"):
+        descriptor.all_files()
+    first = fetch_files(descriptor)
+    assert [file.downloaded for file in first] == [True, True]
+    assert [file.sha256 for file in first] == list(DIGESTS.values())
+    assert all(file.verified for file in first)
+    assert descriptor.all_files() == [file.path for file in first]
+    assert first[1].path == tmp_path / "cache" / "brainalign" / "served" / "deep" / "b.txt"
+    assert [file.downloaded for file in fetch_files(descriptor)] == [False, False]
+    assert len(site.asked) == 2
+
+
+def test_another_file_than_the_checksum_says_is_refused(site: Site, tmp_path: Path) -> None:
+    descriptor = load_descriptor(site.write())
+    (site.served / "a.txt").write_bytes(b"changed")
+    with pytest.raises(BrainalignError, match=r"cannot fetch a\.txt"):
+        fetch_files(descriptor, tmp_path / "data")
+    assert not list((tmp_path / "data").rglob("*.txt"))
+    (tmp_path / "data" / "served" / "a.txt").write_bytes(b"other")
+    with pytest.raises(BrainalignError, match="delete it"):
+        fetch_files(descriptor, tmp_path / "data")
+
+
+def test_what_cannot_be_fetched_says_why(site: Site) -> None:
+    with pytest.raises(BrainalignError, match=r"no checksum of deep/b\.txt"):
+        fetch_files(load_descriptor(site.write(**{"a.txt": DIGESTS["a.txt"]})))
+    path = site.write()
+    path.write_text(path.read_text().replace("/a.txt\n", "/missing.txt\n", 1))
+    with pytest.raises(BrainalignError, match=r"cannot fetch a\.txt .*404"):
+        fetch_files(load_descriptor(path))
+    path.write_text(path.read_text().replace("  a.txt:", "  ../../a.txt:"))
+    with pytest.raises(BrainalignError, match="would lie outside"):
+        fetch_files(load_descriptor(path))
+
+
+def test_without_checksums_the_command_says_what_came_and_refuses_web_pages(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = site.write(none="")
+    assert main(["fetch", str(path), "--to", str(site.folder / "data")]) == 0
+    printed = capsys.readouterr().out
+    assert f"a.txt: {DIGESTS['a.txt']}" in printed
+    assert "CC0" in printed
+    (site.served / "a.txt").write_bytes(b"<!DOCTYPE html><html>log in</html>")
+    assert main(["fetch", str(path), "--to", str(site.folder / "again")]) == 2
+    assert "leads to a web page" in capsys.readouterr().err
+    assert not (site.folder / "again" / "served" / "a.txt").exists()
