@@ -219,7 +219,7 @@ def test_many_rdms_are_ranked_as_each_of_them_is(monkeypatch: pytest.MonkeyPatch
     """In blocks, whatever is missing; values that differ by rounding are tied, on the scale of their own RDM."""
     monkeypatch.setitem(rank_rdms.__globals__, "RANKED_AT_ONCE", 50)
     rng = np.random.default_rng(3)
-    rdms = rng.integers(0, 6, size=(40, 15)) * 10.0 ** rng.integers(-6, 6, size=(40, 1))
+    rdms = rng.integers(0, 6, size=(40, 15)) * 10.0 ** rng.integers(-9, 9, size=(40, 1))
     nearly = rdms * (1 + 1e-14 * rng.normal(size=rdms.shape))
     nearly[::7, 3:5] = np.nan
     nearly[5] = np.nan
