@@ -26,6 +26,8 @@ __all__ = [
 
 Values = NDArray[np.floating[Any]]
 
+RANKED_AT_ONCE = 1_000_000  # dissimilarities
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -148,9 +150,7 @@ def equal_masks(seen: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], NDA
 
 def dense_codes(values: Values) -> NDArray[np.intp]:
     """Return 0, 1, 2, ... for the different values of one complete RDM in ascending order."""
-    # Distances equal but for rounding are ties: one-hot features have one distance, not 28.
-    scale = np.abs(values).max()
-    return np.asarray(np.unique(np.round(values / (scale if scale > 0 else 1), 12), return_inverse=True)[1])
+    return np.asarray(np.unique(_rounded(values), return_inverse=True)[1])
 
 
 def rank_rdms(rdms: Values) -> Values:
@@ -158,11 +158,18 @@ def rank_rdms(rdms: Values) -> Values:
     from scipy.stats import rankdata
 
     ranks = np.full(rdms.shape, np.nan)
-    for row, values in zip(ranks, rdms, strict=True):
-        seen = np.isfinite(values)
+    for rows, seen in equal_masks(np.isfinite(rdms)):
         if seen.any():
-            row[seen] = rankdata(dense_codes(values[seen]))
+            # A permutation test ranks thousands of RDMs: many at once, as far as memory allows.
+            for block in np.array_split(rows, max(1, len(rows) * int(seen.sum()) // RANKED_AT_ONCE)):
+                ranks[np.ix_(block, seen)] = rankdata(_rounded(rdms[np.ix_(block, seen)]), axis=1)
     return ranks
+
+
+def _rounded(values: Values) -> Values:
+    # Distances equal but for rounding are ties: one-hot features have one distance, not 28.
+    scale = np.abs(values).max(axis=-1, keepdims=True)
+    return np.asarray(np.round(values / np.where(scale > 0, scale, 1), 12))
 
 
 def n_stimuli_of(n_pairs: int) -> int:

@@ -121,14 +121,18 @@ def png_bytes(figure: Figure, most: int = MOST_BYTES) -> bytes:
     All but small figures are drawn in 256 colours, which the eye does not tell from all; one that is still too large
     keeps its size and loses colours first (64, then 16), then pixels.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
     figure.set_dpi(min(figure.dpi, MOST_PIXELS / figure.get_figwidth()))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # savefig would draw twice, once for the layout alone
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=figure.dpi)
+    drawn.save(buffer, format="png")
     if len(buffer.getvalue()) <= min(most, SMALL_BYTES):
         return buffer.getvalue()
-    picture = Image.open(buffer).convert("RGB")
+    picture = drawn.convert("RGB")
     for n_colours, scale in ((256, 1.0), (64, 1.0), (16, 1.0), (16, 0.7), (16, 0.5), (16, 0.3), (8, 0.2)):
         smaller = picture.resize((round(picture.width * scale), round(picture.height * scale)))
         buffer = io.BytesIO()

@@ -375,12 +375,13 @@ onerror:
     forget()
     # A rule whose input is missing never runs, so the report of what did work is made here.
     quoted_config = shlex.quote(SETTINGS.model_dump_json())
-    for stage in (
-        "report",
-        "report_images",
-        "report_recordings",
-        "report_dynamics",
-        "report_concepts",
-        "report_group",
-    ):
-        shell("python -P -m brainalign.pipelines.{stage} --incomplete --settings {quoted_config} || true")
+    for stage, datasets in {
+        "report": BLOCKS,
+        "report_images": IMAGES,
+        "report_recordings": RECORDINGS,
+        "report_dynamics": VIDEOS,
+        "report_concepts": TRIPLETS,
+        "report_group": IMAGES + RDMS,
+    }.items():
+        if datasets:
+            shell("python -P -m brainalign.pipelines.{stage} --incomplete --settings {quoted_config} || true")

@@ -17,6 +17,7 @@ from brainalign.geometry import (
     replicate_rdms,
     session_average,
 )
+from brainalign.geometry.compare import rank_rdms
 
 
 @pytest.fixture
@@ -212,3 +213,17 @@ def test_session_averages_are_ranks_of_mean_ranks(stacks: tuple[np.ndarray, np.n
     assert np.isfinite(session_average(sessions)).all()
     sessions[0, 0, 4] = np.nan
     assert np.argwhere(np.isnan(session_average(sessions))).tolist() == [[0, 4]]
+
+
+def test_many_rdms_are_ranked_as_each_of_them_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In blocks, whatever is missing; values that differ by rounding are tied, on the scale of their own RDM."""
+    monkeypatch.setitem(rank_rdms.__globals__, "RANKED_AT_ONCE", 50)
+    rng = np.random.default_rng(3)
+    rdms = rng.integers(0, 6, size=(40, 15)) * 10.0 ** rng.integers(-9, 9, size=(40, 1))
+    nearly = rdms * (1 + 1e-14 * rng.normal(size=rdms.shape))
+    nearly[::7, 3:5] = np.nan
+    nearly[5] = np.nan
+    ranks = rank_rdms(nearly)
+    for row, missing, values in zip(ranks, np.isnan(nearly), rdms, strict=True):
+        np.testing.assert_array_equal(row[~missing], rankdata(values[~missing]))
+        assert np.isnan(row[missing]).all()

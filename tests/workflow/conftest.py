@@ -10,9 +10,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import IO
 
 import pytest
 import yaml
@@ -90,24 +92,42 @@ class Checkout:
         return f"{name}.yaml"
 
 
+@contextmanager
+def forks(file: str, *arguments: str) -> Iterator[tuple[IO[str], IO[str]]]:
+    """Start a file of this folder that imports first and forks for every call; yield its input and its output."""
+    command = [sys.executable, "-P", str(Path(__file__).with_name(file)), *arguments]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment | {"OMP_NUM_THREADS": "1"}
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield process.stdin, process.stdout
+
+
 @pytest.fixture(scope="session")
-def snakemake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a folder with a `python` that starts stages without importing torch and pandas every time."""
+    folder = tmp_path_factory.mktemp("stages")
+    with forks("stage_forks.py", str(folder)) as (_, output):
+        assert output.readline() == "ready\n"
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def snakemake(tmp_path_factory: pytest.TempPathFactory, stages: Path) -> Iterator[Start]:
     """Return a function that runs `snakemake` with arguments, in a folder and an environment."""
-    command = [sys.executable, "-P", str(Path(__file__).with_name("snakemake_forks.py"))]
-    forks = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert forks.stdin is not None
-    assert forks.stdout is not None
 
     def start(arguments: Sequence[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        environment = environment | {"PATH": f"{stages}{os.pathsep}{environment['PATH']}"}
         written = [tmp_path_factory.mktemp("snakemake") / name for name in ("output", "errors")]
         call = {"folder": str(folder), "environment": environment, "arguments": list(arguments)}
-        print(json.dumps(call | {"output": str(written[0]), "errors": str(written[1])}), file=forks.stdin, flush=True)
-        code = int(forks.stdout.readline())
+        print(json.dumps(call | {"output": str(written[0]), "errors": str(written[1])}), file=calls, flush=True)
+        code = int(codes.readline())
         return subprocess.CompletedProcess(arguments, code, *(path.read_text() for path in written))
 
-    yield start
-    forks.stdin.close()
-    forks.wait()
+    with forks("snakemake_forks.py") as (calls, codes):
+        yield start
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,163 @@
+"""Worlds in which images are guided towards a region: simulated voxels, encoders of them, and neurons that judge.
+
+An encoder of noisy voxels guides; neurons that look at the pixels judge, and they know nothing of the encoder. Scale,
+trust radius and recurrence are those of the method page, chosen on other seeds and other encoders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from brainalign.encoding import Ridge
+from brainalign.simulation import (
+    clear_scenes,
+    measure_things,
+    render,
+    selective_voxels,
+    train_scene_network,
+    true_responses,
+)
+from brainalign.synthesis import (
+    BrainGuidedPipeline,
+    Judges,
+    RegionObjective,
+    Sampling,
+    Synthesised,
+    SynthesisStudy,
+    denoised_views,
+)
+
+PRIOR = Path(__file__).parents[2] / "data" / "prior"
+# What each region prefers, and the least gain of its true response, in standard deviations over natural images.
+LEAST = {"red": 1.2, "large": 1.2, "leftside": 0.0, "cross": 0.8, "triangle": 0.8, "bluecircle": 0.8}
+SIZE, N_VIEWS = 32, 2
+ALPHAS = np.logspace(-1, 5, 13)
+
+
+def tensor(images: np.ndarray) -> Tensor:
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A network and a ridge read-out of simulated voxels, with what its training images give."""
+
+    network: torch.nn.Module
+    coef: np.ndarray
+    intercept: np.ndarray
+    parts: list[np.ndarray]  # features of training images and of every set of views of them
+    voxels: np.ndarray
+    regions: tuple[str, ...]
+    of_voxel: np.ndarray
+
+    def objective(self, region: str) -> RegionObjective:
+        """Return what guides towards a region, in standard deviations over training images."""
+        mine = np.flatnonzero(self.of_voxel == region)
+        return RegionObjective(self.network, self.coef, self.intercept, mine).standardised(self.parts[0])
+
+    def judge(self) -> Callable[[Tensor], np.ndarray]:
+        """Return the responses of all regions to images."""
+        objectives = [self.objective(region) for region in self.regions]
+
+        def said(images: Tensor) -> np.ndarray:
+            with torch.no_grad():
+                features = self.network(images).numpy()
+            return np.stack([objective.score(features) for objective in objectives], axis=1)
+
+        return said
+
+
+def fit_encoder(
+    pipe: BrainGuidedPipeline, regions: tuple[str, ...], seed: int, n_training: int, n_steps: int
+) -> Encoder:
+    """Fit an encoder to voxels that saw scenes of its own; views as guidance shows them carry the scene's response."""
+    scenes = clear_scenes(n_training, 50_000 + seed)
+    images = render(scenes, SIZE)
+    pictures = tensor(images)
+    views = denoised_views(pipe, pictures, N_VIEWS, seed=seed)
+    network = train_scene_network(scenes, pictures, views=views, n_steps=n_steps, seed=seed)
+    voxels, of_voxel = selective_voxels(images, regions, seed=seed)
+    with torch.no_grad():
+        parts = [network(x).numpy() for x in (pictures, *views)]
+    coef, intercept = read_out(parts, voxels)
+    return Encoder(network, coef, intercept, parts, voxels, regions, of_voxel)
+
+
+def read_out(parts: list[np.ndarray], voxels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return coefficients and intercepts of voxels; a scene and its views stay in one fold."""
+    scenes = np.tile(np.arange(len(voxels)), len(parts))
+    ridge = Ridge(ALPHAS, cv=5, device="cpu").fit(
+        np.concatenate(parts), np.tile(voxels, (len(parts), 1)), groups=scenes
+    )
+    return np.asarray(ridge.coef_), np.asarray(ridge.intercept_)
+
+
+def null_objectives(guide: Encoder, n_nulls: int, seed: int) -> list[RegionObjective]:
+    """Return objectives of read-outs that were fitted to voxels in shuffled order, one region each."""
+    rng = np.random.default_rng([seed, 1])
+    shuffled = [guide.voxels[rng.permutation(len(guide.voxels))] for _ in range(n_nulls)]
+    coef, intercept = read_out(guide.parts, np.concatenate(shuffled, axis=1))  # a voxel's fit is its own
+    found = []
+    for number in range(n_nulls):
+        mine = np.arange(len(guide.of_voxel)) + number * len(guide.of_voxel)
+        one = replace(guide, coef=coef[:, mine], intercept=intercept[mine])
+        found.append(one.objective(guide.regions[number % len(guide.regions)]))
+    return found
+
+
+def synthesise(
+    regions: tuple[str, ...],
+    seed: int,
+    sampling: Sampling,
+    n_nulls: int = 0,
+    n_null_images: int = 0,
+    *,
+    n_training: int = 2000,
+    n_steps: int = 500,
+    evolution: bool = False,
+    checked: bool = True,
+) -> Synthesised:
+    """Fit a guiding and (where checked) an independent encoder, and sample every condition."""
+    pipe = BrainGuidedPipeline.from_pretrained(PRIOR)
+    pipe.set_progress_bar_config(disable=True)
+    guide = fit_encoder(pipe, regions, 2 * seed, n_training, n_steps)
+    natural = render(clear_scenes(2000, 90_000 + seed), SIZE)
+    of_natural = true_responses(measure_things(natural))[list(regions)]
+
+    def true(images: Tensor) -> np.ndarray:
+        found = true_responses(measure_things(images.permute(0, 2, 3, 1).numpy()))[list(regions)]
+        return ((found - of_natural.mean()) / of_natural.std(ddof=0)).to_numpy()
+
+    def valid(images: Tensor) -> np.ndarray:
+        return measure_things(images.permute(0, 2, 3, 1).numpy()).valid.astype(float)
+
+    by_region = {"guide": guide.judge(), "true": true}
+    if checked:
+        by_region["check"] = fit_encoder(pipe, regions, 2 * seed + 1, n_training, n_steps).judge()
+    objectives = {region: guide.objective(region) for region in regions}
+    nulls = null_objectives(guide, n_nulls, 2 * seed) if n_nulls else []
+    study = SynthesisStudy(pipe, objectives, Judges(by_region, {"valid": valid}), tensor(natural), sampling)
+    return study.run(nulls, n_null_images, evolution=evolution)
+
+
+def of(gains: pd.DataFrame, region: str, against: str, score: str = "true") -> pd.Series:
+    """Return one comparison of guided images."""
+    chosen = (gains["region"] == region) & (gains["against"] == against) & (gains["score"] == score)
+    return gains[chosen & (gains["condition"] == "guided")].iloc[0]
+
+
+def validity(table: pd.DataFrame, condition: str, region: str = "") -> float:
+    """Return the share of images that show one clear shape."""
+    mine = table[(table["condition"] == condition) & (table["region"] == region)].drop_duplicates("image")
+    return float(mine["valid"].mean())
+
+
+def interval(row: pd.Series) -> str:
+    return f"{row['gain']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"

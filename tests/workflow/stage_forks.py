@@ -1,0 +1,89 @@
+"""Stages started in forks of this process, which imported what most of them need: torch, pandas and the like.
+
+A stage on a small study computes for a tenth of a second and imports for three. Nothing of brainalign is imported
+beforehand: it comes from the checkout, which a test may have edited. `python stage_forks.py FOLDER` writes a command
+`python` there and serves its calls (arguments, folder, environment, open files) until the input of this process ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import select
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+CALL = """#!{python} -IS
+import json, os, socket, sys
+
+if sys.argv[1:3] != ["-P", "-m"] or not sys.argv[3].startswith("brainalign."):
+    os.execv("{python}", ["python", *sys.argv[1:]])
+call = json.dumps(dict(arguments=sys.argv[3:], folder=os.getcwd(), environment=dict(os.environ)))
+server = socket.socket(socket.AF_UNIX)
+server.connect("{address}")
+socket.send_fds(server, [b"\\n"], [0, 1, 2])
+server.sendall(call.encode())
+server.shutdown(socket.SHUT_WR)
+sys.exit(int(server.recv(8) or 1))
+"""
+
+
+def write_python(folder: Path, address: Path) -> None:
+    """Write a `python` that has stages of brainalign run by the server, and is the real one for all else."""
+    path = folder / "python"
+    path.write_text(CALL.format(python=sys.executable, address=address))
+    path.chmod(0o755)
+
+
+def run(call: socket.socket) -> None:
+    """Become the process that was asked for; what it exits with is what this function raises."""
+    files = socket.recv_fds(call, 1, 3)[1]
+    asked = json.loads(b"".join(iter(lambda: call.recv(1 << 16), b"")))
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+    os.chdir(asked["folder"])
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    sys.path.insert(0, os.environ["PYTHONPATH"])
+    sys.argv = asked["arguments"]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+def answer(call: socket.socket) -> None:
+    """Run a call in a child of this process, and send what it exited with."""
+    if (child := os.fork()) == 0:
+        run(call)
+        sys.exit()
+    call.sendall(str(abs(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))).encode())
+
+
+def serve(folder: Path) -> None:
+    import matplotlib.pyplot  # noqa: F401
+    import nibabel  # noqa: F401
+    import pandas  # noqa: F401
+    import pyarrow.parquet  # noqa: F401
+    import scipy.stats  # noqa: F401
+    import sklearn.model_selection  # noqa: F401
+    import torch  # noqa: F401
+
+    write_python(folder, folder / "socket")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "socket"))
+        listener.listen()
+        print("ready", flush=True)
+        while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
+            call = listener.accept()[0]
+            if os.fork() == 0:
+                answer(call)
+                sys.exit()
+            call.close()
+            with suppress(ChildProcessError):  # none is left
+                while os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG):
+                    pass
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))
