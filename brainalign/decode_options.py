@@ -1,0 +1,61 @@
+"""The section `decode` of the configuration: decoders of text, what they are controlled by, what is shown."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from brainalign.descriptor import Name
+from brainalign.parsing import Strict
+
+__all__ = ["DecodeSettings", "LinearDecoding"]
+
+
+class LinearDecoding(Strict):
+    """Ridge from signals, their log power or covariance, to the vector of the sentence."""
+
+    decoder: Literal["linear"]
+    sharing: Literal["own", "pooled", "partial"] = Field("own", description="of subjects")
+    features: Literal["raw", "log_power", "covariance"] = "raw"
+    penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (0.01, 0.1, 1.0, 10.0, 100.0), min_length=1, description="in units of trace(K) / n; validation trials choose"
+    )
+    rhos: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        (0.1, 0.3, 1.0), min_length=1, description="what subjects share, with sharing: partial"
+    )
+    window: int = Field(8, ge=1, description="samples, of power and covariance")
+
+
+class DecodeSettings(Strict):
+    """Options of the decode stage."""
+
+    model: Name | None = Field(None, description="whose sentence vectors are decoded; the first that reads texts")
+    decoders: dict[Name, LinearDecoding] = Field(
+        {"ridge": LinearDecoding(decoder="linear")}, min_length=1, description="by the name they get in the report"
+    )
+    n_components: int = Field(
+        24, ge=2, description="principal components of the vectors of training sentences that are decoded"
+    )
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (0, 1, 2), min_length=1, description="of trainings, noise and shuffles; spread over them is reported"
+    )
+    permutations: int = Field(1000, ge=99, description="of distinct test sentences")
+    draws: int = Field(2000, ge=100, description="bootstrap of subjects and sentences, for intervals")
+    averages: int = Field(20, ge=1, description="random choices of the subjects or repeats that are averaged")
+    examples: int = Field(12, ge=1, description="sentences on the page, drawn at random")
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> DecodeSettings:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: {list(self.seeds)} holds a number twice")
+        return self
+
+    def of(self, decoder: str) -> dict[str, object]:
+        """Return what the scores of one decoder depend on: no option of the others, nor of the page."""
+        shared = self.model_dump(mode="json", exclude={"decoders", "model", "examples"})
+        return shared | {"decoders": {decoder: self.decoders[decoder].model_dump(mode="json")}}
+
+    def device_of(self, decoder: str) -> str:
+        """Return where a decoder runs: linear ones on the CPU."""
+        return str(getattr(self.decoders[decoder], "device", "cpu"))

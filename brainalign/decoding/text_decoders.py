@@ -1,0 +1,110 @@
+"""Decoders of sentences as a control matrix takes them: fitted on one table of trials, of which some validate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError
+from brainalign.decoding.linear import LinearDecoder
+from brainalign.decoding.retrieval import similarity_ranks
+from brainalign.decoding.trials import Trials
+
+__all__ = ["Decoded", "TextFit", "decoder_of", "nearest_sentences"]
+
+Values = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a decoder makes of trials.
+
+    Attributes
+    ----------
+    vectors : array (n_trials, n_components)
+    sentences : list of str (n_trials)
+        Generated, or the training sentence whose vector is nearest.
+    """
+
+    vectors: Values
+    sentences: list[str]
+
+
+@dataclass(frozen=True)
+class TextFit:
+    """A fitted decoder.
+
+    Attributes
+    ----------
+    embed : callable
+        (signals, table of trials) to vectors.
+    generate : callable or None
+        The same to sentences; None without a language model.
+    chosen : mapping
+        What validation trials chose.
+    """
+
+    embed: Callable[[Values, pd.DataFrame], Values]
+    generate: Callable[[Values, pd.DataFrame], list[str]] | None
+    chosen: Mapping[str, float]
+
+
+def decoder_of(options: Mapping[str, Any]) -> Callable[[Trials, int], TextFit]:
+    """Return what fits a decoder to trials, whose column `split` says which of them validate (val), for a seed.
+
+    Parameters
+    ----------
+    options : mapping
+        decoder ("linear"), and the arguments of `LinearDecoder`.
+
+    Raises
+    ------
+    BrainalignError
+        If trials have no validation trials although something is chosen by them.
+    """
+    given = dict(options)
+    kind = given.pop("decoder")
+    return {"linear": _linear}[kind](given)
+
+
+def _sides(trials: Trials) -> tuple[Trials, Trials]:
+    val = trials.column("split")["split"].eq("val").to_numpy()
+    if not val.any() or val.all():
+        raise BrainalignError(f"{int(val.sum())} of {len(val)} trials validate; give some to each")
+    return trials.select(~val), trials.select(val)
+
+
+def _linear(options: dict[str, Any]) -> Callable[[Trials, int], TextFit]:
+    def fit(trials: Trials, seed: int) -> TextFit:
+        train, val = _sides(trials)
+        decoder = LinearDecoder(**options)
+        held = (val.signals, val.targets, val.meta["subject"].to_numpy())
+        known = np.isin(held[2], train.meta["subject"].to_numpy())
+        held = (held[0][known], held[1][known], held[2][known])
+        decoder.fit(train.signals, train.targets, train.meta["subject"].to_numpy(), held)
+        return TextFit(
+            lambda signals, meta: decoder.predict(signals, meta["subject"].to_numpy()),
+            None,
+            {"penalty": decoder.penalty_, "rho": decoder.rho_},
+        )
+
+    return fit
+
+
+def nearest_sentences(vectors: Values, targets: Values, texts: Sequence[str]) -> list[str]:
+    """Return the text whose vector is nearest to each decoded one by cosine: a sentence without a language model.
+
+    Parameters
+    ----------
+    vectors : array (n, n_components)
+    targets : array (n_texts, n_components)
+        Of training sentences.
+    texts : sequence of str (n_texts)
+    """
+    first = similarity_ranks(vectors, targets).argmin(axis=1)
+    return [texts[k] for k in first]
