@@ -14,6 +14,7 @@ from brainalign.decoding.retrieval import (
     way_accuracy,
 )
 from brainalign.decoding.surrogates import phase_randomised, spectrum_noise, time_reversed
+from brainalign.decoding.text import TextDecoder
 from brainalign.decoding.text_measures import FUNCTION_WORDS, MEASURES, content_overlap
 from brainalign.decoding.text_scores import text_scores
 from brainalign.decoding.training import History, batches, train
@@ -32,6 +33,7 @@ __all__ = [
     "LinearDecoder",
     "LogitScale",
     "Retrieval",
+    "TextDecoder",
     "Trials",
     "Verdict",
     "ZeroShot",
