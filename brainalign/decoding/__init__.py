@@ -17,6 +17,7 @@ from brainalign.decoding.retrieval import (
 )
 from brainalign.decoding.subject_curve import subject_curve
 from brainalign.decoding.surrogates import phase_randomised, spectrum_noise, time_reversed
+from brainalign.decoding.text import TextDecoder
 from brainalign.decoding.text_decoders import Decoded, TextFit, decoder_of, nearest_sentences
 from brainalign.decoding.text_measures import FUNCTION_WORDS, MEASURES, content_overlap
 from brainalign.decoding.text_scores import text_scores
@@ -39,6 +40,7 @@ __all__ = [
     "LinearDecoder",
     "LogitScale",
     "Retrieval",
+    "TextDecoder",
     "TextFit",
     "TextFound",
     "TextStudy",

@@ -218,6 +218,11 @@ def test_every_condition_is_there_and_paired_by_seed(study: Study) -> None:
     assert {"unguided", "recurrent", "best of n", "evolved", "natural", "null"} <= set(gains["against"])
     up = gains[(gains["condition"] == "guided") & (gains["score"] == "guide") & (gains["against"] == "unguided")]
     assert (up["gain"] > 0).all()  # a linear guide is climbed, whatever the prior
+    for region in REGIONS:  # and so is it by the best of many, and by noise that evolves
+        scored = table[(table["scored"] == region) & table["region"].isin(["", region])]
+        mean = scored.groupby("condition")["guide"].mean()
+        assert mean["evolved"] > mean["unguided"]
+        assert mean["best of n"] > mean["unguided"]
     steps = study.frame("synthesissteps")
     assert set(steps["region"]) == set(REGIONS)
     assert steps["step"].nunique() == OPTIONS["steps"]
