@@ -2,6 +2,9 @@
 
 from brainalign.decoding.contrastive import LogitScale, clip_loss
 from brainalign.decoding.controls import TESTED, TRAINED, ControlMatrix, Fit, control_matrix, leave_block_out
+from brainalign.decoding.frozen_language import CausalLanguage, LanguageModel, Seq2SeqLanguage
+from brainalign.decoding.language import LanguageBridge
+from brainalign.decoding.language_models import LANGUAGE_MODELS, pretrained, smollm
 from brainalign.decoding.linear import LinearDecoder, signal_features
 from brainalign.decoding.nuisance import nuisance_baselines, nuisance_features
 from brainalign.decoding.pair_scores import content_hits, label_hits, retrieval_hits
@@ -19,19 +22,25 @@ from brainalign.decoding.text_scores import text_scores
 from brainalign.decoding.training import History, batches, train
 from brainalign.decoding.trials import Trials
 from brainalign.decoding.verdict import Verdict, verdict
+from brainalign.decoding.word_t5 import word_t5, word_tokenizer
 from brainalign.decoding.zero_shot import ZeroShot, zero_shot_labels
 
 __all__ = [
     "FUNCTION_WORDS",
+    "LANGUAGE_MODELS",
     "MEASURES",
     "TESTED",
     "TRAINED",
+    "CausalLanguage",
     "ControlMatrix",
     "Fit",
     "History",
+    "LanguageBridge",
+    "LanguageModel",
     "LinearDecoder",
     "LogitScale",
     "Retrieval",
+    "Seq2SeqLanguage",
     "Trials",
     "Verdict",
     "ZeroShot",
@@ -46,16 +55,20 @@ __all__ = [
     "nuisance_baselines",
     "nuisance_features",
     "phase_randomised",
+    "pretrained",
     "repeat_curve",
     "retrieval_accuracy",
     "retrieval_hits",
     "signal_features",
     "similarity_ranks",
+    "smollm",
     "spectrum_noise",
     "text_scores",
     "time_reversed",
     "train",
     "verdict",
     "way_accuracy",
+    "word_t5",
+    "word_tokenizer",
     "zero_shot_labels",
 ]
