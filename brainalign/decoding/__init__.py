@@ -1,8 +1,10 @@
 """From brain signals to meaning: linear decoders, retrieval, scores of text, and the controls that go with them."""
 
+from brainalign.decoding.constant_sentence import constant_scores, constant_sentence
 from brainalign.decoding.contrastive import LogitScale, clip_loss
 from brainalign.decoding.controls import TESTED, TRAINED, ControlMatrix, Fit, control_matrix, leave_block_out
 from brainalign.decoding.frozen_language import CausalLanguage, LanguageModel, Seq2SeqLanguage
+from brainalign.decoding.image_properties import image_properties
 from brainalign.decoding.language import LanguageBridge
 from brainalign.decoding.language_models import LANGUAGE_MODELS, pretrained, smollm
 from brainalign.decoding.linear import LinearDecoder, signal_features
@@ -46,10 +48,13 @@ __all__ = [
     "ZeroShot",
     "batches",
     "clip_loss",
+    "constant_scores",
+    "constant_sentence",
     "content_hits",
     "content_overlap",
     "control_matrix",
     "distinct_gallery",
+    "image_properties",
     "label_hits",
     "leave_block_out",
     "nuisance_baselines",
