@@ -19,6 +19,7 @@ from brainalign.decoding.retrieval import (
     way_accuracy,
 )
 from brainalign.decoding.surrogates import phase_randomised, spectrum_noise, time_reversed
+from brainalign.decoding.text import TextDecoder
 from brainalign.decoding.text_measures import FUNCTION_WORDS, MEASURES, content_overlap
 from brainalign.decoding.text_scores import text_scores
 from brainalign.decoding.training import History, batches, train
@@ -43,6 +44,7 @@ __all__ = [
     "LogitScale",
     "Retrieval",
     "Seq2SeqLanguage",
+    "TextDecoder",
     "Trials",
     "Verdict",
     "ZeroShot",
