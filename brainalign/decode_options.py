@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from brainalign.descriptor import Name
 from brainalign.parsing import Strict
 
-__all__ = ["DecodeSettings", "LinearDecoding"]
+__all__ = ["DecodeSettings", "LinearDecoding", "NetworkDecoding"]
 
 
 class LinearDecoding(Strict):
@@ -25,13 +25,43 @@ class LinearDecoding(Strict):
         (0.1, 0.3, 1.0), min_length=1, description="what subjects share, with sharing: partial"
     )
     window: int = Field(8, ge=1, description="samples, of power and covariance")
+    leave_out_blocks: bool = Field(
+        True, description="one more training per block, where the descriptor asks for blocks"
+    )
+
+
+class NetworkDecoding(Strict):
+    """A network trained to bring EEG near the vector of its sentence and away from those of others."""
+
+    decoder: Literal["network"]
+    encoder: str = Field(
+        "residual",
+        description="residual (ridge with a small network beside it), tiny, envelope (power), braindecode:<Model>, or "
+        "module:Model of your own",
+    )
+    n_epochs: int = Field(24, ge=1)
+    learning_rate: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    batch_size: int = Field(96, ge=2)
+    augment: bool = Field(True, description="vary training trials: shifts, silent channels, noise")
+    selection: Literal["last", "best_val"] = Field(
+        "best_val", description="weights: the last, or those that retrieve validation sentences best"
+    )
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    leave_out_blocks: bool = Field(
+        True, description="one more training per block, where the descriptor asks for blocks"
+    )
+    encoder_options: dict[str, int | float | str | bool] = Field({}, description="arguments of the encoder")
+
+
+Decoding = Annotated[LinearDecoding | NetworkDecoding, Field(discriminator="decoder")]
 
 
 class DecodeSettings(Strict):
     """Options of the decode stage."""
 
     model: Name | None = Field(None, description="whose sentence vectors are decoded; the first that reads texts")
-    decoders: dict[Name, LinearDecoding] = Field(
+    decoders: dict[Name, Decoding] = Field(
         {"ridge": LinearDecoding(decoder="linear")}, min_length=1, description="by the name they get in the report"
     )
     n_components: int = Field(

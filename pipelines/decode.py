@@ -47,6 +47,10 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     splits = load(arguments.splits, pd.DataFrame, provenance)
     texts = next(iter(load(arguments.features, Layers, provenance).values()))
     study = _study(responses, splits, texts, options)
+    if chosen["decoder"] == "network":
+        assert responses.times is not None
+        chosen["sfreq"] = 1 / float(np.diff(responses.times).mean())
+    blocks = chosen.pop("leave_out_blocks")
     found = study_text(
         study,
         decoder_of(chosen),
@@ -54,6 +58,7 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         n_permutations=options.permutations,
         n_draws=options.draws,
         n_averages=options.averages,
+        leave_out_blocks=blocks,
     )
     said = {
         measure: verdict(found.matrix, measure, found.tables["leftblocks"] if found.has_blocks else None)
@@ -79,9 +84,11 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
 def _study(responses: Responses, splits: pd.DataFrame, texts: Features, options: DecodeSettings) -> TextStudy:
     """Return trials by side, with the components of their sentences, fitted on training sentences."""
     assert responses.times is not None
-    sides = splits.set_index("trial_id")["split"].reindex(responses.trials["trial_id"])
-    if sides.isna().any():
-        raise BrainalignError(f"{int(sides.isna().sum())} trials have no side; run prepare_sentences again")
+    # A lab's own split may leave trials out.
+    responses = responses.select(np.flatnonzero(responses.trials["trial_id"].isin(splits["trial_id"])))
+    if not len(responses.trials):
+        raise BrainalignError("none of the trials has a side; run prepare_sentences again")
+    sides = splits.set_index("trial_id")["split"].loc[responses.trials["trial_id"]]
     meta = responses.trials.assign(split=sides.to_numpy()).drop(columns=["session", "run", "onset_s"])
     vectors = np.asarray(texts.align_to(responses).values, dtype=np.float64)
     distinct = (~meta["stimulus_id"].duplicated() & meta["split"].eq("train")).to_numpy()

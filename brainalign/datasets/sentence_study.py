@@ -22,6 +22,7 @@ from brainalign.descriptor import SentenceStudy
 __all__ = ["read_sentence_study", "sentence_sensors", "sentence_splits", "sentence_trials", "split_problems"]
 
 SIDES = ("train", "val", "test")
+UNUSED = "left out"
 
 
 def read_sentence_study(descriptor: SentenceStudy) -> tuple[Responses, TextRecordings]:
@@ -142,15 +143,20 @@ def sentence_splits(descriptor: SentenceStudy, trials: pd.DataFrame, seed: int) 
     missing = [name for name in ("trial_id", "split") if name not in given]
     if missing:
         raise BrainalignError(f"{path}: no column {listed(missing)}; it has {listed(list(map(str, given)))}")
-    others = sorted(set(given["split"]) - set(SIDES))
+    others = sorted(set(given["split"]) - {*SIDES, UNUSED})
     if others or set(SIDES) - set(given["split"]):
-        raise BrainalignError(f"{path}: split is {listed(sorted(set(given['split'])))}; it must be each of {SIDES}")
+        raise BrainalignError(
+            f"{path}: split is {listed(sorted(set(given['split'])), 5)}; it must be each of {listed(SIDES)}, and "
+            f"{UNUSED!r} for trials that take no part"
+        )
     lost = sorted(set(trials["trial_id"]) - set(given["trial_id"]))
     if lost:
         raise BrainalignError(f"{path}: {len(lost)} trials have no side ({listed(lost)}); give every trial one")
     texts = trials.drop_duplicates("stimulus_id")
     numbers = dict(zip(texts["stimulus_id"], text_groups(texts["text"].tolist(), options.similarity), strict=True))
-    sides = given[["trial_id", "split"]].merge(trials[["trial_id", "stimulus_id"]], on="trial_id", how="left")
+    sides = given.loc[given["split"] != UNUSED, ["trial_id", "split"]].merge(
+        trials[["trial_id", "stimulus_id"]], on="trial_id", how="left"
+    )
     groups = sides["stimulus_id"].map(numbers).fillna(-1).astype(int).astype(str)
     table = sides.assign(group=groups, fold=0, seed=seed)
     return table[["trial_id", "stimulus_id", "group", "split", "fold", "seed"]]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError
 from brainalign.decoding.linear import LinearDecoder
 from brainalign.decoding.retrieval import similarity_ranks
+from brainalign.decoding.text import TextDecoder
 from brainalign.decoding.trials import Trials
 
 __all__ = ["Decoded", "TextFit", "decoder_of", "nearest_sentences"]
@@ -46,7 +47,7 @@ class TextFit:
     generate : callable or None
         The same to sentences; None without a language model.
     chosen : mapping
-        What validation trials chose.
+        What validation trials chose, and how far the vectors of a network's training trials lie apart.
     """
 
     embed: Callable[[Values, pd.DataFrame], Values]
@@ -60,7 +61,7 @@ def decoder_of(options: Mapping[str, Any]) -> Callable[[Trials, int], TextFit]:
     Parameters
     ----------
     options : mapping
-        decoder ("linear"), and the arguments of `LinearDecoder`.
+        decoder ("linear" or "network"), and the arguments of `LinearDecoder` or `TextDecoder`.
 
     Raises
     ------
@@ -69,7 +70,7 @@ def decoder_of(options: Mapping[str, Any]) -> Callable[[Trials, int], TextFit]:
     """
     given = dict(options)
     kind = given.pop("decoder")
-    return {"linear": _linear}[kind](given)
+    return {"linear": _linear, "network": _network}[kind](given)
 
 
 def _sides(trials: Trials) -> tuple[Trials, Trials]:
@@ -92,6 +93,17 @@ def _linear(options: dict[str, Any]) -> Callable[[Trials, int], TextFit]:
             None,
             {"penalty": decoder.penalty_, "rho": decoder.rho_},
         )
+
+    return fit
+
+
+def _network(options: dict[str, Any]) -> Callable[[Trials, int], TextFit]:
+    def fit(trials: Trials, seed: int) -> TextFit:
+        train, val = _sides(trials)
+        chooses = options.get("selection") == "best_val"
+        decoder = TextDecoder(**options, seed=seed).fit(train, val if chooses else None)
+        # Near 0 the network says the same of every trial.
+        return TextFit(decoder.embed, None, {"spread": decoder.spread_})
 
     return fit
 

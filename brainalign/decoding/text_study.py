@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.decoding.components import Components
+from brainalign.decoding.constant_sentence import constant_sentence
 from brainalign.decoding.controls import ControlMatrix, Decode, control_matrix, leave_block_out
 from brainalign.decoding.nuisance import nuisance_baselines
 from brainalign.decoding.pair_scores import content_hits, retrieval_hits
@@ -82,6 +82,7 @@ def study_text(
     n_permutations: int = 1000,
     n_draws: int = 2000,
     n_averages: int = 20,
+    leave_out_blocks: bool = True,
 ) -> TextFound:
     """Fit a decoder for every seed and score it with its controls.
 
@@ -93,6 +94,8 @@ def study_text(
     seeds : sequence of int
     n_permutations, n_draws, n_averages : int
         Exchanges of distinct sentences; bootstrap draws; choices of the subjects or repeats that are averaged.
+    leave_out_blocks : bool
+        Where the table has blocks.
 
     Returns
     -------
@@ -118,7 +121,7 @@ def study_text(
     shown = decoded[seeds[0]]
     trained = _decoding(first, study.train)(study.train.signals, study.train.meta).sentences
     zero, confusion = _zero_shot(shown.vectors, study, n_permutations, seeds[0])
-    has_blocks = "block" in study.test.meta
+    has_blocks = leave_out_blocks and "block" in study.test.meta
     tables = {
         "controls": matrix.table,
         "retrieval": pd.concat([one.table.assign(seed=seed) for seed, one in found.items()], ignore_index=True),
@@ -246,7 +249,7 @@ def _blocks(make: Callable[[Trials, int], TextFit], study: TextStudy, seed: int,
 def _text_scores(said: list[str], trained: list[str], study: TextStudy, n: int, seed: int) -> pd.DataFrame:
     """Return scores of decoded sentences, and of the one most often decoded in training, whatever was read."""
     meta = study.test.meta
-    constant = Counter(trained).most_common(1)[0][0]
+    constant = constant_sentence(trained)
     # The extra `eval` is optional: what is not installed is left out.
     measures = ["content", *(name for name, package in OVERLAP.items() if importlib.util.find_spec(package))]
     labels = meta["label"].tolist() if "label" in meta and meta["label"].ne("").all() else None

@@ -70,7 +70,9 @@ def render_text_page(material: TextMaterial) -> str:
             *relevance_section(material.decoders, material.targets),
             data_section(material.ledger, material.prepared, next(iter(material.said.values()))),
         ]
-    keys = ["zuco", "zuco2"] if material.descriptor.releases else []
+    networks = any(options.decoder == "network" for options in material.config.decode.decoders.values())
+    keys = ["eegtotext", "permutationimportance"] + ["contrastive"] * networks
+    keys += ["zuco"] * bool(material.descriptor.releases)
     return render(
         "text.html",
         sections,

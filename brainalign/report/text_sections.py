@@ -75,7 +75,7 @@ def _blocks(decoders: Tables) -> list[Markup]:
             cells = [name, str(measure), str(len(part)), number(part["value"].mean()), number(part["chance"].mean())]
             rows.append([*cells, f"{number(gain.mean())} ± {number(error)}"])
     if not rows:
-        return [Markup("<p>No blocks were left out: the descriptor names no block_size.</p>")]
+        return [Markup("<p>No whole blocks of the session were left out.</p>")]
     header = ["decoder", "measure", "blocks left out", "score", "chance", "above chance (± standard error over blocks)"]
     return [_heading("Whole blocks of the session left out"), html_table(header, rows, "Blocks left out")]
 
