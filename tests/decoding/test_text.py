@@ -14,10 +14,12 @@ def trials(n: int = 96, seed: int = 0, subjects: str = "ab", first: int = 0) -> 
     """Return trials whose signals carry their stimulus's vector on channels 1-4, in samples 8-15."""
     rng = np.random.default_rng([seed, first])
     targets = rng.normal(size=(n, 4))
-    mixing = np.random.default_rng(7).normal(size=(4, 4))
+    shared, *own = np.random.default_rng(7).normal(size=(27, 4, 4))
     signals = rng.normal(size=(n * len(subjects), 6, 32)).astype(np.float32)
     for k, name in enumerate(subjects):
-        signals[k * n : (k + 1) * n, 1:5, 8:16] += (targets @ np.roll(mixing, ord(name), axis=0).T)[:, :, None]
+        signals[k * n : (k + 1) * n, 1:5, 8:16] += (targets @ (0.8 * shared + 0.6 * own[ord(name) - ord("a")]))[
+            :, :, None
+        ]
     ids = [f"text{first + i}" for i in range(n)]
     meta = pd.DataFrame(
         {"stimulus_id": ids * len(subjects), "subject": np.repeat(list(subjects), n), "task": "reading"}
