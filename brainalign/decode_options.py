@@ -51,7 +51,20 @@ class NetworkDecoding(Strict):
     leave_out_blocks: bool = Field(
         True, description="one more training per block, where the descriptor asks for blocks"
     )
+    language: Literal["word_t5", "pretrained", "smollm"] | None = Field(
+        None,
+        description="a frozen language model that writes sentences: one made of the training texts, weights of yours, "
+        "SmolLM2; where none is given, the nearest training sentence stands for words",
+    )
+    language_weights: str | None = Field(None, description="with language: pretrained, a local folder or hub id")
+    alignment_weight: float = Field(0.5, ge=0, le=1, description="with a language model: of the contrastive loss")
     encoder_options: dict[str, int | float | str | bool] = Field({}, description="arguments of the encoder")
+
+    @model_validator(mode="after")
+    def _weights_of_a_language_model(self) -> NetworkDecoding:
+        if (self.language == "pretrained") != (self.language_weights is not None):
+            raise ValueError("language: pretrained and language_weights go together; give both or neither")
+        return self
 
 
 Decoding = Annotated[LinearDecoding | NetworkDecoding, Field(discriminator="decoder")]

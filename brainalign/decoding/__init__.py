@@ -4,6 +4,7 @@ from brainalign.decoding.components import Components
 from brainalign.decoding.constant_sentence import constant_scores, constant_sentence
 from brainalign.decoding.contrastive import LogitScale, clip_loss
 from brainalign.decoding.controls import TESTED, TRAINED, ControlMatrix, Fit, control_matrix, leave_block_out
+from brainalign.decoding.exchange_relevance import exchange_relevance
 from brainalign.decoding.frozen_language import CausalLanguage, LanguageModel, Seq2SeqLanguage
 from brainalign.decoding.image_properties import image_properties
 from brainalign.decoding.language import LanguageBridge
@@ -11,7 +12,6 @@ from brainalign.decoding.language_models import LANGUAGE_MODELS, pretrained, smo
 from brainalign.decoding.linear import LinearDecoder, signal_features
 from brainalign.decoding.nuisance import nuisance_baselines, nuisance_features
 from brainalign.decoding.pair_scores import content_hits, label_hits, retrieval_hits
-from brainalign.decoding.relevance import relevance
 from brainalign.decoding.repeat_curve import repeat_curve
 from brainalign.decoding.retrieval import (
     Retrieval,
@@ -67,6 +67,7 @@ __all__ = [
     "control_matrix",
     "decoder_of",
     "distinct_gallery",
+    "exchange_relevance",
     "image_properties",
     "label_hits",
     "leave_block_out",
@@ -75,7 +76,6 @@ __all__ = [
     "nuisance_features",
     "phase_randomised",
     "pretrained",
-    "relevance",
     "repeat_curve",
     "retrieval_accuracy",
     "retrieval_hits",

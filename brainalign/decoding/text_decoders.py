@@ -11,6 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
+from brainalign.decoding.frozen_language import LanguageModel
+from brainalign.decoding.language_models import LANGUAGE_MODELS
 from brainalign.decoding.linear import LinearDecoder
 from brainalign.decoding.retrieval import similarity_ranks
 from brainalign.decoding.text import TextDecoder
@@ -98,12 +100,25 @@ def _linear(options: dict[str, Any]) -> Callable[[Trials, int], TextFit]:
 
 
 def _network(options: dict[str, Any]) -> Callable[[Trials, int], TextFit]:
+    name, weights = options.pop("language", None), options.pop("language_weights", None)
+    made: dict[tuple[str, ...], LanguageModel] = {}
+
+    def language(texts: list[str]) -> LanguageModel:
+        """Return the frozen model, made once for the same training texts."""
+        key = tuple(sorted(set(texts))) if name == "word_t5" else ()
+        if key not in made:
+            given = {"word_t5": [list(key)], "pretrained": [weights]}.get(name, [])
+            made[key] = LANGUAGE_MODELS[name](*given)
+        return made[key]
+
     def fit(trials: Trials, seed: int) -> TextFit:
         train, val = _sides(trials)
-        chooses = options.get("selection") == "best_val"
-        decoder = TextDecoder(**options, seed=seed).fit(train, val if chooses else None)
+        held = val if options.get("selection") == "best_val" else None
+        texts = None if name is None else train.column("text")["text"].tolist()
+        model = None if texts is None else language(texts)
+        decoder = TextDecoder(**options, language=model, seed=seed).fit(train, held, texts)
         # Near 0 the network says the same of every trial.
-        return TextFit(decoder.embed, None, {"spread": decoder.spread_})
+        return TextFit(decoder.embed, None if model is None else decoder.generate, {"spread": decoder.spread_})
 
     return fit
 

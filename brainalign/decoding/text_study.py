@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from brainalign.decoding.components import Components
 from brainalign.decoding.constant_sentence import constant_sentence
 from brainalign.decoding.controls import ControlMatrix, Decode, control_matrix, leave_block_out
+from brainalign.decoding.exchange_relevance import exchange_relevance
 from brainalign.decoding.nuisance import nuisance_baselines
 from brainalign.decoding.pair_scores import content_hits, retrieval_hits
-from brainalign.decoding.relevance import relevance
 from brainalign.decoding.repeat_curve import repeat_curve
 from brainalign.decoding.retrieval import Retrieval, retrieval_accuracy
 from brainalign.decoding.subject_curve import subject_curve
@@ -270,7 +270,7 @@ def _text_scores(said: list[str], trained: list[str], study: TextStudy, n: int, 
 
 def _relevance(fit: TextFit, study: TextStudy, seed: int) -> pd.DataFrame:
     n_windows = min(MOST_WINDOWS, study.test.signals.shape[2])
-    table = relevance(fit.embed, study.test, n_windows=n_windows, seed=seed)
+    table = exchange_relevance(fit.embed, study.test, n_windows=n_windows, seed=seed)
     table["target_id"] = [study.sensors[k] for k in table["channel"]]
     middle = (table["start"] + table["stop"]).to_numpy() / 2
     step = float(np.diff(study.times_s).mean()) if len(study.times_s) > 1 else 0.0

@@ -8,7 +8,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from brainalign.checks import BrainalignError
-from brainalign.decoding import Components, Trials, decoder_of, nearest_sentences, relevance, subject_curve
+from brainalign.decoding import Components, Trials, decoder_of, exchange_relevance, nearest_sentences, subject_curve
 
 
 def test_components_are_those_of_scikit_learn_whitened() -> None:
@@ -64,12 +64,12 @@ def test_relevance_is_where_the_signal_was() -> None:
     meta = pd.DataFrame({"stimulus_id": [str(k) for k in range(80)], "subject": "a", "task": "t"})
     targets = signals[:, 3, 8:12] @ rng.normal(size=(4, 4))
     weights = np.linalg.lstsq(signals[:, 3, 8:12], targets, rcond=None)[0]
-    found = relevance(lambda x, _: x[:, 3, 8:12] @ weights, Trials(signals, targets, meta), n_windows=4)
+    found = exchange_relevance(lambda x, _: x[:, 3, 8:12] @ weights, Trials(signals, targets, meta), n_windows=4)
     used = found[(found["channel"] == 3) & (found["start"] == 8)]
     assert used["share"].item() == pytest.approx(1, abs=0.15)
     assert found.drop(used.index)["loss"].abs().max() < 1e-12
     with pytest.raises(BrainalignError, match="17 windows of 16 samples"):
-        relevance(lambda x, _: x, Trials(signals, targets, meta), n_windows=17)
+        exchange_relevance(lambda x, _: x, Trials(signals, targets, meta), n_windows=17)
 
 
 def test_the_nearest_training_sentence_stands_for_words() -> None:
