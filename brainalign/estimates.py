@@ -19,6 +19,7 @@ from brainalign.settings import (
     InContextMethod,
     PixelsModel,
     RecordingStudy,
+    SentenceStudy,
     TrainedMethod,
     TripletStudy,
     VideoStudy,
@@ -90,6 +91,8 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
         else:
             cost = _image_cost(stage, descriptor, _searches(config, method))
         return replace(cost, memory_mb=cost.memory_mb + _pixels_mb(config, descriptor, model))
+    if isinstance(descriptor, SentenceStudy):
+        return _sentence_cost(stage, config, descriptor, method)
     if isinstance(descriptor, VideoStudy) and stage == "rollout":  # the model's own time is not known
         heads = len(config.dynamics.models[model].heads)
         return Cost(3000, 60 + round(0.02 * heads * config.dynamics.training_steps), 50)
@@ -129,6 +132,27 @@ def _directions_cost(config: Config) -> Cost:
     images += n_directions * (len(options.alphas) - 1) * options.n_images
     images += 4 * options.n_controls * options.n_control_images
     return Cost(2500, 30 + round(0.002 * images * config.synthesize.steps), 5.0 + 0.5 * n_directions)
+
+
+def _sentence_cost(stage: str, config: Config, descriptor: SentenceStudy, decoder: str) -> Cost:
+    """Return the cost of a job of EEG of sentences: of ZuCo some 350 sentences of 104 channels and 10 s in every file.
+
+    Half of 18 subjects and 3 tasks is assumed where a release is read whole: no release has all of both.
+    """
+    files = [
+        len(release.subjects or range(18)) * len(release.tasks or range(3)) / (1 if release.tasks else 1.5)
+        for release in descriptor.releases.values()
+    ]
+    values_mb = 350 * 104 * 1280 * 4 * sum(files) / MB
+    if descriptor.simulate:
+        values_mb = 576 * 24 * 128 * 4 * descriptor.simulate.n_subjects / MB
+    if stage == "prepare_sentences":
+        return Cost(1500 + round(3 * values_mb), 20 + round(0.1 * values_mb), values_mb)
+    if stage == "decode":
+        fits = 3 * len(config.decode.seeds)
+        network = config.decode.decoders[decoder].decoder != "linear" if decoder else False
+        return Cost(2000 + round(6 * values_mb), 20 + round(fits * values_mb * (0.5 if network else 0.1)), 5)
+    return Cost(1200, 30, 5)
 
 
 def _time_cost(config: Config, descriptor: Descriptor) -> Cost:

@@ -24,6 +24,7 @@ from brainalign.settings import (
     InContextMethod,
     RdmStudy,
     RecordingStudy,
+    SentenceStudy,
     TripletStudy,
     VideoStudy,
     load_descriptors,
@@ -157,6 +158,12 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
         if config.aligned_models(dataset):
             yield "align", "aligned", {}
         yield "report_concepts", "html", {}
+        return
+    if isinstance(descriptor, SentenceStudy):
+        yield "prepare_sentences", "responses", {}
+        yield from (("extract", "features", {"model": model}) for model in models)
+        yield from (("decode", "controls", {"method": name}) for name in config.decode.decoders)
+        yield "report_sentences", "html", {}
         return
     if isinstance(descriptor, RecordingStudy):
         for subject in descriptor.subjects:

@@ -24,6 +24,7 @@ from brainalign.checks import BrainalignError, did_you_mean
 from brainalign.concept_options import ConceptSettings
 from brainalign.consistency import check_descriptors
 from brainalign.convergence_options import ConvergeSettings
+from brainalign.decode_options import DecodeSettings
 from brainalign.descriptor import (
     BlockStudy,
     DatasetName,
@@ -32,6 +33,7 @@ from brainalign.descriptor import (
     Name,
     RdmStudy,
     RecordingStudy,
+    SentenceStudy,
     TripletStudy,
     VideoStudy,
     load_descriptor,
@@ -56,6 +58,7 @@ __all__ = [
     "ConceptSettings",
     "Config",
     "ConvergeSettings",
+    "DecodeSettings",
     "Descriptor",
     "DictionaryMethod",
     "DirectionSettings",
@@ -70,6 +73,7 @@ __all__ = [
     "RidgeMethod",
     "SearchlightSettings",
     "SentenceModel",
+    "SentenceStudy",
     "SynthesizeSettings",
     "TrainedMethod",
     "TripletStudy",
@@ -227,6 +231,7 @@ class Config(Strict):
     searchlight: SearchlightSettings = SearchlightSettings()
     caption: CaptionSettings = CaptionSettings()
     decode_times: DecodeTimesSettings = DecodeTimesSettings()
+    decode: DecodeSettings = DecodeSettings()
     dynamics: DynamicsSettings = DynamicsSettings()
     synthesize: SynthesizeSettings = SynthesizeSettings()
     directions: DirectionSettings = DirectionSettings()
@@ -265,6 +270,10 @@ class Config(Strict):
         self.synthesize.check_models(self.models)
         self.caption.check(self.models)
         return self
+
+    def decoded_model(self, dataset: str) -> str:
+        """Return the model whose sentence vectors are decoded."""
+        return self.decode.model or next(name for name in self.models_of(dataset) if self.models[name].reads_texts)
 
     def raw_folder(self, dataset: str) -> Path:
         """Return where files that the workflow itself makes of a dataset lie: simulated data, unpacked images."""

@@ -18,6 +18,7 @@ STAGES = {
     "prepare_images": ("datasets", "statistics"),
     "prepare_rdms": ("datasets",),
     "prepare_recordings": ("datasets",),
+    "prepare_sentences": ("datasets", "features", "simulation", "statistics"),
     "prepare_triplets": ("datasets", "geometry", "kernels", "statistics"),
     "extract": ("features",),
     "pretrain": ("datasets", "encoding", "features", "kernels", "statistics"),
@@ -33,6 +34,7 @@ STAGES = {
     "caption": ("datasets", "encoding", "features", "kernels", "statistics", "synthesis"),
     "converge": ("datasets", "encoding", "features", "kernels", "statistics"),
     "match": ("geometry", "kernels", "statistics"),
+    "decode": ("decoding", "features", "statistics"),
     "concepts": ("geometry", "kernels", "statistics"),
     "align": ("geometry", "kernels", "statistics"),
     "identify": ("geometry", "kernels", "statistics"),
@@ -46,6 +48,7 @@ STAGES = {
     "report_images": ("report", "statistics"),
     "report_recordings": ("report", "statistics"),
     "report_dynamics": ("report", "statistics"),
+    "report_sentences": ("report", "statistics"),
     "report_concepts": ("report", "statistics"),
     "report_group": ("report", "statistics"),
 }

@@ -59,6 +59,13 @@ from brainalign.datasets.recordings import (
 )
 from brainalign.datasets.region_series import RegionSeries, read_region_series
 from brainalign.datasets.repeats import repeat_counts, repeats_cube
+from brainalign.datasets.sentence_study import (
+    read_sentence_study,
+    sentence_sensors,
+    sentence_splits,
+    sentence_trials,
+    split_problems,
+)
 from brainalign.datasets.sentence_text import TYPOS, clean_text, read_task_table, text_hash, text_id
 from brainalign.datasets.splits import folds_of, group_labels, make_splits
 from brainalign.datasets.study_audit import StudyAudit, audit_study
@@ -161,6 +168,7 @@ __all__ = [
     "read_recordings",
     "read_region_series",
     "read_schaefer",
+    "read_sentence_study",
     "read_subject",
     "read_table",
     "read_task_table",
@@ -174,8 +182,12 @@ __all__ = [
     "repeat_counts",
     "repeats_cube",
     "roi_sizes",
+    "sentence_sensors",
+    "sentence_splits",
+    "sentence_trials",
     "shared_stimuli",
     "split_card",
+    "split_problems",
     "split_rows",
     "stop_on",
     "text_groups",

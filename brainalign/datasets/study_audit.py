@@ -21,10 +21,20 @@ from brainalign.datasets.problems import Problem
 from brainalign.datasets.rdms import RDM_READERS, write_stimulus_images
 from brainalign.datasets.recordings import read_recordings
 from brainalign.datasets.repeats import repeat_counts
+from brainalign.datasets.sentence_study import read_sentence_study, sentence_splits, split_problems
 from brainalign.datasets.subjects import changed_files, image_split, marked_images, read_images_table, read_subject
 from brainalign.datasets.triplets import read_judgements
 from brainalign.datasets.videos import read_neural, read_videos
-from brainalign.descriptor import BlockStudy, Descriptor, ImageStudy, RdmStudy, RecordingStudy, TripletStudy, VideoStudy
+from brainalign.descriptor import (
+    BlockStudy,
+    Descriptor,
+    ImageStudy,
+    RdmStudy,
+    RecordingStudy,
+    SentenceStudy,
+    TripletStudy,
+    VideoStudy,
+)
 from brainalign.image_files import EpochFiles
 
 __all__ = ["StudyAudit", "audit_study"]
@@ -79,7 +89,7 @@ def audit_study(descriptor: Descriptor) -> StudyAudit:
 
     Parameters
     ----------
-    descriptor : BlockStudy, ImageStudy, RecordingStudy, RdmStudy or TripletStudy
+    descriptor : BlockStudy, ImageStudy, RecordingStudy, RdmStudy, SentenceStudy, TripletStudy or VideoStudy
     """
     for kind, look in AUDITS.items():
         if isinstance(descriptor, kind):
@@ -324,6 +334,23 @@ def _triplets(descriptor: TripletStudy) -> StudyAudit:
     return found
 
 
+# ------------------------------------------------------------------------------------------------------- sentences
+
+
+def _sentences(descriptor: SentenceStudy) -> StudyAudit:
+    if descriptor.simulate:
+        return StudyAudit(facts=["the stage that prepares makes its EEG, so there is nothing to check yet"])
+    found = StudyAudit(problems=[Problem("sha256", line) for line in changed_files(descriptor)])
+    try:
+        responses, read = read_sentence_study(descriptor)
+        found.facts.append(read.describe())
+        splits = sentence_splits(descriptor, responses.trials, 0)
+        found.problems += split_problems(descriptor, splits, responses.trials, 0)
+    except BrainalignError as error:
+        found.problems.append(_problem(descriptor, error, "releases"))
+    return found
+
+
 AUDITS: dict[type[Descriptor], Callable[..., StudyAudit]] = {
     BlockStudy: _blocks,
     ImageStudy: _images,
@@ -331,4 +358,5 @@ AUDITS: dict[type[Descriptor], Callable[..., StudyAudit]] = {
     RdmStudy: _rdms,
     VideoStudy: _videos,
     TripletStudy: _triplets,
+    SentenceStudy: _sentences,
 }

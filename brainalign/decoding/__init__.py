@@ -1,7 +1,14 @@
 """From brain signals to meaning: linear decoders, retrieval, scores of text, and the controls that go with them."""
 
+from brainalign.decoding.components import Components
+from brainalign.decoding.constant_sentence import constant_scores, constant_sentence
 from brainalign.decoding.contrastive import LogitScale, clip_loss
 from brainalign.decoding.controls import TESTED, TRAINED, ControlMatrix, Fit, control_matrix, leave_block_out
+from brainalign.decoding.exchange_relevance import exchange_relevance
+from brainalign.decoding.frozen_language import CausalLanguage, LanguageModel, Seq2SeqLanguage
+from brainalign.decoding.image_properties import image_properties
+from brainalign.decoding.language import LanguageBridge
+from brainalign.decoding.language_models import LANGUAGE_MODELS, pretrained, smollm
 from brainalign.decoding.linear import LinearDecoder, signal_features
 from brainalign.decoding.nuisance import nuisance_baselines, nuisance_features
 from brainalign.decoding.pair_scores import content_hits, label_hits, retrieval_hits
@@ -13,49 +20,77 @@ from brainalign.decoding.retrieval import (
     similarity_ranks,
     way_accuracy,
 )
+from brainalign.decoding.subject_curve import subject_curve
 from brainalign.decoding.surrogates import phase_randomised, spectrum_noise, time_reversed
+from brainalign.decoding.text import TextDecoder
+from brainalign.decoding.text_decoders import Decoded, TextFit, decoder_of, nearest_sentences
 from brainalign.decoding.text_measures import FUNCTION_WORDS, MEASURES, content_overlap
 from brainalign.decoding.text_scores import text_scores
+from brainalign.decoding.text_study import TextFound, TextStudy, study_text
 from brainalign.decoding.training import History, batches, train
 from brainalign.decoding.trials import Trials
 from brainalign.decoding.verdict import Verdict, verdict
+from brainalign.decoding.word_t5 import word_t5, word_tokenizer
 from brainalign.decoding.zero_shot import ZeroShot, zero_shot_labels
 
 __all__ = [
     "FUNCTION_WORDS",
+    "LANGUAGE_MODELS",
     "MEASURES",
     "TESTED",
     "TRAINED",
+    "CausalLanguage",
+    "Components",
     "ControlMatrix",
+    "Decoded",
     "Fit",
     "History",
+    "LanguageBridge",
+    "LanguageModel",
     "LinearDecoder",
     "LogitScale",
     "Retrieval",
+    "Seq2SeqLanguage",
+    "TextDecoder",
+    "TextFit",
+    "TextFound",
+    "TextStudy",
     "Trials",
     "Verdict",
     "ZeroShot",
     "batches",
     "clip_loss",
+    "constant_scores",
+    "constant_sentence",
     "content_hits",
     "content_overlap",
     "control_matrix",
+    "decoder_of",
     "distinct_gallery",
+    "exchange_relevance",
+    "image_properties",
     "label_hits",
     "leave_block_out",
+    "nearest_sentences",
     "nuisance_baselines",
     "nuisance_features",
     "phase_randomised",
+    "pretrained",
     "repeat_curve",
     "retrieval_accuracy",
     "retrieval_hits",
     "signal_features",
     "similarity_ranks",
+    "smollm",
     "spectrum_noise",
+    "study_text",
+    "subject_curve",
     "text_scores",
     "time_reversed",
     "train",
     "verdict",
     "way_accuracy",
+    "word_t5",
+    "word_tokenizer",
     "zero_shot_labels",
 ]

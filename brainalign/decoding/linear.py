@@ -174,6 +174,22 @@ class LinearDecoder:
         seen = signal_features(signals, self.features, self.window)
         return self._predict(seen, np.asarray(subjects), self._fitted, self.rho_)
 
+    def coefficients(self) -> dict[Any, tuple[Values, Values]]:
+        """Return weights (n_features, n_targets) and intercept (n_targets,) of every subject, or of None for "pooled".
+
+        Raises
+        ------
+        BrainalignError
+            With "partial", whose weights differ with the subject that is decoded.
+        """
+        if self.sharing == "partial":
+            raise BrainalignError('sharing="partial" has no weights of its own; take "own" or "pooled"')
+        found = {}
+        for name, one in self._fitted.items():
+            weights = one.features.T @ one.dual / one.scale[:, None]
+            found[name] = (weights, one.target_mean - one.mean @ weights)
+        return found
+
     def _fit(self, seen: Values, targets: Values, subjects: Labels, rho: float, penalty: float) -> dict[Any, _Fitted]:
         parts = {name: subjects == name for name in np.unique(subjects)} if self.sharing == "own" else {None: ...}
         fitted = {}

@@ -1,6 +1,7 @@
 """What is known of a trial without any brain signal, decoded and scored as the decoder is.
 
-Length, word frequency, place in the session, subject and task go along with many things that a decoder seems to read.
+Length, word frequency, fixations, place in the session, subject and task go along with many things that a decoder seems
+to read; so do the luminance, contrast and spectrum of images.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, check_finite
 from brainalign.decoding.pair_scores import PairScore, label_hits, retrieval_hits
 from brainalign.decoding.retrieval import group_of_stimuli
 from brainalign.decoding.text_measures import words
@@ -22,6 +23,13 @@ from brainalign.statistics import pairing_test
 __all__ = ["nuisance_baselines", "nuisance_features"]
 
 Values = NDArray[np.floating[Any]]
+# Nuisances that are numbers of the table as they stand; columns by their beginning.
+NUMBERS = {
+    "fixations": "n_fixations",
+    "luminance": "luminance",
+    "contrast": "contrast",
+    "spectrum": "spectrum_",
+}
 N_BINS = 20  # of the session: a line cannot follow blocks
 
 
@@ -32,15 +40,20 @@ def nuisance_features(train: Trials, test: Trials) -> dict[str, tuple[Values, Va
     ----------
     train, test : Trials
         From text: "length" (words) and "word frequency" (mean log frequency in the training texts); from trial_index
-        "trial index" (itself, and 20 stretches of the session); "subject"; "task".
+        "trial index" (itself, and 20 stretches of the session); "subject"; "task"; from n_fixations "fixations"; from
+        the columns of `image_properties` "luminance", "contrast", "spectrum".
 
     Raises
     ------
     BrainalignError
-        If only one of the tables has a column.
+        If only one of the tables has a column, or a number is missing.
     """
     found: dict[str, tuple[Values, Values]] = {}
-    for name in ("text", "trial_index"):
+    numbers = {
+        nuisance: [name for name in (*train.meta, *test.meta) if str(name).startswith(start)]
+        for nuisance, start in NUMBERS.items()
+    }
+    for name in ("text", "trial_index", *(name for names in numbers.values() for name in names)):
         if (name in train.meta) != (name in test.meta):
             raise BrainalignError(f"only one of train and test has the column {name!r}; give it to both")
     if "text" in train.meta:
@@ -58,6 +71,11 @@ def nuisance_features(train: Trials, test: Trials) -> dict[str, tuple[Values, Va
         found["trial index"] = _pair(
             [np.column_stack([place, np.eye(N_BINS)[np.searchsorted(edges, place)]]) for place in places]
         )
+    for nuisance, names in numbers.items():
+        if names:
+            columns = list(dict.fromkeys(names))
+            found[nuisance] = _pair([trials.meta[columns].to_numpy(dtype=float) for trials in (train, test)])
+            check_finite(nuisance, np.concatenate(found[nuisance]), f"fill in or drop the column(s) {columns}")
     for name in ("subject", "task"):
         levels = np.asarray(train.meta[name].unique(), dtype=object)
         found[name] = _pair([trials.meta[name].to_numpy(dtype=object)[:, None] == levels for trials in (train, test)])

@@ -32,6 +32,7 @@ from brainalign.report.surface import SurfaceMap, flat_maps, significant, surfac
 from brainalign.report.surface_viewer import surface_viewer
 from brainalign.report.synthesised import SYNTHESIS_TABLES, SynthesisedImages
 from brainalign.report.tables import comparison_table, html_table, leakage_box, score_table, split_card
+from brainalign.report.text_page import TEXT_TABLES, TextMaterial, render_text_page
 from brainalign.report.timecourse import layer_latencies, rsa_over_time, score_over_time
 from brainalign.report.voxel_captions import CAPTION_TABLES
 
@@ -45,6 +46,7 @@ __all__ = [
     "IDENTIFICATION_TABLES",
     "MATCHING_TABLES",
     "SYNTHESIS_TABLES",
+    "TEXT_TABLES",
     "ConceptMaterial",
     "DecodedTimes",
     "DynamicsMaterial",
@@ -58,6 +60,7 @@ __all__ = [
     "Section",
     "SurfaceMap",
     "SynthesisedImages",
+    "TextMaterial",
     "alignment_section",
     "comparison_table",
     "convergence_section",
@@ -97,6 +100,7 @@ __all__ = [
     "render_page",
     "render_rdm_page",
     "render_recordings_page",
+    "render_text_page",
     "roi_layer_heatmap",
     "rsa_over_time",
     "score_over_time",

@@ -67,6 +67,27 @@ CAPTIONS = {
     "decodedpairs": """
         Area under the curve of every pair of conditions: a dissimilarity matrix per moment, without any distance. .5 is
         chance. Good: on chance before the stimulus.""",
+    "textcontrols": """
+        Rows: what the decoder was trained on; columns: what it was tested on. * p ≤ .01 by exchanges of different
+        sentences. Good: only the first cell is far above chance. Outlined: above chance without a brain signal in
+        training or test, so that the score is not the brain's. EEG with random phases or played backwards may stay
+        above chance: then power, length or symmetric waves are used.""",
+    "textranks": """
+        Share of test trials whose sentence is among the k most similar, first seed. Good: far above the dotted line
+        of chance at small k.""",
+    "textaveraged": """
+        Top-1 after averaging what is decoded from several subjects who read the same sentence, or repeats within
+        subjects; bars: standard deviation over random choices. Dashed: means of one half retrieve means of the other
+        half, from as many each. Both sides of that are noisy, so it may lie below the score, whose gallery is not.""",
+    "textsubjects": """
+        Top-1 of every subject, a point per seed. Good: all subjects above chance, and seeds close together.""",
+    "textlabels": """
+        The label whose wordings are nearest to the decoded vector; rows are true labels and sum to 1. The ceiling does
+        the same with the vector of the true text.""",
+    "textrelevance": """
+        Fall of the similarity of decoded and true vectors when a channel, in a stretch of time around the moment given,
+        is exchanged with that of other trials of the subject. It says what this decoder uses, not where the brain holds
+        meaning: what neighbours repeat is not missed.""",
     "splits": """
         Rows are folds, columns what is kept together; dark cells are tested, light ones trained on. Good: every
         column is tested, and no cell is both. A leak would stop the run before anything is fitted.""",

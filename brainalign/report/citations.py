@@ -170,6 +170,23 @@ CITATIONS = {
         "THINGS-data, a multimodal collection of large-scale datasets for investigating object representations in "
         "human brain and behavior", "eLife 12:e82580", "10.7554/eLife.82580",
     ),
+    "zuco": Reference(
+        "Hollenstein N, Rotsztejn J, Troendle M, Pedroni A, Zhang C, Langer N", 2018,
+        "ZuCo, a simultaneous EEG and eye-tracking resource for natural sentence reading",
+        "Scientific Data 5:180291", "10.1038/sdata.2018.291",
+    ),
+    "contrastive": Reference(
+        "Radford A, Kim JW, Hallacy C, et al.", 2021,
+        "Learning transferable visual models from natural language supervision", "ICML. arXiv:2103.00020",
+        "10.48550/arXiv.2103.00020",
+    ),
+    "eegtotext": Reference(
+        "Jo H, Yang Y, Han J, Duan Y, Xiong H, Lee WH", 2024, "Are EEG-to-text models working?",
+        "arXiv:2405.06459", "10.48550/arXiv.2405.06459",
+    ),
+    "permutationimportance": Reference(
+        "Breiman L", 2001, "Random forests", "Machine Learning 45:5-32", "10.1023/A:1010933404324",
+    ),
     "sae": Reference(
         "Gao L, Dupré la Tour T, Tillman H, et al.", 2024, "Scaling and evaluating sparse autoencoders",
         "arXiv:2406.04093", "10.48550/arXiv.2406.04093",

@@ -26,6 +26,7 @@ from brainalign.settings import (
     ImageStudy,
     RdmStudy,
     RecordingStudy,
+    SentenceStudy,
     VideoStudy,
     TripletStudy,
     load_descriptors,
@@ -49,6 +50,7 @@ RDMS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descripto
 RECORDINGS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, RecordingStudy)]
 VIDEOS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, VideoStudy)]
 TRIPLETS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, TripletStudy)]
+SENTENCES = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, SentenceStudy)]
 SIMULATED = [name for name in IMAGES if DESCRIPTORS[name].simulate]
 CONVERGED = [name for name in IMAGES if SETTINGS.convergence_of(name).networks]
 IDENTIFIED = [name for name in IMAGES if len(scanned_subjects(DESCRIPTORS[name])) >= LEAST_SUBJECTS]
@@ -60,6 +62,19 @@ MATCHED = [name for name in IMAGES if SETTINGS.matching_of(name).models]
 MATCHING = ("similarity", "dimensions", "featurebias", "manifolds")
 CONVERGENCE = ("convergence", "areas", "latencies", "curves", "halftimes", "maps")
 CAPTIONED = ("captions", "captionscores", "captiontemperatures")
+DECODED = (
+    "controls",
+    "retrieval",
+    "retrievalsubjects",
+    "averaged",
+    "zeroshot",
+    "confusion",
+    "nuisances",
+    "leftblocks",
+    "textscores",
+    "relevance",
+    "sentences",
+)
 DYNAMICS = ("dynamics", "dynamicsneurons", "dynamicsfolds", "dynamicsmovies")
 SYNTHESIS = ("guides", "synthesized", "synthesis", "synthesisgains", "synthesissteps")
 DIRECTIONS = ("directions", "directionscores", "directionimages")
@@ -76,6 +91,7 @@ wildcard_constraints:
     subject=alternatives(s for d in DESCRIPTORS.values() for s in subjects_of(d)),
     model=alternatives([*SETTINGS.models, *SETTINGS.dynamics.models]),
     method=alternatives(SETTINGS.methods),
+    decoder=alternatives(SETTINGS.decode.decoders),
 
 
 def files(suffix, **labels):
@@ -238,7 +254,7 @@ def raw_of(wildcards):
 
 def images_of(wildcards):
     """Return the table of the images of a dataset; nothing where the stimuli are texts."""
-    if wildcards.dataset in SIMULATED + RDMS + TRIPLETS:
+    if wildcards.dataset in SIMULATED + RDMS + TRIPLETS + SENTENCES:
         return [raw_file("stimuli/stimuli.tsv", wildcards.dataset)]
     descriptor = DESCRIPTORS[wildcards.dataset]
     return [descriptor.locate(descriptor.images, "images")] if wildcards.dataset in IMAGES else []
@@ -341,6 +357,8 @@ def minutes(stage):
 
 def cost(stage, wildcards):
     labels = {name: wildcards[name] for name in ("model", "method") if name in wildcards.keys()}
+    if "decoder" in wildcards.keys():
+        labels["method"] = wildcards.decoder
     return estimate(stage, SETTINGS, DESCRIPTORS[wildcards.dataset], **labels)
 
 
@@ -359,7 +377,7 @@ def targets():
         for dataset, descriptor in DESCRIPTORS.items()
         for subject in subjects_of(descriptor)
     ]
-    return of_subjects + [group_report_path(RESULTS, dataset) for dataset in IMAGES + RDMS + TRIPLETS]
+    return of_subjects + [group_report_path(RESULTS, dataset) for dataset in IMAGES + RDMS + TRIPLETS + SENTENCES]
 
 
 onstart:
@@ -385,3 +403,13 @@ onerror:
     }.items():
         if datasets:
             shell("python -P -m brainalign.pipelines.{stage} --incomplete --settings {quoted_config} || true")
+    for stage in (
+        "report",
+        "report_images",
+        "report_recordings",
+        "report_dynamics",
+        "report_concepts",
+        "report_sentences",
+        "report_group",
+    ):
+        shell("python -P -m brainalign.pipelines.{stage} --incomplete --settings {quoted_config} || true")

@@ -1,0 +1,309 @@
+"""Networks from EEG to tokens, which a language model can read, and to one vector, in the space of the targets.
+
+| | finds | input |
+|---|---|---|
+| tiny | waves locked to the stimulus | two convolutions, one layer of attention |
+| envelope | power, whatever the sign | filters, squared, averaged in windows, logarithm |
+| module:Model | what the model finds | any of n_chans, n_times, n_outputs, sfreq: braindecode's, or yours |
+
+All begin with a matrix over channels of each subject's own, the identity before training; someone new gets their mean.
+What lies in the padding of a recording does not change what comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from brainalign.checks import BrainalignError, check_choice
+from brainalign.features.user_functions import find_function
+
+__all__ = [
+    "EEG_ENCODERS",
+    "EegShape",
+    "EnvelopeEncoder",
+    "PluginEncoder",
+    "SubjectLayer",
+    "TinyEncoder",
+    "eeg_encoder",
+]
+
+PLUGIN_PACKAGE = "braindecode"
+
+
+@dataclass(frozen=True)
+class EegShape:
+    """What an encoder is built for.
+
+    Attributes
+    ----------
+    n_channels, n_times : int
+        Of a recording, padding included.
+    n_outputs : int
+        Dimensions of the vector.
+    n_tasks, n_datasets, n_subjects : int
+        Known ones. In a prompt (n, 3) they are numbered from 1 in this order; 0 is unknown.
+    sfreq : float
+        Samples per second.
+    """
+
+    n_channels: int
+    n_times: int
+    n_outputs: int
+    n_tasks: int = 1
+    n_datasets: int = 1
+    n_subjects: int = 1
+    sfreq: float = 128.0
+
+
+class SubjectLayer(nn.Module):
+    """A matrix over channels for every subject, the identity at first; the unknown subject 0 gets their mean.
+
+    Parameters
+    ----------
+    n_subjects, n_channels : int
+    """
+
+    def __init__(self, n_subjects: int, n_channels: int) -> None:
+        super().__init__()
+        self.matrices = nn.Parameter(torch.eye(n_channels).repeat(n_subjects, 1, 1))
+
+    def forward(self, signals: Tensor, subjects: Tensor) -> Tensor:
+        """Return signals (n, n_channels, n_times) mixed by the matrices of their subjects (n,)."""
+        matrices = torch.cat([self.matrices.mean(dim=0, keepdim=True), self.matrices])
+        return torch.bmm(matrices[subjects], signals)
+
+
+class TinyEncoder(nn.Module):
+    """Two strided convolutions, positions, one layer of attention; the vector from all tokens at once.
+
+    Parameters
+    ----------
+    shape : EegShape
+    width : int
+        Of a token, of 8 samples.
+    n_heads : int
+    dropout, head_dropout : float
+        In the layer of attention, and before the vector.
+    """
+
+    def __init__(
+        self, shape: EegShape, width: int = 96, n_heads: int = 4, dropout: float = 0.1, head_dropout: float = 0.3
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.subjects = SubjectLayer(shape.n_subjects, shape.n_channels)
+        self.first = nn.Conv1d(shape.n_channels, width, 9, stride=2, padding=4)
+        self.second = nn.Conv1d(width, width, 9, stride=4, padding=4)
+        n_tokens = (shape.n_times + 7) // 8
+        self.positions = nn.Parameter(0.02 * torch.randn(n_tokens, width))
+        self.attend = nn.TransformerEncoderLayer(
+            width, n_heads, 2 * width, dropout, F.gelu, batch_first=True, norm_first=True
+        )
+        self.head = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(n_tokens * width, 128),
+            nn.GELU(),
+            nn.Dropout(head_dropout),
+            nn.Linear(128, shape.n_outputs),
+        )
+
+    def forward(self, signals: Tensor, mask: Tensor | None, prompt: Tensor) -> tuple[Tensor, Tensor]:
+        """Return tokens (n, n_tokens, width) and vectors (n, n_outputs).
+
+        Parameters
+        ----------
+        signals : Tensor (n, n_channels, n_times)
+        mask : Tensor (n, n_times) of bool or None
+            False in padding.
+        prompt : Tensor (n, 3) of int
+            Task, dataset, subject.
+        """
+        x = self.subjects(_silenced(signals, mask), prompt[:, 2])
+        x = F.gelu(self.second(F.gelu(self.first(x)))).transpose(1, 2)  # (n, n_tokens, width)
+        padded = None if mask is None else ~mask[:, ::8]  # a token is centred on every eighth sample
+        tokens = self.attend(x + self.positions, src_key_padding_mask=padded)
+        if padded is not None:
+            tokens = tokens.masked_fill(padded[:, :, None], 0)
+        return tokens, self.head(tokens)
+
+
+class EnvelopeEncoder(nn.Module):
+    """Log power of learned filters in overlapping windows, then one linear map.
+
+    Parameters
+    ----------
+    shape : EegShape
+    width : int
+        Filters.
+    window, stride : int
+        Samples over which power is averaged, and between windows.
+    floor : float
+        Added to power before the logarithm; filtered signals have unit variance.
+    dropout : float
+        Of log power.
+
+    Raises
+    ------
+    BrainalignError
+        If recordings are shorter than a window.
+    """
+
+    def __init__(
+        self,
+        shape: EegShape,
+        width: int = 64,
+        window: int = 8,
+        stride: int = 4,
+        floor: float = 0.05,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if shape.n_times < window:
+            raise BrainalignError(f"recordings of {shape.n_times} samples are shorter than the window {window}")
+        self.width, self.window, self.stride, self.floor = width, window, stride, floor
+        self.subjects = SubjectLayer(shape.n_subjects, shape.n_channels)
+        self.filters = nn.Conv1d(shape.n_channels, width, 9, padding=4, bias=False)
+        self.unit = nn.BatchNorm1d(width, affine=False)
+        n_features = width * ((shape.n_times - window) // stride + 1)
+        self.scaled = nn.BatchNorm1d(n_features, affine=False)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(n_features, shape.n_outputs))
+
+    def forward(self, signals: Tensor, mask: Tensor | None, prompt: Tensor) -> tuple[Tensor, Tensor]:
+        """Return tokens (n, n_windows, width) and vectors (n, n_outputs).
+
+        Parameters
+        ----------
+        signals : Tensor (n, n_channels, n_times)
+        mask : Tensor (n, n_times) of bool or None
+            False in padding, which counts as silence.
+        prompt : Tensor (n, 3) of int
+            Task, dataset, subject.
+        """
+        x = self.filters(self.subjects(_silenced(signals, mask), prompt[:, 2]))
+        if mask is None:
+            power = F.avg_pool1d(self.unit(x).square(), self.window, self.stride)
+        else:
+            # Only samples of a recording set the scale of a filter and count in a window's mean.
+            inside = x.transpose(1, 2)
+            filled = torch.zeros_like(inside)
+            filled[mask] = self.unit(inside[mask]).square()
+            share = F.avg_pool1d(mask[:, None].to(x.dtype), self.window, self.stride)
+            power = F.avg_pool1d(filled.transpose(1, 2), self.window, self.stride)
+            power = power / share.clamp(min=1 / self.window)
+        log_power = (power + self.floor).log()  # (n, width, n_windows)
+        scaled = self.scaled(log_power.flatten(1))
+        return scaled.view_as(log_power).transpose(1, 2), self.head(scaled)
+
+
+class PluginEncoder(nn.Module):
+    """A subject layer and any model of signals; the model's output is the vector and the only token.
+
+    Parameters
+    ----------
+    shape : EegShape
+    model : str
+        "braindecode:EEGNet" (any of its models), "module:Model" of an installed module or "path/to/file.py:Model".
+        Called with n_chans, n_times, n_outputs, sfreq, it returns a module from (n, n_chans, n_times) to
+        (n, n_outputs).
+    **options
+        Of the model.
+
+    Raises
+    ------
+    BrainalignError
+        If the model cannot be imported or is not a module.
+    """
+
+    def __init__(self, shape: EegShape, model: str, **options: Any) -> None:
+        super().__init__()
+        self.width = shape.n_outputs
+        self.model = model
+        self.subjects = SubjectLayer(shape.n_subjects, shape.n_channels)
+        sizes = {"n_chans": shape.n_channels, "n_times": shape.n_times, "n_outputs": shape.n_outputs}
+        network = _found(model)(**sizes, sfreq=shape.sfreq, **options)
+        if not isinstance(network, nn.Module):
+            raise BrainalignError(f"{model} returned {type(network).__name__}; it must be a torch nn.Module")
+        self.network = network
+
+    def forward(self, signals: Tensor, mask: Tensor | None, prompt: Tensor) -> tuple[Tensor, Tensor]:
+        """Return tokens (n, 1, n_outputs) and vectors (n, n_outputs).
+
+        Parameters
+        ----------
+        signals : Tensor (n, n_channels, n_times)
+        mask : Tensor (n, n_times) of bool or None
+            Padding is set to zero: the model has no mask.
+        prompt : Tensor (n, 3) of int
+            Task, dataset, subject.
+
+        Raises
+        ------
+        BrainalignError
+            If the model's output has another shape.
+        """
+        vector = self.network(self.subjects(_silenced(signals, mask), prompt[:, 2]))
+        if vector.shape != (len(signals), self.width):
+            raise BrainalignError(
+                f"{self.model} returned the shape {tuple(vector.shape)}, not {(len(signals), self.width)}; give a "
+                "model with one vector of n_outputs per recording"
+            )
+        return vector[:, None], vector
+
+
+EEG_ENCODERS: dict[str, Callable[..., nn.Module]] = {
+    "tiny": TinyEncoder,
+    "envelope": EnvelopeEncoder,
+}
+
+
+def eeg_encoder(name: str, shape: EegShape, options: Mapping[str, Any] | None = None) -> nn.Module:
+    """Return an encoder of the menu, or one around a model named "module:Model".
+
+    Parameters
+    ----------
+    name : str
+    shape : EegShape
+    options : mapping, optional
+        Keywords of the encoder.
+
+    Raises
+    ------
+    BrainalignError
+        If the name is unknown or the model cannot be imported.
+
+    Examples
+    --------
+    >>> encoder = eeg_encoder("tiny", EegShape(n_channels=24, n_times=64, n_outputs=10, n_subjects=2))
+    >>> tokens, vectors = encoder(torch.zeros(3, 24, 64), None, torch.ones(3, 3, dtype=torch.long))
+    >>> tuple(tokens.shape), tuple(vectors.shape)
+    ((3, 8, 96), (3, 10))
+    """
+    if ":" in name:
+        return PluginEncoder(shape, name, **(options or {}))
+    check_choice("encoder", name, EEG_ENCODERS)
+    return EEG_ENCODERS[name](shape, **(options or {}))
+
+
+def _silenced(signals: Tensor, mask: Tensor | None) -> Tensor:
+    return signals if mask is None else signals * mask[:, None]
+
+
+def _found(model: str) -> Callable[..., object]:
+    module, _, name = model.rpartition(":")
+    if module == PLUGIN_PACKAGE:
+        module = f"{PLUGIN_PACKAGE}.models"
+    try:
+        return find_function(f"{module}:{name}")[0]
+    except BrainalignError as error:
+        if module.split(".")[0] != PLUGIN_PACKAGE or not isinstance(error.__cause__, ImportError):
+            raise
+        raise BrainalignError(
+            f"the encoder {model!r} needs braindecode, which cannot be imported here ({error.__cause__}); install it "
+            "with: pip install braindecode, in an environment whose torch it fits"
+        ) from error

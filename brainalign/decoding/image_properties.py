@@ -1,0 +1,73 @@
+"""What images differ in before anything is seen in them: luminance, contrast and spectrum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torch import Tensor
+
+from brainalign.checks import BrainalignError
+from brainalign.features.images import load_image
+
+__all__ = ["image_properties"]
+
+RED, GREEN, BLUE = 0.2126, 0.7152, 0.0722  # of luminance, ITU-R BT.709
+
+
+def image_properties(images: Sequence[str | Path | Tensor], n_bands: int = 6) -> pd.DataFrame:
+    """Measure images; as columns of the table of trials they are nuisances of `nuisance_baselines`.
+
+    Parameters
+    ----------
+    images : sequence of path or Tensor (3, rows, columns) in [0, 1]
+        Of any sizes.
+    n_bands : int
+        Octaves of spatial frequency, counted down from half a cycle per pixel of the shorter side.
+
+    Returns
+    -------
+    DataFrame (n_images)
+        luminance (mean), contrast (standard deviation over the mean), and spectrum_1 (finest), spectrum_2, ...: log
+        share of the power in each octave. Values as stored: no gamma is undone.
+
+    Raises
+    ------
+    BrainalignError
+        If an image is too small for the octaves, or cannot be read.
+    """
+    rows = []
+    for k, image in enumerate(images):
+        pixels = (image if isinstance(image, Tensor) else load_image(image)).double().numpy()
+        if pixels.ndim != 3 or len(pixels) != 3:
+            raise BrainalignError(f"image {k} has the shape {pixels.shape}; give (3, rows, columns)")
+        grey = RED * pixels[0] + GREEN * pixels[1] + BLUE * pixels[2]
+        if min(grey.shape) < 2**n_bands:
+            raise BrainalignError(
+                f"image {k} of {grey.shape[0]} x {grey.shape[1]} pixels has no {n_bands} octaves; lower n_bands"
+            )
+        mean = float(grey.mean())
+        shares = _spectrum(grey, n_bands)
+        rows.append(
+            {"luminance": mean, "contrast": float(grey.std()) / max(mean, 1 / 255)}
+            | {f"spectrum_{band + 1}": share for band, share in enumerate(shares)}
+        )
+    return pd.DataFrame(rows)
+
+
+def _spectrum(grey: NDArray[np.float64], n_bands: int) -> list[float]:
+    """Return the log share of power of each octave, finest first."""
+    # A window keeps edges that do not meet from looking like fine detail.
+    window = np.outer(*(np.hanning(size + 2)[1:-1] for size in grey.shape))
+    power = np.abs(np.fft.fft2((grey - np.average(grey, weights=window)) * window)) ** 2
+    frequency = np.hypot(*np.meshgrid(*(np.fft.fftfreq(size) for size in grey.shape), indexing="ij"))
+    octave = np.full(grey.shape, n_bands)
+    inside = (frequency > 0) & (frequency <= 0.5)
+    octave[inside] = np.minimum(np.floor(-np.log2(2 * frequency[inside])), n_bands)
+    sums = np.bincount(octave.ravel(), power.ravel(), minlength=n_bands + 1)[:n_bands]
+    # An even image has no power at all: equal shares, and a floor for octaves without any.
+    shares = (sums + 1e-12) / (sums + 1e-12).sum()
+    return [float(share) for share in np.log(np.maximum(shares, 1e-9))]

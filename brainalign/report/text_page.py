@@ -1,0 +1,143 @@
+"""The page of sentences decoded from EEG: whether brains are used first, then scores, and sentences last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from brainalign.report.citations import CITATIONS
+from brainalign.report.material import Failure
+from brainalign.report.page import Section, data_uri, render
+from brainalign.report.sentences import number
+from brainalign.report.text_sections import (
+    control_sections,
+    data_section,
+    label_section,
+    relevance_section,
+    retrieval_section,
+    sentence_section,
+)
+from brainalign.settings import Config, SentenceStudy
+
+__all__ = ["TEXT_TABLES", "TextMaterial", "render_text_page"]
+
+TEXT_TABLES = (
+    "controls", "retrieval", "retrievalsubjects", "averaged", "zeroshot", "confusion", "nuisances", "leftblocks",
+    "textscores", "relevance", "sentences",
+)  # fmt: skip
+
+
+@dataclass
+class TextMaterial:
+    """What the page draws from; empty where a stage failed.
+
+    Attributes
+    ----------
+    decoders : mapping
+        Tables by name, of every decoder by name.
+    said : mapping
+        Details of the control matrix, by decoder: the verdict among them.
+    ledger, targets : DataFrame
+        What was dropped; where the sensors are.
+    prepared : mapping
+        Details of the responses.
+    """
+
+    config: Config
+    dataset: str
+    descriptor: SentenceStudy
+    decoders: dict[str, dict[str, pd.DataFrame]] = field(default_factory=dict)
+    said: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    ledger: pd.DataFrame = field(default_factory=pd.DataFrame)
+    targets: pd.DataFrame = field(default_factory=pd.DataFrame)
+    prepared: Mapping[str, Any] = field(default_factory=dict)
+    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def render_text_page(material: TextMaterial) -> str:
+    """Return the HTML of the report of one study; everything that came from data is escaped."""
+    sections: list[Section] = []
+    if material.decoders:
+        sections = [
+            *control_sections(material.decoders, material.said),
+            retrieval_section(material.decoders),
+            sentence_section(material.decoders, material.said, material.config.decode.examples, material.config.seed),
+            *label_section(material.decoders),
+            *relevance_section(material.decoders, material.targets),
+            data_section(material.ledger, material.prepared, next(iter(material.said.values()))),
+        ]
+    networks = any(options.decoder == "network" for options in material.config.decode.decoders.values())
+    keys = ["eegtotext", "permutationimportance"] + ["contrastive"] * networks
+    keys += ["zuco"] * bool(material.descriptor.releases)
+    return render(
+        "text.html",
+        sections,
+        material=material,
+        descriptor=material.descriptor,
+        verdicts=_verdicts(material),
+        notes=material.descriptor.notes,
+        cards=_cards(material),
+        methods=_methods(material) if material.decoders else [],
+        references=[(key, CITATIONS[key]) for key in keys],
+        bibtex=data_uri("\n\n".join(CITATIONS[key].bibtex(key) for key in keys).encode(), "text/x-bibtex"),
+    )
+
+
+def _verdicts(material: TextMaterial) -> list[dict[str, Any]]:
+    """Return what the controls say of every decoder, in words."""
+    names = {"top-1": "retrieval", "content words": "words of the decoded sentences"}
+    return [
+        {
+            "name": f"{decoder}, {names[measure]}",
+            "uses": details["uses_brain"][measure],
+            "words": " ".join(sentences),
+        }
+        for decoder, details in material.said.items()
+        for measure, sentences in details["verdict"].items()
+    ]
+
+
+def _cards(material: TextMaterial) -> list[dict[str, str]]:
+    cards = []
+    for decoder, tables in material.decoders.items():
+        for measure in ("top-1", "top-5"):
+            rows = tables["retrieval"][tables["retrieval"]["measure"] == measure]
+            if rows.empty:
+                continue
+            control = f"chance {number(rows['chance'].iloc[0])}, p = {number(rows['p'].max())}"
+            cards.append({"name": f"{measure}, {decoder}", "value": number(rows["value"].mean()), "control": control})
+    return cards
+
+
+def _methods(material: TextMaterial) -> list[str]:
+    options, details = material.config.decode, next(iter(material.said.values()))
+    model = material.config.decoded_model(material.dataset)
+    text = [
+        f"Sentences were split by text: every trial of a text, and of texts that are all but the same (Levenshtein "
+        f"similarity above {material.descriptor.split.similarity:g}), is on one side; texts of several tasks train. "
+        "Penalties and epochs were chosen on validation sentences, and test sentences were looked at once, by the "
+        "fitted decoders.",
+        f"What is decoded: the first {options.n_components} principal components ({details['explained']:.0%} of the "
+        f"variance) of the vectors that {model} gives to sentences, scaled to unit variance; fitted to training "
+        "sentences.",
+        "Retrieval: a sentence's rank is the number of different test sentences whose vector is at least as similar "
+        "(cosine) as its own, so that ties count against the decoder. The full set of test sentences is the gallery; "
+        "k-way accuracy is its mean over all galleries of k.",
+        f"p: {options.permutations:,} exchanges of different sentences within the task. Intervals: "
+        f"{options.draws:,} bootstrap draws of subjects and sentences.",
+        "Control matrix: the decoder is trained on EEG, on noise with each subject's mean spectrum, and on pairs of "
+        "EEG and sentence shuffled within subject and task; each is tested on EEG, noise, shuffled EEG, EEG with "
+        "random phases and EEG played backwards"
+        + (", and on the time before the sentence." if details["prestimulus"] else ".")
+        + " A decoder is said to use the brain where EEG scores above chance and above each of these cells that holds "
+        "no brain signal (p ≤ .01 each), and, where there are blocks, when whole blocks are left out.",
+    ]
+    for name, one in material.said.items():
+        settings = ", ".join(f"{key} {value}" for key, value in one["decoder"].items() if key != "decoder")
+        chosen = ", ".join(f"{key} {value:g}" for key, value in one["chosen"].items())
+        text.append(f"Decoder {name}: {one['decoder']['decoder']} ({settings}); chosen: {chosen or 'nothing'}.")
+    return text

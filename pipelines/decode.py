@@ -1,0 +1,129 @@
+"""decode: the vectors of sentences from EEG by one decoder, with every control that its sentences are shown with."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brainalign.arrays import Features, Layers, Responses
+from brainalign.artifacts import load, load_sidecar, save
+from brainalign.checks import BrainalignError
+from brainalign.decoding import Components, TextStudy, Trials, decoder_of, study_text, verdict
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.settings import DecodeSettings, parse
+
+TABLES = (
+    "controls", "retrieval", "retrievalsubjects", "averaged", "zeroshot", "confusion", "nuisances", "leftblocks",
+    "textscores", "relevance", "sentences",
+)  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("decode", __doc__)
+    for name in ("responses", "splits", "features"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--decoder", required=True, help="a key of decode.decoders")
+    for name in TABLES:
+        parser.add_argument(f"--{name}", type=Path, required=True, help="output")
+    return run_stage(parser, _decode, argv, uses_gpu=_uses_gpu)
+
+
+def _uses_gpu(arguments: argparse.Namespace) -> bool:
+    options = arguments.settings["decode"]["decoders"][arguments.decoder]
+    return options.get("device", "cpu") in ("auto", "cuda")
+
+
+def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    options = parse(DecodeSettings, arguments.settings["decode"], "decode")
+    chosen = options.decoders[arguments.decoder].model_dump(mode="python")
+    responses = load(arguments.responses, Responses, provenance)
+    splits = load(arguments.splits, pd.DataFrame, provenance)
+    texts = next(iter(load(arguments.features, Layers, provenance).values()))
+    study = _study(responses, splits, texts, options)
+    if chosen["decoder"] == "network":
+        assert responses.times is not None
+        chosen["sfreq"] = 1 / float(np.diff(responses.times).mean())
+    blocks = chosen.pop("leave_out_blocks")
+    found = study_text(
+        study,
+        decoder_of(chosen),
+        seeds=[arguments.seed + seed for seed in options.seeds],
+        n_permutations=options.permutations,
+        n_draws=options.draws,
+        n_averages=options.averages,
+        leave_out_blocks=blocks,
+    )
+    said = {
+        measure: verdict(found.matrix, measure, found.tables["leftblocks"] if found.has_blocks else None)
+        for measure in ("top-1", "content words")
+    }
+    details = {
+        "verdict": {measure: list(one.sentences) for measure, one in said.items()},
+        "uses_brain": {measure: one.uses_brain for measure, one in said.items()},
+        "decoder": chosen,
+        "sentences_by": found.sentences_by,
+        "n_permutations": options.permutations,
+        "seeds": list(options.seeds),
+        "explained": study.components.explained,
+        "chosen": found.chosen,
+        "test_trials": study.test.meta["trial_id"].tolist(),
+        "prestimulus": study.before is not None,
+        "splits": load_sidecar(arguments.splits)["details"],
+    }
+    for name in TABLES:
+        save(getattr(arguments, name), found.tables[name], provenance, **(details if name == "controls" else {}))
+
+
+def _study(responses: Responses, splits: pd.DataFrame, texts: Features, options: DecodeSettings) -> TextStudy:
+    """Return trials by side, with the components of their sentences, fitted on training sentences."""
+    assert responses.times is not None
+    # A lab's own split may leave trials out.
+    responses = responses.select(np.flatnonzero(responses.trials["trial_id"].isin(splits["trial_id"])))
+    if not len(responses.trials):
+        raise BrainalignError("none of the trials has a side; run prepare_sentences again")
+    sides = splits.set_index("trial_id")["split"].loc[responses.trials["trial_id"]]
+    meta = responses.trials.assign(split=sides.to_numpy()).drop(columns=["session", "run", "onset_s"])
+    vectors = np.asarray(texts.align_to(responses).values, dtype=np.float64)
+    distinct = (~meta["stimulus_id"].duplicated() & meta["split"].eq("train")).to_numpy()
+    components = Components.fit(vectors[distinct], options.n_components)
+    targets = components.transform(vectors)
+    shown = responses.times >= 0
+    signals = np.asarray(responses.values[:, :, shown])
+
+    def side(name: str, values: Any = signals) -> Trials:
+        return Trials(values, targets, meta).select(np.flatnonzero(meta["split"] == name))
+
+    before = None
+    if (~shown).any():
+        if (~shown).sum() < shown.sum():
+            raise BrainalignError(
+                f"{int((~shown).sum())} samples before the sentence and {int(shown.sum())} after its onset; a control "
+                "needs as many before"
+            )
+        before = side("test", responses.values[:, :, ~shown][:, :, -int(shown.sum()) :]).signals
+    rows = texts.stimuli["stimulus_id"].str.startswith("label:").to_numpy()
+    wordings: dict[str, list[Any]] = {}
+    for name, vector in zip(texts.stimuli["stimulus_id"][rows], texts.values[rows], strict=True):
+        wordings.setdefault(name.split(":", 1)[1].rsplit(":", 1)[0], []).append(vector)
+    return TextStudy(
+        train=side("train"),
+        val=side("val"),
+        test=side("test"),
+        components=components,
+        test_vectors=vectors[(meta["split"] == "test").to_numpy()],
+        before=before,
+        wordings={name: np.array(each, dtype=np.float64) for name, each in wordings.items()},
+        sensors=responses.targets["target_id"].tolist(),
+        times_s=responses.times[shown],
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

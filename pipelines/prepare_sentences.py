@@ -1,0 +1,142 @@
+"""prepare_sentences: EEG of sentences, read or simulated, a split by text, and the ledger of what was dropped."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.arrays import Responses
+from brainalign.artifacts import save
+from brainalign.datasets import (
+    Problem,
+    TextRecordings,
+    changed_files,
+    read_sentence_study,
+    sentence_sensors,
+    sentence_splits,
+    sentence_trials,
+    split_problems,
+    stop_on,
+)
+from brainalign.features import SentenceExtractor
+from brainalign.files import write_atomically
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.settings import SentenceStudy, load_descriptor
+from brainalign.simulation import eeg_power, eeg_text, text_sentences
+
+WORLDS = {"eeg_text": eeg_text, "eeg_power": eeg_power}
+SECONDS = 2.0  # that a simulated sentence lasts, and the time before it
+LEDGER = ("dataset", "subject", "task", "row", "text", "reason", "kept")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("prepare_sentences", __doc__)
+    parser.add_argument("--descriptor", type=Path, required=True)
+    for name in ("responses", "splits", "ledger"):
+        parser.add_argument(f"--{name}", type=Path, required=True, help="output")
+    parser.add_argument("--stimuli", type=Path, required=True, help="output: table of the texts")
+    return run_stage(parser, _prepare, argv)
+
+
+def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    descriptor = load_descriptor(arguments.descriptor, SentenceStudy)
+    for name, path in descriptor.found_files().items():
+        provenance.read(name, path)
+    stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
+    read: TextRecordings | None = None
+    if descriptor.simulate is None:
+        responses, read = read_sentence_study(descriptor)
+    else:
+        responses = _simulated(descriptor, arguments.seed)
+    trials = responses.trials
+    splits = sentence_splits(descriptor, trials, arguments.seed)
+    problems = split_problems(descriptor, splits, trials, arguments.seed)
+    stop_on(problems)
+    # Nothing is written before everything is checked.
+    arguments.stimuli.parent.mkdir(parents=True, exist_ok=True)
+    table = _texts(descriptor, trials)
+    write_atomically(arguments.stimuli, lambda file: table.to_csv(file, sep="\t", index=False))
+    ledger = pd.DataFrame(columns=list(LEDGER)) if read is None else read.ledger
+    save(arguments.ledger, ledger, provenance)
+    sides = splits.merge(trials[["trial_id", "subject"]], on="trial_id")
+    counts = sides.groupby("split").agg(trials=("trial_id", "size"), texts=("stimulus_id", "nunique"))
+    save(
+        arguments.splits,
+        splits,
+        provenance,
+        texts=counts["texts"].to_dict(),
+        trials=counts["trials"].to_dict(),
+        warnings=[str(problem) for problem in problems],
+    )
+    save(
+        arguments.responses,
+        responses,
+        provenance,
+        subjects=sorted(set(trials["subject"])),
+        n_texts=int(trials["stimulus_id"].nunique()),
+        n_dropped=0 if read is None else int(read.drops()["n"].sum()),
+        said="" if read is None else read.describe(),
+        repeated=0 if read is None else len(read.duplicates()),
+    )
+
+
+class _Rows:
+    """Takes what an extractor writes."""
+
+    def __init__(self, n: int) -> None:
+        self.pending = np.arange(n)
+        self.parts: list[NDArray[np.float32]] = []
+
+    def write(self, rows: NDArray[np.intp], values: dict[str, NDArray[np.float32]]) -> None:
+        self.parts.append(values["mean"])
+
+
+def _simulated(descriptor: SentenceStudy, seed: int) -> Responses:
+    """Return a world's EEG, with as long a stretch of it before every sentence."""
+    options = descriptor.simulate
+    assert options is not None
+    sentences = text_sentences()
+    rows = _Rows(len(sentences))
+    texts = pd.DataFrame({"texts": [[text] for text in sentences["text"]]})
+    SentenceExtractor(options.weights, batch_size=64).extract(texts, rows)
+    snr = {} if options.snr is None else {"snr": options.snr}
+    world = WORLDS[options.world](
+        np.concatenate(rows.parts), sentences, **snr, n_subjects=options.n_subjects, seed=seed
+    )
+    n_times = world.signals.shape[2]
+    times = np.arange(-n_times, n_times) * SECONDS / n_times
+    trials = world.trials.drop(columns="split").assign(
+        dataset=descriptor.name,
+        row=world.trials["trial_index"],
+        n_samples=n_times,
+        session="1",
+        run=world.trials["task"],
+        repeat=1,
+        onset_s=np.nan,
+    )
+    values = np.concatenate([world.before, world.signals], axis=2)
+    trials = sentence_trials(descriptor, trials)
+    return Responses(values, trials, sentence_sensors(descriptor, values.shape[1]), "noise sd", times)
+
+
+def _texts(descriptor: SentenceStudy, trials: pd.DataFrame) -> pd.DataFrame:
+    """Return what the sentence model reads: the texts, and the sentences that say each label."""
+    texts = trials.drop_duplicates("stimulus_id")
+    table = pd.DataFrame({"stimulus_id": texts["stimulus_id"], "caption": texts["text"]})
+    said = [
+        {"stimulus_id": f"label:{label}:{k}", "caption": text}
+        for label, wordings in descriptor.labels.items()
+        for k, text in enumerate(wordings)
+    ]
+    return pd.concat([table, pd.DataFrame(said, columns=["stimulus_id", "caption"])], ignore_index=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,33 @@
+# Sentences from EEG with the controls they are shown with, on one page.
+rule report_sentences:
+    input:
+        code="pipelines/report_sentences.py",
+        shared="pipelines/report.py",
+        descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
+        prepared=lambda wildcards: [of(suffix, wildcards) for suffix in ("responses", "splits", "ledger")],
+        tables=lambda wildcards: [
+            of(suffix, wildcards, method=decoder) for decoder in SETTINGS.decode.decoders for suffix in DECODED
+        ],
+    output:
+        page=report(
+            group_report_path(RESULTS, "{dataset}"),
+            caption="../report/group.rst",
+            category="report",
+            labels={"dataset": "{dataset}", "subject": "all"},
+        ),
+    log:
+        log_path(RESULTS, "{dataset}", "report_sentences"),
+    benchmark:
+        log_path(RESULTS, "{dataset}", "report_sentences").with_suffix(".tsv")
+    wildcard_constraints:
+        dataset=alternatives(SENTENCES),
+    threads: 1
+    resources:
+        mem_mb=memory("report_sentences"),
+        runtime=minutes("report_sentences"),
+    params:
+        config=shlex.quote(SETTINGS.model_dump_json()),
+        library=library_digest(*STAGES["report_sentences"]),
+        seed=SETTINGS.seed,
+    shell:
+        "python -P -m brainalign.pipelines.report_sentences --settings {params.config} --dataset {wildcards.dataset:q} > {log:q} 2>&1"

@@ -1,0 +1,93 @@
+"""Parts of a study of sentences: components, averages of subjects, what a decoder rests on, sentences without words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.decomposition import PCA
+
+from brainalign.checks import BrainalignError
+from brainalign.decoding import Components, Trials, decoder_of, exchange_relevance, nearest_sentences, subject_curve
+
+
+def test_components_are_those_of_scikit_learn_whitened() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(60, 12)) @ rng.normal(size=(12, 12))
+    found = Components.fit(vectors[:50], 5)
+    reference = PCA(5).fit(vectors[:50])
+    expected = reference.transform(vectors) / np.sqrt(reference.explained_variance_ * 49 / 50)
+    np.testing.assert_allclose(np.abs(found.transform(vectors)), np.abs(expected), atol=1e-9)
+    np.testing.assert_allclose(found.transform(vectors[:50]).std(axis=0), 1)
+    assert found.explained == pytest.approx(reference.explained_variance_ratio_.sum())
+    whole = Components.fit(vectors[:50], 12)
+    np.testing.assert_allclose(whole.inverse(whole.transform(vectors)), vectors, atol=1e-9)
+    with pytest.raises(BrainalignError, match=r"13 components need more than 50 training sentences of 12 dimensions"):
+        Components.fit(vectors[:50], 13)
+    flat = vectors[:50] @ np.diag([1, 1, 1, *[0] * 9])
+    with pytest.raises(BrainalignError, match="span 3 dimensions, fewer than the 5"):
+        Components.fit(flat, 5)
+
+
+def readers(noise: float, n_subjects: int = 4, n_stimuli: int = 30) -> tuple[np.ndarray, pd.DataFrame, np.ndarray]:
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(n_stimuli, 20))
+    table = pd.DataFrame(
+        [(s, str(k)) for s in range(n_subjects) for k in range(n_stimuli)], columns=["subject", "stimulus_id"]
+    )
+    rows = table["stimulus_id"].astype(int)
+    return vectors[rows] + noise * rng.normal(size=(len(table), 20)), table, vectors
+
+
+def test_averages_over_subjects_retrieve_better_and_noise_does_not() -> None:
+    decoded, table, vectors = readers(2.0)
+    ids = [str(k) for k in range(len(vectors))]
+    curve = subject_curve(decoded, table, vectors, ids, n_draws=10)
+    assert curve["n_averaged"].tolist() == [1, 2, 4]
+    assert curve["value"].is_monotonic_increasing
+    assert curve["value"].iloc[-1] > curve["value"].iloc[0] + 0.2
+    assert curve["sd"].iloc[-1] == 0  # everyone, whatever is drawn
+    assert curve["ceiling"].isna().tolist() == [False, False, True]
+    assert curve["ceiling"].iloc[1] > curve["ceiling"].iloc[0] > 3 / 30
+    empty = np.random.default_rng(2).normal(size=decoded.shape)
+    null = subject_curve(empty, table, vectors, ids, n_draws=20)
+    assert null[["value", "ceiling"]].max(axis=None) < 0.15
+    assert null["chance"].iloc[0] == 1 / 30
+    with pytest.raises(BrainalignError, match="1 tested stimuli are not in the gallery"):
+        subject_curve(decoded, table, vectors[1:], ids[1:])
+
+
+def test_relevance_is_where_the_signal_was() -> None:
+    """A linear read-out of one channel in one quarter of the time."""
+    rng = np.random.default_rng(0)
+    signals = rng.normal(size=(80, 5, 16))
+    meta = pd.DataFrame({"stimulus_id": [str(k) for k in range(80)], "subject": "a", "task": "t"})
+    targets = signals[:, 3, 8:12] @ rng.normal(size=(4, 4))
+    weights = np.linalg.lstsq(signals[:, 3, 8:12], targets, rcond=None)[0]
+    found = exchange_relevance(lambda x, _: x[:, 3, 8:12] @ weights, Trials(signals, targets, meta), n_windows=4)
+    used = found[(found["channel"] == 3) & (found["start"] == 8)]
+    assert used["share"].item() == pytest.approx(1, abs=0.15)
+    assert found.drop(used.index)["loss"].abs().max() < 1e-12
+    with pytest.raises(BrainalignError, match="17 windows of 16 samples"):
+        exchange_relevance(lambda x, _: x, Trials(signals, targets, meta), n_windows=17)
+
+
+def test_the_nearest_training_sentence_stands_for_words() -> None:
+    targets = np.eye(3)
+    assert nearest_sentences(np.array([[0.1, 0.9, 0], [2, 1, 1]]), targets, ["a", "b", "c"]) == ["b", "a"]
+
+
+def test_validation_trials_choose_and_are_not_fitted() -> None:
+    rng = np.random.default_rng(0)
+    signals = rng.normal(size=(60, 3, 8))
+    targets = signals.reshape(60, -1) @ rng.normal(size=(24, 4)) + 5 * rng.normal(size=(60, 4))
+    meta = pd.DataFrame({"stimulus_id": [str(k) for k in range(60)], "subject": "a", "task": "t"})
+    meta["split"] = ["val"] * 15 + ["train"] * 45
+    grid = (1e-3, 1.0, 1e3)
+    fit = decoder_of({"decoder": "linear", "penalties": grid})(Trials(signals, targets, meta), 0)
+    assert fit.chosen["penalty"] in grid
+    only = decoder_of({"decoder": "linear", "penalties": (fit.chosen["penalty"],)})
+    again = only(Trials(signals, np.where(meta["split"].eq("val").to_numpy()[:, None], 99.0, targets), meta), 0)
+    np.testing.assert_allclose(fit.embed(signals, meta), again.embed(signals, meta))
+    with pytest.raises(BrainalignError, match="0 of 60 trials validate"):
+        decoder_of({"decoder": "linear"})(Trials(signals, targets, meta.assign(split="train")), 0)

