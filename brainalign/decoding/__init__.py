@@ -1,8 +1,10 @@
 """From brain signals to meaning: linear decoders, retrieval, scores of text, and the controls that go with them."""
 
+from brainalign.decoding.augmentation import Augmentation
 from brainalign.decoding.constant_sentence import constant_scores, constant_sentence
 from brainalign.decoding.contrastive import LogitScale, clip_loss
 from brainalign.decoding.controls import TESTED, TRAINED, ControlMatrix, Fit, control_matrix, leave_block_out
+from brainalign.decoding.eeg_encoders import EEG_ENCODERS, EegShape, eeg_encoder
 from brainalign.decoding.frozen_language import CausalLanguage, LanguageModel, Seq2SeqLanguage
 from brainalign.decoding.image_properties import image_properties
 from brainalign.decoding.language import LanguageBridge
@@ -11,6 +13,7 @@ from brainalign.decoding.linear import LinearDecoder, signal_features
 from brainalign.decoding.nuisance import nuisance_baselines, nuisance_features
 from brainalign.decoding.pair_scores import content_hits, label_hits, retrieval_hits
 from brainalign.decoding.repeat_curve import repeat_curve
+from brainalign.decoding.residual import spread
 from brainalign.decoding.retrieval import (
     Retrieval,
     distinct_gallery,
@@ -29,13 +32,16 @@ from brainalign.decoding.word_t5 import word_t5, word_tokenizer
 from brainalign.decoding.zero_shot import ZeroShot, zero_shot_labels
 
 __all__ = [
+    "EEG_ENCODERS",
     "FUNCTION_WORDS",
     "LANGUAGE_MODELS",
     "MEASURES",
     "TESTED",
     "TRAINED",
+    "Augmentation",
     "CausalLanguage",
     "ControlMatrix",
+    "EegShape",
     "Fit",
     "History",
     "LanguageBridge",
@@ -56,6 +62,7 @@ __all__ = [
     "content_overlap",
     "control_matrix",
     "distinct_gallery",
+    "eeg_encoder",
     "image_properties",
     "label_hits",
     "leave_block_out",
@@ -70,6 +77,7 @@ __all__ = [
     "similarity_ranks",
     "smollm",
     "spectrum_noise",
+    "spread",
     "text_scores",
     "time_reversed",
     "train",
