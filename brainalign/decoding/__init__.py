@@ -5,6 +5,8 @@ from brainalign.decoding.constant_sentence import constant_scores, constant_sent
 from brainalign.decoding.contrastive import LogitScale, clip_loss
 from brainalign.decoding.controls import TESTED, TRAINED, ControlMatrix, Fit, control_matrix, leave_block_out
 from brainalign.decoding.exchange_relevance import exchange_relevance
+from brainalign.decoding.augmentation import Augmentation
+from brainalign.decoding.eeg_encoders import EEG_ENCODERS, EegShape, eeg_encoder
 from brainalign.decoding.frozen_language import CausalLanguage, LanguageModel, Seq2SeqLanguage
 from brainalign.decoding.image_properties import image_properties
 from brainalign.decoding.language import LanguageBridge
@@ -13,6 +15,7 @@ from brainalign.decoding.linear import LinearDecoder, signal_features
 from brainalign.decoding.nuisance import nuisance_baselines, nuisance_features
 from brainalign.decoding.pair_scores import content_hits, label_hits, retrieval_hits
 from brainalign.decoding.repeat_curve import repeat_curve
+from brainalign.decoding.residual import spread
 from brainalign.decoding.retrieval import (
     Retrieval,
     distinct_gallery,
@@ -34,15 +37,18 @@ from brainalign.decoding.word_t5 import word_t5, word_tokenizer
 from brainalign.decoding.zero_shot import ZeroShot, zero_shot_labels
 
 __all__ = [
+    "EEG_ENCODERS",
     "FUNCTION_WORDS",
     "LANGUAGE_MODELS",
     "MEASURES",
     "TESTED",
     "TRAINED",
+    "Augmentation",
     "CausalLanguage",
     "Components",
     "ControlMatrix",
     "Decoded",
+    "EegShape",
     "Fit",
     "History",
     "LanguageBridge",
@@ -68,6 +74,7 @@ __all__ = [
     "decoder_of",
     "distinct_gallery",
     "exchange_relevance",
+    "eeg_encoder",
     "image_properties",
     "label_hits",
     "leave_block_out",
@@ -85,6 +92,7 @@ __all__ = [
     "spectrum_noise",
     "study_text",
     "subject_curve",
+    "spread",
     "text_scores",
     "time_reversed",
     "train",

@@ -1,10 +1,10 @@
 """Networks from EEG to tokens, which a language model can read, and to one vector, in the space of the targets.
 
-| | finds | input |
+| | finds | by |
 |---|---|---|
 | tiny | waves locked to the stimulus | two convolutions, one layer of attention |
 | envelope | power, whatever the sign | filters, squared, averaged in windows, logarithm |
-| module:Model | what the model finds | any of n_chans, n_times, n_outputs, sfreq: braindecode's, or yours |
+| module:Model | what the model finds | any model of n_chans, n_times, n_outputs, sfreq: braindecode's, or yours |
 
 All begin with a matrix over channels of each subject's own, the identity before training; someone new gets their mean.
 What lies in the padding of a recording does not change what comes out.
@@ -13,7 +13,6 @@ What lies in the padding of a recording does not change what comes out.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brainalign.checks import BrainalignError, check_choice
-from brainalign.features.user_functions import find_function
+from brainalign.decoding.plugin_encoder import PluginEncoder
+from brainalign.decoding.subject_layer import EegShape, SubjectLayer, silenced
 
 __all__ = [
     "EEG_ENCODERS",
@@ -32,51 +32,6 @@ __all__ = [
     "TinyEncoder",
     "eeg_encoder",
 ]
-
-PLUGIN_PACKAGE = "braindecode"
-
-
-@dataclass(frozen=True)
-class EegShape:
-    """What an encoder is built for.
-
-    Attributes
-    ----------
-    n_channels, n_times : int
-        Of a recording, padding included.
-    n_outputs : int
-        Dimensions of the vector.
-    n_tasks, n_datasets, n_subjects : int
-        Known ones. In a prompt (n, 3) they are numbered from 1 in this order; 0 is unknown.
-    sfreq : float
-        Samples per second.
-    """
-
-    n_channels: int
-    n_times: int
-    n_outputs: int
-    n_tasks: int = 1
-    n_datasets: int = 1
-    n_subjects: int = 1
-    sfreq: float = 128.0
-
-
-class SubjectLayer(nn.Module):
-    """A matrix over channels for every subject, the identity at first; the unknown subject 0 gets their mean.
-
-    Parameters
-    ----------
-    n_subjects, n_channels : int
-    """
-
-    def __init__(self, n_subjects: int, n_channels: int) -> None:
-        super().__init__()
-        self.matrices = nn.Parameter(torch.eye(n_channels).repeat(n_subjects, 1, 1))
-
-    def forward(self, signals: Tensor, subjects: Tensor) -> Tensor:
-        """Return signals (n, n_channels, n_times) mixed by the matrices of their subjects (n,)."""
-        matrices = torch.cat([self.matrices.mean(dim=0, keepdim=True), self.matrices])
-        return torch.bmm(matrices[subjects], signals)
 
 
 class TinyEncoder(nn.Module):
@@ -124,7 +79,7 @@ class TinyEncoder(nn.Module):
         prompt : Tensor (n, 3) of int
             Task, dataset, subject.
         """
-        x = self.subjects(_silenced(signals, mask), prompt[:, 2])
+        x = self.subjects(silenced(signals, mask), prompt[:, 2])
         x = F.gelu(self.second(F.gelu(self.first(x)))).transpose(1, 2)  # (n, n_tokens, width)
         padded = None if mask is None else ~mask[:, ::8]  # a token is centred on every eighth sample
         tokens = self.attend(x + self.positions, src_key_padding_mask=padded)
@@ -185,7 +140,7 @@ class EnvelopeEncoder(nn.Module):
         prompt : Tensor (n, 3) of int
             Task, dataset, subject.
         """
-        x = self.filters(self.subjects(_silenced(signals, mask), prompt[:, 2]))
+        x = self.filters(self.subjects(silenced(signals, mask), prompt[:, 2]))
         if mask is None:
             power = F.avg_pool1d(self.unit(x).square(), self.window, self.stride)
         else:
@@ -199,61 +154,6 @@ class EnvelopeEncoder(nn.Module):
         log_power = (power + self.floor).log()  # (n, width, n_windows)
         scaled = self.scaled(log_power.flatten(1))
         return scaled.view_as(log_power).transpose(1, 2), self.head(scaled)
-
-
-class PluginEncoder(nn.Module):
-    """A subject layer and any model of signals; the model's output is the vector and the only token.
-
-    Parameters
-    ----------
-    shape : EegShape
-    model : str
-        "braindecode:EEGNet" (any of its models), "module:Model" of an installed module or "path/to/file.py:Model".
-        Called with n_chans, n_times, n_outputs, sfreq, it returns a module from (n, n_chans, n_times) to
-        (n, n_outputs).
-    **options
-        Of the model.
-
-    Raises
-    ------
-    BrainalignError
-        If the model cannot be imported or is not a module.
-    """
-
-    def __init__(self, shape: EegShape, model: str, **options: Any) -> None:
-        super().__init__()
-        self.width = shape.n_outputs
-        self.model = model
-        self.subjects = SubjectLayer(shape.n_subjects, shape.n_channels)
-        sizes = {"n_chans": shape.n_channels, "n_times": shape.n_times, "n_outputs": shape.n_outputs}
-        network = _found(model)(**sizes, sfreq=shape.sfreq, **options)
-        if not isinstance(network, nn.Module):
-            raise BrainalignError(f"{model} returned {type(network).__name__}; it must be a torch nn.Module")
-        self.network = network
-
-    def forward(self, signals: Tensor, mask: Tensor | None, prompt: Tensor) -> tuple[Tensor, Tensor]:
-        """Return tokens (n, 1, n_outputs) and vectors (n, n_outputs).
-
-        Parameters
-        ----------
-        signals : Tensor (n, n_channels, n_times)
-        mask : Tensor (n, n_times) of bool or None
-            Padding is set to zero: the model has no mask.
-        prompt : Tensor (n, 3) of int
-            Task, dataset, subject.
-
-        Raises
-        ------
-        BrainalignError
-            If the model's output has another shape.
-        """
-        vector = self.network(self.subjects(_silenced(signals, mask), prompt[:, 2]))
-        if vector.shape != (len(signals), self.width):
-            raise BrainalignError(
-                f"{self.model} returned the shape {tuple(vector.shape)}, not {(len(signals), self.width)}; give a "
-                "model with one vector of n_outputs per recording"
-            )
-        return vector[:, None], vector
 
 
 EEG_ENCODERS: dict[str, Callable[..., nn.Module]] = {
@@ -288,22 +188,3 @@ def eeg_encoder(name: str, shape: EegShape, options: Mapping[str, Any] | None = 
         return PluginEncoder(shape, name, **(options or {}))
     check_choice("encoder", name, EEG_ENCODERS)
     return EEG_ENCODERS[name](shape, **(options or {}))
-
-
-def _silenced(signals: Tensor, mask: Tensor | None) -> Tensor:
-    return signals if mask is None else signals * mask[:, None]
-
-
-def _found(model: str) -> Callable[..., object]:
-    module, _, name = model.rpartition(":")
-    if module == PLUGIN_PACKAGE:
-        module = f"{PLUGIN_PACKAGE}.models"
-    try:
-        return find_function(f"{module}:{name}")[0]
-    except BrainalignError as error:
-        if module.split(".")[0] != PLUGIN_PACKAGE or not isinstance(error.__cause__, ImportError):
-            raise
-        raise BrainalignError(
-            f"the encoder {model!r} needs braindecode, which cannot be imported here ({error.__cause__}); install it "
-            "with: pip install braindecode, in an environment whose torch it fits"
-        ) from error

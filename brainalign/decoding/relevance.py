@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from brainalign.checks import BrainalignError
 from brainalign.decoding.text_training import Feed
 
 __all__ = ["relevance"]
@@ -31,11 +32,19 @@ def relevance(feed: Feed, targets: Values | None = None) -> NDArray[np.float64]:
     targets : array (n_trials, n_dimensions), optional
         Vectors of what was shown; without them those decoded, which say what an answer rests on, right or wrong.
 
+    Raises
+    ------
+    BrainalignError
+        If targets have another shape.
+
     References
     ----------
     Shrikumar A, Greenside P, Kundaje A (2017). Learning important features through propagating activation differences.
     arXiv:1704.02685.
     """
+    wanted = (len(feed.signals), feed.network.shape.n_outputs)
+    if targets is not None and targets.shape != wanted:
+        raise BrainalignError(f"targets of shape {targets.shape} must be {wanted}: one vector per trial")
     total = np.zeros(feed.signals.shape[1:])
     count = np.zeros(feed.signals.shape[2])
     first = 0

@@ -8,7 +8,8 @@ Without a language model only the vectors are trained. The encoder is any of `EE
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,13 +29,14 @@ from brainalign.decoding.residual import spread
 from brainalign.decoding.text_file import load_state, read_decoder, write_decoder
 from brainalign.decoding.text_network import RESIDUAL, TextNetwork
 from brainalign.decoding.text_training import Feed, fit_ridge, reciprocal_rank, train_text
-from brainalign.decoding.trial_tensors import Known, check_signals, check_training, signal_scale
+from brainalign.decoding.trial_tensors import Known, check_training, signal_scale
 from brainalign.decoding.trials import Trials
 from brainalign.devices import pick_device
 
 __all__ = ["TextDecoder"]
 
 Values = NDArray[np.floating[Any]]
+Texts = Sequence[str | Sequence[str]]
 AUGMENTATIONS = {RESIDUAL: Augmentation(channel_dropout=0.1)}
 SPREAD_TRIALS = 1000  # enough for a mean, few enough for a long recording
 
@@ -47,9 +49,8 @@ class TextDecoder:
     encoder : str
         Of `EEG_ENCODERS`, "residual", "braindecode:<Model>" or "module:Model".
     n_epochs : int
-    learning_rate, weight_decay : float
+    learning_rate, weight_decay, batch_size
         Of AdamW; the rate is the highest of a one-cycle schedule.
-    batch_size : int
     augment : bool
         Vary training trials; see `Augmentation`.
     selection : {"last", "best_val"}
@@ -77,14 +78,8 @@ class TextDecoder:
 
     References
     ----------
-    Radford A et al. (2021). Learning transferable visual models from natural language supervision. arXiv:2103.00020.
     Défossez A et al. (2023). Decoding speech perception from non-invasive brain recordings. Nature Machine Intelligence
     5:1097-1107. doi:10.1038/s42256-023-00714-5
-
-    Examples
-    --------
-    >>> decoder = TextDecoder("tiny", n_epochs=12, selection="best_val").fit(train, val)  # doctest: +SKIP
-    >>> vectors = decoder.embed(test.signals, test.meta)  # doctest: +SKIP
     """
 
     def __init__(
@@ -122,9 +117,7 @@ class TextDecoder:
         self.encoder_options = encoder_options
         self.bridge_options = bridge_options
 
-    def fit(
-        self, train: Trials, val: Trials | None = None, texts: Sequence[str | Sequence[str]] | None = None
-    ) -> TextDecoder:
+    def fit(self, train: Trials, val: Trials | None = None, texts: Texts | None = None) -> TextDecoder:
         """Train on the trials of one split.
 
         Parameters
@@ -142,20 +135,15 @@ class TextDecoder:
             If values are not finite, a channel is zero in a subject, a stimulus is in both splits, shapes do not fit,
             validation trials are asked for and not given, or texts and language model do not come together.
         """
-        check_training(train, val, texts)
-        if self.selection == "best_val" and val is None:
-            raise BrainalignError('selection="best_val" chooses by validation trials; give them, or take "last"')
-        if (texts is None) != (self.language is None):
-            given, missing = ("texts", "language model") if self.language is None else ("a language model", "texts")
-            raise BrainalignError(f"got {given} and no {missing}; give both to learn to write, or neither")
+        check_training(train, val, texts, self.selection, self.language is not None)
         self.known_ = Known.of(train.meta)
         sizes = (len(names) for names in (self.known_.task, self.known_.dataset, self.known_.subject))
-        self.shape_ = EegShape(*train.signals.shape[1:], train.targets.shape[1], *sizes, sfreq=self.sfreq)
+        shape = EegShape(*train.signals.shape[1:], train.targets.shape[1], *sizes, sfreq=self.sfreq)
         scale = signal_scale(train, self.known_)
         device = pick_device(self.device)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(self.seed)
-            self.network_ = self._network()
+            self.network_ = self._network(shape)
             self.network_.scale.load_state_dict(scale.state_dict())
             held_out = fit_ridge(self.network_, self.known_, train, self.seed)
             self.network_.to(device)
@@ -171,7 +159,7 @@ class TextDecoder:
                 self.seed,
                 learning_rate=self.learning_rate,
                 weight_decay=self.weight_decay,
-                validate=self._validation(val) if self.selection == "best_val" and val is not None else None,
+                validate=None if val is None or self.selection == "last" else partial(self._validated, val),
             )
         some = np.random.default_rng([self.seed, 1]).permutation(len(train.meta))[:SPREAD_TRIALS]
         self.spread_ = spread(self.embed(train.signals[some], train.meta.iloc[some]))
@@ -194,8 +182,7 @@ class TextDecoder:
         """
         with torch.no_grad():
             parts = [self.network_(*part)[1].cpu() for part in self._feed(signals, meta).parts()]
-        vectors = torch.cat(parts) if parts else torch.zeros(0, self.shape_.n_outputs)
-        return np.asarray(F.normalize(vectors, dim=1).numpy())
+        return np.asarray(F.normalize(torch.cat(parts), dim=1).numpy())
 
     predict = embed
 
@@ -224,18 +211,13 @@ class TextDecoder:
         return found
 
     def teacher_forced(self, signals: Values, meta: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
-        """Return the likeliest word at each place given the true words before it: never a result.
+        """Return the likeliest words given the true ones before (text, teacher_forced, diagnostic): never a result.
 
         Parameters
         ----------
         signals, meta
             As for `embed`.
         texts : sequence of str (n_trials)
-
-        Returns
-        -------
-        DataFrame
-            text, teacher_forced, and diagnostic, which is always true: the true words lead, noise scores alike.
 
         Raises
         ------
@@ -266,12 +248,7 @@ class TextDecoder:
         BrainalignError
             As `embed`, or if targets have another shape.
         """
-        feed = self._feed(signals, meta)
-        if targets is not None and targets.shape != (len(signals), self.shape_.n_outputs):
-            raise BrainalignError(
-                f"targets of shape {targets.shape} must be {(len(signals), self.shape_.n_outputs)}: one per trial"
-            )
-        return relevance(feed, targets)
+        return relevance(self._feed(signals, meta), targets)
 
     def save(self, path: Path) -> None:
         """Write weights, settings and what is known of training to one safetensors file; no language model.
@@ -301,19 +278,17 @@ class TextDecoder:
         about, state = read_decoder(path)
         decoder = cls(**about["settings"] | {"device": device, "language": language})
         decoder.known_ = Known(*(tuple(names) for names in about["known"]))
-        decoder.shape_ = EegShape(*about["shape"])
         decoder.spread_ = about["spread"]
         with torch.random.fork_rng(devices=[]):
-            decoder.network_ = decoder._network()
+            decoder.network_ = decoder._network(EegShape(*about["shape"]))
         load_state(decoder.network_, state, path)
         decoder.network_.to(pick_device(device)).eval()
         return decoder
 
-    def _network(self) -> TextNetwork:
-        return TextNetwork(self.encoder, self.shape_, self.encoder_options, self.language, self.bridge_options)
+    def _network(self, shape: EegShape) -> TextNetwork:
+        return TextNetwork(self.encoder, shape, self.encoder_options, self.language, self.bridge_options)
 
     def _feed(self, signals: Values, meta: pd.DataFrame) -> Feed:
-        check_signals(signals, meta, (self.shape_.n_channels, self.shape_.n_times))
         return Feed(self.network_, self.known_, signals, meta)
 
     def _bridge(self) -> LanguageBridge:
@@ -321,5 +296,5 @@ class TextDecoder:
             raise BrainalignError("this decoder has no language model; fit it with one, or load it with its own")
         return self.network_.bridge
 
-    def _validation(self, val: Trials) -> Callable[[], float]:
-        return lambda: reciprocal_rank(self.embed(val.signals, val.meta), val)
+    def _validated(self, val: Trials) -> float:
+        return reciprocal_rank(self.embed(val.signals, val.meta), val)

@@ -36,7 +36,7 @@ def write_decoder(decoder: TextDecoder, path: Path) -> None:
     about = {
         "settings": {name: getattr(decoder, name) for name in names},
         "known": astuple(decoder.known_),
-        "shape": astuple(decoder.shape_),
+        "shape": astuple(decoder.network_.shape),
         "spread": decoder.spread_,
     }
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in decoder.network_.state_dict().items()}

@@ -45,6 +45,7 @@ class TextNetwork(nn.Module):
         bridge_options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        self.shape = shape
         n, d = shape.n_subjects, shape.n_outputs
         self.scale = SubjectScale(torch.zeros(n, shape.n_channels), torch.ones(n, shape.n_channels))
         self.ridge: RidgeMaps | None = None

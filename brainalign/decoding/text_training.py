@@ -18,7 +18,7 @@ from brainalign.decoding.residual import RidgeMaps, cross_fitted
 from brainalign.decoding.retrieval import distinct_gallery, similarity_ranks
 from brainalign.decoding.text_network import TextNetwork
 from brainalign.decoding.training import History, batches, train
-from brainalign.decoding.trial_tensors import Known, inside
+from brainalign.decoding.trial_tensors import Known, check_signals, inside
 from brainalign.decoding.trials import Trials
 
 __all__ = ["Feed", "fit_ridge", "reciprocal_rank", "train_text"]
@@ -39,6 +39,11 @@ class Feed:
     known : Known
     signals : array (n_trials, n_channels, n_times)
     meta : DataFrame (n_trials)
+
+    Raises
+    ------
+    BrainalignError
+        If signals are not as they were in training.
     """
 
     network: TextNetwork
@@ -47,6 +52,8 @@ class Feed:
     meta: pd.DataFrame
 
     def __post_init__(self) -> None:
+        shape = self.network.shape
+        check_signals(self.signals, self.meta, (shape.n_channels, shape.n_times))
         self.mask = inside(self.meta, self.signals.shape[2])
         self.prompt = self.known.prompt(self.meta)
         self.device = self.network.scale.mean.device

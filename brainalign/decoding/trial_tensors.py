@@ -125,15 +125,22 @@ def signal_scale(trials: Trials, known: Known) -> SubjectScale:
     return SubjectScale(*(torch.tensor(np.stack(a), dtype=torch.float32) for a in (means, scales)))
 
 
-def check_training(train: Trials, val: Trials | None, texts: Sequence[Any] | None) -> None:
+def check_training(
+    train: Trials, val: Trials | None, texts: Sequence[Any] | None, selection: str, language: bool
+) -> None:
     """Raise unless trials can be trained on.
 
     Raises
     ------
     BrainalignError
-        If values are not finite, shapes do not fit, a validation stimulus is trained on, or texts are not one per
-        trial.
+        If something is missing, values are not finite, shapes do not fit, a validation stimulus is trained on, or texts
+        are not one per trial.
     """
+    if selection == "best_val" and val is None:
+        raise BrainalignError('selection="best_val" chooses by validation trials; give them, or take "last"')
+    if (texts is not None) != language:
+        given, missing = ("a language model", "texts") if language else ("texts", "language model")
+        raise BrainalignError(f"got {given} and no {missing}; give both to learn to write, or neither")
     if train.signals.ndim != 3 or train.targets.ndim != 2 or not train.signals.size or not train.targets.size:
         raise BrainalignError(
             f"signals {train.signals.shape} and targets {train.targets.shape} must be (n_trials, n_channels, n_times) "
@@ -165,9 +172,9 @@ def check_signals(signals: Values, meta: pd.DataFrame, shape: tuple[int, ...], n
     Raises
     ------
     BrainalignError
-        If the number of rows, channels or times differs, or a value is not finite.
+        If there are none, the number of rows, channels or times differs, or a value is not finite.
     """
-    if signals.ndim != 3 or signals.shape[1:] != tuple(shape):
+    if signals.ndim != 3 or not len(signals) or signals.shape[1:] != tuple(shape):
         raise BrainalignError(
             f"signals of {name} have the shape {signals.shape}, but training was on (n_trials, {shape[0]}, {shape[1]});"
             " choose the same channels, sampling rate and window"

@@ -1,4 +1,4 @@
-"""Sentences decoded from simulated EEG by networks, beside ridge, with every null; and written through a language model.
+"""Sentences decoded from simulated EEG by networks, beside ridge, with every null; and written word by word.
 
 Reduced worlds are in tests/decoding/test_text.py; here they run at full size (marked acceptance).
 """

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from brainalign.checks import BrainalignError
+from brainalign.decoding import EEG_ENCODERS, Augmentation, EegShape, eeg_encoder
+from brainalign.decoding.eeg_encoders import SubjectLayer
+
+SHAPE = EegShape(n_channels=5, n_times=40, n_outputs=7, n_subjects=3, sfreq=100.0)
+MODEL = """
+from torch import nn
+
+class Flat(nn.Module):
+    def __init__(self, n_chans, n_times, n_outputs, sfreq, extra=0):
+        super().__init__()
+        assert sfreq == 100.0
+        self.linear = nn.Linear(n_chans * n_times, n_outputs + extra)
+
+    def forward(self, x):
+        return self.linear(x.flatten(1))
+
+def number(**sizes):
+    return 3
+"""
+
+
+def recordings(n: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(n, 5, 40, generator=generator), torch.tensor([[1, 1, k % 4] for k in range(n)])
+
+
+def test_every_entry_of_the_menu_makes_tokens_and_vectors_and_all_its_weights_learn() -> None:
+    signals, prompt = recordings()
+    for name in EEG_ENCODERS:
+        encoder = eeg_encoder(name, SHAPE)
+        tokens, vectors = encoder(signals, None, prompt)
+        assert tokens.shape[0] == 4
+        assert tokens.shape[2] == encoder.width
+        assert vectors.shape == (4, 7)
+        (vectors.square().sum() + tokens.square().sum()).backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in encoder.parameters())
+    with pytest.raises(BrainalignError, match="did you mean 'tiny'"):
+        eeg_encoder("tyny", SHAPE)
+    with pytest.raises(BrainalignError, match="shorter than the window 8"):
+        eeg_encoder("envelope", EegShape(5, 6, 7))
+
+
+def test_subject_matrices_begin_as_the_identity_and_the_unknown_get_their_mean() -> None:
+    layer = SubjectLayer(3, 5)
+    signals, _ = recordings()
+    torch.testing.assert_close(layer(signals, torch.tensor([0, 1, 2, 3])), signals)
+    with torch.no_grad():
+        layer.matrices.copy_(torch.randn(3, 5, 5, generator=torch.Generator().manual_seed(1)))
+    mixed = layer(signals, torch.tensor([0, 1, 2, 3]))
+    torch.testing.assert_close(mixed[0], layer.matrices.mean(dim=0) @ signals[0])
+    torch.testing.assert_close(mixed[3], layer.matrices[2] @ signals[3])
+
+
+def test_the_envelope_does_not_see_the_sign() -> None:
+    signals, prompt = recordings()
+    encoder = eeg_encoder("envelope", SHAPE).eval()
+    torch.testing.assert_close(encoder(signals, None, prompt)[1], encoder(-signals, None, prompt)[1])
+    whole = torch.ones(4, 40, dtype=torch.bool)
+    torch.testing.assert_close(encoder(signals, whole, prompt)[1], encoder(signals, None, prompt)[1])
+    tiny = eeg_encoder("tiny", SHAPE).eval()
+    torch.testing.assert_close(tiny(signals, whole, prompt)[1], tiny(signals, None, prompt)[1], atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(tiny(signals, None, prompt)[1], tiny(-signals, None, prompt)[1], atol=1e-3)
+
+
+def test_a_model_of_ones_own_is_built_with_the_names_of_braindecode(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(MODEL)
+    signals, prompt = recordings()
+    encoder = eeg_encoder(f"{path}:Flat", SHAPE)
+    tokens, vectors = encoder(signals, None, prompt)
+    torch.testing.assert_close(vectors, encoder.network.linear(signals.flatten(1)))
+    assert tokens.shape == (4, 1, 7)
+    with pytest.raises(BrainalignError, match=r"the shape \(4, 9\), not \(4, 7\)"):
+        eeg_encoder(f"{path}:Flat", SHAPE, {"extra": 2})(signals, None, prompt)
+    with pytest.raises(BrainalignError, match="returned int"):
+        eeg_encoder(f"{path}:number", SHAPE)
+
+
+def test_a_missing_braindecode_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "braindecode", None)
+    with pytest.raises(BrainalignError, match="pip install braindecode"):
+        eeg_encoder("braindecode:EEGNet", SHAPE)
+    with pytest.raises(BrainalignError, match="cannot import 'no_such_module'"):
+        eeg_encoder("no_such_module:EEGNet", SHAPE)
+
+
+def test_augmentation_shifts_silences_and_adds_noise_as_much_as_said() -> None:
+    time = torch.arange(1.0, 41).expand(200, 5, 40)
+    moved = Augmentation(shift=2, channel_dropout=0, noise=0)(time, None, torch.Generator().manual_seed(0))
+    steps = (moved - time)[:, 0, 10]
+    assert set(steps.tolist()) == {-2.0, -1.0, 0.0, 1.0, 2.0}
+    assert torch.equal(moved[:, 0], moved[:, 4])
+    assert moved.min() == 1
+    assert moved.max() == 40
+    mask = torch.arange(40) < 20
+    inside = Augmentation(2, 0, 0)(time, mask.expand(200, 40), torch.Generator().manual_seed(0))
+    assert inside[:, :, :20].max() == 20  # nothing comes in from the padding
+    silent = Augmentation(0, 0.2, 0)(time, None, torch.Generator().manual_seed(0))
+    share = (silent == 0).all(dim=2).float().mean().item()
+    assert share == pytest.approx(0.2, abs=0.05)
+    noisy = Augmentation(0, 0, 0.5)(time, None, torch.Generator().manual_seed(0)) - time
+    assert noisy.std().item() == pytest.approx(0.5, rel=0.02)
+    with pytest.raises(BrainalignError, match="out of range"):
+        Augmentation(channel_dropout=1.0)
+    assert np.isfinite(noisy.numpy()).all()

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from brainalign.checks import BrainalignError
+from brainalign.decoding import LinearDecoder, spread
+from brainalign.decoding.residual import RidgeMaps, cross_fitted
+
+
+def trials(n: int = 90) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n, 4, 9)) + 1, rng.normal(size=(n, 3)) + 2, np.arange(n) % 3 + 1
+
+
+@pytest.mark.parametrize("features", ["raw", "log_power"])
+def test_weights_and_intercepts_predict_as_the_decoder_does(features: str) -> None:
+    signals, targets, subjects = trials()
+    decoder = LinearDecoder("own", features).fit(signals, targets, subjects)
+    seen = signals.reshape(90, -1)
+    if features == "log_power":
+        from brainalign.decoding import signal_features
+
+        seen = signal_features(signals, "log_power")
+    predicted = decoder.predict(signals, subjects)
+    for subject, (weights, intercept) in decoder.coefficients().items():
+        rows = subjects == subject
+        np.testing.assert_allclose(seen[rows] @ weights + intercept, predicted[rows], atol=1e-8)
+    with pytest.raises(BrainalignError, match="no weights of its own"):
+        LinearDecoder("partial").fit(signals, targets, subjects).coefficients()
+
+
+def test_maps_predict_like_ridge_and_as_their_mean_for_someone_new() -> None:
+    signals, targets, subjects = trials()
+    maps = RidgeMaps.fit(signals, targets, subjects)
+    expected = LinearDecoder("own").fit(signals, targets, subjects)
+    x = torch.tensor(signals, dtype=torch.float32)
+    found = maps(x, torch.tensor(subjects)).numpy()
+    np.testing.assert_allclose(found, expected.predict(signals, subjects), atol=1e-4)
+    new = maps(x[:5], torch.zeros(5, dtype=torch.long)).numpy()
+    of_all = [maps(x[:5], torch.full((5,), k)).numpy() for k in (1, 2, 3)]
+    np.testing.assert_allclose(new, np.mean(of_all, axis=0), atol=1e-5)
+
+
+def test_folds_leave_the_stimulus_out_and_see_nothing_in_noise() -> None:
+    signals, targets, subjects = trials()
+    stimuli = np.arange(90) // 3  # all three subjects see each
+    targets = targets[stimuli]
+    held = cross_fitted(signals, targets, subjects, stimuli, 5, np.random.default_rng(0))
+    fitted = LinearDecoder("own").fit(signals, targets, subjects).predict(signals, subjects)
+
+    def relation(predicted: np.ndarray) -> float:
+        return float(np.corrcoef(predicted.ravel(), targets.ravel())[0, 1])
+
+    assert relation(fitted) > 0.6  # signals are noise: it looks good where it was fitted
+    assert abs(relation(held)) < 0.25
+    # Changing the targets of one stimulus leaves what is predicted for its own trials alone.
+    other = targets.copy()
+    other[stimuli == 4] += 50
+    again = cross_fitted(signals, other, subjects, stimuli, 5, np.random.default_rng(0))
+    np.testing.assert_array_equal(again[stimuli == 4], held[stimuli == 4])
+    assert not np.allclose(again, held)
+    with pytest.raises(BrainalignError, match="5 folds do not fit 3 training stimuli"):
+        cross_fitted(signals[:9], targets[:9], subjects[:9], stimuli[:9], 5, np.random.default_rng(0))
+    with pytest.raises(BrainalignError, match="nothing to train on for 1 subjects"):
+        cross_fitted(signals, targets, np.where(stimuli == 0, 2, 1), stimuli, 5, np.random.default_rng(0))
+
+
+def test_spread_is_the_mean_distance_of_all_pairs() -> None:
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(30, 4)) + 1
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert spread(vectors) == pytest.approx((1 - unit @ unit.T).mean())
+    assert spread(np.ones((5, 3)) * np.arange(1, 6)[:, None]) == pytest.approx(0, abs=1e-12)
