@@ -108,7 +108,8 @@ class AdaptiveBlock(nn.Module):
         scale1, shift1, gate1, scale2, shift2, gate2 = self.adapt(F.silu(prompt))[:, None].chunk(6, dim=-1)
         read = self.normal[0](x) * (1 + scale1) + shift1
         x = x + gate1 * self.attend(read, read, read, key_padding_mask=padded, need_weights=False)[0]
-        return x + gate2 * self.think(self.normal[1](x) * (1 + scale2) + shift2)
+        passed: Tensor = x + gate2 * self.think(self.normal[1](x) * (1 + scale2) + shift2)
+        return passed
 
 
 class QueryPool(nn.Module):
