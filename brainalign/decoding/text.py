@@ -8,33 +8,34 @@ Without a language model only the vectors are trained. The encoder is any of `EE
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 from torch.nn import functional as F
 
-from brainalign.checks import BrainalignError, check_choice
+from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.decoding.augmentation import Augmentation
-from brainalign.decoding.contrastive import LogitScale, clip_loss
-from brainalign.decoding.eeg_encoders import EegShape, eeg_encoder
-from brainalign.decoding.residual import RidgeMaps, RidgeResidual, cross_fitted, spread
-from brainalign.decoding.retrieval import distinct_gallery, similarity_ranks
-from brainalign.decoding.training import batches, train
-from brainalign.decoding.trial_tensors import Known, check_signals, check_training, inside, signal_scale
+from brainalign.decoding.eeg_encoders import EegShape
+from brainalign.decoding.frozen_language import LanguageModel
+from brainalign.decoding.language import LanguageBridge
+from brainalign.decoding.relevance import relevance
+from brainalign.decoding.residual import spread
+from brainalign.decoding.text_file import load_state, read_decoder, write_decoder
+from brainalign.decoding.text_network import RESIDUAL, TextNetwork
+from brainalign.decoding.text_training import Feed, fit_ridge, reciprocal_rank, train_text
+from brainalign.decoding.trial_tensors import Known, check_signals, check_training, signal_scale
 from brainalign.decoding.trials import Trials
 from brainalign.devices import pick_device
 
 __all__ = ["TextDecoder"]
 
 Values = NDArray[np.floating[Any]]
-Inputs = tuple[Tensor, Tensor | None, Tensor]  # signals, mask, prompt
-AUGMENTATIONS = {"residual": Augmentation(channel_dropout=0.1)}
-N_FOLDS = 5
+AUGMENTATIONS = {RESIDUAL: Augmentation(channel_dropout=0.1)}
 SPREAD_TRIALS = 1000  # enough for a mean, few enough for a long recording
 
 
@@ -54,17 +55,21 @@ class TextDecoder:
     selection : {"last", "best_val"}
         Keep the last weights, or those with the highest mean reciprocal rank on validation stimuli. Test stimuli never
         choose.
+    language : LanguageModel, optional
+        Of `LANGUAGE_MODELS`; it stays frozen, and a `LanguageBridge` to it is trained with the encoder.
+    alignment_weight : float
+        w, in [0, 1]; 1 without a language model.
     sfreq : float
         Samples per second, for models that ask.
     device : {"auto", "cpu", "cuda"}
     seed : int
-    encoder_options : mapping, optional
-        Keywords of the encoder.
+    encoder_options, bridge_options : mapping, optional
+        Keywords of the encoder and of `LanguageBridge`.
 
     Attributes
     ----------
     history_ : History
-        Losses, and validated mean reciprocal rank, of every step.
+        Losses, and validated mean reciprocal rank, of every epoch.
     spread_ : float
         Of the vectors of training trials (at most 1000): near 0 the network says the same of everything.
     known_ : Known
@@ -90,26 +95,36 @@ class TextDecoder:
         weight_decay: float = 0.05,
         batch_size: int = 96,
         augment: bool = True,
+        language: LanguageModel | None = None,
+        alignment_weight: float = 0.5,
         selection: Literal["last", "best_val"] = "last",
         sfreq: float = 128.0,
         device: str = "auto",
         seed: int = 0,
         encoder_options: Mapping[str, Any] | None = None,
+        bridge_options: Mapping[str, Any] | None = None,
     ) -> None:
         check_choice("selection", selection, ("last", "best_val"))
+        if not 0 <= alignment_weight <= 1:
+            raise BrainalignError(f"alignment_weight is {alignment_weight}; it is a share, from 0 to 1")
         self.encoder = encoder
         self.n_epochs = n_epochs
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.batch_size = batch_size
         self.augment = augment
+        self.language = language
+        self.alignment_weight = alignment_weight
         self.selection = selection
         self.sfreq = sfreq
         self.device = device
         self.seed = seed
         self.encoder_options = encoder_options
+        self.bridge_options = bridge_options
 
-    def fit(self, train: Trials, val: Trials | None = None) -> TextDecoder:
+    def fit(
+        self, train: Trials, val: Trials | None = None, texts: Sequence[str | Sequence[str]] | None = None
+    ) -> TextDecoder:
         """Train on the trials of one split.
 
         Parameters
@@ -118,25 +133,46 @@ class TextDecoder:
             The table may have dataset and n_samples (what follows is padding), besides subject and task.
         val : Trials, optional
             Of other stimuli; used by selection="best_val" alone.
+        texts : sequence (n_trials), optional
+            With a language model: the text of every training trial, or wordings of it that take turns by epoch.
 
         Raises
         ------
         BrainalignError
             If values are not finite, a channel is zero in a subject, a stimulus is in both splits, shapes do not fit,
-            or validation trials are asked for and not given.
+            validation trials are asked for and not given, or texts and language model do not come together.
         """
-        check_training(train, val, None)
+        check_training(train, val, texts)
         if self.selection == "best_val" and val is None:
             raise BrainalignError('selection="best_val" chooses by validation trials; give them, or take "last"')
-        self._at = pick_device(self.device)
+        if (texts is None) != (self.language is None):
+            given, missing = ("texts", "language model") if self.language is None else ("a language model", "texts")
+            raise BrainalignError(f"got {given} and no {missing}; give both to learn to write, or neither")
         self.known_ = Known.of(train.meta)
         sizes = (len(names) for names in (self.known_.task, self.known_.dataset, self.known_.subject))
         self.shape_ = EegShape(*train.signals.shape[1:], train.targets.shape[1], *sizes, sfreq=self.sfreq)
         scale = signal_scale(train, self.known_)
-        with torch.random.fork_rng(devices=[self._at] if self._at.type == "cuda" else []):
+        device = pick_device(self.device)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(self.seed)
-            self._build(scale, self._ridge(train, scale))
-            self._train(train, val if self.selection == "best_val" else None)
+            self.network_ = self._network()
+            self.network_.scale.load_state_dict(scale.state_dict())
+            held_out = fit_ridge(self.network_, self.known_, train, self.seed)
+            self.network_.to(device)
+            self.history_ = train_text(
+                Feed(self.network_, self.known_, train.signals, train.meta),
+                train.targets,
+                texts,
+                held_out,
+                AUGMENTATIONS.get(self.encoder, Augmentation()) if self.augment else None,
+                self.alignment_weight,
+                self.n_epochs,
+                self.batch_size,
+                self.seed,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                validate=self._validation(val) if self.selection == "best_val" and val is not None else None,
+            )
         some = np.random.default_rng([self.seed, 1]).permutation(len(train.meta))[:SPREAD_TRIALS]
         self.spread_ = spread(self.embed(train.signals[some], train.meta.iloc[some]))
         return self
@@ -156,92 +192,134 @@ class TextDecoder:
         BrainalignError
             If shapes differ from training or values are not finite.
         """
-        check_signals(signals, meta, (self.shape_.n_channels, self.shape_.n_times))
         with torch.no_grad():
-            parts = [self._forward(*part)[1].cpu() for part in self._parts(signals, meta)]
+            parts = [self.network_(*part)[1].cpu() for part in self._feed(signals, meta).parts()]
         vectors = torch.cat(parts) if parts else torch.zeros(0, self.shape_.n_outputs)
         return np.asarray(F.normalize(vectors, dim=1).numpy())
 
     predict = embed
 
-    def _build(self, scale: nn.Module, ridge: RidgeMaps | None) -> None:
-        name = "tiny" if self.encoder == "residual" else self.encoder
-        parts = {"scale": scale, "encoder": eeg_encoder(name, self.shape_, self.encoder_options)}
-        if ridge is not None:
-            parts |= {"ridge": ridge, "residual": RidgeResidual(self.shape_.n_outputs)}
-        self._modules = nn.ModuleDict(parts).to(self._at).eval()
+    def generate(self, signals: Values, meta: pd.DataFrame, beams: int = 1, max_length: int = 64) -> list[str]:
+        """Return a sentence for every trial, written word by word without any of the true ones.
 
-    def _ridge(self, train: Trials, scale: nn.Module) -> RidgeMaps | None:
-        """Fit the ridge of every subject, and what folds predict of training trials."""
-        if self.encoder != "residual":
-            return None
-        prompt = self.known_.prompt(train.meta)
-        mask = inside(train.meta, self.shape_.n_times)
-        given = [torch.from_numpy(a) if a is not None else None for a in (train.signals, mask, prompt[:, 2])]
-        signals = scale(*given).numpy()
-        stimuli = pd.factorize(train.meta["stimulus_id"])[0]
-        rng = np.random.default_rng([self.seed, 2])
-        self._held_out = cross_fitted(signals, train.targets, prompt[:, 2], stimuli, N_FOLDS, rng)
-        return RidgeMaps.fit(signals, train.targets, prompt[:, 2])
+        Parameters
+        ----------
+        signals, meta
+            As for `embed`.
+        beams : int
+            1: the likeliest next word each time.
+        max_length : int
+            Tokens at most.
 
-    def _parts(self, signals: Values, meta: pd.DataFrame, size: int = 256) -> Iterator[Inputs]:
-        """Yield signals, mask and prompt on the device, a few trials at a time."""
-        mask, prompt = inside(meta, signals.shape[2]), self.known_.prompt(meta)
-        for first in range(0, len(signals), size):
-            yield self._tensors(signals, mask, prompt, slice(first, first + size))
+        Raises
+        ------
+        BrainalignError
+            If there is no language model, or as `embed`.
+        """
+        bridge = self._bridge()
+        found: list[str] = []
+        with torch.no_grad():
+            for part in self._feed(signals, meta).parts():
+                found += bridge.generate(bridge(*self.network_(*part)), beams, max_length)
+        return found
 
-    def _tensors(self, signals: Values, mask: Any, prompt: Any, rows: Any) -> Inputs:
-        x = torch.as_tensor(np.asarray(signals[rows], dtype=np.float32), device=self._at)
-        part = None if mask is None else torch.as_tensor(mask[rows], device=self._at)
-        ids = torch.as_tensor(prompt[rows], device=self._at)
-        return self._modules["scale"](x, part, ids[:, 2]), part, ids
+    def teacher_forced(self, signals: Values, meta: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
+        """Return the likeliest word at each place given the true words before it: never a result.
 
-    def _forward(
-        self, signals: Tensor, mask: Tensor | None, prompt: Tensor, p: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        tokens, vector = self._modules["encoder"](signals, mask, prompt)
-        if "ridge" in self._modules:
-            p = self._modules["ridge"](signals, prompt[:, 2]) if p is None else p
-            vector = self._modules["residual"](p, vector)
-        return tokens, vector
+        Parameters
+        ----------
+        signals, meta
+            As for `embed`.
+        texts : sequence of str (n_trials)
 
-    def _train(self, trials: Trials, val: Trials | None) -> None:
-        scale = LogitScale(10.0, 50.0).to(self._at)
-        mask, prompt = inside(trials.meta, self.shape_.n_times), self.known_.prompt(trials.meta)
-        targets = torch.as_tensor(np.asarray(trials.targets, dtype=np.float32), device=self._at)
-        stimuli = torch.as_tensor(pd.factorize(trials.meta["stimulus_id"])[0], device=self._at)
-        vary = AUGMENTATIONS.get(self.encoder, Augmentation())
-        generator = torch.Generator().manual_seed(self.seed)
-        n = len(trials.meta)
-        per_epoch = max(1, n // self.batch_size)
-        n_steps = self.n_epochs * per_epoch
-        drawn = batches(n, self.batch_size, n_steps, np.random.default_rng([self.seed, 0]))
+        Returns
+        -------
+        DataFrame
+            text, teacher_forced, and diagnostic, which is always true: the true words lead, noise scores alike.
 
-        def loss(step: int) -> Tensor:
-            rows = next(drawn)
-            x, inner, ids = self._tensors(trials.signals, mask, prompt, rows)
-            p = None
-            if "ridge" in self._modules:
-                p = torch.as_tensor(self._held_out[rows], device=self._at)
-            if self.augment:
-                x = vary(x, inner, generator)
-            _, vector = self._forward(x, inner, ids, p)
-            return clip_loss(vector, targets[rows], scale(), stimuli[rows])
+        Raises
+        ------
+        BrainalignError
+            If there is no language model, or as `embed`.
+        """
+        bridge = self._bridge()
+        check_rows("texts", len(texts), "signals", len(signals), "give the text of every trial")
+        found: list[str] = []
+        with torch.no_grad():
+            for part in self._feed(signals, meta).parts():
+                states = bridge(*self.network_(*part))
+                found += bridge.teacher_forced(states, list(texts[len(found) : len(found) + len(states)]))
+        return pd.DataFrame({"text": list(texts), "teacher_forced": found, "diagnostic": True})
 
-        def validate() -> float:
-            assert val is not None
-            gallery, ids = distinct_gallery(val.targets, val.meta["stimulus_id"].to_numpy())
-            column = pd.Index(ids).get_indexer(pd.Index(val.meta["stimulus_id"]))
-            ranks = similarity_ranks(self.embed(val.signals, val.meta), gallery)
-            return float((1 / ranks[np.arange(len(column)), column]).mean())
+    def attention(self, signals: Values, meta: pd.DataFrame, targets: Values | None = None) -> NDArray[np.float64]:
+        """Return which channels and times the vectors rest on (n_channels, n_times); see `relevance`.
 
-        self.history_ = train(
-            [self._modules, scale],
-            loss,
-            n_steps,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            validate=None if val is None else validate,
-            every=per_epoch,
-        )
-        self._held_out = None
+        Parameters
+        ----------
+        signals, meta
+            As for `embed`; test trials.
+        targets : array (n_trials, n_dimensions), optional
+            Vectors of what was shown; those decoded where not given.
+
+        Raises
+        ------
+        BrainalignError
+            As `embed`, or if targets have another shape.
+        """
+        feed = self._feed(signals, meta)
+        if targets is not None and targets.shape != (len(signals), self.shape_.n_outputs):
+            raise BrainalignError(
+                f"targets of shape {targets.shape} must be {(len(signals), self.shape_.n_outputs)}: one per trial"
+            )
+        return relevance(feed, targets)
+
+    def save(self, path: Path) -> None:
+        """Write weights, settings and what is known of training to one safetensors file; no language model.
+
+        Parameters
+        ----------
+        path : Path
+        """
+        write_decoder(self, path)
+
+    @classmethod
+    def load(cls, path: Path, language: LanguageModel | None = None, device: str = "auto") -> TextDecoder:
+        """Return the decoder that was saved.
+
+        Parameters
+        ----------
+        path : Path
+        language : LanguageModel, optional
+            The one it was trained with; without it, it embeds and does not write.
+        device : {"auto", "cpu", "cuda"}
+
+        Raises
+        ------
+        BrainalignError
+            If the file holds no decoder, or none that writes through this language model.
+        """
+        about, state = read_decoder(path)
+        decoder = cls(**about["settings"] | {"device": device, "language": language})
+        decoder.known_ = Known(*(tuple(names) for names in about["known"]))
+        decoder.shape_ = EegShape(*about["shape"])
+        decoder.spread_ = about["spread"]
+        with torch.random.fork_rng(devices=[]):
+            decoder.network_ = decoder._network()
+        load_state(decoder.network_, state, path)
+        decoder.network_.to(pick_device(device)).eval()
+        return decoder
+
+    def _network(self) -> TextNetwork:
+        return TextNetwork(self.encoder, self.shape_, self.encoder_options, self.language, self.bridge_options)
+
+    def _feed(self, signals: Values, meta: pd.DataFrame) -> Feed:
+        check_signals(signals, meta, (self.shape_.n_channels, self.shape_.n_times))
+        return Feed(self.network_, self.known_, signals, meta)
+
+    def _bridge(self) -> LanguageBridge:
+        if self.network_.bridge is None:
+            raise BrainalignError("this decoder has no language model; fit it with one, or load it with its own")
+        return self.network_.bridge
+
+    def _validation(self, val: Trials) -> Callable[[], float]:
+        return lambda: reciprocal_rank(self.embed(val.signals, val.meta), val)

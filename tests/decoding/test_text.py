@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from brainalign.checks import BrainalignError
 from brainalign.decoding import TextDecoder, Trials, retrieval_accuracy
@@ -14,10 +20,12 @@ def trials(n: int = 96, seed: int = 0, subjects: str = "ab", first: int = 0) -> 
     """Return trials whose signals carry their stimulus's vector on channels 1-4, in samples 8-15."""
     rng = np.random.default_rng([seed, first])
     targets = rng.normal(size=(n, 4))
-    mixing = np.random.default_rng(7).normal(size=(4, 4))
+    shared, *own = np.random.default_rng(7).normal(size=(27, 4, 4))
     signals = rng.normal(size=(n * len(subjects), 6, 32)).astype(np.float32)
     for k, name in enumerate(subjects):
-        signals[k * n : (k + 1) * n, 1:5, 8:16] += (targets @ np.roll(mixing, ord(name), axis=0).T)[:, :, None]
+        signals[k * n : (k + 1) * n, 1:5, 8:16] += (targets @ (0.8 * shared + 0.6 * own[ord(name) - ord("a")]))[
+            :, :, None
+        ]
     ids = [f"text{first + i}" for i in range(n)]
     meta = pd.DataFrame(
         {"stimulus_id": ids * len(subjects), "subject": np.repeat(list(subjects), n), "task": "reading"}
@@ -50,8 +58,6 @@ def test_vectors_of_new_texts_are_retrieved_from_brain_signals_and_not_from_nois
 
 
 def test_the_same_seed_gives_the_same_network_and_leaves_global_chance_alone() -> None:
-    import torch
-
     train = trials(48)
     torch.manual_seed(5)
     before = torch.rand(1)
@@ -129,3 +135,78 @@ def test_trials_that_cannot_be_trained_on_are_refused_at_once() -> None:
         decoder.embed(broken.signals, train.meta)
     with pytest.raises(BrainalignError, match="5 folds do not fit"):
         small(encoder="residual").fit(train.select(np.array([0, 1, 48, 49])))
+
+
+class Parrot:
+    """A language model of one word, the stimulus's number: as small as can be trained against."""
+
+    width, scale = 8, 1.0
+
+    def __init__(self, n_words: int) -> None:
+        self.table = torch.randn(n_words, 8, generator=torch.Generator().manual_seed(0))
+
+    def losses(self, states: Tensor, texts: Sequence[str]) -> Tensor:
+        words = torch.tensor([int(text) for text in texts])
+        return F.cross_entropy(states.mean(dim=1) @ self.table.T, words, reduction="none")
+
+    def teacher_forced(self, states: Tensor, texts: Sequence[str]) -> list[str]:
+        return list(texts)
+
+    def generate(self, states: Tensor, beams: int = 1, max_length: int = 64) -> list[str]:
+        return [str(int(k)) for k in (states.mean(dim=1) @ self.table.T).argmax(dim=1)]
+
+    def text_states(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+
+def test_words_are_learned_through_the_bridge_and_survive_the_file(tmp_path: Path) -> None:
+    train, test = trials(160, subjects="a"), trials(60, first=1000, subjects="a")
+    words, wanted = ([str(int(row[0] > 0)) for row in part.targets] for part in (train, test))
+    decoder = small(language=Parrot(2)).fit(train, texts=[[w, w] for w in words])
+    said = decoder.generate(test.signals, test.meta)
+    assert np.mean(np.array(said) == wanted) > 0.75
+    table = decoder.teacher_forced(test.signals, test.meta, wanted)
+    assert table["diagnostic"].all()
+    assert top5(decoder, test) > 0.3  # chance .083: vectors are trained as well
+    path = tmp_path / "decoder.safetensors"
+    decoder.save(path)
+    again = TextDecoder.load(path, Parrot(2), device="cpu")
+    np.testing.assert_array_equal(decoder.embed(test.signals, test.meta), again.embed(test.signals, test.meta))
+    assert again.generate(test.signals, test.meta) == said
+    mute = TextDecoder.load(path)
+    np.testing.assert_array_equal(decoder.embed(test.signals, test.meta), mute.embed(test.signals, test.meta))
+    with pytest.raises(BrainalignError, match="no language model"):
+        mute.generate(test.signals, test.meta)
+    with pytest.raises(BrainalignError, match="got texts and no language model"):
+        small().fit(train, texts=words)
+    with pytest.raises(BrainalignError, match="got a language model and no texts"):
+        small(language=Parrot(2)).fit(train)
+    with pytest.raises(BrainalignError, match="texts has 3 rows"):
+        small(language=Parrot(2)).fit(train, texts=words[:3])
+    with pytest.raises(BrainalignError, match="cannot read"):
+        TextDecoder.load(tmp_path / "nothing.safetensors")
+
+
+@pytest.mark.parametrize("encoder", ["tiny", "residual", "envelope"])
+def test_relevance_lies_where_the_signal_was_put(encoder: str, tmp_path: Path) -> None:
+    train, test = trials(160, subjects="a"), trials(60, first=1000, subjects="a")
+    if encoder == "envelope":  # a random sign: only power tells
+        for part in (train, test):
+            part.signals[:] = np.random.default_rng(5).normal(size=part.signals.shape)
+            wave = np.exp(part.targets / 2) * np.random.default_rng(6).choice([-1, 1], size=part.targets.shape)
+            part.signals[:, 1:5, 8:16] += 2 * wave[:, :, None]
+    decoder = small(encoder=encoder, augment=encoder != "envelope").fit(train)
+    for targets in (test.targets, None):
+        found = decoder.attention(test.signals, test.meta, targets)
+        assert found.shape == (6, 32)
+        carried = np.zeros((6, 32), dtype=bool)
+        carried[1:5, 8:16] = True
+        assert found[carried].mean() > 4 * abs(found[~carried].mean())
+    noise = np.random.default_rng(8).normal(size=test.signals.shape)
+    assert abs(decoder.attention(noise, test.meta, test.targets).sum()) < 0.3 * found.sum()
+    with pytest.raises(BrainalignError, match="one per trial"):
+        decoder.attention(test.signals, test.meta, test.targets[:3])
+    path = tmp_path / "decoder.safetensors"
+    decoder.save(path)
+    again = TextDecoder.load(path, device="cpu")
+    np.testing.assert_array_equal(decoder.embed(test.signals, test.meta), again.embed(test.signals, test.meta))
