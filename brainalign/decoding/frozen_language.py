@@ -7,7 +7,7 @@ A model with an encoder and a decoder (T5, BART) reads the vectors as if its enc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -56,7 +56,7 @@ class _Frozen:
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
         # transformers types little of what a loaded model is.
-        self.model: Any = model
+        self.model = cast(Any, model)
         self.model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name

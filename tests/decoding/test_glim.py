@@ -13,6 +13,8 @@ from brainalign.decoding import (
     GlimAlignment,
     GlimEncoder,
     LogitScale,
+    TextDecoder,
+    Trials,
     batches,
     clip_loss,
     retrieval_accuracy,
@@ -194,6 +196,21 @@ def test_scaled_down_it_finds_held_out_sentences_in_phase_locked_eeg() -> None:
     assert nothing["top-5"] <= 0.2
 
 
+def test_it_is_an_encoder_of_the_text_decoder() -> None:
+    world = eeg_text(np.random.default_rng(0).normal(size=(576, 8)), n_subjects=2, n_components=8, n_channels=6, seed=1)
+    trials = Trials(world.signals, world.targets, world.trials).select(np.arange(0, 1152, 16))
+    sizes = {"width": 16, "n_blocks": 1, "n_heads": 2, "query_width": 16, "n_queries": 3, "n_query_blocks": 1}
+    language = word_t5(trials.meta["text"].tolist(), n_steps=1, width=16)
+    decoder = TextDecoder("glim", 1, language=language, encoder_options={**sizes, "state_width": 16})
+    decoder.fit(trials, texts=trials.meta["text"].tolist())
+    vectors = decoder.embed(trials.signals, trials.meta.assign(subject="someone new"))
+    assert vectors.shape == (72, 8)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    # The published prompt hides the subject, so who it is changes no more than the scale of channels.
+    assert np.corrcoef(vectors.ravel(), decoder.embed(trials.signals, trials.meta).ravel())[0, 1] > 0.9
+    assert len(decoder.generate(trials.signals[:3], trials.meta[:3])) == 3
+
+
 def test_aligned_with_the_states_of_text_it_learns_both_losses() -> None:
     """A few trials without noise: sentences are written from EEG and found by the query over their text."""
     table = text_sentences()
@@ -205,6 +222,8 @@ def test_aligned_with_the_states_of_text_it_learns_both_losses() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = GlimAlignment(small(SHAPE, state_width=64, dropout=0.0), language, 5, n_heads=4)
+        short = model.embed_texts([texts[0][:11]])
+        torch.testing.assert_close(model.embed_texts([texts[0][:11], *texts])[:1], short)  # padding is not read
         assert not any("model" in name for name in model.state_dict())
         first = model.loss(signals, None, prompt, texts, stimuli).item()
         several = [[text, "the dog was awful at the market ."] for text in texts]
