@@ -8,6 +8,8 @@ from brainalign.decoding.exchange_relevance import exchange_relevance
 from brainalign.decoding.augmentation import Augmentation
 from brainalign.decoding.eeg_encoders import EEG_ENCODERS, EegShape, eeg_encoder
 from brainalign.decoding.frozen_language import CausalLanguage, LanguageModel, Seq2SeqLanguage
+from brainalign.decoding.glim import GlimEncoder
+from brainalign.decoding.glim_alignment import GlimAlignment
 from brainalign.decoding.image_properties import image_properties
 from brainalign.decoding.language import LanguageBridge
 from brainalign.decoding.language_models import LANGUAGE_MODELS, pretrained, smollm
@@ -50,6 +52,8 @@ __all__ = [
     "Decoded",
     "EegShape",
     "Fit",
+    "GlimAlignment",
+    "GlimEncoder",
     "History",
     "LanguageBridge",
     "LanguageModel",

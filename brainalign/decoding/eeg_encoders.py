@@ -5,8 +5,11 @@
 | tiny | waves locked to the stimulus | two convolutions, one layer of attention |
 | envelope | power, whatever the sign | filters, squared, averaged in windows, logarithm |
 | module:Model | what the model finds | any model of n_chans, n_times, n_outputs, sfreq: braindecode's, or yours |
+| glim | waves locked to the stimulus | attention over time points; a prompt tells task, dataset and subject |
+| module:Model | what the model finds | any of n_chans, n_times, n_outputs, sfreq: braindecode's, or yours |
 
-All begin with a matrix over channels of each subject's own, the identity before training; someone new gets their mean.
+All but glim begin with a matrix over channels of each subject's own, the identity before training; someone new gets
+their mean.
 What lies in the padding of a recording does not change what comes out.
 """
 
@@ -22,6 +25,8 @@ from torch.nn import functional as F
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.decoding.plugin_encoder import PluginEncoder
 from brainalign.decoding.subject_layer import EegShape, SubjectLayer, silenced
+from brainalign.decoding.glim import GlimEncoder
+from brainalign.features.user_functions import find_function
 
 __all__ = [
     "EEG_ENCODERS",
@@ -159,6 +164,7 @@ class EnvelopeEncoder(nn.Module):
 EEG_ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "tiny": TinyEncoder,
     "envelope": EnvelopeEncoder,
+    "glim": GlimEncoder,
 }
 
 
