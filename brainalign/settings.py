@@ -40,6 +40,7 @@ from brainalign.descriptor import (
 from brainalign.direction_options import DirectionSettings
 from brainalign.dynamics_options import DynamicsSettings
 from brainalign.families import check_contest, check_contest_in, contest_of
+from brainalign.ground_options import GroundSettings
 from brainalign.matching_options import MatchSettings
 from brainalign.methods import BandedRidgeMethod, DictionaryMethod, InContextMethod, Method, RidgeMethod, TrainedMethod
 from brainalign.models import SHARED_LAYERS, Model, PixelsModel, SentenceModel
@@ -60,6 +61,7 @@ __all__ = [
     "DictionaryMethod",
     "DirectionSettings",
     "DynamicsSettings",
+    "GroundSettings",
     "IdentifySettings",
     "ImageStudy",
     "InContextMethod",
@@ -226,6 +228,7 @@ class Config(Strict):
     identify: IdentifySettings = IdentifySettings()
     searchlight: SearchlightSettings = SearchlightSettings()
     caption: CaptionSettings = CaptionSettings()
+    ground: GroundSettings = GroundSettings()
     decode_times: DecodeTimesSettings = DecodeTimesSettings()
     dynamics: DynamicsSettings = DynamicsSettings()
     synthesize: SynthesizeSettings = SynthesizeSettings()
@@ -264,6 +267,7 @@ class Config(Strict):
         self.searchlight.check(self.models)
         self.synthesize.check_models(self.models)
         self.caption.check(self.models)
+        self.ground.check(self.models)
         return self
 
     def raw_folder(self, dataset: str) -> Path:
@@ -335,6 +339,13 @@ class Config(Strict):
         if self.caption.model is None or self.caption.model not in self.models_of(dataset):
             return []
         wanted = self.caption.subjects
+        return [subject for subject in scanned_subjects(descriptor) if wanted is None or subject in wanted]
+
+    def grounded(self, dataset: str, descriptor: Descriptor) -> list[str]:
+        """Return the fMRI subjects of a study of images whose regions are predicted by grounded words."""
+        if self.ground.model is None or self.ground.model not in self.models_of(dataset):
+            return []
+        wanted = self.ground.subjects
         return [subject for subject in scanned_subjects(descriptor) if wanted is None or subject in wanted]
 
     def searchlights_of(self, dataset: str, descriptor: Descriptor, subject: str) -> list[str]:
