@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,19 +150,26 @@ def _texts(stimuli: pd.DataFrame, captions: Path | None, provenance: Provenance)
     return [[str(text)] for text in stimuli["caption"].fillna("")]
 
 
-def _word_vectors(words: Sequence[str], options: dict[str, Any]) -> NDArray[np.float64]:
+class _Rows:
+    """Takes what the extractor writes."""
+
+    def __init__(self, n: int) -> None:
+        self.values: dict[int, NDArray[np.float32]] = {}
+        self.n = n
+
+    @property
+    def pending(self) -> NDArray[np.intp]:
+        return np.arange(self.n)
+
+    def write(self, rows: NDArray[np.intp], values: Mapping[str, NDArray[np.float32]], grids: object = None) -> None:
+        self.values |= dict(zip(rows.tolist(), values["mean"], strict=True))
+
+
+def _word_vectors(words: Sequence[str], options: Mapping[str, Any]) -> NDArray[np.float64]:
     """Return the vector of every word on its own (n_words, n_text)."""
-    made: list[tuple[NDArray[np.intp], NDArray[np.floating[Any]]]] = []
-
-    class Rows:
-        pending = np.arange(len(words))
-
-        def write(self, rows: NDArray[np.intp], values: dict[str, NDArray[np.floating[Any]]]) -> None:
-            made.append((rows, values["mean"]))
-
-    SentenceExtractor(str(options["weights"])).extract(pd.DataFrame({"texts": [[word] for word in words]}), Rows())
-    order = np.argsort(np.concatenate([rows for rows, _ in made]))
-    return np.concatenate([values for _, values in made])[order].astype(np.float64)
+    rows = _Rows(len(words))
+    SentenceExtractor(str(options["weights"])).extract(pd.DataFrame({"texts": [[word] for word in words]}), rows)
+    return np.stack([rows.values[k] for k in range(len(words))]).astype(np.float64)
 
 
 def _norms(words: Sequence[str], path: Path | None, provenance: Provenance) -> pd.DataFrame | None:

@@ -57,11 +57,12 @@ def _regions(arguments: argparse.Namespace, provenance: Provenance) -> None:
     spaces = {name.removeprefix("space."): each for name, each in words.items() if name.startswith("space.")}
     spaces[WORDS] = np.eye(words["said"].shape[1])
     said = words["said"]
+    vectors = {
+        name: (caption_vectors(said[shown[0]], each), caption_vectors(said[seen[0]], each))
+        for name, each in spaces.items()
+    }
     found = word_regions(
-        {
-            name: tuple(caption_vectors(said[rows], each) for rows in (shown[0], seen[0]))
-            for name, each in spaces.items()
-        },  # type: ignore[misc]
+        vectors,
         shown[1],
         seen[1],
         {name: place[rows] for name, rows in groups.items()},

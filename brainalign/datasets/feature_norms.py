@@ -44,4 +44,5 @@ def read_feature_norms(path: str | Path) -> pd.DataFrame:
         raise BrainalignError(
             f"{path}: {listed(wrong or list(table))} holds what is no finite number; norms are numbers"
         )
-    return numbers.set_axis(pd.Index(words, name="word"))
+    numbers.index = pd.Index(words, name="word")
+    return numbers

@@ -164,9 +164,12 @@ class GroundedLanguage:
         where = checked_relations(relations, len(scenes))
         codes, names = pd.factorize(relations["relation"].astype(str), sort=True)
         self.relation_names_ = [str(name) for name in names]
-        roles = [self._fetch(relations[role].to_numpy(), scenes, where)[0] for role in ("subject", "object")]
+        subjects, objects = (
+            self._fetch(relations[role].to_numpy(), scenes, where)[0] for role in ("subject", "object")
+        )
         self.relation_, self.relation_history_ = train_relations(
-            *roles,
+            subjects,
+            objects,
             torch.from_numpy(codes),
             n_steps=self.relation_steps,
             batch_size=self.relation_batch,
@@ -236,7 +239,8 @@ class GroundedLanguage:
         seen = checked_scenes(scenes)
         fetched = [self._fetch(np.asarray(words), seen)[0] for words in (subjects, objects)]
         with torch.no_grad():
-            return self.relation_(*fetched).softmax(dim=1).cpu().double().numpy()
+            found = self.relation_(*fetched).softmax(dim=1).cpu().double().numpy()
+        return np.asarray(found)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return everything `from_state` needs, as arrays."""
@@ -261,8 +265,9 @@ class GroundedLanguage:
         if absent:
             raise BrainalignError(f"no grounded language: {listed(absent)} missing; give what GroundedLanguage saved")
         about, where = json.loads(arrays["about"].tobytes()), pick_device(device)
-        network = Grounding.from_weights(_part(arrays, "network.")).to(where).eval()
-        n_hidden, n_dimensions = network.words[0].out_features, network.words[2].out_features
+        weights = _part(arrays, "network.")
+        network = Grounding.from_weights(weights).to(where).eval()
+        n_dimensions, n_hidden = weights["words.2.weight"].shape
         made = cls(n_dimensions, n_hidden, sharpness=about["sharpness"], device=device)
         made.network_, made.text_ = network, torch.tensor(arrays["text"]).to(where)
         made.relation_names_, made.relation_ = about["relations"], None

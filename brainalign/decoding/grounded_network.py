@@ -24,6 +24,11 @@ class Grounding(nn.Module):
     n_hidden, n_dimensions : int
     """
 
+    text_mean: Tensor
+    text_scale: Tensor
+    places_mean: Tensor
+    places_scale: Tensor
+
     def __init__(self, n_text: int, n_channels: int, n_hidden: int, n_dimensions: int) -> None:
         super().__init__()
         self.words = nn.Sequential(nn.Linear(n_text, n_hidden), nn.GELU(), nn.Linear(n_hidden, n_dimensions))

@@ -44,6 +44,9 @@ class RelationReadout(nn.Module):
     n_dimensions, n_relations : int
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, n_dimensions: int, n_relations: int) -> None:
         super().__init__()
         self.forms = nn.Parameter(torch.zeros(n_relations, n_dimensions, n_dimensions))

@@ -89,7 +89,7 @@ def word_axes(
     for k in range(n_axes):
         order = np.argsort(positions[:, k], kind="stable")
         sure = table[(table["axis"] == k + 1) & (table["q"] < level)]
-        name = str(sure.loc[sure["r"].abs().idxmax(), "attribute"]) if len(sure) else ""
+        name = str(sure["attribute"].iloc[int(sure["r"].abs().to_numpy().argmax())]) if len(sure) else ""
         rows.append(
             {
                 "axis": k + 1,

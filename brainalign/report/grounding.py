@@ -27,6 +27,7 @@ SPACES = {
     "shuffled": "words grounded in shuffled images",
     "words alone": "words alone",
 }
+SHORT = {"grounded": "grounded", "text": "text vectors", "shuffled": "shuffled", "words alone": "words alone"}
 
 
 def grounding_section(material: ImageMaterial) -> Section | None:
@@ -201,49 +202,49 @@ def _axes_table(axes: pd.DataFrame, attributes: pd.DataFrame) -> Markup:
 
 def _regions_table(regions: pd.DataFrame) -> Markup:
     names = [name for name in SPACES if name in set(regions["encoder"])]
-    header = ["region", *(SPACES[name] for name in names), "p (grounded)", "ceiling (r)", "grounded − text"]
+    header = ["region", *(SHORT[name] for name in names), "grounded − text", "p (grounded)", "ceiling (r)"]
     rows = []
     for group, part in regions.groupby("group", sort=False):
-        mine = part.set_index("encoder")
-        text = mine.loc["text"]
+        mine: dict[str, Any] = {str(row["encoder"]): row for row in part.to_dict("records")}
+        text = mine["text"]
         sure = text["difference_low"] > 0 or text["difference_high"] < 0
         apart = f"{number(text['difference'])} ({number(text['difference_low'])} to {number(text['difference_high'])})"
         rows.append(
             [
                 str(group),
-                *(f"{number(mine.loc[name, 'r'])}" for name in names),
-                number(mine.loc["grounded", "p"], 4),
-                number(mine.loc["grounded", "ceiling_r"]),
+                *(number(mine[name]["r"]) for name in names),
                 apart if sure else f"{apart}: tie",
+                number(mine["grounded"]["p"], 4),
+                number(mine["grounded"]["ceiling_r"]),
             ]
         )
     return html_table(header, rows, "Regions predicted from words of captions")
 
 
 def _norms_sentence(norms: pd.DataFrame, details: Mapping[str, Any]) -> str:
-    rows = norms[norms["norm"] == ALL_NORMS].set_index("space")
-    mine = rows.loc["grounded"]
+    rows: dict[str, Any] = {str(row["space"]): row for row in norms[norms["norm"] == ALL_NORMS].to_dict("records")}
+    mine = rows["grounded"]
     sure = "a tie"
     if mine["gain_low"] > 0 or mine["gain_high"] < 0:
         sure = "better" if mine["gain"] > 0 else "worse"
     return (
         f"Feature norms of {int(mine['n_words'])} words (folds by word), mean R²: grounded {number(mine['r2'])}, text "
-        f"vectors {number(rows.loc['text', 'r2'])}, shuffled {number(rows.loc['shuffled', 'r2'])}; difference to text "
+        f"vectors {number(rows['text']['r2'])}, shuffled {number(rows['shuffled']['r2'])}; difference to text "
         f"{number(mine['gain'])} ({number(mine['gain_low'])} to {number(mine['gain_high'])}): {sure}. What grounding "
         "pulls towards vision it takes from what text knew: norms that are not visual may fall."
     )
 
 
 def _norms_table(norms: pd.DataFrame) -> Markup:
-    header = ["norm", *(f"R², {SPACES[name]}" for name in ("grounded", "text", "shuffled")), "grounded − text", "p"]
+    header = ["norm", *(f"R², {SHORT[name]}" for name in ("grounded", "text", "shuffled")), "grounded − text", "p"]
     rows = []
     for norm, part in norms.groupby("norm", sort=False):
-        mine = part.set_index("space")
-        own = mine.loc["grounded"]
+        mine: dict[str, Any] = {str(row["space"]): row for row in part.to_dict("records")}
+        own = mine["grounded"]
         rows.append(
             [
                 "mean over norms" if norm == ALL_NORMS else str(norm),
-                *(number(mine.loc[name, "r2"]) for name in ("grounded", "text", "shuffled")),
+                *(number(mine[name]["r2"]) for name in ("grounded", "text", "shuffled")),
                 f"{number(own['gain'])} ({number(own['gain_low'])} to {number(own['gain_high'])})",
                 number(own["p"], 4),
             ]

@@ -33,16 +33,18 @@ def retrieval_figure(table: pd.DataFrame) -> Figure:
     for k, space in enumerate(spaces):
         mine = table[table["space"] == space].set_index("measure").reindex(measures)
         x = np.arange(len(measures)) + 0.18 * (k - (len(spaces) - 1) / 2)
-        colour = GREY if space == "shuffled" else COLOURS[k]
+        colour = "black" if space == "shuffled" else COLOURS[k]
         ax.vlines(x, mine["low"], mine["high"], color=colour, linewidth=1.4)
         ax.plot(x, mine["value"], MARKERS.get(space, "^"), color=colour, markersize=5, label=LABELS.get(space, space))
     first = table[table["space"] == spaces[0]].set_index("measure").reindex(measures)
     for place, (_, row) in enumerate(first.iterrows()):
         once = "" if place == 0 else "_"
         low, high = row["null_mean"] - 2 * row["null_sd"], row["null_mean"] + 2 * row["null_sd"]
-        sides = [place - 0.4, place + 0.4]
-        ax.fill_between(sides, max(low, 0), high, color=NULL, linewidth=0, zorder=0, label=f"{once}exchanged captions")
-        ax.hlines(row["chance"], *sides, color="black", linestyle=":", linewidth=0.8, label=f"{once}chance")
+        left, right = place - 0.4, place + 0.4
+        ax.fill_between(
+            [left, right], max(low, 0), high, color=NULL, linewidth=0, zorder=0, label=f"{once}exchanged captions"
+        )
+        ax.hlines(row["chance"], left, right, color="black", linestyle=":", linewidth=0.8, label=f"{once}chance")
     ax.set_xticks(range(len(measures)), measures)
     ax.set_ylabel("share of held-out images")
     ax.set_ylim(0, 1.03)

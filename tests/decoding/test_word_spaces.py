@@ -9,7 +9,17 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 
 from brainalign.checks import BrainalignError
-from brainalign.decoding import ALL_NORMS, norm_prediction, scene_retrieval, word_axes, word_clusters
+from brainalign.decoding import (
+    ALL_NORMS,
+    caption_vectors,
+    caption_words,
+    norm_prediction,
+    scene_retrieval,
+    word_attributes,
+    word_axes,
+    word_clusters,
+    word_regions,
+)
 
 
 def test_a_perfect_score_retrieves_every_scene_and_a_constant_one_none() -> None:
@@ -127,3 +137,48 @@ def test_missing_attributes_leave_their_words_out() -> None:
     empty = word_axes(vectors, [f"w{k}" for k in range(20)])
     assert empty.attributes.empty
     assert (empty.axes["name"] == "").all()
+
+
+def test_words_that_all_captions_or_too_few_hold_are_left_out() -> None:
+    texts = [["a red cat"], ["the red dog", "one hound"], ["a red cat sits"], ["a blue bird"], ["red cat and dog"]]
+    train = np.array([True, True, True, False, True])
+    found, said = caption_words(texts, train, min_images=1)
+    assert found == ["cat", "dog", "hound", "sits"]  # red in all training captions, bird only in a test one
+    assert said[1].tolist() == [False, True, True, False]
+    known = word_attributes(said[train], pd.DataFrame({"size": ["1", "2", "3", "5"]}))
+    assert known["size"].tolist() == [3, 3.5, 2, 3]
+    with pytest.raises(BrainalignError, match="three"):
+        caption_words(texts, train, min_images=2)
+    with pytest.raises(BrainalignError, match="size"):
+        word_attributes(said[train], pd.DataFrame({"size": ["1", "2", "big", "5"]}))
+
+
+def test_regions_are_predicted_by_the_space_that_holds_what_they_answer_to() -> None:
+    rng = np.random.default_rng(6)
+    said = rng.random((200, 12)) < 0.3
+    said[:, 0] |= ~said.any(axis=1)
+    looks, company = rng.normal(size=(2, 12, 3))
+    grounded, text = (caption_vectors(said, each) for each in (looks, company))
+    np.testing.assert_allclose(grounded[0], looks[said[0]].mean(axis=0))
+    weights = rng.normal(size=(3, 8))
+    responses = np.column_stack([grounded @ weights, rng.normal(size=(200, 4))])
+    responses += 0.3 * responses.std(axis=0) * rng.normal(size=responses.shape)
+    spaces = {"grounded": (grounded[:150], grounded[150:]), "text": (text[:150], text[150:])}
+    table = word_regions(
+        spaces,
+        responses[:150],
+        responses[150:],
+        {"seeing": np.arange(8), "noise": np.arange(8, 12)},
+        lambda X, Y: Ridge(alpha=0.1).fit(X, Y),
+        ceiling=np.full(12, 0.81),
+        n_permutations=99,
+        n_draws=200,
+    ).set_index(["encoder", "group"])
+    assert table.loc[("grounded", "seeing"), "r"] > 0.85
+    assert table.loc[("text", "seeing"), "difference_low"] > 0
+    assert table.loc[("grounded", "seeing"), "q"] < 0.05
+    assert table.loc[("grounded", "noise"), "p"] > 0.05
+    assert table.loc[("grounded", "seeing"), "ceiling_r"] == pytest.approx(0.9)
+    assert table.loc[("text", "noise"), "difference_low"] < 0 < table.loc[("text", "noise"), "difference_high"]
+    with pytest.raises(BrainalignError, match="none of the words"):
+        caption_vectors(np.zeros((2, 12)), looks)
