@@ -188,7 +188,7 @@ class GroundedLanguage:
         """
         text = self.text_ if words is None else torch.from_numpy(checked_words(words)).float().to(self.text_.device)
         with torch.no_grad():
-            return F.normalize(self.network_.embed_words(text), dim=-1).cpu().double().numpy()
+            return np.asarray(F.normalize(self.network_.embed_words(text), dim=-1).cpu().double().numpy())
 
     def scores(self, captions: Captions, scenes: Values) -> NDArray[np.float64]:
         """Return how well every caption fits every scene (n_captions, n_scenes), in −1 to 1.
