@@ -236,6 +236,12 @@ def _searchlights_fit(config: Config, descriptors: Mapping[str, Descriptor]) -> 
                 f"caption.subjects: {subject!r} is not among the subjects of the datasets "
                 f"({', '.join(sorted(known))}){did_you_mean(subject, known)}"
             )
+    for subject in config.ground.subjects or ():
+        if config.ground.model and known and subject not in known:
+            raise BrainalignError(
+                f"ground.subjects: {subject!r} is not among the subjects of the datasets "
+                f"({', '.join(sorted(known))}){did_you_mean(subject, known)}"
+            )
     for hemi, path in options.meshes.items():
         if not path.exists():
             raise BrainalignError(f"searchlight.meshes.{hemi}: no file {path}; correct the path, or leave it out")

@@ -72,6 +72,10 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
             return Cost(2500, 30 + config.identify.draws * len(scanned_subjects(descriptor)) // 4, 1)
         if stage == "caption":
             return _caption_cost(config, descriptor)
+        if stage == "ground":  # two trainings; every step meets as many places as a batch has
+            return Cost(2500, 20 + round(2 * 0.004 * config.ground.n_steps * config.ground.batch_size / 16), 20)
+        if stage == "ground_regions":
+            return replace(_image_cost("compare_images", descriptor, 1.0), seconds=20 + config.ground.draws // 20)
         if stage == "searchlight":
             return _searchlight_cost(config, descriptor)
         if stage == "directions":

@@ -200,11 +200,15 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
             yield "directions", "directionscores", own
         if subject in config.captioned(dataset, descriptor):
             yield "caption", "captions", own
+        if subject in config.grounded(dataset, descriptor):
+            yield "ground_regions", "groundedregions", own
         if isinstance(descriptor, ImageStudy) and subject in descriptor.decoded:
             yield "decode_times", "timescores", own
         yield f"summarize{of_kind}", "summary", own
         yield f"report{of_kind}", "html", own
     if images:
+        if config.grounded(dataset, descriptor):
+            yield "ground", "groundedwords", {}
         yield "summarize_group", "ceiling", {}
         if config.convergence_of(dataset).networks:
             yield "converge", "convergence", {}

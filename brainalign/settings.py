@@ -42,6 +42,7 @@ from brainalign.descriptor import (
 from brainalign.direction_options import DirectionSettings
 from brainalign.dynamics_options import DynamicsSettings
 from brainalign.families import check_contest, check_contest_in, contest_of
+from brainalign.ground_options import GroundSettings
 from brainalign.matching_options import MatchSettings
 from brainalign.methods import BandedRidgeMethod, DictionaryMethod, InContextMethod, Method, RidgeMethod, TrainedMethod
 from brainalign.models import SHARED_LAYERS, Model, PixelsModel, SentenceModel
@@ -63,6 +64,7 @@ __all__ = [
     "DictionaryMethod",
     "DirectionSettings",
     "DynamicsSettings",
+    "GroundSettings",
     "IdentifySettings",
     "ImageStudy",
     "InContextMethod",
@@ -230,6 +232,7 @@ class Config(Strict):
     identify: IdentifySettings = IdentifySettings()
     searchlight: SearchlightSettings = SearchlightSettings()
     caption: CaptionSettings = CaptionSettings()
+    ground: GroundSettings = GroundSettings()
     decode_times: DecodeTimesSettings = DecodeTimesSettings()
     decode: DecodeSettings = DecodeSettings()
     dynamics: DynamicsSettings = DynamicsSettings()
@@ -269,6 +272,7 @@ class Config(Strict):
         self.searchlight.check(self.models)
         self.synthesize.check_models(self.models)
         self.caption.check(self.models)
+        self.ground.check(self.models)
         return self
 
     def decoded_model(self, dataset: str) -> str:
@@ -344,6 +348,13 @@ class Config(Strict):
         if self.caption.model is None or self.caption.model not in self.models_of(dataset):
             return []
         wanted = self.caption.subjects
+        return [subject for subject in scanned_subjects(descriptor) if wanted is None or subject in wanted]
+
+    def grounded(self, dataset: str, descriptor: Descriptor) -> list[str]:
+        """Return the fMRI subjects of a study of images whose regions are predicted by grounded words."""
+        if self.ground.model is None or self.ground.model not in self.models_of(dataset):
+            return []
+        wanted = self.ground.subjects
         return [subject for subject in scanned_subjects(descriptor) if wanted is None or subject in wanted]
 
     def searchlights_of(self, dataset: str, descriptor: Descriptor, subject: str) -> list[str]:

@@ -32,6 +32,8 @@ STAGES = {
     "dynamics": ("datasets", "encoding", "features", "geometry", "kernels", "statistics"),
     "searchlight": ("datasets", "geometry", "kernels", "statistics"),
     "caption": ("datasets", "encoding", "features", "kernels", "statistics", "synthesis"),
+    "ground": ("datasets", "decoding", "features", "statistics"),
+    "ground_regions": ("datasets", "decoding", "encoding", "features", "kernels", "statistics"),
     "converge": ("datasets", "encoding", "features", "kernels", "statistics"),
     "match": ("geometry", "kernels", "statistics"),
     "decode": ("decoding", "features", "statistics"),

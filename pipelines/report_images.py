@@ -22,6 +22,7 @@ from brainalign.provenance import Provenance
 from brainalign.report import (
     CAPTION_TABLES,
     DECODED_TABLES,
+    GROUNDING_TABLES,
     SYNTHESIS_TABLES,
     DecodedTimes,
     Failure,
@@ -120,6 +121,16 @@ def _gather(
         words = {suffix: fetch(suffix, pd.DataFrame, subject=subject) for suffix in CAPTION_TABLES}
         said = {suffix: table for suffix, table in words.items() if table is not None}
         material.captions = said if len(said) == len(words) else {}
+    if subject in config.grounded(dataset, descriptor):
+        fetch("grounding", object)
+        about = {suffix: fetch(suffix, pd.DataFrame) for suffix in GROUNDING_TABLES}
+        known_words = {suffix: table for suffix, table in about.items() if table is not None}
+        material.grounded_words = fetch("groundedwords", Arrays)
+        material.grounded_regions = fetch("groundedregions", pd.DataFrame, subject=subject)
+        if material.grounded_words is not None and len(known_words) == len(about):
+            material.grounding = known_words
+            wanted = material.details("groundedwords")["shown_stimuli"]
+            material.pictures |= _pictures(descriptor, [name for name in wanted if name not in material.pictures])
     material.summary = fetch("summary", pd.DataFrame, subject=subject)
     material.differences = fetch("differences", pd.DataFrame, subject=subject)
     material.recovery = fetch("recovery", pd.DataFrame, subject=subject)

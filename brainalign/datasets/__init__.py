@@ -28,6 +28,7 @@ from brainalign.datasets.cortical_maps import (
     read_glasser,
     read_schaefer,
 )
+from brainalign.datasets.feature_norms import read_feature_norms
 from brainalign.datasets.fetch import Fetched, fetch_files
 from brainalign.datasets.fmri import Recording, read_fmri
 from brainalign.datasets.fmriprep import read_fmriprep
@@ -153,6 +154,7 @@ __all__ = [
     "read_braincorl",
     "read_cortical_maps",
     "read_epochs",
+    "read_feature_norms",
     "read_fmri",
     "read_fmriprep",
     "read_glasser",

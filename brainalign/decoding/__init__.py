@@ -13,6 +13,12 @@ from brainalign.decoding.glim_alignment import GlimAlignment
 from brainalign.decoding.image_properties import image_properties
 from brainalign.decoding.language import LanguageBridge
 from brainalign.decoding.language_models import LANGUAGE_MODELS, pretrained, smollm
+from brainalign.decoding.caption_words import caption_words, word_attributes
+from brainalign.decoding.contrastive import LogitScale, clip_loss, pair_loss
+from brainalign.decoding.feature_norms import ALL_NORMS, norm_prediction, word_clusters
+from brainalign.decoding.ground_study import GroundStudy, ground_study
+from brainalign.decoding.grounded import GroundedLanguage
+from brainalign.decoding.grounded_inputs import same_words
 from brainalign.decoding.linear import LinearDecoder, signal_features
 from brainalign.decoding.nuisance import nuisance_baselines, nuisance_features
 from brainalign.decoding.pair_scores import content_hits, label_hits, retrieval_hits
@@ -26,6 +32,7 @@ from brainalign.decoding.retrieval import (
     way_accuracy,
 )
 from brainalign.decoding.subject_curve import subject_curve
+from brainalign.decoding.scene_retrieval import scene_retrieval
 from brainalign.decoding.surrogates import phase_randomised, spectrum_noise, time_reversed
 from brainalign.decoding.text import TextDecoder
 from brainalign.decoding.text_decoders import Decoded, TextFit, decoder_of, nearest_sentences
@@ -40,6 +47,9 @@ from brainalign.decoding.zero_shot import ZeroShot, zero_shot_labels
 
 __all__ = [
     "EEG_ENCODERS",
+from brainalign.decoding.word_axes import WordAxes, word_axes
+from brainalign.decoding.word_regions import caption_vectors, word_regions
+    "ALL_NORMS",
     "FUNCTION_WORDS",
     "LANGUAGE_MODELS",
     "MEASURES",
@@ -54,6 +64,8 @@ __all__ = [
     "Fit",
     "GlimAlignment",
     "GlimEncoder",
+    "GroundStudy",
+    "GroundedLanguage",
     "History",
     "LanguageBridge",
     "LanguageModel",
@@ -67,8 +79,11 @@ __all__ = [
     "TextStudy",
     "Trials",
     "Verdict",
+    "WordAxes",
     "ZeroShot",
     "batches",
+    "caption_vectors",
+    "caption_words",
     "clip_loss",
     "constant_scores",
     "constant_sentence",
@@ -83,13 +98,18 @@ __all__ = [
     "label_hits",
     "leave_block_out",
     "nearest_sentences",
+    "ground_study",
+    "norm_prediction",
     "nuisance_baselines",
     "nuisance_features",
+    "pair_loss",
     "phase_randomised",
     "pretrained",
     "repeat_curve",
     "retrieval_accuracy",
     "retrieval_hits",
+    "same_words",
+    "scene_retrieval",
     "signal_features",
     "similarity_ranks",
     "smollm",
@@ -104,5 +124,9 @@ __all__ = [
     "way_accuracy",
     "word_t5",
     "word_tokenizer",
+    "word_attributes",
+    "word_axes",
+    "word_clusters",
+    "word_regions",
     "zero_shot_labels",
 ]

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from brainalign.checks import BrainalignError, check_rows
 
-__all__ = ["LogitScale", "clip_loss"]
+__all__ = ["LogitScale", "clip_loss", "pair_loss"]
 
 EXCLUDED = -1e4  # a logit that takes no part in a softmax, also in half precision
 
@@ -68,11 +68,30 @@ def clip_loss(a: Tensor, b: Tensor, scale: Tensor | float, stimuli: Tensor) -> T
     """
     check_rows("a", len(a), "b", len(b), "give one row of each per trial")
     check_rows("stimuli", len(stimuli), "a", len(a), "give one stimulus per trial")
+    return pair_loss(scale * F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T, stimuli)
+
+
+def pair_loss(logits: Tensor, stimuli: Tensor) -> Tensor:
+    """Return the mean of the cross-entropies of finding the diagonal in the rows, and in the columns.
+
+    Parameters
+    ----------
+    logits : Tensor (n, n)
+        Of every row of one kind with every row of another; the right ones on the diagonal.
+    stimuli : Tensor (n,) of int
+        As in `clip_loss`.
+
+    Raises
+    ------
+    BrainalignError
+        If all rows are of one stimulus.
+    """
     same = stimuli[:, None] == stimuli[None, :]
     if same.all():
-        raise BrainalignError(f"all {len(a)} trials of a batch show one stimulus; nothing to tell apart: enlarge it")
-    logits = scale * F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T
+        raise BrainalignError(
+            f"all {len(logits)} trials of a batch show one stimulus; nothing to tell apart: enlarge it"
+        )
     same = same.fill_diagonal_(False)
     logits = logits.masked_fill(same, EXCLUDED)
-    own = torch.arange(len(a), device=a.device)
+    own = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2

@@ -8,6 +8,7 @@ from brainalign.report.decoding_section import decoding_section
 from brainalign.report.directions import directions_section
 from brainalign.report.dynamics_page import DYNAMICS_TABLES, DynamicsMaterial, render_dynamics_page
 from brainalign.report.found_directions import FoundDirections, direction_gains
+from brainalign.report.grounding import GROUNDING_TABLES
 from brainalign.report.group import group_figure, render_failed_group, render_group_page
 from brainalign.report.group_sections import group_sections
 from brainalign.report.heads import topomaps
@@ -43,6 +44,7 @@ __all__ = [
     "CONVERGENCE_TABLES",
     "DECODED_TABLES",
     "DYNAMICS_TABLES",
+    "GROUNDING_TABLES",
     "IDENTIFICATION_TABLES",
     "MATCHING_TABLES",
     "SYNTHESIS_TABLES",

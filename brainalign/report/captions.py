@@ -150,6 +150,28 @@ CAPTIONS = {
     "captionmap": """
         What captions say of {attribute}; grey: reliable voxels about which nothing is said (not above encoders of
         exchanged images, false discovery rate {q:g}). Good: regions of a colour.""",
+    "groundedretrieval": """
+        How often the caption of a held-out image finds it first, or among the first 5 or 10, among all held-out images
+        whose captions hold other words; 95 % intervals over captions. Dotted: chance; grey: captions exchanged between
+        images. Good: grounded words far above both, the cross (the same network, trained on shuffled images) on
+        chance. Squares: a linear map from the mean place of an image to the text vectors, which the network has to
+        beat to be worth its parameters.""",
+    "groundedaxes": """
+        Words on the two directions along which the grounded space varies most. Good: words that look alike lie
+        together, and ends of an axis are words one can name. An axis whose label has a name correlates with it beyond
+        words exchanged (false discovery rate .05); without one, what the ends have in common is for you to judge. With
+        few words, little can be shown.""",
+    "groundedplaces": """
+        Where words (rows) look in held-out images (columns); bright: most, each map on its own scale. The words are
+        from the captions of these images, not chosen, and each is looked for in all of them. Good: names of things
+        light up the thing, in every image that has it. Bad: corners or one place bright in all images, which says that
+        the features carry the word everywhere. Words of places, sizes or grounds need not be anywhere.""",
+    "groundedregions": """
+        Ridge regression of each region on the mean vector of a caption's words, same held-out images. Points: mean r
+        over the targets of a region, with {confidence:.0%} intervals over resampled images; dashed: noise ceiling (r);
+        grey: images exchanged. Good: grounded words above text vectors and above words grounded in shuffled images
+        where a region cares for looks. Where all lie together, it matters which words a caption holds, not in which
+        space they lie; words alone (one column per word) shows what that is worth.""",
     "searchlight": """
         Fit ({comparison}) of the model's geometry to that of the voxels or vertices around every centre, within
         {around}; {distance} distances. Drawn is the layer with the largest fit anywhere. Red: stimuli that are alike

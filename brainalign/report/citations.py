@@ -76,6 +76,15 @@ CITATIONS = {
         "Pedregosa F, Varoquaux G, Gramfort A, et al.", 2011, "Scikit-learn: machine learning in Python",
         "Journal of Machine Learning Research 12:2825-2830",
     ),
+    "grounding": Reference(
+        "Zhang Y, Choi M, Han K, Liu Z", 2021,
+        "Explainable semantic space by grounding language to vision with cross-modal contrastive learning",
+        "NeurIPS, arXiv:2111.07180",
+    ),
+    "clip": Reference(
+        "Radford A, Kim JW, Hallacy C, et al.", 2021,
+        "Learning transferable visual models from natural language supervision", "ICML, arXiv:2103.00020",
+    ),
     "sentence": Reference(
         "Reimers N, Gurevych I", 2019, "Sentence-BERT: sentence embeddings using Siamese BERT-networks",
         "EMNLP-IJCNLP", "10.18653/v1/D19-1410",

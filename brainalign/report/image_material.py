@@ -67,6 +67,9 @@ class ImageMaterial:
     comparison: pd.DataFrame | None = None
     searchlights: dict[str, pd.DataFrame] = field(default_factory=dict)  # by model
     captions: dict[str, pd.DataFrame] = field(default_factory=dict)  # by artifact; empty where no voxel has words
+    grounding: dict[str, pd.DataFrame] = field(default_factory=dict)  # by artifact; empty where no words are grounded
+    grounded_words: Arrays | None = None
+    grounded_regions: pd.DataFrame | None = None
     summary: pd.DataFrame | None = None
     differences: pd.DataFrame | None = None
     recovery: pd.DataFrame | None = None

@@ -10,6 +10,7 @@ import pandas as pd
 
 from brainalign.report.citations import CITATIONS
 from brainalign.report.contest import contest_methods, contest_sentence
+from brainalign.report.grounding import grounding_methods
 from brainalign.report.image_material import ImageMaterial
 from brainalign.report.image_sections import image_sections
 from brainalign.report.page import data_uri, render
@@ -186,6 +187,7 @@ def _methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
     texts += [(text, tuple(keys)) for text, keys in searchlight_methods(material)]
     texts += synthesis_methods(material)
     texts += [(text, tuple(keys)) for text, keys in caption_methods(material)]
+    texts += [(text, tuple(keys)) for text, keys in grounding_methods(material)]
     return texts
 
 

@@ -17,6 +17,7 @@ from brainalign.report.directions import directions_section
 from brainalign.report.encoders import encoders_section
 from brainalign.report.few_images import few_images_section
 from brainalign.report.figures import ceiling_histogram, score_against_ceiling
+from brainalign.report.grounding import grounding_section
 from brainalign.report.image_material import ImageMaterial
 from brainalign.report.material import Failure
 from brainalign.report.page import Panel, Section
@@ -52,6 +53,7 @@ def image_sections(material: ImageMaterial) -> list[Section]:
         synthesis_section,
         _directions,
         voxel_captions_section,
+        grounding_section,
         _ceilings,
         _recovery,
     ]

@@ -11,6 +11,7 @@ from brainalign.simulation.drives import field_weights, layer_drives, pool_every
 from brainalign.simulation.eeg_text import EegText, eeg_power, eeg_text, text_sentences
 from brainalign.simulation.families import FamilyWorld, family_world
 from brainalign.simulation.generator import LAYERS, activations, save_generator, train_generator
+from brainalign.simulation.grounded_words import GroundedWords, grounded_words
 from brainalign.simulation.hierarchy import R_CEILING, Hierarchy, hierarchy, smooth_maps
 from brainalign.simulation.linear import LinearWorld, linear_world
 from brainalign.simulation.meeg import MeegTruth, layer_latencies, sensor_info, simulate_meeg, to_epochs
@@ -45,6 +46,7 @@ __all__ = [
     "CortexDrives",
     "EegText",
     "FamilyWorld",
+    "GroundedWords",
     "Hierarchy",
     "LinearWorld",
     "MeegTruth",
@@ -74,6 +76,7 @@ __all__ = [
     "eeg_text",
     "family_world",
     "field_weights",
+    "grounded_words",
     "hierarchical_mixtures",
     "hierarchy",
     "labelled_embeddings",

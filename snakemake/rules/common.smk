@@ -61,6 +61,8 @@ IDENTIFICATION = ("regions", "thresholds", "agreement")
 MATCHED = [name for name in IMAGES if SETTINGS.matching_of(name).models]
 MATCHING = ("similarity", "dimensions", "featurebias", "manifolds")
 CONVERGENCE = ("convergence", "areas", "latencies", "curves", "halftimes", "maps")
+GROUNDED = [name for name in IMAGES if SETTINGS.grounded(name, DESCRIPTORS[name])]
+GROUNDING = ("grounding", "groundedwords", "groundedscores", "groundedaxes", "groundedattributes", "groundednorms")
 CAPTIONED = ("captions", "captionscores", "captiontemperatures")
 DECODED = (
     "controls",
@@ -168,6 +170,21 @@ def captions_of_voxels(wildcards):
     """Return words for the voxels of the subject, with their scores; nothing where none are asked for."""
     asked = wildcards.subject in SETTINGS.captioned(wildcards.dataset, DESCRIPTORS[wildcards.dataset])
     return [of(suffix, wildcards) for suffix in CAPTIONED if asked]
+
+
+def grounding_of(wildcards):
+    """Return grounded words, and the regions of the subject they predict; nothing where no words are grounded."""
+    if wildcards.subject not in SETTINGS.grounded(wildcards.dataset, DESCRIPTORS[wildcards.dataset]):
+        return []
+    group = [str(artifact_path(RESULTS, wildcards.dataset, suffix)) for suffix in GROUNDING]
+    return [*group, of("groundedregions", wildcards)]
+
+
+def grounding_captions(wildcards):
+    """Return the table of captions of a study; nothing where the table of images holds them."""
+    descriptor = DESCRIPTORS[wildcards.dataset]
+    table = getattr(descriptor, "captions", None)
+    return [descriptor.locate(table, "captions")] if table is not None else []
 
 
 def caption_files():

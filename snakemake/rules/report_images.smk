@@ -23,6 +23,7 @@ rule report_images:
         synthesis=synthesis_of,
         directions=directions_of,
         captions=captions_of_voxels,
+        grounding=grounding_of,
         summarized=artifacts("summary", "recovery", "contest", "winners"),
     output:
         page=report(

@@ -1,0 +1,196 @@
+"""ground: words of captions grounded in the training images of a study; what their space holds, beside text vectors."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.arrays import Arrays, Features, Layers
+from brainalign.artifacts import load, save
+from brainalign.checks import BrainalignError, check_choice, listed
+from brainalign.datasets import read_feature_norms
+from brainalign.decoding import (
+    GroundedLanguage,
+    caption_words,
+    ground_study,
+    norm_prediction,
+    word_attributes,
+    word_axes,
+)
+from brainalign.features import SentenceExtractor, captions_of
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.settings import GroundSettings, parse
+
+SHOWN_IMAGES, SHOWN_WORDS = 4, 6
+LEAST_NORMS = 10  # words with norms
+NORMS = [
+    "space",
+    "norm",
+    "r2",
+    "low",
+    "high",
+    "gain",
+    "gain_low",
+    "gain_high",
+    "null_mean",
+    "null_high",
+    "p",
+    "n_words",
+]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("ground", __doc__)
+    parser.add_argument("--features", type=Path, required=True, help="of the model that keeps places")
+    parser.add_argument("--splits", type=Path, nargs="+", required=True, help="of every subject")
+    parser.add_argument("--captions", type=Path, help="a row per caption; else those in the table of images")
+    for name in ("grounding", "groundedwords", "groundedscores", "groundedaxes", "groundedattributes", "groundednorms"):
+        parser.add_argument(f"--{name}", type=Path, required=True, help="output")
+    return run_stage(parser, _ground, argv)
+
+
+def _ground(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    options = parse(GroundSettings, arguments.settings["ground"], "ground")
+    layers = load(arguments.features, Layers, provenance)
+    name = options.layer or list(layers)[-1]
+    check_choice("ground.layer", name, layers)
+    images = layers[name]
+    train, test = _parts(images, [load(path, pd.DataFrame, provenance) for path in arguments.splits])
+    words, said = caption_words(_texts(images.stimuli, arguments.captions, provenance), train, options.min_images)
+    text = _word_vectors(words, arguments.settings["text"])
+    chosen = ("n_dimensions", "n_hidden", "n_steps", "batch_size", "learning_rate", "weight_decay", "device")
+    made = {key: getattr(options, key) for key in chosen}
+    found = ground_study(
+        GroundedLanguage(**made, seed=arguments.seed),
+        GroundedLanguage(**made, seed=arguments.seed),
+        text,
+        said,
+        np.asarray(images.values),
+        train,
+        test,
+        n_permutations=options.permutations,
+        seed=arguments.seed,
+    )
+    attributes = pd.DataFrame(index=range(len(words)))
+    if options.attributes:
+        for column in options.attributes:
+            check_choice("ground.attributes", column, [str(each) for each in images.stimuli])
+        attributes = word_attributes(said[train], images.stimuli.loc[train, list(options.attributes)])
+    norms = _norms(words, options.norms, provenance)
+    beside = attributes if norms is None else attributes.join(norms.reset_index(drop=True), rsuffix=" (norm)")
+    axes = word_axes(
+        found.spaces["grounded"],
+        words,
+        beside,
+        n_axes=options.axes,
+        n_permutations=options.permutations,
+        seed=arguments.seed,
+    )
+    about: dict[str, Any] = {"model_layer": name, "n_train": int(train.sum()), "n_test": int(test.sum())}
+    about |= {"n_words": len(words), "text": str(arguments.settings["text"].get("weights", "")), "norms_missing": 0}
+    shown = np.flatnonzero(test & said.any(axis=1))[:SHOWN_IMAGES]
+    asked = [words[k] for k in np.flatnonzero(said[shown].any(axis=0))[:SHOWN_WORDS]]
+    where = np.stack([found.model.locate([words.index(word)] * len(shown), images.values[shown]) for word in asked])
+    save(arguments.grounding, Arrays(found.model.state()), provenance, words=words, **about)
+    save(
+        arguments.groundedwords,
+        Arrays(
+            {f"space.{key}": each for key, each in found.spaces.items()}
+            | {"said": said, "train": train, "positions": axes.positions, "where": where.swapaxes(0, 1)}
+        ),
+        provenance,
+        words=words,
+        stimuli=images.stimuli["stimulus_id"].tolist(),
+        shown_stimuli=images.stimuli["stimulus_id"].iloc[shown].tolist(),
+        shown_words=asked,
+        grid=_grid(images),
+        **about,
+    )
+    save(arguments.groundedscores, found.retrieval, provenance, **about)
+    save(arguments.groundedaxes, axes.axes, provenance, **about)
+    save(arguments.groundedattributes, axes.attributes, provenance, **about)
+    predicted = pd.DataFrame(columns=NORMS)
+    if norms is not None:
+        known = norms.notna().all(axis=1).to_numpy()
+        about["norms_missing"] = int((~known).sum())
+        predicted = norm_prediction(
+            {key: each[known] for key, each in found.spaces.items()},
+            norms[known],
+            n_permutations=min(options.permutations, 200),
+            n_draws=options.draws,
+            seed=arguments.seed,
+        )
+    save(arguments.groundednorms, predicted, provenance, **about)
+
+
+def _parts(images: Features, splits: Sequence[pd.DataFrame]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the images that nobody is tested on, and those that somebody is; images of neither kind train too."""
+    tested = {name for table in splits for name in table.loc[table["split"] == "test", "stimulus_id"]}
+    test = images.stimuli["stimulus_id"].isin(tested).to_numpy()
+    return ~test, test
+
+
+def _texts(stimuli: pd.DataFrame, captions: Path | None, provenance: Provenance) -> list[list[str]]:
+    if captions is not None:
+        provenance.read("captions", captions)
+        table = pd.read_csv(captions, sep="," if captions.suffix == ".csv" else "\t", dtype=str)
+        return captions_of(stimuli["stimulus_id"].tolist(), table, captions.name)
+    if "caption" not in stimuli:
+        raise BrainalignError(
+            "grounding needs captions: give the table of images a column caption, or the descriptor a table of captions"
+        )
+    return [[str(text)] for text in stimuli["caption"].fillna("")]
+
+
+class _Rows:
+    """Takes what the extractor writes."""
+
+    def __init__(self, n: int) -> None:
+        self.values: dict[int, NDArray[np.float32]] = {}
+        self.n = n
+
+    @property
+    def pending(self) -> NDArray[np.intp]:
+        return np.arange(self.n)
+
+    def write(self, rows: NDArray[np.intp], values: Mapping[str, NDArray[np.float32]], grids: object = None) -> None:
+        self.values |= dict(zip(rows.tolist(), values["mean"], strict=True))
+
+
+def _word_vectors(words: Sequence[str], options: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Return the vector of every word on its own (n_words, n_text)."""
+    rows = _Rows(len(words))
+    SentenceExtractor(str(options["weights"])).extract(pd.DataFrame({"texts": [[word] for word in words]}), rows)
+    return np.stack([rows.values[k] for k in range(len(words))]).astype(np.float64)
+
+
+def _norms(words: Sequence[str], path: Path | None, provenance: Provenance) -> pd.DataFrame | None:
+    """Return the norms of the words, NaN where a word has none; None where no norms are given."""
+    if path is None:
+        return None
+    provenance.read("norms", path)
+    norms = read_feature_norms(path)
+    known = norms.dropna().index.intersection(pd.Index(words))
+    if len(known) < LEAST_NORMS:
+        raise BrainalignError(
+            f"{path} has all norms of {len(known)} of the {len(words)} words of captions ({listed(list(words), 5)}); "
+            f"{LEAST_NORMS} are needed, so that some can be held out"
+        )
+    return norms.reindex(list(words))
+
+
+def _grid(images: Features) -> list[int]:
+    """Return rows and columns of the places; places in a row where they are not known."""
+    return [int(n) for n in images.grid] if images.grid else [1, images.values.shape[1]]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,112 @@
+"""ground_regions: how well grounded words and text vectors of captions predict the regions of one subject."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.arrays import Arrays, Responses
+from brainalign.artifacts import load, load_sidecar, save
+from brainalign.checks import BrainalignError, listed
+from brainalign.datasets import folds_of
+from brainalign.decoding import caption_vectors, word_regions
+from brainalign.encoding import Ridge, target_groups
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.settings import GroundSettings, parse
+
+Values = NDArray[np.floating[Any]]
+WORDS = "words alone"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("ground_regions", __doc__)
+    parser.add_argument("--responses", type=Path, required=True)
+    parser.add_argument("--splits", type=Path, required=True)
+    parser.add_argument("--ceiling", type=Path, required=True)
+    parser.add_argument("--groundedwords", type=Path, required=True)
+    parser.add_argument("--groundedregions", type=Path, required=True, help="output")
+    return run_stage(parser, _regions, argv)
+
+
+def _regions(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    options = parse(GroundSettings, arguments.settings["ground"], "ground")
+    responses = load(arguments.responses, Responses, provenance)
+    if responses.times is not None:
+        raise BrainalignError("regions are of voxels; leave M/EEG subjects out of ground.subjects")
+    ceiling = load(arguments.ceiling, pd.DataFrame, provenance)["ceiling"].to_numpy()
+    words = load(arguments.groundedwords, Arrays, provenance)
+    stimuli = pd.Index(load_sidecar(arguments.groundedwords)["details"]["stimuli"])
+    groups = target_groups(responses, ceiling, arguments.settings["ceiling_threshold"])
+    groups = {name: rows for name, rows in groups.items() if len(rows)}
+    needed = np.unique(np.concatenate(list(groups.values())))
+    place = np.full(len(responses.targets), -1)
+    place[needed] = np.arange(len(needed))
+    ((train, test),) = folds_of(load(arguments.splits, pd.DataFrame, provenance), responses.trials)
+    shown, seen = (_averaged(responses, part, needed, stimuli, words["said"]) for part in (train, test))
+    if words["train"][seen[0]].any():
+        raise BrainalignError("words were grounded in images that this subject is tested on; run ground again")
+    spaces = {name.removeprefix("space."): each for name, each in words.items() if name.startswith("space.")}
+    spaces[WORDS] = np.eye(words["said"].shape[1])
+    said = words["said"]
+    vectors = {
+        name: (caption_vectors(said[shown[0]], each), caption_vectors(said[seen[0]], each))
+        for name, each in spaces.items()
+    }
+    found = word_regions(
+        vectors,
+        shown[1],
+        seen[1],
+        {name: place[rows] for name, rows in groups.items()},
+        partial(_fit, alphas=options.alphas),
+        ceiling=ceiling[needed],
+        n_permutations=options.permutations,
+        n_draws=options.draws,
+        confidence=arguments.settings["confidence"],
+        seed=arguments.seed,
+    )
+    save(
+        arguments.groundedregions,
+        found,
+        provenance,
+        n_train=len(shown[0]),
+        n_test=len(seen[0]),
+        null="test images exchanged",
+        p="of the mean r of a region; q over the regions of a space",
+    )
+
+
+def _fit(vectors: Values, responses: Values, alphas: Sequence[float]) -> Ridge:
+    return Ridge(alphas=alphas, device="cpu", dtype="float64").fit(vectors, responses)
+
+
+def _averaged(
+    responses: Responses,
+    trials: NDArray[np.intp],
+    targets: NDArray[np.intp],
+    stimuli: pd.Index,
+    said: NDArray[np.bool_],
+) -> tuple[NDArray[np.intp], Values]:
+    """Return rows and mean responses of the images of some trials whose captions hold known words."""
+    mine, wanted = np.zeros(len(responses.trials), dtype=bool), np.zeros(len(responses.targets), dtype=bool)
+    mine[trials], wanted[targets] = True, True
+    averaged = responses.select(trials=mine, targets=wanted).average_repeats()
+    shown = pd.Index(averaged.trials["stimulus_id"])
+    rows = stimuli.get_indexer(shown)
+    if (rows < 0).any():
+        absent = shown[rows < 0].tolist()
+        raise BrainalignError(f"{len(absent)} images have no captions ({listed(absent)}); run ground again")
+    spoken = said[rows].any(axis=1)
+    return rows[spoken], np.asarray(averaged.values, dtype=np.float64)[spoken]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

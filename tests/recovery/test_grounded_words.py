@@ -1,0 +1,121 @@
+"""Words grounded in scenes: visual norms that text vectors lack, where things are, how they relate; or nothing.
+
+The world runs reduced in `make test`, and at full size (marked acceptance) in `make acceptance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign.decoding import ALL_NORMS, GroundedLanguage, norm_prediction, same_words, scene_retrieval, word_clusters
+from brainalign.simulation import GroundedWords, grounded_words
+
+Record = Callable[[str, object, str], None]
+SEEDS = (1, 2, 3)
+
+
+def figures(world: GroundedWords, seed: int, shuffled: bool = False, **options: object) -> dict[str, float]:
+    """Return every figure of a world; shuffled: training captions and relations belong to other scenes."""
+    train, test = np.flatnonzero(world.train), np.flatnonzero(~world.train)
+    scenes = world.scenes[train]
+    if shuffled:
+        scenes = scenes[np.random.default_rng([seed, 1]).permutation(len(train))]
+    relations = pd.DataFrame(
+        {
+            "scene": np.arange(len(train)),
+            "subject": world.captions[train, 0],
+            "object": world.captions[train, 1],
+            "relation": world.relations[train],
+        }
+    )
+    model = GroundedLanguage(device="cpu", seed=seed, **options).fit(  # type: ignore[arg-type]
+        world.text, world.captions[train], scenes, relations
+    )
+    captions, seen, truth = world.captions[test], world.scenes[test], world.relations[test]
+    found = scene_retrieval(model.scores(captions, seen), same_words(captions), n_permutations=200, n_draws=100)
+    places = [model.locate(captions[:, role], seen).argmax(axis=1) == world.locations[test, role] for role in (0, 1)]
+    known = np.array([int(name) for name in model.relation_names_])
+    told, swapped = (
+        known[model.relate(captions[:, a], captions[:, b], seen).argmax(axis=1)] for a, b in ((0, 1), (1, 0))
+    )
+    spaces = {"grounded": model.embed(), "text": world.text}
+    few = {"n_permutations": 5, "n_draws": 50}
+    visual, textual = (
+        norm_prediction(spaces, pd.DataFrame(norms), **few).set_index(["norm", "space"])["r2"][ALL_NORMS]
+        for norms in (world.visual, world.textual)
+    )
+    looks = word_clusters(spaces, world.words["visual"], n_permutations=10).set_index("space")["ari"]
+    of_100 = found.set_index("measure")["value"]
+    return {
+        "top-1 of 100": float(of_100.get("100-way", np.nan)),
+        "top-5": float(of_100["top-5"]),
+        "place": float(np.mean(places)),
+        "relation": float((told == truth).mean()),
+        "relation, swapped": float((swapped == truth).mean()),
+        "relation, majority": float((truth == np.bincount(world.relations[train]).argmax()).mean()),
+        "relation, oracle": float((world.certainty[test].argmax(axis=1) == truth).mean()),
+        "relation, oracle swapped": float((world.swapped[test].argmax(axis=1) == truth).mean()),
+        "visual R²": float(visual["grounded"]),
+        "visual R², text": float(visual["text"]),
+        "textual R²": float(textual["grounded"]),
+        "textual R², text": float(textual["text"]),
+        "ARI": float(looks["grounded"]),
+        "ARI, text": float(looks["text"]),
+    }
+
+
+def test_captions_ground_words_and_shuffled_captions_do_not() -> None:
+    """Half the world at one seed: what text vectors lack comes from scenes, and from nothing else."""
+    world = grounded_words(n_words=96, n_train=1200, n_test=150, seed=4)
+    options = {"n_steps": 300, "relation_steps": 200}
+    found = figures(world, 4, **options)
+    nothing = figures(world, 4, shuffled=True, **options)
+    assert found["top-1 of 100"] > 0.4
+    assert nothing["top-1 of 100"] < 0.06
+    assert found["place"] > 0.7
+    assert nothing["place"] < 0.2
+    assert found["relation"] > found["relation, majority"] + 0.05
+    assert found["relation, swapped"] < found["relation, majority"] + 0.08
+    assert found["visual R²"] > found["visual R², text"] + 0.1
+    assert nothing["visual R²"] < 0.1
+    assert found["ARI"] > 0.3
+    assert abs(nothing["ARI"]) < 0.1
+    assert found["textual R²"] < found["textual R², text"] - 0.2  # what grounding costs
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("seed", SEEDS)
+def test_grounded_words(seed: int, record: Record) -> None:
+    """`grounded_words`: word vectors pulled towards scenes by captions alone."""
+    world = grounded_words(seed=seed)
+    found, nothing = figures(world, seed), figures(world, seed, shuffled=True)
+    expected = {
+        "top-1 of 100": "≥ .65; shuffled ≤ .06",
+        "place": "≥ .75; shuffled ≤ .16 (chance .11)",
+        "relation": "≥ majority + .08; shuffled ≤ majority + .04",
+        "relation, swapped": "≤ majority or the oracle's own, + .04",
+        "visual R²": "≥ text + .15; shuffled ≤ .1",
+        "ARI": "≥ .4; shuffled ≤ .05",
+        "textual R²": "falls (reported)",
+    }
+    for name, value in found.items():
+        record(f"{name}, seed {seed}", round(value, 3), expected.get(name, ""))
+    for name in ("top-1 of 100", "place", "relation", "visual R²", "ARI", "textual R²"):
+        record(f"{name}, shuffled, seed {seed}", round(nothing[name], 3), expected[name])
+    majority = found["relation, majority"]
+    assert found["top-1 of 100"] >= 0.65
+    assert nothing["top-1 of 100"] <= 0.06
+    assert found["place"] >= 0.75
+    assert nothing["place"] <= 0.16
+    assert found["relation"] >= majority + 0.08
+    assert nothing["relation"] <= majority + 0.04
+    # Forms of the world have symmetric parts, by which even the oracle tells something of swapped pairs.
+    assert found["relation, swapped"] <= max(majority, found["relation, oracle swapped"]) + 0.04
+    assert found["visual R²"] >= found["visual R², text"] + 0.15
+    assert nothing["visual R²"] <= 0.1
+    assert found["ARI"] >= 0.4
+    assert nothing["ARI"] <= 0.05
