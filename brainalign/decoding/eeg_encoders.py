@@ -4,7 +4,6 @@
 |---|---|---|
 | tiny | waves locked to the stimulus | two convolutions, one layer of attention |
 | envelope | power, whatever the sign | filters, squared, averaged in windows, logarithm |
-| module:Model | what the model finds | any model of n_chans, n_times, n_outputs, sfreq: braindecode's, or yours |
 | glim | waves locked to the stimulus | attention over time points; a prompt tells task, dataset and subject |
 | module:Model | what the model finds | any of n_chans, n_times, n_outputs, sfreq: braindecode's, or yours |
 
@@ -23,10 +22,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brainalign.checks import BrainalignError, check_choice
+from brainalign.decoding.glim import GlimEncoder
 from brainalign.decoding.plugin_encoder import PluginEncoder
 from brainalign.decoding.subject_layer import EegShape, SubjectLayer, silenced
-from brainalign.decoding.glim import GlimEncoder
-from brainalign.features.user_functions import find_function
 
 __all__ = [
     "EEG_ENCODERS",

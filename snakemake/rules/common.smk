@@ -416,17 +416,8 @@ onerror:
         "report_recordings": RECORDINGS,
         "report_dynamics": VIDEOS,
         "report_concepts": TRIPLETS,
+        "report_sentences": SENTENCES,
         "report_group": IMAGES + RDMS,
     }.items():
         if datasets:
             shell("python -P -m brainalign.pipelines.{stage} --incomplete --settings {quoted_config} || true")
-    for stage in (
-        "report",
-        "report_images",
-        "report_recordings",
-        "report_dynamics",
-        "report_concepts",
-        "report_sentences",
-        "report_group",
-    ):
-        shell("python -P -m brainalign.pipelines.{stage} --incomplete --settings {quoted_config} || true")
