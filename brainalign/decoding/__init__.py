@@ -1,24 +1,23 @@
 """From brain signals to meaning: linear decoders, retrieval, scores of text, and the controls that go with them."""
 
+from brainalign.decoding.augmentation import Augmentation
+from brainalign.decoding.caption_words import caption_words, word_attributes
 from brainalign.decoding.components import Components
 from brainalign.decoding.constant_sentence import constant_scores, constant_sentence
-from brainalign.decoding.contrastive import LogitScale, clip_loss
+from brainalign.decoding.contrastive import LogitScale, clip_loss, pair_loss
 from brainalign.decoding.controls import TESTED, TRAINED, ControlMatrix, Fit, control_matrix, leave_block_out
-from brainalign.decoding.exchange_relevance import exchange_relevance
-from brainalign.decoding.augmentation import Augmentation
 from brainalign.decoding.eeg_encoders import EEG_ENCODERS, EegShape, eeg_encoder
+from brainalign.decoding.exchange_relevance import exchange_relevance
+from brainalign.decoding.feature_norms import ALL_NORMS, norm_prediction, word_clusters
 from brainalign.decoding.frozen_language import CausalLanguage, LanguageModel, Seq2SeqLanguage
 from brainalign.decoding.glim import GlimEncoder
 from brainalign.decoding.glim_alignment import GlimAlignment
-from brainalign.decoding.image_properties import image_properties
-from brainalign.decoding.language import LanguageBridge
-from brainalign.decoding.language_models import LANGUAGE_MODELS, pretrained, smollm
-from brainalign.decoding.caption_words import caption_words, word_attributes
-from brainalign.decoding.contrastive import LogitScale, clip_loss, pair_loss
-from brainalign.decoding.feature_norms import ALL_NORMS, norm_prediction, word_clusters
 from brainalign.decoding.ground_study import GroundStudy, ground_study
 from brainalign.decoding.grounded import GroundedLanguage
 from brainalign.decoding.grounded_inputs import same_words
+from brainalign.decoding.image_properties import image_properties
+from brainalign.decoding.language import LanguageBridge
+from brainalign.decoding.language_models import LANGUAGE_MODELS, pretrained, smollm
 from brainalign.decoding.linear import LinearDecoder, signal_features
 from brainalign.decoding.nuisance import nuisance_baselines, nuisance_features
 from brainalign.decoding.pair_scores import content_hits, label_hits, retrieval_hits
@@ -31,8 +30,8 @@ from brainalign.decoding.retrieval import (
     similarity_ranks,
     way_accuracy,
 )
-from brainalign.decoding.subject_curve import subject_curve
 from brainalign.decoding.scene_retrieval import scene_retrieval
+from brainalign.decoding.subject_curve import subject_curve
 from brainalign.decoding.surrogates import phase_randomised, spectrum_noise, time_reversed
 from brainalign.decoding.text import TextDecoder
 from brainalign.decoding.text_decoders import Decoded, TextFit, decoder_of, nearest_sentences
@@ -42,14 +41,14 @@ from brainalign.decoding.text_study import TextFound, TextStudy, study_text
 from brainalign.decoding.training import History, batches, train
 from brainalign.decoding.trials import Trials
 from brainalign.decoding.verdict import Verdict, verdict
+from brainalign.decoding.word_axes import WordAxes, word_axes
+from brainalign.decoding.word_regions import caption_vectors, word_regions
 from brainalign.decoding.word_t5 import word_t5, word_tokenizer
 from brainalign.decoding.zero_shot import ZeroShot, zero_shot_labels
 
 __all__ = [
-    "EEG_ENCODERS",
-from brainalign.decoding.word_axes import WordAxes, word_axes
-from brainalign.decoding.word_regions import caption_vectors, word_regions
     "ALL_NORMS",
+    "EEG_ENCODERS",
     "FUNCTION_WORDS",
     "LANGUAGE_MODELS",
     "MEASURES",
@@ -92,13 +91,13 @@ from brainalign.decoding.word_regions import caption_vectors, word_regions
     "control_matrix",
     "decoder_of",
     "distinct_gallery",
-    "exchange_relevance",
     "eeg_encoder",
+    "exchange_relevance",
+    "ground_study",
     "image_properties",
     "label_hits",
     "leave_block_out",
     "nearest_sentences",
-    "ground_study",
     "norm_prediction",
     "nuisance_baselines",
     "nuisance_features",
@@ -114,19 +113,19 @@ from brainalign.decoding.word_regions import caption_vectors, word_regions
     "similarity_ranks",
     "smollm",
     "spectrum_noise",
+    "spread",
     "study_text",
     "subject_curve",
-    "spread",
     "text_scores",
     "time_reversed",
     "train",
     "verdict",
     "way_accuracy",
-    "word_t5",
-    "word_tokenizer",
     "word_attributes",
     "word_axes",
     "word_clusters",
     "word_regions",
+    "word_t5",
+    "word_tokenizer",
     "zero_shot_labels",
 ]
