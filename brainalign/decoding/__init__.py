@@ -2,6 +2,7 @@
 
 from brainalign.decoding.contrastive import LogitScale, clip_loss
 from brainalign.decoding.controls import TESTED, TRAINED, ControlMatrix, Fit, control_matrix, leave_block_out
+from brainalign.decoding.cross_modal import PairedChange, fused_embedding, paired_change, space_retrieval, stimulus_hits
 from brainalign.decoding.linear import LinearDecoder, signal_features
 from brainalign.decoding.nuisance import nuisance_baselines, nuisance_features
 from brainalign.decoding.pair_scores import content_hits, label_hits, retrieval_hits
@@ -12,6 +13,15 @@ from brainalign.decoding.retrieval import (
     retrieval_accuracy,
     similarity_ranks,
     way_accuracy,
+)
+from brainalign.decoding.shared_space import SharedSpace
+from brainalign.decoding.space_controls import (
+    SPACE_NULLS,
+    embed_all,
+    independent_ridges,
+    null_trials,
+    unimodal_spaces,
+    without_own_layers,
 )
 from brainalign.decoding.surrogates import phase_randomised, spectrum_noise, time_reversed
 from brainalign.decoding.text_measures import FUNCTION_WORDS, MEASURES, content_overlap
@@ -24,6 +34,7 @@ from brainalign.decoding.zero_shot import ZeroShot, zero_shot_labels
 __all__ = [
     "FUNCTION_WORDS",
     "MEASURES",
+    "SPACE_NULLS",
     "TESTED",
     "TRAINED",
     "ControlMatrix",
@@ -31,7 +42,9 @@ __all__ = [
     "History",
     "LinearDecoder",
     "LogitScale",
+    "PairedChange",
     "Retrieval",
+    "SharedSpace",
     "Trials",
     "Verdict",
     "ZeroShot",
@@ -41,21 +54,30 @@ __all__ = [
     "content_overlap",
     "control_matrix",
     "distinct_gallery",
+    "embed_all",
+    "fused_embedding",
+    "independent_ridges",
     "label_hits",
     "leave_block_out",
     "nuisance_baselines",
     "nuisance_features",
+    "null_trials",
+    "paired_change",
     "phase_randomised",
     "repeat_curve",
     "retrieval_accuracy",
     "retrieval_hits",
     "signal_features",
     "similarity_ranks",
+    "space_retrieval",
     "spectrum_noise",
+    "stimulus_hits",
     "text_scores",
     "time_reversed",
     "train",
+    "unimodal_spaces",
     "verdict",
     "way_accuracy",
+    "without_own_layers",
     "zero_shot_labels",
 ]

@@ -24,6 +24,7 @@ from brainalign.simulation.schedule import schedule
 from brainalign.simulation.selective_regions import clear_scenes, selective_voxels, train_scene_network
 from brainalign.simulation.shape_neurons import SHAPE_NEURONS, Things, measure_things, true_responses
 from brainalign.simulation.shapes import caption, draw_scenes, render
+from brainalign.simulation.shared_space import MODALITIES, Modality, SharedWorld, shared_space
 from brainalign.simulation.shifting_fields import ShiftingFields, shifting_fields
 from brainalign.simulation.sparse_mixtures import SparseWorld, hierarchical_mixtures, sparse_mixtures
 from brainalign.simulation.surface_files import betas_image, labels_image
@@ -31,6 +32,7 @@ from brainalign.simulation.voxel_prior import VoxelPriorWorld, linear_gaussian_r
 
 __all__ = [
     "LAYERS",
+    "MODALITIES",
     "OBJECT_ROIS",
     "PREFERENCES",
     "REGION_REGIMES",
@@ -48,9 +50,11 @@ __all__ = [
     "Hierarchy",
     "LinearWorld",
     "MeegTruth",
+    "Modality",
     "ObjectWorld",
     "OccludedBall",
     "RingAgent",
+    "SharedWorld",
     "ShiftingFields",
     "SparseWorld",
     "SwissRoll",
@@ -98,6 +102,7 @@ __all__ = [
     "schedule",
     "selective_voxels",
     "sensor_info",
+    "shared_space",
     "shifting_fields",
     "simulate_cortex",
     "simulate_meeg",
