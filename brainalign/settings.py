@@ -29,6 +29,7 @@ from brainalign.descriptor import (
     DatasetName,
     Descriptor,
     ImageStudy,
+    ModalityStudy,
     Name,
     RdmStudy,
     RecordingStudy,
@@ -42,6 +43,7 @@ from brainalign.dynamics_options import DynamicsSettings
 from brainalign.families import check_contest, check_contest_in, contest_of
 from brainalign.matching_options import MatchSettings
 from brainalign.methods import BandedRidgeMethod, DictionaryMethod, InContextMethod, Method, RidgeMethod, TrainedMethod
+from brainalign.modality_options import DecodeModalitiesSettings
 from brainalign.models import SHARED_LAYERS, Model, PixelsModel, SentenceModel
 from brainalign.parsing import Strict, parse, read_yaml
 from brainalign.searchlight_options import SearchlightSettings
@@ -56,6 +58,7 @@ __all__ = [
     "ConceptSettings",
     "Config",
     "ConvergeSettings",
+    "DecodeModalitiesSettings",
     "Descriptor",
     "DictionaryMethod",
     "DirectionSettings",
@@ -64,6 +67,7 @@ __all__ = [
     "ImageStudy",
     "InContextMethod",
     "MatchSettings",
+    "ModalityStudy",
     "PixelsModel",
     "RdmStudy",
     "RecordingStudy",
@@ -227,6 +231,7 @@ class Config(Strict):
     searchlight: SearchlightSettings = SearchlightSettings()
     caption: CaptionSettings = CaptionSettings()
     decode_times: DecodeTimesSettings = DecodeTimesSettings()
+    decode_modalities: DecodeModalitiesSettings = DecodeModalitiesSettings()
     dynamics: DynamicsSettings = DynamicsSettings()
     synthesize: SynthesizeSettings = SynthesizeSettings()
     directions: DirectionSettings = DirectionSettings()
@@ -264,6 +269,10 @@ class Config(Strict):
         self.searchlight.check(self.models)
         self.synthesize.check_models(self.models)
         self.caption.check(self.models)
+        if self.decode_modalities.model not in (None, *self.models):
+            raise ValueError(
+                f"decode_modalities.model: {self.decode_modalities.model!r} is not among {list(self.models)}"
+            )
         return self
 
     def raw_folder(self, dataset: str) -> Path:
@@ -404,7 +413,7 @@ def write_schemas(folder: Path) -> None:
     schemas: dict[str, Any] = {
         "config": Config.model_json_schema(),
         "descriptor": TypeAdapter(
-            BlockStudy | ImageStudy | RecordingStudy | VideoStudy | RdmStudy | TripletStudy
+            BlockStudy | ImageStudy | RecordingStudy | VideoStudy | RdmStudy | TripletStudy | ModalityStudy
         ).json_schema(),
     }
     for name, schema in schemas.items():

@@ -19,6 +19,7 @@ STAGES = {
     "prepare_rdms": ("datasets",),
     "prepare_recordings": ("datasets",),
     "prepare_triplets": ("datasets", "geometry", "kernels", "statistics"),
+    "prepare_modalities": ("datasets", "simulation"),
     "extract": ("features",),
     "pretrain": ("datasets", "encoding", "features", "kernels", "statistics"),
     "encode": ("datasets", "encoding", "features", "kernels", "statistics"),
@@ -27,6 +28,7 @@ STAGES = {
     "compare_images": ("datasets", "geometry", "kernels", "statistics"),
     "compare_rdms": ("geometry", "kernels", "statistics"),
     "decode_times": ("datasets", "geometry", "kernels", "statistics"),
+    "decode_modalities": ("datasets", "decoding", "features", "geometry", "kernels", "statistics"),
     "rollout": ("datasets", "features", "geometry", "kernels", "statistics"),
     "dynamics": ("datasets", "encoding", "features", "geometry", "kernels", "statistics"),
     "searchlight": ("datasets", "geometry", "kernels", "statistics"),
@@ -47,6 +49,7 @@ STAGES = {
     "report_recordings": ("report", "statistics"),
     "report_dynamics": ("report", "statistics"),
     "report_concepts": ("report", "statistics"),
+    "report_modalities": ("report", "statistics"),
     "report_group": ("report", "statistics"),
 }
 

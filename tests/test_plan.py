@@ -73,6 +73,7 @@ def test_the_job_list_follows_from_the_configuration(
     assert by_stage(planned, "eeg-n170") == RECORDINGS
     # Two scanned subjects are too few to be told apart by others, and the demo has no judgements and no videos.
     other = {"identify", "prepare_triplets", "concepts", "align", "report_concepts"}
+    other |= {"prepare_modalities", "decode_modalities", "report_modalities"}
     other |= {"rollout", "dynamics", "report_dynamics"}
     assert {job.stage for job in planned} == set(STAGES) - other
     assert len({job.output for job in planned}) == len(planned)

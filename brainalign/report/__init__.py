@@ -22,6 +22,7 @@ from brainalign.report.image_page import render_image_page
 from brainalign.report.layers import layer_preference_maps, layer_profile, roi_layer_heatmap
 from brainalign.report.matching import MATCHING_TABLES, matching_section, no_matching
 from brainalign.report.material import Failure, Material
+from brainalign.report.modalities_page import SPACE_TABLES, ModalityMaterial, render_modalities_page
 from brainalign.report.page import Panel, Section, render_page
 from brainalign.report.rdm_page import render_rdm_page
 from brainalign.report.recordings_page import RecordingMaterial, render_recordings_page
@@ -44,6 +45,7 @@ __all__ = [
     "DYNAMICS_TABLES",
     "IDENTIFICATION_TABLES",
     "MATCHING_TABLES",
+    "SPACE_TABLES",
     "SYNTHESIS_TABLES",
     "ConceptMaterial",
     "DecodedTimes",
@@ -53,6 +55,7 @@ __all__ = [
     "ImageEncoding",
     "ImageMaterial",
     "Material",
+    "ModalityMaterial",
     "Panel",
     "RecordingMaterial",
     "Section",
@@ -94,6 +97,7 @@ __all__ = [
     "render_failed_group",
     "render_group_page",
     "render_image_page",
+    "render_modalities_page",
     "render_page",
     "render_rdm_page",
     "render_recordings_page",

@@ -14,6 +14,7 @@ from brainalign.simulation.generator import LAYERS, activations, save_generator,
 from brainalign.simulation.hierarchy import R_CEILING, Hierarchy, hierarchy, smooth_maps
 from brainalign.simulation.linear import LinearWorld, linear_world
 from brainalign.simulation.meeg import MeegTruth, layer_latencies, sensor_info, simulate_meeg, to_epochs
+from brainalign.simulation.modality_files import write_modalities
 from brainalign.simulation.objects import OBJECT_ROIS, ObjectWorld, object_world
 from brainalign.simulation.occluded_ball import OccludedBall, ball_features, ball_future, occluded_ball
 from brainalign.simulation.preferences import PREFERENCES, preferences, scene_variables
@@ -116,5 +117,6 @@ __all__ = [
     "train_scene_network",
     "true_responses",
     "voxel_prior_world",
+    "write_modalities",
     "write_things_files",
 ]
