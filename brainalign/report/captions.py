@@ -33,12 +33,12 @@ CAPTIONS = {
         that something besides the pairing of recordings and images is used.""",
     "spacerepeats": """
         The image found from single subjects after averaging so many repeats; bars: standard deviation over random
-        choices of them. Dashed: the ceiling, averages of as many other repeats found by these, where there are enough.
-        Good: curves that rise; where they still rise at the end, more repeats would help.""",
+        choices of them. Dashed: averages of as many other repeats found by these, where there are enough; noise enters
+        twice, so that clean image vectors may be found more often. Good: curves that rise; where they still rise at the end, more repeats would help.""",
     "spacegeometry": """
         Dissimilarities (1 − correlation) between mean embeddings of the test images compared with those between their
         image vectors. Black lines: 95 % of exchanged images. Good: bars above the lines, fused above single
-        modalities, shuffled pairs below the lines.""",
+        modalities, both well above what is learned from shuffled pairs.""",
     "conceptchoices": """
         How often the most similar pair of a triplet leaves the object that was chosen as the odd one, with 95 %
         intervals over choices. Dotted: a guess among three. Grey band: the ceiling, between its lower and upper bound,

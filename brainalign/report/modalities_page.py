@@ -171,8 +171,8 @@ def _between(material: ModalityMaterial) -> Section:
     ]
     paragraphs = [
         f"An image's mean embedding over the subjects of one modality is looked for among {int(first['n_gallery'])} "
-        f"mean embeddings of another. Chance is {number(first['chance'])} (top-1) and {chance} (top-5) where galleries are "
-        "of this size. n.s.: p above .05, images exchanged.",
+        f"mean embeddings of another. Chance is {number(first['chance'])} (top-1) and {chance} (top-5) where galleries "
+        "are of this size. n.s.: p above .05, images exchanged.",
     ]
     return Section("between", title, panels, paragraphs, [_table(rows, "From modality to modality")])
 
@@ -234,7 +234,12 @@ def _geometry(material: ModalityMaterial) -> Section:
         for _, row in table.iterrows()
     ]  # fmt: skip
     panel = Panel("geometry", title, CAPTIONS["spacegeometry"], space_geometry(table), table)
-    return Section("geometry", title, [panel], [], [html_table(header, cells, title)])
+    paragraphs = [
+        "Do images that are alike for the image vectors lie close to each other in the space? A map learned from "
+        "shuffled pairs is no null here: it keeps part of the geometry that the recordings have by themselves. What "
+        "was learned is what lies above it."
+    ]
+    return Section("geometry", title, [panel], paragraphs, [html_table(header, cells, title)])
 
 
 def _methods(material: ModalityMaterial) -> list[str]:
