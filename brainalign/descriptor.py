@@ -9,6 +9,7 @@ Descriptor            what every dataset says of itself, and where its files are
   RdmStudy            dissimilarity matrices of subjects, with their images
   TripletStudy        judgements which of three objects does not belong
   SentenceStudy       EEG of people who read sentences
+  ModalityStudy       the same images in EEG, MEG and fMRI
 load_descriptor       YAML in; `kind` says which (blocks where it is not given)
 """
 
@@ -29,6 +30,7 @@ from brainalign.image_files import (
     GlmOptions,
     ImageFiles,
 )
+from brainalign.modalities_descriptor import ArrayRecordings, ModalityFiles, SimulateModalities
 from brainalign.parsing import Strict, parse, read_yaml
 from brainalign.recordings_descriptor import CutOptions, RecordingFiles, Window
 from brainalign.sentences_descriptor import SimulatedSentences, TextSplit, ZucoRelease
@@ -40,6 +42,7 @@ __all__ = [
     "BlockStudy",
     "Descriptor",
     "ImageStudy",
+    "ModalityStudy",
     "RdmStudy",
     "RecordingStudy",
     "SentenceStudy",
@@ -560,6 +563,68 @@ class SentenceStudy(Descriptor):
         return {}
 
 
+# ------------------------------------------------------------------------------------------------------ modalities
+
+
+class ModalityStudy(Descriptor):
+    """Recordings of the same images in several modalities, to be embedded in one space."""
+
+    kind: Literal["modalities"]
+    stimuli: Path = Field(
+        Path("stimuli.csv"), description="table, a row per image: stimulus_id, split (train, val, test) [concept, path]"
+    )
+    vectors: Path | None = Field(
+        None, description=".npy or .safetensors with one array, a row per row of stimuli; else decode_modalities.model"
+    )
+    modalities: dict[Name, ModalityFiles] = Field({}, description="at least one, unless simulated")
+    simulate: SimulateModalities | None = Field(None, description="make the files first, with known truth")
+
+    @model_validator(mode="after")
+    def _recorded_or_simulated(self) -> ModalityStudy:
+        if bool(self.modalities) == (self.simulate is not None):
+            raise ValueError("give modalities, or simulate: where recordings come from")
+        return self
+
+    @property
+    def recorded(self) -> dict[str, ModalityFiles]:
+        """Files by modality, of a simulated study those that it writes."""
+        return dict(self.simulate.files()) if self.simulate else dict(self.modalities)
+
+    @property
+    def vectors_file(self) -> Path | None:
+        """The file of image vectors; None where a model's features stand for them."""
+        return Path("vectors.npy") if self.simulate else self.vectors
+
+    def all_files(self) -> list[Path]:
+        """Return every file and folder; of a simulated study none. Raises as `locate` does."""
+        return [] if self.simulate else list(self.found_files().values())
+
+    def found_files(self) -> dict[str, Path]:
+        """Return where every file lies, by the name of its field; raises as `locate` does."""
+        found = {"stimuli": self.locate(self.stimuli, "stimuli")}
+        if self.vectors_file is not None:
+            found["vectors"] = self.locate(self.vectors_file, "vectors")
+        for name, modality in self.recorded.items():
+            if isinstance(modality, ArrayRecordings):
+                for subject, arrays in modality.subjects.items():
+                    for field, path in arrays:
+                        label = f"modalities.{name}.{subject}.{field}"
+                        found[label] = self.locate(path, label)
+            else:
+                for field in ("folder", "images"):
+                    label = f"modalities.{name}.{field}"
+                    found[label] = self.locate(getattr(modality, field), label)
+        return found
+
+    def prepare_options(self) -> dict[str, object]:
+        """Return what prepared recordings depend on, besides the files themselves; defaults included."""
+        return self.model_dump(mode="json", include={"sha256", "stimuli", "vectors", "modalities", "simulate"})
+
+    def extract_options(self) -> dict[str, object]:
+        """Return what the features depend on besides the images."""
+        return {"images": self.stimuli.as_posix()}
+
+
 KINDS: dict[str, type[Descriptor]] = {
     "blocks": BlockStudy,
     "images": ImageStudy,
@@ -568,6 +633,7 @@ KINDS: dict[str, type[Descriptor]] = {
     "videos": VideoStudy,
     "triplets": TripletStudy,
     "sentences": SentenceStudy,
+    "modalities": ModalityStudy,
 }
 
 

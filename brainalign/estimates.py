@@ -17,6 +17,7 @@ from brainalign.settings import (
     DictionaryMethod,
     ImageStudy,
     InContextMethod,
+    ModalityStudy,
     PixelsModel,
     RecordingStudy,
     SentenceStudy,
@@ -100,6 +101,9 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
     if isinstance(descriptor, VideoStudy) and stage == "rollout":  # the model's own time is not known
         heads = len(config.dynamics.models[model].heads)
         return Cost(3000, 60 + round(0.02 * heads * config.dynamics.training_steps), 50)
+    if isinstance(descriptor, ModalityStudy) and stage == "decode_modalities":  # of tiny networks, with all beside
+        trainings = 1 + len(config.decode_modalities.beside)
+        return Cost(3000, 30 + round(0.03 * trainings * config.decode_modalities.steps), 50)
     if isinstance(descriptor, TripletStudy) and stage == "concepts":  # sizes are not in the descriptor: those of THINGS
         fits = len(config.concepts.methods) * (1 + config.concepts.starts) + len(config.concepts.alphas)
         return Cost(3000, 60 + round(0.06 * fits * config.concepts.epochs * config.concepts.n_dims), 10)

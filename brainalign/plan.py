@@ -22,6 +22,7 @@ from brainalign.settings import (
     Descriptor,
     ImageStudy,
     InContextMethod,
+    ModalityStudy,
     RdmStudy,
     RecordingStudy,
     SentenceStudy,
@@ -164,6 +165,13 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
         yield from (("extract", "features", {"model": model}) for model in models)
         yield from (("decode", "controls", {"method": name}) for name in config.decode.decoders)
         yield "report_sentences", "html", {}
+        return
+    if isinstance(descriptor, ModalityStudy):
+        yield "prepare_modalities", "modalities", {}
+        if descriptor.vectors_file is None and config.decode_modalities.model:
+            yield "extract", "features", {"model": config.decode_modalities.model}
+        yield "decode_modalities", "spaceretrieval", {}
+        yield "report_modalities", "html", {}
         return
     if isinstance(descriptor, RecordingStudy):
         for subject in descriptor.subjects:

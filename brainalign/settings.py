@@ -30,6 +30,7 @@ from brainalign.descriptor import (
     DatasetName,
     Descriptor,
     ImageStudy,
+    ModalityStudy,
     Name,
     RdmStudy,
     RecordingStudy,
@@ -45,6 +46,7 @@ from brainalign.families import check_contest, check_contest_in, contest_of
 from brainalign.ground_options import GroundSettings
 from brainalign.matching_options import MatchSettings
 from brainalign.methods import BandedRidgeMethod, DictionaryMethod, InContextMethod, Method, RidgeMethod, TrainedMethod
+from brainalign.modality_options import DecodeModalitiesSettings
 from brainalign.models import SHARED_LAYERS, Model, PixelsModel, SentenceModel
 from brainalign.parsing import Strict, parse, read_yaml
 from brainalign.searchlight_options import SearchlightSettings
@@ -59,6 +61,7 @@ __all__ = [
     "ConceptSettings",
     "Config",
     "ConvergeSettings",
+    "DecodeModalitiesSettings",
     "DecodeSettings",
     "Descriptor",
     "DictionaryMethod",
@@ -69,6 +72,7 @@ __all__ = [
     "ImageStudy",
     "InContextMethod",
     "MatchSettings",
+    "ModalityStudy",
     "PixelsModel",
     "RdmStudy",
     "RecordingStudy",
@@ -235,6 +239,7 @@ class Config(Strict):
     ground: GroundSettings = GroundSettings()
     decode_times: DecodeTimesSettings = DecodeTimesSettings()
     decode: DecodeSettings = DecodeSettings()
+    decode_modalities: DecodeModalitiesSettings = DecodeModalitiesSettings()
     dynamics: DynamicsSettings = DynamicsSettings()
     synthesize: SynthesizeSettings = SynthesizeSettings()
     directions: DirectionSettings = DirectionSettings()
@@ -273,6 +278,10 @@ class Config(Strict):
         self.synthesize.check_models(self.models)
         self.caption.check(self.models)
         self.ground.check(self.models)
+        if self.decode_modalities.model not in (None, *self.models):
+            raise ValueError(
+                f"decode_modalities.model: {self.decode_modalities.model!r} is not among {list(self.models)}"
+            )
         return self
 
     def decoded_model(self, dataset: str) -> str:
@@ -424,7 +433,14 @@ def write_schemas(folder: Path) -> None:
     schemas: dict[str, Any] = {
         "config": Config.model_json_schema(),
         "descriptor": TypeAdapter(
-            BlockStudy | ImageStudy | RecordingStudy | VideoStudy | RdmStudy | TripletStudy
+            BlockStudy
+            | ImageStudy
+            | RecordingStudy
+            | VideoStudy
+            | RdmStudy
+            | TripletStudy
+            | SentenceStudy
+            | ModalityStudy
         ).json_schema(),
     }
     for name, schema in schemas.items():

@@ -20,6 +20,7 @@ STAGES = {
     "prepare_recordings": ("datasets",),
     "prepare_sentences": ("datasets", "features", "simulation", "statistics"),
     "prepare_triplets": ("datasets", "geometry", "kernels", "statistics"),
+    "prepare_modalities": ("datasets", "simulation"),
     "extract": ("features",),
     "pretrain": ("datasets", "encoding", "features", "kernels", "statistics"),
     "encode": ("datasets", "encoding", "features", "kernels", "statistics"),
@@ -28,6 +29,7 @@ STAGES = {
     "compare_images": ("datasets", "geometry", "kernels", "statistics"),
     "compare_rdms": ("geometry", "kernels", "statistics"),
     "decode_times": ("datasets", "geometry", "kernels", "statistics"),
+    "decode_modalities": ("datasets", "decoding", "features", "geometry", "kernels", "statistics"),
     "rollout": ("datasets", "features", "geometry", "kernels", "statistics"),
     "dynamics": ("datasets", "encoding", "features", "geometry", "kernels", "statistics"),
     "searchlight": ("datasets", "geometry", "kernels", "statistics"),
@@ -52,6 +54,7 @@ STAGES = {
     "report_dynamics": ("report", "statistics"),
     "report_sentences": ("report", "statistics"),
     "report_concepts": ("report", "statistics"),
+    "report_modalities": ("report", "statistics"),
     "report_group": ("report", "statistics"),
 }
 

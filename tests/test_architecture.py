@@ -67,6 +67,8 @@ TORCH_FREE = (
     "videos_descriptor",
     "triplets_descriptor",
     "sentences_descriptor",
+    "modalities_descriptor",
+    "modality_options",
     "parsing",
     "stages",
     "artifact_names",
@@ -166,7 +168,9 @@ def test_what_is_public_has_a_docstring(path: Path) -> None:
 
 def test_stages_start_fast() -> None:
     """Torch, scikit-learn and scipy.stats take a second or more each, of every job that imports them."""
-    stages = sorted(stage for stage, folders in STAGES.items() if not {"encoding", "features"}.intersection(folders))
+    stages = sorted(
+        stage for stage, folders in STAGES.items() if not {"decoding", "encoding", "features"}.intersection(folders)
+    )
     code = f"import sys, importlib\nfor stage in {stages}: importlib.import_module('brainalign.pipelines.' + stage)\n"
     code += "sys.exit(', '.join({'torch', 'sklearn', 'scipy.stats', 'matplotlib.pyplot'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
@@ -274,6 +278,8 @@ def test_the_digest_of_a_stage_covers_all_it_imports(stage: str) -> None:
         "stages.py",
         "synthesis_options.py",
         "triplets_descriptor.py",
+        "modalities_descriptor.py",
+        "modality_options.py",
         "__init__.py",
     }
     for path in reached:

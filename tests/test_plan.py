@@ -75,6 +75,7 @@ def test_the_job_list_follows_from_the_configuration(
     other = {"identify", "prepare_triplets", "concepts", "align", "report_concepts"}
     other |= {"rollout", "dynamics", "report_dynamics", "ground", "ground_regions"}
     other |= {"prepare_sentences", "decode", "report_sentences"}
+    other |= {"prepare_modalities", "decode_modalities", "report_modalities"}
     assert {job.stage for job in planned} == set(STAGES) - other
     assert len({job.output for job in planned}) == len(planned)
     assert len({job.log for job in planned}) == len(planned)

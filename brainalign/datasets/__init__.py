@@ -38,6 +38,7 @@ from brainalign.datasets.inspection import inspect_responses, inspect_trials, ro
 from brainalign.datasets.leakage import leakage_audit, split_card
 from brainalign.datasets.meeg import check_same_channels, read_epochs
 from brainalign.datasets.meshes import Mesh, load_mesh
+from brainalign.datasets.modalities import ModalityData, check_modality_splits, read_modalities
 from brainalign.datasets.near_texts import levenshtein_similarity, match_texts, near_duplicate_texts, text_groups
 from brainalign.datasets.nsd import NSD_SCALE, NsdSubject, open_nsd, read_nsd
 from brainalign.datasets.nsd_cortex import read_nsd_cortex
@@ -95,6 +96,7 @@ __all__ = [
     "ImageAudit",
     "Judgements",
     "Mesh",
+    "ModalityData",
     "NsdSubject",
     "Parcels",
     "Problem",
@@ -112,6 +114,7 @@ __all__ = [
     "audit_images",
     "audit_study",
     "changed_files",
+    "check_modality_splits",
     "check_same_channels",
     "clean_text",
     "coco_captions",
@@ -161,6 +164,7 @@ __all__ = [
     "read_images_table",
     "read_judgements",
     "read_kriegeskorte92",
+    "read_modalities",
     "read_muse",
     "read_neural",
     "read_nsd",

@@ -6,6 +6,7 @@ from brainalign.decoding.components import Components
 from brainalign.decoding.constant_sentence import constant_scores, constant_sentence
 from brainalign.decoding.contrastive import LogitScale, clip_loss, pair_loss
 from brainalign.decoding.controls import TESTED, TRAINED, ControlMatrix, Fit, control_matrix, leave_block_out
+from brainalign.decoding.cross_modal import PairedChange, fused_embedding, paired_change, space_retrieval, stimulus_hits
 from brainalign.decoding.eeg_encoders import EEG_ENCODERS, EegShape, eeg_encoder
 from brainalign.decoding.exchange_relevance import exchange_relevance
 from brainalign.decoding.feature_norms import ALL_NORMS, norm_prediction, word_clusters
@@ -31,6 +32,15 @@ from brainalign.decoding.retrieval import (
     way_accuracy,
 )
 from brainalign.decoding.scene_retrieval import scene_retrieval
+from brainalign.decoding.shared_space import SharedSpace
+from brainalign.decoding.space_controls import (
+    SPACE_NULLS,
+    embed_all,
+    independent_ridges,
+    null_trials,
+    unimodal_spaces,
+    without_own_layers,
+)
 from brainalign.decoding.subject_curve import subject_curve
 from brainalign.decoding.surrogates import phase_randomised, spectrum_noise, time_reversed
 from brainalign.decoding.text import TextDecoder
@@ -52,6 +62,7 @@ __all__ = [
     "FUNCTION_WORDS",
     "LANGUAGE_MODELS",
     "MEASURES",
+    "SPACE_NULLS",
     "TESTED",
     "TRAINED",
     "Augmentation",
@@ -70,8 +81,10 @@ __all__ = [
     "LanguageModel",
     "LinearDecoder",
     "LogitScale",
+    "PairedChange",
     "Retrieval",
     "Seq2SeqLanguage",
+    "SharedSpace",
     "TextDecoder",
     "TextFit",
     "TextFound",
@@ -92,16 +105,21 @@ __all__ = [
     "decoder_of",
     "distinct_gallery",
     "eeg_encoder",
+    "embed_all",
     "exchange_relevance",
+    "fused_embedding",
     "ground_study",
     "image_properties",
+    "independent_ridges",
     "label_hits",
     "leave_block_out",
     "nearest_sentences",
     "norm_prediction",
     "nuisance_baselines",
     "nuisance_features",
+    "null_trials",
     "pair_loss",
+    "paired_change",
     "phase_randomised",
     "pretrained",
     "repeat_curve",
@@ -112,15 +130,19 @@ __all__ = [
     "signal_features",
     "similarity_ranks",
     "smollm",
+    "space_retrieval",
     "spectrum_noise",
     "spread",
+    "stimulus_hits",
     "study_text",
     "subject_curve",
     "text_scores",
     "time_reversed",
     "train",
+    "unimodal_spaces",
     "verdict",
     "way_accuracy",
+    "without_own_layers",
     "word_attributes",
     "word_axes",
     "word_clusters",

@@ -24,6 +24,7 @@ class Trials:
     Attributes
     ----------
     signals : array (n_trials, n_channels, n_times)
+        Of recordings without a time axis (n_trials, n_voxels).
     targets : array (n_trials, n_dimensions)
         The vector of each trial's stimulus.
     meta : DataFrame (n_trials)
@@ -65,6 +66,17 @@ class Trials:
     def distinct(self) -> Trials:
         """Return the first trial of every stimulus, in order of appearance."""
         return self.select(np.flatnonzero(~self.meta["stimulus_id"].duplicated().to_numpy()))
+
+    def averaged(self) -> Trials:
+        """Return one trial per subject and stimulus, the mean of its repeats, with their number as `n_averaged`."""
+        groups = self.meta.groupby(["subject", "stimulus_id"], sort=False)
+        codes, first = groups.ngroup().to_numpy(), groups.head(1).index.to_numpy()
+        counts = np.bincount(codes)
+        sums = np.zeros((len(counts), *self.signals.shape[1:]))
+        np.add.at(sums, codes, self.signals)
+        means = (sums / counts.reshape(-1, *[1] * (sums.ndim - 1))).astype(self.signals.dtype)
+        meta = self.meta.iloc[first].reset_index(drop=True).assign(n_averaged=counts)
+        return Trials(means, self.targets[first], meta)
 
     def shown(self, distinct: Trials) -> NDArray[np.intp]:
         """Return which row of `distinct` holds each trial's stimulus."""

@@ -23,6 +23,7 @@ from brainalign.report.image_page import render_image_page
 from brainalign.report.layers import layer_preference_maps, layer_profile, roi_layer_heatmap
 from brainalign.report.matching import MATCHING_TABLES, matching_section, no_matching
 from brainalign.report.material import Failure, Material
+from brainalign.report.modalities_page import SPACE_TABLES, ModalityMaterial, render_modalities_page
 from brainalign.report.page import Panel, Section, render_page
 from brainalign.report.rdm_page import render_rdm_page
 from brainalign.report.recordings_page import RecordingMaterial, render_recordings_page
@@ -47,6 +48,7 @@ __all__ = [
     "GROUNDING_TABLES",
     "IDENTIFICATION_TABLES",
     "MATCHING_TABLES",
+    "SPACE_TABLES",
     "SYNTHESIS_TABLES",
     "TEXT_TABLES",
     "ConceptMaterial",
@@ -57,6 +59,7 @@ __all__ = [
     "ImageEncoding",
     "ImageMaterial",
     "Material",
+    "ModalityMaterial",
     "Panel",
     "RecordingMaterial",
     "Section",
@@ -99,6 +102,7 @@ __all__ = [
     "render_failed_group",
     "render_group_page",
     "render_image_page",
+    "render_modalities_page",
     "render_page",
     "render_rdm_page",
     "render_recordings_page",

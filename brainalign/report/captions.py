@@ -22,6 +22,23 @@ CAPTIONS = {
         with the 95 % interval of its gain over objects. Crosses: controls, which learned from shuffled choices or from
         a teacher that was not aligned. Dotted: chance; grey band: ceiling. Good: blue right of orange with controls on
         orange, and no loss of fine distinctions. Bad: controls that gain as much.""",
+    "spacedirections": """
+        How often the image is the first (top-1) or among the first five (top-5) found. Rows ask, columns are looked
+        in. Left: the joint space; right: ridge fitted to every subject alone. Good: numbers above chance without
+        "n.s.". A joint space no better than ridge is no better than ridge.""",
+    "spacewithin": """
+        Points: the image vector found from a single subject's averaged repeats, or from all modalities and subjects
+        fused, with intervals over subjects and images. Grey band: 95 % of exchanged images. Crosses: nulls (shuffled
+        pairs, noise). Dotted: chance. Good: points above the band, crosses inside it. Bad: a cross above the band means
+        that something besides the pairing of recordings and images is used.""",
+    "spacerepeats": """
+        The image found from single subjects after averaging so many repeats; bars: standard deviation over random
+        choices of them. Dashed: averages of as many other repeats found by these, where there are enough; noise enters
+        twice, so that clean image vectors may be found more often. Good: curves that rise; where they still rise at the end, more repeats would help.""",
+    "spacegeometry": """
+        Dissimilarities (1 − correlation) between mean embeddings of the test images compared with those between their
+        image vectors. Black lines: 95 % of exchanged images. Good: bars above the lines, fused above single
+        modalities, both well above what is learned from shuffled pairs.""",
     "conceptchoices": """
         How often the most similar pair of a triplet leaves the object that was chosen as the odd one, with 95 %
         intervals over choices. Dotted: a guess among three. Grey band: the ceiling, between its lower and upper bound,

@@ -174,6 +174,10 @@ CITATIONS = {
         "Aligning machine and human visual representations across abstraction levels", "Nature 647:349-355",
         "10.1038/s41586-025-09631-6",
     ),
+    "brainflora": Reference(
+        "Li D, et al.", 2025, "BrainFLORA: uncovering brain concept representation via multimodal neural embeddings",
+        "arXiv:2507.09747", "10.48550/arXiv.2507.09747",
+    ),
     "thingsdata": Reference(
         "Hebart MN, Contier O, Teichmann L, et al.", 2023,
         "THINGS-data, a multimodal collection of large-scale datasets for investigating object representations in "

@@ -15,6 +15,7 @@ from brainalign.simulation.grounded_words import GroundedWords, grounded_words
 from brainalign.simulation.hierarchy import R_CEILING, Hierarchy, hierarchy, smooth_maps
 from brainalign.simulation.linear import LinearWorld, linear_world
 from brainalign.simulation.meeg import MeegTruth, layer_latencies, sensor_info, simulate_meeg, to_epochs
+from brainalign.simulation.modality_files import write_modalities
 from brainalign.simulation.objects import OBJECT_ROIS, ObjectWorld, object_world
 from brainalign.simulation.occluded_ball import OccludedBall, ball_features, ball_future, occluded_ball
 from brainalign.simulation.preferences import PREFERENCES, preferences, scene_variables
@@ -25,6 +26,7 @@ from brainalign.simulation.schedule import schedule
 from brainalign.simulation.selective_regions import clear_scenes, selective_voxels, train_scene_network
 from brainalign.simulation.shape_neurons import SHAPE_NEURONS, Things, measure_things, true_responses
 from brainalign.simulation.shapes import caption, draw_scenes, render
+from brainalign.simulation.shared_space import MODALITIES, Modality, SharedWorld, shared_space
 from brainalign.simulation.shifting_fields import ShiftingFields, shifting_fields
 from brainalign.simulation.sparse_mixtures import SparseWorld, hierarchical_mixtures, sparse_mixtures
 from brainalign.simulation.surface_files import betas_image, labels_image
@@ -32,6 +34,7 @@ from brainalign.simulation.voxel_prior import VoxelPriorWorld, linear_gaussian_r
 
 __all__ = [
     "LAYERS",
+    "MODALITIES",
     "OBJECT_ROIS",
     "PREFERENCES",
     "REGION_REGIMES",
@@ -50,9 +53,11 @@ __all__ = [
     "Hierarchy",
     "LinearWorld",
     "MeegTruth",
+    "Modality",
     "ObjectWorld",
     "OccludedBall",
     "RingAgent",
+    "SharedWorld",
     "ShiftingFields",
     "SparseWorld",
     "SwissRoll",
@@ -101,6 +106,7 @@ __all__ = [
     "schedule",
     "selective_voxels",
     "sensor_info",
+    "shared_space",
     "shifting_fields",
     "simulate_cortex",
     "simulate_meeg",
@@ -114,5 +120,6 @@ __all__ = [
     "train_scene_network",
     "true_responses",
     "voxel_prior_world",
+    "write_modalities",
     "write_things_files",
 ]

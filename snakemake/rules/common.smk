@@ -24,6 +24,7 @@ from brainalign.settings import (
     BrainalignError,
     Config,
     ImageStudy,
+    ModalityStudy,
     RdmStudy,
     RecordingStudy,
     SentenceStudy,
@@ -51,6 +52,9 @@ RECORDINGS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(des
 VIDEOS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, VideoStudy)]
 TRIPLETS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, TripletStudy)]
 SENTENCES = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, SentenceStudy)]
+SHARED = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, ModalityStudy)]
+MODALITIES = ("modalities", "modalitytrials", "modalitystimuli")
+SPACE = ("spaceretrieval", "spacechanges", "spacecurve", "spacegeometry")
 SIMULATED = [name for name in IMAGES if DESCRIPTORS[name].simulate]
 CONVERGED = [name for name in IMAGES if SETTINGS.convergence_of(name).networks]
 IDENTIFIED = [name for name in IMAGES if len(scanned_subjects(DESCRIPTORS[name])) >= LEAST_SUBJECTS]
@@ -274,6 +278,8 @@ def images_of(wildcards):
     if wildcards.dataset in SIMULATED + RDMS + TRIPLETS + SENTENCES:
         return [raw_file("stimuli/stimuli.tsv", wildcards.dataset)]
     descriptor = DESCRIPTORS[wildcards.dataset]
+    if wildcards.dataset in SHARED:
+        return [descriptor.locate(descriptor.stimuli, "stimuli")]
     return [descriptor.locate(descriptor.images, "images")] if wildcards.dataset in IMAGES else []
 
 
@@ -335,6 +341,13 @@ def beside_concepts(wildcards):
     return [str(artifact_path(RESULTS, other, "rdm", subject=subject)) for subject in subjects]
 
 
+def vectors_of_images(wildcards):
+    """Return the features that stand for image vectors; nothing where a file gives them."""
+    model = SETTINGS.decode_modalities.model
+    given = DESCRIPTORS[wildcards.dataset].vectors_file is not None
+    return [] if given or model is None else [of("features", wildcards, model=model)]
+
+
 def matched(wildcards):
     """Return the models that are compared with each other, and the checkpoints of those that have some."""
     dataset = wildcards.dataset
@@ -394,7 +407,7 @@ def targets():
         for dataset, descriptor in DESCRIPTORS.items()
         for subject in subjects_of(descriptor)
     ]
-    return of_subjects + [group_report_path(RESULTS, dataset) for dataset in IMAGES + RDMS + TRIPLETS + SENTENCES]
+    return of_subjects + [group_report_path(RESULTS, dataset) for dataset in IMAGES + RDMS + TRIPLETS + SENTENCES + SHARED]
 
 
 onstart:
@@ -417,6 +430,7 @@ onerror:
         "report_dynamics": VIDEOS,
         "report_concepts": TRIPLETS,
         "report_sentences": SENTENCES,
+        "report_modalities": SHARED,
         "report_group": IMAGES + RDMS,
     }.items():
         if datasets:

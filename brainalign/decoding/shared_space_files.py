@@ -1,0 +1,89 @@
+"""A fitted shared space as one safetensors file: weights, scales of subjects, and the arguments it was made with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brainalign.checks import BrainalignError
+from brainalign.decoding.subject_scale import SubjectScale
+
+if TYPE_CHECKING:
+    from brainalign.decoding.shared_space import SharedSpace
+
+__all__ = ["read_space", "write_space"]
+
+ARGUMENTS = (
+    "size",
+    "width",
+    "n_experts",
+    "router",
+    "subject_layers",
+    "phases",
+    "steps",
+    "learning_rate",
+    "weight_decay",
+    "batch_size",
+    "regression",
+    "scale",
+    "options",
+    "seed",
+)
+
+
+def write_space(space: SharedSpace, path: Path) -> None:
+    """Write a fitted space.
+
+    Parameters
+    ----------
+    space : SharedSpace
+    path : path
+    """
+    from safetensors.torch import save_file
+
+    tensors = {f"network.{name}": value.cpu().contiguous() for name, value in space.network_.state_dict().items()}
+    subjects = {}
+    for name, scale in space.scales_.items():
+        subjects[name] = list(scale.names)
+        tensors[f"mean.{name}"] = torch.from_numpy(scale.mean)
+        tensors[f"deviation.{name}"] = torch.from_numpy(scale.deviation)
+    about = {
+        "arguments": {name: getattr(space, name) for name in ARGUMENTS},
+        "subjects": subjects,
+        "n_dimensions": space.n_dimensions_,
+    }
+    save_file(tensors, path, {"shared_space": json.dumps(about)})
+
+
+def read_space(path: Path) -> tuple[dict[str, Any], dict[str, SubjectScale], int, dict[str, Tensor]]:
+    """Return constructor arguments, scales by modality, the size of the space and the weights of a file.
+
+    Parameters
+    ----------
+    path : path
+
+    Raises
+    ------
+    BrainalignError
+        If it is no such file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            about = json.loads((file.metadata() or {})["shared_space"])
+    except (OSError, SafetensorError, KeyError) as error:
+        raise BrainalignError(f"{path} is no shared space ({error}); give a file that SharedSpace.save wrote") from None
+    scales = {
+        name: SubjectScale(names, *(np.asarray(tensors[f"{part}.{name}"]) for part in ("mean", "deviation")))
+        for name, names in about["subjects"].items()
+    }
+    about["arguments"]["scale"] = tuple(about["arguments"]["scale"])
+    state = {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
+    return about["arguments"], scales, about["n_dimensions"], state

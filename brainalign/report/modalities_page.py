@@ -1,0 +1,264 @@
+"""The page of a space that modalities share: retrieval between and within them, repeats, and geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from brainalign.report.captions import CAPTIONS
+from brainalign.report.citations import CITATIONS
+from brainalign.report.material import Failure
+from brainalign.report.modality_figures import direction_matrix, space_curves, space_geometry, within_bars
+from brainalign.report.page import Panel, Section, data_uri, render
+from brainalign.report.sentences import number
+from brainalign.report.tables import html_table
+from brainalign.settings import Config, ModalityStudy
+
+__all__ = ["SPACE_TABLES", "ModalityMaterial", "render_modalities_page"]
+
+SPACE_TABLES = ("spaceretrieval", "spacechanges", "spacecurve", "spacegeometry")
+NAMES = {
+    "joint": "joint space",
+    "ridge": "ridge, each alone",
+    "unimodal": "network per modality",
+    "shuffled": "trained on shuffled pairs",
+    "noise": "trained on noise",
+    "noise at test": "tested on noise",
+    "one layer": "one layer for all subjects",
+    "mean layer": "mean subject layer at test",
+}
+LEVEL = 0.01
+
+
+@dataclass
+class ModalityMaterial:
+    """What the page draws from; tables are empty where a stage failed.
+
+    Attributes
+    ----------
+    fitted : mapping
+        Details of the table of retrieval.
+    """
+
+    config: Config
+    dataset: str
+    descriptor: ModalityStudy
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    fitted: Mapping[str, Any] = field(default_factory=dict)
+    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def render_modalities_page(material: ModalityMaterial) -> str:
+    """Return the HTML of the report of one study; everything that came from data is escaped."""
+    sections: list[Section] = []
+    findings: list[str] = []
+    if material.tables:
+        sections = [_between(material), _within(material), _repeats(material), _geometry(material)]
+        findings = _findings(material)
+    keys = ["brainflora"]
+    return render(
+        "modalities.html",
+        sections,
+        material=material,
+        descriptor=material.descriptor,
+        findings=[*findings, *material.descriptor.notes],
+        cards=_cards(material),
+        methods=_methods(material),
+        references=[(key, CITATIONS[key]) for key in keys],
+        bibtex=data_uri("\n\n".join(CITATIONS[key].bibtex(key) for key in keys).encode(), "text/x-bibtex"),
+    )
+
+
+def _rows(material: ModalityMaterial, **wanted: str) -> pd.DataFrame:
+    table = material.tables["spaceretrieval"]
+    for column, value in wanted.items():
+        table = table[table[column] == value]
+    return table
+
+
+def _cards(material: ModalityMaterial) -> list[dict[str, str]]:
+    if not material.tables:
+        return []
+    cards = []
+    for kind in ("image", "fused"):
+        for _, row in _rows(material, decoder="joint", kind=kind, measure="top-1").iterrows():
+            ridge = _rows(material, decoder="ridge", kind=kind, query=row["query"], measure="top-1")["value"].iloc[0]
+            name = "all fused" if kind == "fused" else f"{row['query']}, one subject"
+            control = f"top-1 of {int(row['n_gallery'])}, chance {number(row['chance'])}, ridge {number(ridge)}"
+            cards.append({"name": name, "value": number(row["value"]), "control": control})
+    return cards
+
+
+def _findings(material: ModalityMaterial) -> list[str]:
+    nulls = material.tables["spaceretrieval"]
+    nulls = nulls[nulls["decoder"].isin(["shuffled", "noise", "noise at test"]) & (nulls["measure"] == "top-1")]
+    said = []
+    across = _rows(material, decoder="joint", kind="modalities", measure="top-5")
+    if len(across):
+        clear = across[across["p"] <= LEVEL]
+        said.append(
+            f"What one modality says of an image can be found in another in {len(clear)} of {len(across)} directions "
+            f"(top-5, p up to {number(LEVEL, 2)}, images exchanged; subjects averaged)."
+        )
+    if len(nulls):
+        worst = nulls.loc[nulls["value"].idxmax()]
+        high = worst["null_mean"] + 3 * worst["null_sd"]
+        held = "at chance" if worst["value"] <= high else "above chance, so that something besides the pairs is used"
+        said.append(
+            f"Without a relation of recordings to images the best of {len(nulls)} scores is {number(worst['value'])} "
+            f"top-1 (chance {number(worst['chance'])}): {held}."
+        )
+    changes = material.tables["spacechanges"]
+    whole = changes[changes["modality"] == "all"].set_index("beside")
+    for name, what in (("unimodal", "a network for each modality alone"), ("ridge", "ridge for each subject alone")):
+        if name in whole.index:
+            said.append(f"Joint training against {what}: {_change(whole.loc[name])}")
+    layers = whole[whole.index.isin(["one layer", "mean layer"])]
+    if len(layers):
+        used = bool(((layers["change"] > 0) & layers["clear"]).any())
+        words = "; ".join(f"{NAMES[str(name)]} {_signed(-row['change'])} ± {number(row['se'])}"
+                          for name, row in layers.iterrows())  # fmt: skip
+        said.append(f"Subject layers are {'used' if used else 'unused here'}: top-5 changes without them, {words}.")
+    return [*said, *_not_comparable(material)]
+
+
+def _signed(value: float) -> str:
+    return ("+" if value >= 0 else "−") + number(abs(value))
+
+
+def _change(row: pd.Series) -> str:
+    words = "no difference beyond two standard errors"
+    if row["clear"]:
+        words = "better" if row["change"] > 0 else "worse"
+    return f"{_signed(row['change'])} ± {number(row['se'])} top-5 over {int(row['n_stimuli'])} images: {words}."
+
+
+def _not_comparable(material: ModalityMaterial) -> list[str]:
+    unequal = []
+    for key, what in (
+        ("n_train", "training images"),
+        ("n_test", "images in the gallery"),
+        ("train_repeats", "repeats in training"),
+        ("test_repeats", "repeats in the test"),
+    ):
+        values = material.fitted[key]
+        if len(set(values.values())) > 1:
+            unequal.append(f"{what} ({', '.join(f'{name} {value:g}' for name, value in values.items())})")
+    if not unequal:
+        return []
+    return [
+        f"Scores of modalities are not comparable with each other: they differ in {'; '.join(unequal)}. Neither are "
+        "they comparable with published ones of other splits, repeats or galleries."
+    ]
+
+
+def _between(material: ModalityMaterial) -> Section:
+    rows = _rows(material, kind="modalities")
+    title = "From modality to modality"
+    if rows.empty:
+        return Section("between", title, paragraphs=["One modality: nothing to look for in another."])
+    first = rows.iloc[0]
+    chance = number(rows[rows["measure"] == "top-5"]["chance"].iloc[0])
+    caption = CAPTIONS["spacedirections"]
+    panels = [
+        Panel(f"directions{k}", title, caption, direction_matrix(rows, f"top-{k}"), rows if k == 1 else None)
+        for k in (1, 5)
+    ]
+    paragraphs = [
+        f"An image's mean embedding over the subjects of one modality is looked for among {int(first['n_gallery'])} "
+        f"mean embeddings of another. Chance is {number(first['chance'])} (top-1) and {chance} (top-5) where galleries "
+        "are of this size. n.s.: p above .05, images exchanged.",
+    ]
+    return Section("between", title, panels, paragraphs, [_table(rows, "From modality to modality")])
+
+
+def _within(material: ModalityMaterial) -> Section:
+    rows = _rows(material)
+    rows = rows[rows["kind"].isin(["image", "averaged", "subjects", "fused"])]
+    panel = Panel("within", "Images found from the brain", CAPTIONS["spacewithin"], within_bars(rows, "top-5"), rows)
+    changes = material.tables["spacechanges"]
+    header = ["joint space against", "modality", "top-5 difference", "standard error", "images", "clear"]
+    cells = [
+        [NAMES[row["beside"]], row["modality"], _signed(row["change"]), number(row["se"]), str(int(row["n_stimuli"])),
+         "yes" if row["clear"] else "no"]
+        for _, row in changes.iterrows()
+    ]  # fmt: skip
+    paragraphs = [
+        "Image: every subject alone. Averaged: mean embedding of the subjects of a modality. Subjects: every subject "
+        "looks in the embeddings of every other subject of its modality. Fused: mean over all modalities and subjects."
+    ]
+    unknown = {name: n for name, n in material.fitted["unknown"].items() if n}
+    if unknown:
+        paragraphs.append(f"Test trials of subjects who were not in training, embedded by the mean layer: {unknown}.")
+    blocks = [
+        _table(rows[rows["measure"] == "top-1"], "Images found from the brain, top-1"),
+        _table(rows[rows["measure"] == "top-5"], "Images found from the brain, top-5"),
+        Markup("<h3>Differences, image by image</h3>"),
+        html_table(header, cells, "Differences from the joint space"),
+    ]
+    return Section("within", "Within modalities", [panel], paragraphs, blocks)
+
+
+def _table(rows: pd.DataFrame, label: str) -> Markup:
+    header = ["what", "kind", "from", "in", "measure", "value", "interval", "chance", "p", "gallery"]
+    cells = []
+    for _, row in rows.sort_values(["kind", "query", "gallery", "measure"], kind="stable").iterrows():
+        interval = f"{number(row['low'])} to {number(row['high'])}" if pd.notna(row["low"]) else "–"
+        cells.append(
+            [NAMES[row["decoder"]], row["kind"], row["query"], row["gallery"], row["measure"], number(row["value"]),
+             interval, number(row["chance"]), number(row["p"]), str(int(row["n_gallery"]))]
+        )  # fmt: skip
+    return html_table(header, cells, label)
+
+
+def _repeats(material: ModalityMaterial) -> Section:
+    curve = material.tables["spacecurve"]
+    title = "Averaging repeats"
+    return Section(
+        "repeats", title, [Panel("repeats", title, CAPTIONS["spacerepeats"], space_curves(curve, "top-5"), curve)]
+    )
+
+
+def _geometry(material: ModalityMaterial) -> Section:
+    table = material.tables["spacegeometry"]
+    title = "Geometry of concepts"
+    header = ["decoder", "patterns", "Spearman's r", "p", "mean of exchanged images", "images"]
+    cells = [
+        [NAMES[row["decoder"]], row["source"], number(row["r"]), number(row["p"]), number(row["null_mean"]),
+         str(int(row["n_stimuli"]))]
+        for _, row in table.iterrows()
+    ]  # fmt: skip
+    panel = Panel("geometry", title, CAPTIONS["spacegeometry"], space_geometry(table), table)
+    paragraphs = [
+        "Do images that are alike for the image vectors lie close to each other in the space? A map learned from "
+        "shuffled pairs is no null here: it keeps part of the geometry that the recordings have by themselves. What "
+        "was learned is what lies above it."
+    ]
+    return Section("geometry", title, [panel], paragraphs, [html_table(header, cells, title)])
+
+
+def _methods(material: ModalityMaterial) -> list[str]:
+    options = material.config.decode_modalities
+    phases = {
+        "joint": "all networks were trained together, a batch of one modality after the other",
+        "two": "encoders were trained one by one, frozen, and then the projector on all modalities",
+    }[options.phases]
+    return [
+        "Repeats of an image were averaged within subjects, and every channel and time standardised by the subject's "
+        "training trials. An encoder per modality, which begins with a linear layer of each subject, and a projector "
+        f"that all modalities share ({options.n_experts} linear experts, weighted by a router) lead to the space of "
+        f"the image vectors, from which the mean of the training images was subtracted; {phases} "
+        f"({options.steps} batches of {options.batch_size} per modality, AdamW), by a contrastive loss, in which "
+        "trials of one image are no negatives of each other, and the squared distance to the image vector "
+        f"(weight {options.regression:g}).",
+        "Ridge: one dual ridge for every subject, from its standardised signals to the image vector. Nulls: pairs of "
+        "signals and images shuffled within every subject, independently in every modality; noise with the mean "
+        "spectrum of every subject.",
+        "p values: distinct test images exchanged. Intervals: subjects and images drawn with replacement; they are too "
+        "narrow for people in general where there are few subjects.",
+    ]

@@ -1,0 +1,241 @@
+"""decode_modalities: EEG, MEG and fMRI in one space with the images, beside ridge, single networks and nulls."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.arrays import Arrays, Layers
+from brainalign.artifacts import load, save
+from brainalign.checks import BrainalignError, check_choice, listed
+from brainalign.datasets import check_modality_splits, fit_whitener
+from brainalign.decoding import (
+    LinearDecoder,
+    SharedSpace,
+    Trials,
+    embed_all,
+    fused_embedding,
+    independent_ridges,
+    null_trials,
+    paired_change,
+    repeat_curve,
+    space_retrieval,
+    stimulus_hits,
+    unimodal_spaces,
+    without_own_layers,
+)
+from brainalign.decoding.space_geometry import space_patterns
+from brainalign.geometry import compare, rdm
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.settings import DecodeModalitiesSettings, parse
+from brainalign.statistics import permutation_test
+
+Values = NDArray[np.floating[Any]]
+Parts = dict[str, Trials]
+CONTROL_KINDS = ("image", "modalities", "fused")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("decode_modalities", __doc__)
+    for name in ("modalities", "modalitytrials", "modalitystimuli"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--features", type=Path, help="of a model, where no image vectors were given")
+    parser.add_argument("--weights", type=Path, required=True, help="output: the fitted space, for SharedSpace.load")
+    for name in ("sharedspace", "spaceretrieval", "spacechanges", "spacecurve", "spacegeometry"):
+        parser.add_argument(f"--{name}", type=Path, required=True, help="output")
+    gpu = "decode_modalities"
+    return run_stage(parser, _decode, argv, uses_gpu=lambda a: a.settings[gpu].get("device", "cpu") != "cpu")
+
+
+def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    options = parse(DecodeModalitiesSettings, arguments.settings["decode_modalities"], "decode_modalities")
+    single = _read(arguments, options, provenance)
+    splits = {split: _split(single, split) for split in ("train", "val", "test")}
+    train, val, test = ({name: part.averaged() for name, part in splits[split].items()} for split in splits)
+
+    def make(**changed: Any) -> SharedSpace:
+        names = ("size", "width", "n_experts", "router", "phases", "steps", "batch_size", "learning_rate")
+        given = {name: getattr(options, name) for name in (*names, "weight_decay", "regression", "device")}
+        return SharedSpace(**(given | {"seed": arguments.seed} | changed))
+
+    space = make().fit(train, val or None)
+    found = {"joint": embed_all(space, test)}
+    found["ridge"] = independent_ridges(train, test, lambda: LinearDecoder("own", penalties=(options.penalty,)))
+    found |= _beside(options.beside, make, train, test, arguments.seed)
+    found["noise at test"] = embed_all(space, null_trials(test, "noise", arguments.seed + 1))
+    tables = [
+        space_retrieval(
+            embeddings,
+            test,
+            n_permutations=options.permutations,
+            seed=arguments.seed,
+            **({} if name in ("joint", "ridge", "unimodal") else {"kinds": CONTROL_KINDS}),
+        ).assign(decoder=name)
+        for name, embeddings in found.items()
+    ]
+    found["mean layer"] = without_own_layers(space, test)
+    about = {
+        "n_train": {name: len(part.distinct().meta) for name, part in train.items()},
+        "train_repeats": {name: float(part.meta["n_averaged"].mean()) for name, part in train.items()},
+        "test_repeats": {name: float(part.meta["n_averaged"].mean()) for name, part in test.items()},
+        "n_test": {name: len(part.distinct().meta) for name, part in test.items()},
+        "subjects": {name: sorted(set(part.meta["subject"])) for name, part in train.items()},
+        "unknown": {name: space.unknown(name, part.meta["subject"]) for name, part in test.items()},
+        "constant": {name: scale.constant() for name, scale in space.scales_.items()},
+        "loss": {name: float(history.losses[-50:].mean()) for name, history in space.history_.items()},
+        "chosen": {name: history.chosen for name, history in space.history_.items()},
+        "validated": bool(val),
+        "n_dimensions": space.n_dimensions_,
+        "weights": arguments.weights.name,
+        "permutations": options.permutations,
+    }
+    save(arguments.spaceretrieval, pd.concat(tables, ignore_index=True), provenance, **about)
+    save(arguments.spacechanges, _changes(found, test), provenance, measure="top-5")
+    save(arguments.spacecurve, _curves(space, splits["test"], options, arguments.seed), provenance)
+    fused, ids = fused_embedding(found["joint"], test)
+    save(arguments.spacegeometry, _geometry(found, test, options.permutations, arguments.seed), provenance)
+    arrays: dict[str, Any] = {"fused": fused}
+    arrays |= {name: np.asarray(values) for name, values in found["joint"].items()}
+    shapes = "fused (n_stimuli, n_dimensions); <modality> (n_trials, n_dimensions), test trials, repeats averaged"
+    rows = {name: part.meta[["subject", "stimulus_id"]].to_numpy().tolist() for name, part in test.items()}
+    save(arguments.sharedspace, Arrays(arrays), provenance, stimuli=ids.tolist(), trials=rows, shapes=shapes)
+    space.save(arguments.weights)
+
+
+def _read(arguments: argparse.Namespace, options: DecodeModalitiesSettings, provenance: Provenance) -> Parts:
+    """Return single trials of every modality, whitened where asked."""
+    arrays = load(arguments.modalities, Arrays, provenance)
+    trials = load(arguments.modalitytrials, pd.DataFrame, provenance)
+    stimuli = load(arguments.modalitystimuli, pd.DataFrame, provenance)
+    if "image vectors" in arrays:
+        vectors = np.asarray(arrays["image vectors"], dtype=np.float64)
+    elif arguments.features is not None:
+        vectors = _of_model(load(arguments.features, Layers, provenance), options.layer, stimuli)
+        check_modality_splits(stimuli, vectors)
+    else:
+        raise BrainalignError("there are no image vectors; give vectors in the descriptor or decode_modalities.model")
+    # Vectors of most models have a large common part, which says nothing of the image.
+    vectors = vectors - vectors[(stimuli["split"] == "train").to_numpy()].mean(axis=0)
+    place = pd.Index(stimuli["stimulus_id"])
+    found = {}
+    for name, part in trials.groupby("modality", sort=False):
+        meta = part.reset_index(drop=True)
+        found[str(name)] = Trials(arrays[str(name)], vectors[place.get_indexer(pd.Index(meta["stimulus_id"]))], meta)
+        if options.whiten and found[str(name)].signals.ndim == 3:
+            found[str(name)] = _whitened(found[str(name)])
+    return found
+
+
+def _of_model(layers: Layers, layer: str | None, stimuli: pd.DataFrame) -> Values:
+    name = list(layers)[-1] if layer is None else layer
+    check_choice("decode_modalities.layer", name, layers)
+    rows = pd.Index(layers[name].stimuli["stimulus_id"]).get_indexer(pd.Index(stimuli["stimulus_id"]))
+    if (rows < 0).any():
+        absent = stimuli["stimulus_id"][rows < 0].tolist()
+        raise BrainalignError(f"no features of {len(absent)} images ({listed(absent)}); run extract again")
+    values = np.asarray(layers[name].values, dtype=np.float64)[rows]
+    return values.mean(axis=1) if values.ndim == 3 else values
+
+
+def _whitened(trials: Trials) -> Trials:
+    """Return trials whose noise, as repeats of training images show it, is white over the sensors of each subject."""
+    values = np.array(trials.signals)
+    n_sensors = values.shape[1]
+    targets = pd.DataFrame({"target_id": [f"{k}" for k in range(n_sensors)], "sensor_type": "sensor"})
+    for rows in trials.meta.groupby("subject", sort=False).indices.values():
+        seen = rows[(trials.meta["split"].to_numpy()[rows] == "train")]
+        shown = trials.meta["stimulus_id"].to_numpy()[seen]
+        times = np.arange(values.shape[2], dtype=float)
+        whitener = fit_whitener(values[seen], targets, times, noise="residuals", stimulus_ids=shown)
+        values[rows] = whitener.transform(values[rows])
+    return replace(trials, signals=values)
+
+
+def _split(single: Parts, split: str) -> Parts:
+    parts = {name: trials.select((trials.meta["split"] == split).to_numpy()) for name, trials in single.items()}
+    return {name: part for name, part in parts.items() if len(part.meta)}
+
+
+def _beside(
+    asked: Sequence[str], make: Callable[..., SharedSpace], train: Parts, test: Parts, seed: int
+) -> dict[str, dict[str, Values]]:
+    """Return embeddings of test trials by every further training."""
+    found = {}
+    for name in asked:
+        if name == "unimodal":
+            found[name] = unimodal_spaces(make, train, test)
+        elif name == "one layer":
+            found[name] = embed_all(make(subject_layers=False).fit(train), test)
+        else:
+            found[name] = embed_all(make().fit(null_trials(train, name, seed)), test)
+    return found
+
+
+def _changes(found: Mapping[str, dict[str, Values]], test: Parts) -> pd.DataFrame:
+    """Return how far the joint space is above what stands beside it, over all modalities and in each."""
+    hits = {name: stimulus_hits(embeddings, test) for name, embeddings in found.items()}
+    rows = []
+    for name in ("ridge", "unimodal", "one layer", "mean layer"):
+        for modality in ("all", *test) if name in hits else ():
+            columns = list(test) if modality == "all" else [modality]
+            change = paired_change(hits["joint"][columns], hits[name][columns])
+            rows.append({"beside": name, "modality": modality, "change": change.value, "se": change.se,
+                         "clear": change.clear, "n_stimuli": change.n_stimuli})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _curves(space: SharedSpace, single: Parts, options: DecodeModalitiesSettings, seed: int) -> pd.DataFrame:
+    tables = []
+    for name, part in single.items():
+        meta, distinct = part.meta, part.distinct()
+
+        def embed(signals: Values, table: pd.DataFrame, name: str = name) -> Values:
+            return space.embed(name, signals, table["subject"].to_numpy())
+
+        for top in (1, 5):
+            curve = repeat_curve(
+                part.signals,
+                meta,
+                embed,
+                distinct.targets,
+                distinct.meta["stimulus_id"].to_numpy(),
+                top=top,
+                n_draws=options.draws,
+                seed=seed,
+            )
+            tables.append(curve.assign(modality=name, measure=f"top-{top}"))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _geometry(found: Mapping[str, dict[str, Values]], test: Parts, n_permutations: int, seed: int) -> pd.DataFrame:
+    """Return Spearman's r of dissimilarities in the space with those of the image vectors, with exchanged images."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for decoder in ("joint", "ridge", "shuffled"):
+        for source, patterns, vectors in space_patterns(found[decoder], test) if decoder in found else ():
+            n = len(patterns)
+            own, images = (rdm(values, method="correlation") for values in (patterns, vectors))
+            i, j = np.triu_indices(n, 1)
+            square = np.zeros((n, n))
+            square[i, j] = square[j, i] = np.asarray(own)
+            orders = np.stack([rng.permutation(n) for _ in range(n_permutations)])
+            permuted = np.stack([square[order[i], order[j]] for order in orders])
+            scores = np.asarray(compare(np.concatenate([np.asarray(own)[None], permuted]), images[None], "spearman"))
+            null = scores[1:, 0]
+            p = permutation_test(scores[:1, 0], null[:, None])[0]
+            rows.append({"decoder": decoder, "source": source, "r": scores[0, 0], "null_mean": null.mean(),
+                         "null_high": np.quantile(null, 0.95), "p": p, "n_stimuli": n})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,71 @@
+"""prepare_modalities: the same images recorded in several modalities, checked; simulated files are written first."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.arrays import Arrays
+from brainalign.artifacts import save
+from brainalign.datasets import read_modalities
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.settings import ModalityStudy, load_descriptor
+from brainalign.simulation import MODALITIES, shared_space, write_modalities
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("prepare_modalities", __doc__)
+    parser.add_argument("--descriptor", type=Path, required=True)
+    parser.add_argument("--raw", type=Path, help="where files of a simulated study are written")
+    for name in ("modalities", "modalitytrials", "modalitystimuli"):
+        parser.add_argument(f"--{name}", type=Path, required=True, help="output")
+    return run_stage(parser, _prepare, argv)
+
+
+def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    import pandas as pd
+
+    study = load_descriptor(arguments.descriptor, ModalityStudy, raw=arguments.raw)
+    if study.simulate is not None:
+        options = study.simulate
+        chosen = [
+            replace(one, n_subjects=options.subjects[one.name], snr=one.snr * options.snr)
+            for one in MODALITIES
+            if one.name in options.subjects
+        ]
+        world = shared_space(
+            chosen,
+            n_train=options.n_train,
+            n_images=options.n_images,
+            n_test=options.n_test,
+            train_repeats=options.train_repeats,
+            share=options.share,
+            seed=arguments.seed,
+        )
+        write_modalities(world, study.folder)
+    for name, path in study.found_files().items():
+        if path.is_file():
+            provenance.read(name, path)
+    data = read_modalities(study)
+    arrays: dict[str, NDArray[Any]] = dict(data.signals)
+    if data.vectors is not None:
+        arrays["image vectors"] = np.asarray(data.vectors, dtype=np.float32)
+    shapes = (
+        "<modality> (n_trials, n_channels, n_times) or (n_trials, n_voxels); image vectors (n_stimuli, n_dimensions)"
+    )
+    save(arguments.modalities, Arrays(arrays), provenance, modalities=list(data.signals), shapes=shapes)
+    tables = [table.assign(modality=name) for name, table in data.trials.items()]
+    save(arguments.modalitytrials, pd.concat(tables, ignore_index=True), provenance)
+    save(arguments.modalitystimuli, data.stimuli, provenance, simulated=study.simulate is not None)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,239 @@
+"""A shared space on a small world: what is planted is found, nothing in nulls, and its parts do what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from brainalign.checks import BrainalignError
+from brainalign.decoding import (
+    SharedSpace,
+    Trials,
+    embed_all,
+    independent_ridges,
+    null_trials,
+    paired_change,
+    stimulus_hits,
+    without_own_layers,
+)
+from brainalign.decoding.mixture import SoftMixture
+from brainalign.decoding.modality_encoders import MODALITY_ENCODERS, PatchConv, SubjectLayers, VoxelLinear
+from brainalign.decoding.subject_scale import SubjectScale
+from brainalign.simulation import Modality, SharedWorld, shared_space
+
+SMALL = (Modality("eeg", 2, 8, 16, 0.3, 4), Modality("fmri", 2, 60, 0, 0.4, 4))
+
+
+def parts(world: SharedWorld) -> tuple[dict[str, Trials], dict[str, Trials]]:
+    """Return training and test trials, repeats averaged."""
+    found: tuple[dict[str, Trials], ...] = ({}, {})
+    for name in world.signals:
+        every = Trials(world.signals[name], world.targets(name), world.trials[name])
+        for split, side in zip(("train", "test"), found, strict=True):
+            side[name] = every.select((world.trials[name]["split"] == split).to_numpy()).averaged()
+    return found[0], found[1]
+
+
+@pytest.fixture(scope="module")
+def small() -> tuple[dict[str, Trials], dict[str, Trials]]:
+    return parts(shared_space(SMALL, n_train=150, n_images=1, n_test=40, n_codes=8, n_dimensions=16, seed=1))
+
+
+@pytest.fixture(scope="module")
+def fitted(small) -> SharedSpace:
+    return SharedSpace(steps=120, width=32).fit(small[0])
+
+
+def top5(space: SharedSpace, test: dict[str, Trials]) -> pd.Series:
+    return stimulus_hits(embed_all(space, test), test).mean()
+
+
+def test_what_is_planted_is_found_and_nothing_in_nulls(small, fitted: SharedSpace) -> None:
+    train, test = small
+    found, ridge = top5(fitted, test), stimulus_hits(independent_ridges(train, test), test).mean()
+    assert found["fmri"] > 0.8
+    assert found["eeg"] > 0.5
+    assert (found > ridge - 0.1).all()
+    for kind in ("shuffled", "noise"):
+        nothing = SharedSpace(steps=60, width=32).fit(null_trials(train, kind, 3))
+        assert (top5(nothing, test) < 5 / 40 + 3 * 0.04).all()
+    assert (top5(fitted, null_trials(test, "noise", 4)) < 5 / 40 + 3 * 0.04).all()
+
+
+def test_subject_layers_matter_where_subjects_share_nothing() -> None:
+    world = shared_space((SMALL[1],), n_train=150, n_images=1, n_test=40, n_codes=8, n_dimensions=16, share=0, seed=2)
+    train, test = parts(world)
+    own = SharedSpace(steps=120, width=32).fit(train)
+    one = SharedSpace(steps=120, width=32, subject_layers=False).fit(train)
+    hits = stimulus_hits(embed_all(own, test), test)
+    for other in (embed_all(one, test), without_own_layers(own, test)):
+        change = paired_change(hits, stimulus_hits(other, test))
+        assert change.value > 0
+        assert change.clear
+
+
+def test_shuffles_are_independent_in_every_modality_and_subject(small) -> None:
+    train, _ = small
+    one = {"a": train["fmri"], "b": train["fmri"]}
+    made = null_trials(one, "shuffled", 0)
+    assert not np.array_equal(made["a"].signals, made["b"].signals)
+    n = len(train["fmri"].meta) // 2  # subjects come one after the other, with the same images
+    orders = []
+    for k in range(2):
+        rows = slice(k * n, (k + 1) * n)
+        originals = {values.tobytes(): j for j, values in enumerate(train["fmri"].signals[rows])}
+        orders.append([originals[values.tobytes()] for values in made["a"].signals[rows]])
+        assert sorted(orders[-1]) == list(range(n))
+    assert orders[0] != orders[1]
+
+
+def test_a_saved_space_embeds_alike(small, fitted: SharedSpace, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "space.safetensors")
+    loaded = SharedSpace.load(tmp_path / "space.safetensors")
+    assert loaded.steps == fitted.steps
+    for name, embedding in embed_all(loaded, small[1]).items():
+        np.testing.assert_allclose(embedding, embed_all(fitted, small[1])[name], atol=1e-6)
+        np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), 1)
+    (tmp_path / "other").write_text("no such file")
+    with pytest.raises(BrainalignError, match="no shared space"):
+        SharedSpace.load(tmp_path / "other")
+
+
+def test_fits_repeat_and_leave_the_global_generator_alone(small) -> None:
+    train, test = small
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    one, other = (SharedSpace(steps=5, width=16).fit(train) for _ in range(2))
+    assert torch.equal(torch.rand(3), expected)
+    np.testing.assert_array_equal(embed_all(one, test)["eeg"], embed_all(other, test)["eeg"])
+
+
+def test_unknown_subjects_get_the_mean_layer_and_are_counted(small, fitted: SharedSpace) -> None:
+    signals = small[1]["fmri"].signals[:4]
+    assert fitted.unknown("fmri", ["fmri01", "new", "new", "fmri02"]) == 2
+    found = fitted.embed("fmri", signals, ["new"] * 4)
+    layer, scale = fitted.network_.encoders["fmri"], fitted.scales_["fmri"]
+    x = torch.from_numpy((signals - scale.mean.mean(0)) / scale.deviation.mean(0)).float()
+    with torch.no_grad():
+        hidden = x @ layer.subjects.weight.mean(dim=0).T
+        expected = fitted.network_.mixture(layer.head(hidden)).numpy()
+    np.testing.assert_allclose(found, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
+
+
+def test_two_phases_train_frozen_encoders(small) -> None:
+    train, test = small
+    space = SharedSpace(steps=100, width=32, phases="two").fit(train)
+    assert list(space.history_) == ["eeg", "fmri", "mixture"]
+    assert not any(p.requires_grad for p in space.network_.encoders.parameters())
+    assert top5(space, test)["fmri"] > 0.6
+
+
+def test_validation_keeps_the_best_weights(small) -> None:
+    train, test = small
+    space = SharedSpace(steps=100, width=32).fit(train, val=test)
+    steps = space.history_["joint"].validated
+    assert space.history_["joint"].chosen == steps[steps[:, 1].argmax(), 0]
+
+
+def test_padded_voxels_take_no_part(small) -> None:
+    train, test = small
+    padded = {}
+    for part, trials in (("train", train["fmri"]), ("test", test["fmri"])):
+        signals = trials.signals.copy()
+        fewer = (trials.meta["subject"] == "fmri02").to_numpy()
+        signals[fewer, 50:] = 0 if part == "train" else 1e6  # whatever stands there
+        padded[part] = Trials(signals, trials.targets, trials.meta)
+    space = SharedSpace(steps=60, width=32).fit({"fmri": padded["train"]})
+    assert space.scales_["fmri"].constant() == {"fmri01": 0, "fmri02": 10}
+    clean = padded["test"].signals.copy()
+    clean[clean == 1e6] = 0
+    subjects = test["fmri"].meta["subject"].to_numpy()
+    np.testing.assert_array_equal(
+        space.embed("fmri", padded["test"].signals, subjects)[subjects == "fmri02"],
+        space.embed("fmri", clean, subjects)[subjects == "fmri02"],
+    )
+
+
+def test_the_scale_is_that_of_training_trials() -> None:
+    rng = np.random.default_rng(0)
+    signals, subjects = rng.normal(3, 2, size=(40, 5, 6)), np.repeat(["a", "b"], 20)
+    scale = SubjectScale.fit(signals, subjects)
+    made = scale.apply(signals, subjects)
+    np.testing.assert_allclose(made[:20].mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(made[20:].std(axis=0), 1, atol=1e-5)
+    with pytest.raises(BrainalignError, match="nothing varies"):
+        SubjectScale.fit(np.ones((3, 4)), np.repeat("a", 3))
+
+
+def test_the_gates_of_a_mixture_sum_to_one() -> None:
+    torch.manual_seed(0)
+    mixture = SoftMixture(8, 5, 3, 16)
+    x = torch.randn(7, 8)
+    gates = mixture.gates(x)
+    np.testing.assert_allclose(gates.sum(dim=1).detach(), 1, atol=1e-6)
+    weights = mixture.experts.weight.view(3, 5, 8)
+    expected = sum(
+        gates[:, e, None] * (x @ weights[e].T + mixture.experts.bias.view(3, 5)[e]) for e in range(3)
+    )  # fmt: skip
+    np.testing.assert_allclose(mixture(x).detach(), expected.detach(), atol=1e-5)
+
+
+def test_subject_layers_start_as_the_identity_and_learn_apart() -> None:
+    layers = SubjectLayers(3, 4, 4)
+    x, subjects = torch.randn(5, 4, 6), torch.tensor([0, 1, 2, 1, -1])
+    torch.testing.assert_close(layers(x, subjects), x)
+    layers(x, torch.tensor([0, 0, 0, 0, 0])).square().sum().backward()
+    assert layers.weight.grad[0].abs().sum() > 0
+    assert layers.weight.grad[1:].abs().sum() == 0
+
+
+def test_full_networks_have_the_published_sizes() -> None:
+    torch.manual_seed(0)
+    eeg = PatchConv(2, (63, 250))
+    assert eeg.convolved[-1].in_features == 1440
+    assert eeg(torch.randn(2, 63, 250), torch.tensor([0, 1])).shape == (2, 1024)
+    fmri = MODALITY_ENCODERS["full"]["voxels"](1, (70,), width=1024)
+    assert isinstance(fmri, VoxelLinear)
+    assert fmri.subjects.weight.shape == (1, 8 * 1024, 70)
+    assert fmri(torch.randn(3, 70), torch.zeros(3, dtype=torch.long)).shape == (3, 1024)
+
+
+def test_full_networks_learn(small) -> None:
+    train, test = small
+    short = {"patches": (2, 4), "token_width": 32, "feedforward": 32, "filters": 8, "kernel": 5, "pool": (8, 4)}
+    options = {"eeg": short | {"head_dropout": 0.2}, "fmri": {"tokens": 2}}
+    space = SharedSpace("full", width=32, n_experts=5, steps=60, options=options).fit(train)
+    found = top5(space, test)
+    assert found["fmri"] > 0.5
+    assert found["eeg"] > 0.3
+
+
+def test_bad_input_stops_before_training(small) -> None:
+    train, test = small
+    with pytest.raises(BrainalignError, match="no modality"):
+        SharedSpace().fit({})
+    eeg, asked = train["eeg"], test["fmri"]
+    leaked = asked.meta.assign(stimulus_id=["image0000", *asked.meta["stimulus_id"][1:]])
+    val = {"eeg": Trials(asked.signals, asked.targets, leaked)}
+    with pytest.raises(BrainalignError, match=r"1 stimuli occur in both train and val"):
+        SharedSpace().fit(train, val)
+    other = {"eeg": Trials(eeg.signals, eeg.targets[:, :3], eeg.meta), "fmri": train["fmri"]}
+    with pytest.raises(BrainalignError, match="sizes"):
+        SharedSpace().fit(other)
+    short = {"eeg": Trials(eeg.signals[:, :, :3], eeg.targets, eeg.meta)}
+    with pytest.raises(BrainalignError, match="at least 7 times"):
+        SharedSpace(steps=1).fit(short)
+    with pytest.raises(BrainalignError, match="must be one of 'joint', 'two'"):
+        SharedSpace(phases="three")
+
+
+def test_values_of_another_shape_are_refused(fitted: SharedSpace) -> None:
+    with pytest.raises(BrainalignError, match=r"trials of shape \(8, 15\), but training trials had \(8, 16\)"):
+        fitted.embed("eeg", np.zeros((2, 8, 15)), ["eeg01", "eeg02"])
+    with pytest.raises(BrainalignError, match="modality must be one of"):
+        fitted.embed("nirs", np.zeros((2, 8, 16)), ["eeg01", "eeg02"])

@@ -1,0 +1,119 @@
+"""EEG, MEG and fMRI of the same simulated images in one space, beside ridge, unimodal networks and nulls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign.decoding import (
+    SPACE_NULLS,
+    SharedSpace,
+    Trials,
+    embed_all,
+    independent_ridges,
+    null_trials,
+    paired_change,
+    space_retrieval,
+    stimulus_hits,
+    unimodal_spaces,
+    without_own_layers,
+)
+from brainalign.simulation import SharedWorld, shared_space
+
+Record = Callable[[str, object, str], None]
+SEEDS = (1, 2, 3)
+
+
+def parts(world: SharedWorld, split: str) -> dict[str, Trials]:
+    """Return trials of a split by modality, repeats averaged."""
+    found = {}
+    for name, trials in world.trials.items():
+        every = Trials(world.signals[name], world.targets(name), trials)
+        found[name] = every.select((trials["split"] == split).to_numpy()).averaged()
+    return found
+
+
+def retrieved(embeddings: Mapping[str, np.ndarray], test: Mapping[str, Trials]) -> pd.Series:
+    """Return values by kind, query, gallery and measure."""
+    table = space_retrieval(embeddings, test, n_permutations=20)
+    return table.set_index(["kind", "query", "gallery", "measure"])["value"]
+
+
+def said(values: object) -> str:
+    return " ".join(f"{value:.3f}" for value in np.ravel(values))
+
+
+CELLS = {
+    "fMRI top-1": ("image", "fmri", "image vectors", "top-1"),
+    "EEG top-5": ("image", "eeg", "image vectors", "top-5"),
+    "MEG top-5": ("image", "meg", "image vectors", "top-5"),
+    "EEG to fMRI top-5": ("modalities", "eeg", "fmri", "top-5"),
+    "fused top-1": ("fused", "all", "image vectors", "top-1"),
+}
+
+
+@pytest.mark.acceptance
+def test_a_space_that_modalities_share(record: Record) -> None:
+    """World shared_space: 100 held-out concepts, chance .01 and .05; seeds 1-3"""
+    rows: dict[str, list[pd.Series]] = {name: [] for name in ("ridge", "joint", "unimodal", *SPACE_NULLS)}
+    changes = []
+    for seed in SEEDS:
+        world = shared_space(seed=seed)
+        train, test = parts(world, "train"), parts(world, "test")
+        space = SharedSpace(seed=seed).fit(train)
+        joint = embed_all(space, test)
+        one = embed_all(SharedSpace(seed=seed, subject_layers=False).fit(train), test)
+        found = {
+            "ridge": independent_ridges(train, test),
+            "joint": joint,
+            "unimodal": unimodal_spaces(lambda seed=seed: SharedSpace(seed=seed), train, test),
+        }
+        for kind in SPACE_NULLS:
+            found[kind] = embed_all(SharedSpace(seed=seed).fit(null_trials(train, kind, seed)), test)
+        for name, embeddings in found.items():
+            rows[name].append(retrieved(embeddings, test))
+        hits = stimulus_hits(joint, test)
+        for other in (one, without_own_layers(space, test)):
+            changes.append(paired_change(hits, stimulus_hits(other, test)))
+    tables = {name: pd.concat(values, axis=1) for name, values in rows.items()}
+    for cell, key in CELLS.items():
+        for name in ("ridge", "joint", "unimodal"):
+            record(f"{cell}, {name}", said(tables[name].loc[key]), "")
+    joint, ridge = tables["joint"].mean(axis=1), tables["ridge"].mean(axis=1)
+    assert (tables["joint"].loc[CELLS["fMRI top-1"]] >= 0.6).all()
+    assert (tables["joint"].loc[CELLS["EEG top-5"]] >= 0.2).all()
+    assert (tables["joint"].loc[CELLS["EEG to fMRI top-5"]] >= 0.4).all()
+    assert (tables["joint"].loc[CELLS["fused top-1"]] >= 0.75).all()
+    for cell in ("fused top-1", "EEG to fMRI top-5"):
+        assert joint[CELLS[cell]] >= ridge[CELLS[cell]] - 0.05
+    singles = joint.xs("image", level="kind").xs("top-1", level="measure")
+    assert joint[CELLS["fused top-1"]] >= singles.max()
+    directions = joint.xs("modalities", level="kind").xs("top-5", level="measure")
+    record("weakest direction, top-5, mean over seeds", f"{directions.min():.3f}", "above chance .05 by 3 SE of a null")
+    assert directions.min() > 0.05 + 3 * np.sqrt(0.05 * 0.95 / 100 / len(SEEDS))
+    for kind in SPACE_NULLS:
+        for measure, limit in (("top-1", 0.05), ("top-5", 0.12)):
+            values = tables[kind].xs(measure, level="measure")
+            record(f"{kind}, largest {measure} of any direction", said(values.max()), f"mean of each <= {limit}")
+            assert values.mean(axis=1).max() <= limit
+    said_of = ["used" if change.value > 0 and change.clear else "not used" for change in changes]
+    record("top-5 lost without subject layers (refit; mean layer)", said([c.value for c in changes]), " ".join(said_of))
+
+
+@pytest.mark.acceptance
+def test_subject_layers_where_subjects_share_nothing(record: Record) -> None:
+    """World shared_space, every subject's mixing its own: one layer for all must lose; seeds 1-3"""
+    for seed in SEEDS:
+        world = shared_space(share=0.0, seed=seed)
+        train, test = parts(world, "train"), parts(world, "test")
+        space = SharedSpace(seed=seed).fit(train)
+        hits = stimulus_hits(embed_all(space, test), test)
+        refit = SharedSpace(seed=seed, subject_layers=False).fit(train)
+        for name, other in (("refit", embed_all(refit, test)), ("mean layer", without_own_layers(space, test))):
+            change = paired_change(hits, stimulus_hits(other, test))
+            record(f"top-5 lost, {name}, seed {seed}", f"{change.value:.3f} ± {change.se:.3f}", "> 2 SE")
+            assert change.value > 0
+            assert change.clear
