@@ -11,6 +11,7 @@ from brainalign.descriptor import (
     Descriptor,
     ImageStudy,
     RecordingStudy,
+    SeriesStudy,
     TripletStudy,
     VideoStudy,
     scanned_subjects,
@@ -73,7 +74,7 @@ def _subjects_exist(owner: str, named: Iterable[str] | None, used: list[Descript
 
 
 def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
-    if isinstance(descriptor, RecordingStudy):
+    if isinstance(descriptor, RecordingStudy | SeriesStudy):
         return  # no network sees what was shown
     if isinstance(descriptor, VideoStudy):
         if not config.dynamics.models:

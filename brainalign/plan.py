@@ -24,6 +24,7 @@ from brainalign.settings import (
     InContextMethod,
     RdmStudy,
     RecordingStudy,
+    SeriesStudy,
     TripletStudy,
     VideoStudy,
     load_descriptors,
@@ -157,6 +158,11 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
         if config.aligned_models(dataset):
             yield "align", "aligned", {}
         yield "report_concepts", "html", {}
+        return
+    if isinstance(descriptor, SeriesStudy):
+        yield "prepare_series", "series", {}
+        yield "decode_series", "filled", {}
+        yield "report_series", "html", {}
         return
     if isinstance(descriptor, RecordingStudy):
         for subject in descriptor.subjects:

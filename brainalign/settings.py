@@ -32,6 +32,7 @@ from brainalign.descriptor import (
     Name,
     RdmStudy,
     RecordingStudy,
+    SeriesStudy,
     TripletStudy,
     VideoStudy,
     load_descriptor,
@@ -45,6 +46,7 @@ from brainalign.methods import BandedRidgeMethod, DictionaryMethod, InContextMet
 from brainalign.models import SHARED_LAYERS, Model, PixelsModel, SentenceModel
 from brainalign.parsing import Strict, parse, read_yaml
 from brainalign.searchlight_options import SearchlightSettings
+from brainalign.series_options import SeriesSettings
 from brainalign.synthesis_options import SynthesizeSettings
 
 __all__ = [
@@ -70,6 +72,8 @@ __all__ = [
     "RidgeMethod",
     "SearchlightSettings",
     "SentenceModel",
+    "SeriesSettings",
+    "SeriesStudy",
     "SynthesizeSettings",
     "TrainedMethod",
     "TripletStudy",
@@ -228,6 +232,7 @@ class Config(Strict):
     caption: CaptionSettings = CaptionSettings()
     decode_times: DecodeTimesSettings = DecodeTimesSettings()
     dynamics: DynamicsSettings = DynamicsSettings()
+    decode_series: SeriesSettings = SeriesSettings()
     synthesize: SynthesizeSettings = SynthesizeSettings()
     directions: DirectionSettings = DirectionSettings()
     summarize: SummarizeSettings = SummarizeSettings()
@@ -404,7 +409,7 @@ def write_schemas(folder: Path) -> None:
     schemas: dict[str, Any] = {
         "config": Config.model_json_schema(),
         "descriptor": TypeAdapter(
-            BlockStudy | ImageStudy | RecordingStudy | VideoStudy | RdmStudy | TripletStudy
+            BlockStudy | ImageStudy | RecordingStudy | VideoStudy | RdmStudy | TripletStudy | SeriesStudy
         ).json_schema(),
     }
     for name, schema in schemas.items():

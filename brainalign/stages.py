@@ -18,6 +18,7 @@ STAGES = {
     "prepare_images": ("datasets", "statistics"),
     "prepare_rdms": ("datasets",),
     "prepare_recordings": ("datasets",),
+    "prepare_series": ("datasets", "simulation"),
     "prepare_triplets": ("datasets", "geometry", "kernels", "statistics"),
     "extract": ("features",),
     "pretrain": ("datasets", "encoding", "features", "kernels", "statistics"),
@@ -36,6 +37,7 @@ STAGES = {
     "concepts": ("geometry", "kernels", "statistics"),
     "align": ("geometry", "kernels", "statistics"),
     "identify": ("geometry", "kernels", "statistics"),
+    "decode_series": ("datasets", "decoding", "features", "statistics"),
     "guide": ("datasets", "encoding", "features", "kernels", "statistics", "synthesis"),
     "synthesize": ("features", "simulation", "statistics", "synthesis"),
     "directions": ("features", "simulation", "statistics", "synthesis"),
@@ -47,6 +49,7 @@ STAGES = {
     "report_recordings": ("report", "statistics"),
     "report_dynamics": ("report", "statistics"),
     "report_concepts": ("report", "statistics"),
+    "report_series": ("report", "statistics"),
     "report_group": ("report", "statistics"),
 }
 

@@ -32,6 +32,7 @@ from brainalign.settings import (
     ImageStudy,
     RdmStudy,
     RecordingStudy,
+    SeriesStudy,
     TripletStudy,
     VideoStudy,
     load_descriptor,
@@ -184,7 +185,7 @@ def _raw_digests(config: Config, dataset: str, subject: str) -> dict[str, str]:
     descriptor = load_descriptors(config)[dataset]
     try:
         files = {}
-        if isinstance(descriptor, RdmStudy | TripletStudy):
+        if isinstance(descriptor, RdmStudy | SeriesStudy | TripletStudy):
             files = descriptor.found_files()
         elif isinstance(descriptor, BlockStudy | ImageStudy | RecordingStudy | VideoStudy):
             files = descriptor.files(subject)

@@ -20,11 +20,21 @@ from brainalign.datasets.meeg import check_same_channels
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.rdms import RDM_READERS, write_stimulus_images
 from brainalign.datasets.recordings import read_recordings
+from brainalign.datasets.region_runs import read_region_runs
 from brainalign.datasets.repeats import repeat_counts
 from brainalign.datasets.subjects import changed_files, image_split, marked_images, read_images_table, read_subject
 from brainalign.datasets.triplets import read_judgements
 from brainalign.datasets.videos import read_neural, read_videos
-from brainalign.descriptor import BlockStudy, Descriptor, ImageStudy, RdmStudy, RecordingStudy, TripletStudy, VideoStudy
+from brainalign.descriptor import (
+    BlockStudy,
+    Descriptor,
+    ImageStudy,
+    RdmStudy,
+    RecordingStudy,
+    SeriesStudy,
+    TripletStudy,
+    VideoStudy,
+)
 from brainalign.image_files import EpochFiles
 
 __all__ = ["StudyAudit", "audit_study"]
@@ -324,6 +334,26 @@ def _triplets(descriptor: TripletStudy) -> StudyAudit:
     return found
 
 
+# ---------------------------------------------------------------------------------------------------------- series
+
+
+def _series(descriptor: SeriesStudy) -> StudyAudit:
+    found = StudyAudit(problems=[Problem("sha256", line) for line in changed_files(descriptor)])
+    if descriptor.files is None:
+        found.facts.append("simulated: nothing to read")
+        return found
+    try:
+        study = read_region_runs(descriptor)
+    except BrainalignError as error:
+        found.problems.append(_problem(descriptor, error, "files"))
+        return found
+    found.facts.append(
+        f"{study.people['subject'].nunique()} subjects, {len(study.series)} runs of {study.series.shape[1]} frames "
+        f"({study.tr_s:g} s each), {len(study.regions)} regions in {study.regions['network'].nunique()} networks"
+    )
+    return found
+
+
 AUDITS: dict[type[Descriptor], Callable[..., StudyAudit]] = {
     BlockStudy: _blocks,
     ImageStudy: _images,
@@ -331,4 +361,5 @@ AUDITS: dict[type[Descriptor], Callable[..., StudyAudit]] = {
     RdmStudy: _rdms,
     VideoStudy: _videos,
     TripletStudy: _triplets,
+    SeriesStudy: _series,
 }

@@ -8,6 +8,7 @@ a Gaussian.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -83,10 +84,9 @@ class ConditionalGaussian:
             self.covariances_ = _autocovariances(values[:-n_inner], 2 * max(self.lags))
             hidden = np.random.default_rng(self.seed).permutation(values.shape[2]) < values.shape[2] // 2
             scores = {}
-            for self.lag_ in self.lags:
-                for self.penalty_ in self.penalties:
-                    filled = self.reconstruct(values[-n_inner:], hidden)
-                    scores[self.lag_, self.penalty_] = hidden_r2(values[-n_inner:], filled, hidden)
+            for pair in itertools.product(self.lags, self.penalties):
+                self.lag_, self.penalty_ = pair
+                scores[pair] = hidden_r2(values[-n_inner:], self.reconstruct(values[-n_inner:], hidden), hidden)
             self.lag_, self.penalty_ = max(scores, key=scores.__getitem__)
         self.covariances_ = _autocovariances(values, 2 * max(self.lags))
         return self

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_finite, check_rows, listed
 
-__all__ = ["check_people_apart", "fold_people", "person_scores"]
+__all__ = ["Classifier", "check_people_apart", "fine_tuned_row", "fold_people", "person_scores"]
 
 # Of standardised features, divided by the root of their number: between a fit to the noise and no fit at all.
 LOGISTIC_C = 10.0
@@ -223,3 +223,54 @@ def _score(values: Values, labels: NDArray[Any], weight: NDArray[np.floating[Any
         return float(np.corrcoef(values[rows], labels[rows])[0, 1]) if np.ptp(values[rows]) > 0 else 0.0
     shares = [np.average(values[labels == c], weights=weight[labels == c]) for c in np.unique(labels)]
     return float(np.mean(shares))
+
+
+class Classifier(Protocol):
+    """What is trained anew in every fold."""
+
+    def fit(self, series: NDArray[np.float32], labels: Sequence[str], /) -> Classifier:
+        """Train on rows."""
+
+    def predict(self, series: NDArray[np.float32], /) -> NDArray[Any]:
+        """Return a label per row."""
+
+
+def fine_tuned_row(
+    make: Callable[[], Classifier],
+    series: NDArray[np.float32],
+    labels: NDArray[Any],
+    people: Sequence[str],
+    n_folds: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Score a classifier that is trained anew in every fold; one round of folds, no permuted labels: it is slow.
+
+    Parameters
+    ----------
+    make : callable
+    series : array (n_rows, n_frames, n_regions)
+    labels : array of str (n_rows)
+    people : sequence of str (n_rows)
+    n_folds, seed : int
+
+    Returns
+    -------
+    DataFrame
+        One row as of `person_scores`; what was not computed is missing.
+    """
+    whose = np.asarray([str(name) for name in people])
+    correct = np.zeros(len(labels))
+    for test in fold_people(labels, whose, n_folds, np.random.default_rng([seed, 0xF1])):
+        train = np.setdiff1d(np.arange(len(labels)), test)
+        correct[test] = make().fit(series[train], labels[train].tolist()).predict(series[test]) == labels[test]
+    row = {
+        "name": "fine-tuned",
+        "metric": "balanced accuracy",
+        "score": _score(correct, labels, np.ones(len(labels)), False),
+        "chance": 1 / len(np.unique(labels)),
+        "verdict": "one round of folds",
+        "n_people": len(np.unique(whose)),
+        "n_repeats": 1,
+        "n_permutations": 0,
+    }
+    return pd.DataFrame([row])

@@ -26,6 +26,7 @@ from brainalign.settings import (
     ImageStudy,
     RdmStudy,
     RecordingStudy,
+    SeriesStudy,
     VideoStudy,
     TripletStudy,
     load_descriptors,
@@ -49,6 +50,7 @@ RDMS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descripto
 RECORDINGS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, RecordingStudy)]
 VIDEOS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, VideoStudy)]
 TRIPLETS = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, TripletStudy)]
+SERIES = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, SeriesStudy)]
 SIMULATED = [name for name in IMAGES if DESCRIPTORS[name].simulate]
 CONVERGED = [name for name in IMAGES if SETTINGS.convergence_of(name).networks]
 IDENTIFIED = [name for name in IMAGES if len(scanned_subjects(DESCRIPTORS[name])) >= LEAST_SUBJECTS]
@@ -63,6 +65,7 @@ CAPTIONED = ("captions", "captionscores", "captiontemperatures")
 DYNAMICS = ("dynamics", "dynamicsneurons", "dynamicsfolds", "dynamicsmovies")
 SYNTHESIS = ("guides", "synthesized", "synthesis", "synthesisgains", "synthesissteps")
 DIRECTIONS = ("directions", "directionscores", "directionimages")
+MASKED = ("maskedmodel", "filled", "filledtraces", "regionnetworks", "regionmap", "personscores")
 TIMES = ("timescores", "timesensors", "timewindows", "timeclusters", "timepeaks", "timesquares")
 
 
@@ -359,7 +362,7 @@ def targets():
         for dataset, descriptor in DESCRIPTORS.items()
         for subject in subjects_of(descriptor)
     ]
-    return of_subjects + [group_report_path(RESULTS, dataset) for dataset in IMAGES + RDMS + TRIPLETS]
+    return of_subjects + [group_report_path(RESULTS, dataset) for dataset in IMAGES + RDMS + TRIPLETS + SERIES]
 
 
 onstart:
@@ -381,6 +384,7 @@ onerror:
         "report_recordings",
         "report_dynamics",
         "report_concepts",
+        "report_series",
         "report_group",
     ):
         shell("python -P -m brainalign.pipelines.{stage} --incomplete --settings {quoted_config} || true")
