@@ -12,6 +12,7 @@ from brainalign.descriptor import (
     ImageStudy,
     RecordingStudy,
     SentenceStudy,
+    SeriesStudy,
     TripletStudy,
     VideoStudy,
     scanned_subjects,
@@ -75,7 +76,7 @@ def _subjects_exist(owner: str, named: Iterable[str] | None, used: list[Descript
 
 
 def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
-    if isinstance(descriptor, RecordingStudy):
+    if isinstance(descriptor, RecordingStudy | SeriesStudy):
         return  # no network sees what was shown
     if isinstance(descriptor, VideoStudy):
         if not config.dynamics.models:

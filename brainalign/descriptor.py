@@ -10,6 +10,7 @@ Descriptor            what every dataset says of itself, and where its files are
   TripletStudy        judgements which of three objects does not belong
   SentenceStudy       EEG of people who read sentences
   ModalityStudy       the same images in EEG, MEG and fMRI
+  SeriesStudy         time series of regions of many people, with their traits and states
 load_descriptor       YAML in; `kind` says which (blocks where it is not given)
 """
 
@@ -34,6 +35,7 @@ from brainalign.modalities_descriptor import ArrayRecordings, ModalityFiles, Sim
 from brainalign.parsing import Strict, parse, read_yaml
 from brainalign.recordings_descriptor import CutOptions, RecordingFiles, Window
 from brainalign.sentences_descriptor import SimulatedSentences, TextSplit, ZucoRelease
+from brainalign.series_descriptor import SeriesFiles, SeriesWorld
 from brainalign.triplets_descriptor import TripletFiles
 from brainalign.videos_descriptor import NeuralFiles, all_within
 
@@ -46,6 +48,7 @@ __all__ = [
     "RdmStudy",
     "RecordingStudy",
     "SentenceStudy",
+    "SeriesStudy",
     "TripletStudy",
     "VideoStudy",
     "cache_folder",
@@ -625,6 +628,46 @@ class ModalityStudy(Descriptor):
         return {"images": self.stimuli.as_posix()}
 
 
+# ---------------------------------------------------------------------------------------------------------- series
+
+
+class SeriesStudy(Descriptor):
+    """Time series of regions of many people; or a simulated study of them."""
+
+    kind: Literal["series"]
+    files: SeriesFiles | None = None
+    simulate: SeriesWorld | None = None
+    labels: tuple[str, ...] = Field((), description="columns of people to predict: traits, or states of a run")
+    tr_s: float | None = Field(None, gt=0, description="repetition time, s; of scans their own where not given")
+
+    @model_validator(mode="after")
+    def _files_or_world(self) -> SeriesStudy:
+        if (self.files is None) == (self.simulate is None):
+            raise ValueError("series come from files or from simulate: give exactly one of them")
+        if self.files is not None and (self.files.derivatives is None) != (self.files.scans is None):
+            raise ValueError("files.derivatives and files.scans belong together: give both or none")
+        if self.files is not None and self.files.derivatives is None and self.tr_s is None:
+            raise ValueError("tr_s is not given, and tables of series do not hold it; give it in seconds")
+        return self
+
+    def all_files(self) -> list[Path]:
+        """Return every file that the descriptor names itself; raises as `locate` does."""
+        return list(self.found_files().values())
+
+    def found_files(self) -> dict[str, Path]:
+        """Return where every file lies, by the name of its field; raises as `locate` does."""
+        if self.files is None:
+            return {}
+        scans = self.files.scans
+        named = {"people": self.files.people, "regions": self.files.regions}
+        named |= {"scans.atlas": scans.atlas if scans else None, "scans.names": scans.names if scans else None}
+        return {name: self.locate(path, f"files.{name}") for name, path in named.items() if path is not None}
+
+    def prepare_options(self) -> dict[str, object]:
+        """Return what the series depend on, besides the files themselves; defaults included."""
+        return self.model_dump(mode="json", include={"sha256", "files", "simulate", "labels", "tr_s"})
+
+
 KINDS: dict[str, type[Descriptor]] = {
     "blocks": BlockStudy,
     "images": ImageStudy,
@@ -634,6 +677,7 @@ KINDS: dict[str, type[Descriptor]] = {
     "triplets": TripletStudy,
     "sentences": SentenceStudy,
     "modalities": ModalityStudy,
+    "series": SeriesStudy,
 }
 
 

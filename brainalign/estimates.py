@@ -21,6 +21,7 @@ from brainalign.settings import (
     PixelsModel,
     RecordingStudy,
     SentenceStudy,
+    SeriesStudy,
     TrainedMethod,
     TripletStudy,
     VideoStudy,
@@ -107,10 +108,21 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
     if isinstance(descriptor, TripletStudy) and stage == "concepts":  # sizes are not in the descriptor: those of THINGS
         fits = len(config.concepts.methods) * (1 + config.concepts.starts) + len(config.concepts.alphas)
         return Cost(3000, 60 + round(0.06 * fits * config.concepts.epochs * config.concepts.n_dims), 10)
+    if isinstance(descriptor, SeriesStudy) and stage == "decode_series":  # sizes are not in the descriptor
+        return _series_cost(config)
     if isinstance(descriptor, TripletStudy) and stage == "align":  # of layers of some hundred features
         students = len(config.align.models_of(list(config.models)))
         return Cost(4000, 60 + 30 * len(config.align.penalties) + students * config.align.steps // 5, 10)
     return Cost(1500, 30, 20)
+
+
+def _series_cost(config: Config) -> Cost:
+    """Return the cost of a study of a hundred regions: trainings, folds with their permuted labels."""
+    options = config.decode_series
+    trainings = 1 + len(options.nulls) + len(options.ablations)
+    full = 4 if options.model.design == "full" else 1
+    steps = options.model.n_steps * options.model.batch_size / 48
+    return Cost(2500, 60 + round(0.04 * full * trainings * steps + options.folds * (4 * options.repeats)), 20)
 
 
 def _synthesis_cost(stage: str, config: Config, descriptor: ImageStudy) -> Cost:

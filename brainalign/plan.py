@@ -26,6 +26,7 @@ from brainalign.settings import (
     RdmStudy,
     RecordingStudy,
     SentenceStudy,
+    SeriesStudy,
     TripletStudy,
     VideoStudy,
     load_descriptors,
@@ -172,6 +173,11 @@ def _stages_of(config: Config, dataset: str, descriptor: Descriptor) -> Iterator
             yield "extract", "features", {"model": config.decode_modalities.model}
         yield "decode_modalities", "spaceretrieval", {}
         yield "report_modalities", "html", {}
+        return
+    if isinstance(descriptor, SeriesStudy):
+        yield "prepare_series", "series", {}
+        yield "decode_series", "filled", {}
+        yield "report_series", "html", {}
         return
     if isinstance(descriptor, RecordingStudy):
         for subject in descriptor.subjects:

@@ -35,6 +35,7 @@ from brainalign.descriptor import (
     RdmStudy,
     RecordingStudy,
     SentenceStudy,
+    SeriesStudy,
     TripletStudy,
     VideoStudy,
     load_descriptor,
@@ -50,6 +51,7 @@ from brainalign.modality_options import DecodeModalitiesSettings
 from brainalign.models import SHARED_LAYERS, Model, PixelsModel, SentenceModel
 from brainalign.parsing import Strict, parse, read_yaml
 from brainalign.searchlight_options import SearchlightSettings
+from brainalign.series_options import SeriesSettings
 from brainalign.synthesis_options import SynthesizeSettings
 
 __all__ = [
@@ -80,6 +82,8 @@ __all__ = [
     "SearchlightSettings",
     "SentenceModel",
     "SentenceStudy",
+    "SeriesSettings",
+    "SeriesStudy",
     "SynthesizeSettings",
     "TrainedMethod",
     "TripletStudy",
@@ -241,6 +245,7 @@ class Config(Strict):
     decode: DecodeSettings = DecodeSettings()
     decode_modalities: DecodeModalitiesSettings = DecodeModalitiesSettings()
     dynamics: DynamicsSettings = DynamicsSettings()
+    decode_series: SeriesSettings = SeriesSettings()
     synthesize: SynthesizeSettings = SynthesizeSettings()
     directions: DirectionSettings = DirectionSettings()
     summarize: SummarizeSettings = SummarizeSettings()
@@ -441,6 +446,7 @@ def write_schemas(folder: Path) -> None:
             | TripletStudy
             | SentenceStudy
             | ModalityStudy
+            | SeriesStudy
         ).json_schema(),
     }
     for name, schema in schemas.items():

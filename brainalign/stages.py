@@ -19,6 +19,7 @@ STAGES = {
     "prepare_rdms": ("datasets",),
     "prepare_recordings": ("datasets",),
     "prepare_sentences": ("datasets", "features", "simulation", "statistics"),
+    "prepare_series": ("datasets", "simulation"),
     "prepare_triplets": ("datasets", "geometry", "kernels", "statistics"),
     "prepare_modalities": ("datasets", "simulation"),
     "extract": ("features",),
@@ -42,6 +43,7 @@ STAGES = {
     "concepts": ("geometry", "kernels", "statistics"),
     "align": ("geometry", "kernels", "statistics"),
     "identify": ("geometry", "kernels", "statistics"),
+    "decode_series": ("datasets", "decoding", "features", "statistics"),
     "guide": ("datasets", "encoding", "features", "kernels", "statistics", "synthesis"),
     "synthesize": ("features", "simulation", "statistics", "synthesis"),
     "directions": ("features", "simulation", "statistics", "synthesis"),
@@ -55,6 +57,7 @@ STAGES = {
     "report_sentences": ("report", "statistics"),
     "report_concepts": ("report", "statistics"),
     "report_modalities": ("report", "statistics"),
+    "report_series": ("report", "statistics"),
     "report_group": ("report", "statistics"),
 }
 

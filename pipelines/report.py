@@ -33,6 +33,7 @@ from brainalign.settings import (
     RdmStudy,
     RecordingStudy,
     SentenceStudy,
+    SeriesStudy,
     TripletStudy,
     VideoStudy,
     load_descriptor,
@@ -185,7 +186,7 @@ def _raw_digests(config: Config, dataset: str, subject: str) -> dict[str, str]:
     descriptor = load_descriptors(config)[dataset]
     try:
         files = {}
-        if isinstance(descriptor, RdmStudy | SentenceStudy | TripletStudy):
+        if isinstance(descriptor, RdmStudy | SentenceStudy | SeriesStudy | TripletStudy):
             files = descriptor.found_files()
         elif isinstance(descriptor, BlockStudy | ImageStudy | RecordingStudy | VideoStudy):
             files = descriptor.files(subject)

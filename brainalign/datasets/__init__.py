@@ -59,6 +59,7 @@ from brainalign.datasets.recordings import (
     read_muse,
     read_recordings,
 )
+from brainalign.datasets.region_runs import RegionRuns, detrended, read_region_runs
 from brainalign.datasets.region_series import RegionSeries, read_region_series
 from brainalign.datasets.repeats import repeat_counts, repeats_cube
 from brainalign.datasets.sentence_study import (
@@ -103,6 +104,7 @@ __all__ = [
     "Published",
     "RdmSets",
     "Recording",
+    "RegionRuns",
     "RegionSeries",
     "SeriesFile",
     "StudyAudit",
@@ -172,6 +174,7 @@ __all__ = [
     "read_objects",
     "read_rdm_study",
     "read_recordings",
+    "read_region_runs",
     "read_region_series",
     "read_schaefer",
     "read_sentence_study",

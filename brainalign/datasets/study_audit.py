@@ -20,6 +20,7 @@ from brainalign.datasets.meeg import check_same_channels
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.rdms import RDM_READERS, write_stimulus_images
 from brainalign.datasets.recordings import read_recordings
+from brainalign.datasets.region_runs import read_region_runs
 from brainalign.datasets.repeats import repeat_counts
 from brainalign.datasets.sentence_study import read_sentence_study, sentence_splits, split_problems
 from brainalign.datasets.subjects import changed_files, image_split, marked_images, read_images_table, read_subject
@@ -32,6 +33,7 @@ from brainalign.descriptor import (
     RdmStudy,
     RecordingStudy,
     SentenceStudy,
+    SeriesStudy,
     TripletStudy,
     VideoStudy,
 )
@@ -351,6 +353,26 @@ def _sentences(descriptor: SentenceStudy) -> StudyAudit:
     return found
 
 
+# ---------------------------------------------------------------------------------------------------------- series
+
+
+def _series(descriptor: SeriesStudy) -> StudyAudit:
+    found = StudyAudit(problems=[Problem("sha256", line) for line in changed_files(descriptor)])
+    if descriptor.files is None:
+        found.facts.append("simulated: nothing to read")
+        return found
+    try:
+        study = read_region_runs(descriptor)
+    except BrainalignError as error:
+        found.problems.append(_problem(descriptor, error, "files"))
+        return found
+    found.facts.append(
+        f"{study.people['subject'].nunique()} subjects, {len(study.series)} runs of {study.series.shape[1]} frames "
+        f"({study.tr_s:g} s each), {len(study.regions)} regions in {study.regions['network'].nunique()} networks"
+    )
+    return found
+
+
 AUDITS: dict[type[Descriptor], Callable[..., StudyAudit]] = {
     BlockStudy: _blocks,
     ImageStudy: _images,
@@ -359,4 +381,5 @@ AUDITS: dict[type[Descriptor], Callable[..., StudyAudit]] = {
     VideoStudy: _videos,
     TripletStudy: _triplets,
     SentenceStudy: _sentences,
+    SeriesStudy: _series,
 }

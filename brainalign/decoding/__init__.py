@@ -3,13 +3,24 @@
 from brainalign.decoding.augmentation import Augmentation
 from brainalign.decoding.caption_words import caption_words, word_attributes
 from brainalign.decoding.components import Components
+from brainalign.decoding.conditional_gaussian import ConditionalGaussian, hidden_r2
+from brainalign.decoding.connectivity import (
+    correlation_features,
+    mean_connectivity,
+    network_agreement,
+    tangent_features,
+    upper_triangle,
+)
 from brainalign.decoding.constant_sentence import constant_scores, constant_sentence
 from brainalign.decoding.contrastive import LogitScale, clip_loss, pair_loss
 from brainalign.decoding.controls import TESTED, TRAINED, ControlMatrix, Fit, control_matrix, leave_block_out
 from brainalign.decoding.cross_modal import PairedChange, fused_embedding, paired_change, space_retrieval, stimulus_hits
 from brainalign.decoding.eeg_encoders import EEG_ENCODERS, EegShape, eeg_encoder
+from brainalign.decoding.embedded_runs import Embedded
 from brainalign.decoding.exchange_relevance import exchange_relevance
 from brainalign.decoding.feature_norms import ALL_NORMS, norm_prediction, word_clusters
+from brainalign.decoding.fill_scores import HALF, Fill, fill_table, filled_sums, hidden_masks
+from brainalign.decoding.fine_tuning import FineTuned
 from brainalign.decoding.frozen_language import CausalLanguage, LanguageModel, Seq2SeqLanguage
 from brainalign.decoding.glim import GlimEncoder
 from brainalign.decoding.glim_alignment import GlimAlignment
@@ -20,8 +31,11 @@ from brainalign.decoding.image_properties import image_properties
 from brainalign.decoding.language import LanguageBridge
 from brainalign.decoding.language_models import LANGUAGE_MODELS, pretrained, smollm
 from brainalign.decoding.linear import LinearDecoder, signal_features
+from brainalign.decoding.masked import MaskedBrainModel
+from brainalign.decoding.masked_study import SeriesStudyTables, masked_study, person_features
 from brainalign.decoding.nuisance import nuisance_baselines, nuisance_features
 from brainalign.decoding.pair_scores import content_hits, label_hits, retrieval_hits
+from brainalign.decoding.person_scores import check_people_apart, person_scores
 from brainalign.decoding.repeat_curve import repeat_curve
 from brainalign.decoding.residual import spread
 from brainalign.decoding.retrieval import (
@@ -32,6 +46,7 @@ from brainalign.decoding.retrieval import (
     way_accuracy,
 )
 from brainalign.decoding.scene_retrieval import scene_retrieval
+from brainalign.decoding.series_nulls import permuted_frames, shifted_regions
 from brainalign.decoding.shared_space import SharedSpace
 from brainalign.decoding.space_controls import (
     SPACE_NULLS,
@@ -60,6 +75,7 @@ __all__ = [
     "ALL_NORMS",
     "EEG_ENCODERS",
     "FUNCTION_WORDS",
+    "HALF",
     "LANGUAGE_MODELS",
     "MEASURES",
     "SPACE_NULLS",
@@ -68,9 +84,13 @@ __all__ = [
     "Augmentation",
     "CausalLanguage",
     "Components",
+    "ConditionalGaussian",
     "ControlMatrix",
     "Decoded",
     "EegShape",
+    "Embedded",
+    "Fill",
+    "FineTuned",
     "Fit",
     "GlimAlignment",
     "GlimEncoder",
@@ -81,9 +101,11 @@ __all__ = [
     "LanguageModel",
     "LinearDecoder",
     "LogitScale",
+    "MaskedBrainModel",
     "PairedChange",
     "Retrieval",
     "Seq2SeqLanguage",
+    "SeriesStudyTables",
     "SharedSpace",
     "TextDecoder",
     "TextFit",
@@ -96,30 +118,42 @@ __all__ = [
     "batches",
     "caption_vectors",
     "caption_words",
+    "check_people_apart",
     "clip_loss",
     "constant_scores",
     "constant_sentence",
     "content_hits",
     "content_overlap",
     "control_matrix",
+    "correlation_features",
     "decoder_of",
     "distinct_gallery",
     "eeg_encoder",
     "embed_all",
     "exchange_relevance",
+    "fill_table",
+    "filled_sums",
     "fused_embedding",
     "ground_study",
+    "hidden_masks",
+    "hidden_r2",
     "image_properties",
     "independent_ridges",
     "label_hits",
     "leave_block_out",
+    "masked_study",
+    "mean_connectivity",
     "nearest_sentences",
+    "network_agreement",
     "norm_prediction",
     "nuisance_baselines",
     "nuisance_features",
     "null_trials",
     "pair_loss",
     "paired_change",
+    "permuted_frames",
+    "person_features",
+    "person_scores",
     "phase_randomised",
     "pretrained",
     "repeat_curve",
@@ -127,6 +161,7 @@ __all__ = [
     "retrieval_hits",
     "same_words",
     "scene_retrieval",
+    "shifted_regions",
     "signal_features",
     "similarity_ranks",
     "smollm",
@@ -136,10 +171,12 @@ __all__ = [
     "stimulus_hits",
     "study_text",
     "subject_curve",
+    "tangent_features",
     "text_scores",
     "time_reversed",
     "train",
     "unimodal_spaces",
+    "upper_triangle",
     "verdict",
     "way_accuracy",
     "without_own_layers",

@@ -30,6 +30,7 @@ from brainalign.report.recordings_page import RecordingMaterial, render_recordin
 from brainalign.report.recovery import planted_ceilings, planted_latencies, planted_layers, planted_preferences
 from brainalign.report.reference_rdms import layer_curves, layer_verdict, mds_categories, rdm_grid, reference_bars
 from brainalign.report.sections import sections
+from brainalign.report.series_page import SERIES_TABLES, SeriesMaterial, render_series_page
 from brainalign.report.surface import SurfaceMap, flat_maps, significant, surface_map
 from brainalign.report.surface_viewer import surface_viewer
 from brainalign.report.synthesised import SYNTHESIS_TABLES, SynthesisedImages
@@ -48,6 +49,7 @@ __all__ = [
     "GROUNDING_TABLES",
     "IDENTIFICATION_TABLES",
     "MATCHING_TABLES",
+    "SERIES_TABLES",
     "SPACE_TABLES",
     "SYNTHESIS_TABLES",
     "TEXT_TABLES",
@@ -63,6 +65,7 @@ __all__ = [
     "Panel",
     "RecordingMaterial",
     "Section",
+    "SeriesMaterial",
     "SurfaceMap",
     "SynthesisedImages",
     "TextMaterial",
@@ -106,6 +109,7 @@ __all__ = [
     "render_page",
     "render_rdm_page",
     "render_recordings_page",
+    "render_series_page",
     "render_text_page",
     "roi_layer_heatmap",
     "rsa_over_time",

@@ -39,6 +39,27 @@ CAPTIONS = {
         Dissimilarities (1 − correlation) between mean embeddings of the test images compared with those between their
         image vectors. Black lines: 95 % of exchanged images. Good: bars above the lines, fused above single
         modalities, both well above what is learned from shuffled pairs.""",
+    "filled": """
+        Share of the variance of hidden regions that is explained, in subjects not trained on; bars: interval over these.
+        Blue: the masked model; orange: Gaussians, the linear predictors; grey: the model trained on series in which
+        there is nothing to find; light blue: ablations. Good: blue right of the instantaneous Gaussian, grey on 0.
+        Permuted frames keep what regions share at a moment, so only whole networks are a null there. Bad: grey right
+        of 0.""",
+    "filledby": """
+        The same, for the regions of one network each. Good: bars of like height, blue near the best of the others.
+        Bad: a network that only linear predictors fill in.""",
+    "filledtraces": """
+        Hidden regions drawn at random, without a look at how well they are filled in. Black: as measured. Good:
+        coloured lines follow the slow course of the black one, with less amplitude, since what is a region's own
+        cannot be known. Bad: flat lines, or courses that go against it.""",
+    "regionmap": """
+        Every dot is a region, in the colour of its network, on the first two principal axes of its learned embedding.
+        Good: dots of one colour lie together, as far as two axes can show. Bad: colours mixed, with an adjusted Rand
+        index near chance in the table.""",
+    "personscores": """
+        How well labels of people are predicted in held-out subjects, from each kind of features; bars: interval over
+        subjects. Grey: up to the largest of permuted labels. Good: right of grey. Latent connectivity left of
+        correlation: the model lost something on the way.""",
     "conceptchoices": """
         How often the most similar pair of a triplet leaves the object that was chosen as the odd one, with 95 %
         intervals over choices. Dotted: a guess among three. Grey band: the ceiling, between its lower and upper bound,

@@ -160,6 +160,15 @@ CITATIONS = {
         "Efron B, Morris C", 1973, "Stein's estimation rule and its competitors: an empirical Bayes approach",
         "Journal of the American Statistical Association 68:117-130", "10.1080/01621459.1973.10481350",
     ),
+    "brainmae": Reference(
+        "Yang Y, Mao Y, Liu X, Liu X", 2024,
+        "BrainMAE: A region-aware self-supervised learning framework for brain signals", "arXiv:2406.17086",
+    ),
+    "tangent": Reference(
+        "Varoquaux G, Baronnet F, Kleinschmidt A, Fillard P, Thirion B", 2010,
+        "Detection of brain functional-connectivity difference in post-stroke patients using group-level covariance "
+        "modeling", "MICCAI 2010", "10.1007/978-3-642-15705-9_25",
+    ),
     "spose": Reference(
         "Hebart MN, Zheng CY, Pereira F, Baker CI", 2020,
         "Revealing the multidimensional mental representations of natural objects underlying human similarity "

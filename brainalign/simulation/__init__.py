@@ -22,6 +22,8 @@ from brainalign.simulation.preferences import PREFERENCES, preferences, scene_va
 from brainalign.simulation.region_geometries import REGION_REGIMES, region_patterns
 from brainalign.simulation.rest import rest_networks, simulate_rest
 from brainalign.simulation.ring_agent import RingAgent, ring_agent
+from brainalign.simulation.roi_lagged import roi_lagged
+from brainalign.simulation.roi_series import RoiSeries, roi_series
 from brainalign.simulation.schedule import schedule
 from brainalign.simulation.selective_regions import clear_scenes, selective_voxels, train_scene_network
 from brainalign.simulation.shape_neurons import SHAPE_NEURONS, Things, measure_things, true_responses
@@ -57,6 +59,7 @@ __all__ = [
     "ObjectWorld",
     "OccludedBall",
     "RingAgent",
+    "RoiSeries",
     "SharedWorld",
     "ShiftingFields",
     "SparseWorld",
@@ -101,6 +104,8 @@ __all__ = [
     "render",
     "rest_networks",
     "ring_agent",
+    "roi_lagged",
+    "roi_series",
     "save_generator",
     "scene_variables",
     "schedule",

@@ -28,6 +28,7 @@ from brainalign.settings import (
     RdmStudy,
     RecordingStudy,
     SentenceStudy,
+    SeriesStudy,
     VideoStudy,
     TripletStudy,
     load_descriptors,
@@ -55,6 +56,7 @@ SENTENCES = [name for name, descriptor in DESCRIPTORS.items() if isinstance(desc
 SHARED = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, ModalityStudy)]
 MODALITIES = ("modalities", "modalitytrials", "modalitystimuli")
 SPACE = ("spaceretrieval", "spacechanges", "spacecurve", "spacegeometry")
+SERIES = [name for name, descriptor in DESCRIPTORS.items() if isinstance(descriptor, SeriesStudy)]
 SIMULATED = [name for name in IMAGES if DESCRIPTORS[name].simulate]
 CONVERGED = [name for name in IMAGES if SETTINGS.convergence_of(name).networks]
 IDENTIFIED = [name for name in IMAGES if len(scanned_subjects(DESCRIPTORS[name])) >= LEAST_SUBJECTS]
@@ -84,6 +86,7 @@ DECODED = (
 DYNAMICS = ("dynamics", "dynamicsneurons", "dynamicsfolds", "dynamicsmovies")
 SYNTHESIS = ("guides", "synthesized", "synthesis", "synthesisgains", "synthesissteps")
 DIRECTIONS = ("directions", "directionscores", "directionimages")
+MASKED = ("maskedmodel", "filled", "filledtraces", "regionnetworks", "regionmap", "personscores")
 TIMES = ("timescores", "timesensors", "timewindows", "timeclusters", "timepeaks", "timesquares")
 
 
@@ -407,7 +410,8 @@ def targets():
         for dataset, descriptor in DESCRIPTORS.items()
         for subject in subjects_of(descriptor)
     ]
-    return of_subjects + [group_report_path(RESULTS, dataset) for dataset in IMAGES + RDMS + TRIPLETS + SENTENCES + SHARED]
+    of_groups = IMAGES + RDMS + TRIPLETS + SENTENCES + SHARED + SERIES
+    return of_subjects + [group_report_path(RESULTS, dataset) for dataset in of_groups]
 
 
 onstart:
@@ -431,6 +435,7 @@ onerror:
         "report_concepts": TRIPLETS,
         "report_sentences": SENTENCES,
         "report_modalities": SHARED,
+        "report_series": SERIES,
         "report_group": IMAGES + RDMS,
     }.items():
         if datasets:

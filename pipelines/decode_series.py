@@ -1,0 +1,167 @@
+"""decode_series: hidden regions filled in from visible ones, networks in embeddings, traits and states of people."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.arrays import Arrays
+from brainalign.artifacts import load, load_sidecar, save
+from brainalign.checks import BrainalignError
+from brainalign.decoding import FineTuned, MaskedBrainModel, masked_study, person_features, person_scores
+from brainalign.decoding.person_scores import fine_tuned_row
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.plan import wants_device
+from brainalign.provenance import Provenance
+from brainalign.settings import SeriesSettings, parse
+
+TEST_SHARE = 0.25  # of the subjects, where the table of people has no split
+LEAST_FRAMES = 4  # of a segment
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("decode_series", __doc__)
+    parser.add_argument("--series", type=Path, required=True)
+    parser.add_argument("--people", type=Path, required=True)
+    for name in ("maskedmodel", "filled", "filledtraces", "regionnetworks", "regionmap", "personscores"):
+        parser.add_argument(f"--{name}", type=Path, required=True, help="output")
+    device = "auto"
+    return run_stage(
+        parser,
+        _decode,
+        argv,
+        uses_gpu=lambda a: wants_device(a.settings["decode_series"].get("model", {}).get("device", device)),
+    )
+
+
+def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    options = parse(SeriesSettings, arguments.settings["decode_series"], "decode_series")
+    confidence = float(arguments.settings.get("confidence", 0.95))
+    series = np.asarray(load(arguments.series, Arrays, provenance)["series"])
+    people = load(arguments.people, pd.DataFrame, provenance)
+    about = load_sidecar(arguments.series)["details"]
+    frames = max(LEAST_FRAMES, round(options.model.segment_s / about["tr_s"]))
+    test = test_runs(people, arguments.seed)
+
+    def make(**changes: Any) -> MaskedBrainModel:
+        given = options.model.model_dump(exclude={"segment_s"})
+        return MaskedBrainModel(**{**given, "segment_frames": frames, "seed": arguments.seed, **changes})
+
+    regions, networks, whose = about["regions"], about["networks"], people["subject"].tolist()
+    found = masked_study(
+        series,
+        whose,
+        test,
+        regions,
+        networks,
+        make,
+        lags=options.lags,
+        nulls=options.nulls,
+        ablations=options.ablations,
+        n_halves=options.halves,
+        n_traces=options.traces,
+        n_draws=options.draws,
+        network_permutations=options.network_permutations,
+        confidence=confidence,
+        seed=arguments.seed,
+    )
+    model = found.model
+    save(
+        arguments.maskedmodel,
+        Arrays(model.state()),
+        provenance,
+        config=model.config,
+        regions=regions,
+        losses=model.history_.losses[:: max(1, len(model.history_.losses) // 100)].round(4).tolist(),
+        lag=found.gaussian.lag_,
+        penalty=found.gaussian.penalty_,
+        n_train=int(people.loc[~test, "subject"].nunique()),
+        n_test=int(people.loc[test, "subject"].nunique()),
+        segment_frames=frames,
+    )
+    save(arguments.filled, found.filled, provenance)
+    traces = found.traces | {"run": np.flatnonzero(test)[found.traces["run"]]}
+    save(arguments.filledtraces, Arrays(traces), provenance, shapes="true, model, gaussian (n_traces, n_frames)")
+    save(arguments.regionnetworks, found.agreement, provenance)
+    save(arguments.regionmap, region_map(model.region_embeddings_, regions, networks), provenance)
+    tables = [_scores(name, model, series, people, options, confidence, arguments.seed) for name in about["labels"]]
+    save(arguments.personscores, pd.concat(tables) if tables else pd.DataFrame(), provenance)
+
+
+def test_runs(people: pd.DataFrame, seed: int) -> NDArray[np.bool_]:
+    """Return which runs are tested: as the table says, or all of a quarter of the subjects."""
+    given = people["split"].to_numpy()
+    if (given == "").any() and (given != "").any():
+        raise BrainalignError("split is given for some runs only; write train or test in every row, or in none")
+    if (given != "").all():
+        test = given == "test"
+    else:
+        names = people["subject"].unique()
+        order = np.random.default_rng([seed, 0x7E57]).permutation(len(names))
+        chosen = names[order[: max(1, round(TEST_SHARE * len(names)))]]
+        test = people["subject"].isin(chosen).to_numpy()
+    if test.all() or not test.any():
+        raise BrainalignError(f"{int(test.sum())} of {len(test)} runs are tested; both sides need some")
+    return np.asarray(test)
+
+
+def region_map(embeddings: NDArray[np.float32], regions: list[str], networks: list[str]) -> pd.DataFrame:
+    """Return embeddings on their first two principal axes: region_id, network, x, y, share (of variance)."""
+    centred = embeddings - embeddings.mean(axis=0)
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    x, y = (u[:, :2] * s[:2]).T
+    share = float((s[:2] ** 2).sum() / (s**2).sum())
+    return pd.DataFrame({"region_id": regions, "network": networks, "x": x, "y": y, "share": share})
+
+
+def _scores(
+    label: str,
+    model: MaskedBrainModel,
+    series: NDArray[np.float32],
+    people: pd.DataFrame,
+    options: SeriesSettings,
+    confidence: float,
+    seed: int,
+) -> pd.DataFrame:
+    """Return how well a label is predicted: per person if it is a trait, else per run."""
+    known = ~people[label].astype(str).isin(["", "n/a", "nan", "NaN", "None"]).to_numpy()
+    values, rows = series[known], people[known].reset_index(drop=True)
+    trait = bool((rows.groupby("subject")[label].nunique() == 1).all())
+    if trait:
+        values, rows = per_person(values, rows, model.segment_frames)
+    numbers = pd.to_numeric(rows[label], errors="coerce")
+    labels = numbers.to_numpy(dtype=float) if numbers.notna().all() and numbers.nunique() > 2 else None
+    classes = rows[label].astype(str).to_numpy() if labels is None else labels
+    whose = rows["subject"].tolist()
+    shared = {"n_folds": options.folds, "n_repeats": options.repeats, "confidence": confidence, "seed": seed}
+    draws = {"n_permutations": options.permutations, "n_draws": options.draws}
+    table = person_scores(person_features(model, values), classes, whose, **shared, **draws)
+    if options.fine_tuning and labels is None:
+        row = fine_tuned_row(lambda: FineTuned(model, seed=seed), values, classes, whose, options.folds, seed)
+        table = pd.concat([table, row], ignore_index=True)
+    return table.assign(label=label, kind="trait" if trait else "state", n_rows=len(values))
+
+
+def per_person(
+    series: NDArray[np.float32], people: pd.DataFrame, segment_frames: int
+) -> tuple[NDArray[np.float32], pd.DataFrame]:
+    """Return the runs of every person one after the other, as many frames as all have, and a row per person.
+
+    Runs end with their last whole segment, so that no segment holds parts of two.
+    """
+    whole = series[:, : series.shape[1] // segment_frames * segment_frames]
+    groups = people.groupby("subject", sort=False).indices
+    n_runs = min(len(rows) for rows in groups.values())
+    joined = np.stack([np.concatenate(list(whole[rows[:n_runs]])) for rows in groups.values()])
+    return joined, people.drop_duplicates("subject").reset_index(drop=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,93 @@
+"""prepare_series: runs of many people as one array of region series, checked; or a simulated study of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from brainalign.arrays import Arrays
+from brainalign.artifacts import save
+from brainalign.checks import BrainalignError, listed
+from brainalign.datasets import Problem, RegionRuns, changed_files, detrended, read_region_runs, stop_on
+from brainalign.pipelines import run_stage, stage_parser
+from brainalign.provenance import Provenance
+from brainalign.series_descriptor import SeriesWorld
+from brainalign.settings import SeriesStudy, load_descriptor
+from brainalign.simulation import roi_lagged, roi_series
+
+SIMULATED_TR_S = 0.72
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line and run the stage."""
+    parser = stage_parser("prepare_series", __doc__)
+    parser.add_argument("--descriptor", type=Path, required=True)
+    parser.add_argument("--series", type=Path, required=True, help="output")
+    parser.add_argument("--people", type=Path, required=True, help="output: table of runs")
+    return run_stage(parser, _prepare, argv)
+
+
+def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
+    descriptor = load_descriptor(arguments.descriptor, SeriesStudy)
+    for name, path in descriptor.found_files().items():
+        provenance.read(name, path)
+    stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
+    if descriptor.simulate is None:
+        study = read_region_runs(descriptor)
+    else:
+        study = simulated(descriptor.simulate, descriptor.labels)
+    _one_side(study.people)
+    save(
+        arguments.series,
+        Arrays(series=study.series),
+        provenance,
+        regions=study.regions["region_id"].tolist(),
+        networks=study.regions["network"].tolist(),
+        tr_s=study.tr_s,
+        labels=list(descriptor.labels),
+        dropped=study.dropped,
+        frames_left_out=int((study.people["n_frames"] - study.series.shape[1]).sum()),
+        shapes="series (n_runs, n_frames, n_regions): without linear trend, z-scored per run",
+    )
+    save(arguments.people, study.people, provenance)
+
+
+def _one_side(people: pd.DataFrame) -> None:
+    """Raise where a subject has runs in both train and test."""
+    sides = people[people["split"] != ""].groupby("subject")["split"].nunique()
+    both = sides.index[sides > 1].tolist()
+    if both:
+        raise BrainalignError(
+            f"{len(both)} subjects are in both train and test ({listed(both)}); give all runs of a subject one split"
+        )
+
+
+def simulated(world: SeriesWorld, labels: Sequence[str] = ()) -> RegionRuns:
+    """Return a simulated study; where it has states, every stretch of one state is a run."""
+    sizes = (world.n_subjects, world.n_frames, world.regions_per_network)
+    if world.world == "roi_lagged":
+        made = roi_lagged(*sizes, seed=world.seed)
+    else:
+        states = {"state_strength": world.state_strength, "state_frames": world.state_frames}
+        made = roi_series(*sizes, **states, seed=world.seed)
+    length = world.state_frames if world.state_strength and world.world == "roi_series" else world.n_frames
+    per_person = world.n_frames // length
+    cut = made.series[:, : per_person * length].reshape(-1, length, len(made.regions))
+    people = made.subjects.loc[np.repeat(made.subjects.index, per_person)].reset_index(drop=True)
+    people.insert(1, "run", [str(k % per_person + 1) for k in range(len(cut))])
+    people["split"], people["n_frames"] = "", length
+    if length < world.n_frames:
+        people["state"] = np.where(made.states[:, : per_person * length : length].ravel() == 1, "on", "off")
+    missing = [name for name in labels if name not in people]
+    if missing:
+        raise BrainalignError(f"labels: the simulated study has no {missing[0]!r}; it has {listed(list(people), 8)}")
+    series = np.stack([detrended(one) for one in cut])
+    return RegionRuns(series, people, made.regions[["region_id", "network"]], SIMULATED_TR_S, [])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

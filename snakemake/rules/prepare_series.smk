@@ -1,0 +1,27 @@
+# Region series of many people, from files or simulated.
+rule prepare_series:
+    input:
+        code="pipelines/prepare_series.py",
+        descriptor=lambda wildcards: ancient(SETTINGS.datasets[wildcards.dataset].descriptor),
+        raw=lambda wildcards: DESCRIPTORS[wildcards.dataset].all_files(),
+    output:
+        series=files("series"),
+        people=files("people"),
+    log:
+        log_path(RESULTS, "{dataset}", "prepare_series"),
+    benchmark:
+        log_path(RESULTS, "{dataset}", "prepare_series").with_suffix(".tsv")
+    wildcard_constraints:
+        dataset=alternatives(SERIES),
+    threads: 1
+    resources:
+        mem_mb=memory("prepare_series"),
+        runtime=minutes("prepare_series"),
+    params:
+        settings=lambda wildcards: quoted(descriptor=DESCRIPTORS[wildcards.dataset].prepare_options()),
+        library=library_digest(*STAGES["prepare_series"]),
+        seed=SETTINGS.seed,
+    shell:
+        "python -P -m brainalign.pipelines.prepare_series --descriptor {input.descriptor:q}"
+        " --settings {params.settings} --seed {params.seed} --series {output.series[0]:q}"
+        " --people {output.people[0]:q} > {log:q} 2>&1"

@@ -1,0 +1,30 @@
+# Hidden regions, networks and people on one page.
+rule report_series:
+    input:
+        code="pipelines/report_series.py",
+        shared="pipelines/report.py",
+        descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
+        tables=lambda wildcards: [of(suffix, wildcards) for suffix in ("series", "people", *MASKED)],
+    output:
+        page=report(
+            group_report_path(RESULTS, "{dataset}"),
+            caption="../report/group.rst",
+            category="report",
+            labels={"dataset": "{dataset}", "subject": "all"},
+        ),
+    log:
+        log_path(RESULTS, "{dataset}", "report_series"),
+    benchmark:
+        log_path(RESULTS, "{dataset}", "report_series").with_suffix(".tsv")
+    wildcard_constraints:
+        dataset=alternatives(SERIES),
+    threads: 1
+    resources:
+        mem_mb=memory("report_series"),
+        runtime=minutes("report_series"),
+    params:
+        config=shlex.quote(SETTINGS.model_dump_json()),
+        library=library_digest(*STAGES["report_series"]),
+        seed=SETTINGS.seed,
+    shell:
+        "python -P -m brainalign.pipelines.report_series --settings {params.config} --dataset {wildcards.dataset:q} > {log:q} 2>&1"
