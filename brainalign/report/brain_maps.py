@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,24 +59,35 @@ def draw_map(
     figure = Figure(figsize=(min(3.4 + 2.4 * len(positions), 9.0), 3.2), dpi=130)
     filled = nibabel.Nifti1Image(np.nan_to_num(np.asarray(image.dataobj, dtype=np.float32)), image.affine)
     options: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -vmax} if diverging else {"cmap": "viridis", "vmin": 0}
-    display = plotting.plot_stat_map(
-        filled,
-        bg_img=background,
-        display_mode="z",
-        cut_coords=positions,
-        figure=figure,
-        axes=(0.0, 0.0, 1.0, 0.88),
-        threshold=1e-6,
-        vmax=vmax,
-        symmetric_cbar=diverging,
-        black_bg=True,
-        dim=0,
-        resampling_interpolation="nearest",
-        draw_cross=False,
-        annotate=True,
-        **options,
-    )
-    if outline is not None and np.asarray(outline.dataobj).any():
-        display.add_contours(outline, levels=[0.5], colors="black", linewidths=1.4)
+    with _little_garbage():
+        display = plotting.plot_stat_map(
+            filled,
+            bg_img=background,
+            display_mode="z",
+            cut_coords=positions,
+            figure=figure,
+            axes=(0.0, 0.0, 1.0, 0.88),
+            threshold=1e-6,
+            vmax=vmax,
+            symmetric_cbar=diverging,
+            black_bg=True,
+            dim=0,
+            resampling_interpolation="nearest",
+            draw_cross=False,
+            annotate=True,
+            **options,
+        )
+        if outline is not None and np.asarray(outline.dataobj).any():
+            display.add_contours(outline, levels=[0.5], colors="black", linewidths=1.4)
     figure.suptitle(label, fontsize=10, y=0.97)
     return figure
+
+
+@contextmanager
+def _little_garbage() -> Iterator[None]:
+    """Keep what stands already out of the collections of garbage, of which nilearn asks one at every image it reads."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

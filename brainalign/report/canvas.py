@@ -126,8 +126,9 @@ def png_bytes(figure: Figure, most: int = MOST_BYTES) -> bytes:
 
     figure.set_dpi(min(figure.dpi, MOST_PIXELS / figure.get_figwidth()))
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # savefig would draw twice, once for the layout alone
-    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))
+    # savefig would draw twice, once for the layout alone.
+    canvas.draw()  # type: ignore[no-untyped-call]
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
     buffer = io.BytesIO()
     drawn.save(buffer, format="png")
     if len(buffer.getvalue()) <= min(most, SMALL_BYTES):

@@ -62,7 +62,8 @@ def answer(call: socket.socket) -> None:
 
 def serve(folder: Path) -> None:
     import matplotlib.pyplot  # noqa: F401
-    import nibabel  # noqa: F401
+    import nilearn.maskers
+    import nilearn.plotting  # noqa: F401
     import pandas  # noqa: F401
     import pyarrow.parquet  # noqa: F401
     import scipy.stats  # noqa: F401
