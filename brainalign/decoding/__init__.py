@@ -6,6 +6,8 @@ from brainalign.decoding.contrastive import LogitScale, clip_loss
 from brainalign.decoding.controls import TESTED, TRAINED, ControlMatrix, Fit, control_matrix, leave_block_out
 from brainalign.decoding.eeg_encoders import EEG_ENCODERS, EegShape, eeg_encoder
 from brainalign.decoding.frozen_language import CausalLanguage, LanguageModel, Seq2SeqLanguage
+from brainalign.decoding.glim import GlimEncoder
+from brainalign.decoding.glim_alignment import GlimAlignment
 from brainalign.decoding.image_properties import image_properties
 from brainalign.decoding.language import LanguageBridge
 from brainalign.decoding.language_models import LANGUAGE_MODELS, pretrained, smollm
@@ -43,6 +45,8 @@ __all__ = [
     "ControlMatrix",
     "EegShape",
     "Fit",
+    "GlimAlignment",
+    "GlimEncoder",
     "History",
     "LanguageBridge",
     "LanguageModel",

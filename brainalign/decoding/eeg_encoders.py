@@ -4,9 +4,11 @@
 |---|---|---|
 | tiny | waves locked to the stimulus | two convolutions, one layer of attention |
 | envelope | power, whatever the sign | filters, squared, averaged in windows, logarithm |
+| glim | waves locked to the stimulus | attention over time points; a prompt tells task, dataset and subject |
 | module:Model | what the model finds | any model of n_chans, n_times, n_outputs, sfreq: braindecode's, or yours |
 
-All begin with a matrix over channels of each subject's own, the identity before training; someone new gets their mean.
+All but glim begin with a matrix over channels of each subject's own, the identity before training; someone new gets
+their mean.
 What lies in the padding of a recording does not change what comes out.
 """
 
@@ -20,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brainalign.checks import BrainalignError, check_choice
+from brainalign.decoding.glim import GlimEncoder
 from brainalign.decoding.plugin_encoder import PluginEncoder
 from brainalign.decoding.subject_layer import EegShape, SubjectLayer, silenced
 
@@ -159,6 +162,7 @@ class EnvelopeEncoder(nn.Module):
 EEG_ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "tiny": TinyEncoder,
     "envelope": EnvelopeEncoder,
+    "glim": GlimEncoder,
 }
 
 

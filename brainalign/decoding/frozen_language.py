@@ -7,7 +7,7 @@ A model with an encoder and a decoder (T5, BART) reads the vectors as if its enc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -55,10 +55,12 @@ class _Frozen:
     """A model of transformers that takes no gradient, and what is asked of any such model and its tokenizer."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
-        self.model = model.eval().requires_grad_(False)
+        # transformers types little of what a loaded model is.
+        self.model = cast(Any, model)
+        self.model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name
-        table = model.get_input_embeddings().weight
+        table: Tensor = self.model.get_input_embeddings().weight
         n_rows = len(table)
         self.width = int(table.shape[1])
         if not FILLED * n_rows <= len(tokenizer) <= n_rows:
@@ -99,7 +101,7 @@ class _Frozen:
         from transformers import GenerationConfig
 
         own = self.model.generation_config
-        config = GenerationConfig(
+        config = GenerationConfig(  # type: ignore[no-untyped-call]
             num_beams=beams,
             do_sample=False,
             max_new_tokens=max_length,
@@ -114,7 +116,7 @@ class _Frozen:
             rows = self.model.generate(attention_mask=mask, generation_config=config, **given)
         return self._texts(rows)
 
-    def _texts(self, rows: Tensor | list[Tensor]) -> list[str]:
+    def _texts(self, rows: Any) -> list[str]:
         return [str(text).strip() for text in self.tokenizer.batch_decode(rows, skip_special_tokens=True)]
 
 
@@ -149,15 +151,16 @@ class Seq2SeqLanguage(_Frozen):
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str = "the model") -> None:
         super().__init__(model, tokenizer, name)
-        self._special("pad_token_id", len(model.get_input_embeddings().weight))
-        if model.config.decoder_start_token_id is None:
+        self._special("pad_token_id", len(self.model.get_input_embeddings().weight))
+        if self.model.config.decoder_start_token_id is None:
             raise BrainalignError(f"the configuration of {name} lacks decoder_start_token_id; set it and save it again")
         states, _ = self.text_states(["a"])
         self.scale = float(states.float().square().mean().sqrt())
 
     def _labels(self, texts: Sequence[str], device: torch.device) -> Tensor:
         batch = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
-        return batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED).to(device)
+        tokens: Tensor = batch["input_ids"]
+        return tokens.masked_fill(batch["attention_mask"] == 0, IGNORED).to(device)
 
     def _logits(self, states: Tensor, labels: Tensor) -> Tensor:
         from transformers.modeling_outputs import BaseModelOutput
@@ -216,7 +219,7 @@ class CausalLanguage(_Frozen):
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str = "the model") -> None:
         super().__init__(model, tokenizer, name)
-        self.scale = float(model.get_input_embeddings().weight.float().square().mean().sqrt())
+        self.scale = float(self.model.get_input_embeddings().weight.float().square().mean().sqrt())
 
     def _tokens(self, texts: Sequence[str], device: torch.device) -> Tensor:
         """Return tokens and the end of every text, filled up with IGNORED."""

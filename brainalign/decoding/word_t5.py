@@ -55,7 +55,7 @@ def word_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
     made.normalizer = normalizer
     made.pre_tokenizer = splitter
     made.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", END)])
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=made, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", mask_token="<blank>"
     )
 
@@ -115,7 +115,7 @@ def word_t5(
         num_heads=4,
         pad_token_id=PAD,
         eos_token_id=END,
-        decoder_start_token_id=PAD,
+        decoder_start_token_id=PAD,  # type: ignore[call-arg]
     )
     rng = np.random.default_rng([seed, 0x715])
     batch = tokenizer(texts, padding=True, return_tensors="pt")
