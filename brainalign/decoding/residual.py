@@ -84,7 +84,8 @@ class RidgeResidual(nn.Module):
 
     def forward(self, p: Tensor, vector: Tensor) -> Tensor:
         """Return v (n, n_outputs)."""
-        return self.a * p + self.g * self.normal(vector)
+        v: Tensor = self.a * p + self.g * self.normal(vector)
+        return v
 
 
 def cross_fitted(

@@ -137,8 +137,8 @@ class TextDecoder:
         """
         check_training(train, val, texts, self.selection, self.language is not None)
         self.known_ = Known.of(train.meta)
-        sizes = (len(names) for names in (self.known_.task, self.known_.dataset, self.known_.subject))
-        shape = EegShape(*train.signals.shape[1:], train.targets.shape[1], *sizes, sfreq=self.sfreq)
+        sizes = (*train.signals.shape[1:], train.targets.shape[1], *self.known_.counts, self.sfreq)
+        shape = EegShape(*sizes)
         scale = signal_scale(train, self.known_)
         device = pick_device(self.device)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

@@ -39,6 +39,11 @@ class Known:
         """Return those of a table of trials; without the column dataset there is one, unnamed."""
         return cls(*(tuple(sorted(set(_labels(meta, column)))) for column in PROMPT))
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Return how many tasks, datasets and subjects there are."""
+        return len(self.task), len(self.dataset), len(self.subject)
+
     def prompt(self, meta: pd.DataFrame) -> NDArray[np.int64]:
         """Return numbers from 1 of task, dataset and subject (n_trials, 3); 0 is unknown."""
         known = (self.task, self.dataset, self.subject)
