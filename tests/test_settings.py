@@ -264,7 +264,7 @@ FILES = {"format": "betas", "betas": {"L": "l.gii"}, "trials": "t.tsv"}
         ({"simulate": {"n_sharde": 3}}, r"'simulate.n_sharde' \(did you mean 'n_shared'"),
         (
             {"kind": "imagse"},
-            r"kind must be one of 'blocks', .*, 'recordings', 'sentences', 'triplets', 'videos'; got 'imagse' \(did you mean 'im",
+            r"kind must be one of 'blocks', .*, 'sentences', 'triplets', 'videos'; got 'imagse' \(did you mean 'im",
         ),
     ],
 )
