@@ -194,9 +194,8 @@ def zuco(folder: Path, subjects: tuple[str, ...] = ("ZAA", "ZBB"), n: int = 20, 
     """Write files of two subjects; the first has three trials that cannot be used."""
     rng = np.random.default_rng(0)
     names = ["dog", "house", "river", "window", "garden", "teacher", "music", "winter", "letter", "bridge"]
-    texts = [
-        f"The {names[k % 10]} number {k} was {names[(3 * k + 1) % 10]} like and {7 * k} years old." for k in range(n)
-    ]
+    # In random order, so that no two are all but the same.
+    texts = [f"The {' '.join(rng.permutation(names))} were {7 * k} ." for k in range(n)]
     for subject in subjects:
         struct = np.zeros((1, n), dtype=[("content", object), ("rawData", object)])
         for row, text in enumerate(texts):
