@@ -85,7 +85,11 @@ def _ground(arguments: argparse.Namespace, provenance: Provenance) -> None:
             check_choice("ground.attributes", column, [str(each) for each in images.stimuli])
         attributes = word_attributes(said[train], images.stimuli.loc[train, list(options.attributes)])
     norms = _norms(words, options.norms, provenance)
-    beside = attributes if norms is None else attributes.join(norms.reset_index(drop=True), rsuffix=" (norm)")
+    beside = (
+        attributes
+        if norms is None
+        else pd.concat([attributes, norms.reset_index(drop=True).add_suffix(" (norm)")], axis=1)
+    )
     axes = word_axes(
         found.spaces["grounded"],
         words,

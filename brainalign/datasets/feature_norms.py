@@ -38,7 +38,7 @@ def read_feature_norms(path: str | Path) -> pd.DataFrame:
     twice = sorted(set(words[words.duplicated()]))
     if twice:
         raise BrainalignError(f"{path} holds {len(twice)} words twice ({listed(twice)}); keep one row of each")
-    numbers = table.apply(pd.to_numeric, errors="coerce")
+    numbers: pd.DataFrame = table.apply(pd.to_numeric, errors="coerce")
     wrong = [str(name) for name in table if (numbers[name].isna() & table[name].notna()).any()]
     if wrong or np.isinf(numbers.to_numpy(dtype=float)).any():
         raise BrainalignError(

@@ -16,14 +16,15 @@ from brainalign.simulation import GroundedWords, grounded_words
 
 Record = Callable[[str, object, str], None]
 SEEDS = (1, 2, 3)
+N_SHUFFLES = 5  # what one of them scores varies: visual R² of .05 to .10 at seed 2
 
 
-def figures(world: GroundedWords, seed: int, shuffled: bool = False, **options: object) -> dict[str, float]:
-    """Return every figure of a world; shuffled: training captions and relations belong to other scenes."""
+def figures(world: GroundedWords, seed: int, shuffle: int = 0, **options: object) -> dict[str, float]:
+    """Return every figure of a world; with a shuffle, captions and relations of training belong to other scenes."""
     train, test = np.flatnonzero(world.train), np.flatnonzero(~world.train)
     scenes = world.scenes[train]
-    if shuffled:
-        scenes = scenes[np.random.default_rng([seed, 1]).permutation(len(train))]
+    if shuffle:
+        scenes = scenes[np.random.default_rng([seed, shuffle]).permutation(len(train))]
     relations = pd.DataFrame(
         {
             "scene": np.arange(len(train)),
@@ -73,7 +74,7 @@ def test_captions_ground_words_and_shuffled_captions_do_not() -> None:
     world = grounded_words(n_words=96, n_train=1200, n_test=150, seed=4)
     options = {"n_steps": 300, "relation_steps": 200}
     found = figures(world, 4, **options)
-    nothing = figures(world, 4, shuffled=True, **options)
+    nothing = figures(world, 4, shuffle=1, **options)
     assert found["top-1 of 100"] > 0.4
     assert nothing["top-1 of 100"] < 0.06
     assert found["place"] > 0.7
@@ -92,7 +93,9 @@ def test_captions_ground_words_and_shuffled_captions_do_not() -> None:
 def test_grounded_words(seed: int, record: Record) -> None:
     """`grounded_words`: word vectors pulled towards scenes by captions alone."""
     world = grounded_words(seed=seed)
-    found, nothing = figures(world, seed), figures(world, seed, shuffled=True)
+    found = figures(world, seed)
+    refits = pd.DataFrame([figures(world, seed, shuffle=k) for k in range(1, N_SHUFFLES + 1)])
+    nothing = refits.mean()
     expected = {
         "top-1 of 100": "≥ .65; shuffled ≤ .06",
         "place": "≥ .75; shuffled ≤ .16 (chance .11)",
@@ -105,7 +108,7 @@ def test_grounded_words(seed: int, record: Record) -> None:
     for name, value in found.items():
         record(f"{name}, seed {seed}", round(value, 3), expected.get(name, ""))
     for name in ("top-1 of 100", "place", "relation", "visual R²", "ARI", "textual R²"):
-        record(f"{name}, shuffled, seed {seed}", round(nothing[name], 3), expected[name])
+        record(f"{name}, mean of {N_SHUFFLES} shuffles, seed {seed}", round(nothing[name], 3), expected[name])
     majority = found["relation, majority"]
     assert found["top-1 of 100"] >= 0.65
     assert nothing["top-1 of 100"] <= 0.06

@@ -134,7 +134,7 @@ def test_norms_are_predicted_of_the_words_that_have_them(grounded: Path) -> None
     assert set(found["space"]) == {"grounded", "text", "shuffled"}
     assert set(found["norm"]) == {"is_colour", "length", "all"}
     assert (found["n_words"] == 12).all()  # "unheard" stands in no caption
-    assert {"size", "x", "is_colour"} <= set(table(grounded, "groundedattributes")["attribute"])
+    assert {"size", "x", "is_colour (norm)"} <= set(table(grounded, "groundedattributes")["attribute"])
 
 
 def material(folder: Path) -> ImageMaterial:
