@@ -155,7 +155,7 @@ def _whitened(trials: Trials) -> Trials:
         seen = rows[(trials.meta["split"].to_numpy()[rows] == "train")]
         shown = trials.meta["stimulus_id"].to_numpy()[seen]
         times = np.arange(values.shape[2], dtype=float)
-        whitener = fit_whitener(values[seen], targets, times, noise="residuals", stimulus_ids=shown)
+        whitener = fit_whitener(values[seen], times, targets, noise="residuals", stimulus_ids=shown)
         values[rows] = whitener.transform(values[rows])
     return replace(trials, signals=values)
 

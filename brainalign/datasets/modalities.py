@@ -125,7 +125,7 @@ def _one_split(what: str, keys: Any, splits: pd.Series[Any], remedy: str) -> Non
     several = table.groupby("key")["split"].nunique()
     leaks = several.index[several > 1]
     if len(leaks):
-        rows = [f"{list(np.flatnonzero(table['key'] == key))}" for key in leaks]
+        rows = [f"{np.flatnonzero(table['key'] == key).tolist()}" for key in leaks]
         names = ", ".join(sorted(set(table["split"][table["key"].isin(leaks)])))
         raise BrainalignError(f"{len(leaks)} {what}(s) are in several splits ({names}): rows {listed(rows)}; {remedy}")
 

@@ -34,7 +34,8 @@ CAPTIONS = {
     "spacerepeats": """
         The image found from single subjects after averaging so many repeats; bars: standard deviation over random
         choices of them. Dashed: averages of as many other repeats found by these, where there are enough; noise enters
-        twice, so that clean image vectors may be found more often. Good: curves that rise; where they still rise at the end, more repeats would help.""",
+        twice, so that clean image vectors may be found more often. Good: curves that rise; where they still rise at the
+        end, more repeats would help.""",
     "spacegeometry": """
         Dissimilarities (1 − correlation) between mean embeddings of the test images compared with those between their
         image vectors. Black lines: 95 % of exchanged images. Good: bars above the lines, fused above single

@@ -196,8 +196,7 @@ def _within(material: ModalityMaterial) -> Section:
     if unknown:
         paragraphs.append(f"Test trials of subjects who were not in training, embedded by the mean layer: {unknown}.")
     blocks = [
-        _table(rows[rows["measure"] == "top-1"], "Images found from the brain, top-1"),
-        _table(rows[rows["measure"] == "top-5"], "Images found from the brain, top-5"),
+        _table(rows, "Images found from the brain"),
         Markup("<h3>Differences, image by image</h3>"),
         html_table(header, cells, "Differences from the joint space"),
     ]
@@ -205,13 +204,19 @@ def _within(material: ModalityMaterial) -> Section:
 
 
 def _table(rows: pd.DataFrame, label: str) -> Markup:
-    header = ["what", "kind", "from", "in", "measure", "value", "interval", "chance", "p", "gallery"]
+    """Return a row per search and measure: the joint space with interval and p, and what stands beside it."""
+    decoders = [name for name in NAMES if name != "joint" and name in set(rows["decoder"])]
+    header = ["", "from", "in", "measure", "joint", "interval", "p", "chance", *decoders]
+    keys = ["kind", "query", "gallery", "measure"]
+    values = rows.pivot_table(index=keys, columns="decoder", values="value", sort=False)
     cells = []
-    for _, row in rows.sort_values(["kind", "query", "gallery", "measure"], kind="stable").iterrows():
-        interval = f"{number(row['low'])} to {number(row['high'])}" if pd.notna(row["low"]) else "–"
+    for _, row in rows[rows["decoder"] == "joint"].iterrows():
+        beside = values.loc[tuple(row[key] for key in keys)]
+        interval = f"{number(row['low'], 2)} to {number(row['high'], 2)}" if pd.notna(row["low"]) else "–"
+        chance = f"{number(row['chance'], 2)} of {int(row['n_gallery'])}"
         cells.append(
-            [NAMES[row["decoder"]], row["kind"], row["query"], row["gallery"], row["measure"], number(row["value"]),
-             interval, number(row["chance"]), number(row["p"]), str(int(row["n_gallery"]))]
+            [*(row[key] for key in keys), Markup("<b>{}</b>").format(number(row["value"])), interval,
+             number(row["p"]), chance, *(number(beside.get(name, float("nan"))) for name in decoders)]
         )  # fmt: skip
     return html_table(header, cells, label)
 

@@ -40,9 +40,8 @@ def direction_matrix(retrieval: pd.DataFrame, measure: str) -> Figure:
             if np.isfinite(value):
                 p = part.loc[(names[i], names[j]), "p"]
                 said = f"{value:.2f}" + ("" if p <= 0.05 else " n.s.")
-                ax.text(
-                    j, i, said, ha="center", va="center", fontsize=8, color="white" if value < 0.6 * top else "black"
-                )
+                colour = "white" if value < 0.6 * top else "black"
+                ax.text(j, i, said, ha="center", va="center", fontsize=8, color=colour)
         ax.set_xticks(range(len(names)), names, fontsize=8)
         ax.set_yticks(range(len(names)), names, fontsize=8)
         ax.set_title(f"{decoder}, {measure}", fontsize=9)

@@ -1,0 +1,112 @@
+"""Files of several modalities: what is written is read, and leaks between splits stop the run with their rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from safetensors.numpy import save_file
+
+from brainalign.checks import BrainalignError
+from brainalign.datasets import check_modality_splits, read_modalities
+from brainalign.descriptor import ModalityStudy, load_descriptor
+from brainalign.simulation import Modality, SharedWorld, shared_space, write_modalities
+
+SMALL = (Modality("eeg", 2, 4, 8, 0.3, 3), Modality("fmri", 2, 10, 0, 0.4, 2))
+
+
+@pytest.fixture
+def world() -> SharedWorld:
+    return shared_space(SMALL, n_train=12, n_images=1, n_test=6, n_codes=3, n_dimensions=5, train_repeats=2, seed=0)
+
+
+def study(folder: Path, **changed: Any) -> ModalityStudy:
+    """Write a descriptor of the files in `folder`, and load it."""
+    modalities = {
+        name: {
+            "subjects": {
+                subject: {"signals": f"{name}/{subject}.npy", "trials": f"{name}/{subject}_trials.csv"}
+                for subject in (f"{name}01", f"{name}02")
+            }
+        }
+        for name in ("eeg", "fmri")
+    }
+    content = {
+        "kind": "modalities", "name": "small", "title": "t", "citation": {"text": "c"}, "licence": "l", "source": "s",
+        "vectors": "vectors.npy", "modalities": modalities,
+    }  # fmt: skip
+    (folder / "small.yaml").write_text(yaml.safe_dump(content | changed))
+    return load_descriptor(folder / "small.yaml", ModalityStudy)
+
+
+def test_what_is_written_is_read(world: SharedWorld, tmp_path: Path) -> None:
+    write_modalities(world, tmp_path)
+    found = read_modalities(study(tmp_path))
+    np.testing.assert_allclose(found.vectors, world.vectors, atol=1e-6)
+    pd.testing.assert_frame_equal(found.stimuli, world.stimuli)
+    for name, trials in world.trials.items():
+        np.testing.assert_array_equal(found.signals[name], world.signals[name])
+        columns = ["stimulus_id", "subject", "split"]
+        pd.testing.assert_frame_equal(found.trials[name][columns], trials[columns])
+
+
+def test_fewer_voxels_are_padded_and_safetensors_are_read(world: SharedWorld, tmp_path: Path) -> None:
+    write_modalities(world, tmp_path)
+    signals = np.load(tmp_path / "fmri" / "fmri02.npy")
+    save_file({"signals": np.ascontiguousarray(signals[:, :7])}, tmp_path / "fmri" / "fmri02.safetensors")
+    described = study(tmp_path).model_dump(mode="json")["modalities"]
+    described["fmri"]["subjects"]["fmri02"]["signals"] = "fmri/fmri02.safetensors"
+    found = read_modalities(study(tmp_path, modalities=described))
+    second = (found.trials["fmri"]["subject"] == "fmri02").to_numpy()
+    np.testing.assert_array_equal(found.signals["fmri"][second, :7], signals[:, :7])
+    assert not found.signals["fmri"][second, 7:].any()
+
+
+def test_leaks_stop_with_their_rows() -> None:
+    stimuli = pd.DataFrame({"stimulus_id": ["a", "b", "c", "d"], "split": ["train", "val", "test", "train"]})
+    check_modality_splits(stimuli)
+    with pytest.raises(BrainalignError, match=r"1 stimulus\(s\) are in several splits \(train, val\): rows \[0, 1\]"):
+        check_modality_splits(stimuli.assign(stimulus_id=["a", "a", "c", "d"]))
+    with pytest.raises(BrainalignError, match=r"listed twice \(rows 3\)"):
+        check_modality_splits(stimuli.assign(stimulus_id=["a", "b", "c", "a"]))
+    vectors = np.eye(4)
+    vectors[1] = vectors[3]
+    with pytest.raises(
+        BrainalignError, match=r"equal vectors.*\(train, val\): rows \[1, 3\]; keep repeats of an image"
+    ):
+        check_modality_splits(stimuli, vectors)
+    with pytest.raises(BrainalignError, match=r"picture\(s\) are in several splits .*rows \[0, 2\]"):
+        check_modality_splits(stimuli.assign(sha256=["x", "y", "x", "z"]))
+    with pytest.raises(BrainalignError, match=r"concept\(s\).*rows \[1, 2\]; leave concepts of test images out"):
+        check_modality_splits(stimuli.assign(concept=["dog", "cat", "cat", "dog"]))
+    check_modality_splits(stimuli.assign(concept=["dog", "dog", "cat", "dog"]))  # train and val may share concepts
+    with pytest.raises(BrainalignError, match="must be among train, val, test"):
+        check_modality_splits(stimuli.assign(split="dev"))
+
+
+def test_files_that_do_not_fit_are_named(world: SharedWorld, tmp_path: Path) -> None:
+    write_modalities(world, tmp_path)
+    table = tmp_path / "eeg" / "eeg01_trials.csv"
+    trials = pd.read_csv(table)
+    trials.iloc[:-1].to_csv(table, index=False)
+    with pytest.raises(BrainalignError, match=r"eeg01: signals has 42 rows but its table of trials has 41"):
+        read_modalities(study(tmp_path))
+    trials.assign(stimulus_id="elsewhere").to_csv(table, index=False)
+    with pytest.raises(BrainalignError, match=r"eeg01: 1 images are not in stimuli.csv \(elsewhere\)"):
+        read_modalities(study(tmp_path))
+    trials.to_csv(table, index=False)
+    np.save(tmp_path / "eeg" / "eeg02.npy", np.zeros((42, 4, 7), dtype=np.float32))
+    with pytest.raises(BrainalignError, match="select the same channels and times"):
+        read_modalities(study(tmp_path))
+
+
+def test_a_study_is_recorded_or_simulated(tmp_path: Path) -> None:
+    with pytest.raises(BrainalignError, match="give modalities, or simulate"):
+        study(tmp_path, modalities={})
+    simulated = study(tmp_path, modalities={}, simulate={"subjects": {"eeg": 2}})
+    assert list(simulated.recorded["eeg"].subjects) == ["eeg01", "eeg02"]
+    assert simulated.all_files() == []
