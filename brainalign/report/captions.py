@@ -23,7 +23,7 @@ CAPTIONS = {
         a teacher that was not aligned. Dotted: chance; grey band: ceiling. Good: blue right of orange with controls on
         orange, and no loss of fine distinctions. Bad: controls that gain as much.""",
     "filled": """
-        Share of the variance of hidden regions that is explained, in subjects not trained on; bars: interval over these.
+        Share of the variance of hidden regions that is explained, in subjects not trained on; bars: their interval.
         Blue: the masked model; orange: Gaussians, the linear predictors; grey: the model trained on series in which
         there is nothing to find; light blue: ablations. Good: blue right of the instantaneous Gaussian, grey on 0.
         Permuted frames keep what regions share at a moment, so only whole networks are a null there. Bad: grey right
