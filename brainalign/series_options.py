@@ -14,8 +14,6 @@ from brainalign.parsing import Strict
 
 __all__ = ["MaskedModelOptions", "SeriesSettings"]
 
-ABLATIONS = ("no masking", "fixed embeddings", "self loops", "no region vectors")
-
 
 class MaskedModelOptions(Strict):
     """Arguments of MaskedBrainModel."""
@@ -34,7 +32,7 @@ class MaskedModelOptions(Strict):
     n_layers: int = Field(2, ge=1, description="full: layers over segments, and of the decoder")
     n_steps: int = Field(1200, ge=1)
     batch_size: int = Field(48, ge=1)
-    learning_rate: float = Field(1e-2, gt=0)
+    learning_rate: float = Field(6e-3, gt=0)
     weight_decay: float = Field(1e-3, ge=0)
     schedule: Literal["constant", "one_cycle"] = "one_cycle"
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -122,6 +122,7 @@ __all__ = [
     "coco_captions",
     "complete_trials",
     "concept_splits",
+    "detrended",
     "drop_tested_concepts",
     "epochs_to_responses",
     "fetch_files",

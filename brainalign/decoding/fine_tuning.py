@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.decoding.embedded_runs import token_correlations
 from brainalign.decoding.masked import MaskedBrainModel
+from brainalign.decoding.person_scores import LOGISTIC_C
 from brainalign.decoding.segments import check_series, segment_starts
 from brainalign.decoding.training import batches, train
 
@@ -21,7 +22,9 @@ __all__ = ["FineTuned"]
 
 
 class FineTuned:
-    """Classify runs by the correlations of their regions' tokens; read-out and blocks learn together.
+    """Classify runs by the correlations of their regions' tokens.
+
+    The read-out is first fitted to the blocks as they are; then it and they learn together.
 
     Parameters
     ----------
@@ -33,6 +36,11 @@ class FineTuned:
         Drawn from a run at every step; all where it has fewer.
     learning_rate, weight_decay : float
     seed : int
+
+    References
+    ----------
+    Kumar A, Raghunathan A, Jones R, Ma T, Liang P (2022). Fine-tuning can distort pretrained features and underperform
+    out-of-distribution. ICLR. arXiv:2202.10054 (why the read-out comes first)
     """
 
     def __init__(
@@ -42,7 +50,7 @@ class FineTuned:
         n_steps: int = 60,
         batch_size: int = 12,
         n_segments: int = 8,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 3e-4,
         weight_decay: float = 1e-2,
         seed: int = 0,
     ) -> None:
@@ -68,9 +76,7 @@ class FineTuned:
         with torch.no_grad():  # features are standardised as they are before the blocks change
             start = torch.cat([self._features(one[None].to(device)) for one in cut])
         self._mean, self._scale = start.mean(dim=0), start.std(dim=0).clamp(min=1e-6) * start.shape[1] ** 0.5
-        self._read = nn.Linear(start.shape[1], len(self.classes_)).to(device)
-        nn.init.zeros_(self._read.weight)
-        nn.init.zeros_(self._read.bias)
+        self._read = _probe((start - self._mean) / self._scale, classes)
         rng = np.random.default_rng([self.seed, 0xF17E])
         rows = batches(len(values), self.batch_size, self.n_steps, rng)
         targets = torch.from_numpy(classes).to(device)
@@ -114,3 +120,18 @@ class FineTuned:
     def _scores(self, segments: Tensor) -> Tensor:
         scores: Tensor = self._read((self._features(segments) - self._mean) / self._scale)
         return scores
+
+
+def _probe(features: Tensor, classes: NDArray[np.intp]) -> nn.Linear:
+    """Return the read-out of standardised features (n_runs, n_features) by logistic regression."""
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = LogisticRegression(C=LOGISTIC_C, max_iter=500).fit(features.cpu().numpy(), classes)
+    weight, bias = fitted.coef_, fitted.intercept_
+    if len(weight) == 1:  # two classes have one row, of their difference
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    read = nn.Linear(weight.shape[1], len(weight)).to(features.device)
+    with torch.no_grad():
+        read.weight.copy_(torch.from_numpy(weight))
+        read.bias.copy_(torch.from_numpy(bias))
+    return read

@@ -20,9 +20,7 @@ __all__ = ["FullMasked", "RegionBlocks", "TinyMasked", "masked_network"]
 # At the start embeddings are nearly the same: from embeddings of unit variance any graph can be reached by changing the
 # attention alone, and they never come to hold the networks.
 SMALL = 0.02
-import os
-
-EI, VI = float(os.environ.get("EI", ".02")), float(os.environ.get("VI", ".02"))
+VECTORS = 0.2  # of the vectors of regions on tokens
 
 
 class RegionBlocks(nn.Module):
@@ -59,11 +57,11 @@ class RegionBlocks(nn.Module):
         self_loops: bool,
     ) -> None:
         super().__init__()
-        scale = 1.0 if fixed_embeddings else EI
+        scale = 1.0 if fixed_embeddings else SMALL
         self.embeddings = nn.Parameter(scale * torch.randn(n_regions, width), requires_grad=not fixed_embeddings)
         self.embed = nn.Linear(length, width)
         self.hidden = nn.Parameter(SMALL * torch.randn(width))
-        self.vectors = nn.Parameter(VI * torch.randn(n_regions, width)) if region_vectors else None
+        self.vectors = nn.Parameter(VECTORS * torch.randn(n_regions, width)) if region_vectors else None
         last = EmbeddingAttention(width, n_heads, hidden_width, self_loops)
         before: list[EmbeddingAttention | SelfAttention] = [
             EmbeddingAttention(width, n_heads, hidden_width, self_loops)

@@ -41,7 +41,7 @@ CAPTIONS = {
         image vectors. Black lines: 95 % of exchanged images. Good: bars above the lines, fused above single
         modalities, both well above what is learned from shuffled pairs.""",
     "filled": """
-        Share of the variance of hidden regions that is explained, in subjects not trained on; bars: interval over these.
+        Share of the variance of hidden regions that is explained, in subjects not trained on; bars: their interval.
         Blue: the masked model; orange: Gaussians, the linear predictors; grey: the model trained on series in which
         there is nothing to find; light blue: ablations. Good: blue right of the instantaneous Gaussian, grey on 0.
         Permuted frames keep what regions share at a moment, so only whole networks are a null there. Bad: grey right

@@ -91,10 +91,10 @@ def _cards(material: SeriesMaterial) -> list[dict[str, str]]:
     agreement = material.tables["regionnetworks"]
     if len(agreement):
         by = agreement.set_index("name")
-        beside = f"connectivity {number(by.loc['connectivity', 'ari'], 2)}, 95 % of chance {number(by.loc[MODEL, 'null_high'], 2)}"
-        cards.append(
-            {"name": "networks in embeddings, ARI", "value": number(by.loc[MODEL, "ari"], 2), "control": beside}
-        )
+        chance = number(by.loc[MODEL, "null_high"], 2)
+        beside = f"connectivity {number(by.loc['connectivity', 'ari'], 2)}, 95 % of chance {chance}"
+        value = number(by.loc[MODEL, "ari"], 2)
+        cards.append({"name": "networks in embeddings, ARI", "value": value, "control": beside})
     scores = material.tables["personscores"]
     for label, part in scores.groupby("label", sort=False) if len(scores) else ():
         row = part.set_index("name").loc["latent connectivity"]
@@ -134,7 +134,7 @@ def _findings(material: SeriesMaterial) -> list[str]:
         latent = part.set_index("name").loc["latent connectivity"]
         reference = part[part["verdict"] == "reference"].iloc[0]
         said = {"tie": "a tie with", "better": "better than", "worse": "worse than"}[latent["verdict"]]
-        above = "" if latent["p"] < 0.05 else " It is not above permuted labels."
+        above = "" if latent["p"] <= 0.05 else " It is not above permuted labels."
         sentences.append(
             f"{label}: {latent['metric']} {number(latent['score'])} [{number(latent['low'])} to "
             f"{number(latent['high'])}] from the model's latent connectivity, {said} plain connectivity "
@@ -175,11 +175,11 @@ def _filled(material: SeriesMaterial) -> Section:
     header = ["hidden", "predictor", "kind", "R²", "interval over subjects", f"minus {INSTANT}"]
     about = [
         f"{runs['subject'].nunique()} subjects, {len(runs)} runs, {len(regions)} regions; trained on "
-        f"{material.fitted['n_train']} subjects, tested on {material.fitted['n_test']} others: nobody is on both sides.",
-        "R² = 1 − Σ(x − x̂)² / Σx² over all frames of hidden regions of test runs; 0 is what the mean of a region gives.",
+        f"{material.fitted['n_train']} subjects, tested on {material.fitted['n_test']} others, nobody on both sides.",
+        "R² = 1 − Σ(x − x̂)² / Σx² over all frames of hidden regions of test runs; the mean of a region gives 0.",
     ]
     if material.prepared["frames_left_out"]:
-        about.append(f"{material.prepared['frames_left_out']:,} frames of longer runs were left out: all are as long.")
+        about.append(f"{material.prepared['frames_left_out']:,} frames of longer runs were left out.")
     if material.prepared["dropped"]:
         about.append(f"Regions without a usable series in some run: {', '.join(material.prepared['dropped'])}.")
     return Section("filled", "Hidden regions", panels, about, [html_table(header, rows, "Hidden regions")])
@@ -244,10 +244,10 @@ def _people(material: SeriesMaterial) -> Section:
     ]
     first = scores.iloc[0]
     text = (
-        f"Logistic or ridge regression over {int(first['n_people'])} subjects, folds by subject, {int(first['n_repeats'])} "
-        "times over; the same folds for all. Better, worse: the interval of the difference to correlation does not hold "
-        "0; else a tie. The model saw the series of training subjects, without labels, before; its weights are as they "
-        "were (fine-tuned: trained on in every fold)."
+        f"Logistic or ridge regression over {int(first['n_people'])} subjects, folds by subject, "
+        f"{int(first['n_repeats'])} times over; the same folds for all. Better, worse: the interval of the difference "
+        "to correlation does not hold 0; else a tie. The model saw the series of training subjects, without labels, "
+        "before; its weights are as they were (fine-tuned: trained on in every fold)."
     )
     return Section("people", title, [panel], [text], [html_table(header, rows, title)])
 

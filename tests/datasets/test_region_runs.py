@@ -1,0 +1,129 @@
+"""Region series of many people from tables, and from derivatives of fMRIPrep: what is read, and what stops it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from brainalign.checks import BrainalignError
+from brainalign.datasets import read_region_runs
+from brainalign.datasets.region_runs import detrended
+from brainalign.pipelines.prepare_series import _one_side
+from brainalign.settings import SeriesStudy, load_descriptor
+
+N_REGIONS = 5
+
+
+def write(folder: Path, **changes: object) -> Path:
+    """Write four runs of two people, one longer than the others, and their descriptor."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    rows = []
+    for k, (subject, task) in enumerate([("01", "rest"), ("01", "film"), ("02", "rest"), ("02", "film")]):
+        values = rng.normal(size=(44 if k == 2 else 40, N_REGIONS)) + 0.1 * np.arange(44 if k == 2 else 40)[:, None]
+        if k % 2:
+            pd.DataFrame(values, columns=[f"r{i}" for i in range(N_REGIONS)]).to_csv(folder / f"{k}.csv", index=False)
+        else:
+            np.save(folder / f"{k}.npy", values)
+        rows.append((subject, f"{k}.csv" if k % 2 else f"{k}.npy", task, str(20 + 5 * (k // 2))))
+    pd.DataFrame(rows, columns=["subject", "path", "task", "age"]).to_csv(folder / "people.tsv", sep="\t", index=False)
+    table = pd.DataFrame({"region_id": [f"r{i}" for i in range(N_REGIONS)], "network": list("aabbb")})
+    table.to_csv(folder / "regions.tsv", sep="\t", index=False)
+    content = {
+        "kind": "series",
+        "name": "rest",
+        "title": "Rest",
+        "citation": {"text": "Nobody (2026)."},
+        "licence": "CC0",
+        "source": "tests",
+        "tr_s": 0.72,
+        "files": {"people": "people.tsv", "regions": "regions.tsv"},
+        "labels": ["age", "task"],
+    } | changes
+    path = folder / "rest.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def read(path: Path):
+    return read_region_runs(load_descriptor(path, SeriesStudy))
+
+
+def without_names(folder: Path) -> None:
+    """Make all runs arrays, which do not name their regions."""
+    for k in (1, 3):
+        np.save(folder / f"{k}.npy", pd.read_csv(folder / f"{k}.csv").to_numpy())
+    people = pd.read_csv(folder / "people.tsv", sep="\t", dtype=str)
+    people["path"] = people["path"].str.replace("csv", "npy")
+    people.to_csv(folder / "people.tsv", sep="\t", index=False)
+
+
+def test_runs_are_cut_to_the_shortest_detrended_and_scaled(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    without_names(tmp_path)
+    study = read(path)
+    assert study.series.shape == (4, 40, N_REGIONS)
+    assert np.allclose(study.series.mean(axis=1), 0, atol=1e-5)
+    assert np.allclose(study.series.std(axis=1), 1, atol=1e-4)
+    slopes = (study.series * np.linspace(-1, 1, 40)[:, None]).sum(axis=1)
+    assert np.allclose(slopes, 0, atol=1e-4)
+    assert study.people["n_frames"].tolist() == [40, 40, 44, 40]
+    assert study.people["run"].tolist() == ["1", "2", "1", "2"]
+    assert study.people["task"].tolist() == ["rest", "film"] * 2
+    assert study.regions["network"].tolist() == list("aabbb")
+    assert study.tr_s == 0.72
+
+
+def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "mixed")
+    with pytest.raises(BrainalignError, match="names other regions"):
+        read(path)
+    folder = tmp_path / "bad"
+    path = write(folder)
+    without_names(folder)
+    values = np.load(folder / "0.npy")
+    np.save(folder / "0.npy", values[:, :4])
+    with pytest.raises(BrainalignError, match="4, 5 regions"):
+        read(path)
+    values[3, 2] = np.nan
+    np.save(folder / "0.npy", values)
+    with pytest.raises(BrainalignError, match="subject 01, run 1"):
+        read(path)
+    values[:, 2] = 7.0
+    np.save(folder / "0.npy", values)
+    with pytest.raises(BrainalignError, match="constant"):
+        read(path)
+    np.save(folder / "0.npy", values[:12])
+    with pytest.raises(BrainalignError, match="12 frames"):
+        read(path)
+    path = write(folder, labels=["agee"])
+    with pytest.raises(BrainalignError, match="did you mean 'age'"):
+        read(path)
+
+
+def test_a_descriptor_says_where_series_come_from(tmp_path: Path) -> None:
+    with pytest.raises(BrainalignError, match="exactly one"):
+        load_descriptor(write(tmp_path, simulate={"world": "roi_series"}), SeriesStudy)
+    with pytest.raises(BrainalignError, match="tr_s is not given"):
+        load_descriptor(write(tmp_path, tr_s=None), SeriesStudy)
+    with pytest.raises(BrainalignError, match="belong together"):
+        load_descriptor(write(tmp_path, files={"people": "people.tsv", "derivatives": "out"}), SeriesStudy)
+
+
+def test_a_subject_in_train_and_test_stops_the_run() -> None:
+    people = pd.DataFrame({"subject": ["a", "a", "b"], "split": ["train", "test", "test"]})
+    with pytest.raises(BrainalignError, match="1 subjects are in both train and test \\(a\\)"):
+        _one_side(people)
+    _one_side(people.assign(split=["train", "train", "test"]))
+
+
+def test_a_constant_region_is_found_after_its_trend_is_gone() -> None:
+    values = np.random.default_rng(0).normal(size=(30, 3))
+    assert detrended(values).std(axis=0) == pytest.approx(1, abs=1e-5)
+    values[:, 1] = np.linspace(0, 1, 30)
+    with pytest.raises(BrainalignError, match="regions 1"):
+        detrended(values)

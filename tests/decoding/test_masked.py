@@ -1,0 +1,217 @@
+"""A masked model of regions: what it finds and must not find, what it may not look at, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from brainalign.checks import BrainalignError
+from brainalign.decoding import (
+    HALF,
+    ConditionalGaussian,
+    FineTuned,
+    MaskedBrainModel,
+    fill_table,
+    filled_sums,
+    hidden_masks,
+    hidden_r2,
+    masked_study,
+    mean_connectivity,
+    network_agreement,
+    permuted_frames,
+    shifted_regions,
+)
+from brainalign.decoding.embedding_attention import EmbeddingAttention
+from brainalign.decoding.segments import hidden_regions, joined, segment_starts
+from brainalign.simulation import RoiSeries, roi_lagged, roi_series
+
+QUICK = {"n_steps": 150, "learning_rate": 1e-2, "schedule": "one_cycle"}
+DESIGNS = [("tiny", "static"), ("tiny", "adaptive"), ("full", "static"), ("full", "adaptive")]
+
+
+@pytest.fixture(scope="module")
+def world() -> RoiSeries:
+    return roi_series(20, 160, 6, seed=4)
+
+
+@pytest.fixture(scope="module")
+def fitted(world: RoiSeries) -> MaskedBrainModel:
+    return MaskedBrainModel(**QUICK).fit(world.series[:14], world.regions["region_id"])
+
+
+def test_hidden_regions_and_networks_are_found_and_nothing_in_shifted_series(
+    world: RoiSeries, fitted: MaskedBrainModel
+) -> None:
+    train, test = world.series[:14], world.series[14:]
+    networks = world.regions["network"].tolist()
+    mask = hidden_masks(len(test), networks, 1, seed=1)[HALF][0]
+    found = hidden_r2(test, fitted.reconstruct(test, mask), mask)
+    linear = hidden_r2(test, ConditionalGaussian().fit(train).reconstruct(test, mask), mask)
+    assert found > 0.8 * linear > 0.15
+    by = {"model": fitted.region_embeddings_, "connectivity": mean_connectivity(train)}
+    agreement = network_agreement(by, networks, 50).set_index("name")
+    assert agreement["ari"].min() >= 0.8
+    assert agreement["null_high"].max() < 0.2
+    moved = shifted_regions(world.series, np.random.default_rng(0)).astype(np.float32)
+    null = MaskedBrainModel(**QUICK).fit(moved[:14])
+    assert hidden_r2(moved[14:], null.reconstruct(moved[14:], mask), mask) <= 0.02
+    assert abs(network_agreement({"null": null.region_embeddings_}, networks, 19)["ari"].iloc[0]) <= 0.15
+
+
+@pytest.mark.parametrize(("design", "attention"), DESIGNS)
+def test_values_of_hidden_regions_are_not_read(world: RoiSeries, design: str, attention: str) -> None:
+    model = MaskedBrainModel(design, attention, n_blocks=3, n_steps=3, width=16, batch_size=8).fit(world.series)
+    hidden = np.arange(36) % 3 == 0
+    other = world.series[:3].copy()
+    other[:, :, hidden] = np.random.default_rng(0).normal(size=other[:, :, hidden].shape)
+    filled = model.reconstruct(world.series[:3], hidden)
+    assert np.allclose(filled, model.reconstruct(other, hidden), atol=1e-5)
+    changed = world.series[:3].copy()
+    changed[:, :, ~hidden] = changed[:, :, ~hidden][:, ::-1]
+    assert not np.allclose(filled[:, :, hidden], model.reconstruct(changed, hidden)[:, :, hidden], atol=1e-3)
+
+
+@pytest.mark.parametrize("attention", ["static", "adaptive"])
+def test_the_full_design_learns(world: RoiSeries, attention: str) -> None:
+    options = {"n_blocks": 3, "width": 24, "hidden_width": 48, "n_tokens": 6, "n_layers": 1, "batch_size": 12}
+    model = MaskedBrainModel("full", attention, n_segments=2, n_steps=150, learning_rate=5e-3, **options)
+    losses = model.fit(world.series[:14]).history_.losses
+    assert losses[-20:].mean() < 0.97 * losses[:20].mean()
+
+
+def test_attention_is_the_softmax_of_embeddings_without_itself_and_the_silent() -> None:
+    torch.manual_seed(0)
+    block = EmbeddingAttention(6, 1, 8)
+    e = torch.randn(5, 6)
+    silent = torch.tensor([[False, True, False, False, False]])
+    q, k = (layer(e).detach().numpy() for layer in (block.query, block.key))
+    logits = np.exp(q @ k.T / np.sqrt(6)) * (1 - np.eye(5)) * ~silent.numpy()
+    expected = logits / logits.sum(axis=1, keepdims=True)
+    assert np.allclose(block.weights(e, silent)[0, 0].detach().numpy(), expected, atol=1e-6)
+    assert block.weights(e)[0, 0].diagonal().abs().max() == 0
+    assert EmbeddingAttention(6, 1, 8, self_loops=True).weights(e)[0, 0].diagonal().min() > 0
+
+
+def test_ablations_are_what_they_say(world: RoiSeries) -> None:
+    fixed = MaskedBrainModel(n_steps=3, fixed_embeddings=True)
+    fixed.fit(world.series)
+    assert fixed.network_.regions.embeddings.requires_grad is False
+    assert not hidden_regions((4,), 36, None, np.random.default_rng(0)).any()
+    shares = hidden_regions((400,), 36, (0.05, 0.95), np.random.default_rng(0)).mean(axis=1)
+    assert shares.min() < 0.1
+    assert shares.max() > 0.9
+    no_vectors = MaskedBrainModel(n_steps=1).fit(world.series)
+    assert "regions.vectors" not in no_vectors.state()
+    assert "regions.vectors" in MaskedBrainModel(n_steps=1, region_vectors=True).fit(world.series).state()
+
+
+def test_a_saved_model_is_the_same(tmp_path: Path, world: RoiSeries, fitted: MaskedBrainModel) -> None:
+    fitted.save(tmp_path / "model.safetensors")
+    again = MaskedBrainModel.load(tmp_path / "model.safetensors", device="cpu")
+    hidden = np.arange(36) < 9
+    assert np.array_equal(again.reconstruct(world.series[:2], hidden), fitted.reconstruct(world.series[:2], hidden))
+    assert again.regions_ == fitted.regions_
+    assert again.ratio == fitted.ratio
+
+
+def test_seeds_decide_and_nobody_else_is_disturbed(world: RoiSeries) -> None:
+    before = torch.random.get_rng_state()
+    a, b, c = (MaskedBrainModel(n_steps=2, seed=k).fit(world.series).region_embeddings_ for k in (0, 0, 1))
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_what_cannot_be_used_is_named(tmp_path: Path, world: RoiSeries, fitted: MaskedBrainModel) -> None:
+    series = world.series[:3].copy()
+    hidden = np.arange(36) < 9
+    with pytest.raises(BrainalignError, match="35 regions but the model was fitted to 36"):
+        fitted.reconstruct(series[:, :, :35], hidden[:35])
+    with pytest.raises(BrainalignError, match="15 frames but 20"):
+        fitted.embed(series[:, :15])
+    with pytest.raises(BrainalignError, match="hidden has shape"):
+        fitted.reconstruct(series, hidden[:4])
+    with pytest.raises(BrainalignError, match="nothing to be seen"):
+        fitted.reconstruct(series, np.ones(36, bool))
+    series[1, 5, 2] = np.nan
+    with pytest.raises(BrainalignError, match="1 NaN or infinite"):
+        MaskedBrainModel().fit(series)
+    series[1, :, 2] = 0
+    with pytest.raises(BrainalignError, match="run 1, region 2"):
+        MaskedBrainModel().fit(series)
+    with pytest.raises(BrainalignError, match="did you mean 'static'"):
+        MaskedBrainModel(attention="sttic")
+    with pytest.raises(BrainalignError, match="no multiple"):
+        MaskedBrainModel(width=10, n_heads=3)
+    from safetensors.numpy import save_file
+
+    save_file({"a": np.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(BrainalignError, match="no masked model"):
+        MaskedBrainModel.load(tmp_path / "other.safetensors")
+
+
+def test_segments_are_put_together_by_their_middles() -> None:
+    starts = segment_starts(25, 10, 5)
+    assert starts.tolist() == [0, 5, 10, 15]
+    run = np.arange(25, dtype=np.float32)[None, :, None]
+    cut = run[:, starts[:, None] + np.arange(10)]
+    assert np.allclose(joined(cut, starts, 25, 2), run, atol=1e-4)
+    cut[:, :, :2] += 100  # edges count only where nothing else is known
+    assert np.allclose(joined(cut, starts, 25, 2)[:, 2:], run[:, 2:], atol=1e-2)
+
+
+def test_the_gaussian_is_the_conditional_mean_and_the_lagged_one_sees_what_follows() -> None:
+    world = roi_lagged(16, 200, 5, seed=4)
+    train, test = world.series[:12], world.series[12:]
+    hidden = world.regions["network"].eq("B1").to_numpy()
+    instant = ConditionalGaussian(penalties=(0.3,)).fit(train)
+    flat = train.reshape(-1, 30).astype(float)
+    cov = flat.T @ flat / len(flat)
+    weights = np.linalg.solve(cov[~hidden][:, ~hidden] + 0.3 * np.eye(25), cov[~hidden][:, hidden])
+    filled = instant.reconstruct(test, hidden)
+    assert np.allclose(filled[:, :, hidden], test[:, :, ~hidden] @ weights, atol=1e-4)
+    assert np.array_equal(filled[:, :, ~hidden], test[:, :, ~hidden])
+    assert abs(hidden_r2(test, filled, hidden)) <= 0.05
+    lagged = ConditionalGaussian(lags=(0, 1, 3, 5)).fit(train)
+    assert lagged.lag_ == 3
+    assert hidden_r2(test, lagged.reconstruct(test, hidden), hidden) > 0.25
+    mixed = permuted_frames(world.series, np.random.default_rng(0))
+    none = ConditionalGaussian(lags=(3,), penalties=(0.5,)).fit(mixed[:12])
+    assert hidden_r2(mixed[12:], none.reconstruct(mixed[12:], hidden), hidden) <= 0.05
+
+
+def test_equal_predictors_tie_and_a_guess_is_worse(world: RoiSeries) -> None:
+    networks = world.regions["network"].tolist()
+    masks = hidden_masks(20, networks, 2)
+    gaussian = ConditionalGaussian().fit(world.series)
+    sums = filled_sums(gaussian.reconstruct, world.series, masks)
+    zero = filled_sums(lambda series, mask: np.zeros_like(series), world.series, masks)
+    people = world.subjects["subject"].tolist()
+    table = fill_table({"a": sums, "same": sums, "zero": zero}, people, reference="a", networks=networks)
+    rows = table[(table["hidden"] == HALF) & (table["network"] == "")].set_index("name")
+    assert rows.loc["same", "verdict"] == "tie"
+    assert rows.loc["zero", "verdict"] == "worse"
+    assert rows.loc["zero", "r2"] == pytest.approx(0, abs=1e-9)
+    assert set(table["network"]) == {"", *networks}
+    assert rows.loc["a", "low"] < rows.loc["a", "r2"] < rows.loc["a", "high"]
+
+
+def test_a_subject_on_both_sides_stops_the_study(world: RoiSeries) -> None:
+    test = np.arange(20) < 5
+    people = ["one", *world.subjects["subject"][1:10], "one", *world.subjects["subject"][11:]]
+    with pytest.raises(BrainalignError, match="1 subjects are in both train and test \\(one\\)"):
+        masked_study(world.series, people, test, ["r"] * 36, ["n"] * 36, MaskedBrainModel)
+
+
+def test_fine_tuning_learns_a_trait_and_leaves_the_model_alone(fitted: MaskedBrainModel) -> None:
+    world = roi_series(32, 160, 6, trait=0.7, seed=5)
+    labels = world.subjects["trait"].to_numpy()
+    before = fitted.region_embeddings_
+    tuned = FineTuned(fitted, n_steps=40, batch_size=10, n_segments=6).fit(world.series[:22], labels[:22])
+    assert (tuned.predict(world.series[22:]) == labels[22:]).mean() >= 0.7
+    assert np.array_equal(before, fitted.region_embeddings_)
+    with pytest.raises(BrainalignError, match="nothing to tell apart"):
+        tuned.fit(world.series[:3], ["low"] * 3)

@@ -1,0 +1,77 @@
+"""Labels of people from features: found where they are, at chance where not, ties and folds by person."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from brainalign.checks import BrainalignError
+from brainalign.decoding import correlation_features, person_scores, tangent_features
+from brainalign.decoding.person_scores import fold_people
+from brainalign.simulation import roi_series
+
+QUICK = {"n_permutations": 10, "n_repeats": 2, "n_draws": 300}
+
+
+def test_a_planted_trait_is_found_in_connectivity_and_not_in_noise() -> None:
+    world = roi_series(40, 160, 4, seed=6)
+    rng = np.random.default_rng(0)
+    features = {
+        "correlation": correlation_features(world.series),
+        "tangent": tangent_features(world.series),
+        "noise": rng.normal(size=(40, 30)),
+    }
+    table = person_scores(features, world.subjects["trait"], world.subjects["subject"], **QUICK).set_index("name")
+    assert table.loc["correlation", "score"] >= 0.75
+    assert table.loc["correlation", "score"] > table.loc["correlation", "null_high"]
+    assert abs(table.loc["correlation", "null_mean"] - 0.5) < 0.15
+    assert table.loc["tangent", "score"] >= 0.65
+    assert table.loc["noise", "verdict"] == "worse"
+    assert table.loc["noise", "low"] < 0.5
+    assert table["n_people"].eq(40).all()
+
+
+def test_the_same_features_tie_and_numbers_are_predicted_by_ridge() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(60, 5))
+    y = x[:, 0] + 0.3 * rng.normal(size=60)
+    people = [f"p{k}" for k in range(60)]
+    table = person_scores({"correlation": x, "same": x.copy()}, y, people, **QUICK).set_index("name")
+    assert table.loc["same", "verdict"] == "tie"
+    assert table.loc["same", "metric"] == "Pearson's r"
+    assert table.loc["same", "score"] > 0.85
+    assert abs(table.loc["same", "null_mean"]) < 0.25
+
+
+def test_states_are_permuted_within_people_and_what_is_a_persons_own_gives_nothing() -> None:
+    rng = np.random.default_rng(2)
+    people = np.repeat([f"p{k}" for k in range(20)], 4)
+    states = np.tile(["off", "on", "off", "on"], 20)
+    own = np.repeat(rng.normal(size=(20, 6)), 4, axis=0)  # tells people, not states
+    features = {"correlation": own + 0.01 * rng.normal(size=own.shape)}
+    features["signal"] = np.c_[own, np.where(states == "on", 1.0, -1.0) + 0.3 * rng.normal(size=80)]
+    table = person_scores(features, states, people, **QUICK).set_index("name")
+    assert table.loc["signal", "score"] > 0.9
+    assert table.loc["signal", "verdict"] == "better"
+    assert abs(table.loc["correlation", "score"] - 0.5) < 0.15
+
+
+def test_nobody_is_in_two_folds() -> None:
+    people = np.repeat([f"p{k}" for k in range(11)], 3)
+    folds = fold_people(np.arange(33), people, 5, np.random.default_rng(0))
+    assert sorted(np.concatenate(folds)) == list(range(33))
+    for fold in folds:
+        assert not set(people[fold]) & set(np.delete(people, fold))
+    with pytest.raises(BrainalignError, match="3 subjects are fewer than 5 folds"):
+        fold_people(np.arange(3), np.array(["a", "b", "c"]), 5, np.random.default_rng(0))
+
+
+def test_bad_input_is_named() -> None:
+    x = np.zeros((6, 2))
+    people = list("abcdef")
+    with pytest.raises(BrainalignError, match="nothing to tell apart"):
+        person_scores({"correlation": x}, ["one"] * 6, people)
+    with pytest.raises(BrainalignError, match="reference 'correlation'"):
+        person_scores({"other": x}, list("xyxyxy"), people)
+    with pytest.raises(BrainalignError, match="5 rows"):
+        person_scores({"correlation": x[:5]}, list("xyxyxy"), people)
