@@ -265,7 +265,6 @@ FILES = {"format": "betas", "betas": {"L": "l.gii"}, "trials": "t.tsv"}
         (
             {"kind": "imagse"},
             r"kind must be one of 'blocks', .*, 'recordings', .*, 'videos'; got 'imagse' \(did you mean 'im",
-            r"kind must be one of 'blocks', .*, 'sentences', 'triplets', 'videos'; got 'imagse' \(did you mean 'im",
         ),
     ],
 )
