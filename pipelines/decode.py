@@ -83,7 +83,6 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
 
 def _study(responses: Responses, splits: pd.DataFrame, texts: Features, options: DecodeSettings) -> TextStudy:
     """Return trials by side, with the components of their sentences, fitted on training sentences."""
-    assert responses.times is not None
     # A lab's own split may leave trials out.
     responses = responses.select(np.flatnonzero(responses.trials["trial_id"].isin(splits["trial_id"])))
     if not len(responses.trials):
@@ -94,7 +93,8 @@ def _study(responses: Responses, splits: pd.DataFrame, texts: Features, options:
     distinct = (~meta["stimulus_id"].duplicated() & meta["split"].eq("train")).to_numpy()
     components = Components.fit(vectors[distinct], options.n_components)
     targets = components.transform(vectors)
-    shown = responses.times >= 0
+    times = np.asarray(responses.times, dtype=np.float64)
+    shown = np.atleast_1d(times >= 0)
     signals = np.asarray(responses.values[:, :, shown])
 
     def side(name: str, values: Any = signals) -> Trials:
@@ -107,7 +107,7 @@ def _study(responses: Responses, splits: pd.DataFrame, texts: Features, options:
                 f"{int((~shown).sum())} samples before the sentence and {int(shown.sum())} after its onset; a control "
                 "needs as many before"
             )
-        before = side("test", responses.values[:, :, ~shown][:, :, -int(shown.sum()) :]).signals
+        before = side("test", np.asarray(responses.values)[:, :, ~shown][:, :, -int(shown.sum()) :]).signals
     rows = texts.stimuli["stimulus_id"].str.startswith("label:").to_numpy()
     wordings: dict[str, list[Any]] = {}
     for name, vector in zip(texts.stimuli["stimulus_id"][rows], texts.values[rows], strict=True):
@@ -121,7 +121,7 @@ def _study(responses: Responses, splits: pd.DataFrame, texts: Features, options:
         before=before,
         wordings={name: np.array(each, dtype=np.float64) for name, each in wordings.items()},
         sensors=responses.targets["target_id"].tolist(),
-        times_s=responses.times[shown],
+        times_s=times[shown],
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ from brainalign.provenance import Provenance
 from brainalign.settings import SentenceStudy, load_descriptor
 from brainalign.simulation import eeg_power, eeg_text, text_sentences
 
-WORLDS = {"eeg_text": eeg_text, "eeg_power": eeg_power}
+WORLDS = {"eeg_text": (eeg_text, 0.25), "eeg_power": (eeg_power, 0.7)}  # and their signal-to-noise ratio
 SECONDS = 2.0  # that a simulated sentence lasts, and the time before it
 LEDGER = ("dataset", "subject", "task", "row", "text", "reason", "kept")
 
@@ -94,7 +94,12 @@ class _Rows:
         self.pending = np.arange(n)
         self.parts: list[NDArray[np.float32]] = []
 
-    def write(self, rows: NDArray[np.intp], values: dict[str, NDArray[np.float32]]) -> None:
+    def write(
+        self,
+        rows: NDArray[np.intp],
+        values: Mapping[str, NDArray[np.float32]],
+        grids: Mapping[str, tuple[int, int]] | None = None,
+    ) -> None:
         self.parts.append(values["mean"])
 
 
@@ -106,10 +111,9 @@ def _simulated(descriptor: SentenceStudy, seed: int) -> Responses:
     rows = _Rows(len(sentences))
     texts = pd.DataFrame({"texts": [[text] for text in sentences["text"]]})
     SentenceExtractor(options.weights, batch_size=64).extract(texts, rows)
-    snr = {} if options.snr is None else {"snr": options.snr}
-    world = WORLDS[options.world](
-        np.concatenate(rows.parts), sentences, **snr, n_subjects=options.n_subjects, seed=seed
-    )
+    make, usual = WORLDS[options.world]
+    snr = usual if options.snr is None else options.snr
+    world = make(np.concatenate(rows.parts), sentences, snr=snr, n_subjects=options.n_subjects, seed=seed)
     n_times = world.signals.shape[2]
     times = np.arange(-n_times, n_times) * SECONDS / n_times
     trials = world.trials.drop(columns="split").assign(

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from brainalign.artifacts import artifact_path, load, load_sidecar, table_path
+from brainalign.artifact_names import table_path
+from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.pipelines.report import failures_of, write_report
 from brainalign.provenance import Provenance

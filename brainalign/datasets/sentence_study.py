@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -177,7 +178,7 @@ def split_problems(descriptor: SentenceStudy, splits: pd.DataFrame, trials: pd.D
     if descriptor.label is None or any(problem.level == "error" for problem in found):
         return found
     ordered = text_leakage(splits, trials, similarity=similarity, label="label", seed=seed)
-    level = "error" if descriptor.block_size is None else "warning"
+    level: Literal["error", "warning"] = "error" if descriptor.block_size is None else "warning"
     new = [Problem(one.where, one.what, level, one.rows) for one in ordered if one not in found]
     return [*found, *new]
 

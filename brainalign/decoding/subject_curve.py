@@ -59,8 +59,8 @@ def subject_curve(
     unit = unit / np.where(norm > 0, norm, 1)
     table = trials[["stimulus_id", "subject"]].reset_index(drop=True)
     readers: dict[Any, list[Values]] = {}
-    for (stimulus, _), rows in table.groupby(["stimulus_id", "subject"], sort=False).indices.items():
-        readers.setdefault(stimulus, []).append(unit[rows].mean(axis=0))
+    for rows in table.groupby(["stimulus_id", "subject"], sort=False).indices.values():
+        readers.setdefault(table["stimulus_id"].iloc[rows[0]], []).append(unit[rows].mean(axis=0))
     columns = pd.Index(ids).get_indexer(pd.Index(list(readers)))
     if (columns < 0).any():
         raise BrainalignError(f"{int((columns < 0).sum())} tested stimuli are not in the gallery; add their vectors")

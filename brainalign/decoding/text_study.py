@@ -222,7 +222,7 @@ def _zero_shot(vectors: Values, study: TextStudy, n: int, seed: int) -> tuple[pd
         n_permutations=n,
         seed=seed,
     )
-    return found.table, found.confusion.stack().rename("n").reset_index()
+    return found.table, found.confusion.reset_index().melt(id_vars="true", var_name="told", value_name="n")
 
 
 def _nuisances(given: Trials, study: TextStudy, n: int) -> pd.DataFrame:
@@ -231,7 +231,7 @@ def _nuisances(given: Trials, study: TextStudy, n: int) -> pd.DataFrame:
     labelled = [side.meta["label"].ne("").to_numpy() if "label" in side.meta else np.zeros(0) for side in sides]
     if all(rows.any() for rows in labelled):
         known = [side.select(rows) for side, rows in zip(sides, labelled, strict=True)]
-        tables.append(nuisance_baselines(*known, label="label", n_permutations=n))
+        tables.append(nuisance_baselines(known[0], known[1], label="label", n_permutations=n))
     return pd.concat(tables, ignore_index=True)
 
 
