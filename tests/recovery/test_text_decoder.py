@@ -92,10 +92,14 @@ class Study:
         before = {"pre-stimulus": self.world.before[self.world.rows("test")]}
         return control_matrix(fit, self.train, self.test, other_tests=before, seeds=(seed,))
 
-    def difference(self, matrix: ControlMatrix, other: np.ndarray) -> str:
-        """Return network minus another decoder in top-1, its interval over subjects and sentences, and what it says."""
+    def of_matrix(self, matrix: ControlMatrix) -> np.ndarray:
+        """Return whether each trial retrieves its sentence first (1, n_trials)."""
         scores = matrix.pair_scores[("brain", "brain", "top-1")]
-        gain = scores[np.arange(len(self.shown)), self.shown] - other[0]
+        return scores[None, np.arange(len(self.shown)), self.shown]
+
+    def difference(self, one: np.ndarray, other: np.ndarray) -> str:
+        """Return one decoder minus another in top-1, its interval over subjects and sentences, and what it says."""
+        gain = one[0] - other[0]
         found = crossed_bootstrap(gain, self.people, self.shown)
         said = "better" if found.low > 0 else "worse" if found.high < 0 else "a tie"
         return f"{gain.mean():+.3f} [{found.low:+.3f}, {found.high:+.3f}] {said}"
@@ -132,16 +136,18 @@ def test_meaning_in_power_reduced() -> None:
 def test_phase_locked_sentences_by_networks(minilm: np.ndarray, record: Record) -> None:
     """World eeg_text, networks beside ridge: 59 held-out sentences, 4 subjects, chance .017; seeds 1-3"""
     linear: dict[str, list[np.ndarray]] = {"own": [], "pooled": [], "partial": []}
-    tiny, matrices, spreads, gains = [], [], [], []
+    tiny, matrices, spreads, gains, tiny_gains = [], [], [], [], []
     for seed in SEEDS:
         study = Study(eeg_text(minilm, seed=seed))
         for sharing, values in linear.items():
             values.append(study.ridge(sharing).mean(axis=1))
         own = study.ridge()
-        tiny.append(study.network(encoder="tiny", seed=seed).mean(axis=1))
+        hits = study.network(encoder="tiny", seed=seed)
+        tiny.append(hits.mean(axis=1))
+        tiny_gains.append(study.difference(hits, own))
         spreads.append([])
         matrices.append(study.matrix(seed, spreads[-1], encoder="residual", n_epochs=12))
-        gains.append(study.difference(matrices[-1], own))
+        gains.append(study.difference(study.of_matrix(matrices[-1]), own))
     for sharing, values in linear.items():
         record(f"top-1, ridge, {sharing}", said([v[0] for v in values]), "in the same table")
         record(f"top-5, ridge, {sharing}", said([v[1] for v in values]), "in the same table")
@@ -152,6 +158,7 @@ def test_phase_locked_sentences_by_networks(minilm: np.ndarray, record: Record) 
     record("top-1, ridge + residual network", said(top1), f"mean >= ridge own - .02 = {ridge - 0.02:.3f}")
     record("top-5, ridge + residual network", said(top5), "mean >= .95")
     record("top-1, ridge + residual network minus ridge own", "; ".join(gains), "paired; a tie is called a tie")
+    record("top-1, tiny + augmentation minus ridge own", "; ".join(tiny_gains), "paired; a tie is called a tie")
     record("spread of vectors, trained on brain, noise, shuffled", "; ".join(map(said, spreads)), "0: constant answers")
     check_nulls(matrices, [*NULLS, ("brain", "phase-randomised"), ("brain", "pre-stimulus")], "residual", record)
     record("top-1, tested on time-reversed", said(values_of(matrices, "brain", "time-reversed")), "each <= .07")
@@ -176,7 +183,7 @@ def test_sentences_in_power_by_the_envelope_network(minilm: np.ndarray, record: 
         covariance.append(fair[0].mean())
         spreads.append([])
         matrices.append(study.matrix(seed, spreads[-1], encoder="envelope", augment=False))
-        gains.append(study.difference(matrices[-1], fair))
+        gains.append(study.difference(study.of_matrix(matrices[-1]), fair))
     top1, top5 = (values_of(matrices, "brain", "brain", measure) for measure in ("top-1", "top-5"))
     record("top-1, ridge on signals", said(raw), "each <= .06")
     record("top-1, ridge on covariance, which decodes, too", said(covariance), "in the same table")
