@@ -164,12 +164,10 @@ class GroundedLanguage:
         where = checked_relations(relations, len(scenes))
         codes, names = pd.factorize(relations["relation"].astype(str), sort=True)
         self.relation_names_ = [str(name) for name in names]
-        subjects, objects = (
-            self._fetch(relations[role].to_numpy(), scenes, where)[0] for role in ("subject", "object")
-        )
+        both = [self._fetch(relations[role].to_numpy(), scenes, where)[0] for role in ("subject", "object")]
         self.relation_, self.relation_history_ = train_relations(
-            subjects,
-            objects,
+            both[0],
+            both[1],
             torch.from_numpy(codes),
             n_steps=self.relation_steps,
             batch_size=self.relation_batch,
@@ -239,13 +237,11 @@ class GroundedLanguage:
         seen = checked_scenes(scenes)
         fetched = [self._fetch(np.asarray(words), seen)[0] for words in (subjects, objects)]
         with torch.no_grad():
-            found = self.relation_(*fetched).softmax(dim=1).cpu().double().numpy()
-        return np.asarray(found)
+            return np.asarray(self.relation_(*fetched).softmax(dim=1).cpu().double().numpy())
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return everything `from_state` needs, as arrays."""
-        tensors = {f"network.{name}": tensor for name, tensor in self.network_.state_dict().items()}
-        tensors |= {"text": self.text_}
+        tensors = {f"network.{name}": each for name, each in self.network_.state_dict().items()} | {"text": self.text_}
         if self.relation_ is not None:
             tensors |= {f"relation.{name}": tensor for name, tensor in self.relation_.state_dict().items()}
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
