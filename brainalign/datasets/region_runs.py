@@ -130,7 +130,8 @@ def _check_people(descriptor: SeriesStudy, files: SeriesFiles, table: pd.DataFra
     for name in needed:
         if name not in table:
             raise BrainalignError(
-                f"{files.people} has no column {name!r}, only {listed(list(table), 8)}{did_you_mean(name, map(str, table))}"
+                f"{files.people} has no column {name!r}, only {listed(list(table), 8)}"
+                f"{did_you_mean(name, map(str, table))}"
             )
     if table.empty:
         raise BrainalignError(f"{files.people} has no rows; give one per run")
