@@ -140,8 +140,13 @@ def _scores(
     labels = numbers.to_numpy(dtype=float) if numbers.notna().all() and numbers.nunique() > 2 else None
     classes = rows[label].astype(str).to_numpy() if labels is None else labels
     whose = rows["subject"].tolist()
-    shared = {"n_folds": options.folds, "n_repeats": options.repeats, "confidence": confidence, "seed": seed}
-    draws = {"n_permutations": options.permutations, "n_draws": options.draws}
+    shared: dict[str, Any] = {
+        "n_folds": options.folds,
+        "n_repeats": options.repeats,
+        "confidence": confidence,
+        "seed": seed,
+    }
+    draws: dict[str, Any] = {"n_permutations": options.permutations, "n_draws": options.draws}
     table = person_scores(person_features(model, values), classes, whose, **shared, **draws)
     if options.fine_tuning and labels is None:
         row = fine_tuned_row(lambda: FineTuned(model, seed=seed), values, classes, whose, options.folds, seed)

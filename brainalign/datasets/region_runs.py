@@ -82,9 +82,10 @@ def read_region_runs(descriptor: SeriesStudy) -> RegionRuns:
             raise BrainalignError(
                 f"{table['path'][other[0]]} names other regions than {table['path'][0]}; give all runs the same columns"
             )
-        values = [found for found, _ in runs]
+        values: list[NDArray[Any]] = [found for found, _ in runs]
     else:
-        values, people, names, tr_s, dropped = _scanned(descriptor, files, table)
+        scanned, people, names, tr_s, dropped = _scanned(descriptor, files, table)
+        values = list(scanned)
     widths = {len(one.T) for one in values}
     if len(widths) > 1:
         raise BrainalignError(f"runs have {listed(sorted(widths))} regions; use one parcellation for all")
@@ -129,7 +130,8 @@ def _check_people(descriptor: SeriesStudy, files: SeriesFiles, table: pd.DataFra
     for name in needed:
         if name not in table:
             raise BrainalignError(
-                f"{files.people} has no column {name!r}, only {listed(list(table), 8)}{did_you_mean(name, list(table))}"
+                f"{files.people} has no column {name!r}, only {listed(list(table), 8)}"
+                f"{did_you_mean(name, map(str, table))}"
             )
     if table.empty:
         raise BrainalignError(f"{files.people} has no rows; give one per run")

@@ -129,7 +129,7 @@ class ConditionalGaussian:
 
     def _covariance(self, k: int) -> NDArray[np.float64]:
         """Return E[x(t + k) x(t)']."""
-        return self.covariances_[k] if k >= 0 else self.covariances_[-k].T
+        return np.asarray(self.covariances_[k] if k >= 0 else self.covariances_[-k].T)
 
 
 def _autocovariances(values: NDArray[np.float32], most: int) -> NDArray[np.float64]:

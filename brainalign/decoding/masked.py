@@ -157,11 +157,11 @@ class MaskedBrainModel:
             cut = data[torch.from_numpy(rows)[:, None], frames].unflatten(1, (-1, self.segment_frames))
             drawn = hidden_regions(cut.shape[:2], len(names), self.ratio if self.masking else None, rng)
             hidden = torch.from_numpy(drawn).to(device)
-            squared = (self.network_(cut, hidden) - cut).square().mean(dim=2)  # (n, n_segments, n_regions)
+            squared: Tensor = (self.network_(cut, hidden) - cut).square().mean(dim=2)  # (n, n_segments, n_regions)
             if not self.masking:
                 return squared.mean()
-            own = (squared * hidden).sum() / hidden.sum().clamp(min=1)
-            seen = (squared * ~hidden).sum() / (~hidden).sum().clamp(min=1)
+            own: Tensor = (squared * hidden).sum() / hidden.sum().clamp(min=1)
+            seen: Tensor = (squared * ~hidden).sum() / (~hidden).sum().clamp(min=1)
             return self.hidden_share * own + (1 - self.hidden_share) * seen
 
         self.history_: History = train(

@@ -99,7 +99,8 @@ class TinyMasked(nn.Module):
         """Return segments (n, n_segments, length, n_regions) filled in; hidden is (n, n_segments, n_regions)."""
         n, k = segments.shape[:2]
         tokens = self.regions(segments.flatten(0, 1), hidden.flatten(0, 1))
-        return self.read(tokens).transpose(1, 2).unflatten(0, (n, k))
+        filled: Tensor = self.read(tokens).transpose(1, 2).unflatten(0, (n, k))
+        return filled
 
 
 class FullMasked(nn.Module):
@@ -144,7 +145,8 @@ class FullMasked(nn.Module):
         pooled = self.over_segments(pooled.flatten(1, 2)).view_as(pooled).flatten(0, 1)
         asked = self.asked(self.regions.embeddings).expand(n * k, -1, -1)
         decoded = self.read(self.norm(self.decoder(asked, pooled)))  # (n · n_segments, n_regions, length)
-        return decoded.transpose(1, 2).unflatten(0, (n, k))
+        filled: Tensor = decoded.transpose(1, 2).unflatten(0, (n, k))
+        return filled
 
 
 def masked_network(n_regions: int, config: Mapping[str, Any]) -> TinyMasked | FullMasked:

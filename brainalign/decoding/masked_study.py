@@ -119,7 +119,10 @@ def masked_study(
     sums = {MODEL: filled_sums(filling(model), held_out, masks)}
     sums |= {name: filled_sums(one.reconstruct, held_out, masks) for name, one in gaussians.items()}
     kinds = {MODEL: "model", INSTANT: "baseline", LAGGED: "baseline"}
-    embeddings = {MODEL: model.region_embeddings_, "connectivity": mean_connectivity(train)}
+    embeddings: dict[str, NDArray[np.floating[Any]]] = {
+        MODEL: model.region_embeddings_,
+        "connectivity": mean_connectivity(train),
+    }
     for k, name in enumerate(nulls):
         moved = NULLS[name](series, np.random.default_rng([seed, 0x401, k])).astype(np.float32)
         fitted = make().fit(moved[~test], regions)

@@ -37,7 +37,7 @@ def filled_figure(filled: pd.DataFrame) -> Figure:
         for place, name in enumerate(names):
             row = part.loc[name]
             low, high = max(row["r2"] - row["low"], 0), max(row["high"] - row["r2"], 0)
-            style = {"color": KIND_COLOURS[row["kind"]], "markersize": 5, "capsize": 2}
+            style: dict[str, Any] = {"color": KIND_COLOURS[row["kind"]], "markersize": 5, "capsize": 2}
             ax.errorbar(row["r2"], place, xerr=[[low], [high]], fmt="o", label=row["kind"], **style)
         ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
         ax.set_yticks(range(len(names)), names if k == 0 else [""] * len(names), fontsize=8)
@@ -143,7 +143,12 @@ def person_figure(scores: pd.DataFrame) -> Figure:
             ends = np.nan_to_num([row["score"] - row["low"], row["high"] - row["score"]]).clip(min=0)
             ax.errorbar(row["score"], place, xerr=ends[:, None], fmt="o", color=COLOURS[0], markersize=5, capsize=2)
             if pd.notna(row["null_high"]):
-                height = {"height": 0.7, "color": NULL, "zorder": 0, "label": "up to the largest of permuted labels"}
+                height: dict[str, Any] = {
+                    "height": 0.7,
+                    "color": NULL,
+                    "zorder": 0,
+                    "label": "up to the largest of permuted labels",
+                }
                 ax.barh(place, row["null_high"] - row["chance"], left=row["chance"], **height)
         ax.axvline(part["chance"].iloc[0], color="black", linewidth=0.8, linestyle=":", label="chance")
         ax.set_yticks(range(len(part)), part["name"], fontsize=8)
