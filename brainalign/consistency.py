@@ -10,6 +10,7 @@ from brainalign.descriptor import (
     BlockStudy,
     Descriptor,
     ImageStudy,
+    ModalityStudy,
     RecordingStudy,
     SentenceStudy,
     SeriesStudy,
@@ -91,6 +92,9 @@ def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
     if isinstance(descriptor, SentenceStudy):
         _sentences_are_read(config, dataset)
         return
+    if isinstance(descriptor, ModalityStudy):
+        _image_vectors_exist(config, dataset, descriptor)
+        return
     if not isinstance(descriptor, BlockStudy):
         _captions_exist(config, dataset, descriptor)
         return
@@ -155,6 +159,18 @@ def _regions_exist(config: Config, descriptors: Mapping[str, Descriptor]) -> Non
         raise BrainalignError(
             f"concepts.regions_of: {name} has no fMRI subject who was shown images, so there are no regions; name "
             "another dataset, or leave the option out"
+        )
+
+
+def _image_vectors_exist(config: Config, dataset: str, descriptor: ModalityStudy) -> None:
+    """Raise where nothing gives the vectors of the images that brains saw."""
+    model = config.decode_modalities.model
+    if descriptor.vectors_file is not None:
+        return
+    if model is None or not config.models[model].reads_images:
+        raise BrainalignError(
+            f"{dataset} has no image vectors: give `vectors` in its descriptor, or decode_modalities.model, a model of "
+            f"images{'' if model is None else f' ({model} reads none)'}"
         )
 
 
