@@ -15,8 +15,8 @@ from torch import Tensor
 
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.decoding.embedded_runs import Embedded, token_correlations
-from brainalign.decoding.masked_network import masked_network
-from brainalign.decoding.segments import check_series, hidden_regions, joined, segment_starts
+from brainalign.decoding.masked_network import masked_loss, masked_network
+from brainalign.decoding.segments import check_hidden, check_series, hidden_regions, joined, segment_starts
 from brainalign.decoding.training import History, train
 from brainalign.devices import pick_device
 
@@ -157,12 +157,7 @@ class MaskedBrainModel:
             cut = data[torch.from_numpy(rows)[:, None], frames].unflatten(1, (-1, self.segment_frames))
             drawn = hidden_regions(cut.shape[:2], len(names), self.ratio if self.masking else None, rng)
             hidden = torch.from_numpy(drawn).to(device)
-            squared: Tensor = (self.network_(cut, hidden) - cut).square().mean(dim=2)  # (n, n_segments, n_regions)
-            if not self.masking:
-                return squared.mean()
-            own: Tensor = (squared * hidden).sum() / hidden.sum().clamp(min=1)
-            seen: Tensor = (squared * ~hidden).sum() / (~hidden).sum().clamp(min=1)
-            return self.hidden_share * own + (1 - self.hidden_share) * seen
+            return masked_loss(self.network_(cut, hidden), cut, hidden, self.hidden_share)
 
         self.history_: History = train(
             [self.network_],
@@ -200,14 +195,7 @@ class MaskedBrainModel:
             If regions are not those it was fitted to, or `hidden` does not fit or leaves nothing to be seen.
         """
         values = check_series(series, self.frames_read, len(self.regions_))
-        hidden = np.asarray(hidden, dtype=bool)
-        if hidden.shape not in ((values.shape[2],), (len(values), values.shape[2])):
-            raise BrainalignError(
-                f"hidden has shape {hidden.shape}; give {values.shape[2]} regions, for all runs or one row per run"
-            )
-        hidden = np.broadcast_to(hidden, (len(values), values.shape[2]))
-        if hidden.all(axis=1).any():
-            raise BrainalignError("hidden leaves nothing to be seen in some run; leave some regions visible")
+        hidden = check_hidden(hidden, len(values), values.shape[2])
         starts = segment_starts(values.shape[1], self.frames_read, stride or self.frames_read)
         filled = np.empty((len(values), len(starts), self.frames_read, values.shape[2]), dtype=np.float32)
         for run, segments in self._batches(values, starts):

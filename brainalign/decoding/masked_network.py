@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from brainalign.decoding.embedding_attention import EmbeddingAttention, SelfAttention
 
-__all__ = ["FullMasked", "RegionBlocks", "TinyMasked", "masked_network"]
+__all__ = ["FullMasked", "RegionBlocks", "TinyMasked", "masked_loss", "masked_network"]
 
 # At the start embeddings are nearly the same: from embeddings of unit variance any graph can be reached by changing the
 # attention alone, and they never come to hold the networks.
@@ -165,3 +165,20 @@ def masked_network(n_regions: int, config: Mapping[str, Any]) -> TinyMasked | Fu
         return TinyMasked(regions)
     about = ("n_segments", "n_tokens", "n_layers", "n_heads", "hidden_width")
     return FullMasked(regions, **{name: config[name] for name in about})
+
+
+def masked_loss(filled: Tensor, true: Tensor, hidden: Tensor, share: float) -> Tensor:
+    """Return share · MSE(hidden) + (1 − share) · MSE(visible); the plain MSE where nothing is hidden.
+
+    Parameters
+    ----------
+    filled, true : Tensor (n, n_segments, length, n_regions)
+    hidden : Tensor (n, n_segments, n_regions) of bool
+    share : float
+    """
+    squared: Tensor = (filled - true).square().mean(dim=2)
+    if not hidden.any():
+        return squared.mean()
+    own: Tensor = (squared * hidden).sum() / hidden.sum()
+    seen: Tensor = (squared * ~hidden).sum() / (~hidden).sum().clamp(min=1)
+    return share * own + (1 - share) * seen

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_finite
 
-__all__ = ["check_series", "hidden_regions", "joined", "segment_starts"]
+__all__ = ["check_hidden", "check_series", "hidden_regions", "joined", "segment_starts"]
 
 EDGE = 1e-6  # weight of frames that are used only where no segment has them in its middle
 
@@ -49,6 +49,25 @@ def check_series(series: NDArray[np.floating[Any]], frames: int, n_regions: int 
             f"{len(constant)} regions are constant within a run (first: run {run}, region {region}); leave them out"
         )
     return values
+
+
+def check_hidden(hidden: NDArray[np.bool_], n_runs: int, n_regions: int) -> NDArray[np.bool_]:
+    """Return which regions are hidden in every run (n_runs, n_regions).
+
+    Raises
+    ------
+    BrainalignError
+        If the shape does not fit, or nothing is left to be seen in some run.
+    """
+    given = np.asarray(hidden, dtype=bool)
+    if given.shape not in ((n_regions,), (n_runs, n_regions)):
+        raise BrainalignError(
+            f"hidden has shape {given.shape}; give {n_regions} regions, for all runs or one row per run"
+        )
+    given = np.broadcast_to(given, (n_runs, n_regions))
+    if given.all(axis=1).any():
+        raise BrainalignError("hidden leaves nothing to be seen in some run; leave some regions visible")
+    return given
 
 
 def segment_starts(n_frames: int, length: int, stride: int) -> NDArray[np.intp]:
