@@ -31,6 +31,7 @@ from brainalign.decoding import (
     unimodal_spaces,
     without_own_layers,
 )
+from brainalign.decoding.cross_modal import KINDS
 from brainalign.decoding.space_geometry import space_patterns
 from brainalign.geometry import compare, rdm
 from brainalign.pipelines import run_stage, stage_parser
@@ -78,7 +79,7 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
             test,
             n_permutations=options.permutations,
             seed=arguments.seed,
-            **({} if name in ("joint", "ridge", "unimodal") else {"kinds": CONTROL_KINDS}),
+            kinds=KINDS if name in ("joint", "ridge", "unimodal") else CONTROL_KINDS,
         ).assign(decoder=name)
         for name, embeddings in found.items()
     ]
@@ -117,7 +118,7 @@ def _read(arguments: argparse.Namespace, options: DecodeModalitiesSettings, prov
     trials = load(arguments.modalitytrials, pd.DataFrame, provenance)
     stimuli = load(arguments.modalitystimuli, pd.DataFrame, provenance)
     if "image vectors" in arrays:
-        vectors = np.asarray(arrays["image vectors"], dtype=np.float64)
+        vectors: Values = np.asarray(arrays["image vectors"], dtype=np.float64)
     elif arguments.features is not None:
         vectors = _of_model(load(arguments.features, Layers, provenance), options.layer, stimuli)
         check_modality_splits(stimuli, vectors)
@@ -143,7 +144,7 @@ def _of_model(layers: Layers, layer: str | None, stimuli: pd.DataFrame) -> Value
         absent = stimuli["stimulus_id"][rows < 0].tolist()
         raise BrainalignError(f"no features of {len(absent)} images ({listed(absent)}); run extract again")
     values = np.asarray(layers[name].values, dtype=np.float64)[rows]
-    return values.mean(axis=1) if values.ndim == 3 else values
+    return np.asarray(values.mean(axis=1)) if values.ndim == 3 else values
 
 
 def _whitened(trials: Trials) -> Trials:

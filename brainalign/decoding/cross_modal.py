@@ -26,7 +26,7 @@ from brainalign.decoding.retrieval import distinct_gallery, similarity_ranks
 from brainalign.decoding.trials import Trials
 from brainalign.statistics import MIN_UNITS, crossed_bootstrap, pairing_test
 
-__all__ = ["PairedChange", "fused_embedding", "paired_change", "space_retrieval", "stimulus_hits"]
+__all__ = ["KINDS", "PairedChange", "fused_embedding", "paired_change", "space_retrieval", "stimulus_hits"]
 
 Values = NDArray[np.floating[Any]]
 KINDS = ("image", "averaged", "subjects", "modalities", "fused")
@@ -181,9 +181,9 @@ def _searches(embeddings: Mapping[str, Values], test: Mapping[str, Trials]) -> I
     for one, other in permutations(test, 2):
         ids = _common([test[one], test[other]])
         if len(ids) > 1:
-            means = [fused_embedding(embeddings, {name: test[name]}, ids)[0] for name in (one, other)]
+            query, sought = (fused_embedding(embeddings, {name: test[name]}, ids)[0] for name in (one, other))
             everyone = np.full(len(ids), "all")
-            yield _Search("modalities", one, other, [(means[0], np.arange(len(ids)), means[1], everyone)])
+            yield _Search("modalities", one, other, [(query, np.arange(len(ids)), sought, everyone)])
     ids = _common(list(test.values()))
     if len(test) > 1 and len(ids) > 1:
         means, _ = fused_embedding(embeddings, test, ids)

@@ -59,7 +59,8 @@ class _Residual(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(x + self.mlp(x))
+        found: Tensor = self.norm(x + self.mlp(x))
+        return found
 
 
 class SignalConv(nn.Module):

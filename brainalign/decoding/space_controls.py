@@ -41,7 +41,7 @@ def without_own_layers(space: SharedSpace, trials: Mapping[str, Trials]) -> dict
     space : SharedSpace
     trials : mapping of Trials
     """
-    found = {}
+    found: dict[str, Values] = {}
     for name, part in trials.items():
         scale = space.scales_[name]
         subjects = part.meta["subject"].to_numpy()

@@ -136,8 +136,14 @@ def train_space(
             distance = (found - targets).square().sum(dim=-1).mean()
             return clip_loss(found, targets, network.scale(), part.stimuli[chosen]) + regression * distance
 
-        rates = {"learning_rate": learning_rate, "weight_decay": weight_decay}
-        return train([*modules, network.scale], loss, steps * len(names), validate=check, **rates)
+        return train(
+            [*modules, network.scale],
+            loss,
+            steps * len(names),
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            validate=check,
+        )
 
     if phases == "joint":
         return {"joint": run([network.encoders, network.mixture], network, data, validate)}

@@ -106,7 +106,7 @@ def _findings(material: ModalityMaterial) -> list[str]:
             f"(top-5, p up to {number(LEVEL, 2)}, images exchanged; subjects averaged)."
         )
     if len(nulls):
-        worst = nulls.loc[nulls["value"].idxmax()]
+        worst = nulls.iloc[int(nulls["value"].to_numpy().argmax())]
         high = worst["null_mean"] + 3 * worst["null_sd"]
         held = "at chance" if worst["value"] <= high else "above chance, so that something besides the pairs is used"
         said.append(
@@ -117,7 +117,7 @@ def _findings(material: ModalityMaterial) -> list[str]:
     whole = changes[changes["modality"] == "all"].set_index("beside")
     for name, what in (("unimodal", "a network for each modality alone"), ("ridge", "ridge for each subject alone")):
         if name in whole.index:
-            said.append(f"Joint training against {what}: {_change(whole.loc[name])}")
+            said.append(f"Joint training against {what}: {_change(whole[whole.index == name].iloc[0])}")
     layers = whole[whole.index.isin(["one layer", "mean layer"])]
     if len(layers):
         used = bool(((layers["change"] > 0) & layers["clear"]).any())

@@ -65,9 +65,7 @@ def within_bars(retrieval: pd.DataFrame, measure: str) -> Figure:
     for x, (kind, query) in enumerate(places):
         part = rows[(rows["kind"] == kind) & (rows["query"] == query)].set_index("decoder")
         nulls = part[~part.index.isin([*DECODERS, "one layer"])]
-        ax.hlines(
-            part["chance"].iloc[0], x - 0.4, x + 0.4, color="black", linestyle=":", label="chance" if not x else None
-        )
+        ax.hlines(part["chance"].iloc[0], x - 0.4, x + 0.4, color="black", linestyle=":", label="" if x else "chance")
         high = part["null_mean"].iloc[0] + 1.645 * part["null_sd"].iloc[0]
         ax.fill_between([x - 0.4, x + 0.4], 0, high, color=NULL, label="95 % of exchanged images" if not x else None)
         for k, name in enumerate(shown):
@@ -127,9 +125,9 @@ def space_geometry(geometry: pd.DataFrame) -> Figure:
     colours = {"joint": COLOURS[0], "ridge": COLOURS[1], "shuffled": GREY}
     for k, (decoder, part) in enumerate(geometry.groupby("decoder", sort=False)):
         x = np.array([sources.index(source) for source in part["source"]]) + 0.25 * (k - 1)
-        ax.bar(x, part["r"], 0.23, color=colours.get(decoder, GREY), label=decoder)
+        ax.bar(x, part["r"], 0.23, color=colours.get(str(decoder), GREY), label=decoder)
         ax.hlines(part["null_high"], x - 0.12, x + 0.12, color="black", linewidth=1.2,
-                  label="95 % of exchanged images" if k == 0 else None)  # fmt: skip
+                  label="" if k else "95 % of exchanged images")  # fmt: skip
     ax.axhline(0, color="black", linewidth=0.6)
     ax.set_xticks(range(len(sources)), sources, fontsize=8)
     ax.set_ylabel("Spearman's r", fontsize=8)

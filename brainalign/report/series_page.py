@@ -74,7 +74,7 @@ def render_series_page(material: SeriesMaterial) -> str:
     )
 
 
-def _overall(material: SeriesMaterial) -> list[tuple[str, pd.DataFrame]]:
+def _overall(material: SeriesMaterial) -> list[tuple[str, Any]]:
     """Return R² over all networks, by what is hidden: a row per predictor."""
     filled = material.tables["filled"]
     rows = filled[filled["network"] == ""]
@@ -90,15 +90,15 @@ def _cards(material: SeriesMaterial) -> list[dict[str, str]]:
         cards.append({"name": f"R², {view} hidden", "value": number(part.loc[MODEL, "r2"]), "control": beside})
     agreement = material.tables["regionnetworks"]
     if len(agreement):
-        by = agreement.set_index("name")
+        by: Any = agreement.set_index("name")
         chance = number(by.loc[MODEL, "null_high"], 2)
         beside = f"connectivity {number(by.loc['connectivity', 'ari'], 2)}, 95 % of chance {chance}"
         value = number(by.loc[MODEL, "ari"], 2)
         cards.append({"name": "networks in embeddings, ARI", "value": value, "control": beside})
     scores = material.tables["personscores"]
     for label, part in scores.groupby("label", sort=False) if len(scores) else ():
-        row = part.set_index("name").loc["latent connectivity"]
-        reference = part[part["verdict"] == "reference"].iloc[0]
+        row: Any = part.set_index("name").loc["latent connectivity"]
+        reference: Any = part[part["verdict"] == "reference"].iloc[0]
         beside = f"connectivity {number(reference['score'])}, chance {number(row['chance'], 2)}"
         cards.append({"name": f"{label}, {row['metric']}", "value": number(row["score"]), "control": beside})
     return cards
@@ -131,8 +131,8 @@ def _findings(material: SeriesMaterial) -> list[str]:
         sentences.append(f"Nulls that explain more than {NULL_R2}: {'; '.join(leaks)}. Look for the reason first.")
     scores = material.tables["personscores"]
     for label, part in scores.groupby("label", sort=False) if len(scores) else ():
-        latent = part.set_index("name").loc["latent connectivity"]
-        reference = part[part["verdict"] == "reference"].iloc[0]
+        latent: Any = part.set_index("name").loc["latent connectivity"]
+        reference: Any = part[part["verdict"] == "reference"].iloc[0]
         said = {"tie": "a tie with", "better": "better than", "worse": "worse than"}[latent["verdict"]]
         above = "" if latent["p"] <= 0.05 else " It is not above permuted labels."
         sentences.append(
