@@ -74,6 +74,7 @@ def test_the_job_list_follows_from_the_configuration(
     # Two scanned subjects are too few to be told apart by others, and the demo has no judgements and no videos.
     other = {"identify", "prepare_triplets", "concepts", "align", "report_concepts"}
     other |= {"rollout", "dynamics", "report_dynamics"}
+    other |= {"prepare_series", "decode_series", "report_series"}
     assert {job.stage for job in planned} == set(STAGES) - other
     assert len({job.output for job in planned}) == len(planned)
     assert len({job.log for job in planned}) == len(planned)
