@@ -43,11 +43,16 @@ SIMULATED = {
     "guide": 1,
     "synthesize": 1,
     "directions": 1,
+    "ground": 1,
+    "ground_regions": 1,
     "summarize_images": 4,
     "report_images": 4,
     "summarize_group": 1,
     "report_group": 1,
 }
+SENTENCES = {"prepare_sentences": 1, "extract": 1, "decode": 2, "report_sentences": 1}
+SHARED = {"prepare_modalities": 1, "decode_modalities": 1, "report_modalities": 1}
+SERIES = {"prepare_series": 1, "decode_series": 1, "report_series": 1}
 RECORDINGS = {"prepare_recordings": 1, "decode_times": 1, "report_recordings": 1}
 MATRICES = {"prepare_rdms": 1, "extract": 2, "compare_rdms": 1, "report_group": 1}
 
@@ -71,13 +76,12 @@ def test_the_job_list_follows_from_the_configuration(
     assert by_stage(planned, "simulated") == SIMULATED
     assert by_stage(planned, "kriegeskorte92") == MATRICES
     assert by_stage(planned, "eeg-n170") == RECORDINGS
+    assert by_stage(planned, "simulated-sentences") == SENTENCES
+    assert by_stage(planned, "simulated-modalities") == SHARED
+    assert by_stage(planned, "simulated-series") == SERIES
     # Two scanned subjects are too few to be told apart by others, and the demo has no judgements and no videos.
     other = {"identify", "prepare_triplets", "concepts", "align", "report_concepts"}
-    other |= {"rollout", "dynamics", "report_dynamics", "ground", "ground_regions"}
-    other |= {"prepare_sentences", "decode", "report_sentences"}
-    other |= {"prepare_modalities", "decode_modalities", "report_modalities"}
     other |= {"rollout", "dynamics", "report_dynamics"}
-    other |= {"prepare_series", "decode_series", "report_series"}
     assert {job.stage for job in planned} == set(STAGES) - other
     assert len({job.output for job in planned}) == len(planned)
     assert len({job.log for job in planned}) == len(planned)
@@ -88,8 +92,9 @@ def test_an_optional_dataset_is_left_out_where_its_files_are_not(
     demo: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BRAINALIGN_DATA", str(tmp_path))
-    assert set(load_descriptors(demo)) == {"haxby-slice", "simulated"}
-    assert {job.dataset for job in jobs(demo)} == {"haxby-slice", "simulated"}
+    always = {"haxby-slice", "simulated", "simulated-sentences", "simulated-modalities", "simulated-series"}
+    assert set(load_descriptors(demo)) == always
+    assert {job.dataset for job in jobs(demo)} == always
     use = demo.datasets["kriegeskorte92"].model_copy(update={"optional": False})
     needed = demo.model_copy(update={"datasets": {"kriegeskorte92": use}, "contest": {}})
     assert [job.stage for job in jobs(needed)].count("compare_rdms") == 1  # planned, and missing files stop the run

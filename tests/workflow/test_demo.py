@@ -27,7 +27,7 @@ def demo(make_checkout) -> Path:
     checkout = make_checkout("demo")
     content = yaml.safe_load((checkout.root / "snakemake/config/demo.yaml").read_text())
     content["datasets"] = {"haxby-slice": content["datasets"]["haxby-slice"]}  # images: test_image_study.py
-    for section in ("contest", "caption", "synthesize", "directions"):  # of images
+    for section in ("contest", "caption", "synthesize", "directions", "ground"):  # of images
         del content[section]
     content["searchlight"]["subjects"] = ["1"]
     del content["models"]["minilm"]["subjects"]
