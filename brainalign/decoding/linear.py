@@ -184,7 +184,7 @@ class LinearDecoder:
         """
         if self.sharing == "partial":
             raise BrainalignError('sharing="partial" has no weights of its own; take "own" or "pooled"')
-        found = {}
+        found: dict[Any, tuple[Values, Values]] = {}
         for name, one in self._fitted.items():
             weights = one.features.T @ one.dual / one.scale[:, None]
             found[name] = (weights, one.target_mean - one.mean @ weights)
