@@ -67,7 +67,8 @@ class EmbeddingAttention(nn.Module):
         values = self.value(self.before(tokens)).view(n, n_regions, self.n_heads, -1)
         gathered = torch.einsum("nhij,njhd->nihd", self.weights(embeddings, silent).expand(n, -1, -1, -1), values)
         tokens = tokens + self.out(gathered.reshape(n, n_regions, width))
-        return tokens + self.mlp(self.after(tokens))
+        after: Tensor = tokens + self.mlp(self.after(tokens))
+        return after
 
 
 class SelfAttention(nn.Module):
@@ -89,4 +90,5 @@ class SelfAttention(nn.Module):
         normed = self.before(tokens)
         placed = normed + embeddings
         tokens = tokens + self.attention(placed, placed, normed, key_padding_mask=silent, need_weights=False)[0]
-        return tokens + self.mlp(self.after(tokens))
+        after: Tensor = tokens + self.mlp(self.after(tokens))
+        return after

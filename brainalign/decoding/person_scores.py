@@ -216,7 +216,7 @@ def _predicted(inside: Values, known: NDArray[Any], outside: Values, own: NDArra
     return np.asarray(fitted.predict(outside) == own, dtype=np.float64)
 
 
-def _score(values: Values, labels: NDArray[Any], weight: NDArray[np.floating[Any]], numeric: bool) -> float:
+def _score(values: Values, labels: NDArray[Any], weight: NDArray[Any], numeric: bool) -> float:
     """Return r of predictions, or the mean over classes of the share that is correct; rows count by weight."""
     if numeric:
         rows = np.repeat(np.arange(len(labels)), weight.astype(int))

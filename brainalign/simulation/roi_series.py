@@ -131,4 +131,4 @@ def autoregressive(shocks: NDArray[np.float64], memory: float, innovation: float
 
 def zscored(series: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return every column with mean 0 and variance 1."""
-    return ((series - series.mean(axis=0)) / series.std(axis=0)).astype(np.float32)
+    return np.asarray((series - series.mean(axis=0)) / series.std(axis=0), dtype=np.float32)
