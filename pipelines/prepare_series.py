@@ -73,6 +73,8 @@ def simulated(world: SeriesWorld, labels: Sequence[str] = ()) -> RegionRuns:
         made = roi_lagged(*sizes, seed=world.seed)
     else:
         made = roi_series(*sizes, state_strength=world.state_strength, state_frames=world.state_frames, seed=world.seed)
+        strength, frames = world.state_strength, world.state_frames
+        made = roi_series(*sizes, state_strength=strength, state_frames=frames, seed=world.seed)
     length = world.state_frames if world.state_strength and world.world == "roi_series" else world.n_frames
     per_person = world.n_frames // length
     cut = made.series[:, : per_person * length].reshape(-1, length, len(made.regions))

@@ -69,6 +69,8 @@ class EmbeddingAttention(nn.Module):
         tokens = tokens + self.out(gathered.reshape(n, n_regions, width))
         tokens = tokens + self.mlp(self.after(tokens))
         return tokens
+        after: Tensor = tokens + self.mlp(self.after(tokens))
+        return after
 
 
 class SelfAttention(nn.Module):
@@ -92,3 +94,5 @@ class SelfAttention(nn.Module):
         tokens = tokens + self.attention(placed, placed, normed, key_padding_mask=silent, need_weights=False)[0]
         tokens = tokens + self.mlp(self.after(tokens))
         return tokens
+        after: Tensor = tokens + self.mlp(self.after(tokens))
+        return after

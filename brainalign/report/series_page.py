@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,8 @@ MODEL, INSTANT, LAGGED = "masked model", "instantaneous Gaussian", "lagged Gauss
 NULL_R2 = 0.02  # what a model fitted to nothing may reach
 FEW_PEOPLE = 20
 MOST_FIGURES = 6  # labels drawn
+
+Rows = dict[str, dict[Hashable, Any]]
 
 
 @dataclass
@@ -76,9 +78,17 @@ def render_series_page(material: SeriesMaterial) -> str:
 
 def _overall(material: SeriesMaterial) -> list[tuple[str, Any]]:
     """Return R² over all networks, by what is hidden: a row per predictor."""
+
+
+def _overall(material: SeriesMaterial) -> list[tuple[str, Rows]]:
+    """Return R² over all networks, by what is hidden: a row per predictor, by its name."""
     filled = material.tables["filled"]
     rows = filled[filled["network"] == ""]
-    return [(str(view), part.set_index("name")) for view, part in rows.groupby("hidden", sort=False)]
+    return [(str(view), _by_name(part)) for view, part in rows.groupby("hidden", sort=False)]
+
+
+def _by_name(table: pd.DataFrame) -> Rows:
+    return {str(row["name"]): row for row in table.to_dict("records")}
 
 
 def _cards(material: SeriesMaterial) -> list[dict[str, str]]:
@@ -86,8 +96,8 @@ def _cards(material: SeriesMaterial) -> list[dict[str, str]]:
         return []
     cards = []
     for view, part in _overall(material):
-        beside = f"Gaussians {number(part.loc[INSTANT, 'r2'])}, lagged {number(part.loc[LAGGED, 'r2'])}"
-        cards.append({"name": f"R², {view} hidden", "value": number(part.loc[MODEL, "r2"]), "control": beside})
+        beside = f"Gaussians {number(part[INSTANT]['r2'])}, lagged {number(part[LAGGED]['r2'])}"
+        cards.append({"name": f"R², {view} hidden", "value": number(part[MODEL]["r2"]), "control": beside})
     agreement = material.tables["regionnetworks"]
     if len(agreement):
         by: Any = agreement.set_index("name")
@@ -99,6 +109,15 @@ def _cards(material: SeriesMaterial) -> list[dict[str, str]]:
     for label, part in scores.groupby("label", sort=False) if len(scores) else ():
         row: Any = part.set_index("name").loc["latent connectivity"]
         reference: Any = part[part["verdict"] == "reference"].iloc[0]
+        by = _by_name(agreement)
+        chance = number(by[MODEL]["null_high"], 2)
+        beside = f"connectivity {number(by['connectivity']['ari'], 2)}, 95 % of chance {chance}"
+        value = number(by[MODEL]["ari"], 2)
+        cards.append({"name": "networks in embeddings, ARI", "value": value, "control": beside})
+    scores = material.tables["personscores"]
+    for label, some in scores.groupby("label", sort=False) if len(scores) else ():
+        row = _by_name(some)["latent connectivity"]
+        reference = next(row for row in _by_name(some).values() if row["verdict"] == "reference")
         beside = f"connectivity {number(reference['score'])}, chance {number(row['chance'], 2)}"
         cards.append({"name": f"{label}, {row['metric']}", "value": number(row["score"]), "control": beside})
     return cards
@@ -107,7 +126,7 @@ def _cards(material: SeriesMaterial) -> list[dict[str, str]]:
 def _findings(material: SeriesMaterial) -> list[str]:
     sentences = []
     for view, part in _overall(material):
-        model, lagged = part.loc[MODEL], part.loc[LAGGED]
+        model, lagged = part[MODEL], part[LAGGED]
         words = {
             "better": "beats the instantaneous Gaussian, the simplest predictor",
             "tie": "is no better than the instantaneous Gaussian, the simplest predictor: a tie",
@@ -115,7 +134,7 @@ def _findings(material: SeriesMaterial) -> list[str]:
         }[model["verdict"]]
         sentences.append(
             f"With {view} hidden, the masked model explains {number(model['r2'])} of the variance of hidden regions "
-            f"[{number(model['low'])} to {number(model['high'])}] and {words} ({number(part.loc[INSTANT, 'r2'])}; "
+            f"[{number(model['low'])} to {number(model['high'])}] and {words} ({number(part[INSTANT]['r2'])}; "
             f"difference {number(model['difference'])}, {number(model['difference_low'])} to "
             f"{number(model['difference_high'])}). A linear predictor that also sees {material.fitted['lag']} frames "
             f"before and after explains {number(lagged['r2'])}"
@@ -124,8 +143,10 @@ def _findings(material: SeriesMaterial) -> list[str]:
     leaks = [
         f"{name} ({view} hidden): {number(row['r2'])}"
         for view, part in _overall(material)
-        for name, row in part[part["kind"] == "null"].iterrows()
-        if row["r2"] > NULL_R2 and not (name == "frames permuted" and view != "whole networks")
+        for name, row in part.items()
+        if row["kind"] == "null"
+        and row["r2"] > NULL_R2
+        and not (name == "frames permuted" and view != "whole networks")
     ]
     if leaks:
         sentences.append(f"Nulls that explain more than {NULL_R2}: {'; '.join(leaks)}. Look for the reason first.")
@@ -133,6 +154,9 @@ def _findings(material: SeriesMaterial) -> list[str]:
     for label, part in scores.groupby("label", sort=False) if len(scores) else ():
         latent: Any = part.set_index("name").loc["latent connectivity"]
         reference: Any = part[part["verdict"] == "reference"].iloc[0]
+    for label, some in scores.groupby("label", sort=False) if len(scores) else ():
+        latent = _by_name(some)["latent connectivity"]
+        reference = next(row for row in _by_name(some).values() if row["verdict"] == "reference")
         said = {"tie": "a tie with", "better": "better than", "worse": "worse than"}[latent["verdict"]]
         above = "" if latent["p"] <= 0.05 else " It is not above permuted labels."
         sentences.append(
