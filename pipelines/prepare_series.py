@@ -72,7 +72,6 @@ def simulated(world: SeriesWorld, labels: Sequence[str] = ()) -> RegionRuns:
     if world.world == "roi_lagged":
         made = roi_lagged(*sizes, seed=world.seed)
     else:
-        made = roi_series(*sizes, state_strength=world.state_strength, state_frames=world.state_frames, seed=world.seed)
         strength, frames = world.state_strength, world.state_frames
         made = roi_series(*sizes, state_strength=strength, state_frames=frames, seed=world.seed)
     length = world.state_frames if world.state_strength and world.world == "roi_series" else world.n_frames

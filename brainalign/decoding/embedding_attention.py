@@ -67,8 +67,6 @@ class EmbeddingAttention(nn.Module):
         values = self.value(self.before(tokens)).view(n, n_regions, self.n_heads, -1)
         gathered = torch.einsum("nhij,njhd->nihd", self.weights(embeddings, silent).expand(n, -1, -1, -1), values)
         tokens = tokens + self.out(gathered.reshape(n, n_regions, width))
-        tokens = tokens + self.mlp(self.after(tokens))
-        return tokens
         after: Tensor = tokens + self.mlp(self.after(tokens))
         return after
 
@@ -92,7 +90,5 @@ class SelfAttention(nn.Module):
         normed = self.before(tokens)
         placed = normed + embeddings
         tokens = tokens + self.attention(placed, placed, normed, key_padding_mask=silent, need_weights=False)[0]
-        tokens = tokens + self.mlp(self.after(tokens))
-        return tokens
         after: Tensor = tokens + self.mlp(self.after(tokens))
         return after

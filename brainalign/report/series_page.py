@@ -76,10 +76,6 @@ def render_series_page(material: SeriesMaterial) -> str:
     )
 
 
-def _overall(material: SeriesMaterial) -> list[tuple[str, Any]]:
-    """Return R² over all networks, by what is hidden: a row per predictor."""
-
-
 def _overall(material: SeriesMaterial) -> list[tuple[str, Rows]]:
     """Return R² over all networks, by what is hidden: a row per predictor, by its name."""
     filled = material.tables["filled"]
@@ -100,15 +96,6 @@ def _cards(material: SeriesMaterial) -> list[dict[str, str]]:
         cards.append({"name": f"R², {view} hidden", "value": number(part[MODEL]["r2"]), "control": beside})
     agreement = material.tables["regionnetworks"]
     if len(agreement):
-        by: Any = agreement.set_index("name")
-        chance = number(by.loc[MODEL, "null_high"], 2)
-        beside = f"connectivity {number(by.loc['connectivity', 'ari'], 2)}, 95 % of chance {chance}"
-        value = number(by.loc[MODEL, "ari"], 2)
-        cards.append({"name": "networks in embeddings, ARI", "value": value, "control": beside})
-    scores = material.tables["personscores"]
-    for label, part in scores.groupby("label", sort=False) if len(scores) else ():
-        row: Any = part.set_index("name").loc["latent connectivity"]
-        reference: Any = part[part["verdict"] == "reference"].iloc[0]
         by = _by_name(agreement)
         chance = number(by[MODEL]["null_high"], 2)
         beside = f"connectivity {number(by['connectivity']['ari'], 2)}, 95 % of chance {chance}"
@@ -151,9 +138,6 @@ def _findings(material: SeriesMaterial) -> list[str]:
     if leaks:
         sentences.append(f"Nulls that explain more than {NULL_R2}: {'; '.join(leaks)}. Look for the reason first.")
     scores = material.tables["personscores"]
-    for label, part in scores.groupby("label", sort=False) if len(scores) else ():
-        latent: Any = part.set_index("name").loc["latent connectivity"]
-        reference: Any = part[part["verdict"] == "reference"].iloc[0]
     for label, some in scores.groupby("label", sort=False) if len(scores) else ():
         latent = _by_name(some)["latent connectivity"]
         reference = next(row for row in _by_name(some).values() if row["verdict"] == "reference")
