@@ -51,6 +51,11 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         assert responses.times is not None
         chosen["sfreq"] = 1 / float(np.diff(responses.times).mean())
     blocks = chosen.pop("leave_out_blocks")
+    ordered = load_sidecar(arguments.splits)["details"].get("ordered", [])
+    if ordered and not blocks:
+        raise BrainalignError(
+            f"decoder {arguments.decoder} leaves no blocks out, but {ordered[0]}: delete its leave_out_blocks: false"
+        )
     found = study_text(
         study,
         decoder_of(chosen),

@@ -23,6 +23,7 @@ from brainalign.datasets import (
     split_problems,
     stop_on,
 )
+from brainalign.datasets.sentence_study import ORDER
 from brainalign.features import SentenceExtractor
 from brainalign.files import write_atomically
 from brainalign.pipelines import run_stage, stage_parser
@@ -74,6 +75,7 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         texts=counts["texts"].to_dict(),
         trials=counts["trials"].to_dict(),
         warnings=[str(problem) for problem in problems],
+        ordered=[str(problem) for problem in problems if problem.where == ORDER],
     )
     save(
         arguments.responses,

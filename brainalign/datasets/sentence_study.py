@@ -20,10 +20,11 @@ from brainalign.datasets.text_splits import make_text_split, order_blocks
 from brainalign.datasets.zuco import read_zuco
 from brainalign.descriptor import SentenceStudy
 
-__all__ = ["read_sentence_study", "sentence_sensors", "sentence_splits", "sentence_trials", "split_problems"]
+__all__ = ["ORDER", "read_sentence_study", "sentence_sensors", "sentence_splits", "sentence_trials", "split_problems"]
 
 SIDES = ("train", "val", "test")
 UNUSED = "left out"
+ORDER = "order of reading"  # where a problem lies that blocks left out would show
 
 
 def read_sentence_study(descriptor: SentenceStudy) -> tuple[Responses, TextRecordings]:
@@ -179,7 +180,7 @@ def split_problems(descriptor: SentenceStudy, splits: pd.DataFrame, trials: pd.D
         return found
     ordered = text_leakage(splits, trials, similarity=similarity, label="label", seed=seed)
     level: Literal["error", "warning"] = "error" if descriptor.block_size is None else "warning"
-    new = [Problem(one.where, one.what, level, one.rows) for one in ordered if one not in found]
+    new = [Problem(ORDER, one.what, level, one.rows) for one in ordered if one not in found]
     return [*found, *new]
 
 

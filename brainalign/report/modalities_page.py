@@ -166,7 +166,9 @@ def _between(material: ModalityMaterial) -> Section:
     chance = number(rows[rows["measure"] == "top-5"]["chance"].iloc[0])
     caption = CAPTIONS["spacedirections"]
     panels = [
-        Panel(f"directions{k}", title, caption, direction_matrix(rows, f"top-{k}"), rows if k == 1 else None)
+        Panel(
+            f"directions{k}", f"{title}, top-{k}", caption, direction_matrix(rows, f"top-{k}"), rows if k == 1 else None
+        )
         for k in (1, 5)
     ]
     paragraphs = [
@@ -206,7 +208,7 @@ def _within(material: ModalityMaterial) -> Section:
 def _table(rows: pd.DataFrame, label: str) -> Markup:
     """Return a row per search and measure: the joint space with interval and p, and what stands beside it."""
     decoders = [name for name in NAMES if name != "joint" and name in set(rows["decoder"])]
-    header = ["", "from", "in", "measure", "joint", "interval", "p", "chance", *decoders]
+    header = ["search", "from", "in", "measure", "joint", "interval", "p", "chance", *decoders]
     keys = ["kind", "query", "gallery", "measure"]
     values = rows.pivot_table(index=keys, columns="decoder", values="value", sort=False)
     cells = []

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from brainalign.artifacts import load
 from brainalign.decoding import SharedSpace
-from brainalign.pipelines import decode_modalities, prepare_modalities, report_modalities
+from brainalign.pipelines import decode_modalities, extract, prepare_modalities, report_modalities
 from brainalign.settings import load_config
 
 OPTIONS = {"steps": 40, "width": 16, "permutations": 99, "draws": 1, "whiten": True}
@@ -77,3 +78,64 @@ def test_the_page_says_what_was_found(results: Path) -> None:
                  "Joint training against ridge"):  # fmt: skip
         assert said in page
     assert "not comparable" not in page  # both modalities have the same images and repeats
+
+
+def write_things(folder: Path) -> Path:
+    """Write EEG in the files of THINGS-EEG2, of images whose colour it tells; return the descriptor."""
+    rng = np.random.default_rng(0)
+    colours = {
+        f"{kind}{k:02d}": rng.uniform(0, 255, size=3) for kind, n in (("train", 40), ("test", 12)) for k in range(n)
+    }
+    rows = []
+    for name, colour in colours.items():
+        partition = "training" if name.startswith("train") else "test"
+        place = folder / "images" / f"{partition}_images" / f"{int(name[-2:]) + 1:05d}_{name}"
+        place.mkdir(parents=True)
+        picture = np.clip(colour + rng.normal(scale=20, size=(16, 16, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(picture).save(place / f"{name}_a.png")
+        split = "test" if partition == "test" else ("val" if int(name[-2:]) >= 34 else "train")
+        rows.append((f"{name}_a", split, name, str((place / f"{name}_a.png").relative_to(folder))))
+    pd.DataFrame(rows, columns=["stimulus_id", "split", "concept", "path"]).to_csv(folder / "stimuli.csv", index=False)
+    mixing = rng.normal(size=(3, 8, 20))
+    (folder / "eeg2" / "sub-01").mkdir(parents=True)
+    for partition, n_repeats in (("training", 4), ("test", 10)):
+        shown = [colour for name, colour in colours.items() if name.startswith(partition[:4])]
+        signal = np.einsum("nd,dct->nct", (np.array(shown) - 128) / 60, mixing)
+        values = signal[:, None] + rng.normal(size=(len(shown), n_repeats, 8, 20))
+        content = {"preprocessed_eeg_data": values, "ch_names": [f"E{k}" for k in range(8)]}
+        content["times"] = np.linspace(0, 0.19, 20)
+        np.save(folder / "eeg2" / "sub-01" / f"preprocessed_eeg_{partition}.npy", content, allow_pickle=True)
+    eeg = {"format": "things_eeg2", "folder": "eeg2", "images": "images", "participants": ["01"], "trust_pickle": True}
+    study = {
+        "kind": "modalities", "name": "things", "title": "T", "citation": {"text": "c"}, "licence": "l", "source": "s",
+        "modalities": {"eeg": eeg},
+    }  # fmt: skip
+    (folder / "things.yaml").write_text(yaml.safe_dump(study))
+    return folder / "things.yaml"
+
+
+def test_released_files_and_a_model_of_images(tmp_path: Path) -> None:
+    """Epochs as THINGS-EEG2 pickles them, and features of a network as the vectors of images."""
+    descriptor = write_things(tmp_path)
+    place = tmp_path / "results"
+    prepared = [
+        f"--modalities={place / 'modalities.safetensors'}",
+        *(f"--{name}={place / name}.parquet" for name in ("modalitytrials", "modalitystimuli")),
+    ]
+    place.mkdir()
+    assert prepare_modalities.main(["--settings", "{}", "--descriptor", str(descriptor), *prepared]) == 0
+    features = place / "model-pixels_features.safetensors"
+    model = {"extractor": "pixels", "image_size": 4}
+    table = ["--stimuli", str(tmp_path / "stimuli.csv"), "--features", str(features)]
+    assert extract.main(["--settings", json.dumps({"model": model}), *table]) == 0
+    tables = [f"--{name}={place / name}.parquet" for name in
+              ("spaceretrieval", "spacechanges", "spacecurve", "spacegeometry")]  # fmt: skip
+    made = [f"--weights={place / 'weights.safetensors'}", f"--sharedspace={place / 'sharedspace.safetensors'}", *tables]
+    options = json.dumps({"decode_modalities": OPTIONS | {"beside": ["shuffled"], "model": "pixels"}})
+    arguments = ["--settings", options, *prepared, "--features", str(features), *made]
+    assert decode_modalities.main(arguments) == 0
+    found = load(place / "spaceretrieval.parquet", pd.DataFrame)
+    image = found[(found["kind"] == "image") & (found["measure"] == "top-1")].set_index("decoder")
+    assert image.loc["ridge", "value"] > 0.5  # chance 1 / 12
+    assert image.loc["joint", "value"] > 0.5
+    assert image.loc["shuffled", "value"] <= image.loc["shuffled", "chance"] + 4 * image.loc["shuffled", "null_sd"]

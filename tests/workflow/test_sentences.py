@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.checks import BrainalignError
@@ -330,3 +330,31 @@ def test_settings_that_cannot_work_are_refused(planted: Run) -> None:
     use = {"datasets": {planted.name: {"descriptor": str(bad)}}}
     with pytest.raises(BrainalignError, match="give releases"):
         load_descriptors(parse(Config, content | use, "test"))
+
+
+def test_labels_in_the_order_of_reading_ask_for_blocks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Slow drift tells the block, and with it the label: without blocks left out nothing is decoded."""
+    n, relations = 40, ("award", "job", "wife", "city")
+    changes = {
+        "releases": {"zuco1": {"folder": "zuco", "tables": {"NR": {"path": "relations.csv"}}}},
+        "label": "relation",
+        "labels": {name: [f"this is about {name} ."] for name in relations},
+    }
+    run = zuco(tmp_path, n=n, **changes)
+    files = loadmat(tmp_path / "zuco" / "resultsZBB_NR.mat", squeeze_me=True, struct_as_record=False)["sentenceData"]
+    lines = [f"{one.content};{relations[row // 10]}" for row, one in enumerate(files)]
+    (tmp_path / "relations.csv").write_text("\n".join(["sentence;relation", *lines]) + "\n")
+    assert run.prepare() == 2
+    said = capsys.readouterr().err
+    assert "follows the order of reading" in said
+    assert "zuco1-ZAA-NR-0" in said
+    assert written(run) == []
+    blocks = Run(
+        tmp_path, run.content | {"block_size": 10}, {"ridge": {"decoder": "linear", "leave_out_blocks": False}}
+    )
+    assert blocks.prepare() == blocks.extract() == 0
+    assert blocks.decode("ridge", n_components=5) == 2
+    assert "ridge leaves no blocks out, but" in capsys.readouterr().err
+    blocks.decoders["ridge"] = {"decoder": "linear"}
+    assert blocks.decode("ridge", n_components=5) == 0
+    assert len(blocks.table("leftblocks")) > 0
