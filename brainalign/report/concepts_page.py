@@ -70,8 +70,9 @@ def render_concepts_page(material: ConceptMaterial) -> str:
     if material.aligned:
         keys.append("alignet")
     return render(
-        "concepts.html",
+        "dataset.html",
         sections,
+        kind="Odd-one-out judgements",
         material=material,
         descriptor=material.descriptor,
         findings=[*findings, *material.descriptor.notes],

@@ -62,8 +62,9 @@ def render_modalities_page(material: ModalityMaterial) -> str:
         findings = _findings(material)
     keys = ["brainflora"]
     return render(
-        "modalities.html",
+        "dataset.html",
         sections,
+        kind="Modalities in one space",
         material=material,
         descriptor=material.descriptor,
         findings=[*findings, *material.descriptor.notes],

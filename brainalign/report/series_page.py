@@ -64,8 +64,9 @@ def render_series_page(material: SeriesMaterial) -> str:
     sections = [_filled(material), _networks(material), _people(material)] if material.tables else []
     keys = ["brainmae", "tangent"]
     return render(
-        "series.html",
+        "dataset.html",
         sections,
+        kind="Time series of regions",
         material=material,
         descriptor=material.descriptor,
         findings=[*_findings(material), *material.descriptor.notes] if material.tables else [],

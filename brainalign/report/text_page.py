@@ -76,6 +76,7 @@ def render_text_page(material: TextMaterial) -> str:
     return render(
         "text.html",
         sections,
+        kind="Text from EEG",
         material=material,
         descriptor=material.descriptor,
         verdicts=_verdicts(material),
