@@ -94,6 +94,44 @@ def report_subjects(
     return run_stage(parser, run, argv)
 
 
+def report_datasets(
+    stage: str,
+    doc: str | None,
+    kind: type[Descriptor],
+    render: Callable[[Config, str, Any, list[Failure], Provenance], str],
+    argv: Sequence[str] | None,
+) -> int:
+    """Run a stage that writes a page per dataset: of the one asked for, or with --incomplete wherever something failed.
+
+    Parameters
+    ----------
+    stage : str
+    doc : str or None
+        Of the stage, for --help.
+    kind : type
+        Of the datasets that have such a page.
+    render : callable
+        Given configuration, dataset, its descriptor and what failed: returns the page, of failures alone where there
+        are some.
+    argv : sequence of str, optional
+    """
+    parser = stage_parser(stage, doc)
+    parser.add_argument("--dataset")
+    parser.add_argument("--incomplete", action="store_true", help="every dataset in which something failed")
+
+    def run(arguments: argparse.Namespace, provenance: Provenance) -> None:
+        config = parse(Config, arguments.settings, "configuration")
+        for dataset, descriptor in load_descriptors(config).items():
+            if not isinstance(descriptor, kind) or arguments.dataset not in (None, dataset):
+                continue
+            failures = failures_of(config, dataset, "") if arguments.incomplete else []
+            if failures or not arguments.incomplete:
+                page = render(config, dataset, descriptor, failures, provenance)
+                write_report(page, descriptor, config.results, dataset, None, incomplete=bool(failures))
+
+    return run_stage(parser, run, argv)
+
+
 def _write(config: Config, dataset: str, subject: str, failures: list[Failure], provenance: Provenance) -> None:
     material = _gather(config, dataset, subject, failures, provenance)
     page = render_page(material, sections(material))

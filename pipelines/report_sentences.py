@@ -5,42 +5,31 @@ Its settings are the whole configuration. With --incomplete, after a failure: a 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 import pandas as pd
 
 from brainalign.artifact_names import table_path
 from brainalign.artifacts import artifact_path, load, load_sidecar
-from brainalign.pipelines import run_stage, stage_parser
-from brainalign.pipelines.report import failures_of, write_report
+from brainalign.pipelines.report import report_datasets
 from brainalign.provenance import Provenance
-from brainalign.report import TEXT_TABLES, TextMaterial, render_text_page
-from brainalign.settings import Config, SentenceStudy, load_descriptors, parse
+from brainalign.report import TEXT_TABLES, Failure, TextMaterial, render_text_page
+from brainalign.settings import Config, SentenceStudy
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and run the stage."""
-    parser = stage_parser("report_sentences", __doc__)
-    parser.add_argument("--dataset")
-    parser.add_argument("--incomplete", action="store_true", help="every dataset in which something failed")
-    return run_stage(parser, _report, argv)
+    return report_datasets("report_sentences", __doc__, SentenceStudy, _page, argv)
 
 
-def _report(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    config = parse(Config, arguments.settings, "configuration")
-    for dataset, descriptor in load_descriptors(config).items():
-        if not isinstance(descriptor, SentenceStudy) or arguments.dataset not in (None, dataset):
-            continue
-        material = TextMaterial(config, dataset, descriptor)
-        if arguments.incomplete:
-            material.failures = failures_of(config, dataset, "")
-            if not material.failures:
-                continue
-        else:
-            _gather(material, provenance)
-        page = render_text_page(material)
-        write_report(page, descriptor, config.results, dataset, None, incomplete=bool(material.failures))
+def _page(
+    config: Config, dataset: str, descriptor: SentenceStudy, failures: list[Failure], provenance: Provenance
+) -> str:
+    material = TextMaterial(config, dataset, descriptor)
+    material.failures = failures
+    if not failures:
+        _gather(material, provenance)
+    return render_text_page(material)
 
 
 def _gather(material: TextMaterial, provenance: Provenance) -> None:
