@@ -19,7 +19,7 @@ from brainalign.decoding.eeg_encoders import EEG_ENCODERS, EegShape, eeg_encoder
 from brainalign.decoding.embedded_runs import Embedded
 from brainalign.decoding.exchange_relevance import exchange_relevance
 from brainalign.decoding.feature_norms import ALL_NORMS, norm_prediction, word_clusters
-from brainalign.decoding.fill_scores import HALF, Fill, fill_table, filled_sums, hidden_masks
+from brainalign.decoding.fill_scores import HALF, fill_table, filled_sums, hidden_masks
 from brainalign.decoding.fine_tuning import FineTuned
 from brainalign.decoding.frozen_language import CausalLanguage, LanguageModel, Seq2SeqLanguage
 from brainalign.decoding.glim import GlimEncoder
@@ -89,7 +89,6 @@ __all__ = [
     "Decoded",
     "EegShape",
     "Embedded",
-    "Fill",
     "FineTuned",
     "Fit",
     "GlimAlignment",
