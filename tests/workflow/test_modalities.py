@@ -10,8 +10,11 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from scipy.spatial.distance import pdist
+from scipy.stats import spearmanr
 
-from brainalign.artifacts import load
+from brainalign.arrays import Arrays
+from brainalign.artifacts import load, load_sidecar
 from brainalign.decoding import SharedSpace
 from brainalign.pipelines import decode_modalities, extract, prepare_modalities, report_modalities
 from brainalign.settings import load_config
@@ -68,6 +71,28 @@ def test_the_fitted_space_can_be_loaded(results: Path) -> None:
     space = SharedSpace.load(results / "group" / "modalities" / "weights.safetensors")
     signals = np.load(results / "raw" / "fmri" / "fmri01.npy")[:2]
     assert space.embed("fmri", signals, ["fmri01"] * 2).shape == (2, 48)
+
+
+def test_geometry_is_that_of_the_images_and_repeats_help(results: Path) -> None:
+    geometry = load(results / "group" / "modalities" / "spacegeometry.parquet", pd.DataFrame)
+    joint = geometry[geometry["decoder"] == "joint"].set_index("source")
+    assert (joint["r"] > joint["null_high"]).all()
+    path = results / "group" / "modalities" / "sharedspace.safetensors"
+    rows = pd.read_csv(results / "raw" / "stimuli.csv").set_index("stimulus_id").index.get_indexer(
+        load_sidecar(path)["details"]["stimuli"]
+    )  # fmt: skip
+    found = [load(path, Arrays)["fused"], np.load(results / "raw" / "vectors.npy")]
+    # Vectors are centred on the training images, so their correlation distances are those of centred ones.
+    train = (pd.read_csv(results / "raw" / "stimuli.csv")["split"] == "train").to_numpy()
+    images = (found[1] - found[1][train].mean(axis=0))[rows]
+    expected = spearmanr(pdist(found[0], "correlation"), pdist(images, "correlation"))[0]
+    assert joint.loc["fused", "r"] == pytest.approx(expected, abs=1e-6)
+    assert (geometry["null_mean"].abs() < 0.1).all()
+    curve = load(results / "group" / "modalities" / "spacecurve.parquet", pd.DataFrame)
+    for _, part in curve[curve["measure"] == "top-1"].groupby("modality"):
+        ordered = part.sort_values("n_averaged")["value"].to_numpy()
+        assert ordered[-1] >= ordered[0]
+        assert ordered[-1] > 0.3  # chance .05
 
 
 def test_the_page_says_what_was_found(results: Path) -> None:

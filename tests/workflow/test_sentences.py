@@ -123,6 +123,10 @@ def test_planted_meaning_is_found_and_said(planted: Run) -> None:
     assert content.loc["constant", "value"] < content.loc["decoded", "value"] - 0.12
     told = planted.table("zeroshot").set_index("measure").loc["balanced accuracy"]
     assert told["chance"] < 0.4 < told["value"] < told["text_ceiling"]
+    without = planted.table("nuisances")
+    nothing = without[(without["nuisance"] == "nothing") & (without["measure"] == "top-1")]
+    assert nothing["value"].item() == pytest.approx(1 / 59)
+    assert without.loc[without["measure"] == "top-1", "value"].max() < 0.1  # what is planted is not length or order
     averaged = planted.table("averaged")
     assert averaged["value"].is_monotonic_increasing
     blocks = planted.table("leftblocks")
