@@ -24,14 +24,13 @@ from torch.nn import functional as F
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.decoding.glim import GlimEncoder
 from brainalign.decoding.plugin_encoder import PluginEncoder
-from brainalign.decoding.subject_layer import EegShape, SubjectLayer, silenced
+from brainalign.decoding.subject_layer import EegShape, SubjectLayers, silenced
 
 __all__ = [
     "EEG_ENCODERS",
     "EegShape",
     "EnvelopeEncoder",
     "PluginEncoder",
-    "SubjectLayer",
     "TinyEncoder",
     "eeg_encoder",
 ]
@@ -55,7 +54,7 @@ class TinyEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.width = width
-        self.subjects = SubjectLayer(shape.n_subjects, shape.n_channels)
+        self.subjects = SubjectLayers(shape.n_subjects, shape.n_channels, shape.n_channels)
         self.first = nn.Conv1d(shape.n_channels, width, 9, stride=2, padding=4)
         self.second = nn.Conv1d(width, width, 9, stride=4, padding=4)
         n_tokens = (shape.n_times + 7) // 8
@@ -82,7 +81,7 @@ class TinyEncoder(nn.Module):
         prompt : Tensor (n, 3) of int
             Task, dataset, subject.
         """
-        x = self.subjects(silenced(signals, mask), prompt[:, 2])
+        x = self.subjects(silenced(signals, mask), prompt[:, 2] - 1)
         x = F.gelu(self.second(F.gelu(self.first(x)))).transpose(1, 2)  # (n, n_tokens, width)
         padded = None if mask is None else ~mask[:, ::8]  # a token is centred on every eighth sample
         tokens = self.attend(x + self.positions, src_key_padding_mask=padded)
@@ -125,7 +124,7 @@ class EnvelopeEncoder(nn.Module):
         if shape.n_times < window:
             raise BrainalignError(f"recordings of {shape.n_times} samples are shorter than the window {window}")
         self.width, self.window, self.stride, self.floor = width, window, stride, floor
-        self.subjects = SubjectLayer(shape.n_subjects, shape.n_channels)
+        self.subjects = SubjectLayers(shape.n_subjects, shape.n_channels, shape.n_channels)
         self.filters = nn.Conv1d(shape.n_channels, width, 9, padding=4, bias=False)
         self.unit = nn.BatchNorm1d(width, affine=False)
         n_features = width * ((shape.n_times - window) // stride + 1)
@@ -143,7 +142,7 @@ class EnvelopeEncoder(nn.Module):
         prompt : Tensor (n, 3) of int
             Task, dataset, subject.
         """
-        x = self.filters(self.subjects(silenced(signals, mask), prompt[:, 2]))
+        x = self.filters(self.subjects(silenced(signals, mask), prompt[:, 2] - 1))
         if mask is None:
             power = F.avg_pool1d(self.unit(x).square(), self.window, self.stride)
         else:

@@ -1,6 +1,5 @@
 """Networks from a recording to one vector, a recording of sensors over time or of voxels; each begins with subjects.
 
-SubjectLayers    a linear map of channels for every subject; unknown subjects get the mean of the maps
 SignalConv       tiny, for M/EEG: one convolution over time
 PatchConv        full, for M/EEG: transformer over patches of several lengths, then convolutions over its tokens
 VoxelLinear      fMRI: voxels, padded where subjects have fewer, to tokens of which the mean is taken
@@ -14,40 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from brainalign.checks import BrainalignError
+from brainalign.decoding.subject_layer import SubjectLayers
 
-__all__ = ["MODALITY_ENCODERS", "PatchConv", "SignalConv", "SubjectLayers", "VoxelLinear"]
-
-
-class SubjectLayers(nn.Module):
-    """One matrix per subject, applied to the channels of its own trials.
-
-    Parameters
-    ----------
-    n_subjects, n_in, n_out : int
-        The identity at the start where sizes are equal; else the same random matrix for all.
-    """
-
-    def __init__(self, n_subjects: int, n_in: int, n_out: int) -> None:
-        super().__init__()
-        first = torch.eye(n_in) if n_in == n_out else torch.randn(n_out, n_in) / n_in**0.5
-        self.weight = nn.Parameter(first.repeat(n_subjects, 1, 1))
-
-    def forward(self, x: Tensor, subjects: Tensor) -> Tensor:
-        """Return mapped trials (n, n_out[, n_times]).
-
-        Parameters
-        ----------
-        x : Tensor (n, n_in[, n_times])
-        subjects : Tensor (n,) of int
-            −1: unknown, who gets the mean matrix.
-        """
-        # Subject by subject: a matrix gathered for every trial would not fit for thousands of voxels.
-        found = x.new_empty(len(x), self.weight.shape[1], *x.shape[2:])
-        for subject in torch.unique(subjects).tolist():
-            rows = subjects == subject
-            matrix = self.weight.mean(dim=0) if subject < 0 else self.weight[subject]
-            found[rows] = torch.einsum("oi,ni...->no...", matrix, x[rows])
-        return found
+__all__ = ["MODALITY_ENCODERS", "PatchConv", "SignalConv", "VoxelLinear"]
 
 
 class _Residual(nn.Module):

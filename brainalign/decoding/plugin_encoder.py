@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from brainalign.checks import BrainalignError
-from brainalign.decoding.subject_layer import EegShape, SubjectLayer, silenced
+from brainalign.decoding.subject_layer import EegShape, SubjectLayers, silenced
 from brainalign.features.user_functions import find_function
 
 __all__ = ["PluginEncoder"]
@@ -39,7 +39,7 @@ class PluginEncoder(nn.Module):
         super().__init__()
         self.width = shape.n_outputs
         self.model = model
-        self.subjects = SubjectLayer(shape.n_subjects, shape.n_channels)
+        self.subjects = SubjectLayers(shape.n_subjects, shape.n_channels, shape.n_channels)
         sizes = {"n_chans": shape.n_channels, "n_times": shape.n_times, "n_outputs": shape.n_outputs}
         network = _found(model)(**sizes, sfreq=shape.sfreq, **options)
         if not isinstance(network, nn.Module):
@@ -62,7 +62,7 @@ class PluginEncoder(nn.Module):
         BrainalignError
             If the model's output has another shape.
         """
-        vector = self.network(self.subjects(silenced(signals, mask), prompt[:, 2]))
+        vector = self.network(self.subjects(silenced(signals, mask), prompt[:, 2] - 1))
         if vector.shape != (len(signals), self.width):
             raise BrainalignError(
                 f"{self.model} returned the shape {tuple(vector.shape)}, not {(len(signals), self.width)}; give a "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-__all__ = ["EegShape", "SubjectLayer", "silenced"]
+__all__ = ["EegShape", "SubjectLayers", "silenced"]
 
 
 @dataclass(frozen=True)
@@ -35,22 +35,36 @@ class EegShape:
     sfreq: float = 128.0
 
 
-class SubjectLayer(nn.Module):
-    """A matrix over channels for every subject, the identity at first; the unknown subject 0 gets their mean.
+class SubjectLayers(nn.Module):
+    """One matrix per subject, applied to the channels of its own trials.
 
     Parameters
     ----------
-    n_subjects, n_channels : int
+    n_subjects, n_in, n_out : int
+        The identity at the start where sizes are equal; else the same random matrix for all.
     """
 
-    def __init__(self, n_subjects: int, n_channels: int) -> None:
+    def __init__(self, n_subjects: int, n_in: int, n_out: int) -> None:
         super().__init__()
-        self.matrices = nn.Parameter(torch.eye(n_channels).repeat(n_subjects, 1, 1))
+        first = torch.eye(n_in) if n_in == n_out else torch.randn(n_out, n_in) / n_in**0.5
+        self.weight = nn.Parameter(first.repeat(n_subjects, 1, 1))
 
-    def forward(self, signals: Tensor, subjects: Tensor) -> Tensor:
-        """Return signals (n, n_channels, n_times) mixed by the matrices of their subjects (n,)."""
-        matrices = torch.cat([self.matrices.mean(dim=0, keepdim=True), self.matrices])
-        return torch.bmm(matrices[subjects], signals)
+    def forward(self, x: Tensor, subjects: Tensor) -> Tensor:
+        """Return mapped trials (n, n_out[, n_times]).
+
+        Parameters
+        ----------
+        x : Tensor (n, n_in[, n_times])
+        subjects : Tensor (n,) of int
+            −1: unknown, who gets the mean matrix.
+        """
+        # Subject by subject: a matrix gathered for every trial would not fit for thousands of voxels.
+        found = x.new_empty(len(x), self.weight.shape[1], *x.shape[2:])
+        for subject in torch.unique(subjects).tolist():
+            rows = subjects == subject
+            matrix = self.weight.mean(dim=0) if subject < 0 else self.weight[subject]
+            found[rows] = torch.einsum("oi,ni...->no...", matrix, x[rows])
+        return found
 
 
 def silenced(signals: Tensor, mask: Tensor | None) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 
 from brainalign.checks import BrainalignError
 from brainalign.decoding import EEG_ENCODERS, Augmentation, EegShape, eeg_encoder
-from brainalign.decoding.eeg_encoders import SubjectLayer
+from brainalign.decoding.subject_layer import SubjectLayers
 
 SHAPE = EegShape(n_channels=5, n_times=40, n_outputs=7, n_subjects=3, sfreq=100.0)
 MODEL = """
@@ -50,14 +50,23 @@ def test_every_entry_of_the_menu_makes_tokens_and_vectors_and_all_its_weights_le
 
 
 def test_subject_matrices_begin_as_the_identity_and_the_unknown_get_their_mean() -> None:
-    layer = SubjectLayer(3, 5)
+    layers = SubjectLayers(3, 5, 5)
     signals, _ = recordings()
-    torch.testing.assert_close(layer(signals, torch.tensor([0, 1, 2, 3])), signals)
+    subjects = torch.tensor([-1, 0, 1, 2])
+    torch.testing.assert_close(layers(signals, subjects), signals)
     with torch.no_grad():
-        layer.matrices.copy_(torch.randn(3, 5, 5, generator=torch.Generator().manual_seed(1)))
-    mixed = layer(signals, torch.tensor([0, 1, 2, 3]))
-    torch.testing.assert_close(mixed[0], layer.matrices.mean(dim=0) @ signals[0])
-    torch.testing.assert_close(mixed[3], layer.matrices[2] @ signals[3])
+        layers.weight.copy_(torch.randn(3, 5, 5, generator=torch.Generator().manual_seed(1)))
+    mixed = layers(signals, subjects)
+    torch.testing.assert_close(mixed[0], layers.weight.mean(dim=0) @ signals[0])
+    torch.testing.assert_close(mixed[3], layers.weight[2] @ signals[3])
+
+
+def test_subject_zero_of_a_prompt_is_unknown() -> None:
+    encoder, (signals, prompt) = eeg_encoder("tiny", SHAPE).eval(), recordings()
+    seen = []
+    encoder.subjects.register_forward_hook(lambda _, given, __: seen.append(given[1]))
+    encoder(signals, None, prompt)
+    assert seen[0].tolist() == [-1, 0, 1, 2]
 
 
 def test_the_envelope_does_not_see_the_sign() -> None:

@@ -21,7 +21,8 @@ from brainalign.decoding import (
     without_own_layers,
 )
 from brainalign.decoding.mixture import SoftMixture
-from brainalign.decoding.modality_encoders import MODALITY_ENCODERS, PatchConv, SubjectLayers, VoxelLinear
+from brainalign.decoding.modality_encoders import MODALITY_ENCODERS, PatchConv, VoxelLinear
+from brainalign.decoding.subject_layer import SubjectLayers
 from brainalign.decoding.subject_scale import SubjectScale
 from brainalign.simulation import Modality, SharedWorld, shared_space
 
