@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from brainalign.checks import BrainalignError, check_choice
+from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.image_files import (
     BetaOptions,
     EpochOptions,
@@ -530,6 +530,9 @@ class SentenceStudy(Descriptor):
         None, ge=1, description="sentences in a row that make a block; blocks are then left out in turn, too"
     )
     channels: tuple[str, ...] | None = Field(None, description="names, in the order of the recording")
+    eog: tuple[str, ...] = Field(
+        (), description="those of the channels that record the eyes: what they alone give stands in the control matrix"
+    )
     montage: str | None = Field(None, description="of MNE, with these names; topographies need it")
 
     @model_validator(mode="after")
@@ -540,6 +543,11 @@ class SentenceStudy(Descriptor):
             raise ValueError("label (a column) and labels (sentences that say its values) go together")
         if len(self.labels) == 1:
             raise ValueError("labels: one value leaves nothing to tell apart; give two or more")
+        unknown = [name for name in self.eog if name not in (self.channels or ())]
+        if unknown:
+            raise ValueError(f"eog: {listed(unknown)} not among channels; name all channels, with those of the eyes")
+        if self.channels and len(self.eog) == len(self.channels):
+            raise ValueError("eog names every channel; the control needs some that do not record the eyes")
         return self
 
     def all_files(self) -> list[Path]:
@@ -559,7 +567,7 @@ class SentenceStudy(Descriptor):
     def prepare_options(self) -> dict[str, object]:
         """Return what trials and splits depend on, besides the files themselves; defaults included."""
         fields = ("sha256", "releases", "simulate", "typos", "split", "label", "labels", "block_size", "channels")
-        return self.model_dump(mode="json", include={*fields, "montage"})
+        return self.model_dump(mode="json", include={*fields, "eog", "montage"})
 
     def extract_options(self) -> dict[str, object]:
         """Return what the features depend on besides the table of sentences."""

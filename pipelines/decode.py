@@ -79,7 +79,7 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         "explained": study.components.explained,
         "chosen": found.chosen,
         "test_trials": study.test.meta["trial_id"].tolist(),
-        "prestimulus": study.before is not None,
+        "others": list(study.others),
         "splits": load_sidecar(arguments.splits)["details"],
     }
     for name in TABLES:
@@ -105,14 +105,18 @@ def _study(responses: Responses, splits: pd.DataFrame, texts: Features, options:
     def side(name: str, values: Any = signals) -> Trials:
         return Trials(values, targets, meta).select(np.flatnonzero(meta["split"] == name))
 
-    before = None
+    others = {}
     if (~shown).any():
         if (~shown).sum() < shown.sum():
             raise BrainalignError(
                 f"{int((~shown).sum())} samples before the sentence and {int(shown.sum())} after its onset; a control "
                 "needs as many before"
             )
-        before = side("test", np.asarray(responses.values)[:, :, ~shown][:, :, -int(shown.sum()) :]).signals
+        before = np.asarray(responses.values)[:, :, ~shown][:, :, -int(shown.sum()) :]
+        others["pre-stimulus"] = side("test", before).signals
+    eyes = responses.targets["eog"].to_numpy(dtype=bool)
+    if eyes.any():
+        others["EOG only"] = side("test", signals * eyes[:, None]).signals
     rows = texts.stimuli["stimulus_id"].str.startswith("label:").to_numpy()
     wordings: dict[str, list[Any]] = {}
     for name, vector in zip(texts.stimuli["stimulus_id"][rows], texts.values[rows], strict=True):
@@ -123,7 +127,7 @@ def _study(responses: Responses, splits: pd.DataFrame, texts: Features, options:
         test=side("test"),
         components=components,
         test_vectors=vectors[(meta["split"] == "test").to_numpy()],
-        before=before,
+        others=others,
         wordings={name: np.array(each, dtype=np.float64) for name, each in wordings.items()},
         sensors=responses.targets["target_id"].tolist(),
         times_s=times[shown],

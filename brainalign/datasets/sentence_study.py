@@ -125,7 +125,7 @@ def sentence_sensors(descriptor: SentenceStudy, n_channels: int) -> pd.DataFrame
         places = 1000 * np.array([known[name] for name in names])
     for axis, column in enumerate(("x_mm", "y_mm", "z_mm")):
         table[column] = places[:, axis]
-    return table.assign(roi=empty_lists(len(table)))
+    return table.assign(eog=table["target_id"].isin(descriptor.eog), roi=empty_lists(len(table)))
 
 
 def sentence_splits(descriptor: SentenceStudy, trials: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -48,12 +48,15 @@ class TextFit:
         (signals, table of trials) to vectors.
     generate : callable or None
         The same to sentences; None without a language model.
+    teacher_forced : callable or None
+        (signals, table of trials, true texts) to the likeliest words given the true ones before.
     chosen : mapping
         What validation trials chose, and how far the vectors of a network's training trials lie apart.
     """
 
     embed: Callable[[Values, pd.DataFrame], Values]
     generate: Callable[[Values, pd.DataFrame], list[str]] | None
+    teacher_forced: Callable[[Values, pd.DataFrame, list[str]], list[str]] | None
     chosen: Mapping[str, float]
 
 
@@ -93,6 +96,7 @@ def _linear(options: dict[str, Any]) -> Callable[[Trials, int], TextFit]:
         return TextFit(
             lambda signals, meta: decoder.predict(signals, meta["subject"].to_numpy()),
             None,
+            None,
             {"penalty": decoder.penalty_, "rho": decoder.rho_},
         )
 
@@ -117,8 +121,14 @@ def _network(options: dict[str, Any]) -> Callable[[Trials, int], TextFit]:
         texts = None if name is None else train.column("text")["text"].tolist()
         model = None if texts is None else language(texts)
         decoder = TextDecoder(**options, language=model, seed=seed).fit(train, held, texts)
-        # Near 0 the network says the same of every trial.
-        return TextFit(decoder.embed, None if model is None else decoder.generate, {"spread": decoder.spread_})
+        spread = {"spread": decoder.spread_}  # near 0 the network says the same of every trial
+        if model is None:
+            return TextFit(decoder.embed, None, None, spread)
+
+        def teacher_forced(signals: Values, meta: pd.DataFrame, texts: list[str]) -> list[str]:
+            return list(decoder.teacher_forced(signals, meta, texts)["teacher_forced"])
+
+        return TextFit(decoder.embed, decoder.generate, teacher_forced, spread)
 
     return fit
 

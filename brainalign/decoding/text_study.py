@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from brainalign.decoding.components import Components
 from brainalign.decoding.constant_sentence import constant_sentence
-from brainalign.decoding.controls import ControlMatrix, Decode, control_matrix, leave_block_out
+from brainalign.decoding.controls import ControlMatrix, Decode, altered, control_matrix, leave_block_out
 from brainalign.decoding.exchange_relevance import exchange_relevance
 from brainalign.decoding.nuisance import nuisance_baselines
 from brainalign.decoding.pair_scores import content_hits, retrieval_hits
@@ -44,8 +44,8 @@ class TextStudy:
     components : Components
     test_vectors : array (n_test, n_dimensions)
         Of the true sentences.
-    before : array like the test signals, or None
-        The time before each sentence.
+    others : mapping of arrays like the test signals
+        What should not do as well as they: the time before each sentence, the channels of the eyes alone.
     wordings : mapping of arrays (n_wordings, n_dimensions)
         Vectors of sentences that say each label.
     sensors : list of str (n_channels)
@@ -57,7 +57,7 @@ class TextStudy:
     test: Trials
     components: Components
     test_vectors: Values
-    before: Values | None
+    others: Mapping[str, Values]
     wordings: Mapping[str, Values]
     sensors: list[str]
     times_s: Values
@@ -112,9 +112,15 @@ def study_text(
             return _decoding(fitted[seed], study.train)  # trained on brains once
         return _decoding(make(Trials(signals, targets, meta), seed), study.train)
 
-    others = {} if study.before is None else {"pre-stimulus": study.before}
     matrix = control_matrix(
-        fit, given, study.test, _hits, other_tests=others, within=WITHIN, seeds=seeds, n_permutations=n_permutations
+        fit,
+        given,
+        study.test,
+        _hits,
+        other_tests=study.others,
+        within=WITHIN,
+        seeds=seeds,
+        n_permutations=n_permutations,
     )
     decoded = {seed: _decoding(one, study.train)(study.test.signals, study.test.meta) for seed, one in fitted.items()}
     found = {seed: _retrieval(one.vectors, study, n_permutations, n_draws, seed) for seed, one in decoded.items()}
@@ -133,7 +139,7 @@ def study_text(
         "confusion": confusion,
         "nuisances": _nuisances(given, study, n_permutations),
         "leftblocks": _blocks(make, study, seeds[0], has_blocks),
-        "textscores": _text_scores(shown.sentences, trained, study, n_permutations, seeds[0]),
+        "textscores": _text_scores(first, shown.sentences, trained, study, n_permutations, seeds[0]),
         "relevance": _relevance(first, study, seeds[0]),
         "sentences": _sentences(shown, found[seeds[0]], study),
     }
@@ -246,15 +252,25 @@ def _blocks(make: Callable[[Trials, int], TextFit], study: TextStudy, seed: int,
     return leave_block_out(fit, _joined(study.train, study.val, study.test), _hits, seed=seed)
 
 
-def _text_scores(said: list[str], trained: list[str], study: TextStudy, n: int, seed: int) -> pd.DataFrame:
-    """Return scores of decoded sentences, and of the one most often decoded in training, whatever was read."""
+def _text_scores(
+    fit: TextFit, decoded: list[str], trained: list[str], study: TextStudy, n: int, seed: int
+) -> pd.DataFrame:
+    """Return scores of decoded sentences, and of what needs no brain.
+
+    That is the sentence most often decoded in training, whatever was read; and with a language model the likeliest
+    words given the true ones before them, from EEG and from noise, which shows how little EEG has to do with them.
+    """
     meta = study.test.meta
-    constant = constant_sentence(trained)
+    said = {"decoded": decoded, "constant": [constant_sentence(trained)] * len(decoded)}
+    if fit.teacher_forced is not None:
+        noise = altered(study.test, "noise", np.random.default_rng([seed, 2]), WITHIN, "power")
+        for name, signals in (("teacher-forced", study.test.signals), ("teacher-forced noise", noise.signals)):
+            said[name] = fit.teacher_forced(signals, meta, meta["text"].tolist())
     # The extra `eval` is optional: what is not installed is left out.
     measures = ["content", *(name for name, package in OVERLAP.items() if importlib.util.find_spec(package))]
     labels = meta["label"].tolist() if "label" in meta and meta["label"].ne("").all() else None
     tables = []
-    for name, sentences in (("decoded", said), ("constant", [constant] * len(said))):
+    for name, sentences in said.items():
         table = text_scores(
             sentences,
             meta["text"].tolist(),

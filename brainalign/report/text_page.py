@@ -24,6 +24,7 @@ from brainalign.settings import Config, SentenceStudy
 
 __all__ = ["TEXT_TABLES", "TextMaterial", "render_text_page"]
 
+OTHERS = {"pre-stimulus": "on the time before the sentence", "EOG only": "on the channels of the eyes alone"}
 TEXT_TABLES = (
     "controls", "retrieval", "retrievalsubjects", "averaged", "zeroshot", "confusion", "nuisances", "leftblocks",
     "textscores", "relevance", "sentences",
@@ -133,8 +134,8 @@ def _methods(material: TextMaterial) -> list[str]:
         "Control matrix: the decoder is trained on EEG, on noise with each subject's mean spectrum, and on pairs of "
         "EEG and sentence shuffled within subject and task; each is tested on EEG, noise, shuffled EEG, EEG with "
         "random phases and EEG played backwards"
-        + (", and on the time before the sentence." if details["prestimulus"] else ".")
-        + " A decoder is said to use the brain where EEG scores above chance and above each of these cells that holds "
+        + "".join(f", {OTHERS[name]}" for name in details["others"])
+        + ". A decoder is said to use the brain where EEG scores above chance and above each of these cells that holds "
         "no brain signal (p ≤ .01 each), and, where there are blocks, when whole blocks are left out.",
     ]
     for name, one in material.said.items():

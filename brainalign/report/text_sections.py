@@ -157,7 +157,7 @@ def sentence_section(decoders: Tables, said: Mapping[str, Mapping[str, Any]], n_
         verdict = details["verdict"]["content words"][0]
         blocks.append(_heading(name) + Markup("<p>{}</p>").format(verdict))
         blocks.append(html_table(header, rows, f"Sentences, {name}"))
-        blocks.append(_score_table(tables["textscores"]))
+        blocks += [_score_table(tables["textscores"]), *_forced_table(tables["textscores"])]
     text = [
         f"{n_examples} test trials drawn at random (seed {seed}), not picked; the same for every decoder. Read them "
         "with the control matrix above: sentences of one corpus share words, whatever was decoded.",
@@ -204,6 +204,21 @@ def _score_table(scores: pd.DataFrame) -> Markup:
     ]
     header = ["measure", "references rotated", "score", "rotated", "gap", "p", "constant"]
     return _heading("Scores of all decoded sentences") + html_table(header, rows, "Scores of sentences")
+
+
+def _forced_table(scores: pd.DataFrame) -> list[Markup]:
+    """Return what a language model says when told the true words so far, from EEG and from noise: a diagnostic."""
+    values = scores.drop_duplicates(["sentences", "measure"]).pivot(
+        index="measure", columns="sentences", values="value"
+    )
+    if "teacher-forced" not in values:
+        return []
+    rows = [
+        [SCORES.get(str(measure), str(measure)), number(row["teacher-forced"]), number(row["teacher-forced noise"])]
+        for measure, row in values.iterrows()
+    ]
+    title = "Diagnostic, not a result: the likeliest word given the true words before it"
+    return [_heading(title), html_table(["measure", "from EEG", "from noise of equal spectrum"], rows, title)]
 
 
 def label_section(decoders: Tables) -> list[Section]:

