@@ -9,8 +9,8 @@ endif
 
 PIP := python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SNAKEMAKE := snakemake --workflow-profile snakemake/profiles/default
-# A file goes to one worker, so that what its tests share is made once; folders with the longest files come first.
-LONGEST := tests/workflow tests/recovery
+# A file goes to one worker, so that what its tests share is made once; what takes longest comes first.
+LONGEST := tests/workflow tests/recovery/test_synthesis.py tests/recovery
 TESTS := $(LONGEST) $(filter-out $(LONGEST) %/conftest.py %/__pycache__,$(wildcard tests/*))
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 

@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     options = parse(DecodeModalitiesSettings, arguments.settings["decode_modalities"], "decode_modalities")
-    single = _read(arguments, options, provenance)
+    single, properties = _read(arguments, options, provenance)
     splits = {split: _split(single, split) for split in ("train", "val", "test")}
     train, val, test = ({name: part.averaged() for name, part in splits[split].items()} for split in splits)
 
@@ -83,6 +83,8 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         ).assign(decoder=name)
         for name, embeddings in found.items()
     ]
+    if properties is not None:
+        tables.append(_low_level(properties, train, test, options, arguments.seed))
     found["mean layer"] = without_own_layers(space, test)
     about = {
         "n_train": {name: len(part.distinct().meta) for name, part in train.items()},
@@ -112,8 +114,10 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     space.save(arguments.weights)
 
 
-def _read(arguments: argparse.Namespace, options: DecodeModalitiesSettings, provenance: Provenance) -> Parts:
-    """Return single trials of every modality, whitened where asked."""
+def _read(
+    arguments: argparse.Namespace, options: DecodeModalitiesSettings, provenance: Provenance
+) -> tuple[Parts, pd.DataFrame | None]:
+    """Return single trials of every modality, whitened where asked, and properties of images by id where known."""
     arrays = load(arguments.modalities, Arrays, provenance)
     trials = load(arguments.modalitytrials, pd.DataFrame, provenance)
     stimuli = load(arguments.modalitystimuli, pd.DataFrame, provenance)
@@ -133,7 +137,9 @@ def _read(arguments: argparse.Namespace, options: DecodeModalitiesSettings, prov
         found[str(name)] = Trials(arrays[str(name)], vectors[place.get_indexer(pd.Index(meta["stimulus_id"]))], meta)
         if options.whiten and found[str(name)].signals.ndim == 3:
             found[str(name)] = _whitened(found[str(name)])
-    return found
+    if "image properties" not in arrays:
+        return found, None
+    return found, pd.DataFrame(np.asarray(arrays["image properties"]), index=stimuli["stimulus_id"])
 
 
 def _of_model(layers: Layers, layer: str | None, stimuli: pd.DataFrame) -> Values:
@@ -179,6 +185,25 @@ def _beside(
         else:
             found[name] = embed_all(make().fit(null_trials(train, name, seed)), test)
     return found
+
+
+def _low_level(
+    properties: pd.DataFrame, train: Parts, test: Parts, options: DecodeModalitiesSettings, seed: int
+) -> pd.DataFrame:
+    """Return retrieval by luminance, contrast and spectrum alone, which ridge decodes: it needs no network."""
+    shown = pd.concat([part.meta["stimulus_id"] for part in train.values()]).unique()
+    varying = properties.loc[:, properties.loc[shown].std() > 0]
+    scaled = (varying - varying.loc[shown].mean()) / varying.loc[shown].std()
+
+    def aimed(parts: Parts) -> Parts:
+        return {
+            name: replace(part, targets=scaled.loc[part.meta["stimulus_id"]].to_numpy()) for name, part in parts.items()
+        }
+
+    given, asked = aimed(train), aimed(test)
+    embeddings = independent_ridges(given, asked, lambda: LinearDecoder("own", penalties=(options.penalty,)))
+    table = space_retrieval(embeddings, asked, n_permutations=options.permutations, seed=seed, kinds=("image", "fused"))
+    return table.assign(decoder="low level")
 
 
 def _changes(found: Mapping[str, dict[str, Values]], test: Parts) -> pd.DataFrame:

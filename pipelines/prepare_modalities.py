@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Arrays
 from brainalign.artifacts import save
 from brainalign.datasets import read_modalities
+from brainalign.decoding import low_level_vectors
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import ModalityStudy, load_descriptor
@@ -58,8 +59,12 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     arrays: dict[str, NDArray[Any]] = dict(data.signals)
     if data.vectors is not None:
         arrays["image vectors"] = np.asarray(data.vectors, dtype=np.float32)
+    if "path" in data.stimuli and data.stimuli["path"].ne("").all():
+        folder = study.locate(study.stimuli, "stimuli").parent
+        arrays["image properties"] = low_level_vectors([folder / path for path in data.stimuli["path"]])
     shapes = (
-        "<modality> (n_trials, n_channels, n_times) or (n_trials, n_voxels); image vectors (n_stimuli, n_dimensions)"
+        "<modality> (n_trials, n_channels, n_times) or (n_trials, n_voxels); image vectors (n_stimuli, n_dimensions); "
+        "image properties (n_stimuli, n_properties): luminance, contrast, log share of power in octaves, finest first"
     )
     save(arguments.modalities, Arrays(arrays), provenance, modalities=list(data.signals), shapes=shapes)
     tables = [table.assign(modality=name) for name, table in data.trials.items()]

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from brainalign.checks import BrainalignError
 from brainalign.features.images import load_image
 
-__all__ = ["image_properties"]
+__all__ = ["image_properties", "low_level_vectors"]
 
+REDUCED = 256  # pixels of the shorter side, of images that are measured in thousands
+OCTAVES = 6
 RED, GREEN, BLUE = 0.2126, 0.7152, 0.0722  # of luminance, ITU-R BT.709
 
 
-def image_properties(images: Sequence[str | Path | Tensor], n_bands: int = 6) -> pd.DataFrame:
+def image_properties(images: Iterable[str | Path | Tensor], n_bands: int = OCTAVES) -> pd.DataFrame:
     """Measure images; as columns of the table of trials they are nuisances of `nuisance_baselines`.
 
     Parameters
     ----------
-    images : sequence of path or Tensor (3, rows, columns) in [0, 1]
+    images : iterable of path or Tensor (3, rows, columns) in [0, 1]
         Of any sizes.
     n_bands : int
         Octaves of spatial frequency, counted down from half a cycle per pixel of the shorter side.
@@ -56,6 +60,47 @@ def image_properties(images: Sequence[str | Path | Tensor], n_bands: int = 6) ->
             | {f"spectrum_{band + 1}": share for band, share in enumerate(shares)}
         )
     return pd.DataFrame(rows)
+
+
+def low_level_vectors(paths: Sequence[str | Path]) -> NDArray[np.float64]:
+    """Return `image_properties` as vectors that can be decoded in place of those of a network.
+
+    Larger images are first reduced to 256 pixels of their shorter side; octaves are as many, up to six, as the smallest
+    image has.
+
+    Parameters
+    ----------
+    paths : sequence of path (n_images)
+
+    Returns
+    -------
+    array (n_images, 2 + n_octaves)
+
+    Raises
+    ------
+    BrainalignError
+        If an image cannot be read.
+    """
+    least = min(_shorter_side(path) for path in paths)
+    table = image_properties((_reduced(load_image(path)) for path in paths), min(OCTAVES, int(np.log2(least))))
+    return table.to_numpy(dtype=np.float64)
+
+
+def _shorter_side(path: str | Path) -> int:
+    """Return the shorter side as the head of the file has it."""
+    try:
+        with Image.open(path) as file:
+            return min(file.size)
+    except OSError:
+        return min(load_image(path).shape[1:])  # raises, and says what is wrong
+
+
+def _reduced(image: Tensor) -> Tensor:
+    sides = image.shape[1:]
+    shorter = min(sides)
+    if shorter <= REDUCED:
+        return image
+    return interpolate(image[None], [round(REDUCED * side / shorter) for side in sides], mode="area")[0]
 
 
 def _spectrum(grey: NDArray[np.float64], n_bands: int) -> list[float]:

@@ -30,6 +30,7 @@ NAMES = {
     "noise at test": "tested on noise",
     "one layer": "one layer for all subjects",
     "mean layer": "mean subject layer at test",
+    "low level": "luminance, contrast and spectrum",
 }
 LEVEL = 0.01
 
@@ -113,6 +114,14 @@ def _findings(material: ModalityMaterial) -> list[str]:
         said.append(
             f"Without a relation of recordings to images the best of {len(nulls)} scores is {number(worst['value'])} "
             f"top-1 (chance {number(worst['chance'])}): {held}."
+        )
+    plain = _rows(material, decoder="low level", kind="image", measure="top-1")
+    for _, row in plain.iterrows():
+        joint = _rows(material, decoder="joint", kind="image", query=row["query"], measure="top-1")["value"].iloc[0]
+        said.append(
+            f"Luminance, contrast and spectrum of the images, decoded from {row['query']} by ridge, find "
+            f"{number(row['value'])} (chance {number(row['chance'])}) where the joint space finds {number(joint)}: so "
+            "much needs no vector of a network."
         )
     changes = material.tables["spacechanges"]
     whole = changes[changes["modality"] == "all"].set_index("beside")
@@ -267,6 +276,8 @@ def _methods(material: ModalityMaterial) -> list[str]:
         "Ridge: one dual ridge for every subject, from its standardised signals to the image vector. Nulls: pairs of "
         "signals and images shuffled within every subject, independently in every modality; noise with the mean "
         "spectrum of every subject.",
+        "Where images were given, ridge also decodes their luminance, contrast and share of power in octaves of "
+        "spatial frequency, standardised by the training images; the image is looked for by these.",
         "p values: distinct test images exchanged. Intervals: subjects and images drawn with replacement; they are too "
         "narrow for people in general where there are few subjects.",
     ]

@@ -64,7 +64,7 @@ def within_bars(retrieval: pd.DataFrame, measure: str) -> Figure:
     shown = [name for name in DECODERS if name in set(rows["decoder"])]
     for x, (kind, query) in enumerate(places):
         part = rows[(rows["kind"] == kind) & (rows["query"] == query)].set_index("decoder")
-        nulls = part[~part.index.isin([*DECODERS, "one layer"])]
+        nulls = part[~part.index.isin([*DECODERS, "one layer", "low level"])]
         ax.hlines(part["chance"].iloc[0], x - 0.4, x + 0.4, color="black", linestyle=":", label="" if x else "chance")
         high = part["null_mean"].iloc[0] + 1.645 * part["null_sd"].iloc[0]
         ax.fill_between([x - 0.4, x + 0.4], 0, high, color=NULL, label="95 % of exchanged images" if not x else None)

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from brainalign.checks import BrainalignError
-from brainalign.decoding import Trials, image_properties, nuisance_baselines
+from brainalign.decoding import Trials, image_properties, low_level_vectors, nuisance_baselines
 
 N = 64
 
@@ -41,9 +42,21 @@ def test_a_grating_has_its_power_in_its_own_octave(cycles: float, band: int) -> 
     np.testing.assert_allclose(brighter[spectrum.index].iloc[0].max(), spectrum.max(), atol=1e-6)
 
 
-def test_a_file_is_read_and_what_does_not_fit_is_named(tmp_path: Path) -> None:
-    from PIL import Image
+def test_vectors_of_files_are_those_of_reduced_images(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    blocks = rng.integers(0, 256, size=(2, 256, 300, 3)).astype(np.uint8)
+    for k, block in enumerate(blocks):  # every value four times, which the reduction takes back
+        Image.fromarray(block.repeat(2, axis=0).repeat(2, axis=1)).save(tmp_path / f"{k}.png")
+    paths = [tmp_path / f"{k}.png" for k in range(2)]
+    images = [torch.from_numpy(block).permute(2, 0, 1) / 255 for block in blocks]
+    np.testing.assert_allclose(low_level_vectors(paths), image_properties(images).to_numpy(), atol=1e-5)
+    Image.fromarray(blocks[0][:20, :40]).save(tmp_path / "small.png")
+    assert low_level_vectors([*paths, tmp_path / "small.png"]).shape == (3, 2 + 4)  # 20 pixels have four octaves
+    with pytest.raises(BrainalignError, match=r"no image file .*absent"):
+        low_level_vectors([tmp_path / "absent.png"])
 
+
+def test_a_file_is_read_and_what_does_not_fit_is_named(tmp_path: Path) -> None:
     Image.fromarray(np.full((80, 70, 3), 51, dtype=np.uint8)).save(tmp_path / "a.png")
     assert image_properties([tmp_path / "a.png"])["luminance"][0] == pytest.approx(0.2)
     with pytest.raises(BrainalignError, match="64 x 64 pixels has no 7 octaves"):

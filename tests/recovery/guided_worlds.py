@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,16 @@ from brainalign.synthesis import (
 
 PRIOR = Path(__file__).parents[2] / "data" / "prior"
 # What each region prefers, and the least gain of its true response, in standard deviations over natural images.
-LEAST = {"red": 1.2, "large": 1.2, "leftside": 0.0, "cross": 0.8, "triangle": 0.8, "bluecircle": 0.8}
+LEAST = {"red": 1.2, "large": 1.2, "leftside": 0.0, "cross": 0.8, "triangle": 0.8}
 SIZE, N_VIEWS = 32, 2
 ALPHAS = np.logspace(-1, 5, 13)
+
+
+@cache
+def prior() -> BrainGuidedPipeline:
+    pipe = BrainGuidedPipeline.from_pretrained(PRIOR)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
 
 
 def tensor(images: np.ndarray) -> Tensor:
@@ -74,14 +82,13 @@ class Encoder:
         return said
 
 
-def fit_encoder(
-    pipe: BrainGuidedPipeline, regions: tuple[str, ...], seed: int, n_training: int, n_steps: int
-) -> Encoder:
+@cache  # the one that guides in a world checks in another
+def fit_encoder(regions: tuple[str, ...], seed: int, n_training: int, n_steps: int) -> Encoder:
     """Fit an encoder to voxels that saw scenes of its own; views as guidance shows them carry the scene's response."""
     scenes = clear_scenes(n_training, 50_000 + seed)
     images = render(scenes, SIZE)
     pictures = tensor(images)
-    views = denoised_views(pipe, pictures, N_VIEWS, seed=seed)
+    views = denoised_views(prior(), pictures, N_VIEWS, seed=seed)
     network = train_scene_network(scenes, pictures, views=views, n_steps=n_steps, seed=seed)
     voxels, of_voxel = selective_voxels(images, regions, seed=seed)
     with torch.no_grad():
@@ -122,12 +129,11 @@ def synthesise(
     n_training: int = 2000,
     n_steps: int = 500,
     evolution: bool = False,
-    checked: bool = True,
+    check: int | None = None,
 ) -> Synthesised:
-    """Fit a guiding and (where checked) an independent encoder, and sample every condition."""
-    pipe = BrainGuidedPipeline.from_pretrained(PRIOR)
-    pipe.set_progress_bar_config(disable=True)
-    guide = fit_encoder(pipe, regions, 2 * seed, n_training, n_steps)
+    """Fit a guiding encoder, and sample every condition; the encoder of the world `check` looks at the images, too."""
+    pipe = prior()
+    guide = fit_encoder(regions, 2 * seed, n_training, n_steps)
     natural = render(clear_scenes(2000, 90_000 + seed), SIZE)
     of_natural = true_responses(measure_things(natural))[list(regions)]
 
@@ -139,8 +145,8 @@ def synthesise(
         return measure_things(images.permute(0, 2, 3, 1).numpy()).valid.astype(float)
 
     by_region = {"guide": guide.judge(), "true": true}
-    if checked:
-        by_region["check"] = fit_encoder(pipe, regions, 2 * seed + 1, n_training, n_steps).judge()
+    if check is not None:
+        by_region["check"] = fit_encoder(regions, 2 * check, n_training, n_steps).judge()
     objectives = {region: guide.objective(region) for region in regions}
     nulls = null_objectives(guide, n_nulls, 2 * seed) if n_nulls else []
     study = SynthesisStudy(pipe, objectives, Judges(by_region, {"valid": valid}), tensor(natural), sampling)

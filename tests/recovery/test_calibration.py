@@ -92,7 +92,7 @@ REJECTIONS = {
 }
 
 
-@sizes(full=2000)
+@sizes(full=600)
 def test_held_out_runs(n_null: int, n_power: int, record: Record) -> None:
     """Encoding of held-out runs: permutation tests of one target, of a map of 20 targets, of identification"""
     nulls = [encode(np.zeros(20), seed) for seed in range(n_null)]
@@ -127,7 +127,7 @@ def test_false_discovery_rate(n_replicates: int, record: Record) -> None:
 
 def zero_shot_p(effect: bool, seed: int) -> float:
     """Return p of matching left-out pairs: responses have structure; only with `effect` the features know it."""
-    n_stimuli, n_runs = 8, 4
+    n_stimuli, n_runs = 6, 4
     data = runs_world(np.full(30, 0.5), seed, n_runs, n_stimuli)
     if not effect:
         data["X"] = np.tile(np.random.default_rng(seed + 1).normal(size=(n_stimuli, 8)), (n_runs, 1))
@@ -138,7 +138,7 @@ def zero_shot_p(effect: bool, seed: int) -> float:
     return float(permutation_test(np.asarray(found.observed.correct.mean()), found.null.accuracy))
 
 
-@sizes(full=600)
+@sizes(full=500)
 def test_zero_shot(n_null: int, n_power: int, record: Record) -> None:
     """Zero-shot matching of left-out pairs: exchange of stimuli as wholes"""
     false = sum(zero_shot_p(False, seed) <= 0.05 for seed in range(n_null))

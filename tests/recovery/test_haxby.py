@@ -136,7 +136,7 @@ def test_zero_shot(study: Study, record: Record) -> None:
     assert 0.03 <= p <= 0.2
     singles = {}
     for k in range(6):
-        single = study.evaluate(study.spaces[f"wording{k + 1}"], "zeroshot", Ridge(), 1000)
+        single = study.evaluate(study.spaces[f"wording{k + 1}"], "zeroshot", Ridge(), 400)
         singles[k] = single.observed.correct.mean()
         p = float(permutation_test(np.asarray(singles[k]), single.null.accuracy))
         record(f"wording {k + 1}", f"{singles[k]:.3f} (p = {p:.3f})", ".71-.89, p .03-.2")

@@ -20,8 +20,8 @@ def test_encoders_of_shuffled_voxels_raise_nothing(guided_worlds: ModuleType, re
     """Null encoders of guidance: below the encoder in every region; their mean effect is none, but for size."""
     torch.set_num_threads(1)
     sampling = Sampling(n_images=16, batch_size=16, seed=100)
-    regions = tuple(guided_worlds.LEAST)
-    study = guided_worlds.synthesise(regions, 0, sampling, 19, 16, evolution=True, checked=False)
+    regions = (*guided_worlds.LEAST, "bluecircle")
+    study = guided_worlds.synthesise(regions, 0, sampling, 19, 8, evolution=True)
     gains = synthesis_gains(study.table)
     for region in regions:
         beyond = guided_worlds.of(gains, region, "null")

@@ -17,6 +17,7 @@ from brainalign.arrays import Arrays
 from brainalign.artifacts import load, load_sidecar
 from brainalign.decoding import SharedSpace
 from brainalign.pipelines import decode_modalities, extract, prepare_modalities, report_modalities
+from brainalign.report.sentences import number
 from brainalign.settings import load_config
 
 OPTIONS = {"steps": 40, "width": 16, "permutations": 99, "draws": 1, "whiten": True}
@@ -106,26 +107,28 @@ def test_the_page_says_what_was_found(results: Path) -> None:
 
 
 def write_things(folder: Path) -> Path:
-    """Write EEG in the files of THINGS-EEG2, of images whose colour it tells; return the descriptor."""
+    """Write EEG in the files of THINGS-EEG2, of images whose colour and contrast it tells; return the descriptor."""
     rng = np.random.default_rng(0)
     colours = {
         f"{kind}{k:02d}": rng.uniform(0, 255, size=3) for kind, n in (("train", 40), ("test", 12)) for k in range(n)
     }
-    rows = []
+    rows, grain = [], {}
     for name, colour in colours.items():
         partition = "training" if name.startswith("train") else "test"
         place = folder / "images" / f"{partition}_images" / f"{int(name[-2:]) + 1:05d}_{name}"
         place.mkdir(parents=True)
-        picture = np.clip(colour + rng.normal(scale=20, size=(16, 16, 3)), 0, 255).astype(np.uint8)
+        grain[name] = rng.uniform(2, 40)
+        picture = np.clip(colour + rng.normal(scale=grain[name], size=(16, 16, 1)), 0, 255).astype(np.uint8)
         Image.fromarray(picture).save(place / f"{name}_a.png")
         split = "test" if partition == "test" else ("val" if int(name[-2:]) >= 34 else "train")
         rows.append((f"{name}_a", split, name, str((place / f"{name}_a.png").relative_to(folder))))
     pd.DataFrame(rows, columns=["stimulus_id", "split", "concept", "path"]).to_csv(folder / "stimuli.csv", index=False)
-    mixing = rng.normal(size=(3, 8, 20))
+    mixing = rng.normal(size=(4, 8, 20))
     (folder / "eeg2" / "sub-01").mkdir(parents=True)
     for partition, n_repeats in (("training", 4), ("test", 10)):
-        shown = [colour for name, colour in colours.items() if name.startswith(partition[:4])]
-        signal = np.einsum("nd,dct->nct", (np.array(shown) - 128) / 60, mixing)
+        names = [name for name in colours if name.startswith(partition[:4])]
+        shown = np.array([[*(colours[name] - 128) / 60, (grain[name] - 20) / 10] for name in names])
+        signal = np.einsum("nd,dct->nct", shown, mixing)
         values = signal[:, None] + rng.normal(size=(len(shown), n_repeats, 8, 20))
         content = {"preprocessed_eeg_data": values, "ch_names": [f"E{k}" for k in range(8)]}
         content["times"] = np.linspace(0, 0.19, 20)
@@ -142,12 +145,12 @@ def write_things(folder: Path) -> Path:
 def test_released_files_and_a_model_of_images(tmp_path: Path) -> None:
     """Epochs as THINGS-EEG2 pickles them, and features of a network as the vectors of images."""
     descriptor = write_things(tmp_path)
-    place = tmp_path / "results"
+    place = tmp_path / "results" / "things" / "group" / "modalities"
     prepared = [
         f"--modalities={place / 'modalities.safetensors'}",
         *(f"--{name}={place / name}.parquet" for name in ("modalitytrials", "modalitystimuli")),
     ]
-    place.mkdir()
+    place.mkdir(parents=True)
     assert prepare_modalities.main(["--settings", "{}", "--descriptor", str(descriptor), *prepared]) == 0
     features = place / "model-pixels_features.safetensors"
     model = {"extractor": "pixels", "image_size": 4}
@@ -163,4 +166,20 @@ def test_released_files_and_a_model_of_images(tmp_path: Path) -> None:
     image = found[(found["kind"] == "image") & (found["measure"] == "top-1")].set_index("decoder")
     assert image.loc["ridge", "value"] > 0.5  # chance 1 / 12
     assert image.loc["joint", "value"] > 0.5
+    # Of colour and contrast, luminance and contrast hold a part.
+    low = found[(found["decoder"] == "low level") & (found["kind"] == "image")].set_index("measure")
+    assert low.loc["top-5", "p"] <= 0.05
+    assert low.loc["top-5", "value"] > 2 * 5 / 12
+    assert low.loc["top-1", "value"] < image.loc["joint", "value"]
     assert image.loc["shuffled", "value"] <= image.loc["shuffled", "chance"] + 4 * image.loc["shuffled", "null_sd"]
+    config = {
+        "results": str(tmp_path / "results"),
+        "datasets": {"things": {"descriptor": str(descriptor), "models": ["pixels"]}},
+        "models": {"pixels": model},
+        "methods": {"ridge": {"encoder": "ridge"}},
+        "decode_modalities": OPTIONS | {"beside": ["shuffled"], "model": "pixels"},
+    }
+    assert report_modalities.main(["--settings", json.dumps(config), "--dataset", "things"]) == 0
+    page = (tmp_path / "results" / "things" / "group.html").read_text()
+    assert f"find {number(low.loc['top-1', 'value'])} (chance .083) where the joint space finds" in page
+    assert ">low level<" in page
