@@ -21,7 +21,7 @@ STAGES = {
     "prepare_sentences": ("datasets", "features", "simulation", "statistics"),
     "prepare_series": ("datasets", "simulation"),
     "prepare_triplets": ("datasets", "geometry", "kernels", "statistics"),
-    "prepare_modalities": ("datasets", "simulation"),
+    "prepare_modalities": ("datasets", "features", "simulation"),
     "extract": ("features",),
     "pretrain": ("datasets", "encoding", "features", "kernels", "statistics"),
     "encode": ("datasets", "encoding", "features", "kernels", "statistics"),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Arrays
 from brainalign.artifacts import save
 from brainalign.datasets import read_modalities
-from brainalign.decoding import low_level_vectors
+from brainalign.features import low_level_vectors
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import ModalityStudy, load_descriptor

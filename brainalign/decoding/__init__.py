@@ -27,7 +27,6 @@ from brainalign.decoding.glim_alignment import GlimAlignment
 from brainalign.decoding.ground_study import GroundStudy, ground_study
 from brainalign.decoding.grounded import GroundedLanguage
 from brainalign.decoding.grounded_inputs import same_words
-from brainalign.decoding.image_properties import image_properties, low_level_vectors
 from brainalign.decoding.language import LanguageBridge
 from brainalign.decoding.language_models import LANGUAGE_MODELS, pretrained, smollm
 from brainalign.decoding.linear import LinearDecoder, signal_features
@@ -136,11 +135,9 @@ __all__ = [
     "ground_study",
     "hidden_masks",
     "hidden_r2",
-    "image_properties",
     "independent_ridges",
     "label_hits",
     "leave_block_out",
-    "low_level_vectors",
     "masked_study",
     "mean_connectivity",
     "nearest_sentences",

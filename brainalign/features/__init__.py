@@ -11,6 +11,7 @@ from brainalign.features.dictionary_quality import DictionaryQuality, dictionary
 from brainalign.features.efficientnet import EfficientNetExtractor
 from brainalign.features.extractor import Extractor, Writer
 from brainalign.features.image_modules import ImageFeatures, check_stored_features, image_features
+from brainalign.features.image_properties import image_properties, low_level_vectors
 from brainalign.features.images import Preprocessing, check_images, load_image
 from brainalign.features.latent_dynamics import HEADS, LatentDynamics
 from brainalign.features.layer_inputs import layer_inputs
@@ -58,9 +59,11 @@ __all__ = [
     "embed_texts",
     "find_function",
     "image_features",
+    "image_properties",
     "layer_inputs",
     "load_image",
     "load_video_model",
+    "low_level_vectors",
     "match_atoms",
     "stability",
     "video_features",

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from brainalign.checks import BrainalignError
-from brainalign.decoding import Trials, image_properties, low_level_vectors, nuisance_baselines
+from brainalign.decoding import Trials, nuisance_baselines
+from brainalign.features import image_properties, low_level_vectors
 
 N = 64
 
