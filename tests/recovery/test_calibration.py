@@ -127,7 +127,7 @@ def test_false_discovery_rate(n_replicates: int, record: Record) -> None:
 
 def zero_shot_p(effect: bool, seed: int) -> float:
     """Return p of matching left-out pairs: responses have structure; only with `effect` the features know it."""
-    n_stimuli, n_runs = 6, 4
+    n_stimuli, n_runs = 8, 4
     data = runs_world(np.full(30, 0.5), seed, n_runs, n_stimuli)
     if not effect:
         data["X"] = np.tile(np.random.default_rng(seed + 1).normal(size=(n_stimuli, 8)), (n_runs, 1))
