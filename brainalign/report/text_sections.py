@@ -214,8 +214,8 @@ def _forced_table(scores: pd.DataFrame) -> list[Markup]:
     if "teacher-forced" not in values:
         return []
     rows = [
-        [SCORES.get(str(measure), str(measure)), number(row["teacher-forced"]), number(row["teacher-forced noise"])]
-        for measure, row in values.iterrows()
+        [SCORES[str(measure)], number(row["teacher-forced"]), number(row["teacher-forced noise"])]
+        for measure, row in values.loc[[measure for measure in SCORES if measure in values.index]].iterrows()
     ]
     title = "Diagnostic, not a result: the likeliest word given the true words before it"
     return [_heading(title), html_table(["measure", "from EEG", "from noise of equal spectrum"], rows, title)]

@@ -18,6 +18,7 @@ rule directions:
         log_path(RESULTS, "{dataset}", "directions", subject="{subject}").with_suffix(".tsv")
     wildcard_constraints:
         dataset=alternatives(IMAGES),
+    priority: 2
     threads: 1
     resources:
         mem_mb=memory("directions"),

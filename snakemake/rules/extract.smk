@@ -12,6 +12,7 @@ rule extract:
         log_path(RESULTS, "{dataset}", "extract", model="{model}"),
     benchmark:
         log_path(RESULTS, "{dataset}", "extract", model="{model}").with_suffix(".tsv")
+    priority: 1
     threads: 1
     resources:
         mem_mb=memory("extract"),

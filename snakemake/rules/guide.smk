@@ -17,6 +17,7 @@ rule guide:
         log_path(RESULTS, "{dataset}", "guide", subject="{subject}").with_suffix(".tsv")
     wildcard_constraints:
         dataset=alternatives(IMAGES),
+    priority: 2
     threads: 1
     resources:
         mem_mb=memory("guide"),

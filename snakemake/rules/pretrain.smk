@@ -16,6 +16,7 @@ rule pretrain:
         ).with_suffix(".tsv")
     wildcard_constraints:
         dataset=alternatives(IMAGES),
+    priority: 2
     threads: 1
     resources:
         mem_mb=memory("pretrain"),

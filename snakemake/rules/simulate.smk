@@ -12,6 +12,7 @@ rule simulate:
         log_path(RESULTS, "{dataset}", "simulate").with_suffix(".tsv")
     wildcard_constraints:
         dataset=alternatives(SIMULATED),
+    priority: 2
     threads: 1
     resources:
         mem_mb=memory("simulate"),

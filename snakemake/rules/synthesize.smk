@@ -20,6 +20,7 @@ rule synthesize:
         log_path(RESULTS, "{dataset}", "synthesize", subject="{subject}").with_suffix(".tsv")
     wildcard_constraints:
         dataset=alternatives(IMAGES),
+    priority: 2
     threads: 1
     resources:
         mem_mb=memory("synthesize"),
