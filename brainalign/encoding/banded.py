@@ -20,13 +20,14 @@ from sklearn.utils.validation import check_is_fitted
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.devices import pick_device, target_block
 from brainalign.encoding.design import best_alpha, blocks_of, centre, fold_grams
-from brainalign.encoding.fold_scores import block_of, scores
+from brainalign.encoding.fold_scores import Block, block_of, scores
 from brainalign.encoding.inner_folds import InnerFold, eigenbasis, inner_folds, wants_grams
 from brainalign.encoding.inputs import Array, as_tensor, check_arrays, check_options, labels_of, same_kind_as
 from brainalign.encoding.layout import layout
 from brainalign.encoding.partition import BLOCK, product_measure
 from brainalign.encoding.ridge import ALPHAS
 from brainalign.encoding.rotation import Rotation, Solver, by_columns, lower_gram, rotate
+from brainalign.encoding.threads import in_threads
 from brainalign.kernels import apply_alpha, cross_product
 
 __all__ = ["BandedRidge", "band_candidates"]
@@ -160,9 +161,13 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
                 piece.copy_(block.rotated)
                 made.append(replace(block, rotated=piece))
             for number, shares in enumerate(search.candidates):
-                folds = list(bands.folds(shares, alphas))
-                for where, block in zip(held, made, strict=True):
-                    search.compare(number, where, scores(folds, block, self.metric, len(alphas)).cpu())
+                folds = bands.folds(shares, alphas)
+
+                def score(block: Block, folds: list[InnerFold] = folds) -> torch.Tensor:
+                    return scores(folds, block, self.metric, len(alphas)).cpu()
+
+                for where, by_alpha in zip(held, in_threads(score, made, device), strict=True):
+                    search.compare(number, where, by_alpha)
             for number, shares in enumerate(search.candidates):
                 those = (search.chosen[first : first + columns] == number).nonzero().ravel()
                 if len(those):
@@ -310,7 +315,7 @@ class _Bands:
         pairs = zip(shares, self.rotations, strict=True)
         return torch.cat([rotation.singular * float(share) ** 0.5 for share, rotation in pairs])
 
-    def folds(self, shares: NDArray[np.float64], alphas: torch.Tensor) -> Iterator[InnerFold]:
+    def folds(self, shares: NDArray[np.float64], alphas: torch.Tensor) -> list[InnerFold]:
         """Decompose the training rows of every fold for a candidate."""
         return inner_folds(
             self.rows,

@@ -22,6 +22,7 @@ from brainalign.kernels import apply_alpha, cross_product
 
 __all__ = ["BlockFit", "Design", "best_alpha", "blocks_of", "centre", "design_of", "pooled_alpha"]
 
+LEAST = 256  # targets that are worth a thread
 BLOCK_BYTES = 24 * 2**20  # of a block's arrays on the CPU: about what its caches hold
 
 
@@ -108,7 +109,7 @@ def design_of(
         single=rotation.benign,
         exact=exact,
     )
-    return Design(rotation, order, list(folds), alphas, metric)
+    return Design(rotation, order, folds, alphas, metric)
 
 
 def fold_grams(rows: torch.Tensor, tests: Sequence[slice]) -> list[torch.Tensor]:
@@ -123,11 +124,15 @@ def fold_grams(rows: torch.Tensor, tests: Sequence[slice]) -> list[torch.Tensor]
 def blocks_of(
     n_targets: int, n_rows: int, rank: int, n_features: int, n_alphas: int, device: torch.device
 ) -> list[slice]:
-    """Divide targets into blocks whose arrays fit into the caches of the CPU, or the free memory of the GPU."""
+    """Divide targets into blocks whose arrays fit into the caches of the CPU, or the free memory of the GPU.
+
+    On the CPU every thread has a block at a time.
+    """
     per_target = 4 * (2 * n_rows + 5 * rank + 8 * n_alphas) + 8 * n_rows
-    size = target_block(n_targets, per_target + 4 * n_features, device)
+    n_threads = torch.get_num_threads() if device.type == "cpu" else 1
+    size = target_block(n_targets, n_threads * (per_target + 4 * n_features), device)
     if device.type == "cpu":
-        size = min(size, max(1024, BLOCK_BYTES // per_target))
+        size = min(size, max(1024, BLOCK_BYTES // per_target), max(LEAST, -(-n_targets // n_threads)))
     return [slice(start, min(start + size, n_targets)) for start in range(0, n_targets, size)]
 
 

@@ -5,16 +5,19 @@ Training statistics are the total minus the fold's, so features are read once ho
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
 from brainalign.encoding.rotation import Solver, by_columns, eigh, lower_gram
+from brainalign.encoding.threads import in_threads
 from brainalign.kernels import FoldForm, held_out
 
 __all__ = ["InnerFold", "by_sums", "eigenbasis", "inner_fold", "inner_folds", "wants_grams"]
+
+LARGE = 1024  # columns from which LAPACK uses all cores well itself, and several at once wait for memory
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def inner_folds(
     solver: Solver = "auto",
     single: bool = False,
     exact: bool = False,
-) -> Iterator[InnerFold]:
+) -> list[InnerFold]:
     """Decompose the training rows of every fold.
 
     Parameters
@@ -82,12 +85,28 @@ def inner_folds(
     """
     total = sum(grams[1:], grams[0]) if grams else None
     each: Sequence[torch.Tensor | None] = grams or [None] * len(tests)
-    for test, gram in zip(tests, each, strict=True):
-        found = inner_fold(
-            rows, scale, test, len(tests), alphas, total=total, gram=gram, solver=solver, single=single, exact=exact
+
+    def decompose(number: int, single: bool) -> InnerFold:
+        return inner_fold(
+            rows,
+            scale,
+            tests[number],
+            len(tests),
+            alphas,
+            total=total,
+            gram=each[number],
+            solver=solver,
+            single=single,
+            exact=exact,
         )
-        single = found.single  # folds are alike: where one needs float64, the next need not try without
-        yield found
+
+    if not tests:
+        return []
+    first = decompose(0, single)  # folds are alike: where one needs float64, the others need not try without
+    rest = range(1, len(tests))
+    if rows.shape[1] > LARGE:
+        return [first, *(decompose(number, first.single) for number in rest)]
+    return [first, *in_threads(lambda number: decompose(number, first.single), rest, rows.device)]
 
 
 def inner_fold(

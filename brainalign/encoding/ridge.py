@@ -19,6 +19,7 @@ from brainalign.encoding.design import blocks_of, centre, design_of, pooled_alph
 from brainalign.encoding.fold_scores import observed_of, score_of
 from brainalign.encoding.inputs import Array, as_tensor, check_arrays, check_options, labels_of, same_kind_as
 from brainalign.encoding.layout import Layout, layout
+from brainalign.encoding.threads import in_threads
 
 __all__ = ["Ridge", "fit_layers"]
 
@@ -215,17 +216,23 @@ def fit_layers(
     rank = max(design.rotation.rows.shape[1] for design in designs)
     width, n_alphas = max(fit.coef.shape[1] for fit in fits.values()), max(len(design.alphas) for design in designs)
     blocks = blocks_of(Y.shape[1], len(Y), rank, width, n_alphas, device)
-    for where in blocks:
+
+    def read(where: slice) -> None:
         centred, means[where] = centre(targets[:, where], order, device, dtype)
         for fit in fits.values():
             fit.read(where, centred)
+
+    in_threads(read, blocks, device)
     for fit in fits.values():
         fit.choose_pooled(roi)
     pooled = [fit for fit in fits.values() if not fit.encoder.per_target_alpha]
-    for where in blocks if pooled else []:
+
+    def solve(where: slice) -> None:
         centred, _ = centre(targets[:, where], order, device, dtype)
         for fit in pooled:
             fit.design.solve(centred, fit.alpha[where], fit.coef[where])
+
+    in_threads(solve, blocks if pooled else [], device)
     for fit in fits.values():
         fit.finish(means, same_kind_as(Y))
 

@@ -1,0 +1,72 @@
+"""Blocks of targets side by side: the same fit as one by one, errors come through, threads are left as they were."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from brainalign.encoding import BandedRidge, Ridge
+from brainalign.encoding.design import blocks_of
+from brainalign.encoding.threads import in_threads
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def three_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_items_keep_their_order_and_have_one_thread_each(three_threads: None) -> None:
+    together = threading.Barrier(3, timeout=20)  # passes only if three run at once
+
+    def look(item: int) -> tuple[int, int, str]:
+        together.wait()
+        return item, torch.get_num_threads(), threading.current_thread().name
+
+    found = in_threads(look, range(6), CPU)
+    assert [item for item, _, _ in found] == list(range(6))
+    assert {threads for _, threads, _ in found} == {1}
+    assert len({name for _, _, name in found}) == 3
+    assert torch.get_num_threads() == 3
+    alone = in_threads(lambda item: threading.current_thread().name, range(2), torch.device("cuda"))
+    assert set(alone) == {threading.current_thread().name}  # a GPU has its own queue
+
+
+def test_an_error_comes_through_and_threads_are_as_before(three_threads: None) -> None:
+    def fail(item: int) -> None:
+        if item == 1:
+            raise ValueError("item 1")
+
+    with pytest.raises(ValueError, match="item 1"):
+        in_threads(fail, range(3), CPU)
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize("shape", [(60, 20), (40, 90)], ids=["primal", "dual"])
+def test_a_fit_is_the_same_as_on_one_thread(three_threads: None, shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=shape)
+    Y = X[:, :5] @ rng.normal(size=(5, 800)) + 3 * rng.normal(size=(len(X), 800))
+    assert len(blocks_of(800, len(X), 20, 20, 3, CPU)) == 3  # a block for each
+    for per_target in (True, False):
+        side = Ridge((0.1, 10, 1000), per_target_alpha=per_target, device="cpu").fit(X, Y)
+        torch.set_num_threads(1)
+        alone = Ridge((0.1, 10, 1000), per_target_alpha=per_target, device="cpu").fit(X, Y)
+        torch.set_num_threads(3)
+        np.testing.assert_array_equal(side.alpha_, alone.alpha_)
+        np.testing.assert_allclose(side.coef_, alone.coef_, atol=1e-5)
+        np.testing.assert_allclose(side.cv_scores_, alone.cv_scores_, atol=1e-5)
+    bands = [X[:, :10], X[:, 10:]]
+    side = BandedRidge((0.1, 10), n_candidates=4, device="cpu").fit(bands, Y)
+    torch.set_num_threads(1)
+    alone = BandedRidge((0.1, 10), n_candidates=4, device="cpu").fit(bands, Y)
+    np.testing.assert_array_equal(side.deltas_, alone.deltas_)
+    np.testing.assert_allclose(side.cv_scores_, alone.cv_scores_, atol=1e-5)
