@@ -15,6 +15,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 import pytest
+import torch
 from dask.distributed import Client, SchedulerPlugin, WorkerPlugin
 from sklearn.base import clone
 
@@ -24,6 +25,15 @@ from brainalign.encoding.clusters import cluster, slurm_cluster
 from brainalign.encoding.distributed import fit_distributed
 
 ALPHAS = (0.01, 0.3, 10.0, 300.0, 1e4)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """On other numbers of threads LAPACK rounds otherwise (1e-6); what is compared is everything else."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
