@@ -59,9 +59,11 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     arrays: dict[str, NDArray[Any]] = dict(data.signals)
     if data.vectors is not None:
         arrays["image vectors"] = np.asarray(data.vectors, dtype=np.float32)
-    if "path" in data.stimuli and data.stimuli["path"].ne("").all():
-        folder = study.locate(study.stimuli, "stimuli").parent
-        arrays["image properties"] = low_level_vectors([folder / path for path in data.stimuli["path"]])
+    folder = study.locate(study.stimuli, "stimuli").parent
+    images = [folder / path for path in data.stimuli.get("path", [])]
+    # A table may name images that stayed elsewhere; vectors of a file need none.
+    if images and all(image.is_file() for image in images):
+        arrays["image properties"] = low_level_vectors(images)
     shapes = (
         "<modality> (n_trials, n_channels, n_times) or (n_trials, n_voxels); image vectors (n_stimuli, n_dimensions); "
         "image properties (n_stimuli, n_properties): luminance, contrast, log share of power in octaves, finest first"

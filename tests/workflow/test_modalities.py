@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
 
 from brainalign.arrays import Arrays
-from brainalign.artifacts import load, load_sidecar
+from brainalign.artifacts import load, load_sidecar, save
 from brainalign.decoding import SharedSpace
 from brainalign.pipelines import decode_modalities, extract, prepare_modalities, report_modalities
+from brainalign.provenance import Provenance
 from brainalign.report.sentences import number
 from brainalign.settings import load_config
 
@@ -183,3 +185,36 @@ def test_released_files_and_a_model_of_images(tmp_path: Path) -> None:
     page = (tmp_path / "results" / "things" / "group.html").read_text()
     assert f"find {number(low.loc['top-1', 'value'])} (chance .083) where the joint space finds" in page
     assert ">low level<" in page
+    # With the properties of other images nothing is found.
+    path = place / "modalities.safetensors"
+    arrays = dict(load(path, Arrays))
+    order = np.random.default_rng(0).permutation(len(arrays["image properties"]))
+    save(path, Arrays(arrays | {"image properties": arrays["image properties"][order]}), Provenance("test", {}, ""))
+    assert decode_modalities.main(arguments) == 0
+    found = load(place / "spaceretrieval.parquet", pd.DataFrame)
+    low = found[(found["decoder"] == "low level") & (found["kind"] == "image")]
+    assert (low["value"] <= low["chance"] + 3 * low["null_sd"]).all()
+    assert low["p"].min() > 0.05
+
+
+def test_a_table_may_name_images_that_are_elsewhere(tmp_path: Path, results: Path) -> None:
+    raw = results / "raw"
+    table = pd.read_csv(raw / "stimuli.csv", dtype=str)
+    for file in ("vectors.npy", "fmri/fmri01.npy"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        shutil.copy(raw / file, tmp_path / file)
+    trials = next((raw / "fmri").glob("fmri01*.csv"))
+    shutil.copy(trials, tmp_path / "fmri" / trials.name)
+    table.assign(path=[f"elsewhere/{name}.png" for name in table["stimulus_id"]]).to_csv(
+        tmp_path / "stimuli.csv", index=False
+    )
+    files = {"fmri01": {"signals": "fmri/fmri01.npy", "trials": f"fmri/{trials.name}"}}
+    content = {
+        "kind": "modalities", "name": "away", "title": "T", "citation": {"text": "c"}, "licence": "l", "source": "s",
+        "vectors": "vectors.npy", "modalities": {"fmri": {"subjects": files}},
+    }  # fmt: skip
+    (tmp_path / "away.yaml").write_text(yaml.safe_dump(content))
+    words = [f"--{name}={tmp_path / name}.parquet" for name in ("modalitytrials", "modalitystimuli")]
+    words += [f"--modalities={tmp_path / 'modalities.safetensors'}", "--descriptor", str(tmp_path / "away.yaml")]
+    assert prepare_modalities.main(["--settings", "{}", *words]) == 0
+    assert set(load(tmp_path / "modalities.safetensors", Arrays)) == {"fmri", "image vectors"}
