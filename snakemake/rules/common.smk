@@ -296,9 +296,10 @@ def captions_of(wildcards):
 
 def images_changed(wildcards):
     """Return what changes when an image does; of images that the workflow makes itself their table says it."""
+    descriptor = DESCRIPTORS[wildcards.dataset]
     if wildcards.dataset in TRIPLETS:
-        return "".join(map(image_state, DESCRIPTORS[wildcards.dataset].found("images")))
-    if wildcards.dataset not in IMAGES or wildcards.dataset in SIMULATED:
+        return "".join(map(image_state, descriptor.found("images")))
+    if wildcards.dataset not in IMAGES + SHARED or descriptor.simulate:
         return ""
     return image_state(images_of(wildcards)[0])
 

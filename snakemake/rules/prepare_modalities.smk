@@ -18,6 +18,7 @@ rule prepare_modalities:
         runtime=minutes("prepare_modalities"),
     params:
         settings=lambda wildcards: quoted(descriptor=DESCRIPTORS[wildcards.dataset].prepare_options()),
+        images=images_changed,
         library=library_digest(*STAGES["prepare_modalities"]),
         seed=SETTINGS.seed,
         raw=lambda wildcards: SETTINGS.raw_folder(wildcards.dataset),

@@ -197,6 +197,24 @@ def test_released_files_and_a_model_of_images(tmp_path: Path) -> None:
     assert low["p"].min() > 0.05
 
 
+def test_a_changed_image_reruns_what_reads_it(make_checkout) -> None:
+    checkout = make_checkout("things")
+    write_things(checkout.root)
+    config = {
+        "results": "results",
+        "datasets": {"things": {"descriptor": "things.yaml", "models": ["pixels"]}},
+        "models": {"pixels": {"extractor": "pixels", "image_size": 4}},
+        "methods": {"ridge": {"encoder": "ridge"}},
+        "decode_modalities": OPTIONS | {"model": "pixels"},
+    }
+    (checkout.root / "things-study.yaml").write_text(yaml.safe_dump(config))
+    checkout.snakemake("things-study.yaml", "--cores", "1", "--until", "prepare_modalities", "extract")
+    assert not {"prepare_modalities", "extract"} & checkout.jobs("things-study.yaml").keys()
+    path = pd.read_csv(checkout.root / "stimuli.csv")["path"][0]
+    Image.new("RGB", (16, 16), "white").save(checkout.root / path)
+    assert {"prepare_modalities", "extract"} <= checkout.jobs("things-study.yaml").keys()
+
+
 def test_a_table_may_name_images_that_are_elsewhere(tmp_path: Path, results: Path) -> None:
     raw = results / "raw"
     table = pd.read_csv(raw / "stimuli.csv", dtype=str)
