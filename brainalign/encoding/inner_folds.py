@@ -192,7 +192,7 @@ def _from_rows(training: torch.Tensor, *, single: bool, exact: bool) -> tuple[to
         return singular.square(), left * singular, right.T
     eigenvalues, vectors = _kept(lower_gram(training.T), null=1, single=single)
     singular = eigenvalues.sqrt()
-    return eigenvalues, vectors * singular.to(vectors), (training.T @ vectors.double()) / singular
+    return eigenvalues, vectors * singular.to(vectors), (training.T.to(vectors) @ vectors) / singular.to(vectors)
 
 
 def _kept(matrix: torch.Tensor, *, null: int = 0, single: bool) -> tuple[torch.Tensor, torch.Tensor]:

@@ -34,7 +34,7 @@ BENIGN = 100.0
 # Below this share of the largest eigenvalue, float64 no longer knows the squares of singular values to 1e-5.
 SQUARED = 1e-10
 SYRK = {torch.float32: blas.ssyrk, torch.float64: blas.dsyrk}
-CHUNK = 2**24  # values of the features in float64 at once: 128 MB
+CHUNK = 2**20  # values of the features in float64 at once: 8 MB, near what caches hold
 ILL_CONDITIONED = (
     "the features are so ill-conditioned that X'X loses digits at the smallest alpha; they are decomposed by SVD, "
     "which is slower. Scale the features, or leave out alphas so small"
