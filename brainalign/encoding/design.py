@@ -98,13 +98,12 @@ def design_of(
     rotation = rotate(order.sort(features), float(alphas.min()), solver, dtype)
     exact = rotation.method == "svd"
     wanted = not exact and wants_grams(len(rotation.rows), rotation.rows.shape[1], order.tests, solver)
-    grams = fold_grams(rotation.rows, order.tests) if wanted else None
     folds = inner_folds(
         rotation.rows,
         rotation.singular,
         order.tests,
         alphas,
-        grams=grams,
+        grams=fold_grams(rotation.rows, order.tests) if wanted else None,
         solver=solver,
         single=rotation.benign,
         exact=exact,

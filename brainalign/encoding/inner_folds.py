@@ -84,9 +84,11 @@ def inner_folds(
         Decompose training rows by SVD rather than their products.
     """
     total = sum(grams[1:], grams[0]) if grams else None
-    each: Sequence[torch.Tensor | None] = grams or [None] * len(tests)
+    each: list[torch.Tensor | None] = [*grams] if grams else [None] * len(tests)
+    del grams  # a caller that keeps none of them has the memory of each back when its fold is done
 
     def decompose(number: int, single: bool) -> InnerFold:
+        gram, each[number] = each[number], None
         return inner_fold(
             rows,
             scale,
@@ -94,7 +96,7 @@ def inner_folds(
             len(tests),
             alphas,
             total=total,
-            gram=each[number],
+            gram=gram,
             solver=solver,
             single=single,
             exact=exact,
