@@ -153,13 +153,15 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
         for held in _that_fit(blocks, len(Y) + 2 * n_columns, device):
             first, columns = held[0].start, held[-1].stop - held[0].start
             rotated = torch.empty((n_columns + 1, columns), dtype=dtype, device=device)
-            made = []
-            for where in held:
+
+            def read(where: slice, rotated: torch.Tensor = rotated, first: int = first) -> Block:
                 centred, search.means[where] = centre(as_tensor(Y[:, where]), order, device, dtype)
                 block = block_of(bands.rows, centred, order.tests)
                 piece = rotated[:, where.start - first : where.stop - first]
                 piece.copy_(block.rotated)
-                made.append(replace(block, rotated=piece))
+                return replace(block, rotated=piece)
+
+            made = in_threads(read, held, device)
             for number, shares in enumerate(search.candidates):
                 folds = bands.folds(shares, alphas)
 

@@ -18,6 +18,7 @@ from brainalign.encoding.fold_scores import block_of, scores
 from brainalign.encoding.inner_folds import InnerFold, inner_folds, wants_grams
 from brainalign.encoding.layout import Layout
 from brainalign.encoding.rotation import Rotation, lower_gram, rotate
+from brainalign.encoding.threads import threads_for
 from brainalign.kernels import apply_alpha, cross_product
 
 __all__ = ["BlockFit", "Design", "best_alpha", "blocks_of", "centre", "design_of", "pooled_alpha"]
@@ -117,7 +118,8 @@ def fold_grams(rows: torch.Tensor, tests: Sequence[slice]) -> list[torch.Tensor]
     In float64: where training rows are few more than columns, or bands resemble each other, what remains of the total
     without the fold has small eigenvalues that float32 would blur.
     """
-    return [lower_gram(rows[test].double()) for test in tests]
+    with threads_for(*rows.shape):
+        return [lower_gram(rows[test].double()) for test in tests]
 
 
 def blocks_of(

@@ -12,12 +12,10 @@ from typing import Literal
 import torch
 
 from brainalign.encoding.rotation import Solver, by_columns, eigh, lower_gram
-from brainalign.encoding.threads import in_threads
+from brainalign.encoding.threads import in_threads, is_large, threads_for
 from brainalign.kernels import FoldForm, held_out
 
 __all__ = ["InnerFold", "by_sums", "eigenbasis", "inner_fold", "inner_folds", "wants_grams"]
-
-LARGE = 1024  # columns from which LAPACK uses all cores well itself, and several at once wait for memory
 
 
 @dataclass(frozen=True)
@@ -104,9 +102,10 @@ def inner_folds(
 
     if not tests:
         return []
-    first = decompose(0, single)  # folds are alike: where one needs float64, the others need not try without
+    with threads_for(rows.shape[1], rows.shape[1]):
+        first = decompose(0, single)  # folds are alike: where one needs float64, the others need not try without
     rest = range(1, len(tests))
-    if rows.shape[1] > LARGE:
+    if is_large(rows.shape[1], rows.shape[1]):
         return [first, *(decompose(number, first.single) for number in rest)]
     return [first, *in_threads(lambda number: decompose(number, first.single), rest, rows.device)]
 
@@ -179,10 +178,11 @@ def eigenbasis(
     rows, scale, single, exact
         As for `inner_folds`.
     """
-    if gram is not None:
-        return _kept(gram * torch.outer(scale, scale), single=single)
-    eigenvalues, _, right = _from_rows(rows.double() * scale, single=single, exact=exact)
-    return eigenvalues, right
+    with threads_for(*rows.shape):
+        if gram is not None:
+            return _kept(gram * torch.outer(scale, scale), single=single)
+        eigenvalues, _, right = _from_rows(rows.double() * scale, single=single, exact=exact)
+        return eigenvalues, right
 
 
 def _from_rows(training: torch.Tensor, *, single: bool, exact: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

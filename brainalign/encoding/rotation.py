@@ -14,6 +14,8 @@ from typing import Literal
 import torch
 from scipy.linalg import blas
 
+from brainalign.encoding.threads import threads_for
+
 __all__ = [
     "ILL_CONDITIONED",
     "Principal",
@@ -79,6 +81,11 @@ def rotate(features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype:
     dtype : torch.dtype
         Of the rows and axes.
     """
+    with threads_for(*features.shape):
+        return _rotate(features, smallest_alpha, solver, dtype)
+
+
+def _rotate(features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype: torch.dtype) -> Rotation:
     n, p = features.shape
     mean = features.mean(dim=0, dtype=torch.float64)
     primal = by_columns(n, p, solver)
@@ -87,7 +94,7 @@ def rotate(features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype:
         gram += lower_gram(part if primal else part.T)
     found = principal(gram, (n, p), smallest_alpha, dtype, primal=primal)
     if found is None:
-        warnings.warn(ILL_CONDITIONED, RuntimeWarning, stacklevel=3)
+        warnings.warn(ILL_CONDITIONED, RuntimeWarning, stacklevel=4)
         return by_svd(features, mean, dtype)
     other = torch.empty((n if primal else p, len(found.singular)), dtype=dtype, device=features.device)
     for part, where in _centred(features, mean, by_rows=primal):

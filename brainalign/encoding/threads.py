@@ -1,21 +1,47 @@
 """Pieces of work side by side on the CPU, each with a single thread inside.
 
 Products of one block of targets are small: to divide each of them over all cores costs more in waiting than to give
-every core a block of its own.
+every core a block of its own. The same holds for small decompositions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
 from typing import TypeVar
 
 import torch
+from threadpoolctl import ThreadpoolController
 
-__all__ = ["in_threads"]
+__all__ = ["in_threads", "is_large", "threads_for"]
+
+# Multiply-adds from which BLAS and LAPACK use all cores well themselves, and several at once wait for memory; below it
+# is work of half a second.
+LARGE = 2**34
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
+
+
+def is_large(n_rows: int, n_columns: int) -> bool:
+    """Return whether it takes long to decompose a matrix through the products of its shorter side."""
+    least = min(n_rows, n_columns)
+    return n_rows * n_columns * least + 9 * least**3 > LARGE
+
+
+@contextmanager
+def threads_for(n_rows: int, n_columns: int) -> Iterator[None]:
+    """Decompose a large matrix with all threads, a small one with a single one.
+
+    Threads that wait for their share of a small product take as much of the processor as those that work.
+    """
+    if torch.get_num_threads() > 1 and not is_large(n_rows, n_columns):
+        with _one_thread():
+            yield
+    else:
+        yield
 
 
 def in_threads(function: Callable[[Item], Found], items: Sequence[Item], device: torch.device) -> list[Found]:
@@ -29,13 +55,26 @@ def in_threads(function: Callable[[Item], Found], items: Sequence[Item], device:
     device : torch.device
         Where the function computes.
     """
-    n_threads = torch.get_num_threads()
-    n_workers = min(n_threads, len(items)) if device.type == "cpu" else 1
+    n_workers = min(torch.get_num_threads(), len(items)) if device.type == "cpu" else 1
     if n_workers < 2:
         return [function(item) for item in items]
+    # Every thread has to say for itself that it wants no further ones of torch's; those of BLAS are for all.
+    with _one_thread(), ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return list(pool.map(function, items))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    n_threads = torch.get_num_threads()
     try:
-        # Every thread has to say for itself that it wants no further ones.
-        with ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(function, items))
+        torch.set_num_threads(1)
+        with _blas().limit(limits=1, user_api="blas"):
+            yield
     finally:
         torch.set_num_threads(n_threads)
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """Return what limits the BLAS of numpy and scipy, which is not torch's; to look for it takes milliseconds."""
+    return ThreadpoolController()

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from brainalign.encoding import BandedRidge, Ridge
 from brainalign.encoding.design import blocks_of
-from brainalign.encoding.threads import in_threads
+from brainalign.encoding.threads import in_threads, threads_for
 
 CPU = torch.device("cpu")
 
@@ -48,6 +49,31 @@ def test_an_error_comes_through_and_threads_are_as_before(three_threads: None) -
     with pytest.raises(ValueError, match="item 1"):
         in_threads(fail, range(3), CPU)
     assert torch.get_num_threads() == 3
+
+
+def blas_threads() -> set[int]:
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+@pytest.mark.parametrize("shape", [(2000, 1024), (800, 8192)])
+def test_a_small_decomposition_has_one_thread(three_threads: None, shape: tuple[int, int]) -> None:
+    with threadpool_limits(2, user_api="blas"):
+        with threads_for(*shape):
+            assert torch.get_num_threads() == 1
+            assert blas_threads() == {1}
+        with pytest.raises(ValueError, match="inside"), threads_for(*shape):
+            raise ValueError("inside")
+        assert torch.get_num_threads() == 3
+        assert blas_threads() == {2}
+        assert in_threads(lambda _: blas_threads(), range(2), CPU) == [{1}, {1}]
+        assert blas_threads() == {2}
+
+
+@pytest.mark.parametrize("shape", [(5000, 2048), (100_000, 512), (512, 100_000)])
+def test_a_large_decomposition_has_all_threads(three_threads: None, shape: tuple[int, int]) -> None:
+    with threadpool_limits(2, user_api="blas"), threads_for(*shape):
+        assert torch.get_num_threads() == 3
+        assert blas_threads() == {2}
 
 
 @pytest.mark.parametrize("shape", [(60, 20), (40, 90)], ids=["primal", "dual"])
