@@ -140,7 +140,8 @@ def test_a_direction_that_works_is_said_to_work() -> None:
     text = " ".join(section.paragraphs)
     assert "red: the true response rises at every step" in text
     assert "Warning" not in text
-    assert [panel.id for panel in section.panels] == ["directionstrips", "directioncurves", "directioncosines"]
+    pieces = [piece.id for panel in section.panels for piece in panel.pieces]
+    assert pieces == ["directionstrips", "directioncurves", "directioncosines"]
 
 
 def test_a_direction_that_pleases_only_its_encoder_is_called_so() -> None:
