@@ -148,7 +148,7 @@ def _profile_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, str], random
         low, high = ax.get_ylim()
         ax.set_ylim(low, high + 0.3 * (high - low))  # room for the words
         few = len(undecided) <= MOST_NAMES
-        text = _wrapped("undecided: " + (", ".join(undecided) if few else f"{len(undecided)} models, without a star"))
+        text = _wrapped("undecided: " + (", ".join(undecided) if few else f"{len(undecided)} models (no star)"))
         ax.text(0.03, 0.99, text, transform=ax.transAxes, fontsize=6, va="top", color="#555555")
 
 

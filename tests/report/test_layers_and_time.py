@@ -71,6 +71,14 @@ def test_profiles_star_the_best_layer_only_where_decided() -> None:
     assert len(picture_bytes(figure)) <= 200_000
 
 
+@pytest.mark.parametrize(("n", "words"), [(3, "undecided: net0, net1, net2"), (4, "undecided: 4 models (no star)")])
+def test_undecided_models_are_named_while_their_names_leave_room(n: int, words: str) -> None:
+    one = profiles().query("roi == 'noise' and model == 'effnet'")
+    figure = layer_profile(pd.concat([one.assign(model=f"net{k}") for k in range(n)]))
+    (text,) = (text.get_text() for text in figure.axes[0].texts)
+    assert text.replace("\n", " ") == words
+
+
 def test_the_heat_map_marks_decided_regions_and_greys_the_others() -> None:
     rows = profiles()
     figure = roi_layer_heatmap(rows, "effnet")
