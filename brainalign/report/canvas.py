@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -14,6 +15,9 @@ from matplotlib.figure import Figure
 
 from brainalign.checks import BrainalignError, listed
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 __all__ = [
     "COLOURS",
     "GREY",
@@ -23,11 +27,13 @@ __all__ = [
     "MOST_PIXELS",
     "NULL",
     "check_columns",
+    "compressed",
+    "drawn",
     "layer_colours",
     "legend_below",
     "model_colours",
     "new_figure",
-    "png_bytes",
+    "picture_bytes",
     "share_axis",
 ]
 
@@ -115,29 +121,40 @@ def legend_below(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
         )
 
 
-def png_bytes(figure: Figure, most: int = MOST_BYTES) -> bytes:
-    """Return a figure as PNG of at most MOST_PIXELS width and `most` bytes.
+def picture_bytes(figure: Figure, most: int = MOST_BYTES) -> bytes:
+    """Return a figure as PNG or WebP of at most MOST_PIXELS width and `most` bytes."""
+    return compressed(drawn(figure), most)
 
-    All but small figures are drawn in 256 colours, which the eye does not tell from all; one that is still too large
-    keeps its size and loses colours first (64, then 16), then pixels.
-    """
+
+def drawn(figure: Figure) -> Image:
+    """Return the pixels of a figure, at most MOST_PIXELS wide."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
+    from PIL.Image import fromarray
 
     figure.set_dpi(min(figure.dpi, MOST_PIXELS / figure.get_figwidth()))
     canvas = FigureCanvasAgg(figure)
     # savefig would draw twice, once for the layout alone.
     canvas.draw()  # type: ignore[no-untyped-call]
-    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
+    return fromarray(np.asarray(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
+
+
+def compressed(picture: Image, most: int = MOST_BYTES) -> bytes:
+    """Return a picture as PNG, or as WebP where a PNG is larger than `most` bytes.
+
+    All but small pictures are drawn in 256 colours, which the eye does not tell from all. Photographs and noise, which
+    are still too large, keep their size and lose fine detail first, then pixels.
+    """
     buffer = io.BytesIO()
-    drawn.save(buffer, format="png")
+    picture.save(buffer, format="png")
     if len(buffer.getvalue()) <= min(most, SMALL_BYTES):
         return buffer.getvalue()
-    picture = drawn.convert("RGB")
-    for n_colours, scale in ((256, 1.0), (64, 1.0), (16, 1.0), (16, 0.7), (16, 0.5), (16, 0.3), (8, 0.2)):
-        smaller = picture.resize((round(picture.width * scale), round(picture.height * scale)))
-        buffer = io.BytesIO()
-        smaller.quantize(n_colours).save(buffer, format="png", optimize=True)
+    picture = picture.convert("RGB")
+    buffer = io.BytesIO()
+    picture.quantize(256).save(buffer, format="png", optimize=True)
+    for quality, scale in ((80, 1.0), (60, 1.0), (40, 1.0), (20, 1.0), (20, 0.7), (20, 0.5), (20, 0.3), (5, 0.2)):
         if len(buffer.getvalue()) <= most:
             break
+        smaller = picture.resize((round(picture.width * scale), round(picture.height * scale)))
+        buffer = io.BytesIO()
+        smaller.save(buffer, format="webp", quality=quality)
     return buffer.getvalue()

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from brainalign.report.canvas import GREY, NULL, check_columns, legend_below, model_colours, new_figure
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.image_material import ImageMaterial
-from brainalign.report.page import Panel, Section
+from brainalign.report.page import Panel, Section, together
 from brainalign.report.sentences import number
 from brainalign.report.surface import FSAVERAGE, SurfaceMap, flat_maps, surface_map
 from brainalign.report.surface_viewer import surface_viewer
@@ -159,11 +159,12 @@ def _maps(material: ImageMaterial, rows: pd.DataFrame) -> list[Panel]:
         "n_decided": int((winner.values < n_families).sum()),  # pale ones come after
     }
     caption, numbers = CAPTIONS["winners"].format(**counts), material.winners
-    return [
-        Panel("winners", "Families on fsaverage5", caption, None, numbers, html=surface_viewer(maps)),
-        Panel("flatwinners", winner.title, caption, flat_maps(winner)),
-        Panel("flatmargin", margin.title, CAPTIONS["winnermargin"], flat_maps(margin)),
+    parts = [
+        Panel("winners", "Inflated", caption, None, numbers, html=surface_viewer(maps)),
+        Panel("flatwinners", f"Flattened: {winner.title}", caption, flat_maps(winner)),
+        Panel("flatmargin", f"Flattened: {margin.title}", CAPTIONS["winnermargin"], flat_maps(margin)),
     ]
+    return together("winners", "Families on fsaverage5", parts)
 
 
 def _table(rows: pd.DataFrame) -> Markup:

@@ -7,7 +7,7 @@ import pandas as pd
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.image_material import ImageMaterial
 from brainalign.report.layers import layer_preference_maps, layer_profile, roi_layer_heatmap
-from brainalign.report.page import Panel, Section
+from brainalign.report.page import Panel, Section, together
 from brainalign.report.surface import FSAVERAGE, SurfaceMap, flat_maps, significant, surface_map
 from brainalign.report.surface_viewer import surface_viewer
 from brainalign.statistics import RELIABLE
@@ -44,18 +44,18 @@ def maps_section(material: ImageMaterial) -> Section | None:
     panels = [
         Panel(
             "surface",
-            "Maps on fsaverage5",
+            "Inflated",
             CAPTIONS["surface"].format(**counts),
             None,
             numbers,
             html=surface_viewer(maps),
         ),
-        Panel("flat", maps[0].title, CAPTIONS["flatmap"].format(**counts), flat_maps(maps[0])),
+        Panel("flat", f"Flattened: {maps[0].title}", CAPTIONS["flatmap"].format(**counts), flat_maps(maps[0])),
     ]
     if len(maps) > 3:
         caption = CAPTIONS["preference"].format(model=model, n_undecided=len(scores) - maps[3].n_shown, n=len(scores))
-        panels.append(Panel("flatlayers", maps[3].title, caption, flat_maps(maps[3])))
-    return Section("maps", "Maps", panels)
+        panels.append(Panel("flatlayers", f"Flattened: {maps[3].title}", caption, flat_maps(maps[3])))
+    return Section("maps", "Maps", together("surface", "Maps on fsaverage5", panels))
 
 
 def _preference_maps(
@@ -81,7 +81,7 @@ def layers_section(material: ImageMaterial) -> Section | None:
     panels = [
         Panel(
             "profile",
-            "Layers by region",
+            "Mean r over layers",
             CAPTIONS["profile"],
             layer_profile(rows, material.labels(material.models), material.labels(material.controls)),
             rows,
@@ -93,7 +93,7 @@ def layers_section(material: ImageMaterial) -> Section | None:
             roi_layer_heatmap(rows, first),
         ),
     ]
-    return Section("layers", "Layers", panels)
+    return Section("layers", "Layers", together("layers", "Layers by region", panels))
 
 
 def _profile_rows(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:

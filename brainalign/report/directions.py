@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from brainalign.report.canvas import COLOURS, GREY, check_columns, legend_below, new_figure
 from brainalign.report.found_directions import JUDGES, FoundDirections, direction_gains
-from brainalign.report.page import Panel, Section
+from brainalign.report.page import Panel, Section, together
 from brainalign.report.sentences import number
 from brainalign.report.tables import html_table
 
@@ -45,12 +45,14 @@ def directions_section(found: FoundDirections) -> Section:
     found : FoundDirections
     """
     gains = direction_gains(found)
-    panels = []
+    images, parts = [], []
     if found.regions:
         method = _method(found)
         judge = JUDGES[found.judge_of(found.regions[0])]
-        panels += [
-            Panel("directionstrips", "Images along each region's direction", CAPTIONS["strips"], strips(found, method)),
+        images.append(
+            Panel("directionstrips", "Images along each region's direction", CAPTIONS["strips"], strips(found, method))
+        )
+        parts.append(
             Panel(
                 "directioncurves",
                 f"Response along each region's own direction ({method})",
@@ -58,16 +60,18 @@ def directions_section(found: FoundDirections) -> Section:
                 curves(found, method),
                 gains,
                 vector=True,
-            ),
-        ]
+            )
+        )
     if len(found.cosines) and len(found.regions) > 1:
         figure = cosine_maps(found.cosines[found.cosines["method"] == _method(found)])
         title = "Directions of regions beside each other"
-        panels.append(Panel("directioncosines", title, CAPTIONS["cosines"], figure, found.cosines))
+        parts.append(Panel("directioncosines", title, CAPTIONS["cosines"], figure, found.cosines))
     free = found.table[(found.table["region"] == "") & (found.table["control"] == "")]
     if len(free):
         title = "Directions that no region was asked for"
-        panels.append(Panel("directionsfree", title, CAPTIONS["unsupervised"], free_strips(found, free)))
+        images.append(Panel("directionsfree", title, CAPTIONS["unsupervised"], free_strips(found, free)))
+    panels = together("directionimages", "Images along directions", images)
+    panels += together("directionresponses", "What regions answer along their directions", parts)
     blocks = [_table(gains)] if len(gains) else []
     return Section("directions", TITLE, panels, _sentences(found, gains), blocks)
 

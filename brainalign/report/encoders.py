@@ -16,7 +16,7 @@ from brainalign.report.canvas import COLOURS, GREY, NULL, check_columns, legend_
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.image_material import ImageMaterial
 from brainalign.report.layer_weights import ensemble_panel, ensemble_sentence
-from brainalign.report.page import Panel, Section
+from brainalign.report.page import Panel, Section, together
 from brainalign.report.sentences import number
 from brainalign.report.tables import html_table
 from brainalign.statistics import RELIABLE
@@ -146,17 +146,19 @@ def encoders_section(material: ImageMaterial) -> Section | None:
         rows = side_rows(material, model, method, layer)
         shown = rows[rows["group"] == RELIABLE] if material.timed else rows[rows["group"] != RELIABLE]
         shown = shown.dropna(subset=["r"])
+        parts = []
         if len(shown):
             caption = CAPTIONS["encoders"].format(model=model, layer=layer, confidence=material.config.confidence)
             title = f"Encoders of {model}, {layer}"
-            panels.append(Panel(f"encoders{model}{method}", title, caption, encoder_scores(shown), rows))
+            parts.append(Panel(f"encoders{model}{method}", title, caption, encoder_scores(shown), rows))
         paragraphs += side_sentences(label, rows, material.timed)
         blocks.append(side_table(rows[rows["group"] == RELIABLE], f"{label}, {layer}: mean r over reliable targets"))
-        panels += _where(material, model, method, layer, rows)
+        parts += _where(material, model, method, layer, rows)
         if sentence := ensemble_sentence(material, model, method):
             paragraphs.append(sentence)
         if panel := ensemble_panel(material, model, method):
-            panels.append(panel)
+            parts.append(panel)
+        panels += together(f"encoder{model}{method}", f"{label} beside others", parts)
     return Section("encoders", "Encoders side by side", panels, paragraphs, blocks) if blocks else None
 
 

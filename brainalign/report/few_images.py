@@ -14,7 +14,7 @@ from matplotlib.ticker import NullFormatter
 
 from brainalign.report.canvas import COLOURS, GREY, check_columns, legend_below, new_figure, share_axis
 from brainalign.report.image_material import ImageMaterial
-from brainalign.report.page import Panel, Section
+from brainalign.report.page import Panel, Section, together
 from brainalign.report.sentences import number
 from brainalign.report.tables import html_table
 from brainalign.report.text_preferences import text_panel
@@ -134,11 +134,12 @@ def few_images_section(material: ImageMaterial) -> Section | None:
             "ceiling": "Dashed: noise ceiling." if known else "No image was repeated, so there is no noise ceiling.",
         }
         title = f"{label}, {layer}: from few images to many"
-        panels.append(Panel(f"curve{model}{method}", title, CAPTION.format(**words), curves(shown), rows))
+        parts = [Panel(f"curve{model}{method}", title, CAPTION.format(**words), curves(shown), rows)]
         paragraphs += _sentences(material, label, layer, rows, about)
         texts = pd.DataFrame(about["layers"][layer].get("texts", []))
         if len(texts):
-            panels.append(text_panel(f"texts{model}{method}", label, material.subject, texts, regions))
+            parts.append(text_panel(f"texts{model}{method}", label, material.subject, texts, regions))
+        panels += together(f"few{model}{method}", f"{label} from few images", parts)
         blocks.append(_fallback_table(label, about["layers"][layer]))
         blocks.append(_score_table(label, rows[rows["group"] == RELIABLE], material.config.confidence))
     return Section("fewimages", "Few images: in-context encoding", panels, paragraphs, blocks) if panels else None

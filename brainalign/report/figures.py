@@ -162,7 +162,7 @@ def confusion_matrix(items: pd.DataFrame, conditions: Sequence[str], labels: Seq
 
 def ceiling_histogram(ceiling: NDArray[Any], threshold: float) -> Figure:
     """Draw the distribution of noise ceilings over targets; left of 0 is what the estimator gives without signal."""
-    figure, (ax,) = new_figure(5.2, 2.8)
+    figure, (ax,) = new_figure(4.4, 3.4)
     ax.hist(ceiling, bins=40, color=COLOURS[0])
     ax.axvline(0, color="black", linestyle=":", linewidth=1)
     ax.axvline(threshold, color=COLOURS[5], linewidth=1.5, label=f"threshold {threshold:g}")

@@ -12,7 +12,7 @@ from brainalign.report.captions import CAPTIONS
 from brainalign.report.encoders import attention_maps, encoder_scores
 from brainalign.report.grounding_figures import LABELS, retrieval_figure, words_figure
 from brainalign.report.image_material import ImageMaterial
-from brainalign.report.page import Panel, Section
+from brainalign.report.page import Panel, Section, together
 from brainalign.report.sentences import number
 from brainalign.report.tables import html_table
 from brainalign.statistics import RELIABLE
@@ -37,7 +37,7 @@ def grounding_section(material: ImageMaterial) -> Section | None:
     scores, axes, attributes, norms = (material.grounding[name] for name in GROUNDING_TABLES)
     details = material.details("groundedwords")
     arrays = material.grounded_words
-    panels = [
+    parts = [
         Panel(
             "groundedretrieval", "Images by captions", CAPTIONS["groundedretrieval"], retrieval_figure(scores), scores
         ),
@@ -49,6 +49,7 @@ def grounding_section(material: ImageMaterial) -> Section | None:
             axes,
         ),
     ]
+    panels = together("groundedwords", "Words and the images they find", parts)
     if details["grid"][0] > 1:
         grid = (int(details["grid"][0]), int(details["grid"][1]))
         figure = attention_maps(

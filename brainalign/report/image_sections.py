@@ -20,7 +20,7 @@ from brainalign.report.figures import ceiling_histogram, score_against_ceiling
 from brainalign.report.grounding import grounding_section
 from brainalign.report.image_material import ImageMaterial
 from brainalign.report.material import Failure
-from brainalign.report.page import Panel, Section
+from brainalign.report.page import Panel, Section, together
 from brainalign.report.partition import partition_section
 from brainalign.report.recovery import planted_ceilings, planted_latencies, planted_layers, planted_preferences
 from brainalign.report.reference_rdms import rdm_grid, reference_bars
@@ -189,7 +189,7 @@ def _ceilings(material: ImageMaterial) -> Section | None:
     panels = [
         Panel(
             "ceilings",
-            "Noise ceilings",
+            "Distribution over targets",
             CAPTIONS["ceilinghistogram"].format(n_reliable=reliable),
             ceiling_histogram(ceiling, threshold),
         ),
@@ -204,7 +204,7 @@ def _ceilings(material: ImageMaterial) -> Section | None:
         f"Ceilings are variances of averages over the repeats of the test images (ncsnr over all repeats), stored "
         f"unclamped: without signal they scatter around 0. {reliable:,} of {len(ceiling):,} lie above {threshold:g}."
     )
-    return Section("ceilings", "Ceilings", panels, [text])
+    return Section("ceilings", "Ceilings", together("ceilings", "Noise ceilings", panels), [text])
 
 
 def _recovery(material: ImageMaterial) -> Section | None:
@@ -215,7 +215,7 @@ def _recovery(material: ImageMaterial) -> Section | None:
         known = table["model"].notna()
         labels = [material.label(*pair) for pair in table.loc[known, ["model", "method"]].to_numpy()]
         table = table.assign(model=pd.Series(labels, index=table.index[known], dtype=object))
-    panels = []
+    panels, layered = [], []
     ceilings = table[table["what"] == "ceiling"]
     if len(ceilings):
         ceilings = ceilings.dropna(subset=["planted"])
@@ -234,8 +234,8 @@ def _recovery(material: ImageMaterial) -> Section | None:
         names = {"planted_layer": "planted", "recovered_layer": "recovered"}
         shown = rows.drop(columns=["planted"], errors="ignore").rename(columns=names)
         layers = list(dict.fromkeys(shown.sort_values("planted_depth")["planted"])) if same else None
-        title = f"Layers, recovered with {model}"
-        panels.append(
+        title = f"With {model}"
+        layered.append(
             Panel(
                 f"plantedlayers{''.join(filter(str.isalnum, str(model)))}",
                 title,
@@ -263,4 +263,6 @@ def _recovery(material: ImageMaterial) -> Section | None:
             )
         )
     text = "These data were simulated: what was planted is known, and stands here beside what the analysis found."
+    panels = together("recovery", "What was planted, and what was found", panels)
+    panels += together("plantedlayers", "Layers, recovered with each network", layered)
     return Section("recovery", "Planted against recovered", panels, [text]) if panels else None

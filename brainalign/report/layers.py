@@ -25,6 +25,7 @@ from brainalign.report.surface import SurfaceMap, surface_map
 __all__ = ["PROFILE_COLUMNS", "layer_preference_maps", "layer_profile", "roi_layer_heatmap"]
 
 PROFILE_COLUMNS = ("roi", "model", "layer", "r", "se", "null_mean", "null_high", "ceiling_r", "decided", "reason")
+MOST_NAMES = 3  # of undecided models in a panel: more would cover the curves
 
 
 def layer_preference_maps(table: pd.DataFrame, layers: Sequence[str], model: str) -> tuple[SurfaceMap, SurfaceMap]:
@@ -146,7 +147,8 @@ def _profile_panel(ax: Axes, rows: pd.DataFrame, colours: dict[str, str], random
     if undecided:
         low, high = ax.get_ylim()
         ax.set_ylim(low, high + 0.3 * (high - low))  # room for the words
-        text = _wrapped("undecided: " + ", ".join(undecided))
+        few = len(undecided) <= MOST_NAMES
+        text = _wrapped("undecided: " + (", ".join(undecided) if few else f"{len(undecided)} models (no star)"))
         ax.text(0.03, 0.99, text, transform=ax.transAxes, fontsize=6, va="top", color="#555555")
 
 

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count, groupby
 from typing import Any
 
 import pandas as pd
@@ -15,8 +16,9 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 import brainalign
-from brainalign.report.canvas import png_bytes
+from brainalign.report.canvas import picture_bytes
 from brainalign.report.citations import CITATIONS
+from brainalign.report.composite import composite, letter
 from brainalign.report.material import Material
 from brainalign.report.searchlight_words import searchlight_methods
 from brainalign.report.sentences import findings, methods_text, number
@@ -24,7 +26,7 @@ from brainalign.report.surface_viewer import VIEWER_CLASS, surface_assets
 
 MOST_ROWS = 5000  # of an embedded table; longer ones lie beside the report as artifacts
 
-__all__ = ["Panel", "Section", "data_uri", "render", "render_page"]
+__all__ = ["Panel", "Section", "data_uri", "render", "render_page", "together"]
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,23 @@ class Panel:
     numbers: pd.DataFrame | None = None
     vector: bool = False  # SVG: for figures of few marks
     html: Markup | str = ""
+    parts: tuple[Panel, ...] = ()  # of `together`
+
+    @property
+    def pieces(self) -> tuple[Panel, ...]:
+        """The panels that are drawn as this one: its parts, or itself."""
+        return self.parts or (self,)
 
     @property
     def image(self) -> str:
         """The figure as a data URI; a picture of points keeps within the size budget, empty without a figure."""
+        several = [(part.title, part.figure) for part in self.parts if part.figure is not None]
+        if several:
+            return _picture_uri(composite(several))
         if self.figure is None:
             return ""
         if not self.vector:
-            return data_uri(png_bytes(self.figure), "image/png")
+            return _picture_uri(picture_bytes(self.figure))
         buffer = io.BytesIO()
         self.figure.savefig(buffer, format="svg", metadata={"Date": None})
         return data_uri(buffer.getvalue(), "image/svg+xml")
@@ -59,6 +70,25 @@ class Panel:
         if self.numbers is None or len(self.numbers) > MOST_ROWS:
             return ""
         return data_uri(self.numbers.to_csv(index=False).encode(), "text/csv")
+
+    @property
+    def alt(self) -> str:
+        """What the picture shows, for those who do not see it."""
+        return ": ".join([self.title, *(["; ".join(self._names())] if self.parts else [])])
+
+    @property
+    def notes(self) -> list[tuple[str, str, list[Panel]]]:
+        """Captions in order, each with the names of the pieces it is of ("" of a figure by itself), and these."""
+        if not self.parts:
+            return [("", self.caption, [self])]
+        named = groupby(zip(self._names(), self.parts, strict=True), key=lambda each: each[1].caption)
+        of = [(caption, list(pairs)) for caption, pairs in named]
+        return [("; ".join(name for name, _ in pairs), text, [part for _, part in pairs]) for text, pairs in of]
+
+    def _names(self) -> list[str]:
+        """Return the title of every part, after its letter where it has a place in the picture."""
+        letters = map(letter, count())
+        return [f"{next(letters)}, {part.title}" if part.figure is not None else part.title for part in self.parts]
 
 
 @dataclass(frozen=True)
@@ -72,9 +102,28 @@ class Section:
     blocks: list[Markup] = field(default_factory=list)
 
 
+def together(id: str, title: str, parts: Sequence[Panel]) -> list[Panel]:
+    """Return panels as one figure: one picture with a letter for each, one caption for all, numbers for each.
+
+    What belongs together is one figure, so that a page does not grow with regions, layers or models.
+
+    Parameters
+    ----------
+    id, title : str
+        Of the figure.
+    parts : sequence of Panel
+        One alone stays as it is; none give no figure.
+    """
+    return [Panel(id, title, "", None, parts=tuple(parts))] if len(parts) > 1 else list(parts)
+
+
 def data_uri(content: bytes, media_type: str) -> str:
     """Return content embedded in a URI, so that the page needs no network."""
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
+
+
+def _picture_uri(content: bytes) -> str:
+    return data_uri(content, "image/webp" if content[8:12] == b"WEBP" else "image/png")
 
 
 def render_page(material: Material, sections: list[Section]) -> str:
@@ -129,7 +178,8 @@ def render(template: str, sections: Sequence[Section], **values: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number}
-    turned = any(VIEWER_CLASS in panel.html for section in sections for panel in section.panels)
+    pieces = [piece for section in sections for panel in section.panels for piece in panel.pieces]
+    turned = any(VIEWER_CLASS in piece.html for piece in pieces)
     return environment.get_template(template).render(
         sections=sections,
         surface=surface_assets() if turned else "",

@@ -28,7 +28,7 @@ def planted_layers(rows: pd.DataFrame, layers: Sequence[str] | None = None) -> F
     needed = ["area", "planted", "recovered", "planted_depth", "recovered_depth", "decided", "reason"]
     check_columns("the table of planted layers", rows, needed)
     decided = rows[rows["decided"].astype(bool)]
-    figure, axes = new_figure(8.6 if layers else 4.6, 4.0, 2 if layers else 1)
+    figure, axes = new_figure(8.6 if layers else 4.4, 3.5, 2 if layers else 1)
     if layers:
         _confusion(axes[0], decided, layers, "layer")
     ax = axes[-1]

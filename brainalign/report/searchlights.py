@@ -13,7 +13,7 @@ from brainalign.report.brain_maps import draw_map
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.image_material import ImageMaterial
 from brainalign.report.material import Material
-from brainalign.report.page import Panel, Section
+from brainalign.report.page import Panel, Section, together
 from brainalign.report.searchlight_words import LEVEL, around, best_layer, details_of, searchlight_sentence
 from brainalign.report.surface import FSAVERAGE, flat_maps, surface_map
 
@@ -24,7 +24,8 @@ def searchlight_section(material: Material | ImageMaterial) -> Section | None:
     """Draw, for every model, the fit of its best layer around every centre, and what of it is above chance."""
     if not material.searchlights or material.responses is None:
         return None
-    panels, paragraphs = [], []
+    panels: list[Panel] = []
+    paragraphs = []
     for model, table in material.searchlights.items():
         details = details_of(material, model)
         paragraphs.append(searchlight_sentence(model, table, details, material.responses.targets))
@@ -42,12 +43,13 @@ def searchlight_section(material: Material | ImageMaterial) -> Section | None:
         if everywhere is None:
             paragraphs.append(f"No map of {title} is drawn: maps for other tools lie beside its table.")
             continue
-        panels.append(Panel(f"searchlight-{model}", f"Searchlight: {title}", caption, everywhere, mine))
+        parts = [Panel(f"searchlight-{model}", f"Searchlight: {title}", caption, everywhere, mine)]
         if found.any():
             shown = np.where(found, mine["score"], np.nan)
             above = _draw(material, mine, shown, found.to_numpy(), f"{label} where p < {LEVEL:g}, corrected")
             text = " ".join(CAPTIONS["searchlightabove"].format(level=LEVEL, n=int(found.sum())).split())
-            panels.append(Panel(f"searchlightabove-{model}", f"Above chance: {title}", text, above))
+            parts.append(Panel(f"searchlightabove-{model}", f"Above chance: {title}", text, above))
+        panels += together(f"searchlight-{model}", f"Searchlight: {title}", parts)
     return Section("searchlight", "Searchlights", panels, paragraphs)
 
 

@@ -220,7 +220,7 @@ def flat_maps(
     rois : mapping, optional
         Left and right mask (10242,) by name, drawn as outlines.
     """
-    figure, axes = new_figure(8.6, 4.1, 2)
+    figure, axes = new_figure(8.6, 3.7, 2)
     image: Any = None
     for side, (ax, values) in enumerate(zip(axes, surface.values, strict=True)):
         flat = _flat(list(HEMISPHERES.values())[side])
@@ -247,7 +247,6 @@ def flat_maps(
         step = -(-len(surface.categories) // 24)
         bar.set_ticks(list(range(0, len(surface.categories), step)), labels=list(surface.categories[::step]))
         bar.ax.minorticks_off()
-    figure.suptitle(surface.title, fontsize=10)
     return figure
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from brainalign.report.image_material import ImageMaterial
-from brainalign.report.page import Panel, Section
+from brainalign.report.page import Panel, Section, together
 from brainalign.report.sentences import number
 from brainalign.report.synthesis_captions import SYNTHESIS_CAPTIONS
 from brainalign.report.synthesis_figures import nulls, scale_sweep, specificity, step_trace
@@ -26,10 +26,11 @@ from brainalign.report.synthesis_words import (
 from brainalign.report.synthesised import JUDGES, SynthesisedImages
 from brainalign.report.tables import html_table
 
-__all__ = ["MOST_REGIONS", "synthesis_blocks", "synthesis_section", "synthesis_text"]
+__all__ = ["GALLERIES", "MOST_REGIONS", "synthesis_blocks", "synthesis_section", "synthesis_text"]
 
 TITLE = "Images a region would prefer"
 MOST_REGIONS = 6  # of galleries, curves and rows of a sheet: a page holds 30 figures
+GALLERIES = 2  # of a figure: photographs of more would lose detail in its 200 kB
 
 
 def synthesis_section(material: ImageMaterial) -> Section | None:
@@ -73,33 +74,43 @@ def _panels(study: SynthesisedImages, confidence: float) -> list[Panel]:
     captions = {name: " ".join(text.format(**words).split()) for name, text in SYNTHESIS_CAPTIONS.items()}
     conditions = set(study.table["condition"])
     own = study.table[study.table["scored"] == study.table["region"]]
-    panels = [
-        Panel(f"gallery{k}", f"Images for {region}", captions["gallery"], gallery(study, region))
-        for k, region in enumerate(shown)
-    ]
+    panels = []
+    for k in range(0, len(shown), GALLERIES):
+        regions = shown[k : k + GALLERIES]
+        sheets = [
+            Panel(f"gallery{k + place}", f"Images for {region}", captions["gallery"], gallery(study, region))
+            for place, region in enumerate(regions)
+        ]
+        panels += together(f"galleries{k}", f"Images for {' and '.join(regions)}", sheets)
+    responses, amounts = [], []
     if "unguided" in conditions:
         panels.append(
             Panel("pairs", "The same seeds, guided for each region", captions["pairs"], minimal_pairs(study, shown))
         )
-        panels.append(
+        responses.append(
             Panel("specificity", "Whose response rises", captions["specificity"], specificity(study), study.gains)
         )
-    panels += [
+    tables = [
         Panel("gains", "Gains over every control", captions["gains"], None, study.gains, html=gains_table(study)),
         Panel("means", "Means of every condition", captions["means"], None, html=means_table(study)),
     ]
     if "null" in conditions and "unguided" in conditions:
         caption = f"{captions['nulls']} {_resolution(study)}"
         numbers = study.table[study.table["condition"] == "null"].groupby(["null", "scored"])[study.judges].mean()
-        panels.append(Panel("nulls", "Encoders of shuffled responses", caption, nulls(study), numbers.reset_index()))
+        responses.append(Panel("nulls", "Encoders of shuffled responses", caption, nulls(study), numbers.reset_index()))
     if "sweep" in conditions:
         swept = own[own["condition"] == "sweep"]
         numbers = swept.groupby(["region", "scale"], sort=False)[[*study.judges, *study.plausible]].mean().reset_index()
-        panels.append(Panel("sweep", "Scale of guidance", captions["sweep"], scale_sweep(study, shown), numbers))
+        amounts.append(Panel("sweep", "Scale of guidance", captions["sweep"], scale_sweep(study, shown), numbers))
     if len(study.steps):
-        panels.append(Panel("trace", "From noise to image", captions["trace"], step_trace(study, shown), study.steps))
-    panels.append(Panel("failures", "The worst images", captions["failures"], failures(study, shown)))
-    return panels
+        amounts.append(Panel("trace", "From noise to image", captions["trace"], step_trace(study, shown), study.steps))
+    return [
+        *panels,
+        *together("responses", "Whose response rises, and by chance", responses),
+        *together("gains", "Gains and means", tables),
+        *together("amounts", "Scale of guidance, and its steps", amounts),
+        Panel("failures", "The worst images", captions["failures"], failures(study, shown)),
+    ]
 
 
 def _resolution(study: SynthesisedImages) -> str:

@@ -13,7 +13,7 @@ from brainalign.report.canvas import COLOURS
 from brainalign.report.caption_figures import caption_scores_figure, noun_figure, temperature_figure
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.image_material import ImageMaterial
-from brainalign.report.page import Panel, Section
+from brainalign.report.page import Panel, Section, together
 from brainalign.report.sentences import number
 from brainalign.report.surface import FSAVERAGE, flat_maps, surface_map
 from brainalign.report.tables import html_table
@@ -44,16 +44,17 @@ def voxel_captions_section(material: ImageMaterial) -> Section | None:
     details = material.details("captions")
     if table.empty:
         return Section("voxelcaptions", TITLE, paragraphs=[f"No voxel is captioned: {details['reason']}."])
-    panels = []
+    parts = []
     if len(curve):
-        panels.append(
+        parts.append(
             Panel("captiontemperature", "Temperature", _text("captiontemperature"), temperature_figure(curve), curve)
         )
     if scores["r"].notna().any():
         text = _text("captionscores", confidence=material.config.confidence)
-        panels.append(Panel("captionscores", "Captions beside controls", text, caption_scores_figure(scores), scores))
-    panels.append(Panel("captionnouns", "Words by region", _text("captionnouns"), noun_figure(details["nouns"])))
-    panels += _maps(material, table, details)
+        parts.append(Panel("captionscores", "Captions beside controls", text, caption_scores_figure(scores), scores))
+    parts.append(Panel("captionnouns", "Words by region", _text("captionnouns"), noun_figure(details["nouns"])))
+    panels = together("captionscores", "How well captions predict, and what they say", parts)
+    panels += together("captionmaps", "Captions on the flattened cortex", _maps(material, table, details))
     paragraphs = [_explained(details), caption_verdict(table, scores, details), *_silences(table, details)]
     return Section("voxelcaptions", TITLE, panels, paragraphs, [_table(table)])
 

@@ -15,7 +15,7 @@ from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError
 from brainalign.descriptor import ImageStudy
 from brainalign.report import ImageMaterial
-from brainalign.report.canvas import NULL, model_colours, png_bytes
+from brainalign.report.canvas import NULL, model_colours, picture_bytes
 from brainalign.report.contest import (
     contest_methods,
     contest_scores,
@@ -70,7 +70,7 @@ def test_points_are_those_of_the_table_and_hollow_where_undecided() -> None:
     assert [to_hex(band.get_facecolor()[0]) for band in bands] == [NULL] * 4
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == [*FAMILIES, "best family, exchanged predictions", "noise ceiling"]
-    assert len(png_bytes(figure)) <= 200_000
+    assert len(picture_bytes(figure)) <= 200_000
     with pytest.raises(BrainalignError, match="the table of the contest has no column 'null_high'"):
         contest_scores(table().drop(columns="null_high"))
 
@@ -138,11 +138,12 @@ def words(text: object) -> str:
 
 def test_the_section_says_what_is_decided(material: ImageMaterial) -> None:
     section = contest_section(material)
-    assert [panel.id for panel in section.panels] == ["contest", "winners", "flatwinners", "flatmargin"]
+    assert [panel.id for panel in section.panels] == ["contest", "winners"]
+    assert [part.id for part in section.panels[1].parts] == ["winners", "flatwinners", "flatmargin"]
     assert section.paragraphs[0].startswith("2 of 3 regions are decided. ")
     assert "up to 0.15 would be decided by chance" in section.paragraphs[0]
     assert "11 of 12 reliable vertices are shown, 6 of them in decided regions" in " ".join(
-        section.panels[1].caption.split()
+        section.panels[1].parts[0].caption.split()
     )
     assert "<img src=x" not in str(section.blocks[0])
     text = words(section.blocks[0])

@@ -165,7 +165,7 @@ def texts() -> pd.DataFrame:
 
 def test_texts_beyond_chance_are_named_and_no_others() -> None:
     layers = {"layers": {"a": ABOUT["layers"]["a"] | {"texts": texts().to_dict("records")}}}
-    (_, panel) = few_images_section(material(table(), ABOUT | layers)).panels
+    ((_, panel),) = (found.parts for found in few_images_section(material(table(), ABOUT | layers)).panels)
     axes = panel.figure.axes
     assert [ax.get_title() for ax in axes] == ["FFA", EVIL]
     assert [label.get_text() for label in axes[0].get_yticklabels()] == ["face", EVIL, "$house$", "hand", "tree"]

@@ -30,7 +30,7 @@ from brainalign.report import (
     surface_map,
     surface_viewer,
 )
-from brainalign.report.canvas import GREY, png_bytes
+from brainalign.report.canvas import GREY, picture_bytes
 from brainalign.report.surface import N_VERTICES
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -122,13 +122,13 @@ def test_a_figure_keeps_within_its_budget() -> None:
     noise = np.random.default_rng(0).normal(size=(900, 1300))
     figure = Figure(figsize=(13, 9), dpi=110)
     figure.add_axes((0, 0, 1, 1)).imshow(noise)
-    content = png_bytes(figure)
+    content = picture_bytes(figure)
     picture = Image.open(io.BytesIO(content))
     assert len(content) <= 200_000
     assert picture.width <= 1000
     small = Figure(figsize=(4, 3))
     small.add_subplot().plot([0, 1])
-    assert Image.open(io.BytesIO(png_bytes(small))).mode == "RGBA"  # left as it is
+    assert Image.open(io.BytesIO(picture_bytes(small))).mode == "RGBA"  # left as it is
 
 
 def group_page(**changes: object) -> str:

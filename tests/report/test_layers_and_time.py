@@ -16,7 +16,7 @@ from brainalign.report import (
     score_over_time,
     topomaps,
 )
-from brainalign.report.canvas import GREY, model_colours, png_bytes
+from brainalign.report.canvas import GREY, model_colours, picture_bytes
 from brainalign.report.heads import HEAD_RADIUS, flatten_positions
 from brainalign.report.layers import PROFILE_COLUMNS
 
@@ -68,7 +68,15 @@ def test_profiles_star_the_best_layer_only_where_decided() -> None:
     assert "noise ceiling (r)" in labels
     assert "permuted, mean to upper end" in labels
     assert len(labels) == len(set(labels))
-    assert len(png_bytes(figure)) <= 200_000
+    assert len(picture_bytes(figure)) <= 200_000
+
+
+@pytest.mark.parametrize(("n", "words"), [(3, "undecided: net0, net1, net2"), (4, "undecided: 4 models (no star)")])
+def test_undecided_models_are_named_while_their_names_leave_room(n: int, words: str) -> None:
+    one = profiles().query("roi == 'noise' and model == 'effnet'")
+    figure = layer_profile(pd.concat([one.assign(model=f"net{k}") for k in range(n)]))
+    (text,) = (text.get_text() for text in figure.axes[0].texts)
+    assert text.replace("\n", " ") == words
 
 
 def test_the_heat_map_marks_decided_regions_and_greys_the_others() -> None:
@@ -107,7 +115,7 @@ def test_scores_over_time_show_clusters_with_p_and_decided_peaks() -> None:
     assert curve.get_xdata()[np.argmax(curve.get_ydata())] == pytest.approx(100, abs=1)  # ms
     assert "ms" in bars.get_xlabel()
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [*LAYERS, "permuted"]
-    assert len(png_bytes(figure)) <= 200_000
+    assert len(picture_bytes(figure)) <= 200_000
     assert len(score_over_time(rows).axes[0].lines) == len(LAYERS) + 2  # alone: curves, onset, zero
 
 
@@ -163,7 +171,7 @@ def test_topomaps_mark_significant_sensors_at_the_nearest_times(sensors: pd.Data
     rows = np.flatnonzero(np.nanmax(values.filled(np.nan), axis=1) > 0.35)
     assert rows.max() < values.shape[0] / 2  # the patch is at the back: the lower half of the picture
     assert "r on test stimuli" in figure.axes[-1].get_ylabel()
-    assert len(png_bytes(figure)) <= 200_000
+    assert len(picture_bytes(figure)) <= 200_000
 
 
 def test_positions_keep_left_right_and_front_and_lie_in_the_head(sensors: pd.DataFrame) -> None:

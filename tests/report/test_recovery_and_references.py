@@ -18,7 +18,7 @@ from brainalign.report import (
     rdm_grid,
     reference_bars,
 )
-from brainalign.report.canvas import COLOURS, png_bytes
+from brainalign.report.canvas import COLOURS, picture_bytes
 from brainalign.report.figures import mds_points, score_against_ceiling
 from brainalign.report.reference_rdms import RANDOM_COLUMNS
 
@@ -124,7 +124,7 @@ def test_bars_have_ceilings_only_where_there_are_several_rdms() -> None:
     diamonds = [c for c in human.containers if hasattr(c, "has_xerr") and c.has_xerr]
     assert len(diamonds) == 5
     assert figure.get_figwidth() * figure.dpi <= 1000
-    assert len(png_bytes(figure)) <= 200_000
+    assert len(picture_bytes(figure)) <= 200_000
 
 
 def world() -> np.ndarray:
@@ -153,7 +153,7 @@ def test_rdms_are_grouped_by_category() -> None:
     first = drawn[: sizes[0], : sizes[0]]
     assert first.mean() < 0.2 < 0.5 < drawn[: sizes[0], sizes[0] :].mean()  # a dark block on the diagonal
     assert ax.get_xticks()[0] == pytest.approx((sizes[0] - 1) / 2)
-    assert len(png_bytes(figure)) <= 200_000
+    assert len(picture_bytes(figure)) <= 200_000
     with pytest.raises(BrainalignError, match="has 10 pairs but 92 categories make 4186"):
         rdm_grid({"a": pairs[:10]}, CATEGORIES)
 

@@ -14,7 +14,7 @@ from nilearn.datasets import load_fsaverage
 
 from brainalign.checks import BrainalignError
 from brainalign.report import Panel, Section, flat_maps, significant, surface_map, surface_viewer
-from brainalign.report.canvas import layer_colours, png_bytes
+from brainalign.report.canvas import layer_colours, picture_bytes
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.layers import layer_preference_maps
 from brainalign.report.page import render
@@ -93,7 +93,7 @@ def test_the_flat_map_is_masked_where_the_vertices_are(cortex: pd.DataFrame) -> 
     assert "Pearson r" in figure.axes[2].get_ylabel()
     assert [text.get_text() for text in figure.axes[0].texts].count("back") == 1
     assert figure.get_figwidth() * figure.dpi <= 1000
-    assert len(png_bytes(figure)) <= 200_000
+    assert len(picture_bytes(figure)) <= 200_000
 
 
 def test_faces_average_numbers_but_not_categories() -> None:

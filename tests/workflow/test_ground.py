@@ -157,7 +157,7 @@ def test_the_section_says_what_was_found_and_calls_a_tie_a_tie(grounded: Path) -
     made = material(grounded)
     section = grounding_section(made)
     assert section is not None
-    assert [panel.id for panel in section.panels] == [
+    assert [piece.id for panel in section.panels for piece in panel.pieces] == [
         "groundedretrieval", "groundedaxes", "groundedplaces", "groundedregions",
     ]  # fmt: skip
     assert all(panel.image.startswith("data:image/png") for panel in section.panels)

@@ -521,7 +521,8 @@ def test_layers_as_one_and_controls(scenes) -> None:
     assert set(run.table("scores", **labels)["layer"]) == {"block2", "block3"}
     assert run.table("preference", **labels)["layer"].tolist() == ["block2", "block3"]
     page = run.page("sub-02")
-    assert 'id="figure-layerweightsnetroute"' in page
+    assert 'id="figure-encodernetroute"' in page
+    assert "Layers that net reads" in page
     assert "net, all layers and seeds as one: mean r over reliable targets" in page
 
 

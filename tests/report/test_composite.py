@@ -1,0 +1,101 @@
+"""Several figures as one: where each lies, that it keeps its pixels, its letter, its caption and its numbers."""
+
+from __future__ import annotations
+
+import io
+import re
+from html import unescape
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from PIL import Image
+
+from brainalign.report import Panel, Section
+from brainalign.report.canvas import MOST_BYTES, MOST_PIXELS
+from brainalign.report.composite import GAP, STRIP, composite, letter
+from brainalign.report.page import together
+
+EVIL = "<img src=x onerror=alert(1)>$x$"
+COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
+
+
+def filled(colour: tuple[int, ...], width: int, height: int) -> Figure:
+    """Return a figure of one colour, of so many pixels."""
+    return Figure(figsize=(width / 100, height / 100), dpi=100, facecolor=np.array(colour) / 255)
+
+
+def test_figures_stand_side_by_side_while_they_fit() -> None:
+    sizes = ((400, 100), (500, 60), (300, 80))
+    figures = [(f"t{k}", filled(colour, *size)) for k, (colour, size) in enumerate(zip(COLOURS, sizes, strict=True))]
+    picture = np.asarray(Image.open(io.BytesIO(composite(figures))).convert("RGB"))
+    assert picture.shape == (2 * STRIP + 100 + GAP + 80, 400 + GAP + 500, 3)
+    corners = ((0, STRIP), (400 + GAP, STRIP), (0, 2 * STRIP + 100 + GAP))  # the third goes below the higher first
+    for (x, y), (width, height), colour in zip(corners, sizes, COLOURS, strict=True):
+        assert (picture[y : y + height, x : x + width] == colour).all()
+        assert (picture[y - STRIP : y, x : x + width] < 100).any()  # letter and title
+    coloured = (picture.max(axis=2) == 255) & (picture.min(axis=2) == 0)
+    assert coloured.sum() == sum(width * height for width, height in sizes)  # nothing lies on anything
+
+
+def test_letters_go_on_after_z() -> None:
+    assert [letter(k) for k in (0, 1, 25, 26, 27, 52)] == ["A", "B", "Z", "AA", "AB", "BA"]
+
+
+def test_many_figures_of_noise_keep_to_the_budget_of_one() -> None:
+    noisy = []
+    for k in range(4):
+        figure = Figure(figsize=(20, 5), dpi=100)
+        figure.add_axes((0, 0, 1, 1)).imshow(np.random.default_rng(k).random((300, 900)), aspect="auto")
+        noisy.append((EVIL, figure))
+    content = composite(noisy)
+    assert len(content) <= MOST_BYTES
+    assert Image.open(io.BytesIO(content)).width <= MOST_PIXELS
+
+
+def rendered(section: Section) -> str:
+    """Return the HTML of one section."""
+    environment = Environment(loader=PackageLoader("brainalign.report"), autoescape=True)
+    return environment.get_template("parts.html").module.section_list([section], "x")  # type: ignore[attr-defined]
+
+
+def panels() -> list[Panel]:
+    numbers = [pd.DataFrame({"a": [k]}) for k in range(2)]
+    return [
+        Panel("viewer", "Turned", "alike", None, html=Markup("<canvas></canvas>")),
+        Panel("first", EVIL, "alike", filled(COLOURS[0], 60, 60), numbers[0]),
+        Panel("second", "Second", f"other {EVIL}", filled(COLOURS[1], 60, 60), numbers[1]),
+        Panel("third", "Third", f"other {EVIL}", filled(COLOURS[2], 60, 60), numbers[1]),
+    ]
+
+
+def test_one_panel_stays_as_it_is_and_none_gives_none() -> None:
+    (_, first, *_) = panels()
+    assert together("all", "All", [first]) == [first]
+    assert together("all", "All", []) == []
+
+
+def test_every_part_has_its_name_its_caption_and_its_numbers() -> None:
+    (panel,) = together("all", "All", panels())
+    assert [names for names, _, _ in panel.notes] == [
+        f"Turned; A, {EVIL}",
+        "B, Second; C, Third",
+    ]  # one caption for two
+    assert panel.alt == f"All: Turned; A, {EVIL}; B, Second; C, Third"
+    page = rendered(Section("s", "Section", [panel]))
+    assert page.count("<figure") == page.count("<img") == page.count("<canvas>") == 1
+    assert re.findall(r'download="x_([^"]+).csv"', page) == ["first", "second", "third"]
+    assert f'alt="{panel.alt}"' in unescape(page)
+    assert "<img src=x" not in page
+    words = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", page)))
+    assert f"Turned; A, {EVIL}. alike Numbers (CSV)" in words
+    assert f"B, Second; C, Third. other {EVIL} Numbers of Second (CSV) Numbers of Third (CSV)" in words
+
+
+def test_tables_alone_have_no_picture() -> None:
+    (viewer, *_) = panels()
+    (panel,) = together("tables", "Tables", [viewer, viewer])
+    assert panel.image == ""
+    assert "<img" not in rendered(Section("s", "Section", [panel]))
