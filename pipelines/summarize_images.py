@@ -16,7 +16,15 @@ from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import SummarizeSettings, parse
 from brainalign.simulation import preferences
-from brainalign.statistics import RELIABLE, Candidate, RegionDraws, family_contest, layer_preference, target_winners
+from brainalign.statistics import (
+    RELIABLE,
+    Candidate,
+    RegionDraws,
+    family_contest,
+    layer_preference,
+    paired_differences_p,
+    target_winners,
+)
 
 WHITENED = "noise standard deviations"
 N_DRAWS = 300  # of images, for preferences
@@ -63,7 +71,9 @@ def _summarize(arguments: argparse.Namespace, provenance: Provenance) -> None:
         recovered.append(preference.assign(**names, depth=best / max(len(depths) - 1, 1)))
     summary = pd.DataFrame(rows)
     save(arguments.summary, summary, provenance, confidence=confidence, q=settings.q, reliable=f"ceiling > {threshold}")
-    save(arguments.differences, _differences(summary, draws, confidence), provenance, of="bootstrap over test images")
+    n_images = len(load_sidecar(arguments.draws[0])["details"]["test_ids"])
+    differences = _differences(summary, draws, n_images, confidence)
+    save(arguments.differences, differences, provenance, of="bootstrap over test images")
     families = arguments.settings.get("contest", {})
     kept = {(entities_of(file)["model"], entities_of(file)["method"]): file for file in arguments.draws}
     contest, winners = _contest(families, tables, kept, ceiling, confidence, provenance)
@@ -113,7 +123,9 @@ def _rows(
     return rows
 
 
-def _differences(summary: pd.DataFrame, draws: dict[tuple[str, str], np.ndarray], confidence: float) -> pd.DataFrame:
+def _differences(
+    summary: pd.DataFrame, draws: dict[tuple[str, str], np.ndarray], n_images: int, confidence: float
+) -> pd.DataFrame:
     """Return every pair of models, each with the layer that was chosen in training; draws are paired over models.
 
     A model without a mean r (no target is reliable, or all predictions are constant) is in no pair.
@@ -121,28 +133,18 @@ def _differences(summary: pd.DataFrame, draws: dict[tuple[str, str], np.ndarray]
     best = summary[(summary["quantity"] == "mean r") & summary["chosen"]].set_index(["model", "method"])
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     pairs = list(combinations([names for names, values in draws.items() if len(values)], 2))
-    rows = []
-    for a, b in pairs:
-        difference = draws[a] - draws[b]
-        low, high = np.quantile(difference, tails)
-        p = min(1.0, 2 * (1 + min((difference <= 0).sum(), (difference >= 0).sum())) / (1 + len(difference)))
-        rows.append(
-            {
-                "quantity": "mean r",
-                "model_a": a[0],
-                "model_b": b[0],
-                "method_a": a[1],
-                "method_b": b[1],
-                "layer_a": best["layer"][a],
-                "layer_b": best["layer"][b],
-                "difference": float(best["value"][a]) - float(best["value"][b]),
-                "low": low,
-                "high": high,
-                "p": min(1.0, p * len(pairs)),  # Bonferroni over the pairs
-                "n": best["n"][a],
-            }
-        )
-    return pd.DataFrame(rows, columns=DIFFERENCES)
+    if not pairs:
+        return pd.DataFrame(columns=DIFFERENCES)
+    drawn = np.column_stack([draws[a] - draws[b] for a, b in pairs])
+    differences = np.array([float(best["value"][a]) - float(best["value"][b]) for a, b in pairs])
+    low, high = np.quantile(drawn, tails, axis=0)
+    rows = [
+        {"model_a": a[0], "model_b": b[0], "method_a": a[1], "method_b": b[1], "n": best["n"][a]}
+        | {"layer_a": best["layer"][a], "layer_b": best["layer"][b], "quantity": "mean r"}
+        for a, b in pairs
+    ]
+    p = paired_differences_p(differences, drawn, n_images)
+    return pd.DataFrame(rows).assign(difference=differences, low=low, high=high, p=p)[DIFFERENCES]
 
 
 def _contest(

@@ -37,6 +37,7 @@ def render_image_page(material: ImageMaterial) -> str:
         findings=image_findings(material),
         cards=_cards(material),
         headline=[] if summary is None else _headline(material, summary),
+        pairs=_pairs(material),
         interval_note="One row per model: the layer that scores best inside the training images (the first one where "
         "nothing is scored there, as with a single penalty); all layers are in the "
         "CSV. Intervals: resampled test images.",
@@ -113,23 +114,34 @@ def _counted(material: ImageMaterial) -> str:
 
 
 def _comparisons(material: ImageMaterial) -> list[str]:
-    if material.differences is None or material.differences.empty:
+    """Return which models predict better than which, and which cannot be told apart; the numbers are in the table."""
+    pairs = _pairs(material)
+    if not pairs:
         return []
-    found = []
-    for _, row in material.differences.iterrows():
-        sure = (row["low"] > 0 or row["high"] < 0) and row["p"] < 0.05
-        a, b = (material.label(row[f"model_{side}"], row[f"method_{side}"]) for side in "ab")
-        verdict = f"{a} and {b} cannot be told apart"
-        if sure:
-            verdict = f"{a} against {b}: {a if row['difference'] > 0 else b} predicts better"
-        found.append(
-            f"{verdict} ({number(row['difference'])}, interval {number(row['low'])} to {number(row['high'])}, "
-            f"p = {number(row['p'], 4)})"
-        )
+    beaten: dict[str, list[str]] = {}
+    for pair in pairs:
+        if pair["better"]:
+            beaten.setdefault(pair["better"], []).append(pair["b" if pair["better"] == pair["a"] else "a"])
+    ranked = sorted(beaten.items(), key=lambda each: -len(each[1]))
+    found = [f"{better} predicts better than {', '.join(others)}" for better, others in ranked]
+    ties = [f"{pair['a']} and {pair['b']}" for pair in pairs if not pair["better"]]
+    found += [f"cannot be told apart: {', '.join(ties)}"] if ties else []
     return [
-        "Differences of mean r, first minus second model, paired over the same resampled test images, p corrected for "
-        f"{len(found)} pairs: {'; '.join(found)}."
+        "Differences of mean r, paired over the same resampled test images, p corrected for all "
+        f"{len(pairs)} by the largest: {'; '.join(found)}."
     ]
+
+
+def _pairs(material: ImageMaterial) -> list[dict[str, Any]]:
+    """Return a row per pair of models; `better` is empty where the two cannot be told apart."""
+    rows: list[dict[str, Any]] = []
+    for _, row in (pd.DataFrame() if material.differences is None else material.differences).iterrows():
+        a, b = (material.label(row[f"model_{side}"], row[f"method_{side}"]) for side in "ab")
+        sure = (row["low"] > 0 or row["high"] < 0) and row["p"] < 0.05
+        better = "" if not sure else a if row["difference"] > 0 else b
+        numbers = {column: row[column] for column in ("difference", "low", "high", "p")}
+        rows.append({"a": a, "b": b, "better": better} | numbers)
+    return rows
 
 
 def _decisions(material: ImageMaterial) -> list[str]:

@@ -29,6 +29,7 @@ from brainalign.statistics.ncsnr import (
     noise_ceiling_interval,
     signal_share,
 )
+from brainalign.statistics.paired_differences import paired_differences_p
 from brainalign.statistics.pairing import PairingTest, exchanged, pairing_test, sums_by_stimulus
 from brainalign.statistics.preference import DepthRecovery, layer_preference, recovered_depth
 from brainalign.statistics.published_reconstructions import PUBLISHED, beside_published
@@ -94,6 +95,7 @@ __all__ = [
     "noise_ceiling_interval",
     "normalized_r2",
     "pair_matching",
+    "paired_differences_p",
     "pairing_test",
     "pearson",
     "permutation_test",

@@ -130,11 +130,16 @@ def test_a_page_is_whole_escaped_and_small(material: ImageMaterial) -> None:
 
 def test_findings_follow_from_the_numbers(material: ImageMaterial) -> None:
     text = words(render_image_page(material))
-    assert "net against rand: net predicts better" in text
+    assert "p corrected for all 1 by the largest: net predicts better than rand." in text
+    assert "net rand .100 .050 to .150 .0100 net" in text
     assert "0 of 1 best layers of regions of net are decided" in text
     assert "ahead of the second best layer" in text
     tie = words(render_image_page(replace(material, differences=difference(low=-0.01, p=0.2))))
-    assert "net and rand cannot be told apart" in tie
+    assert "cannot be told apart: net and rand." in tie
+    assert "net rand .100 -.010 to .150 .2000 –" in tie
+    assert "rand predicts better than net" in words(
+        render_image_page(replace(material, differences=difference(difference=-0.1, low=-0.15, high=-0.05)))
+    )
 
 
 def test_a_model_without_a_score_has_no_p(material: ImageMaterial) -> None:

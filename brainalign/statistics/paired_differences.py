@@ -1,0 +1,58 @@
+"""Which of several scores differ, when all were resampled together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri, stdtr
+
+from brainalign.checks import check_rows
+from brainalign.statistics.resampling import permutation_test
+
+__all__ = ["paired_differences_p"]
+
+Values = NDArray[np.floating[Any]]
+
+
+def paired_differences_p(differences: Values, draws: Values, n_units: int) -> Values:
+    """Return two-sided p of each difference, corrected for all of them by the largest one (max-statistic).
+
+    The share of draws in which the largest of all studentised differences, each about its own mean, reaches the one at
+    hand. Unlike p times the number of pairs, it can be small however many pairs there are and however few draws.
+
+    Parameters
+    ----------
+    differences : array (n_pairs,)
+    draws : array (n_draws, n_pairs)
+        The same differences under one bootstrap of what was measured (stimuli, subjects), row for row.
+    n_units : int
+        How many stimuli or subjects were resampled. Draws vary by 1 − 1 / n_units too little, and by chance a
+        difference is as large as Student's t with n_units − 1 degrees of freedom.
+
+    Returns
+    -------
+    array (n_pairs,)
+        1 where the draws of a pair do not vary: two scores that are the same.
+
+    Raises
+    ------
+    BrainalignError
+        If there is not one column of draws for each difference.
+
+    References
+    ----------
+    Westfall PH, Young SS (1993). Resampling-based multiple testing. Wiley.
+    """
+    check_rows("differences", len(differences), "columns of draws", draws.shape[1], "give the draws of each difference")
+    spread = draws.std(axis=0, ddof=1)
+    varies = spread > 1e-12 * np.abs(draws).max(axis=0, initial=0)
+    p = np.ones(len(differences))
+    if varies.any():
+        largest = (np.abs(draws - draws.mean(axis=0))[:, varies] / spread[varies]).max(axis=1)
+        t = np.abs(differences)[varies] / spread[varies] * np.sqrt(1 - 1 / n_units)
+        # The tail itself, rather than 1 - cdf, keeps t of 40 and of 80 apart.
+        z = -ndtri(np.maximum(stdtr(n_units - 1, -t), np.exp(-700.0)))
+        p[varies] = permutation_test(z, largest, correct="max")
+    return p
