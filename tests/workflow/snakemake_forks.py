@@ -12,7 +12,6 @@ import sys
 
 import pandas  # noqa: F401
 import pydantic  # noqa: F401
-import snakemake.storage  # noqa: F401
 from snakemake.cli import get_argument_parser, main
 
 get_argument_parser()  # finds and imports plugins
