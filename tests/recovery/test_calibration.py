@@ -219,15 +219,13 @@ def test_coverage_over_folds(n: int, method: str, record: Record) -> None:
     runs, stimuli = np.repeat(np.arange(12), 8), np.tile(np.arange(8), 12)
     folds = leave_one_run_out(runs)
     encoder = Ridge((0.001,)) if method == "next to no penalty" else Ridge(ALPHAS, cv=3)
-    accuracies = []
-    for seed in range(n):
-        noise = np.random.default_rng(80_000 + seed).normal(size=(96, 40))
-        responses = 0.6 * signal.signal[stimuli] + noise
-        if method == "logistic":
-            accuracies.append(linear_classification(responses, stimuli, folds))
-        else:
-            scores = encode_runs(encoder, signal.X[stimuli], responses[None], folds, runs, stimuli)
-            accuracies.append(scores.correct[0].mean(axis=1))
+    noise = [np.random.default_rng(80_000 + seed).normal(size=(96, 40)) for seed in range(n)]
+    responses = 0.6 * signal.signal[stimuli] + np.stack(noise)
+    if method == "logistic":
+        accuracies = [linear_classification(one, stimuli, folds) for one in responses]
+    else:  # all draws are fitted at once
+        scores = encode_runs(encoder, signal.X[stimuli], responses, folds, runs, stimuli)
+        accuracies = list(scores.correct.mean(axis=2))
     truth = np.mean(accuracies)
     intervals = [cross_validated_interval(values, test_share=1 / 11) for values in accuracies]
     covered = np.mean([interval.low <= truth <= interval.high for interval in intervals])
