@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import check_rows
 from brainalign.decoding.retrieval import similarity_ranks
-from brainalign.decoding.text_measures import content_overlap
+from brainalign.decoding.text_measures import content_overlaps
 from brainalign.decoding.trials import Trials
 
 __all__ = ["PairScore", "content_hits", "label_hits", "retrieval_hits"]
@@ -43,7 +43,7 @@ def content_hits(outputs: Sequence[str], distinct: Trials) -> Mapping[str, Value
         One per stimulus; its table has the column text.
     """
     texts = distinct.column("text")["text"]
-    return {"content words": np.array([[content_overlap(one, text) for text in texts] for one in outputs])}
+    return {"content words": content_overlaps(outputs, texts.tolist())}
 
 
 def label_hits(label: str) -> PairScore:

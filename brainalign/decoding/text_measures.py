@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import import_optional
 
-__all__ = ["FUNCTION_WORDS", "MEASURES", "content_overlap", "words"]
+__all__ = ["FUNCTION_WORDS", "MEASURES", "content_overlap", "content_overlaps", "words"]
 
 Values = NDArray[np.floating[Any]]
 Compare = Callable[[Sequence[str], Sequence[str], frozenset[str]], Values]
@@ -60,12 +60,20 @@ def content_overlap(generated: str, reference: str, function_words: frozenset[st
     >>> content_overlap("the dog was happy at home", "the dog was sad at home")
     0.6666666666666666
     """
-    mine = set(words(generated)) - function_words
-    return len(mine & set(words(reference))) / len(mine) if mine else 0.0
+    return float(content_overlaps([generated], [reference], function_words)[0, 0])
+
+
+def content_overlaps(
+    generated: Sequence[str], references: Sequence[str], function_words: frozenset[str] = FUNCTION_WORDS
+) -> NDArray[np.float64]:
+    """Return `content_overlap` of every generated sentence with every reference, (n_generated, n_references)."""
+    said = [set(words(one)) - function_words for one in generated]
+    known = [set(words(one)) for one in references]
+    return np.array([[len(mine & other) / len(mine) if mine else 0.0 for other in known] for mine in said])
 
 
 def _content(generated: Sequence[str], references: Sequence[str], function_words: frozenset[str]) -> Values:
-    return np.array([[[content_overlap(g, r, function_words)] for r in references] for g in generated])
+    return content_overlaps(generated, references, function_words)[..., None]
 
 
 def _rouge1(generated: Sequence[str], references: Sequence[str], function_words: frozenset[str]) -> Values:

@@ -56,6 +56,10 @@ class FoldScores:
     correct: Values
     chosen: NDArray[np.intp]
 
+    def of(self, sets: slice) -> FoldScores:
+        """Return the scores of some of the response sets."""
+        return FoldScores(self.r[sets], self.r2[sets], self.alpha[:, sets], self.correct[sets], self.chosen[sets])
+
 
 def row_space(X: Values) -> Values:
     """Rotate features into the span of their rows: exact for ridge, and narrow when few stimuli are distinct.

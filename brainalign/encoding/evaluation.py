@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -90,23 +91,21 @@ def evaluate(
     else:
         score = partial(encode_zero_shot, encoder, X, folds=folds, groups=runs, stimulus_ids=stimulus_ids)
         orders = permute_stimuli(stimulus_ids, runs, n_permutations, rng)
-    observed = score(responses[None])
-    null = _null(score, responses, orders, observed.r[0], good_r) if n_permutations else None
-    return Evaluation(observed, null)
-
-
-def _null(
-    score: Callable[[Values], FoldScores],
-    responses: Values,
-    orders: NDArray[np.intp],
-    observed_r: Values,
-    good_r: float,
-) -> Null:
+    # The observed order comes first in the first stack: of small responses, a fit of one set takes as long as of many.
+    orders = np.concatenate([np.arange(len(responses))[None], orders])
     at_once = max(1, STACK_BYTES // responses.nbytes)
+    stacks = (score(responses[orders[start : start + at_once]]) for start in range(0, len(orders), at_once))
+    first = next(stacks)
+    observed = first.of(slice(1))
+    if not n_permutations:
+        return Evaluation(observed, None)
+    return Evaluation(observed, _null(chain([first.of(slice(1, None))], stacks), observed.r[0], good_r))
+
+
+def _null(permuted: Iterable[FoldScores], observed_r: Values, good_r: float) -> Null:
     accuracy, share_good, max_r = [], [], []
     n_reached = np.zeros(len(observed_r), dtype=np.intp)
-    for start in range(0, len(orders), at_once):
-        scores = score(responses[orders[start : start + at_once]])
+    for scores in permuted:
         accuracy.append(scores.correct.mean(axis=(1, 2)))
         # Scores of held-out stimuli have no r; predictions that do not vary have none either: no relation.
         r = scores.r if np.isnan(observed_r).all() else np.nan_to_num(scores.r)

@@ -101,10 +101,13 @@ def train_embeddings(
     n_steps = n_epochs * each
     falling = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: max(LAST_RATE, 1 - step / n_steps))
     whole = n_objects**2 <= 3 * batch_size * n_dims  # all similarities cost less than those that are asked for
+    table = pairs[..., 0] * n_objects + pairs[..., 1] if whole else pairs  # places among all similarities, or objects
     for _ in range(n_epochs):
         orders = torch.stack([torch.randperm(len(rows), generator=generator) for generator in generators]).to(device)
         for first in range(0, len(rows), batch_size):
-            asked = pairs[orders[:, first : first + batch_size]]  # (n_seeds, batch, 3, 2)
+            some = orders[:, first : first + batch_size]
+            # On a CPU several times as fast as table[some], which took half of the training.
+            asked = table.index_select(0, some.reshape(-1)).unflatten(0, some.shape)  # (n_seeds, batch, 3[, 2])
             embeddings, cost = sample()
             logits = _all_pairs(embeddings, asked) if whole else _some_pairs(embeddings, asked)
             surprise = (torch.logsumexp(logits, dim=2) - logits[:, :, 0]).mean(dim=1)
@@ -118,11 +121,9 @@ def train_embeddings(
                         parameter.clamp_(min=0)
 
 
-def _all_pairs(embeddings: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
-    n_seeds, n_objects, _ = embeddings.shape
-    similarities = (embeddings @ embeddings.transpose(1, 2)).reshape(n_seeds, -1)
-    places = (asked[..., 0] * n_objects + asked[..., 1]).reshape(n_seeds, -1)
-    return similarities.gather(1, places).reshape(n_seeds, -1, 3)
+def _all_pairs(embeddings: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    similarities = (embeddings @ embeddings.transpose(1, 2)).flatten(1)
+    return similarities.gather(1, places.flatten(1)).view(places.shape)
 
 
 def _some_pairs(embeddings: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:

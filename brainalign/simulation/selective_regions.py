@@ -130,6 +130,7 @@ def train_scene_network(
             which = torch.randint(len(views), (batch_size,), generator=draws)
             seen = (torch.rand(batch_size, generator=draws) < 0.6)[:, None, None, None]
             batch = torch.where(seen, views[which, rows], batch)
+        batch = batch.contiguous(memory_format=torch.channels_last)  # on a CPU a third faster
         parts = head(network(batch)).split(
             [len(SHAPES), len(COLOURS), len(SHAPES) * len(COLOURS), len(MEASURES)], dim=1
         )

@@ -185,3 +185,27 @@ def test_nulls_are_at_chance_and_the_signal_is_found(design: dict[str, np.ndarra
     assert (found.null.accuracy >= observed).mean() < (0.01 if leave_out == "run" else 0.05)
     if leave_out == "run":
         assert (found.observed.r[0] > np.quantile(found.null.max_r, 0.95)).any()
+
+
+@pytest.mark.parametrize("leave_out", ["run", "stimulus"])
+def test_how_many_sets_are_fitted_at_once_changes_nothing(
+    design: dict[str, np.ndarray], leave_out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The observed responses are fitted in the first stack: alone, with some permutations, or with all of them."""
+    stimuli = design["stimuli"]
+    folds = leave_one_run_out(design["runs"]) if leave_out == "run" else leave_two_out(stimuli)
+    of_rows = {"leave_out": leave_out, "stimulus_ids": stimuli, "runs": design["runs"]}
+    found = []
+    for n_sets in (1, 3, 100):
+        monkeypatch.setattr("brainalign.encoding.evaluation.STACK_BYTES", n_sets * design["Y"].nbytes)
+        encoder = Ridge((1.0, 30.0), dtype="float64")
+        found.append(evaluate(encoder, design["X"], design["Y"], folds, n_permutations=7, **of_rows))
+    plain = evaluate(Ridge((1.0, 30.0), dtype="float64"), design["X"], design["Y"], folds, n_permutations=0, **of_rows)
+    assert plain.null is None
+    for other in (*found[1:], plain):
+        for name in ("r", "r2", "alpha", "correct", "chosen"):
+            np.testing.assert_allclose(getattr(other.observed, name), getattr(found[0].observed, name), atol=1e-9)
+    for other in found[1:]:
+        for name in ("accuracy", "share_good", "max_r", "n_reached"):
+            assert len(getattr(other.null, name)) == (design["Y"].shape[1] if name == "n_reached" else 7)
+            np.testing.assert_allclose(getattr(other.null, name), getattr(found[0].null, name), atol=1e-9)

@@ -6,6 +6,8 @@ Each world runs twice: reduced in `make test`, at full size (marked acceptance) 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
 
 import numpy as np
 import pytest
@@ -149,12 +151,19 @@ def test_zero_shot(n_null: int, n_power: int, record: Record) -> None:
     record("power, 30 targets at ceiling .5", f"{power:.2f} (n = {n_power})", ">= .8")
 
 
-def measured_rdms(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return replicate RDMs of 12 noisy runs of 8 conditions, and the RDM of their noise-free patterns."""
+@cache  # both ways to compare look at the same simulations
+def measured_rdms(seed: int, effect: bool) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
+    """Return replicate RDMs of 12 noisy runs of 8 conditions, a model RDM, and the generator as they left it.
+
+    With an effect the model is the RDM of the noise-free patterns; without, it has nothing to do with them.
+    """
+    rng = np.random.default_rng(seed)
+    unrelated = rng.normal(size=(0 if effect else 8, 6))
     runs, conditions = np.repeat(np.arange(12), 8), np.tile(np.arange(8), 12)
     truth = rng.normal(size=(8, 6)) @ rng.normal(size=(6, 30)) / np.sqrt(6)
     noisy = truth[conditions] + rng.normal(size=(96, 30))
-    return replicate_rdms(noisy, "crossnobis", conditions, runs), rdm(truth, "euclidean")
+    replicates = replicate_rdms(noisy, "crossnobis", conditions, runs)
+    return replicates, rdm(truth if effect else unrelated, "euclidean"), rng
 
 
 @sizes(full=2000)
@@ -163,14 +172,12 @@ def test_rsa(n_null: int, n_power: int, method: str, record: Record) -> None:
     """RSA: permutation test of a model RDM, and the ceiling band, crossnobis on 8 conditions"""
     false, power, inside, middle = 0, 0, 0, 0.0
     for seed in range(n_null):
-        rng = np.random.default_rng(50_000 + seed)
-        other = rdm(rng.normal(size=(8, 6)), "euclidean")
-        test = rdm_permutation_test(measured_rdms(rng)[0], other, method, 199, rng)
+        replicates, other, rng = measured_rdms(50_000 + seed, effect=False)
+        test = rdm_permutation_test(replicates, other, method, 199, deepcopy(rng))
         false += test.p <= 0.05
     for seed in range(n_power):
-        rng = np.random.default_rng(60_000 + seed)
-        replicates, truth = measured_rdms(rng)
-        test = rdm_permutation_test(replicates, truth, method, 199, rng)
+        replicates, truth, rng = measured_rdms(60_000 + seed, effect=True)
+        test = rdm_permutation_test(replicates, truth, method, 199, deepcopy(rng))
         power += test.p <= 0.05
         low, high = rdm_noise_ceiling(replicates, method)
         inside += low <= test.score <= high
@@ -219,15 +226,13 @@ def test_coverage_over_folds(n: int, method: str, record: Record) -> None:
     runs, stimuli = np.repeat(np.arange(12), 8), np.tile(np.arange(8), 12)
     folds = leave_one_run_out(runs)
     encoder = Ridge((0.001,)) if method == "next to no penalty" else Ridge(ALPHAS, cv=3)
-    accuracies = []
-    for seed in range(n):
-        noise = np.random.default_rng(80_000 + seed).normal(size=(96, 40))
-        responses = 0.6 * signal.signal[stimuli] + noise
-        if method == "logistic":
-            accuracies.append(linear_classification(responses, stimuli, folds))
-        else:
-            scores = encode_runs(encoder, signal.X[stimuli], responses[None], folds, runs, stimuli)
-            accuracies.append(scores.correct[0].mean(axis=1))
+    noise = [np.random.default_rng(80_000 + seed).normal(size=(96, 40)) for seed in range(n)]
+    responses = 0.6 * signal.signal[stimuli] + np.stack(noise)
+    if method == "logistic":
+        accuracies = [linear_classification(one, stimuli, folds) for one in responses]
+    else:  # all draws are fitted at once
+        scores = encode_runs(encoder, signal.X[stimuli], responses, folds, runs, stimuli)
+        accuracies = list(scores.correct.mean(axis=2))
     truth = np.mean(accuracies)
     intervals = [cross_validated_interval(values, test_share=1 / 11) for values in accuracies]
     covered = np.mean([interval.low <= truth <= interval.high for interval in intervals])

@@ -12,7 +12,9 @@ import sys
 
 import pandas  # noqa: F401
 import pydantic  # noqa: F401
-from snakemake.cli import main
+from snakemake.cli import get_argument_parser, main
+
+get_argument_parser()  # finds and imports plugins
 
 
 def call(folder: str, environment: dict[str, str], arguments: list[str], output: str, errors: str) -> None:

@@ -61,14 +61,20 @@ def answer(call: socket.socket) -> None:
 
 
 def serve(folder: Path) -> None:
+    import jinja2  # noqa: F401
     import matplotlib.pyplot  # noqa: F401
+    import mne  # noqa: F401
     import nilearn.maskers
     import nilearn.plotting  # noqa: F401
     import pandas  # noqa: F401
     import pyarrow.parquet  # noqa: F401
+    import pydantic  # noqa: F401
+    import safetensors.torch  # noqa: F401
     import scipy.stats  # noqa: F401
     import sklearn.model_selection  # noqa: F401
-    import torch  # noqa: F401
+    import torch._dynamo  # noqa: F401 (every optimiser imports it)
+    import transformers.models.bert.modeling_bert  # noqa: F401
+    import yaml  # noqa: F401
 
     write_python(folder, folder / "socket")
     with socket.socket(socket.AF_UNIX) as listener:

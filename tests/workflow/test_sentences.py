@@ -252,7 +252,7 @@ def zuco(folder: Path, subjects: tuple[str, ...] = ("ZAA", "ZBB"), n: int = 20, 
                 ][row]
             struct[0, row]["content"], struct[0, row]["rawData"] = text, raw
         (folder / "zuco").mkdir(parents=True, exist_ok=True)
-        savemat(folder / "zuco" / f"results{subject}_NR.mat", {"sentenceData": struct}, do_compression=True)
+        savemat(folder / "zuco" / f"results{subject}_NR.mat", {"sentenceData": struct})
     content = {
         "kind": "sentences",
         "name": "zuco",

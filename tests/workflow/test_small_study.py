@@ -149,7 +149,9 @@ def copied(finished, tmp_path: Path):
 def test_a_kill_loses_nothing(make_checkout) -> None:
     """SIGKILL everything in the middle; the documented command starts again and redoes only what was not finished."""
     checkout = make_checkout("killed")
-    config = checkout.write_config("kill", encode={"run_permutations": 500, "stimulus_permutations": 50})
+    # One model: stages run in processes of their own here, which must be killed, and each takes seconds to import.
+    changes = {"encode": {"run_permutations": 500, "stimulus_permutations": 50}}
+    config = checkout.write_config("kill", models={"onehot": {"extractor": "onehot"}}, **changes)
     (checkout.root / ".venv").symlink_to(Path(os.environ.get("VIRTUAL_ENV", Path(__file__).parents[2] / ".venv")))
     if not (checkout.root / ".venv" / "installed").exists():
         pytest.skip("this environment was not made by `make setup`")
@@ -171,7 +173,7 @@ def test_a_kill_loses_nothing(make_checkout) -> None:
     time.sleep(0.5)
     n_recorded = log.read_text().count("Finished jobid:")
     finished = {path: path.stat().st_mtime_ns for path in results.rglob("*.json") if "progress" not in path.name}
-    assert n_recorded >= 3  # features and responses at least
+    assert n_recorded >= 2  # features and responses at least
     assert not (results / "sub-1.html").exists()
     locked = checkout.snakemake(config, check=False)
     assert "LockException" in locked.stderr + locked.stdout  # why the command unlocks first
