@@ -6,6 +6,7 @@ brainalign is imported beforehand: it comes from the checkout, which a test may 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -29,6 +30,7 @@ def call(folder: str, environment: dict[str, str], arguments: list[str], output:
     main()
 
 
+gc.freeze()  # else every fork goes through all of these objects, and copies them, when it exits
 for line in sys.stdin:
     if (child := os.fork()) == 0:
         call(**json.loads(line))

@@ -7,6 +7,7 @@ beforehand: it comes from the checkout, which a test may have edited. `python st
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import runpy
@@ -76,6 +77,7 @@ def serve(folder: Path) -> None:
     import transformers.models.bert.modeling_bert  # noqa: F401
     import yaml  # noqa: F401
 
+    gc.freeze()  # else every fork goes through all of these objects, and copies them, when it exits
     write_python(folder, folder / "socket")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(folder / "socket"))
