@@ -147,7 +147,6 @@ def render_page(material: Material, sections: list[Section]) -> str:
         findings=findings(material),
         cards=_cards(material),
         headline=_table_rows(material.summary),
-        pairs=[],
         interval_note="Intervals: over held-out runs, none where folds overlap or are few; for layer 'all': the range "
         "over layers, n of them.",
         summary_csv=""
