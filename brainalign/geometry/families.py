@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy.special import ndtri, stdtr
 
 from brainalign.checks import check_rows
 from brainalign.geometry.bootstrap import DualBootstrap, contrast_draws
+from brainalign.statistics import largest_difference_p
 
 __all__ = ["compare_models"]
-
-Values = NDArray[np.floating[Any]]
 
 
 def compare_models(
@@ -55,6 +51,7 @@ def compare_models(
     for row, (better, worse) in zip(contrasts, pairs, strict=True):
         row[better], row[worse] = 1, -1
     t, p = result.test(contrasts)
+    draws = contrast_draws(result.draws[result.over], contrasts)
     table = pd.DataFrame(
         {
             "model": [names[better] for better, _ in pairs],
@@ -63,33 +60,9 @@ def compare_models(
             "se": result.se(contrasts),
             "t": t,
             "p": p,
-            "p_max": _p_max(result, contrasts, t),
+            "p_max": largest_difference_p(t, result.dof, draws[np.isfinite(draws).all(axis=1)]),
         }
     )
     if not every_pair:
         table = table[np.array([better == ranked[0] for better, _ in pairs], dtype=bool)]
     return table.sort_values("difference", kind="stable").reset_index(drop=True)
-
-
-def _p_max(result: DualBootstrap, contrasts: Values, t: Values) -> Values:
-    """Return p over the family from the joint distribution of the draws.
-
-    The draws say how differences go together; how large one gets by chance is Student's t, whose degrees of freedom
-    the draws know nothing of. So |t| is carried to the normal scale, on which the draws' studentised differences are.
-    """
-    if not len(contrasts):
-        return np.empty(0)
-    draws = contrast_draws(result.draws[result.over], contrasts)
-    draws = draws[np.isfinite(draws).all(axis=1)]
-    spread = draws.std(axis=0)
-    varies = spread > 0
-    studentised = np.abs(draws - draws.mean(axis=0))[:, varies] / spread[varies]
-    largest = np.sort(studentised.max(axis=1)) if studentised.size else np.empty(0)
-    # The tail itself, rather than 1 - cdf, keeps |t| of 40 and of 80 apart.
-    tail = stdtr(result.dof, -np.abs(t))
-    z = -ndtri(np.maximum(tail, np.exp(-700.0)))
-    reached = len(largest) - np.searchsorted(largest, z, side="left")
-    p = (1 + reached) / (1 + len(largest))
-    # The largest of many differences is never less likely to be large than one of them.
-    single = 2 * tail
-    return np.where(np.isnan(t), np.nan, np.maximum(p, single))

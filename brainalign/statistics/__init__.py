@@ -29,7 +29,7 @@ from brainalign.statistics.ncsnr import (
     noise_ceiling_interval,
     signal_share,
 )
-from brainalign.statistics.paired_differences import paired_differences_p
+from brainalign.statistics.paired_differences import largest_difference_p, paired_differences_p
 from brainalign.statistics.pairing import PairingTest, exchanged, pairing_test, sums_by_stimulus
 from brainalign.statistics.preference import DepthRecovery, layer_preference, recovered_depth
 from brainalign.statistics.published_reconstructions import PUBLISHED, beside_published
@@ -83,6 +83,7 @@ __all__ = [
     "group_means",
     "hump_latency",
     "identification",
+    "largest_difference_p",
     "layer_preference",
     "leave_one_subject_out_ceiling",
     "linear_classification",

@@ -11,7 +11,7 @@ from scipy.special import ndtri, stdtr
 from brainalign.checks import check_rows
 from brainalign.statistics.resampling import permutation_test
 
-__all__ = ["paired_differences_p"]
+__all__ = ["largest_difference_p", "paired_differences_p"]
 
 Values = NDArray[np.floating[Any]]
 
@@ -49,10 +49,32 @@ def paired_differences_p(differences: Values, draws: Values, n_units: int) -> Va
     spread = draws.std(axis=0, ddof=1)
     varies = spread > 1e-12 * np.abs(draws).max(axis=0, initial=0)
     p = np.ones(len(differences))
-    if varies.any():
-        largest = (np.abs(draws - draws.mean(axis=0))[:, varies] / spread[varies]).max(axis=1)
-        t = np.abs(differences)[varies] / spread[varies] * np.sqrt(1 - 1 / n_units)
-        # The tail itself, rather than 1 - cdf, keeps t of 40 and of 80 apart.
-        z = -ndtri(np.maximum(stdtr(n_units - 1, -t), np.exp(-700.0)))
-        p[varies] = permutation_test(z, largest, correct="max")
+    t = differences[varies] / spread[varies] * np.sqrt(1 - 1 / n_units)
+    p[varies] = largest_difference_p(t, n_units - 1, draws[:, varies])
+    return p
+
+
+def largest_difference_p(t: Values, dof: float, draws: Values) -> Values:
+    """Return two-sided p of each t value, corrected by the largest of the studentised draws.
+
+    The draws say how differences go together; how large one gets by chance is Student's t, whose degrees of freedom
+    the draws know nothing of. So |t| is carried to the normal scale, on which the draws' studentised differences are.
+
+    Parameters
+    ----------
+    t : array (n_pairs,)
+        NaN stays NaN.
+    dof : float
+    draws : array (n_draws, n_pairs)
+        Columns that do not vary take no part.
+    """
+    spread = draws.std(axis=0)
+    varies = spread > 0
+    studentised = np.abs(draws - draws.mean(axis=0))[:, varies] / spread[varies]
+    largest = studentised.max(axis=1) if studentised.size else np.empty(0)
+    # The tail itself, rather than 1 - cdf, keeps |t| of 40 and of 80 apart.
+    tail = stdtr(dof, -np.abs(t))
+    z = -ndtri(np.maximum(tail, np.exp(-700.0)))
+    # The largest of many differences is never less likely to be large than one of them.
+    p: Values = np.maximum(permutation_test(z, largest, correct="max"), 2 * tail)
     return p
