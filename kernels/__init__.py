@@ -5,11 +5,21 @@ from __future__ import annotations
 import torch
 
 from . import reference
+from .blas import eigh, product
 from .gpu import served
 from .held_out import FoldForm, Moments, held_out
 from .held_out import prediction_moments as _by_partial_fractions
 
-__all__ = ["FoldForm", "apply_alpha", "correlation_rdms", "cross_product", "held_out", "prediction_moments"]
+__all__ = [
+    "FoldForm",
+    "apply_alpha",
+    "correlation_rdms",
+    "cross_product",
+    "eigh",
+    "held_out",
+    "prediction_moments",
+    "product",
+]
 
 
 def prediction_moments(
@@ -60,8 +70,8 @@ def cross_product(left: torch.Tensor, right: torch.Tensor, scale: torch.Tensor |
         from . import gram_triton
 
         return gram_triton.cross_product(left, right, scale)
-    product = left.T @ right.to(left.dtype)
-    return product if scale is None else product.mul_(scale)
+    found = product(left.T, right.to(left.dtype))
+    return found if scale is None else found.mul_(scale)
 
 
 def apply_alpha(
@@ -93,7 +103,7 @@ def apply_alpha(
 
         found = gram_triton.apply_alpha(to_coef, eigenvalues, alpha, coefficients)
     elif out is not None and out.device == to_coef.device:  # straight into place
-        return torch.mm((coefficients / (eigenvalues[:, None] + alpha)).T, to_coef.T, out=out.T).T
+        return product((coefficients / (eigenvalues[:, None] + alpha)).T, to_coef.T, out=out.T).T
     else:
         found = reference.apply_alpha(to_coef, eigenvalues, alpha, coefficients)
     return found if out is None else out.copy_(found)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from .blas import product
 from .gpu import served
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def held_out(basis: torch.Tensor, eigenvalues: torch.Tensor, alphas: torch.Tenso
     filters = 1 / (d.double() + alphas[:, None])
     contrasts = filters - filters[:, -1:]
     sums = basis.sum(dim=0)
-    form = basis.T @ basis
+    form = product(basis.T, basis)
     diagonal = form.diagonal().clone()
     pairs = _near(d, float(alphas.min()))
     values = form[*pairs]
@@ -121,11 +122,11 @@ def prediction_moments(
 ) -> Moments:
     """Return what `reference.prediction_moments` defines, from projections = basis' · observed."""
     filters = fold.filters
-    crosses = filters @ (coefficients * projections)
-    squares = (filters.square() * fold.diagonal) @ coefficients.square()
-    squares.addmm_(fold.contrasts, (fold.far @ coefficients).mul_(coefficients), alpha=2)
+    crosses = product(filters, coefficients * projections)
+    squares = product(filters.square() * fold.diagonal, coefficients.square())
+    squares.addmm_(fold.contrasts, product(fold.far, coefficients).mul_(coefficients), alpha=2)
     if fold.near.ndim == 2:
-        squares.addmm_(filters.square(), (fold.near @ coefficients).mul_(coefficients))
+        squares.addmm_(filters.square(), product(fold.near, coefficients).mul_(coefficients))
     else:
         at_once = max(1, filters.shape[1])  # as many products of pairs as there are coefficients
         for (i, j), twice in zip(fold.pairs.split(at_once, dim=1), fold.near.split(at_once), strict=True):

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from brainalign.kernels import blas
 from brainalign.simulation import betas_image, draw_scenes, labels_image, render
 
 ROOT = Path(__file__).parent.parent
@@ -221,6 +222,12 @@ def small(tmp_path: Path) -> SmallStudy:
 @pytest.fixture(scope="session")
 def make_study() -> Callable[..., SmallStudy]:
     return lambda folder, **changes: replace(SmallStudy(folder), **changes)
+
+
+@pytest.fixture
+def products_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave products on the CPU to torch, which counts them, whatever the processor."""
+    monkeypatch.setattr(blas, "_by_openblas", lambda: False)
 
 
 @pytest.fixture(scope="session")

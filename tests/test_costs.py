@@ -84,7 +84,7 @@ def counted(function) -> int:
     return counter.get_total_flops()
 
 
-def test_scoring_costs_what_the_kernel_does() -> None:
+def test_scoring_costs_what_the_kernel_does(products_of_torch: None) -> None:
     """Products that torch counts, against the model; projections of what was observed are an argument of the kernel."""
     n, p, t, n_alphas = 400, 60, 300, 7
     generator = torch.Generator().manual_seed(0)
@@ -100,7 +100,7 @@ def test_scoring_costs_what_the_kernel_does() -> None:
 
 
 @pytest.mark.parametrize(("n", "p"), [(400, 100), (150, 600)])
-def test_a_fit_costs_what_the_model_says(n: int, p: int) -> None:
+def test_a_fit_costs_what_the_model_says(n: int, p: int, products_of_torch: None) -> None:
     """All products of `Ridge.fit`; decompositions and Gram matrices are LAPACK's and BLAS's own, out of sight."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n, p)) / np.sqrt(np.arange(1, p + 1))  # a spectrum with few eigenvalues near each other

@@ -28,7 +28,7 @@ from brainalign.encoding.partition import BLOCK, product_measure
 from brainalign.encoding.ridge import ALPHAS
 from brainalign.encoding.rotation import Rotation, Solver, by_columns, lower_gram, rotate
 from brainalign.encoding.threads import in_threads
-from brainalign.kernels import apply_alpha, cross_product
+from brainalign.kernels import apply_alpha, cross_product, product
 
 __all__ = ["BandedRidge", "band_candidates"]
 
@@ -339,7 +339,9 @@ class _Bands:
         basis = scale.to(right)[:, None] * right
         ends = np.cumsum([len(rotation.singular) for rotation in self.rotations])[:-1].tolist()
         pieces = zip(shares**0.5, self.rotations, torch.tensor_split(right, ends), strict=True)
-        to_coef = torch.cat([rotation.axes @ (piece * float(root)).to(rotated) for root, rotation, piece in pieces])
+        to_coef = torch.cat(
+            [product(rotation.axes, (piece * float(root)).to(rotated)) for root, rotation, piece in pieces]
+        )
         coefficients = cross_product(basis.to(rotated), rotated)
         return apply_alpha(to_coef, eigenvalues.to(rotated), alpha.to(rotated), coefficients).T
 

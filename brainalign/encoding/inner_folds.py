@@ -11,9 +11,9 @@ from typing import Literal
 
 import torch
 
-from brainalign.encoding.rotation import Solver, by_columns, eigh, lower_gram
+from brainalign.encoding.rotation import Solver, by_columns, lower_gram, spectrum
 from brainalign.encoding.threads import in_threads, is_large, threads_for
-from brainalign.kernels import FoldForm, held_out
+from brainalign.kernels import FoldForm, held_out, product
 
 __all__ = ["InnerFold", "by_sums", "eigenbasis", "inner_fold", "inner_folds", "wants_grams"]
 
@@ -144,8 +144,8 @@ def inner_fold(
         training = (total - gram).addr_(mean, mean, alpha=-n_train)
         eigenvalues, right = _kept(training.mul_(scale).mul_(scale[:, None]), single=single)
     basis = (scale.to(right)[:, None] * right).to(rows)
-    shift = mean.to(rows)[None] @ basis  # the training mean in the basis
-    held_rows = torch.addmm(shift, rows[test], basis, beta=-1)
+    shift = product(mean.to(rows)[None], basis)  # the training mean in the basis
+    held_rows = product(rows[test], basis).sub_(shift)
     form = held_out(held_rows, eigenvalues, alphas, rows.dtype)
     single = (right if primal else left).dtype == torch.float32
     if not primal:
@@ -194,12 +194,12 @@ def _from_rows(training: torch.Tensor, *, single: bool, exact: bool) -> tuple[to
         return singular.square(), left * singular, right.T
     eigenvalues, vectors = _kept(lower_gram(training.T), null=1, single=single)
     singular = eigenvalues.sqrt()
-    return eigenvalues, vectors * singular.to(vectors), (training.T.to(vectors) @ vectors) / singular.to(vectors)
+    return eigenvalues, vectors * singular.to(vectors), product(training.T.to(vectors), vectors) / singular.to(vectors)
 
 
 def _kept(matrix: torch.Tensor, *, null: int = 0, single: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the eigenvalues and eigenvectors of all directions that vary; only the lower triangle is read."""
-    eigenvalues, vectors, found_single = eigh(matrix, null=null, single=single)
+    eigenvalues, vectors, found_single = spectrum(matrix, null=null, single=single)
     # In float32 a spectrum is only ever accepted when its other eigenvalues are far above its rounding.
     floor = 1e-5 if found_single else len(matrix) * torch.finfo(torch.float64).eps
     lost = int((eigenvalues <= eigenvalues[-1:] * floor).sum())  # they ascend

@@ -15,6 +15,7 @@ import torch
 from scipy.linalg import blas
 
 from brainalign.encoding.threads import threads_for
+from brainalign.kernels import eigh, product
 
 __all__ = [
     "ILL_CONDITIONED",
@@ -23,10 +24,10 @@ __all__ = [
     "Solver",
     "by_columns",
     "by_svd",
-    "eigh",
     "lower_gram",
     "principal",
     "rotate",
+    "spectrum",
 ]
 
 Solver = Literal["auto", "primal", "dual"]
@@ -98,7 +99,7 @@ def _rotate(features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype
         return by_svd(features, mean, dtype)
     other = torch.empty((n if primal else p, len(found.singular)), dtype=dtype, device=features.device)
     for part, where in _centred(features, mean, by_rows=primal):
-        other[where] = ((part if primal else part.T).to(found.scaled) @ found.scaled).to(dtype)
+        other[where] = product((part if primal else part.T).to(found.scaled), found.scaled).to(dtype)
     vectors = found.vectors.to(dtype)
     rows, axes = (other, vectors) if primal else (vectors, other)
     return Rotation(mean, axes, found.singular, rows, "gram", found.benign)
@@ -134,7 +135,7 @@ def principal(
 ) -> Principal | None:
     """Decompose X'X (primal) or XX' of centred features of that shape; None where squaring lost too much."""
     # Of XX' one eigenvalue is always 0: centred rows sum to nothing.
-    eigenvalues, vectors, benign = eigh(gram, null=int(not primal), single=dtype == torch.float32)
+    eigenvalues, vectors, benign = spectrum(gram, null=int(not primal), single=dtype == torch.float32)
     largest, smallest = float(eigenvalues[-1]), float(eigenvalues[0 if primal or shape[0] == 1 else 1])
     if max(smallest_alpha, smallest) < SQUARED * largest:
         return None
@@ -150,13 +151,13 @@ def by_svd(features: torch.Tensor, mean: torch.Tensor, dtype: torch.dtype) -> Ro
     return Rotation(mean, right[keep].T.to(dtype), singular[keep], left[:, keep].to(dtype), "svd", benign=False)
 
 
-def eigh(matrix: torch.Tensor, *, null: int = 0, single: bool = False) -> tuple[torch.Tensor, torch.Tensor, bool]:
+def spectrum(matrix: torch.Tensor, *, null: int = 0, single: bool = False) -> tuple[torch.Tensor, torch.Tensor, bool]:
     """Return ascending eigenvalues in float64, eigenvectors, and whether float32, theirs then, was enough to find them.
 
     Parameters
     ----------
     matrix : tensor (n, n), float64
-        Symmetric; only its lower triangle is read.
+        Symmetric; only its lower triangle is read; overwritten where that saves memory.
     null : int
         How many of the smallest eigenvalues are known to be 0 and do not count as ill-conditioned.
     single : bool
@@ -164,18 +165,17 @@ def eigh(matrix: torch.Tensor, *, null: int = 0, single: bool = False) -> tuple[
     """
     # The spectrum is wider than the diagonal, which costs nothing to look at.
     diagonal = matrix.diagonal()
-    matrix = matrix.T  # LAPACK reads columns; what it gets in its own order is not rearranged
     if single and len(matrix) and 2 * float(diagonal.max()) <= BENIGN * float(diagonal.min()):
-        eigenvalues, vectors = torch.linalg.eigh(matrix.float(), UPLO="U")
+        eigenvalues, vectors = eigh(matrix.float())
         if float(eigenvalues[-1]) <= BENIGN * float(eigenvalues[min(null, len(matrix) - 1)]):
             return eigenvalues.double(), vectors, True
-    return *torch.linalg.eigh(matrix, UPLO="U"), False
+    return *eigh(matrix), False
 
 
 def lower_gram(rows: torch.Tensor) -> torch.Tensor:
     """Return the lower triangle of rows' · rows, at half the cost where BLAS offers it (on the CPU)."""
     if rows.device.type != "cpu" or not rows.numel():
-        return rows.T @ rows
+        return product(rows.T, rows)
     values = rows.numpy()
     by_rows = values.flags.c_contiguous  # BLAS reads and writes columns: the transpose of what C order holds
     upper = SYRK[rows.dtype](1.0, values.T if by_rows else values, trans=not by_rows, lower=False)

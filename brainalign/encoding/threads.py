@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import TypeVar
 
@@ -35,13 +35,14 @@ def is_large(n_rows: int, n_columns: int) -> bool:
 def threads_for(n_rows: int, n_columns: int) -> Iterator[None]:
     """Decompose a large matrix with all threads, a small one with a single one.
 
-    Threads that wait for their share of a small product take as much of the processor as those that work.
+    Threads that wait for their share of a small product take as much of the processor as those that work. Whoever
+    leaves torch a single thread has one of BLAS, too.
     """
-    if torch.get_num_threads() > 1 and not is_large(n_rows, n_columns):
+    if torch.get_num_threads() > 1 and is_large(n_rows, n_columns):
+        yield
+    else:
         with _one_thread():
             yield
-    else:
-        yield
 
 
 def in_threads(function: Callable[[Item], Found], items: Sequence[Item], device: torch.device) -> list[Found]:
@@ -57,7 +58,8 @@ def in_threads(function: Callable[[Item], Found], items: Sequence[Item], device:
     """
     n_workers = min(torch.get_num_threads(), len(items)) if device.type == "cpu" else 1
     if n_workers < 2:
-        return [function(item) for item in items]
+        with _one_thread() if torch.get_num_threads() == 1 else nullcontext():
+            return [function(item) for item in items]
     # Every thread has to say for itself that it wants no further ones of torch's; those of BLAS are for all.
     with _one_thread(), ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         return list(pool.map(function, items))

@@ -73,7 +73,7 @@ def assert_equal(found: Ridge, expected: Ridge, X: np.ndarray, tolerance: float 
 @pytest.mark.parametrize("pooled", [False, True])
 @pytest.mark.parametrize(("n", "p"), [(300, 20), (150, 40), (120, 300)], ids=["sums", "primal", "dual"])
 def test_equals_the_engine_in_memory(
-    n: int, p: int, pooled: bool, metric: str, tmp_path: Path, threads: Client
+    n: int, p: int, pooled: bool, metric: str, tmp_path: Path, threads: Client, products_of_torch: None
 ) -> None:
     X, Y, groups = data(n, p)
     ridge = Ridge(ALPHAS, metric=metric, per_target_alpha=not pooled)
@@ -83,7 +83,8 @@ def test_equals_the_engine_in_memory(
     )
     assert found is ridge
     assert_equal(found, expected, X)
-    # In blocks of the same width the very same numbers: a BLAS sums other widths in another order, no more.
+    # In blocks of the same width the very same numbers: MKL sums other widths in another order, no more. (OpenBLAS does
+    # so with operands that lie otherwise, too.)
     fit_distributed(ridge, X, Y, groups=groups, coef=tmp_path / "coef.npy", client=threads, chunk=20_000)
     assert_equal(ridge, expected, X, 1e-9)
     np.testing.assert_array_equal(np.load(tmp_path / "coef.npy"), found.coef_.T)

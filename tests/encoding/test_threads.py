@@ -76,6 +76,16 @@ def test_a_large_decomposition_has_all_threads(three_threads: None, shape: tuple
         assert blas_threads() == {2}
 
 
+@pytest.mark.parametrize("shape", [(2000, 1024), (5000, 2048)])
+def test_where_torch_has_one_thread_so_has_blas(three_threads: None, shape: tuple[int, int]) -> None:
+    torch.set_num_threads(1)
+    with threadpool_limits(2, user_api="blas"):
+        with threads_for(*shape):
+            assert blas_threads() == {1}
+        assert in_threads(lambda _: blas_threads(), range(2), CPU) == [{1}, {1}]
+        assert blas_threads() == {2}
+
+
 @pytest.mark.parametrize("shape", [(60, 20), (40, 90)], ids=["primal", "dual"])
 def test_a_fit_is_the_same_as_on_one_thread(three_threads: None, shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
