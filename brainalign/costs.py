@@ -99,7 +99,8 @@ def ridge_cost(
     """Return the cost of a fit that chooses a penalty per target by cross-validation.
 
     Per target, fold and candidate, with k = min(training rows, features): 2k² to project, 2k² to share work among the
-    penalties, 2k · min(held-out rows, k) for products with what was observed, and 6k per penalty.
+    penalties, 2k · min(held-out rows, k) for products with what was observed, and 6k per penalty. Where held-out rows
+    are few the engine does less (`encoding.few_filters`), how much less depends on the spectrum.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
+from brainalign.encoding.few_filters import FewFilters
 from brainalign.encoding.inner_folds import InnerFold, by_sums
 from brainalign.kernels import cross_product, prediction_moments
 
@@ -108,7 +109,10 @@ def _fold_score(fold: InnerFold, block: Block, number: int, metric: Literal["r2"
         else:
             coefficients = cross_product(fold.project[: test.start], targets[: test.start])
             coefficients += cross_product(fold.project[test.start :], targets[test.stop :])
-    moments = prediction_moments(fold.form, coefficients, projections, totals=metric == "r")
+    if isinstance(fold.form, FewFilters):
+        moments = fold.form.moments(coefficients, targets[test] - mean, totals=metric == "r")
+    else:
+        moments = prediction_moments(fold.form, coefficients, projections, totals=metric == "r")
     return score_of(metric, *moments, block.held_out[number])
 
 

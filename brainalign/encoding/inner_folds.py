@@ -11,11 +11,14 @@ from typing import Literal
 
 import torch
 
+from brainalign.encoding.few_filters import FewFilters, few_filters
 from brainalign.encoding.rotation import Solver, by_columns, lower_gram, spectrum
 from brainalign.encoding.threads import in_threads, is_large, threads_for
 from brainalign.kernels import FoldForm, held_out, product
 
 __all__ = ["InnerFold", "by_sums", "eigenbasis", "inner_fold", "inner_folds", "wants_grams"]
+
+PAYS = 0.75  # share of the work left; to make the matrix of predictions takes as long as a few hundred targets
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,9 @@ class InnerFold:
         What takes training targets to the basis; its last row takes their mean.
     held_out : tensor (n_test, rank) or, sums, (n_columns + 1, rank)
         Held-out rows in the basis, or what takes the fold's rotated targets there.
-    form : FoldForm
+    form : FoldForm or FewFilters
+        How held-out rows are scored. With few filters `project` and `held_out` lead to predictions of each of them,
+        (n_columns + 1 or n_train, n_test · n_filters) and (n_test, n_test · n_filters; dual, 0), not to the basis.
     single : bool
         Whether float32 sufficed to decompose the training rows.
     """
@@ -42,7 +47,7 @@ class InnerFold:
     way: Literal["primal", "sums", "dual"]
     project: torch.Tensor
     held_out: torch.Tensor
-    form: FoldForm
+    form: FoldForm | FewFilters
     single: bool
 
 
@@ -146,14 +151,27 @@ def inner_fold(
     basis = (scale.to(right)[:, None] * right).to(rows)
     shift = product(mean.to(rows)[None], basis)  # the training mean in the basis
     held_rows = product(rows[test], basis).sub_(shift)
-    form = held_out(held_rows, eigenvalues, alphas, rows.dtype)
     single = (right if primal else left).dtype == torch.float32
-    if not primal:
-        return InnerFold(test, "dual", left.to(rows), held_rows, form, single)
-    if by_sums(len(rows), rows.shape[1], n_folds):
+    if primal and by_sums(len(rows), rows.shape[1], n_folds):
+        form = held_out(held_rows, eigenvalues, alphas, rows.dtype)
         held_sums = _with_row(basis, (len(rows) + n_train) * shift)
         return InnerFold(test, "sums", _with_row(basis, -n_train * shift), held_sums, form, single)
-    return InnerFold(test, "primal", _with_row(basis, len(rows) * shift), held_rows, form, single)
+    project = _with_row(basis, len(rows) * shift) if primal else left.to(rows)
+    way: Literal["primal", "dual"] = "primal" if primal else "dual"
+    few = few_filters(eigenvalues, alphas, _most(n_test, *project.shape, primal=primal), rows.dtype)
+    if few is None or rows.device.type != "cpu":  # a GPU has a kernel of its own
+        form = held_out(held_rows, eigenvalues, alphas, rows.dtype)
+        return InnerFold(test, way, project, held_rows, form, single)
+    mixed = few.mix(held_rows)
+    own = product(mixed, held_rows.T) if primal else mixed.new_empty((0, n_test))
+    return InnerFold(test, way, product(mixed, project.T).T, own.T, few, single)
+
+
+def _most(n_test: int, n_inputs: int, rank: int, *, primal: bool) -> int:
+    """Return of how many filters predictions take at most a share `PAYS` of the work in the eigenbasis."""
+    in_eigenbasis = rank * (n_inputs + rank + n_test)
+    per_filter = n_test * (n_inputs + n_test * primal)
+    return int(PAYS * in_eigenbasis / per_filter)
 
 
 def _with_row(basis: torch.Tensor, row: torch.Tensor) -> torch.Tensor:

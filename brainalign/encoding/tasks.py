@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from brainalign.devices import pick_device
 from brainalign.encoding.design import BLOCK_BYTES, Design, centre, fold_grams
+from brainalign.encoding.few_filters import FewFilters
 from brainalign.encoding.inner_folds import InnerFold, inner_fold
 from brainalign.encoding.layout import Layout
 from brainalign.encoding.npy import NpyFile, Seen
@@ -86,7 +87,7 @@ class Job:
 
 
 # What scratch files may hold besides tensors; torch refuses to load anything else.
-SAVED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [InnerFold, FoldForm, slice]
+SAVED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [InnerFold, FoldForm, FewFilters, slice]
 
 
 def slices(length: int, step: int) -> list[slice]:
