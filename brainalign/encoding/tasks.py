@@ -150,7 +150,8 @@ def decompose(job: Job, found: NDArray[np.float64]) -> tuple[int, Literal["gram"
     """
     dtype, mean = getattr(torch, job.dtype), np.load(job.folder / "mean.npy")
     n_rows, n_features = job.X.shape
-    side = principal(_tensor(found), (n_rows, n_features), min(job.alphas), dtype, primal=job.primal)
+    # A copy: it is overwritten, and a worker that tries again needs what it was given.
+    side = principal(_tensor(found).clone(), (n_rows, n_features), min(job.alphas), dtype, primal=job.primal)
     if side is None:  # the one step that wants all features at once
         order = job.layout()
         whole = by_svd(torch.from_numpy(job.X.read()), torch.from_numpy(mean), dtype)
