@@ -108,7 +108,7 @@ class Responses:
                 "onset_s": np.nan,
             }
         )
-        return replace(self, values=means.astype(self.values.dtype), trials=table)
+        return replace(self, values=means.astype(np.result_type(self.values.dtype, np.float32)), trials=table)
 
     def zscore(self, within: Literal["session", "run"] = "session") -> Responses:
         """Z-score each target within sessions or runs (sample standard deviation, ddof 1).
@@ -131,7 +131,7 @@ class Responses:
                     f"drop them with responses.select(targets=...) or choose a wider group than {within!r}"
                 )
             values[rows] = centred / sd
-        return replace(self, values=values.astype(self.values.dtype), units="z")
+        return replace(self, values=values.astype(np.result_type(self.values.dtype, np.float32)), units="z")
 
     def to_image(self, values: Values, mask: Nifti1Image) -> Nifti1Image:
         """Return a value per voxel as an image on the grid of `mask`, NaN elsewhere."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,6 +41,14 @@ def test_average_repeats_is_the_mean_of_each_stimulus() -> None:
     for row, name in enumerate(mean.trials["stimulus_id"]):
         np.testing.assert_allclose(mean.values[row], full.values[full.trials["stimulus_id"] == name].mean(axis=0))
     assert mean.trials["repeat"].tolist() == [2, 2, 2]
+
+
+def test_averages_and_scores_of_counts_are_not_rounded() -> None:
+    full = responses()
+    counts = replace(full, values=np.round(10 * full.values).astype(np.int16))
+    exact = replace(counts, values=counts.values.astype(float))
+    np.testing.assert_allclose(counts.average_repeats().values, exact.average_repeats().values, rtol=1e-6)
+    np.testing.assert_allclose(counts.zscore().values, exact.zscore().values, rtol=1e-5)
 
 
 @pytest.mark.parametrize("within", ["session", "run"])

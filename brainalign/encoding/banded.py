@@ -17,12 +17,20 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from brainalign.checks import BrainalignError, check_rows
+from brainalign.checks import BrainalignError
 from brainalign.devices import pick_device, target_block
 from brainalign.encoding.design import best_alpha, blocks_of, centre, fold_grams
 from brainalign.encoding.fold_scores import Block, block_of, scores
 from brainalign.encoding.inner_folds import InnerFold, eigenbasis, inner_folds, wants_grams
-from brainalign.encoding.inputs import Array, as_tensor, check_arrays, check_options, labels_of, same_kind_as
+from brainalign.encoding.inputs import (
+    Array,
+    as_tensor,
+    check_arrays,
+    check_options,
+    check_targets,
+    labels_of,
+    same_kind_as,
+)
 from brainalign.encoding.layout import layout
 from brainalign.encoding.partition import BLOCK, product_measure
 from brainalign.encoding.ridge import ALPHAS
@@ -228,7 +236,7 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
             If the bands differ from the fit's, or Y does not fit them.
         """
         parts = self._parts(Xs, targets).double()
-        check_rows("Xs[0]", len(Xs[0]), "Y", len(Y), "call features.align_to(responses)")
+        check_targets(Y.shape, parts.shape[1], len(self._means[1]))
         return parts, as_tensor(Y[:, targets]).to(parts) - self._means[1][targets].to(parts)
 
     def _parts(self, Xs: Sequence[Array], targets: slice = slice(None)) -> torch.Tensor:
@@ -241,7 +249,7 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
         return torch.stack([(as_tensor(X).to(c.device).double() - m.to(c.device)).to(c) @ c for X, m, c in pairs])
 
     def _check(self, Xs: Sequence[Array], Y: Array) -> NDArray[np.float64]:
-        check_options(self.alphas, self.solver, self.metric, self.dtype)
+        check_options(self.alphas, self.solver, self.metric, self.dtype, self.device)
         if isinstance(Xs, np.ndarray | torch.Tensor) or not len(Xs):
             raise BrainalignError("BandedRidge wants a list of feature arrays, one per band; for one array use Ridge")
         for number, X in enumerate(Xs):

@@ -43,6 +43,8 @@ class InContextEnsemble(BaseEstimator):  # type: ignore[misc]
         context's variance), falls_back.
     """
 
+    metric = "r2"  # what cv_scores_ are
+
     def __init__(
         self,
         encoders: Sequence[InContextEncoder],

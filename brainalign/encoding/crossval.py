@@ -75,6 +75,7 @@ def row_space(X: Values) -> Values:
     distinct, inverse = np.unique(X, axis=0, return_inverse=True)
     u, s, _ = np.linalg.svd(np.asarray(distinct, dtype=np.float64), full_matrices=False)
     keep = s > s[0] * max(distinct.shape) * np.finfo(np.float64).eps
+    keep[0] = True  # a layer that answers nothing keeps a column of zeros
     return np.asarray((u[:, keep] * s[keep])[inverse])
 
 

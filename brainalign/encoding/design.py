@@ -146,7 +146,7 @@ def centre(
     costs no digits.
     """
     block = order.sort(targets.to(device)).contiguous()  # its mean is found twice as fast in one piece
-    block = block if block.is_floating_point() else block.to(dtype)
+    block = block if block.is_floating_point() and block.element_size() >= 4 else block.to(dtype)
     mean = block.mean(dim=0, dtype=torch.float64)
     first = mean.to(block)
     return (block - first).to(dtype).sub_((mean - first).to(dtype)), mean.cpu()

@@ -65,7 +65,8 @@ class DictionaryStudy:
                 SparseAutoencoder(self.width, self.n_active, self.coding, self.epochs, seed=seed).fit(X, rows=seen)
                 for seed in self.starts
             ]
-            codes = self.subject.inputs(dictionaries[0].transform(X), maps=True)
+            # X may be principal components already; what is learned from it is given to ridge whole.
+            codes = self.subject.inputs(dictionaries[0].transform(X), maps=True, n_components=None)
             found = self.subject.evaluate_in_full(self.ridge, codes)
             contenders = {"ridge, sparse codes": _contender(found, codes)} | self._simpler(X, seen)
             sizes = [len(rows) for rows in self.subject.groups.values()]
@@ -80,7 +81,7 @@ class DictionaryStudy:
             "ridge, principal components": PCA(n_components).fit(X, rows=seen).transform(X),
             "ridge, random units": RandomUnits(self.width, self.starts[0]).fit(X, rows=seen).transform(X),
         }
-        inputs = {name: self.subject.inputs(values, maps=True) for name, values in spaces.items()}
+        inputs = {name: self.subject.inputs(values, maps=True, n_components=None) for name, values in spaces.items()}
         inputs["ridge, all features"] = X
         return {
             name: _contender(self.subject.evaluate(self.ridge, values, n_permutations=0), values)

@@ -98,7 +98,7 @@ def fit_distributed(
     for use, folder in (("the coefficients", coef.parent), ("temporary files", scratch)):
         if not folder.is_dir():
             raise BrainalignError(f"there is no folder {folder} for {use}; make it, where all workers see it")
-    check_options(ridge.alphas, ridge.solver, ridge.metric, ridge.dtype)
+    check_options(ridge.alphas, ridge.solver, ridge.metric, ridge.dtype, ridge.device)
     unfinished = coef.with_name(f".partial.{coef.name}")  # the name appears when all coefficients are there
     try:
         with tempfile.TemporaryDirectory(prefix=f".{coef.stem}.", dir=scratch, ignore_cleanup_errors=True) as name:

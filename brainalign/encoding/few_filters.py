@@ -59,7 +59,9 @@ class FewFilters:
         return weights @ each.sum(dim=0) if totals else None, squares, crosses
 
 
-def few_filters(eigenvalues: torch.Tensor, alphas: torch.Tensor, most: int, dtype: torch.dtype) -> FewFilters | None:
+def few_filters(
+    eigenvalues: torch.Tensor, alphas: torch.Tensor, most: int, dtype: torch.dtype, reach: torch.Tensor
+) -> FewFilters | None:
     """Find the few filters whose combinations are those of all penalties; None where more than `most` are needed.
 
     Parameters
@@ -70,16 +72,20 @@ def few_filters(eigenvalues: torch.Tensor, alphas: torch.Tensor, most: int, dtyp
     most : int
     dtype : torch.dtype
         Of the result.
+    reach : tensor (rank,), float64
+        How many times larger held-out rows are than training rows along each axis (root mean squares): what a filter
+        is off by there counts so much more, where it is more than once.
     """
     if most < 1 or not len(eigenvalues):
         return None
     shrinkage = eigenvalues / (eigenvalues + alphas[:, None])
     largest = shrinkage.amax(dim=1, keepdim=True)
-    left, singular, right = torch.linalg.svd(shrinkage / largest, full_matrices=False)
+    weight = reach.clamp(min=1)
+    left, singular, right = torch.linalg.svd(shrinkage / largest * weight, full_matrices=False)
     # Left over without the smallest singular values, next to filters whose largest value is 1: at most their norm.
     dropped = singular.square().flip(0).cumsum(0).flip(0).sqrt()
     n_filters = int((dropped > TOLERANCE * torch.finfo(dtype).eps).sum())
     if n_filters > most:
         return None
     weights = (left * singular)[:, :n_filters] * largest
-    return FewFilters(weights.to(dtype), (right[:n_filters] / eigenvalues).to(dtype))
+    return FewFilters(weights.to(dtype), (right[:n_filters] / (weight * eigenvalues)).to(dtype))

@@ -82,7 +82,7 @@ class FewImages:
         Raises
         ------
         BrainalignError
-            If its responses are over time.
+            If its responses are over time, or no group has a target that is encoded.
         """
         if subject.responses.times is not None:
             raise BrainalignError("in-context encoding reads the weights of voxels; responses over time have none")
@@ -91,6 +91,11 @@ class FewImages:
         reliable = np.intersect1d(subject.groups[RELIABLE], varying)
         targets = reliable if len(reliable) else varying
         groups = {name: np.intersect1d(rows, targets) for name, rows in subject.groups.items()}
+        if not any(len(rows) for rows in groups.values()):
+            raise BrainalignError(
+                "in-context encoding shows means over the reliable targets and over regions, but no target is reliable "
+                "and no region holds one that varies: give regions, or lower ceiling_threshold"
+            )
         return cls(subject=replace(subject, groups=groups), targets=targets, **known)
 
     def fits(self, layers: Layers) -> Iterator[tuple[str, HeldOut]]:

@@ -139,4 +139,4 @@ def score_of(
         raise ValueError("Pearson's r needs the sums of predictions")
     spread = square - total.square() / observed.n_rows
     spread = torch.where(spread > _rounding(square) * square, spread, torch.nan)
-    return (cross - total * observed.total / observed.n_rows) / (spread * observed.variation).sqrt()
+    return (cross - total * observed.total / observed.n_rows) / (spread.sqrt() * observed.variation.sqrt())

@@ -99,4 +99,5 @@ def _first_crossing(steps: Values, course: Values, level: float) -> float:
         return float(steps[first])
     crossings = PchipInterpolator(steps, course).solve(level, extrapolate=False)
     inside = crossings[(crossings >= steps[first - 1]) & (crossings <= steps[first])]
-    return float(inside.min())
+    # A checkpoint that lies above the level by rounding alone, where the cubic is flat, has no root before it.
+    return float(inside.min()) if len(inside) else float(steps[first])

@@ -139,8 +139,9 @@ def inner_fold(
     """
     n_test = test.stop - test.start
     n_train = len(rows) - n_test
-    # Columns sum to 0 over all rows, so the training rows have the mean of the others, turned round.
-    mean = -rows[test].sum(dim=0, dtype=torch.float64) / n_train
+    # In float32 columns sum to 0 but for rounding, which a direction that training rows hardly hold would magnify.
+    sums = rows.sum(dim=0, dtype=torch.float64)
+    mean = (sums - rows[test].sum(dim=0, dtype=torch.float64)) / n_train
     primal = by_columns(n_train, len(scale), solver)
     if exact or not primal or total is None or gram is None:
         training = (torch.cat([rows[: test.start], rows[test.stop :]]).double() - mean) * scale
@@ -149,16 +150,18 @@ def inner_fold(
         training = (total - gram).addr_(mean, mean, alpha=-n_train)
         eigenvalues, right = _kept(training.mul_(scale).mul_(scale[:, None]), single=single)
     basis = (scale.to(right)[:, None] * right).to(rows)
-    shift = product(mean.to(rows)[None], basis)  # the training mean in the basis
+    # The training mean in the basis, and as often as there are rows, less their sums.
+    shift, shifts = product(torch.stack([mean, len(rows) * mean - sums]).to(rows), basis).split(1)
     held_rows = product(rows[test], basis).sub_(shift)
     single = (right if primal else left).dtype == torch.float32
     if primal and by_sums(len(rows), rows.shape[1], n_folds):
         form = held_out(held_rows, eigenvalues, alphas, rows.dtype)
-        held_sums = _with_row(basis, (len(rows) + n_train) * shift)
+        held_sums = _with_row(basis, shifts + n_train * shift)
         return InnerFold(test, "sums", _with_row(basis, -n_train * shift), held_sums, form, single)
-    project = _with_row(basis, len(rows) * shift) if primal else left.to(rows)
+    project = _with_row(basis, shifts) if primal else left.to(rows)
     way: Literal["primal", "dual"] = "primal" if primal else "dual"
-    few = few_filters(eigenvalues, alphas, _most(n_test, *project.shape, primal=primal), rows.dtype)
+    reach = (held_rows.double().square().mean(dim=0) * n_train / eigenvalues).sqrt()
+    few = few_filters(eigenvalues, alphas, _most(n_test, *project.shape, primal=primal), rows.dtype, reach)
     if few is None or rows.device.type != "cpu":  # a GPU has a kernel of its own
         form = held_out(held_rows, eigenvalues, alphas, rows.dtype)
         return InnerFold(test, way, project, held_rows, form, single)

@@ -12,13 +12,24 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
 
-__all__ = ["Array", "as_tensor", "check_arrays", "check_options", "check_shapes", "labels_of", "same_kind_as"]
+__all__ = [
+    "Array",
+    "as_tensor",
+    "check_arrays",
+    "check_options",
+    "check_shapes",
+    "check_targets",
+    "labels_of",
+    "same_kind_as",
+]
 
 Array = NDArray[Any] | torch.Tensor
 CHUNK = 2**22  # values looked at in one go
+# Types that torch hardly computes with, and the next that holds their values.
+WIDER = {torch.bool: torch.uint8, torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: torch.float64}
 
 
-def check_options(alphas: Sequence[float], solver: str, metric: str, dtype: str) -> None:
+def check_options(alphas: Sequence[float], solver: str, metric: str, dtype: str, device: str) -> None:
     """Raise unless the options that every ridge estimator has are among those it knows.
 
     Raises
@@ -29,6 +40,7 @@ def check_options(alphas: Sequence[float], solver: str, metric: str, dtype: str)
     check_choice("solver", solver, {"auto", "primal", "dual"})
     check_choice("metric", metric, {"r2", "r"})
     check_choice("dtype", dtype, {"float32", "float64"})
+    check_choice("device", device, {"auto", "cpu", "cuda"})
     if not len(alphas) or not all(np.isfinite(a) and a >= 0 for a in alphas):
         raise BrainalignError(f"alphas must be finite and >= 0, at least one; got {list(alphas)}")
 
@@ -76,9 +88,26 @@ def check_shapes(name: str, X: Sequence[int], Y: Sequence[int]) -> None:
             raise BrainalignError(
                 f"{label} has shape {tuple(shape)}; ridge wants rows × columns: flatten the other axes"
             )
+        if not shape[1]:
+            raise BrainalignError(f"{label} has shape {tuple(shape)}: it has no columns; leave it out")
     check_rows(name, X[0], "Y", Y[0], "call features.align_to(responses)")
     if X[0] < 2:
         raise BrainalignError(f"{name} has {X[0]} row; ridge needs at least 2")
+
+
+def check_targets(Y: Sequence[int], n_rows: int, n_targets: int) -> None:
+    """Raise unless the shape of responses is that of predictions, which they could otherwise be spread over.
+
+    Raises
+    ------
+    BrainalignError
+        Naming both.
+    """
+    if tuple(Y) != (n_rows, n_targets):
+        raise BrainalignError(
+            f"Y has shape {tuple(Y)} but predictions have {(n_rows, n_targets)}; give the targets of the fit, one row "
+            "per row of X"
+        )
 
 
 def _limits(name: str, array: Array) -> tuple[torch.Tensor, torch.Tensor]:
@@ -99,15 +128,16 @@ def _limits(name: str, array: Array) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def as_tensor(array: Array) -> torch.Tensor:
-    """Return a tensor on the same memory; torch warns of read-only memory maps, which are only read here."""
+    """Return a tensor on the same memory, where torch can express and compute with what lies there.
+
+    torch warns of read-only memory maps, which are only read here.
+    """
+    if isinstance(array, np.ndarray) and not (array.dtype.isnative and all(stride >= 0 for stride in array.strides)):
+        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.as_tensor(np.ascontiguousarray(array) if _reversed(array) else array)
-
-
-def _reversed(array: Array) -> bool:
-    """Say whether an axis runs backwards, which numpy can and torch cannot express."""
-    return isinstance(array, np.ndarray) and any(stride < 0 for stride in array.strides)
+        tensor = torch.as_tensor(array)
+    return tensor.detach().to(WIDER.get(tensor.dtype, tensor.dtype))
 
 
 def labels_of(groups: Array | None) -> NDArray[Any] | None:

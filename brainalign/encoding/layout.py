@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -41,8 +42,10 @@ def layout(n_rows: int, cv: int | Literal["groups"], groups: NDArray[np.generic]
     Raises
     ------
     BrainalignError
-        If groups are wanted and missing, fewer than two, or not one per row.
+        If cv is no number of folds, groups are wanted and missing, fewer than two, or not one per row.
     """
+    if cv != "groups" and not (isinstance(cv, Integral) and cv >= 2):
+        raise BrainalignError(f"cv is {cv!r}; give a number of folds, 2 or more, or 'groups' to leave one group out")
     parts = [test for _, test in _splits(n_rows, cv, groups)]
     order = np.concatenate(parts)
     ends = np.cumsum([len(part) for part in parts])

@@ -113,7 +113,9 @@ class Partition:
             joint = k == len(bands)
             which = slice(None) if joint else slice(k, k + 1)
             split, draws = self.group_split[which].sum(axis=0), self.group_draws[:, which].sum(axis=1)
-            low, high = np.quantile(draws, tails, axis=0) + split - draws.mean(axis=0)
+            low = high = np.full(len(split), np.nan)
+            if len(draws):
+                low, high = np.quantile(draws, tails, axis=0) + split - draws.mean(axis=0)
             values = {"split": split, "low": low, "high": high, "control_split": control[which].sum(axis=0)}
             tables.append(pd.DataFrame({"group": list(groups), "layer": band, "joint": joint} | values | common))
         return pd.concat(tables, ignore_index=True)

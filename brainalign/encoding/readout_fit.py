@@ -179,6 +179,7 @@ def fit_readout(
             how,
             seed=seed,
             checkpoint=None if readout.checkpoint is None else Path(readout.checkpoint),
+            data=(X, Y) if semantics is None else (X, Y, semantics),
             progress=readout.progress,
         )
         with torch.no_grad():

@@ -38,7 +38,9 @@ class Averages:
 
 
 def average_repeats(values: Values, stimulus_ids: NDArray[Any]) -> Averages:
-    """Return the averages over the trials of each stimulus, in the type of the values; sums are in float64.
+    """Return the averages over the trials of each stimulus; sums are in float64.
+
+    In the type of the values, or one of fractions that holds them where those are whole numbers.
 
     Parameters
     ----------
@@ -61,11 +63,12 @@ def average_repeats(values: Values, stimulus_ids: NDArray[Any]) -> Averages:
     counts = np.bincount(codes)
     first = np.unique(codes, return_index=True)[1]
     ids = np.asarray(stimulus_ids)[first]
+    dtype = np.result_type(values.dtype, np.float32)
     if len(ids) == len(codes):
-        return Averages(ids, values, counts, first)
+        return Averages(ids, values.astype(dtype, copy=False), counts, first)
     sums = np.zeros((len(ids), values.shape[1]))
     nth = pd.Series(codes).groupby(codes).cumcount().to_numpy()
     for repeat in range(counts.max()):  # at most one trial of every stimulus: plain indexing adds, and is fast
         rows = nth == repeat
         sums[codes[rows]] += values[rows]
-    return Averages(ids, (sums / counts[:, None]).astype(values.dtype), counts, first)
+    return Averages(ids, (sums / counts[:, None]).astype(dtype), counts, first)

@@ -17,7 +17,15 @@ from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.devices import pick_device
 from brainalign.encoding.design import blocks_of, centre, design_of, pooled_alpha
 from brainalign.encoding.fold_scores import observed_of, score_of
-from brainalign.encoding.inputs import Array, as_tensor, check_arrays, check_options, labels_of, same_kind_as
+from brainalign.encoding.inputs import (
+    Array,
+    as_tensor,
+    check_arrays,
+    check_options,
+    check_targets,
+    labels_of,
+    same_kind_as,
+)
 from brainalign.encoding.layout import Layout, layout
 from brainalign.encoding.threads import in_threads
 
@@ -125,7 +133,6 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
         for name, value in {"grid": grid, "semantics": semantics}.items():
             if value is not None:
                 raise BrainalignError(f"Ridge cannot use {name}; leave it out or choose a spatial read-out")
-        self.check_roi(roi, Y.shape[-1])
         fit_layers({"X": self}, {"X": X}, Y, groups=groups, roi=roi)
         return self
 
@@ -163,8 +170,15 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
         return same_kind_as(X)(centred @ coef + self._means[1].to(coef))
 
     def score(self, X: Array, Y: Array) -> Array:
-        """Return R² or r (as `metric` says) of each target on the given rows; NaN for a constant target."""
+        """Return R² or r (as `metric` says) of each target on the given rows; NaN for a constant target.
+
+        Raises
+        ------
+        BrainalignError
+            If the number of features, rows or targets differs from the fit's.
+        """
         predicted = torch.as_tensor(self.predict(X)).double()
+        check_targets(Y.shape, *predicted.shape)
         observed = as_tensor(Y).double().to(predicted.device)
         centre = observed.mean(dim=0)
         predicted, observed = predicted - centre, observed - centre
@@ -202,10 +216,11 @@ def fit_layers(
         raise BrainalignError(f"encoders are for {listed(list(encoders))} but layers are {listed(list(layers))}")
     shared = ("cv", "device", "dtype")
     for name, encoder in encoders.items():
-        check_options(encoder.alphas, encoder.solver, encoder.metric, encoder.dtype)
+        check_options(encoder.alphas, encoder.solver, encoder.metric, encoder.dtype, encoder.device)
         if any(getattr(encoder, option) != getattr(first, option) for option in shared):
             raise BrainalignError(f"layers that share targets need the same {', '.join(shared)}; {name!r} differs")
         check_arrays(name, layers[name], Y, varying=encoder is first)
+        encoder.check_roi(roi, Y.shape[1])
     device, dtype = pick_device(first.device), getattr(torch, first.dtype)
     chosen = any(len(encoder.alphas) > 1 for encoder in encoders.values())
     order = layout(len(Y), first.cv, labels_of(groups)) if chosen else Layout(None, [])

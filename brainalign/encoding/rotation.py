@@ -106,8 +106,11 @@ def _rotate(features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype
 
 
 def by_columns(n_rows: int, n_columns: int, solver: Solver) -> bool:
-    """Return whether so many rows are decomposed through the products of their columns, not of the rows."""
-    return solver == "primal" or (solver == "auto" and n_rows >= n_columns)
+    """Return whether so many rows are decomposed through the products of their columns, not of the rows.
+
+    Of as many rows as columns those of the rows are: centred rows lack one direction, which is then known.
+    """
+    return solver == "primal" or (solver == "auto" and n_rows > n_columns)
 
 
 @dataclass(frozen=True)

@@ -223,6 +223,7 @@ class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
             how,
             seed=self.seed,
             checkpoint=self.checkpoint and Path(self.checkpoint),
+            data=(X, Y),
             progress=self.progress,
         )
         self.validation_r_ = same_kind_as(Y)(self._r(X, Y, torch.from_numpy(rows[1])))

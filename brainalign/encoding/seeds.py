@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from brainalign.checks import BrainalignError
-from brainalign.encoding.training import Epoch
+from brainalign.encoding.training import Epoch, digest_of
 
 __all__ = ["SeedEnsemble"]
 
@@ -96,9 +95,8 @@ class SeedEnsemble(BaseEstimator):  # type: ignore[misc]
         given = {name: value for name, value in given.items() if value is not None}
         folder = None
         if self.checkpoint is not None:
-            folder = Path(self.checkpoint) / _digest(
-                repr(sorted(self.encoder.get_params().items())), X, Y, *given.values()
-            )
+            options = sorted(self.encoder.get_params().items())
+            folder = Path(self.checkpoint) / digest_of(options, X, Y, *given.values())
         self.encoders_ = [self._one(seed, X, Y, given, folder) for seed in self.seeds]
         self.trained_ = trained
         self.seed_validation_r_: Values = np.full((len(self.seeds), len(self.means_)), np.nan)
@@ -134,13 +132,3 @@ class SeedEnsemble(BaseEstimator):  # type: ignore[misc]
     def predict(self, X: Values, semantics: Values | None = None) -> Values:
         """Return the mean prediction (n_rows, n_targets)."""
         return np.asarray(self.predictions(X, semantics).mean(axis=0))
-
-
-def _digest(*parts: Any) -> str:
-    """Name a fit by its encoder and everything it is given."""
-    digest = hashlib.sha256()
-    for part in parts:
-        values = np.asarray(part)
-        digest.update(f"{values.dtype} {values.shape}".encode())
-        digest.update(str(values.tolist()).encode() if values.dtype.kind in "OU" else values.tobytes())
-    return digest.hexdigest()[:16]

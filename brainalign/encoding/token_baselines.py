@@ -95,6 +95,8 @@ class TokenLayer:
         """Return a read-out that is trained as the encoder is, with the options that they share."""
         shared = set(encoder.get_params()) & set(self.trained.get_params()) - {"progress", "checkpoint"}
         options = {name: value for name, value in self.trained.get_params().items() if name in shared}
+        if options.get("patience") is not None:  # of an encoder that knows no other schedule than a constant one
+            options.setdefault("schedule", "constant")
         held = self.evaluate(self.ensemble(encoder.set_params(**options)), self.tokens, grid=self.grid)
         return Contender.trained(held, self.groups, self.tokens[self.test])
 

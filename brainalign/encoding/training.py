@@ -18,7 +18,7 @@ from torch import nn
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.files import write_atomically
 
-__all__ = ["Epoch", "Training", "carve_validation", "check_validation", "train"]
+__all__ = ["Epoch", "Training", "carve_validation", "check_validation", "digest_of", "train"]
 
 LEAST_VALIDATION = 3  # rows: fewer have no correlation to speak of
 
@@ -128,6 +128,7 @@ def train(
     *,
     seed: int,
     checkpoint: Path | None = None,
+    data: Sequence[Any] = (),
     progress: Callable[[Epoch], None] | None = None,
     learning_rates: Mapping[str, float] | None = None,
 ) -> list[Epoch]:
@@ -147,7 +148,10 @@ def train(
     how : Training
     seed : int
     checkpoint : Path, optional
-        Folder for the state after each epoch; it is found again by what is trained and how, and deleted at the end.
+        Folder for the state after each epoch; it is found again by what is trained, on what and how, and deleted at
+        the end.
+    data : sequence of arrays
+        What the loss reads: a checkpoint of a training on other data is not gone on from.
     progress : function of Epoch, optional
         Called after each epoch.
     learning_rates : mapping of str to float, optional
@@ -171,10 +175,8 @@ def train(
     )
     path = None
     if checkpoint is not None:
-        network.eval()
-        with torch.no_grad():  # stands for the data, of which only the loss knows
-            probe = float(loss(fitted[: how.batch_size]))
-        path = checkpoint / f"{_key(network, rows, how, seed, probe)}.pt"
+        parts = (sorted(asdict(how).items()), seed, *rows, *network.state_dict().values(), *data)
+        path = checkpoint / f"{digest_of(*parts)}.pt"
     state = _State(network, optimizer, schedule, path)
     history = state.resume()
     while len(history) < how.epochs and not _stale(history, how.patience):
@@ -283,11 +285,15 @@ def _copied(network: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
-def _key(
-    network: nn.Module, rows: tuple[NDArray[np.intp], NDArray[np.intp]], how: Training, seed: int, probe: float
-) -> str:
-    """Name a training by its initial parameters and loss, rows, options and seed."""
-    digest = hashlib.sha256(repr((sorted(asdict(how).items()), seed, probe)).encode())
-    for values in (*rows, *(value.cpu().numpy() for value in network.state_dict().values())):
-        digest.update(np.ascontiguousarray(values).tobytes())
+def digest_of(*parts: Any) -> str:
+    """Name a fit by everything it is given: arrays or tensors, and options by what they print as."""
+    digest = hashlib.sha256()
+    for part in parts:
+        values = part.detach().cpu().numpy() if isinstance(part, torch.Tensor) else part
+        if isinstance(values, np.ndarray) and values.dtype.kind not in "OU":
+            digest.update(f"{values.dtype} {values.shape}".encode())
+            for row in np.atleast_1d(values):  # one at a time: they may lie in a file larger than memory
+                digest.update(np.ascontiguousarray(row).data)
+        else:
+            digest.update(repr(values.tolist() if isinstance(values, np.ndarray) else values).encode())
     return digest.hexdigest()[:16]

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
+from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError
 from brainalign.encoding import (
     InContextEncoder,
@@ -20,6 +21,7 @@ from brainalign.encoding import (
     pretrain_layer,
     score_context,
 )
+from brainalign.encoding.held_out_tables import score_table
 from brainalign.features import PCA
 from brainalign.simulation import voxel_prior_world
 from brainalign.statistics import explained_variance
@@ -147,6 +149,11 @@ def test_one_context_is_scored_like_any_encoder(pretrained: PretrainedLayer) -> 
     assert held.encoder.cv_scores_[0, 7] == pytest.approx(1 - errors.loc["on", "in_context"])
     assert held.encoder.cv_scores_[0, -1] == pytest.approx(1 - errors.loc["off", "ridge"])
     assert np.isnan(held.encoder.cv_scores_[0, :5]).all()
+    frame = pd.DataFrame({"target_id": range(Y.shape[1]), "kind": "voxel", "hemi": "", "roi": [[]] * Y.shape[1]})
+    rows = pd.DataFrame({"trial_id": range(len(Y)), "stimulus_id": "", "session": "", "run": "", "repeat": 0})
+    shown = Responses(Y, rows.assign(onset_s=np.nan), frame, "z")
+    table = score_table(held, shown, np.full(Y.shape[1], 0.8), np.arange(5, Y.shape[1]))
+    assert table["cv_r"][7] == pytest.approx(np.sqrt(1 - errors.loc["on", "in_context"]))  # an r, as that of ridge
     assert found.seed_r == pytest.approx([np.nanmean(held.r)], abs=1e-5)
     np.testing.assert_allclose(found.curve["ceiling"], 0.8)
     chosen = InContextEnsemble(pretrained.encoders, ROI)

@@ -45,6 +45,10 @@ def test_row_space_keeps_inner_products() -> None:
     assert (narrow[0] == narrow[5]).all()  # equal rows stay equal to the last bit, so that ties stay ties
 
 
+def test_row_space_of_a_layer_that_answers_nothing_has_a_column() -> None:
+    np.testing.assert_array_equal(row_space(np.zeros((6, 4))), np.zeros((6, 1)))
+
+
 def test_runs_equal_a_plain_loop(design: dict[str, np.ndarray]) -> None:
     folds = leave_one_run_out(design["runs"])
     scores = encode_runs(

@@ -133,6 +133,52 @@ def test_deficient_features(X: np.ndarray, dtype: str) -> None:
     assert np.isfinite(ridge.coef_).all()
 
 
+def sparse(n: int, p: int, amplitude: float) -> np.ndarray:
+    """Return features of which the first varies within one fold alone, and the second in a single row."""
+    X = np.random.default_rng(2).normal(size=(n, p))
+    X[:, :2] = 0
+    X[40:48, 0], X[3, 1] = amplitude, amplitude
+    return X
+
+
+@pytest.mark.parametrize(
+    ("X", "n_runs"),
+    [
+        (30 * np.random.default_rng(2).normal(size=(100, 80)), 5),  # as many training rows as features
+        (np.random.default_rng(2).normal(size=(160, 150)), 16),
+        (100 * np.random.default_rng(2).normal(size=(160, 128)), 5),
+        (sparse(128, 60, 30), 16),
+        (sparse(128, 20, 1000), 16),
+        (sparse(128, 300, 1000), 16),
+        (sparse(128, 20, 1), 4),
+    ],
+)
+@pytest.mark.parametrize("smallest", [0.0, 1e-6, 0.1])
+def test_what_training_rows_lack_is_not_magnified(X: np.ndarray, n_runs: int, smallest: float) -> None:
+    """Held-out rows reach into directions in which training rows have next to nothing but rounding."""
+    runs = np.repeat(np.arange(n_runs), len(X) // n_runs)
+    rng = np.random.default_rng(3)
+    X = X.astype(np.float32)
+    Y = (X[:, 2:] @ rng.normal(size=(X.shape[1] - 2, 20)) / X[:, 2:].std() / 8 + rng.normal(size=(len(X), 20))).astype(
+        "f"
+    )
+    alphas = (smallest, 1.0, 1e3, 1e5)
+    expected = np.zeros((4, 20))
+    for run in range(n_runs):
+        train, test = runs != run, runs == run
+        centre, mean = X[train].astype(float).mean(axis=0), Y[train].astype(float).mean(axis=0)
+        u, s, v = np.linalg.svd(X[train] - centre, full_matrices=False)
+        kept = s > s[0] * 1e-12
+        onto = u[:, kept].T @ (Y[train] - mean)
+        for k, alpha in enumerate(alphas):
+            coef = v[kept].T @ ((s[kept] / (s[kept] ** 2 + alpha))[:, None] * onto)
+            expected[k] += r2_score(Y[test], (X[test] - centre) @ coef + mean, multioutput="raw_values") / n_runs
+    found = Ridge(alphas, cv="groups").fit(X, Y, groups=runs)
+    assert (np.abs(found.cv_scores_ - expected) / (1 + np.abs(expected))).max() < 1e-5
+    chosen = expected[[alphas.index(alpha) for alpha in found.alpha_], np.arange(20)]
+    assert (expected.max(axis=0) - chosen < 1e-5).all()
+
+
 def test_smallest_inputs() -> None:
     X, Y = np.array([[0.0], [1.0]]), np.array([[1.0], [3.0]])
     ridge = Ridge((1.0,)).fit(X, Y)

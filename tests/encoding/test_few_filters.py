@@ -19,6 +19,7 @@ from brainalign.encoding.layout import layout
 from brainalign.kernels import reference
 
 ALPHAS = torch.logspace(-1, 5, 20, dtype=torch.float64)
+ONCE = torch.ones((), dtype=torch.float64)
 
 
 def features(n: int, p: int, decay: float) -> np.ndarray:
@@ -29,7 +30,7 @@ def features(n: int, p: int, decay: float) -> np.ndarray:
 @pytest.mark.parametrize("spread", [1.0, 1e2, 1e4, 1e6])
 def test_every_filter_is_a_combination_of_few(spread: float) -> None:
     d = torch.logspace(0, float(np.log10(spread)), 300, dtype=torch.float64) * 3
-    found = few_filters(d, ALPHAS, 20, torch.float32)
+    found = few_filters(d, ALPHAS, 20, torch.float32, ONCE)
     assert found is not None
     assert found.filters.dtype == torch.float32
     exact = 1 / (d + ALPHAS[:, None])
@@ -37,11 +38,24 @@ def test_every_filter_is_a_combination_of_few(spread: float) -> None:
     error = d * (found.weights.double() @ found.filters.double() - exact) / shrinkage
     assert error.abs().max() < 4e-6
     n_filters = len(found.filters)
-    assert few_filters(d, ALPHAS, n_filters - 1, torch.float32) is None
-    many = few_filters(d, ALPHAS, 20, torch.float64)  # which keeps its own digits
+    assert few_filters(d, ALPHAS, n_filters - 1, torch.float32, ONCE) is None
+    many = few_filters(d, ALPHAS, 20, torch.float64, ONCE)  # which keeps its own digits
     assert many is not None
     assert len(many.filters) > n_filters or spread == 1
     assert (d * (many.weights @ many.filters - exact) / shrinkage).abs().max() < 1e-13
+
+
+def test_filters_are_closer_where_held_out_rows_reach_further() -> None:
+    """Rows a thousand times larger than training rows along the smallest axis multiply what its filters are off by."""
+    d = torch.logspace(0, 4, 300, dtype=torch.float64) * 3
+    reach = torch.ones_like(d)
+    reach[0] = 1e3
+    exact = d / (d + ALPHAS[:, None])
+    found = [few_filters(d, ALPHAS, 20, torch.float32, some) for some in (ONCE, reach)]
+    plain, closer = (
+        (d * (few.weights.double() @ few.filters.double()) - exact)[:, 0].abs().max() for few in found if few
+    )
+    assert closer < 1e-7 < plain / 3
 
 
 def test_moments_are_those_of_the_definition() -> None:
@@ -52,7 +66,7 @@ def test_moments_are_those_of_the_definition() -> None:
         for size in ((n_rows, rank), (rank, n_targets), (n_rows, n_targets))
     )
     d = torch.linspace(1, 50, rank, dtype=torch.float64)
-    few = few_filters(d, ALPHAS, 20, torch.float64)
+    few = few_filters(d, ALPHAS, 20, torch.float64, ONCE)
     assert few is not None
     found = few.moments(few.mix(basis) @ z, observed, totals=True)
     expected = reference.prediction_moments(basis, 1 / (d + ALPHAS[:, None]), z, observed)

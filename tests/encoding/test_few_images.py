@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -49,6 +50,13 @@ def test_targets_are_the_reliable_ones_that_vary() -> None:
     assert groups == {"a": [0, 2], "b": [2, 3], RELIABLE: [0, 2, 3, 5]}
     nothing = study(subject(np.zeros(6)))
     assert nothing.targets.tolist() == [0, 1, 2, 3, 5]  # none is reliable: all that vary
+
+
+def test_nothing_to_take_means_over_is_said_before_anything_is_fitted() -> None:
+    who = subject(np.zeros(6))
+    who = replace(who, groups={RELIABLE: np.array([], dtype=int)})
+    with pytest.raises(BrainalignError, match="no target is reliable and no region"):
+        study(who)
 
 
 def test_what_a_layer_is_scored_with(monkeypatch: pytest.MonkeyPatch) -> None:

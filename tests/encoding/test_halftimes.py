@@ -35,6 +35,13 @@ def test_interpolation_is_monotone_between_checkpoints() -> None:
     assert half_times(steps, np.array([0.8, 0.5, 0.9, 1, 1, 1]))["half_time"].item() == 0
 
 
+def test_a_checkpoint_above_the_level_by_rounding_alone() -> None:
+    """At a local peak the cubic is flat, and no root lies before it."""
+    steps, above = np.arange(5.0), np.nextafter(0.5, 1)
+    found = half_times(steps, np.array([-0.5, -0.5, above, 0.2, 1.0]))
+    assert found["half_time"].item() == pytest.approx(2)
+
+
 def test_what_has_no_half_time_says_why() -> None:
     scores = np.array([[0.0, 0.3, np.nan, 0.1], [0.1, 0.2, 0.2, 0.3], [-0.1, 0.2, 0.4, 0.4]])
     found = half_times(np.array([0, 10, 20]), scores)

@@ -114,6 +114,14 @@ def test_the_table_of_groups(found: HeldOut) -> None:
     assert joint["ceiling"].tolist() == pytest.approx([CEILING] * 4)
 
 
+def test_without_draws_there_are_no_intervals() -> None:
+    parts = evaluated(n_boot=0).partition
+    assert parts is not None
+    table = parts.table(GROUPS, ["a", "b"], np.ones(parts.split.shape[1]), 0.95, together="all layers")
+    assert table[["low", "high"]].isna().all(axis=None)
+    assert table["split"].notna().all()
+
+
 def test_intervals_hold_the_score_of_other_test_sets() -> None:
     """Nominally 95 %; without moving the draws to the score, the joint one holds it in 78 % of test sets of 60."""
     rng = np.random.default_rng(0)

@@ -235,6 +235,23 @@ def test_a_killed_fit_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_fit_to_other_tokens_does_not_go_on_from_a_killed_one(kind: str, tmp_path: Path) -> None:
+    """Channel weights start at 0, so that the first loss is the same whatever the tokens are."""
+    other = X[::-1].copy()
+
+    def kill(epoch: Epoch) -> None:
+        raise KeyboardInterrupt
+
+    make = KINDS[kind]
+    with pytest.raises(KeyboardInterrupt):
+        make(epochs=2, checkpoint=tmp_path, progress=kill).fit(X, Y, grid=GRID, **given(make()))
+    found, expected = (
+        make(epochs=2, checkpoint=folder).fit(other, Y, grid=GRID, **given(make())) for folder in (tmp_path, None)
+    )
+    np.testing.assert_array_equal(found.weights_, expected.weights_)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_seed_repeats_and_kinds_of_arrays_stay(kind: str) -> None:
     readout = fitted(kind)
     tensors = {name: torch.as_tensor(value) for name, value in given(readout).items()}

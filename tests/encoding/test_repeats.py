@@ -30,6 +30,12 @@ def test_images_shown_once_stay_as_they_are() -> None:
     assert found.counts.tolist() == [1, 1, 1]
 
 
+def test_averages_of_counts_are_not_rounded() -> None:
+    found = average_repeats(np.array([[1], [2], [0], [1]]), np.array(list("aabb")))
+    assert found.values.ravel().tolist() == [1.5, 0.5]
+    assert average_repeats(np.array([[3], [4]], dtype=np.int16), np.array(list("ab"))).values.dtype == np.float32
+
+
 def test_one_id_per_trial() -> None:
     with pytest.raises(BrainalignError, match="give one stimulus id per trial"):
         average_repeats(np.zeros((3, 1)), np.array(["a", "b"]))

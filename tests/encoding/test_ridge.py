@@ -212,6 +212,7 @@ def test_properties(seed: int, n: int, p: int) -> None:
     [
         ({"X": np.zeros((5, 2))}, "X has 5 rows but Y has 30"),
         ({"X": np.zeros((30, 2, 2))}, r"X has shape \(30, 2, 2\)"),
+        ({"X": np.zeros((30, 0))}, r"X has shape \(30, 0\): it has no columns"),
         ({"Y": np.full((30, 3), np.nan)}, "90 NaN"),
         ({"Y": np.c_[np.arange(30.0), np.ones(30)]}, r"1 target\(s\) of Y are constant \(columns 1\)"),
         ({"groups": np.zeros(30)}, "needs 2 groups or more"),
@@ -235,6 +236,9 @@ def test_bad_input(change: dict[str, object], message: str) -> None:
         ({"alphas": ()}, "at least one"),
         ({"alphas": (-1.0,)}, ">= 0"),
         ({"cv": "groups"}, "fit got no groups"),
+        ({"cv": "group"}, "cv is 'group'; give a number of folds"),
+        ({"cv": 1}, "cv is 1; give a number of folds"),
+        ({"device": "gpu"}, "device must be one of"),
         ({"device": "cuda"}, "no GPU"),
     ],
 )
@@ -246,7 +250,31 @@ def test_bad_options(options: dict[str, object], message: str) -> None:
         Ridge(**options).fit(X, Y)
 
 
+@pytest.mark.parametrize("unit", [1e-14, 1e12])
+@pytest.mark.parametrize("metric", ["r2", "r"])
+def test_the_unit_of_the_responses_changes_nothing(metric: str, unit: float) -> None:
+    """Tesla or counts: squares of squares leave the range of float32."""
+    X, Y, _ = data(40, 4, 3)
+    plain, scaled = (Ridge(ALPHAS, metric=metric).fit(X, Y * factor) for factor in (1, unit))
+    np.testing.assert_array_equal(scaled.alpha_, plain.alpha_)
+    np.testing.assert_allclose(scaled.cv_scores_, plain.cv_scores_, atol=1e-5)
+    assert np.isfinite(plain.cv_scores_).all()
+
+
+@pytest.mark.parametrize("dtype", ["bool", "u2", "u4", "u8", ">f4", ">i2", "f2"])
+def test_types_that_torch_hardly_knows(dtype: str) -> None:
+    X, Y, _ = data(40, 4, 3)
+    X, Y = (np.round(100 + 20 * array) for array in (X, Y))
+    X, Y = (array > np.median(array) if dtype == "bool" else array for array in (X, Y))
+    found, expected = (Ridge(ALPHAS).fit(X.astype(kind), Y.astype(kind)) for kind in (dtype, "f8"))
+    np.testing.assert_allclose(found.cv_scores_, expected.cv_scores_, atol=1e-6)
+    np.testing.assert_array_equal(found.alpha_, expected.alpha_)
+
+
 def test_other_widths_are_refused() -> None:
     X, Y, _ = data(10, 2, 2)
+    for wrong in (Y[:, 0], Y[:, :1], Y[:1]):
+        with pytest.raises(BrainalignError, match=r"Y has shape .* but predictions have \(10, 2\)"):
+            Ridge().fit(X, Y).score(X, wrong)
     with pytest.raises(BrainalignError, match=r"X has shape \(1, 3\) but the encoder was fitted on 2 features"):
         Ridge().fit(X, Y).predict(np.zeros((1, 3)))

@@ -169,6 +169,12 @@ def test_other_read_outs_share_the_options(tmp_path: Path) -> None:
     assert table.loc[("gaussian", "all"), "n_parameters"] == mine.n_parameters_
 
 
+def test_patience_of_an_encoder_without_schedule_is_that_of_a_constant_one(tmp_path: Path) -> None:
+    """Routing has no schedule, and a read-out's own is a single cycle, which knows no patience."""
+    case = Case.objects(tmp_path, RoutingEncoder(epochs=1, patience=1), baselines=("factorized", "gaussian"))
+    assert list(case()[2]["encoder"].unique()) == ["mine", "factorized", "gaussian"]
+
+
 def shifting(folder: Path, **options: Any) -> Case:
     world = shifting_fields(N_TRAIN, N_TEST, n_voxels=4, seed=0)
     groups = {"shifting": np.arange(2), "static": np.arange(2, 4), "all": np.arange(4)}

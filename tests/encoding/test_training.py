@@ -26,7 +26,7 @@ def fit(network: nn.Module, how: Training, score=None, **options) -> list[Epoch]
     def loss(rows: torch.Tensor) -> torch.Tensor:
         return (network(X[rows]).squeeze(1) - Y[rows]).square().mean()
 
-    return train(network, loss, score or (lambda rows: -float(loss(rows))), ROWS, how, seed=3, **options)
+    return train(network, loss, score or (lambda rows: -float(loss(rows))), ROWS, how, seed=3, data=(X, Y), **options)
 
 
 def test_finds_what_least_squares_finds() -> None:
@@ -63,7 +63,7 @@ def test_a_killed_run_goes_on_to_the_same_network(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())  # nothing is left to resume
 
 
-@pytest.mark.parametrize("other", ["options", "responses"])
+@pytest.mark.parametrize("other", ["options", "responses", "features"])
 def test_a_checkpoint_of_another_training_is_not_taken(
     other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +75,8 @@ def test_a_checkpoint_of_another_training_is_not_taken(
     seen: list[int] = []
     if other == "responses":
         monkeypatch.setitem(globals(), "Y", Y + 1)
+    if other == "features":
+        monkeypatch.setitem(globals(), "X", X.flip(0))
     how = Training(epochs=3, clip=1.0 if other == "options" else None)
     fit(linear(), how, checkpoint=tmp_path, progress=lambda epoch: seen.append(epoch.number))
     assert seen == [1, 2, 3]

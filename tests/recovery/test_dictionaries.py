@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -110,6 +111,17 @@ def test_codes_predict_responses_to_single_atoms_reduced() -> None:
     assert codes > max(reached.values()) + 0.05
     shuffled = codes_and_others(0, 4000, 10, shuffle=True)
     assert max(abs(r) for r in shuffled.values()) < 0.06
+
+
+def test_ridge_is_given_the_codes_though_features_are_components() -> None:
+    """A subject's features may be reduced; what is learned from them is not, or ridge would see no sparse codes."""
+    world = sparse_mixtures(400, seed=0)
+    study = study_of(np.random.default_rng(0).normal(size=(400, 20)).astype(np.float32), 0, 5)
+    study.subject = replace(study.subject, n_components=8)
+    ((_, found),) = study.fits([("mixtures", study.subject.inputs(world.features, maps=False))])
+    assert len(found.encoder.coef_) == study.width
+    parameters = study.tables[0].set_index("encoder")["n_parameters"]
+    assert parameters["ridge, random units"] == (study.width + 1) * 20
 
 
 def test_nothing_is_learned_from_test_images() -> None:
