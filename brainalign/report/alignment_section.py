@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from brainalign.report.canvas import COLOURS, GREY, NULL, check_columns, legend_below, new_figure
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.page import Panel, Section
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_equals
 from brainalign.report.tables import html_table
 
 __all__ = ["ALIGNMENT_TABLES", "alignment_figure", "alignment_section", "no_alignment"]
@@ -160,7 +160,7 @@ def _regions(regions: pd.DataFrame) -> list[list[str]]:
     rows = []
     for (model, layer, region), part in regions.groupby(["model", "layer", "region"], sort=False):
         of = _by_control(part)
-        scores = [f"{number(of[name]['score'])} (p = {number(of[name]['p'])})" for name in ("unaligned", "aligned")]
+        scores = [f"{number(of[name]['score'])} (p {p_equals(of[name]['p'])})" for name in ("unaligned", "aligned")]
         ceiling = f"{number(of['aligned']['ceiling_low'])} to {number(of['aligned']['ceiling_high'])}"
         rows.append([f"{model} {layer}", str(region), *scores, ceiling])
     return rows

@@ -46,6 +46,7 @@ MOST_MARKS = 2000  # of a vector figure
 MOST_PIXELS = 1000  # width of a figure
 MOST_BYTES = 200_000  # of a figure's file
 SMALL_BYTES = 30_000  # below it fewer colours gain nothing
+MOST_SIDE = 16_383  # pixels of a WebP in either direction
 
 
 def new_figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
@@ -142,7 +143,7 @@ def compressed(picture: Image, most: int = MOST_BYTES) -> bytes:
     """Return a picture as PNG, or as WebP where a PNG is larger than `most` bytes.
 
     All but small pictures are drawn in 256 colours, which the eye does not tell from all. Photographs and noise, which
-    are still too large, keep their size and lose fine detail first, then pixels.
+    are still too large, keep their size and lose fine detail first, then pixels. What WebP cannot hold is shrunk to it.
     """
     buffer = io.BytesIO()
     picture.save(buffer, format="png")
@@ -154,7 +155,8 @@ def compressed(picture: Image, most: int = MOST_BYTES) -> bytes:
     for quality, scale in ((80, 1.0), (60, 1.0), (40, 1.0), (20, 1.0), (20, 0.7), (20, 0.5), (20, 0.3), (5, 0.2)):
         if len(buffer.getvalue()) <= most:
             break
-        smaller = picture.resize((round(picture.width * scale), round(picture.height * scale)))
+        shrunk = min(scale, MOST_SIDE / max(picture.size))
+        smaller = picture.resize((max(1, round(picture.width * shrunk)), max(1, round(picture.height * shrunk))))
         buffer = io.BytesIO()
         smaller.save(buffer, format="webp", quality=quality)
     return buffer.getvalue()

@@ -234,15 +234,13 @@ CAPTIONS = {
         where the true model would lie. Good: a bar above its dotted line and near the band. {untested}""",
     "surface": """
         The cortex of fsaverage5, inflated; turn it with the mouse or a finger, choose map and view with the buttons.
-        Grey is not shown: q ≥ {q:g} (false discovery rate), or a ceiling at or below {ceiling:g}; dark grey are sulci.
-        Good: contiguous colour in the same places in both hemispheres. Bad: single coloured vertices scattered over
-        the cortex, or colour where nothing can respond to the stimuli.""",
+        Grey is not shown: {hidden}; dark grey are sulci. {normalized}Good: contiguous colour in the same places in both
+        hemispheres. Bad: single coloured vertices scattered over the cortex, or colour where nothing can respond to the
+        stimuli.""",
     "flatmap": """
-        The same map with the cortex cut open and flattened; the occipital lobes meet in the middle. Grey is not
-        shown: q ≥ {q:g} (false discovery rate), or a ceiling at or below {ceiling:g}. {n_shown:,} of {n:,} vertices are
-        shown, {n_above:,} of them with a normalised score above 1 (estimation error of score and ceiling, never
-        clipped: the pointed end of the scale). Good: contiguous patches. Bad: speckle, or many values above 1, which
-        means ceilings too low to divide by.""",
+        Pearson r on test images, the first of the maps above, with the cortex cut open and flattened; the occipital
+        lobes meet in the middle. Grey is not shown: {hidden}. {n_shown:,} of {n:,} vertices are shown{pointed}. Good:
+        contiguous patches. Bad: speckle.""",
     "preference": """
         The layer of {model} that predicts a region best, drawn on its vertices, where the margin over the second
         best is large enough to be decided; grey: undecided, or in no region ({n_undecided:,} of {n:,} vertices).
@@ -365,11 +363,12 @@ CAPTIONS = {
     "referencebars": """
         Comparison of each model's RDM with the reference RDMs; of a network the layer with the largest mean fit, picked
         on these data. Lines: standard error. Sand: noise ceiling, where the true model would lie (none where there is
-        one RDM only). Diamonds: the same layer with random weights, mean and sd over initialisations. Good: a bar
-        beyond its diamond and into the sand. Bad: random weights as good as trained ones, or an animacy model as good
-        as a network: then the network need not know more than that. Layers combined by weights are scored on subjects
-        and images that the weights were not fitted to, with a ceiling (outlined) and chance of their own; cross: the
-        best of these layers, chosen and scored on the same parts, which is what a combination must beat.""",
+        one RDM only). Diamonds: the same layer with random weights, mean and sd over initialisations (none where no
+        such network of this architecture is there; others are in the table). Good: a bar beyond its diamond and into
+        the sand. Bad: random weights as good as trained ones, or an animacy model as good as a network: then the
+        network need not know more than that. Layers combined by weights are scored on subjects and images that the
+        weights were not fitted to, with a ceiling (outlined) and chance of their own; cross: the best of these layers,
+        chosen and scored on the same parts, which is what a combination must beat.""",
     "regionbars": """
         Comparison of each network's RDM with the RDM of each region; of the layer with the largest mean fit over
         regions, picked on these data. Lines: standard error. Sand: noise ceiling, where the true model would lie (none

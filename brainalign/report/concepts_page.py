@@ -21,7 +21,7 @@ from brainalign.report.concept_figures import (
 )
 from brainalign.report.material import Failure
 from brainalign.report.page import Panel, Section, data_uri, render
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_equals, p_number
 from brainalign.report.tables import html_table
 from brainalign.settings import Config, TripletStudy
 
@@ -210,11 +210,11 @@ def _networks(material: ConceptMaterial) -> Section:
         rows.append(
             [
                 f"{row['model']} {row['layer']}",
-                f"{number(row['cosine'])} (p = {number(row['p'])})",
+                f"{number(row['cosine'])} (p {p_equals(row['p'])})",
                 number(row["dot"]),
-                f"{number(row['unseen'])} ± {number(row['unseen_sd'])} (p = {number(row['unseen_p'])})",
+                f"{number(row['unseen'])} ± {number(row['unseen_sd'])} (p {p_equals(row['unseen_p'])})",
                 number(row["unseen_cosine"]),
-                f"{number(row['rsa'])} (p = {number(row['rsa_p'])})",
+                f"{number(row['rsa'])} (p {p_equals(row['rsa_p'])})",
                 number(row["mean_r2"], 2),
             ]
         )
@@ -268,7 +268,7 @@ def _regions(material: ConceptMaterial) -> Section:
         [
             str(row["region"]),
             number(row["score"]),
-            number(row["p"]),
+            p_number(row["p"]),
             f"{number(row['ceiling_low'])} to {number(row['ceiling_high'])}",
             str(int(row["n_subjects"])),
         ]

@@ -17,7 +17,7 @@ from brainalign.report.convergence_figures import (
     map_correlations,
 )
 from brainalign.report.page import Panel, Section
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_equals, p_number
 from brainalign.report.tables import html_table
 
 __all__ = ["CONVERGENCE_TABLES", "convergence_section", "no_convergence"]
@@ -123,10 +123,10 @@ def _table(model: str, scores: pd.DataFrame) -> Markup:
             value += f" [{number(row['low'])}, {number(row['high'])}]"
         if pd.notna(row.get("ceiling_r", np.nan)):
             value += f" (ceiling {number(row['ceiling_r'])})"
-        areas = number(row.get("p_areas", np.nan), 4)
+        areas = p_number(row.get("p_areas", np.nan), 4)
         areas += f" ({row['area_null']})" if row["area_null"] else ""
-        independent = number(row.get("p_independent_areas", np.nan), 4)
-        p = [number(row.get(name, np.nan), 4) for name in ("p_layers", "p_stimuli")]
+        independent = p_number(row.get("p_independent_areas", np.nan), 4)
+        p = [p_number(row.get(name, np.nan), 4) for name in ("p_layers", "p_stimuli")]
         rows.append([*cells, value, str(int(row["n"])), p[0], areas, p[1], independent, ""])
     return html_table(header, rows, f"Convergence of {model}")
 
@@ -194,5 +194,5 @@ def _title(scores: pd.DataFrame, network: str, score: str) -> str:
     if pd.isna(row["value"]):
         return f"{network} weights: no {score} score"
     text = f"{network} weights: {score} {number(row['value'])}, n = {int(row['n'])}\np (layers) "
-    text += number(row["p_layers"], 4)
-    return text + (f", p (areas) {number(row['p_areas'], 4)}" if pd.notna(row.get("p_areas", np.nan)) else "")
+    text += p_equals(row["p_layers"], 4)
+    return text + (f", p (areas) {p_equals(row['p_areas'], 4)}" if pd.notna(row.get("p_areas", np.nan)) else "")

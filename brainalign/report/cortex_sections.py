@@ -12,7 +12,9 @@ from brainalign.report.surface import FSAVERAGE, SurfaceMap, flat_maps, signific
 from brainalign.report.surface_viewer import surface_viewer
 from brainalign.statistics import RELIABLE
 
-__all__ = ["layers_section", "maps_section"]
+__all__ = ["MOST_REGIONS", "layers_section", "maps_section"]
+
+MOST_REGIONS = 40  # panels of a figure: those of a whole atlas would be higher than a picture file may be
 
 
 def maps_section(material: ImageMaterial) -> Section | None:
@@ -38,24 +40,37 @@ def maps_section(material: ImageMaterial) -> Section | None:
         surface_map(shown, "reliable", title="noise ceiling", unit="share of variance that repeats"),
     ]
     maps += _preference_maps(targets, encoding.preference, list(pd.unique(encoding.profile["layer"])), model)
-    above = int((shown["normalized"] > 1).sum())
-    counts = {"q": level, "ceiling": threshold, "n": len(scores), "n_shown": maps[0].n_shown, "n_above": above}
+    hidden = f"q ≥ {level:g} (false discovery rate)"
+    hidden += f", or a ceiling at or below {threshold:g}" if by_ceiling is not None else "; no ceiling is known"
+    normalized = ""
+    if by_ceiling is not None:
+        normalized = (
+            f"{int((shown['normalized'] > 1).sum()):,} normalised scores lie above 1: estimation error of score and "
+            "ceiling, never clipped; many would mean ceilings too low to divide by. "
+        )
     numbers = scores[["target_id", "r", "r2_normalized", "ceiling", "p", "q"]]
     panels = [
         Panel(
             "surface",
             "Inflated",
-            CAPTIONS["surface"].format(**counts),
+            CAPTIONS["surface"].format(hidden=hidden, normalized=normalized),
             None,
             numbers,
             html=surface_viewer(maps),
         ),
-        Panel("flat", f"Flattened: {maps[0].title}", CAPTIONS["flatmap"].format(**counts), flat_maps(maps[0])),
+        Panel("flat", f"Flattened: {maps[0].title}", _flat_caption(maps[0], len(scores), hidden), flat_maps(maps[0])),
     ]
     if len(maps) > 3:
         caption = CAPTIONS["preference"].format(model=model, n_undecided=len(scores) - maps[3].n_shown, n=len(scores))
         panels.append(Panel("flatlayers", f"Flattened: {maps[3].title}", caption, flat_maps(maps[3])))
     return Section("maps", "Maps", together("surface", "Maps on fsaverage5", panels))
+
+
+def _flat_caption(drawn: SurfaceMap, n: int, hidden: str) -> str:
+    """Return how to read the flat map of r; values beyond the end of its scale are counted where there are any."""
+    beyond = int((drawn.values > drawn.vmax).sum())
+    pointed = f", {beyond:,} of them with a larger r than the scale's end (pointed)" if beyond else ""
+    return CAPTIONS["flatmap"].format(hidden=hidden, n_shown=drawn.n_shown, n=n, pointed=pointed)
 
 
 def _preference_maps(
@@ -78,22 +93,35 @@ def layers_section(material: ImageMaterial) -> Section | None:
     if rows.empty:
         return None
     first = material.label(*next(iter(material.of_layers)))
+    n_regions = rows["roi"].nunique()
+    drawn = _largest_regions(rows)
+    some = ""
+    if n_regions > MOST_REGIONS:
+        some = f" Drawn are the {MOST_REGIONS} of {n_regions} regions with most targets."
     panels = [
         Panel(
             "profile",
             "Mean r over layers",
-            CAPTIONS["profile"],
-            layer_profile(rows, material.labels(material.models), material.labels(material.controls)),
+            CAPTIONS["profile"] + (f"{some} The numbers are of all." if some else ""),
+            layer_profile(drawn, material.labels(material.models), material.labels(material.controls)),
             rows,
         ),
         Panel(
             "heatmap",
             f"Regions and layers of {first}",
-            CAPTIONS["heatmap"].format(model=first),
-            roi_layer_heatmap(rows, first),
+            CAPTIONS["heatmap"].format(model=first) + some,
+            roi_layer_heatmap(drawn, first),
         ),
     ]
     return Section("layers", "Layers", together("layers", "Layers by region", panels))
+
+
+def _largest_regions(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the regions to draw: all, or those of most targets where there are many."""
+    if rows["roi"].nunique() <= MOST_REGIONS:
+        return rows
+    sizes = rows.drop_duplicates("roi").set_index("roi")["n_targets"]
+    return rows[rows["roi"].isin(sizes.nlargest(MOST_REGIONS).index)]
 
 
 def _profile_rows(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from brainalign.report.decoding_figures import (
 )
 from brainalign.report.heads import topomaps
 from brainalign.report.page import Panel, Section
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_equals, p_number
 from brainalign.report.tables import html_table
 
 __all__ = ["decoding_section"]
@@ -83,7 +83,7 @@ def decoding_findings(decoded: DecodedTimes) -> list[str]:
         found.append(
             f"{names}, {row['scheme']}, {when}{1000 * row['start_s']:.0f} to {1000 * row['stop_s']:.0f} ms: "
             f"{decoded.facts['measure']} {number(row['score'])}{interval} ({verdict}: permuted "
-            f"{number(row['null_mean'])}, p = {number(row['p'], 4)}{beside})."
+            f"{number(row['null_mean'])}, p {p_equals(row['p'], 4)}{beside})."
         )
     return found + [_latency_sentence(row) for _, row in peaks.iterrows()]
 
@@ -131,7 +131,7 @@ def _table(windows: pd.DataFrame) -> Any:
             number(row["score"]),
             "–" if np.isnan(row["low"]) else f"{number(row['low'])} to {number(row['high'])}",
             number(row["null_mean"]),
-            number(row["p"], 4),
+            p_number(row["p"], 4),
             number(row["logistic"]),
             str(row["n_folds"]),
             str(row["n_trials"]),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from brainalign.report.canvas import COLOURS, GREY, check_columns, legend_below, new_figure
 from brainalign.report.found_directions import JUDGES, FoundDirections, direction_gains
 from brainalign.report.page import Panel, Section, together
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_equals, p_number
 from brainalign.report.tables import html_table
 
 __all__ = ["directions_section"]
@@ -26,8 +26,9 @@ CAPTIONS = {
     "strips": "A row is one seed, a column a strength: the middle block of the diffusion model is moved by so many "
     "standard deviations along a direction while the image forms. Good: what the region prefers comes or goes, and the "
     "rest of the image stays. Bad: the whole image changes, or nothing does. The middle column is the unedited image.",
-    "curves": "Mean response of each region to the images along its own direction, with 95 % intervals over seeds. "
-    "Grey: directions of chance of the same length, at both ends, through their mean; dotted: of shuffled responses. "
+    "curves": "Mean response of each region to the images along its own direction, with 95 % intervals over seeds; of "
+    "one region against another (a-b) the difference of their standard scores. "
+    "Grey: directions of chance, at least as long, at both ends, through their mean; dotted: of shuffled responses. "
     "Good: {judge} rises at every step and grey lines stay flat. Bad: only the guiding encoder rises.",
     "cosines": "Cosine of each region's direction (row) with the directions of all (column); right: after what the "
     "others span was taken out. Near 1 or -1: the diffusion model holds two preferences on one axis, and moving one "
@@ -102,10 +103,10 @@ def _sentences(found: FoundDirections, gains: pd.DataFrame) -> list[str]:
         shuffled = f", those of shuffled responses by {number(row['chance_shuffled'])}"
         texts.append(
             f"{region}: the {JUDGES[judge]} {how} along the region's direction, by {number(row['gain'])} standard "
-            f"deviations in all ({number(row['low'])} to {number(row['high'])}); random directions of the same length "
+            f"deviations in all ({number(row['low'])} to {number(row['high'])}); random directions at least as long "
             f"change it by {number(row['chance'])} at most"
             + (shuffled if row["chance_shuffled"] >= 0 else "")
-            + f" (p = {number(row['p'], 4)})."
+            + f" (p {p_equals(row['p'], 4)})."
             + (f" Besides, {row['other']} changes by {number(row['other_gain'])}." if row["other"] else "")
         )
         guide = mine.loc["guide"] if "guide" in mine.index else None
@@ -148,7 +149,7 @@ def _table(gains: pd.DataFrame) -> Markup:
                 "rises" if row["monotone"] else "no",
                 number(row["chance"]),
                 number(row["chance_shuffled"]),
-                number(row["p"], 4),
+                p_number(row["p"], 4),
                 besides,
             ]
         )

@@ -14,7 +14,7 @@ from brainalign.report.citations import CITATIONS
 from brainalign.report.dynamics_figures import followed_bars, followed_movies
 from brainalign.report.material import Failure
 from brainalign.report.page import Panel, Section, data_uri, render
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_equals, p_number
 from brainalign.report.tables import html_table
 from brainalign.settings import Config, VideoStudy
 from brainalign.statistics import MIN_UNITS, cross_validated_interval
@@ -107,7 +107,7 @@ def _findings(material: DynamicsMaterial, scores: pd.DataFrame) -> list[str]:
         first = (
             f"{region}, {EPOCH_NAMES[str(epoch)]}: {_name(best)} predicts {int(best['n_neurons'])} neurons with r / "
             f"sqrt(reliability) = {number(best['r_normalized'])} ({int(best['n_dropped'])} dropped as unreliable; "
-            f"conditions exchanged: {number(best['null_mean'])}, p = {number(best['p'], 4)})."
+            f"conditions exchanged: {number(best['null_mean'])}, p {p_equals(best['p'], 4)})."
         )
         found.append(first)
         if epoch == "occluded" and len(controls):
@@ -152,7 +152,7 @@ def _cards(scores: pd.DataFrame) -> list[dict[str, str]]:
             {
                 "name": f"{region}: {_name(best)}",
                 "value": number(best["r_normalized"]),
-                "control": f"{beside}p = {number(best['p'], 4)}",
+                "control": f"{beside}p {p_equals(best['p'], 4)}",
                 "split": EPOCH_NAMES[first],
             }
         )
@@ -190,7 +190,7 @@ def _table(scores: pd.DataFrame) -> Any:
             "–" if np.isnan(row["low"]) else f"{number(row['low'])} to {number(row['high'])}",
             number(row["r"]),
             number(row["null_mean"]),
-            number(row["p"], 4),
+            p_number(row["p"], 4),
             str(row["n_neurons"]),
             str(row["n_dropped"]),
         ]

@@ -13,7 +13,7 @@ from brainalign.report.encoders import attention_maps, encoder_scores
 from brainalign.report.grounding_figures import LABELS, retrieval_figure, words_figure
 from brainalign.report.image_material import ImageMaterial
 from brainalign.report.page import Panel, Section, together
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_equals, p_number
 from brainalign.report.tables import html_table
 from brainalign.statistics import RELIABLE
 
@@ -92,7 +92,7 @@ def retrieval_sentence(scores: pd.DataFrame) -> str:
     text = (
         f"Among {mine['n_gallery']} held-out images, captions find their own first in {number(mine['value'])} "
         f"({number(mine['low'])} to {number(mine['high'])}; chance {number(mine['chance'])}; "
-        f"p = {number(mine['p'], 4)}: {verdict}); {', '.join(found)}."
+        f"p {p_equals(mine['p'], 4)}: {verdict}); {', '.join(found)}."
     )
     line = rows.get("ridge")
     if line is None:
@@ -215,7 +215,7 @@ def _regions_table(regions: pd.DataFrame) -> Markup:
                 str(group),
                 *(number(mine[name]["r"]) for name in names),
                 apart if sure else f"{apart}: tie",
-                number(mine["grounded"]["p"], 4),
+                p_number(mine["grounded"]["p"], 4),
                 number(mine["grounded"]["ceiling_r"]),
             ]
         )
@@ -247,7 +247,7 @@ def _norms_table(norms: pd.DataFrame) -> Markup:
                 "mean over norms" if norm == ALL_NORMS else str(norm),
                 *(number(mine[name]["r2"]) for name in ("grounded", "text", "shuffled")),
                 f"{number(own['gain'])} ({number(own['gain_low'])} to {number(own['gain_high'])})",
-                number(own["p"], 4),
+                p_number(own["p"], 4),
             ]
         )
     return html_table(header, rows, "Feature norms of held-out words")

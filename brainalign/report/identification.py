@@ -12,7 +12,7 @@ from markupsafe import Markup
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.identification_figure import identification_figure
 from brainalign.report.page import Panel, Section
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_equals
 from brainalign.report.tables import html_table
 
 __all__ = ["IDENTIFICATION_TABLES", "identification_section", "identification_verdict", "no_identification"]
@@ -124,7 +124,7 @@ def _nested(rows: pd.DataFrame, surface: pd.DataFrame, about: Mapping[str, Any])
     return (
         f"With thresholds chosen on the other subjects {number(row['accuracy'])} of {about['n_tested']} regions are "
         f"named (chance {number(float(about['chance']))}; regions relabelled {about['n_shuffles']} times: mean "
-        f"{number(row['null_mean'])}, 95 % point {number(row['null_high'])}, p {number(row['p'], 4)}); chosen were "
+        f"{number(row['null_mean'])}, 95 % point {number(row['null_high'])}, p {p_equals(row['p'], 4)}); chosen were "
         f"{cells}. The maximum of the surface, {number(float(surface['accuracy'].max()))}, was found by looking: with "
         f"regions relabelled such a maximum is {number(float(about['best_of_shuffled']))} on average, not chance."
     )

@@ -15,7 +15,7 @@ from brainalign.report.image_material import ImageMaterial
 from brainalign.report.image_sections import image_sections
 from brainalign.report.page import data_uri, render
 from brainalign.report.searchlight_words import searchlight_methods
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_equals
 from brainalign.report.synthesis_methods import synthesis_findings, synthesis_methods
 from brainalign.report.voxel_captions import caption_methods
 from brainalign.settings import BandedRidgeMethod, DictionaryMethod, InContextMethod, RidgeMethod, TrainedMethod
@@ -95,7 +95,7 @@ def image_findings(material: ImageMaterial) -> list[str]:
             f"{model}{control} with {method}, {which}: mean r "
             f"{number(mean['value'])} over {int(mean['n']):,} {_counted(material)} targets "
             f"({number(mean['low'])} to {number(mean['high'])}; permuted {number(mean['null_mean'])}, refitted on "
-            f"permuted responses {number(mean['control'])}; p = {number(mean['p'], 4)}); r²/ceiling "
+            f"permuted responses {number(mean['control'])}; p {p_equals(mean['p'], 4)}); r²/ceiling "
             f"{number(value['r²/ceiling']['value'])}, above 1 in "
             f"{number(value['share above ceiling']['value'])} of them; {number(share['value'])} of them "
             "are significant (false discovery rate)."

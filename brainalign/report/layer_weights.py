@@ -10,7 +10,7 @@ from brainalign.report.canvas import check_columns, layer_colours, legend_below,
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.image_material import ImageMaterial
 from brainalign.report.page import Panel
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_equals
 from brainalign.statistics import RELIABLE
 
 __all__ = ["ensemble_panel", "ensemble_sentence", "layer_weights"]
@@ -76,5 +76,5 @@ def ensemble_sentence(material: ImageMaterial, model: str, method: str) -> str |
         f"{material.label(model, method)}, all layers and seeds as one: mean r over reliable targets "
         f"{number(own['r'])} ({number(own['low'])} to {number(own['high'])}; exchanged predictions "
         f"{number(own['null_mean'])}, refitted on exchanged responses {number(own['control_r'])}; "
-        f"p = {number(own['p'], 4)}). Ahead of single layers by: {'; '.join(apart)}."
+        f"p {p_equals(own['p'], 4)}). Ahead of single layers by: {'; '.join(apart)}."
     )

@@ -14,11 +14,11 @@ from brainalign.report.citations import CITATIONS
 from brainalign.report.material import Failure
 from brainalign.report.modality_figures import direction_matrix, space_curves, space_geometry, within_bars
 from brainalign.report.page import Panel, Section, data_uri, render
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_number
 from brainalign.report.tables import html_table
 from brainalign.settings import Config, ModalityStudy
 
-__all__ = ["SPACE_TABLES", "ModalityMaterial", "render_modalities_page"]
+__all__ = ["SPACE_TABLES", "ModalityMaterial", "leak_sentence", "render_modalities_page"]
 
 SPACE_TABLES = ("spaceretrieval", "spacechanges", "spacecurve", "spacegeometry")
 NAMES = {
@@ -108,13 +108,7 @@ def _findings(material: ModalityMaterial) -> list[str]:
             f"(top-5, p up to {number(LEVEL, 2)}, images exchanged; subjects averaged)."
         )
     if len(nulls):
-        worst = nulls.iloc[int(nulls["value"].to_numpy().argmax())]
-        high = worst["null_mean"] + 3 * worst["null_sd"]
-        held = "at chance" if worst["value"] <= high else "above chance, so that something besides the pairs is used"
-        said.append(
-            f"Without a relation of recordings to images the best of {len(nulls)} scores is {number(worst['value'])} "
-            f"top-1 (chance {number(worst['chance'])}): {held}."
-        )
+        said.append(leak_sentence(nulls))
     plain = _rows(material, decoder="low level", kind="image", measure="top-1")
     for _, row in plain.iterrows():
         joint = _rows(material, decoder="joint", kind="image", query=row["query"], measure="top-1")["value"].iloc[0]
@@ -135,6 +129,34 @@ def _findings(material: ModalityMaterial) -> list[str]:
                           for name, row in layers.iterrows())  # fmt: skip
         said.append(f"Subject layers are {'used' if used else 'unused here'}: top-5 changes without them, {words}.")
     return [*said, *_not_comparable(material)]
+
+
+def leak_sentence(nulls: pd.DataFrame) -> str:
+    """Return which scores without a relation are above chance, each by the spread of its own permutations.
+
+    Galleries differ in size, so the largest score need not be the one furthest above what it may be.
+
+    Parameters
+    ----------
+    nulls : DataFrame
+        decoder, kind, query, gallery, value, chance, null_mean and null_sd of top-1.
+    """
+    leaking = nulls[~(nulls["value"] <= nulls["null_mean"] + 3 * nulls["null_sd"])]
+    if leaking.empty:
+        top = nulls.iloc[int(nulls["value"].to_numpy().argmax())]
+        return (
+            f"Without a relation of recordings to images none of {len(nulls)} scores is above chance: the largest is "
+            f"{number(top['value'])} top-1 (chance {number(top['chance'])})."
+        )
+    named = "; ".join(
+        f"{NAMES[row['decoder']]}, {row['kind']} ({row['query']} in {row['gallery']}) {number(row['value'])} "
+        f"(chance {number(row['chance'])})"
+        for _, row in leaking.iterrows()
+    )
+    return (
+        f"Without a relation of recordings to images {len(leaking)} of {len(nulls)} scores are above chance, so that "
+        f"something besides the pairs is used: {named}, top-1."
+    )
 
 
 def _signed(value: float) -> str:
@@ -228,7 +250,7 @@ def _table(rows: pd.DataFrame, label: str) -> Markup:
         chance = f"{number(row['chance'], 2)} of {int(row['n_gallery'])}"
         cells.append(
             [*(row[key] for key in keys), Markup("<b>{}</b>").format(number(row["value"])), interval,
-             number(row["p"]), chance, *(number(beside.get(name, float("nan"))) for name in decoders)]
+             p_number(row["p"]), chance, *(number(beside.get(name, float("nan"))) for name in decoders)]
         )  # fmt: skip
     return html_table(header, cells, label)
 
@@ -246,7 +268,7 @@ def _geometry(material: ModalityMaterial) -> Section:
     title = "Geometry of concepts"
     header = ["decoder", "patterns", "Spearman's r", "p", "mean of exchanged images", "images"]
     cells = [
-        [NAMES[row["decoder"]], row["source"], number(row["r"]), number(row["p"]), number(row["null_mean"]),
+        [NAMES[row["decoder"]], row["source"], number(row["r"]), p_number(row["p"]), number(row["null_mean"]),
          str(int(row["n_stimuli"]))]
         for _, row in table.iterrows()
     ]  # fmt: skip

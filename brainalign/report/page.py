@@ -21,7 +21,7 @@ from brainalign.report.citations import CITATIONS
 from brainalign.report.composite import composite, letter
 from brainalign.report.material import Material
 from brainalign.report.searchlight_words import searchlight_methods
-from brainalign.report.sentences import findings, methods_text, number
+from brainalign.report.sentences import findings, methods_text, number, p_equals, p_number
 from brainalign.report.surface_viewer import VIEWER_CLASS, surface_assets
 
 MOST_ROWS = 5000  # of an embedded table; longer ones lie beside the report as artifacts
@@ -177,7 +177,7 @@ def render(template: str, sections: Sequence[Section], **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number}
+    environment.filters |= {"number": number, "p_number": p_number}
     pieces = [piece for section in sections for panel in section.panels for piece in panel.pieces]
     turned = any(VIEWER_CLASS in piece.html for piece in pieces)
     return environment.get_template(template).render(
@@ -213,7 +213,7 @@ def _cards(material: Material) -> list[dict[str, str]]:
         if pd.notna(row["chance"]):
             control.insert(0, f"chance {number(row['chance'])}")
         if pd.notna(row["p"]):
-            control.append(f"p = {number(row['p'], 4)}")
+            control.append(f"p {p_equals(row['p'], 4)}")
         cards.append(
             {
                 "name": row["quantity"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,14 @@ from brainalign.report.convergence import no_convergence
 from brainalign.report.figures import mds_points
 from brainalign.report.page import Panel, Section, data_uri, render
 from brainalign.report.reference_rdms import layer_curves, mds_categories, rdm_grid, reference_bars
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_equals
 from brainalign.report.tables import html_table
 from brainalign.settings import Config, RdmStudy
 
-__all__ = ["render_rdm_page"]
+__all__ = ["beside_trained", "render_rdm_page"]
+
+# Options of a model that say which weights are read, how many and by whom, and nothing of the network.
+OF_USE = {"random_weights", "n_draws", "layers", "permute", "subjects", "batch_size", "device"}
 
 COMPARED = {
     "spearman": "Spearman correlation with each subject's RDM (mean of within-session ranks, ranked again)",
@@ -53,7 +56,7 @@ def render_rdm_page(
     random = comparison[comparison["kind"] == "random weights"]
     details = next(record["details"] for name, record in sidecars.items() if "rdm" in name)
     sections = [
-        _fits(comparison, scores, random, differences),
+        _fits(comparison, scores, random, differences, config),
         _matrices(rdms, details["categories"]),
         no_convergence(
             "Convergence scores do not apply: best layers of regions and latencies need responses to images, and there "
@@ -120,7 +123,9 @@ def _table(scores: pd.DataFrame, random: pd.DataFrame) -> Any:
     return html_table(["model", *references], [band, *body], "Fits to the reference sets")
 
 
-def _fits(comparison: pd.DataFrame, scores: pd.DataFrame, random: pd.DataFrame, differences: pd.DataFrame) -> Section:
+def _fits(
+    comparison: pd.DataFrame, scores: pd.DataFrame, random: pd.DataFrame, differences: pd.DataFrame, config: Config
+) -> Section:
     best = comparison[comparison["kind"] == "best"]
     among = {"models": "models without layers", "all": "all of these"} | {
         str(model): f"layers of {model}" for model in scores.loc[scores["kind"] == "layer", "model"].unique()
@@ -136,7 +141,7 @@ def _fits(comparison: pd.DataFrame, scores: pd.DataFrame, random: pd.DataFrame, 
     sentences += [_combination_sentence(row) for _, row in combined.iterrows()]
     bars = pd.concat([published, chosen, combined], ignore_index=True).sort_values("reference", kind="stable")
     models = list(pd.unique(layers["model"]))
-    matched = random.assign(model=models[0]) if len(models) else random
+    matched = beside_trained(random, models, config)
     panels = [
         Panel("bars", "Fits to the reference sets", CAPTIONS["referencebars"], reference_bars(bars, matched), bars),
         Panel(
@@ -150,15 +155,60 @@ def _fits(comparison: pd.DataFrame, scores: pd.DataFrame, random: pd.DataFrame, 
     return Section("fits", "Which model fits, and how well", panels, sentences)
 
 
+def beside_trained(random: pd.DataFrame, models: Sequence[str], config: Config) -> pd.DataFrame:
+    """Return the rows of random weights under the network they are a twin of, for marks at its bars and curves.
+
+    A twin is what `converge.networks` names, else every network whose options differ in nothing but the weights. Of
+    several that share a layer the first is drawn; those that are of no network here are left to the table.
+
+    Parameters
+    ----------
+    random : DataFrame
+        reference, model, layer, mean, sd, n.
+    models : sequence of str
+        Trained networks.
+    config : Config
+
+    Returns
+    -------
+    DataFrame
+        The same columns, with `model` the trained network, and `random`, the model that the row was of.
+    """
+    names = [str(name) for name in pd.unique(random["model"])]
+    parts = [random.iloc[:0].assign(random="")]
+    for model in models:
+        rows = random[random["model"].isin(_twins(model, names, config))]
+        parts.append(rows.assign(random=rows["model"], model=model).drop_duplicates(["reference", "layer"]))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _twins(model: str, names: list[str], config: Config) -> list[str]:
+    """Return which of some networks with random weights are built like a trained one."""
+    pair = config.converge.networks.get(model)
+    if pair is not None and pair.random in names:
+        return [pair.random]
+    if model not in config.models:
+        return []
+    own = _architecture(config, model)
+    return [name for name in names if name in config.models and _architecture(config, name) == own]
+
+
+def _architecture(config: Config, model: str) -> dict[str, object]:
+    options = config.models[model]
+    # Of other extractors `weights` is the folder or name that says what network this is.
+    unused = OF_USE | ({"weights"} if options.extractor in ("efficientnet", "torchvision") else set())
+    return options.model_dump(exclude=unused)
+
+
 def _combination_sentence(row: pd.Series[Any]) -> str:
     """Return what the score of a combination of layers is beside its chance and its ceiling."""
     ceiling = "" if np.isnan(row["ceiling_low"]) else f", lower ceiling {number(row['ceiling_low'])}"
-    gain = "–" if np.isnan(row["gain_p"]) else f"{row['gain_p']:.3f}"
+    gain = p_equals(row["gain_p"])
     return (
         f"{row['reference']}: {row['model']} {row['layer']} reaches {number(row['score'])} on subjects and images "
         f"that its weights were not fitted to (refitted with images exchanged {number(row['null_mean'])}, "
-        f"p = {row['null_p']:.3f}{ceiling}; both are those of the held-out parts and lower than of all images). "
-        f"The best single layer, chosen on the same parts, reaches {number(row['selected'])} (difference: p = {gain})."
+        f"p {p_equals(row['null_p'])}{ceiling}; both are those of the held-out parts and lower than of all images). "
+        f"The best single layer, chosen on the same parts, reaches {number(row['selected'])} (difference: p {gain})."
     )
 
 

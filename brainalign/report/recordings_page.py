@@ -14,7 +14,7 @@ from brainalign.report.decoded_times import DecodedTimes
 from brainalign.report.decoding_section import decoding_findings, decoding_section
 from brainalign.report.material import Failure
 from brainalign.report.page import Section, data_uri, render
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_equals
 from brainalign.settings import Config, DecodeTimesSettings, RecordingStudy
 
 __all__ = ["RecordingMaterial", "render_recordings_page"]
@@ -88,7 +88,7 @@ def _cards(windows: pd.DataFrame) -> list[dict[str, str]]:
             "name": f"{row['window']}{', control' if row['control'] else ''}",
             "value": number(row["score"]),
             "control": f"chance {number(row['chance'])}, permuted {number(row['null_mean'])}, "
-            f"p = {number(row['p'], 4)}",
+            f"p {p_equals(row['p'], 4)}",
             "split": row["scheme"],
         }
         for _, row in rows.iterrows()

@@ -22,6 +22,7 @@ from brainalign.report.canvas import (
     new_figure,
     share_axis,
 )
+from brainalign.report.sentences import p_equals
 
 __all__ = ["RANDOM_COLUMNS", "layer_curves", "layer_verdict", "mds_categories", "rdm_grid", "reference_bars"]
 
@@ -43,7 +44,7 @@ def layer_verdict(rows: pd.DataFrame, network: str) -> str:
     chosen = rows[rows["best"].astype(bool)]
     if len(chosen) == 1:
         row = chosen.iloc[0]
-        corrected = f"p = {row['p_max']:.3f}, corrected by the maximum over layers"
+        corrected = f"p {p_equals(row['p_max'])}, corrected by the maximum over layers"
         return f"{network}: {row['layer']} fits better than every other layer ({row['score']:.2f}; {corrected})."
     return (
         f"{network}: no layer is called best; {top['layer']} has the largest fit ({top['score']:.2f}), but not beyond "

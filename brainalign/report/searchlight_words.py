@@ -10,7 +10,7 @@ import pandas as pd
 
 from brainalign.report.image_material import ImageMaterial
 from brainalign.report.material import Material
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_equals
 
 __all__ = ["LEVEL", "around", "best_layer", "details_of", "searchlight_methods", "searchlight_sentence"]
 
@@ -37,7 +37,7 @@ def searchlight_sentence(model: str, table: pd.DataFrame, details: Mapping[str, 
     where = ", ".join(f"{place[axis]:.0f}" for axis in ("x_mm", "y_mm", "z_mm"))
     top = (
         f"the best of {layer} is {number(best['score'])} around {best['target_id']} ({where} mm; "
-        f"p = {number(best['p_anywhere'], 4)})"
+        f"p {p_equals(best['p_anywhere'], 4)})"
     )
     if not n_found:
         return f"{model}: no centre exceeds chance: {limit}, and {top}.{without}"

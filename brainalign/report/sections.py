@@ -15,7 +15,7 @@ from brainalign.report.convergence import no_convergence
 from brainalign.report.material import Failure, Material
 from brainalign.report.page import Panel, Section
 from brainalign.report.searchlights import searchlight_section
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_equals
 from brainalign.settings import InContextMethod, TrainedMethod
 
 __all__ = ["SECTIONS", "sections"]
@@ -232,7 +232,7 @@ def _zero_shot(material: Material) -> Section | None:
         observed = {first.model: headline["value"], **dict(zip(wordings["layer"], wordings["value"], strict=True))}
         figure = figures.zero_shot(observed, null, random["value"].to_numpy(), first.model)
         by_wording = [
-            f"{row['layer']} {number(row['value'])} (p = {number(row['p'])})" for _, row in wordings.iterrows()
+            f"{row['layer']} {number(row['value'])} (p {p_equals(row['p'])})" for _, row in wordings.iterrows()
         ]
         control = f"One-hot features, which cannot generalise: {number(one_hot.iloc[0])}." if len(one_hot) else ""
         title = f"Stimuli never trained on ({split}, {first.method})"

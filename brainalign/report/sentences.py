@@ -10,7 +10,7 @@ import pandas as pd
 from brainalign.report.material import Material
 from brainalign.settings import InContextMethod, SentenceModel, TrainedMethod
 
-__all__ = ["findings", "methods_text", "number", "p_value"]
+__all__ = ["findings", "methods_text", "number", "p_equals", "p_number", "p_value"]
 
 FEW_STIMULI = 20  # below it a zero-shot score says little about meaning, whatever its p
 NEXT_TO_NONE = 0.01  # a penalty that shrinks nothing: features of unit length have eigenvalues of some units
@@ -24,9 +24,21 @@ def number(value: float, digits: int = 3) -> str:
     return text.replace("0.", ".", 1) if abs(value) < 1 else text
 
 
+def p_number(p: float, digits: int = 3) -> str:
+    """Return a p value for a column of them: never 0, which no permutation gives; a dash for NaN."""
+    least = 10.0**-digits
+    return f"< {number(least, digits)}" if p < least else number(p, digits)
+
+
+def p_equals(p: float, digits: int = 3) -> str:
+    """Return what follows the letter p: "= .012", "< .001", or a dash for NaN."""
+    text = p_number(p, digits)
+    return f"= {text}" if text[0] not in "<–" else text
+
+
 def p_value(p: float, n_permutations: float) -> str:
     """Return a p value with what it rests on; "–" where there was no test."""
-    return "–" if pd.isna(p) else f"p = {number(p, 4)} ({int(n_permutations):,} permutations)"
+    return "–" if pd.isna(p) else f"p {p_equals(p, 4)} ({int(n_permutations):,} permutations)"
 
 
 def findings(material: Material) -> list[str]:
@@ -149,7 +161,7 @@ def _geometry(material: Material) -> str:
     model = material.first.model
     rows = material.comparison[material.comparison["model"] == model].drop_duplicates(["distance", "comparison"])
     parts = [
-        f"{row['distance']}/{row['comparison']} {number(row['score'])} (p = {number(row['p'])}, ceiling "
+        f"{row['distance']}/{row['comparison']} {number(row['score'])} (p {p_equals(row['p'])}, ceiling "
         f"{number(row['ceiling_low'])} to {number(row['ceiling_high'])})"
         for _, row in rows.iterrows()
     ]

@@ -14,7 +14,7 @@ from brainalign.report.captions import CAPTIONS
 from brainalign.report.citations import CITATIONS
 from brainalign.report.material import Failure
 from brainalign.report.page import Panel, Section, data_uri, render
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_number
 from brainalign.report.series_figures import (
     embedding_figure,
     filled_figure,
@@ -207,7 +207,7 @@ def _networks(material: SeriesMaterial) -> Section:
             number(row["ari"], 2),
             number(row["null_mean"], 2),
             number(row["null_high"], 2),
-            number(row["p"]),
+            p_number(row["p"]),
         ]
         for _, row in agreement.iterrows()
     ]
@@ -271,7 +271,7 @@ def _methods(material: SeriesMaterial) -> Sequence[str]:
         "in the first block. Loss: 0.75 of the squared error of hidden regions, 0.25 of visible ones.",
         "Instantaneous Gaussian: conditional mean of hidden given visible regions at the same frame, by the covariance "
         "of training runs. Lagged: also of frames before and after, by block-Toeplitz autocovariances; lag and penalty "
-        "were chosen on inner training subjects.",
+        "were chosen on all runs of inner training subjects (on inner runs, where one subject is trained on).",
         "Nulls are trained and tested on series of their own: each region shifted circularly by itself, or frames "
         "permuted alike in all regions, which keeps what regions share at a moment and takes away what follows later.",
         "Mean tokens: tokens of regions averaged over segments; latent connectivity: correlations of tokens between "

@@ -6,8 +6,8 @@ SYNTHESIS_CAPTIONS = {
     "gallery": """
         The first images of every condition; none was picked by hand. Unguided and guided images of a column come from
         the same noise (seed); the others are in the order of the guiding encoder. Under each: {scores}, in standard
-        deviations over natural images.{invalid} Good: guided images show one thing, what it is can be said in a word,
-        and all numbers rise together. Bad: textures and fragments, or a first number that rises alone.""",
+        deviations over natural images{contrasts}.{invalid} Good: guided images show one thing, what it is can be said
+        in a word, and all numbers rise together. Bad: textures and fragments, or a first number that rises alone.""",
     "pairs": """
         The same noise, first unguided, then guided for one region after the other: whatever differs between rows of a
         column, guidance did. Under each the change ({scores}). Good: rows differ in the feature they are guided for and
@@ -18,16 +18,17 @@ SYNTHESIS_CAPTIONS = {
         (a region that answers to anything guided, such as contrast), or a row that is flat. Regions that like the same
         things share gains: that is no failure.""",
     "gains": """
-        Gains of guided images over each control, in standard deviations over natural images (validity and typicality:
-        shares), with {confidence} intervals over images; p is not corrected. Null encoders: fitted to shuffled
-        responses; the gain is that over their mean, the interval that of single ones. Natural: those that the guiding
-        encoder ranks highest. Matched: images with contrast and luminance of the unguided image of the same seed.
-        Good: intervals above 0 in all rows and columns, also matched; natural images may win where the region's
-        preferred stimulus is among them. Bad: gains of the guiding encoder alone.""",
+        Gains of guided images over each control, in standard deviations over natural images{contrasts} (validity: a
+        share; typicality: a number up to 1), with {confidence} intervals over images; p is not corrected. Null
+        encoders: fitted to shuffled responses; the gain is that over their mean, the interval that of single ones.
+        Natural: those that the guiding encoder ranks highest. Matched: images with contrast and luminance of the
+        unguided image of the same seed. Good: intervals above 0 in all rows and columns, also matched; natural images
+        may win where the region's preferred stimulus is among them. Bad: gains of the guiding encoder alone.""",
     "means": """
-        Typicality: the share of natural images that lie farther from their nearest neighbour, in the features of the
-        checking encoder; about one half for a natural image, 0 for one like no other. A stand-in where nobody knows
-        which images are valid: an image may be unusual and right. Contrast: standard deviation of grey values.""",
+        Typicality: the usual distance of natural images from their nearest neighbour over the image's own, in the
+        features of the checking encoder; at most 1, which is a typical natural image, and .5 twice as far. A stand-in
+        where nobody knows which images are valid: an image may be unusual and right. Contrast: standard deviation of
+        grey values.""",
     "nulls": """
         Grey: the mean response to images of each encoder fitted to shuffled responses and used as a guide in the same
         way; blue: guided by the region's own encoder, the same seeds; line: unguided. p = (1 + number of null encoders

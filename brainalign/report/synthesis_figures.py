@@ -19,7 +19,7 @@ from brainalign.report.canvas import (
     new_figure,
     share_axis,
 )
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_equals
 from brainalign.report.synthesised import JUDGES, PLAUSIBLE, SynthesisedImages
 
 __all__ = ["STEP_COLUMNS", "nulls", "scale_sweep", "specificity", "step_trace"]
@@ -143,5 +143,5 @@ def _null_column(ax: Axes, study: SynthesisedImages, judge: str, place: int, reg
     if gain is not None:
         top = max(float(own[judge].mean()), float(means.max()))
         ax.annotate(
-            f"p = {number(gain['p'])}", (place, top), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=7
+            f"p {p_equals(gain['p'])}", (place, top), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=7
         )

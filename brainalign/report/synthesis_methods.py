@@ -33,12 +33,13 @@ def synthesis_methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...
         return []
     conditions = set(study.table["condition"])
     views = f" and to {options.views} noised and denoised views of each" if options.views else ""
+    against = " (of one region against another, the difference of the two)" if study.contrasts else ""
     text = (
         f"Images were sampled in {options.steps} steps from the diffusion model {options.prior} and guided by the "
-        "gradient of the mean predicted response of a region, in standard deviations over natural images, through the "
-        f"denoised estimate (scale {options.scale:g}; a step moves the image by a root mean square of at most "
-        f"{options.trust_radius:g}). Two encoders of different networks were fitted to disjoint halves of the training "
-        f"images{views} by ridge regression: one guided, the other only judged."
+        f"gradient of the mean predicted response of a region, in standard deviations over natural images{against}, "
+        f"through the denoised estimate (scale {options.scale:g}; a step moves the image by a root mean square of at "
+        f"most {options.trust_radius:g}). Two encoders of different networks were fitted to disjoint halves of the "
+        f"training images{views} by ridge regression: one guided, the other only judged."
     )
     texts: list[tuple[str, tuple[str, ...]]] = [(text, ("brainguided", "ridge"))]
     if options.recurrence > 1:

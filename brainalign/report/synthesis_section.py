@@ -69,6 +69,7 @@ def _panels(study: SynthesisedImages, confidence: float) -> list[Panel]:
     shown = _shown(study)
     words = {"scores": " / ".join(JUDGES[judge] for judge in study.judges)}
     words["invalid"] = " ✗: no valid image of this world." if study.known("valid") else ""
+    words["contrasts"] = " (of one region against another: a difference of these)" if study.contrasts else ""
     words["confidence"] = f"{confidence:.0%}"
     words["n"] = str(len(study.rows("guided", shown[0])))
     captions = {name: " ".join(text.format(**words).split()) for name, text in SYNTHESIS_CAPTIONS.items()}

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_equals
 from brainalign.report.synthesised import JUDGES, PLAUSIBLE, SynthesisedImages
 from brainalign.report.tables import html_table
 
@@ -57,11 +57,7 @@ def _cell(gain: pd.Series[Any] | None) -> str | Markup:
         return "–"
     interval = f"{number(gain['low'], 2)} to {number(gain['high'], 2)}"
     text = Markup('<b>{}</b> <span class="soft">p {}<br>{}</span>')
-    return text.format(number(gain["gain"], 2), _p(gain["p"]), interval)
-
-
-def _p(p: float) -> str:
-    return "–" if pd.isna(p) else "< .001" if p < 0.001 else f"= {number(p)}"
+    return text.format(number(gain["gain"], 2), p_equals(gain["p"]), interval)
 
 
 def means_table(study: SynthesisedImages) -> Markup:

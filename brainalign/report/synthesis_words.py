@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_equals
 from brainalign.report.synthesised import JUDGES, PLAUSIBLE, SynthesisedImages
 
 __all__ = [
@@ -42,8 +42,8 @@ def verdict(study: SynthesisedImages, region: str) -> str:
     assert null is not None  # objections() asks for it
     beaten = f"{study.n_nulls - _as_good(null)} of {study.n_nulls} encoders of shuffled responses"
     return (
-        f"{region}: guided images raise {WHO[judge]} by {_interval(gain)} SD over unguided images of the same seeds"
-        f"{over}, more than {beaten} do (p = {number(null['p'])})."
+        f"{region}: guided images raise {WHO[judge]} by {_amount(study, gain)} over unguided images of the same seeds"
+        f"{over}, more than {beaten} do (p {p_equals(null['p'])})."
     )
 
 
@@ -63,7 +63,7 @@ def objections(study: SynthesisedImages, region: str) -> list[str]:
         )
     elif not null["p"] <= LEVEL:
         found.append(
-            f"{_as_good(null)} of {study.n_nulls} encoders of shuffled responses do as well (p = {number(null['p'])})"
+            f"{_as_good(null)} of {study.n_nulls} encoders of shuffled responses do as well (p {p_equals(null['p'])})"
         )
     return found + _implausible(study, region)
 
@@ -74,7 +74,7 @@ def warning(study: SynthesisedImages, region: str) -> str:
     left = _not_rising(study, region) + _implausible(study, region)
     if guide is None or not guide["low"] > 0 or not left:
         return ""
-    text = f"{region}: the guiding encoder's prediction rises by {_interval(guide)} SD, but {' and '.join(left)}."
+    text = f"{region}: the guiding encoder's prediction rises by {_amount(study, guide)}, but {' and '.join(left)}."
     true = study.gain(region, "unguided", "true")
     if true is not None and true["low"] > 0:
         return f"{text} The true response rises all the same; without it these images could not be trusted."
@@ -202,12 +202,24 @@ def caveats(study: SynthesisedImages) -> list[str]:
             f"No truth exists here{of}: what the region would do is unknown until these images are shown in a scanner. "
             "What follows are predictions."
         )
+    if study.contrasts:
+        texts.append(
+            f"Numbers of {', '.join(study.contrasts)}, one region against another, are differences of standard scores: "
+            "the first region's minus the second's, each in standard deviations over natural images. The difference "
+            "has another standard deviation, so that they cannot be compared with those of single regions."
+        )
     return texts
 
 
 def _as_good(null: pd.Series[Any]) -> int:
     """Return how many null encoders reach the guided images: p = (1 + that) / (n + 1)."""
     return round(float(null["p"]) * (int(null["n"]) + 1)) - 1
+
+
+def _amount(study: SynthesisedImages, gain: pd.Series[Any]) -> str:
+    """Return a gain with its interval, and what it is counted in."""
+    unit = "(difference of standard scores)" if gain["region"] in study.contrasts else "SD"
+    return f"{_interval(gain)} {unit}"
 
 
 def _interval(row: pd.Series[Any]) -> str:

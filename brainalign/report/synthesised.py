@@ -35,7 +35,8 @@ class SynthesisedImages:
         Of both encoders: "guide" and "check" with model and layer, and "r" on held-out images, by role, size of the
         images and region.
     cost : mapping
-        Seconds per image and the number of images that best-of-n chose from; empty where it is not known.
+        Seconds per image and the number of images that best-of-n chose from and evolution sampled; empty where it is
+        not known.
     """
 
     images: NDArray[np.uint8]
@@ -68,6 +69,12 @@ class SynthesisedImages:
     def plausible(self) -> list[str]:
         """Who says whether an image is one of its world, the surest first."""
         return [name for name in PLAUSIBLE if self.known(name)]
+
+    @property
+    def contrasts(self) -> list[str]:
+        """Regions that are one against another, whose score is a difference of two standard scores."""
+        asked: Mapping[str, Any] = self.guides.get("asked", {})
+        return [region for region in self.regions if sum(name is not None for name in asked.get(region, [])) > 1]
 
     @property
     def n_nulls(self) -> int:

@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from brainalign.report.canvas import check_columns
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_number
 
 __all__ = ["comparison_table", "html_table", "leakage_box", "score_table", "split_card"]
 
@@ -156,7 +156,7 @@ def comparison_table(rows: pd.DataFrame) -> Markup:
                 row["model_b"],
                 number(row["difference"]),
                 interval,
-                number(row["p"], 4),
+                p_number(row["p"], 4),
                 _plain(row["n"]),
                 verdict,
             ]

@@ -11,7 +11,7 @@ import pandas as pd
 from brainalign.report.citations import CITATIONS
 from brainalign.report.material import Failure
 from brainalign.report.page import Section, data_uri, render
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_equals
 from brainalign.report.text_sections import (
     control_sections,
     data_section,
@@ -110,7 +110,7 @@ def _cards(material: TextMaterial) -> list[dict[str, str]]:
             rows = tables["retrieval"][tables["retrieval"]["measure"] == measure]
             if rows.empty:
                 continue
-            control = f"chance {number(rows['chance'].iloc[0])}, p = {number(rows['p'].max())}"
+            control = f"chance {number(rows['chance'].iloc[0])}, p {p_equals(rows['p'].max())}"
             cards.append({"name": f"{measure}, {decoder}", "value": number(rows["value"].mean()), "control": control})
     return cards
 

@@ -13,7 +13,7 @@ from brainalign.checks import BrainalignError
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.heads import topomaps
 from brainalign.report.page import Panel, Section
-from brainalign.report.sentences import number
+from brainalign.report.sentences import number, p_equals, p_number
 from brainalign.report.tables import html_table
 from brainalign.report.text_figures import averaged_figure, confusion_figure, matrix_figure, rank_figure, subject_figure
 
@@ -47,7 +47,7 @@ def control_sections(decoders: Tables, said: Mapping[str, Mapping[str, Any]]) ->
     rows = [
         [
             str(name),
-            *(f"{number(cell.loc[(name, m), 'value'])} (p = {number(cell.loc[(name, m), 'p'])})" for m in measures),
+            *(f"{number(cell.loc[(name, m), 'value'])} (p {p_equals(cell.loc[(name, m), 'p'])})" for m in measures),
         ]
         for name in pd.unique(nuisances["nuisance"])
     ]
@@ -92,7 +92,7 @@ def retrieval_section(decoders: Tables) -> Section:
                 [
                     name, str(measure), Markup("<b>{}</b>").format(number(part["value"].mean())), spread, interval,
                     number(first["chance"]), f"{number(first['null_mean'])} ± {number(first['null_sd'])}",
-                    number(first["majority"]), number(part["p"].max()),
+                    number(first["majority"]), p_number(part["p"].max()),
                 ]
             )  # fmt: skip
     first_table = next(iter(decoders.values()))["retrieval"].iloc[0]
@@ -197,7 +197,7 @@ def _score_table(scores: pd.DataFrame) -> Markup:
             number(row["value"]),
             number(row["rotated"]),
             number(row["gap"]),
-            number(row["p"]),
+            p_number(row["p"]),
             number(constant[(row["measure"], row["control"])]),
         ]
         for _, row in shown.iterrows()
@@ -235,7 +235,7 @@ def label_section(decoders: Tables) -> list[Section]:
             number(row["majority"]),
             f"{number(row['null_mean'])} ± {number(row['null_sd'])}",
             number(row["text_ceiling"]),
-            number(row["p"]),
+            p_number(row["p"]),
         ]
         for name, tables in named.items()
         for _, row in tables["zeroshot"].iterrows()

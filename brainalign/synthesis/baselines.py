@@ -103,7 +103,8 @@ def evolve(
     """Evolve the initial noise of a sampler: the fittest noises have children, which are told in part anew.
 
     A (μ + λ) strategy with μ = λ = `n_images`: a child is √(1 − s) parent + √s fresh noise, so that it stays noise of
-    unit variance; parents are drawn from the fitter half, and s falls from .5 to .05 over the generations.
+    unit variance; parents are drawn from the fitter half, and s falls from .5 to .05 over the whole generations. A last
+    generation has as many children as are left.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ def evolve(
     n_images : int
         Kept, and made in every generation.
     n_evaluations : int
-        Images that may be sampled in all: the compute, which guidance at the same cost is compared with.
+        Images that are sampled in all: the compute, which guidance at the same cost is compared with.
     seed, batch_size : int
     **options
         Of the pipeline; the sampler must be deterministic (DDIM).
@@ -134,18 +135,18 @@ def evolve(
     noise = _noise(pipe, n_images, draws)
     images = _sampled(pipe, noise, batch_size, options)
     scores = _scored(objective, images)
-    n_generations = n_evaluations // n_images - 1
-    for generation in range(n_generations):
-        share = MUTATION * 10 ** (-generation / max(1, n_generations - 1))
+    n_whole, n_left = n_evaluations // n_images - 1, n_evaluations % n_images
+    for generation, n_children in enumerate([n_images] * n_whole + [n_left] * (n_left > 0)):
+        share = MUTATION * 10 ** -min(generation / max(1, n_whole - 1), 1)
         fitter = np.argsort(-scores, kind="stable")[: max(1, n_images // 2)]
-        parents = fitter[torch.randint(len(fitter), (n_images,), generator=draws).numpy()]
-        fresh = _noise(pipe, n_images, draws)
+        parents = fitter[torch.randint(len(fitter), (n_children,), generator=draws).numpy()]
+        fresh = _noise(pipe, n_children, draws)
         children = (1 - share) ** 0.5 * noise[parents.copy()] + share**0.5 * fresh
         born = _sampled(pipe, children, batch_size, options)
         everyone = np.concatenate([scores, _scored(objective, born)])
         kept = np.argsort(-everyone, kind="stable")[:n_images].copy()
         noise, images, scores = torch.cat([noise, children])[kept], torch.cat([images, born])[kept], everyone[kept]
-    return Searched(*_in_order(images, scores), n_images * (1 + n_generations))
+    return Searched(*_in_order(images, scores), n_evaluations)
 
 
 def _in_order(images: Tensor, scores: NDArray[np.floating]) -> tuple[Tensor, NDArray[np.floating]]:

@@ -49,7 +49,8 @@ class Synthesised:
     steps : DataFrame
         region, step, timestep, score, grad_rms, d_rms, clipped: means over images.
     cost : dict
-        Seconds per image, unguided and guided, their ratio, and the number of images that best-of-n chose from.
+        Seconds per image, unguided and guided, their ratio, and the number of images that best-of-n chose from
+        and that evolution sampled.
     """
 
     images: NDArray[np.uint8]

@@ -116,6 +116,9 @@ class RegionObjective(nn.Module):
     def standardised(self, natural_features: NDArray[np.floating]) -> RegionObjective:
         """Return the objective in standard deviations over natural images, whose features (n, d) are given.
 
+        Where there is a region to avoid, it is the difference of the two standard scores, whose own standard deviation
+        is another one.
+
         Raises
         ------
         BrainalignError

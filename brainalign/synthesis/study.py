@@ -155,7 +155,7 @@ class SynthesisStudy:
         self._add_searched(found, n_pool)
         for region in self.objectives if evolution else ():
             self._say(f"evolved for {region}")
-            found.add(self._evolved(region, ratio), "evolved", region)
+            found.add(self._evolved(region, n_pool), "evolved", region)
         for number, null in enumerate(nulls):
             self._say(f"null encoder {number + 1} of {len(nulls)}")
             chosen = seeds[:n_null_images]
@@ -169,14 +169,13 @@ class SynthesisStudy:
         }
         return found.done(cost)
 
-    def _evolved(self, region: str, ratio: float) -> Tensor:
-        """Return what evolution of the noise finds at the cost of guidance."""
-        n = self.sampling.n_images
+    def _evolved(self, region: str, n_samples: int) -> Tensor:
+        """Return what evolution of the noise finds with as many samples as best-of-n, the cost of guidance."""
         found = evolve(
             self.pipe,
             self.objectives[region],
-            n,
-            n_evaluations=max(2 * n, round(ratio * n)),
+            self.sampling.n_images,
+            n_evaluations=n_samples,
             seed=self.sampling.seed,
             num_inference_steps=self.sampling.n_steps,
             batch_size=self.sampling.batch_size,

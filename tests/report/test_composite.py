@@ -8,13 +8,14 @@ from html import unescape
 
 import numpy as np
 import pandas as pd
+import pytest
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
 from brainalign.report import Panel, Section
-from brainalign.report.canvas import MOST_BYTES, MOST_PIXELS
+from brainalign.report.canvas import MOST_BYTES, MOST_PIXELS, compressed
 from brainalign.report.composite import GAP, STRIP, composite, letter
 from brainalign.report.page import together
 
@@ -99,3 +100,12 @@ def test_tables_alone_have_no_picture() -> None:
     (panel,) = together("tables", "Tables", [viewer, viewer])
     assert panel.image == ""
     assert "<img" not in rendered(Section("s", "Section", [panel]))
+
+
+def test_a_picture_higher_than_webp_allows_is_shrunk() -> None:
+    rng = np.random.default_rng(0)
+    high = Image.fromarray(rng.integers(0, 256, (20_000, 40, 3), dtype=np.uint8))
+    small = Image.open(io.BytesIO(compressed(high)))
+    assert small.format == "WEBP"
+    assert small.height <= 16_383
+    assert small.width / small.height == pytest.approx(40 / 20_000, rel=0.05)

@@ -21,6 +21,9 @@ from brainalign.report import (
     render_image_page,
     render_rdm_page,
 )
+from brainalign.report.cortex_sections import MOST_REGIONS, layers_section, maps_section
+from brainalign.report.modalities_page import leak_sentence
+from brainalign.report.rdm_page import beside_trained
 from brainalign.settings import Config, parse
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -171,6 +174,48 @@ def test_a_section_that_fails_does_not_take_the_page_with_it(material: ImageMate
     assert "<img src=x" not in page
 
 
+@pytest.mark.parametrize("repeated", [True, False])
+def test_the_flat_map_is_described_as_it_is_drawn(material: ImageMaterial, repeated: bool) -> None:
+    """It shows r: nothing about normalised scores, and no mask by a ceiling that nobody knows."""
+    n, one = 3000, material.encodings["net", "ridge"]
+    names = [f"v{k}" for k in range(n)]
+    targets = pd.DataFrame({"target_id": names, "kind": "vertex", "hemi": "L", "vertex": np.arange(n)})
+    responses = Responses(
+        np.zeros((2, n), dtype=np.float32), material.responses.trials, targets.assign(roi=[[EVIL]] * n), "z"
+    )
+    scores = pd.DataFrame({"target_id": names, "r": np.linspace(0, 0.6, n), "r2_normalized": 1.5}).assign(
+        layer="b", ceiling=0.5 if repeated else np.nan, p=0.01, q=0.02
+    )
+    fitted = replace(one, scores=scores, preference=one.preference.assign(margin=0.01))
+    made = replace(material, responses=responses, encodings={("net", "ridge"): fitted})
+    section = maps_section(made)
+    assert section is not None
+    captions = {piece.id: " ".join(piece.caption.split()) for panel in section.panels for piece in panel.pieces}
+    flat = captions["flat"]
+    assert "Pearson r" in flat
+    assert "normalised" not in flat
+    assert "3,000 of 3,000 vertices are shown, 15 of them with a larger r than the scale's end" in flat
+    for text in (flat, captions["surface"]):
+        assert ("a ceiling at or below" in text) == repeated
+    assert ("3,000 normalised scores lie above 1" in captions["surface"]) == repeated
+
+
+def test_the_layers_of_a_whole_atlas_are_drawn_in_part(material: ImageMaterial) -> None:
+    """180 panels would be a picture of more pixels than WebP holds."""
+    one, names = material.encodings["net", "ridge"], [f"r{k}" for k in range(180)]
+    profile = pd.concat([one.profile.iloc[[0, 2]].assign(group=name, n_targets=k) for k, name in enumerate(names)])
+    preference = pd.concat([one.preference.assign(roi=name) for name in names])
+    material.encodings["net", "ridge"] = replace(one, profile=profile, preference=preference)
+    section = layers_section(material)
+    assert section is not None
+    (panel,) = section.panels
+    assert f"{MOST_REGIONS} of 180 regions with most targets" in panel.pieces[0].caption
+    shown = [ax.get_title() for ax in panel.pieces[0].figure.axes if ax.get_visible()]
+    assert shown == names[-MOST_REGIONS:]
+    assert panel.pieces[0].numbers["roi"].nunique() == 180
+    assert panel.image
+
+
 def recovery(**changes: object) -> pd.DataFrame:
     table = pd.DataFrame({"area": ["V1", "V2"], "planted_layer": ["a", "b"], "recovered_layer": ["a", "b"]})
     table = table.assign(what="layer", model="net", planted_depth=[0.0, 1.0], recovered_depth=[0.0, 1.0])
@@ -209,7 +254,7 @@ def test_a_group_that_failed_has_its_errors() -> None:
     assert "<img src=x" not in page
 
 
-def rdm_page(settings: Config, kinds: tuple[str, ...]) -> str:
+def rdm_page(settings: Config, kinds: tuple[str, ...], random: pd.DataFrame | None = None) -> str:
     descriptor = parse(
         RdmStudy,
         ABOUT | {"kind": "rdms", "reader": "kriegeskorte92", "files": ["f"], "references": {"human": EVIL}},
@@ -220,7 +265,7 @@ def rdm_page(settings: Config, kinds: tuple[str, ...]) -> str:
     table = table.assign(reference="human", score=0.3, se=0.02, low=0.2, high=0.4, ceiling_low=0.4, ceiling_high=0.6)
     table = table.assign(group_score=0.5, n_subjects=4, mean=np.nan, sd=np.nan, n=np.nan)
     best = {"kind": "best", "reference": "human", "family": "all", "model": "V1", "layer": "", "decided": False}
-    table = pd.concat([table, pd.DataFrame([best | {"sentence": EVIL}])], ignore_index=True)
+    table = pd.concat([table, random, pd.DataFrame([best | {"sentence": EVIL}])], ignore_index=True)
     rdms = Arrays({"set_human": np.arange(6.0)})
     sidecars = {
         "rdm.json": {
@@ -232,6 +277,39 @@ def rdm_page(settings: Config, kinds: tuple[str, ...]) -> str:
     }
     differences = pd.DataFrame({"reference": ["human"], "family": ["all"], "p_max": [0.4]})
     return render_rdm_page(descriptor, settings, table, differences, rdms, sidecars)
+
+
+def test_a_small_null_that_leaks_is_not_hidden_by_a_larger_one_at_chance() -> None:
+    found = pd.DataFrame(
+        [
+            ("shuffled", "fused", "all", "image", 0.050, 0.050, 0.012),
+            ("noise", "image", "EEG", "image", 0.045, 0.025, 0.003),
+        ],
+        columns=["decoder", "kind", "query", "gallery", "value", "null_mean", "null_sd"],
+    )
+    found["chance"] = found["null_mean"]
+    text = leak_sentence(found)
+    assert "1 of 2 scores are above chance" in text
+    assert "trained on noise, image (EEG in image) .045 (chance .025)" in text
+    assert "none of 2 scores is above chance: the largest is .050" in leak_sentence(found.assign(value=[0.05, 0.03]))
+
+
+def test_random_weights_stand_beside_the_network_they_are_a_twin_of() -> None:
+    """Two networks of the same layer names, a twin of each of them, and a second twin of the first."""
+    small = {"extractor": "efficientnet", "image_size": 64}
+    large = {"extractor": "efficientnet", "image_size": 128}
+    drawn = {"weights": "random", "n_draws": 3}
+    models = {"a": small, "b": large, "rb": large | drawn, "ra": small | drawn, "ra2": small | drawn | {"n_draws": 5}}
+    random = pd.DataFrame({"reference": "human", "model": ["rb", "ra", "ra2", "alone"], "layer": "block0", "mean": 0.1})
+    found = beside_trained(random, ["a", "b"], config(models=models))
+    assert list(zip(found["model"], found["random"], strict=True)) == [("a", "ra"), ("b", "rb")]
+    own = config(models=models | {"rc": {"extractor": "efficientnet"}})  # what no network is known to be like
+    assert beside_trained(random.assign(model="alone"), ["a", "b"], own).empty
+    named = {"networks": {"a": {"random": "ra2", "method": "ridge"}}, "origin": "V1"}
+    assert beside_trained(random, ["a"], config(models=models, converge=named))["random"].tolist() == ["ra2"]
+    rows = random.assign(layer="a", kind="random weights", sd=0.02, n=3, group_mean=0.1, group_sd=0.02)
+    page = rdm_page(config(models=models | {"net": small}), ("published", "layer"), rows)
+    assert "ra2 a, mean ± sd of 3 initialisations" in words(page)
 
 
 def test_the_rdm_page_names_its_comparison() -> None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from brainalign.report import Failure, Material, figures, render_page
 from brainalign.report.citations import CITATIONS
 from brainalign.report.page import Panel, Section
-from brainalign.report.sentences import findings, methods_text, number, p_value
+from brainalign.report.sentences import findings, methods_text, number, p_equals, p_number, p_value
 from brainalign.settings import BlockStudy, Config, parse
 from brainalign.statistics.summary import Encoding
 
@@ -61,6 +61,18 @@ def test_numbers_are_written_as_the_field_writes_them() -> None:
     assert number(12.0) == "12.000"
     assert number(float("nan")) == "–"
     assert p_value(0.004975, 200) == "p = .0050 (200 permutations)"
+    assert p_equals(0.0123) == "= .012"
+    assert p_equals(float("nan")) == "–"
+    assert p_number(0.5, 4) == ".5000"
+
+
+def test_no_p_is_printed_as_0(material: Material) -> None:
+    assert p_equals(1 / 5001) == p_number(1 / 5001) == "< .001"  # the least that 5,000 permutations give
+    assert p_value(1 / 50_001, 50_000) == "p < .0001 (50,000 permutations)"
+    material.summary = summary(0.5, 0.5)
+    row = {"model": "a", "distance": "crossnobis", "comparison": "cosine", "score": 0.3, "p": 1 / 5001}
+    material.comparison = pd.DataFrame([row | {"ceiling_low": 0.4, "ceiling_high": 0.5}])
+    assert "crossnobis/cosine .300 (p < .001, ceiling" in " ".join(findings(material))
 
 
 @pytest.mark.parametrize(("p", "verdict"), [(0.03, "This is above chance"), (0.07, "not distinguishable from chance")])

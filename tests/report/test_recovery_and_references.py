@@ -101,7 +101,7 @@ def test_no_layer_is_called_best_without_the_maximum_statistic() -> None:
     text = layer_verdict(human[human["model"] == "effnet"], "effnet")
     assert "no layer is called best; block4 has the largest fit (0.35)" in text
     text = layer_verdict(human[human["model"] == "vit"], "vit")
-    assert "block4 fits better than every other layer (0.35; p = 0.010, corrected" in text
+    assert "block4 fits better than every other layer (0.35; p = .010, corrected" in text
     figure = layer_curves(rows, random)
     for ax in figure.axes:
         assert ax.texts[0].get_text() == "effnet: no layer is called best\nvit: best block4"

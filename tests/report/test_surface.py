@@ -15,7 +15,6 @@ from nilearn.datasets import load_fsaverage
 from brainalign.checks import BrainalignError
 from brainalign.report import Panel, Section, flat_maps, significant, surface_map, surface_viewer
 from brainalign.report.canvas import layer_colours, picture_bytes
-from brainalign.report.captions import CAPTIONS
 from brainalign.report.layers import layer_preference_maps
 from brainalign.report.page import render
 from brainalign.report.surface import N_VERTICES, face_values
@@ -169,11 +168,6 @@ def test_titles_of_maps_cannot_break_out_of_the_page(cortex: pd.DataFrame) -> No
     assert json.loads(described)[0]["title"] == evil
     with pytest.raises(BrainalignError, match="has no maps"):
         surface_viewer([])
-
-
-def test_captions_say_what_is_hidden() -> None:
-    text = CAPTIONS["flatmap"].format(q=0.05, ceiling=0.1, n_shown=5000, n=20484, n_above=12)
-    assert "12 of them with a normalised score above 1" in text
 
 
 GROUP: dict[str, object] = {

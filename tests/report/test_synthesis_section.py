@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from brainalign.checks import BrainalignError
@@ -19,6 +20,8 @@ from brainalign.descriptor import ImageStudy
 from brainalign.report import ImageMaterial, SynthesisedImages, render_image_page
 from brainalign.report.canvas import MOST_BYTES, MOST_PIXELS, picture_bytes
 from brainalign.report.contact_sheet import MOST_COLUMNS, SIDE, Strip, contact_sheet
+from brainalign.report.directions import directions_section
+from brainalign.report.found_directions import FoundDirections
 from brainalign.report.synthesis_figures import nulls, scale_sweep, specificity, step_trace
 from brainalign.report.synthesis_images import failures, gallery, minimal_pairs
 from brainalign.report.synthesis_methods import synthesis_findings, synthesis_methods
@@ -39,6 +42,7 @@ from brainalign.report.synthesis_words import (
     warning,
 )
 from brainalign.settings import Config, parse
+from brainalign.synthesis.natural import Typicality
 
 EVIL = "<img src=x onerror=alert(1)>$x$"
 N, N_NULLS, SIZE = 8, 19, 8
@@ -160,6 +164,7 @@ def test_a_region_where_everything_rises_is_claimed_and_not_warned_of() -> None:
     assert warning(made, "FFA") == ""
     sentence = verdict(made, "FFA")
     assert "guided images raise the true response by 1.2" in sentence
+    assert "SD over unguided images of the same seeds" in sentence
     assert "over unguided images of the same recurrence" in sentence
     assert "more than 19 of 19 encoders of shuffled responses do (p = .050)" in sentence
     assert "Warning" not in words(made)
@@ -450,3 +455,53 @@ def test_methods_name_what_ran() -> None:
     text = " ".join(text for text, _ in synthesis_methods(material(few)))
     assert "null encoders" not in text
     assert "evolved" not in text
+
+
+def test_one_region_against_another_is_no_standard_deviation() -> None:
+    """Its score is a difference of two standard scores, which varies by another amount over natural images."""
+    made = study(**{"FFA": ALL_RISE, "FFA-PPA": ALL_RISE})
+    asked = {"FFA": ["FFA", None], "FFA-PPA": ["FFA", "PPA"]}
+    made = replace(made, guides={**made.guides, "asked": asked})
+    assert made.contrasts == ["FFA-PPA"]
+    assert " SD over" not in verdict(made, "FFA-PPA")
+    assert "(difference of standard scores) over unguided images" in verdict(made, "FFA-PPA")
+    assert " SD over unguided images" in verdict(made, "FFA")
+    assert "Numbers of FFA-PPA, one region against another, are differences of standard scores" in words(made)
+    section = synthesis_section(material(made))
+    assert section is not None
+    captions = {piece.id: piece.caption for panel in section.panels for piece in panel.pieces}
+    for name in ("gallery0", "gains"):
+        assert "natural images (of one region against another: a difference of these)" in captions[name]
+    assert "the difference of the two" in synthesis_methods(material(made))[0][0]
+    assert "against another" not in words(study())
+
+
+def test_directions_of_chance_are_called_at_least_as_long() -> None:
+    """Those of all regions are as long as the longest one that was found, so longer than most."""
+    rows = [
+        {
+            "control": control,
+            "alpha": alpha,
+            "seed": seed,
+            "guide": alpha + 0.1 * seed,
+            "image": -1 if control else image,
+        }
+        for control in ("", "random")
+        for image, (alpha, seed) in enumerate((alpha, seed) for alpha in (-1.0, 0.0, 1.0) for seed in range(3))
+    ]
+    of = {"method": "ridge", "direction": 0, "orthogonal": False, "number": 0, "scored": "FFA"}
+    made = pd.DataFrame(rows).assign(**of)
+    made["region"] = np.where(made["control"] == "", "FFA", "")
+    section = directions_section(FoundDirections(np.zeros((9, 4, 4, 3), dtype=np.uint8), made))
+    said = [*section.paragraphs, *(piece.caption for panel in section.panels for piece in panel.pieces)]
+    assert sum("at least as long" in text for text in said) == 2
+    assert "same length" not in " ".join(said)
+
+
+def test_typicality_is_described_as_it_is_computed() -> None:
+    section = synthesis_section(material(study()))
+    assert section is not None
+    (text,) = (piece.caption for panel in section.panels for piece in panel.pieces if piece.id == "means")
+    assert "at most 1, which is a typical natural image, and .5 twice as far" in text
+    near = Typicality(lambda images: images.flatten(1), np.arange(10.0)[:, None])  # natural ones are 1 apart
+    np.testing.assert_allclose(near(torch.tensor([9.5, 11.0]).reshape(2, 1, 1, 1)), [1.0, 0.5])

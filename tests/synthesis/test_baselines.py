@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from brainalign.checks import BrainalignError
-from brainalign.synthesis import BrainGuidedPipeline, best_of, evolve, natural_top
+from brainalign.synthesis import BrainGuidedPipeline, Judges, Sampling, SynthesisStudy, best_of, evolve, natural_top
 
 
 class Shows(BrainGuidedPipeline):
@@ -60,6 +62,39 @@ def test_evolution_beats_the_best_of_as_many(shows: Shows) -> None:
         assert float(evolved.images.std()) == pytest.approx(1, abs=0.1)
     again = evolve(shows, likeness, 8, 400, seed=2)
     np.testing.assert_array_equal(again.scores, evolved.scores)
+
+
+@pytest.mark.parametrize("n_evaluations", [8, 11, 23])
+def test_evolution_spends_what_it_may(shows: Shows, n_evaluations: int) -> None:
+    """A last generation is smaller, so that evolution and the best of as many cost the same."""
+    evolved = evolve(shows, likeness, 8, n_evaluations)
+    assert evolved.n_evaluations == shows.n_sampled == n_evaluations
+    assert len(evolved.images) == len(evolved.scores) == 8
+    assert (evolved.scores >= best_of(shows, likeness, 8, 8).scores).all()
+
+
+def test_evolution_and_the_best_of_n_have_as_many_samples(
+    pipe: BrainGuidedPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = []
+    sample = SynthesisStudy._sample
+
+    def as_long(*args: Any, **options: Any) -> tuple[Tensor, float]:
+        return sample(*args, **options)[0], 1.0 if args[1] is None else 1.5
+
+    def counted(*args: Any, **options: Any) -> object:
+        allowed.append(options["n_evaluations"])
+        return evolve(*args, **options)
+
+    def redness(images: Tensor) -> Tensor:
+        return (images[:, 0] - images[:, 1]).mean((1, 2))
+
+    monkeypatch.setattr(SynthesisStudy, "_sample", as_long)
+    monkeypatch.setattr("brainalign.synthesis.study.evolve", counted)
+    judges = Judges({"guide": lambda images: redness(images)[:, None].numpy()})
+    sampling = Sampling(n_images=4, n_steps=2, recurrence=1)
+    found = SynthesisStudy(pipe, {"red": redness}, judges, torch.rand(4, 3, 16, 16), sampling).run()
+    assert allowed == [found.cost["n_pool"]] == [6]
 
 
 def test_evolution_towards_nothing_finds_nothing(shows: Shows) -> None:
