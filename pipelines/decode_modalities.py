@@ -71,7 +71,7 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     space = make().fit(train, val or None)
     found = {"joint": embed_all(space, test)}
     found["ridge"] = independent_ridges(train, test, lambda: LinearDecoder("own", penalties=(options.penalty,)))
-    found |= _beside(options.beside, make, train, test, arguments.seed)
+    found |= _beside(options.beside, make, train, val, test, arguments.seed)
     found["noise at test"] = embed_all(space, null_trials(test, "noise", arguments.seed + 1))
     tables = [
         space_retrieval(
@@ -173,17 +173,21 @@ def _split(single: Parts, split: str) -> Parts:
 
 
 def _beside(
-    asked: Sequence[str], make: Callable[..., SharedSpace], train: Parts, test: Parts, seed: int
+    asked: Sequence[str], make: Callable[..., SharedSpace], train: Parts, val: Parts, test: Parts, seed: int
 ) -> dict[str, dict[str, Values]]:
-    """Return embeddings of test trials by every further training."""
+    """Return embeddings of test trials by every further training; validation images choose its weights, too.
+
+    Those of a null are made a null as well: real pairs must not choose what was trained without any.
+    """
     found = {}
     for name in asked:
         if name == "unimodal":
-            found[name] = unimodal_spaces(make, train, test)
+            found[name] = unimodal_spaces(make, train, test, val)
         elif name == "one layer":
-            found[name] = embed_all(make(subject_layers=False).fit(train), test)
+            found[name] = embed_all(make(subject_layers=False).fit(train, val or None), test)
         else:
-            found[name] = embed_all(make().fit(null_trials(train, name, seed)), test)
+            nothing = null_trials(val, name, seed + 2) if val else None
+            found[name] = embed_all(make().fit(null_trials(train, name, seed), nothing), test)
     return found
 
 

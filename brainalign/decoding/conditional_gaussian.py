@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, check_rows
 from brainalign.decoding.segments import check_series
 
 __all__ = ["ConditionalGaussian", "hidden_r2"]
@@ -31,7 +31,7 @@ class ConditionalGaussian:
     penalties : sequence of float
         Candidates for λ, in units of a region's variance.
     inner_share : float
-        Of the training runs: the last ones, on which (L, λ) is chosen where there is a choice.
+        Of the training subjects: the last ones, on whose runs (L, λ) is chosen where there is a choice.
     seed : int
         Of the regions that are hidden to choose.
 
@@ -61,32 +61,30 @@ class ConditionalGaussian:
             raise BrainalignError(f"lags {lags} must be 0 or more and penalties {penalties} positive")
         self.lags, self.penalties, self.inner_share, self.seed = tuple(lags), tuple(penalties), inner_share, seed
 
-    def fit(self, series: NDArray[np.floating[Any]]) -> ConditionalGaussian:
-        """Estimate autocovariances; choose lag and penalty on inner training runs, half of their regions hidden.
+    def fit(self, series: NDArray[np.floating[Any]], people: Sequence[str] | None = None) -> ConditionalGaussian:
+        """Estimate autocovariances; choose lag and penalty on inner training subjects, half of their regions hidden.
 
         Parameters
         ----------
-        series : array (n_subjects, n_frames, n_regions), z-scored per run
+        series : array (n_runs, n_frames, n_regions), z-scored per run
+        people : sequence of str (n_runs), optional
+            Whose run it is. Without it, or with one subject only, runs stand for subjects.
 
         Raises
         ------
         BrainalignError
-            As `MaskedBrainModel.fit`, or if there is a choice but only one run.
+            As `MaskedBrainModel.fit`, if there is a choice but only one run, or if `people` does not fit.
         """
         values = check_series(series, 2 * max(self.lags) + 2)
         self.lag_, self.penalty_ = self.lags[0], self.penalties[0]
         if len(self.lags) * len(self.penalties) > 1:
-            n_inner = max(1, round(self.inner_share * len(values)))
-            if n_inner >= len(values):
-                raise BrainalignError(
-                    f"{len(values)} runs leave none to choose lag and penalty on; give more, or one of each"
-                )
-            self.covariances_ = _autocovariances(values[:-n_inner], 2 * max(self.lags))
+            inner = self._inner(len(values), people)
+            self.covariances_ = _autocovariances(values[~inner], 2 * max(self.lags))
             hidden = np.random.default_rng(self.seed).permutation(values.shape[2]) < values.shape[2] // 2
             scores = {}
             for pair in itertools.product(self.lags, self.penalties):
                 self.lag_, self.penalty_ = pair
-                scores[pair] = hidden_r2(values[-n_inner:], self.reconstruct(values[-n_inner:], hidden), hidden)
+                scores[pair] = hidden_r2(values[inner], self.reconstruct(values[inner], hidden), hidden)
             self.lag_, self.penalty_ = max(scores, key=scores.__getitem__)
         self.covariances_ = _autocovariances(values, 2 * max(self.lags))
         return self
@@ -114,6 +112,20 @@ class ConditionalGaussian:
                     values[runs][:, :, ~mask], mask
                 )
         return filled
+
+    def _inner(self, n_runs: int, people: Sequence[str] | None) -> NDArray[np.bool_]:
+        """Return which runs choose: all of the last subjects, so that nobody is on both sides."""
+        whose = np.arange(n_runs) if people is None else np.asarray([str(name) for name in people])
+        check_rows("people", len(whose), "series", n_runs, "name the subject of every run")
+        if len(np.unique(whose)) == 1:
+            whose = np.arange(n_runs)
+        names = whose[np.sort(np.unique(whose, return_index=True)[1])]  # in order of appearance
+        n_inner = max(1, round(self.inner_share * len(names)))
+        if n_inner >= len(names):
+            raise BrainalignError(
+                f"{len(names)} runs or subjects leave none to choose lag and penalty on; give more, or one of each"
+            )
+        return np.isin(whose, names[-n_inner:])
 
     def _predict(self, visible: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         shifts = range(-self.lag_, self.lag_ + 1)

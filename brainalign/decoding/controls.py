@@ -18,7 +18,7 @@ from brainalign.decoding.pair_scores import PairScore, retrieval_hits
 from brainalign.decoding.retrieval import group_of_stimuli
 from brainalign.decoding.surrogates import Keep, phase_randomised, spectrum_noise, time_reversed
 from brainalign.decoding.trials import Trials
-from brainalign.statistics import PairingTest, pairing_test, permute_within
+from brainalign.statistics import Interval, PairingTest, crossed_bootstrap, pairing_test, permute_within
 
 __all__ = ["TESTED", "TRAINED", "ControlMatrix", "Fit", "control_matrix", "leave_block_out"]
 
@@ -51,6 +51,8 @@ class ControlMatrix:
         Column of the right stimulus.
     groups : array (n_stimuli,)
         Stimuli are exchanged within these.
+    subjects : array (n_trials,)
+        Whose trial it is.
     n_permutations : int
     """
 
@@ -58,6 +60,7 @@ class ControlMatrix:
     pair_scores: dict[tuple[str, str, str], Values]
     shown: NDArray[np.intp]
     groups: NDArray[np.intp]
+    subjects: NDArray[Any]
     n_permutations: int
 
     def cell(self, trained: str, tested: str, measure: str) -> pd.Series[Any]:
@@ -67,9 +70,25 @@ class ControlMatrix:
         return table[rows].iloc[0]
 
     def difference(self, trained: str, tested: str, measure: str) -> PairingTest:
-        """Return how far the cell brain / brain is above another, tested trial by trial by the same exchanges."""
-        scores = self.pair_scores[("brain", "brain", measure)] - self.pair_scores[(trained, tested, measure)]
-        return pairing_test(scores, self.shown, self.groups, self.n_permutations)
+        """Return how far the cell brain / brain is above another, tested trial by trial by the same exchanges.
+
+        The null is that neither cell holds anything of the stimuli. Where both may, `gain` has to be above 0, too.
+        """
+        return pairing_test(self._gains(trained, tested, measure), self.shown, self.groups, self.n_permutations)
+
+    def gain(self, trained: str, tested: str, measure: str, confidence: float = 0.98) -> Interval:
+        """Return the same difference with its interval over subjects and stimuli; both cells may decode.
+
+        Raises
+        ------
+        BrainalignError
+            If there are too few distinct stimuli for an interval.
+        """
+        own = self._gains(trained, tested, measure)[np.arange(len(self.shown)), self.shown]
+        return crossed_bootstrap(own, self.subjects, self.shown, confidence)
+
+    def _gains(self, trained: str, tested: str, measure: str) -> Values:
+        return self.pair_scores[("brain", "brain", measure)] - self.pair_scores[(trained, tested, measure)]
 
 
 def control_matrix(
@@ -154,7 +173,7 @@ def control_matrix(
                 "n_stimuli": found.n_stimuli,
             }
         )
-    return ControlMatrix(pd.DataFrame(rows), sums, shown, groups, n_permutations)
+    return ControlMatrix(pd.DataFrame(rows), sums, shown, groups, test.meta["subject"].to_numpy(), n_permutations)
 
 
 def _check(
@@ -225,7 +244,8 @@ def leave_block_out(fit: Fit, trials: Trials, score: PairScore = retrieval_hits,
     Returns
     -------
     DataFrame
-        A row per block and measure: block, measure, value, chance (the mean over all stimuli), n_trials, n_stimuli.
+        A row per block and measure: block, measure, value, chance (the mean over all stimuli of each trial's task),
+        n_trials, n_stimuli.
 
     Raises
     ------
@@ -237,6 +257,11 @@ def leave_block_out(fit: Fit, trials: Trials, score: PairScore = retrieval_hits,
         raise BrainalignError(f"all {len(blocks)} trials are of block {blocks[0]!r}; leaving it out leaves nothing")
     distinct = trials.distinct()
     shown = trials.shown(distinct)
+    # What tells tasks apart is no evidence of stimuli: the matrix exchanges them within the task only.
+    task = np.unique(trials.meta["task"].to_numpy().astype(str), return_inverse=True)[1]
+    of_task = np.zeros((task.max() + 1, len(distinct.meta)))  # a stimulus may be of several tasks
+    of_task[task, shown] = 1
+    of_task /= of_task.sum(axis=1, keepdims=True)
     rows = []
     for block in pd.unique(blocks):
         held = blocks == block
@@ -251,7 +276,7 @@ def leave_block_out(fit: Fit, trials: Trials, score: PairScore = retrieval_hits,
                     "block": block,
                     "measure": measure,
                     "value": float(scores[np.arange(held.sum()), shown[held]].mean()),
-                    "chance": float(scores.mean()),
+                    "chance": float((scores * of_task[task[held]]).sum(axis=1).mean()),
                     "n_trials": int(held.sum()),
                     "n_stimuli": len(np.unique(shown[held])),
                 }

@@ -111,11 +111,13 @@ def masked_study(
         If a subject is in both train and test, or the series cannot be used.
     """
     whose = np.asarray([str(name) for name in people])
-    check_people_apart(whose[~test].tolist(), whose[test].tolist())
+    trained = whose[~test].tolist()
+    check_people_apart(trained, whose[test].tolist())
     train, held_out = series[~test], series[test]
     masks = hidden_masks(len(held_out), networks, n_halves, seed)
     model = make().fit(train, regions)
-    gaussians = {INSTANT: ConditionalGaussian().fit(train), LAGGED: ConditionalGaussian(lags).fit(train)}
+    gaussians = {INSTANT: ConditionalGaussian(), LAGGED: ConditionalGaussian(lags)}
+    gaussians = {name: one.fit(train, trained) for name, one in gaussians.items()}
     sums = {MODEL: filled_sums(filling(model), held_out, masks)}
     sums |= {name: filled_sums(one.reconstruct, held_out, masks) for name, one in gaussians.items()}
     kinds = {MODEL: "model", INSTANT: "baseline", LAGGED: "baseline"}

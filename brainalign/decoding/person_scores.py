@@ -1,6 +1,7 @@
 """Traits and states of people predicted linearly: repeated folds over people, intervals over people, ties called ties.
 
-Every kind of features meets the same folds, the same classifier and the same permuted labels.
+Every kind of features meets the same folds, the same classifier and the same permuted labels. Folds are drawn by the
+labels, so permuted labels have folds of their own: in those of the true ones they would be unbalanced, and worse off.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def fold_people(
 
 @dataclass(frozen=True)
 class _Out:
-    """Held-out predictions: correct or predicted values (n_rows), averaged over repeats, and the same under nulls."""
+    """Held-out predictions: correct or predicted values (n_rows), averaged over repeats, and one round under nulls."""
 
     own: Values
     null: Values  # (n_permutations, n_rows)
@@ -98,7 +99,8 @@ def person_scores(
         The features that the others are compared with.
     n_folds, n_repeats : int
     n_permutations : int
-        Of the labels: over people where each has one label, else within people.
+        Of the labels: over people where each has one label, else within people. Each is fitted in one round of folds,
+        drawn by it: of classes the null is a little wider than that of a mean over rounds, and p errs upwards.
     n_draws : int
         Bootstrap draws of people.
     confidence, seed : float, int
@@ -128,7 +130,12 @@ def person_scores(
     rng = np.random.default_rng([seed, 0x9E0])
     shuffled = [_shuffled(given, whose, rng) for _ in range(n_permutations)]
     folds = [fold_people(given, whose, n_folds, rng) for _ in range(n_repeats)]
-    out = {name: _held_out(values, given, shuffled, folds, numeric) for name, values in features.items()}
+    apart = np.random.default_rng([seed, 0x9E1])
+    folds_of = [fold_people(some, whose, n_folds, apart) for some in shuffled]
+    out = {}
+    for name, values in features.items():
+        permuted = [_held_out(values, some, [tests], numeric) for some, tests in zip(shuffled, folds_of, strict=True)]
+        out[name] = _Out(_held_out(values, given, folds, numeric), np.array(permuted).reshape(-1, len(given)))
     names = np.unique(whose)
     of = np.searchsorted(names, whose)
     draws = [np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[of] for _ in range(n_draws)]
@@ -175,25 +182,16 @@ def _shuffled(labels: NDArray[Any], people: NDArray[Any], rng: np.random.Generat
     return np.asarray(found)
 
 
-def _held_out(
-    features: Features,
-    labels: NDArray[Any],
-    shuffled: list[NDArray[Any]],
-    folds: list[list[NDArray[np.intp]]],
-    numeric: bool,
-) -> _Out:
-    """Return held-out predictions; permuted labels meet the folds of the first repeat."""
-    own = np.zeros(len(labels))
-    null = np.zeros((len(shuffled), len(labels)))
-    for repeat, tests in enumerate(folds):
+def _held_out(features: Features, labels: NDArray[Any], folds: list[list[NDArray[np.intp]]], numeric: bool) -> Values:
+    """Return held-out predictions (n_rows), averaged over rounds of folds."""
+    found = np.zeros(len(labels))
+    for tests in folds:
         for test in tests:
             train = np.setdiff1d(np.arange(len(labels)), test)
             values = features(train) if callable(features) else np.asarray(features, dtype=np.float64)
             inside, outside = _reduced(values, train, test)
-            own[test] += _predicted(inside, labels[train], outside, labels[test], numeric) / len(folds)
-            for k, some in enumerate(shuffled if repeat == 0 else ()):
-                null[k, test] = _predicted(inside, some[train], outside, some[test], numeric)
-    return _Out(own, null)
+            found[test] += _predicted(inside, labels[train], outside, labels[test], numeric) / len(folds)
+    return found
 
 
 def _reduced(values: Values, train: NDArray[np.intp], test: NDArray[np.intp]) -> tuple[Values, Values]:

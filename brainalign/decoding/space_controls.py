@@ -13,6 +13,7 @@ from brainalign.checks import check_choice
 from brainalign.decoding.controls import altered
 from brainalign.decoding.linear import LinearDecoder
 from brainalign.decoding.shared_space import SharedSpace
+from brainalign.decoding.subject_scale import SubjectScale
 from brainalign.decoding.trials import Trials
 
 __all__ = ["SPACE_NULLS", "embed_all", "independent_ridges", "null_trials", "unimodal_spaces", "without_own_layers"]
@@ -59,6 +60,9 @@ def independent_ridges(
 ) -> dict[str, Values]:
     """Return vectors of test trials decoded by one ridge per modality and subject: no network, nothing shared.
 
+    Every channel and time (or voxel) is standardised by each subject's training trials, as for a shared space: ridge
+    would else hear only the channels of the largest unit.
+
     Parameters
     ----------
     train, test : mapping of Trials
@@ -67,14 +71,18 @@ def independent_ridges(
     """
     found = {}
     for name, given in train.items():
-        asked = test[name]
-        decoder = make().fit(_timed(given.signals), given.targets, given.meta["subject"].to_numpy())
-        found[name] = decoder.predict(_timed(asked.signals), asked.meta["subject"].to_numpy())
+        seen, asked = (trials.meta["subject"].to_numpy() for trials in (given, test[name]))
+        scale = SubjectScale.fit(given.signals, seen)
+        decoder = make().fit(_timed(scale.apply(given.signals, seen)), given.targets, seen)
+        found[name] = decoder.predict(_timed(scale.apply(test[name].signals, asked)), asked)
     return found
 
 
 def unimodal_spaces(
-    make: Callable[[], SharedSpace], train: Mapping[str, Trials], test: Mapping[str, Trials]
+    make: Callable[[], SharedSpace],
+    train: Mapping[str, Trials],
+    test: Mapping[str, Trials],
+    val: Mapping[str, Trials] | None = None,
 ) -> dict[str, Values]:
     """Return embeddings of test trials by networks of the same kind trained on one modality each.
 
@@ -83,8 +91,14 @@ def unimodal_spaces(
     make : callable
         Returns a space to be fitted.
     train, test : mapping of Trials
+    val : mapping of Trials, optional
+        Of other images, which choose the weights of each network as they do those of a joint space.
     """
-    return {name: embed_all(make().fit({name: part}), {name: test[name]})[name] for name, part in train.items()}
+    found = {}
+    for name, part in train.items():
+        own_val = {name: val[name]} if val and name in val else None
+        found[name] = embed_all(make().fit({name: part}, own_val), {name: test[name]})[name]
+    return found
 
 
 def null_trials(trials: Mapping[str, Trials], kind: str, seed: int) -> dict[str, Trials]:

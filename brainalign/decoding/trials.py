@@ -70,7 +70,8 @@ class Trials:
     def averaged(self) -> Trials:
         """Return one trial per subject and stimulus, the mean of its repeats, with their number as `n_averaged`."""
         groups = self.meta.groupby(["subject", "stimulus_id"], sort=False)
-        codes, first = groups.ngroup().to_numpy(), groups.head(1).index.to_numpy()
+        codes = groups.ngroup().to_numpy()
+        first = np.unique(codes, return_index=True)[1]  # positions: the index of a table may be anything
         counts = np.bincount(codes)
         sums = np.zeros((len(counts), *self.signals.shape[1:]))
         np.add.at(sums, codes, self.signals)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from brainalign.checks import BrainalignError
 from brainalign.decoding.controls import TRAINED, ControlMatrix
+from brainalign.statistics import MIN_UNITS
 
 __all__ = ["Verdict", "verdict"]
 
@@ -51,8 +52,9 @@ def verdict(
     """Say whether a decoder uses the brain.
 
     It does if brain / brain is above chance, and above every cell without brain signals (noise, shuffled pairs and
-    other inputs), each at `level` by exchanges of distinct stimuli, and if blocks left out score above chance (by more
-    than two standard errors over blocks) where they are given.
+    other inputs), each at `level` by exchanges of distinct stimuli; if the interval of its gain over each of them
+    (subjects and stimuli drawn anew) is above 0, as exchanges do not tell which of two cells that both decode is the
+    better; and if blocks left out score above chance (by more than two standard errors over blocks) where given.
 
     Parameters
     ----------
@@ -83,7 +85,7 @@ def verdict(
         without = trained != "brain" or tested not in {"brain", *SURVIVE}
         # Trained without brain signals, only the main inputs are compared: the others ask what a decoder of them uses.
         asked = trained == "brain" or tested in TRAINED
-        if without and asked and matrix.difference(trained, tested, measure).p > level:
+        if without and asked and not _beaten(matrix, trained, tested, measure, level):
             as_good.append((trained, tested, matrix.cell(trained, tested, measure)["value"]))
     in_blocks, block_words = _blocks(blocks, measure)
     if real["p"] > level:
@@ -100,6 +102,14 @@ def verdict(
         said = f"The decoder uses the brain: {score}, above every input and training without brain signals."
     uses = real["p"] <= level and not as_good and in_blocks
     return Verdict(bool(uses), (said, *block_words, *_survivors(matrix, measure, cells, level)))
+
+
+def _beaten(matrix: ControlMatrix, trained: str, tested: str, measure: str, level: float) -> bool:
+    """Return whether brain / brain is above a cell, by exchanges and by the interval of the gain."""
+    test = matrix.difference(trained, tested, measure)
+    if test.p > level or test.n_stimuli < MIN_UNITS:  # too few for an interval show nothing
+        return False
+    return matrix.gain(trained, tested, measure, confidence=1 - 2 * level).low > 0
 
 
 def _words(kind: str) -> str:

@@ -92,6 +92,35 @@ def test_a_recording_of_what_it_should_not_hold() -> None:
     assert "tested on pre-stimulus" in said.sentences[0]
 
 
+def as_good(seed: int) -> bool:
+    """Return the verdict on signals beside others of equal information, each with noise of its own."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(140, 12))
+    stimuli = np.concatenate([np.arange(100), np.tile(np.arange(100, 140), 4)])
+    subjects = np.concatenate([np.repeat("0", 100), np.repeat(list("0123"), 40)])
+    meta = pd.DataFrame({"stimulus_id": stimuli, "subject": subjects, "task": "x"})
+    both = [(vectors[stimuli] + 1.3 * rng.normal(size=(len(stimuli), 12)))[:, :, None] for _ in range(2)]
+    trials = Trials(both[0], vectors[stimuli], meta)
+    train, test = trials.select(np.arange(100)), trials.select(np.arange(100, 260))
+
+    def fit(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Decode:
+        x = signals[:, :, 0]
+        weights = np.linalg.solve(x.T @ x + 50 * np.eye(12), x.T @ targets)
+        return lambda signals, meta: signals[:, :, 0] @ weights
+
+    matrix = control_matrix(
+        fit, train, test, other_tests={"EOG only": both[1][100:]}, tested_on=("brain", "noise"), seeds=(0,),
+        n_permutations=99,
+    )  # fmt: skip
+    assert matrix.cell("brain", "EOG only", "top-1")["p"] <= 0.01
+    return verdict(matrix).uses_brain
+
+
+def test_equal_information_elsewhere_is_not_beaten() -> None:
+    """Exchanges alone ask whether either cell decodes, and call the luckier one better in a quarter of worlds."""
+    assert sum(as_good(seed) for seed in range(20)) <= 1
+
+
 def test_noise_is_called_noise() -> None:
     train, test = split(world(snr=0.0))
     matrix = control_matrix(ridge(), train, test, n_permutations=300)
@@ -174,6 +203,22 @@ def test_labels_in_blocks_leak_through_drift() -> None:
     assert baseline.loc["trial index", "p"] < 0.01
     for name in ("nothing", "length", "subject", "task"):
         assert baseline.loc[name, "value"] == pytest.approx(0.5, abs=0.01)
+
+
+def test_blocks_of_two_tasks_are_beside_chance_within_the_task() -> None:
+    """Signals tell the task and nothing else, and every label is of one task."""
+    n = np.arange(64)
+    task = np.array(["read", "search"])[n // 32]
+    label = np.char.add(task, np.array([" a", " b"])[n % 2])
+    signals = np.where(task == "read", 1.0, -1.0)[:, None, None] * np.ones((1, 2, 4))
+    meta = pd.DataFrame({"stimulus_id": n, "subject": "01", "task": task, "block": n // 8, "label": label})
+
+    def fit(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Decode:
+        return lambda s, m: np.where(s.mean(axis=(1, 2)) > 0, "read a", "search a")
+
+    blocks = leave_block_out(fit, Trials(signals, np.ones((64, 2)), meta), label_hits("label"))
+    np.testing.assert_allclose(blocks["value"], 0.5)
+    np.testing.assert_allclose(blocks["chance"], 0.5)
 
 
 def test_nuisances_of_text() -> None:

@@ -183,6 +183,19 @@ def test_the_gaussian_is_the_conditional_mean_and_the_lagged_one_sees_what_follo
     assert hidden_r2(mixed[12:], none.reconstruct(mixed[12:], hidden), hidden) <= 0.05
 
 
+def test_lag_and_penalty_are_chosen_on_other_people() -> None:
+    """Pure noise, every person twice with the same run: what follows the noise of a person seen before looks good."""
+    noise = np.random.default_rng(0).normal(size=(8, 12, 20)).astype(np.float32)
+    series, people = np.concatenate([noise, noise]), [f"p{k}" for k in range(8)] * 2
+    small, large = 1e-3, 50.0
+    assert ConditionalGaussian(penalties=(small, large)).fit(series).penalty_ == small
+    assert ConditionalGaussian(penalties=(small, large)).fit(series, people).penalty_ == large
+    one = ConditionalGaussian().fit(series, ["p0"] * 16)
+    assert one.penalty_ == ConditionalGaussian().fit(series).penalty_
+    with pytest.raises(BrainalignError, match="people has 3 rows"):
+        ConditionalGaussian().fit(series, people[:3])
+
+
 def test_equal_predictors_tie_and_a_guess_is_worse(world: RoiSeries) -> None:
     networks = world.regions["network"].tolist()
     masks = hidden_masks(20, networks, 2)

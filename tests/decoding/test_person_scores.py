@@ -56,6 +56,26 @@ def test_states_are_permuted_within_people_and_what_is_a_persons_own_gives_nothi
     assert abs(table.loc["correlation", "score"] - 0.5) < 0.15
 
 
+def test_permuted_labels_meet_folds_of_their_own() -> None:
+    """Features that say nothing leave the mean of the training labels, which folds stratified by them hold alike."""
+    rng = np.random.default_rng(3)
+    people = [f"p{k:02d}" for k in range(40)]
+    row = person_scores({"correlation": np.zeros((40, 3))}, rng.normal(size=40), people, **QUICK).iloc[0]
+    assert row["null_mean"] == pytest.approx(row["score"])
+    assert row["null_high"] == pytest.approx(row["score"])
+
+
+def test_p_values_of_noise_are_even() -> None:
+    found = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        x, y = rng.normal(size=(30, 60)), rng.normal(size=30)
+        people = [f"p{k:02d}" for k in range(30)]
+        table = person_scores({"correlation": x}, y, people, n_repeats=1, n_permutations=9, n_draws=1, seed=seed)
+        found.append(table["p"].item())
+    assert abs(np.mean(found) - 0.55) < 2.5 * 0.287 / np.sqrt(60)
+
+
 def test_nobody_is_in_two_folds() -> None:
     people = np.repeat([f"p{k}" for k in range(11)], 3)
     folds = fold_people(np.arange(33), people, 5, np.random.default_rng(0))

@@ -18,6 +18,7 @@ from brainalign.decoding import (
     null_trials,
     paired_change,
     stimulus_hits,
+    unimodal_spaces,
     without_own_layers,
 )
 from brainalign.decoding.mixture import SoftMixture
@@ -63,6 +64,41 @@ def test_what_is_planted_is_found_and_nothing_in_nulls(small, fitted: SharedSpac
         nothing = SharedSpace(steps=60, width=32).fit(null_trials(train, kind, 3))
         assert (top5(nothing, test) < 5 / 40 + 3 * 0.04).all()
     assert (top5(fitted, null_trials(test, "noise", 4)) < 5 / 40 + 3 * 0.04).all()
+
+
+def test_ridge_knows_no_units(small) -> None:
+    """Gradiometers among magnetometers, voxels of another scale: ridge hears them all."""
+    train, test = small
+    unit = np.where(np.arange(8) < 2, 100.0, 1.0)[:, None]
+    scaled = [{"eeg": Trials(p["eeg"].signals * unit + 3, p["eeg"].targets, p["eeg"].meta)} for p in (train, test)]
+    found, expected = independent_ridges(*scaled), independent_ridges({"eeg": train["eeg"]}, {"eeg": test["eeg"]})
+    np.testing.assert_allclose(found["eeg"], expected["eeg"], atol=1e-4)
+
+
+def test_validation_images_choose_the_weights_of_single_networks(small) -> None:
+    train, test = small
+    seen, first = train["eeg"].meta["stimulus_id"], train["eeg"].meta["stimulus_id"].unique()[:30]
+    given = {"eeg": train["eeg"].select((~seen.isin(first)).to_numpy())}
+    val = {"eeg": train["eeg"].select(seen.isin(first).to_numpy())}
+    made: list[SharedSpace] = []
+
+    def make() -> SharedSpace:
+        made.append(SharedSpace(steps=30, width=16))
+        return made[-1]
+
+    found = unimodal_spaces(make, given, {"eeg": test["eeg"]}, val)
+    expected = SharedSpace(steps=30, width=16).fit(given, val)
+    assert made[0].history_["joint"].chosen == expected.history_["joint"].chosen
+    np.testing.assert_allclose(found["eeg"], embed_all(expected, {"eeg": test["eeg"]})["eeg"])
+
+
+def test_repeats_are_averaged_whatever_the_index_of_the_table() -> None:
+    rng = np.random.default_rng(0)
+    meta = pd.DataFrame({"stimulus_id": np.repeat(list("abcde"), 2), "subject": "01", "task": "x"})
+    values, order = np.repeat(np.arange(5.0), 2)[:, None], rng.permutation(10)
+    averaged = Trials(values[order], values[order], meta.iloc[order]).averaged()
+    np.testing.assert_array_equal(averaged.signals, averaged.targets)
+    assert averaged.meta["stimulus_id"].tolist() == [list("abcde")[int(value)] for value in averaged.targets[:, 0]]
 
 
 def test_subject_layers_matter_where_subjects_share_nothing() -> None:
