@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -31,7 +32,7 @@ from brainalign.image_files import (
     GlmOptions,
     ImageFiles,
 )
-from brainalign.modalities_descriptor import ArrayRecordings, ModalityFiles, SimulateModalities
+from brainalign.modalities_descriptor import ArrayRecordings, ModalityFiles, SimulateModalities, ThingsRecordings
 from brainalign.parsing import Strict, parse, read_yaml
 from brainalign.recordings_descriptor import CutOptions, RecordingFiles, Window
 from brainalign.sentences_descriptor import SimulatedSentences, TextSplit, ZucoRelease
@@ -79,6 +80,7 @@ class Descriptor(Strict):
     sha256: dict[str, str] = Field(default={}, description="checksums by path as given here; verified where given")
     notes: tuple[str, ...] = Field((), description="sentences the report prints about these data")
     folder: Path = Field(Path(), exclude=True, description="where the descriptor lies; set by load_descriptor")
+    file: Path | None = Field(None, exclude=True, description="the descriptor itself; set by load_descriptor")
 
     def all_files(self) -> list[Path]:
         """Return every file of every subject; raises as `locate` does."""
@@ -103,7 +105,7 @@ class Descriptor(Strict):
             f"{self.name}: {what}: no file {path} in "
             f"{', '.join(str(place.parent) for place in places)}; correct the path in the descriptor, "
             "set BRAINALIGN_DATA to the folder that holds the dataset"
-            + (f", or download it: brainalign fetch {self.name}" if self.urls else "")
+            + (f", or download it: brainalign fetch {self.file or self.name}" if self.urls else "")
         )
 
 
@@ -322,14 +324,7 @@ class ImageStudy(Descriptor):
 
     def inputs(self, subject: str) -> list[Path]:
         """Return every file a subject's responses are read from; of a folder, those of the participant."""
-        found: list[Path] = []
-        for path in self.files(subject).values():
-            if path.is_dir():
-                patterns = getattr(self.subjects[subject], "patterns", ())
-                found += sorted(file for pattern in patterns for file in path.glob(pattern) if file.is_file())
-            else:
-                found.append(path)
-        return found
+        return _expanded(self.files(subject).values(), getattr(self.subjects[subject], "patterns", ()))
 
     def placed(self, value: Any) -> Any:
         """Return a field of a subject, paths in lists and mappings included, with every path where it lies."""
@@ -395,12 +390,7 @@ class RecordingStudy(Descriptor):
 
     def inputs(self, subject: str) -> list[Path]:
         """Return every file a subject's responses are read from; of a folder, those of the participant."""
-        found: list[Path] = []
-        for path in self.files(subject).values():
-            patterns = getattr(self.subjects[subject], "patterns", ()) if path.is_dir() else ()
-            found += sorted(file for pattern in patterns for file in path.glob(pattern) if file.is_file())
-            found += [] if path.is_dir() else [path]
-        return found
+        return _expanded(self.files(subject).values(), getattr(self.subjects[subject], "patterns", ()))
 
     def prepare_options(self, subject: str) -> dict[str, object]:
         """Return what a subject's responses depend on, besides the files themselves; defaults included."""
@@ -610,6 +600,17 @@ class ModalityStudy(Descriptor):
         """Return every file and folder; of a simulated study none. Raises as `locate` does."""
         return [] if self.simulate else list(self.found_files().values())
 
+    def inputs(self) -> list[Path]:
+        """Return every file that recordings are read from, of a release those of its subjects; if simulated none.
+
+        Of a folder of images, of which only names are read, the folder.
+        """
+        found: list[Path] = []
+        for label, path in ({} if self.simulate else self.found_files()).items():
+            recorded = self.modalities[label.split(".")[1]] if label.endswith(".folder") else None
+            found += _expanded([path], recorded.patterns) if isinstance(recorded, ThingsRecordings) else [path]
+        return found
+
     def found_files(self) -> dict[str, Path]:
         """Return where every file lies, by the name of its field; raises as `locate` does."""
         found = {"stimuli": self.locate(self.stimuli, "stimuli")}
@@ -659,8 +660,25 @@ class SeriesStudy(Descriptor):
         return self
 
     def all_files(self) -> list[Path]:
-        """Return every file that the descriptor names itself; raises as `locate` does."""
-        return list(self.found_files().values())
+        """Return every file and folder that the descriptor names itself; raises as `locate` does."""
+        folder = None if self.files is None else self.files.derivatives
+        own = [] if folder is None else [self.locate(folder, "files.derivatives")]
+        return [*self.found_files().values(), *own]
+
+    def inputs(self) -> list[Path]:
+        """Return every file that series are read from, those included that a table or a folder of others holds.
+
+        A run that is not there is left to the reader, which names it.
+        """
+        if self.files is None:
+            return []
+        if self.files.derivatives is not None:
+            return _expanded(self.all_files(), self.files.patterns)
+        found = self.all_files()
+        for run in _column(self.locate(self.files.people, "files.people"), "path"):
+            with suppress(BrainalignError):
+                found.append(self.locate(Path(run), "files.people: path"))
+        return found
 
     def found_files(self) -> dict[str, Path]:
         """Return where every file lies, by the name of its field; raises as `locate` does."""
@@ -701,6 +719,26 @@ def _paths(field: str, value: object) -> Iterator[tuple[str, Path]]:
             yield from _paths(f"{field}.{number + 1}", inner)
 
 
+def _expanded(paths: Iterable[Path], patterns: Iterable[str]) -> list[Path]:
+    """Return the files among paths, and of folders the files that fit one of the patterns."""
+    found: list[Path] = []
+    for path in paths:
+        inside = {file for pattern in patterns for file in path.glob(pattern)} if path.is_dir() else {path}
+        found += sorted(file for file in inside if file.is_file())
+    return found
+
+
+def _column(table: Path, name: str) -> list[str]:
+    """Return a column of a table, nothing where there is none: what is wrong with a table is said when it is read."""
+    if table.suffix == ".parquet":
+        import pandas as pd
+
+        return [str(value) for value in pd.read_parquet(table).get(name, [])]
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file, delimiter="," if table.suffix == ".csv" else "\t")
+        return [row[name] for row in rows if row.get(name)]
+
+
 D = TypeVar("D", bound=Descriptor)
 
 
@@ -734,6 +772,7 @@ def load_descriptor(path: str | Path, kind: type[D] = Descriptor, raw: str | Pat
         name = content.get("kind", name)
         simulated = content.get("simulate") is not None and raw is not None
         content["folder"] = raw if simulated else path.parent
+        content["file"] = path
     check_choice(f"{path}: kind", name, KINDS)
     found = parse(KINDS[name], content, str(path))
     if not isinstance(found, kind):

@@ -60,8 +60,8 @@ class FmriprepFiles(Strict):
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """What a folder holds of this participant."""
-        return (f"sub-{self.participant}/**/func/*",)
+        """What a folder holds of this participant, and what holds for all: `find_runs` falls back on it."""
+        return (f"sub-{self.participant}/**/func/*", "task-*_events.tsv", "task-*_bold.json")
 
 
 class AlgonautsFiles(Strict):

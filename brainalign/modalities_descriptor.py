@@ -39,6 +39,11 @@ class ThingsRecordings(Strict):
     participants: tuple[Name, ...] = Field(min_length=1)
     trust_pickle: bool = Field(False, description="the releases are pickles, which can run any program")
 
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What the folder holds that is read."""
+        return ("sub-*/preprocessed_*",)
+
 
 ModalityFiles = ArrayRecordings | ThingsRecordings
 

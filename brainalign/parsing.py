@@ -131,8 +131,34 @@ def _tag(annotation: Any) -> str | None:
     return tags[0] if tags else None
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that a mapping has already: YAML would keep the last value, and say nothing."""
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        # Before merges ("<<") are resolved: what they bring may be overwritten.
+        node: Any = super().compose_mapping_node(anchor)
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            name, line = (key.tag, key.value), key.start_mark.line + 1
+            if name in lines:
+                raise BrainalignError(
+                    f"line {line}: the key {key.value!r} is there already, in line {lines[name]}; delete one of them "
+                    "or give it another name"
+                )
+            lines[name] = line
+        return node
+
+
 def read_yaml(path: Path) -> Any:
-    """Return the content of a YAML file; raises BrainalignError if there is none, or it is not valid."""
+    """Return the content of a YAML file.
+
+    Raises
+    ------
+    BrainalignError
+        If there is none, it is not valid, or a mapping has a key twice.
+    """
     if not path.exists():
         folder = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.exists() else []
         raise BrainalignError(
@@ -140,6 +166,8 @@ def read_yaml(path: Path) -> Any:
             + (f"; in {path.parent}: {listed(folder, 6)}" if folder else "")
         )
     try:
-        return yaml.safe_load(path.read_text())
+        return yaml.load(path.read_text(), _Loader)
+    except BrainalignError as error:
+        raise BrainalignError(f"{path}: {error}") from None
     except yaml.YAMLError as error:
         raise BrainalignError(f"{path}: not valid YAML: {str(error).splitlines()[-1].strip()}") from None

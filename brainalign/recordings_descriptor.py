@@ -22,7 +22,7 @@ class MuseFiles(Strict):
 
 
 class EpochsFiles(Strict):
-    """MNE epochs, a file per recording, whose metadata have the column category."""
+    """MNE epochs, a file per recording, whose metadata have the column category, and onset_s or their own events."""
 
     format: Literal["epochs"]
     recordings: tuple[Path, ...] = Field(min_length=1)

@@ -43,6 +43,12 @@ class SeriesFiles(Strict):
     derivatives: Path | None = Field(None, description="output folder of fMRIPrep")
     scans: ScanOptions | None = Field(None, description="needed with derivatives")
 
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What derivatives hold that is read: series with their sidecars, masks and confounds."""
+        kinds = ("_bold.*", "_desc-brain_mask.*", "_desc-confounds_timeseries.tsv")
+        return (*(f"sub-*/**/*{kind}" for kind in kinds), "task-*_bold.json")
+
 
 class SeriesWorld(Strict):
     """A simulated study."""

@@ -149,7 +149,10 @@ def _known(
     if not names or path is None:
         return {}
     provenance.read("stimuli", path)
-    table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=None, engine="python")
+    if path.suffix == ".parquet":
+        table = pd.read_parquet(path)
+    else:  # ids keep their zeros, and features that are numbers stay numbers
+        table = pd.read_csv(path, sep=None, engine="python", dtype={"stimulus_id": str})
     missing = [name for name in names if name not in table]
     if missing:
         known = ", ".join(map(str, table.columns))

@@ -22,7 +22,7 @@ from brainalign.artifacts import artifact_path, entities_of, load, load_sidecar
 from brainalign.checks import BrainalignError
 from brainalign.files import file_digest, write_atomically, write_json
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.plan import group_report_path, jobs, report_path, subjects_of
+from brainalign.plan import Job, group_report_path, jobs, report_path, subjects_of
 from brainalign.provenance import Provenance
 from brainalign.report import Failure, Material, render_page, sections
 from brainalign.settings import (
@@ -30,6 +30,7 @@ from brainalign.settings import (
     Config,
     Descriptor,
     ImageStudy,
+    ModalityStudy,
     RdmStudy,
     RecordingStudy,
     SentenceStudy,
@@ -44,7 +45,9 @@ from brainalign.statistics.summary import Encoding
 
 T = TypeVar("T")
 
-OUTSIDE = {"weights", "images", "truth", "mesh_L", "mesh_R"}  # inputs that no stage saves as an artifact
+# Inputs that no stage saves as an artifact, besides the files of a descriptor.
+OUTSIDE = {"weights", "images", "truth", "mesh_L", "mesh_R", "stimuli", "captions", "norms", "bank"}
+OF_ALL = {"summarize_group", "converge", "identify", "report_group"}  # they wait for all subjects; see report_group
 LOG_LINES = 12  # of a failed job's log
 WAITING = "did not run: something it needs failed before it"
 
@@ -90,6 +93,8 @@ def report_subjects(
                 failures = failures_of(config, dataset, subject) if arguments.incomplete else []
                 if failures or not arguments.incomplete:
                     write(config, dataset, subject, failures, provenance)
+                else:  # what failed before has been mended, maybe without another run of the report
+                    report_path(config.results, dataset, subject, incomplete=True).unlink(missing_ok=True)
 
     return run_stage(parser, run, argv)
 
@@ -128,6 +133,8 @@ def report_datasets(
             if failures or not arguments.incomplete:
                 page = render(config, dataset, descriptor, failures, provenance)
                 write_report(page, descriptor, config.results, dataset, None, incomplete=bool(failures))
+            else:
+                group_report_path(config.results, dataset, incomplete=True).unlink(missing_ok=True)
 
     return run_stage(parser, run, argv)
 
@@ -181,50 +188,78 @@ def dataset_description(descriptor: Descriptor) -> dict[str, object]:
 
 
 def failures_of(config: Config, dataset: str, subject: str) -> list[Failure]:
-    """Return every job of a subject whose result is missing, or was made from what is no longer there.
-
-    Jobs come in the order of their dependence, so digests of what is current are known when they are needed.
-    """
+    """Return every job of a subject whose result is missing, or was made from what is no longer there."""
     failures: list[Failure] = []
-    current = _raw_digests(config, dataset, subject) | _of_others(config, dataset, subject)
+    finished: list[tuple[Job, dict[str, str]]] = []  # with the digests of what each has read
+    pages: list[Job] = []
     for job in jobs(config):
-        labels = dict(job.labels)
-        if job.dataset != dataset or labels.get("subject", subject) != subject:
+        if job.dataset != dataset or dict(job.labels).get("subject", subject) != subject or job.stage in OF_ALL:
             continue
-        name = ", ".join(f"{key} {value}" for key, value in labels.items())
-        if job.stage == "simulate":
-            if not job.output.exists():
-                failures.append(Failure(job.stage, name, end_of_log(job.log)))
-            continue
-        if job.stage in {"summarize_group", "converge", "report_group"}:
-            continue  # they wait for all subjects; see report_group itself
         if job.stage.startswith("report"):
-            if not failures and not job.output.exists():  # nothing else failed, so the report itself did
-                failures.append(Failure(job.stage, name, end_of_log(job.log)))
-            continue
-        try:
-            record = load_sidecar(job.output)
-        except BrainalignError:
-            failures.append(Failure(job.stage, name, end_of_log(job.log)))
-            continue
-        stale = [file for file, digest in record["inputs"].items() if file in current and current[file] != digest]
-        stale += [file for file in record["inputs"] if file not in current and file not in OUTSIDE]
-        if stale:
-            failures.append(Failure(job.stage, name, f"{WAITING} (its result is of an earlier {stale[0]})"))
-            continue
-        for path in job.output.parent.glob("*.json"):
-            files = json.loads(path.read_text()).get("files", {})
-            same_job = entities_of(path) == entities_of(job.output)
-            current |= {file: entry["sha256"] for file, entry in files.items() if same_job}
+            pages.append(job)
+        elif job.stage == "simulate":
+            failures += [] if job.output.exists() else [_failure(job, end_of_log(job.log))]
+        else:
+            try:
+                finished.append((job, load_sidecar(job.output)["inputs"]))
+            except BrainalignError:
+                failures.append(_failure(job, end_of_log(job.log)))
+    current = _raw_digests(config, dataset, subject) | _of_others(config, dataset, subject)
+    for job, file in _outdated(finished, current):
+        failures.append(_failure(job, f"{WAITING} (its result is of an earlier {file})"))
+    if not failures:  # nothing else failed, so where a page is missing the report itself did
+        failures = [_failure(job, end_of_log(job.log)) for job in pages if not job.output.exists()]
     # What failed comes before what waited for it.
     return sorted(failures, key=lambda failure: failure.message.startswith(WAITING))
+
+
+def _failure(job: Job, message: str) -> Failure:
+    return Failure(job.stage, ", ".join(f"{key} {value}" for key, value in job.labels), message)
+
+
+def _outdated(finished: Sequence[tuple[Job, dict[str, str]]], current: dict[str, str]) -> list[tuple[Job, str]]:
+    """Return every job that read what is no longer there, with the first such file.
+
+    Parameters
+    ----------
+    finished : sequence of (Job, dict of str)
+        With the digests of what each has read.
+    current : dict of str
+        Digests of what lay there before; those of what the jobs left are added.
+    """
+    outdated, waiting = [], list(finished)
+    while waiting:
+        later = []
+        for job, inputs in waiting:
+            changed = [file for file, digest in inputs.items() if current.get(file, digest) != digest]
+            if changed:
+                outdated.append((job, changed[0]))
+            elif inputs.keys() <= current.keys() | OUTSIDE:
+                current |= _left_by(job)
+            else:
+                later.append((job, inputs))
+        if len(later) == len(waiting):  # what they read, no job that is up to date has left
+            known = current.keys() | OUTSIDE
+            return outdated + [(job, next(file for file in inputs if file not in known)) for job, inputs in later]
+        waiting = later
+    return outdated
+
+
+def _left_by(job: Job) -> dict[str, str]:
+    """Return the digests of all files that a job saved."""
+    found: dict[str, str] = {}
+    for path in job.output.parent.glob("*.json"):
+        if entities_of(path) == entities_of(job.output):
+            files = json.loads(path.read_text()).get("files", {})
+            found |= {file: entry["sha256"] for file, entry in files.items()}
+    return found
 
 
 def _raw_digests(config: Config, dataset: str, subject: str) -> dict[str, str]:
     descriptor = load_descriptors(config)[dataset]
     try:
         files = {}
-        if isinstance(descriptor, RdmStudy | SentenceStudy | SeriesStudy | TripletStudy):
+        if isinstance(descriptor, ModalityStudy | RdmStudy | SentenceStudy | SeriesStudy | TripletStudy):
             files = descriptor.found_files()
         elif isinstance(descriptor, BlockStudy | ImageStudy | RecordingStudy | VideoStudy):
             files = descriptor.files(subject)
@@ -234,14 +269,16 @@ def _raw_digests(config: Config, dataset: str, subject: str) -> dict[str, str]:
 
 
 def _of_others(config: Config, dataset: str, subject: str) -> dict[str, str]:
-    """Return digests of other subjects' artifacts that networks of this one were trained on."""
+    """Return digests of other subjects' artifacts that networks of this one, or words, were trained on."""
     found: dict[str, str] = {}
+    descriptor = load_descriptors(config)[dataset]
     other = config.concepts.regions_of
-    if other is not None and isinstance(load_descriptors(config)[dataset], TripletStudy):
+    if other is not None and isinstance(descriptor, TripletStudy):
         for path in Path(config.results, other).glob("sub-*/geometry/*_rdm.json"):
             found |= {file: entry["sha256"] for file, entry in json.loads(path.read_text())["files"].items()}
-    if any(config.pretraining_of(method) for _, method in config.fits_of(dataset, subject)):
-        for other in subjects_of(load_descriptors(config)[dataset]):
+    pretrained = any(config.pretraining_of(method) for _, method in config.fits_of(dataset, subject))
+    if pretrained or config.grounded(dataset, descriptor):
+        for other in subjects_of(descriptor):
             for suffix in ("responses", "splits") if other != subject else ():
                 try:
                     record = load_sidecar(artifact_path(config.results, dataset, suffix, subject=other))

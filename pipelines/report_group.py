@@ -60,6 +60,7 @@ def _report(arguments: argparse.Namespace, provenance: Provenance) -> None:
         by_subject = _failures(config, dataset, descriptor) if arguments.incomplete else {}
         failures = list({failure: None for found in by_subject.values() for failure in found})
         if arguments.incomplete and not failures:
+            group_report_path(config.results, dataset, incomplete=True).unlink(missing_ok=True)
             continue
         # Where the page itself failed ("") there is no use in drawing it again.
         whole = [name for name in subjects_of(descriptor) if "" not in by_subject and not by_subject.get(name)]

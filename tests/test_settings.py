@@ -33,6 +33,7 @@ from brainalign.models import (
     UserModel,
     VisionModel,
 )
+from brainalign.parsing import read_yaml
 from brainalign.settings import (
     BandedRidgeMethod,
     Config,
@@ -536,6 +537,15 @@ def test_no_such_file_names_what_is_there(small) -> None:
     path = small.write()
     with pytest.raises(BrainalignError, match=r"smal.yaml: no such file \(did you mean 'small.yaml'\?\)"):
         load_descriptor(path.with_name("smal.yaml"))
+
+
+def test_a_key_that_is_there_twice(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("a: 1\nsubjects:\n  '01': {x: 1}\n  '02': {x: 1}\n  '01': {x: 2}\n")
+    with pytest.raises(BrainalignError, match=r"c.yaml: line 5: the key '01' is there already, in line 3; .* another"):
+        read_yaml(path)
+    path.write_text("one: &one {x: 1, y: 2}\ntwo: {<<: *one, x: 3}\n1: a\n'1': b\n")
+    assert read_yaml(path) == {"one": {"x": 1, "y": 2}, "two": {"x": 3, "y": 2}, 1: "a", "1": "b"}
 
 
 def test_broken_yaml(tmp_path: Path) -> None:

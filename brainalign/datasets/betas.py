@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +59,7 @@ def read_betas(
     rois : mapping, optional
         Surface: label file (.label.gii, .annot) by hemisphere. Volume: label image by name; one with several values
         takes their names from the BIDS table beside it (`<name>.tsv` with index and name), else numbers them. CIFTI:
-        label file by hemisphere, or .dlabel.nii by any name.
+        label file by hemisphere, or .dlabel.nii by any name. Regions without a target are left out, with a warning.
     roi_names : sequence of str, optional
         Keep these regions only.
     space : str, optional
@@ -77,7 +78,8 @@ def read_betas(
     ------
     BrainalignError
         If files are truncated, differ from each other in length or grid, there is another number of maps than of
-        trials, a region is empty or unknown, or targets are bad and `bad_targets` is "raise".
+        trials, a region is unknown, all regions or one of `roi_names` are empty, or targets are bad and `bad_targets`
+        is "raise".
     """
     check_choice("standardize", standardize, ("session", "none"))
     table = read_trials(trials)
@@ -147,17 +149,28 @@ def finish_responses(responses: Responses, *, standardize: str, bad_targets: str
 
 
 def _roi_lists(regions: Regions, n_targets: int, roi_names: Sequence[str] | None) -> pd.Series[Any]:
-    """Return the names of the regions of every target, refusing empty and unknown ones."""
+    """Return the names of the regions of every target.
+
+    Unknown ones are refused. Of an atlas a mask may leave some out: empty regions are warned of, and refused only where
+    they were asked for, or where all are empty.
+    """
     for name in roi_names or ():
         if name not in regions:
             raise BrainalignError(f"no ROI {name!r} in the label files{did_you_mean(name, regions)}; there are "
                                   f"{listed(sorted(regions), 8) or 'none'}")  # fmt: skip
     chosen = {name: inside for name, inside in regions.items() if roi_names is None or name in roi_names}
     empty = sorted(name for name, inside in chosen.items() if not inside.any())
-    if empty:
+    if empty and (roi_names is not None or len(empty) == len(chosen)):
+        remedy = "leave it out of roi_names" if roi_names is not None else "leave out rois"
         raise BrainalignError(
-            f"ROI {listed(empty)} is empty: none of the {n_targets} targets is labelled so; correct the label file or "
-            "leave it out with roi_names"
+            f"ROI {listed(empty)} is empty: none of the {n_targets} targets is labelled so; correct the label files or "
+            f"{remedy}"
+        )
+    if empty:
+        warnings.warn(
+            f"ROI {listed(empty)} is left out: none of the {n_targets} targets is labelled so",
+            RuntimeWarning,
+            stacklevel=3,
         )
     lists: list[list[str]] = [[] for _ in range(n_targets)]
     for name, inside in chosen.items():
@@ -244,6 +257,7 @@ def _check_grid(path: Path, image: Any, reference: Path, expected: Any) -> None:
 def _on_grid(path: Path, image: Any, expected: Any, reference: Path | None = None) -> NDArray[np.float32]:
     _check_grid(path, image, reference or path, expected)
     data = read_volumes(path)
+    data = np.where(np.isnan(data), 0, data)  # how several programs write what lies outside
     return data.reshape(data.shape[:3])
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
 from brainalign.datasets.trials import MISSING
 
-__all__ = ["open_bids", "read_bids_stimuli"]
+__all__ = ["open_bids", "pick_sensors", "read_bids_stimuli"]
 
 CHANNELS = {"eeg": ("eeg",), "meg": ("mag", "grad")}
 
@@ -92,7 +92,8 @@ def read_bids_stimuli(
     check_choice("names", names, ("as written", "file stem"))
     check_choice("datatype", datatype, CHANNELS)
     place, raw = open_bids(root, participant, task=task, session=session, run=run, datatype=datatype)
-    _pick(place, raw, datatype, bad_channels)
+    check_choice("bad_channels", bad_channels, ("raise", "drop"))
+    pick_sensors(place, raw, datatype, bad_channels)
     path = Path(place.copy().update(suffix="events", extension=".tsv").fpath)
     if not path.exists():
         raise BrainalignError(f"{path}: no such file; write when each stimulus was shown (BIDS events)")
@@ -127,13 +128,29 @@ def read_bids_stimuli(
     return raw, rest.assign(sample=sample, onset_s=onsets, stimulus_id=stimuli, category=category)
 
 
-def _pick(place: Any, raw: Any, datatype: str, bad_channels: str) -> None:
-    check_choice("bad_channels", bad_channels, ("raise", "drop"))
+def pick_sensors(place: Any, raw: Any, datatype: str, bad_channels: str = "raise") -> None:
+    """Leave in raw data only the channels of EEG, or the magnetometers and gradiometers of MEG.
+
+    Parameters
+    ----------
+    place : mne_bids.BIDSPath
+        For messages.
+    raw : mne.io.Raw
+    datatype : {"eeg", "meg"}
+    bad_channels : {"raise", "drop", "keep"}
+        What to do with those that are marked bad.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no such channel; some are marked bad and `bad_channels` is "raise"; or all are, and it is "drop".
+    """
+    check_choice("bad_channels", bad_channels, ("raise", "drop", "keep"))
     kinds = raw.get_channel_types()
     wanted = [name for name, kind in zip(raw.ch_names, kinds, strict=True) if kind in CHANNELS[datatype]]
     if not wanted:
         raise BrainalignError(f"{place}: no {datatype} channels; it has {listed(sorted(set(kinds)), 8)}")
-    bad = [name for name in raw.info["bads"] if name in wanted]
+    bad = [name for name in raw.info["bads"] if name in wanted and bad_channels != "keep"]
     if bad and (bad_channels == "raise" or len(bad) == len(wanted)):
         raise BrainalignError(
             f"{place}: {len(bad)} of {len(wanted)} channels are marked bad ({listed(bad)}); interpolate them, or set "

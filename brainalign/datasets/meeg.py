@@ -17,7 +17,7 @@ from brainalign.checks import BrainalignError, check_choice, did_you_mean, liste
 from brainalign.datasets.surfaces import empty_lists
 from brainalign.datasets.trials import complete_trials, read_trials
 
-__all__ = ["check_same_channels", "read_epochs", "sensor_table", "without_bad_sensors"]
+__all__ = ["check_same_channels", "drop_marked", "read_epochs", "sensor_table", "without_bad_sensors"]
 
 # MNE keeps SI units, whose squares leave the range of float32; these are the ones its own figures use.
 UNITS = {"eeg": (1e6, "µV"), "mag": (1e15, "fT"), "grad": (1e13, "fT/cm")}
@@ -78,7 +78,7 @@ def read_epochs(
     for part, recording in zip(paths, epochs, strict=True):
         _pick(part, recording, picks, channels)
     check_same_channels({str(p): sensor_table(e) for p, e in zip(paths, epochs, strict=True)})
-    n_marked = _drop_marked(paths, epochs, bad_channels)
+    n_marked = drop_marked(paths, epochs, bad_channels)
     parts = [_prepared(p, e, tmin, tmax, decimate, baseline) for p, e in zip(paths, epochs, strict=True)]
     times = [recording.times for recording in parts]
     if any(len(other) != len(times[0]) or not np.allclose(other, times[0]) for other in times):
@@ -180,8 +180,23 @@ def _pick(path: Path, epochs: Any, picks: str, channels: Sequence[str] | None) -
         raise BrainalignError(f"{path}: {_difference(epochs.ch_names, list(channels))}")
 
 
-def _drop_marked(paths: list[Path], epochs: list[Any], bad_channels: str) -> int:
-    """Drop the channels that any of the files marks bad from all of them; return how many."""
+def drop_marked(paths: Sequence[Path | str], epochs: Sequence[Any], bad_channels: str) -> int:
+    """Drop the channels that any of the recordings marks bad from all of them, in place; return how many.
+
+    Parameters
+    ----------
+    paths : sequence of Path or str
+        For messages.
+    epochs : sequence of mne.Epochs
+        With the same channels.
+    bad_channels : str
+        "raise": refuse them instead.
+
+    Raises
+    ------
+    BrainalignError
+        If some are marked and `bad_channels` is "raise", or all are.
+    """
     bads = list(dict.fromkeys(name for recording in epochs for name in recording.info["bads"]))
     n_channels = len(epochs[0].ch_names)
     if bads and bad_channels == "raise":

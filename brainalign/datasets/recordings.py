@@ -8,17 +8,19 @@ epochs_to_responses     MNE epochs whose metadata have the column category
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, listed
-from brainalign.datasets.bids_stimuli import open_bids
-from brainalign.datasets.meeg import UNITS, check_same_channels, sensor_table, without_bad_sensors
+from brainalign.datasets.bids_stimuli import open_bids, pick_sensors
+from brainalign.datasets.meeg import UNITS, check_same_channels, drop_marked, sensor_table, without_bad_sensors
 from brainalign.datasets.trials import complete_trials
 from brainalign.descriptor import RecordingStudy
 
@@ -107,15 +109,17 @@ def read_bids_events(
     Returns
     -------
     raw : mne.io.Raw
+        Only the channels of EEG, or the magnetometers and gradiometers of MEG; those marked bad are still marked.
     events : DataFrame
         sample, onset_s, category.
 
     Raises
     ------
     BrainalignError
-        If mne-bids is missing, there is no such file, or no event is known.
+        If mne-bids is missing, there is no such file or channel, or no event is known.
     """
     place, raw = open_bids(root, participant, task=task, session=session, run=run, datatype=datatype)
+    pick_sensors(place, raw, datatype, "keep")  # `epochs_to_responses` drops those that any of the runs marks
     names = np.asarray(raw.annotations.description, dtype=object)
     known = np.array([name in categories for name in names], dtype=bool)
     if not known.any():
@@ -193,26 +197,31 @@ def epochs_to_responses(
     Parameters
     ----------
     recordings : sequence of mne.Epochs
-        Metadata with the column category, and onset_s where known (s from the start of the recording). Recordings are
-        numbered from 1, as runs. The id of a trial's stimulus is its category where metadata have no stimulus_id.
+        Metadata with the column category, and onset_s (s from the start of the recording); where not given, the time
+        of the event that epochs were cut around. Recordings are numbered from 1, as runs. The id of a trial's stimulus
+        is its category where metadata have no stimulus_id. Only channels of EEG and MEG are read.
     decimate : int
         Keep every so many-th sample.
     bad_channels : {"raise", "drop", "keep"}
-        What to do with channels that hold NaN or are flat.
+        What to do with channels that hold NaN or are flat. Those that a recording marks bad are left out of all, with
+        a warning, unless it is "raise". `targets.attrs["n_dropped"]` counts both.
 
     Raises
     ------
     BrainalignError
-        If there are no metadata or categories, channels or times differ between recordings, or decimation aliases.
+        If there are no metadata, categories or sensors, channels or times differ between recordings, channels are bad
+        and `bad_channels` is "raise", or decimation aliases.
     """
     tables, parts = [], []
-    for number, epochs in enumerate(recordings, start=1):
+    used, n_marked = _sensors_of(recordings, bad_channels)
+    for number, epochs in enumerate(used, start=1):
         if epochs.metadata is None or "category" not in epochs.metadata:
             raise BrainalignError(
                 f"the epochs of recording {number} have no column category in their metadata; set one"
             )
         table = epochs.metadata.reset_index(drop=True)
         table = table if "stimulus_id" in table else table.assign(stimulus_id=table["category"])
+        table = table if {"onset_s", "onset"} & set(table) else table.assign(onset_s=_onsets_s(epochs))
         tables.append(table.drop(columns=["trial_id", "repeat"], errors="ignore").assign(run=str(number)))
         rate = epochs.info["sfreq"] / decimate
         if epochs.info["lowpass"] > rate / 2:
@@ -231,10 +240,52 @@ def epochs_to_responses(
     trials = complete_trials(pd.concat(tables, ignore_index=True), "metadata of the epochs")
     units = ", ".join(dict.fromkeys(UNITS[kind][1] for kind in targets["sensor_type"]))
     responses = Responses(values.astype(np.float32), trials, targets, units, times=times.copy())
+    responses.targets.attrs["n_dropped"] = n_marked
     if bad_channels != "keep":
-        responses = without_bad_sensors(responses, "the epochs", bad_channels)
-    responses.trials.attrs["n_rejected"] = [sum(map(bool, epochs.drop_log)) for epochs in recordings]
+        responses = without_bad_sensors(responses, "the epochs", bad_channels, n_marked)
+    # Events that were not asked for are IGNORED, not rejected.
+    responses.trials.attrs["n_rejected"] = [
+        sum(any(reason != "IGNORED" for reason in reasons) for reasons in epochs.drop_log) for epochs in recordings
+    ]
     return responses
+
+
+def _sensors_of(recordings: Sequence[Any], bad_channels: str) -> tuple[list[Any], int]:
+    """Return recordings with channels of EEG and MEG alone, none of them marked bad in any, and how many were."""
+    found = []
+    for number, epochs in enumerate(recordings, start=1):
+        kinds = epochs.get_channel_types()
+        sensors = [name for name, kind in zip(epochs.ch_names, kinds, strict=True) if kind in UNITS]
+        if not sensors:
+            raise BrainalignError(
+                f"recording {number} has no channel of EEG or MEG, only {listed(sorted(set(kinds)))}; correct the "
+                "types of its channels (set_channel_types)"
+            )
+        whole = len(sensors) == len(kinds) and not epochs.info["bads"]
+        found.append(epochs if whole else epochs.copy().pick(sensors, exclude=(), verbose="error"))
+    marked = list(dict.fromkeys(name for epochs in found for name in epochs.info["bads"]))
+    if not marked:
+        return found, 0
+    check_same_channels({f"recording {k}": sensor_table(epochs) for k, epochs in enumerate(found, start=1)})
+    n_channels = len(found[0].ch_names)
+    found = [epochs.copy() for epochs in found]
+    drop_marked([f"recording {k}" for k in range(1, len(found) + 1)], found, bad_channels)
+    warnings.warn(
+        f"{len(marked)} of {n_channels} channels are marked bad in some recording and left out ({listed(marked)}); "
+        "interpolate them in MNE (interpolate_bads) to keep them",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+    return found, len(marked)
+
+
+def _onsets_s(epochs: Any) -> NDArray[np.float64]:
+    """Return when each epoch's event was, in seconds of the recording; NaN where events have numbers for times."""
+    samples = epochs.events[:, 0]
+    if len(samples) and samples.max() < len(epochs.drop_log):  # EpochsArray without events numbers them 0, 1, 2
+        return np.full(len(samples), np.nan)
+    # Decimation and resampling leave events in samples of the recording.
+    return np.asarray(samples / (getattr(epochs, "_raw_sfreq", None) or epochs.info["sfreq"]), dtype=np.float64)
 
 
 def read_recordings(descriptor: RecordingStudy, subject: str) -> Responses:

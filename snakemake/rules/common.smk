@@ -264,6 +264,12 @@ def weights_of_model(model):
     return sorted(map(str, folder.glob("*.*"))) if folder.name and folder.is_dir() else []
 
 
+def language_of(wildcards):
+    """Return the files of the language model that a decoder writes sentences with; nothing where none lies in a folder."""
+    folder = Path(getattr(SETTINGS.decode.decoders[wildcards.decoder], "language_weights", None) or "")
+    return sorted(str(file) for file in folder.rglob("*.*") if file.is_file()) if folder.name else []
+
+
 def raw_file(name, dataset="{dataset}"):
     """Return where a file lies that the workflow itself made of a dataset."""
     return str(SETTINGS.raw_folder(dataset) / name)

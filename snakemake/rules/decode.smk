@@ -5,6 +5,7 @@ rule decode:
         responses=lambda wildcards: of("responses", wildcards),
         splits=lambda wildcards: of("splits", wildcards),
         features=lambda wildcards: of("features", wildcards, model=SETTINGS.decoded_model(wildcards.dataset)),
+        language=language_of,
     output:
         **{name: files(name, method="{decoder}") for name in DECODED},
     log:

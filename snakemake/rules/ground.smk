@@ -6,6 +6,7 @@ rule ground:
         splits=over_subjects("splits"),
         captions=grounding_captions,
         norms=str(SETTINGS.ground.norms) if SETTINGS.ground.norms else [],
+        texts=weights_of_model(SETTINGS.ground.text) if SETTINGS.ground.text else [],
     output:
         grounding=files("grounding"),
         words=files("groundedwords"),

@@ -3,7 +3,7 @@ rule prepare_modalities:
     input:
         code="pipelines/prepare_modalities.py",
         descriptor=lambda wildcards: ancient(SETTINGS.datasets[wildcards.dataset].descriptor),
-        raw=lambda wildcards: DESCRIPTORS[wildcards.dataset].all_files(),
+        raw=lambda wildcards: DESCRIPTORS[wildcards.dataset].inputs(),
     output:
         **{name: files(name) for name in MODALITIES},
     log:

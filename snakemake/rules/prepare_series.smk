@@ -3,7 +3,7 @@ rule prepare_series:
     input:
         code="pipelines/prepare_series.py",
         descriptor=lambda wildcards: ancient(SETTINGS.datasets[wildcards.dataset].descriptor),
-        raw=lambda wildcards: DESCRIPTORS[wildcards.dataset].all_files(),
+        raw=lambda wildcards: DESCRIPTORS[wildcards.dataset].inputs(),
     output:
         series=files("series"),
         people=files("people"),

@@ -135,8 +135,11 @@ def test_another_number_of_maps_than_trials(study) -> None:
 
 
 def test_rois_that_are_empty_unknown_or_of_another_mesh(study) -> None:
-    with pytest.raises(BrainalignError, match="ROI V9 is empty"):
-        study.read(rois={"L": study.labels(names={9: "V9"})})
+    with pytest.warns(RuntimeWarning, match="ROI V9 is left out: none of the 1284 targets is labelled so"):
+        found = study.read(rois={"L": study.labels(names={9: "V9"})})
+    assert sum(map(bool, found.targets["roi"])) == 10
+    with pytest.raises(BrainalignError, match=r"ROI V9 is empty: .* leave it out of roi_names"):
+        study.read(rois={"L": study.labels(names={9: "V9"})}, roi_names=["V9"])
     with pytest.raises(BrainalignError, match=r"no ROI 'V1x' in the label files \(did you mean 'V1'\?\)"):
         study.read(rois={"L": study.labels()}, roi_names=["V1x"])
     with pytest.raises(BrainalignError, match="labels 500 vertices but the maps of hemisphere L have 642"):
@@ -208,8 +211,23 @@ def test_volume_with_mask_and_named_atlas(volume) -> None:
     first = responses.targets.iloc[0]
     assert (first["i"], first["x_mm"], first["roi"]) == (1, 2.0, ["V1"])
     (folder / "atlas.tsv").unlink()
-    with pytest.raises(BrainalignError, match="ROI visual3 is empty"):  # it lies outside the mask
+    with pytest.warns(RuntimeWarning, match="ROI visual3 is left out"):  # it lies outside the mask
+        again = volume.read(folder / "betas.nii.gz", **options)
+    assert again.targets["roi"].explode().value_counts().to_dict() == {"visual1": 12, "visual2": 12}
+    mask = volume.inside & (np.arange(5) > 2)[:, None, None]
+    nibabel.save(nibabel.Nifti1Image(mask.astype(np.uint8), np.diag([2.0, 2, 2, 1])), folder / "mask.nii.gz")
+    with pytest.raises(BrainalignError, match=r"ROI visual1, visual2, visual3 is empty: .* correct the label files"):
         volume.read(folder / "betas.nii.gz", **options)
+
+
+def test_nan_is_outside_of_masks_and_regions(volume) -> None:
+    folder = volume.folder
+    for name, inside in {"mask": volume.inside, "V1": np.arange(5)[:, None, None] == np.full((5, 4, 3), 2)}.items():
+        image = np.where(inside, 1.0, np.nan).astype(np.float32)
+        nibabel.save(nibabel.Nifti1Image(image, np.diag([2.0, 2, 2, 1])), folder / f"{name}.nii.gz")
+    responses = volume.read(folder / "betas.nii.gz", mask=folder / "mask.nii.gz", rois={"V1": folder / "V1.nii.gz"})
+    np.testing.assert_array_equal(responses.values, volume.data[volume.inside].T)
+    assert responses.targets["roi"].explode().value_counts().to_dict() == {"V1": 12}
 
 
 def test_volumes_that_do_not_fit(volume) -> None:

@@ -76,8 +76,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def test_files_come_once_and_are_then_found_where_a_run_looks_for_them(site: Site, tmp_path: Path) -> None:
-    descriptor = load_descriptor(site.write())
-    with pytest.raises(BrainalignError, match="brainalign fetch served"):
+    path = site.write().rename(site.folder / "mine.yaml")  # the name of the dataset is not that of the file
+    descriptor = load_descriptor(path)
+    with pytest.raises(BrainalignError, match=f"brainalign fetch {path}"):
         descriptor.all_files()
     first = fetch_files(descriptor)
     assert [file.downloaded for file in first] == [True, True]

@@ -13,6 +13,7 @@ from nilearn.glm.first_level import make_first_level_design_matrix
 
 from brainalign.checks import BrainalignError
 from brainalign.datasets import read_fmriprep
+from brainalign.image_files import FmriprepFiles
 
 TR, VOLUMES, SHAPE = 1.5, 240, (4, 4, 3)
 SPACE = "MNI152NLin2009cAsym"
@@ -173,6 +174,15 @@ def test_repetition_time_may_stand_in_the_raw_data(tree) -> None:
         tree.read()
     (tree.raw / "task-images_bold.json").write_text(json.dumps({"RepetitionTime": TR}))
     assert tree.read().values.shape == (48, 46)
+
+
+def test_files_that_hold_for_all_subjects_are_inputs(tree) -> None:
+    files = FmriprepFiles(format="fmriprep", derivatives=tree.derivatives, raw=tree.raw, participant="01")
+    shared = [tree.raw / f"task-images_{name}" for name in ("bold.json", "events.tsv")]
+    for path in shared:
+        path.touch()
+    found = {path for pattern in files.patterns for path in tree.raw.glob(pattern)}
+    assert found == {*paths(tree, "*_events.tsv"), *shared}
 
 
 def edit(path, change) -> None:

@@ -104,6 +104,19 @@ def test_files_that_do_not_fit_are_named(world: SharedWorld, tmp_path: Path) -> 
         read_modalities(study(tmp_path))
 
 
+def test_recordings_in_folders_are_inputs(tmp_path: Path) -> None:
+    files = [tmp_path / "eeg2" / "sub-01" / f"preprocessed_eeg_{part}.npy" for part in ("test", "training")]
+    files[0].parent.mkdir(parents=True)
+    (tmp_path / "images").mkdir()
+    for file in (*files, tmp_path / "stimuli.csv", tmp_path / "vectors.npy"):
+        file.touch()
+    things = {"format": "things_eeg2", "folder": "eeg2", "images": "images", "participants": ["01"]}
+    assert study(tmp_path, modalities={"eeg": things}).inputs() == [
+        tmp_path / "stimuli.csv", tmp_path / "vectors.npy", *files, tmp_path / "images",
+    ]  # fmt: skip
+    assert study(tmp_path, modalities={}, simulate={"subjects": {"eeg": 2}}).inputs() == []
+
+
 def test_a_study_is_recorded_or_simulated(tmp_path: Path) -> None:
     with pytest.raises(BrainalignError, match="give modalities, or simulate"):
         study(tmp_path, modalities={})

@@ -127,6 +127,45 @@ def test_mne_epochs_in(tmp_path: Path) -> None:
         read_recordings(descriptor(tmp_path), "1")
 
 
+def save_epochs(
+    path: Path, kinds: dict[str, str], samples: np.ndarray | None = None, bads: tuple[str, ...] = ()
+) -> None:
+    info = mne.create_info(list(kinds), 100.0, list(kinds.values()))
+    info["bads"] = list(bads)
+    events = None if samples is None else np.column_stack([samples, 0 * samples, 0 * samples + 1])
+    values = 1e-6 * np.random.default_rng(0).normal(size=(4, len(kinds), 61))
+    metadata = pd.DataFrame({"category": list("xyxy")})
+    epochs = mne.EpochsArray(values, info, events, tmin=-0.2, metadata=metadata, verbose="error")
+    epochs.save(path, overwrite=True, verbose="error")
+
+
+def test_only_sensors_that_are_not_marked_are_decoded(tmp_path: Path) -> None:
+    kinds = {"Cz": "eeg", "Pz": "eeg", "Oz": "eeg", "EOG1": "eog", "STI": "stim"}
+    save_epochs(tmp_path / "a-epo.fif", kinds)
+    save_epochs(tmp_path / "b-epo.fif", kinds, bads=("Pz", "EOG1"))
+    with pytest.warns(RuntimeWarning, match="1 of 3 channels are marked bad in some recording and left out \\(Pz\\)"):
+        responses = read_recordings(descriptor(tmp_path), "1")
+    assert responses.targets["target_id"].tolist() == ["Cz", "Oz"]
+    assert responses.targets.attrs["n_dropped"] == 1
+    save_epochs(tmp_path / "b-epo.fif", {"EOG1": "eog"})
+    with pytest.raises(BrainalignError, match="recording 2 has no channel of EEG or MEG, only eog"):
+        read_recordings(descriptor(tmp_path), "1")
+
+
+def test_onsets_of_epochs_without_them_are_those_of_their_events(tmp_path: Path) -> None:
+    save_epochs(tmp_path / "a-epo.fif", {"Cz": "eeg"}, np.array([50, 150, 400, 500]))
+    save_epochs(tmp_path / "b-epo.fif", {"Cz": "eeg"})  # numbered 0, 1, 2, 3: no samples of a recording
+    responses = read_recordings(descriptor(tmp_path, epochs={"tmin_s": -0.1, "tmax_s": 0.3, "decimate": 1}), "1")
+    np.testing.assert_allclose(responses.trials["onset_s"], [0.5, 1.5, 4.0, 5.0, *[np.nan] * 4])
+
+
+def test_other_events_are_not_counted_as_rejected(path: Path) -> None:
+    raw, events = read_muse(path, MARKERS)
+    epochs = make_epochs(raw, events, band_hz=None, tmin=-0.1, tmax=0.4)
+    epochs.drop_log = (("IGNORED",), *epochs.drop_log, ("TP9",))
+    assert epochs_to_responses([epochs]).trials.attrs["n_rejected"] == [1]
+
+
 def test_descriptors_that_cannot_be_decoded_are_refused(tmp_path: Path) -> None:
     muse = {"1": {"format": "muse", "recordings": ["a.csv"]}}
     with pytest.raises(BrainalignError, match="markers: give the category of two markers or more"):
@@ -175,6 +214,20 @@ def test_a_real_bids_folder(path: Path, tmp_path: Path) -> None:
     direct = epochs_to_responses([make_epochs(raw, events, band_hz=None, tmin=-0.1, tmax=0.3)])
     assert responses.trials["category"].tolist() == direct.trials["category"].tolist()
     np.testing.assert_allclose(responses.values, direct.values, atol=0.1)
+
+
+def test_other_channels_of_a_bids_folder_are_left_out(path: Path, tmp_path: Path) -> None:
+    raw, events = read_muse(path, MARKERS)
+    raw.set_channel_types({"AF7": "eog"}, verbose="error")
+    raw.info["bads"] = ["TP9"]
+    raw.set_annotations(mne.Annotations(events["onset_s"], 0.1, events["category"].tolist()))
+    place = mne_bids.BIDSPath(subject="01", task="faces", run="1", datatype="eeg", root=tmp_path / "bids")
+    mne_bids.write_raw_bids(raw, place, allow_preload=True, format="BrainVision", verbose="error")
+    files = {"format": "bids", "root": "bids", "participant": "01", "task": "faces", "runs": ["1"]}
+    study = descriptor(tmp_path, subjects={"1": files}, markers={"face": "face", "house": "house"})
+    with pytest.warns(RuntimeWarning, match="left out \\(TP9\\)"):
+        responses = read_recordings(study, "1")
+    assert responses.targets["target_id"].tolist() == ["AF8", "TP10"]
 
 
 @pytest.mark.skipif(not N170.is_dir(), reason="needs eeg-n170 in the folder named by BRAINALIGN_DATA")

@@ -114,6 +114,26 @@ def test_a_descriptor_says_where_series_come_from(tmp_path: Path) -> None:
         load_descriptor(write(tmp_path, files={"people": "people.tsv", "derivatives": "out"}), SeriesStudy)
 
 
+def test_runs_and_derivatives_are_inputs(tmp_path: Path) -> None:
+    """A rule that declares them runs again when a run was written again."""
+    path = write(tmp_path)
+    tables = {"people.tsv", "regions.tsv"}
+    found = load_descriptor(path, SeriesStudy).inputs()
+    assert {file.name for file in found} == tables | {"0.npy", "1.csv", "2.npy", "3.csv"}
+    (tmp_path / "2.npy").unlink()  # left to the stage, which names it
+    assert {file.name for file in load_descriptor(path, SeriesStudy).inputs()} == tables | {"0.npy", "1.csv", "3.csv"}
+    stem = "sub-01_task-rest"
+    series = [f"{stem}_desc-preproc_bold.nii.gz", f"{stem}_desc-preproc_bold.json", f"{stem}_desc-brain_mask.nii.gz"]
+    named = [*series, f"{stem}_desc-confounds_timeseries.tsv"]
+    func = tmp_path / "out" / "sub-01" / "ses-1" / "func"
+    func.mkdir(parents=True)
+    for file in (*(func / name for name in named), tmp_path / "out" / "task-rest_bold.json", tmp_path / "atlas.nii.gz"):
+        file.touch()
+    scanned = {"people": "people.tsv", "derivatives": "out", "scans": {"atlas": "atlas.nii.gz"}}
+    found = load_descriptor(write(tmp_path, files=scanned), SeriesStudy).inputs()
+    assert {file.name for file in found} == {"people.tsv", "atlas.nii.gz", "task-rest_bold.json", *named}
+
+
 def test_a_subject_in_train_and_test_stops_the_run() -> None:
     people = pd.DataFrame({"subject": ["a", "a", "b"], "split": ["train", "test", "test"]})
     with pytest.raises(BrainalignError, match="1 subjects are in both train and test \\(a\\)"):

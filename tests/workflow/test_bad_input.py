@@ -135,14 +135,21 @@ def test_zero_repeats_are_no_error(stages: Stages, make_image_study, tmp_path: P
 
 
 def test_an_empty_roi(stages: Stages) -> None:
+    """One is left out; where all are, the labels are those of something else."""
     import nibabel
 
     from brainalign.simulation import labels_image
 
-    for hemi in ("L", "R"):
-        labels = labels_image(stages.study.rois, hemi, ["seen", "unseen", "V9"])
-        nibabel.save(labels, stages.study.folder / f"{hemi}_rois.label.gii")
-    assert "ROI V9 is empty: none of the 1284 targets is labelled so; correct the label file" in stages.prepare()
+    def label(rois: list[str], names: list[str]) -> None:
+        for hemi in ("L", "R"):
+            nibabel.save(labels_image(rois, hemi, names), stages.study.folder / f"{hemi}_rois.label.gii")
+
+    label(stages.study.rois, ["seen", "unseen", "V9"])
+    with pytest.warns(RuntimeWarning, match="ROI V9 is left out: none of the 1284 targets is labelled so"):
+        assert stages.prepare() == ""
+    label([""] * len(stages.study.rois), ["seen", "V9"])
+    message = "ROI V9, seen is empty: none of the 1284 targets is labelled so; correct the label files or leave out"
+    assert message in stages.prepare()
 
 
 def test_truncated_files(stages: Stages) -> None:

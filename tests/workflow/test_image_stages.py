@@ -17,6 +17,7 @@ import yaml
 from brainalign.arrays import Arrays
 from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.checks import BrainalignError
+from brainalign.files import file_digest
 from brainalign.pipelines import (
     compare_images,
     encode_images,
@@ -27,6 +28,8 @@ from brainalign.pipelines import (
     summarize_group,
     summarize_images,
 )
+from brainalign.pipelines.report import failures_of
+from brainalign.plan import jobs
 from brainalign.settings import Config, ImageStudy, load_descriptor, load_descriptors, parse
 
 RANDOM = {"extractor": "random", "n_features": 4}
@@ -304,8 +307,56 @@ def test_the_group_page_after_a_failure(scenes) -> None:
     assert "sub-02 (EEG)" not in page
     for path, text in content.items():
         path.write_text(text)
+    run._stage(report_group, settings, "--incomplete")  # after a failure elsewhere
+    assert not (scenes.folder / "results" / "scenes" / "group_incomplete.html").exists()
     run._stage(report_group, settings, "--dataset", "scenes")
     assert not (scenes.folder / "results" / "scenes" / "group_incomplete.html").exists()
+
+
+def test_what_is_no_artifact_of_a_subject_is_no_failure_of_it(scenes) -> None:
+    """Finished jobs have read tables, a bank of sentences and what others left; what another lacks is still found."""
+    one = yaml.safe_load(scenes.write().read_text())["subjects"]["01"]
+    subjects = dict.fromkeys(("01", "03", "04"), one)
+    (scenes.folder / "scenes.yaml").write_text(yaml.dump(scenes.descriptor(subjects=subjects), Dumper=yaml.SafeDumper))
+    net = {"extractor": "vision", "weights": "x", "pooling": "tokens"}
+    changes: dict[str, object] = {
+        "models": {"one": RANDOM, "net": net, "words": {"extractor": "sentence", "weights": "x"}},
+        "methods": {"ridge": {"encoder": "ridge", "models": ["one"]}},
+        "ground": {"model": "net", "text": "words"},
+        "caption": {"model": "net", "subjects": ["01"]},
+        "match": {"models": ["one", "net"]},
+    }
+    config = Run(scenes, changes).config
+    read = {
+        "extract": ["weights"],
+        "prepare_images": ["images"],
+        "match": ["model-net_features", "stimuli"],
+        "ground": [*(f"sub-{name}_splits" for name in subjects), "captions", "norms"],
+        "ground_regions": ["groundedwords"],
+        "identify": [f"sub-{name}_rdm" for name in subjects],
+        "caption": ["model-net_features", "bank"],
+    }
+
+    def leave(path: Path, inputs: list[str]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.stem)
+        files = {path.name: {"sha256": file_digest(path), "bytes": path.stat().st_size}}
+        named = {name: found[name][1] if name in found else "" for name in inputs}
+        content = {"stage": "", "inputs": {found.get(name, (name,))[0]: digest for name, digest in named.items()}}
+        path.with_suffix(".json").write_text(json.dumps(content | {"files": files}))
+        found[path.stem] = (path.name, file_digest(path))
+
+    found: dict[str, tuple[str, str]] = {}
+    for name in subjects:
+        for suffix in ("splits", "rdm"):
+            leave(artifact_path(config.results, "scenes", suffix, subject=name), [])
+    planned = jobs(config)
+    for job in sorted(planned, key=lambda job: job.stage not in {"extract", "ground"}):
+        leave(job.output, read.get(job.stage, []))
+    assert {job.stage for job in planned} >= read.keys()
+    assert failures_of(config, "scenes", "01") == []
+    artifact_path(config.results, "scenes", "splits", subject="03").with_suffix(".json").unlink()
+    assert {failure.stage for failure in failures_of(config, "scenes", "01")} == {"ground", "ground_regions"}
 
 
 def test_a_single_penalty_chooses_no_layer(scenes) -> None:

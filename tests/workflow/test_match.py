@@ -201,6 +201,14 @@ def test_categories_of_too_few_stimuli_are_counted(networks: Networks) -> None:
     assert "matchingmanifolds" not in [panel.id for panel in section.panels]
 
 
+def test_ids_of_stimuli_keep_their_zeros(tmp_path: Path) -> None:
+    table = pd.DataFrame({"stimulus_id": ["001", "002"], "size": [1.5, 2.0], "kind": ["a", "b"]})
+    table.to_csv(tmp_path / "stimuli.tsv", sep="\t", index=False)
+    known = match._known(["002", "001"], tmp_path / "stimuli.tsv", ["size", "kind"], Provenance("test", {}, ""))
+    assert known["size"].tolist() == [2.0, 1.5]
+    assert known["kind"].tolist() == ["b", "a"]
+
+
 def test_snakemake_runs_it_and_nothing_twice(make_checkout, make_image_study) -> None:
     """Images to tables in three jobs; a changed option runs the stage again and no extraction."""
     checkout = make_checkout("match")

@@ -16,8 +16,9 @@ from scipy.stats import spearmanr
 
 from brainalign.arrays import Arrays
 from brainalign.artifacts import load, load_sidecar, save
-from brainalign.decoding import SharedSpace
+from brainalign.decoding import SharedSpace, Trials
 from brainalign.pipelines import decode_modalities, extract, prepare_modalities, report_modalities
+from brainalign.pipelines.report import failures_of
 from brainalign.provenance import Provenance
 from brainalign.report.sentences import number
 from brainalign.settings import load_config
@@ -106,6 +107,59 @@ def test_the_page_says_what_was_found(results: Path) -> None:
                  "Joint training against ridge"):  # fmt: skip
         assert said in page
     assert "not comparable" not in page  # both modalities have the same images and repeats
+
+
+def test_validation_images_choose_the_weights_of_every_training() -> None:
+    """What stands beside the joint space is chosen as it is; a null by null pairs."""
+    rng = np.random.default_rng(0)
+    sizes = {"train": 6, "val": 3, "test": 3}
+    parts = {
+        split: {
+            name: Trials(
+                rng.normal(size=(n, 4)), rng.normal(size=(n, 2)),
+                pd.DataFrame({"stimulus_id": [f"{split}{k}" for k in range(n)], "subject": "01", "task": "x"}),
+            )
+            for name in ("eeg", "fmri")
+        }
+        for split, n in sizes.items()
+    }  # fmt: skip
+    given: list[dict[str, Trials] | None] = []
+
+    class Space:
+        def fit(self, train: dict[str, Trials], val: dict[str, Trials] | None = None) -> Space:
+            given.append(val)
+            return self
+
+        def embed(self, name: str, signals: np.ndarray, subjects: np.ndarray) -> np.ndarray:
+            return signals
+
+    beside = ("unimodal", "one layer", "shuffled")
+    found = decode_modalities._beside(beside, lambda **changed: Space(), *parts.values(), 0)
+    assert set(found) == set(beside)
+    val = parts["val"]
+    assert given[:3] == [{"eeg": val["eeg"]}, {"fmri": val["fmri"]}, val]
+    for name, trials in given[3].items():
+        assert not np.array_equal(trials.signals, val[name].signals)
+        assert sorted(trials.signals[:, 0]) == sorted(val[name].signals[:, 0])
+    given.clear()
+    decode_modalities._beside(beside, lambda **changed: Space(), parts["train"], {}, parts["test"], 0)
+    assert given == [None] * 4
+
+
+def test_a_finished_study_did_not_fail(results: Path) -> None:
+    """Of recordings in files as of simulated ones: the digests of what was read are known."""
+    config = load_config(results.parent.parent / "config.yaml")
+    assert failures_of(config, "small", "") == []
+    path = results / "raw" / "fmri" / "fmri01_trials.csv"
+    text = path.read_text()
+    path.write_text(text + "\n")
+    try:
+        assert [failure.stage for failure in failures_of(config, "small", "")] == [
+            "prepare_modalities",
+            "decode_modalities",
+        ]
+    finally:
+        path.write_text(text)
 
 
 def write_things(folder: Path) -> Path:
@@ -210,6 +264,9 @@ def test_a_changed_image_reruns_what_reads_it(make_checkout) -> None:
     (checkout.root / "things-study.yaml").write_text(yaml.safe_dump(config))
     checkout.snakemake("things-study.yaml", "--cores", "1", "--until", "prepare_modalities", "extract")
     assert not {"prepare_modalities", "extract"} & checkout.jobs("things-study.yaml").keys()
+    recorded = checkout.root / "eeg2" / "sub-01" / "preprocessed_eeg_training.npy"
+    recorded.write_bytes(recorded.read_bytes() + b" ")
+    assert {"prepare_modalities", "extract"} & checkout.jobs("things-study.yaml").keys() == {"prepare_modalities"}
     path = pd.read_csv(checkout.root / "stimuli.csv")["path"][0]
     Image.new("RGB", (16, 16), "white").save(checkout.root / path)
     assert {"prepare_modalities", "extract"} <= checkout.jobs("things-study.yaml").keys()

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
 from brainalign.plan import STAGES, jobs
 from brainalign.settings import load_config
@@ -94,3 +95,43 @@ def test_mistakes_stop_before_any_job(root: Path, tmp_path: Path, text: str, mes
     assert result.returncode != 0
     assert re.search(message, result.stderr + result.stdout)
     assert "Traceback" not in result.stderr
+
+
+def test_what_stages_load_themselves_is_declared(make_checkout, make_image_study) -> None:
+    """Weights of models of sentences and of language models, runs that a table names: files that nothing else reads."""
+    checkout = make_checkout("declared")
+    root = checkout.root
+    descriptor = make_image_study(root / "scenes").write()
+    about = yaml.safe_load(descriptor.read_text())
+    own = {key: about[key] for key in ("title", "citation", "licence", "source")}
+    for name in ("words/model.safetensors", "writer/model.safetensors", "rest/01.npy", "net/model.safetensors"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).touch()
+    (root / "rest" / "people.tsv").write_text("subject\tpath\n01\t01.npy\n")
+    series = {"kind": "series", "name": "rest", "tr_s": 1.0, "files": {"people": "people.tsv"}}
+    (root / "rest" / "rest.yaml").write_text(yaml.safe_dump(own | series))
+    decoder = {"decoder": "network", "language": "pretrained", "language_weights": "writer"}
+    content = {
+        "results": "results",
+        "datasets": {
+            "scenes": {"descriptor": "scenes/scenes.yaml", "models": ["net"]},
+            "simulated-sentences": {"descriptor": "data/simulated-sentences.yaml", "models": ["words"]},
+            "rest": {"descriptor": "rest/rest.yaml"},
+        },
+        "models": {
+            "net": {"extractor": "vision", "weights": "net", "pooling": "tokens"},
+            "words": {"extractor": "sentence", "weights": "words"},
+        },
+        "methods": {"ridge": {"encoder": "ridge"}},
+        "ground": {"model": "net", "text": "words"},
+        "decode": {"decoders": {"ridge": {"decoder": "linear"}, "written": decoder}},
+    }
+    (root / "declared.yaml").write_text(yaml.safe_dump(content))
+    stages = ("ground", "decode", "prepare_series")
+    listed = checkout.snakemake("declared.yaml", "--dry-run", "--until", *stages)
+    text = listed.stdout + listed.stderr
+    found = [(rule, set(files.split(", "))) for rule, files in re.findall(r"rule (\w+):\n +input: (.*)\n", text)]
+    assert all("words/model.safetensors" in files for rule, files in found if rule == "ground")
+    assert sum("writer/model.safetensors" in files for rule, files in found if rule == "decode") == 1  # not of ridge
+    assert all({"rest/people.tsv", "rest/01.npy"} <= files for rule, files in found if rule == "prepare_series")
+    assert {rule for rule, _ in found} >= set(stages)
