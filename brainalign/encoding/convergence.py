@@ -109,9 +109,9 @@ def convergence_scores(
       that differ by one sample only are not resolved, and give no score.
 
     Areas and layers that `layer_preference` and `score_latency` leave undecided do not enter (those gates: above the
-    permuted null, and beyond the next best by more than 2 standard errors). Permuting layers asks whether the order
-    of layers matters; few layers give few orders, so a small p there says little about areas. The area null asks
-    whether any smooth map would do. A claim needs both.
+    permuted null, and beyond the next best by more than 2 standard errors; peaks also placed within a third of the
+    times). Permuting layers asks whether the order of layers matters; few layers give few orders, so a small p there
+    says little about areas. The area null asks whether any smooth map would do. A claim needs both.
 
     Parameters
     ----------

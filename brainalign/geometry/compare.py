@@ -27,6 +27,7 @@ __all__ = [
 Values = NDArray[np.floating[Any]]
 
 RANKED_AT_ONCE = 1_000_000  # dissimilarities
+TIE = 1e-10  # comparisons of the same numbers in another order of sums differ by less
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def two_nn(X: Values) -> TwoNN:
     n, n_duplicates = len(points), len(X) - len(points)
     if n < 3:
         return TwoNN(float("nan"), n, n_duplicates)
-    distances = NearestNeighbors(n_neighbors=3).fit(points).kneighbors()[0][:, :2]
+    distances = NearestNeighbors(n_neighbors=2).fit(points).kneighbors()[0]  # of others: never the point itself
     logs = np.log(distances[:, 1] / distances[:, 0])
     total = logs.sum()
     return TwoNN(float((n - 1) / total) if total > 0 else float("inf"), n, n_duplicates)

@@ -50,15 +50,20 @@ def replicate_rdms(
     Returns
     -------
     array (n_runs // 2, n_pairs)
+        Pairs of all conditions, in the order of their first appearance; NaN for those that a pair of runs does not
+        hold, which `compare` and `rdm_noise_ceiling` take as missing.
     """
     names = np.unique(runs)
     pairs = names[: 2 * (len(names) // 2)].reshape(-1, 2)
-    stack = []
-    for pair in pairs:
-        rows = np.isin(runs, pair)
-        order = np.argsort(pd.Categorical(conditions[rows], pd.unique(conditions)).codes, kind="stable")
-        stack.append(rdm(patterns[rows][order], method, conditions[rows][order], runs[rows][order], precision))
-    return np.stack(stack)
+    codes, every = pd.factorize(np.asarray(conditions))
+    i, j = np.triu_indices(len(every), 1)
+    found = np.full((len(pairs), len(i)), np.nan)
+    for row, pair in zip(found, pairs, strict=True):
+        rows = np.flatnonzero(np.isin(runs, pair))
+        rows = rows[np.argsort(codes[rows], kind="stable")]
+        held = np.isin(np.arange(len(every)), codes[rows])
+        row[held[i] & held[j]] = rdm(patterns[rows], method, conditions[rows], runs[rows], precision)
+    return found
 
 
 def session_average(rdms: Values) -> Values:

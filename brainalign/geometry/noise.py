@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
 from brainalign.geometry.array_kind import Kind, as_kind_of, as_numpy
 from brainalign.geometry.covariance import LowRankCovariance, NoiseCovariance, WholeCovariance
+from brainalign.statistics.scores import is_constant
 
 __all__ = ["NOISE_COVARIANCES", "measurement_noise", "noise_covariance", "noise_precision"]
 
@@ -70,11 +71,9 @@ def noise_covariance(residuals: Kind, dof: int | None = None, method: str = "shr
         raise BrainalignError(f"{len(rows)} residuals leave {dof} degrees of freedom; noise needs 1 or more")
     deviations = rows - rows.mean(axis=0)
     variances = np.einsum("ij,ij->j", deviations, deviations) / dof
-    if not (variances > 0).all():
-        raise BrainalignError(
-            f"{int((variances == 0).sum())} channels never deviate (first: {int(variances.argmin())}); drop constant "
-            "channels"
-        )
+    constant = np.flatnonzero(is_constant(variances * dof, np.einsum("ij,ij->j", rows, rows)))
+    if len(constant):
+        raise BrainalignError(f"{len(constant)} channels never deviate (first: {constant[0]}); drop constant channels")
     return NOISE_COVARIANCES[method](deviations, variances, dof)
 
 
@@ -112,7 +111,7 @@ def measurement_noise(
     Raises
     ------
     BrainalignError
-        If the labels do not fit, or no condition was measured twice.
+        If the labels do not fit, no condition was measured twice, or a channel is constant within every condition.
     """
     values = as_numpy(patterns)
     check_rows("conditions", len(conditions), "patterns", len(values), "give one label per row of patterns")
@@ -120,6 +119,8 @@ def measurement_noise(
     sums = np.zeros((len(names), values.shape[1]))
     np.add.at(sums, codes, values)
     residuals = values - (sums / np.bincount(codes)[:, None])[codes]
+    # What rounding leaves of a constant varies, but is no noise: `noise_covariance` refuses the zeros.
+    residuals[:, is_constant(np.square(residuals).sum(axis=0), np.square(values).sum(axis=0))] = 0
     return noise_covariance(residuals, len(values) - len(names) if dof is None else dof, method)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from brainalign.checks import BrainalignError, check_choice
-from brainalign.geometry.compare import COMPARISONS, n_stimuli_of, rank_rdms, square_rdms, whitened
+from brainalign.geometry.compare import COMPARISONS, TIE, n_stimuli_of, rank_rdms, square_rdms, whitened
 from brainalign.geometry.inference import warn_of_few_orders
 from brainalign.statistics import ClusterTest, cluster_permutation
 
@@ -80,13 +80,14 @@ def rdm_permutation_places(
     places, forms = _places(rdms, method), _unit(models, method)
     orders = _orders(rdms.shape[-1], n_permutations, rng)
     scores = places @ forms.T
+    least = scores - TIE  # an exchange that leaves a model as it is reaches its score but for rounding
     reached, largest_reached, total = (np.zeros(scores.shape) for _ in range(3))
     high = np.full(scores.shape, np.nan)
     for k, form in enumerate(forms):
         null = _null(form, places, orders)
-        reached[:, k] = (null >= scores[:, k]).sum(axis=0)
+        reached[:, k] = (null >= least[:, k]).sum(axis=0)
         largest = np.nan_to_num(null, nan=-np.inf).max(axis=1)
-        largest_reached[:, k] = (largest[:, None] >= scores[:, k]).sum(axis=0)
+        largest_reached[:, k] = (largest[:, None] >= least[:, k]).sum(axis=0)
         total[:, k] = null.mean(axis=0)
         high[:, k] = np.quantile(null, 0.95, axis=0)
     undefined = np.isnan(scores)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.files import TensorStream
-from brainalign.geometry.compare import COMPARISONS, compare, n_stimuli_of, rank_rdms, square_rdms, whitened
+from brainalign.geometry.compare import COMPARISONS, TIE, compare, n_stimuli_of, rank_rdms, square_rdms, whitened
 from brainalign.geometry.searchlight import Searchlight
 from brainalign.statistics import fdr
 
@@ -29,7 +29,7 @@ BLOCK = 1024  # centres between two records of progress
 AT_ONCE = 100_000_000  # bytes of permuted models
 FEW_STIMULI = 7  # fewer have less than 5,040 orders
 # Fits as good as the observed one count against it, and so do those that differ from it by rounding.
-TIES = {"float64": 1e-10, "float32": 1e-5}
+TIES = {"float64": TIE, "float32": 1e-5}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from brainalign.checks import BrainalignError
+from brainalign.statistics.scores import is_constant
 
 __all__ = ["CorrelationNull", "bootstrap_correlations", "group_means", "permuted_correlations"]
 
@@ -51,8 +52,8 @@ def _unit(values: Values) -> NDArray[np.float32]:
     exact = np.asarray(values, dtype=np.float64)
     centred = exact - exact.mean(axis=0)
     norm = np.linalg.norm(centred, axis=0)
-    rounding = 1e-12 * np.linalg.norm(exact, axis=0)
-    return np.asarray(centred / np.where(norm > rounding, norm, np.inf), dtype=np.float32)
+    constant = is_constant(norm**2, np.linalg.norm(exact, axis=0) ** 2)
+    return np.asarray(centred / np.where(constant, np.inf, norm), dtype=np.float32)
 
 
 def _positions(group: NDArray[Any]) -> NDArray[np.intp]:

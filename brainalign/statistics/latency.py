@@ -15,6 +15,8 @@ __all__ = ["Latency", "score_latency"]
 
 Values = NDArray[np.floating[Any]]
 
+WIDEST = 1 / 3  # of the times considered: a peak whose interval is longer has no place among them
+
 
 @dataclass(frozen=True)
 class Latency:
@@ -71,6 +73,11 @@ def score_latency(
     time, p <= max_p) and beats the best rival by more than `se_factor` bootstrap standard errors. Rivals are the times
     outside the peak's hump: the stretch around it in which the score stays above half its height.
 
+    A response that lasts is one hump without a rival, and noise says where in it the peak comes to lie. So the interval
+    of a decided peak is, besides, no longer than a third of the times considered. Where noise was a tenth of the peak,
+    it was at most .32 of them for Gaussian humps (60 each; sd up to a quarter of the times), .53 to .83 for a plateau
+    over five sixths, .27 to .49 for one over half. Shorter plateaus pass: there, look at the interval of the peak.
+
     Parameters
     ----------
     score : array (n_times,)
@@ -110,8 +117,11 @@ def score_latency(
     reasons = []
     if not p <= max_p:
         reasons.append(f"peak score is not above its permuted null (p = {p:.3g})")
+    width, whole = float(peak_high - peak_low), float(times[-1] - times[0])
     if margin <= se_factor * margin_se:
         reasons.append(f"peak does not beat the next one by more than {se_factor:g} SE")
+    elif width > WIDEST * whole * (1 + 1e-9):  # where there is a rival as good, the interval is long because of it
+        reasons.append(f"interval of the peak is {width:.3g} long, more than a third of all times ({whole:.3g})")
     return Latency(
         peak=float(times[best]),
         peak_low=float(peak_low),

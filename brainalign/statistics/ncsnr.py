@@ -226,7 +226,9 @@ def noise_ceiling_interval(
 ) -> tuple[Values, Values]:
     """Return the percentile bootstrap interval over stimuli of each target's unclamped ceiling.
 
-    Whole stimuli are drawn, with all their trials; it is meant for 50 stimuli or more.
+    Whole stimuli are drawn, with all their trials; it is meant for 50 stimuli or more. Repeated stimuli and those shown
+    once are drawn apart, each as many as there are: a draw without repeats would have no noise variance. Where few
+    repeat it is too narrow: of 60 stimuli with 4, 10 or 20 shown three times, 95 % covered .80, .90 and .92.
 
     Parameters
     ----------
@@ -240,6 +242,7 @@ def noise_ceiling_interval(
     Returns
     -------
     low, high : array (n_targets[, n_times])
+        NaN where a single stimulus repeats: no draw shows how its noise variance would vary.
 
     Raises
     ------
@@ -247,10 +250,14 @@ def noise_ceiling_interval(
         As for `signal_share`.
     """
     counts, blocks, summed = _blocks(values, stimulus_ids)
-    n = len(counts)
-    draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_draws).astype(np.float64)
+    rng, draws = np.random.default_rng(seed), np.zeros((n_draws, len(counts)))
+    for stratum in (counts > 1, counts == 1):
+        if n := int(stratum.sum()):
+            draws[:, stratum] = rng.multinomial(n, np.full(n, 1 / n), size=n_draws)
     noise_left = _noise_left(n_repeats)
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     ends = [np.quantile(_share(summed(block).snr(draws), noise_left), tails, axis=0) for block in blocks]
     low, high = np.concatenate(ends, axis=1)
+    if (counts > 1).sum() < 2:
+        low[:] = high[:] = np.nan
     return low.reshape(values.shape[1:]), high.reshape(values.shape[1:])

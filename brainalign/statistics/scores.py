@@ -13,10 +13,25 @@ __all__ = ["explained_variance", "normalized_r2", "pearson", "r2", "signed_r2"]
 
 Values = NDArray[np.floating[Any]]
 
+ROUNDING = 1e-12  # relative; what varies less is constant: centring leaves about 1e-16 of a column of .1
+
 
 def _same_shape(a: Values, b: Values) -> None:
     if a.shape != b.shape:
         raise BrainalignError(f"measured and predicted differ in shape: {a.shape} and {b.shape}")
+
+
+def is_constant(deviations: Values, squares: Values) -> NDArray[np.bool_]:
+    """Return where values differ by no more than rounding; False where they are NaN.
+
+    Parameters
+    ----------
+    deviations : array
+        Sum, or mean, of squared differences from the mean.
+    squares : array of the same shape
+        Sum, or mean, of squares of the values themselves.
+    """
+    return np.asarray(deviations <= ROUNDING**2 * squares)
 
 
 def pearson(a: Values, b: Values, axis: int = 0) -> Values:
@@ -34,11 +49,16 @@ def pearson(a: Values, b: Values, axis: int = 0) -> Values:
     _same_shape(a, b)
     a = np.asarray(a, dtype=np.float64)
     b = np.asarray(b, dtype=np.float64)
-    a = a - a.mean(axis=axis, keepdims=True)
-    b = b - b.mean(axis=axis, keepdims=True)
-    scale = np.sqrt(np.square(a).sum(axis=axis) * np.square(b).sum(axis=axis))
+    centred, sums, constant = [], [], np.asarray(False)
+    for values in (a, b):
+        mean = values.mean(axis=axis, keepdims=True)
+        centred.append(values - mean)
+        sums.append(np.square(centred[-1]).sum(axis=axis))
+        # The squares of the values are those around the mean and those of the mean: no second pass.
+        constant = constant | is_constant(sums[-1], sums[-1] + values.shape[axis] * np.square(mean.squeeze(axis)))
+    scale = np.sqrt(sums[0] * sums[1])
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((a * b).sum(axis=axis) / scale)
+        return np.asarray((centred[0] * centred[1]).sum(axis=axis) / np.where(constant, np.nan, scale))
 
 
 def signed_r2(r: Values) -> Values:
@@ -56,8 +76,8 @@ def r2(measured: Values, predicted: Values, axis: int = 0) -> Values:
     """
     _same_shape(measured, predicted)
     measured = np.asarray(measured, dtype=np.float64)
-    residual = np.square(measured - predicted).sum(axis=axis)
-    return _one_minus_ratio(residual, np.square(measured - measured.mean(axis=axis, keepdims=True)).sum(axis=axis))
+    residual = np.square(measured - predicted).mean(axis=axis)
+    return _one_minus_ratio(residual, measured, axis)
 
 
 def explained_variance(measured: Values, predicted: Values, axis: int = 0) -> Values:
@@ -70,12 +90,15 @@ def explained_variance(measured: Values, predicted: Values, axis: int = 0) -> Va
     """
     _same_shape(measured, predicted)
     measured = np.asarray(measured, dtype=np.float64)
-    return _one_minus_ratio((measured - predicted).var(axis=axis), measured.var(axis=axis))
+    return _one_minus_ratio((measured - predicted).var(axis=axis), measured, axis)
 
 
-def _one_minus_ratio(part: Values, whole: Values) -> Values:
+def _one_minus_ratio(part: Values, measured: Values, axis: int) -> Values:
+    """Return 1 - part / variance of the measured; NaN where they do not vary."""
+    whole = measured.var(axis=axis)
+    constant = is_constant(whole, whole + np.square(measured.mean(axis=axis)))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(1 - part / np.where(whole > 0, whole, np.nan))
+        return np.asarray(1 - part / np.where(constant, np.nan, whole))
 
 
 def normalized_r2(r: Values, ceiling: Values) -> Values:

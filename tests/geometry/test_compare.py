@@ -187,6 +187,25 @@ def test_replicates_are_disjoint_pairs_of_runs() -> None:
     np.testing.assert_allclose(found[1], by_hand, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:1 of 10 pairs of conditions share fewer than 2 runs")
+def test_replicates_of_other_conditions_stay_aligned() -> None:
+    """Conditions 0 to 3 in the first pair of runs, 1 to 4 in the second: absent ones are missing pairs."""
+    rng = np.random.default_rng(4)
+    runs = np.repeat([1, 2, 3, 4], 4)
+    conditions = np.r_[0:4, 0:4, 1:5, 1:5]
+    means = rng.normal(size=(5, 40)) * np.arange(1, 6)[:, None]
+    patterns = means[conditions] + 0.1 * rng.normal(size=(16, 40))
+    for method in ("crossnobis", "correlation"):
+        found = replicate_rdms(patterns, method, conditions, runs)
+        i, j = np.triu_indices(5, 1)
+        np.testing.assert_array_equal(np.isnan(found), [j == 4, i == 0])
+        whole = rdm(patterns, method, conditions, runs)
+        both = (i > 0) & (j < 4)
+        np.testing.assert_allclose(found[:, both], np.tile(whole[both], (2, 1)), rtol=0.1)
+        assert compare(found[:1], found[1:], "pearson")[0, 0] > 0.95
+        assert rdm_noise_ceiling(found, "spearman")[0] > 0.8
+
+
 def test_bad_input() -> None:
     with pytest.raises(BrainalignError, match="28 and 36 pairs"):
         compare(np.ones(28), np.ones(36), "cosine")

@@ -172,6 +172,22 @@ def test_whitening_with_independent_residuals_keeps_crossnobis_unbiased() -> Non
     assert np.mean(circular) > 10 * np.std(circular) / np.sqrt(60)
 
 
+def test_a_constant_channel_is_named_whatever_rounding_leaves_of_it() -> None:
+    rows = np.random.default_rng(5).normal(size=(12, 4))
+    rows[:, 2] = 0.1
+    with pytest.raises(BrainalignError, match=r"1 channels never deviate \(first: 2\)"):
+        noise_covariance(rows)
+    for conditions in (np.resize(np.arange(4), 12), np.resize([0, 0, 0, 1, 1, 2], 12)):
+        with pytest.raises(BrainalignError, match=r"1 channels never deviate \(first: 2\)"):
+            measurement_noise(rows, conditions)
+        # Constant within every condition: there is no noise to measure.
+        apart = rows + 0.1 * np.outer(conditions, [0, 0, 1, 0])
+        with pytest.raises(BrainalignError, match=r"1 channels never deviate \(first: 2\)"):
+            measurement_noise(apart, conditions)
+    with pytest.raises(BrainalignError, match="3 NaN"):
+        measurement_noise(np.where(np.eye(12, 4) * np.arange(4) == 3, np.nan, rows), np.arange(12) % 4)
+
+
 def test_noise_precision_bad_input() -> None:
     with pytest.raises(BrainalignError, match="1 channels never deviate"):
         noise_precision(np.c_[np.arange(4.0), np.zeros(4)], dof=3)

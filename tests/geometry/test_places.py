@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from brainalign.checks import BrainalignError
-from brainalign.geometry import compare, rdm, rdm_permutation_clusters, rdm_permutation_places
+from brainalign.geometry import compare, rdm, rdm_permutation_clusters, rdm_permutation_places, rdm_permutation_test
 from brainalign.geometry.places import METHODS
 
 N = 12
@@ -106,3 +106,16 @@ def test_few_stimuli_are_warned_of() -> None:
     rng = np.random.default_rng(9)
     with pytest.warns(RuntimeWarning, match="4 stimuli have 24 orders"):
         rdm_permutation_places(rng.uniform(size=(2, 6)), rng.uniform(size=(1, 6)), "cosine", 9, rng)
+
+
+@pytest.mark.parametrize("method", ["spearman", "pearson", "whitened-cosine"])
+def test_exchanges_that_change_nothing_count_as_reached(method: str) -> None:
+    """Two categories of four: 1,152 of the 40,320 orders leave the model as it is, so no p is below .029."""
+    model = rdm(np.repeat(np.eye(2), 4, axis=0), "euclidean")
+    rng = np.random.default_rng(10)
+    places = 10 * model + rng.uniform(size=(5, 28))
+    found = rdm_permutation_places(places, model[None], method, 2000, np.random.default_rng(0))
+    single = [rdm_permutation_test(p[None], model, method, 2000, np.random.default_rng(1)).p for p in places]
+    np.testing.assert_allclose(single, 0.029, atol=0.011)  # 3 SE
+    np.testing.assert_allclose(found.p[:, 0], 0.029, atol=0.011)
+    assert (found.p_fwer >= found.p).all()

@@ -87,6 +87,24 @@ def test_no_rival_is_no_objection() -> None:
     assert found.decided
 
 
+@pytest.mark.parametrize("onset", [-0.1, 0.1])
+def test_a_peak_that_noise_places_on_a_plateau_is_undecided(onset: float) -> None:
+    """A response that lasts, with or without a time before it, against a peak as high in the same noise"""
+    null = noisy(0 * TIMES, 0.02, 99, 7)
+    lasting, peaked, peaks = 0, 0, []
+    for seed in range(30):
+        score = noisy(0.2 * (onset <= TIMES), 0.02, 1, seed)[0]
+        found = score_latency(score, noisy(score, 0.02, 100, 100 + seed), null, TIMES)
+        lasting += found.decided
+        peaks.append(found.peak)
+        assert "interval of the peak is" in found.reason
+        score = noisy(0.2 * bump(0.2, 0.06), 0.02, 1, seed)[0]
+        peaked += score_latency(score, noisy(score, 0.02, 100, 100 + seed), null, TIMES).decided
+    assert np.std(peaks) > 0.08  # noise places it
+    assert lasting == 0
+    assert peaked >= 28
+
+
 def test_bad_input() -> None:
     score, many = np.zeros(len(TIMES)), np.zeros((3, len(TIMES)))
     with pytest.raises(BrainalignError, match="n_draws, n_times"):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -145,6 +147,21 @@ def test_the_interval_draws_whole_stimuli() -> None:
     np.testing.assert_allclose([low, high], np.quantile(plain, [0.025, 0.975], axis=0), atol=0.06)
     cube = values.reshape(len(values), 3, 1)
     assert noise_ceiling_interval(cube, ids, 1, n_draws=20)[0].shape == (3, 1)
+
+
+def test_every_draw_of_an_interval_holds_repeats() -> None:
+    """4 of 60 stimuli repeat: drawn from all stimuli alike, 2 of 100 draws would hold none of them."""
+    values, ids = trials(60, np.array([0.0, 0.5]), np.r_[np.full(4, 3), np.ones(56, dtype=int)], seed=12)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        low, high = noise_ceiling_interval(values, ids, 1, n_draws=400)
+    share = signal_share(values, ids)
+    assert (low < share).all()
+    assert (share < high).all()
+    # One repeated stimulus says nothing of how noise variance varies.
+    one = np.unique(ids, return_index=True)[1]
+    kept = np.r_[np.delete(np.arange(len(ids)), np.flatnonzero(ids != "0")), one[1:]]
+    assert np.isnan(noise_ceiling_interval(values[kept], ids[kept], 1, n_draws=20)).all()
 
 
 def subjects(n: int, share: float, seed: int) -> np.ndarray:

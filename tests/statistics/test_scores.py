@@ -6,7 +6,7 @@ from scipy import stats
 from sklearn.metrics import explained_variance_score, r2_score
 
 from brainalign.checks import BrainalignError
-from brainalign.statistics import explained_variance, normalized_r2, pearson, r2, signed_r2
+from brainalign.statistics import explained_variance, noise_ceiling, normalized_r2, pearson, r2, signed_r2
 
 
 @pytest.fixture
@@ -47,6 +47,24 @@ def test_what_is_undefined_is_nan() -> None:
     assert np.isnan(pearson(constant, varied)).all()
     assert np.isnan(r2(constant, varied)).all()
     assert np.isnan(normalized_r2(np.array([0.5, 0.5]), np.array([0.0, -0.1]))).all()
+
+
+@pytest.mark.parametrize("value", [0.1, 1000.3, -7e-5, 1e9 / 3])
+def test_a_constant_that_centring_does_not_make_zero_is_constant(value: float) -> None:
+    constant, varied = np.full((7, 1), value), np.random.default_rng(0).normal(size=(7, 1))
+    assert np.isnan(pearson(constant, constant)).all()
+    assert np.isnan(pearson(constant, varied)).all()
+    assert np.isnan(pearson(varied, constant)).all()
+    assert np.isnan(r2(constant, varied)).all()
+    assert np.isnan(explained_variance(constant, varied)).all()
+    assert np.isnan(noise_ceiling(np.full((4, 30, 1), value), n_halvings=5)).all()
+    # What varies little beside a large mean still varies, in float32 by one step of rounding.
+    little = 1000 + 1e-6 * varied
+    np.testing.assert_allclose(pearson(little, varied), 1)
+    step = np.full((7, 1), value, dtype=np.float32)
+    assert np.isnan(pearson(step, varied)).all()
+    step[3] = np.nextafter(step[3], np.float32(np.inf))
+    assert np.isfinite([pearson(step, varied), r2(step, varied), explained_variance(step, varied)]).all()
 
 
 def test_normalised_r2_divides_by_a_variance_and_is_not_clipped() -> None:
