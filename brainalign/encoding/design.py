@@ -17,7 +17,7 @@ from brainalign.devices import target_block
 from brainalign.encoding.fold_scores import block_of, scores
 from brainalign.encoding.inner_folds import InnerFold, inner_folds, wants_grams
 from brainalign.encoding.layout import Layout
-from brainalign.encoding.rotation import Rotation, lower_gram, rotate
+from brainalign.encoding.rotation import Rotation, column_sums, lower_gram, rotate
 from brainalign.encoding.threads import threads_for
 from brainalign.kernels import apply_alpha, cross_product
 
@@ -147,7 +147,7 @@ def centre(
     """
     block = order.sort(targets.to(device)).contiguous()  # its mean is found twice as fast in one piece
     block = block if block.is_floating_point() and block.element_size() >= 4 else block.to(dtype)
-    mean = block.mean(dim=0, dtype=torch.float64)
+    mean = column_sums(block) / len(block)
     first = mean.to(block)
     return (block - first).to(dtype).sub_((mean - first).to(dtype)), mean.cpu()
 

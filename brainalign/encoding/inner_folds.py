@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 
 from brainalign.encoding.few_filters import FewFilters, few_filters
-from brainalign.encoding.rotation import Solver, by_columns, lower_gram, spectrum
+from brainalign.encoding.rotation import Solver, by_columns, column_sums, lower_gram, spectrum
 from brainalign.encoding.threads import in_threads, is_large, threads_for
 from brainalign.kernels import FoldForm, held_out, product
 
@@ -140,8 +140,8 @@ def inner_fold(
     n_test = test.stop - test.start
     n_train = len(rows) - n_test
     # In float32 columns sum to 0 but for rounding, which a direction that training rows hardly hold would magnify.
-    sums = rows.sum(dim=0, dtype=torch.float64)
-    mean = (sums - rows[test].sum(dim=0, dtype=torch.float64)) / n_train
+    sums = column_sums(rows)
+    mean = (sums - column_sums(rows[test])) / n_train
     primal = by_columns(n_train, len(scale), solver)
     if exact or not primal or total is None or gram is None:
         training = (torch.cat([rows[: test.start], rows[test.stop :]]).double() - mean) * scale

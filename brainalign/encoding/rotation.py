@@ -24,6 +24,7 @@ __all__ = [
     "Solver",
     "by_columns",
     "by_svd",
+    "column_sums",
     "lower_gram",
     "principal",
     "rotate",
@@ -88,7 +89,7 @@ def rotate(features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype:
 
 def _rotate(features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype: torch.dtype) -> Rotation:
     n, p = features.shape
-    mean = features.mean(dim=0, dtype=torch.float64)
+    mean = column_sums(features) / n
     primal = by_columns(n, p, solver)
     gram = torch.zeros((p, p) if primal else (n, n), dtype=torch.float64, device=features.device)
     for part, _ in _centred(features, mean, by_rows=primal):
@@ -103,6 +104,14 @@ def _rotate(features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype
     vectors = found.vectors.to(dtype)
     rows, axes = (other, vectors) if primal else (vectors, other)
     return Rotation(mean, axes, found.singular, rows, "gram", found.benign)
+
+
+def column_sums(rows: torch.Tensor) -> torch.Tensor:
+    """Return the sum of each column in float64, a few rows at a time: torch would copy them all to float64 first."""
+    total = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
+    for part in rows.split(max(1, CHUNK // max(1, rows.shape[1]))):
+        total += part.double().sum(dim=0)
+    return total
 
 
 def by_columns(n_rows: int, n_columns: int, solver: Solver) -> bool:
