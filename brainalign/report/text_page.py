@@ -136,7 +136,8 @@ def _methods(material: TextMaterial) -> list[str]:
         "random phases and EEG played backwards"
         + "".join(f", {OTHERS[name]}" for name in details["others"])
         + ". A decoder is said to use the brain where EEG scores above chance and above each of these cells that holds "
-        "no brain signal (p ≤ .01 each), and, where there are blocks, when whole blocks are left out.",
+        "no brain signal (p ≤ .01 each, and the 98 % interval of the gain, over subjects and sentences, above 0), and, "
+        "where there are blocks, when whole blocks are left out.",
     ]
     for name, one in material.said.items():
         settings = ", ".join(f"{key} {value}" for key, value in one["decoder"].items() if key != "decoder")
