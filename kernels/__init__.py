@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from . import reference
-from .blas import eigh, product
+from .blas import eigh, lower_gram, product
 from .gpu import served
 from .held_out import FoldForm, Moments, held_out
 from .held_out import prediction_moments as _by_partial_fractions
@@ -17,6 +17,7 @@ __all__ = [
     "cross_product",
     "eigh",
     "held_out",
+    "lower_gram",
     "prediction_moments",
     "product",
 ]

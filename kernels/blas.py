@@ -6,18 +6,22 @@ less for products, and up to a third less for decompositions.
 
 from __future__ import annotations
 
+import ctypes
 import platform
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from scipy.linalg import lapack
+from numpy.typing import NDArray
+from scipy.linalg import cython_blas, cython_lapack
 
-__all__ = ["eigh", "product"]
+__all__ = ["eigh", "lower_gram", "product"]
 
 LARGE = 2**21  # multiplications that take longer than it takes to leave torch
-SYEVD = {torch.float32: lapack.ssyevd, torch.float64: lapack.dsyevd}
+LETTER = {"float32": "s", "float64": "d"}  # by which Fortran tells its routines apart
 
 
 def product(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
@@ -45,14 +49,67 @@ def eigh(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     matrix : tensor (n, n)
         Only its lower triangle is read; overwritten where that saves memory.
     """
-    columns = matrix.T  # LAPACK reads columns; what it gets in its own order is not rearranged
     if matrix.device.type == "cpu" and len(matrix) ** 3 >= LARGE and _by_openblas():
-        *found, info = SYEVD[matrix.dtype](columns.numpy(), lower=False, overwrite_a=True)
+        columns = np.require(matrix.T.numpy(), requirements=["F", "W"])  # LAPACK reads columns; in its own order no copy
+        values, info = _syevd(columns)
         if info:
             raise np.linalg.LinAlgError(f"eigenvalues of a matrix of shape {tuple(matrix.shape)} were not found")
-        return torch.from_numpy(found[0]), torch.from_numpy(found[1])
-    values, vectors = torch.linalg.eigh(columns, UPLO="U")
+        return torch.from_numpy(values), torch.from_numpy(columns)
+    values, vectors = torch.linalg.eigh(matrix.T, UPLO="U")  # it reads columns, too
     return values, vectors
+
+
+def lower_gram(rows: torch.Tensor, total: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the lower triangle of rows' · rows, at half the cost where BLAS offers it (on the CPU).
+
+    Parameters
+    ----------
+    rows : tensor (n_rows, n_columns)
+    total : tensor (n_columns, n_columns), dtype of rows, optional
+        What it is added to, in place; rows in one piece.
+    """
+    n, p = rows.shape
+    total = rows.new_zeros((p, p)) if total is None else total
+    if rows.device.type != "cpu" or not rows.numel():
+        return total.addmm_(rows.T, rows)
+    values = rows.numpy()
+    if not (values.flags.c_contiguous or values.flags.f_contiguous):
+        values = np.ascontiguousarray(values)
+    # BLAS reads and writes columns: the transpose of what C order holds.
+    trans, lead = ("N", p) if values.flags.c_contiguous else ("T", n)
+    one = np.ones(1, values.dtype)
+    _fortran(LETTER[values.dtype.name] + "syrk")("U", trans, p, n, one, values, lead, one, total.numpy(), p)
+    return total
+
+
+def _syevd(matrix: NDArray[Any]) -> tuple[NDArray[Any], int]:
+    """Overwrite a symmetric matrix, of which the upper triangle is read, with its eigenvectors; return eigenvalues."""
+    n = len(matrix)
+    values, info = np.empty(n, matrix.dtype), np.zeros(1, np.intc)
+    work, numbers = np.empty(1 + 6 * n + 2 * n**2, matrix.dtype), np.empty(3 + 5 * n, np.intc)
+    find = _fortran(LETTER[matrix.dtype.name] + "syevd")
+    find("V", "U", n, matrix, n, values, work, len(work), numbers, len(numbers), info)
+    return values, int(info[0])
+
+
+@cache
+def _fortran(name: str) -> Callable[..., None]:
+    """Return a routine of scipy's BLAS or LAPACK that is called without Python's lock.
+
+    scipy's own wrappers keep the lock, so that folds decomposed in threads would wait for each other. The routine takes
+    letters, integers and arrays that lie as Fortran wants them.
+    """
+    capsule = (cython_blas.__pyx_capi__ | cython_lapack.__pyx_capi__)[name]
+    label = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
+    find = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
+    routine = ctypes.CFUNCTYPE(None)(find(("PyCapsule_GetPointer", ctypes.pythonapi))(capsule, label(capsule)))
+    return lambda *given: routine(*map(_reference, given))
+
+
+def _reference(value: str | int | NDArray[Any]) -> Any:
+    if isinstance(value, str):
+        return ctypes.c_char_p(value.encode())
+    return ctypes.byref(ctypes.c_int(value)) if isinstance(value, int) else ctypes.c_void_p(value.ctypes.data)
 
 
 @cache

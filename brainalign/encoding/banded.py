@@ -34,9 +34,9 @@ from brainalign.encoding.inputs import (
 from brainalign.encoding.layout import layout
 from brainalign.encoding.partition import BLOCK, product_measure
 from brainalign.encoding.ridge import ALPHAS
-from brainalign.encoding.rotation import Rotation, Solver, by_columns, lower_gram, rotate
+from brainalign.encoding.rotation import Rotation, Solver, by_columns, rotate
 from brainalign.encoding.threads import in_threads
-from brainalign.kernels import apply_alpha, cross_product, product
+from brainalign.kernels import apply_alpha, cross_product, lower_gram, product
 
 __all__ = ["BandedRidge", "band_candidates"]
 

@@ -17,9 +17,9 @@ from brainalign.devices import target_block
 from brainalign.encoding.fold_scores import block_of, scores
 from brainalign.encoding.inner_folds import InnerFold, inner_folds, wants_grams
 from brainalign.encoding.layout import Layout
-from brainalign.encoding.rotation import Rotation, column_sums, lower_gram, rotate
-from brainalign.encoding.threads import threads_for
-from brainalign.kernels import apply_alpha, cross_product
+from brainalign.encoding.rotation import Rotation, column_sums, rotate
+from brainalign.encoding.threads import in_threads
+from brainalign.kernels import apply_alpha, cross_product, lower_gram
 
 __all__ = ["BlockFit", "Design", "best_alpha", "blocks_of", "centre", "design_of", "pooled_alpha"]
 
@@ -118,8 +118,7 @@ def fold_grams(rows: torch.Tensor, tests: Sequence[slice]) -> list[torch.Tensor]
     In float64: where training rows are few more than columns, or bands resemble each other, what remains of the total
     without the fold has small eigenvalues that float32 would blur.
     """
-    with threads_for(*rows.shape):
-        return [lower_gram(rows[test].double()) for test in tests]
+    return in_threads(lambda test: lower_gram(rows[test].double()), tests, rows.device, (len(rows), rows.shape[1]))
 
 
 def blocks_of(
@@ -134,6 +133,8 @@ def blocks_of(
     size = target_block(n_targets, n_threads * (per_target + 4 * n_features), device)
     if device.type == "cpu":
         size = min(size, max(1024, BLOCK_BYTES // per_target), max(LEAST, -(-n_targets // n_threads)))
+        rounds = -(-n_targets // (size * n_threads))  # as much for every thread
+        size = min(size, max(LEAST, -(-n_targets // (rounds * n_threads))))
     return [slice(start, min(start + size, n_targets)) for start in range(0, n_targets, size)]
 
 

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
 
+from brainalign.devices import target_block
 from brainalign.encoding.few_filters import FewFilters, few_filters
-from brainalign.encoding.rotation import Solver, by_columns, column_sums, lower_gram, spectrum
+from brainalign.encoding.rotation import Solver, by_columns, column_sums, spectrum
 from brainalign.encoding.threads import in_threads, is_large, threads_for
-from brainalign.kernels import FoldForm, held_out, product
+from brainalign.kernels import FoldForm, held_out, lower_gram, product
 
 __all__ = ["InnerFold", "by_sums", "eigenbasis", "inner_fold", "inner_folds", "wants_grams"]
 
+BYTES = 48  # per value of the matrix that is decomposed, with all that it takes: float64 six times
 PAYS = 0.75  # share of the work left; to make the matrix of predictions takes as long as a few hundred targets
 
 
@@ -90,7 +93,7 @@ def inner_folds(
     each: list[torch.Tensor | None] = [*grams] if grams else [None] * len(tests)
     del grams  # a caller that keeps none of them has the memory of each back when its fold is done
 
-    def decompose(number: int, single: bool) -> InnerFold:
+    def one_fold(number: int, single: bool) -> InnerFold:
         gram, each[number] = each[number], None
         return inner_fold(
             rows,
@@ -105,14 +108,25 @@ def inner_folds(
             exact=exact,
         )
 
-    if not tests:
-        return []
-    with threads_for(rows.shape[1], rows.shape[1]):
-        first = decompose(0, single)  # folds are alike: where one needs float64, the others need not try without
-    rest = range(1, len(tests))
-    if is_large(rows.shape[1], rows.shape[1]):
-        return [first, *(decompose(number, first.single) for number in rest)]
-    return [first, *in_threads(lambda number: decompose(number, first.single), rest, rows.device)]
+    size, done = rows.shape[1], list[InnerFold]()
+    at_once = _at_once(len(tests), size, rows.device)
+    for start in range(0, len(tests), at_once):
+        group = range(start, min(start + at_once, len(tests)))
+        # Folds are alike: where one needs float64, those to come need not try without.
+        decompose = partial(one_fold, single=single and all(fold.single for fold in done))
+        done += in_threads(decompose, group, rows.device, (size, size))
+    return done
+
+
+def _at_once(n_folds: int, size: int, device: torch.device) -> int:
+    """Return how many folds to decompose side by side: one per thread, unless threads are more and each has much to do.
+
+    LAPACK leaves several threads waiting for each other: one each takes half the processor, and less time.
+    """
+    n_threads = torch.get_num_threads()
+    if device.type != "cpu" or (is_large(size, size) and n_threads > n_folds):
+        return 1
+    return min(n_threads, target_block(n_folds, BYTES * size**2, device))
 
 
 def inner_fold(

@@ -7,15 +7,16 @@ ill-conditioned they were; X'Y in float32 would lose half the digits of the cond
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
-from scipy.linalg import blas
 
-from brainalign.encoding.threads import threads_for
-from brainalign.kernels import eigh, product
+from brainalign.devices import target_block
+from brainalign.encoding.threads import in_threads, threads_for
+from brainalign.kernels import eigh, lower_gram, product
 
 __all__ = [
     "ILL_CONDITIONED",
@@ -25,7 +26,6 @@ __all__ = [
     "by_columns",
     "by_svd",
     "column_sums",
-    "lower_gram",
     "principal",
     "rotate",
     "spectrum",
@@ -37,7 +37,6 @@ Solver = Literal["auto", "primal", "dual"]
 BENIGN = 100.0
 # Below this share of the largest eigenvalue, float64 no longer knows the squares of singular values to 1e-5.
 SQUARED = 1e-10
-SYRK = {torch.float32: blas.ssyrk, torch.float64: blas.dsyrk}
 CHUNK = 2**20  # values of the features in float64 at once: 8 MB, near what caches hold
 ILL_CONDITIONED = (
     "the features are so ill-conditioned that X'X loses digits at the smallest alpha; they are decomposed by SVD, "
@@ -83,24 +82,38 @@ def rotate(features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype:
     dtype : torch.dtype
         Of the rows and axes.
     """
-    with threads_for(*features.shape):
-        return _rotate(features, smallest_alpha, solver, dtype)
-
-
-def _rotate(features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype: torch.dtype) -> Rotation:
     n, p = features.shape
     mean = column_sums(features) / n
     primal = by_columns(n, p, solver)
-    gram = torch.zeros((p, p) if primal else (n, n), dtype=torch.float64, device=features.device)
-    for part, _ in _centred(features, mean, by_rows=primal):
-        gram += lower_gram(part if primal else part.T)
-    found = principal(gram, (n, p), smallest_alpha, dtype, primal=primal)
-    if found is None:
-        warnings.warn(ILL_CONDITIONED, RuntimeWarning, stacklevel=4)
-        return by_svd(features, mean, dtype)
-    other = torch.empty((n if primal else p, len(found.singular)), dtype=dtype, device=features.device)
-    for part, where in _centred(features, mean, by_rows=primal):
-        other[where] = product((part if primal else part.T).to(found.scaled), found.scaled).to(dtype)
+    # Rows or, dual, columns are the rows of what is multiplied.
+    length, size = (n, p) if primal else (p, n)
+    pieces = [slice(start, start + max(1, CHUNK // size)) for start in range(0, length, max(1, CHUNK // size))]
+
+    def centred(where: slice) -> torch.Tensor:
+        return torch.sub(features[where], mean) if primal else torch.sub(features[:, where], mean[where]).T
+
+    def products(some: Sequence[slice]) -> torch.Tensor:
+        total = torch.zeros((size, size), dtype=torch.float64, device=features.device)
+        for where in some:
+            lower_gram(centred(where), total)
+        return total
+
+    n_shares = min(torch.get_num_threads(), target_block(len(pieces), 8 * size**2, features.device))
+    ends = [len(pieces) * i // n_shares for i in range(n_shares + 1)]
+    gram, *others = in_threads(products, [pieces[a:b] for a, b in pairwise(ends)], features.device, (n, p))
+    for other in others:
+        gram += other
+    with threads_for(n, p):
+        found = principal(gram, (n, p), smallest_alpha, dtype, primal=primal)
+        if found is None:
+            warnings.warn(ILL_CONDITIONED, RuntimeWarning, stacklevel=3)
+            return by_svd(features, mean, dtype)
+    other = torch.empty((length, len(found.singular)), dtype=dtype, device=features.device)
+
+    def rotate_piece(where: slice) -> None:
+        other[where] = product(centred(where).to(found.scaled), found.scaled).to(dtype)
+
+    in_threads(rotate_piece, pieces, features.device, (n, p))
     vectors = found.vectors.to(dtype)
     rows, axes = (other, vectors) if primal else (vectors, other)
     return Rotation(mean, axes, found.singular, rows, "gram", found.benign)
@@ -182,25 +195,3 @@ def spectrum(matrix: torch.Tensor, *, null: int = 0, single: bool = False) -> tu
         if float(eigenvalues[-1]) <= BENIGN * float(eigenvalues[min(null, len(matrix) - 1)]):
             return eigenvalues.double(), vectors, True
     return *eigh(matrix), False
-
-
-def lower_gram(rows: torch.Tensor) -> torch.Tensor:
-    """Return the lower triangle of rows' · rows, at half the cost where BLAS offers it (on the CPU)."""
-    if rows.device.type != "cpu" or not rows.numel():
-        return product(rows.T, rows)
-    values = rows.numpy()
-    by_rows = values.flags.c_contiguous  # BLAS reads and writes columns: the transpose of what C order holds
-    upper = SYRK[rows.dtype](1.0, values.T if by_rows else values, trans=not by_rows, lower=False)
-    return torch.from_numpy(upper.T)
-
-
-def _centred(features: torch.Tensor, mean: torch.Tensor, *, by_rows: bool) -> Iterator[tuple[torch.Tensor, slice]]:
-    """Yield centred pieces in float64 and where they lie, along the rows or along the columns."""
-    n, p = features.shape
-    step = max(1, CHUNK // (p if by_rows else n))
-    for start in range(0, n if by_rows else p, step):
-        where = slice(start, start + step)
-        if by_rows:
-            yield torch.sub(features[where], mean), where
-        else:
-            yield torch.sub(features[:, where], mean[where]), where

@@ -22,9 +22,9 @@ from brainalign.encoding.few_filters import FewFilters
 from brainalign.encoding.inner_folds import InnerFold, inner_fold
 from brainalign.encoding.layout import Layout
 from brainalign.encoding.npy import NpyFile, Seen
-from brainalign.encoding.rotation import Rotation, by_columns, by_svd, lower_gram, principal
+from brainalign.encoding.rotation import Rotation, by_columns, by_svd, principal
 from brainalign.files import write_atomically
-from brainalign.kernels import FoldForm
+from brainalign.kernels import FoldForm, lower_gram
 
 __all__ = ["DesignFile", "Job", "ShardFit"]
 

@@ -38,14 +38,16 @@ def threads_for(n_rows: int, n_columns: int) -> Iterator[None]:
     Threads that wait for their share of a small product take as much of the processor as those that work. Whoever
     leaves torch a single thread has one of BLAS, too.
     """
-    if torch.get_num_threads() > 1 and is_large(n_rows, n_columns):
+    with nullcontext() if torch.get_num_threads() > 1 and is_large(n_rows, n_columns) else _one_thread():
         yield
-    else:
-        with _one_thread():
-            yield
 
 
-def in_threads(function: Callable[[Item], Found], items: Sequence[Item], device: torch.device) -> list[Found]:
+def in_threads(
+    function: Callable[[Item], Found],
+    items: Sequence[Item],
+    device: torch.device,
+    shape: tuple[int, int] | None = None,
+) -> list[Found]:
     """Return what a function makes of every item, as many at once as torch may use threads (one by one on a GPU).
 
     Parameters
@@ -55,10 +57,12 @@ def in_threads(function: Callable[[Item], Found], items: Sequence[Item], device:
     items : sequence
     device : torch.device
         Where the function computes.
+    shape : (int, int), optional
+        Of the matrix that an item decomposes: one on its own has all threads only where that is large.
     """
     n_workers = min(torch.get_num_threads(), len(items)) if device.type == "cpu" else 1
     if n_workers < 2:
-        with _one_thread() if torch.get_num_threads() == 1 else nullcontext():
+        with _one_thread() if torch.get_num_threads() == 1 else threads_for(*shape) if shape else nullcontext():
             return [function(item) for item in items]
     # Every thread has to say for itself that it wants no further ones of torch's; those of BLAS are for all.
     with _one_thread(), ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:

@@ -18,7 +18,8 @@ from brainalign.encoding import BandedRidge, Ridge, fit_layers
 from brainalign.encoding.fold_scores import block_of, scores
 from brainalign.encoding.inner_folds import inner_folds
 from brainalign.encoding.layout import Layout, layout
-from brainalign.encoding.rotation import lower_gram, rotate, spectrum
+from brainalign.encoding.rotation import rotate, spectrum
+from brainalign.kernels import lower_gram
 
 ALPHAS = tuple(np.logspace(-1, 5, 7).tolist())
 

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from brainalign.encoding import BandedRidge, Ridge
 from brainalign.encoding.design import blocks_of
+from brainalign.encoding.inner_folds import InnerFold, inner_folds
 from brainalign.encoding.threads import in_threads, threads_for
 
 CPU = torch.device("cpu")
@@ -87,7 +88,10 @@ def test_where_torch_has_one_thread_so_has_blas(three_threads: None, shape: tupl
 
 
 @pytest.mark.parametrize("shape", [(60, 20), (40, 90)], ids=["primal", "dual"])
-def test_a_fit_is_the_same_as_on_one_thread(three_threads: None, shape: tuple[int, int]) -> None:
+def test_a_fit_is_the_same_as_on_one_thread(
+    three_threads: None, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brainalign.encoding.rotation.CHUNK", 150)  # features in many pieces, not all of one size
     rng = np.random.default_rng(0)
     X = rng.normal(size=shape)
     Y = X[:, :5] @ rng.normal(size=(5, 800)) + 3 * rng.normal(size=(len(X), 800))
@@ -106,3 +110,41 @@ def test_a_fit_is_the_same_as_on_one_thread(three_threads: None, shape: tuple[in
     alone = BandedRidge((0.1, 10), n_candidates=4, device="cpu").fit(bands, Y)
     np.testing.assert_array_equal(side.deltas_, alone.deltas_)
     np.testing.assert_allclose(side.cv_scores_, alone.cv_scores_, atol=1e-5)
+
+
+@pytest.mark.parametrize("n_targets", [800, 2500, 2600, 5000])
+def test_every_thread_has_as_many_targets(three_threads: None, n_targets: int) -> None:
+    blocks = blocks_of(n_targets, 5000, 2048, 2048, 20, CPU)
+    sizes = [block.stop - block.start for block in blocks]
+    assert [block.start for block in blocks] == [0, *np.cumsum(sizes)[:-1]]
+    assert sum(sizes) == n_targets
+    assert len(sizes) % 3 == 0
+    assert max(sizes) - min(sizes) < len(sizes)
+
+
+@pytest.mark.parametrize(
+    ("size", "n_folds", "at_once", "threads"),
+    [
+        (100, 5, 3, [1] * 5),
+        (1500, 5, 3, [1] * 5),
+        (100, 2, 2, [1, 1]),
+        (1500, 2, 1, [3, 3]),
+        (1500, 4, 3, [1, 1, 1, 3]),
+    ],
+)
+def test_folds_have_a_thread_each_unless_threads_are_more(
+    three_threads: None, size: int, n_folds: int, at_once: int, threads: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def look(rows: torch.Tensor, scale: torch.Tensor, test: slice, *_: object, **options: object) -> InnerFold:
+        seen.append(torch.get_num_threads())
+        return InnerFold(test, "primal", rows, rows, None, single=bool(options["single"]) and test.start != 0)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("brainalign.encoding.inner_folds.inner_fold", look)
+    rows, tests = torch.zeros(0, size), [slice(i, i + 1) for i in range(n_folds)]
+    folds = inner_folds(rows, torch.ones(size), tests, torch.ones(1), grams=None, single=True)
+    assert [fold.test for fold in folds] == tests
+    assert sorted(seen) == sorted(threads)
+    # The first fails without float64; those that come after what ran beside it do not try.
+    assert [fold.single for fold in folds] == [0 < number < at_once for number in range(n_folds)]

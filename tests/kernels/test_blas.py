@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 
-from brainalign.kernels import blas, eigh, product
+from brainalign.kernels import blas, eigh, lower_gram, product
 
 RNG = np.random.default_rng(0)
 
@@ -56,3 +60,52 @@ def test_eigenvectors_need_the_lower_triangle_only(n: int, by_rows: bool) -> Non
 def test_what_cannot_be_decomposed_is_an_error(dtype: torch.dtype) -> None:
     with pytest.raises((np.linalg.LinAlgError, torch.linalg.LinAlgError)):
         eigh(torch.full((5, 5), torch.nan, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [(0, 3), (3, 0), (1, 1), (31, 17), (17, 31)])
+def test_products_of_columns_are_those_of_numpy_below_the_diagonal(size: tuple[int, int], dtype: torch.dtype) -> None:
+    n, p = size
+    wide = torch.tensor(RNG.normal(size=(n, 2 * p)), dtype=dtype)
+    total = torch.tensor(RNG.normal(size=(p, p)), dtype=dtype)
+    for rows in (wide[:, :p].contiguous(), wide[:, :p].T.contiguous().T, wide[:, ::2]):
+        expected = rows.numpy().astype("f8").T @ rows.numpy().astype("f8")
+        tolerance = {"rtol": 1e-12} if dtype == torch.float64 else {"rtol": 1e-5, "atol": 1e-5}
+        np.testing.assert_allclose(np.tril(lower_gram(rows).numpy()), np.tril(expected), **tolerance)
+        added = total.clone()
+        assert lower_gram(rows, added) is added
+        np.testing.assert_allclose(np.tril(added.numpy()), np.tril(total.numpy() + expected), **tolerance)
+
+
+def decompose() -> Callable[[], object]:
+    rows = RNG.normal(size=(1300, 1200))
+    matrix = np.asfortranarray(rows.T @ rows)
+    return lambda: blas._syevd(matrix)
+
+
+def multiply() -> Callable[[], object]:
+    rows, total = torch.as_tensor(RNG.normal(size=(3000, 800))), torch.zeros((800, 800), dtype=torch.float64)
+    return lambda: lower_gram(rows, total)
+
+
+@pytest.mark.parametrize("make", [decompose, multiply])
+def test_other_threads_go_on_meanwhile(make: Callable[[], Callable[[], object]]) -> None:
+    work, started, finished = make(), threading.Event(), threading.Event()
+    work()  # routines are found once
+
+    def run() -> None:
+        started.set()
+        work()
+        finished.set()
+
+    before = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(1000)  # seconds: whoever has Python's lock keeps it until it lets go
+        thread = threading.Thread(target=run)
+        thread.start()
+        started.wait()
+        alone = finished.is_set()
+    finally:
+        sys.setswitchinterval(before)
+    thread.join()
+    assert not alone
