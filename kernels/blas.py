@@ -50,7 +50,7 @@ def eigh(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         Only its lower triangle is read; overwritten where that saves memory.
     """
     if matrix.device.type == "cpu" and len(matrix) ** 3 >= LARGE and _by_openblas():
-        columns = np.require(matrix.T.numpy(), requirements=["F", "W"])  # LAPACK reads columns; in its own order no copy
+        columns = np.require(matrix.T.numpy(), requirements=["F", "W"])  # what lies as LAPACK reads it is not copied
         values, info = _syevd(columns)
         if info:
             raise np.linalg.LinAlgError(f"eigenvalues of a matrix of shape {tuple(matrix.shape)} were not found")

@@ -17,7 +17,7 @@ from brainalign.devices import target_block
 from brainalign.encoding.fold_scores import block_of, scores
 from brainalign.encoding.inner_folds import InnerFold, inner_folds, wants_grams
 from brainalign.encoding.layout import Layout
-from brainalign.encoding.rotation import Rotation, column_sums, rotate
+from brainalign.encoding.rotation import CHUNK, Rotation, column_sums, rotate
 from brainalign.encoding.threads import in_threads
 from brainalign.kernels import apply_alpha, cross_product, lower_gram
 
@@ -118,7 +118,15 @@ def fold_grams(rows: torch.Tensor, tests: Sequence[slice]) -> list[torch.Tensor]
     In float64: where training rows are few more than columns, or bands resemble each other, what remains of the total
     without the fold has small eigenvalues that float32 would blur.
     """
-    return in_threads(lambda test: lower_gram(rows[test].double()), tests, rows.device, (len(rows), rows.shape[1]))
+    n, p = rows.shape
+
+    def gram(test: slice) -> torch.Tensor:
+        total = torch.zeros((p, p), dtype=torch.float64, device=rows.device)
+        for part in rows[test].split(max(1, CHUNK // max(1, p))):
+            lower_gram(part.double(), total)
+        return total
+
+    return in_threads(gram, tests, rows.device, (n, p))
 
 
 def blocks_of(

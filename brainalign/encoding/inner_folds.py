@@ -93,16 +93,18 @@ def inner_folds(
     each: list[torch.Tensor | None] = [*grams] if grams else [None] * len(tests)
     del grams  # a caller that keeps none of them has the memory of each back when its fold is done
 
-    def one_fold(number: int, single: bool) -> InnerFold:
+    def training(number: int) -> torch.Tensor | None:
         gram, each[number] = each[number], None
+        return None if total is None or gram is None else total - gram
+
+    def one_fold(number: int, single: bool) -> InnerFold:
         return inner_fold(
             rows,
             scale,
             tests[number],
             len(tests),
             alphas,
-            total=total,
-            gram=gram,
+            training=training(number),
             solver=solver,
             single=single,
             exact=exact,
@@ -136,8 +138,7 @@ def inner_fold(
     n_folds: int,
     alphas: torch.Tensor,
     *,
-    total: torch.Tensor | None,
-    gram: torch.Tensor | None,
+    training: torch.Tensor | None,
     solver: Solver = "auto",
     single: bool = False,
     exact: bool = False,
@@ -146,8 +147,8 @@ def inner_fold(
 
     Parameters
     ----------
-    total, gram : tensor (n_columns, n_columns), float64, or None
-        Lower triangle of rows' · rows of all rows, and of the fold's.
+    training : tensor (n_columns, n_columns), float64, or None
+        Lower triangle of rows' · rows of all rows less the fold's; overwritten.
     rows, scale, test, n_folds, alphas, solver, single, exact
         As for `inner_folds`.
     """
@@ -157,17 +158,18 @@ def inner_fold(
     sums = column_sums(rows)
     mean = (sums - column_sums(rows[test])) / n_train
     primal = by_columns(n_train, len(scale), solver)
-    if exact or not primal or total is None or gram is None:
-        training = (torch.cat([rows[: test.start], rows[test.stop :]]).double() - mean) * scale
-        eigenvalues, left, right = _from_rows(training, single=single, exact=exact)
+    if exact or not primal or training is None:
+        scaled = (torch.cat([rows[: test.start], rows[test.stop :]]).double() - mean) * scale
+        eigenvalues, left, right = _from_rows(scaled, single=single, exact=exact)
     else:
-        training = (total - gram).addr_(mean, mean, alpha=-n_train)
-        eigenvalues, right = _kept(training.mul_(scale).mul_(scale[:, None]), single=single)
-    basis = (scale.to(right)[:, None] * right).to(rows)
+        training.addr_(mean, mean, alpha=-n_train).mul_(scale).mul_(scale[:, None])
+        eigenvalues, right = _kept(training, single=single)
+    single = (right if primal else left).dtype == torch.float32
+    basis = right.mul_(scale.to(right)[:, None]).to(rows)
+    del right  # its memory serves what comes next
     # The training mean in the basis, and as often as there are rows, less their sums.
     shift, shifts = product(torch.stack([mean, len(rows) * mean - sums]).to(rows), basis).split(1)
     held_rows = product(rows[test], basis).sub_(shift)
-    single = (right if primal else left).dtype == torch.float32
     if primal and by_sums(len(rows), rows.shape[1], n_folds):
         form = held_out(held_rows, eigenvalues, alphas, rows.dtype)
         held_sums = _with_row(basis, shifts + n_train * shift)

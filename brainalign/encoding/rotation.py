@@ -19,6 +19,7 @@ from brainalign.encoding.threads import in_threads, threads_for
 from brainalign.kernels import eigh, lower_gram, product
 
 __all__ = [
+    "CHUNK",
     "ILL_CONDITIONED",
     "Principal",
     "Rotation",
