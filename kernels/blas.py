@@ -85,8 +85,8 @@ def lower_gram(rows: torch.Tensor, total: torch.Tensor | None = None) -> torch.T
 def _syevd(matrix: NDArray[Any]) -> tuple[NDArray[Any], int]:
     """Overwrite a symmetric matrix, of which the upper triangle is read, with its eigenvectors; return eigenvalues."""
     n = len(matrix)
-    values, info = np.empty(n, matrix.dtype), np.zeros(1, np.intc)
-    work, numbers = np.empty(1 + 6 * n + 2 * n**2, matrix.dtype), np.empty(3 + 5 * n, np.intc)
+    values, info = np.empty(n, matrix.dtype), np.zeros(1, np.int64)
+    work, numbers = np.empty(1 + 6 * n + 2 * n**2, matrix.dtype), np.empty(3 + 5 * n, np.int64)
     find = _fortran(LETTER[matrix.dtype.name] + "syevd")
     find("V", "U", n, matrix, n, values, work, len(work), numbers, len(numbers), info)
     return values, int(info[0])
@@ -109,7 +109,9 @@ def _fortran(name: str) -> Callable[..., None]:
 def _reference(value: str | int | NDArray[Any]) -> Any:
     if isinstance(value, str):
         return ctypes.c_char_p(value.encode())
-    return ctypes.byref(ctypes.c_int(value)) if isinstance(value, int) else ctypes.c_void_p(value.ctypes.data)
+    if isinstance(value, int):  # of 64 bits: a library built for 32 reads the lower half
+        return ctypes.byref(ctypes.c_int64(value))
+    return ctypes.c_void_p(value.ctypes.data)
 
 
 @cache

@@ -17,8 +17,8 @@ from brainalign.devices import target_block
 from brainalign.encoding.fold_scores import block_of, scores
 from brainalign.encoding.inner_folds import InnerFold, inner_folds, wants_grams
 from brainalign.encoding.layout import Layout
-from brainalign.encoding.rotation import CHUNK, Rotation, column_sums, rotate
-from brainalign.encoding.threads import in_threads
+from brainalign.encoding.rotation import Rotation, column_sums, piece_rows, rotate
+from brainalign.encoding.threads import in_threads, side_by_side
 from brainalign.kernels import apply_alpha, cross_product, lower_gram
 
 __all__ = ["BlockFit", "Design", "best_alpha", "blocks_of", "centre", "design_of", "pooled_alpha"]
@@ -122,11 +122,13 @@ def fold_grams(rows: torch.Tensor, tests: Sequence[slice]) -> list[torch.Tensor]
 
     def gram(test: slice) -> torch.Tensor:
         total = torch.zeros((p, p), dtype=torch.float64, device=rows.device)
-        for part in rows[test].split(max(1, CHUNK // max(1, p))):
+        for part in rows[test].split(piece_rows(p)):
             lower_gram(part.double(), total)
         return total
 
-    return in_threads(gram, tests, rows.device, (n, p))
+    at_once = side_by_side(len(tests), (n, p), 8 * p**2, rows.device)
+    groups = [tests[start : start + at_once] for start in range(0, len(tests), at_once)]
+    return [found for group in groups for found in in_threads(gram, group, rows.device, (n, p))]
 
 
 def blocks_of(

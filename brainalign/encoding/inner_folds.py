@@ -12,10 +12,9 @@ from typing import Literal
 
 import torch
 
-from brainalign.devices import target_block
 from brainalign.encoding.few_filters import FewFilters, few_filters
 from brainalign.encoding.rotation import Solver, by_columns, column_sums, spectrum
-from brainalign.encoding.threads import in_threads, is_large, threads_for
+from brainalign.encoding.threads import in_threads, side_by_side, threads_for
 from brainalign.kernels import FoldForm, held_out, lower_gram, product
 
 __all__ = ["InnerFold", "by_sums", "eigenbasis", "inner_fold", "inner_folds", "wants_grams"]
@@ -91,7 +90,7 @@ def inner_folds(
     """
     total = sum(grams[1:], grams[0]) if grams else None
     each: list[torch.Tensor | None] = [*grams] if grams else [None] * len(tests)
-    del grams  # a caller that keeps none of them has the memory of each back when its fold is done
+    del grams  # a caller that keeps none of them has the memory of each back when its fold begins
 
     def training(number: int) -> torch.Tensor | None:
         gram, each[number] = each[number], None
@@ -110,25 +109,16 @@ def inner_folds(
             exact=exact,
         )
 
-    size, done = rows.shape[1], list[InnerFold]()
-    at_once = _at_once(len(tests), size, rows.device)
+    n_train, n_columns = len(rows) - min((test.stop - test.start for test in tests), default=0), rows.shape[1]
+    side = n_columns if by_columns(n_train, n_columns, solver) else n_train
+    shape, done = (n_train, n_columns) if exact else (side, side), list[InnerFold]()
+    at_once = side_by_side(len(tests), shape, BYTES * shape[0] * shape[1], rows.device)
     for start in range(0, len(tests), at_once):
         group = range(start, min(start + at_once, len(tests)))
         # Folds are alike: where one needs float64, those to come need not try without.
         decompose = partial(one_fold, single=single and all(fold.single for fold in done))
-        done += in_threads(decompose, group, rows.device, (size, size))
+        done += in_threads(decompose, group, rows.device, shape)
     return done
-
-
-def _at_once(n_folds: int, size: int, device: torch.device) -> int:
-    """Return how many folds to decompose side by side: one per thread, unless threads are more and each has much to do.
-
-    LAPACK leaves several threads waiting for each other: one each takes half the processor, and less time.
-    """
-    n_threads = torch.get_num_threads()
-    if device.type != "cpu" or (is_large(size, size) and n_threads > n_folds):
-        return 1
-    return min(n_threads, target_block(n_folds, BYTES * size**2, device))
 
 
 def inner_fold(
@@ -159,14 +149,14 @@ def inner_fold(
     mean = (sums - column_sums(rows[test])) / n_train
     primal = by_columns(n_train, len(scale), solver)
     if exact or not primal or training is None:
-        scaled = (torch.cat([rows[: test.start], rows[test.stop :]]).double() - mean) * scale
-        eigenvalues, left, right = _from_rows(scaled, single=single, exact=exact)
+        training = (torch.cat([rows[: test.start], rows[test.stop :]]).double() - mean) * scale
+        eigenvalues, left, right = _from_rows(training, single=single, exact=exact)
     else:
         training.addr_(mean, mean, alpha=-n_train).mul_(scale).mul_(scale[:, None])
         eigenvalues, right = _kept(training, single=single)
     single = (right if primal else left).dtype == torch.float32
     basis = right.mul_(scale.to(right)[:, None]).to(rows)
-    del right  # its memory serves what comes next
+    del training, right  # their memory serves what comes next
     # The training mean in the basis, and as often as there are rows, less their sums.
     shift, shifts = product(torch.stack([mean, len(rows) * mean - sums]).to(rows), basis).split(1)
     held_rows = product(rows[test], basis).sub_(shift)

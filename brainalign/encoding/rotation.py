@@ -14,12 +14,10 @@ from typing import Literal
 
 import torch
 
-from brainalign.devices import target_block
-from brainalign.encoding.threads import in_threads, threads_for
+from brainalign.encoding.threads import in_threads, side_by_side, threads_for
 from brainalign.kernels import eigh, lower_gram, product
 
 __all__ = [
-    "CHUNK",
     "ILL_CONDITIONED",
     "Principal",
     "Rotation",
@@ -27,6 +25,7 @@ __all__ = [
     "by_columns",
     "by_svd",
     "column_sums",
+    "piece_rows",
     "principal",
     "rotate",
     "spectrum",
@@ -39,6 +38,7 @@ BENIGN = 100.0
 # Below this share of the largest eigenvalue, float64 no longer knows the squares of singular values to 1e-5.
 SQUARED = 1e-10
 CHUNK = 2**20  # values of the features in float64 at once: 8 MB, near what caches hold
+LEAST = 256  # rows
 ILL_CONDITIONED = (
     "the features are so ill-conditioned that X'X loses digits at the smallest alpha; they are decomposed by SVD, "
     "which is slower. Scale the features, or leave out alphas so small"
@@ -88,7 +88,8 @@ def rotate(features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype:
     primal = by_columns(n, p, solver)
     # Rows or, dual, columns are the rows of what is multiplied.
     length, size = (n, p) if primal else (p, n)
-    pieces = [slice(start, start + max(1, CHUNK // size)) for start in range(0, length, max(1, CHUNK // size))]
+    step = piece_rows(size)
+    pieces = [slice(start, start + step) for start in range(0, length, step)]
 
     def centred(where: slice) -> torch.Tensor:
         return torch.sub(features[where], mean) if primal else torch.sub(features[:, where], mean[where]).T
@@ -99,11 +100,11 @@ def rotate(features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype:
             lower_gram(centred(where), total)
         return total
 
-    n_shares = min(torch.get_num_threads(), target_block(len(pieces), 8 * size**2, features.device))
+    n_shares = side_by_side(len(pieces), (n, p), 8 * size**2, features.device)
     ends = [len(pieces) * i // n_shares for i in range(n_shares + 1)]
     gram, *others = in_threads(products, [pieces[a:b] for a, b in pairwise(ends)], features.device, (n, p))
-    for other in others:
-        gram += other
+    while others:
+        gram += others.pop()
     with threads_for(n, p):
         found = principal(gram, (n, p), smallest_alpha, dtype, primal=primal)
         if found is None:
@@ -118,6 +119,11 @@ def rotate(features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype:
     vectors = found.vectors.to(dtype)
     rows, axes = (other, vectors) if primal else (vectors, other)
     return Rotation(mean, axes, found.singular, rows, "gram", found.benign)
+
+
+def piece_rows(n_columns: int) -> int:
+    """Return how many rows to multiply in float64 at once; a few hundred at least, or memory would bound products."""
+    return max(LEAST, CHUNK // max(1, n_columns))
 
 
 def column_sums(rows: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """Pieces of work side by side on the CPU, each with a single thread inside.
 
 Products of one block of targets are small: to divide each of them over all cores costs more in waiting than to give
-every core a block of its own. The same holds for small decompositions.
+every core a block of its own. The same holds for decompositions.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import TypeVar
 import torch
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["in_threads", "is_large", "threads_for"]
+from brainalign.devices import target_block
 
-# Multiply-adds from which BLAS and LAPACK use all cores well themselves, and several at once wait for memory; below it
-# is work of half a second.
+__all__ = ["in_threads", "is_large", "side_by_side", "threads_for"]
+
+# Multiply-adds from which a decomposition on its own is worth all cores; below it is work of half a second.
 LARGE = 2**34
 
 Item = TypeVar("Item")
@@ -29,6 +30,27 @@ def is_large(n_rows: int, n_columns: int) -> bool:
     """Return whether it takes long to decompose a matrix through the products of its shorter side."""
     least = min(n_rows, n_columns)
     return n_rows * n_columns * least + 9 * least**3 > LARGE
+
+
+def side_by_side(n_items: int, shape: tuple[int, int], bytes_each: int, device: torch.device) -> int:
+    """Return how many matrices to decompose at once: as many as torch may use threads, or one with all of them.
+
+    LAPACK leaves several threads waiting for each other: one each takes half the processor, and less time. Large
+    matrices go one by one where threads are more than they, or memory would not hold one for each thread.
+
+    Parameters
+    ----------
+    n_items : int
+    shape : (int, int)
+        Of each matrix.
+    bytes_each : int
+        That decomposing one takes.
+    device : torch.device
+    """
+    at_once = min(torch.get_num_threads(), n_items) if device.type == "cpu" else 1
+    if is_large(*shape) and (at_once < torch.get_num_threads() or target_block(at_once, bytes_each, device) < at_once):
+        return 1
+    return max(1, at_once)
 
 
 @contextmanager

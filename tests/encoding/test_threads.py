@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from brainalign.encoding import BandedRidge, Ridge
 from brainalign.encoding.design import blocks_of
 from brainalign.encoding.inner_folds import InnerFold, inner_folds
-from brainalign.encoding.threads import in_threads, threads_for
+from brainalign.encoding.threads import in_threads, side_by_side, threads_for
 
 CPU = torch.device("cpu")
 
@@ -91,7 +91,8 @@ def test_where_torch_has_one_thread_so_has_blas(three_threads: None, shape: tupl
 def test_a_fit_is_the_same_as_on_one_thread(
     three_threads: None, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("brainalign.encoding.rotation.CHUNK", 150)  # features in many pieces, not all of one size
+    monkeypatch.setattr("brainalign.encoding.rotation.piece_rows", lambda _: 7)  # features in pieces of several sizes
+    monkeypatch.setattr("brainalign.encoding.design.piece_rows", lambda _: 7)
     rng = np.random.default_rng(0)
     X = rng.normal(size=shape)
     Y = X[:, :5] @ rng.normal(size=(5, 800)) + 3 * rng.normal(size=(len(X), 800))
@@ -142,9 +143,33 @@ def test_folds_have_a_thread_each_unless_threads_are_more(
         return InnerFold(test, "primal", rows, rows, None, single=bool(options["single"]) and test.start != 0)  # type: ignore[arg-type]
 
     monkeypatch.setattr("brainalign.encoding.inner_folds.inner_fold", look)
-    rows, tests = torch.zeros(0, size), [slice(i, i + 1) for i in range(n_folds)]
+    rows, tests = torch.zeros(2 * size, size), [slice(i, i + 1) for i in range(n_folds)]
     folds = inner_folds(rows, torch.ones(size), tests, torch.ones(1), grams=None, single=True)
     assert [fold.test for fold in folds] == tests
     assert sorted(seen) == sorted(threads)
     # The first fails without float64; those that come after what ran beside it do not try.
     assert [fold.single for fold in folds] == [0 < number < at_once for number in range(n_folds)]
+
+
+def test_large_matrices_go_one_by_one_where_memory_is_short(three_threads: None) -> None:
+    large, small, gpu = (5000, 2048), (200, 100), torch.device("cuda")
+    assert side_by_side(5, large, 1, CPU) == side_by_side(5, small, 1, CPU) == 3
+    assert side_by_side(5, large, 2**60, CPU) == 1  # not two, which would leave the third thread idle
+    assert side_by_side(5, small, 2**60, CPU) == 3
+    assert side_by_side(2, large, 1, CPU) == 1  # each then has three threads
+    assert side_by_side(2, small, 1, CPU) == 2
+    assert side_by_side(5, large, 1, gpu) == side_by_side(0, small, 1, CPU) == 1
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_what_is_decomposed_counts_not_what_is_given(
+    three_threads: None, exact: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr("brainalign.encoding.inner_folds.side_by_side", lambda _, shape, *__: asked.append(shape) or 1)
+    rows = torch.linalg.qr(torch.randn(30, 8, dtype=torch.float64))[0]
+    for solver in ("auto", "dual"):
+        inner_folds(
+            rows, torch.ones(8), [slice(0, 5), slice(5, 30)], torch.ones(1), grams=None, solver=solver, exact=exact
+        )
+    assert asked == ([(25, 8)] * 2 if exact else [(8, 8), (25, 25)])

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 from brainalign.kernels import blas, eigh, lower_gram, product
 
@@ -102,10 +103,11 @@ def test_other_threads_go_on_meanwhile(make: Callable[[], Callable[[], object]])
     try:
         sys.setswitchinterval(1000)  # seconds: whoever has Python's lock keeps it until it lets go
         thread = threading.Thread(target=run)
-        thread.start()
-        started.wait()
-        alone = finished.is_set()
+        with threadpool_limits(1):
+            thread.start()
+            started.wait()
+            alone = finished.is_set()
+            thread.join()
     finally:
         sys.setswitchinterval(before)
-    thread.join()
     assert not alone
