@@ -322,7 +322,8 @@ def test_a_killed_worker_costs_its_shard(
     np.testing.assert_allclose(shot.coef_[:, some], in_memory.coef_, atol=1e-6 * np.abs(in_memory.coef_).max())
     assert n_shards > 16
     assert twice <= 3  # done, but their scores not yet sent: what takes milliseconds in the reduced case
-    assert again <= twice + 1  # and one was in the making
+    # And one was in the making. Where they take milliseconds, the word that another was done can die with the worker.
+    assert again <= twice + 1 + (shard is not None)
     (worker_limit,) = limits
     if size > worker_limit:
         assert peak < worker_limit
