@@ -17,7 +17,7 @@ from threadpoolctl import ThreadpoolController
 
 from brainalign.devices import target_block
 
-__all__ = ["in_threads", "is_large", "side_by_side", "threads_for"]
+__all__ = ["in_threads", "side_by_side", "threads_for"]
 
 # Multiply-adds from which a decomposition on its own is worth all cores; below it is work of half a second.
 LARGE = 2**34
@@ -26,7 +26,7 @@ Item = TypeVar("Item")
 Found = TypeVar("Found")
 
 
-def is_large(n_rows: int, n_columns: int) -> bool:
+def _is_large(n_rows: int, n_columns: int) -> bool:
     """Return whether it takes long to decompose a matrix through the products of its shorter side."""
     least = min(n_rows, n_columns)
     return n_rows * n_columns * least + 9 * least**3 > LARGE
@@ -48,7 +48,7 @@ def side_by_side(n_items: int, shape: tuple[int, int], bytes_each: int, device: 
     device : torch.device
     """
     at_once = min(torch.get_num_threads(), n_items) if device.type == "cpu" else 1
-    if is_large(*shape) and (at_once < torch.get_num_threads() or target_block(at_once, bytes_each, device) < at_once):
+    if _is_large(*shape) and (at_once < torch.get_num_threads() or target_block(at_once, bytes_each, device) < at_once):
         return 1
     return max(1, at_once)
 
@@ -60,7 +60,7 @@ def threads_for(n_rows: int, n_columns: int) -> Iterator[None]:
     Threads that wait for their share of a small product take as much of the processor as those that work. Whoever
     leaves torch a single thread has one of BLAS, too.
     """
-    with nullcontext() if torch.get_num_threads() > 1 and is_large(n_rows, n_columns) else _one_thread():
+    with nullcontext() if torch.get_num_threads() > 1 and _is_large(n_rows, n_columns) else _one_thread():
         yield
 
 

@@ -85,7 +85,7 @@ def decompose() -> Callable[[], object]:
 
 
 def multiply() -> Callable[[], object]:
-    rows, total = torch.as_tensor(RNG.normal(size=(3000, 800))), torch.zeros((800, 800), dtype=torch.float64)
+    rows, total = torch.as_tensor(RNG.normal(size=(6000, 1000))), torch.zeros((1000, 1000), dtype=torch.float64)
     return lambda: lower_gram(rows, total)
 
 
