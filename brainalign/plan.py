@@ -32,6 +32,7 @@ from brainalign.settings import (
     load_descriptors,
 )
 from brainalign.stages import BASE_FILES, STAGES, library_digest
+from brainalign.tables import read_text_table
 
 __all__ = [
     "BASE_FILES",
@@ -95,8 +96,7 @@ def image_state(table: str | Path) -> str:
     if table.suffix == ".parquet":
         paths = pd.read_parquet(table).get("path", [])
     else:
-        separator = "," if table.suffix == ".csv" else "\t"
-        paths = pd.read_csv(table, sep=separator, dtype=str, keep_default_na=False).get("path", [])
+        paths = read_text_table(table).get("path", [])
     digest = hashlib.sha256()
     for path in paths:
         try:

@@ -63,7 +63,16 @@ STAGES = {
 
 # Base files that take part in every result. The others hold the workflow itself: a new option of one stage in
 # settings.py must not rerun the others, and the values that matter reach a stage through its parameters.
-BASE_FILES = ("arrays.py", "artifact_names.py", "artifacts.py", "checks.py", "devices.py", "files.py", "provenance.py")
+BASE_FILES = (
+    "arrays.py",
+    "artifact_names.py",
+    "artifacts.py",
+    "checks.py",
+    "devices.py",
+    "files.py",
+    "provenance.py",
+    "tables.py",
+)
 
 CODE = (".py", ".html")  # what a library folder is made of
 

@@ -18,6 +18,7 @@ from brainalign.files import file_digest
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import BlockStudy, load_descriptor
+from brainalign.tables import read_text_table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +67,7 @@ def _inline(descriptor: BlockStudy) -> pd.DataFrame:
 def _read(path: Path) -> pd.DataFrame:
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
-    return pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t", dtype=str, keep_default_na=False)
+    return read_text_table(path)
 
 
 def _from_table(path: Path, captions: Path | None) -> pd.DataFrame:

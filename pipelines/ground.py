@@ -27,6 +27,7 @@ from brainalign.features import SentenceExtractor, captions_of
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import GroundSettings, parse
+from brainalign.tables import read_text_table
 
 SHOWN_IMAGES, SHOWN_WORDS = 4, 6
 LEAST_NORMS = 10  # words with norms
@@ -145,7 +146,7 @@ def _parts(images: Features, splits: Sequence[pd.DataFrame]) -> tuple[NDArray[np
 def _texts(stimuli: pd.DataFrame, captions: Path | None, provenance: Provenance) -> list[list[str]]:
     if captions is not None:
         provenance.read("captions", captions)
-        table = pd.read_csv(captions, sep="," if captions.suffix == ".csv" else "\t", dtype=str)
+        table = read_text_table(captions)
         return captions_of(stimuli["stimulus_id"].tolist(), table, captions.name)
     if "caption" not in stimuli:
         raise BrainalignError(

@@ -26,6 +26,7 @@ from brainalign.geometry import (
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import MatchSettings, parse
+from brainalign.tables import no_cell_lost
 
 ALPHAS = tuple(np.logspace(-3, 6, 10))
 SIMILARITY = ["model_a", "layer_a", "model_b", "layer_b", "measure", "value", "null", "null_high", "rotated"]
@@ -152,7 +153,8 @@ def _known(
     if path.suffix == ".parquet":
         table = pd.read_parquet(path)
     else:  # ids keep their zeros, and features that are numbers stay numbers
-        table = pd.read_csv(path, sep=None, engine="python", dtype={"stimulus_id": str})
+        with no_cell_lost(path):
+            table = pd.read_csv(path, sep=None, engine="python", dtype={"stimulus_id": str}, index_col=False)
     missing = [name for name in names if name not in table]
     if missing:
         known = ", ".join(map(str, table.columns))

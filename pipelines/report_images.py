@@ -33,6 +33,7 @@ from brainalign.report import (
     render_image_page,
 )
 from brainalign.settings import Config, ImageStudy, load_descriptor
+from brainalign.tables import read_text_table
 
 T = TypeVar("T")
 THUMBNAIL = 96  # pixels
@@ -144,10 +145,7 @@ def _pictures(descriptor: ImageStudy, names: Sequence[str]) -> dict[str, NDArray
     if not names:
         return {}
     table = descriptor.locate(descriptor.images, "images")
-    if table.suffix == ".parquet":
-        stimuli = pd.read_parquet(table)
-    else:
-        stimuli = pd.read_csv(table, sep="," if table.suffix == ".csv" else "\t", dtype=str)
+    stimuli = pd.read_parquet(table) if table.suffix == ".parquet" else read_text_table(table)
     paths = stimuli.set_index("stimulus_id")["path"]
     found = {}
     for name in names:

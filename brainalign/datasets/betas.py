@@ -24,6 +24,7 @@ from brainalign.datasets.surfaces import (
     vertex_table,
 )
 from brainalign.datasets.trials import read_trials
+from brainalign.tables import read_text_table
 
 __all__ = ["finish_responses", "read_betas"]
 
@@ -265,6 +266,7 @@ def _named(path: Path, key: str, values: list[int]) -> dict[str, int]:
     """Return the value of each region of a label image: named by the BIDS table beside it, else after its key."""
     table = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
     if table.exists():
-        names = pd.read_csv(table, sep="\t", dtype={"name": str})
-        return {str(name): int(index) for index, name in zip(names["index"], names["name"], strict=True) if index}
+        names = read_text_table(table)
+        numbers = pd.to_numeric(names["index"])
+        return {str(name): int(index) for index, name in zip(numbers, names["name"], strict=True) if index}
     return {key: values[0] if values else 1} if len(values) < 2 else {f"{key}{value}": value for value in values}

@@ -12,6 +12,7 @@ import pandas as pd
 
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
 from brainalign.datasets.trials import MISSING
+from brainalign.tables import read_text_table
 
 __all__ = ["open_bids", "pick_sensors", "read_bids_stimuli"]
 
@@ -97,7 +98,7 @@ def read_bids_stimuli(
     path = Path(place.copy().update(suffix="events", extension=".tsv").fpath)
     if not path.exists():
         raise BrainalignError(f"{path}: no such file; write when each stimulus was shown (BIDS events)")
-    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    table = read_text_table(path)
     columns = [str(column) for column in table]
     for column in ("onset", stimulus_column, *(where or {}), *([category_column] if category_column else [])):
         if column not in columns:

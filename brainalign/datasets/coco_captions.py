@@ -10,6 +10,7 @@ import pandas as pd
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.datasets.published import nsd_image, required
+from brainalign.tables import read_text_table
 
 __all__ = ["coco_captions", "nsd_coco_ids"]
 
@@ -29,7 +30,7 @@ def nsd_coco_ids(folder: Path | str) -> dict[str, int]:
     """
     path = Path(folder) / "nsddata" / "experiments" / "nsd" / "nsd_stim_info_merged.csv"
     required(path, "download nsddata/experiments/nsd/nsd_stim_info_merged.csv of the release")
-    table = pd.read_csv(path)
+    table = read_text_table(path)
     for column in ("nsdId", "cocoId"):
         if column not in table:
             raise BrainalignError(f"{path}: has the columns {', '.join(map(str, table))}; expected nsdId and cocoId")

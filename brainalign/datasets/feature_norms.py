@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.datasets.trials import MISSING
+from brainalign.tables import read_text_table
 
 __all__ = ["read_feature_norms"]
 
@@ -28,7 +30,7 @@ def read_feature_norms(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise BrainalignError(f"there is no file {path} with feature norms; correct the path, or leave it out")
-    table = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", dtype=str)
+    table = read_text_table(path, "\t" if path.suffix == ".tsv" else ",").replace(list(MISSING), np.nan)
     if "word" not in table or len(table.columns) < 2:
         raise BrainalignError(
             f"{path} has the columns {listed(list(table))}; feature norms need `word`"

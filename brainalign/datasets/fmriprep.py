@@ -19,6 +19,7 @@ from brainalign.datasets.bids import FmriprepRun, find_runs
 from brainalign.datasets.fmri import read_volumes, voxel_table
 from brainalign.datasets.surfaces import check_space, load_file, read_maps, vertex_table
 from brainalign.datasets.trials import MISSING, complete_trials
+from brainalign.tables import read_text_table
 
 __all__ = ["MOTION", "read_confounds", "read_fmriprep"]
 
@@ -132,7 +133,7 @@ def _series(run: FmriprepRun, inside: NDArray[np.bool_] | None) -> Series:
 
 def _events(run: FmriprepRun, stimulus_column: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return nilearn's events (a condition per trial, the others by trial_type) and the trials of the run."""
-    table = pd.read_csv(run.events, sep="\t", dtype=str, keep_default_na=False)
+    table = read_text_table(run.events)
     columns = [str(column) for column in table]
     for column in ("onset", "duration", stimulus_column):
         if column not in columns:

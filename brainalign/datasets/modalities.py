@@ -15,6 +15,7 @@ from brainalign.checks import BrainalignError, check_finite, check_rows, listed
 from brainalign.datasets.things_meeg import read_things_epochs
 from brainalign.descriptor import ModalityStudy
 from brainalign.modalities_descriptor import ThingsRecordings
+from brainalign.tables import read_text_table
 
 __all__ = ["ModalityData", "check_modality_splits", "read_modalities"]
 
@@ -190,12 +191,7 @@ def _array(path: Path) -> Values:
 
 
 def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    separator = "," if path.suffix == ".csv" else "\t"
-    table = (
-        pd.read_parquet(path)
-        if path.suffix == ".parquet"
-        else pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
-    )
+    table = pd.read_parquet(path) if path.suffix == ".parquet" else read_text_table(path)
     missing = [column for column in columns if column not in table]
     if missing:
         raise BrainalignError(f"{path}: lacks the column(s) {listed(missing)}; it has {listed(list(table), 8)}")

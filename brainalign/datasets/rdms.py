@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.files import file_digest, write_atomically
+from brainalign.tables import read_text_table
 
 __all__ = ["RDM_READERS", "RdmSets", "read_kriegeskorte92", "read_rdm_study", "write_stimulus_images"]
 
@@ -154,7 +155,7 @@ def read_rdm_study(find: Find) -> RdmSets:
             raise BrainalignError(f"{path}: not a complete safetensors file ({error}); write it again") from error
 
     table = _path(find, "stimuli.tsv")
-    stimuli = pd.read_csv(table, sep="\t", dtype=str, keep_default_na=False)
+    stimuli = read_text_table(table)
     if "path" in stimuli:
         stimuli["path"] = [str((table.parent / path).resolve()) for path in stimuli["path"]]
     models = _find(find, "models.safetensors")

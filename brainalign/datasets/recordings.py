@@ -23,6 +23,7 @@ from brainalign.datasets.bids_stimuli import open_bids, pick_sensors
 from brainalign.datasets.meeg import UNITS, check_same_channels, drop_marked, sensor_table, without_bad_sensors
 from brainalign.datasets.trials import complete_trials
 from brainalign.descriptor import RecordingStudy
+from brainalign.tables import read_text_table
 
 __all__ = ["epochs_to_responses", "make_epochs", "read_bids_events", "read_muse", "read_recordings"]
 
@@ -53,10 +54,7 @@ def read_muse(path: Path, markers: Mapping[str, str]) -> tuple[Any, pd.DataFrame
         If columns are missing, values are no numbers, the clock contradicts the rate, or no marker is known.
     """
     mne: Any = importlib.import_module("mne")
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise BrainalignError(f"{path}: no readable table ({error}); download it again") from error
+    table = read_text_table(path, ",")
     needed = ["timestamps", *MUSE_CHANNELS, "Marker0"]
     missing = [name for name in needed if name not in table]
     if missing:

@@ -18,6 +18,7 @@ from brainalign.datasets.fmri import read_volumes
 from brainalign.datasets.fmriprep import MOTION, read_confounds
 from brainalign.datasets.surfaces import load_file
 from brainalign.files import file_digest
+from brainalign.tables import no_cell_lost
 
 __all__ = ["RegionSeries", "read_region_series"]
 
@@ -201,7 +202,8 @@ def _volume_means(file: SeriesFile, atlas: Path, names: Path | str | None) -> tu
 
 
 def _names(path: Path | str, numbers: NDArray[np.int64]) -> list[str]:
-    table = pd.read_csv(path, sep=None, engine="python", dtype=str)
+    with no_cell_lost(path):
+        table = pd.read_csv(path, sep=None, engine="python", dtype=str, index_col=False)
     if not {"index", "name"} <= set(table):
         raise BrainalignError(f"{path}: needs the columns index and name; it has {list(table)}")
     known = {int(index): str(name) for index, name in zip(table["index"], table["name"], strict=True)}

@@ -13,6 +13,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.tables import no_cell_lost
 
 __all__ = ["TYPOS", "clean_text", "read_task_table", "text_hash", "text_id"]
 
@@ -99,12 +100,14 @@ def read_task_table(
         lines = content.decode("utf-8-sig").splitlines(keepends=True)
     except UnicodeDecodeError:
         lines = content.decode("cp1252", errors="replace").splitlines(keepends=True)
-    kept = "".join(line for line in lines if not line.startswith("#"))
-    first = kept.partition("\n")[0]
-    separator = max(";,\t", key=first.count)
-    try:
+    kept = [line.rstrip("\r\n") for line in lines if not line.startswith("#") and line.strip()]
+    separator = max(";,\t", key=kept[0].count) if kept else ","
+    header, rows = (kept[:1], kept[1:]) if columns is None else ([], kept)
+    if all(row.endswith(separator) for row in rows):  # a separator that ends every line begins no cell
+        rows = [row.removesuffix(separator) for row in rows]
+    with no_cell_lost(path):
         table = pd.read_csv(
-            StringIO(kept),
+            StringIO("\n".join([*header, *rows])),
             sep=separator,
             dtype=str,
             keep_default_na=False,
@@ -112,8 +115,6 @@ def read_task_table(
             names=columns,
             index_col=False,
         )
-    except (ValueError, pd.errors.ParserError) as error:
-        raise BrainalignError(f"{path}: no readable table ({error}); download it again") from error
     if text_column not in table:
         names = [str(name) for name in table]
         raise BrainalignError(

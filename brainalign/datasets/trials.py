@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
+from brainalign.tables import read_text_table
 
 __all__ = ["complete_trials", "read_table", "read_trials"]
 
@@ -28,16 +29,16 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises
     ------
     BrainalignError
-        If the file does not exist, has another ending or cannot be read.
+        If the file does not exist, has another ending or cannot be read as a table; see `read_text_table`.
     """
     check_choice(f"the ending of {path}", path.suffix, SEPARATORS)
     if not path.exists():
         raise BrainalignError(f"{path}: no such file; correct the path in the descriptor")
+    if path.suffix != ".parquet":
+        return read_text_table(path, SEPARATORS[path.suffix])
     try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(path, sep=SEPARATORS[path.suffix], dtype=str, keep_default_na=False)
-    except (ValueError, OSError, pd.errors.ParserError) as error:  # pyarrow's errors are ValueErrors or OSErrors
+        return pd.read_parquet(path)
+    except (ValueError, OSError) as error:  # pyarrow's errors are ValueErrors or OSErrors
         raise BrainalignError(f"{path}: not a readable {path.suffix} table ({error}); write it again") from error
 
 

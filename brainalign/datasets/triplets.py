@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.datasets.subjects import read_images_table
 from brainalign.descriptor import TripletStudy
+from brainalign.tables import read_text_table
 
 __all__ = ["Judgements", "read_judgements", "read_objects", "read_triplets"]
 
@@ -169,7 +170,7 @@ def read_objects(path: Path, id_column: str | None = None, label_column: str | N
     if id_column is None:
         ids = labels = _lines(path)
     else:
-        table = pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t", dtype=str, keep_default_na=False)
+        table = read_text_table(path)
         for column in [id_column] if label_column is None else [id_column, label_column]:
             if column not in table:
                 columns = [str(name) for name in table]

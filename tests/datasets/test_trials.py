@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from brainalign.checks import BrainalignError
-from brainalign.datasets import complete_trials, read_trials
+from brainalign.datasets import complete_trials, read_objects, read_table, read_task_table, read_trials
+from brainalign.tables import read_text_table
 
 
 def write(path, table) -> object:
@@ -62,3 +63,62 @@ def test_files_that_are_no_tables(tmp_path) -> None:
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     with pytest.raises(BrainalignError, match=r"not a readable \.parquet table"):
         read_trials(tmp_path / "broken.parquet")
+
+
+SURPLUS = {
+    "the first row": "trial_id,stimulus_id,session\n1,a,x,y\n2,b,x,y\n",
+    "the first row, its last cell empty": "trial_id,stimulus_id,session\n1,a,x,\n2,b,x\n",
+    "every row, their last cells empty": "trial_id,stimulus_id,session\n1,a,x,\n2,b,x,\n",
+    "a later row": "trial_id,stimulus_id,session\n1,a,x\n2,b,x,y\n",
+    "two names alike": "trial_id,stimulus_id,stimulus_id\n1,a,b\n2,b,a\n",
+}
+WHOLE = {
+    "a comma in quotation marks": 'trial_id,stimulus_id,session\n1,"a,b",x\n2,b,x\n',
+    "a byte-order mark and empty lines": "\ufefftrial_id,stimulus_id,session\n\n1,a,x\n\n2,b,x\n",
+    "an index without a name": ",trial_id,stimulus_id\n0,1,a\n1,2,b\n",
+}
+# Readers of tables, with the column of ids that they return.
+READERS = {
+    "trials": (read_trials, "trial_id"),
+    "images": (read_table, "trial_id"),
+    "objects of triplets": (lambda path: read_objects(path, "trial_id"), "stimulus_id"),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("case", SURPLUS)
+def test_no_row_is_shifted_by_a_surplus_cell(tmp_path, reader, case) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(SURPLUS[case])
+    with pytest.raises(BrainalignError, match=r"table\.csv: "):
+        READERS[reader][0](path)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("case", WHOLE)
+def test_a_whole_table_is_read(tmp_path, reader, case) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(WHOLE[case])
+    read, column = READERS[reader]
+    assert read(path)[column].tolist() == ["1", "2"]
+
+
+def test_sentences_may_end_with_a_separator_and_not_with_a_surplus_cell(tmp_path) -> None:
+    path = tmp_path / "task1.csv"
+    path.write_text("id;sentence\n1;She sang.;\n2;He ran.;\n")
+    assert read_task_table(path, text_column="sentence")["id"].tolist() == ["1", "2"]
+    path.write_text("id;sentence\n1;She sang; he ran.;\n2;He ran.;\n")
+    with pytest.raises(BrainalignError, match=r"task1\.csv: a row has more cells"):
+        read_task_table(path, text_column="sentence")
+
+
+def test_what_a_lab_writes_is_read_as_it_stands(tmp_path) -> None:
+    path = tmp_path / "table.tsv"
+    path.write_text('\ufeffstimulus_id\tnote\n007\t5" wide\n\n1\t\n2\n')
+    assert read_text_table(path).to_dict("list") == {"stimulus_id": ["007", "1", "2"], "note": ['5" wide', "", ""]}
+    path.write_text("")
+    with pytest.raises(BrainalignError, match="not a readable table"):
+        read_text_table(path)
+    path.write_bytes(b"a\tb\n\xff\xfe\t1\n")
+    with pytest.raises(BrainalignError, match="not a readable table"):
+        read_text_table(path)
