@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -84,8 +85,14 @@ DIFFUSERS = {"codec", "guidance"}
 OPTIONAL = {"nilearn", "mne", "diffusers", "transformers", "dask", "triton"}
 
 
+@cache
 def python_files() -> list[Path]:
     return [f for folder in ("brainalign", "kernels", "pipelines") for f in sorted((ROOT / folder).rglob("*.py"))]
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def folder_of(path: Path) -> str:
@@ -101,9 +108,10 @@ def target_of(module: str) -> str:
     return parts[1] if len(parts) > 1 and parts[1] in {*FOLDERS, "pipelines", "cli"} else "base"
 
 
+@cache
 def imports(path: Path, *, top_level: bool = False) -> set[str]:
     """Return the absolute modules a file imports; with top_level only those that run on import."""
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     if top_level:
         nodes = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
     else:
@@ -120,7 +128,7 @@ def imports(path: Path, *, top_level: bool = False) -> set[str]:
 def public_definitions(path: Path) -> list[tuple[str, ast.FunctionDef | ast.ClassDef]]:
     """Return functions, classes and their methods that bear no underscore; of overloads the one with a body."""
     found: list[tuple[str, ast.FunctionDef | ast.ClassDef]] = []
-    todo = [("", node) for node in ast.parse(path.read_text()).body]
+    todo = [("", node) for node in tree_of(path).body]
     for prefix, node in todo:
         if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
             continue
@@ -132,12 +140,13 @@ def public_definitions(path: Path) -> list[tuple[str, ast.FunctionDef | ast.Clas
     return found
 
 
-@pytest.mark.parametrize("path", python_files(), ids=lambda p: str(p.relative_to(ROOT)))
-def test_layers(path: Path) -> None:
-    mine = folder_of(path)
-    ours = {target_of(module) for module in imports(path) if module.split(".")[0] == "brainalign"}
-    forbidden = ours - ALLOWED[mine] - {mine}
-    assert not forbidden, f"{path} in {mine} imports {forbidden}"
+def test_layers() -> None:
+    forbidden = {}
+    for path in python_files():
+        folder = folder_of(path)
+        targets = {target_of(module) for module in imports(path) if module.split(".")[0] == "brainalign"}
+        forbidden[path] = targets - ALLOWED[folder] - {folder}
+    assert not {str(path): names for path, names in forbidden.items() if names}
 
 
 def test_the_dag_is_built_without_torch() -> None:
@@ -162,10 +171,14 @@ def test_heavy_packages_are_imported_where_they_are_used() -> None:
         assert not heavy, f"{path} imports {heavy} at the top"
 
 
-@pytest.mark.parametrize("path", python_files(), ids=lambda p: str(p.relative_to(ROOT)))
-def test_what_is_public_has_a_docstring(path: Path) -> None:
-    bare = [name for name, node in public_definitions(path) if not ast.get_docstring(node)]
-    assert not bare, f"{path}: no docstring: {', '.join(bare)}"
+def test_what_is_public_has_a_docstring() -> None:
+    bare = [
+        f"{path}: {name}"
+        for path in python_files()
+        for name, node in public_definitions(path)
+        if not ast.get_docstring(node)
+    ]
+    assert not bare
 
 
 def test_stages_start_fast() -> None:
@@ -215,7 +228,7 @@ def test_menus_are_dict_literals() -> None:
         ("geometry/rdm.py", "DISTANCES"),
         ("geometry/compare.py", "COMPARISONS"),
     ):
-        tree = ast.parse((ROOT / "brainalign" / path).read_text())
+        tree = tree_of(ROOT / "brainalign" / path)
         values = [n.value for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == name]
         assert isinstance(values[0], ast.Dict), name
 
@@ -233,25 +246,29 @@ def file_of(module: str) -> Path | None:
     return None
 
 
+@cache
+def files_imported(path: Path) -> frozenset[Path]:
+    """Return the library files a file imports, with the `__init__.py` of their packages."""
+    files: set[Path] = set()
+    for module in imports(path):
+        if module.split(".")[0] == "brainalign" and (file := file_of(module)):
+            files |= {file, *file.parent.glob("__init__.py")}
+    for node in ast.walk(tree_of(path)):  # relative imports stay in their folder
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            files |= {path.parent / f"{name}.py" for name in names}
+    return frozenset(files)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_digest_of_a_stage_covers_all_it_imports(stage: str) -> None:
     """Follow the imports of a stage: every library file reached must rerun it when edited."""
     todo, reached = [ROOT / "pipelines" / f"{stage}.py"], set()
     while todo:
         path = todo.pop()
-        if path in reached:
-            continue
-        reached.add(path)
-        for module in imports(path):
-            if module.split(".")[0] == "brainalign" and (found := file_of(module)):
-                todo.append(found)
-                package = found.parent / "__init__.py"
-                if package.is_file():
-                    todo.append(package)
-        for node in ast.walk(ast.parse(path.read_text())):  # relative imports stay in their folder
-            if isinstance(node, ast.ImportFrom) and node.level == 1:
-                names = [node.module] if node.module else [alias.name for alias in node.names]
-                todo += [path.parent / f"{name}.py" for name in names]
+        if path not in reached:
+            reached.add(path)
+            todo += files_imported(path)
     # The workflow's own files reach a stage through its parameters; see stages.BASE_FILES.
     exempt = {
         "plan.py",

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from brainalign.locks import forget, note, running
@@ -15,8 +14,8 @@ def test_only_living_processes_hold_a_lock(tmp_path: Path) -> None:
     note(folder=tmp_path)
     assert set(running(tmp_path)) == {sleeper.pid, os.getpid()}
     sleeper.kill()
-    time.sleep(0.2)
-    assert running(tmp_path) == [os.getpid()]  # killed, not yet waited for: a zombie
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)  # dead, and left as a zombie
+    assert running(tmp_path) == [os.getpid()]
     sleeper.wait()
     forget(folder=tmp_path)
     assert running(tmp_path) == []
