@@ -1,15 +1,19 @@
-"""The stages of a run, and a digest of the code that each of them depends on."""
+"""The stages of a run, a digest of the code that each of them depends on, and the files their settings travel in."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from brainalign.checks import BrainalignError
+from brainalign.files import write_atomically
 
-__all__ = ["BASE_FILES", "STAGES", "library_digest"]
+__all__ = ["BASE_FILES", "STAGES", "library_digest", "read_settings", "settings_file"]
 
 # The folders each stage may import: their code is part of what its results depend on (a test follows the imports).
 STAGES = {
@@ -101,3 +105,43 @@ def library_digest(*folders: str) -> str:
     for file in files:
         digest.update(f"{file.parent.name}/{file.name}".encode() + file.read_bytes())
     return digest.hexdigest()
+
+
+def settings_file(folder: str | Path, settings: Mapping[str, object]) -> Path:
+    """Write the settings of a job to a file that is named by their digest, and return where it lies.
+
+    A rule takes the path as a parameter: other settings are another path, which reruns it. As text of a command they
+    would have to fit into what Linux takes as one argument, 128 KiB.
+
+    Parameters
+    ----------
+    folder : path
+    settings : mapping
+        JSON values.
+    """
+    text = json.dumps(settings)
+    path = Path(folder, f"{hashlib.sha256(text.encode()).hexdigest()}.json")
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda file: file.write_text(text))
+    return path
+
+
+def read_settings(given: str) -> dict[str, Any]:
+    """Return the settings of a stage, given as the path of a JSON file or as JSON.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no such file, or it holds no JSON object.
+    """
+    where = "--settings"
+    try:
+        if not given.lstrip().startswith("{"):
+            where, given = given, Path(given).read_text(encoding="utf-8")
+        settings = json.loads(given)
+    except (OSError, ValueError) as error:
+        raise BrainalignError(f"{where}: {error}; give a JSON object, or the path of a file that holds one") from None
+    if not isinstance(settings, dict):
+        raise BrainalignError(f"{where}: holds no JSON object; settings are one, by section")
+    return settings

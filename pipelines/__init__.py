@@ -6,7 +6,6 @@ python -P -m brainalign.pipelines.<stage> --help
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,17 +14,26 @@ from brainalign.checks import BrainalignError
 from brainalign.devices import claim_gpu, visible_gpus
 from brainalign.plan import STAGES, library_digest
 from brainalign.provenance import Provenance
+from brainalign.stages import read_settings
 
 __all__ = ["run_stage", "stage_parser"]
 
 
 def stage_parser(stage: str, description: str | None) -> argparse.ArgumentParser:
-    """Return the parser of a stage with what all stages take: settings as JSON, and the seed."""
+    """Return the parser of a stage with what all stages take: settings, and the seed."""
     parser = argparse.ArgumentParser(prog=f"python -P -m brainalign.pipelines.{stage}", description=description)
     parser.set_defaults(stage=stage)
-    parser.add_argument("--settings", type=json.loads, required=True, help="JSON: everything that changes the result")
+    about = "JSON, or a file of it: everything that changes the result"
+    parser.add_argument("--settings", type=_settings, required=True, help=about)
     parser.add_argument("--seed", type=int, default=0)
     return parser
+
+
+def _settings(given: str) -> dict[str, Any]:
+    try:
+        return read_settings(given)
+    except BrainalignError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run_stage(

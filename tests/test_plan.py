@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from pathlib import Path
@@ -19,6 +20,7 @@ from brainalign.settings import (
     load_descriptors,
     parse,
 )
+from brainalign.stages import read_settings, settings_file
 
 
 @pytest.fixture
@@ -282,3 +284,24 @@ def test_networks_are_pretrained_once_per_subject_model_and_method(demo: Config)
     assert seconds("encode_images", sizes=[10, 200]) > seconds("encode_images", sizes=[10])
     unknown = study.model_copy(update={"shape": None})
     assert estimate("encode_images", config, unknown, "efficientnet", "few").seconds > seconds("encode_images")
+
+
+def test_settings_travel_in_files_named_by_what_they_say(tmp_path: Path) -> None:
+    settings = {"a": {"text": "it's \"quoted\" 'äöü'"}, "b": [1, None]}
+    path = settings_file(tmp_path / "new", settings)
+    stamp = path.stat().st_mtime_ns
+    assert read_settings(str(path)) == read_settings(json.dumps(settings)) == settings
+    assert settings_file(tmp_path / "new", dict(settings)) == path
+    assert path.stat().st_mtime_ns == stamp  # an equal one is left alone: other jobs may be reading it
+    others = [settings | {"b": [1, 0]}, settings | {"c": 1}, {}]
+    assert len({path, *(settings_file(tmp_path / "new", other) for other in others)}) == 4
+    assert len(list((tmp_path / "new").iterdir())) == 4
+
+
+@pytest.mark.parametrize(("text", "message"), [("[1]", "no JSON object"), ("{", "Expecting"), (None, "No such file")])
+def test_settings_that_are_none_are_refused(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "settings.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(BrainalignError, match=f"settings.json.*{message}"):
+        read_settings(str(path))

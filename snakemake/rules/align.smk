@@ -21,12 +21,12 @@ rule align:
         runtime=minutes("align"),
         gpu=int(SETTINGS.concepts.device == "cuda"),
     params:
-        settings=quoted(align=SETTINGS.align, concepts=SETTINGS.concepts),
+        settings=settings_of(align=SETTINGS.align, concepts=SETTINGS.concepts),
         library=library_digest(*STAGES["align"]),
         seed=SETTINGS.seed,
         regions=lambda wildcards, input: f"--regions {shlex.join(input.regions)}" if input.regions else "",
     shell:
-        "python -P -m brainalign.pipelines.align --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.align --settings {params.settings:q} --seed {params.seed}"
         " --triplets {input.triplets:q} --concepts {input.concepts:q} --features {input.features:q} {params.regions}"
         " --aligned {output.aligned[0]:q} --alignment {output.alignment[0]:q}"
         " --alignedregions {output.alignedregions[0]:q} > {log:q} 2>&1"

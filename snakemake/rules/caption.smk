@@ -20,7 +20,7 @@ rule caption:
         mem_mb=memory("caption"),
         runtime=minutes("caption"),
     params:
-        settings=quoted(
+        settings=settings_of(
             caption=SETTINGS.caption.model_dump(mode="json", exclude={"subjects"}),
             model=SETTINGS.extractor_of(SETTINGS.caption.model) if SETTINGS.caption.model else {},
             ceiling_threshold=SETTINGS.encode_images.ceiling_threshold,
@@ -29,7 +29,7 @@ rule caption:
         library=library_digest(*STAGES["caption"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.caption --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.caption --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.prepared[0]:q} --splits {input.prepared[1]:q} --ceiling {input.prepared[2]:q}"
         " --features {input.features:q} --captions {output.captions[0]:q} --captionscores {output.scores[0]:q}"
         " --captiontemperatures {output.temperatures[0]:q} > {log:q} 2>&1"

@@ -1,5 +1,4 @@
 # What all rules share: the validated configuration, the names of files, the cost of jobs.
-import json
 import shlex
 from pathlib import Path
 
@@ -34,6 +33,7 @@ from brainalign.settings import (
     load_descriptors,
 )
 from brainalign.settings import parse as parse_settings  # "parse" is a name of Snakemake's own
+from brainalign.stages import settings_file
 
 try:
     SETTINGS = parse_settings(Config, config, "configuration")
@@ -402,13 +402,18 @@ def cost(stage, wildcards):
     return estimate(stage, SETTINGS, DESCRIPTORS[wildcards.dataset], **labels)
 
 
-def quoted(**settings):
-    """Return the settings of a stage as one quoted JSON argument: what changes a result is a parameter of its rule."""
+def settings_of(**settings):
+    """Return the file of a stage's settings, named by its digest: what changes a result is a parameter of its rule."""
     plain = {
         name: value.model_dump(mode="json") if hasattr(value, "model_dump") else value
         for name, value in settings.items()
     }
-    return shlex.quote(json.dumps(plain))
+    return str(settings_file(".snakemake/settings", plain))
+
+
+def whole_configuration():
+    """Return the file of all settings, for the stages that make pages."""
+    return settings_of(**SETTINGS.model_dump(mode="json"))
 
 
 def targets():
@@ -433,7 +438,7 @@ onsuccess:
 onerror:
     forget()
     # A rule whose input is missing never runs, so the report of what did work is made here.
-    quoted_config = shlex.quote(SETTINGS.model_dump_json())
+    configuration = whole_configuration()
     for stage, datasets in {
         "report": BLOCKS,
         "report_images": IMAGES,
@@ -446,4 +451,4 @@ onerror:
         "report_group": IMAGES + RDMS,
     }.items():
         if datasets:
-            shell("python -P -m brainalign.pipelines.{stage} --incomplete --settings {quoted_config} || true")
+            shell("python -P -m brainalign.pipelines.{stage} --incomplete --settings {configuration} || true")

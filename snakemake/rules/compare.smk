@@ -19,10 +19,10 @@ rule compare:
         mem_mb=memory("compare"),
         runtime=minutes("compare"),
     params:
-        settings=quoted(compare=SETTINGS.compare, confidence=SETTINGS.confidence),
+        settings=settings_of(compare=SETTINGS.compare, confidence=SETTINGS.confidence),
         library=library_digest(*STAGES["compare"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.compare --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.compare --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.responses:q} --noise {input.noise:q} --features {input.features:q}"
         " --rdm {output.rdm[0]:q} --comparison {output.comparison[0]:q} > {log:q} 2>&1"

@@ -19,10 +19,10 @@ rule compare_images:
         mem_mb=memory("compare_images"),
         runtime=minutes("compare_images"),
     params:
-        settings=quoted(compare=SETTINGS.compare_images, confidence=SETTINGS.confidence),
+        settings=settings_of(compare=SETTINGS.compare_images, confidence=SETTINGS.confidence),
         library=library_digest(*STAGES["compare_images"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.compare_images --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.compare_images --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.responses:q} --splits {input.splits:q} --features {input.features:q}"
         " --rdm {output.rdm[0]:q} --comparison {output.comparison[0]:q} > {log:q} 2>&1"

@@ -19,10 +19,10 @@ rule compare_rdms:
         mem_mb=memory("compare_rdms"),
         runtime=minutes("compare_rdms"),
     params:
-        settings=quoted(compare=SETTINGS.compare_rdms, confidence=SETTINGS.confidence),
+        settings=settings_of(compare=SETTINGS.compare_rdms, confidence=SETTINGS.confidence),
         library=library_digest(*STAGES["compare_rdms"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.compare_rdms --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.compare_rdms --settings {params.settings:q} --seed {params.seed}"
         " --references {input.references:q} --features {input.features:q} --rdm {output.rdm[0]:q}"
         " --comparison {output.comparison[0]:q} --differences {output.differences[0]:q} > {log:q} 2>&1"

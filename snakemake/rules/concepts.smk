@@ -19,12 +19,12 @@ rule concepts:
         runtime=minutes("concepts"),
         gpu=int(SETTINGS.concepts.device == "cuda"),
     params:
-        settings=quoted(concepts=SETTINGS.concepts),
+        settings=settings_of(concepts=SETTINGS.concepts),
         library=library_digest(*STAGES["concepts"]),
         seed=SETTINGS.seed,
         regions=lambda wildcards, input: f"--regions {shlex.join(input.regions)}" if input.regions else "",
     shell:
-        "python -P -m brainalign.pipelines.concepts --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.concepts --settings {params.settings:q} --seed {params.seed}"
         " --triplets {input.triplets:q} --features {input.features:q} {params.regions}"
         " --concepts {output.concepts[0]:q} --choices {output.choices[0]:q}"
         " --conceptdimensions {output.conceptdimensions[0]:q} --networks {output.networks[0]:q}"

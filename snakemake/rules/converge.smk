@@ -22,14 +22,14 @@ rule converge:
         mem_mb=memory("converge"),
         runtime=minutes("converge"),
     params:
-        settings=lambda wildcards: quoted(
+        settings=lambda wildcards: settings_of(
             converge=SETTINGS.convergence_of(wildcards.dataset), confidence=SETTINGS.confidence
         ),
         maps=lambda wildcards, input: f"--maps {shlex.quote(input.maps)}" if input.maps else "",
         library=library_digest(*STAGES["converge"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.converge --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.converge --settings {params.settings:q} --seed {params.seed}"
         " --halves {input.halves:q} {params.maps} --convergence {output.convergence[0]:q} --areas {output.areas[0]:q}"
         " --latencies {output.latencies[0]:q} --curves {output.curves[0]:q} --halftimes {output.halftimes[0]:q}"
         " --correlations {output.correlations[0]:q} > {log:q} 2>&1"

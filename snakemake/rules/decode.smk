@@ -20,13 +20,13 @@ rule decode:
         runtime=minutes("decode"),
         gpu=lambda wildcards: int(wants_device(SETTINGS.decode.device_of(wildcards.decoder))),
     params:
-        settings=lambda wildcards: quoted(decode=SETTINGS.decode.of(wildcards.decoder)),
+        settings=lambda wildcards: settings_of(decode=SETTINGS.decode.of(wildcards.decoder)),
         library=library_digest(*STAGES["decode"]),
         seed=SETTINGS.seed,
         tables=lambda wildcards, output: shlex.join(
             word for name in DECODED for word in (f"--{name}", output.get(name)[0])
         ),
     shell:
-        "python -P -m brainalign.pipelines.decode --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.decode --settings {params.settings:q} --seed {params.seed}"
         " --decoder {wildcards.decoder:q} --responses {input.responses:q} --splits {input.splits:q}"
         " --features {input.features:q} {params.tables} > {log:q} 2>&1"

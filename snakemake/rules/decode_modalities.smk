@@ -19,12 +19,12 @@ rule decode_modalities:
         runtime=minutes("decode_modalities"),
         gpu=int(wants_device(SETTINGS.decode_modalities.device)),
     params:
-        settings=quoted(decode_modalities=SETTINGS.decode_modalities),
+        settings=settings_of(decode_modalities=SETTINGS.decode_modalities),
         library=library_digest(*STAGES["decode_modalities"]),
         seed=SETTINGS.seed,
         features=lambda wildcards, input: f"--features {shlex.join(input.features)}" if input.features else "",
     shell:
-        "python -P -m brainalign.pipelines.decode_modalities --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.decode_modalities --settings {params.settings:q} --seed {params.seed}"
         " --modalities {input.tables[0]:q} --modalitytrials {input.tables[1]:q} --modalitystimuli {input.tables[2]:q}"
         " {params.features} --weights {output.weights:q} --sharedspace {output.sharedspace[0]:q}"
         " --spaceretrieval {output.spaceretrieval[0]:q} --spacechanges {output.spacechanges[0]:q}"

@@ -18,11 +18,11 @@ rule decode_series:
         runtime=minutes("decode_series"),
         gpu=int(wants_device(SETTINGS.decode_series.model.device)),
     params:
-        settings=quoted(decode_series=SETTINGS.decode_series, confidence=SETTINGS.confidence),
+        settings=settings_of(decode_series=SETTINGS.decode_series, confidence=SETTINGS.confidence),
         library=library_digest(*STAGES["decode_series"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.decode_series --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.decode_series --settings {params.settings:q} --seed {params.seed}"
         " --series {input.series:q} --people {input.people:q} --maskedmodel {output.maskedmodel[0]:q}"
         " --filled {output.filled[0]:q} --filledtraces {output.filledtraces[0]:q}"
         " --regionnetworks {output.regionnetworks[0]:q} --regionmap {output.regionmap[0]:q}"

@@ -22,7 +22,7 @@ rule decode_times:
         mem_mb=memory("decode_times"),
         runtime=minutes("decode_times"),
     params:
-        settings=lambda wildcards: quoted(
+        settings=lambda wildcards: settings_of(
             decode=SETTINGS.decode_times,
             confidence=SETTINGS.confidence,
             sensors=getattr(DESCRIPTORS[wildcards.dataset], "sensors", {}),
@@ -32,7 +32,7 @@ rule decode_times:
         library=library_digest(*STAGES["decode_times"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.decode_times --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.decode_times --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.responses:q} {params.splits} --scores {output.scores[0]:q} --sensors {output.sensors[0]:q}"
         " --windows {output.windows[0]:q} --clusters {output.clusters[0]:q} --peaks {output.peaks[0]:q}"
         " --squares {output.squares[0]:q} > {log:q} 2>&1"

@@ -25,7 +25,7 @@ rule directions:
         runtime=minutes("directions"),
         gpu=int(wants_device(SETTINGS.synthesize.device)),
     params:
-        settings=quoted(
+        settings=settings_of(
             directions=SETTINGS.directions,
             synthesize=SETTINGS.synthesize.model_dump(
                 mode="json", include={"prior", "guide", "check", "steps", "n_natural", "device", "save_memory"}
@@ -36,7 +36,7 @@ rule directions:
         library=library_digest(*STAGES["directions"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.directions --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.directions --settings {params.settings:q} --seed {params.seed}"
         " --guides {input.guides:q} {params.simulated} --stimuli {input.stimuli[0]:q} --features {input.features:q}"
         " --directions {output.directions[0]:q} --directionscores {output.directionscores[0]:q}"
         " --directionimages {output.directionimages[0]:q} > {log:q} 2>&1"

@@ -25,7 +25,7 @@ rule dynamics:
         mem_mb=memory("dynamics"),
         runtime=minutes("dynamics"),
     params:
-        settings=lambda wildcards: quoted(
+        settings=lambda wildcards: settings_of(
             dynamics=SETTINGS.dynamics.of_scores(),
             confidence=SETTINGS.confidence,
             descriptor=DESCRIPTORS[wildcards.dataset].prepare_options(wildcards.subject),
@@ -34,6 +34,6 @@ rule dynamics:
         seed=SETTINGS.seed,
     shell:
         "python -P -m brainalign.pipelines.dynamics --descriptor {input.descriptor:q} --subject {wildcards.subject:q}"
-        " --settings {params.settings} --seed {params.seed} --rollouts {input.rollouts:q}"
+        " --settings {params.settings:q} --seed {params.seed} --rollouts {input.rollouts:q}"
         " --scores {output.scores[0]:q} --neurons {output.neurons[0]:q} --folds {output.folds[0]:q}"
         " --movies {output.movies[0]:q} > {log:q} 2>&1"

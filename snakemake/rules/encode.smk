@@ -38,7 +38,7 @@ rule encode:
         runtime=minutes("encode"),
         gpu=lambda wildcards: int(wants_gpu(SETTINGS, wildcards.method)),
     params:
-        settings=lambda wildcards: quoted(
+        settings=lambda wildcards: settings_of(
             method=SETTINGS.encoder_of(wildcards.method),
             permute=SETTINGS.models[wildcards.model].permute,
             encode=SETTINGS.encode,
@@ -46,7 +46,7 @@ rule encode:
         library=library_digest(*STAGES["encode"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.encode --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.encode --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.responses:q} --splits {input.splits:q} --ceiling {input.ceiling:q} --mask {input.mask:q}"
         " --features {input.features:q} --scores {output.scores[0]:q} --identification {output.identification[0]:q}"
         " --null {output.null[0]:q} --statmap {output.statmap[0]:q} > {log:q} 2>&1"

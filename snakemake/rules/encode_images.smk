@@ -38,7 +38,7 @@ rule encode_images:
         runtime=minutes("encode_images"),
         gpu=lambda wildcards: int(wants_gpu(SETTINGS, wildcards.method)),
     params:
-        settings=lambda wildcards: quoted(
+        settings=lambda wildcards: settings_of(
             method=SETTINGS.encoder_of(wildcards.method),
             encode=SETTINGS.encode_images,
             confidence=SETTINGS.confidence,
@@ -50,7 +50,7 @@ rule encode_images:
         library=library_digest(*STAGES["encode_images"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.encode_images --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.encode_images --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.responses:q} --splits {input.splits:q} --ceiling {input.ceiling:q} --features {input.features:q}"
         " --scores {output.scores[0]:q} --null {output.null[0]:q} --profile {output.profile[0]:q}"
         " --preference {output.preference[0]:q} --clusters {output.clusters[0]:q}"

@@ -18,7 +18,7 @@ rule extract:
         mem_mb=memory("extract"),
         runtime=minutes("extract"),
     params:
-        settings=lambda wildcards: quoted(
+        settings=lambda wildcards: settings_of(
             model=SETTINGS.extractor_of(wildcards.model), descriptor=DESCRIPTORS[wildcards.dataset].extract_options()
         ),
         images=images_changed,
@@ -27,5 +27,5 @@ rule extract:
         stimuli=lambda wildcards, input: f"--stimuli {shlex.quote(input.stimuli[0])}" if input.stimuli else "",
         captions=lambda wildcards, input: f"--captions {shlex.quote(input.captions[0])}" if input.captions else "",
     shell:
-        "python -P -m brainalign.pipelines.extract --descriptor {input.descriptor:q} --settings {params.settings}"
+        "python -P -m brainalign.pipelines.extract --descriptor {input.descriptor:q} --settings {params.settings:q}"
         " --seed {params.seed} {params.stimuli} {params.captions} --features {output.features[0]:q} > {log:q} 2>&1"

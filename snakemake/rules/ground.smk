@@ -26,7 +26,7 @@ rule ground:
         runtime=minutes("ground"),
         gpu=int(wants_device(SETTINGS.ground.device)),
     params:
-        settings=quoted(
+        settings=settings_of(
             ground=SETTINGS.ground.model_dump(mode="json", exclude={"subjects"}),
             text=SETTINGS.extractor_of(SETTINGS.ground.text) if SETTINGS.ground.text else {},
         ),
@@ -34,7 +34,7 @@ rule ground:
         library=library_digest(*STAGES["ground"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.ground --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.ground --settings {params.settings:q} --seed {params.seed}"
         " --features {input.features:q} --splits {input.splits:q} {params.captions}"
         " --grounding {output.grounding[0]:q} --groundedwords {output.words[0]:q} --groundedscores {output.scores[0]:q}"
         " --groundedaxes {output.axes[0]:q} --groundedattributes {output.attributes[0]:q}"

@@ -17,7 +17,7 @@ rule ground_regions:
         mem_mb=memory("ground_regions"),
         runtime=minutes("ground_regions"),
     params:
-        settings=quoted(
+        settings=settings_of(
             ground=SETTINGS.ground.model_dump(mode="json", include={"alphas", "permutations", "draws"}),
             ceiling_threshold=SETTINGS.encode_images.ceiling_threshold,
             confidence=SETTINGS.confidence,
@@ -25,6 +25,6 @@ rule ground_regions:
         library=library_digest(*STAGES["ground_regions"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.ground_regions --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.ground_regions --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.prepared[0]:q} --splits {input.prepared[1]:q} --ceiling {input.prepared[2]:q}"
         " --groundedwords {input.words:q} --groundedregions {output.regions[0]:q} > {log:q} 2>&1"

@@ -24,7 +24,7 @@ rule guide:
         runtime=minutes("guide"),
         gpu=int(wants_device(SETTINGS.synthesize.device)),
     params:
-        settings=quoted(
+        settings=settings_of(
             synthesize=SETTINGS.synthesize.of_the_guide(),
             models=SETTINGS.encoders_of_synthesis(),
             ceiling_threshold=SETTINGS.encode_images.ceiling_threshold,
@@ -32,6 +32,6 @@ rule guide:
         library=library_digest(*STAGES["guide"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.guide --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.guide --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.responses:q} --splits {input.splits:q} --ceiling {input.ceiling:q}"
         " --stimuli {input.stimuli[0]:q} --features {input.features:q} --guides {output.guides[0]:q} > {log:q} 2>&1"

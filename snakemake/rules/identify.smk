@@ -18,10 +18,10 @@ rule identify:
         mem_mb=memory("identify"),
         runtime=minutes("identify"),
     params:
-        settings=quoted(identify=SETTINGS.identify, confidence=SETTINGS.confidence),
+        settings=settings_of(identify=SETTINGS.identify, confidence=SETTINGS.confidence),
         library=library_digest(*STAGES["identify"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.identify --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.identify --settings {params.settings:q} --seed {params.seed}"
         " --rdms {input.rdms:q} --regions {output.regions[0]:q} --thresholds {output.thresholds[0]:q}"
         " --agreement {output.agreement[0]:q} > {log:q} 2>&1"

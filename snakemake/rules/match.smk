@@ -20,14 +20,14 @@ rule match:
         mem_mb=memory("match"),
         runtime=minutes("match"),
     params:
-        settings=lambda wildcards: quoted(
+        settings=lambda wildcards: settings_of(
             match=SETTINGS.matching_of(wildcards.dataset), checkpoints=SETTINGS.checkpoints_of(wildcards.dataset)
         ),
         stimuli=lambda wildcards, input: f"--stimuli {shlex.quote(input.stimuli[0])}" if input.stimuli else "",
         library=library_digest(*STAGES["match"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.match --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.match --settings {params.settings:q} --seed {params.seed}"
         " --features {input.features:q} {params.stimuli} --similarity {output.similarity[0]:q}"
         " --dimensions {output.dimensions[0]:q} --featurebias {output.featurebias[0]:q}"
         " --manifolds {output.manifolds[0]:q} > {log:q} 2>&1"

@@ -23,7 +23,7 @@ rule prepare:
         mem_mb=memory("prepare"),
         runtime=minutes("prepare"),
     params:
-        settings=lambda wildcards: quoted(
+        settings=lambda wildcards: settings_of(
             prepare=SETTINGS.prepare,
             descriptor=DESCRIPTORS[wildcards.dataset].prepare_options(wildcards.subject),
         ),
@@ -31,6 +31,6 @@ rule prepare:
         seed=SETTINGS.seed,
     shell:
         "python -P -m brainalign.pipelines.prepare --descriptor {input.descriptor:q} --subject {wildcards.subject:q}"
-        " --settings {params.settings} --seed {params.seed} --responses {output.responses[0]:q}"
+        " --settings {params.settings:q} --seed {params.seed} --responses {output.responses[0]:q}"
         " --splits {output.splits[0]:q} --ceiling {output.ceiling[0]:q} --noise {output.noise[0]:q} --mask {output.mask[0]:q}"
         " --bold {output.bold[0]:q} > {log:q} 2>&1"

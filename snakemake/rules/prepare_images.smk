@@ -20,7 +20,7 @@ rule prepare_images:
         mem_mb=memory("prepare_images"),
         runtime=minutes("prepare_images"),
     params:
-        settings=lambda wildcards: quoted(
+        settings=lambda wildcards: settings_of(
             prepare=SETTINGS.prepare,
             descriptor=DESCRIPTORS[wildcards.dataset].prepare_options(wildcards.subject),
         ),
@@ -30,5 +30,5 @@ rule prepare_images:
         seed=SETTINGS.seed,
     shell:
         "python -P -m brainalign.pipelines.prepare_images --descriptor {input.descriptor:q} --raw {params.raw:q}"
-        " --subject {wildcards.subject:q} --stimuli {input.images:q} --settings {params.settings} --seed {params.seed}"
+        " --subject {wildcards.subject:q} --stimuli {input.images:q} --settings {params.settings:q} --seed {params.seed}"
         " --responses {output.responses[0]:q} --splits {output.splits[0]:q} --ceiling {output.ceiling[0]:q} > {log:q} 2>&1"

@@ -17,12 +17,12 @@ rule prepare_modalities:
         mem_mb=memory("prepare_modalities"),
         runtime=minutes("prepare_modalities"),
     params:
-        settings=lambda wildcards: quoted(descriptor=DESCRIPTORS[wildcards.dataset].prepare_options()),
+        settings=lambda wildcards: settings_of(descriptor=DESCRIPTORS[wildcards.dataset].prepare_options()),
         images=images_changed,
         library=library_digest(*STAGES["prepare_modalities"]),
         seed=SETTINGS.seed,
         raw=lambda wildcards: SETTINGS.raw_folder(wildcards.dataset),
     shell:
         "python -P -m brainalign.pipelines.prepare_modalities --descriptor {input.descriptor:q} --raw {params.raw:q}"
-        " --settings {params.settings} --seed {params.seed} --modalities {output.modalities[0]:q}"
+        " --settings {params.settings:q} --seed {params.seed} --modalities {output.modalities[0]:q}"
         " --modalitytrials {output.modalitytrials[0]:q} --modalitystimuli {output.modalitystimuli[0]:q} > {log:q} 2>&1"

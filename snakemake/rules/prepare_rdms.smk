@@ -18,9 +18,9 @@ rule prepare_rdms:
         mem_mb=memory("prepare_rdms"),
         runtime=minutes("prepare_rdms"),
     params:
-        settings=lambda wildcards: quoted(descriptor=DESCRIPTORS[wildcards.dataset].extract_options()),
+        settings=lambda wildcards: settings_of(descriptor=DESCRIPTORS[wildcards.dataset].extract_options()),
         library=library_digest(*STAGES["prepare_rdms"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.prepare_rdms --descriptor {input.descriptor:q} --settings {params.settings}"
+        "python -P -m brainalign.pipelines.prepare_rdms --descriptor {input.descriptor:q} --settings {params.settings:q}"
         " --seed {params.seed} --references {output.references[0]:q} --stimuli {output.stimuli:q} > {log:q} 2>&1"

@@ -17,10 +17,12 @@ rule prepare_recordings:
         mem_mb=memory("prepare_recordings"),
         runtime=minutes("prepare_recordings"),
     params:
-        settings=lambda wildcards: quoted(descriptor=DESCRIPTORS[wildcards.dataset].prepare_options(wildcards.subject)),
+        settings=lambda wildcards: settings_of(
+            descriptor=DESCRIPTORS[wildcards.dataset].prepare_options(wildcards.subject)
+        ),
         library=library_digest(*STAGES["prepare_recordings"]),
         seed=SETTINGS.seed,
     shell:
         "python -P -m brainalign.pipelines.prepare_recordings --descriptor {input.descriptor:q}"
-        " --subject {wildcards.subject:q} --settings {params.settings} --seed {params.seed}"
+        " --subject {wildcards.subject:q} --settings {params.settings:q} --seed {params.seed}"
         " --responses {output.responses[0]:q} > {log:q} 2>&1"

@@ -20,10 +20,10 @@ rule prepare_sentences:
         mem_mb=memory("prepare_sentences"),
         runtime=minutes("prepare_sentences"),
     params:
-        settings=lambda wildcards: quoted(descriptor=DESCRIPTORS[wildcards.dataset].prepare_options()),
+        settings=lambda wildcards: settings_of(descriptor=DESCRIPTORS[wildcards.dataset].prepare_options()),
         library=library_digest(*STAGES["prepare_sentences"]),
         seed=SETTINGS.seed,
     shell:
         "python -P -m brainalign.pipelines.prepare_sentences --descriptor {input.descriptor:q}"
-        " --settings {params.settings} --seed {params.seed} --responses {output.responses[0]:q}"
+        " --settings {params.settings:q} --seed {params.seed} --responses {output.responses[0]:q}"
         " --splits {output.splits[0]:q} --ledger {output.ledger[0]:q} --stimuli {output.stimuli:q} > {log:q} 2>&1"

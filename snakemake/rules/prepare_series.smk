@@ -18,10 +18,10 @@ rule prepare_series:
         mem_mb=memory("prepare_series"),
         runtime=minutes("prepare_series"),
     params:
-        settings=lambda wildcards: quoted(descriptor=DESCRIPTORS[wildcards.dataset].prepare_options()),
+        settings=lambda wildcards: settings_of(descriptor=DESCRIPTORS[wildcards.dataset].prepare_options()),
         library=library_digest(*STAGES["prepare_series"]),
         seed=SETTINGS.seed,
     shell:
         "python -P -m brainalign.pipelines.prepare_series --descriptor {input.descriptor:q}"
-        " --settings {params.settings} --seed {params.seed} --series {output.series[0]:q}"
+        " --settings {params.settings:q} --seed {params.seed} --series {output.series[0]:q}"
         " --people {output.people[0]:q} > {log:q} 2>&1"

@@ -18,10 +18,10 @@ rule prepare_triplets:
         mem_mb=memory("prepare_triplets"),
         runtime=minutes("prepare_triplets"),
     params:
-        settings=lambda wildcards: quoted(descriptor=DESCRIPTORS[wildcards.dataset].prepare_options()),
+        settings=lambda wildcards: settings_of(descriptor=DESCRIPTORS[wildcards.dataset].prepare_options()),
         library=library_digest(*STAGES["prepare_triplets"]),
         seed=SETTINGS.seed,
     shell:
         "python -P -m brainalign.pipelines.prepare_triplets --descriptor {input.descriptor:q}"
-        " --settings {params.settings} --seed {params.seed} --triplets {output.triplets[0]:q}"
+        " --settings {params.settings:q} --seed {params.seed} --triplets {output.triplets[0]:q}"
         " --stimuli {output.stimuli:q} > {log:q} 2>&1"

@@ -23,13 +23,13 @@ rule pretrain:
         runtime=minutes("pretrain"),
         gpu=lambda wildcards: int(wants_gpu(SETTINGS, wildcards.method)),
     params:
-        settings=lambda wildcards: quoted(
+        settings=lambda wildcards: settings_of(
             method=SETTINGS.pretraining_of(wildcards.method),
             ceiling_threshold=SETTINGS.encode_images.ceiling_threshold,
         ),
         library=library_digest(*STAGES["pretrain"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.pretrain --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.pretrain --settings {params.settings:q} --seed {params.seed}"
         " --held-out {input.held_out:q} --responses {input.responses:q} --splits {input.splits:q}"
         " --features {input.features:q} --network {output.network[0]:q} > {log:q} 2>&1"

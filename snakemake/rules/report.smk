@@ -29,8 +29,8 @@ rule report:
         mem_mb=memory("report"),
         runtime=minutes("report"),
     params:
-        config=shlex.quote(SETTINGS.model_dump_json()),
+        settings=whole_configuration(),
         library=library_digest(*STAGES["report"]),
     shell:
-        "python -P -m brainalign.pipelines.report --settings {params.config} --dataset {wildcards.dataset:q}"
+        "python -P -m brainalign.pipelines.report --settings {params.settings:q} --dataset {wildcards.dataset:q}"
         " --subject {wildcards.subject:q} > {log:q} 2>&1"

@@ -24,8 +24,8 @@ rule report_concepts:
         mem_mb=memory("report_concepts"),
         runtime=minutes("report_concepts"),
     params:
-        config=shlex.quote(SETTINGS.model_dump_json()),
+        settings=whole_configuration(),
         library=library_digest(*STAGES["report_concepts"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.report_concepts --settings {params.config} --dataset {wildcards.dataset:q} > {log:q} 2>&1"
+        "python -P -m brainalign.pipelines.report_concepts --settings {params.settings:q} --dataset {wildcards.dataset:q} > {log:q} 2>&1"

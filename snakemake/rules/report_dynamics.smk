@@ -23,9 +23,9 @@ rule report_dynamics:
         mem_mb=memory("report_dynamics"),
         runtime=minutes("report_dynamics"),
     params:
-        config=shlex.quote(SETTINGS.model_dump_json()),
+        settings=whole_configuration(),
         library=library_digest(*STAGES["report_dynamics"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.report_dynamics --settings {params.config} --dataset {wildcards.dataset:q}"
+        "python -P -m brainalign.pipelines.report_dynamics --settings {params.settings:q} --dataset {wildcards.dataset:q}"
         " --subject {wildcards.subject:q} > {log:q} 2>&1"

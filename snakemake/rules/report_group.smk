@@ -23,8 +23,8 @@ rule report_group:
         mem_mb=memory("report_group"),
         runtime=minutes("report_group"),
     params:
-        config=shlex.quote(SETTINGS.model_dump_json()),
+        settings=whole_configuration(),
         library=library_digest(*STAGES["report_group"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.report_group --settings {params.config} --dataset {wildcards.dataset:q} > {log:q} 2>&1"
+        "python -P -m brainalign.pipelines.report_group --settings {params.settings:q} --dataset {wildcards.dataset:q} > {log:q} 2>&1"

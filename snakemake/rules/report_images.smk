@@ -43,9 +43,9 @@ rule report_images:
         mem_mb=memory("report_images"),
         runtime=minutes("report_images"),
     params:
-        config=shlex.quote(SETTINGS.model_dump_json()),
+        settings=whole_configuration(),
         library=library_digest(*STAGES["report_images"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.report_images --settings {params.config} --dataset {wildcards.dataset:q}"
+        "python -P -m brainalign.pipelines.report_images --settings {params.settings:q} --dataset {wildcards.dataset:q}"
         " --subject {wildcards.subject:q} > {log:q} 2>&1"

@@ -23,8 +23,8 @@ rule report_modalities:
         mem_mb=memory("report_modalities"),
         runtime=minutes("report_modalities"),
     params:
-        config=shlex.quote(SETTINGS.model_dump_json()),
+        settings=whole_configuration(),
         library=library_digest(*STAGES["report_modalities"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.report_modalities --settings {params.config} --dataset {wildcards.dataset:q} > {log:q} 2>&1"
+        "python -P -m brainalign.pipelines.report_modalities --settings {params.settings:q} --dataset {wildcards.dataset:q} > {log:q} 2>&1"

@@ -24,9 +24,9 @@ rule report_recordings:
         mem_mb=memory("report_recordings"),
         runtime=minutes("report_recordings"),
     params:
-        config=shlex.quote(SETTINGS.model_dump_json()),
+        settings=whole_configuration(),
         library=library_digest(*STAGES["report_recordings"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.report_recordings --settings {params.config} --dataset {wildcards.dataset:q}"
+        "python -P -m brainalign.pipelines.report_recordings --settings {params.settings:q} --dataset {wildcards.dataset:q}"
         " --subject {wildcards.subject:q} > {log:q} 2>&1"

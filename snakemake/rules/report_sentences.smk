@@ -26,8 +26,8 @@ rule report_sentences:
         mem_mb=memory("report_sentences"),
         runtime=minutes("report_sentences"),
     params:
-        config=shlex.quote(SETTINGS.model_dump_json()),
+        settings=whole_configuration(),
         library=library_digest(*STAGES["report_sentences"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.report_sentences --settings {params.config} --dataset {wildcards.dataset:q} > {log:q} 2>&1"
+        "python -P -m brainalign.pipelines.report_sentences --settings {params.settings:q} --dataset {wildcards.dataset:q} > {log:q} 2>&1"

@@ -23,8 +23,8 @@ rule report_series:
         mem_mb=memory("report_series"),
         runtime=minutes("report_series"),
     params:
-        config=shlex.quote(SETTINGS.model_dump_json()),
+        settings=whole_configuration(),
         library=library_digest(*STAGES["report_series"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.report_series --settings {params.config} --dataset {wildcards.dataset:q} > {log:q} 2>&1"
+        "python -P -m brainalign.pipelines.report_series --settings {params.settings:q} --dataset {wildcards.dataset:q} > {log:q} 2>&1"

@@ -23,7 +23,7 @@ rule rollout:
         mem_mb=memory("rollout"),
         runtime=minutes("rollout"),
     params:
-        settings=lambda wildcards: quoted(
+        settings=lambda wildcards: settings_of(
             dynamics=SETTINGS.dynamics.of_rollout(wildcards.model),
             descriptor=DESCRIPTORS[wildcards.dataset].extract_options(),
         ),
@@ -31,4 +31,4 @@ rule rollout:
         seed=SETTINGS.seed,
     shell:
         "python -P -m brainalign.pipelines.rollout --descriptor {input.descriptor:q} --model {wildcards.model:q}"
-        " --settings {params.settings} --seed {params.seed} --rollouts {output.rollouts[0]:q} > {log:q} 2>&1"
+        " --settings {params.settings:q} --seed {params.seed} --rollouts {output.rollouts[0]:q} > {log:q} 2>&1"

@@ -21,7 +21,7 @@ rule searchlight:
         mem_mb=memory("searchlight"),
         runtime=minutes("searchlight"),
     params:
-        settings=quoted(searchlight=SETTINGS.searchlight.model_dump(mode="json", exclude={"models", "subjects"})),
+        settings=settings_of(searchlight=SETTINGS.searchlight.model_dump(mode="json", exclude={"models", "subjects"})),
         study=lambda wildcards, input: " ".join(
             f"--{name} {shlex.quote(str(getattr(input, name)))}"
             for name in ("splits", "noise", "mask")
@@ -30,6 +30,6 @@ rule searchlight:
         library=library_digest(*STAGES["searchlight"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.searchlight --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.searchlight --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.responses:q} {params.study} --features {input.features:q}"
         " --searchlight {output.searchlight[0]:q} > {log:q} 2>&1"

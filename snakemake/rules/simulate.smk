@@ -18,10 +18,10 @@ rule simulate:
         mem_mb=memory("simulate"),
         runtime=minutes("simulate"),
     params:
-        settings=lambda wildcards: quoted(simulate=DESCRIPTORS[wildcards.dataset].simulate),
+        settings=lambda wildcards: settings_of(simulate=DESCRIPTORS[wildcards.dataset].simulate),
         folder=lambda wildcards: raw_file("", wildcards.dataset),
         library=library_digest(*STAGES["simulate"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.simulate --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.simulate --settings {params.settings:q} --seed {params.seed}"
         " --folder {params.folder:q} > {log:q} 2>&1"

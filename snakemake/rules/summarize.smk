@@ -21,10 +21,10 @@ rule summarize:
         mem_mb=memory("summarize"),
         runtime=minutes("summarize"),
     params:
-        settings=quoted(summarize=SETTINGS.summarize, confidence=SETTINGS.confidence),
+        settings=settings_of(summarize=SETTINGS.summarize, confidence=SETTINGS.confidence),
         library=library_digest(*STAGES["summarize"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.summarize --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.summarize --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.responses:q} --splits {input.splits:q} --scores {input.scores:q} --identification {input.identification:q}"
         " --null {input.null:q} --decoding {output.decoding[0]:q} --summary {output.summary[0]:q} > {log:q} 2>&1"

@@ -17,9 +17,9 @@ rule summarize_group:
         mem_mb=memory("summarize_group"),
         runtime=minutes("summarize_group"),
     params:
-        settings=quoted(),
+        settings=settings_of(),
         library=library_digest(*STAGES["summarize_group"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.summarize_group --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.summarize_group --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.responses:q} --splits {input.splits:q} --ceiling {output.ceiling[0]:q} > {log:q} 2>&1"

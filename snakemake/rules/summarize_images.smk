@@ -27,7 +27,7 @@ rule summarize_images:
         mem_mb=memory("summarize_images"),
         runtime=minutes("summarize_images"),
     params:
-        settings=lambda wildcards: quoted(
+        settings=lambda wildcards: settings_of(
             summarize=SETTINGS.summarize,
             confidence=SETTINGS.confidence,
             ceiling_threshold=SETTINGS.encode_images.ceiling_threshold,
@@ -36,7 +36,7 @@ rule summarize_images:
         library=library_digest(*STAGES["summarize_images"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.summarize_images --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.summarize_images --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.responses:q} --ceiling {input.ceiling:q} --scores {input.scores:q} --profile {input.profile:q} --preference {input.preference:q}"
         " --null {input.null:q} --draws {input.draws:q} --contest {output.contest[0]:q} --winners {output.winners[0]:q}"
         " --truth {input.truth:q} --summary {output.summary[0]:q} --recovery {output.recovery[0]:q} --differences {output.differences[0]:q} > {log:q} 2>&1"

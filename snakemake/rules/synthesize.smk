@@ -27,7 +27,7 @@ rule synthesize:
         runtime=minutes("synthesize"),
         gpu=int(wants_device(SETTINGS.synthesize.device)),
     params:
-        settings=quoted(
+        settings=settings_of(
             synthesize=SETTINGS.synthesize.model_dump(mode="json", exclude={"subjects"}),
             models=SETTINGS.encoders_of_synthesis(),
             confidence=SETTINGS.confidence,
@@ -37,7 +37,7 @@ rule synthesize:
         library=library_digest(*STAGES["synthesize"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.synthesize --settings {params.settings} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.synthesize --settings {params.settings:q} --seed {params.seed}"
         " --guides {input.guides:q} {params.simulated} {params.captions} --stimuli {input.stimuli[0]:q} --features {input.features:q}"
         " --synthesized {output.synthesized[0]:q} --synthesis {output.synthesis[0]:q}"
         " --synthesisgains {output.synthesisgains[0]:q} --synthesissteps {output.synthesissteps[0]:q}"

@@ -106,6 +106,24 @@ def test_changed_texts_rerun_extraction(finished) -> None:
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
+def test_a_descriptor_of_many_texts_reaches_its_stage(make_checkout) -> None:
+    """Linux takes 128 KiB as one argument of a command, and a shell gets a whole command as one."""
+    checkout = make_checkout("many")
+    path = checkout.root / "study" / "small.yaml"
+    about = yaml.safe_load(path.read_text())
+    about["stimuli"] = {
+        f"thing{k}": {"texts": [f"thing {k}", f'it\'s "{k}": ' + "a long text " * 9]} for k in range(1500)
+    }
+    path.write_text(yaml.safe_dump(about, sort_keys=False))
+    assert path.stat().st_size > 190_000
+    config = checkout.write_config("many", models={"onehot": {"extractor": "onehot"}})
+    checkout.snakemake(config, "--until", "extract")
+    features = checkout.root / "results/many/small/stimuli/features/model-onehot_features.safetensors"
+    assert load_sidecar(features)["settings"]["descriptor"] == {
+        "stimuli": {name: stimulus | {"label": None} for name, stimulus in about["stimuli"].items()}
+    }
+
+
 def test_a_changed_method_reruns_its_own_jobs(finished) -> None:
     methods = {"ridge": {"encoder": "ridge", "cv": 4}, "fixed": {"encoder": "ridge", "alphas": [0.001]}}
     jobs = finished.jobs(finished.write_config("changed", results="results/done", methods=methods))
