@@ -135,11 +135,10 @@ def read_settings(given: str) -> dict[str, Any]:
     BrainalignError
         If there is no such file, or it holds no JSON object.
     """
-    where = "--settings"
+    inline = given.lstrip().startswith("{")
+    where = "--settings" if inline else given
     try:
-        if not given.lstrip().startswith("{"):
-            where, given = given, Path(given).read_text(encoding="utf-8")
-        settings = json.loads(given)
+        settings = json.loads(given if inline else Path(given).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BrainalignError(f"{where}: {error}; give a JSON object, or the path of a file that holds one") from None
     if not isinstance(settings, dict):
