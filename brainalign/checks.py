@@ -10,18 +10,22 @@ import difflib
 import importlib
 from collections.abc import Collection, Iterable, Sequence
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
     "BrainalignError",
+    "check_apart",
     "check_choice",
     "check_finite",
+    "check_folds",
     "check_rows",
     "did_you_mean",
     "import_optional",
     "listed",
+    "row_numbers",
 ]
 
 
@@ -81,6 +85,88 @@ def check_finite(name: str, values: NDArray[np.floating], remedy: str) -> None:
             f"{name} of shape {values.shape} has {int((~finite).sum())} NaN or infinite values "
             f"(first at {first}); {remedy}"
         )
+
+
+def row_numbers(name: str, given: Any, n_rows: int) -> NDArray[np.intp]:
+    """Return the numbers of chosen rows, which are given as numbers or as a mask.
+
+    Raises
+    ------
+    BrainalignError
+        If none is chosen, a number is negative or beyond the last row, or a mask has another length.
+    """
+    rows = np.asarray(given)
+    if rows.dtype == bool:
+        if rows.shape != (n_rows,):
+            raise BrainalignError(
+                f"the mask {name} has shape {rows.shape} but there are {n_rows} rows; give one value each"
+            )
+        rows = np.flatnonzero(rows)
+    if not rows.size:
+        raise BrainalignError(f"{name} names no row of {n_rows}; give one or more")
+    if rows.ndim != 1 or rows.dtype.kind not in "iu":
+        raise BrainalignError(f"{name} is {rows.dtype} of shape {rows.shape}; give row numbers, or a mask")
+    outside = rows[(rows < 0) | (rows >= n_rows)]
+    if outside.size:
+        raise BrainalignError(
+            f"{name} names {outside.size} rows that there are not (first {outside[0]}); rows are 0 to {n_rows - 1}"
+        )
+    return rows.astype(np.intp)
+
+
+def check_folds(folds: Iterable[tuple[Any, Any]], n_rows: int, sides: tuple[str, str] = ("train", "test")) -> None:
+    """Raise unless every fold trains on some rows and tests on others, all of them among the rows there are.
+
+    Parameters
+    ----------
+    folds : sequence of (rows of one side, rows of the other)
+        Row numbers or masks.
+    n_rows : int
+    sides : (str, str)
+        What the two are called in the message.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no fold, a side of one is empty, a row is on both sides, or there is no such row.
+    """
+    pairs = list(folds)
+    if not pairs:
+        raise BrainalignError("there is no fold; give one or more")
+    for number, pair in enumerate(pairs):
+        one, other = (
+            row_numbers(f"fold {number}, {name}", side, n_rows) for name, side in zip(sides, pair, strict=True)
+        )
+        both = np.intersect1d(one, other)
+        if both.size:
+            raise BrainalignError(
+                f"fold {number}: {both.size} rows are in both {sides[0]} and {sides[1]} ({listed(both.tolist())}), so "
+                "scores would be of what was learnt by heart; give each row one side"
+            )
+
+
+def check_apart(
+    one: Iterable[object], other: Iterable[object], what: str, remedy: str, sides: tuple[str, str] = ("train", "test")
+) -> None:
+    """Raise if anything, such as a stimulus or a subject, is on both sides of a split.
+
+    Parameters
+    ----------
+    one, other : iterables of names
+        Compared as text: 7 and "7" are the same stimulus.
+    what : str
+        The plural of what is named.
+    remedy : str
+    sides : (str, str)
+
+    Raises
+    ------
+    BrainalignError
+        If they share a name.
+    """
+    both = sorted(set(map(str, one)) & set(map(str, other)))
+    if both:
+        raise BrainalignError(f"{len(both)} {what} occur in both {sides[0]} and {sides[1]} ({listed(both)}); {remedy}")
 
 
 def import_optional(module: str, extra: str, purpose: str) -> ModuleType:

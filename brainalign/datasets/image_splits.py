@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_apart, check_choice, did_you_mean, listed
 from brainalign.datasets.splits import group_labels
 
 __all__ = ["make_image_split", "shared_stimuli", "split_rows"]
@@ -115,7 +116,7 @@ def split_rows(splits: pd.DataFrame, trials: pd.DataFrame, fold: int = 0) -> dic
     Raises
     ------
     BrainalignError
-        If there is no such fold, or a trial of the splits is not among the responses.
+        If there is no such fold, a trial has two sides, or is not among the responses.
     """
     table = splits[splits["fold"] == fold]
     if not len(table):
@@ -126,7 +127,10 @@ def split_rows(splits: pd.DataFrame, trials: pd.DataFrame, fold: int = 0) -> dic
         raise BrainalignError(
             f"{len(unknown)} trials of the splits are not among the responses ({listed(unknown)}); run prepare again"
         )
-    return {name: rows[(table["split"] == name).to_numpy()] for name in ("train", "val", "test")}
+    sides = {name: rows[(table["split"] == name).to_numpy()] for name in ("train", "val", "test")}
+    for one, other in combinations(sides, 2):
+        check_apart(sides[one], sides[other], "rows", "make the splits again", (one, other))
+    return sides
 
 
 def _groups(trials: pd.DataFrame, together: pd.DataFrame | None) -> pd.Series[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import BrainalignError, check_folds, listed
 from brainalign.descriptor import Split
 
 __all__ = ["folds_of", "group_labels", "make_splits"]
@@ -95,4 +95,5 @@ def folds_of(splits: pd.DataFrame, trials: pd.DataFrame) -> Folds:
                 f"{listed(leaked['trial_id'].tolist())}); split by stimulus or run, not by trial"
             )
         folds.append((rows[train["trial_id"]].to_numpy(), rows[test["trial_id"]].to_numpy()))
+    check_folds(folds, len(trials))
     return folds

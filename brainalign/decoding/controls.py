@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_choice, check_rows, listed
+from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.decoding.pair_scores import PairScore, retrieval_hits
 from brainalign.decoding.retrieval import group_of_stimuli
 from brainalign.decoding.surrogates import Keep, phase_randomised, spectrum_noise, time_reversed
-from brainalign.decoding.trials import Trials
+from brainalign.decoding.trials import Trials, check_unseen
 from brainalign.statistics import Interval, PairingTest, crossed_bootstrap, pairing_test, permute_within
 
 __all__ = ["TESTED", "TRAINED", "ControlMatrix", "Fit", "control_matrix", "leave_block_out"]
@@ -132,7 +132,8 @@ def control_matrix(
     Raises
     ------
     BrainalignError
-        If a stimulus is in train and test, a name is unknown, "brain" is not among both, or shapes differ.
+        If a stimulus is in train and test, also under another id, a name is unknown, "brain" is not among both, or
+        shapes differ.
     """
     others = dict(other_tests or {})
     _check(train, test, others, trained_on, tested_on)
@@ -179,11 +180,7 @@ def control_matrix(
 def _check(
     train: Trials, test: Trials, others: Mapping[str, Values], trained_on: Sequence[str], tested_on: Sequence[str]
 ) -> None:
-    both = sorted(set(train.meta["stimulus_id"].map(str)) & set(test.meta["stimulus_id"].map(str)))
-    if both:
-        raise BrainalignError(
-            f"{len(both)} stimuli occur in both train and test ({listed(both)}); split by stimulus, not by trial"
-        )
+    check_unseen([train], [test])
     for chosen, menu in ((trained_on, TRAINED), (tested_on, TESTED)):
         for name in chosen:
             check_choice("a kind of trials", name, menu)

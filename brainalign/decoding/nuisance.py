@@ -17,7 +17,7 @@ from brainalign.checks import BrainalignError, check_finite
 from brainalign.decoding.pair_scores import PairScore, label_hits, retrieval_hits
 from brainalign.decoding.retrieval import group_of_stimuli
 from brainalign.decoding.text_measures import words
-from brainalign.decoding.trials import Trials
+from brainalign.decoding.trials import Trials, check_unseen
 from brainalign.statistics import pairing_test
 
 __all__ = ["nuisance_baselines", "nuisance_features"]
@@ -46,8 +46,9 @@ def nuisance_features(train: Trials, test: Trials) -> dict[str, tuple[Values, Va
     Raises
     ------
     BrainalignError
-        If only one of the tables has a column, or a number is missing.
+        If a stimulus is in train and test, only one of the tables has a column, or a number is missing.
     """
+    check_unseen([train], [test])
     found: dict[str, tuple[Values, Values]] = {}
     numbers = {
         nuisance: [name for name in (*train.meta, *test.meta) if str(name).startswith(start)]
@@ -115,7 +116,7 @@ def nuisance_baselines(
     Raises
     ------
     BrainalignError
-        If a table lacks a column.
+        If a stimulus is in train and test, or a table lacks a column.
     """
     features = nuisance_features(train, test)
     both = [np.column_stack([pair[side] for pair in features.values()]) for side in (0, 1)]

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_finite, check_rows, listed
+from brainalign.checks import BrainalignError, check_apart, check_finite, check_rows
 
 __all__ = ["Classifier", "check_people_apart", "fine_tuned_row", "fold_people", "person_scores"]
 
@@ -34,11 +34,7 @@ def check_people_apart(train: Sequence[str], test: Sequence[str]) -> None:
     BrainalignError
         If there is one: what is unique to a person would be scored as what is common to all.
     """
-    both = sorted(set(train) & set(test))
-    if both:
-        raise BrainalignError(
-            f"{len(both)} subjects are in both train and test ({listed(both)}); split by subject, not by run"
-        )
+    check_apart(train, test, "subjects", "split by subject, not by run")
 
 
 def fold_people(

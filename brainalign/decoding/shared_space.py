@@ -25,7 +25,7 @@ from brainalign.decoding.retrieval import distinct_gallery, similarity_ranks
 from brainalign.decoding.shared_space_files import read_space, write_space
 from brainalign.decoding.space_network import SpaceNetwork, TrainingData, train_space
 from brainalign.decoding.subject_scale import SubjectScale
-from brainalign.decoding.trials import Trials
+from brainalign.decoding.trials import Trials, check_unseen
 from brainalign.devices import pick_device
 
 __all__ = ["SharedSpace"]
@@ -290,10 +290,4 @@ def _check(train: Mapping[str, Trials], val: Mapping[str, Trials]) -> None:
             )
         check_finite(f"{name} signals", trials.signals, "drop those trials")
         check_finite(f"{name} targets", trials.targets, "embed those images again")
-    seen = {str(i) for trials in train.values() for i in trials.meta["stimulus_id"]}
-    both = sorted(seen & {str(i) for trials in val.values() for i in trials.meta["stimulus_id"]})
-    if both:
-        raise BrainalignError(
-            f"{len(both)} stimuli occur in both train and val ({listed(both)}), perhaps in different modalities; split "
-            "by stimulus over all of them"
-        )
+    check_unseen(train.values(), val.values(), ("train", "val"))

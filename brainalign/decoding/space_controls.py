@@ -14,7 +14,7 @@ from brainalign.decoding.controls import altered
 from brainalign.decoding.linear import LinearDecoder
 from brainalign.decoding.shared_space import SharedSpace
 from brainalign.decoding.subject_scale import SubjectScale
-from brainalign.decoding.trials import Trials
+from brainalign.decoding.trials import Trials, check_unseen
 
 __all__ = ["SPACE_NULLS", "embed_all", "independent_ridges", "null_trials", "unimodal_spaces", "without_own_layers"]
 
@@ -68,7 +68,13 @@ def independent_ridges(
     train, test : mapping of Trials
     make : callable
         Returns a decoder with `fit(signals, targets, subjects)` and `predict(signals, subjects)`.
+
+    Raises
+    ------
+    BrainalignError
+        If a stimulus is in train and test.
     """
+    check_unseen(train.values(), test.values())
     found = {}
     for name, given in train.items():
         seen, asked = (trials.meta["subject"].to_numpy() for trials in (given, test[name]))
@@ -93,7 +99,13 @@ def unimodal_spaces(
     train, test : mapping of Trials
     val : mapping of Trials, optional
         Of other images, which choose the weights of each network as they do those of a joint space.
+
+    Raises
+    ------
+    BrainalignError
+        If a stimulus is in train and test, or in train and val.
     """
+    check_unseen(train.values(), test.values())
     found = {}
     for name, part in train.items():
         own_val = {name: val[name]} if val and name in val else None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from brainalign.checks import BrainalignError, check_finite, check_rows, listed
-from brainalign.decoding.trials import Trials
+from brainalign.decoding.trials import Trials, check_unseen
 
 __all__ = ["Known", "SubjectScale", "check_signals", "check_training", "inside", "signal_scale"]
 
@@ -162,11 +162,7 @@ def check_training(
             )
         check_finite(f"targets of {name}", part.targets, "embed those texts again")
     if val is not None:
-        both = sorted(set(train.meta["stimulus_id"].map(str)) & set(val.meta["stimulus_id"].map(str)))
-        if both:
-            raise BrainalignError(
-                f"{len(both)} stimuli occur in both train and val ({listed(both)}); split by stimulus, not by trial"
-            )
+        check_unseen([train], [val], ("train", "val"))
     if texts is not None:
         check_rows("texts", len(texts), "train", len(train.meta), "give the text, or its wordings, of every trial")
 

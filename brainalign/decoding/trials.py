@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_rows
+from brainalign.checks import BrainalignError, check_apart, check_rows, listed
 
-__all__ = ["Trials"]
+__all__ = ["Trials", "check_unseen"]
 
 Values = NDArray[np.floating[Any]]
 COLUMNS = ("stimulus_id", "subject", "task")
@@ -88,3 +89,54 @@ class Trials:
     def n_samples(self) -> NDArray[np.intp] | None:
         """Return the samples of each trial, where the table has them."""
         return self.meta["n_samples"].to_numpy(dtype=np.intp) if "n_samples" in self.meta else None
+
+
+def check_unseen(train: Iterable[Trials], test: Iterable[Trials], sides: tuple[str, str] = ("train", "test")) -> None:
+    """Raise if a stimulus is on both sides of a split: under one id, or under two with the same text or vector.
+
+    A vector speaks for a stimulus where no other stimulus of either side has it; those of categories do not.
+
+    Parameters
+    ----------
+    train, test : Trials of each modality or release
+    sides : (str, str)
+        What the two are called in the message.
+
+    Raises
+    ------
+    BrainalignError
+        If there is one.
+    """
+    remedy = "split by stimulus, not by trial"
+    one, other = list(train), list(test)
+    check_apart(*([name for trials in side for name in trials.meta["stimulus_id"]] for side in (one, other)),
+                "stimuli", remedy, sides)  # fmt: skip
+    known, asked = _owners(one), _owners(other)
+    twins = [pair for vector in known.keys() & asked.keys() if (pair := _twins(known[vector], asked[vector]))]
+    if twins:
+        named = listed(sorted(f"{a} and {b}" for a, b in twins))
+        raise BrainalignError(
+            f"{len(twins)} stimuli of {sides[0]} have the text or the target vector of a stimulus of {sides[1]} under "
+            f"another id ({named}); give a stimulus one stimulus_id, and {remedy}"
+        )
+
+
+def _owners(side: list[Trials]) -> dict[bytes, dict[str, str]]:
+    """Return which stimuli have each vector, with their texts ("" where there is none)."""
+    found: dict[bytes, dict[str, str]] = {}
+    for trials in side:
+        distinct = trials.distinct()
+        rows = np.asarray(distinct.targets, dtype=np.float32) + np.float32(0)  # -0 is 0
+        texts = distinct.meta["text"].map(str) if "text" in distinct.meta else [""] * len(rows)
+        for name, text, row in zip(distinct.meta["stimulus_id"].map(str), texts, rows, strict=True):
+            found.setdefault(row.tobytes(), {})[name] = " ".join(text.split()).casefold()
+    return found
+
+
+def _twins(known: dict[str, str], asked: dict[str, str]) -> tuple[str, str] | None:
+    """Return two stimuli with one vector that are the same: by their text, or because no others have the vector."""
+    for a, text in known.items():
+        for b, other in asked.items():
+            if (text == other) if text and other else len(known) == len(asked) == 1:
+                return a, b
+    return None

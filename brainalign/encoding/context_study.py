@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 from sklearn.base import clone
 
-from brainalign.checks import BrainalignError, check_rows
+from brainalign.checks import BrainalignError, check_apart, check_folds, check_rows, row_numbers
 from brainalign.encoding.context_ensemble import InContextEnsemble, ShuffledContext
 from brainalign.encoding.held_out import HeldOut
 from brainalign.encoding.in_context_fallback import UNIT_ALPHAS
@@ -109,10 +109,13 @@ def score_context(
     Raises
     ------
     BrainalignError
-        If features are of another width than the network's, or there are too few training images.
+        If features are of another width than the network's, an image is in train and test, or there are too few
+        training images.
     """
     check_rows("features", len(features), "responses", len(responses), "call features.align_to(responses)")
+    check_folds([(train, test)], len(responses))
     X = pretrained.reduction(features)
+    check_apart(stimulus_ids[train], stimulus_ids[test], "stimuli", "split by stimulus_id, not by trial")
     shown = average_repeats(responses[train], stimulus_ids[train])
     pool = shown.ids
     _check_pool(len(pool), sizes, n_repeats)
@@ -204,8 +207,8 @@ def context_curve(
     BrainalignError
         If there are too few images for disjoint contexts, or a context has too few.
     """
-    rows = np.arange(len(X))
-    pool = np.setdiff1d(rows, rows[test])
+    test = row_numbers("test", test, len(X))
+    pool = np.setdiff1d(np.arange(len(X)), test)
     _check_pool(len(pool), sizes, n_repeats)
     Y = (Y - Y[pool].mean(axis=0)) / Y[pool].std(axis=0)
     ensemble = InContextEnsemble(pretrained.encoders, roi)

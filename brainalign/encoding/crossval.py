@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
+from brainalign.checks import check_folds
 from brainalign.statistics import identification, pair_matching, pearson, r2
 
 __all__ = ["Encoder", "FoldScores", "Folds", "encode_runs", "encode_zero_shot", "row_space"]
@@ -131,7 +132,13 @@ def encode_runs(
     groups : array (n_rows,)
         Groups of the inner cross-validation.
     stimulus_ids : array (n_rows,)
+
+    Raises
+    ------
+    BrainalignError
+        If a row is in both sides of a fold, a side is empty, or there is no such row.
     """
+    check_folds(folds, len(X))
     X = row_space(X)
     r = np.zeros((stack.shape[0], stack.shape[2]))
     determination = np.zeros_like(r)
@@ -166,11 +173,17 @@ def encode_zero_shot(
     encoder, X, stack, folds, groups, stimulus_ids
         As for `encode_runs`.
 
+    Raises
+    ------
+    BrainalignError
+        If a row is in both sides of a fold, a side is empty, or there is no such row.
+
     References
     ----------
     Mitchell TM et al. (2008). Predicting human brain activity associated with the meanings of nouns. Science
     320:1191-1195. doi:10.1126/science.1152876
     """
+    check_folds(folds, len(X))
     X = row_space(X)
     correct, alphas = [], []
     for test, predicted, measured, alpha in _fold_predictions(encoder, X, stack, folds, groups):

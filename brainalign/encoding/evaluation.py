@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.checks import check_folds
 from brainalign.encoding.crossval import Encoder, Folds, FoldScores, encode_runs, encode_zero_shot
 from brainalign.statistics import permute_stimuli, permute_within
 
@@ -82,7 +83,13 @@ def evaluate(
         0: no null.
     good_r : float
     seed : int
+
+    Raises
+    ------
+    BrainalignError
+        If a row is in both sides of a fold, a side is empty, or there is no such row.
     """
+    check_folds(folds, len(X))
     rng = np.random.default_rng(seed)
     score: Callable[[Values], FoldScores]
     if leave_out == "run":

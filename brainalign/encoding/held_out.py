@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from brainalign.checks import BrainalignError, check_choice, check_rows, listed
+from brainalign.checks import BrainalignError, check_apart, check_choice, check_folds, check_rows
 from brainalign.encoding.crossval import Encoder
 from brainalign.encoding.held_out_scores import HeldOut, score_predictions
 from brainalign.encoding.partition import BandedEncoder, partition
@@ -114,6 +114,7 @@ def evaluate_held_out(
     if semantics is not None:
         check_rows("semantics", len(semantics), "Y", len(Y), "give one row per trial")
     arrays = Xs if semantics is None else [*Xs, np.asarray(semantics)]
+    check_folds([(train, test)], len(Y))
     train, test = np.arange(len(Y))[train], np.arange(len(Y))[test]
     ids = np.asarray(stimulus_ids)
     _check_split(ids[train], ids[test])
@@ -160,11 +161,7 @@ def evaluate_held_out(
 
 
 def _check_split(train_ids: NDArray[Any], test_ids: NDArray[Any]) -> None:
-    both = sorted(set(train_ids.tolist()) & set(test_ids.tolist()))
-    if both:
-        raise BrainalignError(
-            f"{len(both)} stimuli occur in both train and test ({listed(both)}); split by stimulus_id, not by trial"
-        )
+    check_apart(train_ids, test_ids, "stimuli", "split by stimulus_id, not by trial")
     n = len(set(test_ids.tolist()))
     if n < MIN_TEST:
         raise BrainalignError(

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
-from brainalign.checks import BrainalignError, listed
+from brainalign.checks import BrainalignError, listed, row_numbers
 from brainalign.encoding.empirical_bayes import EmpiricalBayesRidge, WeightPrior
 from brainalign.encoding.in_context_fallback import UNIT_ALPHAS
 from brainalign.encoding.inputs import check_shapes
@@ -95,9 +95,8 @@ def scaling_curve(
     taken = sorted(set(encoders) & set(baselines))
     if taken:
         raise BrainalignError(f"encoders named {listed(taken)} are baselines of every curve; choose other names")
-    rows = np.arange(len(X))
-    held_out = rows[np.asarray(test)]
-    pool = np.setdiff1d(rows, held_out)
+    held_out = row_numbers("test", test, len(X))
+    pool = np.setdiff1d(np.arange(len(X)), held_out)
     needed = max(sizes) * n_repeats
     if needed > len(pool):
         raise BrainalignError(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import GroupShuffleSplit
 from torch import nn
 
-from brainalign.checks import BrainalignError, check_choice
+from brainalign.checks import BrainalignError, check_choice, check_folds
 from brainalign.files import write_atomically
 
 __all__ = ["Epoch", "Training", "carve_validation", "check_validation", "digest_of", "train"]
@@ -160,8 +160,10 @@ def train(
     Raises
     ------
     BrainalignError
-        If the loss is not finite: features or responses are, or the learning rate is too high.
+        If a row trains and validates, or the loss is not finite: features or responses are, or the learning rate is
+        too high.
     """
+    check_folds([rows], 1 + max(int(np.max(part, initial=0)) for part in rows), ("training", "validation"))
     fitted, held = (torch.as_tensor(part, dtype=torch.long) for part in rows)
     optimizer = torch.optim.AdamW(
         _groups(network, how.learning_rate, learning_rates or {}), lr=how.learning_rate, weight_decay=how.weight_decay

@@ -16,6 +16,7 @@ from brainalign.geometry.cluster_triplets import cluster_objects, draw_triplets
 from brainalign.geometry.human_alignment import HumanAlignment, affine_head
 from brainalign.geometry.human_teacher import HumanTeacher
 from brainalign.geometry.soft_choices import check_probabilities, choice_temperature, mean_divergence
+from brainalign.geometry.triplet_splits import check_triplets_apart
 from brainalign.geometry.triplets import choice_probabilities, object_similarities, odd_one_out_shares
 
 __all__ = ["AlignedLayer", "AlignmentStudy", "align_networks"]
@@ -116,9 +117,10 @@ def align_networks(
     Raises
     ------
     BrainalignError
-        If the teacher has no layer, or a layer has more than 4096 features.
+        If the teacher has no layer, a layer has more than 4096 features, or a triplet is in train and in a test.
     """
     _check(layers, teacher_model)
+    check_triplets_apart(train[0], {name: test for name, (test, _) in tests.items()})
     rng = np.random.default_rng(seed)
     seen = np.unique(train[0])
     own = {key: values for key, values in layers.items() if key[0] == teacher_model}

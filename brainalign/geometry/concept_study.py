@@ -14,6 +14,7 @@ from brainalign.geometry.odd_columns import spectral_similarities
 from brainalign.geometry.odd_one_out import SparseConcepts
 from brainalign.geometry.reproducible_dimensions import Reproducibility, match_dimensions, reproducible_dimensions
 from brainalign.geometry.triplet_ceilings import TripletCeilings
+from brainalign.geometry.triplet_splits import check_triplets_apart
 from brainalign.geometry.triplets import (
     CHANCE,
     object_similarities,
@@ -126,7 +127,13 @@ def choice_table(
         A row per candidate and split: name, kind (embedding, reproducible, baseline, published, control), split,
         accuracy, se (over choices), n_triplets, n_dimensions, chance, ceiling_low, ceiling_high, share_low, share_high
         (of the way from chance to the ceiling's bounds).
+
+    Raises
+    ------
+    BrainalignError
+        If a triplet is in train and in a test.
     """
+    check_triplets_apart(train, tests)
     candidates: list[tuple[str, str, Values, int]] = []
     for name, fit in fits.items():
         for kind, values in (

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_choice, check_rows, listed
+from brainalign.checks import BrainalignError, check_choice, check_folds, check_rows, listed
 from brainalign.geometry.areas_under_curve import auc, auc_draws
 from brainalign.geometry.discriminant import Codes, Discriminants, fit_discriminants, membership
 from brainalign.geometry.time_folds import Fold
@@ -117,8 +117,8 @@ def decode_times(
     Raises
     ------
     BrainalignError
-        If shapes do not fit, a category is missing in a training fold, the area under the curve is asked of more than
-        two categories, or the score is undefined in every fold.
+        If shapes do not fit, a row is in both sides of a fold, a category is missing in a training fold, the area under
+        the curve is asked of more than two categories, or the score is undefined in every fold.
 
     References
     ----------
@@ -126,6 +126,7 @@ def decode_times(
     method. Trends in Cognitive Sciences 18:203-210. doi:10.1016/j.tics.2014.01.002
     """
     codes, names = _codes(values, labels, permuted, score)
+    check_folds(folds, len(values))
     n_times = values.shape[2]
     found = np.full((len(folds), len(codes), n_times), np.nan)
     decisions: list[Values] = []
@@ -168,6 +169,7 @@ def decode_generalization(
         As `decode_times`.
     """
     codes, names = _codes(values, labels, permuted, score)
+    check_folds(folds, len(values))
     n_times = values.shape[2]
     found = np.full((len(folds), len(codes), n_times, n_times), np.nan)
     for k, (train, test) in enumerate(folds):
@@ -204,7 +206,7 @@ def pairwise_movie(
     Raises
     ------
     BrainalignError
-        If shapes do not fit or a condition is missing in a training fold.
+        If shapes do not fit, a row is in both sides of a fold, or a condition is missing in a training fold.
 
     References
     ----------
@@ -213,6 +215,7 @@ def pairwise_movie(
     """
     codes = pd.factorize(np.asarray(conditions))[0][None]
     _check(values, codes)
+    check_folds(folds, len(values))
     n_conditions = int(codes.max()) + 1
     first, second = np.triu_indices(n_conditions, 1)
     found = np.full((len(folds), values.shape[2], len(first)), np.nan)

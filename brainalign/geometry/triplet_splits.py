@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, check_folds, listed
 from brainalign.geometry.triplets import Triplets, check_triplets, triplet_keys
 
-__all__ = ["TripletSplit", "split_objects", "split_objects_in_turn", "split_triplets"]
+__all__ = ["TripletSplit", "check_triplets_apart", "split_objects", "split_objects_in_turn", "split_triplets"]
 
 
 @dataclass(frozen=True)
@@ -111,3 +112,28 @@ def split_objects_in_turn(
             )
         found.append(TripletSplit(train, test, np.flatnonzero(unseen)))
     return found
+
+
+def check_triplets_apart(train: Triplets, tests: Mapping[str, Triplets]) -> None:
+    """Raise if the same three objects, in any order, are trained on and tested.
+
+    Parameters
+    ----------
+    train : array (n_train, 3)
+    tests : mapping of array (n, 3)
+        By the name of the split.
+
+    Raises
+    ------
+    BrainalignError
+        If a split has no triplet, or shares one with training.
+    """
+    for name, test in tests.items():
+        keys = triplet_keys(np.concatenate([train, test]))  # of both, since keys depend on the largest number
+        check_folds([(np.arange(len(train)), np.arange(len(train), len(keys)))], len(keys), ("train", name))
+        both = np.isin(keys[len(train) :], keys[: len(train)])
+        if both.any():
+            raise BrainalignError(
+                f"{both.sum()} of {len(test)} triplets of the split {name!r} are trained on (rows "
+                f"{listed(np.flatnonzero(both).tolist())}); split by triplets (split_triplets) or by objects"
+            )

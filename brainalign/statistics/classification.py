@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.checks import check_folds
+
 __all__ = ["linear_classification", "logistic_auc"]
 
 
@@ -24,7 +26,13 @@ def linear_classification(
     stimulus_ids : array (n_trials,)
     folds : sequence of (train rows, test rows)
         The scaler, too, is fitted on training rows only.
+
+    Raises
+    ------
+    BrainalignError
+        If a row is in both sides of a fold, a side is empty, or there is no such row.
     """
+    check_folds(folds, len(responses))
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -57,7 +65,13 @@ def logistic_auc(
     Returns
     -------
     array (n_folds,); NaN where a test fold holds one category only
+
+    Raises
+    ------
+    BrainalignError
+        If a row is in both sides of a fold, a side is empty, or there is no such row.
     """
+    check_folds(folds, len(responses))
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
     from sklearn.pipeline import make_pipeline

@@ -189,7 +189,7 @@ def test_undefined_targets_have_no_p() -> None:
 def test_bad_input() -> None:
     data = study(np.full(3, 0.5))
     encoder = Ridge((1.0,))
-    with pytest.raises(BrainalignError, match=r"1 stimuli occur in both train and test \(image"):
+    with pytest.raises(BrainalignError, match=r"1 rows are in both train and test"):
         evaluate_held_out(encoder, **data | {"train": np.append(data["train"], data["test"][0])})
     with pytest.raises(BrainalignError, match="7 test stimuli or more; got"):
         evaluate_held_out(encoder, **data | {"test": data["test"][:4]})

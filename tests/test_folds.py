@@ -1,0 +1,202 @@
+"""Nothing that is trained on is tested: every public function that is handed both sides refuses what is on both."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign.checks import BrainalignError, check_folds
+from brainalign.datasets import folds_of, split_rows
+from brainalign.decoding import (
+    LinearDecoder,
+    SharedSpace,
+    Trials,
+    control_matrix,
+    independent_ridges,
+    nuisance_baselines,
+    nuisance_features,
+    unimodal_spaces,
+)
+from brainalign.encoding import Ridge, evaluate, evaluate_held_out
+from brainalign.encoding.crossval import encode_runs, encode_zero_shot
+from brainalign.encoding.training import Training, train
+from brainalign.geometry import (
+    choice_table,
+    decode_generalization,
+    decode_times,
+    pairwise_movie,
+)
+from brainalign.statistics import linear_classification, logistic_auc
+
+N = 40
+RNG = np.random.default_rng(11)
+SIGNALS = RNG.normal(size=(N, 3, 2))
+ROWS = SIGNALS[:, :, 0]
+LABELS = np.tile(["a", "b"], N // 2)
+RUNS = np.repeat(np.arange(4), N // 4)
+STIMULI = np.array([f"s{row // 2}" for row in range(N)])
+
+
+def stacked(folds, score) -> None:
+    score(Ridge(alphas=(1.0,), cv=2), ROWS, ROWS[None], folds, RUNS, LABELS)
+
+
+def whole(folds) -> None:
+    options = {"leave_out": "run", "stimulus_ids": LABELS, "runs": RUNS, "n_permutations": 0}
+    evaluate(Ridge(alphas=(1.0,), cv=2), ROWS, ROWS, folds, **options)
+
+
+def one_split(folds) -> None:
+    ((fitted, held),) = folds
+    options = {"stimulus_ids": np.array([f"s{row}" for row in range(N)]), "n_permutations": 0, "n_boot": 0}
+    evaluate_held_out(Ridge(alphas=(1.0,), cv=2), ROWS, ROWS, fitted, held, **options)
+
+
+def network(folds) -> None:
+    import torch
+
+    ((fitted, held),) = folds
+    module = torch.nn.Linear(3, 1)
+    X = torch.as_tensor(ROWS, dtype=torch.float32)
+    train(module, lambda rows: module(X[rows]).mean(), lambda rows: 0.0, (fitted, held), Training(epochs=1), seed=0)
+
+
+TAKE_FOLDS = {
+    "decode_times": lambda folds: decode_times(SIGNALS, LABELS, folds),
+    "decode_generalization": lambda folds: decode_generalization(SIGNALS, LABELS, folds),
+    "pairwise_movie": lambda folds: pairwise_movie(SIGNALS, LABELS, folds),
+    "linear_classification": lambda folds: linear_classification(ROWS, LABELS, folds),
+    "logistic_auc": lambda folds: logistic_auc(ROWS, LABELS, folds),
+    "encode_runs": lambda folds: stacked(folds, encode_runs),
+    "encode_zero_shot": lambda folds: stacked(folds, encode_zero_shot),
+    "evaluate": whole,
+    "evaluate_held_out": one_split,
+    "train": network,
+}
+FIRST, SECOND = np.arange(N // 2), np.arange(N // 2, N)
+WRONG = {
+    "every row on both sides": ((np.arange(N), np.arange(N)), "40 rows are in both"),
+    "one row on both sides": ((FIRST, np.r_[SECOND, 3]), r"1 rows are in both .* \(3\)"),
+    "masks that overlap": ((np.arange(N) < 21, np.arange(N) >= 20), r"1 rows are in both .* \(20\)"),
+    "the last row under its negative number": ((np.r_[FIRST, -1], SECOND), "first -1"),
+    "a row too many": ((FIRST, np.r_[SECOND, N]), "first 40"),
+    "nothing to train on": ((FIRST[:0], SECOND), "names no row"),
+    "nothing to test": ((FIRST, SECOND[:0]), "names no row"),
+}
+
+
+@pytest.mark.parametrize("function", [name for name in TAKE_FOLDS if name != "train"])
+def test_sides_that_are_apart_are_taken(function) -> None:
+    TAKE_FOLDS[function]([(FIRST, SECOND)])
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("function", TAKE_FOLDS)
+def test_rows_on_both_sides_are_refused(function, wrong) -> None:
+    fold, message = WRONG[wrong]
+    if function == "train" and wrong == "a row too many":
+        pytest.skip("a loss knows its rows, training does not")
+    if function == "train" and fold[0].dtype == bool:
+        fold = tuple(np.flatnonzero(side) for side in fold)
+    with pytest.raises(BrainalignError, match=message):
+        TAKE_FOLDS[function]([fold])
+
+
+def test_the_fold_and_what_it_shares_are_named() -> None:
+    with pytest.raises(BrainalignError, match=r"fold 1: 2 rows are in both train and val \(4, 6\)"):
+        check_folds([([0, 1], [2]), ([4, 5, 6], [6, 4])], 7, ("train", "val"))
+    with pytest.raises(BrainalignError, match="there is no fold"):
+        check_folds([], 7)
+
+
+def test_a_stored_split_with_a_trial_on_both_sides_is_refused() -> None:
+    trials = pd.DataFrame({"trial_id": ["t0", "t1", "t2"]})
+    table = pd.DataFrame(
+        {"trial_id": ["t0", "t1", "t1"], "group": ["a", "b", "c"], "split": ["train", "train", "test"]}
+    )
+    with pytest.raises(BrainalignError, match="1 rows"):
+        folds_of(table.assign(fold=0), trials)
+    with pytest.raises(BrainalignError, match="1 rows"):
+        split_rows(table.assign(fold=0), trials)
+
+
+# ---------------------------------------------------------------------------------------------------------- stimuli
+
+
+def trials(names, vectors, texts=None, seed=0) -> Trials:
+    meta = pd.DataFrame({"stimulus_id": names, "subject": "01", "task": "t", "trial_index": range(len(names))})
+    if texts is not None:
+        meta["text"] = texts
+    return Trials(np.random.default_rng(seed).normal(size=(len(names), 4, 16)), np.asarray(vectors), meta)
+
+
+VECTORS = np.random.default_rng(3).normal(size=(60, 5))
+TEXTS = [f"word{row} and other{row}" for row in range(60)]
+IDS = [f"s{row}" for row in range(60)]
+
+
+def sides(kind: str) -> tuple[Trials, Trials]:
+    """Return 40 training and 20 test trials, of which some are of one stimulus on both sides."""
+    names, vectors, texts = list(IDS), VECTORS.copy(), list(TEXTS)
+    if kind == "one id":
+        names[45] = names[5]
+    if kind == "one text under two ids":
+        texts[45] = texts[5].upper() + " "
+        vectors[45] = vectors[5]
+    if kind == "one vector under two ids":
+        vectors[45] = vectors[5]
+        texts = None
+    parts = (slice(0, 40), slice(40, 60))
+    return tuple(trials(names[p], vectors[p], None if texts is None else texts[p], k) for k, p in enumerate(parts))
+
+
+def fit(signals, targets, meta, seed):
+    decoder = LinearDecoder().fit(signals, targets, meta["subject"].to_numpy())
+    return lambda given, table: decoder.predict(given, table["subject"].to_numpy())
+
+
+def space() -> SharedSpace:
+    return SharedSpace(steps=1, width=8, n_experts=1, router=4)
+
+
+TAKE_TRIALS = {
+    "control_matrix": lambda one, other: control_matrix(
+        fit, one, other, trained_on=["brain"], tested_on=["brain"], seeds=[0], n_permutations=9
+    ),
+    "nuisance_features": nuisance_features,
+    "nuisance_baselines": lambda one, other: nuisance_baselines(one, other, n_permutations=9),
+    "independent_ridges": lambda one, other: independent_ridges({"eeg": one}, {"eeg": other}),
+    "unimodal_spaces": lambda one, other: unimodal_spaces(space, {"eeg": one}, {"eeg": other}),
+    "SharedSpace.fit": lambda one, other: space().fit({"eeg": one}, {"eeg": other}),
+}
+
+
+@pytest.mark.parametrize("kind", ["one id", "one text under two ids", "one vector under two ids"])
+@pytest.mark.parametrize("function", TAKE_TRIALS)
+def test_a_stimulus_on_both_sides_is_refused(function, kind) -> None:
+    with pytest.raises(BrainalignError, match=r"both train and|under another id"):
+        TAKE_TRIALS[function](*sides(kind))
+
+
+# Networks take seconds to be trained; their own tests do so on stimuli that are apart.
+@pytest.mark.parametrize("function", ["control_matrix", "nuisance_baselines", "independent_ridges"])
+def test_stimuli_apart_are_taken(function) -> None:
+    TAKE_TRIALS[function](*sides("apart"))
+
+
+def test_a_text_may_have_several_vectors() -> None:
+    """As where a sentence model reads its context."""
+    same = [f"word{row % 5}" for row in range(60)]
+    nuisance_features(trials(IDS[:40], VECTORS[:40], same[:40]), trials(IDS[40:], VECTORS[40:], same[40:]))
+
+
+def test_vectors_of_categories_may_stand_on_both_sides() -> None:
+    of_category = np.eye(5)[np.arange(60) % 5]
+    nuisance_features(trials(IDS[:40], of_category[:40]), trials(IDS[40:], of_category[40:]))
+
+
+def test_triplets_that_were_trained_on_are_not_tested() -> None:
+    known = np.array([[0, 1, 2], [1, 2, 3]])
+    with pytest.raises(BrainalignError, match="1 of 2 triplets of the split 'new' are trained on"):
+        choice_table({}, known, {"new": np.array([[2, 0, 1], [0, 1, 3]])}, 4, None)
