@@ -76,6 +76,7 @@ BASE_FILES = (
     "files.py",
     "provenance.py",
     "tables.py",
+    "reading.py",
 )
 
 CODE = (".py", ".html")  # what a library folder is made of

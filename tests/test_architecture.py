@@ -79,6 +79,7 @@ TORCH_FREE = (
     "checks",
     "files",
     "provenance",
+    "reading",
 )
 # Their classes derive from diffusers' own; `brainalign.synthesis` imports these files when they are asked for.
 DIFFUSERS = {"codec", "guidance"}

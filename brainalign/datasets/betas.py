@@ -16,14 +16,9 @@ from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
 from brainalign.datasets.cifti import read_cifti
 from brainalign.datasets.fmri import bad_voxels, read_volumes, voxel_table
-from brainalign.datasets.surfaces import (
-    check_space,
-    load_file,
-    read_maps,
-    read_surface_rois,
-    vertex_table,
-)
+from brainalign.datasets.surfaces import check_space, read_maps, read_surface_rois, vertex_table
 from brainalign.datasets.trials import read_trials
+from brainalign.reading import load_image_file
 from brainalign.tables import read_text_table
 
 __all__ = ["finish_responses", "read_betas"]
@@ -227,20 +222,20 @@ def _read_volume(
 ) -> tuple[NDArray[np.float32], pd.DataFrame, Regions]:
     if mask is None:
         raise BrainalignError(f"{paths[0]}: a volume needs a mask; give mask: with a NIfTI of the same grid")
-    image = load_file(mask)
+    image = load_image_file(mask)
     inside = _on_grid(mask, image, image) != 0
     if not inside.any():
         raise BrainalignError(f"{mask}: selects no voxel; give values > 0 inside")
     parts = []
     for path in paths:
-        maps = load_file(path)
+        maps = load_image_file(path)
         if len(maps.shape) != 4:
             raise BrainalignError(f"{path}: has shape {maps.shape}; give a 4-D image, a volume per trial")
         _check_grid(path, maps, mask, image)
         parts.append(read_volumes(path)[inside].T)
     regions: Regions = {}
     for key, path in rois.items():
-        labels = _on_grid(path, load_file(path), image, mask)
+        labels = _on_grid(path, load_image_file(path), image, mask)
         for name, region in _named(path, key, np.unique(labels[labels != 0]).astype(int).tolist()).items():
             regions[name] = (labels == region)[inside]
     return np.concatenate(parts), voxel_table(inside, image.affine), regions

@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
-from brainalign.datasets.surfaces import BACKGROUND, empty_lists, load_file, read_surface_rois, vertex_table
+from brainalign.datasets.surfaces import BACKGROUND, empty_lists, read_surface_rois, vertex_table
+from brainalign.reading import image_values, load_image_file, reading
 
 __all__ = ["grayordinates", "read_cifti", "read_dlabel"]
 
@@ -29,12 +30,12 @@ def read_cifti(
     BrainalignError
         If a file is truncated, or its grayordinates differ from the first file's or the label file's.
     """
-    images = [load_file(path) for path in paths]
-    axis = images[0].header.get_axis(1)
+    images = [load_image_file(path) for path in paths]
+    axis = cifti_axis(paths[0], images[0], 1)
     for path, image in zip(paths[1:], images[1:], strict=True):
-        if image.header.get_axis(1) != axis:
+        if cifti_axis(path, image, 1) != axis:
             raise BrainalignError(f"{path}: has other grayordinates than {paths[0]}; give files of one layout")
-    values = np.concatenate([np.asarray(image.dataobj, dtype=np.float32) for image in images])
+    values = np.concatenate([image_values(path, image, np.float32) for path, image in zip(paths, images, strict=True)])
     targets = grayordinates(axis, mesh)
     regions: Regions = {}
     for key, path in rois.items():
@@ -47,6 +48,18 @@ def read_cifti(
         else:
             regions |= read_dlabel(path, targets)
     return values, targets, regions
+
+
+def cifti_axis(path: Path, image: Any, number: int) -> Any:
+    """Return what the rows (0) or columns (1) of a CIFTI file are, as nibabel's axis.
+
+    Raises
+    ------
+    BrainalignError
+        If it is no CIFTI file, or its header is damaged.
+    """
+    with reading(path, "not a readable CIFTI file"):
+        return image.header.get_axis(number)
 
 
 def grayordinates(axis: Any, mesh: Mapping[str, Path]) -> pd.DataFrame:
@@ -84,12 +97,14 @@ def read_dlabel(path: Path, targets: pd.DataFrame) -> Regions:
     targets : DataFrame
         From `grayordinates`; the file may be of others.
     """
-    image = load_file(path)
-    keys = np.asarray(image.dataobj, dtype=np.int64)  # (n_maps, n_grayordinates)
-    labelled = pd.Index(grayordinates(image.header.get_axis(1), {})["target_id"])
+    image = load_image_file(path)
+    keys = image_values(path, image, np.int64)  # (n_maps, n_grayordinates)
+    labelled = pd.Index(grayordinates(cifti_axis(path, image, 1), {})["target_id"])
     rows = labelled.get_indexer(pd.Index(targets["target_id"]))
+    with reading(path, "no label file (.dlabel.nii)"):
+        labels = cifti_axis(path, image, 0).label
     regions: Regions = {}
-    for map_keys, names in zip(keys, image.header.get_axis(0).label, strict=True):
+    for map_keys, names in zip(keys, labels, strict=True):
         for key, (name, _) in names.items():
             if key > 0 and name.strip().lower() not in BACKGROUND:
                 inside = (map_keys[rows] == key) & (rows >= 0)

@@ -15,8 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_rows, listed
-from brainalign.datasets.cifti import CORTEX
-from brainalign.datasets.surfaces import SPACES, load_file
+from brainalign.datasets.cifti import CORTEX, cifti_axis
+from brainalign.datasets.surfaces import SPACES
+from brainalign.reading import load_image_file, read_npz, reading
 
 __all__ = ["CorticalMaps", "Parcels", "parcel_means", "read_cortical_maps", "read_glasser", "read_schaefer"]
 
@@ -92,7 +93,8 @@ def read_cortical_maps(folder: Path) -> CorticalMaps:
     spheres = []
     for name in SIDES.values():
         path = folder / f"{PREFIX}{name}_sphere.gii"
-        arrays = [array.data for array in load_file(path).darrays]
+        with reading(path, "no GIFTI file"):
+            arrays = [array.data for array in load_image_file(path).darrays]
         if not arrays or arrays[0].shape != (N_VERTICES, 3):
             given = arrays[0].shape if arrays else "nothing"
             raise BrainalignError(f"{path}: holds {given}; fs_LR-32k spheres have coordinates ({N_VERTICES}, 3)")
@@ -110,10 +112,8 @@ def read_cortical_maps(folder: Path) -> CorticalMaps:
 def _read_column(path: Path, n_rows: int) -> NDArray[np.float64]:
     if not path.is_file():
         raise BrainalignError(f"{path}: no such file; give the folder that holds the fs_LR-32k maps")
-    try:
+    with reading(path, "not one number per line"):
         values = np.loadtxt(path, dtype=np.float64, ndmin=1)
-    except ValueError as error:
-        raise BrainalignError(f"{path}: not one number per line ({error}); copy or download it again") from error
     if values.shape != (n_rows,):
         raise BrainalignError(f"{path}: holds {values.shape} values; fs_LR-32k needs {n_rows:,}, one per line")
     return values
@@ -162,12 +162,10 @@ def read_glasser(path: Path, grayordinates: Path, maps: CorticalMaps) -> Parcels
     Glasser MF et al. (2016). A multi-modal parcellation of human cerebral cortex. Nature 536:171-178.
     doi:10.1038/nature18933
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            labels, ids, names = (file[name] for name in ("map_all", "ids", "labels"))
-    except (OSError, ValueError, KeyError) as error:
-        raise BrainalignError(f"{path}: no .npz with map_all, ids and labels ({error}); download it again") from error
-    axis = load_file(Path(grayordinates)).header.get_axis(1)
+    arrays = read_npz(Path(path))
+    with reading(path, "no .npz with map_all, ids and labels", "download it again"):
+        labels, ids, names = (arrays[name] for name in ("map_all", "ids", "labels"))
+    axis = cifti_axis(Path(grayordinates), load_image_file(Path(grayordinates)), 1)
     check_rows(str(path), len(labels), str(grayordinates), len(axis), "give a file on the same grayordinates")
     keys = np.zeros(2 * N_VERTICES, dtype=int)
     for structure, hemi in CORTEX.items():

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.descriptor import BlockStudy, FmriOptions
+from brainalign.reading import image_values, load_image_file, read_lines
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
@@ -62,10 +63,9 @@ def read_labels(path: Path) -> pd.DataFrame:
     BrainalignError
             If it is no text, is empty, or a line has not exactly two words.
     """
-    try:
-        lines = path.read_text().rstrip().splitlines()
-    except UnicodeDecodeError as error:
-        raise BrainalignError(f"{path}: not a text file; give one line 'label run' per volume") from error
+    lines = read_lines(path, "give one line 'label run' per volume")
+    while lines and not lines[-1].strip():
+        lines.pop()
     if not lines:
         raise BrainalignError(f"{path}: empty; give one line 'label run' per volume")
     rows = []
@@ -124,15 +124,14 @@ def open_image(path: Path) -> Nifti1Image:
     Raises
     ------
     BrainalignError
-        If the file is no image nibabel can read.
+        If the file is no such image, truncated or damaged.
     """
-    import nibabel
-    from nibabel.spatialimages import HeaderDataError
+    from nibabel.spatialimages import SpatialImage
 
-    try:
-        return cast("Nifti1Image", nibabel.load(path))
-    except (nibabel.filebasedimages.ImageFileError, HeaderDataError, OSError, EOFError) as error:
-        raise BrainalignError(f"{path}: not a readable NIfTI image ({error}); copy or download it again") from error
+    image = load_image_file(path)
+    if not isinstance(image, SpatialImage):
+        raise BrainalignError(f"{path}: holds a {type(image).__name__}; give a NIfTI image")
+    return cast("Nifti1Image", image)
 
 
 def read_volumes(path: Path) -> NDArray[np.float32]:
@@ -141,18 +140,9 @@ def read_volumes(path: Path) -> NDArray[np.float32]:
     Raises
     ------
     BrainalignError
-        If the file ends before its data do.
+        As `open_image`, and if the values cannot be read.
     """
-    import zlib
-
-    image = open_image(path)
-    try:
-        return np.asarray(image.get_fdata(dtype=np.float32))
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise BrainalignError(
-            f"{path}: the file ends before its {'x'.join(map(str, image.shape))} voxels do ({error}); "
-            "it is truncated: copy or download it again"
-        ) from error
+    return image_values(path, open_image(path), np.float32)
 
 
 def bad_voxels(volumes: NDArray[np.float32], runs: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -193,7 +183,7 @@ def read_fmri(descriptor: BlockStudy, subject: str) -> Recording:
     volumes = read_volumes(descriptor.find(subject, "bold"))
     bold, mask = open_image(descriptor.find(subject, "bold")), open_image(descriptor.find(subject, "mask"))
     check_rows("labels", len(labels), "bold", volumes.shape[3], "give one line per volume")
-    inside = np.asarray(mask.dataobj) > 0
+    inside = image_values(descriptor.find(subject, "mask"), mask) > 0
     broken, flat = bad_voxels(volumes[inside], labels["run"].to_numpy())
     if options.bad_voxels == "raise" and (broken | flat).any():
         raise BrainalignError(

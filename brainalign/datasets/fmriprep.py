@@ -17,8 +17,9 @@ from brainalign.checks import BrainalignError, check_choice, did_you_mean, liste
 from brainalign.datasets.betas import finish_responses
 from brainalign.datasets.bids import FmriprepRun, find_runs
 from brainalign.datasets.fmri import read_volumes, voxel_table
-from brainalign.datasets.surfaces import check_space, load_file, read_maps, vertex_table
+from brainalign.datasets.surfaces import check_space, read_maps, vertex_table
 from brainalign.datasets.trials import MISSING, complete_trials
+from brainalign.reading import load_image_file
 from brainalign.tables import read_text_table
 
 __all__ = ["MOTION", "read_confounds", "read_fmriprep"]
@@ -87,7 +88,7 @@ def read_fmriprep(
         betas.append(_fit(run, series, design, len(trials), noise_model))
         tables.append(trials)
     if volume and inside is not None:
-        targets = voxel_table(inside, load_file(mask or runs[0].bold[""]).affine)
+        targets = voxel_table(inside, load_image_file(mask or runs[0].bold[""]).affine)
     else:
         lengths = {hemi: read_maps(path, hemi).shape[1] for hemi, path in runs[0].bold.items()}
         name = check_space(lengths, space)
@@ -102,10 +103,10 @@ def _common_mask(runs: list[FmriprepRun], mask: Path | None) -> NDArray[np.bool_
     lacking = [str(run.bold[""]) for run in runs if run.mask is None]
     if mask is None and lacking:
         raise BrainalignError(f"{lacking[0]}: no *_desc-brain_mask.nii.gz beside it; copy it there or give mask:")
-    first = load_file(runs[0].bold[""])
+    first = load_image_file(runs[0].bold[""])
     inside = np.ones(first.shape[:3], dtype=bool)
     for path in [mask] if mask else [run.mask for run in runs if run.mask]:
-        image = load_file(path)
+        image = load_image_file(path)
         if image.shape[:3] != first.shape[:3] or not np.allclose(image.affine, first.affine, atol=1e-3):
             raise BrainalignError(
                 f"{path}: has the grid {image.shape[:3]} but {runs[0].bold['']} has {first.shape[:3]}, or another "
@@ -120,7 +121,7 @@ def _common_mask(runs: list[FmriprepRun], mask: Path | None) -> NDArray[np.bool_
 def _series(run: FmriprepRun, inside: NDArray[np.bool_] | None) -> Series:
     """Return (n_volumes, n_targets) in percent of the mean over the run."""
     if inside is not None:
-        image = load_file(run.bold[""])
+        image = load_image_file(run.bold[""])
         if len(image.shape) != 4 or image.shape[:3] != inside.shape:
             raise BrainalignError(f"{run.bold['']}: has shape {image.shape} but the mask has {inside.shape}; give 4-D")
         series = read_volumes(run.bold[""])[inside].T

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, check_rows, listed
 from brainalign.datasets.bids import SeriesFile
-from brainalign.datasets.cifti import CORTEX, grayordinates, read_dlabel
+from brainalign.datasets.cifti import CORTEX, cifti_axis, grayordinates, read_dlabel
 from brainalign.datasets.fmri import read_volumes
 from brainalign.datasets.fmriprep import MOTION, read_confounds
-from brainalign.datasets.surfaces import load_file
 from brainalign.files import file_digest
+from brainalign.reading import image_values, load_image_file
 from brainalign.tables import no_cell_lost
 
 __all__ = ["RegionSeries", "read_region_series"]
@@ -174,21 +174,21 @@ def _volume_means(file: SeriesFile, atlas: Path, names: Path | str | None) -> tu
     """Return the mean of every region (n_frames, n_regions), NaN where it has no voxel, and the table of regions."""
     from nilearn.image import resample_to_img
 
-    image, labels = load_file(file.bold), load_file(atlas)
+    image, labels = load_image_file(file.bold), load_image_file(atlas)
     if len(image.shape) != 4:
         raise BrainalignError(f"{file.bold}: has shape {image.shape}; give a series of volumes (4-D)")
-    numbers = np.unique(np.asarray(labels.dataobj).astype(np.int64))
+    numbers = np.unique(image_values(atlas, labels).astype(np.int64))
     numbers = numbers[numbers > 0]
     if len(labels.shape) != 3 or not len(numbers):
         raise BrainalignError(f"{atlas}: has shape {labels.shape} and {len(numbers)} labels; give a volume of labels")
     if labels.shape != image.shape[:3] or not np.allclose(labels.affine, image.affine, atol=1e-3):
         labels = resample_to_img(labels, image.slicer[..., :1], interpolation="nearest")
-    data = np.asarray(labels.dataobj).astype(np.int64).reshape(image.shape[:3])
+    data = image_values(atlas, labels).astype(np.int64).reshape(image.shape[:3])
     if file.mask is not None:
-        mask = load_file(file.mask)
+        mask = load_image_file(file.mask)
         if mask.shape[:3] != image.shape[:3]:
             raise BrainalignError(f"{file.mask}: has the grid {mask.shape} but {file.bold} has {image.shape[:3]}")
-        data = np.where(np.asarray(mask.dataobj).reshape(data.shape) > 0, data, 0)
+        data = np.where(image_values(file.mask, mask).reshape(data.shape) > 0, data, 0)
     volumes = read_volumes(file.bold)
     sizes = [int((data == number).sum()) for number in numbers]
     values = np.full((image.shape[3], len(numbers)), np.nan, dtype=np.float32)
@@ -217,13 +217,13 @@ def _grayordinate_means(file: SeriesFile, atlas: Path) -> tuple[Values, pd.DataF
     """Return the mean of every label over the grayordinates it has in the file, as `_volume_means`."""
     from nibabel.cifti2.cifti2_axes import SeriesAxis
 
-    image = load_file(file.bold)
-    time = image.header.get_axis(0)
+    image = load_image_file(file.bold)
+    time = cifti_axis(file.bold, image, 0)
     if not isinstance(time, SeriesAxis):
         raise BrainalignError(f"{file.bold}: its rows are no frames; give a dense time series (.dtseries.nii)")
-    targets = grayordinates(image.header.get_axis(1), {})
+    targets = grayordinates(cifti_axis(file.bold, image, 1), {})
     regions = read_dlabel(atlas, targets)
-    values = np.asarray(image.dataobj, dtype=np.float32)  # (n_frames, n_grayordinates)
+    values = image_values(file.bold, image, np.float32)  # (n_frames, n_grayordinates)
     means = np.full((len(values), len(regions)), np.nan, dtype=np.float32)
     hemi = []
     sides = targets["hemi"].to_numpy()

@@ -11,8 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, listed
+from brainalign.reading import image_values, load_image_file, reading
 
-__all__ = ["SPACES", "check_space", "load_file", "read_maps", "read_surface_rois", "vertex_table"]
+__all__ = ["SPACES", "check_space", "read_maps", "read_surface_rois", "vertex_table"]
 
 # Vertices per hemisphere. The vertices of a coarser fsaverage are the first ones of every finer one.
 SPACES = {
@@ -26,39 +27,6 @@ SPACES = {
 STRUCTURES = {"L": "CortexLeft", "R": "CortexRight"}
 # Names that say "no region" in label tables of FreeSurfer, HCP and nilearn.
 BACKGROUND = {"", "???", "unknown", "background", "medial_wall", "medialwall", "medial wall", "corpuscallosum", "none"}
-
-
-def load_file(path: Path) -> Any:
-    """Open a GIFTI, CIFTI, NIfTI or MGH file with nibabel.
-
-    Raises
-    ------
-    BrainalignError
-        If there is no such file, or it is truncated or of another format.
-    """
-    import zlib
-    from xml.parsers.expat import ExpatError
-
-    import nibabel
-    from nibabel.spatialimages import HeaderDataError
-
-    if not path.exists():
-        raise BrainalignError(f"{path}: no such file; correct the path in the descriptor")
-    broken = (
-        ExpatError,
-        zlib.error,
-        nibabel.filebasedimages.ImageFileError,
-        HeaderDataError,
-        OSError,
-        EOFError,
-        ValueError,
-    )
-    try:
-        return nibabel.load(path)
-    except broken as error:
-        raise BrainalignError(
-            f"{path}: truncated, or not of the format its name says ({error}); copy or download it again"
-        ) from error
 
 
 def read_maps(path: Path, hemi: str, n_maps: int | None = None) -> NDArray[np.float32]:
@@ -81,9 +49,9 @@ def read_maps(path: Path, hemi: str, n_maps: int | None = None) -> NDArray[np.fl
     BrainalignError
         If the file cannot be read, says it holds the other hemisphere, or its arrays differ in length.
     """
-    image = load_file(path)
+    image = load_image_file(path)
     if not hasattr(image, "darrays"):
-        data = np.asarray(image.dataobj, dtype=np.float32)
+        data = image_values(path, image, np.float32)
         return data.reshape(data.shape[0], -1).T  # .mgh: (n_vertices, 1, 1, n_maps)
     arrays = [array.data for array in image.darrays]
     if not arrays:
@@ -222,7 +190,7 @@ def read_surface_rois(path: Path, hemi: str, n_vertices: int) -> dict[str, NDArr
 
 
 def _read_labels(path: Path, hemi: str) -> tuple[NDArray[np.int64], dict[int, str]]:
-    image = load_file(path)
+    image = load_image_file(path)
     if not hasattr(image, "darrays") or not image.darrays:
         raise BrainalignError(f"{path}: no label file; give a .label.gii or .annot with a label per vertex")
     _check_structure(path, image, hemi)
@@ -233,8 +201,6 @@ def _read_labels(path: Path, hemi: str) -> tuple[NDArray[np.int64], dict[int, st
 def _read_annot(path: Path) -> tuple[NDArray[np.int64], dict[int, str]]:
     from nibabel.freesurfer.io import read_annot
 
-    try:
+    with reading(path, "not a readable .annot file"):
         keys, _, names = read_annot(path)
-    except (OSError, ValueError, IndexError, TypeError) as error:
-        raise BrainalignError(f"{path}: not a readable .annot file ({error}); copy or download it again") from error
-    return np.asarray(keys, dtype=np.int64)[None], {key: name.decode() for key, name in enumerate(names)}
+        return np.asarray(keys, dtype=np.int64)[None], {key: name.decode() for key, name in enumerate(names)}

@@ -97,7 +97,7 @@ def test_bad_files(folder: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", map_all=np.ones(7), ids=np.ones(1), labels=np.array(["L_V1"]))
     with pytest.raises(BrainalignError, match=r"other\.npz has 7 rows"):
         read_glasser(tmp_path / "other.npz", grayordinates, maps)
-    with pytest.raises(BrainalignError, match=r"no \.npz with map_all"):
+    with pytest.raises(BrainalignError, match=r"no whole \.npz"):
         read_glasser(grayordinates, grayordinates, maps)
     with pytest.raises(BrainalignError, match="the labels has 64984"):
         parcel_means({"x": np.ones(5)}, read_schaefer(folder / "schaefer_4_conte69.csv", maps))
