@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -28,8 +28,16 @@ from brainalign.artifact_names import (
     sidecar_path,
     table_path,
 )
-from brainalign.checks import BrainalignError
-from brainalign.files import TensorStream, file_digest, write_atomically, write_json
+from brainalign.checks import BrainalignError, listed
+from brainalign.files import (
+    TensorStream,
+    file_digest,
+    make_folder,
+    read_sealed,
+    write_atomically,
+    write_sealed,
+    writing,
+)
 from brainalign.provenance import Provenance
 
 __all__ = [
@@ -78,8 +86,9 @@ def save(
         JSON values a reader needs to know: units, definitions of metrics, counts.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sidecar_path(path).unlink(missing_ok=True)
+    make_folder(path.parent)
+    with writing(sidecar_path(path)):
+        sidecar_path(path).unlink(missing_ok=True)
     tables: dict[str, pd.DataFrame] = {}
     if isinstance(content, Responses):
         arrays = {"values": content.values} | ({} if content.times is None else {"times": content.times})
@@ -102,7 +111,7 @@ def save(
     for file, image in beside.items():
         write_atomically(file, image.to_filename)
     files = [path, *(table_path(path, name) for name in tables), *beside]
-    write_json(sidecar_path(path), provenance.record(files, details))
+    write_sealed(sidecar_path(path), provenance.record(files, details))
 
 
 def load_sidecar(path: str | Path) -> dict[str, Any]:
@@ -111,14 +120,18 @@ def load_sidecar(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     BrainalignError
-        If the sidecar is missing or a file's bytes differ from its digest.
+        If the sidecar is missing, cannot be read, was changed or does not name the artifact; or if a file's bytes
+        differ from its digest.
     """
     path = Path(path)
     sidecar = sidecar_path(path)
     remedy = "delete the artifact and run snakemake again"
     if not sidecar.exists():
         raise BrainalignError(f"{path} has no sidecar {sidecar.name}: it was not finished; {remedy}")
-    record = cast(dict[str, Any], json.loads(sidecar.read_text()))
+    record = read_sealed(sidecar, remedy)
+    lacking = {path.name, *(table_path(path, name).name for name in layout_of(path).tables)} - set(record["files"])
+    if lacking:
+        raise BrainalignError(f"{sidecar} does not vouch for {listed(sorted(lacking))}; {remedy}")
     for name, expected in record["files"].items():
         file = path.with_name(name)
         if not file.exists():
@@ -241,7 +254,7 @@ class FeatureWriter:
         _write_table(table, self.stimuli)
         details["grids"] = {layer: self._stream.notes.get(layer) for layer in self._stream.shapes}
         details["n_rows_reused"] = self._stream.n_copied
-        write_json(sidecar_path(self.path), self.provenance.record([self.path, table], details))
+        write_sealed(sidecar_path(self.path), self.provenance.record([self.path, table], details))
 
 
 def _row_keys(stimuli: pd.DataFrame, key: str | None) -> list[str]:
@@ -271,6 +284,7 @@ def open_writer(
         are taken over wherever they stood. Without it rows are taken over only when the whole table is the same.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sidecar_path(path).unlink(missing_ok=True)
+    make_folder(path.parent)
+    with writing(sidecar_path(path)):
+        sidecar_path(path).unlink(missing_ok=True)
     return FeatureWriter(path, stimuli, provenance, key)

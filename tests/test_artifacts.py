@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from safetensors.numpy import load_file
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.artifacts import artifact_files, artifact_path, entities_of, load, load_sidecar, open_writer, save
 from brainalign.checks import BrainalignError
+from brainalign.files import write_sealed
 from brainalign.provenance import Provenance
 
 
@@ -114,6 +118,81 @@ def test_a_failed_write_leaves_the_old_file_unfinished_and_no_debris(tmp_path: P
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     with pytest.raises(BrainalignError, match="not finished"):  # the sidecar went first
         load(path, pd.DataFrame)
+
+
+class TestSidecar:
+    @pytest.fixture
+    def path(self, tmp_path: Path, provenance: Provenance) -> Path:
+        path = artifact_path(tmp_path, "d", "responses", subject="1")
+        save(path, some_responses(), provenance, dof=12)
+        return path
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda content: b"",
+            lambda content: content[: len(content) // 2],
+            lambda content: b"{}",
+            lambda content: b"[]",
+            lambda content: b"null",
+            lambda content: b"[" * 100_000,
+            lambda content: b"\xff" + content,
+            lambda content: content.decode().encode("utf-16"),
+            lambda content: content.replace(b'"dof": 12', b'"dof": 13'),
+            lambda content: content.replace(b'"units": "z"', b'"units": "V"'),
+        ],
+    )
+    def test_a_damaged_or_edited_one_is_refused(self, path: Path, damage: Callable[[bytes], bytes]) -> None:
+        sidecar = path.with_suffix(".json")
+        assert damage(sidecar.read_bytes()) != sidecar.read_bytes()
+        sidecar.write_bytes(damage(sidecar.read_bytes()))
+        with pytest.raises(BrainalignError, match=r"sub-1_responses\.json: .*; delete the artifact and run"):
+            load(path, Responses)
+
+    @pytest.mark.parametrize("kept", [[], ["sub-1_responses_trials.parquet"], ["sub-1_responses.safetensors"]])
+    def test_one_that_does_not_vouch_for_every_file_is_refused(self, path: Path, kept: list[str]) -> None:
+        sidecar = path.with_suffix(".json")
+        record = json.loads(sidecar.read_text())
+        del record["digest"]
+        write_sealed(sidecar, record | {"files": {name: record["files"][name] for name in kept}})
+        with pytest.raises(BrainalignError, match=r"does not vouch for .*; delete"):
+            load(path, Responses)
+
+    def test_any_flipped_bit_is_refused(self, path: Path) -> None:
+        """Or it changed nothing: a blank that became another."""
+        sidecar, rng = path.with_suffix(".json"), np.random.default_rng(0)
+        whole, record, refused = sidecar.read_bytes(), load_sidecar(path), 0
+        for bit in rng.choice(8 * len(whole), size=200, replace=False).tolist():
+            damaged = bytearray(whole)
+            damaged[bit // 8] ^= 1 << bit % 8
+            sidecar.write_bytes(damaged)
+            try:
+                assert load_sidecar(path) == record
+            except BrainalignError:
+                refused += 1
+        assert refused > 150
+
+
+@pytest.mark.parametrize("kind", ["arrays", "table"])
+def test_a_disk_that_is_full_is_said_so(tmp_path: Path, provenance: Provenance, kind: str) -> None:
+    content = Arrays(a=np.arange(90_000.0)) if kind == "arrays" else pd.DataFrame({"a": np.arange(90_000.0)})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # a file may not grow further
+    try:
+        with pytest.raises(BrainalignError, match=r"scores\.parquet|network\.safetensors.* cannot be written"):
+            save(artifact_path(tmp_path, "d", "network" if kind == "arrays" else "scores"), content, provenance)
+        writer = open_writer(artifact_path(tmp_path, "d", "features", model="m"), TestWriter.stimuli, provenance)
+        with pytest.raises(BrainalignError, match=r"model-m_features\.safetensors: cannot be written"):
+            writer.write(np.arange(5), {"one": np.ones((5, 9_000), dtype=np.float32)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not [*tmp_path.rglob("*_network*"), *tmp_path.rglob("*_scores*")]
+
+
+def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path, provenance: Provenance) -> None:
+    (tmp_path / "d").write_text("a file where the folder should be")
+    with pytest.raises(BrainalignError, match=r"cannot be written \(Not a directory\); make room"):
+        save(artifact_path(tmp_path, "d", "scores", subject="1"), a_table(), provenance)
 
 
 class TestWriter:
@@ -219,6 +298,73 @@ class TestWriter:
             file.seek(-4, 2)
             file.write(b"0000")
         assert len(open_writer(path, self.stimuli, provenance, "sha256").pending) == 5
+
+    @pytest.mark.parametrize("ending", ["", ".rows", ".json"])
+    def test_a_flipped_bit_of_a_killed_run_is_never_finished(
+        self, tmp_path: Path, provenance: Provenance, ending: str
+    ) -> None:
+        path, rng = artifact_path(tmp_path, "d", "features", model="m"), np.random.default_rng(2)
+        expected, kept = self.rows(0, 5)[1], 0
+        for _ in range(10):
+            open_writer(path, self.stimuli, provenance, "sha256").write(*self.rows(0, 4), {"maps": (2, 2)})  # killed
+            damaged = path.with_name(path.name + ".partial" + ending)
+            content = bytearray(damaged.read_bytes())
+            bit = int(rng.integers(8 * len(content)))
+            content[bit // 8] ^= 1 << bit % 8
+            damaged.write_bytes(content)
+            writer = open_writer(path, self.stimuli, provenance, "sha256")
+            kept += 5 - len(writer.pending)
+            writer.write(*self.some(self.stimuli, writer.pending), {"maps": (2, 2)})
+            writer.close()
+            read = load(path, Layers)
+            np.testing.assert_array_equal(read["one"].values, expected["one"])
+            np.testing.assert_array_equal(read["maps"].values, expected["maps"])
+            assert read["maps"].grid == (2, 2)
+            for file in path.parent.iterdir():
+                file.unlink()
+        assert kept >= {"": 8, ".rows": 20, ".json": 0}[ending]  # what is whole is not computed again
+
+    @pytest.mark.parametrize("ending", ["", ".rows", ".json"])
+    @pytest.mark.parametrize(("share", "changed"), [(0, False), (0.5, False), (0.5, True)])
+    def test_a_killed_run_that_was_cut_begins_afresh(
+        self, tmp_path: Path, provenance: Provenance, ending: str, share: float, changed: bool
+    ) -> None:
+        path = artifact_path(tmp_path, "d", "features", model="m")
+        open_writer(path, self.stimuli, provenance, "sha256").write(*self.rows(0, 4), {"maps": (2, 2)})
+        cut = path.with_name(path.name + ".partial" + ending)
+        cut.write_bytes(cut.read_bytes()[: int(share * cut.stat().st_size)])
+        stimuli = self.stimuli.assign(sha256=list("vwxuz")) if changed else self.stimuli
+        writer = open_writer(path, stimuli, provenance, "sha256")
+        assert len(writer.pending) == 5
+        writer.write(*self.some(stimuli, np.arange(5)), {"maps": (2, 2)})
+        writer.close()
+        np.testing.assert_array_equal(load(path, Layers)["one"].values, self.some(stimuli, np.arange(5))[1]["one"])
+
+    def test_another_process_may_not_write_the_same_file(self, tmp_path: Path, provenance: Provenance) -> None:
+        path = artifact_path(tmp_path, "d", "features", model="m")
+        writer = open_writer(path, self.stimuli, provenance)
+        writer.write(*self.rows(0, 2))
+
+        def attempt(answer: object) -> None:
+            try:
+                open_writer(path, self.stimuli, provenance)
+                answer.send("opened")
+            except BrainalignError as error:
+                answer.send(str(error))
+
+        def of_another_process() -> str:
+            mine, other = multiprocessing.Pipe()
+            process = multiprocessing.get_context("fork").Process(target=attempt, args=(other,))
+            process.start()
+            process.join()
+            return mine.recv()
+
+        assert f"is being written by process {multiprocessing.current_process().pid} on" in of_another_process()
+        assert len(writer.pending) == 3
+        writer.write(*self.rows(2, 5))
+        writer.close()
+        assert of_another_process() == "opened"  # and its lock went with it
+        assert len(open_writer(path, self.stimuli, provenance).pending) == 0
 
     def test_says_what_does_not_fit(self, tmp_path: Path, provenance: Provenance) -> None:
         path = artifact_path(tmp_path, "d", "features", model="m")

@@ -17,7 +17,7 @@ import yaml
 from brainalign.arrays import Arrays
 from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.checks import BrainalignError
-from brainalign.files import file_digest
+from brainalign.files import file_digest, write_sealed
 from brainalign.pipelines import (
     compare_images,
     encode_images,
@@ -343,7 +343,7 @@ def test_what_is_no_artifact_of_a_subject_is_no_failure_of_it(scenes) -> None:
         files = {path.name: {"sha256": file_digest(path), "bytes": path.stat().st_size}}
         named = {name: found[name][1] if name in found else "" for name in inputs}
         content = {"stage": "", "inputs": {found.get(name, (name,))[0]: digest for name, digest in named.items()}}
-        path.with_suffix(".json").write_text(json.dumps(content | {"files": files}))
+        write_sealed(path.with_suffix(".json"), content | {"files": files})
         found[path.stem] = (path.name, file_digest(path))
 
     found: dict[str, tuple[str, str]] = {}
