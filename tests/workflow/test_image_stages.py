@@ -15,7 +15,7 @@ import transformers
 import yaml
 
 from brainalign.arrays import Arrays
-from brainalign.artifacts import artifact_path, load, load_sidecar
+from brainalign.artifacts import artifact_files, artifact_path, load, load_sidecar
 from brainalign.checks import BrainalignError
 from brainalign.files import file_digest, write_sealed
 from brainalign.pipelines import (
@@ -339,8 +339,10 @@ def test_what_is_no_artifact_of_a_subject_is_no_failure_of_it(scenes) -> None:
 
     def leave(path: Path, inputs: list[str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(path.stem)
-        files = {path.name: {"sha256": file_digest(path), "bytes": path.stat().st_size}}
+        files = {}
+        for file in [path] if path.suffix == ".html" else map(Path, artifact_files(path)[:-1]):
+            file.write_text(path.stem)
+            files[file.name] = {"sha256": file_digest(file), "bytes": file.stat().st_size}
         named = {name: found[name][1] if name in found else "" for name in inputs}
         content = {"stage": "", "inputs": {found.get(name, (name,))[0]: digest for name, digest in named.items()}}
         write_sealed(path.with_suffix(".json"), content | {"files": files})
