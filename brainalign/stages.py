@@ -72,6 +72,7 @@ BASE_FILES = (
     "artifact_names.py",
     "artifacts.py",
     "checks.py",
+    "condensed.py",
     "devices.py",
     "files.py",
     "provenance.py",

@@ -44,6 +44,7 @@ ALLOWED = {
     "cli": {"base", "datasets"},
 }
 TORCH_FREE = (
+    "condensed",
     "plan",
     "costs",
     "settings",

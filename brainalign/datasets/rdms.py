@@ -1,7 +1,8 @@
 """Studies that hold no responses, only dissimilarities: of subjects and sessions, and of published models.
 
 Your own: `stimuli.tsv` (stimulus_id, category, path, ...), one row per stimulus in the order of the RDMs, and
-safetensors files whose arrays are (n_subjects, n_sessions, n_pairs), row-major upper triangle, NaN where missing.
+safetensors files whose arrays are (n_subjects, n_sessions, n_pairs), row-major upper triangle, NaN where missing, or
+(n_subjects, n_sessions, n_stimuli, n_stimuli), symmetric with a diagonal of 0.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, listed
+from brainalign.condensed import condensed_rdms
 from brainalign.files import file_digest, write_atomically
 from brainalign.tables import read_text_table
 
@@ -150,9 +152,10 @@ def read_rdm_study(find: Find) -> RdmSets:
 
     def arrays(path: Path) -> dict[str, Values]:
         try:
-            return {key: np.asarray(values, dtype=np.float64) for key, values in load_file(path).items()}
+            content = load_file(path)
         except SafetensorError as error:
             raise BrainalignError(f"{path}: not a complete safetensors file ({error}); write it again") from error
+        return {key: condensed_rdms(f"{path}: {key}", values, any_axes=True) for key, values in content.items()}
 
     table = _path(find, "stimuli.tsv")
     stimuli = read_text_table(table)

@@ -157,6 +157,7 @@ def evaluate_held_out(
         partition=parts,
         seconds=seconds,
         seed=seed,
+        n_train=len(np.unique(ids[train])),
     )
 
 

@@ -66,6 +66,8 @@ class HeldOut:
         That the fit took, without its control.
     refitted : fitted encoder or None
         The control's.
+    n_train : int or None
+        Different training stimuli; None where nobody told.
     """
 
     encoder: Any
@@ -90,6 +92,7 @@ class HeldOut:
     partition: Partition | None = None
     seconds: float = float("nan")
     refitted: Any = None
+    n_train: int | None = None
 
 
 def score_predictions(
@@ -109,6 +112,7 @@ def score_predictions(
     partition: Partition | None = None,
     seconds: float = float("nan"),
     seed: int = 0,
+    n_train: int | None = None,
 ) -> HeldOut:
     """Score predictions for held-out stimuli; `evaluate_held_out` says what null and bootstrap are.
 
@@ -128,6 +132,8 @@ def score_predictions(
         What that one predicts.
     partition : Partition, optional
     seconds : float
+    n_train : int, optional
+        Different training stimuli.
     """
     r = pearson(predicted, measured)
     named = {} if target_groups is None else dict(target_groups)
@@ -161,6 +167,7 @@ def score_predictions(
         partition=partition,
         seconds=seconds,
         refitted=refitted,
+        n_train=n_train,
     )
 
 

@@ -73,6 +73,7 @@ class NetworkEnsemble:
             like.n_repeats,
             control_predicted=means.get("control"),
             seconds=self.seconds,
+            n_train=like.n_train,
         )
         return Contender(found, self.n_parameters)
 

@@ -1,5 +1,6 @@
 """Representational geometry: dissimilarities of response patterns, and how they compare with those of features."""
 
+from brainalign.condensed import square_rdms
 from brainalign.geometry.alignment_scores import AlignmentScore, score_alignment
 from brainalign.geometry.alignment_study import AlignedLayer, AlignmentStudy, align_networks
 from brainalign.geometry.areas_under_curve import auc, auc_draws
@@ -16,7 +17,7 @@ from brainalign.geometry.category_manifolds import (
 from brainalign.geometry.cluster_triplets import LEVELS, cluster_objects, draw_triplets, triplet_levels
 from brainalign.geometry.collapse import NeuralCollapse, neural_collapse
 from brainalign.geometry.combinations import combination, flexible_permutation_test, score_combinations
-from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm, square_rdms
+from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm
 from brainalign.geometry.concept_fits import DimensionFit, fit_dimensions, permuted_accuracies, unseen_similarities
 from brainalign.geometry.concept_networks import network_tables, region_table
 from brainalign.geometry.concept_study import (
@@ -68,7 +69,7 @@ from brainalign.geometry.noise import NOISE_COVARIANCES, measurement_noise, nois
 from brainalign.geometry.odd_columns import odd_column_shares, spectral_similarities
 from brainalign.geometry.odd_one_out import SparseConcepts
 from brainalign.geometry.pairing import rotated_to_fewer
-from brainalign.geometry.partial import rdm_partial_test
+from brainalign.geometry.partial import PartialTest, rdm_partial_test
 from brainalign.geometry.places import PlacesTest, rdm_permutation_clusters, rdm_permutation_places
 from brainalign.geometry.prediction import SparsePrediction, linear_predictivity, sparse_prediction
 from brainalign.geometry.rdm import DISTANCES, WHITENED, rdm
@@ -158,6 +159,7 @@ __all__ = [
     "Neighbourhoods",
     "NeuralCollapse",
     "NoiseCovariance",
+    "PartialTest",
     "PlacesTest",
     "PowerLaw",
     "RdmTest",

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from brainalign.checks import BrainalignError, check_choice
-from brainalign.geometry.compare import COMPARISONS, compare, n_stimuli_of
+from brainalign.condensed import condensed_rdms, n_stimuli_of
+from brainalign.geometry.compare import COMPARISONS, compare
 from brainalign.geometry.copied_draws import CopiedEvaluation
 from brainalign.geometry.evaluation import Evaluation, mean_over_subjects
 from brainalign.geometry.inference import rdm_noise_ceiling
@@ -162,7 +163,10 @@ def dual_bootstrap(
     Schuett HH, Kipnis AD, Diedrichsen J, Kriegeskorte N (2023). Statistical inference on representational geometries.
     eLife 12:e82566. doi:10.7554/eLife.82566
     """
-    rdms, models = (np.atleast_2d(np.asarray(x, dtype=np.float64)) for x in (rdms, models))
+    rdms, models = (
+        condensed_rdms("rdms", rdms, "n_subjects"),
+        condensed_rdms("models", models, "n_models", some_pairs=True),
+    )
     n_subjects, n_stimuli = len(rdms), n_stimuli_of(rdms.shape[1])
     _check(method, over, n_subjects, sigma_k)
     per_subject = compare(rdms, models, method, sigma_k)

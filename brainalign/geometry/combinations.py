@@ -11,12 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, listed
+from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.bootstrap import Factors
-from brainalign.geometry.compare import n_stimuli_of, square_rdms
 from brainalign.geometry.flexible import FlexibleModel, fit_weights, flexible_bootstrap, flexible_score
 from brainalign.geometry.inference import RdmTest, warn_of_few_orders
 from brainalign.geometry.study import score_rows, subject_rdms
-from brainalign.statistics import permutation_test
 
 __all__ = ["combination", "flexible_permutation_test", "score_combinations"]
 
@@ -54,7 +53,9 @@ def combination(
             f"combinations: {name} combines {listed(unknown or [model])}, but the layers of {model} are "
             f"{listed(known, 12)}; name two or more of them"
         )
-    return FlexibleModel(np.stack([layers[model, layer] for layer in chosen or known]), fit)
+    return FlexibleModel(
+        np.stack([condensed_rdms(f"{model} {layer}", layers[model, layer]) for layer in chosen or known]), fit
+    )
 
 
 def flexible_permutation_test(
@@ -81,6 +82,7 @@ def flexible_permutation_test(
     -------
     RdmTest
     """
+    model = replace(model, rdms=condensed_rdms("model.rdms", model.rdms, "n_rdms"))
     n_stimuli = n_stimuli_of(model.rdms.shape[1])
     warn_of_few_orders(n_stimuli)
     square, (i, j) = square_rdms(model.rdms), np.triu_indices(n_stimuli, 1)
@@ -89,9 +91,8 @@ def flexible_permutation_test(
     for _ in range(n_permutations):
         order = rng.permutation(n_stimuli)
         moved = replace(model, rdms=square[:, order[i], order[j]])
-        null.append(flexible_score(rdms, moved, method, rng, n_divisions).mean())
-    score = float(per_subject.mean())
-    return RdmTest(score, per_subject, float(permutation_test(np.asarray(score), np.array(null))), np.array(null))
+        null.append(flexible_score(rdms, moved, method, rng, n_divisions))
+    return RdmTest.over(per_subject, np.reshape(null, (n_permutations, len(per_subject))).T)
 
 
 def score_combinations(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,22 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
+from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.array_kind import Kind, as_kind_of, as_numpy
+from brainalign.geometry.ranks import are_constant, dense_codes, equal_masks, rank_rdms
 
 __all__ = [
     "COMPARISONS",
     "Comparison",
     "compare",
-    "dense_codes",
-    "equal_masks",
-    "n_stimuli_of",
     "pooled_rdm",
-    "square_rdms",
 ]
 
 Values = NDArray[np.floating[Any]]
 
-RANKED_AT_ONCE = 1_000_000  # dissimilarities
 TIE = 1e-10  # comparisons of the same numbers in another order of sums differ by less
 
 
@@ -72,7 +67,8 @@ def compare(rdms_a: Kind, rdms_b: Kind, method: str, sigma_k: Kind | None = None
     Parameters
     ----------
     rdms_a : array (n_a, n_pairs) or (n_pairs,), numpy or torch
-        A NaN is a missing pair: a comparison uses the pairs that both RDMs have.
+        Or square, (n_a, n_stimuli, n_stimuli) or (n_stimuli, n_stimuli), as wherever RDMs are taken: a symmetric matrix
+        with a diagonal of 0 is one RDM. A NaN is a missing pair: a comparison uses the pairs that both RDMs have.
     rdms_b : array (n_b, n_pairs) or (n_pairs,)
     method : str
         A key of `COMPARISONS`. "rho-a" is the one for models that predict ties. Cosine keeps the zero of crossnobis
@@ -101,7 +97,8 @@ def compare(rdms_a: Kind, rdms_b: Kind, method: str, sigma_k: Kind | None = None
     eLife 12:e82566. doi:10.7554/eLife.82566
     """
     check_choice("method", method, COMPARISONS)
-    a, b = (np.atleast_2d(as_numpy(rdms)) for rdms in (rdms_a, rdms_b))
+    a = condensed_rdms("rdms_a", as_numpy(rdms_a), "n_a", some_pairs=True)
+    b = condensed_rdms("rdms_b", as_numpy(rdms_b), "n_b", some_pairs=True)
     if a.shape[1] != b.shape[1]:
         raise BrainalignError(
             f"RDMs of {a.shape[1]} and {b.shape[1]} pairs cannot be compared; use the same conditions for both"
@@ -127,7 +124,7 @@ def compare(rdms_a: Kind, rdms_b: Kind, method: str, sigma_k: Kind | None = None
 def pooled_rdm(rdms: Values, method: str) -> Values:
     """Return the mean of RDMs in the form the comparison sees: of ranks, of unit variance, or of unit mean square."""
     check_choice("method", method, COMPARISONS)
-    kind, rdms = COMPARISONS[method], np.asarray(rdms, dtype=np.float64)
+    kind, rdms = COMPARISONS[method], condensed_rdms("rdms", rdms, "n_rdms", some_pairs=True)
     seen = np.isfinite(rdms)
     if kind.ranks:
         forms = rank_rdms(rdms)
@@ -137,63 +134,6 @@ def pooled_rdm(rdms: Values, method: str) -> Values:
         forms = forms / np.where(scale > 0, scale, np.nan)
     total, n = np.where(np.isfinite(forms), forms, 0).sum(axis=0), np.isfinite(forms).sum(axis=0)
     return np.asarray(total / np.where(n > 0, n, np.nan))
-
-
-def equal_masks(seen: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.bool_]]]:
-    """Yield the rows that share a pattern of present pairs, and that pattern."""
-    if seen.all():
-        yield np.arange(len(seen)), np.ones(seen.shape[1], dtype=bool)
-        return
-    masks, group = np.unique(seen, axis=0, return_inverse=True)
-    for number, mask in enumerate(masks):
-        yield np.flatnonzero(group.ravel() == number), mask
-
-
-def dense_codes(values: Values) -> NDArray[np.intp]:
-    """Return 0, 1, 2, ... for the different values of one complete RDM in ascending order."""
-    return np.asarray(np.unique(_rounded(values), return_inverse=True)[1])
-
-
-def rank_rdms(rdms: Values) -> Values:
-    """Return ranks from 1 within each RDM, ties at their mean; missing pairs stay NaN."""
-    from scipy.stats import rankdata
-
-    ranks = np.full(rdms.shape, np.nan)
-    for rows, seen in equal_masks(np.isfinite(rdms)):
-        if seen.any():
-            # A permutation test ranks thousands of RDMs: many at once, as far as memory allows.
-            for block in np.array_split(rows, max(1, len(rows) * int(seen.sum()) // RANKED_AT_ONCE)):
-                ranks[np.ix_(block, seen)] = rankdata(_rounded(rdms[np.ix_(block, seen)]), axis=1)
-    return ranks
-
-
-def _rounded(values: Values) -> Values:
-    # Distances equal but for rounding are ties: one-hot features have one distance, not 28.
-    scale = np.abs(values).max(axis=-1, keepdims=True)
-    return np.asarray(np.round(values / np.where(scale > 0, scale, 1), 12))
-
-
-def n_stimuli_of(n_pairs: int) -> int:
-    """Return how many stimuli have that many pairs.
-
-    Raises
-    ------
-    BrainalignError
-        If no number of stimuli has.
-    """
-    n = round((1 + math.sqrt(1 + 8 * n_pairs)) / 2)
-    if n * (n - 1) // 2 != n_pairs:
-        raise BrainalignError(f"{n_pairs} is not a number of pairs; {n} stimuli have {n * (n - 1) // 2}")
-    return n
-
-
-def square_rdms(rdms: Values) -> Values:
-    """Return (..., n_stimuli, n_stimuli) symmetric matrices with zeros on the diagonal."""
-    n = n_stimuli_of(rdms.shape[-1])
-    i, j = np.triu_indices(n, 1)
-    square = np.zeros((*rdms.shape[:-1], n, n))
-    square[..., i, j] = square[..., j, i] = rdms
-    return square
 
 
 def _mean(rdms: Values, seen: NDArray[np.bool_]) -> Values:
@@ -207,6 +147,7 @@ def _compare_complete(
     """Compare RDMs without missing pairs; `seen` says which pairs of all they are."""
     if kind.concordance:
         return np.array([[_tau_a(x, y) for y in b] for x in a])
+    flat_a, flat_b = ((are_constant if kind.centre else _are_zero)(rdms) for rdms in (a, b))
     if kind.ranks:
         a, b = rank_rdms(a), rank_rdms(b)
     if kind.centre:
@@ -217,9 +158,12 @@ def _compare_complete(
     white_a, white_b = (a, b) if precision is None else (whitened(rdms, seen, precision) for rdms in (a, b))
     # Centring leaves rounding where an RDM is constant: its direction means nothing.
     norm_a, norm_b = np.sqrt((white_a * a).sum(axis=1)), np.sqrt((white_b * b).sum(axis=1))
-    for norm, rdms, centred in ((norm_a, a, kind.centre), (norm_b, b, kind.centre)):
-        norm[(np.ptp(rdms, axis=1) == 0) if centred else (np.abs(rdms).max(axis=1) == 0)] = np.nan
+    norm_a[flat_a], norm_b[flat_b] = np.nan, np.nan
     return np.asarray((white_a @ b.T) / np.outer(norm_a, norm_b))
+
+
+def _are_zero(rdms: Values) -> NDArray[np.bool_]:
+    return np.asarray(~rdms.any(axis=1))
 
 
 def _tau_a(x: Values, y: Values) -> float:

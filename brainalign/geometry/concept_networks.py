@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.condensed import condensed_rdms
 from brainalign.geometry.concept_fits import fit_dimensions, permuted_accuracies, unseen_similarities
 from brainalign.geometry.concept_study import Method, Triplets
 from brainalign.geometry.inference import rdm_noise_ceiling, rdm_permutation_test
@@ -147,7 +148,8 @@ def region_table(regions: Mapping[str, Values], embedding: Values, permutations:
     n = len(embedding)
     of_people = -object_similarities(embedding)[np.triu_indices(n, 1)]
     rows = []
-    for region, rdms in regions.items():
+    for region, given in regions.items():
+        rdms = condensed_rdms(region, given, "n_subjects")
         found = rdm_permutation_test(rdms, of_people, "spearman", permutations, np.random.default_rng(seed))
         low, high = rdm_noise_ceiling(rdms, "spearman") if len(rdms) > 1 else (np.nan, np.nan)
         null = (float(found.null.mean()), float(np.quantile(found.null, 0.95)))

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.geometry.compare import compare, pooled_rdm, square_rdms
+from brainalign.condensed import square_rdms
+from brainalign.geometry.compare import compare, pooled_rdm
 from brainalign.geometry.evaluation import mean_over_subjects
 
 __all__ = ["CopiedEvaluation"]

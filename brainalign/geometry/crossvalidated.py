@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.geometry.compare import Comparison, n_stimuli_of
+from brainalign.condensed import n_stimuli_of
+from brainalign.geometry.compare import Comparison
+from brainalign.geometry.ranks import mean_ranks
 from brainalign.geometry.resampled import Products, Resampled
 
 __all__ = ["CrossValidation", "Training", "fold_labels"]
@@ -126,7 +128,7 @@ class CrossValidation:
         pools = np.zeros((len(stimuli), self.stack.rdms.shape[1]))
         for pool, drawn, weights in zip(pools, subjects, self.stack.pair_weights(stimuli), strict=True):
             pairs, first = _copies(weights)
-            pool[pairs[first]] = (drawn @ _ranks(self.stack.rdms[: self.n_subjects, pairs]))[first]
+            pool[pairs[first]] = (drawn @ mean_ranks(self.stack.rdms[: self.n_subjects, pairs]))[first]
         return pools
 
     def _linear(self, test: Values, weights: list[Values], trained: Values, whole: Values) -> Values:
@@ -156,9 +158,9 @@ class CrossValidation:
             if len(pairs) < 2:
                 continue
             values = self.stack.rdms[:, pairs]
-            ranks = _ranks(values[:n])
+            ranks = mean_ranks(values[:n])
             predictions = [mix[draw] @ values[rows] for rows, mix in zip(self.rows, weights, strict=True)]
-            other = _ranks(np.stack([*predictions, trained[draw] @ ranks, whole[draw, pairs]]))
+            other = mean_ranks(np.stack([*predictions, trained[draw] @ ranks, whole[draw, pairs]]))
             a, b = (x - (len(pairs) + 1) / 2 for x in (ranks, other))
             sizes = [np.sqrt((x * x).sum(axis=1)) for x in (a, b)]
             if self.kind.untied:
@@ -197,14 +199,6 @@ def _copies(weights: Values) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     present = np.flatnonzero(weights)
     repeats = weights[present].astype(np.intp)
     return np.repeat(present, repeats), np.cumsum(repeats) - repeats
-
-
-def _ranks(rdms: Values) -> Values:
-    # Dissimilarities equal but for rounding are ties.
-    from scipy.stats import rankdata
-
-    scale = np.abs(rdms).max(axis=1, keepdims=True)
-    return np.asarray(rankdata(np.round(rdms / np.where(scale > 0, scale, 1), 12), axis=1))
 
 
 def _weighted_mean(values: Values, counts: Values) -> Values:

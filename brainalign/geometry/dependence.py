@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
 from brainalign.checks import BrainalignError, check_finite, check_rows
-from brainalign.geometry.compare import square_rdms
+from brainalign.condensed import square_rdms
 from brainalign.geometry.thresholds import threshold_grid
 
 __all__ = ["DependenceTest", "dependence_test"]

@@ -19,6 +19,10 @@ __all__ = ["DIMENSIONS", "TwoNN", "compare_dimensions", "two_nn"]
 Values = NDArray[np.floating[Any]]
 
 
+# Units of the last place: what a network computes differently in another batch, and what storing a number costs.
+COMPUTED, KEPT = 32, 4
+
+
 @dataclass(frozen=True)
 class TwoNN:
     """Intrinsic dimension from the two nearest neighbours.
@@ -30,7 +34,7 @@ class TwoNN:
     n : int
         Different points.
     n_duplicates : int
-        Points left out because an equal one is there.
+        Points left out because one that is equal but for rounding is there.
     """
 
     dimension: float
@@ -41,7 +45,9 @@ class TwoNN:
 def two_nn(X: Values) -> TwoNN:
     """Return the intrinsic dimension: (N - 1) / Σ log(r₂ / r₁) of the distances to the two nearest neighbours.
 
-    Within 10 % for up to 10 dimensions; more need far more points than there are (20 dimensions, 1,500 points: 16).
+    Copies, also those that differ by the rounding of float32 alone, count once: their distance would say nothing of the
+    dimension and outweigh all others. Within 10 % for up to 10 dimensions; more need far more points than there are (20
+    dimensions, 1,500 points: 16).
 
     Parameters
     ----------
@@ -58,8 +64,7 @@ def two_nn(X: Values) -> TwoNN:
     """
     from sklearn.neighbors import NearestNeighbors
 
-    X = representation("X", X)
-    points = np.unique(X, axis=0)
+    points = _different(X)
     n, n_duplicates = len(points), len(X) - len(points)
     if n < 3:
         return TwoNN(float("nan"), n, n_duplicates)
@@ -67,6 +72,29 @@ def two_nn(X: Values) -> TwoNN:
     logs = np.log(distances[:, 1] / distances[:, 0])
     total = logs.sum()
     return TwoNN(float((n - 1) / total) if total > 0 else float("inf"), n, n_duplicates)
+
+
+def _different(X: Values) -> NDArray[np.float64]:
+    """Return the points of a representation, centred, one of every group that are equal but for rounding.
+
+    Whatever the numbers are kept in, they may have been computed in float32: that is what a distance is compared with,
+    relative to the spread of the points, or to the size of numbers that are kept in fewer digits.
+    """
+    from scipy.sparse.csgraph import connected_components
+    from sklearn.neighbors import NearestNeighbors
+
+    given = np.asarray(X)
+    kept_in = np.finfo(given.dtype).eps if given.dtype.kind == "f" else 0.0
+    exact = representation("X", X)
+    points = np.unique(exact, axis=0)
+    middle = points - points.mean(axis=0)
+    spread, size = (np.sqrt(np.square(x).sum(axis=1).mean()) for x in (middle, points))
+    rounding = max(COMPUTED * np.finfo(np.float32).eps * spread, KEPT * kept_in * size)
+    near = NearestNeighbors(radius=rounding).fit(middle).radius_neighbors_graph()
+    n_groups, group = connected_components(near, directed=False)
+    if n_groups == len(middle):
+        return np.asarray(middle)
+    return np.asarray(middle[np.unique(group, return_index=True)[1]])
 
 
 def _exponent(X: Values) -> float:
@@ -110,7 +138,7 @@ def compare_dimensions(
     -------
     DataFrame
         A row per representation and measure: name, measure, value (mean over draws), sd (over draws; NaN of one),
-        n (stimuli used), n_available, n_units, n_duplicates (stimuli equal to another one in every unit).
+        n (stimuli used), n_available, n_units, n_duplicates (stimuli equal to another one, but for rounding).
 
     Raises
     ------
@@ -135,7 +163,7 @@ def compare_dimensions(
     for name, X in values.items():
         subsets = [np.random.default_rng([seed, draw]).permutation(len(X))[:n] for draw in range(draws)]
         chosen = [np.arange(n)] if n == len(X) else subsets
-        n_duplicates = len(X) - len(np.unique(X, axis=0))
+        n_duplicates = len(X) - len(_different(representations[name]))
         about = {"n": n, "n_available": len(X), "n_units": X.shape[1], "n_duplicates": n_duplicates}
         for measure in measures:
             found = np.array([DIMENSIONS[measure](X[subset]) for subset in chosen])

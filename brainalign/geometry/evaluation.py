@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.geometry.compare import COMPARISONS, equal_masks, n_stimuli_of
+from brainalign.condensed import n_stimuli_of
+from brainalign.geometry.compare import COMPARISONS
+from brainalign.geometry.ranks import equal_masks
 from brainalign.geometry.resampled import Products, Resampled, noise_ceilings
 
 __all__ = ["Evaluation", "mean_over_subjects"]

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_rows
+from brainalign.condensed import condensed_rdms
 from brainalign.geometry.pairing import ROUNDING, centred, representation
 from brainalign.geometry.prediction import Regressor
 from brainalign.geometry.rdm import rdm
@@ -158,9 +159,9 @@ def feature_rdm_partition(rdm_values: Values, features: Known) -> pd.DataFrame:
     BrainalignError
         If a feature does not fit the RDM or is the same for all stimuli.
     """
-    n = len(next(iter(features.values())))
+    rdm_values, n = condensed_rdms("the RDM", rdm_values, some_pairs=True), len(next(iter(features.values())))
     check_rows("the RDM", len(rdm_values), "pairs of stimuli", n * (n - 1) // 2, "give features of the same stimuli")
-    target = centred(representation("the RDM", np.asarray(rdm_values)[:, None]))
+    target = centred(representation("the RDM", rdm_values[:, None]))
     rdms = centred(np.column_stack([rdm(block, "euclidean") for block in _design(features, n).values()]))
     rdms = rdms / rdms.std(axis=0)
     total = np.sum(target**2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from brainalign.checks import BrainalignError, check_choice
+from brainalign.condensed import condensed_rdms, n_stimuli_of
 from brainalign.geometry.bootstrap import DualBootstrap, Factors, Rows, index_draws
-from brainalign.geometry.compare import COMPARISONS, n_stimuli_of
+from brainalign.geometry.compare import COMPARISONS
 from brainalign.geometry.crossvalidated import CrossValidation, Training
 from brainalign.geometry.evaluation import mean_over_subjects
 from brainalign.geometry.resampled import Resampled, multiplicities
@@ -111,7 +112,8 @@ def fit_weights(rdms: Values, model: FlexibleModel, method: str) -> Values:
     representation. PLoS Computational Biology 10:e1003915. doi:10.1371/journal.pcbi.1003915
     """
     check_choice("model.fit", model.fit, FITS)
-    stack, n = _stack(np.atleast_2d(rdms), [model], _linear(method)), len(np.atleast_2d(rdms))
+    rdms, model = condensed_rdms("rdms", rdms, "n_subjects"), _condensed(model)
+    stack, n = _stack(rdms, [model], _linear(method)), len(rdms)
     products = stack.products(np.ones((1, n_stimuli_of(len(stack.seen)))))
     training = Training.of(products, np.ones((1, n)), slice(n, n + len(model.rdms)))
     return np.asarray(FITS[model.fit](training)[0])
@@ -170,8 +172,7 @@ def flexible_bootstrap(
     Schuett HH, Kipnis AD, Diedrichsen J, Kriegeskorte N (2023). Statistical inference on representational geometries.
     eLife 12:e82566. doi:10.7554/eLife.82566
     """
-    rdms = np.atleast_2d(np.asarray(rdms, dtype=np.float64))
-    flexible = [m if isinstance(m, FlexibleModel) else FlexibleModel(np.atleast_2d(m), "select") for m in models]
+    rdms, flexible = condensed_rdms("rdms", rdms, "n_subjects"), [_condensed(model) for model in models]
     n_subjects, n_stimuli = len(rdms), n_stimuli_of(rdms.shape[1])
     if rng is None:
         raise BrainalignError("flexible_bootstrap deals folds at random; pass rng=np.random.default_rng(seed)")
@@ -223,17 +224,24 @@ def flexible_score(
     n_divisions : int
         Divisions into folds that it is a mean over.
     """
-    rdms = np.atleast_2d(np.asarray(rdms, dtype=np.float64))
+    rdms, model = condensed_rdms("rdms", rdms, "n_subjects"), _condensed(model)
     folds = _default_folds(len(rdms), n_stimuli_of(rdms.shape[1]))
     _check(len(rdms), n_stimuli_of(rdms.shape[1]), "stimuli", folds)
     return _validation(rdms, [model], method, folds, rng).per_subject(n_divisions)[0][:, 0]
+
+
+def _condensed(model: FlexibleModel | Values) -> FlexibleModel:
+    """Return a model whose RDMs are (n_rdms, n_pairs); without weights where it is an RDM."""
+    if isinstance(model, FlexibleModel):
+        return replace(model, rdms=condensed_rdms("model.rdms", model.rdms, "n_rdms", some_pairs=True))
+    return FlexibleModel(condensed_rdms("models", model, some_pairs=True)[None], "select")
 
 
 def _validation(
     rdms: Values, models: Sequence[FlexibleModel], method: str, folds: tuple[int, int], rng: np.random.Generator
 ) -> CrossValidation:
     stack = _stack(rdms, models, _linear(method))
-    fits = [(len(np.atleast_2d(model.rdms)), FITS[model.fit]) for model in models]
+    fits = [(len(model.rdms), FITS[model.fit]) for model in models]
     return CrossValidation(stack, len(rdms), fits, COMPARISONS[method], folds, rng)
 
 
@@ -245,12 +253,12 @@ def _linear(method: str) -> str:
 def _stack(rdms: Values, models: Sequence[FlexibleModel], method: str) -> Resampled:
     for model in models:
         check_choice("model.fit", model.fit, FITS)
-        if np.atleast_2d(model.rdms).shape[1] != rdms.shape[1]:
+        if model.rdms.shape[1] != rdms.shape[1]:
             raise BrainalignError(
-                f"RDMs of {np.atleast_2d(model.rdms).shape[1]} and {rdms.shape[1]} pairs cannot be compared; use the "
+                f"RDMs of {model.rdms.shape[1]} and {rdms.shape[1]} pairs cannot be compared; use the "
                 "same conditions for both"
             )
-    everything = np.concatenate([rdms, *(np.atleast_2d(model.rdms) for model in models)]).astype(np.float64)
+    everything = np.concatenate([rdms, *(model.rdms for model in models)]).astype(np.float64)
     return Resampled(everything, COMPARISONS[method], np.asarray(np.isfinite(everything).all(axis=0)))
 
 

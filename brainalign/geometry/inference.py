@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice
-from brainalign.geometry.compare import compare, pooled_rdm, rank_rdms, square_rdms
+from brainalign.condensed import condensed_rdms, square_rdms
+from brainalign.geometry.compare import compare, pooled_rdm
+from brainalign.geometry.ranks import rank_rdms
 from brainalign.geometry.rdm import rdm
 from brainalign.geometry.whitening import Precision
 from brainalign.statistics import permutation_test
@@ -81,6 +83,7 @@ def session_average(rdms: Values) -> Values:
     array (n_subjects, n_pairs)
         Ranks from 1; of a single session as well. NaN where no session has the pair.
     """
+    rdms = condensed_rdms("rdms", rdms, "n_subjects", "n_sessions", some_pairs=True)
     return rank_rdms(np.stack([pooled_rdm(sessions, "spearman") for sessions in rdms]))
 
 
@@ -109,6 +112,7 @@ def rdm_noise_ceiling(rdms: Values, method: str, sigma_k: Values | None = None) 
     Nili H et al. (2014). A toolbox for representational similarity analysis. PLoS Computational Biology 10:e1003553.
     doi:10.1371/journal.pcbi.1003553
     """
+    rdms = condensed_rdms("rdms", rdms, "n_replicates", some_pairs=True)
     n = len(rdms)
     if n < 2:
         raise BrainalignError(f"a noise ceiling compares replicates with each other and needs 2 or more; got {n}")
@@ -131,8 +135,9 @@ class RdmTest:
     Attributes
     ----------
     score : float
-        Comparison averaged over replicates; NaN where it is undefined.
+        Comparison averaged over the replicates that have one; NaN where none has.
     per_replicate : array (n_replicates,)
+        NaN for an RDM that is constant, which is left out of score and null alike.
     p : float
         One-sided; NaN for an RDM whose pairs are all equal, which no permutation changes.
     null : array (n_permutations,)
@@ -142,6 +147,20 @@ class RdmTest:
     per_replicate: Values
     p: float
     null: Values
+
+    @property
+    def n_undefined(self) -> int:
+        """Replicates left out because they compare with nothing."""
+        return int(np.isnan(self.per_replicate).sum())
+
+    @classmethod
+    def over(cls, per_replicate: Values, nulls: Values) -> RdmTest:
+        """Return the test of the mean over replicates, each with its null (n_replicates, n_permutations)."""
+        there = np.isfinite(per_replicate)
+        if not there.any():
+            return cls(np.nan, per_replicate, np.nan, np.full(nulls.shape[1], np.nan))
+        score, null = float(per_replicate[there].mean()), nulls[there].mean(axis=0)
+        return cls(score, per_replicate, float(permutation_test(np.asarray(score), null)), null)
 
 
 def rdm_permutation_test(
@@ -159,17 +178,16 @@ def rdm_permutation_test(
         Drawn with repetition; with few stimuli, ask for fewer than there are (7 stimuli have 5,040).
     rng : Generator
     """
+    rdms, model = condensed_rdms("rdms", rdms, "n_replicates"), condensed_rdms("model", model)
     square = square_rdms(model)
     n_stimuli = len(square)
     warn_of_few_orders(n_stimuli)
     i, j = np.triu_indices(n_stimuli, 1)
     orders = rng.permuted(np.tile(np.arange(n_stimuli), (n_permutations, 1)), axis=1)
     per_replicate = compare(rdms, model, method)[:, 0]
-    score = float(per_replicate.mean())
-    null = compare(rdms, square[orders[:, i], orders[:, j]], method).mean(axis=0)
+    found = RdmTest.over(per_replicate, compare(rdms, square[orders[:, i], orders[:, j]], method))
     equal = np.ptp(model) <= 1e-9 * np.abs(model).max()
-    p = np.nan if equal else float(permutation_test(np.asarray(score), null))
-    return RdmTest(score, per_replicate, p, null)
+    return replace(found, p=np.nan) if equal else found
 
 
 def warn_of_few_orders(n_stimuli: int) -> None:

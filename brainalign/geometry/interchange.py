@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_rows, listed
-from brainalign.geometry.compare import n_stimuli_of
+from brainalign.condensed import condensed_rdms, n_stimuli_of
 
 if TYPE_CHECKING:
     from rsatoolbox.data.dataset import Dataset
@@ -35,7 +35,7 @@ class LabelledRdms:
 
     Attributes
     ----------
-    rdms : array (n_rdms, n_pairs)
+    rdms : array (n_rdms, n_pairs) or (n_rdms, n_conditions, n_conditions)
         As `rdm` makes them: pairs of conditions in the order of `conditions`; NaN for missing pairs.
     conditions : array (n_conditions,)
     method : str, optional
@@ -195,7 +195,7 @@ def _to_dataset(labelled: LabelledPatterns) -> Dataset:
 def _to_rdms(labelled: LabelledRdms) -> RDMs:
     from rsatoolbox.rdm.rdms import RDMs
 
-    values = np.atleast_2d(np.array(labelled.rdms, dtype=np.float64))
+    values = condensed_rdms("rdms", labelled.rdms, "n_rdms").copy()
     patterns = {"condition": labelled.conditions} | dict(labelled.of_conditions)
     rdms = _given(subject=labelled.subjects, run=labelled.runs) | dict(labelled.of_rdms)
     _check_labels(patterns, n_stimuli_of(values.shape[1]), "the conditions of the RDMs")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
+from brainalign.condensed import condensed_rdms
 from brainalign.geometry.compare import compare
 from brainalign.geometry.topology import geotopological
 
@@ -55,6 +56,10 @@ def layer_agreement(
     BrainalignError
         If the numbers of pairs differ.
     """
+    rdms, layers = (
+        condensed_rdms("rdms", rdms, "n_subjects", "n_regions"),
+        condensed_rdms("layers", layers, "n_layers", some_pairs=True),
+    )
     if rdms.shape[-1] != layers.shape[-1]:
         raise BrainalignError(
             f"RDMs of regions have {rdms.shape[-1]} pairs and those of layers {layers.shape[-1]}; both need the pairs "

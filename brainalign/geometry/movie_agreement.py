@@ -10,8 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
-from brainalign.geometry.compare import rank_rdms, square_rdms
+from brainalign.condensed import square_rdms
 from brainalign.geometry.dynamics import check_neural
+from brainalign.geometry.ranks import rank_rdms
 from brainalign.geometry.time import rdm_movie
 from brainalign.statistics import permutation_test
 

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from brainalign.checks import BrainalignError, check_choice
-from brainalign.geometry.compare import COMPARISONS, TIE, n_stimuli_of, rank_rdms, square_rdms, whitened
+from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
+from brainalign.geometry.compare import COMPARISONS, TIE, whitened
 from brainalign.geometry.inference import warn_of_few_orders
+from brainalign.geometry.ranks import are_constant, rank_rdms
 from brainalign.statistics import ClusterTest, cluster_permutation
 
 __all__ = ["METHODS", "PlacesTest", "rdm_permutation_clusters", "rdm_permutation_places"]
@@ -54,7 +56,8 @@ def rdm_permutation_places(
     Parameters
     ----------
     rdms : array (n_places, n_pairs) or (n_places, n_repeats, n_pairs)
-        With repeats, the score of a place is the mean over its repeats, as its noise ceiling is.
+        With repeats, the score of a place is the mean over its repeats, as its noise ceiling is; repeats that are
+        constant, zero or not finite are left out.
     models : array (n_models, n_pairs)
     method : str
         A key of `COMPARISONS` but "tau-a".
@@ -76,6 +79,15 @@ def rdm_permutation_places(
     Kriegeskorte N, Mur M, Bandettini P (2008). Representational similarity analysis. Frontiers in Systems Neuroscience
     2:4. doi:10.3389/neuro.06.004.2008
     """
+    rdms, models = (
+        condensed_rdms("rdms", rdms, any_axes=True),
+        condensed_rdms("models", models, "n_models", some_pairs=True),
+    )
+    rdms = np.atleast_2d(rdms)
+    if rdms.ndim > 3:
+        raise BrainalignError(
+            f"rdms have shape {rdms.shape}; give (n_places, n_pairs) or (n_places, n_repeats, n_pairs)"
+        )
     _check(rdms, models, method)
     places, forms = _places(rdms, method), _unit(models, method)
     orders = _orders(rdms.shape[-1], n_permutations, rng)
@@ -135,7 +147,10 @@ def rdm_permutation_clusters(
     Maris E, Oostenveld R (2007). Nonparametric statistical testing of EEG- and MEG-data. Journal of Neuroscience
     Methods 164:177-190. doi:10.1016/j.jneumeth.2007.03.024
     """
-    model = np.atleast_2d(model)
+    rdms, model = (
+        condensed_rdms("rdms", rdms, "n_centres", "n_times"),
+        condensed_rdms("model", model, some_pairs=True)[None],
+    )
     _check(rdms, model, method)
     shape = rdms.shape[:2]
     places, [form] = _places(rdms.reshape(-1, rdms.shape[-1]), method), _unit(model, method)
@@ -165,7 +180,10 @@ def _places(rdms: Values, method: str) -> Values:
     forms = _unit(rdms.reshape(-1, rdms.shape[-1]), method)
     if COMPARISONS[method].whiten:
         forms = _whiten(forms)
-    return np.asarray(forms.reshape(len(rdms), -1, rdms.shape[-1]).mean(axis=1))
+    repeats = forms.reshape(len(rdms), -1, rdms.shape[-1])
+    there = np.isfinite(repeats).all(axis=2)[..., None]  # a repeat that is constant compares with nothing
+    n = there.sum(axis=1)
+    return np.where(n > 0, np.where(there, repeats, 0).sum(axis=1) / np.maximum(n, 1), np.nan)
 
 
 def _null(form: Values, places: Values, orders: NDArray[np.intp]) -> Values:
@@ -183,9 +201,9 @@ def _unit(rdms: Values, method: str) -> Values:
     values: Values = np.asarray(rdms, dtype=np.float64)
     whole = np.asarray(np.isfinite(values).all(axis=1))
     values = np.where(whole[:, None], values, 0)
+    constant = are_constant(values) if kind.centre else (values == 0).all(axis=1)
     if kind.ranks:
         values = rank_rdms(values)
-    constant = (np.ptp(values, axis=1) == 0) if kind.centre else (values == 0).all(axis=1)
     if kind.centre:
         values = np.asarray(values - values.mean(axis=1, keepdims=True))
     squared = (values * (_whiten(values) if kind.whiten else values)).sum(axis=1)

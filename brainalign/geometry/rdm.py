@@ -66,8 +66,8 @@ def rdm(
     Raises
     ------
     BrainalignError
-        If labels or precision do not fit, no item is finite, crossnobis has fewer than 2 runs or a condition shares
-        2 runs with no other, or Poisson rates are negative.
+        If labels or precision do not fit, precision is singular or indefinite, no item is finite, crossnobis has fewer
+        than 2 runs or a condition shares 2 runs with no other, or Poisson rates are negative.
 
     References
     ----------

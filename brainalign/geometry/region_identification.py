@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
-from brainalign.geometry.compare import n_stimuli_of
+from brainalign.condensed import condensed_rdms, n_stimuli_of
 from brainalign.geometry.held_out_subjects import NamedRegions, name_regions
 from brainalign.geometry.resampled import multiplicities
 from brainalign.geometry.thresholds import RankedRdms, normalised_gram, threshold_grid
@@ -143,7 +143,7 @@ def identify_regions(
     Lin B, Kriegeskorte N (2024). The topology and geometry of neural representations. PNAS 121:e2317881121.
     doi:10.1073/pnas.2317881121
     """
-    rdms = np.asarray(rdms, dtype=np.float64)
+    rdms = condensed_rdms("rdms", rdms, "n_subjects", "n_regions")
     _check(rdms, n_boot, n_shuffles, rng)
     cells = threshold_grid() if cells is None else np.asarray(cells, dtype=np.float64)
     n_subjects, n_regions, n_pairs = rdms.shape
@@ -253,8 +253,6 @@ def _resampled(
 
 
 def _check(rdms: Values, n_boot: int, n_shuffles: int, rng: np.random.Generator | None) -> None:
-    if rdms.ndim != 3:
-        raise BrainalignError(f"rdms must be (n_subjects, n_regions, n_pairs); got shape {rdms.shape}")
     n_subjects, n_regions, n_pairs = rdms.shape
     for name, n, least in (
         ("subjects", n_subjects, MIN_SUBJECTS),

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.geometry.compare import Comparison, dense_codes, square_rdms
+from brainalign.condensed import square_rdms
+from brainalign.geometry.compare import Comparison
+from brainalign.geometry.ranks import dense_codes
 
 __all__ = ["Products", "Resampled", "multiplicities", "noise_ceilings"]
 

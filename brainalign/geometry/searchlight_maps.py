@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice
+from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
 from brainalign.files import TensorStream
-from brainalign.geometry.compare import COMPARISONS, TIE, compare, n_stimuli_of, rank_rdms, square_rdms, whitened
+from brainalign.geometry.compare import COMPARISONS, TIE, compare, whitened
+from brainalign.geometry.ranks import are_constant, rank_rdms
 from brainalign.geometry.searchlight import Searchlight
 from brainalign.statistics import fdr
 
@@ -130,7 +132,7 @@ def searchlight_map(
     Kriegeskorte N, Mur M, Bandettini P (2008). Representational similarity analysis. Frontiers in Systems Neuroscience
     2:4. doi:10.3389/neuro.06.004.2008
     """
-    models = np.atleast_2d(np.asarray(models, dtype=np.float64))
+    models = condensed_rdms("models", models, "n_models", some_pairs=True)
     test = _Test(search, models, comparison, n_permutations, seed)
     n_blocks = -(-search.n_centres // BLOCK)
     if progress is None:
@@ -278,7 +280,7 @@ def _unit_forms(rdms: Values, method: str) -> tuple[Values, Values]:
     kind, n_pairs = COMPARISONS[method], rdms.shape[1]
     whole = np.asarray(np.isfinite(rdms).all(axis=1))
     values: Values = np.where(whole[:, None], rdms, 0)
-    extent = np.ptp(values, axis=1) if kind.centre else np.abs(values).max(axis=1)
+    constant = are_constant(values) if kind.centre else ~values.any(axis=1)
     if kind.ranks:
         values = rank_rdms(values)
     if kind.centre:
@@ -291,5 +293,5 @@ def _unit_forms(rdms: Values, method: str) -> tuple[Values, Values]:
         n = n_stimuli_of(n_pairs)
         white = whitened(values, np.ones(n_pairs, dtype=bool), np.eye(n) - 1 / n)
     norm = np.sqrt((white * values).sum(axis=1))
-    norm = np.where(whole & (extent > 0) & (norm > 0), norm, np.nan)[:, None]
+    norm = np.where(whole & ~constant & (norm > 0), norm, np.nan)[:, None]
     return values / norm, white / norm

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from brainalign.checks import BrainalignError
+from brainalign.condensed import condensed_rdms
 from brainalign.geometry.bootstrap import DualBootstrap, dual_bootstrap
 from brainalign.geometry.compare import COMPARISONS
 from brainalign.geometry.families import compare_models
@@ -99,8 +100,8 @@ def score_references(
     for reference, rdms in sets.items():
         skipped = set((exclude or {}).get(reference, ()))
         keys = [key for key in candidates if key not in skipped]
-        models, rng = np.stack([candidates[key] for key in keys]), np.random.default_rng(seed)
-        result = dual_bootstrap(subject_rdms(rdms, method), models, method, n_boot, rng)
+        models = np.stack([condensed_rdms(" ".join(key), candidates[key]) for key in keys])
+        result = dual_bootstrap(subject_rdms(rdms, method), models, method, n_boot, np.random.default_rng(seed))
         scores.append(score_rows(result, keys, alpha).assign(reference=reference))
         per_subject.append(_subjects(result, keys).assign(reference=reference))
         for family, members in families.items():
@@ -128,6 +129,7 @@ def _default_families(keys: list[tuple[str, str]]) -> dict[str, list[tuple[str, 
 
 def subject_rdms(rdms: Values, method: str) -> Values:
     """Return an RDM per subject: mean ranks for comparisons of ranks; else the mean over the sessions that have it."""
+    rdms = condensed_rdms("rdms", rdms, "n_subjects", "n_sessions", some_pairs=True)
     if COMPARISONS[method].ranks:
         return session_average(rdms)
     seen = np.isfinite(rdms)

@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_rows
-from brainalign.geometry.compare import compare, square_rdms
+from brainalign.condensed import condensed_rdms, square_rdms
+from brainalign.geometry.compare import compare
 from brainalign.geometry.pairing import representation
 from brainalign.geometry.prediction import Regressor
 from brainalign.geometry.rdm import rdm
@@ -137,7 +138,7 @@ def compare_checkpoints(
     arXiv:2310.06089
     """
     rng = np.random.default_rng(seed)
-    wanted = np.stack([np.asarray(found, dtype=np.float64) for found in references.values()])
+    wanted = np.stack([condensed_rdms(f"the reference {name}", one) for name, one in references.items()])
     n_states = len(square_rdms(wanted)[0])
     orders = [rng.permutation(n_states) for _ in range(n_permutations)]
     upper = np.triu_indices(n_states, 1)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
-from brainalign.geometry.topology import ROUNDING
+from brainalign.geometry.ranks import sorted_ties
 
 __all__ = ["FAMILIES", "RankedRdms", "normalised_gram", "threshold_family", "threshold_grid"]
 
@@ -70,12 +70,7 @@ class RankedRdms:
     """
 
     def __init__(self, rdms: Values) -> None:
-        from scipy.stats import rankdata
-
-        scale = np.abs(rdms).max(axis=1, keepdims=True)
-        rounded = np.round(rdms / np.where(scale > 0, scale, 1), ROUNDING)
-        self.order = np.argsort(rounded, axis=1, kind="stable")
-        self.groups = rankdata(np.take_along_axis(rounded, self.order, axis=1), method="dense", axis=1)
+        self.order, self.groups = sorted_ties(rdms)
 
     def grams(self, cells: Values, weights: NDArray[np.intp] | None = None) -> Values:
         """Return Pearson's r between all transformed RDMs at every pair of thresholds.

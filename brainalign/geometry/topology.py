@@ -13,14 +13,14 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, shortest_path
 
 from brainalign.checks import BrainalignError, check_choice
-from brainalign.geometry.compare import equal_masks, n_stimuli_of, square_rdms
+from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
+from brainalign.geometry.ranks import equal_masks, mean_ranks
 
 __all__ = ["Geodesics", "check_thresholds", "geodesic", "geotopological"]
 
 Values = NDArray[np.floating[Any]]
 Disconnected = Literal["nan", "max_finite", "largest"]
 
-ROUNDING = 12  # decimals, relative to the largest: distances equal but for rounding are ties
 DENSE_SHARE = 0.25  # of pairs that are edges: beyond it Floyd and Warshall are faster than Dijkstra
 
 
@@ -77,8 +77,7 @@ def geotopological(rdms: Values, lower: float = 0.2, upper: float = 0.8, rank: b
     [0.5, 0.0, 1.0]
     """
     check_thresholds(lower, upper)
-    given = np.asarray(rdms, dtype=np.float64)
-    n_stimuli_of(given.shape[-1])
+    given = condensed_rdms("rdms", rdms, any_axes=True)
     if np.isinf(given).any():
         raise BrainalignError(
             f"{int(np.isinf(given).sum())} dissimilarities are infinite; set them to NaN if they are missing"
@@ -140,7 +139,7 @@ def geodesic(
     [1.0, 2.0, 1.0]
     """
     check_choice("disconnected", disconnected, {"nan", "max_finite", "largest"})
-    given = np.asarray(rdms, dtype=np.float64)
+    given = condensed_rdms("rdms", rdms, any_axes=True)
     n = n_stimuli_of(given.shape[-1])
     flat = given.reshape(-1, given.shape[-1])
     lengths = _edges(flat, n, neighbors, quantile, threshold)
@@ -180,12 +179,9 @@ def check_thresholds(lower: float, upper: float) -> None:
 
 def _clipped(values: Values, lower: float, upper: float, rank: bool) -> Values:
     """Transform RDMs without missing pairs, (n_rdms, n_pairs)."""
-    from scipy.stats import rankdata
-
-    scale = np.abs(values).max(axis=1, keepdims=True)
-    rounded = np.round(values / np.where(scale > 0, scale, 1), ROUNDING)
-    constant = np.ptp(rounded, axis=1) == 0
-    x = (rankdata(rounded, axis=1) - 1) / (values.shape[1] - 1) if rank else values
+    ranks = mean_ranks(values)
+    constant = np.ptp(ranks, axis=1) == 0
+    x = (ranks - 1) / (values.shape[1] - 1) if rank else values
     a, b = np.quantile(x, [lower, upper], axis=1)[..., None]
     width = b - a
     with np.errstate(over="ignore"):

@@ -83,7 +83,7 @@ def whitening_of(precision: Precision, n_channels: int, n_runs: int) -> Whitenin
     Raises
     ------
     BrainalignError
-        If it does not fit the channels or runs, or a matrix is not symmetric.
+        If it does not fit the channels or runs, or a matrix is not symmetric and positive definite.
     """
     per_run = isinstance(precision, Sequence) or getattr(precision, "ndim", 2) == 3
     given: Any = precision if per_run else [precision]
@@ -108,4 +108,25 @@ def _covariance(single: Single) -> NoiseCovariance:
     check_finite("precision", matrix, "estimate it from residuals without NaN")
     if np.abs(matrix - matrix.T).max() > 1e-6 * np.abs(matrix).max() or (np.diag(matrix) <= 0).any():
         raise BrainalignError("precision is not symmetric with a positive diagonal; give an inverse covariance")
+    _check_definite(matrix)
     return PrecisionMatrix(matrix)
+
+
+def _check_definite(matrix: Values) -> None:
+    """Raise where a direction of channels has no noise to be divided by: distances along it would be 0 or negative."""
+    scale = np.sqrt(np.diag(matrix))
+    correlations = matrix / scale / scale[:, None]  # channels may differ in unit
+    least = len(matrix) * np.finfo(np.float64).eps
+    try:
+        if (np.diag(np.linalg.cholesky(correlations)) ** 2).min() > 4 * least:
+            return
+    except np.linalg.LinAlgError:
+        pass
+    smallest, largest = np.linalg.eigvalsh(correlations)[[0, -1]]
+    if smallest <= least * largest:
+        kind = "indefinite" if smallest < -least * largest else "singular"
+        raise BrainalignError(
+            f"precision of {len(matrix)} channels is {kind}: scaled to a diagonal of 1 its eigenvalues go from "
+            f"{smallest:.2g} to {largest:.2g}, and all must be above 0; shrink the covariance (noise_precision does), "
+            "or drop channels that are sums of others, as after re-referencing"
+        )

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from brainalign.condensed import condensed_rdms
 from brainalign.report.canvas import COLOURS, GREY, MOST_MARKS, new_figure
 
 __all__ = [
@@ -227,7 +228,7 @@ def rdm_matrices(rdms: Mapping[str, NDArray[Any]], labels: Sequence[str]) -> Fig
     i, j = np.triu_indices(len(labels), 1)
     for k, (ax, (name, pairs)) in enumerate(zip(axes, rdms.items(), strict=False)):
         matrix = np.zeros((len(labels), len(labels)))
-        matrix[i, j] = matrix[j, i] = pairs
+        matrix[i, j] = matrix[j, i] = condensed_rdms(name, pairs)
         image = ax.imshow(matrix, cmap="magma", vmin=min(0.0, float(np.nanmin(matrix))))
         ax.set_title(name, fontsize=9)
         ax.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize=6)
@@ -243,7 +244,7 @@ def mds_points(pairs: NDArray[Any], n_conditions: int) -> NDArray[Any]:
     i, j = np.triu_indices(n_conditions, 1)
     distances = np.zeros((n_conditions, n_conditions))
     # Crossnobis values are squared distances, and noise can make them negative.
-    distances[i, j] = distances[j, i] = np.sqrt(np.maximum(pairs, 0))
+    distances[i, j] = distances[j, i] = np.sqrt(np.maximum(condensed_rdms("pairs", pairs), 0))
     return np.asarray(ClassicalMDS(n_components=2, metric="precomputed").fit_transform(distances))
 
 

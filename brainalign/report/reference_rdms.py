@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
+from brainalign.condensed import condensed_rdms
 from brainalign.report.canvas import (
     COLOURS,
     GREY,
@@ -277,7 +278,8 @@ def rdm_grid(rdms: Mapping[str, NDArray[np.floating]], categories: Sequence[str]
         ax.set_visible(False)
     upper = np.triu_indices(n, 1)
     image: Any = None
-    for k, (ax, (name, pairs)) in enumerate(zip(axes, rdms.items(), strict=False)):
+    for k, (ax, (name, given)) in enumerate(zip(axes, rdms.items(), strict=False)):
+        pairs = condensed_rdms(f"the RDM {name!r}", given)
         if len(pairs) != n * (n - 1) // 2:
             raise BrainalignError(
                 f"the RDM {name!r} has {len(pairs)} pairs but {n} categories make {n * (n - 1) // 2}; give one "

@@ -10,7 +10,7 @@ from brainalign.statistics.ceilings import (
 )
 from brainalign.statistics.classification import linear_classification, logistic_auc
 from brainalign.statistics.clusters import Cluster, ClusterTest, cluster_permutation
-from brainalign.statistics.contest import Candidate, family_contest, target_winners
+from brainalign.statistics.contest import Candidate, family_contest, interval_widening, target_winners
 from brainalign.statistics.correlations import (
     CorrelationNull,
     bootstrap_correlations,
@@ -83,6 +83,7 @@ __all__ = [
     "group_means",
     "hump_latency",
     "identification",
+    "interval_widening",
     "largest_difference_p",
     "layer_preference",
     "leave_one_subject_out_ceiling",

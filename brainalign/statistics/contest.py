@@ -16,7 +16,7 @@ from scipy.special import ndtri, stdtrit
 from brainalign.checks import BrainalignError, listed
 from brainalign.statistics.resampling import fdr, permutation_test
 
-__all__ = ["Candidate", "family_contest", "target_winners"]
+__all__ = ["Candidate", "family_contest", "interval_widening", "target_winners"]
 
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]
@@ -112,7 +112,7 @@ def family_contest(
     """
     families = _families(candidates)
     _check(candidates, regions)
-    widening = _widening(n_train, n_test, confidence)
+    widening = interval_widening(n_train, n_test, confidence)
     tables = []
     for number, (region, rows) in enumerate(regions.items()):
         chosen = [mine[_best(np.array([_mean(one.cv_r, rows) for one in mine]))] for mine in families.values()]
@@ -159,6 +159,22 @@ def _compare(r: Values, draws: Values, null: Values, widening: float, confidence
         "null_high": float(np.quantile(largest, tails[1])),
         "reason": "; ".join(reasons),
     }
+
+
+def interval_widening(n_train: int, n_test: int, confidence: float) -> float:
+    """Return how much wider an interval is than that of draws of test stimuli: few were drawn, from one training set.
+
+    t quantiles and n − 1 for few test stimuli, and √(1 + n_test / n_train) for fits that other training stimuli would
+    have moved.
+
+    References
+    ----------
+    Nadeau C, Bengio Y (2003). Inference for the generalization error. Machine Learning 52:239-281.
+    doi:10.1023/A:1024068626366
+    """
+    tail = (1 + confidence) / 2
+    of_few = stdtrit(n_test - 1, tail) / ndtri(tail) * np.sqrt(n_test / (n_test - 1))
+    return float(of_few * np.sqrt(1 + n_test / n_train))
 
 
 def target_winners(candidates: Sequence[Candidate], targets: Rows) -> pd.DataFrame:
@@ -208,13 +224,6 @@ def target_winners(candidates: Sequence[Candidate], targets: Rows) -> pd.DataFra
             "q": fdr(np.minimum(1.0, len(names) * p[best, columns])),
         }
     )
-
-
-def _widening(n_train: int, n_test: int, confidence: float) -> float:
-    """Return how much wider an interval is than that of the draws: for few test stimuli, and for those of training."""
-    tail = (1 + confidence) / 2
-    of_few = stdtrit(n_test - 1, tail) / ndtri(tail) * np.sqrt(n_test / (n_test - 1))
-    return float(of_few * np.sqrt(1 + n_test / n_train))
 
 
 def _families(candidates: Sequence[Candidate]) -> dict[str, list[Candidate]]:

@@ -10,8 +10,8 @@ from rsatoolbox.util.inference_util import extract_variances
 from scipy.stats import rankdata
 
 from brainalign.checks import BrainalignError
+from brainalign.condensed import square_rdms
 from brainalign.geometry import compare, compare_models, dual_bootstrap, rdm, rdm_noise_ceiling
-from brainalign.geometry.compare import square_rdms
 
 N_SUBJECTS, N_STIMULI, N_BOOT = 7, 12, 30
 PAIRS = np.triu_indices(N_STIMULI, 1)

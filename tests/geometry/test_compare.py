@@ -10,14 +10,20 @@ from scipy.stats import rankdata, spearmanr
 from brainalign.checks import BrainalignError
 from brainalign.geometry import (
     COMPARISONS,
+    FlexibleModel,
     compare,
+    dual_bootstrap,
+    flexible_permutation_test,
+    geotopological,
     rdm,
     rdm_noise_ceiling,
+    rdm_partial_test,
+    rdm_permutation_places,
     rdm_permutation_test,
     replicate_rdms,
     session_average,
 )
-from brainalign.geometry.compare import rank_rdms
+from brainalign.geometry.ranks import rank_rdms
 
 
 @pytest.fixture
@@ -246,3 +252,57 @@ def test_many_rdms_are_ranked_as_each_of_them_is(monkeypatch: pytest.MonkeyPatch
     for row, missing, values in zip(ranks, np.isnan(nearly), rdms, strict=True):
         np.testing.assert_array_equal(row[~missing], rankdata(values[~missing]))
         assert np.isnan(row[missing]).all()
+
+
+def test_one_huge_entry_leaves_the_order_of_the_others() -> None:
+    """Also in all that ranks for itself: the bootstrap, cross-validation, places, topology."""
+    values = np.random.default_rng(5).random(45)
+    for factor in (1e13, 1e40):
+        huge = np.append(values[:-1], factor)
+        for method in ("spearman", "rho-a", "tau-a"):
+            assert compare(huge, rankdata(huge), method)[0, 0] == pytest.approx(1)
+        np.testing.assert_array_equal(geotopological(huge, 0, 1), (rankdata(huge) - 1) / 44)
+        both = np.stack([huge, values])
+        draws = np.zeros((1, 2), dtype=int), np.arange(10)[None]
+        found = dual_bootstrap(both, rankdata(huge), "spearman", draws=draws)
+        assert found.draws["both"][0, 0] == pytest.approx(1)
+
+
+def test_distances_equal_but_for_rounding_are_ties() -> None:
+    rng = np.random.default_rng(6)
+    two = (np.arange(12) < 3)[:, None] * rng.normal(size=20)  # nine copies of one pattern, three of another
+    exact = rdm((np.arange(12) < 3)[:, None] * 1.0, "euclidean")
+    noisy = rdm(two, "euclidean") + 1e-15 * rng.normal(size=66)
+    assert len(np.unique(noisy)) > 40
+    assert len(np.unique(rank_rdms(noisy[None]))) == 2
+    assert compare(noisy, exact, "spearman")[0, 0] == pytest.approx(1)
+    constant = 0.3 + 1e-16 * rng.normal(size=66)
+    assert np.isnan(compare(np.where(np.arange(66) < 9, np.nextafter(0.3, 1), constant), exact, "pearson")).all()
+
+
+def test_a_constant_subject_is_left_out_and_counted() -> None:
+    rng = np.random.default_rng(7)
+    truth = rdm(rng.normal(size=(12, 5)), "euclidean")
+    others = rdm(rng.normal(size=(2, 12, 5)), "euclidean")
+    rdms = truth + rng.normal(size=(6, 66))
+    with_one = np.insert(rdms, 2, 0.3, axis=0)
+    tests = {
+        "whole": lambda x: rdm_permutation_test(x, truth, "pearson", 99, np.random.default_rng(8)),
+        "partial": lambda x: rdm_partial_test(x, truth, others, "pearson", 99, np.random.default_rng(8)),
+    }
+    for test in tests.values():
+        expected, found = test(rdms), test(with_one)
+        assert found.p == pytest.approx(expected.p)
+        assert found.score == pytest.approx(expected.score)
+        np.testing.assert_allclose(found.null, expected.null)
+        assert (found.n_undefined, expected.n_undefined) == (1, 0)
+        assert np.isnan(found.per_replicate[2])
+        assert np.isnan(test(with_one[[2]]).p)
+    model = FlexibleModel(np.concatenate([truth[None], others]))
+    flexible = flexible_permutation_test(with_one, model, "pearson", 9, np.random.default_rng(8), 2)
+    assert flexible.n_undefined == 1
+    assert flexible.p == 0.1
+    places = rdm_permutation_places(with_one[None], truth[None], "pearson", 99, np.random.default_rng(8))
+    np.testing.assert_allclose(places.scores, expected := compare(rdms, truth, "pearson").mean(keepdims=True))
+    assert np.isfinite(places.p).all()
+    assert expected > 0

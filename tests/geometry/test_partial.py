@@ -5,10 +5,12 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import rsatoolbox
+from scipy.stats import ttest_1samp
 
 from brainalign.checks import BrainalignError
+from brainalign.condensed import square_rdms
 from brainalign.geometry import dual_bootstrap, fixed_test, rdm, rdm_partial_test
-from brainalign.geometry.compare import rank_rdms, square_rdms
+from brainalign.geometry.ranks import rank_rdms
 
 N = 9
 PAIRS = np.triu_indices(N, 1)
@@ -84,3 +86,20 @@ def test_fixed_tests_equal_rsatoolbox(test: str, name: str) -> None:
     both = test == "wilcoxon"  # theirs against zero is two-sided for ranks, one-sided for t
     found = fixed_test(per_subject, None, test, two_sided=both)[1]
     np.testing.assert_allclose(found, theirs.test_zero(name), atol=1e-10)
+
+
+def test_several_subjects_must_agree() -> None:
+    """The larger p of stimuli and subjects; of three subjects there is that of stimuli alone."""
+    rdms, model, others = world(5)
+    rng = np.random.default_rng(6)
+    six = np.concatenate([rdms, rdms]) + 2 * model + rng.normal(size=(6, len(model)))
+    found = rdm_partial_test(six, model, others, "pearson", 99, np.random.default_rng(7))
+    assert found.p_subjects == pytest.approx(ttest_1samp(found.per_replicate, 0, alternative="greater").pvalue)
+    assert found.p == max(found.p_stimuli, found.p_subjects)
+    assert found.p_subjects < found.p_stimuli == 0.01
+    six[2:] -= 2 * model  # two of six have it
+    found = rdm_partial_test(six, model, others, "pearson", 99, np.random.default_rng(7))
+    assert found.p == found.p_subjects > 0.05 >= found.p_stimuli
+    three = rdm_partial_test(rdms, model, others, "pearson", 99, np.random.default_rng(7))
+    assert np.isnan(three.p_subjects)
+    assert three.p == three.p_stimuli

@@ -243,3 +243,22 @@ def test_bad_input(patterns: dict[str, np.ndarray], change: dict[str, object], m
     given = {"method": "crossnobis"} | patterns | change
     with pytest.raises(BrainalignError, match=message):
         rdm(**given)
+
+
+def test_precision_that_is_no_inverse_covariance_is_refused() -> None:
+    rng = np.random.default_rng(5)
+    patterns, runs = rng.normal(size=(12, 6)), np.repeat([0, 1], 6)
+    conditions = np.tile(np.arange(6), 2)
+    whole = np.linalg.inv(np.cov(rng.normal(size=(40, 6)).T))
+    centred = np.eye(6) - 1 / 6  # of channels that sum to 0
+    values, vectors = np.linalg.eigh(whole)
+    indefinite = (vectors * np.where(np.arange(6) == 0, -0.1 * values, values)) @ vectors.T
+    units = np.diag(10.0 ** np.arange(-6, 6, 2))
+    for method in WHITENED:
+        labels = {"conditions": conditions, "runs": runs if method == "crossnobis" else None}
+        for wrong, kind in ((centred, "singular"), (indefinite, "indefinite"), (units @ centred @ units, "singular")):
+            with pytest.raises(BrainalignError, match=kind):
+                rdm(patterns, method, precision=wrong, **labels)
+        assert np.isfinite(rdm(patterns, method, precision=units @ whole @ units, **labels)).all()
+    with pytest.raises(BrainalignError, match="singular"):
+        rdm(patterns, "crossnobis", conditions, runs, np.stack([whole, centred]))

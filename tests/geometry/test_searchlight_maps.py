@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from brainalign.checks import BrainalignError
+from brainalign.condensed import square_rdms
 from brainalign.geometry import (
     COMPARISONS,
     Searchlight,
@@ -15,7 +16,6 @@ from brainalign.geometry import (
     searchlight_maps,
     volume_neighbourhoods,
 )
-from brainalign.geometry.compare import square_rdms
 from brainalign.statistics import fdr
 
 N, DRAWS, SEED = 7, 59, 3

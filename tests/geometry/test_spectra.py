@@ -248,3 +248,25 @@ def test_more_classes_than_a_simplex_holds() -> None:
         neural_collapse(X[:-3], labels[:-3])
     with pytest.raises(BrainalignError, match="class 7 is not on both sides"):
         neural_collapse(X, labels, held_out=(X[:-4], labels[:-4]))
+
+
+@pytest.mark.parametrize("kept", [np.float64, np.float32, np.float16])
+def test_near_copies_count_once(kept: type) -> None:
+    """Eight of 400 stimuli shown twice, their features computed in another batch"""
+    rng = np.random.default_rng(11)
+    X = 3 + (rng.normal(size=(400, 5)) @ rng.normal(size=(5, 40)))
+    copies = (X[:8] * (1 + 1e-7 * rng.normal(size=(8, 40)))).astype(np.float32)
+    alone, both = two_nn(X.astype(kept)), two_nn(np.concatenate([X, copies]).astype(kept))
+    assert (both.n, both.n_duplicates) == (400, 8)
+    assert both.dimension == pytest.approx(alone.dimension, rel=0.01)
+    assert alone.n_duplicates == 0
+    assert alone.dimension == pytest.approx(5, rel=0.15)
+    assert compare_dimensions({"both": np.concatenate([X, copies]).astype(kept)})["n_duplicates"].eq(8).all()
+
+
+def test_points_on_a_line_are_no_copies() -> None:
+    rng = np.random.default_rng(12)
+    line = np.sort(rng.random(1500))[:, None] * rng.normal(size=30)
+    for X in (line, 1e6 + line, 1e-30 * line):
+        assert two_nn(X).n_duplicates <= 15
+        assert two_nn(X).dimension == pytest.approx(1, rel=0.1)

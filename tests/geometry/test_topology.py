@@ -8,8 +8,9 @@ from rsatoolbox.rdm import RDMs
 from rsatoolbox.rdm.transform import geotopological_transform  # rdm.transform itself is hidden by a function
 
 from brainalign.checks import BrainalignError
+from brainalign.condensed import square_rdms
 from brainalign.geometry import compare, geodesic, geotopological, rdm
-from brainalign.geometry.compare import rank_rdms, square_rdms
+from brainalign.geometry.ranks import rank_rdms
 
 
 @pytest.fixture

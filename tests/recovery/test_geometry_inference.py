@@ -122,6 +122,25 @@ def test_over_and_above_related_models(n: int, method: str, record: Record) -> N
     record(f"{method}: power, 2 of 8 dimensions are its own", f"{power / n_power:.2f} (n = {n_power})", ">= .8")
 
 
+@sizes(40, 500)
+@pytest.mark.filterwarnings("ignore:spearman")
+@pytest.mark.parametrize(("method", "limit"), [("pearson", 0.05), ("spearman", 0.09)])
+def test_over_and_above_at_high_signal(n: int, method: str, limit: float, record: Record) -> None:
+    """Partial tests where nearly all is signal, seen through maps of six subjects: 14 stimuli"""
+    alone, both = 0, 0
+    for seed in range(n):
+        rng = np.random.default_rng(600_000 + seed)
+        first, second, third = rng.normal(size=(3, 14, 3))
+        others = rdm(np.stack([np.hstack([first, second]), np.hstack([second, third])]), "euclidean")
+        model = rdm(np.hstack([first, second, rng.normal(size=(14, 2))]), "euclidean")
+        found = rdm_partial_test(measured(np.hstack([first, second]), 6, 0.1, rng), model, others, method, 199, rng)
+        alone += found.p_stimuli <= 0.05
+        both += found.p <= 0.05
+    assert binomtest(both, n, limit, alternative="greater").pvalue > 0.01
+    record(f"{method}: false positives at .05, over subjects too", f"{both / n:.3f} (n = {n})", f"<= {limit}")
+    record(f"{method}: the same, of stimuli alone", f"{alone / n:.3f} (n = {n})", "")
+
+
 @sizes(6, 60)
 def test_random_candidates_gain_nothing(n: int, record: Record) -> None:
     """Weights of six random candidates: in sample and cross-validated, alone and added to the true model"""

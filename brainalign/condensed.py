@@ -1,0 +1,143 @@
+"""RDMs in the one form that everything here computes with: pairs of stimuli in a row, the row-major upper triangle.
+
+A square matrix is one RDM, never a stack of rows: (78, 78) would else be 78 RDMs of 13 stimuli, without a word.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError
+
+__all__ = ["condensed_rdms", "n_stimuli_of", "square_rdms"]
+
+Values = NDArray[np.floating[Any]]
+
+SLACK = 1e-3  # of the largest entry: what distances in float32 leave of a zero diagonal and of symmetry
+
+
+def condensed_rdms(
+    name: str, rdms: object, *axes: str, any_axes: bool = False, some_pairs: bool = False
+) -> NDArray[np.float64]:
+    """Return RDMs as rows of pairs, from rows of pairs or square matrices: the form in which every function takes them.
+
+    Matrices are square RDMs where they are symmetric with a diagonal of zeros (or NaN); NaN elsewhere is a missing
+    pair. Rows of pairs that happen to be as many as they are long are neither, unless all of them are equal.
+
+    Parameters
+    ----------
+    name : str
+        What messages call them.
+    rdms : array (..., n_pairs) or (..., n_stimuli, n_stimuli), or nested lists
+    *axes : str
+        Names of the leading axes: none for one RDM, "n_subjects" for a stack, in which one RDM alone is a stack of one.
+    any_axes : bool
+        Take any leading axes.
+    some_pairs : bool
+        Rows may be of some of the pairs, such as those between categories, so of any length.
+
+    Returns
+    -------
+    array (..., n_pairs), float64
+
+    Raises
+    ------
+    BrainalignError
+        If the number of pairs is that of no set of stimuli, the axes are others, or a matrix is symmetric but of
+        similarities, or filled on one side of its diagonal only, or only some of several matrices are RDMs.
+    """
+    values = np.asarray(rdms, dtype=np.float64)
+    if values.ndim >= 2 and values.shape[-1] == values.shape[-2] >= 2 and _are_square(name, values):
+        values = values[..., *np.triu_indices(values.shape[-1], 1)]
+    if values.ndim == 0:
+        raise BrainalignError(f"{name} is a single number; give the dissimilarities of every pair of stimuli")
+    if not some_pairs or (values.ndim > 1 and values.shape[-1] == values.shape[-2]):
+        n_stimuli_of(values.shape[-1])
+    if any_axes:
+        return values
+    if values.ndim <= 1 + len(axes) <= 2:
+        values = values.reshape(*[1] * (len(axes) + 1 - values.ndim), *values.shape)
+    elif not axes and values.shape[:-1] == (1,):
+        values = values[0]
+    if values.ndim != 1 + len(axes):
+        leading = "".join(f"{axis}, " for axis in axes)
+        raise BrainalignError(
+            f"{name} has shape {np.shape(rdms)}; give ({leading}n_pairs), or square matrices ({leading}n_stimuli, "
+            "n_stimuli)"
+        )
+    return values
+
+
+def _are_square(name: str, values: Values) -> bool:
+    """Return whether matrices (..., n, n) are square RDMs.
+
+    Raises
+    ------
+    BrainalignError
+        If they are neither that nor rows of pairs.
+    """
+    flat = values.reshape(-1, *values.shape[-2:])
+    finite = np.isfinite(flat)
+    size = np.where(finite, np.abs(np.where(finite, flat, 0)), 0).max(axis=(1, 2))
+    varied = np.array([bool(here.any()) and np.ptp(one[here]) > 0 for one, here in zip(flat, finite, strict=True)])
+    slack = (SLACK * size)[:, None]
+    diagonal = np.diagonal(flat, axis1=1, axis2=2)
+    on_zero = (~(np.abs(diagonal) > slack)).all(axis=1)  # NaN is as good
+    swapped = np.swapaxes(flat, 1, 2)
+    with np.errstate(invalid="ignore"):
+        same = (flat == swapped) | (np.isnan(flat) & np.isnan(swapped)) | (np.abs(flat - swapped) <= slack[..., None])
+    symmetric = same.all(axis=(1, 2)) & varied
+    found = symmetric & on_zero
+    n = values.shape[-1]
+    if (symmetric & ~on_zero).any() and n > 3:
+        first = diagonal[symmetric & ~on_zero][0]
+        raise BrainalignError(
+            f"{name} of shape {values.shape} is symmetric, but its diagonal is {first[np.argmax(np.abs(first))]:.3g}, "
+            "not 0: similarities? Give dissimilarities, such as 1 - r"
+        )
+    blank = ~np.nan_to_num(flat).any(axis=1).any(axis=1)
+    below, above = (
+        ~np.nan_to_num(flat[:, *side]).any(axis=1) for side in (np.tril_indices(n, -1), np.triu_indices(n, 1))
+    )
+    if (on_zero & (below | above) & ~blank).any() and n > 3:
+        raise BrainalignError(
+            f"{name} of shape {values.shape} is filled on one side of its diagonal only; add the transposed matrix, "
+            "or give that triangle as a row of pairs"
+        )
+    if found.any() and not (found | ~varied).all():
+        raise BrainalignError(
+            f"{name} of shape {values.shape}: {int(found.sum())} of {len(flat)} matrices are symmetric with a diagonal "
+            f"of 0, {int((~found & varied).sum())} are not; give symmetric matrices, or rows of pairs"
+        )
+    return bool(found.any())
+
+
+def n_stimuli_of(n_pairs: int) -> int:
+    """Return how many stimuli have that many pairs.
+
+    Raises
+    ------
+    BrainalignError
+        If no number of stimuli has.
+    """
+    n = round((1 + math.sqrt(1 + 8 * n_pairs)) / 2)
+    if n * (n - 1) // 2 != n_pairs:
+        raise BrainalignError(
+            f"{n_pairs} is not a number of pairs; {n} stimuli have {n * (n - 1) // 2}. Matrices must be symmetric with "
+            "a diagonal of 0"
+        )
+    return n
+
+
+def square_rdms(rdms: Values) -> Values:
+    """Return (..., n_stimuli, n_stimuli) symmetric matrices with zeros on the diagonal."""
+    rdms = condensed_rdms("rdms", rdms, any_axes=True)
+    n = n_stimuli_of(rdms.shape[-1])
+    i, j = np.triu_indices(n, 1)
+    square = np.zeros((*rdms.shape[:-1], n, n))
+    square[..., i, j] = square[..., j, i] = rdms
+    return square

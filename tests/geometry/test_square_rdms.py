@@ -1,0 +1,196 @@
+"""A square matrix is one RDM, at every public function that takes RDMs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import save_file
+from scipy.sparse import csr_array
+from scipy.spatial.distance import squareform
+
+import brainalign.geometry as geometry
+from brainalign.checks import BrainalignError
+from brainalign.condensed import condensed_rdms
+from brainalign.datasets import read_rdm_study
+from brainalign.geometry import (
+    FlexibleModel,
+    LabelledRdms,
+    Neighbourhoods,
+    Searchlight,
+    combination,
+    compare,
+    compare_checkpoints,
+    dual_bootstrap,
+    feature_rdm_partition,
+    fit_weights,
+    flexible_bootstrap,
+    flexible_permutation_test,
+    flexible_score,
+    geodesic,
+    geotopological,
+    identify_regions,
+    layer_agreement,
+    pooled_rdm,
+    rdm,
+    rdm_noise_ceiling,
+    rdm_partial_test,
+    rdm_permutation_clusters,
+    rdm_permutation_places,
+    rdm_permutation_test,
+    rdm_time_generalization,
+    region_table,
+    score_combinations,
+    score_references,
+    searchlight_map,
+    session_average,
+    square_rdms,
+    subject_rdms,
+    to_rsatoolbox,
+)
+
+N = 10  # as many as 5 stimuli have pairs: a square RDM of these looks like 10 RDMs of those
+RNG = np.random.default_rng
+SUBJECTS, MODELS = (rdm(RNG(k).normal(size=(3, N, 6)), "euclidean") for k in (0, 1))
+FEATURES = {"size": RNG(2).normal(size=N), "kind": np.repeat(["a", "b"], N // 2)}
+Face = Callable[[Any, Any], Any]
+
+
+def _weighted(models: Any) -> FlexibleModel:
+    return FlexibleModel(np.asarray(models))
+
+
+FACES: dict[str, Face] = {
+    "compare": lambda a, b: compare(a, b, "spearman"),
+    "pooled_rdm": lambda a, b: pooled_rdm(a, "pearson"),
+    "square_rdms": lambda a, b: square_rdms(a),
+    "session_average": lambda a, b: session_average(a[None]),
+    "subject_rdms": lambda a, b: subject_rdms(a[None], "pearson"),
+    "rdm_noise_ceiling": lambda a, b: rdm_noise_ceiling(a, "pearson"),
+    "rdm_permutation_test": lambda a, b: rdm_permutation_test(a, b[0], "spearman", 9, RNG(3)).null,
+    "rdm_partial_test": lambda a, b: rdm_partial_test(a, b[0], b[1:], "pearson", 9, RNG(3)).null,
+    "rdm_permutation_places": lambda a, b: rdm_permutation_places(a, b, "pearson", 9, RNG(3)).p_fwer,
+    "rdm_permutation_clusters": lambda a, b: (
+        rdm_permutation_clusters(a[None], b[0], "pearson", 9, RNG(3), threshold=0.1, kind="score").null_mass
+    ),
+    "rdm_time_generalization": lambda a, b: rdm_time_generalization(a, b),
+    "dual_bootstrap": lambda a, b: dual_bootstrap(a, b, "pearson", 9, RNG(3)).draws["both"],
+    "fit_weights": lambda a, b: fit_weights(a, _weighted(b), "pearson"),
+    "flexible_score": lambda a, b: flexible_score(a, _weighted(b), "pearson", RNG(3), 2),
+    "flexible_bootstrap": lambda a, b: flexible_bootstrap(a, [_weighted(b), b[0]], "pearson", 5, RNG(3)).scores,
+    "flexible_permutation_test": lambda a, b: flexible_permutation_test(a, _weighted(b), "pearson", 3, RNG(3), 2).null,
+    "combination": lambda a, b: combination({("net", str(k)): x for k, x in enumerate(b)}, "net", "all").rdms,
+    "score_references": lambda a, b: score_references(
+        {"it": a[:, None]}, {("net", str(k)): x for k, x in enumerate(b)}, "pearson", 9
+    ).scores["se"],
+    "score_combinations": lambda a, b: score_combinations(
+        {"it": a[:, None]}, {("net", "all"): _weighted(b)}, "pearson", 5, 3
+    )["score"],
+    "geotopological": lambda a, b: geotopological(a),
+    "geodesic": lambda a, b: geodesic(a, neighbors=3).rdms,
+    "identify_regions": lambda a, b: identify_regions(np.stack([a, b], axis=1)).accuracy,
+    "layer_agreement": lambda a, b: layer_agreement(a[:, None], b, {"raw": None})["raw"].fit,
+    "feature_rdm_partition": lambda a, b: feature_rdm_partition(a[0], FEATURES)["explained"],
+    "compare_checkpoints": lambda a, b: compare_checkpoints(
+        {"encoder": RNG(4).normal(size=(2, N, 5))}, {"it": a[0], "v1": b[0]}, [0, 1]
+    )["score"],
+    "region_table": lambda a, b: region_table({"it": a}, RNG(5).random((N, 4)), 9, 0)["score"],
+    "to_rsatoolbox": lambda a, b: to_rsatoolbox(LabelledRdms(a, np.arange(N))).dissimilarities,
+}
+# Parameters of other functions by these names are no RDMs, or they are made of patterns.
+TAKES = {"rdms", "rdms_a", "rdm_values", "movie", "references", "regions", "sets", "layers"}
+OTHERS = {"align_networks", "compare_networks", "feature_rdms", "network_tables"}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("face", FACES)
+def test_square_rdms_are_what_their_rows_of_pairs_are(face: str) -> None:
+    square = [np.stack([squareform(one) for one in stack]) for stack in (SUBJECTS, MODELS)]
+    np.testing.assert_array_equal(FACES[face](*square), FACES[face](SUBJECTS, MODELS))
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except BrainalignError:
+        return "refused"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "face",
+    [
+        lambda a: compare(a, a, "pearson"),
+        lambda a: rdm_noise_ceiling(a, "pearson"),
+        lambda a: rdm_permutation_test(a, a, "spearman", 9, RNG(3)).null,
+        lambda a: rdm_partial_test(a, MODELS[0], MODELS[1:], "pearson", 9, RNG(3)).null,
+        lambda a: rdm_permutation_places(a, a, "pearson", 9, RNG(3)).p,
+        lambda a: dual_bootstrap(a, a, "pearson", 9, RNG(3)).n_stimuli,
+        lambda a: flexible_bootstrap(a, [a], "pearson", 5, RNG(3)).n_subjects,
+        lambda a: rdm_time_generalization(a),
+        lambda a: identify_regions(a),
+        lambda a: geotopological(a),
+        lambda a: session_average(a),
+    ],
+)
+def test_a_square_matrix_is_no_stack(face: Callable[[Any], Any]) -> None:
+    """One matrix gives what one row of pairs gives, or is refused as that is."""
+    one, square = outcome(lambda: face(SUBJECTS[0])), outcome(lambda: face(squareform(SUBJECTS[0])))
+    np.testing.assert_array_equal(square, one)
+
+
+def test_a_searchlight_takes_square_models() -> None:
+    around = Neighbourhoods(np.arange(2), csr_array(np.repeat(np.eye(2), 3, axis=1)))
+    search = Searchlight(RNG(6).normal(size=(N, 6)), around, "correlation")
+    rows, square = (searchlight_map(search, x, n_permutations=9).scores for x in (MODELS[0], squareform(MODELS[0])))
+    np.testing.assert_array_equal(square, rows)
+
+
+def test_every_function_that_takes_rdms_is_tried() -> None:
+    takers = {
+        name
+        for name in geometry.__all__
+        if inspect.isfunction(function := getattr(geometry, name))
+        and TAKES & set(inspect.signature(function).parameters)
+    }
+    assert takers - set(FACES) == OTHERS
+
+
+def test_a_study_on_disk_may_hold_square_rdms(tmp_path: Path) -> None:
+    pd.DataFrame({"stimulus_id": [f"s{k}" for k in range(N)]}).to_csv(tmp_path / "stimuli.tsv", sep="\t", index=False)
+    save_file({"it": np.stack([squareform(one) for one in SUBJECTS])[:, None]}, tmp_path / "sets.safetensors")
+    save_file({"net": squareform(MODELS[0])}, tmp_path / "models.safetensors")
+    study = read_rdm_study(lambda name: tmp_path / name)
+    np.testing.assert_array_equal(study.sets["it"][:, 0], SUBJECTS)
+    np.testing.assert_array_equal(study.models["net"], MODELS[0])
+
+
+def test_what_is_square() -> None:
+    square = squareform(SUBJECTS[0])
+    for almost in (
+        square + 1e-9 * square.max() * RNG(7).normal(size=square.shape),
+        square.astype(np.float32),
+        np.where(np.eye(N) > 0, np.nan, square),
+        square.tolist(),
+    ):
+        np.testing.assert_allclose(condensed_rdms("rdms", almost), SUBJECTS[0], rtol=1e-4, atol=1e-6)
+    missing = SUBJECTS[0].copy()
+    missing[4] = np.nan
+    np.testing.assert_array_equal(condensed_rdms("rdms", squareform(missing, checks=False)), missing)
+    # Ten RDMs of five stimuli, also where all of them are constant.
+    for stack in (RNG(8).random((N, N)), np.ones((N, N)), np.zeros((N, N))):
+        np.testing.assert_array_equal(condensed_rdms("rdms", stack, "n_rdms"), stack)
+    for wrong in (
+        1 - square / square.max(),  # similarities
+        np.triu(square),
+        np.tril(square),
+        np.stack([square, RNG(9).random((N, N))]),
+        RNG(10).random((92, 92)),  # of no stimuli
+    ):
+        with pytest.raises(BrainalignError):
+            compare(wrong, wrong, "pearson") if wrong.ndim == 2 else condensed_rdms("rdms", wrong, any_axes=True)
