@@ -26,7 +26,9 @@ class LinearDecoding(Strict):
     )
     window: int = Field(8, ge=1, description="samples, of power and covariance")
     leave_out_blocks: bool = Field(
-        True, description="one more training per block, where the descriptor asks for blocks"
+        True,
+        description="one more training per block, where the descriptor asks for blocks; without, the verdict needs a "
+        "score above what the place in the session tells",
     )
 
 
@@ -49,7 +51,9 @@ class NetworkDecoding(Strict):
     )
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     leave_out_blocks: bool = Field(
-        True, description="one more training per block, where the descriptor asks for blocks"
+        True,
+        description="one more training per block, where the descriptor asks for blocks; without, the verdict needs a "
+        "score above what the place in the session tells",
     )
     language: Literal["word_t5", "pretrained", "smollm"] | None = Field(
         None,

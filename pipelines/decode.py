@@ -66,12 +66,19 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         leave_out_blocks=blocks,
     )
     said = {
-        measure: verdict(found.matrix, measure, found.tables["leftblocks"] if found.has_blocks else None)
+        measure: verdict(
+            found.matrix,
+            measure,
+            found.tables["leftblocks"] if found.has_blocks else None,
+            nuisances=found.nuisances,
+        )
         for measure in ("top-1", "content words")
     }
     details = {
         "verdict": {measure: list(one.sentences) for measure, one in said.items()},
         "uses_brain": {measure: one.uses_brain for measure, one in said.items()},
+        "not_excluded": {measure: list(one.not_excluded) for measure, one in said.items()},
+        "blocks_fail": [measure for measure, one in said.items() if one.blocks_fail],
         "decoder": chosen,
         "sentences_by": found.sentences_by,
         "n_permutations": options.permutations,

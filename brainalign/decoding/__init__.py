@@ -32,7 +32,13 @@ from brainalign.decoding.language_models import LANGUAGE_MODELS, pretrained, smo
 from brainalign.decoding.linear import LinearDecoder, signal_features
 from brainalign.decoding.masked import MaskedBrainModel
 from brainalign.decoding.masked_study import SeriesStudyTables, masked_study, person_features
-from brainalign.decoding.nuisance import nuisance_baselines, nuisance_features
+from brainalign.decoding.nuisance import (
+    NuisanceScores,
+    neighbours_in_time,
+    nuisance_baselines,
+    nuisance_features,
+    nuisance_scores,
+)
 from brainalign.decoding.pair_scores import content_hits, label_hits, retrieval_hits
 from brainalign.decoding.person_scores import check_people_apart, person_scores
 from brainalign.decoding.repeat_curve import repeat_curve
@@ -100,6 +106,7 @@ __all__ = [
     "LinearDecoder",
     "LogitScale",
     "MaskedBrainModel",
+    "NuisanceScores",
     "PairedChange",
     "Retrieval",
     "Seq2SeqLanguage",
@@ -141,10 +148,12 @@ __all__ = [
     "masked_study",
     "mean_connectivity",
     "nearest_sentences",
+    "neighbours_in_time",
     "network_agreement",
     "norm_prediction",
     "nuisance_baselines",
     "nuisance_features",
+    "nuisance_scores",
     "null_trials",
     "pair_loss",
     "paired_change",

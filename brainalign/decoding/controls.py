@@ -14,11 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, check_rows
-from brainalign.decoding.pair_scores import PairScore, retrieval_hits
+from brainalign.decoding.nuisance import decode_neighbours
+from brainalign.decoding.pair_scores import PairScore, label_hits, retrieval_hits
 from brainalign.decoding.retrieval import group_of_stimuli
 from brainalign.decoding.surrogates import Keep, phase_randomised, spectrum_noise, time_reversed
 from brainalign.decoding.trials import Trials, check_unseen
-from brainalign.statistics import Interval, PairingTest, crossed_bootstrap, pairing_test, permute_within
+from brainalign.statistics import MIN_UNITS, Interval, PairingTest, crossed_bootstrap, pairing_test, permute_within
 
 __all__ = ["TESTED", "TRAINED", "ControlMatrix", "Fit", "control_matrix", "leave_block_out"]
 
@@ -74,7 +75,8 @@ class ControlMatrix:
 
         The null is that neither cell holds anything of the stimuli. Where both may, `gain` has to be above 0, too.
         """
-        return pairing_test(self._gains(trained, tested, measure), self.shown, self.groups, self.n_permutations)
+        gains = self._over(self.pair_scores[(trained, tested, measure)], measure)
+        return pairing_test(gains, self.shown, self.groups, self.n_permutations)
 
     def gain(self, trained: str, tested: str, measure: str, confidence: float = 0.98) -> Interval:
         """Return the same difference with its interval over subjects and stimuli; both cells may decode.
@@ -84,11 +86,38 @@ class ControlMatrix:
         BrainalignError
             If there are too few distinct stimuli for an interval.
         """
-        own = self._gains(trained, tested, measure)[np.arange(len(self.shown)), self.shown]
-        return crossed_bootstrap(own, self.subjects, self.shown, confidence)
+        return self._interval(self._over(self.pair_scores[(trained, tested, measure)], measure), confidence)
 
-    def _gains(self, trained: str, tested: str, measure: str) -> Values:
-        return self.pair_scores[("brain", "brain", measure)] - self.pair_scores[(trained, tested, measure)]
+    def beats(self, pair_scores: Values, measure: str, level: float) -> bool:
+        """Return whether brain / brain is above other scores of the same trials, by exchanges and by the interval.
+
+        Parameters
+        ----------
+        pair_scores : array (n_trials, n_stimuli)
+            Of another cell, or of what needs no signal, see `nuisance_scores`.
+        measure : str
+        level : float
+            Too few distinct stimuli for an interval beat nothing.
+
+        Raises
+        ------
+        BrainalignError
+            If the scores are of other trials or stimuli.
+        """
+        own = self.pair_scores[("brain", "brain", measure)]
+        if pair_scores.shape != own.shape:
+            raise BrainalignError(
+                f"other scores are {pair_scores.shape} trials x stimuli, the matrix {own.shape}; score the same test"
+            )
+        gains = self._over(pair_scores, measure)
+        test = pairing_test(gains, self.shown, self.groups, self.n_permutations)
+        return test.p <= level and test.n_stimuli >= MIN_UNITS and self._interval(gains, 1 - 2 * level).low > 0
+
+    def _interval(self, gains: Values, confidence: float) -> Interval:
+        return crossed_bootstrap(gains[np.arange(len(self.shown)), self.shown], self.subjects, self.shown, confidence)
+
+    def _over(self, pair_scores: Values, measure: str) -> Values:
+        return self.pair_scores[("brain", "brain", measure)] - pair_scores
 
 
 def control_matrix(
@@ -222,11 +251,20 @@ def altered(trials: Trials, kind: str, rng: np.random.Generator, within: Sequenc
     return replace(trials, signals=signals)
 
 
-def leave_block_out(fit: Fit, trials: Trials, score: PairScore = retrieval_hits, *, seed: int = 0) -> pd.DataFrame:
+def leave_block_out(
+    fit: Fit,
+    trials: Trials,
+    score: PairScore = retrieval_hits,
+    *,
+    label: str | None = None,
+    answers: Callable[[Values], Any] | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
     """Train on the other blocks of a recording, test on the one left out.
 
     Slow drifts tell trials of a block from others. Where blocks differ in task or label, a split by text alone lets a
-    decoder read the time of the session.
+    decoder read the time of the session. Where blocks are shorter than what they hold (a topic, a condition), the
+    blocks beside them tell it still; so what trials nearby tell without any signal is scored in the same folds.
 
     Parameters
     ----------
@@ -236,13 +274,18 @@ def leave_block_out(fit: Fit, trials: Trials, score: PairScore = retrieval_hits,
         The table has the column block. Training trials share no stimulus with the block left out.
     score : callable
         Outputs are compared with all distinct stimuli of `trials`.
+    label : str, optional
+        Column whose value is decoded, scored by whether it is right; vectors are decoded where not given.
+    answers : callable, optional
+        From vectors to what `score` takes; vectors where not given.
     seed : int
 
     Returns
     -------
     DataFrame
         A row per block and measure: block, measure, value, chance (the mean over all stimuli of each trial's task),
-        n_trials, n_stimuli.
+        neighbours (the same trials decoded from targets of training trials near them in the session; NaN without
+        trial_index), n_trials, n_stimuli.
 
     Raises
     ------
@@ -259,6 +302,7 @@ def leave_block_out(fit: Fit, trials: Trials, score: PairScore = retrieval_hits,
     of_task = np.zeros((task.max() + 1, len(distinct.meta)))  # a stimulus may be of several tasks
     of_task[task, shown] = 1
     of_task /= of_task.sum(axis=1, keepdims=True)
+    hits = label_hits(label) if label else score
     rows = []
     for block in pd.unique(blocks):
         held = blocks == block
@@ -267,13 +311,17 @@ def leave_block_out(fit: Fit, trials: Trials, score: PairScore = retrieval_hits,
             raise BrainalignError(f"every stimulus of the other blocks is in block {block!r}, too; nothing to train on")
         given, tested = trials.select(kept), trials.select(held)
         decode = fit(given.signals, given.targets, given.meta, seed)
-        for measure, scores in score(decode(tested.signals, tested.meta), distinct).items():
+        nearby = decode_neighbours(given, tested, label, answers)
+        beside = {} if nearby is None else hits(nearby, distinct)
+        right = np.arange(held.sum()), shown[held]
+        for measure, scores in hits(decode(tested.signals, tested.meta), distinct).items():
             rows.append(
                 {
                     "block": block,
                     "measure": measure,
-                    "value": float(scores[np.arange(held.sum()), shown[held]].mean()),
+                    "value": float(scores[right].mean()),
                     "chance": float((scores * of_task[task[held]]).sum(axis=1).mean()),
+                    "neighbours": float(beside[measure][right].mean()) if measure in beside else np.nan,
                     "n_trials": int(held.sum()),
                     "n_stimuli": len(np.unique(shown[held])),
                 }

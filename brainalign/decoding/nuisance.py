@@ -7,6 +7,8 @@ to read; so do the luminance, contrast and spectrum of images.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,16 @@ from brainalign.decoding.text_measures import words
 from brainalign.decoding.trials import Trials, check_unseen
 from brainalign.statistics import pairing_test
 
-__all__ = ["nuisance_baselines", "nuisance_features"]
+__all__ = [
+    "NEIGHBOURS",
+    "OF_TIME",
+    "NuisanceScores",
+    "decode_neighbours",
+    "neighbours_in_time",
+    "nuisance_baselines",
+    "nuisance_features",
+    "nuisance_scores",
+]
 
 Values = NDArray[np.floating[Any]]
 # Nuisances that are numbers of the table as they stand; columns by their beginning.
@@ -31,17 +42,120 @@ NUMBERS = {
     "spectrum": "spectrum_",
 }
 N_BINS = 20  # of the session: a line cannot follow blocks
+NEIGHBOURS = "neighbours in time"
+# What a slow drift of the recording can tell: whole blocks left out answer these, too.
+OF_TIME = ("trial index", NEIGHBOURS, "all")
 
 
-def nuisance_features(train: Trials, test: Trials) -> dict[str, tuple[Values, Values]]:
+@dataclass(frozen=True)
+class NuisanceScores:
+    """What is reached without any signal.
+
+    Attributes
+    ----------
+    table : DataFrame
+        As `nuisance_baselines` returns it.
+    pair_scores : dict
+        By (nuisance, measure), array (n_trials, n_stimuli): for comparison with a decoder trial by trial.
+    """
+
+    table: pd.DataFrame
+    pair_scores: dict[tuple[str, str], Values]
+
+
+def neighbours_in_time(
+    train: pd.DataFrame, targets: Values, test: pd.DataFrame, width: float | None = None
+) -> tuple[Values, Values]:
+    r"""Average the targets of training trials that lie near in the session: all that a slow drift can tell.
+
+    Weights are exp(−\|Δ trial_index\| / width) within subject and task. A training trial is not averaged with trials of
+    its own stimulus. Trials of a subject or task without training trials get the mean of all.
+
+    Parameters
+    ----------
+    train, test : DataFrame
+        Tables of trials with stimulus_id, subject, task and trial_index.
+    targets : array (n_train, n_dimensions)
+    width : float, optional
+        Trials; where not given, the one that predicts training trials best from the others.
+
+    Returns
+    -------
+    (array (n_train, n_dimensions), array (n_test, n_dimensions))
+    """
+    if width is None:
+        place = train["trial_index"].to_numpy(dtype=float)
+        span = max(float(np.ptp(place)) / 4, 1.0)
+        widths = 2.0 ** np.arange(int(np.log2(span)) + 1)
+        errors = [np.square(_local_means(train, targets, train, w, True) - targets).sum() for w in widths]
+        width = float(widths[int(np.argmin(errors))])
+    return _local_means(train, targets, train, width, True), _local_means(train, targets, test, width, False)
+
+
+def _local_means(train: pd.DataFrame, targets: Values, asked: pd.DataFrame, width: float, spare: bool) -> Values:
+    means = np.tile(targets.mean(axis=0), (len(asked), 1))
+    both = pd.concat([train, asked], ignore_index=True)
+    group = both.groupby(["subject", "task"], sort=False).ngroup().to_numpy()
+    stimulus = pd.factorize(both["stimulus_id"])[0]
+    place = both["trial_index"].to_numpy(dtype=float)
+    is_train = np.arange(len(both)) < len(train)
+    for one in np.unique(group[is_train]):
+        own, rows = np.flatnonzero((group == one) & is_train), np.flatnonzero((group == one) & ~is_train)
+        distance = np.abs(place[rows][:, None] - place[own])
+        if spare:
+            distance[stimulus[rows][:, None] == stimulus[own]] = np.inf
+        nearest = distance.min(axis=1, keepdims=True)
+        known = np.isfinite(nearest[:, 0])
+        weights = np.exp(-(distance[known] - nearest[known]) / width)  # far from all: the nearest, not 0 / 0
+        means[rows[known] - len(train)] = weights @ targets[own] / weights.sum(axis=1, keepdims=True)
+    return means
+
+
+def decode_neighbours(
+    train: Trials, test: Trials, label: str | None = None, answers: Callable[[Values], Any] | None = None
+) -> Any | None:
+    """Decode test trials from training trials near them in the session, see `neighbours_in_time`.
+
+    Parameters
+    ----------
+    train, test : Trials
+    label : str, optional
+        Column that is decoded; vectors where not given.
+    answers : callable, optional
+        From decoded vectors to what is returned.
+
+    Returns
+    -------
+    array or answers
+        None where the tables have no trial_index.
+    """
+    if "trial_index" not in train.meta or "trial_index" not in test.meta:
+        return None
+    if label is None:
+        vectors = neighbours_in_time(train.meta, np.asarray(train.targets, dtype=float), test.meta)[1]
+        return vectors if answers is None else answers(vectors)
+    levels, targets = _one_hot(train, label)
+    return levels[neighbours_in_time(train.meta, targets, test.meta)[1].argmax(axis=1)]
+
+
+def _one_hot(trials: Trials, label: str) -> tuple[NDArray[Any], Values]:
+    values = trials.column(label)[label].to_numpy(dtype=object)
+    levels = np.asarray(pd.unique(values), dtype=object)
+    return levels, (values[:, None] == levels).astype(float)
+
+
+def nuisance_features(train: Trials, test: Trials, label: str | None = None) -> dict[str, tuple[Values, Values]]:
     """Return features of training and test trials by nuisance, from the columns the tables have.
 
     Parameters
     ----------
     train, test : Trials
         From text: "length" (words) and "word frequency" (mean log frequency in the training texts); from trial_index
-        "trial index" (itself, and 20 stretches of the session); "subject"; "task"; from n_fixations "fixations"; from
-        the columns of `image_properties` "luminance", "contrast", "spectrum".
+        "trial index" (itself, and 20 stretches of the session) and "neighbours in time" (targets of training trials
+        nearby, see `neighbours_in_time`); "subject"; "task"; from n_fixations "fixations"; from the columns of
+        `image_properties` "luminance", "contrast", "spectrum".
+    label : str, optional
+        Column whose values neighbours in time have, in place of targets.
 
     Raises
     ------
@@ -72,6 +186,8 @@ def nuisance_features(train: Trials, test: Trials) -> dict[str, tuple[Values, Va
         found["trial index"] = _pair(
             [np.column_stack([place, np.eye(N_BINS)[np.searchsorted(edges, place)]]) for place in places]
         )
+        targets = train.targets if label is None else _one_hot(train, label)[1]
+        found[NEIGHBOURS] = neighbours_in_time(train.meta, np.asarray(targets, dtype=float), test.meta)
     for nuisance, names in numbers.items():
         if names:
             columns = list(dict.fromkeys(names))
@@ -118,17 +234,49 @@ def nuisance_baselines(
     BrainalignError
         If a stimulus is in train and test, or a table lacks a column.
     """
-    features = nuisance_features(train, test)
+    return nuisance_scores(train, test, score, label=label, n_permutations=n_permutations, seed=seed).table
+
+
+def nuisance_scores(
+    train: Trials,
+    test: Trials,
+    score: PairScore = retrieval_hits,
+    *,
+    label: str | None = None,
+    answers: Callable[[Values], Any] | None = None,
+    n_permutations: int = 1000,
+    seed: int = 0,
+) -> NuisanceScores:
+    """Score every nuisance as `nuisance_baselines` does, and keep the scores of all pairs for `verdict`.
+
+    Parameters
+    ----------
+    train, test : Trials
+    score : callable
+    label : str, optional
+    answers : callable, optional
+        From decoded vectors to what `score` takes, for example their nearest sentences; vectors where not given.
+    n_permutations, seed : int
+
+    Raises
+    ------
+    BrainalignError
+        If a table lacks a column.
+    """
+    features = nuisance_features(train, test, label)
     both = [np.column_stack([pair[side] for pair in features.values()]) for side in (0, 1)]
     nothing = np.ones((len(train.meta), 1)), np.ones((len(test.meta), 1))
     menu = {"nothing": nothing, **features, "all": (both[0], both[1])}
     distinct = test.distinct()
     shown = test.shown(distinct)
     groups = group_of_stimuli(test.meta["task"].to_numpy(), shown, distinct.meta["stimulus_id"].to_numpy())
-    rows = []
+    rows, pair_scores = [], {}
     for name, (given, asked) in menu.items():
         outputs = _predicted(train, given, asked, label)
+        if answers is not None:
+            outputs = answers(outputs)
         for measure, scores in (label_hits(label) if label else score)(outputs, distinct).items():
+            pair_scores[(name, measure)] = scores
             found = pairing_test(scores, shown, groups, n_permutations, seed)
             rows.append(
                 {
@@ -142,7 +290,7 @@ def nuisance_baselines(
                     "n_stimuli": found.n_stimuli,
                 }
             )
-    return pd.DataFrame(rows)
+    return NuisanceScores(pd.DataFrame(rows), pair_scores)
 
 
 def _predicted(train: Trials, given: Values, asked: Values, label: str | None) -> NDArray[Any]:

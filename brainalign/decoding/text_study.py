@@ -15,7 +15,7 @@ from brainalign.decoding.components import Components
 from brainalign.decoding.constant_sentence import constant_sentence
 from brainalign.decoding.controls import ControlMatrix, Decode, altered, control_matrix, leave_block_out
 from brainalign.decoding.exchange_relevance import exchange_relevance
-from brainalign.decoding.nuisance import nuisance_baselines
+from brainalign.decoding.nuisance import NuisanceScores, nuisance_baselines, nuisance_scores
 from brainalign.decoding.pair_scores import content_hits, retrieval_hits
 from brainalign.decoding.repeat_curve import repeat_curve
 from brainalign.decoding.retrieval import Retrieval, retrieval_accuracy
@@ -65,9 +65,10 @@ class TextStudy:
 
 @dataclass(frozen=True)
 class TextFound:
-    """What was found of one decoder: tables by name, see `study_text`."""
+    """What was found of one decoder: tables by name, see `study_text`; nuisances with the scores of all pairs."""
 
     matrix: ControlMatrix
+    nuisances: NuisanceScores
     tables: dict[str, pd.DataFrame]
     sentences_by: str
     chosen: dict[str, float]
@@ -128,6 +129,7 @@ def study_text(
     trained = _decoding(first, study.train)(study.train.signals, study.train.meta).sentences
     zero, confusion = _zero_shot(shown.vectors, study, n_permutations, seeds[0])
     has_blocks = leave_out_blocks and "block" in study.test.meta
+    nuisances = nuisance_scores(given, study.test, _hits, answers=_nearest(study.train), n_permutations=n_permutations)
     tables = {
         "controls": matrix.table,
         "retrieval": pd.concat([one.table.assign(seed=seed) for seed, one in found.items()], ignore_index=True),
@@ -137,28 +139,34 @@ def study_text(
         "averaged": _averaged(first, shown.vectors, study, n_averages, seeds[0]),
         "zeroshot": zero,
         "confusion": confusion,
-        "nuisances": _nuisances(given, study, n_permutations),
+        "nuisances": pd.concat([nuisances.table, *_label_nuisances(given, study, n_permutations)], ignore_index=True),
         "leftblocks": _blocks(make, study, seeds[0], has_blocks),
         "textscores": _text_scores(first, shown.sentences, trained, study, n_permutations, seeds[0]),
         "relevance": _relevance(first, study, seeds[0]),
         "sentences": _sentences(shown, found[seeds[0]], study),
     }
     by = "language model" if first.generate else "nearest training sentence"
-    return TextFound(matrix, tables, by, dict(first.chosen), has_blocks)
+    return TextFound(matrix, nuisances, tables, by, dict(first.chosen), has_blocks)
 
 
 def _decoding(one: TextFit, train: Trials) -> Callable[[Values, pd.DataFrame], Decoded]:
     """Return what decodes vectors and sentences; without a language model a sentence is that of a training trial."""
-    distinct = train.distinct()
-    texts = distinct.column("text")["text"].tolist()
+    nearest = _nearest(train)
 
     def decode(signals: Values, meta: pd.DataFrame) -> Decoded:
         vectors = one.embed(signals, meta)
         if one.generate is not None:
             return Decoded(vectors, one.generate(signals, meta))
-        return Decoded(vectors, nearest_sentences(vectors, distinct.targets, texts))
+        return nearest(vectors)
 
     return decode
+
+
+def _nearest(train: Trials) -> Callable[[Values], Decoded]:
+    """Return what gives decoded vectors the words of the nearest training sentence."""
+    distinct = train.distinct()
+    texts = distinct.column("text")["text"].tolist()
+    return lambda vectors: Decoded(vectors, nearest_sentences(vectors, distinct.targets, texts))
 
 
 def _joined(*parts: Trials) -> Trials:
@@ -231,25 +239,25 @@ def _zero_shot(vectors: Values, study: TextStudy, n: int, seed: int) -> tuple[pd
     return found.table, found.confusion.reset_index().melt(id_vars="true", var_name="told", value_name="n")
 
 
-def _nuisances(given: Trials, study: TextStudy, n: int) -> pd.DataFrame:
-    tables = [nuisance_baselines(given, study.test, n_permutations=n)]
+def _label_nuisances(given: Trials, study: TextStudy, n: int) -> list[pd.DataFrame]:
     sides = (given, study.test)
     labelled = [side.meta["label"].ne("").to_numpy() if "label" in side.meta else np.zeros(0) for side in sides]
-    if all(rows.any() for rows in labelled):
-        known = [side.select(rows) for side, rows in zip(sides, labelled, strict=True)]
-        tables.append(nuisance_baselines(known[0], known[1], label="label", n_permutations=n))
-    return pd.concat(tables, ignore_index=True)
+    if not all(rows.any() for rows in labelled):
+        return []
+    known = [side.select(rows) for side, rows in zip(sides, labelled, strict=True)]
+    return [nuisance_baselines(known[0], known[1], label="label", n_permutations=n)]
 
 
 def _blocks(make: Callable[[Trials, int], TextFit], study: TextStudy, seed: int, has_blocks: bool) -> pd.DataFrame:
     if not has_blocks:
-        return pd.DataFrame(columns=["block", "measure", "value", "chance", "n_trials", "n_stimuli"])
+        return pd.DataFrame(columns=["block", "measure", "value", "chance", "neighbours", "n_trials", "n_stimuli"])
 
     def fit(signals: Values, targets: Values, meta: pd.DataFrame, seed: int) -> Decode:
         given = Trials(signals, targets, meta)
         return _decoding(make(given, seed), given)
 
-    return leave_block_out(fit, _joined(study.train, study.val, study.test), _hits, seed=seed)
+    every = _joined(study.train, study.val, study.test)
+    return leave_block_out(fit, every, _hits, answers=_nearest(study.train), seed=seed)
 
 
 def _text_scores(

@@ -55,7 +55,8 @@ def control_sections(decoders: Tables, said: Mapping[str, Mapping[str, Any]]) ->
     header = [f"{m}, chance {number(chance[m])}" for m in measures]
     text = [
         "What is known of a trial without any brain signal, decoded by ridge (a label by logistic regression) and "
-        "scored like the decoders; nothing: the mean vector, or the most frequent label, of training sentences.",
+        "scored like the decoders; nothing: the mean vector, or the most frequent label, of training sentences; "
+        "neighbours in time: what the same subject read nearby, which is all that a slow drift can tell.",
     ]
     table = html_table(["without EEG", *header], rows, "Baselines without EEG")
     blocks = _blocks(decoders)
@@ -70,14 +71,19 @@ def _blocks(decoders: Tables) -> list[Markup]:
     for name, tables in decoders.items():
         blocks = tables["leftblocks"]
         for measure, part in blocks.groupby("measure", sort=False):
-            gain = part["value"] - part["chance"]
-            error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.nan
-            cells = [name, str(measure), str(len(part)), number(part["value"].mean()), number(part["chance"].mean())]
-            rows.append([*cells, f"{number(gain.mean())} ± {number(error)}"])
+            means = [part[column].mean() for column in ("value", "chance", "neighbours")]
+            gains = [_gain(part["value"] - part[column]) for column in ("chance", "neighbours")]
+            rows.append([name, str(measure), str(len(part)), *map(number, means), *gains])
     if not rows:
         return [Markup("<p>No whole blocks of the session were left out.</p>")]
-    header = ["decoder", "measure", "blocks left out", "score", "chance", "above chance (± standard error over blocks)"]
+    header = ["decoder", "measure", "blocks left out", "score", "chance", "sentences nearby",
+              "above chance (± standard error over blocks)", "above sentences nearby"]  # fmt: skip
     return [_heading("Whole blocks of the session left out"), html_table(header, rows, "Blocks left out")]
+
+
+def _gain(gains: pd.Series[float]) -> str:
+    error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.nan
+    return f"{number(gains.mean())} ± {number(error)}"
 
 
 def retrieval_section(decoders: Tables) -> Section:

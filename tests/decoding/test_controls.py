@@ -8,13 +8,16 @@ import pytest
 
 from brainalign.checks import BrainalignError
 from brainalign.decoding import (
+    ControlMatrix,
     LinearDecoder,
     Trials,
     content_hits,
     control_matrix,
     label_hits,
     leave_block_out,
+    neighbours_in_time,
     nuisance_baselines,
+    nuisance_scores,
     retrieval_hits,
     verdict,
 )
@@ -57,10 +60,14 @@ def test_a_decoder_that_uses_the_brain() -> None:
     assert (nulls["value"] <= nulls["limit"] + 1e-9).mean() >= 0.9  # 34 cells; reversed ones need not be nulls
     for cell in (("brain", "noise"), ("brain", "pre-stimulus"), ("noise", "brain"), ("shuffled", "brain")):
         assert (nulls.loc[[cell], "value"] <= nulls.loc[[cell], "limit"]).all(), cell
-    said = verdict(matrix)
+    said = verdict(matrix, nuisances=nuisance_scores(train, test, n_permutations=99))
     assert said.uses_brain
+    assert said.not_excluded == ()
     assert said.sentences[0].startswith("The decoder uses the brain: top-1 0.")
     assert "locked to the stimulus" in str(said)
+    unasked = verdict(matrix)  # nobody looked at the place in the session
+    assert not unasked.uses_brain
+    assert unasked.not_excluded == ("place in the session",)
 
 
 def test_a_decoder_that_reads_the_table_does_not_use_the_brain() -> None:
@@ -133,8 +140,8 @@ def test_noise_is_called_noise() -> None:
 def test_what_survives_random_phases_is_power() -> None:
     train, test = split(world(eeg_power, snr=1.5))
     kinds = ("brain", "noise", "phase-randomised")
-    said = verdict(control_matrix(ridge("log_power"), train, test, tested_on=kinds, n_permutations=300), "top-5")
-    assert said.uses_brain
+    matrix = control_matrix(ridge("log_power"), train, test, tested_on=kinds, n_permutations=300)
+    assert verdict(matrix, "top-5", nuisances=nuisance_scores(train, test, n_permutations=99)).uses_brain
     raw = control_matrix(ridge(), train, test, tested_on=("brain", "noise"), seeds=(0,), n_permutations=300)
     assert not verdict(raw, "top-5").uses_brain
     # One power over the whole epoch: the phase is not asked, so it need not be kept.
@@ -191,8 +198,12 @@ def test_labels_in_blocks_leak_through_drift() -> None:
     train, test = trials.select(~held), trials.select(held)
     matrix = control_matrix(nearest, train, test, label_hits("label"), n_permutations=200)
     assert matrix.cell("brain", "brain", "label")["value"] > 0.85
-    assert verdict(matrix).uses_brain  # the drift is in the recording, so noise does not tell
-    blocks = leave_block_out(nearest, trials, label_hits("label"))
+    assert not verdict(matrix).uses_brain
+    alone = nuisance_scores(train, test, label="label", n_permutations=99)
+    said = verdict(matrix, nuisances=alone)  # the drift is in the recording, so noise does not tell
+    assert not said.uses_brain
+    assert "neighbours in time" in said.not_excluded
+    blocks = leave_block_out(nearest, trials, label="label")
     assert len(blocks) == 8
     assert blocks["value"].mean() < 0.65
     said = verdict(matrix, blocks=blocks)
@@ -216,9 +227,90 @@ def test_blocks_of_two_tasks_are_beside_chance_within_the_task() -> None:
     def fit(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Decode:
         return lambda s, m: np.where(s.mean(axis=(1, 2)) > 0, "read a", "search a")
 
-    blocks = leave_block_out(fit, Trials(signals, np.ones((64, 2)), meta), label_hits("label"))
+    blocks = leave_block_out(fit, Trials(signals, np.ones((64, 2)), meta), label="label")
     np.testing.assert_allclose(blocks["value"], 0.5)
     np.testing.assert_allclose(blocks["chance"], 0.5)
+
+
+def topics_in_turn(seed: int, snr: float = 0.0, n_subjects: int = 1) -> tuple[Trials, Trials, Trials]:
+    """All trials, training and test: 240 sentences read topic by topic, in noise plus a slow walk, plus meaning."""
+    rng = np.random.default_rng([seed, 5])
+    n, n_topics = 240, 8
+    topic = np.arange(n) * n_topics // n
+    vectors = rng.normal(size=(n_topics, 8))[topic] + 0.5 * rng.normal(size=(n, 8))
+    mixing = rng.normal(size=(8, 10))
+    signals, tables = [], []
+    for k in range(n_subjects):  # each begins with another topic
+        place = np.argsort(np.argsort((topic + k) % n_topics * n + np.arange(n)))
+        walk = np.cumsum(rng.normal(size=(n, 10)), axis=0)[place]
+        signals.append(rng.normal(size=(n, 10, 4)) + (walk + snr * vectors @ mixing)[:, :, None])
+        table = pd.DataFrame({"stimulus_id": np.arange(n), "subject": str(k), "task": "x", "trial_index": place})
+        tables.append(table.assign(block=place // 20))
+    trials = Trials(np.concatenate(signals), np.tile(vectors, (n_subjects, 1)), pd.concat(tables, ignore_index=True))
+    held = np.tile(rng.permutation(n) % 5 == 0, n_subjects)
+    return trials, trials.select(~held), trials.select(held)
+
+
+def above_all_cells(matrix: ControlMatrix) -> bool:
+    """Return whether brains beat every cell without a brain: noise has no drift, so it does not tell."""
+    cells = [cell for cell in matrix.pair_scores if cell[2] == "top-5" and cell[:2] != ("brain", "brain")]
+    return all(matrix.beats(matrix.pair_scores[cell], "top-5", 0.01) for cell in cells)
+
+
+@pytest.mark.parametrize("n_subjects", [1, 2])
+def test_drift_is_not_called_brain(n_subjects: int) -> None:
+    """Without brain signals the place in the session tells the topic; who read what when differs between subjects."""
+    trials, train, test = topics_in_turn(1, n_subjects=n_subjects)
+    matrix = control_matrix(ridge(), train, test, seeds=(0,), tested_on=("brain", "noise"), n_permutations=199)
+    assert above_all_cells(matrix)  # this was called brain
+    alone = nuisance_scores(train, test, n_permutations=99)
+    said = verdict(matrix, "top-5", nuisances=alone)
+    assert not said.uses_brain
+    assert "neighbours in time" in said.not_excluded
+    assert not verdict(matrix, "top-5").uses_brain
+    blocks = leave_block_out(ridge(), trials)
+    for given in (None, alone):
+        assert not verdict(matrix, "top-5", blocks, nuisances=given).uses_brain
+
+
+def test_meaning_beside_the_same_drift_is_called_brain() -> None:
+    trials, train, test = topics_in_turn(0, snr=3.0)
+    matrix = control_matrix(ridge(), train, test, seeds=(0,), tested_on=("brain", "noise"), n_permutations=199)
+    alone = nuisance_scores(train, test, n_permutations=99)
+    blocks = leave_block_out(ridge(), trials)
+    for beside in ({"nuisances": alone}, {"blocks": blocks}, {"blocks": blocks, "nuisances": alone}):
+        assert verdict(matrix, "top-1", **beside).uses_brain
+    with pytest.raises(BrainalignError, match="not scored by 'top-1'"):
+        verdict(matrix, "top-1", nuisances=nuisance_scores(train, test, lambda v, d: {"r": v @ d.targets.T}))
+    with pytest.raises(BrainalignError, match="score the same test"):
+        verdict(matrix, "top-1", nuisances=nuisance_scores(train, test.select(np.arange(20)), n_permutations=99))
+
+
+def test_blocks_shorter_than_a_topic_leave_the_drift() -> None:
+    """Blocks beside the one left out tell its topic: the decoder beats chance, and not what trials nearby tell."""
+    rows = leave_block_out(ridge(), topics_in_turn(0, n_subjects=2)[0]).query("measure == 'top-5'")
+    gains = (rows["value"] - rows["chance"]).to_numpy()
+    assert gains.mean() > 3 * gains.std(ddof=1) / np.sqrt(len(gains))
+    assert rows["value"].mean() < rows["neighbours"].mean()
+
+
+def test_neighbours_in_time_are_of_the_same_subject_and_another_stimulus() -> None:
+    table = pd.DataFrame(
+        {"stimulus_id": [0, 1, 1, 2, 3], "subject": ["a", "a", "a", "a", "b"], "task": "x", "trial_index": range(5)}
+    )
+    targets = np.eye(5)
+    asked = pd.DataFrame(
+        {"stimulus_id": [7, 8, 9], "subject": ["a", "b", "c"], "task": "x", "trial_index": [1.5, 0, 0]}
+    )
+    train, test = neighbours_in_time(table, targets, asked, width=1.0)
+    near, far = np.exp(-0.5), np.exp(-1.5)
+    np.testing.assert_allclose(test[0], np.array([far, near, near, far, 0]) / (2 * near + 2 * far))
+    np.testing.assert_allclose(test[1], targets[4])
+    np.testing.assert_allclose(test[2], targets.mean(axis=0))
+    np.testing.assert_allclose(train[1], np.array([np.exp(-1), 0, 0, np.exp(-2), 0]) / (np.exp(-1) + np.exp(-2)))
+    np.testing.assert_allclose(train[4], targets.mean(axis=0))  # nobody else of this subject
+    narrow = neighbours_in_time(table, targets, asked.assign(trial_index=1e6), width=1e-3)[1]
+    np.testing.assert_allclose(narrow[0], targets[3])  # far from all: the nearest, not 0 / 0
 
 
 def test_nuisances_of_text() -> None:

@@ -16,7 +16,9 @@ from brainalign.decoding import (
     ControlMatrix,
     LinearDecoder,
     Trials,
+    Verdict,
     control_matrix,
+    nuisance_scores,
     retrieval_accuracy,
     retrieval_hits,
     verdict,
@@ -63,6 +65,11 @@ def matrix(
     )
 
 
+def judged(world: EegText, found: ControlMatrix) -> Verdict:
+    """Return the verdict on a matrix beside what is decoded without signals."""
+    return verdict(found, nuisances=nuisance_scores(split(world, "train"), split(world, "test")))
+
+
 def unlike_their_mirror(world: EegText) -> np.ndarray:
     """Return the components whose course, played backwards, falls elsewhere; the middle ones stay where they are."""
     unit = world.courses / np.linalg.norm(world.courses, axis=1, keepdims=True)
@@ -106,12 +113,13 @@ def test_phase_locked_and_power_reduced() -> None:
 def test_phase_locked_sentences(minilm: np.ndarray, record: Record) -> None:
     """World eeg_text, linear decoders: 59 held-out sentences, 4 subjects, chance .017; seeds 1-3"""
     found: dict[str, list[tuple[float, float]]] = {"own": [], "pooled": [], "partial": []}
-    matrices, mirrored = [], []
+    matrices, mirrored, verdicts = [], [], []
     for seed in SEEDS:
         world = eeg_text(minilm, seed=seed)
         for sharing, values in found.items():
             values.append(scores(world, LinearDecoder(sharing, rhos=(0.1, 0.3, 1.0))))
         matrices.append(matrix(world, "raw", (0, 1)))
+        verdicts.append(judged(world, matrices[-1]))
         outer = unlike_their_mirror(world)
         mirrored.append(matrix(world, "raw", (0,), outer, trained_on=("brain",), tested_on=("brain", "time-reversed")))
     for sharing, low, page in (("own", 0.72, ".72-.75"), ("pooled", 0.68, ".68-.72"), ("partial", 0.75, ".75-.77")):
@@ -131,9 +139,9 @@ def test_phase_locked_sentences(minilm: np.ndarray, record: Record) -> None:
     assert max(values) <= 0.07
     assert len(outer) == 18
     check_nulls(mirrored, [("brain", "time-reversed")], record)
-    for one in matrices:
-        record("verdict", str(verdict(one)), "uses the brain")
-        assert verdict(one).uses_brain
+    for one in verdicts:
+        record("verdict", str(one), "uses the brain")
+        assert one.uses_brain
 
 
 @pytest.mark.acceptance
@@ -142,13 +150,14 @@ def test_sentences_in_power(minilm: np.ndarray, record: Record) -> None:
     kinds = {"raw": (1.0,), "log_power": GRID, "covariance": GRID}
     page = {"raw": "<= .06", "log_power": ".20-.28", "covariance": ".52-.62, mean within 2 SE"}
     found: dict[str, list[float]] = {name: [] for name in kinds}
-    matrices, raw = [], []
+    matrices, used, raw = [], [], []
     for seed in SEEDS:
         world = eeg_power(minilm, seed=seed)
         for features, penalties in kinds.items():
             found[features].append(scores(world, LinearDecoder("own", features, penalties))[0])
         matrices.append(matrix(world, "covariance", (0, 1)))
-        raw.append(matrix(world, "raw", (0,)))
+        used.append(judged(world, matrices[-1]).uses_brain)
+        raw.append(judged(world, matrix(world, "raw", (0,))).uses_brain)
     for features, values in found.items():
         record(f"top-1, ridge on {features}", said(values), page[features])
     assert max(found["raw"]) <= 0.06
@@ -157,6 +166,6 @@ def test_sentences_in_power(minilm: np.ndarray, record: Record) -> None:
     for kind in ("phase-randomised", "time-reversed"):
         values = [one.cell("brain", kind, "top-1")["value"] for one in matrices]
         record(f"top-1, covariance, tested on {kind}", said(values), "no null here: power survives")
-    record("verdicts on ridge of signals", [verdict(one).uses_brain for one in raw], "never uses the brain")
-    assert not any(verdict(one).uses_brain for one in raw)
-    assert all(verdict(one).uses_brain for one in matrices)
+    record("verdicts on ridge of signals", raw, "never uses the brain")
+    assert not any(raw)
+    assert all(used)

@@ -17,7 +17,9 @@ from brainalign.decoding import (
     LinearDecoder,
     TextDecoder,
     Trials,
+    Verdict,
     control_matrix,
+    nuisance_scores,
     retrieval_hits,
     text_scores,
     verdict,
@@ -71,6 +73,10 @@ class Study:
         before = {"pre-stimulus": self.world.before[self.world.rows("test")]}
         return control_matrix(fit, self.train, self.test, other_tests=before, seeds=(seed,))
 
+    def verdict(self, matrix: ControlMatrix) -> Verdict:
+        """Return the verdict on a matrix beside what is decoded without signals."""
+        return verdict(matrix, nuisances=nuisance_scores(self.train, self.test))
+
     def of_matrix(self, matrix: ControlMatrix) -> np.ndarray:
         """Return whether each trial retrieves its sentence first (1, n_trials)."""
         scores = matrix.pair_scores[("brain", "brain", "top-1")]
@@ -115,7 +121,7 @@ def test_meaning_in_power_reduced() -> None:
 def test_phase_locked_sentences_by_networks(minilm: np.ndarray, record: Record) -> None:
     """World eeg_text, networks beside ridge: 59 held-out sentences, 4 subjects, chance .017; seeds 1-3"""
     linear: dict[str, list[np.ndarray]] = {"own": [], "pooled": [], "partial": []}
-    tiny, matrices, spreads, gains, tiny_gains = [], [], [], [], []
+    tiny, matrices, verdicts, spreads, gains, tiny_gains = [], [], [], [], [], []
     for seed in SEEDS:
         study = Study(eeg_text(minilm, seed=seed))
         for sharing, values in linear.items():
@@ -126,6 +132,7 @@ def test_phase_locked_sentences_by_networks(minilm: np.ndarray, record: Record) 
         tiny_gains.append(study.difference(hits, own))
         spreads.append([])
         matrices.append(study.matrix(seed, spreads[-1], encoder="residual", n_epochs=12))
+        verdicts.append(study.verdict(matrices[-1]))
         gains.append(study.difference(study.of_matrix(matrices[-1]), own))
     for sharing, values in linear.items():
         record(f"top-1, ridge, {sharing}", said([v[0] for v in values]), "in the same table")
@@ -146,15 +153,15 @@ def test_phase_locked_sentences_by_networks(minilm: np.ndarray, record: Record) 
     assert np.mean(top5) >= 0.95
     assert np.mean(tiny, axis=0)[0] >= ridge - 0.03
     assert np.mean(tiny, axis=0)[1] >= 0.93
-    for one in matrices:
-        record("verdict", str(verdict(one)), "uses the brain")
-        assert verdict(one).uses_brain
+    for one in verdicts:
+        record("verdict", str(one), "uses the brain")
+        assert one.uses_brain
 
 
 @ACCEPTANCE
 def test_sentences_in_power_by_the_envelope_network(minilm: np.ndarray, record: Record) -> None:
     """World eeg_power: the envelope network decodes where raw-signal ridge cannot; seeds 1-3"""
-    raw, covariance, matrices, gains, spreads = [], [], [], [], []
+    raw, covariance, matrices, verdicts, gains, spreads = [], [], [], [], [], []
     for seed in SEEDS:
         study = Study(eeg_power(minilm, seed=seed))
         raw.append(study.ridge()[0].mean())
@@ -162,6 +169,7 @@ def test_sentences_in_power_by_the_envelope_network(minilm: np.ndarray, record: 
         covariance.append(fair[0].mean())
         spreads.append([])
         matrices.append(study.matrix(seed, spreads[-1], encoder="envelope", augment=False))
+        verdicts.append(study.verdict(matrices[-1]))
         gains.append(study.difference(study.of_matrix(matrices[-1]), fair))
     top1, top5 = (values_of(matrices, "brain", "brain", measure) for measure in ("top-1", "top-5"))
     record("top-1, ridge on signals", said(raw), "each <= .06")
@@ -176,7 +184,7 @@ def test_sentences_in_power_by_the_envelope_network(minilm: np.ndarray, record: 
     assert max(raw) <= 0.06
     assert np.mean(top1) >= max(0.55, np.mean(covariance))
     assert np.mean(top5) >= 0.88
-    assert all(verdict(one).uses_brain for one in matrices)
+    assert all(one.uses_brain for one in verdicts)
 
 
 @ACCEPTANCE
