@@ -29,7 +29,7 @@ class CaptionSettings(Strict):
         "attributes",
         description="attributes: of each the best value, from columns of the table of images; vocabulary: the nearest "
         "of `phrases` or else of the captions of training images; nearest: the caption of the nearest training image; "
-        "prefix: a language model in the folder `prefix`; module:function: yours, embeddings to texts",
+        "prefix: a language model in the folder `prefix`; module:function: yours, embeddings to texts; it is run",
     )
     attributes: tuple[str, ...] = Field(
         (), description="columns of the table of images; all with 2 to 12 different words where not given"

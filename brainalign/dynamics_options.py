@@ -20,8 +20,8 @@ class DynamicsModel(Strict):
     """Features over time that a function of the user's makes."""
 
     function: str = Field(
-        description="module:function or path/to/file.py:function; returns an object with features(frames) and, where "
-        "it can, simulate(context, n_steps)"
+        description="module:function or path/to/file.py:function; it is run; returns an object with features(frames) "
+        "and, where it can, simulate(context, n_steps)"
     )
     heads: tuple[Literal["mlp", "lstm", "ctrnn"], ...] = Field(
         ("mlp",), description="dynamics trained on its features where frames are hidden, each beside an untrained twin"

@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.reading import read_json
+from brainalign.temporary import temporary_sibling
 
 __all__ = [
     "TensorStream",
@@ -81,8 +82,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     BrainalignError
         If the disk is full, or the folder may not be written to.
     """
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")  # keeps the extension, which writers look at
     with writing(path):
+        temporary = temporary_sibling(path)
         try:
             write(temporary)
             with open(temporary, "rb") as file:

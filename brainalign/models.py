@@ -126,7 +126,7 @@ class UserModel(ImageModel):
     """A torch module that a function of the user's makes."""
 
     extractor: Literal["user"]
-    function: str = Field(description="module:function")
+    function: str = Field(description="module:function or path/to/file.py:function; it is run")
     image_size: int = Field(224, ge=8)
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)

@@ -31,7 +31,7 @@ from brainalign.settings import (
     VideoStudy,
     load_descriptors,
 )
-from brainalign.stages import BASE_FILES, STAGES, library_digest
+from brainalign.stages import BASE_FILES, STAGES, library_digest, settings_file
 from brainalign.tables import read_text_table
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "log_path",
     "report_path",
     "scanned_subjects",
+    "settings_file",
     "subjects_of",
     "wants_device",
     "wants_gpu",

@@ -78,6 +78,7 @@ BASE_FILES = (
     "provenance.py",
     "tables.py",
     "reading.py",
+    "temporary.py",
 )
 
 CODE = (".py", ".html")  # what a library folder is made of

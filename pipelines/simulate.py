@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -38,6 +37,7 @@ from brainalign.simulation import (
     to_epochs,
     train_generator,
 )
+from brainalign.temporary import temporary_folder
 
 SIDECAR = "simulated.json"
 
@@ -136,8 +136,8 @@ def _generator(output: _Output, size: SimulateOptions, seed: int, images: np.nda
     model = train_generator(training, render(training, size.image_size), n_epochs=size.n_epochs, seed=seed)
     folder = output.root / "generator"
     folder.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.root) as temporary:
-        for path in save_generator(model, Path(temporary), size.image_size):
+    with temporary_folder(folder) as temporary:
+        for path in save_generator(model, temporary, size.image_size):
             os.replace(path, folder / path.name)
             output.note(folder / path.name)
     return activations(model, images)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -228,6 +230,21 @@ def make_study() -> Callable[..., SmallStudy]:
 def products_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave products on the CPU to torch, which counts them, whatever the processor."""
     monkeypatch.setattr(blas, "_by_openblas", lambda: False)
+
+
+@pytest.fixture(scope="session")
+def probed() -> Callable[[str, str], str]:
+    """Return a function that adds a script to a page, and to what the policy of the page lets run."""
+
+    def probed(page: str, script: str) -> str:
+        code = script.removeprefix("<script>").removesuffix("</script>")
+        allowed = f"script-src &#39;sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}&#39;"
+        policy = "script-src" if "script-src" in page else "default-src &#39;none&#39;"
+        with_probe = page.replace(policy, allowed if policy == "script-src" else f"{policy}; {allowed}", 1)
+        assert with_probe != page
+        return with_probe.replace("</body>", f"<script>{code}</script></body>")
+
+    return probed
 
 
 @pytest.fixture(scope="session")

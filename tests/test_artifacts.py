@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import platform
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,8 +19,9 @@ from safetensors.numpy import load_file
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.artifacts import artifact_files, artifact_path, entities_of, load, load_sidecar, open_writer, save
 from brainalign.checks import BrainalignError
-from brainalign.files import write_sealed
+from brainalign.files import write_json, write_sealed
 from brainalign.provenance import Provenance
+from brainalign.temporary import temporary_folder
 
 
 @pytest.fixture
@@ -397,3 +401,28 @@ def test_peak_memory_is_of_the_stage_alone() -> None:
     code += "print(Provenance('test', {}, 'none').record([], {})['peak_memory_mb'])"
     peak = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout
     assert 5 < float(peak) < held.nbytes / 2**20 - 50
+
+
+def test_what_killed_writers_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    """Of a process that is gone here, or of another machine a day ago; not of one that lives, nor of other files."""
+    path, machine = tmp_path / "a_[1].json", platform.node() or "machine"
+    with subprocess.Popen([sys.executable, "-IS", "-c", ""]) as gone, subprocess.Popen(["sleep", "60"]) as living:
+        gone.wait()
+        left = [f".{machine}.{gone.pid}.a_[1].json", f".{machine}.{os.getpid()}.a_[1].json", ".far.off.7.a_[1].json"]
+        kept = [f".{machine}.{living.pid}.a_[1].json", f".{machine}.{gone.pid}.b.json", ".far.8.a_[1].json", "a_1.json"]
+        for name in (*left, *kept, ".previous.a_[1].json", "a_[1].json.partial"):
+            (tmp_path / name).write_text("half of i")
+        (tmp_path / f".{machine}.{gone.pid}.folder").mkdir()
+        (tmp_path / f".{machine}.{gone.pid}.folder" / "in").touch()
+        os.utime(tmp_path / left[2], (time.time() - 90_000,) * 2)
+        write_json(path, {"whole": 1})
+        with temporary_folder(tmp_path / "folder") as folder:
+            assert list(folder.iterdir()) == []
+        living.kill()
+    assert {file.name for file in tmp_path.iterdir()} == {
+        path.name,
+        *kept,
+        ".previous.a_[1].json",
+        "a_[1].json.partial",
+    }
+    assert json.loads(path.read_text()) == {"whole": 1}

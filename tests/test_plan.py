@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from brainalign.checks import BrainalignError
-from brainalign.plan import STAGES, Cost, Job, estimate, image_state, jobs, library_digest, wants_gpu
+from brainalign.plan import STAGES, Cost, Job, estimate, image_state, jobs, library_digest, settings_file, wants_gpu
 from brainalign.settings import (
     Config,
     ImageStudy,
@@ -20,7 +20,7 @@ from brainalign.settings import (
     load_descriptors,
     parse,
 )
-from brainalign.stages import read_settings, settings_file
+from brainalign.stages import read_settings
 
 
 @pytest.fixture

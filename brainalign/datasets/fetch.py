@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from brainalign.checks import BrainalignError, did_you_mean
 from brainalign.descriptor import Descriptor, cache_folder
 from brainalign.files import file_digest
+from brainalign.temporary import temporary_folder
 
 __all__ = ["Fetched", "fetch_files"]
+
+ENCRYPTED = ("https", "sftp")  # nobody between here and there can change what comes
 
 
 @dataclass(frozen=True)
@@ -49,16 +53,21 @@ def fetch_files(descriptor: Descriptor, folder: Path | None = None) -> list[Fetc
     Raises
     ------
     BrainalignError
-        If the descriptor names no address, a checksum is for a file without one, a download fails, or what came, or
-        what lay there, is another file than the checksum says.
+        If the descriptor names no address, a checksum is for a file without one, an address without encryption has no
+        checksum, a download fails, or what came, or what lay there, is another file than the checksum says.
     """
     if not descriptor.urls:
         raise BrainalignError(f"{descriptor.name}: the descriptor has no `urls`; get the data from {descriptor.source}")
     place = (cache_folder() if folder is None else folder) / descriptor.name
-    for name in descriptor.urls:
+    for name, url in descriptor.urls.items():
         if descriptor.sha256 and name not in descriptor.sha256:
             near = did_you_mean(name, descriptor.sha256)
             raise BrainalignError(f"{descriptor.name}: `sha256` has no checksum of {name}{near}; it has others: add it")
+        if name not in descriptor.sha256 and url.partition(":")[0].lower() not in ENCRYPTED:
+            raise BrainalignError(
+                f"{descriptor.name}: urls: {name} comes from {url}, where anybody on the way can put another file in "
+                "its place; give its checksum in `sha256`, or an address with https"
+            )
         if not (place / name).resolve().is_relative_to(place.resolve()):
             raise BrainalignError(f"{descriptor.name}: urls: {name} would lie outside {place}; give a path within")
     return [_fetch(descriptor, name, url, place) for name, url in descriptor.urls.items()]
@@ -84,7 +93,8 @@ def _fetch(descriptor: Descriptor, name: str, url: str, place: Path) -> Fetched:
     known = None if expected is None else f"sha256:{expected}"
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        pooch.retrieve(url, known, fname=target.name, path=target.parent)
+        with temporary_folder(target) as folder:  # pooch names what it has not finished as it likes
+            os.replace(pooch.retrieve(url, known, fname=target.name, path=folder), target)
     except (OSError, ValueError) as error:  # of requests all are OSErrors; a wrong checksum is a ValueError
         raise BrainalignError(f"{descriptor.name}: cannot fetch {name} from {url}: {error}") from error
     if expected is None and target.suffix != ".html" and _is_web_page(target):

@@ -17,6 +17,7 @@ from brainalign.datasets.near_texts import match_texts
 from brainalign.datasets.sentence_text import TYPOS, clean_text, text_hash, text_id
 from brainalign.datasets.text_eeg import LEDGER, N_CHANNELS, N_SAMPLES, RATE_HZ, TextRecordings
 from brainalign.datasets.zuco_files import count_sentences, read_sentences
+from brainalign.temporary import temporary_sibling
 
 __all__ = ["read_zuco"]
 
@@ -207,7 +208,7 @@ class _Store:
         if path is None:
             self.values = np.zeros(shape, dtype=np.float32)
         else:
-            self.partial = path.with_name(f".{os.getpid()}.{path.name}")
+            self.partial = temporary_sibling(path)
             self.values = np.lib.format.open_memmap(self.partial, mode="w+", dtype=np.float32, shape=shape)
 
     def write(self, row: int, raw: NDArray[Any]) -> int:

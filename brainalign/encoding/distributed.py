@@ -7,7 +7,6 @@ worker had not finished. Pieces depend on sizes only, never on the number of wor
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from brainalign.encoding.npy import NpyFile, check_finite_pieces
 from brainalign.encoding.ridge import Ridge
 from brainalign.encoding.rotation import ILL_CONDITIONED
 from brainalign.encoding.tasks import DesignFile, Job
+from brainalign.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from dask.distributed import Client, Future
@@ -101,8 +101,8 @@ def fit_distributed(
     check_options(ridge.alphas, ridge.solver, ridge.metric, ridge.dtype, ridge.device)
     unfinished = coef.with_name(f".partial.{coef.name}")  # the name appears when all coefficients are there
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{coef.stem}.", dir=scratch, ignore_cleanup_errors=True) as name:
-            job, scales = _plan(ridge, X, Y, unfinished, Path(name), groups, roi, scale, shard, chunk)
+        with temporary_folder(scratch / coef.stem) as folder:
+            job, scales = _plan(ridge, X, Y, unfinished, folder, groups, roi, scale, shard, chunk)
             with _connected(client) as connected:
                 run = _Run(connected, job, chunk)
                 run.look()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from brainalign.report.composite import composite, letter
 from brainalign.report.material import Material
 from brainalign.report.searchlight_words import searchlight_methods
 from brainalign.report.sentences import findings, methods_text, number, p_equals, p_number
-from brainalign.report.surface_viewer import VIEWER_CLASS, surface_assets
+from brainalign.report.surface_viewer import VIEWER_CLASS, surface_assets, surface_code
 
 MOST_ROWS = 5000  # of an embedded table; longer ones lie beside the report as artifacts
 
@@ -183,10 +184,30 @@ def render(template: str, sections: Sequence[Section], **values: object) -> str:
     return environment.get_template(template).render(
         sections=sections,
         surface=surface_assets() if turned else "",
+        policy=_policy(surface_code() if turned else ()),
         version=brainalign.__version__,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         **values,
     )
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """Return the Content-Security-Policy of a page: what it holds itself, and of code these scripts alone.
+
+    Whatever of the data should ever get past the escaping can neither run nor fetch nor send anything.
+    """
+    rules = [
+        "default-src 'none'",
+        "img-src data:",
+        "style-src 'unsafe-inline'",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+    if scripts:
+        digests = [base64.b64encode(hashlib.sha256(code.encode()).digest()).decode() for code in scripts]
+        # plotly makes functions from text as it draws.
+        rules.append(" ".join(["script-src", *(f"'sha256-{digest}'" for digest in digests), "'unsafe-eval'"]))
+    return "; ".join(rules)
 
 
 def _table_rows(summary: pd.DataFrame | None) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from brainalign.checks import BrainalignError
 from brainalign.report.canvas import HIDDEN
 from brainalign.report.surface import COLOUR_SCALES, HEMISPHERES, SurfaceMap
 
-__all__ = ["GAP_MM", "VIEWER_CLASS", "map_codes", "surface_assets", "surface_viewer"]
+__all__ = ["GAP_MM", "VIEWER_CLASS", "map_codes", "surface_assets", "surface_code", "surface_viewer"]
 
 VIEWER_CLASS = "surface-viewer"
 LEVELS = 254  # of a colour scale; code 0 is "not shown"
@@ -96,14 +96,19 @@ def surface_viewer(maps: Sequence[SurfaceMap], name: str = "surface") -> Markup:
     ).format(VIEWER_CLASS, name, buttons, views, _json(described), _packed(codes))
 
 
+def surface_code() -> tuple[str, str]:
+    """Return the code that runs on a page with viewers: plotly, as its bundle unpacks, and the script of the page."""
+    bundle = files("nilearn.plotting").joinpath("data/js/plotly-gl3d-latest.min.js").read_bytes()
+    return bundle.decode(), files("brainalign.report").joinpath("templates/surface.js").read_text()
+
+
 @cache
 def surface_assets() -> Markup:
     """Return what all viewers of a page share: nilearn's plotly bundle, the mesh and the script (about 1 MB).
 
     The bundle and the mesh are compressed; the browser unpacks them when a viewer comes into sight.
     """
-    bundle = files("nilearn.plotting").joinpath("data/js/plotly-gl3d-latest.min.js").read_bytes()
-    script = files("brainalign.report").joinpath("templates/surface.js").read_text()
+    bundle, script = surface_code()
     scales = {
         kind: [to_hex(matplotlib.colormaps[scale](k / (LEVELS - 1))) for k in range(LEVELS)]
         for kind, scale in COLOUR_SCALES.items()
@@ -112,7 +117,7 @@ def surface_assets() -> Markup:
     return Markup(
         '<script type="text/plain" id="surface-bundle">{}</script>\n<script type="text/plain" id="surface-mesh">{}'
         '</script>\n<script type="application/json" id="surface-shared">{}</script>\n<script>{}</script>'
-    ).format(_packed(bundle), _packed(_mesh_bytes()), _json(shared), Markup(script))
+    ).format(_packed(bundle.encode()), _packed(_mesh_bytes()), _json(shared), Markup(script))
 
 
 def _mesh_bytes() -> bytes:

@@ -14,6 +14,7 @@ from brainalign.plan import (
     log_path,
     report_path,
     scanned_subjects,
+    settings_file,
     subjects_of,
     wants_device,
     wants_gpu,
@@ -33,7 +34,6 @@ from brainalign.settings import (
     load_descriptors,
 )
 from brainalign.settings import parse as parse_settings  # "parse" is a name of Snakemake's own
-from brainalign.stages import settings_file
 
 try:
     SETTINGS = parse_settings(Config, config, "configuration")

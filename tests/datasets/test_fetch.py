@@ -113,9 +113,20 @@ def test_what_cannot_be_fetched_says_why(site: Site) -> None:
         fetch_files(load_descriptor(path))
 
 
+def test_what_is_not_encrypted_needs_a_checksum(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    path = site.write(none="")
+    assert main(["fetch", str(path), "--to", str(site.folder / "data")]) == 2
+    assert "give its checksum in `sha256`, or an address with https" in capsys.readouterr().err
+    assert not site.asked
+    path.write_text(path.read_text().replace("http://", "HTTP://"))
+    with pytest.raises(BrainalignError, match=r"a\.txt comes from HTTP://"):
+        fetch_files(load_descriptor(path))
+
+
 def test_without_checksums_the_command_says_what_came_and_refuses_web_pages(
-    site: Site, capsys: pytest.CaptureFixture[str]
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("brainalign.datasets.fetch.ENCRYPTED", ("http",))  # the server here speaks nothing else
     path = site.write(none="")
     assert main(["fetch", str(path), "--to", str(site.folder / "data")]) == 0
     printed = capsys.readouterr().out

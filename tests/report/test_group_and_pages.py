@@ -186,6 +186,20 @@ def test_what_comes_from_data_is_escaped_on_the_group_page() -> None:
     assert page.count("&lt;img src=x") > 20
 
 
+def test_every_page_says_first_what_it_may_do() -> None:
+    """Code of viewers by its digest where there are some, else none; nothing is fetched and nothing sent."""
+    head = r'<head>\n<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" content="([^"]*)">'
+    plain, turned = (
+        dict(rule.split(" ", 1) for rule in html.unescape(re.search(head, page)[1]).split("; "))
+        for page in (render_group_page("d", "t", scores()), group_page())
+    )
+    assert plain == {name: value for name, value in turned.items() if name != "script-src"}
+    assert plain["default-src"] == plain["base-uri"] == plain["form-action"] == "'none'"
+    assert plain["img-src"] == "data:"
+    assert turned["script-src"].count("'sha256-") == 2
+    assert "unsafe-inline" not in turned["script-src"]
+
+
 def dumped(folder: Path, page: str, *flags: str) -> str:
     """Return the document as it is after the browser ran its scripts."""
     path = folder / "page.html"
@@ -205,7 +219,7 @@ MEASURE = """<script>addEventListener("load", () => {
   const widest = Math.max(...seen.map((element) => element.getBoundingClientRect().right));
   parent.postMessage([innerWidth, document.documentElement.scrollWidth, Math.ceil(widest),
     getComputedStyle(document.body).backgroundColor].join("|"), "*");
-});</script></body>"""
+});</script>"""
 READY = """<script>
 const viewer = document.querySelector(".surface-viewer");
 const plot = () => Math.round(document.querySelector(".stage .svg-container").getBoundingClientRect().width);
@@ -213,16 +227,22 @@ const plot = () => Math.round(document.querySelector(".stage .svg-container").ge
 new MutationObserver(() => {
   document.body.dataset.ready = viewer.dataset.ready;
   document.body.dataset.before = plot();
+  document.body.dataset.inside = document.querySelector("figure img").naturalWidth;
+  document.body.dataset.outside = document.getElementById("outside").naturalWidth;
   new ResizeObserver(() => setTimeout(() => { document.body.dataset.after = plot(); }, 2000)).observe(viewer);
   viewer.querySelectorAll("button")[2].click();
   document.querySelector("main").style.width = "390px";
 }).observe(viewer, {attributeFilter: ["data-ready"]});
-</script></body>"""
+</script>"""
+# What would run, or ask another place for something, if it ever got past the escaping.
+FOREIGN = """<script>document.body.dataset.foreign = "script";</script>
+<img src="nothing.png" onerror="document.body.dataset.foreign = 'handler'">
+<img src="outside.png" id="outside"></body>"""
 
 
 def measured(folder: Path, page: str, width: int, *flags: str) -> list[str]:
-    """Return width of window, of page and of its widest part, and the colour of the ground."""
-    inner = html.escape(page.replace("</body>", MEASURE))
+    """Return width of window, of page (with MEASURE in it) and of its widest part, and the colour of the ground."""
+    inner = html.escape(page)
     found = re.search(r'data-measured="([^"]+)"', dumped(folder, FRAME.format(width=width, page=inner), *flags))
     assert found
     return found[1].split("|")
@@ -230,30 +250,35 @@ def measured(folder: Path, page: str, width: int, *flags: str) -> list[str]:
 
 @needs_browser
 @pytest.mark.parametrize("width", [390, 1200])
-def test_a_page_is_never_wider_than_its_window(tmp_path: Path, width: int) -> None:
-    window, page, widest, _ = measured(tmp_path, group_page(), width)
+def test_a_page_is_never_wider_than_its_window(tmp_path: Path, probed, width: int) -> None:
+    window, page, widest, _ = measured(tmp_path, probed(group_page(), MEASURE), width)
     assert int(window) == width
     assert int(page) <= width
     assert int(widest) <= width
 
 
 @needs_browser
-def test_dark_pages_are_dark(tmp_path: Path) -> None:
-    plain = render_group_page("d", "t", scores())
+def test_dark_pages_are_dark(tmp_path: Path, probed) -> None:
+    plain = probed(render_group_page("d", "t", scores()), MEASURE)
     assert measured(tmp_path, plain, 390)[-1] == "rgb(255, 255, 255)"
     dark = measured(tmp_path, plain, 390, "--blink-settings=preferredColorScheme=0")[-1]
     assert max(int(value) for value in re.findall(r"\d+", dark)) < 60
 
 
 @needs_browser
-def test_the_browser_draws_the_surface_and_follows_the_width(tmp_path: Path) -> None:
+def test_the_browser_draws_the_surface_follows_the_width_and_runs_nothing_else(tmp_path: Path, probed) -> None:
+    Image.new("RGB", (60, 60)).save(tmp_path / "outside.png")
+    whole = probed(group_page().replace("</body>", FOREIGN), READY)
     # On a busy machine the browser's time can run out before its other thread has unpacked the mesh: ask again.
     for _ in range(5):
-        page = dumped(tmp_path, group_page().replace("</body>", READY))
+        page = dumped(tmp_path, whole)
         found = dict(re.findall(r'data-(\w+)="(\w+)"', re.search(r"<body[^>]*>", page)[0]))
         if "after" in found:
             break
     assert found["ready"] == "true"
+    assert "foreign" not in found
+    assert int(found["inside"]) > 500
+    assert int(found["outside"]) == 0
     assert 600 < int(found["before"]) <= 1200
     assert 200 < int(found["after"]) <= 390
     assert re.search(r'data-map="2" aria-pressed="true"', page)

@@ -141,15 +141,15 @@ def test_the_page_says_what_the_numbers_mean(page: str, summary: pd.DataFrame) -
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here: the report was not opened in a browser")
-def test_the_page_opens_in_a_browser(page: str, tmp_path: Path) -> None:
+def test_the_page_opens_in_a_browser(page: str, probed, tmp_path: Path) -> None:
     """No console message, every figure drawn, nothing wider than a phone's screen but what scrolls."""
     probe = """<script>addEventListener('load', () => {
       const images = [...document.images];
       document.body.dataset.drawn = images.filter(i => i.complete && i.naturalWidth > 50).length;
       document.body.dataset.overflow = document.documentElement.scrollWidth > innerWidth;
-    });</script></body>"""
+    });</script>"""
     path = tmp_path / "page.html"
-    path.write_text(page.replace("</body>", probe), encoding="utf-8")
+    path.write_text(probed(page, probe), encoding="utf-8")
     result = subprocess.run(
         [
             "chromium",
