@@ -50,7 +50,7 @@ class FoldForm:
     pairs : tensor (2, n_near)
         Which pairs those are, i < j.
     sums : tensor (rank,)
-        Column sums of the held-out rows.
+        Column sums of the held-out rows, weighted where rows are.
     forms : Forms, optional
         The same as operands of the GPU kernel, where there is one.
     """
@@ -65,7 +65,13 @@ class FoldForm:
     forms: Forms | None = None
 
 
-def held_out(basis: torch.Tensor, eigenvalues: torch.Tensor, alphas: torch.Tensor, dtype: torch.dtype) -> FoldForm:
+def held_out(
+    basis: torch.Tensor,
+    eigenvalues: torch.Tensor,
+    alphas: torch.Tensor,
+    dtype: torch.dtype,
+    ones: torch.Tensor | None = None,
+) -> FoldForm:
     """Prepare a fold for `prediction_moments`.
 
     Parameters
@@ -77,12 +83,14 @@ def held_out(basis: torch.Tensor, eigenvalues: torch.Tensor, alphas: torch.Tenso
     alphas : tensor (n_penalties,), float64
     dtype : torch.dtype
         Of the result, and of the coefficients to come.
+    ones : tensor (n_rows,), optional
+        What stands for 1 in sums over rows: the roots of weights that rows were multiplied by.
     """
     # Differences and filters are of the same numbers, so rounding them moves no score.
     basis, d = basis.to(dtype), eigenvalues.to(dtype)
     filters = 1 / (d.double() + alphas[:, None])
     contrasts = filters - filters[:, -1:]
-    sums = basis.sum(dim=0)
+    sums = basis.sum(dim=0) if ones is None else ones.to(basis) @ basis
     form = product(basis.T, basis)
     diagonal = form.diagonal().clone()
     pairs = _near(d, float(alphas.min()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,23 +19,29 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError
 from brainalign.devices import pick_device, target_block
-from brainalign.encoding.design import best_alpha, blocks_of, centre, fold_grams
-from brainalign.encoding.fold_scores import Block, block_of, scores
+from brainalign.encoding.design import best_alpha, blocks_of, centre, fold_grams, intercepts
+from brainalign.encoding.fold_scores import Block, block_of, scores, target_scores
 from brainalign.encoding.inner_folds import InnerFold, eigenbasis, inner_folds, wants_grams
 from brainalign.encoding.inputs import (
     Array,
+    MeanScore,
+    alphas_of,
+    as_array,
     as_tensor,
     check_arrays,
     check_options,
     check_targets,
+    floating,
     labels_of,
     same_kind_as,
 )
-from brainalign.encoding.layout import layout
+from brainalign.encoding.layout import Layout, layout
 from brainalign.encoding.partition import BLOCK, product_measure
 from brainalign.encoding.ridge import ALPHAS
 from brainalign.encoding.rotation import Rotation, Solver, by_columns, rotate
+from brainalign.encoding.row_weights import row_weights
 from brainalign.encoding.threads import in_threads
+from brainalign.encoding.units import rescale_coefficients, unit_of, units_of
 from brainalign.kernels import apply_alpha, cross_product, lower_gram, product
 
 __all__ = ["BandedRidge", "band_candidates"]
@@ -65,7 +71,7 @@ def band_candidates(n_bands: int, n_candidates: int, seed: int) -> NDArray[np.fl
     return np.concatenate([fixed, np.reshape(drawn, (-1, n_bands))])
 
 
-class BandedRidge(BaseEstimator):  # type: ignore[misc]
+class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
     """Ridge regression with one penalty per band of features and target, by random search.
 
     Minimises Σ (y − Σ_b X_b·w_b − c)² + alpha Σ_b |w_b|² / delta_b: band b scaled by √delta_b under a common penalty.
@@ -74,7 +80,7 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    alphas : sequence of float
+    alphas : sequence of float, or float
         Penalties to try, >= 0.
     n_candidates : int
         How many sets of shares to try: the even mixture, each band alone, then draws from Dirichlet distributions.
@@ -88,7 +94,7 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     coef_ : list of array (n_features of the band, n_targets)
-    intercept_ : array (n_targets,)
+    intercept_ : array (n_targets,), float64
     deltas_ : array (n_bands, n_targets)
         Shares chosen.
     alpha_ : array (n_targets,)
@@ -113,7 +119,7 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        alphas: Sequence[float] = ALPHAS,
+        alphas: Sequence[float] | float = ALPHAS,
         n_candidates: int = 20,
         candidates: Array | None = None,
         cv: int | Literal["groups"] = 5,
@@ -133,13 +139,15 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
         self.dtype = dtype
         self.seed = seed
 
-    def fit(self, Xs: Sequence[Array], Y: Array, *, groups: Array | None = None) -> BandedRidge:
+    def fit(self, Xs: Sequence[Any], Y: Any, *, sample_weight: Any = None, groups: Array | None = None) -> BandedRidge:
         """Fit all targets.
 
         Parameters
         ----------
         Xs : sequence of array (n_rows, n_features of the band)
         Y : array (n_rows, n_targets)
+        sample_weight : array (n_rows,) or float, optional
+            As for `Ridge.fit`.
         groups : array (n_rows,), optional
             Rows of one group (run, session, stimulus) stay on one side of every inner split.
 
@@ -148,13 +156,16 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If shapes do not fit, values are not finite, a target is constant, or candidates are no shares.
         """
-        candidates = self._check(Xs, Y)
+        Xs, Y = self._arrays(Xs), as_array("Y", Y)
+        candidates, units = self._check(Xs, Y)
         device, dtype = pick_device(self.device), getattr(torch, self.dtype)
-        alphas = torch.tensor(self.alphas, dtype=torch.float64, device=device)
-        order = layout(len(Y), self.cv, labels_of(groups))
+        alphas = torch.tensor(alphas_of(self.alphas), dtype=torch.float64, device=device)
+        order = layout(len(Y), self.cv, labels_of(groups)).weigh(*row_weights(sample_weight, len(Y)))
+        roots = None if order.roots is None else order.roots.to(device)
         features = (order.sort(as_tensor(X).to(device)) for X in Xs)
-        rotations = [rotate(X, float(alphas.min()), self.solver, dtype) for X in features]
-        bands = _Bands(rotations, order.tests, self.solver)
+        smallest = float(alphas.min()) / order.weight
+        rotations = [rotate(X, smallest, self.solver, dtype, roots) for X in features]
+        bands = _Bands(rotations, order, self.solver)
         search = _Search(Y.shape[1], candidates, alphas, sum(X.shape[1] for X in Xs), dtype)
         n_columns = bands.rows.shape[1]
         blocks = blocks_of(Y.shape[1], len(Y), n_columns, search.coef.shape[1], len(alphas), device)
@@ -163,8 +174,9 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
             rotated = torch.empty((n_columns + 1, columns), dtype=dtype, device=device)
 
             def read(where: slice, rotated: torch.Tensor = rotated, first: int = first) -> Block:
-                centred, search.means[where] = centre(as_tensor(Y[:, where]), order, device, dtype)
-                block = block_of(bands.rows, centred, order.tests)
+                of_block = None if units is None else units[where]
+                centred, search.means[where] = centre(as_tensor(Y[:, where]), order, device, dtype, of_block)
+                block = block_of(bands.rows, centred, order.tests, roots)
                 piece = rotated[:, where.start - first : where.stop - first]
                 piece.copy_(block.rotated)
                 return replace(block, rotated=piece)
@@ -181,29 +193,45 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
             for number, shares in enumerate(search.candidates):
                 those = (search.chosen[first : first + columns] == number).nonzero().ravel()
                 if len(those):
-                    alpha = search.alpha[first + those]
-                    solved = bands.solve(shares, rotated[:-1, those.to(device)], alpha)
+                    alpha, of_those = search.alpha[first + those], None if units is None else units[first + those]
+                    solved = bands.solve(shares, rotated[:-1, those.to(device)], alpha, of_those)
                     search.coef[first + those] = solved.cpu()
         self._finish(search, bands, [X.shape[1] for X in Xs], same_kind_as(Y))
+        self._of_targets = floating(as_tensor(Y))
         return self
 
-    def predict(self, Xs: Sequence[Array]) -> Array:
-        """Return predictions (n_rows, n_targets) from the features of all bands.
+    def predict(self, Xs: Sequence[Any]) -> Array:
+        """Return predictions (n_rows, n_targets) from the features of all bands; in float64 as `Ridge` does.
 
         Raises
         ------
         BrainalignError
             If the bands differ from the fit's.
         """
-        parts = self._parts(Xs)
-        return same_kind_as(Xs[0])(parts.sum(dim=0) + self._means[1].to(parts))
+        Xs = self._arrays(Xs)
+        predicted = self._parts(Xs).sum(dim=0)
+        for wide in (self._of_targets, *(floating(as_tensor(X)) for X in Xs)):
+            predicted = predicted.to(torch.promote_types(predicted.dtype, wide))
+        return same_kind_as(Xs[0])(predicted.add_(self._means[1].to(predicted)))
 
-    def score(self, Xs: Sequence[Array], Y: Array) -> Array:
-        """Return R² or r (as `metric` says) of each target on the given rows; NaN for a constant target."""
-        return same_kind_as(Y)(torch.as_tensor(self.split_scores(Xs, Y)).sum(dim=0))
+    def score_targets(self, Xs: Sequence[Any], Y: Any, sample_weight: Any = None) -> Array:
+        """Return R² or r (as `metric` says) of each target on the given rows; NaN for a constant target.
 
-    def split_scores(self, Xs: Sequence[Array], Y: Array) -> Array:
-        """Return what each band adds to the score: (n_bands, n_targets), summing to `score`.
+        Raises
+        ------
+        BrainalignError
+            If the bands differ from the fit's, or Y does not fit them.
+        """
+        Xs, Y = self._arrays(Xs), as_array("Y", Y)
+        weights, _ = row_weights(sample_weight, len(Y))
+        found = []
+        for start in range(0, Y.shape[1], BLOCK):
+            parts, observed = self.parts(Xs, Y, slice(start, start + BLOCK))
+            found.append(target_scores(self.metric, parts.sum(dim=0), observed, weights))
+        return same_kind_as(Y)(torch.cat(found))
+
+    def split_scores(self, Xs: Sequence[Any], Y: Any) -> Array:
+        """Return what each band adds to the score: (n_bands, n_targets), summing to `score_targets`.
 
         The product measure (partition.py). A part can be negative where bands correlate.
 
@@ -212,6 +240,7 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If the bands differ from the fit's, or Y does not fit them.
         """
+        Xs, Y = self._arrays(Xs), as_array("Y", Y)
         split = []
         for start in range(0, Y.shape[1], BLOCK):
             parts, observed = self.parts(Xs, Y, slice(start, start + BLOCK))
@@ -248,12 +277,18 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
         pairs = zip(Xs, self._means[0], (torch.as_tensor(coef[:, targets]) for coef in self.coef_), strict=True)
         return torch.stack([(as_tensor(X).to(c.device).double() - m.to(c.device)).to(c) @ c for X, m, c in pairs])
 
-    def _check(self, Xs: Sequence[Array], Y: Array) -> NDArray[np.float64]:
-        check_options(self.alphas, self.solver, self.metric, self.dtype, self.device)
-        if isinstance(Xs, np.ndarray | torch.Tensor) or not len(Xs):
+    def _arrays(self, Xs: Sequence[Any]) -> list[Array]:
+        if not isinstance(Xs, Sequence) or isinstance(Xs, str) or not len(Xs):
             raise BrainalignError("BandedRidge wants a list of feature arrays, one per band; for one array use Ridge")
-        for number, X in enumerate(Xs):
-            check_arrays(f"Xs[{number}]", X, Y, varying=number == 0)
+        return [as_array(f"Xs[{number}]", X) for number, X in enumerate(Xs)]
+
+    def _check(self, Xs: Sequence[Array], Y: Array) -> tuple[NDArray[np.float64], torch.Tensor | None]:
+        """Return the candidates, and the units of the targets."""
+        check_options(self.alphas, self.solver, self.metric, self.dtype, self.device)
+        looked = [check_arrays(f"Xs[{number}]", X, Y, varying=number == 0) for number, X in enumerate(Xs)]
+        return self._shares(Xs), units_of(looked[0])
+
+    def _shares(self, Xs: Sequence[Array]) -> NDArray[np.float64]:
         if self.candidates is None:
             return band_candidates(len(Xs), self.n_candidates, self.seed)
         given = np.asarray(self.candidates, dtype=np.float64)
@@ -266,8 +301,10 @@ class BandedRidge(BaseEstimator):  # type: ignore[misc]
     def _finish(self, search: _Search, bands: _Bands, widths: list[int], like: Callable[[torch.Tensor], Array]) -> None:
         parts = torch.split(search.coef, widths, dim=1)
         feature_means = [rotation.mean for rotation in bands.rotations]
-        offset = sum((part @ mean.cpu().to(part) for part, mean in zip(parts, feature_means, strict=True)))
-        self.coef_, self.intercept_ = [like(part.T) for part in parts], like((search.means - offset).to(search.coef))
+        intercept = search.means
+        for part, mean in zip(parts, feature_means, strict=True):
+            intercept = intercepts(intercept, part, mean)
+        self.coef_, self.intercept_ = [like(part.T) for part in parts], like(intercept)
         self._means = feature_means, search.means
         self.candidates_, self.alpha_ = search.candidates, like(search.alpha)
         self.deltas_ = like(torch.as_tensor(search.candidates)[search.chosen].T)
@@ -307,8 +344,9 @@ class _Search:
 class _Bands:
     """The bands' rotated features side by side; a candidate only scales their columns."""
 
-    def __init__(self, rotations: list[Rotation], tests: Sequence[slice], solver: Solver) -> None:
-        self.rotations, self.tests, self.solver = rotations, tests, solver
+    def __init__(self, rotations: list[Rotation], order: Layout, solver: Solver) -> None:
+        self.rotations, self.order, self.solver = rotations, order, solver
+        tests = order.tests
         self.rows = torch.cat([rotation.rows for rotation in rotations], dim=1)
         wanted = wants_grams(len(self.rows), self.rows.shape[1], tests, solver)
         self.grams = fold_grams(self.rows, tests) if wanted else None
@@ -327,20 +365,27 @@ class _Bands:
 
     def folds(self, shares: NDArray[np.float64], alphas: torch.Tensor) -> list[InnerFold]:
         """Decompose the training rows of every fold for a candidate."""
+        scale = self.scale(shares)
+        unit = unit_of(scale)
         return inner_folds(
             self.rows,
-            self.scale(shares),
-            self.tests,
-            alphas,
+            scale / unit,
+            self.order.tests,
+            alphas / (unit**2 * self.order.weight),
             grams=self.grams,
             solver=self.solver,
             single=self.single and bool((shares > 0).all()),  # a band left out has eigenvalues of 0
             exact=self.exact,
+            roots=self.order.roots,
         )
 
-    def solve(self, shares: NDArray[np.float64], rotated: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
-        """Return the coefficients (n_targets, n_features) of rotated targets under a candidate."""
+    def solve(
+        self, shares: NDArray[np.float64], rotated: torch.Tensor, alpha: torch.Tensor, units: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Return the coefficients (n_targets, n_features) of rotated targets of those units under a candidate."""
         scale = self.scale(shares)
+        unit = unit_of(scale)
+        scale, penalty = scale / unit, alpha.double() / (unit**2 * self.order.weight)
         primal = by_columns(len(self.rows), len(scale), self.solver) and not self.exact
         gram = self.gram if primal else None
         eigenvalues, right = eigenbasis(gram, self.rows, scale, single=self.single, exact=self.exact)
@@ -351,7 +396,9 @@ class _Bands:
             [product(rotation.axes, (piece * float(root)).to(rotated)) for root, rotation, piece in pieces]
         )
         coefficients = cross_product(basis.to(rotated), rotated)
-        return apply_alpha(to_coef, eigenvalues.to(rotated), alpha.to(rotated), coefficients).T
+        found = apply_alpha(to_coef, eigenvalues.to(rotated), penalty.to(rotated), coefficients).T
+        rescale_coefficients(found, units, unit)
+        return found
 
 
 def _that_fit(blocks: list[slice], values_per_target: int, device: torch.device) -> Iterator[list[slice]]:

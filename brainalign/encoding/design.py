@@ -17,11 +17,13 @@ from brainalign.devices import target_block
 from brainalign.encoding.fold_scores import block_of, scores
 from brainalign.encoding.inner_folds import InnerFold, inner_folds, wants_grams
 from brainalign.encoding.layout import Layout
-from brainalign.encoding.rotation import Rotation, column_sums, piece_rows, rotate
+from brainalign.encoding.rotation import Rotation, column_means, piece_rows, rotate
+from brainalign.encoding.row_weights import weighed
 from brainalign.encoding.threads import in_threads, side_by_side
+from brainalign.encoding.units import rescale_coefficients, unit_of
 from brainalign.kernels import apply_alpha, cross_product, lower_gram
 
-__all__ = ["BlockFit", "Design", "best_alpha", "blocks_of", "centre", "design_of", "pooled_alpha"]
+__all__ = ["BlockFit", "Design", "best_alpha", "blocks_of", "centre", "design_of", "intercepts", "pooled_alpha"]
 
 LEAST = 256  # targets that are worth a thread
 BLOCK_BYTES = 24 * 2**20  # of a block's arrays on the CPU: about what its caches hold
@@ -47,7 +49,9 @@ class Design:
     alphas: torch.Tensor
     metric: Literal["r2", "r"]
 
-    def fit(self, centred: torch.Tensor, coef: torch.Tensor | None = None) -> BlockFit:
+    def fit(
+        self, centred: torch.Tensor, coef: torch.Tensor | None = None, units: torch.Tensor | None = None
+    ) -> BlockFit:
         """Score every penalty on centred targets in fold order; solve for the best ones if `coef` is given.
 
         Parameters
@@ -56,26 +60,39 @@ class Design:
             As `centre` makes them.
         coef : tensor (n_targets, n_features), optional
             Written: each target's coefficients at its best penalty.
+        units : tensor (n_targets,), optional
+            Of the targets, where they are not 1.
         """
-        block = block_of(self.rotation.rows, centred, self.order.tests)
+        block = block_of(self.rotation.rows, centred, self.order.tests, self.roots)
         found = scores(self.folds, block, self.metric, len(self.alphas)).cpu()
         alpha = best_alpha(self.alphas, found)
         if coef is not None:
-            self._solve(block.rotated[:-1], alpha, coef)
+            self._solve(block.rotated[:-1], alpha, coef, units)
         return BlockFit(found, alpha)
 
-    def solve(self, centred: torch.Tensor, alpha: torch.Tensor, coef: torch.Tensor) -> None:
+    def solve(
+        self, centred: torch.Tensor, alpha: torch.Tensor, coef: torch.Tensor, units: torch.Tensor | None = None
+    ) -> None:
         """Write the coefficients (n_targets, n_features) of centred targets, each with its own penalty, into `coef`."""
-        self._solve(cross_product(self.rotation.rows, centred), alpha, coef)
+        self._solve(cross_product(self.rotation.rows, centred), alpha, coef, units)
 
-    def _solve(self, rotated: torch.Tensor, alpha: torch.Tensor, coef: torch.Tensor) -> None:
-        singular = self.rotation.singular
+    def _solve(
+        self, rotated: torch.Tensor, alpha: torch.Tensor, coef: torch.Tensor, units: torch.Tensor | None
+    ) -> None:
+        unit = unit_of(self.rotation.singular)
+        singular, penalty = self.rotation.singular / unit, alpha.double() / (unit**2 * self.order.weight)
         scaled = rotated * singular[:, None].to(rotated)
-        apply_alpha(self.rotation.axes, singular.square().to(rotated), alpha.to(rotated), scaled, out=coef.T)
+        apply_alpha(self.rotation.axes, singular.square().to(rotated), penalty.to(rotated), scaled, out=coef.T)
+        rescale_coefficients(coef, units, unit)
+
+    @property
+    def roots(self) -> torch.Tensor | None:
+        """Roots of the weights of rows, where the rows are."""
+        return None if self.order.roots is None else self.order.roots.to(self.rotation.rows.device)
 
     def intercept(self, means: torch.Tensor, coef: torch.Tensor) -> torch.Tensor:
         """Return the intercepts (n_targets,) for the means of targets and coefficients (n_targets, n_features)."""
-        return (means - (coef @ self.rotation.mean.to(coef)).double().cpu()).to(coef.dtype)
+        return intercepts(means, coef, self.rotation.mean)
 
 
 @dataclass(frozen=True)
@@ -96,18 +113,20 @@ def design_of(
     dtype: torch.dtype,
 ) -> Design:
     """Decompose features (n_rows, n_features), and the training rows of every inner fold."""
-    rotation = rotate(order.sort(features), float(alphas.min()), solver, dtype)
+    rotation = rotate(order.sort(features), float(alphas.min()) / order.weight, solver, dtype, order.roots)
+    unit = unit_of(rotation.singular)
     exact = rotation.method == "svd"
     wanted = not exact and wants_grams(len(rotation.rows), rotation.rows.shape[1], order.tests, solver)
     folds = inner_folds(
         rotation.rows,
-        rotation.singular,
+        rotation.singular / unit,
         order.tests,
-        alphas,
+        alphas / (unit**2 * order.weight),
         grams=fold_grams(rotation.rows, order.tests) if wanted else None,
         solver=solver,
         single=rotation.benign,
         exact=exact,
+        roots=order.roots,
     )
     return Design(rotation, order, folds, alphas, metric)
 
@@ -149,18 +168,33 @@ def blocks_of(
 
 
 def centre(
-    targets: torch.Tensor, order: Layout, device: torch.device, dtype: torch.dtype
+    targets: torch.Tensor,
+    order: Layout,
+    device: torch.device,
+    dtype: torch.dtype,
+    units: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return targets minus their mean, in fold order, and the mean in float64.
+    """Return targets minus their mean, in fold order and over their units, and the mean in float64.
 
     The mean goes first in the precision of the targets, where nearby numbers subtract without loss, so a large mean
-    costs no digits.
+    costs no digits. With weights, rows are multiplied by their roots.
     """
     block = order.sort(targets.to(device)).contiguous()  # its mean is found twice as fast in one piece
-    block = block if block.is_floating_point() and block.element_size() >= 4 else block.to(dtype)
-    mean = column_sums(block) / len(block)
+    if not block.is_floating_point() or block.element_size() < 4:
+        block = block.to(dtype if block.element_size() < 4 else torch.float64)  # large integers have no float32
+    mean = column_means(block, order.roots)
     first = mean.to(block)
-    return (block - first).to(dtype).sub_((mean - first).to(dtype)), mean.cpu()
+    block, rest = block - first, mean - first
+    if units is not None:
+        block, rest = block.div_(units.to(block)), rest / units.to(rest)
+    return weighed(block.to(dtype).sub_(rest.to(dtype)), order.roots), mean.cpu()
+
+
+def intercepts(means: torch.Tensor, coef: torch.Tensor, feature_means: torch.Tensor) -> torch.Tensor:
+    """Return means (n_targets,) − coefficients (n_targets, n_features) · feature_means, in float64."""
+    mean = feature_means.double().to(coef.device)
+    offsets = [part.double() @ mean for part in coef.split(piece_rows(coef.shape[1]))]
+    return means - torch.cat(offsets).to(means.device)
 
 
 def pooled_alpha(alphas: torch.Tensor, scores: torch.Tensor, labels: NDArray[Any] | None) -> torch.Tensor:

@@ -23,12 +23,14 @@ from brainalign.encoding import tasks
 from brainalign.encoding.clusters import cluster
 from brainalign.encoding.design import pooled_alpha
 from brainalign.encoding.inner_folds import wants_grams
-from brainalign.encoding.inputs import Array, check_options, check_shapes, labels_of
+from brainalign.encoding.inputs import Array, alphas_of, check_options, check_range, check_shapes, floating, labels_of
 from brainalign.encoding.layout import Layout, layout
 from brainalign.encoding.npy import NpyFile, check_finite_pieces
 from brainalign.encoding.ridge import Ridge
 from brainalign.encoding.rotation import ILL_CONDITIONED
-from brainalign.encoding.tasks import DesignFile, Job
+from brainalign.encoding.row_weights import row_weights
+from brainalign.encoding.tasks import DesignFile, Job, Stored
+from brainalign.encoding.units import units_of
 from brainalign.temporary import temporary_folder
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ def fit_distributed(
     coef: Path | str,
     groups: Array | None = None,
     roi: Array | None = None,
+    sample_weight: Any = None,
     scale: float | Array | None = None,
     client: Client | str | None = None,
     scratch: Path | str | None = None,
@@ -69,8 +72,8 @@ def fit_distributed(
         Floats or integers; arrays are written to scratch first.
     coef : path
         The .npy file of coefficients (n_targets, n_features) to write; the fit's `coef_` maps it.
-    groups, roi
-        As for `Ridge.fit`.
+    groups, roi, sample_weight
+        As for `Ridge.fit`; weights must be above 0.
     scale : float or array (n_targets,), optional
         What values of Y are multiplied by, for responses stored as integers.
     client : dask.distributed.Client or str, optional
@@ -102,18 +105,19 @@ def fit_distributed(
     unfinished = coef.with_name(f".partial.{coef.name}")  # the name appears when all coefficients are there
     try:
         with temporary_folder(scratch / coef.stem) as folder:
-            job, scales = _plan(ridge, X, Y, unfinished, folder, groups, roi, scale, shard, chunk)
+            job, scales = _plan(ridge, X, Y, unfinished, folder, groups, roi, sample_weight, scale, shard, chunk)
             with _connected(client) as connected:
                 run = _Run(connected, job, chunk)
-                run.look()
+                stored = Stored(scales, run.look(scales))
                 run.decompose()
-                found = run.fit(scales, labels_of(roi))
+                found = run.fit(stored, labels_of(roi))
         unfinished.replace(coef)
     finally:
         unfinished.unlink(missing_ok=True)
     ridge.alpha_, ridge.cv_scores_, ridge.intercept_ = found.alpha, found.scores, found.intercept
     ridge.coef_ = np.load(coef, mmap_mode="c").T  # writable in memory, as torch wants it; the file stays as it is
-    ridge.note(torch.from_numpy(run.mean), torch.from_numpy(found.means), run.method)
+    of_targets = floating(torch.empty(0, dtype=getattr(torch, job.Y.dtype)))
+    ridge.note((torch.from_numpy(run.mean), torch.from_numpy(found.means)), run.method, of_targets)
     return ridge
 
 
@@ -125,6 +129,7 @@ def _plan(
     folder: Path,
     groups: Array | None,
     roi: Array | None,
+    sample_weight: Any,
     scale: float | Array | None,
     shard: int | None,
     chunk: int,
@@ -137,9 +142,15 @@ def _plan(
     for name, value in {"shard": 1 if shard is None else shard, "chunk": chunk}.items():
         if value < 1:
             raise BrainalignError(f"{name} must be at least 1; got {value}")
-    order = layout(n_rows, ridge.cv, labels_of(groups)) if len(ridge.alphas) > 1 else Layout(None, [])
+    alphas = alphas_of(ridge.alphas)
+    weights, weight = row_weights(sample_weight, n_rows)
+    if weights is not None and not bool((weights > 0).all()):
+        raise BrainalignError("sample_weight is 0 for some rows; leave those rows out of X and Y")
+    order = layout(n_rows, ridge.cv, labels_of(groups)) if len(alphas) > 1 else Layout(None, [])
+    order = order.weigh(weights, weight)
     rows = None if order.order is None else torch.from_numpy(order.order)
-    tasks.save(folder / "layout.pt", (rows, [(test.start, test.stop) for test in order.tests]))
+    tests = [(test.start, test.stop) for test in order.tests]
+    tasks.save(folder / "layout.pt", (rows, tests, order.roots, order.weight))
     job = Job(
         X=features,
         Y=targets,
@@ -148,7 +159,7 @@ def _plan(
         folder=folder,
         tests=order.tests,
         shard=shard or 1,
-        alphas=tuple(float(alpha) for alpha in ridge.alphas),
+        alphas=alphas,
         solver=ridge.solver,
         metric=ridge.metric,
         per_target_alpha=ridge.per_target_alpha,
@@ -205,20 +216,26 @@ class _Run:
     def __init__(self, client: Client, job: Job, chunk: int) -> None:
         self.client, self.job, self.chunk = client, job, chunk
 
-    def look(self) -> None:
-        """Rearrange targets, find the mean of the features, and refuse values that nothing can be fitted to."""
+    def look(self, scales: NDArray[np.float64] | None) -> torch.Tensor | None:
+        """Rearrange targets, find the mean of the features, and refuse values that nothing can be fitted to.
+
+        Returns the units of the targets (n_targets,), times `scales` where given; None where each is 1.
+        """
         X, Y = self.job.X, self.job.Y
         n_rows, n_targets = Y.shape
         if Y.by_column:
             blocks = [(slice(0, n_rows), columns) for columns in self.job.shards]
         else:
             blocks = [(rows, slice(0, n_targets)) for rows in self._pieces(n_rows, n_targets * Y.itemsize)]
-        constant = np.ones(n_targets, dtype=bool)
+        smallest, largest = np.full(n_targets, np.inf), np.full(n_targets, -np.inf)
         looks = []
         for number, seen in self._done(tasks.stage, [(block,) for block in blocks]):
-            constant[blocks[number][1]] &= seen.constant
+            columns = blocks[number][1]
+            smallest[columns] = np.minimum(smallest[columns], seen.smallest)
+            largest[columns] = np.maximum(largest[columns], seen.largest)
             looks.append(seen)
         check_finite_pieces("Y", Y.shape, looks)
+        constant = smallest == largest
         if constant.any():
             raise BrainalignError(
                 f"{int(constant.sum())} target(s) of Y are constant "
@@ -226,8 +243,14 @@ class _Run:
             )
         sums = self._all(tasks.total, [(rows,) for rows in self._pieces(n_rows, 8 * X.shape[1])])
         check_finite_pieces("X", X.shape, [seen for _, seen in sums])
-        self.mean = np.sum([each for each, _ in sums], axis=0) / n_rows
+        seen_x = [seen for _, seen in sums]
+        lowest, highest = (np.min([s.smallest for s in seen_x], axis=0), np.max([s.largest for s in seen_x], axis=0))
+        check_range("X", torch.from_numpy(lowest), torch.from_numpy(highest))
+        roots = self.job.layout().roots
+        self.mean = np.sum([each for each, _ in sums], axis=0) / (n_rows if roots is None else float(roots @ roots))
         np.save(self.job.folder / "mean.npy", self.mean)
+        factor = 1.0 if scales is None else np.abs(scales)
+        return units_of(check_range("Y", *(torch.from_numpy(factor * extreme) for extreme in (smallest, largest))))
 
     def decompose(self) -> None:
         """Rotate the features and decompose every fold, into files of scratch."""
@@ -251,14 +274,14 @@ class _Run:
             whole = self.client.submit(tasks.add_all, grams, pure=False, retries=RETRIES)
         self._all(tasks.fold, [(exact, number, each, whole) for number, each in enumerate(grams)])
 
-    def fit(self, scales: NDArray[np.float64] | None, roi: NDArray[Any] | None) -> _Fitted:
+    def fit(self, stored: Stored, roi: NDArray[Any] | None) -> _Fitted:
         """Fit every shard of targets."""
         job = self.job
         n_targets, dtype = job.Y.shape[1], np.dtype(job.dtype)
         design = self.client.submit(DesignFile, job, self.method, pure=False)
-        scores, intercept = np.empty((len(job.alphas), n_targets), dtype), np.empty(n_targets, dtype)
+        scores, intercept = np.empty((len(job.alphas), n_targets), dtype), np.empty(n_targets)
         alpha, means = np.empty(n_targets), np.empty(n_targets)
-        shards = [(design, where, None if scales is None else scales[where]) for where in job.shards]
+        shards = [(design, where, stored.of(where)) for where in job.shards]
         for number, found in self._done(tasks.fit_shard, shards):
             where = job.shards[number]
             scores[:, where], alpha[where], means[where], intercept[where] = found

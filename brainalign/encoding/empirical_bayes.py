@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.encoding.in_context_inputs import check_features
-from brainalign.encoding.inputs import Array, as_tensor, check_arrays, same_kind_as
+from brainalign.encoding.inputs import Array, MeanScore, as_tensor, check_arrays, same_kind_as
 from brainalign.statistics import r2
 
 __all__ = ["EmpiricalBayesRidge", "WeightPrior", "estimate_prior", "prior_of_weights"]
@@ -113,7 +113,7 @@ def estimate_prior(subjects: Sequence[tuple[Array, Array]]) -> WeightPrior:
     return WeightPrior(every.mean(axis=1), (vectors * np.maximum(values, floor)) @ vectors.T)
 
 
-class EmpiricalBayesRidge(BaseEstimator):  # type: ignore[misc]
+class EmpiricalBayesRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
     """Posterior mean of weights under a Gaussian prior learned from other voxels, noise by marginal likelihood.
 
     w ~ N(m, C) and y = A w + e with A = [X, 1] and e ~ N(0, s² I); s² is the likeliest of a grid, per target. Responses
@@ -214,7 +214,7 @@ class EmpiricalBayesRidge(BaseEstimator):  # type: ignore[misc]
         coef, intercept = as_tensor(self.coef_), as_tensor(self.intercept_)
         return same_kind_as(X)(as_tensor(X).to(coef) @ coef + intercept)
 
-    def score(self, X: Array, Y: Array) -> Array:
+    def score_targets(self, X: Array, Y: Array) -> Array:
         """Return R² of each target on the given rows; NaN for a constant target."""
         predicted = np.asarray(as_tensor(self.predict(X)).cpu())
         return same_kind_as(Y)(as_tensor(r2(np.asarray(as_tensor(Y).cpu()), predicted)))

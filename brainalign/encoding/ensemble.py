@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError
-from brainalign.encoding.inputs import Array, as_tensor, same_kind_as
+from brainalign.encoding.inputs import Array, MeanScore, as_tensor, same_kind_as
 from brainalign.encoding.token_inputs import correlations
 
 __all__ = ["LayerEnsemble", "Member", "ensemble_weights"]
@@ -49,7 +49,7 @@ def ensemble_weights(validation_r: NDArray[np.floating], sharpness: float = 40.0
     return np.asarray(weights / weights.sum(axis=0))
 
 
-class LayerEnsemble(BaseEstimator):  # type: ignore[misc]
+class LayerEnsemble(MeanScore, BaseEstimator):  # type: ignore[misc]
     """One encoder per layer and run; predictions are averaged with weights of each target's own.
 
     Parameters
@@ -160,7 +160,7 @@ class LayerEnsemble(BaseEstimator):  # type: ignore[misc]
             total += weights * as_tensor(encoder.predict(layer)).cpu()
         return same_kind_as(X[0])(total.float())
 
-    def score(self, X: Sequence[Array], Y: Array) -> Array:
+    def score_targets(self, X: Sequence[Array], Y: Array) -> Array:
         """Return Pearson's r of each target over its observed rows; NaN for a constant one."""
         return same_kind_as(Y)(correlations(as_tensor(self.predict(X)).cpu(), as_tensor(Y).cpu()))
 

@@ -39,7 +39,7 @@ class FewFilters:
         return (basis[:, None] * self.filters).flatten(0, 1)
 
     def moments(
-        self, predicted: torch.Tensor, observed: torch.Tensor, *, totals: bool
+        self, predicted: torch.Tensor, observed: torch.Tensor, *, totals: bool, roots: torch.Tensor | None = None
     ) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]:
         """Return Σŷ where asked for, Σŷ² and Σŷy over rows (n_penalties, n_targets).
 
@@ -49,6 +49,8 @@ class FewFilters:
             In the order of `mix`.
         observed : tensor (n_rows, n_targets)
         totals : bool
+        roots : tensor (n_rows,), optional
+            Of the weights that rows were multiplied by; Σŷ is weighted, too.
         """
         weights = self.weights
         each = predicted.view(len(observed), weights.shape[1], -1)
@@ -56,7 +58,13 @@ class FewFilters:
         squares = torch.zeros_like(crosses)
         for rows in each.split(max(1, VALUES // squares.numel())):
             squares += torch.matmul(weights, rows).square_().sum(dim=0)
-        return weights @ each.sum(dim=0) if totals else None, squares, crosses
+        if not totals:
+            return None, squares, crosses
+        return (
+            weights @ (each.sum(dim=0) if roots is None else torch.einsum("r,rft->ft", roots, each)),
+            squares,
+            crosses,
+        )
 
 
 def few_filters(

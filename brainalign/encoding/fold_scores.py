@@ -10,23 +10,31 @@ import torch
 
 from brainalign.encoding.few_filters import FewFilters
 from brainalign.encoding.inner_folds import InnerFold, by_sums
+from brainalign.encoding.rotation import column_means
+from brainalign.encoding.row_weights import less_mean, weighed
 from brainalign.kernels import cross_product, prediction_moments
 
-__all__ = ["Block", "Observed", "block_of", "observed_of", "score_of", "scores"]
+__all__ = ["Block", "Observed", "block_of", "observed_of", "score_of", "scores", "target_scores"]
 
 
 class Observed(NamedTuple):
-    """Of some rows of targets: their number, Σy and Σ(y − mean)² (n_targets,), NaN where they do not vary, and Σy²."""
+    """Of some rows of targets: their number, Σy and Σ(y − mean)² (n_targets,), NaN where they do not vary, and Σy².
 
-    n_rows: int
+    Where rows have weights, all sums are weighted and the number is the sum of the weights.
+    """
+
+    n_rows: float
     total: torch.Tensor
     variation: torch.Tensor
     square: torch.Tensor
 
 
-def observed_of(rows: torch.Tensor) -> Observed:
-    """Sum what scores need of targets (n_rows, n_targets)."""
-    n, total, square = len(rows), rows.sum(dim=0), rows.square().sum(dim=0)
+def observed_of(rows: torch.Tensor, roots: torch.Tensor | None = None) -> Observed:
+    """Sum what scores need of targets (n_rows, n_targets), multiplied by the roots (n_rows,) of weights if given."""
+    n: float = len(rows)
+    total, square = rows.sum(dim=0) if roots is None else roots @ rows, rows.square().sum(dim=0)
+    if roots is not None:
+        n = float(roots.double().square().sum())
     variation = square - total.square() / n
     return Observed(n, total, torch.where(variation > _rounding(rows) * square, variation, torch.nan), square)
 
@@ -61,10 +69,23 @@ class Block:
     held_out: list[Observed]
 
 
-def block_of(rows: torch.Tensor, targets: torch.Tensor, tests: Sequence[slice]) -> Block:
-    """Rotate centred targets (n_rows, n_targets) once for all folds."""
-    means = [targets[test].sum(dim=0).div_(test.stop - test.start - len(targets)) for test in tests]  # all sum to 0
-    held_out = [observed_of(targets[test] - mean) for test, mean in zip(tests, means, strict=True)]
+def block_of(
+    rows: torch.Tensor, targets: torch.Tensor, tests: Sequence[slice], roots: torch.Tensor | None = None
+) -> Block:
+    """Rotate centred targets (n_rows, n_targets) once for all folds.
+
+    With weights, both rows and targets are multiplied by their `roots` (n_rows,).
+    """
+    if roots is None:
+        means = [targets[test].sum(dim=0).div_(test.stop - test.start - len(targets)) for test in tests]  # all sum to 0
+        held_out = [observed_of(targets[test] - mean) for test, mean in zip(tests, means, strict=True)]
+    else:
+        own, squares = roots.to(targets), roots.square()
+        means = [(own[test] @ targets[test]).div_(float(squares[test].sum() - squares.sum())) for test in tests]
+        held_out = [
+            observed_of(less_mean(targets[test], mean, own[test]), own[test])
+            for test, mean in zip(tests, means, strict=True)
+        ]
     size = (rows.shape[1] + 1, targets.shape[1])
     if not by_sums(len(rows), rows.shape[1], len(tests)):
         rotated = targets.new_empty(size)
@@ -103,17 +124,38 @@ def _fold_score(fold: InnerFold, block: Block, number: int, metric: Literal["r2"
         rest[-1] = mean
         coefficients = cross_product(fold.project, rest)
     else:
-        projections = cross_product(fold.held_out, targets[test] - mean)
+        projections = cross_product(fold.held_out, less_mean(targets[test], mean, fold.roots))
         if fold.way == "primal":
             coefficients = cross_product(fold.project, block.rotated).sub_(projections)
         else:
             coefficients = cross_product(fold.project[: test.start], targets[: test.start])
             coefficients += cross_product(fold.project[test.start :], targets[test.stop :])
     if isinstance(fold.form, FewFilters):
-        moments = fold.form.moments(coefficients, targets[test] - mean, totals=metric == "r")
+        observed = less_mean(targets[test], mean, fold.roots)
+        moments = fold.form.moments(coefficients, observed, totals=metric == "r", roots=fold.roots)
     else:
         moments = prediction_moments(fold.form, coefficients, projections, totals=metric == "r")
     return score_of(metric, *moments, block.held_out[number])
+
+
+def target_scores(
+    metric: str, predicted: torch.Tensor, observed: torch.Tensor, weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return R² or r of each target (n_targets,).
+
+    Parameters
+    ----------
+    metric : {"r2", "r"}
+    predicted, observed : tensor (n_rows, n_targets), float64
+    weights : tensor (n_rows,), float64, optional
+        Of rows.
+    """
+    roots = None if weights is None else weights.to(observed).sqrt()
+    mean = column_means(observed, roots)
+    predicted, observed = weighed(predicted - mean, roots), weighed(observed - mean, roots)
+    total = predicted.sum(0) if roots is None else roots @ predicted
+    moments = (total, predicted.square().sum(0), (predicted * observed).sum(0))
+    return score_of(metric, *moments, observed_of(observed, roots))
 
 
 def score_of(

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from torch import nn
 
 from brainalign.checks import check_choice
-from brainalign.encoding.inputs import Array, same_kind_as
+from brainalign.encoding.inputs import Array, MeanScore, same_kind_as
 from brainalign.encoding.readout_arrays import Shape, chunked
 from brainalign.encoding.readout_files import load_readout, save_readout
 from brainalign.encoding.readout_fit import Standardised, fit_readout, predict_readout, refuse, score_readout
@@ -23,7 +23,7 @@ __all__ = ["GaussianReadout"]
 START_SD = 0.5  # of a field, where the grid runs from -1 to 1
 
 
-class GaussianReadout(BaseEstimator):  # type: ignore[misc]
+class GaussianReadout(MeanScore, BaseEstimator):  # type: ignore[misc]
     """A Gaussian receptive field and one set of channel weights per target.
 
     y_v = b_v + Σ_c f_vc x_c(place of v). With field="point" the place is drawn anew from N(mean_v, covariance_v) for
@@ -137,7 +137,7 @@ class GaussianReadout(BaseEstimator):  # type: ignore[misc]
         """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels)."""
         return predict_readout(self, X, semantics)
 
-    def score(self, X: Array, Y: Array, semantics: Array | None = None) -> Array:
+    def score_targets(self, X: Array, Y: Array, semantics: Array | None = None) -> Array:
         """Return Pearson's r of each target over its measured rows; NaN where either side is constant."""
         return score_readout(self.predict(X, semantics), Y)
 

@@ -32,7 +32,7 @@ from brainalign.encoding.in_context_fallback import compare_groups
 from brainalign.encoding.in_context_inputs import check_context, check_features, check_ranges, check_unit_rows
 from brainalign.encoding.in_context_network import NETWORKS, InContextNetwork
 from brainalign.encoding.in_context_training import Curriculum, Progress, meta_train
-from brainalign.encoding.inputs import Array, as_tensor, check_arrays, labels_of, same_kind_as
+from brainalign.encoding.inputs import Array, MeanScore, as_tensor, check_arrays, labels_of, same_kind_as
 from brainalign.statistics import pearson, r2
 
 __all__ = ["InContextEncoder"]
@@ -42,7 +42,7 @@ FAR = 4.0  # times the usual standard deviation: in other units
 BLOCK = 2048  # voxels of a context at a time, however much memory there is: caches hold no more
 
 
-class InContextEncoder(BaseEstimator):  # type: ignore[misc]
+class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
     """Linear weights per voxel from a handful of (image, response) pairs, by a meta-trained transformer.
 
     Features must be unit length (`unit_rows`). Responses are z-scored over the context and weights scaled back. No
@@ -71,7 +71,7 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
     learning_rate, weight_decay : float
         Of Muon for weight matrices and AdamW for the rest, under a one-cycle schedule.
     metric : {"r2", "r"}
-        What `score` returns.
+        What `score` averages.
     fallback : bool
         Compare with pooled-alpha ridge, in groups of targets, by leave-one-out error on the context.
     min_group : int
@@ -314,7 +314,7 @@ class InContextEncoder(BaseEstimator):  # type: ignore[misc]
         coef, intercept = as_tensor(self.coef_), as_tensor(self.intercept_)
         return same_kind_as(X)(as_tensor(X).to(coef) @ coef + intercept)
 
-    def score(self, X: Array, Y: Array) -> Array:
+    def score_targets(self, X: Array, Y: Array) -> Array:
         """Return R² or r (as `metric` says) of each target on the given rows; NaN where it is undefined."""
         check_choice("metric", self.metric, METRICS)
         predicted, measured = (np.asarray(as_tensor(a).cpu()) for a in (self.predict(X), Y))

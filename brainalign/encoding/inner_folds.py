@@ -14,6 +14,7 @@ import torch
 
 from brainalign.encoding.few_filters import FewFilters, few_filters
 from brainalign.encoding.rotation import Solver, by_columns, column_sums, spectrum
+from brainalign.encoding.row_weights import less_mean
 from brainalign.encoding.threads import in_threads, side_by_side, threads_for
 from brainalign.kernels import FoldForm, held_out, lower_gram, product
 
@@ -43,6 +44,8 @@ class InnerFold:
         (n_columns + 1 or n_train, n_test · n_filters) and (n_test, n_test · n_filters; dual, 0), not to the basis.
     single : bool
         Whether float32 sufficed to decompose the training rows.
+    roots : tensor (n_test,) or None
+        Of the weights of held-out rows.
     """
 
     test: slice
@@ -51,6 +54,7 @@ class InnerFold:
     held_out: torch.Tensor
     form: FoldForm | FewFilters
     single: bool
+    roots: torch.Tensor | None = None
 
 
 def by_sums(n_rows: int, n_columns: int, n_folds: int) -> bool:
@@ -68,6 +72,7 @@ def inner_folds(
     solver: Solver = "auto",
     single: bool = False,
     exact: bool = False,
+    roots: torch.Tensor | None = None,
 ) -> list[InnerFold]:
     """Decompose the training rows of every fold.
 
@@ -87,6 +92,8 @@ def inner_folds(
         Try float32 for eigenvectors first.
     exact : bool
         Decompose training rows by SVD rather than their products.
+    roots : tensor (n_rows,), float64, optional
+        Of the weights of rows, which `rows` are multiplied by.
     """
     total = sum(grams[1:], grams[0]) if grams else None
     each: list[torch.Tensor | None] = [*grams] if grams else [None] * len(tests)
@@ -107,6 +114,7 @@ def inner_folds(
             solver=solver,
             single=single,
             exact=exact,
+            roots=roots,
         )
 
     n_train, n_columns = len(rows) - min((test.stop - test.start for test in tests), default=0), rows.shape[1]
@@ -132,6 +140,7 @@ def inner_fold(
     solver: Solver = "auto",
     single: bool = False,
     exact: bool = False,
+    roots: torch.Tensor | None = None,
 ) -> InnerFold:
     """Decompose the training rows of one fold.
 
@@ -139,41 +148,50 @@ def inner_fold(
     ----------
     training : tensor (n_columns, n_columns), float64, or None
         Lower triangle of rows' · rows of all rows less the fold's; overwritten.
-    rows, scale, test, n_folds, alphas, solver, single, exact
+    rows, scale, test, n_folds, alphas, solver, single, exact, roots
         As for `inner_folds`.
     """
     n_test = test.stop - test.start
     n_train = len(rows) - n_test
+    roots = None if roots is None else roots.to(rows.device)
+    of_test = None if roots is None else roots[test]
+    weight = len(rows) if roots is None else float(roots.square().sum())
+    held_weight = n_test if of_test is None else float(of_test.square().sum())
+    train_weight = weight - held_weight
     # In float32 columns sum to 0 but for rounding, which a direction that training rows hardly hold would magnify.
-    sums = column_sums(rows)
-    mean = (sums - column_sums(rows[test])) / n_train
+    sums = column_sums(rows, roots)
+    mean = (sums - column_sums(rows[test], of_test)) / train_weight
     primal = by_columns(n_train, len(scale), solver)
     if exact or not primal or training is None:
-        training = (torch.cat([rows[: test.start], rows[test.stop :]]).double() - mean) * scale
+        training = torch.cat([rows[: test.start], rows[test.stop :]]).double()
+        of_training = None if roots is None else torch.cat([roots[: test.start], roots[test.stop :]])
+        training = less_mean(training, mean, of_training) * scale
         eigenvalues, left, right = _from_rows(training, single=single, exact=exact)
     else:
-        training.addr_(mean, mean, alpha=-n_train).mul_(scale).mul_(scale[:, None])
+        training.addr_(mean, mean, alpha=-train_weight).mul_(scale).mul_(scale[:, None])
         eigenvalues, right = _kept(training, single=single)
     single = (right if primal else left).dtype == torch.float32
     basis = right.mul_(scale.to(right)[:, None]).to(rows)
     del training, right  # their memory serves what comes next
     # The training mean in the basis, and as often as there are rows, less their sums.
-    shift, shifts = product(torch.stack([mean, len(rows) * mean - sums]).to(rows), basis).split(1)
-    held_rows = product(rows[test], basis).sub_(shift)
+    shift, shifts = product(torch.stack([mean, weight * mean - sums]).to(rows), basis).split(1)
+    own_roots = None if of_test is None else of_test.to(rows)
+    held_rows = product(rows[test], basis)
+    held_rows = held_rows.sub_(shift) if own_roots is None else held_rows.addr_(own_roots, shift[0], alpha=-1)
     if primal and by_sums(len(rows), rows.shape[1], n_folds):
-        form = held_out(held_rows, eigenvalues, alphas, rows.dtype)
-        held_sums = _with_row(basis, shifts + n_train * shift)
-        return InnerFold(test, "sums", _with_row(basis, -n_train * shift), held_sums, form, single)
+        form = held_out(held_rows, eigenvalues, alphas, rows.dtype, own_roots)
+        held_sums = _with_row(basis, shifts + train_weight * shift)
+        return InnerFold(test, "sums", _with_row(basis, -train_weight * shift), held_sums, form, single, own_roots)
     project = _with_row(basis, shifts) if primal else left.to(rows)
     way: Literal["primal", "dual"] = "primal" if primal else "dual"
     reach = (held_rows.double().square().mean(dim=0) * n_train / eigenvalues).sqrt()
     few = few_filters(eigenvalues, alphas, _most(n_test, *project.shape, primal=primal), rows.dtype, reach)
     if few is None or rows.device.type != "cpu":  # a GPU has a kernel of its own
-        form = held_out(held_rows, eigenvalues, alphas, rows.dtype)
-        return InnerFold(test, way, project, held_rows, form, single)
+        form = held_out(held_rows, eigenvalues, alphas, rows.dtype, own_roots)
+        return InnerFold(test, way, project, held_rows, form, single, own_roots)
     mixed = few.mix(held_rows)
     own = product(mixed, held_rows.T) if primal else mixed.new_empty((0, n_test))
-    return InnerFold(test, way, product(mixed, project.T).T, own.T, few, single)
+    return InnerFold(test, way, product(mixed, project.T).T, own.T, few, single, own_roots)
 
 
 def _most(n_test: int, n_inputs: int, rank: int, *, primal: bool) -> int:

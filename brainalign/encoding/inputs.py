@@ -14,22 +14,61 @@ from brainalign.checks import BrainalignError, check_choice, check_finite, check
 
 __all__ = [
     "Array",
+    "MeanScore",
+    "alphas_of",
+    "as_array",
     "as_tensor",
     "check_arrays",
     "check_options",
+    "check_range",
     "check_shapes",
     "check_targets",
+    "floating",
     "labels_of",
     "same_kind_as",
 ]
 
 Array = NDArray[Any] | torch.Tensor
 CHUNK = 2**22  # values looked at in one go
+HUGE = 1e120
 # Types that torch hardly computes with, and the next that holds their values.
 WIDER = {torch.bool: torch.uint8, torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: torch.float64}
 
 
-def check_options(alphas: Sequence[float], solver: str, metric: str, dtype: str, device: str) -> None:
+class MeanScore:
+    """`score` as scikit-learn asks for it, of an encoder that has `score_targets`."""
+
+    def score_targets(self, *args: Any, **kwargs: Any) -> Array:
+        """Return the score of each target (n_targets,) for features and targets."""
+        raise NotImplementedError(f"{type(self).__name__} scores no targets")
+
+    def score(self, X: Any, Y: Any, sample_weight: Any = None, **others: Any) -> float:
+        """Return the mean of `score_targets` over targets; one without a score (constant) counts as 0."""
+        given = others if sample_weight is None else others | {"sample_weight": sample_weight}
+        scores = as_tensor(self.score_targets(X, Y, **given))
+        return float(scores.double().nan_to_num(nan=0.0).mean())
+
+
+def alphas_of(alphas: Sequence[float] | float) -> tuple[float, ...]:
+    """Return penalties as a tuple, also of a single number.
+
+    Raises
+    ------
+    BrainalignError
+        If there are none, or some are no finite numbers >= 0.
+    """
+    values = np.atleast_1d(np.asarray(alphas))
+    if (
+        values.ndim > 1
+        or not values.size
+        or values.dtype.kind not in "iuf"
+        or not (np.isfinite(values) & (values >= 0)).all()
+    ):
+        raise BrainalignError(f"alphas must be finite and >= 0, at least one; got {alphas!r}")
+    return tuple(values.astype(np.float64).tolist())
+
+
+def check_options(alphas: Sequence[float] | float, solver: str, metric: str, dtype: str, device: str) -> None:
     """Raise unless the options that every ridge estimator has are among those it knows.
 
     Raises
@@ -41,12 +80,13 @@ def check_options(alphas: Sequence[float], solver: str, metric: str, dtype: str,
     check_choice("metric", metric, {"r2", "r"})
     check_choice("dtype", dtype, {"float32", "float64"})
     check_choice("device", device, {"auto", "cpu", "cuda"})
-    if not len(alphas) or not all(np.isfinite(a) and a >= 0 for a in alphas):
-        raise BrainalignError(f"alphas must be finite and >= 0, at least one; got {list(alphas)}")
+    alphas_of(alphas)
 
 
-def check_arrays(name: str, X: Array, Y: Array, *, varying: bool = True) -> None:
-    """Raise unless features and targets have two axes, the same rows, finite values and no constant target.
+def check_arrays(name: str, X: Array, Y: Array, *, varying: bool = True) -> torch.Tensor:
+    """Return the range of every target (n_targets,), after making sure that ridge can be fitted.
+
+    Features and targets must have two axes, the same rows, finite values and no constant target.
 
     Parameters
     ----------
@@ -55,7 +95,7 @@ def check_arrays(name: str, X: Array, Y: Array, *, varying: bool = True) -> None
     X : array (n_rows, n_features)
     Y : array (n_rows, n_targets)
     varying : bool
-        Look at the targets too (once is enough where several features meet the same ones).
+        Look at the targets too (once is enough where several features meet the same ones; else no range is returned).
 
     Raises
     ------
@@ -63,9 +103,9 @@ def check_arrays(name: str, X: Array, Y: Array, *, varying: bool = True) -> None
         Naming the array, its shape and what is wrong.
     """
     check_shapes(name, X.shape, Y.shape)
-    _limits(name, X)
+    check_range(name, *_limits(name, X))
     if not varying:
-        return
+        return torch.empty(0, dtype=torch.float64)
     smallest, largest = _limits("Y", Y)
     flat = smallest == largest
     if flat.any():
@@ -73,6 +113,25 @@ def check_arrays(name: str, X: Array, Y: Array, *, varying: bool = True) -> None
             f"{int(flat.sum())} target(s) of Y are constant (columns {listed(flat.nonzero().ravel().tolist())}); "
             "drop them with responses.select(targets=...)"
         )
+    return check_range("Y", smallest, largest)
+
+
+def check_range(name: str, smallest: torch.Tensor, largest: torch.Tensor) -> torch.Tensor:
+    """Return the range of every column in float64.
+
+    Raises
+    ------
+    BrainalignError
+        If squares of some of them would leave the range of float64.
+    """
+    ranges = largest.double() - smallest.double()
+    extreme = (ranges > HUGE) | ((ranges < 1 / HUGE) & (ranges > 0))
+    if bool(extreme.any()):
+        raise BrainalignError(
+            f"{int(extreme.sum())} column(s) of {name} range over {float(ranges[extreme][0]):.0e}; their squares leave "
+            "the range of float64: give them in another unit"
+        )
+    return ranges.cpu()
 
 
 def check_shapes(name: str, X: Sequence[int], Y: Sequence[int]) -> None:
@@ -127,6 +186,35 @@ def _limits(name: str, array: Array) -> tuple[torch.Tensor, torch.Tensor]:
     return smallest, largest
 
 
+def as_array(name: str, values: Any) -> Array:
+    """Return a tensor or numpy array of real numbers: as it is where it is one, else of a table, list or number.
+
+    Raises
+    ------
+    BrainalignError
+        If values are complex, text, sparse, masked, or no numbers at all.
+    """
+    if isinstance(values, torch.Tensor):
+        if values.is_complex():
+            raise BrainalignError(f"{name} is complex; give its real and imaginary part, or its size, as columns")
+        return values
+    if hasattr(values, "toarray"):
+        raise BrainalignError(f"{name} is a sparse matrix; give {name}.toarray()")
+    try:
+        array = values if isinstance(values, np.ndarray) else np.asarray(values)
+        if array.dtype.kind == "O":  # what tables of mixed columns give
+            array = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise BrainalignError(f"{name} must hold numbers only ({error}); drop or encode other columns") from error
+    if array.dtype.kind == "c":
+        raise BrainalignError(f"{name} is complex; give its real and imaginary part, or its size, as columns")
+    if array.dtype.kind not in "biuf":
+        raise BrainalignError(f"{name} holds values of type {array.dtype}; ridge wants numbers: drop or encode them")
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise BrainalignError(f"{name} has masked values; drop those rows or fill them")
+    return array.astype(np.float64) if array.dtype.itemsize > 8 else array
+
+
 def as_tensor(array: Array) -> torch.Tensor:
     """Return a tensor on the same memory, where torch can express and compute with what lies there.
 
@@ -138,6 +226,13 @@ def as_tensor(array: Array) -> torch.Tensor:
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         tensor = torch.as_tensor(array)
     return tensor.detach().to(WIDER.get(tensor.dtype, tensor.dtype))
+
+
+def floating(array: torch.Tensor) -> torch.dtype:
+    """Return the type that predictions from or of these numbers need; integers below 2²⁴ have all digits in float32."""
+    if array.is_floating_point():
+        return array.dtype
+    return torch.float32 if array.element_size() < 4 else torch.float64
 
 
 def labels_of(groups: Array | None) -> NDArray[Any] | None:

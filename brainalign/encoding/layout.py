@@ -26,14 +26,48 @@ class Layout:
         Row numbers in fold order; None where they are in order already.
     tests : list of slice
         The held-out rows of each fold, in fold order.
+    roots : tensor (n_rows,), float64, or None
+        Roots of the weights of the rows, in fold order; None where all count the same.
+    weight : float
+        What the weights were divided by.
     """
 
     order: NDArray[np.intp] | None
     tests: list[slice]
+    roots: torch.Tensor | None = None
+    weight: float = 1.0
 
     def sort(self, rows: torch.Tensor) -> torch.Tensor:
         """Return rows in fold order."""
         return rows if self.order is None else rows[torch.as_tensor(self.order, device=rows.device)]
+
+    def weigh(self, weights: torch.Tensor | None, unit: float) -> Layout:
+        """Return the same order with weights (n_rows,) of the unsorted rows; rows of weight 0 are left out.
+
+        Raises
+        ------
+        BrainalignError
+            If all rows outside a fold weigh nothing.
+        """
+        if weights is None:
+            return self
+        order = np.arange(len(weights)) if self.order is None else self.order
+        kept = weights.numpy()[order] > 0
+        ends = np.concatenate([[0], np.cumsum(kept)])
+        tests = [slice(int(ends[test.start]), int(ends[test.stop])) for test in self.tests]
+        for test in tests:
+            if test.stop - test.start == ends[-1]:
+                raise BrainalignError("sample_weight is 0 for all rows outside a fold; give more rows a weight")
+        roots = weights[torch.as_tensor(order[kept])].sqrt()
+        tests = [test for test in tests if test.stop > test.start]
+        return Layout(None if self.order is None and kept.all() else order[kept], tests, roots, unit)
+
+    @property
+    def given_roots(self) -> torch.Tensor | None:
+        """Roots of the weights in the order of the rows as given; only where no row is left out."""
+        if self.roots is None or self.order is None:
+            return self.roots
+        return self.roots[torch.as_tensor(np.argsort(self.order))]
 
 
 def layout(n_rows: int, cv: int | Literal["groups"], groups: NDArray[np.generic] | None) -> Layout:

@@ -149,22 +149,23 @@ class _Opened:
 
 @dataclass(frozen=True)
 class Seen:
-    """What reading a piece showed: values that are not finite, the first of them, and columns that do not vary."""
+    """What reading a piece showed: values that are not finite, the first of them, and extremes of the columns."""
 
     n_bad: int
     first_bad: tuple[int, int] | None
-    constant: NDArray[np.bool_]
+    smallest: NDArray[np.float64]
+    largest: NDArray[np.float64]
 
     @classmethod
-    def of(cls, values: NDArray[Any], where: tuple[slice, slice], first_row: NDArray[Any] | None = None) -> Seen:
-        """Look at the values (n_rows, n_columns) that lie at `where`, each column against its value in `first_row`."""
+    def of(cls, values: NDArray[Any], where: tuple[slice, slice]) -> Seen:
+        """Look at the values (n_rows, n_columns) that lie at `where`."""
         finite = np.isfinite(values) if values.dtype.kind == "f" else np.ones((), dtype=bool)
         first = None
         if not finite.all():
             row, column = np.argwhere(~finite)[0].tolist()
             first = (row + where[0].start, column + where[1].start)
-        constant = np.empty(0, dtype=bool) if first_row is None else (values == first_row).all(axis=0)
-        return cls(finite.size - int(finite.sum()), first, constant)
+        extremes = (np.asarray(found(axis=0), dtype=np.float64) for found in (values.min, values.max))
+        return cls(finite.size - int(finite.sum()), first, *extremes)
 
 
 def check_finite_pieces(name: str, shape: Sequence[int], looks: Sequence[Seen]) -> None:

@@ -10,7 +10,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from brainalign.encoding.inputs import Array
+from brainalign.encoding.inputs import Array, MeanScore
 from brainalign.encoding.readout_arrays import Shape, chunked
 from brainalign.encoding.readout_files import load_readout, save_readout
 from brainalign.encoding.readout_fit import Standardised, fit_readout, predict_readout, refuse, score_readout
@@ -19,7 +19,7 @@ from brainalign.encoding.training import Epoch
 __all__ = ["FactorizedReadout", "flat_fields", "pooled", "unit_fields"]
 
 
-class FactorizedReadout(BaseEstimator):  # type: ignore[misc]
+class FactorizedReadout(MeanScore, BaseEstimator):  # type: ignore[misc]
     """One receptive field and one set of channel weights per target.
 
     y_v = b_v + Σ_c f_vc Σ_hw s_v(h, w) x_c(h, w), fields s_v non-negative and of L2 norm 1. Fields start flat and
@@ -161,7 +161,7 @@ class FactorizedReadout(BaseEstimator):  # type: ignore[misc]
         """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels)."""
         return predict_readout(self, X, semantics)
 
-    def score(self, X: Array, Y: Array, semantics: Array | None = None) -> Array:
+    def score_targets(self, X: Array, Y: Array, semantics: Array | None = None) -> Array:
         """Return Pearson's r of each target over its measured rows; NaN where either side is constant."""
         return score_readout(self.predict(X, semantics), Y)
 

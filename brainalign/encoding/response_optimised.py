@@ -12,7 +12,7 @@ from torch import nn
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.encoding.gaussian_readout import GaussianReadout
-from brainalign.encoding.inputs import Array, labels_of
+from brainalign.encoding.inputs import Array, MeanScore, labels_of
 from brainalign.encoding.readout_arrays import Shape, check_predict_arrays
 from brainalign.encoding.readout_files import load_readout, save_readout
 from brainalign.encoding.readout_fit import (
@@ -33,7 +33,7 @@ __all__ = ["ResponseOptimisedEncoder"]
 READOUTS = {"factorized": FactorizedReadout, "gaussian": GaussianReadout, "semantic": SemanticSpatialReadout}
 
 
-class ResponseOptimisedEncoder(BaseEstimator):  # type: ignore[misc]
+class ResponseOptimisedEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
     """A convolutional core and a read-out of its maps, trained together from the responses of all targets.
 
     The core maps tokens, such as pixels, to feature maps by blocks of convolution, batch norm, ELU and average pooling.
@@ -209,7 +209,7 @@ class ResponseOptimisedEncoder(BaseEstimator):  # type: ignore[misc]
         """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels)."""
         return predict_readout(self, X, semantics)
 
-    def score(self, X: Array, Y: Array, semantics: Array | None = None) -> Array:
+    def score_targets(self, X: Array, Y: Array, semantics: Array | None = None) -> Array:
         """Return Pearson's r of each target over its measured rows; NaN where either side is constant."""
         return score_readout(self.predict(X, semantics), Y)
 

@@ -6,50 +6,58 @@ Every training set is decomposed once; all alphas and all targets share the deco
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.devices import pick_device
 from brainalign.encoding.design import blocks_of, centre, design_of, pooled_alpha
-from brainalign.encoding.fold_scores import observed_of, score_of
+from brainalign.encoding.fold_scores import target_scores
 from brainalign.encoding.inputs import (
     Array,
+    MeanScore,
+    alphas_of,
+    as_array,
     as_tensor,
     check_arrays,
     check_options,
     check_targets,
+    floating,
     labels_of,
     same_kind_as,
 )
 from brainalign.encoding.layout import Layout, layout
+from brainalign.encoding.row_weights import row_weights
 from brainalign.encoding.threads import in_threads
+from brainalign.encoding.units import units_of
 
 __all__ = ["Ridge", "fit_layers"]
 
 ALPHAS = tuple(np.logspace(-1, 5, 13).tolist())
 
 
-class Ridge(BaseEstimator):  # type: ignore[misc]
+class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Ridge regression with one penalty per target (or one for all), in closed form.
 
     Minimises Σ (y − x·w − b)² + alpha |w|² with a free intercept. Alpha maximises the score averaged over inner folds,
-    every fold counting the same; of equal scores the larger alpha wins. Everything is refitted on all rows.
+    every fold counting the same; of equal scores the larger alpha wins. Everything is refitted on all rows. Arrays,
+    tensors, tables and lists of numbers will do, in any unit; `score` is one number, as tools of scikit-learn ask for.
 
     Parameters
     ----------
-    alphas : sequence of float
+    alphas : sequence of float, or float
         Penalties to try, >= 0.
     cv : int or "groups"
         Number of inner folds (of whole groups, where `fit` gets groups), or "groups": leave one group out.
     solver : {"auto", "primal", "dual"}
         Decompose features × features or rows × rows; "auto" takes the smaller.
     metric : {"r2", "r"}
-        What alpha maximises, and what `score` returns: R² or Pearson's r, within each fold.
+        What alpha maximises, and what `score` averages: R² or Pearson's r, within each fold.
     per_target_alpha : bool
         False: one alpha for all targets (for each label of `roi`, if given), the better choice for few rows and
         z-scored targets of similar noise.
@@ -60,7 +68,7 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     coef_ : array (n_features, n_targets)
-    intercept_ : array (n_targets,)
+    intercept_ : array (n_targets,), float64
     alpha_ : array (n_targets,)
     cv_scores_ : array (n_alphas, n_targets)
         NaN with a single alpha, which needs no choice.
@@ -86,7 +94,7 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        alphas: Sequence[float] = ALPHAS,
+        alphas: Sequence[float] | float = ALPHAS,
         cv: int | Literal["groups"] = 5,
         solver: Literal["auto", "primal", "dual"] = "auto",
         metric: Literal["r2", "r"] = "r2",
@@ -104,9 +112,10 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
 
     def fit(
         self,
-        X: Array,
-        Y: Array,
+        X: Any,
+        Y: Any,
         *,
+        sample_weight: Any = None,
         groups: Array | None = None,
         grid: tuple[int, int] | None = None,
         roi: Array | None = None,
@@ -116,8 +125,11 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array (n_rows, n_features)
-        Y : array (n_rows, n_targets)
+        X : array, DataFrame or list (n_rows, n_features)
+        Y : array, DataFrame or list (n_rows, n_targets), or (n_rows,) for one target
+        sample_weight : array (n_rows,) or float, optional
+            What each row counts in the sums above, in means and in scores of inner folds: a row of weight 2 is the same
+            row twice, in the same fold.
         groups : array (n_rows,), optional
             Rows of one group (run, session, stimulus) stay on one side of every inner split.
         roi : array (n_targets,), optional
@@ -128,12 +140,12 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         BrainalignError
-            If shapes do not fit, values are not finite, a target is constant, or a keyword cannot be used.
+            If shapes do not fit, values are no finite real numbers, a target is constant, or a keyword cannot be used.
         """
         for name, value in {"grid": grid, "semantics": semantics}.items():
             if value is not None:
                 raise BrainalignError(f"Ridge cannot use {name}; leave it out or choose a spatial read-out")
-        fit_layers({"X": self}, {"X": X}, Y, groups=groups, roi=roi)
+        fit_layers({"X": self}, {"X": X}, Y, groups=groups, roi=roi, sample_weight=sample_weight)
         return self
 
     def check_roi(self, roi: Array | None, n_targets: int) -> None:
@@ -144,21 +156,44 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
             raise BrainalignError("Ridge uses roi only with per_target_alpha=False: one alpha per label")
         check_rows("roi", len(roi), "the targets of Y", n_targets, "give one label per target")
 
-    def note(self, mean_x: torch.Tensor, mean_y: torch.Tensor, method: Literal["gram", "svd"]) -> None:
-        """Keep what else a fit found: the means, in float64, and how the features were decomposed."""
-        self._means, self.decomposition_ = (mean_x, mean_y), method
-        edges = (min(self.alphas), max(self.alphas))
+    def note(
+        self,
+        means: tuple[torch.Tensor, torch.Tensor],
+        method: Literal["gram", "svd"],
+        of_targets: torch.dtype = torch.float32,
+        names: tuple[str, ...] | None = None,
+        *,
+        single: bool = False,
+    ) -> None:
+        """Keep what else a fit found: the means, in float64, how features were decomposed, and what was given."""
+        self._means, self.decomposition_ = means, method
+        self._of_targets, self._names, self._single = of_targets, names, single
+        alphas = alphas_of(self.alphas)
+        edges = (min(alphas), max(alphas))
         self.alpha_at_edge_ = tuple(float((torch.as_tensor(self.alpha_) == edge).double().mean()) for edge in edges)
 
-    def predict(self, X: Array) -> Array:
-        """Return predictions (n_rows, n_targets) for features (n_rows, n_features).
+    def predict(self, X: Any) -> Array:
+        """Return predictions (n_rows, n_targets) for features (n_rows, n_features), or (n_rows,) of a single target.
+
+        They are float64 where features or the targets of the fit were, or `dtype` is: float32 would round what lies far
+        from 0.
 
         Raises
         ------
         BrainalignError
-            If the number of features differs from the fit's.
+            If features are others than in the fit.
         """
+        predicted, X = self._centred(X)
+        wide = torch.promote_types(predicted.dtype, self._of_targets)
+        wide = torch.promote_types(wide, floating(as_tensor(X)))
+        predicted = predicted.to(wide).add_(self._means[1].to(predicted.device, wide))
+        return same_kind_as(X)(predicted[:, 0] if self._single else predicted)
+
+    def _centred(self, X: Any) -> tuple[torch.Tensor, Array]:
+        """Return predictions about the means of the targets (n_rows, n_targets), and the features as an array."""
         check_is_fitted(self)
+        _check_names(self._names, X)
+        X = as_array("X", X)
         if X.ndim != 2 or X.shape[1] != self.coef_.shape[0]:
             raise BrainalignError(
                 f"X has shape {tuple(X.shape)} but the encoder was fitted on {self.coef_.shape[0]} features; "
@@ -167,9 +202,9 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
         coef = torch.as_tensor(self.coef_)
         # About the means of the fit, because features with a large mean would eat float32's digits.
         centred = (as_tensor(X).to(coef.device).double() - self._means[0].to(coef.device)).to(coef)
-        return same_kind_as(X)(centred @ coef + self._means[1].to(coef))
+        return centred @ coef, X
 
-    def score(self, X: Array, Y: Array) -> Array:
+    def score_targets(self, X: Any, Y: Any, sample_weight: Any = None) -> Array:
         """Return R² or r (as `metric` says) of each target on the given rows; NaN for a constant target.
 
         Raises
@@ -177,22 +212,40 @@ class Ridge(BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If the number of features, rows or targets differs from the fit's.
         """
-        predicted = torch.as_tensor(self.predict(X)).double()
-        check_targets(Y.shape, *predicted.shape)
-        observed = as_tensor(Y).double().to(predicted.device)
-        centre = observed.mean(dim=0)
-        predicted, observed = predicted - centre, observed - centre
-        moments = (predicted.sum(0), predicted.square().sum(0), (predicted * observed).sum(0))
-        return same_kind_as(Y)(score_of(self.metric, *moments, observed_of(observed)))
+        predicted, observed = self._centred(X)[0].double(), as_array("Y", Y)
+        observed = observed[:, None] if observed.ndim == 1 and self._single else observed
+        check_targets(observed.shape, *predicted.shape)
+        weights, _ = row_weights(sample_weight, len(observed))
+        about = as_tensor(observed).double().to(predicted.device) - self._means[1].to(predicted.device)
+        return same_kind_as(observed)(target_scores(self.metric, predicted, about, weights))
+
+
+def _names_of(X: Any) -> tuple[str, ...] | None:
+    """Return the columns of a table, where all have names."""
+    columns = getattr(X, "columns", None)
+    if columns is None or not all(isinstance(name, str) for name in columns):
+        return None
+    return tuple(columns)
+
+
+def _check_names(fitted: tuple[str, ...] | None, X: Any) -> None:
+    names = _names_of(X)
+    if fitted is not None and names is not None and names != fitted:
+        differ = [name for name in fitted if name not in names] or [f"{name} at another place" for name in names]
+        raise BrainalignError(
+            f"X has other columns than the fit's, or another order ({listed(differ)}); give X[names] with the names of "
+            "the fit"
+        )
 
 
 def fit_layers(
     encoders: Mapping[str, Ridge],
-    layers: Mapping[str, Array],
-    Y: Array,
+    layers: Mapping[str, Any],
+    Y: Any,
     *,
     groups: Array | None = None,
     roi: Array | None = None,
+    sample_weight: Any = None,
 ) -> None:
     """Fit one `Ridge` per layer to the same targets, reading and centring each block of them once.
 
@@ -203,7 +256,7 @@ def fit_layers(
     layers : mapping of name to array (n_rows, n_features)
     Y : array (n_rows, n_targets)
         May be a memory map: a block of columns is read at a time.
-    groups, roi
+    groups, roi, sample_weight
         As for `Ridge.fit`.
 
     Raises
@@ -214,16 +267,23 @@ def fit_layers(
     first = next(iter(encoders.values()))
     if encoders.keys() != layers.keys():
         raise BrainalignError(f"encoders are for {listed(list(encoders))} but layers are {listed(list(layers))}")
-    shared = ("cv", "device", "dtype")
+    names = {name: _names_of(X) for name, X in layers.items()}
+    layers, Y = {name: as_array(name, X) for name, X in layers.items()}, as_array("Y", Y)
+    single = Y.ndim == 1
+    Y = Y[:, None] if single else Y
+    shared, ranges = ("cv", "device", "dtype"), torch.empty(0)
     for name, encoder in encoders.items():
         check_options(encoder.alphas, encoder.solver, encoder.metric, encoder.dtype, encoder.device)
         if any(getattr(encoder, option) != getattr(first, option) for option in shared):
             raise BrainalignError(f"layers that share targets need the same {', '.join(shared)}; {name!r} differs")
-        check_arrays(name, layers[name], Y, varying=encoder is first)
+        looked = check_arrays(name, layers[name], Y, varying=encoder is first)
+        ranges = looked if encoder is first else ranges
         encoder.check_roi(roi, Y.shape[1])
     device, dtype = pick_device(first.device), getattr(torch, first.dtype)
-    chosen = any(len(encoder.alphas) > 1 for encoder in encoders.values())
+    units = units_of(ranges)
+    chosen = any(len(alphas_of(encoder.alphas)) > 1 for encoder in encoders.values())
     order = layout(len(Y), first.cv, labels_of(groups)) if chosen else Layout(None, [])
+    order = order.weigh(*row_weights(sample_weight, len(Y)))
     fits = {name: _Fit(encoder, layers[name], order, Y.shape[1], device) for name, encoder in encoders.items()}
     means = torch.empty(Y.shape[1], dtype=torch.float64)
     targets = as_tensor(Y)
@@ -233,9 +293,10 @@ def fit_layers(
     blocks = blocks_of(Y.shape[1], len(Y), rank, width, n_alphas, device)
 
     def read(where: slice) -> None:
-        centred, means[where] = centre(targets[:, where], order, device, dtype)
+        of_block = None if units is None else units[where]
+        centred, means[where] = centre(targets[:, where], order, device, dtype, of_block)
         for fit in fits.values():
-            fit.read(where, centred)
+            fit.read(where, centred, of_block)
 
     in_threads(read, blocks, device)
     for fit in fits.values():
@@ -243,13 +304,16 @@ def fit_layers(
     pooled = [fit for fit in fits.values() if not fit.encoder.per_target_alpha]
 
     def solve(where: slice) -> None:
-        centred, _ = centre(targets[:, where], order, device, dtype)
+        of_block = None if units is None else units[where]
+        centred, _ = centre(targets[:, where], order, device, dtype, of_block)
         for fit in pooled:
-            fit.design.solve(centred, fit.alpha[where], fit.coef[where])
+            fit.design.solve(centred, fit.alpha[where], fit.coef[where], of_block)
 
     in_threads(solve, blocks if pooled else [], device)
-    for fit in fits.values():
+    for name, fit in fits.items():
         fit.finish(means, same_kind_as(Y))
+        rotation = fit.design.rotation
+        fit.encoder.note((rotation.mean, means), rotation.method, floating(targets), names[name], single=single)
 
 
 class _Fit:
@@ -258,17 +322,17 @@ class _Fit:
     def __init__(self, encoder: Ridge, X: Array, order: Layout, n_targets: int, device: torch.device) -> None:
         self.encoder = encoder
         dtype = getattr(torch, encoder.dtype)
-        alphas = torch.tensor(encoder.alphas, dtype=torch.float64, device=device)
-        folds = order if len(alphas) > 1 else Layout(order.order, [])  # a single penalty needs no choice
+        alphas = torch.tensor(alphas_of(encoder.alphas), dtype=torch.float64, device=device)
+        folds = order if len(alphas) > 1 else replace(order, tests=[])  # a single penalty needs no choice
         features = as_tensor(X).to(device)
         self.design = design_of(features, folds, alphas, solver=encoder.solver, metric=encoder.metric, dtype=dtype)
         self.scores = torch.empty((len(alphas), n_targets), dtype=dtype)
         self.alpha = torch.empty(n_targets, dtype=torch.float64)
         self.coef = torch.empty((n_targets, X.shape[1]), dtype=dtype)  # a block of targets is one piece of memory
 
-    def read(self, where: slice, centred: torch.Tensor) -> None:
+    def read(self, where: slice, centred: torch.Tensor, units: torch.Tensor | None) -> None:
         """Score a block of targets, and solve for it unless its alphas are chosen together with others'."""
-        found = self.design.fit(centred, self.coef[where] if self.encoder.per_target_alpha else None)
+        found = self.design.fit(centred, self.coef[where] if self.encoder.per_target_alpha else None, units)
         self.scores[:, where], self.alpha[where] = found.scores, found.alpha
 
     def choose_pooled(self, roi: Array | None) -> None:
@@ -278,7 +342,6 @@ class _Fit:
 
     def finish(self, means: torch.Tensor, like: Callable[[torch.Tensor], Array]) -> None:
         """Leave what was found in the encoder, as the kind of array the user gave."""
-        encoder, rotation = self.encoder, self.design.rotation
+        encoder = self.encoder
         encoder.coef_, encoder.intercept_ = like(self.coef.T), like(self.design.intercept(means, self.coef))
         encoder.alpha_, encoder.cv_scores_ = like(self.alpha), like(self.scores)
-        encoder.note(rotation.mean, means, rotation.method)

@@ -14,7 +14,9 @@ from typing import Literal
 
 import torch
 
+from brainalign.encoding.row_weights import weighed
 from brainalign.encoding.threads import in_threads, side_by_side, threads_for
+from brainalign.encoding.units import unit_of
 from brainalign.kernels import eigh, lower_gram, product
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "Solver",
     "by_columns",
     "by_svd",
+    "column_means",
     "column_sums",
     "piece_rows",
     "principal",
@@ -71,7 +74,13 @@ class Rotation:
     benign: bool
 
 
-def rotate(features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype: torch.dtype) -> Rotation:
+def rotate(
+    features: torch.Tensor,
+    smallest_alpha: float,
+    solver: Solver,
+    dtype: torch.dtype,
+    roots: torch.Tensor | None = None,
+) -> Rotation:
     """Decompose centred features through X'X or XX', whichever is smaller, or by SVD where squaring loses too much.
 
     Parameters
@@ -82,9 +91,12 @@ def rotate(features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype:
     solver : {"auto", "primal", "dual"}
     dtype : torch.dtype
         Of the rows and axes.
+    roots : tensor (n_rows,), float64, optional
+        Roots of the weights of rows, by which their mean goes and they are multiplied.
     """
     n, p = features.shape
-    mean = column_sums(features) / n
+    roots = None if roots is None else roots.to(features.device)
+    mean = column_means(features, roots)
     primal = by_columns(n, p, solver)
     # Rows or, dual, columns are the rows of what is multiplied.
     length, size = (n, p) if primal else (p, n)
@@ -92,7 +104,9 @@ def rotate(features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype:
     pieces = [slice(start, start + step) for start in range(0, length, step)]
 
     def centred(where: slice) -> torch.Tensor:
-        return torch.sub(features[where], mean) if primal else torch.sub(features[:, where], mean[where]).T
+        if primal:
+            return weighed(torch.sub(features[where], mean), None if roots is None else roots[where])
+        return weighed(torch.sub(features[:, where], mean[where]), roots).T
 
     def products(some: Sequence[slice]) -> torch.Tensor:
         total = torch.zeros((size, size), dtype=torch.float64, device=features.device)
@@ -109,11 +123,13 @@ def rotate(features: torch.Tensor, smallest_alpha: float, solver: Solver, dtype:
         found = principal(gram, (n, p), smallest_alpha, dtype, primal=primal)
         if found is None:
             warnings.warn(ILL_CONDITIONED, RuntimeWarning, stacklevel=3)
-            return by_svd(features, mean, dtype)
+            return by_svd(features, mean, dtype, roots)
+    unit = unit_of(found.singular)
     other = torch.empty((length, len(found.singular)), dtype=dtype, device=features.device)
 
     def rotate_piece(where: slice) -> None:
-        other[where] = product(centred(where).to(found.scaled), found.scaled).to(dtype)
+        piece = centred(where) if unit == 1 else centred(where).div_(unit)
+        other[where] = product(piece.to(found.scaled), found.scaled).to(dtype)
 
     in_threads(rotate_piece, pieces, features.device, (n, p))
     vectors = found.vectors.to(dtype)
@@ -126,12 +142,21 @@ def piece_rows(n_columns: int) -> int:
     return max(LEAST, CHUNK // max(1, n_columns))
 
 
-def column_sums(rows: torch.Tensor) -> torch.Tensor:
-    """Return the sum of each column in float64, a few rows at a time: torch would copy them all to float64 first."""
+def column_sums(rows: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the (weighted) sum of each column in float64, a few rows at a time: torch would first copy them all."""
     total = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
-    for part in rows.split(max(1, CHUNK // max(1, rows.shape[1]))):
-        total += part.double().sum(dim=0)
+    step = max(1, CHUNK // max(1, rows.shape[1]))
+    for start, part in zip(range(0, len(rows), step), rows.split(step), strict=True):
+        total += part.double().sum(dim=0) if weights is None else weights[start : start + step] @ part.double()
     return total
+
+
+def column_means(rows: torch.Tensor, roots: torch.Tensor | None) -> torch.Tensor:
+    """Return the mean of each column in float64, weighted by the squares of `roots` (n_rows,) where given."""
+    if roots is None:
+        return column_sums(rows) / len(rows)
+    weights = roots.to(rows.device).square()
+    return column_sums(rows, weights) / weights.sum()
 
 
 def by_columns(n_rows: int, n_columns: int, solver: Solver) -> bool:
@@ -152,7 +177,7 @@ class Principal:
         float32 where that suffices, else float64.
     singular : tensor (rank,), float64
     scaled : tensor, as vectors
-        Over the singular values: features · scaled are the rows, or features' · scaled the axes.
+        Over the singular values in units of `unit_of`: features in that unit times them are the rows, or the axes.
     benign : bool
     """
 
@@ -173,12 +198,14 @@ def principal(
         return None
     lost = int((eigenvalues <= largest * max(shape) * torch.finfo(torch.float64).eps).sum())  # they ascend
     singular, vectors = eigenvalues[lost:].sqrt(), vectors[:, lost:]
-    return Principal(vectors, singular, vectors / singular.to(vectors), benign)
+    return Principal(vectors, singular, vectors / (singular / unit_of(singular)).to(vectors), benign)
 
 
-def by_svd(features: torch.Tensor, mean: torch.Tensor, dtype: torch.dtype) -> Rotation:
+def by_svd(
+    features: torch.Tensor, mean: torch.Tensor, dtype: torch.dtype, roots: torch.Tensor | None = None
+) -> Rotation:
     """Decompose features (n_rows, n_features) without squaring them."""
-    left, singular, right = torch.linalg.svd(features.double() - mean, full_matrices=False)
+    left, singular, right = torch.linalg.svd(weighed(features.double() - mean, roots), full_matrices=False)
     keep = singular > singular[0] * max(features.shape) * torch.finfo(torch.float64).eps
     return Rotation(mean, right[keep].T.to(dtype), singular[keep], left[:, keep].to(dtype), "svd", benign=False)
 
@@ -198,7 +225,8 @@ def spectrum(matrix: torch.Tensor, *, null: int = 0, single: bool = False) -> tu
     # The spectrum is wider than the diagonal, which costs nothing to look at.
     diagonal = matrix.diagonal()
     if single and len(matrix) and 2 * float(diagonal.max()) <= BENIGN * float(diagonal.min()):
-        eigenvalues, vectors = eigh(matrix.float())
+        unit = unit_of(diagonal.sqrt()) ** 2
+        eigenvalues, vectors = eigh((matrix if unit == 1 else matrix / unit).float())
         if float(eigenvalues[-1]) <= BENIGN * float(eigenvalues[min(null, len(matrix) - 1)]):
-            return eigenvalues.double(), vectors, True
+            return eigenvalues.double() * unit, vectors, True
     return *eigh(matrix), False

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.devices import pick_device
-from brainalign.encoding.inputs import Array, as_tensor, labels_of, same_kind_as
+from brainalign.encoding.inputs import Array, MeanScore, as_tensor, labels_of, same_kind_as
 from brainalign.encoding.routing_network import RoutingNetwork, position_code
 from brainalign.encoding.routing_queries import members_of, parcels_of
 from brainalign.encoding.token_inputs import (
@@ -53,7 +53,7 @@ PUBLISHED_ROUTING = {
 WEIGHTS_AT_ONCE = 2**24  # of attention, outside training: 64 MB, and a few such arrays
 
 
-class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
+class RoutingEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
     """Cross-attention of learned queries over tokens, with a linear read-out per target.
 
     Of tokens x_p with position codes e_p, query u_q gathers t_q = Σ_p a_qp W_V x_p, where
@@ -255,7 +255,7 @@ class RoutingEncoder(BaseEstimator):  # type: ignore[misc]
         self._check_fitted(tokens)
         return same_kind_as(tokens)(self._apply(tokens, self.module_.attention))
 
-    def score(self, X: Array, Y: Array, semantics: None = None) -> Array:
+    def score_targets(self, X: Array, Y: Array, semantics: None = None) -> Array:
         """Return Pearson's r of each target over its observed rows; NaN for a constant one."""
         return same_kind_as(Y)(correlations(as_tensor(self.predict(X, semantics)).cpu(), as_tensor(Y).cpu()))
 

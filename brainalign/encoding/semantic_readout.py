@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from brainalign.checks import BrainalignError, check_choice
-from brainalign.encoding.inputs import Array
+from brainalign.encoding.inputs import Array, MeanScore
 from brainalign.encoding.readout_arrays import Shape, check_predict_arrays, chunked
 from brainalign.encoding.readout_files import load_readout, save_readout
 from brainalign.encoding.readout_fit import (
@@ -30,7 +30,7 @@ from brainalign.encoding.warps import WARPS, affine_matrix, moved_centre, warp
 __all__ = ["SemanticSpatialReadout"]
 
 
-class SemanticSpatialReadout(BaseEstimator):  # type: ignore[misc]
+class SemanticSpatialReadout(MeanScore, BaseEstimator):  # type: ignore[misc]
     """A receptive field per target, warped anew for every image by a network that reads the semantics of the image.
 
     y_v = b_v + Σ_c f_vc Σ_hw s_v(A_v(z)(h, w)) x_c(h, w), with the affine map A_v(z) from z → n_hidden → ReLU → numbers
@@ -170,7 +170,7 @@ class SemanticSpatialReadout(BaseEstimator):  # type: ignore[misc]
         """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels) and semantics."""
         return predict_readout(self, X, semantics)
 
-    def score(self, X: Array, Y: Array, semantics: Array | None = None) -> Array:
+    def score_targets(self, X: Array, Y: Array, semantics: Array | None = None) -> Array:
         """Return Pearson's r of each target over its measured rows; NaN where either side is constant."""
         return score_readout(self.predict(X, semantics), Y)
 

@@ -23,10 +23,12 @@ from brainalign.encoding.inner_folds import InnerFold, inner_fold
 from brainalign.encoding.layout import Layout
 from brainalign.encoding.npy import NpyFile, Seen
 from brainalign.encoding.rotation import Rotation, by_columns, by_svd, principal
+from brainalign.encoding.row_weights import weighed
+from brainalign.encoding.units import unit_of
 from brainalign.files import write_atomically
 from brainalign.kernels import FoldForm, lower_gram
 
-__all__ = ["DesignFile", "Job", "ShardFit"]
+__all__ = ["DesignFile", "Job", "ShardFit", "Stored"]
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,8 @@ class Job:
 
     def layout(self) -> Layout:
         """Read the order of the rows and the folds."""
-        order, tests = load(self.folder / "layout.pt")
-        return Layout(None if order is None else order.numpy(), [slice(*test) for test in tests])
+        order, tests, roots, weight = load(self.folder / "layout.pt")
+        return Layout(None if order is None else order.numpy(), [slice(*test) for test in tests], roots, weight)
 
     @property
     def shards(self) -> list[slice]:
@@ -119,13 +121,14 @@ def stage(job: Job, where: tuple[slice, slice]) -> Seen:
             piece = values[:, first - columns.start : stop - columns.start]
             start = shard.start * n_rows + rows.start * width
             job.staged.write(piece.reshape(-1, 1), slice(start, start + piece.size))
-    return Seen.of(values, where, job.Y.read(slice(0, 1), columns))
+    return Seen.of(values, where)
 
 
 def total(job: Job, rows: slice) -> tuple[NDArray[np.float64], Seen]:
-    """Sum some rows of the features (n_features,), and look at their values."""
-    values = job.X.read(rows)
-    return values.sum(axis=0, dtype=np.float64), Seen.of(values, (rows, slice(0, job.X.shape[1])))
+    """Sum some rows of the features (n_features,), weighted where they have weights, and look at their values."""
+    values, roots = job.X.read(rows), job.layout().given_roots
+    weighted = values if roots is None else values * roots[rows].square().numpy()[:, None]
+    return weighted.sum(axis=0, dtype=np.float64), Seen.of(values, (rows, slice(0, job.X.shape[1])))
 
 
 def gram(job: Job, where: slice) -> NDArray[np.float64]:
@@ -151,12 +154,13 @@ def decompose(job: Job, found: NDArray[np.float64]) -> tuple[int, Literal["gram"
     dtype, mean = getattr(torch, job.dtype), np.load(job.folder / "mean.npy")
     n_rows, n_features = job.X.shape
     # A copy: it is overwritten, and a worker that tries again needs what it was given.
-    side = principal(_tensor(found).clone(), (n_rows, n_features), min(job.alphas), dtype, primal=job.primal)
+    order = job.layout()
+    smallest = min(job.alphas) / order.weight
+    side = principal(_tensor(found).clone(), (n_rows, n_features), smallest, dtype, primal=job.primal)
     if side is None:  # the one step that wants all features at once
-        order = job.layout()
-        whole = by_svd(torch.from_numpy(job.X.read()), torch.from_numpy(mean), dtype)
+        whole = by_svd(order.sort(torch.from_numpy(job.X.read())), torch.from_numpy(mean), dtype, order.roots)
         _put(job, "axes", whole.axes)
-        _put(job, "rows", order.sort(whole.rows))
+        _put(job, "rows", whole.rows)
         save(job.folder / "spectrum.pt", (whole.singular, False))
         return len(whole.singular), "svd"
     vectors = side.vectors.to(dtype)
@@ -169,7 +173,7 @@ def decompose(job: Job, found: NDArray[np.float64]) -> tuple[int, Literal["gram"
 def rotate(job: Job, other: NpyFile, where: slice) -> None:
     """Write some of the other side: of the rotated rows, in fold order, or of the axes."""
     scaled = mapped(job.folder / "scaled.npy")
-    part = _centred(job, where)
+    part = _centred(job, where) / unit_of(load(job.folder / "spectrum.pt")[0])
     found = ((part if job.primal else part.T).to(scaled) @ scaled).numpy()
     order = job.layout().order if job.primal else None
     other.write(found, where if order is None else np.argsort(order)[where])
@@ -194,16 +198,18 @@ def fold(
 ) -> None:
     """Decompose the training rows of a fold and write what came out."""
     singular, benign = load(job.folder / "spectrum.pt")
+    order, unit = job.layout(), unit_of(singular)
     decomposed = inner_fold(
         mapped(job.folder / "rows.npy"),
-        singular,
+        singular / unit,
         job.tests[number],
         len(job.tests),
-        torch.tensor(job.alphas, dtype=torch.float64),
+        torch.tensor(job.alphas, dtype=torch.float64) / (unit**2 * order.weight),
         training=None if whole is None or found is None else torch.from_numpy(whole - found),
         solver=job.solver,
         single=benign,
         exact=exact,
+        roots=order.roots,
     )
     save(job.folder / f"fold{number}.pt", decomposed)
 
@@ -230,6 +236,18 @@ class DesignFile:
         return Design(rotation, job.layout(), folds, alphas, job.metric)
 
 
+class Stored(NamedTuple):
+    """How a shard's targets are stored: what their values are multiplied by, and their units (n_targets,), or None."""
+
+    scale: NDArray[np.float64] | None
+    units: torch.Tensor | None
+
+    def of(self, where: slice) -> Stored:
+        """Return that of some targets."""
+        scale, units = self
+        return Stored(None if scale is None else scale[where], None if units is None else units[where])
+
+
 class ShardFit(NamedTuple):
     """What a shard returns: scores (n_alphas, n_targets), the rest (n_targets,); NaN while alpha is to be pooled."""
 
@@ -239,14 +257,14 @@ class ShardFit(NamedTuple):
     intercept: NDArray[Any]
 
 
-def fit_shard(job: Job, file: DesignFile, where: slice, scale: NDArray[np.float64] | None) -> ShardFit:
+def fit_shard(job: Job, file: DesignFile, where: slice, stored: Stored) -> ShardFit:
     """Score every penalty of a shard's targets and write the coefficients at the best ones."""
     design, width, dtype = file.design, where.stop - where.start, getattr(torch, job.dtype)
     scores, alpha, means = (torch.empty(*size, width, dtype=torch.float64) for size in ((len(job.alphas),), (), ()))
-    scores, intercept = scores.to(dtype), torch.full((width,), torch.nan, dtype=dtype)
+    scores, intercept = scores.to(dtype), torch.full((width,), torch.nan, dtype=torch.float64)
     coef = torch.empty((width, job.X.shape[1]), dtype=dtype) if job.per_target_alpha else None
-    for block, centred, mean in _targets(job, design, where, scale):
-        found = design.fit(centred, None if coef is None else coef[block])
+    for block, centred, mean in _targets(job, design, where, stored):
+        found = design.fit(centred, None if coef is None else coef[block], stored.of(block).units)
         scores[:, block], alpha[block], means[block] = found.scores, found.alpha, mean
     if coef is not None:
         intercept = design.intercept(means, coef)
@@ -255,32 +273,33 @@ def fit_shard(job: Job, file: DesignFile, where: slice, scale: NDArray[np.float6
 
 
 def solve_shard(
-    job: Job, file: DesignFile, where: slice, scale: NDArray[np.float64] | None, alpha: NDArray[np.float64]
-) -> NDArray[Any]:
+    job: Job, file: DesignFile, where: slice, stored: Stored, alpha: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Write a shard's coefficients at given penalties and return the intercepts."""
     design, given = file.design, torch.tensor(alpha)
     coef = torch.empty((len(alpha), job.X.shape[1]), dtype=getattr(torch, job.dtype))
     means = torch.empty(len(alpha), dtype=torch.float64)
-    for block, centred, means[block] in _targets(job, design, where, scale):
-        design.solve(centred, given[block], coef[block])
+    for block, centred, means[block] in _targets(job, design, where, stored):
+        design.solve(centred, given[block], coef[block], stored.of(block).units)
     job.coef.write(coef.numpy(), where)
-    found: NDArray[Any] = design.intercept(means, coef).cpu().numpy()
+    found: NDArray[np.float64] = design.intercept(means, coef).cpu().numpy()
     return found
 
 
 def _targets(
-    job: Job, design: Design, where: slice, scale: NDArray[np.float64] | None
+    job: Job, design: Design, where: slice, stored: Stored
 ) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
     """Yield blocks of a shard that suit the caches: where they lie in it, centred in fold order, and their means."""
     rows, n_rows = design.rotation.rows, job.X.shape[0]
     raw = job.staged.read(slice(where.start * n_rows, where.stop * n_rows)).reshape(n_rows, -1)
     width = max(1024, BLOCK_BYTES // job.per_target) if rows.device.type == "cpu" else raw.shape[1]
     for block in slices(raw.shape[1], width):
-        centred, means = centre(torch.from_numpy(raw[:, block]), design.order, rows.device, rows.dtype)
-        if scale is not None:  # only now: integers less their mean lose no digits
-            factor = torch.tensor(scale[block])
-            centred, means = centred.mul_(factor.to(centred)), means * factor
-        yield block, centred, means
+        scale, units = stored.of(block)
+        ratio = None  # of units to scale: integers less their mean lose no digits
+        if scale is not None or units is not None:
+            ratio = (1.0 if units is None else units) / torch.tensor(1.0 if scale is None else scale)
+        centred, means = centre(torch.from_numpy(raw[:, block]), design.order, rows.device, rows.dtype, ratio)
+        yield block, centred, means if scale is None else means * torch.tensor(scale)
 
 
 def mapped(path: Path) -> torch.Tensor:
@@ -289,12 +308,13 @@ def mapped(path: Path) -> torch.Tensor:
 
 
 def _centred(job: Job, where: slice) -> torch.Tensor:
-    """Return centred features in float64: of some rows or, dual, of some columns with rows in fold order."""
-    mean = torch.from_numpy(np.load(job.folder / "mean.npy"))
+    """Return centred, weighed features in float64: some rows or, dual, some columns with rows in fold order."""
+    mean, order = torch.from_numpy(np.load(job.folder / "mean.npy")), job.layout()
     if job.primal:
-        return torch.from_numpy(job.X.read(where)).double() - mean
-    order = job.layout()
-    return order.sort(torch.from_numpy(job.X.read(columns=where))).double() - mean[where]
+        roots = order.given_roots
+        part = torch.from_numpy(job.X.read(where)).double() - mean
+        return weighed(part, None if roots is None else roots[where])
+    return weighed(order.sort(torch.from_numpy(job.X.read(columns=where))).double() - mean[where], order.roots)
 
 
 def _put(job: Job, name: str, values: torch.Tensor) -> None:

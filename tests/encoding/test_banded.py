@@ -86,7 +86,7 @@ def test_split_scores_add_up(metric: str) -> None:
     joint = r2_score(Y[90:], predicted, multioutput="raw_values") if metric == "r2" else pearson(Y[90:], predicted)
     assert split.shape == (2, Y.shape[1])
     np.testing.assert_allclose(split.sum(axis=0), joint, atol=1e-10)
-    np.testing.assert_allclose(banded.score(held, Y[90:]), joint, atol=1e-10)
+    np.testing.assert_allclose(banded.score_targets(held, Y[90:]), joint, atol=1e-10)
 
 
 def test_planted_bands_are_recovered_and_noise_splits_to_nothing() -> None:

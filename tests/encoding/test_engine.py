@@ -258,7 +258,7 @@ def test_axes_that_run_backwards() -> None:
     plain = Ridge(ALPHAS).fit(X[:, ::-1].copy(), Y[:, ::-1].copy())
     np.testing.assert_array_equal(turned.predict(X[:, ::-1]), plain.predict(X[:, ::-1].copy()))
     np.testing.assert_array_equal(
-        turned.score(X[:, ::-1], Y[:, ::-1]), plain.score(X[:, ::-1].copy(), Y[:, ::-1].copy())
+        turned.score_targets(X[:, ::-1], Y[:, ::-1]), plain.score_targets(X[:, ::-1].copy(), Y[:, ::-1].copy())
     )
 
 

@@ -44,8 +44,8 @@ def test_each_roi_takes_its_layer() -> None:
     assert encoder.seed == 0
     held, measured, _ = two_layers(400, seed=5)
     tokens = [layer for layer in held for _ in range(2)]
-    members = [each.score(layer, measured) for each, layer in zip(ensemble.encoders_, tokens, strict=True)]
-    assert (ensemble.score(held, measured) > np.mean(members, axis=0) + 0.2).all()
+    members = [each.score_targets(layer, measured) for each, layer in zip(ensemble.encoders_, tokens, strict=True)]
+    assert (ensemble.score_targets(held, measured) > np.mean(members, axis=0) + 0.2).all()
     predicted = [each.predict(layer) for each, layer in zip(ensemble.encoders_, tokens, strict=True)]
     expected = (np.array(predicted) * ensemble.weights_[:, None]).sum(axis=0)
     np.testing.assert_allclose(ensemble.predict(held), expected, rtol=1e-4, atol=1e-6)

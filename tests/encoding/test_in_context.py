@@ -110,7 +110,9 @@ def test_torch_in_torch_out(trained: InContextEncoder) -> None:
     tensors = clone(trained).fit(torch.as_tensor(X), torch.as_tensor(Y))
     assert isinstance(tensors.coef_, torch.Tensor)
     np.testing.assert_allclose(tensors.predict(torch.as_tensor(new)).numpy(), expected.predict(new), atol=1e-5)
-    np.testing.assert_allclose(tensors.score(torch.as_tensor(new), torch.as_tensor(truth)), expected.score(new, truth))
+    np.testing.assert_allclose(
+        tensors.score_targets(torch.as_tensor(new), torch.as_tensor(truth)), expected.score_targets(new, truth)
+    )
 
 
 def test_same_seed_same_network() -> None:

@@ -147,7 +147,7 @@ def test_finds_planted_fields_and_weights(kind: str, loss: str) -> None:
     assert (pearson(readout.fields_.reshape(2, -1), FIELD.reshape(2, -1), axis=1) > 0.95).all()
     np.testing.assert_allclose(readout.weights_, WEIGHTS * scale[:, None], atol=0.35)
     assert (readout.validation_r_ > 0.9).all()
-    assert (readout.score(X, holes, **given(readout)) > 0.93).all()
+    assert (readout.score_targets(X, holes, **given(readout)) > 0.93).all()
 
 
 @pytest.mark.parametrize("kind", ["factorized", "point", "integrated"])
@@ -259,7 +259,7 @@ def test_a_seed_repeats_and_kinds_of_arrays_stay(kind: str) -> None:
     found = again.predict(torch.as_tensor(X), **tensors)
     assert isinstance(found, torch.Tensor)
     assert isinstance(again.fields_, torch.Tensor)
-    assert isinstance(again.score(torch.as_tensor(X), torch.as_tensor(Y), **tensors), torch.Tensor)
+    assert isinstance(again.score_targets(torch.as_tensor(X), torch.as_tensor(Y), **tensors), torch.Tensor)
     np.testing.assert_array_equal(found, readout.predict(X, **given(readout)))
     assert not np.array_equal(fitted(kind, seed=1).predict(X, **given(readout)), found)
 
@@ -309,7 +309,10 @@ factorized, semantic = FactorizedReadout(epochs=1), SemanticSpatialReadout(epoch
         (lambda: fitted("factorized").predict(X, semantics=Z), "FactorizedReadout cannot use semantics"),
         (lambda: fitted("semantic").predict(X), "SemanticSpatialReadout needs semantics="),
         (lambda: fitted("semantic").shifts(Z[:, :2]), "semantics has 2 columns but .* was fitted on 4"),
-        (lambda: fitted("factorized").score(X, Y[:, :1]), r"Y has shape \(240, 1\) but predictions have \(240, 2\)"),
+        (
+            lambda: fitted("factorized").score_targets(X, Y[:, :1]),
+            r"Y has shape \(240, 1\) but predictions have \(240, 2\)",
+        ),
     ],
 )
 def test_bad_input(call: Callable[[], object], message: str) -> None:

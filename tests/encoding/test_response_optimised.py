@@ -101,7 +101,7 @@ def test_learns_features_that_pixels_do_not_have() -> None:
     train, test = slice(0, 1000), slice(1000, None)
     encoder = ResponseOptimisedEncoder((6,), (3,), (1,), epochs=25, batch_size=50)
     encoder.fit(pixels[train], holes[train], grid=GRID)
-    assert (encoder.score(pixels[test], holes[test]) > 0.9).all()
+    assert (encoder.score_targets(pixels[test], holes[test]) > 0.9).all()
     assert (encoder.validation_r_ > 0.9).all()
     found = np.stack(np.unravel_index(encoder.fields_.reshape(2, -1).argmax(axis=1), GRID))
     assert (np.abs(found - np.stack(np.unravel_index([10, 37], GRID))) <= 1).all()  # filters of 3 × 3 may move a map
@@ -194,7 +194,7 @@ def test_a_seed_repeats_and_kinds_of_arrays_stay(readout: str) -> None:
     found = again.predict(torch.as_tensor(X), **tensors)
     kinds = (found, again.fields_, again.validation_r_, again.core(torch.as_tensor(X)))
     assert all(isinstance(each, torch.Tensor) for each in kinds)
-    assert isinstance(again.score(torch.as_tensor(X), torch.as_tensor(Y), **tensors), torch.Tensor)
+    assert isinstance(again.score_targets(torch.as_tensor(X), torch.as_tensor(Y), **tensors), torch.Tensor)
     np.testing.assert_array_equal(found, encoder.predict(X, **given(readout)))
     assert not np.array_equal(fitted(readout, seed=1).predict(X, **given(readout)), found)
 

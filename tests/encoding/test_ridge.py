@@ -91,7 +91,7 @@ def test_recovers_planted_weights_and_shrinks_noise() -> None:
     fresh = linear_world(800, 20, 1, np.repeat([0.0, 0.7], 30), seed=2)
     noise = np.random.default_rng(9).normal(size=(800, 60))
     held_out = np.random.default_rng(8).normal(size=(800, 20))
-    score = ridge.score(held_out, held_out @ fresh.weights + noise * np.sqrt(1 - fresh.ceiling))
+    score = ridge.score_targets(held_out, held_out @ fresh.weights + noise * np.sqrt(1 - fresh.ceiling))
     assert score[:30].mean() == pytest.approx(0, abs=0.01)
     assert score[30:].mean() == pytest.approx(0.7, abs=0.03)
 
@@ -175,15 +175,17 @@ def test_torch_in_torch_out() -> None:
     assert isinstance(ridge.predict(torch.as_tensor(X)), torch.Tensor)
     plain = Ridge(ALPHAS).fit(X, Y, groups=groups)
     np.testing.assert_allclose(ridge.coef_.numpy(), plain.coef_)
-    np.testing.assert_allclose(ridge.score(torch.as_tensor(X), torch.as_tensor(Y)).numpy(), plain.score(X, Y))
+    np.testing.assert_allclose(
+        ridge.score_targets(torch.as_tensor(X), torch.as_tensor(Y)).numpy(), plain.score_targets(X, Y)
+    )
 
 
 def test_score_is_r2_or_r() -> None:
     X, Y, _ = data(40, 4, 3)
     ridge = Ridge((1.0,), dtype="float64").fit(X, Y)
-    np.testing.assert_allclose(ridge.score(X, Y), r2_score(Y, ridge.predict(X), multioutput="raw_values"))
+    np.testing.assert_allclose(ridge.score_targets(X, Y), r2_score(Y, ridge.predict(X), multioutput="raw_values"))
     by_r = Ridge((1.0,), metric="r", dtype="float64").fit(X, Y)
-    np.testing.assert_allclose(by_r.score(X, Y), pearson(Y, by_r.predict(X)))
+    np.testing.assert_allclose(by_r.score_targets(X, Y), pearson(Y, by_r.predict(X)))
 
 
 @settings(max_examples=25, deadline=None)
@@ -275,6 +277,6 @@ def test_other_widths_are_refused() -> None:
     X, Y, _ = data(10, 2, 2)
     for wrong in (Y[:, 0], Y[:, :1], Y[:1]):
         with pytest.raises(BrainalignError, match=r"Y has shape .* but predictions have \(10, 2\)"):
-            Ridge().fit(X, Y).score(X, wrong)
+            Ridge().fit(X, Y).score_targets(X, wrong)
     with pytest.raises(BrainalignError, match=r"X has shape \(1, 3\) but the encoder was fitted on 2 features"):
         Ridge().fit(X, Y).predict(np.zeros((1, 3)))

@@ -1,0 +1,113 @@
+"""Ridge in the hands of scikit-learn: its tools, its inputs, its score."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+from sklearn.base import is_regressor
+from sklearn.linear_model import Ridge as SklearnRidge
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from brainalign.checks import BrainalignError
+from brainalign.encoding import BandedRidge, EmpiricalBayesRidge, Ridge, estimate_prior
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(80, 6)) * [1, 2, 3, 4, 5, 6]
+Y = X @ RNG.normal(size=(6, 3)) + 4 * RNG.normal(size=(80, 3)) + [0, 10, 100]
+
+
+def test_cross_validation_and_grid_search_give_what_they_give_for_their_own_ridge() -> None:
+    for targets in (Y, Y[:, 0]):
+        found = cross_val_score(Ridge(10.0, device="cpu"), X, targets, cv=4)
+        np.testing.assert_allclose(found, cross_val_score(SklearnRidge(alpha=10.0), X, targets, cv=4), atol=1e-5)
+    grid = (0.1, 30.0, 3000.0)
+    search = GridSearchCV(Ridge(device="cpu"), {"alphas": grid}, cv=4).fit(X, Y)
+    expected = GridSearchCV(SklearnRidge(), {"alpha": grid}, cv=4).fit(X, Y)
+    scores = search.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"]
+    np.testing.assert_allclose(*scores, atol=1e-5)
+    assert search.best_params_["alphas"] == expected.best_params_["alpha"]
+    pipeline = make_pipeline(StandardScaler(), Ridge(1.0, device="cpu")).fit(X, Y[:, 1])
+    reference = make_pipeline(StandardScaler(), SklearnRidge(alpha=1.0)).fit(X, Y[:, 1])
+    np.testing.assert_allclose(pipeline.predict(X), reference.predict(X), atol=1e-5)
+    assert pipeline.score(X, Y[:, 1]) == pytest.approx(reference.score(X, Y[:, 1]), abs=1e-6)
+    assert is_regressor(Ridge())
+
+
+def test_the_score_is_the_mean_over_targets_and_a_constant_one_counts_as_0() -> None:
+    ridge, weights = Ridge(1.0, device="cpu").fit(X, Y), RNG.uniform(size=80)
+    assert isinstance(ridge.score(X, Y), float)
+    assert ridge.score(X, Y) == pytest.approx(r2_score(Y, ridge.predict(X)), abs=1e-6)
+    expected = r2_score(Y, ridge.predict(X), sample_weight=weights)
+    assert ridge.score(X, Y, sample_weight=weights) == pytest.approx(expected, abs=1e-6)
+    flat = np.c_[Y[:, :2], np.ones(80)]
+    assert ridge.score(X, flat) == pytest.approx(r2_score(flat, ridge.predict(X)), abs=1e-6)
+    assert np.isnan(ridge.score_targets(X, flat)).tolist() == [False, False, True]
+    banded = BandedRidge(1.0, candidates=[[0.5, 0.5]], device="cpu").fit([X[:, :3], X[:, 3:]], Y)
+    predicted = banded.predict([X[:, :3], X[:, 3:]])
+    found = banded.score([X[:, :3], X[:, 3:]], Y, sample_weight=weights)
+    assert found == pytest.approx(r2_score(Y, predicted, sample_weight=weights), abs=1e-6)
+    bayes = EmpiricalBayesRidge(estimate_prior([(X, Y)])).fit(X[:20], Y[:20])
+    assert bayes.score(X, Y) == pytest.approx(r2_score(Y, bayes.predict(X)), abs=1e-6)
+
+
+def test_tables_lists_and_tensors_are_the_arrays_they_hold() -> None:
+    expected = Ridge((1.0, 10.0), device="cpu").fit(X, Y)
+    names = [f"f{k}" for k in range(6)]
+    table, mixed = pd.DataFrame(X, columns=names), pd.DataFrame(X).astype(object)
+    table.index = table.index[::-1]
+    for features, targets in (
+        (table, pd.DataFrame(Y)),
+        (mixed, Y),
+        (X.tolist(), Y.tolist()),
+        (torch.tensor(X), torch.tensor(Y)),
+    ):
+        ridge = Ridge([1.0, 10.0], device="cpu").fit(features, targets)
+        np.testing.assert_array_equal(np.asarray(ridge.predict(features)), expected.predict(X))
+        assert ridge.score(features, targets) == pytest.approx(expected.score(X, Y), abs=1e-12)
+    one = Ridge(1.0, device="cpu").fit(table, pd.Series(Y[:, 0]))
+    assert one.predict(table).shape == (80,)
+    np.testing.assert_allclose(one.predict(table), Ridge(1.0, device="cpu").fit(X, Y).predict(X)[:, 0], atol=1e-6)
+    assert one.score(table, pd.Series(Y[:, 0])) == pytest.approx(r2_score(Y[:, 0], one.predict(X)), abs=1e-6)
+    with pytest.raises(BrainalignError, match="another order"):
+        one.predict(table[names[::-1]])
+    with pytest.raises(BrainalignError, match="other columns"):
+        one.predict(table.rename(columns={"f2": "g"}))
+    banded = BandedRidge(1.0, candidates=[[0.5, 0.5]], device="cpu")
+    predicted = banded.fit([table[names[:3]], X[:, 3:].tolist()], pd.DataFrame(Y)).predict([X[:, :3], X[:, 3:]])
+    np.testing.assert_allclose(predicted, SklearnRidge(alpha=2.0).fit(X, Y).predict(X), atol=1e-5)
+
+
+def test_predictions_have_the_digits_of_what_was_given() -> None:
+    for of_x, of_y, wide in (("f4", "f4", "f4"), ("f8", "f4", "f8"), ("f4", "f8", "f8"), ("f4", "i2", "f4")):
+        assert Ridge(1.0, device="cpu").fit(X.astype(of_x), (Y * 10).astype(of_y)).predict(X.astype(of_x)).dtype == wide
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"X": X.astype(str)}, "X holds values of type <U"),
+        ({"X": [["a"] * 6] * 80}, "X holds values of type <U"),
+        ({"X": X.astype(complex)}, "X is complex"),
+        ({"Y": Y + 1j}, "Y is complex"),
+        ({"Y": torch.tensor(Y + 1j)}, "Y is complex"),
+        ({"X": pd.DataFrame(X).assign(name="a")}, "X must hold numbers only"),
+        ({"X": [[1.0, 2.0], [1.0]]}, "X must hold numbers only"),
+        ({"X": sparse.csr_matrix(X)}, "sparse"),
+        ({"X": np.ma.masked_greater(X, 3)}, "masked"),
+        ({"Y": np.repeat(np.datetime64("2020-01-01"), 80)}, "type datetime64"),
+        ({"alphas": "1"}, "alphas must be finite"),
+        ({"alphas": (1.0, np.nan)}, "alphas must be finite"),
+        ({"alphas": -1.0}, "alphas must be finite"),
+        ({"alphas": None}, "alphas must be finite"),
+    ],
+)
+def test_what_is_no_number_is_named(change: dict[str, object], message: str) -> None:
+    given = {"X": X, "Y": Y, "alphas": 1.0} | change
+    with pytest.raises(BrainalignError, match=message):
+        Ridge(given["alphas"], device="cpu").fit(given["X"], given["Y"])
