@@ -3,15 +3,17 @@
     prediction = mean + K* (K + λ I)⁻¹ (targets − mean),     λ = penalty · trace(K) / n
 
 `own` fits every subject alone, `pooled` all as one. `partial` weighs K by 1[same subject] + ρ: a decoder that subjects
-share plus one of each subject's own. The features are the signals, or log power or channel covariance in windows, which
-find what has no fixed sign.
+share plus one of each subject's own. Where subjects are fitted together, the signals of each are first divided by their
+standard deviation on training trials: no unit makes one count more. The features are the
+signals, or log power or channel covariance in windows, which find what has no fixed sign.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +21,12 @@ from scipy.linalg import cho_factor, cho_solve
 
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
 
-__all__ = ["LinearDecoder", "signal_features"]
+__all__ = ["PENALTIES", "LinearDecoder", "mean_cosine", "signal_features", "warn_of_edge"]
 
 Values = NDArray[np.floating[Any]]
 Labels = NDArray[Any]
+PENALTIES = (1e-4, 1e-3, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)  # to choose from, where a choice can be made
+EDGE = 0.005  # of the mean cosine: by so much the last penalty beats the one before, where a wider grid may do better
 
 
 def signal_features(signals: Values, kind: Literal["raw", "log_power", "covariance"], window: int = 8) -> Values:
@@ -92,7 +96,8 @@ class LinearDecoder:
     Attributes
     ----------
     penalty_, rho_ : float
-        Where there are several, those with the highest mean cosine on validation trials.
+        Where there are several, those with the highest mean cosine on validation trials. A warning says where the
+        penalty is the last of the grid and the score still rises.
     """
 
     def __init__(
@@ -142,18 +147,21 @@ class LinearDecoder:
             raise BrainalignError(
                 f"{len(grid)} settings need validation trials to choose by; give them, or one setting"
             )
-        seen = signal_features(signals, self.features, self.window)
+        self._units = _Units.of(signals, subjects) if self.sharing != "own" else None
+        seen = self._features(signals, subjects)
         held = None
         if len(grid) > 1 and validation is not None:
-            held = signal_features(validation[0], self.features, self.window)
-        best = -np.inf
+            held = self._features(validation[0], np.asarray(validation[2]))
+        best, scores = -np.inf, {}
         for rho, penalty in grid:
             fitted = self._fit(seen, np.asarray(targets, dtype=np.float64), subjects, rho, penalty)
             score = 0.0
             if held is not None and validation is not None:
-                score = _mean_cosine(self._predict(held, np.asarray(validation[2]), fitted, rho), validation[1])
+                score = mean_cosine(self._predict(held, np.asarray(validation[2]), fitted, rho), validation[1])
+            scores[rho, penalty] = score
             if score > best:
                 best, self.rho_, self.penalty_, self._fitted = score, rho, penalty, fitted
+        warn_of_edge({penalty: scores[self.rho_, penalty] for penalty in self.penalties})
         return self
 
     def predict(self, signals: Values, subjects: Labels) -> Values:
@@ -171,24 +179,28 @@ class LinearDecoder:
             With "own", if a subject was not fitted.
         """
         check_rows("subjects", len(subjects), "signals", len(signals), "give one subject per trial")
-        seen = signal_features(signals, self.features, self.window)
+        seen = self._features(signals, np.asarray(subjects))
         return self._predict(seen, np.asarray(subjects), self._fitted, self.rho_)
 
     def coefficients(self) -> dict[Any, tuple[Values, Values]]:
-        """Return weights (n_features, n_targets) and intercept (n_targets,) of every subject, or of None for "pooled".
+        """Return weights (n_features, n_targets) and intercept (n_targets,) of every subject.
 
         Raises
         ------
         BrainalignError
-            With "partial", whose weights differ with the subject that is decoded.
+            Unless sharing is "own": what subjects share is of signals in units of each.
         """
-        if self.sharing == "partial":
-            raise BrainalignError('sharing="partial" has no weights of its own; take "own" or "pooled"')
+        if self.sharing != "own":
+            raise BrainalignError(f'sharing="{self.sharing}" has no weights of its own; take "own"')
         found: dict[Any, tuple[Values, Values]] = {}
         for name, one in self._fitted.items():
             weights = one.features.T @ one.dual / one.scale[:, None]
             found[name] = (weights, one.target_mean - one.mean @ weights)
         return found
+
+    def _features(self, signals: Values, subjects: Labels) -> Values:
+        scaled = signals if self._units is None else self._units.apply(signals, subjects)
+        return signal_features(scaled, self.features, self.window)
 
     def _fit(self, seen: Values, targets: Values, subjects: Labels, rho: float, penalty: float) -> dict[Any, _Fitted]:
         parts = {name: subjects == name for name in np.unique(subjects)} if self.sharing == "own" else {None: ...}
@@ -228,6 +240,49 @@ class LinearDecoder:
         return found
 
 
-def _mean_cosine(a: Values, b: Values) -> float:
+class _Units(NamedTuple):
+    """What the signals of each subject are divided by."""
+
+    names: Labels
+    sizes: Values
+
+    @classmethod
+    def of(cls, signals: Values, subjects: Labels) -> _Units:
+        """Return the standard deviation of each subject's trials about the mean of each channel and time."""
+        names = np.unique(subjects)
+        sizes = np.array([np.asarray(signals[subjects == name], dtype=np.float64).std(axis=0) for name in names])
+        sizes = np.sqrt(np.square(sizes).reshape(len(names), -1).mean(axis=1))
+        return cls(names, np.where(sizes > 0, sizes, 1))
+
+    def apply(self, signals: Values, subjects: Labels) -> Values:
+        """Return signals in units of their subject; those of someone new in the geometric mean of all."""
+        sizes = np.full(len(subjects), np.exp(np.log(self.sizes).mean()))
+        for name, size in zip(self.names, self.sizes, strict=True):
+            sizes[subjects == name] = size
+        return np.asarray(signals / sizes.reshape(-1, *[1] * (signals.ndim - 1)))
+
+
+def warn_of_edge(scores: dict[float, float]) -> None:
+    """Warn where the best of several penalties is the last one of the grid and scores still rise towards it.
+
+    Parameters
+    ----------
+    scores : mapping of penalty to mean cosine
+    """
+    ordered = sorted(scores)
+    best = max(ordered, key=lambda penalty: scores[penalty])
+    if len(ordered) > 1 and best in (ordered[0], ordered[-1]):
+        before = ordered[1] if best == ordered[0] else ordered[-2]
+        if scores[best] > scores[before] + EDGE:
+            warnings.warn(
+                f"the penalty {best:g} is at the edge of those tried, {ordered[0]:g} to {ordered[-1]:g}, and scores "
+                "still rise towards it; try wider ones",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+
+def mean_cosine(a: Values, b: Values) -> float:
+    """Return the mean cosine of rows (n_rows, n_dimensions); 0 for a row of zeros."""
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return float(((a * b).sum(axis=1) / np.where(norms > 0, norms, 1)).mean())

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.kernel_ridge import KernelRidge
@@ -21,6 +23,12 @@ def test_equal_to_kernel_ridge_of_scikit_learn(sharing: str, features: str) -> N
     new, _, whose = trials(30, seed=1)
     found = LinearDecoder(sharing, features, penalties=(0.5,), rhos=(0.2,)).fit(signals, targets, subjects)
     predicted = found.predict(new, whose)
+    if sharing != "own":
+        units = {one: np.sqrt(signals[subjects == one].var(axis=0).mean()) for one in "abc"}
+        signals, new = (
+            values / np.array([units[one] for one in labels])[:, None, None]
+            for values, labels in ((signals, subjects), (new, whose))
+        )
     x, y = signal_features(signals, features), signal_features(new, features)
     for part in "abc" if sharing == "own" else ("abc",):
         rows, asked = (np.isin(labels, list(part)) for labels in (subjects, whose))
@@ -73,14 +81,54 @@ def test_what_subjects_share_helps_those_with_few_trials() -> None:
         LinearDecoder().fit(signals, targets, subjects).predict(fresh, np.repeat("new", 200))
 
 
+@pytest.mark.parametrize("features", ["raw", "log_power", "covariance"])
+@pytest.mark.parametrize("sharing", ["pooled", "partial"])
+def test_units_of_subjects_change_nothing(sharing: str, features: str) -> None:
+    """One amplifier counts volts, one microvolts."""
+    rng = np.random.default_rng(11)
+    subjects, whose = np.repeat(["a", "b", "c"], 40), np.repeat(["a", "b", "c"], 20)
+    mixing = rng.normal(size=(3, 4, 2))
+    targets, wanted = rng.normal(size=(120, 2)), rng.normal(size=(60, 2))
+
+    def draw(labels: np.ndarray, z: np.ndarray) -> np.ndarray:
+        waves = np.stack([mixing["abc".index(one)] @ np.exp(v / 2) for one, v in zip(labels, z, strict=True)])
+        return waves[:, :, None] * np.array([1, -1] * 8) + 0.5 * rng.normal(size=(len(z), 4, 16))
+
+    train, test = draw(subjects, targets), draw(whose, wanted)
+    units = {"a": 100.0, "b": 1.0, "c": 1e-6}
+
+    def changed(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return values * np.array([units[one] for one in labels])[:, None, None]
+
+    one, two = (
+        LinearDecoder(sharing, features, penalties=(0.1,)).fit(f(train, subjects), targets, subjects)
+        for f in (lambda values, _: values, changed)
+    )
+    plain, moved = one.predict(test, whose), two.predict(changed(test, whose), whose)
+    np.testing.assert_allclose(moved, plain, rtol=1e-5, atol=1e-6)
+    assert np.corrcoef(plain.ravel(), wanted.ravel())[0, 1] > 0.3
+
+
+def test_a_penalty_at_the_edge_of_the_grid_is_said() -> None:
+    signals, targets, subjects = trials()
+    same = (signals, targets - targets.mean(axis=0), subjects)
+    with pytest.warns(RuntimeWarning, match=r"penalty 1 is at the edge of those tried, 1 to 100"):
+        LinearDecoder(penalties=(1.0, 10.0, 100.0)).fit(*same, same)  # fitted trials: the less penalty the better
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LinearDecoder(penalties=(1.0,)).fit(*same, same)
+        LinearDecoder(penalties=(1e-9, 1e-8, 1.0)).fit(*same, same)  # no better than the one before
+
+
 def test_settings_are_chosen_on_validation_trials() -> None:
     signals, targets, subjects = trials()
     decoder = LinearDecoder("partial", penalties=(1e-6, 1e6), rhos=(0.1, 1.0))
     with pytest.raises(BrainalignError, match="4 settings need validation"):
         decoder.fit(signals, targets, subjects)
     targets = targets - targets.mean(axis=0)
+    decoder = LinearDecoder("partial", penalties=(1e-7, 1e-6, 1e6), rhos=(0.1, 1.0))
     # Fitted trials as validation: what overfits wins; signals without relation: what shrinks does.
-    assert decoder.fit(signals, targets, subjects, (signals, targets, subjects)).penalty_ == 1e-6
+    assert decoder.fit(signals, targets, subjects, (signals, targets, subjects)).penalty_ < 1
     with pytest.raises(BrainalignError, match="NaN"):
         LinearDecoder().fit(np.full((60, 4, 16), np.nan), targets, subjects)
     with pytest.raises(BrainalignError, match="at least 8 times"):
