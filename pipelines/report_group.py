@@ -23,9 +23,11 @@ from brainalign.report import (
     CONVERGENCE_TABLES,
     IDENTIFICATION_TABLES,
     MATCHING_TABLES,
+    FailedControl,
     Failure,
     Section,
     convergence_section,
+    failed_identification,
     fit_label,
     group_sections,
     identification_section,
@@ -143,6 +145,7 @@ def _image_page(material: _Material, descriptor: ImageStudy, subjects: list[str]
     # After a failure the ceiling over subjects may be missing, or of subjects that are gone.
     shared = material.fetch("ceiling", pd.DataFrame) if not failures else pd.DataFrame()
     scores = summary[summary["chosen"] & (summary["quantity"] == "mean r")]
+    named, failed_controls = _identification(material, descriptor, bool(failures))
     return render_group_page(
         dataset,
         descriptor.title,
@@ -151,7 +154,7 @@ def _image_page(material: _Material, descriptor: ImageStudy, subjects: list[str]
         [
             *group_sections(scores, tables["recovery"], shared, controls, config.confidence),
             _convergence(material, bool(failures)),
-            _identification(material, descriptor, bool(failures)),
+            named,
             _matching(material, bool(failures)),
         ],
         controls=controls,
@@ -163,6 +166,7 @@ def _image_page(material: _Material, descriptor: ImageStudy, subjects: list[str]
             *descriptor.notes,
         ],
         confidence=config.confidence,
+        failed_controls=failed_controls,
         failures=failures,
         sidecars=material.sidecars,
     )
@@ -182,19 +186,22 @@ def _convergence(material: _Material, failed: bool) -> Section:
     return convergence_section(tables, " and ".join(options.origins))
 
 
-def _identification(material: _Material, descriptor: ImageStudy, failed: bool) -> Section:
-    """Return the section on regions named across subjects, or why there is none."""
+def _identification(material: _Material, descriptor: ImageStudy, failed: bool) -> tuple[Section, list[FailedControl]]:
+    """Return the section on regions named across subjects, or why there is none, and its controls that failed."""
     n_scanned = len(scanned_subjects(descriptor))
     if n_scanned < LEAST_SUBJECTS:
-        return no_identification(
+        few = no_identification(
             f"No regions are named across subjects, and no figure is drawn: that needs {LEAST_SUBJECTS} or more fMRI "
             f"subjects (one is tested, one chooses thresholds, one is compared with), and this study has {n_scanned}."
         )
+        return few, []
     if failed:
-        return no_identification("No regions are named across subjects: something that needs failed; see Errors.")
+        return no_identification("No regions are named across subjects: something that needs failed; see Errors."), []
     tables = {name: material.fetch(name, pd.DataFrame) for name in IDENTIFICATION_TABLES}
     path = artifact_path(material.config.results, material.dataset, "regions")
-    return identification_section(tables, material.sidecars[path.name]["details"], material.config.confidence)
+    about = material.sidecars[path.name]["details"]
+    section = identification_section(tables, about, material.config.confidence)
+    return section, failed_identification(tables["regions"], about)
 
 
 def _matching(material: _Material, failed: bool) -> Section:

@@ -7,6 +7,7 @@ from brainalign.report.decoded_times import DECODED_TABLES, DecodedTimes
 from brainalign.report.decoding_section import decoding_section
 from brainalign.report.directions import directions_section
 from brainalign.report.dynamics_page import DYNAMICS_TABLES, DynamicsMaterial, render_dynamics_page
+from brainalign.report.failed_controls import FailedControl
 from brainalign.report.found_directions import FoundDirections, direction_gains
 from brainalign.report.grounding import GROUNDING_TABLES
 from brainalign.report.group import group_figure, render_failed_group, render_group_page
@@ -14,6 +15,7 @@ from brainalign.report.group_sections import group_sections
 from brainalign.report.heads import topomaps
 from brainalign.report.identification import (
     IDENTIFICATION_TABLES,
+    failed_identification,
     identification_section,
     identification_verdict,
     no_identification,
@@ -56,6 +58,7 @@ __all__ = [
     "ConceptMaterial",
     "DecodedTimes",
     "DynamicsMaterial",
+    "FailedControl",
     "Failure",
     "FoundDirections",
     "ImageEncoding",
@@ -75,6 +78,7 @@ __all__ = [
     "decoding_section",
     "direction_gains",
     "directions_section",
+    "failed_identification",
     "fit_label",
     "flat_maps",
     "group_figure",

@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 
 from brainalign.report.canvas import COLOURS, GREY, NULL, check_columns, legend_below, new_figure
 from brainalign.report.captions import CAPTIONS
+from brainalign.report.failed_controls import FailedControl
 from brainalign.report.page import Panel, Section
 from brainalign.report.sentences import number, p_equals
 from brainalign.report.tables import html_table
 
-__all__ = ["ALIGNMENT_TABLES", "alignment_figure", "alignment_section", "no_alignment"]
+__all__ = ["ALIGNMENT_TABLES", "alignment_figure", "alignment_section", "failed_alignment", "no_alignment"]
 
 ALIGNMENT_TABLES = ("alignment", "alignedregions")
 TITLE = "Networks aligned with judgements"
@@ -58,6 +59,36 @@ def alignment_section(tables: Mapping[str, pd.DataFrame], about: Mapping[str, An
     if len(regions):
         blocks.append(html_table(["network", "region", "as it is", "aligned", "ceiling"], _regions(regions), "Regions"))
     return Section("alignment", TITLE, panels, _sentences(scores, regions, about), blocks)
+
+
+def failed_alignment(scores: pd.DataFrame) -> list[FailedControl]:
+    """Return networks that predict choices better after an alignment with shuffled choices.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Artifact `alignment`; a control fails when it is above the network as it is by more than two standard errors
+        of the aligned network's gain, and by no less than that gain.
+    """
+    found = []
+    shown = scores[(scores["split"] == UNSEEN) & (scores["level"] == "all")]
+    for (model, layer), part in shown.groupby(["model", "layer"], sort=False):
+        of = _by_control(part)
+        if "shuffled choices" not in of:
+            continue
+        shuffled, plain, aligned = (of[name] for name in ("shuffled choices", "unaligned", "aligned"))
+        gain = shuffled["accuracy"] - plain["accuracy"]
+        if gain > 2 * aligned["gain_se"] and gain >= aligned["gain"]:
+            found.append(
+                FailedControl(
+                    f"{model} {layer} aligned with shuffled choices, accuracy on unseen objects",
+                    float(shuffled["accuracy"]),
+                    f"As it is the network reaches {number(plain['accuracy'])}, aligned {number(aligned['accuracy'])}: "
+                    "the gain needs no judgement of anybody.",
+                    1 / 3,
+                )
+            )
+    return found
 
 
 def alignment_figure(scores: pd.DataFrame, about: Mapping[str, Any]) -> Figure:

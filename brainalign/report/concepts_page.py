@@ -9,7 +9,12 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from brainalign.report.alignment_section import ALIGNMENT_TABLES, alignment_section, no_alignment
+from brainalign.report.alignment_section import (
+    ALIGNMENT_TABLES,
+    alignment_section,
+    failed_alignment,
+    no_alignment,
+)
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.citations import CITATIONS
 from brainalign.report.concept_figures import (
@@ -72,6 +77,7 @@ def render_concepts_page(material: ConceptMaterial) -> str:
     return render(
         "dataset.html",
         sections,
+        failed_controls=failed_alignment(material.tables[ALIGNMENT_TABLES[0]]) if material.aligned else [],
         kind="Odd-one-out judgements",
         material=material,
         descriptor=material.descriptor,

@@ -18,6 +18,7 @@ from brainalign.report.decoding_figures import (
     decoded_windows,
     sensor_courses,
 )
+from brainalign.report.failed_controls import LEVEL
 from brainalign.report.heads import topomaps
 from brainalign.report.page import Panel, Section
 from brainalign.report.sentences import number, p_equals, p_number
@@ -77,9 +78,11 @@ def decoding_findings(decoded: DecodedTimes) -> list[str]:
     found = []
     for _, row in windows[windows["group"] == "all"].iterrows():
         beside = "" if np.isnan(row["logistic"]) else f"; logistic regression {number(row['logistic'])}"
-        verdict = "not above chance" if row["p"] >= 0.05 else "above chance"
+        verdict = "not above chance" if row["p"] >= LEVEL else "above chance"
         interval = "" if np.isnan(row["low"]) else f", {number(row['low'])} to {number(row['high'])}"
         when = "before the stimulus (a control), " if row["control"] else ""
+        if row["control"] and row["p"] < LEVEL:
+            when, verdict = "before the stimulus (a control that FAILS), ", "above chance, where nothing may be"
         found.append(
             f"{names}, {row['scheme']}, {when}{1000 * row['start_s']:.0f} to {1000 * row['stop_s']:.0f} ms: "
             f"{decoded.facts['measure']} {number(row['score'])}{interval} ({verdict}: permuted "

@@ -12,6 +12,7 @@ import pandas as pd
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.citations import CITATIONS
 from brainalign.report.dynamics_figures import followed_bars, followed_movies
+from brainalign.report.failed_controls import LEVEL, FailedControl
 from brainalign.report.material import Failure
 from brainalign.report.page import Panel, Section, data_uri, render
 from brainalign.report.sentences import number, p_equals, p_number
@@ -19,7 +20,7 @@ from brainalign.report.tables import html_table
 from brainalign.settings import Config, VideoStudy
 from brainalign.statistics import MIN_UNITS, cross_validated_interval
 
-__all__ = ["DYNAMICS_TABLES", "DynamicsMaterial", "render_dynamics_page"]
+__all__ = ["DYNAMICS_TABLES", "DynamicsMaterial", "failed_following", "render_dynamics_page"]
 
 DYNAMICS_TABLES = ("dynamics", "dynamicsneurons", "dynamicsfolds", "dynamicsmovies")
 EPOCH_NAMES = {"occluded": "hidden frames", "visible": "shown frames"}
@@ -50,6 +51,7 @@ def render_dynamics_page(material: DynamicsMaterial) -> str:
     return render(
         "report.html",
         sections,
+        failed_controls=[] if scores.empty else failed_following(scores, material.tables["dynamicsfolds"]),
         material=material,
         descriptor=material.descriptor,
         findings=[] if scores.empty else [*_findings(material, scores), *material.descriptor.notes],
@@ -115,16 +117,52 @@ def _findings(material: DynamicsMaterial, scores: pd.DataFrame) -> list[str]:
     return found
 
 
-def _beside(best: pd.Series, controls: pd.DataFrame, folds: pd.DataFrame) -> str:
-    """Say how far the best model is above the best control, paired over folds."""
-    control = controls.iloc[int(controls["r_normalized"].to_numpy().argmax())]
+def failed_following(scores: pd.DataFrame, folds: pd.DataFrame) -> list[FailedControl]:
+    """Return controls that predict neurons during hidden frames as well as the best model, where it is above its null.
+
+    Parameters
+    ----------
+    scores, folds : DataFrame
+        Artifacts `dynamics` and `dynamicsfolds`.
+    """
+    found = []
+    for region, part in scores[scores["epoch"] == "occluded"].groupby("region", sort=False):
+        models, controls = (part[part["role"] == role] for role in ("model", "control"))
+        if models.empty or controls.empty:
+            continue
+        best, control = (rows.iloc[int(rows["r_normalized"].to_numpy().argmax())] for rows in (models, controls))
+        gap = _gap(best, control, folds[(folds["region"] == region) & (folds["epoch"] == "occluded")])
+        low = gap.mean()
+        if len(gap) >= MIN_UNITS and np.isfinite(gap).all():
+            low = cross_validated_interval(gap, 1 / (len(gap) - 1)).low
+        if best["p"] < LEVEL and not low > 0:
+            found.append(
+                FailedControl(
+                    f"{region}, hidden frames: {_name(control)}, a control, r / sqrt(reliability)",
+                    float(control["r_normalized"]),
+                    f"The best model, {_name(best)}, reaches {number(best['r_normalized'])} and is not shown to be "
+                    "better: that neurons follow what is hidden does not follow from its score.",
+                    0.0,
+                    float(control["p"]),
+                )
+            )
+    return found
+
+
+def _gap(best: pd.Series, control: pd.Series, folds: pd.DataFrame) -> Any:
     one, other = (
         folds[(folds["network"] == row["network"]) & (folds["name"] == row["name"])]
         .sort_values("fold")["r_normalized"]
         .to_numpy()
         for row in (best, control)
     )
-    gap = one - other
+    return one - other
+
+
+def _beside(best: pd.Series, controls: pd.DataFrame, folds: pd.DataFrame) -> str:
+    """Say how far the best model is above the best control, paired over folds."""
+    control = controls.iloc[int(controls["r_normalized"].to_numpy().argmax())]
+    gap = _gap(best, control, folds)
     text = f"The best control is {_name(control)}: {number(control['r_normalized'])}. Difference {number(gap.mean())}"
     if len(gap) < MIN_UNITS or not np.isfinite(gap).all():
         return f"{text}; too few folds for an interval."

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from brainalign.report.canvas import GREY, check_columns, legend_below, model_colours, new_figure
+from brainalign.report.failed_controls import LEVEL, FailedControl
 from brainalign.report.material import Failure
 from brainalign.report.page import Section, data_uri, render
 from brainalign.report.tables import comparison_table, score_table
@@ -78,6 +79,7 @@ def render_group_page(
     controls: Sequence[str] = (),
     notes: Sequence[str] = (),
     confidence: float = 0.95,
+    failed_controls: Sequence[FailedControl] = (),
     failures: Sequence[Failure] = (),
     sidecars: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> str:
@@ -98,6 +100,8 @@ def render_group_page(
         What the reader must know about the comparison.
     confidence : float
         Of the intervals in `scores`.
+    failed_controls : sequence of FailedControl
+        Besides random weights that predict better than a trained network, which `comparisons` tell.
     failures : sequence of Failure
     sidecars : mapping, optional
         Sidecar of every artifact the page draws from, by file name.
@@ -105,6 +109,7 @@ def render_group_page(
     return render(
         "group.html",
         sections,
+        failed_controls=[*failed_comparisons(comparisons, controls), *failed_controls],
         dataset=dataset,
         title=title,
         n_subjects=scores["subject"].nunique(),
@@ -118,6 +123,32 @@ def render_group_page(
         failures=failures,
         sidecars=sidecars or {},
     )
+
+
+def failed_comparisons(comparisons: pd.DataFrame | None, controls: Sequence[str]) -> list[FailedControl]:
+    """Return models with random weights that predict better than trained ones.
+
+    Parameters
+    ----------
+    comparisons : DataFrame, optional
+        See `brainalign.report.tables.comparison_table`.
+    controls : sequence of str
+    """
+    found = []
+    for _, row in (pd.DataFrame() if comparisons is None else comparisons).iterrows():
+        sign = 1 if row["low"] > 0 else -1 if row["high"] < 0 else 0
+        better, other = (row["model_a"], row["model_b"])[::sign] if sign else ("", "")
+        if row["p"] < LEVEL and better in controls and other not in controls:
+            found.append(
+                FailedControl(
+                    f"sub-{row['subject']}: random weights, {better}, predict better than {other}: difference of "
+                    f"{row['quantity']}",
+                    abs(float(row["difference"])),
+                    "What the trained network predicts is no evidence of what it learned.",
+                    p=float(row["p"]),
+                )
+            )
+    return found
 
 
 def render_failed_group(dataset: str, title: str, n_subjects: int, failures: Sequence[Failure]) -> str:

@@ -10,12 +10,19 @@ import pandas as pd
 from markupsafe import Markup
 
 from brainalign.report.captions import CAPTIONS
+from brainalign.report.failed_controls import SPREADS, TO_95, FailedControl
 from brainalign.report.identification_figure import identification_figure
 from brainalign.report.page import Panel, Section
 from brainalign.report.sentences import number, p_equals
 from brainalign.report.tables import html_table
 
-__all__ = ["IDENTIFICATION_TABLES", "identification_section", "identification_verdict", "no_identification"]
+__all__ = [
+    "IDENTIFICATION_TABLES",
+    "failed_identification",
+    "identification_section",
+    "identification_verdict",
+    "no_identification",
+]
 
 IDENTIFICATION_TABLES = ("regions", "thresholds", "agreement")
 TITLE = "Regions named across subjects (topological RSA)"
@@ -72,6 +79,33 @@ def identification_section(
             "over the number of layers). A layer that changes with the transform is no property of the region."
         )
     return Section("identification", TITLE, [panel], paragraphs, blocks)
+
+
+def failed_identification(rows: pd.DataFrame, about: Mapping[str, Any]) -> list[FailedControl]:
+    """Return relabelled regions that are named above chance.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Artifact `regions`; accuracy after relabelling may be above chance by three standard errors of its mean.
+    about : mapping
+        Its details.
+    """
+    found = []
+    for _, row in rows[rows["null_mean"].notna()].iterrows():
+        chance = float(about["chance"])
+        error = (row["null_high"] - row["null_mean"]) / TO_95 / np.sqrt(about["n_shuffles"])
+        if row["null_mean"] > chance + SPREADS * error:
+            found.append(
+                FailedControl(
+                    f"Regions named after relabelling them ({row['name']}), mean of {about['n_shuffles']}",
+                    float(row["null_mean"]),
+                    "Relabelled regions have no name to be found, so that accuracies of this section are too high.",
+                    chance,
+                    limit=float(chance + SPREADS * error),
+                )
+            )
+    return found
 
 
 def identification_verdict(rows: pd.DataFrame) -> str:

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from brainalign.report.citations import CITATIONS
 from brainalign.report.contest import contest_methods, contest_sentence
+from brainalign.report.failed_controls import LEVEL, SPREADS, FailedControl, before_onset, by_name, failed_windows
 from brainalign.report.grounding import grounding_methods
 from brainalign.report.image_material import ImageMaterial
 from brainalign.report.image_sections import image_sections
@@ -17,10 +19,12 @@ from brainalign.report.page import data_uri, render
 from brainalign.report.searchlight_words import searchlight_methods
 from brainalign.report.sentences import number, p_equals
 from brainalign.report.synthesis_methods import synthesis_findings, synthesis_methods
+from brainalign.report.synthesis_words import warning
 from brainalign.report.voxel_captions import caption_methods
 from brainalign.settings import BandedRidgeMethod, DictionaryMethod, InContextMethod, RidgeMethod, TrainedMethod
+from brainalign.statistics import RELIABLE
 
-__all__ = ["image_findings", "render_image_page"]
+__all__ = ["failed_image_controls", "image_findings", "render_image_page"]
 
 
 def render_image_page(material: ImageMaterial) -> str:
@@ -32,6 +36,7 @@ def render_image_page(material: ImageMaterial) -> str:
     return render(
         "report.html",
         image_sections(material),
+        failed_controls=failed_image_controls(material),
         material=material,
         descriptor=material.descriptor,
         findings=image_findings(material),
@@ -47,6 +52,99 @@ def render_image_page(material: ImageMaterial) -> str:
         reference_number={key: k + 1 for k, key in enumerate(keys)},
         bibtex=data_uri(bibtex.encode(), "text/x-bibtex"),
     )
+
+
+def failed_image_controls(material: ImageMaterial) -> list[FailedControl]:
+    """Return the controls that failed for one subject: of encoding, of decoding, and of what builds on them."""
+    found = [*failed_windows(material.decoded), *_failed_encodings(material), *_failed_words(material)]
+    for row in _pairs(material):
+        better = row["better"]
+        if better in material.labels(material.controls):
+            other = row["b"] if better == row["a"] else row["a"]
+            if other not in material.labels(material.controls):
+                found.append(
+                    FailedControl(
+                        f"Random weights, {better}, predict better than {other}: difference of mean r",
+                        abs(float(row["difference"])),
+                        "What the trained network predicts is no evidence of what it learned.",
+                        p=float(row["p"]),
+                    )
+                )
+    study = material.synthesised
+    for region in [] if study is None else study.regions:
+        assert study is not None
+        if text := warning(study, region):
+            judge = next((name for name in study.judges if name != "guide"), "guide")
+            gain = study.gain(region, "unguided", judge)
+            value = float("nan") if gain is None else float(gain["gain"])
+            found.append(FailedControl(f"Images guided for {region}, gain by another judge", value, text, 0.0))
+    return found
+
+
+def _failed_encodings(material: ImageMaterial) -> list[FailedControl]:
+    """Return fits to exchanged responses that predict, and predictions of what was before the image."""
+    found = []
+    to_high = float(norm.ppf((1 + material.config.confidence) / 2))
+    for (model, method), encoding in material.encodings.items():
+        layer, name = material.chosen(model, method), material.label(model, method)
+        refits = encoding.profile.reindex(columns=["layer", "group", "null_mean", "null_high", "control_r"])
+        for _, row in refits[(refits["layer"] == layer) & (refits["group"] == RELIABLE)].iterrows():
+            limit = row["null_mean"] + SPREADS * (row["null_high"] - row["null_mean"]) / to_high
+            if np.isfinite(limit) and row["control_r"] > limit:
+                found.append(
+                    FailedControl(
+                        f"{name}, {layer}, refitted on responses exchanged between images, mean r",
+                        float(row["control_r"]),
+                        "Exchanged responses hold nothing of an image; what predicts nevertheless (a split that "
+                        "shares images or runs, a trend over all of them) is in the other scores as well.",
+                        0.0,
+                        limit=float(limit),
+                    )
+                )
+        if material.timed and len(encoding.clusters):
+            early = before_onset(encoding.clusters[encoding.clusters["layer"] == layer], "start", "stop")
+            for _, row in early.iterrows():
+                found.append(
+                    FailedControl(
+                        f"{name}, {layer}, predicts sensors before the image, {1000 * row['start']:.0f} to "
+                        f"{1000 * row['stop']:.0f} ms, mass of the cluster",
+                        float(row["mass"]),
+                        "Before an image nothing can tell which it will be: order, drift or a filter that smears may "
+                        "carry the scores after it as well.",
+                        p=float(row["p"]),
+                    )
+                )
+    return found
+
+
+def _failed_words(material: ImageMaterial) -> list[FailedControl]:
+    """Return captions of other voxels and words grounded in shuffled images that do as well."""
+    found = []
+    scores = material.captions.get("captionscores", pd.DataFrame())
+    rows = {} if scores.empty else by_name(scores[scores["region"] == RELIABLE], "of")
+    for name, words in (("permuted", "Captions of other voxels"), ("shuffled", "Captions of exchanged images")):
+        if name in rows and np.isfinite(rows[name]["r"]) and not rows[name]["gain_low"] > 0:
+            found.append(
+                FailedControl(
+                    f"{words} predict voxels, mean r",
+                    float(rows[name]["r"]),
+                    f"A voxel's own caption ({number(rows['caption']['r'])}) does not beat it: the words describe the "
+                    "stimuli, not the voxels, and should not be used.",
+                )
+            )
+    scores = material.grounding.get("groundedscores", pd.DataFrame())
+    rows = {} if scores.empty else by_name(scores[scores["measure"] == "top-1"], "space")
+    if "shuffled" in rows and rows["shuffled"]["p"] < LEVEL and rows["shuffled"]["low"] > rows["shuffled"]["chance"]:
+        found.append(
+            FailedControl(
+                "Words grounded in shuffled images find images, top-1",
+                float(rows["shuffled"]["value"]),
+                "No word was trained with what it is said of, so that grounding needs no places to score.",
+                float(rows["shuffled"]["chance"]),
+                float(rows["shuffled"]["p"]),
+            )
+        )
+    return found
 
 
 def _headline(material: ImageMaterial, summary: pd.DataFrame) -> list[dict[str, Any]]:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.citations import CITATIONS
+from brainalign.report.failed_controls import FailedControl, above_spread
 from brainalign.report.material import Failure
 from brainalign.report.modality_figures import direction_matrix, space_curves, space_geometry, within_bars
 from brainalign.report.page import Panel, Section, data_uri, render
@@ -18,7 +20,7 @@ from brainalign.report.sentences import number, p_number
 from brainalign.report.tables import html_table
 from brainalign.settings import Config, ModalityStudy
 
-__all__ = ["SPACE_TABLES", "ModalityMaterial", "leak_sentence", "render_modalities_page"]
+__all__ = ["SPACE_TABLES", "ModalityMaterial", "failed_relations", "leak_sentence", "render_modalities_page"]
 
 SPACE_TABLES = ("spaceretrieval", "spacechanges", "spacecurve", "spacegeometry")
 NAMES = {
@@ -65,6 +67,7 @@ def render_modalities_page(material: ModalityMaterial) -> str:
     return render(
         "dataset.html",
         sections,
+        failed_controls=failed_relations(material.tables["spaceretrieval"]) if material.tables else [],
         kind="Modalities in one space",
         material=material,
         descriptor=material.descriptor,
@@ -97,8 +100,7 @@ def _cards(material: ModalityMaterial) -> list[dict[str, str]]:
 
 
 def _findings(material: ModalityMaterial) -> list[str]:
-    nulls = material.tables["spaceretrieval"]
-    nulls = nulls[nulls["decoder"].isin(["shuffled", "noise", "noise at test"]) & (nulls["measure"] == "top-1")]
+    nulls = _nulls(material.tables["spaceretrieval"])
     said = []
     across = _rows(material, decoder="joint", kind="modalities", measure="top-5")
     if len(across):
@@ -141,7 +143,7 @@ def leak_sentence(nulls: pd.DataFrame) -> str:
     nulls : DataFrame
         decoder, kind, query, gallery, value, chance, null_mean and null_sd of top-1.
     """
-    leaking = nulls[~(nulls["value"] <= nulls["null_mean"] + 3 * nulls["null_sd"])]
+    leaking = _leaking(nulls)
     if leaking.empty:
         top = nulls.iloc[int(nulls["value"].to_numpy().argmax())]
         return (
@@ -157,6 +159,51 @@ def leak_sentence(nulls: pd.DataFrame) -> str:
         f"Without a relation of recordings to images {len(leaking)} of {len(nulls)} scores are above chance, so that "
         f"something besides the pairs is used: {named}, top-1."
     )
+
+
+def _nulls(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["decoder"].isin(["shuffled", "noise", "noise at test"]) & (table["measure"] == "top-1")]
+
+
+def _leaking(nulls: pd.DataFrame) -> pd.DataFrame:
+    over = [above_spread(row["value"], row["null_mean"], row["null_sd"]) for _, row in nulls.iterrows()]
+    return nulls[np.array(over, dtype=bool)]
+
+
+def failed_relations(table: pd.DataFrame) -> list[FailedControl]:
+    """Return scores without a relation of recordings to images that are above their limit, and pixels as good as all.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Artifact `spaceretrieval`.
+    """
+    found = [
+        FailedControl(
+            f"{NAMES[row['decoder']].capitalize()}: {row['kind']} ({row['query']} in {row['gallery']}), top-1",
+            float(row["value"]),
+            "No recording is related to its image here, so that something besides the pairs is used; the joint space "
+            "may use it as well.",
+            float(row["chance"]),
+            limit=float(row["null_mean"] + 3 * row["null_sd"]),
+        )
+        for _, row in _leaking(_nulls(table)).iterrows()
+    ]
+    images = table[(table["kind"] == "image") & (table["measure"] == "top-1")]
+    joint = images[images["decoder"] == "joint"].set_index("query")
+    for _, row in images[images["decoder"] == "low level"].iterrows():
+        own = joint.loc[row["query"]]
+        if row["value"] >= own["value"] and own["p"] <= LEVEL:
+            found.append(
+                FailedControl(
+                    f"Luminance, contrast and spectrum alone, from {row['query']}, top-1",
+                    float(row["value"]),
+                    f"The joint space finds {number(own['value'])}: nothing shows that it uses more of an image than "
+                    "these.",
+                    float(row["chance"]),
+                )
+            )
+    return found
 
 
 def _signed(value: float) -> str:

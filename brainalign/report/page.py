@@ -20,6 +20,7 @@ import brainalign
 from brainalign.report.canvas import picture_bytes
 from brainalign.report.citations import CITATIONS
 from brainalign.report.composite import composite, letter
+from brainalign.report.failed_controls import FailedControl, failed_spaces
 from brainalign.report.material import Material
 from brainalign.report.searchlight_words import searchlight_methods
 from brainalign.report.sentences import findings, methods_text, number, p_equals, p_number
@@ -143,6 +144,7 @@ def render_page(material: Material, sections: list[Section]) -> str:
     return render(
         "report.html",
         sections,
+        failed_controls=failed_spaces(material),
         material=material,
         descriptor=material.descriptor,
         findings=findings(material),
@@ -160,7 +162,9 @@ def render_page(material: Material, sections: list[Section]) -> str:
     )
 
 
-def render(template: str, sections: Sequence[Section], **values: object) -> str:
+def render(
+    template: str, sections: Sequence[Section], *, failed_controls: Sequence[FailedControl] = (), **values: object
+) -> str:
     """Return the HTML of a template; mesh and drawing code are embedded once, where a panel needs them.
 
     Parameters
@@ -168,6 +172,8 @@ def render(template: str, sections: Sequence[Section], **values: object) -> str:
     template : str
         A file of `templates/`.
     sections : sequence of Section
+    failed_controls : sequence of FailedControl
+        Told in a red box before everything else.
     values : object
         What the template names.
     """
@@ -183,6 +189,7 @@ def render(template: str, sections: Sequence[Section], **values: object) -> str:
     turned = any(VIEWER_CLASS in piece.html for piece in pieces)
     return environment.get_template(template).render(
         sections=sections,
+        failed_controls=failed_controls,
         surface=surface_assets() if turned else "",
         policy=_policy(surface_code() if turned else ()),
         version=brainalign.__version__,

@@ -11,6 +11,7 @@ import pandas as pd
 from brainalign.arrays import Arrays
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.convergence import no_convergence
+from brainalign.report.failed_controls import FailedControl
 from brainalign.report.figures import mds_points
 from brainalign.report.page import Panel, Section, data_uri, render
 from brainalign.report.reference_rdms import layer_curves, mds_categories, rdm_grid, reference_bars
@@ -18,7 +19,7 @@ from brainalign.report.sentences import number, p_equals
 from brainalign.report.tables import html_table
 from brainalign.settings import Config, RdmStudy
 
-__all__ = ["beside_trained", "render_rdm_page"]
+__all__ = ["beside_trained", "failed_twins", "render_rdm_page"]
 
 # Options of a model that say which weights are read, how many and by whom, and nothing of the network.
 OF_USE = {"random_weights", "n_draws", "layers", "permute", "subjects", "batch_size", "device"}
@@ -66,6 +67,7 @@ def render_rdm_page(
     return render(
         "group.html",
         sections,
+        failed_controls=failed_twins(scores, random, config),
         dataset=descriptor.name,
         title=descriptor.title,
         n_subjects=int(scores["n_subjects"].max()),
@@ -180,6 +182,35 @@ def beside_trained(random: pd.DataFrame, models: Sequence[str], config: Config) 
         rows = random[random["model"].isin(_twins(model, names, config))]
         parts.append(rows.assign(random=rows["model"], model=model).drop_duplicates(["reference", "layer"]))
     return pd.concat(parts, ignore_index=True)
+
+
+def failed_twins(scores: pd.DataFrame, random: pd.DataFrame, config: Config) -> list[FailedControl]:
+    """Return untrained twins whose mean fit is no worse than that of the same layer of the trained network.
+
+    Parameters
+    ----------
+    scores, random : DataFrame
+        Rows of the comparison; of each network and reference the best layer is looked at.
+    config : Config
+    """
+    layers = scores[scores["kind"] == "layer"]
+    matched = beside_trained(random, list(pd.unique(layers["model"])), config)
+    found = []
+    for (reference, model), part in layers.dropna(subset=["score"]).groupby(["reference", "model"], sort=False):
+        best = part.loc[part["score"].idxmax()]
+        twins = matched.query("reference == @reference and model == @model")
+        twin = twins[twins["layer"] == best["layer"]]
+        if len(twin) and twin["mean"].iloc[0] >= best["score"]:
+            found.append(
+                FailedControl(
+                    f"{twin['random'].iloc[0]} {best['layer']}, random weights, fit to {reference} "
+                    f"(mean of {int(twin['n'].iloc[0])})",
+                    float(twin["mean"].iloc[0]),
+                    f"{model} {best['layer']}, the best layer of the trained network, reaches "
+                    f"{number(best['score'])}: what it fits is no evidence of what it learned.",
+                )
+            )
+    return found
 
 
 def _twins(model: str, names: list[str], config: Config) -> list[str]:

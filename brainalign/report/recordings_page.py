@@ -12,6 +12,7 @@ from brainalign.arrays import Responses
 from brainalign.report.citations import CITATIONS
 from brainalign.report.decoded_times import DecodedTimes
 from brainalign.report.decoding_section import decoding_findings, decoding_section
+from brainalign.report.failed_controls import failed_windows
 from brainalign.report.material import Failure
 from brainalign.report.page import Section, data_uri, render
 from brainalign.report.sentences import number, p_equals
@@ -46,6 +47,7 @@ def render_recordings_page(material: RecordingMaterial) -> str:
     return render(
         "report.html",
         [section for section in sections if section is not None],
+        failed_controls=failed_windows(decoded),
         material=material,
         descriptor=material.descriptor,
         findings=[] if decoded is None else decoding_findings(decoded) + list(material.descriptor.notes),

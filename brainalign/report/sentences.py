@@ -10,9 +10,10 @@ import pandas as pd
 from brainalign.report.material import Material
 from brainalign.settings import InContextMethod, SentenceModel, TrainedMethod
 
-__all__ = ["findings", "methods_text", "number", "p_equals", "p_number", "p_value"]
+__all__ = ["SAME", "findings", "methods_text", "number", "p_equals", "p_number", "p_value", "untuned_identification"]
 
 FEW_STIMULI = 20  # below it a zero-shot score says little about meaning, whatever its p
+SAME = 0.02  # share identified, by which spaces of full rank may differ without a penalty
 NEXT_TO_NONE = 0.01  # a penalty that shrinks nothing: features of unit length have eigenvalues of some units
 
 
@@ -109,17 +110,12 @@ def _same_for_all(material: Material, split: str) -> str:
     """Say that scores of a split whose every stimulus is trained on cannot favour one category space."""
     n = len(material.descriptor.stimuli)
     text = f"With all {n} categories in training, every full-rank category space predicts the same but for its penalty"
-    ridges = {
-        name: m for name, m in material.config.methods.items() if not isinstance(m, TrainedMethod | InContextMethod)
-    }
-    untuned = [name for name, method in ridges.items() if max(method.alphas) <= NEXT_TO_NONE]
-    rows = material.pooled_rows("identification", split=split, method=untuned[0] if untuned else "")
-    rows = rows[rows["model"].isin(material.full_rank_models)]
+    rows = untuned_identification(material, split)
     if len(rows) > 1:
         listing = ", ".join(f"{number(row['value'])} ({row['model']})" for _, row in rows.iterrows())
-        same = np.ptp(rows["value"]) <= 0.02
+        same = np.ptp(rows["value"]) <= SAME
         verdict = "" if same else " These differ, which they should not: look for an error."
-        text += f": with next to none (method {untuned[0]}) identification is {listing}.{verdict}"
+        text += f": with next to none (method {rows['method'].iloc[0]}) identification is {listing}.{verdict}"
     else:
         text += "."
     return (
@@ -127,6 +123,16 @@ def _same_for_all(material: Material, split: str) -> str:
         "meaning in a space; differences under tuned penalties come from the penalty, which falls differently on the "
         "directions of each space and silences voxels that do not generalise."
     )
+
+
+def untuned_identification(material: Material, split: str) -> pd.DataFrame:
+    """Return identification by every space of full rank, with next to no penalty: all must agree."""
+    ridges = {
+        name: m for name, m in material.config.methods.items() if not isinstance(m, TrainedMethod | InContextMethod)
+    }
+    untuned = [name for name, method in ridges.items() if max(method.alphas) <= NEXT_TO_NONE]
+    rows = material.pooled_rows("identification", split=split, method=untuned[0] if untuned else "")
+    return rows[rows["model"].isin(material.full_rank_models)]
 
 
 def _zero_shot(material: Material, split: str) -> str:

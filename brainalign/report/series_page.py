@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from brainalign.report.captions import CAPTIONS
 from brainalign.report.citations import CITATIONS
+from brainalign.report.failed_controls import FailedControl
 from brainalign.report.material import Failure
 from brainalign.report.page import Panel, Section, data_uri, render
 from brainalign.report.sentences import number, p_number
@@ -25,7 +26,7 @@ from brainalign.report.series_figures import (
 from brainalign.report.tables import html_table
 from brainalign.settings import Config, SeriesStudy
 
-__all__ = ["SERIES_TABLES", "SeriesMaterial", "render_series_page"]
+__all__ = ["SERIES_TABLES", "SeriesMaterial", "failed_series", "render_series_page"]
 
 SERIES_TABLES = ("people", "filled", "regionnetworks", "regionmap", "personscores")
 MODEL, INSTANT, LAGGED = "masked model", "instantaneous Gaussian", "lagged Gaussian"
@@ -66,6 +67,7 @@ def render_series_page(material: SeriesMaterial) -> str:
     return render(
         "dataset.html",
         sections,
+        failed_controls=failed_series(material.tables["filled"]) if material.tables else [],
         kind="Time series of regions",
         material=material,
         descriptor=material.descriptor,
@@ -79,9 +81,39 @@ def render_series_page(material: SeriesMaterial) -> str:
 
 def _overall(material: SeriesMaterial) -> list[tuple[str, Rows]]:
     """Return R² over all networks, by what is hidden: a row per predictor, by its name."""
-    filled = material.tables["filled"]
+    return _by_view(material.tables["filled"])
+
+
+def _by_view(filled: pd.DataFrame) -> list[tuple[str, Rows]]:
     rows = filled[filled["network"] == ""]
     return [(str(view), _by_name(part)) for view, part in rows.groupby("hidden", sort=False)]
+
+
+def failed_series(filled: pd.DataFrame) -> list[FailedControl]:
+    """Return nulls, trained and tested on series of their own, that fill in hidden regions.
+
+    Permuted frames keep what regions share at a moment, so that they are a null for whole networks alone.
+
+    Parameters
+    ----------
+    filled : DataFrame
+        Artifact of that name.
+    """
+    return [
+        FailedControl(
+            f"Null, {name} ({view} hidden), R²",
+            float(row["r2"]),
+            "Nothing of what a hidden region does is left in the others here: look for the reason before reading what "
+            "the model explains.",
+            0.0,
+            limit=NULL_R2,
+        )
+        for view, part in _by_view(filled)
+        for name, row in part.items()
+        if row["kind"] == "null"
+        and row["r2"] > NULL_R2
+        and not (name == "frames permuted" and view != "whole networks")
+    ]
 
 
 def _by_name(table: pd.DataFrame) -> Rows:
@@ -128,16 +160,6 @@ def _findings(material: SeriesMaterial) -> list[str]:
             f"before and after explains {number(lagged['r2'])}"
             + (": more than the network." if lagged["low"] > model["high"] else ".")
         )
-    leaks = [
-        f"{name} ({view} hidden): {number(row['r2'])}"
-        for view, part in _overall(material)
-        for name, row in part.items()
-        if row["kind"] == "null"
-        and row["r2"] > NULL_R2
-        and not (name == "frames permuted" and view != "whole networks")
-    ]
-    if leaks:
-        sentences.append(f"Nulls that explain more than {NULL_R2}: {'; '.join(leaks)}. Look for the reason first.")
     scores = material.tables["personscores"]
     for label, some in scores.groupby("label", sort=False) if len(scores) else ():
         latent = _by_name(some)["latent connectivity"]

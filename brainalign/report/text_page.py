@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from brainalign.report.citations import CITATIONS
+from brainalign.report.failed_controls import FailedControl
 from brainalign.report.material import Failure
 from brainalign.report.page import Section, data_uri, render
 from brainalign.report.sentences import number, p_equals
@@ -22,9 +23,11 @@ from brainalign.report.text_sections import (
 )
 from brainalign.settings import Config, SentenceStudy
 
-__all__ = ["TEXT_TABLES", "TextMaterial", "render_text_page"]
+__all__ = ["TEXT_TABLES", "TextMaterial", "failed_decoding", "render_text_page"]
 
 OTHERS = {"pre-stimulus": "on the time before the sentence", "EOG only": "on the channels of the eyes alone"}
+WITH_BRAIN = ("brain", "phase-randomised", "time-reversed")
+LEVEL = 0.01  # of the verdict
 TEXT_TABLES = (
     "controls", "retrieval", "retrievalsubjects", "averaged", "zeroshot", "confusion", "nuisances", "leftblocks",
     "textscores", "relevance", "sentences",
@@ -77,6 +80,11 @@ def render_text_page(material: TextMaterial) -> str:
     return render(
         "text.html",
         sections,
+        failed_controls=[
+            control
+            for decoder, tables in material.decoders.items()
+            for control in failed_decoding(decoder, tables, material.said[decoder])
+        ],
         kind="Text from EEG",
         material=material,
         descriptor=material.descriptor,
@@ -87,6 +95,72 @@ def render_text_page(material: TextMaterial) -> str:
         references=[(key, CITATIONS[key]) for key in keys],
         bibtex=data_uri("\n\n".join(CITATIONS[key].bibtex(key) for key in keys).encode(), "text/x-bibtex"),
     )
+
+
+def failed_decoding(
+    decoder: str, tables: Mapping[str, pd.DataFrame], details: Mapping[str, Any]
+) -> list[FailedControl]:
+    """Return what decodes without a brain: cells of the matrix above their limit, nuisances that are not beaten, time.
+
+    Parameters
+    ----------
+    decoder : str
+    tables : mapping of DataFrame
+        controls, nuisances and leftblocks.
+    details : mapping
+        Of the control matrix.
+    """
+    found = []
+    cells = tables["controls"]
+    for (trained, tested), part in cells.groupby(["trained", "tested"], sort=False):
+        holds_brain = trained == "brain" and tested in WITH_BRAIN
+        # Trained on noise or shuffled pairs, other inputs ask what a decoder of them uses.
+        if holds_brain or (trained != "brain" and tested not in ("brain", "noise", "shuffled")):
+            continue
+        over = part[(part["value"] > part["limit"]) & (part["p"] <= LEVEL)]
+        if len(over):
+            row = over.iloc[0]
+            found.append(
+                FailedControl(
+                    f"{decoder}, trained on {trained}, tested on {tested} ({row['measure']})",
+                    float(row["value"]),
+                    "There is no brain in this, so that the score comes from elsewhere, and with it some of the score "
+                    "of brain signals.",
+                    float(row["chance"]),
+                    float(row["p"]),
+                    float(row["limit"]),
+                )
+            )
+    nuisances = tables["nuisances"].set_index(["nuisance", "measure"])
+    for measure, names in details["not_excluded"].items():
+        real = cells[(cells["trained"] == "brain") & (cells["tested"] == "brain") & (cells["measure"] == measure)]
+        known = [name for name in names if (name, measure) in nuisances.index]
+        if known:
+            row = nuisances.loc[(known[0], measure)]
+            others = f" Nor does it beat {', '.join(known[1:])}." if known[1:] else ""
+            found.append(
+                FailedControl(
+                    f"{known[0]} alone, without EEG ({measure})",
+                    float(row["value"]),
+                    f"{decoder} scores {number(real['value'].iloc[0])}, which does not beat it: it may use the brain "
+                    f"for nothing else.{others}",
+                    float(row["chance"]),
+                    float(row["p"]),
+                )
+            )
+    for measure in details["blocks_fail"]:
+        part = tables["leftblocks"].query("measure == @measure")
+        found.append(
+            FailedControl(
+                f"{decoder}, blocks of the session left out ({measure})",
+                float(part["value"].mean()),
+                "Scores above chance do not hold where whole stretches of the session are left out, or are no better "
+                f"than what sentences nearby tell ({number(part['neighbours'].mean())}): the decoder may read the time "
+                "of the session.",
+                float(part["chance"].mean()),
+            )
+        )
+    return found
 
 
 def _verdicts(material: TextMaterial) -> list[dict[str, Any]]:

@@ -1,0 +1,324 @@
+"""Every kind of page says in a red box, before all else, which of its controls failed; none where none did."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html import unescape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign.arrays import Arrays
+from brainalign.descriptor import (
+    BlockStudy,
+    Descriptor,
+    ImageStudy,
+    ModalityStudy,
+    RdmStudy,
+    RecordingStudy,
+    SentenceStudy,
+    SeriesStudy,
+    TripletStudy,
+    VideoStudy,
+)
+from brainalign.report import (
+    ConceptMaterial,
+    DecodedTimes,
+    DynamicsMaterial,
+    FailedControl,
+    ImageEncoding,
+    ImageMaterial,
+    Material,
+    ModalityMaterial,
+    RecordingMaterial,
+    Section,
+    SeriesMaterial,
+    TextMaterial,
+    concepts_page,
+    dynamics_page,
+    failed_identification,
+    group,
+    image_page,
+    modalities_page,
+    page,
+    rdm_page,
+    recordings_page,
+    series_page,
+    text_page,
+)
+from brainalign.report.alignment_section import UNSEEN
+from brainalign.report.failed_controls import failed_windows
+from brainalign.settings import Config, parse
+from brainalign.statistics.summary import Encoding
+
+ABOUT = {"name": "study", "title": "A study", "citation": {"text": "Nobody."}, "licence": "CC0", "source": "tests"}
+NET = {"extractor": "efficientnet"}
+TWIN = NET | {"weights": "random", "n_draws": 3}
+Make = Callable[[bool, pytest.MonkeyPatch], str]
+
+
+def config(**changes: object) -> Config:
+    content = {
+        "datasets": {"study": {"descriptor": "study.yaml"}},
+        "models": {"net": NET, "twin": TWIN},
+        "methods": {"ridge": {"encoder": "ridge"}},
+    }
+    return parse(Config, content | changes, "test")
+
+
+def descriptor(kind: type[Descriptor], name: str, **content: object) -> Any:
+    return parse(kind, ABOUT | {"kind": name} | content, "test")
+
+
+def without_drawing(patch: pytest.MonkeyPatch, module: Any, *names: str) -> None:
+    """Sections are left out: what stands on top of the page is asked."""
+    for name in names:
+        patch.setattr(module, name, lambda *_, **__: Section("x", "Drawn"))
+
+
+def alarms(html: str) -> list[str]:
+    """Return the failed controls of a page, which stand before every other section."""
+    main = html[html.index("<main>") :]
+    if 'id="failed-controls"' not in html:
+        return []
+    assert main.index('id="failed-controls"') == main.index("<section") + len("<section ")
+    assert 'href="#failed-controls"' in html[: html.index("<main>")]
+    box = main[main.index('id="failed-controls"') : main.index("</section>")]
+    found = re.findall(r'<p class="failed-control">(.*?)</p>', box, re.DOTALL)
+    assert f"{len(found)} control" in box
+    return [unescape(re.sub("<[^>]+>", "", each)) for each in found]
+
+
+# ------------------------------------------------------------------------------------------------- material by kind
+
+
+def decoded(fails: bool) -> DecodedTimes:
+    windows = pd.DataFrame({"window": ["response", "before"], "start_s": [0.0, -0.1], "stop_s": [0.5, 0.0]})
+    windows = windows.assign(scheme="recordings left out", group="all", control=[False, True], chance=0.5)
+    windows = windows.assign(score=[0.8, 0.578 if fails else 0.51], low=0.4, high=0.9, null_mean=0.5, n_trials=40)
+    windows = windows.assign(p=[0.01, 0.0123 if fails else 0.4], logistic=0.7, n_folds=4)
+    clusters = pd.DataFrame({"p": [0.01], "start_s": [0.1], "stop_s": [0.2], "kind": "time", "group": "all"})
+    scores = pd.DataFrame({"group": "all", "time_s": [-0.05, 0.1], "score": [0.6, 0.8], "chance": 0.5})
+    tables = {"timewindows": windows, "timeclusters": clusters, "timescores": scores}
+    facts = {"measure": "area under the curve", "categories": ["a", "b"]}
+    return DecodedTimes(tables | {"timepeaks": pd.DataFrame(), "timesensors": pd.DataFrame()}, Arrays(), facts)
+
+
+def recordings(fails: bool, patch: pytest.MonkeyPatch) -> str:
+    files = {"1": {"format": "epochs", "recordings": ["a-epo.fif"]}}
+    study = descriptor(RecordingStudy, "recordings", subjects=files)
+    return recordings_page.render_recordings_page(
+        RecordingMaterial(config(), "study", study, "1", decoded=decoded(fails))
+    )
+
+
+def images(fails: bool, patch: pytest.MonkeyPatch) -> str:
+    patch.setattr(image_page, "image_sections", lambda _: [])
+    study = descriptor(
+        ImageStudy, "images", images="s.tsv", folder=".", splits={"shared": {"column": "set", "value": "x"}},
+        subjects={"02": {"format": "epochs", "epochs": "e.fif", "picks": "eeg"}},
+    )  # fmt: skip
+    profile = pd.DataFrame({"layer": ["a"], "group": "reliable targets", "null_mean": 0.0, "null_high": 0.02})
+    profile = profile.assign(control_r=0.2 if fails else 0.01)
+    clusters = pd.DataFrame({"layer": "a", "p": 0.01, "start": [-0.08 if fails else 0.1], "stop": -0.02, "mass": 9.0})
+    empty = pd.DataFrame()
+    captions = pd.DataFrame({"of": ["caption", "permuted", "shuffled"], "region": "reliable targets", "r": [0.3] * 3})
+    captions["gain_low"] = [np.nan, -0.01 if fails else 0.1, 0.1]
+    words = pd.DataFrame({"space": ["grounded", "shuffled"], "measure": "top-1", "value": 0.2, "chance": 0.1})
+    words = words.assign(p=[0.01, 0.01 if fails else 0.5], low=[0.15, 0.15 if fails else 0.05])
+    material = ImageMaterial(
+        config(), "study", study, "02", encodings={("net", "ridge"): ImageEncoding(empty, profile, empty, clusters)},
+        decoded=decoded(fails), captions={"captions": empty, "captionscores": captions},
+        grounding={"groundedscores": words},
+    )  # fmt: skip
+    patch.setattr(image_page, "grounding_methods", lambda _: [])
+    pair = {"model_a": "net", "model_b": "twin", "method_a": "ridge", "method_b": "ridge", "difference": -0.1}
+    pair |= {"low": -0.15, "high": -0.05, "p": 0.01 if fails else 0.3}
+    material.differences = pd.DataFrame([pair])
+    return image_page.render_image_page(material)
+
+
+def blocks(fails: bool, patch: pytest.MonkeyPatch) -> str:
+    models = {"a": {"extractor": "onehot"}, "noise": {"extractor": "random", "n_features": 4, "n_draws": 9}}
+    stimuli = {name: {"wordings": [name]} for name in "abcd"}
+    study = BlockStudy.model_construct(
+        **ABOUT, kind="blocks", stimuli=stimuli, splits={"pairs": type("S", (), {"leave_out": "stimulus"})}, notes=(),
+    )  # fmt: skip
+    study = study.model_copy(update={"citation": descriptor(RdmStudy, "rdms", **RDMS).citation})
+    material = Material(config(models=models), "study", study, "1")
+    scores = pd.DataFrame({"split": ["runs"], "layer": ["l"], "r": [0.1]})
+    material.encodings["a", "ridge"] = Encoding(scores, scores, scores)
+    row = {"model": "a", "method": "ridge", "split": "pairs", "layer": "l", "quantity": "pair matching", "value": 0.8}
+    row |= {"chance": 0.5, "null_mean": 0.56 if fails else 0.501, "null_95": 0.6, "p": 0.01, "n_null": 999, "sd": 0.1}
+    row |= {"low": 0.7, "high": 0.9, "n": 28}
+    drawn = row | {"model": "noise", "layer": "all", "p": np.nan, "n": 9, "value": 0.7 if fails else 0.55}
+    material.summary = pd.DataFrame([row, drawn])
+    for name in ("findings", "_cards"):
+        patch.setattr(page, name, lambda _: [])
+    return page.render_page(material, [])
+
+
+RDMS = {"reader": "kriegeskorte92", "files": ["f"], "references": {"human": "judgements"}}
+
+
+def rdms(fails: bool, patch: pytest.MonkeyPatch) -> str:
+    without_drawing(patch, rdm_page, "_fits", "_matrices")
+    row = {"reference": "human", "model": "net", "layer": "a", "kind": "layer", "score": 0.3, "n_subjects": 4}
+    row |= dict.fromkeys(("low", "high", "ceiling_low", "ceiling_high", "group_score"), 0.3)
+    twin = {"reference": "human", "model": "twin", "layer": "a", "kind": "random weights", "n": 3, "sd": 0.01}
+    twin |= {"mean": 0.31 if fails else 0.1, "group_mean": 0.1, "group_sd": 0.01}
+    sidecars = {"rdm.json": {"details": {"categories": []}, "stage": "s", "library": {"digest": "0"}, "created": ""}}
+    table = pd.DataFrame([row, twin])
+    study = descriptor(RdmStudy, "rdms", **RDMS)
+    return rdm_page.render_rdm_page(study, config(), table, pd.DataFrame(), Arrays(), sidecars)
+
+
+def groups(fails: bool, patch: pytest.MonkeyPatch) -> str:
+    pair = {"subject": "1", "modality": "fMRI", "quantity": "mean r", "model_a": "twin", "model_b": "net"}
+    pair |= {"difference": 0.1, "low": 0.05 if fails else -0.05, "high": 0.15, "p": 0.01}
+    named = pd.DataFrame({"name": ["nested"], "null_mean": [0.3 if fails else 0.25], "null_high": [0.4]})
+    for name in ("score_table", "comparison_table"):
+        patch.setattr(group, name, lambda *_: "")
+    return group.render_group_page(
+        "study", "A study", pd.DataFrame({"subject": ["1"]}), pd.DataFrame([pair]), controls=["twin"],
+        failed_controls=failed_identification(named, {"chance": 0.25, "n_shuffles": 100}),
+    )  # fmt: skip
+
+
+def sentences(fails: bool, patch: pytest.MonkeyPatch) -> str:
+    drawing = ("retrieval_section", "sentence_section", "data_section")
+    without_drawing(patch, text_page, *drawing)
+    for name in ("control_sections", "label_section", "relevance_section", "_methods", "_cards"):
+        patch.setattr(text_page, name, lambda *_: [])
+    kinds = [("brain", "brain", 0.4, 0.001), ("brain", "noise", 0.02, 0.5), ("brain", "time-reversed", 0.3, 0.001)]
+    kinds.append(("brain", "pre-stimulus", 0.3 if fails else 0.01, 0.001 if fails else 0.6))
+    controls = pd.DataFrame(kinds, columns=["trained", "tested", "value", "p"])
+    controls = controls.assign(measure="top-1", chance=0.02, limit=0.06)
+    nuisances = pd.DataFrame({"nuisance": ["trial index", "neighbours in time"], "measure": "top-1"})
+    nuisances = nuisances.assign(value=[0.45, 0.4], chance=0.1, p=0.003)
+    left = pd.DataFrame({"block": range(3), "measure": "top-1", "value": 0.1, "chance": 0.09, "neighbours": 0.1})
+    details = {"not_excluded": {"top-1": ["trial index", "neighbours in time"] if fails else []}}
+    details |= {"blocks_fail": ["top-1"] * fails, "uses_brain": {"top-1": not fails}, "verdict": {"top-1": ["Said."]}}
+    study = descriptor(SentenceStudy, "sentences", simulate={})
+    models = {"minilm": {"extractor": "sentence", "weights": "x"}}
+    material = TextMaterial(config(models=models), "study", study, said={"ridge": details})
+    material.decoders["ridge"] = {"controls": controls, "nuisances": nuisances, "leftblocks": left}
+    return text_page.render_text_page(material)
+
+
+def modalities(fails: bool, patch: pytest.MonkeyPatch) -> str:
+    without_drawing(patch, modalities_page, "_between", "_within", "_repeats", "_geometry")
+    patch.setattr(modalities_page, "_findings", lambda _: [])
+    rows = [("joint", 0.3, 0.001), ("ridge", 0.2, 0.001), ("shuffled", 0.2 if fails else 0.02, 0.5)]
+    rows.append(("low level", 0.31 if fails else 0.1, 0.01))
+    table = pd.DataFrame(rows, columns=["decoder", "value", "p"]).assign(
+        kind="image", query="eeg", gallery="image", measure="top-1", chance=0.02, null_mean=0.02, null_sd=0.01,
+        n_gallery=50,
+    )  # fmt: skip
+    study = descriptor(ModalityStudy, "modalities", simulate={})
+    return modalities_page.render_modalities_page(ModalityMaterial(config(), "study", study, {"spaceretrieval": table}))
+
+
+def series(fails: bool, patch: pytest.MonkeyPatch) -> str:
+    without_drawing(patch, series_page, "_filled", "_networks", "_people")
+    for name in ("_findings", "_cards"):
+        patch.setattr(series_page, name, lambda _: [])
+    rows = [("masked model", "model", 0.3), ("regions shifted", "null", 0.1 if fails else 0.001)]
+    rows.append(("frames permuted", "null", 0.2))  # keeps what regions share at a moment: no null for these
+    filled = pd.DataFrame(rows, columns=["name", "kind", "r2"]).assign(hidden="random halves", network="")
+    study = descriptor(SeriesStudy, "series", simulate={})
+    return series_page.render_series_page(SeriesMaterial(config(), "study", study, {"filled": filled}))
+
+
+def concepts(fails: bool, patch: pytest.MonkeyPatch) -> str:
+    without_drawing(patch, concepts_page, "_choices", "_dimensions", "_networks", "_regions", "_alignment")
+    for name in ("_findings", "_cards"):
+        patch.setattr(concepts_page, name, lambda _: [])
+    rows = [("unaligned", 0.5, np.nan), ("aligned", 0.6, 0.1), ("shuffled choices", 0.61 if fails else 0.5, np.nan)]
+    scores = pd.DataFrame(rows, columns=["control", "accuracy", "gain"]).assign(
+        model="net", layer="a", split=UNSEEN, level="all", gain_se=0.02
+    )
+    study = descriptor(TripletStudy, "triplets", files={"triplets": ["t.txt"], "objects": "o.txt"})
+    tables = {concepts_page.ALIGNMENT_TABLES[0]: scores}
+    return concepts_page.render_concepts_page(ConceptMaterial(config(), "study", study, tables, aligned={"teacher": 1}))
+
+
+def dynamics(fails: bool, patch: pytest.MonkeyPatch) -> str:
+    without_drawing(patch, dynamics_page, "_data", "_following")
+    rows = [("net", "mlp", "model", 0.6, 0.01), ("", "time alone", "control", 0.62 if fails else 0.2, 0.2)]
+    scores = pd.DataFrame(rows, columns=["network", "name", "role", "r_normalized", "p"]).assign(
+        region="front", epoch="occluded", n_neurons=5, n_dropped=0, null_mean=0.0, low=0.1, high=0.7
+    )
+    folds = [scores.assign(fold=fold, r_normalized=scores["r_normalized"] + 0.001 * fold) for fold in range(8)]
+    study = descriptor(VideoStudy, "videos", videos="v.npz", subjects={"1": {"neural": "n.npy"}})
+    tables = {"dynamics": scores, "dynamicsfolds": pd.concat(folds)}
+    return dynamics_page.render_dynamics_page(DynamicsMaterial(config(), "study", study, "1", tables))
+
+
+PAGES: dict[str, tuple[Make, list[tuple[str, ...]]]] = {
+    "recordings": (recordings, [("before the stimulus", ".578", "chance .500", "p = .0123")]),
+    "images": (
+        images,
+        [
+            ("before the stimulus", ".578", "p = .0123"),
+            ("exchanged between images", ".200", "limit .031"),
+            ("before the image", "p = .0100"),
+            ("Captions of other voxels", ".300"),
+            ("grounded in shuffled", ".200", "chance .100"),
+            ("Random weights, twin", ".100"),
+        ],
+    ),
+    "blocks": (blocks, [("after permuting", ".560", "chance .500"), ("random spaces", ".700", "limit .600")]),
+    "rdms": (rdms, [("twin a, random weights", ".310")]),
+    "groups": (groups, [("random weights, twin", ".100"), ("relabelling", ".300", "chance .250")]),
+    "sentences": (
+        sentences,
+        [
+            ("tested on pre-stimulus", ".300", "chance .020", "p = .0010", "limit .060"),
+            ("trial index alone", ".450", "neighbours in time"),
+            ("blocks of the session", ".100", "chance .090"),
+        ],
+    ),
+    "modalities": (modalities, [("shuffled pairs", ".200", "limit .050"), ("Luminance", ".310")]),
+    "series": (series, [("regions shifted", ".100", "limit .020")]),
+    "concepts": (concepts, [("shuffled choices", ".610", "chance .333")]),
+    "dynamics": (dynamics, [("time alone", ".620")]),
+}
+
+
+@pytest.mark.parametrize("kind", PAGES)
+def test_a_failed_control_stands_in_a_red_box_on_top(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, expected = PAGES[kind]
+    found = alarms(make(True, monkeypatch))
+    assert len(found) == len(expected)
+    for text, parts in zip(found, expected, strict=True):
+        assert all(part in text for part in parts), (text, parts)
+        assert len(text.split(". ", 1)[1]) > 30  # what it means
+    assert alarms(make(False, monkeypatch)) == []
+
+
+def test_a_cluster_that_ends_before_the_stimulus_fails() -> None:
+    of = decoded(False)
+    early = of.tables["timeclusters"].assign(start_s=-0.09, stop_s=-0.01)
+    (control,) = failed_windows(DecodedTimes({**of.tables, "timeclusters": early}, of.squares, of.facts))
+    assert control.value == 0.6
+    across = early.assign(stop_s=0.05)  # it may have begun with the stimulus: borders carry no guarantee
+    assert failed_windows(DecodedTimes({**of.tables, "timeclusters": across}, of.squares, of.facts)) == []
+    assert failed_windows(None) == []
+
+
+def test_figures_of_a_control_are_those_that_are_known() -> None:
+    assert FailedControl("x", 0.5, "m").figures == ".500"
+    assert FailedControl("x", 0.5, "m", chance=0.25, limit=0.4).figures == ".500 (chance .250, limit .400)"
+    assert FailedControl("x", 0.5, "m", p=0.00001).figures == ".500 (p < .0001)"
+
+
+def test_what_comes_from_data_is_escaped_in_the_box() -> None:
+    html = page.render("group.html", [], failed_controls=[FailedControl("<img src=x>", 0.5, "<b>m</b>")], dataset="d",
+                       title="t", n_subjects=1, table="", scores_csv="", comparisons="", notes=[], table_note="",
+                       confidence=0.95, failures=[], sidecars={})  # fmt: skip
+    assert "<img src=x>" not in html
+    assert len(alarms(html)) == 1
