@@ -50,7 +50,8 @@ def condensed_rdms(
         If the number of pairs is that of no set of stimuli, the axes are others, or a matrix is symmetric but of
         similarities, or filled on one side of its diagonal only, or only some of several matrices are RDMs.
     """
-    values = np.asarray(rdms, dtype=np.float64)
+    values: Values = np.asarray(rdms, dtype=np.float64)
+    shape = values.shape
     if values.ndim >= 2 and values.shape[-1] == values.shape[-2] >= 2 and _are_square(name, values):
         values = values[..., *np.triu_indices(values.shape[-1], 1)]
     if values.ndim == 0:
@@ -66,8 +67,7 @@ def condensed_rdms(
     if values.ndim != 1 + len(axes):
         leading = "".join(f"{axis}, " for axis in axes)
         raise BrainalignError(
-            f"{name} has shape {np.shape(rdms)}; give ({leading}n_pairs), or square matrices ({leading}n_stimuli, "
-            "n_stimuli)"
+            f"{name} has shape {shape}; give ({leading}n_pairs), or square matrices ({leading}n_stimuli, n_stimuli)"
         )
     return values
 
@@ -99,7 +99,7 @@ def _are_square(name: str, values: Values) -> bool:
             f"{name} of shape {values.shape} is symmetric, but its diagonal is {first[np.argmax(np.abs(first))]:.3g}, "
             "not 0: similarities? Give dissimilarities, such as 1 - r"
         )
-    blank = ~np.nan_to_num(flat).any(axis=1).any(axis=1)
+    blank = ~np.nan_to_num(flat).any(axis=(1, 2))
     below, above = (
         ~np.nan_to_num(flat[:, *side]).any(axis=1) for side in (np.tril_indices(n, -1), np.triu_indices(n, 1))
     )

@@ -70,7 +70,7 @@ def mean_ranks(rdms: Values) -> NDArray[np.float64]:
 def dense_codes(values: Values) -> NDArray[np.intp]:
     """Return 0, 1, 2, ... for the different values of one complete RDM in ascending order."""
     [order], [ties] = sorted_ties(values[None])
-    codes = np.empty_like(ties)
+    codes: NDArray[np.intp] = np.empty_like(ties)
     codes[order] = ties
     return codes
 

@@ -159,6 +159,16 @@ def test_areas_with_ties_and_of_weighted_trials() -> None:
             assert found[k, column] == pytest.approx(expected, abs=1e-12)
 
 
+def test_areas_with_ties_of_several_rows() -> None:
+    rng = np.random.default_rng(8)
+    decisions = rng.integers(4, size=(3, 2, 20)).astype(float)
+    positive = rng.random((3, 2, 20)) < 0.4
+    expected = [
+        [roc_auc_score(*row) for row in zip(*rows, strict=True)] for rows in zip(positive, decisions, strict=True)
+    ]
+    np.testing.assert_allclose(auc(decisions, positive), expected)
+
+
 def test_contiguous_folds_keep_a_guard() -> None:
     onsets = np.concatenate([np.arange(40) * 0.6, np.arange(30) * 0.6])
     groups = np.repeat(["a", "b"], [40, 30])

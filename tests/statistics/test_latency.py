@@ -114,3 +114,18 @@ def test_bad_input() -> None:
     with pytest.raises(BrainalignError, match="NaN"):
         score_latency(score * np.nan, many, many, TIMES)
     assert not any(v is None for v in asdict(score_latency(score, many, many, TIMES)).values())
+
+
+def test_an_onset_has_an_interval_only_where_the_draws_have_onsets() -> None:
+    course, late = np.zeros((2, len(TIMES)))
+    course[20:24] = late[26:30] = 0.5
+    null = np.full((99, len(TIMES)), 0.1)
+    draws = np.stack([course] * 96 + [late] * 2 + [0 * course] * 2)  # two of a hundred without one
+    found = score_latency(course, draws, null, TIMES)
+    assert (found.onset_low, found.onset_high) == (TIMES[20], TIMES[20])
+    assert found.onset == TIMES[20]
+    few = score_latency(course, np.concatenate([draws[:90], 0 * draws[:10]]), null, TIMES)
+    assert few.onset == TIMES[20]
+    assert np.isnan([few.onset_low, few.onset_high]).all()
+    none = score_latency(0.05 * course, draws, null, TIMES)  # the draws have onsets, the score has none
+    assert np.isnan([none.onset, none.onset_low, none.onset_high]).all()

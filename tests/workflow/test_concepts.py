@@ -139,6 +139,18 @@ def test_networks_and_regions_beside_judgements(tables) -> None:
     assert regions.loc["IT", "n_objects"] < 26  # those that all three subjects saw
 
 
+def test_maps_are_averaged_over_their_places(tmp_path: Path) -> None:
+    rng, by = np.random.default_rng(1), Provenance("test", {}, "")
+    stimuli = pd.DataFrame({"stimulus_id": ["a", "b", "c", "d"], "path": ""})
+    maps, flat = rng.normal(size=(4, 6, 5)).astype(np.float32), rng.normal(size=(4, 3)).astype(np.float32)
+    path = artifact_path(tmp_path, "things", "features", model="net")
+    layers = {"map": Features(maps, stimuli, "map", (2, 3)), "flat": Features(flat, stimuli, "flat")}
+    save(path, Layers(layers), by)
+    found = concepts.layers_of([path], ["c", "a"], by)
+    np.testing.assert_allclose(found["net", "map"], maps[[2, 0]].mean(axis=1), rtol=1e-6)
+    np.testing.assert_array_equal(found["net", "flat"], flat[[2, 0]])
+
+
 def test_the_page_shows_controls_and_escapes(tables, tmp_path: Path) -> None:
     descriptor = tables[1].parent / "study" / "things.yaml"
     config = parse(Config, configuration(str(descriptor), str(tables[1])), "test")

@@ -110,6 +110,7 @@ def test_captions_find_images_that_nothing_was_fitted_to(grounded: Path) -> None
     words = load(artifact_path(grounded, "d", "groundedwords"), Arrays)
     about = load_sidecar(artifact_path(grounded, "d", "groundedwords"))["details"]
     assert {"red", "circle"} <= set(about["words"])
+    assert about["grid"] == [2, 3]
     assert "background" not in about["words"]  # which every caption holds
     assert int(words["train"].sum()) == N_IMAGES - N_TEST
     again = GroundedLanguage.from_state(load(artifact_path(grounded, "d", "grounding"), Arrays), device="cpu")

@@ -55,6 +55,13 @@ def test_every_rule_declares_what_it_needs(root: Path, stage: str) -> None:
     assert (root / "pipelines" / f"{stage}.py").exists()
 
 
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if not stage.startswith("report")])
+def test_the_seed_of_the_configuration_reaches_every_stage(root: Path, stage: str) -> None:
+    text = (root / "snakemake" / "rules" / f"{stage}.smk").read_text()
+    assert re.findall(r"^ +seed=(.*),$", text, flags=re.MULTILINE) == ["SETTINGS.seed"]
+    assert text.count("--seed {params.seed}") == text.count("python -P -m") == 1
+
+
 def test_the_snakefile_stays_short(root: Path) -> None:
     assert len((root / "Snakefile").read_text().splitlines()) < 45
 
@@ -62,7 +69,7 @@ def test_the_snakefile_stays_short(root: Path) -> None:
 @pytest.mark.parametrize("name", ["config", "demo"])
 def test_a_dry_run_lists_the_planned_jobs(root: Path, name: str, tmp_path: Path, monkeypatch) -> None:
     config = f"snakemake/config/{name}.yaml"
-    arguments = ["--configfile", config, "--config", f"results={tmp_path}", "--dry-run"]
+    arguments = ["--configfile", config, "--config", f"results={tmp_path}", "seed=7", "--dry-run", "--printshellcmds"]
     result = run(root, "snakemake", "--workflow-profile", "snakemake/profiles/default", *arguments)
     assert result.returncode == 0, result.stderr
     table = (result.stdout + result.stderr).split("Job stats:")[1]
@@ -70,6 +77,10 @@ def test_a_dry_run_lists_the_planned_jobs(root: Path, name: str, tmp_path: Path,
     monkeypatch.chdir(root)
     planned = Counter(job.stage for job in jobs(load_config(config)))
     assert {rule: n for rule, n in listed.items() if rule in STAGES} == planned
+    commands = re.findall(r"brainalign\.pipelines\.(\w+) .*", result.stdout + result.stderr)
+    seeds = re.findall(r"brainalign\.pipelines\.(?!report)\w+ .*? --seed (\d+)", result.stdout + result.stderr)
+    assert seeds == ["7"] * sum(not command.startswith("report") for command in commands)
+    assert len(seeds) > 5
 
 
 @pytest.mark.parametrize(
