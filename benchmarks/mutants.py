@@ -246,7 +246,7 @@ def _column(node: ast.AST) -> str:
     return ""
 
 
-def nearest_tests(mutant: Mutant, most: int, folder: Path = ROOT) -> list[str]:
+def nearest_tests(mutant: Mutant, most: int, among: Sequence[str] = (), folder: Path = ROOT) -> list[str]:
     """Return the test files that name the mutated function, those of its own folder and of most mentions first.
 
     A private function stands for the public ones of its module; where no test names any, its module does.
@@ -256,14 +256,11 @@ def nearest_tests(mutant: Mutant, most: int, folder: Path = ROOT) -> list[str]:
     tree = ast.parse((ROOT / mutant.path).read_bytes())
     public = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
     public = [name for name in public if not name.startswith("_")]
-    function = mutant.function.split(".")[0]
-    texts = {
-        file.relative_to(folder).as_posix(): file.read_text()
-        for file in sorted((folder / "tests").rglob("test_*.py"))
-        if file.name not in NEVER
-    }
-    for names in ([function], public, [mutant.path.stem]):
-        pattern = re.compile("|".join(rf"\b{name}\b" for name in names) or "$^")
+    function, module = mutant.function.split(".")[0], mutant.path.stem
+    files = [folder / name for name in among] or sorted((folder / "tests").rglob("test_*.py"))
+    texts = {file.relative_to(folder).as_posix(): file.read_text() for file in files if file.name not in NEVER}
+    for names in ([f"{module}.{function}"], [function], [f"{module}.{name}" for name in public], public, [module]):
+        pattern = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in names) or "$^")
         counts = {file: len(pattern.findall(text)) for file, text in texts.items()}
         hits = [file for file in counts if counts[file]]
         if hits:
@@ -364,7 +361,7 @@ def main() -> None:
     parser.add_argument("paths", nargs="+", type=Path, help="files, or folders with all their files")
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--tests", nargs="+", default=[], help="instead of the nearest ones")
+    parser.add_argument("--tests", nargs="+", default=[], help="the nearest of these only")
     parser.add_argument("--most-files", type=int, default=3, help="of tests per mutant")
     parser.add_argument("--only", default="", help="mutants whose line matches this expression, as path:line")
     parser.add_argument("--returning", default="", help="only functions that return this type, and what they call")
@@ -390,7 +387,7 @@ def judge(mutants: Sequence[Mutant], folder: Path, options: argparse.Namespace) 
     sound: dict[tuple[str, ...], bool] = {}
     killed, survived = 0, []
     for mutant in mutants:
-        tests = tuple(options.tests or nearest_tests(mutant, options.most_files, folder))
+        tests = tuple(nearest_tests(mutant, options.most_files, options.tests, folder))
         if tests and tests not in sound:
             state, _, tail = run_tests(folder, tests, options.limit_s)
             sound[tests] = state == "passed"

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from drawn import watched
 from PIL import Image
 
 from brainalign.kernels import blas
@@ -230,6 +231,21 @@ def make_study() -> Callable[..., SmallStudy]:
 def products_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave products on the CPU to torch, which counts them, whatever the processor."""
     monkeypatch.setattr(blas, "_by_openblas", lambda: False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def problems() -> Iterator[list[str]]:
+    """Collect what cannot be right in figures that become images, in this process."""
+    with watched() as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def figures_are_right(problems: list[str]) -> Iterator[None]:
+    """Fail where a figure of a test, or of what was made for it, has marks outside its axes or labels twice."""
+    yield
+    found, problems[:] = list(problems), []
+    assert not found
 
 
 @pytest.fixture(scope="session")

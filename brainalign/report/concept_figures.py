@@ -38,7 +38,7 @@ def accuracy_figure(choices: pd.DataFrame) -> Figure:
     for k, (ax, split) in enumerate(zip(axes, splits, strict=True)):
         part = choices[choices["split"] == split].iloc[::-1]
         y = np.arange(len(part))
-        _between(ax, part.iloc[0])
+        _between(ax, part.iloc[0], part["accuracy"])
         for place, (_, row) in zip(y, part.iterrows(), strict=True):
             colour = COLOUR_OF.get(row["kind"], GREY)
             ax.errorbar(row["accuracy"], place, xerr=1.96 * row["se"], fmt="o", color=colour, markersize=5, capsize=2)
@@ -52,12 +52,13 @@ def accuracy_figure(choices: pd.DataFrame) -> Figure:
     return figure
 
 
-def _between(ax: Axes, row: pd.Series) -> None:
-    """Draw chance and the ceiling, across an axis of accuracies."""
+def _between(ax: Axes, row: pd.Series, values: pd.Series[float] | pd.DataFrame) -> None:
+    """Draw chance and the ceiling, across an axis that holds all accuracies."""
     ax.axvline(row["chance"], color="black", linewidth=0.8, linestyle=":", label="chance")
     if pd.notna(row["ceiling_low"]):
         ax.axvspan(row["ceiling_low"], row["ceiling_high"], color=NULL, zorder=0, label="ceiling of accuracy, bounds")
-    ax.set_xlim(0.25, max(0.75, float(np.nan_to_num(row["ceiling_high"])) + 0.05))
+    seen = np.append(values.to_numpy(dtype=float), row["ceiling_high"])
+    ax.set_xlim(np.nanmin([0.3, *seen]) - 0.05, np.nanmax([0.7, *seen]) + 0.05)
 
 
 def reproducibility_figure(dimensions: pd.DataFrame, least_r: float) -> Figure:
@@ -104,7 +105,7 @@ def network_figure(networks: pd.DataFrame, choices: pd.DataFrame) -> Figure:
     y = np.arange(len(shown))
     about = (("cosine", "null_high", "as they are, held-out triplets"), ("unseen", "unseen_null_high", ""))
     for k, (ax, (value, high, title)) in enumerate(zip(axes, about, strict=True)):
-        _between(ax, choices.iloc[0])
+        _between(ax, choices.iloc[0], shown[[value, high]])
         ax.barh(y, shown[high] - 0.25, left=0.25, height=0.7, color="#ececec", zorder=0, label=PERMUTED)
         sd = np.nan_to_num(shown["unseen_sd"]) if value == "unseen" else np.zeros(len(shown))
         for place, (_, row), spread in zip(y, shown.iterrows(), sd, strict=True):

@@ -68,13 +68,11 @@ def contest_scores(rows: pd.DataFrame) -> Figure:
 
 def _bounds(ax: Axes, x: int, row: pd.Series[float]) -> None:
     """Draw ceiling and chance of one region."""
-    once = "" if x == 0 else "_"  # names with an underscore stay out of the legend
     left, right = x - 0.45, x + 0.45
-    label = f"{once}best family, exchanged predictions"
+    label = "best family, exchanged predictions"
     ax.fill_between([left, right], 0, row["null_high"], color=NULL, linewidth=0, zorder=0, label=label)
     if np.isfinite(row["ceiling_r"]):
-        label = f"{once}noise ceiling"
-        ax.hlines(row["ceiling_r"], left, right, color="black", linestyle="--", linewidth=0.8, label=label)
+        ax.hlines(row["ceiling_r"], left, right, color="black", linestyle="--", linewidth=0.8, label="noise ceiling")
 
 
 def winner_maps(

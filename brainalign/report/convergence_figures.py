@@ -171,8 +171,9 @@ def map_correlations(rows: pd.DataFrame) -> Figure:
                 ax.text(0, place, "no value", fontsize=6, va="center", ha="center", color="#555555")
                 continue
             band = 1.96 * row["null_sd"]
-            label = "95 % of unrelated maps" if place == 0 else ""
-            ax.fill_betweenx([place - 0.42, place + 0.42], -band, band, color=NULL, linewidth=0, label=label)
+            ax.fill_betweenx(
+                [place - 0.42, place + 0.42], -band, band, color=NULL, linewidth=0, label="95 % of unrelated maps"
+            )
             ax.barh(place, row["r"], height=0.5, color=COLOURS[0] if row["q"] <= 0.05 else "#a8c8de")
             side = "left" if row["r"] >= 0 else "right"
             offset = 0.03 if row["r"] >= 0 else -0.03

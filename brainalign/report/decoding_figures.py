@@ -31,7 +31,8 @@ def decoded_courses(rows: pd.DataFrame, clusters: pd.DataFrame, peaks: pd.DataFr
     check_columns("the table of scores", rows, ["group", "time_s", "score", "null_low", "null_high", "chance"])
     groups = list(pd.unique(rows["group"]))
     figure, axes = new_figure(1.2 + 2.9 * len(groups), 3.1, len(groups))
-    for ax, group, colour in zip(axes, groups, COLOURS, strict=False):
+    colours = [COLOURS[k % len(COLOURS)] for k in range(len(groups))]
+    for ax, group, colour in zip(axes, groups, colours, strict=True):
         part = rows[rows["group"] == group]
         x = 1000 * part["time_s"]
         ax.fill_between(x, part["null_low"], part["null_high"], color=NULL, linewidth=0, label="permuted labels, 95 %")
@@ -43,7 +44,7 @@ def decoded_courses(rows: pd.DataFrame, clusters: pd.DataFrame, peaks: pd.DataFr
         ax.tick_params(labelsize=8)
     share_axis(axes)
     axes[0].set_ylabel(measure, fontsize=8)
-    for ax, group, colour in zip(axes, groups, COLOURS, strict=False):
+    for ax, group, colour in zip(axes, groups, colours, strict=True):
         bottom, top = ax.get_ylim()
         mine = clusters[(clusters["group"] == group) & (clusters["kind"] == "time") & (clusters["p"] < 0.05)]
         for _, row in mine.iterrows():

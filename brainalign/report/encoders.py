@@ -58,7 +58,6 @@ def encoder_scores(rows: pd.DataFrame) -> Figure:
         ax.plot(x, mine["r"], marker, color=COLOURS[k % len(COLOURS)], markersize=4, label=encoder)
     for place, group in enumerate(groups):
         of, left, right = rows[rows["group"] == group].iloc[0], place - 0.45, place + 0.45
-        once = "" if place == 0 else "_"  # names with an underscore stay out of the legend
         ax.fill_between(
             [left, right],
             of["null_low"],
@@ -66,11 +65,10 @@ def encoder_scores(rows: pd.DataFrame) -> Figure:
             color=NULL,
             linewidth=0,
             zorder=0,
-            label=f"{once}exchanged predictions",
+            label="exchanged predictions",
         )
         if np.isfinite(of["ceiling_r"]):
-            label = f"{once}noise ceiling"
-            ax.hlines(of["ceiling_r"], left, right, color="black", linestyle="--", linewidth=0.8, label=label)
+            ax.hlines(of["ceiling_r"], left, right, color="black", linestyle="--", linewidth=0.8, label="noise ceiling")
     ax.axhline(0, color=GREY, linewidth=0.6)
     ax.set_xticks(range(len(groups)), groups, fontsize=7, rotation=30 if len(groups) > 6 else 0)
     ax.set_ylabel("mean r on test images")

@@ -29,6 +29,8 @@ __all__ = [
     "zero_shot",
 ]
 
+MARKERS = "os^D"  # one after the other, where there are more models than colours
+
 
 def split_matrix(splits: pd.DataFrame) -> Figure:
     """Draw which groups each fold tests (rows are folds), one panel per split."""
@@ -60,27 +62,21 @@ def identification_scores(rows: pd.DataFrame, classification: pd.DataFrame, mode
     classification : DataFrame
         Headline row of the linear classifier.
     models : sequence of str
-        In the order to draw.
+        Every model of the study; those with a row are drawn, in this order.
     """
     methods = list(pd.unique(rows["method"]))
+    shown = [name for name in models if name in set(rows["model"])]
+    step = min(0.16, 0.8 / max(len(shown), 1))  # all models of a method stand over its name
+    tested = [model for model in shown if rows.loc[rows["model"] == model, "null_mean"].notna().any()]
     figure, (ax,) = new_figure(7.6, 3.4)
-    for m, method in enumerate(methods):
-        part = rows[rows["method"] == method].set_index("model")
-        for k, model in enumerate(name for name in models if name in part.index):
-            row = part.loc[model]
-            x = m + (k - (len(models) - 1) / 2) * 0.16
-            interval = [[max(row["value"] - row["low"], 0)], [max(row["high"] - row["value"], 0)]]
-            label = model if m == 0 else None
-            ax.errorbar(x, row["value"], interval, fmt="o", color=COLOURS[k % len(COLOURS)], capsize=3, label=label)
-            if np.isfinite(row["null_mean"]):
-                ax.plot(
-                    x,
-                    row["null_mean"],
-                    "_",
-                    color=GREY,
-                    markersize=12,
-                    label="permuted (mean)" if m + k == 0 else None,
-                )
+    for k, model in enumerate(shown):
+        part = rows[rows["model"] == model].set_index("method").reindex(methods).dropna(subset=["value"])
+        x = np.array([methods.index(method) for method in part.index]) + (k - (len(shown) - 1) / 2) * step
+        interval = np.maximum([part["value"] - part["low"], part["high"] - part["value"]], 0)
+        colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k // len(COLOURS) % len(MARKERS)]
+        ax.errorbar(x, part["value"], interval, fmt=marker, color=colour, capsize=3, label=model)
+        label = "permuted (mean)" if model in tested[:1] else ""
+        ax.plot(x, part["null_mean"], linestyle="none", marker="_", color=GREY, markersize=12, label=label)
     for _, row in classification.iterrows():
         interval = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
         ax.errorbar(len(methods), row["value"], interval, fmt="D", color="black", capsize=3)
@@ -267,7 +263,9 @@ def rsa_bars(comparison: pd.DataFrame) -> Figure:
     figure, axes = new_figure(
         3.9 * min(len(panels), 2), 2.9 * -(-len(panels) // 2), min(len(panels), 2), -(-len(panels) // 2)
     )
-    for ax, ((distance, measure), part) in zip(axes, panels, strict=True):
+    for ax in axes[len(panels) :]:
+        ax.set_visible(False)
+    for ax, ((distance, measure), part) in zip(axes, panels, strict=False):
         band = part[["ceiling_low", "ceiling_high"]].iloc[0].astype(float)
         if band.notna().all():
             ax.axhspan(*band, color="#dddddd", label="noise ceiling")

@@ -30,10 +30,11 @@ def retrieval_figure(table: pd.DataFrame) -> Figure:
     check_columns("the table of retrieval", table, columns)
     measures, spaces = list(pd.unique(table["measure"])), list(pd.unique(table["space"]))
     figure, (ax,) = new_figure(6.0, 3.2)
+    step = min(0.18, 0.8 / len(spaces))
     for k, space in enumerate(spaces):
         mine = table[table["space"] == space].set_index("measure").reindex(measures)
-        x = np.arange(len(measures)) + 0.18 * (k - (len(spaces) - 1) / 2)
-        colour = "black" if space == "shuffled" else COLOURS[k]
+        x = np.arange(len(measures)) + step * (k - (len(spaces) - 1) / 2)
+        colour = "black" if space == "shuffled" else COLOURS[k % len(COLOURS)]
         ax.vlines(x, mine["low"], mine["high"], color=colour, linewidth=1.4)
         ax.plot(x, mine["value"], MARKERS.get(space, "^"), color=colour, markersize=5, label=LABELS.get(space, space))
     first = table[table["space"] == spaces[0]].set_index("measure").reindex(measures)

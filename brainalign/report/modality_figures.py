@@ -65,9 +65,9 @@ def within_bars(retrieval: pd.DataFrame, measure: str) -> Figure:
     for x, (kind, query) in enumerate(places):
         part = rows[(rows["kind"] == kind) & (rows["query"] == query)].set_index("decoder")
         nulls = part[~part.index.isin([*DECODERS, "one layer", "low level"])]
-        ax.hlines(part["chance"].iloc[0], x - 0.4, x + 0.4, color="black", linestyle=":", label="" if x else "chance")
+        ax.hlines(part["chance"].iloc[0], x - 0.4, x + 0.4, color="black", linestyle=":", label="chance")
         high = part["null_mean"].iloc[0] + 1.645 * part["null_sd"].iloc[0]
-        ax.fill_between([x - 0.4, x + 0.4], 0, high, color=NULL, label="95 % of exchanged images" if not x else None)
+        ax.fill_between([x - 0.4, x + 0.4], 0, high, color=NULL, label="95 % of exchanged images")
         for k, name in enumerate(shown):
             if name in part.index:
                 row = part.loc[name]
@@ -75,8 +75,8 @@ def within_bars(retrieval: pd.DataFrame, measure: str) -> Figure:
                 if np.isfinite(row["low"]):
                     error = [[max(row["value"] - row["low"], 0)], [max(row["high"] - row["value"], 0)]]
                 ax.errorbar(x + (k - 1) * 0.2, row["value"], error, fmt="o", color=DECODERS[name], capsize=3,
-                            label=name if not x else None)  # fmt: skip
-        ax.plot(np.full(len(nulls), x + 0.36), nulls["value"], "x", color=GREY, label="nulls" if not x else None)
+                            label=name)  # fmt: skip
+        ax.plot(np.full(len(nulls), x + 0.36), nulls["value"], "x", color=GREY, label="nulls" if len(nulls) else None)
     ax.set_xticks(range(len(places)), ["all fused" if kind == "fused" else query for kind, query in places], fontsize=8)
     ax.set_ylabel(measure, fontsize=8)
     ax.set_ylim(0, 1.03)
@@ -123,10 +123,12 @@ def space_geometry(geometry: pd.DataFrame) -> Figure:
     sources = list(pd.unique(geometry["source"]))
     figure, (ax,) = new_figure(6.4, 3.0)
     colours = {"joint": COLOURS[0], "ridge": COLOURS[1], "shuffled": GREY}
+    n = geometry["decoder"].nunique()
+    step = min(0.25, 0.8 / n)
     for k, (decoder, part) in enumerate(geometry.groupby("decoder", sort=False)):
-        x = np.array([sources.index(source) for source in part["source"]]) + 0.25 * (k - 1)
-        ax.bar(x, part["r"], 0.23, color=colours.get(str(decoder), GREY), label=decoder)
-        ax.hlines(part["null_high"], x - 0.12, x + 0.12, color="black", linewidth=1.2,
+        x = np.array([sources.index(source) for source in part["source"]]) + step * (k - (n - 1) / 2)
+        ax.bar(x, part["r"], 0.92 * step, color=colours.get(str(decoder), GREY), label=decoder)
+        ax.hlines(part["null_high"], x - step / 2, x + step / 2, color="black", linewidth=1.2,
                   label="" if k else "95 % of exchanged images")  # fmt: skip
     ax.axhline(0, color="black", linewidth=0.6)
     ax.set_xticks(range(len(sources)), sources, fontsize=8)

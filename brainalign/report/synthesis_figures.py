@@ -134,11 +134,10 @@ def _null_column(ax: Axes, study: SynthesisedImages, judge: str, place: int, reg
     own = own[own["seed"].isin(shuffled["seed"])]  # null encoders may have had fewer seeds
     plain = study.rows("unguided", region)
     plain = plain[plain["seed"].isin(shuffled["seed"])]
-    once = "" if place == 0 else "_"  # names with an underscore stay out of the legend
     x = place + np.linspace(-0.16, 0.16, max(len(means), 2))[: len(means)]
-    ax.plot(x, means, "o", color=GREY, markersize=3, alpha=0.8, label=f"{once}null encoders")
-    ax.hlines(plain[judge].mean(), place - 0.28, place + 0.28, color="black", linewidth=1, label=f"{once}unguided")
-    ax.plot(place, own[judge].mean(), "D", color=COLOURS[0], markersize=6, label=f"{once}guided for the region")
+    ax.plot(x, means, "o", color=GREY, markersize=3, alpha=0.8, label="null encoders")
+    ax.hlines(plain[judge].mean(), place - 0.28, place + 0.28, color="black", linewidth=1, label="unguided")
+    ax.plot(place, own[judge].mean(), "D", color=COLOURS[0], markersize=6, label="guided for the region")
     gain = study.gain(region, "null", judge)
     if gain is not None:
         top = max(float(own[judge].mean()), float(means.max()))

@@ -177,16 +177,17 @@ def layer_latencies(
         Their order; by default that of the rows.
     """
     check_columns("the table of peaks", peaks, ["model", "layer", "peak_s", "low_s", "high_s", "decided", "reason"])
-    shown = list(models or pd.unique(peaks["model"]))
+    shown = [model for model in models or pd.unique(peaks["model"]) if model in set(peaks["model"])]
     names = list(layers or pd.unique(peaks["layer"]))
     for layer in set(peaks["layer"]) - set(names):
         check_choice("a layer of the table of peaks", layer, names)
-    colours = model_colours(shown)
+    colours = model_colours(models or shown)
+    step = min(0.22, 0.8 / max(len(shown), 1))  # the marks of a layer stay in its line
     figure, (ax,) = new_figure(6.4, 1.3 + 0.3 * len(names))
     decided = peaks[peaks["decided"].astype(bool)]
     left = 1000 * float(decided["low_s"].min()) if len(decided) else 0.0
     for k, model in enumerate(shown):
-        offset = 0.22 * (k - (len(shown) - 1) / 2)
+        offset = step * (k - (len(shown) - 1) / 2)
         part = peaks[peaks["model"] == model]
         for first, (_, row) in enumerate(part.iterrows()):
             line = names.index(row["layer"]) + offset

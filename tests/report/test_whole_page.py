@@ -66,13 +66,16 @@ def made_up(section: str) -> ModuleType:
 def rows(**levels: Any) -> pd.DataFrame:
     """Return a row for every combination of labels, with every number that scores have somewhere."""
     table = pd.DataFrame(list(product(*levels.values())), columns=list(levels))
-    value = np.random.default_rng(0).uniform(0.1, 0.6, len(table))
-    numbers = {"r": value, "score": value, "split": value, "weight": value, "value": value, "n_targets": 90, "n": 90}
+    names = ("r", "score", "split", "value", "seed_mean", "cv_score")
+    every = dict(zip(names, np.random.default_rng(0).uniform(0.1, 0.6, (len(names), len(table))), strict=True))
+    value = every["r"]
+    weight = np.random.default_rng(1).uniform(0.02, 0.9 / N_LAYERS, len(table))  # those of all layers are at most 1
+    numbers: dict[str, Any] = {**every, "weight": weight, "n_targets": 90, "n": 80}
     numbers |= {"low": value - 0.05, "high": value + 0.05, "se": 0.03, "p": 0.01, "q": 0.02, "p_fwer": 0.01}
     numbers |= {"null_mean": 0.0, "null_sd": 0.02, "null_low": -0.1, "null_high": 0.1, "control_r": 0.0, "chance": 0.1}
     numbers |= {"ceiling": 0.6, "ceiling_r": 0.8, "ceiling_low": 0.5, "ceiling_high": 0.7, "control_split": 0.01}
     numbers |= {"difference": 0.1, "difference_low": 0.05, "difference_high": 0.15, "n_parameters": 1000, "seconds": 2}
-    numbers |= {"seed_mean": value, "seed_sd": 0.01, "n_seeds": 2, "cv_score": value, "margin": 0.05, "alpha": 1.0}
+    numbers |= {"seed_sd": 0.01, "n_seeds": 2, "margin": 0.05, "alpha": 1.0}
     numbers |= {"r2_signed": value**2, "r2_normalized": value**2 / 0.6, "gain_low": 0.1, "gain_high": 0.2}
     return table.assign(**{name: number for name, number in numbers.items() if name not in levels})
 

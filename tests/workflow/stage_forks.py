@@ -56,8 +56,15 @@ def run(call: socket.socket) -> None:
 def answer(call: socket.socket) -> None:
     """Run a call in a child of this process, and send what it exited with."""
     if (child := os.fork()) == 0:
-        run(call)
-        sys.exit()
+        from drawn import watched
+
+        with watched() as problems:
+            try:
+                run(call)
+            except SystemExit as error:
+                if error.code:
+                    raise
+        sys.exit("\n".join(problems) or None)
     call.sendall(str(abs(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))).encode())
 
 
@@ -95,4 +102,5 @@ def serve(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parent.parent))  # of tests
     serve(Path(sys.argv[1]))

@@ -1,0 +1,253 @@
+"""What an eye reads off a figure: marks, their places and labels, and what cannot be right in any figure.
+
+The readers return numbers as they are drawn, so that a test can hold them against the table behind the figure.
+`watched` looks at every figure that becomes an image.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, PathCollection, PolyCollection
+from matplotlib.colors import to_hex
+from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedFormatter, FuncFormatter
+
+NOTHING = ("None", "none", "", " ", None)
+# Axes whose marks may lie outside, by what stands at their side, with the reason.
+CLIPPED = {"explained variance": "ridge with a penalty each can fall far below any other line (few_images.LOWEST)"}
+
+
+class Point(NamedTuple):
+    """A mark of one place."""
+
+    x: float
+    y: float
+    colour: str
+    hollow: bool
+    marker: str
+    label: str
+
+
+class Bar(NamedTuple):
+    """A rectangle from (x, y) to (x2, y2)."""
+
+    x: float
+    y: float
+    x2: float
+    y2: float
+    colour: str
+
+
+def panels(figure: Figure) -> list[Axes]:
+    """Return the axes that are seen, without those of colour bars."""
+    return [ax for ax in figure.axes if ax.get_visible() and ax.get_label() != "<colorbar>"]
+
+
+def points(ax: Axes, marker: str | None = None, colour: str | None = None) -> list[Point]:
+    """Return every mark in the order of drawing: of lines, of error bars (not their caps), of scatters."""
+    caps = {id(cap) for box in ax.containers if isinstance(box, ErrorbarContainer) for cap in box[1]}
+    names = {id(box[0]): str(box.get_label()) for box in ax.containers if isinstance(box, ErrorbarContainer)}
+    marks = []
+    for line in ax.lines:
+        if line.get_marker() in NOTHING or id(line) in caps or line.get_transform() is not ax.transData:
+            continue
+        face = line.get_markerfacecolor()
+        hollow = face in NOTHING or to_hex(face) == "#ffffff"
+        about = to_hex(line.get_color()), hollow, str(line.get_marker()), names.get(id(line), str(line.get_label()))
+        marks += [Point(x, y, *about) for x, y in zip(*_floats(line), strict=True) if np.isfinite([x, y]).all()]
+    for scatter in ax.collections:
+        if isinstance(scatter, PathCollection):
+            places = np.asarray(scatter.get_offsets(), dtype=float)
+            colours = np.resize(scatter.get_facecolors(), (len(places), 4))
+            marks += [
+                Point(*place, to_hex(shade), False, "scatter", str(scatter.get_label()))
+                for place, shade in zip(places, colours, strict=True)
+            ]
+    return [mark for mark in marks if marker in (None, mark.marker) and colour in (None, mark.colour)]
+
+
+def _floats(line: Line2D) -> tuple[list[float], list[float]]:
+    return tuple([float(value) for value in values] for values in line.get_data(orig=False))  # type: ignore[return-value]
+
+
+def bars(ax: Axes) -> list[Bar]:
+    """Return every rectangle in data coordinates."""
+    boxes = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    return [
+        Bar(*box.get_xy(), box.get_x() + box.get_width(), box.get_y() + box.get_height(), to_hex(box.get_facecolor()))
+        for box in boxes
+        if box.get_data_transform() is ax.transData
+    ]
+
+
+def zones(ax: Axes) -> list[tuple[float, float]]:
+    """Return the ends of bands across a whole axis (axhspan, axvspan)."""
+    boxes = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    boxes = [box for box in boxes if box.get_data_transform() is not ax.transData]
+    ends = []
+    for box in boxes:
+        vertical = box.get_data_transform() is ax.get_xaxis_transform(which="grid")
+        start, length = (box.get_x(), box.get_width()) if vertical else (box.get_y(), box.get_height())
+        ends.append((start, start + length))
+    return ends
+
+
+def levels(ax: Axes, axis: str = "y") -> dict[str, list[float]]:
+    """Return the places of lines across a whole axis (axhline: "y", axvline: "x") by their label."""
+    across = ax.get_yaxis_transform(which="grid") if axis == "y" else ax.get_xaxis_transform(which="grid")
+    found: dict[str, list[float]] = {}
+    for line in ax.lines:
+        if line.get_transform() is across:  # equal ones may be those of data, before limits are known
+            value = float(np.asarray(line.get_ydata() if axis == "y" else line.get_xdata(), dtype=float)[0])
+            label = str(line.get_label())
+            found.setdefault("" if label.startswith("_") else label, []).append(value)
+    return found
+
+
+def spans(ax: Axes, colour: str | None = None) -> list[tuple[float, float, float, float]]:
+    """Return the ends (x, y, x2, y2) of every error bar and of every line of hlines and vlines."""
+    ends = []
+    for lines in ax.collections:
+        if isinstance(lines, LineCollection):
+            shades = [to_hex(shade) for shade in lines.get_colors()]
+            for k, segment in enumerate(lines.get_segments()):
+                if len(segment) and colour in (None, shades[k % len(shades)]):
+                    ends.append((*segment[0], *segment[-1]))
+    return [tuple(map(float, end)) for end in ends if np.isfinite(end).all()]  # type: ignore[misc]
+
+
+def bands(ax: Axes, across: str = "x") -> list[dict[float, tuple[float, float]]]:
+    """Return the lower and upper end of every filled band, by its place along an axis."""
+    found = []
+    for area in ax.collections:
+        if isinstance(area, PolyCollection):
+            band: dict[float, list[float]] = {}
+            for path in area.get_paths():
+                for x, y in path.vertices:
+                    key, value = (x, y) if across == "x" else (y, x)
+                    band.setdefault(round(float(key), 6), []).append(float(value))
+            found.append({key: (min(values), max(values)) for key, values in band.items()})
+    return found
+
+
+def curves(ax: Axes) -> dict[str, list[tuple[list[float], list[float]]]]:
+    """Return the places of every line by its label, "" for those without; not of lines across a whole axis."""
+    across = [transform(which="grid") for transform in (ax.get_yaxis_transform, ax.get_xaxis_transform)]
+    names = {id(box[0]): str(box.get_label()) for box in ax.containers if isinstance(box, ErrorbarContainer)}
+    found: dict[str, list[tuple[list[float], list[float]]]] = {}
+    for line in ax.lines:
+        if not any(line.get_transform() is one for one in across) and line.get_linestyle() not in NOTHING:
+            label = names.get(id(line), str(line.get_label()))
+            found.setdefault("" if label.startswith("_") else label, []).append(_floats(line))
+    return found
+
+
+def ticks(ax: Axes, axis: str = "x") -> dict[float, str]:
+    """Return the labels of an axis by their places."""
+    of = ax.xaxis if axis == "x" else ax.yaxis
+    places = np.asarray(of.get_ticklocs(), dtype=float)
+    return dict(zip(places.tolist(), of.get_major_formatter().format_ticks(places), strict=True))
+
+
+def over(ax: Axes, marks: list[Point], axis: str = "x") -> dict[str, list[float]]:
+    """Return the values of marks by the label that stands nearest, in the order of their places there."""
+    labels = ticks(ax, axis)
+    places = np.array(list(labels))
+    found: dict[str, list[tuple[float, float]]] = {}
+    for mark in marks:
+        at, value = (mark.x, mark.y) if axis == "x" else (mark.y, mark.x)
+        near = float(places[np.abs(places - at).argmin()])
+        assert abs(near - at) < 0.5, f"{mark} stands over no label of {list(labels.values())}"
+        found.setdefault(labels[near], []).append((at, value))
+    return {label: [value for _, value in sorted(pairs)] for label, pairs in found.items()}
+
+
+def lengths(ax: Axes, axis: str = "x") -> dict[str, list[tuple[float, float]]]:
+    """Return the ends of bars by the label that their middle stands at."""
+    middle = (lambda bar: (bar.x + bar.x2) / 2) if axis == "x" else (lambda bar: (bar.y + bar.y2) / 2)
+    found: dict[str, list[tuple[float, float]]] = {}
+    for bar in sorted(bars(ax), key=middle):
+        labels = ticks(ax, axis)
+        near = min(labels, key=lambda place: abs(place - middle(bar)))
+        assert abs(near - middle(bar)) < 0.5, f"{bar} stands over no label of {list(labels.values())}"
+        found.setdefault(labels[near], []).append((bar.y, bar.y2) if axis == "x" else (bar.x, bar.x2))
+    return found
+
+
+def cells(ax: Axes, number: int = 0) -> np.ndarray:
+    """Return the values of an image, rows from the top of its table."""
+    return np.ma.filled(np.ma.asarray(ax.images[number].get_array(), dtype=float), np.nan)
+
+
+def words(ax: Axes) -> list[tuple[float, float, str]]:
+    """Return every text with the place it belongs to."""
+    return [(*map(float, getattr(text, "xy", text.get_position())), text.get_text()) for text in ax.texts]
+
+
+def legend(figure: Figure) -> dict[str, str]:
+    """Return the colour of every entry of the legends of a figure and its axes, by its label."""
+    boxes = [*figure.legends, *(box for ax in panels(figure) if (box := ax.get_legend()))]
+    found: dict[str, str] = {}
+    for box in boxes:
+        for handle, text in zip(box.legend_handles, box.get_texts(), strict=True):
+            shade = handle.get_color() if hasattr(handle, "get_color") else handle.get_facecolor()
+            shade = np.asarray(shade)[0] if np.ndim(shade) > 1 else shade
+            found[text.get_text()] = to_hex(shade)
+    return found
+
+
+def problems_of(figure: Figure) -> list[str]:
+    """Return what cannot be right: marks outside their axes, labels given twice, panels with nothing in them."""
+    problems = []
+    for number, ax in enumerate(panels(figure)):
+        where = f"panel {number} ({ax.get_title() or ax.get_ylabel()!r})"
+        if ax.get_ylabel() not in CLIPPED:
+            x, y = (sorted(limits) for limits in (ax.get_xlim(), ax.get_ylim()))
+            for mark in [*points(ax), *bars(ax)]:
+                inside = [
+                    low - 1e-6 * (high - low) <= value <= high + 1e-6 * (high - low)
+                    for (low, high), values in ((x, mark[0:4:2] if isinstance(mark, Bar) else mark[:1]), (y, [mark[1]]))
+                    for value in values
+                ]
+                if not all(inside):
+                    problems.append(f"{where}: {mark} lies outside {x}, {y}")
+        for axis in (ax.xaxis, ax.yaxis):
+            if isinstance(axis.get_major_formatter(), FixedFormatter | FuncFormatter):
+                problems += [f"{where}: two labels {name!r}" for name in _twice(axis.get_majorticklabels())]
+        if ax.axison and not ax.has_data() and not ax.texts:
+            problems.append(f"{where} is empty")
+    for box in [*figure.legends, *(box for ax in panels(figure) if (box := ax.get_legend()))]:
+        problems += [f"two entries {name!r} of a legend" for name in _twice(box.get_texts())]
+    return problems
+
+
+def _twice(texts: list) -> list[str]:
+    counts = Counter(text.get_text() for text in texts if text.get_text())
+    return [name for name, count in counts.items() if count > 1]
+
+
+@contextmanager
+def watched() -> Iterator[list[str]]:
+    """Collect the problems of every figure that becomes an image from here on."""
+    problems: list[str] = []
+    plain = FigureCanvasAgg.draw
+
+    def draw(canvas: FigureCanvasAgg, *arguments: object, **options: object) -> None:
+        plain(canvas, *arguments, **options)
+        problems.extend(problems_of(canvas.figure))
+
+    FigureCanvasAgg.draw = draw  # type: ignore[method-assign]
+    try:
+        yield problems
+    finally:
+        FigureCanvasAgg.draw = plain  # type: ignore[method-assign]

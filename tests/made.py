@@ -1,0 +1,28 @@
+"""Tables to draw: rows in no order, every column with values of its own, so that a wrong column or row is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def made(levels: Mapping[str, Sequence[Any]], *columns: str, value: str = "value", seed: int = 1) -> pd.DataFrame:
+    """Return a row for every combination of labels with a value, its interval (low, high) and further columns."""
+    table = pd.DataFrame(list(product(*levels.values())), columns=list(levels)).astype(object)
+    table = table.sample(frac=1, random_state=seed, ignore_index=True).infer_objects()
+    table = changing(table, [value, *columns], seed=seed)
+    below, above = np.random.default_rng(seed + 7).uniform(0.01, 0.06, (2, len(table)))
+    return table.assign(low=table[value] - below, high=table[value] + above)
+
+
+def changing(
+    table: pd.DataFrame, columns: Sequence[str], low: float = 0.11, high: float = 0.64, seed: int = 5
+) -> pd.DataFrame:
+    """Return a table whose columns hold numbers that occur once in all of them."""
+    rng = np.random.default_rng(seed)
+    values = rng.permutation(np.linspace(low, high, max(len(columns) * len(table), 2)))
+    return table.assign(**{name: values[k * len(table) : (k + 1) * len(table)] for k, name in enumerate(columns)})

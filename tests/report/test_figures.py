@@ -1,0 +1,574 @@
+"""What figures of scores draw, held against the tables behind them; and whether every figure function is held so."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from drawn import (
+    bands,
+    bars,
+    cells,
+    curves,
+    legend,
+    lengths,
+    levels,
+    over,
+    panels,
+    points,
+    problems_of,
+    spans,
+    ticks,
+    words,
+    zones,
+)  # fmt: skip
+from made import changing, made
+from matplotlib.figure import Figure
+
+from brainalign import report
+from brainalign.report import (
+    canvas,
+    contest,
+    encoders,
+    figures,
+    group,
+    identification_figure,
+    layer_weights,
+    layers,
+    partition,
+)  # fmt: skip
+
+approx = pytest.approx
+# Maps, drawn by other libraries, are held against their values beside the rest of what is tested of them.
+ELSEWHERE = {
+    "brain_maps.draw_map": "test_brain_maps.py",
+    "heads.topomaps": "test_layers_and_time.py",
+    "surface.flat_maps": "test_surface.py",
+}
+
+
+def test_every_figure_function_is_held_against_its_table() -> None:
+    """A call in one of the files beside this one, as `module.function(...)`."""
+    public = set()
+    for info in pkgutil.iter_modules(report.__path__):
+        module = importlib.import_module(f"brainalign.report.{info.name}")
+        for name in getattr(module, "__all__", ()):
+            value = getattr(module, name)
+            of = getattr(value, "__annotations__", {}).get("return")
+            if of == "Figure" and value.__module__ == module.__name__:
+                public.add(f"{info.name}.{name}")
+    assert len(public) > 80
+    called = set()
+    for path in Path(__file__).parent.glob("test_figures*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                called.add(ast.unparse(node.func))
+    for name, file in ELSEWHERE.items():
+        assert f"{name.split('.')[1]}(" in (Path(__file__).parent / file).read_text()
+    assert public <= called | set(ELSEWHERE), sorted(public - called - set(ELSEWHERE))
+
+
+def test_what_cannot_be_right_is_noticed() -> None:
+    figure, (ax, empty, good) = canvas.new_figure(6.0, 2.0, 3)
+    ax.plot([0.0, 2.0], [0.0, 1.0], "o")
+    ax.bar([1.0], [3.0])
+    ax.set(xlim=(-0.5, 1.5), ylim=(0, 3))
+    ax.set_xticks([0, 1], ["same", "same"])
+    good.plot([0.0, 2.0], [0.0, 1.0], "o")
+    canvas.legend_below(figure, [ax, good], 2)
+    empty.set_title("nothing")
+    problems = problems_of(figure)
+    assert len(problems) == 3
+    assert "2.0" in problems[0]
+    assert "'same'" in problems[1]
+    assert "empty" in problems[2]
+
+
+def test_folds_of_splits() -> None:
+    tested = {("runs", 1): "b", ("runs", 0): "c", ("pairs", 0): "a", ("pairs", 1): "b", ("pairs", 2): "c"}
+    rows = [
+        {"name": name, "fold": fold, "group": f"run_{group}", "split": "test" if group == held else "train"}
+        for (name, fold), held in tested.items()
+        for group in "cab"
+    ]
+    figure = figures.split_matrix(pd.DataFrame(rows))
+    runs, pairs = panels(figure)
+    assert list(ticks(runs).values()) == ["c", "a", "b"]
+    assert cells(runs).tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert cells(pairs).tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
+    assert (runs.get_title(), pairs.get_title()) == ("runs: 2 folds", "pairs: 3 folds")
+
+
+def test_many_groups_of_folds_keep_labels_at_their_place() -> None:
+    groups = [f"run_{k}" for k in range(30)]
+    rows = [{"name": n, "fold": 0, "group": g, "split": "test"} for n in "abc" for g in groups]
+    figure = figures.split_matrix(pd.DataFrame(rows))
+    assert len(panels(figure)) == 3
+    assert ticks(panels(figure)[0]) == {float(k): str(k) for k in range(0, 30, 2)}
+
+
+MODELS = ["minilm", "wordings", "net", "onehot", "random", *(f"other{k}" for k in range(6))]
+
+
+def test_identification_of_every_model_stands_over_its_method() -> None:
+    """Eleven models in the configuration, four of them fitted, one by one method more than the others."""
+    rows = made({"model": ["random", "minilm", "wordings", "onehot"], "method": ["ridge", "fixed"]}, "null_mean")
+    rows = rows[(rows["model"] == "minilm") | (rows["method"] == "fixed")].reset_index(drop=True)
+    rows.loc[rows["model"] == "random", "null_mean"] = np.nan
+    classification = made({"model": ["logistic"]}, seed=2)
+    figure = figures.identification_scores(rows.assign(chance=0.125), classification, MODELS)
+    (ax,) = panels(figure)
+    order = ["minilm", "wordings", "onehot", "random"]
+    of = rows.set_index(["method", "model"])
+    expected = {m: [of.loc[(m, name), "value"] for name in order if (m, name) in of.index] for m in ("fixed", "ridge")}
+    assert over(ax, points(ax, "o")) == {key: approx(values) for key, values in expected.items()}
+    nulls = {
+        m: [of.loc[(m, name), "null_mean"] for name in order[:3] if (m, name) in of.index] for m in ("fixed", "ridge")
+    }
+    assert over(ax, points(ax, "_")) == {key: approx(values) for key, values in nulls.items()}
+    (logistic,) = points(ax, "D")
+    assert (ticks(ax)[logistic.x], logistic.y) == ("logistic", classification["value"].iloc[0])
+    ends = {(round(x, 6), round(low, 6), round(high, 6)) for x, low, _, high in spans(ax)}
+    both = pd.concat([rows, classification])
+    assert {end[1:] for end in ends} == set(both[["low", "high"]].round(6).itertuples(index=False, name=None))
+    colours = legend(figure)
+    for name in order:
+        mine = over(ax, points(ax, "o", colours[name]))
+        assert mine == {m: [approx(of.loc[(m, name), "value"])] for m in ("fixed", "ridge") if (m, name) in of.index}
+    assert levels(ax)["chance"] == [0.125]
+    assert list(colours)[-1] == "permuted (mean)" or "permuted (mean)" in colours
+    assert not problems_of(figure)
+
+
+def test_identification_of_more_models_than_colours() -> None:
+    rows = made({"model": MODELS, "method": ["ridge", "fixed"]}, "null_mean").assign(chance=0.1)
+    figure = figures.identification_scores(rows, made({"model": []}), MODELS)
+    (ax,) = panels(figure)
+    of = rows.set_index(["method", "model"])["value"]
+    marks = [mark for mark in points(ax) if mark.marker != "_"]
+    assert over(ax, marks) == {m: approx([of[m, name] for name in MODELS]) for m in ("ridge", "fixed")}
+    assert len({(mark.colour, mark.marker) for mark in marks}) == len(MODELS)
+    assert not problems_of(figure)
+
+
+def test_permutation_histograms() -> None:
+    null = np.array([0.1] * 3 + [0.2] * 5 + [0.4])
+    (ax,) = panels(figures.null_histogram(null, 0.37, 0.125, "accuracy"))
+    assert sum(bar.y2 - bar.y for bar in bars(ax)) == len(null)
+    tallest = max(bars(ax), key=lambda bar: bar.y2)
+    assert tallest.y2 == 5
+    assert tallest.x - 1e-9 <= 0.2 <= tallest.x2 + 1e-9
+    assert levels(ax, "x") == {"observed 0.370": [0.37], "chance 0.125": [0.125]}
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("accuracy", "of 9 permutations")
+    (ax,) = panels(figures.ceiling_histogram(null, 0.15))
+    assert sum(bar.y2 - bar.y for bar in bars(ax)) == len(null)
+    assert levels(ax, "x") == {"": [0.0], "threshold 0.15": [0.15]}
+
+
+def test_zero_shot_matching() -> None:
+    null, random = np.linspace(0.2, 0.7, 41), np.array([0.31, 0.52])
+    observed = {"word a": 0.61, "mean": 0.83, "word b": 0.55, "word c": 0.72}
+    figure = figures.zero_shot(observed, null, random, "mean")
+    (ax,) = panels(figure)
+    assert [mark.x for mark in points(ax, "|")] == random.tolist()
+    assert [mark.x for mark in points(ax, "o")] == [0.61, 0.55, 0.72]
+    assert len({mark.y for mark in points(ax, "o")}) == 3
+    top = max(bar.y2 for bar in bars(ax))
+    assert all(0 < mark.y < ax.get_ylim()[1] for mark in points(ax))
+    assert sum(bar.y2 for bar in bars(ax)) == approx(1.0)
+    assert top < 0.2
+    assert levels(ax, "x") == {
+        "95 % of permuted": [approx(np.quantile(null, 0.95))], "mean 0.830": [0.83], "chance": [0.5],
+    }  # fmt: skip
+    assert {"random spaces", "permuted", "mean 0.830"} <= set(legend(figure))
+
+
+def test_confusions_stand_at_their_names() -> None:
+    items = pd.DataFrame({"item": list("bbbbaac"), "chosen": list("bbbacca")})
+    (ax, *_) = panels(figures.confusion_matrix(items, ["c", "a", "b"], ["C", "A", "B"]))
+    assert list(ticks(ax).values()) == list(ticks(ax, "y").values()) == ["C", "A", "B"]
+    shares = pd.DataFrame(cells(ax), index=list("CAB"), columns=list("CAB"))
+    assert shares.loc["B"].to_dict() == {"C": 0, "A": 0.25, "B": 0.75}
+    assert shares.loc["A"].to_dict() == {"C": 1, "A": 0, "B": 0}
+    assert shares.loc["C"].to_dict() == {"C": 0, "A": 1, "B": 0}
+    assert set(words(ax)) == {(2, 2, ".75"), (1, 2, ".25"), (0, 1, "1.00"), (1, 0, "1.00")}
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("identified as", "shown")
+
+
+def test_scores_against_ceilings() -> None:
+    scores = pd.DataFrame({"ceiling": [0.1, 0.3, 0.5, 0.6, 0.7], "r2_signed": [0.15, 0.35, 0.2, 0.65, -0.1]})
+    figure = figures.score_against_ceiling(scores, 0.2)
+    (ax,) = panels(figure)
+    assert [(mark.x, mark.y) for mark in points(ax, "scatter")] == list(scores.itertuples(index=False, name=None))
+    assert [(mark.x, mark.y) for mark in points(ax, "^")] == [(0.3, 0.35), (0.6, 0.65)]
+    assert "above the ceiling: 2 of 4" in legend(figure)
+    grey, *others = [mark.colour for mark in points(ax, "scatter")]
+    assert set(others) == {canvas.COLOURS[0].lower()} != {grey}
+    assert levels(ax, "x") == {"threshold 0.2": [0.2]}
+    many = pd.concat([scores] * 500, ignore_index=True)
+    ax, *_ = figures.score_against_ceiling(many, 0.2).axes
+    (hexagons,) = ax.collections
+    assert sorted(hexagons.get_array().tolist()) == [500] * 5
+
+
+def test_penalties_by_their_share() -> None:
+    grids = {"ridge": [10.0, 0.0, 1.0, 100.0], "banded": [1.0, 10.0]}
+    alphas = {"ridge": np.array([0.0, 1.0, 1.0, 100.0]), "banded": np.array([1.0, 10.0, 10.0, 10.0])}
+    edges = {"ridge": (0.25, 0.5), "banded": (0.1, 0.75)}
+    ridge, banded = panels(figures.alpha_histogram(alphas, grids, edges))
+    assert {round((bar.x + bar.x2) / 2, 6): bar.y2 for bar in bars(ridge)} == {-1: 0.25, 0: 0.5, 1: 0, 2: 0.25}
+    assert {round((bar.x + bar.x2) / 2, 6): bar.y2 for bar in bars(banded)} == {0: 0.25, 1: 0.75}
+    assert ridge.get_title() == "ridge\nat the edges: 25% low, 50% high"
+    assert banded.get_title() == "banded\nat the edges: 10% low, 75% high"
+    assert len(panels(figures.alpha_histogram(alphas | {"core": alphas["ridge"]}, grids | {"core": grids["ridge"]},
+                                              edges | {"core": (0.0, 0.0)}))) == 3  # fmt: skip
+    assert all(bar.x2 <= other.x for bar, other in zip(bars(ridge), bars(ridge)[1:], strict=False))
+
+
+def test_rdm_matrices_and_planes() -> None:
+    rdms = {name: 10 * k + np.arange(6.0) + 1 for k, name in enumerate("pqrs")}
+    shown = panels(figures.rdm_matrices(rdms, list("bdac")))
+    assert [ax.get_title() for ax in shown] == list("pqrs")
+    for k, ax in enumerate(shown):
+        expected = 10 * k + np.array([[0, 1, 2, 3], [1, 0, 4, 5], [2, 4, 0, 6], [3, 5, 6, 0]]) * 1.0
+        np.testing.assert_allclose(cells(ax), np.where(np.eye(4), 0, expected))
+        assert list(ticks(ax).values()) == list("bdac")
+    assert [list(ticks(ax, "y").values()) == list("bdac") for ax in shown] == [True, False, False, True]
+    points_of = np.array([[0.0, 1.0], [2.0, 0.5], [1.5, 3.0]])
+    (ax,) = panels(figures.mds(points_of, list("bca")))
+    assert [(mark.x, mark.y) for mark in points(ax)] == [tuple(place) for place in points_of]
+    assert words(ax) == [(*place, name) for place, name in zip(points_of.tolist(), "bca", strict=True)]
+
+
+def test_negative_rdms_keep_their_range() -> None:
+    ax, *_ = panels(figures.rdm_matrices({"a": np.array([-0.5, 1.0, 2.0])}, list("xyz")))
+    assert ax.images[0].get_clim() == (-0.5, 2.0)
+
+
+def test_fits_of_rdms_by_measure() -> None:
+    names = ["net", "pixels", "words", "void"]
+    rows = made({"distance": ["crossnobis", "euclidean", "correlation"], "comparison": ["cosine"], "model": names},
+                "null_mean", "p", value="score")  # fmt: skip
+    rows = rows.assign(ceiling_low=0.71, ceiling_high=0.82)
+    rows.loc[rows["model"] == "void", "score"] = np.nan
+    rows.loc[rows["model"] == "words", ["low", "p"]] = np.nan
+    more = changing(rows[rows["model"] == "pixels"], ["score"])
+    figure = figures.rsa_bars(pd.concat([rows, more], ignore_index=True))
+    shown = panels(figure)
+    assert [ax.get_title() for ax in shown] == [f"{name} RDM, cosine" for name in pd.unique(rows["distance"])]
+    order = list(pd.unique(rows["model"]))
+    for ax, distance in zip(shown, pd.unique(rows["distance"]), strict=True):
+        part = rows[rows["distance"] == distance].set_index("model")
+        both = {name: [part.loc[name, "score"]] for name in order if name != "void"}
+        both["pixels"] += [more.set_index("distance").loc[distance, "score"]]
+        assert list(ticks(ax).values()) == order
+        assert lengths(ax) == {name: [(0, approx(np.mean(values)))] for name, values in both.items()}
+        assert {k: sorted(v) for k, v in over(ax, points(ax, ".")).items()} == {
+            "pixels": approx(sorted(both["pixels"]))
+        }
+        net = part.loc["net"]
+        assert [end for end in spans(ax) if end[1] != end[3]] == [
+            (order.index("net"), approx(net["low"]), order.index("net"), approx(net["high"]))
+        ]
+        said = {order[round(x)]: text for x, _, text in words(ax)}
+        assert said == {"net": f"p={net['p']:.2g}", "words": "no test", "void": "undefined"}
+        dotted = {order[round(np.mean(x))]: y[0] for x, y in curves(ax)[""] if len(x) == 2 and y[0] == y[1]}
+        nulls = {name: part.loc[name, "null_mean"] for name in ("net", "words")}
+        assert {name: dotted[name] for name in nulls} == approx(nulls)
+        assert zones(ax) == [(0.71, approx(0.82))]
+    assert not problems_of(figure)
+
+
+def test_subjects_of_a_group() -> None:
+    rows = made({"quantity": ["r", "share", "rsa"], "subject": ["03", "01"], "model": ["net", "untrained", "words"]})
+    rows = changing(rows, ["ceiling"], 0.7, 0.9)
+    rows["ceiling"] = rows.groupby(["quantity", "subject"])["ceiling"].transform("first")
+    missing = (rows["model"] == "words") & (rows["subject"] == "01")
+    figure = group.group_figure(rows[~missing], ["words", "net", "untrained"], ["untrained"])
+    shown, of = panels(figure), rows[~missing].set_index(["quantity", "subject", "model"]).sort_index()
+    order, subjects = list(pd.unique(rows["model"])), list(pd.unique(rows[~missing]["subject"]))
+    assert [ax.get_title() for ax in shown] == list(pd.unique(rows["quantity"]))
+    colours = legend(figure)
+    for ax in shown:
+        quantity = ax.get_title()
+        assert list(ticks(ax).values()) == [f"sub-{name}" for name in subjects]
+        for name in order:
+            mine = over(ax, points(ax, colour=colours[name]))
+            keys = [s for s in subjects if (quantity, s, name) in of.index]
+            assert mine == {f"sub-{s}": [approx(of.loc[(quantity, s, name), "value"])] for s in keys}
+            ends = [(approx(low), approx(high)) for _, low, _, high in spans(ax, colours[name])]
+            assert ends == [tuple(of.loc[(quantity, s, name), ["low", "high"]]) for s in keys]
+        flat = [(round((a + b) / 2), y) for a, y, b, y2 in spans(ax, "#000000") if y == y2]
+        assert flat == [(k, approx(of.loc[(quantity, s), "ceiling"].iloc[0])) for k, s in enumerate(subjects)]
+    assert {mark.marker for mark in points(shown[0], colour=colours["untrained"])} == {"D"}
+    assert colours["untrained"] == canvas.GREY
+    assert colours["words"] == canvas.COLOURS[0].lower()
+    assert not problems_of(figure)
+
+
+def contest_rows() -> pd.DataFrame:
+    rows = made({"region": ["V4", "PPA", "V1"], "family": ["task", "language", "generative"]}, value="r")
+    rows = changing(rows, ["ahead", "null_high", "ceiling_r"], 0.01, 0.9)
+    rows[["ahead_low", "ahead_high"]] = np.c_[rows["ahead"] / 3, rows["ahead"] * 1.5]
+    best = rows.groupby("region")["r"].transform("max") == rows["r"]
+    return rows.assign(winner=best, decided=rows["region"] != "PPA")
+
+
+def test_families_in_a_contest() -> None:
+    rows = contest_rows()
+    figure = contest.contest_scores(rows)
+    above, below = panels(figure)
+    regions, families = list(pd.unique(rows["region"])), list(pd.unique(rows["family"]))
+    of, colours = rows.set_index(["region", "family"]), legend(figure)
+    below_ticks = ticks(below)
+    assert list(below_ticks.values()) == regions
+    above.set_xticks(list(below_ticks), regions)  # they share their labels, which stand below
+    assert over(above, points(above)) == {r: approx([of.loc[(r, f), "r"] for f in families]) for r in regions}
+    for name in families:
+        assert over(above, points(above, colour=colours[name])) == {
+            r: [approx(of.loc[(r, name), "r"])] for r in regions
+        }
+        ends = [(low, high) for _, low, _, high in spans(above, colours[name])]
+        np.testing.assert_allclose(ends, [of.loc[(r, name), ["low", "high"]].astype(float) for r in regions])
+    wide = [mark.x for mark in points(above)]
+    assert max(wide) - min(wide) < len(regions) - 1 + 0.7
+    best = rows[rows["winner"]].set_index("region").loc[regions]
+    assert over(below, points(below)) == {r: [approx(best.loc[r, "ahead"])] for r in regions}
+    assert [mark.colour for mark in points(below)] == [colours[name] for name in best["family"]]
+    assert [mark.hollow for mark in points(below)] == [not decided for decided in best["decided"]]
+    np.testing.assert_allclose([end[1::2] for end in spans(below)], best[["ahead_low", "ahead_high"]])
+    dashed = [(a, y, b) for a, y, b, y2 in spans(above, "#000000")]
+    np.testing.assert_allclose(dashed, [(k - 0.45, c, k + 0.45) for k, c in enumerate(best["ceiling_r"])])
+    found = [(min(band), max(band), *map(float, next(iter(band.values())))) for band in bands(above)]
+    np.testing.assert_allclose(found, [(k - 0.45, k + 0.45, 0, c) for k, c in enumerate(best["null_high"])])
+    assert {"noise ceiling", "best family, exchanged predictions"} <= set(colours)
+    assert above.get_xlim() == below.get_xlim() == (-0.6, approx(len(regions) - 0.4))
+    assert not problems_of(figure)
+
+
+def test_encoders_side_by_side() -> None:
+    rows = made({"encoder": [f"encoder{k}" for k in (3, 1, 2)], "group": ["V4", "PPA", "V1"]}, value="r")
+    rows = changing(rows, ["ceiling_r", "null_high"], 0.5, 0.95).assign(null_low=lambda t: -t["null_high"])
+    rows.loc[rows["group"] == "V1", "ceiling_r"] = np.nan
+    figure = encoders.encoder_scores(rows)
+    (ax,) = panels(figure)
+    groups, names = list(pd.unique(rows["group"])), list(pd.unique(rows["encoder"]))
+    of, colours = rows.set_index(["group", "encoder"]), legend(figure)
+    assert list(ticks(ax).values()) == groups
+    assert over(ax, points(ax)) == {g: approx([of.loc[(g, e), "r"] for e in names]) for g in groups}
+    for name in names:
+        assert over(ax, points(ax, colour=colours[name])) == {g: [approx(of.loc[(g, name), "r"])] for g in groups}
+        ends = [end[1::2] for end in spans(ax, colours[name])]
+        np.testing.assert_allclose(ends, [of.loc[(g, name), ["low", "high"]].astype(float) for g in groups])
+    first = rows.drop_duplicates("group").set_index("group").loc[groups]
+    dashed = [(a, y, b) for a, y, b, _ in spans(ax, "#000000")]
+    expected = [(k - 0.45, c, k + 0.45) for k, c in enumerate(first["ceiling_r"]) if np.isfinite(c)]
+    np.testing.assert_allclose(dashed, expected)
+    found = [(min(band), max(band), *next(iter(band.values()))) for band in bands(ax)]
+    np.testing.assert_allclose(found, [(k - 0.45, k + 0.45, -h, h) for k, h in enumerate(first["null_high"])])
+    assert {"noise ceiling", "exchanged predictions"} <= set(colours)
+    assert not problems_of(figure)
+
+
+def test_more_encoders_than_colours_are_told_apart() -> None:
+    rows = made({"encoder": [f"e{k}" for k in range(10)], "group": ["V1", "V2"]}, value="r")
+    rows = rows.assign(ceiling_r=0.9, null_low=-0.1, null_high=0.1)
+    (ax,) = panels(encoders.encoder_scores(rows))
+    assert len({(mark.colour, mark.marker) for mark in points(ax)}) == 10
+
+
+def profile_rows() -> pd.DataFrame:
+    rows = made({"roi": ["V4", "PPA"], "model": ["net", "untrained", "deep"], "layer": ["c", "a", "b"]}, value="r")
+    rows = changing(rows, ["se", "null_mean", "null_high", "ceiling_r"], 0.01, 0.2)
+    rows["null_high"] += 0.2
+    rows = rows[~((rows["model"] == "net") & (rows["layer"] == rows["layer"].iloc[0]))].reset_index(drop=True)
+    return rows.assign(decided=(rows["roi"] == "V4") | (rows["model"] == "deep"), reason="")
+
+
+def test_profiles_over_layers() -> None:
+    rows = profile_rows()
+    figure = layers.layer_profile(rows, ["deep", "net", "untrained"], ["untrained"])
+    shown, colours = panels(figure), legend(figure)
+    assert [ax.get_title() for ax in shown] == list(pd.unique(rows["roi"]))
+    assert colours["deep"] == canvas.COLOURS[0].lower()
+    depth = {3: [0, 0.5, 1], 2: [0, 1]}
+    for ax in shown:
+        part = rows[rows["roi"] == ax.get_title()]
+        stars = {}
+        for name, label in {"net": "net", "deep": "deep", "untrained": "untrained (random weights)"}.items():
+            mine = part[part["model"] == name]
+            ((x, y),) = curves(ax)[label]
+            assert (x, y) == (depth[len(mine)], approx(mine["r"].tolist()))
+            ends = [end[1::2] for end in spans(ax, colours[label])]
+            np.testing.assert_allclose(ends, np.c_[mine["r"] - mine["se"], mine["r"] + mine["se"]])
+            if name != "untrained" and mine["decided"].iloc[0]:
+                best = mine["r"].to_numpy().argmax()
+                stars[colours[label]] = (depth[len(mine)][best], mine["r"].iloc[best])
+        assert {mark.colour: (mark.x, mark.y) for mark in points(ax, "*")} == stars
+        found = [list(band.values()) for band in bands(ax)]
+        expected = [part.loc[part["model"] == m, ["null_mean", "null_high"]] for m in pd.unique(part["model"])
+                    if m != "untrained"]  # fmt: skip
+        assert all(np.allclose(a, b) for a, b in zip(found, expected, strict=True))
+        assert levels(ax)["noise ceiling (r)"] == [approx(part["ceiling_r"].mean())]
+        longest = max((g for _, g in part.groupby("model", sort=False)), key=len)
+        assert ticks(ax) == dict(zip([0, 0.5, 1], longest["layer"], strict=True))
+        undecided = [text for _, _, text in words(ax)]
+        assert undecided == ([] if ax.get_title() == "V4" else ["undecided: net"])
+        assert ax.get_xlabel().startswith("relative depth")
+    assert shown[0].get_ylim() == shown[1].get_ylim()
+    assert not problems_of(figure)
+
+
+def test_many_layers_keep_their_names_at_their_place() -> None:
+    rows = made({"roi": ["V1"], "model": ["net"], "layer": [f"l{k}" for k in range(20)]}, value="r")
+    rows = rows.assign(se=0.1, null_mean=0.0, null_high=0.1, ceiling_r=0.9, decided=False, reason="")
+    (ax,) = panels(layers.layer_profile(rows))
+    order = list(rows["layer"])
+    assert {round(19 * place): name for place, name in ticks(ax).items()} == {k: order[k] for k in range(0, 20, 3)}
+    assert max(ticks(ax)) == approx(18 / 19)
+    assert ax.get_xlabel() == ""
+
+
+def test_regions_by_layers() -> None:
+    rows = profile_rows()
+    figure = layers.roi_layer_heatmap(rows, "untrained")
+    ax = panels(figure)[0]
+    of = rows[rows["model"] == "untrained"].set_index(["roi", "layer"])["r"]
+    rois, names = list(ticks(ax, "y").values()), list(ticks(ax).values())
+    assert rois == list(pd.unique(rows["roi"]))
+    assert names == list(pd.unique(rows.loc[rows["model"] == "untrained", "layer"]))
+    np.testing.assert_allclose(cells(ax), [[of[roi, name] for name in names] for roi in rois])
+    (dot,) = points(ax, "o")
+    assert (names[int(dot.x)], rois[int(dot.y)]) == (of["V4"].idxmax(), "V4")
+    assert [(rois[round(y)], text) for _, y, text in words(ax)] == [("PPA", "?")]
+    (zone,) = zones(ax)
+    assert np.mean(zone) == rois.index("PPA")
+    assert ax.images[0].get_clim() == (0.0, approx(of.max()))
+
+
+def partition_rows(groups: list) -> pd.DataFrame:
+    rows = made({"group": groups, "layer": ["b", "all", "a"]}, value="split")
+    rows = changing(rows, ["control_split", "ceiling"], 0.7, 0.99)
+    rows = rows.sort_values("layer", key=lambda layer: layer == "all", kind="stable").reset_index(drop=True)
+    return rows.assign(joint=rows["layer"] == "all", n_targets=9)
+
+
+def test_parts_of_a_joint_score() -> None:
+    rows = partition_rows(["V4", "V1", "PPA", "LO", "MT"])
+    rows.loc[rows["group"] == "V1", "ceiling"] = np.nan
+    figure = partition.partition_bars(rows, "R²")
+    shown, colours = panels(figure), legend(figure)
+    assert [ax.get_title() for ax in shown] == list(pd.unique(rows["group"]))
+    assert colours["joint score"] == "#000000"
+    for ax in shown:
+        part = rows[rows["group"] == ax.get_title()]
+        drawn = {bar.colour: bar.y2 for bar in bars(ax)}
+        layer_of = {colours["joint score" if joint else layer]: value for layer, joint, value in
+                    part[["layer", "joint", "split"]].itertuples(index=False)}  # fmt: skip
+        assert drawn == approx(layer_of)
+        places = [(bar.x + bar.x2) / 2 for bar in bars(ax)]
+        assert places == approx([0, 1, 2.6])
+        np.testing.assert_allclose(
+            spans(ax), [(x, low, x, high) for x, low, high in zip(places, part["low"], part["high"], strict=True)]
+        )
+        np.testing.assert_allclose([mark[:2] for mark in points(ax, "D")], np.c_[places, part["control_split"]])
+        ceiling = [] if ax.get_title() == "V1" else [approx(part["ceiling"].iloc[0])]
+        assert levels(ax).get("noise ceiling", []) == ceiling
+    assert not problems_of(figure)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_parts_of_a_joint_score_over_time(known: bool) -> None:
+    rows = partition_rows([-0.1, 0.0, 0.1, 0.25])
+    rows = rows.sort_values("group", kind="stable")
+    rows["ceiling"] = rows["ceiling"].where([known and time != 0.1 for time in rows["group"]])
+    figure = partition.partition_over_time(rows, "r")
+    (ax,) = panels(figure)
+    found, times = curves(ax), [-100, 0, 100, 250]
+    for layer, part in rows.groupby("layer"):
+        label = "joint score" if layer == "all" else layer
+        ((x, y),) = found[label]
+        assert (x, y) == (approx(times), approx(part["split"].tolist()))
+    joint = rows[rows["joint"]]
+    assert found["refit on exchanged responses"][0][1] == approx(joint["control_split"].tolist())
+    assert ("noise ceiling" in found) == known
+    if known:
+        assert found["noise ceiling"][0][1] == approx(joint["ceiling"].tolist(), nan_ok=True)
+    drawn = sorted(list(band.values()) for band in bands(ax))
+    expected = sorted(
+        list(part[["low", "high"]].itertuples(index=False, name=None)) for _, part in rows.groupby("layer")
+    )
+    np.testing.assert_allclose(drawn, expected)
+    assert "part of r" in ax.get_ylabel()
+
+
+def test_weights_of_layers_add_up() -> None:
+    rows = made({"group": ["V4", "PPA"], "layer": ["c", "a", "b"]}, value="weight")
+    rows = rows.drop(rows[(rows["group"] == "V4") & (rows["layer"] == "a")].index)
+    figure = layer_weights.layer_weights(rows)
+    (ax,) = panels(figure)
+    colours, order = legend(figure), list(pd.unique(rows["layer"]))
+    for k, name in enumerate(pd.unique(rows["group"])):
+        assert ticks(ax, "y")[float(k)] == name
+        of, start = rows[rows["group"] == name].set_index("layer")["weight"], 0.0
+        for layer in order:
+            (bar,) = [b for b in bars(ax) if b.colour == colours[layer] and round((b.y + b.y2) / 2) == k]
+            assert (bar.x, bar.x2) == (approx(start), approx(start + of.get(layer, 0.0)))
+            start = bar.x2
+
+
+def test_regions_named_across_subjects() -> None:
+    levels_of = np.round(np.arange(0, 1.01, 0.25), 2)
+    pairs = [(low, high) for low in levels_of for high in levels_of if low < high]
+    family = ["local" if high <= 0.5 else "global" if low >= 0.5 else "intermediate" for low, high in pairs]
+    rng = np.random.default_rng(1)
+    surface = pd.DataFrame(pairs, columns=["lower", "upper"]).assign(family=family, accuracy=rng.permutation(10) / 20)
+    surface = surface.assign(chosen=[int(pair == (0.25, 0.75)) * 3 for pair in pairs]).sample(frac=1, random_state=0)
+    names = ["rank", "raw", "nested", "topological", "upper clip", "geo-topological"]
+    rows = made({"name": names}, "null_mean", value="accuracy")
+    rows = changing(rows, ["lower", "upper"], 0.1, 0.9).assign(null_high=0.61)
+    figure = identification_figure.identification_figure(surface, rows, 0.07)
+    left, right = panels(figure)
+    grid = pd.DataFrame(cells(left), index=levels_of, columns=levels_of)  # rows upper, columns lower, from below
+    for low, high, value in surface[["lower", "upper", "accuracy"]].itertuples(index=False):
+        assert grid.loc[high, low] == value
+    assert np.isfinite(cells(left)).sum() == len(pairs)
+    assert left.images[0].get_extent() == [-0.125, 1.125, -0.125, 1.125]
+    assert left.images[0].origin == "lower"
+    of = rows.set_index("name")
+    marks = {mark.label: (mark.x, mark.y) for mark in points(left)}
+    assert marks.pop("chosen (nested)") == (0.25, 0.75)
+    assert marks == {n: (approx(of.loc[n, "lower"]), approx(of.loc[n, "upper"])) for n in
+                     ("rank", "upper clip", "geo-topological", "topological")}  # fmt: skip
+    said = {text: (x, y) for x, y, text in words(left)}
+    for name in ("local", "global"):
+        part = surface[surface["family"] == name]
+        assert said[name] == (approx(part["lower"].mean()), approx(part["upper"].mean()))
+    between = {  # two neighbours of different families, by where their border lies
+        (np.mean(x), np.mean(y)) for x, y in curves(left)[""] if len(x) == 2
+    }
+    kinds = dict(zip(pairs, family, strict=True))
+    expected = set()
+    for (low, high), kind in kinds.items():
+        for other, place in (((low + 0.25, high), (low + 0.125, high)), ((low, high + 0.25), (low, high + 0.125))):
+            if kinds.get(other, kind) != kind:
+                expected.add(place)
+    assert between == expected
+    assert over(right, points(right), "y") == {n: [approx(of.loc[n, "accuracy"])] for n in names}
+    ends = {y[0]: x for x, y in curves(right)[""] if len(x) == 2}
+    labels = ticks(right, "y")
+    assert {labels[y]: x for y, x in ends.items()} == {n: approx(of.loc[n, ["low", "high"]].tolist()) for n in names}
+    assert lengths(right, "y") == {"nested": [(0, 0.61)]}
+    assert sorted(levels(right, "x")[""]) == sorted([0.07, of.loc["rank", "accuracy"]])
+    assert {text: x for x, _, text in words(right)} == {"rank": of.loc["rank", "accuracy"], "chance": 0.07}
+    assert list(labels.values()) == list(rows["name"])[::-1]
+    assert not problems_of(figure)
+
+
+def test_figures_are_figures() -> None:
+    assert isinstance(figures.mds(np.zeros((1, 2)), ["a"]), Figure)

@@ -1,0 +1,548 @@
+"""What figures of images, captions and words draw, held against the tables behind them."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from drawn import (
+    bands,
+    bars,
+    cells,
+    curves,
+    legend,
+    lengths,
+    levels,
+    over,
+    panels,
+    points,
+    problems_of,
+    spans,
+    ticks,
+    words,
+)
+from made import changing, made
+
+from brainalign.report import (
+    FoundDirections,
+    SynthesisedImages,
+    canvas,
+    caption_figures,
+    contact_sheet,
+    directions,
+    encoders,
+    few_images,
+    grounding_figures,
+    synthesis_figures,
+    synthesis_images,
+    text_preferences,
+)
+from brainalign.report.sentences import p_equals
+
+approx = pytest.approx
+REGIONS = ["PPA", "FFA", "V4"]
+SEEDS = [3, 1, 2]
+
+
+def study(*, sweep: bool = True) -> SynthesisedImages:
+    """Return images whose every score occurs once; the truth of V4 is unknown."""
+    plan = [("unguided", "", -1, 0.0)]
+    plan += [("guided", region, -1, 10.0) for region in REGIONS]
+    plan += [(name, region, -1, 0.0) for region in REGIONS for name in ("best of n", "natural")]
+    plan += [("null", "", k, 10.0) for k in range(4)]
+    plan += [("sweep", region, -1, scale) for region in REGIONS for scale in (30.0, 3.0, 10.0)] if sweep else []
+    rows, image = [], 0
+    for condition, region, null, scale in plan:
+        for seed in SEEDS if condition != "null" else SEEDS[:2]:  # null encoders had fewer seeds
+            about = {
+                "condition": condition,
+                "region": region,
+                "null": null,
+                "scale": scale,
+                "seed": seed,
+                "image": image,
+            }
+            rows += [about | {"scored": scored} for scored in REGIONS]
+            image += 1
+    table = changing(pd.DataFrame(rows), ["guide", "check", "true", "valid", "typical"], -2, 3)
+    table.loc[table["scored"] == "V4", "true"] = np.nan
+    images = np.arange(image, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), dtype=np.uint8)
+    gains = made({"region": REGIONS, "score": ["guide", "check", "true"], "condition": ["guided"], "against": ["null"]},
+                 "p", value="gain")  # fmt: skip
+    steps = made({"region": REGIONS, "step": [2, 0, 1]}, "grad_rms", "d_rms", "clipped", value="score")
+    return SynthesisedImages(images, table, gains, steps)
+
+
+def test_scores_by_strength_of_guidance() -> None:
+    of = study()
+    figure = synthesis_figures.scale_sweep(of, REGIONS[::-1])
+    shown = panels(figure)
+    names = {"guiding encoder": "guide", "checking encoder": "check", "true response": "true", "validity": "valid",
+             "typicality": "typical"}  # fmt: skip
+    assert [ax.get_title() for ax in shown] == list(names)
+    swept = of.table[(of.table["condition"] == "sweep") & (of.table["region"] == of.table["scored"])]
+    for ax in shown:
+        means = swept.groupby(["region", "scale"])[names[ax.get_title()]].mean()
+        for region in REGIONS:
+            expected = [means[region, scale] for scale in (3.0, 10.0, 30.0)]
+            assert curves(ax)[region] == [([0, 1, 2], approx(expected, nan_ok=True))]
+        assert ticks(ax) == {0: "3", 1: "10", 2: "30"}
+        assert levels(ax, "x")["scale used"] == [1]
+    assert len({ax.get_ylim() for ax in shown[:3]}) == 1
+    assert shown[3].get_ylim() == (-0.03, 1.03)
+    assert legend(figure)["V4"] == canvas.COLOURS[0].lower()
+
+
+def test_whose_region_gains() -> None:
+    of = study()
+    figure = synthesis_figures.specificity(of)
+    for ax, judge in zip(panels(figure), ("check", "true"), strict=True):
+        columns = REGIONS if judge == "check" else REGIONS[:2]
+        expected = np.zeros((3, len(columns)))
+        for i, region in enumerate(REGIONS):
+            for j, scored in enumerate(columns):
+                rows = of.table[of.table["scored"] == scored]
+                own = rows[(rows["condition"] == "guided") & (rows["region"] == region)].set_index("seed")[judge]
+                plain = rows[rows["condition"] == "unguided"].set_index("seed")[judge]
+                expected[i, j] = (own - plain).mean()
+        np.testing.assert_allclose(cells(ax), expected)
+        assert (list(ticks(ax).values()), list(ticks(ax, "y").values())) == (columns, REGIONS)
+        for x, y, text in words(ax):
+            assert float(text.replace("−", "-")) == approx(expected[round(y), round(x)], abs=0.005)
+        bold = {
+            (round(t.get_position()[0]), round(t.get_position()[1])) for t in ax.texts if t.get_fontweight() == "bold"
+        }
+        assert bold == {(k, k) for k in range(len(columns))}
+        low, high = ax.images[0].get_clim()
+        assert -low == high >= np.abs(expected).max()
+    assert [ax.get_title() for ax in panels(figure)] == ["checking encoder", "true response"]
+
+
+def test_steps_from_noise_to_image() -> None:
+    of = study()
+    figure = synthesis_figures.step_trace(of, REGIONS)
+    shown = panels(figure)
+    for ax, (column, title) in zip(shown, synthesis_figures.STEP_COLUMNS.items(), strict=True):
+        assert ax.get_title() == title
+        for region, part in of.steps.sort_values("step").groupby("region"):
+            assert curves(ax)[region] == [([0, 1, 2], approx(part[column].tolist()))]
+    assert [ax.get_yscale() for ax in shown] == ["linear", "log", "linear", "linear"]
+    assert shown[-1].get_ylim() == (-0.03, 1.03)
+
+
+def test_null_encoders_and_the_own() -> None:
+    of = study()
+    figure = synthesis_figures.nulls(of)
+    colours = legend(figure)
+    assert set(colours) == {"null encoders", "unguided", "guided for the region"}
+    for ax, judge in zip(panels(figure), ("check", "true"), strict=True):
+        regions = REGIONS if judge == "check" else REGIONS[:2]
+        assert list(ticks(ax).values()) == regions
+        said = {regions[round(x)]: (y, text) for x, y, text in words(ax)}
+        for k, region in enumerate(regions):
+            rows = of.table[(of.table["scored"] == region) & of.table["seed"].isin(SEEDS[:2])]
+            means = rows[rows["condition"] == "null"].groupby("null")[judge].mean()
+            grey = [mark.y for mark in points(ax, "o") if round(mark.x) == k]
+            assert grey == approx(means.tolist())
+            own = rows[(rows["condition"] == "guided") & (rows["region"] == region)][judge].mean()
+            assert [mark.y for mark in points(ax, "D") if mark.x == k] == [approx(own)]
+            plain = rows[rows["condition"] == "unguided"][judge].mean()
+            assert [end[1] for end in spans(ax) if round((end[0] + end[2]) / 2, 6) == k] == [approx(plain)]
+            gains = of.gains[(of.gains["region"] == region) & (of.gains["score"] == judge)]
+            assert said[region][0] == approx(max(own, means.max()))
+            assert said[region][1] == f"p {p_equals(gains['p'].iloc[0])}"
+        assert ax.get_xlim() == (-0.6, approx(len(regions) - 0.4))
+        assert ax.get_ylim()[1] > max(mark.y for mark in points(ax))
+    assert not problems_of(figure)
+
+
+def rows_of_sheet(figure) -> dict[str, list[tuple[float, str]]]:
+    """Return what a sheet shows in each row, by its name: the value of every image (all pixels alike) and its note."""
+    (ax,) = figure.axes
+    sheet, side, gap, margin = ax.images[0].get_array(), contact_sheet.SIDE, contact_sheet.GAP, contact_sheet.MARGIN
+    names = {y - side / 2: text for x, y, text in words(ax) if x == 4}
+    found: dict[str, list[tuple[float, str]]] = {name.replace("\n", " "): [] for name in names.values()}
+    for x, y, text in sorted(words(ax)):
+        tops = [top for top in names if abs(top + side + 2 - y) < 1]
+        if x != 4 and tops:
+            column = round((x - side / 2 - margin) / (side + gap))
+            left = margin + column * (side + gap)
+            assert x == approx(left + side / 2)
+            pixels = np.asarray(sheet)[int(tops[0]) : int(tops[0]) + side, left : left + side]
+            assert pixels.min() == pixels.max()
+            found[names[tops[0]].replace("\n", " ")].append((int(pixels.max()), text))
+    return found
+
+
+def columns_of_sheet(figure) -> list[str]:
+    return [text for x, y, text in sorted(words(figure.axes[0])) if y == 3]
+
+
+def image_of(of: SynthesisedImages, **about: object) -> list[int]:
+    rows = of.table
+    for name, value in about.items():
+        rows = rows[rows[name] == value]
+    return [int(k) for k in rows["image"]]
+
+
+def test_a_region_under_every_condition() -> None:
+    of = study()
+    figure = synthesis_images.gallery(of, "FFA")
+    found = rows_of_sheet(figure)
+    assert list(found) == ["unguided", "best of n", "guided", "natural, top by guide"]
+    mine = {"scored": "FFA"}
+    assert [value for value, _ in found["unguided"]] == image_of(of, condition="unguided", **mine)
+    assert [value for value, _ in found["guided"]] == image_of(of, condition="guided", region="FFA", **mine)
+    for name, condition in (("best of n", "best of n"), ("natural, top by guide", "natural")):
+        rows = of.table[
+            (of.table["condition"] == condition) & (of.table["region"] == "FFA") & (of.table["scored"] == "FFA")
+        ]
+        assert [value for value, _ in found[name]] == rows.sort_values("guide")["image"].tolist()[::-1]
+    assert columns_of_sheet(figure) == [f"seed {seed}" for seed in SEEDS]
+    row = of.table[(of.table["condition"] == "unguided") & (of.table["scored"] == "FFA")].iloc[0]
+    said = found["unguided"][0][1]
+    numbers = [float(text.strip(" ✗").replace("−", "-")) for text in said.split(" / ")]
+    assert numbers == approx([row["guide"], row["check"], row["true"]], abs=0.051)
+    marked = {value: "✗" in text for name in found for value, text in found[name]}
+    valid = of.table[of.table["scored"] == "FFA"].set_index("image")["valid"]
+    assert marked == {value: valid[value] < 0.5 for value in marked}
+
+
+def test_the_same_seed_for_every_region() -> None:
+    of = study()
+    figure = synthesis_images.minimal_pairs(of, ["V4", "PPA"])
+    found = rows_of_sheet(figure)
+    assert list(found) == ["unguided", "guided for V4", "guided for PPA"]
+    assert [value for value, _ in found["unguided"]] == image_of(of, condition="unguided", scored="V4")
+    for region in ("V4", "PPA"):
+        own = of.table[
+            (of.table["condition"] == "guided") & (of.table["region"] == region) & (of.table["scored"] == region)
+        ]
+        plain = of.table[(of.table["condition"] == "unguided") & (of.table["scored"] == region)]
+        assert [value for value, _ in found[f"guided for {region}"]] == own["image"].tolist()
+        for (_, text), (_, a), (_, b) in zip(
+            found[f"guided for {region}"], own.iterrows(), plain.iterrows(), strict=True
+        ):
+            change = [a[judge] - b[judge] for judge in of.judges]
+            first = float(text.split(" / ")[0].replace("−", "-"))
+            assert first == approx(change[0], abs=0.051)
+            assert ("+" in text.split(" / ")[1]) == (change[1] >= 0.05)
+    assert columns_of_sheet(figure) == [f"seed {seed}" for seed in SEEDS]
+
+
+def test_the_worst_of_what_the_guide_likes() -> None:
+    of = study()
+    figure = synthesis_images.failures(of, ["PPA", "V4"])
+    found = rows_of_sheet(figure)
+    judges = ["check", "true", "valid", "typical"]
+    assert columns_of_sheet(figure) == [f"least {synthesis_images.FAILED_BY[j]}" for j in judges for _ in range(2)]
+    for region in ("PPA", "V4"):
+        rows = of.table[
+            (of.table["condition"] == "guided") & (of.table["region"] == region) & (of.table["scored"] == region)
+        ]
+        liked = rows.nlargest(2, "guide")
+        known = [judge for judge in judges if not (region == "V4" and judge == "true")]
+        expected = [int(k) for judge in known for k in liked.sort_values(judge)["image"]]
+        assert [value for value, _ in found[region]] == expected
+
+
+def test_sheets_leave_places_empty_and_shrink_large_images() -> None:
+    image = np.full((4, 2, 3), 7, dtype=np.uint8)
+    strip = contact_sheet.Strip("a name that is too long for one line of the sheet", [None, image], ["", "note"])
+    figure = contact_sheet.contact_sheet([strip], ["one", "two"])
+    (ax,) = figure.axes
+    sheet = np.asarray(ax.images[0].get_array())
+    rows, columns = np.nonzero((sheet == 7).all(axis=2))
+    side, left = contact_sheet.SIDE, contact_sheet.MARGIN + contact_sheet.SIDE + contact_sheet.GAP
+    top = contact_sheet.HEADER
+    assert (rows.min(), rows.max() + 1) == (top, top + side)
+    assert (columns.min(), columns.max() + 1) == (left + side // 4, left + 3 * side // 4)
+    assert [text for _, _, text in words(ax)][1:] == ["note", "one", "two"]
+    assert ax.get_ylim() == (sheet.shape[0], 0)
+    large = contact_sheet.Strip("x", [np.full((50, 200, 3), 9, dtype=np.uint8)], ["n"])
+    sheet = np.asarray(contact_sheet.contact_sheet([large]).axes[0].images[0].get_array())
+    rows, columns = np.nonzero((sheet == 9).all(axis=2))
+    assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (24, 96)
+    assert (rows.min() + rows.max() + 1) / 2 == 4 + side / 2
+
+
+def found_directions() -> FoundDirections:
+    rows, image = [], 0
+    for region in ("red", "big"):
+        for orthogonal in (False, True):
+            for seed in (5, 4):
+                for alpha in (1.0, -2.0, 0.0):
+                    about = {"method": "pca", "region": region, "direction": 0, "orthogonal": orthogonal, "control": ""}
+                    about |= {"number": -1, "alpha": alpha, "image": image, "seed": seed}
+                    rows += [about | {"scored": scored} for scored in ("red", "big")]
+                    image += 1
+    for control in ("random", "shuffled"):
+        for number in range(2):
+            about = {"method": "", "region": "", "direction": 0, "orthogonal": False, "control": control, "image": -1}
+            rows += [
+                about | {"number": number, "alpha": alpha, "seed": seed, "scored": scored}
+                for alpha in (-2.0, 1.0) for seed in (5, 4) for scored in ("red", "big")
+            ]  # fmt: skip
+    table = changing(pd.DataFrame(rows), ["guide", "check", "true"], -2, 3)
+    table.loc[table["scored"] == "big", "true"] = np.nan
+    images = np.arange(image, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), dtype=np.uint8)
+    cosines = made(
+        {"orthogonal": [True, False], "region_a": ["big", "red"], "region_b": ["red", "big"]}, value="cosine"
+    )
+    return FoundDirections(images, table, cosines)
+
+
+def test_images_along_directions() -> None:
+    found = found_directions()
+    rows = found.table[(found.table["method"] == "pca") & ~found.table["orthogonal"]].drop_duplicates("image")
+    free = rows.assign(region="", direction=lambda t: (t["seed"] == 4).astype(int))
+    seeds = {"pca 1": [5], "pca 2": [4]}
+    for figure, by in (
+        (directions.strips(found, "pca"), dict(list(rows.groupby("region", sort=False)))),
+        (directions.free_strips(found, free[free["image"] < 6]), {
+            name: rows[(rows["image"] < 6) & rows["seed"].isin(chosen)] for name, chosen in seeds.items()
+        }),
+    ):  # fmt: skip
+        assert [ax.get_title() for ax in panels(figure)] == list(by)
+        for ax in panels(figure):
+            part = by[ax.get_title()]
+            mosaic = np.asarray(ax.images[0].get_array())
+            assert ticks(ax) == {2: "-2", 6: "0", 10: "1"}
+            of = part.set_index(["seed", "alpha"])["image"]
+            expected = [[of[seed, alpha] for alpha in (-2.0, 0.0, 1.0)] for seed in sorted(set(part["seed"]))]
+            assert mosaic[::4, ::4, 0].tolist() == expected
+
+
+def test_answers_along_directions() -> None:
+    found = found_directions()
+    figure = directions.curves(found, "pca")
+    names = {"true response": "true", "checking encoder": "check", "guiding encoder": "guide"}
+    assert {*names, "shuffled responses", "random directions"} == set(legend(figure))
+    for ax, region in zip(panels(figure), ("red", "big"), strict=True):
+        assert ax.get_title() == region
+        mine = found.rows(region, "pca")
+        mine = mine[mine["scored"] == region]
+        known = [label for label, judge in names.items() if mine[judge].notna().any()]
+        assert len(known) == (3 if region == "red" else 2)
+        drawn = bands(ax)
+        for label, band in zip(known, drawn, strict=True):
+            values = mine.pivot(index="seed", columns="alpha", values=names[label])
+            mean, error = values.mean(), 1.96 * values.std() / np.sqrt(2)
+            assert curves(ax)[label] == [([-2, 0, 1], approx(mean.tolist()))]
+            np.testing.assert_allclose(list(band.values()), np.c_[mean - error, mean + error])
+        judge = names[known[0]]
+        middle = mine.loc[mine["alpha"] == 0, judge].mean()
+        assert levels(ax)[""] == [approx(middle)]
+        for control, label in (("shuffled", "shuffled responses"), ("random", "random directions")):
+            rows = found.table[(found.table["control"] == control) & (found.table["scored"] == region)]
+            ends = rows.groupby(["number", "alpha"])[judge].mean().unstack()
+            expected = ends.sub(ends.mean(axis=1), axis=0) + middle
+            lines = [y for x, y in curves(ax)[label] if x == [-2, 1]]
+            np.testing.assert_allclose(lines, expected)
+
+
+def test_cosines_of_directions() -> None:
+    cosines = found_directions().cosines
+    figure = directions.cosine_maps(cosines)
+    assert [ax.get_title() for ax in panels(figure)] == ["found", "others taken out"]
+    for ax, flag in zip(panels(figure), (False, True), strict=True):
+        of = cosines[cosines["orthogonal"] == flag].set_index(["region_a", "region_b"])["cosine"]
+        names = list(ticks(ax).values())
+        assert names == list(ticks(ax, "y").values()) == list(pd.unique(of.index.get_level_values(0)))
+        np.testing.assert_allclose(cells(ax), [[of[a, b] for b in names] for a in names])
+        assert {(names[round(y)], names[round(x)]): text for x, y, text in words(ax)} == {
+            key: f"{value:.2f}" for key, value in of.items()
+        }
+    assert len(panels(directions.cosine_maps(cosines[~cosines["orthogonal"]]))) == 1
+
+
+def test_explained_variance_by_images() -> None:
+    methods = ["ridge_pooled", "shuffled_context", "in_context", "empirical_bayes"]
+    rows = made({"group": ["V4", "PPA", "V1", "FFA", "LO"], "method": methods, "size": [100, 10, 20]}, "se",
+                value="explained_variance")  # fmt: skip
+    rows = rows.assign(beyond=rows["size"] == 100, ceiling=rows["group"].map({"V4": 0.8, "PPA": 0.7}))
+    full = made({"group": ["V4", "PPA"], "method": ["ridge_full"]}, "se", value="explained_variance", seed=3)
+    full = full.assign(size=400, beyond=False, ceiling=full["group"].map({"V4": 0.8, "PPA": 0.7}))
+    rows.loc[0, "explained_variance"] = -3.0
+    figure = few_images.curves(pd.concat([rows, full], ignore_index=True))
+    shown, colours = panels(figure), legend(figure)
+    assert [ax.get_title() for ax in shown] == list(pd.unique(rows["group"]))
+    for ax in shown:
+        part = rows[rows["group"] == ax.get_title()].sort_values("size")
+        for method in methods:
+            mine = part[part["method"] == method]
+            label, _, marker = few_images.METHODS[method]
+            marks = {mark.x: (mark.y, mark.hollow) for mark in points(ax, marker)}
+            hollow = mine["beyond"] if marker != "x" else [False] * 3  # a cross has no face
+            expected = zip(mine["size"], mine["explained_variance"], hollow, strict=True)
+            if marker != "x":
+                assert marks == {size: (value, face) for size, value, face in expected}
+            else:
+                assert {x: y for x, (y, _) in marks.items()} == dict(
+                    zip(mine["size"], mine["explained_variance"], strict=True)
+                )
+            (line,) = [y for x, y in curves(ax)[""] if y == mine["explained_variance"].tolist()]
+            assert any(
+                np.allclose(
+                    list(band.values()), np.c_[mine["explained_variance"] - mine["se"], np.add(line, mine["se"])]
+                )
+                for band in bands(ax)
+            )
+            assert label in colours
+        own = full[full["group"] == ax.get_title()]
+        assert levels(ax).get("ridge, all training images", []) == own["explained_variance"].tolist()
+        assert levels(ax).get("noise ceiling", []) == part["ceiling"].dropna().tolist()[:1]
+        assert levels(ax)["the mean"] == [0]
+        assert ticks(ax) == {10: "10", 20: "20", 100: "100"}
+        assert ax.get_ylim()[0] == -0.5
+    assert len({ax.get_ylim() for ax in shown}) == 1
+    assert [bool(ax.get_ylabel()) for ax in shown] == [True, False, False, False, True]
+    assert [bool(ax.get_xlabel()) for ax in shown] == [False, True, True, True, True]
+    assert not problems_of(figure)
+
+
+def test_captions_by_temperature() -> None:
+    rows = changing(
+        pd.DataFrame({"temperature": [np.inf, 3, 0, 30], "chosen": [False, True, False, False]}), ["score", "se"]
+    )
+    figure = caption_figures.temperature_figure(rows)
+    (ax,) = panels(figure)
+    assert ticks(ax) == {0: "0", 1: "3", 2: "30", 3: "∞"}
+    of = rows.sort_values("temperature").reset_index(drop=True)
+    assert {m.x: m.y for m in points(ax) if m.marker == "x"} == {0: of["score"][0], 3: of["score"][3]}
+    blue = points(ax, "o", canvas.COLOURS[0].lower())
+    assert {m.x: m.y for m in blue} == {1: of["score"][1], 2: of["score"][2]}
+    (mark,) = points(ax, "o", canvas.COLOURS[1].lower())
+    assert (mark.x, mark.y) == (1, of["score"][1])
+    ends = {end[0]: (end[1], end[3]) for end in spans(ax)}
+    assert ends == {
+        k: approx((s - 2 * e, s + 2 * e)) for k, (s, e) in enumerate(zip(of["score"], of["se"], strict=True))
+    }
+
+
+def test_scores_of_captions() -> None:
+    names = list(caption_figures.LABELS)[::-1]
+    rows = made({"region": ["V4", "PPA", "none", *(f"r{k}" for k in range(9))], "of": names}, value="r")
+    sizes = {"V4": 30, "PPA": 50, "none": 0} | {f"r{k}": 20 - k for k in range(9)}
+    figure = caption_figures.caption_scores_figure(rows.assign(n=rows["region"].map(sizes)))
+    shown = [ax for ax in panels(figure) if ax.axison]
+    regions = ["PPA", "V4", *(f"r{k}" for k in range(7))]
+    assert [ax.get_title() for ax in shown] == [f"{name} ({sizes[name]} voxels)" for name in regions]
+    assert list(ticks(shown[3], "y").values()) == [""] * 0 + list(caption_figures.LABELS.values())
+    for ax, region in zip(shown, regions, strict=True):
+        of = rows[rows["region"] == region].set_index("of")
+        order = list(caption_figures.LABELS)
+        places = {name: 6 - k for k, name in enumerate(order)}
+        assert {mark.y: mark.x for mark in points(ax)} == {places[n]: of.loc[n, "r"] for n in order}
+        assert {y[0]: tuple(x) for x, y in curves(ax)[""] if len(x) == 2} == {
+            places[n]: tuple(of.loc[n, ["low", "high"]]) for n in order
+        }
+        assert sorted(levels(ax, "x")[""]) == sorted([0, of.loc["caption", "r"]])
+        assert {mark.y for mark in points(ax, "D")} == {places["encoder"]}
+        assert {mark.y for mark in points(ax, colour=canvas.GREY)} == set(range(5))
+    assert not problems_of(figure)
+
+
+def test_words_of_captions() -> None:
+    shares = {
+        "V4": {"dog": 0.1, "house": 0.9},
+        "void": {"dog": np.nan, "house": np.nan},
+        "PPA": {"dog": 0.7, "house": 0.3},
+    }
+    ax = panels(caption_figures.noun_figure(shares))[0]
+    assert (list(ticks(ax).values()), list(ticks(ax, "y").values())) == (["dog", "house"], ["V4", "PPA"])
+    assert cells(ax).tolist() == [[0.1, 0.9], [0.7, 0.3]]
+    assert {(round(y), round(x)): text for x, y, text in words(ax)} == {
+        (0, 0): "0.10", (0, 1): "0.90", (1, 0): "0.70", (1, 1): "0.30",
+    }  # fmt: skip
+    many = {f"r{k}": {f"w{j}": 0.01 * j for j in range(21)} for k in range(10)}
+    assert not words(panels(caption_figures.noun_figure(many))[0])
+
+
+def test_images_found_by_captions() -> None:
+    spaces = ["ridge", "grounded", "shuffled", "words alone", "a", "b", "c"]
+    rows = made({"space": spaces, "measure": ["top-5", "top-1", "rank"]}, "chance", "null_mean", "null_sd")
+    rows["chance"] = rows.groupby("measure")["chance"].transform("first")
+    figure = grounding_figures.retrieval_figure(rows.assign(null_sd=rows["null_sd"] / 10))
+    (ax,) = panels(figure)
+    measures, order = list(pd.unique(rows["measure"])), list(pd.unique(rows["space"]))
+    of, colours = rows.set_index(["measure", "space"]), legend(figure)
+    assert list(ticks(ax).values()) == measures
+    assert over(ax, points(ax)) == {m: approx([of.loc[(m, s), "value"] for s in order]) for m in measures}
+    for space in order:
+        label = grounding_figures.LABELS.get(space, space)
+        mine = [mark for mark in points(ax, colour=colours[label]) if mark.label == label]
+        assert over(ax, mine) == {m: [approx(of.loc[(m, space), "value"])] for m in measures}
+    upright = sorted(end[1::2] for end in spans(ax) if end[0] == end[2])
+    np.testing.assert_allclose(upright, sorted(rows[["low", "high"]].itertuples(index=False, name=None)))
+    flat = [(round((a + b) / 2), y) for a, y, b, y2 in spans(ax) if y == y2]
+    assert flat == [(k, of.loc[(m, order[0]), "chance"]) for k, m in enumerate(measures)]
+    first = rows[rows["space"] == order[0]].set_index("measure")
+    drawn = [(round(np.mean(list(band))), *next(iter(band.values()))) for band in bands(ax)]
+    expected = [(k, max(first.loc[m, "null_mean"] - first.loc[m, "null_sd"] / 5, 0),
+                 first.loc[m, "null_mean"] + first.loc[m, "null_sd"] / 5) for k, m in enumerate(measures)]  # fmt: skip
+    np.testing.assert_allclose(drawn, expected)
+    assert not problems_of(figure)
+
+
+def test_words_on_their_axes() -> None:
+    rng = np.random.default_rng(0)
+    positions = rng.normal(size=(70, 3))
+    names = [f"w{k}" for k in range(70)]
+    axes = pd.DataFrame({"axis": [1, 2, 3], "variance": [0.4, 0.2, 0.1], "name": ["size", "", "x"]})
+    (ax,) = panels(grounding_figures.words_figure(positions, names, axes))
+    far = np.argsort(-np.hypot(positions[:, 0], positions[:, 1]))[:60]
+    assert {(text, x, y) for x, y, text in words(ax)} == {(names[k], *positions[k, :2]) for k in far}
+    assert {(m.x, m.y) for m in points(ax)} == {tuple(positions[k, :2]) for k in far}
+    assert ax.get_xlabel() == "axis 1: size (40% of variance)"
+    assert ax.get_ylabel() == "axis 2 (20% of variance)"
+    (ax,) = panels(grounding_figures.words_figure(positions[:, :1], names, axes.head(1)))
+    assert {m.y for m in points(ax)} == {0}
+    assert ax.get_ylabel() == ""
+
+
+def test_texts_that_regions_prefer() -> None:
+    rows = made({"group": ["V4", "PPA", "V1", "LO"], "text": [f"t{k}" for k in range(7)]}, value="selectivity")
+    rows = rows.assign(chance=rows["group"].map({"V4": 0.4, "PPA": 0.5, "V1": 0.45, "LO": 0.3}))
+    figure = text_preferences.text_bars(rows)
+    shown = panels(figure)
+    assert [ax.get_title() for ax in shown] == list(pd.unique(rows["group"]))
+    for ax in shown:
+        best = rows[rows["group"] == ax.get_title()].nlargest(5, "selectivity")
+        assert lengths(ax, "y") == {t: [(0, approx(s))] for t, s in zip(best["text"], best["selectivity"], strict=True)}
+        assert list(ticks(ax, "y").values()) == list(best["text"])
+        chance = best["chance"].iloc[0]
+        assert {bar.x2: bar.colour != canvas.GREY for bar in bars(ax)} == {s: s > chance for s in best["selectivity"]}
+        assert sorted(levels(ax, "x")[""]) == [0, chance]
+        assert ax.yaxis_inverted()
+    assert len({ax.get_xlim() for ax in shown}) == 1
+
+
+def test_where_regions_look() -> None:
+    rng = np.random.default_rng(0)
+    fields = rng.random((2, 3, 6))
+    fields[1, 2] = 0
+    pictures = {"s1": rng.integers(0, 255, (6, 4, 3)).astype(np.uint8)}
+    names = ["V4", "PPA", "V1"]
+    shown = panels(encoders.attention_maps(fields, (2, 3), names, ["s0", "s1"], pictures))
+    magma = importlib.import_module("matplotlib").colormaps["magma"]
+    for row in range(3):
+        for column in range(2):
+            ax, field = shown[2 * row + column], fields[column, row].reshape(2, 3)
+            shade = field / (field.max() or 1)
+            np.testing.assert_allclose(np.asarray(ax.images[-1].get_array())[..., :3], magma(shade)[..., :3])
+            assert len(ax.images) == 1 + column
+            if column:
+                np.testing.assert_allclose(np.asarray(ax.images[-1].get_array())[..., 3], 0.25 + 0.6 * shade)
+                np.testing.assert_allclose(cells(ax), pictures["s1"].mean(axis=2))
+            assert ax.get_title() == (["s0", "s1"][column] if row == 0 else "")
+            assert ax.get_ylabel() == (names[row] if column == 0 else "")
+    maps = panels(encoders.field_maps(rng.random((8, 6)), (2, 3), [f"r{k}" for k in range(8)]))
+    assert [ax.get_title() for ax in maps] == [f"r{k}" for k in range(8)]
+    fields = np.arange(12.0).reshape(2, 6)
+    first, second = panels(encoders.field_maps(fields, (2, 3), ["a", "b"]))
+    for ax, field in ((first, fields[0]), (second, fields[1])):
+        np.testing.assert_allclose(np.asarray(ax.images[0].get_array()), magma(field.reshape(2, 3) / field.max()))
+        assert ax.images[0].get_extent() == [0, 1, 1, 0]

@@ -1,0 +1,751 @@
+"""What figures of networks draw (choices, convergence, reference RDMs, series), held against the tables behind them."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from drawn import (
+    bands,
+    bars,
+    cells,
+    curves,
+    legend,
+    lengths,
+    levels,
+    over,
+    panels,
+    points,
+    problems_of,
+    spans,
+    ticks,
+    words,
+    zones,
+)
+from made import changing, made
+
+from brainalign.report import (
+    canvas,
+    concept_figures,
+    convergence_figures,
+    dynamics_figures,
+    manifolds,
+    matching,
+    recovery,
+    reference_rdms,
+    series_figures,
+)
+
+approx = pytest.approx
+alignment_section = importlib.import_module("brainalign.report.alignment_section")  # a function has its name too
+KINDS = {
+    "own": "embedding",
+    "own again": "reproducible",
+    "shuffled": "control",
+    "counts": "baseline",
+    "theirs": "published",
+}
+
+
+def choices() -> pd.DataFrame:
+    rows = made({"name": list(KINDS), "split": ["repeated", "triplets"]}, "se", value="accuracy")
+    bounds = {"repeated": (0.36, 0.66, 0.91), "triplets": (1 / 3, 0.71, 0.8)}
+    for k, column in enumerate(("chance", "ceiling_low", "ceiling_high")):
+        rows[column] = [bounds[split][k] for split in rows["split"]]
+    return rows.assign(kind=rows["name"].map(KINDS), se=rows["se"] / 10)
+
+
+def test_accuracy_of_choices() -> None:
+    rows = choices().drop(0)
+    rows.loc[rows.index[0], "accuracy"] = 0.985  # beyond the ceiling and beyond where the axis used to end
+    figure = concept_figures.accuracy_figure(rows)
+    shown = panels(figure)
+    titles = {"triplets": "held-out triplets", "repeated": "triplets judged several times"}
+    assert [ax.get_title() for ax in shown] == [titles[split] for split in pd.unique(rows["split"])]
+    for ax, split in zip(shown, pd.unique(rows["split"]), strict=True):
+        part = rows[rows["split"] == split].iloc[::-1]
+        assert [(mark.x, mark.y) for mark in points(ax)] == [(a, k) for k, a in enumerate(part["accuracy"])]
+        np.testing.assert_allclose(
+            [(end[0], end[2]) for end in spans(ax)],
+            np.c_[part["accuracy"] - 1.96 * part["se"], part["accuracy"] + 1.96 * part["se"]],
+        )
+        colours = {"own": 0, "own again": 4, "counts": 1, "theirs": 2}
+        expected = [canvas.COLOURS[colours[n]].lower() if n in colours else canvas.GREY for n in part["name"]]
+        assert [mark.colour for mark in points(ax)] == expected
+        assert levels(ax, "x")["chance"] == [part["chance"].iloc[0]]
+        assert zones(ax) == [approx((part["ceiling_low"].iloc[0], part["ceiling_high"].iloc[0]))]
+        if ax is shown[0]:
+            names = [text.split(",")[0].removesuffix(" embedding") for text in ticks(ax, "y").values()]
+            assert names == [{"theirs": "published"}.get(n, n) for n in part["name"]]
+    assert not problems_of(figure)
+
+
+def test_dimensions_that_are_found_again() -> None:
+    rows = made({"method": ["spose", "vice"], "dimension": [3, 1, 2]}, value="r")
+    rows = rows.assign(reproducible=rows["r"] > 0.35)
+    figure = concept_figures.reproducibility_figure(rows, 0.35)
+    for ax, (method, part) in zip(panels(figure), rows.groupby("method", sort=False), strict=True):
+        found = {round((bar.x + bar.x2) / 2, 6): (bar.y2, bar.colour) for bar in bars(ax)}
+        assert {d: value for d, (value, _) in found.items()} == approx(
+            dict(zip(part["dimension"], part["r"], strict=True))
+        )
+        assert all((shade != canvas.GREY) == (value > 0.35) for value, shade in found.values())
+        assert ax.get_title() == f"{method}: {int(part['reproducible'].sum())} of 3 found again"
+        assert levels(ax)[""] == [0.35]
+        assert sorted(ticks(ax)) == [1, 2, 3]
+
+
+def network_rows() -> pd.DataFrame:
+    return made({"model": ["net", "deep"], "layer": ["b", "a"]}, "null_high", "unseen", "unseen_sd", "unseen_null_high",
+                value="cosine")  # fmt: skip
+
+
+def test_networks_as_they_are_and_read_out() -> None:
+    rows = network_rows().assign(unseen_sd=lambda t: t["unseen_sd"] / 10)
+    figure = concept_figures.network_figure(rows, choices())
+    left, right = panels(figure)
+    order = rows.iloc[::-1]
+    assert list(ticks(left, "y").values()) == [f"{m} {n}" for m, n in zip(order["model"], order["layer"], strict=True)]
+    for ax, value, high in ((left, "cosine", "null_high"), (right, "unseen", "unseen_null_high")):
+        assert [(mark.x, mark.y) for mark in points(ax)] == [(a, k) for k, a in enumerate(order[value])]
+        np.testing.assert_allclose(sorted((bar.y + bar.y2) / 2 for bar in bars(ax)), range(4))
+        ends = {round((bar.y + bar.y2) / 2): (bar.x, bar.x2) for bar in bars(ax)}
+        assert ends == {k: approx((0.25, v)) for k, v in enumerate(order[high])}
+        spread = 0 * order["unseen_sd"] if ax is left else order["unseen_sd"]
+        np.testing.assert_allclose(
+            [(end[0], end[2]) for end in spans(ax)], np.c_[order[value] - spread, order[value] + spread]
+        )
+    assert {mark.colour for mark in points(left)} == {c.lower() for c in canvas.COLOURS[:2]}
+    assert len({(m, mark.colour) for m, mark in zip(order["model"], points(right), strict=True)}) == 2
+    assert (left.get_title(), right.get_title()) == (
+        "as they are, held-out triplets", "dimensions read out, unseen objects",
+    )  # fmt: skip
+    assert not problems_of(figure)
+
+
+def test_read_outs_of_dimensions() -> None:
+    networks = network_rows()
+    rows = made({"model": ["deep", "net"], "layer": ["a", "b"], "dimension": [2, 0, 1]}, "null_high", value="r2")
+    ax = panels(concept_figures.readout_grid(rows, networks))[0]
+    names = [f"{m} {n}" for m, n in zip(networks["model"], networks["layer"], strict=True)]
+    numbers = [int(text) for text in ticks(ax).values()]
+    assert list(ticks(ax, "y").values()) == names
+    assert numbers == list(pd.unique(rows["dimension"]))
+    of = rows.set_index(["model", "layer", "dimension"])
+    keys = [[(*name.split(), d) for d in numbers] for name in names]
+    np.testing.assert_allclose(cells(ax), [[of.loc[key, "r2"] for key in line] for line in keys])
+    dots = {keys[round(mark.y)][round(mark.x)] for mark in points(ax, ".")}
+    assert dots == {key for key in of.index if of.loc[key, "r2"] <= of.loc[key, "null_high"]}
+    assert 0 < len(dots) < len(of)
+
+
+def test_regions_against_judgements() -> None:
+    rows = made({"region": ["V4", "PPA", "V1"]}, "null_high", "ceiling_low", value="score")
+    rows = rows.assign(ceiling_high=rows["ceiling_low"] + 0.1)
+    rows.loc[1, "ceiling_low"] = np.nan
+    figure = concept_figures.region_figure(rows)
+    (ax,) = panels(figure)
+    assert list(ticks(ax).values()) == list(rows["region"])
+    assert lengths(ax) == {
+        r: [(0, approx(s)), (0, approx(n))]
+        for r, s, n in zip(rows["region"], rows["score"], rows["null_high"], strict=True)
+    }
+    assert {bar.y2: bar.colour for bar in bars(ax)} == {
+        **dict.fromkeys(rows["score"], canvas.COLOURS[0].lower()), **dict.fromkeys(rows["null_high"], canvas.NULL),
+    }  # fmt: skip
+    ceilings = {round(np.mean(list(band))): next(iter(band.values())) for band in bands(ax)}
+    known = rows.dropna()
+    assert ceilings == {
+        k: approx((low, high))
+        for k, low, high in zip(known.index, known["ceiling_low"], known["ceiling_high"], strict=True)
+    }
+    assert not problems_of(figure)
+
+
+def test_best_layers_by_distance() -> None:
+    rows = made({"network": ["trained", "random"], "area": [f"A{k}" for k in range(6)]}, value="distance_mm")
+    rng = np.random.default_rng(0)
+    rows = rows.assign(number=rng.integers(0, 3, len(rows)).astype(float), decided=rng.random(len(rows)) < 0.7)
+    rows.loc[0, "number"] = np.nan
+    names = [["l0", "l1", "l2"], ["r0", "r1", "r2"]]
+    figure = convergence_figures.layers_by_distance(rows, names, ["one", "two"])
+    for ax, network, labels, title in zip(panels(figure), ("trained", "random"), names, ("one", "two"), strict=True):
+        part = rows[(rows["network"] == network) & rows["number"].notna()]
+        assert list(ticks(ax, "y").values()) == labels
+        assert ax.get_title() == title
+        for kept, label in ((True, f"decided, {network} weights"), (False, "undecided")):
+            expected = part.loc[part["decided"] == kept, ["distance_mm", "number"]]
+            marks = [(mark.x, mark.y) for mark in points(ax) if mark.label == label]
+            assert marks == list(expected.itertuples(index=False, name=None))
+        decided = part[part["decided"]]
+        assert {(x, y, text) for x, y, text in words(ax)} == set(
+            decided[["distance_mm", "number", "area"]].itertuples(index=False, name=None)
+        )
+        lines = [line for line in curves(ax).get("", []) if len(line[0]) == 2]
+        assert len(lines) == (len(decided) > 3)
+        for x, y in lines:
+            slope, start = np.polyfit(decided["distance_mm"], decided["number"], 1)
+            assert x == [decided["distance_mm"].min(), decided["distance_mm"].max()]
+            np.testing.assert_allclose(y, start + slope * np.array(x))
+    assert not problems_of(figure)
+
+
+def test_latencies_of_decided_layers() -> None:
+    levels_of = {"subject": ["03", "01"], "network": ["random", "trained"], "number": [2, 0, 1]}
+    rows = made(levels_of, value="latency_s").rename(columns={"low": "latency_low_s", "high": "latency_high_s"})
+    rows = rows.sort_values("number", kind="stable").assign(
+        layer=lambda t: t["network"].str[0] + t["number"].astype(str)
+    )
+    rows["decided"] = rows["number"] != 1
+    rows = rows[~((rows["network"] == "random") & (rows["number"] == 2))]
+    figure = convergence_figures.latency_of_layers(rows, ["first", "second"])
+    shown, colours = panels(figure), legend(figure)
+    assert [ax.get_title() for ax in shown] == ["first", "second"]
+    for ax, subject in zip(shown, pd.unique(rows["subject"]), strict=True):
+        assert ticks(ax) == {0: "t0", 0.5: "t1", 1: "t2"}
+        for network, depth in (("trained", 2), ("random", 1)):
+            part = rows[(rows["subject"] == subject) & (rows["network"] == network) & rows["decided"]]
+            marks = points(ax, colour=colours[f"{network} weights"])
+            np.testing.assert_allclose(
+                [mark[:2] for mark in marks], np.c_[part["number"] / depth, 1000 * part["latency_s"]]
+            )
+            ends = [end[1::2] for end in spans(ax, colours[f"{network} weights"])]
+            np.testing.assert_allclose(ends, 1000 * part[["latency_low_s", "latency_high_s"]])
+    assert not problems_of(figure)
+
+
+def test_half_times() -> None:
+    scores = ["encoding", "rsa", "flat"]
+    curves_of = made({"score": scores, "area": ["", "V1"], "step": [0, 10, 100]}, value="value")
+    half = made({"score": scores, "area": ["", "V1", "V4"]}, "final", value="half_time")
+    for name in ("half_time", "low", "high"):
+        half[name] *= 100
+    half.loc[half["score"] == "flat", "final"] = -0.1
+    half.loc[half["score"] != "encoding", "half_time"] = half["half_time"].where(half["area"] == "")
+    half.loc[(half["score"] == "rsa") & (half["area"] == ""), "low"] = np.nan
+    figure = convergence_figures.half_time_curves(curves_of, half)
+    left, right = panels(figure)
+    whole = half[half["area"] == ""].set_index("score")
+    colours = legend(figure)
+    assert set(colours) == {"encoding", "rsa"}
+    for name in colours:
+        part = curves_of[(curves_of["score"] == name) & (curves_of["area"] == "")].sort_values("step")
+        assert curves(left)[name] == [([0, 10, 100], approx((part["value"] / whole.loc[name, "final"]).tolist()))]
+        (mark,) = points(left, "D", colours[name])
+        assert (mark.x, mark.y) == (whole.loc[name, "half_time"], 0.5)
+    (span,) = spans(left)
+    assert span[::2] == approx(tuple(whole.loc["encoding", ["low", "high"]]))
+    assert levels(left)[""] == [0.5, 0]
+    areas = half[(half["area"] != "") & half["half_time"].notna()].sort_values("half_time")
+    assert over(right, points(right), "y") == {
+        a: [approx(t)] for a, t in zip(areas["area"], areas["half_time"], strict=True)
+    }
+    np.testing.assert_allclose([(end[0], end[2]) for end in spans(right)], areas[["low", "high"]])
+    assert [mark.y for mark in points(right)] == [0, 1]
+    assert right.get_title() == "encoding, 2 areas"
+    assert left.get_xlim() == right.get_xlim() == (0, approx(115))
+    assert not problems_of(figure)
+
+
+def test_cortical_maps() -> None:
+    rows = made({"quantity": ["layer", "r"], "map": ["myelin", "gradient", "thickness"]}, "null_sd", "q", value="r")
+    rows = rows.assign(r=rows["r"] * np.where(np.arange(6) % 2, 1, -1), n=rows["quantity"].map({"layer": 40, "r": 50}))
+    rows["q"] = np.where(rows["map"] == "myelin", 0.03, 0.06)
+    first = rows["map"].iloc[0]
+    rows.loc[(rows["map"] == first) & (rows["quantity"] == rows["quantity"].iloc[0]), "r"] = np.nan
+    figure = convergence_figures.map_correlations(rows)
+    shown, maps = panels(figure), list(pd.unique(rows["map"]))
+    for k, (ax, quantity) in enumerate(zip(shown, pd.unique(rows["quantity"]), strict=True)):
+        of = rows[rows["quantity"] == quantity].set_index("map")
+        named = {place: maps[round(place)] for place in map(float, range(3))}
+        found = {named[round((b.y + b.y2) / 2)]: (b.x, b.x2, b.colour) for b in bars(ax)}
+        known = of["r"].dropna()
+        assert {name: tuple(sorted(v[:2])) for name, v in found.items()} == {
+            name: approx((min(r, 0), max(r, 0))) for name, r in known.items()
+        }
+        assert {n: v[2] == canvas.COLOURS[0].lower() for n, v in found.items()} == {
+            n: n == "myelin" for n in known.index
+        }
+        drawn = {named[round(np.mean(list(band)))]: next(iter(band.values())) for band in bands(ax, "y")}
+        assert drawn == {n: approx((-1.96 * of.loc[n, "null_sd"], 1.96 * of.loc[n, "null_sd"])) for n in known.index}
+        said = {named[round(y)]: (x, text) for x, y, text in words(ax)}
+        assert {n: t for n, (_, t) in said.items()} == {
+            n: f"q {'.030' if n == 'myelin' else '.060'}" if n in known else "no value" for n in maps
+        }
+        assert all(abs(said[n][0]) > abs(r) for n, r in known.items())
+        assert ax.get_title() == f"{quantity}, {of['n'].iloc[0]} areas"
+        assert list(ticks(ax, "y").values()) == (maps if k == 0 else [""] * len(maps))
+        assert ax.get_ylim() == (2.5, -0.5)
+    assert "95 % of unrelated maps" in legend(figure)
+    assert not problems_of(figure)
+
+
+def test_networks_before_and_after_alignment() -> None:
+    controls = ["aligned", "unaligned", "shuffled choices", "unaligned teacher"]
+    rows = made({"model": ["net", "deep"], "layer": ["a", "b"], "control": controls, "level": ["coarse", "all"]},
+                "gain_se", value="accuracy")  # fmt: skip
+    rows = rows.drop(rows[(rows["control"] == "unaligned teacher") & (rows["model"] == "net")].index)
+    about = {"ceilings": {"accuracy_low": 0.8, "accuracy_high": 0.9}}
+    figure = alignment_section.alignment_figure(rows, about)
+    whole, coarse = panels(figure)
+    labels = {"aligned": "aligned", "unaligned": "as it is", "shuffled choices": "of shuffled choices",
+              "unaligned teacher": "of an unaligned teacher"}  # fmt: skip
+    keys = list(dict.fromkeys(zip(rows["model"], rows["layer"], strict=True)))[::-1]
+    assert list(ticks(whole, "y").values()) == [" ".join(key) for key in keys]
+    for ax, level in ((whole, "all"), (coarse, "coarse")):
+        for control, label in labels.items():
+            of = rows[(rows["control"] == control) & (rows["level"] == level)].set_index(["model", "layer"])
+            marks = {keys[round(mark.y)]: mark.x for mark in points(ax) if mark.label == label}
+            assert marks == of["accuracy"].to_dict()
+            if control == "aligned":
+                ends = {keys[round(end[1])]: end[2] - end[0] for end in spans(ax)}
+                assert ends == {key: approx(2 * 1.96 * se) for key, se in of["gain_se"].items()}
+        assert levels(ax, "x")["chance"] == [1 / 3]
+        assert zones(ax) == ([approx((0.8, 0.9))] if ax is whole else [])
+    assert (whole.get_title(), coarse.get_title()) == ("all triplets", "coarse: of three")
+    assert not problems_of(figure)
+
+
+def test_fits_to_reference_rdms() -> None:
+    rows = made(
+        {"reference": ["hit", "eeg", "judged"], "model": ["net", "deep"], "layer": ["b", "a"]}, "se", value="score"
+    )
+    bounds = {"hit": (0.7, 0.8), "eeg": (np.nan, np.nan), "judged": (0.65, 0.95)}
+    rows[["ceiling_low", "ceiling_high"]] = [bounds[name] for name in rows["reference"]]
+    rows.loc[0, "se"] = np.nan
+    random = made({"reference": ["hit", "eeg"], "model": ["net"], "layer": ["a"]}, "sd", value="mean", seed=3).assign(
+        n=5
+    )
+    both = {"kind": "combination", "null_mean": 0.02, "null_high": 0.09, "selected": 0.21, "se": np.nan}
+    more = rows[rows["reference"] == "judged"].iloc[[0]].assign(layer="all layers", score=0.44, **both)
+    figure = reference_rdms.reference_bars(pd.concat([rows, more], ignore_index=True), random, ["deep", "net"])
+    shown = panels(figure)
+    assert [ax.get_title() for ax in shown] == list(pd.unique(rows["reference"]))
+    for ax in shown:
+        part = rows[rows["reference"] == ax.get_title()].reset_index(drop=True)
+        names = [f"{m} {n}" for m, n in zip(part["model"], part["layer"], strict=True)]
+        extra = ["all layers"] if ax.get_title() == "judged" else []
+        assert list(ticks(ax, "y").values()) == names + [f"{more['model'].iloc[0]} {name}" for name in extra]
+        filled = [bar for bar in bars(ax) if bar.x == 0]
+        assert [bar.x2 for bar in filled] == approx([*part["score"], *([0.44] if extra else [])])
+        assert [bar.colour for bar in filled[: len(part)]] == [
+            canvas.COLOURS[["deep", "net"].index(model)].lower() for model in part["model"]
+        ]
+        ends = {round(end[1]): end[::2] for end in spans(ax, "#000000")}
+        assert ends == {
+            k: approx((row["score"] - row["se"], row["score"] + row["se"]))
+            for k, row in part.iterrows() if np.isfinite(row["se"])
+        }  # fmt: skip
+        control = random[random["reference"] == ax.get_title()]
+        marks = {names[round(mark.y)]: mark.x for mark in points(ax, "d")}
+        assert marks == dict(zip(["net a"], control["mean"], strict=False))
+        assert [end[::2] for end in spans(ax, "#555555")] == [
+            approx((m - s, m + s)) for m, s in zip(control["mean"], control["sd"], strict=True)
+        ]
+        band = bounds[ax.get_title()]
+        assert zones(ax) == ([approx(band)] if np.isfinite(band).all() else [])
+        if extra:
+            assert [(mark.x, mark.y) for mark in points(ax, "X")] == [(0.21, 4)]
+            assert [(mark.x, mark.y) for mark in points(ax, "|")] == [(0.02, 4), (0.09, 4)]
+            (own,) = [bar for bar in bars(ax) if bar.x != 0]
+            assert (own.x, own.x2, (own.y + own.y2) / 2) == approx((0.65, 0.95, 4))
+    assert "random weights, mean ± sd of 5" in legend(figure)
+    assert len({ax.get_xlim() for ax in shown}) == 1
+    assert not problems_of(figure)
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_fits_over_layers(several: bool) -> None:
+    models = ["net", "deep"] if several else ["net"]
+    rows = made({"reference": ["hit", "eeg"], "model": models, "layer": ["b", "a", "c"]}, "se", "p_max", value="score")
+    bounds = {"hit": (0.7, 0.8), "eeg": (np.nan, np.nan)}
+    rows[["ceiling_low", "ceiling_high"]] = [bounds[name] for name in rows["reference"]]
+    rows["best"] = (rows["layer"] == "a") & (rows["model"] == "net") & (rows["reference"] == "eeg")
+    random = made({"reference": ["hit"], "model": ["net"], "layer": ["c", "b"]}, "sd", value="mean", seed=3).assign(n=5)
+    combined = pd.DataFrame(
+        {"reference": ["hit"], "model": ["net"], "layer": ["all"], "score": [0.51], "selected": [0.42]}
+    )
+    figure = reference_rdms.layer_curves(rows, random, None, combined)
+    for ax, reference in zip(panels(figure), pd.unique(rows["reference"]), strict=True):
+        part, scale = rows[rows["reference"] == reference], 0.5 if several else 1
+        for model in models:
+            mine = part[part["model"] == model]
+            assert curves(ax)[model] == [([0, scale, 2 * scale], approx(mine["score"].tolist()))]
+            ends = [end[1::2] for end in spans(ax, legend(figure)[model])]
+            np.testing.assert_allclose(ends, np.c_[mine["score"] - mine["se"], mine["score"] + mine["se"]])
+        net = part[part["model"] == "net"].reset_index(drop=True)
+        stars = [(mark.x, mark.y) for mark in points(ax, "*")]
+        best = net[net["best"]]
+        assert stars == [(scale * k, s) for k, s in zip(best.index, best["score"], strict=True)]
+        (_, _, text), *_ = words(ax)
+        verdicts = {m: f"{m}: no layer is called best" for m in models} | ({"net": "net: best a"} if len(best) else {})
+        assert text.split("\n") == [verdicts[m] for m in pd.unique(part["model"])]
+        expected = {}
+        if reference == "hit":
+            of = random.set_index("layer")
+            places = {scale * k: name for k, name in enumerate(net["layer"]) if name != "a"}
+            assert curves(ax)["random weights, mean ± sd of 5"] == [
+                (list(places), approx([of.loc[n, "mean"] for n in places.values()]))
+            ]
+            m, s = of["mean"], of["sd"]
+            expected = {x: approx((m[n] - s[n], m[n] + s[n])) for x, n in places.items()}
+            assert levels(ax)["net all, held out"] == [0.51]
+            assert levels(ax)["net all: best layer, held out"] == [0.42]
+        assert [dict(band) for band in bands(ax)] == ([expected] if expected else [])
+        assert zones(ax) == ([approx((0.7, 0.8))] if reference == "hit" else [])
+        if several:
+            assert "relative depth" in ax.get_xlabel()
+        else:
+            assert ticks(ax) == dict(enumerate(net["layer"]))
+    assert not problems_of(figure)
+
+
+def test_rdms_grouped_by_category() -> None:
+    categories = ["face", "car", "face", "car", "face"]
+    pairs = np.arange(10.0)[::-1]
+    figure = reference_rdms.rdm_grid({"net": pairs, "brain": pairs**2, "more": -pairs, "last": pairs}, categories)
+    shown = panels(figure)
+    assert [ax.get_title() for ax in shown] == ["net", "brain", "more", "last"]
+    order = [0, 2, 4, 1, 3]
+    matrix = np.zeros((5, 5))
+    matrix[np.triu_indices(5, 1)] = pairs / 9
+    expected = (matrix + matrix.T)[np.ix_(order, order)]
+    np.testing.assert_allclose(cells(shown[0]), expected)
+    np.testing.assert_allclose(cells(shown[1]), expected)
+    np.testing.assert_allclose(cells(shown[2])[np.triu_indices(5, 1)], 1 - expected[np.triu_indices(5, 1)])
+    assert ticks(shown[0]) == ticks(shown[0], "y") == {1.0: "face", 3.5: "car"}
+    assert levels(shown[0]) == levels(shown[0], "x") == {"": [2.5]}
+    assert [list(ticks(ax, "y").values()) for ax in shown] == [["face", "car"], [""] * 2, [""] * 2, ["face", "car"]]
+
+
+def test_conditions_in_the_plane_by_category() -> None:
+    places = np.array([[0.0, 1.0], [2.0, 0.5], [1.5, 3.0]])
+    figure = reference_rdms.mds_categories(places, ["car", "face", "car"], ["x", "y", "z"])
+    (ax,) = panels(figure)
+    by = {label: [(mark.x, mark.y) for mark in points(ax) if mark.label == label] for label in legend(figure)}
+    assert by == {"car (2)": [(0.0, 1.0), (1.5, 3.0)], "face (1)": [(2.0, 0.5)]}
+    assert words(ax) == [(0.0, 1.0, "x"), (2.0, 0.5, "y"), (1.5, 3.0, "z")]
+    many = np.zeros((31, 2))
+    assert not words(panels(reference_rdms.mds_categories(many, ["a"] * 31, list(map(str, range(31)))))[0])
+
+
+def test_layers_of_pairs_of_networks() -> None:
+    rows = made(
+        {
+            "model_a": ["net", "deep"],
+            "layer_a": ["b", "a"],
+            "model_b": ["other"],
+            "layer_b": [f"l{k}" for k in range(13)],
+        }
+    )
+    figure = matching.pair_heatmaps(rows)
+    for ax, (a, part) in zip(panels(figure), rows.groupby("model_a", sort=False), strict=True):
+        of = part.set_index(["layer_a", "layer_b"])["value"]
+        names, others = list(pd.unique(part["layer_a"])), list(pd.unique(part["layer_b"]))
+        np.testing.assert_allclose(cells(ax), [[of[n, o] for o in others] for n in names])
+        assert ticks(ax, "y") == dict(enumerate(names))
+        assert ticks(ax) == {k: others[k] for k in range(0, 13, 2)}
+        assert (ax.get_ylabel(), ax.get_xlabel()) == (a, "other")
+        assert ax.images[0].origin == "lower"
+
+
+def test_dimensions_over_layers_and_training() -> None:
+    rows = made({"model": ["net", "deep"], "number": [2, 0, 1], "measure": ["pr", "twonn", "void", "mle"]}).assign(
+        network="net"
+    )
+    rows.loc[rows["measure"] == "void", "value"] = np.nan
+    shown = panels(matching.dimension_profiles(rows))
+    kinds = [name for name in pd.unique(rows["measure"]) if name != "void"]
+    assert [ax.get_title() for ax in shown] == kinds
+    for ax, kind in zip(shown, kinds, strict=True):
+        for model, part in rows[rows["measure"] == kind].sort_values("number").groupby("model"):
+            assert curves(ax)[model] == [([0, 0.5, 1], approx(part["value"].tolist()))]
+    steps = made({"network": ["net"], "step": [100, 0, 10], "number": [2, 0, 1], "measure": ["pr", "void"]})
+    steps.loc[steps["measure"] == "void", "value"] = np.inf
+    (ax,) = panels(matching.dimension_training(steps))
+    shades = {}
+    for number, part in steps[steps["measure"] == "pr"].sort_values("step").groupby("number"):
+        assert curves(ax)[f"net {number}"] == [([0, 10, 100], approx(part["value"].tolist()))]
+        shades[number] = next(float(line.get_color()) for line in ax.lines if line.get_label() == f"net {number}")
+    assert shades[0] == 0.75
+    assert shades[0] > shades[1] > shades[2] == approx(0.05)
+
+
+def test_shares_of_known_features() -> None:
+    rows = made(
+        {"model": ["net", "deep"], "number": [2, 0, 1], "feature": ["colour", "size"]},
+        "decodability",
+        value="explained",
+    )
+    rows.loc[0, "decodability"] = -0.3
+    shown = panels(matching.feature_shares(rows))
+    assert [ax.get_title() for ax in shown] == list(pd.unique(rows["model"]))
+    for ax in shown:
+        for feature, part in rows[rows["model"] == ax.get_title()].sort_values("number").groupby("feature"):
+            assert curves(ax)[f"{feature}: variance"] == [([0, 1, 2], approx(part["explained"].tolist()))]
+            assert curves(ax)[f"{feature}: read out"] == [
+                ([0, 1, 2], approx(part["decodability"].clip(lower=0).tolist()))
+            ]
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_manifolds_over_layers(training: bool) -> None:
+    measures = list(manifolds.DRAWN)
+    names = {"layer": ["b", "a"], "step": [10, 0]} if training else {"layer": ["x"], "number": [2, 0, 1]}
+    rows = made({"model": ["net", "deep"], **names, "feature": ["colour", "size"], "measure": measures}, "null")
+    rows = rows.assign(null_low=rows["low"] - 0.1, null_high=rows["high"] + 0.02, network=rows["model"])
+    rows = rows.assign(step=rows["step"] if training else -1, number=0 if training else rows["number"])
+    void = (rows["feature"] == "size") & (rows["measure"] == "simplex")
+    rows.loc[void, "value"] = np.nan
+    rows.loc[rows["measure"] == "cdnv", "null_high"] = np.inf
+    figure = manifolds.manifold_profiles(rows)
+    shown = panels(figure)
+    features = list(pd.unique(rows["feature"]))
+    for k, ax in enumerate(shown):
+        feature, measure = features[k // 5], measures[k % 5]
+        part = rows[(rows["feature"] == feature) & (rows["measure"] == measure)]
+        if feature == "size" and measure == "simplex":
+            assert [text for _, _, text in words(ax)] == ["no value"]
+            continue
+        keys = ["model", "layer"] if training else ["model"]
+        for key, mine in part.groupby(keys):
+            mine = mine.sort_values("step" if training else "number")
+            x = mine["step"].tolist() if training else [0, 0.5, 1]
+            assert curves(ax)[" ".join(key)] == [(x, approx(mine["value"].tolist()))]
+        found = sorted((round(low, 9), x) for band in bands(ax) for x, (low, _) in band.items())
+        place = part["step"] if training else part["number"] / 2
+        assert found == sorted((round(low, 9), x) for low, x in zip(part["null_low"], place, strict=True))
+        if measure != "cdnv":
+            np.testing.assert_allclose(
+                sorted(h for band in bands(ax) for _, h in band.values()), sorted(part["null_high"])
+            )
+        assert ax.get_yscale() == ("log" if measure in ("nc1", "cdnv") else "linear")
+        assert ax.get_title() == (manifolds.DRAWN[measure] if k < 5 else "")
+        assert ax.get_ylabel() == (feature if k % 5 == 0 else "")
+        if measure in ("nc1", "cdnv"):
+            seen = part[["value", "null", "null_low"]].to_numpy()
+            assert ax.get_ylim() == approx((seen[seen > 0].min() / 1.5, seen.max() * 2))
+    assert len(shown) == 10
+    assert not problems_of(figure)
+
+
+def test_planted_layers() -> None:
+    rows = pd.DataFrame({"area": ["V1", "V2", "V4", "LO", "MT"], "planted": list("aabca"), "recovered": list("abbca")})
+    depth = dict(zip("abc", (0, 0.5, 1), strict=True))
+    rows = rows.assign(planted_depth=rows["planted"].map(depth), recovered_depth=rows["recovered"].map(depth))
+    rows = rows.assign(decided=[True, True, True, True, False], reason="too close")
+    counts, depths = panels(recovery.planted_layers(rows, ["c", "a", "b"]))
+    assert list(ticks(counts).values()) == list(ticks(counts, "y").values()) == ["c", "a", "b"]
+    assert cells(counts).tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
+    assert set(words(counts)) == {(0, 0, "1"), (1, 1, "1"), (2, 1, "1"), (2, 2, "1")}
+    assert counts.get_title() == "exact in 3 of 4 decided"
+    assert (counts.get_xlabel(), counts.get_ylabel()) == ("recovered layer", "planted layer")
+    assert [(mark.x, mark.y) for mark in points(depths)] == [(0, 0), (0, 0.5), (0.5, 0.5), (1, 1)]
+    assert set(words(depths)) == {(0, 0, "V1"), (0, 0.5, "V2"), (0.5, 0.5, "V4"), (1, 1, "LO")}
+    assert depths.get_title() == "Spearman 0.83 over 4 areas\nundecided: 1 of 5 areas\n(too close)"
+    (ax,) = panels(recovery.planted_layers(rows.assign(planted_depth=0.7)))
+    assert "no rank correlation" in ax.get_title()
+    ax = panels(recovery.planted_layers(rows.assign(planted_depth=0.7, recovered_depth=0.2, decided=True)))[0]
+    assert words(ax) == [(0.7, 0.2, "V1, V2, V4 +2")]
+
+
+def test_planted_latencies() -> None:
+    rows = pd.DataFrame(
+        {"layer": list("abcd"), "planted_ms": [60.0, 90, 120, 150], "recovered_ms": [65.0, 95, 140, 90]}
+    )
+    rows = rows.assign(low_ms=rows["recovered_ms"] - [2, 3, 4, 5], high_ms=rows["recovered_ms"] + [6, 7, 8, 9])
+    rows = rows.assign(decided=[True, True, True, False], reason="flat", modality=["meg", "eeg", "meg", "eeg"])
+    figure = recovery.planted_latencies(rows, 15.0)
+    (ax,) = panels(figure)
+    marks = {mark.label: [] for mark in points(ax)}
+    for mark in points(ax):
+        marks[mark.label].append((mark.x, mark.y))
+    assert marks == {"meg": [(59.25, 65), (119.25, 140)], "eeg": [(90.75, 95)]}
+    assert sorted(end[1::2] for end in spans(ax)) == [(63, 71), (92, 102), (136, 148)]
+    assert ax.get_title() == "2 of 3 decided within 15 ms\nundecided: 1 of 4 latencies\n(flat)"
+    (band,) = bands(ax)
+    assert all((low, high) == approx((x - 15, x + 15)) for x, (low, high) in band.items())
+    assert {"meg", "eeg", "within 15 ms"} == set(legend(figure))
+    (ax,) = panels(recovery.planted_latencies(rows.drop(columns="modality"), 2.0))
+    assert sorted((mark.x, mark.y) for mark in points(ax)) == [(60, 65), (90, 95), (120, 140)]
+    assert ax.get_title().startswith("2 of 3 decided within 12 ms")
+    assert not problems_of(figure)
+
+
+def test_planted_ceilings() -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.concat([pd.DataFrame({"planted": p, "ceiling": p + b + 0.01 * rng.normal(size=n)})
+                      for p, b, n in ((0.5, 0.0, 300), (0.0, 0.05, 100))])  # fmt: skip
+    figure = recovery.planted_ceilings(rows)
+    ax, gap = panels(figure)
+    means = rows.groupby("planted")["ceiling"]
+    assert {mark.x: mark.y for mark in points(ax, "o")} == approx(means.mean().to_dict())
+    assert {end[0]: end[3] - end[1] for end in spans(ax)} == approx((2 * means.std()).to_dict())
+    assert {mark.x: mark.y for mark in points(gap)} == approx({0.5: means.mean()[0.5] - 0.5, 0.0: means.mean()[0.0]})
+    error = 4 * means.std() / np.sqrt(means.size())
+    assert {end[0]: end[3] - end[1] for end in spans(gap)} == approx(error.to_dict())
+    assert {mark.x: mark.colour for mark in points(gap)} == {
+        0.5: canvas.COLOURS[0].lower(),
+        0.0: canvas.COLOURS[5].lower(),
+    }
+    dots = points(ax, ".")
+    assert sum(mark.x > 0.25 for mark in dots) == 250
+    assert sum(mark.x < 0.25 for mark in dots) == 100
+    assert all(min(abs(mark.x), abs(mark.x - 0.5)) <= 0.008 for mark in dots)
+    assert {round(mark.y, 9) for mark in dots} <= set(rows["ceiling"].round(9))
+    assert gap.get_title() == "100 to 300 targets per planted level"
+    assert zones(gap) == [approx((-0.02, 0.02))]
+    assert -gap.get_ylim()[0] == gap.get_ylim()[1] > 0.05
+    assert curves(ax)[""][-1] == ([0, 0.5], [0, 0.5])
+    assert not problems_of(figure)
+
+
+def test_planted_preferences() -> None:
+    rows = pd.DataFrame({"area": list("vwxyz"), "planted": ["red", "red", "big", "red", "big"]})
+    rows = rows.assign(recovered=["red", "big", "big", "red", "odd"], decided=[True] * 4 + [False], reason="far")
+    (ax,) = panels(recovery.planted_preferences(rows))
+    assert list(ticks(ax).values()) == list(ticks(ax, "y").values()) == ["red", "big"]
+    assert cells(ax).tolist() == [[2, 1], [0, 1]]
+    assert ax.get_title() == "exact in 3 of 4 decided\nundecided: 1 of 5 areas\n(far)"
+
+
+KIND = {"masked model": "model", "lagged Gaussian": "baseline", "instantaneous Gaussian": "baseline", "mean": "null"}
+
+
+def filled() -> pd.DataFrame:
+    rows = made({"name": list(KIND), "hidden": ["regions", "frames"], "network": ["", "Vis", "DMN"]}, value="r2")
+    return rows.assign(kind=rows["name"].map(KIND))
+
+
+def test_hidden_regions() -> None:
+    rows = filled()
+    figure = series_figures.filled_figure(rows)
+    whole = rows[rows["network"] == ""]
+    names = list(pd.unique(whole["name"]))[::-1]
+    for k, (ax, view) in enumerate(zip(panels(figure), pd.unique(whole["hidden"]), strict=True)):
+        of = whole[whole["hidden"] == view].set_index("name")
+        assert ax.get_title() == f"hidden: {view}"
+        if k == 0:
+            assert list(ticks(ax, "y").values()) == names
+        assert [(mark.x, mark.y) for mark in points(ax)] == [(of.loc[n, "r2"], i) for i, n in enumerate(names)]
+        np.testing.assert_allclose([(e[0], e[2]) for e in spans(ax)], of.loc[names, ["low", "high"]])
+        assert [mark.label for mark in points(ax)] == [KIND[n] for n in names]
+    assert not problems_of(figure)
+    figure = series_figures.filled_networks_figure(rows)
+    inside = rows[(rows["network"] != "") & (rows["name"] != "mean")]
+    views, networks = (list(pd.unique(inside[name])) for name in ("hidden", "network"))
+    for ax, view in zip(panels(figure), views, strict=True):
+        of = inside[inside["hidden"] == view].set_index(["network", "name"])["r2"]
+        assert list(ticks(ax).values()) == networks
+        assert lengths(ax) == {n: [(0, approx(of[n, name])) for name in list(KIND)[:3]] for n in networks}
+        for label, shade in legend(figure).items():
+            assert [bar.y2 for bar in bars(ax) if bar.colour == shade] == approx([of[n, label] for n in networks])
+        assert ax.get_title() == f"hidden: {view}"
+
+
+def test_embeddings_of_regions() -> None:
+    networks = [f"n{k}" for k in range(10)]
+    rows = changing(pd.DataFrame({"network": networks * 2}), ["x", "y"]).assign(share=0.43)
+    figure = series_figures.embedding_figure(rows)
+    (ax,) = panels(figure)
+    for name, part in rows.groupby("network"):
+        marks = [(mark.x, mark.y) for mark in points(ax) if mark.label == name]
+        assert marks == list(part[["x", "y"]].itertuples(index=False, name=None))
+    looks = {(tuple(s.get_facecolor()[0]), s.get_paths()[0].vertices.tobytes()) for s in ax.collections}
+    assert len(looks) == 10
+    assert "43%" in ax.get_xlabel()
+
+
+def test_traces_of_hidden_regions() -> None:
+    rng = np.random.default_rng(0)
+    traces = {name: rng.normal(size=(2, 50)) for name in ("true", "model", "gaussian")}
+    first, second = panels(series_figures.traces_figure(traces, ["V1", "V2"], 2.0, 21.0))
+    labels = {"measured": "true", "masked model": "model", "lagged Gaussian": "gaussian"}
+    for k, ax in enumerate((first, second)):
+        for label, name in labels.items():
+            assert curves(ax)[label] == [([2.0 * i for i in range(10)], traces[name][k, :10].tolist())]
+        assert ax.get_title(loc="left") == ["V1", "V2"][k]
+    assert not any(ticks(first).values())
+    assert len(curves(panels(series_figures.traces_figure(traces, ["a", "b"], 0.5))[0])["measured"][0][0]) == 50
+
+
+def test_labels_of_people() -> None:
+    rows = made(
+        {"label": ["age", "state"], "name": ["embedding", "connectivity", "chance"]}, "null_high", value="score"
+    )
+    rows = rows.drop(rows[(rows["label"] == "age") & (rows["name"] == "chance")].index)
+    rows = rows.assign(
+        chance=rows["label"].map({"age": 0.05, "state": 0.08}), metric=rows["label"].map({"age": "r", "state": "acc"})
+    )
+    rows.loc[rows.index[0], "null_high"] = np.nan
+    figure = series_figures.person_figure(rows)
+    for ax, (label, part) in zip(panels(figure), rows.groupby("label", sort=False), strict=True):
+        assert (ax.get_title(), ax.get_xlabel()) == (label, part["metric"].iloc[0])
+        assert over(ax, points(ax), "y") == {n: [s] for n, s in zip(part["name"], part["score"], strict=True)}
+        assert list(ticks(ax, "y").values()) == list(part["name"])[::-1]
+        np.testing.assert_allclose([(e[0], e[2]) for e in spans(ax)], part[["low", "high"]].iloc[::-1])
+        nulls = part.dropna(subset=["null_high"])
+        chance = part["chance"].iloc[0]
+        assert lengths(ax, "y") == {
+            n: [approx((chance, h))] for n, h in zip(nulls["name"], nulls["null_high"], strict=True)
+        }
+        assert levels(ax, "x")["chance"] == [chance]
+    assert not problems_of(figure)
+
+
+def followed() -> pd.DataFrame:
+    rows = made(
+        {"network": ["net", "deep"], "name": ["a", "b", ""], "epoch": ["visible", "occluded"]},
+        "null_95",
+        value="r_normalized",
+    )
+    return rows.assign(role=rows["name"].map({"a": "model", "b": "control", "": "model"}))
+
+
+def test_followed_through_occlusion() -> None:
+    rows = followed()
+    figure = dynamics_figures.followed_bars(rows)
+    hidden, seen = panels(figure)
+    assert (hidden.get_title(), seen.get_title()) == ("frames hidden", "frames shown")
+    names = list(ticks(hidden, "y").values())
+    keys = list(dict.fromkeys(zip(rows["network"], rows["name"], rows["role"], strict=True)))
+    order = [k for k in keys if k[2] == "model"] + [k for k in keys if k[2] == "control"]
+    assert names == [", ".join(filter(None, key[:2])) for key in order]
+    networks = list(pd.unique(rows["network"]))
+    for ax, epoch in ((hidden, "occluded"), (seen, "visible")):
+        of = rows[rows["epoch"] == epoch].set_index(["network", "name"])
+        ends = {round((b.y + b.y2) / 2): b.x2 for b in bars(ax)}
+        assert ends == approx({k: of.loc[key[:2], "null_95"] for k, key in enumerate(order)})
+        assert [(m.x, m.y) for m in points(ax)] == [(of.loc[key[:2], "r_normalized"], k) for k, key in enumerate(order)]
+        assert [m.hollow for m in points(ax)] == [key[2] == "control" for key in order]
+        np.testing.assert_allclose(
+            [(e[0], e[2]) for e in spans(ax)], [of.loc[key[:2], ["low", "high"]] for key in order]
+        )
+        assert [m.colour for m in points(ax)] == [
+            canvas.COLOURS[networks.index(key[0])].lower() if key[2] == "model" else canvas.GREY for key in order
+        ]
+        assert levels(ax, "x")["ceiling"] == [1]
+        assert ax.yaxis_inverted()
+    assert not problems_of(figure)
+
+
+def test_followed_frame_by_frame() -> None:
+    rows = made({"network": ["net", "deep"], "name": ["a", "b"], "time": [2, 0, 1]}, "null_95", value="score")
+    rows = rows.sort_values("time", kind="stable").assign(role=lambda t: t["name"].map({"a": "model", "b": "control"}))
+    rows = rows.assign(hidden=rows["time"].map({0: 0.1, 1: 0.5, 2: 0.9}))
+    rows.loc[(rows["network"] == "net") & (rows["name"] == "b"), "score"] = np.nan
+    figure = dynamics_figures.followed_movies(rows, 0.5)
+    ax, shade = panels(figure)
+    found = curves(ax)
+    for (network, name), part in rows.dropna().groupby(["network", "name"]):
+        assert found[f"{network}, {name}"] == [([0, 0.5, 1], approx(part["score"].tolist()))]
+    assert "net, b" not in found
+    highest = rows.groupby("time")["null_95"].max().tolist()
+    assert found["conditions exchanged, 95 %"] == [([0, 0.5, 1], approx(highest))]
+    models = [line.get_color().lower() for line in ax.lines if line.get_label().endswith(", a")]
+    assert models == [colour.lower() for colour in canvas.COLOURS[:2]]
+    (band,) = bands(shade)
+    assert band == {0: (0, 0.1), 0.25: (0, 0.5), 0.75: (0, 0.9), 1: (0, 0.9)}
+    assert (ax.get_xlabel(), panels(dynamics_figures.followed_movies(rows))[0].get_xlabel()) == ("time (s)", "frame")

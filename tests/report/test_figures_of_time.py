@@ -1,0 +1,461 @@
+"""What figures over time, training and recordings draw, held against the tables behind them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from drawn import (
+    bands,
+    bars,
+    cells,
+    curves,
+    legend,
+    lengths,
+    levels,
+    over,
+    panels,
+    points,
+    problems_of,
+    spans,
+    ticks,
+    words,
+)
+from made import changing, made
+
+from brainalign.report import (
+    canvas,
+    decoding_figures,
+    modality_figures,
+    text_figures,
+    timecourse,
+)
+
+approx = pytest.approx
+TIMES = [-0.1, 0.0, 0.1, 0.3]
+
+
+def course_rows(**more: list) -> pd.DataFrame:
+    rows = made({"model": ["net", "untrained"], "layer": ["b", "a"], "time_s": TIMES, **more}, value="mean_r")
+    rows = changing(rows, ["best_r", "null_low", "null_high", "best_null_high", "score"], -0.4, 0.8, seed=3)
+    low, high = np.sort(rows[["null_low", "null_high"]].to_numpy(), axis=1).T
+    return rows.assign(null_low=low, null_high=high, best_null_high=high + 0.07)
+
+
+CLUSTERS = pd.DataFrame(
+    {
+        "model": ["net", "untrained", "net", "net"], "layer": ["a", "b", "b", "a"], "start_s": [0.01, 0.02, 0.03, 0.2],
+        "stop_s": [0.11, 0.12, 0.13, 0.27], "p": [0.011, 0.4, 0.022, 0.033],
+    }
+)  # fmt: skip
+PEAKS = pd.DataFrame(
+    {
+        "model": ["net", "untrained", "net"], "layer": ["b", "a", "a"], "peak_s": [0.1, 0.3, 0.05],
+        "low_s": [0.08, 0.2, 0.02], "high_s": [0.14, 0.31, 0.09], "decided": [True, False, True],
+        "reason": ["", "far", ""],
+    }
+)  # fmt: skip
+
+
+def test_scores_over_time() -> None:
+    rows = course_rows()
+    figure = timecourse.score_over_time(rows, CLUSTERS, PEAKS, models=["x", "net"], random_weights=["untrained"])
+    mean, best, bars_of = panels(figure)
+    colours, times = legend(figure), [1000 * time for time in TIMES]
+    assert {"net a", "net b", "untrained a", "untrained b"} <= set(colours)
+    for (model, layer), part in rows.sort_values("time_s").groupby(["model", "layer"]):
+        for ax, column in ((mean, "mean_r"), (best, "best_r")):
+            assert curves(ax)[f"{model} {layer}"] == [(approx(times), approx(part[column].tolist()))]
+    shades = canvas.layer_colours([n for m, n in rows[["model", "layer"]].drop_duplicates().to_numpy() if m == "net"])
+    assert {layer: colours[f"net {layer}"] for layer in "ab"} == shades
+    assert colours["untrained a"] == canvas.GREY
+    by = rows.groupby("time_s")
+    for ax, column in ((mean, "null_high"), (best, "best_null_high")):
+        ((band),) = bands(ax)
+        assert list(band) == approx(times)
+        np.testing.assert_allclose(list(band.values()), np.c_[by["null_low"].min(), by[column].max()])
+    marks = {mark.colour: (mark.x, mark.y) for mark in points(mean, "o")}
+    of = {
+        key: part.sort_values("time_s").set_index("time_s")["mean_r"] for key, part in rows.groupby(["model", "layer"])
+    }
+    heights = {"b": of["net", "b"][0.1], "a": np.mean([of["net", "a"][0.0], of["net", "a"][0.1]])}
+    assert marks == {shades[k]: (approx(1000 * t), approx(heights[k])) for k, t in (("b", 100 / 1000), ("a", 0.05))}
+    for layer, ends in (("b", (80, 140)), ("a", (20, 90))):
+        assert spans(mean, shades[layer]) == [approx((ends[0], heights[layer], ends[1], heights[layer]))]
+    names = ["net a", "untrained b", "net b"]
+    assert list(ticks(bars_of, "y").values()) == names
+    drawn = lengths(bars_of, "y")
+    assert drawn["net a"] == [approx((10, 110)), approx((200, 270))]
+    assert (drawn["untrained b"], drawn["net b"]) == ([approx((20, 120))], [approx((30, 130))])
+    colour_of = {names[round((bar.y + bar.y2) / 2)]: bar.colour for bar in bars(bars_of)}
+    assert colour_of == {name: colours[name] for name in names}
+    assert [patch.get_alpha() for patch in bars_of.patches] == [1, 1, 0.25, 1]
+    assert sorted((names[round(y)], text) for _, y, text in words(bars_of)) == [
+        ("net a", "p=.011"), ("net a", "p=.033"), ("net b", "p=.022"), ("untrained b", "p=.4"),
+    ]  # fmt: skip
+    assert not problems_of(figure)
+
+
+def test_one_layer_of_a_model_is_named_by_the_model() -> None:
+    rows = course_rows()
+    rows = rows[rows["layer"] == "a"]
+    figure = timecourse.score_over_time(rows.drop(columns="best_null_high"))
+    assert len(panels(figure)) == 2
+    assert {"net", "untrained"} <= set(legend(figure))
+    assert bands(panels(figure)[1]) == []
+    figure = timecourse.score_over_time(rows[rows["model"] == "net"])
+    assert "a" in legend(figure)
+
+
+def test_rsa_over_time() -> None:
+    rows = course_rows(comparison=["cosine", "spearman", "kendall"])
+    rows = rows.assign(low=rows["score"] - 0.03, high=rows["score"] + 0.05)
+    rows = changing(rows, ["ceiling_low", "ceiling_high"], 0.3, 0.9, seed=9)
+    clusters = CLUSTERS.assign(comparison=["spearman", "cosine", "spearman", "cosine"])
+    figure = timecourse.rsa_over_time(rows, clusters, random_weights=["untrained"])
+    shown, colours = panels(figure), legend(figure)
+    assert [ax.get_title() for ax in shown] == list(pd.unique(rows["comparison"]))
+    for ax in shown:
+        part = rows[rows["comparison"] == ax.get_title()].sort_values("time_s")
+        ceiling, null, *intervals = bands(ax)
+        of = part.groupby("time_s").mean(numeric_only=True)
+        np.testing.assert_allclose(list(null.values()), of[["null_low", "null_high"]])
+        np.testing.assert_allclose(
+            list(ceiling.values()), np.sort(of[["ceiling_low", "ceiling_high"]].to_numpy(), axis=1)
+        )
+        drawn = sorted(list(band.values()) for band in intervals)
+        expected = sorted(
+            list(p[["low", "high"]].itertuples(index=False, name=None)) for _, p in part.groupby(["model", "layer"])
+        )
+        np.testing.assert_allclose(drawn, expected)
+        for (model, layer), line in part.groupby(["model", "layer"]):
+            assert curves(ax)[f"{model} {layer}"] == [([1000 * t for t in TIMES], approx(line["score"].tolist()))]
+    by = {ax.get_title(): ax for ax in shown}
+    assert [end[::2] for end in spans(by["spearman"], colours["net a"])] == [approx((10, 110))]
+    assert [end[::2] for end in spans(by["spearman"], colours["net b"])] == [approx((30, 130))]
+    assert len({end[1] for end in spans(by["spearman"])}) == 2
+    assert [end[::2] for end in spans(by["cosine"])] == [approx((200, 270))]  # p .4 is not significant
+    assert {text for ax in shown for _, _, text in words(ax)} == {"p=.011", "p=.022", "p=.033"}
+    assert len({ax.get_ylim() for ax in shown}) == 1
+
+
+def test_latencies_of_layers() -> None:
+    models = [f"m{k}" for k in range(9)]
+    peaks = pd.concat([PEAKS.replace({"net": "m7", "untrained": "m2"})])
+    figure = timecourse.layer_latencies(peaks, models, ["a", "b"])
+    (ax,) = panels(figure)
+    colours = legend(figure)
+    assert list(colours) == ["m2", "m7"]
+    assert over(ax, points(ax), "y") == {"a": [approx(50)], "b": [approx(100)]}
+    assert {mark.colour for mark in points(ax)} == {colours["m7"]} == {canvas.model_colours(models)["m7"].lower()}
+    assert {ticks(ax, "y")[round(y)]: (x, x2) for x, y, x2, _ in spans(ax)} == {
+        "a": approx((20, 90)),
+        "b": approx((80, 140)),
+    }
+    ((x, y, text),) = words(ax)
+    assert (x, round(y), text) == (approx(20), 0, "undecided: far")
+    assert not problems_of(figure)
+
+
+def test_latencies_of_many_models_stay_in_the_line_of_their_layer() -> None:
+    models = [f"m{k}" for k in range(9)]
+    peaks = made({"model": models, "layer": ["a", "b", "c"]}, value="peak_s").assign(decided=True, reason="")
+    peaks = peaks.rename(columns={"low": "low_s", "high": "high_s"})
+    (ax,) = panels(timecourse.layer_latencies(peaks, models, ["c", "a", "b"]))
+    of = peaks.set_index(["layer", "model"])["peak_s"]
+    assert list(ticks(ax, "y").values()) == ["c", "a", "b"]
+    assert over(ax, points(ax), "y") == {n: approx([1000 * of[n, m] for m in models]) for n in "cab"}
+
+
+def test_decoded_courses() -> None:
+    groups = ["all", *(f"g{k}" for k in range(9))]
+    rows = made({"group": groups, "time_s": [0.0, 0.1, 0.2]}, value="score").sort_values("time_s", kind="stable")
+    rows = changing(rows, ["null_low", "null_high"], 0.3, 0.6, seed=2)
+    chances = {name: 0.3 + k / 50 for k, name in enumerate(groups)}
+    rows = rows.assign(chance=rows["group"].map(chances))
+    clusters = pd.DataFrame(
+        {"group": ["g1", "g2", "g2", "g1"], "kind": ["time", "time", "time", "square"], "p": [0.01, 0.2, 0.03, 0.01],
+         "start_s": [0.01, 0.02, 0.03, 0.04], "stop_s": [0.11, 0.12, 0.13, 0.14]}
+    )  # fmt: skip
+    peaks = changing(pd.DataFrame({"group": ["g8", "g2"], "decided": [True, False]}),
+                     ["centre", "centre_low", "centre_high", "rise", "rise_low", "rise_high"], 0.01, 0.2)  # fmt: skip
+    figure = decoding_figures.decoded_courses(rows, clusters, peaks, "AUC")
+    shown = panels(figure)
+    assert [ax.get_title() for ax in shown] == list(pd.unique(rows["group"]))
+    for ax in shown:
+        part = rows[rows["group"] == ax.get_title()]
+        ((x, y),) = [line for line in curves(ax)[""] if len(line[0]) == 3]
+        assert (x, y) == (approx([0, 100, 200]), approx(part["score"].tolist()))
+        (band,) = bands(ax)
+        np.testing.assert_allclose(list(band.values()), np.sort(part[["null_low", "null_high"]].to_numpy(), axis=1))
+        assert levels(ax)[""] == [approx(chances[ax.get_title()])]
+        expected = {"g1": [(10, 110)], "g2": [(30, 130)]}.get(ax.get_title(), [])
+        if ax.get_title() == "g8":
+            row = peaks.iloc[0]
+            expected = [tuple(1000 * row[[f"{n}_low", f"{n}_high"]].astype(float)) for n in ("rise", "centre")]
+            marks = {mark.marker: mark.x for mark in points(ax)}
+            assert marks == {"|": approx(1000 * row["rise"]), "o": approx(1000 * row["centre"])}
+            assert {mark.label for mark in points(ax)} == {"rise to half height", "centre of the hump"}
+            assert len({y for _, y, _, _ in spans(ax)}) == 2
+        else:
+            assert points(ax) == []
+        assert [end[::2] for end in spans(ax)] == [approx(ends) for ends in expected]
+    assert not problems_of(figure)
+
+
+def test_generalisation_over_time() -> None:
+    score = np.array([[0.5, 0.6, 0.7], [0.55, 0.8, 0.65], [0.5, 0.45, 0.9]])
+    figure = decoding_figures.decoded_square(score, score > 0.75, np.array([-0.1, 0.0, 0.1]), 0.5, "AUC")
+    ax = panels(figure)[0]
+    assert cells(ax).tolist() == score.tolist()
+    assert ax.images[0].origin == "lower"
+    assert ax.images[0].get_extent() == [-100, 100, -100, 100]
+    assert ax.images[0].get_clim() == (approx(0.1), approx(0.9))
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("tested at (ms)", "trained at (ms)")
+    (outline,) = ax.collections
+    vertices = np.concatenate([path.vertices for path in outline.get_paths()])
+    assert vertices.min() >= -50 - 1e-9
+    assert vertices.max() <= 100 + 1e-9
+    assert curves(ax)[""] == [([-100, 100], [-100, 100])]
+    assert not panels(decoding_figures.decoded_square(score, score > 1, np.array([0, 1, 2.0]), 0.5, "x"))[0].collections
+
+
+def test_pairs_of_conditions() -> None:
+    pairs = np.arange(6).reshape(2, 3) / 10
+    ax = panels(decoding_figures.decoded_pairs(pairs, np.array([0.0, 0.2]), ["face", "car", "house"]))[0]
+    assert ticks(ax, "y") == {0: "face against car", 1: "face against house", 2: "car against house"}
+    assert cells(ax).tolist() == pairs.T.tolist()
+    assert ax.images[0].get_extent() == [0, 200, 2.5, -0.5]
+    assert ax.images[0].get_clim() == (0.0, 1.0)
+    many = panels(decoding_figures.decoded_pairs(np.ones((2, 28)), np.array([0.0, 0.2]), [f"c{k}" for k in range(8)]))
+    assert many[0].get_ylabel() == "28 pairs"
+
+
+def test_windows_with_their_control() -> None:
+    rows = made({"scheme": ["recordings", "halves"], "group": ["all", "occipital"], "window": ["-100 to 0", "0 to 9"]},
+                "null_95", value="score")  # fmt: skip
+    rows = rows.assign(
+        control=rows["window"] == "-100 to 0", chance=rows["scheme"].map({"recordings": 0.5, "halves": 0.4})
+    )
+    figure = decoding_figures.decoded_windows(rows, "AUC")
+    for ax in panels(figure):
+        part = rows[rows["scheme"] == ax.get_title()]
+        names = [f"{g}\n{w}" for g, w in zip(part["group"], part["window"], strict=True)]
+        assert list(ticks(ax).values()) == names
+        assert over(ax, points(ax)) == {n: [approx(v)] for n, v in zip(names, part["score"], strict=True)}
+        assert [mark.hollow for mark in points(ax)] == part["control"].tolist()
+        upright = [end[1::2] for end in spans(ax) if end[0] == end[2]]
+        np.testing.assert_allclose(upright, part[["low", "high"]])
+        flat = [(round((a + b) / 2), b - a, y) for a, y, b, y2 in spans(ax) if y == y2]
+        np.testing.assert_allclose(flat, [(k, 0.6, v) for k, v in enumerate(part["null_95"])])
+        assert levels(ax)[""] == [part["chance"].iloc[0]]
+    assert [ax.get_title() for ax in panels(figure)] == list(pd.unique(rows["scheme"]))
+    assert "95 % of permuted labels" in legend(figure)
+    assert not problems_of(figure)
+
+
+def test_effects_at_sensors() -> None:
+    rows = made({"target_id": ["Cz", "Pz", "Oz"], "time_s": TIMES}, value="effect").sort_values("time_s", kind="stable")
+    rows = rows.assign(significant=(rows["time_s"] > 0.05) & (rows["target_id"] == "Pz"))
+    figure = decoding_figures.sensor_courses(rows, "d")
+    (ax,) = panels(figure)
+    for name, part in rows.groupby("target_id"):
+        assert curves(ax)[name] == [([1000 * t for t in TIMES], approx(part["effect"].tolist()))]
+    thick = {line.get_color(): np.isfinite(line.get_ydata()).tolist() for line in ax.lines if line.get_linewidth() == 3}
+    assert {name: thick[next(c for c in thick if c.lower() == shade)] for name, shade in legend(figure).items()} == {
+        "Cz": [False] * 4, "Pz": [False, False, True, True], "Oz": [False] * 4,
+    }  # fmt: skip
+    assert ax.get_ylabel() == "d"
+
+
+def test_the_control_matrix() -> None:
+    trained, tested = ["shuffled", "brain"], ["noise", "brain", "time-reversed"]
+    rows = made({"trained": trained, "tested": tested, "measure": ["top-5", "top-1"]}, "chance", "p")
+    rows["p"] = np.where(rows["measure"] == "top-1", 0.001, 0.2)
+    rows["chance"] = rows["measure"].map({"top-1": 0.02, "top-5": 0.1})
+    figure = text_figures.matrix_figure(rows)
+    shown = panels(figure)
+    for ax, measure in zip(shown, pd.unique(rows["measure"]), strict=True):
+        part = rows[rows["measure"] == measure]
+        of = part.set_index(["trained", "tested"])["value"]
+        a, b = list(pd.unique(rows["trained"])), list(pd.unique(rows["tested"]))
+        label = {"brain": "EEG", "shuffled": "shuffled pairs"}
+        assert list(ticks(ax, "y").values()) == [label[n] for n in a]
+        assert list(ticks(ax).values()) == [label.get(n, n) for n in b]
+        np.testing.assert_allclose(cells(ax), [[of[x, y] for y in b] for x in a])
+        star = "*" if measure == "top-1" else ""
+        assert set(words(ax)) == {(b.index(y), a.index(x), f"{of[x, y]:.3f}{star}") for x in a for y in b}
+        outlined = {(a[round((box.y + box.y2) / 2)], b[round((box.x + box.x2) / 2)]) for box in bars(ax)}
+        empty = {(x, y) for x in a for y in b if x == "shuffled" or y == "noise"}
+        assert outlined == (empty if star else set())
+        assert ax.get_title(loc="left") == f"{measure} (chance {0.02 if star else 0.1:.3f})"
+
+
+def test_ranks_add_up() -> None:
+    ranks = {"ridge": pd.Series([1, 3, 2, 9]), "residual": pd.Series([1, 1, 5, 10])}
+    figure = text_figures.rank_figure(ranks, 10)
+    (ax,) = panels(figure)
+    for name, values in ranks.items():
+        ((x, y),) = curves(ax)[name]
+        assert x == list(range(1, 11))
+        assert y == [(values <= k).mean() for k in x]
+    assert curves(ax)["chance"] == [(list(range(1, 11)), approx([k / 10 for k in range(1, 11)]))]
+    assert ticks(ax) == {1: "1", 2: "2", 5: "5", 10: "10"}
+    assert "of 10 sentences" in ax.get_xlabel()
+
+
+def test_averages_of_subjects_and_repeats() -> None:
+    tables = {
+        name: made({"over": ["subjects", "repeats"], "n_averaged": [4, 1, 2]}, "sd", "ceiling", seed=seed).assign(
+            chance=c
+        )
+        for name, seed, c in (("ridge", 1, 0.11), ("residual", 2, 0.11))
+    }
+    tables["ridge"].loc[tables["ridge"]["n_averaged"] == 4, "ceiling"] = np.nan
+    figure = text_figures.averaged_figure(tables)
+    shown, colours = panels(figure), legend(figure)
+    kinds = list(pd.unique(tables["ridge"]["over"]))
+    assert [ax.get_xlabel() for ax in shown] == [f"{kind} averaged" for kind in kinds]
+    for ax, kind in zip(shown, kinds, strict=True):
+        for name, table in tables.items():
+            part = table[table["over"] == kind]
+            assert curves(ax)[name] == [(part["n_averaged"].tolist(), approx(part["value"].tolist()))]
+            ends = [end[1::2] for end in spans(ax, colours[name])]
+            np.testing.assert_allclose(ends, np.c_[part["value"] - part["sd"], part["value"] + part["sd"]])
+            halves = part.dropna()
+            found = curves(ax)[f"{name}: halves find each other"]
+            assert found == [(halves["n_averaged"].tolist(), approx(halves["ceiling"].tolist()))]
+        assert list(ticks(ax)) == [1, 2, 4]
+        assert levels(ax)["chance"] == [0.11]
+    assert not problems_of(figure)
+
+
+def test_subjects_by_decoder_and_seed() -> None:
+    tables = {
+        name: made({"subject": ["s3", "s1", "s2"], "seed": [0, 1]}, value="top-1", seed=seed)
+        for name, seed in (("ridge", 1), ("residual", 2), ("linear", 3))
+    }
+    tables["linear"] = tables["linear"][tables["linear"]["subject"] != "s1"]
+    figure = text_figures.subject_figure(tables, 0.07)
+    (ax,) = panels(figure)
+    colours = legend(figure)
+    for name, table in tables.items():
+        mine = over(ax, points(ax, colour=colours[name]))
+        assert {s: sorted(v) for s, v in mine.items()} == {
+            s: approx(sorted(part["top-1"])) for s, part in table.groupby("subject")
+        }
+    xs = {name: np.mean([m.x % 1 for m in points(ax, colour=colours[name]) if round(m.x) == 1]) for name in ("ridge",)}
+    assert len({round(mark.x, 6) for mark in points(ax)}) == 8
+    assert xs["ridge"] == approx(0.8)
+    assert levels(ax)["chance"] == [0.07]
+    assert not problems_of(figure)
+
+
+def test_labels_that_are_told() -> None:
+    table = pd.DataFrame({"true": ["b", "a", "b", "c"], "told": ["a", "a", "b", "b"], "n": [3, 5, 1, 2]})
+    tables = {"ridge": table, "flipped": table.rename(columns={"true": "told", "told": "true"})}
+    ridge, flipped = panels(text_figures.confusion_figure(tables))
+    assert list(ticks(ridge).values()) == list(ticks(ridge, "y").values()) == ["a", "b", "c"]
+    assert cells(ridge).tolist() == [[1, 0, 0], [0.75, 0.25, 0], [0, 1, 0]]
+    np.testing.assert_allclose(cells(flipped), [[5 / 8, 3 / 8, 0], [0, 1 / 3, 2 / 3], [0, 0, 0]])
+    assert {(x, y): text for x, y, text in words(ridge)}[0, 1] == "0.75"
+    assert (ridge.get_xlabel(), ridge.get_ylabel(), flipped.get_title()) == ("told", "true", "flipped")
+
+
+def retrieval_rows() -> pd.DataFrame:
+    decoders = ["joint", "ridge", "unimodal", "shuffled", "one layer"]
+    base = {"decoder": decoders, "measure": ["top-1", "top-5"]}
+    columns = ("p", "null_mean", "null_sd")
+    between = made({**base, "kind": ["modalities"], "query": ["eeg", "fmri", "meg"], "gallery": ["meg", "eeg", "fmri"]},
+                   *columns)  # fmt: skip
+    between = between[between["query"] != between["gallery"]].assign(
+        p=lambda t: np.where(t["query"] == "eeg", 0.2, 0.01)
+    )
+    within = made(
+        {**base, "kind": ["image", "fused"], "query": ["eeg", "fmri"], "gallery": ["image"]}, *columns, seed=4
+    )
+    rows = pd.concat([between, within], ignore_index=True)
+    rows["chance"] = rows["kind"].map({"modalities": 0.1, "image": 0.05, "fused": 0.07})
+    return rows
+
+
+def test_retrieval_between_modalities() -> None:
+    rows = retrieval_rows()
+    figure = modality_figures.direction_matrix(rows, "top-1")
+    part = rows[(rows["kind"] == "modalities") & (rows["measure"] == "top-1")]
+    names = list(pd.unique(part["query"]))
+    for ax, decoder in zip(panels(figure), ("joint", "ridge"), strict=True):
+        of = part[part["decoder"] == decoder].set_index(["query", "gallery"])["value"]
+        expected = [[of.get((q, g), np.nan) for g in names] for q in names]
+        np.testing.assert_allclose(cells(ax), expected)
+        assert list(ticks(ax).values()) == list(ticks(ax, "y").values()) == names
+        said = {(names[round(y)], names[round(x)]): text for x, y, text in words(ax)}
+        assert said == {key: f"{v:.2f}" + (" n.s." if key[0] == "eeg" else "") for key, v in of.items()}
+        assert ax.get_title() == f"{decoder}, top-1"
+        assert ax.images[0].get_clim() == (0, approx(part["value"].max()))
+
+
+def test_retrieval_within_modalities() -> None:
+    rows = retrieval_rows()
+    rows = rows[~((rows["kind"] == "image") & (rows["decoder"] == "ridge") & (rows["query"] == rows["query"].iloc[-1]))]
+    figure = modality_figures.within_bars(rows, "top-5")
+    (ax,) = panels(figure)
+    part = rows[rows["kind"].isin(["image", "fused"]) & (rows["measure"] == "top-5")]
+    places = list(dict.fromkeys(zip(part["kind"], part["query"], strict=True)))
+    assert list(ticks(ax).values()) == ["all fused" if kind == "fused" else query for kind, query in places]
+    of, colours = part.set_index(["kind", "query", "decoder"]).sort_index(), legend(figure)
+    for name in ("joint", "ridge", "unimodal"):
+        marks = {places[round(mark.x)]: mark.y for mark in points(ax, "o", colours[name])}
+        assert marks == approx({(k, q): of.loc[(k, q, name), "value"] for k, q in places if (k, q, name) in of.index})
+        ends = {places[round(end[0])]: end[1::2] for end in spans(ax, colours[name])}
+        assert ends == {key: approx(tuple(of.loc[(*key, name), ["low", "high"]])) for key in marks}
+    crosses = {places[round(mark.x)]: mark.y for mark in points(ax, "x")}
+    assert crosses == approx({key: of.loc[(*key, "shuffled"), "value"] for key in places})
+    dotted = [(round((a + b) / 2), y) for a, y, b, y2 in spans(ax, "#000000") if y == y2]
+    assert dotted == [(k, of.loc[key, "chance"].iloc[0]) for k, key in enumerate(places)]
+    first = part.drop_duplicates(["kind", "query"]).set_index(["kind", "query"])
+    high = [first.loc[key, "null_mean"] + 1.645 * first.loc[key, "null_sd"] for key in places]
+    found = [(round((min(band) + max(band)) / 2, 6), *next(iter(band.values()))) for band in bands(ax)]
+    np.testing.assert_allclose(found, [(k, 0, value) for k, value in enumerate(high)])
+    assert not [p for p in problems_of(figure) if "all fused" not in p]
+
+
+def test_space_over_repeats_and_geometry() -> None:
+    curve = made({"modality": ["meg", "eeg"], "measure": ["top-1", "top-5"], "n_averaged": [4, 1, 2]}, "sd", "ceiling")
+    curve = curve.sort_values("n_averaged", kind="stable").assign(
+        chance=lambda t: t["measure"].map({"top-1": 0.03, "top-5": 0.1})
+    )
+    figure = modality_figures.space_curves(curve, "top-1")
+    (ax,) = panels(figure)
+    colours = legend(figure)
+    for name, part in curve[curve["measure"] == "top-1"].groupby("modality"):
+        assert curves(ax)[name] == [([1, 2, 4], approx(part["value"].tolist()))]
+        np.testing.assert_allclose(
+            [end[1::2] for end in spans(ax, colours[name])],
+            np.c_[part["value"] - part["sd"], part["value"] + part["sd"]],
+        )
+        dashed = next(
+            line for line in ax.lines if line.get_linestyle() == "--" and line.get_color().lower() == colours[name]
+        )
+        assert list(dashed.get_ydata()) == approx(part["ceiling"].tolist())
+    assert levels(ax)["chance"] == [0.03]
+    assert ticks(ax) == {1: "1", 2: "2", 4: "4"}
+    geometry = made(
+        {"decoder": ["joint", "ridge", "shuffled"], "source": ["meg", "eeg", "fused"]}, "null_high", value="r"
+    )
+    geometry = geometry.drop(0)
+    figure = modality_figures.space_geometry(geometry)
+    (ax,) = panels(figure)
+    sources, order = list(ticks(ax).values()), list(pd.unique(geometry["decoder"]))
+    assert sources == list(pd.unique(geometry["source"]))
+    of = geometry.set_index(["source", "decoder"]).sort_index()
+    expected = {s: [(0, approx(of.loc[(s, d), "r"])) for d in order if (s, d) in of.index] for s in sources}
+    assert lengths(ax) == expected
+    by = {label: {sources[round((b.x + b.x2) / 2)]: b.y2 for b in bars(ax) if b.colour == shade}
+          for label, shade in legend(figure).items() if label in order}  # fmt: skip
+    assert by == {d: approx({s: of.loc[(s, d), "r"] for s in sources if (s, d) in of.index}) for d in order}
+    middles = {round((b.x + b.x2) / 2, 6): b.y2 for b in bars(ax)}
+    values = {round(float(v), 9): h for v, h in zip(geometry["r"], geometry["null_high"], strict=True)}
+    nulls = {round((a + b) / 2, 6): y for a, y, b, _ in spans(ax)}
+    assert nulls == approx({x: values[round(v, 9)] for x, v in middles.items()})
+    assert not problems_of(figure)
