@@ -1,0 +1,172 @@
+"""What figures of layers and regions draw, held against the tables behind them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from drawn import (
+    bands,
+    bars,
+    cells,
+    curves,
+    legend,
+    levels,
+    panels,
+    points,
+    problems_of,
+    spans,
+    ticks,
+    words,
+    zones,
+)  # fmt: skip
+from made import changing, made
+
+from brainalign.report import (
+    canvas,
+    layer_weights,
+    layers,
+    partition,
+)  # fmt: skip
+
+approx = pytest.approx
+
+
+def profile_rows() -> pd.DataFrame:
+    rows = made({"roi": ["V4", "PPA"], "model": ["net", "untrained", "deep"], "layer": ["c", "a", "b"]}, value="r")
+    rows = changing(rows, ["se", "null_mean", "null_high", "ceiling_r"], 0.01, 0.2)
+    rows["null_high"] += 0.2
+    rows = rows[~((rows["model"] == "net") & (rows["layer"] == rows["layer"].iloc[0]))].reset_index(drop=True)
+    return rows.assign(decided=(rows["roi"] == "V4") | (rows["model"] == "deep"), reason="")
+
+
+def test_profiles_over_layers() -> None:
+    rows = profile_rows()
+    figure = layers.layer_profile(rows, ["deep", "net", "untrained"], ["untrained"])
+    shown, colours = panels(figure), legend(figure)
+    assert [ax.get_title() for ax in shown] == list(pd.unique(rows["roi"]))
+    assert colours["deep"] == canvas.COLOURS[0].lower()
+    depth = {3: [0, 0.5, 1], 2: [0, 1]}
+    for ax in shown:
+        part = rows[rows["roi"] == ax.get_title()]
+        stars = {}
+        for name, label in {"net": "net", "deep": "deep", "untrained": "untrained (random weights)"}.items():
+            mine = part[part["model"] == name]
+            ((x, y),) = curves(ax)[label]
+            assert (x, y) == (depth[len(mine)], approx(mine["r"].tolist()))
+            ends = [end[1::2] for end in spans(ax, colours[label])]
+            np.testing.assert_allclose(ends, np.c_[mine["r"] - mine["se"], mine["r"] + mine["se"]])
+            if name != "untrained" and mine["decided"].iloc[0]:
+                best = mine["r"].to_numpy().argmax()
+                stars[colours[label]] = (depth[len(mine)][best], mine["r"].iloc[best])
+        assert {mark.colour: (mark.x, mark.y) for mark in points(ax, "*")} == stars
+        found = [list(band.values()) for band in bands(ax)]
+        expected = [part.loc[part["model"] == m, ["null_mean", "null_high"]] for m in pd.unique(part["model"])
+                    if m != "untrained"]  # fmt: skip
+        assert all(np.allclose(a, b) for a, b in zip(found, expected, strict=True))
+        assert levels(ax)["noise ceiling (r)"] == [approx(part["ceiling_r"].mean())]
+        longest = max((g for _, g in part.groupby("model", sort=False)), key=len)
+        assert ticks(ax) == dict(zip([0, 0.5, 1], longest["layer"], strict=True))
+        undecided = [text for _, _, text in words(ax)]
+        assert undecided == ([] if ax.get_title() == "V4" else ["undecided: net"])
+        assert ax.get_xlabel().startswith("relative depth")
+    assert shown[0].get_ylim() == shown[1].get_ylim()
+    assert not problems_of(figure)
+
+
+def test_many_layers_keep_their_names_at_their_place() -> None:
+    rows = made({"roi": ["V1"], "model": ["net"], "layer": [f"l{k}" for k in range(20)]}, value="r")
+    rows = rows.assign(se=0.1, null_mean=0.0, null_high=0.1, ceiling_r=0.9, decided=False, reason="")
+    (ax,) = panels(layers.layer_profile(rows))
+    order = list(rows["layer"])
+    assert {round(19 * place): name for place, name in ticks(ax).items()} == {k: order[k] for k in range(0, 20, 3)}
+    assert max(ticks(ax)) == approx(18 / 19)
+    assert ax.get_xlabel() == ""
+
+
+def test_regions_by_layers() -> None:
+    rows = profile_rows()
+    figure = layers.roi_layer_heatmap(rows, "untrained")
+    ax = panels(figure)[0]
+    of = rows[rows["model"] == "untrained"].set_index(["roi", "layer"])["r"]
+    rois, names = list(ticks(ax, "y").values()), list(ticks(ax).values())
+    assert rois == list(pd.unique(rows["roi"]))
+    assert names == list(pd.unique(rows.loc[rows["model"] == "untrained", "layer"]))
+    np.testing.assert_allclose(cells(ax), [[of[roi, name] for name in names] for roi in rois])
+    (dot,) = points(ax, "o")
+    assert (names[int(dot.x)], rois[int(dot.y)]) == (of["V4"].idxmax(), "V4")
+    assert [(rois[round(y)], text) for _, y, text in words(ax)] == [("PPA", "?")]
+    (zone,) = zones(ax)
+    assert np.mean(zone) == rois.index("PPA")
+    assert ax.images[0].get_clim() == (0.0, approx(of.max()))
+
+
+def partition_rows(groups: list) -> pd.DataFrame:
+    rows = made({"group": groups, "layer": ["b", "all", "a"]}, value="split")
+    rows = changing(rows, ["control_split", "ceiling"], 0.7, 0.99)
+    rows = rows.sort_values("layer", key=lambda layer: layer == "all", kind="stable").reset_index(drop=True)
+    return rows.assign(joint=rows["layer"] == "all", n_targets=9)
+
+
+def test_parts_of_a_joint_score() -> None:
+    rows = partition_rows(["V4", "V1", "PPA", "LO", "MT"])
+    rows.loc[rows["group"] == "V1", "ceiling"] = np.nan
+    figure = partition.partition_bars(rows, "R²")
+    shown, colours = panels(figure), legend(figure)
+    assert [ax.get_title() for ax in shown] == list(pd.unique(rows["group"]))
+    assert colours["joint score"] == "#000000"
+    for ax in shown:
+        part = rows[rows["group"] == ax.get_title()]
+        drawn = {bar.colour: bar.y2 for bar in bars(ax)}
+        layer_of = {colours["joint score" if joint else layer]: value for layer, joint, value in
+                    part[["layer", "joint", "split"]].itertuples(index=False)}  # fmt: skip
+        assert drawn == approx(layer_of)
+        places = [(bar.x + bar.x2) / 2 for bar in bars(ax)]
+        assert places == approx([0, 1, 2.6])
+        np.testing.assert_allclose(
+            spans(ax), [(x, low, x, high) for x, low, high in zip(places, part["low"], part["high"], strict=True)]
+        )
+        np.testing.assert_allclose([mark[:2] for mark in points(ax, "D")], np.c_[places, part["control_split"]])
+        ceiling = [] if ax.get_title() == "V1" else [approx(part["ceiling"].iloc[0])]
+        assert levels(ax).get("noise ceiling", []) == ceiling
+    assert not problems_of(figure)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_parts_of_a_joint_score_over_time(known: bool) -> None:
+    rows = partition_rows([-0.1, 0.0, 0.1, 0.25])
+    rows = rows.sort_values("group", kind="stable")
+    rows["ceiling"] = rows["ceiling"].where([known and time != 0.1 for time in rows["group"]])
+    figure = partition.partition_over_time(rows, "r")
+    (ax,) = panels(figure)
+    found, times = curves(ax), [-100, 0, 100, 250]
+    for layer, part in rows.groupby("layer"):
+        label = "joint score" if layer == "all" else layer
+        ((x, y),) = found[label]
+        assert (x, y) == (approx(times), approx(part["split"].tolist()))
+    joint = rows[rows["joint"]]
+    assert found["refit on exchanged responses"][0][1] == approx(joint["control_split"].tolist())
+    assert ("noise ceiling" in found) == known
+    if known:
+        assert found["noise ceiling"][0][1] == approx(joint["ceiling"].tolist(), nan_ok=True)
+    drawn = sorted(list(band.values()) for band in bands(ax))
+    expected = sorted(
+        list(part[["low", "high"]].itertuples(index=False, name=None)) for _, part in rows.groupby("layer")
+    )
+    np.testing.assert_allclose(drawn, expected)
+    assert "part of r" in ax.get_ylabel()
+
+
+def test_weights_of_layers_add_up() -> None:
+    rows = made({"group": ["V4", "PPA"], "layer": ["c", "a", "b"]}, value="weight")
+    rows = rows.drop(rows[(rows["group"] == "V4") & (rows["layer"] == "a")].index)
+    figure = layer_weights.layer_weights(rows)
+    (ax,) = panels(figure)
+    colours, order = legend(figure), list(pd.unique(rows["layer"]))
+    for k, name in enumerate(pd.unique(rows["group"])):
+        assert ticks(ax, "y")[float(k)] == name
+        of, start = rows[rows["group"] == name].set_index("layer")["weight"], 0.0
+        for layer in order:
+            (bar,) = [b for b in bars(ax) if b.colour == colours[layer] and round((b.y + b.y2) / 2) == k]
+            assert (bar.x, bar.x2) == (approx(start), approx(start + of.get(layer, 0.0)))
+            start = bar.x2
