@@ -103,9 +103,8 @@ class Mutant:
     start: int  # bytes of the file
     end: int
 
-    def source(self) -> bytes:
-        """Return the file with the change."""
-        content = (ROOT / self.path).read_bytes()
+    def source(self, content: bytes) -> bytes:
+        """Return a file's content with the change."""
         return content[: self.start] + self.after.encode() + content[self.end :]
 
     def __str__(self) -> str:
@@ -397,7 +396,7 @@ def judge(mutants: Sequence[Mutant], folder: Path, options: argparse.Namespace) 
             continue
         target = folder / mutant.path
         whole = target.read_bytes()
-        target.write_bytes(mutant.source())
+        target.write_bytes(mutant.source(whole))
         try:
             state, seconds, _ = run_tests(folder, tests, options.limit_s) if tests else ("no test", 0.0, "")
         finally:

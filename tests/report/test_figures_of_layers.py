@@ -22,12 +22,7 @@ from drawn import (
 )  # fmt: skip
 from made import changing, made
 
-from brainalign.report import (
-    canvas,
-    layer_weights,
-    layers,
-    partition,
-)  # fmt: skip
+from brainalign.report import canvas, layer_weights, layers, manifolds, matching, partition
 
 approx = pytest.approx
 
@@ -170,3 +165,103 @@ def test_weights_of_layers_add_up() -> None:
             (bar,) = [b for b in bars(ax) if b.colour == colours[layer] and round((b.y + b.y2) / 2) == k]
             assert (bar.x, bar.x2) == (approx(start), approx(start + of.get(layer, 0.0)))
             start = bar.x2
+
+
+def test_layers_of_pairs_of_networks() -> None:
+    rows = made(
+        {
+            "model_a": ["net", "deep"],
+            "layer_a": ["b", "a"],
+            "model_b": ["other"],
+            "layer_b": [f"l{k}" for k in range(13)],
+        }
+    )
+    figure = matching.pair_heatmaps(rows)
+    for ax, (a, part) in zip(panels(figure), rows.groupby("model_a", sort=False), strict=True):
+        of = part.set_index(["layer_a", "layer_b"])["value"]
+        names, others = list(pd.unique(part["layer_a"])), list(pd.unique(part["layer_b"]))
+        np.testing.assert_allclose(cells(ax), [[of[n, o] for o in others] for n in names])
+        assert ticks(ax, "y") == dict(enumerate(names))
+        assert ticks(ax) == {k: others[k] for k in range(0, 13, 2)}
+        assert (ax.get_ylabel(), ax.get_xlabel()) == (a, "other")
+        assert ax.images[0].origin == "lower"
+
+
+def test_dimensions_over_layers_and_training() -> None:
+    rows = made({"model": ["net", "deep"], "number": [2, 0, 1], "measure": ["pr", "twonn", "void", "mle"]}).assign(
+        network="net"
+    )
+    rows.loc[rows["measure"] == "void", "value"] = np.nan
+    shown = panels(matching.dimension_profiles(rows))
+    kinds = [name for name in pd.unique(rows["measure"]) if name != "void"]
+    assert [ax.get_title() for ax in shown] == kinds
+    for ax, kind in zip(shown, kinds, strict=True):
+        for model, part in rows[rows["measure"] == kind].sort_values("number").groupby("model"):
+            assert curves(ax)[model] == [([0, 0.5, 1], approx(part["value"].tolist()))]
+    steps = made({"network": ["net"], "step": [100, 0, 10], "number": [2, 0, 1], "measure": ["pr", "void"]})
+    steps.loc[steps["measure"] == "void", "value"] = np.inf
+    (ax,) = panels(matching.dimension_training(steps))
+    shades = {}
+    for number, part in steps[steps["measure"] == "pr"].sort_values("step").groupby("number"):
+        assert curves(ax)[f"net {number}"] == [([0, 10, 100], approx(part["value"].tolist()))]
+        shades[number] = next(float(line.get_color()) for line in ax.lines if line.get_label() == f"net {number}")
+    assert shades[0] == 0.75
+    assert shades[0] > shades[1] > shades[2] == approx(0.05)
+
+
+def test_shares_of_known_features() -> None:
+    rows = made(
+        {"model": ["net", "deep"], "number": [2, 0, 1], "feature": ["colour", "size"]},
+        "decodability",
+        value="explained",
+    )
+    rows.loc[0, "decodability"] = -0.3
+    shown = panels(matching.feature_shares(rows))
+    assert [ax.get_title() for ax in shown] == list(pd.unique(rows["model"]))
+    for ax in shown:
+        for feature, part in rows[rows["model"] == ax.get_title()].sort_values("number").groupby("feature"):
+            assert curves(ax)[f"{feature}: variance"] == [([0, 1, 2], approx(part["explained"].tolist()))]
+            assert curves(ax)[f"{feature}: read out"] == [
+                ([0, 1, 2], approx(part["decodability"].clip(lower=0).tolist()))
+            ]
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_manifolds_over_layers(training: bool) -> None:
+    measures = list(manifolds.DRAWN)
+    names = {"layer": ["b", "a"], "step": [10, 0]} if training else {"layer": ["x"], "number": [2, 0, 1]}
+    rows = made({"model": ["net", "deep"], **names, "feature": ["colour", "size"], "measure": measures}, "null")
+    rows = rows.assign(null_low=rows["low"] - 0.1, null_high=rows["high"] + 0.02, network=rows["model"])
+    rows = rows.assign(step=rows["step"] if training else -1, number=0 if training else rows["number"])
+    void = (rows["feature"] == "size") & (rows["measure"] == "simplex")
+    rows.loc[void, "value"] = np.nan
+    rows.loc[rows["measure"] == "cdnv", "null_high"] = np.inf
+    figure = manifolds.manifold_profiles(rows)
+    shown = panels(figure)
+    features = list(pd.unique(rows["feature"]))
+    for k, ax in enumerate(shown):
+        feature, measure = features[k // 5], measures[k % 5]
+        part = rows[(rows["feature"] == feature) & (rows["measure"] == measure)]
+        if feature == "size" and measure == "simplex":
+            assert [text for _, _, text in words(ax)] == ["no value"]
+            continue
+        keys = ["model", "layer"] if training else ["model"]
+        for key, mine in part.groupby(keys):
+            mine = mine.sort_values("step" if training else "number")
+            x = mine["step"].tolist() if training else [0, 0.5, 1]
+            assert curves(ax)[" ".join(key)] == [(x, approx(mine["value"].tolist()))]
+        found = sorted((round(low, 9), x) for band in bands(ax) for x, (low, _) in band.items())
+        place = part["step"] if training else part["number"] / 2
+        assert found == sorted((round(low, 9), x) for low, x in zip(part["null_low"], place, strict=True))
+        if measure != "cdnv":
+            np.testing.assert_allclose(
+                sorted(h for band in bands(ax) for _, h in band.values()), sorted(part["null_high"])
+            )
+        assert ax.get_yscale() == ("log" if measure in ("nc1", "cdnv") else "linear")
+        assert ax.get_title() == (manifolds.DRAWN[measure] if k < 5 else "")
+        assert ax.get_ylabel() == (feature if k % 5 == 0 else "")
+        if measure in ("nc1", "cdnv"):
+            seen = part[["value", "null", "null_low"]].to_numpy()
+            assert ax.get_ylim() == approx((seen[seen > 0].min() / 1.5, seen.max() * 2))
+    assert len(shown) == 10
+    assert not problems_of(figure)
