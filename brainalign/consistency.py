@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
@@ -20,6 +21,7 @@ from brainalign.descriptor import (
 )
 from brainalign.methods import BandedRidgeMethod, DictionaryMethod, InContextMethod, TrainedMethod
 from brainalign.models import SHARED_LAYERS
+from brainalign.preconditions import check_saved_layers, find_weights
 
 if TYPE_CHECKING:
     from brainalign.settings import Config
@@ -40,6 +42,7 @@ def check_descriptors(config: Config, descriptors: Mapping[str, Descriptor]) -> 
     """
     for dataset, descriptor in descriptors.items():
         _models_fit(config, dataset, descriptor)
+        _networks_are_there(config, dataset)
         _methods_fit(config, dataset, descriptor)
     for method, options in config.methods.items():
         used = [d for name, d in descriptors.items() if method in config.methods_of(name)]
@@ -105,6 +108,22 @@ def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
             f"datasets.{dataset}.models: {', '.join(wrong)} look at images, but its stimuli are texts; list those that "
             f"read texts{': ' + ', '.join(fitting) if fitting else ''}"
         )
+
+
+def _networks_are_there(config: Config, dataset: str) -> None:
+    """Raise where a model lies nowhere, or has no layer of the name, as far as can be seen without loading it."""
+    made = [config.raw_folder(name) for name in config.datasets]
+    for name in config.models_of(dataset):
+        model = config.models[name]
+        if model.extractor not in ("sentence", "vision"):
+            continue
+        if any(Path(model.weights).is_relative_to(folder) for folder in made) and not Path(model.weights).exists():
+            continue  # the workflow makes it
+        try:
+            where = Path(find_weights(model.weights))
+            check_saved_layers(where, set(getattr(model, "layers", None) or ()) - set(SHARED_LAYERS))
+        except BrainalignError as error:
+            raise BrainalignError(f"models.{name}: {error}") from None
 
 
 def _objects_are_seen(config: Config, dataset: str, descriptor: TripletStudy) -> None:

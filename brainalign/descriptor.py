@@ -23,7 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from brainalign.checks import BrainalignError, check_choice, listed
 from brainalign.image_files import (
@@ -34,6 +34,7 @@ from brainalign.image_files import (
 )
 from brainalign.modalities_descriptor import ArrayRecordings, ModalityFiles, SimulateModalities, ThingsRecordings
 from brainalign.parsing import Strict, parse, read_yaml
+from brainalign.preconditions import LONGEST_TR_S
 from brainalign.recordings_descriptor import CutOptions, RecordingFiles, Window
 from brainalign.sentences_descriptor import SimulatedSentences, TextSplit, ZucoRelease
 from brainalign.series_descriptor import SeriesFiles, SeriesWorld
@@ -59,6 +60,15 @@ __all__ = [
 
 Name = Annotated[str, Field(pattern="^[A-Za-z0-9]+$")]
 DatasetName = Annotated[str, Field(pattern="^[A-Za-z0-9-]+$")]
+
+
+def _in_seconds(value: float) -> float:
+    if value > LONGEST_TR_S:
+        raise ValueError(f"a repetition time is given in seconds, {LONGEST_TR_S:g} at most, not in milliseconds")
+    return value
+
+
+RepetitionTime = Annotated[float, AfterValidator(_in_seconds)]
 
 
 class Citation(Strict):
@@ -130,7 +140,7 @@ class BlockFiles(Strict):
 class FmriOptions(Strict):
     """How blocks of volumes become responses."""
 
-    tr_s: float = Field(gt=0, description="repetition time in seconds")
+    tr_s: RepetitionTime = Field(gt=0, description="repetition time in seconds")
     hrf_lag_s: float = Field(5.0, ge=0, description="how much later than its stimulus a volume is read, in seconds")
     detrend: bool = True
     standardize: Literal["run", "none"] = "run"
@@ -647,7 +657,7 @@ class SeriesStudy(Descriptor):
     files: SeriesFiles | None = None
     simulate: SeriesWorld | None = None
     labels: tuple[str, ...] = Field((), description="columns of people to predict: traits, or states of a run")
-    tr_s: float | None = Field(None, gt=0, description="repetition time, s; of scans their own where not given")
+    tr_s: RepetitionTime | None = Field(None, gt=0, description="repetition time, s; else that of scans")
 
     @model_validator(mode="after")
     def _files_or_world(self) -> SeriesStudy:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from brainalign.checks import check_choice
 from brainalign.descriptor import Name
 from brainalign.parsing import Strict
 
-__all__ = ["SHARED_LAYERS", "Model", "PixelsModel", "SentenceModel"]
+__all__ = ["EFFICIENTNET_LAYERS", "SHARED_LAYERS", "Model", "PixelsModel", "SentenceModel"]
+
+
+EFFICIENTNET_LAYERS = ("stem", *(f"block{k}" for k in range(16)), "head")
 
 
 class ModelUse(Strict):
@@ -94,6 +98,12 @@ class EfficientNetModel(ImageModel):
     n_draws: int = Field(1, ge=1, description="of random weights; their layers are called block0_draw1 ...")
     image_size: int = Field(224, ge=32)
     crop: bool = True
+
+    @model_validator(mode="after")
+    def _layers_exist(self) -> EfficientNetModel:
+        for layer in self.layers or ():
+            check_choice("layers", layer.rpartition("_draw")[0] or layer, EFFICIENTNET_LAYERS)
+        return self
 
 
 class VisionModel(ImageModel):

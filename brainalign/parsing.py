@@ -159,7 +159,7 @@ def read_yaml(path: Path) -> Any:
     BrainalignError
         If there is none, it is not valid, or a mapping has a key twice.
     """
-    if not path.exists():
+    if not path.is_file():
         folder = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.exists() else []
         raise BrainalignError(
             f"{path}: no such file{did_you_mean(path.name, folder)}"

@@ -75,6 +75,7 @@ BASE_FILES = (
     "condensed.py",
     "devices.py",
     "files.py",
+    "preconditions.py",
     "provenance.py",
     "tables.py",
     "reading.py",

@@ -79,6 +79,7 @@ TORCH_FREE = (
     "artifacts",
     "checks",
     "files",
+    "preconditions",
     "provenance",
     "reading",
 )

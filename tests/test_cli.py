@@ -3,8 +3,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import nibabel
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
+from safetensors.numpy import save_file
 
 from brainalign.cli import main
 
@@ -72,3 +76,102 @@ def test_mistakes_end_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     config.write_text("datasets: {}\nmodls: {}\n")
     assert main(["plan", str(config)]) == 2
     assert "unknown key 'modls' (did you mean 'models'?)" in capsys.readouterr().err
+
+
+def checked(path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what `check` says of a dataset that a run would stop at, on one line."""
+    assert main(["check", str(path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    return " ".join(" ".join(cell.strip() for cell in line.split("│")[2:]) for line in lines if "│" in line)
+
+
+def test_check_finds_too_few_test_images(make_image_study, tmp_path: Path, capsys) -> None:
+    assert "need 7 test stimuli or more; got 6" in checked(make_image_study(tmp_path / "a", n_test=6).write(), capsys)
+    assert main(["check", str(make_image_study(tmp_path / "b", n_test=7).write())]) == 0
+
+
+@pytest.mark.parametrize(
+    ("header", "tr_s", "message"),
+    [
+        ((2.0, "sec"), 0.72, "tr_s is 0.72, but the header of bold says 2 s"),
+        ((720.0, "msec"), 2.0, "tr_s is 2, but the header of bold says 0.72 s"),
+        ((2000.0, "unknown"), 1.0, "tr_s is 1, but the header of bold says 2 s"),
+        ((2000.0, "unknown"), 2.0, ""),
+        ((1.0, "unknown"), 2.0, ""),  # as programs write it that do not know
+        ((0.0, "sec"), 2.0, ""),
+        ((1.993, "sec"), 2.0, ""),
+    ],
+)
+def test_check_reads_the_repetition_time_of_the_header(
+    small, header: tuple[float, str], tr_s: float, message: str, capsys
+) -> None:
+    path = small.write(fmri={"tr_s": tr_s, "hrf_lag_s": 2 * tr_s, "space": "simulated"})
+    bold = nibabel.load(small.folder / "bold.nii.gz")
+    bold.header.set_zooms((3, 3, 3, header[0]))
+    bold.header.set_xyzt_units("mm", header[1])
+    nibabel.save(bold, small.folder / "bold.nii.gz")
+    if message:
+        assert message in checked(path, capsys)
+    else:
+        assert main(["check", str(path)]) == 0
+
+
+def test_repetition_times_are_seconds(small, capsys) -> None:
+    path = small.write(fmri={"tr_s": 2000, "space": "simulated"})
+    assert main(["check", str(path)]) == 2
+    assert "fmri.tr_s: a repetition time is given in seconds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("n", "message"), [(12, "1 categories (cat), but accuracy needs two"), (0, "holds no epochs")])
+def test_check_finds_recordings_with_nothing_to_decode(tmp_path: Path, n: int, message: str, capsys) -> None:
+    import mne
+
+    info = mne.create_info(["Cz", "Pz"], 50.0, "eeg", verbose="error")
+    table = pd.DataFrame({"category": ["cat"] * 12, "onset_s": 2.0 * np.arange(12)})
+    values = 1e-6 * np.random.default_rng(0).normal(size=(12, 2, 30))
+    epochs = mne.EpochsArray(values, info, tmin=-0.2, metadata=table, verbose="error")
+    if not n:
+        epochs.drop(range(12), verbose="error")
+    epochs.save(tmp_path / "cats-epo.fif", verbose="error")
+    about = {"kind": "recordings", "name": "cats", "title": "t", "citation": {"text": "t"}, "licence": "CC0"}
+    about |= {"source": "s", "subjects": {"1": {"format": "epochs", "recordings": ["cats-epo.fif"]}}}
+    about |= {"epochs": {"tmin_s": -0.1, "tmax_s": 0.3, "baseline_s": None}}
+    (tmp_path / "cats.yaml").write_text(yaml.safe_dump(about))
+    assert message in checked(tmp_path / "cats.yaml", capsys)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (
+            {"extractor": "efficientnet", "layers": ["blok5"]},
+            r"models\.net: layers must .*did you mean 'block5'",
+        ),
+        ({"extractor": "vision", "weights": "net", "layers": ["encoder.stage.0"]}, "did you mean 'encoder.stages.0'"),
+        ({"extractor": "vision", "weights": "net", "layers": ["encoder.stages.2"]}, "no layer 'encoder.stages.2'"),
+        (
+            {"extractor": "vision", "weights": "./nett"},
+            r"models\.net: no folder ./nett .*did you mean 'net'",
+        ),
+        ({"extractor": "vision", "weights": "data/nett"}, r"no folder data/nett .*did you mean 'data/net'"),
+        ({"extractor": "vision", "weights": "net", "layers": ["encoder.stages.1", "encoder.act"]}, ""),
+        ({"extractor": "vision", "weights": "somebody/somewhere"}, ""),
+    ],
+)
+def test_plan_finds_layers_and_weights_that_are_not_there(
+    scenes, tmp_path: Path, monkeypatch, capsys, model: dict[str, object], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("net", "data/net"):
+        Path(folder).mkdir(parents=True)
+        names = ["resnet.embedder.weight", "resnet.encoder.stages.0.conv.weight", "resnet.encoder.stages.1.conv.weight"]
+        save_file({name: np.zeros(1, np.float32) for name in names}, f"{folder}/model.safetensors")
+    content = {"datasets": {"scenes": {"descriptor": str(scenes.write())}}, "models": {"net": model}}
+    Path("c.yaml").write_text(yaml.safe_dump(content | {"methods": {"ridge": {"encoder": "ridge"}}}))
+    assert main(["plan", "c.yaml"]) == (2 if message else 0)
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path, capsys) -> None:
+    assert main(["plan", str(tmp_path)]) == 2
+    assert "no such file" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from brainalign.datasets.problems import Problem
 from brainalign.datasets.splits import make_splits
 from brainalign.descriptor import BlockStudy
 from brainalign.files import file_digest
+from brainalign.preconditions import check_repetition_time
 
 __all__ = ["Problem", "audit"]
 
@@ -146,6 +147,10 @@ def _image_problems(
         return
     if not np.allclose(mask.affine, bold.affine, atol=1e-3):
         yield "mask", "mask and bold have the same shape but different affines; resample the mask to bold"
+    try:
+        check_repetition_time(descriptor.fmri.tr_s, bold.header.get_zooms(), bold.header.get_xyzt_units()[1])
+    except BrainalignError as error:
+        yield "fmri", str(error)
     if labels is not None and len(labels) != bold.shape[3]:
         yield (
             "labels",

@@ -17,7 +17,7 @@ from brainalign.checks import BrainalignError, check_choice, did_you_mean, liste
 from brainalign.datasets.surfaces import empty_lists
 from brainalign.datasets.trials import complete_trials, read_trials
 
-__all__ = ["check_same_channels", "drop_marked", "read_epochs", "sensor_table", "without_bad_sensors"]
+__all__ = ["check_same_channels", "drop_marked", "open_epochs", "read_epochs", "sensor_table", "without_bad_sensors"]
 
 # MNE keeps SI units, whose squares leave the range of float32; these are the ones its own figures use.
 UNITS = {"eeg": (1e6, "µV"), "mag": (1e15, "fT"), "grad": (1e13, "fT/cm")}
@@ -73,7 +73,7 @@ def read_epochs(
     check_choice("picks", picks, PICKS)
     check_choice("bad_channels", bad_channels, ("raise", "drop"))
     paths = [Path(path)] if isinstance(path, str | Path) else [Path(part) for part in path]
-    epochs = [_open(part) for part in paths]
+    epochs = [open_epochs(part) for part in paths]
     table = _trials_of(paths, epochs, trials)
     for part, recording in zip(paths, epochs, strict=True):
         _pick(part, recording, picks, channels)
@@ -125,16 +125,29 @@ def _difference(found: list[str], expected: list[str]) -> str:
     )
 
 
-def _open(path: Path) -> Any:
+def open_epochs(path: Path) -> Any:
+    """Return the epochs of a file that MNE saved.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no file, it is no such file, or every epoch was dropped.
+    """
     mne: Any = importlib.import_module("mne")
     if not path.exists():
         raise BrainalignError(f"{path}: no such file; correct the path in the descriptor")
     try:
-        return mne.read_epochs(path, preload=True, verbose="error")
+        epochs = mne.read_epochs(path, preload=True, verbose="error")
     except Exception as error:  # MNE raises whatever its parser stumbles over in a truncated file
         raise BrainalignError(
             f"{path}: truncated, or not epochs that MNE saved ({error}); save them again with epochs.save"
         ) from error
+    if not len(epochs):
+        raise BrainalignError(
+            f"{path}: holds no epochs (of {len(epochs.drop_log)} events all were dropped); reject fewer, or leave the "
+            "subject out"
+        )
+    return epochs
 
 
 def _trials_of(paths: list[Path], epochs: list[Any], trials: Path | None) -> pd.DataFrame:

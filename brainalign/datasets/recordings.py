@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, listed
 from brainalign.datasets.bids_stimuli import open_bids, pick_sensors
-from brainalign.datasets.meeg import UNITS, check_same_channels, drop_marked, sensor_table, without_bad_sensors
+from brainalign.datasets.meeg import (
+    UNITS,
+    check_same_channels,
+    drop_marked,
+    open_epochs,
+    sensor_table,
+    without_bad_sensors,
+)
 from brainalign.datasets.trials import complete_trials
 from brainalign.descriptor import RecordingStudy
 from brainalign.tables import read_text_table
@@ -301,15 +308,9 @@ def read_recordings(descriptor: RecordingStudy, subject: str) -> Responses:
     """
     files, cut = descriptor.subjects[subject], descriptor.epochs
     if files.format == "epochs":
-        mne: Any = importlib.import_module("mne")
         recordings = []
         for path in descriptor.files(subject).values():
-            try:
-                epochs = mne.read_epochs(path, preload=True, verbose="error")
-            except Exception as error:  # MNE raises whatever its parser stumbles over in a truncated file
-                raise BrainalignError(
-                    f"{path}: not epochs that MNE saved ({error}); save them with epochs.save"
-                ) from error
+            epochs = open_epochs(path)
             if cut.baseline_s is not None:
                 epochs.apply_baseline(cut.baseline_s, verbose="error")
             recordings.append(epochs.crop(cut.tmin_s, cut.tmax_s, verbose="error"))

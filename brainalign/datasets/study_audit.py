@@ -38,6 +38,7 @@ from brainalign.descriptor import (
     VideoStudy,
 )
 from brainalign.image_files import EpochFiles
+from brainalign.preconditions import check_categories, check_test_stimuli
 
 __all__ = ["StudyAudit", "audit_study"]
 
@@ -146,7 +147,7 @@ def _images(descriptor: ImageStudy) -> StudyAudit:
             rows_of = sizes["roi"].unique().tolist()
             found.tables[f"targets in ROIs of {where}"] = table.loc[rows_of].reset_index()
         if images is not None:
-            problems, card = _of_trials(descriptor, where, responses.trials, images, test)
+            problems, card = _of_trials(descriptor, subject, responses.trials, images, test)
             found.problems += problems
             if card is not None:
                 cards.append(card.assign(subject=subject))
@@ -198,20 +199,33 @@ def _of_values(descriptor: ImageStudy, where: str, responses: Responses) -> Iter
 
 
 def _of_trials(
-    descriptor: ImageStudy, where: str, trials: pd.DataFrame, images: ImageAudit, test: list[str]
+    descriptor: ImageStudy, subject: str, trials: pd.DataFrame, images: ImageAudit, test: list[str]
 ) -> tuple[list[Problem], pd.DataFrame | None]:
     """Return what is wrong with trials and with their split, made as prepare makes it, and the split's card."""
+    where = f"subjects.{subject}"
     problems = inspect_trials(where, trials, images.table["stimulus_id"].tolist(), test or None)
     ((name, rule),) = descriptor.splits.items()
     if rule.column is not None and not test:
         return problems, None  # the split was refused for all subjects already
     try:
         splits = image_split(trials, rule, test, images, seed=0).assign(name=name)
+        check_test_stimuli(splits.loc[splits["split"] == "test", "stimulus_id"].tolist())
+        if subject in descriptor.decoded:
+            _check_decodable(splits, images.table)
     except BrainalignError as error:
         return [*problems, Problem(where, str(error))], None
     leaks = leakage_audit(splits, trials, images, near=rule.near_duplicates)
     problems += [replace(leak, where=f"{where}: {leak.where}") for leak in leaks]
     return problems, split_card(splits, trials, images)
+
+
+def _check_decodable(splits: pd.DataFrame, stimuli: pd.DataFrame) -> None:
+    """Raise where images have no categories, or one of the sides has a single one."""
+    if "category" not in stimuli:
+        raise BrainalignError("decoded over time, but the images have no category; give their table a column category")
+    categories = splits["stimulus_id"].map(stimuli.set_index("stimulus_id")["category"])
+    for _, side in categories.groupby(splits["split"]):
+        check_categories(sorted(side.dropna().unique()), "accuracy")
 
 
 def _other_channels(channels: dict[str, dict[str, pd.DataFrame]]) -> Iterator[Problem]:
@@ -241,6 +255,10 @@ def _recordings(descriptor: RecordingStudy) -> StudyAudit:
             continue
         counts = responses.trials.groupby("run", sort=False)["category"].value_counts().unstack(fill_value=0)
         found.tables[f"trials of {where}"] = counts.rename_axis("recording").reset_index()
+        try:
+            check_categories(sorted(responses.trials["category"].unique()), "accuracy")
+        except BrainalignError as error:
+            found.problems.append(Problem(where, str(error)))
         ids = set(responses.targets["target_id"])
         for name, sensors in descriptor.sensors.items():
             missing = [sensor for sensor in sensors if sensor not in ids]

@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.encoding.area_places import area_places
-from brainalign.encoding.held_out import MIN_TEST, HeldOut
+from brainalign.encoding.held_out import HeldOut
+from brainalign.preconditions import MIN_TEST
 from brainalign.statistics import (
     bootstrap_correlations,
     group_means,

@@ -17,10 +17,9 @@ from brainalign.encoding.crossval import Encoder
 from brainalign.encoding.held_out_scores import HeldOut, score_predictions
 from brainalign.encoding.partition import BandedEncoder, partition
 from brainalign.encoding.repeats import average_repeats
+from brainalign.preconditions import check_test_stimuli
 
 __all__ = ["HeldOut", "evaluate_held_out"]
-
-MIN_TEST = 7  # fewer stimuli have too few orders for a permutation null
 
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]
@@ -163,11 +162,7 @@ def evaluate_held_out(
 
 def _check_split(train_ids: NDArray[Any], test_ids: NDArray[Any]) -> None:
     check_apart(train_ids, test_ids, "stimuli", "split by stimulus_id, not by trial")
-    n = len(set(test_ids.tolist()))
-    if n < MIN_TEST:
-        raise BrainalignError(
-            f"scores over held-out stimuli need {MIN_TEST} test stimuli or more; got {n}; hold out more stimuli"
-        )
+    check_test_stimuli(test_ids.tolist())
 
 
 def _averaged(Xs: list[Values], Y: Values, ids: NDArray[Any]) -> _Stimuli:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
-from brainalign.features.text import find_weights
+from brainalign.preconditions import find_weights
 
 __all__ = ["embed_texts"]
 

@@ -13,35 +13,12 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.features.extractor import Writer, batches
+from brainalign.preconditions import find_weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["SentenceExtractor", "find_weights"]
-
-
-def find_weights(name: str) -> str:
-    """Return where a model lies: a local folder, or the folder a Python package of that name carries it in.
-
-    A name that is neither is returned as it is: a hub id.
-
-    Raises
-    ------
-    BrainalignError
-        If `name` looks like a path that does not exist.
-    """
-    if Path(name).is_dir():
-        return name
-    if name.startswith((".", "/", "~")):
-        raise BrainalignError(f"no folder {name} with a model; give a folder, a package that carries one, or a hub id")
-    try:
-        files = importlib.metadata.files(name) or []
-    except importlib.metadata.PackageNotFoundError:
-        return name
-    weights = [file for file in files if file.name == "model.safetensors"]
-    if not weights:
-        raise BrainalignError(f"the package {name} carries no model.safetensors; give a folder or a hub id")
-    return str(Path(str(weights[0].locate())).parent)
+__all__ = ["SentenceExtractor"]
 
 
 class SentenceExtractor:

@@ -17,7 +17,7 @@ from brainalign.checks import BrainalignError, listed
 from brainalign.features.images import Preprocessing
 from brainalign.features.layers import block_names
 from brainalign.features.network import Network, NetworkExtractor, Pooling
-from brainalign.features.text import find_weights
+from brainalign.preconditions import find_weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_choice, check_folds, check_rows, listed
+from brainalign.checks import BrainalignError, check_choice, check_folds, check_rows
 from brainalign.geometry.areas_under_curve import auc, auc_draws
 from brainalign.geometry.discriminant import Codes, Discriminants, fit_discriminants, membership
 from brainalign.geometry.time_folds import Fold
+from brainalign.preconditions import check_categories
 
 __all__ = ["TimeScores", "decode_generalization", "decode_times", "pairwise_movie"]
 
@@ -245,9 +246,7 @@ def _codes(
                 "permuted labels hold other categories than the labels; permute the labels themselves"
             )
         stack.append(codes)
-    if len(names) < 2 or (score == "auc" and len(names) != 2):
-        wanted = "exactly two categories; take score='accuracy' or pairwise_movie" if score == "auc" else "two or more"
-        raise BrainalignError(f"{len(names)} categories ({listed(list(map(str, names)))}), but {score} needs {wanted}")
+    check_categories(list(map(str, names)), score)
     _check(values, stack[0])
     return np.concatenate(stack), [str(name) for name in names]
 

@@ -1,0 +1,176 @@
+"""What a stage cannot do without, each rule once: the stage that needs it calls it, and so do `check` and `plan`.
+
+check_test_stimuli      scores over held-out stimuli need some
+check_categories        decoding needs categories to tell apart
+check_repetition_time   seconds, and those of the scan
+find_weights            a folder, a package that carries a model, or the id of a hub
+check_saved_layers      layers of a model in a folder, by the names of its weights
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from brainalign.checks import BrainalignError, did_you_mean, listed
+
+__all__ = [
+    "LONGEST_TR_S",
+    "MIN_TEST",
+    "check_categories",
+    "check_repetition_time",
+    "check_saved_layers",
+    "check_test_stimuli",
+    "find_weights",
+]
+
+MIN_TEST = 7  # fewer stimuli have too few orders for a permutation null
+LONGEST_TR_S = 60.0  # longer ones are milliseconds
+TR_TOLERANCE = 0.01  # relative; headers are rounded
+
+
+def check_test_stimuli(ids: Collection[str]) -> None:
+    """Raise where too few stimuli are held out for a score over them.
+
+    Raises
+    ------
+    BrainalignError
+        If there are fewer than `MIN_TEST` different ones.
+    """
+    n = len(set(ids))
+    if n < MIN_TEST:
+        raise BrainalignError(
+            f"scores over held-out stimuli need {MIN_TEST} test stimuli or more; got {n}; hold out more stimuli"
+        )
+
+
+def check_categories(names: Sequence[str], score: str) -> None:
+    """Raise where there are not the categories that a score is made of.
+
+    Raises
+    ------
+    BrainalignError
+        If there are fewer than two, or for "auc" not exactly two.
+    """
+    if len(names) < 2 or (score == "auc" and len(names) != 2):
+        wanted = "exactly two categories; take score='accuracy' or pairwise_movie" if score == "auc" else "two or more"
+        raise BrainalignError(f"{len(names)} categories ({listed(list(map(str, names)))}), but {score} needs {wanted}")
+
+
+def check_repetition_time(tr_s: float, zooms: Sequence[float], unit: str) -> None:
+    """Raise where volumes are told to follow each other faster or slower than their file says.
+
+    Parameters
+    ----------
+    tr_s : float
+    zooms : sequence of float
+        Of the header of the image; the fourth is time, 0 where it was not written.
+    unit : str
+        Of that time as the header gives it. Without a unit 1 says nothing: many programs write it into every file.
+
+    Raises
+    ------
+    BrainalignError
+        If the two differ by more than 1 %.
+    """
+    if len(zooms) < 4 or not zooms[3] > 0 or (unit == "unknown" and zooms[3] == 1):
+        return
+    of_file = float(zooms[3]) * {"msec": 1e-3, "usec": 1e-6}.get(unit, 1e-3 if zooms[3] > LONGEST_TR_S else 1.0)
+    if abs(of_file - tr_s) > TR_TOLERANCE * of_file:
+        raise BrainalignError(
+            f"tr_s is {tr_s:g}, but the header of bold says {of_file:g} s from one volume to the next; correct the one "
+            "that is wrong"
+        )
+
+
+def find_weights(name: str) -> str:
+    """Return where a model lies: a local folder, or the folder a Python package of that name carries it in.
+
+    A name that is neither is returned as it is: a hub id.
+
+    Raises
+    ------
+    BrainalignError
+        If `name` looks like a path that does not exist, a package carries no model, or another package that does has
+        nearly the same name.
+    """
+    if Path(name).is_dir():
+        return name
+    folder = Path(name).parent
+    inside = "/" in name and folder.is_dir()  # of hub ids no folder has the name of the owner
+    if name.startswith((".", "/", "~")) or inside or name.count("/") > 1:
+        near = did_you_mean(name, [str(folder / path.name) for path in folder.iterdir()]) if inside else ""
+        raise BrainalignError(
+            f"no folder {name} with a model{near}; give a folder, a package that carries one, or a hub id"
+        )
+    try:
+        files = importlib.metadata.files(name) or []
+    except importlib.metadata.PackageNotFoundError:
+        near = "" if "/" in name else did_you_mean(name, _packages_with_models())
+        if near:
+            raise BrainalignError(f"there is no package {name!r}{near}") from None
+        return name
+    weights = [file for file in files if file.name == "model.safetensors"]
+    if not weights:
+        raise BrainalignError(f"the package {name} carries no model.safetensors; give a folder or a hub id")
+    return str(Path(str(weights[0].locate())).parent)
+
+
+def _packages_with_models() -> Iterable[str]:
+    for package in importlib.metadata.distributions():
+        if any(file.name == "model.safetensors" for file in package.files or ()):
+            yield package.metadata["Name"]
+
+
+def check_saved_layers(folder: Path, layers: Iterable[str]) -> None:
+    """Raise where a layer cannot be in a network, going by the names of its weights in the folder.
+
+    A layer without weights of its own is let pass where the module it stands in is there.
+
+    Parameters
+    ----------
+    folder : Path
+        With model.safetensors; others are not looked into.
+    layers : iterable of str
+        Names of modules.
+
+    Raises
+    ------
+    BrainalignError
+        If neither a layer nor the module it would stand in has weights, or its number is too large.
+    """
+    modules = _modules(folder / "model.safetensors")
+    for layer in layers if modules else ():
+        parent, _, last = layer.rpartition(".")
+        siblings = {name.rpartition(".")[2] for name in modules if name.rpartition(".")[0] == parent}
+        counted = last.isdecimal() and any(name.isdecimal() for name in siblings)
+        unlikely = bool(did_you_mean(layer, modules)) if not parent else parent not in modules
+        if layer not in modules and (counted or unlikely):
+            raise BrainalignError(
+                f"there is no layer {layer!r} in {folder}{did_you_mean(layer, modules)}; it has "
+                f"{listed(sorted((name for name in modules if not name[0].isdecimal()), key=_depth), 8)}"
+            )
+
+
+def _depth(name: str) -> tuple[int, str]:
+    return name.count("."), name
+
+
+def _modules(path: Path) -> set[str]:
+    """Return every module that holds weights, or modules that do, by the ends of its name: prefixes may be left out."""
+    if not path.is_file():
+        return set()
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = list(file.keys())
+    except (OSError, SafetensorError):
+        return set()  # the stage that loads it says what is wrong with it
+    modules = set()
+    for name in names:
+        parts = name.split(".")[:-1]
+        for start in range(min(len(parts), 4)):
+            modules |= {".".join(parts[start:stop]) for stop in range(start + 1, len(parts) + 1)}
+    return modules
