@@ -293,17 +293,26 @@ def _alignment(material: ConceptMaterial) -> Section:
 
 def _methods(material: ConceptMaterial) -> Sequence[str]:
     options = material.config.concepts
-    return [
-        "Choices are modelled as a softmax over the dot products of the three pairs of a triplet; the pair "
-        "that remains leaves the odd one. Sparse: weights of 0 or more, cross-entropy plus a penalty on their sum; the "
-        f"penalty (of {len(options.alphas)}) is the largest within one standard error of the best on held-out training "
-        "triplets. "
-        "Variational: a Gaussian posterior per weight under a spike-and-slab prior; dimensions are kept that more than "
-        "5 objects reliably have (Benjamini-Hochberg, 5 %).",
+    penalty = f"a penalty of {options.alphas[0]:g}"
+    if len(options.alphas) > 1:
+        penalty = (
+            f"a penalty (of {len(options.alphas)}, the largest within one standard error of the best on held-out "
+            "training triplets)"
+        )
+    fits = {
+        "sparse": f"Sparse: weights of 0 or more, cross-entropy plus {penalty} on their sum.",
+        "variational": "Variational: a Gaussian posterior per weight under a spike-and-slab prior; dimensions are kept "
+        "that more than 5 objects reliably have (Benjamini-Hochberg, 5 %).",
+    }
+    texts = [
+        "Choices are modelled as a softmax over the dot products of the three pairs of a triplet; the pair that "
+        f"remains leaves the odd one. {' '.join(fits[name] for name in options.methods)}",
         f"Fitted from {options.starts} starts. Dimensions of two starts are paired on half of the objects and "
         f"correlated on the other half, both ways; above {options.least_r:g} on average a dimension counts as found "
         "again. Tables show the start whose dimensions are found again best.",
-        "Accuracy counts ties by chance: a third where all three pairs are equally similar. Its ceiling, the mean "
-        "probability of the most frequent choice, lies between that of each choice predicted by the others (low) and "
-        "by all (high).",
     ]
+    ceiling = (
+        " Its ceiling, the mean probability of the most frequent choice, lies between that of each choice predicted "
+        "by the others (low) and by all (high)."
+    ) * bool(material.fitted.get("ceilings"))
+    return [*texts, f"Accuracy counts ties by chance: a third where all three pairs are equally similar.{ceiling}"]

@@ -242,7 +242,7 @@ def _methods(material: DynamicsMaterial) -> list[tuple[str, tuple[str, ...]]]:
     options = material.config.dynamics
     learned = "; ".join(f"of {model} on {what}" for model, what in material.trained_on.items())
     fitted = "of each epoch" if options.fit_on == "epoch" else "of shown frames alone, also for hidden ones"
-    return [
+    texts: list[tuple[str, tuple[str, ...]]] = [
         (
             "Features over time come from functions of the user's. Hidden frames are filled in from the "
             f"{options.context} frames before them: by the model's own simulation where it has one, and by networks "
@@ -260,9 +260,11 @@ def _methods(material: DynamicsMaterial) -> list[tuple[str, tuple[str, ...]]]:
             f"exchanges the conditions of the neurons and fits anew ({options.permutations:,} permutations).",
             ("ridge", "spearmanbrown", "folds"),
         ),
-        (
-            "Geometry: at every frame the Euclidean RDM of a model's features is compared (Spearman) with the "
-            "crossnobis RDM of the neurons, repeats being runs.",
-            ("rsa", "crossnobis"),
-        ),
     ]
+    if len(material.tables.get("dynamicsmovies", ())):
+        text = (
+            "Geometry: at every frame the Euclidean RDM of a model's features is compared (Spearman) with the "
+            "crossnobis RDM of the neurons, repeats being runs."
+        )
+        texts.append((text, ("rsa", "crossnobis")))
+    return texts

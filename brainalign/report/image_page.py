@@ -21,7 +21,7 @@ from brainalign.report.sentences import number, p_equals
 from brainalign.report.synthesis_methods import synthesis_findings, synthesis_methods
 from brainalign.report.synthesis_words import warning
 from brainalign.report.voxel_captions import caption_methods
-from brainalign.settings import BandedRidgeMethod, DictionaryMethod, InContextMethod, RidgeMethod, TrainedMethod
+from brainalign.settings import BandedRidgeMethod, Config, DictionaryMethod, InContextMethod, RidgeMethod, TrainedMethod
 from brainalign.statistics import RELIABLE
 
 __all__ = ["failed_image_controls", "image_findings", "render_image_page"]
@@ -259,25 +259,45 @@ def _decisions(material: ImageMaterial) -> list[str]:
 def _methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
     """Return what was done, with the keys of the references."""
     config = material.config
-    draws, permutations = config.encode_images.draws, config.encode_images.permutations
-    texts = [_reading(material), *_fits(material)]
-    texts.append(
-        (
-            "Scores are Pearson correlations over test images, whose repeats were averaged. Nulls exchange the "
-            f"predictions between test images ({permutations} times); one refit on training responses exchanged "
-            f"between images is shown as a control; intervals resample test images ({draws} draws). False discovery "
-            "rate over reliable targets (ceiling above the threshold): Benjamini-Hochberg.",
-            ("maxstat", "bootstrap", "fdr"),
-        )
-    )
+    texts = [_reading(material)]
+    if material.encodings:
+        texts += [*_fits(material), _scoring(material)]
     texts += contest_methods(material)
-    texts.append(
-        (
+    if material.ceiling is not None and material.ceiling["ceiling"].notna().any():
+        text = (
             "Noise ceilings follow from the ratio of signal to noise variance over repeats of an image, in units of "
-            "variance, and are not clamped.",
-            (),
+            "variance, and are not clamped."
         )
+        texts.append((text, ()))
+    if material.comparison is not None:
+        texts.append(_geometry(config))
+    texts += [(text, tuple(keys)) for text, keys in searchlight_methods(material)]
+    texts += synthesis_methods(material)
+    texts += [(text, tuple(keys)) for text, keys in caption_methods(material)]
+    texts += [(text, tuple(keys)) for text, keys in grounding_methods(material)]
+    return texts
+
+
+def _scoring(material: ImageMaterial) -> tuple[str, tuple[str, ...]]:
+    """Return how predictions were scored and tested."""
+    options = material.config.encode_images
+    scores = [encoding.scores for encoding in material.encodings.values()]
+    known = any(table["ceiling"].notna().any() for table in scores)
+    averaged = ", whose repeats were averaged" * known
+    reliable = f"over reliable targets (ceiling above {options.ceiling_threshold:g})" if known else "over all targets"
+    profiles = [encoding.profile for encoding in material.encodings.values()]
+    refit = any("control_r" in profile and profile["control_r"].notna().any() for profile in profiles)
+    control = "one refit on training responses exchanged between images is shown as a control; " * refit
+    text = (
+        f"Scores are Pearson correlations over test images{averaged}. Nulls exchange the predictions between test "
+        f"images ({options.permutations} times); {control}intervals resample test images ({options.draws} draws). "
+        f"False discovery rate {reliable}: Benjamini-Hochberg."
     )
+    return text, ("maxstat", "bootstrap", "fdr")
+
+
+def _geometry(config: Config) -> tuple[str, tuple[str, ...]]:
+    """Return how geometries were compared."""
     lower, upper = config.compare_images.thresholds
     comparison = {
         "spearman": "Spearman correlation",
@@ -286,19 +306,13 @@ def _methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
         "with thresholds of all test images also where these are drawn anew (Spearman correlation of the same layers "
         "stands in the table as rank_score)",
     }[config.compare_images.comparison]
-    texts.append(
-        (
-            f"Representational similarity: {config.compare_images.distance} distances between test images, compared by "
-            f"{comparison}, null by exchanging the images of the model ({config.compare_images.permutations} times); "
-            "shown is the layer of each network with the largest mean fit, chosen on these same data.",
-            ("rsa", "rsaceiling"),
-        )
+    text = (
+        f"Representational similarity: {config.compare_images.distance} distances between test images, compared with "
+        f"{config.compare_images.feature_distance} distances of features by {comparison}, null by exchanging the "
+        f"images of the model ({config.compare_images.permutations} times); shown is the layer of each network with "
+        "the largest mean fit, chosen on these same data."
     )
-    texts += [(text, tuple(keys)) for text, keys in searchlight_methods(material)]
-    texts += synthesis_methods(material)
-    texts += [(text, tuple(keys)) for text, keys in caption_methods(material)]
-    texts += [(text, tuple(keys)) for text, keys in grounding_methods(material)]
-    return texts
+    return text, ("rsa", "rsaceiling")
 
 
 def _reading(material: ImageMaterial) -> tuple[str, tuple[str, ...]]:
@@ -307,6 +321,8 @@ def _reading(material: ImageMaterial) -> tuple[str, tuple[str, ...]]:
         text = "Responses per trial were z-scored within session."
         if material.descriptor.betas.standardize == "none":
             text = "Responses per trial were taken as they are."
+        if material.responses is None or "vertex" not in material.responses.targets:
+            return text, ()
         return f"{text} Surface maps are drawn on nilearn's fsaverage5.", ("nilearn",)
     if not material.descriptor.epochs.whiten:
         return "Epochs were read with MNE-Python.", ()
@@ -324,7 +340,7 @@ def _fits(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
     """Return how features were regressed on responses: layers one by one, and all together."""
     config = material.config
     texts: list[tuple[str, tuple[str, ...]]] = []
-    fits = config.fits_of(material.dataset, material.subject)
+    fits = list(material.encodings)
     separate = {
         name: method
         for name in dict.fromkeys(name for _, name in fits)
@@ -402,13 +418,18 @@ def _training(name: str, method: TrainedMethod) -> str:
         "response_optimised": "a convolutional core shared by all targets, and per target a "
         f"{getattr(method, 'readout', '')} read-out of its maps",
     }
+    read = "images" if method.encoder == "response_optimised" else "the tokens of each layer"
     seeds = f"seed {method.seeds[0]}"
     if len(method.seeds) > 1:
         seeds = f"{len(method.seeds)} seeds, whose predictions were averaged"
     return (
-        f"{name}: {kinds[method.encoder]}, trained on the tokens of each layer by AdamW for up to {method.epochs} "
-        f"epochs ({seeds}). {method.validation:.0%} of the training images chose the epoch. Simpler encoders of "
-        "the same tokens stand beside it; differences are paired over resampled test images."
+        f"{name}: {kinds[method.encoder]}, trained on {read} by AdamW for up to {method.epochs} "
+        f"epochs ({seeds}). {method.validation:.0%} of the training images chose the epoch."
+        + (
+            " Simpler encoders of the same tokens stand beside it; differences are paired over resampled test images."
+            if method.baselines
+            else ""
+        )
         + (
             " All layers and seeds as one: weighted per target by softmax(40 · validation r)."
             if method.ensemble

@@ -334,19 +334,34 @@ def _methods(material: ModalityMaterial) -> list[str]:
         "joint": "all networks were trained together, a batch of one modality after the other",
         "two": "encoders were trained one by one, frozen, and then the projector on all modalities",
     }[options.phases]
-    return [
-        "Repeats of an image were averaged within subjects, and every channel and time standardised by the subject's "
-        "training trials. An encoder per modality, which begins with a linear layer of each subject, and a projector "
-        f"that all modalities share ({options.n_experts} linear experts, weighted by a router) lead to the space of "
-        f"the image vectors, from which the mean of the training images was subtracted; {phases} "
+    whitened = "sensors were whitened by the noise of repeated training trials, and " * options.whiten
+    squared = f", and the squared distance to the image vector (weight {options.regression:g})" * bool(
+        options.regression
+    )
+    texts = [
+        f"Repeats of an image were averaged within subjects, {whitened}every channel and time standardised by the "
+        "subject's training trials. An encoder per modality, which begins with a linear layer of each subject, and a "
+        f"projector that all modalities share ({options.n_experts} linear experts, weighted by a router) lead to the "
+        f"space of the image vectors, from which the mean of the training images was subtracted; {phases} "
         f"({options.steps} batches of {options.batch_size} per modality, AdamW), by a contrastive loss, in which "
-        "trials of one image are no negatives of each other, and the squared distance to the image vector "
-        f"(weight {options.regression:g}).",
-        "Ridge: one dual ridge for every subject, from its standardised signals to the image vector. Nulls: pairs of "
-        "signals and images shuffled within every subject, independently in every modality; noise with the mean "
-        "spectrum of every subject.",
-        "Where images were given, ridge also decodes their luminance, contrast and share of power in octaves of "
-        "spatial frequency, standardised by the training images; the image is looked for by these.",
+        f"trials of one image are no negatives of each other{squared}.",
+        "Ridge: one dual ridge for every subject, from its standardised signals to the image vector.",
+    ]
+    nulls = {
+        "shuffled": "pairs of signals and images shuffled within every subject, independently in every modality",
+        "noise": "noise with the mean spectrum of every subject",
+    }
+    trained = [words for name, words in nulls.items() if name in options.beside]
+    if trained:
+        texts.append(f"Nulls that were trained: {'; '.join(trained)}.")
+    table = material.tables.get("spaceretrieval", pd.DataFrame(columns=["decoder"]))
+    if (table["decoder"] == "low level").any():
+        texts.append(
+            "Ridge also decodes the luminance and contrast of images and their share of power in octaves of spatial "
+            "frequency, standardised by the training images; the image is looked for by these."
+        )
+    return [
+        *texts,
         "p values: distinct test images exchanged. Intervals: subjects and images drawn with replacement; they are too "
         "narrow for people in general where there are few subjects.",
     ]

@@ -197,7 +197,7 @@ def failed_twins(scores: pd.DataFrame, random: pd.DataFrame, config: Config) -> 
     matched = beside_trained(random, list(pd.unique(layers["model"])), config)
     found = []
     for (reference, model), part in layers.dropna(subset=["score"]).groupby(["reference", "model"], sort=False):
-        best = part.loc[part["score"].idxmax()]
+        best = part.iloc[int(part["score"].to_numpy().argmax())]
         twins = matched.query("reference == @reference and model == @model")
         twin = twins[twins["layer"] == best["layer"]]
         if len(twin) and twin["mean"].iloc[0] >= best["score"]:

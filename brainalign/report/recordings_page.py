@@ -18,6 +18,8 @@ from brainalign.report.page import Section, data_uri, render
 from brainalign.report.sentences import number, p_equals
 from brainalign.settings import Config, DecodeTimesSettings, RecordingStudy
 
+ACROSS, WITHIN = "recordings left out", "within recordings"
+
 __all__ = ["RecordingMaterial", "render_recordings_page"]
 
 
@@ -110,33 +112,66 @@ def _headline(windows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _methods(material: RecordingMaterial) -> list[tuple[str, tuple[str, ...]]]:
-    """Return what was done, with the keys of the references."""
-    options, cut = material.config.decode_times, material.descriptor.epochs
-    band = "not filtered" if cut.band_hz is None else f"filtered from {cut.band_hz[0]:g} to {cut.band_hz[1]:g} Hz"
+    """Return what was done, with the keys of the references; of decoding only where something was decoded."""
+    texts: list[tuple[str, tuple[str, ...]]] = [(_reading(material), ())]
+    options, decoded = material.config.decode_times, material.decoded
+    if decoded is None:
+        return texts
     noise = "whitened by the noise covariance of the training trials of each fold, and " * (options.noise != "none")
-    return [
+    windows = decoded.tables["timewindows"]
+    logistic = ", by it and by logistic regression" * bool(windows["logistic"].notna().any())
+    texts.append(
         (
-            f"Recordings were read with MNE-Python, {band}, cut from {1000 * cut.tmin_s:.0f} to "
-            f"{1000 * cut.tmax_s:.0f} ms; sensors were {noise}standardised. At every moment a linear discriminant with "
-            "the shrinkage of Ledoit and Wolf was trained and tested; windows are decoded from all their samples at "
-            "once, by it and by logistic regression.",
-            ("ledoitwolf", "sklearn"),
-        ),
+            f"Sensors were {noise}standardised. At every moment a linear discriminant with the shrinkage of Ledoit and "
+            f"Wolf was trained and tested; windows are decoded from all their samples at once{logistic}.",
+            ("ledoitwolf", *["sklearn"] * bool(logistic)),
+        )
+    )
+    schemes = set(windows["scheme"])
+    splits = "Whole recordings were left out in turn. " * (ACROSS in schemes)
+    if WITHIN in schemes:
+        splits += (
+            f"Within recordings, {options.n_folds} contiguous folds, and no training trial whose epoch overlaps that "
+            "of a test trial. "
+        )
+    texts.append(
         (
-            f"Whole recordings were left out in turn. Within recordings, {options.n_folds} contiguous folds, and no "
-            "training trial whose epoch overlaps that of a test trial. Permutations exchange labels within recordings "
-            f"and train anew ({options.permutations} times; {options.square_permutations} for generalisation over "
-            "time); clusters are compared with the largest of each permutation; their borders carry no guarantee.",
+            f"{splits}Permutations exchange labels within recordings and train anew ({options.permutations} times; "
+            f"{options.square_permutations} for generalisation over time); clusters are compared with the largest of "
+            "each permutation; their borders carry no guarantee.",
             ("maxstat",),
-        ),
+        )
+    )
+    texts.append(
         (
             f"Latencies are of {_where(options)}: the largest score, the centre above half the height, and the rise to "
             "that height. Beside them stands the highest hump, called undecided where it does not beat the next one by "
             f"two standard errors. Intervals resample test trials within recordings ({options.draws} draws), in the "
             "same window.",
             ("bootstrap",),
-        ),
-    ]
+        )
+    )
+    return texts
+
+
+def _reading(material: RecordingMaterial) -> str:
+    """Return how files became epochs: of epochs that MNE saved neither filter nor rejection is applied."""
+    cut, files = material.descriptor.epochs, material.descriptor.subjects[material.subject]
+    span = f"cut from {1000 * cut.tmin_s:.0f} to {1000 * cut.tmax_s:.0f} ms"
+    if files.format == "epochs":
+        text = f"Epochs saved by MNE-Python were read as they were filtered, and {span}"
+    else:
+        band = "not filtered" if cut.band_hz is None else f"filtered from {cut.band_hz[0]:g} to {cut.band_hz[1]:g} Hz"
+        source = "with MNE-Python" if files.format == "bids" else "from files of a Muse headset"
+        text = f"Recordings were read {source}, {band}, {span}"
+    if cut.baseline_s is not None:
+        start, stop = (1000 * moment for moment in cut.baseline_s)
+        text += f"; the mean from {start:.0f} to {stop:.0f} ms was subtracted"
+    if cut.reject_uv is not None and files.format != "epochs":
+        text += f"; epochs in which an EEG channel spans more than {cut.reject_uv:g} µV were left out"
+    if cut.decimate > 1:
+        text += f"; one of {cut.decimate} samples was kept"
+    return f"{text}."
 
 
 def _where(options: DecodeTimesSettings) -> str:

@@ -237,20 +237,32 @@ def _encode_text(material: Material) -> tuple[str, list[str]]:
     text = (
         f"Responses were predicted by ridge regression with a free intercept: {'; '.join(methods)}. Scores were "
         "computed within each held-out fold and then averaged. A held-out category counts as identified when its "
-        "prediction correlates best with it over voxels. Nulls refit everything, penalties included: "
-        f"{encode.run_permutations:,} permutations of the categories within runs. Voxel p values are corrected by the "
-        "permutation distribution of the maximum (family-wise) and by Benjamini-Hochberg (FDR). Encoders of tokens "
-        "(spatial read-outs, routing) do not apply: features of words and categories have no places."
+        "prediction correlates best with it over voxels. "
     )
-    keys = ["ridge", "identification", "maxstat", "fdr"]
+    keys = ["ridge", "identification"]
+    if encode.run_permutations:
+        text += (
+            f"Nulls refit everything, penalties included: {encode.run_permutations:,} permutations of the categories "
+            "within runs. Voxel p values are corrected by the permutation distribution of the maximum (family-wise) "
+            "and by Benjamini-Hochberg (FDR). "
+        )
+        keys += ["maxstat", "fdr"]
+    text += (
+        "Encoders of tokens (spatial read-outs, routing) do not apply: features of words and categories have no places."
+    )
     sizes = [split.size for split in material.descriptor.splits.values() if split.leave_out == "stimulus"]
     if sizes:
         every = " and ".join(f"every {size}" for size in sizes)
         text += (
             f" For zero-shot prediction {every} categories were left out of training in turn, and each two of their "
-            "predicted patterns matched to the two measured ones; its null exchanges which features belong to which "
-            f"category ({encode.stimulus_permutations:,} permutations)."
+            "predicted patterns matched to the two measured ones"
         )
+        if encode.stimulus_permutations:
+            text += (
+                "; its null exchanges which features belong to which category "
+                f"({encode.stimulus_permutations:,} permutations)"
+            )
+        text += "."
         keys.append("zeroshot")
     return text, keys
 
@@ -260,11 +272,16 @@ def _compare_text(material: Material) -> tuple[str, list[str]]:
     text = (
         f"Representational dissimilarities were measured by {' and '.join(compare.distances)} distances on disjoint "
         f"pairs of runs, and compared with the {compare.feature_distance}-distance RDMs of the feature spaces by "
-        f"{' and '.join(compare.comparisons)}; p from {compare.permutations:,} permutations of the categories. The "
-        "ceiling band is each pair of runs against the mean of the others (lower) and of all (upper). Intervals of "
-        "these fits are expanded percentile bootstrap intervals over pairs of runs."
+        f"{' and '.join(compare.comparisons)}; p from {compare.permutations:,} permutations of the categories."
     )
-    keys = ["rsa", "rsaceiling", "bootstrap"]
+    keys = ["rsa"]
+    table = pd.DataFrame() if material.comparison is None else material.comparison
+    if "ceiling_low" in table and table["ceiling_low"].notna().any():
+        text += " The ceiling band is each pair of runs against the mean of the others (lower) and of all (upper)."
+        keys.append("rsaceiling")
+    if "low" in table and table["low"].notna().any():
+        text += " Intervals of these fits are expanded percentile bootstrap intervals over pairs of runs."
+        keys.append("bootstrap")
     whitened = [name for name in compare.distances if name in ("crossnobis", "mahalanobis")]
     if whitened:
         text += (
@@ -276,10 +293,16 @@ def _compare_text(material: Material) -> tuple[str, list[str]]:
 
 
 def _summarize_text(material: Material) -> tuple[str, list[str]]:
-    return (
+    text = (
         "A multinomial logistic regression of the categories on the z-scored responses shows what they tell apart at "
-        f"all. Intervals over held-out runs are {material.config.confidence:.0%} t intervals corrected for the "
-        "training data folds share, which errs on the wide side. They describe this subject measured again with these "
-        "stimuli, not other subjects or other stimuli.",
-        ["sklearn", "folds"],
+        "all."
     )
+    rows = pd.DataFrame(columns=["layer", "low"]) if material.summary is None else material.summary
+    if rows.loc[rows["layer"] != "all", "low"].notna().any():  # over layers it is their range
+        text += (
+            f" Intervals over held-out runs are {material.config.confidence:.0%} t intervals corrected for the "
+            "training data folds share, which errs on the wide side. They describe this subject measured again with "
+            "these stimuli, not other subjects or other stimuli."
+        )
+        return text, ["sklearn", "folds"]
+    return text, ["sklearn"]

@@ -284,18 +284,38 @@ def _people(material: SeriesMaterial) -> Section:
 
 
 def _methods(material: SeriesMaterial) -> Sequence[str]:
-    options = material.config.decode_series.model
-    return [
+    settings = material.config.decode_series
+    options = settings.model
+    gather = {
+        "static": "Regions gather from others by attention that their learned embeddings decide, not the signal, and "
+        "never from themselves",
+        "adaptive": "Regions gather from others by attention that the signal decides as well, and never from "
+        "themselves",
+    }[options.attention]
+    lagged = (
+        " Lagged: also of frames before and after, by block-Toeplitz autocovariances; lag and penalty were chosen on "
+        "all runs of inner training subjects (on inner runs, where one subject is trained on)."
+    ) * any(settings.lags)
+    texts = [
         f"Runs were detrended and z-scored per region. Masked model ({options.design}, {options.attention} attention): "
         f"segments of {options.segment_s:g} s, a token per region; between {options.ratio[0]:g} and "
-        f"{options.ratio[1]:g} of the regions are hidden for a whole segment. Regions gather from others by attention "
-        "that their learned embeddings decide, not the signal, and never from themselves; what is hidden sends nothing "
+        f"{options.ratio[1]:g} of the regions are hidden for a whole segment. {gather}; what is hidden sends nothing "
         "in the first block. Loss: 0.75 of the squared error of hidden regions, 0.25 of visible ones.",
         "Instantaneous Gaussian: conditional mean of hidden given visible regions at the same frame, by the covariance "
-        "of training runs. Lagged: also of frames before and after, by block-Toeplitz autocovariances; lag and penalty "
-        "were chosen on all runs of inner training subjects (on inner runs, where one subject is trained on).",
-        "Nulls are trained and tested on series of their own: each region shifted circularly by itself, or frames "
-        "permuted alike in all regions, which keeps what regions share at a moment and takes away what follows later.",
-        "Mean tokens: tokens of regions averaged over segments; latent connectivity: correlations of tokens between "
-        "regions over segments. Tangent: covariances in the tangent space at the mean of training subjects.",
+        f"of training runs.{lagged}",
     ]
+    nulls = {
+        "regions shifted": "each region shifted circularly by itself",
+        "frames permuted": "frames permuted alike in all regions, which keeps what regions share at a moment and takes "
+        "away what follows later",
+    }
+    if settings.nulls:
+        made = ", or ".join(nulls[name] for name in settings.nulls)
+        texts.append(f"Nulls are trained and tested on series of their own: {made}.")
+    scores = material.tables.get("personscores", pd.DataFrame())
+    if len(scores):
+        texts.append(
+            "Mean tokens: tokens of regions averaged over segments; latent connectivity: correlations of tokens "
+            "between regions over segments. Tangent: covariances in the tangent space at the mean of training subjects."
+        )
+    return texts

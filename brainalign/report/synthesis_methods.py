@@ -61,10 +61,10 @@ def synthesis_methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...
         if study.n_nulls
         else ""
     )
-    text = (
-        f"Beside unguided images of the same seeds stand {', '.join(found)}.{nulls} Intervals resample images; p "
-        "against unguided images flips signs of paired differences, against others it exchanges images."
-    )
+    stand = [*["unguided images of the same seeds"] * ("unguided" in conditions), *found]
+    signs = "against unguided images flips signs of paired differences, against others it " * ("unguided" in conditions)
+    listed = f"Beside guided images stand {', '.join(stand)}." if stand else "Nothing stands beside guided images."
+    text = f"{listed}{nulls} Intervals resample images; p {signs}exchanges images."
     texts.append((text, ("bootstrap",)))
     text = (
         "An image that looks right is no evidence that it was found in the brain: a generator shows what it was "

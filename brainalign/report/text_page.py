@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from brainalign.decode_options import LinearDecoding
 from brainalign.report.citations import CITATIONS
 from brainalign.report.failed_controls import FailedControl
 from brainalign.report.material import Failure
@@ -189,14 +190,31 @@ def _cards(material: TextMaterial) -> list[dict[str, str]]:
     return cards
 
 
+def _choices(material: TextMaterial) -> str:
+    """Return what validation sentences chose, of all decoders."""
+    chosen = []
+    for options in material.config.decode.decoders.values():
+        if isinstance(options, LinearDecoding):
+            chosen += ["penalties"] * (len(options.penalties) > 1)
+        elif options.selection == "best_val":
+            chosen.append("epochs")
+    names = list(dict.fromkeys(chosen))
+    return f"{' and '.join(names).capitalize()} were chosen on validation sentences. " if names else ""
+
+
 def _methods(material: TextMaterial) -> list[str]:
     options, details = material.config.decode, next(iter(material.said.values()))
     model = material.config.decoded_model(material.dataset)
+    split = material.descriptor.split
+    whole = (
+        "every trial of a text, and of texts that are all but the same (Levenshtein similarity above "
+        f"{split.similarity:g}), is on one side"
+    )
+    said = f"Sentences were split by text: {whole}; texts of several tasks train."
+    if split.table is not None:
+        said = f"Sentences were split as a table of the lab says; it was checked that {whole}."
     text = [
-        f"Sentences were split by text: every trial of a text, and of texts that are all but the same (Levenshtein "
-        f"similarity above {material.descriptor.split.similarity:g}), is on one side; texts of several tasks train. "
-        "Penalties and epochs were chosen on validation sentences, and test sentences were looked at once, by the "
-        "fitted decoders.",
+        f"{said} {_choices(material)}Test sentences were looked at once, by the fitted decoders.",
         f"What is decoded: the first {options.n_components} principal components ({details['explained']:.0%} of the "
         f"variance) of the vectors that {model} gives to sentences, scaled to unit variance; fitted to training "
         "sentences.",
@@ -209,10 +227,16 @@ def _methods(material: TextMaterial) -> list[str]:
         "EEG and sentence shuffled within subject and task; each is tested on EEG, noise, shuffled EEG, EEG with "
         "random phases and EEG played backwards"
         + "".join(f", {OTHERS[name]}" for name in details["others"])
-        + ". A decoder is said to use the brain where EEG scores above chance and above each of these cells that holds "
-        "no brain signal (p ≤ .01 each, and the 98 % interval of the gain, over subjects and sentences, above 0), and, "
-        "where there are blocks, when whole blocks are left out.",
+        + ". A decoder is said to use the brain where EEG scores above chance, above each of these cells that holds "
+        "no brain signal, and above what each nuisance tells without EEG (p ≤ .01 each, and the 98 % interval of the "
+        "gain, over subjects and sentences, above 0).",
     ]
+    if blocked := [name for name, tables in material.decoders.items() if len(tables["leftblocks"])]:
+        text.append(
+            f"Whole blocks of the session were left out in turn ({', '.join(blocked)}): scores must then be above "
+            "chance and above what sentences nearby tell (one-sided t test over blocks, p ≤ .01), and the place in the "
+            "session need not be beaten."
+        )
     for name, one in material.said.items():
         settings = ", ".join(f"{key} {value}" for key, value in one["decoder"].items() if key != "decoder")
         chosen = ", ".join(f"{key} {value:g}" for key, value in one["chosen"].items())
