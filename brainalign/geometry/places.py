@@ -181,7 +181,7 @@ def _places(rdms: Values, method: str) -> Values:
     if COMPARISONS[method].whiten:
         forms = _whiten(forms)
     repeats = forms.reshape(len(rdms), -1, rdms.shape[-1])
-    there = np.isfinite(repeats).all(axis=2)[..., None]  # a repeat that is constant compares with nothing
+    there = np.asarray(np.isfinite(repeats).all(axis=2))[..., None]  # a repeat that is constant compares with nothing
     n = there.sum(axis=1)
     return np.where(n > 0, np.where(there, repeats, 0).sum(axis=1) / np.maximum(n, 1), np.nan)
 
