@@ -20,6 +20,7 @@ from brainalign.datasets.bids import SeriesFile, find_series
 from brainalign.datasets.bids_stimuli import read_bids_stimuli
 from brainalign.datasets.braincorl import BraincorlSubject, read_braincorl
 from brainalign.datasets.coco_captions import coco_captions, nsd_coco_ids
+from brainalign.datasets.copies import Fingerprint, copied_files, copied_trials, copy_problems, fingerprint
 from brainalign.datasets.cortical_maps import (
     CorticalMaps,
     Parcels,
@@ -94,6 +95,7 @@ __all__ = [
     "BraincorlSubject",
     "CorticalMaps",
     "Fetched",
+    "Fingerprint",
     "ImageAudit",
     "Judgements",
     "Mesh",
@@ -122,11 +124,15 @@ __all__ = [
     "coco_captions",
     "complete_trials",
     "concept_splits",
+    "copied_files",
+    "copied_trials",
+    "copy_problems",
     "detrended",
     "drop_tested_concepts",
     "epochs_to_responses",
     "fetch_files",
     "find_series",
+    "fingerprint",
     "fit_whitener",
     "folds_of",
     "group_labels",
