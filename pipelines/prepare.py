@@ -11,8 +11,7 @@ import pandas as pd
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.artifacts import save
-from brainalign.checks import BrainalignError
-from brainalign.datasets import audit, make_splits, read_fmri
+from brainalign.datasets import audit, copied_recordings, make_splits, read_fmri, stop_on
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import BlockStudy, PrepareSettings, load_descriptor, parse
@@ -36,9 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     settings = parse(PrepareSettings, arguments.settings["prepare"], "prepare")
     descriptor = load_descriptor(arguments.descriptor, BlockStudy)
-    problems = audit(descriptor, [arguments.subject])
-    if problems:
-        raise BrainalignError("\n".join(map(str, problems)))
+    problems = [*audit(descriptor, [arguments.subject]), *copied_recordings(descriptor, arguments.subject)]
+    stop_on(problems)
     for field, path in descriptor.files(arguments.subject).items():
         provenance.read(field, path)
     recording = read_fmri(descriptor, arguments.subject)
@@ -51,6 +49,7 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         n_targets=len(responses.targets),
         n_dropped_voxels=recording.n_dropped,
         space=descriptor.fmri.space,
+        warnings=[str(problem) for problem in problems],
     )
     splits = [
         make_splits(responses.trials, split, arguments.seed).assign(name=name)

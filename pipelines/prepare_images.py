@@ -20,6 +20,7 @@ from brainalign.datasets import (
     Problem,
     audit_images,
     changed_files,
+    copied_recordings,
     fit_whitener,
     image_split,
     inspect_trials,
@@ -27,6 +28,7 @@ from brainalign.datasets import (
     marked_images,
     read_images_table,
     read_subject,
+    response_copies,
     split_card,
     split_rows,
     stop_on,
@@ -72,6 +74,7 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     stop_on(inspect_trials(where, responses.trials, stimuli["stimulus_id"].tolist(), test or None))
     splits = image_split(responses.trials, rule, test, images, seed=arguments.seed).assign(name=name)
     leaks = leakage_audit(splits, responses.trials, images, near=rule.near_duplicates)
+    leaks += [*copied_recordings(descriptor, arguments.subject), *response_copies(responses, where, [splits])]
     stop_on(leaks)
     details: dict[str, object] = {}
     if responses.times is not None and descriptor.epochs.whiten:

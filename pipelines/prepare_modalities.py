@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays
 from brainalign.artifacts import save
-from brainalign.datasets import read_modalities
+from brainalign.datasets import copied_recordings, modality_copies, read_modalities, stop_on
 from brainalign.features import low_level_vectors
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
@@ -56,6 +56,8 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         if path.is_file():
             provenance.read(name, path)
     data = read_modalities(study)
+    copies = [*copied_recordings(study), *modality_copies(data)]
+    stop_on(copies)
     arrays: dict[str, NDArray[Any]] = dict(data.signals)
     if data.vectors is not None:
         arrays["image vectors"] = np.asarray(data.vectors, dtype=np.float32)
@@ -68,7 +70,14 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         "<modality> (n_trials, n_channels, n_times) or (n_trials, n_voxels); image vectors (n_stimuli, n_dimensions); "
         "image properties (n_stimuli, n_properties): luminance, contrast, log share of power in octaves, finest first"
     )
-    save(arguments.modalities, Arrays(arrays), provenance, modalities=list(data.signals), shapes=shapes)
+    save(
+        arguments.modalities,
+        Arrays(arrays),
+        provenance,
+        modalities=list(data.signals),
+        shapes=shapes,
+        warnings=[str(problem) for problem in copies],
+    )
     tables = [table.assign(modality=name) for name, table in data.trials.items()]
     save(arguments.modalitytrials, pd.concat(tables, ignore_index=True), provenance)
     save(arguments.modalitystimuli, data.stimuli, provenance, simulated=study.simulate is not None)

@@ -9,7 +9,7 @@ from pathlib import Path
 from brainalign.arrays import Arrays
 from brainalign.artifacts import save
 from brainalign.checks import BrainalignError
-from brainalign.datasets import RDM_READERS, write_stimulus_images
+from brainalign.datasets import RDM_READERS, rdm_copies, stop_on, write_stimulus_images
 from brainalign.files import file_digest, write_atomically
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
@@ -36,6 +36,8 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
                 f"{descriptor.urls.get(name, descriptor.source)}"
             )
     study = RDM_READERS[descriptor.reader](files)
+    copies = rdm_copies(study.sets)
+    stop_on(copies)
     table = write_stimulus_images(study, arguments.stimuli.parent)
     write_atomically(arguments.stimuli, lambda file: table.to_csv(file, sep="\t", index=False))
     models = {f"model_{name}": values for name, values in study.models.items()}
@@ -44,6 +46,7 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         Arrays(study.sets | models),
         provenance,
         sets=list(study.sets),
+        warnings=[str(problem) for problem in copies],
         models=list(study.models),
         stimuli=study.stimuli["stimulus_id"].tolist(),
         categories=study.stimuli["category"].tolist(),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from brainalign.artifacts import save
-from brainalign.datasets import Problem, changed_files, read_recordings, stop_on
+from brainalign.datasets import Problem, changed_files, copied_recordings, read_recordings, response_copies, stop_on
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import RecordingStudy, load_descriptor
@@ -29,12 +29,16 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
             provenance.read(field, path)
     stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
     responses = read_recordings(descriptor, arguments.subject)
+    copies = copied_recordings(descriptor, arguments.subject)
+    copies += response_copies(responses, f"{descriptor.name}: subjects.{arguments.subject}")
+    stop_on(copies)
     counts = responses.trials.groupby("run", sort=False)["category"].value_counts().unstack(fill_value=0)
     save(
         arguments.responses,
         responses,
         provenance,
         n_trials=len(responses.trials),
+        warnings=[str(problem) for problem in copies],
         n_rejected=responses.trials.attrs["n_rejected"],
         trials_by_recording={str(run): {str(k): int(n) for k, n in row.items()} for run, row in counts.iterrows()},
     )

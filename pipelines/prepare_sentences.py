@@ -16,7 +16,9 @@ from brainalign.datasets import (
     Problem,
     TextRecordings,
     changed_files,
+    copied_recordings,
     read_sentence_study,
+    response_copies,
     sentence_sensors,
     sentence_splits,
     sentence_trials,
@@ -59,6 +61,7 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     trials = responses.trials
     splits = sentence_splits(descriptor, trials, arguments.seed)
     problems = split_problems(descriptor, splits, trials, arguments.seed)
+    problems += [*copied_recordings(descriptor), *response_copies(responses, descriptor.name, [splits])]
     stop_on(problems)
     # Nothing is written before everything is checked.
     arguments.stimuli.parent.mkdir(parents=True, exist_ok=True)

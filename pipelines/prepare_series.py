@@ -12,7 +12,16 @@ import pandas as pd
 from brainalign.arrays import Arrays
 from brainalign.artifacts import save
 from brainalign.checks import BrainalignError, listed
-from brainalign.datasets import Problem, RegionRuns, changed_files, detrended, read_region_runs, stop_on
+from brainalign.datasets import (
+    Problem,
+    RegionRuns,
+    changed_files,
+    copied_recordings,
+    detrended,
+    read_region_runs,
+    series_copies,
+    stop_on,
+)
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.series_descriptor import SeriesWorld
@@ -41,6 +50,8 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     else:
         study = simulated(descriptor.simulate, descriptor.labels)
     _one_side(study.people)
+    copies = [*copied_recordings(descriptor), *series_copies(study)]
+    stop_on(copies)
     save(
         arguments.series,
         Arrays(series=study.series),
@@ -50,6 +61,7 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         tr_s=study.tr_s,
         labels=list(descriptor.labels),
         dropped=study.dropped,
+        warnings=[str(problem) for problem in copies],
         frames_left_out=int((study.people["n_frames"] - study.series.shape[1]).sum()),
         shapes="series (n_runs, n_frames, n_regions): without linear trend, z-scored per run",
     )

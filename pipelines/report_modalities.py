@@ -27,6 +27,8 @@ def _page(
     material = ModalityMaterial(config, dataset, descriptor)
     material.failures = failures
     if not failures:
+        prepared = artifact_path(config.results, dataset, "modalities")
+        material.sidecars[prepared.name] = load_sidecar(prepared)
         for suffix in SPACE_TABLES:
             path = artifact_path(config.results, dataset, suffix)
             material.sidecars[path.name] = load_sidecar(path)

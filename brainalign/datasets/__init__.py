@@ -20,7 +20,15 @@ from brainalign.datasets.bids import SeriesFile, find_series
 from brainalign.datasets.bids_stimuli import read_bids_stimuli
 from brainalign.datasets.braincorl import BraincorlSubject, read_braincorl
 from brainalign.datasets.coco_captions import coco_captions, nsd_coco_ids
-from brainalign.datasets.copies import Fingerprint, copied_files, copied_trials, copy_problems, fingerprint
+from brainalign.datasets.copies import (
+    Fingerprint,
+    copied_files,
+    copied_recordings,
+    copied_trials,
+    copy_problems,
+    fingerprint,
+    response_copies,
+)
 from brainalign.datasets.cortical_maps import (
     CorticalMaps,
     Parcels,
@@ -39,7 +47,7 @@ from brainalign.datasets.inspection import inspect_responses, inspect_trials, ro
 from brainalign.datasets.leakage import leakage_audit, split_card
 from brainalign.datasets.meeg import check_same_channels, read_epochs
 from brainalign.datasets.meshes import Mesh, load_mesh
-from brainalign.datasets.modalities import ModalityData, check_modality_splits, read_modalities
+from brainalign.datasets.modalities import ModalityData, check_modality_splits, modality_copies, read_modalities
 from brainalign.datasets.near_texts import levenshtein_similarity, match_texts, near_duplicate_texts, text_groups
 from brainalign.datasets.nsd import NSD_SCALE, NsdSubject, open_nsd, read_nsd
 from brainalign.datasets.nsd_cortex import read_nsd_cortex
@@ -49,6 +57,7 @@ from brainalign.datasets.published import Published
 from brainalign.datasets.rdms import (
     RDM_READERS,
     RdmSets,
+    rdm_copies,
     read_kriegeskorte92,
     read_rdm_study,
     write_stimulus_images,
@@ -60,7 +69,7 @@ from brainalign.datasets.recordings import (
     read_muse,
     read_recordings,
 )
-from brainalign.datasets.region_runs import RegionRuns, detrended, read_region_runs
+from brainalign.datasets.region_runs import RegionRuns, detrended, read_region_runs, series_copies
 from brainalign.datasets.region_series import RegionSeries, read_region_series
 from brainalign.datasets.repeats import repeat_counts, repeats_cube
 from brainalign.datasets.sentence_study import (
@@ -125,6 +134,7 @@ __all__ = [
     "complete_trials",
     "concept_splits",
     "copied_files",
+    "copied_recordings",
     "copied_trials",
     "copy_problems",
     "detrended",
@@ -150,6 +160,7 @@ __all__ = [
     "make_text_split",
     "marked_images",
     "match_texts",
+    "modality_copies",
     "near_duplicate_texts",
     "neurons_of",
     "nsd_coco_ids",
@@ -157,6 +168,7 @@ __all__ = [
     "order_blocks",
     "order_leak",
     "parcel_means",
+    "rdm_copies",
     "read_algonauts",
     "read_algonauts_images",
     "read_area_maps",
@@ -197,10 +209,12 @@ __all__ = [
     "read_zuco",
     "repeat_counts",
     "repeats_cube",
+    "response_copies",
     "roi_sizes",
     "sentence_sensors",
     "sentence_splits",
     "sentence_trials",
+    "series_copies",
     "shared_stimuli",
     "split_card",
     "split_problems",

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.datasets.copies import Fingerprint, copied_trials, copy_problems, fingerprint
 from brainalign.datasets.fmri import bad_voxels, find_blocks, open_image, read_labels, read_volumes
 from brainalign.datasets.problems import Problem
 from brainalign.datasets.splits import make_splits
@@ -19,7 +20,9 @@ from brainalign.preconditions import check_repetition_time
 __all__ = ["Problem", "audit"]
 
 
-def audit(descriptor: BlockStudy, subjects: list[str] | None = None) -> list[Problem]:
+def audit(
+    descriptor: BlockStudy, subjects: list[str] | None = None, prints: dict[str, Fingerprint] | None = None
+) -> list[Problem]:
     """Return every problem of a dataset; an empty list when there is none.
 
     Parameters
@@ -27,24 +30,37 @@ def audit(descriptor: BlockStudy, subjects: list[str] | None = None) -> list[Pro
     descriptor : BlockStudy
     subjects : list of str, optional
         All where not given.
+    prints : dict of Fingerprint, optional
+        Filled with what is kept of every subject's volumes.
     """
     problems = []
     for subject in subjects or descriptor.subjects:
+        kept: list[Fingerprint] = []
         problems += [
             Problem(
                 f"{descriptor.name}: subjects.{subject}.{field}" if field in _FIELDS else f"{descriptor.name}: {field}",
                 what,
             )
-            for field, what in _problems(descriptor, subject)
+            for field, what in _problems(descriptor, subject, kept)
         ]
+        for volumes in kept:
+            # Neighbouring volumes of a run may be alike, as where motion was interpolated; runs are left out in turn.
+            runs = pd.DataFrame({"trial_id": volumes.trials, "split": volumes.places, "fold": 0})
+            where = f"{descriptor.name}: subjects.{subject}.bold"
+            problems += copy_problems(copied_trials({"": volumes}), where, [runs])
+            if prints is not None:
+                prints[subject] = volumes
     return problems
 
 
 _FIELDS = ("bold", "mask", "labels")
 
 
-def _problems(descriptor: BlockStudy, subject: str) -> Iterator[tuple[str, str]]:
-    """Yield (field, what is wrong) for one subject; later checks need what earlier ones found sound."""
+def _problems(descriptor: BlockStudy, subject: str, kept: list[Fingerprint]) -> Iterator[tuple[str, str]]:
+    """Yield (field, what is wrong) for one subject; later checks need what earlier ones found sound.
+
+    What is kept of volumes that can be read is appended to `kept`.
+    """
     paths = {}
     for field in _FIELDS:
         try:
@@ -67,7 +83,7 @@ def _problems(descriptor: BlockStudy, subject: str) -> Iterator[tuple[str, str]]
             yield "labels", str(error)
     if {"bold", "mask"} <= paths.keys():
         try:
-            yield from _image_problems(descriptor, paths, labels)
+            yield from _image_problems(descriptor, paths, labels, kept)
         except BrainalignError as error:
             yield "bold" if "bold" in str(error) else "mask", str(error)
 
@@ -129,7 +145,7 @@ def _design_problems(descriptor: BlockStudy, labels: pd.DataFrame, blocks: pd.Da
 
 
 def _image_problems(
-    descriptor: BlockStudy, paths: dict[str, Path], labels: pd.DataFrame | None
+    descriptor: BlockStudy, paths: dict[str, Path], labels: pd.DataFrame | None, kept: list[Fingerprint]
 ) -> Iterator[tuple[str, str]]:
     bold, mask = open_image(paths["bold"]), open_image(paths["mask"])
     if len(bold.shape) != 4:
@@ -164,6 +180,8 @@ def _image_problems(
     volumes = read_volumes(paths["bold"])[inside]
     runs = np.zeros(volumes.shape[1]) if labels is None else labels["run"].to_numpy()
     broken, flat = bad_voxels(volumes, runs)
+    names = [f"volume {number}" for number in range(volumes.shape[1])]
+    kept.append(fingerprint(volumes[~(broken | flat)].T, names, [f"run {run}" for run in runs]))
     if descriptor.fmri.bad_voxels == "raise":
         places = [tuple(int(x) for x in place) for place in np.argwhere(inside)]
         for kind, found in (("NaN or infinite", broken), ("constant", flat)):

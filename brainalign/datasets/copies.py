@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,31 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import check_rows, listed
+from brainalign.arrays import Responses
+from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.datasets.problems import Problem
+from brainalign.descriptor import (
+    BlockStudy,
+    Descriptor,
+    ImageStudy,
+    ModalityStudy,
+    RecordingStudy,
+    SentenceStudy,
+    SeriesStudy,
+    VideoStudy,
+)
 from brainalign.files import file_digest
 
-__all__ = ["Fingerprint", "copied_files", "copied_trials", "copy_problems", "fingerprint"]
+__all__ = [
+    "Fingerprint",
+    "copied_files",
+    "copied_recordings",
+    "copied_trials",
+    "copy_problems",
+    "fingerprint",
+    "of_responses",
+    "response_copies",
+]
 
 MOST_VALUES = 256  # of a trial that are compared
 LEAST_DIFFERENT = 8  # values of a trial, for equality to say anything: counts of few spikes agree by chance
@@ -34,6 +55,8 @@ ALIKE = 0.01  # σ
 N_PROJECTIONS = 16
 BLOCK = 2048  # rows read at a time
 EDGE_BYTES = 1 << 16
+MEASURED = ("bold", "betas", "epochs", "recordings", "neural", "signals")  # fields of subjects that hold recordings
+SIGNAL_FILES = (".edf", ".bdf", ".vhdr", ".eeg", ".set", ".fif", ".mat", ".npy")  # what a folder holds of them
 
 
 @dataclass(frozen=True)
@@ -78,6 +101,31 @@ def fingerprint(values: Any, trials: Sequence[Any], places: Sequence[Any]) -> Fi
             block = _without_lines(block)
         parts.append(block.reshape(len(block), -1)[:, chosen].astype(np.float32))
     return Fingerprint(np.concatenate(parts), np.asarray(trials, dtype=object), np.asarray(places, dtype=object), shape)
+
+
+def response_copies(responses: Responses, where: str, sides: Sequence[pd.DataFrame] | None = None) -> list[Problem]:
+    """Say which trials of some responses have the same signals; see `copy_problems`.
+
+    Parameters
+    ----------
+    responses : Responses
+    where : str
+    sides : sequence of DataFrame, optional
+    """
+    return copy_problems(copied_trials({"": of_responses(responses)}), where, sides)
+
+
+def of_responses(responses: Responses) -> Fingerprint:
+    """Keep some values of every trial of some responses.
+
+    Parameters
+    ----------
+    responses : Responses
+    """
+    trials = responses.trials
+    people = trials["subject"].astype(str) + " " if "subject" in trials else ""
+    places = people + "session " + trials["session"].astype(str) + " run " + trials["run"].astype(str)
+    return fingerprint(responses.values, trials["trial_id"].tolist(), places.tolist())
 
 
 def _chosen(shape: tuple[int, ...]) -> NDArray[np.intp]:
@@ -259,3 +307,60 @@ def _edges(path: Path) -> str:
             file.seek(start)
             digest.update(file.read(EDGE_BYTES))
     return digest.hexdigest()
+
+
+def copied_recordings(descriptor: Descriptor, subject: str | None = None) -> list[Problem]:
+    """Say which recordings of a study are the same file: an error within a subject, else a warning.
+
+    Tables, masks and lists of what was shown may be the same for all. Files that are missing are left to the readers.
+
+    Parameters
+    ----------
+    descriptor : Descriptor
+    subject : str, optional
+        Only what concerns this one.
+    """
+    owners, files = {}, {}
+    for owner, name, path in _recorded(descriptor):
+        owners[name], files[name] = owner, path
+    problems = []
+    for one, other in copied_files(files):
+        if subject is not None and subject not in (owners[one], owners[other]):
+            continue
+        within = owners[one] == owners[other]
+        # People are left out as wholes where traits are predicted: a copy there is on both sides.
+        stops = within or isinstance(descriptor, SeriesStudy)
+        what = f"{files[other]} holds the same bytes as {files[one]} ({one}); correct the path, or leave one out"
+        problems.append(Problem(other, what, "error" if stops else "warning"))
+    return problems
+
+
+def _recorded(descriptor: Descriptor) -> Iterator[tuple[str, str, Path]]:
+    """Yield subject, name and place of every file that holds a recording and is there."""
+    if getattr(descriptor, "simulate", None) is not None:
+        return
+    if isinstance(descriptor, BlockStudy | ImageStudy | RecordingStudy | VideoStudy):
+        for subject in descriptor.subjects:
+            with suppress(BrainalignError):
+                for field, path in descriptor.files(subject).items():
+                    if field.split(".")[0] in MEASURED:
+                        yield subject, f"subjects.{subject}.{field}", path
+                if isinstance(descriptor, RecordingStudy):  # a BIDS folder
+                    for path in descriptor.inputs(subject):
+                        if path.suffix in SIGNAL_FILES and path not in descriptor.files(subject).values():
+                            yield subject, f"subjects.{subject}: {path.name}", path
+        return
+    with suppress(BrainalignError):
+        if isinstance(descriptor, ModalityStudy):
+            for label, path in descriptor.found_files().items():
+                if label.split(".")[-1] in MEASURED:
+                    yield label.split(".")[-2], label, path
+        elif isinstance(descriptor, SentenceStudy):
+            for label, path in descriptor.found_files().items():
+                if path.suffix == ".mat":
+                    yield label, label, path
+        elif isinstance(descriptor, SeriesStudy):
+            listed_ones = set(descriptor.found_files().values())
+            for path in descriptor.inputs():
+                if path not in listed_ones:
+                    yield str(path), f"files: {path.name}", path

@@ -12,12 +12,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_finite, check_rows, listed
+from brainalign.datasets.copies import copied_trials, copy_problems, fingerprint
+from brainalign.datasets.problems import Problem
 from brainalign.datasets.things_meeg import read_things_epochs
 from brainalign.descriptor import ModalityStudy
 from brainalign.modalities_descriptor import ThingsRecordings
 from brainalign.tables import read_text_table
 
-__all__ = ["ModalityData", "check_modality_splits", "read_modalities"]
+__all__ = ["ModalityData", "check_modality_splits", "modality_copies", "read_modalities"]
 
 Values = NDArray[np.floating[Any]]
 SPLITS = ("train", "val", "test")
@@ -82,6 +84,23 @@ def read_modalities(study: ModalityStudy) -> ModalityData:
         if missing:
             raise BrainalignError(f"modalities.{name}: no trials of split(s) {listed(missing)}; both are needed")
     return ModalityData(stimuli, vectors, signals, trials)
+
+
+def modality_copies(data: ModalityData) -> list[Problem]:
+    """Say which trials of a modality have the same signals: an error where they are on two sides of the split.
+
+    Parameters
+    ----------
+    data : ModalityData
+    """
+    problems = []
+    for name, trials in data.trials.items():
+        numbers = list(range(len(trials)))
+        places = ("subject " + trials["subject"].astype(str)).tolist()
+        pairs = copied_trials({"": fingerprint(data.signals[name], numbers, places)})
+        sides = [pd.DataFrame({"trial_id": numbers, "split": trials["split"], "fold": 0})]
+        problems += copy_problems(pairs, f"modalities.{name}", sides)
+    return problems
 
 
 def check_modality_splits(stimuli: pd.DataFrame, vectors: Values | None = None) -> None:

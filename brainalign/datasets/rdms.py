@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.condensed import condensed_rdms
+from brainalign.datasets.copies import copied_trials, copy_problems, fingerprint
+from brainalign.datasets.problems import Problem
 from brainalign.files import file_digest, write_atomically
 from brainalign.tables import read_text_table
 
-__all__ = ["RDM_READERS", "RdmSets", "read_kriegeskorte92", "read_rdm_study", "write_stimulus_images"]
+__all__ = ["RDM_READERS", "RdmSets", "rdm_copies", "read_kriegeskorte92", "read_rdm_study", "write_stimulus_images"]
 
 Values = NDArray[np.float64]
 Find = Callable[[str], Path] | Mapping[str, Path]
@@ -163,6 +165,24 @@ def read_rdm_study(find: Find) -> RdmSets:
         stimuli["path"] = [str((table.parent / path).resolve()) for path in stimuli["path"]]
     models = _find(find, "models.safetensors")
     return RdmSets(stimuli, arrays(_path(find, "sets.safetensors")), {} if models is None else arrays(models))
+
+
+def rdm_copies(sets: Mapping[str, Values]) -> list[Problem]:
+    """Say which matrices of a set are equal: an error between subjects, who are left out in turn for the noise ceiling.
+
+    Parameters
+    ----------
+    sets : mapping of array (n_subjects, n_sessions, n_pairs)
+    """
+    problems = []
+    for name, values in sets.items():
+        subjects, sessions = (part.ravel() for part in np.indices(values.shape[:2]))
+        numbers = list(range(len(subjects)))
+        places = [f"subject {a + 1} session {b + 1}" for a, b in zip(subjects, sessions, strict=True)]
+        pairs = copied_trials({"": fingerprint(values.reshape(len(subjects), -1), numbers, places)})
+        sides = [pd.DataFrame({"trial_id": numbers, "split": subjects, "fold": 0})]
+        problems += copy_problems(pairs, f"references.{name}", sides)
+    return problems
 
 
 RDM_READERS = {"kriegeskorte92": read_kriegeskorte92, "safetensors": read_rdm_study}

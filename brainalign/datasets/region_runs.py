@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_finite, check_rows, did_you_mean, listed
 from brainalign.datasets.bids import find_series
+from brainalign.datasets.copies import copied_trials, copy_problems, fingerprint
 from brainalign.datasets.fmriprep import MOTION
+from brainalign.datasets.problems import Problem
 from brainalign.datasets.region_series import read_region_series
 from brainalign.datasets.trials import read_table
 from brainalign.descriptor import SeriesStudy
 from brainalign.series_descriptor import SeriesFiles
 
-__all__ = ["RegionRuns", "detrended", "read_region_runs"]
+__all__ = ["RegionRuns", "detrended", "read_region_runs", "series_copies"]
 
 LEAST_FRAMES = 20
 SPLITS = {"", "train", "test"}
@@ -123,6 +125,22 @@ def detrended(values: NDArray[np.floating[Any]], who: str = "the run") -> NDArra
     if len(flat):
         raise BrainalignError(f"{who}: regions {listed(flat.tolist())} (from 0) are constant; leave them out")
     return np.asarray(own / sd, dtype=np.float32)
+
+
+def series_copies(study: RegionRuns) -> list[Problem]:
+    """Say which runs have the same series: an error where they are of two subjects, or on two sides of the split.
+
+    Parameters
+    ----------
+    study : RegionRuns
+    """
+    people = study.people
+    names = [f"subject {subject} run {run}" for subject, run in zip(people["subject"], people["run"], strict=True)]
+    numbers = list(range(len(names)))
+    pairs = copied_trials({"": fingerprint(study.series.swapaxes(1, 2), numbers, names)})
+    # Subjects are left out as wholes, whatever the split says.
+    sides = [pd.DataFrame({"trial_id": numbers, "split": people[name], "fold": 0}) for name in ("subject", "split")]
+    return copy_problems(pairs, "files.people", sides)
 
 
 def _check_people(descriptor: SeriesStudy, files: SeriesFiles, table: pd.DataFrame) -> None:

@@ -13,14 +13,22 @@ from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.datasets.audit import audit
 from brainalign.datasets.betas import finish_responses
+from brainalign.datasets.copies import (
+    Fingerprint,
+    copied_recordings,
+    copied_trials,
+    copy_problems,
+    of_responses,
+    response_copies,
+)
 from brainalign.datasets.images import ImageAudit, audit_images
 from brainalign.datasets.inspection import inspect_responses, inspect_trials, roi_sizes
 from brainalign.datasets.leakage import leakage_audit, split_card
 from brainalign.datasets.meeg import check_same_channels
 from brainalign.datasets.problems import Problem
-from brainalign.datasets.rdms import RDM_READERS, write_stimulus_images
+from brainalign.datasets.rdms import RDM_READERS, rdm_copies, write_stimulus_images
 from brainalign.datasets.recordings import read_recordings
-from brainalign.datasets.region_runs import read_region_runs
+from brainalign.datasets.region_runs import read_region_runs, series_copies
 from brainalign.datasets.repeats import repeat_counts
 from brainalign.datasets.sentence_study import read_sentence_study, sentence_splits, split_problems
 from brainalign.datasets.subjects import changed_files, image_split, marked_images, read_images_table, read_subject
@@ -96,7 +104,9 @@ def audit_study(descriptor: Descriptor) -> StudyAudit:
     """
     for kind, look in AUDITS.items():
         if isinstance(descriptor, kind):
-            return look(descriptor)
+            found = look(descriptor)
+            found.problems += copied_recordings(descriptor)
+            return found
     raise BrainalignError(f"{type(descriptor).__name__} is no kind of study that can be checked")
 
 
@@ -107,7 +117,16 @@ def _blocks(descriptor: BlockStudy) -> StudyAudit:
         f"{len(descriptor.subjects)} subject(s), {len(descriptor.stimuli)} stimuli{size}",
         f"splits: {', '.join(descriptor.splits)}",
     ]
-    return StudyAudit(audit(descriptor), facts)
+    prints: dict[str, Fingerprint] = {}
+    problems = audit(descriptor, prints=prints)
+    return StudyAudit([*problems, *_between_subjects(prints)], facts)
+
+
+def _between_subjects(prints: dict[str, Fingerprint]) -> list[Problem]:
+    """Return a warning for every two subjects with trials of the same signals."""
+    pairs = copied_trials({f"subject {name}": kept for name, kept in prints.items()})
+    between = pairs[pairs["part_a"] != pairs["part_b"]]
+    return copy_problems(between.assign(place_a="", place_b=""), "subjects")
 
 
 # ---------------------------------------------------------------------------------------------------------- images
@@ -131,6 +150,7 @@ def _images(descriptor: ImageStudy) -> StudyAudit:
     except BrainalignError as error:
         found.problems.append(_problem(descriptor, error, "images"))
     channels: dict[str, dict[str, pd.DataFrame]] = {}
+    prints: dict[str, Fingerprint] = {}
     rows, cards = [], []
     for subject, files in descriptor.subjects.items():
         where = f"subjects.{subject}"
@@ -146,14 +166,15 @@ def _images(descriptor: ImageStudy) -> StudyAudit:
             table = sizes.pivot(index="roi", columns="hemi", values="n_targets").fillna(0).astype(int)
             rows_of = sizes["roi"].unique().tolist()
             found.tables[f"targets in ROIs of {where}"] = table.loc[rows_of].reset_index()
+        prints[subject] = of_responses(responses)
         if images is not None:
-            problems, card = _of_trials(descriptor, subject, responses.trials, images, test)
+            problems, card = _of_trials(descriptor, subject, responses.trials, images, test, prints[subject])
             found.problems += problems
             if card is not None:
                 cards.append(card.assign(subject=subject))
         if isinstance(files, EpochFiles):
             channels.setdefault(files.picks, {})[where] = responses.targets
-    found.problems += _other_channels(channels)
+    found.problems += [*_other_channels(channels), *_between_subjects(prints)]
     if rows:
         found.tables["responses"] = pd.DataFrame(rows)
     if cards:
@@ -199,7 +220,12 @@ def _of_values(descriptor: ImageStudy, where: str, responses: Responses) -> Iter
 
 
 def _of_trials(
-    descriptor: ImageStudy, subject: str, trials: pd.DataFrame, images: ImageAudit, test: list[str]
+    descriptor: ImageStudy,
+    subject: str,
+    trials: pd.DataFrame,
+    images: ImageAudit,
+    test: list[str],
+    signals: Fingerprint,
 ) -> tuple[list[Problem], pd.DataFrame | None]:
     """Return what is wrong with trials and with their split, made as prepare makes it, and the split's card."""
     where = f"subjects.{subject}"
@@ -216,6 +242,7 @@ def _of_trials(
         return [*problems, Problem(where, str(error))], None
     leaks = leakage_audit(splits, trials, images, near=rule.near_duplicates)
     problems += [replace(leak, where=f"{where}: {leak.where}") for leak in leaks]
+    problems += copy_problems(copied_trials({"": signals}), where, [splits])
     return problems, split_card(splits, trials, images)
 
 
@@ -246,6 +273,7 @@ def _recordings(descriptor: RecordingStudy) -> StudyAudit:
     """Read every subject as a run would, and count its trials by recording and category."""
     found = StudyAudit(facts=[f"{len(descriptor.subjects)} subject(s)"])
     found.problems += [Problem("sha256", line) for line in changed_files(descriptor)]
+    prints: dict[str, Fingerprint] = {}
     for subject in descriptor.subjects:
         where = f"subjects.{subject}"
         try:
@@ -253,6 +281,8 @@ def _recordings(descriptor: RecordingStudy) -> StudyAudit:
         except BrainalignError as error:
             found.problems.append(_problem(descriptor, error, where))
             continue
+        prints[subject] = of_responses(responses)
+        found.problems += copy_problems(copied_trials({"": prints[subject]}), where)
         counts = responses.trials.groupby("run", sort=False)["category"].value_counts().unstack(fill_value=0)
         found.tables[f"trials of {where}"] = counts.rename_axis("recording").reset_index()
         try:
@@ -264,6 +294,7 @@ def _recordings(descriptor: RecordingStudy) -> StudyAudit:
             missing = [sensor for sensor in sensors if sensor not in ids]
             if missing:
                 found.problems.append(Problem(f"sensors.{name}", f"{listed(missing)} not recorded from {subject}"))
+    found.problems += _between_subjects(prints)
     return found
 
 
@@ -285,6 +316,7 @@ def _rdms(descriptor: RdmStudy) -> StudyAudit:
     if missing:
         what = f"{listed(missing)} not described; say in words what these matrices are"
         found.problems.append(Problem("references", what, "warning"))
+    found.problems += rdm_copies(study.sets)
     found.facts.append(f"{len(study.stimuli)} stimuli, {len(study.models)} published models")
     shapes = {name: values.shape for name, values in study.sets.items()}
     found.tables["matrices"] = pd.DataFrame(
@@ -366,6 +398,7 @@ def _sentences(descriptor: SentenceStudy) -> StudyAudit:
         found.facts.append(read.describe())
         splits = sentence_splits(descriptor, responses.trials, 0)
         found.problems += split_problems(descriptor, splits, responses.trials, 0)
+        found.problems += response_copies(responses, "releases", [splits])
     except BrainalignError as error:
         found.problems.append(_problem(descriptor, error, "releases"))
     return found
@@ -384,6 +417,7 @@ def _series(descriptor: SeriesStudy) -> StudyAudit:
     except BrainalignError as error:
         found.problems.append(_problem(descriptor, error, "files"))
         return found
+    found.problems += series_copies(study)
     found.facts.append(
         f"{study.people['subject'].nunique()} subjects, {len(study.series)} runs of {study.series.shape[1]} frames "
         f"({study.tr_s:g} s each), {len(study.regions)} regions in {study.regions['network'].nunique()} networks"

@@ -130,7 +130,8 @@ def _findings(material: ModalityMaterial) -> list[str]:
         words = "; ".join(f"{NAMES[str(name)]} {_signed(-row['change'])} ± {number(row['se'])}"
                           for name, row in layers.iterrows())  # fmt: skip
         said.append(f"Subject layers are {'used' if used else 'unused here'}: top-5 changes without them, {words}.")
-    return [*said, *_not_comparable(material)]
+    copies = [note for record in material.sidecars.values() for note in record["details"].get("warnings", [])]
+    return [*said, *_not_comparable(material), *copies]
 
 
 def leak_sentence(nulls: pd.DataFrame) -> str:

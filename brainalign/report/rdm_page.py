@@ -82,6 +82,7 @@ def render_rdm_page(
             "Errors: dual bootstrap over subjects and stimuli; over stimuli alone for one subject.",
             "Encoders do not apply: there are dissimilarities between images, and no responses to predict.",
             *descriptor.notes,
+            *(note for record in sidecars.values() for note in record["details"].get("warnings", [])),
             f"Data: {descriptor.citation.text} Licence: {descriptor.licence}.",
         ],
         confidence=config.confidence,

@@ -81,6 +81,7 @@ def _data(material: RecordingMaterial) -> Section | None:
             f"{trials['run'].nunique()} recordings of one person, {len(material.responses.targets)} sensors; "
             f"{rejected} trials were left out (too large, or cut by an end of a recording).",
             "Whatever is found here holds for this person and these recordings; it is no statement about people.",
+            *(f"Note: {warning}" for warning in details.get("warnings", [])),
         ],
     )
 

@@ -68,6 +68,7 @@ def _data(material: Material) -> Section | None:
         f"{responses.trials['run'].nunique()} runs; {len(responses.targets)} voxels, {record['n_dropped_voxels']} left "
         f"out as NaN or constant; units: {responses.units}. Coordinates: {record['space']}.",
         *material.descriptor.notes,
+        *(f"Note: {warning}" for warning in record.get("warnings", [])),
     ]
     for name, table in splits.groupby("name", sort=False):
         split = material.descriptor.splits[str(name)]

@@ -211,6 +211,7 @@ def _filled(material: SeriesMaterial) -> Section:
     ]
     if material.prepared["frames_left_out"]:
         about.append(f"{material.prepared['frames_left_out']:,} frames of longer runs were left out.")
+    about += [f"Note: {warning}" for warning in material.prepared.get("warnings", [])]
     if material.prepared["dropped"]:
         about.append(f"Regions without a usable series in some run: {', '.join(material.prepared['dropped'])}.")
     return Section("filled", "Hidden regions", panels, about, [html_table(header, rows, "Hidden regions")])

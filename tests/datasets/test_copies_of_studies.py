@@ -1,0 +1,188 @@
+"""A recording that is in a study twice: named by `check`, and stopped by the stage that prepares it where it leaks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from brainalign.artifacts import load_sidecar
+from brainalign.datasets import audit_study, modality_copies, rdm_copies, series_copies
+from brainalign.datasets.modalities import ModalityData
+from brainalign.datasets.region_runs import RegionRuns
+from brainalign.pipelines import prepare, prepare_recordings
+from brainalign.settings import load_descriptor
+
+
+def levels(path: Path) -> list[tuple[str, str]]:
+    return [(problem.level, problem.where) for problem in audit_study(load_descriptor(path)).problems]
+
+
+# ---------------------------------------------------------------------------------------------------------- blocks
+
+
+def run_prepare(path: Path, subject: str, to: Path) -> int:
+    names = ("responses.safetensors", "splits.parquet", "ceiling.parquet", "noise.safetensors")
+    outputs = [f"--{name.partition('.')[0]}={to / name}" for name in names]
+    outputs += [f"--mask={to / 'mask.nii.gz'}", f"--bold={to / 'bold.nii.gz'}"]
+    settings = json.dumps({"prepare": {"n_halvings": 2}})
+    to.mkdir(exist_ok=True)
+    return prepare.main([f"--settings={settings}", f"--descriptor={path}", f"--subject={subject}", *outputs])
+
+
+def test_a_run_that_is_there_twice_stops(small, tmp_path, capsys) -> None:
+    volumes = small.volumes()
+    runs = np.array([line.split()[1] for line in small.labels])
+    volumes[..., np.flatnonzero(runs == "2")[4:9]] = volumes[..., np.flatnonzero(runs == "0")[4:9]]
+    path = small.write(volumes=volumes)
+    assert ("error", "small: subjects.1.bold") in levels(path)
+    assert run_prepare(path, "1", tmp_path / "out") == 2
+    assert "5 pairs of trials of run 0 and of run 2" in capsys.readouterr().err
+
+
+def test_one_image_under_two_subjects_is_told(small, tmp_path) -> None:
+    path = small.write()
+    descriptor = yaml.safe_load(path.read_text())
+    shutil.copy(small.folder / "bold.nii.gz", small.folder / "other.nii.gz")
+    descriptor["subjects"]["2"] = descriptor["subjects"]["1"] | {"bold": "other.nii.gz"}
+    path.write_text(yaml.safe_dump(descriptor))
+    assert sorted(levels(path)) == [("warning", "subjects"), ("warning", "subjects.2.bold")]
+    # Written in another way, the bytes differ, and the signals tell.
+    image = nibabel.load(small.folder / "bold.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(image.get_fdata(), image.affine), small.folder / "other.nii.gz")
+    assert levels(path) == [("warning", "subjects")]
+    descriptor["subjects"]["2"]["bold"] = "bold.nii.gz"
+    path.write_text(yaml.safe_dump(descriptor))
+    assert run_prepare(path, "2", tmp_path / "out") == 0
+    (note,) = load_sidecar(tmp_path / "out" / "responses.safetensors")["details"]["warnings"]
+    assert "same bytes" in note
+
+
+# ---------------------------------------------------------------------------------------------------------- images
+
+
+def test_trials_of_a_test_image_in_training_stop(scenes) -> None:
+    path = scenes.write()
+    trials = scenes.trials
+    tested = trials["stimulus_id"].isin(scenes.scenes["stimulus_id"][: scenes.n_test]).to_numpy()
+    one, other = np.flatnonzero(tested)[0], np.flatnonzero(~tested)[3]
+    for hemi in ("L", "R"):
+        file = scenes.folder / f"{hemi}_betas.func.gii"
+        image = nibabel.load(file)
+        image.darrays[other].data[:] = image.darrays[one].data
+        nibabel.save(image, file)
+    found = audit_study(load_descriptor(path))
+    (problem,) = found.errors
+    assert problem.where == "subjects.01"
+    assert set(problem.rows) == {trials["trial_id"][one], trials["trial_id"][other]}
+
+
+# ------------------------------------------------------------------------------------------------------ recordings
+
+
+def muse(path: Path, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    n = 5120
+    table = pd.DataFrame({"timestamps": 1.5e9 + np.arange(n) / 256})
+    for name in ("TP9", "AF7", "AF8", "TP10", "Right AUX"):
+        table[name] = 10 * rng.normal(size=n)
+    table["Marker0"] = 0
+    at = np.arange(200, n - 200, 205)
+    table.loc[at, "Marker0"] = np.resize([1, 2], len(at))
+    table.to_csv(path, index=False)
+    return table
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    tables = [muse(tmp_path / f"{number}.csv", number) for number in range(3)]
+    # The third again, in single digits after the point, and without its beginning.
+    shorter = tables[2].iloc[900:].round(3)
+    shorter.to_csv(tmp_path / "again.csv", index=False)
+    descriptor: dict[str, Any] = {
+        "kind": "recordings",
+        "name": "twice",
+        "title": "EEG",
+        "citation": {"text": "Nobody (2026). Simulated."},
+        "licence": "CC0",
+        "source": "tests",
+        "subjects": {"1": {"format": "muse", "recordings": ["0.csv", "1.csv", "2.csv"]}},
+        "markers": {"1": "house", "2": "face"},
+        "epochs": {"band_hz": None, "tmin_s": -0.1, "tmax_s": 0.4},
+        "windows": {"n170": [0.14, 0.2]},
+        "sensors": {"temporal": ["TP9", "TP10"]},
+    }
+    path = tmp_path / "twice.yaml"
+    path.write_text(yaml.safe_dump(descriptor))
+    return path
+
+
+def with_recordings(path: Path, **subjects: list[str]) -> Path:
+    descriptor = yaml.safe_load(path.read_text())
+    descriptor["subjects"] = {
+        name.removeprefix("s"): {"format": "muse", "recordings": files} for name, files in subjects.items()
+    }
+    path.write_text(yaml.safe_dump(descriptor))
+    return path
+
+
+def test_recordings_of_their_own_pass(recorded) -> None:
+    assert levels(recorded) == []
+
+
+@pytest.mark.parametrize("second", ["0.csv", "again.csv"])
+def test_a_recording_that_is_there_twice_stops(recorded, second, tmp_path, capsys) -> None:
+    first = "0.csv" if second == "0.csv" else "2.csv"
+    (tmp_path / "copy.csv").write_bytes((tmp_path / second).read_bytes())
+    path = with_recordings(recorded, s1=[first, "1.csv", "copy.csv"])
+    assert ("error", "subjects.1") in levels(path)
+    command = ["--settings={}", f"--descriptor={path}", "--subject=1"]
+    assert prepare_recordings.main([*command, f"--responses={tmp_path / 'responses.safetensors'}"]) == 2
+    assert "have the same signals" in capsys.readouterr().err
+
+
+def test_a_recording_of_two_people_is_told(recorded, tmp_path) -> None:
+    path = with_recordings(recorded, s1=["0.csv", "1.csv"], s2=["2.csv", "1.csv"])
+    assert [level for level, _ in levels(path)] == ["warning", "warning"]
+    command = ["--settings={}", f"--descriptor={path}", "--subject=2"]
+    assert prepare_recordings.main([*command, f"--responses={tmp_path / 'responses.safetensors'}"]) == 0
+    (note,) = load_sidecar(tmp_path / "responses.safetensors")["details"]["warnings"]
+    assert "1.csv" in note
+
+
+# ------------------------------------------------------------------------------------- modalities, series, matrices
+
+
+def test_modalities_series_and_matrices() -> None:
+    rng = np.random.default_rng(0)
+    signals = rng.normal(size=(40, 6, 20))
+    signals[31] = signals[3]
+    signals[8] = signals[7]
+    trials = pd.DataFrame({"stimulus_id": [f"i{k}" for k in range(40)], "subject": "01"})
+    trials["split"] = np.where(np.arange(40) < 30, "train", "test")
+    problems = modality_copies(ModalityData(pd.DataFrame(), None, {"eeg": signals}, {"eeg": trials}))
+    assert sorted((problem.level, problem.rows) for problem in problems) == [
+        ("error", ("3", "31")),
+        ("warning", ("7", "8")),
+    ]
+
+    series = rng.normal(size=(6, 50, 9)).astype(np.float32)
+    series[5], series[1] = series[2], series[0]
+    people = pd.DataFrame({"subject": list("aabbcc"), "run": list("121212"), "split": "", "n_frames": 50})
+    study = RegionRuns(series, people, pd.DataFrame({"region_id": list("abcdefghi"), "network": "n"}), 1.0, [])
+    levels_of = {problem.rows: problem.level for problem in series_copies(study)}
+    assert levels_of == {("2", "5"): "error", ("0", "1"): "warning"}
+
+    matrices = rng.uniform(size=(4, 2, 45))
+    assert rdm_copies({"it": matrices}) == []
+    matrices[3, 0] = matrices[1, 1]
+    (problem,) = rdm_copies({"it": matrices})
+    assert problem.level == "error"
+    assert "subject 2 session 2 and of subject 4 session 1" in problem.what
