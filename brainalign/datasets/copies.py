@@ -320,7 +320,8 @@ def copied_recordings(descriptor: Descriptor, subject: str | None = None) -> lis
     subject : str, optional
         Only what concerns this one.
     """
-    owners, files = {}, {}
+    owners: dict[str, str] = {}
+    files: dict[str, Path] = {}
     for owner, name, path in _recorded(descriptor):
         owners[name], files[name] = owner, path
     problems = []
