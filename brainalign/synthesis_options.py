@@ -18,9 +18,21 @@ from brainalign.parsing import Strict
 
 __all__ = ["LayerOf", "SynthesizeSettings"]
 
+SchedulerName = Literal[
+    "DDIMScheduler",
+    "DDPMScheduler",
+    "PNDMScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "EulerDiscreteScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "LMSDiscreteScheduler",
+]
+REPEATING = ("DDIMScheduler", "DDPMScheduler")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 # What encoders depend on; the rest of the section concerns only what is done with them.
-OF_THE_GUIDE = ("prior", "guide", "check", "regions", "min_targets", "n_nulls", "views", "alphas", "device")
+OF_THE_GUIDE = ("prior", "guide", "check", "regions", "min_targets", "n_nulls", "views", "alphas", "dtype", "device")
 
 
 class LayerOf(Strict):
@@ -75,8 +87,20 @@ class SynthesizeSettings(Strict):
         description="by region, words that the prior reads, and what they alone give; captions: each region's most "
         "frequent caption that predicts its voxels, from the stage caption",
     )
+    prompt: str | None = Field(None, description="words that all images are asked for, guided or not")
+    negative_prompt: str | None = Field(None, description="words that all images are led away from")
     classifier_free_scale: float = Field(7.5, gt=1, description="of these words")
-    save_memory: bool = Field(False, description="checkpointed gradients and sliced decoding: slower, far less memory")
+    scheduler: SchedulerName | None = Field(
+        None,
+        description="of diffusers, with the settings of the prior's own; by default the prior's own, or DDIMScheduler "
+        "where that cannot repeat steps (PNDM of Stable Diffusion 1) and recurrence is above 1",
+    )
+    dtype: Literal["float32", "float16", "bfloat16"] = Field(
+        "float32", description="of the prior's networks; half precision takes half the memory, and is slow on a CPU"
+    )
+    save_memory: bool = Field(
+        False, description="checkpointed gradients of network and autoencoder, sliced decoding: slower, less memory"
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     @field_validator("regions")
@@ -85,6 +109,15 @@ class SynthesizeSettings(Strict):
         if regions is not None and len(set(regions)) < len(regions):
             raise ValueError(f"{', '.join(regions)}: a region is named twice")
         return regions
+
+    @model_validator(mode="after")
+    def _steps_can_be_repeated(self) -> SynthesizeSettings:
+        if self.recurrence > 1 and self.scheduler not in (None, *REPEATING):
+            raise ValueError(
+                f"recurrence: {self.recurrence} repeats steps, but {self.scheduler} remembers earlier ones; take "
+                f"{' or '.join(REPEATING)}, or recurrence: 1"
+            )
+        return self
 
     @model_validator(mode="after")
     def _encoders_are_named(self) -> SynthesizeSettings:

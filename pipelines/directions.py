@@ -28,11 +28,11 @@ from brainalign.simulation import SHAPE_NEURONS, measure_things
 from brainalign.synthesis import (
     DirectionStudy,
     Judges,
+    NaturalImages,
     SavedEncoders,
     StudiedDirections,
     Typicality,
     load_prior,
-    load_resized,
 )
 
 Values = NDArray[np.floating[Any]]
@@ -75,7 +75,7 @@ def _directions(arguments: argparse.Namespace, provenance: Provenance) -> None:
         for role in ROLES
     }
     stimuli = next(iter(load(arguments.features, Layers, provenance).values())).stimuli
-    natural = load_resized(natural_files(stimuli, arguments, arrays, images.n_natural), pipe.image_size).to(device)
+    natural = NaturalImages(natural_files(stimuli, arguments, arrays, images.n_natural), pipe.image_size, device)
     batched = {role: in_batches(networks[role], options.batch_size) for role in ROLES}
     by_region: dict[str, Callable[[Tensor], Values]] = {role: encoders.judge(role, batched[role]) for role in ROLES}
     by_image: dict[str, Callable[[Tensor], Values]] = {

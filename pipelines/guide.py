@@ -72,7 +72,7 @@ def _guide(arguments: argparse.Namespace, provenance: Provenance) -> None:
         raise BrainalignError("synthesize.prior, guide and check are needed; give all three")
     device = str(pick_device(options.device))
     provenance.device = device
-    pipe = load_prior(options.prior, device)
+    pipe = load_prior(options.prior, device, dtype=options.dtype)
     responses = load(arguments.responses, Responses, provenance)
     ceiling = load(arguments.ceiling, pd.DataFrame, provenance)["ceiling"].to_numpy()
     groups = target_groups(responses, ceiling, arguments.settings["ceiling_threshold"])
@@ -130,8 +130,11 @@ def _fitted(
     for role, other in zip(ROLES, reversed(ROLES), strict=True):
         images, network = study.images[role], networks[role]
         print(f"{role}: {len(images)} images and {options.views} views of each", flush=True)
-        views = features_of_views(pipe, study.files(images), network, options.views, seed)
-        clean, of_test = (features_of_views(pipe, study.files(some), network) for some in (study.images[other], test))
+        views = features_of_views(pipe, study.files(images), network, options.views, seed, options.batch_size)
+        clean, of_test = (
+            features_of_views(pipe, study.files(some), network, batch_size=options.batch_size)
+            for some in (study.images[other], test)
+        )
         natural = np.concatenate([views[0], clean[0]])
         encoder = fit_regions(views, study.responses[images], options.alphas)
         usual = _means(encoder.predict(natural), places)

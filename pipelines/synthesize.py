@@ -28,19 +28,20 @@ from brainalign.simulation import SHAPE_NEURONS, measure_things, true_responses
 from brainalign.synthesis import (
     ImageArchive,
     Judges,
+    NaturalImages,
     Sampling,
     SavedEncoders,
     Synthesised,
     SynthesisStudy,
     Typicality,
     load_prior,
-    load_resized,
     synthesis_gains,
 )
 
 Values = NDArray[np.floating[Any]]
 ROLES = ("guide", "check")
 LEVEL = 0.05  # false discovery rate of captions that count
+READ_AT_ONCE = 64  # images
 SHOWN = ("guided", "unguided")  # conditions whose pictures go into the archive
 
 
@@ -66,7 +67,14 @@ def _synthesize(arguments: argparse.Namespace, provenance: Provenance) -> None:
         raise BrainalignError("synthesize.prior is missing; give a diffusion model")
     device = str(pick_device(options.device))
     provenance.device = device
-    pipe = load_prior(options.prior, device, options.recurrence, save_memory=options.save_memory)
+    pipe = load_prior(
+        options.prior,
+        device,
+        options.recurrence,
+        save_memory=options.save_memory,
+        scheduler=options.scheduler,
+        dtype=options.dtype,
+    )
     arrays, about = load(arguments.guides, Arrays, provenance), load_sidecar(arguments.guides)["details"]
     if about["image_size"] != pipe.image_size:
         raise BrainalignError(
@@ -81,7 +89,7 @@ def _synthesize(arguments: argparse.Namespace, provenance: Provenance) -> None:
         for role in ROLES
     }
     stimuli = next(iter(load(arguments.features, Layers, provenance).values())).stimuli
-    natural = load_resized(natural_files(stimuli, arguments, arrays, options.n_natural), pipe.image_size).to(device)
+    natural = NaturalImages(natural_files(stimuli, arguments, arrays, options.n_natural), pipe.image_size, device)
     by_region: dict[str, Callable[[Tensor], Values]] = {
         role: encoders.judge(role, in_batches(networks[role], options.batch_size)) for role in ROLES
     }
@@ -104,6 +112,8 @@ def _synthesize(arguments: argparse.Namespace, provenance: Provenance) -> None:
             recurrence=options.recurrence,
             n_steps=options.steps,
             classifier_free_scale=options.classifier_free_scale,
+            prompt=options.prompt,
+            negative_prompt=options.negative_prompt,
             batch_size=options.batch_size,
             seed=arguments.seed,
         ),
@@ -112,6 +122,7 @@ def _synthesize(arguments: argparse.Namespace, provenance: Provenance) -> None:
     )
     nulls = encoders.nulls(networks["guide"])[: options.n_nulls]
     found = study.run(nulls, min(options.n_null_images, options.n_images), options.scales, evolution=options.evolution)
+    about |= {"scheduler": type(pipe.scheduler).__name__, "own_scheduler": pipe.own_scheduler}
     _save(found, known, about, arguments, provenance)
 
 
@@ -152,6 +163,8 @@ def _save(
         "check": about["check"],
         "r": about["r"],
         "known": known,
+        "scheduler": about["scheduler"],
+        "own_scheduler": about["own_scheduler"],
         "cost": found.cost,
         "unit": "guide, check, true: standard deviations over natural images; valid: 1 shows one clear shape; typical: "
         "usual distance between natural neighbours in the features of the check, over that of the image, at most 1",
@@ -187,22 +200,28 @@ def natural_files(stimuli: pd.DataFrame, arguments: argparse.Namespace, arrays: 
     return [str(arguments.stimuli.parent / path) for path in stimuli["path"].iloc[rows]]
 
 
-def neurons(asked: list[str], known: list[str], natural: Tensor) -> Callable[[Tensor], Values]:
+def neurons(asked: list[str], known: list[str], natural: NaturalImages) -> Callable[[Tensor], Values]:
     """Return true responses (n, n_asked) in standard deviations over natural images; NaN where no neuron is known."""
-    usual = true_responses(measure_things(pixels(natural)))
+    usual = _true(natural)
     mean, sd = usual.mean(), usual.std(ddof=0)
 
-    def say(images: Tensor) -> Values:
-        found = (true_responses(measure_things(pixels(images))) - mean) / sd
+    def say(images: Tensor | NaturalImages) -> Values:
+        found = (_true(images) - mean) / sd
         return np.asarray(found[known].reindex(columns=asked).to_numpy(dtype=np.float64))
 
     return say
 
 
-def in_batches(network: Callable[[Tensor], Tensor], size: int) -> Callable[[Tensor], Tensor]:
+def _true(images: Tensor | NaturalImages) -> pd.DataFrame:
+    """Return the neurons' responses; natural images are read a few at a time."""
+    parts = (images[first : first + READ_AT_ONCE] for first in range(0, len(images), READ_AT_ONCE))
+    return pd.concat([true_responses(measure_things(pixels(part))) for part in parts], ignore_index=True)
+
+
+def in_batches(network: Callable[[Tensor], Tensor], size: int) -> Callable[[Tensor | NaturalImages], Tensor]:
     """Return a network that is shown few images at a time."""
 
-    def features(images: Tensor) -> Tensor:
+    def features(images: Tensor | NaturalImages) -> Tensor:
         with torch.no_grad():
             return torch.cat([network(images[first : first + size]) for first in range(0, len(images), size)])
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from brainalign.report.image_material import ImageMaterial
 from brainalign.report.synthesis_words import objections, warning
+from brainalign.settings import SynthesizeSettings
 
 __all__ = ["synthesis_findings", "synthesis_methods"]
 
@@ -41,6 +45,7 @@ def synthesis_methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...
         f"most {options.trust_radius:g}). Two encoders of different networks were fitted to disjoint halves of the "
         f"training images{views} by ridge regression: one guided, the other only judged."
     )
+    text += _sampler(study.guides, options)
     texts: list[tuple[str, tuple[str, ...]]] = [(text, ("brainguided", "ridge"))]
     if options.recurrence > 1:
         text = (
@@ -72,3 +77,26 @@ def synthesis_methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...
     )
     texts.append((text, ("spurious",)))
     return texts
+
+
+def _sampler(about: Mapping[str, Any], options: SynthesizeSettings) -> str:
+    """Return which scheduler sampled, in which precision, and what the prior was told besides."""
+    used, own = about.get("scheduler"), about.get("own_scheduler")
+    texts = []
+    if used is not None:
+        instead = f" in place of the model's own {own}" if own not in (None, used) else ""
+        why = (
+            ", which remembers earlier steps, so that none could be repeated"
+            if instead and options.scheduler is None
+            else ""
+        )
+        texts.append(f"Steps were those of {used}{instead}{why}.")
+    if options.dtype != "float32":
+        texts.append(f"Its networks worked in {options.dtype}, its latents in float32.")
+    if options.prompt is not None:
+        texts.append(f"All images were asked for by the words \u201c{options.prompt}\u201d.")
+    if options.negative_prompt is not None:
+        texts.append(f"All images were led away from the words \u201c{options.negative_prompt}\u201d.")
+    if options.prompt is not None or options.negative_prompt is not None:
+        texts.append(f"The scale of classifier-free guidance was {options.classifier_free_scale:g}.")
+    return "".join(f" {text}" for text in texts)

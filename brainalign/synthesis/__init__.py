@@ -31,7 +31,7 @@ from brainalign.synthesis.directions import Directions, cosines, random_directio
 from brainalign.synthesis.gains import synthesis_gains
 from brainalign.synthesis.judged_images import Judges, Synthesised
 from brainalign.synthesis.load import load_prior
-from brainalign.synthesis.natural import Typicality, features_of_views, load_resized
+from brainalign.synthesis.natural import NaturalImages, Typicality, features_of_views, load_resized
 from brainalign.synthesis.objective import RegionObjective
 from brainalign.synthesis.prefix_captioner import PrefixCaptioner, train_prefix_captioner
 from brainalign.synthesis.prior import train_prior
@@ -57,6 +57,7 @@ __all__ = [
     "GuidedOutput",
     "ImageArchive",
     "Judges",
+    "NaturalImages",
     "PixelShuffleCodec",
     "PrefixCaptioner",
     "RegionObjective",

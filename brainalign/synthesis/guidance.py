@@ -97,6 +97,7 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer)
+        self.own_scheduler = type(scheduler).__name__  # whatever samples later
 
     @classmethod
     def from_pretrained(
@@ -142,6 +143,14 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
                 "other weight files"
             ) from error
 
+    def save_memory(self) -> None:
+        """Compute activations twice instead of keeping them, and decode image by image: the same images, slower."""
+        for part in (self.unet, self.vae):
+            if getattr(part, "_supports_gradient_checkpointing", False):
+                part.enable_gradient_checkpointing()
+        if hasattr(self.vae, "enable_slicing"):
+            self.vae.enable_slicing()
+
     @property
     def image_size(self) -> int:
         """Rows and columns of the images in pixels."""
@@ -168,6 +177,7 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         prompt: str | list[str] | None = None,
         prompt_embeds: Tensor | None = None,
         negative_prompt_embeds: Tensor | None = None,
+        negative_prompt: str | list[str] | None = None,
         classifier_free_scale: float = 0.0,
         recurrence: int = 1,
         n_smooth: int = 1,
@@ -198,6 +208,8 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
             One for all images, or one for each.
         prompt_embeds, negative_prompt_embeds : tensor (1 or n, n_tokens, width), optional
             Instead of a prompt; a network that reads prompts is given the empty one without either.
+        negative_prompt : str or list of str, optional
+            What classifier-free guidance leads away from; the empty prompt where not given.
         classifier_free_scale : float
             Above 1: classifier-free guidance towards the prompt.
         recurrence : int
@@ -227,7 +239,9 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         check_scheduler(self.scheduler, recurrence)
         guided = objective is not None and guidance_scale != 0
         check_components(self, guided)
-        denoiser = self.denoiser(num_images, prompt, prompt_embeds, negative_prompt_embeds, classifier_free_scale)
+        denoiser = self.denoiser(
+            num_images, prompt, prompt_embeds, negative_prompt_embeds, classifier_free_scale, negative_prompt
+        )
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
         shares = signal_shares(self.scheduler).to(self.device, torch.promote_types(self.unet.dtype, torch.float32))
         z = initial_noise(self, num_images, generator, latents) * self.scheduler.init_noise_sigma
@@ -251,6 +265,7 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         prompt_embeds: Tensor | None = None,
         negative_prompt_embeds: Tensor | None = None,
         classifier_free_scale: float = 0.0,
+        negative_prompt: str | list[str] | None = None,
     ) -> Denoiser:
         """Return the network with what it is told of so many images; parameters as of a call.
 
@@ -260,7 +275,7 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
             If a prompt is missing or not wanted.
         """
         embeds = prompt_embeddings(
-            self, num_images, prompt, prompt_embeds, negative_prompt_embeds, classifier_free_scale
+            self, num_images, prompt, prompt_embeds, negative_prompt_embeds, classifier_free_scale, negative_prompt
         )
         return Denoiser(self.unet, self.vae, embeds, classifier_free_scale)
 

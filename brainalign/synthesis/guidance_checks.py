@@ -56,14 +56,10 @@ def check_components(pipe: BrainGuidedPipeline, guided: bool) -> None:
             "guidance needs gradients, which inference_mode switches off for good; load and call the pipeline outside "
             "of it (torch.no_grad does no harm)"
         )
-    if pipe.vae is not None and pipe.vae.dtype in (torch.float16, torch.bfloat16):
-        raise BrainalignError(
-            f"gradients through an autoencoder in {pipe.vae.dtype} overflow; pipe.vae.to(torch.float32)"
-        )
     if any(hasattr(part, "_hf_hook") for part in (pipe.unet, pipe.vae)):
         raise BrainalignError(
             "the models are offloaded between calls, which loses gradients; use pipe.to(device) with "
-            "pipe.unet.enable_gradient_checkpointing() and pipe.vae.enable_slicing() instead"
+            "pipe.save_memory() instead"
         )
 
 

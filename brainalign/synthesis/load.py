@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from brainalign.checks import BrainalignError
+from brainalign.checks import BrainalignError, check_choice
 from brainalign.devices import pick_device
+from brainalign.synthesis.prediction import RECURRENT, SCHEDULERS
 
 if TYPE_CHECKING:
     from brainalign.synthesis.guidance import BrainGuidedPipeline
@@ -17,8 +18,37 @@ __all__ = ["load_prior"]
 SMALLEST = 8  # pixels; below that no network sees anything
 
 
+def _with_scheduler(pipe: BrainGuidedPipeline, name: str) -> Any:
+    """Return another scheduler with the settings of a pipeline's own, which are those its network was trained for.
+
+    Parameters
+    ----------
+    pipe : BrainGuidedPipeline
+    name : str
+        Of `SCHEDULERS`.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no such scheduler.
+    """
+    import diffusers
+
+    check_choice("scheduler", name, SCHEDULERS)
+    config = dict(pipe.scheduler.config)
+    # What DDIM and DDPM clip by default are pixels; latents of an autoencoder reach further.
+    clips = {"clip_sample": config.get("clip_sample", False)} if name in RECURRENT else {}
+    return getattr(diffusers, name).from_config(config, **clips)
+
+
 def load_prior(
-    prior: str, device: str = "cpu", recurrence: int = 1, *, save_memory: bool = False
+    prior: str,
+    device: str = "cpu",
+    recurrence: int = 1,
+    *,
+    save_memory: bool = False,
+    scheduler: str | None = None,
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32",
 ) -> BrainGuidedPipeline:
     """Load a diffusion model and sample one guided image in two steps, so that what does not fit shows at once.
 
@@ -31,6 +61,11 @@ def load_prior(
         That its scheduler must be capable of.
     save_memory : bool
         Checkpoint gradients and decode in slices.
+    scheduler : str, optional
+        Of `SCHEDULERS`, with the settings of the prior's own. Where not given, the prior's own; one that remembers
+        earlier steps (PNDM of Stable Diffusion 1) becomes DDIM, which does not, if steps are to be repeated.
+    dtype : {"float32", "float16", "bfloat16"}
+        Of the networks; an autoencoder that says it overflows in float16 (`force_upcast`) stays in float32.
 
     Raises
     ------
@@ -40,12 +75,18 @@ def load_prior(
     """
     from brainalign.synthesis.guidance import BrainGuidedPipeline
 
-    pipe: BrainGuidedPipeline = BrainGuidedPipeline.from_pretrained(prior).to(pick_device(device))
+    pipe: BrainGuidedPipeline = BrainGuidedPipeline.from_pretrained(prior, dtype=getattr(torch, dtype))
+    pipe = pipe.to(pick_device(device))
+    if dtype == "float16" and pipe.vae is not None and pipe.vae.config.get("force_upcast", False):
+        pipe.vae.to(torch.float32)
     pipe.set_progress_bar_config(disable=True)
+    own = type(pipe.scheduler).__name__
+    if scheduler is None and recurrence > 1 and own in SCHEDULERS and own not in RECURRENT:
+        scheduler = RECURRENT[0]
+    if scheduler is not None and scheduler != own:
+        pipe.scheduler = _with_scheduler(pipe, scheduler)
     if save_memory:
-        pipe.unet.enable_gradient_checkpointing()
-        if hasattr(pipe.vae, "enable_slicing"):
-            pipe.vae.enable_slicing()
+        pipe.save_memory()
     try:
         tried = pipe(
             lambda images: images.mean(dim=(1, 2, 3)),

@@ -17,7 +17,7 @@ from brainalign.synthesis.views import denoised_views, resized
 if TYPE_CHECKING:
     from brainalign.synthesis.guidance import BrainGuidedPipeline
 
-__all__ = ["Typicality", "features_of_views", "load_resized"]
+__all__ = ["NaturalImages", "Typicality", "features_of_views", "load_resized"]
 
 CHUNK = 32  # images whose views share a seed: a constant, so that the batch size changes no number
 
@@ -29,12 +29,38 @@ def load_resized(paths: Sequence[str], size: int) -> Tensor:
     return torch.cat([resized(load_image(path)[None], size) for path in paths])
 
 
+class NaturalImages:
+    """Image files at one size, read when they are asked for: a few are in memory at a time.
+
+    Parameters
+    ----------
+    paths : sequence of str
+    size : int
+    device : torch.device or str
+        To which images are brought.
+    """
+
+    def __init__(self, paths: Sequence[str], size: int, device: torch.device | str = "cpu") -> None:
+        self.paths = list(paths)
+        self.size = size
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, rows: slice | NDArray[np.integer]) -> Tensor:
+        """Return images (n, 3, size, size) in [0, 1]."""
+        chosen = self.paths[rows] if isinstance(rows, slice) else [self.paths[int(row)] for row in rows]
+        return load_resized(chosen, self.size).to(self.device)
+
+
 def features_of_views(
     pipe: BrainGuidedPipeline,
     paths: Sequence[str],
     network: Callable[[Tensor], Tensor],
     n_views: int = 0,
     seed: int = 0,
+    batch_size: int = CHUNK,
 ) -> NDArray[np.float32]:
     """Return features of images at the size of a diffusion model, and of noised and denoised views of them.
 
@@ -47,6 +73,8 @@ def features_of_views(
         Images (n, 3, H, W) in [0, 1] to features (n, d).
     n_views : int
     seed : int
+    batch_size : int
+        Images that go through the networks at once; it changes no number.
 
     Returns
     -------
@@ -58,9 +86,11 @@ def features_of_views(
         images = load_resized(paths[first : first + CHUNK], pipe.image_size)
         shown = images[None]
         if n_views:
-            shown = torch.cat([shown, denoised_views(pipe, images, n_views, seed=seed + first)])
+            views = denoised_views(pipe, images, n_views, seed=seed + first, at_once=batch_size)
+            shown = torch.cat([shown, views])
         with torch.no_grad():
-            parts.append(torch.stack([network(view) for view in shown]).float().cpu().numpy())
+            seen = [torch.cat([network(some) for some in view.split(batch_size)]) for view in shown]
+            parts.append(torch.stack(seen).float().cpu().numpy())
     return np.concatenate(parts, axis=1)
 
 

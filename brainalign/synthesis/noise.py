@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+from torch import Tensor, float32, promote_types
 
 from brainalign.checks import BrainalignError
 from brainalign.synthesis.steering import Generators
@@ -32,9 +32,10 @@ def initial_noise(
     size = pipe.unet.config.sample_size
     rows, columns = (size, size) if isinstance(size, int) else size
     shape = (num_images, pipe.unet.config.in_channels, rows, columns)
+    dtype = promote_types(pipe.unet.dtype, float32)
     if latents is None:
-        noise: Tensor = randn_tensor(shape, generator=generator, device=pipe.device, dtype=pipe.unet.dtype)
+        noise: Tensor = randn_tensor(shape, generator=generator, device=pipe.device, dtype=dtype)
         return noise
     if tuple(latents.shape) != shape:
         raise BrainalignError(f"initial noise must have the shape {shape}; got {tuple(latents.shape)}")
-    return latents.to(pipe.device, pipe.unet.dtype)
+    return latents.to(pipe.device, dtype)

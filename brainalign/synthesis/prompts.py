@@ -22,6 +22,7 @@ def prompt_embeddings(
     embeds: Tensor | None = None,
     negative: Tensor | None = None,
     classifier_free_scale: float = 0.0,
+    negative_prompt: str | list[str] | None = None,
 ) -> Tensor | None:
     """Return what the network is told, (n or 2n, n_tokens, width); None where it reads no prompt.
 
@@ -31,17 +32,22 @@ def prompt_embeddings(
         If a prompt is missing or not wanted, given twice, or of another number or width than images and network.
     """
     if "cross_attention_dim" not in pipe.unet.config:
-        if prompt is not None or embeds is not None or classifier_free_scale > 0:
+        if prompt is not None or embeds is not None or negative_prompt is not None or classifier_free_scale > 0:
             raise BrainalignError(
                 "this diffusion model reads no prompt; leave out prompt, prompt_embeds and classifier_free_scale"
             )
         return None
     if prompt is not None and embeds is not None:
         raise BrainalignError("give a prompt or prompt_embeds, not both")
+    if negative_prompt is not None and (negative is not None or classifier_free_scale <= 1):
+        raise BrainalignError(
+            "a negative prompt is for classifier-free guidance: give classifier_free_scale above 1, and no "
+            f"negative_prompt_embeds; got {classifier_free_scale:g}"
+        )
     told = _for_each(pipe, _encoded(pipe, prompt or "") if embeds is None else embeds, num_images)
     if classifier_free_scale <= 1:
         return told
-    empty = _for_each(pipe, _encoded(pipe, "") if negative is None else negative, num_images)
+    empty = _for_each(pipe, _encoded(pipe, negative_prompt or "") if negative is None else negative, num_images)
     if empty.shape != told.shape:
         raise BrainalignError(
             f"prompts are {tuple(told.shape)} but negative ones {tuple(empty.shape)}; both must have as many tokens"

@@ -20,6 +20,7 @@ Objective = Callable[[Tensor], Tensor]
 Generators = torch.Generator | list[torch.Generator] | None
 
 SMALLEST_RMS = 1e-8
+ENTRIES = (0, -6, -12)  # powers of 2 with which gradients enter networks in float16, until they do not overflow
 JITTER = 0.05  # noise of the copies that a smoothed gradient is averaged over; they are also shifted by up to a pixel
 
 
@@ -85,8 +86,9 @@ class Guide:
                 o = denoiser(u, t)
             x0 = to_x0(o, u, a)
             w = (1 - a).sqrt() * x0 + (1 - (1 - a).sqrt()) * u
-            scores = self._scores(clamped_images(denoiser, w))
-            (g,) = torch.autograd.grad(scores.sum(), u)
+            images = clamped_images(denoiser, w)
+            scores = self._scores(images)
+            g = _scaled_gradient(scores, images, u) if denoiser.overflows else torch.autograd.grad(scores.sum(), u)[0]
         nonfinite = (~g.isfinite()).flatten(1).sum(dim=1)
         g = g.nan_to_num(0.0, 0.0, 0.0)
         d = self.scale * (1 - a) / a.sqrt() * g
@@ -129,6 +131,21 @@ def clamped_images(denoiser: Denoiser, latents: Tensor) -> Tensor:
     """Return images in [0, 1], through which the gradient passes also where they are saturated."""
     images: Tensor = _Clamp.apply(_full(denoiser.pixels(latents)) / 2 + 0.5)  # type: ignore[no-untyped-call]
     return images
+
+
+def _scaled_gradient(scores: Tensor, images: Tensor, u: Tensor) -> Tensor:
+    """Return ∂ Σ s / ∂u where a network works in float16, whose smallest number is 6e-8 and whose largest 65,504.
+
+    A backward pass is linear, and images are independent: each one's gradient enters the networks with a largest entry
+    of 1 and is brought back to its size afterwards, in single precision. Where it overflows, it enters smaller.
+    """
+    (of_images,) = torch.autograd.grad(scores.sum(), images, retain_graph=True)
+    size = of_images.flatten(1).abs().amax(dim=1).clamp_min(torch.finfo(of_images.dtype).tiny)[:, None, None, None]
+    for power in ENTRIES:
+        (g,) = torch.autograd.grad(images, u, of_images / size * 2.0**power, retain_graph=True)
+        if g.isfinite().all():
+            break
+    return g * size / 2.0**power
 
 
 def _full(images: Tensor) -> Tensor:

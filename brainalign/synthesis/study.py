@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 from brainalign.checks import BrainalignError
 from brainalign.synthesis.baselines import evolve
 from brainalign.synthesis.judged_images import JudgedImages, Judges, Synthesised, as_shown
+from brainalign.synthesis.natural import NaturalImages
 
 if TYPE_CHECKING:
     from brainalign.synthesis.guidance import BrainGuidedPipeline
@@ -42,6 +43,8 @@ class Sampling:
         As in `BrainGuidedPipeline`.
     classifier_free_scale : float
         Of images that a prompt asks for.
+    prompt, negative_prompt : str, optional
+        Of all images, guided or not; a region's own words take the place of the prompt.
     batch_size : int
         Images at once.
     seed : int
@@ -54,6 +57,8 @@ class Sampling:
     recurrence: int = 3
     n_steps: int = 25
     classifier_free_scale: float = 7.5
+    prompt: str | None = None
+    negative_prompt: str | None = None
     batch_size: int = 32
     seed: int = 0
 
@@ -67,8 +72,8 @@ class SynthesisStudy:
     objectives : mapping of callables
         By region, images (n, 3, H, W) in [0, 1] to (n,): what guides.
     judges : Judges
-    natural : tensor (n, 3, H, W)
-        Natural images at the size of the pipeline's, in [0, 1].
+    natural : tensor (n, 3, H, W) or NaturalImages
+        Natural images at the size of the pipeline's, in [0, 1]. Judges are handed them whole, and slice them.
     sampling : Sampling
     prompts : mapping, optional
         By region words for it, where the pipeline reads text: what they alone give stands beside.
@@ -86,7 +91,7 @@ class SynthesisStudy:
         pipe: BrainGuidedPipeline,
         objectives: Mapping[str, Objective],
         judges: Judges,
-        natural: Tensor,
+        natural: Tensor | NaturalImages,
         sampling: Sampling = Sampling(),
         prompts: Mapping[str, str] | None = None,
         progress: Callable[[str], None] | None = None,
@@ -108,6 +113,7 @@ class SynthesisStudy:
                     f"a prompt for {region!r}, which is not among the regions ({', '.join(objectives)})"
                 )
             pipe.denoiser(1, prompt=words)  # raises before the long computation where the model reads no text
+        pipe.denoiser(1, **self._told())
         self.progress = progress
 
     def run(
@@ -177,6 +183,7 @@ class SynthesisStudy:
             self.sampling.n_images,
             n_evaluations=n_samples,
             seed=self.sampling.seed,
+            **self._told(),
             num_inference_steps=self.sampling.n_steps,
             batch_size=self.sampling.batch_size,
         )
@@ -234,8 +241,7 @@ class SynthesisStudy:
                 generator=[torch.Generator().manual_seed(seed) for seed in batch],
                 num_inference_steps=options.n_steps,
                 recurrence=options.recurrence if recurrence is None else recurrence,
-                prompt=prompt,
-                classifier_free_scale=0.0 if prompt is None else options.classifier_free_scale,
+                **self._told(prompt),
                 return_trace=found is not None,
             )
             seconds += _clock(self.pipe.device) - begun
@@ -243,6 +249,13 @@ class SynthesisStudy:
             if found is not None and out.trace is not None:
                 found.trace(region, out.trace)
         return torch.cat(parts), seconds
+
+    def _told(self, prompt: str | None = None) -> dict[str, Any]:
+        """Return what the prior is told, as arguments of a call."""
+        options = self.sampling
+        words, away = prompt if prompt is not None else options.prompt, options.negative_prompt
+        scale = 0.0 if words is None and away is None else options.classifier_free_scale
+        return {"prompt": words, "negative_prompt": away, "classifier_free_scale": scale}
 
     def _say(self, words: str) -> None:
         if self.progress is not None:

@@ -30,7 +30,12 @@ def resized(images: Tensor, size: int) -> Tensor:
 
 @torch.no_grad()
 def denoised_views(
-    pipe: BrainGuidedPipeline, images: Tensor, n_draws: int = 2, seed: int = 0, batch_size: int = 64
+    pipe: BrainGuidedPipeline,
+    images: Tensor,
+    n_draws: int = 2,
+    seed: int = 0,
+    batch_size: int = 64,
+    at_once: int | None = None,
 ) -> Tensor:
     """Return what guidance would show an encoder on its way to each image.
 
@@ -45,6 +50,9 @@ def denoised_views(
     n_draws : int
     seed : int
     batch_size : int
+        Images whose noise is drawn together: another one gives other noise.
+    at_once : int, optional
+        Images that go through the networks together, which is what needs memory; `batch_size` where not given.
 
     Returns
     -------
@@ -70,13 +78,16 @@ def denoised_views(
     for draw in range(n_draws):
         for first in range(0, len(images), batch_size):
             batch = images[first : first + batch_size]
-            denoiser = pipe.denoiser(len(batch))
-            latents = denoiser.latents(batch.to(pipe.device, pipe.unet.dtype))
+            parts = [slice(k, k + (at_once or batch_size)) for k in range(0, len(batch), at_once or batch_size)]
+            full = batch.to(pipe.device, torch.float32)
+            latents = torch.cat([pipe.denoiser(len(full[part])).latents(full[part]) for part in parts])
             t = torch.randint(len(shares), (len(batch),), generator=draws)
             noise = torch.randn(latents.shape, generator=draws).to(latents)
-            a = shares[t].to(latents)[:, None, None, None]
-            u = a.sqrt() * latents + (1 - a).sqrt() * noise
-            x0 = to_x0(denoiser(u, t.to(pipe.device)), u, a)
-            w = (1 - a).sqrt() * x0 + (1 - (1 - a).sqrt()) * u
-            views[draw, first : first + len(batch)] = denoiser.images(w).float().cpu()
+            for part in parts:
+                denoiser = pipe.denoiser(len(latents[part]))
+                a = shares[t[part]].to(latents)[:, None, None, None]
+                u = a.sqrt() * latents[part] + (1 - a).sqrt() * noise[part]
+                x0 = to_x0(denoiser(u, t[part].to(pipe.device)), u, a)
+                w = (1 - a).sqrt() * x0 + (1 - (1 - a).sqrt()) * u
+                views[draw, first + part.start : first + part.start + len(u)] = denoiser.images(w).float().cpu()
     return views

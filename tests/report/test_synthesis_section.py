@@ -457,6 +457,26 @@ def test_methods_name_what_ran() -> None:
     assert "evolved" not in text
 
 
+def test_methods_name_the_scheduler_the_precision_and_the_words() -> None:
+    made = study()
+    switched = replace(made, guides={**made.guides, "scheduler": "DDIMScheduler", "own_scheduler": "PNDMScheduler"})
+    own = replace(made, guides={**made.guides, "scheduler": "PNDMScheduler", "own_scheduler": "PNDMScheduler"})
+
+    def text(of: SynthesisedImages, **options: Any) -> str:
+        return synthesis_methods(material(of, **options))[0][0]
+
+    assert "DDIMScheduler in place of the model's own PNDMScheduler, which remembers" in text(switched)
+    assert "which remembers" not in text(switched, scheduler="DDIMScheduler")
+    assert "PNDMScheduler in place" not in text(own, recurrence=1)
+    assert "PNDMScheduler" in text(own, recurrence=1)
+    told = {"dtype": "float16", "prompt": "a photo", "negative_prompt": "a drawing", "classifier_free_scale": 4.0}
+    for words in ("float16", "\u201ca photo\u201d", "away from the words \u201ca drawing\u201d", "guidance was 4"):
+        assert words in text(made, **told)
+        assert words not in text(made)
+    with pytest.raises(BrainalignError, match="remembers"):
+        material(made, recurrence=2, scheduler="PNDMScheduler")
+
+
 def test_one_region_against_another_is_no_standard_deviation() -> None:
     """Its score is a difference of two standard scores, which varies by another amount over natural images."""
     made = study(**{"FFA": ALL_RISE, "FFA-PPA": ALL_RISE})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     HeunDiscreteScheduler,
     LCMScheduler,
+    PNDMScheduler,
     StableDiffusionPipeline,
 )
 from torch import Tensor
 
 from brainalign.checks import BrainalignError
-from brainalign.synthesis import BrainGuidedPipeline, PixelShuffleCodec
+from brainalign.synthesis import BrainGuidedPipeline, PixelShuffleCodec, denoised_views, load_prior
 
 SHORT: dict[str, Any] = {"num_images": 2, "num_inference_steps": 3}
 
@@ -192,16 +194,13 @@ def test_errors_of_the_objective_come_before_sampling(pipe: BrainGuidedPipeline)
     assert not calls
 
 
-def test_errors_of_gradients(pipe: BrainGuidedPipeline, latent_pipe: BrainGuidedPipeline) -> None:
+def test_errors_of_gradients(pipe: BrainGuidedPipeline) -> None:
     with torch.inference_mode():
         pipe(**SHORT)
         with pytest.raises(BrainalignError, match="inference_mode"):
             pipe(redness, **SHORT)
     with torch.no_grad():
         assert pipe(redness, **SHORT).scores.isfinite().all()
-    latent_pipe.vae.to(torch.float16)
-    with pytest.raises(BrainalignError, match="overflow"):
-        latent_pipe(redness, **SHORT)
 
 
 @pytest.mark.parametrize(
@@ -249,3 +248,135 @@ def test_kinds_of_images(pipe: BrainGuidedPipeline) -> None:
     assert 0 <= float(tensor.min()) <= float(tensor.max()) <= 1
     assert (array == tensor.permute(0, 2, 3, 1).numpy()).all()
     assert pictures[0].size == (16, 16)
+
+
+# ------------------------------------------------------------------------------------------------- precision, memory
+
+
+def gradient(pipe: BrainGuidedPipeline, of: Any = redness, step: float = 1.0) -> Tensor:
+    """Return what one step's guidance adds to the estimate, of the same noise in whatever precision."""
+    from brainalign.synthesis.steering import Guide, Trace
+
+    pipe.scheduler.set_timesteps(4)
+    shape = (2, pipe.unet.config.in_channels, 8, 8)
+    u = torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    t, share = pipe.scheduler.timesteps[1], pipe.scheduler.alphas_cumprod[pipe.scheduler.timesteps[1]]
+    outputs = []
+    for scale in (step, 0.0):
+        guide = Guide(of, scale, float("inf"), range(4), 1, True, None, Trace(False))
+        outputs.append(guide.output(pipe.denoiser(2), u, t, share, 1, pipe.scheduler.config))
+    return outputs[0] - outputs[1]
+
+
+HALF = {
+    "network in float16": ("float16", None),
+    "network and autoencoder in float16": ("float16", "float16"),
+    "network in bfloat16": ("bfloat16", None),
+    "network and autoencoder in bfloat16": ("bfloat16", "bfloat16"),
+    "autoencoder in float16": (None, "float16"),
+}
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-7])
+@pytest.mark.parametrize("parts", HALF)
+def test_half_precision_guides_as_single_does(latent_pipe: BrainGuidedPipeline, parts: str, size: float) -> None:
+    """Also where the objective's gradient is smaller than the smallest number of float16."""
+    expected = gradient(latent_pipe)
+    unet, vae = (getattr(torch, name) if name else torch.float32 for name in HALF[parts])
+    latent_pipe.unet.to(unet)
+    latent_pipe.vae.to(vae)
+    found = gradient(latent_pipe, lambda images: size * redness(images), 1 / size)
+    alike = torch.nn.functional.cosine_similarity(found.flatten(1), expected.flatten(1))
+    assert found.dtype == torch.float32
+    assert float(alike.min()) > 0.97
+    assert float(found.norm() / expected.norm()) == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_samples(latent_pipe: BrainGuidedPipeline, dtype: torch.dtype) -> None:
+    options = SHORT | {"prompt": "cat", "classifier_free_scale": 3.0, "recurrence": 2}
+    single = latent_pipe(generator=seeds(), **options).images
+    latent_pipe.to(dtype)
+    plain = latent_pipe(generator=seeds(), **options).images
+    torch.testing.assert_close(plain, single, rtol=0, atol=0.06)
+    guided = latent_pipe(redness, generator=seeds(), guidance_scale=50, trust_radius=0.5, **options)
+    assert (guided.scores > redness(plain.float())).all()
+
+
+def kept_bytes(pipe: BrainGuidedPipeline) -> int:
+    """Return how much one guided step keeps for its backward pass."""
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    known = {weight.untyped_storage().data_ptr() for part in (pipe.unet, pipe.vae) for weight in part.parameters()}
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        gradient(pipe)
+    return sum(size for place, size in kept.items() if place not in known)
+
+
+def test_saving_memory_keeps_less_and_gives_the_same_gradient(latent_pipe: BrainGuidedPipeline) -> None:
+    expected, whole = gradient(latent_pipe), kept_bytes(latent_pipe)
+    latent_pipe.unet.enable_gradient_checkpointing()
+    network = kept_bytes(latent_pipe)
+    latent_pipe.save_memory()
+    both = kept_bytes(latent_pipe)
+    print(f"kept: {whole}, network checkpointed {network}, autoencoder too {both}")
+    assert both < network < whole
+    torch.testing.assert_close(gradient(latent_pipe), expected, rtol=0, atol=1e-5)
+
+
+# -------------------------------------------------------------------------------------------------- schedulers, words
+
+
+def test_a_scheduler_that_remembers_gives_way_where_steps_are_repeated(stable_diffusion: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sd15"
+    shutil.copytree(stable_diffusion, folder)
+    PNDMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, steps_offset=1
+    ).save_pretrained(folder / "scheduler")
+    index = json.loads((folder / "model_index.json").read_text())
+    index["scheduler"] = ["diffusers", "PNDMScheduler"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    once, thrice = (load_prior(str(folder), recurrence=times) for times in (1, 3))
+    assert type(once.scheduler).__name__ == once.own_scheduler == "PNDMScheduler"
+    assert (type(thrice.scheduler).__name__, thrice.own_scheduler) == ("DDIMScheduler", "PNDMScheduler")
+    assert torch.equal(thrice.scheduler.alphas_cumprod, once.scheduler.alphas_cumprod)
+    assert not thrice.scheduler.config.clip_sample
+    chosen = load_prior(str(folder), scheduler="EulerDiscreteScheduler", dtype="float16")
+    assert type(chosen.scheduler).__name__ == "EulerDiscreteScheduler"
+    # Stable Diffusion's autoencoder says that it overflows in float16.
+    assert (chosen.unet.dtype, chosen.vae.dtype) == (torch.float16, torch.float32)
+    with pytest.raises(BrainalignError, match="recurrence"):
+        load_prior(str(folder), recurrence=3, scheduler="PNDMScheduler")
+    with pytest.raises(BrainalignError, match="scheduler"):
+        load_prior(str(folder), scheduler="LCMScheduler")
+
+
+def test_a_negative_prompt_is_led_away_from(latent_pipe: BrainGuidedPipeline) -> None:
+    options = SHORT | {"prompt": "cat", "classifier_free_scale": 3.0}
+    plain = latent_pipe(generator=seeds(), **options).images
+    away = latent_pipe(generator=seeds(), negative_prompt="dog", **options).images
+    assert not torch.equal(plain, away)
+    assert torch.equal(latent_pipe(generator=seeds(), negative_prompt="", **options).images, plain)
+    theirs = StableDiffusionPipeline(
+        **{name: part for name, part in latent_pipe.components.items() if part is not None},
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    theirs.set_progress_bar_config(disable=True)
+    expected = theirs(["cat"] * 2, negative_prompt=["dog"] * 2, guidance_scale=3.0, num_inference_steps=3,
+                      generator=seeds(), output_type="pt").images  # fmt: skip
+    torch.testing.assert_close(away, expected, rtol=0, atol=1e-5)
+    with pytest.raises(BrainalignError, match="classifier_free_scale"):
+        latent_pipe(negative_prompt="dog", **SHORT)
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_how_many_images_go_at_once_changes_no_view(latent_pipe: BrainGuidedPipeline, at_once: int) -> None:
+    images = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    expected = denoised_views(latent_pipe, images, 2, seed=4)
+    torch.testing.assert_close(denoised_views(latent_pipe, images, 2, seed=4, at_once=at_once), expected)
