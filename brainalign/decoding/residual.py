@@ -1,9 +1,10 @@
 """Ridge plus a network that learns what ridge misses.
 
-    v = a p + g LayerNorm(network(x)),     a = 3, g = .1 before training
+    v = a p + g LayerNorm(network(x)),     a p of root mean square 1, g = .03 before training
 
 p is each subject's ridge. While the network trains, p comes from folds that left the trial's stimulus out: fitted on
-the same trials it would look better than it is, and the network would have nothing left to learn.
+the same trials it would look better than it is, and the network would have nothing left to learn. The same folds choose
+the penalty.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from brainalign.checks import BrainalignError
-from brainalign.decoding.linear import LinearDecoder
+from brainalign.decoding.linear import PENALTIES, LinearDecoder, mean_cosine, warn_of_edge
 
 __all__ = ["RidgeMaps", "RidgeResidual", "cross_fitted", "spread"]
 
@@ -41,7 +42,14 @@ class RidgeMaps(nn.Module):
         self.intercepts: Tensor
 
     @classmethod
-    def fit(cls, signals: Values, targets: Values, subjects: NDArray[np.integer[Any]]) -> RidgeMaps:
+    def fit(
+        cls,
+        signals: Values,
+        targets: Values,
+        subjects: NDArray[np.integer[Any]],
+        penalty: float = 1.0,
+        loudness: Values | None = None,
+    ) -> RidgeMaps:
         """Fit a ridge per subject.
 
         Parameters
@@ -50,9 +58,16 @@ class RidgeMaps(nn.Module):
         targets : array (n_trials, n_targets)
         subjects : array (n_trials,) of int
             From 1 on, none left out.
+        penalty : float
+            As of `LinearDecoder`.
+        loudness : array (n_subjects, n_channels), optional
+            What channels were multiplied by, and will not be when maps are asked.
         """
-        found = LinearDecoder("own").fit(signals, targets, subjects).coefficients()
+        found = LinearDecoder("own", penalties=(penalty,)).fit(signals, targets, subjects).coefficients()
         pairs = [found[subject] for subject in sorted(found)]
+        if loudness is not None:
+            n_times = signals.shape[2]
+            pairs = [(w * np.repeat(of, n_times)[:, None], b) for (w, b), of in zip(pairs, loudness, strict=True)]
         return cls(*(torch.tensor(np.stack(part), dtype=torch.float32) for part in zip(*pairs, strict=True)))
 
     def forward(self, signals: Tensor, subjects: Tensor) -> Tensor:
@@ -76,7 +91,7 @@ class RidgeResidual(nn.Module):
         Weights of both before training.
     """
 
-    def __init__(self, n_outputs: int, a: float = 3.0, g: float = 0.1) -> None:
+    def __init__(self, n_outputs: int, a: float = 1.0, g: float = 0.03) -> None:
         super().__init__()
         self.a = nn.Parameter(torch.tensor(a))
         self.g = nn.Parameter(torch.tensor(g))
@@ -95,8 +110,9 @@ def cross_fitted(
     stimuli: NDArray[np.integer[Any]],
     n_folds: int,
     rng: np.random.Generator,
-) -> NDArray[np.float32]:
-    """Return what ridge predicts of every trial (n_trials, n_targets), fitted on other stimuli.
+    penalties: tuple[float, ...] = PENALTIES,
+) -> tuple[NDArray[np.float32], float]:
+    """Return what ridge predicts of every trial (n_trials, n_targets), fitted on other stimuli, and its penalty.
 
     Parameters
     ----------
@@ -107,6 +123,9 @@ def cross_fitted(
     n_folds : int
     rng : Generator
         Of the folds.
+    penalties : tuple of float
+        The one with the highest mean cosine of such predictions is taken; a warning says where it is the last one and
+        scores still rise.
 
     Raises
     ------
@@ -117,7 +136,7 @@ def cross_fitted(
     if not 2 <= n_folds <= n_stimuli:
         raise BrainalignError(f"{n_folds} folds do not fit {n_stimuli} training stimuli; take from 2 to {n_stimuli}")
     fold = (rng.permutation(n_stimuli) % n_folds)[stimuli]
-    found = np.empty(targets.shape, dtype=np.float32)
+    found = {penalty: np.empty(targets.shape, dtype=np.float32) for penalty in penalties}
     for k in range(n_folds):
         held = fold == k
         absent = np.setdiff1d(subjects, subjects[~held])
@@ -126,9 +145,25 @@ def cross_fitted(
                 f"a fold of {n_folds} leaves nothing to train on for {len(absent)} subjects; drop subjects with "
                 "few stimuli"
             )
-        ridge = LinearDecoder("own").fit(signals[~held], targets[~held], subjects[~held])
-        found[held] = ridge.predict(signals[held], subjects[held])
-    return found
+        for subject in np.unique(subjects):
+            fitted, asked = ~held & (subjects == subject), held & (subjects == subject)
+            parts = (np.asarray(part, dtype=np.float64) for part in (signals[fitted], targets[fitted], signals[asked]))
+            for penalty, predicted in zip(penalties, _paths(*parts, penalties), strict=True):
+                found[penalty][asked] = predicted
+    scores = {penalty: mean_cosine(predicted, targets) for penalty, predicted in found.items()}
+    warn_of_edge(scores)
+    best = max(penalties, key=lambda penalty: scores[penalty])
+    return found[best], best
+
+
+def _paths(signals: Values, targets: Values, asked: Values, penalties: tuple[float, ...]) -> list[Values]:
+    """Return what the ridge of one subject predicts of other trials (n_asked, n_targets), for every penalty."""
+    x, mean, target_mean = signals.reshape(len(signals), -1), signals.mean(axis=0).ravel(), targets.mean(axis=0)
+    x = x - mean
+    values, axes = np.linalg.eigh(x @ x.T)
+    cross, y = (asked.reshape(len(asked), x.shape[1]) - mean) @ x.T @ axes, axes.T @ (targets - target_mean)
+    level = values.sum() / len(x)
+    return [target_mean + (cross / (values.clip(min=0) + penalty * level)) @ y for penalty in penalties]
 
 
 def spread(vectors: Values) -> float:

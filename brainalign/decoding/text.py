@@ -38,6 +38,7 @@ __all__ = ["TextDecoder"]
 Values = NDArray[np.floating[Any]]
 Texts = Sequence[str | Sequence[str]]
 AUGMENTATIONS = {RESIDUAL: Augmentation(channel_dropout=0.1)}
+SPREAD_OF_RANKS = 0.3  # standard deviation of the difference of two decoders' reciprocal ranks of a trial, about
 SPREAD_TRIALS = 1000  # enough for a mean, few enough for a long recording
 
 
@@ -73,6 +74,8 @@ class TextDecoder:
         Losses, and validated mean reciprocal rank, of every epoch.
     spread_ : float
         Of the vectors of training trials (at most 1000): near 0 the network says the same of everything.
+    penalty_ : float
+        Of the ridge in "residual", chosen by folds of training stimuli; NaN with other encoders.
     known_ : Known
         Tasks, datasets and subjects of training.
 
@@ -84,7 +87,7 @@ class TextDecoder:
 
     def __init__(
         self,
-        encoder: str = "tiny",
+        encoder: str = "residual",
         n_epochs: int = 24,
         learning_rate: float = 3e-3,
         weight_decay: float = 0.05,
@@ -146,6 +149,7 @@ class TextDecoder:
             self.network_ = self._network(shape)
             self.network_.scale.load_state_dict(scale.state_dict())
             held_out = fit_ridge(self.network_, self.known_, train, self.seed)
+            self.penalty_ = self.network_.penalty
             self.network_.to(device)
             self.history_ = train_text(
                 Feed(self.network_, self.known_, train.signals, train.meta),
@@ -160,6 +164,7 @@ class TextDecoder:
                 learning_rate=self.learning_rate,
                 weight_decay=self.weight_decay,
                 validate=None if val is None or self.selection == "last" else partial(self._validated, val),
+                margin=0.0 if val is None else SPREAD_OF_RANKS / len(val.meta) ** 0.5,
             )
         some = np.random.default_rng([self.seed, 1]).permutation(len(train.meta))[:SPREAD_TRIALS]
         self.spread_ = spread(self.embed(train.signals[some], train.meta.iloc[some]))
@@ -278,7 +283,7 @@ class TextDecoder:
         about, state = read_decoder(path)
         decoder = cls(**about["settings"] | {"device": device, "language": language})
         decoder.known_ = Known(*(tuple(names) for names in about["known"]))
-        decoder.spread_ = about["spread"]
+        decoder.spread_, decoder.penalty_ = about["spread"], about["penalty"]
         with torch.random.fork_rng(devices=[]):
             decoder.network_ = decoder._network(EegShape(*about["shape"]))
         load_state(decoder.network_, state, path)

@@ -16,6 +16,7 @@ from brainalign.decoding.language_models import LANGUAGE_MODELS
 from brainalign.decoding.linear import LinearDecoder
 from brainalign.decoding.retrieval import similarity_ranks
 from brainalign.decoding.text import TextDecoder
+from brainalign.decoding.text_network import RESIDUAL
 from brainalign.decoding.trials import Trials
 
 __all__ = ["Decoded", "TextFit", "decoder_of", "nearest_sentences"]
@@ -122,6 +123,8 @@ def _network(options: dict[str, Any]) -> Callable[[Trials, int], TextFit]:
         model = None if texts is None else language(texts)
         decoder = TextDecoder(**options, language=model, seed=seed).fit(train, held, texts)
         spread = {"spread": decoder.spread_}  # near 0 the network says the same of every trial
+        if decoder.encoder == RESIDUAL:
+            spread["penalty"] = decoder.penalty_
         if model is None:
             return TextFit(decoder.embed, None, None, spread)
 

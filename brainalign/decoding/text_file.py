@@ -38,6 +38,7 @@ def write_decoder(decoder: TextDecoder, path: Path) -> None:
         "known": astuple(decoder.known_),
         "shape": astuple(decoder.network_.shape),
         "spread": decoder.spread_,
+        "penalty": decoder.penalty_,
     }
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in decoder.network_.state_dict().items()}
     save_file(state, path, {KEY: json.dumps(about)})

@@ -48,6 +48,7 @@ class TextNetwork(nn.Module):
         self.shape = shape
         n, d = shape.n_subjects, shape.n_outputs
         self.scale = SubjectScale(torch.zeros(n, shape.n_channels), torch.ones(n, shape.n_channels))
+        self.penalty = float("nan")  # of ridge, where there is one and it was fitted
         self.ridge: RidgeMaps | None = None
         self.residual: RidgeResidual | None = None
         if encoder == RESIDUAL:

@@ -85,6 +85,7 @@ def train_text(
     learning_rate: float,
     weight_decay: float,
     validate: Callable[[], float] | None = None,
+    margin: float = 0.0,
 ) -> History:
     """Train the network of a feed in place.
 
@@ -105,6 +106,8 @@ def train_text(
     learning_rate, weight_decay : float
     validate : callable, optional
         Asked after every epoch; the best weights are kept.
+    margin : float
+        With ridge: by how much they must be better than before training, when ridge speaks almost alone.
     """
     network = feed.network
     scale = LogitScale(SCALE, MOST).to(feed.device)
@@ -137,11 +140,14 @@ def train_text(
         weight_decay=weight_decay,
         validate=validate,
         every=per_epoch,
+        start=None if held_out is None else margin,
     )
 
 
 def fit_ridge(network: TextNetwork, known: Known, trials: Trials, seed: int) -> NDArray[np.float32] | None:
     """Fit the ridge of every subject, and return what folds predict of training trials, or None without ridge.
+
+    The folds choose the penalty, which the network keeps.
 
     Parameters
     ----------
@@ -157,9 +163,20 @@ def fit_ridge(network: TextNetwork, known: Known, trials: Trials, seed: int) -> 
     feed = Feed(network, known, trials.signals, trials.meta)
     signals = torch.cat([x for x, _, _ in feed.parts()]).numpy()
     subjects = feed.prompt[:, 2]
-    network.ridge.load_state_dict(RidgeMaps.fit(signals, trials.targets, subjects).state_dict())
+    # Ridge sees channels as loud as they are, over the mean of the subject: scaled alike, quiet ones would be shrunk as
+    # little as loud ones.
+    loudness = network.scale.scale[1:].numpy()
+    loudness = loudness / np.sqrt(np.square(loudness).mean(axis=1, keepdims=True))
+    signals *= loudness[subjects - 1][:, :, None]
     stimuli = pd.factorize(trials.meta["stimulus_id"])[0]
-    return cross_fitted(signals, trials.targets, subjects, stimuli, N_FOLDS, np.random.default_rng([seed, 2]))
+    rng = np.random.default_rng([seed, 2])
+    held_out, network.penalty = cross_fitted(signals, trials.targets, subjects, stimuli, N_FOLDS, rng)
+    maps = RidgeMaps.fit(signals, trials.targets, subjects, network.penalty, loudness)
+    network.ridge.load_state_dict(maps.state_dict())
+    size = float(np.sqrt(np.square(held_out).mean()))
+    if network.residual is not None and size > 0:
+        network.residual.a.data.fill_(1 / size)  # a large penalty makes predictions small
+    return held_out
 
 
 def reciprocal_rank(vectors: Values, trials: Trials) -> float:

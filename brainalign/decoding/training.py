@@ -67,6 +67,7 @@ def train(
     max_norm: float = 1.0,
     validate: Callable[[], float] | None = None,
     every: int = 50,
+    start: float | None = None,
 ) -> History:
     """Train modules in place by AdamW.
 
@@ -86,6 +87,9 @@ def train(
         Returns a score on validation stimuli, higher is better, without gradients and in evaluation mode. It is asked
         every `every` steps and after the last, and the best weights are kept; without it, the last ones.
     every : int
+    start : float, optional
+        Validate before the first step, too, and keep those weights unless later ones are better by more than this: what
+        chance may do among so many checks is no reason to leave what is known to work.
 
     Returns
     -------
@@ -109,7 +113,26 @@ def train(
     validated: list[tuple[float, float]] = []
     best: dict[str, Tensor] = {}
     chosen = n_steps
+
+    def check(step: int) -> None:
+        nonlocal best, chosen
+        if validate is None:
+            return
+        trained.eval()
+        with torch.no_grad():
+            score = validate()
+        trained.train()
+        before = [v for _, v in validated]
+        if start is not None and before:
+            before.append(before[0] + start)
+        if not before or score > max(before):
+            best = {name: tensor.detach().clone() for name, tensor in trained.state_dict().items()}
+            chosen = step
+        validated.append((step, score))
+
     trained.train()
+    if start is not None:
+        check(0)
     for step in range(n_steps):
         value = loss(step)
         losses[step] = value.item()
@@ -124,15 +147,8 @@ def train(
         optimizer.step()
         if one_cycle is not None:
             one_cycle.step()
-        if validate is not None and ((step + 1) % every == 0 or step + 1 == n_steps):
-            trained.eval()
-            with torch.no_grad():
-                score = validate()
-            trained.train()
-            if not validated or score > max(v for _, v in validated):
-                best = {name: tensor.detach().clone() for name, tensor in trained.state_dict().items()}
-                chosen = step + 1
-            validated.append((step + 1, score))
+        if (step + 1) % every == 0 or step + 1 == n_steps:
+            check(step + 1)
     if best:
         trained.load_state_dict(best)
     trained.eval()

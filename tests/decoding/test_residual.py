@@ -47,7 +47,7 @@ def test_folds_leave_the_stimulus_out_and_see_nothing_in_noise() -> None:
     signals, targets, subjects = trials()
     stimuli = np.arange(90) // 3  # all three subjects see each
     targets = targets[stimuli]
-    held = cross_fitted(signals, targets, subjects, stimuli, 5, np.random.default_rng(0))
+    held, penalty = cross_fitted(signals, targets, subjects, stimuli, 5, np.random.default_rng(0))
     fitted = LinearDecoder("own").fit(signals, targets, subjects).predict(signals, subjects)
 
     def relation(predicted: np.ndarray) -> float:
@@ -58,13 +58,31 @@ def test_folds_leave_the_stimulus_out_and_see_nothing_in_noise() -> None:
     # Changing the targets of one stimulus leaves what is predicted for its own trials alone.
     other = targets.copy()
     other[stimuli == 4] += 50
-    again = cross_fitted(signals, other, subjects, stimuli, 5, np.random.default_rng(0))
+    again, _ = cross_fitted(signals, other, subjects, stimuli, 5, np.random.default_rng(0), penalties=(penalty,))
     np.testing.assert_array_equal(again[stimuli == 4], held[stimuli == 4])
     assert not np.allclose(again, held)
     with pytest.raises(BrainalignError, match="5 folds do not fit 3 training stimuli"):
         cross_fitted(signals[:9], targets[:9], subjects[:9], stimuli[:9], 5, np.random.default_rng(0))
     with pytest.raises(BrainalignError, match="nothing to train on for 1 subjects"):
         cross_fitted(signals, targets, np.where(stimuli == 0, 2, 1), stimuli, 5, np.random.default_rng(0))
+
+
+def test_folds_choose_the_penalty_and_predict_as_ridge_does() -> None:
+    """A few strong waves that say nothing: in units of the trace the best penalty is far below 1."""
+    rng = np.random.default_rng(4)
+    subjects, stimuli = np.repeat([1, 2], 120), np.tile(np.arange(120), 2)
+    targets = rng.normal(size=(120, 3))[stimuli]
+    signals = np.einsum("nd,dc->nc", targets, rng.normal(size=(3, 6)))[:, :, None] * np.sin(np.arange(8))
+    signals += 0.5 * rng.normal(size=signals.shape)
+    for penalty, waves in ((1.0, 0.0), (0.01, 30.0)):
+        seen = signals + waves * rng.normal(size=(240, 1, 1)) * np.ones((6, 8))
+        held, found = cross_fitted(seen, targets, subjects, stimuli, 4, np.random.default_rng(0))
+        assert found == pytest.approx(penalty, rel=9.9) if penalty == 1 else found <= penalty
+        fold = (np.random.default_rng(0).permutation(120) % 4)[stimuli]
+        ridge = LinearDecoder(penalties=(found,)).fit(seen[fold != 2], targets[fold != 2], subjects[fold != 2])
+        np.testing.assert_allclose(held[fold == 2], ridge.predict(seen[fold == 2], subjects[fold == 2]), atol=1e-4)
+    with pytest.warns(RuntimeWarning, match="at the edge"):
+        cross_fitted(seen, targets, subjects, stimuli, 4, np.random.default_rng(0), penalties=(1.0, 10.0))
 
 
 def test_spread_is_the_mean_distance_of_all_pairs() -> None:

@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from brainalign.checks import BrainalignError
-from brainalign.decoding import TextDecoder, Trials, retrieval_accuracy
+from brainalign.decoding import LinearDecoder, TextDecoder, Trials, retrieval_accuracy
+from brainalign.decoding.linear import PENALTIES
+from brainalign.simulation import eeg_text
 
 
 def trials(n: int = 96, seed: int = 0, subjects: str = "ab", first: int = 0) -> Trials:
@@ -34,7 +36,7 @@ def trials(n: int = 96, seed: int = 0, subjects: str = "ab", first: int = 0) -> 
 
 
 def small(**changes: object) -> TextDecoder:
-    options = {"n_epochs": 20, "batch_size": 48, "device": "cpu"} | changes
+    options = {"encoder": "tiny", "n_epochs": 20, "batch_size": 48, "device": "cpu"} | changes
     return TextDecoder(**options)
 
 
@@ -210,3 +212,30 @@ def test_relevance_lies_where_the_signal_was_put(encoder: str, tmp_path: Path) -
     decoder.save(path)
     again = TextDecoder.load(path, device="cpu")
     np.testing.assert_array_equal(decoder.embed(test.signals, test.meta), again.embed(test.signals, test.meta))
+
+
+def test_ridge_with_a_network_is_no_worse_than_ridge_where_waves_without_meaning_are_strong() -> None:
+    """In units of the trace a penalty of 1 shrinks what carries meaning away; validation begins before training."""
+    rng = np.random.default_rng(41)
+    world = eeg_text(
+        rng.normal(size=(576, 16)), snr=0.5, n_subjects=2, n_channels=8, n_times=32, n_components=16, seed=41
+    )
+    signals = world.signals + 20 * np.einsum("n,c,t->nct", *(rng.normal(size=size) for size in world.signals.shape))
+    whole = Trials(signals.astype(np.float32), world.targets, world.trials)
+    train, val, test = (whole.select(world.rows(split)) for split in ("train", "val", "test"))
+    given, held = ((part.signals, part.targets, part.meta["subject"].to_numpy()) for part in (train, val))
+    shown = test.meta["stimulus_id"].to_numpy()
+
+    def top1(vectors: np.ndarray) -> float:
+        found = retrieval_accuracy(vectors, test.targets, shown, shown, n_permutations=20, top=(1,), ways=())
+        return float(found.table["value"].iloc[0])
+
+    fixed, tuned = (
+        top1(LinearDecoder(penalties=grid).fit(*given, held).predict(test.signals, test.meta["subject"].to_numpy()))
+        for grid in ((1.0,), PENALTIES)
+    )
+    assert fixed < tuned - 0.1
+    decoder = TextDecoder(selection="best_val", n_epochs=3, device="cpu").fit(train, val)
+    assert top1(decoder.embed(test.signals, test.meta)) >= tuned - 0.03
+    assert decoder.penalty_ < 0.1
+    assert decoder.history_.validated[0, 0] == 0
