@@ -25,7 +25,8 @@ import brainalign
 from brainalign.checks import BrainalignError
 from brainalign.devices import visible_gpus
 from brainalign.plan import STAGES, jobs
-from brainalign.settings import Config, Descriptor, load_config, load_descriptor
+from brainalign.settings import BlockStudy, Config, Descriptor, ImageStudy, load_config, load_descriptor
+from brainalign.study_size import known_shape
 
 __all__ = ["main"]
 
@@ -189,10 +190,11 @@ def _print_unknown_sizes(config: Config, console: Console) -> None:
     unknown = [
         name
         for name, use in config.datasets.items()
-        if getattr(load_descriptor(use.descriptor), "shape", "none needed") is None
+        if isinstance(study := load_descriptor(use.descriptor, raw=config.raw_folder(name)), BlockStudy | ImageStudy)
+        and known_shape(study) is None
     ]
     if unknown:
-        console.print(f"no `shape` in the descriptor of {', '.join(unknown)}: a large dataset was assumed")
+        console.print(f"neither `shape` nor files say how large {', '.join(unknown)} is: a large dataset was assumed")
 
 
 if __name__ == "__main__":

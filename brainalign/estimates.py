@@ -27,11 +27,15 @@ from brainalign.settings import (
     VideoStudy,
 )
 from brainalign.stages import STAGES
+from brainalign.study_size import shape_of
 
 __all__ = ["Cost", "estimate"]
 
-DEFAULT_SHAPE = (12, 10_000, 100_000)  # runs, trials, targets: for a descriptor that does not give its shape
 MB = 2**20
+CONVOLUTIONS = 8e10  # operations per second, of one core
+START_S = 6  # seconds of one 2.5-GHz core: a stage imports, reads and writes
+# Seconds of stages of images: at least, and per trial and target.
+PASSES = {"compare_images": (START_S, 4e-7), "report_images": (18, 2e-7), "report_group": (18, 1e-7)}
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
         if stage == "match":  # every pair of layers of every pair of models, with nulls
             pairs = len(config.match.models) * (len(config.match.models) - 1) // 2
             known = len(config.match.models) * len(config.match.features) * (1 + config.match.draws)
-            return Cost(1500, 10 + 2 * pairs * len(config.match.measures) * config.match.draws + known, 1)
+            work = 2 * pairs * len(config.match.measures) * config.match.draws + known
+            return Cost(1500, START_S + round(0.11 * work), 1)
         if stage == "identify":  # all thresholds in every draw
             return Cost(2500, 30 + config.identify.draws * len(scanned_subjects(descriptor)) // 4, 1)
         if stage == "caption":
@@ -95,7 +100,7 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
         elif config.methods[method].trained:
             cost = _training_cost(config, descriptor, model, method)
         else:
-            cost = _image_cost(stage, descriptor, _searches(config, method))
+            cost = _image_cost(stage, descriptor, _searches(config, model, method))
         return replace(cost, memory_mb=cost.memory_mb + _pixels_mb(config, descriptor, model))
     if isinstance(descriptor, SentenceStudy):
         return _sentence_cost(stage, config, descriptor, method)
@@ -113,7 +118,12 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
     if isinstance(descriptor, TripletStudy) and stage == "align":  # of layers of some hundred features
         students = len(config.align.models_of(list(config.models)))
         return Cost(4000, 60 + 30 * len(config.align.penalties) + students * config.align.steps // 5, 10)
-    return Cost(1500, 30, 20)
+    return Cost(1500, 18 if stage.startswith("report") else 2 * START_S, 20)
+
+
+def _sizes(descriptor: BlockStudy | ImageStudy) -> tuple[int, int]:
+    shape = shape_of(descriptor)
+    return shape.trials, shape.targets
 
 
 def _series_cost(config: Config) -> Cost:
@@ -122,19 +132,17 @@ def _series_cost(config: Config) -> Cost:
     trainings = 1 + len(options.nulls) + len(options.ablations)
     full = 4 if options.model.design == "full" else 1
     steps = options.model.n_steps * options.model.batch_size / 48
-    return Cost(2500, 60 + round(0.04 * full * trainings * steps + options.folds * (4 * options.repeats)), 20)
+    return Cost(2500, START_S + round(0.04 * full * trainings * steps + options.folds * (4 * options.repeats)), 20)
 
 
 def _synthesis_cost(stage: str, config: Config, descriptor: ImageStudy) -> Cost:
     """Return the cost of encoders and of images of 32 pixels; a large diffusion model needs a GPU, and hours."""
     options = config.synthesize
-    _, trials, targets = (
-        (descriptor.shape.runs, descriptor.shape.trials, descriptor.shape.targets)
-        if (descriptor.shape)
-        else DEFAULT_SHAPE
-    )
+    trials, targets = _sizes(descriptor)
     if stage == "guide":
-        return Cost(1500 + round(5 * 4 * trials * targets / MB), 20 + round(0.02 * trials * (1 + options.views)), 10)
+        return Cost(
+            1500 + round(5 * 4 * trials * targets / MB), START_S + round(0.005 * trials * (1 + options.views)), 10
+        )
     n_regions = len(options.regions) if options.regions is not None else 10
     guided = options.n_images * n_regions * (1 + len(options.scales)) + options.n_nulls * options.n_null_images
     # The searches beside take as long as guidance does, each.
@@ -167,12 +175,12 @@ def _sentence_cost(stage: str, config: Config, descriptor: SentenceStudy, decode
     if descriptor.simulate:
         values_mb = 576 * 24 * 128 * 4 * descriptor.simulate.n_subjects / MB
     if stage == "prepare_sentences":
-        return Cost(1500 + round(3 * values_mb), 20 + round(0.1 * values_mb), values_mb)
+        return Cost(1500 + round(3 * values_mb), START_S + round(0.1 * values_mb), values_mb)
     if stage == "decode":
         fits = 3 * len(config.decode.seeds)
         network = config.decode.decoders[decoder].decoder != "linear" if decoder else False
-        return Cost(2000 + round(6 * values_mb), 20 + round(fits * values_mb * (0.5 if network else 0.1)), 5)
-    return Cost(1200, 30, 5)
+        return Cost(2000 + round(6 * values_mb), 2 * START_S + round(fits * values_mb * (1.2 if network else 0.1)), 5)
+    return Cost(1200, 16, 5)
 
 
 def _time_cost(config: Config, descriptor: Descriptor) -> Cost:
@@ -181,28 +189,35 @@ def _time_cost(config: Config, descriptor: Descriptor) -> Cost:
     trials, sensors = (shape.trials, shape.targets) if isinstance(descriptor, RecordingStudy) and shape else (1000, 100)
     options = config.decode_times
     work = (options.permutations + 50 * options.square_permutations) * trials * (sensors + 20)
-    return Cost(1200, 15 + round(2e-7 * work), 5)
+    return Cost(1200, START_S + round(1.7e-7 * work), 5)
 
 
-def _searches(config: Config, method: str) -> float:
-    """Return how much longer a method takes than a fit per layer: each set of shares decomposes the layers anew."""
-    options = config.methods.get(method)
-    return 1 + options.n_candidates / 20 if isinstance(options, BandedRidgeMethod) else 1.0
+def _searches(config: Config, model: str, method: str) -> float:
+    """Return the seconds of encoding per trial and target: of every layer, with its null and draws.
+
+    Each set of shares of a joint fit decomposes the layers anew.
+    """
+    options, n_layers = config.methods.get(method), len(getattr(config.models.get(model), "layers", None) or range(4))
+    joint = 1 + options.n_candidates / 20 if isinstance(options, BandedRidgeMethod) else 1.0
+    return joint * n_layers * (5e-8 + 6e-11 * (config.encode_images.permutations + config.encode_images.draws))
 
 
 def _image_cost(stage: str, descriptor: ImageStudy, searches: float) -> Cost:
-    """Return the cost of a job of a study of images; responses are held once as read and once as averaged."""
-    shape = descriptor.shape
-    _, trials, targets = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
+    """Return the cost of a job of a study of images; responses are held once as read and once as averaged.
+
+    `searches` are seconds per trial and target, of encoding.
+    """
+    trials, targets = _sizes(descriptor)
     values_mb = 4 * trials * targets / MB
     if stage == "extract":
-        return Cost(1500, 60, 100)
+        return Cost(1500, START_S + round(0.005 * trials), 100)
     if stage == "simulate":
-        return Cost(2500, 60, 250)
+        return Cost(2500, 20 + round(1.5e-6 * trials * targets), 250)
     if stage == "encode_images":
-        return Cost(1200 + round(6 * values_mb), 10 + round(searches * 4e-6 * trials * targets), 20)
+        return Cost(1200 + round(6 * values_mb), START_S + round(searches * trials * targets), 20)
     disk_mb = values_mb if stage == "prepare_images" else 5
-    return Cost(1000 + round(5 * values_mb), 15 + round(1e-6 * trials * targets), disk_mb)
+    fixed, each = PASSES.get(stage, (START_S, 1e-7))
+    return Cost(1000 + round(5 * values_mb), fixed + round(each * trials * targets), disk_mb)
 
 
 def _training_cost(config: Config, descriptor: ImageStudy, model: str, method: str) -> Cost:
@@ -212,15 +227,14 @@ def _training_cost(config: Config, descriptor: ImageStudy, model: str, method: s
     """
     options = config.methods[method]
     assert isinstance(options, TrainedMethod)
-    base = _image_cost("encode_images", descriptor, 1.0)
-    shape = descriptor.shape
-    _, trials, targets = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
+    base = _image_cost("encode_images", descriptor, _searches(config, model, method))
+    trials, targets = _sizes(descriptor)
     n_layers = len(getattr(config.models[model], "layers", None) or range(4))
     n_beside = len({"factorized", "gaussian"}.intersection(options.baselines)) + len(getattr(options, "controls", ()))
     trainings = n_layers * len(options.seeds) * (2 + n_beside)
     seconds = base.seconds + trainings * getattr(options, "restarts", 1) * options.epochs * trials * targets * 2e-8
     if isinstance(options, ResponseOptimisedMethod):
-        each = _core_operations(options, config.models[model]) / 1e10
+        each = _core_operations(options, config.models[model]) / CONVOLUTIONS
         seconds += n_layers * len(options.seeds) * 2 * options.epochs * trials * each
     return Cost(2 * base.memory_mb, round(seconds), base.disk_mb)
 
@@ -229,8 +243,8 @@ def _dictionary_cost(config: Config, descriptor: ImageStudy, model: str, method:
     """Return the cost of dictionaries: of the scores and their control, one per start, and ridge on four spaces."""
     options = config.methods[method]
     assert isinstance(options, DictionaryMethod)
-    base = _image_cost("encode_images", descriptor, 4.0)
-    images = descriptor.shape.trials if descriptor.shape else DEFAULT_SHAPE[1]
+    base = _image_cost("encode_images", descriptor, 4 * _searches(config, model, method))
+    images = shape_of(descriptor).trials
     n_layers = len(getattr(config.models[model], "layers", None) or range(4))
     rows = n_layers * (1 + len(options.seeds)) * options.epochs * images
     steps = options.n_active if options.coding == "matching_pursuit" else 2
@@ -250,7 +264,7 @@ def _core_operations(options: ResponseOptimisedMethod, model: object) -> float:
 def _pixels_mb(config: Config, descriptor: ImageStudy, model: str) -> int:
     """Return the memory of pixels, which are large: as read, by trial, by split, and as ridge scales them."""
     options = config.models[model]
-    trials = descriptor.shape.trials if descriptor.shape else DEFAULT_SHAPE[1]
+    trials = shape_of(descriptor).trials
     return round(6 * 12 * options.image_size**2 * trials / MB) if isinstance(options, PixelsModel) else 0
 
 
@@ -271,8 +285,8 @@ def _context_cost(config: Config, descriptor: ImageStudy, model: str, method: st
     """Return the cost of reading weights off contexts of several sizes, with and without their responses in order."""
     options = config.methods[method]
     assert isinstance(options, InContextMethod)
-    base = _image_cost("encode_images", descriptor, 1.0)
-    targets = descriptor.shape.targets if descriptor.shape else DEFAULT_SHAPE[2]
+    base = _image_cost("encode_images", descriptor, _searches(config, model, method))
+    targets = shape_of(descriptor).targets
     n_layers = len(getattr(config.models[model], "layers", None) or range(4))
     images = 2 * options.n_repeats * sum(options.sizes) + 2 * options.context_sizes[1]
     per_image = 5e-6 if options.network == "small" else 2e-3  # seconds of a forward pass, per target and image
@@ -281,8 +295,7 @@ def _context_cost(config: Config, descriptor: ImageStudy, model: str, method: st
 
 
 def _block_cost(stage: str, config: Config, descriptor: BlockStudy, model: str, method: str) -> Cost:
-    shape = descriptor.shape
-    _, trials, targets = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
+    trials, targets = _sizes(descriptor)
     values_mb = 4 * trials * targets / MB
     if stage == "prepare":
         # All volumes, in float32 and in nilearn's float64; a trial is some ten volumes.
@@ -313,10 +326,9 @@ def _caption_cost(config: Config, descriptor: ImageStudy) -> Cost:
 
     How many targets are reliable is not known before: a third of them is assumed.
     """
-    shape = descriptor.shape
-    _, trials, targets = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
+    trials, targets = _sizes(descriptor)
     projections = 2 * config.caption.nulls + len(config.caption.temperatures) + 6
-    seconds = trials * targets / 3 * (1e-6 * projections + 3e-9 * config.caption.draws * 25)
+    seconds = trials * targets / 3 * (1e-7 * projections + 3e-10 * config.caption.draws * 25)
     return Cost(1500 + round(8 * 6 * trials * targets / 3 / MB), 20 + round(seconds), 5)
 
 
@@ -325,8 +337,7 @@ def _searchlight_cost(config: Config, descriptor: BlockStudy | ImageStudy) -> Co
 
     Test images are not known before splits are made: a hundred are assumed, and five layers.
     """
-    shape = descriptor.shape
-    _, trials, targets = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
+    trials, targets = _sizes(descriptor)
     n = min(len(descriptor.stimuli) if isinstance(descriptor, BlockStudy) else 100, trials)
     pairs = n * (n - 1) / 2
     seconds = targets * (5e-4 + pairs * (2e-7 + 5 * config.searchlight.permutations * 5e-11))
@@ -344,8 +355,8 @@ def _layers(config: Config, descriptor: BlockStudy, model: str) -> int:
 
 def _response_sets(config: Config, descriptor: BlockStudy, model: str, method: str) -> Iterator[tuple[int, int, float]]:
     """Yield (response sets, outer folds, floating point operations per target and fold) of an encode job's splits."""
-    shape = descriptor.shape
-    runs, trials, _ = (shape.runs, shape.trials, shape.targets) if shape else DEFAULT_SHAPE
+    shape = shape_of(descriptor)
+    runs, trials = shape.runs, shape.trials
     settings = config.methods[method]
     assert not isinstance(settings, TrainedMethod | InContextMethod | DictionaryMethod)  # refused for studies of blocks
     inner = 0 if len(settings.alphas) == 1 else min(runs, settings.cv if isinstance(settings.cv, int) else runs)

@@ -75,6 +75,7 @@ TORCH_FREE = (
     "series_options",
     "parsing",
     "stages",
+    "study_size",
     "artifact_names",
     "artifacts",
     "checks",

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from brainalign.checks import BrainalignError
+from brainalign.descriptor import Shape
 from brainalign.plan import STAGES, Cost, Job, estimate, image_state, jobs, library_digest, settings_file, wants_gpu
 from brainalign.settings import (
     Config,
@@ -21,6 +22,7 @@ from brainalign.settings import (
     parse,
 )
 from brainalign.stages import read_settings
+from brainalign.study_size import known_shape, shape_of
 
 
 @pytest.fixture
@@ -188,7 +190,9 @@ def test_costs_grow_with_sizes(demo: Config) -> None:
     without = estimate("encode", demo, large, "random", "fixed")
     assert with_null.seconds > without.seconds
     unknown = small.model_copy(update={"shape": None})
-    assert estimate("encode", demo, unknown, "minilm", "ridge").memory_mb > 10_000
+    assert estimate("encode", demo, unknown, "minilm", "ridge") == estimate("encode", demo, small, "minilm", "ridge")
+    elsewhere = unknown.model_copy(update={"name": "elsewhere", "folder": Path("nowhere")})  # its files are not found
+    assert estimate("encode", demo, elsewhere, "minilm", "ridge").memory_mb > 10_000
 
 
 def test_digests_follow_the_files_they_cover() -> None:
@@ -282,7 +286,7 @@ def test_networks_are_pretrained_once_per_subject_model_and_method(demo: Config)
     assert seconds("pretrain", seeds=[0, 1]) - seconds("pretrain") > 300  # one more network per layer
     assert seconds("pretrain", network="clip") > 10 * seconds("pretrain")
     assert seconds("encode_images", sizes=[10, 200]) > seconds("encode_images", sizes=[10])
-    unknown = study.model_copy(update={"shape": None})
+    unknown = study.model_copy(update={"shape": None, "simulate": None})  # and none of its files are there
     assert estimate("encode_images", config, unknown, "efficientnet", "few").seconds > seconds("encode_images")
 
 
@@ -305,3 +309,33 @@ def test_settings_that_are_none_are_refused(tmp_path: Path, text: str | None, me
         path.write_text(text)
     with pytest.raises(BrainalignError, match=f"settings.json.*{message}"):
         read_settings(str(path))
+
+
+def test_sizes_come_from_headers_and_tables(small, scenes, root: Path) -> None:
+    """Without `shape`: of volumes voxels in the mask and blocks, of betas the rows of trials and vertices."""
+    blocks = load_descriptor(small.write())
+    assert known_shape(blocks) == Shape(runs=4, trials=16, targets=60)
+    images = load_descriptor(scenes.write())
+    declared, measured = images.shape, known_shape(images.model_copy(update={"shape": None}))
+    assert (measured.trials, measured.targets) == (declared.trials, declared.targets)
+    simulated = load_descriptor(root / "data" / "simulated.yaml")
+    measured = known_shape(simulated.model_copy(update={"shape": None}))
+    assert (measured.trials, measured.targets) == (simulated.shape.trials, simulated.shape.targets)
+    (small.folder / "mask.nii.gz").write_bytes(b"no image")
+    broken = load_descriptor(small.folder / "small.yaml").model_copy(update={"title": "again", "licence": "other"})
+    assert known_shape(broken) is None
+    assert shape_of(broken).trials == 10_000
+
+
+def test_a_small_study_is_planned_as_small(small, tmp_path: Path) -> None:
+    """Four runs of sixty voxels, of which the descriptor gives no size, were planned as a large release."""
+    content = {
+        "results": str(tmp_path / "results"),
+        "datasets": {"small": {"descriptor": str(small.write())}},
+        "models": {"onehot": {"extractor": "onehot"}},
+        "methods": {"ridge": {"encoder": "ridge"}},
+    }
+    planned = jobs(parse(Config, content, "test"))
+    assert max(job.cost.memory_mb for job in planned) < 2000
+    assert sum(job.cost.seconds for job in planned) < 300
+    assert sum(job.cost.disk_mb for job in planned) < 100

@@ -1,0 +1,45 @@
+"""What `brainalign plan` estimates against what a run of the same configuration took, by stage, in seconds of a core.
+
+python -P benchmarks/plan.py [CONFIG]     after `make run CONFIG=...`; reads the benchmark that every rule writes
+
+Seconds of a core do not depend on what else the machine does; Snakemake asks for them now and then while a job runs, so
+that those of jobs of a few seconds come out too small.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+
+from brainalign.plan import STAGES, jobs
+from brainalign.settings import load_config
+
+LEAST_S = 10.0  # stages below are not judged
+
+
+def main(config: str = "snakemake/config/demo.yaml") -> None:
+    """Print a table: stage, jobs, estimated, measured, ratio."""
+    estimated: dict[str, float] = defaultdict(float)
+    measured: dict[str, float] = defaultdict(float)
+    done: dict[str, int] = defaultdict(int)
+    planned = jobs(load_config(config))
+    for job in planned:
+        table = job.log.with_suffix(".tsv")
+        if not table.exists():
+            continue
+        names, values = (line.split("\t") for line in table.read_text().splitlines()[:2])
+        estimated[job.stage] += job.cost.seconds
+        measured[job.stage] += float(dict(zip(names, values, strict=True))["cpu_time"])
+        done[job.stage] += 1
+    print(f"{'stage':20}{'jobs':>6}{'estimated':>12}{'measured':>12}{'ratio':>8}")
+    for stage in (stage for stage in STAGES if done[stage]):
+        ratio = estimated[stage] / max(measured[stage], 0.1)
+        mark = " *" if measured[stage] > LEAST_S and not 0.5 <= ratio <= 2 else ""
+        print(f"{stage:20}{done[stage]:6}{estimated[stage]:12.0f}{measured[stage]:12.1f}{ratio:8.2f}{mark}")
+    total, took = sum(estimated.values()), sum(measured.values())
+    print(f"{'all':20}{sum(done.values()):6}{total:12.0f}{took:12.1f}{total / max(took, 0.1):8.2f}")
+    print(f"{len(planned) - sum(done.values())} planned jobs have not run; * more than a factor of two away")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
