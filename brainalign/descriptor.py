@@ -35,6 +35,7 @@ from brainalign.image_files import (
 from brainalign.modalities_descriptor import ArrayRecordings, ModalityFiles, SimulateModalities, ThingsRecordings
 from brainalign.parsing import Strict, parse, read_yaml
 from brainalign.preconditions import LONGEST_TR_S
+from brainalign.reading import read_parquet, reading
 from brainalign.recordings_descriptor import CutOptions, RecordingFiles, Window
 from brainalign.sentences_descriptor import SimulatedSentences, TextSplit, ZucoRelease
 from brainalign.series_descriptor import SeriesFiles, SeriesWorld
@@ -59,7 +60,7 @@ __all__ = [
 ]
 
 Name = Annotated[str, Field(pattern="^[A-Za-z0-9]+$")]
-DatasetName = Annotated[str, Field(pattern="^[A-Za-z0-9-]+$")]
+DatasetName = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9-]*$")]
 
 
 def _in_seconds(value: float) -> float:
@@ -318,10 +319,8 @@ class ImageStudy(Descriptor):
         except BrainalignError:
             return None
         if path.suffix == ".parquet":
-            import pandas as pd
-
-            return list(map(str, pd.read_parquet(path)))
-        with path.open(encoding="utf-8-sig", newline="") as file:
+            return list(map(str, read_parquet(path)))
+        with reading(path, "not a readable table"), path.open(encoding="utf-8-sig", newline="") as file:
             return next(csv.reader(file, delimiter="," if path.suffix == ".csv" else "\t"), [])
 
     def files(self, subject: str) -> dict[str, Path]:
@@ -741,10 +740,8 @@ def _expanded(paths: Iterable[Path], patterns: Iterable[str]) -> list[Path]:
 def _column(table: Path, name: str) -> list[str]:
     """Return a column of a table, nothing where there is none: what is wrong with a table is said when it is read."""
     if table.suffix == ".parquet":
-        import pandas as pd
-
-        return [str(value) for value in pd.read_parquet(table).get(name, [])]
-    with table.open(encoding="utf-8-sig", newline="") as file:
+        return [str(value) for value in read_parquet(table).get(name, [])]
+    with reading(table, "not a readable table"), table.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file, delimiter="," if table.suffix == ".csv" else "\t")
         return [row[name] for row in rows if row.get(name)]
 

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.reading import reading
 
 __all__ = ["Strict", "parse", "read_yaml"]
 
@@ -22,7 +23,7 @@ TAGS = {"models": "extractor", "methods": "encoder", "subjects": "format"}
 class Strict(BaseModel):
     """Refuses unknown keys, so that a typo fails before anything runs."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -131,8 +132,20 @@ def _tag(annotation: Any) -> str | None:
     return tags[0] if tags else None
 
 
+MOST_VALUES = 1_000_000  # of a file; the longest descriptors of this repository have some thousand
+
+
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that a mapping has already: YAML would keep the last value, and say nothing."""
+    """Refuses a key that a mapping has already: YAML would keep the last value, and say nothing.
+
+    Neither does it follow aliases that name each other until a few lines stand for more values than fit the memory.
+    """
+
+    def get_single_node(self) -> Any:
+        node: Any = super().get_single_node()
+        if node is not None and _size(node, {}) > MOST_VALUES:
+            raise BrainalignError(f"its aliases (*) stand for more than {MOST_VALUES:,} values; write them out")
+        return node
 
     def compose_mapping_node(self, anchor: Any) -> Any:
         # Before merges ("<<") are resolved: what they bring may be overwritten.
@@ -151,13 +164,23 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
+def _size(node: Any, known: dict[int, float]) -> float:
+    """Return how many values a node of YAML stands for, aliases followed; infinite where one holds itself."""
+    if id(node) not in known:
+        known[id(node)] = float("inf")  # until it is counted: what comes back to it never ends
+        parts = [] if isinstance(node, yaml.ScalarNode) else node.value
+        inner = [part for pair in parts for part in (pair if isinstance(pair, tuple) else (pair,))]
+        known[id(node)] = 1 + sum(_size(part, known) for part in inner)
+    return known[id(node)]
+
+
 def read_yaml(path: Path) -> Any:
     """Return the content of a YAML file.
 
     Raises
     ------
     BrainalignError
-        If there is none, it is not valid, or a mapping has a key twice.
+        If there is none, it is not valid, a mapping has a key twice, or aliases stand for too many values.
     """
     if not path.is_file():
         folder = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.exists() else []
@@ -165,9 +188,11 @@ def read_yaml(path: Path) -> Any:
             f"{path}: no such file{did_you_mean(path.name, folder)}"
             + (f"; in {path.parent}: {listed(folder, 6)}" if folder else "")
         )
-    try:
-        return yaml.load(path.read_text(), _Loader)
-    except BrainalignError as error:
-        raise BrainalignError(f"{path}: {error}") from None
-    except yaml.YAMLError as error:
-        raise BrainalignError(f"{path}: not valid YAML: {str(error).splitlines()[-1].strip()}") from None
+    with reading(path, "not valid YAML", "correct it"):
+        text = path.read_text(encoding="utf-8-sig")
+        try:
+            return yaml.load(text, _Loader)
+        except BrainalignError as error:
+            raise BrainalignError(f"{path}: {error}") from None
+        except yaml.YAMLError as error:
+            raise BrainalignError(f"{path}: not valid YAML: {str(error).splitlines()[-1].strip()}") from None

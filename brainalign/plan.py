@@ -10,12 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from brainalign.artifacts import artifact_path
 from brainalign.descriptor import scanned_subjects
 from brainalign.devices import visible_gpus
 from brainalign.estimates import Cost, estimate
+from brainalign.reading import read_parquet
 from brainalign.settings import (
     BlockStudy,
     Config,
@@ -95,7 +94,7 @@ def image_state(table: str | Path) -> str:
     table = Path(table)
     paths: Iterable[str]
     if table.suffix == ".parquet":
-        paths = pd.read_parquet(table).get("path", [])
+        paths = read_parquet(table).get("path", [])
     else:
         paths = read_text_table(table).get("path", [])
     digest = hashlib.sha256()

@@ -13,12 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "check_stored",
@@ -30,6 +33,8 @@ __all__ = [
     "read_lines",
     "read_npy",
     "read_npz",
+    "read_numbers",
+    "read_parquet",
     "read_safetensors",
     "reading",
 ]
@@ -104,6 +109,20 @@ def read_lines(path: Path | str, remedy: str = "save it as text in UTF-8") -> li
     return text.splitlines()
 
 
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Return the table in a .parquet file.
+
+    Raises
+    ------
+    BrainalignError
+        If it is none, or damaged.
+    """
+    import pandas as pd
+
+    with reading(path, "not a readable .parquet table", "write it again"):
+        return pd.read_parquet(path)
+
+
 # ---------------------------------------------------------------------------------------------------------- arrays
 
 
@@ -128,6 +147,24 @@ def read_npy(path: Path, *, mapped: bool = False) -> NDArray[Any]:
             raise ValueError(f"its header needs {n_bytes:,} bytes, the file has {path.stat().st_size:,}")
         values = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     return np.asanyarray(values)
+
+
+def read_numbers(path: Path) -> dict[str, NDArray[Any]]:
+    """Return every array of a .npy (under the name ""), .npz or .safetensors file; all must be numbers.
+
+    Raises
+    ------
+    BrainalignError
+        If the file cannot be read, or holds something else than real numbers.
+    """
+    if path.suffix == ".safetensors":
+        arrays = read_safetensors(path)[0]
+    else:
+        arrays = {"": read_npy(path)} if path.suffix == ".npy" else read_npz(path)
+    for name, values in arrays.items():
+        if values.dtype.kind not in "iufb":
+            raise BrainalignError(f"{path}: {name or 'its array'} holds {values.dtype}; give real numbers")
+    return arrays
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
@@ -182,7 +219,7 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, NDArray[Any]], dict[st
 
 
 @contextmanager
-def open_hdf5(path: Path, remedy: str = "download it again") -> Iterator[Any]:
+def open_hdf5(path: Path, wrong: str = "not a whole HDF5 file", remedy: str = "download it again") -> Iterator[Any]:
     """Open an HDF5 file for reading; see `reading` for what the block may raise.
 
     Raises
@@ -192,7 +229,7 @@ def open_hdf5(path: Path, remedy: str = "download it again") -> Iterator[Any]:
     """
     import h5py
 
-    with reading(path, "not a whole HDF5 file", remedy), h5py.File(path, "r") as file:
+    with reading(path, wrong, remedy), h5py.File(path, "r") as file:
         yield file
 
 
@@ -270,8 +307,14 @@ def _unpacked_as(path: Path, n_bytes: int, _: int) -> int:
     return total
 
 
-def open_picture(path: Path | str) -> Any:
+def open_picture(path: Path | str, name: str = "") -> Any:
     """Return a picture (PIL) with its pixels read; the checksums of a PNG are compared, which PIL leaves out.
+
+    Parameters
+    ----------
+    path : path
+    name : str
+        What messages begin with: "stimulus 'cat': ".
 
     Raises
     ------
@@ -280,7 +323,9 @@ def open_picture(path: Path | str) -> Any:
     """
     from PIL import Image
 
-    with reading(path, "cannot be read as a picture", "copy it again, or leave it out"):
+    with reading(
+        f"{name}cannot read the image {path}", "cut short, damaged or no picture", "copy it again, or leave it out"
+    ):
         with Image.open(path) as picture:
             if picture.format == "PNG":
                 picture.verify()

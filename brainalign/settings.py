@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from brainalign.align_options import AlignSettings
 from brainalign.caption_options import CaptionSettings
@@ -254,6 +254,13 @@ class Config(Strict):
         description="families that meet in every region of fMRI studies of images, by name: models, each with all its "
         "methods or as model/method",
     )
+
+    @field_validator("results")
+    @classmethod
+    def _can_be_an_output(cls, results: Path) -> Path:
+        if set("{}") & set(str(results)) or str(results).startswith("-"):
+            raise ValueError("the workflow takes braces for wildcards and a first - for an option; name another folder")
+        return results
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:

@@ -69,5 +69,5 @@ def no_cell_lost(path: Path | str) -> Iterator[None]:
             f"{path}: {what} ({str(error).strip()}); put text that holds the separator in quotation marks, or write "
             "the table again"
         ) from error
-    except (ValueError, OSError) as error:
+    except Exception as error:  # csv.Error, a file without any text, bytes that are no text, ...
         raise BrainalignError(f"{path}: not a readable table ({error}); write it again") from error

@@ -17,6 +17,7 @@ from brainalign.features import EXTRACTORS, Extractor, captions_of, check_images
 from brainalign.files import file_digest
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
+from brainalign.reading import read_parquet
 from brainalign.settings import BlockStudy, load_descriptor
 from brainalign.tables import read_text_table
 
@@ -66,7 +67,7 @@ def _inline(descriptor: BlockStudy) -> pd.DataFrame:
 
 def _read(path: Path) -> pd.DataFrame:
     if path.suffix == ".parquet":
-        return pd.read_parquet(path)
+        return read_parquet(path)
     return read_text_table(path)
 
 

@@ -25,6 +25,7 @@ from brainalign.geometry import (
 )
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
+from brainalign.reading import read_parquet
 from brainalign.settings import MatchSettings, parse
 from brainalign.tables import no_cell_lost
 
@@ -151,7 +152,7 @@ def _known(
         return {}
     provenance.read("stimuli", path)
     if path.suffix == ".parquet":
-        table = pd.read_parquet(path)
+        table = read_parquet(path)
     else:  # ids keep their zeros, and features that are numbers stay numbers
         with no_cell_lost(path):
             table = pd.read_csv(path, sep=None, engine="python", dtype={"stimulus_id": str}, index_col=False)

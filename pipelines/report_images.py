@@ -12,13 +12,13 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.checks import BrainalignError
 from brainalign.pipelines.report import report_subjects, write_report
 from brainalign.provenance import Provenance
+from brainalign.reading import open_picture, read_parquet
 from brainalign.report import (
     CAPTION_TABLES,
     DECODED_TABLES,
@@ -145,14 +145,14 @@ def _pictures(descriptor: ImageStudy, names: Sequence[str]) -> dict[str, NDArray
     if not names:
         return {}
     table = descriptor.locate(descriptor.images, "images")
-    stimuli = pd.read_parquet(table) if table.suffix == ".parquet" else read_text_table(table)
+    stimuli = read_parquet(table) if table.suffix == ".parquet" else read_text_table(table)
     paths = stimuli.set_index("stimulus_id")["path"]
     found = {}
     for name in names:
         path = table.parent / str(paths.get(name, ""))
         if path.is_file():
-            with Image.open(path) as image:
-                found[name] = np.asarray(image.convert("RGB").resize((THUMBNAIL, THUMBNAIL)), dtype=np.uint8)
+            image = open_picture(path).convert("RGB")
+            found[name] = np.asarray(image.resize((THUMBNAIL, THUMBNAIL)), dtype=np.uint8)
     return found
 
 

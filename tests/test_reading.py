@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import gzip
+import re
+import zipfile
+import zlib
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from brainalign.checks import BrainalignError
 from brainalign.datasets.fmri import read_volumes
+from brainalign.descriptor import load_descriptor
+from brainalign.encoding.training import read_state
+from brainalign.parsing import parse, read_yaml
+from brainalign.reading import open_picture, read_npy, read_npz, reading
+from brainalign.settings import Config
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize("name", ["bold.nii.gz", "bold.mgz"])
@@ -49,3 +61,101 @@ def test_a_compressed_image_is_read_to_its_end(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(raw[:-1]))
     with pytest.raises(BrainalignError, match=r"need 544 bytes, there are 543"):
         read_volumes(path)
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), MemoryError(), zlib.error("bad"), RecursionError("deep"), EOFError()])
+def test_whatever_a_parser_raises_names_file_and_remedy(error: Exception) -> None:
+    said = pytest.raises(BrainalignError, match=r"^some/file.x: not readable \(.+\); copy or download it again$")
+    with said, reading("some/file.x", "not readable"):
+        raise error
+
+
+def test_the_projects_own_errors_pass_and_a_missing_file_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(BrainalignError, match=r"^mine$"), reading("x", "not readable"):
+        raise BrainalignError("mine")
+    with pytest.raises(BrainalignError, match=r"none: no such file"), reading(tmp_path / "none", "not readable"):
+        (tmp_path / "none").read_bytes()
+
+
+@pytest.mark.parametrize("shape", ["(3, 50)", "(30000000000, 500000)", "(-3, 4)", "(2, 4)"])
+def test_a_header_that_lies_about_its_size_takes_no_memory(tmp_path: Path, shape: str) -> None:
+    np.save(tmp_path / "a.npy", np.ones((3, 4)))
+    content = (tmp_path / "a.npy").read_bytes()
+    lie = content.replace(b"(3, 4), }" + b" " * (len(shape) - 6), shape.encode() + b", }")
+    assert len(lie) == len(content)
+    (tmp_path / "a.npy").write_bytes(lie)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", lie)
+    for name, read in (("a.npy", read_npy), ("a.npz", read_npz)):
+        with pytest.raises(BrainalignError, match=rf"{name}: no whole .npz? file of numbers"):
+            read(tmp_path / name)
+
+
+def test_a_bomb_of_zeros_is_not_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", bytes(40_000_000))
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    place = content.rfind(b"PK\x01\x02")
+    content[place + 24 : place + 28] = (2**32 - 2).to_bytes(4, "little")  # how large it says that it will be
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(BrainalignError, match="would grow from"):
+        read_npz(tmp_path / "a.npz")
+
+
+def test_a_png_with_a_flipped_bit_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 8, 3), dtype=np.uint8)).save(path)
+    open_picture(path)
+    content = bytearray(path.read_bytes())
+    content[content.find(b"IDAT") + 60] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(BrainalignError, match=r"cannot read the image .*a.png"):
+        open_picture(path)
+
+
+def test_aliases_that_stand_for_too_much_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    layers = [f"b{k}: &b{k} [{', '.join([f'*b{k - 1}'] * 9)}]" for k in range(1, 10)]
+    for text in ("\n".join(["b0: &b0 [1, 1]", *layers]), "a: &a [*a]"):
+        path.write_text(text)
+        with pytest.raises(BrainalignError, match=r"a.yaml: its aliases"):
+            read_yaml(path)
+    path.write_text("a: &a {x: [1, 2]}\nb: {<<: *a, y: 1}\nc: [*a, *a]")
+    assert read_yaml(path)["b"] == {"x": [1, 2], "y": 1}
+
+
+@pytest.mark.parametrize("text", ["[" * 20_000, "a: 2026-13-45", "a: 0b_", "a: \0"])
+def test_yaml_that_no_parser_takes_is_said_so(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(BrainalignError, match=r"a.yaml: not valid YAML"):
+        read_yaml(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("value", [".inf", "-.inf", ".nan"])
+def test_numbers_of_descriptors_are_finite(tmp_path: Path, value: str) -> None:
+    text = (ROOT / "data" / "haxby-slice.yaml").read_text()
+    (tmp_path / "study.yaml").write_text(re.sub(r"tr_s: [\d.]+", f"tr_s: {value}", text))
+    with pytest.raises(BrainalignError, match=r"study.yaml: fmri.tr_s: .*finite"):
+        load_descriptor(tmp_path / "study.yaml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("results", "out/{dataset}"), ("results", "-out"), ("datasets", {"-d": {"descriptor": "d.yaml"}})],
+)
+def test_names_that_the_workflow_would_take_for_something_else(key: str, value: object) -> None:
+    with pytest.raises(BrainalignError, match=rf"run.yaml: {key}"):
+        parse(Config, {key: value}, "run.yaml")
+
+
+def test_a_damaged_state_of_a_training_begins_afresh(tmp_path: Path) -> None:
+    path, values = tmp_path / "state.pt", torch.arange(2000.0)
+    torch.save({"w": values}, path)
+    assert torch.equal(read_state(path)["w"], values)
+    content = bytearray(path.read_bytes())
+    content[content.find(values.numpy().tobytes()[:400]) + 300] ^= 1
+    path.write_bytes(content)
+    assert not torch.equal(torch.load(path, weights_only=True)["w"], values)  # torch sees nothing
+    with pytest.warns(RuntimeWarning, match=r"state.pt is damaged; the training begins afresh"):
+        assert read_state(path) is None
+    assert read_state(tmp_path / "none") is None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.reading import read_json, reading
 
 __all__ = ["FmriprepRun", "SeriesFile", "find_runs", "find_series"]
 
@@ -239,12 +239,10 @@ def _timing(bold: Path, source: Path, raw: Path) -> tuple[float, float]:
     places = [own, *sorted(source.rglob(f"{stem}_bold.json")), raw / f"task-{entities.get('task')}_bold.json"]
     for path in places:
         if path.exists():
-            try:
-                content = json.loads(path.read_text())
-            except ValueError as error:
-                raise BrainalignError(f"{path}: not readable JSON ({error}); write it again") from error
+            content = read_json(path, "not readable JSON")
             if "RepetitionTime" in content:
-                return float(content["RepetitionTime"]), float(content.get("StartTime", 0))
+                with reading(path, "RepetitionTime or StartTime is no number", "write seconds"):
+                    return float(content["RepetitionTime"]), float(content.get("StartTime", 0))
     raise BrainalignError(
         f"{bold}: RepetitionTime is in none of {listed([path.name for path in places])}; add it (in seconds) to "
         f"{own.name}"

@@ -12,6 +12,7 @@ import pandas as pd
 
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
 from brainalign.datasets.trials import MISSING
+from brainalign.reading import reading
 from brainalign.tables import read_text_table
 
 __all__ = ["open_bids", "pick_sensors", "read_bids_stimuli"]
@@ -36,12 +37,12 @@ def open_bids(
     place = mne_bids.BIDSPath(
         subject=participant, session=session, task=task, run=run, datatype=datatype, suffix=datatype, root=root
     )
-    try:
-        raw = mne_bids.read_raw_bids(place, verbose="error")
-    except (OSError, RuntimeError, ValueError) as error:
-        raise BrainalignError(
-            f"{place}: cannot be read ({error}); correct participant, session, task or run"
-        ) from error
+    remedy = "correct participant, session, task or run"
+    with reading(str(place), "cannot be read", remedy):
+        try:
+            raw = mne_bids.read_raw_bids(place, verbose="error")
+        except FileNotFoundError as error:
+            raise BrainalignError(f"{place}: cannot be read ({error}); {remedy}") from error
     return place, raw
 
 

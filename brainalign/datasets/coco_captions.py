@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pandas as pd
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.datasets.published import nsd_image, required
+from brainalign.reading import read_json, reading
 from brainalign.tables import read_text_table
 
 __all__ = ["coco_captions", "nsd_coco_ids"]
@@ -34,7 +34,8 @@ def nsd_coco_ids(folder: Path | str) -> dict[str, int]:
     for column in ("nsdId", "cocoId"):
         if column not in table:
             raise BrainalignError(f"{path}: has the columns {', '.join(map(str, table))}; expected nsdId and cocoId")
-    return {nsd_image(int(nsd)): int(coco) for nsd, coco in zip(table["nsdId"], table["cocoId"], strict=True)}
+    with reading(path, "its ids are no whole numbers"):
+        return {nsd_image(int(nsd)): int(coco) for nsd, coco in zip(table["nsdId"], table["cocoId"], strict=True)}
 
 
 def coco_captions(annotations: Sequence[Path | str], coco_ids: Mapping[str, int]) -> pd.DataFrame:
@@ -60,11 +61,9 @@ def coco_captions(annotations: Sequence[Path | str], coco_ids: Mapping[str, int]
     captions: dict[int, list[str]] = {}
     for path in map(Path, annotations):
         required(path, "download annotations_trainval2017.zip of COCO")
-        try:
-            rows = json.loads(path.read_text(encoding="utf-8"))["annotations"]
-            found = [(int(row["image_id"]), str(row["caption"]).strip()) for row in rows]
-        except (ValueError, KeyError, TypeError) as error:
-            raise BrainalignError(f"{path}: no captions of COCO ({error}); give captions_train2017.json") from error
+        with reading(path, "no captions of COCO", "give captions_train2017.json"):
+            annotated = read_json(path, "no captions of COCO", "give captions_train2017.json")["annotations"]
+            found = [(int(row["image_id"]), str(row["caption"]).strip()) for row in annotated]
         for image, caption in found:
             captions.setdefault(image, []).append(caption)
     missing = [stimulus for stimulus, image in coco_ids.items() if image not in captions]

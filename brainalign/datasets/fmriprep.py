@@ -172,9 +172,9 @@ def read_confounds(path: Path, patterns: Sequence[str]) -> pd.DataFrame:
     Raises
     ------
     BrainalignError
-        If a pattern matches no column.
+        If the table cannot be read, a pattern matches no column, or a value is no number.
     """
-    table = pd.read_csv(path, sep="\t", na_values=["n/a"])
+    table = read_text_table(path).replace(list(MISSING), np.nan)
     columns = [str(column) for column in table]
     chosen: list[str] = []
     for pattern in patterns:
@@ -184,7 +184,11 @@ def read_confounds(path: Path, patterns: Sequence[str]) -> pd.DataFrame:
                 f"{path}: no confound {pattern!r}{did_you_mean(pattern, columns)}; it has {listed(columns, 8)}"
             )
         chosen += matching
-    return table[chosen].fillna(0.0)  # derivatives and framewise displacement have none in the first volume
+    numbers: pd.DataFrame = table[chosen].apply(pd.to_numeric, errors="coerce")
+    wrong = [name for name in chosen if (numbers[name].isna() & table[name].notna()).any()]
+    if wrong or np.isinf(numbers.to_numpy(dtype=float)).any():
+        raise BrainalignError(f"{path}: {listed(wrong or chosen)} holds what is no finite number; write numbers or n/a")
+    return numbers.fillna(0.0)  # derivatives and framewise displacement have none in the first volume
 
 
 def _design(

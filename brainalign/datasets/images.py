@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.datasets.problems import Problem
+from brainalign.reading import open_picture
 
 __all__ = ["ImageAudit", "audit_images", "near_duplicates"]
 
@@ -112,9 +112,8 @@ def _look_at(path: Path) -> tuple[dict[str, object], Bits, NDArray[np.float32]]:
         return row | {"problem": "missing"}, *nothing
     row["sha256"] = hashlib.sha256(content).hexdigest()
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            picture = image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        picture = open_picture(path).convert("RGB")
+    except BrainalignError as error:
         return row | {"problem": f"unreadable: {error}"}, *nothing
     row |= {"width": picture.width, "height": picture.height}
     grey = np.asarray(picture.convert("L").resize((SIDE + 1, SIDE), Image.Resampling.BOX), dtype=np.int16)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
 from brainalign.datasets.surfaces import SPACES
+from brainalign.reading import reading
 
 __all__ = ["Mesh", "load_mesh"]
 
@@ -55,7 +56,8 @@ def load_mesh(hemi: str, n_vertices: int, meshes: Mapping[str, Path] | None = No
     if meshes and hemi in meshes:
         from nilearn.surface import load_surf_mesh
 
-        found = load_surf_mesh(meshes[hemi])
+        with reading(meshes[hemi], "not a readable surface"):
+            found = load_surf_mesh(meshes[hemi])
         coordinates = np.asarray(found.coordinates, dtype=np.float64)
         if len(coordinates) < n_vertices:
             raise BrainalignError(

@@ -17,6 +17,7 @@ from brainalign.datasets.problems import Problem
 from brainalign.datasets.things_meeg import read_things_epochs
 from brainalign.descriptor import ModalityStudy
 from brainalign.modalities_descriptor import ThingsRecordings
+from brainalign.reading import read_numbers, read_parquet
 from brainalign.tables import read_text_table
 
 __all__ = ["ModalityData", "check_modality_splits", "modality_copies", "read_modalities"]
@@ -199,18 +200,14 @@ def _stacked(name: str, parts: list[Values]) -> Values:
 
 
 def _array(path: Path) -> Values:
-    if path.suffix == ".npy":
-        return np.asarray(np.load(path, allow_pickle=False))
-    from safetensors.numpy import load_file
-
-    arrays = load_file(path)
+    arrays = read_numbers(path)
     if len(arrays) != 1:
         raise BrainalignError(f"{path} holds {len(arrays)} arrays ({listed(list(arrays))}); give a file with one")
     return np.asarray(next(iter(arrays.values())))
 
 
 def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    table = pd.read_parquet(path) if path.suffix == ".parquet" else read_text_table(path)
+    table = read_parquet(path) if path.suffix == ".parquet" else read_text_table(path)
     missing = [column for column in columns if column not in table]
     if missing:
         raise BrainalignError(f"{path}: lacks the column(s) {listed(missing)}; it has {listed(list(table), 8)}")

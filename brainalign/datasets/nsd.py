@@ -26,6 +26,7 @@ from brainalign.datasets.published import (
     required,
     subject_number,
 )
+from brainalign.reading import check_stored, open_hdf5
 
 __all__ = ["NSD_SCALE", "NsdSubject", "open_nsd", "read_nsd"]
 
@@ -112,25 +113,21 @@ def _read_voxels(path: Path, ijk: NDArray[np.int64], out: NDArray[np.int16]) -> 
 
     MATLAB wrote (x, y, z, trial), which HDF5 reverses.
     """
-    import h5py
-
     x, y, z = ijk.T
     low, high = ijk.min(axis=0), ijk.max(axis=0)
     rows, columns = slice(int(low[1]), int(high[1]) + 1), slice(int(low[0]), int(high[0]) + 1)
-    try:
-        with h5py.File(path) as file:
-            betas = file["betas"]
-            n_trials, n_slices = (betas.chunks or (N_TRIALS, 1))[:2]
-            if n_trials < N_TRIALS:
-                n_trials, n_slices = n_trials * max(1, TRIALS_AT_ONCE // n_trials), betas.shape[1]
-            for bottom in range(int(low[2]) // n_slices * n_slices, int(high[2]) + 1, n_slices):
-                here = np.flatnonzero((z >= bottom) & (z < bottom + n_slices))
-                for first in range(0, N_TRIALS if len(here) else 0, n_trials):
-                    box = betas[first : first + n_trials, bottom : bottom + n_slices, rows, columns]
-                    part = box[:, z[here] - bottom, y[here] - rows.start, x[here] - columns.start]
-                    out[first : first + n_trials, here] = part
-    except OSError as error:
-        raise BrainalignError(f"{path}: ends early or is damaged ({error}); download it again") from error
+    with open_hdf5(path) as file:
+        betas = file["betas"]
+        check_stored(betas)
+        n_trials, n_slices = (betas.chunks or (N_TRIALS, 1))[:2]
+        if n_trials < N_TRIALS:
+            n_trials, n_slices = n_trials * max(1, TRIALS_AT_ONCE // n_trials), betas.shape[1]
+        for bottom in range(int(low[2]) // n_slices * n_slices, int(high[2]) + 1, n_slices):
+            here = np.flatnonzero((z >= bottom) & (z < bottom + n_slices))
+            for first in range(0, N_TRIALS if len(here) else 0, n_trials):
+                box = betas[first : first + n_trials, bottom : bottom + n_slices, rows, columns]
+                part = box[:, z[here] - bottom, y[here] - rows.start, x[here] - columns.start]
+                out[first : first + n_trials, here] = part
 
 
 def read_nsd(
@@ -270,8 +267,6 @@ def _splits(design: NsdDesign, trials: pd.DataFrame, strict: bool, val: float | 
 
 def _check_sessions(files: dict[int, Path], grid: tuple[int, ...], number: int) -> None:
     """Refuse missing sessions and files of another shape, all before the first is read."""
-    import h5py
-
     missing = [session for session, path in files.items() if not path.is_file()]
     if missing:
         there = sorted(path.name for path in files[missing[0]].parent.glob("betas_session*"))
@@ -282,13 +277,10 @@ def _check_sessions(files: dict[int, Path], grid: tuple[int, ...], number: int) 
         )
     expected = (N_TRIALS, *reversed(grid))
     for path in files.values():
-        try:
-            with h5py.File(path) as file:
-                if "betas" not in file:
-                    raise BrainalignError(f"{path}: has {listed(list(file)) or 'nothing'}; expected a dataset 'betas'")
-                shape, dtype = file["betas"].shape, file["betas"].dtype
-        except OSError as error:
-            raise BrainalignError(f"{path}: not a whole HDF5 file ({error}); download it again") from error
+        with open_hdf5(path) as file:
+            if "betas" not in file:
+                raise BrainalignError(f"{path}: has {listed(list(file)) or 'nothing'}; expected a dataset 'betas'")
+            shape, dtype = file["betas"].shape, file["betas"].dtype
         if shape != expected or dtype != np.int16:
             wrong = "trials" if shape[1:] == expected[1:] else "voxels (trials, z, y, x)"
             raise BrainalignError(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.datasets.published import nsd_image, required
+from brainalign.reading import reading
 
 __all__ = ["NSD_SESSIONS", "N_TRIALS", "NsdDesign", "nsd_trials", "read_nsd_design"]
 
@@ -105,14 +106,13 @@ def read_nsd_design(path: Path) -> NsdDesign:
 
     required(path, "give the folder that holds nsddata and nsddata_betas; the design is in nsddata/experiments/nsd")
     names = ("subjectim", "masterordering", "sharedix")
-    try:
+    with reading(path, "not a readable MATLAB file", "download it again"):
         content = read_mat(path, variable_names=names)
-    except Exception as error:  # scipy and h5py raise whatever a damaged file makes them raise
-        raise BrainalignError(f"{path}: not a readable MATLAB file ({error}); download it again") from error
     missing = [name for name in names if name not in content]
     if missing:
         raise BrainalignError(f"{path}: lacks {listed(missing)}; expected {', '.join(names)}")
-    images, order, shared = (np.asarray(content[name]).astype(np.int64) for name in names)
+    with reading(path, "its variables are no numbers", "download it again"):
+        images, order, shared = (np.asarray(content[name]).astype(np.int64) for name in names)
     n_subjects, n_trials = len(NSD_SESSIONS), N_TRIALS * max(NSD_SESSIONS)
     if images.ndim != 2 or len(images) != n_subjects or order.size != n_trials:
         raise BrainalignError(

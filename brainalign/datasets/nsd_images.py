@@ -12,6 +12,8 @@ from PIL import Image
 from brainalign.checks import BrainalignError
 from brainalign.datasets.nsd_design import read_nsd_design
 from brainalign.datasets.published import required
+from brainalign.files import make_folder, writing
+from brainalign.reading import open_hdf5
 
 __all__ = ["write_nsd_images"]
 
@@ -38,27 +40,24 @@ def write_nsd_images(folder: Path | str, stimulus_ids: Sequence[str], into: Path
     BrainalignError
         If the file of images is missing, damaged or of another shape, or has no such image.
     """
-    import h5py
-
     root, into = Path(folder), Path(into)
     shared = set(read_nsd_design(root / "nsddata" / "experiments" / "nsd" / "nsd_expdesign.mat").shared)
     path = root / "nsddata_stimuli" / "stimuli" / "nsd" / "nsd_stimuli.hdf5"
     required(path, "download nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5 of the release")
     names = sorted(set(stimulus_ids))
-    into.mkdir(parents=True, exist_ok=True)
-    try:
-        with h5py.File(path) as file:
-            bricks = file.get("imgBrick")
-            if bricks is None or bricks.ndim != 4 or bricks.shape[3] != 3 or bricks.dtype != np.uint8:
-                found = f"{bricks.dtype} of shape {bricks.shape}" if bricks is not None else "no dataset 'imgBrick'"
-                raise BrainalignError(f"{path}: has {found}; expected 'imgBrick', uint8 of shape (73000, 425, 425, 3)")
-            for name in names:
-                number = name.removeprefix("nsd-")
-                if not number.isdigit() or int(number) >= len(bricks):
-                    raise BrainalignError(f"{path}: has no image {name!r}; expected nsd-00000 to {len(bricks) - 1}")
-                Image.fromarray(bricks[int(number)]).save(into / f"{name}.png")
-    except OSError as error:
-        raise BrainalignError(f"{path}: damaged, or {into} cannot be written ({error})") from error
+    make_folder(into)
+    with open_hdf5(path) as file:
+        bricks = file.get("imgBrick")
+        if bricks is None or bricks.ndim != 4 or bricks.shape[3] != 3 or bricks.dtype != np.uint8:
+            found = f"{bricks.dtype} of shape {bricks.shape}" if bricks is not None else "no dataset 'imgBrick'"
+            raise BrainalignError(f"{path}: has {found}; expected 'imgBrick', uint8 of shape (73000, 425, 425, 3)")
+        for name in names:
+            number = name.removeprefix("nsd-")
+            if not number.isdigit() or int(number) >= len(bricks):
+                raise BrainalignError(f"{path}: has no image {name!r}; expected nsd-00000 to {len(bricks) - 1}")
+            image = Image.fromarray(bricks[int(number)])
+            with writing(into / f"{name}.png"):
+                image.save(into / f"{name}.png")
     table = pd.DataFrame({"stimulus_id": names, "path": [f"{name}.png" for name in names]})
     table["set"] = ["shared" if name in shared else "unique" for name in names]
     table.to_csv(into / "stimuli.tsv", sep="\t", index=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError
 from brainalign.datasets.fmri import read_volumes
 from brainalign.datasets.published import Regions, add_regions, named_regions, required
+from brainalign.reading import read_lines
 
 __all__ = ["NSD_ROIS", "read_nsd_regions", "read_nsd_volume"]
 
@@ -74,11 +76,11 @@ def read_nsd_regions(root: Path, place: Path, inside: NDArray[np.bool_], rois: S
 def _read_ctab(path: Path) -> dict[int, str]:
     """Return the names of a colour table: a line per region, its id and name [and colour]."""
     names = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(read_lines(path), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
-        if len(words) < 2 or not words[0].lstrip("-").isdigit():
+        if len(words) < 2 or not re.fullmatch(r"-?[0-9]+", words[0]):
             raise BrainalignError(f"{path}: line {number} is {line!r}; expected an id and a name")
         names[int(words[0])] = words[1]
     return names

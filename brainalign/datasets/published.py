@@ -16,6 +16,7 @@ from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
 from brainalign.datasets.betas import finish_responses
 from brainalign.datasets.surfaces import BACKGROUND
+from brainalign.reading import read_npy
 
 __all__ = [
     "Published",
@@ -105,13 +106,11 @@ def load_npy(path: Path, n_axes: int, remedy: str, *, mapped: bool = False) -> N
         If there is no such file, it is truncated, or holds something else.
     """
     required(path, remedy)
-    try:
-        values = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise BrainalignError(f"{path}: no whole .npy file of numbers ({error}); copy or download it again") from error
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iufb" or values.ndim != n_axes:
-        found = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else "several arrays"
-        raise BrainalignError(f"{path}: holds {found}; expected numbers with {n_axes} axes")
+    values = read_npy(path, mapped=mapped)
+    if values.dtype.kind not in "iufb" or values.ndim != n_axes:
+        raise BrainalignError(
+            f"{path}: holds {values.dtype} of shape {values.shape}; expected numbers with {n_axes} axes"
+        )
     return values
 
 

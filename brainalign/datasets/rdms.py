@@ -21,6 +21,7 @@ from brainalign.condensed import condensed_rdms
 from brainalign.datasets.copies import copied_trials, copy_problems, fingerprint
 from brainalign.datasets.problems import Problem
 from brainalign.files import file_digest, write_atomically
+from brainalign.reading import read_numbers, reading
 from brainalign.tables import read_text_table
 
 __all__ = ["RDM_READERS", "RdmSets", "rdm_copies", "read_kriegeskorte92", "read_rdm_study", "write_stimulus_images"]
@@ -103,6 +104,11 @@ def read_kriegeskorte92(find: Find) -> RdmSets:
     Frontiers in Psychology 4:128. doi:10.3389/fpsyg.2013.00128
     """
     supplement = "Kriegeskorte_Neuron2008_supplementalData.mat"
+    with reading(_path(find, supplement).parent, "its files hold something else than the published ones"):
+        return _kriegeskorte92(find, supplement)
+
+
+def _kriegeskorte92(find: Find, supplement: str) -> RdmSets:
     objects, published, labels, table = _load(
         find, supplement, "stimuli_92objs", "RDMs_mIT_hIT_fig1", "categoryLabels", "categoryVectors"
     )
@@ -149,14 +155,9 @@ def read_rdm_study(find: Find) -> RdmSets:
     BrainalignError
         If a file is missing or unreadable, or its arrays do not fit the stimuli.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
 
     def arrays(path: Path) -> dict[str, Values]:
-        try:
-            content = load_file(path)
-        except SafetensorError as error:
-            raise BrainalignError(f"{path}: not a complete safetensors file ({error}); write it again") from error
+        content = read_numbers(path)
         return {key: condensed_rdms(f"{path}: {key}", values, any_axes=True) for key, values in content.items()}
 
     table = _path(find, "stimuli.tsv")
@@ -227,12 +228,8 @@ def _load(find: Find, name: str, *variables: str) -> list[Any]:
     from scipy.io import loadmat
 
     path = _path(find, name)
-    try:
+    with reading(path, "not a readable MATLAB file", "it may be truncated: download it again"):
         content = loadmat(path, squeeze_me=True, struct_as_record=False, variable_names=variables)
-    except Exception as error:  # scipy raises what its parser stumbled over: ValueError, zlib.error, OSError, TypeError
-        raise BrainalignError(
-            f"{path}: not a readable MATLAB file ({error}); it may be truncated: download it again"
-        ) from error
     missing = [variable for variable in variables if variable not in content]
     if missing:
         raise BrainalignError(f"{path}: lacks the variable(s) {listed(missing)}; is it the published {name}?")

@@ -18,6 +18,7 @@ from brainalign.datasets.problems import Problem
 from brainalign.datasets.region_series import read_region_series
 from brainalign.datasets.trials import read_table
 from brainalign.descriptor import SeriesStudy
+from brainalign.reading import read_numbers
 from brainalign.series_descriptor import SeriesFiles
 
 __all__ = ["RegionRuns", "detrended", "read_region_runs", "series_copies"]
@@ -161,10 +162,7 @@ def _check_people(descriptor: SeriesStudy, files: SeriesFiles, table: pd.DataFra
 def _read_run(path: Path) -> tuple[NDArray[np.float64], list[str] | None]:
     """Return a run (n_frames, n_regions), and its regions where the file names them."""
     if path.suffix == ".npy":
-        try:
-            values = np.load(path, allow_pickle=False)
-        except ValueError as error:
-            raise BrainalignError(f"{path}: not a readable array of numbers ({error}); save it again") from error
+        values = read_numbers(path)[""]
         names = None
     else:
         table = read_table(path)

@@ -17,8 +17,8 @@ from brainalign.datasets.cifti import CORTEX, cifti_axis, grayordinates, read_dl
 from brainalign.datasets.fmri import read_volumes
 from brainalign.datasets.fmriprep import MOTION, read_confounds
 from brainalign.files import file_digest
-from brainalign.reading import image_values, load_image_file
-from brainalign.tables import no_cell_lost
+from brainalign.reading import image_values, load_image_file, read_lines, reading
+from brainalign.tables import read_text_table
 
 __all__ = ["RegionSeries", "read_region_series"]
 
@@ -202,11 +202,13 @@ def _volume_means(file: SeriesFile, atlas: Path, names: Path | str | None) -> tu
 
 
 def _names(path: Path | str, numbers: NDArray[np.int64]) -> list[str]:
-    with no_cell_lost(path):
-        table = pd.read_csv(path, sep=None, engine="python", dtype=str, index_col=False)
+    lines = read_lines(path)
+    separators = [separator for separator in "\t,; " if lines and separator in lines[0]]
+    table = read_text_table(Path(path), separators[0] if separators else "\t")
     if not {"index", "name"} <= set(table):
         raise BrainalignError(f"{path}: needs the columns index and name; it has {list(table)}")
-    known = {int(index): str(name) for index, name in zip(table["index"], table["name"], strict=True)}
+    with reading(path, "an index is no whole number", "number the regions"):
+        known = {int(index): str(name) for index, name in zip(table["index"], table["name"], strict=True)}
     missing = [int(number) for number in numbers if number not in known]
     if missing:
         raise BrainalignError(f"{path}: labels {listed(missing)} of the atlas have no name; add them")

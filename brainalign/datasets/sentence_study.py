@@ -19,6 +19,7 @@ from brainalign.datasets.text_leakage import text_leakage
 from brainalign.datasets.text_splits import make_text_split, order_blocks
 from brainalign.datasets.zuco import read_zuco
 from brainalign.descriptor import SentenceStudy
+from brainalign.reading import read_parquet
 from brainalign.tables import read_text_table
 
 __all__ = ["ORDER", "read_sentence_study", "sentence_sensors", "sentence_splits", "sentence_trials", "split_problems"]
@@ -187,5 +188,5 @@ def split_problems(descriptor: SentenceStudy, splits: pd.DataFrame, trials: pd.D
 
 def _table(path: Path) -> pd.DataFrame:
     if path.suffix == ".parquet":
-        return pd.read_parquet(path)
+        return read_parquet(path)
     return read_text_table(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import re
 import unicodedata
@@ -106,6 +107,8 @@ def read_task_table(
     if all(row.endswith(separator) for row in rows):  # a separator that ends every line begins no cell
         rows = [row.removesuffix(separator) for row in rows]
     with no_cell_lost(path):
+        named = [name for line in csv.reader(header, delimiter=separator) for name in line if name.strip()]
+    with no_cell_lost(path):
         table = pd.read_csv(
             StringIO("\n".join([*header, *rows])),
             sep=separator,
@@ -121,6 +124,9 @@ def read_task_table(
             f"{path}: no column {text_column!r}{did_you_mean(text_column, names)}; it has {listed(names, 8)}: name "
             "the column of sentences in text_column, or give columns= where the file has no line of names"
         )
+    twice = sorted({name for name in named if named.count(name) > 1})
+    if twice:
+        raise BrainalignError(f"{path}: two columns are called {listed(twice)}; keep one of each name")
     texts = [clean_text(text, typos) for text in table[text_column]]
     table = table.drop(columns=[text_column, "text", "stimulus_id"], errors="ignore")
     table.insert(0, "text", texts)

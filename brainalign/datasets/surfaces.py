@@ -145,7 +145,8 @@ def _coordinates(hemi: str, n_vertices: int, space: str, mesh: Path | None) -> N
     if mesh is not None:
         from nilearn.surface import load_surf_mesh
 
-        xyz = np.asarray(load_surf_mesh(mesh).coordinates, dtype=np.float64)
+        with reading(mesh, "not a readable surface"):
+            xyz = np.asarray(load_surf_mesh(mesh).coordinates, dtype=np.float64)
         if len(xyz) != n_vertices:
             raise BrainalignError(
                 f"{mesh}: has {len(xyz):,} vertices but the maps have {n_vertices:,}; give their mesh"
@@ -198,9 +199,20 @@ def _read_labels(path: Path, hemi: str) -> tuple[NDArray[np.int64], dict[int, st
     return maps, {int(key): str(name) for key, name in image.labeltable.get_labels_as_dict().items()}
 
 
+def _check_annot(numbers: NDArray[np.int32]) -> None:
+    """Raise unless the counts in an .annot file fit it: nibabel would take memory for what they say."""
+    place = 1 + 2 * int(numbers[0])  # a number and a key per vertex, then whether there is a table of colours
+    if numbers[0] < 0 or place + 2 >= len(numbers):
+        raise ValueError(f"{numbers[0]} vertices do not fit into {4 * len(numbers):,} bytes")
+    n_colours = int(numbers[place + 1] if numbers[place + 1] > 0 else numbers[place + 2])
+    if n_colours > 4 * len(numbers):
+        raise ValueError(f"{n_colours} colours do not fit into {4 * len(numbers):,} bytes")
+
+
 def _read_annot(path: Path) -> tuple[NDArray[np.int64], dict[int, str]]:
     from nibabel.freesurfer.io import read_annot
 
     with reading(path, "not a readable .annot file"):
+        _check_annot(np.fromfile(path, dtype=">i4"))
         keys, _, names = read_annot(path)
         return np.asarray(keys, dtype=np.int64)[None], {key: name.decode() for key, name in enumerate(names)}

@@ -25,6 +25,7 @@ from brainalign.datasets.published import (
     without_missing,
 )
 from brainalign.datasets.trials import complete_trials, read_table
+from brainalign.reading import check_stored, open_hdf5
 
 __all__ = ["read_things"]
 
@@ -188,28 +189,23 @@ def _read_values(
     pandas stored a row per voxel: the betas of all trials in one block of floats, voxel_id beside it or before it. The
     names of its columns are pickled, so blocks are told by their type and size.
     """
-    import h5py
-
-    required(path, REMEDY)
-    try:
-        with h5py.File(path) as file:
-            blocks = _blocks(path, file)
-            betas, first = _find_betas(path, blocks, len(voxel_ids), n_trials)
-            for block in blocks.values():
-                if block.ndim == 2 and block.shape == (len(voxel_ids), 1):
-                    _check_ids(path, np.asarray(block)[:, 0], voxel_ids)
-            if first:
-                _check_ids(path, betas[:, 0], voxel_ids)
-            out = np.empty((len(columns), len(rows)), dtype=np.float32)
-            begin, end = first + int(columns[0]), first + int(columns[-1]) + 1
-            for start in range(0, len(voxel_ids), ROWS):
-                here = np.flatnonzero((rows >= start) & (rows < start + ROWS))
-                if len(here):
-                    part = betas[start : start + ROWS, begin:end]
-                    out[:, here] = part[rows[here] - start][:, columns - columns[0]].T
-            return out
-    except OSError as error:
-        raise BrainalignError(f"{path}: not a whole HDF5 file ({error}); download it again") from error
+    with open_hdf5(required(path, REMEDY)) as file:
+        blocks = _blocks(path, file)
+        betas, first = _find_betas(path, blocks, len(voxel_ids), n_trials)
+        check_stored(betas)
+        for block in blocks.values():
+            if block.ndim == 2 and block.shape == (len(voxel_ids), 1):
+                _check_ids(path, np.asarray(block)[:, 0], voxel_ids)
+        if first:
+            _check_ids(path, betas[:, 0], voxel_ids)
+        out = np.empty((len(columns), len(rows)), dtype=np.float32)
+        begin, end = first + int(columns[0]), first + int(columns[-1]) + 1
+        for start in range(0, len(voxel_ids), ROWS):
+            here = np.flatnonzero((rows >= start) & (rows < start + ROWS))
+            if len(here):
+                part = betas[start : start + ROWS, begin:end]
+                out[:, here] = part[rows[here] - start][:, columns - columns[0]].T
+        return out
 
 
 def _blocks(path: Path, file: Any) -> dict[str, Any]:

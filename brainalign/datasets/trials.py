@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
+from brainalign.reading import read_parquet
 from brainalign.tables import read_text_table
 
 __all__ = ["complete_trials", "read_table", "read_trials"]
@@ -36,10 +37,7 @@ def read_table(path: Path) -> pd.DataFrame:
         raise BrainalignError(f"{path}: no such file; correct the path in the descriptor")
     if path.suffix != ".parquet":
         return read_text_table(path, SEPARATORS[path.suffix])
-    try:
-        return pd.read_parquet(path)
-    except (ValueError, OSError) as error:  # pyarrow's errors are ValueErrors or OSErrors
-        raise BrainalignError(f"{path}: not a readable {path.suffix} table ({error}); write it again") from error
+    return read_parquet(path)
 
 
 def read_trials(path: Path) -> pd.DataFrame:

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.datasets.subjects import read_images_table
 from brainalign.descriptor import TripletStudy
+from brainalign.reading import read_lines, reading
 from brainalign.tables import read_text_table
 
 __all__ = ["Judgements", "read_judgements", "read_objects", "read_triplets"]
 
 Numbers = NDArray[np.int64]
+TRIPLET = "write three numbers of objects per line, the odd one last, without a header"
 
 
 @dataclass(frozen=True)
@@ -117,17 +119,12 @@ def read_triplets(path: Path) -> Numbers:
     BrainalignError
         If it is no such file, or a line holds the same number twice.
     """
-    try:
+    with reading(path, "no table of triplets", TRIPLET):
         table = pd.read_csv(path, sep=r"\s+", header=None, dtype=np.float64, comment="#")
-    except (ValueError, pd.errors.ParserError) as error:
-        raise BrainalignError(
-            f"{path} is no table of triplets ({str(error).splitlines()[0]}); write three numbers of objects per line, "
-            "the odd one last, without a header"
-        ) from None
     values = table.to_numpy()
     if values.shape[1] != 3:
         raise BrainalignError(f"{path} has {values.shape[1]} columns; a triplet has 3, the odd one last")
-    wrong = np.flatnonzero((values != np.round(values)).any(axis=1))  # NaN differs from itself
+    wrong = np.flatnonzero(~(np.abs(values) < 2**53).all(axis=1) | (values != np.round(values)).any(axis=1))
     if len(wrong):
         raise BrainalignError(
             f"{path}: {len(wrong)} lines hold something else than whole numbers (first: line {wrong[0] + 1}: "
@@ -189,7 +186,7 @@ def read_objects(path: Path, id_column: str | None = None, label_column: str | N
 
 
 def _lines(path: Path) -> list[str]:
-    return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    return [line.strip() for line in read_lines(path) if line.strip()]
 
 
 def _index_base(tables: Sequence[Numbers], n_objects: int, given: int | None) -> int:
@@ -210,10 +207,8 @@ def _index_base(tables: Sequence[Numbers], n_objects: int, given: int | None) ->
 
 
 def _embedding(path: Path, n_objects: int) -> NDArray[np.float64]:
-    try:
+    with reading(path, "no table of numbers", "write a line of numbers per object"):
         table: Any = pd.read_csv(path, sep=r"[\s,]+", header=None, dtype=np.float64, engine="python")
-    except ValueError as error:
-        raise BrainalignError(f"{path} is no table of numbers ({str(error).splitlines()[0]})") from None
     values = table.to_numpy()
     if len(values) != n_objects or not np.isfinite(values).all():
         raise BrainalignError(

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.descriptor import VideoStudy
+from brainalign.reading import open_picture, read_numbers, reading
 
 __all__ = ["Videos", "neurons_of", "read_neural", "read_videos"]
 
@@ -94,25 +94,13 @@ def neurons_of(descriptor: VideoStudy, subject: str, n_neurons: int) -> dict[str
 
 
 def _arrays(path: Path, needed: str, *others: str) -> dict[str, NDArray[Any]]:
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="numpy") as file:
-                names = list(file.keys())
-                found = {name: file.get_tensor(name) for name in (needed, *others) if name in names}
-        else:
-            with np.load(path, allow_pickle=False) as file:
-                names = list(file)
-                found = {name: file[name] for name in (needed, *others) if name in names}
-    except (OSError, ValueError, TypeError, SafetensorError) as error:
-        raise BrainalignError(f"{path}: no readable .npz or .safetensors ({error}); write it again") from error
-    if needed not in found:
-        raise BrainalignError(f"{path}: no array {needed!r}; it has {listed(names, 8) or 'none'}")
-    return found
+    arrays = read_numbers(path)
+    if needed not in arrays:
+        raise BrainalignError(f"{path}: no array {needed!r}; it has {listed(list(arrays), 8) or 'none'}")
+    return {name: arrays[name] for name in (needed, *others) if name in arrays}
 
 
 def _images(folder: Path) -> NDArray[np.uint8]:
-    from PIL import Image
-
     conditions = {
         each.name: sorted(file for file in each.iterdir() if file.suffix.lower() in IMAGES)
         for each in sorted(folder.iterdir())
@@ -125,10 +113,7 @@ def _images(folder: Path) -> NDArray[np.uint8]:
         )
     videos = []
     for files in conditions.values():
-        try:
-            videos.append([np.asarray(Image.open(file).convert("RGB")) for file in files])
-        except OSError as error:
-            raise BrainalignError(f"{files[0].parent}: an image cannot be read ({error}); write it again") from error
+        videos.append([np.asarray(open_picture(file).convert("RGB")) for file in files])
     shapes = {frame.shape for video in videos for frame in video}
     if len(shapes) > 1:
         raise BrainalignError(f"{folder}: images differ in size ({listed(sorted(shapes))}); make them the same")
@@ -136,7 +121,5 @@ def _images(folder: Path) -> NDArray[np.uint8]:
 
 
 def _table(path: Path) -> NDArray[Any]:
-    try:
+    with reading(path, "no table of 0 and 1, a line per condition", "write it again"):
         return np.loadtxt(path, delimiter=",", ndmin=2)
-    except (OSError, ValueError) as error:
-        raise BrainalignError(f"{path}: no table of 0 and 1, a line per condition ({error})") from error

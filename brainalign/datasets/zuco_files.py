@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, listed
+from brainalign.reading import check_stored, open_hdf5, reading
 
 __all__ = ["count_sentences", "read_sentences"]
 
+BROKEN, TRUNCATED = "not a whole MATLAB file", "it may be truncated: download it again"
 FIELDS = ("content", "rawData")
 Values = NDArray[Any]
 EMPTY: Values = np.zeros((0, 0))
@@ -27,21 +29,14 @@ def count_sentences(path: Path) -> int:
         As `read_sentences`.
     """
     if _is_hdf5(path):
-        import h5py
-
-        try:
-            with h5py.File(path) as file:
-                field = _fields(path, file)["rawData"]
-                return int(field.size) if _holds_references(field) else 1
-        except OSError as error:
-            raise _broken(path, error) from error
+        with open_hdf5(path, BROKEN, TRUNCATED) as file:
+            field = _fields(path, file)["rawData"]
+            return int(field.size) if _holds_references(field) else 1
     from scipy.io import whosmat
 
     _check_version(path)
-    try:
+    with reading(path, BROKEN, TRUNCATED):
         shapes = {name: shape for name, shape, _ in whosmat(path)}
-    except Exception as error:  # scipy raises what its parser stumbled over: ValueError, zlib.error, OSError, TypeError
-        raise _broken(path, error) from error
     if "sentenceData" not in shapes:
         raise _lacks(path, list(shapes))
     return int(np.prod(shapes["sentenceData"]))
@@ -73,10 +68,6 @@ def _is_hdf5(path: Path) -> bool:
     return bool(h5py.is_hdf5(path))
 
 
-def _broken(path: Path, error: Exception) -> BrainalignError:
-    return BrainalignError(f"{path}: not a whole MATLAB file ({error}); it may be truncated: download it again")
-
-
 def _lacks(path: Path, found: list[str]) -> BrainalignError:
     return BrainalignError(
         f"{path}: no variable sentenceData; it has {listed(found, 6) or 'none'}: give the files results*_*.mat of the "
@@ -87,10 +78,8 @@ def _lacks(path: Path, found: list[str]) -> BrainalignError:
 def _check_version(path: Path) -> None:
     from scipy.io.matlab import matfile_version
 
-    try:
+    with reading(path, BROKEN, TRUNCATED):
         major = matfile_version(path)[0]
-    except Exception as error:  # whatever is found in a file that is no MATLAB file
-        raise _broken(path, error) from error
     if major != 1:
         raise BrainalignError(
             f"{path}: a MATLAB file of version 4 or none at all; ZuCo comes in version 5 (ZuCo 1) and 7.3 (ZuCo 2): "
@@ -102,10 +91,8 @@ def _read_version_5(path: Path) -> Iterator[tuple[str, Values]]:
     from scipy.io import loadmat
 
     _check_version(path)
-    try:
+    with reading(path, BROKEN, TRUNCATED):
         content = loadmat(path, squeeze_me=True, struct_as_record=False, variable_names=["sentenceData"])
-    except Exception as error:  # as in count_sentences
-        raise _broken(path, error) from error
     if "sentenceData" not in content:
         from scipy.io import whosmat
 
@@ -124,23 +111,20 @@ def _read_version_5(path: Path) -> Iterator[tuple[str, Values]]:
 
 
 def _read_hdf5(path: Path) -> Iterator[tuple[str, Values]]:
-    import h5py
-
-    try:
-        with h5py.File(path) as file:
-            fields = _fields(path, file)
-            if not _holds_references(fields["rawData"]):  # a struct of one sentence holds its values itself
-                yield _text(fields["content"]), _values(fields["rawData"]).T
-                return
-            columns = [fields[field][()].ravel() for field in FIELDS]
-            if len(columns[0]) != len(columns[1]):
-                raise BrainalignError(
-                    f"{path}: {len(columns[0])} texts but {len(columns[1])} recordings; download it again"
-                )
-            for text, raw in zip(*columns, strict=True):
-                yield _text(file[text] if text else None), _values(file[raw] if raw else None).T
-    except OSError as error:
-        raise _broken(path, error) from error
+    with open_hdf5(path, BROKEN, TRUNCATED) as file:
+        fields = _fields(path, file)
+        if not _holds_references(fields["rawData"]):  # a struct of one sentence holds its values itself
+            yield _text(fields["content"]), _values(fields["rawData"]).T
+            return
+        for field in FIELDS:
+            check_stored(fields[field])
+        columns = [fields[field][()].ravel() for field in FIELDS]
+        if len(columns[0]) != len(columns[1]):
+            raise BrainalignError(
+                f"{path}: {len(columns[0])} texts but {len(columns[1])} recordings; download it again"
+            )
+        for text, raw in zip(*columns, strict=True):
+            yield _text(file[text] if text else None), _values(file[raw] if raw else None).T
 
 
 def _fields(path: Path, file: Any) -> Any:
@@ -167,6 +151,7 @@ def _values(dataset: Any) -> Values:
     """Return the numbers of a dataset; MATLAB writes an empty array as its size, with a mark."""
     if dataset is None or not hasattr(dataset, "dtype") or dataset.attrs.get("MATLAB_empty", 0):
         return EMPTY
+    check_stored(dataset)
     return np.asarray(dataset[()])
 
 

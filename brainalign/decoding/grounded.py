@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -36,6 +36,7 @@ from brainalign.decoding.grounded_network import Grounding
 from brainalign.decoding.relations import RelationReadout, fetch_objects, train_relations
 from brainalign.decoding.training import batches, train
 from brainalign.devices import pick_device
+from brainalign.reading import read_safetensors, reading
 
 __all__ = ["GroundedLanguage"]
 
@@ -277,8 +278,15 @@ class GroundedLanguage:
 
     @classmethod
     def load(cls, path: Path, device: str = "auto") -> GroundedLanguage:
-        """Read what `save` wrote."""
-        return cls.from_state(load_file(path), device)
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        BrainalignError
+            If the file cannot be read, or holds something else.
+        """
+        with reading(path, "no whole grounded language", "give what GroundedLanguage.save wrote"):
+            return cls.from_state(read_safetensors(path)[0], device)
 
     def _fetch(self, words: Rows, scenes: NDArray[np.float32], where: Rows | None = None) -> tuple[Tensor, Tensor]:
         """Return objects and attention of words, each in its scene: the row of its own number, or of `where`."""

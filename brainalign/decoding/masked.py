@@ -19,6 +19,7 @@ from brainalign.decoding.masked_network import masked_loss, masked_network
 from brainalign.decoding.segments import check_hidden, check_series, hidden_regions, joined, segment_starts
 from brainalign.decoding.training import History, train
 from brainalign.devices import pick_device
+from brainalign.reading import read_safetensors, reading
 
 __all__ = ["MaskedBrainModel"]
 
@@ -286,14 +287,11 @@ class MaskedBrainModel:
         BrainalignError
             If the file holds no such model.
         """
-        from safetensors import safe_open
-
-        with safe_open(path, "np") as file:
-            about = file.metadata() or {}
-            if not {"config", "regions"} <= set(about):
-                raise BrainalignError(f"{path}: holds no masked model; give a file that MaskedBrainModel.save wrote")
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return cls.from_state(state, json.loads(about["config"]), json.loads(about["regions"]), device)
+        state, about = read_safetensors(path)
+        if not {"config", "regions"} <= set(about):
+            raise BrainalignError(f"{path}: holds no masked model; give a file that MaskedBrainModel.save wrote")
+        with reading(path, "no whole masked model", "give a file that MaskedBrainModel.save wrote"):
+            return cls.from_state(state, json.loads(about["config"]), json.loads(about["regions"]), device)
 
     def _build(self, n_regions: int, device: torch.device) -> None:
         with torch.random.fork_rng(devices=[]):

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brainalign.checks import BrainalignError
 from brainalign.decoding.subject_scale import SubjectScale
+from brainalign.reading import reading
 
 if TYPE_CHECKING:
     from brainalign.decoding.shared_space import SharedSpace
@@ -72,18 +72,16 @@ def read_space(path: Path) -> tuple[dict[str, Any], dict[str, SubjectScale], int
     BrainalignError
         If it is no such file.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
+    with reading(path, "is no shared space", "give a file that SharedSpace.save wrote"):
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             about = json.loads((file.metadata() or {})["shared_space"])
-    except (OSError, SafetensorError, KeyError) as error:
-        raise BrainalignError(f"{path} is no shared space ({error}); give a file that SharedSpace.save wrote") from None
-    scales = {
-        name: SubjectScale(names, *(np.asarray(tensors[f"{part}.{name}"]) for part in ("mean", "deviation")))
-        for name, names in about["subjects"].items()
-    }
-    about["arguments"]["scale"] = tuple(about["arguments"]["scale"])
-    state = {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
-    return about["arguments"], scales, about["n_dimensions"], state
+        scales = {
+            name: SubjectScale(names, *(np.asarray(tensors[f"{part}.{name}"]) for part in ("mean", "deviation")))
+            for name, names in about["subjects"].items()
+        }
+        about["arguments"]["scale"] = tuple(about["arguments"]["scale"])
+        state = {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
+        return about["arguments"], scales, about["n_dimensions"], state

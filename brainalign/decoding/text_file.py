@@ -8,12 +8,13 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from brainalign.checks import BrainalignError
 from brainalign.decoding.text_network import TextNetwork
+from brainalign.reading import reading
 
 if TYPE_CHECKING:
     from brainalign.decoding.text import TextDecoder
@@ -56,12 +57,12 @@ def read_decoder(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     BrainalignError
         If the file cannot be read or holds no decoder.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {}).get(KEY, "null"))
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-    except (OSError, SafetensorError) as error:
-        raise BrainalignError(f"cannot read a text decoder from {path}: {error}") from error
+    with (
+        reading(path, "not a readable text decoder", "give a file that TextDecoder.save wrote"),
+        safe_open(path, "pt") as file,
+    ):
+        about = json.loads((file.metadata() or {}).get(KEY, "null"))
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
     if about is None:
         raise BrainalignError(f"{path} holds no text decoder; give a file that TextDecoder.save wrote")
     return about, state

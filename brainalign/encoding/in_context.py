@@ -33,6 +33,7 @@ from brainalign.encoding.in_context_inputs import check_context, check_features,
 from brainalign.encoding.in_context_network import NETWORKS, InContextNetwork
 from brainalign.encoding.in_context_training import Curriculum, Progress, meta_train
 from brainalign.encoding.inputs import Array, MeanScore, as_tensor, check_arrays, labels_of, same_kind_as
+from brainalign.reading import reading
 from brainalign.statistics import pearson, r2
 
 __all__ = ["InContextEncoder"]
@@ -385,7 +386,8 @@ class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If a file is missing or the two do not belong together.
         """
-        return cls.from_state(*read_checkpoint(Path(path)), source=str(path), **changes)
+        with reading(path, "no whole in-context encoder", "give what InContextEncoder.save wrote"):
+            return cls.from_state(*read_checkpoint(Path(path)), source=str(path), **changes)
 
     def _weights(self, X: torch.Tensor, Y: torch.Tensor) -> torch.Tensor:
         """Return weights and bias (n_targets, n_features + 1) for a context (n_images, ...), in blocks of targets."""

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding.in_context_network import NETWORKS, InContextNetwork
+from brainalign.reading import read_json, read_safetensors
 
 __all__ = ["network_of", "parameter_hash", "read_checkpoint", "state_of", "write_checkpoint"]
 
@@ -91,4 +92,4 @@ def read_checkpoint(path: Path) -> NetworkState:
     for file in (path, path.with_suffix(".json")):
         if not file.exists():
             raise BrainalignError(f"{file} is missing; a checkpoint is a safetensors file and its .json beside it")
-    return load_file(path), json.loads(path.with_suffix(".json").read_text())
+    return read_safetensors(path)[0], read_json(path.with_suffix(".json"))

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from brainalign.encoding.training import read_state
 from brainalign.files import write_atomically
 
 __all__ = ["TrainingState"]
@@ -42,9 +43,9 @@ class TrainingState:
 
     def resume(self) -> list[float]:
         """Take up where a killed training was; return the losses of its steps."""
-        if self.path is None or not self.path.exists():
+        found = read_state(self.path)
+        if found is None:
             return []
-        found = torch.load(self.path, weights_only=True)  # tensors and numbers only
         for part, values in zip(self.parts, found["parts"], strict=True):
             part.load_state_dict(values)
         self.generator.set_state(found["generator"])

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, listed
+from brainalign.reading import read_npy
 
 __all__ = ["NpyFile", "Seen", "check_finite_pieces"]
 
@@ -56,13 +57,9 @@ class NpyFile:
         """
         if not path.is_file():
             raise BrainalignError(f"{name}: there is no file {path}")
-        try:
-            mapped = np.load(path, mmap_mode="r")
-        except ValueError as error:
-            raise BrainalignError(f"{name}: {path} is no .npy file ({error}); write it with numpy.save") from error
+        mapped = read_npy(path, mapped=True)
         if not isinstance(mapped, np.memmap) or mapped.dtype not in DTYPES:
-            found = getattr(mapped, "dtype", "several arrays")
-            raise BrainalignError(f"{name}: {path} holds {found}; give one array of {listed(DTYPES, 8)}")
+            raise BrainalignError(f"{name}: {path} holds {mapped.dtype}; give one array of {listed(DTYPES, 8)}")
         by_column = mapped.flags.f_contiguous and not mapped.flags.c_contiguous
         return cls(path.resolve(), mapped.shape, mapped.dtype.name, mapped.offset, by_column)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +16,7 @@ from brainalign.encoding.readout_arrays import Shape
 from brainalign.encoding.readout_fit import Readout, Standardised, describe, start
 from brainalign.encoding.training import Epoch
 from brainalign.files import write_atomically, write_json
+from brainalign.reading import read_json, reading
 
 __all__ = ["load_readout", "save_readout"]
 
@@ -53,7 +53,12 @@ def load_readout(kind: type[AnyReadout], folder: str | Path) -> AnyReadout:
     folder = Path(folder)
     if not (folder / "readout.json").exists():
         raise BrainalignError(f"{folder} holds no readout.json; give the folder that save() wrote")
-    content = json.loads((folder / "readout.json").read_text())
+    with reading(folder, "holds no whole read-out", "give the folder that save() wrote"):
+        return _loaded(kind, folder)
+
+
+def _loaded(kind: type[AnyReadout], folder: Path) -> AnyReadout:
+    content = read_json(folder / "readout.json")
     if content["readout"] != kind.__name__:
         raise BrainalignError(f"{folder} holds a {content['readout']}; load it with {content['readout']}.load")
     options = {name: tuple(value) if isinstance(value, list) else value for name, value in content["options"].items()}

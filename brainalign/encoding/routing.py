@@ -6,10 +6,9 @@ what the query gathered.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -33,6 +32,7 @@ from brainalign.encoding.token_inputs import (
 )
 from brainalign.encoding.training import Epoch, Training, carve_validation, train
 from brainalign.files import write_atomically, write_json
+from brainalign.reading import read_json, reading
 
 __all__ = ["PUBLISHED_ROUTING", "RoutingEncoder"]
 
@@ -290,7 +290,12 @@ class RoutingEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
         folder = Path(folder)
         if not (folder / "routing.json").is_file():
             raise BrainalignError(f"{folder} holds no routing.json; give the folder that RoutingEncoder.save wrote")
-        content: dict[str, Any] = json.loads((folder / "routing.json").read_text())
+        with reading(folder, "holds no whole RoutingEncoder", "give the folder that RoutingEncoder.save wrote"):
+            return cls._loaded(folder)
+
+    @classmethod
+    def _loaded(cls, folder: Path) -> RoutingEncoder:
+        content = read_json(folder / "routing.json")
         encoder, fitted = cls(**content["options"]), content["fitted"]
         tensors = load_file(folder / "routing.safetensors")
         encoder.queries_, encoder.members_ = fitted["queries"], tensors.pop("members").numpy()

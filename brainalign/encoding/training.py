@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
+import warnings
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -223,6 +225,23 @@ def _epoch(
     return total / len(rows)
 
 
+def read_state(path: Path | None) -> Any:
+    """Return the state that a killed training wrote; None where there is none, or it is damaged, with a warning.
+
+    Nothing but tensors and numbers is read. torch compares no checksums, so they are compared here.
+    """
+    if path is None or not path.exists():
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is None:
+                return torch.load(path, weights_only=True)
+    except Exception:  # whatever a damaged file makes zipfile or torch raise
+        pass
+    warnings.warn(f"{path} is damaged; the training begins afresh", RuntimeWarning, stacklevel=2)
+    return None
+
+
 class _State:
     """What a checkpoint holds: the network now and at its best epoch, the optimiser, and all epochs."""
 
@@ -239,9 +258,9 @@ class _State:
 
     def resume(self) -> list[Epoch]:
         """Take up where a killed run was; return its epochs."""
-        if self.path is None or not self.path.exists():
+        found = read_state(self.path)
+        if found is None:
             return []
-        found = torch.load(self.path, weights_only=True)  # tensors and numbers only
         for name, part in self.parts.items():
             part.load_state_dict(found[name])
         self.best = found["best"]

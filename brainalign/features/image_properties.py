@@ -91,7 +91,7 @@ def _shorter_side(path: str | Path) -> int:
     try:
         with Image.open(path) as file:
             return min(file.size)
-    except OSError:
+    except Exception:  # whatever Pillow stumbles over
         return min(load_image(path).shape[1:])  # raises, and says what is wrong
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from brainalign.checks import BrainalignError, check_choice, listed
+from brainalign.reading import open_picture, reading
 
 __all__ = ["Preprocessing", "check_images", "load_image", "load_images"]
 
@@ -133,22 +134,15 @@ def load_image(path: str | Path, name: str = "") -> Tensor:
     BrainalignError
         If the file is missing, cut short, no image, or has more than 8 bits per channel.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     stimulus = f"stimulus {name!r}: " if name else ""
     if not Path(path).is_file():
         raise BrainalignError(f"{stimulus}no image file {path}; put it there, or mend the path column of stimuli.tsv")
-    try:
-        with Image.open(path) as file:
-            mode = file.mode
-            image = ImageOps.exif_transpose(file)
-            pixels = np.array(image.convert("RGB") if mode in EIGHT_BIT else 0)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        n_bytes = Path(path).stat().st_size
-        raise BrainalignError(
-            f"{stimulus}cannot read the image {path} ({n_bytes} bytes): {error}; the file is cut short or no image: "
-            "copy it again, or drop the stimulus from stimuli.tsv"
-        ) from error
+    file = open_picture(path, stimulus)
+    mode = file.mode
+    with reading(f"{stimulus}cannot read the image {path}", "damaged", "copy it again, or leave it out"):
+        pixels = np.array(ImageOps.exif_transpose(file).convert("RGB") if mode in EIGHT_BIT else 0)
     if mode not in EIGHT_BIT:  # Pillow would clip these to white without a word
         raise BrainalignError(f"{stimulus}the image {path} has mode {mode!r}; save it with 8 bits per channel")
     return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255

@@ -18,6 +18,7 @@ from brainalign.features.images import Preprocessing
 from brainalign.features.layers import block_names
 from brainalign.features.network import Network, NetworkExtractor, Pooling
 from brainalign.preconditions import find_weights
+from brainalign.reading import read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -179,7 +180,7 @@ def _processor_config(where: str) -> dict[str, Any]:
         except (OSError, ValueError):  # no such model: loading it says more
             found = None
         if found is not None:
-            content = cast(dict[str, Any], json.loads(Path(found).read_text()))
+            content: dict[str, Any] = read_json(found)
             if key is None or key in content:
                 return content if key is None else cast(dict[str, Any], content[key])
     raise BrainalignError(

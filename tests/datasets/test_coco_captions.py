@@ -45,7 +45,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         nsd_coco_ids(tmp_path)
     path = tmp_path / "instances.json"
     path.write_text(json.dumps({"annotations": [{"image_id": 1, "bbox": []}]}))
-    with pytest.raises(BrainalignError, match=r"instances.json: no captions of COCO \('caption'\)"):
+    with pytest.raises(BrainalignError, match=r"instances.json: no captions of COCO \(KeyError: 'caption'\)"):
         coco_captions([path], {"a": 1})
     path.write_text("[1, 2")
     with pytest.raises(BrainalignError, match="no captions of COCO"):

@@ -66,7 +66,7 @@ def test_a_truncated_image_is_named(tmp_path, images: pd.DataFrame, extension: s
     with Image.open(images["path"][0]) as file:
         file.resize((300, 300)).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(BrainalignError, match=rf"stimulus 'cat': cannot read the image .*cut.{extension} .*copy it"):
+    with pytest.raises(BrainalignError, match=rf"stimulus 'cat': cannot read the image .*cut.{extension}: .*copy it"):
         load_image(path, "cat")
     path.write_text("no image")
     with pytest.raises(BrainalignError, match="cannot read the image"):
