@@ -87,13 +87,13 @@ def test_a_header_that_lies_about_its_size_takes_no_memory(tmp_path: Path, shape
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.npy", lie)
     for name, read in (("a.npy", read_npy), ("a.npz", read_npz)):
-        with pytest.raises(BrainalignError, match=rf"{name}: no whole .npz? file of numbers"):
+        with pytest.raises(BrainalignError, match=rf"{name}: no whole .np[yz] file of numbers"):
             read(tmp_path / name)
 
 
 def test_a_bomb_of_zeros_is_not_unpacked(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a.npy", bytes(40_000_000))
+        archive.writestr("a.npy", bytes(4_000_000))
     content = bytearray((tmp_path / "a.npz").read_bytes())
     place = content.rfind(b"PK\x01\x02")
     content[place + 24 : place + 28] = (2**32 - 2).to_bytes(4, "little")  # how large it says that it will be
@@ -124,7 +124,7 @@ def test_aliases_that_stand_for_too_much_are_refused(tmp_path: Path) -> None:
     assert read_yaml(path)["b"] == {"x": [1, 2], "y": 1}
 
 
-@pytest.mark.parametrize("text", ["[" * 20_000, "a: 2026-13-45", "a: 0b_", "a: \0"])
+@pytest.mark.parametrize("text", ["[" * 3_000, "a: 2026-13-45", "a: 0b_", "a: \0"])
 def test_yaml_that_no_parser_takes_is_said_so(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(BrainalignError, match=r"a.yaml: not valid YAML"):
