@@ -124,7 +124,7 @@ def test_aliases_that_stand_for_too_much_are_refused(tmp_path: Path) -> None:
     assert read_yaml(path)["b"] == {"x": [1, 2], "y": 1}
 
 
-@pytest.mark.parametrize("text", ["[" * 3_000, "a: 2026-13-45", "a: 0b_", "a: \0"])
+@pytest.mark.parametrize("text", ["[" * 1_000, "a: 2026-13-45", "a: 0b_", "a: \0"])
 def test_yaml_that_no_parser_takes_is_said_so(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(BrainalignError, match=r"a.yaml: not valid YAML"):
