@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from brainalign.report.citations import CITATIONS
 from brainalign.report.contest import contest_methods, contest_sentence
@@ -84,7 +84,7 @@ def failed_image_controls(material: ImageMaterial) -> list[FailedControl]:
 def _failed_encodings(material: ImageMaterial) -> list[FailedControl]:
     """Return fits to exchanged responses that predict, and predictions of what was before the image."""
     found = []
-    to_high = float(norm.ppf((1 + material.config.confidence) / 2))
+    to_high = NormalDist().inv_cdf((1 + material.config.confidence) / 2)
     for (model, method), encoding in material.encodings.items():
         layer, name = material.chosen(model, method), material.label(model, method)
         refits = encoding.profile.reindex(columns=["layer", "group", "null_mean", "null_high", "control_r"])
