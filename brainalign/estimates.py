@@ -232,7 +232,7 @@ def _training_cost(config: Config, descriptor: ImageStudy, model: str, method: s
     n_layers = len(getattr(config.models[model], "layers", None) or range(4))
     n_beside = len({"factorized", "gaussian"}.intersection(options.baselines)) + len(getattr(options, "controls", ()))
     trainings = n_layers * len(options.seeds) * (2 + n_beside)
-    seconds = base.seconds + trainings * getattr(options, "restarts", 1) * options.epochs * trials * targets * 2e-8
+    seconds = base.seconds + trainings * getattr(options, "restarts", 1) * options.epochs * trials * targets * 2.5e-9
     if isinstance(options, ResponseOptimisedMethod):
         each = _core_operations(options, config.models[model]) / CONVOLUTIONS
         seconds += n_layers * len(options.seeds) * 2 * options.epochs * trials * each
