@@ -152,7 +152,8 @@ class LinearDecoder:
         held = None
         if len(grid) > 1 and validation is not None:
             held = self._features(validation[0], np.asarray(validation[2]))
-        best, scores = -np.inf, {}
+        best = -np.inf
+        scores: dict[tuple[float, float], float] = {}
         for rho, penalty in grid:
             fitted = self._fit(seen, np.asarray(targets, dtype=np.float64), subjects, rho, penalty)
             score = 0.0

@@ -147,8 +147,10 @@ def cross_fitted(
             )
         for subject in np.unique(subjects):
             fitted, asked = ~held & (subjects == subject), held & (subjects == subject)
-            parts = (np.asarray(part, dtype=np.float64) for part in (signals[fitted], targets[fitted], signals[asked]))
-            for penalty, predicted in zip(penalties, _paths(*parts, penalties), strict=True):
+            x, y, new = (
+                np.asarray(part, dtype=np.float64) for part in (signals[fitted], targets[fitted], signals[asked])
+            )
+            for penalty, predicted in zip(penalties, _paths(x, y, new, penalties), strict=True):
                 found[penalty][asked] = predicted
     scores = {penalty: mean_cosine(predicted, targets) for penalty, predicted in found.items()}
     warn_of_edge(scores)
