@@ -95,6 +95,13 @@ def test_equal_spaces_are_checked_not_asserted(material: Material, b_fixed: floa
     assert "look for an error" not in text
 
 
+def test_a_grid_that_begins_at_next_to_none_is_tuned_all_the_same(material: Material) -> None:
+    material.summary = summary(0.5, 0.51)
+    tuned = material.config.methods["ridge"].model_copy(update={"alphas": (0.001, 1e4)})
+    material.config.methods["ridge"] = tuned
+    assert "with next to none (method fixed) identification is .500 (a), .510 (b)" in " ".join(findings(material))
+
+
 def test_without_permutations_nothing_is_tested(material: Material) -> None:
     rows = summary(0.5, 0.5)
     material.summary = rows.assign(p=np.nan, null_mean=np.nan, low=np.nan, high=np.nan)

@@ -190,6 +190,13 @@ def test_scores_are_correlations_and_controls_are_below() -> None:
     assert found.frequent_r.mean() < found.r.mean() - 0.3
     curve = temperature_curve(phrases[:, [0, 1, 2]], images, captioner, images, responses[:, :3], [0, 10, np.inf])
     assert curve["chosen"].tolist() == [False, True, False]
+    said = caption_targets(project_to_bank(phrases[:, [0, 1, 2]], images, 10), captioner)
+    r = caption_scores(said, images, responses[:, :3]).r
+    assert curve["score"][1] == pytest.approx(r.mean())
+    assert curve["se"][1] == pytest.approx(r.std(ddof=1) / np.sqrt(3))
+    worse = temperature_curve(phrases[:, [0, 1, 2]], images, captioner, images, -responses[:, :3], [0, 10, np.inf])
+    assert worse["score"][0] > worse["score"][1]
+    assert worse["chosen"].tolist() == [False, True, False]  # a limit is a control, however well it does
     silent = TextCaptioner(lambda rows: ["a thing"] * len(rows))
     assert np.isnan(caption_scores(caption_targets(phrases[:3], silent), images, responses[:, :3]).r).all()
     with pytest.raises(BrainalignError, match="no temperature"):

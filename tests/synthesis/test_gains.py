@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from brainalign.synthesis import synthesis_gains
+from brainalign.synthesis.study import _match
 
 
 def study(gain: float, n: int = 24, n_nulls: int = 19, seed: int = 0) -> pd.DataFrame:
@@ -73,3 +75,18 @@ def test_intervals_cover_and_p_is_uniform_without_a_gain() -> None:
 def test_scores_that_nobody_gave_are_left_out() -> None:
     found = synthesis_gains(study(1.0).assign(check=np.nan))
     assert set(found["score"]) == {"true"}
+
+
+def test_a_matched_image_has_the_luminance_and_contrast_of_its_own() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = 0.5 + 0.05 * torch.randn((3, 3, 16, 16), generator=generator)
+    like = torch.tensor([0.4, 0.5, 0.6])[:, None, None, None] + torch.tensor([0.02, 0.04, 0.06])[
+        :, None, None, None
+    ] * torch.randn((3, 3, 16, 16), generator=generator)
+    grey = _match(images, like).mean(dim=1).flatten(1)
+    goal = like.mean(dim=1).flatten(1)
+    torch.testing.assert_close(grey.mean(dim=1), goal.mean(dim=1), atol=1e-3, rtol=0)
+    torch.testing.assert_close(grey.std(dim=1), goal.std(dim=1), atol=1e-3, rtol=0)
+    apart = images.mean(dim=1).flatten(1)
+    assert (grey.std(dim=1) - apart.std(dim=1)).abs().max() > 0.01
+    assert torch.corrcoef(torch.stack([grey[0], apart[0]]))[0, 1] > 0.99  # nothing else changes

@@ -229,3 +229,6 @@ def test_categories_of_images_are_decoded_on_test_images(scenes, tmp_path: Path)
     section = decoding_section(decoded, load(prepared["responses"], Responses).targets)
     assert [panel.id for panel in section.panels] == ["windows", "decoded", "square", "sensors", "pairs"]
     assert all(panel.image for panel in section.panels)
+    n_windows = (windows["group"] == "all").sum()
+    assert len(section.paragraphs) == n_windows + len(tables["timepeaks"]) > 0  # a sentence for each
+    assert not decoding_section(decoded, load(prepared["responses"], Responses).targets, findings=False).paragraphs
