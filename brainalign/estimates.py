@@ -109,7 +109,7 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
         return Cost(3000, 60 + round(0.02 * heads * config.dynamics.training_steps), 50)
     if isinstance(descriptor, ModalityStudy) and stage == "decode_modalities":  # of tiny networks, with all beside
         trainings = 1 + len(config.decode_modalities.beside)
-        return Cost(3000, 30 + round(0.03 * trainings * config.decode_modalities.steps), 50)
+        return Cost(3000, 30 + round(0.03 * trainings * min(config.decode_modalities.steps, 600)), 50)
     if isinstance(descriptor, TripletStudy) and stage == "concepts":  # sizes are not in the descriptor: those of THINGS
         fits = len(config.concepts.methods) * (1 + config.concepts.starts) + len(config.concepts.alphas)
         return Cost(3000, 60 + round(0.06 * fits * config.concepts.epochs * config.concepts.n_dims), 10)
@@ -131,7 +131,8 @@ def _series_cost(config: Config) -> Cost:
     options = config.decode_series
     trainings = 1 + len(options.nulls) + len(options.ablations)
     full = 4 if options.model.design == "full" else 1
-    steps = options.model.n_steps * options.model.batch_size / 48
+    ends = 2000 if options.model.schedule == "plateau" else options.model.n_steps  # nulls end before, models after
+    steps = min(ends, options.model.n_steps) * options.model.batch_size / 48
     return Cost(2500, START_S + round(0.04 * full * trainings * steps + options.folds * (4 * options.repeats)), 20)
 
 

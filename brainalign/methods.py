@@ -127,7 +127,7 @@ class InContextMethod(MethodUse):
     prior: Literal["normal", "independent"] = "normal"
     units: Literal["prior", "any"] = Field("prior", description="whether responses of all subjects share a scale")
     n_steps: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = Field(
-        (50, 1150, 300), description="synthetic voxels, contexts of one size; of all sizes; voxels of other subjects"
+        (50, 850, 600), description="synthetic voxels, contexts of one size; of all sizes; voxels of other subjects"
     )
     context_sizes: tuple[Annotated[int, Field(ge=3)], Annotated[int, Field(ge=3)]] = Field(
         (8, 100), description="smallest and largest context in training; scores are of the largest"
@@ -139,7 +139,12 @@ class InContextMethod(MethodUse):
     n_queries: int = Field(32, ge=1, description="images to predict in a step")
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
-    fallback: bool = Field(True, description="ridge in regions where it predicts the context better, left out by one")
+    optimizer: Literal["muon", "adamw"] = Field(
+        "muon", description="adamw: alone, its rate falling by 10 with the loss, as published (rate 1e-4, decay .1)"
+    )
+    fallback: bool = Field(
+        True, description="ridge in regions where others do not predict images of the context better, left out by one"
+    )
     min_group: int = Field(100, ge=1, description="targets of a region that decides by itself")
     n_checks: int = Field(5000, ge=1, description="(image, target) pairs that a region leaves out")
     n_components: int = Field(32, ge=2, description="principal components that the features of a layer are reduced to")

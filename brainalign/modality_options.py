@@ -23,7 +23,19 @@ class DecodeModalitiesSettings(Strict):
     n_experts: int = Field(4, ge=1, description="of the projector; published 5")
     router: int = Field(64, ge=1, description="hidden units that weigh the experts; published 2048")
     phases: Literal["joint", "two"] = Field("joint", description="two: encoders singly, frozen, then the projector")
-    steps: int = Field(300, ge=1, description="batches of every modality")
+    steps: int = Field(1500, ge=1, description="batches of every modality: the most, where plateau does not end before")
+    schedule: Literal["one_cycle", "plateau"] = Field(
+        "plateau", description="plateau: until validation images are found no better"
+    )
+    patience: int = Field(
+        300, ge=1, description="batches without improvement before the rate falls, then training ends"
+    )
+    blend: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="share of each subject's ridge in embeddings; by validation images where not given",
+    )
     batch_size: int = Field(96, ge=2, description="published 250")
     learning_rate: float = Field(2e-3, gt=0, description="published 3e-4")
     weight_decay: float = Field(0.05, ge=0)

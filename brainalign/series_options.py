@@ -30,11 +30,12 @@ class MaskedModelOptions(Strict):
     n_segments: int = Field(4, ge=1, description="full: segments read together")
     n_tokens: int = Field(8, ge=1, description="full: tokens that a segment is pooled into")
     n_layers: int = Field(2, ge=1, description="full: layers over segments, and of the decoder")
-    n_steps: int = Field(1200, ge=1)
+    n_steps: int = Field(6000, ge=1, description="the most; plateau ends where validation runs are filled in no better")
     batch_size: int = Field(48, ge=1)
     learning_rate: float = Field(6e-3, gt=0)
     weight_decay: float = Field(1e-3, ge=0)
-    schedule: Literal["constant", "one_cycle"] = "one_cycle"
+    schedule: Literal["constant", "one_cycle", "plateau"] = "plateau"
+    patience: int = Field(300, ge=1, description="steps without improvement before plateau lowers the rate, then ends")
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     @model_validator(mode="after")

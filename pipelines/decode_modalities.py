@@ -65,7 +65,8 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
 
     def make(**changed: Any) -> SharedSpace:
         names = ("size", "width", "n_experts", "router", "phases", "steps", "batch_size", "learning_rate")
-        given = {name: getattr(options, name) for name in (*names, "weight_decay", "regression", "device")}
+        further = ("weight_decay", "regression", "schedule", "patience", "blend", "penalty", "device")
+        given = {name: getattr(options, name) for name in (*names, *further)}
         return SharedSpace(**(given | {"seed": arguments.seed} | changed))
 
     space = make().fit(train, val or None)
@@ -95,6 +96,9 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         "unknown": {name: space.unknown(name, part.meta["subject"]) for name, part in test.items()},
         "constant": {name: scale.constant() for name, scale in space.scales_.items()},
         "loss": {name: float(history.losses[-50:].mean()) for name, history in space.history_.items()},
+        "steps": {name: len(history.losses) for name, history in space.history_.items()},
+        "converged": {name: history.converged for name, history in space.history_.items()},
+        "blend": space.blend_,
         "chosen": {name: history.chosen for name, history in space.history_.items()},
         "validated": bool(val),
         "n_dimensions": space.n_dimensions_,

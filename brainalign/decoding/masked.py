@@ -23,6 +23,8 @@ from brainalign.reading import read_safetensors, reading
 
 __all__ = ["MaskedBrainModel"]
 
+N_VALIDATED = 192  # segments of validation runs, drawn once
+
 
 class MaskedBrainModel:
     """Learn how regions follow from each other by hiding some of them for a whole segment.
@@ -55,9 +57,12 @@ class MaskedBrainModel:
     n_segments, n_tokens, n_layers : int
         full: segments read together, tokens of a segment, layers over segments and of the decoder.
     n_steps, batch_size : int
-        Steps of training, and segments of each.
+        Steps of training (with "plateau" the most there are), and segments of each.
     learning_rate, weight_decay : float
-    schedule : {"constant", "one_cycle"}
+    schedule : {"constant", "one_cycle", "plateau"}
+        "plateau" trains until hidden regions of validation runs are filled in no better.
+    patience : int
+        Steps without improvement after which "plateau" lowers the rate, and at last ends.
     device : {"auto", "cpu", "cuda"}
     seed : int
 
@@ -66,6 +71,7 @@ class MaskedBrainModel:
     region_embeddings_ : array (n_regions, width)
     regions_ : list of str
     history_ : History
+        `converged` is False where "plateau" came to its last step while runs were still filled in better.
 
     References
     ----------
@@ -104,7 +110,8 @@ class MaskedBrainModel:
         batch_size: int = 48,
         learning_rate: float = 3e-3,
         weight_decay: float = 1e-3,
-        schedule: Literal["constant", "one_cycle"] = "constant",
+        schedule: Literal["constant", "one_cycle", "plateau"] = "constant",
+        patience: int = 300,
         device: str = "auto",
         seed: int = 0,
     ) -> None:
@@ -120,14 +127,20 @@ class MaskedBrainModel:
         self.fixed_embeddings, self.self_loops, self.hidden_share = fixed_embeddings, self_loops, hidden_share
         self.n_segments, self.n_tokens, self.n_layers = n_segments, n_tokens, n_layers
         self.n_steps, self.batch_size, self.learning_rate = n_steps, batch_size, learning_rate
-        self.weight_decay, self.schedule, self.device, self.seed = weight_decay, schedule, device, seed
+        self.weight_decay, self.schedule, self.patience = weight_decay, schedule, patience
+        self.device, self.seed = device, seed
 
     @property
     def frames_read(self) -> int:
         """Return how many frames the network reads together."""
         return self.segment_frames * (self.n_segments if self.design == "full" else 1)
 
-    def fit(self, series: NDArray[np.floating[Any]], regions: Sequence[str] | None = None) -> MaskedBrainModel:
+    def fit(
+        self,
+        series: NDArray[np.floating[Any]],
+        regions: Sequence[str] | None = None,
+        val: NDArray[np.floating[Any]] | None = None,
+    ) -> MaskedBrainModel:
         """Train on runs.
 
         Parameters
@@ -136,11 +149,14 @@ class MaskedBrainModel:
             Detrended, z-scored per run and region.
         regions : sequence of str, optional
             Their ids.
+        val : array (n_runs, n_frames, n_regions), optional
+            Runs of other people. The weights that fill in their hidden regions best are kept.
 
         Raises
         ------
         BrainalignError
-            If values are not finite, a region is constant, or runs are shorter than what is read together.
+            If values are not finite, a region is constant, runs are shorter than what is read together, or "plateau"
+            has no validation runs.
         """
         values = check_series(series, self.frames_read)
         names = [f"region{k}" for k in range(values.shape[2])] if regions is None else [str(name) for name in regions]
@@ -151,14 +167,25 @@ class MaskedBrainModel:
         data = torch.from_numpy(values).to(device)
         rng = np.random.default_rng([self.seed, 0x3A5C])
 
-        def loss(step: int) -> Tensor:
-            rows = rng.integers(len(values), size=self.batch_size)
-            starts = rng.integers(values.shape[1] - self.frames_read + 1, size=self.batch_size)
+        def draw(runs: Tensor, n: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+            rows = rng.integers(len(runs), size=n)
+            starts = rng.integers(runs.shape[1] - self.frames_read + 1, size=n)
             frames = torch.from_numpy(starts[:, None] + np.arange(self.frames_read))
-            cut = data[torch.from_numpy(rows)[:, None], frames].unflatten(1, (-1, self.segment_frames))
-            drawn = hidden_regions(cut.shape[:2], len(names), self.ratio if self.masking else None, rng)
-            hidden = torch.from_numpy(drawn).to(device)
+            cut = runs[torch.from_numpy(rows)[:, None], frames].unflatten(1, (-1, self.segment_frames))
+            hidden = hidden_regions(cut.shape[:2], len(names), self.ratio if self.masking else None, rng)
+            return cut, torch.from_numpy(hidden).to(device)
+
+        def loss(step: int) -> Tensor:
+            cut, hidden = draw(data, self.batch_size, rng)
             return masked_loss(self.network_(cut, hidden), cut, hidden, self.hidden_share)
+
+        validate = None
+        if val is not None:
+            held = torch.from_numpy(check_series(val, self.frames_read, len(names))).to(device)
+            seen = draw(held, N_VALIDATED, np.random.default_rng([self.seed, 0x7A1]))  # the same at every check
+
+            def validate() -> float:
+                return -masked_loss(self.network_(*seen), *seen, self.hidden_share).item()
 
         self.history_: History = train(
             [self.network_],
@@ -167,6 +194,8 @@ class MaskedBrainModel:
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             schedule=self.schedule,
+            validate=validate,
+            patience=self.patience,
         )
         return self
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from brainalign.checks import BrainalignError
 from brainalign.decoding.conditional_gaussian import ConditionalGaussian
 from brainalign.decoding.connectivity import (
     correlation_features,
@@ -27,8 +28,11 @@ from brainalign.decoding.fill_scores import HALF, fill_table, filled_sums, hidde
 from brainalign.decoding.masked import MaskedBrainModel
 from brainalign.decoding.person_scores import Features, check_people_apart
 from brainalign.decoding.series_nulls import permuted_frames, shifted_regions
+from brainalign.decoding.training import History
 
-__all__ = ["ABLATIONS", "NULLS", "SeriesStudyTables", "masked_study", "person_features"]
+__all__ = ["ABLATIONS", "NULLS", "SeriesStudyTables", "masked_study", "person_features", "validation_runs"]
+
+VALIDATION_SHARE = 0.125  # of training people
 
 INSTANT, LAGGED, MODEL = "instantaneous Gaussian", "lagged Gaussian", "masked model"
 NULLS: dict[str, Callable[..., NDArray[np.floating[Any]]]] = {
@@ -60,6 +64,8 @@ class SeriesStudyTables:
         From `network_agreement`; empty without an atlas of networks.
     traces : dict of arrays
         true, model, gaussian (n_traces, n_frames); run and region: which (n_traces).
+    histories : dict of History
+        Of every training, by the name in `filled`.
     """
 
     model: MaskedBrainModel
@@ -67,6 +73,7 @@ class SeriesStudyTables:
     filled: pd.DataFrame
     agreement: pd.DataFrame
     traces: dict[str, NDArray[Any]]
+    histories: dict[str, History]
 
 
 def masked_study(
@@ -115,10 +122,19 @@ def masked_study(
     check_people_apart(trained, whose[test].tolist())
     train, held_out = series[~test], series[test]
     masks = hidden_masks(len(held_out), networks, n_halves, seed)
-    model = make().fit(train, regions)
+
+    def fitted(runs: NDArray[np.floating[Any]], **changes: Any) -> MaskedBrainModel:
+        model = make(**changes)
+        if model.schedule != "plateau":
+            return model.fit(runs, regions)
+        parted, val = validation_runs(runs, trained, model.frames_read, seed)
+        return model.fit(parted, regions, val)
+
+    model = fitted(train)
     gaussians = {INSTANT: ConditionalGaussian(), LAGGED: ConditionalGaussian(lags)}
     gaussians = {name: one.fit(train, trained) for name, one in gaussians.items()}
     sums = {MODEL: filled_sums(filling(model), held_out, masks)}
+    histories = {MODEL: model.history_}
     sums |= {name: filled_sums(one.reconstruct, held_out, masks) for name, one in gaussians.items()}
     kinds = {MODEL: "model", INSTANT: "baseline", LAGGED: "baseline"}
     embeddings: dict[str, NDArray[np.floating[Any]]] = {
@@ -127,13 +143,13 @@ def masked_study(
     }
     for k, name in enumerate(nulls):
         moved = NULLS[name](series, np.random.default_rng([seed, 0x401, k])).astype(np.float32)
-        fitted = make().fit(moved[~test], regions)
-        sums[name] = filled_sums(filling(fitted), moved[test], masks)
-        embeddings[name], kinds[name] = fitted.region_embeddings_, "null"
+        null = fitted(moved[~test])
+        sums[name] = filled_sums(filling(null), moved[test], masks)
+        embeddings[name], kinds[name], histories[name] = null.region_embeddings_, "null", null.history_
     for name in ablations:
-        fitted = make(**ABLATIONS[name]).fit(train, regions)
-        sums[name] = filled_sums(filling(fitted), held_out, masks)
-        embeddings[name], kinds[name] = fitted.region_embeddings_, "ablation"
+        ablated = fitted(train, **ABLATIONS[name])
+        sums[name] = filled_sums(filling(ablated), held_out, masks)
+        embeddings[name], kinds[name], histories[name] = ablated.region_embeddings_, "ablation", ablated.history_
     options: dict[str, Any] = {"n_draws": n_draws, "confidence": confidence, "seed": seed}
     filled = fill_table(sums, whose[test].tolist(), reference=INSTANT, networks=networks, **options)
     filled.insert(1, "kind", filled["name"].map(kinds))
@@ -141,7 +157,43 @@ def masked_study(
     if len(set(networks)) > 1:
         agreement = network_agreement(embeddings, networks, network_permutations, seed)
     traces = _traces(held_out, masks[HALF][0], filling(model), gaussians[LAGGED], n_traces, seed)
-    return SeriesStudyTables(model, gaussians[LAGGED], filled, agreement, traces)
+    return SeriesStudyTables(model, gaussians[LAGGED], filled, agreement, traces, histories)
+
+
+def validation_runs(
+    series: NDArray[np.floating[Any]], people: Sequence[str], frames: int, seed: int
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+    """Return the runs to train on, and those that say when training may end: of other people, who are drawn.
+
+    Where one person is trained on, a run is left out; where there is one run, its end is.
+
+    Parameters
+    ----------
+    series : array (n_runs, n_frames, n_regions)
+        Of training people.
+    people : sequence of str (n_runs)
+    frames : int
+        That a model reads together.
+    seed : int
+
+    Raises
+    ------
+    BrainalignError
+        If the only run is too short to be parted.
+    """
+    rng, whose = np.random.default_rng([seed, 0x7A2]), np.asarray(people)
+    labels = whose if len(set(people)) > 1 else np.arange(len(whose))
+    names = np.unique(labels)
+    if len(names) > 1:
+        held = np.isin(labels, rng.permutation(names)[: max(1, round(VALIDATION_SHARE * len(names)))])
+        return series[~held], series[held]
+    last = max(frames, round(VALIDATION_SHARE * series.shape[1]))
+    if series.shape[1] - last < frames:
+        raise BrainalignError(
+            f"one training run of {series.shape[1]} frames cannot be parted into two of {frames}; set "
+            "decode_series.model.schedule to one_cycle, or give more runs"
+        )
+    return series[:, :-last], series[:, -last:]
 
 
 def filling(model: MaskedBrainModel) -> Callable[..., NDArray[np.float32]]:

@@ -1,9 +1,10 @@
 """One space of EEG, MEG, fMRI and image vectors: an encoder per modality, a subject layer in each, one projector.
 
-    embedding = unit(mixture(encoder_m(subject layer(standardised recording))))
+    embedding = unit((1 − b_m) unit(mixture(encoder_m(subject layer(x)))) + b_m unit(ridge of the subject(x)))
 
-Trained by a contrastive and a regression loss towards the vectors of the images, one modality per batch. Modalities
-share the projector, and the space of the images itself.
+with x the standardised recording. The network is trained by a contrastive and a regression loss towards the vectors of
+the images, one modality per batch; modalities share the projector, and the space of the images itself. How much ridge
+counts is chosen per modality on validation images: a network needs more trials than ridge does.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
+from brainalign.decoding.linear_paths import USUAL, LinearPath, best_share, blended, held_out_stimuli, reciprocal_rank
 from brainalign.decoding.modality_encoders import MODALITY_ENCODERS
-from brainalign.decoding.retrieval import distinct_gallery, similarity_ranks
 from brainalign.decoding.shared_space_files import read_space, write_space
 from brainalign.decoding.space_network import SpaceNetwork, TrainingData, train_space
 from brainalign.decoding.subject_scale import SubjectScale
@@ -50,13 +51,22 @@ class SharedSpace:
     phases : {"joint", "two"}
         All at once, or encoders one by one, each with a projection of its own, and then, frozen, the mixture.
     steps : int
-        Batches of every modality, in each phase.
+        Batches of every modality, in each phase; the most there are with schedule "plateau".
     learning_rate, weight_decay : float
     batch_size : int
     regression : float
         Weight of the mean squared distance to the image vector beside the contrastive loss.
     scale : (float, float)
         Inverse temperature at the start, and its largest value.
+    schedule : {"one_cycle", "plateau"}
+        "plateau" trains until validation images are found no better.
+    patience : int
+        Batches without improvement after which "plateau" lowers the rate, and at last ends.
+    blend : float, optional
+        Share of each subject's ridge in embeddings; 0 is the network alone. Chosen on validation images where not
+        given.
+    penalty : float
+        Of ridge, in units of the mean eigenvalue.
     options : mapping, optional
         Of encoders by modality: {"eeg": {"kernel": 9}}.
     device, seed : str, int
@@ -64,6 +74,8 @@ class SharedSpace:
     Attributes
     ----------
     history_, scales_ : dict of History by phase, dict of SubjectScale by modality
+    blend_ : dict of float
+        Share of ridge, by modality.
 
     References
     ----------
@@ -97,12 +109,19 @@ class SharedSpace:
         batch_size: int = 96,
         regression: float = 1.0,
         scale: tuple[float, float] = (1 / 0.07, 100.0),
+        schedule: Literal["one_cycle", "plateau"] = "one_cycle",
+        patience: int = 300,
+        blend: float | None = None,
+        penalty: float = 1.0,
         options: Mapping[str, Mapping[str, Any]] | None = None,
         device: Literal["auto", "cpu", "cuda"] = "cpu",
         seed: int = 0,
     ) -> None:
         check_choice("size", size, MODALITY_ENCODERS)
         check_choice("phases", phases, ("joint", "two"))
+        check_choice("schedule", schedule, ("one_cycle", "plateau"))
+        if blend is not None and not 0 <= blend <= 1:
+            raise BrainalignError(f"blend {blend} is not between 0 (the network alone) and 1 (ridge alone)")
         self.size = size
         self.width = width
         self.n_experts = n_experts
@@ -115,6 +134,10 @@ class SharedSpace:
         self.batch_size = batch_size
         self.regression = regression
         self.scale = scale
+        self.schedule = schedule
+        self.patience = patience
+        self.blend = blend
+        self.penalty = penalty
         self.options = {name: dict(given) for name, given in (options or {}).items()}
         self.device = device
         self.seed = seed
@@ -128,7 +151,8 @@ class SharedSpace:
             By modality; signals (n_trials, n_channels, n_times), or (n_trials, n_voxels) with as many columns for
             every subject (fill those with fewer voxels by a constant). Targets are the vectors of the images.
         val : mapping of Trials, optional
-            Of other images: the weights that retrieve these best are kept. Without it, the last ones.
+            Of other images: the weights that retrieve these best are kept, and the share of ridge that does. Without it
+            a tenth of the training images are left out of the network's training for this, where they are ten or more.
 
         Raises
         ------
@@ -136,14 +160,22 @@ class SharedSpace:
             If a stimulus is in train and val, targets have several sizes, or values are not finite.
         """
         _check(train, val or {})
-        self.scales_ = {name: SubjectScale.fit(t.signals, t.meta["subject"].to_numpy()) for name, t in train.items()}
+        seen, held = (train, val) if val else held_out_stimuli(train, self.seed)
+        if self.schedule == "plateau" and not held:
+            raise BrainalignError(
+                "schedule 'plateau' needs validation images, and there are too few images to leave out ten; give val, "
+                "or take schedule 'one_cycle'"
+            )
+        self.scales_ = {name: SubjectScale.fit(t.signals, t.meta["subject"].to_numpy()) for name, t in seen.items()}
         self.shapes_ = {name: trials.signals.shape[1:] for name, trials in train.items()}
         self.n_dimensions_ = next(iter(train.values())).targets.shape[1]
+        self.linear_: dict[str, LinearPath] = {}
+        self.blend_ = dict.fromkeys(train, 0.0)  # while the network is trained
         with _seeded(self.seed):
             self._build(pick_device(self.device))
             self.history_ = train_space(
                 self.network_,
-                self._training_data(train),
+                self._training_data(seen),
                 phases=self.phases,
                 steps=self.steps,
                 batch_size=self.batch_size,
@@ -151,9 +183,13 @@ class SharedSpace:
                 learning_rate=self.learning_rate,
                 weight_decay=self.weight_decay,
                 seed=self.seed,
-                validate=(lambda: self._validated(val)) if val else None,
+                schedule=self.schedule,
+                patience=self.patience,
+                validate=(lambda: self._validated(held)) if held else None,
             )
         self.network_.eval()
+        if self.blend != 0:
+            self._blend(train, seen, held)
         return self
 
     def embed(self, modality: str, values: Values, subjects: Any) -> NDArray[np.float64]:
@@ -172,12 +208,12 @@ class SharedSpace:
         BrainalignError
             If the modality was not in training, or shapes differ from its training trials.
         """
-        raw = self.project(modality, values, subjects)
-        return np.asarray(raw / np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), 1e-12))
-
-    def project(self, modality: str, values: Values, subjects: Any) -> NDArray[np.float64]:
-        """Return embeddings before they are brought to unit length; arguments as of `embed`."""
         subjects = np.asarray(subjects)
+        ridge, share = self._ridge(modality, values, subjects)
+        return np.asarray(blended(self._network(modality, values, subjects), ridge, share), dtype=np.float64)
+
+    def _network(self, modality: str, values: Values, subjects: NDArray[Any]) -> Values:
+        """Return what the network makes of trials, before it is brought to unit length."""
         check_choice("modality", modality, self.scales_)
         check_rows("subjects", len(subjects), "values", len(values), "give one subject per trial")
         if values.shape[1:] != self.shapes_[modality]:
@@ -192,6 +228,32 @@ class SharedSpace:
                 x, layers = self._inputs(modality, values[start : start + CHUNK], subjects[start : start + CHUNK])
                 found.append(self.network_(modality, x, layers).cpu())
         return np.asarray(torch.cat(found) if found else torch.empty(0, self.n_dimensions_), dtype=np.float64)
+
+    def _ridge(self, modality: str, values: Values, subjects: NDArray[Any]) -> tuple[Values, float]:
+        """Return what ridge makes of trials, and its share; zeros and 0 where it takes no part."""
+        share = self.blend_[modality]
+        if share == 0:
+            return np.zeros((len(values), self.n_dimensions_)), 0.0
+        scale = self.scales_[modality]
+        rows = scale.rows(subjects)
+        layers = rows if self.subject_layers else np.zeros_like(rows)
+        return self.linear_[modality](scale.apply(values, subjects), layers), share
+
+    def _blend(self, train: Mapping[str, Trials], seen: Mapping[str, Trials], held: Mapping[str, Trials]) -> None:
+        """Choose the shares by ridge on the same trials as the network; then fit it to all."""
+        for name, trials in train.items():
+            share = USUAL if self.blend is None else self.blend
+            if self.blend is None and name in held:
+                part = held[name]
+                subjects = part.meta["subject"].to_numpy()
+                network = self._network(name, part.signals, subjects)
+                self.linear_[name] = LinearPath.fit(seen[name], self.scales_[name], self.penalty, self.subject_layers)
+                self.blend_[name] = 1.0
+                ridge = self._ridge(name, part.signals, subjects)[0]
+                share = best_share(network, ridge, part)
+            self.blend_[name] = share
+            if share > 0:
+                self.linear_[name] = LinearPath.fit(trials, self.scales_[name], self.penalty, self.subject_layers)
 
     def unknown(self, modality: str, subjects: Any) -> int:
         """Return how many of these trials are of subjects who were not in training."""
@@ -219,9 +281,9 @@ class SharedSpace:
         BrainalignError
             If the file holds something else.
         """
-        arguments, scales, n_dimensions, state = read_space(Path(path))
+        arguments, scales, n_dimensions, state, blend, linear = read_space(Path(path))
         space = cls(**arguments)
-        space.scales_ = scales
+        space.scales_, space.blend_, space.linear_ = scales, blend, linear
         space.shapes_ = {name: scale.mean.shape[1:] for name, scale in scales.items()}
         space.n_dimensions_ = n_dimensions
         with _seeded(0):
@@ -255,13 +317,11 @@ class SharedSpace:
         return data
 
     def _validated(self, val: Mapping[str, Trials]) -> float:
-        """Return the mean reciprocal rank of the images that were shown, over modalities."""
+        """Return the mean reciprocal rank of the images that were shown, over modalities, by the network alone."""
         found = []
         for name, trials in val.items():
-            gallery, _ = distinct_gallery(trials.targets, trials.meta["stimulus_id"].to_numpy())
-            shown = trials.shown(trials.distinct())
-            ranks = similarity_ranks(self.embed(name, trials.signals, trials.meta["subject"].to_numpy()), gallery)
-            found.append(float((1 / ranks[np.arange(len(shown)), shown]).mean()))
+            network = self._network(name, trials.signals, trials.meta["subject"].to_numpy())
+            found.append(reciprocal_rank(network, trials))
         return float(np.mean(found))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brainalign.decoding.linear_paths import LinearPath
 from brainalign.decoding.subject_scale import SubjectScale
 from brainalign.reading import reading
 
@@ -31,6 +32,10 @@ ARGUMENTS = (
     "batch_size",
     "regression",
     "scale",
+    "schedule",
+    "patience",
+    "blend",
+    "penalty",
     "options",
     "seed",
 )
@@ -52,7 +57,11 @@ def write_space(space: SharedSpace, path: Path) -> None:
         subjects[name] = list(scale.names)
         tensors[f"mean.{name}"] = torch.from_numpy(scale.mean)
         tensors[f"deviation.{name}"] = torch.from_numpy(scale.deviation)
+    for name, ridge in space.linear_.items():
+        tensors[f"linear.{name}"] = torch.from_numpy(ridge.weights)
+        tensors[f"intercepts.{name}"] = torch.from_numpy(ridge.intercepts)
     about = {
+        "blend": space.blend_,
         "arguments": {name: getattr(space, name) for name in ARGUMENTS},
         "subjects": subjects,
         "n_dimensions": space.n_dimensions_,
@@ -60,8 +69,10 @@ def write_space(space: SharedSpace, path: Path) -> None:
     save_file(tensors, path, {"shared_space": json.dumps(about)})
 
 
-def read_space(path: Path) -> tuple[dict[str, Any], dict[str, SubjectScale], int, dict[str, Tensor]]:
-    """Return constructor arguments, scales by modality, the size of the space and the weights of a file.
+def read_space(
+    path: Path,
+) -> tuple[dict[str, Any], dict[str, SubjectScale], int, dict[str, Tensor], dict[str, float], dict[str, LinearPath]]:
+    """Return arguments, scales by modality, the size of the space, the network's weights, shares of ridge, and ridge.
 
     Parameters
     ----------
@@ -84,4 +95,9 @@ def read_space(path: Path) -> tuple[dict[str, Any], dict[str, SubjectScale], int
         }
         about["arguments"]["scale"] = tuple(about["arguments"]["scale"])
         state = {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
-        return about["arguments"], scales, about["n_dimensions"], state
+        linear = {
+            name: LinearPath(*(np.asarray(tensors[f"{part}.{name}"]) for part in ("linear", "intercepts")))
+            for name in about["blend"]
+            if f"linear.{name}" in tensors
+        }
+        return about["arguments"], scales, about["n_dimensions"], state, about["blend"], linear

@@ -98,6 +98,8 @@ def train_space(
     learning_rate: float,
     weight_decay: float,
     seed: int,
+    schedule: str = "one_cycle",
+    patience: int = 300,
     validate: Callable[[], float] | None = None,
 ) -> dict[str, History]:
     """Train in place.
@@ -114,6 +116,10 @@ def train_space(
         Weight of the squared distance to the target beside the contrastive loss.
     learning_rate, weight_decay : float
     seed : int
+    schedule : {"one_cycle", "plateau"}
+        Of what is validated; encoders that are trained one by one have one cycle.
+    patience : int
+        Batches, of "plateau".
     validate : callable, optional
 
     Returns
@@ -142,6 +148,8 @@ def train_space(
             steps * len(names),
             learning_rate=learning_rate,
             weight_decay=weight_decay,
+            schedule="one_cycle" if check is None else schedule,
+            patience=patience,
             validate=check,
         )
 

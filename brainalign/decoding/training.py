@@ -14,7 +14,11 @@ from brainalign.checks import BrainalignError, check_choice
 
 __all__ = ["History", "batches", "train"]
 
-SCHEDULES = {"one_cycle", "constant"}
+SCHEDULES = {"one_cycle", "constant", "plateau"}
+WARM_UP = 100  # steps to the full rate of a plateau schedule
+DROPS = 2  # of the rate, before training ends
+FACTOR = 0.2  # of the rate at each
+LEAST_GAIN = 1e-3  # of a validated value's size; what is less is no improvement
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,14 @@ class History:
         Step and validated value; empty where nothing was validated.
     chosen : int
         The step after which the weights that were kept were reached.
+    converged : bool or None
+        Whether the validated value stopped improving before the steps were used up; None where nobody asked.
     """
 
     losses: NDArray[np.float64]
     validated: NDArray[np.float64]
     chosen: int
+    converged: bool | None = None
 
 
 def batches(n: int, size: int, n_steps: int, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:
@@ -68,6 +75,7 @@ def train(
     validate: Callable[[], float] | None = None,
     every: int = 50,
     start: float | None = None,
+    patience: int = 300,
 ) -> History:
     """Train modules in place by AdamW.
 
@@ -78,9 +86,12 @@ def train(
     loss : callable
         Given the number of the step, returns the loss of its batch.
     n_steps : int
+        The most there are with "plateau".
     learning_rate, weight_decay : float
-        The rate is the largest one of a one-cycle schedule.
-    schedule : {"one_cycle", "constant"}
+        The rate is the largest one of a schedule.
+    schedule : {"one_cycle", "constant", "plateau"}
+        "plateau": the rate falls where the validated value has not improved for `patience` steps, and training goes on
+        from the best weights; where the value does not improve at the smallest rate either, training ends.
     max_norm : float
         Gradients are clipped to this norm.
     validate : callable, optional
@@ -90,6 +101,8 @@ def train(
     start : float, optional
         Validate before the first step, too, and keep those weights unless later ones are better by more than this: what
         chance may do among so many checks is no reason to leave what is known to work.
+    patience : int
+        Steps, of "plateau".
 
     Returns
     -------
@@ -98,44 +111,39 @@ def train(
     Raises
     ------
     BrainalignError
-        If the schedule is unknown, there is no step, or the loss is no longer finite.
+        If the schedule is unknown or lacks validation, there is no step, or the loss is no longer finite.
     """
     check_choice("schedule", schedule, SCHEDULES)
+    if schedule == "plateau" and validate is None:
+        raise BrainalignError("schedule 'plateau' needs validation to see when training may end; give validate")
     if n_steps < 1:
         raise BrainalignError(f"n_steps is {n_steps}; train for at least one step")
     trained = nn.ModuleList(modules)
     parameters = [p for p in trained.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
-    one_cycle = None
+    rates: torch.optim.lr_scheduler.OneCycleLR | torch.optim.lr_scheduler.LambdaLR | None = None
     if schedule == "one_cycle":
-        one_cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=n_steps)
-    losses = np.empty(n_steps)
-    validated: list[tuple[float, float]] = []
-    best: dict[str, Tensor] = {}
-    chosen = n_steps
+        rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=n_steps)
+    elif schedule == "plateau":
+        warm = min(WARM_UP, max(1, n_steps // 10))
+        rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / warm))
+    kept, drops, losses = _Best(trained, patience, start), 0, []
+    converged = False if schedule == "plateau" else None
 
     def check(step: int) -> None:
-        nonlocal best, chosen
         if validate is None:
             return
         trained.eval()
         with torch.no_grad():
-            score = validate()
+            kept.see(step, validate())
         trained.train()
-        before = [v for _, v in validated]
-        if start is not None and before:
-            before.append(before[0] + start)
-        if not before or score > max(before):
-            best = {name: tensor.detach().clone() for name, tensor in trained.state_dict().items()}
-            chosen = step
-        validated.append((step, score))
 
     trained.train()
     if start is not None:
         check(0)
     for step in range(n_steps):
         value = loss(step)
-        losses[step] = value.item()
+        losses.append(value.item())
         if not np.isfinite(losses[step]):
             raise BrainalignError(
                 f"the loss is {losses[step]} at step {step + 1} of {n_steps}; lower learning_rate {learning_rate} or "
@@ -145,11 +153,66 @@ def train(
         value.backward()
         nn.utils.clip_grad_norm_(parameters, max_norm)
         optimizer.step()
-        if one_cycle is not None:
-            one_cycle.step()
+        if rates is not None:
+            rates.step()
         if (step + 1) % every == 0 or step + 1 == n_steps:
             check(step + 1)
-    if best:
-        trained.load_state_dict(best)
+            if schedule == "plateau" and rates is not None and kept.stands_still():
+                if drops == DROPS:
+                    converged = True
+                    break
+                drops += 1
+                kept.take_back()
+                rates.base_lrs = [FACTOR * rate for rate in rates.base_lrs]
+                for group in optimizer.param_groups:
+                    group["lr"] *= FACTOR
+    kept.take_back()
     trained.eval()
-    return History(losses, np.array(validated).reshape(-1, 2), chosen)
+    return History(
+        np.array(losses), np.array(kept.values).reshape(-1, 2), kept.chosen if kept.values else len(losses), converged
+    )
+
+
+class _Best:
+    """The best weights so far, and since when nothing was better.
+
+    Parameters
+    ----------
+    module : Module
+    patience : int
+        Steps.
+    start : float, optional
+        By how much a value must be better than the first.
+    """
+
+    def __init__(self, module: nn.Module, patience: int, start: float | None = None) -> None:
+        self.module, self.patience, self.start = module, patience, start
+        self.values: list[tuple[int, float]] = []
+        self.weights: dict[str, Tensor] = {}
+        self.chosen = self.since = 0
+        self.best = self.reference = -np.inf
+
+    def see(self, step: int, value: float) -> None:
+        """Take note of a value, higher is better, and keep the weights where it is the best."""
+        least = self.best
+        if self.start is not None and self.values:
+            least = max(least, self.values[0][1] + self.start)
+        self.values.append((step, value))
+        if not self.weights or value > least:
+            self.best, self.chosen = value, step
+            self.weights = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
+        if not np.isfinite(self.reference) or value > self.reference + LEAST_GAIN * abs(self.reference):
+            self.reference, self.since = value, step
+
+    def stands_still(self) -> bool:
+        """Return whether nothing was better for so many steps; if so, count them anew."""
+        step = self.values[-1][0]
+        if step - self.since < self.patience:
+            return False
+        self.since = step
+        return True
+
+    def take_back(self) -> None:
+        """Give the module the best weights, where there are any."""
+        if self.weights:
+            self.module.load_state_dict(self.weights)

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from brainalign.encoding.in_context import InContextEncoder
-from brainalign.encoding.in_context_fallback import groups_of_targets
+from brainalign.encoding.in_context_fallback import BAYES, NETWORK, RIDGE, groups_of_targets
 from brainalign.encoding.inputs import Array
 
 __all__ = ["InContextEnsemble", "ShuffledContext"]
 
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]
+ERRORS = (NETWORK, BAYES, RIDGE)
 
 
 class InContextEnsemble(BaseEstimator):  # type: ignore[misc]
@@ -36,11 +37,11 @@ class InContextEnsemble(BaseEstimator):  # type: ignore[misc]
     ----------
     encoders_ : list of fitted InContextEncoder
     cv_scores_ : array (1, n_targets)
-        Share of the context's variance that leaving one image out explains, in the target's group; NaN without
-        fallback.
+        Share of the context's variance that what is taken explains of images left out, in the target's group; NaN
+        without fallback.
     fallbacks_ : DataFrame
-        A row per seed and group: seed, group, n_targets, in_context, ridge (leave-one-out errors in units of the
-        context's variance), falls_back.
+        A row per seed and group: seed, group, n_targets, in_context, empirical_bayes (NaN where its units are not
+        known), ridge (leave-one-out errors in units of the context's variance), taken, falls_back.
     """
 
     metric = "r2"  # what cv_scores_ are
@@ -66,14 +67,17 @@ class InContextEnsemble(BaseEstimator):  # type: ignore[misc]
         least = self.encoders_[0].min_group
         members = groups_of_targets(self.roi, len(chosen), least)
         rows = [
-            (one.seed, label, len(members[label]), *one.context_errors_[label], falls_back)
+            {"seed": one.seed, "group": label, "n_targets": len(members[label])}
+            | {name: one.context_errors_[label].get(name, np.nan) for name in ERRORS}
+            | {"taken": name, "falls_back": name != NETWORK, "error": one.context_errors_[label][name]}
             for one in self.encoders_
-            for label, falls_back in one.fell_back_.items()
+            for label, name in one.taken_.items()
         ]
-        names = ["seed", "group", "n_targets", "in_context", "ridge", "falls_back"]
-        self.fallbacks_ = pd.DataFrame(rows, columns=names)
+        names = ["seed", "group", "n_targets", *ERRORS, "taken", "falls_back"]
+        table = pd.DataFrame(rows, columns=[*names, "error"])
+        self.fallbacks_ = table[names]
         self.cv_scores_ = np.full((1, Y.shape[1]), np.nan)
-        better = self.fallbacks_[["in_context", "ridge"]].min(axis=1).groupby(self.fallbacks_["group"]).mean()
+        better = table["error"].groupby(table["group"]).mean()
         for label, error in better.items():
             self.cv_scores_[0, chosen[members[str(label)]]] = 1 - error
         return self

@@ -16,9 +16,17 @@ from brainalign.encoding.in_context_inputs import check_features
 from brainalign.encoding.inputs import Array, MeanScore, as_tensor, check_arrays, same_kind_as
 from brainalign.statistics import r2
 
-__all__ = ["EmpiricalBayesRidge", "WeightPrior", "estimate_prior", "prior_of_weights"]
+__all__ = [
+    "EmpiricalBayesRidge",
+    "WeightPrior",
+    "estimate_prior",
+    "left_out_errors",
+    "posterior_weights",
+    "prior_of_weights",
+]
 
 Values = NDArray[np.floating[Any]]
+Rows = NDArray[np.intp]
 
 NOISE_SHARES = tuple(np.logspace(-3, 3, 25).tolist())  # of the context's variance
 JITTER = 1e-6
@@ -92,18 +100,7 @@ def estimate_prior(subjects: Sequence[tuple[Array, Array]]) -> WeightPrior:
     """
     weights, sampling = [], []
     for X, Y in subjects:
-        check_arrays("X", X, Y)
-        x, y = (np.asarray(as_tensor(a).cpu(), dtype=np.float64) for a in (X, Y))
-        design = np.column_stack([x, np.ones(len(x))])
-        left = len(x) - design.shape[1]
-        if left < 1:
-            raise BrainalignError(
-                f"X has {len(x)} images for {x.shape[1]} features and a bias; estimate the prior from more images than "
-                "that, or give ridge weights to prior_of_weights"
-            )
-        inverse = np.linalg.pinv(design.T @ design)
-        found = inverse @ (design.T @ y)
-        noise = np.square(y - design @ found).sum(axis=0) / left
+        found, noise, inverse = _least_squares(X, Y)
         weights.append(found)
         sampling.append(noise.sum() * inverse)
     every = np.hstack(weights)
@@ -111,6 +108,62 @@ def estimate_prior(subjects: Sequence[tuple[Array, Array]]) -> WeightPrior:
     values, vectors = np.linalg.eigh(covariance)
     floor = JITTER * max(values[-1], JITTER)  # what is left of a direction without variance may be negative
     return WeightPrior(every.mean(axis=1), (vectors * np.maximum(values, floor)) @ vectors.T)
+
+
+def posterior_weights(
+    prior: WeightPrior, subjects: Sequence[tuple[Array, Array]], n_draws: int, seed: int = 0
+) -> Values:
+    """Draw weights that the voxels of some subjects may have (n_features + 1, n_draws): prior and responses together.
+
+    Least-squares weights are those of real voxels and their noise; the prior alone knows none of their clusters. Draws
+    from each voxel's posterior have the covariance of the prior and keep what is known of single voxels.
+
+    Parameters
+    ----------
+    prior : WeightPrior
+        Of these subjects.
+    subjects : sequence of (X, Y)
+        As of `estimate_prior`.
+    n_draws : int
+        Voxels are drawn with replacement.
+    seed : int
+
+    Raises
+    ------
+    BrainalignError
+        As of `estimate_prior`.
+    """
+    rng = np.random.default_rng(seed)
+    root = np.linalg.cholesky(prior.covariance + JITTER * np.trace(prior.covariance) * np.eye(len(prior.mean)))
+    fits = [_least_squares(X, Y) for X, Y in subjects]
+    whose = rng.choice(len(fits), size=n_draws, p=np.array([len(f[1]) for f in fits]) / sum(len(f[1]) for f in fits))
+    drawn = []
+    for number, (found, noise, inverse) in enumerate(fits):
+        voxels = rng.integers(len(noise), size=int((whose == number).sum()))
+        known, axes = np.linalg.eigh(root.T @ np.linalg.pinv(inverse) @ root)  # of whitened weights, times the noise
+        known = np.maximum(known, 0)[:, None]
+        residual = axes.T @ np.linalg.solve(root, found[:, voxels] - prior.mean[:, None])
+        precision = 1 + known / noise[voxels]
+        mean = residual * (precision - 1) / precision
+        drawn.append(mean + rng.normal(size=mean.shape) / np.sqrt(precision))
+        drawn[-1] = prior.mean[:, None] + root @ axes @ drawn[-1]
+    return np.hstack(drawn)
+
+
+def _least_squares(X: Array, Y: Array) -> tuple[Values, Values, Values]:
+    """Return weights (n_features + 1, n_voxels), noise variances (n_voxels,) and the inverse of the design's moment."""
+    check_arrays("X", X, Y)
+    x, y = (np.asarray(as_tensor(a).cpu(), dtype=np.float64) for a in (X, Y))
+    design = np.column_stack([x, np.ones(len(x))])
+    left = len(x) - design.shape[1]
+    if left < 1:
+        raise BrainalignError(
+            f"X has {len(x)} images for {x.shape[1]} features and a bias; estimate the prior from more images than "
+            "that, or give ridge weights to prior_of_weights"
+        )
+    inverse = np.linalg.pinv(design.T @ design)
+    found = inverse @ (design.T @ y)
+    return found, np.square(y - design @ found).sum(axis=0) / left, inverse
 
 
 class EmpiricalBayesRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
@@ -218,3 +271,35 @@ class EmpiricalBayesRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
         """Return R² of each target on the given rows; NaN for a constant target."""
         predicted = np.asarray(as_tensor(self.predict(X)).cpu())
         return same_kind_as(Y)(as_tensor(r2(np.asarray(as_tensor(Y).cpu()), predicted)))
+
+
+def left_out_errors(
+    fitted: EmpiricalBayesRidge, X: Array, Y: Array, folds: Sequence[Rows], chosen: Sequence[Rows]
+) -> NDArray[np.float64]:
+    """Return squared errors on rows left out of the fit, summed over each fold, in units of targets' variance.
+
+    With M = A C A' + s² I and r = y − A m, rows g that are left out are off by (M⁻¹)_gg⁻¹ (M⁻¹ r)_g, without a refit;
+    the noise s² stays the one of all rows.
+
+    Parameters
+    ----------
+    fitted : EmpiricalBayesRidge
+        Of all rows of X and Y.
+    X : array (n_images, n_features)
+    Y : array (n_images, n_targets)
+    folds : sequence of arrays of row numbers
+    chosen : sequence of arrays of target numbers
+        Scored in each fold.
+    """
+    x, y, noise = (np.asarray(as_tensor(a).cpu(), dtype=np.float64) for a in (X, Y, fitted.noise_))
+    design = np.column_stack([x, np.ones(len(x))])
+    values, vectors = np.linalg.eigh(design @ fitted.prior.covariance @ design.T)
+    rotated = vectors.T @ (y - (design @ fitted.prior.mean)[:, None])
+    inverse = 1 / (np.maximum(values, 0)[:, None] + noise)  # (n_images, n_targets)
+    variance, sums = y.var(axis=0, ddof=1), np.zeros(len(folds))
+    for k, (rows, targets) in enumerate(zip(folds, chosen, strict=True)):
+        some, weights = vectors[rows], inverse[:, targets]
+        blocks = np.einsum("gn,nt,hn->tgh", some, weights, some, optimize=True)
+        off = np.linalg.solve(blocks, (some @ (weights * rotated[:, targets])).T[..., None])[..., 0]
+        sums[k] = float((np.square(off) / variance[targets, None]).sum())
+    return sums

@@ -2,7 +2,8 @@
 
 - `pretrain` once, on synthetic voxels and, where given, on voxels of other subjects.
 - `fit` encodes a context of (image, response) pairs without any gradient step; the network stays as it is.
-- Groups of voxels that the prior does not know fall back to ridge with a pooled alpha.
+- Groups of voxels that the prior does not know fall back to ridge with a pooled alpha; those that empirical-Bayes ridge
+  predicts better than the network does, to that.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_choice, check_rows
 from brainalign.devices import pick_device, target_block
-from brainalign.encoding.empirical_bayes import WeightPrior
+from brainalign.encoding.empirical_bayes import WeightPrior, posterior_weights
 from brainalign.encoding.in_context_checkpoint import (
     network_of,
     parameter_hash,
@@ -28,7 +29,7 @@ from brainalign.encoding.in_context_checkpoint import (
     state_of,
     write_checkpoint,
 )
-from brainalign.encoding.in_context_fallback import compare_groups
+from brainalign.encoding.in_context_fallback import NETWORK, compare_groups
 from brainalign.encoding.in_context_inputs import check_context, check_features, check_ranges, check_unit_rows
 from brainalign.encoding.in_context_network import NETWORKS, InContextNetwork
 from brainalign.encoding.in_context_training import Curriculum, Progress, meta_train
@@ -40,6 +41,7 @@ __all__ = ["InContextEncoder"]
 
 METRICS = {"r2": r2, "r": pearson}
 FAR = 4.0  # times the usual standard deviation: in other units
+N_REAL = 4096  # weights that voxels of other subjects may have
 BLOCK = 2048  # voxels of a context at a time, however much memory there is: caches hold no more
 
 
@@ -55,14 +57,15 @@ class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
         "small" meta-trains in two minutes on a CPU; the others are the published sizes for features of 512, 768 and
         1152 values and want a GPU.
     prior : {"normal", "independent"}
-        Whether synthetic weights keep the correlations of the prior given to `pretrain`.
+        Whether synthetic weights keep the correlations of the prior given to `pretrain`. With "normal", half of them
+        are, where other subjects are given, weights that their voxels may have.
     units : {"prior", "any"}
         Whether responses come in the units of those the prior is of (z-score all subjects alike). The network then
         knows from their standard deviation how noisy a voxel is, which a short context hardly tells; with "any" it
         has to do without, and no unit matters.
     n_steps : tuple of 3 int
         Steps of the phases: synthetic voxels with the largest context; with contexts of all sizes; real voxels of
-        other subjects (skipped where none are given).
+        other subjects in turn with synthetic ones (skipped where none are given).
     context_sizes : tuple of 2 int
         Smallest and largest context in training; sizes between them are log-uniform.
     noise_ratio : tuple of 2 float
@@ -70,11 +73,15 @@ class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
     n_voxels, n_queries : int
         Voxels, and images to predict, in each step.
     learning_rate, weight_decay : float
-        Of Muon for weight matrices and AdamW for the rest, under a one-cycle schedule.
+        Published with AdamW: 1e-4 and .1.
+    optimizer : {"muon", "adamw"}
+        Muon for weight matrices and AdamW for the rest, under a one-cycle schedule: a third of the steps. Or AdamW
+        alone, whose rate falls by 10 where the loss no longer does, as published.
     metric : {"r2", "r"}
         What `score` averages.
     fallback : bool
-        Compare with pooled-alpha ridge, in groups of targets, by leave-one-out error on the context.
+        Compare with pooled-alpha ridge and with empirical-Bayes ridge (units="prior"), in groups of targets, by
+        leave-one-out error on the context; ridge is taken unless the others are better by more than chance.
     min_group : int
         Labels of `roi` with fewer targets decide together.
     n_checks : int
@@ -90,10 +97,15 @@ class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
         Of every training step; set by `pretrain` or `load`.
     coef_ : array (n_features, n_targets)
     intercept_ : array (n_targets,)
+    prior_ : WeightPrior
+        Of `pretrain`; in the units of the responses.
+    taken_ : dict of label to str
+        Whose weights a group uses: "in_context", "empirical_bayes" or "ridge"; "all" without `roi`. Empty without
+        fallback.
     fell_back_ : dict of label to bool
-        Which groups use ridge; "all" without `roi`. Empty without fallback.
-    context_errors_ : dict of label to (float, float)
-        Leave-one-out error of in-context weights and of ridge, in units of the context's variance.
+        Which groups use other weights than the network's.
+    context_errors_ : dict of label to dict of float
+        Leave-one-out errors of each, in units of the context's variance.
     beyond_training_ : bool
         The context is longer than any in training (a warning says so).
 
@@ -121,13 +133,14 @@ class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
         network: Literal["small", "clip", "dino", "siglip"] = "small",
         prior: Literal["normal", "independent"] = "normal",
         units: Literal["prior", "any"] = "prior",
-        n_steps: tuple[int, int, int] = (50, 1150, 300),
+        n_steps: tuple[int, int, int] = (50, 850, 600),
         context_sizes: tuple[int, int] = (8, 100),
         noise_ratio: tuple[float, float] = (0.5, 4.0),
         n_voxels: int = 48,
         n_queries: int = 32,
         learning_rate: float = 3e-3,
         weight_decay: float = 1e-2,
+        optimizer: Literal["muon", "adamw"] = "muon",
         metric: Literal["r2", "r"] = "r2",
         fallback: bool = True,
         min_group: int = 100,
@@ -145,6 +158,7 @@ class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
         self.n_queries = n_queries
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.optimizer = optimizer
         self.metric = metric
         self.fallback = fallback
         self.min_group = min_group
@@ -157,6 +171,7 @@ class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
         twin = InContextEncoder(**self.get_params())
         if hasattr(self, "network_"):
             twin.network_, twin.n_features_, twin.losses_ = self.network_, self.n_features_, self.losses_
+            twin.prior_ = self.prior_
         return twin
 
     def pretrain(
@@ -208,7 +223,11 @@ class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
         drawn = prior if self.prior == "normal" else prior.independent()
         root = np.linalg.cholesky(drawn.covariance + 1e-6 * np.eye(len(drawn.mean)))
         images = as_tensor(X).float().to(device)
-        self.n_features_ = prior.n_features
+        self.n_features_, self.prior_ = prior.n_features, prior
+        real = None
+        known = [(features, responses) for features, responses in subjects if len(features) > prior.n_features + 1]
+        if known and self.prior == "normal":
+            real = torch.from_numpy(posterior_weights(prior, known, N_REAL, self.seed).T.copy()).float().to(device)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(self.seed)
             size, knows_units = NETWORKS[self.network], self.units == "prior"
@@ -223,6 +242,7 @@ class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
                 images,
                 mean.float(),
                 as_tensor(root).float().to(device),
+                real,
                 [(as_tensor(x).float().to(device), as_tensor(y).float().to(device)) for x, y in subjects],
                 self._curriculum(),
                 torch.Generator().manual_seed(self.seed),
@@ -290,13 +310,23 @@ class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
         weights = self._weights(x, y)  # (n_targets, n_features + 1)
         compared = {}
         if self.fallback:
-            options = {"min_group": self.min_group, "n_checks": self.n_checks, "seed": self.seed}
-            compared = compare_groups(self._weights, x, y, roi=labels_of(roi), groups=labels, **options)
+            compared = compare_groups(
+                self._weights,
+                x,
+                y,
+                prior=self.prior_ if self.units == "prior" else None,
+                roi=labels_of(roi),
+                groups=labels,
+                min_group=self.min_group,
+                n_checks=self.n_checks,
+                seed=self.seed,
+            )
         for comparison in compared.values():
-            if comparison.falls_back:
+            if comparison.weights is not None:
                 weights[comparison.targets] = comparison.weights.T.to(weights)
-        self.fell_back_ = {label: comparison.falls_back for label, comparison in compared.items()}
-        self.context_errors_ = {label: (found.in_context, found.ridge) for label, found in compared.items()}
+        self.taken_ = {label: comparison.taken for label, comparison in compared.items()}
+        self.fell_back_ = {label: name != NETWORK for label, name in self.taken_.items()}
+        self.context_errors_ = {label: comparison.errors for label, comparison in compared.items()}
         like = same_kind_as(Y)
         self.coef_, self.intercept_ = like(weights[:, :-1].T.contiguous()), like(weights[:, -1].clone())
         return self
@@ -335,7 +365,7 @@ class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
             If the network was not pre-trained.
         """
         self._check_pretrained()
-        return state_of(self.network_, self.get_params(), self.losses_)
+        return state_of(self.network_, self.prior_, self.get_params(), self.losses_)
 
     @classmethod
     def from_state(
@@ -362,9 +392,10 @@ class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
         BrainalignError
             If the two do not belong together.
         """
-        network, parameters, losses = network_of(arrays, description, source=source)
+        network, encoder_prior, parameters, losses = network_of(arrays, description, source=source)
         encoder = cls(**(parameters | changes))
         encoder.network_, encoder.n_features_, encoder.losses_ = network, network.n_features, losses
+        encoder.prior_ = encoder_prior
         return encoder
 
     def save(self, path: str | Path) -> None:
@@ -408,12 +439,14 @@ class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
             self.n_queries,
             self.learning_rate,
             self.weight_decay,
+            self.optimizer,
         )
 
     def _check_options(self) -> None:
         check_choice("network", self.network, NETWORKS)
         check_choice("prior", self.prior, {"normal", "independent"})
         check_choice("units", self.units, {"prior", "any"})
+        check_choice("optimizer", self.optimizer, {"muon", "adamw"})
         check_choice("metric", self.metric, METRICS)
         check_ranges(self.n_steps, self.context_sizes, self.noise_ratio)
 

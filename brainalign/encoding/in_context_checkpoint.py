@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from brainalign.checks import BrainalignError
+from brainalign.encoding.empirical_bayes import WeightPrior
 from brainalign.encoding.in_context_network import NETWORKS, InContextNetwork
 from brainalign.reading import read_json, read_safetensors
 
 __all__ = ["network_of", "parameter_hash", "read_checkpoint", "state_of", "write_checkpoint"]
 
+PRIOR = "prior/"  # before the names of its two arrays
 NetworkState = tuple[dict[str, NDArray[Any]], dict[str, Any]]
 
 
@@ -31,9 +33,12 @@ def parameter_hash(network: InContextNetwork) -> str:
     return digest.hexdigest()
 
 
-def state_of(network: InContextNetwork, parameters: dict[str, Any], losses: list[float]) -> NetworkState:
-    """Return the weights as arrays, and a description that JSON can hold: constructor arguments, losses, digest."""
+def state_of(
+    network: InContextNetwork, prior: WeightPrior, parameters: dict[str, Any], losses: list[float]
+) -> NetworkState:
+    """Return weights and prior as arrays, and a description for JSON: constructor arguments, losses, digest."""
     arrays = {name: values.cpu().numpy().copy() for name, values in network.state_dict().items()}
+    arrays |= {f"{PRIOR}mean": np.array(prior.mean), f"{PRIOR}covariance": np.array(prior.covariance)}
     description = {
         "n_features": network.n_features,
         "parameters": parameters,
@@ -45,8 +50,8 @@ def state_of(network: InContextNetwork, parameters: dict[str, Any], losses: list
 
 def network_of(
     arrays: Mapping[str, NDArray[Any]], description: Mapping[str, Any], *, source: str
-) -> tuple[InContextNetwork, dict[str, Any], list[float]]:
-    """Return the network, the constructor arguments of its encoder and the losses: the way back from `state_of`.
+) -> tuple[InContextNetwork, WeightPrior, dict[str, Any], list[float]]:
+    """Return network, prior, the constructor arguments of the encoder and the losses: the way back from `state_of`.
 
     Parameters
     ----------
@@ -65,13 +70,15 @@ def network_of(
     }
     size, knows_units = NETWORKS[parameters["network"]], parameters["units"] == "prior"
     network = InContextNetwork(description["n_features"], size, knows_units=knows_units)
+    weights = {name: torch.from_numpy(np.array(a)) for name, a in arrays.items() if not name.startswith(PRIOR)}
     try:
-        network.load_state_dict({name: torch.from_numpy(np.array(values)) for name, values in arrays.items()})
-    except RuntimeError as error:
+        network.load_state_dict(weights)
+        prior = WeightPrior(*(np.array(arrays[f"{PRIOR}{part}"]) for part in ("mean", "covariance")))
+    except (RuntimeError, KeyError) as error:
         raise BrainalignError(f"{source} does not hold the network of its description; save both again") from error
     if parameter_hash(network) != description["hash"]:
         raise BrainalignError(f"{source} has another digest than its description says; save both again")
-    return network.eval(), parameters, description["losses"]
+    return network.eval(), prior, parameters, description["losses"]
 
 
 def write_checkpoint(path: Path, state: NetworkState) -> None:

@@ -1,13 +1,15 @@
-"""Voxels that the prior does not know: the context itself says whether in-context weights or pooled ridge serve better.
+"""Voxels that the prior or the network does not know: the context itself says whose weights serve a group best.
 
 Groups of targets are compared by their mean leave-one-out error on z-scored responses; a single voxel's error over a
-small context is too noisy to decide by. A group of which half the voxels are off the prior is a known limitation: one
-choice for all of them must be wrong for some.
+small context is too noisy to decide by. What knows other subjects must be better than ridge by more than chance: over
+few images it is easily lucky. Empirical-Bayes ridge knows the same prior and takes the network's place where it is
+better by more than chance. A group of which half the voxels are off the prior is a known limitation: one choice for
+all of them must be wrong for some.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,9 +17,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from brainalign.encoding.empirical_bayes import EmpiricalBayesRidge, WeightPrior, left_out_errors
 from brainalign.encoding.ridge import ALPHAS, Ridge
 
-__all__ = ["SMALL_GROUPS", "UNIT_ALPHAS", "Comparison", "compare_groups", "groups_of_targets", "pooled_ridge"]
+__all__ = [
+    "BAYES",
+    "NETWORK",
+    "RIDGE",
+    "SMALL_GROUPS",
+    "UNIT_ALPHAS",
+    "Comparison",
+    "compare_groups",
+    "groups_of_targets",
+    "pooled_ridge",
+    "taken",
+]
+
+NETWORK, BAYES, RIDGE = "in_context", "empirical_bayes", "ridge"  # as columns of tables
+MARGIN = 1.0  # standard errors over images
 
 SMALL_GROUPS = "(small groups)"
 # Rows of length 1 leave little variance to penalise, so the grid of Ridge is continued downwards.
@@ -29,26 +46,24 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Leave-one-out errors of a group of targets, in units of the context's variance, and its ridge.
+    """Leave-one-out errors of a group of targets, and what is taken for it.
 
     Attributes
     ----------
     targets : array of target numbers
-    in_context, ridge : float
-        Mean squared errors on the same images and targets.
-    weights : tensor (n_features + 1, n_targets)
-        Of ridge, with one alpha for the group; the bias last.
+    errors : dict of float
+        Mean squared errors on the same images and targets, in units of the context's variance: "in_context",
+        "empirical_bayes" where a prior was given, and "ridge".
+    taken : str
+        One of them.
+    weights : tensor (n_features + 1, n_targets) or None
+        Of what is taken, the bias last; None where the network's weights stay.
     """
 
     targets: Rows
-    in_context: float
-    ridge: float
-    weights: torch.Tensor
-
-    @property
-    def falls_back(self) -> bool:
-        """Whether ridge predicts the group better than the network does."""
-        return self.ridge < self.in_context
+    errors: dict[str, float]
+    taken: str
+    weights: torch.Tensor | None
 
 
 def compare_groups(
@@ -56,13 +71,14 @@ def compare_groups(
     X: torch.Tensor,
     Y: torch.Tensor,
     *,
+    prior: WeightPrior | None,
     roi: NDArray[Any] | None,
     groups: NDArray[Any] | None,
     min_group: int,
     n_checks: int,
     seed: int,
 ) -> dict[str, Comparison]:
-    """Compare in-context weights with ridge in every group of targets.
+    """Compare in-context weights with empirical-Bayes ridge and with pooled ridge in every group of targets.
 
     Parameters
     ----------
@@ -70,6 +86,8 @@ def compare_groups(
         From X (n_images, n_features) and Y (n_images, n_targets) to (n_targets, n_features + 1).
     X : tensor (n_images, n_features)
     Y : tensor (n_images, n_targets)
+    prior : WeightPrior or None
+        In the units of Y; None leaves empirical-Bayes ridge out.
     roi : array (n_targets,) or None
     groups : array (n_images,) or None
         Rows left out together; otherwise one row at a time.
@@ -87,13 +105,52 @@ def compare_groups(
         responses = Y[:, targets]
         per_fold = int(np.clip(n_checks // len(X), 1, len(targets)))
         chosen = [np.sort(rng.choice(len(targets), per_fold, replace=False)) for _ in folds]
+        sizes = np.array([len(fold) * per_fold for fold in folds])
         mean, sd = responses.mean(dim=0), responses.std(dim=0)
-        own = in_context_error(weights, X, responses, folds, chosen)
-        ridge, error = pooled_ridge(X, (responses - mean) / sd, folds, chosen, groups)
-        both = torch.vstack([torch.as_tensor(ridge.coef_), torch.as_tensor(ridge.intercept_)[None]]) * sd
-        both[-1] += mean
-        found[label] = Comparison(targets, own, error, both)
+        sums = {NETWORK: in_context_errors(weights, X, responses, folds, chosen)}
+        if prior is not None:
+            bayes = EmpiricalBayesRidge(prior).fit(X, responses)
+            sums[BAYES] = left_out_errors(bayes, X, responses, folds, chosen)
+        ridge, sums[RIDGE] = pooled_ridge(X, (responses - mean) / sd, folds, chosen, groups)
+        best = taken(sums, sizes)
+        stand_in = None
+        if best == BAYES:
+            stand_in = _rows(bayes)
+        elif best == RIDGE:
+            stand_in = _rows(ridge) * sd
+            stand_in[-1] += mean
+        errors = {name: float(values.sum() / sizes.sum()) for name, values in sums.items()}
+        found[label] = Comparison(targets, errors, best, stand_in)
     return found
+
+
+def taken(sums: Mapping[str, NDArray[np.float64]], sizes: NDArray[np.intp]) -> str:
+    """Return whose weights are taken: the network's, or empirical Bayes' where better; ridge's unless worse than those.
+
+    Better and worse: by more than a standard error of the difference over folds.
+
+    Parameters
+    ----------
+    sums : mapping of array (n_folds,)
+        Squared errors of "in_context", "ridge" and perhaps "empirical_bayes", summed over a fold.
+    sizes : array (n_folds,)
+        How many errors a fold has.
+    """
+    best = BAYES if BAYES in sums and _better(sums[BAYES] - sums[NETWORK], sizes) else NETWORK
+    return best if _better(sums[best] - sums[RIDGE], sizes) else RIDGE
+
+
+def _better(difference: NDArray[np.float64], sizes: NDArray[np.intp]) -> bool:
+    """Return whether the mean of differences is below 0 by more than a standard error (of a ratio of sums)."""
+    n = len(sizes)
+    mean = difference.sum() / sizes.sum()
+    error = np.sqrt(n / (n - 1) * np.square(difference - mean * sizes).sum()) / sizes.sum()
+    return bool(mean < -MARGIN * error)
+
+
+def _rows(fitted: Ridge | EmpiricalBayesRidge) -> torch.Tensor:
+    """Return coefficients and, last, intercepts (n_features + 1, n_targets)."""
+    return torch.vstack([torch.as_tensor(fitted.coef_), torch.as_tensor(fitted.intercept_)[None]])
 
 
 def groups_of_targets(roi: NDArray[Any] | None, n_targets: int, min_group: int) -> dict[str, Rows]:
@@ -106,23 +163,23 @@ def groups_of_targets(roi: NDArray[Any] | None, n_targets: int, min_group: int) 
     return large | ({SMALL_GROUPS: np.concatenate(small)} if small else {})
 
 
-def in_context_error(
+def in_context_errors(
     weights: Weights, X: torch.Tensor, Y: torch.Tensor, folds: list[Rows], chosen: list[Rows]
-) -> float:
-    """Return the mean squared error on rows left out of the context, in units of each target's variance."""
-    total, sd = 0.0, Y.std(dim=0)
-    for left_out, targets in zip(folds, chosen, strict=True):
+) -> NDArray[np.float64]:
+    """Return squared errors on rows left out of the context, summed over each fold, in units of targets' variance."""
+    sums, sd = np.zeros(len(folds)), Y.std(dim=0)
+    for k, (left_out, targets) in enumerate(zip(folds, chosen, strict=True)):
         kept = np.setdiff1d(np.arange(len(X)), left_out)
         found = weights(X[kept], Y[kept][:, targets])
         predicted = X[left_out] @ found[:, :-1].T + found[:, -1]
-        total += float(((Y[left_out][:, targets] - predicted) / sd[targets]).square().sum())
-    return total / _n_errors(folds, chosen)
+        sums[k] = float(((Y[left_out][:, targets] - predicted) / sd[targets]).square().sum())
+    return sums
 
 
 def pooled_ridge(
     X: torch.Tensor, Y: torch.Tensor, folds: list[Rows], chosen: list[Rows], groups: NDArray[Any] | None
-) -> tuple[Ridge, float]:
-    """Fit ridge with one alpha to z-scored targets; return it and its mean squared error on the rows left out.
+) -> tuple[Ridge, NDArray[np.float64]]:
+    """Fit ridge with one alpha to z-scored targets; return it and its squared errors on rows left out, summed by fold.
 
     With H the matrix that turns responses into fitted values, leaving the rows g out changes their errors from e to
     (I − H_gg)⁻¹ e: no refit is needed.
@@ -135,12 +192,8 @@ def pooled_ridge(
     gram, one = x @ x.T, torch.eye(len(x), device=x.device, dtype=torch.float64)
     hat = torch.linalg.solve(gram + float(ridge.alpha_[0]) * one, gram) + 1 / len(x)
     errors = Y.double() - hat @ Y.double()
-    total = 0.0
-    for left_out, targets in zip(folds, chosen, strict=True):
+    sums = np.zeros(len(folds))
+    for k, (left_out, targets) in enumerate(zip(folds, chosen, strict=True)):
         kept = one[left_out][:, left_out] - hat[left_out][:, left_out]
-        total += float(torch.linalg.solve(kept, errors[left_out][:, targets]).square().sum())
-    return ridge, total / _n_errors(folds, chosen)
-
-
-def _n_errors(folds: list[Rows], chosen: list[Rows]) -> int:
-    return sum(len(left_out) * len(targets) for left_out, targets in zip(folds, chosen, strict=True))
+        sums[k] = float(torch.linalg.solve(kept, errors[left_out][:, targets]).square().sum())
+    return ridge, sums

@@ -1,7 +1,9 @@
 """Meta-training of the in-context network: each step poses it new voxels, a context and queries that are not in it.
 
 Three phases under one learning-rate schedule: synthetic voxels with contexts of one size; contexts of many sizes; real
-voxels of other subjects. Synthetic voxels are drawn from a Gaussian prior of weights, plus noise.
+voxels of other subjects, in turn with synthetic ones. Synthetic voxels are drawn from a Gaussian prior of weights, half
+of them, where there are other subjects, with weights that voxels of theirs may have: clusters of voxels are no
+Gaussian.
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ BETAS = (0.9, 0.98)  # training is short
 NOISE_WEIGHT = 0.6
 N_DRAWS = 16
 KEEP_EVERY = 100  # steps
+EPOCH = 100  # steps whose mean loss decides whether the rate of AdamW alone falls
+# As published: by 10 after 5 epochs without a lower loss, 2 of rest after that.
+FACTOR, PATIENCE, COOLDOWN, LOWEST_RATE = 0.1, 5, 2, 1e-5
 
 Progress = Callable[[int, int, float], None]
 
@@ -44,6 +49,7 @@ class Curriculum:
     n_queries: int
     learning_rate: float
     weight_decay: float
+    optimizer: str
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,7 @@ def meta_train(
     bank: torch.Tensor,
     mean: torch.Tensor,
     root: torch.Tensor,
+    real: torch.Tensor | None,
     subjects: Sequence[tuple[torch.Tensor, torch.Tensor]],
     curriculum: Curriculum,
     generator: torch.Generator,
@@ -88,6 +95,8 @@ def meta_train(
         Unit rows from which synthetic contexts and queries are drawn.
     mean, root : tensors (n_features + 1,), (n_features + 1, n_features + 1)
         Prior of weights and, last, bias: N(mean, root · root').
+    real : tensor (n_draws, n_features + 1), optional
+        Weights that voxels of other subjects may have: those of half the synthetic voxels.
     subjects : sequence of (X, Y)
         Features (n_images, n_features) and responses (n_images, n_voxels) for the third phase.
     curriculum : Curriculum
@@ -103,25 +112,17 @@ def meta_train(
     n_steps = sum(steps)
     if n_steps < MIN_STEPS:
         raise BrainalignError(f"training has {n_steps} step(s) in all; give n_steps that sum to {MIN_STEPS} or more")
-    voxels = Voxels(bank, mean, root, curriculum.noise_ratio, generator)
+    voxels = Voxels(bank, mean, root, curriculum.noise_ratio, generator, real)
     optimisers = _optimisers(network, curriculum)
-    schedules = [
-        torch.optim.lr_scheduler.OneCycleLR(
-            optimiser,
-            curriculum.learning_rate,
-            total_steps=n_steps,
-            pct_start=max(WARM_UP, 2 / n_steps),
-            cycle_momentum=False,
-        )
-        for optimiser in optimisers
-    ]
-    data = [bank, mean, root, *(part for subject in subjects for part in subject)]
+    schedules = _schedules(optimisers, curriculum, n_steps)
+    data = [bank, mean, root, *([] if real is None else [real]), *(part for subject in subjects for part in subject)]
     state = TrainingState([network, *optimisers, *schedules], generator, checkpoint, identity=(repr(curriculum), data))
     losses = state.resume()
     network.train()
     for step in range(len(losses), n_steps):
         size = largest if step < steps[0] else _log_uniform(smallest, largest, generator)
-        if step < steps[0] + steps[1]:
+        # Voxels of other subjects have the noise of these; every other step of the last phase keeps its whole range.
+        if step < steps[0] + steps[1] or (step - steps[0] - steps[1]) % 2:
             episode = voxels.episode(curriculum.n_voxels, size)
         else:
             X, Y = subjects[_uniform(0, len(subjects) - 1, generator)]
@@ -136,9 +137,12 @@ def meta_train(
         nn.utils.clip_grad_norm_(network.parameters(), CLIP)
         for optimiser in optimisers:
             optimiser.step()
-        for schedule in schedules:
-            schedule.step()
         losses.append(loss.item())
+        for schedule in schedules:
+            if isinstance(schedule, torch.optim.lr_scheduler.OneCycleLR):
+                schedule.step()
+            elif (step + 1) % EPOCH == 0:
+                schedule.step(float(np.mean(losses[-EPOCH:])))
         if (step + 1) % KEEP_EVERY == 0:
             state.keep(losses)
         if progress is not None:
@@ -155,7 +159,8 @@ class Voxels:
     The network is asked about every image of the bank at once: with M the second moment of [x, 1] over the bank and
     M = R'R, the mean squared error of weights that are off by d is d'Md = |R d|². In place of the weights it is asked
     for their mean over draws from the posterior, given the voxel's noise, each counted as its error counts: the best
-    answer is the same, but what nobody can know from the context hardly makes the gradient noisy.
+    answer is the same, but what nobody can know from the context hardly makes the gradient noisy. That posterior is the
+    Gaussian prior's: of voxels with real weights it is asked for these themselves.
     """
 
     def __init__(
@@ -165,8 +170,9 @@ class Voxels:
         root: torch.Tensor,
         noise_ratio: tuple[float, float],
         generator: torch.Generator,
+        real: torch.Tensor | None = None,
     ) -> None:
-        self.bank, self.mean, self.root, self.generator = bank, mean, root, generator
+        self.bank, self.mean, self.root, self.generator, self.real = bank, mean, root, generator, real
         self.log_ratio = [float(np.log(ratio)) for ratio in noise_ratio]
         design = _with_bias(bank).double()
         values, vectors = torch.linalg.eigh(design.T @ design / len(design))
@@ -178,6 +184,10 @@ class Voxels:
         device, generator = self.bank.device, self.generator
         whitened = torch.randn(n_voxels, len(self.mean), generator=generator).to(device)
         weights = self.mean + whitened @ self.root.T
+        n_real = 0
+        if self.real is not None:
+            n_real = n_voxels // 2
+            weights[:n_real] = self.real[torch.randint(len(self.real), (n_real,), generator=generator).to(device)]
         rows = torch.randint(len(self.bank), (n_voxels, n_images), generator=generator).to(device)
         X = self.bank[rows]
         signal = (X @ weights[:, :-1, None])[..., 0] + weights[:, -1:]
@@ -187,6 +197,7 @@ class Voxels:
         Y = signal + noise_sd * torch.randn(n_voxels, n_images, generator=generator).to(device)
         draws = torch.cat([weights[:, None], self.posterior(X, Y, noise_sd)], dim=1)
         counts = self.counts(draws, noise_sd)
+        counts[:n_real, 1:] = 0
         answers = (counts[..., None] * draws).sum(dim=1) / counts.sum(dim=1, keepdim=True)
         scale = (counts.sum(dim=1, keepdim=True) / (counts > 0).sum(dim=1, keepdim=True)).rsqrt()
         return Episode(X, Y, self.queries, answers @ self.queries.T, scale)
@@ -236,14 +247,36 @@ def real_episode(
 
 
 def _optimisers(network: InContextNetwork, curriculum: Curriculum) -> list[torch.optim.Optimizer]:
-    """Return Muon for weight matrices and AdamW for the rest: a third of the steps that AdamW takes alone."""
+    """Return Muon for weight matrices and AdamW for the rest, a third of the steps that AdamW takes alone; or AdamW."""
+    rate, decay = curriculum.learning_rate, curriculum.weight_decay
+    if curriculum.optimizer == "adamw":
+        return [torch.optim.AdamW(network.parameters(), rate, weight_decay=decay)]
     narrow = {id(values) for values in (network.registers, *(network.facts.parameters() if network.facts else ()))}
     groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
     for values in network.parameters():
         groups[values.ndim == 2 and id(values) not in narrow].append(values)
-    rate, decay = curriculum.learning_rate, curriculum.weight_decay
     muon = torch.optim.Muon(groups[True], rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
     return [muon, torch.optim.AdamW(groups[False], rate, betas=BETAS, weight_decay=decay, fused=True)]
+
+
+def _schedules(
+    optimisers: Sequence[torch.optim.Optimizer], curriculum: Curriculum, n_steps: int
+) -> list[torch.optim.lr_scheduler.OneCycleLR | torch.optim.lr_scheduler.ReduceLROnPlateau]:
+    """Return one cycle over all steps; of AdamW alone, a rate that falls where the loss no longer does."""
+    if curriculum.optimizer == "adamw":
+        return [
+            torch.optim.lr_scheduler.ReduceLROnPlateau(
+                one, factor=FACTOR, patience=PATIENCE, cooldown=COOLDOWN, min_lr=LOWEST_RATE
+            )
+            for one in optimisers
+        ]
+    rise = max(WARM_UP, 2 / n_steps)
+    return [
+        torch.optim.lr_scheduler.OneCycleLR(
+            one, curriculum.learning_rate, total_steps=n_steps, pct_start=rise, cycle_momentum=False
+        )
+        for one in optimisers
+    ]
 
 
 def _loss(network: InContextNetwork, episode: Episode) -> torch.Tensor:

@@ -32,6 +32,11 @@ METHODS = {
     "shuffled_context": ("in-context, responses exchanged", GREY, "x"),
 }
 FULL = "ridge_full"
+TAKEN = {
+    "in_context": "in-context",
+    "empirical_bayes": "empirical-Bayes ridge (fell back)",
+    "ridge": "ridge (fell back)",
+}
 RIVALS = ("empirical_bayes", "ridge_pooled")  # what superiority is claimed over
 MOST_REGIONS = 8  # panels
 LOWEST = -0.5  # of the axis: ridge with a penalty each can fall far below any other line
@@ -176,7 +181,27 @@ def _sentences(
         f"elsewhere on this page are of {mine['n_context']} training images of this subject, the largest context of "
         f"training or all there are; no weight of the network was changed by them.{spread}"
     )
-    return [trained, *_verdicts(label, rows[rows["group"] == RELIABLE])]
+    verdicts = _verdicts(label, rows[rows["group"] == RELIABLE])
+    return [*_trailing(label, rows[rows["group"] == RELIABLE]), trained, *verdicts]
+
+
+def _trailing(label: str, rows: pd.DataFrame) -> list[str]:
+    """Return at which sizes a simpler method is ahead, in front of everything else; empty where none is."""
+    parts = []
+    for rival in RIVALS:
+        ahead = rows[(rows["method"] == rival) & (rows["difference"] < 0)]
+        if len(ahead):
+            sizes = ", ".join(
+                f"{row['size']} (by {number(-row['difference'])}{', clear' if row['high'] < 0 else ''})"
+                for _, row in ahead.iterrows()
+            )
+            parts.append(f"{METHODS[rival][0]} at {sizes}")
+    if not parts:
+        return []
+    return [
+        f"{label}: in-context encoding trails a simpler method, in explained variance over all reliable targets: "
+        f"{'; '.join(parts)}. Clear: the interval over contexts excludes 0."
+    ]
 
 
 def _verdicts(label: str, rows: pd.DataFrame) -> list[str]:
@@ -208,15 +233,16 @@ def _verdicts(label: str, rows: pd.DataFrame) -> list[str]:
 
 def _fallback_table(label: str, about: Mapping[str, Any]) -> Markup:
     """Return which regions were left to ridge, with the errors that decided it."""
-    header = ["region", "targets", "error, in-context", "error, ridge", "taken"]
+    header = ["region", "targets", "error, in-context", "error, empirical Bayes", "error, ridge", "taken"]
     several = len(about["seed_r"]) > 1
     rows = [
         [
             f"{row['group']} (seed {row['seed']})" if several else str(row["group"]),
             f"{int(row['n_targets']):,}",
             number(row["in_context"]),
+            number(row["empirical_bayes"]),
             number(row["ridge"]),
-            "ridge (fell back)" if row["falls_back"] else "in-context",
+            TAKEN[row["taken"]],
         ]
         for row in about["fallbacks"]
     ]
@@ -224,8 +250,9 @@ def _fallback_table(label: str, about: Mapping[str, Any]) -> Markup:
         return Markup("<p>{}: no fall-back was asked for, so in-context weights stand everywhere.</p>").format(label)
     title = f"{label}: leave-one-out errors on the {about['n_context']} images of the context"
     note = Markup(
-        '<p class="soft">{}, in units of their variance (1: no better than the mean); the smaller one is taken, region '
-        "by region, before any test image is seen.</p>"
+        '<p class="soft">{}, in units of their variance (1: no better than the mean), region by region, before any '
+        "test image is seen. The network stays unless empirical-Bayes ridge is better by more than a standard error "
+        "over images; the better of the two must beat ridge by as much, or ridge is taken.</p>"
     ).format(title)
     return html_table(header, rows, title) + note
 

@@ -102,6 +102,17 @@ def _cards(material: ModalityMaterial) -> list[dict[str, str]]:
 def _findings(material: ModalityMaterial) -> list[str]:
     nulls = _nulls(material.tables["spaceretrieval"])
     said = []
+    if False in material.fitted.get("converged", {}).values():
+        said.append(
+            f"Not converged: {material.config.decode_modalities.steps:,} batches of every modality were too few for "
+            "the retrieval of validation images to stand still; raise decode_modalities.steps before comparing."
+        )
+    leaning = [name for name, share in material.fitted.get("blend", {}).items() if share > 0.5]
+    if leaning:
+        said.append(
+            f"Images of {', '.join(leaning)} are found by ridge rather than by the network: by validation images, each "
+            "subject's ridge has the larger share in these embeddings."
+        )
     across = _rows(material, decoder="joint", kind="modalities", measure="top-5")
     if len(across):
         clear = across[across["p"] <= LEVEL]
@@ -329,6 +340,24 @@ def _geometry(material: ModalityMaterial) -> Section:
     return Section("geometry", title, [panel], paragraphs, [html_table(header, cells, title)])
 
 
+def _ending(material: ModalityMaterial) -> list[str]:
+    """Return how long the network was trained, what was validated, and how much ridge counts."""
+    if not material.fitted:
+        return []
+    options, blend = material.config.decode_modalities, material.fitted["blend"]
+    which = (
+        "Images of the split val" if material.fitted["validated"] else "A tenth of the training images, where enough,"
+    )
+    limit = "until these were found no better" if options.schedule == "plateau" else "over a cycle of the learning rate"
+    steps = sum(material.fitted["steps"].values())
+    shares = ", ".join(f"{name} {number(share, 2)}" for name, share in blend.items())
+    return [
+        f"{which} validated: training went on {limit} ({steps:,} batches in all), and the best weights for them were "
+        "kept. Embeddings are weighted means of the network's and of each subject's ridge at unit length; the share of "
+        f"ridge is {shares}" + (", chosen by validation images." if options.blend is None else ", as configured.")
+    ]
+
+
 def _methods(material: ModalityMaterial) -> list[str]:
     options = material.config.decode_modalities
     phases = {
@@ -344,8 +373,9 @@ def _methods(material: ModalityMaterial) -> list[str]:
         "subject's training trials. An encoder per modality, which begins with a linear layer of each subject, and a "
         f"projector that all modalities share ({options.n_experts} linear experts, weighted by a router) lead to the "
         f"space of the image vectors, from which the mean of the training images was subtracted; {phases} "
-        f"({options.steps} batches of {options.batch_size} per modality, AdamW), by a contrastive loss, in which "
+        f"(batches of {options.batch_size}, AdamW), by a contrastive loss, in which "
         f"trials of one image are no negatives of each other{squared}.",
+        *_ending(material),
         "Ridge: one dual ridge for every subject, from its standardised signals to the image vector.",
     ]
     nulls = {

@@ -145,6 +145,13 @@ def _cards(material: SeriesMaterial) -> list[dict[str, str]]:
 
 def _findings(material: SeriesMaterial) -> list[str]:
     sentences = []
+    late = [name for name, converged in material.fitted.get("converged", {}).items() if converged is False]
+    if late:
+        steps = material.config.decode_series.model.n_steps
+        sentences.append(
+            f"Not converged: {', '.join(late)}. {steps:,} steps were too few for the validation loss to stand still; "
+            "raise decode_series.model.n_steps before the model is compared with anything."
+        )
     for view, part in _overall(material):
         model, lagged = part[MODEL], part[LAGGED]
         words = {
@@ -284,6 +291,18 @@ def _people(material: SeriesMaterial) -> Section:
     return Section("people", title, [panel], [text], [html_table(header, rows, title)])
 
 
+def _ending(material: SeriesMaterial) -> str:
+    """Return how long the model was trained, and what ended it."""
+    options, steps = material.config.decode_series.model, material.fitted["steps"][MODEL]
+    if options.schedule != "plateau":
+        return f"Training took {steps:,} steps; nothing was validated."
+    why = "ended where these were filled in no better" if material.fitted["converged"][MODEL] else "used up its steps"
+    return (
+        f"An eighth of the training subjects validated: after {steps:,} steps training {why}; the weights of step "
+        f"{material.fitted['chosen']:,}, the best for them, were kept."
+    )
+
+
 def _methods(material: SeriesMaterial) -> Sequence[str]:
     settings = material.config.decode_series
     options = settings.model
@@ -302,6 +321,7 @@ def _methods(material: SeriesMaterial) -> Sequence[str]:
         f"segments of {options.segment_s:g} s, a token per region; between {options.ratio[0]:g} and "
         f"{options.ratio[1]:g} of the regions are hidden for a whole segment. {gather}; what is hidden sends nothing "
         "in the first block. Loss: 0.75 of the squared error of hidden regions, 0.25 of visible ones.",
+        *([_ending(material)] if "steps" in material.fitted else []),
         "Instantaneous Gaussian: conditional mean of hidden given visible regions at the same frame, by the covariance "
         f"of training runs.{lagged}",
     ]

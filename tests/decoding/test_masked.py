@@ -25,6 +25,7 @@ from brainalign.decoding import (
     shifted_regions,
 )
 from brainalign.decoding.embedding_attention import EmbeddingAttention
+from brainalign.decoding.masked_study import validation_runs
 from brainalign.decoding.segments import hidden_regions, joined, segment_starts
 from brainalign.simulation import RoiSeries, roi_lagged, roi_series
 
@@ -228,3 +229,20 @@ def test_fine_tuning_learns_a_trait_and_leaves_the_model_alone(fitted: MaskedBra
     assert np.array_equal(before, fitted.region_embeddings_)
     with pytest.raises(BrainalignError, match="nothing to tell apart"):
         tuned.fit(world.series[:3], ["low"] * 3)
+
+
+def test_people_who_validate_are_not_trained_on(world: RoiSeries) -> None:
+    series = np.arange(6)[:, None, None] + np.zeros((6, 40, 3))
+    runs, val = validation_runs(series, ["a", "a", "b", "b", "c", "c"], 10, seed=3)
+    assert (len(runs), len(val)) == (4, 2)
+    assert not set(runs[:, 0, 0] // 2) & set(val[:, 0, 0] // 2)
+    runs, val = validation_runs(series[:3], ["a"] * 3, 10, seed=3)
+    assert (len(runs), len(val)) == (2, 1)
+    runs, val = validation_runs(np.arange(40.0)[None, :, None], ["a"], 10, seed=3)
+    assert (runs[0, -1, 0], val[0, 0, 0], val[0, -1, 0]) == (29, 30, 39)
+    with pytest.raises(BrainalignError, match="cannot be parted"):
+        validation_runs(series[:1, :15], ["a"], 10, seed=3)
+    model = MaskedBrainModel(n_steps=2, schedule="plateau").fit(world.series[:4], val=world.series[4:6])
+    assert model.history_.converged is False
+    shifted = MaskedBrainModel(n_steps=2, schedule="plateau").fit(world.series[:4], val=world.series[6:8])
+    assert model.history_.validated[0, 1] != shifted.history_.validated[0, 1]

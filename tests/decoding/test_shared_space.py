@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from brainalign.checks import BrainalignError
 from brainalign.decoding import (
+    LinearDecoder,
     SharedSpace,
     Trials,
     embed_all,
@@ -21,6 +23,7 @@ from brainalign.decoding import (
     unimodal_spaces,
     without_own_layers,
 )
+from brainalign.decoding.linear_paths import held_out_stimuli, reciprocal_rank
 from brainalign.decoding.mixture import SoftMixture
 from brainalign.decoding.modality_encoders import MODALITY_ENCODERS, PatchConv, VoxelLinear
 from brainalign.decoding.subject_layer import SubjectLayers
@@ -101,6 +104,48 @@ def test_repeats_are_averaged_whatever_the_index_of_the_table() -> None:
     assert averaged.meta["stimulus_id"].tolist() == [list("abcde")[int(value)] for value in averaged.targets[:, 0]]
 
 
+def test_a_modality_that_saw_few_images_is_found_as_well_as_by_ridge(small) -> None:
+    """EEG of 60 of 150 images: too little for a network; by itself it finds fewer than ridge does."""
+    train, test = small
+    few = {f"image{k:04d}" for k in range(60)}
+    part = train["eeg"].select(train["eeg"].meta["stimulus_id"].isin(few).to_numpy())
+    space = SharedSpace(steps=100, width=32).fit({"eeg": part, "fmri": train["fmri"]})
+    ridge = independent_ridges({"eeg": part}, {"eeg": test["eeg"]})["eeg"]
+    found = reciprocal_rank(embed_all(space, test)["eeg"], test["eeg"])
+    assert found > reciprocal_rank(ridge, test["eeg"]) - 0.03
+    assert space.blend_["eeg"] >= 0.5
+    plain = copy(space)
+    plain.blend_ = {"eeg": 0.0, "fmri": 0.0}
+    assert found > reciprocal_rank(embed_all(plain, test)["eeg"], test["eeg"]) + 0.03
+
+
+def test_ridge_alone_is_the_ridge_beside(small) -> None:
+    """Also for the ridge of another penalty, and after the file."""
+    train, test = small
+    val = {"fmri": test["fmri"]}
+    for penalty in (1.0, 30.0):
+        space = SharedSpace(steps=1, width=16, blend=1.0, penalty=penalty).fit(train, val)
+        decoded = independent_ridges(train, test, lambda p=penalty: LinearDecoder("own", penalties=(p,)))
+        for name, embedding in embed_all(space, test).items():
+            unit = decoded[name] / np.linalg.norm(decoded[name], axis=1, keepdims=True)
+            np.testing.assert_allclose(embedding, unit, atol=1e-4)
+
+
+def test_images_held_out_are_seen_by_no_modality(small) -> None:
+    train, _ = small
+    kept, held = held_out_stimuli(train, seed=4)
+    ids = [{str(i) for part in parts.values() for i in part.meta["stimulus_id"]} for parts in (kept, held)]
+    assert not ids[0] & ids[1]
+    assert len(ids[1]) == 15
+    assert set(held) == {"eeg", "fmri"}
+    assert sum(len(part.meta) for parts in (kept, held) for part in parts.values()) == 600
+    few = {"eeg": train["eeg"].select(train["eeg"].meta["stimulus_id"].isin([f"image{k:04d}" for k in range(40)]))}
+    assert held_out_stimuli(few, seed=4) == (few, {})  # four say nothing
+    assert SharedSpace(steps=1, width=16).fit(few).blend_ == {"eeg": 0.75}
+    with pytest.raises(BrainalignError, match="needs validation images"):
+        SharedSpace(schedule="plateau").fit(few)
+
+
 def test_subject_layers_matter_where_subjects_share_nothing() -> None:
     world = shared_space((SMALL[1],), n_train=150, n_images=1, n_test=40, n_codes=8, n_dimensions=16, share=0, seed=2)
     train, test = parts(world)
@@ -152,6 +197,8 @@ def test_fits_repeat_and_leave_the_global_generator_alone(small) -> None:
 
 def test_unknown_subjects_get_the_mean_layer_and_are_counted(small, fitted: SharedSpace) -> None:
     signals = small[1]["fmri"].signals[:4]
+    fitted = copy(fitted)
+    fitted.blend_ = {"eeg": 0.0, "fmri": 0.0}  # the network alone
     assert fitted.unknown("fmri", ["fmri01", "new", "new", "fmri02"]) == 2
     found = fitted.embed("fmri", signals, ["new"] * 4)
     layer, scale = fitted.network_.encoders["fmri"], fitted.scales_["fmri"]
@@ -265,6 +312,8 @@ def test_bad_input_stops_before_training(small) -> None:
     short = {"eeg": Trials(eeg.signals[:, :, :3], eeg.targets, eeg.meta)}
     with pytest.raises(BrainalignError, match="at least 7 times"):
         SharedSpace(steps=1).fit(short)
+    with pytest.raises(BrainalignError, match=r"blend 1.5 is not between 0"):
+        SharedSpace(blend=1.5)
     with pytest.raises(BrainalignError, match="must be one of 'joint', 'two'"):
         SharedSpace(phases="three")
 

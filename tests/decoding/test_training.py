@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from brainalign.checks import BrainalignError
 from brainalign.decoding.contrastive import LogitScale, clip_loss
-from brainalign.decoding.training import batches, train
+from brainalign.decoding.training import History, batches, train
 
 
 def test_clip_loss_is_the_mean_of_both_cross_entropies() -> None:
@@ -100,3 +100,40 @@ def test_training_that_diverges_or_has_no_step_is_stopped() -> None:
         train([line], lambda _: F.mse_loss(line(x), y * torch.nan), 5, learning_rate=0.1, weight_decay=0.0)
     with pytest.raises(BrainalignError, match="n_steps is 0"):
         train([line], lambda _: F.mse_loss(line(x), y), 0, learning_rate=0.1, weight_decay=0.0)
+
+
+def plateau(values: list[float], n_steps: int, patience: int = 20) -> tuple[nn.Linear, History, list[float]]:
+    """Train with scripted validation values, every 10 steps; return the weights seen there too."""
+    module, seen = nn.Linear(1, 1, bias=False), []  # its loss is its weight: every step has the length of the rate
+
+    def validate() -> float:
+        seen.append(module.weight.item())
+        return values[min(len(seen), len(values)) - 1]
+
+    options = {"learning_rate": 0.01, "weight_decay": 0.0, "schedule": "plateau", "every": 10, "patience": patience}
+    history = train([module], lambda step: module.weight.sum(), n_steps, validate=validate, **options)
+    return module, history, seen
+
+
+def test_training_ends_where_validation_stands_still() -> None:
+    """Best at step 30; each of three rates has 20 steps to be better, and starts again from the best weights."""
+    module, history, seen = plateau([0.1, 0.2, 0.5, 0.3], 100)
+    assert history.converged is True
+    assert (history.chosen, len(history.losses)) == (30, 90)
+    assert module.weight.item() == pytest.approx(seen[2])
+    moved = [seen[k] - seen[2] for k in (5, 7)]  # 10 steps further, from the best, at a fifth and a 25th of the rate
+    assert moved[0] == pytest.approx(5 * moved[1], rel=0.3)
+    assert abs(seen[3] - seen[2]) > 3 * abs(moved[0])
+
+
+def test_training_that_still_gains_has_not_converged() -> None:
+    rising = [0.1 * k for k in range(1, 30)]
+    _, history, _ = plateau(rising, 200)
+    assert history.converged is False
+    assert len(history.losses) == history.chosen == 200
+    crawling = [0.5 + 1e-5 * k for k in range(300)]  # less than a thousandth is no gain
+    assert plateau(crawling, 1000)[1].converged is True
+    module, history, _ = plateau([0.1, 0.2, 0.05], 40, 1000)
+    assert (history.converged, history.chosen) == (False, 20)
+    with pytest.raises(BrainalignError, match="needs validation"):
+        train([module], lambda step: module.weight.sum(), 5, learning_rate=0.1, weight_decay=0, schedule="plateau")

@@ -143,17 +143,18 @@ def test_one_context_is_scored_like_any_encoder(pretrained: PretrainedLayer) -> 
     assert held.group_r[0] > 0.7
     assert abs(held.control_group_r).max() < 0.25
     assert (held.p[5:N_VOXELS] < 0.05).mean() > 0.9
-    assert found.fallbacks.set_index("group")["falls_back"].to_dict() == {"on": False, "off": True}
+    # So short a training knows less of its prior than empirical Bayes does.
+    assert found.fallbacks.set_index("group")["taken"].to_dict() == {"on": "empirical_bayes", "off": "ridge"}
     assert found.fallbacks.set_index("group")["n_targets"].to_dict() == {"on": N_VOXELS - 5, "off": N_OFF}
     errors = found.fallbacks.set_index("group")
-    assert held.encoder.cv_scores_[0, 7] == pytest.approx(1 - errors.loc["on", "in_context"])
+    assert held.encoder.cv_scores_[0, 7] == pytest.approx(1 - errors.loc["on", "empirical_bayes"])
     assert held.encoder.cv_scores_[0, -1] == pytest.approx(1 - errors.loc["off", "ridge"])
     assert np.isnan(held.encoder.cv_scores_[0, :5]).all()
     frame = pd.DataFrame({"target_id": range(Y.shape[1]), "kind": "voxel", "hemi": "", "roi": [[]] * Y.shape[1]})
     rows = pd.DataFrame({"trial_id": range(len(Y)), "stimulus_id": "", "session": "", "run": "", "repeat": 0})
     shown = Responses(Y, rows.assign(onset_s=np.nan), frame, "z")
     table = score_table(held, shown, np.full(Y.shape[1], 0.8), np.arange(5, Y.shape[1]))
-    assert table["cv_r"][7] == pytest.approx(np.sqrt(1 - errors.loc["on", "in_context"]))  # an r, as that of ridge
+    assert table["cv_r"][7] == pytest.approx(np.sqrt(1 - errors.loc["on", "empirical_bayes"]))  # an r, as that of ridge
     assert found.seed_r == pytest.approx([np.nanmean(held.r)], abs=1e-5)
     np.testing.assert_allclose(found.curve["ceiling"], 0.8)
     chosen = InContextEnsemble(pretrained.encoders, ROI)

@@ -13,8 +13,9 @@ from sklearn.base import clone
 from sklearn.linear_model import Ridge as SklearnRidge
 
 from brainalign.checks import BrainalignError
-from brainalign.encoding import InContextEncoder, WeightPrior, unit_rows
-from brainalign.encoding.in_context_fallback import groups_of_targets, pooled_ridge
+from brainalign.encoding import EmpiricalBayesRidge, InContextEncoder, WeightPrior, estimate_prior, unit_rows
+from brainalign.encoding.empirical_bayes import left_out_errors, posterior_weights
+from brainalign.encoding.in_context_fallback import groups_of_targets, pooled_ridge, taken
 from brainalign.encoding.in_context_network import NETWORKS, InContextNetwork, NetworkSize
 from brainalign.encoding.in_context_training import NOISE_WEIGHT, Episode, Voxels, real_episode
 from brainalign.simulation import linear_gaussian_reference, voxel_prior_world
@@ -264,8 +265,27 @@ def test_real_queries_are_not_in_their_context() -> None:
     torch.testing.assert_close(made.answers * 10**0.5 % 100, asked.float().expand(8, -1), rtol=0, atol=1e-3)
 
 
+def counted(e: int, d: int, hidden: int = 2048, n_blocks: int = 20, n_registers: int = 4) -> int:
+    """Return the parameters of the released networks: a residual layer to width d, blocks, a residual layer back."""
+
+    def linear(n_in: int, n_out: int) -> int:
+        return n_in * n_out + n_out
+
+    def residual(n_in: int, n_out: int) -> int:
+        return 2 * n_in + linear(n_in, 2 * d) + linear(2 * d, n_out) + linear(n_in, n_out)
+
+    block = 4 * linear(d, d) + linear(d, 2 * hidden) + linear(hidden, d) + 4 * d
+    return residual(e + 1, d) + n_registers * d + n_blocks * block + 2 * d + residual(d, e + 1)
+
+
 def test_published_networks_have_their_sizes() -> None:
-    for name, n_features in (("clip", 512), ("dino", 768), ("siglip", 1152)):
+    released = {"clip": (512, 560, 97.1), "dino": (768, 800, 156.0), "siglip": (1152, 1200, 277.0)}
+    for name, (n_features, width, millions) in released.items():
+        with torch.device("meta"):
+            network = InContextNetwork(n_features, NETWORKS[name], knows_units=False)
+        n_parameters = sum(values.numel() for values in network.parameters())
+        assert n_parameters == counted(n_features, width)
+        assert n_parameters / 1e6 == pytest.approx(millions, abs=0.1)
         with torch.device("meta"):
             network = InContextNetwork(n_features, NETWORKS[name], knows_units=False)
         assert len(network.blocks) == 20
@@ -314,6 +334,43 @@ def test_real_voxels_of_other_subjects_are_learned_from() -> None:
     assert scores[1] > scores[0] + 0.1
 
 
+def test_weights_that_real_voxels_may_have_keep_their_clusters() -> None:
+    """Two clusters with a gap between: draws have the prior's covariance, as a Gaussian's would, but not its middle."""
+    rng = np.random.default_rng(0)
+    X = WORLD.images(300, rng)
+    W = WORLD.weights(400, rng) * 0.3
+    W[0] += np.where(np.arange(400) % 2, 3.0, -3.0)
+    subject = (X, X @ W[:-1] + W[-1] + 0.3 * rng.normal(size=(300, 400)))
+    prior = estimate_prior([subject])
+    drawn = posterior_weights(prior, [subject, subject], 4000)
+    assert drawn.shape == (17, 4000)
+    np.testing.assert_allclose(np.cov(drawn), prior.covariance, atol=0.1 * prior.covariance[0, 0])
+    np.testing.assert_allclose(drawn.mean(axis=1), prior.mean, atol=0.2)
+    assert (abs(drawn[0]) < 1).mean() < 0.02  # of a Gaussian with this deviation: a quarter
+
+
+def test_adamw_alone_as_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One optimiser over all weights, whose rate is 1e-4 until the loss stands still, then a tenth."""
+    rates: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def note(self: torch.optim.AdamW, *a: object, **k: object) -> object:
+        assert len(list(self.param_groups[0]["params"])) == len(list(encoder.network_.parameters()))
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *a, **k)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", note)
+    monkeypatch.setattr("brainalign.encoding.in_context_training.EPOCH", 1)
+    monkeypatch.setattr("brainalign.encoding.in_context_training._loss", lambda n, e: n(e.X, e.Y).sum() * 0 + 1)
+    encoder = InContextEncoder(
+        optimizer="adamw", learning_rate=1e-4, weight_decay=0.1, n_steps=(1, 11, 0), context_sizes=(3, 4), n_voxels=2
+    )
+    encoder.pretrain(WORLD.images(20, np.random.default_rng(0)), PRIOR)
+    np.testing.assert_allclose(rates, [1e-4] * 7 + [1e-5] * 5)
+    with pytest.raises(BrainalignError, match="optimizer must be one of"):
+        InContextEncoder(optimizer="sgd").pretrain(WORLD.images(20, np.random.default_rng(0)), PRIOR)
+
+
 # --- fallback ---------------------------------------------------------------------------------------------------------
 
 
@@ -323,13 +380,46 @@ def test_leave_one_out_of_ridge_is_exact() -> None:
     for groups in (None, np.arange(24) // 3):
         labels = np.arange(24) if groups is None else groups
         folds = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-        ridge, error = pooled_ridge(torch.as_tensor(X), torch.as_tensor(Y), folds, [np.arange(5)] * len(folds), groups)
+        ridge, sums = pooled_ridge(torch.as_tensor(X), torch.as_tensor(Y), folds, [np.arange(5)] * len(folds), groups)
         total = 0.0
         for fold in folds:
             kept = np.setdiff1d(np.arange(24), fold)
             fitted = SklearnRidge(alpha=float(ridge.alpha_[0])).fit(X[kept], Y[kept])
             total += np.square(Y[fold] - fitted.predict(X[fold])).sum()
-        assert error == pytest.approx(total / Y.size, rel=1e-6)
+        assert sums.sum() == pytest.approx(total, rel=1e-6)
+
+
+def test_leave_one_out_of_empirical_bayes_is_exact() -> None:
+    X, Y, _, _ = voxels(24, 5, 10)
+    fitted = EmpiricalBayesRidge(PRIOR).fit(X, Y)
+    prior = (WORLD.prior_mean, WORLD.prior_covariance)
+    for labels in (np.arange(24), np.arange(24) // 3):
+        folds = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        chosen = [np.array([0, 3])] * len(folds)
+        for fold, found in zip(folds, left_out_errors(fitted, X, Y, folds, chosen), strict=True):
+            kept = np.setdiff1d(np.arange(24), fold)
+            off = []
+            for target in chosen[0]:
+                noise = np.sqrt(fitted.noise_[[target]])
+                weights = linear_gaussian_reference(X[kept], Y[kept][:, [target]], noise, *prior)
+                error = Y[fold, target] - (X[fold] @ weights[:-1] + weights[-1])[:, 0]
+                off.append(np.square(error).sum() / Y[:, target].var(ddof=1))
+            assert found == pytest.approx(sum(off), rel=1e-6)
+
+
+def test_what_is_taken_is_better_by_more_than_chance() -> None:
+    """Against ridge, over images: a lucky mean is not enough, and neither is a difference in a single image."""
+    sizes, ridge = np.full(20, 50), np.full(20, 45.0)
+    wide = np.where(np.arange(20) % 2, 4.0, -4.2)  # mean -.1, standard error .94
+    assert taken({"in_context": ridge + wide, "ridge": ridge}, sizes) == "ridge"
+    assert taken({"in_context": ridge + 0.1 * wide - 1, "ridge": ridge}, sizes) == "in_context"
+    one = np.where(np.arange(20) == 3, -20.0, 0.0)
+    assert taken({"in_context": ridge + one, "ridge": ridge}, sizes) == "ridge"
+    below = {"in_context": ridge - 10, "empirical_bayes": ridge - 10 + wide, "ridge": ridge}
+    assert taken(below, sizes) == "in_context"
+    assert taken(below | {"empirical_bayes": ridge - 12 + 0.1 * wide}, sizes) == "empirical_bayes"
+    above = {"in_context": ridge + 5, "empirical_bayes": ridge + 2, "ridge": ridge}
+    assert taken(above, sizes) == "ridge"
 
 
 def test_groups_fall_back_by_themselves(trained: InContextEncoder) -> None:
@@ -340,16 +430,23 @@ def test_groups_fall_back_by_themselves(trained: InContextEncoder) -> None:
     Y = np.hstack([on, X @ foreign[:-1] + foreign[-1] + noise])
     roi = np.repeat(["known", "foreign"], 150)
     encoder = clone(trained).set_params(fallback=True, n_checks=2000).fit(X, Y, roi=roi)
-    assert encoder.fell_back_ == {"known": False, "foreign": True}
-    own, ridge = encoder.context_errors_["foreign"]
-    assert ridge < own
+    # So short a training knows less of its prior than empirical Bayes does.
+    assert encoder.taken_ == {"known": "empirical_bayes", "foreign": "ridge"}
+    assert encoder.fell_back_ == {"known": True, "foreign": True}
+    errors = encoder.context_errors_["foreign"]
+    assert errors["ridge"] < min(errors["in_context"], errors["empirical_bayes"]) + 0.02
+    bayes = EmpiricalBayesRidge(PRIOR).fit(X, on)
+    np.testing.assert_allclose(encoder.coef_[:, :150], bayes.coef_, rtol=1e-4, atol=1e-4)
     free = clone(trained).fit(X, Y)
-    np.testing.assert_array_equal(encoder.coef_[:, :150], free.coef_[:, :150])
     assert not np.allclose(encoder.coef_[:, 150:], free.coef_[:, 150:])
     assert free.fell_back_ == {}
+    other = clone(trained).set_params(fallback=True, units="any", n_checks=2000).fit(X, Y, roi=roi)  # no prior to know
+    assert other.taken_ == {"known": "in_context", "foreign": "ridge"}
+    np.testing.assert_array_equal(other.coef_[:, :150], free.coef_[:, :150])
     again = clone(trained).set_params(fallback=True, n_checks=2000).fit(X, Y, roi=roi, groups=np.arange(20))
-    for label, (own, _) in again.context_errors_.items():  # ridge has its own folds where rows are grouped
-        assert own == pytest.approx(encoder.context_errors_[label][0], rel=1e-6)
+    for label, errors in again.context_errors_.items():  # ridge has its own folds where rows are grouped
+        for name in ("in_context", "empirical_bayes"):
+            assert errors[name] == pytest.approx(encoder.context_errors_[label][name], rel=1e-6)
 
 
 def test_small_labels_decide_together() -> None:

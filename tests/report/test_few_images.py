@@ -56,8 +56,17 @@ ABOUT = {
             "variance": 0.91,
             "loss": [0.3],
             "fallbacks": [
-                {"seed": 0, "group": EVIL, "n_targets": 120, "in_context": 1.1, "ridge": 0.9, "falls_back": True},
-                {"seed": 0, "group": "FFA", "n_targets": 120, "in_context": 0.7, "ridge": 0.8, "falls_back": False},
+                {"seed": 0, "n_targets": 120, "group": EVIL, "in_context": 1.1, "empirical_bayes": 1.05, "ridge": 0.9}
+                | {"taken": "ridge"},
+                {
+                    "seed": 0,
+                    "n_targets": 120,
+                    "group": "FFA",
+                    "in_context": 0.7,
+                    "empirical_bayes": np.nan,
+                    "ridge": 0.8,
+                }
+                | {"taken": "in_context"},
             ],
             "seed_r": [0.41],
             "n_context": 100,
@@ -125,6 +134,19 @@ def test_superiority_is_claimed_where_the_interval_excludes_0() -> None:
     assert "nothing can be said of differences; raise n_repeats" in text(few_images_section(material(once)))
 
 
+def test_a_simpler_method_that_is_ahead_comes_first() -> None:
+    first = few_images_section(material(table())).paragraphs[0]
+    assert "200 (by .020, clear)" in first
+    assert not {"10 (", "50 ("} & set(re.findall(r"\d+ \(", first))
+    better = table()
+    better.loc[better["method"] == "empirical_bayes", ["difference", "low", "high"]] = 0.1, 0.05, 0.15
+    assert "parameters" in few_images_section(material(better)).paragraphs[0]
+    behind = table()
+    behind.loc[behind["method"] == "ridge_pooled", ["difference", "low", "high"]] = -0.1, -0.3, 0.1
+    first = few_images_section(material(behind)).paragraphs[0]
+    assert "10 (by .100), 50 (by .100), 200 (by .100)" in first
+
+
 def test_what_it_rests_on_is_said() -> None:
     section = few_images_section(material(table()))
     found = text(section)
@@ -133,8 +155,8 @@ def test_what_it_rests_on_is_said() -> None:
         "02 (4,000 voxels, 900 images), and on nothing of subject 01",
         "32 principal components of 512 (91% of their variance)",
         "of 100 training images of this subject",
-        "<td>1.100</td><td>.900</td><td>ridge (fell back)</td>",
-        "<td>.700</td><td>.800</td><td>in-context</td>",
+        "<td>1.100</td><td>1.050</td><td>.900</td><td>ridge (fell back)</td>",
+        "<td>.700</td><td>–</td><td>.800</td><td>in-context</td>",
         "Dashed: noise ceiling.",
     ):
         assert part in found, part

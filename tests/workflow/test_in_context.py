@@ -196,7 +196,9 @@ def test_the_curve_and_what_it_rests_on(run: Run) -> None:
     assert mine["variance"] == pytest.approx(1)
     groups = {row["group"]: row for row in mine["fallbacks"]}
     assert groups["seen"]["in_context"] < 1
-    assert all(row["falls_back"] == (row["ridge"] < row["in_context"]) for row in groups.values())
+    for row in groups.values():
+        assert row["falls_back"] == (row["taken"] != "in_context")
+        assert row["taken"] == "ridge" or row[row["taken"]] < row["ridge"]
     assert pd.read_parquet(run.of("curve", "01", "ridge")).empty
 
 

@@ -112,6 +112,10 @@ def test_the_page_says_what_was_found_and_escapes_what_came_from_data(study) -> 
         "adjusted",
     ):
         assert words in page
+    about = load_sidecar(study[0]["maskedmodel"])["details"]
+    assert about["steps"] == {"masked model": 30, "regions shifted": 30, "no masking": 30}
+    assert set(about["converged"].values()) == {False}  # 30 steps are the most there are
+    assert page.index("Not converged") < page.index("explains")
     assert "Rest &lt;of&gt; 16" in page
     assert "Rest <of> 16" not in page
     assert len(page) < 3_000_000
