@@ -120,7 +120,7 @@ IMAGES: list[Case] = [
     ({"config": {"methods": {"ridge": {"encoder": "response_optimised"}}}}, ("trained on images by",), ("on the tok",)),
     ({"config": {"methods": {"ridge": {"encoder": "dictionary"}}}}, ("atoms that respond most",), ("left over",)),
     ({"config": {"methods": {"ridge": {"encoder": "dictionary", "coding": "matching_pursuit"}}}}, ("left over",), ()),
-    ({"config": {"methods": {"ridge": {"encoder": "in_context"}}}}, ("1,200 steps on synthetic",), ("Each layer of",)),
+    ({"config": {"methods": {"ridge": {"encoder": "in_context"}}}}, ("900 steps on synthetic",), ("Each layer of",)),
     ({"subject": "02", "epochs": {"whiten": False}}, ("Epochs were read",), ("whitened", "z-scored", "fsaverage5")),
     ({"subject": "02"}, ("deviations from the mean over repeats",), ("samples before the stimulus",)),
     ({"subject": "02", "noise": "baseline"}, ("samples before the stimulus",), ("deviations from",)),
