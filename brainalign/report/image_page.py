@@ -401,7 +401,8 @@ def _few_images(name: str, method: InContextMethod) -> str:
     synthetic, real = sum(method.n_steps[:2]), method.n_steps[2]
     return (
         f"{name}: a transformer was meta-trained on training images of the other subjects, {synthetic:,} steps on "
-        f"synthetic voxels drawn from the prior of their weights and {real:,} steps in turn on their voxels and synthetic ones, with contexts of "
+        f"synthetic voxels drawn from the prior of their weights and {real:,} steps in turn on their voxels and on "
+        "synthetic ones, with contexts of "
         f"{low} to {high} images. It reads linear weights of this subject's voxels off a context without any gradient "
         "step. Ridge with a pooled penalty, with one per target, and empirical-Bayes ridge with the same prior saw the "
         "same contexts. Principal components, prior and networks hold nothing of this subject or of any test image."
