@@ -5,6 +5,7 @@ SynthesizeSettings     prior, guide, check, regions, how images are sampled, and
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -73,6 +74,13 @@ class SynthesizeSettings(Strict):
         1000, ge=20, description="training images that are held in memory: the best of them stand beside"
     )
     n_images: int = Field(16, ge=2, description="per region and condition; image k has the same seed in all")
+    share_kept: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="of guided images, those that the guide likes best: searches keep as many, and they are compared "
+        "with these and go into the archive",
+    )
     scale: float = Field(10.0, gt=0, description="of guidance, per standard deviation over natural images")
     trust_radius: float = Field(0.2, gt=0, description="largest root mean square by which a step is moved")
     recurrence: int = Field(3, ge=1, description="how often every step is taken")
@@ -116,6 +124,15 @@ class SynthesizeSettings(Strict):
             raise ValueError(
                 f"recurrence: {self.recurrence} repeats steps, but {self.scheduler} remembers earlier ones; take "
                 f"{' or '.join(REPEATING)}, or recurrence: 1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _enough_images_are_kept(self) -> SynthesizeSettings:
+        if round(self.share_kept * self.n_images) < 2:
+            raise ValueError(
+                f"share_kept: {self.share_kept:g} of {self.n_images} images keeps fewer than two; take a larger share, "
+                f"or n_images: {math.ceil(2 / self.share_kept)}"
             )
         return self
 

@@ -105,25 +105,32 @@ def _synthesize(arguments: argparse.Namespace, provenance: Provenance) -> None:
         encoders.objectives("guide", networks["guide"]),
         Judges(by_region, by_image),
         natural,
-        Sampling(
-            n_images=options.n_images,
-            scale=options.scale,
-            trust_radius=options.trust_radius,
-            recurrence=options.recurrence,
-            n_steps=options.steps,
-            classifier_free_scale=options.classifier_free_scale,
-            prompt=options.prompt,
-            negative_prompt=options.negative_prompt,
-            batch_size=options.batch_size,
-            seed=arguments.seed,
-        ),
+        sampling_of(options, arguments.seed),
         prompts=_prompts(options, list(encoders.asked), arguments, provenance),
         progress=lambda words: print(words, flush=True),
     )
     nulls = encoders.nulls(networks["guide"])[: options.n_nulls]
     found = study.run(nulls, min(options.n_null_images, options.n_images), options.scales, evolution=options.evolution)
+    about["n_kept"] = study.sampling.n_kept
     about |= {"scheduler": type(pipe.scheduler).__name__, "own_scheduler": pipe.own_scheduler}
     _save(found, known, about, arguments, provenance)
+
+
+def sampling_of(options: SynthesizeSettings, seed: int) -> Sampling:
+    """Return how images are drawn."""
+    return Sampling(
+        n_images=options.n_images,
+        share_kept=options.share_kept,
+        scale=options.scale,
+        trust_radius=options.trust_radius,
+        recurrence=options.recurrence,
+        n_steps=options.steps,
+        classifier_free_scale=options.classifier_free_scale,
+        prompt=options.prompt,
+        negative_prompt=options.negative_prompt,
+        batch_size=options.batch_size,
+        seed=seed,
+    )
 
 
 def _prompts(
@@ -174,13 +181,18 @@ def _save(
     p = "sign flips of pairs, exchange of images, or rank among null encoders; not corrected for regions"
     save(arguments.synthesisgains, pd.concat(gains, ignore_index=True), provenance, p=p, **details)
     save(arguments.synthesissteps, found.steps, provenance, of="means over the guided images of a region")
-    save(arguments.image, _archive(found.images, table), provenance, of=list(SHOWN))
+    save(arguments.image, archive_of(found.images, table, about["n_kept"]), provenance, of=list(SHOWN))
 
 
-def _archive(images: NDArray[np.uint8], table: pd.DataFrame) -> ImageArchive:
-    """Return the pictures a person would show: guided ones, and the unguided ones of the same seeds."""
+def archive_of(images: NDArray[np.uint8], table: pd.DataFrame, n_kept: int) -> ImageArchive:
+    """Return the pictures a person would show: so many guided ones of a region, and unguided ones of the same seeds."""
     own = table[table["condition"].isin(SHOWN) & table["region"].isin(["", *table["scored"].unique()])]
     own = own[(own["region"] == "") | (own["region"] == own["scored"])].drop_duplicates("image")
+    guided = own[own["condition"] == "guided"]
+    rank = guided.groupby("region")["guide"].rank(ascending=False, method="first")
+    kept = guided[rank <= n_kept]
+    plain = own[(own["condition"] == "unguided") & own["seed"].isin(kept["seed"])]
+    own = own[own.index.isin(kept.index.union(plain.index))]
     region = own["region"].where(own["region"] != "", "none")
     names = [
         f"{condition}_{''.join(letter if letter.isalnum() else '-' for letter in name)}_seed{seed}"

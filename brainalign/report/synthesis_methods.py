@@ -69,6 +69,12 @@ def synthesis_methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...
     stand = [*["unguided images of the same seeds"] * ("unguided" in conditions), *found]
     signs = "against unguided images flips signs of paired differences, against others it " * ("unguided" in conditions)
     listed = f"Beside guided images stand {', '.join(stand)}." if stand else "Nothing stands beside guided images."
+    if options.share_kept < 1:
+        nulls += (
+            f" With searches and natural images were compared the {100 * options.share_kept:g} % of the guided images "
+            "that the guiding encoder ranks highest, against as many of theirs; with unguided images and null encoders "
+            "all of them."
+        )
     text = f"{listed}{nulls} Intervals resample images; p {signs}exchanges images."
     texts.append((text, ("bootstrap",)))
     text = (

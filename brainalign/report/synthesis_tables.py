@@ -70,6 +70,9 @@ def means_table(study: SynthesisedImages) -> Markup:
             if len(mine):
                 means = [number(float(mine[score].mean()), 2) for score in scores]
                 rows.append([region, name, f"{len(mine):,}", *means])
+            if condition == "guided" and len(kept := study.kept(region)) < len(mine):
+                means = [number(float(kept[score].mean()), 2) for score in scores]
+                rows.append([region, "guided, best by guide", f"{len(kept):,}", *means])
     header = ["region", "images", "n", *((JUDGES | PLAUSIBLE).get(score, score) for score in scores)]
     table = html_table(header, rows, "Means of every condition")
     return Markup(

@@ -128,7 +128,9 @@ def _contest(study: SynthesisedImages, against: str, words: str, judge: str, reg
     parts = [f"{side} {', '.join(mine)}" for side, mine in sides.items() if mine]
     if not parts:
         return ""
-    text = f"By {WHO[judge]}, guided images against {words}: {'; '.join(parts)}."
+    n, n_kept = len(study.rows("guided", regions[0])), len(study.kept(regions[0]))
+    best = f"the {n_kept} that the guiding encoder ranks highest of {n} " if n_kept < n else ""
+    text = f"By {WHO[judge]}, {best}guided images against {words}: {'; '.join(parts)}."
     if against == "natural" and sides["behind in"]:
         text += (
             f" In {', '.join(sides['behind in'])} natural images win: what the region prefers is among them, and a "

@@ -14,6 +14,7 @@ __all__ = ["SYNTHESIS_TABLES", "SynthesisedImages"]
 
 SYNTHESIS_TABLES = ("synthesis", "synthesisgains", "synthesissteps")
 JUDGES = {"guide": "guiding encoder", "check": "checking encoder", "true": "true response"}
+SEARCHES = ("best of n", "evolved", "natural")  # conditions that keep what the guide likes best
 PLAUSIBLE = {"valid": "validity", "typical": "typicality"}
 
 
@@ -107,6 +108,12 @@ class SynthesisedImages:
         """
         rows = self.table[(self.table["condition"] == condition) & (self.table["scored"] == (scored or region))]
         return rows[rows["region"].isin([region, ""])]
+
+    def kept(self, region: str) -> pd.DataFrame:
+        """Return the guided images that searches are compared with: as many as these kept, the guide's best."""
+        own = self.rows("guided", region)
+        n = min([len(own), *(len(rows) for name in SEARCHES if len(rows := self.rows(name, region)))])
+        return own.nlargest(n, "guide") if n < len(own) else own
 
     def mean(self, condition: str, region: str, score: str) -> float:
         """Return the mean of a score; NaN without an image of that condition."""

@@ -35,6 +35,8 @@ def synthesis_gains(table: pd.DataFrame, confidence: float = 0.95, seed: int = 0
     -------
     DataFrame
         region, condition (guided | matched), against, score, value (mean under the condition), gain, low, high, p, n.
+        Of searches and natural images fewer may have been kept: as many guided ones that the guide likes best are
+        compared with them, and are what `value` is the mean of.
         Against "unguided", "recurrent" and "prompted" images are paired by seed: p is that of flipped signs, two-sided.
         Against searches and natural images it is that of exchanged images. Against "null": the gain over the mean of
         the null encoders, low and high the quantiles of single ones, p = (1 + #{null >= guided}) / (m + 1), and n = m.
@@ -54,28 +56,31 @@ def synthesis_gains(table: pd.DataFrame, confidence: float = 0.95, seed: int = 0
                 continue
             for score in scores:
                 for against, *found in _against(own, mine, region, score, confidence, rng):
-                    rows.append((region, condition, against, score, own[score].mean(), *found))
+                    rows.append((region, condition, against, score, *found))
     columns = ["region", "condition", "against", "score", "value", "gain", "low", "high", "p", "n"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def _against(
     own: pd.DataFrame, mine: pd.DataFrame, region: str, score: str, confidence: float, rng: np.random.Generator
-) -> Iterator[tuple[str, float, float, float, float, int]]:
-    """Yield control, gain, low, high, p, n for every control there is."""
+) -> Iterator[tuple[str, float, float, float, float, float, int]]:
+    """Yield control, value, gain, low, high, p, n for every control there is."""
     for control in PAIRED:
         other = mine[(mine["condition"] == control) & mine["region"].isin([region, ""])].set_index("seed")[score]
         if len(other):
-            yield control, *_paired(own[score].to_numpy() - other.loc[own["seed"]].to_numpy(), confidence, rng)
+            gains = own[score].to_numpy() - other.loc[own["seed"]].to_numpy()
+            yield control, own[score].mean(), *_paired(gains, confidence, rng)
     for control in OTHERS:
         other = mine[(mine["condition"] == control) & (mine["region"] == region)][score]
         if len(other):
-            yield control, *_unpaired(own[score].to_numpy(), other.to_numpy(), confidence, rng)
+            # Of so many guided images as the search kept: it kept what the guide likes best, and so do they.
+            kept = own.nlargest(len(other), "guide") if len(other) < len(own) else own
+            yield control, kept[score].mean(), *_unpaired(kept[score].to_numpy(), other.to_numpy(), confidence, rng)
     nulls = mine[mine["condition"] == "null"]
     if len(nulls):
         # On the seeds that the null encoders were given.
         value = own.loc[own["seed"].isin(nulls["seed"]), score].mean()
-        yield "null", *_beyond(value, nulls.groupby("null")[score].mean().to_numpy(), confidence)
+        yield "null", own[score].mean(), *_beyond(value, nulls.groupby("null")[score].mean().to_numpy(), confidence)
 
 
 def _paired(gains: Floats, confidence: float, rng: np.random.Generator) -> tuple[float, float, float, float, int]:

@@ -39,6 +39,8 @@ class Sampling:
     ----------
     n_images : int
         Per condition and region.
+    share_kept : float
+        Of guided images, those that the guide likes best: searches keep as many, and these are compared.
     scale, trust_radius, recurrence, n_steps
         As in `BrainGuidedPipeline`.
     classifier_free_scale : float
@@ -52,6 +54,7 @@ class Sampling:
     """
 
     n_images: int = 16
+    share_kept: float = 1.0
     scale: float = 10.0
     trust_radius: float = 0.2
     recurrence: int = 3
@@ -61,6 +64,11 @@ class Sampling:
     negative_prompt: str | None = None
     batch_size: int = 32
     seed: int = 0
+
+    @property
+    def n_kept(self) -> int:
+        """How many images a search keeps, and how many guided ones are compared with them."""
+        return max(1, round(self.share_kept * self.n_images))
 
 
 class SynthesisStudy:
@@ -187,11 +195,11 @@ class SynthesisStudy:
             num_inference_steps=self.sampling.n_steps,
             batch_size=self.sampling.batch_size,
         )
-        return as_shown(found.images)
+        return as_shown(found.images[: self.sampling.n_kept])
 
     def _add_searched(self, found: JudgedImages, n_pool: int) -> None:
         """Add the best of as many samples as guidance would pay for, and the best images there are."""
-        n, regions = self.sampling.n_images, list(self.objectives)
+        n, regions = self.sampling.n_kept, list(self.objectives)
         self._say(f"best of {n_pool}")
         pool_seeds = self._seeds(POOL, n_pool)
         pool, _ = self._sample(None, pool_seeds, recurrence=1)

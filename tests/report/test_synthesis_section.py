@@ -22,6 +22,7 @@ from brainalign.report.canvas import MOST_BYTES, MOST_PIXELS, picture_bytes
 from brainalign.report.contact_sheet import MOST_COLUMNS, SIDE, Strip, contact_sheet
 from brainalign.report.directions import directions_section
 from brainalign.report.found_directions import FoundDirections
+from brainalign.report.sentences import number
 from brainalign.report.synthesis_figures import nulls, scale_sweep, specificity, step_trace
 from brainalign.report.synthesis_images import failures, gallery, minimal_pairs
 from brainalign.report.synthesis_methods import synthesis_findings, synthesis_methods
@@ -475,6 +476,25 @@ def test_methods_name_the_scheduler_the_precision_and_the_words() -> None:
         assert words not in text(made)
     with pytest.raises(BrainalignError, match="remembers"):
         material(made, recurrence=2, scheduler="PNDMScheduler")
+
+
+def test_a_share_of_guided_images_stands_beside_the_searches() -> None:
+    made = study()
+    searched = made.table["condition"].isin(["best of n", "evolved", "natural"])
+    few = replace(made, table=made.table[~searched | (made.table["seed"] < 4)])
+    own = few.rows("guided", "FFA")
+    assert sorted(few.kept("FFA")["guide"]) == sorted(own["guide"])[-4:]
+    assert len(made.kept("FFA")) == len(own) == N
+    (kept,) = (plain(row) for row in str(means_table(few)).split("<tr>") if "best by guide" in row)
+    assert kept.split("best by guide")[1].split()[:2] == ["4", number(few.kept("FFA")["guide"].mean(), 2)]
+    assert f"the 4 that the guiding encoder ranks highest of {N} guided images" in words(few)
+    assert "best by guide" not in str(means_table(made))
+    text = " ".join(words for words, _ in synthesis_methods(material(few, share_kept=0.25)))
+    assert "25 % of the guided images" in text
+    assert "% of the guided" not in " ".join(words for words, _ in synthesis_methods(material(made)))
+    for share, n in ((0.0, 16), (1.5, 16), (0.05, 16)):
+        with pytest.raises(BrainalignError, match="share_kept"):
+            material(made, share_kept=share, n_images=n)
 
 
 def test_one_region_against_another_is_no_standard_deviation() -> None:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from brainalign.checks import BrainalignError
+from brainalign.pipelines.synthesize import archive_of, sampling_of
+from brainalign.settings import SynthesizeSettings
 from brainalign.synthesis import BrainGuidedPipeline, Judges, Sampling, SynthesisStudy, best_of, evolve, natural_top
 
 
@@ -95,6 +97,38 @@ def test_evolution_and_the_best_of_n_have_as_many_samples(
     sampling = Sampling(n_images=4, n_steps=2, recurrence=1)
     found = SynthesisStudy(pipe, {"red": redness}, judges, torch.rand(4, 3, 16, 16), sampling).run()
     assert allowed == [found.cost["n_pool"]] == [6]
+
+
+@pytest.mark.parametrize(("share", "n_kept"), [(1.0, 4), (0.5, 2)])
+def test_searches_keep_the_share_that_is_kept_of_guided_images(
+    pipe: BrainGuidedPipeline, share: float, n_kept: int
+) -> None:
+    def redness(images: Tensor) -> Tensor:
+        return (images[:, 0] - images[:, 1]).mean((1, 2))
+
+    judges = Judges({"guide": lambda images: redness(images[:]).detach()[:, None].numpy()})
+    natural = torch.rand(9, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    sampling = Sampling(n_images=4, n_steps=2, recurrence=1, share_kept=share)
+    found = SynthesisStudy(pipe, {"red": redness}, judges, natural, sampling).run()
+    n = found.table["condition"].value_counts()
+    assert n[["unguided", "guided", "matched"]].tolist() == [4] * 3
+    assert n[["best of n", "evolved", "natural"]].tolist() == [n_kept] * 3
+    top = np.sort(redness(natural).numpy())[::-1][:n_kept]
+    np.testing.assert_allclose(found.table.query("condition == 'natural'")["guide"], top, rtol=1e-5)
+    assert found.cost["n_pool"] >= 4
+    archive = archive_of(found.images, found.table.assign(typical=0.0, check=0.0), sampling.n_kept)
+    chosen = archive.table[archive.table["condition"] == "guided"]
+    guided = found.table.query("condition == 'guided'").nlargest(n_kept, "guide")
+    assert sorted(chosen["seed"]) == sorted(guided["seed"])
+    assert set(archive.table["seed"]) == set(guided["seed"])
+    assert len(archive.images) == 2 * n_kept
+
+
+def test_the_share_that_is_kept_is_an_option_of_the_stage() -> None:
+    assert sampling_of(SynthesizeSettings(n_images=20, share_kept=0.2), seed=3) == Sampling(
+        n_images=20, share_kept=0.2, seed=3
+    )
+    assert sampling_of(SynthesizeSettings(n_images=20, share_kept=0.2), 3).n_kept == 4
 
 
 def test_evolution_towards_nothing_finds_nothing(shows: Shows) -> None:

@@ -72,6 +72,30 @@ def test_intervals_cover_and_p_is_uniform_without_a_gain() -> None:
     assert 0.01 <= np.mean(np.array(p) <= 0.05) <= 0.1
 
 
+def test_as_many_guided_images_are_kept_as_a_search_keeps() -> None:
+    """Searches keep the best by the guide; where the same share of guided images is kept, neither side is favoured."""
+    rng, n, n_kept, gains = np.random.default_rng(5), 40, 8, []
+
+    def images(condition: str, region: str, seed: int, n_rows: int) -> pd.DataFrame:
+        guide = rng.normal(size=n_rows)
+        found = {"guide": guide, "true": guide + rng.normal(size=n_rows)}
+        return pd.DataFrame({"condition": condition, "region": region, "seed": range(seed, seed + n_rows)} | found)
+
+    for _ in range(30):
+        guided, pool = images("guided", "a", 0, n), images("best of n", "a", 100, n).nlargest(n_kept, "guide")
+        table = pd.concat([images("unguided", "", 0, n), guided, pool]).assign(null=-1, scored="a")
+        found = synthesis_gains(table[table["condition"] != "unguided"]).set_index("score").loc["true"]
+        gains.append(found["gain"])
+        assert found["n"] == n_kept
+        assert found["value"] == pytest.approx(guided.nlargest(n_kept, "guide")["true"].mean())
+        assert found["value"] - found["gain"] == pytest.approx(pool["true"].mean())
+    # Against all guided images the search would be ahead by 1.3.
+    assert abs(np.mean(gains)) < 4 * np.std(gains) / 30**0.5
+    assert abs(np.mean(gains)) < 0.4
+    paired = synthesis_gains(table).set_index(["against", "score"]).loc[("unguided", "true")]
+    assert (paired["n"], paired["value"]) == (n, pytest.approx(guided["true"].mean()))
+
+
 def test_scores_that_nobody_gave_are_left_out() -> None:
     found = synthesis_gains(study(1.0).assign(check=np.nan))
     assert set(found["score"]) == {"true"}
