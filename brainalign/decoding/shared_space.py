@@ -59,7 +59,7 @@ class SharedSpace:
     scale : (float, float)
         Inverse temperature at the start, and its largest value.
     schedule : {"one_cycle", "plateau"}
-        "plateau" trains until validation images are found no better.
+        "plateau" trains until validation images are found no better; one cycle where there are too few to validate.
     patience : int
         Batches without improvement after which "plateau" lowers the rate, and at last ends.
     blend : float, optional
@@ -161,11 +161,6 @@ class SharedSpace:
         """
         _check(train, val or {})
         seen, held = (train, val) if val else held_out_stimuli(train, self.seed)
-        if self.schedule == "plateau" and not held:
-            raise BrainalignError(
-                "schedule 'plateau' needs validation images, and there are too few images to leave out ten; give val, "
-                "or take schedule 'one_cycle'"
-            )
         self.scales_ = {name: SubjectScale.fit(t.signals, t.meta["subject"].to_numpy()) for name, t in seen.items()}
         self.shapes_ = {name: trials.signals.shape[1:] for name, trials in train.items()}
         self.n_dimensions_ = next(iter(train.values())).targets.shape[1]
