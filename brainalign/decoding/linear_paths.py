@@ -53,8 +53,9 @@ class LinearPath:
         """
         subjects = trials.meta["subject"].to_numpy().astype(str)
         flat = scale.apply(trials.signals, subjects).reshape(len(subjects), -1, 1)
-        decoder = LinearDecoder("own" if own else "pooled", penalties=(penalty,))
-        fitted = decoder.fit(flat, trials.targets, subjects).coefficients()
+        decoder = LinearDecoder("own", penalties=(penalty,))
+        whose = subjects if own else np.full(len(subjects), "all")  # signals are scaled by subject already
+        fitted = decoder.fit(flat, trials.targets, whose).coefficients()
         parts = [fitted[name] for name in scale.names if name in fitted] if own else list(fitted.values())
         return cls(np.stack([weights for weights, _ in parts]), np.stack([intercept for _, intercept in parts]))
 
