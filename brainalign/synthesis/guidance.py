@@ -19,7 +19,7 @@ from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel, UN
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from brainalign.checks import BrainalignError, check_choice
 from brainalign.synthesis.codec import PixelShuffleCodec
@@ -69,6 +69,10 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         None where the network works on pixels.
     text_encoder, tokenizer : CLIPTextModel, CLIPTokenizer, optional
         For networks that read a prompt.
+    text_encoder_2, tokenizer_2 : CLIPTextModelWithProjection, CLIPTokenizer, optional
+        The second ones of Stable Diffusion XL.
+    force_zeros_for_empty_prompt : bool
+        With two encoders: where there is no prompt the network is told zeros, not the empty text.
 
     References
     ----------
@@ -84,8 +88,8 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
     torch.Size([8, 3, 32, 32])
     """
 
-    model_cpu_offload_seq = "text_encoder->unet->vae"
-    _optional_components = ["vae", "text_encoder", "tokenizer"]  # noqa: RUF012 (diffusers' own)
+    model_cpu_offload_seq = "text_encoder->text_encoder_2->unet->vae"
+    _optional_components = ["vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"]  # noqa: RUF012 (diffusers' own)
 
     def __init__(
         self,
@@ -94,9 +98,14 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         vae: AutoencoderKL | PixelShuffleCodec | None = None,
         text_encoder: CLIPTextModel | None = None,
         tokenizer: CLIPTokenizer | None = None,
+        text_encoder_2: CLIPTextModelWithProjection | None = None,
+        tokenizer_2: CLIPTokenizer | None = None,
+        force_zeros_for_empty_prompt: bool = True,
     ) -> None:
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer)
+        self.register_modules(text_encoder_2=text_encoder_2, tokenizer_2=tokenizer_2)
+        self.register_to_config(force_zeros_for_empty_prompt=force_zeros_for_empty_prompt)
         self.own_scheduler = type(scheduler).__name__  # whatever samples later
 
     @classmethod
@@ -274,10 +283,10 @@ class BrainGuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         BrainalignError
             If a prompt is missing or not wanted.
         """
-        embeds = prompt_embeddings(
+        embeds, added = prompt_embeddings(
             self, num_images, prompt, prompt_embeds, negative_prompt_embeds, classifier_free_scale, negative_prompt
         )
-        return Denoiser(self.unet, self.vae, embeds, classifier_free_scale)
+        return Denoiser(self.unet, self.vae, embeds, classifier_free_scale, added)
 
     def _step(
         self,

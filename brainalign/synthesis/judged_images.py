@@ -14,7 +14,7 @@ from torch import Tensor
 
 __all__ = ["JudgedImages", "Judges", "Synthesised", "as_shown"]
 
-ByRegion = Callable[[Tensor], NDArray[np.floating]]
+ByRegion = Callable[[Any], NDArray[np.floating]]  # of a tensor, or of natural images that are read in slices
 ByImage = Callable[[Tensor], NDArray[np.floating]]
 
 

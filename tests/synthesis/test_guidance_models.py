@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -17,8 +18,11 @@ from diffusers import (
     LCMScheduler,
     PNDMScheduler,
     StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
 )
 from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from brainalign.checks import BrainalignError
 from brainalign.synthesis import BrainGuidedPipeline, PixelShuffleCodec, denoised_views, load_prior
@@ -80,7 +84,8 @@ def test_stable_diffusion_is_loaded_without_its_checker_and_guided(
 
     monkeypatch.setattr("socket.socket.connect", no_network)
     pipe = BrainGuidedPipeline.from_pretrained(stable_diffusion)
-    assert set(pipe.components) == {"unet", "scheduler", "vae", "text_encoder", "tokenizer"}
+    parts = {name for name, part in pipe.components.items() if part is not None}
+    assert parts == {"unet", "scheduler", "vae", "text_encoder", "tokenizer"}
     assert pipe.image_size == 16
     for options in ({}, {"prompt": "cat"}, {"prompt": ["cat", "b"], "classifier_free_scale": 3.0}):
         plain = pipe(generator=seeds(), **SHORT, **options).images
@@ -373,6 +378,100 @@ def test_a_negative_prompt_is_led_away_from(latent_pipe: BrainGuidedPipeline) ->
     torch.testing.assert_close(away, expected, rtol=0, atol=1e-5)
     with pytest.raises(BrainalignError, match="classifier_free_scale"):
         latent_pipe(negative_prompt="dog", **SHORT)
+
+
+# -------------------------------------------------------------------------------------------------- two text encoders
+
+
+@pytest.fixture
+def large(latent_pipe: BrainGuidedPipeline) -> StableDiffusionXLPipeline:
+    """A tiny random Stable Diffusion XL."""
+    torch.manual_seed(1)
+    text = latent_pipe.text_encoder.config.to_dict() | {"num_hidden_layers": 3}
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(4, 8),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=8 + 12,
+        norm_num_groups=2,
+        attention_head_dim=2,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=4,
+        projection_class_embeddings_input_dim=6 + 6 * 4,
+    )
+    second = {"hidden_size": 12, "projection_dim": 6}
+    pipe = StableDiffusionXLPipeline(
+        latent_pipe.vae,
+        CLIPTextModel(CLIPTextConfig(**text)).eval(),
+        CLIPTextModelWithProjection(CLIPTextConfig(**text | second)).eval(),
+        latent_pipe.tokenizer,
+        latent_pipe.tokenizer,
+        unet.eval(),
+        latent_pipe.scheduler,
+        add_watermarker=False,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@pytest.mark.parametrize("zeros", [True, False])
+@pytest.mark.parametrize("away", [None, ["dog", "b"]])
+def test_two_text_encoders_are_read_as_diffusers_reads_them(
+    large: StableDiffusionXLPipeline, zeros: bool, away: list[str] | None
+) -> None:
+    large.register_to_config(force_zeros_for_empty_prompt=zeros)
+    ours = BrainGuidedPipeline.from_pipe(large)
+    ours.set_progress_bar_config(disable=True)
+    words = ["cat", "a"]
+    denoiser = ours.denoiser(2, words, classifier_free_scale=3.0, negative_prompt=away)
+    told, empty, pooled, pooled_empty = large.encode_prompt(words, negative_prompt=away)
+    # They embed the empty text once for each image: in a batch of another size sums are rounded in another way.
+    torch.testing.assert_close(denoiser.embeds, torch.cat([empty, told]), rtol=0, atol=1e-6)
+    assert denoiser.added is not None
+    torch.testing.assert_close(denoiser.added["text_embeds"], torch.cat([pooled_empty, pooled]), rtol=0, atol=1e-6)
+    assert denoiser.added["time_ids"].tolist() == [[16, 16, 0, 0, 16, 16]] * 4
+    for scale in (3.0, 0.0):
+        mine = ours(generator=seeds(), prompt=words, classifier_free_scale=scale,
+                    negative_prompt=away if scale else None, **SHORT).images  # fmt: skip
+        expected = large(words, negative_prompt=away if scale else None, guidance_scale=scale, num_inference_steps=3,
+                         generator=seeds(), output_type="pt").images  # fmt: skip
+        torch.testing.assert_close(mine, expected, rtol=0, atol=1e-5)
+
+
+def test_stable_diffusion_xl_is_loaded_and_guided(large: StableDiffusionXLPipeline, tmp_path: Path) -> None:
+    large.save_pretrained(tmp_path)
+    pipe = load_prior(str(tmp_path), recurrence=2, dtype="bfloat16")
+    assert pipe.unet.dtype == pipe.text_encoder_2.dtype == torch.bfloat16
+    pipe = load_prior(str(tmp_path), recurrence=2)
+    images = []
+    for options in ({}, {"prompt": "cat"}, {"prompt": "dog", "classifier_free_scale": 3.0, "negative_prompt": "a"}):
+        plain = pipe(generator=seeds(), **SHORT, **options).images
+        guided = pipe(redness, generator=seeds(), guidance_scale=50, trust_radius=0.5, **SHORT, **options)
+        assert (guided.scores > redness(plain)).all(), options
+        images.append(plain)
+    assert not any(torch.equal(images[k], images[k - 1]) for k in range(3))
+    pipe.save_pretrained(tmp_path / "again")
+    again = BrainGuidedPipeline.from_pretrained(tmp_path / "again")
+    assert torch.equal(again(generator=seeds(), prompt="cat", **SHORT).images, images[1])
+
+
+def test_errors_of_two_text_encoders(large: StableDiffusionXLPipeline) -> None:
+    pipe = BrainGuidedPipeline.from_pipe(large)
+    with pytest.raises(BrainalignError, match="pooled"):
+        pipe(prompt_embeds=torch.zeros(1, 8, 20), **SHORT)
+    refiner = copy.copy(pipe.unet.config)
+    pipe.unet.register_to_config(addition_time_embed_dim=5)
+    with pytest.raises(BrainalignError, match="refiner"):
+        pipe(prompt="cat", **SHORT)
+    pipe.unet.register_to_config(**refiner | {"addition_embed_type": "image"})
+    with pytest.raises(BrainalignError, match="'image' besides"):
+        pipe(prompt="cat", **SHORT)
+    pipe.unet.register_to_config(**refiner)
+    pipe.text_encoder_2 = None
+    with pytest.raises(BrainalignError, match="text_encoder_2"):
+        pipe(prompt="cat", **SHORT)
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
