@@ -42,7 +42,7 @@ class Trajectories:
     options : mapping
         Arguments that the pipeline was called with.
     inputs : mapping
-        Other arguments of the network, such as text: of one image.
+        Other arguments of the network, such as text: of one image. A mapping of tensors where an argument is one.
     """
 
     bottleneck: Tensor
@@ -52,7 +52,7 @@ class Trajectories:
     images: Tensor
     seeds: tuple[int, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
-    inputs: Mapping[str, Tensor] = field(default_factory=dict)
+    inputs: Mapping[str, Tensor | Mapping[str, Tensor]] = field(default_factory=dict)
 
 
 def generators(seeds: Sequence[int]) -> list[torch.Generator]:
@@ -130,7 +130,7 @@ def record_trajectories(
     if not len(seeds):
         raise BrainalignError("directions are found from seeds; got none")
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    inputs: dict[str, Tensor] = {}
+    inputs: dict[str, Tensor | Mapping[str, Tensor]] = {}
     for start in range(0, len(seeds), batch_size):
         mine = list(seeds[start : start + batch_size])
         bottleneck: dict[float, Tensor] = {}
@@ -148,8 +148,8 @@ def record_trajectories(
             bottleneck[time] = output[-n:].detach()  # the conditional half is the last
             latents[time] = seen["sample"][-n:].detach()
             for name, value in seen.items():
-                if isinstance(value, Tensor) and name not in ("sample", "timestep"):
-                    inputs[name] = value[-1:].detach()
+                if name not in ("sample", "timestep") and isinstance(value, Tensor | Mapping):
+                    inputs[name] = _each(value, lambda tensor: tensor[-1:].detach())
 
         with watched(pipe, keep, seen):
             images: Tensor = pipe(None, num_images=len(mine), generator=generators(mine), **options).images
@@ -166,6 +166,13 @@ def record_trajectories(
         dict(options),
         inputs,
     )
+
+
+def _each(value: Tensor | Mapping[str, Tensor], change: Callable[[Tensor], Tensor]) -> Tensor | dict[str, Tensor]:
+    """Return a changed argument of the network; Stable Diffusion XL's `added_cond_kwargs` is a mapping of tensors."""
+    if isinstance(value, Tensor):
+        return change(value)
+    return {name: change(tensor) for name, tensor in value.items()}
 
 
 @contextmanager
@@ -222,7 +229,10 @@ def denoised_at(pipe: BrainGuidedPipeline, recorded: Trajectories, step: int, ro
     """
     u = recorded.latents[step][list(rows)]
     time = recorded.timesteps[step]
-    inputs = {name: value.expand(len(u), *value.shape[1:]) for name, value in recorded.inputs.items()}
+    inputs = {
+        name: _each(value, lambda tensor: tensor.expand(len(u), *tensor.shape[1:]))
+        for name, value in recorded.inputs.items()
+    }
     with watched(pipe, lambda _, __: h):
         output = pipe.unet(u, torch.tensor(time, device=u.device), **inputs).sample
     to_x0, _ = PREDICTIONS[pipe.scheduler.config.get("prediction_type", "epsilon")]

@@ -26,6 +26,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from brainalign.checks import BrainalignError
 from brainalign.synthesis import BrainGuidedPipeline, PixelShuffleCodec, denoised_views, load_prior
+from brainalign.synthesis.bottleneck import denoised_at, record_trajectories
 
 SHORT: dict[str, Any] = {"num_images": 2, "num_inference_steps": 3}
 
@@ -455,6 +456,17 @@ def test_stable_diffusion_xl_is_loaded_and_guided(large: StableDiffusionXLPipeli
     pipe.save_pretrained(tmp_path / "again")
     again = BrainGuidedPipeline.from_pretrained(tmp_path / "again")
     assert torch.equal(again(generator=seeds(), prompt="cat", **SHORT).images, images[1])
+
+
+def test_directions_are_told_what_stable_diffusion_xl_was(large: StableDiffusionXLPipeline) -> None:
+    pipe = BrainGuidedPipeline.from_pipe(large)
+    pipe.set_progress_bar_config(disable=True)
+    recorded = record_trajectories(pipe, [0, 1], prompt="cat", classifier_free_scale=3.0, num_inference_steps=2)
+    with torch.no_grad():
+        estimate = denoised_at(pipe, recorded, 1, [0, 1], recorded.bottleneck[1])
+        u, share = recorded.latents[1], recorded.alphas[1]
+        noise = pipe.denoiser(2, "cat")(u, torch.tensor(recorded.timesteps[1]))
+    torch.testing.assert_close(estimate, (u - (1 - share) ** 0.5 * noise) / share**0.5, rtol=0, atol=1e-4)
 
 
 def test_errors_of_two_text_encoders(large: StableDiffusionXLPipeline) -> None:
