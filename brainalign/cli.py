@@ -187,12 +187,11 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _print_unknown_sizes(config: Config, console: Console) -> None:
-    unknown = [
-        name
-        for name, use in config.datasets.items()
-        if isinstance(study := load_descriptor(use.descriptor, raw=config.raw_folder(name)), BlockStudy | ImageStudy)
-        and known_shape(study) is None
-    ]
+    unknown = []
+    for name, use in config.datasets.items():
+        study: Descriptor = load_descriptor(use.descriptor, raw=config.raw_folder(name))
+        if isinstance(study, BlockStudy | ImageStudy) and known_shape(study) is None:
+            unknown.append(name)
     if unknown:
         console.print(f"neither `shape` nor files say how large {', '.join(unknown)} is: a large dataset was assumed")
 

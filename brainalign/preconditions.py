@@ -149,9 +149,9 @@ def check_saved_layers(folder: Path, layers: Iterable[str]) -> None:
         counted = last.isdecimal() and any(name.isdecimal() for name in siblings)
         unlikely = bool(did_you_mean(layer, modules)) if not parent else parent not in modules
         if layer not in modules and (counted or unlikely):
+            by_depth = sorted((name for name in modules if not name[0].isdecimal()), key=_depth)
             raise BrainalignError(
-                f"there is no layer {layer!r} in {folder}{did_you_mean(layer, modules)}; it has "
-                f"{listed(sorted((name for name in modules if not name[0].isdecimal()), key=_depth), 8)}"
+                f"there is no layer {layer!r} in {folder}{did_you_mean(layer, modules)}; it has {listed(by_depth, 8)}"
             )
 
 

@@ -98,7 +98,8 @@ def _targets(path: Path, n_trials: int) -> int:
         if found:
             return int(found[1])
     if path.name.endswith((".nii", ".nii.gz")):
-        return ceil(BRAIN * prod(_image(path).shape[:3]))
+        shape: tuple[int, ...] = _image(path).shape
+        return ceil(BRAIN * prod(shape[:3]))
     return ceil(path.stat().st_size / 4 / n_trials)
 
 

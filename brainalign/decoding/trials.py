@@ -109,8 +109,8 @@ def check_unseen(train: Iterable[Trials], test: Iterable[Trials], sides: tuple[s
     """
     remedy = "split by stimulus, not by trial"
     one, other = list(train), list(test)
-    check_apart(*([name for trials in side for name in trials.meta["stimulus_id"]] for side in (one, other)),
-                "stimuli", remedy, sides)  # fmt: skip
+    stimuli, asked_of = ([name for trials in side for name in trials.meta["stimulus_id"]] for side in (one, other))
+    check_apart(stimuli, asked_of, "stimuli", remedy, sides)
     known, asked = _owners(one), _owners(other)
     twins = [pair for vector in known.keys() & asked.keys() if (pair := _twins(known[vector], asked[vector]))]
     if twins:
