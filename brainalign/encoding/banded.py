@@ -210,8 +210,7 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
         """
         Xs = self._arrays(Xs)
         predicted = self._parts(Xs).sum(dim=0)
-        for wide in (self._of_targets, *(floating(as_tensor(X)) for X in Xs)):
-            predicted = predicted.to(torch.promote_types(predicted.dtype, wide))
+        predicted = predicted.to(torch.promote_types(predicted.dtype, self._of_targets))
         return same_kind_as(Xs[0])(predicted.add_(self._means[1].to(predicted)))
 
     def score_targets(self, Xs: Sequence[Any], Y: Any, sample_weight: Any = None) -> Array:

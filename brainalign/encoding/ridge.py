@@ -175,8 +175,7 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: Any) -> Array:
         """Return predictions (n_rows, n_targets) for features (n_rows, n_features), or (n_rows,) of a single target.
 
-        They are float64 where features or the targets of the fit were, or `dtype` is: float32 would round what lies far
-        from 0.
+        They are float64 where the targets of the fit were, or `dtype` is: float32 would round what lies far from 0.
 
         Raises
         ------
@@ -185,7 +184,6 @@ class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """
         predicted, X = self._centred(X)
         wide = torch.promote_types(predicted.dtype, self._of_targets)
-        wide = torch.promote_types(wide, floating(as_tensor(X)))
         predicted = predicted.to(wide).add_(self._means[1].to(predicted.device, wide))
         return same_kind_as(X)(predicted[:, 0] if self._single else predicted)
 

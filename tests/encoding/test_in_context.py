@@ -423,10 +423,10 @@ def test_what_is_taken_is_better_by_more_than_chance() -> None:
 
 
 def test_groups_fall_back_by_themselves(trained: InContextEncoder) -> None:
-    X, on, _, _ = voxels(20, 150, 11)
+    X, on, _, _ = voxels(30, 150, 11)
     rng = np.random.default_rng(12)
     foreign = WORLD.weights(150, rng, on_prior=False)
-    noise = WORLD.noise_sd(foreign, 1.5) * rng.normal(size=(20, 150))
+    noise = WORLD.noise_sd(foreign, 1.5) * rng.normal(size=(30, 150))
     Y = np.hstack([on, X @ foreign[:-1] + foreign[-1] + noise])
     roi = np.repeat(["known", "foreign"], 150)
     encoder = clone(trained).set_params(fallback=True, n_checks=2000).fit(X, Y, roi=roi)
@@ -434,7 +434,7 @@ def test_groups_fall_back_by_themselves(trained: InContextEncoder) -> None:
     assert encoder.taken_ == {"known": "empirical_bayes", "foreign": "ridge"}
     assert encoder.fell_back_ == {"known": True, "foreign": True}
     errors = encoder.context_errors_["foreign"]
-    assert errors["ridge"] < min(errors["in_context"], errors["empirical_bayes"]) + 0.02
+    assert errors["ridge"] < min(errors["in_context"], errors["empirical_bayes"]) - 0.04
     bayes = EmpiricalBayesRidge(PRIOR).fit(X, on)
     np.testing.assert_allclose(encoder.coef_[:, :150], bayes.coef_, rtol=1e-4, atol=1e-4)
     free = clone(trained).fit(X, Y)
@@ -443,7 +443,7 @@ def test_groups_fall_back_by_themselves(trained: InContextEncoder) -> None:
     other = clone(trained).set_params(fallback=True, units="any", n_checks=2000).fit(X, Y, roi=roi)  # no prior to know
     assert other.taken_ == {"known": "in_context", "foreign": "ridge"}
     np.testing.assert_array_equal(other.coef_[:, :150], free.coef_[:, :150])
-    again = clone(trained).set_params(fallback=True, n_checks=2000).fit(X, Y, roi=roi, groups=np.arange(20))
+    again = clone(trained).set_params(fallback=True, n_checks=2000).fit(X, Y, roi=roi, groups=np.arange(30))
     for label, errors in again.context_errors_.items():  # ridge has its own folds where rows are grouped
         for name in ("in_context", "empirical_bayes"):
             assert errors[name] == pytest.approx(encoder.context_errors_[label][name], rel=1e-6)

@@ -83,9 +83,15 @@ def test_tables_lists_and_tensors_are_the_arrays_they_hold() -> None:
     np.testing.assert_allclose(predicted, SklearnRidge(alpha=2.0).fit(X, Y).predict(X), atol=1e-5)
 
 
-def test_predictions_have_the_digits_of_what_was_given() -> None:
-    for of_x, of_y, wide in (("f4", "f4", "f4"), ("f8", "f4", "f8"), ("f4", "f8", "f8"), ("f4", "i2", "f4")):
-        assert Ridge(1.0, device="cpu").fit(X.astype(of_x), (Y * 10).astype(of_y)).predict(X.astype(of_x)).dtype == wide
+def test_predictions_have_the_digits_of_the_targets() -> None:
+    """Features in float64 give weights in float32 no more digits, but predictions twice the memory."""
+    banded = BandedRidge(1.0, candidates=[[0.5, 0.5]], device="cpu")
+    for of_x, of_y, wide in (("f4", "f4", "f4"), ("f8", "f4", "f4"), ("f4", "f8", "f8"), ("f8", "i2", "f4")):
+        x, y = X.astype(of_x), (Y * 10).astype(of_y)
+        assert Ridge(1.0, device="cpu").fit(x, y).predict(x).dtype == wide
+        bands = [x[:, :3], x[:, 3:]]
+        assert banded.fit(bands, y).predict(bands).dtype == wide
+        assert Ridge(1.0, device="cpu", dtype="float64").fit(x, y).predict(x).dtype == "f8"
 
 
 @pytest.mark.parametrize(
