@@ -8,20 +8,19 @@ from contextlib import suppress
 from functools import lru_cache
 from math import ceil, prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from brainalign.checks import BrainalignError
 from brainalign.descriptor import BlockStudy, ImageStudy, Shape
-from brainalign.reading import read_lines
+from brainalign.reading import image_values, load_image_file, read_lines, reading
 
 __all__ = ["DEFAULT_SHAPE", "known_shape", "shape_of"]
 
 DEFAULT_SHAPE = Shape(runs=12, trials=10_000, targets=100_000)  # of a release whose files say nothing at a glance
 VERTICES = 20_484  # of the simulated cortex
 HEAD_BYTES = 1 << 16  # of a GIFTI file: what stands before its first array
-BRAIN = 0.3  # share of the voxels of a scan that lie in the brain
+CIFTI = (".dscalar.nii", ".dtseries.nii")
 
 
 def shape_of(study: BlockStudy | ImageStudy) -> Shape:
@@ -70,9 +69,7 @@ def _of_blocks(study: BlockStudy, subject: str) -> Shape:
     labels = [line.split() for line in read_lines(study.find(subject, "labels")) if line.strip()]
     starts = [row for k, row in enumerate(labels) if k == 0 or row != labels[k - 1]]
     trials = sum(row[0] != study.fmri.rest for row in starts)
-    mask = _image(study.find(subject, "mask"))
-    inside = int(np.count_nonzero(np.asanyarray(mask.dataobj)))
-    return Shape(runs=len({row[-1] for row in labels}), trials=trials, targets=inside)
+    return Shape(runs=len({row[-1] for row in labels}), trials=trials, targets=_inside(study.find(subject, "mask")))
 
 
 def _of_images(study: ImageStudy, subject: str) -> Shape | None:
@@ -85,31 +82,30 @@ def _of_images(study: ImageStudy, subject: str) -> Shape | None:
         trials = n_trials or _rows(study.locate(study.images, "images"))
         return Shape(runs=1, trials=trials, targets=ceil(values / trials))
     if files.format == "betas" and n_trials:
-        betas = [path for label, path in paths.items() if label.startswith("betas")]
-        return Shape(runs=1, trials=n_trials, targets=sum(_targets(path, n_trials) for path in betas))
+        # The files of a list hold other trials of the same targets.
+        firsts = {label: path for label, path in paths.items() if re.fullmatch(r"betas(\.[LR])?(\.1)?", label)}
+        volume = not isinstance(files.betas, dict) and not min(firsts.values()).name.endswith(CIFTI)
+        targets = _inside(paths["mask"]) if volume and "mask" in paths else sum(map(_targets, firsts.values()))
+        return Shape(runs=1, trials=n_trials, targets=targets)
     return None
 
 
-def _targets(path: Path, n_trials: int) -> int:
-    """Return how many vertices or voxels a file of responses holds."""
+def _targets(path: Path) -> int:
+    """Return how many vertices, grayordinates or voxels a file of responses holds."""
     if path.name.endswith((".gii", ".gii.gz")):
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            found = re.search(rb'Dim0="(\d+)"', file.read(HEAD_BYTES))
-        if found:
+        with reading(path, "no GIFTI file"):
+            with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+                found = re.search(rb'Dim0="(\d+)"', file.read(HEAD_BYTES))
+            if not found:
+                raise ValueError("holds no array")
             return int(found[1])
-    if path.name.endswith((".nii", ".nii.gz")):
-        shape: tuple[int, ...] = _image(path).shape
-        return ceil(BRAIN * prod(shape[:3]))
-    return ceil(path.stat().st_size / 4 / n_trials)
+    shape: tuple[int, ...] = load_image_file(path).shape
+    return int(shape[-1]) if path.name.endswith(CIFTI) else prod(map(int, shape[:3]))
 
 
-def _image(path: Path) -> Any:
-    import nibabel
-
-    try:
-        return nibabel.load(path)
-    except nibabel.filebasedimages.ImageFileError as error:
-        raise BrainalignError(f"{path}: {error}") from error
+def _inside(mask: Path) -> int:
+    """Return how many voxels a mask selects; several programs write NaN outside."""
+    return int(np.count_nonzero(np.nan_to_num(image_values(mask, load_image_file(mask)))))
 
 
 def _rows(path: Path) -> int:
@@ -117,5 +113,6 @@ def _rows(path: Path) -> int:
     if path.suffix == ".parquet":
         import pyarrow.parquet
 
-        return int(pyarrow.parquet.read_metadata(path).num_rows)
+        with reading(path, "not a readable .parquet table", "write it again"):
+            return int(pyarrow.parquet.read_metadata(path).num_rows)
     return max(sum(1 for line in read_lines(path) if line.strip()) - 1, 1)

@@ -299,6 +299,7 @@ def test_the_digest_of_a_stage_covers_all_it_imports(stage: str) -> None:
         "caption_options.py",
         "ground_options.py",
         "stages.py",
+        "study_size.py",
         "synthesis_options.py",
         "triplets_descriptor.py",
         "modalities_descriptor.py",

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from collections import Counter
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from brainalign.checks import BrainalignError
 from brainalign.descriptor import Shape
@@ -325,6 +329,49 @@ def test_sizes_come_from_headers_and_tables(small, scenes, root: Path) -> None:
     broken = load_descriptor(small.folder / "small.yaml").model_copy(update={"title": "again", "licence": "other"})
     assert known_shape(broken) is None
     assert shape_of(broken).trials == 10_000
+
+
+def test_a_file_of_a_list_holds_the_targets_of_the_others(scenes) -> None:
+    """Of CIFTI the last axis, of volumes the mask, of each hemisphere its first file: the others are other trials."""
+    study = load_descriptor(scenes.write()).model_copy(update={"shape": None})
+    n_trials, folder = len(scenes.trials), scenes.folder
+
+    def n_targets(**files: object) -> int:
+        given = {"format": "betas", "trials": "trials.tsv"} | files
+        (folder / "scenes.yaml").write_text(yaml.safe_dump(scenes.descriptor(subjects={"1": given}, shape=None)))
+        shape = known_shape(load_descriptor(folder / "scenes.yaml"))
+        assert shape.trials == n_trials
+        return shape.targets
+
+    axes = nibabel.cifti2.cifti2_axes
+    cortex = axes.BrainModelAxis.from_surface(np.arange(300), 642, name="CortexLeft")
+    maps = axes.ScalarAxis([f"map {number}" for number in range(n_trials)])
+    nibabel.save(nibabel.Cifti2Image(np.zeros((n_trials, 300), np.float32), (maps, cortex)), folder / "b.dscalar.nii")
+    assert n_targets(betas="b.dscalar.nii") == n_targets(betas=["b.dscalar.nii"] * 2) == 300
+    mask = np.zeros((10, 10, 20), np.float32)
+    mask[:4], mask[5] = 1, np.nan
+    nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), folder / "mask.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(np.zeros((10, 10, 20, 2), np.float32), np.eye(4)), folder / "ses.nii.gz")
+    assert n_targets(betas=["ses.nii.gz"] * 10, mask="mask.nii.gz") == 800
+    betas = study.subjects["01"].betas
+    assert n_targets(betas={hemi: [str(path)] * 3 for hemi, path in betas.items()}) == 2 * 642
+    nibabel.save(nibabel.MGHImage(np.zeros((642, 1, 1, 2), np.float32), np.eye(4)), folder / "R.mgz")
+    assert n_targets(betas={"L": str(betas["L"]), "R": ["R.mgz", "R.mgz"]}) == 2 * 642
+
+
+@pytest.mark.parametrize("damage", ["deflate", "header", "size"])
+def test_a_damaged_mask_says_no_size(small, damage: str) -> None:
+    descriptor, path = load_descriptor(small.write()), small.folder / "mask.nii.gz"
+    raw = bytearray(gzip.decompress(path.read_bytes()))
+    if damage == "header":
+        raw[70:72] = b"\x99\x99"  # the code of the data type
+    elif damage == "size":
+        raw[42:48] = b"\xff\x7f" * 3
+    packed = bytearray(gzip.compress(bytes(raw)))
+    if damage == "deflate":
+        packed[10:60] = b"\xff" * 50
+    path.write_bytes(packed)
+    assert known_shape(descriptor.model_copy(update={"title": damage})) is None
 
 
 def test_a_small_study_is_planned_as_small(small, tmp_path: Path) -> None:
