@@ -2,7 +2,7 @@
 
 check_test_stimuli      scores over held-out stimuli need some
 check_categories        decoding needs categories to tell apart
-check_repetition_time   seconds, and those of the scan
+check_repetition_time   seconds, and those of the scan; guessed_repetition_time: where its header says nothing
 find_weights            a folder, a package that carries a model, or the id of a hub
 check_saved_layers      layers of a model in a folder, by the names of its weights
 """
@@ -25,6 +25,7 @@ __all__ = [
     "check_saved_layers",
     "check_test_stimuli",
     "find_weights",
+    "guessed_repetition_time",
 ]
 
 MIN_TEST = 7  # fewer stimuli have too few orders for a permutation null
@@ -69,14 +70,14 @@ def check_repetition_time(tr_s: float, zooms: Sequence[float], unit: str) -> Non
     zooms : sequence of float
         Of the header of the image; the fourth is time, 0 where it was not written.
     unit : str
-        Of that time as the header gives it. Without a unit 1 says nothing: many programs write it into every file.
+        Of that time as the header gives it. Of 1 see `guessed_repetition_time`.
 
     Raises
     ------
     BrainalignError
         If the two differ by more than 1 %.
     """
-    if len(zooms) < 4 or not zooms[3] > 0 or (unit == "unknown" and zooms[3] == 1):
+    if len(zooms) < 4 or not zooms[3] > 0 or zooms[3] == 1:
         return
     of_file = float(zooms[3]) * {"msec": 1e-3, "usec": 1e-6}.get(unit, 1e-3 if zooms[3] > LONGEST_TR_S else 1.0)
     if abs(of_file - tr_s) > TR_TOLERANCE * of_file:
@@ -84,6 +85,19 @@ def check_repetition_time(tr_s: float, zooms: Sequence[float], unit: str) -> Non
             f"tr_s is {tr_s:g}, but the header of bold says {of_file:g} s from one volume to the next; correct the one "
             "that is wrong"
         )
+
+
+def guessed_repetition_time(tr_s: float, zooms: Sequence[float]) -> str:
+    """Return what to warn of where the header says exactly 1 and `tr_s` something else; "" where it does not.
+
+    Programs that do not know the repetition time (ITK, ANTs, `fslmerge -t`) write 1 into every file, most with a unit.
+    """
+    if len(zooms) < 4 or zooms[3] != 1 or abs(tr_s - 1) <= TR_TOLERANCE:
+        return ""
+    return (
+        f"tr_s is {tr_s:g}, but the header of bold says 1 from one volume to the next, as programs write that do not "
+        "know it; see that tr_s is that of the scan"
+    )
 
 
 def find_weights(name: str) -> str:

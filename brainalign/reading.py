@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "array_names",
     "check_stored",
     "image_values",
     "load_image_file",
@@ -149,8 +150,14 @@ def read_npy(path: Path, *, mapped: bool = False) -> NDArray[Any]:
     return np.asanyarray(values)
 
 
-def read_numbers(path: Path) -> dict[str, NDArray[Any]]:
-    """Return every array of a .npy (under the name ""), .npz or .safetensors file; all must be numbers.
+def read_numbers(path: Path, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+    """Return arrays of a .npy (under the name ""), .npz or .safetensors file; they must be numbers.
+
+    Parameters
+    ----------
+    path : Path
+    names : collection of str, optional
+        Which arrays of a .npz or .safetensors are read and judged, those that are there; all where not given.
 
     Raises
     ------
@@ -158,17 +165,36 @@ def read_numbers(path: Path) -> dict[str, NDArray[Any]]:
         If the file cannot be read, or holds something else than real numbers.
     """
     if path.suffix == ".safetensors":
-        arrays = read_safetensors(path)[0]
+        arrays = read_safetensors(path, names)[0]
     else:
-        arrays = {"": read_npy(path)} if path.suffix == ".npy" else read_npz(path)
+        arrays = {"": read_npy(path)} if path.suffix == ".npy" else read_npz(path, names)
     for name, values in arrays.items():
         if values.dtype.kind not in "iufb":
             raise BrainalignError(f"{path}: {name or 'its array'} holds {values.dtype}; give real numbers")
     return arrays
 
 
-def read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """Return every array of a .npz file by name.
+def array_names(path: Path) -> list[str]:
+    """Return the names of the arrays of a .npz or .safetensors file, of which none is read; "" of a .npy file.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no such file, or it is of another format.
+    """
+    if path.suffix == ".safetensors":
+        from safetensors import safe_open
+
+        with reading(path, "not a complete safetensors file", "copy it again"), safe_open(path, "numpy") as file:
+            return list(file.keys())
+    if path.suffix == ".npy":
+        return [""]
+    with reading(path, "not a complete .npz file"), zipfile.ZipFile(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
+def read_npz(path: Path, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a .npz file by name: those of `names` that are there, else all.
 
     Raises
     ------
@@ -178,6 +204,8 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     with reading(path, "no whole .npz file of numbers", "write it with numpy.savez, or copy it again"):
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
+                if names is not None and entry.filename.removesuffix(".npy") not in names:
+                    continue
                 if entry.file_size > MOST_PACKED * entry.compress_size + 64:
                     raise ValueError(f"{entry.filename} would grow from {entry.compress_size:,} to {entry.file_size:,}")
                 with archive.open(entry) as member:
@@ -185,7 +213,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
                 if n_bytes != entry.file_size:  # else numpy stops before the checksum
                     raise ValueError(f"the header of {entry.filename} needs {n_bytes:,} bytes of {entry.file_size:,}")
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: np.asarray(file[name]) for name in file.files}
+            arrays = {name: np.asarray(file[name]) for name in file.files if names is None or name in names}
     return arrays
 
 
@@ -203,8 +231,10 @@ def _declared(file: IO[bytes]) -> int:
     return n_bytes
 
 
-def read_safetensors(path: Path | str) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Return every array of a safetensors file by name, and its notes.
+def read_safetensors(
+    path: Path | str, names: Collection[str] | None = None
+) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Return the arrays of a safetensors file by name, those of `names` that are there, else all; and its notes.
 
     Raises
     ------
@@ -214,7 +244,8 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, NDArray[Any]], dict[st
     from safetensors import safe_open
 
     with reading(path, "not a complete safetensors file", "write or copy it again"), safe_open(path, "numpy") as file:
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        stored = [name for name in file.keys() if names is None or name in names]  # noqa: SIM118 (it is no dict)
+        arrays = {name: file.get_tensor(name) for name in stored}
         return arrays, dict(file.metadata() or {})
 
 
@@ -292,16 +323,19 @@ def image_values(path: Path, image: Any, dtype: type[np.generic] | None = None) 
 def _unpacked(path: Path) -> int:
     """Return how many bytes a file has when it is unpacked."""
     state = path.stat()
-    return _unpacked_as(path.resolve(), state.st_size, state.st_mtime_ns)
+    return _unpacked_as(path.absolute(), state.st_size, state.st_mtime_ns)
 
 
 @lru_cache(maxsize=1024)  # a file is opened for its header, its grid and its values
 def _unpacked_as(path: Path, n_bytes: int, _: int) -> int:
+    from nibabel.openers import ImageOpener
+
     with open(path, "rb") as file:
-        if file.read(2) != b"\x1f\x8b":
-            return n_bytes
+        gzipped = file.read(2) == b"\x1f\x8b"
+    if not gzipped and path.suffix.lower() not in (".bz2", ".zst"):  # which nibabel unpacks besides
+        return n_bytes
     total = 0
-    with gzip.open(path) as stream:
+    with gzip.open(path) if gzipped else ImageOpener(str(path)) as stream:
         while piece := stream.read(PIECE):
             total += len(piece)
     return total

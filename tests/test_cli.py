@@ -97,7 +97,7 @@ def test_check_finds_too_few_test_images(make_image_study, tmp_path: Path, capsy
         ((720.0, "msec"), 2.0, "tr_s is 2, but the header of bold says 0.72 s"),
         ((2000.0, "unknown"), 1.0, "tr_s is 1, but the header of bold says 2 s"),
         ((2000.0, "unknown"), 2.0, ""),
-        ((1.0, "unknown"), 2.0, ""),  # as programs write it that do not know
+        ((1.0, "sec"), 1.0, ""),
         ((0.0, "sec"), 2.0, ""),
         ((1.993, "sec"), 2.0, ""),
     ],
@@ -114,6 +114,17 @@ def test_check_reads_the_repetition_time_of_the_header(
         assert message in checked(path, capsys)
     else:
         assert main(["check", str(path)]) == 0
+
+
+@pytest.mark.parametrize("unit", ["sec", "msec", "unknown"])
+def test_a_repetition_time_of_one_is_what_programs_write_that_do_not_know(small, unit: str, capsys) -> None:
+    path = small.write()
+    bold = nibabel.load(small.folder / "bold.nii.gz")
+    bold.header.set_zooms((3, 3, 3, 1))
+    bold.header.set_xyzt_units("mm", unit)
+    nibabel.save(bold, small.folder / "bold.nii.gz")
+    assert main(["check", str(path)]) == 0
+    assert re.search(r"1 warning.*tr_s is 2, ", " ".join(capsys.readouterr().out.split()))
 
 
 def test_repetition_times_are_seconds(small, capsys) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import json
 import re
 import zipfile
 import zlib
@@ -15,8 +17,9 @@ import torch
 from PIL import Image
 
 from brainalign.checks import BrainalignError
+from brainalign.datasets import read_neural, read_videos
 from brainalign.datasets.fmri import read_volumes
-from brainalign.descriptor import load_descriptor
+from brainalign.descriptor import VideoStudy, load_descriptor
 from brainalign.encoding.training import read_state
 from brainalign.parsing import parse, read_yaml
 from brainalign.reading import open_picture, read_npy, read_npz, reading
@@ -61,6 +64,35 @@ def test_a_compressed_image_is_read_to_its_end(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(raw[:-1]))
     with pytest.raises(BrainalignError, match=r"need 544 bytes, there are 543"):
         read_volumes(path)
+
+
+def test_an_image_that_bzip2_packed_is_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "map.nii.bz2"
+    image = nibabel.Nifti1Image(np.zeros((10, 10, 20), dtype=np.float32), np.eye(4))
+    whole = bz2.compress(image.to_bytes())
+    path.write_bytes(whole)
+    np.testing.assert_array_equal(read_volumes(path), 0)
+    for damaged in (whole[:-4], bz2.compress(image.to_bytes()[:-1])):
+        path.write_bytes(damaged)
+        with pytest.raises(BrainalignError, match=r"map.nii.bz2: truncated, or not"):
+            read_volumes(path)
+
+
+def test_of_a_file_of_videos_only_what_is_asked_for_is_judged(tmp_path: Path) -> None:
+    path, neural = tmp_path / "all.npz", np.ones((2, 3, 4, 5))
+    np.savez(path, neural=neural, frames=np.zeros((2, 3, 8)), names=np.array(["a", "b"]), odd=np.array([None]))
+    about = {"kind": "videos", "name": "a", "title": "a", "licence": "CC0", "source": "a", "videos": "all.npz"}
+    text = json.dumps(about | {"citation": {"text": "a"}, "subjects": {"1": {"neural": "all.npz"}}})
+    (tmp_path / "a.yaml").write_text(text)
+    study = load_descriptor(tmp_path / "a.yaml", VideoStudy)
+    np.testing.assert_array_equal(read_neural(study, "1"), neural)
+    assert read_videos(path).frames.shape == (2, 3, 8)
+    np.savez(path, frames=np.array([["a", "b"]]), neural=neural)
+    with pytest.raises(BrainalignError, match="frames holds <U1; give real numbers"):
+        read_videos(path)
+    np.savez(path, words=np.array(["a"]))
+    with pytest.raises(BrainalignError, match="no array 'frames'; it has words"):
+        read_videos(path)
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), MemoryError(), zlib.error("bad"), RecursionError("deep"), EOFError()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from brainalign.datasets.problems import Problem
 from brainalign.datasets.splits import make_splits
 from brainalign.descriptor import BlockStudy
 from brainalign.files import file_digest
-from brainalign.preconditions import check_repetition_time
+from brainalign.preconditions import check_repetition_time, guessed_repetition_time
 
 __all__ = ["Problem", "audit"]
 
@@ -43,6 +44,7 @@ def audit(
             )
             for field, what in _problems(descriptor, subject, kept)
         ]
+        problems += [Problem(f"{descriptor.name}: fmri", what, "warning") for what in _doubts(descriptor, subject)]
         for volumes in kept:
             # Neighbouring volumes of a run may be alike, as where motion was interpolated; runs are left out in turn.
             runs = pd.DataFrame({"trial_id": volumes.trials, "split": volumes.places, "fold": 0})
@@ -51,6 +53,16 @@ def audit(
             if prints is not None:
                 prints[subject] = volumes
     return problems
+
+
+def _doubts(descriptor: BlockStudy, subject: str) -> Iterator[str]:
+    """Yield what may be wrong with files of a subject that can be read; others are errors already."""
+    with suppress(BrainalignError):
+        header = open_image(descriptor.find(subject, "bold")).header
+        if hasattr(header, "get_xyzt_units") and (
+            what := guessed_repetition_time(descriptor.fmri.tr_s, header.get_zooms())
+        ):
+            yield what
 
 
 _FIELDS = ("bold", "mask", "labels")
@@ -163,10 +175,11 @@ def _image_problems(
         return
     if not np.allclose(mask.affine, bold.affine, atol=1e-3):
         yield "mask", "mask and bold have the same shape but different affines; resample the mask to bold"
-    try:
-        check_repetition_time(descriptor.fmri.tr_s, bold.header.get_zooms(), bold.header.get_xyzt_units()[1])
-    except BrainalignError as error:
-        yield "fmri", str(error)
+    if hasattr(bold.header, "get_xyzt_units"):  # headers of MGH, Analyze and AFNI have no units
+        try:
+            check_repetition_time(descriptor.fmri.tr_s, bold.header.get_zooms(), bold.header.get_xyzt_units()[1])
+        except BrainalignError as error:
+            yield "fmri", str(error)
     if labels is not None and len(labels) != bold.shape[3]:
         yield (
             "labels",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.descriptor import VideoStudy
-from brainalign.reading import open_picture, read_numbers, reading
+from brainalign.reading import array_names, open_picture, read_numbers, reading
 
 __all__ = ["Videos", "neurons_of", "read_neural", "read_videos"]
 
@@ -94,10 +94,10 @@ def neurons_of(descriptor: VideoStudy, subject: str, n_neurons: int) -> dict[str
 
 
 def _arrays(path: Path, needed: str, *others: str) -> dict[str, NDArray[Any]]:
-    arrays = read_numbers(path)
+    arrays = read_numbers(path, (needed, *others))
     if needed not in arrays:
-        raise BrainalignError(f"{path}: no array {needed!r}; it has {listed(list(arrays), 8) or 'none'}")
-    return {name: arrays[name] for name in (needed, *others) if name in arrays}
+        raise BrainalignError(f"{path}: no array {needed!r}; it has {listed(array_names(path), 8) or 'none'}")
+    return arrays
 
 
 def _images(folder: Path) -> NDArray[np.uint8]:

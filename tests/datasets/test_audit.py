@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import re
 
+import nibabel
 import numpy as np
 
 from brainalign.datasets import audit
@@ -99,6 +101,14 @@ def test_a_volume_that_is_not_a_series(small) -> None:
 def test_too_few_stimuli_for_a_split(small) -> None:
     text = found(small.write(splits={"runs": {"leave_out": "run"}, "all": {"leave_out": "stimulus", "size": 3}}))
     assert "splits.all: leaving out 3 of 4 stimuli leaves fewer than 2 to train on" in text
+
+
+def test_a_header_without_units_of_time(small) -> None:
+    text = small.write().read_text()
+    image = nibabel.load(small.folder / "bold.nii.gz")
+    nibabel.save(nibabel.MGHImage(image.get_fdata(dtype=np.float32), image.affine), small.folder / "bold.mgz")
+    (small.folder / "small.yaml").write_text(re.sub(r"bold.nii.gz", "bold.mgz", text))
+    assert found(small.folder / "small.yaml") == ""
 
 
 def test_other_things_a_file_can_be(small) -> None:
