@@ -270,3 +270,18 @@ def test_points_on_a_line_are_no_copies() -> None:
     for X in (line, 1e6 + line, 1e-30 * line):
         assert two_nn(X).n_duplicates <= 15
         assert two_nn(X).dimension == pytest.approx(1, rel=0.1)
+
+
+def test_distinct_points_stay_whatever_the_others_are() -> None:
+    """Outliers, heavy tails and dense lines make no copies of what differs, and a chain of near points is many."""
+    rng = np.random.default_rng(13)
+    cloud = rng.normal(size=(800, 5))
+    far = np.vstack([cloud, np.full((1, 5), 1e6)])
+    assert two_nn(far).n_duplicates == 0
+    assert two_nn(far).dimension == pytest.approx(two_nn(cloud).dimension, rel=0.01)
+    assert two_nn(np.exp(4 * rng.normal(size=(2000, 3)))).n_duplicates <= 5
+    line = two_nn(rng.random((20_000, 1)))
+    assert line.n_duplicates <= 60
+    assert line.dimension == pytest.approx(1, rel=0.03)
+    chain = np.concatenate([np.linspace(0, 1e-4, 200), rng.random(200) + 1])[:, None]
+    assert two_nn(chain).n >= 240  # every fourth of its points is farther from the one before than rounding is
