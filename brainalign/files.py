@@ -407,8 +407,13 @@ def _locked(path: Path) -> int:
         except FileNotFoundError:
             pass
         os.close(lock)  # its holder has finished and removed it
-    os.ftruncate(lock, 0)
-    os.write(lock, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    try:
+        with writing(path):
+            os.ftruncate(lock, 0)
+            os.write(lock, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    except BrainalignError:
+        os.close(lock)
+        raise
     return lock
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -369,6 +370,23 @@ class TestWriter:
         writer.close()
         assert of_another_process() == "opened"  # and its lock went with it
         assert len(open_writer(path, self.stimuli, provenance).pending) == 0
+
+    @pytest.mark.parametrize("call", ["write", "ftruncate"])
+    def test_a_disk_too_full_for_the_lock_is_said_and_leaves_it_free(
+        self, tmp_path: Path, provenance: Provenance, monkeypatch: pytest.MonkeyPatch, call: str
+    ) -> None:
+        path = artifact_path(tmp_path, "d", "features", model="m")
+        before = len(os.listdir("/proc/self/fd"))
+
+        def full(*_: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(f"brainalign.files.os.{call}", full)
+            with pytest.raises(BrainalignError, match="cannot be written"):
+                open_writer(path, self.stimuli, provenance)
+        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(open_writer(path, self.stimuli, provenance).pending) == 5
 
     def test_says_what_does_not_fit(self, tmp_path: Path, provenance: Provenance) -> None:
         path = artifact_path(tmp_path, "d", "features", model="m")
