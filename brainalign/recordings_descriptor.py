@@ -44,6 +44,14 @@ class BidsFiles(Strict):
         """What a folder holds of this participant."""
         return (f"sub-{self.participant}/**/*",)
 
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The recordings that are read, with their sidecars; `acq-crosstalk_meg.fif` and the like are of no task."""
+        names = [f"sub-{self.participant}", *([] if self.session is None else [f"ses-{self.session}"])]
+        stem = "/".join([*names, self.datatype, f"{'_'.join(names)}_task-{self.task}_"])
+        runs = ["*"] if self.runs is None else [f"*run-{run}_*" for run in self.runs]
+        return tuple(f"{stem}{run}{self.datatype}.*" for run in runs)
+
 
 RecordingFiles = Annotated[MuseFiles | EpochsFiles | BidsFiles, Field(discriminator="format")]
 

@@ -2,7 +2,7 @@
 
 A trial is known by up to 256 of its values. Of a time series the mean and the line of every channel are taken away
 first, since slow drift makes neighbouring trials alike. With z the values in units of each target's spread within
-recordings (σ), two trials are copies where
+recordings (σ, from quartiles, so that a huge artefact does not count), two trials are copies where
 
     √ mean (z_a − z_b)² < 0.01
 
@@ -25,7 +25,9 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError, check_rows, listed
+from brainalign.datasets.bids import find_series
 from brainalign.datasets.problems import Problem
+from brainalign.datasets.trials import read_table
 from brainalign.descriptor import (
     BlockStudy,
     Descriptor,
@@ -37,6 +39,7 @@ from brainalign.descriptor import (
     VideoStudy,
 )
 from brainalign.files import file_digest
+from brainalign.recordings_descriptor import BidsFiles
 
 __all__ = [
     "Fingerprint",
@@ -53,7 +56,8 @@ MOST_VALUES = 256  # of a trial that are compared
 LEAST_DIFFERENT = 8  # values of a trial, for equality to say anything: counts of few spikes agree by chance
 ALIKE = 0.01  # σ
 N_PROJECTIONS = 16
-BLOCK = 2048  # rows read at a time
+BLOCK_VALUES = 1 << 19  # read at a time: 4 MB in float64, of which taking lines away holds three
+FLOAT32_ROUNDING = 2.0**-24
 EDGE_BYTES = 1 << 16
 MEASURED = ("bold", "betas", "epochs", "recordings", "neural", "signals")  # fields of subjects that hold recordings
 SIGNAL_FILES = (".edf", ".bdf", ".vhdr", ".eeg", ".set", ".fif", ".mat", ".npy")  # what a folder holds of them
@@ -95,8 +99,9 @@ def fingerprint(values: Any, trials: Sequence[Any], places: Sequence[Any]) -> Fi
     shape = tuple(int(n) for n in np.shape(values)[1:])
     chosen = _chosen(shape)
     parts = [np.zeros((0, len(chosen)), dtype=np.float32)]
-    for start in range(0, len(values), BLOCK):
-        block = np.asarray(values[start : start + BLOCK])
+    n_rows = max(1, BLOCK_VALUES // max(1, int(np.prod(shape))))
+    for start in range(0, len(values), n_rows):
+        block = np.asarray(values[start : start + n_rows])
         if len(shape) > 1 and shape[-1] > 2:
             block = _without_lines(block)
         parts.append(block.reshape(len(block), -1)[:, chosen].astype(np.float32))
@@ -196,29 +201,45 @@ def _pairs(values: NDArray[np.float32], groups: NDArray[np.intp]) -> NDArray[np.
     radius = 2 * ALIKE * np.sqrt(N_PROJECTIONS)  # twice, as projections are distances only on average
     near = cKDTree(z @ signs).query_pairs(radius, output_type="ndarray")
     equal = np.concatenate(
-        [
-            np.square(z[near[start : start + BLOCK, 0]] - z[near[start : start + BLOCK, 1]]).mean(axis=1) < ALIKE**2
-            for start in range(0, len(near), BLOCK)
+        [np.zeros(0, dtype=bool)]
+        + [
+            np.square(z[some[:, 0]] - z[some[:, 1]]).mean(axis=1) < ALIKE**2
+            for some in np.array_split(near, 1 + near.shape[0] * z.shape[1] // BLOCK_VALUES)
         ]
-        or [np.zeros(0, dtype=bool)]
     )
-    return np.asarray(rich[np.sort(near[equal], axis=1)])
+    pairs = np.sort(near[equal], axis=1)
+    return np.asarray(rich[pairs[np.lexsort(pairs.T[::-1])]])
 
 
 def _spread_within(values: NDArray[np.float32], groups: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the standard deviation of each value over the trials of a recording, the median over recordings."""
-    spreads = []
-    for group in np.unique(groups):
-        rows = np.asarray(values[groups == group], dtype=np.float64)
-        known = np.isfinite(rows)
-        n = known.sum(axis=0)
-        mean = np.where(known, rows, 0).sum(axis=0) / np.maximum(n, 1)
-        squares = np.where(known, np.square(rows - mean), 0).sum(axis=0)
-        if len(rows) > 1:
-            spreads.append(np.sqrt(squares / np.maximum(n - 1, 1)))
-    if not spreads:  # a trial of each: the spread between them
-        return np.asarray(np.nan_to_num(np.nanstd(np.asarray(values, dtype=np.float64), axis=0)))
+    """Return the spread of each value over the trials of a recording, the median over recordings."""
+    recordings = [values[groups == group] for group in np.unique(groups)]
+    # A trial of each: the spread between them.
+    spreads = [_spread(rows) for rows in recordings if len(rows) > 1] or [_spread(values)]
     return np.asarray(np.median(spreads, axis=0))
+
+
+def _spread(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the spread of each column, in which one huge artefact does not count; NaN and infinity are left out.
+
+    It is the interquartile range / 1.349, as of a normal distribution; the standard deviation where the former is
+    nothing but rounding, as where most trials are silent.
+    """
+    rows = np.asarray(values, dtype=np.float64)
+    known = np.isfinite(rows)
+    n = known.sum(axis=0)
+    mean = np.where(known, rows, 0).sum(axis=0) / np.maximum(n, 1)
+    squares = np.where(known, np.square(np.where(known, rows, 0) - mean), 0).sum(axis=0)
+    deviation = np.sqrt(squares / np.maximum(n - 1, 1))
+    ordered = np.sort(np.where(known, rows, np.inf), axis=0)
+    last = np.maximum(n - 1, 0)
+    # The outer neighbours of the quartiles, so that a pair of equal trials among three has a spread.
+    low, high = (
+        np.take_along_axis(np.where(np.isfinite(ordered), ordered, 0), at[None], axis=0)[0]
+        for at in (last // 4, (3 * last + 3) // 4)
+    )
+    middle = (high - low) / 1.349
+    return np.asarray(np.where(middle > FLOAT32_ROUNDING * deviation, middle, deviation))
 
 
 def copy_problems(pairs: pd.DataFrame, where: str, sides: Sequence[pd.DataFrame] | None = None) -> list[Problem]:
@@ -346,9 +367,11 @@ def _recorded(descriptor: Descriptor) -> Iterator[tuple[str, str, Path]]:
                 for field, path in descriptor.files(subject).items():
                     if field.split(".")[0] in MEASURED:
                         yield subject, f"subjects.{subject}.{field}", path
-                if isinstance(descriptor, RecordingStudy):  # a BIDS folder
-                    for path in descriptor.inputs(subject):
-                        if path.suffix in SIGNAL_FILES and path not in descriptor.files(subject).values():
+                described = descriptor.subjects[subject]
+                if isinstance(described, BidsFiles):
+                    root = descriptor.files(subject)["root"]
+                    for path in sorted({path for pattern in described.signals for path in root.glob(pattern)}):
+                        if path.suffix in SIGNAL_FILES:  # no sidecars
                             yield subject, f"subjects.{subject}: {path.name}", path
         return
     with suppress(BrainalignError):
@@ -361,7 +384,21 @@ def _recorded(descriptor: Descriptor) -> Iterator[tuple[str, str, Path]]:
                 if path.suffix == ".mat":
                     yield label, label, path
         elif isinstance(descriptor, SeriesStudy):
-            listed_ones = set(descriptor.found_files().values())
-            for path in descriptor.inputs():
-                if path not in listed_ones:
-                    yield str(path), f"files: {path.name}", path
+            for path in _series(descriptor):
+                yield str(path), f"files: {path}", path
+
+
+def _series(descriptor: SeriesStudy) -> Iterator[Path]:
+    """Yield the files of series that are read: not the sidecars, masks and other tasks that derivatives hold."""
+    files = descriptor.files
+    if files is None or files.derivatives is None or files.scans is None:
+        listed_ones = set(descriptor.found_files().values())
+        yield from (path for path in descriptor.inputs() if path not in listed_ones)
+        return
+    folder, scans = descriptor.locate(files.derivatives, "files.derivatives"), files.scans
+    people = read_table(descriptor.locate(files.people, "files.people")).astype(str)
+    for subject in dict.fromkeys(people.get("subject", [])):
+        with suppress(BrainalignError):
+            name = subject.removeprefix("sub-")
+            runs = find_series(folder, name, task=scans.task, space=scans.space, kind=scans.kind)
+            yield from (run.bold for run in runs)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,48 @@ def test_flat_channels_do_not_hide_a_copy() -> None:
     first = eeg(30, 1)
     first[:, 2] = 0
     assert len(copied_trials({"01": known(first), "02": known(first)})) == 30
+
+
+@pytest.mark.parametrize("places", [1, 5])
+def test_a_huge_artefact_makes_no_other_trials_copies(places: int) -> None:
+    values = np.random.default_rng(5).normal(size=(100, 32))
+    values[[7, 60]] *= 1e4
+    ids = [f"t{k}" for k in range(100)]
+
+    def pairs(values: np.ndarray) -> list[tuple[str, str]]:
+        table = copied_trials({"01": fingerprint(values, ids, [str(k % places) for k in range(100)])})
+        return list(zip(table["trial_a"], table["trial_b"], strict=True))
+
+    assert pairs(values) == []
+    values[90] = values[20] * (1 + 1e-5)
+    assert pairs(values) == [("t20", "t90")]
+
+
+def test_a_huge_artefact_among_recordings_of_one_trial_each() -> None:
+    values = np.random.default_rng(5).normal(size=(30, 32))
+    values[7] *= 1e4
+    assert copied_trials({f"{k:02d}": known(values[[k]]) for k in range(30)}).empty
+
+
+def test_targets_silent_in_most_trials_do_not_hide_a_copy() -> None:
+    """Their quartiles are what rounding left of channels that are dead nine times in ten."""
+    first, other = eeg(40, 1), eeg(40, 2)
+    for seed, values in enumerate((first, other)):
+        values[np.arange(40) % 10 != 0, :6] = 1 + 1e-12 * np.random.default_rng(seed).normal(size=(36, 6, 50))
+    parts = {"01": known(first), "02": known(first.astype(np.float32)), "03": known(other)}
+    pairs = copied_trials(parts)
+    assert set(pairs["part_a"] + pairs["part_b"]) == {"0102"}
+    assert (pairs["trial_a"] == pairs["trial_b"]).sum() == len(pairs) == 40
+
+
+def test_reading_takes_little_memory_whatever_a_trial_weighs() -> None:
+    values = np.zeros((100, 64, 1000), dtype=np.float32)  # 26 MB; 3 * 51 MB where all are held in float64
+    tracemalloc.start()
+    kept = known(values)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert kept.values.shape == (100, 256)
+    assert peak < 25e6
 
 
 def test_copies_stop_where_they_lie_on_two_sides() -> None:

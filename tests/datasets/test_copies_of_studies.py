@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from brainalign.artifacts import load_sidecar
-from brainalign.datasets import audit_study, modality_copies, rdm_copies, series_copies
+from brainalign.datasets import audit_study, copied_recordings, modality_copies, rdm_copies, series_copies
 from brainalign.datasets.modalities import ModalityData
 from brainalign.datasets.region_runs import RegionRuns
 from brainalign.pipelines import prepare, prepare_recordings
@@ -186,3 +186,103 @@ def test_modalities_series_and_matrices() -> None:
     (problem,) = rdm_copies({"it": matrices})
     assert problem.level == "error"
     assert "subject 2 session 2 and of subject 4 session 1" in problem.what
+
+
+# ------------------------------------------------------------------------------- folders: only the files that are read
+
+
+def copies_of(descriptor: dict[str, Any], path: Path) -> list[tuple[str, set[str]]]:
+    """Return level and names of the two files of every problem."""
+    told = descriptor | {
+        "name": "folders",
+        "title": "Folders",
+        "citation": {"text": "Nobody (2026). Simulated."},
+        "licence": "CC0",
+        "source": "tests",
+    }
+    path.write_text(yaml.safe_dump(told))
+    problems = copied_recordings(load_descriptor(path))
+    return [
+        (problem.level, {word.rstrip(");") for word in problem.what.split() if word.startswith("/")})
+        for problem in problems
+    ]
+
+
+@pytest.mark.parametrize(("kind", "ending"), [("volume", "desc-preproc_bold.nii.gz"), ("cifti", "bold.dtseries.nii")])
+def test_of_derivatives_only_the_series_that_are_read_are_compared(tmp_path, kind, ending) -> None:
+    def write(name: str, content: bytes) -> str:
+        file = tmp_path / "deriv" / f"sub-{name[:2]}" / "func" / f"sub-{name}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        return str(file)
+
+    sidecar = ending.replace(".dtseries.nii", ".json").replace(".nii.gz", ".json")
+    for subject in ("01", "02", "03"):
+        stem = f"{subject}_task-rest"
+        write(f"{stem}_{ending}", f"series of {subject}".encode())
+        write(f"{stem}_{sidecar}", b'{"RepetitionTime": 2.0}')
+        write(f"{stem}_desc-brain_mask.nii.gz", b"the mask of the template")
+        write(f"{stem}_desc-brain_mask.json", b'{"Type": "Brain"}')
+        write(f"{stem}_desc-confounds_timeseries.tsv", b"rot_x\n0\n")
+        write(f"{subject}_task-film_{ending}", b"another task")
+        write(f"{subject}_task-film_{sidecar}", b'{"RepetitionTime": 2.0}')
+    write(f"03_task-rest_{ending}", b"series of 01")  # whom the table leaves out
+    (tmp_path / "people.csv").write_text("subject\nsub-01\n02\n")
+    for name in ("atlas.nii.gz", "names.csv"):
+        (tmp_path / name).write_bytes(b"series of 01")
+    scans = {"atlas": "atlas.nii.gz", "names": "names.csv", "kind": kind, "task": "rest"}
+    descriptor = {"kind": "series", "files": {"people": "people.csv", "derivatives": "deriv", "scans": scans}}
+    path = tmp_path / "series.yaml"
+    assert copies_of(descriptor, path) == []
+    copy = write(f"02_task-rest_{ending}", b"series of 01")
+    assert copies_of(descriptor, path) == [("error", {copy, copy.replace("sub-02", "sub-01")})]
+
+
+def test_tables_of_series_of_one_name_are_told_apart(tmp_path) -> None:
+    for subject in ("1", "2"):
+        (tmp_path / subject).mkdir()
+        (tmp_path / subject / "rest.csv").write_text(f"a,b\n{subject},0\n")
+    (tmp_path / "people.csv").write_text("subject,path\n1,1/rest.csv\n2,2/rest.csv\n")
+    descriptor = {"kind": "series", "files": {"people": "people.csv"}, "tr_s": 2.0}
+    assert copies_of(descriptor, tmp_path / "series.yaml") == []
+    shutil.copy(tmp_path / "1" / "rest.csv", tmp_path / "2" / "rest.csv")
+    both = {str(tmp_path / subject / "rest.csv") for subject in "12"}
+    assert copies_of(descriptor, tmp_path / "series.yaml") == [("error", both)]
+
+
+@pytest.mark.parametrize("session", [None, "01"])
+def test_of_a_bids_folder_only_the_recordings_that_are_read_are_compared(tmp_path, session) -> None:
+    def write(name: str, content: bytes, session: str | None = session) -> str:
+        place = f"sub-01/ses-{session}" if session else "sub-01"
+        file = tmp_path / "bids" / place / "meg" / f"{place.replace('/', '_')}_{name}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        return str(file)
+
+    names = [f"task-face_run-{run}_meg.fif" for run in ("1", "2", "10")]
+    one, other, not_read = [write(name, name.encode()) for name in names]
+    assert Path(not_read).write_bytes(Path(one).read_bytes())
+    for content, at in ((b"crosstalk", session), (b"crosstalk", "02")):
+        write("acq-crosstalk_meg.fif", content, at)
+    write("acq-crosstalk2_meg.fif", b"crosstalk")
+    write("task-faces_run-1_meg.fif", b"another task")
+    write("task-noise_meg.fif", b"another task")
+    write("task-face_run-1_meg.json", b"{}")
+    write("task-face_run-2_meg.json", b"{}")
+    write("task-face_run-1_meg.fif", Path(one).read_bytes(), "02")
+    files = {"format": "bids", "root": "bids", "participant": "01", "task": "face", "runs": ["1", "2"]}
+    files |= {"datatype": "meg", "session": session}
+    descriptor = {
+        "kind": "recordings",
+        "subjects": {"1": files},
+        "markers": {"1": "house", "2": "face"},
+        "epochs": {"tmin_s": -0.1, "tmax_s": 0.4},
+        "windows": {"n170": [0.14, 0.2]},
+        "sensors": {"temporal": ["TP9", "TP10"]},
+    }
+    path = tmp_path / "meg.yaml"
+    assert copies_of(descriptor, path) == []
+    assert Path(other).write_bytes(Path(one).read_bytes())
+    assert copies_of(descriptor, path) == [("error", {one, other})]
+    files["runs"] = None  # the only file of the task: whatever its run
+    assert copies_of(descriptor, path) == [("error", {not_read, one}), ("error", {not_read, other})]
