@@ -59,7 +59,8 @@ class SharedSpace:
     scale : (float, float)
         Inverse temperature at the start, and its largest value.
     schedule : {"one_cycle", "plateau"}
-        "plateau" trains until validation images are found no better; one cycle where there are too few to validate.
+        "plateau" trains until validation images are found no better; one cycle, of 300 batches at most, where there are
+        too few to validate.
     patience : int
         Batches without improvement after which "plateau" lowers the rate, and at last ends.
     blend : float, optional

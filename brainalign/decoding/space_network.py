@@ -17,6 +17,9 @@ from brainalign.decoding.training import History, batches, train
 __all__ = ["SpaceNetwork", "TrainingData", "train_space"]
 
 Forward = Callable[[str, Tensor, Tensor], Tensor]
+# Batches of every modality, the most in a cycle that takes the place of a plateau: `steps` are then a limit that
+# validation hardly reaches, and without it nothing says which weights of so long a training are the best.
+CYCLE = 300
 
 
 class SpaceNetwork(nn.Module):
@@ -117,7 +120,8 @@ def train_space(
     learning_rate, weight_decay : float
     seed : int
     schedule : {"one_cycle", "plateau"}
-        Of what is validated; encoders that are trained one by one have one cycle.
+        Of what is validated; with "plateau" whatever is not, as encoders that are trained one by one, has one cycle of
+        at most 300 batches.
     patience : int
         Batches, of "plateau".
     validate : callable, optional
@@ -131,7 +135,8 @@ def train_space(
     def run(modules: list[nn.Module], forward: Forward, parts: Mapping[str, TrainingData], check: Any) -> History:
         names = list(parts)
         rng = np.random.default_rng(seed)
-        rows = {name: batches(len(parts[name].signals), batch_size, steps, rng) for name in names}
+        n_steps = min(steps, CYCLE) if check is None and schedule == "plateau" else steps
+        rows = {name: batches(len(parts[name].signals), batch_size, n_steps, rng) for name in names}
 
         def loss(step: int) -> Tensor:
             name = names[step % len(names)]
@@ -145,7 +150,7 @@ def train_space(
         return train(
             [*modules, network.scale],
             loss,
-            steps * len(names),
+            n_steps * len(names),
             learning_rate=learning_rate,
             weight_decay=weight_decay,
             schedule="one_cycle" if check is None else schedule,

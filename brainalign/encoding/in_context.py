@@ -65,7 +65,7 @@ class InContextEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
         has to do without, and no unit matters.
     n_steps : tuple of 3 int
         Steps of the phases: synthetic voxels with the largest context; with contexts of all sizes; real voxels of
-        other subjects in turn with synthetic ones (skipped where none are given).
+        other subjects in turn with synthetic ones (where none are given: these alone, half as many).
     context_sizes : tuple of 2 int
         Smallest and largest context in training; sizes between them are log-uniform.
     noise_ratio : tuple of 2 float

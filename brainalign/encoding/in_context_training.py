@@ -1,9 +1,9 @@
 """Meta-training of the in-context network: each step poses it new voxels, a context and queries that are not in it.
 
 Three phases under one learning-rate schedule: synthetic voxels with contexts of one size; contexts of many sizes; real
-voxels of other subjects, in turn with synthetic ones. Synthetic voxels are drawn from a Gaussian prior of weights, half
-of them, where there are other subjects, with weights that voxels of theirs may have: clusters of voxels are no
-Gaussian.
+voxels of other subjects, in turn with synthetic ones, which remain where there are no subjects. Synthetic voxels are
+drawn from a Gaussian prior of weights, half of them, where there are other subjects, with weights that voxels of theirs
+may have: clusters of voxels are no Gaussian.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ def meta_train(
     """
     smallest, largest = curriculum.context_sizes
     steps = list(curriculum.n_steps)
-    steps[2] = steps[2] if subjects else 0
+    if not subjects:  # the synthetic half of the third phase remains, and is as the second
+        steps[1:] = [steps[1] + steps[2] // 2, 0]
     n_steps = sum(steps)
     if n_steps < MIN_STEPS:
         raise BrainalignError(f"training has {n_steps} step(s) in all; give n_steps that sum to {MIN_STEPS} or more")

@@ -145,6 +145,20 @@ def test_images_held_out_are_seen_by_no_modality(small) -> None:
     assert SharedSpace(steps=1, width=16, schedule="plateau").fit(few).history_["joint"].converged is None
 
 
+def test_a_plateau_that_nothing_can_end_is_no_longer_than_a_cycle(small, monkeypatch) -> None:
+    """Of few images, and of encoders that are trained one by one, nothing says when to end."""
+    monkeypatch.setattr("brainalign.decoding.space_network.CYCLE", 3)
+    train, test = small
+    few = {"eeg": train["eeg"].select(np.arange(40))}
+    lengths = {}
+    for schedule in ("plateau", "one_cycle"):
+        space = SharedSpace(steps=5, width=16, schedule=schedule, blend=0).fit(few)
+        lengths[schedule] = len(space.history_["joint"].losses)
+    assert lengths == {"plateau": 3, "one_cycle": 5}
+    singly = SharedSpace(steps=5, width=16, schedule="plateau", phases="two", blend=0).fit(few, {"eeg": test["eeg"]})
+    assert {name: len(history.losses) for name, history in singly.history_.items()} == {"eeg": 3, "mixture": 5}
+
+
 def test_subject_layers_matter_where_subjects_share_nothing() -> None:
     world = shared_space((SMALL[1],), n_train=150, n_images=1, n_test=40, n_codes=8, n_dimensions=16, share=0, seed=2)
     train, test = parts(world)

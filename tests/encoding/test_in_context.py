@@ -317,7 +317,16 @@ def test_short_trainings_have_a_schedule(steps: int) -> None:
     encoder = InContextEncoder(n_steps=(0, steps, 0), n_voxels=4).pretrain(images, PRIOR)
     assert len(encoder.losses_) == steps
     with pytest.raises(BrainalignError, match=r"training has 2 step\(s\) in all"):
-        InContextEncoder(n_steps=(0, 2, 9), n_voxels=4).pretrain(images, PRIOR)  # no other subjects are given
+        InContextEncoder(n_steps=(0, 2, 1), n_voxels=4).pretrain(images, PRIOR)  # no other subjects are given
+
+
+def test_without_other_subjects_their_synthetic_steps_remain() -> None:
+    images = WORLD.images(200, np.random.default_rng(0))
+    options = {"context_sizes": (3, 4), "n_voxels": 4}
+    alone = InContextEncoder(n_steps=(1, 3, 6), **options).pretrain(images, PRIOR)
+    moved = InContextEncoder(n_steps=(1, 6, 0), **options).pretrain(images, PRIOR)
+    assert len(alone.losses_) == 7
+    assert alone.parameter_hash() == moved.parameter_hash()
 
 
 def test_real_voxels_of_other_subjects_are_learned_from() -> None:
