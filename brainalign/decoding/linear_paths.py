@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
 
 from brainalign.decoding.linear import LinearDecoder
 from brainalign.decoding.retrieval import distinct_gallery, similarity_ranks
@@ -24,6 +25,7 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of ridge, that are tried
 USUAL = 0.75  # where validation images do not clearly say otherwise: never far below the better of both
 VALIDATION_SHARE = 0.1  # of the training images
 FEWEST = 10  # validation images: fewer say nothing
+BLOCK = 2**20  # values of a block of trials that is taken at once
 
 
 class LinearPath:
@@ -37,11 +39,14 @@ class LinearPath:
     """
 
     def __init__(self, weights: Values, intercepts: Values) -> None:
-        self.weights, self.intercepts = (np.asarray(part, dtype=np.float32) for part in (weights, intercepts))
+        self.weights, self.intercepts = (
+            np.ascontiguousarray(part, dtype=np.float32)
+            for part in (weights, intercepts)  # as files hold them
+        )
 
     @classmethod
     def fit(cls, trials: Trials, scale: SubjectScale, penalty: float, own: bool) -> LinearPath:
-        """Fit a dual ridge for every subject, or one for all.
+        """Fit a ridge for every subject, or one for all: dual, or primal where there are more trials than features.
 
         Parameters
         ----------
@@ -52,11 +57,11 @@ class LinearPath:
         own : bool
         """
         subjects = trials.meta["subject"].to_numpy().astype(str)
-        flat = scale.apply(trials.signals, subjects).reshape(len(subjects), -1, 1)
-        decoder = LinearDecoder("own", penalties=(penalty,))
+        flat = scale.apply(trials.signals, subjects).reshape(len(subjects), -1)
         whose = subjects if own else np.full(len(subjects), "all")  # signals are scaled by subject already
-        fitted = decoder.fit(flat, trials.targets, whose).coefficients()
-        parts = [fitted[name] for name in scale.names if name in fitted] if own else list(fitted.values())
+        names = [name for name in (scale.names if own else ("all",)) if (whose == name).any()]
+        targets = np.asarray(trials.targets)
+        parts = [_ridge(flat[whose == name], targets[whose == name], penalty) for name in names]
         return cls(np.stack([weights for weights, _ in parts]), np.stack([intercept for _, intercept in parts]))
 
     def __call__(self, x: NDArray[np.float32], layers: NDArray[np.intp]) -> Values:
@@ -133,6 +138,24 @@ def reciprocal_rank(embeddings: Values, trials: Trials) -> float:
     shown = trials.shown(trials.distinct())
     ranks = similarity_ranks(embeddings, gallery)
     return float((1 / ranks[np.arange(len(shown)), shown]).mean())
+
+
+def _ridge(x: Values, y: Values, penalty: float) -> tuple[Values, Values]:
+    """Return weights and intercept by the smaller of the two systems; the other would be trials by trials."""
+    n, n_features = x.shape
+    if n <= n_features:
+        fitted = LinearDecoder("own", penalties=(penalty,)).fit(x[:, :, None], y, np.zeros(n))
+        return next(iter(fitted.coefficients().values()))
+    mean, target_mean = x.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
+    products, moments = np.zeros((n_features, n_features)), np.zeros((n_features, y.shape[1]))
+    step = max(1, BLOCK // n_features)
+    for start in range(0, n, step):
+        rows = x[start : start + step] - mean
+        products += rows.T @ rows
+        moments += rows.T @ (y[start : start + step] - target_mean)
+    products[np.diag_indices(n_features)] += penalty * np.trace(products) / n  # the trace of the kernel
+    weights = cho_solve(cho_factor(products, lower=True, overwrite_a=True), moments, overwrite_b=True)
+    return weights, target_mean - mean @ weights
 
 
 def _unit(values: Values) -> Values:

@@ -205,8 +205,8 @@ class SharedSpace:
             If the modality was not in training, or shapes differ from its training trials.
         """
         subjects = np.asarray(subjects)
-        ridge, share = self._ridge(modality, values, subjects)
-        return np.asarray(blended(self._network(modality, values, subjects), ridge, share), dtype=np.float64)
+        network = self._network(modality, values, subjects)  # refuses other shapes
+        return np.asarray(blended(network, *self._ridge(modality, values, subjects)), dtype=np.float64)
 
     def _network(self, modality: str, values: Values, subjects: NDArray[Any]) -> Values:
         """Return what the network makes of trials, before it is brought to unit length."""

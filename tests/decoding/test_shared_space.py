@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from copy import copy
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from brainalign.decoding import (
     unimodal_spaces,
     without_own_layers,
 )
-from brainalign.decoding.linear_paths import held_out_stimuli, reciprocal_rank
+from brainalign.decoding.linear_paths import LinearPath, held_out_stimuli, reciprocal_rank
 from brainalign.decoding.mixture import SoftMixture
 from brainalign.decoding.modality_encoders import MODALITY_ENCODERS, PatchConv, VoxelLinear
 from brainalign.decoding.subject_layer import SubjectLayers
@@ -129,6 +130,26 @@ def test_ridge_alone_is_the_ridge_beside(small) -> None:
         for name, embedding in embed_all(space, test).items():
             unit = decoded[name] / np.linalg.norm(decoded[name], axis=1, keepdims=True)
             np.testing.assert_allclose(embedding, unit, atol=1e-4)
+
+
+@pytest.mark.parametrize("subject_layers", [True, False])
+def test_ridge_of_many_trials_is_the_dual_ridge_without_its_kernel(subject_layers: bool) -> None:
+    rng = np.random.default_rng(4)
+    meta = pd.DataFrame({"stimulus_id": np.arange(3000), "subject": np.repeat(["b", "a"], [1400, 1600]), "task": "x"})
+    signals = rng.normal(size=(3000, 3, 4)).astype(np.float32) + rng.normal(size=(3, 4)).astype(np.float32)
+    trials = Trials(signals, 2 + signals.reshape(3000, 12)[:, :5] + rng.normal(size=(3000, 5)), meta)
+    subjects = meta["subject"].to_numpy()
+    scale = SubjectScale.fit(signals, subjects)
+    tracemalloc.start()
+    path = LinearPath.fit(trials, scale, 0.3, subject_layers)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4e6  # the kernel of one subject has 16 MB
+    x = scale.apply(signals, subjects)
+    whose = subjects if subject_layers else np.full(3000, "all")
+    dual = LinearDecoder("own", penalties=(0.3,)).fit(x, trials.targets, whose).predict(x, whose)
+    layers = scale.rows(subjects) if subject_layers else np.zeros(3000, dtype=np.intp)
+    np.testing.assert_allclose(path(x, layers), dual, atol=1e-6 * np.abs(dual).max())
 
 
 def test_images_held_out_are_seen_by_no_modality(small) -> None:
