@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +21,7 @@ from brainalign.decoding import (
     nuisance_features,
     unimodal_spaces,
 )
+from brainalign.decoding.trials import check_unseen
 from brainalign.encoding import Ridge, evaluate, evaluate_held_out
 from brainalign.encoding.crossval import encode_runs, encode_zero_shot
 from brainalign.encoding.training import Training, train
@@ -147,6 +151,10 @@ def sides(kind: str) -> tuple[Trials, Trials]:
     if kind == "one vector under two ids":
         vectors[45] = vectors[5]
         texts = None
+    if kind.endswith("embedded again"):  # in another batch: the last bits differ
+        vectors[45] = vectors[5] * (1 + 2e-7) + 1e-8
+        texts[45] = texts[5]
+        texts = None if kind.startswith("vector") else texts
     parts = (slice(0, 40), slice(40, 60))
     return tuple(trials(names[p], vectors[p], None if texts is None else texts[p], k) for k, p in enumerate(parts))
 
@@ -183,6 +191,21 @@ def test_a_stimulus_on_both_sides_is_refused(function, kind) -> None:
 @pytest.mark.parametrize("function", ["control_matrix", "nuisance_baselines", "independent_ridges"])
 def test_stimuli_apart_are_taken(function) -> None:
     TAKE_TRIALS[function](*sides("apart"))
+
+
+@pytest.mark.parametrize("kind", ["text embedded again", "vector embedded again"])
+def test_rounding_does_not_make_another_stimulus(kind) -> None:
+    with pytest.raises(BrainalignError, match="s45"):
+        check_unseen(*([side] for side in sides(kind)))
+
+
+def test_sides_are_compared_without_a_copy_of_the_signals() -> None:
+    one, other = (replace(side, signals=np.zeros((len(side.meta), 64, 256))) for side in sides("apart"))
+    tracemalloc.start()
+    check_unseen([one], [other])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < one.signals.nbytes / 4
 
 
 def test_a_text_may_have_several_vectors() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ from brainalign.checks import BrainalignError, check_apart, check_rows, listed
 __all__ = ["Trials", "check_unseen"]
 
 Values = NDArray[np.floating[Any]]
+TURN = 1e-5  # of the cosine of two vectors of one text
+ROUNDING = 1e-5  # of the length of a vector
+N_LINES = 8
 COLUMNS = ("stimulus_id", "subject", "task")
 
 
@@ -94,7 +98,8 @@ class Trials:
 def check_unseen(train: Iterable[Trials], test: Iterable[Trials], sides: tuple[str, str] = ("train", "test")) -> None:
     """Raise if a stimulus is on both sides of a split: under one id, or under two with the same text or vector.
 
-    A vector speaks for a stimulus where no other stimulus of either side has it; those of categories do not.
+    Vectors are the same where they differ by rounding. One speaks for a stimulus where no other stimulus of either side
+    has it; those of categories do not. A text does where the vectors are the same; words in contexts differ.
 
     Parameters
     ----------
@@ -111,32 +116,75 @@ def check_unseen(train: Iterable[Trials], test: Iterable[Trials], sides: tuple[s
     one, other = list(train), list(test)
     stimuli, asked_of = ([name for trials in side for name in trials.meta["stimulus_id"]] for side in (one, other))
     check_apart(stimuli, asked_of, "stimuli", remedy, sides)
-    known, asked = _owners(one), _owners(other)
-    twins = [pair for vector in known.keys() & asked.keys() if (pair := _twins(known[vector], asked[vector]))]
+    twins = _twins(one, other)
     if twins:
-        named = listed(sorted(f"{a} and {b}" for a, b in twins))
+        named = listed([f"{a} and {b}" for a, b in twins])
         raise BrainalignError(
             f"{len(twins)} stimuli of {sides[0]} have the text or the target vector of a stimulus of {sides[1]} under "
             f"another id ({named}); give a stimulus one stimulus_id, and {remedy}"
         )
 
 
-def _owners(side: list[Trials]) -> dict[bytes, dict[str, str]]:
-    """Return which stimuli have each vector, with their texts ("" where there is none)."""
-    found: dict[bytes, dict[str, str]] = {}
-    for trials in side:
-        distinct = trials.distinct()
-        rows = np.asarray(distinct.targets, dtype=np.float32) + np.float32(0)  # -0 is 0
-        texts = distinct.meta["text"].map(str) if "text" in distinct.meta else [""] * len(rows)
-        for name, text, row in zip(distinct.meta["stimulus_id"].map(str), texts, rows, strict=True):
-            found.setdefault(row.tobytes(), {})[name] = " ".join(text.split()).casefold()
+def _twins(one: list[Trials], other: list[Trials]) -> list[tuple[str, str]]:
+    """Return pairs of stimuli, one of each side, that are the same."""
+    tables, vectors = [], []
+    for side, every in enumerate((one, other)):
+        for trials in every:
+            first = ~trials.meta["stimulus_id"].duplicated().to_numpy()  # signals are not touched
+            rows = np.asarray(trials.targets[first], dtype=np.float32)
+            vectors.append(rows.reshape(len(rows), math.prod(rows.shape[1:])))
+            meta = trials.meta[first]
+            texts = meta["text"].map(str) if "text" in meta else [""] * len(rows)
+            tidy = [" ".join(text.split()).casefold() for text in texts]
+            tables.append(pd.DataFrame({"side": side, "name": meta["stimulus_id"].map(str).to_numpy(), "text": tidy}))
+    if len({rows.shape[1] for rows in vectors}) != 1:
+        return []  # vectors of other models; those who compare them say so
+    stimuli, values = pd.concat(tables, ignore_index=True), np.concatenate(vectors)
+    found = _twins_by_text(stimuli, values)
+    if (stimuli["text"] == "").any():
+        found |= _twins_by_vector(stimuli.assign(vector=_same(values)))
+    return sorted(found)
+
+
+def _twins_by_text(stimuli: pd.DataFrame, values: Values) -> set[tuple[str, str]]:
+    names, side = stimuli["name"].to_numpy(), stimuli["side"].to_numpy()
+    known = stimuli[stimuli["text"] != ""]
+    known = known[known.groupby("text")["side"].transform("nunique") == 2]
+    squares = np.square(values).sum(axis=1)
+    found: set[tuple[str, str]] = set()
+    for places in known.groupby("text").indices.values():
+        own = known.index.to_numpy()[places]
+        a, b = own[side[own] == 0], own[side[own] == 1]
+        step = max(1, 2**22 // len(b))
+        for start in range(0, len(a), step):
+            block = a[start : start + step]
+            gaps = squares[block][:, None] + squares[b] - 2 * values[block] @ values[b].T
+            same = gaps <= 2 * TURN * np.sqrt(squares[block][:, None] * squares[b])  # a turn, and about as long
+            rows = same.any(axis=1)
+            found |= set(zip(names[block[rows]], names[b[same[rows].argmax(axis=1)]], strict=True))
     return found
 
 
-def _twins(known: dict[str, str], asked: dict[str, str]) -> tuple[str, str] | None:
-    """Return two stimuli with one vector that are the same: by their text, or because no others have the vector."""
-    for a, text in known.items():
-        for b, other in asked.items():
-            if (text == other) if text and other else len(known) == len(asked) == 1:
-                return a, b
-    return None
+def _twins_by_vector(stimuli: pd.DataFrame) -> set[tuple[str, str]]:
+    """Return stimuli alone with a vector on their side, unless both have a text: texts say more."""
+    alone = stimuli.drop_duplicates(["vector", "side", "name"]).drop_duplicates(["vector", "side"], keep=False)
+    pairs = alone[alone["side"] == 0].merge(alone[alone["side"] == 1], on="vector", suffixes=("", "_other"))
+    pairs = pairs[(pairs["text"] == "") | (pairs["text_other"] == "")]
+    return set(zip(pairs["name"], pairs["name_other"], strict=True))
+
+
+def _same(values: Values) -> NDArray[np.intp]:
+    """Return equal numbers for rows that are the same but for rounding.
+
+    Rows are parted where their projections on a line are. Different rows may be close on one line, not on all; a grid
+    to round to would part what lies at its edges.
+    """
+    lines = np.random.default_rng(0).normal(size=(values.shape[1], N_LINES)).astype(np.float32)
+    limit = ROUNDING * np.linalg.norm(values, axis=1)
+    groups = np.zeros(len(values), dtype=np.intp)
+    for places in (values @ lines).T:
+        order = np.lexsort((places, groups))
+        close = np.diff(places[order]) <= limit[order][1:]
+        apart = (np.diff(groups[order]) != 0) | ~close
+        groups[order] = np.concatenate([[0], np.cumsum(apart)])
+    return groups
