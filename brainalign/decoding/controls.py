@@ -257,7 +257,7 @@ def leave_block_out(
     score: PairScore = retrieval_hits,
     *,
     label: str | None = None,
-    answers: Callable[[Values], Any] | None = None,
+    answers: Callable[[Trials], Callable[[Values], Any]] | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Train on the other blocks of a recording, test on the one left out.
@@ -277,7 +277,7 @@ def leave_block_out(
     label : str, optional
         Column whose value is decoded, scored by whether it is right; vectors are decoded where not given.
     answers : callable, optional
-        From vectors to what `score` takes; vectors where not given.
+        From the training trials of a fold to what makes of vectors what `score` takes.
     seed : int
 
     Returns
@@ -285,7 +285,8 @@ def leave_block_out(
     DataFrame
         A row per block and measure: block, measure, value, chance (the mean over all stimuli of each trial's task),
         neighbours (the same trials decoded from targets of training trials near them in the session; NaN without
-        trial_index), n_trials, n_stimuli.
+        trial_index, and without `label` or `answers` where `score` is not of vectors, as `retrieval_hits` is),
+        n_trials, n_stimuli.
 
     Raises
     ------
@@ -311,7 +312,9 @@ def leave_block_out(
             raise BrainalignError(f"every stimulus of the other blocks is in block {block!r}, too; nothing to train on")
         given, tested = trials.select(kept), trials.select(held)
         decode = fit(given.signals, given.targets, given.meta, seed)
-        nearby = decode_neighbours(given, tested, label, answers)
+        nearby = None
+        if label or answers or score is retrieval_hits:  # vectors are what no other score is known to take
+            nearby = decode_neighbours(given, tested, label, answers(given) if answers else None)
         beside = {} if nearby is None else hits(nearby, distinct)
         right = np.arange(held.sum()), shown[held]
         for measure, scores in hits(decode(tested.signals, tested.meta), distinct).items():

@@ -7,7 +7,7 @@ to read; so do the luminance, contrast and spectrum of images.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,7 @@ NUMBERS = {
     "contrast": "contrast",
     "spectrum": "spectrum_",
 }
+CHUNK = 2**20  # distances between trials that are held at once
 N_BINS = 20  # of the session: a line cannot follow blocks
 NEIGHBOURS = "neighbours in time"
 # What a slow drift of the recording can tell: whole blocks left out answer these, too.
@@ -87,28 +88,47 @@ def neighbours_in_time(
         place = train["trial_index"].to_numpy(dtype=float)
         span = max(float(np.ptp(place)) / 4, 1.0)
         widths = 2.0 ** np.arange(int(np.log2(span)) + 1)
-        errors = [np.square(_local_means(train, targets, train, w, True) - targets).sum() for w in widths]
+        errors = np.zeros(len(widths))
+        for rows, near, distance in _nearby(train, targets, train, True):
+            means = (_weighted(near, distance, one) for one in widths)
+            errors += [np.square(found - targets[rows]).sum() for found in means]
         width = float(widths[int(np.argmin(errors))])
     return _local_means(train, targets, train, width, True), _local_means(train, targets, test, width, False)
 
 
 def _local_means(train: pd.DataFrame, targets: Values, asked: pd.DataFrame, width: float, spare: bool) -> Values:
     means = np.tile(targets.mean(axis=0), (len(asked), 1))
+    for rows, near, distance in _nearby(train, targets, asked, spare):
+        means[rows] = _weighted(near, distance, width)
+    return means
+
+
+def _weighted(near: Values, distance: Values, width: float) -> Values:
+    weights = np.exp(-distance / width)
+    return np.asarray(weights @ near / weights.sum(axis=1, keepdims=True))
+
+
+def _nearby(
+    train: pd.DataFrame, targets: Values, asked: pd.DataFrame, spare: bool
+) -> Iterator[tuple[NDArray[np.intp], Values, Values]]:
+    """Give rows of `asked`, targets of the training trials of their session, and how much farther than the nearest."""
     both = pd.concat([train, asked], ignore_index=True)
     group = both.groupby(["subject", "task"], sort=False).ngroup().to_numpy()
     stimulus = pd.factorize(both["stimulus_id"])[0]
     place = both["trial_index"].to_numpy(dtype=float)
     is_train = np.arange(len(both)) < len(train)
     for one in np.unique(group[is_train]):
-        own, rows = np.flatnonzero((group == one) & is_train), np.flatnonzero((group == one) & ~is_train)
-        distance = np.abs(place[rows][:, None] - place[own])
-        if spare:
-            distance[stimulus[rows][:, None] == stimulus[own]] = np.inf
-        nearest = distance.min(axis=1, keepdims=True)
-        known = np.isfinite(nearest[:, 0])
-        weights = np.exp(-(distance[known] - nearest[known]) / width)  # far from all: the nearest, not 0 / 0
-        means[rows[known] - len(train)] = weights @ targets[own] / weights.sum(axis=1, keepdims=True)
-    return means
+        own, others = np.flatnonzero((group == one) & is_train), np.flatnonzero((group == one) & ~is_train)
+        near, step = targets[own], max(1, CHUNK // len(own))
+        for start in range(0, len(others), step):
+            rows = others[start : start + step]
+            distance = np.abs(place[rows][:, None] - place[own])
+            if spare:
+                distance[stimulus[rows][:, None] == stimulus[own]] = np.inf
+            nearest = distance.min(axis=1, keepdims=True)
+            known = np.isfinite(nearest[:, 0])
+            # far from all: the nearest, not 0 / 0
+            yield rows[known] - len(train), near, distance[known] - nearest[known]
 
 
 def decode_neighbours(

@@ -257,7 +257,7 @@ def _blocks(make: Callable[[Trials, int], TextFit], study: TextStudy, seed: int,
         return _decoding(make(given, seed), given)
 
     every = _joined(study.train, study.val, study.test)
-    return leave_block_out(fit, every, _hits, answers=_nearest(study.train), seed=seed)
+    return leave_block_out(fit, every, _hits, answers=_nearest, seed=seed)
 
 
 def _text_scores(

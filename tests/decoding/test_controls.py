@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -16,11 +17,13 @@ from brainalign.decoding import (
     label_hits,
     leave_block_out,
     neighbours_in_time,
+    nuisance,
     nuisance_baselines,
     nuisance_scores,
     retrieval_hits,
     verdict,
 )
+from brainalign.decoding.pair_scores import PairScore
 from brainalign.simulation import EegText, eeg_power, eeg_text, text_sentences
 
 Decode = Callable[[np.ndarray, pd.DataFrame], np.ndarray]
@@ -294,6 +297,56 @@ def test_blocks_shorter_than_a_topic_leave_the_drift() -> None:
     assert rows["value"].mean() < rows["neighbours"].mean()
 
 
+@pytest.mark.parametrize("score", [label_hits("label"), content_hits])
+def test_blocks_take_any_score_and_neighbours_what_it_is_of(score: PairScore) -> None:
+    """Vectors of trials nearby are no labels and no sentences: unless told how to answer, they are not scored."""
+    trials = topics_in_turn(0)[0]
+    names = np.array([f"topic{k}" for k in np.arange(240) // 30])
+    trials = Trials(trials.signals, trials.targets, trials.meta.assign(label=names, text=names))
+
+    def fit(signals: np.ndarray, targets: np.ndarray, meta: pd.DataFrame, seed: int) -> Decode:
+        return lambda s, m: np.full(len(m), meta["label"].iloc[0])
+
+    assert leave_block_out(fit, trials, score)["neighbours"].isna().all()
+    stimuli: list[set[int]] = []
+
+    def answers(given: Trials) -> Callable[[np.ndarray], np.ndarray]:
+        stimuli.append(set(given.meta["stimulus_id"]))
+        known = given.meta["label"].to_numpy()
+        return lambda vectors: known[(vectors @ given.targets.T).argmax(axis=1)]
+
+    rows = leave_block_out(fit, trials, score, answers=answers)
+    assert rows["neighbours"].mean() > rows["chance"].mean() + 0.1  # blocks beside tell most topics
+    blocks = trials.meta.groupby("block", sort=False)["stimulus_id"].agg(set)
+    assert stimuli == [set(range(240)) - block for block in blocks]  # the training trials of each fold
+
+
+def test_neighbours_in_time_take_chunks_and_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, train, test = topics_in_turn(0, n_subjects=2)
+    whole = neighbours_in_time(train.meta, train.targets, test.meta)
+    widths = 2.0 ** np.arange(6)
+    place = train.meta["trial_index"].to_numpy(dtype=float)
+    subject, stimulus = (train.meta[name].to_numpy() for name in ("subject", "stimulus_id"))
+    apart = (subject[:, None] == subject) & (stimulus[:, None] != stimulus)
+    means = []
+    for width in widths:
+        weights = np.exp(-np.abs(place[:, None] - place) / width) * apart
+        means.append(weights @ train.targets / weights.sum(axis=1, keepdims=True))
+    best = int(np.argmin([np.square(one - train.targets).sum() for one in means]))
+    assert 0 < best < 5
+    np.testing.assert_allclose(whole[0], means[best], rtol=1e-9, atol=1e-12)
+    monkeypatch.setattr(nuisance, "CHUNK", 700)
+    for chunked, full in zip(neighbours_in_time(train.meta, train.targets, test.meta), whole, strict=True):
+        np.testing.assert_allclose(chunked, full, rtol=1e-12, atol=1e-12)
+    n = 1500
+    table = pd.DataFrame({"stimulus_id": np.arange(n), "subject": "01", "task": "x", "trial_index": np.arange(n)})
+    tracemalloc.start()
+    neighbours_in_time(table, np.ones((n, 2)), table)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < n * n  # one matrix of distances has 8 n²
+
+
 def test_neighbours_in_time_are_of_the_same_subject_and_another_stimulus() -> None:
     table = pd.DataFrame(
         {"stimulus_id": [0, 1, 1, 2, 3], "subject": ["a", "a", "a", "a", "b"], "task": "x", "trial_index": range(5)}
@@ -319,6 +372,7 @@ def test_nuisances_of_text() -> None:
     n = rng.integers(3, 25, size=300)
     texts = [" ".join(["word"] * k) for k in n]
     targets = np.column_stack([np.cos(n / 8), np.sin(n / 8)]) + 0.02 * rng.normal(size=(300, 2))
+    targets = np.column_stack([targets, 0.02 * rng.normal(size=(300, 6))])  # equal texts, and no equal vectors
     meta = pd.DataFrame({"stimulus_id": np.arange(300), "subject": rng.choice(["a", "b"], 300), "task": "x"})
     meta["text"] = texts
     trials = Trials(rng.normal(size=(300, 2, 8)), targets, meta)
