@@ -212,7 +212,8 @@ class LinearDecoder:
             if self.features != "raw":
                 spread = seen[rows].std(axis=0)
                 scale = np.where(spread > 0, spread, 1)
-            x = (seen[rows] - mean) / scale
+            x = seen[rows] - mean
+            x /= scale
             kernel = self._kernel(x, subjects[rows], x, subjects[rows], rho)
             kernel[np.diag_indices(len(x))] += penalty * np.trace(kernel) / len(x)
             dual = cho_solve(cho_factor(kernel, lower=True, overwrite_a=True), targets[rows] - target_mean)
