@@ -85,9 +85,10 @@ class SmallStudy:
         self.folder.mkdir(parents=True, exist_ok=True)
         affine = np.diag([3.0, 3.0, 3.0, 1.0])
         inside = np.ones(self.shape, dtype=np.uint8) if mask is None else mask.astype(np.uint8)
-        nibabel.save(
-            nibabel.Nifti1Image(self.volumes() if volumes is None else volumes, affine), self.folder / "bold.nii.gz"
-        )
+        bold = nibabel.Nifti1Image(self.volumes() if volumes is None else volumes, affine)
+        bold.header["pixdim"][4] = self.descriptor(**changes)["fmri"]["tr_s"]
+        bold.header.set_xyzt_units("mm", "sec")
+        nibabel.save(bold, self.folder / "bold.nii.gz")
         nibabel.save(nibabel.Nifti1Image(inside, affine), self.folder / "mask.nii.gz")
         (self.folder / "labels.txt").write_text("\n".join(labels or self.labels) + "\n")
         path = self.folder / "small.yaml"
