@@ -257,8 +257,14 @@ def _read_rdm_study(folder: Path) -> object:
 def _space(folder: Path) -> None:
     from safetensors.numpy import save_file as write
 
-    about = {"arguments": {"scale": [1, 2]}, "subjects": {"eeg": ["s1", "s2"]}, "n_dimensions": 3}
+    about = {
+        "arguments": {"scale": [1, 2]},
+        "subjects": {"eeg": ["s1", "s2"]},
+        "n_dimensions": 3,
+        "blend": {"eeg": 0.5},
+    }
     tensors = {"network.w": PATTERN, "mean.eeg": PATTERN[:2], "deviation.eeg": 1 + np.abs(PATTERN[:2])}
+    tensors |= {"linear.eeg": PATTERN, "intercepts.eeg": PATTERN[:2]}
     write(tensors, folder / "space.safetensors", {"shared_space": json.dumps(about)})
 
 
@@ -502,8 +508,10 @@ def _whole() -> object:
 
 
 def _plain(found: tuple[Any, ...]) -> object:
-    arguments, scales, n_dimensions, state = found
-    return arguments, {name: (scale.mean, scale.deviation) for name, scale in scales.items()}, n_dimensions, state
+    arguments, scales, n_dimensions, state, blend, linear = found
+    scale = {name: (scale.mean, scale.deviation) for name, scale in scales.items()}
+    paths = {name: (path.weights, path.intercepts) for name, path in linear.items()}
+    return arguments, scale, n_dimensions, state, blend, paths
 
 
 def _fitted(kind: Any, folder: Path) -> object:

@@ -142,7 +142,8 @@ def _packages_with_models() -> Iterable[str]:
 def check_saved_layers(folder: Path, layers: Iterable[str]) -> None:
     """Raise where a layer cannot be in a network, going by the names of its weights in the folder.
 
-    A layer without weights of its own is let pass where the module it stands in is there.
+    A layer without weights of its own is let pass where the module it stands in is there, and so is one whose first
+    module is not among them: transformers renames weights as it loads them (encoder.layer.0 to layers.0).
 
     Parameters
     ----------
@@ -154,14 +155,15 @@ def check_saved_layers(folder: Path, layers: Iterable[str]) -> None:
     Raises
     ------
     BrainalignError
-        If neither a layer nor the module it would stand in has weights, or its number is too large.
+        If its first module has weights, but neither it nor the module it would stand in, or its number is too large.
     """
     modules = _modules(folder / "model.safetensors")
     for layer in layers if modules else ():
         parent, _, last = layer.rpartition(".")
         siblings = {name.rpartition(".")[2] for name in modules if name.rpartition(".")[0] == parent}
         counted = last.isdecimal() and any(name.isdecimal() for name in siblings)
-        unlikely = bool(did_you_mean(layer, modules)) if not parent else parent not in modules
+        begun = layer.partition(".")[0] in modules and parent.replace("layers", "layer") not in modules
+        unlikely = begun and parent not in modules if parent else bool(did_you_mean(layer, modules))
         if layer not in modules and (counted or unlikely):
             by_depth = sorted((name for name in modules if not name[0].isdecimal()), key=_depth)
             raise BrainalignError(

@@ -209,11 +209,14 @@ def legend(figure: Figure) -> dict[str, str]:
 def problems_of(figure: Figure) -> list[str]:
     """Return what cannot be right: marks outside their axes, labels given twice, panels with nothing in them."""
     problems = []
+    clipped = any(ax.get_ylabel() in CLIPPED for ax in panels(figure))  # panels in a row name it once
     for number, ax in enumerate(panels(figure)):
         where = f"panel {number} ({ax.get_title() or ax.get_ylabel()!r})"
-        if ax.get_ylabel() not in CLIPPED:
+        if not clipped:
             x, y = (sorted(limits) for limits in (ax.get_xlim(), ax.get_ylim()))
             for mark in [*points(ax), *bars(ax)]:
+                if not np.isfinite(mark[:2]).all():
+                    continue  # matplotlib draws no such mark
                 inside = [
                     low - 1e-6 * (high - low) <= value <= high + 1e-6 * (high - low)
                     for (low, high), values in ((x, mark[0:4:2] if isinstance(mark, Bar) else mark[:1]), (y, [mark[1]]))

@@ -412,6 +412,7 @@ ELSEWHERE: dict[str, set[str]] = {
         "network_agreement",
         "norm_prediction",
         "nuisance_baselines",
+        "nuisance_scores",
         "person_scores",
         "repeat_curve",
         "scene_retrieval",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from statistics import NormalDist
 from typing import Any
 
@@ -207,7 +207,7 @@ def image_findings(material: ImageMaterial) -> list[str]:
 
 def _counted(material: ImageMaterial) -> str:
     """Return which targets a mean is over."""
-    known = any(encoding.scores["ceiling"].notna().any() for encoding in material.encodings.values())
+    known = _is_known(encoding.scores for encoding in material.encodings.values())
     return "reliable" if known else "(all: no image was repeated, so there is no noise ceiling)"
 
 
@@ -263,7 +263,7 @@ def _methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
     if material.encodings:
         texts += [*_fits(material), _scoring(material)]
     texts += contest_methods(material)
-    if material.ceiling is not None and material.ceiling["ceiling"].notna().any():
+    if material.ceiling is not None and _is_known([material.ceiling]):
         text = (
             "Noise ceilings follow from the ratio of signal to noise variance over repeats of an image, in units of "
             "variance, and are not clamped."
@@ -278,11 +278,15 @@ def _methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
     return texts
 
 
+def _is_known(tables: Iterable[pd.DataFrame]) -> bool:
+    """Return whether any target of any table has a ceiling; a table of a stage that failed may lack the column."""
+    return any("ceiling" in table and bool(table["ceiling"].notna().any()) for table in tables)
+
+
 def _scoring(material: ImageMaterial) -> tuple[str, tuple[str, ...]]:
     """Return how predictions were scored and tested."""
     options = material.config.encode_images
-    scores = [encoding.scores for encoding in material.encodings.values()]
-    known = any(table["ceiling"].notna().any() for table in scores)
+    known = _is_known(encoding.scores for encoding in material.encodings.values())
     averaged = ", whose repeats were averaged" * known
     reliable = f"over reliable targets (ceiling above {options.ceiling_threshold:g})" if known else "over all targets"
     profiles = [encoding.profile for encoding in material.encodings.values()]

@@ -197,7 +197,7 @@ def test_prepare_takes_the_folder(challenge) -> None:
         "source": "tests",
         "images": "stimuli.tsv",
         "subjects": {"01": files},
-        "splits": {"drawn": {"share": 0.25}},
+        "splits": {"drawn": {"share": 0.6}},
     }
     descriptor = folder / "challenge.yaml"
     descriptor.write_text(yaml.safe_dump(content))
@@ -217,7 +217,7 @@ def test_prepare_takes_the_folder(challenge) -> None:
     prepared, splits, ceiling = (load(path, kind) for path, kind in zip(outputs.values(), kinds, strict=True))
     np.testing.assert_array_equal(prepared.values, challenge.read().responses.values)
     assert prepared.targets["roi"].map(list).tolist() == challenge.read().responses.targets["roi"].tolist()
-    assert splits["split"].value_counts().to_dict() == {"train": 9, "test": 3}
+    assert splits["split"].value_counts().to_dict() == {"train": 5, "test": 7}
     assert ceiling["ceiling"].isna().all()  # averages over repeats tell nothing of their noise
     content["subjects"]["01"] = files | {"trust_pickle": False}
     descriptor.write_text(yaml.safe_dump(content))

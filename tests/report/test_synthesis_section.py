@@ -396,7 +396,7 @@ def test_figures_draw_the_numbers() -> None:
     with pytest.raises(BrainalignError, match="the trace of steps has no column 'clipped'"):
         step_trace(replace(made, steps=made.steps.drop(columns="clipped")), made.regions)
     shuffled = nulls(made)
-    lines = {line.get_label(): line for line in shuffled.axes[1].lines}
+    lines = {line.get_label(): line for line in reversed(shuffled.axes[1].lines)}  # those of the first region
     assert len(lines["null encoders"].get_ydata()) == N_NULLS
     assert lines["guided for the region"].get_ydata()[0] > max(lines["null encoders"].get_ydata())
     assert [text.get_text() for text in shuffled.axes[1].texts] == ["p = .050", "p = 1.000"]

@@ -68,7 +68,9 @@ def test_the_snakefile_stays_short(root: Path) -> None:
 
 @pytest.mark.parametrize("name", ["config", "demo"])
 def test_a_dry_run_lists_the_planned_jobs(root: Path, name: str, tmp_path: Path, monkeypatch) -> None:
-    config = f"snakemake/config/{name}.yaml"
+    text = (root / "snakemake" / "config" / f"{name}.yaml").read_text().replace("results/demo", str(tmp_path))
+    config = str(tmp_path / f"{name}.yaml")
+    Path(config).write_text(text)
     arguments = ["--configfile", config, "--config", f"results={tmp_path}", "seed=7", "--dry-run", "--printshellcmds"]
     result = run(root, "snakemake", "--workflow-profile", "snakemake/profiles/default", *arguments)
     assert result.returncode == 0, result.stderr
