@@ -297,22 +297,27 @@ def _alarm() -> Iterator[None]:
 
 
 def _work(cases: list[Case], samples: dict[str, tuple[Path, str]], answers: Connection) -> None:
-    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
     warnings.simplefilter("ignore")
     with open("/dev/null", "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        for name in dict.fromkeys(case.reader for case in cases):
+            READERS[name].read(samples[name][0])  # what it imports is no memory of a damaged file
+        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
         for case in cases:
             answers.send(outcome(case, *samples[case.reader]))
     answers.close()
 
 
-def run(cases: list[Case], samples: dict[str, tuple[Path, str]]) -> list[tuple[Case, str, str]]:
-    """Read every case in a forked worker; one that dies or hangs is replaced, and its case counts as a hang."""
+def run(cases: list[Case], samples: dict[str, tuple[Path, str]], start: str = "spawn") -> list[tuple[Case, str, str]]:
+    """Read every case in a worker; one that dies or hangs is replaced, and its case counts as a hang.
+
+    A worker forked from a process that has computed with torch may wait for threads that it has not.
+    """
     found: list[tuple[Case, str, str]] = []
     while len(found) < len(cases):
         mine, other = multiprocessing.Pipe(duplex=False)
         rest = cases[len(found) :]
-        worker = multiprocessing.get_context("fork").Process(target=_work, args=(rest, samples, other), daemon=True)
+        worker = multiprocessing.get_context(start).Process(target=_work, args=(rest, samples, other), daemon=True)
         worker.start()
         other.close()
         for case in rest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -14,13 +15,14 @@ FOLDER = Path(__file__).parent.parent / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def fuzz() -> ModuleType:
-    sys.path.insert(0, str(FOLDER))
+def fuzz() -> Iterator[ModuleType]:
+    sys.path.insert(0, str(FOLDER))  # its workers, which begin afresh, look for it there too
     try:
         import fuzz
+
+        yield fuzz
     finally:
         sys.path.remove(str(FOLDER))
-    return fuzz
 
 
 def test_no_damaged_file_ends_in_a_traceback_hangs_or_is_believed(fuzz: ModuleType) -> None:
@@ -47,5 +49,5 @@ def test_the_fuzzer_sees_readers_that_fail(fuzz: ModuleType, tmp_path: Path, mon
     samples = fuzz.prepare(tmp_path, ["careless"])
     draws = [int(seed) for seed in range(40) if np.random.default_rng(seed).integers(19) < 9]
     cases = [("cut", draws[0]), ("empty", 0), ("surplus", 0), ("twice", 0), ("bit", 0), ("cell", 3)]
-    found = fuzz.run([fuzz.Case("careless", *case) for case in cases], samples)
+    found = fuzz.run([fuzz.Case("careless", *case) for case in cases], samples, "fork")
     assert [kind for _, kind, _ in found] == ["traceback", "hang", "silent", "silent", "silent", "unnoticed"]
