@@ -35,6 +35,8 @@ __all__ = [
 
 NETWORK, BAYES, RIDGE = "in_context", "empirical_bayes", "ridge"  # as columns of tables
 MARGIN = 1.0  # standard errors over images
+# Share of the variance by which empirical Bayes must be better too: over many images ever less is beyond chance.
+RELEVANT = 0.01
 
 SMALL_GROUPS = "(small groups)"
 # Rows of length 1 leave little variance to penalise, so the grid of Ridge is continued downwards.
@@ -127,7 +129,7 @@ def compare_groups(
 def taken(sums: Mapping[str, NDArray[np.float64]], sizes: NDArray[np.intp]) -> str:
     """Return whose weights are taken: the network's, or empirical Bayes' where better; ridge's unless worse than those.
 
-    Better and worse: by more than a standard error of the difference over folds.
+    Better and worse: by more than a standard error of the difference over folds; empirical Bayes also by `RELEVANT`.
 
     Parameters
     ----------
@@ -136,16 +138,16 @@ def taken(sums: Mapping[str, NDArray[np.float64]], sizes: NDArray[np.intp]) -> s
     sizes : array (n_folds,)
         How many errors a fold has.
     """
-    best = BAYES if BAYES in sums and _better(sums[BAYES] - sums[NETWORK], sizes) else NETWORK
+    best = BAYES if BAYES in sums and _better(sums[BAYES] - sums[NETWORK], sizes, RELEVANT) else NETWORK
     return best if _better(sums[best] - sums[RIDGE], sizes) else RIDGE
 
 
-def _better(difference: NDArray[np.float64], sizes: NDArray[np.intp]) -> bool:
-    """Return whether the mean of differences is below 0 by more than a standard error (of a ratio of sums)."""
+def _better(difference: NDArray[np.float64], sizes: NDArray[np.intp], least: float = 0.0) -> bool:
+    """Return whether the mean of differences is below 0 by more than `least` and a standard error."""
     n = len(sizes)
     mean = difference.sum() / sizes.sum()
     error = np.sqrt(n / (n - 1) * np.square(difference - mean * sizes).sum()) / sizes.sum()
-    return bool(mean < -MARGIN * error)
+    return bool(mean < -max(MARGIN * error, least))
 
 
 def _rows(fitted: Ridge | EmpiricalBayesRidge) -> torch.Tensor:

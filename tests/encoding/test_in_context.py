@@ -427,6 +427,8 @@ def test_what_is_taken_is_better_by_more_than_chance() -> None:
     below = {"in_context": ridge - 10, "empirical_bayes": ridge - 10 + wide, "ridge": ridge}
     assert taken(below, sizes) == "in_context"
     assert taken(below | {"empirical_bayes": ridge - 12 + 0.1 * wide}, sizes) == "empirical_bayes"
+    slight = below | {"empirical_bayes": ridge - 10.4}  # surely better, by .008 of the variance
+    assert taken(slight, sizes) == "in_context"
     above = {"in_context": ridge + 5, "empirical_bayes": ridge + 2, "ridge": ridge}
     assert taken(above, sizes) == "ridge"
 
@@ -439,14 +441,12 @@ def test_groups_fall_back_by_themselves(trained: InContextEncoder) -> None:
     Y = np.hstack([on, X @ foreign[:-1] + foreign[-1] + noise])
     roi = np.repeat(["known", "foreign"], 150)
     encoder = clone(trained).set_params(fallback=True, n_checks=2000).fit(X, Y, roi=roi)
-    # So short a training knows less of its prior than empirical Bayes does.
-    assert encoder.taken_ == {"known": "empirical_bayes", "foreign": "ridge"}
-    assert encoder.fell_back_ == {"known": True, "foreign": True}
+    assert encoder.taken_ == {"known": "in_context", "foreign": "ridge"}
+    assert encoder.fell_back_ == {"known": False, "foreign": True}
     errors = encoder.context_errors_["foreign"]
     assert errors["ridge"] < min(errors["in_context"], errors["empirical_bayes"]) - 0.04
-    bayes = EmpiricalBayesRidge(PRIOR).fit(X, on)
-    np.testing.assert_allclose(encoder.coef_[:, :150], bayes.coef_, rtol=1e-4, atol=1e-4)
     free = clone(trained).fit(X, Y)
+    np.testing.assert_array_equal(encoder.coef_[:, :150], free.coef_[:, :150])
     assert not np.allclose(encoder.coef_[:, 150:], free.coef_[:, 150:])
     assert free.fell_back_ == {}
     other = clone(trained).set_params(fallback=True, units="any", n_checks=2000).fit(X, Y, roi=roi)  # no prior to know
