@@ -16,7 +16,7 @@ OTHERS := $(filter-out tests/workflow tests/recovery %/conftest.py %/__pycache__
 TESTS := $(LONGEST) $(RECOVERY) $(OTHERS)
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo run configured unlock test acceptance lint bench docs schemas prior smollm clean
+.PHONY: setup demo run configured unlock quick test acceptance lint bench docs schemas prior smollm clean
 
 setup: .venv/installed
 
@@ -50,6 +50,15 @@ unlock: setup
 
 test: setup lint
 	$(PYTEST) -m "not acceptance" $(TESTS)
+
+# First feedback: what the library computes and the rules of the workflow, without the files that take longest.
+SLOW := tests/test_docs.py tests/kernels/test_triton.py tests/report/test_whole_page.py tests/report/test_image_page.py \
+	tests/report/test_group_and_pages.py tests/report/test_convergence.py tests/encoding/test_engine.py \
+	tests/encoding/test_distributed.py tests/encoding/test_token_study.py tests/encoding/test_subject_convergence.py \
+	tests/encoding/test_in_context.py tests/encoding/test_text_preferences.py tests/geometry/test_bootstrap.py \
+	tests/geometry/test_human_alignment.py tests/decoding/test_glim.py tests/features/test_extract_stage.py
+quick: setup lint
+	$(PYTEST) -m "not acceptance" $(addprefix --ignore=,$(SLOW)) $(filter-out $(SLOW),$(OTHERS)) tests/workflow/test_rules.py
 
 acceptance: setup
 	rm -rf build/acceptance
