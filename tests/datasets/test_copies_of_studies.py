@@ -56,7 +56,10 @@ def test_one_image_under_two_subjects_is_told(small, tmp_path) -> None:
     assert sorted(levels(path)) == [("warning", "subjects"), ("warning", "subjects.2.bold")]
     # Written in another way, the bytes differ, and the signals tell.
     image = nibabel.load(small.folder / "bold.nii.gz")
-    nibabel.save(nibabel.Nifti1Image(image.get_fdata(), image.affine), small.folder / "other.nii.gz")
+    other = nibabel.Nifti1Image(image.get_fdata(), image.affine)
+    other.header.set_zooms(image.header.get_zooms())
+    other.header.set_xyzt_units(*image.header.get_xyzt_units())
+    nibabel.save(other, small.folder / "other.nii.gz")
     assert levels(path) == [("warning", "subjects")]
     descriptor["subjects"]["2"]["bold"] = "bold.nii.gz"
     path.write_text(yaml.safe_dump(descriptor))
