@@ -345,16 +345,25 @@ def _ending(material: ModalityMaterial) -> list[str]:
     if not material.fitted:
         return []
     options, blend = material.config.decode_modalities, material.fitted["blend"]
-    which = (
-        "Images of the split val" if material.fitted["validated"] else "A tenth of the training images, where enough,"
-    )
-    limit = "until these were found no better" if options.schedule == "plateau" else "over a cycle of the learning rate"
-    steps = sum(material.fitted["steps"].values())
+    steps = f"({sum(material.fitted['steps'].values()):,} batches in all)"
+    which = "Images of the split val" if material.fitted["has_val"] else "A tenth of the training images"
+    if not material.fitted["validated"]:
+        trained = (
+            f"Too few images to leave any out for validation: training took a cycle of the learning rate {steps}. "
+        )
+    elif options.schedule == "plateau":
+        trained = f"{which} validated: training went on until these were found no better {steps}, and the best weights "
+        trained += "for them were kept. "
+    else:
+        trained = f"{which} validated: training went over a cycle of the learning rate {steps}, and the best weights "
+        trained += "for them were kept. "
     shares = ", ".join(f"{name} {number(share, 2)}" for name, share in blend.items())
+    chosen = ", as configured"
+    if options.blend is None:
+        chosen = ", chosen by validation images" if material.fitted["validated"] else ", that of studies without them"
     return [
-        f"{which} validated: training went on {limit} ({steps:,} batches in all), and the best weights for them were "
-        "kept. Embeddings are weighted means of the network's and of each subject's ridge at unit length; the share of "
-        f"ridge is {shares}" + (", chosen by validation images." if options.blend is None else ", as configured.")
+        f"{trained}Embeddings are weighted means of the network's and of each subject's ridge at unit length; the share "
+        f"of ridge is {shares}{chosen}."
     ]
 
 

@@ -189,6 +189,28 @@ MODALITIES: list[Case] = [
     ({"options": {"beside": []}}, (), ("Nulls",)),
     ({}, (), ("luminance",)),
     ({"low": True}, ("luminance",), ()),
+    ({}, (), ("share of ridge",)),
+    (
+        {"fitted": {"validated": True, "has_val": True}},
+        ("split val validated", "found no better (1,200 batches", "best weights", "is eeg .25, chosen by"),
+        ("A tenth", "Too few", "cycle"),
+    ),
+    ({"fitted": {"validated": True, "has_val": False}}, ("A tenth of the training images validated",), ("split val",)),
+    (
+        {"fitted": {"validated": True, "has_val": False}, "options": {"schedule": "one_cycle"}},
+        ("A tenth of the training images validated: training went over a cycle", "best weights"),
+        ("no better",),
+    ),
+    (
+        {"fitted": {"validated": False, "has_val": False}},
+        ("Too few images", "a cycle of the learning rate (1,200 batches", "that of studies without"),
+        ("validated", "best weights", "chosen by"),
+    ),
+    (
+        {"fitted": {"validated": False, "has_val": False}, "options": {"blend": 0.25}},
+        ("as configured",),
+        ("that of studies",),
+    ),
 ]
 
 
@@ -198,6 +220,8 @@ def test_modalities(changes: dict[str, Any], said: tuple[str, ...], unsaid: tupl
     table = pd.DataFrame({"decoder": ["joint", *["low level"] * changes.get("low", False)]})
     settings = config(decode_modalities=changes.get("options", {}))
     material = ModalityMaterial(settings, "study", study, {"spaceretrieval": table})
+    if "fitted" in changes:
+        material.fitted = {"steps": {"joint": 1200}, "blend": {"eeg": 0.25}} | changes["fitted"]
     check(joined(modalities_page._methods(material)), said, unsaid)
 
 
