@@ -362,8 +362,8 @@ def _ending(material: ModalityMaterial) -> list[str]:
     if options.blend is None:
         chosen = ", chosen by validation images" if material.fitted["validated"] else ", that of studies without them"
     return [
-        f"{trained}Embeddings are weighted means of the network's and of each subject's ridge at unit length; the share "
-        f"of ridge is {shares}{chosen}."
+        f"{trained}Embeddings are weighted means of the network's and of each subject's ridge at unit length; the "
+        f"share of ridge is {shares}{chosen}."
     ]
 
 
