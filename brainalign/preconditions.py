@@ -2,6 +2,7 @@
 
 check_test_stimuli      scores over held-out stimuli need some
 check_categories        decoding needs categories to tell apart
+check_folds_within      folds of successive trials need their onsets, and trials enough
 check_repetition_time   seconds, and those of the scan; guessed_repetition_time: where its header says nothing
 find_weights            a folder, a package that carries a model, or the id of a hub
 check_saved_layers      layers of a model in a folder, by the names of its weights
@@ -10,9 +11,12 @@ check_saved_layers      layers of a model in a folder, by the names of its weigh
 from __future__ import annotations
 
 import importlib.metadata
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
@@ -21,6 +25,7 @@ __all__ = [
     "LONGEST_TR_S",
     "MIN_TEST",
     "check_categories",
+    "check_folds_within",
     "check_repetition_time",
     "check_saved_layers",
     "check_test_stimuli",
@@ -59,6 +64,32 @@ def check_categories(names: Sequence[str], score: str) -> None:
     if len(names) < 2 or (score == "auc" and len(names) != 2):
         wanted = "exactly two categories; take score='accuracy' or pairwise_movie" if score == "auc" else "two or more"
         raise BrainalignError(f"{len(names)} categories ({listed(list(map(str, names)))}), but {score} needs {wanted}")
+
+
+def check_folds_within(groups: Sequence[str], onsets_s: NDArray[np.floating], n_folds: int) -> None:
+    """Raise where the trials of a group cannot be cut into folds of successive ones.
+
+    Parameters
+    ----------
+    groups : sequence (n_trials,) of str
+        The recording of each trial.
+    onsets_s : array (n_trials,)
+        NaN where unknown.
+    n_folds : int
+
+    Raises
+    ------
+    BrainalignError
+        If an onset is unknown, or a group has fewer than two trials per fold.
+    """
+    if not np.isfinite(onsets_s).all():
+        raise BrainalignError(
+            f"{(~np.isfinite(onsets_s)).sum()} of {len(onsets_s)} trials have no onset_s, so what overlaps is unknown; "
+            "give onsets in the table of trials, or leave out whole recordings"
+        )
+    for name, n in Counter(groups).items():
+        if n_folds < 2 or n < 2 * n_folds:
+            raise BrainalignError(f"{n_folds} folds of the {n} trials of '{name}'; use 2 or more, of 2 trials each")
 
 
 def check_repetition_time(tr_s: float, zooms: Sequence[float], unit: str) -> None:

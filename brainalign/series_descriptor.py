@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from brainalign.parsing import Strict
 
@@ -62,3 +62,18 @@ class SeriesWorld(Strict):
     )
     state_frames: int = Field(80, ge=20, description="frames of a run in one state")
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _states_are_runs(self) -> SeriesWorld:
+        if "state" in self.labels and self.state_frames >= self.n_frames:
+            raise ValueError(
+                f"state_frames: {self.state_frames} of {self.n_frames} frames leave one state only; give fewer"
+            )
+        return self
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What is known of the people and runs of this world."""
+        if self.world == "roi_lagged":
+            return ()
+        return ("trait", "state") if self.state_strength else ("trait",)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays
 from brainalign.artifacts import load, load_sidecar, save
-from brainalign.checks import BrainalignError
+from brainalign.datasets import check_sides
 from brainalign.decoding import FineTuned, MaskedBrainModel, masked_study, person_features, person_scores
 from brainalign.decoding.person_scores import fine_tuned_row
 from brainalign.pipelines import run_stage, stage_parser
@@ -100,19 +100,13 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
 
 def test_runs(people: pd.DataFrame, seed: int) -> NDArray[np.bool_]:
     """Return which runs are tested: as the table says, or all of a quarter of the subjects."""
-    given = people["split"].to_numpy()
-    if (given == "").any() and (given != "").any():
-        raise BrainalignError("split is given for some runs only; write train or test in every row, or in none")
-    if (given != "").all():
-        test = given == "test"
-    else:
-        names = people["subject"].unique()
-        order = np.random.default_rng([seed, 0x7E57]).permutation(len(names))
-        chosen = names[order[: max(1, round(TEST_SHARE * len(names)))]]
-        test = people["subject"].isin(chosen).to_numpy()
-    if test.all() or not test.any():
-        raise BrainalignError(f"{int(test.sum())} of {len(test)} runs are tested; both sides need some")
-    return np.asarray(test)
+    check_sides(people)
+    if (people["split"] != "").all():
+        return (people["split"] == "test").to_numpy()
+    names = people["subject"].unique()
+    order = np.random.default_rng([seed, 0x7E57]).permutation(len(names))
+    chosen = names[order[: max(1, round(TEST_SHARE * len(names)))]]
+    return people["subject"].isin(chosen).to_numpy()
 
 
 def region_map(embeddings: NDArray[np.float32], regions: list[str], networks: list[str]) -> pd.DataFrame:

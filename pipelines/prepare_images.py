@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.artifacts import save
-from brainalign.checks import BrainalignError
 from brainalign.datasets import (
     Problem,
     audit_images,
@@ -26,6 +24,7 @@ from brainalign.datasets import (
     inspect_trials,
     leakage_audit,
     marked_images,
+    noise_source,
     read_images_table,
     read_subject,
     response_copies,
@@ -103,14 +102,7 @@ def _whitened(
 ) -> tuple[Responses, dict[str, object]]:
     train = split_rows(splits, responses.trials)["train"]
     stimuli = responses.trials["stimulus_id"].to_numpy()[train]
-    noise: Literal["baseline", "residuals"] = "residuals"
-    if len(np.unique(stimuli)) == len(stimuli):
-        noise = "baseline"
-        if times[0] >= 0:
-            raise BrainalignError(
-                f"no training image was shown twice and the epochs start at {times[0]:.3f} s, so there is no noise to "
-                "whiten by; set epochs.whiten: false, or keep a baseline (tmin_s below 0)"
-            )
+    noise = noise_source(times, stimuli.tolist())
     whitener = fit_whitener(
         responses.values[train], times, responses.targets, noise=noise, stimulus_ids=stimuli.tolist()
     )

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from brainalign.arrays import Arrays
 from brainalign.artifacts import save
-from brainalign.checks import BrainalignError, listed
 from brainalign.datasets import (
     Problem,
     RegionRuns,
@@ -45,11 +43,7 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     for name, path in descriptor.found_files().items():
         provenance.read(name, path)
     stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
-    if descriptor.simulate is None:
-        study = read_region_runs(descriptor)
-    else:
-        study = simulated(descriptor.simulate, descriptor.labels)
-    _one_side(study.people)
+    study = read_region_runs(descriptor) if descriptor.simulate is None else simulated(descriptor.simulate)
     copies = [*copied_recordings(descriptor), *series_copies(study)]
     stop_on(copies)
     save(
@@ -68,17 +62,7 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     save(arguments.people, study.people, provenance)
 
 
-def _one_side(people: pd.DataFrame) -> None:
-    """Raise where a subject has runs in both train and test."""
-    sides = people[people["split"] != ""].groupby("subject")["split"].nunique()
-    both = sides.index[sides > 1].tolist()
-    if both:
-        raise BrainalignError(
-            f"{len(both)} subjects are in both train and test ({listed(both)}); give all runs of a subject one split"
-        )
-
-
-def simulated(world: SeriesWorld, labels: Sequence[str] = ()) -> RegionRuns:
+def simulated(world: SeriesWorld) -> RegionRuns:
     """Return a simulated study; where it has states, every stretch of one state is a run."""
     sizes = (world.n_subjects, world.n_frames, world.regions_per_network)
     if world.world == "roi_lagged":
@@ -86,17 +70,14 @@ def simulated(world: SeriesWorld, labels: Sequence[str] = ()) -> RegionRuns:
     else:
         strength, frames = world.state_strength, world.state_frames
         made = roi_series(*sizes, state_strength=strength, state_frames=frames, seed=world.seed)
-    length = world.state_frames if world.state_strength and world.world == "roi_series" else world.n_frames
+    length = world.state_frames if "state" in world.labels else world.n_frames
     per_person = world.n_frames // length
     cut = made.series[:, : per_person * length].reshape(-1, length, len(made.regions))
     people = made.subjects.loc[np.repeat(made.subjects.index, per_person)].reset_index(drop=True)
     people.insert(1, "run", [str(k % per_person + 1) for k in range(len(cut))])
     people["split"], people["n_frames"] = "", length
-    if length < world.n_frames:
+    if "state" in world.labels:
         people["state"] = np.where(made.states[:, : per_person * length : length].ravel() == 1, "on", "off")
-    missing = [name for name in labels if name not in people]
-    if missing:
-        raise BrainalignError(f"labels: the simulated study has no {missing[0]!r}; it has {listed(list(people), 8)}")
     series = np.stack([detrended(one) for one in cut])
     return RegionRuns(series, people, made.regions[["region_id", "network"]], SIMULATED_TR_S, [])
 

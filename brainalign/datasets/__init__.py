@@ -69,7 +69,7 @@ from brainalign.datasets.recordings import (
     read_muse,
     read_recordings,
 )
-from brainalign.datasets.region_runs import RegionRuns, detrended, read_region_runs, series_copies
+from brainalign.datasets.region_runs import RegionRuns, check_sides, detrended, read_region_runs, series_copies
 from brainalign.datasets.region_series import RegionSeries, read_region_series
 from brainalign.datasets.repeats import repeat_counts, repeats_cube
 from brainalign.datasets.sentence_study import (
@@ -93,7 +93,7 @@ from brainalign.datasets.things_meeg import read_things_epochs
 from brainalign.datasets.trials import complete_trials, read_table, read_trials
 from brainalign.datasets.triplets import Judgements, read_judgements, read_objects, read_triplets
 from brainalign.datasets.videos import Videos, neurons_of, read_neural, read_videos
-from brainalign.datasets.whitening import Whitener, fit_whitener
+from brainalign.datasets.whitening import Whitener, fit_whitener, noise_source
 from brainalign.datasets.zuco import read_zuco
 
 __all__ = [
@@ -129,6 +129,7 @@ __all__ = [
     "changed_files",
     "check_modality_splits",
     "check_same_channels",
+    "check_sides",
     "clean_text",
     "coco_captions",
     "complete_trials",
@@ -163,6 +164,7 @@ __all__ = [
     "modality_copies",
     "near_duplicate_texts",
     "neurons_of",
+    "noise_source",
     "nsd_coco_ids",
     "open_nsd",
     "order_blocks",

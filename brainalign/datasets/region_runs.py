@@ -21,7 +21,7 @@ from brainalign.descriptor import SeriesStudy
 from brainalign.reading import read_numbers
 from brainalign.series_descriptor import SeriesFiles
 
-__all__ = ["RegionRuns", "detrended", "read_region_runs", "series_copies"]
+__all__ = ["RegionRuns", "check_sides", "detrended", "read_region_runs", "series_copies"]
 
 LEAST_FRAMES = 20
 SPLITS = {"", "train", "test"}
@@ -64,8 +64,8 @@ def read_region_runs(descriptor: SeriesStudy) -> RegionRuns:
     Raises
     ------
     BrainalignError
-        If a file is missing or malformed, runs have other regions or repetition times, a label is no column, or series
-        are not finite or constant.
+        If a file is missing or malformed, runs have other regions or repetition times, a label is no column, series
+        are not finite or constant, or `check_sides` raises.
     """
     files = descriptor.files
     if files is None:
@@ -97,6 +97,7 @@ def read_region_runs(descriptor: SeriesStudy) -> RegionRuns:
         people.insert(1, "run", (people.groupby("subject").cumcount() + 1).astype(str))
     if "split" not in people:
         people["split"] = ""
+    check_sides(people)
     people["n_frames"] = [len(one) for one in values]
     shortest = min(len(one) for one in values)
     if shortest < LEAST_FRAMES:
@@ -107,6 +108,35 @@ def read_region_runs(descriptor: SeriesStudy) -> RegionRuns:
         series.append(detrended(one[:shortest], who))
     kept = ["subject", "run", "split", "n_frames", *descriptor.labels]
     return RegionRuns(np.stack(series), people[kept].reset_index(drop=True), regions, tr_s, dropped)
+
+
+def check_sides(people: pd.DataFrame) -> None:
+    """Raise where runs cannot be parted into training and test by subjects.
+
+    Parameters
+    ----------
+    people : DataFrame (n_runs)
+        subject, and split: "" in every row where a share of the subjects is to be drawn.
+
+    Raises
+    ------
+    BrainalignError
+        If split is given for some runs only, a subject is on both sides, a side has no run, or there is one subject.
+    """
+    given = people["split"] != ""
+    if given.any() and not given.all():
+        raise BrainalignError("split is given for some runs only; write train or test in every row, or in none")
+    sides = people.groupby("subject")["split"].nunique()
+    both = sides.index[sides > 1].tolist()
+    if both:
+        raise BrainalignError(
+            f"{len(both)} subjects are in both train and test ({listed(both)}); give all runs of a subject one split"
+        )
+    n_test = int((people["split"] == "test").sum())
+    if given.any() and n_test in (0, len(people)):
+        raise BrainalignError(f"{n_test} of {len(people)} runs are tested; both sides need some")
+    if len(sides) < 2:
+        raise BrainalignError("all runs are of one subject; both sides need some: give two subjects or more")
 
 
 def detrended(values: NDArray[np.floating[Any]], who: str = "the run") -> NDArray[np.float32]:

@@ -34,6 +34,7 @@ from brainalign.datasets.sentence_study import read_sentence_study, sentence_spl
 from brainalign.datasets.subjects import changed_files, image_split, marked_images, read_images_table, read_subject
 from brainalign.datasets.triplets import read_judgements
 from brainalign.datasets.videos import read_neural, read_videos
+from brainalign.datasets.whitening import noise_source
 from brainalign.descriptor import (
     BlockStudy,
     Descriptor,
@@ -46,7 +47,8 @@ from brainalign.descriptor import (
     VideoStudy,
 )
 from brainalign.image_files import EpochFiles
-from brainalign.preconditions import check_categories, check_test_stimuli
+from brainalign.preconditions import check_categories, check_folds_within, check_test_stimuli
+from brainalign.settings import DecodeTimesSettings
 
 __all__ = ["StudyAudit", "audit_study"]
 
@@ -168,7 +170,7 @@ def _images(descriptor: ImageStudy) -> StudyAudit:
             found.tables[f"targets in ROIs of {where}"] = table.loc[rows_of].reset_index()
         prints[subject] = of_responses(responses)
         if images is not None:
-            problems, card = _of_trials(descriptor, subject, responses.trials, images, test, prints[subject])
+            problems, card = _of_trials(descriptor, subject, responses, images, test, prints[subject])
             found.problems += problems
             if card is not None:
                 cards.append(card.assign(subject=subject))
@@ -222,13 +224,13 @@ def _of_values(descriptor: ImageStudy, where: str, responses: Responses) -> Iter
 def _of_trials(
     descriptor: ImageStudy,
     subject: str,
-    trials: pd.DataFrame,
+    responses: Responses,
     images: ImageAudit,
     test: list[str],
     signals: Fingerprint,
 ) -> tuple[list[Problem], pd.DataFrame | None]:
     """Return what is wrong with trials and with their split, made as prepare makes it, and the split's card."""
-    where = f"subjects.{subject}"
+    where, trials = f"subjects.{subject}", responses.trials
     problems = inspect_trials(where, trials, images.table["stimulus_id"].tolist(), test or None)
     ((name, rule),) = descriptor.splits.items()
     if rule.column is not None and not test:
@@ -238,6 +240,9 @@ def _of_trials(
         check_test_stimuli(splits.loc[splits["split"] == "test", "stimulus_id"].tolist())
         if subject in descriptor.decoded:
             _check_decodable(splits, images.table)
+        if responses.times is not None and descriptor.epochs.whiten:
+            train = trials["trial_id"].isin(splits.loc[splits["split"] == "train", "trial_id"])
+            noise_source(responses.times, trials["stimulus_id"][train].tolist())
     except BrainalignError as error:
         return [*problems, Problem(where, str(error))], None
     leaks = leakage_audit(splits, trials, images, near=rule.near_duplicates)
@@ -285,10 +290,7 @@ def _recordings(descriptor: RecordingStudy) -> StudyAudit:
         found.problems += copy_problems(copied_trials({"": prints[subject]}), where)
         counts = responses.trials.groupby("run", sort=False)["category"].value_counts().unstack(fill_value=0)
         found.tables[f"trials of {where}"] = counts.rename_axis("recording").reset_index()
-        try:
-            check_categories(sorted(responses.trials["category"].unique()), "accuracy")
-        except BrainalignError as error:
-            found.problems.append(Problem(where, str(error)))
+        found.problems += _of_recordings(where, responses.trials)
         ids = set(responses.targets["target_id"])
         for name, sensors in descriptor.sensors.items():
             missing = [sensor for sensor in sensors if sensor not in ids]
@@ -296,6 +298,22 @@ def _recordings(descriptor: RecordingStudy) -> StudyAudit:
                 found.problems.append(Problem(f"sensors.{name}", f"{listed(missing)} not recorded from {subject}"))
     found.problems += _between_subjects(prints)
     return found
+
+
+def _of_recordings(where: str, trials: pd.DataFrame) -> Iterator[Problem]:
+    """Yield what leaves nothing to decode, or no folds of it."""
+    runs, onsets = (trials["session"] + " " + trials["run"]).tolist(), trials["onset_s"].to_numpy(dtype=float)
+    try:
+        check_categories(sorted(trials["category"].unique()), "accuracy")
+        check_folds_within(runs, onsets, 2)
+    except BrainalignError as error:
+        yield Problem(where, str(error))
+        return
+    usual = DecodeTimesSettings().n_folds
+    try:
+        check_folds_within(runs, onsets, usual)
+    except BrainalignError as error:
+        yield Problem(where, f"with decode_times.n_folds {usual}, the default: {error}", "warning")
 
 
 # ------------------------------------------------------------------------------------------------------------ RDMs

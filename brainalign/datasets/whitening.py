@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
 
-__all__ = ["Whitener", "fit_whitener"]
+__all__ = ["Whitener", "fit_whitener", "noise_source"]
 
 Values = NDArray[np.floating[Any]]
 MAX_SAMPLES = 100_000  # a covariance of 306 sensors is as good with these as with more
@@ -58,6 +58,31 @@ class Whitener:
         if values.ndim == 2:
             return np.asarray(values @ self.matrix.T, dtype=values.dtype)
         return np.asarray(np.matmul(self.matrix, values), dtype=values.dtype)
+
+
+def noise_source(times: Values, stimulus_ids: Sequence[str]) -> Literal["baseline", "residuals"]:
+    """Return what the noise of training epochs is estimated from: repeats where there are some, else the baseline.
+
+    Parameters
+    ----------
+    times : array (n_times,)
+        Seconds from stimulus onset.
+    stimulus_ids : sequence (n_trials,) of str
+        Of the training trials.
+
+    Raises
+    ------
+    BrainalignError
+        If no stimulus was shown twice and nothing was recorded before the stimulus.
+    """
+    if len(set(stimulus_ids)) < len(stimulus_ids):
+        return "residuals"
+    if times[0] >= 0:
+        raise BrainalignError(
+            f"no training image was shown twice and the epochs start at {times[0]:.3f} s, so there is no noise to "
+            "whiten by; set epochs.whiten: false, or keep a baseline (tmin_s below 0)"
+        )
+    return "baseline"
 
 
 def fit_whitener(

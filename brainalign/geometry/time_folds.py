@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_rows, listed
+from brainalign.preconditions import check_folds_within
 
 __all__ = ["Fold", "contiguous_folds", "leave_one_group_out"]
 
@@ -62,19 +63,11 @@ def contiguous_folds(
         If an onset is unknown, or a group has fewer than two trials per fold or none left to train on.
     """
     check_rows("onsets_s", len(onsets_s), "groups", len(groups), "give both for every trial")
-    if not np.isfinite(onsets_s).all():
-        raise BrainalignError(
-            f"{(~np.isfinite(onsets_s)).sum()} of {len(onsets_s)} trials have no onset_s, so what overlaps is unknown; "
-            "give onsets in the table of trials, or leave out whole recordings"
-        )
     labels, found = np.asarray(groups), []
+    check_folds_within(labels.tolist(), onsets_s, n_folds)
     for name in pd.unique(labels):
         rows = np.flatnonzero(labels == name)
         rows = rows[np.argsort(onsets_s[rows], kind="stable")]
-        if n_folds < 2 or len(rows) < 2 * n_folds:
-            raise BrainalignError(
-                f"{n_folds} folds of the {len(rows)} trials of '{name}'; use 2 or more, of 2 trials each"
-            )
         for test in np.array_split(rows, n_folds):
             near = np.abs(onsets_s[rows][:, None] - onsets_s[test]).min(axis=1) < guard_s
             train = np.sort(rows[~near])

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from brainalign.checks import BrainalignError
-from brainalign.datasets import read_region_runs
+from brainalign.datasets import audit_study, check_sides, read_region_runs
 from brainalign.datasets.region_runs import detrended
-from brainalign.pipelines.prepare_series import _one_side
+from brainalign.series_descriptor import SeriesWorld
 from brainalign.settings import SeriesStudy, load_descriptor
 
 N_REGIONS = 5
@@ -137,8 +137,40 @@ def test_runs_and_derivatives_are_inputs(tmp_path: Path) -> None:
 def test_a_subject_in_train_and_test_stops_the_run() -> None:
     people = pd.DataFrame({"subject": ["a", "a", "b"], "split": ["train", "test", "test"]})
     with pytest.raises(BrainalignError, match="1 subjects are in both train and test \\(a\\)"):
-        _one_side(people)
-    _one_side(people.assign(split=["train", "train", "test"]))
+        check_sides(people)
+    check_sides(people.assign(split=["train", "train", "test"]))
+
+
+@pytest.mark.parametrize(
+    ("subjects", "split", "message"),
+    [
+        (["a", "a", "b", "b"], ["train", "test", "test", "test"], "1 subjects are in both train and test (a)"),
+        (["a", "a", "b", "b"], ["train", "train", "", ""], "split is given for some runs only"),
+        (["a", "a", "b", "b"], ["train"] * 4, "0 of 4 runs are tested; both sides need some"),
+        (["a"] * 4, [""] * 4, "all runs are of one subject"),
+    ],
+)
+def test_sides_that_stop_decoding_are_found_by_check(
+    tmp_path: Path, subjects: list[str], split: list[str], message: str
+) -> None:
+    path = write(tmp_path)
+    without_names(tmp_path)
+    assert audit_study(load_descriptor(path)).errors == []
+    people = pd.read_csv(tmp_path / "people.tsv", sep="\t", dtype=str)
+    people.assign(subject=subjects, split=split).to_csv(tmp_path / "people.tsv", sep="\t", index=False)
+    assert [message in str(problem) for problem in audit_study(load_descriptor(path)).errors] == [True]
+
+
+@pytest.mark.parametrize("world", [{"state_strength": 0.5, "state_frames": 80}, {}, {"world": "roi_lagged"}])
+def test_a_simulated_study_says_what_it_knows_of_people(tmp_path: Path, world: dict[str, object]) -> None:
+    from brainalign.pipelines.prepare_series import simulated
+
+    small = SeriesWorld(n_subjects=8, n_frames=160, regions_per_network=2, **world)
+    assert set(small.labels) == set(simulated(small).people) - {"subject", "run", "split", "n_frames"}
+    path = write(tmp_path, files=None, simulate=world, labels=list(small.labels))
+    load_descriptor(path)
+    with pytest.raises(BrainalignError, match=r"labels: the simulated study has no 'age'; it has "):
+        load_descriptor(write(tmp_path, files=None, simulate=world, labels=["age"]))
 
 
 def test_a_constant_region_is_found_after_its_trend_is_gone() -> None:

@@ -128,6 +128,45 @@ def test_zero_repeats(make_image_study, tmp_path: Path) -> None:
     assert errors(tmp_path / "once" / "scenes.yaml") == ""
 
 
+def test_epochs_without_any_noise_to_whiten_by(make_image_study, tmp_path: Path) -> None:
+    """Every image once leaves the baseline; without one, whitening stopped the run in its first stage, not `check`."""
+    study = make_image_study(tmp_path / "once", n_repeats=1)
+    assert errors(study.write()) == ""
+    path = study.write(epochs={"tmin_s": 0.02})
+    assert "no training image was shown twice and the epochs start at 0.020 s" in errors(path)
+    assert errors(edit(path, epochs={"tmin_s": 0.02, "whiten": False})) == ""
+
+
+def test_recordings_too_short_for_folds(tmp_path: Path) -> None:
+    """Folds are of two trials or more: an error where no number of folds would do, else a warning."""
+    import mne
+
+    info = mne.create_info(["Cz", "Pz"], 100.0, "eeg", verbose="error")
+
+    def problems(n_trials: int, **columns: object) -> list[tuple[str, str]]:
+        rng = np.random.default_rng(n_trials)
+        metadata = pd.DataFrame({"category": (list("xy") * n_trials)[:n_trials], "onset_s": np.arange(n_trials) * 2.0})
+        values = 1e-6 * rng.normal(size=(n_trials, 2, 61))
+        epochs = mne.EpochsArray(values, info, tmin=-0.2, metadata=metadata.assign(**columns), verbose="error")
+        epochs.save(tmp_path / "a-epo.fif", overwrite=True, verbose="error")
+        files = {"format": "epochs", "recordings": ["a-epo.fif"]}
+        about = {"kind": "recordings", "name": "short", "title": "t", "licence": "CC0", "source": "tests"}
+        about |= {"citation": {"text": "Nobody."}, "subjects": {"1": files}, "epochs": {"tmin_s": -0.1, "tmax_s": 0.3}}
+        (tmp_path / "short.yaml").write_text(yaml.safe_dump(about))
+        return [(problem.level, problem.what) for problem in look(tmp_path / "short.yaml").problems]
+
+    assert problems(10) == []
+    ((level, what),) = problems(9)
+    assert level == "warning"
+    assert "5 folds of the 9 trials" in what
+    ((level, what),) = problems(3)
+    assert level == "error"
+    assert "2 folds of the 3 trials" in what
+    ((level, what),) = problems(10, onset_s=np.nan)
+    assert level == "error"
+    assert "10 of 10 trials have no onset_s" in what
+
+
 def test_subjects_with_other_channels(scenes) -> None:
     path = scenes.write()
     names = ("Fp1", "Fp2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2", "Cz", "POz")
