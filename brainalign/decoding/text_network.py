@@ -12,7 +12,7 @@ from brainalign.decoding.eeg_encoders import EegShape, eeg_encoder
 from brainalign.decoding.frozen_language import LanguageModel
 from brainalign.decoding.language import LanguageBridge
 from brainalign.decoding.residual import RidgeMaps, RidgeResidual
-from brainalign.decoding.trial_tensors import SubjectScale
+from brainalign.decoding.trial_tensors import ChannelScale
 
 __all__ = ["RESIDUAL", "TextNetwork"]
 
@@ -47,7 +47,7 @@ class TextNetwork(nn.Module):
         super().__init__()
         self.shape = shape
         n, d = shape.n_subjects, shape.n_outputs
-        self.scale = SubjectScale(torch.zeros(n, shape.n_channels), torch.ones(n, shape.n_channels))
+        self.scale = ChannelScale(torch.zeros(n, shape.n_channels), torch.ones(n, shape.n_channels))
         self.penalty = float("nan")  # of ridge, where there is one and it was fitted
         self.ridge: RidgeMaps | None = None
         self.residual: RidgeResidual | None = None

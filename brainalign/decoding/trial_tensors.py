@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from brainalign.checks import BrainalignError, check_finite, check_rows, listed
 from brainalign.decoding.trials import Trials, check_unseen
 
-__all__ = ["Known", "SubjectScale", "check_signals", "check_training", "inside", "signal_scale"]
+__all__ = ["ChannelScale", "Known", "check_signals", "check_training", "inside", "signal_scale"]
 
 Values = NDArray[np.floating[Any]]
 PROMPT = ("task", "dataset", "subject")
@@ -62,7 +62,7 @@ def _labels(meta: pd.DataFrame, column: str) -> list[str]:
     return [str(label) for label in meta[column]] if column in meta else [""] * len(meta)
 
 
-class SubjectScale(nn.Module):
+class ChannelScale(nn.Module):
     """Centres and scales every channel as on the subject's training trials; someone new as on average.
 
     Parameters
@@ -103,7 +103,7 @@ def inside(meta: pd.DataFrame, n_times: int) -> NDArray[np.bool_] | None:
     return None if found.all() else np.asarray(found)
 
 
-def signal_scale(trials: Trials, known: Known) -> SubjectScale:
+def signal_scale(trials: Trials, known: Known) -> ChannelScale:
     """Return the scale of training trials.
 
     Raises
@@ -127,7 +127,7 @@ def signal_scale(trials: Trials, known: Known) -> SubjectScale:
             f"{len(flat)} channels are zero or constant in all training trials ({listed(flat)}); drop them in all "
             "subjects or interpolate them"
         )
-    return SubjectScale(*(torch.tensor(np.stack(a), dtype=torch.float32) for a in (means, scales)))
+    return ChannelScale(*(torch.tensor(np.stack(a), dtype=torch.float32) for a in (means, scales)))
 
 
 def check_training(

@@ -263,7 +263,7 @@ class _Run:
             warnings.warn(ILL_CONDITIONED, RuntimeWarning, stacklevel=3)
         else:
             other = NpyFile.create(job.folder / f"{kind}.npy", (length, rank), job.dtype)
-            self._all(tasks.rotate, [(other, where) for where in pieces])
+            self._all(tasks.rotate_rows, [(other, where) for where in pieces])
         if not job.tests:
             return
         exact = self.method == "svd"

@@ -170,7 +170,7 @@ def decompose(job: Job, found: NDArray[np.float64]) -> tuple[int, Literal["gram"
     return len(side.singular), "gram"
 
 
-def rotate(job: Job, other: NpyFile, where: slice) -> None:
+def rotate_rows(job: Job, other: NpyFile, where: slice) -> None:
     """Write some of the other side: of the rotated rows, in fold order, or of the axes."""
     scaled = mapped(job.folder / "scaled.npy")
     part = _centred(job, where) / unit_of(load(job.folder / "spectrum.pt")[0])

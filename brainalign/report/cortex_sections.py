@@ -12,9 +12,9 @@ from brainalign.report.surface import FSAVERAGE, SurfaceMap, flat_maps, signific
 from brainalign.report.surface_viewer import surface_viewer
 from brainalign.statistics import RELIABLE
 
-__all__ = ["MOST_REGIONS", "layers_section", "maps_section"]
+__all__ = ["MOST_PANELS", "layers_section", "maps_section"]
 
-MOST_REGIONS = 40  # panels of a figure: those of a whole atlas would be higher than a picture file may be
+MOST_PANELS = 40  # panels of a figure: those of a whole atlas would be higher than a picture file may be
 
 
 def maps_section(material: ImageMaterial) -> Section | None:
@@ -96,8 +96,8 @@ def layers_section(material: ImageMaterial) -> Section | None:
     n_regions = rows["roi"].nunique()
     drawn = _largest_regions(rows)
     some = ""
-    if n_regions > MOST_REGIONS:
-        some = f" Drawn are the {MOST_REGIONS} of {n_regions} regions with most targets."
+    if n_regions > MOST_PANELS:
+        some = f" Drawn are the {MOST_PANELS} of {n_regions} regions with most targets."
     panels = [
         Panel(
             "profile",
@@ -118,10 +118,10 @@ def layers_section(material: ImageMaterial) -> Section | None:
 
 def _largest_regions(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the regions to draw: all, or those of most targets where there are many."""
-    if rows["roi"].nunique() <= MOST_REGIONS:
+    if rows["roi"].nunique() <= MOST_PANELS:
         return rows
     sizes = rows.drop_duplicates("roi").set_index("roi")["n_targets"]
-    return rows[rows["roi"].isin(sizes.nlargest(MOST_REGIONS).index)]
+    return rows[rows["roi"].isin(sizes.nlargest(MOST_PANELS).index)]
 
 
 def _profile_rows(material: ImageMaterial, key: tuple[str, str]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from brainalign.report.canvas import COLOURS, GREY, check_columns, legend_below, new_figure
-from brainalign.report.found_directions import JUDGES, FoundDirections, direction_gains
+from brainalign.report.found_directions import SUREST, FoundDirections, direction_gains
 from brainalign.report.page import Panel, Section, together
 from brainalign.report.sentences import number, p_equals, p_number
 from brainalign.report.tables import html_table
@@ -49,7 +49,7 @@ def directions_section(found: FoundDirections) -> Section:
     images, parts = [], []
     if found.regions:
         method = _method(found)
-        judge = JUDGES[found.judge_of(found.regions[0])]
+        judge = SUREST[found.judge_of(found.regions[0])]
         images.append(
             Panel("directionstrips", "Images along each region's direction", CAPTIONS["strips"], strips(found, method))
         )
@@ -102,7 +102,7 @@ def _sentences(found: FoundDirections, gains: pd.DataFrame) -> list[str]:
         how = "rises at every step" if row["monotone"] else "does not rise at every step"
         shuffled = f", those of shuffled responses by {number(row['chance_shuffled'])}"
         texts.append(
-            f"{region}: the {JUDGES[judge]} {how} along the region's direction, by {number(row['gain'])} standard "
+            f"{region}: the {SUREST[judge]} {how} along the region's direction, by {number(row['gain'])} standard "
             f"deviations in all ({number(row['low'])} to {number(row['high'])}); random directions at least as long "
             f"change it by {number(row['chance'])} at most"
             + (shuffled if row["chance_shuffled"] >= 0 else "")
@@ -143,7 +143,7 @@ def _table(gains: pd.DataFrame) -> Markup:
             [
                 str(row["region"]),
                 method,
-                JUDGES[row["judge"]],
+                SUREST[row["judge"]],
                 number(row["gain"]),
                 f"{number(row['low'])} to {number(row['high'])}",
                 "rises" if row["monotone"] else "no",
@@ -219,13 +219,13 @@ def curves(found: FoundDirections, method: str) -> Figure:
         mine = mine[mine["scored"] == region]
         middle = float(mine.loc[mine["alpha"] == 0, judge].mean())
         _draw_chance(ax, found.table, region, judge, middle)
-        for colour, name in zip(COLOURS, JUDGES, strict=False):
+        for colour, name in zip(COLOURS, SUREST, strict=False):
             if name not in mine or mine[name].isna().all():
                 continue
             values = mine.pivot(index="seed", columns="alpha", values=name)
             mean, error = values.mean(), 1.96 * values.std() / np.sqrt(len(values))
             ax.fill_between(mean.index, mean - error, mean + error, color=colour, alpha=0.15, linewidth=0)
-            ax.plot(mean.index, mean, "o-", color=colour, markersize=3, linewidth=1.2, label=JUDGES[name])
+            ax.plot(mean.index, mean, "o-", color=colour, markersize=3, linewidth=1.2, label=SUREST[name])
         ax.axhline(middle, color="black", linewidth=0.5, linestyle=":")
         ax.set_title(region, fontsize=8)
         ax.set_xlabel("strength (SD)", fontsize=8)

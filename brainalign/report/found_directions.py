@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from brainalign.report.canvas import check_columns
 from brainalign.statistics import MIN_UNITS, bootstrap
 
-__all__ = ["JUDGES", "FoundDirections", "direction_gains"]
+__all__ = ["SUREST", "FoundDirections", "direction_gains"]
 
-JUDGES = {"true": "true response", "check": "checking encoder", "guide": "guiding encoder"}  # the surest first
+SUREST = {"true": "true response", "check": "checking encoder", "guide": "guiding encoder"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class FoundDirections:
     @property
     def judges(self) -> list[str]:
         """Who says what a region answers, the surest first."""
-        return [name for name in JUDGES if name in self.table and self.table[name].notna().any()]
+        return [name for name in SUREST if name in self.table and self.table[name].notna().any()]
 
     def judge_of(self, region: str) -> str:
         """Return who has the last word on a region."""

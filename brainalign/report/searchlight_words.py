@@ -12,9 +12,9 @@ from brainalign.report.image_material import ImageMaterial
 from brainalign.report.material import Material
 from brainalign.report.sentences import number, p_equals
 
-__all__ = ["LEVEL", "around", "best_layer", "details_of", "searchlight_methods", "searchlight_sentence"]
+__all__ = ["FAMILY_LEVEL", "around", "best_layer", "details_of", "searchlight_methods", "searchlight_sentence"]
 
-LEVEL = 0.05  # family-wise, over centres and layers
+FAMILY_LEVEL = 0.05  # family-wise, over centres and layers
 
 
 def searchlight_sentence(model: str, table: pd.DataFrame, details: Mapping[str, Any], targets: pd.DataFrame) -> str:
@@ -25,7 +25,7 @@ def searchlight_sentence(model: str, table: pd.DataFrame, details: Mapping[str, 
     if layer is None:
         return f"{model}: no centre has a fit; its geometry has no distances, or the patterns are constant.{without}"
     mine = table[table["layer"] == layer]
-    n_found, n = int((mine["p_anywhere"] < LEVEL).sum()), int(mine["score"].notna().sum())
+    n_found, n = int((mine["p_anywhere"] < FAMILY_LEVEL).sum()), int(mine["score"].notna().sum())
     threshold = details["threshold_anywhere"]
     limit = (
         f"the largest fit over centres{' and layers' if table['layer'].nunique() > 1 else ''} in "

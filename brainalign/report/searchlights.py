@@ -14,7 +14,7 @@ from brainalign.report.captions import CAPTIONS
 from brainalign.report.image_material import ImageMaterial
 from brainalign.report.material import Material
 from brainalign.report.page import Panel, Section, together
-from brainalign.report.searchlight_words import LEVEL, around, best_layer, details_of, searchlight_sentence
+from brainalign.report.searchlight_words import FAMILY_LEVEL, around, best_layer, details_of, searchlight_sentence
 from brainalign.report.surface import FSAVERAGE, flat_maps, surface_map
 
 __all__ = ["searchlight_section"]
@@ -33,9 +33,9 @@ def searchlight_section(material: Material | ImageMaterial) -> Section | None:
         if layer is None:
             continue
         mine = table[table["layer"] == layer]
-        found = mine["p_anywhere"] < LEVEL
+        found = mine["p_anywhere"] < FAMILY_LEVEL
         numbers = {name: details[name] for name in ("comparison", "distance")}
-        numbers |= {"level": LEVEL, "around": around(details, mine), "threshold": details["threshold_anywhere"]}
+        numbers |= {"level": FAMILY_LEVEL, "around": around(details, mine), "threshold": details["threshold_anywhere"]}
         caption = " ".join(CAPTIONS["searchlight"].format(**numbers).split())
         title = f"{model} ({layer})"
         label = f"fit of RDMs ({details['comparison']})"
@@ -46,8 +46,8 @@ def searchlight_section(material: Material | ImageMaterial) -> Section | None:
         parts = [Panel(f"searchlight-{model}", f"Searchlight: {title}", caption, everywhere, mine)]
         if found.any():
             shown = np.where(found, mine["score"], np.nan)
-            above = _draw(material, mine, shown, found.to_numpy(), f"{label} where p < {LEVEL:g}, corrected")
-            text = " ".join(CAPTIONS["searchlightabove"].format(level=LEVEL, n=int(found.sum())).split())
+            above = _draw(material, mine, shown, found.to_numpy(), f"{label} where p < {FAMILY_LEVEL:g}, corrected")
+            text = " ".join(CAPTIONS["searchlightabove"].format(level=FAMILY_LEVEL, n=int(found.sum())).split())
             parts.append(Panel(f"searchlightabove-{model}", f"Above chance: {title}", text, above))
         panels += together(f"searchlight-{model}", f"Searchlight: {title}", parts)
     return Section("searchlight", "Searchlights", panels, paragraphs)

@@ -26,10 +26,10 @@ from brainalign.report.synthesis_words import (
 from brainalign.report.synthesised import JUDGES, SynthesisedImages
 from brainalign.report.tables import html_table
 
-__all__ = ["GALLERIES", "MOST_REGIONS", "synthesis_blocks", "synthesis_section", "synthesis_text"]
+__all__ = ["GALLERIES", "MOST_DRAWN", "synthesis_blocks", "synthesis_section", "synthesis_text"]
 
 TITLE = "Images a region would prefer"
-MOST_REGIONS = 6  # of galleries, curves and rows of a sheet: a page holds 30 figures
+MOST_DRAWN = 6  # of galleries, curves and rows of a sheet: a page holds 30 figures
 GALLERIES = 2  # of a figure: photographs of more would lose detail in its 200 kB
 
 
@@ -46,9 +46,9 @@ def synthesis_text(study: SynthesisedImages) -> list[str]:
     """Return what may be said of a study, region by region, and what may not."""
     texts = [*caveats(study), *(verdict(study, region) for region in study.regions)]
     texts += [specific_sentence(study), *contests(study), matched_sentence(study)]
-    if len(study.regions) > MOST_REGIONS:
+    if len(study.regions) > MOST_DRAWN:
         texts.append(
-            f"Images and curves of {MOST_REGIONS} of {len(study.regions)} regions are drawn, those the guiding encoder "
+            f"Images and curves of {MOST_DRAWN} of {len(study.regions)} regions are drawn, those the guiding encoder "
             "predicts best; all stand in the tables."
         )
     return [text for text in texts if text]
@@ -62,7 +62,7 @@ def synthesis_blocks(study: SynthesisedImages) -> list[Markup]:
 def _shown(study: SynthesisedImages) -> list[str]:
     """Return the regions to draw: those that the guiding encoder predicts best where there are many."""
     ranked = sorted(study.regions, key=lambda region: -np.nan_to_num(study.guide_r(region), nan=-1.0))
-    return [region for region in study.regions if region in ranked[:MOST_REGIONS]]
+    return [region for region in study.regions if region in ranked[:MOST_DRAWN]]
 
 
 def _panels(study: SynthesisedImages, confidence: float) -> list[Panel]:

@@ -23,7 +23,7 @@ BACKGROUND_SD = 0.5  # of the smooth noise behind them
 N_ORIENTATIONS, N_FEATURES, FILTER = 4, 6, 7
 FIELD_SD = 0.3  # coordinates run from -1 to 1
 TRAINING_NOISE, TEST_NOISE = 0.7, 0.4  # sd, of a signal of sd 1
-TEST_CEILING = 1 / (1 + TEST_NOISE**2)  # .862
+CELL_CEILING = 1 / (1 + TEST_NOISE**2)  # .862
 
 
 @dataclass(frozen=True)

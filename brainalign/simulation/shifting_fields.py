@@ -16,7 +16,7 @@ Values = NDArray[np.float64]
 FIELD_SD = 0.22  # coordinates run from -1 to 1
 GAIN = 0.45
 TRAINING_NOISE, TEST_NOISE = 0.7, 0.4  # sd, of a signal of sd 1
-TEST_CEILING = 1 / (1 + TEST_NOISE**2)  # .862
+FIELD_CEILING = 1 / (1 + TEST_NOISE**2)  # .862
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Searched", "best_of", "evolve", "natural_top"]
 
-Objective = Callable[[Tensor], Tensor]
+Target = Callable[[Tensor], Tensor]
 MUTATION = 0.5  # share of a child's noise that is new, at first; it falls to a tenth over the generations
 
 
@@ -64,7 +64,7 @@ def natural_top(images: Tensor, scores: NDArray[np.floating], n_images: int) -> 
 
 def best_of(
     pipe: BrainGuidedPipeline,
-    objective: Objective,
+    objective: Target,
     n_images: int,
     n_evaluations: int,
     seed: int = 0,
@@ -93,7 +93,7 @@ def best_of(
 
 def evolve(
     pipe: BrainGuidedPipeline,
-    objective: Objective,
+    objective: Target,
     n_images: int,
     n_evaluations: int,
     seed: int = 0,
@@ -167,6 +167,6 @@ def _sampled(pipe: BrainGuidedPipeline, noise: Tensor, batch_size: int, options:
     return torch.cat(parts)
 
 
-def _scored(objective: Objective, images: Tensor) -> NDArray[np.floating]:
+def _scored(objective: Target, images: Tensor) -> NDArray[np.floating]:
     with torch.no_grad():
         return np.asarray(objective(images).float().cpu().numpy())

@@ -14,7 +14,7 @@ import pytest
 
 from brainalign.encoding import FactorizedReadout, ResponseOptimisedEncoder, Ridge
 from brainalign.simulation import ComplexCells, complex_cells
-from brainalign.simulation.complex_cells import TEST_CEILING
+from brainalign.simulation.complex_cells import CELL_CEILING
 from brainalign.statistics import normalized_r2, pearson
 
 Record = Callable[[str, object, str], None]
@@ -59,7 +59,7 @@ def run(seed: int, n_train: int, epochs: int, everything: bool) -> Found:
     n_parameters: dict[str, int] = {}
 
     def score(name: str, predicted: np.ndarray, size: int) -> None:
-        scores[name] = normalized_r2(pearson(predicted, world.responses[test]), TEST_CEILING)
+        scores[name] = normalized_r2(pearson(predicted, world.responses[test]), CELL_CEILING)
         n_parameters[name] = size
 
     features = {

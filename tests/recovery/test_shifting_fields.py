@@ -13,7 +13,7 @@ import pytest
 
 from brainalign.encoding import FactorizedReadout, GaussianReadout, Ridge, SemanticSpatialReadout
 from brainalign.simulation import ShiftingFields, shifting_fields
-from brainalign.simulation.shifting_fields import TEST_CEILING
+from brainalign.simulation.shifting_fields import FIELD_CEILING
 from brainalign.statistics import normalized_r2, pearson
 
 Record = Callable[[str, object, str], None]
@@ -62,7 +62,7 @@ def run(seed: int, everything: bool = True) -> Found:
     scores, n_parameters = {}, {}
 
     def score(name: str, predicted: np.ndarray) -> None:
-        scores[name] = normalized_r2(pearson(predicted, world.responses[test]), TEST_CEILING)
+        scores[name] = normalized_r2(pearson(predicted, world.responses[test]), FIELD_CEILING)
 
     for name, features in interactions(world).items():
         if name in SHOWN and not everything:

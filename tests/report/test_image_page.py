@@ -21,7 +21,7 @@ from brainalign.report import (
     render_image_page,
     render_rdm_page,
 )
-from brainalign.report.cortex_sections import MOST_REGIONS, layers_section, maps_section
+from brainalign.report.cortex_sections import MOST_PANELS, layers_section, maps_section
 from brainalign.report.modalities_page import leak_sentence
 from brainalign.report.rdm_page import beside_trained
 from brainalign.settings import Config, parse
@@ -209,9 +209,9 @@ def test_the_layers_of_a_whole_atlas_are_drawn_in_part(material: ImageMaterial) 
     section = layers_section(material)
     assert section is not None
     (panel,) = section.panels
-    assert f"{MOST_REGIONS} of 180 regions with most targets" in panel.pieces[0].caption
+    assert f"{MOST_PANELS} of 180 regions with most targets" in panel.pieces[0].caption
     shown = [ax.get_title() for ax in panel.pieces[0].figure.axes if ax.get_visible()]
-    assert shown == names[-MOST_REGIONS:]
+    assert shown == names[-MOST_PANELS:]
     assert panel.pieces[0].numbers["roi"].nunique() == 180
     assert panel.image
 

@@ -28,7 +28,7 @@ from brainalign.report.synthesis_images import failures, gallery, minimal_pairs
 from brainalign.report.synthesis_methods import synthesis_findings, synthesis_methods
 from brainalign.report.synthesis_section import (
     GALLERIES,
-    MOST_REGIONS,
+    MOST_DRAWN,
     synthesis_blocks,
     synthesis_section,
     synthesis_text,
@@ -416,7 +416,7 @@ def test_a_page_keeps_to_its_budget_and_escapes_names() -> None:
 def test_a_sheet_of_noise_keeps_to_its_budget_and_a_page_to_its_number_of_figures() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (MOST_COLUMNS, SIDE, SIDE, 3), dtype=np.uint8)
     picture(contact_sheet([Strip("x" * 200, list(noise), ["1.0"] * MOST_COLUMNS)]))
-    names = {f"r{k}": ALL_RISE for k in range(MOST_REGIONS + 1)}
+    names = {f"r{k}": ALL_RISE for k in range(MOST_DRAWN + 1)}
     made = study(**names)
     r = {"guide": {"prior": {name: 0.2 + 0.1 * k for k, name in enumerate(names)}}}
     made = replace(made, guides={"r": r})
@@ -424,9 +424,9 @@ def test_a_sheet_of_noise_keeps_to_its_budget_and_a_page_to_its_number_of_figure
     section = synthesis_section(material(made))
     assert section is not None
     drawn = [piece for panel in section.panels for piece in panel.pieces if piece.figure is not None]
-    assert len(drawn) == MOST_REGIONS + 4
-    assert len(section.panels) == MOST_REGIONS // GALLERIES + 5
-    assert f"{MOST_REGIONS} of {MOST_REGIONS + 1} regions are drawn" in words(made)
+    assert len(drawn) == MOST_DRAWN + 4
+    assert len(section.panels) == MOST_DRAWN // GALLERIES + 5
+    assert f"{MOST_DRAWN} of {MOST_DRAWN + 1} regions are drawn" in words(made)
     assert [piece.title for piece in drawn][:2] == ["Images for r1", "Images for r2"]  # r0 is predicted worst
 
 

@@ -23,7 +23,7 @@ from brainalign.descriptor import ImageStudy
 from brainalign.report import FoundDirections, ImageEncoding, ImageMaterial, render_image_page
 from brainalign.report.canvas import MOST_BYTES, MOST_PIXELS
 from brainalign.report.image_sections import image_sections
-from brainalign.report.synthesis_section import MOST_REGIONS
+from brainalign.report.synthesis_section import MOST_DRAWN
 from brainalign.settings import Config, parse
 from brainalign.statistics import RELIABLE
 
@@ -253,7 +253,7 @@ def test_a_page_with_every_section_keeps_to_its_number_of_figures(page: str) -> 
 
 def test_more_regions_and_layers_are_no_more_figures(page: str) -> None:
     """From the number of regions on of which synthesised images are shown."""
-    sections = image_sections(material(MOST_REGIONS, 2))
+    sections = image_sections(material(MOST_DRAWN, 2))
     assert [panel.id for section in sections for panel in section.panels] == figures(page)
 
 

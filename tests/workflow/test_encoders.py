@@ -19,7 +19,7 @@ from PIL import Image
 from brainalign.arrays import Arrays
 from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.simulation import OBJECT_ROIS, object_world, shifting_fields
-from brainalign.simulation.shifting_fields import TEST_CEILING, TEST_NOISE, TRAINING_NOISE
+from brainalign.simulation.shifting_fields import FIELD_CEILING, TEST_NOISE, TRAINING_NOISE
 from brainalign.statistics import normalized_r2
 
 Record = Callable[[str, object, str], None]
@@ -210,7 +210,7 @@ def run(checkout, sizes: dict[str, int], methods: dict[str, object], seed: int) 
     checkout.snakemake("worlds.yaml", "--cores", "1")
     found = {}
     for name, world in worlds.items():
-        ceiling = np.full(len(world.regions), TEST_CEILING)
+        ceiling = np.full(len(world.regions), FIELD_CEILING)
         if name == "objects":
             signal = world.signal[world.n_train :].var(axis=0)
             ceiling = signal / (signal + 1 / N_REPEATS)
