@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from brainalign.checks import did_you_mean
+from brainalign.checks import BrainalignError, did_you_mean
 from brainalign.descriptor import Name
 from brainalign.parsing import Strict
 
@@ -79,6 +79,34 @@ class CaptionSettings(Strict):
         if self.phrases and self.captioner != "vocabulary":
             raise ValueError(f"phrases are for captioner: vocabulary, not {self.captioner}")
         return self
+
+    def check_columns(self, columns: Collection[str]) -> None:
+        """Raise where captions of images are to be the phrases, and the table of images has none.
+
+        Raises
+        ------
+        BrainalignError
+            Names the captioner.
+        """
+        if self.captioner in ("vocabulary", "nearest") and not self.phrases and "caption" not in columns:
+            raise BrainalignError(
+                f"captioner: {self.captioner} needs a column caption{did_you_mean('caption', columns)} in the table of "
+                "images; there is none"
+            )
+
+    def check_space(self, layer: str, embeds_texts: bool) -> None:
+        """Raise where phrases are given, and no model embeds them beside images.
+
+        Raises
+        ------
+        BrainalignError
+            Names the layer.
+        """
+        if self.phrases and not embeds_texts:
+            raise BrainalignError(
+                f"caption.phrases need a model that embeds texts beside images, and layer {layer!r} has none; "
+                "take a model such as CLIP with layer visual_projection, or captioner: attributes"
+            )
 
     def check(self, models: Mapping[str, object]) -> None:
         """Raise where the model is not one of the configuration.

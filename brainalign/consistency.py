@@ -12,6 +12,7 @@ from brainalign.descriptor import (
     Descriptor,
     ImageStudy,
     ModalityStudy,
+    RdmStudy,
     RecordingStudy,
     SentenceStudy,
     SeriesStudy,
@@ -19,9 +20,10 @@ from brainalign.descriptor import (
     VideoStudy,
     scanned_subjects,
 )
+from brainalign.image_preconditions import check_image_study, check_times
 from brainalign.methods import BandedRidgeMethod, DictionaryMethod, InContextMethod, TrainedMethod
 from brainalign.models import SHARED_LAYERS
-from brainalign.preconditions import check_saved_layers, find_weights
+from brainalign.preconditions import check_combination, check_saved_layers, find_weights
 
 if TYPE_CHECKING:
     from brainalign.settings import Config
@@ -38,12 +40,17 @@ def check_descriptors(config: Config, descriptors: Mapping[str, Descriptor]) -> 
         If a model cannot read the stimuli of its dataset, or permutes a split that no dataset it is used on has; if a
         method fits layers jointly where layers are fitted one by one, tries too few shares for them, reads tokens that
         a model does not keep; if a model or a method names a subject that no dataset has; if a subject is left without
-        a fit.
+        a fit; if a table of images does not hold what a section asks for.
     """
     for dataset, descriptor in descriptors.items():
         _models_fit(config, dataset, descriptor)
         _networks_are_there(config, dataset)
         _methods_fit(config, dataset, descriptor)
+        _combinations_exist(config, dataset, descriptor)
+        if isinstance(descriptor, ImageStudy):
+            check_image_study(config, dataset, descriptor)
+        for subject in descriptor.subjects if isinstance(descriptor, RecordingStudy) else ():
+            check_times(config, descriptor, subject)
     for method, options in config.methods.items():
         used = [d for name, d in descriptors.items() if method in config.methods_of(name)]
         _subjects_exist(f"methods.{method}", options.subjects, used)
@@ -108,6 +115,20 @@ def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
             f"datasets.{dataset}.models: {', '.join(wrong)} look at images, but its stimuli are texts; list those that "
             f"read texts{': ' + ', '.join(fitting) if fitting else ''}"
         )
+
+
+def _combinations_exist(config: Config, dataset: str, descriptor: Descriptor) -> None:
+    """Raise where layers are to be combined that their model does not have, as far as the configuration names them."""
+    of_kind = {ImageStudy: config.compare_images.combinations, RdmStudy: config.compare_rdms.combinations}
+    for name, options in of_kind.get(type(descriptor), {}).items():
+        used = options.model in config.models_of(dataset)
+        layers = getattr(config.models[options.model], "layers", None) if used else ()
+        if layers is not None and getattr(config.models.get(options.model), "n_draws", 1) == 1:
+            at = f"datasets.{dataset}.models: {', '.join(config.models_of(dataset))}"
+            try:
+                check_combination(name, options.model, options.layers, layers)
+            except BrainalignError as error:
+                raise BrainalignError(f"{error} ({at})") from None
 
 
 def _networks_are_there(config: Config, dataset: str) -> None:
@@ -284,8 +305,9 @@ def _searchlights_fit(config: Config, descriptors: Mapping[str, Descriptor]) -> 
 
 
 def _images_can_be_made(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
-    """Raise where a prior is missing, or there is nobody to make images for."""
+    """Raise where a prior is missing, or there is nobody to make images for, or no encoder to find directions by."""
     options = config.synthesize
+    config.directions.check(options.prior, options.regions)
     if options.prior is None or options.guide is None or options.check is None:
         return
     try:

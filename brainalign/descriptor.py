@@ -666,11 +666,11 @@ class SeriesStudy(Descriptor):
             raise ValueError("files.derivatives and files.scans belong together: give both or none")
         if self.files is not None and self.files.derivatives is None and self.tr_s is None:
             raise ValueError("tr_s is not given, and tables of series do not hold it; give it in seconds")
-        for name in self.labels if self.simulate is not None else ():
-            if name not in self.simulate.labels:
-                raise ValueError(
-                    f"labels: the simulated study has no {name!r}; it has {listed(self.simulate.labels) or 'none'}"
-                )
+        if self.simulate is not None:
+            missing = [name for name in self.labels if name not in self.simulate.labels]
+            if missing:
+                known = listed(self.simulate.labels) or "none"
+                raise ValueError(f"labels: the simulated study has no {missing[0]!r}; it has {known}")
         return self
 
     def all_files(self) -> list[Path]:

@@ -5,11 +5,13 @@ DirectionSettings     methods, regions, seeds, strengths, controls
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field, field_validator
 
+from brainalign.checks import BrainalignError, did_you_mean
 from brainalign.parsing import Strict
 
 __all__ = ["DirectionSettings"]
@@ -44,3 +46,27 @@ class DirectionSettings(Strict):
         if not rising or not alphas[0] < 0 < alphas[-1] or 0 not in alphas:
             raise ValueError(f"{alphas}: strengths must rise from below 0 to above it, with 0 among them")
         return alphas
+
+    def check(self, prior: str | None, encoded: Collection[str] | None) -> None:
+        """Raise where directions are sought without images, or for regions that no encoder is fitted for.
+
+        Parameters
+        ----------
+        prior : str, optional
+            That of `synthesize`.
+        encoded : collection of str, optional
+            Regions that it has encoders of; not known before they are fitted where it names none.
+
+        Raises
+        ------
+        BrainalignError
+            Names the option.
+        """
+        if self.methods and prior is None:
+            raise BrainalignError("directions.methods need synthesize.prior; give both, or neither")
+        for name in self.regions or ():
+            if self.methods and encoded is not None and name not in encoded:
+                raise BrainalignError(
+                    f"directions.regions: {name!r} has no encoder; those of synthesize are {', '.join(encoded)}"
+                    f"{did_you_mean(name, encoded)}"
+                )

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+import pandas as pd
 from pydantic import Field
 
-from brainalign.checks import did_you_mean
+from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.descriptor import Name
 from brainalign.parsing import Strict
 
@@ -67,3 +68,32 @@ class MatchSettings(Strict):
                     f"match.models: {name!r} is not among the models of the configuration ({', '.join(models)})"
                     f"{did_you_mean(name, models)}"
                 )
+
+    def check_features(self, name: str, stimuli: pd.DataFrame) -> None:
+        """Raise where a feature is no column of the table of stimuli, or is not known of one of them.
+
+        Parameters
+        ----------
+        name : str
+            Of the table.
+        stimuli : DataFrame
+            stimulus_id, and columns in which NaN is unknown.
+
+        Raises
+        ------
+        BrainalignError
+            Names the columns, or the stimuli.
+        """
+        columns = [str(column) for column in stimuli]
+        missing = [feature for feature in self.features if feature not in columns]
+        if missing:
+            raise BrainalignError(
+                f"match.features: {name} has no column {listed(missing)}{did_you_mean(missing[0], columns)}; its "
+                f"columns are {', '.join(columns)}"
+            )
+        unknown = stimuli["stimulus_id"][stimuli[list(self.features)].isna().any(axis=1)].tolist()
+        if unknown:
+            raise BrainalignError(
+                f"match.features: {name} says nothing of {len(unknown)} stimuli ({listed(unknown)}); fill in what is "
+                "missing, or leave the feature out"
+            )

@@ -3,6 +3,13 @@
 check_test_stimuli      scores over held-out stimuli need some
 check_categories        decoding needs categories to tell apart
 check_folds_within      folds of successive trials need their onsets, and trials enough
+check_halves            guide and check are fitted to a half of the training images each
+check_contexts          contexts of in-context encoding share no image
+check_shared_stimuli    networks are compared over stimuli
+check_combination       several layers of one model
+check_repeated          crossnobis multiplies repeats of an image
+check_latency_window    a peak is looked for in some samples
+check_vectors           embeddings are vectors
 check_repetition_time   seconds, and those of the scan; guessed_repetition_time: where its header says nothing
 find_weights            a folder, a package that carries a model, or the id of a hub
 check_saved_layers      layers of a model in a folder, by the names of its weights
@@ -22,18 +29,28 @@ from safetensors import SafetensorError, safe_open
 from brainalign.checks import BrainalignError, did_you_mean, listed
 
 __all__ = [
+    "LEAST_HALF",
     "LONGEST_TR_S",
     "MIN_TEST",
     "check_categories",
+    "check_combination",
+    "check_contexts",
     "check_folds_within",
+    "check_halves",
+    "check_latency_window",
+    "check_repeated",
     "check_repetition_time",
     "check_saved_layers",
+    "check_shared_stimuli",
     "check_test_stimuli",
+    "check_vectors",
     "find_weights",
     "guessed_repetition_time",
 ]
 
+LEAST_SHARED = 20  # stimuli that networks are compared over
 MIN_TEST = 7  # fewer stimuli have too few orders for a permutation null
+LEAST_HALF = 20  # images that the guide, and those that the check is fitted to; fewer fit nothing
 LONGEST_TR_S = 60.0  # longer ones are milliseconds
 TR_TOLERANCE = 0.01  # relative; headers are rounded
 
@@ -90,6 +107,133 @@ def check_folds_within(groups: Sequence[str], onsets_s: NDArray[np.floating], n_
     for name, n in Counter(groups).items():
         if n_folds < 2 or n < 2 * n_folds:
             raise BrainalignError(f"{n_folds} folds of the {n} trials of '{name}'; use 2 or more, of 2 trials each")
+
+
+def check_halves(n_training: int) -> None:
+    """Raise where guide and check cannot each be fitted to a half of the training images.
+
+    Raises
+    ------
+    BrainalignError
+        If a half is smaller than `LEAST_HALF`.
+    """
+    if n_training // 2 < LEAST_HALF:
+        raise BrainalignError(
+            f"{n_training} training images make halves of {n_training // 2}; guide and check need {LEAST_HALF} each"
+        )
+
+
+def check_contexts(n_training: int, sizes: Sequence[int], n_repeats: int) -> None:
+    """Raise where there are too few training images for contexts that share none.
+
+    Raises
+    ------
+    BrainalignError
+        If those of the largest size need more.
+    """
+    if max(sizes) * n_repeats > n_training:
+        raise BrainalignError(
+            f"{n_repeats} disjoint contexts of {max(sizes)} need {max(sizes) * n_repeats} training images but there "
+            f"are {n_training}; lower sizes or n_repeats"
+        )
+
+
+def check_shared_stimuli(n: int) -> None:
+    """Raise where there are too few stimuli to compare networks over.
+
+    Raises
+    ------
+    BrainalignError
+        If there are fewer than `LEAST_SHARED`.
+    """
+    if n < LEAST_SHARED:
+        raise BrainalignError(f"models share {n} stimuli; comparing them needs {LEAST_SHARED} or more")
+
+
+def check_combination(name: str, model: str, chosen: Collection[str] | None, known: Sequence[str]) -> None:
+    """Raise where layers that are to be combined are not there.
+
+    Parameters
+    ----------
+    name, model : str
+        Of the combination, and whose layers it combines.
+    chosen : collection of str, optional
+        All layers where not given.
+    known : sequence of str
+        The layers of the model.
+
+    Raises
+    ------
+    BrainalignError
+        If the model has no such layers, or fewer than 2.
+    """
+    unknown = [layer for layer in chosen or () if layer not in known]
+    if unknown or len(known) < 2:
+        raise BrainalignError(
+            f"combinations: {name} combines {listed(unknown or [model])}, but the layers of {model} are "
+            f"{listed(known, 12) or 'none'}; name two or more of them"
+        )
+
+
+def check_repeated(distance: str, n_repeats: int) -> None:
+    """Raise where repeats of the test images are multiplied, and some were shown once.
+
+    Parameters
+    ----------
+    distance : str
+    n_repeats : int
+        Of the test image that was shown least.
+
+    Raises
+    ------
+    BrainalignError
+        If the distance is crossnobis and there are fewer than two.
+    """
+    if distance == "crossnobis" and n_repeats < 2:
+        raise BrainalignError(
+            "crossnobis multiplies repeats of an image with each other, and some test images were shown once; choose "
+            "compare_images.distance 'correlation' or 'euclidean'"
+        )
+
+
+def check_latency_window(times: NDArray[np.floating], window: tuple[float, float] | None) -> None:
+    """Raise where the window in which a peak is looked for holds too few samples.
+
+    Parameters
+    ----------
+    times : array (n_times,)
+        Seconds from the stimulus.
+    window : (float, float), optional
+        All times where not given.
+
+    Raises
+    ------
+    BrainalignError
+        If it holds fewer than three.
+    """
+    if window is None:
+        return
+    n = int(((times >= window[0]) & (times <= window[1])).sum())
+    if n < 3:
+        raise BrainalignError(
+            f"latency_window_s: {window[0]:g} to {window[1]:g} s holds {n} samples of epochs that go {times[0]:g} to "
+            f"{times[-1]:g} s; a peak needs 3 or more"
+        )
+
+
+def check_vectors(layer: str, *, tokens: bool) -> None:
+    """Raise where a layer keeps the places of images, and embeddings are wanted.
+
+    Raises
+    ------
+    BrainalignError
+        If it holds tokens.
+    """
+    if tokens:
+        raise BrainalignError(
+            f"layer {layer!r} holds tokens; embeddings are vectors: take another layer, or a model that averages over "
+            "places"
+        )
 
 
 def check_repetition_time(tr_s: float, zooms: Sequence[float], unit: str) -> None:

@@ -75,6 +75,7 @@ BASE_FILES = (
     "condensed.py",
     "devices.py",
     "files.py",
+    "image_words.py",
     "preconditions.py",
     "provenance.py",
     "tables.py",

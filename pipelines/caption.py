@@ -18,7 +18,9 @@ from brainalign.checks import BrainalignError, check_choice
 from brainalign.datasets import folds_of
 from brainalign.encoding import Ridge, target_groups
 from brainalign.features import embed_texts, find_function
+from brainalign.image_words import attribute_labels, attribute_words
 from brainalign.pipelines import run_stage, stage_parser
+from brainalign.preconditions import check_vectors
 from brainalign.provenance import Provenance
 from brainalign.settings import SHARED_LAYERS, CaptionSettings, parse
 from brainalign.statistics import RELIABLE
@@ -33,10 +35,6 @@ from brainalign.synthesis import (
 )
 
 Values = NDArray[np.floating[Any]]
-
-MOST_WORDS = 12  # different values that make a column of the table of images an attribute
-NOT_ATTRIBUTES = ("stimulus_id", "path", "caption", "texts", "sha256", "set", "split")
-THIRDS = ("low", "middle", "high")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -128,11 +126,7 @@ def _averaged(
     mine[trials], wanted[rows] = True, True
     averaged = responses.select(trials=mine, targets=wanted).average_repeats()
     features = layer.align_to(averaged)
-    if features.values.ndim != 2:
-        raise BrainalignError(
-            f"layer {layer.layer!r} holds tokens {features.values.shape[1:]}; embeddings are vectors: take another "
-            "layer, or a model that averages over places"
-        )
+    check_vectors(layer.layer, tokens=features.values.ndim != 2)
     return features, np.asarray(averaged.values, dtype=np.float64)
 
 
@@ -174,15 +168,14 @@ def _captioner(options: CaptionSettings, images: Features, embed: Any) -> tuple[
     origin = units.mean(axis=0)
     kind = options.captioner
     if kind == "attributes":
-        labels = _labels(options, images.stimuli)
+        labels = attribute_labels(images.stimuli, options.attributes, options.words)
         known = {}
         for name, column in labels.items():
-            values = _in_order(column, _words(options, name))
+            values = _in_order(column, attribute_words(name, options.words))
             known[name] = values, np.stack([units[column == value].mean(axis=0) for value in values])
         return AttributeCaptioner(known, origin), labels
     if kind in ("vocabulary", "nearest") and not options.phrases:
-        if "caption" not in images.stimuli:
-            raise BrainalignError(f"captioner: {kind} needs a column caption in the table of images; there is none")
+        options.check_columns([str(name) for name in images.stimuli])
         texts = images.stimuli["caption"].to_numpy(dtype=np.str_)
         if kind == "nearest":
             return VocabularyCaptioner(texts.tolist(), units), {}
@@ -190,46 +183,13 @@ def _captioner(options: CaptionSettings, images: Features, embed: Any) -> tuple[
         means = np.stack([units[texts == text].mean(axis=0) for text in phrases]) if embed is None else embed(phrases)
         return VocabularyCaptioner(phrases, means, origin), {}
     if kind == "vocabulary":
-        if embed is None:
-            raise BrainalignError(
-                f"caption.phrases need a model that embeds texts beside images, and layer {images.layer!r} has none; "
-                "take a model such as CLIP with layer visual_projection, or captioner: attributes"
-            )
+        options.check_space(images.layer, embed is not None)
         return VocabularyCaptioner(options.phrases, embed(list(options.phrases)), origin), {}
     if kind == "prefix":
         assert options.prefix is not None
         return TextCaptioner(PrefixCaptioner.from_folder(options.prefix), embed), {}
     function, _ = find_function(kind)
     return TextCaptioner(function, embed), {}  # type: ignore[arg-type]
-
-
-def _labels(options: CaptionSettings, stimuli: pd.DataFrame) -> dict[str, NDArray[np.str_]]:
-    """Return the word of every attribute for every image; numbers become words of equally many images."""
-    names = options.attributes or tuple(
-        str(name)
-        for name in stimuli
-        if name not in NOT_ATTRIBUTES and 2 <= stimuli[name].astype(str).nunique() <= MOST_WORDS
-    )
-    if not names:
-        raise BrainalignError("the table of images has no column with 2 to 12 words; name some in caption.attributes")
-    labels: dict[str, NDArray[np.str_]] = {}
-    for name in names:
-        check_choice("caption.attributes", name, [str(column) for column in stimuli])
-        numbers = pd.to_numeric(stimuli[name], errors="coerce")
-        if numbers.notna().all() and stimuli[name].nunique() > 2:
-            words = _words(options, name)
-            ranks = numbers.rank(method="first").to_numpy() - 1
-            labels[name] = np.array(words, dtype=np.str_)[(ranks * len(words) / len(ranks)).astype(int)]
-        else:
-            labels[name] = stimuli[name].astype(str).to_numpy(dtype=np.str_)
-        if len(set(labels[name])) < 2:
-            raise BrainalignError(f"all training images have the same {name}; leave it out of caption.attributes")
-    same = [a for k, a in enumerate(labels) for b in list(labels)[:k] if np.array_equal(labels[a], labels[b])]
-    return {name: column for name, column in labels.items() if name not in same}  # category says what shape says
-
-
-def _words(options: CaptionSettings, name: str) -> tuple[str, ...]:
-    return options.words.get(name) or tuple(f"{word} {name}" for word in THIRDS)
 
 
 def _in_order(column: NDArray[np.str_], words: Sequence[str]) -> list[str]:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Layers, Responses
 from brainalign.artifacts import entities_of, load, save
-from brainalign.checks import BrainalignError
 from brainalign.datasets import repeat_counts, repeats_cube
 from brainalign.geometry import (
     combination,
@@ -28,6 +27,7 @@ from brainalign.geometry import (
     score_combinations,
 )
 from brainalign.pipelines import run_stage, stage_parser
+from brainalign.preconditions import check_repeated
 from brainalign.provenance import Provenance
 from brainalign.settings import CompareImagesSettings, parse
 
@@ -185,11 +185,7 @@ def _rdms(patterns: NDArray[np.floating], distance: str) -> tuple[NDArray[np.flo
     if distance != "crossnobis":
         return rdm(patterns, distance), rdm(patterns.mean(axis=0), distance)
     n_repeats, n_stimuli, n_targets = patterns.shape
-    if n_repeats < 2:
-        raise BrainalignError(
-            "crossnobis multiplies repeats of an image with each other, and some test images were shown once; choose "
-            "compare_images.distance 'correlation' or 'euclidean'"
-        )
+    check_repeated(distance, n_repeats)
     rows, images = patterns.reshape(-1, n_targets), np.tile(np.arange(n_stimuli), n_repeats)
     runs = np.repeat(np.arange(n_repeats), n_stimuli)
     return replicate_rdms(rows, distance, images, runs), rdm(rows, distance, images, runs)

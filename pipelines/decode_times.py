@@ -29,6 +29,7 @@ from brainalign.geometry import (
     sensor_effects,
 )
 from brainalign.pipelines import run_stage, stage_parser
+from brainalign.preconditions import check_latency_window
 from brainalign.provenance import Provenance
 from brainalign.settings import DecodeTimesSettings, parse
 from brainalign.statistics import (
@@ -102,7 +103,7 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
     responses = load(arguments.responses, Responses, provenance)
     splits = None if arguments.splits is None else load(arguments.splits, pd.DataFrame, provenance)
     study = _study(responses, splits, settings, arguments.settings["confidence"], arguments.seed)
-    _check_window(study.times, settings.latency_window_s)
+    check_latency_window(study.times, settings.latency_window_s)
     groups = _groups(responses, arguments.settings["sensors"])
     found = {name: _over_time(study, rows) for name, rows in groups.items()}
     folds = next(iter(study.folds.values()))
@@ -204,15 +205,6 @@ def _rows_of(table: pd.DataFrame, kind: str, group: str) -> pd.DataFrame:
 def _time_clusters(study: _Study, name: str, found: TimeScores) -> pd.DataFrame:
     test = cluster_permutation(found.score[None], found.null[:, None], times=study.times)
     return _rows_of(test.table([name]), "time", name)
-
-
-def _check_window(times: NDArray[Any], window: tuple[float, float] | None) -> None:
-    n = len(times) if window is None else int(((times >= window[0]) & (times <= window[1])).sum())
-    if window is not None and n < 3:
-        raise BrainalignError(
-            f"latency_window_s: {window[0]:g} to {window[1]:g} s holds {n} samples of epochs that go {times[0]:g} to "
-            f"{times[-1]:g} s; a peak needs 3 or more"
-        )
 
 
 def _peaks(study: _Study, name: str, found: TimeScores) -> list[dict[str, object]]:

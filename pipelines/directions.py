@@ -17,7 +17,7 @@ from torch import Tensor
 
 from brainalign.arrays import Arrays, Layers
 from brainalign.artifacts import load, load_sidecar, save
-from brainalign.checks import BrainalignError, did_you_mean
+from brainalign.checks import BrainalignError
 from brainalign.devices import pick_device
 from brainalign.features import image_features
 from brainalign.pipelines import run_stage, stage_parser
@@ -60,6 +60,7 @@ def _directions(arguments: argparse.Namespace, provenance: Provenance) -> None:
     device = str(pick_device(images.device))
     provenance.device = device
     arrays, about = load(arguments.guides, Arrays, provenance), load_sidecar(arguments.guides)["details"]
+    options.check(images.prior, about["asked"])
     asked = _asked(options.regions, about["asked"])
     pipe = load_prior(images.prior, device, save_memory=images.save_memory)
     if about["image_size"] != pipe.image_size:
@@ -107,12 +108,6 @@ def _directions(arguments: argparse.Namespace, provenance: Provenance) -> None:
 
 def _asked(wanted: Sequence[str] | None, known: dict[str, Any]) -> dict[str, Any]:
     """Return the regions, of those that encoders were fitted for, that directions are sought for."""
-    for name in wanted or ():
-        if name not in known:
-            raise BrainalignError(
-                f"directions.regions: {name!r} has no encoder; those of synthesize are {', '.join(known)}"
-                f"{did_you_mean(name, known)}"
-            )
     return {name: known[name] for name in wanted or known}
 
 

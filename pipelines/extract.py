@@ -13,8 +13,9 @@ import pandas as pd
 
 from brainalign.artifacts import open_writer
 from brainalign.checks import BrainalignError, listed
-from brainalign.features import EXTRACTORS, Extractor, captions_of, check_images
+from brainalign.features import EXTRACTORS, Extractor, check_images
 from brainalign.files import file_digest
+from brainalign.image_words import captions_of, check_captions
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.reading import read_parquet
@@ -98,13 +99,7 @@ def _content_digests(stimuli: pd.DataFrame, column: str) -> list[str]:
         )
     texts = [list(content) if column == "texts" else content for content in stimuli[column]]
     if column == "texts":
-        named = zip(stimuli["stimulus_id"], texts, strict=True)
-        silent = [name for name, wordings in named if not any(text and str(text).strip() for text in wordings)]
-        if silent:
-            raise BrainalignError(
-                f"{len(silent)} of {len(texts)} stimuli have no caption ({listed(silent)}); write one for each, or "
-                "leave the stimulus out"
-            )
+        check_captions(stimuli["stimulus_id"].tolist(), texts)
     return [hashlib.sha256(json.dumps(content).encode()).hexdigest() for content in texts]
 
 

@@ -23,7 +23,8 @@ from brainalign.decoding import (
     word_attributes,
     word_axes,
 )
-from brainalign.features import SentenceExtractor, captions_of
+from brainalign.features import SentenceExtractor
+from brainalign.image_words import image_captions
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.provenance import Provenance
 from brainalign.settings import GroundSettings, parse
@@ -144,15 +145,10 @@ def _parts(images: Features, splits: Sequence[pd.DataFrame]) -> tuple[NDArray[np
 
 
 def _texts(stimuli: pd.DataFrame, captions: Path | None, provenance: Provenance) -> list[list[str]]:
-    if captions is not None:
-        provenance.read("captions", captions)
-        table = read_text_table(captions)
-        return captions_of(stimuli["stimulus_id"].tolist(), table, captions.name)
-    if "caption" not in stimuli:
-        raise BrainalignError(
-            "grounding needs captions: give the table of images a column caption, or the descriptor a table of captions"
-        )
-    return [[str(text)] for text in stimuli["caption"].fillna("")]
+    if captions is None:
+        return image_captions(stimuli)
+    provenance.read("captions", captions)
+    return image_captions(stimuli, read_text_table(captions), captions.name)
 
 
 class _Rows:

@@ -25,6 +25,7 @@ from brainalign.devices import pick_device
 from brainalign.encoding import choose_regions, fit_regions, shuffled_regions, target_groups
 from brainalign.features import ImageFeatures, check_stored_features, image_features
 from brainalign.pipelines import run_stage, stage_parser
+from brainalign.preconditions import check_halves
 from brainalign.provenance import Provenance
 from brainalign.settings import SynthesizeSettings, parse
 from brainalign.statistics import RELIABLE
@@ -33,7 +34,6 @@ from brainalign.synthesis import features_of_views, load_prior
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]
 ROLES = ("guide", "check")
-LEAST_IMAGES = 20  # of a half; fewer fit nothing
 COMPARED = 8  # images whose stored features are computed again
 
 
@@ -189,11 +189,8 @@ def _study(
     index = pd.Index(stimuli["stimulus_id"])
     training, testing = (np.unique(index.get_indexer(pd.Index(np.unique(ids[some])))) for some in (train, test))
     order = np.random.default_rng([seed, 0x6D1]).permutation(training)
+    check_halves(len(order))
     half = len(order) // 2
-    if half < LEAST_IMAGES:
-        raise BrainalignError(
-            f"{len(training)} training images make halves of {half}; guide and check need {LEAST_IMAGES} each"
-        )
     images = {"guide": np.sort(order[:half]), "check": np.sort(order[half:]), "test": testing}
     return _Study(values, images, [str(folder / path) for path in stimuli["path"]])
 

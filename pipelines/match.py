@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Layers
 from brainalign.artifacts import entities_of, load, save
-from brainalign.checks import BrainalignError, listed
 from brainalign.geometry import (
     BalancedCategories,
     balanced_categories,
@@ -24,6 +23,7 @@ from brainalign.geometry import (
     rotated_to_fewer,
 )
 from brainalign.pipelines import run_stage, stage_parser
+from brainalign.preconditions import check_shared_stimuli
 from brainalign.provenance import Provenance
 from brainalign.reading import read_parquet
 from brainalign.settings import MatchSettings, parse
@@ -58,7 +58,7 @@ def _match(arguments: argparse.Namespace, provenance: Provenance) -> None:
     checkpoints: Mapping[str, Mapping[str, str]] = arguments.settings.get("checkpoints", {})
     found = {entities_of(path)["model"]: load(path, Layers, provenance) for path in arguments.features}
     stimuli = _shared(found, options.stimuli, arguments.seed)
-    known = _known(stimuli, arguments.stimuli, options.features, provenance)
+    known = _known(stimuli, arguments.stimuli, options, provenance)
     categories = {
         name: balanced_categories(values, options.per_category, arguments.seed)
         for name, values in known.items()
@@ -100,8 +100,7 @@ def _shared(found: Mapping[str, Layers], most: int, seed: int) -> list[str]:
     ids = [list(next(iter(layers.values())).stimuli["stimulus_id"]) for layers in found.values()]
     shared = set(ids[0]).intersection(*ids[1:])
     stimuli = [name for name in ids[0] if name in shared]
-    if len(stimuli) < 20:
-        raise BrainalignError(f"models share {len(stimuli)} stimuli; comparing them needs 20 or more")
+    check_shared_stimuli(len(stimuli))
     if len(stimuli) <= most:
         return stimuli
     return [stimuli[k] for k in np.sort(np.random.default_rng(seed).permutation(len(stimuli))[:most])]
@@ -145,10 +144,10 @@ def _numbers(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
 
 
 def _known(
-    stimuli: list[str], path: Path | None, names: Sequence[str], provenance: Provenance
+    stimuli: list[str], path: Path | None, options: MatchSettings, provenance: Provenance
 ) -> dict[str, NDArray[np.generic]]:
     """Return the known features of the stimuli; none where there is no table of them."""
-    if not names or path is None:
+    if not options.features or path is None:
         return {}
     provenance.read("stimuli", path)
     if path.suffix == ".parquet":
@@ -156,15 +155,9 @@ def _known(
     else:  # ids keep their zeros, and features that are numbers stay numbers
         with no_cell_lost(path):
             table = pd.read_csv(path, sep=None, engine="python", dtype={"stimulus_id": str}, index_col=False)
-    missing = [name for name in names if name not in table]
-    if missing:
-        known = ", ".join(map(str, table.columns))
-        raise BrainalignError(f"match.features: {path.name} has no column {listed(missing)}; its columns are {known}")
     table = table.assign(stimulus_id=table["stimulus_id"].astype(str)).set_index("stimulus_id").reindex(stimuli)
-    unknown = table.index[table[list(names)].isna().any(axis=1)]
-    if len(unknown):
-        raise BrainalignError(f"{path.name} says nothing of {len(unknown)} stimuli ({listed(list(unknown))})")
-    return {name: table[name].to_numpy() for name in names}
+    options.check_features(path.name, table.reset_index())
+    return {name: table[name].to_numpy() for name in options.features}
 
 
 def _bias(narrow: Matrices, known: Mapping[str, NDArray[np.generic]]) -> pd.DataFrame:

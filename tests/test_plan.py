@@ -264,7 +264,7 @@ def test_costs_of_cores_grow_with_images_and_channels(demo: Config) -> None:
 
 
 def test_networks_are_pretrained_once_per_subject_model_and_method(demo: Config) -> None:
-    few = {"encoder": "in_context", "models": ["efficientnet"], "subjects": ["01", "02"]}
+    few = {"encoder": "in_context", "models": ["efficientnet"], "subjects": ["01", "02"], "n_repeats": 2}
     content = demo.model_dump(mode="json")
     content["methods"]["few"] = few
     del content["models"]["efficientnet"]["subjects"]

@@ -444,7 +444,8 @@ def test_in_context_encoding_needs_others_to_learn_from(small, scenes) -> None:
     def load(people: dict[str, object], **options: object) -> Config:
         scenes.write(subjects=people)
         study = {"study": {"descriptor": str(scenes.folder / "scenes.yaml")}}
-        methods = {"ridge": {"encoder": "ridge"}, "few": {"encoder": "in_context", "models": ["net"]} | options}
+        few = {"encoder": "in_context", "models": ["net"], "sizes": [4], "n_repeats": 3} | options
+        methods = {"ridge": {"encoder": "ridge"}, "few": few}
         config = parse(Config, a_config(datasets=study, models=models, methods=methods), "config.yaml")
         load_descriptors(config)
         return config

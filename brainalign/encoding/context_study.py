@@ -27,6 +27,7 @@ from brainalign.encoding.pretrained_layer import PretrainedLayer
 from brainalign.encoding.repeats import average_repeats
 from brainalign.encoding.ridge import Ridge
 from brainalign.encoding.scaling_curve import Predictor, scaling_curve
+from brainalign.preconditions import check_contexts
 from brainalign.statistics import explained_variance, pearson
 
 __all__ = ["FULL", "IN_CONTEXT", "SHUFFLED", "ContextScores", "context_curve", "score_context"]
@@ -234,11 +235,7 @@ def _check_pool(n_images: int, sizes: Sequence[int], n_repeats: int) -> None:
         raise BrainalignError(
             f"a context of {min(sizes)} image(s) is too small; in-context encoding needs {MIN_CONTEXT} or more"
         )
-    if max(sizes) * n_repeats > n_images:
-        raise BrainalignError(
-            f"{n_repeats} disjoint contexts of {max(sizes)} need {max(sizes) * n_repeats} training images but there "
-            f"are {n_images}; lower sizes or n_repeats"
-        )
+    check_contexts(n_images, sizes, n_repeats)
 
 
 def _group_means(table: pd.DataFrame, groups: Mapping[str, Rows], n_targets: int) -> pd.DataFrame:

@@ -4,7 +4,6 @@ Every entry follows `Extractor`: constructor arguments are its configuration, `d
 `extract` streams one row per stimulus into a writer.
 """
 
-from brainalign.features.captions import captions_of
 from brainalign.features.category import OneHotExtractor, RandomExtractor
 from brainalign.features.dictionaries import SparseAutoencoder
 from brainalign.features.dictionary_quality import DictionaryQuality, dictionary_quality, match_atoms, stability
@@ -26,6 +25,7 @@ from brainalign.features.user import UserExtractor
 from brainalign.features.user_functions import find_function
 from brainalign.features.videos import SimulatingModel, VideoModel, load_video_model, video_features
 from brainalign.features.vision import VisionExtractor
+from brainalign.image_words import captions_of
 
 __all__ = [
     "EXTRACTORS",

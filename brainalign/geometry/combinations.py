@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, listed
 from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
 from brainalign.geometry.bootstrap import Factors
 from brainalign.geometry.flexible import FlexibleModel, fit_weights, flexible_bootstrap, flexible_score
 from brainalign.geometry.inference import RdmTest, warn_of_few_orders
 from brainalign.geometry.study import score_rows, subject_rdms
+from brainalign.preconditions import check_combination
 
 __all__ = ["combination", "flexible_permutation_test", "score_combinations"]
 
@@ -47,12 +47,7 @@ def combination(
         If the model has no such layers, or fewer than 2.
     """
     known = [layer for other, layer in layers if other == model]
-    unknown = [layer for layer in chosen or () if layer not in known]
-    if unknown or len(known) < 2:
-        raise BrainalignError(
-            f"combinations: {name} combines {listed(unknown or [model])}, but the layers of {model} are "
-            f"{listed(known, 12)}; name two or more of them"
-        )
+    check_combination(name, model, chosen, known)
     return FlexibleModel(
         np.stack([condensed_rdms(f"{model} {layer}", layers[model, layer]) for layer in chosen or known]), fit
     )

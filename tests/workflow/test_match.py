@@ -204,7 +204,8 @@ def test_categories_of_too_few_stimuli_are_counted(networks: Networks) -> None:
 def test_ids_of_stimuli_keep_their_zeros(tmp_path: Path) -> None:
     table = pd.DataFrame({"stimulus_id": ["001", "002"], "size": [1.5, 2.0], "kind": ["a", "b"]})
     table.to_csv(tmp_path / "stimuli.tsv", sep="\t", index=False)
-    known = match._known(["002", "001"], tmp_path / "stimuli.tsv", ["size", "kind"], Provenance("test", {}, ""))
+    options = MatchSettings(features=("size", "kind"))
+    known = match._known(["002", "001"], tmp_path / "stimuli.tsv", options, Provenance("test", {}, ""))
     assert known["size"].tolist() == [2.0, 1.5]
     assert known["kind"].tolist() == ["b", "a"]
 

