@@ -400,7 +400,10 @@ def test_options_are_checked_before_any_rule(tmp_path: Path, changes: dict[str, 
         config(tmp_path, **changes)
 
 
-def test_what_is_planned_and_what_a_changed_option_reruns(scenes, tmp_path: Path, root: Path, monkeypatch) -> None:
+def test_what_is_planned_and_what_a_changed_option_reruns(
+    make_image_study, tmp_path: Path, root: Path, monkeypatch
+) -> None:
+    scenes = make_image_study(tmp_path / "scenes", n_images=50)  # forty train: halves of twenty
     scenes.write()
     monkeypatch.chdir(root)
     shutil.copytree(scenes.folder, tmp_path, dirs_exist_ok=True)
