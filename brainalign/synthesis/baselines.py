@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from brainalign.checks import BrainalignError
+from brainalign.synthesis.steering import Objective
 
 if TYPE_CHECKING:
     from brainalign.synthesis.guidance import BrainGuidedPipeline
 
 __all__ = ["Searched", "best_of", "evolve", "natural_top"]
 
-Target = Callable[[Tensor], Tensor]
 MUTATION = 0.5  # share of a child's noise that is new, at first; it falls to a tenth over the generations
 
 
@@ -64,7 +63,7 @@ def natural_top(images: Tensor, scores: NDArray[np.floating], n_images: int) -> 
 
 def best_of(
     pipe: BrainGuidedPipeline,
-    objective: Target,
+    objective: Objective,
     n_images: int,
     n_evaluations: int,
     seed: int = 0,
@@ -93,7 +92,7 @@ def best_of(
 
 def evolve(
     pipe: BrainGuidedPipeline,
-    objective: Target,
+    objective: Objective,
     n_images: int,
     n_evaluations: int,
     seed: int = 0,
@@ -167,6 +166,6 @@ def _sampled(pipe: BrainGuidedPipeline, noise: Tensor, batch_size: int, options:
     return torch.cat(parts)
 
 
-def _scored(objective: Target, images: Tensor) -> NDArray[np.floating]:
+def _scored(objective: Objective, images: Tensor) -> NDArray[np.floating]:
     with torch.no_grad():
         return np.asarray(objective(images).float().cpu().numpy())

@@ -19,13 +19,12 @@ from brainalign.checks import BrainalignError
 from brainalign.synthesis.baselines import evolve
 from brainalign.synthesis.judged_images import JudgedImages, Judges, Synthesised, as_shown
 from brainalign.synthesis.natural import NaturalImages
+from brainalign.synthesis.steering import Objective
 
 if TYPE_CHECKING:
     from brainalign.synthesis.guidance import BrainGuidedPipeline
 
 __all__ = ["Sampling", "SynthesisStudy"]
-
-Objective = Callable[[Tensor], Tensor]
 
 # Seeds of images that nothing else uses: those that settings are looked at on, and those that best-of-n chooses from.
 VALIDATION, POOL = 10_000, 100_000
