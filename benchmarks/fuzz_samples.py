@@ -27,7 +27,6 @@ from brainalign.datasets.bids import _timing
 from brainalign.datasets.cifti import grayordinates, read_cifti, read_dlabel
 from brainalign.datasets.coco_captions import coco_captions, nsd_coco_ids
 from brainalign.datasets.cortical_maps import _read_column
-from brainalign.datasets.feature_norms import read_feature_norms
 from brainalign.datasets.fmri import read_labels, read_volumes
 from brainalign.datasets.fmriprep import read_confounds
 from brainalign.datasets.images import audit_images
@@ -52,6 +51,7 @@ from brainalign.encoding import FactorizedReadout, RoutingEncoder
 from brainalign.encoding.in_context_checkpoint import read_checkpoint
 from brainalign.encoding.npy import NpyFile
 from brainalign.encoding.training import read_state
+from brainalign.feature_norms import read_feature_norms
 from brainalign.features.images import load_image
 from brainalign.provenance import Provenance
 from brainalign.reading import read_npy, read_npz

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.descriptor import (
     BlockStudy,
@@ -23,7 +25,8 @@ from brainalign.descriptor import (
 from brainalign.image_preconditions import check_image_study, check_times
 from brainalign.methods import BandedRidgeMethod, DictionaryMethod, InContextMethod, TrainedMethod
 from brainalign.models import SHARED_LAYERS
-from brainalign.preconditions import check_combination, check_saved_layers, find_weights
+from brainalign.preconditions import check_combination, check_dynamics, check_saved_layers, find_weights
+from brainalign.reading import read_numbers, reading
 
 if TYPE_CHECKING:
     from brainalign.settings import Config
@@ -95,6 +98,7 @@ def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
                 f"{dataset} has videos, but dynamics.models names no model of them; give one like "
                 "dynamics: {models: {mine: {function: my_model.py:build}}}"
             )
+        _videos_go_on(config, dataset, descriptor)
         return
     if isinstance(descriptor, TripletStudy):
         _objects_are_seen(config, dataset, descriptor)
@@ -115,6 +119,27 @@ def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
             f"datasets.{dataset}.models: {', '.join(wrong)} look at images, but its stimuli are texts; list those that "
             f"read texts{': ' + ', '.join(fitting) if fitting else ''}"
         )
+
+
+def _videos_go_on(config: Config, dataset: str, descriptor: VideoStudy) -> None:
+    """Raise where videos are too few for the folds, or hide frames before dynamics can be learned from them."""
+    try:
+        path = descriptor.locate(descriptor.videos, "videos")
+        if path.is_dir():
+            with reading(path, "no table of 0 and 1"):
+                seen = np.loadtxt(path / "visible.csv", delimiter=",", ndmin=2)
+        else:
+            seen = read_numbers(path, ("visible",)).get("visible", np.ones(0))
+    except BrainalignError:
+        return  # not there yet, or for `check` to tell
+    if seen.ndim != 2:
+        return
+    options, visible = config.dynamics, seen.astype(bool)
+    learned = descriptor.training is None and not visible.all() and any(m.heads for m in options.models.values())
+    try:
+        check_dynamics(visible, context=options.context if learned else None, folds=options.folds)
+    except BrainalignError as error:
+        raise BrainalignError(f"datasets.{dataset}: dynamics: {error}") from None
 
 
 def _combinations_exist(config: Config, dataset: str, descriptor: Descriptor) -> None:
@@ -278,27 +303,20 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
 
 
 def _searchlights_fit(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
-    """Raise where searchlights name a subject that no dataset has, or a surface that is not there."""
+    """Raise where searchlights, captions or grounding name a subject that no dataset has, or a surface is missing."""
     options = config.searchlight
     known = {subject for d in descriptors.values() if isinstance(d, BlockStudy | ImageStudy) for subject in d.subjects}
-    for subject in options.subjects or ():
-        if options.models and known and subject not in known:
-            raise BrainalignError(
-                f"searchlight.subjects: {subject!r} is not among the subjects of the datasets "
-                f"({', '.join(sorted(known))}){did_you_mean(subject, known)}"
-            )
-    for subject in config.caption.subjects or ():
-        if config.caption.model and known and subject not in known:
-            raise BrainalignError(
-                f"caption.subjects: {subject!r} is not among the subjects of the datasets "
-                f"({', '.join(sorted(known))}){did_you_mean(subject, known)}"
-            )
-    for subject in config.ground.subjects or ():
-        if config.ground.model and known and subject not in known:
-            raise BrainalignError(
-                f"ground.subjects: {subject!r} is not among the subjects of the datasets "
-                f"({', '.join(sorted(known))}){did_you_mean(subject, known)}"
-            )
+    for section, used, named in (
+        ("searchlight", bool(options.models), options.subjects),
+        ("caption", config.caption.model is not None, config.caption.subjects),
+        ("ground", config.ground.model is not None, config.ground.subjects),
+    ):
+        for subject in named or ():
+            if used and known and subject not in known:
+                raise BrainalignError(
+                    f"{section}.subjects: {subject!r} is not among the subjects of the datasets "
+                    f"({', '.join(sorted(known))}){did_you_mean(subject, known)}"
+                )
     for hemi, path in options.meshes.items():
         if not path.exists():
             raise BrainalignError(f"searchlight.meshes.{hemi}: no file {path}; correct the path, or leave it out")

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, did_you_mean
 from brainalign.descriptor import Descriptor, ImageStudy, RecordingStudy
+from brainalign.feature_norms import norms_of_words, read_feature_norms
 from brainalign.image_files import BetaFiles, EpochFiles
-from brainalign.image_words import attribute_labels, captions_of, check_captions, image_captions
+from brainalign.image_words import attribute_labels, caption_words, captions_of, check_captions, image_captions
 from brainalign.methods import InContextMethod, TrainedMethod
 from brainalign.models import SHARED_LAYERS
 from brainalign.preconditions import (
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from brainalign.settings import Config
 
 __all__ = ["check_image_study", "check_times"]
+
+MOST_CAPTIONED = 10_000  # images whose words are counted; captions of more take seconds, and hold words enough
 
 
 class _Tables:
@@ -193,14 +196,19 @@ def _grounds(config: Config, tables: _Tables) -> None:
     options = config.ground
     assert options.model is not None
     _layer(config, options.model, options.layer, "ground")
-    if options.norms is not None and not options.norms.is_file():
-        raise BrainalignError(f"norms: no file {options.norms}; correct the path, or leave it out")
+    if options.norms is not None:
+        read_feature_norms(options.norms)
     images = tables.images
     if images is None or (tables.study.captions is not None and tables.captions is None):
         return
-    image_captions(images, tables.captions, str(tables.study.captions))
+    texts = image_captions(images, tables.captions, str(tables.study.captions))
     for column in options.attributes:
         check_choice("ground.attributes", column, [str(each) for each in images])
+    if len(texts) <= MOST_CAPTIONED:
+        train = np.ones(len(texts), dtype=bool) if tables.tested is None else ~tables.tested
+        words, _ = caption_words(texts, train, options.min_images)
+        if options.norms is not None:
+            norms_of_words(options.norms, words)
 
 
 def _matches(config: Config, dataset: str, tables: _Tables) -> None:

@@ -3,24 +3,66 @@
 captions_of         from a table with a row per caption, as many per image as there are
 image_captions      the same, or the column caption of the table of images
 check_captions      none may be empty where texts are all that a model reads
+caption_words       content words that several training images share and not all do
 attribute_labels    columns with few different words, and numbers in equally many parts
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
+from brainalign.checks import BrainalignError, check_choice, check_rows, did_you_mean, listed
 
-__all__ = ["attribute_labels", "attribute_words", "captions_of", "check_captions", "image_captions"]
+__all__ = [
+    "FUNCTION_WORDS",
+    "attribute_labels",
+    "attribute_words",
+    "caption_words",
+    "captions_of",
+    "check_captions",
+    "image_captions",
+    "words",
+]
 
 MOST_WORDS = 12  # different values that make a column of the table of images an attribute
 NOT_ATTRIBUTES = ("stimulus_id", "path", "caption", "texts", "sha256", "set", "split")
 THIRDS = ("low", "middle", "high")
+
+# Closed classes of English: articles, pronouns, prepositions, conjunctions, auxiliaries, a few adverbs and particles.
+FUNCTION_WORDS = frozenset(
+    word
+    for group in (
+        "a an the this that these those some any each every either neither no such one",
+        "i me my mine myself we us our ours ourselves you your yours yourself he him his himself she her hers herself",
+        "it its itself they them their theirs themselves who whom whose which what",
+        "in on at by for from to of off with without within into onto upon over under above below about across after",
+        "before against along among around as behind beneath beside besides between beyond despite down during except",
+        "inside near outside past per since through throughout till toward towards underneath until up via than",
+        "and or but nor so yet if because although though while whereas unless whether when where why how then there",
+        "be am is are was were been being have has had having do does did doing done will would shall should can could",
+        "may might must ought not too very also just only again ever even still here",
+        "isn't aren't wasn't weren't don't doesn't didn't won't wouldn't can't couldn't shouldn't hasn't haven't",
+        "i'm you're he's she's it's we're they're i've you've we've they've i'll you'll he'll she'll we'll they'll",
+        "hadn't i'd you'd he'd she'd we'd they'd that's there's",
+    )
+    for word in group.split()
+)
+
+
+def words(text: str) -> list[str]:
+    """Return lower-case words without punctuation; an apostrophe within a word stays.
+
+    Examples
+    --------
+    >>> words("The dog wasn't happy, at home.")
+    ['the', 'dog', "wasn't", 'happy', 'at', 'home']
+    """
+    return re.findall(r"\w+(?:'\w+)*", text.lower().replace("’", "'"))
 
 
 def captions_of(
@@ -115,6 +157,45 @@ def check_captions(stimulus_ids: Sequence[str], texts: Sequence[Sequence[str | N
             f"{len(silent)} of {len(texts)} stimuli have no caption ({listed(silent)}); write one for each, or "
             "leave the stimulus out"
         )
+
+
+def caption_words(
+    texts: Sequence[Sequence[str]], train: NDArray[np.bool_], min_images: int = 3
+) -> tuple[list[str], NDArray[np.bool_]]:
+    """Return the words, in order of the alphabet, and which captions hold which (n_images, n_words).
+
+    Parameters
+    ----------
+    texts : sequence (n_images) of sequences of str
+        The captions of every image, as many as it has.
+    train : array (n_images,) of bool
+        Words are chosen by these images alone.
+    min_images : int
+        Training images that hold a word; a word that all of them hold says nothing and is left out too.
+
+    Raises
+    ------
+    BrainalignError
+        If rows do not fit, or fewer than three words are left.
+
+    Examples
+    --------
+    >>> texts = [["a red cat"], ["a red dog"], ["the cat sits"], ["blue dog"]]
+    >>> found, said = caption_words(texts, np.ones(4, dtype=bool), min_images=2)
+    >>> found, said[0].tolist()
+    (['cat', 'dog', 'red'], [True, False, True])
+    """
+    check_rows("texts", len(texts), "train", len(train), "give the captions of every image")
+    sets = [{word for text in of for word in words(text)} - FUNCTION_WORDS for of in texts]
+    counts = pd.Series([word for of, mine in zip(sets, train, strict=True) if mine for word in of]).value_counts()
+    most = int(np.sum(train))
+    found = sorted(str(word) for word, n in counts.items() if min_images <= n < most)
+    if len(found) < 3:
+        raise BrainalignError(
+            f"{len(found)} content words stand in the captions of {min_images} or more of {most} training images, but "
+            "not of all; grounding needs three, and captions that differ"
+        )
+    return found, np.array([[word in of for word in found] for of in sets])
 
 
 def attribute_labels(

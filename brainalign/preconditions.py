@@ -8,6 +8,8 @@ check_contexts          contexts of in-context encoding share no image
 check_shared_stimuli    networks are compared over stimuli
 check_combination       several layers of one model
 check_repeated          crossnobis multiplies repeats of an image
+check_dynamics          frames that dynamics are learned from, and conditions for the folds
+check_neural            neurons beside videos: repeats, and no gaps
 check_latency_window    a peak is looked for in some samples
 check_vectors           embeddings are vectors
 check_repetition_time   seconds, and those of the scan; guessed_repetition_time: where its header says nothing
@@ -35,9 +37,11 @@ __all__ = [
     "check_categories",
     "check_combination",
     "check_contexts",
+    "check_dynamics",
     "check_folds_within",
     "check_halves",
     "check_latency_window",
+    "check_neural",
     "check_repeated",
     "check_repetition_time",
     "check_saved_layers",
@@ -194,6 +198,66 @@ def check_repeated(distance: str, n_repeats: int) -> None:
             "crossnobis multiplies repeats of an image with each other, and some test images were shown once; choose "
             "compare_images.distance 'correlation' or 'euclidean'"
         )
+
+
+def check_dynamics(visible: NDArray[np.bool_], *, context: int | None = None, folds: int | None = None) -> int:
+    """Raise where videos are too few or too short; return how many frames all show before the first hidden one.
+
+    Parameters
+    ----------
+    visible : array (n_conditions, n_times) of bool
+    context : int, optional
+        Frames that dynamics see before a prediction, where they are learned from these videos.
+    folds : int, optional
+        Of conditions.
+
+    Raises
+    ------
+    BrainalignError
+        If no frame is left to learn from, or there are more folds than conditions.
+    """
+    hidden = ~visible
+    shown = int(np.where(hidden.any(axis=1), hidden.argmax(axis=1), visible.shape[1]).min())
+    if context is not None and shown <= context:
+        raise BrainalignError(
+            f"conditions show {shown} frames before the first hidden one, which leaves none to learn from "
+            f"after a context of {context}; give `training` videos, a shorter context, or heads: []"
+        )
+    if folds is not None and not 2 <= folds <= len(visible):
+        raise BrainalignError(f"folds must be 2 to the number of conditions ({len(visible)}); got {folds}")
+    return shown
+
+
+def check_neural(neural: NDArray[np.floating], visible: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which frames were recorded, (n_conditions, n_times).
+
+    Parameters
+    ----------
+    neural : array (n_conditions, n_times, n_neurons, n_repeats)
+    visible : array (n_conditions, n_times) of bool
+
+    Raises
+    ------
+    BrainalignError
+        If shapes do not fit, there are fewer than two repeats, or NaN is anywhere but after the end of a trial.
+    """
+    if neural.ndim != 4 or neural.shape[:2] != visible.shape or neural.shape[3] < 2:
+        raise BrainalignError(
+            f"neural has shape {neural.shape} and the visible mask {visible.shape}; give (n_conditions, n_times, "
+            "n_neurons, n_repeats) with two repeats or more, and (n_conditions, n_times)"
+        )
+    finite = np.isfinite(neural)
+    present = np.asarray(finite.any(axis=(2, 3)))
+    odd = present & ~finite.all(axis=(2, 3))
+    if odd.any():
+        row, time = (int(k) for k in np.argwhere(odd)[0])
+        raise BrainalignError(
+            f"neural has NaN in some neurons or repeats of {int(odd.sum())} frames (first: condition {row}, frame "
+            f"{time}); keep the neurons and repeats that are complete. Frames after the end of a trial are NaN in all"
+        )
+    if (np.diff(present.astype(int), axis=1) > 0).any() or not present.any(axis=1).all():
+        raise BrainalignError("neural has NaN before the end of a trial; only frames after its end may be missing")
+    return present
 
 
 def check_latency_window(times: NDArray[np.floating], window: tuple[float, float] | None) -> None:

@@ -74,6 +74,7 @@ BASE_FILES = (
     "checks.py",
     "condensed.py",
     "devices.py",
+    "feature_norms.py",
     "files.py",
     "image_words.py",
     "preconditions.py",

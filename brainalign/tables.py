@@ -11,7 +11,9 @@ import pandas as pd
 
 from brainalign.checks import BrainalignError, listed
 
-__all__ = ["no_cell_lost", "read_text_table"]
+__all__ = ["MISSING", "no_cell_lost", "read_text_table"]
+
+MISSING = ("", "n/a", "N/A", "nan", "NaN", "<NA>", "None")  # cells in which nothing is known
 
 
 def read_text_table(path: Path, separator: str | None = None) -> pd.DataFrame:

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Features, Layers
 from brainalign.artifacts import load, save
-from brainalign.checks import BrainalignError, check_choice, listed
-from brainalign.datasets import read_feature_norms
+from brainalign.checks import check_choice
 from brainalign.decoding import (
     GroundedLanguage,
     caption_words,
@@ -23,6 +22,7 @@ from brainalign.decoding import (
     word_attributes,
     word_axes,
 )
+from brainalign.feature_norms import norms_of_words
 from brainalign.features import SentenceExtractor
 from brainalign.image_words import image_captions
 from brainalign.pipelines import run_stage, stage_parser
@@ -31,7 +31,6 @@ from brainalign.settings import GroundSettings, parse
 from brainalign.tables import read_text_table
 
 SHOWN_IMAGES, SHOWN_WORDS = 4, 6
-LEAST_NORMS = 10  # words with norms
 NORMS = [
     "space",
     "norm",
@@ -178,14 +177,7 @@ def _norms(words: Sequence[str], path: Path | None, provenance: Provenance) -> p
     if path is None:
         return None
     provenance.read("norms", path)
-    norms = read_feature_norms(path)
-    known = norms.dropna().index.intersection(pd.Index(words))
-    if len(known) < LEAST_NORMS:
-        raise BrainalignError(
-            f"{path} has all norms of {len(known)} of the {len(words)} words of captions ({listed(list(words), 5)}); "
-            f"{LEAST_NORMS} are needed, so that some can be held out"
-        )
-    return norms.reindex(list(words))
+    return norms_of_words(path, words)
 
 
 def _grid(images: Features) -> list[int]:

@@ -17,6 +17,7 @@ from brainalign.datasets import Problem, Videos, changed_files, read_videos, sto
 from brainalign.features import PCA, LatentDynamics, SimulatingModel, load_video_model, video_features
 from brainalign.geometry import SIMPLE_FUTURES, roll_out
 from brainalign.pipelines import run_stage, stage_parser
+from brainalign.preconditions import check_dynamics
 from brainalign.provenance import Provenance
 from brainalign.settings import DynamicsSettings, VideoStudy, load_descriptor, parse
 
@@ -51,7 +52,7 @@ def _rollout(arguments: argparse.Namespace, provenance: Provenance) -> None:
     arrays, rows, losses = {}, [], {}
     for module, features in modules.items():
         before = f"{module}: " if module else ""
-        shown = features[:, : _shortest(videos)] if training is None else learned_from[module]
+        shown = features[:, : check_dynamics(videos.visible)] if training is None else learned_from[module]
         own = None
         if simulate is not None and not videos.visible.all():  # in the units of the model, before any reduction
             own = roll_out(features, videos.visible, simulate, options.context)
@@ -85,11 +86,6 @@ def _read(descriptor: VideoStudy, name: str, provenance: Provenance) -> Videos |
     return read_videos(path)
 
 
-def _shortest(videos: Videos) -> int:
-    """Return how many frames every condition shows before the first hidden one."""
-    return int(np.where(videos.visible.all(axis=1), videos.visible.shape[1], (~videos.visible).argmax(axis=1)).min())
-
-
 def _narrowed(shown: Values, n_components: int, seed: int) -> Callable[[Values], Values]:
     """Return what reduces wide features to principal components of the frames that dynamics learn from."""
     rows = shown.reshape(-1, shown.shape[2])
@@ -104,11 +100,8 @@ def _trained(
     heads: Sequence[Any], shown: Values, options: DynamicsSettings, seed: int, own: bool
 ) -> dict[str, LatentDynamics]:
     """Return dynamics by name, each followed by the same network untrained."""
-    if heads and own and shown.shape[1] <= options.context:
-        raise BrainalignError(
-            f"conditions show {shown.shape[1]} frames before the first hidden one, which leaves none to learn from "
-            f"after a context of {options.context}; give `training` videos, a shorter context, or heads: []"
-        )
+    if heads and own:
+        check_dynamics(np.ones(shown.shape[:2], dtype=bool), context=options.context)
     return {
         name: LatentDynamics(head, options.context, options.width, steps, seed=seed).fit(shown)
         for head in heads

@@ -56,6 +56,7 @@ TORCH_FREE = (
     "image_preconditions",
     "estimates",
     "image_files",
+    "feature_norms",
     "image_words",
     "models",
     "searchlight_options",

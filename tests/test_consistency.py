@@ -122,7 +122,13 @@ def test_sections_of_grounding(lab: Lab) -> None:
     lab.load(ground=ground)
     lab.refused("ground.layer must be one of", ground=ground | {"layer": "block7"})
     lab.refused("ground.attributes must be one of", ground=ground | {"attributes": ["sise"]})
-    lab.refused("no file nowhere.csv", ground=ground | {"norms": "nowhere.csv"})
+    lab.refused("there is no file nowhere.csv with feature norms", ground=ground | {"norms": "nowhere.csv"})
+    lab.refused("content words stand in the captions of 45 or more", ground=ground | {"min_images": 45})
+    norms = lab.folder / "norms.csv"
+    norms.write_text("word,dim_1\nred,0.5\ndog,2\n")
+    lab.refused("has all norms of 1 of the", ground=ground | {"norms": str(norms)})
+    norms.write_text("words,dim_1\nred,0.5\n")
+    lab.refused("feature norms need `word` (did you mean 'words'?)", ground=ground | {"norms": str(norms)})
     lab.images(lab.study.scenes.drop(columns="caption"))
     lab.refused("grounding needs captions", ground=ground)
 

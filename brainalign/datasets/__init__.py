@@ -37,7 +37,6 @@ from brainalign.datasets.cortical_maps import (
     read_glasser,
     read_schaefer,
 )
-from brainalign.datasets.feature_norms import read_feature_norms
 from brainalign.datasets.fetch import Fetched, fetch_files
 from brainalign.datasets.fmri import Recording, read_fmri
 from brainalign.datasets.fmriprep import read_fmriprep
@@ -95,6 +94,7 @@ from brainalign.datasets.triplets import Judgements, read_judgements, read_objec
 from brainalign.datasets.videos import Videos, neurons_of, read_neural, read_videos
 from brainalign.datasets.whitening import Whitener, fit_whitener, noise_source
 from brainalign.datasets.zuco import read_zuco
+from brainalign.feature_norms import read_feature_norms
 
 __all__ = [
     "NSD_SCALE",

@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
-from brainalign.datasets.trials import MISSING
 from brainalign.reading import reading
-from brainalign.tables import read_text_table
+from brainalign.tables import MISSING, read_text_table
 
 __all__ = ["open_bids", "pick_sensors", "read_bids_stimuli"]
 

@@ -18,9 +18,9 @@ from brainalign.datasets.betas import finish_responses
 from brainalign.datasets.bids import FmriprepRun, find_runs
 from brainalign.datasets.fmri import read_volumes, voxel_table
 from brainalign.datasets.surfaces import check_space, read_maps, vertex_table
-from brainalign.datasets.trials import MISSING, complete_trials
+from brainalign.datasets.trials import complete_trials
 from brainalign.reading import load_image_file
-from brainalign.tables import read_text_table
+from brainalign.tables import MISSING, read_text_table
 
 __all__ = ["MOTION", "read_confounds", "read_fmriprep"]
 

@@ -47,7 +47,7 @@ from brainalign.descriptor import (
     VideoStudy,
 )
 from brainalign.image_files import EpochFiles
-from brainalign.preconditions import check_categories, check_folds_within, check_test_stimuli
+from brainalign.preconditions import check_categories, check_folds_within, check_neural, check_test_stimuli
 from brainalign.settings import DecodeTimesSettings
 
 __all__ = ["StudyAudit", "audit_study"]
@@ -367,13 +367,19 @@ def _videos(descriptor: VideoStudy) -> StudyAudit:
     rows = []
     for subject in descriptor.subjects:
         try:
-            shape = read_neural(descriptor, subject).shape
+            neural = read_neural(descriptor, subject)
         except BrainalignError as error:
             found.problems.append(_problem(descriptor, error, f"subjects.{subject}"))
             continue
+        shape = neural.shape
         if shape[:2] != videos.visible.shape:
             what = f"{shape[0]} conditions of {shape[1]} frames, but the videos have {videos.visible.shape}"
             found.problems.append(Problem(f"subjects.{subject}", f"neural has {what}; use the same order and frames"))
+        else:
+            try:
+                check_neural(neural, videos.visible)
+            except BrainalignError as error:
+                found.problems.append(Problem(f"subjects.{subject}", str(error)))
         rows.append({"subject": subject, "conditions": shape[0], "frames": shape[1]})
         rows[-1] |= {"neurons": shape[2], "repeats": shape[3]}
     found.facts.append(f"{int((~videos.visible).sum()):,} of {videos.visible.size:,} frames hidden")

@@ -11,12 +11,11 @@ import pandas as pd
 
 from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
 from brainalign.reading import read_parquet
-from brainalign.tables import read_text_table
+from brainalign.tables import MISSING, read_text_table
 
 __all__ = ["complete_trials", "read_table", "read_trials"]
 
 SEPARATORS = {".tsv": "\t", ".csv": ",", ".parquet": ""}
-MISSING = ("", "n/a", "N/A", "nan", "NaN", "<NA>", "None")
 
 
 def read_table(path: Path) -> pd.DataFrame:

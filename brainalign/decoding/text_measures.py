@@ -5,7 +5,6 @@ sacrebleu, rouge-score and jiwer (extra `eval`) do what they do; overlap of cont
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,43 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.checks import import_optional
+from brainalign.image_words import FUNCTION_WORDS, words
 
 __all__ = ["FUNCTION_WORDS", "MEASURES", "content_overlap", "content_overlaps", "words"]
 
 Values = NDArray[np.floating[Any]]
 Compare = Callable[[Sequence[str], Sequence[str], frozenset[str]], Values]
 Total = Callable[[Values, int], float]
-
-# Closed classes of English: articles, pronouns, prepositions, conjunctions, auxiliaries, a few adverbs and particles.
-FUNCTION_WORDS = frozenset(
-    word
-    for group in (
-        "a an the this that these those some any each every either neither no such one",
-        "i me my mine myself we us our ours ourselves you your yours yourself he him his himself she her hers herself",
-        "it its itself they them their theirs themselves who whom whose which what",
-        "in on at by for from to of off with without within into onto upon over under above below about across after",
-        "before against along among around as behind beneath beside besides between beyond despite down during except",
-        "inside near outside past per since through throughout till toward towards underneath until up via than",
-        "and or but nor so yet if because although though while whereas unless whether when where why how then there",
-        "be am is are was were been being have has had having do does did doing done will would shall should can could",
-        "may might must ought not too very also just only again ever even still here",
-        "isn't aren't wasn't weren't don't doesn't didn't won't wouldn't can't couldn't shouldn't hasn't haven't",
-        "i'm you're he's she's it's we're they're i've you've we've they've i'll you'll he'll she'll we'll they'll",
-        "hadn't i'd you'd he'd she'd we'd they'd that's there's",
-    )
-    for word in group.split()
-)
-
-
-def words(text: str) -> list[str]:
-    """Return lower-case words without punctuation; an apostrophe within a word stays.
-
-    Examples
-    --------
-    >>> words("The dog wasn't happy, at home.")
-    ['the', 'dog', "wasn't", 'happy', 'at', 'home']
-    """
-    return re.findall(r"\w+(?:'\w+)*", text.lower().replace("’", "'"))
 
 
 def content_overlap(generated: str, reference: str, function_words: frozenset[str] = FUNCTION_WORDS) -> float:

@@ -11,9 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, check_finite
+from brainalign.preconditions import check_dynamics, check_neural
 from brainalign.statistics import MIN_UNITS, cross_validated_interval, noise_ceiling, pearson, permutation_test
 
-__all__ = ["DynamicsScores", "GroupedRegressor", "check_neural", "score_dynamics"]
+__all__ = ["DynamicsScores", "GroupedRegressor", "score_dynamics"]
 
 Values = NDArray[np.floating[Any]]
 FIT_ON = ("epoch", "visible")
@@ -116,8 +117,7 @@ def score_dynamics(
     """
     check_choice("fit_on", fit_on, FIT_ON)
     present = check_neural(neural, visible)
-    if not 2 <= folds <= len(neural):
-        raise BrainalignError(f"folds must be 2 to the number of conditions ({len(neural)}); got {folds}")
+    check_dynamics(visible, folds=folds)
     if n_permutations < 1:
         raise BrainalignError(f"n_permutations must be 1 or more; got {n_permutations}")
     for name, X in models.items():
@@ -163,33 +163,6 @@ def score_dynamics(
         pd.DataFrame(tables["models"]),
         pd.concat(tables["folds"], ignore_index=True),
     )
-
-
-def check_neural(neural: Values, visible: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which frames were recorded, (n_conditions, n_times).
-
-    Raises
-    ------
-    BrainalignError
-        If shapes do not fit, there are fewer than two repeats, or NaN is anywhere but after the end of a trial.
-    """
-    if neural.ndim != 4 or neural.shape[:2] != visible.shape or neural.shape[3] < 2:
-        raise BrainalignError(
-            f"neural has shape {neural.shape} and the visible mask {visible.shape}; give (n_conditions, n_times, "
-            "n_neurons, n_repeats) with two repeats or more, and (n_conditions, n_times)"
-        )
-    finite = np.isfinite(neural)
-    present = np.asarray(finite.any(axis=(2, 3)))
-    odd = present & ~finite.all(axis=(2, 3))
-    if odd.any():
-        row, time = (int(k) for k in np.argwhere(odd)[0])
-        raise BrainalignError(
-            f"neural has NaN in some neurons or repeats of {int(odd.sum())} frames (first: condition {row}, frame "
-            f"{time}); keep the neurons and repeats that are complete. Frames after the end of a trial are NaN in all"
-        )
-    if (np.diff(present.astype(int), axis=1) > 0).any() or not present.any(axis=1).all():
-        raise BrainalignError("neural has NaN before the end of a trial; only frames after its end may be missing")
-    return present
 
 
 def _epochs(

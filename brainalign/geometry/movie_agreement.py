@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
 from brainalign.condensed import square_rdms
-from brainalign.geometry.dynamics import check_neural
 from brainalign.geometry.ranks import rank_rdms
 from brainalign.geometry.time import rdm_movie
+from brainalign.preconditions import check_neural
 from brainalign.statistics import permutation_test
 
 __all__ = ["movie_agreement"]

@@ -236,6 +236,27 @@ def test_the_audit_and_the_plan_know_videos(tmp_path: Path, world) -> None:
         load_descriptors(parse(Config, configuration(tmp_path, path) | {"dynamics": {}}, "test"))
 
 
+def test_what_would_stop_dynamics_is_found_before(tmp_path: Path, world) -> None:
+    """Neurons recorded once by `check`; too many folds, and nothing to learn from, as the configuration is loaded."""
+    path = write_study(tmp_path, world)
+
+    def load(**options: object) -> None:
+        load_descriptors(parse(Config, configuration(tmp_path, path, **options), "test"))
+
+    load(folds=24, context=17)  # learned from other videos
+    with pytest.raises(BrainalignError, match=r"datasets.ball: dynamics: folds must be 2 to .*\(24\); got 25"):
+        load(folds=25)
+    write_study(tmp_path, world, training=None)
+    shown = int((~world.visible).argmax(axis=1)[(~world.visible).any(axis=1)].min())
+    load(context=shown - 1)
+    with pytest.raises(BrainalignError, match=f"conditions show {shown} frames before the first hidden one"):
+        load(context=shown)
+    save_file({"neural": np.ascontiguousarray(world.neural[..., :1])}, tmp_path / "neural.safetensors")
+    (problem,) = audit_study(load_descriptor(path)).errors
+    assert problem.where == "subjects.1"
+    assert "two repeats or more" in problem.what
+
+
 def write_short(folder: Path, world: OccludedBall) -> Path:
     """Write the study with neurons of one condition less than the videos have."""
     path = write_study(folder, world)

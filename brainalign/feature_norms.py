@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from brainalign.checks import BrainalignError, did_you_mean, listed
-from brainalign.datasets.trials import MISSING
-from brainalign.tables import read_text_table
+from brainalign.tables import MISSING, read_text_table
 
-__all__ = ["read_feature_norms"]
+__all__ = ["norms_of_words", "read_feature_norms"]
+
+LEAST_NORMS = 10  # words with norms
 
 
 def read_feature_norms(path: str | Path) -> pd.DataFrame:
@@ -48,3 +50,27 @@ def read_feature_norms(path: str | Path) -> pd.DataFrame:
         )
     numbers.index = pd.Index(words, name="word")
     return numbers
+
+
+def norms_of_words(path: str | Path, words: Sequence[str]) -> pd.DataFrame:
+    """Return the norms of some words (n_words, n_norms), NaN where a word has none.
+
+    Parameters
+    ----------
+    path : path
+        See `read_feature_norms`.
+    words : sequence of str
+
+    Raises
+    ------
+    BrainalignError
+        If the file cannot be read, or fewer than ten of the words have all norms.
+    """
+    norms = read_feature_norms(path)
+    known = norms.dropna().index.intersection(pd.Index(words))
+    if len(known) < LEAST_NORMS:
+        raise BrainalignError(
+            f"{path} has all norms of {len(known)} of the {len(words)} words of captions ({listed(list(words), 5)}); "
+            f"{LEAST_NORMS} are needed, so that some can be held out"
+        )
+    return norms.reindex(list(words))
