@@ -22,7 +22,7 @@ from brainalign.descriptor import (
     VideoStudy,
     scanned_subjects,
 )
-from brainalign.image_preconditions import check_image_study, check_times
+from brainalign.image_preconditions import check_image_study, check_objects, check_times
 from brainalign.methods import BandedRidgeMethod, DictionaryMethod, InContextMethod, TrainedMethod
 from brainalign.models import SHARED_LAYERS
 from brainalign.preconditions import check_combination, check_dynamics, check_saved_layers, find_weights
@@ -225,6 +225,9 @@ def _regions_exist(config: Config, descriptors: Mapping[str, Descriptor]) -> Non
             f"concepts.regions_of: {name} has no fMRI subject who was shown images, so there are no regions; name "
             "another dataset, or leave the option out"
         )
+    for judged in [each for each in descriptors.values() if isinstance(each, TripletStudy)]:
+        if isinstance(seen := descriptors.get(name), ImageStudy):
+            check_objects(judged, seen)
 
 
 def _image_vectors_exist(config: Config, dataset: str, descriptor: ModalityStudy) -> None:

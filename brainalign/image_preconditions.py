@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_choice, did_you_mean
-from brainalign.descriptor import Descriptor, ImageStudy, RecordingStudy
+from brainalign.descriptor import Descriptor, ImageStudy, RecordingStudy, TripletStudy, scanned_subjects
 from brainalign.feature_norms import norms_of_words, read_feature_norms
 from brainalign.image_files import BetaFiles, EpochFiles
 from brainalign.image_words import attribute_labels, caption_words, captions_of, check_captions, image_captions
@@ -30,16 +30,17 @@ from brainalign.preconditions import (
     check_halves,
     check_latency_window,
     check_repeated,
+    check_shared_objects,
     check_shared_stimuli,
     check_vectors,
 )
-from brainalign.reading import read_parquet
+from brainalign.reading import read_lines, read_parquet
 from brainalign.tables import read_text_table
 
 if TYPE_CHECKING:
     from brainalign.settings import Config
 
-__all__ = ["check_image_study", "check_times"]
+__all__ = ["check_image_study", "check_objects", "check_times"]
 
 MOST_CAPTIONED = 10_000  # images whose words are counted; captions of more take seconds, and hold words enough
 
@@ -243,6 +244,35 @@ def _fits(config: Config, name: str, tables: _Tables, subject: str, n_training: 
             f"methods.{name}.queries is 'roi', but the descriptor gives no regions; choose queries: target, parcel "
             "or hemisphere, give regions in the descriptor, or name the subjects that have some in the method"
         )
+
+
+def check_objects(judgements: TripletStudy, study: ImageStudy) -> None:
+    """Raise where too few objects of judgements are test images of the study that they are compared with.
+
+    Parameters
+    ----------
+    judgements : TripletStudy
+    study : ImageStudy
+
+    Raises
+    ------
+    BrainalignError
+        As `check_shared_objects`.
+    """
+    tables, column = _Tables(study), judgements.files.id_column
+    try:
+        path = judgements.found("objects")[0]
+        objects = read_lines(path) if column is None else read_text_table(path).get(column, [])
+    except BrainalignError:
+        return
+    if tables.images is None:
+        return
+    shown = set(tables.images["stimulus_id"] if tables.tested is None else tables.images["stimulus_id"][tables.tested])
+    scanned = scanned_subjects(study)
+    for subject in scanned:
+        shown &= set(tables.shown(subject) or shown)
+    names = [name.strip() for name in objects if name.strip()]
+    check_shared_objects([name for name in names if name in shown], len(names), len(scanned))
 
 
 def check_times(config: Config, study: Descriptor, subject: str) -> None:

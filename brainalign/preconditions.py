@@ -6,6 +6,7 @@ check_folds_within      folds of successive trials need their onsets, and trials
 check_halves            guide and check are fitted to a half of the training images each
 check_contexts          contexts of in-context encoding share no image
 check_shared_stimuli    networks are compared over stimuli
+check_shared_objects    objects of judgements are compared with regions over those that brains saw
 check_combination       several layers of one model
 check_repeated          crossnobis multiplies repeats of an image
 check_dynamics          frames that dynamics are learned from, and conditions for the folds
@@ -45,6 +46,7 @@ __all__ = [
     "check_repeated",
     "check_repetition_time",
     "check_saved_layers",
+    "check_shared_objects",
     "check_shared_stimuli",
     "check_test_stimuli",
     "check_vectors",
@@ -52,6 +54,7 @@ __all__ = [
     "guessed_repetition_time",
 ]
 
+LEAST_OBJECTS = 7  # shared with a brain dataset: fewer have too few orders
 LEAST_SHARED = 20  # stimuli that networks are compared over
 MIN_TEST = 7  # fewer stimuli have too few orders for a permutation null
 LEAST_HALF = 20  # images that the guide, and those that the check is fitted to; fewer fit nothing
@@ -152,6 +155,28 @@ def check_shared_stimuli(n: int) -> None:
     """
     if n < LEAST_SHARED:
         raise BrainalignError(f"models share {n} stimuli; comparing them needs {LEAST_SHARED} or more")
+
+
+def check_shared_objects(names: Sequence[str], n_objects: int, n_subjects: int) -> None:
+    """Raise where too few objects of judgements were shown to all subjects of a brain dataset.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of those that were.
+    n_objects, n_subjects : int
+
+    Raises
+    ------
+    BrainalignError
+        If there are fewer than `LEAST_OBJECTS`.
+    """
+    if len(names) < LEAST_OBJECTS:
+        raise BrainalignError(
+            f"concepts.regions_of: {len(names)} of {n_objects} objects were shown to all of its {n_subjects} fMRI "
+            f"subjects ({listed(names) or 'none'}), but {LEAST_OBJECTS} are needed; ids of objects and stimuli must be "
+            "the same"
+        )
 
 
 def check_combination(name: str, model: str, chosen: Collection[str] | None, known: Sequence[str]) -> None:

@@ -31,11 +31,11 @@ from brainalign.geometry import (
     unrepeated,
 )
 from brainalign.pipelines import run_stage, stage_parser
+from brainalign.preconditions import check_shared_objects
 from brainalign.provenance import Provenance
 from brainalign.settings import ConceptSettings, parse
 
 ALPHAS = tuple(np.logspace(-2, 6, 9))  # of the read-out
-LEAST_OBJECTS = 7  # shared with a brain dataset: fewer have too few orders
 
 Values = NDArray[np.floating[Any]]
 Make = Callable[[Sequence[int]], SparseConcepts | VariationalConcepts]
@@ -156,11 +156,7 @@ def regions_of(
     details = [load_sidecar(path)["details"] for path in paths]
     shared = set(stimuli).intersection(*(about["conditions"] for about in details))
     names = [name for name in stimuli if name in shared]
-    if len(names) < LEAST_OBJECTS:
-        raise BrainalignError(
-            f"concepts.regions_of: {len(names)} of {len(stimuli)} objects were shown to all of its {len(paths)} fMRI "
-            f"subjects ({listed(names)}), but {LEAST_OBJECTS} are needed; ids of objects and stimuli must be the same"
-        )
+    check_shared_objects(names, len(stimuli), len(paths))
     i, j = np.triu_indices(len(names), 1)
     found: dict[str, list[Values]] = {}
     for some, about in zip(arrays, details, strict=True):

@@ -251,3 +251,28 @@ def test_windows_of_latencies_in_recordings(tmp_path: Path) -> None:
     load(0.1, 0.3)
     with pytest.raises(BrainalignError, match=r"muse, subject 1: latency_window_s: 0.5 to 0.7 s holds 0 samples"):
         load(0.5, 0.7)
+
+
+def test_objects_of_judgements_are_images_that_brains_saw(lab: Lab) -> None:
+    about = {"kind": "triplets", "name": "odd", "title": "t", "licence": "CC0", "source": "tests"}
+    about |= {"citation": {"text": "Nobody."}, "files": {"triplets": ["triplets.txt"], "objects": "objects.txt"}}
+    (lab.folder / "odd.yaml").write_text(yaml.safe_dump(about))
+    path = lab.folder / "scenes.yaml"
+
+    def load(*objects: str) -> None:
+        (lab.folder / "objects.txt").write_text("\n".join(objects) + "\n")
+        path.write_text(yaml.safe_dump(lab.content))
+        content = {
+            "datasets": {"odd": {"descriptor": str(lab.folder / "odd.yaml")}, "scenes": {"descriptor": str(path)}},
+            "models": {"random": {"extractor": "random"}},
+            "methods": {"ridge": {"encoder": "ridge"}},
+            "concepts": {"regions_of": "scenes"},
+        }
+        load_descriptors(parse(Config, content, "config.yaml"))
+
+    tested = lab.study.scenes["stimulus_id"].tolist()
+    load(*tested[:7], "cat", "dog")
+    with pytest.raises(BrainalignError, match="6 of 9 objects were shown to all of its 1 fMRI subjects"):
+        load(*tested[:6], tested[40], "cat", "dog")
+    with pytest.raises(BrainalignError, match=r"0 of 3 objects .*\(none\)"):
+        load("a.png", "b.png", "c.png")
