@@ -22,7 +22,7 @@ from brainalign.checks import BrainalignError, check_choice, did_you_mean
 from brainalign.descriptor import Descriptor, ImageStudy, RecordingStudy, TripletStudy, scanned_subjects
 from brainalign.feature_norms import norms_of_words, read_feature_norms
 from brainalign.image_files import BetaFiles, EpochFiles
-from brainalign.image_words import attribute_labels, caption_words, captions_of, check_captions, image_captions
+from brainalign.image_words import attribute_labels, caption_words, check_captions, image_captions, written_captions
 from brainalign.methods import InContextMethod, TrainedMethod
 from brainalign.models import SHARED_LAYERS
 from brainalign.preconditions import (
@@ -143,14 +143,14 @@ def check_image_study(config: Config, dataset: str, study: ImageStudy) -> None:
             _grounds(config, tables)
     _matches(config, dataset, tables)
     for subject in study.subjects:
-        n, repeats = tables.n_training(subject), tables.fewest_repeats(subject)
         with _place(f"datasets.{dataset}: subject {subject}"):
-            if n is not None and config.synthesises(dataset, study, subject):
+            if config.synthesises(dataset, study, subject) and (n := tables.n_training(subject)) is not None:
                 check_halves(n)
-            if repeats is not None:
-                check_repeated(config.compare_images.distance, repeats)
+            distance = config.compare_images.distance
+            if distance == "crossnobis" and (n := tables.fewest_repeats(subject)) is not None:
+                check_repeated(distance, n)
             for _, name in config.fits_of(dataset, subject):
-                _fits(config, name, tables, subject, n)
+                _fits(config, name, tables, subject)
         if subject in study.decoded:
             check_times(config, study, subject)
 
@@ -164,7 +164,7 @@ def _texts(config: Config, dataset: str, tables: _Tables) -> None:
     ids = images["stimulus_id"].tolist()
     with _place(f"datasets.{dataset}.models: {', '.join(readers)} read texts"):
         if tables.captions is not None:
-            captions_of(ids, tables.captions, str(tables.study.captions))
+            written_captions(ids, tables.captions, str(tables.study.captions))
         elif "caption" in images:
             check_captions(ids, [[text] for text in images["caption"]])
 
@@ -202,10 +202,12 @@ def _grounds(config: Config, tables: _Tables) -> None:
     images = tables.images
     if images is None or (tables.study.captions is not None and tables.captions is None):
         return
-    texts = image_captions(images, tables.captions, str(tables.study.captions))
     for column in options.attributes:
         check_choice("ground.attributes", column, [str(each) for each in images])
-    if len(texts) <= MOST_CAPTIONED:
+    if len(images) > MOST_CAPTIONED and tables.captions is not None:
+        written_captions(images["stimulus_id"].tolist(), tables.captions, str(tables.study.captions))
+    else:
+        texts = image_captions(images, tables.captions, str(tables.study.captions))
         train = np.ones(len(texts), dtype=bool) if tables.tested is None else ~tables.tested
         words, _ = caption_words(texts, train, options.min_images)
         if options.norms is not None:
@@ -224,12 +226,12 @@ def _matches(config: Config, dataset: str, tables: _Tables) -> None:
         options.check_features(tables.study.images.name, images.replace("", np.nan))
 
 
-def _fits(config: Config, name: str, tables: _Tables, subject: str, n_training: int | None) -> None:
+def _fits(config: Config, name: str, tables: _Tables, subject: str) -> None:
     """Raise where a method needs more images, regions or categories than a subject has."""
     options, files = config.methods[name], tables.study.subjects[subject]
-    if isinstance(options, InContextMethod) and n_training is not None:
+    if isinstance(options, InContextMethod) and (n := tables.n_training(subject)) is not None:
         with _place(f"methods.{name}"):
-            check_contexts(n_training, options.sizes, options.n_repeats)
+            check_contexts(n, options.sizes, options.n_repeats)
     if not isinstance(options, TrainedMethod):
         return
     if options.needs_semantics == "classes" and tables.images is not None and "category" not in tables.images:

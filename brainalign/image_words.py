@@ -27,6 +27,7 @@ __all__ = [
     "check_captions",
     "image_captions",
     "words",
+    "written_captions",
 ]
 
 MOST_WORDS = 12  # different values that make a column of the table of images an attribute
@@ -89,6 +90,21 @@ def captions_of(
     >>> captions_of(["b", "a"], table)
     [['a dog'], ['a cat', 'a kitten']]
     """
+    written = written_captions(stimulus_ids, captions, name)
+    found = written["caption"].groupby(written["stimulus_id"], sort=False).agg(list)
+    return [list(found[stimulus]) for stimulus in stimulus_ids]
+
+
+def written_captions(
+    stimulus_ids: Sequence[str], captions: pd.DataFrame, name: str = "the table of captions"
+) -> pd.DataFrame:
+    """Return the rows that hold a caption, after checking that every stimulus has one; arguments as `captions_of`.
+
+    Raises
+    ------
+    BrainalignError
+        If a column is missing, or a stimulus has no caption.
+    """
     for column in ("stimulus_id", "caption"):
         if column not in captions:
             raise BrainalignError(
@@ -96,15 +112,15 @@ def captions_of(
                 f"{did_you_mean(column, map(str, captions))}; give a row per caption with stimulus_id and caption"
             )
     texts = captions["caption"].fillna("").astype(str).str.strip()
-    written = texts[texts != ""]
-    found = written.groupby(captions["stimulus_id"].astype(str), sort=False).agg(list)
-    missing = [stimulus for stimulus in stimulus_ids if stimulus not in found.index]
+    written = captions.assign(stimulus_id=captions["stimulus_id"].astype(str), caption=texts)[texts != ""]
+    known = dict.fromkeys(written["stimulus_id"])
+    missing = [stimulus for stimulus in stimulus_ids if stimulus not in known]
     if missing:
         raise BrainalignError(
             f"{name} has no caption of {len(missing)} of {len(stimulus_ids)} stimuli ({listed(missing)})"
-            f"{did_you_mean(missing[0], found.index)}; add rows for them, or leave the stimuli out"
+            f"{did_you_mean(missing[0], known)}; add rows for them, or leave the stimuli out"
         )
-    return [list(found[stimulus]) for stimulus in stimulus_ids]
+    return written
 
 
 def image_captions(
