@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import importlib.util
 import json
 import os
@@ -36,12 +37,11 @@ class Checkout:
     start: Start
 
     @classmethod
-    def make(cls, folder: Path, start: Start) -> Checkout:
+    def make(cls, folder: Path, compiled: Path, start: Start) -> Checkout:
         root, lib = folder / "root", folder / "lib" / "brainalign"
         ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / "brainalign", lib, ignore=ignore)
+        shutil.copytree(compiled, lib)
         for name in ("kernels", "pipelines"):
-            shutil.copytree(ROOT / name, lib / name, ignore=ignore)
             shutil.copytree(ROOT / name, root / name, ignore=ignore)
         for name in ("snakemake", "data"):
             shutil.copytree(ROOT / name, root / name, ignore=ignore)
@@ -97,8 +97,9 @@ def forks(file: str, *arguments: str) -> Iterator[tuple[IO[str], IO[str]]]:
     """Start a file of this folder that imports first and forks for every call; yield its input and its output."""
     command = [sys.executable, "-P", str(Path(__file__).with_name(file)), *arguments]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment | {"OMP_NUM_THREADS": "1"}
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -130,12 +131,28 @@ def snakemake(tmp_path_factory: pytest.TempPathFactory, stages: Path) -> Iterato
         yield start
 
 
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the library as in a wheel, compiled once: copies of it keep the ages of its files."""
+    lib = tmp_path_factory.mktemp("compiled") / "brainalign"
+    ignore = shutil.ignore_patterns("__pycache__")
+    for folder, place in (
+        (ROOT / "brainalign", lib),
+        *((ROOT / name, lib / name) for name in ("kernels", "pipelines")),
+    ):
+        shutil.copytree(folder, place, ignore=ignore)
+    compileall.compile_dir(lib, quiet=1)
+    return lib
+
+
 @pytest.fixture(scope="module")
-def make_checkout(tmp_path_factory: pytest.TempPathFactory, make_study, snakemake) -> Callable[[str], Checkout]:
+def make_checkout(
+    tmp_path_factory: pytest.TempPathFactory, make_study, compiled: Path, snakemake
+) -> Callable[[str], Checkout]:
     """Return a function that makes a checkout with the small study in it."""
 
     def make(name: str) -> Checkout:
-        checkout = Checkout.make(tmp_path_factory.mktemp(name), snakemake)
+        checkout = Checkout.make(tmp_path_factory.mktemp(name), compiled, snakemake)
         make_study(checkout.root / "study").write()
         return checkout
 

@@ -11,11 +11,16 @@ import json
 import os
 import sys
 
+import nibabel  # noqa: F401
 import pandas  # noqa: F401
-import pydantic  # noqa: F401
+import pydantic
+import safetensors.numpy  # noqa: F401
+import smart_open  # noqa: F401 (as snakemake does, late)
+from leaving import leave
 from snakemake.cli import get_argument_parser, main
 
 get_argument_parser()  # finds and imports plugins
+pydantic.TypeAdapter(int)  # so does this
 
 
 def call(folder: str, environment: dict[str, str], arguments: list[str], output: str, errors: str) -> None:
@@ -33,6 +38,5 @@ def call(folder: str, environment: dict[str, str], arguments: list[str], output:
 gc.freeze()  # else every fork goes through all of these objects, and copies them, when it exits
 for line in sys.stdin:
     if (child := os.fork()) == 0:
-        call(**json.loads(line))
-        sys.exit()
+        leave(call, **json.loads(line))
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)

@@ -17,6 +17,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from leaving import leave
+
 CALL = """#!{python} -IS
 import json, os, socket, sys
 
@@ -41,6 +43,8 @@ def write_python(folder: Path, address: Path) -> None:
 
 def run(call: socket.socket) -> None:
     """Become the process that was asked for; what it exits with is what this function raises."""
+    from drawn import watched
+
     files = socket.recv_fds(call, 1, 3)[1]
     asked = json.loads(b"".join(iter(lambda: call.recv(1 << 16), b"")))
     for number, file in enumerate(files):
@@ -50,33 +54,38 @@ def run(call: socket.socket) -> None:
     os.environ.update(asked["environment"])
     sys.path.insert(0, os.environ["PYTHONPATH"])
     sys.argv = asked["arguments"]
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    with watched() as problems:
+        try:
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        except SystemExit as error:
+            if error.code:
+                raise
+    sys.exit("\n".join(problems) or None)
 
 
 def answer(call: socket.socket) -> None:
     """Run a call in a child of this process, and send what it exited with."""
     if (child := os.fork()) == 0:
-        from drawn import watched
-
-        with watched() as problems:
-            try:
-                run(call)
-            except SystemExit as error:
-                if error.code:
-                    raise
-        sys.exit("\n".join(problems) or None)
+        leave(run, call)
     call.sendall(str(abs(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))).encode())
 
 
 def serve(folder: Path) -> None:
+    import contourpy  # noqa: F401
     import jinja2  # noqa: F401
+    import matplotlib.backends.backend_svg
     import matplotlib.pyplot  # noqa: F401
-    import mne  # noqa: F401
+    import mne.epochs
+    import mne.io.array  # noqa: F401
     import nilearn.maskers
     import nilearn.plotting  # noqa: F401
     import pandas  # noqa: F401
+    import PIL.ImageFont  # noqa: F401
+    import platformdirs  # noqa: F401
+    import pyarrow.dataset
     import pyarrow.parquet  # noqa: F401
-    import pydantic  # noqa: F401
+    import pydantic.types
+    import safetensors.numpy
     import safetensors.torch  # noqa: F401
     import scipy.stats  # noqa: F401
     import sklearn.model_selection  # noqa: F401
@@ -84,6 +93,7 @@ def serve(folder: Path) -> None:
     import transformers.models.bert.modeling_bert  # noqa: F401
     import yaml  # noqa: F401
 
+    pydantic.TypeAdapter(int)  # finds plugins
     gc.freeze()  # else every fork goes through all of these objects, and copies them, when it exits
     write_python(folder, folder / "socket")
     with socket.socket(socket.AF_UNIX) as listener:
@@ -93,8 +103,7 @@ def serve(folder: Path) -> None:
         while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
             call = listener.accept()[0]
             if os.fork() == 0:
-                answer(call)
-                sys.exit()
+                leave(answer, call)
             call.close()
             with suppress(ChildProcessError):  # none is left
                 while os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG):
