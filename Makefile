@@ -45,7 +45,7 @@ configured: setup
 
 # A run that was killed leaves its lock; release it when every process that may hold one is gone.
 unlock: setup
-	@if ls .snakemake/locks/* > /dev/null 2>&1 && python -P -m brainalign.locks; \
+	@if ls .snakemake/locks/* > /dev/null 2>&1 && python -P -m brainalign.workflow.locks; \
 	then $(SNAKEMAKE) --configfile $(CONFIG) --unlock; fi
 
 test: setup lint
@@ -94,7 +94,7 @@ prior: setup
 	python -P benchmarks/train_prior.py
 
 schemas: setup
-	python -P -m brainalign.settings snakemake/schemas
+	python -P -m brainalign.config.settings snakemake/schemas
 
 clean:
 	rm -rf build results .snakemake

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from brainalign.plan import library_digest
+from brainalign.workflow import library_digest
 from worlds import World, saved
 
 HERE = Path(__file__).parent

@@ -12,10 +12,10 @@ from statistics import median
 
 import torch
 
-from brainalign.costs import ridge_cost, seconds
 from cells import cell
 from rates import decomposition, kept, product
 from ridge import CASES, QUICK
+from ridge_cost import ridge_cost, seconds
 from tables import write_table
 from worlds import N_FOLDS, World, remove
 
@@ -66,7 +66,7 @@ def main() -> None:
     ]
     notes = (
         f"Rates: float32 products {rates.float32 / 1e9:.0f} and float64 {rates.float64 / 1e9:.0f} GFLOP/s, "
-        f"eigh {rates.eigh / 1e9:.1f}, memory {rates.memory / 1e9:.1f} GB/s. The model is `brainalign.costs`."
+        f"eigh {rates.eigh / 1e9:.1f}, memory {rates.memory / 1e9:.1f} GB/s. The model is `benchmarks/ridge_cost.py`."
     )
     title = "Over the floor of products and decompositions, one thread, CPU seconds"
     write_table("4-floor", title, [*header, "model (s)"], rows, notes, keep=not quick)

@@ -21,41 +21,50 @@ from safetensors.numpy import save_file
 from scipy.io import savemat
 
 from brainalign.arrays import Responses
-from brainalign.artifacts import artifact_path, load, open_writer, save
-from brainalign.datasets.betas import read_betas
-from brainalign.datasets.bids import _timing
-from brainalign.datasets.cifti import grayordinates, read_cifti, read_dlabel
-from brainalign.datasets.coco_captions import coco_captions, nsd_coco_ids
-from brainalign.datasets.cortical_maps import _read_column
-from brainalign.datasets.fmri import read_labels, read_volumes
-from brainalign.datasets.fmriprep import read_confounds
-from brainalign.datasets.images import audit_images
-from brainalign.datasets.meeg import read_epochs
-from brainalign.datasets.nsd import _check_sessions, _read_voxels
-from brainalign.datasets.nsd_rois import _read_ctab
-from brainalign.datasets.published import load_npy
-from brainalign.datasets.rdms import read_rdm_study
-from brainalign.datasets.recordings import read_muse
-from brainalign.datasets.region_series import _names
-from brainalign.datasets.sentence_text import read_task_table
-from brainalign.datasets.subjects import read_images_table
-from brainalign.datasets.surfaces import read_maps, read_surface_rois, vertex_table
-from brainalign.datasets.things import read_things
-from brainalign.datasets.trials import read_table, read_trials
-from brainalign.datasets.triplets import _embedding, read_objects, read_triplets
-from brainalign.datasets.videos import read_videos
-from brainalign.datasets.zuco_files import read_sentences
-from brainalign.decoding.shared_space_files import read_space
-from brainalign.decoding.text_file import KEY, read_decoder
+from brainalign.config import load_config
+from brainalign.datasets import (
+    audit_images,
+    coco_captions,
+    nsd_coco_ids,
+    read_betas,
+    read_epochs,
+    read_images_table,
+    read_muse,
+    read_objects,
+    read_rdm_study,
+    read_table,
+    read_task_table,
+    read_things,
+    read_trials,
+    read_triplets,
+    read_videos,
+)
+from brainalign.datasets.formats import (
+    grayordinates,
+    read_cifti,
+    read_confounds,
+    read_dlabel,
+    read_labels,
+    read_maps,
+    read_surface_rois,
+    read_volumes,
+    vertex_table,
+)
+from brainalign.datasets.formats.bids import _timing
+from brainalign.datasets.formats.region_series import _names
+from brainalign.datasets.published import load_npy, read_sentences
+from brainalign.datasets.published.cortical_maps import _read_column
+from brainalign.datasets.published.nsd import _check_sessions, _read_voxels
+from brainalign.datasets.published.nsd_rois import _read_ctab
+from brainalign.datasets.studies.triplets import _embedding
+from brainalign.decoding.shared_space import read_space
+from brainalign.decoding.text import KEY, read_decoder
 from brainalign.encoding import FactorizedReadout, RoutingEncoder
-from brainalign.encoding.in_context_checkpoint import read_checkpoint
-from brainalign.encoding.npy import NpyFile
-from brainalign.encoding.training import read_state
-from brainalign.feature_norms import read_feature_norms
-from brainalign.features.images import load_image
-from brainalign.provenance import Provenance
-from brainalign.reading import read_npy, read_npz
-from brainalign.settings import load_config, load_descriptor
+from brainalign.encoding.in_context import read_checkpoint
+from brainalign.encoding.regression import NpyFile, read_state
+from brainalign.features import load_image
+from brainalign.io import Provenance, artifact_path, load, open_writer, read_npy, read_npz, save
+from brainalign.study import load_descriptor, read_feature_norms
 
 ROOT = Path(__file__).parent.parent
 RNG = np.random.default_rng(0)

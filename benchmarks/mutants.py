@@ -1,6 +1,6 @@
 """Do tests see a wrong line? Single random mutations of given files, each run against the nearest tests.
 
-    python -P benchmarks/mutants.py brainalign/report/figures.py brainalign/report/contest.py --count 40 --seed 3
+    python -P benchmarks/mutants.py brainalign/report/pages/group.py brainalign/report/kit/heads.py --count 40 --seed 3
     python -P benchmarks/mutants.py brainalign/geometry --count 40 --tests tests/geometry
     python -P benchmarks/mutants.py brainalign/report --returning Figure --count 40 --list
 

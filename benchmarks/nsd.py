@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
-from brainalign.costs import Rates, ridge_cost, seconds
 from rates import kept
+from ridge_cost import Rates, ridge_cost, seconds
 from tables import write_table
 
 SUBJECTS, LAYERS, VERTICES = 8, 100, 327_684

@@ -11,8 +11,8 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 
-from brainalign.plan import STAGES, jobs
-from brainalign.settings import load_config
+from brainalign.config import load_config
+from brainalign.workflow import STAGES, jobs
 
 LEAST_S = 10.0  # stages below are not judged
 

@@ -13,8 +13,8 @@ from statistics import median
 import numpy as np
 import torch
 
-from brainalign.costs import EIGH, Rates
 from brainalign.kernels import eigh
+from ridge_cost import EIGH, Rates
 
 FOLDER = Path(__file__).parent.parent / "build" / "bench"
 

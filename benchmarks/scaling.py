@@ -9,10 +9,10 @@ from statistics import median
 
 import matplotlib.pyplot as plt
 
-from brainalign.costs import ridge_cost, seconds
 from cells import cell
 from peers import CONTENDERS
 from rates import kept
+from ridge_cost import ridge_cost, seconds
 from tables import ROOT, write_table
 from worlds import World, remove
 

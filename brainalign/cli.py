@@ -23,12 +23,10 @@ from rich.table import Table
 
 import brainalign
 from brainalign.checks import BrainalignError
+from brainalign.config import Config, load_config
 from brainalign.devices import visible_gpus
-from brainalign.plan import STAGES, jobs
-from brainalign.settings import BlockStudy, Config, Descriptor, ImageStudy, load_config, load_descriptor
-from brainalign.study_size import known_shape
-
-__all__ = ["main"]
+from brainalign.study import BlockStudy, Descriptor, ImageStudy, known_shape, load_descriptor
+from brainalign.workflow import STAGES, jobs
 
 # What each extra brings, by the name it is imported under.
 EXTRAS = {

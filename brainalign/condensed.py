@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
 
-__all__ = ["condensed_rdms", "n_stimuli_of", "square_rdms"]
-
 Values = NDArray[np.floating[Any]]
 
 SLACK = 1e-3  # of the largest entry: what distances in float32 leave of a zero diagonal and of symmetry

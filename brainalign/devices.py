@@ -18,8 +18,6 @@ from brainalign.checks import BrainalignError, check_choice
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["claim_gpu", "pick_device", "target_block", "visible_gpus"]
-
 MEMORY_SHARE = 0.25  # of what is free: the arrays of a block, with room for temporaries of the same size
 
 

@@ -18,8 +18,6 @@ import torch
 from numpy.typing import NDArray
 from scipy.linalg import cython_blas, cython_lapack
 
-__all__ = ["eigh", "lower_gram", "product"]
-
 LARGE = 2**21  # multiplications that take longer than it takes to leave torch
 LETTER = {"float32": "s", "float64": "d"}  # by which Fortran tells its routines apart
 

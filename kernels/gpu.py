@@ -6,8 +6,6 @@ from importlib.util import find_spec
 
 import torch
 
-__all__ = ["served"]
-
 
 def served(*tensors: torch.Tensor) -> bool:
     """Say whether all are float32 (or int16) on one NVIDIA GPU the kernels are made for, and Triton is here.

@@ -8,8 +8,6 @@ import triton.language as tl
 
 from .split_triton import BLOCK, DEPTH, RESOURCES, Parts, operand, split, tile_product, up
 
-__all__ = ["apply_alpha", "cross_product", "multiply"]
-
 CHUNK = 32768  # columns at a time: bounds the memory of the parts
 
 

@@ -18,8 +18,6 @@ from .gpu import served
 if TYPE_CHECKING:
     from .score_triton import Forms
 
-__all__ = ["FoldForm", "Moments", "held_out", "prediction_moments"]
-
 Moments = tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]  # Σŷ where asked for, Σŷ², Σŷy
 
 # Pairs of eigenvalues closer than eps ** NEAR (.001 in float32), relative to their sizes plus the smallest penalty, are

@@ -13,8 +13,6 @@ import triton.language as tl
 from . import reference
 from .split_triton import DEPTH, halves, up
 
-__all__ = ["correlation_rdms"]
-
 CHUNK = 2**27  # numbers in parts at a time: bounds their memory to 512 MB
 WIDEST = 4096  # channels that a program normalises
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["apply_alpha", "correlation_rdms", "cross_product", "prediction_moments"]
-
 
 def prediction_moments(
     basis: torch.Tensor, filters: torch.Tensor, coefficients: torch.Tensor, observed: torch.Tensor

@@ -14,8 +14,6 @@ import triton.language as tl
 
 from .split_triton import BLOCK, DEPTH, RESOURCES, Parts, halves, operand, powers, split, tile_product, up
 
-__all__ = ["Forms", "forms", "prediction_moments"]
-
 CHUNK = 32768  # targets at a time: bounds the memory of their parts
 
 

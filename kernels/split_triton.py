@@ -15,8 +15,6 @@ import triton
 import triton.language as tl
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-__all__ = ["BLOCK", "DEPTH", "RESOURCES", "Parts", "halves", "operand", "powers", "split", "tile_product"]
-
 BLOCK = 128  # tiles of results are square; two float32 accumulators of this size fill the registers of a processor
 DEPTH = 64  # terms of a step: they share a scale, and are added outside the matrix units, which truncate what they add
 RESOURCES = {"num_warps": 8, "num_stages": 3}  # of a product; a stage is 64 KB of shared memory

@@ -12,9 +12,8 @@ from typing import Any
 
 from brainalign.checks import BrainalignError
 from brainalign.devices import claim_gpu, visible_gpus
-from brainalign.plan import STAGES, library_digest
-from brainalign.provenance import Provenance
-from brainalign.stages import read_settings
+from brainalign.io import Provenance
+from brainalign.workflow import STAGES, library_digest, read_settings
 
 __all__ = ["run_stage", "stage_parser"]
 

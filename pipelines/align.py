@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays
-from brainalign.artifacts import load, load_sidecar, save
 from brainalign.checks import BrainalignError
+from brainalign.config import AlignSettings, ConceptSettings
 from brainalign.geometry import (
     CONCEPT_METHODS,
     AlignmentStudy,
@@ -30,10 +30,10 @@ from brainalign.geometry import (
     split_objects,
     unrepeated,
 )
+from brainalign.io import Provenance, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.pipelines.concepts import layers_of, regions_of
-from brainalign.provenance import Provenance
-from brainalign.settings import AlignSettings, ConceptSettings, parse
+from brainalign.study import parse
 
 HEAD_RATE = 0.15  # over the number of features: how fast an affine map learns, whatever its size
 

@@ -13,17 +13,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Features, Layers, Responses
-from brainalign.artifacts import load, save
 from brainalign.checks import BrainalignError, check_choice
+from brainalign.config import SHARED_LAYERS, CaptionSettings
 from brainalign.datasets import folds_of
 from brainalign.encoding import Ridge, target_groups
 from brainalign.features import embed_texts, find_function
-from brainalign.image_words import attribute_labels, attribute_words
+from brainalign.io import Provenance, load, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.preconditions import check_vectors
-from brainalign.provenance import Provenance
-from brainalign.settings import SHARED_LAYERS, CaptionSettings, parse
 from brainalign.statistics import RELIABLE
+from brainalign.study import attribute_labels, attribute_words, check_vectors, parse
 from brainalign.synthesis import (
     AttributeCaptioner,
     Captioner,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Arrays, Layers, Responses
-from brainalign.artifacts import entities_of, load, load_sidecar, save
+from brainalign.config import CompareSettings
 from brainalign.datasets import group_labels
 from brainalign.geometry import (
     WHITENED,
@@ -22,10 +22,10 @@ from brainalign.geometry import (
     rdm_permutation_test,
     replicate_rdms,
 )
+from brainalign.io import Provenance, entities_of, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import CompareSettings, parse
 from brainalign.statistics import MIN_UNITS, bootstrap
+from brainalign.study import parse
 
 
 def main(argv: Sequence[str] | None = None) -> int:

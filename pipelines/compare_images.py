@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Layers, Responses
-from brainalign.artifacts import entities_of, load, save
+from brainalign.config import CompareImagesSettings
 from brainalign.datasets import repeat_counts, repeats_cube
 from brainalign.geometry import (
     combination,
@@ -26,10 +26,9 @@ from brainalign.geometry import (
     replicate_rdms,
     score_combinations,
 )
+from brainalign.io import Provenance, entities_of, load, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.preconditions import check_repeated
-from brainalign.provenance import Provenance
-from brainalign.settings import CompareImagesSettings, parse
+from brainalign.study import check_repeated, parse
 
 MIN_TARGETS = 5  # patterns over fewer have no stable correlation distance
 

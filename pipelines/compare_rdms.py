@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Layers
-from brainalign.artifacts import entities_of, load, load_sidecar, save
+from brainalign.config import CompareRdmsSettings
 from brainalign.geometry import (
     FlexibleModel,
     combination,
@@ -25,9 +25,9 @@ from brainalign.geometry import (
     session_average,
     subject_rdms,
 )
+from brainalign.io import Provenance, entities_of, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import CompareRdmsSettings, parse
+from brainalign.study import parse
 
 DRAW = re.compile(r"(?P<layer>.+)_draw\d+")  # layers of the draws of a network with random weights
 

@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Layers
-from brainalign.artifacts import entities_of, load, load_sidecar, save
 from brainalign.checks import BrainalignError, listed
+from brainalign.config import ConceptSettings
 from brainalign.geometry import (
     CONCEPT_METHODS,
     ConceptFit,
@@ -30,10 +30,9 @@ from brainalign.geometry import (
     square_rdms,
     unrepeated,
 )
+from brainalign.io import Provenance, entities_of, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.preconditions import check_shared_objects
-from brainalign.provenance import Provenance
-from brainalign.settings import ConceptSettings, parse
+from brainalign.study import check_shared_objects, parse
 
 ALPHAS = tuple(np.logspace(-2, 6, 9))  # of the read-out
 

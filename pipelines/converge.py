@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Arrays
-from brainalign.artifacts import entities_of, load, load_sidecar, save
+from brainalign.config import ConvergeSettings
 from brainalign.datasets import AreaMaps, read_area_maps
 from brainalign.encoding import SplitScores, checkpoint_curves, converge_subjects
+from brainalign.io import Provenance, entities_of, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import ConvergeSettings, parse
 from brainalign.statistics import area_map_test, fdr, spin_orders
+from brainalign.study import parse
 
 MAPS = ["model", "subject", "quantity", "map", "r", "p", "q", "null_sd", "n", "null", "reason"]
 QUANTITIES = {"half_time": "half-time", "half_time_from_start": "half-time from the first checkpoint"}

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Features, Layers, Responses
-from brainalign.artifacts import load, load_sidecar, save
 from brainalign.checks import BrainalignError
+from brainalign.config import DecodeSettings
 from brainalign.decoding import Components, TextStudy, Trials, decoder_of, study_text, verdict
+from brainalign.io import Provenance, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import DecodeSettings, parse
+from brainalign.study import parse
 
 TABLES = (
     "controls", "retrieval", "retrievalsubjects", "averaged", "zeroshot", "confusion", "nuisances", "leftblocks",

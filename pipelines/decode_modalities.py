@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Layers
-from brainalign.artifacts import load, save
 from brainalign.checks import BrainalignError, check_choice, listed
+from brainalign.config import DecodeModalitiesSettings
 from brainalign.datasets import check_modality_splits, fit_whitener
 from brainalign.decoding import (
     LinearDecoder,
@@ -31,13 +31,12 @@ from brainalign.decoding import (
     unimodal_spaces,
     without_own_layers,
 )
-from brainalign.decoding.cross_modal import KINDS
-from brainalign.decoding.space_geometry import space_patterns
+from brainalign.decoding.shared_space import KINDS, space_patterns
 from brainalign.geometry import compare, rdm
+from brainalign.io import Provenance, load, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import DecodeModalitiesSettings, parse
 from brainalign.statistics import permutation_test
+from brainalign.study import parse
 
 Values = NDArray[np.floating[Any]]
 Parts = dict[str, Trials]

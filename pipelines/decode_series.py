@@ -12,14 +12,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays
-from brainalign.artifacts import load, load_sidecar, save
+from brainalign.config import SeriesSettings
 from brainalign.datasets import check_sides
 from brainalign.decoding import FineTuned, MaskedBrainModel, masked_study, person_features, person_scores
-from brainalign.decoding.person_scores import fine_tuned_row
+from brainalign.decoding.masked import fine_tuned_row
+from brainalign.io import Provenance, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.plan import wants_device
-from brainalign.provenance import Provenance
-from brainalign.settings import SeriesSettings, parse
+from brainalign.study import parse
+from brainalign.workflow import wants_device
 
 TEST_SHARE = 0.25  # of the subjects, where the table of people has no split
 LEAST_FRAMES = 4  # of a segment

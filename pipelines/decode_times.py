@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.sparse import diags_array
 
 from brainalign.arrays import Arrays, Responses
-from brainalign.artifacts import load, save
 from brainalign.checks import BrainalignError
+from brainalign.config import DecodeTimesSettings
 from brainalign.datasets import fit_whitener
 from brainalign.geometry import (
     Fold,
@@ -28,10 +28,8 @@ from brainalign.geometry import (
     rdm_time_generalization,
     sensor_effects,
 )
+from brainalign.io import Provenance, load, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.preconditions import check_latency_window
-from brainalign.provenance import Provenance
-from brainalign.settings import DecodeTimesSettings, parse
 from brainalign.statistics import (
     MIN_UNITS,
     Exchange,
@@ -45,6 +43,7 @@ from brainalign.statistics import (
     score_latency,
     sensor_adjacency,
 )
+from brainalign.study import check_latency_window, parse
 
 EVERYTHING = "all"
 ACROSS, WITHIN, IMAGES = "recordings left out", "within recordings", "images left out"

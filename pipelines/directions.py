@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from brainalign.arrays import Arrays, Layers
-from brainalign.artifacts import load, load_sidecar, save
 from brainalign.checks import BrainalignError
+from brainalign.config import DirectionSettings, SynthesizeSettings
 from brainalign.devices import pick_device
 from brainalign.features import image_features
+from brainalign.io import Provenance, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.pipelines.synthesize import in_batches, natural_files, neurons, pixels
-from brainalign.provenance import Provenance
-from brainalign.settings import DirectionSettings, SynthesizeSettings, parse
 from brainalign.simulation import SHAPE_NEURONS, measure_things
+from brainalign.study import parse
 from brainalign.synthesis import (
     DirectionStudy,
     Judges,

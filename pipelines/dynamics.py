@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Arrays
-from brainalign.artifacts import entities_of, load, load_sidecar, save
 from brainalign.checks import BrainalignError
+from brainalign.config import DynamicsSettings
 from brainalign.datasets import neurons_of, read_neural, read_videos
 from brainalign.encoding import Ridge
 from brainalign.geometry import movie_agreement, score_dynamics, time_features
+from brainalign.io import Provenance, entities_of, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import DynamicsSettings, VideoStudy, load_descriptor, parse
+from brainalign.study import VideoStudy, load_descriptor, parse
 
 TIME_ALONE = "time alone"
 

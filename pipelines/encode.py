@@ -12,14 +12,14 @@ import pandas as pd
 from nibabel.nifti1 import Nifti1Image
 
 from brainalign.arrays import Layers, Responses
-from brainalign.artifacts import load, load_sidecar, save
+from brainalign.config import EncodeSettings
 from brainalign.datasets import folds_of, group_labels
 from brainalign.devices import pick_device
 from brainalign.encoding import ENCODERS, Evaluation, evaluate
+from brainalign.io import Provenance, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import EncodeSettings, parse
 from brainalign.statistics import fdr, normalized_r2, permutation_test, signed_r2
+from brainalign.study import parse
 
 METRICS = {
     "r": "Pearson r over the test items of a fold, averaged over folds",

@@ -22,8 +22,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Layers, Responses
-from brainalign.artifacts import load, load_sidecar, save
 from brainalign.checks import BrainalignError
+from brainalign.config import SHARED_LAYERS, EncodeImagesSettings
 from brainalign.datasets import folds_of
 from brainalign.devices import pick_device
 from brainalign.encoding import (
@@ -54,10 +54,10 @@ from brainalign.encoding import (
     target_groups,
 )
 from brainalign.features import embed_texts
+from brainalign.io import Provenance, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import SHARED_LAYERS, EncodeImagesSettings, parse
 from brainalign.statistics import RELIABLE
+from brainalign.study import parse
 
 # Options of a method that are not its encoder's.
 OF_THE_STAGE = (

@@ -11,16 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from brainalign.artifacts import open_writer
 from brainalign.checks import BrainalignError, listed
 from brainalign.features import EXTRACTORS, Extractor, check_images
-from brainalign.files import file_digest
-from brainalign.image_words import captions_of, check_captions
+from brainalign.io import Provenance, file_digest, open_writer, read_parquet, read_text_table
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.reading import read_parquet
-from brainalign.settings import BlockStudy, load_descriptor
-from brainalign.tables import read_text_table
+from brainalign.study import BlockStudy, captions_of, check_captions, load_descriptor
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Features, Layers
-from brainalign.artifacts import load, save
 from brainalign.checks import check_choice
+from brainalign.config import GroundSettings
 from brainalign.decoding import (
     GroundedLanguage,
     caption_words,
@@ -22,13 +22,10 @@ from brainalign.decoding import (
     word_attributes,
     word_axes,
 )
-from brainalign.feature_norms import norms_of_words
 from brainalign.features import SentenceExtractor
-from brainalign.image_words import image_captions
+from brainalign.io import Provenance, load, read_text_table, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import GroundSettings, parse
-from brainalign.tables import read_text_table
+from brainalign.study import image_captions, norms_of_words, parse
 
 SHOWN_IMAGES, SHOWN_WORDS = 4, 6
 NORMS = [

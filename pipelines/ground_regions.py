@@ -13,14 +13,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Responses
-from brainalign.artifacts import load, load_sidecar, save
 from brainalign.checks import BrainalignError, listed
+from brainalign.config import GroundSettings
 from brainalign.datasets import folds_of
 from brainalign.decoding import caption_vectors, word_regions
 from brainalign.encoding import Ridge, target_groups
+from brainalign.io import Provenance, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import GroundSettings, parse
+from brainalign.study import parse
 
 Values = NDArray[np.floating[Any]]
 WORDS = "words alone"

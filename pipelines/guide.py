@@ -18,17 +18,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
-from brainalign.artifacts import load, save
 from brainalign.checks import BrainalignError, listed
+from brainalign.config import SynthesizeSettings
 from brainalign.datasets import folds_of
 from brainalign.devices import pick_device
 from brainalign.encoding import choose_regions, fit_regions, shuffled_regions, target_groups
 from brainalign.features import ImageFeatures, check_stored_features, image_features
+from brainalign.io import Provenance, load, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.preconditions import check_halves
-from brainalign.provenance import Provenance
-from brainalign.settings import SynthesizeSettings, parse
 from brainalign.statistics import RELIABLE
+from brainalign.study import check_halves, parse
 from brainalign.synthesis import features_of_views, load_prior
 
 Values = NDArray[np.floating[Any]]

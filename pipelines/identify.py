@@ -16,12 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays
-from brainalign.artifacts import entities_of, load, load_sidecar, save
 from brainalign.checks import BrainalignError
+from brainalign.config import IdentifySettings
 from brainalign.geometry import BASELINES, RegionIdentification, identify_regions, layer_agreement, threshold_family
+from brainalign.io import Provenance, entities_of, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import IdentifySettings, parse
+from brainalign.study import parse
 
 Values = NDArray[np.floating[Any]]
 

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Layers
-from brainalign.artifacts import entities_of, load, save
+from brainalign.config import MatchSettings
 from brainalign.geometry import (
     BalancedCategories,
     balanced_categories,
@@ -22,12 +22,9 @@ from brainalign.geometry import (
     feature_bias,
     rotated_to_fewer,
 )
+from brainalign.io import Provenance, entities_of, load, no_cell_lost, read_parquet, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.preconditions import check_shared_stimuli
-from brainalign.provenance import Provenance
-from brainalign.reading import read_parquet
-from brainalign.settings import MatchSettings, parse
-from brainalign.tables import no_cell_lost
+from brainalign.study import check_shared_stimuli, parse
 
 ALPHAS = tuple(np.logspace(-3, 6, 10))
 SIMILARITY = ["model_a", "layer_a", "model_b", "layer_b", "measure", "value", "null", "null_high", "rotated"]

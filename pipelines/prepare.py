@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Arrays, Responses
-from brainalign.artifacts import save
+from brainalign.config import PrepareSettings
 from brainalign.datasets import audit, copied_recordings, make_splits, read_fmri, stop_on
+from brainalign.io import Provenance, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import BlockStudy, PrepareSettings, load_descriptor, parse
 from brainalign.statistics import noise_ceiling
+from brainalign.study import BlockStudy, load_descriptor, parse
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,7 +13,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
-from brainalign.artifacts import save
 from brainalign.datasets import (
     Problem,
     audit_images,
@@ -32,10 +31,10 @@ from brainalign.datasets import (
     split_rows,
     stop_on,
 )
+from brainalign.io import Provenance, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import ImageStudy, load_descriptor
 from brainalign.statistics import noise_ceiling_from_share, signal_share
+from brainalign.study import ImageStudy, load_descriptor
 
 
 def main(argv: Sequence[str] | None = None) -> int:

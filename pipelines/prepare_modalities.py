@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays
-from brainalign.artifacts import save
 from brainalign.datasets import copied_recordings, modality_copies, read_modalities, stop_on
 from brainalign.features import low_level_vectors
+from brainalign.io import Provenance, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import ModalityStudy, load_descriptor
 from brainalign.simulation import MODALITIES, shared_space, write_modalities
+from brainalign.study import ModalityStudy, load_descriptor
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from brainalign.arrays import Arrays
-from brainalign.artifacts import save
 from brainalign.checks import BrainalignError
 from brainalign.datasets import RDM_READERS, rdm_copies, stop_on, write_stimulus_images
-from brainalign.files import file_digest, write_atomically
+from brainalign.io import Provenance, file_digest, save, write_atomically
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import RdmStudy, load_descriptor
+from brainalign.study import RdmStudy, load_descriptor
 
 
 def main(argv: Sequence[str] | None = None) -> int:

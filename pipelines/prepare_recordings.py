@@ -6,11 +6,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from brainalign.artifacts import save
 from brainalign.datasets import Problem, changed_files, copied_recordings, read_recordings, response_copies, stop_on
+from brainalign.io import Provenance, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import RecordingStudy, load_descriptor
+from brainalign.study import RecordingStudy, load_descriptor
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,7 +11,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
-from brainalign.artifacts import save
 from brainalign.datasets import (
     Problem,
     TextRecordings,
@@ -25,13 +24,12 @@ from brainalign.datasets import (
     split_problems,
     stop_on,
 )
-from brainalign.datasets.sentence_study import ORDER
+from brainalign.datasets.studies import ORDER
 from brainalign.features import SentenceExtractor
-from brainalign.files import write_atomically
+from brainalign.io import Provenance, save, write_atomically
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import SentenceStudy, load_descriptor
 from brainalign.simulation import eeg_power, eeg_text, text_sentences
+from brainalign.study import SentenceStudy, load_descriptor
 
 WORLDS = {"eeg_text": (eeg_text, 0.25), "eeg_power": (eeg_power, 0.7)}  # and their signal-to-noise ratio
 SECONDS = 2.0  # that a simulated sentence lasts, and the time before it

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from brainalign.arrays import Arrays
-from brainalign.artifacts import save
 from brainalign.datasets import (
     Problem,
     RegionRuns,
@@ -20,11 +19,10 @@ from brainalign.datasets import (
     series_copies,
     stop_on,
 )
+from brainalign.io import Provenance, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.series_descriptor import SeriesWorld
-from brainalign.settings import SeriesStudy, load_descriptor
 from brainalign.simulation import roi_lagged, roi_series
+from brainalign.study import SeriesStudy, SeriesWorld, load_descriptor
 
 SIMULATED_TR_S = 0.72
 

@@ -11,14 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays
-from brainalign.artifacts import save
 from brainalign.checks import BrainalignError
 from brainalign.datasets import Judgements, Problem, changed_files, read_judgements, stop_on
-from brainalign.files import write_atomically
 from brainalign.geometry import CHANCE, object_similarities, odd_column_shares, triplet_keys
+from brainalign.io import Provenance, save, write_atomically
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import TripletStudy, load_descriptor
+from brainalign.study import TripletStudy, load_descriptor
 
 CLEAR = 4.0  # standard errors by which another column must be the better odd one before the run stops
 

@@ -17,13 +17,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
-from brainalign.artifacts import entities_of, load, save
 from brainalign.checks import BrainalignError, listed
 from brainalign.devices import pick_device
 from brainalign.encoding import InContextEncoder, Reduction, pretrain_layer, training_voxels
 from brainalign.features import PCA
+from brainalign.io import Provenance, entities_of, load, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
 
 N_LINES = 20  # of progress for every network
 

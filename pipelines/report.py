@@ -18,16 +18,23 @@ from nibabel.nifti1 import Nifti1Image
 
 import brainalign
 from brainalign.arrays import Arrays, Responses
-from brainalign.artifacts import artifact_path, entities_of, load, load_sidecar
 from brainalign.checks import BrainalignError
-from brainalign.files import file_digest, write_atomically, write_json
+from brainalign.config import Config, load_descriptors
+from brainalign.io import (
+    Provenance,
+    artifact_path,
+    entities_of,
+    file_digest,
+    load,
+    load_sidecar,
+    write_atomically,
+    write_json,
+)
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.plan import Job, group_report_path, jobs, report_path, subjects_of
-from brainalign.provenance import Provenance
 from brainalign.report import Failure, Material, render_page, sections
-from brainalign.settings import (
+from brainalign.statistics.summary import Encoding
+from brainalign.study import (
     BlockStudy,
-    Config,
     Descriptor,
     ImageStudy,
     ModalityStudy,
@@ -38,10 +45,9 @@ from brainalign.settings import (
     TripletStudy,
     VideoStudy,
     load_descriptor,
-    load_descriptors,
     parse,
 )
-from brainalign.statistics.summary import Encoding
+from brainalign.workflow import Job, group_report_path, jobs, report_path, subjects_of
 
 T = TypeVar("T")
 

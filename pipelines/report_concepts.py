@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from brainalign.artifacts import artifact_path, load, load_sidecar
+from brainalign.config import Config
+from brainalign.io import Provenance, artifact_path, load, load_sidecar
 from brainalign.pipelines.report import report_datasets
-from brainalign.provenance import Provenance
 from brainalign.report import ALIGNMENT_TABLES, CONCEPT_TABLES, ConceptMaterial, Failure, render_concepts_page
-from brainalign.settings import Config, TripletStudy
+from brainalign.study import TripletStudy
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.checks import BrainalignError
+from brainalign.config import Config
+from brainalign.io import Provenance, artifact_path, load, load_sidecar
 from brainalign.pipelines.report import report_subjects, write_report
-from brainalign.provenance import Provenance
 from brainalign.report import DYNAMICS_TABLES, DynamicsMaterial, Failure, render_dynamics_page
-from brainalign.settings import Config, VideoStudy, load_descriptor
+from brainalign.study import VideoStudy, load_descriptor
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,11 +14,10 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Arrays
-from brainalign.artifacts import artifact_path, load, load_sidecar
+from brainalign.config import Config, load_descriptors
+from brainalign.io import Provenance, artifact_path, load, load_sidecar
 from brainalign.pipelines import run_stage, stage_parser
 from brainalign.pipelines.report import end_of_log, failures_of, write_report
-from brainalign.plan import LEAST_SUBJECTS, group_report_path, log_path, scanned_subjects, subjects_of
-from brainalign.provenance import Provenance
 from brainalign.report import (
     CONVERGENCE_TABLES,
     IDENTIFICATION_TABLES,
@@ -39,7 +38,8 @@ from brainalign.report import (
     render_group_page,
     render_rdm_page,
 )
-from brainalign.settings import Config, ImageStudy, RdmStudy, load_descriptors, parse
+from brainalign.study import ImageStudy, RdmStudy, parse, scanned_subjects
+from brainalign.workflow import LEAST_SUBJECTS, group_report_path, log_path, subjects_of
 
 T = TypeVar("T")
 

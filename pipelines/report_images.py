@@ -14,11 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Responses
-from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.checks import BrainalignError
+from brainalign.config import Config
+from brainalign.io import Provenance, artifact_path, load, load_sidecar, open_picture, read_parquet, read_text_table
 from brainalign.pipelines.report import report_subjects, write_report
-from brainalign.provenance import Provenance
-from brainalign.reading import open_picture, read_parquet
 from brainalign.report import (
     CAPTION_TABLES,
     DECODED_TABLES,
@@ -32,8 +31,7 @@ from brainalign.report import (
     SynthesisedImages,
     render_image_page,
 )
-from brainalign.settings import Config, ImageStudy, load_descriptor
-from brainalign.tables import read_text_table
+from brainalign.study import ImageStudy, load_descriptor
 
 T = TypeVar("T")
 THUMBNAIL = 96  # pixels

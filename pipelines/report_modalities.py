@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from brainalign.artifacts import artifact_path, load, load_sidecar
+from brainalign.config import Config
+from brainalign.io import Provenance, artifact_path, load, load_sidecar
 from brainalign.pipelines.report import report_datasets
-from brainalign.provenance import Provenance
 from brainalign.report import SPACE_TABLES, Failure, ModalityMaterial, render_modalities_page
-from brainalign.settings import Config, ModalityStudy
+from brainalign.study import ModalityStudy
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,12 +11,12 @@ from typing import TypeVar
 import pandas as pd
 
 from brainalign.arrays import Arrays, Responses
-from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.checks import BrainalignError
+from brainalign.config import Config
+from brainalign.io import Provenance, artifact_path, load, load_sidecar
 from brainalign.pipelines.report import report_subjects, write_report
-from brainalign.provenance import Provenance
 from brainalign.report import DECODED_TABLES, DecodedTimes, Failure, RecordingMaterial, render_recordings_page
-from brainalign.settings import Config, RecordingStudy, load_descriptor
+from brainalign.study import RecordingStudy, load_descriptor
 
 T = TypeVar("T")
 

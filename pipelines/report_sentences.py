@@ -9,12 +9,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from brainalign.artifact_names import table_path
-from brainalign.artifacts import artifact_path, load, load_sidecar
+from brainalign.config import Config
+from brainalign.io import Provenance, artifact_path, load, load_sidecar, table_path
 from brainalign.pipelines.report import report_datasets
-from brainalign.provenance import Provenance
 from brainalign.report import TEXT_TABLES, Failure, TextMaterial, render_text_page
-from brainalign.settings import Config, SentenceStudy
+from brainalign.study import SentenceStudy
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Arrays
-from brainalign.artifacts import artifact_path, load, load_sidecar
+from brainalign.config import Config
+from brainalign.io import Provenance, artifact_path, load, load_sidecar
 from brainalign.pipelines.report import report_datasets
-from brainalign.provenance import Provenance
 from brainalign.report import SERIES_TABLES, Failure, SeriesMaterial, render_series_page
-from brainalign.settings import Config, SeriesStudy
+from brainalign.study import SeriesStudy
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,15 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays
-from brainalign.artifacts import save
 from brainalign.checks import BrainalignError
+from brainalign.config import DynamicsSettings
 from brainalign.datasets import Problem, Videos, changed_files, read_videos, stop_on
 from brainalign.features import PCA, LatentDynamics, SimulatingModel, load_video_model, video_features
 from brainalign.geometry import SIMPLE_FUTURES, roll_out
+from brainalign.io import Provenance, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.preconditions import check_dynamics
-from brainalign.provenance import Provenance
-from brainalign.settings import DynamicsSettings, VideoStudy, load_descriptor, parse
+from brainalign.study import VideoStudy, check_dynamics, load_descriptor, parse
 
 AS_SHOWN, OWN = "frames as shown", "simulate"
 MOST_FRAMES = 2000  # that components are taken from

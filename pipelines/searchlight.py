@@ -14,8 +14,8 @@ from nibabel.nifti1 import Nifti1Image
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays, Layers, Responses
-from brainalign.artifacts import load, load_sidecar, save
 from brainalign.checks import BrainalignError
+from brainalign.config import SearchlightSettings
 from brainalign.datasets import group_labels, load_mesh, repeat_counts, repeats_cube
 from brainalign.geometry import (
     Neighbourhoods,
@@ -26,9 +26,9 @@ from brainalign.geometry import (
     surface_neighbourhoods,
     volume_neighbourhoods,
 )
+from brainalign.io import Provenance, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import SearchlightSettings, parse
+from brainalign.study import parse
 
 HEMISPHERES = ("L", "R")
 

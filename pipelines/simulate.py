@@ -10,11 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brainalign.descriptor import SimulateOptions
-from brainalign.files import file_digest, write_atomically, write_json
+from brainalign.io import Provenance, file_digest, temporary_folder, write_atomically, write_json
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import parse
 from brainalign.simulation import (
     Cortex,
     CortexDrives,
@@ -37,7 +34,7 @@ from brainalign.simulation import (
     to_epochs,
     train_generator,
 )
-from brainalign.temporary import temporary_folder
+from brainalign.study import SimulateOptions, parse
 
 SIDECAR = "simulated.json"
 

@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Responses
-from brainalign.artifacts import entities_of, load, load_sidecar, save
+from brainalign.config import SummarizeSettings
 from brainalign.datasets import folds_of
+from brainalign.io import Provenance, entities_of, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import SummarizeSettings, parse
 from brainalign.statistics import linear_classification
 from brainalign.statistics.summary import (
     Encoding,
@@ -26,6 +25,7 @@ from brainalign.statistics.summary import (
     summarize_encoding,
     summarize_over_layers,
 )
+from brainalign.study import parse
 
 
 def main(argv: Sequence[str] | None = None) -> int:

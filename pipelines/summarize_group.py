@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Responses
-from brainalign.artifacts import entities_of, load, save
+from brainalign.io import Provenance, entities_of, load, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
 from brainalign.statistics import leave_one_subject_out_ceiling
 
 COLUMNS = ["subjects", "group", "subject", "lower", "upper", "n_targets", "n_images"]

@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Arrays, Responses
-from brainalign.artifacts import entities_of, load, load_sidecar, save
+from brainalign.config import SummarizeSettings
+from brainalign.io import Provenance, entities_of, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import SummarizeSettings, parse
 from brainalign.simulation import preferences
 from brainalign.statistics import (
     RELIABLE,
@@ -25,6 +24,7 @@ from brainalign.statistics import (
     paired_differences_p,
     target_winners,
 )
+from brainalign.study import parse
 
 WHITENED = "noise standard deviations"
 N_DRAWS = 300  # of images, for preferences

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from brainalign.arrays import Arrays, Layers
-from brainalign.artifacts import load, load_sidecar, save
 from brainalign.checks import BrainalignError
+from brainalign.config import SynthesizeSettings
 from brainalign.devices import pick_device
 from brainalign.features import image_features
+from brainalign.io import Provenance, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.provenance import Provenance
-from brainalign.settings import SynthesizeSettings, parse
 from brainalign.simulation import SHAPE_NEURONS, measure_things, true_responses
+from brainalign.study import parse
 from brainalign.synthesis import (
     ImageArchive,
     Judges,

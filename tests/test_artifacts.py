@@ -18,11 +18,20 @@ import pytest
 from safetensors.numpy import load_file
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
-from brainalign.artifacts import artifact_files, artifact_path, entities_of, load, load_sidecar, open_writer, save
 from brainalign.checks import BrainalignError
-from brainalign.files import write_json, write_sealed
-from brainalign.provenance import Provenance
-from brainalign.temporary import temporary_folder
+from brainalign.io import (
+    Provenance,
+    artifact_files,
+    artifact_path,
+    entities_of,
+    load,
+    load_sidecar,
+    open_writer,
+    save,
+    temporary_folder,
+    write_json,
+    write_sealed,
+)
 
 
 @pytest.fixture
@@ -382,7 +391,7 @@ class TestWriter:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr(f"brainalign.files.os.{call}", full)
+            patch.setattr(f"brainalign.io.files.os.{call}", full)
             with pytest.raises(BrainalignError, match="cannot be written"):
                 open_writer(path, self.stimuli, provenance)
         assert len(os.listdir("/proc/self/fd")) == before
@@ -415,7 +424,7 @@ def test_sidecars_are_plain_json(tmp_path: Path, provenance: Provenance) -> None
 def test_peak_memory_is_of_the_stage_alone() -> None:
     """The process that starts a stage may have held far more."""
     held = np.ones(50_000_000)
-    code = "from brainalign.provenance import Provenance\n"
+    code = "from brainalign.io.provenance import Provenance\n"
     code += "print(Provenance('test', {}, 'none').record([], {})['peak_memory_mb'])"
     peak = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout
     assert 5 < float(peak) < held.nbytes / 2**20 - 50

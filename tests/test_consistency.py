@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from brainalign.checks import BrainalignError
-from brainalign.settings import Config, load_descriptors, parse
+from brainalign.config import Config, load_descriptors
+from brainalign.study import parse
 
 NET = {"extractor": "efficientnet", "layers": ["block2", "block5"]}
 CLIP = {"extractor": "vision", "weights": "openai/clip-vit-base-patch32", "layers": ["visual_projection"]}

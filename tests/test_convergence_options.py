@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from brainalign.checks import BrainalignError
-from brainalign.plan import jobs
-from brainalign.settings import Config, ConvergeSettings, load_descriptors, parse
+from brainalign.config import Config, ConvergeSettings, load_descriptors
+from brainalign.study import parse
+from brainalign.workflow import jobs
 
 NETWORK = {"extractor": "efficientnet", "layers": ["block2", "block4", "block8"]}
 CONVERGE = {

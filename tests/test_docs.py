@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import FunctionType
 
 import numpy as np
 import pytest
@@ -85,40 +86,40 @@ def test_every_dataset_says_where_it_comes_from() -> None:
 
 
 EXAMPLES = (
-    "artifact_names",
-    "decoding.retrieval",
-    "decoding.text_measures",
-    "encoding.banded",
-    "encoding.gaussian_readout",
-    "encoding.readouts",
-    "encoding.ensemble",
-    "encoding.response_optimised",
-    "encoding.ridge",
-    "encoding.routing",
-    "encoding.semantic_readout",
-    "features.efficientnet",
-    "features.images",
+    "io.artifact_names",
+    "decoding.scoring.retrieval",
+    "decoding.scoring.text_measures",
+    "encoding.regression.banded",
+    "encoding.networks.gaussian_readout",
+    "encoding.networks.factorized_readout",
+    "encoding.scoring.ensemble",
+    "encoding.networks.response_optimised",
+    "encoding.regression.ridge",
+    "encoding.networks.routing",
+    "encoding.networks.semantic_readout",
+    "features.images.efficientnet",
+    "features.images.files",
     "features.latent_dynamics",
-    "features.pixels",
-    "geometry.odd_one_out",
-    "geometry.variational_concepts",
-    "geometry.noise",
-    "geometry.dependence",
-    "geometry.rdm",
-    "geometry.thresholds",
-    "geometry.topology",
-    "simulation.complex_cells",
-    "simulation.concepts",
-    "simulation.eeg_text",
-    "simulation.curved_relations",
-    "simulation.linear",
-    "simulation.region_geometries",
-    "simulation.shifting_fields",
-    "simulation.objects",
-    "simulation.occluded_ball",
-    "statistics.ncsnr",
+    "features.images.pixels",
+    "geometry.odd_one_out.embedding",
+    "geometry.odd_one_out.variational_embedding",
+    "geometry.rdms.noise",
+    "geometry.topology.dependence",
+    "geometry.rdms.dissimilarity",
+    "geometry.topology.thresholds",
+    "geometry.topology.geotopology",
+    "simulation.voxels.complex",
+    "simulation.concepts.concepts",
+    "simulation.signals.read_sentences",
+    "simulation.concepts.curved_relations",
+    "simulation.voxels.linear",
+    "simulation.concepts.region_geometries",
+    "simulation.voxels.shifting",
+    "simulation.voxels.objects",
+    "simulation.concepts.ball",
+    "statistics.repeat_ceilings",
     "statistics.pairing",
-    "statistics.preference",
+    "statistics.maps.preference",
 )
 
 
@@ -136,14 +137,14 @@ def public_names() -> list[object]:
     """Return everything the packages export."""
     import importlib
 
-    packages = ("datasets", "decoding", "encoding", "features", "geometry", "report", "simulation", "statistics")
-    base = ("arrays", "artifacts", "checks", "costs", "descriptor", "settings")
-    modules = [importlib.import_module(f"brainalign.{name}") for name in (*packages, *base)]
+    folders = [path.parent for path in sorted((ROOT / "brainalign").rglob("__init__.py"))[1:]]
+    packages = [".".join(folder.relative_to(ROOT).parts) for folder in folders]
+    modules = [importlib.import_module(name) for name in (*packages, "brainalign.arrays", "brainalign.checks")]
     return [getattr(module, name) for module in modules for name in module.__all__]
 
 
 @pytest.mark.parametrize(
-    "thing", [t for t in public_names() if callable(t)], ids=lambda t: getattr(t, "__qualname__", str(t))
+    "thing", [t for t in public_names() if isinstance(t, type | FunctionType)], ids=lambda t: t.__qualname__
 )
 def test_public_names_are_documented(thing: object) -> None:
     assert (thing.__doc__ or "").strip()

@@ -21,10 +21,10 @@ from brainalign.decoding import (
     nuisance_features,
     unimodal_spaces,
 )
-from brainalign.decoding.trials import check_unseen
+from brainalign.decoding.training import check_unseen
 from brainalign.encoding import Ridge, evaluate, evaluate_held_out
-from brainalign.encoding.crossval import encode_runs, encode_zero_shot
-from brainalign.encoding.training import Training, train
+from brainalign.encoding.regression import Training, train
+from brainalign.encoding.scoring import encode_runs, encode_zero_shot
 from brainalign.geometry import (
     choice_table,
     decode_generalization,

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from brainalign.locks import forget, note, running
+from brainalign.workflow import forget, note, running
 
 
 def test_only_living_processes_hold_a_lock(tmp_path: Path) -> None:

@@ -13,20 +13,20 @@ import pytest
 import yaml
 
 from brainalign.checks import BrainalignError
-from brainalign.descriptor import Shape
-from brainalign.plan import STAGES, Cost, Job, estimate, image_state, jobs, library_digest, settings_file, wants_gpu
-from brainalign.settings import (
-    Config,
-    ImageStudy,
-    RdmStudy,
-    RecordingStudy,
-    load_config,
-    load_descriptor,
-    load_descriptors,
-    parse,
+from brainalign.config import Config, load_config, load_descriptors
+from brainalign.study import ImageStudy, RdmStudy, RecordingStudy, Shape, known_shape, load_descriptor, parse, shape_of
+from brainalign.workflow import (
+    STAGES,
+    Cost,
+    Job,
+    estimate,
+    image_state,
+    jobs,
+    library_digest,
+    read_settings,
+    settings_file,
+    wants_gpu,
 )
-from brainalign.stages import read_settings
-from brainalign.study_size import known_shape, shape_of
 
 
 @pytest.fixture

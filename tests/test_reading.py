@@ -17,13 +17,12 @@ import torch
 from PIL import Image
 
 from brainalign.checks import BrainalignError
+from brainalign.config import Config
 from brainalign.datasets import read_neural, read_videos
-from brainalign.datasets.fmri import read_volumes
-from brainalign.descriptor import VideoStudy, load_descriptor
-from brainalign.encoding.training import read_state
-from brainalign.parsing import parse, read_yaml
-from brainalign.reading import open_picture, read_npy, read_npz, reading
-from brainalign.settings import Config
+from brainalign.datasets.formats import read_volumes
+from brainalign.encoding.regression import read_state
+from brainalign.io import open_picture, read_npy, read_npz, reading
+from brainalign.study import VideoStudy, load_descriptor, parse, read_yaml
 
 ROOT = Path(__file__).parent.parent
 

@@ -302,7 +302,7 @@ TRIALS = decoding.Trials(SIGNALS, X[np.arange(24) % 8], meta(24))
 
 def text_network(seed: int) -> Any:
     """Return the decoded vectors of the network that a study makes of its options."""
-    made = importlib.import_module("brainalign.decoding.text_decoders").decoder_of(
+    made = importlib.import_module("brainalign.decoding.text.text_decoders").decoder_of(
         {"decoder": "network", "n_epochs": 1, "device": "cpu", "augment": False}
     )
     return made(TRIALS, seed).embed(SIGNALS, TRIALS.meta)

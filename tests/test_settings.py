@@ -9,42 +9,34 @@ import pytest
 import yaml
 
 from brainalign.checks import BrainalignError
-from brainalign.descriptor import BlockStudy, FmriOptions
-from brainalign.encoding import ENCODERS
-from brainalign.features import EXTRACTORS
-from brainalign.methods import (
+from brainalign.config import (
+    BandedRidgeMethod,
+    Config,
+    EfficientNetModel,
     FactorizedMethod,
     GaussianMethod,
     InContextMethod,
     MethodUse,
-    ResponseOptimisedMethod,
-    RoutingMethod,
-    SemanticMethod,
-)
-from brainalign.models import (
-    EfficientNetModel,
     ModelUse,
     OneHotModel,
     PixelsModel,
     RandomModel,
+    ResponseOptimisedMethod,
+    RidgeMethod,
+    RoutingMethod,
+    SemanticMethod,
     SentenceModel,
     TimmModel,
     TorchvisionModel,
     UserModel,
     VisionModel,
-)
-from brainalign.parsing import read_yaml
-from brainalign.settings import (
-    BandedRidgeMethod,
-    Config,
-    ImageStudy,
-    RidgeMethod,
     load_config,
-    load_descriptor,
     load_descriptors,
-    parse,
     write_schemas,
 )
+from brainalign.encoding import ENCODERS
+from brainalign.features import EXTRACTORS
+from brainalign.study import BlockStudy, FmriOptions, ImageStudy, load_descriptor, parse, read_yaml
 
 
 def a_config(**changes: object) -> dict[str, object]:

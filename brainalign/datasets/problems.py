@@ -8,8 +8,6 @@ from typing import Literal
 
 from brainalign.checks import BrainalignError
 
-__all__ = ["Problem", "stop_on"]
-
 
 @dataclass(frozen=True)
 class Problem:

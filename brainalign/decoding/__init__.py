@@ -1,80 +1,133 @@
 """From brain signals to meaning: linear decoders, retrieval, scores of text, and the controls that go with them."""
 
-from brainalign.decoding.augmentation import Augmentation
-from brainalign.decoding.caption_words import caption_words, word_attributes
-from brainalign.decoding.components import Components
-from brainalign.decoding.conditional_gaussian import ConditionalGaussian, hidden_r2
-from brainalign.decoding.connectivity import (
+from brainalign.decoding.grounded import (
+    ALL_NORMS,
+    GroundedLanguage,
+    GroundStudy,
+    WordAxes,
+    caption_vectors,
+    caption_words,
+    ground_study,
+    norm_prediction,
+    same_words,
+    scene_retrieval,
+    word_attributes,
+    word_axes,
+    word_clusters,
+    word_regions,
+)
+from brainalign.decoding.masked import (
+    HALF,
+    ConditionalGaussian,
+    Embedded,
+    FineTuned,
+    MaskedBrainModel,
+    SeriesStudyTables,
+    check_people_apart,
     correlation_features,
+    fill_table,
+    filled_sums,
+    hidden_masks,
+    hidden_r2,
+    masked_study,
     mean_connectivity,
     network_agreement,
+    permuted_frames,
+    person_features,
+    person_scores,
+    shifted_regions,
     tangent_features,
     upper_triangle,
 )
-from brainalign.decoding.constant_sentence import constant_scores, constant_sentence
-from brainalign.decoding.contrastive import LogitScale, clip_loss, pair_loss
-from brainalign.decoding.controls import TESTED, TRAINED, ControlMatrix, Fit, control_matrix, leave_block_out
-from brainalign.decoding.cross_modal import PairedChange, fused_embedding, paired_change, space_retrieval, stimulus_hits
-from brainalign.decoding.eeg_encoders import EEG_ENCODERS, EegShape, eeg_encoder
-from brainalign.decoding.embedded_runs import Embedded
-from brainalign.decoding.exchange_relevance import exchange_relevance
-from brainalign.decoding.feature_norms import ALL_NORMS, norm_prediction, word_clusters
-from brainalign.decoding.fill_scores import HALF, fill_table, filled_sums, hidden_masks
-from brainalign.decoding.fine_tuning import FineTuned
-from brainalign.decoding.frozen_language import CausalLanguage, LanguageModel, Seq2SeqLanguage
-from brainalign.decoding.glim import GlimEncoder
-from brainalign.decoding.glim_alignment import GlimAlignment
-from brainalign.decoding.ground_study import GroundStudy, ground_study
-from brainalign.decoding.grounded import GroundedLanguage
-from brainalign.decoding.grounded_inputs import same_words
-from brainalign.decoding.language import LanguageBridge
-from brainalign.decoding.language_models import LANGUAGE_MODELS, pretrained, smollm
-from brainalign.decoding.linear import LinearDecoder, signal_features
-from brainalign.decoding.masked import MaskedBrainModel
-from brainalign.decoding.masked_study import SeriesStudyTables, masked_study, person_features
-from brainalign.decoding.nuisance import (
+from brainalign.decoding.scoring import (
+    FUNCTION_WORDS,
+    MEASURES,
+    TESTED,
+    TRAINED,
+    ControlMatrix,
+    Fit,
+    LinearDecoder,
     NuisanceScores,
+    Retrieval,
+    Verdict,
+    ZeroShot,
+    content_hits,
+    content_overlap,
+    control_matrix,
+    distinct_gallery,
+    label_hits,
+    leave_block_out,
     neighbours_in_time,
     nuisance_baselines,
     nuisance_features,
     nuisance_scores,
-)
-from brainalign.decoding.pair_scores import content_hits, label_hits, retrieval_hits
-from brainalign.decoding.person_scores import check_people_apart, person_scores
-from brainalign.decoding.repeat_curve import repeat_curve
-from brainalign.decoding.residual import spread
-from brainalign.decoding.retrieval import (
-    Retrieval,
-    distinct_gallery,
+    phase_randomised,
+    repeat_curve,
     retrieval_accuracy,
+    retrieval_hits,
+    signal_features,
     similarity_ranks,
+    spectrum_noise,
+    subject_curve,
+    time_reversed,
+    verdict,
     way_accuracy,
+    zero_shot_labels,
 )
-from brainalign.decoding.scene_retrieval import scene_retrieval
-from brainalign.decoding.series_nulls import permuted_frames, shifted_regions
-from brainalign.decoding.shared_space import SharedSpace
-from brainalign.decoding.space_controls import (
+from brainalign.decoding.shared_space import (
     SPACE_NULLS,
+    PairedChange,
+    SharedSpace,
     embed_all,
+    fused_embedding,
     independent_ridges,
     null_trials,
+    paired_change,
+    space_retrieval,
+    stimulus_hits,
     unimodal_spaces,
     without_own_layers,
 )
-from brainalign.decoding.subject_curve import subject_curve
-from brainalign.decoding.surrogates import phase_randomised, spectrum_noise, time_reversed
-from brainalign.decoding.text import TextDecoder
-from brainalign.decoding.text_decoders import Decoded, TextFit, decoder_of, nearest_sentences
-from brainalign.decoding.text_measures import FUNCTION_WORDS, MEASURES, content_overlap
-from brainalign.decoding.text_scores import text_scores
-from brainalign.decoding.text_study import TextFound, TextStudy, study_text
-from brainalign.decoding.training import History, batches, train
-from brainalign.decoding.trials import Trials
-from brainalign.decoding.verdict import Verdict, verdict
-from brainalign.decoding.word_axes import WordAxes, word_axes
-from brainalign.decoding.word_regions import caption_vectors, word_regions
-from brainalign.decoding.word_t5 import word_t5, word_tokenizer
-from brainalign.decoding.zero_shot import ZeroShot, zero_shot_labels
+from brainalign.decoding.text import (
+    EEG_ENCODERS,
+    LANGUAGE_MODELS,
+    CausalLanguage,
+    Decoded,
+    GlimAlignment,
+    GlimEncoder,
+    LanguageBridge,
+    LanguageModel,
+    Seq2SeqLanguage,
+    TextDecoder,
+    TextFit,
+    TextFound,
+    TextStudy,
+    constant_scores,
+    constant_sentence,
+    decoder_of,
+    eeg_encoder,
+    exchange_relevance,
+    nearest_sentences,
+    pretrained,
+    smollm,
+    spread,
+    study_text,
+    text_scores,
+    word_t5,
+    word_tokenizer,
+)
+from brainalign.decoding.training import (
+    Augmentation,
+    Components,
+    EegShape,
+    History,
+    LogitScale,
+    Trials,
+    batches,
+    clip_loss,
+    pair_loss,
+    train,
+)
 
 __all__ = [
     "ALL_NORMS",

@@ -5,27 +5,39 @@ Every entry follows `Extractor`: constructor arguments are its configuration, `d
 """
 
 from brainalign.features.category import OneHotExtractor, RandomExtractor
-from brainalign.features.dictionaries import SparseAutoencoder
-from brainalign.features.dictionary_quality import DictionaryQuality, dictionary_quality, match_atoms, stability
-from brainalign.features.efficientnet import EfficientNetExtractor
+from brainalign.features.dictionaries import (
+    DictionaryQuality,
+    RandomUnits,
+    SparseAutoencoder,
+    dictionary_quality,
+    match_atoms,
+    stability,
+)
+from brainalign.features.encoder_inputs import layer_inputs
 from brainalign.features.extractor import Extractor, Writer
-from brainalign.features.image_modules import ImageFeatures, check_stored_features, image_features
-from brainalign.features.image_properties import image_properties, low_level_vectors
-from brainalign.features.images import Preprocessing, check_images, load_image
+from brainalign.features.images import (
+    EfficientNetExtractor,
+    ImageFeatures,
+    NetworkExtractor,
+    PixelsExtractor,
+    Preprocessing,
+    TimmExtractor,
+    TorchvisionExtractor,
+    UserExtractor,
+    VisionExtractor,
+    check_images,
+    check_stored_features,
+    image_features,
+    image_properties,
+    load_image,
+    low_level_vectors,
+)
 from brainalign.features.latent_dynamics import HEADS, LatentDynamics
-from brainalign.features.layer_inputs import layer_inputs
-from brainalign.features.network import NetworkExtractor
-from brainalign.features.pixels import PixelsExtractor
-from brainalign.features.random_units import RandomUnits
 from brainalign.features.reduction import PCA, SparseProjection
-from brainalign.features.shared_text import embed_texts
-from brainalign.features.text import SentenceExtractor
-from brainalign.features.timm_models import TimmExtractor, TorchvisionExtractor
-from brainalign.features.user import UserExtractor
+from brainalign.features.text import SentenceExtractor, embed_texts
 from brainalign.features.user_functions import find_function
 from brainalign.features.videos import SimulatingModel, VideoModel, load_video_model, video_features
-from brainalign.features.vision import VisionExtractor
-from brainalign.image_words import captions_of
+from brainalign.study import captions_of
 
 __all__ = [
     "EXTRACTORS",

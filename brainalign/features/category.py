@@ -10,8 +10,6 @@ import pandas as pd
 
 from brainalign.features.extractor import Writer
 
-__all__ = ["OneHotExtractor", "RandomExtractor"]
-
 
 class OneHotExtractor:
     """One feature per stimulus.

@@ -9,13 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["Extractor", "Writer", "batches"]
-
 Grid = tuple[int, int]
 
 
 class Writer(Protocol):
-    """Takes rows in any order; `brainalign.artifacts.open_writer` makes one that streams to disk."""
+    """Takes rows in any order; `brainalign.io.artifacts.open_writer` makes one that streams to disk."""
 
     @property
     def pending(self) -> NDArray[np.intp]:

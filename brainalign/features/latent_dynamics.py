@@ -17,8 +17,6 @@ from torch import nn
 
 from brainalign.checks import BrainalignError, check_choice, check_finite
 
-__all__ = ["HEADS", "LatentDynamics"]
-
 Values = NDArray[np.floating[Any]]
 LEAK = 0.5  # share of its state that the continuous-time network renews per frame
 

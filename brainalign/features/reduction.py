@@ -11,8 +11,6 @@ from torch import Tensor
 
 from brainalign.checks import BrainalignError, check_finite
 
-__all__ = ["PCA", "SparseProjection"]
-
 
 class SparseProjection:
     """Very sparse random projection: linear, the same for every row, so that it can run while features stream.

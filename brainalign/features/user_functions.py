@@ -10,8 +10,6 @@ from pathlib import Path
 
 from brainalign.checks import BrainalignError, did_you_mean
 
-__all__ = ["find_function"]
-
 
 def find_function(reference: str) -> tuple[Callable[..., object], bytes]:
     """Return a function and the source of the file it is in.

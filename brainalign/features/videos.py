@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_finite
 from brainalign.features.user_functions import find_function
 
-__all__ = ["SimulatingModel", "VideoModel", "load_video_model", "video_features"]
-
 Values = NDArray[np.floating[Any]]
 
 

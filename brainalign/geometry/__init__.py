@@ -1,121 +1,213 @@
 """Representational geometry: dissimilarities of response patterns, and how they compare with those of features."""
 
 from brainalign.condensed import square_rdms
-from brainalign.geometry.alignment_scores import AlignmentScore, score_alignment
-from brainalign.geometry.alignment_study import AlignedLayer, AlignmentStudy, align_networks
-from brainalign.geometry.areas_under_curve import auc, auc_draws
-from brainalign.geometry.bootstrap import DualBootstrap, dual_bootstrap
-from brainalign.geometry.canonical import canonical_correlations, cca, pwcca, svcca
-from brainalign.geometry.capacity import ManifoldCapacity, manifold_capacity, mmcr_bounds, mmcr_objective
-from brainalign.geometry.category_manifolds import (
+from brainalign.geometry.dimensionality import (
+    DIMENSIONS,
     LEAST_STIMULI,
     MANIFOLD_MEASURES,
     BalancedCategories,
+    ManifoldCapacity,
+    NeuralCollapse,
+    PowerLaw,
+    TwoNN,
     balanced_categories,
     category_manifolds,
-)
-from brainalign.geometry.cluster_triplets import LEVELS, cluster_objects, draw_triplets, triplet_levels
-from brainalign.geometry.collapse import NeuralCollapse, neural_collapse
-from brainalign.geometry.combinations import combination, flexible_permutation_test, score_combinations
-from brainalign.geometry.compare import COMPARISONS, Comparison, compare, pooled_rdm
-from brainalign.geometry.concept_fits import DimensionFit, fit_dimensions, permuted_accuracies, unseen_similarities
-from brainalign.geometry.concept_networks import network_tables, region_table
-from brainalign.geometry.concept_study import (
-    CONCEPT_METHODS,
-    ConceptFit,
-    choice_table,
-    dimension_table,
-    fit_concepts,
-    unrepeated,
-)
-from brainalign.geometry.correlations import cross_correlations
-from brainalign.geometry.covariance import NoiseCovariance
-from brainalign.geometry.dependence import DependenceTest, dependence_test
-from brainalign.geometry.dimension import DIMENSIONS, TwoNN, compare_dimensions, two_nn
-from brainalign.geometry.discriminant import Discriminants, fit_discriminants, membership
-from brainalign.geometry.dynamics import DynamicsScores, score_dynamics
-from brainalign.geometry.families import compare_models
-from brainalign.geometry.feature_bias import (
+    compare_dimensions,
+    cross_validated_spectrum,
+    eigenspectrum,
     equal_variance,
     feature_bias,
     feature_correlations,
     feature_rdm_partition,
-    whitened,
-)
-from brainalign.geometry.features import feature_rdms
-from brainalign.geometry.flexible import FITS, FlexibleModel, fit_weights, flexible_bootstrap, flexible_score
-from brainalign.geometry.human_alignment import HumanAlignment, affine_head
-from brainalign.geometry.human_teacher import HumanTeacher
-from brainalign.geometry.inference import (
-    RdmTest,
-    fixed_test,
-    rdm_noise_ceiling,
-    rdm_permutation_test,
-    replicate_rdms,
-    session_average,
-)
-from brainalign.geometry.interchange import LabelledPatterns, LabelledRdms, from_rsatoolbox, to_rsatoolbox
-from brainalign.geometry.layer_agreement import LayerAgreement, layer_agreement
-from brainalign.geometry.matching import MATCHINGS, UnitMatch, match_units, rotated_copy, shuffled_units
-from brainalign.geometry.movie_agreement import movie_agreement
-from brainalign.geometry.neighbourhoods import (
-    Neighbourhoods,
-    joined_hemispheres,
-    surface_neighbourhoods,
-    volume_neighbourhoods,
-)
-from brainalign.geometry.network_pairs import PAIR_MEASURES, compare_networks
-from brainalign.geometry.noise import NOISE_COVARIANCES, measurement_noise, noise_covariance, noise_precision
-from brainalign.geometry.odd_columns import odd_column_shares, spectral_similarities
-from brainalign.geometry.odd_one_out import SparseConcepts
-from brainalign.geometry.pairing import rotated_to_fewer
-from brainalign.geometry.partial import PartialTest, rdm_partial_test
-from brainalign.geometry.places import PlacesTest, rdm_permutation_clusters, rdm_permutation_places
-from brainalign.geometry.prediction import SparsePrediction, linear_predictivity, sparse_prediction
-from brainalign.geometry.rdm import DISTANCES, WHITENED, rdm
-from brainalign.geometry.region_identification import BASELINES, RegionIdentification, identify_regions
-from brainalign.geometry.reproducible_dimensions import Reproducibility, match_dimensions, reproducible_dimensions
-from brainalign.geometry.rollouts import SIMPLE_FUTURES, constant_velocity, hold_last, roll_out, time_features
-from brainalign.geometry.searchlight import Searchlight, searchlight_rdms
-from brainalign.geometry.searchlight_maps import SearchlightMap, searchlight_map
-from brainalign.geometry.sensor_effects import sensor_effects
-from brainalign.geometry.similarity import SIMILARITIES, cka, procrustes_angle, similarity
-from brainalign.geometry.soft_choices import DIVERGENCES, choice_entropy, choice_temperature, judged_shares
-from brainalign.geometry.spectra import (
-    PowerLaw,
-    cross_validated_spectrum,
-    eigenspectrum,
+    manifold_capacity,
+    mmcr_bounds,
+    mmcr_objective,
+    neural_collapse,
     participation_ratio,
     power_law,
     rankme,
+    two_nn,
+    whitened,
 )
-from brainalign.geometry.study import ReferenceScores, score_references, subject_rdms
-from brainalign.geometry.successor import (
+from brainalign.geometry.dynamics import (
+    SIMPLE_FUTURES,
+    DynamicsScores,
     at_equal_return,
     compare_checkpoints,
+    constant_velocity,
+    hold_last,
+    movie_agreement,
     place_error,
+    roll_out,
+    score_dynamics,
     successor_rdm,
     successor_representation,
+    time_features,
 )
-from brainalign.geometry.thresholds import FAMILIES, threshold_family, threshold_grid
-from brainalign.geometry.time import rdm_movie, rdm_time_generalization
-from brainalign.geometry.time_decoding import TimeScores, decode_generalization, decode_times, pairwise_movie
-from brainalign.geometry.time_folds import Fold, contiguous_folds, leave_one_group_out
-from brainalign.geometry.topology import Geodesics, geodesic, geotopological
-from brainalign.geometry.transport import best_coupling
-from brainalign.geometry.triplet_ceilings import TripletCeilings, repeated_ceilings, triplet_ceilings
-from brainalign.geometry.triplet_splits import TripletSplit, split_objects, split_objects_in_turn, split_triplets
-from brainalign.geometry.triplets import (
+from brainalign.geometry.inference import (
+    COMPARISONS,
+    FITS,
+    Comparison,
+    DualBootstrap,
+    FlexibleModel,
+    PartialTest,
+    PlacesTest,
+    RdmTest,
+    ReferenceScores,
+    combination,
+    compare,
+    compare_models,
+    dual_bootstrap,
+    fit_weights,
+    fixed_test,
+    flexible_bootstrap,
+    flexible_permutation_test,
+    flexible_score,
+    pooled_rdm,
+    rdm_noise_ceiling,
+    rdm_partial_test,
+    rdm_permutation_clusters,
+    rdm_permutation_places,
+    rdm_permutation_test,
+    replicate_rdms,
+    score_combinations,
+    score_references,
+    session_average,
+    subject_rdms,
+)
+from brainalign.geometry.network_similarity import (
+    MATCHINGS,
+    PAIR_MEASURES,
+    SIMILARITIES,
+    SparsePrediction,
+    UnitClusters,
+    UnitMatch,
+    best_coupling,
+    canonical_correlations,
+    cca,
+    cka,
+    cluster_units,
+    compare_networks,
+    cross_correlations,
+    linear_predictivity,
+    match_units,
+    procrustes_angle,
+    pwcca,
+    rotated_copy,
+    rotated_to_fewer,
+    shuffled_units,
+    similarity,
+    sparse_prediction,
+    svcca,
+)
+from brainalign.geometry.odd_one_out import (
     CHANCE,
+    CONCEPT_METHODS,
+    DIVERGENCES,
+    LEVELS,
+    AlignedLayer,
+    AlignmentScore,
+    AlignmentStudy,
+    ConceptFit,
+    DimensionFit,
+    HumanAlignment,
+    HumanTeacher,
+    Reproducibility,
+    SparseConcepts,
+    TripletCeilings,
+    TripletSplit,
+    VariationalConcepts,
+    affine_head,
+    align_networks,
     check_triplets,
+    choice_entropy,
     choice_probabilities,
+    choice_table,
+    choice_temperature,
+    cluster_objects,
+    dimension_table,
+    draw_triplets,
+    fit_concepts,
+    fit_dimensions,
+    judged_shares,
+    match_dimensions,
+    network_tables,
     object_similarities,
+    odd_column_shares,
     odd_one_out_accuracy,
+    permuted_accuracies,
+    region_table,
+    repeated_ceilings,
+    reproducible_dimensions,
+    score_alignment,
     shuffled_triplets,
+    spectral_similarities,
+    split_objects,
+    split_objects_in_turn,
+    split_triplets,
+    triplet_ceilings,
     triplet_keys,
+    triplet_levels,
+    unrepeated,
+    unseen_similarities,
 )
-from brainalign.geometry.unit_clusters import UnitClusters, cluster_units
-from brainalign.geometry.variational_concepts import VariationalConcepts
+from brainalign.geometry.rdms import (
+    DISTANCES,
+    NOISE_COVARIANCES,
+    WHITENED,
+    LabelledPatterns,
+    LabelledRdms,
+    NoiseCovariance,
+    feature_rdms,
+    from_rsatoolbox,
+    measurement_noise,
+    noise_covariance,
+    noise_precision,
+    rdm,
+    to_rsatoolbox,
+)
+from brainalign.geometry.searchlights import (
+    Neighbourhoods,
+    Searchlight,
+    SearchlightMap,
+    joined_hemispheres,
+    searchlight_map,
+    searchlight_rdms,
+    surface_neighbourhoods,
+    volume_neighbourhoods,
+)
+from brainalign.geometry.time import (
+    Discriminants,
+    Fold,
+    TimeScores,
+    auc,
+    auc_draws,
+    contiguous_folds,
+    decode_generalization,
+    decode_times,
+    fit_discriminants,
+    leave_one_group_out,
+    membership,
+    pairwise_movie,
+    rdm_movie,
+    rdm_time_generalization,
+    sensor_effects,
+)
+from brainalign.geometry.topology import (
+    BASELINES,
+    FAMILIES,
+    DependenceTest,
+    Geodesics,
+    LayerAgreement,
+    RegionIdentification,
+    dependence_test,
+    geodesic,
+    geotopological,
+    identify_regions,
+    layer_agreement,
+    threshold_family,
+    threshold_grid,
+)
 
 __all__ = [
     "BASELINES",

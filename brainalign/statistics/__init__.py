@@ -1,6 +1,5 @@
 """Scores, ceilings, resampling and identification: numpy arrays in, numpy arrays out."""
 
-from brainalign.statistics.area_maps import area_map_test
 from brainalign.statistics.ceilings import (
     SubjectCeiling,
     leave_one_subject_out_ceiling,
@@ -9,8 +8,6 @@ from brainalign.statistics.ceilings import (
     split_half_reliability,
 )
 from brainalign.statistics.classification import linear_classification, logistic_auc
-from brainalign.statistics.clusters import Cluster, ClusterTest, cluster_permutation
-from brainalign.statistics.contest import Candidate, family_contest, interval_widening, target_winners
 from brainalign.statistics.correlations import (
     CorrelationNull,
     bootstrap_correlations,
@@ -18,23 +15,36 @@ from brainalign.statistics.correlations import (
     permuted_correlations,
 )
 from brainalign.statistics.crossed import crossed_bootstrap
-from brainalign.statistics.exchange import Exchange
-from brainalign.statistics.hump import HumpLatency, first_hump, hump_latency
-from brainalign.statistics.identification import identification, pair_matching
-from brainalign.statistics.latency import Latency, score_latency
-from brainalign.statistics.ncsnr import (
+from brainalign.statistics.drawn_regions import RELIABLE, RegionDraws, region_draws
+from brainalign.statistics.maps import (
+    DepthRecovery,
+    SmoothMapTest,
+    area_map_test,
+    layer_preference,
+    recovered_depth,
+    smooth_map_test,
+    spin_orders,
+    spin_test,
+)
+from brainalign.statistics.model_comparison import Candidate, family_contest, interval_widening, target_winners
+from brainalign.statistics.paired_differences import largest_difference_p, paired_differences_p
+from brainalign.statistics.pairing import PairingTest, exchanged, pairing_test, sums_by_stimulus
+from brainalign.statistics.pattern_identification import identification, pair_matching
+from brainalign.statistics.permutation_blocks import Exchange
+from brainalign.statistics.reconstruction import (
+    PUBLISHED,
+    beside_published,
+    effective_dimension,
+    n_way_identification,
+    reconstruction_scores,
+)
+from brainalign.statistics.repeat_ceilings import (
     ncsnr,
     noise_ceiling_from_ncsnr,
     noise_ceiling_from_share,
     noise_ceiling_interval,
     signal_share,
 )
-from brainalign.statistics.paired_differences import largest_difference_p, paired_differences_p
-from brainalign.statistics.pairing import PairingTest, exchanged, pairing_test, sums_by_stimulus
-from brainalign.statistics.preference import DepthRecovery, layer_preference, recovered_depth
-from brainalign.statistics.published_reconstructions import PUBLISHED, beside_published
-from brainalign.statistics.reconstruction import effective_dimension, n_way_identification, reconstruction_scores
-from brainalign.statistics.region_draws import RELIABLE, RegionDraws, region_draws
 from brainalign.statistics.resampling import (
     MIN_UNITS,
     Interval,
@@ -46,9 +56,17 @@ from brainalign.statistics.resampling import (
     permute_within,
 )
 from brainalign.statistics.scores import explained_variance, normalized_r2, pearson, r2, signed_r2
-from brainalign.statistics.sensors import sensor_adjacency
-from brainalign.statistics.smooth_maps import SmoothMapTest, smooth_map_test
-from brainalign.statistics.spin import spin_orders, spin_test
+from brainalign.statistics.time import (
+    Cluster,
+    ClusterTest,
+    HumpLatency,
+    Latency,
+    cluster_permutation,
+    first_hump,
+    hump_latency,
+    score_latency,
+    sensor_adjacency,
+)
 
 __all__ = [
     "MIN_UNITS",

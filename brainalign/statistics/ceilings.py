@@ -10,14 +10,6 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_finite
 from brainalign.statistics.scores import pearson, signed_r2
 
-__all__ = [
-    "SubjectCeiling",
-    "leave_one_subject_out_ceiling",
-    "noise_ceiling",
-    "spearman_brown",
-    "split_half_reliability",
-]
-
 Values = NDArray[np.floating[Any]]
 
 

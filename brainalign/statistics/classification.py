@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from brainalign.checks import check_folds
 
-__all__ = ["linear_classification", "logistic_auc"]
-
 
 def linear_classification(
     responses: NDArray[np.floating[Any]],

@@ -13,8 +13,6 @@ from scipy import sparse
 from brainalign.checks import BrainalignError
 from brainalign.statistics.scores import is_constant
 
-__all__ = ["CorrelationNull", "bootstrap_correlations", "group_means", "permuted_correlations"]
-
 Values = NDArray[np.floating[Any]]
 Groups = Sequence[NDArray[Any]]  # target numbers, or masks
 

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.statistics.resampling import MIN_UNITS, Interval
 
-__all__ = ["crossed_bootstrap"]
-
 
 def crossed_bootstrap(
     values: NDArray[np.floating[Any]],

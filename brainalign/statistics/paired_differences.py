@@ -11,8 +11,6 @@ from scipy.special import ndtri, stdtr
 from brainalign.checks import check_rows
 from brainalign.statistics.resampling import permutation_test
 
-__all__ = ["largest_difference_p", "paired_differences_p"]
-
 Values = NDArray[np.floating[Any]]
 
 

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.statistics.resampling import permutation_test, permute_within
 
-__all__ = ["PairingTest", "exchanged", "pairing_test", "sums_by_stimulus"]
-
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]
 

@@ -11,17 +11,6 @@ from scipy.special import ndtr, stdtrit
 
 from brainalign.checks import BrainalignError, listed
 
-__all__ = [
-    "MIN_UNITS",
-    "Interval",
-    "bootstrap",
-    "cross_validated_interval",
-    "fdr",
-    "permutation_test",
-    "permute_stimuli",
-    "permute_within",
-]
-
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]
 

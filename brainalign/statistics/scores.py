@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
 
-__all__ = ["explained_variance", "normalized_r2", "pearson", "r2", "signed_r2"]
-
 Values = NDArray[np.floating[Any]]
 
 ROUNDING = 1e-12  # relative; what varies less is constant: centring leaves about 1e-16 of a column of .1

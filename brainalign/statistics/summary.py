@@ -11,8 +11,6 @@ import pandas as pd
 
 from brainalign.statistics.resampling import MIN_UNITS, cross_validated_interval, permutation_test
 
-__all__ = ["Encoding", "SplitInfo", "summarize_decoding", "summarize_encoding", "summarize_over_layers"]
-
 Row = dict[str, Any]
 
 

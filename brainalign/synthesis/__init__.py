@@ -4,45 +4,64 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from brainalign.synthesis.archive import ImageArchive
-from brainalign.synthesis.baselines import Searched, best_of, evolve, natural_top
-from brainalign.synthesis.bottleneck import Trajectories, generators, record_trajectories
-from brainalign.synthesis.caption_scores import (
-    CaptionScores,
-    attribute_evidence,
-    caption_scores,
-    silence_attributes,
-    temperature_curve,
-)
-from brainalign.synthesis.caption_study import CaptionStudy, VoxelCaptions
-from brainalign.synthesis.captioners import (
+from brainalign.synthesis.captions import (
     ANY,
     AttributeCaptioner,
     Captioner,
     Captions,
+    CaptionScores,
+    CaptionStudy,
+    PrefixCaptioner,
     TextCaptioner,
     VocabularyCaptioner,
+    VoxelCaptions,
+    attribute_evidence,
+    bank_shares,
+    caption_scores,
     caption_targets,
     noun_shares,
+    project_to_bank,
+    shuffled_weights,
+    silence_attributes,
+    temperature_curve,
+    train_prefix_captioner,
 )
-from brainalign.synthesis.captions import bank_shares, project_to_bank
-from brainalign.synthesis.direction_study import DirectionStudy, StudiedDirections
-from brainalign.synthesis.directions import Directions, cosines, random_directions, semantic_directions
-from brainalign.synthesis.gains import synthesis_gains
-from brainalign.synthesis.judged_images import Judges, Synthesised
-from brainalign.synthesis.load import load_prior
-from brainalign.synthesis.natural import NaturalImages, Typicality, features_of_views, load_resized
-from brainalign.synthesis.objective import RegionObjective
-from brainalign.synthesis.prefix_captioner import PrefixCaptioner, train_prefix_captioner
-from brainalign.synthesis.prior import train_prior
-from brainalign.synthesis.region_judges import SavedEncoders
-from brainalign.synthesis.shuffled_weights import shuffled_weights
-from brainalign.synthesis.study import Sampling, SynthesisStudy
-from brainalign.synthesis.views import denoised_views, resized
+from brainalign.synthesis.directions import (
+    Directions,
+    DirectionStudy,
+    StudiedDirections,
+    Trajectories,
+    cosines,
+    generators,
+    random_directions,
+    record_trajectories,
+    semantic_directions,
+)
+from brainalign.synthesis.guidance import (
+    ImageArchive,
+    Judges,
+    NaturalImages,
+    RegionObjective,
+    Sampling,
+    SavedEncoders,
+    Searched,
+    Synthesised,
+    SynthesisStudy,
+    Typicality,
+    best_of,
+    denoised_views,
+    evolve,
+    features_of_views,
+    load_prior,
+    load_resized,
+    natural_top,
+    resized,
+    synthesis_gains,
+    train_prior,
+)
 
 if TYPE_CHECKING:
-    from brainalign.synthesis.codec import PixelShuffleCodec
-    from brainalign.synthesis.guidance import BrainGuidedPipeline, GuidedOutput
+    from brainalign.synthesis.guidance import BrainGuidedPipeline, GuidedOutput, PixelShuffleCodec
 
 __all__ = [
     "ANY",
@@ -99,13 +118,12 @@ __all__ = [
     "train_prior",
 ]
 
-# Classes of diffusers' kind: importing it takes seconds, which captions and scores need not wait for.
-_HEAVY = {"PixelShuffleCodec": "codec", "BrainGuidedPipeline": "guidance", "GuidedOutput": "guidance"}
+_HEAVY = {"PixelShuffleCodec", "BrainGuidedPipeline", "GuidedOutput"}  # see brainalign.synthesis.guidance
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HEAVY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    from brainalign.synthesis import guidance
 
-    return getattr(import_module(f"{__name__}.{_HEAVY[name]}"), name)
+    return getattr(guidance, name)

@@ -2,9 +2,10 @@
 import shlex
 from pathlib import Path
 
-from brainalign.artifacts import artifact_files, artifact_path
-from brainalign.locks import forget, note
-from brainalign.plan import (
+from brainalign.io import artifact_files, artifact_path
+from brainalign.workflow import forget, note
+from brainalign.study import scanned_subjects
+from brainalign.workflow import (
     LEAST_SUBJECTS,
     STAGES,
     estimate,
@@ -13,16 +14,15 @@ from brainalign.plan import (
     library_digest,
     log_path,
     report_path,
-    scanned_subjects,
     settings_file,
     subjects_of,
     wants_device,
     wants_gpu,
 )
-from brainalign.settings import (
+from brainalign.checks import BrainalignError
+from brainalign.config import Config, load_descriptors
+from brainalign.study import (
     BlockStudy,
-    BrainalignError,
-    Config,
     ImageStudy,
     ModalityStudy,
     RdmStudy,
@@ -31,9 +31,8 @@ from brainalign.settings import (
     SeriesStudy,
     VideoStudy,
     TripletStudy,
-    load_descriptors,
 )
-from brainalign.settings import parse as parse_settings  # "parse" is a name of Snakemake's own
+from brainalign.study import parse as parse_settings  # "parse" is a name of Snakemake's own
 
 try:
     SETTINGS = parse_settings(Config, config, "configuration")

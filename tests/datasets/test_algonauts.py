@@ -9,12 +9,12 @@ import yaml
 from PIL import Image
 
 from brainalign.arrays import Responses
-from brainalign.artifacts import load
 from brainalign.checks import BrainalignError
 from brainalign.datasets import audit_study, read_algonauts, read_algonauts_images
-from brainalign.datasets.algonauts import ALGONAUTS_ROIS
+from brainalign.datasets.published import ALGONAUTS_ROIS
+from brainalign.io import load
 from brainalign.pipelines import prepare_images
-from brainalign.settings import ImageStudy, load_descriptor
+from brainalign.study import ImageStudy, load_descriptor
 
 N = {"L": 40, "R": 50}
 SIDES = {"L": "lh", "R": "rh"}

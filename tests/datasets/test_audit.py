@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 
 from brainalign.datasets import audit
-from brainalign.settings import BlockStudy, load_descriptor
+from brainalign.study import BlockStudy, load_descriptor
 
 
 def found(path) -> str:

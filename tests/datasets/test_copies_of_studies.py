@@ -13,12 +13,18 @@ import pandas as pd
 import pytest
 import yaml
 
-from brainalign.artifacts import load_sidecar
-from brainalign.datasets import audit_study, copied_recordings, modality_copies, rdm_copies, series_copies
-from brainalign.datasets.modalities import ModalityData
-from brainalign.datasets.region_runs import RegionRuns
+from brainalign.datasets import (
+    ModalityData,
+    RegionRuns,
+    audit_study,
+    copied_recordings,
+    modality_copies,
+    rdm_copies,
+    series_copies,
+)
+from brainalign.io import load_sidecar
 from brainalign.pipelines import prepare, prepare_recordings
-from brainalign.settings import load_descriptor
+from brainalign.study import load_descriptor
 
 
 def levels(path: Path) -> list[tuple[str, str]]:

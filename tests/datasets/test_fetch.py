@@ -16,7 +16,7 @@ import pytest
 from brainalign.checks import BrainalignError
 from brainalign.cli import main
 from brainalign.datasets import fetch_files
-from brainalign.descriptor import load_descriptor
+from brainalign.study import load_descriptor
 
 CONTENT = {"a.txt": b"one", "deep/b.txt": b"two"}
 DIGESTS = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()}
@@ -126,7 +126,7 @@ def test_what_is_not_encrypted_needs_a_checksum(site: Site, capsys: pytest.Captu
 def test_without_checksums_the_command_says_what_came_and_refuses_web_pages(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("brainalign.datasets.fetch.ENCRYPTED", ("http",))  # the server here speaks nothing else
+    monkeypatch.setattr("brainalign.datasets.checks.fetch.ENCRYPTED", ("http",))  # the server here speaks nothing else
     path = site.write(none="")
     assert main(["fetch", str(path), "--to", str(site.folder / "data")]) == 0
     printed = capsys.readouterr().out

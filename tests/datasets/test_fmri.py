@@ -6,9 +6,8 @@ from nilearn.signal import clean
 
 from brainalign.checks import BrainalignError
 from brainalign.datasets import read_fmri
-from brainalign.datasets.fmri import find_blocks, read_labels
-from brainalign.descriptor import FmriOptions
-from brainalign.settings import BlockStudy, load_descriptor
+from brainalign.datasets.formats import find_blocks, read_labels
+from brainalign.study import BlockStudy, FmriOptions, load_descriptor
 
 
 def test_blocks_are_found_and_shifted_by_the_lag(small) -> None:

@@ -13,7 +13,7 @@ from nilearn.glm.first_level import make_first_level_design_matrix
 
 from brainalign.checks import BrainalignError
 from brainalign.datasets import read_fmriprep
-from brainalign.image_files import FmriprepFiles
+from brainalign.study import FmriprepFiles
 
 TR, VOLUMES, SHAPE = 1.5, 240, (4, 4, 3)
 SPACE = "MNI152NLin2009cAsym"

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from brainalign.checks import BrainalignError
 from brainalign.datasets import audit_images
-from brainalign.datasets.images import near_duplicates
+from brainalign.datasets.formats import near_duplicates
 
 
 def photograph(seed: int, size: int = 128) -> Image.Image:

@@ -13,8 +13,8 @@ from safetensors.numpy import save_file
 
 from brainalign.checks import BrainalignError
 from brainalign.datasets import check_modality_splits, read_modalities
-from brainalign.descriptor import ModalityStudy, load_descriptor
 from brainalign.simulation import Modality, SharedWorld, shared_space, write_modalities
+from brainalign.study import ModalityStudy, load_descriptor
 
 SMALL = (Modality("eeg", 2, 4, 8, 0.3, 3), Modality("fmri", 2, 10, 0, 0.4, 2))
 

@@ -13,15 +13,15 @@ from dask.distributed import Client
 from PIL import Image
 
 from brainalign.arrays import Responses
-from brainalign.artifacts import load
 from brainalign.checks import BrainalignError
 from brainalign.datasets import audit_study, open_nsd, read_nsd, write_nsd_images
-from brainalign.datasets.nsd_design import NSD_SESSIONS, read_nsd_design
+from brainalign.datasets.published import NSD_SESSIONS, read_nsd_design
 from brainalign.encoding import Ridge
-from brainalign.encoding.distributed import fit_distributed
+from brainalign.encoding.regression import fit_distributed
+from brainalign.io import load
 from brainalign.pipelines import prepare_images
-from brainalign.settings import ImageStudy, load_descriptor
 from brainalign.statistics import noise_ceiling_from_ncsnr
+from brainalign.study import ImageStudy, load_descriptor
 
 GRID = (7, 6, 5)
 AFFINE = np.diag([1.8, 1.8, 1.8, 1.0])

@@ -15,8 +15,7 @@ import pytest
 
 from brainalign.checks import BrainalignError
 from brainalign.datasets import epochs_to_responses, make_epochs, read_bids_events, read_muse, read_recordings
-from brainalign.descriptor import RecordingStudy, load_descriptor
-from brainalign.parsing import parse
+from brainalign.study import RecordingStudy, load_descriptor, parse
 
 N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")
 MARKERS = {"1": "house", "2": "face"}

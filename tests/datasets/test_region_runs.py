@@ -10,10 +10,8 @@ import pytest
 import yaml
 
 from brainalign.checks import BrainalignError
-from brainalign.datasets import audit_study, check_sides, read_region_runs
-from brainalign.datasets.region_runs import detrended
-from brainalign.series_descriptor import SeriesWorld
-from brainalign.settings import SeriesStudy, load_descriptor
+from brainalign.datasets import audit_study, check_sides, detrended, read_region_runs
+from brainalign.study import SeriesStudy, SeriesWorld, load_descriptor
 
 N_REGIONS = 5
 

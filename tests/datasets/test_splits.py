@@ -6,7 +6,7 @@ import pytest
 
 from brainalign.checks import BrainalignError
 from brainalign.datasets import folds_of, make_splits
-from brainalign.descriptor import Split
+from brainalign.study import Split
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from brainalign.datasets import StudyAudit, audit_study
-from brainalign.settings import load_descriptor
 from brainalign.simulation import betas_image
+from brainalign.study import load_descriptor
 
 KRIEGESKORTE = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "kriegeskorte92")
 

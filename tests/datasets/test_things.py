@@ -130,7 +130,7 @@ def test_a_block_of_sessions_and_voxels(things) -> None:
 
 
 def test_more_voxels_than_are_read_at_once(things, monkeypatch) -> None:
-    monkeypatch.setattr("brainalign.datasets.things.ROWS", 7)
+    monkeypatch.setattr("brainalign.datasets.published.things.ROWS", 7)
     part = things.read(within=["V1"]).responses
     np.testing.assert_array_equal(part.values, things.betas[things.voxels["V1"] == 1].T.astype(np.float32))
 

@@ -5,7 +5,7 @@ import pytest
 
 from brainalign.checks import BrainalignError
 from brainalign.datasets import complete_trials, read_objects, read_table, read_task_table, read_trials
-from brainalign.tables import read_text_table
+from brainalign.io import read_text_table
 
 
 def write(path, table) -> object:

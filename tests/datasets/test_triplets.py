@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from brainalign.arrays import Arrays
-from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.checks import BrainalignError
 from brainalign.datasets import audit_study, read_judgements, read_objects, read_triplets
+from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.pipelines import prepare_triplets
-from brainalign.settings import TripletStudy, load_descriptor
 from brainalign.simulation import ConceptWorld, concept_world, write_things_files
+from brainalign.study import TripletStudy, load_descriptor
 
 FILES = {
     "triplets": ["trainset.txt"],

@@ -17,13 +17,12 @@ from brainalign.decoding import (
     label_hits,
     leave_block_out,
     neighbours_in_time,
-    nuisance,
     nuisance_baselines,
     nuisance_scores,
     retrieval_hits,
     verdict,
 )
-from brainalign.decoding.pair_scores import PairScore
+from brainalign.decoding.scoring import PairScore, nuisance
 from brainalign.simulation import EegText, eeg_power, eeg_text, text_sentences
 
 Decode = Callable[[np.ndarray, pd.DataFrame], np.ndarray]

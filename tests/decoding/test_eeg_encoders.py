@@ -8,7 +8,7 @@ import torch
 
 from brainalign.checks import BrainalignError
 from brainalign.decoding import EEG_ENCODERS, Augmentation, EegShape, eeg_encoder
-from brainalign.decoding.subject_layer import SubjectLayers
+from brainalign.decoding.training import SubjectLayers
 
 SHAPE = EegShape(n_channels=5, n_times=40, n_outputs=7, n_subjects=3, sfreq=100.0)
 MODEL = """

@@ -10,6 +10,7 @@ import torch
 
 from brainalign.checks import BrainalignError
 from brainalign.decoding import (
+    EegShape,
     GlimAlignment,
     GlimEncoder,
     LogitScale,
@@ -22,8 +23,7 @@ from brainalign.decoding import (
     train,
     word_t5,
 )
-from brainalign.decoding.eeg_encoders import EegShape
-from brainalign.decoding.glim import AdaptiveBlock, Prompt, time_code
+from brainalign.decoding.text import AdaptiveBlock, Prompt, time_code
 from brainalign.simulation import EegText, eeg_text, text_sentences
 
 SHAPE = EegShape(n_channels=6, n_times=20, n_outputs=5, n_tasks=2, n_datasets=2, n_subjects=3)

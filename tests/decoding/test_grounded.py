@@ -11,7 +11,7 @@ import torch
 
 from brainalign.checks import BrainalignError
 from brainalign.decoding import GroundedLanguage, clip_loss, pair_loss, same_words
-from brainalign.decoding.grounded_network import Grounding
+from brainalign.decoding.grounded import Grounding
 from brainalign.simulation import GroundedWords, grounded_words
 
 

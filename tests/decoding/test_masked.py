@@ -24,9 +24,7 @@ from brainalign.decoding import (
     permuted_frames,
     shifted_regions,
 )
-from brainalign.decoding.embedding_attention import EmbeddingAttention
-from brainalign.decoding.masked_study import validation_runs
-from brainalign.decoding.segments import hidden_regions, joined, segment_starts
+from brainalign.decoding.masked import EmbeddingAttention, hidden_regions, joined, segment_starts, validation_runs
 from brainalign.simulation import RoiSeries, roi_lagged, roi_series
 
 QUICK = {"n_steps": 150, "learning_rate": 1e-2, "schedule": "one_cycle"}

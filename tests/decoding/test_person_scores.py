@@ -7,7 +7,7 @@ import pytest
 
 from brainalign.checks import BrainalignError
 from brainalign.decoding import correlation_features, person_scores, tangent_features
-from brainalign.decoding.person_scores import fold_people
+from brainalign.decoding.masked import fold_people
 from brainalign.simulation import roi_series
 
 QUICK = {"n_permutations": 10, "n_repeats": 2, "n_draws": 300}

@@ -6,7 +6,7 @@ import torch
 
 from brainalign.checks import BrainalignError
 from brainalign.decoding import LinearDecoder, spread
-from brainalign.decoding.residual import RidgeMaps, cross_fitted
+from brainalign.decoding.text import RidgeMaps, cross_fitted
 
 
 def trials(n: int = 90) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -24,11 +24,16 @@ from brainalign.decoding import (
     unimodal_spaces,
     without_own_layers,
 )
-from brainalign.decoding.linear_paths import LinearPath, held_out_stimuli, reciprocal_rank
-from brainalign.decoding.mixture import SoftMixture
-from brainalign.decoding.modality_encoders import MODALITY_ENCODERS, PatchConv, VoxelLinear
-from brainalign.decoding.subject_layer import SubjectLayers
-from brainalign.decoding.subject_scale import SubjectScale
+from brainalign.decoding.shared_space import (
+    MODALITY_ENCODERS,
+    LinearPath,
+    PatchConv,
+    SoftMixture,
+    VoxelLinear,
+    held_out_stimuli,
+    reciprocal_rank,
+)
+from brainalign.decoding.training import SubjectLayers, SubjectScale
 from brainalign.simulation import Modality, SharedWorld, shared_space
 
 SMALL = (Modality("eeg", 2, 8, 16, 0.3, 4), Modality("fmri", 2, 60, 0, 0.4, 4))
@@ -168,7 +173,7 @@ def test_images_held_out_are_seen_by_no_modality(small) -> None:
 
 def test_a_plateau_that_nothing_can_end_is_no_longer_than_a_cycle(small, monkeypatch) -> None:
     """Of few images, and of encoders that are trained one by one, nothing says when to end."""
-    monkeypatch.setattr("brainalign.decoding.space_network.CYCLE", 3)
+    monkeypatch.setattr("brainalign.decoding.shared_space.space_network.CYCLE", 3)
     train, test = small
     few = {"eeg": train["eeg"].select(np.arange(40))}
     lengths = {}

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from brainalign.checks import BrainalignError
 from brainalign.decoding import LinearDecoder, TextDecoder, Trials, retrieval_accuracy
-from brainalign.decoding.linear import PENALTIES
+from brainalign.decoding.scoring import PENALTIES
 from brainalign.simulation import eeg_text
 
 

@@ -8,7 +8,7 @@ from sacrebleu.metrics import BLEU
 
 from brainalign.checks import BrainalignError
 from brainalign.decoding import content_overlap, text_scores
-from brainalign.decoding.text_measures import words
+from brainalign.decoding.scoring import words
 
 TEXTS = [
     "the dog was lovely in the garden .",

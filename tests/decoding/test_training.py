@@ -9,8 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from brainalign.checks import BrainalignError
-from brainalign.decoding.contrastive import LogitScale, clip_loss
-from brainalign.decoding.training import History, batches, train
+from brainalign.decoding import History, LogitScale, batches, clip_loss, train
 
 
 def test_clip_loss_is_the_mean_of_both_cross_entropies() -> None:

@@ -20,8 +20,8 @@ from brainalign.encoding import (
     evaluate_held_out,
     pretrain_layer,
     score_context,
+    score_table,
 )
-from brainalign.encoding.held_out_tables import score_table
 from brainalign.features import PCA
 from brainalign.simulation import voxel_prior_world
 from brainalign.statistics import explained_variance
@@ -98,7 +98,7 @@ def test_intervals_are_over_contexts(pretrained: PretrainedLayer, monkeypatch: p
     """Recomputed by hand from the table of single targets."""
     from scipy import stats
 
-    from brainalign.encoding import context_study
+    from brainalign.encoding.in_context import study as context_study
 
     kept: list[pd.DataFrame] = []
     curve = context_study.scaling_curve

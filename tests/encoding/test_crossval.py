@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import Ridge as SklearnRidge
 
 from brainalign.encoding import Ridge, evaluate
-from brainalign.encoding.crossval import encode_runs, encode_zero_shot, row_space
+from brainalign.encoding.scoring import encode_runs, encode_zero_shot, row_space
 from brainalign.statistics import identification, pair_matching, pearson, permute_within, r2
 
 N_RUNS, N_STIMULI, N_TARGETS = 6, 5, 30
@@ -201,7 +201,7 @@ def test_how_many_sets_are_fitted_at_once_changes_nothing(
     of_rows = {"leave_out": leave_out, "stimulus_ids": stimuli, "runs": design["runs"]}
     found = []
     for n_sets in (1, 3, 100):
-        monkeypatch.setattr("brainalign.encoding.evaluation.STACK_BYTES", n_sets * design["Y"].nbytes)
+        monkeypatch.setattr("brainalign.encoding.scoring.evaluation.STACK_BYTES", n_sets * design["Y"].nbytes)
         encoder = Ridge((1.0, 30.0), dtype="float64")
         found.append(evaluate(encoder, design["X"], design["Y"], folds, n_permutations=7, **of_rows))
     plain = evaluate(Ridge((1.0, 30.0), dtype="float64"), design["X"], design["Y"], folds, n_permutations=0, **of_rows)

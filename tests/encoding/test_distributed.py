@@ -21,8 +21,7 @@ from sklearn.base import clone
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding import Ridge
-from brainalign.encoding.clusters import cluster, slurm_cluster
-from brainalign.encoding.distributed import fit_distributed
+from brainalign.encoding.regression import cluster, fit_distributed, slurm_cluster
 
 ALPHAS = (0.01, 0.3, 10.0, 300.0, 1e4)
 
@@ -187,7 +186,9 @@ def test_ill_conditioned_features_are_decomposed_by_svd(tmp_path: Path, threads:
 def test_errors_come_before_the_long_part(
     change: dict[str, Any], message: str, tmp_path: Path, threads: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("brainalign.encoding.distributed._Run.decompose", lambda self: pytest.fail("it went on"))
+    monkeypatch.setattr(
+        "brainalign.encoding.regression.distributed_ridge._Run.decompose", lambda self: pytest.fail("it went on")
+    )
     X, Y, groups = data(30, 4)
     given: dict[str, Any] = {"X": X, "Y": Y, "groups": groups, "coef": tmp_path / "c.npy", "client": threads} | change
     with pytest.raises(BrainalignError, match=message):

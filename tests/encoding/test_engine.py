@@ -15,10 +15,7 @@ from sklearn.model_selection import GroupKFold, KFold
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding import BandedRidge, Ridge, fit_layers
-from brainalign.encoding.fold_scores import block_of, scores
-from brainalign.encoding.inner_folds import inner_folds
-from brainalign.encoding.layout import Layout, layout
-from brainalign.encoding.rotation import rotate, spectrum
+from brainalign.encoding.regression import Layout, block_of, inner_folds, layout, rotate, scores, spectrum
 from brainalign.kernels import lower_gram
 
 ALPHAS = tuple(np.logspace(-1, 5, 7).tolist())
@@ -224,7 +221,8 @@ def test_blocks_of_targets_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     Y = targets(X, 23)
     whole = Ridge(ALPHAS, dtype="float64").fit(X, Y)
     monkeypatch.setattr(
-        "brainalign.encoding.ridge.blocks_of", lambda n, *_: [slice(i, min(i + 4, n)) for i in range(0, n, 4)]
+        "brainalign.encoding.regression.ridge.blocks_of",
+        lambda n, *_: [slice(i, min(i + 4, n)) for i in range(0, n, 4)],
     )
     parts = Ridge(ALPHAS, dtype="float64").fit(X, Y)
     np.testing.assert_allclose(parts.coef_, whole.coef_, atol=1e-12)

@@ -5,8 +5,8 @@ import pytest
 from scipy.special import softmax
 
 from brainalign.checks import BrainalignError
-from brainalign.encoding import RoutingEncoder
-from brainalign.encoding.ensemble import LayerEnsemble, ensemble_weights
+from brainalign.encoding import LayerEnsemble, RoutingEncoder
+from brainalign.encoding.scoring import ensemble_weights
 
 GRID = (2, 3)
 

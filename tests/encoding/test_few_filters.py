@@ -13,9 +13,7 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold
 
 from brainalign.encoding import Ridge
-from brainalign.encoding.design import design_of
-from brainalign.encoding.few_filters import FewFilters, few_filters
-from brainalign.encoding.layout import layout
+from brainalign.encoding.regression import FewFilters, design_of, few_filters, layout
 from brainalign.kernels import reference
 
 ALPHAS = torch.logspace(-1, 5, 20, dtype=torch.float64)

@@ -11,7 +11,8 @@ import pytest
 
 from brainalign.arrays import Features, Layers, Responses
 from brainalign.checks import BrainalignError
-from brainalign.encoding import FewImages, ImageSubject, TextQueries, few_images, target_groups
+from brainalign.encoding import FewImages, ImageSubject, TextQueries, target_groups
+from brainalign.encoding.in_context import subject_study as few_images
 from brainalign.statistics import RELIABLE
 
 CEILING = np.array([0.5, 0.1, 0.6, 0.7, 0.9, 0.3])

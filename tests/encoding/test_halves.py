@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from brainalign.encoding import HeldOut, Ridge, SplitScores, evaluate_held_out, split_scores
-from brainalign.encoding.area_places import area_places, separations
-from brainalign.encoding.halves import half_rows
+from brainalign.encoding.scoring import area_places, half_rows, separations
 
 AREAS = {"V1": np.arange(5), "V4": np.arange(5, 12), "empty": np.empty(0, dtype=int)}
 

@@ -14,10 +14,20 @@ from sklearn.linear_model import Ridge as SklearnRidge
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding import EmpiricalBayesRidge, InContextEncoder, WeightPrior, estimate_prior, unit_rows
-from brainalign.encoding.empirical_bayes import left_out_errors, posterior_weights
-from brainalign.encoding.in_context_fallback import groups_of_targets, pooled_ridge, taken
-from brainalign.encoding.in_context_network import NETWORKS, InContextNetwork, NetworkSize
-from brainalign.encoding.in_context_training import NOISE_WEIGHT, Episode, Voxels, real_episode
+from brainalign.encoding.in_context import (
+    NETWORKS,
+    NOISE_WEIGHT,
+    Episode,
+    InContextNetwork,
+    NetworkSize,
+    Voxels,
+    groups_of_targets,
+    left_out_errors,
+    pooled_ridge,
+    posterior_weights,
+    real_episode,
+    taken,
+)
 from brainalign.simulation import linear_gaussian_reference, voxel_prior_world
 from brainalign.statistics import explained_variance
 
@@ -101,7 +111,7 @@ def test_responses_in_other_units_are_noticed(trained: InContextEncoder) -> None
 def test_targets_are_read_in_blocks(trained: InContextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     X, Y, _, _ = voxels(15, 23, 5)
     whole = clone(trained).fit(X, Y)
-    monkeypatch.setattr("brainalign.encoding.in_context.target_block", lambda *_: 7)
+    monkeypatch.setattr("brainalign.encoding.in_context.encoder.target_block", lambda *_: 7)
     np.testing.assert_allclose(clone(trained).fit(X, Y).coef_, whole.coef_, atol=1e-5)
 
 
@@ -130,7 +140,7 @@ def test_same_seed_same_network() -> None:
 
 
 def test_a_killed_pretraining_goes_on_to_the_same_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("brainalign.encoding.in_context_training.KEEP_EVERY", 2)
+    monkeypatch.setattr("brainalign.encoding.in_context.meta_training.KEEP_EVERY", 2)
     monkeypatch.setitem(NETWORKS, "small", replace(NETWORKS["small"], dropout=0.3))  # draws of its own
     images = WORLD.images(100, np.random.default_rng(0))
     options: dict[str, Any] = {"n_steps": (1, 3, 3), "n_voxels": 4, "context_sizes": (5, 20)}
@@ -191,7 +201,7 @@ def synthetic(n_voxels: int, n_images: int, ratio: tuple[float, float]) -> tuple
 
 
 def test_draws_are_from_the_posterior(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("brainalign.encoding.in_context_training.N_DRAWS", 40_000)
+    monkeypatch.setattr("brainalign.encoding.in_context.meta_training.N_DRAWS", 40_000)
     made, _, _ = synthetic(1, 5, (1.0, 1.0))
     X, Y, *_ = voxels(12, 3, 3)
     noise = np.array([0.3, 1.0, 2.0])
@@ -224,7 +234,7 @@ def test_answers_are_the_best_ones() -> None:
     generator = torch.Generator().manual_seed(0)  # draws the same voxels again, then keeps their weights
     plain = Voxels(made.bank, made.mean, made.root, (0.5, 4.0), generator)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("brainalign.encoding.in_context_training.N_DRAWS", 0)
+        patch.setattr("brainalign.encoding.in_context.meta_training.N_DRAWS", 0)
         truth = plain.episode(20_000, 12)
     torch.testing.assert_close(truth.Y, episode.Y)
     moment = [
@@ -245,7 +255,7 @@ def test_synthetic_errors_are_exact_over_the_bank() -> None:
 
 
 def test_noise_ratios_are_log_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("brainalign.encoding.in_context_training.N_DRAWS", 0)  # the weights alone
+    monkeypatch.setattr("brainalign.encoding.in_context.meta_training.N_DRAWS", 0)  # the weights alone
     _, episode, _ = synthetic(600, 100, (0.5, 4.0))
     X = torch.cat([episode.X, torch.ones(600, 100, 1)], dim=2)
     fitted = torch.linalg.lstsq(X, episode.Y[..., None]).solution
@@ -369,8 +379,8 @@ def test_adamw_alone_as_published(monkeypatch: pytest.MonkeyPatch) -> None:
         return step(self, *a, **k)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", note)
-    monkeypatch.setattr("brainalign.encoding.in_context_training.EPOCH", 1)
-    monkeypatch.setattr("brainalign.encoding.in_context_training._loss", lambda n, e: n(e.X, e.Y).sum() * 0 + 1)
+    monkeypatch.setattr("brainalign.encoding.in_context.meta_training.EPOCH", 1)
+    monkeypatch.setattr("brainalign.encoding.in_context.meta_training._loss", lambda n, e: n(e.X, e.Y).sum() * 0 + 1)
     encoder = InContextEncoder(
         optimizer="adamw", learning_rate=1e-4, weight_decay=0.1, n_steps=(1, 11, 0), context_sizes=(3, 4), n_voxels=2
     )
@@ -438,7 +448,7 @@ def test_groups_fall_back_by_themselves(
     trained: InContextEncoder, monkeypatch: pytest.MonkeyPatch, relevant: float, taken: str
 ) -> None:
     """On its prior, empirical Bayes is surely better than a briefly trained network, by .01 of the variance."""
-    monkeypatch.setattr("brainalign.encoding.in_context_fallback.RELEVANT", relevant)
+    monkeypatch.setattr("brainalign.encoding.in_context.fallback.RELEVANT", relevant)
     X, on, _, _ = voxels(30, 150, 11)
     rng = np.random.default_rng(12)
     foreign = WORLD.weights(150, rng, on_prior=False)

@@ -9,19 +9,9 @@ import torch
 from sklearn.base import clone
 
 from brainalign.checks import BrainalignError
-from brainalign.encoding import (
-    ENCODERS,
-    FactorizedReadout,
-    GaussianReadout,
-    SemanticSpatialReadout,
-    readout_arrays,
-    semantic_readout,
-)
-from brainalign.encoding.readout_arrays import Shape
-from brainalign.encoding.readout_fit import LOSSES, start
-from brainalign.encoding.token_inputs import correlations
-from brainalign.encoding.training import Epoch, carve_validation
-from brainalign.encoding.warps import WARPS
+from brainalign.encoding import ENCODERS, Epoch, FactorizedReadout, GaussianReadout, SemanticSpatialReadout
+from brainalign.encoding.networks import LOSSES, WARPS, Shape, correlations, readout_arrays, semantic_readout, start
+from brainalign.encoding.regression import carve_validation
 from brainalign.statistics import pearson
 
 GRID = (5, 4)

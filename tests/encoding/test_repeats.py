@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from brainalign.checks import BrainalignError
-from brainalign.encoding.repeats import average_repeats
+from brainalign.encoding.scoring import average_repeats
 
 
 @pytest.mark.parametrize("ids", [list("bacabca"), [3, 1, 2, 1, 3, 2, 1]], ids=["names", "numbers"])

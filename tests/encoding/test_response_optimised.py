@@ -10,9 +10,9 @@ from sklearn.base import clone
 from torch.nn import functional
 
 from brainalign.checks import BrainalignError
-from brainalign.encoding import ENCODERS, ResponseOptimisedEncoder
-from brainalign.encoding.response_core import Block, core_grid
-from brainalign.encoding.training import Epoch, carve_validation
+from brainalign.encoding import ENCODERS, Epoch, ResponseOptimisedEncoder
+from brainalign.encoding.networks import Block, core_grid
+from brainalign.encoding.regression import carve_validation
 
 GRID = (6, 8)
 RNG = np.random.default_rng(0)

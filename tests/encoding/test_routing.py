@@ -8,10 +8,9 @@ import torch
 from torch import nn
 
 from brainalign.checks import BrainalignError
-from brainalign.encoding import ENCODERS, PUBLISHED_ROUTING, RoutingEncoder
-from brainalign.encoding.routing_network import RoutingNetwork, position_code
-from brainalign.encoding.routing_queries import parcels_of
-from brainalign.encoding.training import Epoch, carve_validation
+from brainalign.encoding import ENCODERS, PUBLISHED_ROUTING, Epoch, RoutingEncoder
+from brainalign.encoding.networks import RoutingNetwork, parcels_of, position_code
+from brainalign.encoding.regression import carve_validation
 from brainalign.statistics import pearson
 
 GRID = (3, 4)

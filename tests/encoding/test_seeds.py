@@ -7,8 +7,15 @@ import pytest
 from scipy.stats import norm, t
 
 from brainalign.checks import BrainalignError
-from brainalign.encoding import Epoch, FactorizedReadout, Ridge, SeedEnsemble, evaluate_held_out, side_by_side
-from brainalign.encoding.side_by_side import Contender
+from brainalign.encoding import (
+    Contender,
+    Epoch,
+    FactorizedReadout,
+    Ridge,
+    SeedEnsemble,
+    evaluate_held_out,
+    side_by_side,
+)
 
 GRID = (2, 3)
 

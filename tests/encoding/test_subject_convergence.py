@@ -10,7 +10,7 @@ import pytest
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding import SplitScores, checkpoint_curves, converge_subjects
-from brainalign.encoding.subject_means import mean_scores
+from brainalign.encoding.convergence import mean_scores
 
 N_LAYERS = 5
 NAMES = [f"area{k}" for k in range(10)]

@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding import InContextEncoder, PretrainedLayer, Reduction, pretrain_layer, text_preferences
-from brainalign.encoding.text_preferences import reduce_texts
+from brainalign.encoding.in_context import reduce_texts
 from brainalign.features import PCA
 
 WORDS = ["face", "house", "hand", "tree"]

@@ -7,7 +7,7 @@ import torch
 from scipy import ndimage
 from torch.nn.functional import affine_grid, grid_sample
 
-from brainalign.encoding.warps import WARPS, affine_matrix, moved_centre, warp
+from brainalign.encoding.networks import WARPS, affine_matrix, moved_centre, warp
 
 ROWS, COLS = 7, 9
 

@@ -10,7 +10,7 @@ import torch
 
 from brainalign.checks import BrainalignError
 from brainalign.features import SparseAutoencoder, dictionary_quality, match_atoms, stability
-from brainalign.features.sparse_coding import MatchingPursuit, TopK
+from brainalign.features.dictionaries import MatchingPursuit, TopK
 from brainalign.simulation import sparse_mixtures
 
 CODINGS = ("topk", "matching_pursuit")

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from brainalign.checks import BrainalignError
 from brainalign.features import EfficientNetExtractor
-from brainalign.features.efficientnet import EfficientNetLite0
+from brainalign.features.images import EfficientNetLite0
 
 DATA = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "kriegeskorte92")
 

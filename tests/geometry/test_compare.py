@@ -23,7 +23,7 @@ from brainalign.geometry import (
     replicate_rdms,
     session_average,
 )
-from brainalign.geometry.ranks import rank_rdms
+from brainalign.geometry.rdms import rank_rdms
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from scipy.spatial.distance import pdist, squareform
 
 from brainalign.checks import BrainalignError
 from brainalign.geometry import dependence_test, threshold_grid
-from brainalign.geometry.topology import _clipped
+from brainalign.geometry.topology.geotopology import _clipped
 
 
 def centred(d: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from brainalign.geometry import (
     noise_precision,
     rdm,
 )
-from brainalign.geometry.covariance import LowRankCovariance, WholeCovariance, mean_covariance
+from brainalign.geometry.rdms import LowRankCovariance, WholeCovariance, mean_covariance
 
 TOOLBOX = {
     "shrink-diagonal": "shrinkage_diag",

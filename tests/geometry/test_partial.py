@@ -10,7 +10,7 @@ from scipy.stats import ttest_1samp
 from brainalign.checks import BrainalignError
 from brainalign.condensed import square_rdms
 from brainalign.geometry import dual_bootstrap, fixed_test, rdm, rdm_partial_test
-from brainalign.geometry.ranks import rank_rdms
+from brainalign.geometry.rdms import rank_rdms
 
 N = 9
 PAIRS = np.triu_indices(N, 1)

@@ -6,7 +6,7 @@ from scipy import sparse
 
 from brainalign.checks import BrainalignError
 from brainalign.geometry import compare, rdm, rdm_permutation_clusters, rdm_permutation_places, rdm_permutation_test
-from brainalign.geometry.places import METHODS
+from brainalign.geometry.inference import METHODS
 
 N = 12
 

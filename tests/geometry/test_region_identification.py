@@ -17,7 +17,7 @@ from brainalign.geometry import (
     threshold_family,
     threshold_grid,
 )
-from brainalign.geometry.thresholds import RankedRdms
+from brainalign.geometry.topology import RankedRdms
 from brainalign.simulation import region_patterns
 
 CELLS = np.array([(0.0, 1.0), (0.0, 0.5), (0.2, 0.8), (0.45, 0.55), (0.5, 0.5), (0.9, 1.0), (0.1, 0.35)])

@@ -7,15 +7,8 @@ import pytest
 
 from brainalign.checks import BrainalignError
 from brainalign.condensed import square_rdms
-from brainalign.geometry import (
-    COMPARISONS,
-    Searchlight,
-    compare,
-    rdm,
-    searchlight_map,
-    searchlight_maps,
-    volume_neighbourhoods,
-)
+from brainalign.geometry import COMPARISONS, Searchlight, compare, rdm, searchlight_map, volume_neighbourhoods
+from brainalign.geometry.searchlights import searchlight_maps
 from brainalign.statistics import fdr
 
 N, DRAWS, SEED = 7, 59, 3

@@ -21,7 +21,7 @@ from brainalign.geometry import (
     leave_one_group_out,
     pairwise_movie,
 )
-from brainalign.geometry.discriminant import shrinkage_ridge
+from brainalign.geometry.time import shrinkage_ridge
 
 RIDGE = 0.3
 N, SENSORS, TIMES, RUNS = 90, 7, 5, 3

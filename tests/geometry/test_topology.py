@@ -10,7 +10,7 @@ from rsatoolbox.rdm.transform import geotopological_transform  # rdm.transform i
 from brainalign.checks import BrainalignError
 from brainalign.condensed import square_rdms
 from brainalign.geometry import compare, geodesic, geotopological, rdm
-from brainalign.geometry.ranks import rank_rdms
+from brainalign.geometry.rdms import rank_rdms
 
 
 @pytest.fixture

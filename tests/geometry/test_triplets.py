@@ -32,7 +32,7 @@ from brainalign.geometry import (
     unrepeated,
     unseen_similarities,
 )
-from brainalign.geometry.concept_training import _all_pairs, _some_pairs
+from brainalign.geometry.odd_one_out.training import _all_pairs, _some_pairs
 from brainalign.simulation import concept_world
 
 WORLD = concept_world(24, 3, 1500, n_repeated=60, n_people=8, seed=2)

@@ -14,7 +14,7 @@ import pytest
 from scipy.stats import binomtest
 
 from brainalign.encoding import Ridge, evaluate
-from brainalign.encoding.crossval import encode_runs
+from brainalign.encoding.scoring import encode_runs
 from brainalign.geometry import rdm, rdm_noise_ceiling, rdm_permutation_test, replicate_rdms
 from brainalign.simulation import linear_world
 from brainalign.statistics import (

@@ -23,9 +23,14 @@ from brainalign.simulation import (
     train_scene_network,
     true_responses,
 )
-from brainalign.synthesis import BrainGuidedPipeline, RegionObjective
-from brainalign.synthesis.bottleneck import record_trajectories
-from brainalign.synthesis.directions import cosines, random_directions, semantic_directions
+from brainalign.synthesis import (
+    BrainGuidedPipeline,
+    RegionObjective,
+    cosines,
+    random_directions,
+    record_trajectories,
+    semantic_directions,
+)
 
 PRIOR = Path(__file__).parents[2] / "data" / "prior"
 REGIONS = ("red", "large", "leftside", "cross")

@@ -14,8 +14,8 @@ from brainalign.arrays import Responses
 from brainalign.datasets import folds_of, group_labels, make_splits, read_fmri
 from brainalign.encoding import Ridge, evaluate
 from brainalign.features import RandomExtractor, SentenceExtractor
-from brainalign.settings import BlockStudy, load_descriptor
 from brainalign.statistics import linear_classification, permutation_test
+from brainalign.study import BlockStudy, load_descriptor
 
 pytestmark = pytest.mark.acceptance
 

@@ -23,7 +23,7 @@ from brainalign.decoding import (
     person_scores,
     shifted_regions,
 )
-from brainalign.decoding.masked_study import filling
+from brainalign.decoding.masked import filling
 from brainalign.simulation import RoiSeries, roi_lagged, roi_series
 
 Record = Callable[[str, object, str], None]

@@ -14,7 +14,7 @@ import pytest
 
 from brainalign.encoding import FactorizedReadout, ResponseOptimisedEncoder, Ridge
 from brainalign.simulation import ComplexCells, complex_cells
-from brainalign.simulation.complex_cells import CELL_CEILING
+from brainalign.simulation.voxels import CELL_CEILING
 from brainalign.statistics import normalized_r2, pearson
 
 Record = Callable[[str, object, str], None]

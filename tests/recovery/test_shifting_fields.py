@@ -13,7 +13,7 @@ import pytest
 
 from brainalign.encoding import FactorizedReadout, GaussianReadout, Ridge, SemanticSpatialReadout
 from brainalign.simulation import ShiftingFields, shifting_fields
-from brainalign.simulation.shifting_fields import FIELD_CEILING
+from brainalign.simulation.voxels import FIELD_CEILING
 from brainalign.statistics import normalized_r2, pearson
 
 Record = Callable[[str, object, str], None]

@@ -34,7 +34,7 @@ from brainalign.simulation import (
     to_epochs,
     train_generator,
 )
-from brainalign.simulation.generator import CONFIG
+from brainalign.simulation.voxels import CONFIG
 from brainalign.statistics import pearson
 
 Record = Callable[[str, object, str], None]

@@ -12,7 +12,6 @@ from scipy.sparse import diags_array
 from scipy.stats import beta, binomtest
 
 from brainalign.datasets import read_recordings
-from brainalign.descriptor import RecordingStudy, load_descriptor
 from brainalign.geometry import (
     auc,
     contiguous_folds,
@@ -23,6 +22,7 @@ from brainalign.geometry import (
 )
 from brainalign.simulation import category_epochs
 from brainalign.statistics import Exchange, cluster_permutation, first_hump, hump_latency, logistic_auc, score_latency
+from brainalign.study import RecordingStudy, load_descriptor
 
 Record = Callable[[str, object, str], None]
 N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")

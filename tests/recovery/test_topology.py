@@ -12,8 +12,7 @@ import pytest
 from scipy.spatial.distance import pdist
 from scipy.stats import binomtest, spearmanr, ttest_1samp
 
-from brainalign.geometry import BASELINES, dependence_test, geodesic, identify_regions, rdm
-from brainalign.geometry.region_identification import RegionIdentification
+from brainalign.geometry import BASELINES, RegionIdentification, dependence_test, geodesic, identify_regions, rdm
 from brainalign.simulation import dependent_pair, region_patterns, swiss_roll
 
 Record = Callable[[str, object, str], None]

@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from brainalign.report.brain_maps import draw_map, slice_positions
+from brainalign.report.kit import draw_map, slice_positions
 
 
 def image(values: np.ndarray) -> nibabel.Nifti1Image:

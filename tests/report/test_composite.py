@@ -15,9 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from brainalign.report import Panel, Section
-from brainalign.report.canvas import MOST_BYTES, MOST_PIXELS, compressed
-from brainalign.report.composite import GAP, STRIP, composite, letter
-from brainalign.report.page import together
+from brainalign.report.kit import GAP, MOST_BYTES, MOST_PIXELS, STRIP, composite, compressed, letter, together
 
 EVIL = "<img src=x onerror=alert(1)>$x$"
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))

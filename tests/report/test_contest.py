@@ -13,17 +13,17 @@ from matplotlib.colors import to_hex
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError
-from brainalign.descriptor import ImageStudy
+from brainalign.config import Config
 from brainalign.report import ImageMaterial
-from brainalign.report.canvas import NULL, model_colours, picture_bytes
-from brainalign.report.contest import (
+from brainalign.report.encoding_sections import (
     contest_methods,
     contest_scores,
     contest_section,
     contest_sentence,
     winner_maps,
 )
-from brainalign.settings import Config, parse
+from brainalign.report.kit import NULL, model_colours, picture_bytes
+from brainalign.study import ImageStudy, parse
 
 EVIL = "<img src=x onerror=alert(1)>"
 FAMILIES = ["response-optimised", "task-optimised", "language"]

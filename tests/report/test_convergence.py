@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from brainalign.config import Config
 from brainalign.encoding import SplitScores, checkpoint_curves, converge_subjects
 from brainalign.report import CONVERGENCE_TABLES, Material, Section, convergence_section, no_convergence, sections
-from brainalign.report.convergence_figures import map_correlations
-from brainalign.report.page import render
-from brainalign.settings import BlockStudy, Config, parse
+from brainalign.report.encoding_sections import map_correlations
+from brainalign.report.kit import render
+from brainalign.study import BlockStudy, parse
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "<b>head</b>"]
 NAMES = [f"area{k}" for k in range(10)]

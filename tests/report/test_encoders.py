@@ -9,9 +9,8 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 
 from brainalign.checks import BrainalignError
-from brainalign.report.canvas import NULL
-from brainalign.report.encoders import attention_maps, encoder_scores, field_maps
-from brainalign.report.layer_weights import layer_weights
+from brainalign.report.encoding_sections import attention_maps, encoder_scores, field_maps, layer_weights
+from brainalign.report.kit import NULL
 
 GROUPS = ["V1", "FFA", "PPA"]
 

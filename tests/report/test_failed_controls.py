@@ -12,18 +12,7 @@ import pandas as pd
 import pytest
 
 from brainalign.arrays import Arrays
-from brainalign.descriptor import (
-    BlockStudy,
-    Descriptor,
-    ImageStudy,
-    ModalityStudy,
-    RdmStudy,
-    RecordingStudy,
-    SentenceStudy,
-    SeriesStudy,
-    TripletStudy,
-    VideoStudy,
-)
+from brainalign.config import Config
 from brainalign.report import (
     ConceptMaterial,
     DecodedTimes,
@@ -37,22 +26,33 @@ from brainalign.report import (
     Section,
     SeriesMaterial,
     TextMaterial,
-    concepts_page,
-    dynamics_page,
     failed_identification,
-    group,
-    image_page,
-    modalities_page,
-    page,
-    rdm_page,
-    recordings_page,
-    series_page,
-    text_page,
 )
-from brainalign.report.alignment_section import UNSEEN
-from brainalign.report.failed_controls import failed_windows
-from brainalign.settings import Config, parse
+from brainalign.report.geometry_sections import UNSEEN
+from brainalign.report.kit import failed_windows, page
+from brainalign.report.pages import concepts as concepts_page
+from brainalign.report.pages import dynamics as dynamics_page
+from brainalign.report.pages import group
+from brainalign.report.pages import images as image_page
+from brainalign.report.pages import modalities as modalities_page
+from brainalign.report.pages import rdms as rdm_page
+from brainalign.report.pages import recordings as recordings_page
+from brainalign.report.pages import sentences as text_page
+from brainalign.report.pages import series as series_page
 from brainalign.statistics.summary import Encoding
+from brainalign.study import (
+    BlockStudy,
+    Descriptor,
+    ImageStudy,
+    ModalityStudy,
+    RdmStudy,
+    RecordingStudy,
+    SentenceStudy,
+    SeriesStudy,
+    TripletStudy,
+    VideoStudy,
+    parse,
+)
 
 ABOUT = {"name": "study", "title": "A study", "citation": {"text": "Nobody."}, "licence": "CC0", "source": "tests"}
 NET = {"extractor": "efficientnet"}

@@ -12,12 +12,12 @@ from markupsafe import escape
 from matplotlib.colors import to_hex
 
 from brainalign.checks import BrainalignError
-from brainalign.descriptor import ImageStudy
+from brainalign.config import Config
 from brainalign.report import ImageEncoding, ImageMaterial
-from brainalign.report.canvas import COLOURS, GREY
-from brainalign.report.few_images import LOWEST, curves, few_images_section
-from brainalign.settings import Config, parse
+from brainalign.report.encoding_sections import LOWEST, curves, few_images_section
+from brainalign.report.kit import COLOURS, GREY
 from brainalign.statistics import RELIABLE
+from brainalign.study import ImageStudy, parse
 
 EVIL = "<img src=x onerror=alert(1)>"
 SIZES = (10, 50, 200)

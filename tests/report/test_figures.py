@@ -30,14 +30,11 @@ from drawn import (
 from made import changing, made
 
 from brainalign import report
-from brainalign.report import (
-    canvas,
-    contest,
-    encoders,
-    figures,
-    group,
-    identification_figure,
-)  # fmt: skip
+from brainalign.report.encoding_sections import contest, encoders
+from brainalign.report.geometry_sections import identification_figure  # fmt: skip
+from brainalign.report.kit import canvas
+from brainalign.report.pages import blocks_figures as figures
+from brainalign.report.pages import group
 
 approx = pytest.approx
 # Maps, drawn by other libraries, are held against their values beside the rest of what is tested of them.

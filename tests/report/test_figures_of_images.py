@@ -20,16 +20,10 @@ from drawn import (
 )
 from made import changing, made
 
-from brainalign.report import (
-    FoundDirections,
-    SynthesisedImages,
-    canvas,
-    contact_sheet,
-    directions,
-    synthesis_figures,
-    synthesis_images,
-)
-from brainalign.report.sentences import p_equals
+from brainalign.report import FoundDirections, SynthesisedImages
+from brainalign.report.kit import canvas, p_equals
+from brainalign.report.synthesis_sections import directions, synthesis_figures, synthesis_images
+from brainalign.report.synthesis_sections import sheets as contact_sheet
 
 approx = pytest.approx
 REGIONS = ["PPA", "FFA", "V4"]

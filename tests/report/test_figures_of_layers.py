@@ -22,7 +22,10 @@ from drawn import (
 )  # fmt: skip
 from made import changing, made
 
-from brainalign.report import canvas, layer_weights, layers, manifolds, matching, partition
+from brainalign.report.encoding_sections import layer_shares as layer_weights
+from brainalign.report.encoding_sections import layers, partition
+from brainalign.report.geometry_sections import manifolds, matching
+from brainalign.report.kit import canvas
 
 approx = pytest.approx
 

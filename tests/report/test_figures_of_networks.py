@@ -26,15 +26,15 @@ from drawn import (
 )
 from made import made
 
-from brainalign.report import (
-    canvas,
-    concept_figures,
-    convergence_figures,
-    reference_rdms,
-)
+from brainalign.report.encoding_sections import convergence_figures
+from brainalign.report.geometry_sections import reference_rdms
+from brainalign.report.kit import canvas
+from brainalign.report.pages import concept_figures
 
 approx = pytest.approx
-alignment_section = importlib.import_module("brainalign.report.alignment_section")  # a function has its name too
+alignment_section = importlib.import_module(
+    "brainalign.report.geometry_sections.alignment"
+)  # a function has its name too
 KINDS = {
     "own": "embedding",
     "own again": "reproducible",

@@ -24,12 +24,9 @@ from drawn import (
 )
 from made import changing, made
 
-from brainalign.report import (
-    canvas,
-    dynamics_figures,
-    recovery,
-    series_figures,
-)
+from brainalign.report.encoding_sections import recovery
+from brainalign.report.kit import canvas
+from brainalign.report.pages import dynamics_figures, series_figures
 
 approx = pytest.approx
 

@@ -23,13 +23,9 @@ from drawn import (
 )
 from made import changing, made
 
-from brainalign.report import (
-    canvas,
-    decoding_figures,
-    modality_figures,
-    text_figures,
-    timecourse,
-)
+from brainalign.report.geometry_sections import decoding_figures, timecourse
+from brainalign.report.kit import canvas
+from brainalign.report.pages import modality_figures, text_figures
 
 approx = pytest.approx
 TIMES = [-0.1, 0.0, 0.1, 0.3]

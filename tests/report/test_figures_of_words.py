@@ -25,14 +25,9 @@ from drawn import (
 )
 from made import changing, made
 
-from brainalign.report import (
-    canvas,
-    caption_figures,
-    encoders,
-    few_images,
-    grounding_figures,
-    text_preferences,
-)
+from brainalign.report.encoding_sections import encoders, few_images, text_preferences
+from brainalign.report.kit import canvas
+from brainalign.report.synthesis_sections import caption_figures, grounding_figures
 
 approx = pytest.approx
 

@@ -33,8 +33,7 @@ from brainalign.report import (
     surface_map,
     surface_viewer,
 )
-from brainalign.report.canvas import GREY, picture_bytes
-from brainalign.report.surface import N_VERTICES
+from brainalign.report.kit import GREY, N_VERTICES, picture_bytes
 
 EVIL = "<img src=x onerror=alert(1)>"
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")

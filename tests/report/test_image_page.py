@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from brainalign.arrays import Arrays, Responses
-from brainalign.descriptor import ImageStudy, RdmStudy
+from brainalign.config import Config
 from brainalign.report import (
     Failure,
     ImageEncoding,
@@ -21,10 +21,9 @@ from brainalign.report import (
     render_image_page,
     render_rdm_page,
 )
-from brainalign.report.cortex_sections import MOST_PANELS, layers_section, maps_section
-from brainalign.report.modalities_page import leak_sentence
-from brainalign.report.rdm_page import beside_trained
-from brainalign.settings import Config, parse
+from brainalign.report.encoding_sections import MOST_PANELS, layers_section, maps_section
+from brainalign.report.pages import beside_trained, leak_sentence
+from brainalign.study import ImageStudy, RdmStudy, parse
 
 EVIL = "<img src=x onerror=alert(1)>"
 RIDGE = {"encoder": "ridge"}

@@ -16,9 +16,8 @@ from brainalign.report import (
     score_over_time,
     topomaps,
 )
-from brainalign.report.canvas import GREY, model_colours, picture_bytes
-from brainalign.report.heads import HEAD_RADIUS, flatten_positions
-from brainalign.report.layers import PROFILE_COLUMNS
+from brainalign.report.encoding_sections import PROFILE_COLUMNS
+from brainalign.report.kit import GREY, HEAD_RADIUS, flatten_positions, model_colours, picture_bytes
 
 LAYERS = [f"block{k}" for k in range(5)]
 

@@ -9,16 +9,7 @@ import pandas as pd
 import pytest
 
 from brainalign.arrays import Arrays, Responses
-from brainalign.descriptor import (
-    BlockStudy,
-    ImageStudy,
-    ModalityStudy,
-    RecordingStudy,
-    SentenceStudy,
-    SeriesStudy,
-    TripletStudy,
-    VideoStudy,
-)
+from brainalign.config import Config
 from brainalign.report import (
     ConceptMaterial,
     DecodedTimes,
@@ -30,16 +21,26 @@ from brainalign.report import (
     RecordingMaterial,
     SeriesMaterial,
     TextMaterial,
-    concepts_page,
-    dynamics_page,
-    image_page,
-    modalities_page,
-    recordings_page,
-    series_page,
-    text_page,
 )
-from brainalign.report.sentences import methods_text
-from brainalign.settings import Config, parse
+from brainalign.report.kit import methods_text
+from brainalign.report.pages import concepts as concepts_page
+from brainalign.report.pages import dynamics as dynamics_page
+from brainalign.report.pages import images as image_page
+from brainalign.report.pages import modalities as modalities_page
+from brainalign.report.pages import recordings as recordings_page
+from brainalign.report.pages import sentences as text_page
+from brainalign.report.pages import series as series_page
+from brainalign.study import (
+    BlockStudy,
+    ImageStudy,
+    ModalityStudy,
+    RecordingStudy,
+    SentenceStudy,
+    SeriesStudy,
+    TripletStudy,
+    VideoStudy,
+    parse,
+)
 
 ABOUT = {"name": "study", "title": "A study", "citation": {"text": "Nobody."}, "licence": "CC0", "source": "tests"}
 EPOCHS = {"format": "epochs", "recordings": ["a-epo.fif"]}

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from brainalign.report import Failure, Material, figures, render_page
-from brainalign.report.citations import CITATIONS
-from brainalign.report.page import Panel, Section
-from brainalign.report.sentences import findings, methods_text, number, p_equals, p_number, p_value
-from brainalign.settings import BlockStudy, Config, parse
+from brainalign.config import Config
+from brainalign.report import Failure, Material, Panel, Section, render_page
+from brainalign.report.kit import CITATIONS, findings, methods_text, number, p_equals, p_number, p_value
+from brainalign.report.pages import blocks_figures as figures
 from brainalign.statistics.summary import Encoding
+from brainalign.study import BlockStudy, parse
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from brainalign.report import (
     rdm_grid,
     reference_bars,
 )
-from brainalign.report.canvas import COLOURS, picture_bytes
-from brainalign.report.figures import mds_points, score_against_ceiling
-from brainalign.report.reference_rdms import RANDOM_COLUMNS
+from brainalign.report.geometry_sections import RANDOM_COLUMNS
+from brainalign.report.kit import COLOURS, picture_bytes
+from brainalign.report.pages import mds_points, score_against_ceiling
 
 LAYERS = [f"block{k}" for k in range(5)]
 CATEGORIES = np.repeat(["face", "body", "natural", "artificial"], [24, 24, 23, 21])

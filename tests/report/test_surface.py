@@ -13,12 +13,16 @@ import pytest
 from nilearn.datasets import load_fsaverage
 
 from brainalign.checks import BrainalignError
-from brainalign.report import Panel, Section, flat_maps, significant, surface_map, surface_viewer
-from brainalign.report.canvas import layer_colours, picture_bytes
-from brainalign.report.layers import layer_preference_maps
-from brainalign.report.page import render
-from brainalign.report.surface import N_VERTICES, face_values
-from brainalign.report.surface_viewer import map_codes, surface_assets
+from brainalign.report import Panel, Section, flat_maps, layer_preference_maps, significant, surface_map, surface_viewer
+from brainalign.report.kit import (
+    N_VERTICES,
+    face_values,
+    layer_colours,
+    map_codes,
+    picture_bytes,
+    render,
+    surface_assets,
+)
 
 LAYERS = [f"block{k}" for k in range(6)]
 

@@ -16,34 +16,39 @@ import torch
 from PIL import Image
 
 from brainalign.checks import BrainalignError
-from brainalign.descriptor import ImageStudy
-from brainalign.report import ImageMaterial, SynthesisedImages, render_image_page
-from brainalign.report.canvas import MOST_BYTES, MOST_PIXELS, picture_bytes
-from brainalign.report.contact_sheet import MOST_COLUMNS, SIDE, Strip, contact_sheet
-from brainalign.report.directions import directions_section
-from brainalign.report.found_directions import FoundDirections
-from brainalign.report.sentences import number
-from brainalign.report.synthesis_figures import nulls, scale_sweep, specificity, step_trace
-from brainalign.report.synthesis_images import failures, gallery, minimal_pairs
-from brainalign.report.synthesis_methods import synthesis_findings, synthesis_methods
-from brainalign.report.synthesis_section import (
+from brainalign.config import Config
+from brainalign.report import FoundDirections, ImageMaterial, SynthesisedImages, directions_section, render_image_page
+from brainalign.report.kit import MOST_BYTES, MOST_PIXELS, number, picture_bytes
+from brainalign.report.synthesis_sections import (
     GALLERIES,
+    MOST_COLUMNS,
     MOST_DRAWN,
+    SIDE,
+    Strip,
+    contact_sheet,
+    contests,
+    failures,
+    gains_table,
+    gallery,
+    matched_sentence,
+    means_table,
+    minimal_pairs,
+    nulls,
+    objections,
+    scale_sweep,
+    specific_sentence,
+    specificity,
+    step_trace,
     synthesis_blocks,
+    synthesis_findings,
+    synthesis_methods,
     synthesis_section,
     synthesis_text,
-)
-from brainalign.report.synthesis_tables import gains_table, means_table
-from brainalign.report.synthesis_words import (
-    contests,
-    matched_sentence,
-    objections,
-    specific_sentence,
     verdict,
     warning,
 )
-from brainalign.settings import Config, parse
-from brainalign.synthesis.natural import Typicality
+from brainalign.study import ImageStudy, parse
+from brainalign.synthesis import Typicality
 
 EVIL = "<img src=x onerror=alert(1)>$x$"
 N, N_NULLS, SIZE = 8, 19, 8

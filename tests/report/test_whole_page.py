@@ -19,13 +19,13 @@ import pytest
 from PIL import Image
 
 from brainalign.arrays import Arrays, Responses
-from brainalign.descriptor import ImageStudy
+from brainalign.config import Config
 from brainalign.report import FoundDirections, ImageEncoding, ImageMaterial, render_image_page
-from brainalign.report.canvas import MOST_BYTES, MOST_PIXELS
-from brainalign.report.image_sections import image_sections
-from brainalign.report.synthesis_section import MOST_DRAWN
-from brainalign.settings import Config, parse
+from brainalign.report.kit import MOST_BYTES, MOST_PIXELS
+from brainalign.report.pages import image_sections
+from brainalign.report.synthesis_sections import MOST_DRAWN
 from brainalign.statistics import RELIABLE
+from brainalign.study import ImageStudy, parse
 
 MOST_FIGURES = 30  # of a subject: viewers and tables with a caption count too
 MOST_PAGE = 5_000_000  # bytes

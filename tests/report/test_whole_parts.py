@@ -11,11 +11,11 @@ import pytest
 
 from brainalign.arrays import Arrays
 from brainalign.checks import BrainalignError
+from brainalign.config import Config
+from brainalign.io import Provenance
 from brainalign.pipelines import report_images
-from brainalign.provenance import Provenance
-from brainalign.report import Failure, ImageMaterial
-from brainalign.report.synthesised import SYNTHESIS_TABLES
-from brainalign.settings import Config, parse
+from brainalign.report import SYNTHESIS_TABLES, Failure, ImageMaterial
+from brainalign.study import parse
 
 PARTS = ("synthesized", *SYNTHESIS_TABLES)
 

@@ -5,7 +5,7 @@ import pytest
 
 from brainalign.checks import BrainalignError
 from brainalign.simulation import complex_cells
-from brainalign.simulation.complex_cells import _features
+from brainalign.simulation.voxels.complex import _features
 
 
 def test_plants_what_it_says() -> None:

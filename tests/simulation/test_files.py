@@ -14,8 +14,8 @@ from PIL import Image
 
 from brainalign.checks import BrainalignError
 from brainalign.pipelines import simulate
-from brainalign.plan import STAGES
 from brainalign.simulation import LAYERS, activations, draw_scenes, render, rest_networks, schedule, simulate_rest
+from brainalign.workflow import STAGES
 
 TINY = {
     "n_shared": 12,

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from brainalign.checks import BrainalignError
-from brainalign.simulation.preferences import PREFERENCES
-from brainalign.simulation.shape_neurons import SHAPE_NEURONS, measure_things, true_responses
-from brainalign.simulation.shapes import COLOURS, SHAPES, draw_scenes, render
+from brainalign.simulation import PREFERENCES, SHAPE_NEURONS, draw_scenes, measure_things, render, true_responses
+from brainalign.simulation.voxels import COLOURS, SHAPES
 
 
 @pytest.mark.parametrize("textures", [("plain",), ("striped",)])

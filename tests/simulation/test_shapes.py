@@ -7,7 +7,7 @@ import pytest
 
 from brainalign.checks import BrainalignError
 from brainalign.simulation import caption, draw_scenes, preferences, render
-from brainalign.simulation.shapes import COLOURS
+from brainalign.simulation.voxels import COLOURS
 
 
 def test_same_seed_same_scenes_and_pixels() -> None:

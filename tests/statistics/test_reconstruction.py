@@ -15,7 +15,7 @@ from brainalign.statistics import (
     n_way_identification,
     reconstruction_scores,
 )
-from brainalign.statistics.image_similarity import structural_similarity
+from brainalign.statistics.reconstruction import structural_similarity
 
 
 def pictures(n: int, seed: int, size: int = 16) -> np.ndarray:

@@ -11,7 +11,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel, UNet2DModel
 
 from brainalign.synthesis import BrainGuidedPipeline, PixelShuffleCodec
-from brainalign.synthesis.prior import SCHEDULE
+from brainalign.synthesis.guidance import SCHEDULE
 
 
 def pixel_pipe(**schedule: Any) -> BrainGuidedPipeline:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from brainalign.checks import BrainalignError
+from brainalign.config import SynthesizeSettings
 from brainalign.pipelines.synthesize import archive_of, sampling_of
-from brainalign.settings import SynthesizeSettings
 from brainalign.synthesis import BrainGuidedPipeline, Judges, Sampling, SynthesisStudy, best_of, evolve, natural_top
 
 
@@ -92,7 +92,7 @@ def test_evolution_and_the_best_of_n_have_as_many_samples(
         return (images[:, 0] - images[:, 1]).mean((1, 2))
 
     monkeypatch.setattr(SynthesisStudy, "_sample", as_long)
-    monkeypatch.setattr("brainalign.synthesis.study.evolve", counted)
+    monkeypatch.setattr("brainalign.synthesis.guidance.study.evolve", counted)
     judges = Judges({"guide": lambda images: redness(images)[:, None].numpy()})
     sampling = Sampling(n_images=4, n_steps=2, recurrence=1)
     found = SynthesisStudy(pipe, {"red": redness}, judges, torch.rand(4, 3, 16, 16), sampling).run()

@@ -10,9 +10,16 @@ import torch
 from torch import Tensor
 
 from brainalign.checks import BrainalignError
-from brainalign.synthesis.bottleneck import Trajectories, denoised_at, edited, generators, record_trajectories
-from brainalign.synthesis.directions import Directions, cosines, random_directions, semantic_directions
-from brainalign.synthesis.jacobian import singular_vectors
+from brainalign.synthesis import (
+    Directions,
+    Trajectories,
+    cosines,
+    generators,
+    random_directions,
+    record_trajectories,
+    semantic_directions,
+)
+from brainalign.synthesis.directions import denoised_at, edited, singular_vectors
 
 STEPS, SHAPE = 5, (16, 2, 2)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from brainalign.synthesis import synthesis_gains
-from brainalign.synthesis.study import _match
+from brainalign.synthesis.guidance.study import _match
 
 
 def study(gain: float, n: int = 24, n_nulls: int = 19, seed: int = 0) -> pd.DataFrame:

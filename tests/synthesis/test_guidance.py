@@ -24,8 +24,7 @@ from diffusers.configuration_utils import FrozenDict
 from torch import Tensor, nn
 
 from brainalign.synthesis import BrainGuidedPipeline
-from brainalign.synthesis.prediction import PREDICTIONS, previous_signal, signal_shares
-from brainalign.synthesis.prior import SCHEDULE
+from brainalign.synthesis.guidance import PREDICTIONS, SCHEDULE, previous_signal, signal_shares
 
 WEIGHTS = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(9)) / 10
 

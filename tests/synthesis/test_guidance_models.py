@@ -25,8 +25,8 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from brainalign.checks import BrainalignError
-from brainalign.synthesis import BrainGuidedPipeline, PixelShuffleCodec, denoised_views, load_prior
-from brainalign.synthesis.bottleneck import denoised_at, record_trajectories
+from brainalign.synthesis import BrainGuidedPipeline, PixelShuffleCodec, denoised_views, load_prior, record_trajectories
+from brainalign.synthesis.directions import denoised_at
 
 SHORT: dict[str, Any] = {"num_images": 2, "num_inference_steps": 3}
 
@@ -43,7 +43,7 @@ def test_what_is_saved_is_what_is_loaded(pipe: BrainGuidedPipeline, tmp_path: Pa
     expected = pipe(redness, generator=seeds(), **SHORT)
     pipe.save_pretrained(tmp_path / "prior")
     index = json.loads((tmp_path / "prior" / "model_index.json").read_text())
-    assert index["vae"] == ["brainalign.synthesis.codec", "PixelShuffleCodec"]
+    assert index["vae"] == ["brainalign.synthesis.guidance.codec", "PixelShuffleCodec"]
     loaded = BrainGuidedPipeline.from_pretrained(tmp_path / "prior")
     assert isinstance(loaded.vae, PixelShuffleCodec)
     assert loaded.scheduler.config.prediction_type == "v_prediction"
@@ -261,7 +261,7 @@ def test_kinds_of_images(pipe: BrainGuidedPipeline) -> None:
 
 def gradient(pipe: BrainGuidedPipeline, of: Any = redness, step: float = 1.0) -> Tensor:
     """Return what one step's guidance adds to the estimate, of the same noise in whatever precision."""
-    from brainalign.synthesis.steering import Guide, Trace
+    from brainalign.synthesis.guidance import Guide, Trace
 
     pipe.scheduler.set_timesteps(4)
     shape = (2, pipe.unet.config.in_channels, 8, 8)

@@ -11,12 +11,11 @@ import pytest
 from pydantic import ValidationError
 
 from brainalign.arrays import Arrays, Features, Layers
-from brainalign.artifacts import artifact_path, load, load_sidecar, save
+from brainalign.config import AlignSettings
 from brainalign.geometry import object_similarities, odd_one_out_accuracy, rdm
+from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines import align
-from brainalign.provenance import Provenance
 from brainalign.report import ALIGNMENT_TABLES, alignment_section, no_alignment
-from brainalign.settings import AlignSettings
 from brainalign.simulation import abstraction_world
 
 BY = Provenance("test", {}, "")

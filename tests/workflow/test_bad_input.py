@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from brainalign.arrays import Responses
-from brainalign.artifacts import artifact_path, load, load_sidecar
+from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.pipelines import extract, prepare_images
 
 NETWORK = {"extractor": "efficientnet", "layers": ["block2"], "image_size": 32, "crop": False}

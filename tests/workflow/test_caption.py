@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 from brainalign.arrays import Features, Layers, Responses
-from brainalign.artifacts import artifact_path, load, load_sidecar, save
+from brainalign.config import Config
+from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines import caption
-from brainalign.provenance import Provenance
-from brainalign.report.image_material import ImageMaterial
-from brainalign.report.voxel_captions import caption_methods, caption_verdict, voxel_captions_section
-from brainalign.settings import Config, ImageStudy, parse
+from brainalign.report import ImageMaterial
+from brainalign.report.synthesis_sections import caption_methods, caption_verdict, voxel_captions_section
 from brainalign.simulation import captioned_voxels, clear_scenes, labelled_embeddings
+from brainalign.study import ImageStudy, parse
 
 BY = Provenance("test", {}, "")
 N_IMAGES, N_VOXELS = 240, 24

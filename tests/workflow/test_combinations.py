@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
-from brainalign.artifacts import load_sidecar, save
+from brainalign.config import Config
 from brainalign.geometry import rdm
+from brainalign.io import Provenance, load_sidecar, save
 from brainalign.pipelines import compare_images, compare_rdms
-from brainalign.provenance import Provenance
-from brainalign.report.rdm_page import render_rdm_page
-from brainalign.settings import Config, RdmStudy, parse
+from brainalign.report import render_rdm_page
+from brainalign.study import RdmStudy, parse
 
 N = 16
 SETTINGS = {

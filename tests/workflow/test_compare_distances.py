@@ -10,10 +10,9 @@ import pandas as pd
 import pytest
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
-from brainalign.artifacts import artifact_path, load, save
 from brainalign.geometry import noise_covariance, rdm
+from brainalign.io import Provenance, artifact_path, load, save
 from brainalign.pipelines import compare, compare_images
-from brainalign.provenance import Provenance
 
 N_STIMULI, N_RUNS, N_TARGETS = 7, 4, 9
 NAMES = [f"thing{k}" for k in range(N_STIMULI)]

@@ -11,14 +11,14 @@ import pytest
 import yaml
 
 from brainalign.arrays import Arrays, Features, Layers
-from brainalign.artifacts import artifact_path, load, load_sidecar, save
 from brainalign.checks import BrainalignError
+from brainalign.config import Config, load_descriptors
 from brainalign.geometry import rdm
+from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines import concepts, prepare_triplets, report_concepts
-from brainalign.plan import group_report_path
-from brainalign.provenance import Provenance
-from brainalign.settings import Config, load_descriptors, parse
 from brainalign.simulation import ConceptWorld, concept_world, write_things_files
+from brainalign.study import parse
+from brainalign.workflow import group_report_path
 
 SUFFIXES = ("concepts", "choices", "conceptdimensions", "networks", "readouts", "conceptregions")
 OPTIONS = {

@@ -12,10 +12,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
-from brainalign.artifacts import artifact_path, load, load_sidecar, save
+from brainalign.config import EncodeImagesSettings, RidgeMethod
+from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines import converge, encode_images
-from brainalign.provenance import Provenance
-from brainalign.settings import EncodeImagesSettings, RidgeMethod
 from brainalign.simulation import R_CEILING, Hierarchy, hierarchy, smooth_maps
 
 ENCODED = (

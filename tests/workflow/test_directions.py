@@ -12,11 +12,10 @@ from PIL import Image
 from pydantic import ValidationError
 
 from brainalign.arrays import Arrays, Features, Layers
-from brainalign.artifacts import artifact_path, load, load_sidecar, save
+from brainalign.config import DirectionSettings
+from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines import directions
-from brainalign.provenance import Provenance
 from brainalign.report import FoundDirections, directions_section
-from brainalign.settings import DirectionSettings
 from brainalign.simulation import clear_scenes, measure_things, render, true_responses
 
 BY = Provenance("test", {}, "")

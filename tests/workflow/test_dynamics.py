@@ -14,13 +14,14 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from brainalign.arrays import Arrays
-from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.checks import BrainalignError
+from brainalign.config import Config, load_descriptors
 from brainalign.datasets import audit_study, read_neural, read_videos
+from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.pipelines import dynamics, report_dynamics, rollout
-from brainalign.plan import jobs
-from brainalign.settings import Config, VideoStudy, load_descriptor, load_descriptors, parse
 from brainalign.simulation import OccludedBall, occluded_ball
+from brainalign.study import VideoStudy, load_descriptor, parse
+from brainalign.workflow import jobs
 
 MODEL = '''
 """Where the ball is, and where it will be."""

@@ -17,9 +17,9 @@ import yaml
 from PIL import Image
 
 from brainalign.arrays import Arrays
-from brainalign.artifacts import artifact_path, load, load_sidecar
+from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.simulation import OBJECT_ROIS, object_world, shifting_fields
-from brainalign.simulation.shifting_fields import FIELD_CEILING, TEST_NOISE, TRAINING_NOISE
+from brainalign.simulation.voxels import FIELD_CEILING, TEST_NOISE, TRAINING_NOISE
 from brainalign.statistics import normalized_r2
 
 Record = Callable[[str, object, str], None]

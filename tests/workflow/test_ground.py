@@ -12,19 +12,23 @@ import pytest
 import yaml
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
-from brainalign.artifacts import artifact_path, load, load_sidecar, save
 from brainalign.checks import BrainalignError
+from brainalign.config import Config
 from brainalign.datasets import read_feature_norms
 from brainalign.decoding import GroundedLanguage
+from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines import ground, ground_regions
-from brainalign.plan import jobs
-from brainalign.provenance import Provenance
-from brainalign.report import GROUNDING_TABLES
-from brainalign.report.grounding import grounding_methods, grounding_section, region_sentences, retrieval_sentence
-from brainalign.report.image_material import ImageMaterial
-from brainalign.settings import Config, ImageStudy, parse
+from brainalign.report import GROUNDING_TABLES, ImageMaterial
+from brainalign.report.synthesis_sections import (
+    grounding_methods,
+    grounding_section,
+    region_sentences,
+    retrieval_sentence,
+)
 from brainalign.simulation import draw_scenes
-from brainalign.simulation.shapes import COLOURS, SHAPES
+from brainalign.simulation.voxels import COLOURS, SHAPES
+from brainalign.study import ImageStudy, parse
+from brainalign.workflow import jobs
 
 BY = Provenance("test", {}, "")
 N_IMAGES, N_TEST, N_PLACES, N_CHANNELS = 240, 60, 6, 12

@@ -13,13 +13,12 @@ import yaml
 from nibabel.loadsave import save as save_image
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
-from brainalign.artifacts import artifact_path, load, load_sidecar, save
 from brainalign.geometry import BASELINES, compare, geotopological, identify_regions, rdm
+from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines import compare_images, identify, summarize_group
-from brainalign.plan import group_report_path, log_path
-from brainalign.provenance import Provenance
 from brainalign.report import IDENTIFICATION_TABLES, Section, identification_section, identification_verdict
 from brainalign.simulation import betas_image, region_patterns
+from brainalign.workflow import group_report_path, log_path
 
 REGIONS = ["V1", "V2", "V4", "IT"]
 N_STIMULI = 18

@@ -15,9 +15,9 @@ import transformers
 import yaml
 
 from brainalign.arrays import Arrays
-from brainalign.artifacts import artifact_files, artifact_path, load, load_sidecar
 from brainalign.checks import BrainalignError
-from brainalign.files import file_digest, write_sealed
+from brainalign.config import Config, load_descriptors
+from brainalign.io import artifact_files, artifact_path, file_digest, load, load_sidecar, write_sealed
 from brainalign.pipelines import (
     compare_images,
     encode_images,
@@ -29,8 +29,8 @@ from brainalign.pipelines import (
     summarize_images,
 )
 from brainalign.pipelines.report import failures_of
-from brainalign.plan import jobs
-from brainalign.settings import Config, ImageStudy, load_descriptor, load_descriptors, parse
+from brainalign.study import ImageStudy, load_descriptor, parse
+from brainalign.workflow import jobs
 
 RANDOM = {"extractor": "random", "n_features": 4}
 PREPARED = ("responses", "splits", "ceiling")

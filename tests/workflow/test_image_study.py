@@ -17,8 +17,8 @@ import yaml
 from PIL import Image
 
 from brainalign.arrays import Layers, Responses
-from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.features import EfficientNetExtractor
+from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.pipelines import prepare_images
 from brainalign.pipelines.summarize_images import _recovery as planted_and_recovered
 from brainalign.simulation import render

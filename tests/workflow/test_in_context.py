@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from brainalign.arrays import Layers, Responses
-from brainalign.artifacts import artifact_files, artifact_path, load, load_sidecar, save
+from brainalign.config import Config
+from brainalign.io import Provenance, artifact_files, artifact_path, load, load_sidecar, save
 from brainalign.pipelines import (
     encode_images,
     extract,
@@ -25,10 +26,9 @@ from brainalign.pipelines import (
     pretrain,
 )
 from brainalign.pipelines.report import failures_of
-from brainalign.plan import log_path
-from brainalign.provenance import Provenance
-from brainalign.settings import Config, parse
 from brainalign.simulation import betas_image, labels_image
+from brainalign.study import parse
+from brainalign.workflow import log_path
 
 N_ROI = 60  # vertices of a region in each hemisphere
 RANDOM = {"extractor": "random", "n_features": 8}

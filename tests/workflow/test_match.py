@@ -12,11 +12,10 @@ import yaml
 from pydantic import ValidationError
 
 from brainalign.arrays import Features, Layers
-from brainalign.artifacts import artifact_path, load_sidecar, save
+from brainalign.config import MatchSettings
+from brainalign.io import Provenance, artifact_path, load_sidecar, save
 from brainalign.pipelines import match
-from brainalign.provenance import Provenance
 from brainalign.report import MATCHING_TABLES, matching_section, no_matching
-from brainalign.settings import MatchSettings
 
 N, BY = 160, Provenance("test", {}, "")
 OUTPUTS = ("similarity", "dimensions", "featurebias", "manifolds")

@@ -15,13 +15,12 @@ from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
 
 from brainalign.arrays import Arrays
-from brainalign.artifacts import load, load_sidecar, save
+from brainalign.config import load_config
 from brainalign.decoding import SharedSpace, Trials
+from brainalign.io import Provenance, load, load_sidecar, save
 from brainalign.pipelines import decode_modalities, extract, prepare_modalities, report_modalities
 from brainalign.pipelines.report import failures_of
-from brainalign.provenance import Provenance
-from brainalign.report.sentences import number
-from brainalign.settings import load_config
+from brainalign.report.kit import number
 
 OPTIONS = {"steps": 40, "width": 16, "permutations": 99, "draws": 1, "whiten": True}
 

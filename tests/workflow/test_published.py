@@ -8,8 +8,8 @@ import yaml
 from PIL import Image
 
 from brainalign.arrays import Responses
-from brainalign.artifacts import load
 from brainalign.datasets import read_algonauts_images
+from brainalign.io import load
 
 N_IMAGES, N_VERTICES = 12, {"lh": 30, "rh": 20}
 

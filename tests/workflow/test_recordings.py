@@ -13,12 +13,13 @@ import pytest
 import yaml
 
 from brainalign.arrays import Arrays, Responses
-from brainalign.artifacts import artifact_path, load, load_sidecar
+from brainalign.config import Config, load_descriptors
+from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.pipelines import decode_times, prepare_images, prepare_recordings, report_recordings
-from brainalign.plan import jobs, report_path
 from brainalign.report import DecodedTimes, decoding_section
-from brainalign.settings import Config, load_descriptor, load_descriptors, parse
 from brainalign.simulation import category_epochs
+from brainalign.study import load_descriptor, parse
+from brainalign.workflow import jobs, report_path
 
 N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")
 OUTPUTS = ("scores", "sensors", "windows", "clusters", "peaks", "squares")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from brainalign.plan import STAGES, jobs
-from brainalign.settings import load_config
+from brainalign.config import load_config
+from brainalign.workflow import STAGES, jobs
 
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 

@@ -11,12 +11,11 @@ import pandas as pd
 import pytest
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
-from brainalign.artifacts import artifact_path, load, load_sidecar, save
 from brainalign.datasets import load_mesh
 from brainalign.geometry import noise_precision, rdm, volume_neighbourhoods
+from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines import searchlight
-from brainalign.provenance import Provenance
-from brainalign.report.searchlight_words import searchlight_sentence
+from brainalign.report.kit import searchlight_sentence
 
 BY = Provenance("test", {}, "")
 N_STIMULI, N_RUNS, N_VERTICES = 10, 4, 642

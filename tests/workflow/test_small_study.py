@@ -16,7 +16,7 @@ import psutil
 import pytest
 import yaml
 
-from brainalign.artifacts import entities_of, load_sidecar
+from brainalign.io import entities_of, load_sidecar
 
 EVERYTHING = {"prepare": 1, "extract": 2, "encode": 4, "compare": 1, "summarize": 1, "report": 1}
 
@@ -134,12 +134,12 @@ def test_a_changed_method_reruns_its_own_jobs(finished) -> None:
     ("file", "reruns"),
     [
         ("lib/kernels/held_out.py", {"encode", "compare", "summarize", "report"}),
-        ("lib/geometry/rdm.py", {"compare", "report"}),
+        ("lib/geometry/rdms/dissimilarity.py", {"compare", "report"}),
         ("lib/features/category.py", {"extract", "encode", "compare", "summarize", "report"}),
-        ("lib/report/captions.py", {"report"}),
+        ("lib/report/kit/captions.py", {"report"}),
         ("lib/report/templates/report.html", {"report"}),
-        ("lib/artifacts.py", set(EVERYTHING)),
-        ("lib/settings.py", set()),
+        ("lib/io/artifacts.py", set(EVERYTHING)),
+        ("lib/config/settings.py", set()),
         ("lib/cli.py", set()),
         ("root/pipelines/compare.py", {"compare", "report"}),
         ("root/pipelines/report.py", {"report"}),

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Responses
-from brainalign.artifacts import artifact_path, load, save
+from brainalign.io import Provenance, artifact_path, load, save
 from brainalign.pipelines import summarize_group
-from brainalign.provenance import Provenance
 
 N_IMAGES, N_TARGETS, N_REPEATS = 40, 30, 2
 

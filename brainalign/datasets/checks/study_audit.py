@@ -1,0 +1,474 @@
+"""Everything wrong with a dataset of any kind, and what it holds: `brainalign check`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+
+from brainalign.arrays import Responses
+from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.config import DecodeTimesSettings
+from brainalign.datasets.checks.blocks import audit
+from brainalign.datasets.checks.inspection import inspect_responses, inspect_trials, roi_sizes
+from brainalign.datasets.formats import (
+    RDM_READERS,
+    Fingerprint,
+    ImageAudit,
+    audit_images,
+    check_same_channels,
+    copied_recordings,
+    copied_trials,
+    copy_problems,
+    finish_responses,
+    noise_source,
+    of_responses,
+    rdm_copies,
+    read_neural,
+    read_recordings,
+    read_region_runs,
+    read_videos,
+    response_copies,
+    series_copies,
+    write_stimulus_images,
+)
+from brainalign.datasets.problems import Problem
+from brainalign.datasets.splits import leakage_audit, repeat_counts, split_card
+from brainalign.datasets.studies import (
+    changed_files,
+    image_split,
+    marked_images,
+    read_images_table,
+    read_judgements,
+    read_sentence_study,
+    read_subject,
+    sentence_splits,
+    split_problems,
+)
+from brainalign.study import (
+    BlockStudy,
+    Descriptor,
+    EpochFiles,
+    ImageStudy,
+    RdmStudy,
+    RecordingStudy,
+    SentenceStudy,
+    SeriesStudy,
+    TripletStudy,
+    VideoStudy,
+    check_categories,
+    check_folds_within,
+    check_neural,
+    check_test_stimuli,
+)
+
+# Columns of the split card, and what they are called on the screen.
+CARD = {
+    "subject": "subject",
+    "name": "name",
+    "split": "split",
+    "n_stimuli": "images",
+    "n_trials": "trials",
+    "repeats_min": "fewest repeats",
+    "repeats_max": "most",
+    "n_runs": "runs",
+    "n_runs_shared": "runs shared",
+    "n_duplicates_across": "duplicates across",
+    "n_near_duplicates_across": "near-duplicates across",
+}
+
+
+@dataclass
+class StudyAudit:
+    """What a look at a dataset found.
+
+    Attributes
+    ----------
+    problems : list of Problem
+        Errors stop a run; warnings do not.
+    facts : list of str
+        What the dataset holds, in sentences.
+    tables : dict of DataFrame
+        The same in numbers, by title: repeats, ROI sizes, split cards.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    facts: list[str] = field(default_factory=list)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def errors(self) -> list[Problem]:
+        """Problems that stop a run."""
+        return [problem for problem in self.problems if problem.level == "error"]
+
+    @property
+    def warnings(self) -> list[Problem]:
+        """Problems that are worth knowing."""
+        return [problem for problem in self.problems if problem.level == "warning"]
+
+
+def audit_study(descriptor: Descriptor) -> StudyAudit:
+    """Look at every file of a dataset the way a run would, and collect what would stop or mislead it.
+
+    Parameters
+    ----------
+    descriptor : BlockStudy, ImageStudy, RecordingStudy, RdmStudy, SentenceStudy, TripletStudy or VideoStudy
+    """
+    for kind, look in AUDITS.items():
+        if isinstance(descriptor, kind):
+            found = look(descriptor)
+            found.problems += copied_recordings(descriptor)
+            return found
+    raise BrainalignError(f"{type(descriptor).__name__} is no kind of study that can be checked")
+
+
+def _blocks(descriptor: BlockStudy) -> StudyAudit:
+    shape = descriptor.shape
+    size = f"; {shape.runs} runs, {shape.trials} trials, {shape.targets} targets each" if shape else ""
+    facts = [
+        f"{len(descriptor.subjects)} subject(s), {len(descriptor.stimuli)} stimuli{size}",
+        f"splits: {', '.join(descriptor.splits)}",
+    ]
+    prints: dict[str, Fingerprint] = {}
+    problems = audit(descriptor, prints=prints)
+    return StudyAudit([*problems, *_between_subjects(prints)], facts)
+
+
+def _between_subjects(prints: dict[str, Fingerprint]) -> list[Problem]:
+    """Return a warning for every two subjects with trials of the same signals."""
+    pairs = copied_trials({f"subject {name}": kept for name, kept in prints.items()})
+    between = pairs[pairs["part_a"] != pairs["part_b"]]
+    return copy_problems(between.assign(place_a="", place_b=""), "subjects")
+
+
+# ---------------------------------------------------------------------------------------------------------- images
+
+
+def _images(descriptor: ImageStudy) -> StudyAudit:
+    found = StudyAudit(facts=[f"{len(descriptor.subjects)} subject(s)", f"splits: {', '.join(descriptor.splits)}"])
+    if descriptor.simulate:
+        found.facts.append("its files are made by the workflow (stage simulate), so there is nothing to check yet")
+        return found
+    found.problems += [Problem("sha256", line) for line in changed_files(descriptor)]
+    test: list[str] = []
+    images = None
+    try:
+        stimuli = read_images_table(descriptor.locate(descriptor.images, "images"))
+        images = audit_images(stimuli)
+        found.facts[0] += f", {len(stimuli)} images"
+        found.problems += [replace(problem, where="images") for problem in images.problems()]
+        ((name, rule),) = descriptor.splits.items()
+        test = marked_images(stimuli, rule, name)
+    except BrainalignError as error:
+        found.problems.append(_problem(descriptor, error, "images"))
+    channels: dict[str, dict[str, pd.DataFrame]] = {}
+    prints: dict[str, Fingerprint] = {}
+    rows, cards = [], []
+    for subject, files in descriptor.subjects.items():
+        where = f"subjects.{subject}"
+        try:
+            responses = read_subject(descriptor, subject, as_they_are=True)
+        except BrainalignError as error:
+            found.problems.append(_problem(descriptor, error, where))
+            continue
+        rows.append({"subject": subject} | _size(responses))
+        found.problems += _of_values(descriptor, where, responses)
+        sizes = roi_sizes(responses.targets)
+        if len(sizes):
+            table = sizes.pivot(index="roi", columns="hemi", values="n_targets").fillna(0).astype(int)
+            rows_of = sizes["roi"].unique().tolist()
+            found.tables[f"targets in ROIs of {where}"] = table.loc[rows_of].reset_index()
+        prints[subject] = of_responses(responses)
+        if images is not None:
+            problems, card = _of_trials(descriptor, subject, responses, images, test, prints[subject])
+            found.problems += problems
+            if card is not None:
+                cards.append(card.assign(subject=subject))
+        if isinstance(files, EpochFiles):
+            channels.setdefault(files.picks, {})[where] = responses.targets
+    found.problems += [*_other_channels(channels), *_between_subjects(prints)]
+    if rows:
+        found.tables["responses"] = pd.DataFrame(rows)
+    if cards:
+        found.tables["splits"] = pd.concat(cards)[list(CARD)].rename(columns=CARD)
+    return found
+
+
+def _problem(descriptor: Descriptor, error: BrainalignError, where: str) -> Problem:
+    """Return what a reader refused; its message may begin with the place."""
+    text = str(error).removeprefix(f"{descriptor.name}: ").removeprefix(f"{where}: ")
+    return Problem(where, text)
+
+
+def _size(responses: Responses) -> dict[str, object]:
+    trials, counts = responses.trials, repeat_counts(responses.trials)
+    runs = trials[["session", "run"]].drop_duplicates()
+    return {
+        "trials": len(trials),
+        "stimuli": len(counts),
+        "repeats": f"{counts.min()} to {counts.max()} (median {counts.median():g})",
+        "sessions": trials["session"].nunique(),
+        "runs": len(runs),
+        "targets": len(responses.targets),
+        "times": 0 if responses.times is None else len(responses.times),
+        "units": responses.units,
+    }
+
+
+def _of_values(descriptor: ImageStudy, where: str, responses: Responses) -> Iterator[Problem]:
+    """Yield what is wrong with the values; NaN that the descriptor drops is worth knowing, and no error."""
+    found = inspect_responses(where, responses)
+    if responses.times is not None:  # bad channels are raised or dropped when epochs are read
+        yield from found
+        return
+    dropped = descriptor.betas.bad_targets == "drop"
+    for problem in found:
+        yield replace(problem, level="warning") if dropped else problem
+    if dropped or not any(problem.level == "error" for problem in found):
+        try:
+            finish_responses(responses, standardize=descriptor.betas.standardize, bad_targets="drop")
+        except BrainalignError as error:
+            yield Problem(where, str(error))
+
+
+def _of_trials(
+    descriptor: ImageStudy,
+    subject: str,
+    responses: Responses,
+    images: ImageAudit,
+    test: list[str],
+    signals: Fingerprint,
+) -> tuple[list[Problem], pd.DataFrame | None]:
+    """Return what is wrong with trials and with their split, made as prepare makes it, and the split's card."""
+    where, trials = f"subjects.{subject}", responses.trials
+    problems = inspect_trials(where, trials, images.table["stimulus_id"].tolist(), test or None)
+    ((name, rule),) = descriptor.splits.items()
+    if rule.column is not None and not test:
+        return problems, None  # the split was refused for all subjects already
+    try:
+        splits = image_split(trials, rule, test, images, seed=0).assign(name=name)
+        check_test_stimuli(splits.loc[splits["split"] == "test", "stimulus_id"].tolist())
+        if subject in descriptor.decoded:
+            _check_decodable(splits, images.table)
+        if responses.times is not None and descriptor.epochs.whiten:
+            train = trials["trial_id"].isin(splits.loc[splits["split"] == "train", "trial_id"])
+            noise_source(responses.times, trials["stimulus_id"][train].tolist())
+    except BrainalignError as error:
+        return [*problems, Problem(where, str(error))], None
+    leaks = leakage_audit(splits, trials, images, near=rule.near_duplicates)
+    problems += [replace(leak, where=f"{where}: {leak.where}") for leak in leaks]
+    problems += copy_problems(copied_trials({"": signals}), where, [splits])
+    return problems, split_card(splits, trials, images)
+
+
+def _check_decodable(splits: pd.DataFrame, stimuli: pd.DataFrame) -> None:
+    """Raise where images have no categories, or one of the sides has a single one."""
+    if "category" not in stimuli:
+        raise BrainalignError("decoded over time, but the images have no category; give their table a column category")
+    categories = splits["stimulus_id"].map(stimuli.set_index("stimulus_id")["category"])
+    for _, side in categories.groupby(splits["split"]):
+        check_categories(sorted(side.dropna().unique()), "accuracy")
+
+
+def _other_channels(channels: dict[str, dict[str, pd.DataFrame]]) -> Iterator[Problem]:
+    """Yield subjects measured with other channels than the first of their kind: maps of them cannot be averaged."""
+    for recordings in channels.values():
+        first = next(iter(recordings))
+        for other in list(recordings)[1:]:
+            try:
+                check_same_channels({first: recordings[first], other: recordings[other]})
+            except BrainalignError as error:
+                yield Problem(other, str(error).removeprefix(f"{other} "), "warning")
+
+
+# ------------------------------------------------------------------------------------------------------ recordings
+
+
+def _recordings(descriptor: RecordingStudy) -> StudyAudit:
+    """Read every subject as a run would, and count its trials by recording and category."""
+    found = StudyAudit(facts=[f"{len(descriptor.subjects)} subject(s)"])
+    found.problems += [Problem("sha256", line) for line in changed_files(descriptor)]
+    prints: dict[str, Fingerprint] = {}
+    for subject in descriptor.subjects:
+        where = f"subjects.{subject}"
+        try:
+            responses = read_recordings(descriptor, subject)
+        except BrainalignError as error:
+            found.problems.append(_problem(descriptor, error, where))
+            continue
+        prints[subject] = of_responses(responses)
+        found.problems += copy_problems(copied_trials({"": prints[subject]}), where)
+        counts = responses.trials.groupby("run", sort=False)["category"].value_counts().unstack(fill_value=0)
+        found.tables[f"trials of {where}"] = counts.rename_axis("recording").reset_index()
+        found.problems += _of_recordings(where, responses.trials)
+        ids = set(responses.targets["target_id"])
+        for name, sensors in descriptor.sensors.items():
+            missing = [sensor for sensor in sensors if sensor not in ids]
+            if missing:
+                found.problems.append(Problem(f"sensors.{name}", f"{listed(missing)} not recorded from {subject}"))
+    found.problems += _between_subjects(prints)
+    return found
+
+
+def _of_recordings(where: str, trials: pd.DataFrame) -> Iterator[Problem]:
+    """Yield what leaves nothing to decode, or no folds of it."""
+    runs, onsets = (trials["session"] + " " + trials["run"]).tolist(), trials["onset_s"].to_numpy(dtype=float)
+    try:
+        check_categories(sorted(trials["category"].unique()), "accuracy")
+        check_folds_within(runs, onsets, 2)
+    except BrainalignError as error:
+        yield Problem(where, str(error))
+        return
+    usual = DecodeTimesSettings().n_folds
+    try:
+        check_folds_within(runs, onsets, usual)
+    except BrainalignError as error:
+        yield Problem(where, f"with decode_times.n_folds {usual}, the default: {error}", "warning")
+
+
+# ------------------------------------------------------------------------------------------------------------ RDMs
+
+
+def _rdms(descriptor: RdmStudy) -> StudyAudit:
+    found = StudyAudit(problems=[Problem("sha256", line) for line in changed_files(descriptor)])
+    try:
+        study = RDM_READERS[descriptor.reader](descriptor.found_files())
+    except BrainalignError as error:
+        found.problems.append(_problem(descriptor, error, "files"))
+        return found
+    for name in descriptor.references:
+        if name not in study.sets:
+            what = f"there are no matrices {name!r}{did_you_mean(name, study.sets)}; there are {', '.join(study.sets)}"
+            found.problems.append(Problem(f"references.{name}", what))
+    missing = [name for name in study.sets if name not in descriptor.references]
+    if missing:
+        what = f"{listed(missing)} not described; say in words what these matrices are"
+        found.problems.append(Problem("references", what, "warning"))
+    found.problems += rdm_copies(study.sets)
+    found.facts.append(f"{len(study.stimuli)} stimuli, {len(study.models)} published models")
+    shapes = {name: values.shape for name, values in study.sets.items()}
+    found.tables["matrices"] = pd.DataFrame(
+        [{"set": name, "subjects": shape[0], "sessions": shape[1], "pairs": shape[2]} for name, shape in shapes.items()]
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        table = study.stimuli
+        if study.images is not None:
+            table = write_stimulus_images(study, Path(folder))
+            table["path"] = [str(Path(folder, path)) for path in table["path"]]
+        if "path" in table:
+            found.problems += [replace(problem, where="images") for problem in audit_images(table).problems()]
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------- videos
+
+
+def _videos(descriptor: VideoStudy) -> StudyAudit:
+    """Read the videos and every subject's neurons as a run would."""
+    found = StudyAudit(problems=[Problem("sha256", line) for line in changed_files(descriptor)])
+    found.facts.append(f"{len(descriptor.subjects)} subject(s)")
+    try:
+        videos = read_videos(descriptor.locate(descriptor.videos, "videos"))
+        if descriptor.training is not None:
+            read_videos(descriptor.locate(descriptor.training, "training"))
+    except BrainalignError as error:
+        found.problems.append(_problem(descriptor, error, "videos"))
+        return found
+    rows = []
+    for subject in descriptor.subjects:
+        try:
+            neural = read_neural(descriptor, subject)
+        except BrainalignError as error:
+            found.problems.append(_problem(descriptor, error, f"subjects.{subject}"))
+            continue
+        shape = neural.shape
+        if shape[:2] != videos.visible.shape:
+            what = f"{shape[0]} conditions of {shape[1]} frames, but the videos have {videos.visible.shape}"
+            found.problems.append(Problem(f"subjects.{subject}", f"neural has {what}; use the same order and frames"))
+        else:
+            try:
+                check_neural(neural, videos.visible)
+            except BrainalignError as error:
+                found.problems.append(Problem(f"subjects.{subject}", str(error)))
+        rows.append({"subject": subject, "conditions": shape[0], "frames": shape[1]})
+        rows[-1] |= {"neurons": shape[2], "repeats": shape[3]}
+    found.facts.append(f"{int((~videos.visible).sum()):,} of {videos.visible.size:,} frames hidden")
+    found.tables["neurons"] = pd.DataFrame(rows)
+    return found
+
+
+# -------------------------------------------------------------------------------------------------------- triplets
+
+
+def _triplets(descriptor: TripletStudy) -> StudyAudit:
+    found = StudyAudit(problems=[Problem("sha256", line) for line in changed_files(descriptor)])
+    try:
+        study = read_judgements(descriptor)
+    except BrainalignError as error:
+        found.problems.append(_problem(descriptor, error, "files"))
+        return found
+    counts = pd.Series(study.triplets.ravel()).value_counts()
+    found.facts.append(
+        f"{len(study.objects)} objects, {len(study.triplets):,} triplets and {len(study.repeats):,} repeated ones; an "
+        f"object is in {counts.min():,} to {counts.max():,} triplets; numbers of objects begin at {study.index_base}"
+    )
+    if not len(study.repeats) and descriptor.files.duplicates == "error":
+        what = "no triplet was judged twice, so that there will be no ceiling"
+        found.problems.append(Problem("files.repeats", what, "warning"))
+    if "path" in study.objects:
+        found.problems += [replace(problem, where="images") for problem in audit_images(study.objects).problems()]
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------- sentences
+
+
+def _sentences(descriptor: SentenceStudy) -> StudyAudit:
+    if descriptor.simulate:
+        return StudyAudit(facts=["the stage that prepares makes its EEG, so there is nothing to check yet"])
+    found = StudyAudit(problems=[Problem("sha256", line) for line in changed_files(descriptor)])
+    try:
+        responses, read = read_sentence_study(descriptor)
+        found.facts.append(read.describe())
+        splits = sentence_splits(descriptor, responses.trials, 0)
+        found.problems += split_problems(descriptor, splits, responses.trials, 0)
+        found.problems += response_copies(responses, "releases", [splits])
+    except BrainalignError as error:
+        found.problems.append(_problem(descriptor, error, "releases"))
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------- series
+
+
+def _series(descriptor: SeriesStudy) -> StudyAudit:
+    found = StudyAudit(problems=[Problem("sha256", line) for line in changed_files(descriptor)])
+    if descriptor.files is None:
+        found.facts.append("simulated: nothing to read")
+        return found
+    try:
+        study = read_region_runs(descriptor)
+    except BrainalignError as error:
+        found.problems.append(_problem(descriptor, error, "files"))
+        return found
+    found.problems += series_copies(study)
+    found.facts.append(
+        f"{study.people['subject'].nunique()} subjects, {len(study.series)} runs of {study.series.shape[1]} frames "
+        f"({study.tr_s:g} s each), {len(study.regions)} regions in {study.regions['network'].nunique()} networks"
+    )
+    return found
+
+
+AUDITS: dict[type[Descriptor], Callable[..., StudyAudit]] = {
+    BlockStudy: _blocks,
+    ImageStudy: _images,
+    RecordingStudy: _recordings,
+    RdmStudy: _rdms,
+    VideoStudy: _videos,
+    TripletStudy: _triplets,
+    SentenceStudy: _sentences,
+    SeriesStudy: _series,
+}

@@ -1,0 +1,264 @@
+"""Responses that are estimated already: a map per trial, on the surface, in a volume or in grayordinates."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.arrays import Responses
+from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
+from brainalign.datasets.formats.cifti import read_cifti
+from brainalign.datasets.formats.fmri import bad_voxels, read_volumes, voxel_table
+from brainalign.datasets.formats.surfaces import check_space, read_maps, read_surface_rois, vertex_table
+from brainalign.datasets.formats.trials import read_trials
+from brainalign.io import load_image_file, read_text_table
+
+Paths = Path | Sequence[Path]
+Regions = dict[str, NDArray[np.bool_]]
+CIFTI = (".dscalar.nii", ".dtseries.nii")
+
+
+def read_betas(
+    betas: Mapping[str, Paths] | Paths,
+    trials: Path,
+    *,
+    mask: Path | None = None,
+    rois: Mapping[str, Path] | None = None,
+    roi_names: Sequence[str] | None = None,
+    space: str | None = None,
+    mesh: Mapping[str, Path] | None = None,
+    standardize: Literal["session", "none"] = "session",
+    bad_targets: Literal["raise", "drop", "keep"] = "raise",
+    units: str = "percent signal change",
+) -> Responses:
+    """Read single-trial response maps.
+
+    Parameters
+    ----------
+    betas : mapping of hemisphere ("L", "R") to path, or path
+        Surface maps per hemisphere (GIFTI or .mgh), or a 4-D NIfTI with `mask`, or a CIFTI dscalar or dtseries. A
+        list of paths is read one after the other (for example a file per session).
+    trials : Path
+        A row per map, in their order; see `read_trials`.
+    mask : Path, optional
+        NIfTI of the same grid, non-zero inside; needed for a volume.
+    rois : mapping, optional
+        Surface: label file (.label.gii, .annot) by hemisphere. Volume: label image by name; one with several values
+        takes their names from the BIDS table beside it (`<name>.tsv` with index and name), else numbers them. CIFTI:
+        label file by hemisphere, or .dlabel.nii by any name. Regions without a target are left out, with a warning.
+    roi_names : sequence of str, optional
+        Keep these regions only.
+    space : str, optional
+        Mesh of the surface maps; found by its size where not given. See `check_space`.
+    mesh : mapping, optional
+        Surface by hemisphere, for coordinates of meshes other than fsaverage5.
+    standardize : {"session", "none"}
+        Z-score each target within sessions.
+    bad_targets : {"raise", "drop", "keep"}
+        What to do with targets that hold NaN or are constant within a session. `targets.attrs["n_dropped"]` counts
+        those left out.
+    units : str
+        Of the maps.
+
+    Raises
+    ------
+    BrainalignError
+        If files are truncated, differ from each other in length or grid, there is another number of maps than of
+        trials, a region is unknown, all regions or one of `roi_names` are empty, or targets are bad and `bad_targets`
+        is "raise".
+    """
+    check_choice("standardize", standardize, ("session", "none"))
+    table = read_trials(trials)
+    if isinstance(betas, Mapping):
+        values, targets, regions = _read_surface(betas, table, rois or {}, space, mesh or {})
+    elif str(_listed(betas)[0]).endswith(".gii"):
+        raise BrainalignError(f"{_listed(betas)[0]}: a GIFTI holds one hemisphere; give L: and R: with a file each")
+    elif str(_listed(betas)[0]).endswith(CIFTI):
+        values, targets, regions = read_cifti(_listed(betas), rois or {}, mesh or {})
+    else:
+        values, targets, regions = _read_volume(_listed(betas), mask, rois or {})
+    if len(values) != len(table):
+        raise BrainalignError(
+            f"{_listed(betas)[0]}: there are {len(values)} maps but {trials} lists {len(table)} trials; give one row "
+            "per map, in the same order"
+        )
+    targets["roi"] = _roi_lists(regions, len(targets), roi_names)
+    responses = Responses(values, table, targets, units)
+    return finish_responses(responses, standardize=standardize, bad_targets=bad_targets)
+
+
+def _listed(paths: Mapping[str, Paths] | Paths) -> list[Path]:
+    if isinstance(paths, Mapping):
+        return [path for group in paths.values() for path in _listed(group)]
+    return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+
+
+def finish_responses(responses: Responses, *, standardize: str, bad_targets: str) -> Responses:
+    """Report or drop bad targets, refuse empty regions, z-score within sessions; see `read_betas`.
+
+    Raises
+    ------
+    BrainalignError
+        If a target is bad and `bad_targets` is "raise", no target is left, a region lost its last target, or a
+        session has a single trial and is to be z-scored.
+    """
+    check_choice("bad_targets", bad_targets, ("raise", "drop", "keep"))
+    trials, targets = responses.trials, responses.targets
+    sizes = trials.groupby("session", sort=False).size()
+    if standardize == "session" and (sizes < 2).any():
+        raise BrainalignError(
+            f"session {listed(sizes.index[sizes < 2].tolist())} has a single trial, which has no z-score; correct the "
+            "column session of the trials or set standardize: none"
+        )
+    # Without z-scoring, and in sessions of one trial, only what never varies is constant.
+    groups = trials["session"].to_numpy() if standardize == "session" else np.zeros(len(trials))
+    broken, flat = bad_voxels(responses.values.T, groups)
+    bad = broken | flat
+    if bad_targets == "raise" and bad.any():
+        raise BrainalignError(
+            f"{broken.sum()} of {len(bad)} targets hold NaN or infinity and {flat.sum()} are constant within a session "
+            f"({listed(targets['target_id'][bad].tolist())}); shrink the mask, or set bad_targets: drop to leave them "
+            "out and count them"
+        )
+    if bad_targets == "drop" and bad.any():
+        before = {name for names in targets["roi"] for name in names}
+        responses = responses.select(targets=~bad)
+        if not len(responses.targets):
+            raise BrainalignError(f"all {len(bad)} targets hold NaN or are constant; check the maps")
+        lost = sorted(before - {name for names in responses.targets["roi"] for name in names})
+        if lost:
+            raise BrainalignError(f"every target of ROI {listed(lost)} holds NaN or is constant; check the maps")
+    responses.targets.attrs["n_dropped"] = int(bad.sum()) if bad_targets == "drop" else 0
+    if standardize == "session":
+        return replace(responses.zscore(within="session"), units="z (within session)")
+    return responses
+
+
+def _roi_lists(regions: Regions, n_targets: int, roi_names: Sequence[str] | None) -> pd.Series[Any]:
+    """Return the names of the regions of every target.
+
+    Unknown ones are refused. Of an atlas a mask may leave some out: empty regions are warned of, and refused only where
+    they were asked for, or where all are empty.
+    """
+    for name in roi_names or ():
+        if name not in regions:
+            raise BrainalignError(f"no ROI {name!r} in the label files{did_you_mean(name, regions)}; there are "
+                                  f"{listed(sorted(regions), 8) or 'none'}")  # fmt: skip
+    chosen = {name: inside for name, inside in regions.items() if roi_names is None or name in roi_names}
+    empty = sorted(name for name, inside in chosen.items() if not inside.any())
+    if empty and (roi_names is not None or len(empty) == len(chosen)):
+        remedy = "leave it out of roi_names" if roi_names is not None else "leave out rois"
+        raise BrainalignError(
+            f"ROI {listed(empty)} is empty: none of the {n_targets} targets is labelled so; correct the label files or "
+            f"{remedy}"
+        )
+    if empty:
+        warnings.warn(
+            f"ROI {listed(empty)} is left out: none of the {n_targets} targets is labelled so",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    lists: list[list[str]] = [[] for _ in range(n_targets)]
+    for name, inside in chosen.items():
+        for row in np.flatnonzero(inside):
+            lists[row].append(name)
+    return pd.Series(lists, dtype=object)
+
+
+# --------------------------------------------------------------------------------------------------------- surface
+
+
+def _read_surface(
+    betas: Mapping[str, Paths],
+    trials: pd.DataFrame,
+    rois: Mapping[str, Path],
+    space: str | None,
+    mesh: Mapping[str, Path],
+) -> tuple[NDArray[np.float32], pd.DataFrame, Regions]:
+    for given in (betas, rois, mesh):
+        for hemi in given:
+            check_choice("hemisphere", hemi, ("L", "R"))
+    maps = {}
+    for hemi in sorted(betas):
+        paths = _listed(betas[hemi])
+        parts = [read_maps(path, hemi, len(trials) if len(paths) == 1 else None) for path in paths]
+        lengths = sorted({part.shape[1] for part in parts})
+        if len(lengths) > 1:
+            raise BrainalignError(f"{paths[0]} and the files after it have {listed(lengths)} vertices; give one mesh")
+        maps[hemi] = np.concatenate(parts) if len(parts) > 1 else parts[0]
+    space = check_space({hemi: part.shape[1] for hemi, part in maps.items()}, space)
+    counts = {hemi: len(part) for hemi, part in maps.items()}
+    if len(set(counts.values())) > 1:
+        raise BrainalignError(f"the hemispheres have {counts} maps; give one map per trial in both")
+    tables: list[pd.DataFrame] = []
+    regions: Regions = {}
+    starts = dict(zip(maps, np.cumsum([0, *[part.shape[1] for part in maps.values()]]), strict=False))
+    n_targets = sum(part.shape[1] for part in maps.values())
+    for hemi, part in maps.items():
+        tables.append(vertex_table(hemi, part.shape[1], space, mesh.get(hemi)))
+        if hemi in rois:
+            for name, inside in read_surface_rois(rois[hemi], hemi, part.shape[1]).items():
+                whole = regions.setdefault(name, np.zeros(n_targets, dtype=bool))
+                whole[starts[hemi] : starts[hemi] + part.shape[1]] |= inside
+    values = np.concatenate(list(maps.values()), axis=1)
+    return values, pd.concat(tables, ignore_index=True), regions
+
+
+# ---------------------------------------------------------------------------------------------------------- volume
+
+
+def _read_volume(
+    paths: list[Path], mask: Path | None, rois: Mapping[str, Path]
+) -> tuple[NDArray[np.float32], pd.DataFrame, Regions]:
+    if mask is None:
+        raise BrainalignError(f"{paths[0]}: a volume needs a mask; give mask: with a NIfTI of the same grid")
+    image = load_image_file(mask)
+    inside = _on_grid(mask, image, image) != 0
+    if not inside.any():
+        raise BrainalignError(f"{mask}: selects no voxel; give values > 0 inside")
+    parts = []
+    for path in paths:
+        maps = load_image_file(path)
+        if len(maps.shape) != 4:
+            raise BrainalignError(f"{path}: has shape {maps.shape}; give a 4-D image, a volume per trial")
+        _check_grid(path, maps, mask, image)
+        parts.append(read_volumes(path)[inside].T)
+    regions: Regions = {}
+    for key, path in rois.items():
+        labels = _on_grid(path, load_image_file(path), image, mask)
+        for name, region in _named(path, key, np.unique(labels[labels != 0]).astype(int).tolist()).items():
+            regions[name] = (labels == region)[inside]
+    return np.concatenate(parts), voxel_table(inside, image.affine), regions
+
+
+def _check_grid(path: Path, image: Any, reference: Path, expected: Any) -> None:
+    if image.shape[:3] != expected.shape[:3] or not np.allclose(image.affine, expected.affine, atol=1e-3):
+        same = " with another affine" if image.shape[:3] == expected.shape[:3] else ""
+        raise BrainalignError(
+            f"{path}: has the grid {image.shape[:3]}{same} but {reference} has {expected.shape[:3]}; resample one with "
+            "nilearn.image.resample_to_img(..., interpolation='nearest')"
+        )
+
+
+def _on_grid(path: Path, image: Any, expected: Any, reference: Path | None = None) -> NDArray[np.float32]:
+    _check_grid(path, image, reference or path, expected)
+    data = read_volumes(path)
+    data = np.where(np.isnan(data), 0, data)  # how several programs write what lies outside
+    return data.reshape(data.shape[:3])
+
+
+def _named(path: Path, key: str, values: list[int]) -> dict[str, int]:
+    """Return the value of each region of a label image: named by the BIDS table beside it, else after its key."""
+    table = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
+    if table.exists():
+        names = read_text_table(table)
+        numbers = pd.to_numeric(names["index"])
+        return {str(name): int(index) for index, name in zip(numbers, names["name"], strict=True) if index}
+    return {key: values[0] if values else 1} if len(values) < 2 else {f"{key}{value}": value for value in values}

@@ -1,0 +1,228 @@
+"""Real fMRI: volumes, a mask and labels per volume become one response per block of a stimulus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.arrays import Responses
+from brainalign.checks import BrainalignError, check_rows
+from brainalign.io import image_values, load_image_file, read_lines
+from brainalign.study import BlockStudy, FmriOptions
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Image
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What the prepare stage keeps of one subject.
+
+    Attributes
+    ----------
+    responses : Responses
+        One trial per block.
+    mask : image
+        The voxels of `responses`, in their order.
+    mean : image
+        Mean over volumes: what maps are drawn on where there is no anatomy.
+    residuals : array (n_volumes_in_blocks, n_voxels)
+        Deviations of volumes from the mean of their block: noise that did not enter the responses.
+    n_dropped : int
+        NaN or constant voxels left out (`fmri.bad_voxels: drop`).
+    """
+
+    responses: Responses
+    mask: Nifti1Image
+    mean: Nifti1Image
+    residuals: NDArray[np.float32]
+    n_dropped: int
+
+
+def read_labels(path: Path) -> pd.DataFrame:
+    """Return a row per volume: label, run.
+
+    Raises
+    ------
+    BrainalignError
+            If it is no text, is empty, or a line has not exactly two words.
+    """
+    lines = read_lines(path, "give one line 'label run' per volume")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if not lines:
+        raise BrainalignError(f"{path}: empty; give one line 'label run' per volume")
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if len(words) != 2:
+            raise BrainalignError(f"{path}: line {number} is {line!r}; each line must be 'label run'")
+        rows.append(words)
+    return pd.DataFrame(rows, columns=["label", "run"])
+
+
+def find_blocks(labels: pd.DataFrame, options: FmriOptions) -> pd.DataFrame:
+    """Return a row per block of volumes with the same label: stimulus_id, run, first, last (rows), onset_s.
+
+    `first` and `last` are the volumes read: those of the block, shifted by the lag of the haemodynamic response and
+    cut at the end of the run.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no block, or the lag leaves no volume of one within its run.
+    """
+    lag = options.lag_volumes
+    changed = (labels != labels.shift()).any(axis=1)
+    blocks = []
+    for _, block in labels.groupby(changed.cumsum(), sort=False):
+        label, run = block.iloc[0]
+        if label == options.rest:
+            continue
+        start, stop = block.index[0], block.index[-1]
+        run_rows = labels.index[labels["run"] == run]
+        if start + lag > run_rows[-1]:
+            raise BrainalignError(
+                f"run {run}: the block of {label!r} at volume {start} has no volume left after a lag of "
+                f"{options.hrf_lag_s} s; shorten fmri.hrf_lag_s"
+            )
+        blocks.append(
+            {
+                "stimulus_id": label,
+                "run": run,
+                "first": start + lag,
+                "last": min(stop + lag, run_rows[-1]),
+                "onset_s": (start - run_rows[0]) * options.tr_s,
+            }
+        )
+    if not blocks:
+        raise BrainalignError(
+            f"every volume is labelled {options.rest!r}: no stimulus is shown; correct the labels or fmri.rest"
+        )
+    return pd.DataFrame(blocks)
+
+
+def open_image(path: Path) -> Nifti1Image:
+    """Open a NIfTI image.
+
+    Raises
+    ------
+    BrainalignError
+        If the file is no such image, truncated or damaged.
+    """
+    from nibabel.spatialimages import SpatialImage
+
+    image = load_image_file(path)
+    if not isinstance(image, SpatialImage):
+        raise BrainalignError(f"{path}: holds a {type(image).__name__}; give a NIfTI image")
+    return cast("Nifti1Image", image)
+
+
+def read_volumes(path: Path) -> NDArray[np.float32]:
+    """Return the data of a NIfTI image.
+
+    Raises
+    ------
+    BrainalignError
+        As `open_image`, and if the values cannot be read.
+    """
+    return image_values(path, open_image(path), np.float32)
+
+
+def bad_voxels(volumes: NDArray[np.float32], runs: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which voxels hold a NaN or infinity, and which are constant within a run (so have no z-score).
+
+    Parameters
+    ----------
+    volumes : array (n_voxels, n_volumes)
+    runs : array (n_volumes,)
+    """
+    broken = np.asarray(~np.isfinite(volumes).all(axis=1))
+    flat = np.zeros(len(volumes), dtype=bool)
+    for run in np.unique(runs):
+        part = volumes[:, runs == run]
+        flat |= part.max(axis=1) == part.min(axis=1)
+    return broken, flat & ~broken
+
+
+def read_fmri(descriptor: BlockStudy, subject: str) -> Recording:
+    """Read one subject: nilearn masks, detrends and z-scores within run; blocks are averaged after the lag.
+
+    Parameters
+    ----------
+    descriptor : BlockStudy
+    subject : str
+
+    Raises
+    ------
+    BrainalignError
+        If files disagree with each other or with the descriptor. `brainalign.datasets.checks.blocks` finds all such
+        problems at once; run it first.
+    """
+    import nibabel
+    from nilearn.maskers import NiftiMasker
+
+    options = descriptor.fmri
+    labels = read_labels(descriptor.find(subject, "labels"))
+    volumes = read_volumes(descriptor.find(subject, "bold"))
+    bold, mask = open_image(descriptor.find(subject, "bold")), open_image(descriptor.find(subject, "mask"))
+    check_rows("labels", len(labels), "bold", volumes.shape[3], "give one line per volume")
+    inside = image_values(descriptor.find(subject, "mask"), mask) > 0
+    broken, flat = bad_voxels(volumes[inside], labels["run"].to_numpy())
+    if options.bad_voxels == "raise" and (broken | flat).any():
+        raise BrainalignError(
+            f"bold has {broken.sum()} NaN and {flat.sum()} constant voxels inside the mask; shrink the mask or set "
+            "fmri.bad_voxels: drop"
+        )
+    inside[inside] = ~(broken | flat)
+    good_mask = nibabel.Nifti1Image(inside.astype(np.uint8), mask.affine)
+    masker = NiftiMasker(
+        good_mask,
+        runs=pd.factorize(labels["run"])[0],
+        detrend=options.detrend,
+        standardize="zscore_sample" if options.standardize == "run" else None,
+        t_r=options.tr_s,
+    )
+    series = masker.fit().transform(nibabel.Nifti1Image(volumes, bold.affine))  # (n_volumes, n_voxels)
+    blocks = find_blocks(labels, options)
+    parts = [series[first : last + 1] for first, last in zip(blocks["first"], blocks["last"], strict=True)]
+    responses = Responses(
+        np.asarray([part.mean(axis=0) for part in parts], dtype=np.float32),
+        _trial_table(blocks),
+        voxel_table(inside, mask.affine),
+        units="z (within run)" if options.standardize == "run" else "scanner units",
+    )
+    mean = nibabel.Nifti1Image(np.nan_to_num(volumes).mean(axis=3), bold.affine)
+    residuals = np.concatenate([part - part.mean(axis=0) for part in parts]).astype(np.float32)
+    return Recording(responses, good_mask, mean, residuals, int((broken | flat).sum()))
+
+
+def _trial_table(blocks: pd.DataFrame) -> pd.DataFrame:
+    repeat = blocks.groupby("stimulus_id", sort=False).cumcount() + 1
+    return pd.DataFrame(
+        {
+            "trial_id": [f"trial-{row:04d}" for row in range(len(blocks))],
+            "stimulus_id": blocks["stimulus_id"],
+            "session": "1",
+            "run": blocks["run"],
+            "repeat": repeat,
+            "onset_s": blocks["onset_s"],
+        }
+    )
+
+
+def voxel_table(inside: NDArray[np.bool_], affine: NDArray[np.float64]) -> pd.DataFrame:
+    """Return a row per voxel in the order of nilearn's maskers, which is that of boolean indexing."""
+    ijk = np.argwhere(inside)
+    xyz = np.c_[ijk, np.ones(len(ijk))] @ affine.T
+    table = pd.DataFrame(ijk, columns=["i", "j", "k"])
+    for axis, name in enumerate(("x_mm", "y_mm", "z_mm")):
+        table[name] = xyz[:, axis]
+    table.insert(0, "target_id", [f"voxel-{i}-{j}-{k}" for i, j, k in ijk])
+    no_rois: list[list[str]] = [[] for _ in range(len(ijk))]
+    return table.assign(kind="voxel", hemi="", roi=pd.Series(no_rois, dtype=object))

@@ -1,0 +1,314 @@
+"""MEG and EEG: epochs that MNE-Python saved become responses per trial, sensor and time."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.arrays import Responses
+from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
+from brainalign.datasets.formats.surfaces import empty_lists
+from brainalign.datasets.formats.trials import complete_trials, read_trials
+
+# MNE keeps SI units, whose squares leave the range of float32; these are the ones its own figures use.
+UNITS = {"eeg": (1e6, "µV"), "mag": (1e15, "fT"), "grad": (1e13, "fT/cm")}
+PICKS = {"meg": ("mag", "grad"), "eeg": ("eeg",), "mag": ("mag",), "grad": ("grad",)}
+
+
+def read_epochs(
+    path: Path | Sequence[Path],
+    *,
+    trials: Path | None = None,
+    picks: Literal["meg", "mag", "grad", "eeg"] = "meg",
+    tmin: float | None = None,
+    tmax: float | None = None,
+    decimate: int = 1,
+    baseline: tuple[float, float] | None = None,
+    bad_channels: Literal["raise", "drop"] = "raise",
+    channels: Sequence[str] | None = None,
+) -> Responses:
+    """Read epochs saved by MNE.
+
+    Parameters
+    ----------
+    path : Path or list of Path
+        -epo.fif; several (for example a file per session) are read one after the other.
+    trials : Path, optional
+        A row per epoch, or per event before epochs were rejected; see `read_trials`. Where not given, the metadata of
+        the epochs, which need the column stimulus_id.
+    picks : {"meg", "mag", "grad", "eeg"}
+        Which sensors.
+    tmin, tmax : float, optional
+        Seconds from stimulus onset; all where not given.
+    decimate : int
+        Keep every so many-th sample; the data must be low-passed well enough.
+    baseline : (float, float), optional
+        Seconds; its mean is subtracted from every epoch and sensor.
+    bad_channels : {"raise", "drop"}
+        What to do with channels that are marked bad, flat or hold NaN. `targets.attrs["n_dropped"]` counts them.
+    channels : sequence of str, optional
+        The channels expected; any difference is an error.
+
+    Returns
+    -------
+    Responses
+        values (n_trials, n_sensors, n_times) in µV, fT or fT/cm; times in seconds; targets with sensor_type and x_mm,
+        y_mm, z_mm in head coordinates (device coordinates of MEG recorded without a head position).
+
+    Raises
+    ------
+    BrainalignError
+        If a file cannot be read, has no such sensors, other channels than expected or bad ones, no metadata where
+        they are needed, another number of trials, or not the times asked for; or decimation would alias.
+    """
+    check_choice("picks", picks, PICKS)
+    check_choice("bad_channels", bad_channels, ("raise", "drop"))
+    paths = [Path(path)] if isinstance(path, str | Path) else [Path(part) for part in path]
+    epochs = [open_epochs(part) for part in paths]
+    table = _trials_of(paths, epochs, trials)
+    for part, recording in zip(paths, epochs, strict=True):
+        _pick(part, recording, picks, channels)
+    check_same_channels({str(p): sensor_table(e) for p, e in zip(paths, epochs, strict=True)})
+    n_marked = drop_marked(paths, epochs, bad_channels)
+    parts = [_prepared(p, e, tmin, tmax, decimate, baseline) for p, e in zip(paths, epochs, strict=True)]
+    times = [recording.times for recording in parts]
+    if any(len(other) != len(times[0]) or not np.allclose(other, times[0]) for other in times):
+        raise BrainalignError(f"{listed(paths)} have other times than each other; epoch them alike or give tmin, tmax")
+    targets = sensor_table(parts[0])
+    scale = np.array([UNITS[kind][0] for kind in targets["sensor_type"]])
+    values = np.concatenate([recording.get_data(copy=False, verbose="error") for recording in parts]) * scale[:, None]
+    kinds = list(dict.fromkeys(targets["sensor_type"]))
+    units = ", ".join(f"{UNITS[kind][1]} ({kind})" if len(kinds) > 1 else UNITS[kind][1] for kind in kinds)
+    responses = Responses(values.astype(np.float32), table, targets, units, times=times[0].copy())
+    return without_bad_sensors(responses, paths[0], bad_channels, n_marked)
+
+
+def check_same_channels(recordings: Mapping[str, pd.DataFrame]) -> None:
+    """Raise unless all recordings have the same sensors in the same order.
+
+    Parameters
+    ----------
+    recordings : mapping
+        The targets of each recording, by its name (a file, a subject).
+
+    Raises
+    ------
+    BrainalignError
+        Naming the channels that only one of two recordings has.
+    """
+    names = list(recordings)
+    first = recordings[names[0]]["target_id"].tolist() if names else []
+    for name in names[1:]:
+        other = recordings[name]["target_id"].tolist()
+        if other != first:
+            raise BrainalignError(f"{name} against {names[0]}: {_difference(other, first)}")
+
+
+def _difference(found: list[str], expected: list[str]) -> str:
+    missing = [name for name in expected if name not in set(found)]
+    extra = [name for name in found if name not in set(expected)]
+    if not missing and not extra:
+        return "the same channels in another order; reorder them with epochs.reorder_channels"
+    near = did_you_mean(missing[0], extra) if missing else ""
+    return (
+        f"{len(found)} channels but {len(expected)} expected: lacks {listed(missing) or 'none'}{near}, has besides "
+        f"{listed(extra) or 'none'}; give recordings with the same channels (epochs.rename_channels, epochs.pick)"
+    )
+
+
+def open_epochs(path: Path) -> Any:
+    """Return the epochs of a file that MNE saved.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no file, it is no such file, or every epoch was dropped.
+    """
+    mne: Any = importlib.import_module("mne")
+    if not path.exists():
+        raise BrainalignError(f"{path}: no such file; correct the path in the descriptor")
+    try:
+        epochs = mne.read_epochs(path, preload=True, verbose="error")
+    except Exception as error:  # MNE raises whatever its parser stumbles over in a truncated file
+        raise BrainalignError(
+            f"{path}: truncated, or not epochs that MNE saved ({error}); save them again with epochs.save"
+        ) from error
+    if not len(epochs):
+        raise BrainalignError(
+            f"{path}: holds no epochs (of {len(epochs.drop_log)} events all were dropped); reject fewer, or leave the "
+            "subject out"
+        )
+    return epochs
+
+
+def _trials_of(paths: list[Path], epochs: list[Any], trials: Path | None) -> pd.DataFrame:
+    """Return a row per epoch, from a table or from the metadata."""
+    n_epochs = sum(len(recording) for recording in epochs)
+    if trials is not None:
+        table = read_trials(trials)
+        # Events dropped before saving are in the drop log, so a table of all events can still be matched.
+        n_events = sum(len(recording.drop_log) for recording in epochs)
+        if len(table) == n_events and n_events != n_epochs:
+            starts = np.cumsum([0, *[len(recording.drop_log) for recording in epochs[:-1]]])
+            kept = np.concatenate([start + e.selection for start, e in zip(starts, epochs, strict=True)])
+            return table.iloc[kept].reset_index(drop=True)
+        if len(table) != n_epochs:
+            raise BrainalignError(
+                f"{trials} lists {len(table)} trials but {listed(paths)} has {n_epochs} epochs (of {n_events} events); "
+                "give one row per epoch or per event"
+            )
+        return table
+    tables = []
+    for number, (path, recording) in enumerate(zip(paths, epochs, strict=True), start=1):
+        if recording.metadata is None:
+            raise BrainalignError(
+                f"{path}: the epochs have no metadata, so nothing says which stimulus was shown; set epochs.metadata "
+                "to a table with the column stimulus_id, or give trials: with a row per epoch"
+            )
+        metadata = recording.metadata
+        if len(paths) > 1 and "session" not in metadata:
+            metadata = metadata.assign(session=str(number))
+        tables.append(metadata)
+    table = pd.concat(tables, ignore_index=True)
+    if len(paths) > 1:
+        table = table.drop(columns=[name for name in ("trial_id", "repeat") if name in table])
+    return complete_trials(table, f"metadata of {listed(paths)}")
+
+
+def _pick(path: Path, epochs: Any, picks: str, channels: Sequence[str] | None) -> None:
+    present = epochs.get_channel_types()
+    if not set(present) & set(PICKS[picks]):
+        raise BrainalignError(f"{path}: no {picks} channels; it has {listed(sorted(set(present)), 8)}: correct picks")
+    epochs.pick(list(PICKS[picks]) if picks != "meg" else "meg", exclude=(), verbose="error")
+    if channels is not None and list(channels) != epochs.ch_names:
+        raise BrainalignError(f"{path}: {_difference(epochs.ch_names, list(channels))}")
+
+
+def drop_marked(paths: Sequence[Path | str], epochs: Sequence[Any], bad_channels: str) -> int:
+    """Drop the channels that any of the recordings marks bad from all of them, in place; return how many.
+
+    Parameters
+    ----------
+    paths : sequence of Path or str
+        For messages.
+    epochs : sequence of mne.Epochs
+        With the same channels.
+    bad_channels : str
+        "raise": refuse them instead.
+
+    Raises
+    ------
+    BrainalignError
+        If some are marked and `bad_channels` is "raise", or all are.
+    """
+    bads = list(dict.fromkeys(name for recording in epochs for name in recording.info["bads"]))
+    n_channels = len(epochs[0].ch_names)
+    if bads and bad_channels == "raise":
+        raise BrainalignError(
+            f"{listed(paths)}: {len(bads)} of {n_channels} channels are marked bad ({listed(bads)}); interpolate them "
+            "in MNE (epochs.interpolate_bads()) or set bad_channels: drop"
+        )
+    if len(bads) == n_channels:
+        raise BrainalignError(f"{listed(paths)}: all {n_channels} channels are marked bad; correct info['bads']")
+    for recording in epochs if bads else ():
+        recording.drop_channels(bads)
+    return len(bads)
+
+
+def _prepared(
+    path: Path, epochs: Any, tmin: float | None, tmax: float | None, decimate: int, baseline: tuple[float, float] | None
+) -> Any:
+    """Return the epochs with baseline, times and sampling as asked."""
+    start, stop = float(epochs.times[0]), float(epochs.times[-1])
+    half = 0.5 / epochs.info["sfreq"]
+    for name, wanted in {"tmin": (tmin,), "tmax": (tmax,), "baseline": baseline or (None,)}.items():
+        for second in wanted:
+            if second is not None and not start - half <= second <= stop + half:
+                raise BrainalignError(
+                    f"{path}: {name} {second} s lies outside the epochs, which last from {start:.3f} to {stop:.3f} s"
+                )
+    if baseline is not None:
+        epochs.apply_baseline(baseline, verbose="error")
+    if tmin is not None or tmax is not None:
+        if tmin is not None and tmax is not None and tmin >= tmax:
+            raise BrainalignError(f"tmin {tmin} s is not before tmax {tmax} s; exchange them")
+        epochs.crop(tmin, tmax, verbose="error")
+    if decimate < 1:
+        raise BrainalignError(f"decimate is {decimate}; give 1 (every sample) or more")
+    if decimate > 1:
+        rate = epochs.info["sfreq"] / decimate
+        if epochs.info["lowpass"] > rate / 2:
+            raise BrainalignError(
+                f"{path}: decimate {decimate} leaves {rate:g} samples per second, but the data reach up to "
+                f"{epochs.info['lowpass']:g} Hz, which would alias; filter below {rate / 2:g} Hz first (epochs.filter) "
+                "or decimate less"
+            )
+        epochs.decimate(decimate, verbose="error")
+    return epochs
+
+
+def sensor_table(epochs: Any) -> pd.DataFrame:
+    """Return the targets of a recording: one row per sensor, in the order of its channels.
+
+    Parameters
+    ----------
+    epochs : mne.BaseEpochs
+
+    Returns
+    -------
+    DataFrame
+        target_id, kind ("sensor"), hemi (""), sensor_type (MNE's: eeg, mag, grad), x_mm, y_mm, z_mm in coordinates of
+        the head, NaN where the position is unknown, and roi (empty lists).
+    """
+    places = np.array([channel["loc"][:3] for channel in epochs.info["chs"]], dtype=np.float64)
+    kinds = epochs.get_channel_types()
+    transform = epochs.info["dev_head_t"]
+    if transform is not None:
+        meg = np.array([kind in ("mag", "grad") for kind in kinds])
+        places[meg] = (np.c_[places[meg], np.ones(meg.sum())] @ transform["trans"].T)[:, :3]
+    places[~np.isfinite(places).all(axis=1) | (places == 0).all(axis=1)] = np.nan  # MNE's zeros: position unknown
+    table = pd.DataFrame({"target_id": epochs.ch_names, "kind": "sensor", "hemi": "", "sensor_type": kinds})
+    for axis, name in enumerate(("x_mm", "y_mm", "z_mm")):
+        table[name] = 1000 * places[:, axis]
+    return table.assign(roi=empty_lists(len(table)))
+
+
+def without_bad_sensors(responses: Responses, where: Path | str, bad_channels: str, n_marked: int = 0) -> Responses:
+    """Report or drop the sensors that hold NaN or are flat; `targets.attrs["n_dropped"]` counts them.
+
+    Parameters
+    ----------
+    responses : Responses
+    where : Path or str
+        For messages.
+    bad_channels : {"raise", "drop"}
+    n_marked : int
+        Dropped before.
+
+    Raises
+    ------
+    BrainalignError
+        If some are bad and `bad_channels` is "raise", or all are.
+    """
+    values: NDArray[Any] = responses.values
+    broken = ~np.isfinite(values).all(axis=(0, 2))
+    flat = np.ptp(values, axis=(0, 2)) == 0
+    bad = broken | flat
+    names = responses.targets["target_id"][bad].tolist()
+    if bad.any() and bad_channels == "raise":
+        raise BrainalignError(
+            f"{where}: {broken.sum()} channels hold NaN and {flat.sum()} are flat ({listed(names)}); mark them bad and "
+            "interpolate them in MNE, or set bad_channels: drop"
+        )
+    if bad.all():
+        raise BrainalignError(f"{where}: all {len(bad)} channels are flat or hold NaN; check the file")
+    responses = responses.select(targets=~bad) if bad.any() else replace(responses)
+    responses.targets.attrs["n_dropped"] = int(bad.sum()) + n_marked
+    return responses

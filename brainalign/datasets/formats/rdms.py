@@ -1,0 +1,278 @@
+"""Studies that hold no responses, only dissimilarities: of subjects and sessions, and of published models.
+
+Your own: `stimuli.tsv` (stimulus_id, category, path, ...), one row per stimulus in the order of the RDMs, and
+safetensors files whose arrays are (n_subjects, n_sessions, n_pairs), row-major upper triangle, NaN where missing, or
+(n_subjects, n_sessions, n_stimuli, n_stimuli), symmetric with a diagonal of 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, listed
+from brainalign.condensed import condensed_rdms
+from brainalign.datasets.formats.copies import copied_trials, copy_problems, fingerprint
+from brainalign.datasets.problems import Problem
+from brainalign.io import file_digest, read_numbers, read_text_table, reading, write_atomically
+
+Values = NDArray[np.float64]
+Find = Callable[[str], Path] | Mapping[str, Path]
+
+N_STIMULI = 92
+FLAGS = ("human", "face", "animal", "natural")
+
+
+@dataclass(frozen=True)
+class RdmSets:
+    """Reference RDMs, model RDMs and the stimuli they are about.
+
+    Attributes
+    ----------
+    stimuli : DataFrame (n_stimuli)
+        stimulus_id, category, and whatever else is known of them.
+    sets : dict of array (n_subjects, n_sessions, n_pairs)
+        Reference RDMs; row-major upper triangle, stimuli in the order of the table, NaN where missing.
+    models : dict of array (n_pairs,)
+        Published models.
+    images : array (n_stimuli, rows, columns, 3) of uint8, optional
+
+    Raises
+    ------
+    BrainalignError
+        If an RDM does not fit the stimuli, or holds an infinity.
+    """
+
+    stimuli: pd.DataFrame
+    sets: dict[str, Values]
+    models: dict[str, Values] = field(default_factory=dict)
+    images: NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        if "stimulus_id" not in self.stimuli:
+            raise BrainalignError(f"the table of stimuli lacks the column stimulus_id; it has {list(self.stimuli)}")
+        twice = self.stimuli["stimulus_id"][self.stimuli["stimulus_id"].duplicated()].tolist()
+        if twice:
+            raise BrainalignError(f"{len(twice)} stimuli occur twice ({listed(twice)}); list each of them once")
+        n = len(self.stimuli)
+        for kind, shape, arrays in (("set", "(n_subjects, n_sessions, ", self.sets), ("model", "(", self.models)):
+            for name, rdms in arrays.items():
+                if rdms.ndim != (3 if kind == "set" else 1) or rdms.shape[-1] != n * (n - 1) // 2:
+                    raise BrainalignError(
+                        f"RDM {kind} {name!r} has shape {rdms.shape} but {n} stimuli need {shape}{n * (n - 1) // 2}); "
+                        "save the row-major upper triangle of every subject and session"
+                    )
+                if np.isinf(rdms).any():
+                    raise BrainalignError(f"RDM {kind} {name!r} holds infinities; write NaN where a pair is missing")
+
+
+def read_kriegeskorte92(find: Find) -> RdmSets:
+    """Read the 92 images of Kriegeskorte et al. (2008): human and monkey IT, judgements, models.
+
+    Parameters
+    ----------
+    find : callable or mapping
+        Path of a file by its published name.
+
+    Returns
+    -------
+    RdmSets
+        Sets humanIT (4 subjects, 2 sessions), monkeyIT (1, 1) and judgements (16, 1). Every file's order of stimuli is
+        checked against the others through what they share: the animacy model and the flags of the stimuli, the
+        category table, and monkey IT, which two files hold.
+
+    Raises
+    ------
+    BrainalignError
+        If a file is missing, truncated or another one, or if the order of stimuli differs between files.
+
+    References
+    ----------
+    Kriegeskorte N et al. (2008). Matching categorical object representations in inferior temporal cortex of man and
+    monkey. Neuron 60:1126-1141. doi:10.1016/j.neuron.2008.10.043
+    Mur M et al. (2013). Human object-similarity judgments reflect and transcend the primate-IT object representation.
+    Frontiers in Psychology 4:128. doi:10.3389/fpsyg.2013.00128
+    """
+    supplement = "Kriegeskorte_Neuron2008_supplementalData.mat"
+    with reading(_path(find, supplement).parent, "its files hold something else than the published ones"):
+        return _kriegeskorte92(find, supplement)
+
+
+def _kriegeskorte92(find: Find, supplement: str) -> RdmSets:
+    objects, published, labels, table = _load(
+        find, supplement, "stimuli_92objs", "RDMs_mIT_hIT_fig1", "categoryLabels", "categoryVectors"
+    )
+    [brain] = _load(find, "92_brainRDMs.mat", "RDMs")
+    [behaviour] = _load(find, "92_behavRDMs.mat", "rdms_behav_92")
+    [fitted] = _load(find, "92_modelRDMs.mat", "Models")
+    if np.shape(objects) != (N_STIMULI,) or np.shape(brain) != (4, 2) or np.shape(behaviour) != (16,):
+        raise BrainalignError(
+            f"expected {N_STIMULI} stimuli, 4 x 2 brain RDMs and 16 judgements; got {np.shape(objects)}, "
+            f"{np.shape(brain)} and {np.shape(behaviour)}; download the published files again"
+        )
+    rows = {
+        "stimulus_id": [f"object{number:02d}" for number in range(1, N_STIMULI + 1)],
+        "category": [str(stimulus.category) for stimulus in objects],
+    }
+    stimuli = pd.DataFrame(rows | {flag: [bool(getattr(stimulus, flag)) for stimulus in objects] for flag in FLAGS})
+    figure = _named(published, supplement, "mIT_674neurons", "hITvisStim_316vx")
+    models = _named(fitted, "92_modelRDMs.mat", "animacy", "monkeyIT")
+    study = RdmSets(
+        stimuli=stimuli,
+        sets={
+            "humanIT": np.array([[_condensed(session) for session in subject] for subject in brain]),
+            "monkeyIT": figure["mIT_674neurons"][None, None],
+            "judgements": np.array([[_condensed(subject)] for subject in behaviour]),
+        },
+        models=models,
+        images=np.stack([np.asarray(stimulus.image, dtype=np.uint8) for stimulus in objects]),
+    )
+    categories = dict(zip([str(label) for label in labels], np.asarray(table).T, strict=True))
+    _check_order(study, categories, figure["hITvisStim_316vx"])
+    return study
+
+
+def read_rdm_study(find: Find) -> RdmSets:
+    """Read a study of your own: stimuli.tsv, sets.safetensors and, if there are any, models.safetensors.
+
+    Parameters
+    ----------
+    find : callable or mapping
+        Path of a file by these names; a model file that it does not know is not needed.
+
+    Raises
+    ------
+    BrainalignError
+        If a file is missing or unreadable, or its arrays do not fit the stimuli.
+    """
+
+    def arrays(path: Path) -> dict[str, Values]:
+        content = read_numbers(path)
+        return {key: condensed_rdms(f"{path}: {key}", values, any_axes=True) for key, values in content.items()}
+
+    table = _path(find, "stimuli.tsv")
+    stimuli = read_text_table(table)
+    if "path" in stimuli:
+        stimuli["path"] = [str((table.parent / path).resolve()) for path in stimuli["path"]]
+    models = _find(find, "models.safetensors")
+    return RdmSets(stimuli, arrays(_path(find, "sets.safetensors")), {} if models is None else arrays(models))
+
+
+def rdm_copies(sets: Mapping[str, Values]) -> list[Problem]:
+    """Say which matrices of a set are equal: an error between subjects, who are left out in turn for the noise ceiling.
+
+    Parameters
+    ----------
+    sets : mapping of array (n_subjects, n_sessions, n_pairs)
+    """
+    problems = []
+    for name, values in sets.items():
+        subjects, sessions = (part.ravel() for part in np.indices(values.shape[:2]))
+        numbers = list(range(len(subjects)))
+        places = [f"subject {a + 1} session {b + 1}" for a, b in zip(subjects, sessions, strict=True)]
+        pairs = copied_trials({"": fingerprint(values.reshape(len(subjects), -1), numbers, places)})
+        sides = [pd.DataFrame({"trial_id": numbers, "split": subjects, "fold": 0})]
+        problems += copy_problems(pairs, f"references.{name}", sides)
+    return problems
+
+
+RDM_READERS = {"kriegeskorte92": read_kriegeskorte92, "safetensors": read_rdm_study}
+
+
+def write_stimulus_images(study: RdmSets, folder: Path) -> pd.DataFrame:
+    """Write the images of a study as PNG and return its stimuli with the columns path (file name) and sha256.
+
+    Raises
+    ------
+    BrainalignError
+        If the study holds no images.
+    """
+    from PIL import Image
+
+    if study.images is None:
+        raise BrainalignError("this study holds no images; give their files in the column path of stimuli.tsv")
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.png" for name in study.stimuli["stimulus_id"]]
+    for path, image in zip(paths, study.images, strict=True):
+        write_atomically(path, Image.fromarray(image).save)
+    return study.stimuli.assign(path=[path.name for path in paths], sha256=[file_digest(path) for path in paths])
+
+
+def _find(find: Find, name: str) -> Path | None:
+    try:
+        path = Path(find[name] if isinstance(find, Mapping) else find(name))
+    except KeyError:
+        return None
+    return path if path.exists() else None
+
+
+def _path(find: Find, name: str) -> Path:
+    path = _find(find, name)
+    if path is None:
+        raise BrainalignError(f"{name} was not found; fetch the dataset, or put the file beside the others")
+    return path
+
+
+def _load(find: Find, name: str, *variables: str) -> list[Any]:
+    """Return variables of a MATLAB file."""
+    from scipy.io import loadmat
+
+    path = _path(find, name)
+    with reading(path, "not a readable MATLAB file", "it may be truncated: download it again"):
+        content = loadmat(path, squeeze_me=True, struct_as_record=False, variable_names=variables)
+    missing = [variable for variable in variables if variable not in content]
+    if missing:
+        raise BrainalignError(f"{path}: lacks the variable(s) {listed(missing)}; is it the published {name}?")
+    return [content[variable] for variable in variables]
+
+
+def _named(entries: Any, file: str, *needed: str) -> dict[str, Values]:
+    """Return RDMs by name."""
+    found = {str(entry.name): _condensed(entry) for entry in np.atleast_1d(entries)}
+    missing = [name for name in needed if name not in found]
+    if missing:
+        raise BrainalignError(f"{file} lacks the RDM(s) {listed(missing)}; it has {listed(list(found))}")
+    return found
+
+
+def _condensed(entry: Any) -> Values:
+    """Return the row-major upper triangle of a square or condensed RDM."""
+    values = np.asarray(entry.RDM, dtype=np.float64)
+    n_pairs = N_STIMULI * (N_STIMULI - 1) // 2
+    if values.shape == (n_pairs,):
+        return values
+    if values.shape != (N_STIMULI, N_STIMULI) or not np.allclose(values, values.T, equal_nan=True):
+        raise BrainalignError(
+            f"RDM {str(entry.name)!r} has shape {values.shape}; it must be a symmetric {N_STIMULI} x {N_STIMULI} "
+            f"matrix or {n_pairs} pairs"
+        )
+    return values[np.triu_indices(N_STIMULI, 1)]
+
+
+def _check_order(study: RdmSets, categories: dict[str, NDArray[Any]], human: Values) -> None:
+    """Raise unless what files share says that they list the stimuli in one order."""
+    i, j = np.triu_indices(N_STIMULI, 1)
+    animal = study.stimuli["animal"].to_numpy()
+    animacy = study.models["animacy"]
+    # The files of sessions and of judgements name no stimuli. In another order they would correlate about 0 with these.
+    sessions = study.sets["humanIT"].mean(axis=(0, 1)), study.sets["judgements"].mean(axis=(0, 1))
+    agree = {
+        "the animacy model and the stimuli's flags": np.array_equal(animacy, animal[i] != animal[j]),
+        "monkey IT in the supplement and in the models": np.allclose(
+            study.models["monkeyIT"], study.sets["monkeyIT"][0, 0], atol=1e-6
+        ),
+        "human IT of the sessions and of the supplement": np.corrcoef(sessions[0], human)[0, 1] > 0.8,
+        "the judgements and the animacy model": np.corrcoef(sessions[1], animacy)[0, 1] > 0.2,
+    }
+    for label, flag in (("animate", "animal"), ("face", "face"), ("human", "human")):
+        same = np.array_equal(categories[label].astype(bool), study.stimuli[flag].to_numpy())
+        agree[f"the category table's {label!r} and the stimuli's {flag!r}"] = same
+    wrong = [what for what, same in agree.items() if not same]
+    if wrong:
+        raise BrainalignError(f"the files list the stimuli in different orders: {listed(wrong)} disagree")

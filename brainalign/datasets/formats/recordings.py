@@ -1,0 +1,344 @@
+"""M/EEG of labelled categories: continuous recordings, MNE epochs or a BIDS folder become epochs, and these responses.
+
+read_muse        CSV files of a Muse headset with a column of markers
+read_bids_events raw data and events of a BIDS dataset (extra: bids)
+epochs_to_responses     MNE epochs whose metadata have the column category
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.arrays import Responses
+from brainalign.checks import BrainalignError, listed
+from brainalign.datasets.formats.bids_stimuli import open_bids, pick_sensors
+from brainalign.datasets.formats.meeg import (
+    UNITS,
+    check_same_channels,
+    drop_marked,
+    open_epochs,
+    sensor_table,
+    without_bad_sensors,
+)
+from brainalign.datasets.formats.trials import complete_trials
+from brainalign.io import read_text_table
+from brainalign.study import RecordingStudy
+
+MUSE_CHANNELS = ("TP9", "AF7", "AF8", "TP10")
+MUSE_RATE_HZ = 256.0
+RATE_ERROR = 0.02  # a clock this far from the nominal rate means lost samples
+
+
+def read_muse(path: Path, markers: Mapping[str, str]) -> tuple[Any, pd.DataFrame]:
+    """Read a CSV file of a Muse headset: timestamps (s), TP9, AF7, AF8, TP10 (µV) and Marker0.
+
+    Parameters
+    ----------
+    path : Path
+    markers : mapping
+        Category by the marker's number.
+
+    Returns
+    -------
+    raw : mne.io.RawArray
+        256 samples per second, in volts, with the places of the 10-05 system.
+    events : DataFrame
+        sample, onset_s (s from the first sample), category.
+
+    Raises
+    ------
+    BrainalignError
+        If columns are missing, values are no numbers, the clock contradicts the rate, or no marker is known.
+    """
+    mne: Any = importlib.import_module("mne")
+    table = read_text_table(path, ",")
+    needed = ["timestamps", *MUSE_CHANNELS, "Marker0"]
+    missing = [name for name in needed if name not in table]
+    if missing:
+        raise BrainalignError(f"{path}: no column {listed(missing)}; it has {listed(list(map(str, table)), 8)}")
+    values = table[needed].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
+    if not np.isfinite(values).all():
+        row = int(np.argwhere(~np.isfinite(values))[0, 0])
+        raise BrainalignError(f"{path}: {(~np.isfinite(values)).sum()} cells are no numbers (first in row {row + 1})")
+    # Packets arrive in bursts, so single steps of the clock vary; over the whole recording it must agree.
+    rate = (len(values) - 1) / (values[-1, 0] - values[0, 0]) if len(values) > 1 else np.nan
+    if not abs(rate / MUSE_RATE_HZ - 1) < RATE_ERROR:
+        raise BrainalignError(
+            f"{path}: {rate:.1f} samples per second by its clock, not {MUSE_RATE_HZ:g}: samples are missing, and what "
+            "follows them would be read too early; leave this recording out"
+        )
+    info = mne.create_info(list(MUSE_CHANNELS), MUSE_RATE_HZ, "eeg", verbose="error")
+    raw = mne.io.RawArray(1e-6 * values[:, 1:5].T, info, verbose="error")
+    raw.set_montage("standard_1005", verbose="error")
+    samples = np.flatnonzero(values[:, -1])
+    names = [str(int(number)) for number in values[samples, -1]]
+    known = np.array([name in markers for name in names], dtype=bool)
+    if not known.any():
+        raise BrainalignError(
+            f"{path}: no marker is among {listed(list(markers))}; it has {listed(sorted(set(names))) or 'none'}"
+        )
+    events = pd.DataFrame({"sample": samples[known], "onset_s": samples[known] / MUSE_RATE_HZ})
+    return raw, events.assign(category=[markers[name] for name, kept in zip(names, known, strict=True) if kept])
+
+
+def read_bids_events(
+    root: Path,
+    participant: str,
+    *,
+    task: str,
+    categories: Mapping[str, str],
+    session: str | None = None,
+    run: str | None = None,
+    datatype: str = "eeg",
+) -> tuple[Any, pd.DataFrame]:
+    """Read a raw recording of a BIDS dataset and the events whose trial_type names a category.
+
+    Parameters
+    ----------
+    root : Path
+    participant, task, session, run, datatype : str
+        The entities of the file, without their prefixes.
+    categories : mapping
+        Category by trial_type.
+
+    Returns
+    -------
+    raw : mne.io.Raw
+        Only the channels of EEG, or the magnetometers and gradiometers of MEG; those marked bad are still marked.
+    events : DataFrame
+        sample, onset_s, category.
+
+    Raises
+    ------
+    BrainalignError
+        If mne-bids is missing, there is no such file or channel, or no event is known.
+    """
+    place, raw = open_bids(root, participant, task=task, session=session, run=run, datatype=datatype)
+    pick_sensors(place, raw, datatype, "keep")  # `epochs_to_responses` drops those that any of the runs marks
+    names = np.asarray(raw.annotations.description, dtype=object)
+    known = np.array([name in categories for name in names], dtype=bool)
+    if not known.any():
+        raise BrainalignError(
+            f"{place}: no trial_type is among {listed(list(categories))}; its events are {listed(sorted(set(names)))}"
+        )
+    onsets = np.asarray(raw.annotations.onset)[known] - raw.first_time
+    events = pd.DataFrame({"sample": np.round(onsets * raw.info["sfreq"]).astype(int), "onset_s": onsets})
+    return raw, events.assign(category=[categories[name] for name in names[known]])
+
+
+def make_epochs(
+    raw: Any,
+    events: pd.DataFrame,
+    *,
+    band_hz: tuple[float, float] | None,
+    tmin: float,
+    tmax: float,
+    baseline: tuple[float, float] | None = None,
+    reject_uv: float | None = None,
+) -> Any:
+    """Filter a recording without delay (FIR) and cut epochs; metadata hold the columns of the events.
+
+    Parameters
+    ----------
+    raw : mne.io.Raw
+    events : DataFrame
+        sample, onset_s, category, and any others.
+    band_hz : (float, float), optional
+        What the filter lets through.
+    tmin, tmax : float
+        Seconds from the event.
+    baseline : (float, float), optional
+        Seconds whose mean is subtracted.
+    reject_uv : float, optional
+        Epochs in which an EEG channel spans more than this (µV, largest minus smallest) are left out.
+
+    Raises
+    ------
+    BrainalignError
+        If no epoch is left.
+    """
+    mne: Any = importlib.import_module("mne")
+    raw = raw.copy().load_data(verbose="error")
+    if band_hz is not None:
+        raw.filter(*band_hz, verbose="error")
+    table = np.column_stack([events["sample"] + raw.first_samp, np.zeros(len(events)), np.ones(len(events))]).astype(
+        int
+    )
+    epochs = mne.Epochs(
+        raw,
+        table,
+        {"shown": 1},
+        tmin,
+        tmax,
+        baseline=baseline,
+        reject=None if reject_uv is None else {"eeg": 1e-6 * reject_uv},
+        metadata=events.drop(columns="sample").reset_index(drop=True),
+        preload=True,
+        verbose="error",
+    )
+    if not len(epochs):
+        why = "exceed reject_uv or lie" if reject_uv is not None else "lie"
+        raise BrainalignError(
+            f"all {len(events)} epochs {why} beyond the recording's ends; check tmin, tmax, reject_uv"
+        )
+    return epochs
+
+
+def epochs_to_responses(
+    recordings: Sequence[Any], *, decimate: int = 1, bad_channels: Literal["raise", "drop", "keep"] = "keep"
+) -> Responses:
+    """Return the epochs of one subject's recordings as responses.
+
+    Parameters
+    ----------
+    recordings : sequence of mne.Epochs
+        Metadata with the column category, and onset_s (s from the start of the recording); where not given, the time
+        of the event that epochs were cut around. Recordings are numbered from 1, as runs. The id of a trial's stimulus
+        is its category where metadata have no stimulus_id. Only channels of EEG and MEG are read.
+    decimate : int
+        Keep every so many-th sample.
+    bad_channels : {"raise", "drop", "keep"}
+        What to do with channels that hold NaN or are flat. Those that a recording marks bad are left out of all, with
+        a warning, unless it is "raise". `targets.attrs["n_dropped"]` counts both.
+
+    Raises
+    ------
+    BrainalignError
+        If there are no metadata, categories or sensors, channels or times differ between recordings, channels are bad
+        and `bad_channels` is "raise", or decimation aliases.
+    """
+    tables, parts = [], []
+    used, n_marked = _sensors_of(recordings, bad_channels)
+    for number, epochs in enumerate(used, start=1):
+        if epochs.metadata is None or "category" not in epochs.metadata:
+            raise BrainalignError(
+                f"the epochs of recording {number} have no column category in their metadata; set one"
+            )
+        table = epochs.metadata.reset_index(drop=True)
+        table = table if "stimulus_id" in table else table.assign(stimulus_id=table["category"])
+        table = table if {"onset_s", "onset"} & set(table) else table.assign(onset_s=_onsets_s(epochs))
+        tables.append(table.drop(columns=["trial_id", "repeat"], errors="ignore").assign(run=str(number)))
+        rate = epochs.info["sfreq"] / decimate
+        if epochs.info["lowpass"] > rate / 2:
+            raise BrainalignError(
+                f"decimate {decimate} leaves {rate:g} samples per second, but recording {number} reaches up to "
+                f"{epochs.info['lowpass']:g} Hz, which would alias; filter (band_hz) below {rate / 2:g} Hz"
+            )
+        parts.append(epochs.copy().decimate(decimate, verbose="error") if decimate > 1 else epochs)
+    check_same_channels({f"recording {k}": sensor_table(part) for k, part in enumerate(parts, start=1)})
+    times = parts[0].times
+    if any(len(part.times) != len(times) or not np.allclose(part.times, times) for part in parts):
+        raise BrainalignError("recordings have epochs of other times than each other; cut them alike")
+    targets = sensor_table(parts[0])
+    scale = np.array([UNITS[kind][0] for kind in targets["sensor_type"]])
+    values = np.concatenate([part.get_data(copy=False, verbose="error") for part in parts]) * scale[:, None]
+    trials = complete_trials(pd.concat(tables, ignore_index=True), "metadata of the epochs")
+    units = ", ".join(dict.fromkeys(UNITS[kind][1] for kind in targets["sensor_type"]))
+    responses = Responses(values.astype(np.float32), trials, targets, units, times=times.copy())
+    responses.targets.attrs["n_dropped"] = n_marked
+    if bad_channels != "keep":
+        responses = without_bad_sensors(responses, "the epochs", bad_channels, n_marked)
+    # Events that were not asked for are IGNORED, not rejected.
+    responses.trials.attrs["n_rejected"] = [
+        sum(any(reason != "IGNORED" for reason in reasons) for reasons in epochs.drop_log) for epochs in recordings
+    ]
+    return responses
+
+
+def _sensors_of(recordings: Sequence[Any], bad_channels: str) -> tuple[list[Any], int]:
+    """Return recordings with channels of EEG and MEG alone, none of them marked bad in any, and how many were."""
+    found = []
+    for number, epochs in enumerate(recordings, start=1):
+        kinds = epochs.get_channel_types()
+        sensors = [name for name, kind in zip(epochs.ch_names, kinds, strict=True) if kind in UNITS]
+        if not sensors:
+            raise BrainalignError(
+                f"recording {number} has no channel of EEG or MEG, only {listed(sorted(set(kinds)))}; correct the "
+                "types of its channels (set_channel_types)"
+            )
+        whole = len(sensors) == len(kinds) and not epochs.info["bads"]
+        found.append(epochs if whole else epochs.copy().pick(sensors, exclude=(), verbose="error"))
+    marked = list(dict.fromkeys(name for epochs in found for name in epochs.info["bads"]))
+    if not marked:
+        return found, 0
+    check_same_channels({f"recording {k}": sensor_table(epochs) for k, epochs in enumerate(found, start=1)})
+    n_channels = len(found[0].ch_names)
+    found = [epochs.copy() for epochs in found]
+    drop_marked([f"recording {k}" for k in range(1, len(found) + 1)], found, bad_channels)
+    warnings.warn(
+        f"{len(marked)} of {n_channels} channels are marked bad in some recording and left out ({listed(marked)}); "
+        "interpolate them in MNE (interpolate_bads) to keep them",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+    return found, len(marked)
+
+
+def _onsets_s(epochs: Any) -> NDArray[np.float64]:
+    """Return when each epoch's event was, in seconds of the recording; NaN where events have numbers for times."""
+    samples = epochs.events[:, 0]
+    if len(samples) and samples.max() < len(epochs.drop_log):  # EpochsArray without events numbers them 0, 1, 2
+        return np.full(len(samples), np.nan)
+    # Decimation and resampling leave events in samples of the recording.
+    return np.asarray(samples / (getattr(epochs, "_raw_sfreq", None) or epochs.info["sfreq"]), dtype=np.float64)
+
+
+def read_recordings(descriptor: RecordingStudy, subject: str) -> Responses:
+    """Return the responses of one subject of a study of recordings, read by the reader of its format.
+
+    Parameters
+    ----------
+    descriptor : RecordingStudy
+    subject : str
+
+    Raises
+    ------
+    BrainalignError
+        If a file is missing or cannot be read as what it should be; see the readers.
+    """
+    files, cut = descriptor.subjects[subject], descriptor.epochs
+    if files.format == "epochs":
+        recordings = []
+        for path in descriptor.files(subject).values():
+            epochs = open_epochs(path)
+            if cut.baseline_s is not None:
+                epochs.apply_baseline(cut.baseline_s, verbose="error")
+            recordings.append(epochs.crop(cut.tmin_s, cut.tmax_s, verbose="error"))
+        return epochs_to_responses(recordings, decimate=cut.decimate)
+    if files.format == "bids":
+        root = descriptor.files(subject)["root"]
+        raws = [
+            read_bids_events(
+                root,
+                files.participant,
+                task=files.task,
+                categories=descriptor.markers,
+                session=files.session,
+                run=run,
+                datatype=files.datatype,
+            )
+            for run in files.runs or (None,)
+        ]
+    else:
+        raws = [read_muse(path, descriptor.markers) for path in descriptor.files(subject).values()]
+    epochs = [
+        make_epochs(
+            raw,
+            events,
+            band_hz=cut.band_hz,
+            tmin=cut.tmin_s,
+            tmax=cut.tmax_s,
+            baseline=cut.baseline_s,
+            reject_uv=cut.reject_uv,
+        )
+        for raw, events in raws
+    ]
+    return epochs_to_responses(epochs, decimate=cut.decimate)

@@ -1,0 +1,216 @@
+"""Files on the cortical surface: maps and labels per hemisphere, and where the vertices of known meshes lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, listed
+from brainalign.io import image_values, load_image_file, reading
+
+# Vertices per hemisphere. The vertices of a coarser fsaverage are the first ones of every finer one.
+SPACES = {
+    "fsaverage3": 642,
+    "fsaverage4": 2562,
+    "fsaverage5": 10242,
+    "fsaverage6": 40962,
+    "fsaverage": 163842,
+    "fsLR32k": 32492,
+}
+STRUCTURES = {"L": "CortexLeft", "R": "CortexRight"}
+# Names that say "no region" in label tables of FreeSurfer, HCP and nilearn.
+BACKGROUND = {"", "???", "unknown", "background", "medial_wall", "medialwall", "medial wall", "corpuscallosum", "none"}
+
+
+def read_maps(path: Path, hemi: str, n_maps: int | None = None) -> NDArray[np.float32]:
+    """Return the maps of one hemisphere.
+
+    Parameters
+    ----------
+    path : Path
+        GIFTI with one data array per map, or a single array (n_vertices, n_maps) or (n_maps, n_vertices); or .mgh.
+    hemi : {"L", "R"}
+    n_maps : int, optional
+        How many there should be; tells the two layouts of a single array apart.
+
+    Returns
+    -------
+    array (n_maps, n_vertices)
+
+    Raises
+    ------
+    BrainalignError
+        If the file cannot be read, says it holds the other hemisphere, or its arrays differ in length.
+    """
+    image = load_image_file(path)
+    if not hasattr(image, "darrays"):
+        data = image_values(path, image, np.float32)
+        return data.reshape(data.shape[0], -1).T  # .mgh: (n_vertices, 1, 1, n_maps)
+    arrays = [array.data for array in image.darrays]
+    if not arrays:
+        raise BrainalignError(f"{path}: holds no data array; write one per trial")
+    _check_structure(path, image, hemi)
+    if len(arrays) == 1 and arrays[0].ndim == 2:
+        maps = np.asarray(arrays[0], dtype=np.float32)
+        return maps if maps.shape[0] == n_maps and maps.shape[1] != n_maps else maps.T
+    lengths = sorted({len(array) for array in arrays})
+    if len(lengths) > 1:
+        raise BrainalignError(f"{path}: its maps have {listed(lengths)} vertices; write maps of one mesh into a file")
+    return np.stack(arrays).astype(np.float32, copy=False)
+
+
+def _check_structure(path: Path, image: Any, hemi: str) -> None:
+    """Refuse a file that names the other hemisphere: swapped files would give plausible nonsense."""
+    for meta in (image.meta, image.darrays[0].meta):
+        given = meta.get("AnatomicalStructurePrimary")
+        if given in STRUCTURES.values() and given != STRUCTURES[hemi]:
+            raise BrainalignError(f"{path}: holds {given}, but the descriptor gives it as hemisphere {hemi}; swap them")
+
+
+def check_space(lengths: Mapping[str, int], space: str | None) -> str:
+    """Return the name of the mesh that has so many vertices per hemisphere.
+
+    Parameters
+    ----------
+    lengths : mapping
+        Vertices by hemisphere.
+    space : str, optional
+        One of `SPACES`; any other name (for example "native") is a mesh that is not checked. Where not given, the
+        mesh is found by its size.
+
+    Raises
+    ------
+    BrainalignError
+        If a hemisphere has another number of vertices, or no known mesh has so many.
+    """
+    if space is not None and space not in SPACES:
+        return space
+    found = {name for name, n in SPACES.items() if set(lengths.values()) == {n}}
+    if space in found or (space is None and found):
+        return space or found.pop()
+    sizes = ", ".join(f"{hemi} has {n:,}" for hemi, n in lengths.items())
+    known = ", ".join(f"{name} {n:,}" for name, n in SPACES.items())
+    wanted = f"{space} has {SPACES[space]:,} vertices" if space else "no known mesh has so many vertices"
+    raise BrainalignError(
+        f"hemisphere {sizes}, but {wanted} per hemisphere (known: {known}); check that the files are whole and of the "
+        "same mesh, or give space: native for the subject's own surfaces"
+    )
+
+
+def vertex_table(hemi: str, n_vertices: int, space: str, mesh: Path | None = None) -> pd.DataFrame:
+    """Return a row per vertex: target_id, kind, hemi, vertex, x_mm, y_mm, z_mm, roi (empty lists).
+
+    Parameters
+    ----------
+    hemi : {"L", "R"}
+    n_vertices : int
+    space : str
+        Coordinates of fsaverage5 and coarser come with nilearn (half-way between white matter and pial surface); of
+        other meshes they are NaN unless `mesh` is given.
+    mesh : Path, optional
+        The surface itself, GIFTI or FreeSurfer.
+
+    Raises
+    ------
+    BrainalignError
+        If the mesh has another number of vertices.
+    """
+    xyz = _coordinates(hemi, n_vertices, space, mesh)
+    table = pd.DataFrame(
+        {
+            "target_id": [f"vertex-{hemi}-{vertex}" for vertex in range(n_vertices)],
+            "kind": "vertex",
+            "hemi": hemi,
+            "vertex": np.arange(n_vertices),
+        }
+    )
+    for axis, name in enumerate(("x_mm", "y_mm", "z_mm")):
+        table[name] = xyz[:, axis]
+    return table.assign(roi=empty_lists(n_vertices))
+
+
+def empty_lists(n: int) -> pd.Series[Any]:
+    """Return a column of `n` empty lists."""
+    return pd.Series([[] for _ in range(n)], dtype=object)
+
+
+def _coordinates(hemi: str, n_vertices: int, space: str, mesh: Path | None) -> NDArray[np.float64]:
+    if mesh is not None:
+        from nilearn.surface import load_surf_mesh
+
+        with reading(mesh, "not a readable surface"):
+            xyz = np.asarray(load_surf_mesh(mesh).coordinates, dtype=np.float64)
+        if len(xyz) != n_vertices:
+            raise BrainalignError(
+                f"{mesh}: has {len(xyz):,} vertices but the maps have {n_vertices:,}; give their mesh"
+            )
+        return xyz
+    if SPACES.get(space) == n_vertices and n_vertices <= SPACES["fsaverage5"]:
+        from nilearn.datasets import load_fsaverage
+
+        meshes = load_fsaverage("fsaverage5")
+        sides = [meshes[name].parts["left" if hemi == "L" else "right"] for name in ("white_matter", "pial")]
+        return np.asarray(np.mean([side.coordinates for side in sides], axis=0)[:n_vertices], dtype=np.float64)
+    return np.full((n_vertices, 3), np.nan)
+
+
+def read_surface_rois(path: Path, hemi: str, n_vertices: int) -> dict[str, NDArray[np.bool_]]:
+    """Return which vertices belong to each region of a label file, background left out.
+
+    Parameters
+    ----------
+    path : Path
+        .label.gii (several maps may overlap) or FreeSurfer's .annot.
+    hemi : {"L", "R"}
+    n_vertices : int
+        Of the maps.
+
+    Raises
+    ------
+    BrainalignError
+        If the file cannot be read, has another number of vertices, or uses a key without a name.
+    """
+    maps, names = _read_annot(path) if path.suffix == ".annot" else _read_labels(path, hemi)
+    if maps.shape[1] != n_vertices:
+        raise BrainalignError(
+            f"{path}: labels {maps.shape[1]:,} vertices but the maps of hemisphere {hemi} have {n_vertices:,}; give "
+            "labels of the same mesh"
+        )
+    unnamed = sorted(set(np.unique(maps).tolist()) - set(names) - {0, -1})
+    if unnamed:
+        raise BrainalignError(f"{path}: key {listed(unnamed)} has no name in its label table; add it to the table")
+    regions = {key: name for key, name in names.items() if name.strip().lower() not in BACKGROUND and key != -1}
+    return {name: (maps == key).any(axis=0) for key, name in regions.items()}
+
+
+def _read_labels(path: Path, hemi: str) -> tuple[NDArray[np.int64], dict[int, str]]:
+    image = load_image_file(path)
+    if not hasattr(image, "darrays") or not image.darrays:
+        raise BrainalignError(f"{path}: no label file; give a .label.gii or .annot with a label per vertex")
+    _check_structure(path, image, hemi)
+    maps = np.stack([np.asarray(array.data, dtype=np.int64) for array in image.darrays])
+    return maps, {int(key): str(name) for key, name in image.labeltable.get_labels_as_dict().items()}
+
+
+def _check_annot(numbers: NDArray[np.int32]) -> None:
+    """Raise unless the counts in an .annot file fit it: nibabel would take memory for what they say."""
+    place = 1 + 2 * int(numbers[0])  # a number and a key per vertex, then whether there is a table of colours
+    if numbers[0] < 0 or place + 2 >= len(numbers):
+        raise ValueError(f"{numbers[0]} vertices do not fit into {4 * len(numbers):,} bytes")
+    n_colours = int(numbers[place + 1] if numbers[place + 1] > 0 else numbers[place + 2])
+    if n_colours > 4 * len(numbers):
+        raise ValueError(f"{n_colours} colours do not fit into {4 * len(numbers):,} bytes")
+
+
+def _read_annot(path: Path) -> tuple[NDArray[np.int64], dict[int, str]]:
+    from nibabel.freesurfer.io import read_annot
+
+    with reading(path, "not a readable .annot file"):
+        _check_annot(np.fromfile(path, dtype=">i4"))
+        keys, _, names = read_annot(path)
+        return np.asarray(keys, dtype=np.int64)[None], {key: name.decode() for key, name in enumerate(names)}

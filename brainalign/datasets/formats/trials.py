@@ -1,0 +1,130 @@
+"""Tables of trials: what was shown when, from a file or from the metadata of MNE epochs."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
+from brainalign.io import MISSING, read_parquet, read_text_table
+
+SEPARATORS = {".tsv": "\t", ".csv": ",", ".parquet": ""}
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Return a table as it is in the file; the cells of text files stay text, so that ids keep their zeros.
+
+    Parameters
+    ----------
+    path : Path
+        .tsv, .csv or .parquet.
+
+    Raises
+    ------
+    BrainalignError
+        If the file does not exist, has another ending or cannot be read as a table; see `read_text_table`.
+    """
+    check_choice(f"the ending of {path}", path.suffix, SEPARATORS)
+    if not path.exists():
+        raise BrainalignError(f"{path}: no such file; correct the path in the descriptor")
+    if path.suffix != ".parquet":
+        return read_text_table(path, SEPARATORS[path.suffix])
+    return read_parquet(path)
+
+
+def read_trials(path: Path) -> pd.DataFrame:
+    """Return the trials of a recording, one row per trial in the order of the data.
+
+    Parameters
+    ----------
+    path : Path
+        .tsv, .csv or .parquet with the column stimulus_id; see `complete_trials` for the others.
+
+    Returns
+    -------
+    DataFrame
+        trial_id, stimulus_id, session, run, repeat, onset_s, then the other columns of the file.
+
+    Raises
+    ------
+    BrainalignError
+        If the file cannot be read or a column is missing or wrong.
+    """
+    return complete_trials(read_table(path), str(path))
+
+
+def complete_trials(table: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Return the table with every column a table of trials has; all ids are text.
+
+    Only stimulus_id is required. Where absent, trial_id numbers the rows, session and run are "1", repeat counts the
+    presentations of a stimulus from 1, and onset_s is taken from the BIDS column onset, or unknown (NaN).
+
+    Parameters
+    ----------
+    table : DataFrame
+    source : str
+        Names the table in messages.
+
+    Raises
+    ------
+    BrainalignError
+        If stimulus_id is missing (the message names the nearest column), has empty cells, or session or run seem
+        misspelt; if repeat or onset_s are not numbers, or there is no row.
+    """
+    columns = [str(column) for column in table]
+    if "stimulus_id" not in columns:
+        near = did_you_mean("stimulus_id", columns)
+        raise BrainalignError(f"{source}: no column 'stimulus_id'{near}; it has {', '.join(columns)}: rename one")
+    if not len(table):
+        raise BrainalignError(f"{source}: no trial; give one row per trial")
+    _check_spelling(columns, source)
+    table = table.reset_index(drop=True)
+    ids = {name: _as_ids(table[name]) for name in ("trial_id", "stimulus_id", "session", "run") if name in table}
+    for name, column in ids.items():
+        empty = np.flatnonzero(column.isin(MISSING))
+        if len(empty):
+            raise BrainalignError(
+                f"{source}: {len(empty)} rows have no {name} (rows {listed((empty + 1).tolist())}); fill them, or "
+                "leave these trials out of the table and of the data"
+            )
+    n_trials = len(table)
+    number = pd.Series([f"trial-{row:04d}" for row in range(n_trials)])
+    result = pd.DataFrame({"trial_id": ids.get("trial_id", number), "stimulus_id": ids["stimulus_id"]})
+    for name in ("session", "run"):
+        result[name] = ids.get(name, pd.Series(["1"] * n_trials))
+    counted = result.groupby("stimulus_id", sort=False).cumcount() + 1
+    result["repeat"] = _as_numbers(table, "repeat", source).astype(int) if "repeat" in table else counted
+    onset = next((name for name in ("onset_s", "onset") if name in table), None)
+    result["onset_s"] = _as_numbers(table, onset, source) if onset else np.nan
+    rest = [name for name in table if name not in {*result, "onset"}]
+    return pd.concat([result, table[rest]], axis=1)
+
+
+def _check_spelling(columns: list[str], source: str) -> None:
+    """Refuse 'sesion': all trials would silently become one session, and be z-scored as one."""
+    for name in ("session", "run"):
+        near = difflib.get_close_matches(name, [column.lower() for column in columns], n=1, cutoff=0.8)
+        if name not in columns and near:
+            given = next(column for column in columns if column.lower() == near[0])
+            raise BrainalignError(f"{source}: no column {name!r}, but {given!r}; rename it to {name!r}")
+
+
+def _as_ids(column: pd.Series[Any]) -> pd.Series[str]:
+    if pd.api.types.is_float_dtype(column) and not (column.dropna() % 1).any():
+        column = column.astype("Int64")  # 3.0 means the stimulus "3"; a missing cell made the column floating
+    return column.astype(object).where(column.notna(), "").astype(str)
+
+
+def _as_numbers(table: pd.DataFrame, name: str, source: str) -> pd.Series[float]:
+    column = table[name].replace(list(MISSING), np.nan) if name != "repeat" else table[name]
+    numbers = pd.to_numeric(column, errors="coerce")
+    wrong = numbers.isna() & column.notna() if name != "repeat" else (numbers.isna() | (numbers % 1 != 0))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        kind = "a whole number" if name == "repeat" else "a number"
+        raise BrainalignError(f"{source}: {name} is {table[name].iloc[row]!r} in row {row + 1}; it must be {kind}")
+    return numbers

@@ -1,0 +1,266 @@
+"""What readers of published data share: their result, files that may be wrong, regions by name, missing values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.arrays import Responses
+from brainalign.checks import BrainalignError, check_choice, did_you_mean, listed
+from brainalign.datasets.formats import BACKGROUND, finish_responses
+from brainalign.io import read_npy
+
+Regions = dict[str, NDArray[np.bool_]]
+MISSING = -999  # how several releases write a response that was not measured
+
+
+@dataclass(frozen=True)
+class Published:
+    """One subject of a published dataset.
+
+    Attributes
+    ----------
+    responses : Responses
+    splits : DataFrame
+        As of `make_image_split`: a row per trial, split by image.
+    ceiling : DataFrame or None
+        target_id, signal_share (of the variance of a single trial), ceiling (of averages over the repeats of the test
+        images), all shares of variance; None where the release has none.
+    """
+
+    responses: Responses
+    splits: pd.DataFrame
+    ceiling: pd.DataFrame | None = None
+
+
+def subject_number(subject: str) -> int:
+    """Return 1 of "1", "01", "subj01" or "sub-01".
+
+    Raises
+    ------
+    BrainalignError
+        If there is no such number in it.
+    """
+    found = re.fullmatch(r"(?:subj|sub-|s)?0*([1-9]\d*)", str(subject))
+    if not found:
+        raise BrainalignError(f"subject is {subject!r}; give its number, such as '01'")
+    return int(found[1])
+
+
+def required(path: Path, remedy: str) -> Path:
+    """Return the path of a file or folder that must be there.
+
+    Raises
+    ------
+    BrainalignError
+        If it is not; the message names what lies beside it.
+    """
+    if path.exists():
+        return path
+    beside = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
+    there = f"{path.parent} holds {listed(beside, 6) or 'nothing'}" if path.parent.is_dir() else f"no {path.parent}"
+    raise BrainalignError(f"{path}: no such file ({there}){did_you_mean(path.name, beside)}; {remedy}")
+
+
+def load_npy(path: Path, n_axes: int, remedy: str, *, mapped: bool = False) -> NDArray[Any]:
+    """Return the numbers of a .npy file, which is never unpickled.
+
+    Parameters
+    ----------
+    path : Path
+    n_axes : int
+        How many it must have.
+    remedy : str
+        What to do where the file is missing.
+    mapped : bool
+        Leave the values on disk until they are read.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no such file, it is truncated, or holds something else.
+    """
+    required(path, remedy)
+    values = read_npy(path, mapped=mapped)
+    if values.dtype.kind not in "iufb" or values.ndim != n_axes:
+        raise BrainalignError(
+            f"{path}: holds {values.dtype} of shape {values.shape}; expected numbers with {n_axes} axes"
+        )
+    return values
+
+
+def load_pickled_dict(path: Path, remedy: str, *, trust_pickle: bool) -> dict[Any, Any]:
+    """Return the dictionary in a .npy or .pkl file, which is a pickle: loading one can run any program.
+
+    Raises
+    ------
+    BrainalignError
+        If it is not trusted, missing, truncated or no dictionary.
+    """
+    required(path, remedy)
+    if not trust_pickle:
+        raise BrainalignError(
+            f"{path}: is a pickled dictionary, and loading a pickle can run any program hidden in it; if it comes from "
+            "the dataset's own download, give trust_pickle=True"
+        )
+    try:
+        content = np.load(path, allow_pickle=True)
+        # Some writers pickle the dictionary itself, which np.load returns as it is.
+        content = content.item() if isinstance(content, np.ndarray) and content.shape == () else content
+    except Exception as error:  # an unpickler raises whatever the pickle makes it raise
+        raise BrainalignError(f"{path}: cannot be unpickled ({error}); copy or download it again") from error
+    if not isinstance(content, dict):
+        raise BrainalignError(f"{path}: holds a {type(content).__name__}; expected a dictionary")
+    return content
+
+
+# --------------------------------------------------------------------------------------------------------- regions
+
+
+def named_regions(ids: NDArray[Any], names: Mapping[int, str], path: Path, names_path: Path) -> Regions:
+    """Return which targets belong to each region of a labelling; regions without targets are left out.
+
+    Parameters
+    ----------
+    ids : array (n_targets,)
+        0 and below: no region.
+    names : mapping
+        Name by id.
+    path, names_path : Path
+        Where both were read, for messages.
+
+    Raises
+    ------
+    BrainalignError
+        If an id is no whole number, or has no name.
+    """
+    if not np.array_equal(ids, np.round(ids)):
+        odd = ids[ids != np.round(ids)]
+        raise BrainalignError(f"{path}: holds {odd[0]:g}; expected whole numbers, the ids of regions")
+    used = [int(key) for key in np.unique(ids) if key > 0]
+    unnamed = [key for key in used if key not in names]
+    if unnamed:
+        known = ", ".join(f"{key} {name}" for key, name in sorted(names.items()))
+        raise BrainalignError(
+            f"{path}: ROI id {listed(unnamed)} has no name in {names_path} (it names {known or 'none'}); add the name, "
+            "or take both files from the same release"
+        )
+    return {names[key]: ids == key for key in used if names[key].strip().lower() not in BACKGROUND}
+
+
+def add_regions(found: Regions, more: Regions, path: Path) -> None:
+    """Add the regions of a labelling to those of others.
+
+    Raises
+    ------
+    BrainalignError
+        If a name is taken: two atlases with a V1v each would become one.
+    """
+    twice = sorted(set(found) & set(more))
+    if twice:
+        raise BrainalignError(
+            f"{path}: names ROI {listed(twice)}, as a labelling read before it does; read one of them (rois=)"
+        )
+    found.update(more)
+
+
+def region_lists(regions: Regions, n_targets: int) -> pd.Series[Any]:
+    """Return the names of the regions of every target."""
+    lists: list[list[str]] = [[] for _ in range(n_targets)]
+    for name, inside in regions.items():
+        for row in np.flatnonzero(inside):
+            lists[row].append(name)
+    return pd.Series(lists, dtype=object)
+
+
+def choose_targets(regions: Regions, n_targets: int, within: Sequence[str] | None) -> NDArray[np.intp]:
+    """Return the targets that lie in one of the named regions at least; all where no region is named.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no region of that name.
+    """
+    if within is None:
+        return np.arange(n_targets)
+    for name in within:
+        if name not in regions:
+            raise BrainalignError(
+                f"within: no ROI {name!r}{did_you_mean(name, regions)}; there are "
+                f"{listed(sorted(regions), 8) or 'none'}"
+            )
+    if not len(within):
+        raise BrainalignError("within names no ROI; leave it out to read every target")
+    return np.flatnonzero(np.any([regions[name] for name in within], axis=0))
+
+
+# ---------------------------------------------------------------------------------------------------------- values
+
+
+def nsd_image(number: int) -> str:
+    """Return the stimulus id of an image of NSD, by its place among the 73,000 counted from 0."""
+    return f"nsd-{number:05d}"
+
+
+def without_missing(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the values with -999 (not measured) as NaN, in place."""
+    values[values == MISSING] = np.nan
+    return values
+
+
+def finish_published(responses: Responses, *, standardize: str, bad_targets: str) -> Responses:
+    """Report, drop or keep bad targets and z-score within sessions; see `read_betas`.
+
+    Kept, a target is z-scored over the trials in which it was measured, and NaN in a session in which it is constant.
+
+    Raises
+    ------
+    BrainalignError
+        As `finish_responses`.
+    """
+    check_choice("standardize", standardize, ("session", "none"))
+    if bad_targets != "keep" or standardize == "none":
+        return finish_responses(responses, standardize=standardize, bad_targets=bad_targets)
+    values = np.array(responses.values, dtype=np.float32)
+    for rows in responses.trials.groupby("session", sort=False).indices.values():
+        part = values[rows].astype(np.float64)
+        measured = np.isfinite(part)
+        count = measured.sum(axis=0)
+        mean = np.where(measured, part, 0).sum(axis=0) / np.maximum(count, 1)
+        squares = np.where(measured, (part - mean) ** 2, 0).sum(axis=0)
+        sd = np.sqrt(squares / np.maximum(count - 1, 1))
+        values[rows] = (part - mean) / np.where(sd > 0, sd, np.nan)
+    responses.targets.attrs["n_dropped"] = 0
+    return replace(responses, values=values, units="z (within session)")
+
+
+def ceiling_table(targets: pd.DataFrame, share: NDArray[Any], splits: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of noise ceilings: target_id, signal_share, ceiling.
+
+    With a share s of the variance of single trials repeating, NC = s / (s + (1 − s)·mean(1/n)) of the variance of
+    averages does, for test images shown n times: (A/3 + B/2 + C) / (A + B + C) in the notation of NSD.
+
+    Parameters
+    ----------
+    targets : DataFrame (n_targets)
+    share : array (n_targets,)
+        ncsnr² / (ncsnr² + 1).
+    splits : DataFrame
+        Whose test images are averaged.
+
+    References
+    ----------
+    Allen et al. (2022), doi:10.1038/s41593-021-00962-x
+    """
+    share = np.asarray(share, dtype=np.float64)
+    repeats = splits[splits["split"] == "test"].groupby("stimulus_id").size()
+    noise = (1 - share) * float((1 / repeats).mean())
+    ids = targets["target_id"].to_numpy()
+    return pd.DataFrame({"target_id": ids, "signal_share": share, "ceiling": share / (share + noise)})

@@ -1,0 +1,125 @@
+"""What the Natural Scenes Dataset showed to whom and when: nsd_expdesign.mat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, listed
+from brainalign.datasets.published.common import nsd_image, required
+from brainalign.io import reading
+
+NSD_SESSIONS = (40, 40, 32, 30, 40, 32, 40, 30)
+N_TRIALS = 750  # of a session
+# Trials of the twelve runs of a session: odd runs 63, even ones 62.
+RUNS = np.repeat(np.arange(1, 13), [63, 62] * 6)
+
+
+@dataclass(frozen=True)
+class NsdDesign:
+    """The design of NSD, ids counted from 0 (the file counts from 1).
+
+    Attributes
+    ----------
+    images : array (n_subjects, n_images)
+        Which of the 73,000 images each of a subject's images is.
+    order : array (n_trials,)
+        Which of the subject's images each trial shows; the same for all subjects.
+    shared : list of str
+        Images of all subjects.
+    """
+
+    images: NDArray[np.int64]
+    order: NDArray[np.int64]
+    shared: list[str]
+
+    def sessions(self, number: int, wanted: Sequence[int] | None) -> list[int]:
+        """Return the sessions to read of a subject.
+
+        Raises
+        ------
+        BrainalignError
+            If NSD has no such subject, or the subject no such session.
+        """
+        if number > len(NSD_SESSIONS):
+            raise BrainalignError(f"subject is {number}; NSD has 1 to {len(NSD_SESSIONS)}")
+        have = NSD_SESSIONS[number - 1]
+        chosen = list(range(1, have + 1)) if wanted is None else [int(session) for session in wanted]
+        wrong = [session for session in chosen if not 1 <= session <= have]
+        if wrong or not chosen or len(set(chosen)) < len(chosen):
+            raise BrainalignError(
+                f"sessions are {listed(chosen, 8) or 'none'}; subject {number} of NSD has 1 to {have}, each once"
+            )
+        return chosen
+
+    def trials(self, number: int, sessions: Sequence[int]) -> pd.DataFrame:
+        """Return the table of trials of some sessions of a subject; `repeat` counts from its first session on."""
+        return nsd_trials(self.images[number - 1][self.order], sessions)
+
+    def seen_by_all(self, times: int = 3) -> list[str]:
+        """Return the shared images that every subject saw so often, given how many sessions each has."""
+        first = self.order[: N_TRIALS * min(NSD_SESSIONS)]
+        numbers, counts = np.unique(first, return_counts=True)
+        shared = set(self.shared)
+        names = [nsd_image(int(image)) for image in self.images[0][numbers[counts >= times]]]
+        return [name for name in names if name in shared]
+
+
+def nsd_trials(images: NDArray[np.int64], sessions: Sequence[int]) -> pd.DataFrame:
+    """Return the table of trials of some sessions.
+
+    Parameters
+    ----------
+    images : array (n_trials,)
+        Of every trial of the subject, counted from 0.
+    sessions : sequence of int
+        Counted from 1.
+    """
+    table = pd.DataFrame({"image": images})
+    table["stimulus_id"] = table["image"].map(nsd_image)
+    table["repeat"] = table.groupby("image", sort=False).cumcount() + 1
+    rows = np.arange(len(table))
+    session, trial = rows // N_TRIALS + 1, rows % N_TRIALS
+    table["session"], table["run"] = session.astype(str), RUNS[trial].astype(str)
+    table["trial_id"] = [f"ses-{s:02d}_trial-{t + 1:03d}" for s, t in zip(session, trial, strict=True)]
+    chosen = np.concatenate([np.arange(N_TRIALS) + N_TRIALS * (s - 1) for s in sessions])
+    columns = ["trial_id", "stimulus_id", "session", "run", "repeat"]
+    return table.loc[chosen, columns].assign(onset_s=np.nan).reset_index(drop=True)
+
+
+def read_nsd_design(path: Path) -> NsdDesign:
+    """Read nsd_expdesign.mat.
+
+    Raises
+    ------
+    BrainalignError
+        If it is missing, no MATLAB file, lacks a variable, or its variables do not fit each other or the sessions.
+    """
+    from pymatreader import read_mat
+
+    required(path, "give the folder that holds nsddata and nsddata_betas; the design is in nsddata/experiments/nsd")
+    names = ("subjectim", "masterordering", "sharedix")
+    with reading(path, "not a readable MATLAB file", "download it again"):
+        content = read_mat(path, variable_names=names)
+    missing = [name for name in names if name not in content]
+    if missing:
+        raise BrainalignError(f"{path}: lacks {listed(missing)}; expected {', '.join(names)}")
+    with reading(path, "its variables are no numbers", "download it again"):
+        images, order, shared = (np.asarray(content[name]).astype(np.int64) for name in names)
+    n_subjects, n_trials = len(NSD_SESSIONS), N_TRIALS * max(NSD_SESSIONS)
+    if images.ndim != 2 or len(images) != n_subjects or order.size != n_trials:
+        raise BrainalignError(
+            f"{path}: subjectim has shape {images.shape} and masterordering {order.size} trials; expected "
+            f"({n_subjects}, 10000) and {n_trials}"
+        )
+    if order.min() < 1 or order.max() > images.shape[1]:
+        raise BrainalignError(
+            f"{path}: masterordering runs from {order.min()} to {order.max()}; expected 1 to {images.shape[1]}, the "
+            "columns of subjectim"
+        )
+    return NsdDesign(images - 1, order.ravel() - 1, [nsd_image(int(image)) for image in shared.ravel() - 1])

@@ -1,0 +1,42 @@
+"""Sentences that were read: their texts, and trials of EEG."""
+
+from brainalign.datasets.sentences.leaking_texts import order_leak, text_leakage
+from brainalign.datasets.sentences.near_texts import (
+    levenshtein_similarity,
+    match_texts,
+    near_duplicate_texts,
+    text_groups,
+)
+from brainalign.datasets.sentences.sentence_text import TYPOS, clean_text, read_task_table, text_hash, text_id
+from brainalign.datasets.sentences.text_eeg import (
+    LEDGER,
+    N_CHANNELS,
+    N_SAMPLES,
+    RATE_HZ,
+    TextRecordings,
+    join_recordings,
+)
+from brainalign.datasets.sentences.text_splits import leave_out, make_text_split, order_blocks
+
+__all__ = [
+    "LEDGER",
+    "N_CHANNELS",
+    "N_SAMPLES",
+    "RATE_HZ",
+    "TYPOS",
+    "TextRecordings",
+    "clean_text",
+    "join_recordings",
+    "leave_out",
+    "levenshtein_similarity",
+    "make_text_split",
+    "match_texts",
+    "near_duplicate_texts",
+    "order_blocks",
+    "order_leak",
+    "read_task_table",
+    "text_groups",
+    "text_hash",
+    "text_id",
+    "text_leakage",
+]

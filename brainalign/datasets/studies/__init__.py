@@ -1,0 +1,41 @@
+"""Studies as a descriptor names them, read whole."""
+
+from brainalign.datasets.studies.modalities import ModalityData, check_modality_splits, modality_copies, read_modalities
+from brainalign.datasets.studies.sentence_study import (
+    ORDER,
+    read_sentence_study,
+    sentence_sensors,
+    sentence_splits,
+    sentence_trials,
+    split_problems,
+)
+from brainalign.datasets.studies.subjects import (
+    changed_files,
+    image_split,
+    marked_images,
+    read_images_table,
+    read_subject,
+)
+from brainalign.datasets.studies.triplets import Judgements, read_judgements, read_objects, read_triplets
+
+__all__ = [
+    "ORDER",
+    "Judgements",
+    "ModalityData",
+    "changed_files",
+    "check_modality_splits",
+    "image_split",
+    "marked_images",
+    "modality_copies",
+    "read_images_table",
+    "read_judgements",
+    "read_modalities",
+    "read_objects",
+    "read_sentence_study",
+    "read_subject",
+    "read_triplets",
+    "sentence_sensors",
+    "sentence_splits",
+    "sentence_trials",
+    "split_problems",
+]

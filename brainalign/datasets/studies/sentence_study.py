@@ -1,0 +1,195 @@
+"""EEG of sentences as a descriptor asks for it: trials with their texts, sensors, a split by text, what leaks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from brainalign.arrays import Responses
+from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.datasets.formats import empty_lists
+from brainalign.datasets.problems import Problem
+from brainalign.datasets.published import read_zuco
+from brainalign.datasets.sentences import (
+    RATE_HZ,
+    TYPOS,
+    TextRecordings,
+    join_recordings,
+    make_text_split,
+    order_blocks,
+    read_task_table,
+    text_groups,
+    text_leakage,
+)
+from brainalign.io import read_parquet, read_text_table
+from brainalign.study import SentenceStudy
+
+SIDES = ("train", "val", "test")
+UNUSED = "left out"
+ORDER = "order of reading"  # where a problem lies that blocks left out would show
+
+
+def read_sentence_study(descriptor: SentenceStudy) -> tuple[Responses, TextRecordings]:
+    """Read every release of a descriptor.
+
+    Returns
+    -------
+    Responses
+        Recorded channels by samples up to the longest sentence, 0 after the end of each (trials have n_samples).
+    TextRecordings
+        The same with the ledger of what was dropped.
+
+    Raises
+    ------
+    BrainalignError
+        If a file is not readable, or no trial is left.
+    """
+    typos = {**TYPOS, **descriptor.typos}
+    parts = []
+    for name, release in descriptor.releases.items():
+        tables = {
+            task: read_task_table(
+                descriptor.locate(table.path, f"releases.{name}.tables.{task}"),
+                columns=None if table.columns is None else list(table.columns),
+                text_column=table.text_column,
+                typos=typos,
+            )
+            for task, table in release.tables.items()
+        }
+        parts.append(
+            read_zuco(
+                descriptor.locate(release.folder, f"releases.{name}.folder"),
+                dataset=name,
+                subjects=release.subjects,
+                tasks=release.tasks,
+                tables=tables or None,
+                unmatched=release.unmatched,
+                typos=typos,
+            )
+        )
+    read = join_recordings(parts)
+    lengths = read.mask.sum(axis=1)
+    trials = sentence_trials(descriptor, read.sentences.assign(n_samples=lengths, trial_index=read.sentences["row"]))
+    times = np.arange(int(lengths.max())) / RATE_HZ
+    values = read.signals[:, : read.n_channels, : len(times)]
+    return Responses(values, trials, sentence_sensors(descriptor, read.n_channels), read.units, times), read
+
+
+def sentence_trials(descriptor: SentenceStudy, trials: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of trials with the label that will be told, and blocks, where the descriptor asks for them.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no such label, or a value of it has no wording.
+    """
+    label = descriptor.label
+    if label is not None:
+        if label not in trials:
+            names = [str(name) for name in trials]
+            raise BrainalignError(
+                f"label: the sentences have no {label!r}{did_you_mean(label, names)}; {listed(names)}"
+            )
+        values = sorted(set(trials[label].fillna("").astype(str)) - {""} - set(descriptor.labels))
+        if values:
+            raise BrainalignError(f"labels: no sentences say {listed(values)} of {label!r}; give some for every value")
+        trials = trials.assign(label=trials[label].fillna("").astype(str))
+    if descriptor.block_size is not None:
+        trials = trials.assign(block=order_blocks(trials, descriptor.block_size))
+    return trials
+
+
+def sentence_sensors(descriptor: SentenceStudy, n_channels: int) -> pd.DataFrame:
+    """Return a row per channel, with its place on the head where names and a montage are given.
+
+    Raises
+    ------
+    BrainalignError
+        If there are more or fewer names than channels, or the montage lacks one.
+    """
+    names = list(descriptor.channels or [f"E{k + 1:03d}" for k in range(n_channels)])
+    if len(names) != n_channels:
+        raise BrainalignError(f"channels: {len(names)} names for {n_channels} channels; give one each")
+    table = pd.DataFrame({"target_id": names, "kind": "sensor", "hemi": "", "sensor_type": "eeg"})
+    places = np.full((n_channels, 3), np.nan)
+    if descriptor.montage is not None:
+        from mne.channels import make_standard_montage
+
+        try:
+            known = make_standard_montage(descriptor.montage).get_positions()["ch_pos"]
+        except ValueError as error:
+            raise BrainalignError(f"montage: {error}; name one of mne.channels.get_builtin_montages()") from error
+        absent = [name for name in names if name not in known]
+        if absent:
+            raise BrainalignError(
+                f"montage: {descriptor.montage} lacks {listed(absent)}; correct channels, or name another montage"
+            )
+        places = 1000 * np.array([known[name] for name in names])
+    for axis, column in enumerate(("x_mm", "y_mm", "z_mm")):
+        table[column] = places[:, axis]
+    return table.assign(eog=table["target_id"].isin(descriptor.eog), roi=empty_lists(len(table)))
+
+
+def sentence_splits(descriptor: SentenceStudy, trials: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return a row per trial with its side: split by text, or as a table of the lab says.
+
+    Raises
+    ------
+    BrainalignError
+        If the table lacks a column, names other sides, or leaves out trials.
+    """
+    options = descriptor.split
+    if options.table is None:
+        shares = {"test": options.test, "val": options.val, "similarity": options.similarity}
+        return make_text_split(trials, **shares, seed=seed)
+    path = descriptor.locate(options.table, "split.table")
+    given = _table(path)
+    missing = [name for name in ("trial_id", "split") if name not in given]
+    if missing:
+        raise BrainalignError(f"{path}: no column {listed(missing)}; it has {listed(list(map(str, given)))}")
+    others = sorted(set(given["split"]) - {*SIDES, UNUSED})
+    if others or set(SIDES) - set(given["split"]):
+        raise BrainalignError(
+            f"{path}: split is {listed(sorted(set(given['split'])), 5)}; it must be each of {listed(SIDES)}, and "
+            f"{UNUSED!r} for trials that take no part"
+        )
+    lost = sorted(set(trials["trial_id"]) - set(given["trial_id"]))
+    if lost:
+        raise BrainalignError(f"{path}: {len(lost)} trials have no side ({listed(lost)}); give every trial one")
+    texts = trials.drop_duplicates("stimulus_id")
+    numbers = dict(zip(texts["stimulus_id"], text_groups(texts["text"].tolist(), options.similarity), strict=True))
+    sides = given.loc[given["split"] != UNUSED, ["trial_id", "split"]].merge(
+        trials[["trial_id", "stimulus_id"]], on="trial_id", how="left"
+    )
+    groups = sides["stimulus_id"].map(numbers).fillna(-1).astype(int).astype(str)
+    table = sides.assign(group=groups, fold=0, seed=seed)
+    return table[["trial_id", "stimulus_id", "group", "split", "fold", "seed"]]
+
+
+def split_problems(descriptor: SentenceStudy, splits: pd.DataFrame, trials: pd.DataFrame, seed: int) -> list[Problem]:
+    """Return all by which test sentences reach training; the order of labels only warns where blocks are left out.
+
+    Parameters
+    ----------
+    descriptor : SentenceStudy
+    splits, trials : DataFrame
+    seed : int
+        Of the permutations of labels.
+    """
+    similarity = descriptor.split.similarity
+    found = text_leakage(splits, trials, similarity=similarity)
+    if descriptor.label is None or any(problem.level == "error" for problem in found):
+        return found
+    ordered = text_leakage(splits, trials, similarity=similarity, label="label", seed=seed)
+    level: Literal["error", "warning"] = "error" if descriptor.block_size is None else "warning"
+    new = [Problem(ORDER, one.what, level, one.rows) for one in ordered if one not in found]
+    return [*found, *new]
+
+
+def _table(path: Path) -> pd.DataFrame:
+    if path.suffix == ".parquet":
+        return read_parquet(path)
+    return read_text_table(path)

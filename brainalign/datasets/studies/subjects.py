@@ -1,0 +1,179 @@
+"""What the descriptor of a study of images says about one subject becomes responses; and which images are tested."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from brainalign.arrays import Responses
+from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.datasets.formats import ImageAudit, read_betas, read_epochs, read_fmriprep, read_table
+from brainalign.datasets.published import ALGONAUTS_ROIS, NSD_ROIS, finish_published, open_nsd, read_algonauts
+from brainalign.datasets.splits import make_image_split
+from brainalign.io import file_digest
+from brainalign.study import AlgonautsFiles, BetaFiles, Descriptor, EpochFiles, HoldOut, ImageStudy, NsdFiles
+
+
+def read_subject(descriptor: ImageStudy, subject: str, *, as_they_are: bool = False) -> Responses:
+    """Read the responses of one subject by the reader of its format, with the options of the descriptor.
+
+    Parameters
+    ----------
+    descriptor : ImageStudy
+    subject : str
+    as_they_are : bool
+        fMRI neither z-scored nor freed of NaN and constant targets, so that these can be counted.
+
+    Raises
+    ------
+    BrainalignError
+        If a file is missing or cannot be read as what it should be; see the readers.
+    """
+    files, paths = descriptor.subjects[subject], descriptor.files(subject)
+    if isinstance(files, EpochFiles):
+        epochs = descriptor.epochs
+        return read_epochs(
+            paths["epochs"],
+            trials=paths.get("trials"),
+            picks=files.picks,
+            tmin=epochs.tmin_s,
+            tmax=epochs.tmax_s,
+            decimate=epochs.decimate,
+            baseline=epochs.baseline_s,
+            bad_channels=epochs.bad_channels,
+        )
+    standardize: Literal["session", "none"] = "none" if as_they_are else descriptor.betas.standardize
+    bad_targets: Literal["raise", "drop", "keep"] = "keep" if as_they_are else descriptor.betas.bad_targets
+    if isinstance(files, AlgonautsFiles):
+        found = read_algonauts(
+            paths["root"],
+            files.participant,
+            trust_pickle=files.trust_pickle,
+            rois=ALGONAUTS_ROIS if files.rois is None else files.rois,
+            within=files.within,
+            bad_targets=bad_targets,
+        )
+        return found.responses
+    if isinstance(files, NsdFiles):
+        nsd = open_nsd(
+            paths["root"],
+            files.participant,
+            sessions=files.sessions,
+            mask=files.mask,
+            rois=NSD_ROIS if files.rois is None else files.rois,
+            within=files.within,
+            betas=files.betas,
+        )
+        return finish_published(nsd.responses(), standardize=standardize, bad_targets=bad_targets)
+    if isinstance(files, BetaFiles):
+        return read_betas(
+            descriptor.placed(files.betas),
+            paths["trials"],
+            mask=paths.get("mask"),
+            rois=descriptor.placed(files.rois) or None,
+            space=files.space,
+            units=files.units,
+            standardize=standardize,
+            bad_targets=bad_targets,
+        )
+    return read_fmriprep(
+        paths["derivatives"],
+        paths["raw"],
+        files.participant,
+        task=files.task,
+        space=files.space,
+        mask=paths.get("mask"),
+        standardize=standardize,
+        bad_targets=bad_targets,
+        **descriptor.glm.model_dump(),
+    )
+
+
+def read_images_table(path: Path) -> pd.DataFrame:
+    """Return the table of images with the path of each made absolute; paths in it are relative to the table.
+
+    Raises
+    ------
+    BrainalignError
+        If it cannot be read, or lacks stimulus_id or path, or lists an id twice.
+    """
+    table = read_table(path)
+    columns = [str(column) for column in table]
+    for name in ("stimulus_id", "path"):
+        if name not in columns:
+            raise BrainalignError(
+                f"{path}: no column {name!r}{did_you_mean(name, columns)}; it has {', '.join(columns)}: rename one"
+            )
+    twice = sorted(set(table["stimulus_id"][table["stimulus_id"].duplicated()]))
+    if twice:
+        raise BrainalignError(f"{path}: {len(twice)} stimulus ids are listed twice ({listed(twice)}); keep one each")
+    return table.assign(path=[str(path.parent / file) for file in table["path"]])
+
+
+def marked_images(stimuli: pd.DataFrame, rule: HoldOut, name: str) -> list[str]:
+    """Return the test images that a column of the table marks; none where a share is drawn.
+
+    Raises
+    ------
+    BrainalignError
+        If the table has no such column, or no image has the value; the nearest ones are named.
+    """
+    if rule.column is None:
+        return []
+    if rule.column not in stimuli:
+        raise BrainalignError(
+            f"splits.{name}.column: the table of images has no column {rule.column!r}"
+            f"{did_you_mean(rule.column, map(str, stimuli.columns))}; it has {', '.join(map(str, stimuli.columns))}"
+        )
+    values = stimuli[rule.column].astype(str)
+    chosen = stimuli.loc[values == rule.value, "stimulus_id"].astype(str).tolist()
+    if not chosen:
+        known = sorted(values.unique())
+        raise BrainalignError(
+            f"splits.{name}.value: no image has {rule.value!r} in column {rule.column!r}"
+            f"{did_you_mean(str(rule.value), known)}; values there are {listed(known)}"
+        )
+    return chosen
+
+
+def image_split(trials: pd.DataFrame, rule: HoldOut, test: list[str], images: ImageAudit, *, seed: int) -> pd.DataFrame:
+    """Return the split that a rule of the descriptor asks for; see `make_image_split`.
+
+    What is drawn keeps pairs of like images on one side; what the table marks stays as marked, and is audited.
+
+    Parameters
+    ----------
+    trials : DataFrame
+    rule : HoldOut
+    test : list of str
+        From `marked_images`.
+    images : ImageAudit
+    seed : int
+
+    Raises
+    ------
+    BrainalignError
+        As `make_image_split`.
+    """
+    if rule.share is None:
+        return make_image_split(trials, test=test, seed=seed)
+    return make_image_split(trials, test=rule.share, seed=seed, together=images.pairs)
+
+
+def changed_files(descriptor: Descriptor) -> list[str]:
+    """Return a line for every file that is there but has another sha256 than the descriptor gives."""
+    found = []
+    for given, expected in descriptor.sha256.items():
+        try:
+            path = descriptor.locate(Path(given), "sha256")
+        except BrainalignError:
+            continue
+        if file_digest(path) != expected:
+            source = f" from {descriptor.urls[given]}" if given in descriptor.urls else ""
+            found.append(
+                f"{path} is not the file the descriptor names (sha256 differs); download it again{source}, or correct "
+                "the checksum"
+            )
+    return found

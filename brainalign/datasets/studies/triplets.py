@@ -1,0 +1,226 @@
+"""Odd-one-out judgements as they are published: text files of three numbers, a list of objects, an embedding."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.datasets.studies.subjects import read_images_table
+from brainalign.io import read_lines, read_text_table, reading
+from brainalign.study import TripletStudy
+
+Numbers = NDArray[np.int64]
+TRIPLET = "write three numbers of objects per line, the odd one last, without a header"
+
+
+@dataclass(frozen=True)
+class Judgements:
+    """Which of three objects people found odd.
+
+    Attributes
+    ----------
+    objects : DataFrame (n_objects)
+        stimulus_id, label, and path where the images are known.
+    triplets : array (n_triplets, 3)
+        Rows of `objects`; the odd one last.
+    repeats : array (n_repeats, 3)
+        The same for triplets that several people judged; without rows where there are none.
+    embedding : array (n_objects, n_dimensions), optional
+        Published beside the judgements.
+    dimensions : list of str
+        What its dimensions are, in words; empty where not known.
+    index_base : int
+        Number of the first object in the files.
+    """
+
+    objects: pd.DataFrame
+    triplets: Numbers
+    repeats: Numbers
+    embedding: NDArray[np.float64] | None
+    dimensions: list[str]
+    index_base: int
+
+
+def read_judgements(descriptor: TripletStudy) -> Judgements:
+    """Read the files that a descriptor names, in the format of the THINGS similarity judgements.
+
+    Parameters
+    ----------
+    descriptor : TripletStudy
+
+    Raises
+    ------
+    BrainalignError
+        If a file is missing or malformed, a triplet holds an object twice, a number is out of range, it cannot be told
+        where counting begins, triplets occur twice where they must not, or an object is in no triplet.
+
+    References
+    ----------
+    Hebart MN, Zheng CY, Pereira F, Baker CI (2020). Revealing the multidimensional mental representations of natural
+    objects underlying human similarity judgements. Nature Human Behaviour 4:1173-1185. doi:10.1038/s41562-020-00951-3
+    """
+    files = descriptor.files
+    objects = read_objects(descriptor.found("objects")[0], files.id_column, files.label_column)
+    names = objects["stimulus_id"].tolist()
+    triplets, repeats = ([read_triplets(path) for path in descriptor.found(field)] for field in ("triplets", "repeats"))
+    base = _index_base([*triplets, *repeats], len(objects), files.index_base)
+    judged = np.concatenate(triplets) - base
+    missing = np.setdiff1d(np.arange(len(objects)), judged)
+    if len(missing):
+        raise BrainalignError(
+            f"{len(missing)} of {len(objects)} objects are in no triplet ({listed([names[k] for k in missing])}), so "
+            "that nothing is known of them; give the list of objects that belongs to these triplets"
+        )
+    ordered = np.sort(judged, axis=1)
+    keys = ordered @ np.array([len(objects) ** 2, len(objects), 1])  # a number per three objects in any order
+    _, first, counts = np.unique(keys, return_index=True, return_counts=True)
+    if files.duplicates == "error" and (counts > 1).any():
+        example = ", ".join(names[k] for k in ordered[first[counts > 1][0]])
+        raise BrainalignError(
+            f"{int((counts - 1).sum()):,} of {len(judged):,} triplets hold the same three objects as another one (such "
+            f"as {example}); where several people judged them, write duplicates: keep, else remove the copies"
+        )
+    embedding = None if files.embedding is None else _embedding(descriptor.found("embedding")[0], len(objects))
+    words = [] if files.dimensions is None else _lines(descriptor.found("dimensions")[0])
+    if words and (embedding is None or len(words) != embedding.shape[1]):
+        width = "no embedding" if embedding is None else f"{embedding.shape[1]} dimensions"
+        raise BrainalignError(f"files.dimensions describes {len(words)} dimensions, but there is {width}; give both")
+    if files.images is not None:
+        objects = _with_images(objects, descriptor.found("images")[0])
+    again = np.concatenate(repeats) - base if repeats else np.zeros((0, 3), np.int64)
+    return Judgements(objects, judged, again, embedding, words, base)
+
+
+def read_triplets(path: Path) -> Numbers:
+    """Read three whole numbers per line, between blanks.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    array (n_triplets, 3)
+        As in the file.
+
+    Raises
+    ------
+    BrainalignError
+        If it is no such file, or a line holds the same number twice.
+    """
+    with reading(path, "no table of triplets", TRIPLET):
+        table = pd.read_csv(path, sep=r"\s+", header=None, dtype=np.float64, comment="#")
+    values = table.to_numpy()
+    if values.shape[1] != 3:
+        raise BrainalignError(f"{path} has {values.shape[1]} columns; a triplet has 3, the odd one last")
+    wrong = np.flatnonzero(~(np.abs(values) < 2**53).all(axis=1) | (values != np.round(values)).any(axis=1))
+    if len(wrong):
+        raise BrainalignError(
+            f"{path}: {len(wrong)} lines hold something else than whole numbers (first: line {wrong[0] + 1}: "
+            f"{values[wrong[0]].tolist()}); write numbers of objects"
+        )
+    numbers = values.astype(np.int64)
+    a, b, c = numbers.T
+    twice = np.flatnonzero((a == b) | (a == c) | (b == c))
+    if len(twice):
+        raise BrainalignError(
+            f"{path}: {len(twice)} triplets hold the same object twice (first: line {twice[0] + 1}: "
+            f"{numbers[twice[0]].tolist()}); a triplet has three different objects"
+        )
+    return numbers
+
+
+def read_objects(path: Path, id_column: str | None = None, label_column: str | None = None) -> pd.DataFrame:
+    """Read the list of objects, in the order of their numbers.
+
+    Parameters
+    ----------
+    path : path
+        A line per object, or a table with a header (.csv with commas, else tabs).
+    id_column, label_column : str, optional
+        Columns of such a table. Without an id column every line is an id; without a label column an id without
+        underscores and trailing digits is the label ("hot_dog", "bat1").
+
+    Returns
+    -------
+    DataFrame
+        stimulus_id, label.
+
+    Raises
+    ------
+    BrainalignError
+        If a column is missing, or an id is empty or occurs twice.
+    """
+    if id_column is None and label_column is not None:
+        raise BrainalignError("files.label_column is a column of a table; give files.id_column as well")
+    if id_column is None:
+        ids = labels = _lines(path)
+    else:
+        table = read_text_table(path)
+        for column in [id_column] if label_column is None else [id_column, label_column]:
+            if column not in table:
+                columns = [str(name) for name in table]
+                raise BrainalignError(
+                    f"{path} has no column {column!r}{did_you_mean(column, columns)}; it has {', '.join(columns)}"
+                )
+        ids = table[id_column].str.strip().tolist()
+        labels = ids if label_column is None else table[label_column].str.strip().tolist()
+    if label_column is None:
+        labels = [re.sub(r"\d+$", "", name).replace("_", " ").strip() or name for name in ids]
+    found = pd.Series(ids)
+    if found.eq("").any() or found.duplicated().any():
+        twice = found[found.duplicated()].tolist()
+        raise BrainalignError(f"{path}: every object needs an id of its own; empty or repeated: {listed(twice)}")
+    return pd.DataFrame({"stimulus_id": ids, "label": labels})
+
+
+def _lines(path: Path) -> list[str]:
+    return [line.strip() for line in read_lines(path) if line.strip()]
+
+
+def _index_base(tables: Sequence[Numbers], n_objects: int, given: int | None) -> int:
+    """Return the number of the first object: what the descriptor says, or what the numbers can only mean."""
+    low, high = min(int(t.min()) for t in tables), max(int(t.max()) for t in tables)
+    fits = [base for base in (0, 1) if low >= base and high < base + n_objects]
+    about = f"numbers of objects go from {low} to {high}, and there are {n_objects} objects"
+    if not fits:
+        raise BrainalignError(f"{about}: some are out of range; give the list of objects that belongs to them")
+    if given is not None and given not in fits:
+        raise BrainalignError(f"{about}, which does not fit index_base: {given}; write index_base: {fits[0]}")
+    if given is None and len(fits) > 1:
+        raise BrainalignError(
+            f"{about}: counting may begin at 0 or at 1, and every object would be its neighbour if that were wrong; "
+            "write index_base: 0 or 1 into the descriptor"
+        )
+    return fits[0] if given is None else given
+
+
+def _embedding(path: Path, n_objects: int) -> NDArray[np.float64]:
+    with reading(path, "no table of numbers", "write a line of numbers per object"):
+        table: Any = pd.read_csv(path, sep=r"[\s,]+", header=None, dtype=np.float64, engine="python")
+    values = table.to_numpy()
+    if len(values) != n_objects or not np.isfinite(values).all():
+        raise BrainalignError(
+            f"{path} has {len(values)} rows ({int((~np.isfinite(values)).sum())} values are no numbers), but there are "
+            f"{n_objects} objects; an embedding has a row of numbers per object, in the order of the list"
+        )
+    return np.asarray(values)
+
+
+def _with_images(objects: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return the objects with the absolute path of the image of each."""
+    images = read_images_table(path).set_index("stimulus_id")["path"]
+    missing = [name for name in objects["stimulus_id"] if name not in images.index]
+    if missing:
+        raise BrainalignError(
+            f"{path} has no image of {len(missing)} of {len(objects)} objects ({listed(missing)}); give a row to each"
+        )
+    return objects.assign(path=[str(Path(images[name]).absolute()) for name in objects["stimulus_id"]])

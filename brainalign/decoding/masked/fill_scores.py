@@ -1,0 +1,152 @@
+"""How well hidden regions are filled in: every predictor on the same masks, intervals over people, ties called ties.
+
+hidden_masks     random halves of the regions, and every network of an atlas as a whole
+filled_sums      squared errors of one predictor
+fill_table       R² of all predictors, each beside the instantaneous Gaussian
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError
+
+HALF = "half of the regions"
+
+Fill = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.float32]]
+Sums = dict[str, NDArray[np.float64]]
+
+
+def hidden_masks(
+    n_runs: int, networks: Sequence[str], n_halves: int = 3, seed: int = 0
+) -> dict[str, list[NDArray[np.bool_]]]:
+    """Return what is hidden, by name: `n_halves` random halves per run, and every network in turn.
+
+    Parameters
+    ----------
+    n_runs : int
+    networks : sequence of str (n_regions)
+        Of one name only: no network is hidden as a whole.
+    n_halves, seed : int
+    """
+    of = np.asarray(networks)
+    rng = np.random.default_rng([seed, 0x41DE])
+    ranks = [rng.random((n_runs, len(of))).argsort(axis=1).argsort(axis=1) for _ in range(n_halves)]
+    masks: dict[str, list[NDArray[np.bool_]]] = {HALF: [rank < len(of) // 2 for rank in ranks]}
+    names = list(dict.fromkeys(of.tolist()))
+    if len(names) > 1:
+        masks |= {name: [np.broadcast_to(of == name, (n_runs, len(of)))] for name in names}
+    return masks
+
+
+def filled_sums(fill: Fill, series: NDArray[np.float32], masks: Mapping[str, Sequence[NDArray[np.bool_]]]) -> Sums:
+    """Return, by name of what is hidden, squared errors and squares (2, n_runs, n_regions) summed over frames.
+
+    Parameters
+    ----------
+    fill : callable
+        Given series and mask, returns the series with hidden regions filled in.
+    series : array (n_runs, n_frames, n_regions)
+    masks : mapping
+        From `hidden_masks`.
+    """
+    squares = (series.astype(np.float64) ** 2).sum(axis=1)
+    found = {}
+    for name, each in masks.items():
+        total = np.zeros((2, *squares.shape))
+        for mask in each:
+            errors = ((fill(series, mask).astype(np.float64) - series) ** 2).sum(axis=1)
+            total += np.stack([errors, squares]) * mask
+        found[name] = total
+    return found
+
+
+def fill_table(
+    sums: Mapping[str, Sums],
+    people: Sequence[str],
+    *,
+    reference: str,
+    networks: Sequence[str] = (),
+    n_draws: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return R² = 1 − Σ errors / Σ squares of every predictor, with intervals over people.
+
+    Parameters
+    ----------
+    sums : mapping
+        Name of the predictor to its `filled_sums`.
+    people : sequence of str (n_runs)
+    reference : str
+        The predictor that all are compared with, on the same masks and people.
+    networks : sequence of str (n_regions)
+        For R² within each network where half of all regions are hidden.
+    n_draws : int
+        Bootstrap draws of people.
+    confidence, seed : float, int
+
+    Returns
+    -------
+    DataFrame
+        name, hidden (`HALF`, "whole networks", or the name of one), network ("" for all), r2, low, high, difference,
+        difference_low, difference_high, verdict.
+
+    Raises
+    ------
+    BrainalignError
+        If the reference is not among the predictors.
+    """
+    if reference not in sums:
+        raise BrainalignError(f"reference {reference!r} is not among the predictors ({', '.join(sums)})")
+    names, of = np.unique(np.asarray(people), return_inverse=True)
+    rng = np.random.default_rng([seed, 0xB007])
+    weights = np.stack(
+        [np.bincount(d, minlength=len(names)) for d in rng.integers(len(names), size=(n_draws, len(names)))]
+    )
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    by = {name: _views(some, np.asarray(networks)) for name, some in sums.items()}
+    rows = []
+    for view in by[reference]:
+        drawn, own = {}, {}
+        for name in sums:
+            per_run = by[name][view]  # (2, n_runs)
+            per_person = np.stack([np.bincount(of, weights=part, minlength=len(names)) for part in per_run])
+            own[name] = 1 - per_person[0].sum() / per_person[1].sum()
+            drawn[name] = 1 - (weights @ per_person[0]) / (weights @ per_person[1])
+        for name in sums:
+            low, high = np.quantile(drawn[name], tails)
+            below, above = np.quantile(drawn[name] - drawn[reference], tails)
+            verdict = "better" if below > 0 else "worse" if above < 0 else "tie"
+            rows.append(
+                {
+                    "name": name,
+                    "hidden": view[0],
+                    "network": view[1],
+                    "r2": own[name],
+                    "low": low,
+                    "high": high,
+                    "difference": own[name] - own[reference],
+                    "difference_low": below,
+                    "difference_high": above,
+                    "verdict": "reference" if name == reference else verdict,
+                }
+            )
+    return pd.DataFrame(rows).assign(n_people=len(names))
+
+
+def _views(sums: Sums, networks: NDArray[Any]) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """Return errors and squares per run (2, n_runs) of everything that gets an R² of its own."""
+    views = {(HALF, ""): sums[HALF].sum(axis=2)}
+    whole = [name for name in sums if name != HALF]
+    if whole:
+        views["whole networks", ""] = np.sum([sums[name].sum(axis=2) for name in whole], axis=0)
+    for network in dict.fromkeys(networks.tolist()) if whole else ():
+        views[HALF, network] = sums[HALF][:, :, networks == network].sum(axis=2)
+        views["whole networks", network] = sums[network].sum(axis=2)
+    return views

@@ -1,0 +1,182 @@
+"""The networks behind `MaskedBrainModel`: regions of a segment gather from each other, hidden ones are filled in.
+
+RegionBlocks        a token per region and segment, then blocks of attention: what both designs share
+TinyMasked          reads every hidden region's course off its own token
+FullMasked          pools a segment into a few tokens, relates segments, and decodes all regions from these
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from brainalign.decoding.masked.embedding_attention import EmbeddingAttention, SelfAttention
+
+# At the start embeddings are nearly the same: from embeddings of unit variance any graph can be reached by changing the
+# attention alone, and they never come to hold the networks.
+SMALL = 0.02
+VECTORS = 0.2  # of the vectors of regions on tokens
+
+
+class RegionBlocks(nn.Module):
+    """Tokens of regions, and the blocks in which they gather from each other.
+
+    Parameters
+    ----------
+    n_regions, length : int
+        Regions, and frames of a segment.
+    width, n_heads, hidden_width : int
+    attention : {"static", "adaptive"}
+        The last block is always one of embedding attention; those before it too, or ordinary self-attention.
+    n_blocks : int
+    region_vectors : bool
+        Add a learned vector of its region to every token, hidden or not: the shared map of values has no other way to
+        treat pairs of regions differently, for example to shift one in time.
+    fixed_embeddings : bool
+        Keep the embeddings as drawn: an ablation.
+    self_loops : bool
+        An ablation.
+    """
+
+    def __init__(
+        self,
+        n_regions: int,
+        length: int,
+        width: int,
+        n_heads: int,
+        hidden_width: int,
+        attention: str,
+        n_blocks: int,
+        region_vectors: bool,
+        fixed_embeddings: bool,
+        self_loops: bool,
+    ) -> None:
+        super().__init__()
+        scale = 1.0 if fixed_embeddings else SMALL
+        self.embeddings = nn.Parameter(scale * torch.randn(n_regions, width), requires_grad=not fixed_embeddings)
+        self.embed = nn.Linear(length, width)
+        self.hidden = nn.Parameter(SMALL * torch.randn(width))
+        self.vectors = nn.Parameter(VECTORS * torch.randn(n_regions, width)) if region_vectors else None
+        last = EmbeddingAttention(width, n_heads, hidden_width, self_loops)
+        before: list[EmbeddingAttention | SelfAttention] = [
+            EmbeddingAttention(width, n_heads, hidden_width, self_loops)
+            if attention == "static"
+            else SelfAttention(width, n_heads, hidden_width)
+            for _ in range(n_blocks - 1)
+        ]
+        self.blocks = nn.ModuleList([*before, last])
+
+    def forward(self, segments: Tensor, hidden: Tensor) -> Tensor:
+        """Return tokens (n, n_regions, width) of segments (n, length, n_regions), of which `hidden` are not seen."""
+        tokens = torch.where(hidden[..., None], self.hidden, self.embed(segments.transpose(1, 2)))
+        if self.vectors is not None:
+            tokens = tokens + self.vectors
+        for k, block in enumerate(self.blocks):
+            # What is hidden has nothing to say before it has heard from others.
+            tokens = block(tokens, self.embeddings, hidden if k == 0 else None)
+        return tokens
+
+
+class TinyMasked(nn.Module):
+    """Read every region's course off its token.
+
+    Parameters
+    ----------
+    regions : RegionBlocks
+    """
+
+    def __init__(self, regions: RegionBlocks) -> None:
+        super().__init__()
+        self.regions = regions
+        self.read = nn.Linear(regions.embed.out_features, regions.embed.in_features)
+
+    def forward(self, segments: Tensor, hidden: Tensor) -> Tensor:
+        """Return segments (n, n_segments, length, n_regions) filled in; hidden is (n, n_segments, n_regions)."""
+        n, k = segments.shape[:2]
+        tokens = self.regions(segments.flatten(0, 1), hidden.flatten(0, 1))
+        filled: Tensor = self.read(tokens).transpose(1, 2).unflatten(0, (n, k))
+        return filled
+
+
+class FullMasked(nn.Module):
+    """Pool segments, relate them, and decode every region from what is left.
+
+    Parameters
+    ----------
+    regions : RegionBlocks
+    n_segments : int
+        Segments that are read together.
+    n_tokens : int
+        Into which a segment is pooled.
+    n_layers : int
+        Of the transformer over segments, and of the decoder.
+    n_heads, hidden_width : int
+    """
+
+    def __init__(
+        self, regions: RegionBlocks, n_segments: int, n_tokens: int, n_layers: int, n_heads: int, hidden_width: int
+    ) -> None:
+        super().__init__()
+        width, length = regions.embed.out_features, regions.embed.in_features
+        self.regions = regions
+        self.queries = nn.Parameter(torch.randn(n_tokens, width))
+        self.pool = nn.MultiheadAttention(width, n_heads, batch_first=True)
+        self.places = nn.Parameter(SMALL * torch.randn(n_segments, 1, width))
+        shared = {"dropout": 0.0, "activation": "gelu", "batch_first": True, "norm_first": True}
+        layer = nn.TransformerEncoderLayer(width, n_heads, hidden_width, **shared)  # type: ignore[arg-type]
+        self.over_segments = nn.TransformerEncoder(layer, n_layers, enable_nested_tensor=False)
+        decoder = nn.TransformerDecoderLayer(width, n_heads, hidden_width, **shared)  # type: ignore[arg-type]
+        self.decoder = nn.TransformerDecoder(decoder, n_layers)
+        self.asked = nn.Linear(width, width)
+        self.norm, self.read = nn.LayerNorm(width), nn.Linear(width, length)
+
+    def forward(self, segments: Tensor, hidden: Tensor) -> Tensor:
+        """Return segments (n, n_segments, length, n_regions) as decoded; hidden is (n, n_segments, n_regions)."""
+        n, k = segments.shape[:2]
+        tokens = self.regions(segments.flatten(0, 1), hidden.flatten(0, 1))
+        placed = tokens + self.regions.embeddings
+        pooled = self.pool(self.queries.expand(n * k, -1, -1), placed, tokens, need_weights=False)[0]
+        pooled = pooled.unflatten(0, (n, k)) + self.places[:k]  # (n, n_segments, n_tokens, width)
+        pooled = self.over_segments(pooled.flatten(1, 2)).view_as(pooled).flatten(0, 1)
+        asked = self.asked(self.regions.embeddings).expand(n * k, -1, -1)
+        decoded = self.read(self.norm(self.decoder(asked, pooled)))  # (n · n_segments, n_regions, length)
+        filled: Tensor = decoded.transpose(1, 2).unflatten(0, (n, k))
+        return filled
+
+
+def masked_network(n_regions: int, config: Mapping[str, Any]) -> TinyMasked | FullMasked:
+    """Return a new network.
+
+    Parameters
+    ----------
+    n_regions : int
+    config : mapping
+        Arguments of `MaskedBrainModel`.
+    """
+    shared = ("width", "n_heads", "hidden_width", "attention", "n_blocks", "region_vectors", "fixed_embeddings")
+    chosen = {name: config[name] for name in (*shared, "self_loops")}
+    regions = RegionBlocks(n_regions, config["segment_frames"], **chosen)
+    if config["design"] == "tiny":
+        return TinyMasked(regions)
+    about = ("n_segments", "n_tokens", "n_layers", "n_heads", "hidden_width")
+    return FullMasked(regions, **{name: config[name] for name in about})
+
+
+def masked_loss(filled: Tensor, true: Tensor, hidden: Tensor, share: float) -> Tensor:
+    """Return share · MSE(hidden) + (1 − share) · MSE(visible); the plain MSE where nothing is hidden.
+
+    Parameters
+    ----------
+    filled, true : Tensor (n, n_segments, length, n_regions)
+    hidden : Tensor (n, n_segments, n_regions) of bool
+    share : float
+    """
+    squared: Tensor = (filled - true).square().mean(dim=2)
+    if not hidden.any():
+        return squared.mean()
+    own: Tensor = (squared * hidden).sum() / hidden.sum()
+    seen: Tensor = (squared * ~hidden).sum() / (~hidden).sum().clamp(min=1)
+    return share * own + (1 - share) * seen

@@ -1,0 +1,122 @@
+"""Runs cut into segments, and segments put together again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_finite
+
+EDGE = 1e-6  # weight of frames that are used only where no segment has them in its middle
+
+
+def check_series(series: NDArray[np.floating[Any]], frames: int, n_regions: int | None = None) -> NDArray[np.float32]:
+    """Return series as float32, if they can be worked with.
+
+    Parameters
+    ----------
+    series : array (n_runs, n_frames, n_regions)
+    frames : int
+        Least number of frames.
+    n_regions : int, optional
+        Of the model that is to read them.
+
+    Raises
+    ------
+    BrainalignError
+        If the shape is another, runs are too short, values are not finite, or a region is constant within a run.
+    """
+    values = np.asarray(series, dtype=np.float32)
+    if values.ndim != 3 or not values.size:
+        raise BrainalignError(f"series has shape {values.shape}; give (n_subjects, n_frames, n_regions)")
+    if n_regions is not None and values.shape[2] != n_regions:
+        raise BrainalignError(
+            f"series has {values.shape[2]} regions but the model was fitted to {n_regions}; use the same parcellation"
+        )
+    if values.shape[1] < frames:
+        raise BrainalignError(
+            f"runs have {values.shape[1]} frames but {frames} are needed; give longer runs or shorter segments"
+        )
+    check_finite("series", values, "leave out these runs or regions, or mend them beforehand")
+    constant = np.argwhere(np.ptp(values, axis=1) == 0)
+    if len(constant):
+        run, region = (int(k) for k in constant[0])
+        raise BrainalignError(
+            f"{len(constant)} regions are constant within a run (first: run {run}, region {region}); leave them out"
+        )
+    return values
+
+
+def check_hidden(hidden: NDArray[np.bool_], n_runs: int, n_regions: int) -> NDArray[np.bool_]:
+    """Return which regions are hidden in every run (n_runs, n_regions).
+
+    Raises
+    ------
+    BrainalignError
+        If the shape does not fit, or nothing is left to be seen in some run.
+    """
+    given = np.asarray(hidden, dtype=bool)
+    if given.shape not in ((n_regions,), (n_runs, n_regions)):
+        raise BrainalignError(
+            f"hidden has shape {given.shape}; give {n_regions} regions, for all runs or one row per run"
+        )
+    given = np.broadcast_to(given, (n_runs, n_regions))
+    if given.all(axis=1).any():
+        raise BrainalignError("hidden leaves nothing to be seen in some run; leave some regions visible")
+    return given
+
+
+def segment_starts(n_frames: int, length: int, stride: int) -> NDArray[np.intp]:
+    """Return where segments begin; the last one ends with the run, so that every frame lies in one.
+
+    Examples
+    --------
+    >>> segment_starts(25, 10, 10).tolist()
+    [0, 10, 15]
+    """
+    starts = np.arange(0, n_frames - length + 1, stride)
+    return starts if starts[-1] == n_frames - length else np.append(starts, n_frames - length)
+
+
+def joined(segments: NDArray[np.float32], starts: NDArray[np.intp], n_frames: int, edge: int) -> NDArray[np.float32]:
+    """Return runs (n_runs, n_frames, n_regions) from segments: overlapping ones are averaged.
+
+    Parameters
+    ----------
+    segments : array (n_runs, n_segments, length, n_regions)
+    starts : array (n_segments)
+    n_frames : int
+    edge : int
+        Frames at either end of a segment that count only where no other segment has them in its middle.
+    """
+    length = segments.shape[2]
+    weights = np.ones(length)
+    weights[:edge] = weights[length - edge :] = EDGE
+    total = np.zeros((segments.shape[0], n_frames, segments.shape[3]))
+    weight = np.zeros(n_frames)
+    for k, start in enumerate(starts):
+        total[:, start : start + length] += weights[:, None] * segments[:, k]
+        weight[start : start + length] += weights
+    return (total / weight[:, None]).astype(np.float32)
+
+
+def hidden_regions(
+    shape: tuple[int, ...], n_regions: int, ratio: tuple[float, float] | None, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Return which regions are hidden (*shape, n_regions): a share of them, drawn anew for every segment.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the segments.
+    n_regions : int
+    ratio : (float, float), optional
+        Between which the share is drawn; at least one region is hidden, and one is visible. None: nothing is hidden.
+    rng : Generator
+    """
+    if ratio is None:
+        return np.zeros((*shape, n_regions), dtype=bool)
+    count = np.clip(np.round(rng.uniform(*ratio, size=shape) * n_regions), 1, n_regions - 1)
+    return np.asarray(rng.random((*shape, n_regions)).argsort(axis=-1).argsort(axis=-1) < count[..., None])

@@ -1,0 +1,237 @@
+"""A masked model and all that stands beside it, on one set of runs: what the stage of a study saves.
+
+masked_study        hidden regions filled in by the model, by Gaussians, by nulls and ablations; networks in embeddings
+person_features     what is known of a person or a run, by kind
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError
+from brainalign.decoding.masked.conditional_gaussian import ConditionalGaussian
+from brainalign.decoding.masked.connectivity import (
+    correlation_features,
+    mean_connectivity,
+    network_agreement,
+    tangent_features,
+    upper_triangle,
+)
+from brainalign.decoding.masked.fill_scores import HALF, fill_table, filled_sums, hidden_masks
+from brainalign.decoding.masked.model import MaskedBrainModel
+from brainalign.decoding.masked.nulls import permuted_frames, shifted_regions
+from brainalign.decoding.masked.subject_scores import Features, check_people_apart
+from brainalign.decoding.training import History
+
+VALIDATION_SHARE = 0.125  # of training people
+
+INSTANT, LAGGED, MODEL = "instantaneous Gaussian", "lagged Gaussian", "masked model"
+NULLS: dict[str, Callable[..., NDArray[np.floating[Any]]]] = {
+    "regions shifted": shifted_regions,
+    "frames permuted": permuted_frames,
+}
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "no masking": {"masking": False},
+    "fixed embeddings": {"fixed_embeddings": True},
+    "self loops": {"self_loops": True},
+    "no region vectors": {"region_vectors": False},
+}
+
+Make = Callable[..., MaskedBrainModel]
+
+
+@dataclass(frozen=True)
+class SeriesStudyTables:
+    """What a study of masked regions found.
+
+    Attributes
+    ----------
+    model : MaskedBrainModel
+    gaussian : ConditionalGaussian
+        The lagged one, with the lag and penalty that it chose.
+    filled : DataFrame
+        From `fill_table`, with kind (model, baseline, null, ablation).
+    agreement : DataFrame
+        From `network_agreement`; empty without an atlas of networks.
+    traces : dict of arrays
+        true, model, gaussian (n_traces, n_frames); run and region: which (n_traces).
+    histories : dict of History
+        Of every training, by the name in `filled`.
+    """
+
+    model: MaskedBrainModel
+    gaussian: ConditionalGaussian
+    filled: pd.DataFrame
+    agreement: pd.DataFrame
+    traces: dict[str, NDArray[Any]]
+    histories: dict[str, History]
+
+
+def masked_study(
+    series: NDArray[np.float32],
+    people: Sequence[str],
+    test: NDArray[np.bool_],
+    regions: Sequence[str],
+    networks: Sequence[str],
+    make: Make,
+    *,
+    lags: Sequence[int] = (0, 1, 2, 3, 4, 5),
+    nulls: Sequence[str] = ("regions shifted",),
+    ablations: Sequence[str] = (),
+    n_halves: int = 3,
+    n_traces: int = 6,
+    n_draws: int = 1000,
+    network_permutations: int = 200,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> SeriesStudyTables:
+    """Train on training runs, fill in hidden regions of test runs, and compare.
+
+    Parameters
+    ----------
+    series : array (n_runs, n_frames, n_regions), z-scored per run
+    people : sequence of str (n_runs)
+    test : array of bool (n_runs)
+    regions, networks : sequence of str (n_regions)
+        One network name for all where there is no atlas of networks.
+    make : callable
+        Returns an unfitted model, given arguments that differ (ablations).
+    lags : sequence of int
+        Of the lagged Gaussian.
+    nulls, ablations : sequence of str
+        From `NULLS` and `ABLATIONS`; each trains the model anew. A null is tested on series of its own kind.
+    n_halves, n_traces, n_draws, network_permutations : int
+    confidence, seed : float, int
+
+    Raises
+    ------
+    BrainalignError
+        If a subject is in both train and test, or the series cannot be used.
+    """
+    whose = np.asarray([str(name) for name in people])
+    trained = whose[~test].tolist()
+    check_people_apart(trained, whose[test].tolist())
+    train, held_out = series[~test], series[test]
+    masks = hidden_masks(len(held_out), networks, n_halves, seed)
+
+    def fitted(runs: NDArray[np.floating[Any]], **changes: Any) -> MaskedBrainModel:
+        model = make(**changes)
+        if model.schedule != "plateau":
+            return model.fit(runs, regions)
+        parted, val = validation_runs(runs, trained, model.frames_read, seed)
+        return model.fit(parted, regions, val)
+
+    model = fitted(train)
+    gaussians = {INSTANT: ConditionalGaussian(), LAGGED: ConditionalGaussian(lags)}
+    gaussians = {name: one.fit(train, trained) for name, one in gaussians.items()}
+    sums = {MODEL: filled_sums(filling(model), held_out, masks)}
+    histories = {MODEL: model.history_}
+    sums |= {name: filled_sums(one.reconstruct, held_out, masks) for name, one in gaussians.items()}
+    kinds = {MODEL: "model", INSTANT: "baseline", LAGGED: "baseline"}
+    embeddings: dict[str, NDArray[np.floating[Any]]] = {
+        MODEL: model.region_embeddings_,
+        "connectivity": mean_connectivity(train),
+    }
+    for k, name in enumerate(nulls):
+        moved = NULLS[name](series, np.random.default_rng([seed, 0x401, k])).astype(np.float32)
+        null = fitted(moved[~test])
+        sums[name] = filled_sums(filling(null), moved[test], masks)
+        embeddings[name], kinds[name], histories[name] = null.region_embeddings_, "null", null.history_
+    for name in ablations:
+        ablated = fitted(train, **ABLATIONS[name])
+        sums[name] = filled_sums(filling(ablated), held_out, masks)
+        embeddings[name], kinds[name], histories[name] = ablated.region_embeddings_, "ablation", ablated.history_
+    options: dict[str, Any] = {"n_draws": n_draws, "confidence": confidence, "seed": seed}
+    filled = fill_table(sums, whose[test].tolist(), reference=INSTANT, networks=networks, **options)
+    filled.insert(1, "kind", filled["name"].map(kinds))
+    agreement = pd.DataFrame()
+    if len(set(networks)) > 1:
+        agreement = network_agreement(embeddings, networks, network_permutations, seed)
+    traces = _traces(held_out, masks[HALF][0], filling(model), gaussians[LAGGED], n_traces, seed)
+    return SeriesStudyTables(model, gaussians[LAGGED], filled, agreement, traces, histories)
+
+
+def validation_runs(
+    series: NDArray[np.floating[Any]], people: Sequence[str], frames: int, seed: int
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+    """Return the runs to train on, and those that say when training may end: of other people, who are drawn.
+
+    Where one person is trained on, a run is left out; where there is one run, its end is.
+
+    Parameters
+    ----------
+    series : array (n_runs, n_frames, n_regions)
+        Of training people.
+    people : sequence of str (n_runs)
+    frames : int
+        That a model reads together.
+    seed : int
+
+    Raises
+    ------
+    BrainalignError
+        If the only run is too short to be parted.
+    """
+    rng, whose = np.random.default_rng([seed, 0x7A2]), np.asarray(people)
+    labels = whose if len(set(people)) > 1 else np.arange(len(whose))
+    names = np.unique(labels)
+    if len(names) > 1:
+        held = np.isin(labels, rng.permutation(names)[: max(1, round(VALIDATION_SHARE * len(names)))])
+        return series[~held], series[held]
+    last = max(frames, round(VALIDATION_SHARE * series.shape[1]))
+    if series.shape[1] - last < frames:
+        raise BrainalignError(
+            f"one training run of {series.shape[1]} frames cannot be parted into two of {frames}; set "
+            "decode_series.model.schedule to one_cycle, or give more runs"
+        )
+    return series[:, :-last], series[:, -last:]
+
+
+def filling(model: MaskedBrainModel) -> Callable[..., NDArray[np.float32]]:
+    """Return the model's reconstruction by overlapping segments, the middle half of each."""
+    length = model.segment_frames
+    stride = length // 2 if model.design == "tiny" else None
+    return partial(model.reconstruct, stride=stride, edge=length // 4 if stride else 0)
+
+
+def _traces(
+    series: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    fill: Callable[..., NDArray[np.float32]],
+    gaussian: ConditionalGaussian,
+    n: int,
+    seed: int,
+) -> dict[str, NDArray[Any]]:
+    """Return hidden regions over time, drawn at random without a look at how well they are filled in."""
+    places = np.argwhere(mask)
+    drawn = places[np.random.default_rng([seed, 0x7ACE]).permutation(len(places))[:n]]
+    run, region = drawn.T
+    by = {"true": series, "model": fill(series, mask), "gaussian": gaussian.reconstruct(series, mask)}
+    found: dict[str, NDArray[Any]] = {name: np.array(some[run, :, region]) for name, some in by.items()}
+    return found | {"run": run, "region": region}
+
+
+def person_features(model: MaskedBrainModel, series: NDArray[np.float32]) -> Mapping[str, Features]:
+    """Return what is known of every row: connectivity, and what the model makes of it without further training.
+
+    Parameters
+    ----------
+    model : MaskedBrainModel
+    series : array (n_rows, n_frames, n_regions)
+        A person or a run per row.
+    """
+    embedded = model.embed(series)
+    latent = np.arctanh(np.clip(upper_triangle(embedded.covariance), -0.999999, 0.999999))
+    return {
+        "correlation": correlation_features(series),
+        "tangent": tangent_features(series),
+        "mean tokens": embedded.mean.reshape(len(series), -1),
+        "latent connectivity": latent,
+    }

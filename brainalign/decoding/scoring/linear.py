@@ -1,0 +1,288 @@
+"""Linear decoders: dual ridge from EEG to the vector of a sentence, for each subject, for all, or in between.
+
+    prediction = mean + K* (K + λ I)⁻¹ (targets − mean),     λ = penalty · trace(K) / n
+
+`own` fits every subject alone, `pooled` all as one. `partial` weighs K by 1[same subject] + ρ: a decoder that subjects
+share plus one of each subject's own. Where subjects are fitted together, the signals of each are first divided by their
+standard deviation on training trials: no unit makes one count more. The features are the
+signals, or log power or channel covariance in windows, which find what has no fixed sign.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
+
+Values = NDArray[np.floating[Any]]
+Labels = NDArray[Any]
+PENALTIES = (1e-4, 1e-3, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)  # to choose from, where a choice can be made
+EDGE = 0.005  # of the mean cosine: by so much the last penalty beats the one before, where a wider grid may do better
+
+
+def signal_features(signals: Values, kind: Literal["raw", "log_power", "covariance"], window: int = 8) -> Values:
+    """Return what a linear decoder sees of every trial (n_trials, n_features) in float64.
+
+    Parameters
+    ----------
+    signals : array (n_trials, n_channels, n_times)
+    kind : {"raw", "log_power", "covariance"}
+        Log of the mean square, or mean products of channels, in every window; samples after the last window are left
+        out.
+    window : int
+        Samples.
+
+    Raises
+    ------
+    BrainalignError
+        If signals have another shape, are not finite, or are shorter than a window.
+    """
+    check_choice("kind", kind, ("raw", "log_power", "covariance"))
+    if signals.ndim != 3 or (kind != "raw" and signals.shape[2] < window):
+        raise BrainalignError(
+            f"signals of shape {signals.shape} must be (n_trials, n_channels, n_times) with at least {window} times"
+        )
+    check_finite("signals", signals, "drop those trials or interpolate those channels")
+    signals = np.asarray(signals, dtype=np.float64)
+    n, n_channels, n_times = signals.shape
+    if kind == "raw":
+        return signals.reshape(n, -1)
+    windows = signals[:, :, : n_times // window * window].reshape(n, n_channels, -1, window).swapaxes(1, 2)
+    if kind == "log_power":
+        power = np.square(windows).mean(axis=3)
+        # A silent channel has no logarithm; a millionth of the mean power stands for it.
+        return np.asarray(np.log(power + 1e-6 * power.mean()).reshape(n, -1))
+    products = windows @ windows.swapaxes(2, 3) / window  # (n, n_windows, n_channels, n_channels)
+    upper = np.triu_indices(n_channels)
+    return np.asarray(products[:, :, *upper].reshape(n, -1))
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """One dual fit: what is needed to predict."""
+
+    features: Values  # (n_train, n_features), centred and scaled
+    subjects: Labels
+    mean: Values
+    scale: Values
+    dual: Values  # (n_train, n_targets)
+    target_mean: Values
+
+
+class LinearDecoder:
+    """Dual ridge regression from signals to target vectors.
+
+    Parameters
+    ----------
+    sharing : {"own", "pooled", "partial"}
+    features : {"raw", "log_power", "covariance"}
+        Power and covariance are z-scored on training trials, signals only centred.
+    penalties : tuple of float
+        Of λ in units of trace(K) / n.
+    rhos : tuple of float
+        What subjects share, for "partial".
+    window : int
+        Samples, of power and covariance.
+
+    Attributes
+    ----------
+    penalty_, rho_ : float
+        Where there are several, those with the highest mean cosine on validation trials. A warning says where the
+        penalty is the last of the grid and the score still rises.
+    """
+
+    def __init__(
+        self,
+        sharing: Literal["own", "pooled", "partial"] = "own",
+        features: Literal["raw", "log_power", "covariance"] = "raw",
+        penalties: tuple[float, ...] = (1.0,),
+        rhos: tuple[float, ...] = (0.3,),
+        window: int = 8,
+    ) -> None:
+        check_choice("sharing", sharing, ("own", "pooled", "partial"))
+        check_choice("features", features, ("raw", "log_power", "covariance"))
+        self.sharing = sharing
+        self.features = features
+        self.penalties = penalties
+        self.rhos = rhos
+        self.window = window
+
+    def fit(
+        self,
+        signals: Values,
+        targets: Values,
+        subjects: Labels,
+        validation: tuple[Values, Values, Labels] | None = None,
+    ) -> LinearDecoder:
+        """Fit, and choose penalty and rho where there are several.
+
+        Parameters
+        ----------
+        signals : array (n_trials, n_channels, n_times)
+        targets : array (n_trials, n_targets)
+        subjects : array (n_trials,)
+        validation : (signals, targets, subjects), optional
+            Trials of other stimuli.
+
+        Raises
+        ------
+        BrainalignError
+            If shapes do not fit, or there are several penalties or rhos and no validation trials.
+        """
+        subjects = np.asarray(subjects)
+        check_rows("signals", len(signals), "targets", len(targets), "give one target per trial")
+        check_rows("subjects", len(subjects), "targets", len(targets), "give one subject per trial")
+        rhos = self.rhos if self.sharing == "partial" else (0.0,)
+        grid = list(product(rhos, self.penalties))
+        if len(grid) > 1 and validation is None:
+            raise BrainalignError(
+                f"{len(grid)} settings need validation trials to choose by; give them, or one setting"
+            )
+        self._units = _Units.of(signals, subjects) if self.sharing != "own" else None
+        seen = self._features(signals, subjects)
+        held = None
+        if len(grid) > 1 and validation is not None:
+            held = self._features(validation[0], np.asarray(validation[2]))
+        best = -np.inf
+        scores: dict[tuple[float, float], float] = {}
+        for rho, penalty in grid:
+            fitted = self._fit(seen, np.asarray(targets, dtype=np.float64), subjects, rho, penalty)
+            score = 0.0
+            if held is not None and validation is not None:
+                score = mean_cosine(self._predict(held, np.asarray(validation[2]), fitted, rho), validation[1])
+            scores[rho, penalty] = score
+            if score > best:
+                best, self.rho_, self.penalty_, self._fitted = score, rho, penalty, fitted
+        warn_of_edge({penalty: scores[self.rho_, penalty] for penalty in self.penalties})
+        return self
+
+    def predict(self, signals: Values, subjects: Labels) -> Values:
+        """Return vectors (n_trials, n_targets).
+
+        Parameters
+        ----------
+        signals : array (n_trials, n_channels, n_times)
+        subjects : array (n_trials,)
+            With "pooled" and "partial" also new ones, who get what is shared.
+
+        Raises
+        ------
+        BrainalignError
+            With "own", if a subject was not fitted.
+        """
+        check_rows("subjects", len(subjects), "signals", len(signals), "give one subject per trial")
+        seen = self._features(signals, np.asarray(subjects))
+        return self._predict(seen, np.asarray(subjects), self._fitted, self.rho_)
+
+    def coefficients(self) -> dict[Any, tuple[Values, Values]]:
+        """Return weights (n_features, n_targets) and intercept (n_targets,) of every subject.
+
+        Raises
+        ------
+        BrainalignError
+            Unless sharing is "own": what subjects share is of signals in units of each.
+        """
+        if self.sharing != "own":
+            raise BrainalignError(f'sharing="{self.sharing}" has no weights of its own; take "own"')
+        found: dict[Any, tuple[Values, Values]] = {}
+        for name, one in self._fitted.items():
+            weights = one.features.T @ one.dual / one.scale[:, None]
+            found[name] = (weights, one.target_mean - one.mean @ weights)
+        return found
+
+    def _features(self, signals: Values, subjects: Labels) -> Values:
+        scaled = signals if self._units is None else self._units.apply(signals, subjects)
+        return signal_features(scaled, self.features, self.window)
+
+    def _fit(self, seen: Values, targets: Values, subjects: Labels, rho: float, penalty: float) -> dict[Any, _Fitted]:
+        parts = {name: subjects == name for name in np.unique(subjects)} if self.sharing == "own" else {None: ...}
+        fitted = {}
+        for name, rows in parts.items():
+            mean, target_mean = seen[rows].mean(axis=0), targets[rows].mean(axis=0)
+            scale = np.ones_like(mean)
+            if self.features != "raw":
+                spread = seen[rows].std(axis=0)
+                scale = np.where(spread > 0, spread, 1)
+            x = seen[rows] - mean
+            x /= scale
+            kernel = self._kernel(x, subjects[rows], x, subjects[rows], rho)
+            kernel[np.diag_indices(len(x))] += penalty * np.trace(kernel) / len(x)
+            dual = cho_solve(cho_factor(kernel, lower=True, overwrite_a=True), targets[rows] - target_mean)
+            fitted[name] = _Fitted(x, subjects[rows], mean, scale, dual, target_mean)
+        return fitted
+
+    def _kernel(self, a: Values, subjects_a: Labels, b: Values, subjects_b: Labels, rho: float) -> Values:
+        kernel = a @ b.T
+        if self.sharing == "partial":
+            kernel *= (subjects_a[:, None] == subjects_b) + rho
+        return np.asarray(kernel)
+
+    def _predict(self, seen: Values, subjects: Labels, fitted: dict[Any, _Fitted], rho: float) -> Values:
+        if self.sharing == "own":
+            unknown = sorted({str(s) for s in np.unique(subjects)} - {str(s) for s in fitted})
+            if unknown:
+                raise BrainalignError(
+                    f"no decoder for subject(s) {listed(unknown)}; fitted: {listed(sorted(map(str, fitted)), 6)}. "
+                    'sharing="pooled" or "partial" decode new subjects'
+                )
+        found = np.empty((len(seen), next(iter(fitted.values())).dual.shape[1]))
+        for name, one in fitted.items():
+            rows = subjects == name if self.sharing == "own" else np.ones(len(seen), dtype=bool)
+            x = (seen[rows] - one.mean) / one.scale
+            found[rows] = one.target_mean + self._kernel(x, subjects[rows], one.features, one.subjects, rho) @ one.dual
+        return found
+
+
+class _Units(NamedTuple):
+    """What the signals of each subject are divided by."""
+
+    names: Labels
+    sizes: Values
+
+    @classmethod
+    def of(cls, signals: Values, subjects: Labels) -> _Units:
+        """Return the standard deviation of each subject's trials about the mean of each channel and time."""
+        names = np.unique(subjects)
+        sizes = np.array([np.asarray(signals[subjects == name], dtype=np.float64).std(axis=0) for name in names])
+        sizes = np.sqrt(np.square(sizes).reshape(len(names), -1).mean(axis=1))
+        return cls(names, np.where(sizes > 0, sizes, 1))
+
+    def apply(self, signals: Values, subjects: Labels) -> Values:
+        """Return signals in units of their subject; those of someone new in the geometric mean of all."""
+        sizes = np.full(len(subjects), np.exp(np.log(self.sizes).mean()))
+        for name, size in zip(self.names, self.sizes, strict=True):
+            sizes[subjects == name] = size
+        return np.asarray(signals / sizes.reshape(-1, *[1] * (signals.ndim - 1)))
+
+
+def warn_of_edge(scores: dict[float, float]) -> None:
+    """Warn where the best of several penalties is the last one of the grid and scores still rise towards it.
+
+    Parameters
+    ----------
+    scores : mapping of penalty to mean cosine
+    """
+    ordered = sorted(scores)
+    best = max(ordered, key=lambda penalty: scores[penalty])
+    if len(ordered) > 1 and best in (ordered[0], ordered[-1]):
+        before = ordered[1] if best == ordered[0] else ordered[-2]
+        if scores[best] > scores[before] + EDGE:
+            warnings.warn(
+                f"the penalty {best:g} is at the edge of those tried, {ordered[0]:g} to {ordered[-1]:g}, and scores "
+                "still rise towards it; try wider ones",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+
+def mean_cosine(a: Values, b: Values) -> float:
+    """Return the mean cosine of rows (n_rows, n_dimensions); 0 for a row of zeros."""
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return float(((a * b).sum(axis=1) / np.where(norms > 0, norms, 1)).mean())

@@ -1,0 +1,272 @@
+"""Retrieval: which of the distinct stimuli was shown, told from decoded vectors.
+
+    rank(i) = #{j : q_i · g_j ≥ q_i · g_shown(i)}          ties count against
+
+Every measure is a function of that rank, so permutations and intervals need no new similarities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+from brainalign.checks import BrainalignError, check_finite, check_rows, listed
+from brainalign.statistics import MIN_UNITS, crossed_bootstrap, pairing_test
+from brainalign.statistics.pattern_identification import TIE
+
+Values = NDArray[np.floating[Any]]
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """How well decoded vectors retrieve what was shown.
+
+    Attributes
+    ----------
+    table : DataFrame
+        A row per measure ("top-1", "2-way", ...): value, low, high (over subjects and stimuli drawn anew; NaN below six
+        stimuli), chance, majority (what always naming the most frequent stimuli scores), null_mean, null_sd, p (of
+        exchanges of distinct stimuli), n_gallery, n_trials, n_stimuli, n_subjects.
+    by_subject : DataFrame
+        subject, n_trials and a column per measure.
+    ranks : array (n_trials,)
+        1 is best.
+    chosen : array (n_trials,)
+        Id of the stimulus retrieved first.
+    gallery_ids : array (n_gallery,)
+        Distinct, in order of first appearance.
+    """
+
+    table: pd.DataFrame
+    by_subject: pd.DataFrame
+    ranks: Rows
+    chosen: NDArray[Any]
+    gallery_ids: NDArray[Any]
+
+    def confusion(self, shown: NDArray[Any], label_of: pd.Series[Any]) -> pd.DataFrame:
+        """Return how often stimuli of one label retrieve each label (true in rows).
+
+        Parameters
+        ----------
+        shown : array (n_trials,)
+            Ids, as given to `retrieval_accuracy`.
+        label_of : Series
+            The label (topic, category) by stimulus id.
+        """
+        true, found = (label_of.loc[list(ids)].to_numpy() for ids in (shown, self.chosen))
+        return pd.crosstab(pd.Series(true, name="true"), pd.Series(found, name="retrieved"))
+
+
+def retrieval_accuracy(
+    queries: Values,
+    gallery: Values,
+    shown: Sequence[Any] | NDArray[Any],
+    gallery_ids: Sequence[Any] | NDArray[Any],
+    *,
+    subjects: NDArray[Any] | None = None,
+    groups: NDArray[Any] | None = None,
+    top: Sequence[int] = (1, 5, 10),
+    ways: Sequence[int] = (2, 4, 10, 24),
+    n_permutations: int = 1000,
+    n_draws: int = 2000,
+    seed: int = 0,
+) -> Retrieval:
+    """Retrieve the shown stimulus of every trial from the gallery of distinct stimuli.
+
+    Parameters
+    ----------
+    queries : array (n_trials, n_dimensions)
+        Decoded vectors; compared by cosine.
+    gallery : array (n_rows, n_dimensions)
+        Vectors of stimuli. Several rows of one stimulus become one, the mean of their unit vectors.
+    shown : (n_trials,) ids
+    gallery_ids : (n_rows,) ids
+    subjects : array (n_trials,), optional
+        All trials are one subject's where it is not given.
+    groups : array (n_trials,), optional
+        For example the task; stimuli are exchanged within their group. A stimulus has one.
+    top : sequence of int
+        Top-k in the full gallery; those not smaller than the gallery are left out.
+    ways : sequence of int
+        k-way: the shown stimulus first among k. The mean over all galleries, which random ones approach. Those larger
+        than the gallery are left out.
+    n_permutations, n_draws, seed : int
+
+    Raises
+    ------
+    BrainalignError
+        If shapes do not fit, a vector is not finite, a shown stimulus is not in the gallery, or it has several groups.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> words = rng.normal(size=(30, 8))
+    >>> found = retrieval_accuracy(words + 0.1 * rng.normal(size=words.shape), words, range(30), range(30))
+    >>> float(found.table.set_index("measure").loc["top-1", "value"])
+    1.0
+    """
+    _check(queries, gallery, shown, gallery_ids)
+    vectors, ids = distinct_gallery(gallery, gallery_ids)
+    column = pd.Index(ids).get_indexer(pd.Index(np.asarray(shown)))
+    if (column < 0).any():
+        absent = sorted({str(s) for s in np.asarray(shown)[column < 0]})
+        raise BrainalignError(
+            f"{len(absent)} shown stimuli are not in the gallery ({listed(absent)}); add their vectors"
+        )
+    people = np.zeros(len(queries), dtype=int) if subjects is None else np.asarray(subjects)
+    check_rows("subjects", len(people), "queries", len(queries), "give one per trial")
+    stimulus_groups = None if groups is None else group_of_stimuli(np.asarray(groups), column, ids)
+    ranks = similarity_ranks(queries, vectors)
+    constant = np.empty(len(ids), dtype=np.intp)
+    constant[np.argsort(-np.bincount(column, minlength=len(ids)), kind="stable")] = np.arange(len(ids))
+    rows, by_subject = [], pd.DataFrame({"subject": people})
+    for measure, n, accuracy in _measures(len(ids), top, ways):
+        of_trial = accuracy[ranks[np.arange(len(column)), column] - 1]
+        test = pairing_test(accuracy[ranks - 1], column, stimulus_groups, n_permutations, seed)
+        enough = test.n_stimuli >= MIN_UNITS
+        interval = crossed_bootstrap(of_trial, people, column, n_draws=n_draws, seed=seed) if enough else None
+        rows.append(
+            {
+                "measure": measure,
+                "value": test.value,
+                "low": interval.low if interval else np.nan,
+                "high": interval.high if interval else np.nan,
+                "chance": accuracy.mean(),
+                "majority": accuracy[constant][column].mean(),
+                "null_mean": test.null_mean,
+                "null_sd": test.null_sd,
+                "p": test.p,
+                "n_gallery": n,
+                "n_trials": test.n_trials,
+                "n_stimuli": test.n_stimuli,
+                "n_subjects": len(np.unique(people)),
+            }
+        )
+        by_subject[measure] = of_trial
+    grouped = by_subject.groupby("subject", sort=False)
+    return Retrieval(
+        table=pd.DataFrame(rows),
+        by_subject=grouped.mean().assign(n_trials=grouped.size()).reset_index(),
+        ranks=ranks[np.arange(len(column)), column],
+        chosen=ids[_similarities(queries, vectors).argmax(axis=1)],
+        gallery_ids=ids,
+    )
+
+
+def _check(queries: Values, gallery: Values, shown: Any, gallery_ids: Any) -> None:
+    if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
+        raise BrainalignError(
+            f"queries {queries.shape} and gallery {gallery.shape} must be (n_trials, n_dimensions) and "
+            "(n_stimuli, n_dimensions) of the same space"
+        )
+    check_rows("queries", len(queries), "shown", len(shown), "name the shown stimulus of every trial")
+    check_rows("gallery", len(gallery), "gallery_ids", len(gallery_ids), "name the stimulus of every row")
+    check_finite("queries", queries, "drop those trials and count them")
+    check_finite("gallery", gallery, "embed those stimuli again")
+
+
+def group_of_stimuli(groups: NDArray[Any], column: Rows, ids: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the group of every distinct stimulus as a number; those never shown have one of their own.
+
+    Parameters
+    ----------
+    groups : array (n_trials,)
+    column : array (n_trials,) of int
+        Which of `ids` was shown.
+    ids : array (n_stimuli,)
+
+    Raises
+    ------
+    BrainalignError
+        If a stimulus was shown in several groups.
+    """
+    check_rows("groups", len(groups), "trials", len(column), "give one group per trial")
+    codes = pd.factorize(groups)[0]
+    of = np.full(len(ids), codes.max() + 1)
+    of[column] = codes
+    several = np.unique(column[of[column] != codes])
+    if len(several):
+        raise BrainalignError(
+            f"{len(several)} stimuli were shown in several groups ({listed([str(s) for s in ids[several]])}); what is "
+            "exchanged as a whole has one: give the task, not the subject, and keep texts of several tasks in train"
+        )
+    return of
+
+
+def distinct_gallery(gallery: Values, gallery_ids: Sequence[Any] | NDArray[Any]) -> tuple[Values, NDArray[Any]]:
+    """Return one unit vector per distinct stimulus (n_gallery, n_dimensions), and their ids.
+
+    Parameters
+    ----------
+    gallery : array (n_rows, n_dimensions)
+    gallery_ids : (n_rows,) ids
+    """
+    codes, ids = pd.factorize(np.asarray(gallery_ids))
+    sums = np.zeros((len(ids), gallery.shape[1]))
+    np.add.at(sums, codes, _unit(gallery))
+    return _unit(sums), np.asarray(ids)
+
+
+def _unit(rows: Values) -> Values:
+    rows = np.asarray(rows, dtype=np.float64)
+    norm = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(norm > 0, norm, 1))
+
+
+def _similarities(queries: Values, gallery: Values) -> Values:
+    return np.asarray(_unit(queries) @ _unit(gallery).T)
+
+
+def similarity_ranks(queries: Values, gallery: Values) -> Rows:
+    """Return the rank (n_trials, n_gallery) of every stimulus for every query by cosine: 1 is best, ties count against.
+
+    Parameters
+    ----------
+    queries : array (n_trials, n_dimensions)
+    gallery : array (n_gallery, n_dimensions)
+    """
+    similar = _similarities(queries, gallery)
+    ranks = np.empty(similar.shape, dtype=np.intp)
+    for row, values in enumerate(similar):
+        ranks[row] = len(values) - np.searchsorted(np.sort(values), values - TIE)
+    return ranks
+
+
+def way_accuracy(n_gallery: int, n_ways: int) -> Values:
+    """Return how often a stimulus of rank 1, 2, ... is first among itself and n_ways − 1 others drawn at random.
+
+        C(n_gallery − rank, n_ways − 1) / C(n_gallery − 1, n_ways − 1)
+
+    Parameters
+    ----------
+    n_gallery, n_ways : int
+
+    Returns
+    -------
+    array (n_gallery,)
+
+    Examples
+    --------
+    >>> way_accuracy(3, 2).round(6).tolist()
+    [1.0, 0.5, 0.0]
+    """
+    worse = n_gallery - np.arange(1, n_gallery + 1)
+    possible = worse >= n_ways - 1
+    left = np.where(possible, worse - n_ways + 1, 0)
+    log = gammaln(worse + 1) - gammaln(left + 1) - gammaln(n_gallery) + gammaln(n_gallery - n_ways + 1)
+    return np.where(possible, np.exp(log), 0.0)
+
+
+def _measures(n: int, top: Sequence[int], ways: Sequence[int]) -> list[tuple[str, int, Values]]:
+    """Return name, size of the gallery, and accuracy by rank of every measure that the gallery allows."""
+    if n < 2:
+        raise BrainalignError(f"a gallery of {n} distinct stimuli leaves nothing to retrieve; give two or more")
+    found = [(f"top-{k}", n, (np.arange(1, n + 1) <= k).astype(float)) for k in top if k < n]
+    return found + [(f"{k}-way", k, way_accuracy(n, k)) for k in ways if k <= n]

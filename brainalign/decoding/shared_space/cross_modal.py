@@ -1,0 +1,255 @@
+"""Retrieval inside a shared space: of image vectors, from subject to subject, from modality to modality, and fused.
+
+    kind        queries                                     gallery
+    image       every trial of a modality                   vectors of its test images
+    averaged    mean over the subjects of a modality        vectors of its test images
+    subjects    one subject                                 another subject of the modality, every ordered pair
+    modalities  mean over the subjects of one modality      mean over the subjects of another, every ordered pair
+    fused       mean over subjects and modalities           vectors of the images that all modalities have
+
+It takes embeddings of any decoder, so that ridge stands in the same table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_rows
+from brainalign.decoding.scoring import distinct_gallery, similarity_ranks
+from brainalign.decoding.training import Trials
+from brainalign.statistics import MIN_UNITS, crossed_bootstrap, pairing_test
+
+Values = NDArray[np.floating[Any]]
+KINDS = ("image", "averaged", "subjects", "modalities", "fused")
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Queries of one row of the table, each part with a gallery of its own over the same stimuli."""
+
+    kind: str
+    query: str
+    gallery: str
+    parts: list[tuple[Values, NDArray[np.intp], Values, NDArray[Any]]]  # queries, shown, gallery, subjects
+
+
+def space_retrieval(
+    embeddings: Mapping[str, Values],
+    test: Mapping[str, Trials],
+    *,
+    kinds: Sequence[str] = KINDS,
+    top: Sequence[int] = (1, 5),
+    n_permutations: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Score embeddings of test trials, one per subject and stimulus, in every direction.
+
+    Parameters
+    ----------
+    embeddings : mapping of array (n_trials, n_dimensions)
+        By modality; compared by cosine.
+    test : mapping of Trials
+        Repeats averaged; targets are the vectors of the images.
+    kinds : sequence of str
+        Of "image", "averaged", "subjects", "modalities", "fused".
+    top : sequence of int
+    n_permutations, seed : int
+
+    Returns
+    -------
+    DataFrame
+        A row per search and measure: kind, query, gallery, measure, value, low, high (over subjects and stimuli drawn
+        anew; NaN below six stimuli), chance, null_mean, null_sd and p (exchanges of distinct stimuli), n_gallery,
+        n_trials, n_stimuli, n_subjects.
+
+    Raises
+    ------
+    BrainalignError
+        If rows do not fit or a subject has several trials of a stimulus.
+    """
+    for name, trials in test.items():
+        check_rows(f"embeddings of {name}", len(embeddings[name]), "its trials", len(trials.meta), "embed every trial")
+        if trials.meta.duplicated(["subject", "stimulus_id"]).any():
+            raise BrainalignError(f"{name}: a subject has several trials of a stimulus; average them by averaged()")
+    rows = []
+    for search in _searches(embeddings, test):
+        if search.kind in kinds:
+            rows += [_row(search, k, n_permutations, seed) for k in top]
+    return pd.DataFrame(rows)
+
+
+def fused_embedding(
+    embeddings: Mapping[str, Values], test: Mapping[str, Trials], ids: Sequence[Any] | NDArray[Any] | None = None
+) -> tuple[Values, NDArray[Any]]:
+    """Return the mean unit embedding of every stimulus over modalities and subjects, each subject counting once.
+
+    Parameters
+    ----------
+    embeddings : mapping of array (n_trials, n_dimensions)
+    test : mapping of Trials
+        Repeats averaged.
+    ids : sequence, optional
+        The stimuli; those that all modalities have, where not given.
+
+    Returns
+    -------
+    array (n_stimuli, n_dimensions), array (n_stimuli,) of ids
+    """
+    ids = _common(list(test.values())) if ids is None else np.asarray(ids)
+    tables = [trials.meta for trials in test.values()]
+    stacked = np.concatenate([np.asarray(embeddings[name]) for name in test])
+    shown = np.concatenate([table["stimulus_id"].to_numpy() for table in tables])
+    return _means(stacked, shown, ids), ids
+
+
+def stimulus_hits(embeddings: Mapping[str, Values], test: Mapping[str, Trials], top: int = 5) -> pd.DataFrame:
+    """Return how often each stimulus is among the first `top` image vectors (n_stimuli, n_modalities), over subjects.
+
+    Parameters
+    ----------
+    embeddings : mapping of array (n_trials, n_dimensions)
+    test : mapping of Trials
+    top : int
+    """
+    found = {}
+    for name, trials in test.items():
+        gallery, ids = distinct_gallery(trials.targets, trials.meta["stimulus_id"].to_numpy())
+        shown = pd.Index(ids).get_indexer(pd.Index(trials.meta["stimulus_id"]))
+        ranks = similarity_ranks(embeddings[name], gallery)[np.arange(len(shown)), shown]
+        found[name] = pd.Series(ranks <= top, index=trials.meta["stimulus_id"]).groupby(level=0, sort=False).mean()
+    return pd.DataFrame(found)
+
+
+@dataclass(frozen=True)
+class PairedChange:
+    """How one way scores beside another on the same stimuli.
+
+    Attributes
+    ----------
+    value : float
+        Mean difference.
+    se : float
+        Of that mean, over stimuli.
+    n_stimuli : int
+    """
+
+    value: float
+    se: float
+    n_stimuli: int
+
+    @property
+    def clear(self) -> bool:
+        """Return whether the difference is more than two standard errors."""
+        return abs(self.value) > 2 * self.se
+
+
+def paired_change(hits: pd.DataFrame, other: pd.DataFrame) -> PairedChange:
+    """Return how far `hits` are above `other`, stimulus by stimulus; modalities count alike.
+
+    Parameters
+    ----------
+    hits, other : DataFrame (n_stimuli, n_modalities)
+        From `stimulus_hits`.
+    """
+    by_stimulus = (hits - other.reindex(index=hits.index, columns=hits.columns)).mean(axis=1).dropna()
+    n = len(by_stimulus)
+    se = float(by_stimulus.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+    return PairedChange(float(by_stimulus.mean()), se, n)
+
+
+def _searches(embeddings: Mapping[str, Values], test: Mapping[str, Trials]) -> Iterator[_Search]:
+    for name, trials in test.items():
+        gallery, ids = distinct_gallery(trials.targets, trials.meta["stimulus_id"].to_numpy())
+        shown = pd.Index(ids).get_indexer(pd.Index(trials.meta["stimulus_id"]))
+        subjects = trials.meta["subject"].to_numpy()
+        yield _Search("image", name, "image vectors", [(embeddings[name], shown, gallery, subjects)])
+        means, _ = fused_embedding(embeddings, {name: trials}, ids)
+        everyone = np.full(len(ids), "all")
+        yield _Search("averaged", name, "image vectors", [(means, np.arange(len(ids)), gallery, everyone)])
+        pairs = list(_subject_pairs(embeddings[name], trials))
+        if pairs:
+            yield _Search("subjects", name, name, pairs)
+    for one, other in permutations(test, 2):
+        ids = _common([test[one], test[other]])
+        if len(ids) > 1:
+            query, sought = (fused_embedding(embeddings, {name: test[name]}, ids)[0] for name in (one, other))
+            everyone = np.full(len(ids), "all")
+            yield _Search("modalities", one, other, [(query, np.arange(len(ids)), sought, everyone)])
+    ids = _common(list(test.values()))
+    if len(test) > 1 and len(ids) > 1:
+        means, _ = fused_embedding(embeddings, test, ids)
+        first = next(iter(test.values()))
+        gallery, known = distinct_gallery(first.targets, first.meta["stimulus_id"].to_numpy())
+        gallery = gallery[pd.Index(known).get_indexer(pd.Index(ids))]
+        everyone = np.full(len(ids), "all")
+        yield _Search("fused", "all", "image vectors", [(means, np.arange(len(ids)), gallery, everyone)])
+
+
+def _subject_pairs(
+    embeddings: Values, trials: Trials
+) -> Iterator[tuple[Values, NDArray[np.intp], Values, NDArray[Any]]]:
+    """Yield what every subject asks of every other, over the stimuli that all subjects saw."""
+    subjects = pd.unique(trials.meta["subject"])
+    of = [trials.meta["subject"].to_numpy() == subject for subject in subjects]
+    ids = _common([trials.select(rows) for rows in of])
+    if len(subjects) < 2 or len(ids) < 2:
+        return
+    shown = trials.meta["stimulus_id"].to_numpy()
+    means = [_means(embeddings[rows], shown[rows], ids) for rows in of]
+    for one, other in permutations(range(len(subjects)), 2):
+        yield means[one], np.arange(len(ids)), means[other], np.full(len(ids), subjects[one])
+
+
+def _row(search: _Search, k: int, n_permutations: int, seed: int) -> dict[str, Any]:
+    hits, columns, people = [], [], []
+    for queries, shown, gallery, subjects in search.parts:
+        hits.append((similarity_ranks(queries, gallery) <= k).astype(float))
+        columns.append(shown)
+        people.append(subjects)
+    pair_scores, column, who = np.concatenate(hits), np.concatenate(columns), np.concatenate(people)
+    test = pairing_test(pair_scores, column, None, n_permutations, seed)
+    own = pair_scores[np.arange(len(column)), column]
+    enough = test.n_stimuli >= MIN_UNITS
+    interval = crossed_bootstrap(own, who, column, n_draws=1000, seed=seed) if enough else None
+    n_gallery = pair_scores.shape[1]
+    return {
+        "kind": search.kind,
+        "query": search.query,
+        "gallery": search.gallery,
+        "measure": f"top-{k}",
+        "value": test.value,
+        "low": interval.low if interval else np.nan,
+        "high": interval.high if interval else np.nan,
+        "chance": min(1.0, k / n_gallery),
+        "null_mean": test.null_mean,
+        "null_sd": test.null_sd,
+        "p": test.p,
+        "n_gallery": n_gallery,
+        "n_trials": test.n_trials,
+        "n_stimuli": test.n_stimuli,
+        "n_subjects": len(np.unique(who)),
+    }
+
+
+def _common(parts: list[Trials]) -> NDArray[Any]:
+    """Return the stimuli that all have, in the order of the first."""
+    first = pd.unique(parts[0].meta["stimulus_id"])
+    shared = set(first).intersection(*(set(trials.meta["stimulus_id"]) for trials in parts))
+    return np.array([stimulus for stimulus in first if stimulus in shared])
+
+
+def _means(embeddings: Values, shown: NDArray[Any], ids: NDArray[Any]) -> Values:
+    rows = pd.Index(ids).get_indexer(pd.Index(shown))
+    kept = rows >= 0
+    unit = np.asarray(embeddings, dtype=np.float64)[kept]
+    unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    sums = np.zeros((len(ids), unit.shape[1]))
+    np.add.at(sums, rows[kept], unit)
+    return np.asarray(sums / np.maximum(np.bincount(rows[kept], minlength=len(ids))[:, None], 1))

@@ -1,0 +1,158 @@
+"""The linear part of a shared space: a ridge of each subject to the image vectors, and how much it counts.
+
+A network needs many trials of a modality; where a modality saw few of the images, ridge finds more of them. So
+embeddings are means of both, weighted per modality by what finds validation images best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from brainalign.decoding.scoring import LinearDecoder, distinct_gallery, similarity_ranks
+from brainalign.decoding.training import SubjectScale, Trials
+
+Values = NDArray[np.floating[Any]]
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of ridge, that are tried
+USUAL = 0.75  # where validation images do not clearly say otherwise: never far below the better of both
+VALIDATION_SHARE = 0.1  # of the training images
+FEWEST = 10  # validation images: fewer say nothing
+BLOCK = 2**20  # values of a block of trials that is taken at once
+
+
+class LinearPath:
+    """Weights of one modality from standardised signals to image vectors.
+
+    Parameters
+    ----------
+    weights : array (n_layers, n_features, n_dimensions)
+        One per subject, or one for all.
+    intercepts : array (n_layers, n_dimensions)
+    """
+
+    def __init__(self, weights: Values, intercepts: Values) -> None:
+        self.weights, self.intercepts = (
+            np.ascontiguousarray(part, dtype=np.float32)
+            for part in (weights, intercepts)  # as files hold them
+        )
+
+    @classmethod
+    def fit(cls, trials: Trials, scale: SubjectScale, penalty: float, own: bool) -> LinearPath:
+        """Fit a ridge for every subject, or one for all: dual, or primal where there are more trials than features.
+
+        Parameters
+        ----------
+        trials : Trials
+        scale : SubjectScale
+        penalty : float
+            In units of the mean eigenvalue.
+        own : bool
+        """
+        subjects = trials.meta["subject"].to_numpy().astype(str)
+        flat = scale.apply(trials.signals, subjects).reshape(len(subjects), -1)
+        whose = subjects if own else np.full(len(subjects), "all")  # signals are scaled by subject already
+        names = [name for name in (scale.names if own else ("all",)) if (whose == name).any()]
+        targets = np.asarray(trials.targets)
+        parts = [_ridge(flat[whose == name], targets[whose == name], penalty) for name in names]
+        return cls(np.stack([weights for weights, _ in parts]), np.stack([intercept for _, intercept in parts]))
+
+    def __call__(self, x: NDArray[np.float32], layers: NDArray[np.intp]) -> Values:
+        """Return vectors (n, n_dimensions) of standardised signals; the mean of all weights for layer −1."""
+        found = np.empty((len(x), self.weights.shape[2]))
+        for layer in np.unique(layers):
+            weights, intercept = self.weights.mean(axis=0), self.intercepts.mean(axis=0)
+            if layer >= 0:
+                weights, intercept = self.weights[layer], self.intercepts[layer]
+            rows = layers == layer
+            found[rows] = x[rows].reshape(rows.sum(), -1) @ weights + intercept
+        return found
+
+
+def blended(network: Values, ridge: Values, share: float) -> Values:
+    """Return the weighted mean of unit vectors (n, n_dimensions), at unit length.
+
+    Parameters
+    ----------
+    network, ridge : array (n, n_dimensions)
+    share : float
+        Of ridge.
+    """
+    return _unit((1 - share) * _unit(network) + share * _unit(ridge))
+
+
+def held_out_stimuli(train: Mapping[str, Trials], seed: int) -> tuple[Mapping[str, Trials], dict[str, Trials]]:
+    """Return the trials to train on, and those of a tenth of the images, whatever their modality; none of few images.
+
+    Parameters
+    ----------
+    train : mapping of Trials
+    seed : int
+    """
+    ids = sorted({str(name) for trials in train.values() for name in trials.meta["stimulus_id"]})
+    n_held = round(VALIDATION_SHARE * len(ids))
+    if n_held < FEWEST:
+        return train, {}
+    held = set(np.random.default_rng([seed, 0x7A1]).permutation(ids)[:n_held].tolist())
+    parts: tuple[dict[str, Trials], dict[str, Trials]] = ({}, {})
+    for name, trials in train.items():
+        rows = trials.meta["stimulus_id"].astype(str).isin(held).to_numpy()
+        parts[0][name] = trials.select(~rows)
+        if trials.meta["stimulus_id"][rows].nunique() >= FEWEST // 2:
+            parts[1][name] = trials.select(rows)
+    return parts
+
+
+def best_share(network: Values, ridge: Values, trials: Trials) -> float:
+    """Return the share of ridge whose embeddings are closest to the image vectors, if clearly so; else the usual one.
+
+    Clearly: by more than a standard error over images of the difference in mean cosine. Ranks among few images are too
+    coarse to choose by.
+
+    Parameters
+    ----------
+    network, ridge : array (n_trials, n_dimensions)
+    trials : Trials
+        Of validation images.
+    """
+    image = np.unique(trials.meta["stimulus_id"].to_numpy().astype(str), return_inverse=True)[1]
+    targets, n_trials = _unit(trials.targets), np.bincount(image)
+    closeness = {
+        share: np.bincount(image, (blended(network, ridge, share) * targets).sum(axis=1)) / n_trials for share in SHARES
+    }
+    best = max(SHARES, key=lambda share: float(closeness[share].mean()))
+    gain = closeness[best] - closeness[USUAL]
+    return best if gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)) else USUAL
+
+
+def reciprocal_rank(embeddings: Values, trials: Trials) -> float:
+    """Return the mean reciprocal rank of the images that were shown, among all that were."""
+    gallery, _ = distinct_gallery(trials.targets, trials.meta["stimulus_id"].to_numpy())
+    shown = trials.shown(trials.distinct())
+    ranks = similarity_ranks(embeddings, gallery)
+    return float((1 / ranks[np.arange(len(shown)), shown]).mean())
+
+
+def _ridge(x: Values, y: Values, penalty: float) -> tuple[Values, Values]:
+    """Return weights and intercept by the smaller of the two systems; the other would be trials by trials."""
+    n, n_features = x.shape
+    if n <= n_features:
+        fitted = LinearDecoder("own", penalties=(penalty,)).fit(x[:, :, None], y, np.zeros(n))
+        return next(iter(fitted.coefficients().values()))
+    mean, target_mean = x.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
+    products, moments = np.zeros((n_features, n_features)), np.zeros((n_features, y.shape[1]))
+    step = max(1, BLOCK // n_features)
+    for start in range(0, n, step):
+        rows = x[start : start + step] - mean
+        products += rows.T @ rows
+        moments += rows.T @ (y[start : start + step] - target_mean)
+    products[np.diag_indices(n_features)] += penalty * np.trace(products) / n  # the trace of the kernel
+    weights = cho_solve(cho_factor(products, lower=True, overwrite_a=True), moments, overwrite_b=True)
+    return weights, target_mean - mean @ weights
+
+
+def _unit(values: Values) -> Values:
+    return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12))

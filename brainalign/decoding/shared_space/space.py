@@ -1,0 +1,353 @@
+"""One space of EEG, MEG, fMRI and image vectors: an encoder per modality, a subject layer in each, one projector.
+
+    embedding = unit((1 − b_m) unit(mixture(encoder_m(subject layer(x)))) + b_m unit(ridge of the subject(x)))
+
+with x the standardised recording. The network is trained by a contrastive and a regression loss towards the vectors of
+the images, one modality per batch; modalities share the projector, and the space of the images itself. How much ridge
+counts is chosen per modality on validation images: a network needs more trials than ridge does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
+from brainalign.decoding.shared_space.linear_paths import (
+    USUAL,
+    LinearPath,
+    best_share,
+    blended,
+    held_out_stimuli,
+    reciprocal_rank,
+)
+from brainalign.decoding.shared_space.modality_encoders import MODALITY_ENCODERS
+from brainalign.decoding.shared_space.shared_space_files import read_space, write_space
+from brainalign.decoding.shared_space.space_network import SpaceNetwork, TrainingData, train_space
+from brainalign.decoding.training import SubjectScale, Trials, check_unseen
+from brainalign.devices import pick_device
+
+Values = NDArray[np.floating[Any]]
+CHUNK = 512  # trials embedded at once
+
+
+class SharedSpace:
+    """Recordings of several modalities and subjects embedded among the vectors of the images that were shown.
+
+    Parameters
+    ----------
+    size : {"tiny", "full"}
+        For a CPU, or as published: then take width 1024, n_experts 5, router 2048, learning_rate 3e-4, batch_size 250.
+    width : int
+        Of the vectors between encoders and projector.
+    n_experts, router : int
+        Of the projector; hidden units of its router.
+    subject_layers : bool
+        False: one layer for all; the ablation.
+    phases : {"joint", "two"}
+        All at once, or encoders one by one, each with a projection of its own, and then, frozen, the mixture.
+    steps : int
+        Batches of every modality, in each phase; the most there are with schedule "plateau".
+    learning_rate, weight_decay : float
+    batch_size : int
+    regression : float
+        Weight of the mean squared distance to the image vector beside the contrastive loss.
+    scale : (float, float)
+        Inverse temperature at the start, and its largest value.
+    schedule : {"one_cycle", "plateau"}
+        "plateau" trains until validation images are found no better; one cycle, of 300 batches at most, where there are
+        too few to validate.
+    patience : int
+        Batches without improvement after which "plateau" lowers the rate, and at last ends.
+    blend : float, optional
+        Share of each subject's ridge in embeddings; 0 is the network alone. Chosen on validation images where not
+        given.
+    penalty : float
+        Of ridge, in units of the mean eigenvalue.
+    options : mapping, optional
+        Of encoders by modality: {"eeg": {"kernel": 9}}.
+    device, seed : str, int
+
+    Attributes
+    ----------
+    history_, scales_ : dict of History by phase, dict of SubjectScale by modality
+    blend_ : dict of float
+        Share of ridge, by modality.
+
+    References
+    ----------
+    Li D et al. (2025). BrainFLORA: uncovering brain concept representation via multimodal neural embeddings.
+    arXiv:2507.09747. The published code never calls its subject layers; here they begin every encoder.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rng = np.random.default_rng(0)
+    >>> meta = pd.DataFrame({"stimulus_id": range(40), "subject": "01", "task": "viewing"})
+    >>> vectors = rng.normal(size=(40, 8))
+    >>> fmri = Trials(vectors @ rng.normal(size=(8, 30)), vectors, meta)
+    >>> space = SharedSpace(steps=20).fit({"fmri": fmri})
+    >>> space.embed("fmri", fmri.signals[:3], ["01"] * 3).shape
+    (3, 8)
+    """
+
+    def __init__(
+        self,
+        size: Literal["tiny", "full"] = "tiny",
+        *,
+        width: int = 64,
+        n_experts: int = 4,
+        router: int = 64,
+        subject_layers: bool = True,
+        phases: Literal["joint", "two"] = "joint",
+        steps: int = 300,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 0.05,
+        batch_size: int = 96,
+        regression: float = 1.0,
+        scale: tuple[float, float] = (1 / 0.07, 100.0),
+        schedule: Literal["one_cycle", "plateau"] = "one_cycle",
+        patience: int = 300,
+        blend: float | None = None,
+        penalty: float = 1.0,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        device: Literal["auto", "cpu", "cuda"] = "cpu",
+        seed: int = 0,
+    ) -> None:
+        check_choice("size", size, MODALITY_ENCODERS)
+        check_choice("phases", phases, ("joint", "two"))
+        check_choice("schedule", schedule, ("one_cycle", "plateau"))
+        if blend is not None and not 0 <= blend <= 1:
+            raise BrainalignError(f"blend {blend} is not between 0 (the network alone) and 1 (ridge alone)")
+        self.size = size
+        self.width = width
+        self.n_experts = n_experts
+        self.router = router
+        self.subject_layers = subject_layers
+        self.phases = phases
+        self.steps = steps
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.regression = regression
+        self.scale = scale
+        self.schedule = schedule
+        self.patience = patience
+        self.blend = blend
+        self.penalty = penalty
+        self.options = {name: dict(given) for name, given in (options or {}).items()}
+        self.device = device
+        self.seed = seed
+
+    def fit(self, train: Mapping[str, Trials], val: Mapping[str, Trials] | None = None) -> SharedSpace:
+        """Train on trials of every modality.
+
+        Parameters
+        ----------
+        train : mapping of Trials
+            By modality; signals (n_trials, n_channels, n_times), or (n_trials, n_voxels) with as many columns for
+            every subject (fill those with fewer voxels by a constant). Targets are the vectors of the images.
+        val : mapping of Trials, optional
+            Of other images: the weights that retrieve these best are kept, and the share of ridge that does. Without it
+            a tenth of the training images are left out of the network's training for this, where they are ten or more.
+
+        Raises
+        ------
+        BrainalignError
+            If a stimulus is in train and val, targets have several sizes, or values are not finite.
+        """
+        _check(train, val or {})
+        seen, held = (train, val) if val else held_out_stimuli(train, self.seed)
+        self.scales_ = {name: SubjectScale.fit(t.signals, t.meta["subject"].to_numpy()) for name, t in seen.items()}
+        self.shapes_ = {name: trials.signals.shape[1:] for name, trials in train.items()}
+        self.n_dimensions_ = next(iter(train.values())).targets.shape[1]
+        self.linear_: dict[str, LinearPath] = {}
+        self.blend_ = dict.fromkeys(train, 0.0)  # while the network is trained
+        with _seeded(self.seed):
+            self._build(pick_device(self.device))
+            self.history_ = train_space(
+                self.network_,
+                self._training_data(seen),
+                phases=self.phases,
+                steps=self.steps,
+                batch_size=self.batch_size,
+                regression=self.regression,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                seed=self.seed,
+                schedule=self.schedule,
+                patience=self.patience,
+                validate=(lambda: self._validated(held)) if held else None,
+            )
+        self.network_.eval()
+        if self.blend != 0:
+            self._blend(train, seen, held)
+        return self
+
+    def embed(self, modality: str, values: Values, subjects: Any) -> NDArray[np.float64]:
+        """Return unit vectors (n_trials, n_dimensions), in the space of the image vectors.
+
+        Parameters
+        ----------
+        modality : str
+        values : array (n_trials, n_channels, n_times) or (n_trials, n_voxels)
+            As measured: scaled here as training trials were.
+        subjects : (n_trials,) names
+            One who was not in training gets the mean scale and the mean subject layer; `unknown` counts them.
+
+        Raises
+        ------
+        BrainalignError
+            If the modality was not in training, or shapes differ from its training trials.
+        """
+        subjects = np.asarray(subjects)
+        network = self._network(modality, values, subjects)  # refuses other shapes
+        return np.asarray(blended(network, *self._ridge(modality, values, subjects)), dtype=np.float64)
+
+    def _network(self, modality: str, values: Values, subjects: NDArray[Any]) -> Values:
+        """Return what the network makes of trials, before it is brought to unit length."""
+        check_choice("modality", modality, self.scales_)
+        check_rows("subjects", len(subjects), "values", len(values), "give one subject per trial")
+        if values.shape[1:] != self.shapes_[modality]:
+            raise BrainalignError(
+                f"{modality}: trials of shape {values.shape[1:]}, but training trials had {self.shapes_[modality]}; "
+                "select the same channels and times"
+            )
+        check_finite(modality, values, "drop those trials")
+        found = []
+        with torch.no_grad():
+            for start in range(0, len(values), CHUNK):
+                x, layers = self._inputs(modality, values[start : start + CHUNK], subjects[start : start + CHUNK])
+                found.append(self.network_(modality, x, layers).cpu())
+        return np.asarray(torch.cat(found) if found else torch.empty(0, self.n_dimensions_), dtype=np.float64)
+
+    def _ridge(self, modality: str, values: Values, subjects: NDArray[Any]) -> tuple[Values, float]:
+        """Return what ridge makes of trials, and its share; zeros and 0 where it takes no part."""
+        share = self.blend_[modality]
+        if share == 0:
+            return np.zeros((len(values), self.n_dimensions_)), 0.0
+        scale = self.scales_[modality]
+        rows = scale.rows(subjects)
+        layers = rows if self.subject_layers else np.zeros_like(rows)
+        return self.linear_[modality](scale.apply(values, subjects), layers), share
+
+    def _blend(self, train: Mapping[str, Trials], seen: Mapping[str, Trials], held: Mapping[str, Trials]) -> None:
+        """Choose the shares by ridge on the same trials as the network; then fit it to all."""
+        for name, trials in train.items():
+            share = USUAL if self.blend is None else self.blend
+            if self.blend is None and name in held:
+                part = held[name]
+                subjects = part.meta["subject"].to_numpy()
+                network = self._network(name, part.signals, subjects)
+                self.linear_[name] = LinearPath.fit(seen[name], self.scales_[name], self.penalty, self.subject_layers)
+                self.blend_[name] = 1.0
+                ridge = self._ridge(name, part.signals, subjects)[0]
+                share = best_share(network, ridge, part)
+            self.blend_[name] = share
+            if share > 0:
+                self.linear_[name] = LinearPath.fit(trials, self.scales_[name], self.penalty, self.subject_layers)
+
+    def unknown(self, modality: str, subjects: Any) -> int:
+        """Return how many of these trials are of subjects who were not in training."""
+        return int((self.scales_[modality].rows(np.asarray(subjects)) < 0).sum())
+
+    def gates(self, modality: str, values: Values, subjects: Any) -> NDArray[np.float64]:
+        """Return how much each expert takes part in each trial (n_trials, n_experts); arguments as of `embed`."""
+        names = np.asarray(subjects)
+        with torch.no_grad():
+            x, layers = self._inputs(modality, values, names)
+            return np.asarray(
+                self.network_.mixture.gates(self.network_.encoders[modality](x, layers)).cpu(), dtype=float
+            )
+
+    def save(self, path: Path | str) -> None:
+        """Write everything that `embed` needs into one safetensors file."""
+        write_space(self, Path(path))
+
+    @classmethod
+    def load(cls, path: Path | str) -> SharedSpace:
+        """Return a space that `save` wrote, on the CPU.
+
+        Raises
+        ------
+        BrainalignError
+            If the file holds something else.
+        """
+        arguments, scales, n_dimensions, state, blend, linear = read_space(Path(path))
+        space = cls(**arguments)
+        space.scales_, space.blend_, space.linear_ = scales, blend, linear
+        space.shapes_ = {name: scale.mean.shape[1:] for name, scale in scales.items()}
+        space.n_dimensions_ = n_dimensions
+        with _seeded(0):
+            space._build(torch.device("cpu"))
+        space.network_.load_state_dict(state)
+        space.network_.eval()
+        return space
+
+    def _build(self, device: torch.device) -> None:
+        n_layers = {name: len(scale.names) if self.subject_layers else 1 for name, scale in self.scales_.items()}
+        sizes = (self.width, self.n_dimensions_, self.n_experts, self.router)
+        network = SpaceNetwork(self.size, self.shapes_, n_layers, *sizes, self.scale, self.options)
+        self.network_ = network.to(device)
+
+    def _inputs(self, modality: str, values: Values, subjects: NDArray[Any]) -> tuple[Tensor, Tensor]:
+        """Return standardised values and the subject layer of every trial, on the device of the network."""
+        device = self.network_.mixture.experts.weight.device
+        scale = self.scales_[modality]
+        rows = scale.rows(subjects)
+        layers = torch.from_numpy(rows if self.subject_layers else np.zeros_like(rows))
+        return torch.from_numpy(scale.apply(values, subjects)).to(device), layers.to(device)
+
+    def _training_data(self, train: Mapping[str, Trials]) -> dict[str, TrainingData]:
+        ids = {i: k for k, i in enumerate(sorted({str(i) for t in train.values() for i in t.meta["stimulus_id"]}))}
+        data = {}
+        for name, trials in train.items():
+            x, layers = self._inputs(name, trials.signals, trials.meta["subject"].to_numpy())
+            targets = F.normalize(torch.from_numpy(np.asarray(trials.targets, dtype=np.float32)), dim=-1)
+            stimuli = torch.tensor([ids[str(i)] for i in trials.meta["stimulus_id"]])
+            data[name] = TrainingData(x, layers, targets.to(x.device), stimuli.to(x.device))
+        return data
+
+    def _validated(self, val: Mapping[str, Trials]) -> float:
+        """Return the mean reciprocal rank of the images that were shown, over modalities, by the network alone."""
+        found = []
+        for name, trials in val.items():
+            network = self._network(name, trials.signals, trials.meta["subject"].to_numpy())
+            found.append(reciprocal_rank(network, trials))
+        return float(np.mean(found))
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Draw weights and dropout from `seed`, and leave the global generators as they were."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
+
+
+def _check(train: Mapping[str, Trials], val: Mapping[str, Trials]) -> None:
+    if not train:
+        raise BrainalignError("no modality to train on; give a mapping like {'eeg': Trials, 'fmri': Trials}")
+    sizes = {name: trials.targets.shape[1:] for name, trials in train.items()}
+    if len(set(sizes.values())) > 1 or len(next(iter(sizes.values()))) != 1:
+        raise BrainalignError(f"targets of the modalities have sizes {sizes}; give the image vectors of one model")
+    unknown = sorted(set(val) - set(train))
+    if unknown:
+        raise BrainalignError(f"validation trials of {listed(unknown)}, but training has {listed(list(train), 6)}")
+    for name, trials in train.items():
+        if trials.signals.ndim not in (2, 3):
+            raise BrainalignError(
+                f"{name}: signals of shape {trials.signals.shape} must be (n_trials, n_channels, n_times) or "
+                "(n_trials, n_voxels)"
+            )
+        check_finite(f"{name} signals", trials.signals, "drop those trials")
+        check_finite(f"{name} targets", trials.targets, "embed those images again")
+    check_unseen(train.values(), val.values(), ("train", "val"))

@@ -1,0 +1,53 @@
+"""Decoders of text from EEG, language models, and studies of them."""
+
+from brainalign.decoding.text.constant import constant_scores, constant_sentence
+from brainalign.decoding.text.decoder import TextDecoder
+from brainalign.decoding.text.decoder_file import KEY, read_decoder
+from brainalign.decoding.text.eeg_encoders import EEG_ENCODERS, eeg_encoder
+from brainalign.decoding.text.exchanged import exchange_relevance
+from brainalign.decoding.text.frozen_language import CausalLanguage, LanguageModel, Seq2SeqLanguage
+from brainalign.decoding.text.glim import AdaptiveBlock, GlimEncoder, Prompt, time_code
+from brainalign.decoding.text.glim_alignment import GlimAlignment
+from brainalign.decoding.text.language import LanguageBridge
+from brainalign.decoding.text.language_models import LANGUAGE_MODELS, pretrained, smollm
+from brainalign.decoding.text.residual import RidgeMaps, cross_fitted, spread
+from brainalign.decoding.text.scores import text_scores
+from brainalign.decoding.text.t5 import word_t5, word_tokenizer
+from brainalign.decoding.text.text_decoders import Decoded, TextFit, decoder_of, nearest_sentences
+from brainalign.decoding.text.text_study import TextFound, TextStudy, study_text
+
+__all__ = [
+    "EEG_ENCODERS",
+    "KEY",
+    "LANGUAGE_MODELS",
+    "AdaptiveBlock",
+    "CausalLanguage",
+    "Decoded",
+    "GlimAlignment",
+    "GlimEncoder",
+    "LanguageBridge",
+    "LanguageModel",
+    "Prompt",
+    "RidgeMaps",
+    "Seq2SeqLanguage",
+    "TextDecoder",
+    "TextFit",
+    "TextFound",
+    "TextStudy",
+    "constant_scores",
+    "constant_sentence",
+    "cross_fitted",
+    "decoder_of",
+    "eeg_encoder",
+    "exchange_relevance",
+    "nearest_sentences",
+    "pretrained",
+    "read_decoder",
+    "smollm",
+    "spread",
+    "study_text",
+    "text_scores",
+    "time_code",
+    "word_t5",
+    "word_tokenizer",
+]

@@ -1,0 +1,184 @@
+"""Networks from EEG to tokens, which a language model can read, and to one vector, in the space of the targets.
+
+| | finds | by |
+|---|---|---|
+| tiny | waves locked to the stimulus | two convolutions, one layer of attention |
+| envelope | power, whatever the sign | filters, squared, averaged in windows, logarithm |
+| glim | waves locked to the stimulus | attention over time points; a prompt tells task, dataset and subject |
+| module:Model | what the model finds | any of n_chans, n_times, n_outputs, sfreq: braindecode's, or yours |
+
+All but glim begin with a matrix over channels of each subject's own, the identity before training; someone new gets
+their mean.
+What lies in the padding of a recording does not change what comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from brainalign.checks import BrainalignError, check_choice
+from brainalign.decoding.text.glim import GlimEncoder
+from brainalign.decoding.text.plugin_encoder import PluginEncoder
+from brainalign.decoding.training import EegShape, SubjectLayers, silenced
+
+
+class TinyEncoder(nn.Module):
+    """Two strided convolutions, positions, one layer of attention; the vector from all tokens at once.
+
+    Parameters
+    ----------
+    shape : EegShape
+    width : int
+        Of a token, of 8 samples.
+    n_heads : int
+    dropout, head_dropout : float
+        In the layer of attention, and before the vector.
+    """
+
+    def __init__(
+        self, shape: EegShape, width: int = 96, n_heads: int = 4, dropout: float = 0.1, head_dropout: float = 0.3
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.subjects = SubjectLayers(shape.n_subjects, shape.n_channels, shape.n_channels)
+        self.first = nn.Conv1d(shape.n_channels, width, 9, stride=2, padding=4)
+        self.second = nn.Conv1d(width, width, 9, stride=4, padding=4)
+        n_tokens = (shape.n_times + 7) // 8
+        self.positions = nn.Parameter(0.02 * torch.randn(n_tokens, width))
+        self.attend = nn.TransformerEncoderLayer(
+            width, n_heads, 2 * width, dropout, F.gelu, batch_first=True, norm_first=True
+        )
+        self.head = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(n_tokens * width, 128),
+            nn.GELU(),
+            nn.Dropout(head_dropout),
+            nn.Linear(128, shape.n_outputs),
+        )
+
+    def forward(self, signals: Tensor, mask: Tensor | None, prompt: Tensor) -> tuple[Tensor, Tensor]:
+        """Return tokens (n, n_tokens, width) and vectors (n, n_outputs).
+
+        Parameters
+        ----------
+        signals : Tensor (n, n_channels, n_times)
+        mask : Tensor (n, n_times) of bool or None
+            False in padding.
+        prompt : Tensor (n, 3) of int
+            Task, dataset, subject.
+        """
+        x = self.subjects(silenced(signals, mask), prompt[:, 2] - 1)
+        x = F.gelu(self.second(F.gelu(self.first(x)))).transpose(1, 2)  # (n, n_tokens, width)
+        padded = None if mask is None else ~mask[:, ::8]  # a token is centred on every eighth sample
+        tokens = self.attend(x + self.positions, src_key_padding_mask=padded)
+        if padded is not None:
+            tokens = tokens.masked_fill(padded[:, :, None], 0)
+        return tokens, self.head(tokens)
+
+
+class EnvelopeEncoder(nn.Module):
+    """Log power of learned filters in overlapping windows, then one linear map.
+
+    Parameters
+    ----------
+    shape : EegShape
+    width : int
+        Filters.
+    window, stride : int
+        Samples over which power is averaged, and between windows.
+    floor : float
+        Added to power before the logarithm; filtered signals have unit variance.
+    dropout : float
+        Of log power.
+
+    Raises
+    ------
+    BrainalignError
+        If recordings are shorter than a window.
+    """
+
+    def __init__(
+        self,
+        shape: EegShape,
+        width: int = 64,
+        window: int = 8,
+        stride: int = 4,
+        floor: float = 0.05,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if shape.n_times < window:
+            raise BrainalignError(f"recordings of {shape.n_times} samples are shorter than the window {window}")
+        self.width, self.window, self.stride, self.floor = width, window, stride, floor
+        self.subjects = SubjectLayers(shape.n_subjects, shape.n_channels, shape.n_channels)
+        self.filters = nn.Conv1d(shape.n_channels, width, 9, padding=4, bias=False)
+        self.unit = nn.BatchNorm1d(width, affine=False)
+        n_features = width * ((shape.n_times - window) // stride + 1)
+        self.scaled = nn.BatchNorm1d(n_features, affine=False)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(n_features, shape.n_outputs))
+
+    def forward(self, signals: Tensor, mask: Tensor | None, prompt: Tensor) -> tuple[Tensor, Tensor]:
+        """Return tokens (n, n_windows, width) and vectors (n, n_outputs).
+
+        Parameters
+        ----------
+        signals : Tensor (n, n_channels, n_times)
+        mask : Tensor (n, n_times) of bool or None
+            False in padding, which counts as silence.
+        prompt : Tensor (n, 3) of int
+            Task, dataset, subject.
+        """
+        x = self.filters(self.subjects(silenced(signals, mask), prompt[:, 2] - 1))
+        if mask is None:
+            power = F.avg_pool1d(self.unit(x).square(), self.window, self.stride)
+        else:
+            # Only samples of a recording set the scale of a filter and count in a window's mean.
+            inside = x.transpose(1, 2)
+            filled = torch.zeros_like(inside)
+            filled[mask] = self.unit(inside[mask]).square()
+            share = F.avg_pool1d(mask[:, None].to(x.dtype), self.window, self.stride)
+            power = F.avg_pool1d(filled.transpose(1, 2), self.window, self.stride)
+            power = power / share.clamp(min=1 / self.window)
+        log_power = (power + self.floor).log()  # (n, width, n_windows)
+        scaled = self.scaled(log_power.flatten(1))
+        return scaled.view_as(log_power).transpose(1, 2), self.head(scaled)
+
+
+EEG_ENCODERS: dict[str, Callable[..., nn.Module]] = {
+    "tiny": TinyEncoder,
+    "envelope": EnvelopeEncoder,
+    "glim": GlimEncoder,
+}
+
+
+def eeg_encoder(name: str, shape: EegShape, options: Mapping[str, Any] | None = None) -> nn.Module:
+    """Return an encoder of the menu, or one around a model named "module:Model".
+
+    Parameters
+    ----------
+    name : str
+    shape : EegShape
+    options : mapping, optional
+        Keywords of the encoder.
+
+    Raises
+    ------
+    BrainalignError
+        If the name is unknown or the model cannot be imported.
+
+    Examples
+    --------
+    >>> encoder = eeg_encoder("tiny", EegShape(n_channels=24, n_times=64, n_outputs=10, n_subjects=2))
+    >>> tokens, vectors = encoder(torch.zeros(3, 24, 64), None, torch.ones(3, 3, dtype=torch.long))
+    >>> tuple(tokens.shape), tuple(vectors.shape)
+    ((3, 8, 96), (3, 10))
+    """
+    if ":" in name:
+        return PluginEncoder(shape, name, **(options or {}))
+    check_choice("encoder", name, EEG_ENCODERS)
+    return EEG_ENCODERS[name](shape, **(options or {}))

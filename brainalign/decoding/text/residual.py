@@ -1,0 +1,184 @@
+"""Ridge plus a network that learns what ridge misses.
+
+    v = a p + g LayerNorm(network(x)),     a p of root mean square 1, g = .03 before training
+
+p is each subject's ridge. While the network trains, p comes from folds that left the trial's stimulus out: fitted on
+the same trials it would look better than it is, and the network would have nothing left to learn. The same folds choose
+the penalty.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from brainalign.checks import BrainalignError
+from brainalign.decoding.scoring import PENALTIES, LinearDecoder, mean_cosine, warn_of_edge
+
+Values = NDArray[np.floating[Any]]
+
+
+class RidgeMaps(nn.Module):
+    """Each subject's ridge as weights; the unknown subject 0 gets their mean.
+
+    Parameters
+    ----------
+    weights : Tensor (n_subjects, n_channels * n_times, n_targets)
+    intercepts : Tensor (n_subjects, n_targets)
+    """
+
+    def __init__(self, weights: Tensor, intercepts: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.cat([weights.mean(dim=0, keepdim=True), weights]))
+        self.register_buffer("intercepts", torch.cat([intercepts.mean(dim=0, keepdim=True), intercepts]))
+        self.weights: Tensor
+        self.intercepts: Tensor
+
+    @classmethod
+    def fit(
+        cls,
+        signals: Values,
+        targets: Values,
+        subjects: NDArray[np.integer[Any]],
+        penalty: float = 1.0,
+        loudness: Values | None = None,
+    ) -> RidgeMaps:
+        """Fit a ridge per subject.
+
+        Parameters
+        ----------
+        signals : array (n_trials, n_channels, n_times)
+        targets : array (n_trials, n_targets)
+        subjects : array (n_trials,) of int
+            From 1 on, none left out.
+        penalty : float
+            As of `LinearDecoder`.
+        loudness : array (n_subjects, n_channels), optional
+            What channels were multiplied by, and will not be when maps are asked.
+        """
+        found = LinearDecoder("own", penalties=(penalty,)).fit(signals, targets, subjects).coefficients()
+        pairs = [found[subject] for subject in sorted(found)]
+        if loudness is not None:
+            n_times = signals.shape[2]
+            pairs = [(w * np.repeat(of, n_times)[:, None], b) for (w, b), of in zip(pairs, loudness, strict=True)]
+        return cls(*(torch.tensor(np.stack(part), dtype=torch.float32) for part in zip(*pairs, strict=True)))
+
+    def forward(self, signals: Tensor, subjects: Tensor) -> Tensor:
+        """Return p (n, n_targets) of signals (n, n_channels, n_times) of subjects (n,)."""
+        # One subject at a time: the weights of every trial would not fit into memory.
+        p = self.intercepts[subjects]
+        x = signals.flatten(1)
+        for subject in subjects.unique():
+            rows = (subjects == subject).nonzero()[:, 0]
+            p = p.index_add(0, rows, x[rows] @ self.weights[subject])
+        return p
+
+
+class RidgeResidual(nn.Module):
+    """The sum of a ridge prediction and a normalised network output, with learned weights.
+
+    Parameters
+    ----------
+    n_outputs : int
+    a, g : float
+        Weights of both before training.
+    """
+
+    def __init__(self, n_outputs: int, a: float = 1.0, g: float = 0.03) -> None:
+        super().__init__()
+        self.a = nn.Parameter(torch.tensor(a))
+        self.g = nn.Parameter(torch.tensor(g))
+        self.normal = nn.LayerNorm(n_outputs)
+
+    def forward(self, p: Tensor, vector: Tensor) -> Tensor:
+        """Return v (n, n_outputs)."""
+        v: Tensor = self.a * p + self.g * self.normal(vector)
+        return v
+
+
+def cross_fitted(
+    signals: Values,
+    targets: Values,
+    subjects: NDArray[np.integer[Any]],
+    stimuli: NDArray[np.integer[Any]],
+    n_folds: int,
+    rng: np.random.Generator,
+    penalties: tuple[float, ...] = PENALTIES,
+) -> tuple[NDArray[np.float32], float]:
+    """Return what ridge predicts of every trial (n_trials, n_targets), fitted on other stimuli, and its penalty.
+
+    Parameters
+    ----------
+    signals : array (n_trials, n_channels, n_times)
+    targets : array (n_trials, n_targets)
+    subjects, stimuli : array (n_trials,) of int
+        Stimuli from 0 on; a fold leaves out all trials of its stimuli.
+    n_folds : int
+    rng : Generator
+        Of the folds.
+    penalties : tuple of float
+        The one with the highest mean cosine of such predictions is taken; a warning says where it is the last one and
+        scores still rise.
+
+    Raises
+    ------
+    BrainalignError
+        If there are fewer stimuli than folds, or a fold leaves a subject without trials.
+    """
+    n_stimuli = int(stimuli.max()) + 1
+    if not 2 <= n_folds <= n_stimuli:
+        raise BrainalignError(f"{n_folds} folds do not fit {n_stimuli} training stimuli; take from 2 to {n_stimuli}")
+    fold = (rng.permutation(n_stimuli) % n_folds)[stimuli]
+    found = {penalty: np.empty(targets.shape, dtype=np.float32) for penalty in penalties}
+    for k in range(n_folds):
+        held = fold == k
+        absent = np.setdiff1d(subjects, subjects[~held])
+        if len(absent):
+            raise BrainalignError(
+                f"a fold of {n_folds} leaves nothing to train on for {len(absent)} subjects; drop subjects with "
+                "few stimuli"
+            )
+        for subject in np.unique(subjects):
+            fitted, asked = ~held & (subjects == subject), held & (subjects == subject)
+            x, y, new = (
+                np.asarray(part, dtype=np.float64) for part in (signals[fitted], targets[fitted], signals[asked])
+            )
+            for penalty, predicted in zip(penalties, _paths(x, y, new, penalties), strict=True):
+                found[penalty][asked] = predicted
+    scores = {penalty: mean_cosine(predicted, targets) for penalty, predicted in found.items()}
+    warn_of_edge(scores)
+    best = max(penalties, key=lambda penalty: scores[penalty])
+    return found[best], best
+
+
+def _paths(signals: Values, targets: Values, asked: Values, penalties: tuple[float, ...]) -> list[Values]:
+    """Return what the ridge of one subject predicts of other trials (n_asked, n_targets), for every penalty."""
+    x, mean, target_mean = signals.reshape(len(signals), -1), signals.mean(axis=0).ravel(), targets.mean(axis=0)
+    x = x - mean
+    values, axes = np.linalg.eigh(x @ x.T)
+    cross, y = (asked.reshape(len(asked), x.shape[1]) - mean) @ x.T @ axes, axes.T @ (targets - target_mean)
+    level = values.sum() / len(x)
+    return [target_mean + (cross / (values.clip(min=0) + penalty * level)) @ y for penalty in penalties]
+
+
+def spread(vectors: Values) -> float:
+    """Return 1 − |mean of unit vectors|²: the mean of 1 − cosine over all pairs, 0 if all outputs are one.
+
+    Decoders trained on nothing, as on shuffled pairs, may end with the same answer to everything.
+
+    Parameters
+    ----------
+    vectors : array (n_trials, n_dimensions)
+
+    Examples
+    --------
+    >>> spread(np.eye(4)), spread(np.ones((4, 3))) < 1e-6
+    (0.75, True)
+    """
+    unit = F.normalize(torch.as_tensor(np.asarray(vectors), dtype=torch.float64), dim=1)
+    return float(1 - unit.mean(dim=0).square().sum())

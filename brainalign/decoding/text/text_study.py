@@ -1,0 +1,324 @@
+"""A decoder of sentences with everything that its scores stand beside: controls, nulls, ceilings, baselines."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.decoding.scoring import (
+    ControlMatrix,
+    Decode,
+    NuisanceScores,
+    Retrieval,
+    altered,
+    content_hits,
+    control_matrix,
+    leave_block_out,
+    nuisance_baselines,
+    nuisance_scores,
+    repeat_curve,
+    retrieval_accuracy,
+    retrieval_hits,
+    subject_curve,
+    zero_shot_labels,
+)
+from brainalign.decoding.text.constant import constant_sentence
+from brainalign.decoding.text.exchanged import exchange_relevance
+from brainalign.decoding.text.scores import text_scores
+from brainalign.decoding.text.text_decoders import Decoded, TextFit, nearest_sentences
+from brainalign.decoding.training import Components, Trials
+
+Values = NDArray[np.floating[Any]]
+WITHIN = ("subject", "task", "split")  # pairs are shuffled within; those that validate stay so
+OVERLAP = {"bleu1": "sacrebleu", "bleu2": "sacrebleu", "rouge1": "rouge_score", "wer": "jiwer"}
+MOST_WINDOWS = 8
+
+
+@dataclass(frozen=True)
+class TextStudy:
+    """Trials of a study, split by text.
+
+    Attributes
+    ----------
+    train, val, test : Trials
+        Targets are components; tables have text, split, and label and block where known.
+    components : Components
+    test_vectors : array (n_test, n_dimensions)
+        Of the true sentences.
+    others : mapping of arrays like the test signals
+        What should not do as well as they: the time before each sentence, the channels of the eyes alone.
+    wordings : mapping of arrays (n_wordings, n_dimensions)
+        Vectors of sentences that say each label.
+    sensors : list of str (n_channels)
+    times_s : array (n_times)
+    """
+
+    train: Trials
+    val: Trials
+    test: Trials
+    components: Components
+    test_vectors: Values
+    others: Mapping[str, Values]
+    wordings: Mapping[str, Values]
+    sensors: list[str]
+    times_s: Values
+
+
+@dataclass(frozen=True)
+class TextFound:
+    """What was found of one decoder: tables by name, see `study_text`; nuisances with the scores of all pairs."""
+
+    matrix: ControlMatrix
+    nuisances: NuisanceScores
+    tables: dict[str, pd.DataFrame]
+    sentences_by: str
+    chosen: dict[str, float]
+    has_blocks: bool
+
+
+def study_text(
+    study: TextStudy,
+    make: Callable[[Trials, int], TextFit],
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    n_permutations: int = 1000,
+    n_draws: int = 2000,
+    n_averages: int = 20,
+    leave_out_blocks: bool = True,
+) -> TextFound:
+    """Fit a decoder for every seed and score it with its controls.
+
+    Parameters
+    ----------
+    study : TextStudy
+    make : callable
+        From `decoder_of`.
+    seeds : sequence of int
+    n_permutations, n_draws, n_averages : int
+        Exchanges of distinct sentences; bootstrap draws; choices of the subjects or repeats that are averaged.
+    leave_out_blocks : bool
+        Where the table has blocks.
+
+    Returns
+    -------
+    TextFound
+        Tables: controls (cells of the matrix), retrieval (a row per seed and measure), retrievalsubjects, averaged,
+        zeroshot, confusion, nuisances, leftblocks, textscores, relevance, sentences (a row per test trial, first seed).
+    """
+    given = _joined(study.train, study.val)
+    fitted = {seed: make(given, seed) for seed in seeds}
+    first = fitted[seeds[0]]
+
+    def fit(signals: Values, targets: Values, meta: pd.DataFrame, seed: int) -> Decode:
+        if signals is given.signals:
+            return _decoding(fitted[seed], study.train)  # trained on brains once
+        return _decoding(make(Trials(signals, targets, meta), seed), study.train)
+
+    matrix = control_matrix(
+        fit,
+        given,
+        study.test,
+        _hits,
+        other_tests=study.others,
+        within=WITHIN,
+        seeds=seeds,
+        n_permutations=n_permutations,
+    )
+    decoded = {seed: _decoding(one, study.train)(study.test.signals, study.test.meta) for seed, one in fitted.items()}
+    found = {seed: _retrieval(one.vectors, study, n_permutations, n_draws, seed) for seed, one in decoded.items()}
+    shown = decoded[seeds[0]]
+    trained = _decoding(first, study.train)(study.train.signals, study.train.meta).sentences
+    zero, confusion = _zero_shot(shown.vectors, study, n_permutations, seeds[0])
+    has_blocks = leave_out_blocks and "block" in study.test.meta
+    nuisances = nuisance_scores(given, study.test, _hits, answers=_nearest(study.train), n_permutations=n_permutations)
+    tables = {
+        "controls": matrix.table,
+        "retrieval": pd.concat([one.table.assign(seed=seed) for seed, one in found.items()], ignore_index=True),
+        "retrievalsubjects": pd.concat(
+            [one.by_subject.assign(seed=seed) for seed, one in found.items()], ignore_index=True
+        ),
+        "averaged": _averaged(first, shown.vectors, study, n_averages, seeds[0]),
+        "zeroshot": zero,
+        "confusion": confusion,
+        "nuisances": pd.concat([nuisances.table, *_label_nuisances(given, study, n_permutations)], ignore_index=True),
+        "leftblocks": _blocks(make, study, seeds[0], has_blocks),
+        "textscores": _text_scores(first, shown.sentences, trained, study, n_permutations, seeds[0]),
+        "relevance": _relevance(first, study, seeds[0]),
+        "sentences": _sentences(shown, found[seeds[0]], study),
+    }
+    by = "language model" if first.generate else "nearest training sentence"
+    return TextFound(matrix, nuisances, tables, by, dict(first.chosen), has_blocks)
+
+
+def _decoding(one: TextFit, train: Trials) -> Callable[[Values, pd.DataFrame], Decoded]:
+    """Return what decodes vectors and sentences; without a language model a sentence is that of a training trial."""
+    nearest = _nearest(train)
+
+    def decode(signals: Values, meta: pd.DataFrame) -> Decoded:
+        vectors = one.embed(signals, meta)
+        if one.generate is not None:
+            return Decoded(vectors, one.generate(signals, meta))
+        return nearest(vectors)
+
+    return decode
+
+
+def _nearest(train: Trials) -> Callable[[Values], Decoded]:
+    """Return what gives decoded vectors the words of the nearest training sentence."""
+    distinct = train.distinct()
+    texts = distinct.column("text")["text"].tolist()
+    return lambda vectors: Decoded(vectors, nearest_sentences(vectors, distinct.targets, texts))
+
+
+def _joined(*parts: Trials) -> Trials:
+    return Trials(
+        np.concatenate([part.signals for part in parts]),
+        np.concatenate([part.targets for part in parts]),
+        pd.concat([part.meta for part in parts], ignore_index=True),
+    )
+
+
+def _hits(outputs: Decoded, distinct: Trials) -> dict[str, Values]:
+    sentences, row = np.unique(np.array(outputs.sentences, dtype=object), return_inverse=True)
+    overlap = content_hits(list(sentences), distinct)
+    return {**retrieval_hits(outputs.vectors, distinct), **{name: of[row] for name, of in overlap.items()}}
+
+
+def _retrieval(vectors: Values, study: TextStudy, n_permutations: int, n_draws: int, seed: int) -> Retrieval:
+    meta = study.test.meta
+    shown = meta["stimulus_id"].to_numpy()
+    return retrieval_accuracy(
+        vectors,
+        study.test.targets,
+        shown,
+        shown,
+        subjects=meta["subject"].to_numpy(),
+        groups=meta["task"].to_numpy(),
+        n_permutations=n_permutations,
+        n_draws=n_draws,
+        seed=seed,
+    )
+
+
+def _averaged(fit: TextFit, vectors: Values, study: TextStudy, n_draws: int, seed: int) -> pd.DataFrame:
+    """Return accuracy by the number of readers averaged, and of repeats where every reader has some."""
+    test = study.test
+    ids = test.meta["stimulus_id"].to_numpy()
+    curve = subject_curve(vectors, test.meta, test.targets, ids, n_draws=n_draws, seed=seed)
+    tables = [curve.assign(over="subjects")]
+    if test.meta.groupby(["subject", "stimulus_id"]).size().min() > 1:
+        task = test.meta.drop_duplicates("stimulus_id").set_index("stimulus_id")["task"]
+
+        def embed(signals: Values, table: pd.DataFrame) -> Values:
+            return fit.embed(signals, table.assign(task=table["stimulus_id"].map(task)))
+
+        repeats = repeat_curve(test.signals, test.meta, embed, test.targets, ids, n_draws=n_draws, seed=seed)
+        tables.append(repeats.drop(columns="n_subjects").assign(over="repeats"))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _zero_shot(vectors: Values, study: TextStudy, n: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    empty = pd.DataFrame(columns=["measure", "value", "chance", "majority", "text_ceiling", "p"])
+    counts = pd.DataFrame(columns=["true", "told", "n"])
+    meta = study.test.meta
+    if "label" not in meta:
+        return empty, counts
+    rows = meta["label"].ne("").to_numpy()
+    if meta["label"][rows].nunique() < 2:
+        return empty, counts
+    found = zero_shot_labels(
+        study.components.inverse(vectors[rows]),
+        study.test_vectors[rows],
+        meta["stimulus_id"].to_numpy()[rows],
+        meta["label"].to_numpy()[rows],
+        study.wordings,
+        study.components.mean,
+        groups=meta["task"].to_numpy()[rows],
+        n_permutations=n,
+        seed=seed,
+    )
+    return found.table, found.confusion.reset_index().melt(id_vars="true", var_name="told", value_name="n")
+
+
+def _label_nuisances(given: Trials, study: TextStudy, n: int) -> list[pd.DataFrame]:
+    sides = (given, study.test)
+    labelled = [side.meta["label"].ne("").to_numpy() if "label" in side.meta else np.zeros(0) for side in sides]
+    if not all(rows.any() for rows in labelled):
+        return []
+    known = [side.select(rows) for side, rows in zip(sides, labelled, strict=True)]
+    return [nuisance_baselines(known[0], known[1], label="label", n_permutations=n)]
+
+
+def _blocks(make: Callable[[Trials, int], TextFit], study: TextStudy, seed: int, has_blocks: bool) -> pd.DataFrame:
+    if not has_blocks:
+        return pd.DataFrame(columns=["block", "measure", "value", "chance", "neighbours", "n_trials", "n_stimuli"])
+
+    def fit(signals: Values, targets: Values, meta: pd.DataFrame, seed: int) -> Decode:
+        given = Trials(signals, targets, meta)
+        return _decoding(make(given, seed), given)
+
+    every = _joined(study.train, study.val, study.test)
+    return leave_block_out(fit, every, _hits, answers=_nearest, seed=seed)
+
+
+def _text_scores(
+    fit: TextFit, decoded: list[str], trained: list[str], study: TextStudy, n: int, seed: int
+) -> pd.DataFrame:
+    """Return scores of decoded sentences, and of what needs no brain.
+
+    That is the sentence most often decoded in training, whatever was read; and with a language model the likeliest
+    words given the true ones before them, from EEG and from noise, which shows how little EEG has to do with them.
+    """
+    meta = study.test.meta
+    said = {"decoded": decoded, "constant": [constant_sentence(trained)] * len(decoded)}
+    if fit.teacher_forced is not None:
+        noise = altered(study.test, "noise", np.random.default_rng([seed, 2]), WITHIN, "power")
+        for name, signals in (("teacher-forced", study.test.signals), ("teacher-forced noise", noise.signals)):
+            said[name] = fit.teacher_forced(signals, meta, meta["text"].tolist())
+    # The extra `eval` is optional: what is not installed is left out.
+    measures = ["content", *(name for name, package in OVERLAP.items() if importlib.util.find_spec(package))]
+    labels = meta["label"].tolist() if "label" in meta and meta["label"].ne("").all() else None
+    tables = []
+    for name, sentences in said.items():
+        table = text_scores(
+            sentences,
+            meta["text"].tolist(),
+            tasks=meta["task"].tolist(),
+            labels=labels,
+            measures=measures,
+            n_permutations=n if name == "decoded" else 99,
+            seed=seed,
+        )
+        tables.append(table.assign(sentences=name))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _relevance(fit: TextFit, study: TextStudy, seed: int) -> pd.DataFrame:
+    n_windows = min(MOST_WINDOWS, study.test.signals.shape[2])
+    table = exchange_relevance(fit.embed, study.test, n_windows=n_windows, seed=seed)
+    table["target_id"] = [study.sensors[k] for k in table["channel"]]
+    middle = (table["start"] + table["stop"]).to_numpy() / 2
+    step = float(np.diff(study.times_s).mean()) if len(study.times_s) > 1 else 0.0
+    return table.assign(time_s=study.times_s[0] + step * middle)
+
+
+def _sentences(decoded: Decoded, found: Retrieval, study: TextStudy) -> pd.DataFrame:
+    meta = study.test.meta
+    text = meta.drop_duplicates("stimulus_id").set_index("stimulus_id")["text"]
+    return pd.DataFrame(
+        {
+            "trial_id": meta["trial_id"],
+            "subject": meta["subject"],
+            "task": meta["task"],
+            "true": meta["text"],
+            "decoded": decoded.sentences,
+            "retrieved": text.loc[list(found.chosen)].to_numpy(),
+            "rank": found.ranks,
+        }
+    )

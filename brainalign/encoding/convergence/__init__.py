@@ -1,0 +1,19 @@
+"""Which depth of a network predicts which area, and when in training."""
+
+from brainalign.encoding.convergence.checkpoints import CheckpointCurves, checkpoint_curves
+from brainalign.encoding.convergence.halftimes import half_times
+from brainalign.encoding.convergence.scores import Convergence, LayerScores, convergence_scores
+from brainalign.encoding.convergence.subject_convergence import SubjectConvergence, converge_subjects
+from brainalign.encoding.convergence.subject_means import mean_scores
+
+__all__ = [
+    "CheckpointCurves",
+    "Convergence",
+    "LayerScores",
+    "SubjectConvergence",
+    "checkpoint_curves",
+    "converge_subjects",
+    "convergence_scores",
+    "half_times",
+    "mean_scores",
+]

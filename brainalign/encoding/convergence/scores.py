@@ -1,0 +1,322 @@
+"""How far a network converges with the brain: encoding, spatial and temporal score, with their nulls.
+
+encoding   mean r of the best layers              spatial    best layer of an area against its distance from V1
+temporal   layer against the time of its best fit  A random-weights network is a row of the table, always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_finite, check_rows
+from brainalign.encoding.convergence.layer_nulls import TIE, AreaNulls, against_layers, identical_layers, layer_orders
+from brainalign.encoding.convergence.temporal_score import layer_latencies, temporal_score
+from brainalign.statistics import layer_preference, permutation_test
+from brainalign.statistics.maps import MAX_AREAS
+
+Values = NDArray[np.floating[Any]]
+
+MIN_AREAS = 4
+COLUMNS = ("value", "n", "p_layers", "p_areas", "p_independent_areas", "p_stimuli", "area_null", "reason")
+
+
+@dataclass(frozen=True)
+class LayerScores:
+    """Scores of one network's layers, from input to output, already computed within folds.
+
+    The folds (or stimuli) behind `choice_*` choose the best layers; those behind `r` and `null` must be others.
+
+    Attributes
+    ----------
+    choice_r : array (n_layers, n_areas)
+        Mean r over the targets of each area (or vertex).
+    choice_draws : array (n_draws, n_layers, n_areas)
+        The same under resampling of test stimuli, paired over layers (`HeldOut.group_draws`).
+    choice_null : array (n_permutations, n_layers, n_areas)
+        The same under permutation of test stimuli, paired over layers (`HeldOut.group_null`).
+    r, null : arrays (n_layers, n_areas) and (n_permutations, n_layers, n_areas)
+        From folds that took no part in the choice.
+    sensor_r : array (n_layers, n_sensors, n_times), optional
+        r of every sensor and time.
+    time_draws, time_null : arrays (n, n_layers, n_times), optional
+        Mean over sensors of the same under resampling and permutation; needed with `sensor_r`.
+    """
+
+    choice_r: Values
+    choice_draws: Values
+    choice_null: Values
+    r: Values
+    null: Values
+    sensor_r: Values | None = None
+    time_draws: Values | None = None
+    time_null: Values | None = None
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """Tables of both networks ("trained" and "random", column `network`).
+
+    Attributes
+    ----------
+    scores : DataFrame
+        score ("encoding", "spatial", "spatial, centre of mass", "temporal"), value, n (areas or layers behind it),
+        p_layers (exact or random orders of the layers), p_areas (against maps as smooth as the observed one;
+        `area_null` says which), p_independent_areas (areas in any order: assumes independent areas, far too small for
+        smooth maps, never a verdict), p_stimuli (permuted test stimuli), reason (why there is no value, or "").
+        All p are one-sided; NaN where the null does not apply.
+    areas : DataFrame
+        area, distance_mm, and the columns of `layer_preference`; centre_of_mass, encoding_r.
+    layers : DataFrame
+        layer, r (mean over areas), latency_s with its interval, p, decided, reason.
+    """
+
+    scores: pd.DataFrame
+    areas: pd.DataFrame
+    layers: pd.DataFrame
+
+
+def convergence_scores(
+    trained: LayerScores,
+    distance_mm: Values,
+    *,
+    random: LayerScores | None = None,
+    times_s: Values | None = None,
+    window_s: tuple[float, float] = (0.0, np.inf),
+    separation_mm: Values | None = None,
+    spins: Sequence[NDArray[np.integer[Any]]] | None = None,
+    layers: Sequence[str] | None = None,
+    random_layers: Sequence[str] | None = None,
+    areas: Sequence[str] | None = None,
+    se_factor: float = 2.0,
+    max_p: float = 0.05,
+    n_permutations: int = 5000,
+    seed: int = 0,
+) -> Convergence:
+    """Return encoding, spatial and temporal score of a trained network and of its random-weights twin.
+
+    - Encoding: mean over all areas of r of the layer chosen elsewhere.
+    - Spatial: correlation over decided areas of the number of the best layer with distance from V1. Secondary: the
+      centre of mass Σ l·R⁴ / ΣR⁴ with R = max(r, 0).
+    - Temporal: correlation over decided layers of their number with the time of the largest mean r over sensors. Times
+      that differ by one sample only are not resolved, and give no score.
+
+    Areas and layers that `layer_preference` and `score_latency` leave undecided do not enter (those gates: above the
+    permuted null, and beyond the next best by more than 2 standard errors; peaks also placed within a third of the
+    times). Permuting layers asks whether the order of layers matters; few layers give few orders, so a small p there
+    says little about areas. The area null asks whether any smooth map would do. A claim needs both.
+
+    Parameters
+    ----------
+    trained, random : LayerScores
+        Of the same areas and times. Without `random` its rows say so.
+    distance_mm : array (n_areas,)
+        From V1 to the centre of each area.
+    times_s : array (n_times,), ascending
+        Seconds from stimulus onset.
+    window_s : (start, stop)
+        In which latencies are looked for.
+    separation_mm : array (n_areas, n_areas), optional
+        Distances between areas. Without them areas are taken to lie on a line, |distance_a − distance_b| apart: a
+        trend along it can hardly be told from a smooth map, so p_areas is larger.
+    spins : sequence of arrays (n_areas,), optional
+        `spin_orders` of the areas: the area null is then the spin test. Needed for more than 500 areas.
+    layers, random_layers, areas : sequence of str, optional
+        The random network has the names of the trained one where it has as many layers and none of its own.
+    se_factor, max_p : float
+        Of the gates.
+    n_permutations : int
+        Orders of areas, surrogates, and orders of layers where there are more than 8.
+    seed : int
+
+    Raises
+    ------
+    BrainalignError
+        If shapes do not fit, distances are not finite, or sensor scores come without times, draws or null.
+
+    References
+    ----------
+    Raugel J et al. (2025). Disentangling the factors of convergence between brains and computer vision models.
+    arXiv:2508.18226
+    """
+    distance = np.asarray(distance_mm, dtype=np.float64)
+    check_finite("distance_mm", distance, "leave out areas without a place")
+    n_layers, n_areas = _check(trained, len(distance), times_s, "trained")
+    if random is not None:
+        _check(random, len(distance), times_s, "random")
+    names = [f"layer {k}" for k in range(n_layers)] if layers is None else list(layers)
+    places = [f"area {k}" for k in range(n_areas)] if areas is None else list(areas)
+    check_rows("layers", len(names), "trained.r", n_layers, "give one name per layer")
+    check_rows("areas", len(places), "distance_mm", n_areas, "give one name per area")
+    if separation_mm is None:
+        separation_mm = np.abs(distance[:, None] - distance)
+    if np.shape(separation_mm) != (n_areas, n_areas):
+        raise BrainalignError(
+            f"separation_mm has shape {np.shape(separation_mm)} but there are {n_areas} areas; give a distance for "
+            "every pair of areas"
+        )
+    if spins is None and n_areas > MAX_AREAS:
+        raise BrainalignError(f"{n_areas} areas are more than {MAX_AREAS}; give spins, or average them in parcels")
+    rng = np.random.default_rng(seed)
+    nulls = AreaNulls(distance, np.asarray(separation_mm), spins, n_permutations, seed)
+    rows, area_rows, layer_rows = [], [], []
+    for network, scores in (("trained", trained), ("random", random)):
+        if scores is None:
+            reason = "no random-weights network was given"
+            rows += [_row(network, score, reason=reason) for score in ("encoding", "spatial", "temporal")]
+            continue
+        own = names if network == "trained" or random_layers is None else list(random_layers)
+        labels = own if scores.r.shape[0] == len(own) else [f"layer {k}" for k in range(scores.r.shape[0])]
+        orders = layer_orders(len(labels), n_permutations, rng)
+        found = _preferences(scores, distance, places, labels, se_factor, max_p)
+        latencies = _latencies(scores, times_s, labels, window_s, se_factor, max_p)
+        rows += [_row(network, "encoding", **_encoding(scores, orders))]
+        rows += [_row(network, score, **part) for score, part in _spatial(scores, found, labels, orders, nulls).items()]
+        rows += [_row(network, "temporal", **_temporal(scores, times_s, latencies, orders))]
+        area_rows.append(found.assign(network=network))
+        layer_rows.append(latencies.assign(network=network))
+    return Convergence(
+        pd.DataFrame(rows), pd.concat(area_rows, ignore_index=True), pd.concat(layer_rows, ignore_index=True)
+    )
+
+
+def _row(network: str, score: str, **found: object) -> dict[str, object]:
+    empty: dict[str, object] = dict.fromkeys(COLUMNS, np.nan) | {"n": 0, "area_null": "", "reason": ""}
+    return {"network": network, "score": score} | empty | found
+
+
+def _check(scores: LayerScores, n_areas: int, times_s: Values | None, name: str) -> tuple[int, int]:
+    shape = scores.r.shape
+    fits = len(shape) == 2 and shape[1] == n_areas and scores.choice_r.shape == shape
+    if not fits or any(stack.shape[1:] != shape for stack in (scores.choice_draws, scores.choice_null, scores.null)):
+        raise BrainalignError(
+            f"{name}: {n_areas} distances need r and choice_r (n_layers, {n_areas}), and choice_draws, choice_null and "
+            f"null (n, n_layers, {n_areas}); got {shape}, {scores.choice_r.shape}, {scores.choice_draws.shape}, "
+            f"{scores.choice_null.shape} and {scores.null.shape}"
+        )
+    if scores.sensor_r is None:
+        return shape
+    stacks = (scores.time_draws, scores.time_null)
+    n_times = scores.sensor_r.shape[-1]
+    expected = (shape[0], n_times)
+    if times_s is None or len(times_s) != n_times or any(s is None or s.shape[1:] != expected for s in stacks):
+        given = [None if s is None else s.shape for s in stacks]
+        raise BrainalignError(
+            f"{name}: sensor_r {scores.sensor_r.shape} needs times_s ({n_times},), time_draws and time_null "
+            f"(n, {shape[0]}, {n_times}); got {None if times_s is None else len(times_s)}, {given[0]} and {given[1]}"
+        )
+    return shape
+
+
+def _preferences(
+    scores: LayerScores, distance: Values, areas: list[str], layers: list[str], se_factor: float, max_p: float
+) -> pd.DataFrame:
+    table = layer_preference(
+        scores.choice_r.T,
+        scores.choice_draws.transpose(0, 2, 1),
+        scores.choice_null.transpose(0, 2, 1),
+        areas,
+        layers,
+        se_factor=se_factor,
+        max_p=max_p,
+    ).rename(columns={"roi": "area"})
+    number = table["best"].map({layer: k for k, layer in enumerate(layers)})
+    mass = np.maximum(np.nan_to_num(scores.choice_r), 0) ** 4  # (n_layers, n_areas)
+    with np.errstate(invalid="ignore"):
+        table["centre_of_mass"] = (np.arange(len(layers)) @ mass) / mass.sum(axis=0)
+    table["encoding_r"] = [np.nan if np.isnan(k) else scores.r[int(k), a] for a, k in enumerate(number)]
+    table.insert(1, "distance_mm", distance)
+    table.insert(3, "number", number)
+    return table
+
+
+def _encoding(scores: LayerScores, orders: Values) -> dict[str, object]:
+    """Mean r of the chosen layers; against the layers in another order, and against permuted stimuli."""
+    with_choice = np.flatnonzero(np.isfinite(scores.choice_r).any(axis=0))
+    if not len(with_choice):
+        return {"reason": "no layer has a score in any area"}
+    best = np.nanargmax(scores.choice_r[:, with_choice], axis=0)
+    value = float(np.nanmean(scores.r[best, with_choice]))
+    null = np.nanmean(np.nan_to_num(scores.null[:, best, with_choice]), axis=1)
+    found: dict[str, object] = {
+        "value": value,
+        "n": len(with_choice),
+        "p_stimuli": float(permutation_test(np.asarray(value), null)),
+    }
+    if identical_layers(scores.choice_r):
+        return found
+    others = np.nanmean(scores.r[orders.astype(int)[:, best], with_choice], axis=1)
+    return found | {"p_layers": float((others >= value - TIE).mean())}
+
+
+def _spatial(
+    scores: LayerScores, found: pd.DataFrame, layers: list[str], orders: Values, nulls: AreaNulls
+) -> dict[str, dict[str, object]]:
+    decided = np.flatnonzero(found["decided"])
+    mass = np.maximum(np.nan_to_num(scores.choice_r.T), 0) ** 4
+    with np.errstate(invalid="ignore"):
+        weights = {
+            "spatial": np.eye(len(layers))[found["number"].fillna(0).astype(int)],  # (n_areas, n_layers)
+            "spatial, centre of mass": mass / mass.sum(axis=1, keepdims=True),
+        }
+    if identical_layers(scores.choice_r):
+        reason = "the layers have the same scores in every area: they cannot be told apart"
+    elif len(decided) < MIN_AREAS:
+        reason = f"{len(decided)} of {len(found)} areas have a decided best layer; a spatial score needs {MIN_AREAS}"
+    elif np.ptp(nulls.distance[decided]) == 0:
+        reason = "all decided areas lie at the same distance"
+    else:
+        reason = ""
+    if reason:
+        return {name: {"n": len(decided), "reason": reason} for name in weights}
+    rows: dict[str, dict[str, object]] = {}
+    for name, share in weights.items():
+        numbers = share @ np.arange(len(layers), dtype=np.float64)
+        some = decided[np.isfinite(numbers[decided])]
+        if len(some) < MIN_AREAS:
+            rows[name] = {"n": len(some), "reason": f"fewer than {MIN_AREAS} decided areas have a score above 0"}
+        elif np.ptp(numbers[some]) <= TIE:
+            same = found["best"].to_numpy()[decided[0]]
+            rows[name] = {"n": len(decided), "reason": f"the best layer is the same ({same}) in every decided area"}
+        else:
+            rows[name] = against_layers(share[some], nulls.distance[some], orders) | nulls.test(numbers, some)
+    return rows
+
+
+def _latencies(
+    scores: LayerScores,
+    times_s: Values | None,
+    layers: list[str],
+    window_s: tuple[float, float],
+    se_factor: float,
+    max_p: float,
+) -> pd.DataFrame:
+    if scores.sensor_r is None or times_s is None or scores.time_draws is None or scores.time_null is None:
+        found = pd.DataFrame({"layer": layers, "number": range(len(layers)), "latency_s": np.nan, "decided": False})
+        found["reason"] = "no sensor scores were given"
+    else:
+        found = layer_latencies(
+            np.nanmean(scores.sensor_r, axis=1),
+            scores.time_draws,
+            scores.time_null,
+            np.asarray(times_s),
+            layers,
+            window_s=window_s,
+            se_factor=se_factor,
+            max_p=max_p,
+        )
+    found.insert(2, "r", np.nanmean(scores.r, axis=1))
+    return found
+
+
+def _temporal(
+    scores: LayerScores, times_s: Values | None, latencies: pd.DataFrame, orders: Values
+) -> dict[str, object]:
+    if scores.sensor_r is None or times_s is None:
+        return {"reason": "no sensor scores were given"}
+    return temporal_score(np.nanmean(scores.sensor_r, axis=1), np.asarray(times_s), latencies, orders)

@@ -1,0 +1,191 @@
+"""Convergence scores of every subject of a study and of the mean over subjects measured alike.
+
+The mean is of scores, permutations and draws, area by area and time by time, so its nulls are those of the mean. From 5
+subjects on it has an interval over resampled subjects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.encoding.convergence.layer_nulls import layer_orders
+from brainalign.encoding.convergence.scores import LayerScores, convergence_scores
+from brainalign.encoding.convergence.subject_means import MEAN, cohorts, resampled_subjects
+from brainalign.encoding.convergence.temporal_score import layer_latencies, temporal_score
+from brainalign.encoding.scoring import FMRI, SplitScores, separations
+
+SPATIAL = ("spatial", "spatial, centre of mass")
+NO_ORIGIN = "no region was named from which distances are measured"
+
+
+@dataclass(frozen=True)
+class SubjectConvergence:
+    """Tables of `convergence_scores` with the columns subject ("mean" for the mean) and measured.
+
+    Attributes
+    ----------
+    scores : DataFrame
+        Also low, high: interval of the mean over resampled subjects; n_subjects; ceiling_r: of the encoding score, the
+        mean over areas.
+    areas, layers : DataFrame
+    """
+
+    scores: pd.DataFrame
+    areas: pd.DataFrame
+    layers: pd.DataFrame
+
+
+def converge_subjects(
+    trained: Mapping[str, SplitScores],
+    random: Mapping[str, SplitScores],
+    *,
+    origin: Sequence[str] = (),
+    areas: Sequence[str] | None = None,
+    n_permutations: int = 5000,
+    n_boot: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> SubjectConvergence:
+    """Score the convergence of a trained network and of its random twin with every subject.
+
+    Regions give encoding and spatial score, sensors the temporal one; a study may have subjects of both kinds.
+
+    Parameters
+    ----------
+    trained, random : mapping of SplitScores
+        By subject; the same subjects in both.
+    origin : sequence of str
+        The region, or the regions, distances are measured from (V1); none: no spatial score.
+    areas : sequence of str, optional
+        The regions that take part: all where not given.
+    n_permutations : int
+        Of layers and areas.
+    n_boot : int
+        Resamples of subjects.
+    confidence : float
+        Of their interval.
+    seed : int
+
+    Raises
+    ------
+    BrainalignError
+        If the subjects of both networks differ, or `origin` or `areas` name a region that no subject has.
+    """
+    if set(trained) != set(random):
+        raise BrainalignError(
+            f"the trained network has scores of subjects {listed(sorted(trained))}, the random one of "
+            f"{listed(sorted(random))}; fit both to the same subjects"
+        )
+    _check_names(trained, [*origin, *(areas or ())])
+    parts = []
+    pairs = {name: (of_areas(trained[name], areas, origin), of_areas(random[name], areas, origin)) for name in trained}
+    for measured, subjects, (mine, twin) in cohorts(pairs):
+        members = [pairs[name] for name in subjects]
+        if mine.reason or twin.reason:
+            found = _without(mine.reason or twin.reason, measured)
+        elif measured == FMRI:
+            found = _of_areas(mine, twin, origin, n_permutations, seed)
+        else:
+            found = _of_sensors(mine, twin, n_permutations, seed)
+        intervals = {
+            network: resampled_subjects([member[k] for member in members], found, network, n_boot, confidence, seed)
+            for k, network in enumerate(("trained", "random"))
+        }
+        scores = found.scores.assign(n_subjects=len(members), low=np.nan, high=np.nan)
+        for k, row in scores.iterrows():
+            scores.loc[k, ["low", "high"]] = intervals[row["network"]].get(row["score"], (np.nan, np.nan))
+        name = subjects[0] if len(subjects) == 1 else MEAN
+        parts.append([table.assign(subject=name, measured=measured) for table in (scores, found.areas, found.layers)])
+    tables = [pd.concat([part[k] for part in parts], ignore_index=True) for k in range(3)]
+    return SubjectConvergence(*tables)
+
+
+def of_areas(scores: SplitScores, areas: Sequence[str] | None, origin: Sequence[str]) -> SplitScores:
+    """Return the scores of some areas, with their distance from the origin as one more array (NaN where unknown).
+
+    Areas without coordinates are left out where others have them.
+    """
+    if scores.measured != FMRI or scores.reason:
+        return scores
+    places = scores.arrays["places"].astype(np.float64)
+    placed = np.asarray(np.isfinite(places).all(axis=1))
+    start = placed & np.isin(scores.areas, list(origin))
+    # Of no place at all the distance is NaN, and so is that of an area without one.
+    distance = np.linalg.norm(places - (places[start].mean(axis=0) if start.any() else np.nan), axis=1)
+    kept = np.array([areas is None or name in areas for name in scores.areas], dtype=bool)
+    if placed[kept].any():
+        kept &= placed
+    names = [name for name, keep in zip(scores.areas, kept, strict=True) if keep]
+    everything = {**scores.arrays, "distance": distance}
+    arrays = {name: values[kept] if name == "places" else values[..., kept] for name, values in everything.items()}
+    return replace(scores, areas=names, arrays=arrays, reason="" if names else "no region takes part")
+
+
+def _check_names(subjects: Mapping[str, SplitScores], names: Sequence[str]) -> None:
+    known = sorted({area for scores in subjects.values() for area in scores.areas})
+    for name in names:
+        if known and name not in known:
+            raise BrainalignError(
+                f"region {name!r} is not among the regions of any subject ({listed(known, 12)})"
+                f"{did_you_mean(name, known)}; correct converge.origin or areas"
+            )
+
+
+def _without(reason: str, measured: str) -> SubjectConvergence:
+    """Return rows that say why there is no score."""
+    names = ("encoding", *SPATIAL) if measured == FMRI else ("temporal",)
+    rows = [
+        {"network": network, "score": score, "value": np.nan, "n": 0, "area_null": "", "reason": reason}
+        for network in ("trained", "random")
+        for score in names
+    ]
+    return SubjectConvergence(pd.DataFrame(rows), pd.DataFrame(), pd.DataFrame())
+
+
+def _of_areas(
+    trained: SplitScores, random: SplitScores, origin: Sequence[str], n_permutations: int, seed: int
+) -> SubjectConvergence:
+    distance = trained.arrays["distance"]
+    known = bool(np.isfinite(distance).all())
+    found = convergence_scores(
+        _layer_scores(trained),
+        distance if known else np.zeros(len(distance)),
+        random=_layer_scores(random),
+        separation_mm=separations(trained.arrays["places"].astype(np.float64)) if known else None,
+        layers=trained.layers,
+        random_layers=random.layers,
+        areas=trained.areas,
+        n_permutations=n_permutations,
+        seed=seed,
+    )
+    scores = found.scores[found.scores["score"] != "temporal"].reset_index(drop=True)
+    if not known:
+        named = f"{listed(list(origin))} is not among the regions of the subject, or the targets have no coordinates"
+        scores.loc[scores["score"].isin(SPATIAL), "reason"] = named if origin else NO_ORIGIN
+    ceiling = trained.arrays["ceiling_r"].astype(np.float64)
+    shown = np.isfinite(ceiling).any()
+    scores["ceiling_r"] = np.where(scores["score"] == "encoding", np.nanmean(ceiling) if shown else np.nan, np.nan)
+    areas = found.areas if known else found.areas.assign(distance_mm=np.nan)
+    return SubjectConvergence(scores, areas, found.layers)
+
+
+def _layer_scores(scores: SplitScores) -> LayerScores:
+    names = ("choice_r", "choice_draws", "choice_null", "r", "null")
+    return LayerScores(*(scores.arrays[name].astype(np.float64) for name in names))
+
+
+def _of_sensors(trained: SplitScores, random: SplitScores, n_permutations: int, seed: int) -> SubjectConvergence:
+    rows, layers = [], []
+    for network, scores in (("trained", trained), ("random", random)):
+        r, draws, null, times = (scores.arrays[name].astype(np.float64) for name in ("r", "draws", "null", "times_s"))
+        latencies = layer_latencies(r, draws, null, times, scores.layers)
+        orders = layer_orders(len(scores.layers), n_permutations, np.random.default_rng(seed))
+        row: dict[str, object] = {"network": network, "score": "temporal", "value": np.nan, "n": 0, "area_null": ""}
+        rows.append(row | {"reason": ""} | temporal_score(r, times, latencies, orders))
+        layers.append(latencies.assign(network=network))
+    return SubjectConvergence(pd.DataFrame(rows), pd.DataFrame(), pd.concat(layers, ignore_index=True))

@@ -1,0 +1,296 @@
+"""Ridge with a prior learned from other voxels: the linear method that knows what in-context encoding knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from brainalign.checks import BrainalignError, check_rows
+from brainalign.encoding.in_context.inputs import check_features
+from brainalign.encoding.regression import Array, MeanScore, as_tensor, check_arrays, same_kind_as
+from brainalign.statistics import r2
+
+Values = NDArray[np.floating[Any]]
+Rows = NDArray[np.intp]
+
+NOISE_SHARES = tuple(np.logspace(-3, 3, 25).tolist())  # of the context's variance
+JITTER = 1e-6
+
+
+@dataclass(frozen=True)
+class WeightPrior:
+    """What voxels have in common: the mean and covariance of their weights and, last, bias.
+
+    Attributes
+    ----------
+    mean : array (n_features + 1,)
+    covariance : array (n_features + 1, n_features + 1)
+    """
+
+    mean: Values
+    covariance: Values
+
+    def __post_init__(self) -> None:
+        n = len(self.mean)
+        if self.covariance.shape != (n, n):
+            raise BrainalignError(
+                f"the prior's mean has shape {self.mean.shape} but its covariance {self.covariance.shape}; "
+                "the covariance must have a row and a column for each weight and, last, the bias"
+            )
+
+    @property
+    def n_features(self) -> int:
+        """Number of weights, the bias not among them."""
+        return len(self.mean) - 1
+
+    def independent(self) -> WeightPrior:
+        """Return the prior without correlations between weights."""
+        return WeightPrior(self.mean, np.diag(np.diag(self.covariance)))
+
+
+def prior_of_weights(coef: Array, intercept: Array) -> WeightPrior:
+    """Return the prior of known weights: their mean and covariance + 1e-6 I.
+
+    Parameters
+    ----------
+    coef : array (n_features, n_voxels)
+        Of the training subjects' voxels, all subjects side by side.
+    intercept : array (n_voxels,)
+
+    Raises
+    ------
+    BrainalignError
+        If the shapes do not fit or there are fewer than 2 voxels.
+    """
+    coef, intercept = (np.asarray(as_tensor(a).cpu(), dtype=np.float64) for a in (coef, intercept))
+    check_rows("coef.T", coef.shape[1], "intercept", len(intercept), "give one column of coef per intercept")
+    if len(intercept) < 2:
+        raise BrainalignError(f"a prior needs 2 voxels or more; got {len(intercept)}")
+    weights = np.vstack([coef, intercept])
+    return WeightPrior(weights.mean(axis=1), np.cov(weights) + JITTER * np.eye(len(weights)))
+
+
+def estimate_prior(subjects: Sequence[tuple[Array, Array]]) -> WeightPrior:
+    """Estimate the prior from responses: the covariance of least-squares weights less their sampling covariance.
+
+    Parameters
+    ----------
+    subjects : sequence of (X, Y)
+        Features (n_images, n_features) and responses (n_images, n_voxels) of each training subject.
+
+    Raises
+    ------
+    BrainalignError
+        If a subject has too few images for least squares; `prior_of_weights` takes ridge weights instead.
+    """
+    weights, sampling = [], []
+    for X, Y in subjects:
+        found, noise, inverse = _least_squares(X, Y)
+        weights.append(found)
+        sampling.append(noise.sum() * inverse)
+    every = np.hstack(weights)
+    covariance = np.cov(every) - np.sum(sampling, axis=0) / every.shape[1]
+    values, vectors = np.linalg.eigh(covariance)
+    floor = JITTER * max(values[-1], JITTER)  # what is left of a direction without variance may be negative
+    return WeightPrior(every.mean(axis=1), (vectors * np.maximum(values, floor)) @ vectors.T)
+
+
+def posterior_weights(
+    prior: WeightPrior, subjects: Sequence[tuple[Array, Array]], n_draws: int, seed: int = 0
+) -> Values:
+    """Draw weights that the voxels of some subjects may have (n_features + 1, n_draws): prior and responses together.
+
+    Least-squares weights are those of real voxels and their noise; the prior alone knows none of their clusters. Draws
+    from each voxel's posterior have the covariance of the prior and keep what is known of single voxels.
+
+    Parameters
+    ----------
+    prior : WeightPrior
+        Of these subjects.
+    subjects : sequence of (X, Y)
+        As of `estimate_prior`.
+    n_draws : int
+        Voxels are drawn with replacement.
+    seed : int
+
+    Raises
+    ------
+    BrainalignError
+        As of `estimate_prior`.
+    """
+    rng = np.random.default_rng(seed)
+    root = np.linalg.cholesky(prior.covariance + JITTER * np.trace(prior.covariance) * np.eye(len(prior.mean)))
+    fits = [_least_squares(X, Y) for X, Y in subjects]
+    whose = rng.choice(len(fits), size=n_draws, p=np.array([len(f[1]) for f in fits]) / sum(len(f[1]) for f in fits))
+    drawn = []
+    for number, (found, noise, inverse) in enumerate(fits):
+        voxels = rng.integers(len(noise), size=int((whose == number).sum()))
+        known, axes = np.linalg.eigh(root.T @ np.linalg.pinv(inverse) @ root)  # of whitened weights, times the noise
+        known = np.maximum(known, 0)[:, None]
+        residual = axes.T @ np.linalg.solve(root, found[:, voxels] - prior.mean[:, None])
+        precision = 1 + known / noise[voxels]
+        mean = residual * (precision - 1) / precision
+        drawn.append(mean + rng.normal(size=mean.shape) / np.sqrt(precision))
+        drawn[-1] = prior.mean[:, None] + root @ axes @ drawn[-1]
+    return np.hstack(drawn)
+
+
+def _least_squares(X: Array, Y: Array) -> tuple[Values, Values, Values]:
+    """Return weights (n_features + 1, n_voxels), noise variances (n_voxels,) and the inverse of the design's moment."""
+    check_arrays("X", X, Y)
+    x, y = (np.asarray(as_tensor(a).cpu(), dtype=np.float64) for a in (X, Y))
+    design = np.column_stack([x, np.ones(len(x))])
+    left = len(x) - design.shape[1]
+    if left < 1:
+        raise BrainalignError(
+            f"X has {len(x)} images for {x.shape[1]} features and a bias; estimate the prior from more images than "
+            "that, or give ridge weights to prior_of_weights"
+        )
+    inverse = np.linalg.pinv(design.T @ design)
+    found = inverse @ (design.T @ y)
+    return found, np.square(y - design @ found).sum(axis=0) / left, inverse
+
+
+class EmpiricalBayesRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
+    """Posterior mean of weights under a Gaussian prior learned from other voxels, noise by marginal likelihood.
+
+    w ~ N(m, C) and y = A w + e with A = [X, 1] and e ~ N(0, s² I); s² is the likeliest of a grid, per target. Responses
+    must be in the units of those the prior came from.
+
+    Parameters
+    ----------
+    prior : WeightPrior
+    noise_shares : sequence of float
+        Noise variances to try, relative to each target's variance over the context.
+
+    Attributes
+    ----------
+    coef_ : array (n_features, n_targets)
+    intercept_ : array (n_targets,)
+    noise_ : array (n_targets,)
+        Chosen s².
+
+    References
+    ----------
+    Efron B, Morris C (1973). Stein's estimation rule and its competitors: an empirical Bayes approach. Journal of the
+    American Statistical Association 68:117-130. doi:10.1080/01621459.1973.10481350
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X, W = rng.normal(size=(400, 5)), rng.normal(size=(5, 300))
+    >>> prior = estimate_prior([(X, X @ W + rng.normal(size=(400, 300)))])
+    >>> few = EmpiricalBayesRidge(prior).fit(X[:10], X[:10] @ W[:, :3])
+    >>> few.coef_.shape
+    (5, 3)
+    """
+
+    def __init__(self, prior: WeightPrior, noise_shares: Sequence[float] = NOISE_SHARES) -> None:
+        self.prior = prior
+        self.noise_shares = noise_shares
+
+    def fit(
+        self,
+        X: Array,
+        Y: Array,
+        *,
+        groups: Array | None = None,
+        grid: tuple[int, int] | None = None,
+        roi: Array | None = None,
+        semantics: Array | None = None,
+    ) -> EmpiricalBayesRidge:
+        """Find the weights of all targets.
+
+        Parameters
+        ----------
+        X : array (n_images, n_features)
+        Y : array (n_images, n_targets)
+        groups, grid, roi, semantics
+            Not used; giving them raises.
+
+        Raises
+        ------
+        BrainalignError
+            If shapes do not fit, values are not finite, a target is constant, or a keyword is given.
+        """
+        for name, value in {"groups": groups, "grid": grid, "roi": roi, "semantics": semantics}.items():
+            if value is not None:
+                raise BrainalignError(f"EmpiricalBayesRidge cannot use {name}; leave it out")
+        check_arrays("X", X, Y)
+        check_features("X", X, self.prior.n_features, "prior")
+        x, y = (np.asarray(as_tensor(a).cpu(), dtype=np.float64) for a in (X, Y))
+        design = np.column_stack([x, np.ones(len(x))])
+        covariance, mean = self.prior.covariance, self.prior.mean
+        values, vectors = np.linalg.eigh(design @ covariance @ design.T)
+        values = np.maximum(values, 0.0)
+        rotated = vectors.T @ (y - (design @ mean)[:, None])  # (n_images, n_targets)
+        variance = y.var(axis=0)
+        noises, likelihoods = [], []
+        for share in self.noise_shares:
+            noise = share * variance
+            total = values[:, None] + noise
+            noises.append(noise)
+            likelihoods.append(-(np.log(total) + np.square(rotated) / total).sum(axis=0))
+        best = np.argmax(likelihoods, axis=0)
+        noise = np.take_along_axis(np.array(noises), best[None], axis=0)[0]
+        weights = mean[:, None] + covariance @ design.T @ (vectors @ (rotated / (values[:, None] + noise)))
+        like = same_kind_as(Y)
+        self.coef_, self.intercept_, self.noise_ = (like(as_tensor(a)) for a in (weights[:-1], weights[-1], noise))
+        return self
+
+    def predict(self, X: Array) -> Array:
+        """Return predictions (n_images, n_targets).
+
+        Raises
+        ------
+        BrainalignError
+            If the number of features differs from the fit's.
+        """
+        check_is_fitted(self)
+        check_features("X", X, self.coef_.shape[0], "fit")
+        coef, intercept = as_tensor(self.coef_), as_tensor(self.intercept_)
+        return same_kind_as(X)(as_tensor(X).to(coef) @ coef + intercept)
+
+    def score_targets(self, X: Array, Y: Array) -> Array:
+        """Return R² of each target on the given rows; NaN for a constant target."""
+        predicted = np.asarray(as_tensor(self.predict(X)).cpu())
+        return same_kind_as(Y)(as_tensor(r2(np.asarray(as_tensor(Y).cpu()), predicted)))
+
+
+def left_out_errors(
+    fitted: EmpiricalBayesRidge, X: Array, Y: Array, folds: Sequence[Rows], chosen: Sequence[Rows]
+) -> NDArray[np.float64]:
+    """Return squared errors on rows left out of the fit, summed over each fold, in units of targets' variance.
+
+    With M = A C A' + s² I and r = y − A m, rows g that are left out are off by (M⁻¹)_gg⁻¹ (M⁻¹ r)_g, without a refit;
+    the noise s² stays the one of all rows.
+
+    Parameters
+    ----------
+    fitted : EmpiricalBayesRidge
+        Of all rows of X and Y.
+    X : array (n_images, n_features)
+    Y : array (n_images, n_targets)
+    folds : sequence of arrays of row numbers
+    chosen : sequence of arrays of target numbers
+        Scored in each fold.
+    """
+    x, y, noise = (np.asarray(as_tensor(a).cpu(), dtype=np.float64) for a in (X, Y, fitted.noise_))
+    design = np.column_stack([x, np.ones(len(x))])
+    values, vectors = np.linalg.eigh(design @ fitted.prior.covariance @ design.T)
+    rotated = vectors.T @ (y - (design @ fitted.prior.mean)[:, None])
+    inverse = 1 / (np.maximum(values, 0)[:, None] + noise)  # (n_images, n_targets)
+    variance, sums = y.var(axis=0, ddof=1), np.zeros(len(folds))
+    for k, (rows, targets) in enumerate(zip(folds, chosen, strict=True)):
+        some, weights = vectors[rows], inverse[:, targets]
+        blocks = np.einsum("gn,nt,hn->tgh", some, weights, some, optimize=True)
+        off = np.linalg.solve(blocks, (some @ (weights * rotated[:, targets])).T[..., None])[..., 0]
+        sums[k] = float((np.square(off) / variance[targets, None]).sum())
+    return sums

@@ -1,0 +1,150 @@
+"""What in-context encoding learns from other subjects, once per held-out subject and layer: reduction, prior, networks.
+
+Everything comes from the training images of those subjects; the held-out one only takes it over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from brainalign.checks import BrainalignError
+from brainalign.encoding.in_context.empirical_bayes import WeightPrior, estimate_prior
+from brainalign.encoding.in_context.encoder import InContextEncoder
+from brainalign.encoding.in_context.pretrained_layer import PretrainedLayer, Reduction
+from brainalign.encoding.scoring import average_repeats
+from brainalign.statistics import noise_ceiling_from_share, signal_share
+
+Values = NDArray[np.floating[Any]]
+Rows = NDArray[np.intp]
+Progress = Callable[[int, int, int, float], None]
+
+REMAINDER = 2  # images beyond the components that least squares with a bias needs to estimate its noise
+
+
+def training_voxels(values: Values, stimulus_ids: NDArray[Any], threshold: float) -> tuple[NDArray[Any], Values]:
+    """Return training images and the z-scored averages of the voxels that a network is to learn from.
+
+    Voxels are chosen by these trials alone: those whose averages repeat; all that vary where no image was repeated.
+
+    Parameters
+    ----------
+    values : array (n_trials, n_voxels)
+        Of training trials.
+    stimulus_ids : array (n_trials,)
+    threshold : float
+        Least share of the variance of averages that repeats.
+
+    Returns
+    -------
+    images : array (n_images,)
+    responses : array (n_images, n_kept), z-scored over images
+
+    Raises
+    ------
+    BrainalignError
+        If no voxel is left.
+    """
+    images = average_repeats(values, stimulus_ids)
+    mean, sd = images.values.mean(axis=0), images.values.std(axis=0)
+    kept = sd > 0
+    if images.counts.max() > 1:
+        share = signal_share(values, stimulus_ids)
+        kept &= np.nan_to_num(noise_ceiling_from_share(share, images.counts)) > threshold
+    if not kept.any():
+        raise BrainalignError(
+            f"none of {len(kept)} voxels has a noise ceiling above {threshold:g} over {len(images.ids)} training "
+            "images; lower encode_images.ceiling_threshold"
+        )
+    return images.ids, np.asarray((images.values[:, kept] - mean[kept]) / sd[kept], dtype=np.float32)
+
+
+def pretrain_layer(
+    encoder: InContextEncoder,
+    reduction: Reduction,
+    features: Values,
+    subjects: Sequence[tuple[Rows, Values]],
+    *,
+    seeds: Sequence[int] = (0,),
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> PretrainedLayer:
+    """Estimate the prior and meta-train a network per seed, on other subjects.
+
+    Parameters
+    ----------
+    encoder : InContextEncoder
+        Cloned; its seed is set here.
+    reduction : Reduction
+        Of these features, from the principal components of these images.
+    features : array (n_images, n_features)
+        One row per training image of any subject.
+    subjects : sequence of (rows, responses)
+        Rows of `features` that a subject saw, and the z-scored responses (n_rows, n_voxels) to them.
+    seeds : sequence of int
+    folder : Path, optional
+        Where finished networks are kept, so that a killed run goes on; delete it when all is done. A network is taken
+        over only where encoder and data are the same.
+    progress : callable (seed, step, n_steps, loss), optional
+
+    Raises
+    ------
+    BrainalignError
+        If there is no subject, or one has too few images.
+    """
+    if not subjects:
+        raise BrainalignError("there is no other subject to learn from; in-context encoding needs one or more")
+    fewest = min(len(rows) for rows, _ in subjects)
+    width = len(reduction.components)
+    if fewest < width + REMAINDER:
+        raise BrainalignError(
+            f"a subject has {fewest} training images, too few for the weights of {width} features and a bias; lower "
+            f"n_components to {fewest - REMAINDER} or less"
+        )
+    X = reduction(features)
+    known = [(X[rows], responses) for rows, responses in subjects]
+    prior = estimate_prior(known)
+    networks = []
+    for seed in seeds:
+        one = clone(encoder).set_params(seed=seed)
+        say = None if progress is None else partial(progress, seed)
+        networks.append(_pretrained(one, X, prior, known if encoder.n_steps[2] else [], folder, say))
+    return PretrainedLayer(reduction, prior, tuple(networks))
+
+
+def _pretrained(
+    encoder: InContextEncoder,
+    X: NDArray[np.float32],
+    prior: WeightPrior,
+    subjects: list[tuple[Values, Values]],
+    folder: Path | None,
+    progress: Callable[[int, int, float], None] | None,
+) -> InContextEncoder:
+    """Return a network that an earlier run finished, or meta-train it."""
+    if folder is None:
+        return encoder.pretrain(X, prior, subjects=subjects, progress=progress)
+    arrays = [X, prior.mean, prior.covariance, *(array for subject in subjects for array in subject)]
+    place = folder / _digest(encoder, arrays)
+    if (place / "finished").exists():
+        return InContextEncoder.load(place / "network.safetensors")
+    place.mkdir(parents=True, exist_ok=True)
+    encoder.pretrain(X, prior, subjects=subjects, progress=progress, checkpoint=place / "checkpoint")
+    encoder.save(place / "network.safetensors")
+    (place / "finished").touch()  # last: a folder without it was cut short
+    return encoder
+
+
+def _digest(encoder: InContextEncoder, arrays: Sequence[Values]) -> str:
+    """Name a pre-training by its encoder and everything it is given."""
+    digest = hashlib.sha256(json.dumps(encoder.get_params(), sort_keys=True).encode())
+    for values in arrays:
+        digest.update(f"{values.dtype} {values.shape}".encode() + np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()[:16]

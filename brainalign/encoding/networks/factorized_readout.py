@@ -1,0 +1,214 @@
+"""The factorized read-out: where a target looks, times what it looks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import torch
+from sklearn.base import BaseEstimator
+from torch import nn
+
+from brainalign.encoding.networks.readout_arrays import Shape, chunked
+from brainalign.encoding.networks.readout_files import load_readout, save_readout
+from brainalign.encoding.networks.readout_fit import Standardised, fit_readout, predict_readout, refuse, score_readout
+from brainalign.encoding.regression import Array, Epoch, MeanScore
+
+
+class FactorizedReadout(MeanScore, BaseEstimator):  # type: ignore[misc]
+    """One receptive field and one set of channel weights per target.
+
+    y_v = b_v + Σ_c f_vc Σ_hw s_v(h, w) x_c(h, w), fields s_v non-negative and of L2 norm 1. Fields start flat and
+    weights at zero, so every target starts at its mean: weights of random sign drive many fields to zero before they
+    turn. Trained by AdamW on standardised channels and targets, missing responses left out.
+
+    Parameters
+    ----------
+    epochs, batch_size : int
+    learning_rate : float
+        The highest of a one-cycle schedule, or of all epochs.
+    weight_decay : float
+    schedule : {"onecycle", "constant"}
+    patience : int, optional
+        Epochs without a better validation score after which training stops; only with "constant".
+    loss : {"mse", "concordance"}
+        Mean squared error, or that plus 1 − the concordance over rows and targets.
+    validation : float
+        Share of the rows (or groups) set apart to choose the epoch and the restart.
+    restarts : int
+        Trainings from other seeds; each target keeps its best by validation r.
+    seed : int
+    device : {"auto", "cpu", "cuda"}
+    checkpoint : str or Path, optional
+        Folder in which a killed fit finds the state after its last epoch; restarts that it had finished are trained
+        again. Not for several fits at once.
+    progress : function of Epoch, optional
+        Called after each epoch.
+
+    Attributes
+    ----------
+    fields_ : array (n_targets, rows, cols)
+    weights_ : array (n_targets, n_channels)
+        In units of the responses per unit of the features.
+    intercept_ : array (n_targets,)
+    validation_r_ : array (n_targets,)
+    restart_ : array (n_targets,)
+        Which restart a target kept.
+    history_ : list of Epoch
+        Of all restarts, one after the other.
+    n_parameters_ : int
+    module_ : nn.Module
+        Tokens (n, n_tokens, n_channels) to responses (n, n_targets), both in the user's units.
+
+    References
+    ----------
+    Klindt D, Ecker AS, Euler T, Bethge M (2017). Neural system identification for large populations separating "what"
+    and "where". NeurIPS 30. doi:10.48550/arXiv.1711.02653
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(300, 12, 2))
+    >>> readout = FactorizedReadout(epochs=30).fit(X, X[:, 5, :1], grid=(3, 4))
+    >>> np.unravel_index(readout.fields_[0].argmax(), (3, 4))
+    (np.int64(1), np.int64(1))
+    """
+
+    module_: Standardised
+    fields_: Array
+    weights_: Array
+    intercept_: Array
+    history_: list[Epoch]
+    validation_r_: Array
+    restart_: Array
+    n_parameters_: int
+
+    def __init__(
+        self,
+        epochs: int = 40,
+        batch_size: int = 100,
+        learning_rate: float = 1e-2,
+        weight_decay: float = 1e-4,
+        schedule: Literal["onecycle", "constant"] = "onecycle",
+        patience: int | None = None,
+        loss: Literal["mse", "concordance"] = "mse",
+        validation: float = 1 / 6,
+        restarts: int = 1,
+        seed: int = 0,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        checkpoint: str | Path | None = None,
+        progress: Callable[[Epoch], None] | None = None,
+    ) -> None:
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.patience = patience
+        self.loss = loss
+        self.validation = validation
+        self.restarts = restarts
+        self.seed = seed
+        self.device = device
+        self.checkpoint = checkpoint
+        self.progress = progress
+
+    def fit(
+        self,
+        X: Array,
+        Y: Array,
+        *,
+        groups: Array | None = None,
+        grid: tuple[int, int] | None = None,
+        roi: Array | None = None,
+        semantics: Array | None = None,
+    ) -> FactorizedReadout:
+        """Fit all targets.
+
+        Parameters
+        ----------
+        X : array (n_rows, n_tokens, n_channels)
+            Tokens of a grid, row by row.
+        Y : array (n_rows, n_targets)
+            NaN: missing.
+        groups : array (n_rows,), optional
+            Rows of one group are set apart for validation together.
+        grid : (rows, cols)
+            Required.
+        roi, semantics
+            Not used; giving them raises.
+
+        Raises
+        ------
+        BrainalignError
+            If shapes do not fit, grid is missing, features are not finite, a target is constant, or a keyword cannot be
+            used.
+        """
+        refuse(self, roi=roi, semantics=semantics)
+        fit_readout(self, X, Y, groups=groups, grid=grid, semantics=None)
+        return self
+
+    def network(self, shape: Shape) -> nn.Module:
+        """Return the network for standardised arrays, before training."""
+        return _Factorized(shape)
+
+    def predict(self, X: Array, semantics: Array | None = None) -> Array:
+        """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels)."""
+        return predict_readout(self, X, semantics)
+
+    def score_targets(self, X: Array, Y: Array, semantics: Array | None = None) -> Array:
+        """Return Pearson's r of each target over its measured rows; NaN where either side is constant."""
+        return score_readout(self.predict(X, semantics), Y)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the fitted read-out into a folder (safetensors and JSON)."""
+        save_readout(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> FactorizedReadout:
+        """Return a read-out that `save` wrote."""
+        return load_readout(cls, folder)
+
+
+class _Factorized(nn.Module):
+    per_target = ("field", "weight", "bias")
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.grid = shape.grid
+        self.field = flat_fields(shape)
+        self.weight = nn.Parameter(torch.zeros(shape.n_targets, shape.n_channels))
+        self.bias = nn.Parameter(torch.zeros(shape.n_targets))
+
+    def fields(self) -> torch.Tensor:
+        return unit_fields(self.field, self.grid)
+
+    def forward(self, tokens: torch.Tensor, semantics: None = None) -> torch.Tensor:
+        return pooled(tokens, self.fields(), self.weight) + self.bias
+
+
+def flat_fields(shape: Shape) -> nn.Parameter:
+    """Return fields (n_targets, n_tokens) that are nearly flat."""
+    return nn.Parameter(0.1 + 0.01 * torch.randn(shape.n_targets, shape.grid[0] * shape.grid[1]))
+
+
+def unit_fields(field: nn.Parameter, grid: tuple[int, int]) -> torch.Tensor:
+    """Return fields (n_targets, rows, cols) of norm 1, once the parameter is projected to values >= 0.
+
+    Projected, a cell that went to zero can come back; the gradient of relu would leave it there.
+    """
+    with torch.no_grad():
+        field.clamp_(min=0)
+    return nn.functional.normalize(field, dim=1).reshape(-1, *grid)
+
+
+def pooled(tokens: torch.Tensor, fields: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Return Σ_c weight_vc Σ_p field_vp tokens_npc (n, n_targets)."""
+
+    def some(where: slice) -> torch.Tensor:
+        channels = fields[where].flatten(1) @ tokens  # (n, targets of the slice, n_channels)
+        return (channels * weight[where]).sum(dim=2)
+
+    return chunked(some, len(fields), tokens.shape[0] * tokens.shape[2])

@@ -1,0 +1,206 @@
+"""The Gaussian read-out: a target looks at one place, known up to a Gaussian."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import torch
+from sklearn.base import BaseEstimator
+from torch import nn
+
+from brainalign.checks import check_choice
+from brainalign.encoding.networks.factorized_readout import pooled
+from brainalign.encoding.networks.readout_arrays import Shape, chunked
+from brainalign.encoding.networks.readout_files import load_readout, save_readout
+from brainalign.encoding.networks.readout_fit import Standardised, fit_readout, predict_readout, refuse, score_readout
+from brainalign.encoding.regression import Array, Epoch, MeanScore, same_kind_as
+
+START_SD = 0.5  # of a field, where the grid runs from -1 to 1
+
+
+class GaussianReadout(MeanScore, BaseEstimator):  # type: ignore[misc]
+    """A Gaussian receptive field and one set of channel weights per target.
+
+    y_v = b_v + Σ_c f_vc x_c(place of v). With field="point" the place is drawn anew from N(mean_v, covariance_v) for
+    every row and target in training, and is mean_v in prediction; features are interpolated between cells and zero (the
+    channel's mean) outside the grid. With field="integrated" x_c is summed over the density of the Gaussian, brought to
+    L2 norm 1: the factorized read-out with fields of that shape. Weights start at zero, as the factorized one's do.
+
+    Parameters
+    ----------
+    field : {"point", "integrated"}
+    epochs, batch_size, learning_rate, weight_decay, schedule, patience, loss, validation, restarts, seed, device,
+    checkpoint, progress
+        As those of `FactorizedReadout`.
+
+    Attributes
+    ----------
+    means_ : array (n_targets, 2)
+        Centres as (x, y), where the centres of the corner cells are at -1 and 1.
+    covariances_ : array (n_targets, 2, 2)
+    fields_ : array (n_targets, rows, cols)
+        With field="point", the weights of the cells around the mean.
+    weights_, intercept_, validation_r_, restart_, history_, n_parameters_, module_
+        As those of `FactorizedReadout`.
+
+    References
+    ----------
+    Lurz KK, et al. (2021). Generalization in data-driven models of primary visual cortex. ICLR.
+    doi:10.1101/2020.10.05.326256
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(300, 15, 2))
+    >>> readout = GaussianReadout("integrated").fit(X, X[:, 7, :1], grid=(3, 5))
+    >>> bool(np.abs(readout.means_).max() < 0.1)
+    True
+    """
+
+    module_: Standardised
+    means_: Array
+    covariances_: Array
+    fields_: Array
+    weights_: Array
+    intercept_: Array
+    history_: list[Epoch]
+    validation_r_: Array
+    restart_: Array
+    n_parameters_: int
+
+    def __init__(
+        self,
+        field: Literal["point", "integrated"] = "point",
+        epochs: int = 40,
+        batch_size: int = 100,
+        learning_rate: float = 1e-2,
+        weight_decay: float = 1e-4,
+        schedule: Literal["onecycle", "constant"] = "onecycle",
+        patience: int | None = None,
+        loss: Literal["mse", "concordance"] = "mse",
+        validation: float = 1 / 6,
+        restarts: int = 1,
+        seed: int = 0,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        checkpoint: str | Path | None = None,
+        progress: Callable[[Epoch], None] | None = None,
+    ) -> None:
+        self.field = field
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.patience = patience
+        self.loss = loss
+        self.validation = validation
+        self.restarts = restarts
+        self.seed = seed
+        self.device = device
+        self.checkpoint = checkpoint
+        self.progress = progress
+
+    def fit(
+        self,
+        X: Array,
+        Y: Array,
+        *,
+        groups: Array | None = None,
+        grid: tuple[int, int] | None = None,
+        roi: Array | None = None,
+        semantics: Array | None = None,
+    ) -> GaussianReadout:
+        """Fit all targets; see `FactorizedReadout.fit`.
+
+        Raises
+        ------
+        BrainalignError
+            If shapes do not fit, grid is missing, features are not finite, a target is constant, or a keyword cannot be
+            used.
+        """
+        check_choice("field", self.field, {"point", "integrated"})
+        refuse(self, roi=roi, semantics=semantics)
+        fit_readout(self, X, Y, groups=groups, grid=grid, semantics=None)
+        self._describe_gaussians(Y)
+        return self
+
+    def network(self, shape: Shape) -> nn.Module:
+        """Return the network for standardised arrays, before training."""
+        return _Gaussian(shape, self.field)
+
+    def predict(self, X: Array, semantics: Array | None = None) -> Array:
+        """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels)."""
+        return predict_readout(self, X, semantics)
+
+    def score_targets(self, X: Array, Y: Array, semantics: Array | None = None) -> Array:
+        """Return Pearson's r of each target over its measured rows; NaN where either side is constant."""
+        return score_readout(self.predict(X, semantics), Y)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the fitted read-out into a folder (safetensors and JSON)."""
+        save_readout(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> GaussianReadout:
+        """Return a read-out that `save` wrote."""
+        readout = load_readout(cls, folder)
+        readout._describe_gaussians(readout.fields_)
+        return readout
+
+    def _describe_gaussians(self, like: Array) -> None:
+        with torch.no_grad():
+            self.means_ = same_kind_as(like)(self.module_.gather(lambda part: part.places()))
+            roots = self.module_.gather(lambda part: part.roots())
+            self.covariances_ = same_kind_as(like)(roots @ roots.mT)
+
+
+class _Gaussian(nn.Module):
+    per_target = ("mean", "root", "weight", "bias")
+
+    def __init__(self, shape: Shape, kind: str) -> None:
+        super().__init__()
+        self.grid, self.kind = shape.grid, kind
+        self.mean = nn.Parameter(0.01 * torch.randn(shape.n_targets, 2))
+        # Logarithms of the diagonal of a lower triangular root of the covariance, and what is below the diagonal.
+        self.root = nn.Parameter(torch.tensor([START_SD, START_SD, 1.0]).log().repeat(shape.n_targets, 1))
+        self.weight = nn.Parameter(torch.zeros(shape.n_targets, shape.n_channels))
+        self.bias = nn.Parameter(torch.zeros(shape.n_targets))
+
+    def places(self) -> torch.Tensor:
+        """Return means (n_targets, 2), inside the grid."""
+        with torch.no_grad():
+            self.mean.clamp_(-1, 1)
+        return self.mean
+
+    def roots(self) -> torch.Tensor:
+        """Return lower triangular roots (n_targets, 2, 2) of the covariances."""
+        below = torch.stack([torch.zeros_like(self.root[:, 2]), self.root[:, 2]], dim=1)
+        return torch.diag_embed(self.root[:, :2].exp()) + below[:, :, None] * below.new_tensor([1.0, 0.0])
+
+    def fields(self) -> torch.Tensor:
+        rows, cols = self.grid
+        y, x = torch.meshgrid(torch.linspace(-1, 1, rows), torch.linspace(-1, 1, cols), indexing="ij")
+        apart = (
+            torch.stack([x, y], dim=-1).flatten(0, 1).to(self.mean) - self.places()[:, None]
+        )  # (n_targets, cells, 2)
+        if self.kind == "point":  # what bilinear interpolation takes of each cell
+            steps = apart.new_tensor([cols - 1, rows - 1]) / 2
+            return (1 - apart.abs() * steps).clamp(min=0).prod(dim=2).reshape(-1, rows, cols)
+        scaled = torch.linalg.solve_triangular(self.roots(), apart.mT, upper=False)
+        density = (-0.5 * scaled.square().sum(dim=1)).exp()
+        return nn.functional.normalize(density, dim=1).reshape(-1, rows, cols)
+
+    def forward(self, tokens: torch.Tensor, semantics: None = None) -> torch.Tensor:
+        if self.kind == "integrated" or not self.training:
+            return pooled(tokens, self.fields(), self.weight) + self.bias
+        maps, means, roots = tokens.mT.unflatten(2, self.grid), self.places(), self.roots()
+
+        def some(where: slice) -> torch.Tensor:
+            noise = torch.randn(len(tokens), *means[where].shape, device=tokens.device)
+            places = means[where] + torch.einsum("vij,nvj->nvi", roots[where], noise)
+            seen = nn.functional.grid_sample(maps, places[:, :, None], align_corners=True)[..., 0]
+            return torch.einsum("ncv,vc->nv", seen, self.weight[where])
+
+        return chunked(some, len(means), tokens.shape[0] * tokens.shape[2]) + self.bias

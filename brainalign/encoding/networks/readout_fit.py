@@ -1,0 +1,300 @@
+"""What spatial read-outs share: a network trained from several starts, each target's best kept, in the user's units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from brainalign.checks import BrainalignError, check_choice
+from brainalign.devices import pick_device
+from brainalign.encoding.networks.readout_arrays import (
+    Moments,
+    Shape,
+    check_fit_arrays,
+    check_predict_arrays,
+    finite,
+    rows_at_once,
+    semantic_moments,
+)
+from brainalign.encoding.networks.token_inputs import correlations, target_scales, token_scales
+from brainalign.encoding.regression import (
+    Array,
+    Epoch,
+    Training,
+    as_tensor,
+    carve_validation,
+    labels_of,
+    same_kind_as,
+    train,
+)
+
+
+class Readout(Protocol):
+    """A read-out as the functions here see it: how it is trained, and the network."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    schedule: Literal["onecycle", "constant"]
+    patience: int | None
+    loss: Literal["mse", "concordance"]
+    validation: float
+    restarts: int
+    seed: int
+    device: Literal["auto", "cpu", "cuda"]
+    checkpoint: str | Path | None
+    progress: Callable[[Epoch], None] | None
+    module_: Standardised
+    fields_: Array
+    weights_: Array
+    intercept_: Array
+    history_: list[Epoch]
+    validation_r_: Array
+    restart_: Array
+    n_parameters_: int
+
+    def network(self, shape: Shape) -> nn.Module:
+        """Return a network to start from, its random numbers drawn from torch's generator.
+
+        It maps standardised tokens (n, n_tokens, n_channels) and semantics (n, n_semantic) or None to standardised
+        responses (n, n_targets), and has `fields()` (n_targets, rows, cols), `weight` (n_targets, n_channels), `bias`
+        (n_targets,) and `per_target`: names of the parameters whose first axis is the targets. One with a `core` has
+        fields and weights over the core's maps.
+        """
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+
+
+class Standardised(nn.Module):
+    """Trained networks, each for the targets that chose it, between arrays in the user's units.
+
+    Attributes
+    ----------
+    parts : nn.ModuleList
+        Networks for standardised arrays.
+    chosen : tensor (n_targets,)
+        Which of them is a target's.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.parts = nn.ModuleList()
+        for name, size in {"tokens": shape.n_channels, "semantics": shape.n_semantic, "Y": shape.n_targets}.items():
+            self.register_buffer(f"mean_{name}", torch.zeros(size))
+            self.register_buffer(f"sd_{name}", torch.ones(size))
+        self.register_buffer("chosen", torch.zeros(shape.n_targets, dtype=torch.long))
+
+    def set_moments(self, name: str, moments: Moments) -> None:
+        """Keep mean and standard deviation of "tokens", "semantics" or "Y"; a standard deviation of 0 counts as 1."""
+        mean, sd = moments
+        self.get_buffer(f"mean_{name}").copy_(mean)
+        self.get_buffer(f"sd_{name}").copy_(torch.where(sd > 0, sd, torch.ones_like(sd)))
+
+    def standard(self, name: str, values: torch.Tensor) -> torch.Tensor:
+        """Return values about the mean of the fit, in its standard deviations, on the device of the module."""
+        mean, sd = self.get_buffer(f"mean_{name}"), self.get_buffer(f"sd_{name}")
+        return (values.to(mean) - mean) / sd
+
+    def keep(self, networks: list[nn.Module], chosen: torch.Tensor) -> None:
+        """Keep of each network what the targets that chose it need."""
+        numbers, part_of = torch.unique(chosen, return_inverse=True)
+        self.get_buffer("chosen").copy_(part_of)
+        for number in numbers.tolist():
+            kept = deepcopy(networks[number])
+            for name in cast("tuple[str, ...]", kept.per_target):
+                values = kept.get_parameter(name).detach()
+                setattr(kept, name, nn.Parameter(values[(chosen == number).to(values.device)]))
+            self.parts.append(kept)
+
+    def gather(self, of_part: Callable[[Any], torch.Tensor], axis: int = 0) -> torch.Tensor:
+        """Return something of every target, asked of its network, with the targets along `axis`."""
+        order = self.get_buffer("chosen").argsort(stable=True)
+        return torch.cat([of_part(part) for part in self.parts], dim=axis).index_select(axis, order.argsort())
+
+    def forward(self, tokens: torch.Tensor, semantics: torch.Tensor | None = None) -> torch.Tensor:
+        """Return responses (n, n_targets) to tokens (n, n_tokens, n_channels) and semantics (n, n_semantic)."""
+        x = self.standard("tokens", tokens)
+        z = None if semantics is None else self.standard("semantics", semantics)
+        y = self.gather(lambda part: part(x, z), axis=1)
+        return y * self.get_buffer("sd_Y") + self.get_buffer("mean_Y")
+
+
+def refuse(readout: object, **given: object) -> None:
+    """Raise where a keyword was given that the read-out cannot use."""
+    for name, value in given.items():
+        if value is not None:
+            raise BrainalignError(f"{type(readout).__name__} cannot use {name}; leave it out")
+
+
+def fit_readout(
+    readout: Readout, X: Array, Y: Array, *, groups: Array | None, grid: tuple[int, int] | None, semantics: Array | None
+) -> None:
+    """Train a read-out's network from each start and leave in the read-out what each target's best one found.
+
+    Raises
+    ------
+    BrainalignError
+        If options or shapes do not fit, the grid is missing, features are not finite or a target is constant.
+    """
+    check_choice("loss", readout.loss, LOSSES)
+    if readout.restarts < 1:
+        raise BrainalignError(f"restarts is {readout.restarts}; it must be 1 or more")
+    how = Training(
+        epochs=readout.epochs,
+        batch_size=readout.batch_size,
+        learning_rate=readout.learning_rate,
+        weight_decay=readout.weight_decay,
+        schedule=readout.schedule,
+        patience=readout.patience,
+    )
+    shape = check_fit_arrays(type(readout).__name__, X, Y, grid, semantics)
+    rows = carve_validation(len(Y), readout.validation, labels_of(groups), readout.seed)
+    whole = _scaled(shape, X, Y, semantics, rows[0]).to(pick_device(readout.device))
+    arrays = _Arrays(whole, X, Y, semantics)
+    networks: list[nn.Module] = []
+    scores: list[torch.Tensor] = []
+    readout.history_ = []
+    for seed in _seeds(readout.seed, readout.restarts):
+        networks.append(start(readout, shape, seed).to(arrays.Y.device))
+        readout.history_ += train(
+            networks[-1],
+            arrays.loss_of(networks[-1], LOSSES[readout.loss]),
+            arrays.score_of(networks[-1]),
+            rows,
+            how,
+            seed=seed,
+            checkpoint=None if readout.checkpoint is None else Path(readout.checkpoint),
+            data=(X, Y) if semantics is None else (X, Y, semantics),
+            progress=readout.progress,
+        )
+        with torch.no_grad():
+            scores.append(arrays.correlations_of(networks[-1], torch.as_tensor(rows[1])).cpu())
+    chosen = torch.stack(scores).nan_to_num(-torch.inf).argmax(dim=0)  # the earlier of equal ones
+    whole.keep(networks, chosen)
+    readout.restart_ = same_kind_as(Y)(chosen)
+    readout.validation_r_ = same_kind_as(Y)(torch.stack(scores).gather(0, chosen[None])[0])
+    describe(readout, whole, same_kind_as(Y))
+
+
+def start(readout: Readout, shape: Shape, seed: int) -> nn.Module:
+    """Return the network of a read-out as training from a seed starts with it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return readout.network(shape)
+
+
+def describe(readout: Readout, whole: Standardised, like: Callable[[torch.Tensor], Array]) -> None:
+    """Leave the networks in the read-out, and fields, weights and intercepts in the user's units."""
+    with torch.no_grad():
+        fields = whole.gather(lambda part: part.fields())
+        weight, bias = whole.gather(lambda part: part.weight), whole.gather(lambda part: part.bias)
+        weights = weight * whole.get_buffer("sd_Y")[:, None]
+        intercept = whole.get_buffer("mean_Y") + bias * whole.get_buffer("sd_Y")
+        if not hasattr(whole.parts[0], "core"):  # the channels of a core have no unit but their own
+            weights = weights / whole.get_buffer("sd_tokens")
+            intercept = intercept - fields.sum(dim=(1, 2)) * (weights @ whole.get_buffer("mean_tokens"))
+    readout.fields_, readout.weights_, readout.intercept_ = like(fields), like(weights), like(intercept)
+    readout.n_parameters_ = sum(parameter.numel() for parameter in whole.parameters())
+    readout.module_ = whole.eval()
+
+
+def predict_readout(readout: Readout, X: Array, semantics: Array | None) -> Array:
+    """Return predictions (n, n_targets) of a fitted read-out.
+
+    Raises
+    ------
+    BrainalignError
+        If the arrays differ in shape from those of the fit.
+    """
+    check_is_fitted(readout, "module_")
+    check_predict_arrays(type(readout).__name__, readout.module_.shape, X, semantics)
+    return in_batches(readout.module_, readout.module_, X, *([] if semantics is None else [semantics]))
+
+
+def in_batches(whole: Standardised, function: Callable[..., torch.Tensor], first: Array, *others: Array) -> Array:
+    """Return a function of rows of arrays, without gradients, a bounded number of rows at a time."""
+    tensors, device = [as_tensor(array) for array in (first, *others)], whole.get_buffer("chosen").device
+    with torch.no_grad():
+        batches = torch.arange(len(first)).split(rows_at_once(whole.shape))
+        found = [function(*(tensor[some].to(device) for tensor in tensors)) for some in batches]
+    return same_kind_as(first)(torch.cat(found))
+
+
+def score_readout(predicted: Array, Y: Array) -> Array:
+    """Return Pearson's r of each target over its measured rows; NaN where either side is constant."""
+    if tuple(predicted.shape) != tuple(Y.shape):
+        raise BrainalignError(f"Y has shape {tuple(Y.shape)} but predictions have {tuple(predicted.shape)}")
+    measured = as_tensor(Y)
+    return same_kind_as(Y)(correlations(as_tensor(predicted).to(measured.device), measured))
+
+
+class _Arrays:
+    """The arrays of a fit as training reads them: responses and semantics standardised once, tokens by batch."""
+
+    def __init__(self, whole: Standardised, X: Array, Y: Array, semantics: Array | None) -> None:
+        self.whole, self.tokens = whole, as_tensor(X)
+        self.Y = whole.standard("Y", as_tensor(Y))
+        self.semantics = None if semantics is None else whole.standard("semantics", as_tensor(semantics))
+
+    def predicted(self, network: nn.Module, rows: torch.Tensor) -> torch.Tensor:
+        tokens = self.whole.standard("tokens", self.tokens[rows])
+        return cast(torch.Tensor, network(tokens, None if self.semantics is None else self.semantics[rows]))
+
+    def loss_of(
+        self, network: nn.Module, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        return lambda rows: loss(self.predicted(network, rows), self.Y[rows])
+
+    def correlations_of(self, network: nn.Module, rows: torch.Tensor) -> torch.Tensor:
+        batches = rows.split(rows_at_once(self.whole.shape))
+        return correlations(torch.cat([self.predicted(network, some) for some in batches]), self.Y[rows])
+
+    def score_of(self, network: nn.Module) -> Callable[[torch.Tensor], float]:
+        """Return the mean validation r over targets, as a function of rows."""
+        return lambda rows: float(self.correlations_of(network, rows).nanmean())
+
+
+def _scaled(shape: Shape, X: Array, Y: Array, semantics: Array | None, fitted: NDArray[np.intp]) -> Standardised:
+    """Return a module without networks that knows the moments of the training rows."""
+    whole = Standardised(shape)
+    whole.set_moments("Y", target_scales(Y, fitted))
+    whole.set_moments("tokens", token_scales(X, fitted, finite))
+    if semantics is not None:
+        whole.set_moments("semantics", semantic_moments(semantics, fitted))
+    return whole
+
+
+def _seeds(seed: int, restarts: int) -> list[int]:
+    """Return the seed itself, then others derived from it."""
+    return [seed, *np.random.default_rng(seed).integers(2**31, size=restarts - 1).tolist()]
+
+
+def _squared(predicted: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
+    """Return the mean squared error over what was measured."""
+    known = ~measured.isnan()
+    return torch.where(known, predicted - measured, 0.0).square().sum() / known.sum().clamp(min=1)
+
+
+def _squared_and_concordance(predicted: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
+    """Return the mean squared error plus 1 − Lin's concordance over rows and targets."""
+    known = ~measured.isnan()
+    if not bool(known.any()):
+        return _squared(predicted, measured)
+    a, b = predicted[known], measured[known]
+    covariance = ((a - a.mean()) * (b - b.mean())).mean()
+    apart = a.var(correction=0) + b.var(correction=0) + (a.mean() - b.mean()).square()
+    return _squared(predicted, measured) + 1 - 2 * covariance / apart.clamp(min=1e-12)
+
+
+LOSSES = {"mse": _squared, "concordance": _squared_and_concordance}

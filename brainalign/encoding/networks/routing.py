@@ -1,0 +1,401 @@
+"""Routing: each ROI, parcel or target learns which tokens to read, by what they hold and where they lie.
+
+A query per ROI attends over the tokens of any backbone and layer; a linear read-out predicts the ROI's targets from
+what the query gathered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from brainalign.checks import BrainalignError, check_choice
+from brainalign.devices import pick_device
+from brainalign.encoding.networks.routing_network import RoutingNetwork, position_code
+from brainalign.encoding.networks.routing_queries import members_of, parcels_of
+from brainalign.encoding.networks.token_inputs import (
+    check_tokens,
+    checked,
+    correlations,
+    rows_of,
+    target_scales,
+    token_scales,
+)
+from brainalign.encoding.regression import (
+    Array,
+    Epoch,
+    MeanScore,
+    Training,
+    as_tensor,
+    carve_validation,
+    labels_of,
+    same_kind_as,
+    train,
+)
+from brainalign.io import read_json, reading, write_atomically, write_json
+
+PUBLISHED_ROUTING = {
+    "d_model": 768,
+    "n_heads": 16,
+    "feedforward": 1024,
+    "dropout": 0.1,
+    "epochs": 15,
+    "batch_size": 16,
+    "learning_rate": 5e-4,
+    "weight_decay": 1e-4,
+    "clip": 0.1,
+    "patience": 15,
+}
+"""Size and training of the publication: `RoutingEncoder(**PUBLISHED_ROUTING)`."""
+
+WEIGHTS_AT_ONCE = 2**24  # of attention, outside training: 64 MB, and a few such arrays
+
+
+class RoutingEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
+    """Cross-attention of learned queries over tokens, with a linear read-out per target.
+
+    Of tokens x_p with position codes e_p, query u_q gathers t_q = Σ_p a_qp W_V x_p, where
+    a_qp = softmax_p(u_q · (W_K x_p + W_E e_p) / √d); a target predicts b_v + Σ_q w_qv · t_q over the queries it is a
+    member of. Queries do not attend to each other. Trained on the mean squared error of targets scaled to unit
+    variance; the epoch with the best mean r on validation rows is kept.
+
+    The defaults suit some thousand images and tens of channels. `RoutingEncoder(**PUBLISHED_ROUTING)` has the size, the
+    feed-forward network and the training of the publication; it takes a GPU.
+
+    Parameters
+    ----------
+    queries : {"roi", "parcel", "target", "hemisphere"}
+        What has a query of its own: each label (or row of membership) in `roi`; clusters of targets by k-means on their
+        responses in the training rows; every target; each hemisphere, named "L" or "R" in `roi`.
+    keys : {"both", "content", "position"}
+        What a query may choose tokens by. The last two are controls.
+    frozen_queries : bool
+        Leave the queries at their random start: a control. Keys are still learned.
+    n_parcels : int
+        With queries="parcel".
+    rest : bool
+        With queries="roi": give the targets in no ROI a query of their own. Otherwise such targets raise.
+    d_model, n_heads : int
+        Width of queries, keys and values, over all heads.
+    feedforward : int, optional
+        Hidden units of a feed-forward network after attention, with the layer norms of a decoder layer.
+    dropout : float
+        Of attention weights, and within the feed-forward network.
+    epochs, batch_size, learning_rate, weight_decay, clip
+        As for `Training`.
+    validation : float
+        Share of rows (of whole groups) that choose the epoch.
+    patience : int, optional
+        Epochs without a better validation score after which training stops; the learning rate is then constant, and
+        follows one cycle otherwise.
+    seed : int
+        Of the validation rows, the parcels, the initial parameters and the order of rows.
+    device : {"auto", "cpu", "cuda"}
+    checkpoint : Path, optional
+        Folder in which a killed fit is found again.
+    progress : function of Epoch, optional
+
+    Attributes
+    ----------
+    queries_ : list of str
+        Names of the queries.
+    members_ : array of bool (n_queries, n_targets)
+    module_ : RoutingNetwork
+    history_ : list of Epoch
+    validation_r_ : array (n_targets,)
+        Pearson's r on the validation rows.
+    n_parameters_ : int
+        That are trained.
+
+    References
+    ----------
+    Adeli H, Minni S, Kriegeskorte N (2025). Transformer brain encoders explain human high-level visual responses.
+    arXiv:2505.17329
+
+    Examples
+    --------
+    >>> from brainalign.simulation import object_world
+    >>> world = object_world(60, 20, n_targets=2)
+    >>> encoder = RoutingEncoder(epochs=2).fit(world.tokens, world.responses, grid=world.grid, roi=world.roi)
+    >>> encoder.attention(world.tokens).shape  # images × ROIs × tokens
+    (80, 10, 64)
+    """
+
+    def __init__(
+        self,
+        queries: Literal["roi", "parcel", "target", "hemisphere"] = "roi",
+        keys: Literal["both", "content", "position"] = "both",
+        frozen_queries: bool = False,
+        n_parcels: int = 100,
+        rest: bool = False,
+        d_model: int = 32,
+        n_heads: int = 1,
+        feedforward: int | None = None,
+        dropout: float = 0.0,
+        epochs: int = 40,
+        batch_size: int = 50,
+        learning_rate: float = 1e-2,
+        weight_decay: float = 1e-4,
+        clip: float | None = None,
+        validation: float = 0.1,
+        patience: int | None = None,
+        seed: int = 0,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        checkpoint: Path | None = None,
+        progress: Callable[[Epoch], None] | None = None,
+    ) -> None:
+        self.queries = queries
+        self.keys = keys
+        self.frozen_queries = frozen_queries
+        self.n_parcels = n_parcels
+        self.rest = rest
+        self.d_model = d_model
+        self.n_heads = n_heads
+        self.feedforward = feedforward
+        self.dropout = dropout
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.clip = clip
+        self.validation = validation
+        self.patience = patience
+        self.seed = seed
+        self.device = device
+        self.checkpoint = checkpoint
+        self.progress = progress
+
+    def fit(
+        self,
+        X: Array,
+        Y: Array,
+        *,
+        groups: Array | None = None,
+        grid: tuple[int, int] | None = None,
+        roi: Array | None = None,
+        semantics: Array | None = None,
+    ) -> RoutingEncoder:
+        """Fit all targets.
+
+        Parameters
+        ----------
+        X : array (n_rows, n_tokens, n_channels)
+            Row-major over the grid. A token that is NaN in all channels is padding, which nothing attends to.
+        Y : array (n_rows, n_targets)
+            NaN where a response is missing.
+        groups : array (n_rows,), optional
+            Rows of one group (stimulus, session) stay on one side of the validation split.
+        grid : (rows, cols)
+            Of the tokens; only keys="content" goes without.
+        roi : array (n_targets,) or array of bool (n_rois, n_targets), optional
+            Label of each target, "" for none, or membership, where ROIs may overlap: their contributions add up.
+        semantics
+            Not used by routing; giving them raises.
+
+        Raises
+        ------
+        BrainalignError
+            If an option or keyword cannot be used, shapes do not fit, a ROI has no targets, a target has no ROI, values
+            are not finite or a target is constant.
+        """
+        how = self._check_options(semantics)
+        check_tokens(X, Y, grid, needs_grid=self.keys != "content")
+        rows = carve_validation(len(Y), self.validation, labels_of(groups), self.seed)
+        code = None if self.keys == "content" or grid is None else position_code(grid)
+        y_scales = target_scales(Y, rows[0])
+        self.queries_, self.members_ = self._queries(Y, roi, rows[0])
+        x_scales = token_scales(X, rows[0])  # last: it reads all tokens
+        device = pick_device(self.device)
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            module = self._network(X.shape[2], code)
+        module.set_scales(*x_scales, *y_scales)
+        self.module_ = module.to(device)
+        self.grid_ = None if grid is None else (int(grid[0]), int(grid[1]))
+        self.n_tokens_ = X.shape[1]
+        self.history_ = train(
+            module,
+            lambda some: _squared_error(module(rows_of(X, some, device)), module.scaled(rows_of(Y, some, device))),
+            lambda some: float(self._r(X, Y, some).nanmean()),
+            rows,
+            how,
+            seed=self.seed,
+            checkpoint=self.checkpoint and Path(self.checkpoint),
+            data=(X, Y),
+            progress=self.progress,
+        )
+        self.validation_r_ = same_kind_as(Y)(self._r(X, Y, torch.from_numpy(rows[1])))
+        self.n_parameters_ = _n_trained(module)
+        return self
+
+    def predict(self, X: Array, semantics: None = None) -> Array:
+        """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels).
+
+        Raises
+        ------
+        BrainalignError
+            If tokens or channels are not those of the fit, or semantics are given.
+        """
+        _refuse(semantics)
+        self._check_fitted(X)
+        return same_kind_as(X)(self._apply(X, lambda tokens: self.module_.unscaled(self.module_(tokens))))
+
+    def attention(self, tokens: Array) -> Array:
+        """Return how much each query attends to each token: (n_rows, n_queries, n_tokens), averaged over heads.
+
+        Each row sums to 1 over the tokens that are not padding, which get 0.
+
+        Raises
+        ------
+        BrainalignError
+            If tokens or channels are not those of the fit.
+        """
+        self._check_fitted(tokens)
+        return same_kind_as(tokens)(self._apply(tokens, self.module_.attention))
+
+    def score_targets(self, X: Array, Y: Array, semantics: None = None) -> Array:
+        """Return Pearson's r of each target over its observed rows; NaN for a constant one."""
+        return same_kind_as(Y)(correlations(as_tensor(self.predict(X, semantics)).cpu(), as_tensor(Y).cpu()))
+
+    def save(self, folder: str | Path) -> None:
+        """Write the fitted encoder: parameters as safetensors, everything else as JSON."""
+        check_is_fitted(self)
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {name: value.detach().cpu().contiguous() for name, value in self.module_.state_dict().items()}
+        tensors["members"] = torch.from_numpy(self.members_)
+        tensors["validation_r"] = torch.as_tensor(self.validation_r_).cpu()
+        write_atomically(folder / "routing.safetensors", lambda file: save_file(tensors, file))
+        options = {name: value for name, value in self.get_params().items() if name not in {"checkpoint", "progress"}}
+        fitted = {
+            "queries": self.queries_,
+            "grid": self.grid_,
+            "n_tokens": self.n_tokens_,
+            "n_channels": len(self.module_.x_mean),
+            "history": [epoch._asdict() for epoch in self.history_],
+        }
+        write_json(folder / "routing.json", {"options": options, "fitted": fitted})
+
+    @classmethod
+    def load(cls, folder: str | Path) -> RoutingEncoder:
+        """Read an encoder written by `save`; it predicts the same to the bit on the same device.
+
+        Raises
+        ------
+        BrainalignError
+            If the folder holds none.
+        """
+        folder = Path(folder)
+        if not (folder / "routing.json").is_file():
+            raise BrainalignError(f"{folder} holds no routing.json; give the folder that RoutingEncoder.save wrote")
+        with reading(folder, "holds no whole RoutingEncoder", "give the folder that RoutingEncoder.save wrote"):
+            return cls._loaded(folder)
+
+    @classmethod
+    def _loaded(cls, folder: Path) -> RoutingEncoder:
+        content = read_json(folder / "routing.json")
+        encoder, fitted = cls(**content["options"]), content["fitted"]
+        tensors = load_file(folder / "routing.safetensors")
+        encoder.queries_, encoder.members_ = fitted["queries"], tensors.pop("members").numpy()
+        encoder.validation_r_ = tensors.pop("validation_r").numpy()
+        encoder.grid_ = None if fitted["grid"] is None else (fitted["grid"][0], fitted["grid"][1])
+        encoder.n_tokens_ = fitted["n_tokens"]
+        encoder.history_ = [Epoch(**epoch) for epoch in fitted["history"]]
+        encoder.module_ = encoder._network(fitted["n_channels"], tensors.get("code"))
+        encoder.module_.load_state_dict(tensors)
+        encoder.module_.eval().to(pick_device(encoder.device))
+        encoder.n_parameters_ = _n_trained(encoder.module_)
+        return encoder
+
+    def _check_options(self, semantics: object) -> Training:
+        check_choice("queries", self.queries, {"roi", "parcel", "target", "hemisphere"})
+        check_choice("keys", self.keys, {"both", "content", "position"})
+        _refuse(semantics)
+        if self.rest and self.queries != "roi":
+            raise BrainalignError(f"rest is for queries 'roi'; with {self.queries!r} no target is left over")
+        for name in ("d_model", "n_heads", "feedforward"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise BrainalignError(f"{name} is {value}; it must be at least 1")
+        if self.d_model % self.n_heads:
+            raise BrainalignError(f"d_model {self.d_model} is no multiple of n_heads {self.n_heads}; make it one")
+        if not 0 <= self.dropout < 1:
+            raise BrainalignError(f"dropout is {self.dropout}; it must lie in [0, 1)")
+        return Training(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            schedule="onecycle" if self.patience is None else "constant",
+            patience=self.patience,
+            clip=self.clip,
+        )
+
+    def _queries(self, Y: Array, roi: Array | None, rows: NDArray[np.intp]) -> tuple[list[str], NDArray[np.bool_]]:
+        """Return names and members; parcels are found in the training rows alone."""
+        if self.queries != "parcel":
+            return members_of(self.queries, roi, Y.shape[1], rest=self.rest)
+        if roi is not None:
+            raise BrainalignError("queries 'parcel' finds its own groups of targets; leave roi out")
+        training = rows_of(Y, torch.from_numpy(rows), torch.device("cpu"))
+        return parcels_of(training.numpy(), self.n_parcels, self.seed)
+
+    def _network(self, n_channels: int, code: torch.Tensor | None) -> RoutingNetwork:
+        network = RoutingNetwork(
+            self.members_,
+            n_channels,
+            code,
+            content=self.keys != "position",
+            d_model=self.d_model,
+            n_heads=self.n_heads,
+            feedforward=self.feedforward,
+            dropout=self.dropout,
+        )
+        network.queries.requires_grad_(not self.frozen_queries)
+        return network
+
+    def _check_fitted(self, X: Array) -> None:
+        check_is_fitted(self)
+        fitted = (self.n_tokens_, len(self.module_.x_mean))
+        if X.ndim != 3 or tuple(X.shape[1:]) != fitted:
+            raise BrainalignError(
+                f"X has shape {tuple(X.shape)} but the encoder was fitted on {fitted[0]} tokens of {fitted[1]} channels"
+                "; use the same layer, image size and reduction"
+            )
+
+    def _apply(
+        self, X: Array, function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return what a function makes of all or some rows of tokens, a few at a time and without gradients."""
+        device = self.module_.bias.device
+        weights = self.n_heads * len(self.queries_) * self.n_tokens_  # of attention in an image
+        parts = (torch.arange(len(X)) if rows is None else rows).split(max(1, WEIGHTS_AT_ONCE // weights))
+        with torch.no_grad():
+            return torch.cat([function(checked(rows_of(X, some, device))).cpu() for some in parts])
+
+    def _r(self, X: Array, Y: Array, rows: torch.Tensor) -> torch.Tensor:
+        """Return Pearson's r of each target on some rows."""
+        return correlations(self._apply(X, self.module_, rows), rows_of(Y, rows, torch.device("cpu")))
+
+
+def _n_trained(module: RoutingNetwork) -> int:
+    """Return the number of parameters, without those that stay as they are."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+def _squared_error(predicted: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+    """Return the mean squared error over observed responses."""
+    there = ~torch.isnan(observed)
+    return (predicted - observed.nan_to_num()).square().mul(there).sum() / there.sum().clamp(min=1)
+
+
+def _refuse(semantics: object) -> None:
+    if semantics is not None:
+        raise BrainalignError("RoutingEncoder cannot use semantics; leave them out or choose SemanticSpatialReadout")

@@ -1,0 +1,186 @@
+"""The network of routing: learned queries gather tokens by attention, and each query's members read what it gathered.
+
+Queries do not see one another: each chooses tokens by what they hold, by where they lie, or by both.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+
+def position_code(grid: tuple[int, int]) -> torch.Tensor:
+    """Return a 2-D sine code (n_tokens, n_channels), tokens row-major: sines and cosines of the row and of the column.
+
+    Wavelengths go from twice the grid to four tokens, so that a sum over channels can single out any row or column.
+    """
+    axes = []
+    for size in grid:
+        place = (torch.arange(size, dtype=torch.float64) + 0.5) / size
+        angle = torch.pi * place[:, None] * torch.arange(1, (size + 1) // 2 + 1)
+        axes.append(torch.cat([angle.sin(), angle.cos()], dim=1))
+    rows, columns = axes
+    code = torch.cat([rows.repeat_interleave(grid[1], dim=0), columns.repeat(grid[0], 1)], dim=1)
+    return code.float()
+
+
+class RoutingNetwork(nn.Module):
+    """One layer of cross-attention from learned queries to tokens, and a linear read-out per target.
+
+    Parameters
+    ----------
+    members : array of bool (n_queries, n_targets)
+        Which targets read which query; a target of several sums their contributions.
+    n_channels : int
+        Of a token.
+    code : tensor (n_tokens, n_code), optional
+        Position code in the keys; without it they hold content alone.
+    content : bool
+        Whether keys hold content.
+    d_model, n_heads : int
+    feedforward : int, optional
+        Hidden units of the feed-forward network with layer norms around it; without, targets read what was gathered.
+    dropout : float
+    """
+
+    code: torch.Tensor | None
+    target: torch.Tensor
+    x_mean: torch.Tensor
+    x_scale: torch.Tensor
+    y_mean: torch.Tensor
+    y_scale: torch.Tensor
+
+    def __init__(
+        self,
+        members: NDArray[np.bool_],
+        n_channels: int,
+        code: torch.Tensor | None,
+        *,
+        content: bool,
+        d_model: int,
+        n_heads: int,
+        feedforward: int | None,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        n_queries, n_targets = members.shape
+        self.n_heads, self.dropout = n_heads, dropout
+        # Small, so that attention starts nearly uniform: from a sharp start some queries never leave where they are.
+        self.queries = nn.Parameter(0.1 * torch.randn(n_queries, d_model))
+        self.content_key = nn.Linear(n_channels, d_model, bias=False) if content else None
+        self.position_key = nn.Linear(code.shape[1], d_model, bias=False) if code is not None else None
+        self.value = nn.Linear(n_channels, d_model)
+        self.feedforward = None if feedforward is None else _FeedForward(d_model, feedforward, dropout)
+        query, target = np.nonzero(members)  # ordered by query: its members are one slice of the packed weights
+        self.counts = members.sum(axis=1).tolist()
+        self.one_each = query.tolist() == target.tolist() == list(range(n_targets))
+        self.weight = nn.Parameter(torch.randn(len(target), d_model) / d_model**0.5)
+        self.bias = nn.Parameter(torch.zeros(n_targets))
+        for linear in (self.content_key, self.position_key, self.value):
+            if linear is not None:
+                nn.init.xavier_uniform_(linear.weight)
+        self.register_buffer("code", code)
+        self.register_buffer("target", torch.from_numpy(target))
+        self.register_buffer("x_mean", torch.zeros(n_channels))
+        self.register_buffer("x_scale", torch.ones(n_channels))
+        self.register_buffer("y_mean", torch.zeros(n_targets))
+        self.register_buffer("y_scale", torch.ones(n_targets))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return predictions (n, n_targets), in units of the targets' scale, for tokens (n, n_tokens, n_channels)."""
+        tokens, there = self._standardised(tokens)
+        values = self._heads(self.value(tokens))  # (n, heads, n_tokens, d_head)
+        gathered = functional.scaled_dot_product_attention(
+            self._queries(len(tokens)),
+            self._keys(tokens),
+            values,
+            attn_mask=None if there is None else there[:, None, None],
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        gathered = gathered.transpose(1, 2).flatten(2)  # (n, n_queries, d_model)
+        if self.feedforward is not None:
+            gathered = self.feedforward(gathered)
+        return self._read(gathered)
+
+    def attention(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the weights (n, n_queries, n_tokens) of raw tokens, averaged over heads; 0 for padding."""
+        tokens, there = self._standardised(tokens)
+        keys = self._keys(tokens)
+        logits = self._queries(len(tokens)) @ keys.transpose(2, 3) / keys.shape[-1] ** 0.5
+        if there is not None:
+            logits = logits.masked_fill(~there[:, None, None], -torch.inf)
+        weights: torch.Tensor = logits.softmax(dim=-1)
+        return weights.mean(dim=1)
+
+    def set_scales(
+        self, x_mean: torch.Tensor, x_scale: torch.Tensor, y_mean: torch.Tensor, y_scale: torch.Tensor
+    ) -> None:
+        """Set mean and standard deviation of channels and targets, which travel with the parameters."""
+        for name, value in {"x_mean": x_mean, "x_scale": x_scale, "y_mean": y_mean, "y_scale": y_scale}.items():
+            getattr(self, name).copy_(value)
+
+    def scaled(self, responses: torch.Tensor) -> torch.Tensor:
+        """Return responses (n, n_targets) about their mean, in units of their standard deviation."""
+        return (responses - self.y_mean) / self.y_scale
+
+    def unscaled(self, predicted: torch.Tensor) -> torch.Tensor:
+        """Return predictions in the targets' own units."""
+        return predicted * self.y_scale + self.y_mean
+
+    def _standardised(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return scaled tokens and where they are none of padding (n, n_tokens), or None if all are."""
+        scaled = (tokens - self.x_mean) / self.x_scale
+        padding = torch.isnan(tokens[..., 0])  # such tokens are NaN in all channels
+        if not bool(padding.any()):
+            return scaled, None
+        return scaled.masked_fill(padding[..., None], 0.0), ~padding
+
+    def _queries(self, n: int) -> torch.Tensor:
+        return self._heads(self.queries[None]).expand(n, -1, -1, -1)
+
+    def _keys(self, tokens: torch.Tensor) -> torch.Tensor:
+        keys = torch.zeros_like(self.queries[0])
+        if self.content_key is not None:
+            keys = keys + self.content_key(tokens)
+        if self.position_key is not None:
+            keys = keys + self.position_key(self.code)
+        return self._heads(keys.expand(len(tokens), -1, -1))
+
+    def _heads(self, values: torch.Tensor) -> torch.Tensor:
+        """Split channels (n, n_items, d_model) over heads (n, heads, n_items, d_head)."""
+        split: torch.Tensor = values.unflatten(2, (self.n_heads, -1))
+        return split.transpose(1, 2)
+
+    def _read(self, gathered: torch.Tensor) -> torch.Tensor:
+        """Return the sum over a target's queries of its weights times what they gathered."""
+        if self.one_each:
+            return torch.einsum("bvd,vd->bv", gathered, self.weight) + self.bias
+        weights = self.weight.split(self.counts)
+        parts = [gathered[:, query] @ weight.T for query, weight in enumerate(weights)]
+        read = self.bias.repeat(len(gathered), 1)
+        return read.index_add(1, self.target, torch.cat(parts, dim=1))
+
+
+class _FeedForward(nn.Module):
+    """The rest of a decoder layer, pre-norm: gathered + FFN(norm(gathered)), normed once more for the read-out."""
+
+    def __init__(self, d_model: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.mix = nn.Linear(d_model, d_model)
+        self.layers = nn.Sequential(
+            nn.LayerNorm(d_model),
+            nn.Linear(d_model, hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, d_model),
+            nn.Dropout(dropout),
+        )
+        self.norm = nn.LayerNorm(d_model)
+
+    def forward(self, gathered: torch.Tensor) -> torch.Tensor:
+        mixed = self.mix(gathered)
+        normed: torch.Tensor = self.norm(mixed + self.layers(mixed))
+        return normed

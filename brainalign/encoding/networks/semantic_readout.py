@@ -1,0 +1,238 @@
+"""The semantic spatial read-out: where a target looks moves with what the image means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from brainalign.checks import BrainalignError, check_choice
+from brainalign.encoding.networks.factorized_readout import flat_fields, unit_fields
+from brainalign.encoding.networks.readout_arrays import Shape, check_predict_arrays, chunked
+from brainalign.encoding.networks.readout_files import load_readout, save_readout
+from brainalign.encoding.networks.readout_fit import (
+    Standardised,
+    fit_readout,
+    in_batches,
+    predict_readout,
+    refuse,
+    score_readout,
+)
+from brainalign.encoding.networks.warps import WARPS, affine_matrix, moved_centre, warp
+from brainalign.encoding.regression import Array, Epoch, MeanScore
+
+
+class SemanticSpatialReadout(MeanScore, BaseEstimator):  # type: ignore[misc]
+    """A receptive field per target, warped anew for every image by a network that reads the semantics of the image.
+
+    y_v = b_v + Σ_c f_vc Σ_hw s_v(A_v(z)(h, w)) x_c(h, w), with the affine map A_v(z) from z → n_hidden → ReLU → numbers
+    of the warp. The last layer starts at zero, so that training starts from the factorized read-out of the same seed.
+    Its targets share the first layer, so a target may stay stuck where others do not: compare `validation_r_` with
+    that of a `FactorizedReadout` of the same seed, which sets the same rows apart.
+
+    Parameters
+    ----------
+    warp : {"translation", "rotation", "scale", "shear", "affine"}
+    warp_features : bool
+        Warp the map of each channel as well, all targets alike.
+    n_hidden : int
+        Units between semantics and warps.
+    restarts : int
+        As in `FactorizedReadout`, but two.
+    epochs, batch_size, learning_rate, weight_decay, schedule, patience, loss, validation, seed, device, checkpoint,
+    progress
+        As those of `FactorizedReadout`.
+
+    Attributes
+    ----------
+    fields_ : array (n_targets, rows, cols)
+        Before they are warped.
+    weights_, intercept_, validation_r_, restart_, history_, n_parameters_
+        As those of `FactorizedReadout`.
+    module_ : nn.Module
+        Tokens (n, n_tokens, n_channels) and semantics (n, n_semantic) to responses (n, n_targets).
+
+    References
+    ----------
+    Saha S, Chadha S, Khosla M (2024). Modeling the human visual system: comparative insights from response-optimized
+    and task-optimized vision models, language models, and different readout mechanisms. doi:10.48550/arXiv.2410.14031
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X, Z = rng.normal(size=(300, 12, 2)), rng.normal(size=(300, 4))
+    >>> readout = SemanticSpatialReadout(epochs=30).fit(X, X[:, 5, :1], grid=(3, 4), semantics=Z)
+    >>> readout.shifts(Z).shape
+    (300, 1, 2)
+    """
+
+    module_: Standardised
+    fields_: Array
+    weights_: Array
+    intercept_: Array
+    history_: list[Epoch]
+    validation_r_: Array
+    restart_: Array
+    n_parameters_: int
+
+    def __init__(
+        self,
+        warp: Literal["translation", "rotation", "scale", "shear", "affine"] = "translation",
+        warp_features: bool = False,
+        n_hidden: int = 32,
+        epochs: int = 40,
+        batch_size: int = 100,
+        learning_rate: float = 1e-2,
+        weight_decay: float = 1e-4,
+        schedule: Literal["onecycle", "constant"] = "onecycle",
+        patience: int | None = None,
+        loss: Literal["mse", "concordance"] = "mse",
+        validation: float = 1 / 6,
+        restarts: int = 2,
+        seed: int = 0,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        checkpoint: str | Path | None = None,
+        progress: Callable[[Epoch], None] | None = None,
+    ) -> None:
+        self.warp = warp
+        self.warp_features = warp_features
+        self.n_hidden = n_hidden
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.patience = patience
+        self.loss = loss
+        self.validation = validation
+        self.restarts = restarts
+        self.seed = seed
+        self.device = device
+        self.checkpoint = checkpoint
+        self.progress = progress
+
+    def fit(
+        self,
+        X: Array,
+        Y: Array,
+        *,
+        groups: Array | None = None,
+        grid: tuple[int, int] | None = None,
+        roi: Array | None = None,
+        semantics: Array | None = None,
+    ) -> SemanticSpatialReadout:
+        """Fit all targets.
+
+        Parameters
+        ----------
+        X : array (n_rows, n_tokens, n_channels)
+            Tokens of a grid, row by row.
+        Y : array (n_rows, n_targets)
+            NaN: missing.
+        groups : array (n_rows,), optional
+            Rows of one group are set apart for validation together.
+        grid : (rows, cols)
+            Required.
+        roi
+            Not used; giving it raises.
+        semantics : array (n_rows, n_semantic)
+            Required: what each image means, such as the last layer of a network.
+
+        Raises
+        ------
+        BrainalignError
+            If shapes do not fit, grid or semantics is missing, features are not finite, a target is constant, or a
+            keyword cannot be used.
+        """
+        check_choice("warp", self.warp, WARPS)
+        refuse(self, roi=roi)
+        if semantics is None:
+            raise BrainalignError(
+                "SemanticSpatialReadout needs semantics=(n_rows, n_semantic); without them choose FactorizedReadout"
+            )
+        fit_readout(self, X, Y, groups=groups, grid=grid, semantics=semantics)
+        return self
+
+    def network(self, shape: Shape) -> nn.Module:
+        """Return the network for standardised arrays, before training."""
+        return _Semantic(shape, self.warp, self.warp_features, self.n_hidden)
+
+    def predict(self, X: Array, semantics: Array | None = None) -> Array:
+        """Return predictions (n_rows, n_targets) for tokens (n_rows, n_tokens, n_channels) and semantics."""
+        return predict_readout(self, X, semantics)
+
+    def score_targets(self, X: Array, Y: Array, semantics: Array | None = None) -> Array:
+        """Return Pearson's r of each target over its measured rows; NaN where either side is constant."""
+        return score_readout(self.predict(X, semantics), Y)
+
+    def shifts(self, semantics: Array) -> Array:
+        """Return how far the centre of each field moves (n_rows, n_targets, 2), as (x, y).
+
+        The unit is half the distance between the centres of the corner cells; x grows with columns, y with rows.
+        Warps of feature maps are not included.
+        """
+        check_is_fitted(self, "module_")
+        check_predict_arrays(type(self).__name__, self.module_.shape, None, semantics)
+        whole = self.module_
+
+        def moved(z: torch.Tensor) -> torch.Tensor:
+            return whole.gather(lambda part: part.shifts(whole.standard("semantics", z)), axis=1)
+
+        return in_batches(whole, moved, semantics)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the fitted read-out into a folder (safetensors and JSON)."""
+        save_readout(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> SemanticSpatialReadout:
+        """Return a read-out that `save` wrote."""
+        return load_readout(cls, folder)
+
+
+class _Semantic(nn.Module):
+    per_target = ("field", "weight", "bias", "warp_weight", "warp_bias")
+
+    def __init__(self, shape: Shape, mode: str, warp_features: bool, n_hidden: int) -> None:
+        super().__init__()
+        self.grid, self.mode, n_numbers = shape.grid, mode, WARPS[mode]
+        self.field = flat_fields(shape)  # the first random numbers, as in the factorized read-out
+        self.weight = nn.Parameter(torch.zeros(shape.n_targets, shape.n_channels))
+        self.bias = nn.Parameter(torch.zeros(shape.n_targets))
+        self.hidden = nn.Sequential(nn.Linear(shape.n_semantic, n_hidden), nn.ReLU())
+        self.warp_weight = nn.Parameter(torch.zeros(shape.n_targets, n_numbers, n_hidden))
+        self.warp_bias = nn.Parameter(torch.zeros(shape.n_targets, n_numbers))
+        self.of_features = nn.Linear(n_hidden, shape.n_channels * n_numbers) if warp_features else None
+        if self.of_features is not None:
+            nn.init.zeros_(self.of_features.weight)
+            nn.init.zeros_(self.of_features.bias)
+
+    def fields(self) -> torch.Tensor:
+        return unit_fields(self.field, self.grid)
+
+    def matrices(self, hidden: torch.Tensor, where: slice) -> torch.Tensor:
+        """Return the warps (n, targets of the slice, 2, 3)."""
+        numbers = torch.einsum("nh,vkh->nvk", hidden, self.warp_weight[where]) + self.warp_bias[where]
+        return affine_matrix(self.mode, numbers)
+
+    def shifts(self, semantics: torch.Tensor) -> torch.Tensor:
+        return moved_centre(self.fields(), self.matrices(self.hidden(semantics), slice(None)))
+
+    def forward(self, tokens: torch.Tensor, semantics: torch.Tensor) -> torch.Tensor:
+        fields, hidden, n = self.fields(), self.hidden(semantics), len(tokens)
+        if self.of_features is not None:
+            numbers = self.of_features(hidden).view(1, n * tokens.shape[2], -1)
+            maps = tokens.mT.unflatten(2, self.grid).flatten(0, 1)  # of every row and channel
+            tokens = warp(maps, affine_matrix(self.mode, numbers)).view(n, -1, tokens.shape[1]).mT
+
+        def some(where: slice) -> torch.Tensor:
+            maps = warp(fields[where], self.matrices(hidden, where))  # (n, targets of the slice, rows, cols)
+            return (maps.flatten(2) @ tokens * self.weight[where]).sum(dim=2)
+
+        return chunked(some, len(fields), n * max(tokens.shape[1:])) + self.bias

@@ -1,0 +1,135 @@
+"""Tokens and responses on their way into a network: checks, scales of the training rows, some rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_rows, listed
+from brainalign.encoding.regression import Array, as_tensor
+
+CHUNK = 2**22  # numbers read in one go
+
+Scales = tuple[torch.Tensor, torch.Tensor]
+
+
+def check_tokens(X: Array, Y: Array, grid: tuple[int, int] | None, *, needs_grid: bool = True) -> None:
+    """Raise unless tokens and responses have the shapes a network on tokens takes.
+
+    Parameters
+    ----------
+    X : array (n_rows, n_tokens, n_channels)
+    Y : array (n_rows, n_targets)
+    grid : (rows, cols), optional
+    needs_grid : bool
+        Whether tokens without grid raise.
+
+    Raises
+    ------
+    BrainalignError
+        Naming the shape or the missing grid, and the remedy.
+    """
+    if X.ndim != 3:
+        raise BrainalignError(
+            f"X has shape {tuple(X.shape)}; a network on tokens wants rows × tokens × channels: extract features with "
+            "their grid, unpooled"
+        )
+    if Y.ndim != 2:
+        raise BrainalignError(f"Y has shape {tuple(Y.shape)}; give rows × targets: flatten the other axes")
+    check_rows("X", len(X), "Y", len(Y), "call features.align_to(responses)")
+    if grid is None and needs_grid:
+        raise BrainalignError(
+            f"X has {X.shape[1]} tokens but no grid; give grid=(rows, cols), which features.grid holds"
+        )
+    if grid is not None and grid[0] * grid[1] != X.shape[1]:
+        raise BrainalignError(
+            f"X has {X.shape[1]} tokens but grid {tuple(grid)} has {grid[0] * grid[1]} places; leave tokens "
+            "without a place (class, registers) out"
+        )
+
+
+def rows_of(array: Array, rows: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return some rows in float32 on a device; only these are read of a memory map."""
+    some = array[rows.to(array.device)] if isinstance(array, torch.Tensor) else as_tensor(array[rows.numpy()])
+    return some.to(device, torch.float32)
+
+
+def checked(tokens: torch.Tensor) -> torch.Tensor:
+    """Return tokens (n, n_tokens, n_channels) after making sure that they are finite, or padding: NaN in all channels.
+
+    Raises
+    ------
+    BrainalignError
+        If a token is NaN in some channels only, values are infinite, or a row is nothing but padding.
+    """
+    missing = torch.isnan(tokens)
+    padding = missing.all(dim=2)
+    if bool((missing.any(dim=2) != padding).any()) or bool(torch.isinf(tokens).any()):
+        raise BrainalignError(
+            f"tokens of shape {tuple(tokens.shape)} hold infinite values, or NaN in some channels of a token; repair "
+            "them (padding is NaN in all channels)"
+        )
+    if bool(padding.all(dim=1).any()):
+        raise BrainalignError(f"{int(padding.all(dim=1).sum())} row(s) of tokens are nothing but padding; drop them")
+    return tokens
+
+
+def token_scales(X: Array, rows: NDArray[np.intp], check: Callable[[torch.Tensor], torch.Tensor] = checked) -> Scales:
+    """Return mean and standard deviation of each channel over the tokens of some rows, 1 for a constant channel.
+
+    All rows of X go through `check`, which raises where they cannot be used; padding counts for nothing.
+    """
+    used = torch.zeros(len(X), dtype=torch.bool)
+    used[torch.from_numpy(rows)] = True
+    total = squares = torch.zeros(X.shape[2], dtype=torch.float64)
+    count = 0
+    # The mean of one row is near enough to keep sums of squares from losing digits.
+    origin = torch.nanmean(rows_of(X, torch.from_numpy(rows[:1]), torch.device("cpu")).double(), dim=(0, 1))
+    for part in torch.arange(len(X)).split(max(1, CHUNK // (X.shape[1] * X.shape[2]))):
+        values = check(rows_of(X, part, torch.device("cpu")))[used[part]]
+        values = values[~torch.isnan(values[..., 0])].double() - origin
+        total, squares = total + values.sum(dim=0), squares + values.square().sum(dim=0)
+        count += len(values)
+    mean = total / count
+    sd = (squares / count - mean.square()).clamp(min=0).sqrt()
+    return (origin + mean).float(), torch.where(sd > 1e-6 * origin.abs(), sd, 1.0).float()
+
+
+def target_scales(Y: Array, rows: NDArray[np.intp]) -> Scales:
+    """Return mean and standard deviation of each target over its observed responses in some rows.
+
+    Raises
+    ------
+    BrainalignError
+        If responses are infinite, or a target is constant or missing in these rows.
+    """
+    values = as_tensor(Y).cpu()[torch.from_numpy(rows)].double().numpy()
+    if np.isinf(values).any():
+        raise BrainalignError(f"Y has {int(np.isinf(values).sum())} infinite values; give NaN for missing ones")
+    observed = ~np.isnan(values)
+    count = np.maximum(observed.sum(axis=0), 1)
+    mean = np.where(observed, values, 0).sum(axis=0) / count
+    sd = np.sqrt(np.where(observed, np.square(values - mean), 0).sum(axis=0) / count)
+    flat = np.flatnonzero(~(sd > 1e-9 * np.abs(mean)))
+    if len(flat):
+        raise BrainalignError(
+            f"{len(flat)} target(s) of Y are constant or missing in the {len(rows)} training rows (columns "
+            f"{listed(flat.tolist())}); drop them with responses.select(targets=...)"
+        )
+    return torch.from_numpy(mean), torch.from_numpy(sd)
+
+
+def correlations(predicted: torch.Tensor, measured: torch.Tensor) -> torch.Tensor:
+    """Return Pearson's r of each column over its measured rows, in float64; NaN where either side is constant."""
+    known = ~measured.isnan()
+
+    def centred(values: torch.Tensor) -> torch.Tensor:
+        values = torch.where(known, values.double(), 0.0)
+        return torch.where(known, values - values.sum(dim=0) / known.sum(dim=0), 0.0)
+
+    a, b = centred(predicted), centred(measured)
+    scale = (a.square().sum(dim=0) * b.square().sum(dim=0)).sqrt()
+    return (a * b).sum(dim=0) / scale.where(scale > 0, torch.nan)

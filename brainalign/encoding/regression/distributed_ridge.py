@@ -1,0 +1,334 @@
+"""Ridge regression beyond one machine: the steps of the in-memory engine as tasks of dask.
+
+Whatever is large lies in files that all workers see: targets (rearranged once, so that every task reads its own in one
+piece), the decomposed features, the coefficients. dask carries slices, Grams and scores, and reruns what a killed
+worker had not finished. Pieces depend on sizes only, never on the number of workers, so neither do results.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_rows, listed
+from brainalign.encoding.regression import tasks
+from brainalign.encoding.regression.clusters import cluster
+from brainalign.encoding.regression.design import pooled_alpha
+from brainalign.encoding.regression.folds import wants_grams
+from brainalign.encoding.regression.inputs import (
+    Array,
+    alphas_of,
+    check_options,
+    check_range,
+    check_shapes,
+    floating,
+    labels_of,
+)
+from brainalign.encoding.regression.npy import NpyFile, check_finite_pieces
+from brainalign.encoding.regression.ridge import Ridge
+from brainalign.encoding.regression.rotation import ILL_CONDITIONED
+from brainalign.encoding.regression.row_layout import Layout, layout
+from brainalign.encoding.regression.row_weights import row_weights
+from brainalign.encoding.regression.tasks import DesignFile, Job, Stored
+from brainalign.encoding.regression.units import units_of
+from brainalign.io import temporary_folder
+
+if TYPE_CHECKING:
+    from dask.distributed import Client, Future
+
+CHUNK = 2**27  # bytes a task reads of features (in float64), or of targets to rearrange
+SHARD = 2**28  # bytes that the arrays of a shard of targets take while it is fitted
+RETRIES = 2  # of a task that failed: shared file systems hiccup
+
+
+def fit_distributed(
+    ridge: Ridge,
+    X: Path | str | Array,
+    Y: Path | str | Array,
+    *,
+    coef: Path | str,
+    groups: Array | None = None,
+    roi: Array | None = None,
+    sample_weight: Any = None,
+    scale: float | Array | None = None,
+    client: Client | str | None = None,
+    scratch: Path | str | None = None,
+    shard: int | None = None,
+    chunk: int = CHUNK,
+) -> Ridge:
+    """Fit a `Ridge` to more targets than fit into memory, on any number of workers.
+
+    Equals `ridge.fit` to 1e-6. A worker holds a chunk of X or Y; later the decomposed features (about
+    2 × n_rows × min(n_rows, n_features) values) and one shard of targets.
+
+    Parameters
+    ----------
+    ridge : Ridge
+        Fitted in place.
+    X : path of a .npy file, or array, (n_rows, n_features)
+    Y : path of a .npy file, or array, (n_rows, n_targets)
+        Floats or integers; arrays are written to scratch first.
+    coef : path
+        The .npy file of coefficients (n_targets, n_features) to write; the fit's `coef_` maps it.
+    groups, roi, sample_weight
+        As for `Ridge.fit`; weights must be above 0.
+    scale : float or array (n_targets,), optional
+        What values of Y are multiplied by, for responses stored as integers.
+    client : dask.distributed.Client or str, optional
+        A client, the address of a scheduler, or None: processes of this machine for the time of the fit.
+    scratch : path, optional
+        Folder for temporary files that all workers see, with room for Y and the decomposed features; the folder of
+        `coef` where not given.
+    shard : int, optional
+        Targets a task fits, and a killed worker loses; as many as take 256 MB where not given.
+    chunk : int
+        Bytes a task reads of X, or of Y to rearrange it.
+
+    Returns
+    -------
+    Ridge
+        With numpy arrays as attributes.
+
+    Raises
+    ------
+    BrainalignError
+        If options are unknown, files are missing, shapes do not fit, values are not finite or a target is constant;
+        all before anything is decomposed.
+    """
+    coef, scratch = Path(coef).absolute(), Path(scratch or Path(coef).parent).absolute()
+    for use, folder in (("the coefficients", coef.parent), ("temporary files", scratch)):
+        if not folder.is_dir():
+            raise BrainalignError(f"there is no folder {folder} for {use}; make it, where all workers see it")
+    check_options(ridge.alphas, ridge.solver, ridge.metric, ridge.dtype, ridge.device)
+    unfinished = coef.with_name(f".partial.{coef.name}")  # the name appears when all coefficients are there
+    try:
+        with temporary_folder(scratch / coef.stem) as folder:
+            job, scales = _plan(ridge, X, Y, unfinished, folder, groups, roi, sample_weight, scale, shard, chunk)
+            with _connected(client) as connected:
+                run = _Run(connected, job, chunk)
+                stored = Stored(scales, run.look(scales))
+                run.decompose()
+                found = run.fit(stored, labels_of(roi))
+        unfinished.replace(coef)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    ridge.alpha_, ridge.cv_scores_, ridge.intercept_ = found.alpha, found.scores, found.intercept
+    ridge.coef_ = np.load(coef, mmap_mode="c").T  # writable in memory, as torch wants it; the file stays as it is
+    of_targets = floating(torch.empty(0, dtype=getattr(torch, job.Y.dtype)))
+    ridge.note((torch.from_numpy(run.mean), torch.from_numpy(found.means)), run.method, of_targets)
+    return ridge
+
+
+def _plan(
+    ridge: Ridge,
+    X: Path | str | Array,
+    Y: Path | str | Array,
+    coef: Path,
+    folder: Path,
+    groups: Array | None,
+    roi: Array | None,
+    sample_weight: Any,
+    scale: float | Array | None,
+    shard: int | None,
+    chunk: int,
+) -> tuple[Job, NDArray[np.float64] | None]:
+    """Check what can be checked without reading, and lay out the files."""
+    features, targets = _file("X", X, folder), _file("Y", Y, folder)
+    check_shapes("X", features.shape, targets.shape)
+    (n_rows, n_features), n_targets = features.shape, targets.shape[1]
+    ridge.check_roi(roi, n_targets)
+    for name, value in {"shard": 1 if shard is None else shard, "chunk": chunk}.items():
+        if value < 1:
+            raise BrainalignError(f"{name} must be at least 1; got {value}")
+    alphas = alphas_of(ridge.alphas)
+    weights, weight = row_weights(sample_weight, n_rows)
+    if weights is not None and not bool((weights > 0).all()):
+        raise BrainalignError("sample_weight is 0 for some rows; leave those rows out of X and Y")
+    order = layout(n_rows, ridge.cv, labels_of(groups)) if len(alphas) > 1 else Layout(None, [])
+    order = order.weigh(weights, weight)
+    rows = None if order.order is None else torch.from_numpy(order.order)
+    tests = [(test.start, test.stop) for test in order.tests]
+    tasks.save(folder / "layout.pt", (rows, tests, order.roots, order.weight))
+    job = Job(
+        X=features,
+        Y=targets,
+        staged=NpyFile.create(folder / "targets.npy", (n_rows * n_targets, 1), targets.dtype),
+        coef=NpyFile.create(coef, (n_targets, n_features), ridge.dtype),
+        folder=folder,
+        tests=order.tests,
+        shard=shard or 1,
+        alphas=alphas,
+        solver=ridge.solver,
+        metric=ridge.metric,
+        per_target_alpha=ridge.per_target_alpha,
+        device=ridge.device,
+        dtype=ridge.dtype,
+    )
+    return replace(job, shard=min(n_targets, shard or max(1, SHARD // job.per_target))), _scales(scale, n_targets)
+
+
+def _file(name: str, array: Path | str | Array, folder: Path) -> NpyFile:
+    if not isinstance(array, Path | str):
+        values = np.asarray(array.cpu() if isinstance(array, torch.Tensor) else array)
+        array = folder / f"{name}.npy"
+        np.save(array, values)
+    return NpyFile.open(name, Path(array))
+
+
+def _scales(scale: float | Array | None, n_targets: int) -> NDArray[np.float64] | None:
+    if scale is None:
+        return None
+    given = np.asarray(scale, dtype=np.float64)
+    if given.ndim:
+        check_rows("scale", given.size, "the targets of Y", n_targets, "give a number, or one per target")
+    if not np.isfinite(given).all() or not given.all():
+        raise BrainalignError("scale must be finite and not 0: it turns stored integers into responses")
+    return np.broadcast_to(given.ravel(), n_targets).copy()
+
+
+@contextmanager
+def _connected(client: Client | str | None) -> Iterator[Client]:
+    """Yield the given client as it is, or one that ends with the block."""
+    if client is None or isinstance(client, str):
+        with cluster(client or "local") as connected:
+            yield connected
+    else:
+        yield client
+
+
+class _Fitted(NamedTuple):
+    """What the shards found: scores (n_alphas, n_targets), the rest (n_targets,)."""
+
+    scores: NDArray[Any]
+    alpha: NDArray[np.float64]
+    means: NDArray[np.float64]
+    intercept: NDArray[Any]
+
+
+class _Run:
+    """The steps of one fit; each waits for the one before, so that a lost worker never takes a finished step along."""
+
+    mean: NDArray[np.float64]
+    method: Literal["gram", "svd"]
+
+    def __init__(self, client: Client, job: Job, chunk: int) -> None:
+        self.client, self.job, self.chunk = client, job, chunk
+
+    def look(self, scales: NDArray[np.float64] | None) -> torch.Tensor | None:
+        """Rearrange targets, find the mean of the features, and refuse values that nothing can be fitted to.
+
+        Returns the units of the targets (n_targets,), times `scales` where given; None where each is 1.
+        """
+        X, Y = self.job.X, self.job.Y
+        n_rows, n_targets = Y.shape
+        if Y.by_column:
+            blocks = [(slice(0, n_rows), columns) for columns in self.job.shards]
+        else:
+            blocks = [(rows, slice(0, n_targets)) for rows in self._pieces(n_rows, n_targets * Y.itemsize)]
+        smallest, largest = np.full(n_targets, np.inf), np.full(n_targets, -np.inf)
+        looks = []
+        for number, seen in self._done(tasks.stage, [(block,) for block in blocks]):
+            columns = blocks[number][1]
+            smallest[columns] = np.minimum(smallest[columns], seen.smallest)
+            largest[columns] = np.maximum(largest[columns], seen.largest)
+            looks.append(seen)
+        check_finite_pieces("Y", Y.shape, looks)
+        constant = smallest == largest
+        if constant.any():
+            raise BrainalignError(
+                f"{int(constant.sum())} target(s) of Y are constant "
+                f"(columns {listed(np.flatnonzero(constant).tolist())}); leave them out"
+            )
+        sums = self._all(tasks.total, [(rows,) for rows in self._pieces(n_rows, 8 * X.shape[1])])
+        check_finite_pieces("X", X.shape, [seen for _, seen in sums])
+        seen_x = [seen for _, seen in sums]
+        lowest, highest = (np.min([s.smallest for s in seen_x], axis=0), np.max([s.largest for s in seen_x], axis=0))
+        check_range("X", torch.from_numpy(lowest), torch.from_numpy(highest))
+        roots = self.job.layout().roots
+        self.mean = np.sum([each for each, _ in sums], axis=0) / (n_rows if roots is None else float(roots @ roots))
+        np.save(self.job.folder / "mean.npy", self.mean)
+        factor = 1.0 if scales is None else np.abs(scales)
+        return units_of(check_range("Y", *(torch.from_numpy(factor * extreme) for extreme in (smallest, largest))))
+
+    def decompose(self) -> None:
+        """Rotate the features and decompose every fold, into files of scratch."""
+        job = self.job
+        (length, width), kind = (job.X.shape, "rows") if job.primal else (job.X.shape[::-1], "axes")
+        pieces = self._pieces(length, 8 * width)
+        gram = self._tree([self._submit(tasks.gram, where) for where in pieces])
+        rank, self.method = self._all(tasks.decompose, [(gram,)])[0]
+        if self.method == "svd":
+            warnings.warn(ILL_CONDITIONED, RuntimeWarning, stacklevel=3)
+        else:
+            other = NpyFile.create(job.folder / f"{kind}.npy", (length, rank), job.dtype)
+            self._all(tasks.rotate_rows, [(other, where) for where in pieces])
+        if not job.tests:
+            return
+        exact = self.method == "svd"
+        grams: list[Future[Any] | None] = [None] * len(job.tests)
+        whole = None
+        if not exact and wants_grams(job.X.shape[0], rank, job.tests, job.solver):
+            grams = [self._submit(tasks.fold_gram, test) for test in job.tests]
+            whole = self.client.submit(tasks.add_all, grams, pure=False, retries=RETRIES)
+        self._all(tasks.fold, [(exact, number, each, whole) for number, each in enumerate(grams)])
+
+    def fit(self, stored: Stored, roi: NDArray[Any] | None) -> _Fitted:
+        """Fit every shard of targets."""
+        job = self.job
+        n_targets, dtype = job.Y.shape[1], np.dtype(job.dtype)
+        design = self.client.submit(DesignFile, job, self.method, pure=False)
+        scores, intercept = np.empty((len(job.alphas), n_targets), dtype), np.empty(n_targets)
+        alpha, means = np.empty(n_targets), np.empty(n_targets)
+        shards = [(design, where, stored.of(where)) for where in job.shards]
+        for number, found in self._done(tasks.fit_shard, shards):
+            where = job.shards[number]
+            scores[:, where], alpha[where], means[where], intercept[where] = found
+        if not job.per_target_alpha:
+            alphas = torch.tensor(job.alphas, dtype=torch.float64)
+            alpha = pooled_alpha(alphas, torch.from_numpy(scores), roi).numpy()
+            again = [(*shard, alpha[where]) for shard, where in zip(shards, job.shards, strict=True)]
+            for number, found in self._done(tasks.solve_shard, again):
+                intercept[job.shards[number]] = found
+        design.release()
+        return _Fitted(scores, alpha, means, intercept)
+
+    def _pieces(self, length: int, n_bytes: int) -> list[slice]:
+        """Divide rows or columns of so many bytes each into chunks."""
+        return tasks.slices(length, self.chunk // max(1, n_bytes))
+
+    def _tree(self, sums: list[Future[Any]]) -> Future[Any]:
+        """Add in pairs, and pairs of pairs; first of all else, so that workers do not pile up what is to be added."""
+        while len(sums) > 1:
+            pairs = zip(sums[::2], sums[1::2], strict=False)
+            added = [self.client.submit(tasks.add, *pair, pure=False, retries=RETRIES, priority=1) for pair in pairs]
+            sums = added + sums[2 * len(added) :]
+        return sums[0]
+
+    def _submit(self, task: Callable[..., Any], *given: Any) -> Future[Any]:
+        return self.client.submit(task, self.job, *given, pure=False, retries=RETRIES)
+
+    def _all(self, task: Callable[..., Any], given: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Run a task for each tuple of arguments and return the results in their order."""
+        found = dict(self._done(task, given))
+        return [found[number] for number in range(len(given))]
+
+    def _done(self, task: Callable[..., Any], given: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
+        """Yield the number and result of every task as it is done: what is here no worker can lose."""
+        from dask.distributed import as_completed
+
+        futures = [self._submit(task, *each) for each in given]
+        numbers = {future.key: number for number, future in enumerate(futures)}
+        try:
+            for future, result in as_completed(futures, with_results=True):
+                yield numbers[future.key], result
+        except BaseException:  # nothing of the rest is wanted
+            self.client.cancel(futures)
+            raise

@@ -1,0 +1,249 @@
+"""What inner cross-validation needs of each fold, whatever the target.
+
+Training statistics are the total minus the fold's, so features are read once however many folds there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+
+from brainalign.encoding.regression.low_rank_filters import FewFilters, few_filters
+from brainalign.encoding.regression.rotation import Solver, by_columns, column_sums, spectrum
+from brainalign.encoding.regression.row_weights import less_mean
+from brainalign.encoding.regression.threads import in_threads, side_by_side, threads_for
+from brainalign.kernels import FoldForm, held_out, lower_gram, product
+
+BYTES = 48  # per value of the matrix that is decomposed, with all that it takes: float64 six times
+PAYS = 0.75  # share of the work left; to make the matrix of predictions takes as long as a few hundred targets
+
+
+@dataclass(frozen=True)
+class InnerFold:
+    """One fold in the eigenbasis of its training rows.
+
+    Attributes
+    ----------
+    test : slice
+        Held-out rows, in fold order.
+    way : {"primal", "sums", "dual"}
+        How training targets reach the basis: all rotated targets less the held-out rows; less the fold's rotated
+        targets (cheaper where its rows are more than the columns); or the training rows themselves.
+    project : tensor (n_columns + 1, rank) or, dual, (n_train, rank)
+        What takes training targets to the basis; its last row takes their mean.
+    held_out : tensor (n_test, rank) or, sums, (n_columns + 1, rank)
+        Held-out rows in the basis, or what takes the fold's rotated targets there.
+    form : FoldForm or FewFilters
+        How held-out rows are scored. With few filters `project` and `held_out` lead to predictions of each of them,
+        (n_columns + 1 or n_train, n_test · n_filters) and (n_test, n_test · n_filters; dual, 0), not to the basis.
+    single : bool
+        Whether float32 sufficed to decompose the training rows.
+    roots : tensor (n_test,) or None
+        Of the weights of held-out rows.
+    """
+
+    test: slice
+    way: Literal["primal", "sums", "dual"]
+    project: torch.Tensor
+    held_out: torch.Tensor
+    form: FoldForm | FewFilters
+    single: bool
+    roots: torch.Tensor | None = None
+
+
+def by_sums(n_rows: int, n_columns: int, n_folds: int) -> bool:
+    """Return whether rotated targets of every fold are smaller, and cheaper to use, than the held-out rows."""
+    return n_rows > n_folds * n_columns > 0
+
+
+def inner_folds(
+    rows: torch.Tensor,
+    scale: torch.Tensor,
+    tests: Sequence[slice],
+    alphas: torch.Tensor,
+    *,
+    grams: Sequence[torch.Tensor] | None,
+    solver: Solver = "auto",
+    single: bool = False,
+    exact: bool = False,
+    roots: torch.Tensor | None = None,
+) -> list[InnerFold]:
+    """Decompose the training rows of every fold.
+
+    Parameters
+    ----------
+    rows : tensor (n_rows, n_columns)
+        Features in orthonormal columns, in fold order.
+    scale : tensor (n_columns,), float64
+        What each column is multiplied by to be the features again.
+    tests : sequence of slice
+    alphas : tensor (n_alphas,), float64
+    grams : sequence of tensor (n_columns, n_columns), float64, or None
+        Lower triangle of rows' · rows of each fold; None where `wants_grams` says that no fold needs them.
+    solver : {"auto", "primal", "dual"}
+        "auto" decomposes columns × columns or rows × rows, whichever is smaller: every part of the cost grows with it.
+    single : bool
+        Try float32 for eigenvectors first.
+    exact : bool
+        Decompose training rows by SVD rather than their products.
+    roots : tensor (n_rows,), float64, optional
+        Of the weights of rows, which `rows` are multiplied by.
+    """
+    total = sum(grams[1:], grams[0]) if grams else None
+    each: list[torch.Tensor | None] = [*grams] if grams else [None] * len(tests)
+    del grams  # a caller that keeps none of them has the memory of each back when its fold begins
+
+    def training(number: int) -> torch.Tensor | None:
+        gram, each[number] = each[number], None
+        return None if total is None or gram is None else total - gram
+
+    def one_fold(number: int, single: bool) -> InnerFold:
+        return inner_fold(
+            rows,
+            scale,
+            tests[number],
+            len(tests),
+            alphas,
+            training=training(number),
+            solver=solver,
+            single=single,
+            exact=exact,
+            roots=roots,
+        )
+
+    n_train, n_columns = len(rows) - min((test.stop - test.start for test in tests), default=0), rows.shape[1]
+    side = n_columns if by_columns(n_train, n_columns, solver) else n_train
+    shape, done = (n_train, n_columns) if exact else (side, side), list[InnerFold]()
+    at_once = side_by_side(len(tests), shape, BYTES * shape[0] * shape[1], rows.device)
+    for start in range(0, len(tests), at_once):
+        group = range(start, min(start + at_once, len(tests)))
+        # Folds are alike: where one needs float64, those to come need not try without.
+        decompose = partial(one_fold, single=single and all(fold.single for fold in done))
+        done += in_threads(decompose, group, rows.device, shape)
+    return done
+
+
+def inner_fold(
+    rows: torch.Tensor,
+    scale: torch.Tensor,
+    test: slice,
+    n_folds: int,
+    alphas: torch.Tensor,
+    *,
+    training: torch.Tensor | None,
+    solver: Solver = "auto",
+    single: bool = False,
+    exact: bool = False,
+    roots: torch.Tensor | None = None,
+) -> InnerFold:
+    """Decompose the training rows of one fold.
+
+    Parameters
+    ----------
+    training : tensor (n_columns, n_columns), float64, or None
+        Lower triangle of rows' · rows of all rows less the fold's; overwritten.
+    rows, scale, test, n_folds, alphas, solver, single, exact, roots
+        As for `inner_folds`.
+    """
+    n_test = test.stop - test.start
+    n_train = len(rows) - n_test
+    roots = None if roots is None else roots.to(rows.device)
+    of_test = None if roots is None else roots[test]
+    weight = len(rows) if roots is None else float(roots.square().sum())
+    held_weight = n_test if of_test is None else float(of_test.square().sum())
+    train_weight = weight - held_weight
+    # In float32 columns sum to 0 but for rounding, which a direction that training rows hardly hold would magnify.
+    sums = column_sums(rows, roots)
+    mean = (sums - column_sums(rows[test], of_test)) / train_weight
+    primal = by_columns(n_train, len(scale), solver)
+    if exact or not primal or training is None:
+        training = torch.cat([rows[: test.start], rows[test.stop :]]).double()
+        of_training = None if roots is None else torch.cat([roots[: test.start], roots[test.stop :]])
+        training = less_mean(training, mean, of_training) * scale
+        eigenvalues, left, right = _from_rows(training, single=single, exact=exact)
+    else:
+        training.addr_(mean, mean, alpha=-train_weight).mul_(scale).mul_(scale[:, None])
+        eigenvalues, right = _kept(training, single=single)
+    single = (right if primal else left).dtype == torch.float32
+    basis = right.mul_(scale.to(right)[:, None]).to(rows)
+    del training, right  # their memory serves what comes next
+    # The training mean in the basis, and as often as there are rows, less their sums.
+    shift, shifts = product(torch.stack([mean, weight * mean - sums]).to(rows), basis).split(1)
+    own_roots = None if of_test is None else of_test.to(rows)
+    held_rows = product(rows[test], basis)
+    held_rows = held_rows.sub_(shift) if own_roots is None else held_rows.addr_(own_roots, shift[0], alpha=-1)
+    if primal and by_sums(len(rows), rows.shape[1], n_folds):
+        form = held_out(held_rows, eigenvalues, alphas, rows.dtype, own_roots)
+        held_sums = _with_row(basis, shifts + train_weight * shift)
+        return InnerFold(test, "sums", _with_row(basis, -train_weight * shift), held_sums, form, single, own_roots)
+    project = _with_row(basis, shifts) if primal else left.to(rows)
+    way: Literal["primal", "dual"] = "primal" if primal else "dual"
+    reach = (held_rows.double().square().mean(dim=0) * n_train / eigenvalues).sqrt()
+    few = few_filters(eigenvalues, alphas, _most(n_test, *project.shape, primal=primal), rows.dtype, reach)
+    if few is None or rows.device.type != "cpu":  # a GPU has a kernel of its own
+        form = held_out(held_rows, eigenvalues, alphas, rows.dtype, own_roots)
+        return InnerFold(test, way, project, held_rows, form, single, own_roots)
+    mixed = few.mix(held_rows)
+    own = product(mixed, held_rows.T) if primal else mixed.new_empty((0, n_test))
+    return InnerFold(test, way, product(mixed, project.T).T, own.T, few, single, own_roots)
+
+
+def _most(n_test: int, n_inputs: int, rank: int, *, primal: bool) -> int:
+    """Return of how many filters predictions take at most a share `PAYS` of the work in the eigenbasis."""
+    in_eigenbasis = rank * (n_inputs + rank + n_test)
+    per_filter = n_test * (n_inputs + n_test * primal)
+    return int(PAYS * in_eigenbasis / per_filter)
+
+
+def _with_row(basis: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
+    """Append a row, in the order of columns that LAPACK left the basis in: rearranging it would take longer."""
+    return torch.cat([basis.T, row.T], dim=1).T
+
+
+def wants_grams(n_rows: int, n_columns: int, tests: Sequence[slice], solver: Solver) -> bool:
+    """Return whether any fold is decomposed through the products of its columns."""
+    return any(by_columns(n_rows - (test.stop - test.start), n_columns, solver) for test in tests)
+
+
+def eigenbasis(
+    gram: torch.Tensor | None, rows: torch.Tensor, scale: torch.Tensor, *, single: bool, exact: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return eigenvalues and eigenvectors (n_columns, rank) of all rows, scaled: what a refit needs.
+
+    Parameters
+    ----------
+    gram : tensor (n_columns, n_columns), float64, or None
+        Lower triangle of rows' · rows; None to decompose through the rows.
+    rows, scale, single, exact
+        As for `inner_folds`.
+    """
+    with threads_for(*rows.shape):
+        if gram is not None:
+            return _kept(gram * torch.outer(scale, scale), single=single)
+        eigenvalues, _, right = _from_rows(rows.double() * scale, single=single, exact=exact)
+        return eigenvalues, right
+
+
+def _from_rows(training: torch.Tensor, *, single: bool, exact: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return eigenvalues, rows to basis (left vectors times singular values) and the basis (right vectors)."""
+    if exact:
+        left, singular, right = torch.linalg.svd(training, full_matrices=False)
+        kept = int((singular > singular[:1] * max(training.shape) * torch.finfo(torch.float64).eps).sum())
+        left, singular, right = left[:, :kept].flip(1), singular[:kept].flip(0), right[:kept].flip(0)  # they descended
+        return singular.square(), left * singular, right.T
+    eigenvalues, vectors = _kept(lower_gram(training.T), null=1, single=single)
+    singular = eigenvalues.sqrt()
+    return eigenvalues, vectors * singular.to(vectors), product(training.T.to(vectors), vectors) / singular.to(vectors)
+
+
+def _kept(matrix: torch.Tensor, *, null: int = 0, single: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the eigenvalues and eigenvectors of all directions that vary; only the lower triangle is read."""
+    eigenvalues, vectors, found_single = spectrum(matrix, null=null, single=single)
+    # In float32 a spectrum is only ever accepted when its other eigenvalues are far above its rounding.
+    floor = 1e-5 if found_single else len(matrix) * torch.finfo(torch.float64).eps
+    lost = int((eigenvalues <= eigenvalues[-1:] * floor).sum())  # they ascend
+    return eigenvalues[lost:], vectors[:, lost:]

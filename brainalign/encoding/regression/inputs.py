@@ -1,0 +1,232 @@
+"""What ridge estimators check before they compute, and how they take arrays in and give them back."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows, listed
+
+Array = NDArray[Any] | torch.Tensor
+CHUNK = 2**22  # values looked at in one go
+HUGE = 1e120
+# Types that torch hardly computes with, and the next that holds their values.
+WIDER = {torch.bool: torch.uint8, torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: torch.float64}
+
+
+class MeanScore:
+    """`score` as scikit-learn asks for it, of an encoder that has `score_targets`."""
+
+    def score_targets(self, *args: Any, **kwargs: Any) -> Array:
+        """Return the score of each target (n_targets,) for features and targets."""
+        raise NotImplementedError(f"{type(self).__name__} scores no targets")
+
+    def score(self, X: Any, Y: Any, sample_weight: Any = None, **others: Any) -> float:
+        """Return the mean of `score_targets` over targets; one without a score (constant) counts as 0."""
+        given = others if sample_weight is None else others | {"sample_weight": sample_weight}
+        scores = as_tensor(self.score_targets(X, Y, **given))
+        return float(scores.double().nan_to_num(nan=0.0).mean())
+
+
+def alphas_of(alphas: Sequence[float] | float) -> tuple[float, ...]:
+    """Return penalties as a tuple, also of a single number.
+
+    Raises
+    ------
+    BrainalignError
+        If there are none, or some are no finite numbers >= 0.
+    """
+    values = np.atleast_1d(np.asarray(alphas))
+    if (
+        values.ndim > 1
+        or not values.size
+        or values.dtype.kind not in "iuf"
+        or not (np.isfinite(values) & (values >= 0)).all()
+    ):
+        raise BrainalignError(f"alphas must be finite and >= 0, at least one; got {alphas!r}")
+    return tuple(values.astype(np.float64).tolist())
+
+
+def check_options(alphas: Sequence[float] | float, solver: str, metric: str, dtype: str, device: str) -> None:
+    """Raise unless the options that every ridge estimator has are among those it knows.
+
+    Raises
+    ------
+    BrainalignError
+        Naming the option and its choices.
+    """
+    check_choice("solver", solver, {"auto", "primal", "dual"})
+    check_choice("metric", metric, {"r2", "r"})
+    check_choice("dtype", dtype, {"float32", "float64"})
+    check_choice("device", device, {"auto", "cpu", "cuda"})
+    alphas_of(alphas)
+
+
+def check_arrays(name: str, X: Array, Y: Array, *, varying: bool = True) -> torch.Tensor:
+    """Return the range of every target (n_targets,), after making sure that ridge can be fitted.
+
+    Features and targets must have two axes, the same rows, finite values and no constant target.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls the features.
+    X : array (n_rows, n_features)
+    Y : array (n_rows, n_targets)
+    varying : bool
+        Look at the targets too (once is enough where several features meet the same ones; else no range is returned).
+
+    Raises
+    ------
+    BrainalignError
+        Naming the array, its shape and what is wrong.
+    """
+    check_shapes(name, X.shape, Y.shape)
+    check_range(name, *_limits(name, X))
+    if not varying:
+        return torch.empty(0, dtype=torch.float64)
+    smallest, largest = _limits("Y", Y)
+    flat = smallest == largest
+    if flat.any():
+        raise BrainalignError(
+            f"{int(flat.sum())} target(s) of Y are constant (columns {listed(flat.nonzero().ravel().tolist())}); "
+            "drop them with responses.select(targets=...)"
+        )
+    return check_range("Y", smallest, largest)
+
+
+def check_range(name: str, smallest: torch.Tensor, largest: torch.Tensor) -> torch.Tensor:
+    """Return the range of every column in float64.
+
+    Raises
+    ------
+    BrainalignError
+        If squares of some of them would leave the range of float64.
+    """
+    ranges = largest.double() - smallest.double()
+    extreme = (ranges > HUGE) | ((ranges < 1 / HUGE) & (ranges > 0))
+    if bool(extreme.any()):
+        raise BrainalignError(
+            f"{int(extreme.sum())} column(s) of {name} range over {float(ranges[extreme][0]):.0e}; their squares leave "
+            "the range of float64: give them in another unit"
+        )
+    return ranges.cpu()
+
+
+def check_shapes(name: str, X: Sequence[int], Y: Sequence[int]) -> None:
+    """Raise unless the shapes of features and targets have two axes and the same rows.
+
+    Raises
+    ------
+    BrainalignError
+        Naming the array and its shape.
+    """
+    for label, shape in ((name, X), ("Y", Y)):
+        if len(shape) != 2:
+            raise BrainalignError(
+                f"{label} has shape {tuple(shape)}; ridge wants rows × columns: flatten the other axes"
+            )
+        if not shape[1]:
+            raise BrainalignError(f"{label} has shape {tuple(shape)}: it has no columns; leave it out")
+    check_rows(name, X[0], "Y", Y[0], "call features.align_to(responses)")
+    if X[0] < 2:
+        raise BrainalignError(f"{name} has {X[0]} row; ridge needs at least 2")
+
+
+def check_targets(Y: Sequence[int], n_rows: int, n_targets: int) -> None:
+    """Raise unless the shape of responses is that of predictions, which they could otherwise be spread over.
+
+    Raises
+    ------
+    BrainalignError
+        Naming both.
+    """
+    if tuple(Y) != (n_rows, n_targets):
+        raise BrainalignError(
+            f"Y has shape {tuple(Y)} but predictions have {(n_rows, n_targets)}; give the targets of the fit, one row "
+            "per row of X"
+        )
+
+
+def _limits(name: str, array: Array) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the smallest and largest value of each column, a few rows at a time, after making sure all are finite.
+
+    Extremes carry NaN and infinity along and are found ten times faster than every value is tested.
+    """
+    step = max(1, CHUNK // max(array.shape[1], 1))
+    smallest = largest = as_tensor(array[0])
+    for start in range(0, len(array), step):
+        part = as_tensor(array[start : start + step])
+        smallest = torch.minimum(smallest, part.amin(dim=0))
+        largest = torch.maximum(largest, part.amax(dim=0))
+    if not bool(torch.isfinite(smallest).all() & torch.isfinite(largest).all()):
+        values = np.asarray(array.cpu() if isinstance(array, torch.Tensor) else array)
+        check_finite(name, values, "drop or repair them")
+    return smallest, largest
+
+
+def as_array(name: str, values: Any) -> Array:
+    """Return a tensor or numpy array of real numbers: as it is where it is one, else of a table, list or number.
+
+    Raises
+    ------
+    BrainalignError
+        If values are complex, text, sparse, masked, or no numbers at all.
+    """
+    if isinstance(values, torch.Tensor):
+        if values.is_complex():
+            raise BrainalignError(f"{name} is complex; give its real and imaginary part, or its size, as columns")
+        return values
+    if hasattr(values, "toarray"):
+        raise BrainalignError(f"{name} is a sparse matrix; give {name}.toarray()")
+    try:
+        array = values if isinstance(values, np.ndarray) else np.asarray(values)
+        if array.dtype.kind == "O":  # what tables of mixed columns give
+            array = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise BrainalignError(f"{name} must hold numbers only ({error}); drop or encode other columns") from error
+    if array.dtype.kind == "c":
+        raise BrainalignError(f"{name} is complex; give its real and imaginary part, or its size, as columns")
+    if array.dtype.kind not in "biuf":
+        raise BrainalignError(f"{name} holds values of type {array.dtype}; ridge wants numbers: drop or encode them")
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise BrainalignError(f"{name} has masked values; drop those rows or fill them")
+    return array.astype(np.float64) if array.dtype.itemsize > 8 else array
+
+
+def as_tensor(array: Array) -> torch.Tensor:
+    """Return a tensor on the same memory, where torch can express and compute with what lies there.
+
+    torch warns of read-only memory maps, which are only read here.
+    """
+    if isinstance(array, np.ndarray) and not (array.dtype.isnative and all(stride >= 0 for stride in array.strides)):
+        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        tensor = torch.as_tensor(array)
+    return tensor.detach().to(WIDER.get(tensor.dtype, tensor.dtype))
+
+
+def floating(array: torch.Tensor) -> torch.dtype:
+    """Return the type that predictions from or of these numbers need; integers below 2²⁴ have all digits in float32."""
+    if array.is_floating_point():
+        return array.dtype
+    return torch.float32 if array.element_size() < 4 else torch.float64
+
+
+def labels_of(groups: Array | None) -> NDArray[Any] | None:
+    """Return groups as a numpy array, or None."""
+    values = groups.cpu() if isinstance(groups, torch.Tensor) else groups
+    return None if values is None else np.asarray(values)
+
+
+def same_kind_as(array: Array) -> Callable[[torch.Tensor], Array]:
+    """Return a function that turns a torch tensor into the kind of array the user gave."""
+    if isinstance(array, torch.Tensor):
+        return lambda tensor: tensor.to(array.device)
+    return lambda tensor: np.asarray(tensor.cpu().numpy())

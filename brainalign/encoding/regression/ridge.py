@@ -1,0 +1,343 @@
+"""Exact ridge regression of many targets, alpha chosen per target by grouped cross-validation.
+
+Every training set is decomposed once; all alphas and all targets share the decomposition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from brainalign.checks import BrainalignError, check_rows, listed
+from brainalign.devices import pick_device
+from brainalign.encoding.regression.design import blocks_of, centre, design_of, pooled_alpha
+from brainalign.encoding.regression.fold_scores import target_scores
+from brainalign.encoding.regression.inputs import (
+    Array,
+    MeanScore,
+    alphas_of,
+    as_array,
+    as_tensor,
+    check_arrays,
+    check_options,
+    check_targets,
+    floating,
+    labels_of,
+    same_kind_as,
+)
+from brainalign.encoding.regression.row_layout import Layout, layout
+from brainalign.encoding.regression.row_weights import row_weights
+from brainalign.encoding.regression.threads import in_threads
+from brainalign.encoding.regression.units import units_of
+
+ALPHAS = tuple(np.logspace(-1, 5, 13).tolist())
+
+
+class Ridge(MeanScore, RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Ridge regression with one penalty per target (or one for all), in closed form.
+
+    Minimises Σ (y − x·w − b)² + alpha |w|² with a free intercept. Alpha maximises the score averaged over inner folds,
+    every fold counting the same; of equal scores the larger alpha wins. Everything is refitted on all rows. Arrays,
+    tensors, tables and lists of numbers will do, in any unit; `score` is one number, as tools of scikit-learn ask for.
+
+    Parameters
+    ----------
+    alphas : sequence of float, or float
+        Penalties to try, >= 0.
+    cv : int or "groups"
+        Number of inner folds (of whole groups, where `fit` gets groups), or "groups": leave one group out.
+    solver : {"auto", "primal", "dual"}
+        Decompose features × features or rows × rows; "auto" takes the smaller.
+    metric : {"r2", "r"}
+        What alpha maximises, and what `score` averages: R² or Pearson's r, within each fold.
+    per_target_alpha : bool
+        False: one alpha for all targets (for each label of `roi`, if given), the better choice for few rows and
+        z-scored targets of similar noise.
+    device : {"auto", "cpu", "cuda"}
+    dtype : {"float32", "float64"}
+        Of the products with targets; decompositions are always float64.
+
+    Attributes
+    ----------
+    coef_ : array (n_features, n_targets)
+    intercept_ : array (n_targets,), float64
+    alpha_ : array (n_targets,)
+    cv_scores_ : array (n_alphas, n_targets)
+        NaN with a single alpha, which needs no choice.
+    alpha_at_edge_ : tuple of float
+        Share of targets at the smallest and at the largest alpha: a grid too narrow shows here.
+    decomposition_ : {"gram", "svd"}
+        "svd" where the features were too ill-conditioned for their products (a warning says so).
+
+    References
+    ----------
+    Hoerl AE, Kennard RW (1970). Ridge regression: biased estimation for nonorthogonal problems. Technometrics 12:55-67.
+    doi:10.1080/00401706.1970.10488634
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X, W = rng.normal(size=(100, 5)), rng.normal(size=(5, 3))
+    >>> ridge = Ridge(alphas=(0.1, 1, 10)).fit(X, X @ W)
+    >>> ridge.alpha_.tolist()
+    [0.1, 0.1, 0.1]
+    """
+
+    def __init__(
+        self,
+        alphas: Sequence[float] | float = ALPHAS,
+        cv: int | Literal["groups"] = 5,
+        solver: Literal["auto", "primal", "dual"] = "auto",
+        metric: Literal["r2", "r"] = "r2",
+        per_target_alpha: bool = True,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        dtype: Literal["float32", "float64"] = "float32",
+    ) -> None:
+        self.alphas = alphas
+        self.cv = cv
+        self.solver = solver
+        self.metric = metric
+        self.per_target_alpha = per_target_alpha
+        self.device = device
+        self.dtype = dtype
+
+    def fit(
+        self,
+        X: Any,
+        Y: Any,
+        *,
+        sample_weight: Any = None,
+        groups: Array | None = None,
+        grid: tuple[int, int] | None = None,
+        roi: Array | None = None,
+        semantics: Array | None = None,
+    ) -> Ridge:
+        """Fit all targets.
+
+        Parameters
+        ----------
+        X : array, DataFrame or list (n_rows, n_features)
+        Y : array, DataFrame or list (n_rows, n_targets), or (n_rows,) for one target
+        sample_weight : array (n_rows,) or float, optional
+            What each row counts in the sums above, in means and in scores of inner folds: a row of weight 2 is the same
+            row twice, in the same fold.
+        groups : array (n_rows,), optional
+            Rows of one group (run, session, stimulus) stay on one side of every inner split.
+        roi : array (n_targets,), optional
+            Label per target; only with per_target_alpha=False, then one alpha per label.
+        grid, semantics
+            Not used by ridge; giving them raises.
+
+        Raises
+        ------
+        BrainalignError
+            If shapes do not fit, values are no finite real numbers, a target is constant, or a keyword cannot be used.
+        """
+        for name, value in {"grid": grid, "semantics": semantics}.items():
+            if value is not None:
+                raise BrainalignError(f"Ridge cannot use {name}; leave it out or choose a spatial read-out")
+        fit_layers({"X": self}, {"X": X}, Y, groups=groups, roi=roi, sample_weight=sample_weight)
+        return self
+
+    def check_roi(self, roi: Array | None, n_targets: int) -> None:
+        """Raise where labels of targets cannot be used, or are not one per target."""
+        if roi is None:
+            return
+        if self.per_target_alpha:
+            raise BrainalignError("Ridge uses roi only with per_target_alpha=False: one alpha per label")
+        check_rows("roi", len(roi), "the targets of Y", n_targets, "give one label per target")
+
+    def note(
+        self,
+        means: tuple[torch.Tensor, torch.Tensor],
+        method: Literal["gram", "svd"],
+        of_targets: torch.dtype = torch.float32,
+        names: tuple[str, ...] | None = None,
+        *,
+        single: bool = False,
+    ) -> None:
+        """Keep what else a fit found: the means, in float64, how features were decomposed, and what was given."""
+        self._means, self.decomposition_ = means, method
+        self._of_targets, self._names, self._single = of_targets, names, single
+        alphas = alphas_of(self.alphas)
+        edges = (min(alphas), max(alphas))
+        self.alpha_at_edge_ = tuple(float((torch.as_tensor(self.alpha_) == edge).double().mean()) for edge in edges)
+
+    def predict(self, X: Any) -> Array:
+        """Return predictions (n_rows, n_targets) for features (n_rows, n_features), or (n_rows,) of a single target.
+
+        They are float64 where the targets of the fit were, or `dtype` is: float32 would round what lies far from 0.
+
+        Raises
+        ------
+        BrainalignError
+            If features are others than in the fit.
+        """
+        predicted, X = self._centred(X)
+        wide = torch.promote_types(predicted.dtype, self._of_targets)
+        predicted = predicted.to(wide).add_(self._means[1].to(predicted.device, wide))
+        return same_kind_as(X)(predicted[:, 0] if self._single else predicted)
+
+    def _centred(self, X: Any) -> tuple[torch.Tensor, Array]:
+        """Return predictions about the means of the targets (n_rows, n_targets), and the features as an array."""
+        check_is_fitted(self)
+        _check_names(self._names, X)
+        X = as_array("X", X)
+        if X.ndim != 2 or X.shape[1] != self.coef_.shape[0]:
+            raise BrainalignError(
+                f"X has shape {tuple(X.shape)} but the encoder was fitted on {self.coef_.shape[0]} features; "
+                "use the same layer and reduction"
+            )
+        coef = torch.as_tensor(self.coef_)
+        # About the means of the fit, because features with a large mean would eat float32's digits.
+        centred = (as_tensor(X).to(coef.device).double() - self._means[0].to(coef.device)).to(coef)
+        return centred @ coef, X
+
+    def score_targets(self, X: Any, Y: Any, sample_weight: Any = None) -> Array:
+        """Return R² or r (as `metric` says) of each target on the given rows; NaN for a constant target.
+
+        Raises
+        ------
+        BrainalignError
+            If the number of features, rows or targets differs from the fit's.
+        """
+        predicted, observed = self._centred(X)[0].double(), as_array("Y", Y)
+        observed = observed[:, None] if observed.ndim == 1 and self._single else observed
+        check_targets(observed.shape, *predicted.shape)
+        weights, _ = row_weights(sample_weight, len(observed))
+        about = as_tensor(observed).double().to(predicted.device) - self._means[1].to(predicted.device)
+        return same_kind_as(observed)(target_scores(self.metric, predicted, about, weights))
+
+
+def _names_of(X: Any) -> tuple[str, ...] | None:
+    """Return the columns of a table, where all have names."""
+    columns = getattr(X, "columns", None)
+    if columns is None or not all(isinstance(name, str) for name in columns):
+        return None
+    return tuple(columns)
+
+
+def _check_names(fitted: tuple[str, ...] | None, X: Any) -> None:
+    names = _names_of(X)
+    if fitted is not None and names is not None and names != fitted:
+        differ = [name for name in fitted if name not in names] or [f"{name} at another place" for name in names]
+        raise BrainalignError(
+            f"X has other columns than the fit's, or another order ({listed(differ)}); give X[names] with the names of "
+            "the fit"
+        )
+
+
+def fit_layers(
+    encoders: Mapping[str, Ridge],
+    layers: Mapping[str, Any],
+    Y: Any,
+    *,
+    groups: Array | None = None,
+    roi: Array | None = None,
+    sample_weight: Any = None,
+) -> None:
+    """Fit one `Ridge` per layer to the same targets, reading and centring each block of them once.
+
+    Parameters
+    ----------
+    encoders : mapping of name to Ridge
+        Fitted in place; all with the same cv, device and dtype.
+    layers : mapping of name to array (n_rows, n_features)
+    Y : array (n_rows, n_targets)
+        May be a memory map: a block of columns is read at a time.
+    groups, roi, sample_weight
+        As for `Ridge.fit`.
+
+    Raises
+    ------
+    BrainalignError
+        If names or options differ, shapes do not fit, values are not finite or a target is constant.
+    """
+    first = next(iter(encoders.values()))
+    if encoders.keys() != layers.keys():
+        raise BrainalignError(f"encoders are for {listed(list(encoders))} but layers are {listed(list(layers))}")
+    names = {name: _names_of(X) for name, X in layers.items()}
+    layers, Y = {name: as_array(name, X) for name, X in layers.items()}, as_array("Y", Y)
+    single = Y.ndim == 1
+    Y = Y[:, None] if single else Y
+    shared, ranges = ("cv", "device", "dtype"), torch.empty(0)
+    for name, encoder in encoders.items():
+        check_options(encoder.alphas, encoder.solver, encoder.metric, encoder.dtype, encoder.device)
+        if any(getattr(encoder, option) != getattr(first, option) for option in shared):
+            raise BrainalignError(f"layers that share targets need the same {', '.join(shared)}; {name!r} differs")
+        looked = check_arrays(name, layers[name], Y, varying=encoder is first)
+        ranges = looked if encoder is first else ranges
+        encoder.check_roi(roi, Y.shape[1])
+    device, dtype = pick_device(first.device), getattr(torch, first.dtype)
+    units = units_of(ranges)
+    chosen = any(len(alphas_of(encoder.alphas)) > 1 for encoder in encoders.values())
+    order = layout(len(Y), first.cv, labels_of(groups)) if chosen else Layout(None, [])
+    order = order.weigh(*row_weights(sample_weight, len(Y)))
+    fits = {name: _Fit(encoder, layers[name], order, Y.shape[1], device) for name, encoder in encoders.items()}
+    means = torch.empty(Y.shape[1], dtype=torch.float64)
+    targets = as_tensor(Y)
+    designs = [fit.design for fit in fits.values()]
+    rank = max(design.rotation.rows.shape[1] for design in designs)
+    width, n_alphas = max(fit.coef.shape[1] for fit in fits.values()), max(len(design.alphas) for design in designs)
+    blocks = blocks_of(Y.shape[1], len(Y), rank, width, n_alphas, device)
+
+    def read(where: slice) -> None:
+        of_block = None if units is None else units[where]
+        centred, means[where] = centre(targets[:, where], order, device, dtype, of_block)
+        for fit in fits.values():
+            fit.read(where, centred, of_block)
+
+    in_threads(read, blocks, device)
+    for fit in fits.values():
+        fit.choose_pooled(roi)
+    pooled = [fit for fit in fits.values() if not fit.encoder.per_target_alpha]
+
+    def solve(where: slice) -> None:
+        of_block = None if units is None else units[where]
+        centred, _ = centre(targets[:, where], order, device, dtype, of_block)
+        for fit in pooled:
+            fit.design.solve(centred, fit.alpha[where], fit.coef[where], of_block)
+
+    in_threads(solve, blocks if pooled else [], device)
+    for name, fit in fits.items():
+        fit.finish(means, same_kind_as(Y))
+        rotation = fit.design.rotation
+        fit.encoder.note((rotation.mean, means), rotation.method, floating(targets), names[name], single=single)
+
+
+class _Fit:
+    """One layer's fit in the making."""
+
+    def __init__(self, encoder: Ridge, X: Array, order: Layout, n_targets: int, device: torch.device) -> None:
+        self.encoder = encoder
+        dtype = getattr(torch, encoder.dtype)
+        alphas = torch.tensor(alphas_of(encoder.alphas), dtype=torch.float64, device=device)
+        folds = order if len(alphas) > 1 else replace(order, tests=[])  # a single penalty needs no choice
+        features = as_tensor(X).to(device)
+        self.design = design_of(features, folds, alphas, solver=encoder.solver, metric=encoder.metric, dtype=dtype)
+        self.scores = torch.empty((len(alphas), n_targets), dtype=dtype)
+        self.alpha = torch.empty(n_targets, dtype=torch.float64)
+        self.coef = torch.empty((n_targets, X.shape[1]), dtype=dtype)  # a block of targets is one piece of memory
+
+    def read(self, where: slice, centred: torch.Tensor, units: torch.Tensor | None) -> None:
+        """Score a block of targets, and solve for it unless its alphas are chosen together with others'."""
+        found = self.design.fit(centred, self.coef[where] if self.encoder.per_target_alpha else None, units)
+        self.scores[:, where], self.alpha[where] = found.scores, found.alpha
+
+    def choose_pooled(self, roi: Array | None) -> None:
+        """Choose one alpha for all targets, or one per label."""
+        if not self.encoder.per_target_alpha:
+            self.alpha = pooled_alpha(self.design.alphas, self.scores, labels_of(roi))
+
+    def finish(self, means: torch.Tensor, like: Callable[[torch.Tensor], Array]) -> None:
+        """Leave what was found in the encoder, as the kind of array the user gave."""
+        encoder = self.encoder
+        encoder.coef_, encoder.intercept_ = like(self.coef.T), like(self.design.intercept(means, self.coef))
+        encoder.alpha_, encoder.cv_scores_ = like(self.alpha), like(self.scores)

@@ -1,0 +1,217 @@
+"""Features in their principal axes: the decomposition that every fold, penalty and target shares.
+
+Rotated and scaled to orthonormal columns, features lose nothing to float32 when they meet the targets, however
+ill-conditioned they were; X'Y in float32 would lose half the digits of the condition number of X'X.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+
+from brainalign.encoding.regression.row_weights import weighed
+from brainalign.encoding.regression.threads import in_threads, side_by_side, threads_for
+from brainalign.encoding.regression.units import unit_of
+from brainalign.kernels import eigh, lower_gram, product
+
+Solver = Literal["auto", "primal", "dual"]
+
+# Up to this ratio of the largest eigenvalue to the smallest, eigenvectors in float32 move no score by more than 5e-6.
+BENIGN = 100.0
+# Below this share of the largest eigenvalue, float64 no longer knows the squares of singular values to 1e-5.
+SQUARED = 1e-10
+CHUNK = 2**20  # values of the features in float64 at once: 8 MB, near what caches hold
+LEAST = 256  # rows
+ILL_CONDITIONED = (
+    "the features are so ill-conditioned that X'X loses digits at the smallest alpha; they are decomposed by SVD, "
+    "which is slower. Scale the features, or leave out alphas so small"
+)
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """Centred features as rows · diag(singular) · axes'.
+
+    Attributes
+    ----------
+    mean : tensor (n_features,), float64
+    axes : tensor (n_features, rank)
+        Orthonormal columns, work dtype.
+    singular : tensor (rank,), float64
+    rows : tensor (n_rows, rank)
+        Orthonormal columns, work dtype.
+    method : {"gram", "svd"}
+        How it was found; "svd" where the eigenvalues of X'X span more than float64 can hold.
+    benign : bool
+        Whether float32 eigenvectors suffice for this spectrum.
+    """
+
+    mean: torch.Tensor
+    axes: torch.Tensor
+    singular: torch.Tensor
+    rows: torch.Tensor
+    method: Literal["gram", "svd"]
+    benign: bool
+
+
+def rotate(
+    features: torch.Tensor,
+    smallest_alpha: float,
+    solver: Solver,
+    dtype: torch.dtype,
+    roots: torch.Tensor | None = None,
+) -> Rotation:
+    """Decompose centred features through X'X or XX', whichever is smaller, or by SVD where squaring loses too much.
+
+    Parameters
+    ----------
+    features : tensor (n_rows, n_features)
+    smallest_alpha : float
+        Smallest penalty to come: directions far below it need no digits.
+    solver : {"auto", "primal", "dual"}
+    dtype : torch.dtype
+        Of the rows and axes.
+    roots : tensor (n_rows,), float64, optional
+        Roots of the weights of rows, by which their mean goes and they are multiplied.
+    """
+    n, p = features.shape
+    roots = None if roots is None else roots.to(features.device)
+    mean = column_means(features, roots)
+    primal = by_columns(n, p, solver)
+    # Rows or, dual, columns are the rows of what is multiplied.
+    length, size = (n, p) if primal else (p, n)
+    step = piece_rows(size)
+    pieces = [slice(start, start + step) for start in range(0, length, step)]
+
+    def centred(where: slice) -> torch.Tensor:
+        if primal:
+            return weighed(torch.sub(features[where], mean), None if roots is None else roots[where])
+        return weighed(torch.sub(features[:, where], mean[where]), roots).T
+
+    def products(some: Sequence[slice]) -> torch.Tensor:
+        total = torch.zeros((size, size), dtype=torch.float64, device=features.device)
+        for where in some:
+            lower_gram(centred(where), total)
+        return total
+
+    n_shares = side_by_side(len(pieces), (n, p), 8 * size**2, features.device)
+    ends = [len(pieces) * i // n_shares for i in range(n_shares + 1)]
+    gram, *others = in_threads(products, [pieces[a:b] for a, b in pairwise(ends)], features.device, (n, p))
+    while others:
+        gram += others.pop()
+    with threads_for(n, p):
+        found = principal(gram, (n, p), smallest_alpha, dtype, primal=primal)
+        if found is None:
+            warnings.warn(ILL_CONDITIONED, RuntimeWarning, stacklevel=3)
+            return by_svd(features, mean, dtype, roots)
+    unit = unit_of(found.singular)
+    other = torch.empty((length, len(found.singular)), dtype=dtype, device=features.device)
+
+    def rotate_piece(where: slice) -> None:
+        piece = centred(where) if unit == 1 else centred(where).div_(unit)
+        other[where] = product(piece.to(found.scaled), found.scaled).to(dtype)
+
+    in_threads(rotate_piece, pieces, features.device, (n, p))
+    vectors = found.vectors.to(dtype)
+    rows, axes = (other, vectors) if primal else (vectors, other)
+    return Rotation(mean, axes, found.singular, rows, "gram", found.benign)
+
+
+def piece_rows(n_columns: int) -> int:
+    """Return how many rows to multiply in float64 at once; a few hundred at least, or memory would bound products."""
+    return max(LEAST, CHUNK // max(1, n_columns))
+
+
+def column_sums(rows: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the (weighted) sum of each column in float64, a few rows at a time: torch would first copy them all."""
+    total = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
+    step = max(1, CHUNK // max(1, rows.shape[1]))
+    for start, part in zip(range(0, len(rows), step), rows.split(step), strict=True):
+        total += part.double().sum(dim=0) if weights is None else weights[start : start + step] @ part.double()
+    return total
+
+
+def column_means(rows: torch.Tensor, roots: torch.Tensor | None) -> torch.Tensor:
+    """Return the mean of each column in float64, weighted by the squares of `roots` (n_rows,) where given."""
+    if roots is None:
+        return column_sums(rows) / len(rows)
+    weights = roots.to(rows.device).square()
+    return column_sums(rows, weights) / weights.sum()
+
+
+def by_columns(n_rows: int, n_columns: int, solver: Solver) -> bool:
+    """Return whether so many rows are decomposed through the products of their columns, not of the rows.
+
+    Of as many rows as columns those of the rows are: centred rows lack one direction, which is then known.
+    """
+    return solver == "primal" or (solver == "auto" and n_rows > n_columns)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """One side of a rotation, and what takes the features to the other side.
+
+    Attributes
+    ----------
+    vectors : tensor (n_features or n_rows, rank)
+        float32 where that suffices, else float64.
+    singular : tensor (rank,), float64
+    scaled : tensor, as vectors
+        Over the singular values in units of `unit_of`: features in that unit times them are the rows, or the axes.
+    benign : bool
+    """
+
+    vectors: torch.Tensor
+    singular: torch.Tensor
+    scaled: torch.Tensor
+    benign: bool
+
+
+def principal(
+    gram: torch.Tensor, shape: tuple[int, int], smallest_alpha: float, dtype: torch.dtype, *, primal: bool
+) -> Principal | None:
+    """Decompose X'X (primal) or XX' of centred features of that shape; None where squaring lost too much."""
+    # Of XX' one eigenvalue is always 0: centred rows sum to nothing.
+    eigenvalues, vectors, benign = spectrum(gram, null=int(not primal), single=dtype == torch.float32)
+    largest, smallest = float(eigenvalues[-1]), float(eigenvalues[0 if primal or shape[0] == 1 else 1])
+    if max(smallest_alpha, smallest) < SQUARED * largest:
+        return None
+    lost = int((eigenvalues <= largest * max(shape) * torch.finfo(torch.float64).eps).sum())  # they ascend
+    singular, vectors = eigenvalues[lost:].sqrt(), vectors[:, lost:]
+    return Principal(vectors, singular, vectors / (singular / unit_of(singular)).to(vectors), benign)
+
+
+def by_svd(
+    features: torch.Tensor, mean: torch.Tensor, dtype: torch.dtype, roots: torch.Tensor | None = None
+) -> Rotation:
+    """Decompose features (n_rows, n_features) without squaring them."""
+    left, singular, right = torch.linalg.svd(weighed(features.double() - mean, roots), full_matrices=False)
+    keep = singular > singular[0] * max(features.shape) * torch.finfo(torch.float64).eps
+    return Rotation(mean, right[keep].T.to(dtype), singular[keep], left[:, keep].to(dtype), "svd", benign=False)
+
+
+def spectrum(matrix: torch.Tensor, *, null: int = 0, single: bool = False) -> tuple[torch.Tensor, torch.Tensor, bool]:
+    """Return ascending eigenvalues in float64, eigenvectors, and whether float32, theirs then, was enough to find them.
+
+    Parameters
+    ----------
+    matrix : tensor (n, n), float64
+        Symmetric; only its lower triangle is read; overwritten where that saves memory.
+    null : int
+        How many of the smallest eigenvalues are known to be 0 and do not count as ill-conditioned.
+    single : bool
+        Try float32 first, which takes half the time.
+    """
+    # The spectrum is wider than the diagonal, which costs nothing to look at.
+    diagonal = matrix.diagonal()
+    if single and len(matrix) and 2 * float(diagonal.max()) <= BENIGN * float(diagonal.min()):
+        unit = unit_of(diagonal.sqrt()) ** 2
+        eigenvalues, vectors = eigh((matrix if unit == 1 else matrix / unit).float())
+        if float(eigenvalues[-1]) <= BENIGN * float(eigenvalues[min(null, len(matrix) - 1)]):
+            return eigenvalues.double() * unit, vectors, True
+    return *eigh(matrix), False

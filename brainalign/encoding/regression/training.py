@@ -1,0 +1,318 @@
+"""Training a network on responses: rows in batches, held-out rows that choose the epoch, a checkpoint to go on from."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.model_selection import GroupShuffleSplit
+from torch import nn
+
+from brainalign.checks import BrainalignError, check_choice, check_folds
+from brainalign.io import write_atomically
+
+LEAST_VALIDATION = 3  # rows: fewer have no correlation to speak of
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained, by AdamW.
+
+    Attributes
+    ----------
+    epochs, batch_size : int
+    learning_rate : float
+        The highest of a one-cycle schedule, or of all epochs.
+    weight_decay : float
+    schedule : {"onecycle", "constant"}
+    patience : int, optional
+        Epochs without a better validation score after which training stops. Not with "onecycle", whose best epochs
+        are its last.
+    clip : float, optional
+        Largest norm of a gradient.
+
+    Raises
+    ------
+    BrainalignError
+        If a number is not positive, the schedule is unknown, or patience is asked of one cycle.
+    """
+
+    epochs: int = 40
+    batch_size: int = 50
+    learning_rate: float = 1e-2
+    weight_decay: float = 1e-4
+    schedule: Literal["onecycle", "constant"] = "onecycle"
+    patience: int | None = None
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("schedule", self.schedule, {"onecycle", "constant"})
+        for name in ("epochs", "batch_size", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise BrainalignError(f"{name} is {getattr(self, name)}; it must be positive")
+        if self.patience is not None and self.schedule == "onecycle":
+            raise BrainalignError("patience is for schedule 'constant': one cycle is best at its end; leave one out")
+
+
+class Epoch(NamedTuple):
+    """Mean training loss, validation score and seconds of an epoch, counted from 1."""
+
+    number: int
+    loss: float
+    score: float
+    seconds: float
+
+
+def carve_validation(
+    n_rows: int, share: float, groups: NDArray[Any] | None, seed: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Set a share of the rows apart, in whole groups; return training rows and validation rows.
+
+    Raises
+    ------
+    BrainalignError
+        If either side would be empty.
+    """
+    labels = np.arange(n_rows) if groups is None else np.asarray(groups)
+    n_groups = len(np.unique(labels))
+    if n_groups < 2 or not 0 < share < 1:
+        raise BrainalignError(
+            f"cannot set {share:g} of {n_groups} group(s) of rows apart for validation; it takes 2 groups and a share "
+            "between 0 and 1"
+        )
+    size = min(max(1, round(share * n_groups)), n_groups - 1)
+    splitter = GroupShuffleSplit(n_splits=1, test_size=size, random_state=seed)
+    fitted, held = next(splitter.split(np.zeros((n_rows, 1)), groups=labels))
+    return fitted, held
+
+
+def check_validation(n_held: int, n_rows: int, share: float, rows: str = "rows") -> None:
+    """Raise where the rows set apart are too few for a correlation that could choose the epoch.
+
+    Parameters
+    ----------
+    n_held, n_rows : int
+        Rows set apart, of so many.
+    share : float
+        The option that says how many are set apart.
+    rows : str
+        What a row is, for the error.
+
+    Raises
+    ------
+    BrainalignError
+        If there are fewer than 3.
+    """
+    if n_held < LEAST_VALIDATION:
+        raise BrainalignError(
+            f"validation {share:g} of {n_rows} {rows} leaves {n_held} to choose the epoch by; "
+            f"{LEAST_VALIDATION} are needed: raise validation, or give more images"
+        )
+
+
+def train(
+    network: nn.Module,
+    loss: Callable[[torch.Tensor], torch.Tensor],
+    score: Callable[[torch.Tensor], float],
+    rows: tuple[NDArray[np.intp], NDArray[np.intp]],
+    how: Training,
+    *,
+    seed: int,
+    checkpoint: Path | None = None,
+    data: Sequence[Any] = (),
+    progress: Callable[[Epoch], None] | None = None,
+    learning_rates: Mapping[str, float] | None = None,
+) -> list[Epoch]:
+    """Train in place, keep the parameters of the epoch with the best validation score, and return all epochs.
+
+    The same seed gives the same network, whether or not training was killed and resumed in between.
+
+    Parameters
+    ----------
+    network : nn.Module
+    loss : function of rows (n,) to a scalar tensor
+        Mean loss of some training rows.
+    score : function of rows (n,) to float
+        Of all validation rows, the higher the better; called in evaluation mode without gradients.
+    rows : pair of array
+        Training rows and validation rows.
+    how : Training
+    seed : int
+    checkpoint : Path, optional
+        Folder for the state after each epoch; it is found again by what is trained, on what and how, and deleted at
+        the end.
+    data : sequence of arrays
+        What the loss reads: a checkpoint of a training on other data is not gone on from.
+    progress : function of Epoch, optional
+        Called after each epoch.
+    learning_rates : mapping of str to float, optional
+        Factors for parameters whose names start so.
+
+    Raises
+    ------
+    BrainalignError
+        If a row trains and validates, or the loss is not finite: features or responses are, or the learning rate is
+        too high.
+    """
+    check_folds([rows], 1 + max(int(np.max(part, initial=0)) for part in rows), ("training", "validation"))
+    fitted, held = (torch.as_tensor(part, dtype=torch.long) for part in rows)
+    optimizer = torch.optim.AdamW(
+        _groups(network, how.learning_rate, learning_rates or {}), lr=how.learning_rate, weight_decay=how.weight_decay
+    )
+    per_epoch = -(-len(fitted) // how.batch_size)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    schedule = (
+        torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=how.epochs * per_epoch)
+        if how.schedule == "onecycle"
+        else torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
+    )
+    path = None
+    if checkpoint is not None:
+        parts = (sorted(asdict(how).items()), seed, *rows, *network.state_dict().values(), *data)
+        path = checkpoint / f"{digest_of(*parts)}.pt"
+    state = _State(network, optimizer, schedule, path)
+    history = state.resume()
+    while len(history) < how.epochs and not _stale(history, how.patience):
+        number, start = len(history) + 1, time.monotonic()
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(seed * 1_000_003 + number)  # of its own, so that a resumed run draws the same
+            mean = _epoch(network, loss, fitted[torch.randperm(len(fitted))], how, optimizer, schedule)
+        if not np.isfinite(mean):
+            raise BrainalignError(
+                f"the loss of epoch {number} is {mean}; lower learning_rate ({how.learning_rate:g}), and look for "
+                "extreme values in features and responses"
+            )
+        network.eval()
+        with torch.no_grad():
+            history.append(Epoch(number, mean, float(score(held)), time.monotonic() - start))
+        state.keep(history)
+        if progress is not None:
+            progress(history[-1])
+    state.finish()
+    return history
+
+
+def _epoch(
+    network: nn.Module,
+    loss: Callable[[torch.Tensor], torch.Tensor],
+    rows: torch.Tensor,
+    how: Training,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> float:
+    network.train()
+    total = 0.0
+    for batch in rows.split(how.batch_size):
+        optimizer.zero_grad()
+        value = loss(batch)
+        value.backward()
+        if how.clip is not None:
+            nn.utils.clip_grad_norm_(network.parameters(), how.clip)
+        optimizer.step()
+        schedule.step()
+        total += float(value.detach()) * len(batch)
+    return total / len(rows)
+
+
+def read_state(path: Path | None) -> Any:
+    """Return the state that a killed training wrote; None where there is none, or it is damaged, with a warning.
+
+    Nothing but tensors and numbers is read. torch compares no checksums, so they are compared here.
+    """
+    if path is None or not path.exists():
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is None:
+                return torch.load(path, weights_only=True)
+    except Exception:  # whatever a damaged file makes zipfile or torch raise
+        pass
+    warnings.warn(f"{path} is damaged; the training begins afresh", RuntimeWarning, stacklevel=2)
+    return None
+
+
+class _State:
+    """What a checkpoint holds: the network now and at its best epoch, the optimiser, and all epochs."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+        path: Path | None,
+    ) -> None:
+        self.parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
+        self.network, self.path = network, path
+        self.best = _copied(network)
+
+    def resume(self) -> list[Epoch]:
+        """Take up where a killed run was; return its epochs."""
+        found = read_state(self.path)
+        if found is None:
+            return []
+        for name, part in self.parts.items():
+            part.load_state_dict(found[name])
+        self.best = found["best"]
+        return [Epoch(*values) for values in found["history"]]
+
+    def keep(self, history: Sequence[Epoch]) -> None:
+        """Note the best epoch, the earlier of equal ones, and write the checkpoint."""
+        scores = [-np.inf if np.isnan(epoch.score) else epoch.score for epoch in history]
+        if scores.index(max(scores)) == len(history) - 1:
+            self.best = _copied(self.network)
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            content = {name: part.state_dict() for name, part in self.parts.items()}
+            content |= {"best": self.best, "history": [tuple(epoch) for epoch in history]}
+            write_atomically(self.path, lambda temporary: torch.save(content, temporary))
+
+    def finish(self) -> None:
+        """Go back to the best epoch; there is nothing more to resume."""
+        self.network.load_state_dict(self.best)
+        self.network.eval()
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+def _groups(network: nn.Module, rate: float, factors: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return the optimiser's groups of parameters, one per factor of the learning rate."""
+    by_rate: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        factor = next((value for start, value in factors.items() if name.startswith(start)), 1.0)
+        by_rate.setdefault(rate * factor, []).append(parameter)
+    return [{"params": parameters, "lr": each} for each, parameters in by_rate.items()]
+
+
+def _stale(history: Sequence[Epoch], patience: int | None) -> bool:
+    """Return whether the best epoch lies further back than patience allows."""
+    if patience is None or not history:
+        return False
+    scores = [-np.inf if np.isnan(epoch.score) else epoch.score for epoch in history]
+    return len(history) - 1 - scores.index(max(scores)) >= patience
+
+
+def _copied(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def digest_of(*parts: Any) -> str:
+    """Name a fit by everything it is given: arrays or tensors, and options by what they print as."""
+    digest = hashlib.sha256()
+    for part in parts:
+        values = part.detach().cpu().numpy() if isinstance(part, torch.Tensor) else part
+        if isinstance(values, np.ndarray) and values.dtype.kind not in "OU":
+            digest.update(f"{values.dtype} {values.shape}".encode())
+            for row in np.atleast_1d(values):  # one at a time: they may lie in a file larger than memory
+                digest.update(np.ascontiguousarray(row).data)
+        else:
+            digest.update(repr(values.tolist() if isinstance(values, np.ndarray) else values).encode())
+    return digest.hexdigest()[:16]

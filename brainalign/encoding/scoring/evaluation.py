@@ -1,0 +1,120 @@
+"""Score one layer on one split, with its permutation null."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.checks import check_folds
+from brainalign.encoding.scoring.crossval import Encoder, Folds, FoldScores, encode_runs, encode_zero_shot
+from brainalign.statistics import permute_stimuli, permute_within
+
+STACK_BYTES = 64 * 2**20  # permuted responses refitted at once
+
+Values = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Null:
+    """Statistics under permutation: summaries per permutation and a count per target, never every score.
+
+    Attributes
+    ----------
+    accuracy : array (n_permutations,)
+        Mean identification.
+    share_good : array (n_permutations,)
+        Share of targets with r above a threshold.
+    max_r : array (n_permutations,)
+        Largest r over targets: the distribution that controls the family-wise error.
+    n_reached : array (n_targets,)
+        In how many permutations the target's r reached the observed one.
+    """
+
+    accuracy: NDArray[np.float64]
+    share_good: NDArray[np.float64]
+    max_r: NDArray[np.float64]
+    n_reached: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Observed scores (a stack of one response set) and their null, where one was asked for."""
+
+    observed: FoldScores
+    null: Null | None
+
+
+def evaluate(
+    encoder: Encoder,
+    X: Values,
+    responses: Values,
+    folds: Folds,
+    *,
+    leave_out: Literal["run", "stimulus"],
+    stimulus_ids: NDArray[Any],
+    runs: NDArray[Any],
+    n_permutations: int,
+    good_r: float = 0.3,
+    seed: int = 0,
+) -> Evaluation:
+    """Cross-validate an encoder and refit it on permuted responses.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    X : array (n_rows, n_features)
+        One row per trial.
+    responses : array (n_rows, n_targets)
+    folds : sequence of (train rows, test rows)
+    leave_out : {"run", "stimulus"}
+        Held-out runs: scores per target and identification; the null permutes stimuli within runs. Held-out stimuli:
+        matching of pairs; the null exchanges stimuli as wholes.
+    stimulus_ids, runs : array (n_rows,)
+        Runs are the groups of the inner cross-validation.
+    n_permutations : int
+        0: no null.
+    good_r : float
+    seed : int
+
+    Raises
+    ------
+    BrainalignError
+        If a row is in both sides of a fold, a side is empty, or there is no such row.
+    """
+    check_folds(folds, len(X))
+    rng = np.random.default_rng(seed)
+    score: Callable[[Values], FoldScores]
+    if leave_out == "run":
+        score = partial(encode_runs, encoder, X, folds=folds, groups=runs, stimulus_ids=stimulus_ids)
+        orders = permute_within(runs, n_permutations, rng)
+    else:
+        score = partial(encode_zero_shot, encoder, X, folds=folds, groups=runs, stimulus_ids=stimulus_ids)
+        orders = permute_stimuli(stimulus_ids, runs, n_permutations, rng)
+    # The observed order comes first in the first stack: of small responses, a fit of one set takes as long as of many.
+    orders = np.concatenate([np.arange(len(responses))[None], orders])
+    at_once = max(1, STACK_BYTES // responses.nbytes)
+    stacks = (score(responses[orders[start : start + at_once]]) for start in range(0, len(orders), at_once))
+    first = next(stacks)
+    observed = first.of(slice(1))
+    if not n_permutations:
+        return Evaluation(observed, None)
+    return Evaluation(observed, _null(chain([first.of(slice(1, None))], stacks), observed.r[0], good_r))
+
+
+def _null(permuted: Iterable[FoldScores], observed_r: Values, good_r: float) -> Null:
+    accuracy, share_good, max_r = [], [], []
+    n_reached = np.zeros(len(observed_r), dtype=np.intp)
+    for scores in permuted:
+        accuracy.append(scores.correct.mean(axis=(1, 2)))
+        # Scores of held-out stimuli have no r; predictions that do not vary have none either: no relation.
+        r = scores.r if np.isnan(observed_r).all() else np.nan_to_num(scores.r)
+        share_good.append(np.where(np.isnan(r).all(axis=1), np.nan, (r > good_r).mean(axis=1)))
+        max_r.append(r.max(axis=1))
+        n_reached += (r >= observed_r).sum(axis=0)
+    return Null(np.concatenate(accuracy), np.concatenate(share_good), np.concatenate(max_r), n_reached)

@@ -1,0 +1,212 @@
+"""Encoding of held-out stimuli: one fit on the training stimuli, scores and nulls on stimuli it never saw."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from brainalign.checks import BrainalignError, check_apart, check_choice, check_folds, check_rows
+from brainalign.encoding.regression import BandedEncoder, partition
+from brainalign.encoding.scoring.crossval import Encoder
+from brainalign.encoding.scoring.held_out_scores import HeldOut, score_predictions
+from brainalign.encoding.scoring.repeats import average_repeats
+from brainalign.study import check_test_stimuli
+
+Values = NDArray[np.floating[Any]]
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class _Stimuli:
+    """One row per stimulus, in order of first appearance (sorted ids would put categories into contiguous folds)."""
+
+    ids: NDArray[Any]
+    counts: Rows
+    Xs: list[Values]  # one per band; after them the semantics, where given
+    Y: Values
+
+
+def evaluate_held_out(
+    encoder: Encoder | BandedEncoder,
+    X: Values | Sequence[Values],
+    Y: Values,
+    train: Rows,
+    test: Rows,
+    stimulus_ids: NDArray[Any],
+    *,
+    groups: NDArray[Any] | None = None,
+    roi: NDArray[Any] | None = None,
+    grid: tuple[int, int] | None = None,
+    semantics: Values | None = None,
+    n_permutations: int = 1000,
+    n_boot: int = 1000,
+    n_maps: int = 0,
+    target_groups: Mapping[str, NDArray[Any]] | None = None,
+    control: Literal["none", "refit"] = "none",
+    seed: int = 0,
+) -> HeldOut:
+    """Fit an encoder on training stimuli and score it on averages over the repeats of test stimuli.
+
+    - Training: where every training stimulus has the same number of repeats k, they are averaged first. That is the
+      fit to single trials with alpha / k, at a k-th of the cost. Where numbers differ, single trials are fitted, which
+      weighs each stimulus by its repeats, as their noise asks for; inner folds then hold whole stimuli.
+    - Null: the predictions are exchanged between test stimuli, without refitting. Under "the features say nothing about
+      the responses" all these orders are equally likely. All targets are permuted together.
+    - Bootstrap: test stimuli are drawn with replacement; the fit stays. Permutations and draws depend on the seed and
+      the test stimuli only, so those of several layers or models are paired.
+    - Control "refit": training responses are permuted over stimuli and the encoder is fitted once more, with all its
+      choices: what leaks through the procedure itself would show.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Cloned, not changed.
+    X : array (n_trials, n_features) or (n_trials, n_tokens, n_channels), or a list of them
+        One row per trial. A list is for encoders of several bands: their score is also split over the bands.
+    Y : array (n_trials, n_targets) or (n_trials, n_sensors, n_times)
+    train, test : arrays of trial numbers (or masks)
+    stimulus_ids : array (n_trials,)
+    groups : array (n_trials,), optional
+        Labels that inner folds keep together, such as category or session; each must hold whole stimuli.
+    roi : array (n_targets,), optional
+        Passed to the encoder's fit: a label per target.
+    grid : (rows, columns), optional
+        Passed to the encoder's fit: how tokens lie in the image.
+    semantics : array (n_trials, n_semantic), optional
+        Passed to the encoder's fit and predictions: what each image shows.
+    n_permutations, n_boot : int
+        0: none.
+    n_maps : int
+        Permutations whose r is kept for every target (4 bytes each); 200 will do for cluster tests.
+    target_groups : mapping of arrays of target numbers (or masks), optional
+        For example ROIs, or for each time its sensors; they may overlap.
+    control : {"none", "refit"}
+    seed : int
+
+    Raises
+    ------
+    BrainalignError
+        If a stimulus is in both train and test, a group splits a stimulus, there are fewer than 7 test stimuli, or
+        shapes do not fit.
+    """
+    check_choice("control", control, {"none", "refit"})
+    banded = not isinstance(X, np.ndarray)
+    Xs: list[Values] = list(X) if banded else [np.asarray(X)]
+    if banded and not hasattr(encoder, "split_scores"):
+        raise BrainalignError(
+            f"X is a list of {len(Xs)} arrays, but {type(encoder).__name__} is fitted on one; give one array, or use "
+            "BandedRidge"
+        )
+    for number, values in enumerate(Xs):
+        name = f"X[{number}]" if banded else "X"
+        check_rows(name, len(values), "Y", len(Y), "call features.align_to(responses)")
+    check_rows("stimulus_ids", len(stimulus_ids), "Y", len(Y), "give one stimulus id per trial")
+    if semantics is not None:
+        check_rows("semantics", len(semantics), "Y", len(Y), "give one row per trial")
+    arrays = Xs if semantics is None else [*Xs, np.asarray(semantics)]
+    check_folds([(train, test)], len(Y))
+    train, test = np.arange(len(Y))[train], np.arange(len(Y))[test]
+    ids = np.asarray(stimulus_ids)
+    _check_split(ids[train], ids[test])
+    flat = Y.reshape(len(Y), -1)
+    rows, labels = _training_rows(
+        [X[train] for X in arrays], flat[train], ids[train], None if groups is None else groups[train]
+    )
+    held_out = _averaged([X[test] for X in arrays], flat[test], ids[test])
+    # What an encoder is given: all bands, or the one array.
+    fit_X, test_X = (some.Xs[: len(Xs)] if banded else some.Xs[0] for some in (rows, held_out))
+    fit_semantics, test_semantics = (None if semantics is None else some.Xs[-1] for some in (rows, held_out))
+    given = {"groups": labels, "roi": roi, "grid": grid, "semantics": fit_semantics}
+    start = time.monotonic()
+    fitted = _fit(encoder, fit_X, rows.Y, given)
+    seconds = time.monotonic() - start
+    predicted = _predict(fitted, test_X, test_semantics)
+    named = {} if target_groups is None else dict(target_groups)
+    refitted, control_predicted = None, None
+    if control == "refit":
+        permuted = _permuted_stimuli(rows, np.random.default_rng([seed, 1]))
+        refitted = _fit(encoder, fit_X, permuted, given)
+        control_predicted = _predict(refitted, test_X, test_semantics)
+    parts = None
+    if banded:
+        several = list(named.values())
+        parts = partition(fitted, held_out.Xs, held_out.Y, several, control=refitted, n_draws=n_boot, seed=seed)
+    return score_predictions(
+        fitted,
+        predicted,
+        held_out.Y,
+        held_out.ids,
+        held_out.counts,
+        shape=Y.shape[1:],
+        n_permutations=n_permutations,
+        n_boot=n_boot,
+        n_maps=n_maps,
+        target_groups=named,
+        refitted=refitted,
+        control_predicted=control_predicted,
+        partition=parts,
+        seconds=seconds,
+        seed=seed,
+        n_train=len(np.unique(ids[train])),
+    )
+
+
+def _check_split(train_ids: NDArray[Any], test_ids: NDArray[Any]) -> None:
+    check_apart(train_ids, test_ids, "stimuli", "split by stimulus_id, not by trial")
+    check_test_stimuli(test_ids.tolist())
+
+
+def _averaged(Xs: list[Values], Y: Values, ids: NDArray[Any]) -> _Stimuli:
+    """Return averages over the trials of each stimulus, and its features."""
+    averages = average_repeats(Y, ids)
+    if len(averages.ids) < len(ids):
+        first = averages.first[pd.Index(averages.ids).get_indexer(ids)]
+        parts = np.array_split(np.arange(len(ids)), averages.counts.max())  # tokens of all trials are large
+        if not all(np.array_equal(X[rows], X[first[rows]], equal_nan=True) for X in Xs for rows in parts):
+            raise BrainalignError(
+                "X differs between trials of a stimulus; give each trial the features of its stimulus"
+            )
+        Xs = [X[averages.first] for X in Xs]
+    return _Stimuli(averages.ids, averages.counts, Xs, averages.values)
+
+
+def _training_rows(
+    Xs: list[Values], Y: Values, ids: NDArray[Any], groups: NDArray[Any] | None
+) -> tuple[_Stimuli, NDArray[Any] | None]:
+    """Return the rows to fit and the labels that inner folds keep together."""
+    codes, names = pd.factorize(ids)
+    counts = np.bincount(codes)
+    first = np.unique(codes, return_index=True)[1]
+    labels = None
+    if groups is not None:
+        labels = np.asarray(groups)
+        split = np.unique(codes[labels != labels[first][codes]])
+        if len(split):
+            raise BrainalignError(
+                f"{len(split)} training stimuli lie in several groups (first: '{names[split[0]]}'); inner folds would "
+                "train and test on the same stimulus; leave groups out, inner folds then hold whole stimuli"
+            )
+    if (counts == counts[0]).all():
+        return _averaged(Xs, Y, ids), None if labels is None else labels[first]
+    return _Stimuli(ids, np.ones(len(ids), dtype=np.intp), Xs, Y), ids if labels is None else labels
+
+
+def _permuted_stimuli(rows: _Stimuli, rng: np.random.Generator) -> Values:
+    """Return training responses in which stimuli exchange places; single trials are shuffled where repeats differ."""
+    return np.asarray(rows.Y[rng.permutation(len(rows.Y))])
+
+
+def _fit(encoder: Encoder | BandedEncoder, X: Values | list[Values], Y: Values, given: Mapping[str, Any]) -> Any:
+    """Fit a clone; it is told only what there is, since an encoder refuses what it cannot use."""
+    return clone(encoder).fit(X, Y, **{name: value for name, value in given.items() if value is not None})
+
+
+def _predict(fitted: Any, X: Values | list[Values], semantics: Values | None) -> Values:
+    return np.asarray(fitted.predict(X) if semantics is None else fitted.predict(X, semantics=semantics))

@@ -1,0 +1,184 @@
+"""Scores of a network's layers on two halves of the test stimuli: one chooses layers, the other scores them.
+
+What convergence scores are made of. Sensors need no halves: nothing is chosen by their scores, so all stimuli count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.encoding.scoring.areas import area_places
+from brainalign.encoding.scoring.held_out_scores import HeldOut
+from brainalign.statistics import (
+    bootstrap_correlations,
+    group_means,
+    pearson,
+    permute_within,
+    permuted_correlations,
+)
+from brainalign.study import MIN_TEST
+
+Values = NDArray[np.floating[Any]]
+Rows = NDArray[np.intp]
+
+FMRI = "fMRI"
+
+
+@dataclass(frozen=True)
+class SplitScores:
+    """Scores of the layers of one network in one subject.
+
+    Attributes
+    ----------
+    layers : list of str
+        From input to output; none where layers were not fitted one by one.
+    areas : list of str
+        Regions; none for sensors.
+    measured : str
+        "fMRI", or the types of the sensors: only subjects measured alike are averaged.
+    arrays : dict
+        Areas: choice_r (n_layers, n_areas), choice_draws and choice_null (n, n_layers, n_areas) from one half of the
+        test stimuli; r, draws and null from the other; places (n_areas, 3) in mm; ceiling_r (n_areas,), the mean over
+        targets of the square root of their noise ceiling. Sensors: r, draws and null over
+        times (n_layers, n_times), means over sensors, from all test stimuli; times_s (n_times,).
+    n_stimuli : tuple of int
+        Test stimuli of the half that chooses and of the half that scores; of sensors 0 and all.
+    seed : int
+        Of the halves, draws and permutations.
+    reason : str
+        Why there are no scores, or "".
+    """
+
+    layers: list[str] = field(default_factory=list)
+    areas: list[str] = field(default_factory=list)
+    measured: str = FMRI
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    n_stimuli: tuple[int, int] = (0, 0)
+    seed: int = 0
+    reason: str = ""
+
+    @property
+    def details(self) -> dict[str, object]:
+        """What is no array, as JSON values: the sidecar of an artifact."""
+        return {name: value for name, value in vars(self).items() if name != "arrays"}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]], details: Mapping[str, Any]) -> SplitScores:
+        """Put arrays and details of an artifact together again."""
+        known = {name: details[name] for name in cls.__dataclass_fields__ if name in details}
+        return cls(**known | {"arrays": dict(arrays), "n_stimuli": tuple(details["n_stimuli"])})
+
+
+def half_rows(stimulus_ids: Sequence[str] | NDArray[Any], seed: int) -> tuple[Rows, Rows]:
+    """Return the rows of two halves of the stimuli: the same for the same stimuli, whatever their order.
+
+    Parameters
+    ----------
+    stimulus_ids : sequence of str (n,)
+        Each once.
+    seed : int
+
+    Returns
+    -------
+    arrays of int, ascending
+        The first is the smaller one where the number is odd.
+
+    Examples
+    --------
+    >>> [rows.tolist() for rows in half_rows(["a", "b", "c", "d"], seed=0)]
+    [[1, 2], [0, 3]]
+    """
+    ids = np.asarray(stimulus_ids)
+    shuffled = np.random.default_rng([seed, 2]).permutation(np.argsort(ids, kind="stable"))
+    return np.sort(shuffled[: len(ids) // 2]), np.sort(shuffled[len(ids) // 2 :])
+
+
+def split_scores(
+    results: Mapping[str, HeldOut],
+    targets: pd.DataFrame,
+    groups: Mapping[str, Rows],
+    times_s: Values | None = None,
+    *,
+    ceiling: Values | None = None,
+    n_permutations: int = 1000,
+    n_draws: int = 1000,
+    seed: int = 0,
+) -> SplitScores:
+    """Score layers that were fitted one by one on disjoint halves of the test stimuli.
+
+    Parameters
+    ----------
+    results : mapping of HeldOut
+        By layer, from input to output, all of the same test stimuli and groups.
+    targets : DataFrame (n_targets)
+        Of the responses: hemi, x_mm, y_mm, z_mm; sensor_type of sensors.
+    groups : mapping of arrays of target numbers
+        Areas; for sensors one group per time, in order.
+    times_s : array (n_times,), optional
+        For sensors.
+    ceiling : array (n_targets,), optional
+        Noise ceiling of every target (variance units), to be shown beside the scores.
+    n_permutations, n_draws : int
+        Of each half.
+    seed : int
+
+    Returns
+    -------
+    SplitScores
+        With a reason and no arrays where no area has a target, or there are fewer than 14 test stimuli.
+    """
+    layers, names = list(results), list(groups)
+    first = next(iter(results.values()))
+    n = len(first.test_ids)
+    if times_s is not None:
+        columns = [first.groups.index(name) for name in names]
+        arrays = {
+            "r": np.stack([found.group_r[columns] for found in results.values()]),
+            "draws": np.stack([found.group_draws[:, columns] for found in results.values()], axis=1),
+            "null": np.stack([found.group_null[:, columns] for found in results.values()], axis=1),
+        }
+        types = " and ".join(sorted(set(targets["sensor_type"].astype(str))))
+        return SplitScores(layers, [], types, _compact(arrays) | {"times_s": np.asarray(times_s)}, (0, n), seed)
+    halves = half_rows(first.test_ids, seed)
+    if not names:
+        return SplitScores(layers, reason="no target lies in a named region")
+    if len(halves[0]) < MIN_TEST:
+        return SplitScores(
+            layers, names, reason=f"{n} test images cannot be halved: either half needs {MIN_TEST}, for a null"
+        )
+    # Only targets of areas: the null of all others would take most of the time.
+    used = np.unique(np.concatenate([groups[name] for name in names]))
+    if not len(used):
+        return SplitScores(layers, names, reason="no target of a region was scored")
+    inside = [np.searchsorted(used, groups[name]) for name in names]
+    orders = [_orders(len(rows), n_permutations, [seed, k]) for k, rows in enumerate(halves)]
+    parts: dict[str, list[Values]] = {}
+    for found in results.values():
+        for prefix, rows, some in zip(("choice_", ""), halves, orders, strict=True):
+            x, y = found.predicted[rows][:, used], found.measured[rows][:, used]
+            parts.setdefault(f"{prefix}r", []).append(group_means(pearson(x, y), inside))
+            draws = bootstrap_correlations(x, y, inside, n_draws=n_draws, seed=seed)
+            parts.setdefault(f"{prefix}draws", []).append(draws)
+            parts.setdefault(f"{prefix}null", []).append(permuted_correlations(x, y, some, groups=inside).group_r)
+    arrays = {name: np.stack(some, axis=0 if name.endswith("r") else 1) for name, some in parts.items()}
+    places = area_places(targets, [groups[name] for name in names])
+    limit = np.full(len(targets), np.nan) if ceiling is None else np.sqrt(np.maximum(ceiling, 0))
+    arrays["ceiling_r"] = group_means(limit, [groups[name] for name in names])
+    return SplitScores(
+        layers, names, FMRI, _compact(arrays) | {"places": places}, (len(halves[0]), len(halves[1])), seed
+    )
+
+
+def _orders(n: int, n_permutations: int, seed: list[int]) -> Rows:
+    """Return the same orders for all layers of all networks, so that their nulls are paired."""
+    return permute_within(np.zeros(n), n_permutations, np.random.default_rng(seed))
+
+
+def _compact(arrays: Mapping[str, Values]) -> dict[str, NDArray[Any]]:
+    return {name: np.asarray(values, dtype=np.float32) for name, values in arrays.items()}

@@ -1,0 +1,285 @@
+"""An encoder trained on the tokens of each layer: its scores, simpler encoders beside it, and where it looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError
+from brainalign.encoding.networks import SeedEnsemble
+from brainalign.encoding.regression import Epoch, check_validation
+from brainalign.encoding.scoring import Contender, HeldOut, ImageSubject, side_by_side
+from brainalign.encoding.trained.token_baselines import BASELINES, TokenLayer
+from brainalign.encoding.trained.token_controls import ROUTING_CONTROLS
+from brainalign.encoding.trained.token_ensemble import NetworkEnsemble
+from brainalign.statistics import RELIABLE
+
+ENSEMBLE = "all layers, ensemble"  # where others have the name of a layer
+N_SHOWN = 4  # test images whose attention is kept
+
+Values = NDArray[np.floating[Any]]
+Rows = NDArray[np.intp]
+
+
+@dataclass
+class TokenFindings:
+    """What stands beside the scores of an encoder of tokens.
+
+    Attributes
+    ----------
+    tables : list of DataFrame
+        As `side_by_side` returns them, with a column layer; one per layer, and one of the ensemble beside each layer.
+    fields : dict of arrays (n_shown or 1, n_groups, n_tokens)
+        By layer: where the encoder looks.
+    layers : dict
+        Of each layer of `fields` the grid, and the groups in order ("regions").
+    stimuli : list of str
+        Test images that fields depend on; none where they do not.
+    ensemble : HeldOut or None
+        All layers and seeds together, where asked for.
+    weights : DataFrame
+        Of the ensemble: group, layer, weight (mean over the targets of the group).
+    """
+
+    tables: list[pd.DataFrame] = field(default_factory=list)
+    fields: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    layers: dict[str, dict[str, object]] = field(default_factory=dict)
+    stimuli: list[str] = field(default_factory=list)
+    ensemble: HeldOut | None = None
+    weights: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenStudy:
+    """Trains an encoder on the tokens of each layer, and fits simpler ones to the same.
+
+    Attributes
+    ----------
+    name : str
+        Of the encoder, in tables.
+    encoder : encoder that is trained
+    seeds : sequence of int
+    baselines : sequence of str
+        Keys of `BASELINES`.
+    controls : sequence of str
+        Keys of `ROUTING_CONTROLS`.
+    ensemble : bool
+        Also score all layers and seeds together.
+    Y : array (n_trials, n_targets) or (n_trials, n_sensors, n_times)
+    stimulus_ids : array (n_trials,)
+    train : array of trial numbers
+    targets : array of target numbers
+        That are trained, in ascending order; the others have no score.
+    groups : mapping of arrays of target numbers
+        Whose scores are averaged: among `targets` alone, so that encoders are compared on the same ones.
+    regions : sequence of str
+        The groups that may have a query of their own.
+    shown : sequence of str
+        The groups whose fields are kept.
+    hemispheres : array (n_targets,) of "L" and "R", optional
+    semantics : array (n_trials, n_semantic), optional
+    cls : mapping of array (n_trials, n_channels)
+        The CLS token of each layer that has one.
+    scaled : function
+        See `TokenLayer`.
+    evaluate, evaluate_in_full : function of an encoder, X and keywords to HeldOut
+        `evaluate_held_out` with the responses and the split filled in; the second one with nulls and the refit control.
+    score : function
+        `score_predictions` with the same nulls filled in.
+    confidence : float
+        Of intervals.
+    checkpoint : Path
+        Folder of what a killed run has trained.
+    progress : function of (what is trained, its number of epochs, seed, Epoch)
+    """
+
+    name: str
+    encoder: Any
+    seeds: Sequence[int]
+    baselines: Sequence[str]
+    controls: Sequence[str] = ()
+    ensemble: bool = False
+    Y: Values
+    stimulus_ids: NDArray[Any]
+    train: Rows
+    targets: Rows
+    groups: Mapping[str, Rows]
+    regions: Sequence[str]
+    shown: Sequence[str]
+    hemispheres: NDArray[Any] | None = None
+    semantics: Values | None = None
+    cls: Mapping[str, Values] = field(default_factory=dict)
+    scaled: Callable[..., Values]
+    evaluate: Callable[..., HeldOut]
+    evaluate_in_full: Callable[..., HeldOut]
+    score: Callable[..., HeldOut]
+    confidence: float
+    checkpoint: Path
+    progress: Callable[[str, int, int, Epoch], None]
+
+    @classmethod
+    def of(cls, subject: ImageSubject, /, *, targets: Literal["reliable", "all"], **known: Any) -> TokenStudy:
+        """Return the study of a subject; of its reliable targets where they are asked for and there are some.
+
+        Sensors and times share one training, so that all of them are trained.
+        """
+        responses, reliable = subject.responses, subject.groups[RELIABLE]
+        timed = responses.times is not None
+        some = targets == "reliable" and not timed and len(reliable)
+        chosen = reliable if some else np.arange(responses.values[0].size)
+        hemispheres = None
+        if "hemi" in responses.targets:
+            hemispheres = np.repeat(responses.targets["hemi"].to_numpy(dtype=str), responses.values[0, 0].size)
+        return cls(
+            Y=responses.values,
+            stimulus_ids=subject.stimulus_ids,
+            train=subject.train,
+            targets=chosen,
+            groups={name: np.intersect1d(rows, chosen) for name, rows in subject.groups.items()},
+            regions=[] if timed else [name for name in subject.groups if name != RELIABLE],
+            shown=[RELIABLE] if timed else list(subject.groups),
+            hemispheres=hemispheres,
+            scaled=subject.inputs,
+            evaluate=subject.evaluate,
+            evaluate_in_full=subject.evaluate_in_full,
+            score=subject.score,
+            confidence=subject.confidence,
+            **known,
+        )
+
+    @property
+    def inside(self) -> dict[str, Rows]:
+        """Return the groups in numbers among the trained targets."""
+        return {name: np.searchsorted(self.targets, rows) for name, rows in self.groups.items()}
+
+    def fits(
+        self, layers: Iterable[tuple[str, Values, tuple[int, int] | None]], findings: TokenFindings
+    ) -> Iterator[tuple[str, HeldOut]]:
+        """Yield the evaluation of each layer; what else is found goes to `findings`.
+
+        Parameters
+        ----------
+        layers : iterable of (name, tokens (n_trials, n_tokens, n_channels), grid)
+        findings : TokenFindings
+
+        Raises
+        ------
+        BrainalignError
+            If too few images would choose the epoch, a layer has no tokens or grid, or an encoder raises.
+        """
+        n_images, share = len(np.unique(self.stimulus_ids[self.train])), self.encoder.validation
+        check_validation(round(share * n_images), n_images, share, "training images")
+        told = self._labels() | ({} if self.semantics is None else {"semantics": self.semantics})
+        alone: dict[str, Contender] = {}
+        together = NetworkEnsemble()
+        for name, tokens, grid in layers:
+            if tokens.ndim != 3 or grid is None:
+                raise BrainalignError(
+                    f"layer {name!r} has shape {tokens.shape} and grid {grid}; encoders of tokens need "
+                    "(n, n_tokens, n_channels) and their grid: choose layers with a map, or leave this one out"
+                )
+            ensemble = self._ensemble(name, self.encoder).set_params(targets=self.targets)
+            found = self.evaluate_in_full(ensemble, tokens, target_groups=self.groups, grid=grid, **told)
+            layer = self._layer(name, tokens, grid, found, told.get("roi"))
+            shown = (tokens[layer.test], None if self.semantics is None else self.semantics[layer.test])
+            alone[name] = Contender.trained(found, self.groups, *shown)
+            findings.tables.append(self._table({self.name: alone[name]} | self._beside(layer), name))
+            self._look(name, found, shown[0][:N_SHOWN], grid, findings)
+            if self.ensemble:
+                together.add(name, found, *shown)
+            yield name, found
+        if self.ensemble:
+            first = together.contender(next(iter(alone.values())).found, partial(self.score, target_groups=self.groups))
+            findings.ensemble, findings.weights = first.found, together.weights(self.groups)
+            contenders = {f"{self.name}, ensemble": first} | {
+                f"{self.name}, {name}": contender for name, contender in alone.items()
+            }
+            findings.tables.append(self._table(contenders, ENSEMBLE))
+
+    def _beside(self, layer: TokenLayer) -> dict[str, Contender]:
+        """Return the simpler encoders and the controls that were asked for."""
+        found: dict[str, Contender] = {}
+        for name, fit in BASELINES.items():
+            found |= fit(layer) if name in self.baselines else {}
+        if layer.cls is not None:
+            found |= layer.ridge("ridge, CLS token", layer.scaled(layer.cls, maps=False))
+        for name, (title, options) in ROUTING_CONTROLS.items():
+            found |= {f"{self.name}, {title}": layer.changed(**options)} if name in self.controls else {}
+        return found
+
+    def _table(self, contenders: Mapping[str, Contender], layer: str) -> pd.DataFrame:
+        sizes = [len(rows) for rows in self.groups.values()]
+        return side_by_side(contenders, sizes, self.confidence).assign(layer=layer)
+
+    def _layer(
+        self, name: str, tokens: Values, grid: tuple[int, int], found: HeldOut, roi: NDArray[Any] | None
+    ) -> TokenLayer:
+        """Return what baselines are fitted to."""
+        first = np.flatnonzero(~pd.Series(self.stimulus_ids).duplicated())
+        test = first[pd.Index(self.stimulus_ids[first]).get_indexer(found.test_ids)]
+        chosen = self.Y.reshape(len(self.Y), -1)[:, self.targets]
+        return TokenLayer(
+            tokens=tokens,
+            grid=grid,
+            semantics=self.semantics,
+            cls=self.cls.get(name),
+            train=self.train,
+            test=np.asarray(test),
+            n_images=len(np.unique(self.stimulus_ids[self.train])),
+            roi=roi,
+            groups=self.inside,
+            n_targets=len(self.targets),
+            trained=self.encoder,
+            scaled=self.scaled,
+            evaluate=partial(self.evaluate, Y=chosen, target_groups=self.inside, n_permutations=0),
+            ensemble=partial(self._ensemble, name),
+        )
+
+    def _labels(self) -> dict[str, Any]:
+        """Return which targets share a query, for encoders that have queries of regions or hemispheres."""
+        queries = getattr(self.encoder, "queries", None)
+        if queries == "hemisphere" and self.hemispheres is not None:
+            return {"roi": self.hemispheres[self.targets]}
+        if queries != "roi":
+            return {}
+        regions = [self.inside[name] for name in self.regions if len(self.groups[name])]
+        if not regions:
+            raise BrainalignError(
+                "queries: roi needs regions, but no target of this subject lies in one; choose queries: target, parcel "
+                "or hemisphere, give regions in the descriptor, or name the subjects that have some in the method"
+            )
+        members = np.zeros((len(regions), len(self.targets)), dtype=bool)
+        for member, rows in zip(members, regions, strict=True):
+            member[rows] = True
+        return {"roi": members}
+
+    def _ensemble(self, layer: str, encoder: Any) -> SeedEnsemble:
+        progress = partial(self.progress, f"{layer}, {type(encoder).__name__}", encoder.epochs)
+        return SeedEnsemble(encoder, tuple(self.seeds), self.checkpoint, progress)
+
+    def _look(self, layer: str, found: HeldOut, tokens: Values, grid: tuple[int, int], findings: TokenFindings) -> None:
+        """Keep where the encoder of the first seed looks in some images: the mean field of each group."""
+        first = cast(SeedEnsemble, found.encoder).encoders_[0]
+        groups = [name for name in self.shown if len(self.groups[name])]
+        if not groups:
+            return
+        inside = [self.inside[name] for name in groups]
+        if hasattr(first, "attention"):
+            # Targets of a group may have several queries: their mean, by how many targets read each.
+            weights = np.stack([first.members_[:, rows].sum(axis=1) for rows in inside]).astype(float)
+            weights /= weights.sum(axis=1, keepdims=True)
+            fields = np.einsum("rq,nqp->nrp", weights, np.asarray(first.attention(tokens)))
+            findings.stimuli = found.test_ids[: len(tokens)].tolist()
+        else:
+            each = np.abs(np.asarray(first.fields_))
+            grid = (each.shape[1], each.shape[2])  # of the maps that are read out: those of a core may be smaller
+            fields = np.stack([each[rows].mean(axis=0).ravel() for rows in inside])[None]
+        findings.fields[layer] = fields.astype(np.float32)
+        findings.layers[layer] = {"grid": list(grid), "regions": groups}

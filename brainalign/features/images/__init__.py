@@ -1,0 +1,32 @@
+"""Networks that look at images."""
+
+from brainalign.features.images.efficientnet import EfficientNetExtractor, EfficientNetLite0
+from brainalign.features.images.files import Preprocessing, check_images, load_image, load_images
+from brainalign.features.images.image_modules import ImageFeatures, check_stored_features, image_features
+from brainalign.features.images.network import NetworkExtractor
+from brainalign.features.images.pixels import PixelsExtractor
+from brainalign.features.images.properties import image_properties, low_level_vectors
+from brainalign.features.images.timm_models import TimmExtractor, TorchvisionExtractor
+from brainalign.features.images.user import UserExtractor
+from brainalign.features.images.vision import VisionExtractor, preprocessing_of
+
+__all__ = [
+    "EfficientNetExtractor",
+    "EfficientNetLite0",
+    "ImageFeatures",
+    "NetworkExtractor",
+    "PixelsExtractor",
+    "Preprocessing",
+    "TimmExtractor",
+    "TorchvisionExtractor",
+    "UserExtractor",
+    "VisionExtractor",
+    "check_images",
+    "check_stored_features",
+    "image_features",
+    "image_properties",
+    "load_image",
+    "load_images",
+    "low_level_vectors",
+    "preprocessing_of",
+]

@@ -1,0 +1,164 @@
+"""Image files to the tensors a network expects: read with Pillow, resized, cropped and normalised in torch.
+
+One function serves files and tensors alike, so that a network fed with an image that is being synthesised computes the
+features that extraction stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+from brainalign.checks import BrainalignError, check_choice, listed
+from brainalign.io import open_picture, reading
+
+RESAMPLE = ("nearest", "bilinear", "bicubic")
+EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What happens to an image before a network sees it; every field is part of the provenance.
+
+    Parameters
+    ----------
+    resize : int, (rows, columns) or None
+        Length of the shortest edge in pixels, or the exact size, whatever the proportions were.
+    crop : (rows, columns) or None
+        Size of the central crop; an image smaller than that is padded with black.
+    mean, std : one value per channel
+        Of the image in [0, 1].
+    resample : {"bicubic", "bilinear", "nearest"}
+        With antialiasing, as Pillow does it.
+    scale : float
+        The image in [0, 1] is multiplied by it before `mean` and `std` apply.
+
+    Examples
+    --------
+    >>> Preprocessing(resize=256, crop=(224, 224))(torch.rand(2, 3, 300, 400)).shape
+    torch.Size([2, 3, 224, 224])
+    """
+
+    resize: int | tuple[int, int] | None = None
+    crop: tuple[int, int] | None = None
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    resample: Literal["bicubic", "bilinear", "nearest"] = "bicubic"
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_choice("resample", self.resample, RESAMPLE)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return what the network gets, for images (n, 3, rows, columns) in [0, 1]; differentiable."""
+        images = self._resized(images)
+        if self.crop is not None:
+            images = _central(images, self.crop)
+        mean, std = (images.new_tensor(values).reshape(1, -1, 1, 1) for values in (self.mean, self.std))
+        return (images * self.scale - mean) / std
+
+    def digest(self) -> str:
+        """Return the sha256 of the description."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    def _resized(self, images: Tensor) -> Tensor:
+        size = self.resize
+        if size is None:
+            return images
+        rows, columns = images.shape[-2:]
+        if isinstance(size, int):
+            short = min(rows, columns)
+            size = (int(size * rows / short), int(size * columns / short))
+        if size == (rows, columns):
+            return images
+        if self.resample == "nearest":
+            return interpolate(images, size, mode="nearest-exact")
+        resized = interpolate(images, size, mode=self.resample, antialias=True, align_corners=False)
+        return resized.clamp(0, 1)  # bicubic overshoots; an 8-bit image could not
+
+
+def _central(images: Tensor, size: tuple[int, int]) -> Tensor:
+    missing = [max(0, wanted - have) for wanted, have in zip(size, images.shape[-2:], strict=True)]
+    if any(missing):
+        (rows, columns) = missing
+        images = pad(images, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+    top, left = ((have - wanted) // 2 for wanted, have in zip(size, images.shape[-2:], strict=True))
+    return images[..., top : top + size[0], left : left + size[1]]
+
+
+def check_images(stimuli: pd.DataFrame) -> None:
+    """Raise unless every stimulus has an image file; all that are missing are counted, before anything is computed.
+
+    Raises
+    ------
+    BrainalignError
+        If the table has no column `path`, or files are missing.
+    """
+    if "path" not in stimuli:
+        raise BrainalignError(
+            f"the table of stimuli has the columns {list(stimuli)} but no `path`; an image network needs an image file "
+            "per stimulus: give stimuli.tsv with a path column"
+        )
+    table = stimuli[["stimulus_id", "path"]].astype(str)
+    missing = [f"{name}: {path}" for name, path in table.itertuples(index=False) if not Path(path).is_file()]
+    if missing:
+        raise BrainalignError(
+            f"{len(missing)} of {len(stimuli)} stimuli have no image file ({listed(missing, 10)}); put the files "
+            "there, or mend the path column of stimuli.tsv (paths are relative to that table)"
+        )
+
+
+def load_image(path: str | Path, name: str = "") -> Tensor:
+    """Read an image file as (3, rows, columns), float32 in [0, 1], upright, without its alpha channel.
+
+    Parameters
+    ----------
+    path : path
+    name : str
+        Id of the stimulus, for the message.
+
+    Raises
+    ------
+    BrainalignError
+        If the file is missing, cut short, no image, or has more than 8 bits per channel.
+    """
+    from PIL import ImageOps
+
+    stimulus = f"stimulus {name!r}: " if name else ""
+    if not Path(path).is_file():
+        raise BrainalignError(f"{stimulus}no image file {path}; put it there, or mend the path column of stimuli.tsv")
+    file = open_picture(path, stimulus)
+    mode = file.mode
+    with reading(f"{stimulus}cannot read the image {path}", "damaged", "copy it again, or leave it out"):
+        pixels = np.array(ImageOps.exif_transpose(file).convert("RGB") if mode in EIGHT_BIT else 0)
+    if mode not in EIGHT_BIT:  # Pillow would clip these to white without a word
+        raise BrainalignError(f"{stimulus}the image {path} has mode {mode!r}; save it with 8 bits per channel")
+    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+
+
+def load_images(paths: Sequence[str | Path], names: Sequence[str], preprocessing: Preprocessing) -> Tensor:
+    """Read image files of any sizes as one batch (n, 3, rows, columns), preprocessed one by one.
+
+    Raises
+    ------
+    BrainalignError
+        If a file cannot be read, or the images still differ in size after preprocessing.
+    """
+    batch = [preprocessing(load_image(path, name)[None]) for path, name in zip(paths, names, strict=True)]
+    for image, path, name in zip(batch, paths, names, strict=True):
+        if image.shape != batch[0].shape:
+            raise BrainalignError(
+                f"after preprocessing, stimulus {name!r} ({path}) has {tuple(image.shape[2:])} pixels but "
+                f"{names[0]!r} has {tuple(batch[0].shape[2:])}; give a crop or an exact size"
+            )
+    return torch.cat(batch)

@@ -1,0 +1,254 @@
+"""Any torch network that looks at images: every layer from one forward pass, streamed to disk."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Literal
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from brainalign.checks import BrainalignError, check_choice, listed
+from brainalign.devices import pick_device
+from brainalign.features.extractor import Writer, batches
+from brainalign.features.images.files import Preprocessing, check_images, load_images
+from brainalign.features.images.layers import read_layers
+from brainalign.features.images.pooling import POOLINGS, Pooling, as_tensor, pool, token_grid
+from brainalign.features.reduction import SparseProjection
+
+
+@dataclass
+class Network:
+    """A network ready to be read.
+
+    Parameters
+    ----------
+    module : Module
+        Takes preprocessed images (n, 3, rows, columns).
+    preprocessing : Preprocessing
+    layers : dict
+        Dotted names of the modules whose outputs are read by default, by the names users see.
+    n_prefix : int
+        Tokens in front of the spatial ones: class token, registers.
+    has_cls : bool
+        Whether the first of them is a class token.
+    description : str
+        Whatever else determines the features: the architecture's configuration.
+    channels_last : bool
+        Whether maps come as (n, rows, columns, channels).
+    """
+
+    module: nn.Module
+    preprocessing: Preprocessing
+    layers: Mapping[str, str]
+    n_prefix: int = 0
+    has_cls: bool = False
+    description: str = ""
+    channels_last: bool = False
+
+    def weights_digest(self) -> str:
+        """Return the sha256 over names, types, shapes and values of all weights, and the description."""
+        digest = hashlib.sha256(self.description.encode())
+        for name, tensor in sorted(self.module.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def module_of(self, layer: str) -> nn.Module:
+        """Return the module of a layer: one of `layers`, or any dotted module name.
+
+        Raises
+        ------
+        BrainalignError
+            If there is none of that name; the message gives the nearest ones.
+        """
+        modules: dict[str, nn.Module] = dict(self.module.named_modules())
+        name = self.layers.get(layer, layer)
+        if name in modules and name:
+            return modules[name]
+        import difflib
+
+        names = [*self.layers, *(name for name in modules if name and name not in self.layers)]
+        near = difflib.get_close_matches(layer, names, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+        raise BrainalignError(
+            f"the network has no layer {layer!r}; {hint}its main layers are {listed(list(self.layers), 20)}, "
+            f"and any of its {len(names)} module names can be given"
+        )
+
+
+class LayerModule(nn.Module):
+    """Images (n, 3, rows, columns) in [0, 1] to the features of one layer; gradients reach the images."""
+
+    def __init__(self, extractor: NetworkExtractor, layer: str) -> None:
+        super().__init__()
+        self.network = extractor.network.module
+        self.layer = layer
+        self._extractor = extractor
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return (n, n_features), or (n, n_tokens, n_channels) for pooling "tokens"."""
+        return self._extractor.features(images, [self.layer])[0][self.layer]
+
+
+class NetworkExtractor(ABC):
+    """Base of all extractors of image networks; a subclass says in `build` which network.
+
+    Parameters
+    ----------
+    layers : sequence of str, optional
+        Names in the network's menu of layers, or dotted names of any of its modules. All of the menu where not given.
+    pooling : {"cls", "mean", "flatten", "tokens"}
+        cls: the class token. mean: over space, class and register tokens left out. flatten: everything. tokens: the
+        spatial tokens (n, n_tokens, n_channels), their grid noted in the artifact.
+    batch_size : int
+        Images per forward pass.
+    reduce : int, optional
+        A layer with more features (for "tokens": channels) is projected onto so many, by a sparse random projection.
+    seed : int
+        Of random weights and of the projections.
+    device : {"cpu", "cuda", "auto"}
+
+    Raises
+    ------
+    BrainalignError
+        If an argument is not allowed.
+    """
+
+    reads: Literal["path"] = "path"
+
+    def __init__(
+        self,
+        layers: Sequence[str] | None = None,
+        pooling: Pooling = "mean",
+        batch_size: int = 8,
+        reduce: int | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        check_choice("pooling", pooling, POOLINGS)
+        if layers is not None and (isinstance(layers, str) or not layers or len(set(layers)) < len(layers)):
+            raise BrainalignError(f"layers must be a list of different names; got {layers!r}")
+        if batch_size < 1 or (reduce is not None and reduce < 1):
+            raise BrainalignError(f"batch_size and reduce must be positive; got {batch_size} and {reduce}")
+        self.layers = layers
+        self.pooling = pooling
+        self.batch_size = batch_size
+        self.reduce = reduce
+        self.seed = seed
+        self.device = device
+        self._projections: dict[str, SparseProjection] = {}
+
+    @abstractmethod
+    def build(self) -> Network:
+        """Return the network; called once."""
+
+    @cached_property
+    def network(self) -> Network:
+        """The network, in evaluation mode, its weights frozen."""
+        network = self.build()
+        network.module.eval().requires_grad_(False).to(pick_device(self.device))
+        return network
+
+    @cached_property
+    def layer_names(self) -> tuple[str, ...]:
+        """The layers that are extracted, checked."""
+        names = tuple(self.layers or self.network.layers)
+        for name in names:
+            self.network.module_of(name)
+        return names
+
+    def digest(self) -> str:
+        """Return the sha256 over weights, architecture, preprocessing and what computes them."""
+        parts = [self.network.weights_digest(), self.network.preprocessing.digest(), torch.__version__]
+        parts.append(pick_device(self.device).type)  # a GPU's sums differ in the last digits
+        return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+    def describe(self) -> dict[str, object]:
+        """Return digests of weights and preprocessing, the preprocessing itself and the list of layers."""
+        preprocessing = self.network.preprocessing
+        return {
+            "weights_sha256": self.network.weights_digest(),
+            "preprocessing_sha256": preprocessing.digest(),
+            "preprocessing": asdict(preprocessing),
+            "layers": list(self.layer_names),
+            "pooling": self.pooling,
+            "software": {"torch": torch.__version__},
+        }
+
+    def module(self, layer: str) -> LayerModule:
+        """Return the network up to one layer as a module, images in [0, 1] in, the same features out.
+
+        Raises
+        ------
+        BrainalignError
+            If there is no such layer.
+        """
+        self.network.module_of(layer)
+        return LayerModule(self, layer)
+
+    def extract(self, stimuli: pd.DataFrame, writer: Writer) -> None:
+        """Write the features of every pending image; all files are looked for before the first is read.
+
+        Raises
+        ------
+        BrainalignError
+            If an image is missing or cannot be read, or a layer does not exist; what was written stays.
+        """
+        check_images(stimuli)
+        paths, names = stimuli["path"].astype(str).tolist(), stimuli["stimulus_id"].astype(str).tolist()
+        for rows in batches(writer, self.batch_size):
+            # Preprocessed one by one, because images may differ in size; module() does the same to tensors.
+            prepare = self.network.preprocessing
+            images = load_images([paths[row] for row in rows], [names[row] for row in rows], prepare)
+            # Exact and repeatable on a GPU as well.
+            with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, allow_tf32=False):
+                values, grids = self._read(images.to(pick_device(self.device)), self.layer_names)
+            writer.write(rows, {name: value.cpu().numpy() for name, value in values.items()}, grids)
+
+    def features(self, images: Tensor, layers: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, tuple[int, int]]]:
+        """Return the features of some layers, and the grids of their tokens, for images in [0, 1]."""
+        return self._read(self.network.preprocessing(images), layers)
+
+    def _read(self, images: Tensor, layers: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, tuple[int, int]]]:
+        network = self.network
+        found: dict[str, Tensor] = {}
+        grids: dict[str, tuple[int, int]] = {}
+        size = (int(images.shape[2]), int(images.shape[3]))
+
+        def reader(layer: str) -> Callable[[object], None]:
+            def read(output: object) -> None:
+                values = as_tensor(output, layer)
+                if network.channels_last and values.ndim == 4:
+                    values = values.permute(0, 3, 1, 2)
+                pooled = pool(values, self.pooling, network.n_prefix, network.has_cls, layer)
+                found[layer] = self._projected(layer, pooled)
+                if self.pooling == "tokens" and (grid := token_grid(values, network.n_prefix, size)):
+                    grids[layer] = grid
+
+            return read
+
+        read_layers(network.module, images, {network.module_of(layer): reader(layer) for layer in layers})
+        unseen = [layer for layer in layers if layer not in found]
+        if unseen:
+            raise BrainalignError(
+                f"the forward pass never reached layer(s) {listed(unseen)}, or two names mean the same module; "
+                "leave them out"
+            )
+        return {layer: found[layer] for layer in layers}, grids
+
+    def _projected(self, layer: str, values: Tensor) -> Tensor:
+        n_features = values.shape[-1]
+        if self.reduce is None or n_features <= self.reduce:
+            return values
+        if layer not in self._projections:
+            # Layers of equal size get projections of their own, the same ones in every run.
+            seed = zlib.crc32(f"{self.seed} {layer}".encode())
+            self._projections[layer] = SparseProjection(n_features, self.reduce, seed)
+        return self._projections[layer](values)

@@ -1,0 +1,250 @@
+"""Any Hugging Face image model, or the vision tower of a CLIP-like one, from a local folder or the hub.
+
+The model's own preprocessor_config.json is read here and carried out in torch: no torchvision, and gradients flow.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import torch
+from torch import nn
+
+from brainalign.checks import BrainalignError, listed
+from brainalign.features.images.files import Preprocessing
+from brainalign.features.images.layers import block_names
+from brainalign.features.images.network import Network, NetworkExtractor
+from brainalign.features.images.pooling import Pooling
+from brainalign.io import read_json
+from brainalign.study import find_weights
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Resample = Literal["nearest", "bilinear", "bicubic"]
+RESAMPLE: dict[int, Resample] = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
+NO_SQUARE = ("CLIP", "ConvNext", "Bit", "ChineseCLIP")  # in their older files a plain size is the shortest edge
+SHARED = "visual_projection"  # the layer that a CLIP-like model shares between images and texts
+NEEDS_MORE = ("do_pad", "do_thumbnail", "do_align_long_axis", "do_flip_channel_order", "rescale_offset")
+
+
+class VisionExtractor(NetworkExtractor):
+    """Layers of any Hugging Face image model, by the names of its modules.
+
+    Parameters
+    ----------
+    weights : str
+        Folder written by save_pretrained (with preprocessor_config.json), Python package that carries such a folder, or
+        hub id. Only safetensors are read; a folder never touches the network. Of a CLIP-like model the vision tower is
+        taken.
+    layers : sequence of str, optional
+        Names of modules ("encoder.layers.3", "embeddings"); all main blocks where not given. "visual_projection" of a
+        CLIP-like model is the space it shares with texts (`embed_texts`).
+    pooling : {"cls", "mean", "flatten", "tokens"}
+        See `NetworkExtractor`.
+    random_weights : bool
+        The same architecture at a random initialisation made from `seed`: the control of what training adds.
+    batch_size : int
+    reduce : int, optional
+        Dimensions left by a sparse random projection of every larger layer.
+    seed : int
+    device : str
+
+    Examples
+    --------
+    >>> VisionExtractor("openai/clip-vit-base-patch32", pooling="cls").extract(stimuli, writer)
+    """
+
+    def __init__(
+        self,
+        weights: str,
+        layers: Sequence[str] | None = None,
+        pooling: Pooling = "mean",
+        random_weights: bool = False,
+        batch_size: int = 8,
+        reduce: int | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        super().__init__(layers, pooling, batch_size, reduce, seed, device)
+        self.weights = weights
+        self.random_weights = random_weights
+
+    def build(self) -> Network:
+        """Return the vision tower, its preprocessing and its main blocks.
+
+        Raises
+        ------
+        BrainalignError
+            If the model or its preprocessing cannot be read, weights are missing, or it takes no images.
+        """
+        import transformers
+
+        where = find_weights(self.weights)
+        preprocessing = preprocessing_of(_processor_config(where), self.weights)
+        model = self._load(where)
+        tower = _vision_tower(model, self.weights)
+        if SHARED in (self.layers or ()):
+            _project(tower, model, self.weights)
+        names = [name for name, _ in tower.named_parameters()]
+        has_cls = any(name.endswith(("cls_token", "class_embedding", "class_token")) for name in names)
+        extra = sum(name.endswith("distillation_token") for name in names)
+        extra += sum(int(p.shape[-2]) for name, p in tower.named_parameters() if name.endswith("register_tokens"))
+        config = tower.config.to_dict()
+        for place in ("_name_or_path", "transformers_version"):  # where it lies is no part of what it computes
+            config.pop(place, None)
+        description = json.dumps([transformers.__version__, config], sort_keys=True, default=str)
+        blocks = {name: name for name in block_names(tower)}
+        return Network(tower, preprocessing, blocks, int(has_cls) + extra, has_cls, description)
+
+    def _load(self, where: str) -> PreTrainedModel:
+        import transformers
+        from safetensors import SafetensorError
+
+        offline = Path(where).is_dir()
+        try:
+            if self.random_weights:
+                config = transformers.AutoConfig.from_pretrained(where, local_files_only=offline)
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(self.seed)
+                    return cast("PreTrainedModel", _from_config(config))
+            model, loading = transformers.AutoModel.from_pretrained(
+                where,
+                use_safetensors=True,  # other weight files are pickles
+                local_files_only=offline,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise BrainalignError(
+                f"cannot load an image model from {self.weights!r}: {str(error).splitlines()[0]} Give a folder written "
+                "by save_pretrained (safe_serialization), a package that carries a model, or a hub id"
+            ) from error
+        # What a file lacks would be made up at random; heads on top of the last layer are often left out on purpose.
+        missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key)
+        if missing:
+            raise BrainalignError(
+                f"the weights in {self.weights!r} lack {len(missing)} tensors of the model ({listed(missing)}); "
+                "give the folder of the whole model, or random_weights for an untrained one"
+            )
+        return cast("PreTrainedModel", model)
+
+
+def _from_config(config: object) -> nn.Module:
+    import transformers
+
+    make: Callable[..., nn.Module] = transformers.AutoModel.from_config
+    return make(config, dtype=torch.float32)
+
+
+def _vision_tower(model: nn.Module, name: str) -> PreTrainedModel:
+    tower = getattr(model, "vision_model", model)
+    if getattr(tower, "main_input_name", None) != "pixel_values":
+        raise BrainalignError(
+            f"the model in {name!r} ({type(model).__name__}) takes no images; give an image model, or use the "
+            "extractor 'sentence' for a text model"
+        )
+    return cast("PreTrainedModel", tower)
+
+
+def _project(tower: nn.Module, model: nn.Module, name: str) -> None:
+    """Let the tower end with the projection into the space of images and texts, as one more layer."""
+    projection = getattr(model, SHARED, None)
+    if projection is None:
+        raise BrainalignError(f"the model in {name!r} ({type(model).__name__}) has no {SHARED}; leave that layer out")
+
+    def project(_: nn.Module, __: object, output: Any) -> None:
+        projection(output.pooler_output)
+
+    tower.add_module(SHARED, projection)
+    tower.register_forward_hook(project)
+
+
+def _processor_config(where: str) -> dict[str, Any]:
+    from transformers.utils.hub import cached_file
+
+    for file, key in (("preprocessor_config.json", None), ("processor_config.json", "image_processor")):
+        try:
+            found = cached_file(
+                where,
+                file,
+                local_files_only=Path(where).is_dir(),
+                _raise_exceptions_for_missing_entries=False,
+                _raise_exceptions_for_connection_errors=False,
+                _raise_exceptions_for_gated_repo=False,
+            )
+        except (OSError, ValueError):  # no such model: loading it says more
+            found = None
+        if found is not None:
+            content: dict[str, Any] = read_json(found)
+            if key is None or key in content:
+                return content if key is None else cast(dict[str, Any], content[key])
+    raise BrainalignError(
+        f"{where!r} has no preprocessor_config.json, so how images are resized and normalised is unknown; save the "
+        "model's image processor there (processor.save_pretrained), or check the name and the network"
+    )
+
+
+def preprocessing_of(config: Mapping[str, Any], name: str) -> Preprocessing:
+    """Return the preprocessing a Hugging Face preprocessor_config.json describes.
+
+    Parameters
+    ----------
+    config : mapping
+        Content of the file.
+    name : str
+        Of the model, for messages.
+
+    Raises
+    ------
+    BrainalignError
+        If it asks for a step that is not known here.
+    """
+    unknown = [key for key in NEEDS_MORE if config.get(key)]
+    if unknown:
+        raise BrainalignError(
+            f"the preprocessing of {name!r} asks for {listed(unknown)}, which is not known here; wrap the model and "
+            "its preprocessing in a function of yours (extractor 'user')"
+        )
+    resize: int | tuple[int, int] | None = None
+    crop: tuple[int, int] | None = None
+    if config.get("do_resize", True) and config.get("size") is not None:
+        resize, crop = _size(config, name)
+    if config.get("do_center_crop", False):
+        crop = _pair(config.get("crop_size", config.get("size")), name)
+    resample = config.get("resample", 2)
+    if resample not in RESAMPLE:
+        raise BrainalignError(f"the preprocessing of {name!r} resamples by {resample!r}; known are {RESAMPLE}")
+    scale = 255 * float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 255.0
+    normalise = config.get("do_normalize", True) and "image_mean" in config
+    mean, std = (config["image_mean"], config["image_std"]) if normalise else ((0.0,) * 3, (1.0,) * 3)
+    return Preprocessing(resize, crop, tuple(mean), tuple(std), RESAMPLE[resample], scale)
+
+
+def _size(config: Mapping[str, Any], name: str) -> tuple[int | tuple[int, int], tuple[int, int] | None]:
+    """Return what to resize to, and the crop that belongs to it (ConvNext)."""
+    size = config["size"]
+    kind = str(config.get("image_processor_type", config.get("feature_extractor_type", "")))
+    if isinstance(size, int):
+        size = {"shortest_edge": size} if kind.startswith(NO_SQUARE) else {"height": size, "width": size}
+    if not isinstance(size, Mapping) or set(size) != {"shortest_edge"}:
+        return _pair(size, name), None
+    edge = int(size["shortest_edge"])
+    if config.get("crop_pct") is not None:  # ConvNext: small sizes are cropped, larger ones squeezed
+        return (int(edge / config["crop_pct"]), (edge, edge)) if edge < 384 else ((edge, edge), None)
+    return edge, None
+
+
+def _pair(size: object, name: str) -> tuple[int, int]:
+    if isinstance(size, int):
+        return size, size
+    if isinstance(size, Mapping) and {"height", "width"} == set(size):
+        return int(size["height"]), int(size["width"])
+    if isinstance(size, Mapping) and {"shortest_edge"} == set(size):
+        return int(size["shortest_edge"]), int(size["shortest_edge"])
+    raise BrainalignError(
+        f"the preprocessing of {name!r} gives the size {size!r}; known are a number, height and width, or shortest_edge"
+    )

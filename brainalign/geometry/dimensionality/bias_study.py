@@ -1,0 +1,251 @@
+"""Which known features of the stimuli fill the variance of a representation: what similarity of networks rests on.
+
+A network may compute two features equally well and give one ten times the variance (easy, early or frequent ones): then
+RSA, CKA and regression see that one. These tables say how much, and the controls give every feature the same variance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_rows
+from brainalign.condensed import condensed_rdms
+from brainalign.geometry.network_similarity import ROUNDING, Regressor, centred, representation
+from brainalign.geometry.rdms import rdm
+
+Values = NDArray[np.floating[Any]]
+Known = Mapping[str, NDArray[Any]]
+
+
+def _design(features: Known, n: int) -> dict[str, NDArray[np.float64]]:
+    """Return the centred columns of every feature: a number, or an indicator per value of a category."""
+    columns = {}
+    for name, values in features.items():
+        values = np.asarray(values)
+        check_rows(f"feature {name!r}", len(values), "X", n, "give one value per stimulus")
+        if values.dtype.kind in "fiu" and values.ndim == 1:
+            block = centred(representation(f"feature {name!r}", values[:, None]))
+        else:
+            block = centred(pd.get_dummies(pd.Series(values.astype(str))).to_numpy(dtype=np.float64))
+        if not block.any():
+            raise BrainalignError(f"feature {name!r} is the same for all {n} stimuli; leave it out")
+        columns[name] = block
+    return columns
+
+
+def _fitted(block: Values, X: Values) -> Values:
+    return np.asarray(block @ np.linalg.lstsq(block, X, rcond=None)[0])
+
+
+def feature_bias(
+    X: Values, features: Known, regressor: Regressor | None = None, folds: int = 5, seed: int = 0
+) -> pd.DataFrame:
+    """Return how much of a representation's variance each known feature explains, and how well it can be read out.
+
+    Parameters
+    ----------
+    X : array (n_stimuli, n_units)
+    features : mapping of array (n_stimuli,)
+        Numbers, or labels of categories.
+    regressor : Regressor, optional
+        Reads features out of X on held-out stimuli, such as `brainalign.encoding.Ridge`; without it no decodability.
+    folds, seed : int
+        Random folds for it.
+
+    Returns
+    -------
+    DataFrame
+        A row per feature: feature, explained (share of the variance of all units that a regression on this feature
+        alone explains), unique (what the others do not explain), chance (expected of a shuffled feature: columns over
+        n - 1), decodability (held-out share of the feature's variance; NaN without regressor), n_columns, n_stimuli.
+
+    Raises
+    ------
+    BrainalignError
+        If a feature does not fit or is the same for all stimuli.
+
+    References
+    ----------
+    Lampinen AK, Chan SCY, Hermann K (2024). Learned feature representations are biased by complexity, learning order,
+    position, and more. TMLR. arXiv:2405.05847; Lampinen AK et al. (2025). arXiv:2507.22216
+    """
+    X = centred(representation("X", X))
+    columns = _design(features, len(X))
+    total = np.sum(X**2)
+    whole = np.hstack(list(columns.values()))
+    explained_all = np.sum(_fitted(whole, X) ** 2)
+    parts = np.array_split(np.random.default_rng(seed).permutation(len(X)), folds)
+    rows = []
+    for name, block in columns.items():
+        others = [other for key, other in columns.items() if key != name]
+        without = np.sum(_fitted(np.hstack(others), X) ** 2) if others else 0.0
+        rank = int(np.linalg.matrix_rank(block))
+        rows.append(
+            {
+                "feature": name,
+                "explained": float(np.sum(_fitted(block, X) ** 2) / total) if total > 0 else float("nan"),
+                "unique": float((explained_all - without) / total) if total > 0 else float("nan"),
+                "chance": rank / (len(X) - 1),
+                "decodability": _decoded(X, block, regressor, parts) if regressor is not None else float("nan"),
+                "n_columns": rank,
+                "n_stimuli": len(X),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _decoded(X: Values, block: Values, regressor: Regressor, parts: list[NDArray[Any]]) -> float:
+    residual = total = 0.0
+    for part in parts:
+        rest = np.setdiff1d(np.arange(len(X)), part)
+        mean_x, mean = X[rest].mean(axis=0), block[rest].mean(axis=0)
+        regressor.fit(X[rest] - mean_x, block[rest] - mean)
+        truth = block[part] - mean
+        predicted = np.asarray(regressor.predict(X[part] - mean_x))  # of one target some give one dimension
+        residual += float(np.sum((truth - predicted.reshape(truth.shape)) ** 2))
+        total += float(np.sum(truth**2))
+    return 1 - residual / total
+
+
+def feature_correlations(features: Known) -> pd.DataFrame:
+    """Return how much known features go together over the stimuli: the largest canonical correlation of each pair.
+
+    |r| of two numbers; Cramér's bound for categories. Correlated features cannot be told apart by variance explained.
+
+    Parameters
+    ----------
+    features : mapping of array (n_stimuli,)
+
+    Returns
+    -------
+    DataFrame (n_features, n_features)
+    """
+    n = len(next(iter(features.values())))
+    bases = {name: _basis(block) for name, block in _design(features, n).items()}
+    table = [[float(np.linalg.norm(a.T @ b, 2)) for b in bases.values()] for a in bases.values()]
+    return pd.DataFrame(np.clip(table, 0, 1), index=list(bases), columns=list(bases))
+
+
+def _basis(block: Values) -> Values:
+    U, sizes, _ = np.linalg.svd(block, full_matrices=False)
+    return np.asarray(U[:, sizes > 1e-10 * sizes[0]])
+
+
+def feature_rdm_partition(rdm_values: Values, features: Known) -> pd.DataFrame:
+    """Return how much of an RDM the RDMs of known features explain, alone and beyond all others.
+
+    Parameters
+    ----------
+    rdm_values : array (n_pairs,)
+        Dissimilarities; linear regression on squared Euclidean RDMs of the features, an intercept beside them.
+    features : mapping of array (n_stimuli,)
+
+    Returns
+    -------
+    DataFrame
+        A row per feature: feature, explained, unique (shares of the RDM's variance), weight (of the RDM of the feature
+        scaled to sd 1, all fitted together).
+
+    Raises
+    ------
+    BrainalignError
+        If a feature does not fit the RDM or is the same for all stimuli.
+    """
+    rdm_values, n = condensed_rdms("the RDM", rdm_values, some_pairs=True), len(next(iter(features.values())))
+    check_rows("the RDM", len(rdm_values), "pairs of stimuli", n * (n - 1) // 2, "give features of the same stimuli")
+    target = centred(representation("the RDM", rdm_values[:, None]))
+    rdms = centred(np.column_stack([rdm(block, "euclidean") for block in _design(features, n).values()]))
+    rdms = rdms / rdms.std(axis=0)
+    total = np.sum(target**2)
+    explained_all = np.sum(_fitted(rdms, target) ** 2)
+    weights = np.linalg.lstsq(rdms, target, rcond=None)[0][:, 0]
+    rows = []
+    for k, name in enumerate(features):
+        others = np.delete(rdms, k, axis=1)
+        without = np.sum(_fitted(others, target) ** 2) if others.shape[1] else 0.0
+        alone = np.sum(_fitted(rdms[:, [k]], target) ** 2)
+        shares = np.array([alone, explained_all - without]) / total if total > 0 else np.full(2, np.nan)
+        rows.append({"feature": name, "explained": shares[0], "unique": shares[1], "weight": weights[k]})
+    return pd.DataFrame(rows)
+
+
+def equal_variance(X: Values, features: Known, least: float = 0.03, rest: bool = False) -> NDArray[np.float64]:
+    """Return a representation in which every known feature it holds has the same variance: the control of feature bias.
+
+    X is regressed on all features at once; the part of each is scaled to mean square 1 over stimuli. What similarity
+    is left between networks after this does not rest on how much variance they give to each feature.
+
+    Parameters
+    ----------
+    X : array (n_stimuli, n_units)
+    features : mapping of array (n_stimuli,)
+    least : float
+        Share of the variance from which on a feature counts as represented; twice the share of a shuffled feature where
+        that is more. Others are left out, since scaling them up would make every network hold everything.
+    rest : bool
+        Keep what no known feature explains, as one more part of the same variance; dropped otherwise.
+
+    Returns
+    -------
+    array (n_stimuli, n_units)
+
+    Raises
+    ------
+    BrainalignError
+        If a feature does not fit or is the same for all stimuli.
+
+    Notes
+    -----
+    Correlated features share variance that regression gives to neither; see `feature_correlations`.
+    """
+    X = centred(representation("X", X))
+    columns = _design(features, len(X))
+    whole = np.hstack(list(columns.values()))
+    weights = np.linalg.lstsq(whole, X, rcond=None)[0]
+    total = np.sum(X**2)
+    parts, first = [], 0
+    for block in columns.values():
+        part = block @ weights[first : first + block.shape[1]]
+        first += block.shape[1]
+        chance = float(np.linalg.matrix_rank(block)) / (len(X) - 1)
+        if np.sum(part**2) > total * max(least, 2 * chance):
+            parts.append(part)
+    if rest:
+        parts.append(X - whole @ weights)
+    sizes = [np.sqrt(np.sum(part**2) / len(X)) for part in parts]
+    kept = [part / size for part, size in zip(parts, sizes, strict=True) if size**2 * len(X) > ROUNDING * total]
+    return np.asarray(sum(kept)) if kept else np.zeros_like(X)
+
+
+def whitened(X: Values, shrinkage: float = 0.01) -> NDArray[np.float64]:
+    """Return a representation whose principal components have nearly the same variance, for whitened RSA.
+
+    Parameters
+    ----------
+    X : array (n_stimuli, n_units)
+    shrinkage : float
+        Added to variances, as a share of their mean: components that are noise stay small.
+
+    Returns
+    -------
+    array (n_stimuli, n_units)
+
+    Raises
+    ------
+    BrainalignError
+        If the shrinkage is not above 0 and up to 1.
+    """
+    if not 0 < shrinkage <= 1:
+        raise BrainalignError(f"shrinkage must be above 0 and up to 1; got {shrinkage}")
+    X = centred(representation("X", X))
+    U, sizes, Vt = np.linalg.svd(X, full_matrices=False)
+    variances = sizes**2
+    if not variances.any():
+        return X
+    level = shrinkage * variances[variances > ROUNDING * variances[0]].mean()
+    return np.asarray((U * (sizes / np.sqrt(variances + level))) @ Vt)

@@ -1,0 +1,28 @@
+"""Networks that predict coming frames beside neurons that may do the same."""
+
+from brainalign.geometry.dynamics.future_prediction import DynamicsScores, score_dynamics
+from brainalign.geometry.dynamics.movies import movie_agreement
+from brainalign.geometry.dynamics.rollouts import SIMPLE_FUTURES, constant_velocity, hold_last, roll_out, time_features
+from brainalign.geometry.dynamics.successor import (
+    at_equal_return,
+    compare_checkpoints,
+    place_error,
+    successor_rdm,
+    successor_representation,
+)
+
+__all__ = [
+    "SIMPLE_FUTURES",
+    "DynamicsScores",
+    "at_equal_return",
+    "compare_checkpoints",
+    "constant_velocity",
+    "hold_last",
+    "movie_agreement",
+    "place_error",
+    "roll_out",
+    "score_dynamics",
+    "successor_rdm",
+    "successor_representation",
+    "time_features",
+]

@@ -1,0 +1,246 @@
+"""Models that follow what they see, and what they no longer see, beside neurons that may do the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_choice, check_finite
+from brainalign.statistics import MIN_UNITS, cross_validated_interval, noise_ceiling, pearson, permutation_test
+from brainalign.study import check_dynamics, check_neural
+
+Values = NDArray[np.floating[Any]]
+FIT_ON = ("epoch", "visible")
+MOST_VALUES = 2e7  # of exchanged responses at once
+CONSTANT = 1e-9  # spread of predictions, in spreads of the response, that is none
+
+
+class GroupedRegressor(Protocol):
+    """Ridge of many targets whose penalties are chosen with whole groups left out: `brainalign.encoding.Ridge`."""
+
+    def fit(self, X: Any, Y: Any, *, groups: Any) -> object:
+        """Fit X (n_rows, n_features) to Y (n_rows, n_targets), groups (n_rows,) kept together."""
+
+    def predict(self, X: Any, /) -> Any:
+        """Return (n_rows, n_targets)."""
+
+
+@dataclass(frozen=True)
+class DynamicsScores:
+    """How well models predict neurons, in frames that were shown and in frames that were hidden.
+
+    Attributes
+    ----------
+    neurons : DataFrame
+        model, epoch (occluded, visible), neuron, reliability (of the mean over repeats, a share of variance), r (mean
+        over folds), r_normalized = r / sqrt(reliability); NaN for neurons below the least reliability.
+    models : DataFrame
+        model, epoch, r_normalized (mean over neurons), low, high (over folds; NaN of fewer than six), r, null_mean,
+        null_95, p (conditions exchanged), n_neurons, n_dropped (unreliable), n_conditions, n_frames.
+    folds : DataFrame
+        model, epoch, fold, r_normalized: paired between models.
+    """
+
+    neurons: pd.DataFrame
+    models: pd.DataFrame
+    folds: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class _Epoch:
+    """The frames of one epoch: where they are, whose neurons count, and on which frames maps are fitted."""
+
+    name: str
+    scored: NDArray[np.bool_]  # (n_conditions, n_times)
+    fitted: NDArray[np.bool_]
+    reliability: NDArray[np.float64]
+    kept: NDArray[np.bool_]
+
+
+def score_dynamics(
+    models: Mapping[str, Values],
+    neural: Values,
+    visible: NDArray[np.bool_],
+    regressor: GroupedRegressor,
+    *,
+    folds: int = 6,
+    min_reliability: float = 0.1,
+    fit_on: Literal["epoch", "visible"] = "epoch",
+    n_permutations: int = 200,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> DynamicsScores:
+    """Predict neurons over time from features over time, whole conditions left out.
+
+    Features are standardised on the training frames of every fold, the regressor is fitted anew, and r is taken over
+    the test frames of an epoch within the fold. The null gives every condition the neurons of another one at the same
+    frames and fits anew: what time alone predicts is in it too. Exchanging predictions without a new fit would not do,
+    because folds train on each other's chance relations; frames that some condition lacks do not enter p.
+
+    Parameters
+    ----------
+    models : mapping of array (n_conditions, n_times, n_units)
+        Features in which hidden frames are simulated (`roll_out`), or whatever is compared.
+    neural : array (n_conditions, n_times, n_neurons, n_repeats)
+        Frames after the end of a shorter trial are NaN in all neurons and repeats, and in no other place.
+    visible : array (n_conditions, n_times) of bool
+    regressor : GroupedRegressor
+    folds : int
+        Of conditions; six or more give intervals.
+    min_reliability : float
+        Neurons below it are dropped, for each epoch by itself, and counted.
+    fit_on : {"epoch", "visible"}
+        Maps of each epoch by itself, or one map learned while the model could see, which must hold when it cannot.
+    n_permutations : int
+    confidence : float
+        Of intervals.
+    seed : int
+        Of folds and permutations.
+
+    Raises
+    ------
+    BrainalignError
+        If shapes do not fit, NaN is anywhere else, there are fewer than two repeats, too few conditions, or no neuron
+        is reliable.
+
+    References
+    ----------
+    Nayebi A, Rajalingham R, Jazayeri M, Yang GR (2023). Neural foundations of mental simulation: future prediction of
+    latent representations on dynamic scenes. NeurIPS. arXiv:2305.11772
+    """
+    check_choice("fit_on", fit_on, FIT_ON)
+    present = check_neural(neural, visible)
+    check_dynamics(visible, folds=folds)
+    if n_permutations < 1:
+        raise BrainalignError(f"n_permutations must be 1 or more; got {n_permutations}")
+    for name, X in models.items():
+        if X.ndim != 3 or X.shape[:2] != visible.shape:
+            raise BrainalignError(
+                f"{name} has features of shape {X.shape} but neurons have {visible.shape} (conditions, times); "
+                "give (n_conditions, n_times, n_units) of the same frames"
+            )
+        check_finite(f"features of {name}", X, "mend the model, or leave those units out")
+    rng = np.random.default_rng(seed)
+    parts = np.array_split(rng.permutation(len(neural)), folds)
+    orders = [np.arange(len(neural)), *(rng.permutation(len(neural)) for _ in range(n_permutations))]
+    measured = np.asarray(neural, dtype=np.float64).mean(axis=3)
+    epochs = _epochs(neural, visible, present, fit_on, min_reliability, seed)
+    tables: dict[str, list[Any]] = {"neurons": [], "models": [], "folds": []}
+    for epoch in epochs:
+        Y, scale = measured[:, :, epoch.kept], np.sqrt(epoch.reliability[epoch.kept])
+        for name, X in models.items():
+            X = np.asarray(X, dtype=np.float64)
+            r = _fold_scores(X, Y, epoch.fitted, epoch.scored, regressor, parts)
+            by_fold = np.nanmean(r / scale, axis=1)
+            same, *rest = _exchanged(X, Y, scale, epoch, present, regressor, parts, orders)
+            shuffled = np.array(rest)
+            about = {"model": name, "epoch": epoch.name}
+            found = np.full(len(epoch.kept), np.nan)
+            found[epoch.kept] = np.nanmean(r, axis=0)
+            own = {"neuron": np.arange(len(found)), "reliability": epoch.reliability, "r": found}
+            with np.errstate(invalid="ignore"):
+                normalized = np.where(epoch.kept, found / np.sqrt(np.maximum(epoch.reliability, 1e-12)), np.nan)
+            tables["neurons"].append(pd.DataFrame(about | own | {"r_normalized": normalized}))
+            tables["folds"].append(pd.DataFrame(about | {"fold": np.arange(folds), "r_normalized": by_fold}))
+            tables["models"].append(
+                about
+                | _summary(by_fold, confidence)
+                | {"r": float(np.nanmean(r)), "null_mean": float(shuffled.mean())}
+                | {"null_95": float(np.quantile(shuffled, 0.95))}
+                | {"p": float(permutation_test(np.asarray(same), shuffled))}
+                | {"n_neurons": int(epoch.kept.sum()), "n_dropped": int((~epoch.kept).sum())}
+                | {"n_conditions": int(epoch.scored.any(axis=1).sum()), "n_frames": int(epoch.scored.sum())}
+            )
+    return DynamicsScores(
+        pd.concat(tables["neurons"], ignore_index=True),
+        pd.DataFrame(tables["models"]),
+        pd.concat(tables["folds"], ignore_index=True),
+    )
+
+
+def _epochs(
+    neural: Values, visible: NDArray[np.bool_], present: NDArray[np.bool_], fit_on: str, least: float, seed: int
+) -> list[_Epoch]:
+    epochs = []
+    for name, scored in (("occluded", present & ~visible), ("visible", present & visible)):
+        if not scored.any():
+            continue
+        repeats = np.moveaxis(np.asarray(neural, dtype=np.float64)[scored], 2, 0)
+        reliability = np.asarray(noise_ceiling(repeats, n_averaged=len(repeats), seed=seed), dtype=np.float64)
+        kept = np.nan_to_num(reliability, nan=-1.0) >= least  # NaN: a neuron that never fires
+        if not kept.any():
+            raise BrainalignError(
+                f"no neuron of {len(kept)} has a reliability of {least:g} or more in {name} frames (largest "
+                f"{np.nanmax(reliability, initial=-1):.3f}); there is nothing to predict"
+            )
+        epochs.append(_Epoch(name, scored, scored if fit_on == "epoch" else present & visible, reliability, kept))
+    return epochs
+
+
+def _fold_scores(
+    X: Values,
+    Y: Values,
+    fitted: NDArray[np.bool_],
+    scored: NDArray[np.bool_],
+    regressor: GroupedRegressor,
+    parts: list[Any],
+) -> Values:
+    """Return r by fold and target (n_folds, n_targets)."""
+    conditions = np.broadcast_to(np.arange(len(X))[:, None], fitted.shape)
+    found = []
+    for part in parts:
+        train = fitted.copy()
+        train[part] = False
+        mean, spread = X[train].mean(axis=0), X[train].std(axis=0)
+        spread = np.where(spread > CONSTANT * (np.abs(mean) + spread), spread, np.inf)  # constant: no use, no harm
+        regressor.fit((X[train] - mean) / spread, Y[train], groups=conditions[train])
+        test = scored[part]
+        predicted = np.asarray(regressor.predict((X[part][test] - mean) / spread))
+        found.append(_r(predicted.reshape(len(predicted), -1), Y[part][test]))
+    return np.stack(found)
+
+
+def _exchanged(
+    X: Values,
+    Y: Values,
+    scale: Values,
+    epoch: _Epoch,
+    present: NDArray[np.bool_],
+    regressor: GroupedRegressor,
+    parts: list[Any],
+    orders: list[Any],
+) -> list[float]:
+    """Return the mean score for every order of the conditions of Y, each order fitted like targets of its own."""
+    common = present.all(axis=0)
+    fitted, scored = epoch.fitted & common, epoch.scored & common
+    if not scored.any():
+        return [float("nan")] * len(orders)
+    each = max(1, int(MOST_VALUES / (fitted.size * Y.shape[2])))
+    scores: list[float] = []
+    for start in range(0, len(orders), each):
+        batch = np.concatenate([Y[order] for order in orders[start : start + each]], axis=2)
+        r = _fold_scores(X, batch, fitted, scored, regressor, parts)
+        by_order = np.nanmean(r, axis=0).reshape(-1, Y.shape[2]) / scale
+        scores += np.nanmean(by_order, axis=1).tolist()
+    return scores
+
+
+def _r(predicted: Values, truth: Values) -> Values:
+    """Return r per neuron; 0 where the prediction does not vary, NaN where the response does not."""
+    if len(truth) < 2:  # a fold of conditions that have no such frames
+        return np.full(truth.shape[1], np.nan)
+    silent = predicted.std(axis=0) <= CONSTANT * truth.std(axis=0)
+    return np.where(silent & (truth.std(axis=0) > 0), 0.0, pearson(predicted, truth))
+
+
+def _summary(by_fold: Values, confidence: float) -> dict[str, float]:
+    low = high = float("nan")
+    if len(by_fold) >= MIN_UNITS and np.isfinite(by_fold).all():
+        interval = cross_validated_interval(by_fold, 1 / (len(by_fold) - 1), confidence)
+        low, high = interval.low, interval.high
+    return {"r_normalized": float(np.nanmean(by_fold)), "low": low, "high": high}

@@ -1,0 +1,60 @@
+"""Comparison of RDMs: scores, ceilings, and tests over subjects, stimuli and models."""
+
+from brainalign.geometry.inference.bootstrap import DualBootstrap, dual_bootstrap
+from brainalign.geometry.inference.combinations import combination, flexible_permutation_test, score_combinations
+from brainalign.geometry.inference.comparisons import COMPARISONS, TIE, Comparison, compare, pooled_rdm, whitened
+from brainalign.geometry.inference.fixed_models import (
+    RdmTest,
+    fixed_test,
+    rdm_noise_ceiling,
+    rdm_permutation_test,
+    replicate_rdms,
+    session_average,
+)
+from brainalign.geometry.inference.flexible import FITS, FlexibleModel, fit_weights, flexible_bootstrap, flexible_score
+from brainalign.geometry.inference.mass_univariate import (
+    METHODS,
+    PlacesTest,
+    rdm_permutation_clusters,
+    rdm_permutation_places,
+)
+from brainalign.geometry.inference.model_differences import compare_models
+from brainalign.geometry.inference.partial import PartialTest, rdm_partial_test
+from brainalign.geometry.inference.reference_scores import ReferenceScores, score_references, subject_rdms
+from brainalign.geometry.inference.resampled import multiplicities
+
+__all__ = [
+    "COMPARISONS",
+    "FITS",
+    "METHODS",
+    "TIE",
+    "Comparison",
+    "DualBootstrap",
+    "FlexibleModel",
+    "PartialTest",
+    "PlacesTest",
+    "RdmTest",
+    "ReferenceScores",
+    "combination",
+    "compare",
+    "compare_models",
+    "dual_bootstrap",
+    "fit_weights",
+    "fixed_test",
+    "flexible_bootstrap",
+    "flexible_permutation_test",
+    "flexible_score",
+    "multiplicities",
+    "pooled_rdm",
+    "rdm_noise_ceiling",
+    "rdm_partial_test",
+    "rdm_permutation_clusters",
+    "rdm_permutation_places",
+    "rdm_permutation_test",
+    "replicate_rdms",
+    "score_combinations",
+    "score_references",
+    "session_average",
+    "subject_rdms",
+    "whitened",
+]

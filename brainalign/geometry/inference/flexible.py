@@ -1,0 +1,281 @@
+"""Models with free weights: fitted to some subjects and stimuli, scored on others, inside every draw of a bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from brainalign.checks import BrainalignError, check_choice
+from brainalign.condensed import condensed_rdms, n_stimuli_of
+from brainalign.geometry.inference.bootstrap import DualBootstrap, Factors, Rows, index_draws
+from brainalign.geometry.inference.comparisons import COMPARISONS
+from brainalign.geometry.inference.crossvalidated import CrossValidation, Training
+from brainalign.geometry.inference.evaluation import mean_over_subjects
+from brainalign.geometry.inference.resampled import Resampled, multiplicities
+
+Values = NDArray[np.floating[Any]]
+KEPT = 1 - np.exp(-1)  # share of the stimuli, or subjects, that a draw holds
+
+
+@dataclass(frozen=True)
+class FlexibleModel:
+    """A few RDMs and how they are combined, for example the layers of a network.
+
+    Attributes
+    ----------
+    rdms : array (n_rdms, n_pairs)
+    fit : {"weighted", "select", "interpolate"}
+        A key of `FITS`. The order of the RDMs matters to "interpolate": it mixes two that follow each other.
+    """
+
+    rdms: Values
+    fit: Literal["weighted", "select", "interpolate"] = "weighted"
+
+
+def _weighted(training: Training) -> Values:
+    """Non-negative least squares of the pooled RDM: squares are whitened where the comparison whitens."""
+    power = np.einsum("dkk->dk", training.among)
+    scale = np.sqrt(np.where(power > 0, power, np.inf))  # an RDM that is constant gets no weight
+    among = training.among / (scale[:, :, None] * scale[:, None])
+    power, directions = np.linalg.eigh(np.nan_to_num(among))
+    root = np.sqrt(np.where(power > 1e-12, power, np.inf))  # RDMs that are sums of others add nothing
+    design = np.where(np.isfinite(root), root, 0)[:, :, None] * np.swapaxes(directions, 1, 2)
+    target = (np.swapaxes(directions, 1, 2) @ (training.with_pool / scale)[:, :, None])[..., 0] / root
+    return np.stack([nnls(a, b)[0] for a, b in zip(design, np.nan_to_num(target), strict=True)]) / scale
+
+
+def _select(training: Training) -> Values:
+    """One for the RDM that compares best with the training subjects."""
+    weights = np.zeros(training.fits.shape)
+    best = np.nan_to_num(training.fits, nan=-np.inf).argmax(axis=1)
+    weights[np.arange(len(weights)), best] = 1
+    return weights
+
+
+def _interpolate(training: Training) -> Values:
+    """Return w and 1 - w of two RDMs that follow each other, at the best comparison there is between any two.
+
+    The comparison is the cosine between the mixture and the direction A^-1 b, so its maximum is there or at an end.
+    """
+    norms = np.sqrt(np.maximum(np.einsum("dkk->dk", training.among), 0))
+    b = training.fits * norms  # products with the mean of the subjects' RDMs of unit norm
+    weights, best = _select(training), np.nan_to_num(training.fits, nan=-np.inf).max(axis=1)
+    for k in range(b.shape[1] - 1):
+        pair = slice(k, k + 2)
+        a, target = training.among[:, pair, pair], b[:, pair]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            # Cramer's rule, but for the determinant, which is positive unless both are the same RDM.
+            mix = np.stack(
+                [
+                    a[:, 1, 1] * target[:, 0] - a[:, 0, 1] * target[:, 1],
+                    a[:, 0, 0] * target[:, 1] - a[:, 0, 1] * target[:, 0],
+                ],
+                axis=1,
+            )
+            mix /= mix.sum(axis=1, keepdims=True)
+            reached = (mix * target).sum(axis=1) / np.sqrt(np.einsum("di,dij,dj->d", mix, a, mix))
+        better = (mix > 0).all(axis=1) & (reached > best)
+        weights[better], best[better] = 0, reached[better]
+        weights[better, pair] = mix[better]
+    return weights
+
+
+FITS: dict[str, Callable[[Training], Values]] = {"weighted": _weighted, "select": _select, "interpolate": _interpolate}
+
+
+def fit_weights(rdms: Values, model: FlexibleModel, method: str) -> Values:
+    """Fit a flexible model to the RDMs of subjects.
+
+    Parameters
+    ----------
+    rdms : array (n_subjects, n_pairs)
+        Pairs that any RDM lacks (NaN) are left out.
+    model : FlexibleModel
+    method : str
+        A key of `COMPARISONS` but "tau-a". Weights for comparisons of ranks are those of "pearson".
+
+    Returns
+    -------
+    array (n_rdms,)
+        Not scaled; all 0 where no positive weight helps.
+
+    References
+    ----------
+    Khaligh-Razavi SM, Kriegeskorte N (2014). Deep supervised, but not unsupervised, models may explain IT cortical
+    representation. PLoS Computational Biology 10:e1003915. doi:10.1371/journal.pcbi.1003915
+    """
+    check_choice("model.fit", model.fit, FITS)
+    rdms, model = condensed_rdms("rdms", rdms, "n_subjects"), _condensed(model)
+    stack, n = _stack(rdms, [model], _linear(method)), len(rdms)
+    products = stack.products(np.ones((1, n_stimuli_of(len(stack.seen)))))
+    training = Training.of(products, np.ones((1, n)), slice(n, n + len(model.rdms)))
+    return np.asarray(FITS[model.fit](training)[0])
+
+
+def flexible_bootstrap(
+    rdms: Values,
+    models: Sequence[FlexibleModel | Values],
+    method: str,
+    n_boot: int = 1000,
+    rng: np.random.Generator | None = None,
+    *,
+    over: Factors = "both",
+    draws: tuple[Rows, Rows] | None = None,
+    n_folds: tuple[int, int] | None = None,
+    n_cv: int = 2,
+    n_cv_score: int = 20,
+) -> DualBootstrap:
+    """Evaluate models with free weights, cross-validated over subjects *and* stimuli in every draw.
+
+    Folds are of different subjects and stimuli, so that no copy of a drawn one is on both sides. Models without weights
+    may be among the models: they are scored on the same test folds. Ceilings are those of the folds too.
+
+    Parameters
+    ----------
+    rdms : array (n_subjects, n_pairs)
+        Pairs that any RDM lacks (NaN), a model's included, are left out everywhere and counted.
+    models : sequence of FlexibleModel or array (n_pairs,)
+    method : str
+        A key of `COMPARISONS` but "tau-a". For comparisons of ranks the weights are fitted by "pearson".
+    n_boot : int
+    rng : Generator
+        Also deals subjects and stimuli into folds.
+    over, draws
+        As for `dual_bootstrap`.
+    n_folds : (int, int), optional
+        Of subjects and stimuli; 2 to 5 by how many a draw holds. One subject is not divided.
+    n_cv : int
+        Divisions into folds per draw. Their own variance is removed from that of the draws by comparing one division
+        with the mean of them: errors are those of infinitely many.
+    n_cv_score : int
+        Divisions that the scores are means over.
+
+    Returns
+    -------
+    DualBootstrap
+        `n_undefined` counts the draws with fewer than 3 stimuli per fold or fewer subjects than folds; they are NaN.
+
+    Raises
+    ------
+    BrainalignError
+        If there are too few stimuli or subjects, no generator, or "tau-a" is asked for.
+
+    References
+    ----------
+    Schuett HH, Kipnis AD, Diedrichsen J, Kriegeskorte N (2023). Statistical inference on representational geometries.
+    eLife 12:e82566. doi:10.7554/eLife.82566
+    """
+    rdms, flexible = condensed_rdms("rdms", rdms, "n_subjects"), [_condensed(model) for model in models]
+    n_subjects, n_stimuli = len(rdms), n_stimuli_of(rdms.shape[1])
+    if rng is None:
+        raise BrainalignError("flexible_bootstrap deals folds at random; pass rng=np.random.default_rng(seed)")
+    if n_cv < 2:
+        raise BrainalignError(f"n_cv must be 2 or more, to find the variance of divisions; got {n_cv}")
+    over = "stimuli" if n_subjects == 1 and over == "both" else over
+    drawn = index_draws(n_subjects, n_stimuli, n_boot, rng, draws)
+    subjects, stimuli = multiplicities(drawn[0], n_subjects), multiplicities(drawn[1], n_stimuli)
+    folds = _default_folds(n_subjects, n_stimuli) if n_folds is None else n_folds
+    _check(n_subjects, n_stimuli, over, folds)
+    validation = _validation(rdms, flexible, method, folds, rng)
+    per_subject, score_folds = validation.per_subject(n_cv_score)
+    counts: dict[Factors, tuple[Values, Values]] = {
+        "both": (subjects, stimuli),
+        "subjects": (subjects, np.ones_like(stimuli)),
+        "stimuli": (np.ones_like(subjects), stimuli),
+    }
+    names: list[Factors] = list(counts) if over == "both" else [over]
+    every = [np.concatenate([counts[name][k] for name in names] * n_cv) for k in (0, 1)]
+    found = validation(*every).reshape(n_cv, len(names), len(subjects), -1)
+    undefined = np.asarray(np.asarray(np.isnan(found).all(axis=3)).any(axis=(0, 1)))
+    found[:, :, undefined] = np.nan  # the same draws, whatever was resampled
+    divisions = {name: found[:, k] for k, name in enumerate(names)}
+    return DualBootstrap(
+        method=method,
+        over=over,
+        n_subjects=n_subjects,
+        n_stimuli=n_stimuli,
+        n_boot=len(subjects),
+        scores=mean_over_subjects(per_subject[:, :-2], np.ones((1, n_subjects)))[0],
+        per_subject=per_subject[:, :-2],
+        ceiling=score_folds,
+        draws={name: each.mean(axis=0) for name, each in divisions.items()},
+        n_missing=np.full((n_subjects, len(flexible)), int((~validation.stack.seen).sum())),
+        divisions=divisions,
+        n_undefined=int(undefined.sum()),
+    )
+
+
+def flexible_score(
+    rdms: Values, model: FlexibleModel, method: str, rng: np.random.Generator, n_divisions: int = 20
+) -> Values:
+    """Return the cross-validated score of a flexible model in every subject, (n_subjects,), without resampling.
+
+    Parameters
+    ----------
+    rdms, model, method, rng
+        As for `flexible_bootstrap`.
+    n_divisions : int
+        Divisions into folds that it is a mean over.
+    """
+    rdms, model = condensed_rdms("rdms", rdms, "n_subjects"), _condensed(model)
+    folds = _default_folds(len(rdms), n_stimuli_of(rdms.shape[1]))
+    _check(len(rdms), n_stimuli_of(rdms.shape[1]), "stimuli", folds)
+    return _validation(rdms, [model], method, folds, rng).per_subject(n_divisions)[0][:, 0]
+
+
+def _condensed(model: FlexibleModel | Values) -> FlexibleModel:
+    """Return a model whose RDMs are (n_rdms, n_pairs); without weights where it is an RDM."""
+    if isinstance(model, FlexibleModel):
+        return replace(model, rdms=condensed_rdms("model.rdms", model.rdms, "n_rdms", some_pairs=True))
+    return FlexibleModel(condensed_rdms("models", model, some_pairs=True)[None], "select")
+
+
+def _validation(
+    rdms: Values, models: Sequence[FlexibleModel], method: str, folds: tuple[int, int], rng: np.random.Generator
+) -> CrossValidation:
+    stack = _stack(rdms, models, _linear(method))
+    fits = [(len(model.rdms), FITS[model.fit]) for model in models]
+    return CrossValidation(stack, len(rdms), fits, COMPARISONS[method], folds, rng)
+
+
+def _linear(method: str) -> str:
+    check_choice("method", method, [name for name in COMPARISONS if name != "tau-a"])
+    return "pearson" if COMPARISONS[method].ranks else method
+
+
+def _stack(rdms: Values, models: Sequence[FlexibleModel], method: str) -> Resampled:
+    for model in models:
+        check_choice("model.fit", model.fit, FITS)
+        if model.rdms.shape[1] != rdms.shape[1]:
+            raise BrainalignError(
+                f"RDMs of {model.rdms.shape[1]} and {rdms.shape[1]} pairs cannot be compared; use the "
+                "same conditions for both"
+            )
+    everything = np.concatenate([rdms, *(model.rdms for model in models)]).astype(np.float64)
+    return Resampled(everything, COMPARISONS[method], np.asarray(np.isfinite(everything).all(axis=0)))
+
+
+def _default_folds(n_subjects: int, n_stimuli: int) -> tuple[int, int]:
+    """Return how many folds a draw is divided into: more only where each keeps several."""
+    return (
+        1 if n_subjects == 1 else 2 + sum(KEPT * n_subjects >= least for least in (6, 12, 20)),
+        2 + sum(KEPT * n_stimuli >= least for least in (12, 24, 40)),
+    )
+
+
+def _check(n_subjects: int, n_stimuli: int, over: str, folds: tuple[int, int]) -> None:
+    check_choice("over", over, ("both", "stimuli", "subjects"))
+    if over != "stimuli" and n_subjects < 2:
+        raise BrainalignError("subjects cannot be resampled when there is 1; use over='stimuli'")
+    if n_subjects < folds[0] or n_stimuli < 3 * folds[1]:
+        raise BrainalignError(
+            f"{folds[0]} folds of subjects and {folds[1]} of stimuli need as many subjects and 3 stimuli each; got "
+            f"{n_subjects} subjects and {n_stimuli} stimuli"
+        )
+    if (n_subjects > 1 and folds[0] < 2) or folds[1] < 2:
+        raise BrainalignError(f"cross-validation needs 2 folds or more of subjects and of stimuli; got {folds}")

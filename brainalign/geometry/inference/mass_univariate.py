@@ -1,0 +1,217 @@
+"""Model geometries against the geometry of many places at once: regions, searchlight centres, moments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from brainalign.checks import BrainalignError, check_choice
+from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
+from brainalign.geometry.inference.comparisons import COMPARISONS, TIE, whitened
+from brainalign.geometry.inference.fixed_models import warn_of_few_orders
+from brainalign.geometry.rdms import are_constant, rank_rdms
+from brainalign.statistics import ClusterTest, cluster_permutation
+
+Values = NDArray[np.floating[Any]]
+CHUNK_BYTES = 50_000_000
+METHODS = tuple(name for name, kind in COMPARISONS.items() if not kind.concordance)
+
+
+@dataclass(frozen=True)
+class PlacesTest:
+    """Fit of every model at every place, and by chance.
+
+    Attributes
+    ----------
+    scores : array (n_places, n_models)
+    p : array (n_places, n_models)
+        One-sided, for this place alone.
+    p_fwer : array (n_places, n_models)
+        Against the largest fit over places of every permutation.
+    null_mean, null_high : array (n_places, n_models)
+        Mean and 95 % point under permutation.
+    """
+
+    scores: Values
+    p: Values
+    p_fwer: Values
+    null_mean: Values
+    null_high: Values
+
+
+def rdm_permutation_places(
+    rdms: Values, models: Values, method: str, n_permutations: int, rng: np.random.Generator
+) -> PlacesTest:
+    """Compare models with the RDMs of every place, and with the stimuli of the models exchanged.
+
+    An exchange of stimuli moves the entries of a model's RDM without changing their ranks or their norm, so the null of
+    all places is one matrix product. All models and places see the same exchanges.
+
+    Parameters
+    ----------
+    rdms : array (n_places, n_pairs) or (n_places, n_repeats, n_pairs)
+        With repeats, the score of a place is the mean over its repeats, as its noise ceiling is; repeats that are
+        constant, zero or not finite are left out.
+    models : array (n_models, n_pairs)
+    method : str
+        A key of `COMPARISONS` but "tau-a".
+    n_permutations : int
+    rng : Generator
+
+    Returns
+    -------
+    PlacesTest
+        NaN for RDMs that are constant, zero or not finite.
+
+    Raises
+    ------
+    BrainalignError
+        If the numbers of pairs differ or are those of no set of stimuli.
+
+    References
+    ----------
+    Kriegeskorte N, Mur M, Bandettini P (2008). Representational similarity analysis. Frontiers in Systems Neuroscience
+    2:4. doi:10.3389/neuro.06.004.2008
+    """
+    rdms, models = (
+        condensed_rdms("rdms", rdms, any_axes=True),
+        condensed_rdms("models", models, "n_models", some_pairs=True),
+    )
+    rdms = np.atleast_2d(rdms)
+    if rdms.ndim > 3:
+        raise BrainalignError(
+            f"rdms have shape {rdms.shape}; give (n_places, n_pairs) or (n_places, n_repeats, n_pairs)"
+        )
+    _check(rdms, models, method)
+    places, forms = _places(rdms, method), _unit(models, method)
+    orders = _orders(rdms.shape[-1], n_permutations, rng)
+    scores = places @ forms.T
+    least = scores - TIE  # an exchange that leaves a model as it is reaches its score but for rounding
+    reached, largest_reached, total = (np.zeros(scores.shape) for _ in range(3))
+    high = np.full(scores.shape, np.nan)
+    for k, form in enumerate(forms):
+        null = _null(form, places, orders)
+        reached[:, k] = (null >= least[:, k]).sum(axis=0)
+        largest = np.nan_to_num(null, nan=-np.inf).max(axis=1)
+        largest_reached[:, k] = (largest[:, None] >= least[:, k]).sum(axis=0)
+        total[:, k] = null.mean(axis=0)
+        high[:, k] = np.quantile(null, 0.95, axis=0)
+    undefined = np.isnan(scores)
+    p, p_fwer = ((1 + counts) / (1 + n_permutations) for counts in (reached, largest_reached))
+    return PlacesTest(scores, np.where(undefined, np.nan, p), np.where(undefined, np.nan, p_fwer), total, high)
+
+
+def rdm_permutation_clusters(
+    rdms: Values,
+    model: Values,
+    method: str,
+    n_permutations: int,
+    rng: np.random.Generator,
+    adjacency: sparse.sparray | sparse.spmatrix | None = None,
+    *,
+    threshold: float = 2.33,
+    kind: Literal["z", "score", "quantile"] = "z",
+    tail: Literal["greater", "both"] = "greater",
+    times: Values | None = None,
+) -> ClusterTest:
+    """Find clusters of places and moments where a model fits, its stimuli exchanged for all of them together.
+
+    Parameters
+    ----------
+    rdms : array (n_centres, n_times, n_pairs)
+        Of sensors, regions or searchlight centres; one time for a map, one centre for a course. A place without an RDM
+        (constant, zero, NaN) is in no cluster.
+    model : array (n_pairs,)
+    method, n_permutations, rng
+        As for `rdm_permutation_places`.
+    adjacency, threshold, kind, tail, times
+        As for `brainalign.statistics.cluster_permutation`.
+
+    Returns
+    -------
+    ClusterTest
+
+    Raises
+    ------
+    BrainalignError
+        As `rdm_permutation_places` and `cluster_permutation` do.
+
+    References
+    ----------
+    Maris E, Oostenveld R (2007). Nonparametric statistical testing of EEG- and MEG-data. Journal of Neuroscience
+    Methods 164:177-190. doi:10.1016/j.jneumeth.2007.03.024
+    """
+    rdms, model = (
+        condensed_rdms("rdms", rdms, "n_centres", "n_times"),
+        condensed_rdms("model", model, some_pairs=True)[None],
+    )
+    _check(rdms, model, method)
+    shape = rdms.shape[:2]
+    places, [form] = _places(rdms.reshape(-1, rdms.shape[-1]), method), _unit(model, method)
+    null = _null(form, places, _orders(rdms.shape[-1], n_permutations, rng))
+    observed, null = (np.nan_to_num(x).reshape(*x.shape[:-1], *shape) for x in (places @ form, null))
+    return cluster_permutation(observed, null, adjacency, threshold=threshold, kind=kind, tail=tail, times=times)
+
+
+def _check(rdms: Values, models: Values, method: str) -> None:
+    check_choice("method", method, METHODS)
+    n_pairs = rdms.shape[-1]
+    if models.shape[1] != n_pairs:
+        raise BrainalignError(
+            f"RDMs of places have {n_pairs} pairs and those of models {models.shape[1]}; both need the pairs of "
+            "the same stimuli"
+        )
+    warn_of_few_orders(n_stimuli_of(n_pairs))
+
+
+def _orders(n_pairs: int, n_permutations: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    n_stimuli = n_stimuli_of(n_pairs)
+    return np.stack([rng.permutation(n_stimuli) for _ in range(n_permutations)])
+
+
+def _places(rdms: Values, method: str) -> Values:
+    """Return RDMs (n_places, n_pairs) whose products with unit RDMs are comparisons; means over repeats."""
+    forms = _unit(rdms.reshape(-1, rdms.shape[-1]), method)
+    if COMPARISONS[method].whiten:
+        forms = _whiten(forms)
+    repeats = forms.reshape(len(rdms), -1, rdms.shape[-1])
+    there = np.asarray(np.isfinite(repeats).all(axis=2))[..., None]  # a repeat that is constant compares with nothing
+    n = there.sum(axis=1)
+    return np.where(n > 0, np.where(there, repeats, 0).sum(axis=1) / np.maximum(n, 1), np.nan)
+
+
+def _null(form: Values, places: Values, orders: NDArray[np.intp]) -> Values:
+    """Return the comparison of a form with all places under every order of its stimuli, (n_permutations, n_places)."""
+    square = square_rdms(form)
+    i, j = np.triu_indices(len(square), 1)
+    step = max(1, CHUNK_BYTES // (8 * len(i)))
+    parts = [orders[start : start + step] for start in range(0, len(orders), step)]
+    return np.concatenate([square[part[:, i], part[:, j]] @ places.T for part in parts])
+
+
+def _unit(rdms: Values, method: str) -> Values:
+    """Return RDMs of unit norm in the metric of the comparison; NaN where there is none."""
+    kind = COMPARISONS[method]
+    values: Values = np.asarray(rdms, dtype=np.float64)
+    whole = np.asarray(np.isfinite(values).all(axis=1))
+    values = np.where(whole[:, None], values, 0)
+    constant = are_constant(values) if kind.centre else (values == 0).all(axis=1)
+    if kind.ranks:
+        values = rank_rdms(values)
+    if kind.centre:
+        values = np.asarray(values - values.mean(axis=1, keepdims=True))
+    squared = (values * (_whiten(values) if kind.whiten else values)).sum(axis=1)
+    if kind.untied:
+        n_pairs = values.shape[1]
+        squared = np.full(len(values), (n_pairs**3 - n_pairs) / 12)
+    known = whole & (~constant | kind.untied)
+    return np.where(known[:, None], values / np.sqrt(np.where(known, squared, 1))[:, None], np.nan)
+
+
+def _whiten(forms: Values) -> Values:
+    n = n_stimuli_of(forms.shape[1])
+    return whitened(forms, np.ones(forms.shape[1], dtype=bool), np.eye(n) - 1 / n)

@@ -1,0 +1,234 @@
+"""Score models and network layers against the reference RDMs of a study, and say which is best where one is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from brainalign.checks import BrainalignError
+from brainalign.condensed import condensed_rdms
+from brainalign.geometry.inference.bootstrap import DualBootstrap, dual_bootstrap
+from brainalign.geometry.inference.comparisons import COMPARISONS
+from brainalign.geometry.inference.fixed_models import session_average
+from brainalign.geometry.inference.model_differences import compare_models
+
+Values = NDArray[np.floating[Any]]
+Candidates = Mapping[tuple[str, str], Values]
+
+
+@dataclass(frozen=True)
+class ReferenceScores:
+    """Three tables about the same candidates.
+
+    Attributes
+    ----------
+    scores : DataFrame
+        A row per reference set and candidate: reference, model, layer, comparison, score (mean over subjects), se,
+        low, high (confidence interval), p (score above 0, one-sided), ceiling_low, ceiling_high, gap (score minus lower
+        ceiling), gap_se, gap_p (two-sided), n_subjects, n_stimuli, n_missing (pairs, most over subjects), n_boot, over,
+        note (why a score is undefined, or what the error does not cover).
+    subjects : DataFrame
+        reference, subject, model, layer, score, n_missing.
+    differences : DataFrame
+        reference, family, model, layer, other_model, other_layer, difference, se, t, p, p_max: the best of a family
+        against each other member, most similar first.
+    best : DataFrame
+        A row per reference and family: reference, family, model, layer, score, decided, tied (layers or models that
+        cannot be told from the best), sentence.
+    """
+
+    scores: pd.DataFrame
+    subjects: pd.DataFrame
+    differences: pd.DataFrame
+    best: pd.DataFrame
+
+
+def score_references(
+    sets: Mapping[str, Values],
+    candidates: Candidates,
+    method: str = "spearman",
+    n_boot: int = 1000,
+    seed: int = 0,
+    families: Mapping[str, Sequence[tuple[str, str]]] | None = None,
+    alpha: float = 0.05,
+    exclude: Mapping[str, Sequence[tuple[str, str]]] | None = None,
+) -> ReferenceScores:
+    """Compare candidates with every reference set by a dual bootstrap over its subjects and stimuli.
+
+    Parameters
+    ----------
+    sets : dict of array (n_subjects, n_sessions, n_pairs)
+        A subject's RDM is the mean of the ranks within its sessions for comparisons of ranks, else their mean.
+    candidates : dict of array (n_pairs,) by (model, layer)
+        Layer "" for a model without layers. NaN marks missing pairs.
+    method : str
+        As for `dual_bootstrap`.
+    n_boot, seed : int
+        The same draws of stimuli for every candidate of a set.
+    families : dict of sequence of (model, layer), optional
+        What "best" is asked about; by default the layers of each model that has several, the models without layers
+        ("models"), and everything ("all").
+    alpha : float
+        Differences from the best are called at it, over the whole family; intervals cover 1 - alpha.
+    exclude : dict of sequence of (model, layer), optional
+        Candidates not to be scored against a set because they are the set itself, as a published model that is one.
+
+    Returns
+    -------
+    ReferenceScores
+
+    Raises
+    ------
+    BrainalignError
+        If there are no sets or candidates, or a family names an unknown candidate.
+    """
+    if not sets or not candidates:
+        raise BrainalignError(f"nothing to compare: {len(sets)} reference sets and {len(candidates)} candidates")
+    families = _default_families(list(candidates)) if families is None else families
+    unknown = [key for members in families.values() for key in members if key not in candidates]
+    if unknown:
+        raise BrainalignError(f"a family names {unknown[0]}, which is not among the candidates {list(candidates)[:3]}")
+    scores, per_subject, differences, best = [], [], [], []
+    for reference, rdms in sets.items():
+        skipped = set((exclude or {}).get(reference, ()))
+        keys = [key for key in candidates if key not in skipped]
+        models = np.stack([condensed_rdms(" ".join(key), candidates[key]) for key in keys])
+        result = dual_bootstrap(subject_rdms(rdms, method), models, method, n_boot, np.random.default_rng(seed))
+        scores.append(score_rows(result, keys, alpha).assign(reference=reference))
+        per_subject.append(_subjects(result, keys).assign(reference=reference))
+        for family, members in families.items():
+            rows = [keys.index(key) for key in members if key not in skipped]
+            found = _differences(result, keys, rows)
+            label = {"reference": reference, "family": family}
+            differences.append(found.assign(**label))
+            best.append(_best(result, keys, rows, found, alpha).assign(**label))
+    return ReferenceScores(*(_joined(tables) for tables in (scores, per_subject, differences, best)))
+
+
+def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    table = pd.concat(tables, ignore_index=True)
+    first = [name for name in ("reference", "family") if name in table]
+    return table[first + [name for name in table if name not in first]]
+
+
+def _default_families(keys: list[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
+    layers: dict[str, list[tuple[str, str]]] = {}
+    for key in keys:
+        layers.setdefault(key[0] if key[1] else "models", []).append(key)
+    families = {name: members for name, members in layers.items() if len(members) > 1}
+    return families if list(families.values()) == [keys] else families | {"all": keys}
+
+
+def subject_rdms(rdms: Values, method: str) -> Values:
+    """Return an RDM per subject: mean ranks for comparisons of ranks; else the mean over the sessions that have it."""
+    rdms = condensed_rdms("rdms", rdms, "n_subjects", "n_sessions", some_pairs=True)
+    if COMPARISONS[method].ranks:
+        return session_average(rdms)
+    seen = np.isfinite(rdms)
+    n = seen.sum(axis=1)
+    return np.asarray(np.where(seen, rdms, 0).sum(axis=1) / np.where(n > 0, n, np.nan))
+
+
+def score_rows(result: DualBootstrap, keys: list[tuple[str, str]], alpha: float) -> pd.DataFrame:
+    """Return a row per model with its error, interval, p, ceiling and gap: the columns of `ReferenceScores.scores`."""
+    n = len(keys)
+    se = result.se()
+    half = stdtrit(result.dof, 1 - alpha / 2) * se
+    _, p = result.test(np.eye(n, n + 2), two_sided=False)
+    gaps = np.eye(n, n + 2)
+    gaps[:, n] = -1
+    _, gap_p = result.test(gaps)
+    rest = "" if result.over == "both" else "one subject: errors are over stimuli only and say nothing of others"
+    undefined = "undefined: all pairs are equal or missing"
+    return pd.DataFrame(
+        {
+            "model": [model for model, _ in keys],
+            "layer": [layer for _, layer in keys],
+            "comparison": result.method,
+            "score": result.scores,
+            "se": se,
+            "low": result.scores - half,
+            "high": result.scores + half,
+            "p": p,
+            "ceiling_low": result.ceiling[0],
+            "ceiling_high": result.ceiling[1],
+            "gap": result.scores - result.ceiling[0],
+            "gap_se": result.se(gaps),
+            "gap_p": gap_p,
+            "n_subjects": result.n_subjects,
+            "n_stimuli": result.n_stimuli,
+            "n_missing": result.n_missing.max(axis=0),
+            "n_boot": result.n_boot,
+            "over": result.over,
+            "note": np.where(np.isfinite(result.scores), rest, undefined),
+        }
+    )
+
+
+def _subjects(result: DualBootstrap, keys: list[tuple[str, str]]) -> pd.DataFrame:
+    n_subjects, n = result.per_subject.shape
+    return pd.DataFrame(
+        {
+            "subject": np.repeat(np.arange(1, n_subjects + 1), n),
+            "model": [model for model, _ in keys] * n_subjects,
+            "layer": [layer for _, layer in keys] * n_subjects,
+            "score": result.per_subject.ravel(),
+            "n_missing": result.n_missing.ravel(),
+        }
+    )
+
+
+def _differences(result: DualBootstrap, keys: list[tuple[str, str]], rows: list[int]) -> pd.DataFrame:
+    numbers = [str(k) for k in range(len(keys))]
+    found = compare_models(result, numbers, rows)
+    best, other = ([keys[int(k)] for k in found[column]] for column in ("model", "other"))
+    names = pd.DataFrame(
+        {
+            "model": [key[0] for key in best],
+            "layer": [key[1] for key in best],
+            "other_model": [key[0] for key in other],
+            "other_layer": [key[1] for key in other],
+        }
+    )
+    return pd.concat([names, found.drop(columns=["model", "other"])], axis=1)
+
+
+def _best(
+    result: DualBootstrap, keys: list[tuple[str, str]], rows: list[int], differences: pd.DataFrame, alpha: float
+) -> pd.DataFrame:
+    defined = [row for row in rows if np.isfinite(result.scores[row])]
+    if not defined:
+        empty = {"model": "", "layer": "", "score": np.nan, "decided": False, "tied": ""}
+        return pd.DataFrame([empty | {"sentence": "No score is defined, so there is no best."}])
+    row = max(defined, key=lambda k: result.scores[k])
+    alike = differences[~(differences["p_max"] <= alpha)]
+    tied = [_label(key) for key in zip(alike["other_model"], alike["other_layer"], strict=True)]
+    name, n_others = _label(keys[row]), len(differences)
+    about = f"{name} scores highest ({result.scores[row]:.3f} ± {result.se()[row]:.3f})"
+    if not n_others:
+        sentence = f"{about}; there is nothing to compare it with."
+    elif tied:
+        sentence = f"{about}, but {len(tied)} of {n_others} others cannot be told from it: no best is called."
+    else:
+        sentence = f"{about} and exceeds each of the {n_others} others, allowing for all differences among them."
+    if result.over == "stimuli":
+        sentence += " One subject: this holds over stimuli, not over individuals."
+    found = {
+        "model": keys[row][0],
+        "layer": keys[row][1],
+        "score": result.scores[row],
+        "decided": n_others > 0 and not tied,
+        "tied": "; ".join(tied),
+        "sentence": sentence,
+    }
+    return pd.DataFrame([found])
+
+
+def _label(key: tuple[str, str]) -> str:
+    return f"{key[0]} {key[1]}".strip()

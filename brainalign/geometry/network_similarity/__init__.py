@@ -1,0 +1,59 @@
+"""How alike two networks represent the same stimuli: CKA, canonical correlation, matched units."""
+
+from brainalign.geometry.network_similarity.canonical_correlation import canonical_correlations, cca, pwcca, svcca
+from brainalign.geometry.network_similarity.correlations import cross_correlations
+from brainalign.geometry.network_similarity.matching import (
+    MATCHINGS,
+    UnitMatch,
+    match_units,
+    rotated_copy,
+    shuffled_units,
+)
+from brainalign.geometry.network_similarity.measures import SIMILARITIES, cka, procrustes_angle, similarity
+from brainalign.geometry.network_similarity.network_pairs import PAIR_MEASURES, compare_networks
+from brainalign.geometry.network_similarity.prediction import (
+    Regressor,
+    SparsePrediction,
+    linear_predictivity,
+    sparse_prediction,
+)
+from brainalign.geometry.network_similarity.transport import best_coupling
+from brainalign.geometry.network_similarity.unit_clusters import UnitClusters, cluster_units
+from brainalign.geometry.network_similarity.unit_pairing import (
+    ROUNDING,
+    centred,
+    centred_pair,
+    representation,
+    rotated_to_fewer,
+)
+
+__all__ = [
+    "MATCHINGS",
+    "PAIR_MEASURES",
+    "ROUNDING",
+    "SIMILARITIES",
+    "Regressor",
+    "SparsePrediction",
+    "UnitClusters",
+    "UnitMatch",
+    "best_coupling",
+    "canonical_correlations",
+    "cca",
+    "centred",
+    "centred_pair",
+    "cka",
+    "cluster_units",
+    "compare_networks",
+    "cross_correlations",
+    "linear_predictivity",
+    "match_units",
+    "procrustes_angle",
+    "pwcca",
+    "representation",
+    "rotated_copy",
+    "rotated_to_fewer",
+    "shuffled_units",
+    "similarity",
+    "sparse_prediction",
+    "svcca",
+]

@@ -1,0 +1,152 @@
+"""Every layer of one network beside every layer of another: how alike they are, and what nothing shared would give."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_choice, check_rows
+from brainalign.geometry.network_similarity.matching import MATCHINGS, match_units, rotated_copy, shuffled_units
+from brainalign.geometry.network_similarity.measures import SIMILARITIES, similarity
+from brainalign.geometry.network_similarity.prediction import Regressor, linear_predictivity
+from brainalign.geometry.network_similarity.unit_pairing import representation, rotated_to_fewer
+
+Values = NDArray[np.floating[Any]]
+Layer = tuple[str, str]
+
+PREDICTED = {"predicts": 0, "predicted": 1}  # held-out R² of the second layer from the first, and the other way
+PAIR_MEASURES = (*(name for name in SIMILARITIES if name not in MATCHINGS), *MATCHINGS, *PREDICTED)
+
+
+def compare_networks(
+    layers: Mapping[Layer, Values],
+    measures: Sequence[str] = ("cka", "procrustes", "one_to_one"),
+    *,
+    max_units: int = 200,
+    draws: int = 5,
+    regressor: Regressor | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return how alike the layers of different networks are, with nulls.
+
+    Matches of units are made on one half of the stimuli and scored on the other, beside two nulls: units shuffled each
+    on its own (nothing shared), and a turned copy of the second layer (its space, without its units). Other measures
+    are of all stimuli, beside the second layer with its stimuli in another order, which keeps its geometry.
+
+    Parameters
+    ----------
+    layers : mapping of array (n_stimuli, n_units) by (model, layer)
+        Rows are the same stimuli everywhere.
+    measures : sequence of str
+        Among `PAIR_MEASURES`.
+    max_units : int
+        Wider layers are matched on so many units drawn at random; other measures take all units.
+    draws : int
+        Of each null.
+    regressor : Regressor, optional
+        For "predicts" and "predicted".
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        A row per pair of layers and measure: model_a, layer_a, model_b, layer_b, measure, value, null (mean), null_high
+        (largest), rotated (mean; NaN where rotation changes nothing), n_stimuli, n_fit (stimuli a match was made on; 0
+        for none), n_units_a, n_units_b, note (why there is no value).
+
+    Raises
+    ------
+    BrainalignError
+        If a measure is unknown, rows do not fit, or predictions lack a regressor.
+    """
+    for measure in measures:
+        check_choice("measure", measure, PAIR_MEASURES)
+    if set(measures) & set(PREDICTED) and regressor is None:
+        raise BrainalignError("predictions of one layer from another need a regressor, such as RidgeCV")
+    values = {name: representation(" ".join(name), X) for name, X in layers.items()}
+    n = len(next(iter(values.values()))) if values else 0
+    for name, X in values.items():
+        check_rows(" ".join(name), len(X), "the first layer", n, "give the same stimuli for all layers")
+    rng = np.random.default_rng([seed, 0])
+    halves = np.array_split(rng.permutation(n), 2)
+    units: dict[Layer, Values] = {
+        name: X if X.shape[1] <= max_units else X[:, np.sort(rng.permutation(X.shape[1])[:max_units])]
+        for name, X in values.items()
+    }
+    axes: dict[Layer, Values] = {name: rotated_to_fewer(X) for name, X in values.items()}
+    rows = []
+    for a, b in itertools.combinations(values, 2):
+        if a[0] == b[0]:
+            continue
+        about = dict(zip(("model_a", "layer_a", "model_b", "layer_b"), (*a, *b), strict=True))
+        for measure in measures:
+            matched = measure in MATCHINGS
+            first, second = (units[a], units[b]) if matched else (axes[a], axes[b])
+            width = {"n_units_a": values[a].shape[1], "n_units_b": values[b].shape[1]}
+            if matched:
+                width = {"n_units_a": first.shape[1], "n_units_b": second.shape[1]}
+            draw = np.random.default_rng([seed, 1])
+            try:
+                if matched:
+                    found = _matched(first, second, measure, halves, draws, draw)
+                else:
+                    found = _compared(
+                        first, second, measure, regressor, draws, draw, width["n_units_a"], width["n_units_b"]
+                    )
+            except BrainalignError as error:
+                found = {"value": np.nan, "null": np.nan, "null_high": np.nan, "rotated": np.nan, "note": str(error)}
+            sizes = {"n_stimuli": n, "n_fit": len(halves[0]) if matched else 0} | width
+            rows.append(about | {"measure": measure} | found | sizes)
+    return pd.DataFrame(rows)
+
+
+def _matched(
+    X: Values, Y: Values, method: str, halves: Sequence[NDArray[Any]], draws: int, rng: np.random.Generator
+) -> dict[str, float | str]:
+    fit, other = halves
+
+    def score(second: Values, held_out: Values) -> float:
+        return match_units(X[fit], second, method, (X[other], held_out)).score
+
+    shuffled = [shuffled_units(Y, rng) for _ in range(draws)]
+    null = [score(Z[fit], Z[other]) for Z in shuffled]
+    turned = [score(*rotated_copy(Y[fit], rng, Y[other])) for _ in range(draws)]
+    return _summary(score(Y[fit], Y[other]), null, float(np.mean(turned)) if turned else float("nan"))
+
+
+def _compared(
+    X: Values,
+    Y: Values,
+    measure: str,
+    regressor: Regressor | None,
+    draws: int,
+    rng: np.random.Generator,
+    n_units_a: int,
+    n_units_b: int,
+) -> dict[str, float | str]:
+    if measure in ("cca", "pwcca") and max(n_units_a, n_units_b) >= len(X) - 1:
+        raise BrainalignError(
+            f"{measure} of {max(n_units_a, n_units_b)} units on {len(X)} stimuli is 1 whatever they represent"
+        )
+
+    def score(second: Values) -> float:
+        if measure in PREDICTED and regressor is not None:
+            return linear_predictivity(X, second, regressor)[PREDICTED[measure]]
+        return similarity(X, second, measure)
+
+    return _summary(score(Y), [score(rng.permutation(Y)) for _ in range(draws)], float("nan"))
+
+
+def _summary(value: float, null: list[float], rotated: float) -> dict[str, float | str]:
+    return {
+        "value": value,
+        "null": float(np.mean(null)) if null else float("nan"),
+        "null_high": max(null, default=float("nan")),
+        "rotated": rotated,
+        "note": "" if np.isfinite(value) else "undefined: a layer is constant, or holds nothing but noise",
+    }

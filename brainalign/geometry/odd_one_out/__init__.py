@@ -1,0 +1,102 @@
+"""Embeddings of odd-one-out judgements, and networks aligned with people."""
+
+from brainalign.geometry.odd_one_out.alignment_scores import AlignmentScore, score_alignment
+from brainalign.geometry.odd_one_out.alignment_study import AlignedLayer, AlignmentStudy, align_networks
+from brainalign.geometry.odd_one_out.ceilings import TripletCeilings, repeated_ceilings, triplet_ceilings
+from brainalign.geometry.odd_one_out.cluster_triplets import LEVELS, cluster_objects, draw_triplets, triplet_levels
+from brainalign.geometry.odd_one_out.embedding import SparseConcepts
+from brainalign.geometry.odd_one_out.human_alignment import HumanAlignment, affine_head
+from brainalign.geometry.odd_one_out.human_teacher import HumanTeacher
+from brainalign.geometry.odd_one_out.network_fits import (
+    DimensionFit,
+    fit_dimensions,
+    permuted_accuracies,
+    unseen_similarities,
+)
+from brainalign.geometry.odd_one_out.networks import network_tables, region_table
+from brainalign.geometry.odd_one_out.odd_columns import odd_column_shares, spectral_similarities
+from brainalign.geometry.odd_one_out.reproducibility import Reproducibility, match_dimensions, reproducible_dimensions
+from brainalign.geometry.odd_one_out.soft_choices import (
+    DIVERGENCES,
+    choice_entropy,
+    choice_temperature,
+    judged_shares,
+    log_choices,
+)
+from brainalign.geometry.odd_one_out.study import (
+    CONCEPT_METHODS,
+    ConceptFit,
+    choice_table,
+    dimension_table,
+    fit_concepts,
+    unrepeated,
+)
+from brainalign.geometry.odd_one_out.triplet_splits import (
+    TripletSplit,
+    split_objects,
+    split_objects_in_turn,
+    split_triplets,
+)
+from brainalign.geometry.odd_one_out.triplets import (
+    CHANCE,
+    check_triplets,
+    choice_probabilities,
+    object_similarities,
+    odd_one_out_accuracy,
+    shuffled_triplets,
+    triplet_keys,
+)
+from brainalign.geometry.odd_one_out.variational_embedding import VariationalConcepts
+
+__all__ = [
+    "CHANCE",
+    "CONCEPT_METHODS",
+    "DIVERGENCES",
+    "LEVELS",
+    "AlignedLayer",
+    "AlignmentScore",
+    "AlignmentStudy",
+    "ConceptFit",
+    "DimensionFit",
+    "HumanAlignment",
+    "HumanTeacher",
+    "Reproducibility",
+    "SparseConcepts",
+    "TripletCeilings",
+    "TripletSplit",
+    "VariationalConcepts",
+    "affine_head",
+    "align_networks",
+    "check_triplets",
+    "choice_entropy",
+    "choice_probabilities",
+    "choice_table",
+    "choice_temperature",
+    "cluster_objects",
+    "dimension_table",
+    "draw_triplets",
+    "fit_concepts",
+    "fit_dimensions",
+    "judged_shares",
+    "log_choices",
+    "match_dimensions",
+    "network_tables",
+    "object_similarities",
+    "odd_column_shares",
+    "odd_one_out_accuracy",
+    "permuted_accuracies",
+    "region_table",
+    "repeated_ceilings",
+    "reproducible_dimensions",
+    "score_alignment",
+    "shuffled_triplets",
+    "spectral_similarities",
+    "split_objects",
+    "split_objects_in_turn",
+    "split_triplets",
+    "triplet_ceilings",
+    "triplet_keys",
+    "triplet_levels",
+    "unrepeated",
+    "unseen_similarities",
+]

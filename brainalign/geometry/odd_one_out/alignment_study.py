@@ -1,0 +1,249 @@
+"""Networks aligned with people's choices: a teacher, students that learn from it, and controls, on unseen objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError
+from brainalign.geometry.odd_one_out.alignment_scores import score_alignment
+from brainalign.geometry.odd_one_out.cluster_triplets import cluster_objects, draw_triplets
+from brainalign.geometry.odd_one_out.human_alignment import HumanAlignment, affine_head
+from brainalign.geometry.odd_one_out.human_teacher import HumanTeacher
+from brainalign.geometry.odd_one_out.soft_choices import check_probabilities, choice_temperature, mean_divergence
+from brainalign.geometry.odd_one_out.triplet_splits import check_triplets_apart
+from brainalign.geometry.odd_one_out.triplets import choice_probabilities, object_similarities, odd_one_out_shares
+
+Values = NDArray[np.floating[Any]]
+Triplets = NDArray[np.integer[Any]]
+Objects = NDArray[np.integer[Any]]
+Layer = tuple[str, str]
+
+COLUMNS = ("role", "model", "layer", "control", "split", "level")
+MOST_FEATURES = 4096  # an affine map has this number squared
+
+
+@dataclass(frozen=True)
+class AlignedLayer:
+    """Affine map of a layer's features, as they were extracted; dot products of what it gives are similarities.
+
+    Attributes
+    ----------
+    weight : array (n_features, n_features)
+    bias : array (n_features,)
+    """
+
+    weight: NDArray[np.float64]
+    bias: NDArray[np.float64]
+
+    def __call__(self, features: Values) -> NDArray[np.float64]:
+        """Return aligned features (n_objects, n_features), of any objects."""
+        return np.asarray(np.asarray(features, dtype=np.float64) @ self.weight.T + self.bias)
+
+
+@dataclass(frozen=True)
+class AlignmentStudy:
+    """What came of it.
+
+    Attributes
+    ----------
+    scores : DataFrame
+        A row per network, control, split and level: role (teacher, student), model, layer, control ("unaligned",
+        "aligned", "shuffled choices", "unaligned teacher"), split, and the fields of `AlignmentScore`; gain over the
+        unaligned network, gain_se (bootstrap over objects).
+    aligned, unaligned : dict of AlignedLayer
+        By model and layer; the teacher has its own map. Unaligned: centred, and as sure as it can justify.
+    teacher : (str, str)
+        Model and layer.
+    penalty : float
+        Of the teacher, chosen on objects held out of training.
+    """
+
+    scores: pd.DataFrame
+    aligned: dict[Layer, AlignedLayer]
+    unaligned: dict[Layer, AlignedLayer]
+    teacher: Layer
+    penalty: float
+
+
+def align_networks(
+    layers: Mapping[Layer, Values],
+    train: tuple[Triplets, Values | None],
+    tests: Mapping[str, tuple[Triplets, Values | None]],
+    teacher_model: str,
+    make_teacher: Callable[[], HumanTeacher],
+    make_student: Callable[[int], HumanAlignment],
+    *,
+    n_clusters: int,
+    n_triplets: int,
+    groups: NDArray[Any] | None,
+    draws: int,
+    seed: int,
+) -> AlignmentStudy:
+    """Fit a teacher to people's choices, let a layer of every other network learn from it, and score all of them.
+
+    Of the teacher's layers, the one that predicts choices among held-out training objects best is taken; of other
+    networks, the one that predicts the training choices best as it is. Students see triplets of two objects of one
+    cluster of the teacher's aligned features and one of another, among training objects only.
+
+    Parameters
+    ----------
+    layers : mapping of array (n_objects, n_features)
+        By model and layer.
+    train : (array (n, 3), array (n, 3) or None)
+        Triplets, the odd one last, and how probable each choice is; without that the last always was chosen.
+    tests : mapping of the same
+        By the name of the split.
+    teacher_model : str
+    make_teacher : callable
+        Returns an estimator to be fitted.
+    make_student : callable
+        The same, given the number of features.
+    n_clusters, n_triplets : int
+        Clusters of training objects, and triplets that students see.
+    groups : array (n_objects,), optional
+        Of objects, for levels of abstraction.
+    draws : int
+        Bootstrap draws of test objects.
+    seed : int
+
+    Raises
+    ------
+    BrainalignError
+        If the teacher has no layer, a layer has more than 4096 features, or a triplet is in train and in a test.
+    """
+    _check(layers, teacher_model)
+    check_triplets_apart(train[0], {name: test for name, (test, _) in tests.items()})
+    rng = np.random.default_rng(seed)
+    seen = np.unique(train[0])
+    own = {key: values for key, values in layers.items() if key[0] == teacher_model}
+    fitted = {key: make_teacher().fit(values, *train) for key, values in own.items()}
+    key = min(fitted, key=lambda name: min(fitted[name].held_out_.values(), default=0.0))
+    teacher, features = fitted[key], layers[key]
+    shuffled = make_teacher()
+    shuffled.penalties = (teacher.penalty_,)
+    shuffled.fit(features, train[0], rng.permuted(check_probabilities(train[1], len(train[0])), axis=1))
+    plain = {name: _plain(values, seen, train) for name, values in layers.items()}
+    aligned = {key: _of_teacher(teacher)}
+    found = [
+        ("teacher", key, {"unaligned": plain[key], "aligned": aligned[key], "shuffled choices": _of_teacher(shuffled)})
+    ]
+    clusters = cluster_objects(teacher.transform(features[seen]), n_clusters, seed)
+    triplets = seen[draw_triplets(clusters, n_triplets, rng)]
+    lessons = {
+        "aligned": teacher.choices(features, triplets),
+        "shuffled choices": shuffled.choices(features, triplets),
+        "unaligned teacher": choice_probabilities(object_similarities(plain[key](features)), triplets),
+    }
+    for model in dict.fromkeys(name for name, _ in layers if name != teacher_model):
+        mine = [name for name in layers if name[0] == model]
+        surprise = {name: mean_divergence(object_similarities(plain[name](layers[name])), *train) for name in mine}
+        best = min(mine, key=surprise.__getitem__)
+        students = {
+            name: _student(layers[best], seen, triplets, lesson, make_student) for name, lesson in lessons.items()
+        }
+        aligned[best] = students["aligned"]
+        found.append(("student", best, {"unaligned": plain[best], **students}))
+    rows = [
+        row for role, name, maps in found for row in _scored(role, name, layers[name], maps, tests, groups, draws, seed)
+    ]
+    return AlignmentStudy(pd.DataFrame(rows), aligned, {name: plain[name] for name in aligned}, key, teacher.penalty_)
+
+
+def _check(layers: Mapping[Layer, Values], teacher: str) -> None:
+    if not any(model == teacher for model, _ in layers):
+        raise BrainalignError(
+            f"the teacher {teacher!r} has no features; those given are of "
+            f"{', '.join(dict.fromkeys(model for model, _ in layers)) or 'no model'}"
+        )
+    for (model, layer), values in layers.items():
+        if values.shape[1] > MOST_FEATURES:
+            raise BrainalignError(
+                f"layer {layer!r} of {model!r} has {values.shape[1]} features; an affine map of more than "
+                f"{MOST_FEATURES} is too large: extract it with pooling 'mean', or with reduce"
+            )
+
+
+def _standard(values: Values, seen: Objects) -> tuple[NDArray[np.float64], float]:
+    centre = values[seen].mean(axis=0)
+    scale = float(np.sqrt(((values[seen] - centre) ** 2).sum(axis=1).mean()))
+    return centre, scale if scale > 0 else 1.0
+
+
+def _plain(values: Values, seen: Objects, train: tuple[Triplets, Values | None]) -> AlignedLayer:
+    """Return the network as it is, centred, at the temperature that fits the training choices best."""
+    centre, scale = _standard(values, seen)
+    standard = (values - centre) / scale
+    temperature = choice_temperature(object_similarities(standard), *train)
+    factor = 1 / (scale * np.sqrt(temperature))
+    return AlignedLayer(np.eye(values.shape[1]) * factor, -centre * factor)
+
+
+def _of_teacher(teacher: HumanTeacher) -> AlignedLayer:
+    weight = teacher.weight_ / teacher.scale_
+    return AlignedLayer(weight, teacher.bias_ - weight @ teacher.centre_)
+
+
+def _student(
+    values: Values,
+    seen: Objects,
+    triplets: Triplets,
+    lesson: Values,
+    make: Callable[[int], HumanAlignment],
+) -> AlignedLayer:
+    centre, scale = _standard(values, seen)
+    n = values.shape[1]
+    fitted = make(n).fit(affine_head(n), (values - centre) / scale, triplets, lesson)
+    weight, bias = (part.detach().cpu().double().numpy() for part in fitted.student_.parameters())
+    size = np.sqrt(fitted.temperature_)
+    weight = weight / (scale * size)
+    return AlignedLayer(weight, (bias - fitted.centre_) / size - weight @ centre)
+
+
+def _scored(
+    role: str,
+    name: Layer,
+    features: Values,
+    maps: Mapping[str, AlignedLayer],
+    tests: Mapping[str, tuple[Triplets, Values | None]],
+    groups: NDArray[Any] | None,
+    draws: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    rows = []
+    for split, (triplets, p) in tests.items():
+        correct: dict[str, dict[str, Values]] = {}
+        for control, aligned in maps.items():
+            similarities = object_similarities(aligned(features))
+            shares = odd_one_out_shares(similarities, triplets)
+            hits = (shares * check_probabilities(p, len(triplets))).sum(axis=1)
+            for score in score_alignment(similarities, triplets, p, groups):
+                mine = np.ones(len(triplets), bool) if score.rows is None else score.rows
+                correct.setdefault(score.level, {})[control] = hits[mine]
+                gain = hits[mine] - correct[score.level]["unaligned"]
+                values = {key: value for key, value in asdict(score).items() if key != "rows"}
+                rows.append(
+                    dict(zip(COLUMNS, (role, *name, control, split, score.level), strict=True))
+                    | values
+                    | {"gain": float(gain.mean()), "gain_se": _over_objects(gain, triplets[mine], draws, seed)}
+                )
+    return rows
+
+
+def _over_objects(values: Values, triplets: Triplets, draws: int, seed: int) -> float:
+    """Return the standard deviation of a mean over triplets when their objects are drawn with repetition."""
+    shown, numbers = np.unique(triplets, return_inverse=True)
+    rows = numbers.reshape(triplets.shape)
+    rng = np.random.default_rng(seed)
+    means = []
+    for _ in range(draws):
+        times = np.bincount(rng.integers(len(shown), size=len(shown)), minlength=len(shown))
+        weight = times[rows].prod(axis=1)
+        if weight.any():
+            means.append(float((weight * values).sum() / weight.sum()))
+    return float(np.std(means, ddof=1)) if len(means) > 1 else float("nan")

@@ -1,0 +1,166 @@
+"""Networks and brain regions beside judged similarity: without training, and read out for new objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.condensed import condensed_rdms
+from brainalign.geometry.inference import rdm_noise_ceiling, rdm_permutation_test
+from brainalign.geometry.network_similarity import Regressor
+from brainalign.geometry.odd_one_out.network_fits import fit_dimensions, permuted_accuracies, unseen_similarities
+from brainalign.geometry.odd_one_out.study import Method, Triplets
+from brainalign.geometry.odd_one_out.triplet_splits import TripletSplit, split_objects_in_turn
+from brainalign.geometry.odd_one_out.triplets import object_similarities, odd_one_out_accuracy
+from brainalign.geometry.rdms import rdm
+
+Values = NDArray[np.floating[Any]]
+
+NULL_TRIPLETS = 20_000  # that permuted accuracies are taken over
+
+
+def network_tables(
+    layers: Mapping[tuple[str, str], Values],
+    embedding: Values,
+    triplets: Triplets,
+    test: Triplets,
+    regressor: Regressor,
+    make: Callable[[Sequence[int]], Method],
+    *,
+    object_share: float,
+    object_splits: int,
+    folds: int,
+    permutations: int,
+    readout_permutations: int,
+    most_objects: int,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return layers of networks beside an embedding: without training, and read out for objects never seen.
+
+    Parameters
+    ----------
+    layers : mapping of array (n_objects, n_features)
+        By model and layer, objects in the order of the embedding.
+    embedding : array (n_objects, n_dimensions)
+        Fitted without the triplets of `test`.
+    triplets, test : array (n, 3)
+        All of them, for splits by objects; and those of the split by triplets.
+    regressor : Regressor
+    make : callable
+        The estimator of an embedding, for splits by objects.
+    object_share, object_splits, folds, permutations, readout_permutations, most_objects, seed
+        See `ConceptSettings`.
+
+    Returns
+    -------
+    networks : DataFrame
+        A row per layer: cosine, dot (accuracy without training), null_mean, null_high, p (of cosine, objects permuted),
+        unseen, unseen_sd (accuracy of read-out dimensions on triplets of unseen objects, over splits),
+        unseen_null_high, unseen_p (of predictions exchanged between objects), unseen_cosine (of features as they are),
+        rsa, rsa_p (Spearman's r of dissimilarities), mean_r2 (over dimensions).
+    readouts : DataFrame
+        A row per layer and dimension: r2, null_mean, null_high (95 %), p.
+    """
+    n = len(embedding)
+    splits = split_objects_in_turn(triplets, n, object_share, object_splits, np.random.default_rng(seed))
+    partial = [make([seed]).fit(triplets[split.train], n).embedding_ for split in splits] if layers else []
+    rng = np.random.default_rng(seed)
+    some = test if len(test) <= NULL_TRIPLETS else test[rng.permutation(len(test))[:NULL_TRIPLETS]]
+    chosen = np.arange(n) if n <= most_objects else np.sort(rng.permutation(n)[:most_objects])
+    of_people = -object_similarities(embedding)[np.ix_(chosen, chosen)][np.triu_indices(len(chosen), 1)]
+    networks, readouts = [], []
+    for (model, layer), features in layers.items():
+        row: dict[str, Any] = {"model": model, "layer": layer, "n_features": features.shape[1], "n_triplets": len(test)}
+        similarities = {kind: object_similarities(features, kind) for kind in ("cosine", "dot")}
+        for kind, values in similarities.items():
+            row[kind] = odd_one_out_accuracy(values, test)
+        null = permuted_accuracies(similarities["cosine"], some, permutations, rng)
+        row |= {"null_mean": null.mean(), "null_high": np.quantile(null, 0.95)}
+        row["p"] = (1 + (null >= odd_one_out_accuracy(similarities["cosine"], some) - 1e-12).sum()) / (1 + len(null))
+        row |= _unseen(features, similarities["cosine"], triplets, splits, partial, regressor, permutations, rng)
+        rdm_of_layer = rdm(features[chosen], "correlation" if features.shape[1] > 2 else "euclidean")
+        rsa = rdm_permutation_test(of_people[None], rdm_of_layer, "spearman", permutations, rng)
+        row |= {"rsa": rsa.score, "rsa_p": rsa.p, "n_objects": len(chosen)}
+        fit = fit_dimensions(features, embedding, regressor, folds, readout_permutations, rng)
+        networks.append(row | {"mean_r2": float(np.nanmean(fit.r2))})
+        for k, r2 in enumerate(fit.r2):
+            readouts.append(
+                (model, layer, k + 1, r2, fit.null[:, k].mean(), np.quantile(fit.null[:, k], 0.95), fit.p[k])
+            )
+    columns = ["model", "layer", "dimension", "r2", "null_mean", "null_high", "p"]
+    return pd.DataFrame(networks), pd.DataFrame(readouts, columns=columns)
+
+
+def _unseen(
+    features: Values,
+    cosine: Values,
+    triplets: Triplets,
+    splits: Sequence[TripletSplit],
+    partial: Sequence[Values],
+    regressor: Regressor,
+    permutations: int,
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    """Return accuracies on triplets of unseen objects: of dimensions read out, and of the features as they are."""
+    read, plain, null = [], [], np.zeros(permutations)
+    for split, embedding in zip(splits, partial, strict=True):
+        found = unseen_similarities(features, embedding, split.unseen, regressor)
+        read.append(odd_one_out_accuracy(found, triplets[split.test]))
+        some = triplets[split.test]
+        some = some if len(some) <= NULL_TRIPLETS else some[rng.permutation(len(some))[:NULL_TRIPLETS]]
+        null += permuted_accuracies(found, some, permutations, rng) / len(splits)
+        plain.append(odd_one_out_accuracy(cosine, triplets[split.test]))
+    mean = float(np.mean(read))
+    return {
+        "unseen": mean,
+        "unseen_sd": float(np.std(read, ddof=1)) if len(read) > 1 else np.nan,
+        "unseen_null_high": float(np.quantile(null, 0.95)),
+        "unseen_p": float((1 + (null >= mean - 1e-12).sum()) / (1 + permutations)),
+        "unseen_cosine": float(np.mean(plain)),
+        "unseen_triplets": float(np.mean([len(split.test) for split in splits])),
+    }
+
+
+def region_table(regions: Mapping[str, Values], embedding: Values, permutations: int, seed: int) -> pd.DataFrame:
+    """Return how well the geometry of brain regions fits the similarity that people judge.
+
+    Parameters
+    ----------
+    regions : mapping of array (n_subjects, n_pairs)
+        RDMs of the objects of `embedding`, in its order; row-major upper triangle.
+    embedding : array (n_objects, n_dimensions)
+    permutations : int
+        Of the objects.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        A row per region: region, score (Spearman's r, mean over subjects), p, null_mean, null_high (95 %), ceiling_low,
+        ceiling_high (NaN for one subject), n_subjects, n_objects.
+    """
+    n = len(embedding)
+    of_people = -object_similarities(embedding)[np.triu_indices(n, 1)]
+    rows = []
+    for region, given in regions.items():
+        rdms = condensed_rdms(region, given, "n_subjects")
+        found = rdm_permutation_test(rdms, of_people, "spearman", permutations, np.random.default_rng(seed))
+        low, high = rdm_noise_ceiling(rdms, "spearman") if len(rdms) > 1 else (np.nan, np.nan)
+        null = (float(found.null.mean()), float(np.quantile(found.null, 0.95)))
+        rows.append((region, found.score, found.p, *null, low, high, len(rdms), n))
+    columns = [
+        "region",
+        "score",
+        "p",
+        "null_mean",
+        "null_high",
+        "ceiling_low",
+        "ceiling_high",
+        "n_subjects",
+        "n_objects",
+    ]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,80 @@
+"""Is the odd one really last? And similarities that need no training, which tell."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.geometry.odd_one_out.triplet_splits import split_triplets
+from brainalign.geometry.odd_one_out.triplets import (
+    CHANCE,
+    PAIRS,
+    Triplets,
+    Values,
+    check_triplets,
+    odd_one_out_accuracy,
+)
+
+SMOOTHING = 3.0  # judgements of a pair that are worth as much as knowing nothing of it
+SPECTRAL_DIMENSIONS = 20
+
+
+def odd_column_shares(
+    triplets: Triplets, n_objects: int, rng: np.random.Generator, similarities: Values | None = None
+) -> NDArray[np.float64]:
+    """Return how well each column of a table of triplets serves as the odd one: that of the last must be largest.
+
+    With similarities from elsewhere (a published embedding), the share of triplets in which the pair without that
+    column is the most similar one. Without: similarities are estimated from half of the triplets, under the hypothesis
+    that this column is the odd one, as the leading components of how often pairs remain; and scored on the other half.
+
+    Parameters
+    ----------
+    triplets : array (n_triplets, 3)
+    n_objects : int
+    rng : Generator
+    similarities : array (n_objects, n_objects), optional
+
+    Returns
+    -------
+    array (3,)
+    """
+    rows = check_triplets(triplets, n_objects)
+    orders = [(*pair, odd) for odd, pair in enumerate(PAIRS)]
+    if similarities is not None:
+        return np.array([odd_one_out_accuracy(similarities, rows[:, order]) for order in orders])
+    split = split_triplets(rows, 0.5, rng)
+    shares = []
+    for order in orders:
+        found = spectral_similarities(rows[split.train][:, order], n_objects)
+        shares.append(odd_one_out_accuracy(found, rows[split.test][:, order]))
+    return np.array(shares)
+
+
+def spectral_similarities(triplets: Triplets, n_objects: int) -> NDArray[np.float64]:
+    """Return similarities from how often pairs remain, without any training: what every embedding must beat.
+
+    Leading components of (times the pair remained - a third of the times it was shown) / (times shown + 3).
+
+    Parameters
+    ----------
+    triplets : array (n_triplets, 3)
+        The odd one last.
+    n_objects : int
+
+    Returns
+    -------
+    array (n_objects, n_objects)
+    """
+    n = n_objects
+    remaining, shown = np.zeros(n * n), np.zeros(n * n)
+    for k, (i, j) in enumerate(PAIRS):
+        places = triplets[:, i] * n + triplets[:, j]
+        counts = np.bincount(places, minlength=n * n)
+        shown += counts
+        remaining += counts if k == 2 else 0
+    square = [(counts.reshape(n, n) + counts.reshape(n, n).T) for counts in (remaining, shown)]
+    excess = (square[0] - CHANCE * square[1]) / (square[1] + SMOOTHING)
+    values, vectors = np.linalg.eigh(excess)
+    kept = np.argsort(np.abs(values))[-min(SPECTRAL_DIMENSIONS, max(n // 4, 1)) :]
+    return np.asarray((vectors[:, kept] * values[kept]) @ vectors[:, kept].T)

@@ -1,0 +1,295 @@
+"""How well model geometries fit around every centre, with the stimuli of the models exchanged for p values."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_choice
+from brainalign.condensed import condensed_rdms, n_stimuli_of, square_rdms
+from brainalign.geometry.inference import COMPARISONS, TIE, compare, whitened
+from brainalign.geometry.rdms import are_constant, rank_rdms
+from brainalign.geometry.searchlights.searchlight import Searchlight
+from brainalign.io import TensorStream
+from brainalign.statistics import fdr
+
+if TYPE_CHECKING:
+    import torch
+
+Values = NDArray[np.floating[Any]]
+
+BLOCK = 1024  # centres between two records of progress
+AT_ONCE = 100_000_000  # bytes of permuted models
+FEW_STIMULI = 7  # fewer have less than 5,040 orders
+# Fits as good as the observed one count against it, and so do those that differ from it by rounding.
+TIES = {"float64": TIE, "float32": 1e-5}
+
+
+@dataclass(frozen=True)
+class SearchlightMap:
+    """Fit of every model around every centre, and by chance.
+
+    Attributes
+    ----------
+    scores : array (n_models, n_centres)
+        NaN where a comparison is undefined: no channel, constant patterns, a model without such distances.
+    p : array (n_models, n_centres)
+        One-sided, for this centre alone.
+    p_fwer : array (n_models, n_centres)
+        Against the largest fit over centres of every permutation.
+    q : array (n_models, n_centres)
+        False discovery rate over centres.
+    null_mean : array (n_models, n_centres)
+        Mean under permutation: above 0 for cosines of distances, even of those that can be negative.
+    largest : array (n_models, n_permutations)
+        Largest fit over centres of every permutation.
+    sizes : array (n_centres,)
+        Channels of every centre.
+    """
+
+    scores: Values
+    p: Values
+    p_fwer: Values
+    q: Values
+    null_mean: Values
+    largest: Values
+    sizes: NDArray[np.intp]
+
+    @property
+    def n_nan(self) -> NDArray[np.intp]:
+        """Centres without a score, per model (n_models,)."""
+        return np.asarray(np.isnan(self.scores).sum(axis=1), dtype=np.intp)
+
+    def threshold(self, p: float = 0.05) -> Values:
+        """Return what a score must exceed for a family-wise p of at most `p`, per model (n_models,)."""
+        return np.array([_exceeded(null, p) for null in self.largest])
+
+    def threshold_anywhere(self, p: float = 0.05) -> float:
+        """Return what a score must exceed when the largest fit over centres and models is its null."""
+        return _exceeded(self._anywhere, p)
+
+    def p_anywhere(self) -> Values:
+        """Return p against the largest fit over centres and models (n_models, n_centres): for the best of layers."""
+        return np.stack([_p_of_largest(row, self._anywhere, TIES["float32"]) for row in self.scores])
+
+    @property
+    def _anywhere(self) -> Values:
+        known = self.largest[~np.isnan(self.scores).all(axis=1)]
+        return known.max(axis=0) if len(known) else np.full(self.largest.shape[1], -np.inf)
+
+
+def searchlight_map(
+    search: Searchlight,
+    models: Values,
+    comparison: str = "pearson",
+    n_permutations: int = 1000,
+    seed: int = 0,
+    *,
+    progress: Path | None = None,
+    identity: object = None,
+) -> SearchlightMap:
+    """Compare models with the RDM around every centre, and with the stimuli of the models exchanged.
+
+    An exchange of stimuli moves the entries of a model's RDM without changing their ranks, mean or norm, so fits under
+    permutation are one matrix product. All centres and models see the same exchanges; the largest fit over centres of
+    each is what a fit must exceed to be no chance anywhere on the map.
+
+    Parameters
+    ----------
+    search : Searchlight
+    models : array (n_models, n_pairs)
+        A model with NaN has no score.
+    comparison : str
+        A key of `COMPARISONS` but tau-a. Of crossnobis distances a correlation is the better choice: their cosine with
+        any model is above 0 where anything at all is distinguished, which p values take into account but maps do not.
+    n_permutations : int
+    seed : int
+    progress : Path, optional
+        File in which finished blocks of centres are kept: a run that was killed goes on after the last one. Blocks of
+        other data, models or options are computed anew. It is removed when the map is complete. Without it
+        nothing is written; with it scores have the precision of float32.
+    identity : JSON value, optional
+        What else must be the same for blocks to be taken over, such as the version of the code.
+
+    Raises
+    ------
+    BrainalignError
+        If models have other pairs than the searchlight, or the comparison is no matrix product.
+
+    References
+    ----------
+    Nichols TE, Holmes AP (2002). Nonparametric permutation tests for functional neuroimaging. Human Brain Mapping
+    15:1-25. doi:10.1002/hbm.1058
+    Kriegeskorte N, Mur M, Bandettini P (2008). Representational similarity analysis. Frontiers in Systems Neuroscience
+    2:4. doi:10.3389/neuro.06.004.2008
+    """
+    models = condensed_rdms("models", models, "n_models", some_pairs=True)
+    test = _Test(search, models, comparison, n_permutations, seed)
+    n_blocks = -(-search.n_centres // BLOCK)
+    if progress is None:
+        parts = [test.block(k) for k in range(n_blocks)]
+        found = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+    else:
+        progress.parent.mkdir(parents=True, exist_ok=True)
+        stream = TensorStream(progress, [str(k) for k in range(n_blocks)], [test.digest(), identity])
+        for k in stream.pending:
+            part = test.block(int(k))
+            stream.write(np.array([k]), {name: values[None].astype(np.float32) for name, values in part.items()})
+        found = {name: values.astype(np.float64) for name, values in stream.read().items()}
+    result = _summary(found, search, n_permutations, TIES[search.dtype if progress is None else "float32"])
+    if progress is not None:
+        stream.discard()
+    return result
+
+
+class _Test:
+    """One test of models around all centres, block by block."""
+
+    def __init__(self, search: Searchlight, models: Values, comparison: str, n_permutations: int, seed: int) -> None:
+        check_choice("comparison", comparison, {name for name, kind in COMPARISONS.items() if not kind.concordance})
+        if models.shape[1] != search.n_pairs:
+            raise BrainalignError(
+                f"models have {models.shape[1]} pairs and searchlights {search.n_pairs}; both need the pairs of the "
+                "same stimuli"
+            )
+        n = n_stimuli_of(search.n_pairs)
+        if n < FEW_STIMULI:
+            warnings.warn(
+                f"{n} stimuli can be exchanged in few ways, so p values are coarse; test {FEW_STIMULI} or more, or "
+                "compare with a ceiling instead",
+                stacklevel=3,
+            )
+        self.search, self.comparison, self.models = search, comparison, models
+        self.orders = np.random.default_rng(seed).permuted(np.tile(np.arange(n), (n_permutations, 1)), axis=1)
+        self.forms = _unit_forms(models, comparison)[1]
+        self.i, self.j = np.triu_indices(n, 1)
+
+    def digest(self) -> str:
+        """Return what blocks depend on, the RDMs of a few centres standing for the patterns."""
+        chosen = np.unique(np.linspace(0, self.search.n_centres - 1, 3).astype(np.intp))
+        members = self.search.neighbourhoods.members
+        found = hashlib.sha256(json.dumps([self.comparison, self.search.dtype, self.search.method]).encode())
+        for part in (self.search.cube, members.indices, members.indptr, self.models, self.orders):
+            found.update(np.ascontiguousarray(part).tobytes())
+        found.update(np.nan_to_num(self.search.rdms(chosen)).astype(np.float32).tobytes())  # noise takes part
+        return found.hexdigest()
+
+    def block(self, number: int) -> dict[str, Values]:
+        """Return scores, permutations that reach them, sums and largest fits under permutation of some centres."""
+        import torch
+
+        start = number * BLOCK
+        rdms = self.search.rdms(slice(start, start + BLOCK))
+        whole = np.asarray(np.isfinite(rdms).all(axis=1))
+        n_models, n_permutations = len(self.models), len(self.orders)
+        scores, reached, total = (np.full((n_models, BLOCK), np.nan) for _ in range(3))
+        largest = np.full((n_models, n_permutations), -np.inf)
+        left = _unit_forms(rdms[whole], self.comparison)[0]
+        device, dtype = self.search.device, getattr(torch, self.search.dtype)
+        centres = torch.as_tensor(left, device=device).to(dtype)  # (n_whole, n_pairs)
+        rows = np.flatnonzero(whole)
+        for k, form in enumerate(self.forms):
+            own = torch.as_tensor(form, device=device).to(dtype)
+            observed = centres @ own
+            square = torch.as_tensor(square_rdms(form), device=device).to(dtype)
+            counts, sums = torch.zeros_like(observed), torch.zeros_like(observed)
+            for some in self._chunks():
+                null = centres @ self._permuted(square, some).T  # (n_whole, n_some)
+                counts += (null >= observed[:, None] - TIES[self.search.dtype]).sum(dim=1)
+                sums += null.sum(dim=1)
+                if len(rows):
+                    largest[k, some] = null.nan_to_num(-torch.inf).amax(dim=0).cpu().numpy()
+            for values, part in ((scores, observed), (reached, counts), (total, sums)):
+                values[k, rows] = part.cpu().numpy()
+            self._incomplete(k, rdms[~whole], np.flatnonzero(~whole), (scores, reached, total), largest)
+        return {"scores": scores, "reached": reached, "total": total, "largest": largest}
+
+    def _chunks(self) -> list[slice]:
+        n_pairs, n_permutations = self.search.n_pairs, len(self.orders)
+        at_once = max(1, AT_ONCE // (16 * n_pairs))
+        return [slice(start, min(start + at_once, n_permutations)) for start in range(0, n_permutations, at_once)]
+
+    def _permuted(self, square: torch.Tensor, some: slice) -> torch.Tensor:
+        orders = self.orders[some]
+        return square[orders[:, self.i], orders[:, self.j]]
+
+    def _incomplete(
+        self,
+        model: int,
+        rdms: Values,
+        rows: NDArray[np.intp],
+        tables: tuple[Values, Values, Values],
+        largest: Values,
+    ) -> None:
+        """Fill in centres with missing pairs, whose models are ranked and scaled on the pairs that are there."""
+        some = np.isfinite(rdms).sum(axis=1) >= 2
+        if not some.any() or not np.isfinite(self.models[model]).all():
+            return
+        rdms, rows = rdms[some], rows[some]
+        square = square_rdms(self.models[model])
+        observed = compare(rdms, self.models[model], self.comparison)[:, 0]
+        permuted = square[self.orders[:, self.i], self.orders[:, self.j]]
+        null = compare(rdms, permuted, self.comparison)  # (n_rows, n_permutations)
+        found = (observed, (null >= observed[:, None] - TIES[self.search.dtype]).sum(axis=1), null.sum(axis=1))
+        for values, part in zip(tables, found, strict=True):
+            values[model, rows] = part
+        largest[model] = np.maximum(largest[model], np.nan_to_num(null, nan=-np.inf).max(axis=0))
+
+
+def _summary(found: dict[str, Values], search: Searchlight, n_permutations: int, ties: float) -> SearchlightMap:
+    """Put blocks (n_blocks, n_models, ...) together."""
+    n = search.n_centres
+    scores, reached, total = (
+        np.moveaxis(found[name], 0, 1).reshape(found[name].shape[1], -1)[:, :n]
+        for name in ("scores", "reached", "total")
+    )
+    largest = found["largest"].max(axis=0)
+    undefined = np.isnan(scores)
+    p = np.where(undefined, np.nan, (1 + reached) / (1 + n_permutations))
+    p_fwer = np.stack([_p_of_largest(row, null, ties) for row, null in zip(scores, largest, strict=True)])
+    q = np.stack([fdr(row) for row in p])
+    return SearchlightMap(scores, p, p_fwer, q, total / n_permutations, largest, search.neighbourhoods.sizes)
+
+
+def _p_of_largest(scores: Values, largest: Values, ties: float) -> Values:
+    """Return the share of permutations, with the observed, whose largest fit reaches each score."""
+    reached = len(largest) - np.searchsorted(np.sort(largest), scores - ties)
+    return np.where(np.isnan(scores), np.nan, (1 + reached) / (1 + len(largest)))
+
+
+def _exceeded(largest: Values, p: float) -> float:
+    """Return the value above which at most a share `p` of permutations, with the observed, lies."""
+    allowed = int(np.floor(p * (len(largest) + 1) + 1e-9)) - 1  # permutations that may reach a score
+    return float(np.sort(largest)[len(largest) - 1 - allowed]) if allowed >= 0 else np.inf
+
+
+def _unit_forms(rdms: Values, method: str) -> tuple[Values, Values]:
+    """Return two forms of RDMs: products of the first of one with the second of another are their comparison.
+
+    NaN for RDMs that have missing pairs or no direction.
+    """
+    kind, n_pairs = COMPARISONS[method], rdms.shape[1]
+    whole = np.asarray(np.isfinite(rdms).all(axis=1))
+    values: Values = np.where(whole[:, None], rdms, 0)
+    constant = are_constant(values) if kind.centre else ~values.any(axis=1)
+    if kind.ranks:
+        values = rank_rdms(values)
+    if kind.centre:
+        values = values - values.mean(axis=1, keepdims=True)
+    if kind.untied:
+        scaled = np.where(whole[:, None], values * np.sqrt(12 / (n_pairs**3 - n_pairs)), np.nan)
+        return scaled, scaled
+    white = values
+    if kind.whiten:
+        n = n_stimuli_of(n_pairs)
+        white = whitened(values, np.ones(n_pairs, dtype=bool), np.eye(n) - 1 / n)
+    norm = np.sqrt((white * values).sum(axis=1))
+    norm = np.where(whole & ~constant & (norm > 0), norm, np.nan)[:, None]
+    return values / norm, white / norm

@@ -1,0 +1,298 @@
+"""Decoding of categories from sensors at every moment, and whether what one moment learned holds at another.
+
+decode_times      trained and tested at the same moment           decode_generalization    at every other one
+pairwise_movie    every pair of conditions: a neural RDM over time
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_choice, check_folds, check_rows
+from brainalign.geometry.time.areas_under_curve import auc, auc_draws
+from brainalign.geometry.time.discriminant import Codes, Discriminants, fit_discriminants, membership
+from brainalign.geometry.time.time_folds import Fold
+from brainalign.study import check_categories
+
+Values = NDArray[np.floating[Any]]
+Score = Literal["auc", "accuracy"]
+
+
+@dataclass(frozen=True)
+class TimeScores:
+    """Scores over time, with those of permuted labels.
+
+    Attributes
+    ----------
+    folds : array (n_folds, n_times)
+        NaN where a test fold holds one class only; `score` leaves these out.
+    null : array (n_permutations, n_times)
+        Mean over folds under each permutation.
+    decisions : list of array (n_test, n_times)
+        By fold: of areas under the curve, the discriminant of the second category minus that of the first; of
+        accuracies, 1 where the right category was named, else 0.
+    truth : list of int array (n_test,)
+        By fold: the category of every test trial, as its place among the sorted ones.
+    chance : float
+    measure : {"auc", "accuracy"}
+    """
+
+    folds: Values
+    null: Values
+    decisions: list[Values]
+    truth: list[Codes]
+    chance: float
+    measure: Score
+
+    @property
+    def score(self) -> Values:
+        """Mean over folds (n_times,)."""
+        return np.asarray(np.nanmean(self.folds, axis=0))
+
+    def draws(self, folds: Sequence[Fold], weights: Values) -> Values:
+        """Return the score of weighted test trials, their discriminants as they are.
+
+        Parameters
+        ----------
+        folds : list of (training rows, test rows)
+            Those of `decode_times`.
+        weights : array (n_draws, n_trials)
+            How often every trial was drawn.
+
+        Returns
+        -------
+        array (n_draws, n_times)
+        """
+        parts = []
+        for (_, test), decided, truth in zip(folds, self.decisions, self.truth, strict=True):
+            mine = weights[:, test]
+            if self.measure == "auc":
+                parts.append(auc_draws(decided, truth == 1, mine))
+                continue
+            recalls = []
+            for code in np.unique(truth):
+                member = mine * (truth == code)
+                total = member.sum(axis=1, keepdims=True)
+                recalls.append((member @ decided) / np.where(total > 0, total, np.nan))
+            parts.append(np.nanmean(recalls, axis=0))
+        return _over_folds(np.stack(parts))
+
+
+def decode_times(
+    values: Values,
+    labels: Sequence[Any] | NDArray[Any],
+    folds: Sequence[Fold],
+    *,
+    permuted: NDArray[Any] | None = None,
+    score: Score = "auc",
+    whiteners: Sequence[Values] | None = None,
+    ridge: float | None = None,
+) -> TimeScores:
+    """Train and test a linear discriminant with shrinkage at every moment.
+
+    Parameters
+    ----------
+    values : array (n_trials, n_channels, n_times)
+        For a single score of a whole window: its samples as channels, n_times 1.
+    labels : array (n_trials,)
+        The category of every trial. The second of the sorted two is the positive class of the area under the curve.
+    folds : list of (training rows, test rows)
+        From `leave_one_group_out` or `contiguous_folds`; of stimuli that repeat, whole stimuli on one side.
+    permuted : array (n_permutations, n_trials), optional
+        Labels under the null: exchanged among what is exchangeable (trials of a recording; stimuli).
+    score : {"auc", "accuracy"}
+        Area under the curve, of two categories; or balanced accuracy, of any number.
+    whiteners : list of array (n_channels, n_channels), optional
+        By fold: a linear map of the channels, fitted on the training trials of that fold.
+    ridge : float, optional
+        See `fit_discriminants`.
+
+    Raises
+    ------
+    BrainalignError
+        If shapes do not fit, a row is in both sides of a fold, a category is missing in a training fold, the area under
+        the curve is asked of more than two categories, or the score is undefined in every fold.
+
+    References
+    ----------
+    King JR, Dehaene S (2014). Characterizing the dynamics of mental representations: the temporal generalization
+    method. Trends in Cognitive Sciences 18:203-210. doi:10.1016/j.tics.2014.01.002
+    """
+    codes, names = _codes(values, labels, permuted, score)
+    check_folds(folds, len(values))
+    n_times = values.shape[2]
+    found = np.full((len(folds), len(codes), n_times), np.nan)
+    decisions: list[Values] = []
+    for k, (train, test) in enumerate(folds):
+        mine = np.empty((len(test), n_times))
+        for time, fitted, tests in _fits(values, codes, len(names), train, test, _map(whiteners, k), ridge):
+            decided = fitted.decide(tests[:, :, time])  # (n_test, n_labelings, n_classes)
+            found[k, :, time] = _scores(np.moveaxis(decided, 0, -1), codes[:, test], score)
+            mine[:, time] = decided[:, 0, 1] - decided[:, 0, 0]
+            if score == "accuracy":
+                mine[:, time] = decided[:, 0].argmax(axis=1) == codes[0, test]
+        decisions.append(mine)
+    truth = [codes[0, test] for _, test in folds]
+    return TimeScores(found[:, 0], _over_folds(found)[1:], decisions, truth, 1 / len(names), score)
+
+
+def decode_generalization(
+    values: Values,
+    labels: Sequence[Any] | NDArray[Any],
+    folds: Sequence[Fold],
+    *,
+    permuted: NDArray[Any] | None = None,
+    score: Score = "auc",
+    whiteners: Sequence[Values] | None = None,
+    ridge: float | None = None,
+) -> tuple[Values, Values]:
+    """Train at every moment and test at every other: a square is a lasting code, a diagonal one that moves on.
+
+    Parameters are those of `decode_times`. Permutations train anew; take a coarser grid of times for many of them.
+
+    Returns
+    -------
+    score : array (n_times, n_times)
+        Mean over folds; rows are times of training, columns of testing.
+    null : array (n_permutations, n_times, n_times)
+
+    Raises
+    ------
+    BrainalignError
+        As `decode_times`.
+    """
+    codes, names = _codes(values, labels, permuted, score)
+    check_folds(folds, len(values))
+    n_times = values.shape[2]
+    found = np.full((len(folds), len(codes), n_times, n_times), np.nan)
+    for k, (train, test) in enumerate(folds):
+        for time, fitted, tests in _fits(values, codes, len(names), train, test, _map(whiteners, k), ridge):
+            decided = fitted.decide(np.swapaxes(tests, 1, 2))  # (n_test, n_times, n_labelings, n_classes)
+            truth = codes[:, None, test]
+            found[k, :, time] = _scores(np.transpose(decided, (2, 1, 3, 0)), truth, score)
+    scores = _over_folds(found)
+    return scores[0], scores[1:]
+
+
+def pairwise_movie(
+    values: Values,
+    conditions: Sequence[Any] | NDArray[Any],
+    folds: Sequence[Fold],
+    *,
+    whiteners: Sequence[Values] | None = None,
+    ridge: float | None = None,
+) -> Values:
+    """Return how well every pair of conditions is told apart at every moment: a neural RDM that needs no distance.
+
+    Parameters
+    ----------
+    values, folds, whiteners, ridge
+        As for `decode_times`; the covariance within conditions is that of all of them.
+    conditions : array (n_trials,)
+
+    Returns
+    -------
+    array (n_times, n_pairs)
+        Area under the curve, mean over folds; .5 is chance. Row-major upper triangle, conditions in the order of their
+        first appearance, as `rdm` has them. NaN where no fold tests both.
+
+    Raises
+    ------
+    BrainalignError
+        If shapes do not fit, a row is in both sides of a fold, or a condition is missing in a training fold.
+
+    References
+    ----------
+    Cichy RM, Pantazis D, Oliva A (2014). Resolving human object recognition in space and time. Nature Neuroscience
+    17:455-462. doi:10.1038/nn.3635
+    """
+    codes = pd.factorize(np.asarray(conditions))[0][None]
+    _check(values, codes)
+    check_folds(folds, len(values))
+    n_conditions = int(codes.max()) + 1
+    first, second = np.triu_indices(n_conditions, 1)
+    found = np.full((len(folds), values.shape[2], len(first)), np.nan)
+    for k, (train, test) in enumerate(folds):
+        decided = np.empty((n_conditions, values.shape[2], len(test)))
+        for time, fitted, tests in _fits(values, codes, n_conditions, train, test, _map(whiteners, k), ridge):
+            decided[:, time] = fitted.decide(tests[:, :, time])[:, 0].T
+        shown = codes[0, test]
+        for pair, (i, j) in enumerate(zip(first, second, strict=True)):
+            mine = (shown == i) | (shown == j)
+            if mine.any():
+                found[k, :, pair] = auc((decided[j] - decided[i])[:, mine], shown[mine] == j)
+    return np.asarray(_over_folds(found))
+
+
+def _codes(
+    values: Values, labels: Sequence[Any] | NDArray[Any], permuted: NDArray[Any] | None, score: str
+) -> tuple[Codes, list[str]]:
+    """Return the class of every trial, and under each permutation (1 + n_permutations, n_trials)."""
+    check_choice("score", score, ("auc", "accuracy"))
+    observed, names = pd.factorize(np.asarray(labels), sort=True)
+    stack = [observed[None]]
+    if permuted is not None and len(permuted):
+        codes = pd.Index(names).get_indexer(np.asarray(permuted).ravel()).reshape(np.shape(permuted))
+        if (codes < 0).any():
+            raise BrainalignError(
+                "permuted labels hold other categories than the labels; permute the labels themselves"
+            )
+        stack.append(codes)
+    check_categories(list(map(str, names)), score)
+    _check(values, stack[0])
+    return np.concatenate(stack), [str(name) for name in names]
+
+
+def _check(values: Values, codes: Codes) -> None:
+    if values.ndim != 3:
+        raise BrainalignError(f"values have shape {values.shape}; they must be (n_trials, n_channels, n_times)")
+    check_rows("labels", codes.shape[1], "values", len(values), "give the category of every trial")
+
+
+def _map(whiteners: Sequence[Values] | None, fold: int) -> Values | None:
+    return None if whiteners is None else whiteners[fold]
+
+
+def _fits(
+    values: Values,
+    codes: Codes,
+    n_classes: int,
+    train: NDArray[np.intp],
+    test: NDArray[np.intp],
+    whitener: Values | None,
+    ridge: float | None,
+) -> Iterator[tuple[int, Discriminants, Values]]:
+    """Yield, for every moment, the discriminants trained on it and the test trials (n_test, n_channels, n_times)."""
+    trains, tests = (np.asarray(values[rows], dtype=np.float64) for rows in (train, test))
+    if whitener is not None:
+        trains, tests = whitener @ trains, whitener @ tests
+    member = membership(codes[:, train], n_classes)
+    for time in range(values.shape[2]):
+        yield time, fit_discriminants(trains[:, :, time], member, ridge), tests
+
+
+def _scores(decided: Values, truth: Codes, score: str) -> Values:
+    """Return the score over the last axis; decided (..., n_classes, n_test), truth broadcast to (..., n_test)."""
+    if score == "auc":
+        return auc(decided[..., 1, :] - decided[..., 0, :], truth == 1)
+    right = decided.argmax(axis=-2) == truth
+    n_classes = decided.shape[-2]
+    recalls = []
+    for code in range(n_classes):
+        member = truth == code
+        with np.errstate(invalid="ignore"):
+            recalls.append((right & member).sum(axis=-1) / np.where(member.any(axis=-1), member.sum(axis=-1), np.nan))
+    return np.asarray(np.nanmean(np.stack(recalls), axis=0))
+
+
+def _over_folds(found: Values) -> Values:
+    """Return the mean over folds (first axis) in which the score is defined; NaN where it is in none."""
+    known = ~np.isnan(found)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(known, found, 0).sum(axis=0) / known.sum(axis=0))

@@ -1,0 +1,144 @@
+"""Linear discriminants with shrinkage in closed form: one decomposition serves every permutation of the labels.
+
+The covariance within classes is the total one minus that of the class means, so with the total decomposed once a
+labelling costs products and a solve as large as the number of classes (Woodbury's identity).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_finite, check_rows
+
+Values = NDArray[np.floating[Any]]
+Codes = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Discriminants:
+    """Linear functions of the channels, one per labelling and class; the largest names the class.
+
+    Attributes
+    ----------
+    weights : array (n_labelings, n_classes, n_channels)
+    offsets : array (n_labelings, n_classes)
+        For classes that are equally frequent.
+    """
+
+    weights: Values
+    offsets: Values
+
+    def decide(self, patterns: Values) -> Values:
+        """Return the discriminants of patterns (..., n_channels): array (..., n_labelings, n_classes)."""
+        flat = self.weights.reshape(-1, self.weights.shape[-1])
+        return np.asarray((patterns @ flat.T).reshape(*patterns.shape[:-1], *self.offsets.shape) + self.offsets)
+
+
+def membership(labelings: Codes, n_classes: int) -> Values:
+    """Return 1 where a trial is of a class, else 0, for `fit_discriminants`.
+
+    Parameters
+    ----------
+    labelings : array (n_labelings, n_trials) of int
+        The class of every trial, 0 to n_classes − 1; rows are the labels and their permutations.
+    n_classes : int
+
+    Returns
+    -------
+    array (n_labelings, n_classes, n_trials)
+
+    Raises
+    ------
+    BrainalignError
+        If a labelling leaves a class without a trial.
+    """
+    member = np.empty((len(labelings), n_classes, labelings.shape[1]))
+    for code in range(n_classes):
+        member[:, code] = labelings == code
+    empty = np.argwhere(~member.any(axis=2))
+    if len(empty):
+        raise BrainalignError(
+            f"labelling {empty[0, 0]} leaves class {empty[0, 1]} without any of the {labelings.shape[1]} training "
+            "trials; use fewer folds, or leave out classes of few trials"
+        )
+    return member
+
+
+def fit_discriminants(train: Values, member: Values, ridge: float | None = None) -> Discriminants:
+    """Fit w_c = (W + λ I)⁻¹ m_c on standardised channels, W the covariance within classes, m_c the mean of class c.
+
+    Parameters
+    ----------
+    train : array (n_trials, n_channels)
+    member : array (n_labelings, n_classes, n_trials)
+        From `membership`.
+    ridge : float, optional
+        λ, in variances of a standardised channel. Where not given, that of Ledoit and Wolf from all training trials: it
+        ignores the labels, so permuted ones meet the same.
+
+    Returns
+    -------
+    Discriminants
+        Of patterns as they were given. As scikit-learn's LinearDiscriminantAnalysis(solver="lsqr") with equal priors
+        behind a StandardScaler, its covariance estimated by W + λ I.
+
+    Raises
+    ------
+    BrainalignError
+        If values are not finite or shapes disagree.
+
+    References
+    ----------
+    Ledoit & Wolf (2004), J. Multivariate Analysis 88, doi:10.1016/S0047-259X(03)00096-4
+    Treder MS (2019). Cross-validation in high-dimensional spaces: a lifeline for least-squares models and multi-class
+    LDA. arXiv:1803.10016
+    """
+    train = np.asarray(train, dtype=np.float64)
+    check_rows("labels", member.shape[2], "the training trials", len(train), "give a label per trial")
+    check_finite("the training trials", train, "drop the channels or trials that hold them")
+    mean, sd = train.mean(axis=0), train.std(axis=0)
+    sd = np.where(sd > 0, sd, 1)
+    scaled = (train - mean) / sd
+    ridge = max(shrinkage_ridge(scaled) if ridge is None else ridge, 1e-10)
+    axes: Values | None = None
+    if scaled.shape[1] > len(scaled):  # all that a mean or a test trial can add lies among the training trials
+        _, sizes, axes = np.linalg.svd(scaled, full_matrices=False)
+        axes = axes[sizes > 1e-10 * sizes[0]]
+        scaled = scaled @ axes.T
+    values, vectors = np.linalg.eigh(scaled.T @ scaled / len(scaled))
+    inverse = (vectors / (values.clip(0) + ridge)) @ vectors.T
+    counts = member.sum(axis=2)
+    means = (member.reshape(-1, len(scaled)) @ scaled).reshape(*counts.shape, -1) / counts[..., None]
+    shares = counts / len(scaled)
+    roots = np.sqrt(shares)[..., None]
+    spread = roots * means  # (n_labelings, n_classes, n_channels)
+    solved = spread @ inverse
+    within = np.eye(member.shape[1]) - solved @ np.swapaxes(spread, 1, 2)
+    weights = np.linalg.solve(within, solved) / roots
+    offsets = -0.5 * (weights * means).sum(axis=2)
+    weights = (weights if axes is None else weights @ axes) / sd
+    return Discriminants(weights, offsets - weights @ mean)
+
+
+def shrinkage_ridge(scaled: Values) -> float:
+    """Return λ for which S + λ I is a multiple of the covariance shrunk by Ledoit and Wolf.
+
+    Their share is that of scikit-learn's `ledoit_wolf_shrinkage`, from products of trials where channels are more.
+
+    Parameters
+    ----------
+    scaled : array (n_trials, n_channels)
+        Of mean 0.
+    """
+    n, p = scaled.shape
+    products = scaled @ scaled.T if p > n else scaled.T @ scaled
+    mean = float((scaled**2).sum()) / (n * p)
+    squares = float((products**2).sum()) / n**2
+    spread = (squares - p * mean**2) / p
+    error = (float(((scaled**2).sum(axis=1) ** 2).sum()) / n - squares) / (n * p)
+    share = min(max(error / spread, 0.0), 0.999) if spread > 0 else 0.999
+    return float(share / (1 - share) * mean)

@@ -1,0 +1,81 @@
+"""Geometry that changes: dissimilarities at every moment, and how alike the geometries of two moments are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError
+from brainalign.geometry.inference import compare
+from brainalign.geometry.rdms import rdm
+
+Values = NDArray[np.floating[Any]]
+
+
+def rdm_movie(
+    values: Values,
+    method: str,
+    conditions: NDArray[Any] | None = None,
+    runs: NDArray[Any] | None = None,
+    precision: Values | None = None,
+    bin_size: int = 1,
+) -> Values:
+    """Return dissimilarities of every pair of conditions at every moment, as one batched product.
+
+    Parameters
+    ----------
+    values : array (n_trials, n_channels, n_times)
+    method, conditions, runs
+        As for `rdm`.
+    precision : array (n_channels, n_channels) or (n_times or n_bins, n_channels, n_channels), optional
+        Inverse noise covariance, shared or of each moment.
+    bin_size : int
+        Successive samples that are averaged first; samples that fill no bin at the end are left out.
+
+    Returns
+    -------
+    array (n_times // bin_size, n_pairs)
+
+    Raises
+    ------
+    BrainalignError
+        If there are fewer samples than a bin has, precision is of other moments, or as `rdm` does.
+    """
+    if values.ndim != 3 or not 1 <= bin_size <= values.shape[2]:
+        raise BrainalignError(
+            f"a movie needs values (n_trials, n_channels, n_times) and bins of 1 to n_times samples; got shape "
+            f"{values.shape} and bin_size {bin_size}"
+        )
+    n_bins = values.shape[2] // bin_size
+    parts = np.asarray(values[:, :, : n_bins * bin_size], dtype=np.float64)
+    binned = parts.reshape(*parts.shape[:2], n_bins, bin_size).mean(axis=3)
+    frames = np.moveaxis(binned, 2, 0)
+    if precision is None or precision.ndim == 2:
+        return rdm(frames, method, conditions, runs, precision)
+    if len(precision) != n_bins:
+        raise BrainalignError(f"{len(precision)} precisions but {n_bins} moments; give one of each, or a shared one")
+    return np.stack(
+        [rdm(frame, method, conditions, runs, noise) for frame, noise in zip(frames, precision, strict=True)]
+    )
+
+
+def rdm_time_generalization(movie: Values, other: Values | None = None, method: str = "pearson") -> Values:
+    """Return how alike the RDMs of every two moments are: comparison of RDM(t) with RDM(t').
+
+    Parameters
+    ----------
+    movie : array (n_times, n_pairs)
+        From `rdm_movie` or `pairwise_movie`.
+    other : array (n_other_times, n_pairs), optional
+        Of other trials (another half, another subject): without it the noise of a trial is in both RDMs, and neighbours
+        in time look alike because they share it.
+    method : str
+        A key of `COMPARISONS`.
+
+    Returns
+    -------
+    array (n_times, n_other_times)
+    """
+    return np.asarray(compare(movie, movie if other is None else other, method))

@@ -1,0 +1,24 @@
+"""Topological RSA: geodesic distances, thresholds, and regions told apart by them."""
+
+from brainalign.geometry.topology.agreement import LayerAgreement, layer_agreement
+from brainalign.geometry.topology.dependence import DependenceTest, dependence_test
+from brainalign.geometry.topology.geotopology import Geodesics, geodesic, geotopological
+from brainalign.geometry.topology.region_identification import BASELINES, RegionIdentification, identify_regions
+from brainalign.geometry.topology.thresholds import FAMILIES, RankedRdms, threshold_family, threshold_grid
+
+__all__ = [
+    "BASELINES",
+    "FAMILIES",
+    "DependenceTest",
+    "Geodesics",
+    "LayerAgreement",
+    "RankedRdms",
+    "RegionIdentification",
+    "dependence_test",
+    "geodesic",
+    "geotopological",
+    "identify_regions",
+    "layer_agreement",
+    "threshold_family",
+    "threshold_grid",
+]

@@ -1,0 +1,263 @@
+"""Identification of regions across subjects over all thresholds of the geo-topological transform, beside plain ranks.
+
+The accuracy surface invites looking for its maximum, which is optimistic; the nested choice is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError
+from brainalign.condensed import condensed_rdms, n_stimuli_of
+from brainalign.geometry.inference import multiplicities
+from brainalign.geometry.topology.held_out_subjects import NamedRegions, name_regions
+from brainalign.geometry.topology.thresholds import RankedRdms, normalised_gram, threshold_grid
+
+Values = NDArray[np.floating[Any]]
+
+MIN_SUBJECTS = 3  # one is tested, one chooses thresholds, one is the mean
+MIN_STIMULI = 4
+CHUNK_BYTES = 100_000_000
+# What every surface stands beside. The clip keeps the differences among near pairs and lets go of those among far ones.
+BASELINES: Mapping[str, tuple[float, float]] = {
+    "rank": (0.0, 1.0),
+    "upper clip": (0.0, 0.5),
+    "geo-topological": (0.2, 0.8),
+    "topological": (0.45, 0.55),
+}
+
+
+@dataclass(frozen=True)
+class RegionIdentification:
+    """Accuracy at every pair of thresholds and by the nested choice.
+
+    Attributes
+    ----------
+    cells : array (n_cells, 2)
+        Lower and upper thresholds.
+    accuracy : array (n_cells,)
+    raw : float
+        Accuracy of untransformed RDMs.
+    nested : float
+    chosen : array (n_subjects, 2)
+        Thresholds that the other subjects choose for each.
+    chance : float
+    n_subjects, n_regions, n_stimuli, n_pairs, n_tested : int
+    n_missing_pairs : int
+        Pairs that some RDM lacks, left out of all.
+    draws : array (n_boot, n_cells)
+        Accuracy when subjects and stimuli are drawn, the same ones at all thresholds; NaN where none could be named.
+    raw_draws, nested_draws : array (n_boot,)
+    dropped_pairs : array (n_boot,) of int
+        Pairs of stimuli of which one was not drawn.
+    vanished : array (n_boot,) of int
+        Regions of drawn subjects that no other drawn subject has.
+    shuffled : array (n_shuffles,)
+        Nested accuracy with the regions of every subject relabelled at random.
+    shuffled_best : array (n_shuffles,)
+        The largest accuracy over all thresholds there: what choosing by looking gives of nothing.
+    """
+
+    cells: Values
+    accuracy: Values
+    raw: float
+    nested: float
+    chosen: Values
+    chance: float
+    n_subjects: int
+    n_regions: int
+    n_stimuli: int
+    n_pairs: int
+    n_tested: int
+    n_missing_pairs: int
+    draws: Values
+    raw_draws: Values
+    nested_draws: Values
+    dropped_pairs: NDArray[np.intp]
+    vanished: NDArray[np.intp]
+    shuffled: Values
+    shuffled_best: Values
+
+    def at(self, lower: float, upper: float) -> int:
+        """Return the row of a pair of thresholds.
+
+        Raises
+        ------
+        BrainalignError
+            If it is not among the cells.
+        """
+        row = np.flatnonzero(np.isclose(self.cells, (lower, upper)).all(axis=1))
+        if not len(row):
+            raise BrainalignError(f"thresholds ({lower}, {upper}) are not on the grid; use a step that divides them")
+        return int(row[0])
+
+
+def identify_regions(
+    rdms: Values,
+    cells: Values | None = None,
+    n_boot: int = 0,
+    n_shuffles: int = 0,
+    rng: np.random.Generator | None = None,
+    draws: tuple[NDArray[np.intp], NDArray[np.intp]] | None = None,
+) -> RegionIdentification:
+    """Name the regions of each subject after the nearest mean RDM of the other subjects, at all thresholds at once.
+
+    Nearest is the largest Pearson's r of transformed RDMs; means are of transformed RDMs of unit variance; exact ties
+    share the credit. Thresholds are nested: for each subject, those that name most regions of the other subjects when
+    each of them is left out in turn (the larger margin where several name as many).
+
+    Parameters
+    ----------
+    rdms : array (n_subjects, n_regions, n_pairs)
+        A region that a subject lacks is all NaN. Pairs missing in any other RDM are left out of all, and counted.
+    cells : array (n_cells, 2), optional
+        Lower and upper thresholds; `threshold_grid` by default.
+    n_boot : int
+        Draws of subjects and stimuli. Copies of a subject are tested and left out together; pairs of a stimulus with
+        its own copy are left out; ranks and thresholds are those of the drawn pairs.
+    n_shuffles : int
+        Relabellings of the regions of every subject.
+    rng : Generator, optional
+        Needed for either.
+    draws : (array (n_boot, n_subjects), array (n_boot, n_stimuli)) of int, optional
+        Which subjects and stimuli each draw takes, instead of `n_boot`.
+
+    Returns
+    -------
+    RegionIdentification
+
+    Raises
+    ------
+    BrainalignError
+        If there are fewer than 3 subjects, 2 regions or 4 stimuli, or no pair that all RDMs have.
+
+    References
+    ----------
+    Lin B, Kriegeskorte N (2024). The topology and geometry of neural representations. PNAS 121:e2317881121.
+    doi:10.1073/pnas.2317881121
+    """
+    rdms = condensed_rdms("rdms", rdms, "n_subjects", "n_regions")
+    _check(rdms, n_boot, n_shuffles, rng)
+    cells = threshold_grid() if cells is None else np.asarray(cells, dtype=np.float64)
+    n_subjects, n_regions, n_pairs = rdms.shape
+    n_stimuli = n_stimuli_of(n_pairs)
+    present: NDArray[np.bool_] = np.asarray(np.isfinite(rdms).any(axis=2))
+    kept: NDArray[np.bool_] = np.asarray(np.isfinite(rdms[present]).all(axis=0))
+    n_kept = int(kept.sum()) if present.any() else 0
+    if n_kept < 2:
+        raise BrainalignError(f"{n_kept} of {n_pairs} pairs are in all RDMs; drop stimuli or subjects with gaps")
+    surface = _Surface(rdms[..., kept], present, cells)
+    orders = [_relabelled(present, rng) for _ in range(n_shuffles)] if rng is not None else []
+    found, *shuffled = surface.named(None, orders)
+    if draws is None:
+        empty = np.empty((0, n_subjects), np.intp), np.empty((0, n_stimuli), np.intp)
+        draws = empty if rng is None else _drawn(rng, n_boot, n_subjects, n_stimuli)
+    counts = multiplicities(draws[0], n_subjects), multiplicities(draws[1], n_stimuli)
+    boot = [_resampled(surface, kept, *drawn) for drawn in zip(*counts, strict=True)]
+    return RegionIdentification(
+        cells=cells,
+        accuracy=found.accuracy,
+        raw=float(surface.raw(None).accuracy[0]),
+        nested=found.nested,
+        chosen=cells[found.chosen],
+        chance=1 / n_regions,
+        n_subjects=n_subjects,
+        n_regions=n_regions,
+        n_stimuli=n_stimuli,
+        n_pairs=n_kept,
+        n_tested=int(found.tested),
+        n_missing_pairs=int((~kept).sum()),
+        draws=np.array([some.accuracy for some, _, _ in boot]).reshape(len(boot), len(cells)),
+        raw_draws=np.array([alone for _, alone, _ in boot]),
+        nested_draws=np.array([some.nested for some, _, _ in boot]),
+        dropped_pairs=np.array([n for _, _, n in boot], dtype=np.intp),
+        vanished=np.array([some.vanished for some, _, _ in boot], dtype=np.intp),
+        shuffled=np.array([some.nested for some in shuffled]),
+        shuffled_best=np.array([some.accuracy.max() for some in shuffled]),
+    )
+
+
+def _drawn(
+    rng: np.random.Generator, n_boot: int, n_subjects: int, n_stimuli: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    return rng.integers(n_subjects, size=(n_boot, n_subjects)), rng.integers(n_stimuli, size=(n_boot, n_stimuli))
+
+
+class _Surface:
+    """Regions named at all thresholds, and from RDMs as they are, for any draw of stimuli and subjects."""
+
+    def __init__(self, rdms: Values, present: NDArray[np.bool_], cells: Values) -> None:
+        self.present, self.cells, self.rdms = present, cells, rdms[present]
+        self.ranked = RankedRdms(self.rdms)
+        self.at_once = max(1, CHUNK_BYTES // (8 * present.size**2))
+
+    def named(
+        self,
+        weights: NDArray[np.intp] | None,
+        orders: Sequence[NDArray[np.intp]] = (),
+        copies: Values | None = None,
+    ) -> list[NamedRegions]:
+        """Return what is named at every cell, and with the regions of subjects relabelled in each of `orders`."""
+        parts: list[list[NamedRegions]] = [[] for _ in range(1 + len(orders))]
+        for start in range(0, len(self.cells), self.at_once):
+            grams = self._square(self.ranked.grams(self.cells[start : start + self.at_once], weights))
+            parts[0].append(name_regions(grams, self.present, copies))
+            flat = grams.reshape(len(grams), self.present.size, self.present.size)
+            for part, order in zip(parts[1:], orders, strict=True):
+                relabelled = flat[:, order[:, None], order].reshape(grams.shape)
+                part.append(name_regions(relabelled, self.present, copies))
+        return [NamedRegions.joined(part) for part in parts]
+
+    def raw(self, weights: NDArray[np.intp] | None, copies: Values | None = None) -> NamedRegions:
+        counts = np.ones(self.rdms.shape[1], dtype=np.intp) if weights is None else weights
+        gram = normalised_gram(self.rdms[:, counts > 0], counts[counts > 0].astype(np.float64))
+        return name_regions(self._square(gram[None]), self.present, copies)
+
+    def _square(self, grams: Values) -> Values:
+        """Put zeros where a subject lacks a region."""
+        shape = self.present.shape
+        if self.present.all():
+            return grams.reshape(-1, *shape, *shape)
+        rows = np.flatnonzero(self.present)
+        whole = np.zeros((len(grams), self.present.size, self.present.size))
+        whole[:, rows[:, None], rows] = grams
+        return whole.reshape(-1, *shape, *shape)
+
+
+def _relabelled(present: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return rows of RDMs with the regions that each subject has in random order."""
+    rows = np.arange(present.size).reshape(present.shape)
+    for row, has in zip(rows, present, strict=True):
+        row[has] = rng.permutation(row[has])
+    return rows.ravel()
+
+
+def _resampled(
+    surface: _Surface, kept: NDArray[np.bool_], subjects: Values, stimuli: Values
+) -> tuple[NamedRegions, float, int]:
+    """Return what one draw names, the accuracy of raw RDMs, and how many pairs it is without."""
+    i, j = np.triu_indices(len(stimuli), 1)
+    weights = (stimuli[i] * stimuli[j])[kept].astype(np.intp)
+    dropped = int((weights == 0).sum())
+    if (subjects > 0).sum() < 2 or len(weights) - dropped < 2:
+        nothing = np.full((len(surface.cells), 1), np.nan)
+        return NamedRegions(nothing, nothing, 0, 0), np.nan, dropped
+    return surface.named(weights, copies=subjects)[0], float(surface.raw(weights, subjects).accuracy[0]), dropped
+
+
+def _check(rdms: Values, n_boot: int, n_shuffles: int, rng: np.random.Generator | None) -> None:
+    n_subjects, n_regions, n_pairs = rdms.shape
+    for name, n, least in (
+        ("subjects", n_subjects, MIN_SUBJECTS),
+        ("regions", n_regions, 2),
+        ("stimuli", n_stimuli_of(n_pairs), MIN_STIMULI),
+    ):
+        if n < least:
+            raise BrainalignError(f"identification across subjects needs {least} or more {name}; got {n}")
+    if (n_boot or n_shuffles) and rng is None:
+        raise BrainalignError("draws and shuffles need rng; pass rng=np.random.default_rng(seed)")

@@ -1,0 +1,351 @@
+"""Reading files that others wrote: whatever is wrong with one is said in one way, before its numbers are believed.
+
+What a format lets one check is checked: the sizes in a header against the file, before memory is taken for them, and
+the checksums of gzip, zip and PNG, which libraries that stop early never reach.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zipfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AGAIN = "copy or download it again"
+LONGEST = 200  # characters of what a library says
+MOST_PACKED = 1032  # deflate packs no more bytes than these into one
+PIECE = 1 << 20
+
+
+@contextmanager
+def reading(path: Path | str, wrong: str, remedy: str = AGAIN) -> Iterator[None]:
+    """Turn whatever a library raises over a file into the project's error.
+
+    A damaged file makes a parser raise nearly anything, a KeyError or a MemoryError as well as an OSError, so that
+    nothing but the file may be at stake inside the block.
+
+    Parameters
+    ----------
+    path : path
+        Named in the message.
+    wrong : str
+        What to say of the file: "not a readable table".
+    remedy : str
+
+    Raises
+    ------
+    BrainalignError
+        For every error inside the block; the project's own pass as they are.
+    """
+    try:
+        yield
+    except BrainalignError:
+        raise
+    except FileNotFoundError as error:
+        raise BrainalignError(f"{error.filename or path}: no such file; correct the path in the descriptor") from error
+    except PermissionError as error:
+        raise BrainalignError(f"{path}: may not be read ({error.strerror}); change its permissions") from error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:LONGEST]
+        reason = f"{type(error).__name__}: {reason}" if isinstance(error, LookupError) or not reason else reason
+        raise BrainalignError(f"{path}: {wrong} ({reason}); {remedy}") from error
+
+
+def read_json(path: Path | str, wrong: str = "not a readable JSON object", remedy: str = "write it again") -> Any:
+    """Return the object (a dict) that a JSON file holds.
+
+    Raises
+    ------
+    BrainalignError
+        If the file cannot be read, or holds something else.
+    """
+    with reading(path, wrong, remedy):
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        if not isinstance(content, dict):
+            raise TypeError(f"holds a {type(content).__name__}")
+    return content
+
+
+def read_lines(path: Path | str, remedy: str = "save it as text in UTF-8") -> list[str]:
+    """Return the lines of a text file in UTF-8.
+
+    Raises
+    ------
+    BrainalignError
+        If it is none.
+    """
+    with reading(path, "not a text file", remedy):
+        text = Path(path).read_text(encoding="utf-8-sig")
+        if "\0" in text:
+            raise ValueError("holds bytes of 0, as binary files do")
+    return text.splitlines()
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Return the table in a .parquet file.
+
+    Raises
+    ------
+    BrainalignError
+        If it is none, or damaged.
+    """
+    import pandas as pd
+
+    with reading(path, "not a readable .parquet table", "write it again"):
+        return pd.read_parquet(path)
+
+
+# ---------------------------------------------------------------------------------------------------------- arrays
+
+
+def read_npy(path: Path, *, mapped: bool = False) -> NDArray[Any]:
+    """Return the array of a .npy file, which is never unpickled.
+
+    Parameters
+    ----------
+    path : Path
+    mapped : bool
+        Leave the values on disk until they are read.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no such file, it is not as long as its header says, or holds something else.
+    """
+    with reading(path, "no whole .npy file of numbers", "write it with numpy.save, or copy it again"):
+        with open(path, "rb") as file:
+            n_bytes = _declared(file) + file.tell()
+        if n_bytes != path.stat().st_size:
+            raise ValueError(f"its header needs {n_bytes:,} bytes, the file has {path.stat().st_size:,}")
+        values = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    return np.asanyarray(values)
+
+
+def read_numbers(path: Path, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+    """Return arrays of a .npy (under the name ""), .npz or .safetensors file; they must be numbers.
+
+    Parameters
+    ----------
+    path : Path
+    names : collection of str, optional
+        Which arrays of a .npz or .safetensors are read and judged, those that are there; all where not given.
+
+    Raises
+    ------
+    BrainalignError
+        If the file cannot be read, or holds something else than real numbers.
+    """
+    if path.suffix == ".safetensors":
+        arrays = read_safetensors(path, names)[0]
+    else:
+        arrays = {"": read_npy(path)} if path.suffix == ".npy" else read_npz(path, names)
+    for name, values in arrays.items():
+        if values.dtype.kind not in "iufb":
+            raise BrainalignError(f"{path}: {name or 'its array'} holds {values.dtype}; give real numbers")
+    return arrays
+
+
+def array_names(path: Path) -> list[str]:
+    """Return the names of the arrays of a .npz or .safetensors file, of which none is read; "" of a .npy file.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no such file, or it is of another format.
+    """
+    if path.suffix == ".safetensors":
+        from safetensors import safe_open
+
+        with reading(path, "not a complete safetensors file", "copy it again"), safe_open(path, "numpy") as file:
+            return list(file.keys())
+    if path.suffix == ".npy":
+        return [""]
+    with reading(path, "not a complete .npz file"), zipfile.ZipFile(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
+def read_npz(path: Path, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a .npz file by name: those of `names` that are there, else all.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no such file, an array is not as long as its header says, or a checksum differs.
+    """
+    with reading(path, "no whole .npz file of numbers", "write it with numpy.savez, or copy it again"):
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                if names is not None and entry.filename.removesuffix(".npy") not in names:
+                    continue
+                if entry.file_size > MOST_PACKED * entry.compress_size + 64:
+                    raise ValueError(f"{entry.filename} would grow from {entry.compress_size:,} to {entry.file_size:,}")
+                with archive.open(entry) as member:
+                    n_bytes = _declared(member) + member.tell()
+                if n_bytes != entry.file_size:  # else numpy stops before the checksum
+                    raise ValueError(f"the header of {entry.filename} needs {n_bytes:,} bytes of {entry.file_size:,}")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: np.asarray(file[name]) for name in file.files if names is None or name in names}
+    return arrays
+
+
+def _declared(file: IO[bytes]) -> int:
+    """Return how many bytes the values of a .npy file take by its header, which is read."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    shape, _, dtype = readers[np.lib.format.read_magic(file)](file)
+    if dtype.hasobject:
+        raise ValueError("holds Python objects")
+    if min(shape, default=0) < 0:
+        raise ValueError(f"has the shape {shape}")
+    n_bytes = dtype.itemsize
+    for length in shape:  # as Python's numbers: a product of numpy's would overflow
+        n_bytes *= length
+    return n_bytes
+
+
+def read_safetensors(
+    path: Path | str, names: Collection[str] | None = None
+) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Return the arrays of a safetensors file by name, those of `names` that are there, else all; and its notes.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no such file, or its header does not fit it.
+    """
+    from safetensors import safe_open
+
+    with reading(path, "not a complete safetensors file", "write or copy it again"), safe_open(path, "numpy") as file:
+        stored = [name for name in file.keys() if names is None or name in names]  # noqa: SIM118 (it is no dict)
+        arrays = {name: file.get_tensor(name) for name in stored}
+        return arrays, dict(file.metadata() or {})
+
+
+@contextmanager
+def open_hdf5(path: Path, wrong: str = "not a whole HDF5 file", remedy: str = "download it again") -> Iterator[Any]:
+    """Open an HDF5 file for reading; see `reading` for what the block may raise.
+
+    Raises
+    ------
+    BrainalignError
+        If it is none.
+    """
+    import h5py
+
+    with reading(path, wrong, remedy), h5py.File(path, "r") as file:
+        yield file
+
+
+def check_stored(dataset: Any) -> None:
+    """Raise where a dataset of HDF5 says that it holds more than its file could: its values would fill the memory.
+
+    Raises
+    ------
+    ValueError
+        Inside `open_hdf5`, which says of which file.
+    """
+    most = MOST_PACKED * int(dataset.file.id.get_filesize())
+    if int(dataset.nbytes) > most:
+        raise ValueError(f"{dataset.name} of shape {dataset.shape} would take {dataset.nbytes:,} bytes")
+
+
+# ---------------------------------------------------------------------------------------------------------- images
+
+
+def load_image_file(path: Path) -> Any:
+    """Open a GIFTI, CIFTI, NIfTI or MGH file with nibabel; its values stay on disk until `image_values` reads them.
+
+    nibabel leaves a compressed stream when it has the voxels, before the checksum that follows them: the stream is
+    read to its end here.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no such file, it is truncated, damaged or of another format.
+    """
+    import nibabel
+
+    with reading(path, "truncated, or not of the format its name says"):
+        n_bytes = _unpacked(path)
+        image: Any = nibabel.load(path)
+        proxy = getattr(image, "dataobj", None)
+        if proxy is not None and nibabel.is_proxy(proxy):
+            beside = Path(image.file_map["image"].filename or path)  # .hdr has its voxels in .img
+            n_bytes = n_bytes if beside == path else _unpacked(beside)
+            needed = proxy.offset + proxy.dtype.itemsize * int(np.prod([int(n) for n in proxy.shape], dtype=object))
+            if min(proxy.shape, default=0) < 0 or needed > n_bytes:
+                raise ValueError(f"voxels of shape {proxy.shape} need {needed:,} bytes, there are {n_bytes:,}")
+    return image
+
+
+def image_values(path: Path, image: Any, dtype: type[np.generic] | None = None) -> NDArray[Any]:
+    """Return the values of an image that `load_image_file` opened, in the type that is asked for.
+
+    Raises
+    ------
+    BrainalignError
+        If they cannot be read, or are no real numbers.
+    """
+    with reading(path, "its values cannot be read"):
+        if image.dataobj.dtype.kind not in "iufb":
+            raise TypeError(f"they are {image.dataobj.dtype}")
+        return np.asarray(image.dataobj, dtype=dtype)
+
+
+def _unpacked(path: Path) -> int:
+    """Return how many bytes a file has when it is unpacked."""
+    state = path.stat()
+    return _unpacked_as(path.absolute(), state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)  # a file is opened for its header, its grid and its values
+def _unpacked_as(path: Path, n_bytes: int, _: int) -> int:
+    from nibabel.openers import ImageOpener
+
+    with open(path, "rb") as file:
+        gzipped = file.read(2) == b"\x1f\x8b"
+    if not gzipped and path.suffix.lower() not in (".bz2", ".zst"):  # which nibabel unpacks besides
+        return n_bytes
+    total = 0
+    with gzip.open(path) if gzipped else ImageOpener(str(path)) as stream:
+        while piece := stream.read(PIECE):
+            total += len(piece)
+    return total
+
+
+def open_picture(path: Path | str, name: str = "") -> Any:
+    """Return a picture (PIL) with its pixels read; the checksums of a PNG are compared, which PIL leaves out.
+
+    Parameters
+    ----------
+    path : path
+    name : str
+        What messages begin with: "stimulus 'cat': ".
+
+    Raises
+    ------
+    BrainalignError
+        If the file is missing, cut short, damaged or no picture.
+    """
+    from PIL import Image
+
+    with reading(
+        f"{name}cannot read the image {path}", "cut short, damaged or no picture", "copy it again, or leave it out"
+    ):
+        with Image.open(path) as picture:
+            if picture.format == "PNG":
+                picture.verify()
+        picture = Image.open(path)
+        picture.load()
+        return picture

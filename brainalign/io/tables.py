@@ -1,0 +1,73 @@
+"""Tables in text files, read as they stand: a row that has more cells than the header names is refused, not shifted."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from brainalign.checks import BrainalignError, listed
+
+MISSING = ("", "n/a", "N/A", "nan", "NaN", "<NA>", "None")  # cells in which nothing is known
+
+
+def read_text_table(path: Path, separator: str | None = None) -> pd.DataFrame:
+    """Read a table whose cells stay text, so that ids keep their zeros; empty cells are "".
+
+    pandas takes a surplus cell in the first row for an index and moves every column by one. Read without a header,
+    the line of names is a row like any other, and the parser refuses a row that is longer.
+
+    Parameters
+    ----------
+    path : Path
+    separator : str, optional
+        A comma where the name ends in .csv, else a tab.
+
+    Raises
+    ------
+    BrainalignError
+        If the file cannot be read, holds nothing, has a row with more cells than the header, or two columns of one
+        name.
+    """
+    separator = separator or ("," if path.suffix == ".csv" else "\t")
+    with no_cell_lost(path):
+        cells = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, header=None)
+    names = [name or f"Unnamed: {place}" for place, name in enumerate(cells.iloc[0])]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BrainalignError(f"{path}: two columns are called {listed(twice)}; keep one of each name")
+    return cells.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)
+
+
+@contextmanager
+def no_cell_lost(path: Path | str) -> Iterator[None]:
+    """Turn what pandas says of a table that it cannot read, or reads with cells left out, into the project's error.
+
+    For tables read with `index_col=False`, where pandas only warns of a surplus cell.
+
+    Parameters
+    ----------
+    path : path
+        What is read, named in the message.
+
+    Raises
+    ------
+    BrainalignError
+        If the file cannot be read, or a row has more cells than the header.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            yield
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        surplus = isinstance(error, pd.errors.ParserWarning) or " saw " in str(error)
+        what = "a row has more cells than the header" if surplus else "not a readable table"
+        raise BrainalignError(
+            f"{path}: {what} ({str(error).strip()}); put text that holds the separator in quotation marks, or write "
+            "the table again"
+        ) from error
+    except Exception as error:  # csv.Error, a file without any text, bytes that are no text, ...
+        raise BrainalignError(f"{path}: not a readable table ({error}); write it again") from error

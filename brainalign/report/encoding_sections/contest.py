@@ -1,0 +1,230 @@
+"""Families of models that meet in every region: who wins, by how much, and where that cannot be said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+
+from brainalign.config import SentenceModel
+from brainalign.report.kit import (
+    CAPTIONS,
+    FSAVERAGE,
+    GREY,
+    NULL,
+    ImageMaterial,
+    Panel,
+    Section,
+    SurfaceMap,
+    check_columns,
+    flat_maps,
+    html_table,
+    legend_below,
+    model_colours,
+    new_figure,
+    number,
+    surface_map,
+    surface_viewer,
+    together,
+)
+from brainalign.statistics import RELIABLE
+
+CONTEST_COLUMNS = (
+    "region", "family", "r", "low", "high", "ahead", "ahead_low", "ahead_high", "winner", "decided", "ceiling_r",
+    "null_high",
+)  # fmt: skip
+PALE = 0.68  # share of white in the colour of an undecided vertex
+UNDECIDED = "{}, undecided"
+
+
+def contest_scores(rows: pd.DataFrame) -> Figure:
+    """Draw the score of every family in every region, and below it the margin of the best one.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        A row per region and family, of `family_contest`. Both in the order of their first row.
+    """
+    check_columns("the table of the contest", rows, CONTEST_COLUMNS)
+    regions, families = list(pd.unique(rows["region"])), list(pd.unique(rows["family"]))
+    colours = model_colours(families)
+    figure, (above, below) = new_figure(min(max(2.4 + 0.75 * len(regions), 6.5), 9.0), 5.4, rows=2)
+    step = 0.7 / len(families)
+    for k, family in enumerate(families):
+        mine = rows[rows["family"] == family].set_index("region").reindex(regions)
+        x = np.arange(len(regions)) + (k - (len(families) - 1) / 2) * step
+        above.vlines(x, mine["low"], mine["high"], color=colours[family], linewidth=1.4)
+        above.plot(x, mine["r"], "o", color=colours[family], markersize=4, label=family)
+    best = rows[rows["winner"]].set_index("region").reindex(regions)
+    for place, (_, row) in enumerate(best.iterrows()):
+        _bounds(above, place, row)
+        colour = colours[row["family"]]
+        below.vlines(place, row["ahead_low"], row["ahead_high"], color=colour, linewidth=1.4)
+        below.plot(place, row["ahead"], "o", color=colour, markerfacecolor=colour if row["decided"] else "white")
+    for ax, label in ((above, "mean r on test images"), (below, "ahead of the others (r)")):
+        ax.axhline(0, color=GREY, linewidth=0.6)
+        ax.set_ylabel(label)
+        ax.set_xlim(-0.6, len(regions) - 0.4)
+    above.set_xticks([])
+    below.set_xticks(range(len(regions)), regions, fontsize=7, rotation=40 if len(regions) > 6 else 0, ha="center")
+    legend_below(figure, [above], 3)
+    return figure
+
+
+def _bounds(ax: Axes, x: int, row: pd.Series[float]) -> None:
+    """Draw ceiling and chance of one region."""
+    left, right = x - 0.45, x + 0.45
+    label = "best family, exchanged predictions"
+    ax.fill_between([left, right], 0, row["null_high"], color=NULL, linewidth=0, zorder=0, label=label)
+    if np.isfinite(row["ceiling_r"]):
+        ax.hlines(row["ceiling_r"], left, right, color="black", linestyle="--", linewidth=0.8, label="noise ceiling")
+
+
+def winner_maps(
+    table: pd.DataFrame, decided: Mapping[str, bool], families: Sequence[str], *, q: float
+) -> tuple[SurfaceMap, SurfaceMap]:
+    """Return the map of the best family and the map of its margin; a vertex of an undecided region is pale.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A row per reliable vertex: hemi, vertex, roi (list of str), family, margin, q.
+    decided : mapping of bool
+        By region; a vertex in several is pale unless one of them is decided.
+    families : sequence of str
+        In the order of their colours.
+    q : float
+        Vertices whose best family is not significant at this false discovery rate are not shown.
+    """
+    check_columns("the table of winners", table, ["hemi", "vertex", "roi", "family", "margin", "q"])
+    sure = np.array([any(decided.get(name, False) for name in names) for names in table["roi"]], dtype=bool)
+    shown = table["q"].to_numpy(dtype=float) < q
+    names = [family if firm else UNDECIDED.format(family) for family, firm in zip(table["family"], sure, strict=True)]
+    table = table.assign(
+        winner=pd.Series(names, index=table.index, dtype=object).where(shown, None),
+        margin=table["margin"].where(shown),
+    )
+    colours = model_colours(list(families))
+    pale = {UNDECIDED.format(name): _pale(colour) for name, colour in colours.items()}
+    winners = surface_map(
+        table, "winner", title="Best family", unit="family", kind="categorical", categories=colours | pale
+    )
+    return winners, surface_map(
+        table, "margin", title="Margin of the best family", unit="difference in r to the second", vmin=0.0
+    )
+
+
+def _pale(colour: str) -> str:
+    red, green, blue = (PALE + (1 - PALE) * part for part in to_rgb(colour))
+    return to_hex((red, green, blue))
+
+
+def contest_section(material: ImageMaterial) -> Section | None:
+    """Return the section on the contest of families; None where there was none."""
+    rows = material.contest
+    if rows is None or rows.empty:
+        return None
+    regions = rows[rows["region"] != RELIABLE]
+    drawn = regions if len(regions) else rows
+    caption = CAPTIONS["contest"].format(confidence=material.config.confidence)
+    panels = [Panel("contest", "Families by region", caption, contest_scores(drawn), rows), *_maps(material, rows)]
+    best = drawn[drawn["winner"]]
+    n, chance = len(best), (1 - material.config.confidence) * len(best)
+    paragraphs = [
+        f"{int(best['decided'].sum())} of {n} regions are decided. Were two families equally good in all, up to "
+        f"{chance:.2g} would be decided by chance: regions are decided one by one, not corrected for their number.",
+        "What a family is was said in the configuration: the winner is the best of the fits that were named, not of "
+        "all that could have been.",
+    ]
+    return Section("contest", "Families of models", panels, paragraphs, [_table(rows)])
+
+
+def _maps(material: ImageMaterial, rows: pd.DataFrame) -> list[Panel]:
+    """Return maps of winner and margin with the ceiling beside; none on another mesh than fsaverage5."""
+    if material.winners is None or material.responses is None:
+        return []
+    targets = material.responses.targets
+    if "vertex" not in targets or not FSAVERAGE[0] < targets["vertex"].max() < FSAVERAGE[1]:
+        return []
+    table = material.winners.merge(targets[["target_id", "hemi", "vertex", "roi"]], on="target_id")
+    of_regions = rows[rows["region"] != RELIABLE].groupby("region")["decided"].first()
+    decided = {str(region): bool(sure) for region, sure in of_regions.items()}
+    families, q = list(pd.unique(rows["family"])), material.config.summarize.q
+    winner, margin = winner_maps(table, decided, families, q=q)
+    ceiling = surface_map(table, "ceiling", title="noise ceiling", unit="share of variance that repeats")
+    maps = [winner, margin] + ([ceiling] if table["ceiling"].notna().any() else [])
+    n_families = len(families)
+    counts = {
+        "hidden": "vertices with an unreliable ceiling, and those whose best family is not above chance "
+        f"(q ≥ {q:g}, corrected for {n_families} families)",
+        "n": len(table),
+        "n_shown": winner.n_shown,
+        "n_decided": int((winner.values < n_families).sum()),  # pale ones come after
+    }
+    caption, numbers = CAPTIONS["winners"].format(**counts), material.winners
+    parts = [
+        Panel("winners", "Inflated", caption, None, numbers, html=surface_viewer(maps)),
+        Panel("flatwinners", f"Flattened: {winner.title}", caption, flat_maps(winner)),
+        Panel("flatmargin", f"Flattened: {margin.title}", CAPTIONS["winnermargin"], flat_maps(margin)),
+    ]
+    return together("winners", "Families on fsaverage5", parts)
+
+
+def _table(rows: pd.DataFrame) -> Markup:
+    families = list(pd.unique(rows["family"]))
+    cells = []
+    for region, mine in rows.groupby("region", sort=False):
+        of, best = mine.set_index("family"), mine[mine["winner"]].iloc[0]
+        scores = [f"{number(of['r'][name])} ({of['model'][name]}, {of['layer'][name]})" for name in families]
+        ahead = f"{number(best['ahead'])} ({number(best['ahead_low'])} to {number(best['ahead_high'])})"
+        verdict = str(best["family"]) if best["decided"] else f"undecided: {best['reason']}"
+        extent = [number(best["null_high"]), number(best["ceiling_r"])]
+        cells.append([str(region), f"{int(best['n_targets']):,}", *scores, *extent, ahead, verdict])
+    header = ["region", "targets", *families, "chance, upper end", "ceiling (r)", "best ahead by", "decision"]
+    return html_table(header, cells, "Families by region: mean r (model, layer)")
+
+
+def contest_sentence(material: ImageMaterial) -> list[str]:
+    """Return who wins where, in a sentence; nothing without a contest."""
+    rows = material.contest
+    if rows is None or rows.empty:
+        return []
+    best = rows[rows["winner"] & (rows["region"] != RELIABLE)]
+    parts = [
+        f"{family} in {', '.join(mine['region'])}"
+        for family, mine in best[best["decided"]].groupby("family", sort=False)
+    ]
+    left = int((~best["decided"]).sum())
+    found = "; ".join(parts) or "no family in any region"
+    return [
+        f"Best of {rows['family'].nunique()} families of models: {found}; undecided: {left} of {len(best)} regions."
+    ]
+
+
+def contest_methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
+    """Return how captions became features and how families were compared, with the keys of the references."""
+    config = material.config
+    texts: list[tuple[str, tuple[str, ...]]] = []
+    for name in config.models_of(material.dataset):
+        model = config.models[name]
+        if isinstance(model, SentenceModel):
+            how = "averaged over the captions of an image" if model.wordings == "mean" else "a layer per caption"
+            text = f"{name}: sentence embeddings of the captions of the images by {model.weights}, {how}."
+            texts.append((text, ("sentence",)))
+    if material.contest is not None and not material.contest.empty:
+        families = "; ".join(f"{family}: {', '.join(entries)}" for family, entries in config.contest.items())
+        text = (
+            f"Families of models ({families}) were compared on the reliable targets of each region. Each family was "
+            "represented by the model, method and layer with the largest score inside the training images. The best "
+            "family's lead over the best of the others was resampled over test images, the best of the others taken "
+            "anew in every draw, and its interval widened for the chance of the training images. A region is decided "
+            "when that interval lies above 0 and the best family above the largest of all families under exchanged "
+            "predictions."
+        )
+        texts.append((text, ("bootstrap", "folds", "maxstat")))
+    return texts

@@ -1,0 +1,287 @@
+"""Few images: how in-context encoding compares with ridge as a subject is shown more images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from brainalign.report.encoding_sections.text_preferences import text_panel
+from brainalign.report.kit import (
+    COLOURS,
+    GREY,
+    ImageMaterial,
+    Panel,
+    Section,
+    check_columns,
+    html_table,
+    legend_below,
+    new_figure,
+    number,
+    share_axis,
+    together,
+)
+from brainalign.statistics import RELIABLE
+
+CURVE_COLUMNS = ("group", "method", "size", "explained_variance", "se", "ceiling", "beyond")
+# The colour of a method is the same on every page; the control is grey.
+METHODS = {
+    "in_context": ("in-context", COLOURS[0], "o"),
+    "empirical_bayes": ("empirical-Bayes ridge", COLOURS[1], "s"),
+    "ridge_pooled": ("ridge, one penalty", COLOURS[2], "^"),
+    "ridge_per_target": ("ridge, a penalty each", COLOURS[3], "v"),
+    "shuffled_context": ("in-context, responses exchanged", GREY, "x"),
+}
+FULL = "ridge_full"
+TAKEN = {
+    "in_context": "in-context",
+    "empirical_bayes": "empirical-Bayes ridge (fell back)",
+    "ridge": "ridge (fell back)",
+}
+RIVALS = ("empirical_bayes", "ridge_pooled")  # what superiority is claimed over
+MOST_REGIONS = 8  # panels
+LOWEST = -0.5  # of the axis: ridge with a penalty each can fall far below any other line
+CAPTION = """
+    Explained variance of the responses to test images (repeats averaged; mean over the reliable targets of a region)
+    after contexts of so many images, {model}, layer {layer}; lines: mean over {n_repeats} contexts that share no image,
+    bands: standard error over them. Every method sees the same images. Empirical-Bayes ridge and in-context encoding
+    know the weights of other subjects' voxels; ridge knows the context alone. Hollow: more images than in any context
+    of training. Solid grey: ridge on all {n_pool} training images. Dotted: 0, what predicting the mean gives. {ceiling}
+    Good: blue on or above orange, both above green at the left, meeting it at the right; crosses at or below 0. Bad:
+    blue below green (the prior does not hold here: the table says whether ridge was taken instead), blue falling where
+    it becomes hollow, or crosses above 0 (a leak)."""
+
+
+def curves(rows: pd.DataFrame) -> Figure:
+    """Draw explained variance against the number of images, a panel per region.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        A row per group, method and size: explained_variance, se, ceiling, beyond. Groups in the order of their first
+        row.
+    """
+    check_columns("the curve", rows, CURVE_COLUMNS)
+    regions = list(pd.unique(rows["group"]))
+    columns = min(len(regions), 4)
+    n_rows = -(-len(regions) // columns)
+    figure, axes = new_figure(max(1.0 + 2.2 * columns, 6.0), 1.0 + 2.3 * n_rows, columns, n_rows)
+    for ax in axes[len(regions) :]:
+        ax.set_visible(False)
+    for k, (ax, region) in enumerate(zip(axes, regions, strict=False)):
+        _panel(ax, rows[rows["group"] == region])
+        ax.set_title(region, fontsize=9)
+        if k % columns == 0:
+            ax.set_ylabel("explained variance", fontsize=8)
+        if k >= len(regions) - columns:
+            ax.set_xlabel("images in the context", fontsize=8)
+    share_axis(axes[: len(regions)])
+    for ax in axes:
+        ax.set_ylim(bottom=max(ax.get_ylim()[0], LOWEST))
+    legend_below(figure, axes[: len(regions)], 4 if columns > 2 else 3)
+    return figure
+
+
+def _panel(ax: Axes, rows: pd.DataFrame) -> None:
+    for place, (method, (label, colour, marker)) in enumerate(METHODS.items()):
+        above = 3 - 0.1 * place  # the first lies on top
+        mine = rows[rows["method"] == method].sort_values("size")
+        if mine.empty:
+            continue
+        value, error = mine["explained_variance"], mine["se"].fillna(0)
+        ax.fill_between(mine["size"], value - error, value + error, color=colour, alpha=0.2, linewidth=0)
+        ax.plot(mine["size"], value, color=colour, linewidth=1.3, zorder=above)
+        for beyond, part in mine.groupby("beyond"):
+            face = "white" if beyond else colour
+            name = "_" if beyond else label  # names with an underscore stay out of the legend
+            ax.plot(
+                part["size"],
+                part["explained_variance"],
+                marker,
+                color=colour,
+                mfc=face,
+                ms=4,
+                label=name,
+                zorder=above + 0.05,
+            )
+    full = rows.loc[rows["method"] == FULL, "explained_variance"]
+    if len(full):
+        ax.axhline(full.iloc[0], color=GREY, linewidth=1, label="ridge, all training images")
+    ceiling = rows["ceiling"].iloc[0]
+    if np.isfinite(ceiling):
+        ax.axhline(ceiling, color="black", linestyle="--", linewidth=0.8, label="noise ceiling")
+    ax.axhline(0, color=GREY, linestyle=":", linewidth=0.8, label="the mean")
+    sizes = sorted(rows.loc[rows["method"] != FULL, "size"].unique())
+    ax.set_xscale("log")
+    ax.set_xticks(sizes, [f"{size:g}" for size in sizes], fontsize=7)
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.tick_params(axis="y", labelsize=7)
+
+
+def few_images_section(material: ImageMaterial) -> Section | None:
+    """Return the section on in-context encoding; None where no method asks for it."""
+    panels: list[Panel] = []
+    paragraphs: list[str] = []
+    blocks: list[Markup] = []
+    for (model, method), encoding in material.encodings.items():
+        if encoding.curve.empty:
+            continue
+        label, layer = material.label(model, method), material.chosen(model, method)
+        about = material.details(f"model-{model}_method-{method}_curve")
+        rows = encoding.curve[encoding.curve["layer"] == layer]
+        regions = _regions(rows)
+        shown = pd.concat([rows[rows["group"] == region] for region in regions])
+        known = rows["ceiling"].notna().any()
+        words = {
+            "model": label,
+            "layer": layer,
+            "n_repeats": int(rows.loc[rows["method"] != FULL, "n_repeats"].max()),
+            "n_pool": int(rows.loc[rows["method"] == FULL, "size"].max()),
+            "ceiling": "Dashed: noise ceiling." if known else "No image was repeated, so there is no noise ceiling.",
+        }
+        title = f"{label}, {layer}: from few images to many"
+        parts = [Panel(f"curve{model}{method}", title, CAPTION.format(**words), curves(shown), rows)]
+        paragraphs += _sentences(material, label, layer, rows, about)
+        texts = pd.DataFrame(about["layers"][layer].get("texts", []))
+        if len(texts):
+            parts.append(text_panel(f"texts{model}{method}", label, material.subject, texts, regions))
+        panels += together(f"few{model}{method}", f"{label} from few images", parts)
+        blocks.append(_fallback_table(label, about["layers"][layer]))
+        blocks.append(_score_table(label, rows[rows["group"] == RELIABLE], material.config.confidence))
+    return Section("fewimages", "Few images: in-context encoding", panels, paragraphs, blocks) if panels else None
+
+
+def _regions(rows: pd.DataFrame) -> list[str]:
+    """Return the regions to draw, those of most targets where there are many; all targets where there is none."""
+    sizes = rows.drop_duplicates("group").set_index("group")["n_targets"]
+    named = sizes.drop(RELIABLE, errors="ignore")
+    if named.empty:
+        return [str(name) for name in sizes.index]
+    largest = set(named.nlargest(MOST_REGIONS).index)
+    return [str(name) for name in named.index if name in largest]
+
+
+def _sentences(
+    material: ImageMaterial, label: str, layer: str, rows: pd.DataFrame, about: Mapping[str, Any]
+) -> list[str]:
+    """Return what was trained on whom, what it cost, and what may be claimed."""
+    mine = about["layers"][layer]
+    others = ", ".join(
+        f"{name} ({use['n_voxels']:,} voxels, {use['n_images']:,} images)" for name, use in about["subjects"].items()
+    )
+    seeds = len(mine["seed_r"])
+    spread = ""
+    if seeds > 1:
+        sd = float(np.std(mine["seed_r"], ddof=1))
+        spread = f" Single seeds: mean r {number(float(np.mean(mine['seed_r'])))} ± {number(sd)}."
+    trained = (
+        f"{label}: a network of {mine['n_parameters']:,} parameters ({seeds} seed{'s' if seeds > 1 else ''}, "
+        f"{mine['seconds']:.0f} s of pre-training for layer {layer}) was meta-trained on training images of subject "
+        f"{others}, and on nothing of subject {material.subject}. Features: {mine['n_components']} principal "
+        f"components of {mine['n_features']} ({mine['variance']:.0%} of their variance), at unit length. Scores "
+        f"elsewhere on this page are of {mine['n_context']} training images of this subject, the largest context of "
+        f"training or all there are; no weight of the network was changed by them.{spread}"
+    )
+    verdicts = _verdicts(label, rows[rows["group"] == RELIABLE])
+    return [*_trailing(label, rows[rows["group"] == RELIABLE]), trained, *verdicts]
+
+
+def _trailing(label: str, rows: pd.DataFrame) -> list[str]:
+    """Return at which sizes a simpler method is ahead, in front of everything else; empty where none is."""
+    parts = []
+    for rival in RIVALS:
+        ahead = rows[(rows["method"] == rival) & (rows["difference"] < 0)]
+        if len(ahead):
+            sizes = ", ".join(
+                f"{row['size']} (by {number(-row['difference'])}{', clear' if row['high'] < 0 else ''})"
+                for _, row in ahead.iterrows()
+            )
+            parts.append(f"{METHODS[rival][0]} at {sizes}")
+    if not parts:
+        return []
+    return [
+        f"{label}: in-context encoding trails a simpler method, in explained variance over all reliable targets: "
+        f"{'; '.join(parts)}. Clear: the interval over contexts excludes 0."
+    ]
+
+
+def _verdicts(label: str, rows: pd.DataFrame) -> list[str]:
+    """Say at which sizes in-context encoding is ahead of what it must beat: where the paired interval excludes 0."""
+    found = []
+    for rival in RIVALS:
+        mine = rows[(rows["method"] == rival) & rows["low"].notna()]
+        if mine.empty:
+            continue
+        groups: dict[str, Sequence[int]] = {
+            "ahead": mine.loc[mine["low"] > 0, "size"].tolist(),
+            "behind": mine.loc[mine["high"] < 0, "size"].tolist(),
+            "undecided": mine.loc[(mine["low"] <= 0) & (mine["high"] >= 0), "size"].tolist(),
+        }
+        parts = [f"{what} at {', '.join(map(str, sizes))}" for what, sizes in groups.items() if sizes]
+        found.append(f"against {METHODS[rival][0]}: {'; '.join(parts)}")
+    if not found:
+        return [f"{label}: with one context of each size nothing can be said of differences; raise n_repeats."]
+    both = [size for size, mine in rows[rows["method"].isin(RIVALS)].groupby("size") if (mine["low"] > 0).all()]
+    verdict = (
+        f"Better than both at {', '.join(map(str, both))}." if both else "It is not claimed to be better than both."
+    )
+    return [
+        f"{label}, images at which in-context encoding is ahead or behind over all reliable targets, "
+        f"{', '.join(found)} (paired intervals over contexts, for these test images; not corrected for the number of "
+        f"sizes). {verdict}"
+    ]
+
+
+def _fallback_table(label: str, about: Mapping[str, Any]) -> Markup:
+    """Return which regions were left to ridge, with the errors that decided it."""
+    header = ["region", "targets", "error, in-context", "error, empirical Bayes", "error, ridge", "taken"]
+    several = len(about["seed_r"]) > 1
+    rows = [
+        [
+            f"{row['group']} (seed {row['seed']})" if several else str(row["group"]),
+            f"{int(row['n_targets']):,}",
+            number(row["in_context"]),
+            number(row["empirical_bayes"]),
+            number(row["ridge"]),
+            TAKEN[row["taken"]],
+        ]
+        for row in about["fallbacks"]
+    ]
+    if not rows:
+        return Markup("<p>{}: no fall-back was asked for, so in-context weights stand everywhere.</p>").format(label)
+    title = f"{label}: leave-one-out errors on the {about['n_context']} images of the context"
+    note = Markup(
+        '<p class="soft">{}, in units of their variance (1: no better than the mean), region by region, before any '
+        "test image is seen. The network stays unless empirical-Bayes ridge is better by more than a standard error "
+        "over images; the better of the two must beat ridge by as much, or ridge is taken.</p>"
+    ).format(title)
+    return html_table(header, rows, title) + note
+
+
+def _score_table(label: str, rows: pd.DataFrame, confidence: float) -> Markup:
+    header = ["method", "images", "explained variance", "r", "in-context ahead by"]
+    names = {method: name for method, (name, _, _) in METHODS.items()} | {FULL: "ridge, all training images"}
+    cells = []
+    for _, row in rows.iterrows():
+        apart = f"{number(row['difference'])} ({number(row['low'])} to {number(row['high'])})"
+        cells.append(
+            [
+                names.get(row["method"], row["method"]),
+                str(row["size"]),
+                _with_error(row["explained_variance"], row["se"]),
+                _with_error(row["r"], row["r_se"]),
+                apart if np.isfinite(row["low"]) and row["method"] != "in_context" else "–",
+            ]
+        )
+    title = f"{label}: over all reliable targets, {confidence:.0%} intervals"
+    return html_table(header, cells, title)
+
+
+def _with_error(value: float, error: float) -> str:
+    return f"{number(value)} ± {number(error)}" if np.isfinite(error) else number(value)

@@ -1,0 +1,159 @@
+"""What each layer of a network adds to the prediction, where all layers are fitted jointly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from brainalign.config import BandedRidgeMethod
+from brainalign.report.kit import (
+    CAPTIONS,
+    GREY,
+    ImageMaterial,
+    Panel,
+    Section,
+    check_columns,
+    layer_colours,
+    legend_below,
+    new_figure,
+    number,
+    share_axis,
+)
+from brainalign.statistics import RELIABLE
+
+PARTITION_COLUMNS = ("group", "layer", "joint", "split", "low", "high", "control_split", "ceiling")
+SCORES = {"r2": "R²", "r": "r"}
+CONTROLS = {"r2": "below 0 rather than above, since predicting noise costs R²", "r": "about 0"}
+JOINT, CEILING, CONTROL = "joint score", "noise ceiling", "refit on exchanged responses"
+
+
+def partition_bars(rows: pd.DataFrame, score: str) -> Figure:
+    """Draw what each layer adds, a panel per region: bars that add up to the black one, with controls and ceiling.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        A row per group (region) and layer, and one of their sum (joint): split, low, high, control_split, ceiling.
+        Layers in the order of their first row.
+    score : str
+        What is split.
+    """
+    check_columns("the table of what layers add", rows, PARTITION_COLUMNS)
+    regions = list(pd.unique(rows["group"]))
+    colours = layer_colours(list(pd.unique(rows.loc[~rows["joint"], "layer"])))
+    columns = min(len(regions), 4)
+    n_rows = -(-len(regions) // columns)
+    figure, axes = new_figure(max(1.2 + 2.1 * columns, 5.2), 0.7 + 2.0 * n_rows, columns, n_rows)
+    for ax in axes[len(regions) :]:
+        ax.set_visible(False)
+    for k, (ax, region) in enumerate(zip(axes, regions, strict=False)):
+        _region(ax, rows[rows["group"] == region], colours)
+        ax.set_title(region, fontsize=9)
+        if k % columns == 0:
+            ax.set_ylabel(f"mean part of {score}", fontsize=8)
+    share_axis(axes[: len(regions)])
+    legend_below(figure, axes[: len(regions)], 4)
+    return figure
+
+
+def _region(ax: Axes, rows: pd.DataFrame, colours: dict[str, str]) -> None:
+    """Draw the bars of one region; the joint one stands apart."""
+    for x, (_, row) in enumerate(rows.iterrows()):
+        place = x + 0.6 * bool(row["joint"])
+        name = JOINT if row["joint"] else str(row["layer"])
+        ax.bar(place, row["split"], 0.8, color="black" if row["joint"] else colours[row["layer"]], label=name)
+        # An interval of a bootstrap may leave out the value itself.
+        ax.vlines(place, row["low"], row["high"], color=GREY if row["joint"] else "black", linewidth=1)
+        ax.plot(
+            place, row["control_split"], "D", color="white", markeredgecolor=GREY, markersize=4, label=CONTROL, zorder=3
+        )
+    ceiling = rows["ceiling"].iloc[0]
+    if np.isfinite(ceiling):
+        ax.axhline(ceiling, color="black", linestyle="--", linewidth=0.8, label=CEILING)
+    ax.axhline(0, color=GREY, linewidth=0.6)
+    ax.set_xticks([])
+    ax.tick_params(axis="y", labelsize=7)
+
+
+def partition_over_time(rows: pd.DataFrame, score: str) -> Figure:
+    """Draw what each layer adds at each time; the joint score is black.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As for `partition_bars`; groups are times in s.
+    score : str
+    """
+    check_columns("the table of what layers add", rows, PARTITION_COLUMNS)
+    colours = layer_colours(list(pd.unique(rows.loc[~rows["joint"], "layer"])))
+    figure, (ax,) = new_figure(8.0, 3.6)
+    for layer, part in rows.groupby("layer", sort=False):
+        joint = bool(part["joint"].iloc[0])
+        time_ms, colour = 1000 * part["group"].astype(float), "black" if joint else colours[str(layer)]
+        ax.plot(time_ms, part["split"], color=colour, linewidth=1.4, label=JOINT if joint else str(layer))
+        ax.fill_between(time_ms, part["low"], part["high"], color=colour, alpha=0.15, linewidth=0)
+        if joint:
+            ax.plot(time_ms, part["control_split"], color=GREY, linewidth=1, label=CONTROL)
+            if part["ceiling"].notna().any():
+                ax.plot(time_ms, part["ceiling"], color="black", linestyle="--", linewidth=0.8, label=CEILING)
+    ax.axhline(0, color=GREY, linewidth=0.6)
+    ax.axvline(0, color=GREY, linewidth=0.6)
+    ax.set(xlabel="time from stimulus onset (ms)", ylabel=f"mean part of {score}")
+    legend_below(figure, [ax], 4)
+    return figure
+
+
+def partition_section(material: ImageMaterial) -> Section | None:
+    """Return the section on joint fits; None where there is none."""
+    panels, paragraphs = [], []
+    for (model, name), encoding in material.encodings.items():
+        method = material.config.methods[name]
+        if not isinstance(method, BandedRidgeMethod) or encoding.partition.empty:
+            continue
+        score, label = SCORES[method.metric], material.label(model, name)
+        rows = encoding.partition[encoding.partition["group"] != RELIABLE]
+        if rows.empty:  # no regions: all reliable targets as one
+            rows = encoding.partition
+        kind, draw = ("partitiontime", partition_over_time) if material.timed else ("partition", partition_bars)
+        words = {"model": label, "score": score, "control": CONTROLS[method.metric]}
+        caption = CAPTIONS[kind].format(**words, confidence=material.config.confidence)
+        title = f"What each layer of {label} adds"
+        panels.append(Panel(f"partition{model}{name}", title, caption, draw(rows, score), rows))
+        paragraphs += [_sentence(label, score, encoding.partition), _edges(label, encoding.scores, method.alphas)]
+    return (
+        Section("partition", "What each layer adds", panels, [text for text in paragraphs if text]) if panels else None
+    )
+
+
+def _sentence(label: str, score: str, table: pd.DataFrame) -> str:
+    """Return the split over all reliable targets in words."""
+    rows = table[table["group"] == RELIABLE]
+    if rows["split"].isna().any():
+        return ""
+
+    def text(row: pd.Series[float]) -> str:
+        return f"{number(row['split'])} ({number(row['low'])} to {number(row['high'])})"
+
+    parts = [f"{row['layer']} {text(row)}" for _, row in rows[~rows["joint"]].iterrows()]
+    joint = rows[rows["joint"]].iloc[0]
+    return (
+        f"{label}, mean over {int(joint['n_targets']):,} reliable targets: all layers reach {score} {text(joint)}, "
+        f"refitted on exchanged responses {number(joint['control_split'])}; noise ceiling {number(joint['ceiling'])}. "
+        f"Of this add: {'; '.join(parts)}."
+    )
+
+
+def _edges(label: str, scores: pd.DataFrame, alphas: Sequence[float]) -> str:
+    """Say how many targets chose a penalty at an end of the grid."""
+    if len(alphas) == 1:
+        return ""
+    low, high = (float(np.isclose(scores["alpha"], edge).mean()) for edge in (min(alphas), max(alphas)))
+    return (
+        f"{label}: of {len(scores):,} targets {number(low)} chose the smallest penalty, {min(alphas):g}, and "
+        f"{number(high)} the largest, {max(alphas):g}. The largest silences targets without signal; many at the "
+        "smallest call for a wider grid."
+    )

@@ -1,0 +1,189 @@
+"""Planted against recovered: whether the analysis finds what a simulation put in, and where it says it cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from brainalign.report.kit import COLOURS, GREY, check_columns, new_figure
+
+
+def planted_layers(rows: pd.DataFrame, layers: Sequence[str] | None = None) -> Figure:
+    """Draw recovered against planted layers: their counts where the networks share layers, and their relative depths.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        A row per area (and subject): area, planted, recovered (names of layers), planted_depth, recovered_depth (0
+        first layer, 1 last), decided (bool), reason. Undecided areas are counted and left out.
+    layers : sequence of str, optional
+        Layers of both axes of the counts; without it (another network than the generating one) only depths are drawn.
+    """
+    needed = ["area", "planted", "recovered", "planted_depth", "recovered_depth", "decided", "reason"]
+    check_columns("the table of planted layers", rows, needed)
+    decided = rows[rows["decided"].astype(bool)]
+    figure, axes = new_figure(8.6 if layers else 4.4, 3.5, 2 if layers else 1)
+    if layers:
+        _confusion(axes[0], decided, layers, "layer")
+    ax = axes[-1]
+    ax.axline((0, 0), slope=1, color="black", linestyle="--", linewidth=0.8)
+    if decided["recovered_depth"].nunique() > 1 and decided["planted_depth"].nunique() > 1:
+        from scipy.stats import spearmanr
+
+        rho = spearmanr(decided["planted_depth"], decided["recovered_depth"]).statistic
+        title = f"Spearman {rho:.2f} over {len(decided)} areas"
+    else:
+        title = f"no rank correlation: {len(decided)} areas with a constant depth"
+    ax.scatter(decided["planted_depth"], decided["recovered_depth"], s=28, color=COLOURS[0], alpha=0.8)
+    taken: dict[tuple[float, float], list[str]] = {}
+    for _, row in decided.iterrows():
+        taken.setdefault((row["planted_depth"], row["recovered_depth"]), []).append(str(row["area"]))
+    for (x, y), names in taken.items():
+        unique = list(dict.fromkeys(names))
+        text = ", ".join(unique[:3]) + (f" +{len(unique) - 3}" if len(unique) > 3 else "")
+        left = x > 0.6  # else the name runs out of the axes
+        ax.annotate(
+            text,
+            (x, y),
+            xytext=(-5 if left else 5, 3),
+            textcoords="offset points",
+            fontsize=7,
+            ha="right" if left else "left",
+        )
+    ax.set(xlabel="planted relative depth", ylabel="recovered relative depth", xlim=(-0.06, 1.06), ylim=(-0.06, 1.06))
+    ax.set_title(f"{title}\n{_undecided(rows, 'areas')}", fontsize=8)
+    return figure
+
+
+def _undecided(rows: pd.DataFrame, what: str) -> str:
+    """Return how many rows are undecided, and the reason given most often."""
+    left = rows[~rows["decided"].astype(bool)]
+    if left.empty:
+        return f"undecided: 0 of {len(rows)} {what}"
+    reason = left["reason"].value_counts()
+    return f"undecided: {len(left)} of {len(rows)} {what}\n({reason.index[0]})"
+
+
+def _confusion(ax: Axes, decided: pd.DataFrame, names: Sequence[str], what: str) -> None:
+    """Draw counts of planted (rows) and recovered (columns) names."""
+    counts = (
+        pd.crosstab(decided["planted"], decided["recovered"])
+        .reindex(index=list(names), columns=list(names), fill_value=0)
+        .to_numpy()
+    )
+    ax.imshow(counts, cmap="Blues", vmin=0, vmax=max(counts.max(initial=0), 1) * 1.2)
+    for i, j in np.argwhere(counts > 0):
+        ax.text(
+            j,
+            i,
+            str(counts[i, j]),
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if counts[i, j] > 0.6 * counts.max() else "black",
+        )
+    ax.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=7)
+    ax.set_yticks(range(len(names)), names, fontsize=7)
+    exact = int(np.trace(counts))
+    ax.set_title(f"exact in {exact} of {len(decided)} decided", fontsize=8)
+    ax.set(xlabel=f"recovered {what}", ylabel=f"planted {what}")
+
+
+def planted_latencies(rows: pd.DataFrame, sample_ms: float) -> Figure:
+    """Draw recovered against planted latencies with intervals; the band is max(12 ms, one sample) wide on each side.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        A row per layer (and subject): layer, planted_ms, recovered_ms, low_ms, high_ms (interval), decided, reason;
+        modality (meg, eeg) is coloured where there is such a column.
+    sample_ms : float
+        Time between samples.
+    """
+    needed = ["layer", "planted_ms", "recovered_ms", "low_ms", "high_ms", "decided", "reason"]
+    check_columns("the table of planted latencies", rows, needed)
+    tolerance = max(12.0, sample_ms)
+    decided = rows[rows["decided"].astype(bool)]
+    figure, (ax,) = new_figure(4.8, 4.1)
+    kinds = list(pd.unique(rows["modality"])) if "modality" in rows.columns else [""]
+    for k, kind in enumerate(kinds):
+        part = decided[decided["modality"] == kind] if kind else decided
+        x = part["planted_ms"] + 1.5 * (k - (len(kinds) - 1) / 2)  # beside each other, not on top
+        spread = np.maximum([part["recovered_ms"] - part["low_ms"], part["high_ms"] - part["recovered_ms"]], 0)
+        ax.errorbar(
+            x, part["recovered_ms"], spread, fmt="o", color=COLOURS[k], markersize=4, capsize=2, label=kind or None
+        )
+    low, high = ax.get_xlim() if len(decided) else (0.0, 1.0)
+    ends = np.array([low - 15, high + 15])
+    ax.plot(ends, ends, color="black", linestyle="--", linewidth=0.8)
+    ax.fill_between(
+        ends, ends - tolerance, ends + tolerance, color=GREY, alpha=0.2, linewidth=0, label=f"within {tolerance:g} ms"
+    )
+    inside = int((np.abs(decided["recovered_ms"] - decided["planted_ms"]) <= tolerance).sum())
+    ax.set_title(
+        f"{inside} of {len(decided)} decided within {tolerance:g} ms\n{_undecided(rows, 'latencies')}", fontsize=8
+    )
+    ax.set(xlabel="planted latency (ms)", ylabel="recovered latency (ms)", xlim=tuple(ends))
+    ax.legend(fontsize=7, frameon=False, loc="upper left")
+    return figure
+
+
+def planted_ceilings(rows: pd.DataFrame, tolerance: float = 0.02) -> Figure:
+    """Draw estimated against planted noise ceilings per planted level: targets, their mean, and its allowed error.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        A row per target: planted and ceiling (estimate, not clamped), shares of variance.
+    tolerance : float
+        Allowed |mean − planted|.
+    """
+    check_columns("the table of planted ceilings", rows, ["planted", "ceiling"])
+    levels = rows.groupby(rows["planted"].round(3))["ceiling"]
+    figure, (ax, gap) = new_figure(8.4, 3.4, 2)
+    rng = np.random.default_rng(0)
+    for level, values in levels:
+        drawn = values.sample(min(len(values), 250), random_state=0)
+        ax.plot(level + rng.uniform(-0.008, 0.008, len(drawn)), drawn, ".", color=COLOURS[4], markersize=2, alpha=0.5)
+        ax.errorbar(level, values.mean(), values.std(), fmt="o", color=COLOURS[0], markersize=5, capsize=3)
+        error, se = values.mean() - level, values.std() / np.sqrt(len(values))
+        outside = abs(error) > tolerance
+        gap.errorbar(
+            level, error, 2 * se, fmt="o", color=COLOURS[5] if outside else COLOURS[0], markersize=5, capsize=3
+        )
+    sizes = levels.size()
+    n = f"{sizes.min():,}" if sizes.min() == sizes.max() else f"{sizes.min():,} to {sizes.max():,}"
+    gap.set_title(f"{n} targets per planted level", fontsize=8)
+    top = max(float(rows["planted"].max()), 0.1)
+    ax.plot([0, top], [0, top], color="black", linestyle="--", linewidth=0.8)
+    ax.set(xlabel="planted ceiling (share of variance)", ylabel="estimated ceiling (mean, sd)")
+    gap.axhspan(-tolerance, tolerance, color=GREY, alpha=0.2, linewidth=0, label=f"within ± {tolerance:g}")
+    gap.axhline(0, color="black", linewidth=0.8, linestyle="--")
+    reach = max(np.abs(gap.get_ylim()).max(), 1.6 * tolerance)
+    gap.set(xlabel="planted ceiling (share of variance)", ylabel="mean estimate − planted (2 SE)", ylim=(-reach, reach))
+    gap.margins(x=0.15)
+    gap.legend(fontsize=7, frameon=False, loc="lower left")
+    return figure
+
+
+def planted_preferences(rows: pd.DataFrame, names: Sequence[str] | None = None) -> Figure:
+    """Draw counts of planted (rows) and recovered (columns) preferences of regions.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        A row per area (and subject): area, planted, recovered, decided (bool), reason.
+    names : sequence of str, optional
+        Preferences in order; by default those of the rows.
+    """
+    check_columns("the table of planted preferences", rows, ["area", "planted", "recovered", "decided", "reason"])
+    decided = rows[rows["decided"].astype(bool)]
+    shown = list(names or dict.fromkeys([*rows["planted"], *decided["recovered"]]))
+    figure, (ax,) = new_figure(2.6 + 0.42 * len(shown), 2.0 + 0.36 * len(shown))
+    _confusion(ax, decided, shown, "preference")
+    ax.set_title(f"{ax.get_title()}\n{_undecided(rows, 'areas')}", fontsize=8)
+    return figure

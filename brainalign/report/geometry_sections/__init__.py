@@ -1,0 +1,58 @@
+"""Sections of analyses of geometry and time."""
+
+from brainalign.report.geometry_sections.alignment import (
+    ALIGNMENT_TABLES,
+    UNSEEN,
+    alignment_section,
+    failed_alignment,
+    no_alignment,
+)
+from brainalign.report.geometry_sections.decoding_over_time import decoding_findings, decoding_section
+from brainalign.report.geometry_sections.identification import (
+    IDENTIFICATION_TABLES,
+    failed_identification,
+    identification_section,
+    identification_verdict,
+    no_identification,
+)
+from brainalign.report.geometry_sections.matching import MATCHING_TABLES, matching_section, no_matching
+from brainalign.report.geometry_sections.reference_rdms import (
+    RANDOM_COLUMNS,
+    layer_curves,
+    layer_verdict,
+    mds_categories,
+    rdm_grid,
+    reference_bars,
+)
+from brainalign.report.geometry_sections.searchlights import searchlight_section
+from brainalign.report.geometry_sections.time_course import course_section
+from brainalign.report.geometry_sections.timecourse import layer_latencies, rsa_over_time, score_over_time
+
+__all__ = [
+    "ALIGNMENT_TABLES",
+    "IDENTIFICATION_TABLES",
+    "MATCHING_TABLES",
+    "RANDOM_COLUMNS",
+    "UNSEEN",
+    "alignment_section",
+    "course_section",
+    "decoding_findings",
+    "decoding_section",
+    "failed_alignment",
+    "failed_identification",
+    "identification_section",
+    "identification_verdict",
+    "layer_curves",
+    "layer_latencies",
+    "layer_verdict",
+    "matching_section",
+    "mds_categories",
+    "no_alignment",
+    "no_identification",
+    "no_matching",
+    "rdm_grid",
+    "reference_bars",
+    "rsa_over_time",
+    "score_over_time",
+    "searchlight_section",
+]

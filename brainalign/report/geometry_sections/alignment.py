@@ -1,0 +1,204 @@
+"""The section on networks aligned with people's choices: what a teacher and its students gain, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from brainalign.report.kit import (
+    CAPTIONS,
+    COLOURS,
+    GREY,
+    NULL,
+    FailedControl,
+    Panel,
+    Section,
+    check_columns,
+    html_table,
+    legend_below,
+    new_figure,
+    number,
+    p_equals,
+)
+
+ALIGNMENT_TABLES = ("alignment", "alignedregions")
+TITLE = "Networks aligned with judgements"
+UNSEEN, REPEATED = "unseen objects", "repeated"
+LEVELS = {
+    "all": "all triplets",
+    "fine": "fine: of one group",
+    "boundary": "boundary: two of one",
+    "coarse": "coarse: of three",
+}
+MARKS = {
+    "shuffled choices": (GREY, "x", "of shuffled choices"),
+    "unaligned teacher": (GREY, "+", "of an unaligned teacher"),
+    "unaligned": (COLOURS[1], "o", "as it is"),
+    "aligned": (COLOURS[0], "o", "aligned"),
+}
+
+
+def no_alignment(reason: str) -> Section:
+    """Return the section where no networks were aligned, with the reason."""
+    return Section("alignment", TITLE, paragraphs=[reason])
+
+
+def alignment_section(tables: Mapping[str, pd.DataFrame], about: Mapping[str, Any]) -> Section:
+    """Return the section on networks that were aligned.
+
+    Parameters
+    ----------
+    tables : mapping of DataFrames
+        The artifacts of the align stage, by the names in `ALIGNMENT_TABLES`.
+    about : mapping
+        Details of the first one.
+    """
+    scores, regions = (tables[name] for name in ALIGNMENT_TABLES)
+    shown = scores[scores["split"] == UNSEEN]
+    caption = CAPTIONS["alignment"]
+    panels = [Panel("alignment", "Before and after, unseen objects", caption, alignment_figure(shown, about), scores)]
+    header = ["network", "level", "triplets", "as it is", "aligned", "gain ± se", "of shuffled choices"]
+    blocks = [html_table([*header, "of an unaligned teacher"], _rows(shown), TITLE)]
+    if len(regions):
+        blocks.append(html_table(["network", "region", "as it is", "aligned", "ceiling"], _regions(regions), "Regions"))
+    return Section("alignment", TITLE, panels, _sentences(scores, regions, about), blocks)
+
+
+def failed_alignment(scores: pd.DataFrame) -> list[FailedControl]:
+    """Return networks that predict choices better after an alignment with shuffled choices.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Artifact `alignment`; a control fails when it is above the network as it is by more than two standard errors
+        of the aligned network's gain, and by no less than that gain.
+    """
+    found = []
+    shown = scores[(scores["split"] == UNSEEN) & (scores["level"] == "all")]
+    for (model, layer), part in shown.groupby(["model", "layer"], sort=False):
+        of = _by_control(part)
+        if "shuffled choices" not in of:
+            continue
+        shuffled, plain, aligned = (of[name] for name in ("shuffled choices", "unaligned", "aligned"))
+        gain = shuffled["accuracy"] - plain["accuracy"]
+        if gain > 2 * aligned["gain_se"] and gain >= aligned["gain"]:
+            found.append(
+                FailedControl(
+                    f"{model} {layer} aligned with shuffled choices, accuracy on unseen objects",
+                    float(shuffled["accuracy"]),
+                    f"As it is the network reaches {number(plain['accuracy'])}, aligned {number(aligned['accuracy'])}: "
+                    "the gain needs no judgement of anybody.",
+                    1 / 3,
+                )
+            )
+    return found
+
+
+def alignment_figure(scores: pd.DataFrame, about: Mapping[str, Any]) -> Figure:
+    """Draw the accuracy of every network before and after, a panel per level of abstraction.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        model, layer, control, level, accuracy, gain_se; of one split.
+    about : mapping
+        ceilings, with accuracy_low and accuracy_high, or None.
+    """
+    check_columns("the table of alignment", scores, ["model", "layer", "control", "level", "accuracy", "gain_se"])
+    levels = [level for level in LEVELS if level in set(scores["level"])]
+    networks = list(dict.fromkeys(zip(scores["model"], scores["layer"], strict=True)))[::-1]
+    figure, axes = new_figure(1.8 + 1.9 * len(levels), 1.3 + 0.32 * len(networks), len(levels))
+    for k, (ax, level) in enumerate(zip(axes, levels, strict=True)):
+        ax.axvline(1 / 3, color="black", linewidth=0.8, linestyle=":", label="chance")
+        if level == "all" and about["ceilings"]:
+            bounds = about["ceilings"]["accuracy_low"], about["ceilings"]["accuracy_high"]
+            ax.axvspan(*bounds, color=NULL, zorder=0, label="ceiling, bounds")
+        for control, (colour, mark, label) in MARKS.items():
+            rows = scores[(scores["level"] == level) & (scores["control"] == control)]
+            y = [networks.index(key) for key in zip(rows["model"], rows["layer"], strict=True)]
+            error = 1.96 * np.nan_to_num(rows["gain_se"]) if control == "aligned" else None
+            ax.errorbar(rows["accuracy"], y, xerr=error, fmt=mark, color=colour, markersize=5, capsize=2, label=label)
+        names = [f"{model} {layer}" for model, layer in networks]
+        ax.set_yticks(range(len(networks)), names if k == 0 else [""] * len(networks), fontsize=8)
+        ax.set_ylim(-0.6, len(networks) - 0.4)
+        ax.set_title(LEVELS[level], fontsize=8)
+        ax.set_xlabel("accuracy", fontsize=8)
+        ax.tick_params(axis="x", labelsize=7)
+    legend_below(figure, axes, 3)
+    return figure
+
+
+def _sentences(scores: pd.DataFrame, regions: pd.DataFrame, about: Mapping[str, Any]) -> list[str]:
+    model, layer = about["teacher"]
+    first = scores[(scores["role"] == "teacher") & (scores["split"] == UNSEEN) & (scores["level"] == "all")]
+    of = _by_control(first)
+    sentences = [
+        f"An affine map of {model} {layer} was fitted to {about['n_train']:,} choices among "
+        f"{about['n_objects'] - about['n_unseen']:,} objects, kept near a multiple of the identity (penalty "
+        f"{about['penalty']:g}, chosen on held-out objects of these). On {int(of['aligned']['n_triplets']):,} triplets "
+        f"of {about['n_unseen']:,} objects that it never saw, it predicts {number(of['aligned']['accuracy'])} of the "
+        f"choices instead of {number(of['unaligned']['accuracy'])} (difference "
+        f"{number(of['aligned']['gain'])}, standard error over objects {number(of['aligned']['gain_se'])}); "
+        f"fitted to shuffled choices {number(of['shuffled choices']['accuracy'])}.",
+        "Other networks learned its probabilities of choices, not the choices themselves, through an affine map of "
+        "their own, on triplets of two objects of one cluster and one of another. Networks as they are get the "
+        "temperature that fits the training choices best. Groups of objects are clusters of the embedding of these "
+        "judgements, so that they say where networks gain, not how people think.",
+    ]
+    again = scores[(scores["split"] == REPEATED) & (scores["level"] == "all")]
+    if again["uncertainty_r"].notna().any():
+        parts = [
+            f"{model} {number(rows['unaligned']['uncertainty_r'], 2)} before and "
+            f"{number(rows['aligned']['uncertainty_r'], 2)} after"
+            for model, rows in ((name, _by_control(part)) for name, part in again.groupby("model", sort=False))
+        ]
+        sentences.append(
+            f"Where people are unsure, over {int(again['n_triplets'].iloc[0]):,} triplets that several people judged "
+            "(none of them in training, though their objects may be): Spearman's r of the entropies of choices, "
+            f"{'; '.join(parts)}."
+        )
+    if regions.empty:
+        sentences.append("No brain regions stand beside aligned features: concepts.regions_of names no dataset.")
+    else:
+        sentences.append(
+            "Regions: Spearman's r of their dissimilarities with those of features before and after; all objects that "
+            "the subjects saw, those of training among them, since no map was fitted to responses."
+        )
+    return sentences
+
+
+def _by_control(rows: pd.DataFrame) -> dict[str, dict[Hashable, Any]]:
+    return {str(row["control"]): row for row in rows.to_dict("records")}
+
+
+def _rows(scores: pd.DataFrame) -> list[list[str]]:
+    rows = []
+    for (model, layer, level), part in scores.groupby(["model", "layer", "level"], sort=False):
+        of = _by_control(part)
+        aligned = of["aligned"]
+        rows.append(
+            [
+                f"{model} {layer}",
+                str(level),
+                f"{int(aligned['n_triplets']):,}",
+                number(of["unaligned"]["accuracy"]),
+                number(aligned["accuracy"]),
+                f"{number(aligned['gain'])} ± {number(aligned['gain_se'])}",
+                *(number(of[name]["accuracy"]) if name in of else "–" for name in list(MARKS)[:2]),
+            ]
+        )
+    return rows
+
+
+def _regions(regions: pd.DataFrame) -> list[list[str]]:
+    rows = []
+    for (model, layer, region), part in regions.groupby(["model", "layer", "region"], sort=False):
+        of = _by_control(part)
+        scores = [f"{number(of[name]['score'])} (p {p_equals(of[name]['p'])})" for name in ("unaligned", "aligned")]
+        ceiling = f"{number(of['aligned']['ceiling_low'])} to {number(of['aligned']['ceiling_high'])}"
+        rows.append([f"{model} {layer}", str(region), *scores, ceiling])
+    return rows

@@ -1,0 +1,202 @@
+"""The section on regions named across subjects: the surface over thresholds, its baselines and the verdict in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from brainalign.report.geometry_sections.identification_figure import identification_figure
+from brainalign.report.kit import CAPTIONS, SPREADS, TO_95, FailedControl, Panel, Section, html_table, number, p_equals
+
+IDENTIFICATION_TABLES = ("regions", "thresholds", "agreement")
+TITLE = "Regions named across subjects (topological RSA)"
+CLEAR = 2.0  # standard errors that a difference needs before it is claimed
+ABOUT = {
+    "raw": "dissimilarities as they are",
+    "rank": "rank RSA: the baseline",
+    "upper clip": "far pairs made equal, near ones kept: the control",
+    "geo-topological": "near and far pairs made equal",
+    "topological": "near against far, little between",
+    "nested": "thresholds that the other subjects choose",
+}
+EXPLAINED = (
+    "Each region of a subject is named after the region whose mean RDM over the other subjects is nearest (Pearson's r "
+    "of transformed RDMs). The transform sets pairs below a lower quantile of ranks to 0 and above an upper one to 1. "
+    "Most of what it gains over raw dissimilarities is ranking, so rank RSA stands beside it; and where the gain comes "
+    "from a few stimuli that are oddly far from all others, clipping far pairs alone, without any topology, gains as "
+    "much. It has been published as about as accurate as rank RSA, and robust to noise and individual variation."
+)
+
+
+def no_identification(reason: str) -> Section:
+    """Return the section where no regions are named, with the reason and no figure."""
+    return Section("identification", TITLE, paragraphs=[reason])
+
+
+def identification_section(
+    tables: Mapping[str, pd.DataFrame], about: Mapping[str, Any], confidence: float = 0.95
+) -> Section:
+    """Return the section on regions named across subjects.
+
+    Parameters
+    ----------
+    tables : mapping of DataFrames
+        The artifacts of the identify stage, by the names in `IDENTIFICATION_TABLES`.
+    about : mapping
+        Details of the first of them: chance, counts, and a reason where there is no result.
+    confidence : float
+        Of the intervals.
+    """
+    rows, surface, agreement = (tables[name] for name in IDENTIFICATION_TABLES)
+    if rows.empty:
+        return no_identification(f"No regions are named across subjects: {about['reason']}.")
+    caption = CAPTIONS["identification surface"].format(chance=about["chance"], confidence=confidence)
+    figure = identification_figure(surface, rows, float(about["chance"]))
+    panel = Panel("identification", "Accuracy over all thresholds", caption, figure, surface)
+    paragraphs = [EXPLAINED, identification_verdict(rows), _nested(rows, surface, about), _sizes(about)]
+    blocks = [_table(rows)]
+    if len(agreement):
+        blocks.append(_layers(agreement))
+        paragraphs.append(
+            "Layers against regions, the last table: the layer whose transformed RDM has the largest mean r with that "
+            "of the region, and the share of subjects whose own best layer is the one that the others say (chance: one "
+            "over the number of layers). A layer that changes with the transform is no property of the region."
+        )
+    return Section("identification", TITLE, [panel], paragraphs, blocks)
+
+
+def failed_identification(rows: pd.DataFrame, about: Mapping[str, Any]) -> list[FailedControl]:
+    """Return relabelled regions that are named above chance.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Artifact `regions`; accuracy after relabelling may be above chance by three standard errors of its mean.
+    about : mapping
+        Its details.
+    """
+    found = []
+    for _, row in rows[rows["null_mean"].notna()].iterrows():
+        chance = float(about["chance"])
+        error = (row["null_high"] - row["null_mean"]) / TO_95 / np.sqrt(about["n_shuffles"])
+        if row["null_mean"] > chance + SPREADS * error:
+            found.append(
+                FailedControl(
+                    f"Regions named after relabelling them ({row['name']}), mean of {about['n_shuffles']}",
+                    float(row["null_mean"]),
+                    "Relabelled regions have no name to be found, so that accuracies of this section are too high.",
+                    chance,
+                    limit=float(chance + SPREADS * error),
+                )
+            )
+    return found
+
+
+def identification_verdict(rows: pd.DataFrame) -> str:
+    """Say what may be claimed of topology: it must beat ranks and the upper clip by 2 standard errors each.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        name, accuracy, over_rank, over_rank_se, over_clip, over_clip_se.
+    """
+    topological, clip = _row(rows, "topological"), _row(rows, "upper clip")
+    over_rank = _clear(topological["over_rank"], topological["over_rank_se"])
+    over_clip = _clear(topological["over_clip"], topological["over_clip_se"])
+    clip_over_rank = _clear(clip["over_rank"], clip["over_rank_se"])
+    given = (
+        f"topological − rank {_gap(topological, 'over_rank')}, topological − upper clip "
+        f"{_gap(topological, 'over_clip')}, upper clip − rank {_gap(clip, 'over_rank')}"
+    )
+    if over_rank > 0 and over_clip > 0:
+        said = "topology names more regions than ranks, and than clipping far pairs alone"
+    elif over_rank > 0 or clip_over_rank > 0:
+        said = "robust clipping suffices: nothing here needs topology"
+    elif over_rank < 0:
+        said = "ranks name more regions than topology"
+    else:
+        said = "topology and ranks name equally many regions as far as these data can tell"
+    return f"Verdict: {said} ({given}; differences ± standard error)."
+
+
+def _row(rows: pd.DataFrame, name: str) -> dict[str, Any]:
+    return {str(column): value for column, value in rows[rows["name"] == name].iloc[0].items()}
+
+
+def _clear(difference: float, se: float) -> int:
+    """Return the sign of a difference of more than 2 standard errors, else 0."""
+    return int(np.sign(difference)) if abs(difference) > CLEAR * se else 0
+
+
+def _gap(row: Mapping[str, Any], column: str) -> str:
+    value = float(row[column])
+    return f"{'+' if value >= 0 else '−'}{number(abs(value))} ± {number(float(row[f'{column}_se']))}"
+
+
+def _nested(rows: pd.DataFrame, surface: pd.DataFrame, about: Mapping[str, Any]) -> str:
+    row = _row(rows, "nested")
+    chosen = surface[surface["chosen"] > 0]
+    cells = ", ".join(
+        f"({number(a, 2)}, {number(b, 2)})" for a, b in zip(chosen["lower"], chosen["upper"], strict=True)
+    )
+    return (
+        f"With thresholds chosen on the other subjects {number(row['accuracy'])} of {about['n_tested']} regions are "
+        f"named (chance {number(float(about['chance']))}; regions relabelled {about['n_shuffles']} times: mean "
+        f"{number(row['null_mean'])}, 95 % point {number(row['null_high'])}, p {p_equals(row['p'], 4)}); chosen were "
+        f"{cells}. The maximum of the surface, {number(float(surface['accuracy'].max()))}, was found by looking: with "
+        f"regions relabelled such a maximum is {number(float(about['best_of_shuffled']))} on average, not chance."
+    )
+
+
+def _sizes(about: Mapping[str, Any]) -> str:
+    text = (
+        f"{about['n_subjects']} subjects, {about['n_regions']} regions, {about['n_stimuli']} images, "
+        f"{about['n_pairs']} pairs. Standard errors are of {about['n_draws']} draws of subjects and images, the same "
+        f"for all thresholds; a draw went without {about['mean_dropped_pairs']:.0f} pairs on average, of images that "
+        "were not drawn."
+    )
+    if about["n_missing_pairs"]:
+        text += f" {about['n_missing_pairs']} pairs are missing in some RDM and left out of all."
+    for count, what in _DRAWS.items():
+        if about[count]:
+            text += f" In {about[count]} draws {what}."
+    return text
+
+
+_DRAWS = {
+    "draws_with_vanished_regions": "some region was left with one subject",
+    "undefined_draws": "fewer than 3 different subjects came up, so that none could choose",
+}
+
+
+def _table(rows: pd.DataFrame) -> Markup:
+    header = ["RDMs", "what it keeps", "accuracy", "interval", "over rank", "over upper clip"]
+    cells = []
+    for _, row in rows.iterrows():
+        name = str(row["name"])
+        quantiles = "" if pd.isna(row["lower"]) else f" ({number(row['lower'], 2)}, {number(row['upper'], 2)})"
+        interval = f"{number(row['low'])} to {number(row['high'])}"
+        over = ["–" if name == own else _gap(_row(rows, name), column) for own, column in _OVER.items()]
+        cells.append([f"{name}{quantiles}", ABOUT.get(name, ""), number(row["accuracy"]), interval, *over])
+    return html_table(header, cells, "Regions named across subjects")
+
+
+_OVER = {"rank": "over_rank", "upper clip": "over_clip"}
+
+
+def _layers(agreement: pd.DataFrame) -> Markup:
+    """Return a row per model and region, a column per transform."""
+    transforms = list(pd.unique(agreement["transform"]))
+    cells = []
+    for (model, region), part in agreement.groupby(["model", "region"], sort=False):
+        mine = part.set_index("transform").reindex(transforms)
+        shown = [
+            f"{layer} (r {number(r)}, {number(share, 2)} agree)" if layer else "–"
+            for layer, r, share in zip(mine["layer"], mine["r"], mine["agreement"], strict=True)
+        ]
+        cells.append([str(model), str(region), *shown])
+    return html_table(["model", "region", *transforms], cells, "Layers against regions")

@@ -1,0 +1,245 @@
+"""The section on networks beside networks: similarity with nulls, dimension over layers, known features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from brainalign.report.geometry_sections.manifolds import manifold_notes, manifold_profiles, manifold_table
+from brainalign.report.kit import (
+    CAPTIONS,
+    GREY,
+    Panel,
+    Section,
+    check_columns,
+    html_table,
+    legend_below,
+    model_colours,
+    new_figure,
+    number,
+)
+
+MATCHING_TABLES = ("similarity", "dimensions", "featurebias", "manifolds")
+TITLE = "Networks beside networks"
+MOST_PAIRS = 6  # panels of a figure
+MOST_NAMES = 12  # layer names on an axis
+EXPLAINED = (
+    "Every layer of one network beside every layer of another, on the same {n} stimuli (maps averaged over places). "
+    "Debiased CKA is 0 on average where nothing is shared; plain CKA and the CCA family are above 0 for unrelated "
+    "layers, by more the more units there are for the stimuli. Matches of units are made on one half of the stimuli "
+    "and scored on the other. Null: units shuffled each on its own (of other measures: stimuli in another order); "
+    "turned: the same space in random axes, so that what a match of units reaches beyond it is about units.",
+    "Dimension depends on the number of stimuli: all values here are of the same ones.",
+    "A similarity follows what fills the variance, which need not be what a network computes: where known features are "
+    "listed, see how much of each layer they fill and whether they can be read out just as well with little.",
+    "Capacity: manifolds (all stimuli of a category) per unit that a linear read-out tells apart, 2 for points, less "
+    "the wider they are. Collapse: NC1 and CDNV fall to 0 where categories shrink to points, measured on stimuli other "
+    "than those of the means. All depend on how many stimuli a category has: every category has as many here, in every "
+    "layer, and beside each number stands what shuffled categories of the same size give.",
+)
+
+
+def no_matching(reason: str) -> Section:
+    """Return the section where no networks were compared, with the reason."""
+    return Section("matching", TITLE, paragraphs=[reason])
+
+
+def matching_section(tables: Mapping[str, pd.DataFrame]) -> Section:
+    """Return the section on networks beside networks.
+
+    Parameters
+    ----------
+    tables : mapping of DataFrames
+        The artifacts of the match stage, by the names in `MATCHING_TABLES`.
+    """
+    pairs, dimensions, bias, manifolds = (tables[name] for name in MATCHING_TABLES)
+    n = int(dimensions["n"].iloc[0]) if len(dimensions) else 0
+    panels: list[Panel] = []
+    blocks: list[Markup] = []
+    if len(pairs):
+        blocks.append(_table(pairs))
+        first = str(pairs["measure"].iloc[0])
+        shown = pairs[pairs["measure"] == first]
+        caption = _caption("matchingpairs", measure=first)
+        panels.append(Panel("matchingpairs", f"Layers of two networks, {first}", caption, pair_heatmaps(shown), shown))
+    layers, training = dimensions[dimensions["step"] < 0], dimensions[dimensions["step"] >= 0]
+    if len(layers):
+        figure = dimension_profiles(layers)
+        caption = _caption("matchingdimension", over="layers, from first to last")
+        panels.append(Panel("matchinglayers", "Dimension over layers", caption, figure, layers, vector=True))
+    if len(training):
+        figure = dimension_training(training)
+        caption = _caption("matchingdimension", over="training steps, a line per layer")
+        panels.append(Panel("matchingtraining", "Dimension over training", caption, figure, training, vector=True))
+    if len(bias):
+        figure = feature_shares(bias)
+        caption = _caption("matchingbias")
+        panels.append(Panel("matchingbias", "What known features fill", caption, figure, bias, vector=True))
+    if len(manifolds):
+        blocks.append(manifold_table(manifolds[manifolds["step"] < 0]))
+        panels += _manifolds(manifolds)
+    paragraphs = [*(text.format(n=n) for text in EXPLAINED), *manifold_notes(manifolds)]
+    return Section("matching", TITLE, panels, paragraphs, blocks)
+
+
+def _manifolds(table: pd.DataFrame) -> list[Panel]:
+    """Return the figures of categories over layers and over training, without features that have none."""
+    measured, panels = table[table["n_each"] > 0], []
+    for name, over, part in (
+        ("matchingmanifolds", "layers", measured[measured["step"] < 0]),
+        ("matchingmanifoldtraining", "training", measured[measured["step"] >= 0]),
+    ):
+        if len(part):
+            caption, title = _caption("matchingmanifolds", over=over), f"Categories over {over}: capacity and collapse"
+            panels.append(Panel(name, title, caption, manifold_profiles(part), part))
+    return panels
+
+
+def _caption(kind: str, **values: object) -> str:
+    return " ".join(CAPTIONS[kind].format(**values).split())
+
+
+def _table(pairs: pd.DataFrame) -> Markup:
+    """Return, per pair of networks and measure, the most alike layers and what their nulls reach."""
+    header = ["networks", "measure", "most alike layers", "value", "null (mean, largest)", "turned", "stimuli"]
+    header += ["why none"]
+    rows = []
+    for (a, b, measure), part in pairs.groupby(["model_a", "model_b", "measure"], sort=False):
+        cells = [f"{a}, {b}", str(measure)]
+        seen = part[np.isfinite(part["value"].astype(float))]
+        if seen.empty:
+            rows.append([*cells, "none", *["–"] * 4, str(part["note"].iloc[0])])
+            continue
+        best = seen.iloc[int(seen["value"].astype(float).argmax())]
+        null = f"{number(best['null'])}, {number(best['null_high'])}"
+        turned = number(best["rotated"]) if pd.notna(best["rotated"]) else "–"
+        reasons = part["note"][part["note"] != ""]
+        missing = f"{len(reasons)} pairs: {reasons.iloc[0]}" if len(reasons) else ""
+        layers = f"{best['layer_a']}, {best['layer_b']}"
+        rows.append([*cells, layers, number(best["value"]), null, turned, str(int(best["n_stimuli"])), missing])
+    return html_table(header, rows, "Most alike layers of every pair of networks")
+
+
+def pair_heatmaps(pairs: pd.DataFrame) -> Figure:
+    """Draw the similarity of every layer of one network with every layer of another, a panel per pair.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        Of one measure: model_a, layer_a, model_b, layer_b, value.
+    """
+    check_columns("the table of pairs", pairs, ["model_a", "layer_a", "model_b", "layer_b", "value"])
+    groups = list(pairs.groupby(["model_a", "model_b"], sort=False))[:MOST_PAIRS]
+    columns = min(len(groups), 3)
+    n_rows = -(-len(groups) // columns)
+    figure, axes = new_figure(1.0 + 3.2 * columns, 3.3 * n_rows, columns, n_rows)
+    for ax in axes[len(groups) :]:
+        ax.set_visible(False)
+    for ax, ((a, b), part) in zip(axes, groups, strict=False):
+        rows, names = list(pd.unique(part["layer_a"])), list(pd.unique(part["layer_b"]))
+        grid = part.pivot(index="layer_a", columns="layer_b", values="value").loc[rows, names].to_numpy(dtype=float)
+        image = ax.imshow(grid, vmin=0, vmax=1, cmap="viridis", aspect="auto", origin="lower")
+        every = [max(1, -(-len(some) // MOST_NAMES)) for some in (rows, names)]
+        ax.set_yticks(range(0, len(rows), every[0]), rows[:: every[0]], fontsize=6)
+        ax.set_xticks(range(0, len(names), every[1]), names[:: every[1]], fontsize=6, rotation=60, ha="right")
+        ax.set_ylabel(str(a), fontsize=8)
+        ax.set_xlabel(str(b), fontsize=8)
+    figure.colorbar(image, ax=axes[: len(groups)], shrink=0.8).ax.tick_params(labelsize=7)
+    return figure
+
+
+def dimension_profiles(table: pd.DataFrame) -> Figure:
+    """Draw every measure of dimension over the layers of each network.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A row per model, layer and measure: number (of the layer, from 0), value.
+    """
+    check_columns("the table of dimensions", table, ["model", "number", "measure", "value"])
+    measures, models = _measures(table), list(pd.unique(table["model"]))
+    colours = model_colours(models)
+    figure, axes = _canvas(len(measures))
+    for ax, measure in zip(axes, measures, strict=False):
+        for model in models:
+            mine = table[(table["model"] == model) & (table["measure"] == measure)].sort_values("number")
+            depth = mine["number"] / max(mine["number"].max(), 1)
+            ax.plot(depth, mine["value"], "o-", color=colours[model], markersize=3, linewidth=1, label=str(model))
+        _label(ax, measure, "relative depth")
+    legend_below(figure, axes[: len(measures)], 4)
+    return figure
+
+
+def dimension_training(table: pd.DataFrame) -> Figure:
+    """Draw every measure of dimension over the training steps of networks, deeper layers darker.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A row per network, step, layer and measure: number, value.
+    """
+    check_columns("the table of dimensions", table, ["network", "step", "number", "measure", "value"])
+    measures = _measures(table)
+    figure, axes = _canvas(len(measures))
+    last = max(int(table["number"].max()), 1)
+    for ax, measure in zip(axes, measures, strict=False):
+        part = table[table["measure"] == measure]
+        for (network, layer), mine in part.groupby(["network", "number"], sort=False):
+            mine = mine.sort_values("step")
+            shade = str(0.75 - 0.7 * float(mine["number"].iloc[0]) / last)
+            label = f"{network} {layer}"
+            ax.plot(mine["step"], mine["value"], "o-", color=shade, markersize=3, linewidth=1, label=label)
+        ax.set_xscale("symlog", linthresh=1)
+        _label(ax, measure, "training step")
+    return figure
+
+
+def feature_shares(table: pd.DataFrame) -> Figure:
+    """Draw the share of variance that known features fill over layers, against how well they can be read out.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A row per model, layer and feature: number, explained, decodability.
+    """
+    check_columns("the table of features", table, ["model", "number", "feature", "explained", "decodability"])
+    models, features = list(pd.unique(table["model"])), list(pd.unique(table["feature"]))
+    colours = model_colours(features)
+    figure, axes = _canvas(len(models))
+    for ax, model in zip(axes, models, strict=False):
+        for feature in features:
+            mine = table[(table["model"] == model) & (table["feature"] == feature)].sort_values("number")
+            x, shown, colour = mine["number"], mine["decodability"].clip(lower=0), colours[feature]
+            ax.plot(x, mine["explained"], "o-", color=colour, markersize=4, label=f"{feature}: variance")
+            ax.plot(x, shown, ":", color=colour, label=f"{feature}: read out")
+        ax.axhline(0, color=GREY, linewidth=0.6)
+        ax.set_ylim(-0.03, 1.03)
+        _label(ax, str(model), "layer")
+    legend_below(figure, axes[: len(models)], 4)
+    return figure
+
+
+def _measures(table: pd.DataFrame) -> list[str]:
+    """Return the measures that have a value somewhere."""
+    seen = table[np.isfinite(table["value"].astype(float))]
+    return [str(name) for name in pd.unique(seen["measure"])]
+
+
+def _canvas(n: int) -> tuple[Figure, list[Axes]]:
+    columns = min(max(n, 1), 3)
+    n_rows = -(-max(n, 1) // columns)
+    figure, axes = new_figure(1.0 + 3.0 * columns, 2.9 * n_rows, columns, n_rows)
+    for ax in axes[n:]:
+        ax.set_visible(False)
+    return figure, axes
+
+
+def _label(ax: Axes, title: str, below: str) -> None:
+    ax.set_title(title, fontsize=8)
+    ax.set_xlabel(below, fontsize=8)
+    ax.tick_params(labelsize=7)

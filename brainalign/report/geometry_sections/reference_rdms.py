@@ -1,0 +1,334 @@
+"""Networks against published RDMs: fits with ceilings and random weights, curves over layers, matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError
+from brainalign.condensed import condensed_rdms
+from brainalign.report.kit import (
+    COLOURS,
+    GREY,
+    NULL,
+    check_columns,
+    legend_below,
+    model_colours,
+    new_figure,
+    p_equals,
+    share_axis,
+)
+
+RANDOM_COLUMNS = ("reference", "model", "layer", "mean", "sd", "n")
+
+
+def layer_verdict(rows: pd.DataFrame, network: str) -> str:
+    """Return what may be said about the best layer of a network, which follows from the max-statistic alone.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        A row per layer of one network and reference: layer, score, best (bool: this layer beats every other one
+        after correction by the maximum over layers), p_max (its corrected p, or NaN).
+    network : str
+    """
+    check_columns("the table of layers", rows, ["layer", "score", "best", "p_max"])
+    top = rows.iloc[int(rows["score"].to_numpy().argmax())]
+    chosen = rows[rows["best"].astype(bool)]
+    if len(chosen) == 1:
+        row = chosen.iloc[0]
+        corrected = f"p {p_equals(row['p_max'])}, corrected by the maximum over layers"
+        return f"{network}: {row['layer']} fits better than every other layer ({row['score']:.2f}; {corrected})."
+    return (
+        f"{network}: no layer is called best; {top['layer']} has the largest fit ({top['score']:.2f}), but not beyond "
+        "what the maximum over layers gives by chance."
+    )
+
+
+def reference_bars(
+    rows: pd.DataFrame, random: pd.DataFrame | None = None, models: Sequence[str] | None = None
+) -> Figure:
+    """Draw the fit of models to reference RDMs with standard error, ceiling band and random weights.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        A row per reference and bar: reference (set of RDMs), model, layer ("" where there are none), score, se,
+        ceiling_low, ceiling_high (of the reference; NaN where it has one RDM).
+    random : DataFrame, optional
+        reference, model, layer, mean, sd, n (initialisations) of networks with random weights.
+    models : sequence of str, optional
+        Every model of the study, for colours that agree with other figures.
+    """
+    needed = ["reference", "model", "layer", "score", "se", "ceiling_low", "ceiling_high"]
+    check_columns("the table of fits", rows, needed)
+    references = list(pd.unique(rows["reference"]))
+    colours = model_colours(models or list(pd.unique(rows["model"])))
+    most = int(rows.groupby("reference").size().max())
+    figure, axes = new_figure(
+        9.0, 0.7 + (0.55 + 0.2 * most) * -(-len(references) // 2), min(len(references), 2), -(-len(references) // 2)
+    )
+    for ax in axes[len(references) :]:
+        ax.set_visible(False)
+    for ax, reference in zip(axes, references, strict=False):
+        part = rows[rows["reference"] == reference].reset_index(drop=True)
+        band = part[["ceiling_low", "ceiling_high"]].iloc[0].astype(float)
+        if band.notna().all():
+            ax.axvspan(*band, color="#f0dfb4", zorder=0, label="noise ceiling")
+        for line, row in part.iterrows():
+            ax.barh(line, row["score"], color=colours[row["model"]], height=0.7, zorder=2)
+            if np.isfinite(row["se"]):
+                ax.hlines(
+                    line, row["score"] - row["se"], row["score"] + row["se"], color="black", linewidth=1.2, zorder=3
+                )
+            _random_mark(ax, int(str(line)), row, random)
+            if row.get("kind") == "combination":
+                _own_marks(ax, int(str(line)), row)
+        names = [f"{row['model']} {row['layer']}".strip() for _, row in part.iterrows()]
+        ax.set_yticks(range(len(names)), names, fontsize=7)
+        ax.set_ylim(len(names) - 0.4, -0.6)
+        ax.axvline(0, color="black", linewidth=0.6)
+        ax.set_title(reference, fontsize=9)
+        ax.set_xlabel("fit of the RDMs", fontsize=8)
+        ax.tick_params(axis="x", labelsize=8)
+    share_axis(axes[: len(references)], x=True, y=False)
+    legend_below(figure, axes[: len(references)], 3)
+    return figure
+
+
+def _own_marks(ax: Axes, line: int, row: pd.Series[Any]) -> None:
+    """Draw ceiling and chance of a cross-validated bar, which are not those of the others."""
+    label = "ceiling of held-out parts"
+    if np.isfinite(row["ceiling_low"]):
+        low, width = row["ceiling_low"], row["ceiling_high"] - row["ceiling_low"]
+        ax.barh(line, width, left=low, height=0.7, fill=False, edgecolor="#a87d1d", label=label, zorder=4)
+    chance = [row["null_mean"], row["null_high"]]
+    ax.plot(chance, [line, line], "|-", color="black", markersize=8, label="images exchanged: mean, 95 %", zorder=4)
+    label = "best layer, chosen on other parts"
+    ax.plot(row.get("selected", np.nan), line, "X", color="white", markeredgecolor="black", label=label, zorder=5)
+
+
+def _random_mark(ax: Axes, line: int, row: pd.Series[Any], random: pd.DataFrame | None) -> None:
+    """Draw mean and sd of random weights over the bar of the same layer."""
+    if random is None:
+        return
+    check_columns("the table of random weights", random, RANDOM_COLUMNS)
+    same = random[
+        (random["reference"] == row["reference"])
+        & (random["model"] == row["model"])
+        & (random["layer"] == row["layer"])
+    ]
+    for _, control in same.iterrows():
+        label = f"random weights, mean ± sd of {int(control['n'])}"
+        ax.errorbar(
+            control["mean"],
+            line,
+            xerr=control["sd"],
+            fmt="d",
+            color="#555555",
+            markersize=4,
+            capsize=3,
+            label=label,
+            zorder=4,
+            markeredgecolor="white",
+        )
+
+
+def layer_curves(
+    rows: pd.DataFrame,
+    random: pd.DataFrame | None = None,
+    models: Sequence[str] | None = None,
+    combined: pd.DataFrame | None = None,
+) -> Figure:
+    """Draw the fit over the layers of each network, a panel per reference, with the verdict below its title.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        A row per reference, model and layer: score, se, ceiling_low, ceiling_high, best, p_max (see `layer_verdict`).
+    random : DataFrame, optional
+        As for `reference_bars`: drawn as a grey band of one sd.
+    models : sequence of str, optional
+        Every model of the study, for colours that agree with other figures.
+    combined : DataFrame, optional
+        Combinations of layers: reference, model, layer (their name), score; dashed lines across all layers, and dotted
+        ones where the best single layer was chosen on the same parts (selected).
+    """
+    needed = ["reference", "model", "layer", "score", "se", "ceiling_low", "ceiling_high", "best", "p_max"]
+    check_columns("the table of layers", rows, needed)
+    references = list(pd.unique(rows["reference"]))
+    colours = model_colours(models or list(pd.unique(rows["model"])))
+    columns = min(len(references), 2)
+    n_rows = -(-len(references) // columns)
+    figure, axes = new_figure(1.2 + 3.9 * columns, 3.5 * n_rows, columns, n_rows)
+    for ax in axes[len(references) :]:
+        ax.set_visible(False)
+    for ax, reference in zip(axes, references, strict=False):
+        part = rows[rows["reference"] == reference]
+        _curve_panel(ax, part, None if random is None else random[random["reference"] == reference], colours)
+        if combined is not None:
+            _combined_lines(ax, combined[combined["reference"] == reference], colours)
+        ax.set_title(reference, fontsize=9)
+    share_axis(axes[: len(references)])
+    legend_below(figure, axes[: len(references)], 4)
+    return figure
+
+
+def _combined_lines(ax: Axes, rows: pd.DataFrame, colours: Mapping[str, str]) -> None:
+    for _, row in rows.iterrows():
+        name, colour = f"{row['model']} {row['layer']}", colours.get(row["model"], GREY)
+        ax.axhline(row["score"], color=colour, linestyle="--", linewidth=1.2, label=f"{name}, held out")
+        ax.axhline(row["selected"], color=colour, linestyle=":", linewidth=1.2, label=f"{name}: best layer, held out")
+
+
+def _curve_panel(ax: Axes, rows: pd.DataFrame, random: pd.DataFrame | None, colours: Mapping[str, str]) -> None:
+    """Draw one reference set; the words under the curves follow from the max-statistic."""
+    band = rows[["ceiling_low", "ceiling_high"]].iloc[0].astype(float)
+    if band.notna().all():
+        ax.axhspan(*band, color="#f0dfb4", label="noise ceiling", zorder=0)
+    for model, part in rows.groupby("model", sort=False):
+        x = np.arange(len(part)) if rows["model"].nunique() == 1 else np.linspace(0, 1, len(part))
+        ax.errorbar(
+            x,
+            part["score"],
+            part["se"],
+            fmt="o-",
+            color=colours[str(model)],
+            markersize=3,
+            capsize=2,
+            linewidth=1.2,
+            label=str(model),
+        )
+        for place in np.flatnonzero(part["best"].to_numpy(dtype=bool)):
+            ax.plot(
+                x[place], part["score"].iloc[place], "*", color=colours[str(model)], markersize=12, label="best layer"
+            )
+        control = None if random is None else random[random["model"] == model].set_index("layer").reindex(part["layer"])
+        if control is not None and control["mean"].notna().any():
+            some = control["mean"].notna().to_numpy()
+            mean, sd = control["mean"].to_numpy()[some], control["sd"].to_numpy()[some]
+            ax.fill_between(x[some], mean - sd, mean + sd, color=NULL, linewidth=0, zorder=0)
+            ax.plot(
+                x[some],
+                mean,
+                "--",
+                color=GREY,
+                linewidth=1,
+                label=f"random weights, mean ± sd of {int(control['n'].max())}",
+            )
+        if rows["model"].nunique() == 1:
+            step = -(-len(part) // 12)
+            ax.set_xticks(x[::step], list(part["layer"])[::step], rotation=60, ha="right", fontsize=7)
+    several = rows["model"].nunique() > 1
+    ax.set_xlabel("relative depth (0 first layer, 1 last)" if several else "layer", fontsize=8)
+    ax.axhline(0, color=GREY, linewidth=0.6)
+    ax.set_ylabel("fit of the RDMs", fontsize=8)
+    verdicts = []
+    for model, part in rows.groupby("model", sort=False):
+        best = part.loc[part["best"].astype(bool), "layer"]
+        verdicts.append(f"{model}: {f'best {best.iloc[0]}' if len(best) == 1 else 'no layer is called best'}")
+    ax.text(0.02, 0.98, "\n".join(verdicts), transform=ax.transAxes, fontsize=7, va="top", color="#333333")
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + (0.06 + 0.055 * len(verdicts)) * (high - low))  # room for the verdicts
+
+
+def _order(categories: Sequence[str]) -> tuple[NDArray[np.intp], list[str], list[float], list[float]]:
+    """Return the order that groups categories, their names, the middle of each block and the borders between."""
+    names = list(dict.fromkeys(categories))
+    codes = np.array([names.index(name) for name in categories])
+    order = np.argsort(codes, kind="stable")
+    sizes = np.bincount(codes, minlength=len(names))
+    ends = np.cumsum(sizes)
+    return order, names, list(ends - sizes / 2 - 0.5), list(ends[:-1] - 0.5)
+
+
+def rdm_grid(rdms: Mapping[str, NDArray[np.floating]], categories: Sequence[str]) -> Figure:
+    """Draw RDMs as matrices of ranks with conditions grouped by category.
+
+    Ranks (0 most alike, 1 most different), because RDMs of networks, spikes and judgements have different units.
+
+    Parameters
+    ----------
+    rdms : mapping
+        Condensed dissimilarities (n_pairs,) by name.
+    categories : sequence of str
+        Of each condition, in the order of the RDMs; blocks appear in order of first appearance.
+
+    Raises
+    ------
+    BrainalignError
+        If an RDM has another number of pairs than the categories make.
+    """
+    from scipy.stats import rankdata
+
+    n = len(categories)
+    order, names, middles, borders = _order(categories)
+    columns = min(len(rdms), 3)
+    n_rows = -(-len(rdms) // columns)
+    figure, axes = new_figure(0.8 + 2.75 * columns, 0.5 + 2.7 * n_rows, columns, n_rows)
+    for ax in axes[len(rdms) :]:
+        ax.set_visible(False)
+    upper = np.triu_indices(n, 1)
+    image: Any = None
+    for k, (ax, (name, given)) in enumerate(zip(axes, rdms.items(), strict=False)):
+        pairs = condensed_rdms(f"the RDM {name!r}", given)
+        if len(pairs) != n * (n - 1) // 2:
+            raise BrainalignError(
+                f"the RDM {name!r} has {len(pairs)} pairs but {n} categories make {n * (n - 1) // 2}; give one "
+                "category per condition"
+            )
+        matrix = np.zeros((n, n))
+        matrix[upper] = (rankdata(pairs, nan_policy="omit") - 1) / max(len(pairs) - 1, 1)
+        matrix += matrix.T
+        image = ax.imshow(matrix[np.ix_(order, order)], cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
+        for border in borders:
+            ax.axhline(border, color="white", linewidth=0.5)
+            ax.axvline(border, color="white", linewidth=0.5)
+        ax.set_xticks(middles, names, rotation=60, ha="right", fontsize=6)
+        ax.set_yticks(middles, names if k % columns == 0 else [], fontsize=6)
+        ax.tick_params(length=0)
+        ax.set_title(name, fontsize=8)
+    figure.colorbar(image, ax=axes[: len(rdms)], shrink=0.6, label="rank of dissimilarity", pad=0.01)
+    return figure
+
+
+def mds_categories(
+    points: NDArray[np.floating], categories: Sequence[str], labels: Sequence[str] | None = None
+) -> Figure:
+    """Draw conditions in the plane, coloured by category.
+
+    Parameters
+    ----------
+    points : array (n_conditions, 2)
+        From `brainalign.report.pages.blocks_figures.mds_points`.
+    categories : sequence of str
+    labels : sequence of str, optional
+        Name of each condition, drawn where there are few (30 at most).
+    """
+    names = list(dict.fromkeys(categories))
+    figure, (ax,) = new_figure(6.6, 4.2)
+    markers = "osD^vP"
+    for k, name in enumerate(names):
+        here = np.array([category == name for category in categories])
+        ax.scatter(
+            points[here, 0],
+            points[here, 1],
+            s=26,
+            color=COLOURS[k % len(COLOURS)],
+            marker=markers[k // len(COLOURS) % len(markers)],
+            alpha=0.85,
+            label=f"{name} ({here.sum()})",
+        )
+    if labels is not None and len(labels) <= 30:
+        for label, (x, y) in zip(labels, points, strict=True):
+            ax.annotate(label, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7)
+    ax.set(aspect="equal", xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure

@@ -1,0 +1,143 @@
+"""What all figures share: the canvas, the colours of models and layers, and files within the size budget."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from brainalign.checks import BrainalignError, listed
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# Colours that stay apart for colour-blind readers (Okabe and Ito).
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")
+GREY = "#8c8c8c"  # controls: random weights, permuted
+NULL = "#d4d4d4"  # bands of what chance gives
+HIDDEN = "#c4c4c4"  # vertices that are masked: not significant, low ceiling, undecided
+MOST_MARKS = 2000  # of a vector figure
+MOST_PIXELS = 1000  # width of a figure
+MOST_BYTES = 200_000  # of a figure's file
+SMALL_BYTES = 30_000  # below it fewer colours gain nothing
+MOST_SIDE = 16_383  # pixels of a WebP in either direction
+
+
+def new_figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """Return an empty figure (inches, 110 dots each) and its axes, row by row."""
+    figure = Figure(figsize=(min(width, MOST_PIXELS / 110), height), dpi=110, layout="constrained")
+    axes = [figure.add_subplot(rows, columns, k + 1) for k in range(rows * columns)]
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def model_colours(models: Sequence[str], controls: Sequence[str] = ()) -> dict[str, str]:
+    """Return a colour per model, the same in every figure that is given the same models in the same order.
+
+    Parameters
+    ----------
+    models : sequence of str
+        Every model of the study, in the order of the configuration.
+    controls : sequence of str
+        Models drawn in grey (random weights); they use up no colour.
+    """
+    shown = [model for model in models if model not in controls]
+    return {model: COLOURS[k % len(COLOURS)] for k, model in enumerate(shown)} | dict.fromkeys(controls, GREY)
+
+
+def layer_colours(layers: Sequence[str]) -> dict[str, str]:
+    """Return a colour per layer, from the first (dark) to the last (light): neighbours in depth look alike."""
+    # The last twentieth of viridis is a yellow that is hard to see on white.
+    places = np.linspace(0, 0.95, max(len(layers), 2))[: len(layers)]
+    return {layer: to_hex(matplotlib.colormaps["viridis"](place)) for layer, place in zip(layers, places, strict=True)}
+
+
+def check_columns(name: str, table: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Raise unless a table has the columns a figure needs.
+
+    Raises
+    ------
+    BrainalignError
+        If a column is missing; the message lists what is there.
+    """
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise BrainalignError(
+            f"{name} has no column {listed([repr(column) for column in missing])}; "
+            f"it has {listed([repr(column) for column in table.columns], 12)}; add the missing ones before drawing"
+        )
+
+
+def share_axis(axes: Sequence[Axes], *, x: bool = False, y: bool = True) -> None:
+    """Give all axes the same limits, so that panels can be compared by eye."""
+    if y and axes:
+        low, high = zip(*(ax.get_ylim() for ax in axes), strict=True)
+        for ax in axes:
+            ax.set_ylim(min(low), max(high))
+    if x and axes:
+        low, high = zip(*(ax.get_xlim() for ax in axes), strict=True)
+        for ax in axes:
+            ax.set_xlim(min(low), max(high))
+
+
+def legend_below(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
+    """Draw one legend for all axes below them, every label once."""
+    pairs = [pair for ax in axes for pair in zip(*ax.get_legend_handles_labels(), strict=True)]
+    handles = {label: handle for handle, label in pairs}
+    if handles:
+        figure.legend(
+            list(handles.values()),
+            list(handles),
+            loc="outside lower center",
+            ncols=columns,
+            fontsize=7,
+            frameon=False,
+        )
+
+
+def picture_bytes(figure: Figure, most: int = MOST_BYTES) -> bytes:
+    """Return a figure as PNG or WebP of at most MOST_PIXELS width and `most` bytes."""
+    return compressed(drawn(figure), most)
+
+
+def drawn(figure: Figure) -> Image:
+    """Return the pixels of a figure, at most MOST_PIXELS wide."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL.Image import fromarray
+
+    figure.set_dpi(min(figure.dpi, MOST_PIXELS / figure.get_figwidth()))
+    canvas = FigureCanvasAgg(figure)
+    # savefig would draw twice, once for the layout alone.
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return fromarray(np.asarray(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
+
+
+def compressed(picture: Image, most: int = MOST_BYTES) -> bytes:
+    """Return a picture as PNG, or as WebP where a PNG is larger than `most` bytes.
+
+    All but small pictures are drawn in 256 colours, which the eye does not tell from all. Photographs and noise, which
+    are still too large, keep their size and lose fine detail first, then pixels. What WebP cannot hold is shrunk to it.
+    """
+    buffer = io.BytesIO()
+    picture.save(buffer, format="png")
+    if len(buffer.getvalue()) <= min(most, SMALL_BYTES):
+        return buffer.getvalue()
+    picture = picture.convert("RGB")
+    buffer = io.BytesIO()
+    picture.quantize(256).save(buffer, format="png", optimize=True)
+    for quality, scale in ((80, 1.0), (60, 1.0), (40, 1.0), (20, 1.0), (20, 0.7), (20, 0.5), (20, 0.3), (5, 0.2)):
+        if len(buffer.getvalue()) <= most:
+            break
+        shrunk = min(scale, MOST_SIDE / max(picture.size))
+        smaller = picture.resize((max(1, round(picture.width * shrunk)), max(1, round(picture.height * shrunk))))
+        buffer = io.BytesIO()
+        smaller.save(buffer, format="webp", quality=quality)
+    return buffer.getvalue()

@@ -1,0 +1,138 @@
+"""What the page of a subject who saw images draws from. What a failed stage did not leave is None."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.arrays import Arrays, Responses
+from brainalign.config import Config
+from brainalign.report.kit.decoded_times import DecodedTimes
+from brainalign.report.kit.found_directions import FoundDirections
+from brainalign.report.kit.material import Failure
+from brainalign.report.kit.synthesised import SynthesisedImages
+from brainalign.study import ImageStudy
+
+
+def fit_label(config: Config, dataset: str, model: str, method: str) -> str:
+    """Return how figures and tables call a fit: by its model, and by its method where the model has several."""
+    n_fits = [name for name, _ in config.fits_of(dataset)].count(model)
+    return model if n_fits == 1 else f"{model} ({method})"
+
+
+@dataclass(frozen=True)
+class ImageEncoding:
+    """One method on one model: tables of the encode stage."""
+
+    scores: pd.DataFrame
+    profile: pd.DataFrame
+    preference: pd.DataFrame
+    clusters: pd.DataFrame
+    partition: pd.DataFrame = field(default_factory=pd.DataFrame)  # of joint fits: what each layer adds
+    baselines: pd.DataFrame = field(default_factory=pd.DataFrame)  # of trained encoders: others beside them
+    ensemble: pd.DataFrame = field(default_factory=pd.DataFrame)  # of trained encoders: all layers as one
+    fields: Arrays | None = None  # of trained encoders: where they look
+    curve: pd.DataFrame = field(default_factory=pd.DataFrame)  # of in-context encoding: scores by number of images
+
+
+@dataclass
+class ImageMaterial:
+    """One subject of one study of images.
+
+    Attributes
+    ----------
+    encodings : dict
+        By (model, method), in the order of the configuration; maps are drawn of the first.
+    sidecars : dict
+        Sidecar of every artifact by file name.
+    pictures : dict
+        Small images (size, size, 3), uint8, of the stimuli that attention is shown for.
+    """
+
+    config: Config
+    dataset: str
+    descriptor: ImageStudy
+    subject: str
+    responses: Responses | None = None
+    splits: pd.DataFrame | None = None
+    ceiling: pd.DataFrame | None = None
+    encodings: dict[tuple[str, str], ImageEncoding] = field(default_factory=dict)
+    rdms: Arrays | None = None
+    comparison: pd.DataFrame | None = None
+    searchlights: dict[str, pd.DataFrame] = field(default_factory=dict)  # by model
+    captions: dict[str, pd.DataFrame] = field(default_factory=dict)  # by artifact; empty where no voxel has words
+    grounding: dict[str, pd.DataFrame] = field(default_factory=dict)  # by artifact; empty where no words are grounded
+    grounded_words: Arrays | None = None
+    grounded_regions: pd.DataFrame | None = None
+    summary: pd.DataFrame | None = None
+    differences: pd.DataFrame | None = None
+    recovery: pd.DataFrame | None = None
+    contest: pd.DataFrame | None = None
+    winners: pd.DataFrame | None = None
+    decoded: DecodedTimes | None = None  # of M/EEG subjects whose categories are decoded
+    synthesised: SynthesisedImages | None = None
+    directions: FoundDirections | None = None  # of fMRI subjects whose regions directions are sought for
+    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+
+    @property
+    def timed(self) -> bool:
+        """Whether responses have a time axis."""
+        return self.descriptor.modality(self.subject) == "meeg"
+
+    @property
+    def models(self) -> list[str]:
+        """Models in the order of the configuration, controls last: their colours agree over the page."""
+        names = self.config.models_of(self.dataset)
+        return sorted(names, key=lambda name: name in self.controls)
+
+    @property
+    def controls(self) -> list[str]:
+        """Models with random weights."""
+        return [name for name in self.config.models_of(self.dataset) if self.config.models[name].random]
+
+    def label(self, model: str, method: str) -> str:
+        """Return how a fit is called: by its model, and by its method where the model has several."""
+        return fit_label(self.config, self.dataset, model, method)
+
+    def labels(self, models: Sequence[str]) -> list[str]:
+        """Return how every fit of some models is called."""
+        fits = self.config.fits_of(self.dataset, self.subject)
+        return [self.label(*fit) for model in models for fit in fits if fit[0] == model]
+
+    @property
+    def of_layers(self) -> dict[tuple[str, str], ImageEncoding]:
+        """Encodings with a fit per layer, whose layers can be compared."""
+        return {key: encoding for key, encoding in self.encodings.items() if not self.joint(key[1])}
+
+    def joint(self, method: str) -> bool:
+        """Return whether a method fits all layers of a model at once."""
+        return self.config.methods[method].joint
+
+    def details(self, suffix: str) -> Mapping[str, Any]:
+        """Return the details in the sidecar of the one artifact of a suffix; empty where there is none."""
+        found = [record["details"] for name, record in self.sidecars.items() if name.split(".")[0].endswith(suffix)]
+        return found[0] if found else {}
+
+    def fields_of(self, model: str, method: str) -> Mapping[str, Any]:
+        """Return grids and regions of a fit's spatial fields by layer, and the stimuli they are of."""
+        return self.details_of(model, method, "fields") or {"layers": {}, "stimuli": []}
+
+    def details_of(self, model: str, method: str, suffix: str) -> Mapping[str, Any]:
+        """Return the details in the sidecar of a fit's artifact of that suffix; empty where there is none."""
+        name = f"sub-{self.subject}_model-{model}_method-{method}_{suffix}"
+        found = [record["details"] for file, record in self.sidecars.items() if file.split(".")[0] == name]
+        return found[0] if found else {}
+
+    def chosen(self, model: str, method: str) -> str:
+        """Return the layer that was chosen inside the training images."""
+        if self.summary is None:
+            return str(self.encodings[model, method].profile["layer"].iloc[0])
+        rows = self.summary[(self.summary["model"] == model) & (self.summary["method"] == method)]
+        return str(rows.loc[rows["chosen"], "layer"].iloc[0])

@@ -1,0 +1,306 @@
+"""Sentences that follow from the numbers: what was found, what that does not show, and how it was done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from brainalign.config import InContextMethod, SentenceModel, TrainedMethod
+from brainalign.report.kit.material import Material
+
+FEW_STIMULI = 20  # below it a zero-shot score says little about meaning, whatever its p
+SAME = 0.02  # share identified, by which spaces of full rank may differ without a penalty
+NEXT_TO_NONE = 0.01  # a penalty that shrinks nothing: features of unit length have eigenvalues of some units
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a number without a leading zero, as correlations are written; a dash for NaN."""
+    if pd.isna(value):
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text.replace("0.", ".", 1) if abs(value) < 1 else text
+
+
+def p_number(p: float, digits: int = 3) -> str:
+    """Return a p value for a column of them: never 0, which no permutation gives; a dash for NaN."""
+    least = 10.0**-digits
+    return f"< {number(least, digits)}" if p < least else number(p, digits)
+
+
+def p_equals(p: float, digits: int = 3) -> str:
+    """Return what follows the letter p: "= .012", "< .001", or a dash for NaN."""
+    text = p_number(p, digits)
+    return f"= {text}" if text[0] not in "<–" else text
+
+
+def p_value(p: float, n_permutations: float) -> str:
+    """Return a p value with what it rests on; "–" where there was no test."""
+    return "–" if pd.isna(p) else f"p {p_equals(p, 4)} ({int(n_permutations):,} permutations)"
+
+
+def findings(material: Material) -> list[str]:
+    """Return the sentences of the summary section, in order; empty without a summary."""
+    if material.summary is None or not material.encodings:
+        return []
+    sentences = []
+    for split in material.splits_that_leave("run"):
+        sentences += [_identification(material, split), _targets(material, split), _same_for_all(material, split)]
+    sentences += [_zero_shot(material, split) for split in material.splits_that_leave("stimulus")]
+    sentences.append(_geometry(material))
+    return [sentence for sentence in sentences if sentence]
+
+
+def _headline(material: Material, quantity: str, split: str) -> pd.Series[float] | None:
+    """Return the headline row of the first model and method, if there is one."""
+    first = material.first
+    rows = material.summary_rows(quantity, split=split, model=first.model, method=first.method)
+    return None if rows.empty else rows.iloc[0]
+
+
+def _null(row: pd.Series[float], *, with_95: bool = False) -> str:
+    """Return what permutations gave, or that there were none."""
+    if pd.isna(row["p"]):
+        return "not tested by permutation"
+    top = f", 95 % point {number(row['null_95'])}" if with_95 else ""
+    return f"permuted mean {number(row['null_mean'])}{top}; {p_value(row['p'], row['n_null'])}"
+
+
+def _identification(material: Material, split: str) -> str:
+    row = _headline(material, "identification", split)
+    if row is None:
+        return ""
+    interval = ""
+    if pd.notna(row["low"]):
+        low, high = number(row["low"]), number(row["high"])
+        interval = f"{material.config.confidence:.0%} interval over runs {low} to {high}; "
+    text = (
+        f"Held-out runs ({split}): {row['model']} with {row['method']} identifies {number(row['value'])} of "
+        f"{int(row['n'])} test items ({interval}chance {number(row['chance'])}; {_null(row)})."
+    )
+    first = material.first
+    others = material.summary_rows("identification", split=split, model=first.model, layer=first.layer)
+    others = others[others["method"] != row["method"]]
+    if len(others):
+        listing = ", ".join(f"{other['method']} {number(other['value'])}" for _, other in others.iterrows())
+        text += f" Other methods on the same features: {listing}."
+    logistic = material.summary_rows("classification", split=split)
+    if len(logistic):
+        text += f" A linear classifier of the responses themselves reaches {number(logistic['value'].iloc[0])}."
+    return text
+
+
+def _targets(material: Material, split: str) -> str:
+    good_r = material.config.encode.good_r
+    share = _headline(material, f"share of targets with r > {good_r:g}", split)
+    best = _headline(material, "largest r", split)
+    if share is None or best is None:
+        return ""
+    return (
+        f"{share['value'] * share['n']:.0f} of {int(share['n'])} voxels ({number(share['value'])}) reach r > "
+        f"{good_r:g} (permuted {number(share['null_mean'])}); the best reaches r = {number(best['value'])} (largest "
+        f"of a permuted map: {number(best['null_mean'])} on average)."
+    )
+
+
+def _same_for_all(material: Material, split: str) -> str:
+    """Say that scores of a split whose every stimulus is trained on cannot favour one category space."""
+    n = len(material.descriptor.stimuli)
+    text = f"With all {n} categories in training, every full-rank category space predicts the same but for its penalty"
+    rows = untuned_identification(material, split)
+    if len(rows) > 1:
+        listing = ", ".join(f"{number(row['value'])} ({row['model']})" for _, row in rows.iterrows())
+        same = np.ptp(rows["value"]) <= SAME
+        verdict = "" if same else " These differ, which they should not: look for an error."
+        text += f": with next to none (method {rows['method'].iloc[0]}) identification is {listing}.{verdict}"
+    else:
+        text += "."
+    return (
+        f"{text} Scores of this split therefore show that the voxels tell the categories apart, and nothing about the "
+        "meaning in a space; differences under tuned penalties come from the penalty, which falls differently on the "
+        "directions of each space and silences voxels that do not generalise."
+    )
+
+
+def untuned_identification(material: Material, split: str) -> pd.DataFrame:
+    """Return identification by every space of full rank, with next to no penalty: all must agree."""
+    ridges = {
+        name: m for name, m in material.config.methods.items() if not isinstance(m, TrainedMethod | InContextMethod)
+    }
+    untuned = [name for name, method in ridges.items() if max(method.alphas) <= NEXT_TO_NONE]
+    rows = material.pooled_rows("identification", split=split, method=untuned[0] if untuned else "")
+    return rows[rows["model"].isin(material.full_rank_models)]
+
+
+def _zero_shot(material: Material, split: str) -> str:
+    row = _headline(material, "pair matching", split)
+    if row is None:
+        return ""
+    text = (
+        f"Zero-shot ({split}, stimuli never trained on): {number(row['value'])} of {int(row['n'])} pairs are matched "
+        f"(chance .500; {_null(row, with_95=True)})."
+    )
+    pooled = material.summary_rows("pair matching", split=split, method=material.first.method, layer="all")
+    for _, spread in pooled[pooled["model"].isin(material.wording_models)].iterrows():
+        text += f" Single wordings give {number(spread['low'])} to {number(spread['high'])}."
+    for _, spread in pooled[pooled["model"].isin(material.models_of("random"))].iterrows():
+        mean, sd = number(spread["value"]), number(spread["sd"])
+        text += f" {int(spread['n'])} random spaces give {mean} on average (sd {sd})."
+    if pd.notna(row["p"]):
+        verdict = "above chance" if row["p"] < 0.05 else "not distinguishable from chance"
+        text += f" This is {verdict} at the 5 % level."
+    n = len(material.descriptor.stimuli)
+    if n < FEW_STIMULI:
+        text += (
+            f" Whatever p says, {n} categories cannot establish a semantic effect: their pairs overlap, and any space "
+            "that happens to order so few categories alike would score as well."
+        )
+    return text
+
+
+def _geometry(material: Material) -> str:
+    if material.comparison is None:
+        return ""
+    model = material.first.model
+    rows = material.comparison[material.comparison["model"] == model].drop_duplicates(["distance", "comparison"])
+    parts = [
+        f"{row['distance']}/{row['comparison']} {number(row['score'])} (p {p_equals(row['p'])}, ceiling "
+        f"{number(row['ceiling_low'])} to {number(row['ceiling_high'])})"
+        for _, row in rows.iterrows()
+    ]
+    return f"Geometry: the RDM of {model} fits the response RDMs with {'; '.join(parts)}."
+
+
+def methods_text(material: Material) -> list[tuple[str, list[str]]]:
+    """Return paragraphs, each with the keys of its references, for the steps that left results."""
+    steps: list[tuple[str, Callable[[Material], tuple[str, list[str]]]]] = [
+        ("prepare", _prepare_text),
+        ("extract", _extract_text),
+        ("encode", _encode_text),
+        ("compare", _compare_text),
+        ("summarize", _summarize_text),
+    ]
+    ran = {record["stage"] for record in material.sidecars.values()}
+    paragraphs = [write(material) for stage, write in steps if stage in ran]
+    closing = "The steps were run by Snakemake; every file has a record of its settings, inputs and code (Provenance)."
+    return [*paragraphs, (closing, ["snakemake"])]
+
+
+def _prepare_text(material: Material) -> tuple[str, list[str]]:
+    options = material.descriptor.fmri
+    steps = {"detrended": options.detrend, "z-scored": options.standardize == "run"}
+    treatment = " and ".join(step for step, done in steps.items() if done)
+    n, lag_s = options.lag_volumes, options.lag_volumes * options.tr_s
+    return (
+        f"Voxels inside the mask were read with nilearn{f', {treatment} within run' if treatment else ''}. The "
+        f"response to a block is the mean of its volumes shifted by {n} volumes ({lag_s:g} s; repetition time "
+        f"{options.tr_s:g} s). Noise ceilings are split-half correlations over runs, averaged over random halvings "
+        "and scaled to a single block by the Spearman-Brown formula: a share of variance, not clamped at 0.",
+        ["nilearn", "spearmanbrown"],
+    )
+
+
+def _extract_text(material: Material) -> tuple[str, list[str]]:
+    parts, keys = [], []
+    for name in material.config.models_of(material.dataset):
+        model = material.config.models[name]
+        if isinstance(model, SentenceModel):
+            how = "averaged over wordings" if model.wordings == "mean" else "a layer per wording"
+            parts.append(f"{name}: sentence embeddings of {model.weights}, token mean of unit length, {how}")
+            keys = ["sentence"]
+        elif model.extractor == "random":
+            parts.append(f"{name}: {model.n_draws} draws of {model.n_features} Gaussian features")
+        else:
+            parts.append(f"{name}: one feature per category")
+    return f"Feature spaces were {'; '.join(parts)}.", keys
+
+
+def _encode_text(material: Material) -> tuple[str, list[str]]:
+    methods = []
+    for name in material.config.methods_of(material.dataset):
+        method = material.config.methods[name]
+        if isinstance(method, TrainedMethod | InContextMethod):
+            continue  # refused for studies of blocks
+        if len(method.alphas) == 1:
+            methods.append(f"{name} (alpha {method.alphas[0]:g})")
+        else:
+            one = "a penalty per voxel" if getattr(method, "per_target_alpha", True) else "one penalty for all voxels"
+            folds = "leave-one-run-out" if method.cv == "groups" else f"{method.cv} folds of whole runs"
+            methods.append(
+                f"{name} ({one}, chosen among {len(method.alphas)} alphas from {min(method.alphas):g} to "
+                f"{max(method.alphas):g} by {method.metric} in {folds} inside the training runs)"
+            )
+    encode = material.config.encode
+    text = (
+        f"Responses were predicted by ridge regression with a free intercept: {'; '.join(methods)}. Scores were "
+        "computed within each held-out fold and then averaged. A held-out category counts as identified when its "
+        "prediction correlates best with it over voxels. "
+    )
+    keys = ["ridge", "identification"]
+    if encode.run_permutations:
+        text += (
+            f"Nulls refit everything, penalties included: {encode.run_permutations:,} permutations of the categories "
+            "within runs. Voxel p values are corrected by the permutation distribution of the maximum (family-wise) "
+            "and by Benjamini-Hochberg (FDR). "
+        )
+        keys += ["maxstat", "fdr"]
+    text += (
+        "Encoders of tokens (spatial read-outs, routing) do not apply: features of words and categories have no places."
+    )
+    sizes = [split.size for split in material.descriptor.splits.values() if split.leave_out == "stimulus"]
+    if sizes:
+        every = " and ".join(f"every {size}" for size in sizes)
+        text += (
+            f" For zero-shot prediction {every} categories were left out of training in turn, and each two of their "
+            "predicted patterns matched to the two measured ones"
+        )
+        if encode.stimulus_permutations:
+            text += (
+                "; its null exchanges which features belong to which category "
+                f"({encode.stimulus_permutations:,} permutations)"
+            )
+        text += "."
+        keys.append("zeroshot")
+    return text, keys
+
+
+def _compare_text(material: Material) -> tuple[str, list[str]]:
+    compare = material.config.compare
+    text = (
+        f"Representational dissimilarities were measured by {' and '.join(compare.distances)} distances on disjoint "
+        f"pairs of runs, and compared with the {compare.feature_distance}-distance RDMs of the feature spaces by "
+        f"{' and '.join(compare.comparisons)}; p from {compare.permutations:,} permutations of the categories."
+    )
+    keys = ["rsa"]
+    table = pd.DataFrame() if material.comparison is None else material.comparison
+    if "ceiling_low" in table and table["ceiling_low"].notna().any():
+        text += " The ceiling band is each pair of runs against the mean of the others (lower) and of all (upper)."
+        keys.append("rsaceiling")
+    if "low" in table and table["low"].notna().any():
+        text += " Intervals of these fits are expanded percentile bootstrap intervals over pairs of runs."
+        keys.append("bootstrap")
+    whitened = [name for name in compare.distances if name in ("crossnobis", "mahalanobis")]
+    if whitened:
+        text += (
+            f" For {' and '.join(whitened)}, patterns were whitened by the covariance of volumes around their block "
+            "means, shrunk to its diagonal."
+        )
+        keys += ["crossnobis", "shrinkage"]
+    return text, keys
+
+
+def _summarize_text(material: Material) -> tuple[str, list[str]]:
+    text = (
+        "A multinomial logistic regression of the categories on the z-scored responses shows what they tell apart at "
+        "all."
+    )
+    rows = pd.DataFrame(columns=["layer", "low"]) if material.summary is None else material.summary
+    if rows.loc[rows["layer"] != "all", "low"].notna().any():  # over layers it is their range
+        text += (
+            f" Intervals over held-out runs are {material.config.confidence:.0%} t intervals corrected for the "
+            "training data folds share, which errs on the wide side. They describe this subject measured again with "
+            "these stimuli, not other subjects or other stimuli."
+        )
+        return text, ["sklearn", "folds"]
+    return text, ["sklearn"]

@@ -1,0 +1,146 @@
+"""Maps on the inflated cortex that a reader can turn: mesh and code once per page, maps as one byte a vertex."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+
+import matplotlib
+import numpy as np
+from markupsafe import Markup
+from matplotlib.colors import to_hex
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError
+from brainalign.report.kit.canvas import HIDDEN
+from brainalign.report.kit.surface import COLOUR_SCALES, HEMISPHERES, SurfaceMap
+
+VIEWER_CLASS = "surface-viewer"
+LEVELS = 254  # of a colour scale; code 0 is "not shown"
+GAP_MM = 46.0  # from the midline to the middle of each hemisphere, so that inflated ones do not overlap
+STEP_MM = 0.01  # of the stored coordinates
+VIEWS = ("left", "left inside", "right", "right inside", "back", "below", "above")
+
+
+def map_codes(surface: SurfaceMap) -> NDArray[np.uint8]:
+    """Return a map as codes (2, 10242): 0 not shown, 1 to 254 along the colour scale (or 1 + index of the category)."""
+    if surface.kind == "categorical":
+        steps = surface.values
+    else:
+        steps = np.clip((surface.values - surface.vmin) / (surface.vmax - surface.vmin), 0, 1) * (LEVELS - 1)
+    return np.where(np.isfinite(steps), np.round(np.nan_to_num(steps)) + 1, 0).astype(np.uint8)
+
+
+def surface_viewer(maps: Sequence[SurfaceMap], name: str = "surface") -> Markup:
+    """Return the HTML of a viewer with a button per map; the page must hold `surface_assets()` once.
+
+    Parameters
+    ----------
+    maps : sequence of SurfaceMap
+    name : str
+        Of this viewer on its page: the identifier of its element.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no map, or more categories than codes.
+    """
+    if not maps:
+        raise BrainalignError(f"the surface viewer {name!r} has no maps; leave it out of the page")
+    for one in maps:
+        if len(one.categories) > LEVELS:
+            raise BrainalignError(
+                f"the map {one.title!r} has {len(one.categories)} categories but at most {LEVELS} can be told apart; "
+                "draw fewer layers"
+            )
+    described = [
+        {
+            "title": one.title,
+            "unit": one.unit,
+            "kind": one.kind,
+            "vmin": one.vmin,
+            "vmax": one.vmax,
+            "categories": one.categories,
+            "colours": one.colours,
+            "shown": one.n_shown,
+        }
+        for one in maps
+    ]
+    codes = np.concatenate([map_codes(one).ravel() for one in maps]).tobytes()
+    buttons = Markup("").join(
+        Markup('<button type="button" data-map="{}" aria-pressed="{}">{}</button>').format(
+            k, "true" if k == 0 else "false", one.title
+        )
+        for k, one in enumerate(maps)
+    )
+    views = Markup("").join(
+        Markup('<button type="button" data-view="{0}" aria-pressed="{1}">{0}</button>').format(
+            view, "true" if view == "back" else "false"
+        )
+        for view in VIEWS
+    )
+    return Markup(
+        '<div class="{}" id="{}"><div class="buttons" role="group" aria-label="Map">{}</div>'
+        '<div class="buttons" role="group" aria-label="View">{}</div>'
+        '<div class="stage" role="img" aria-label="Cortex in three dimensions"><p class="soft">'
+        "This map is drawn by the browser; without scripts or WebGL see the flat maps.</p></div>"
+        '<div class="legend"></div>'
+        '<script type="application/json" class="maps">{}</script>'
+        '<script type="text/plain" class="codes">{}</script></div>'
+    ).format(VIEWER_CLASS, name, buttons, views, _json(described), _packed(codes))
+
+
+def surface_code() -> tuple[str, str]:
+    """Return the code that runs on a page with viewers: plotly, as its bundle unpacks, and the script of the page."""
+    bundle = files("nilearn.plotting").joinpath("data/js/plotly-gl3d-latest.min.js").read_bytes()
+    return bundle.decode(), files("brainalign.report").joinpath("templates/surface.js").read_text()
+
+
+@cache
+def surface_assets() -> Markup:
+    """Return what all viewers of a page share: nilearn's plotly bundle, the mesh and the script (about 1 MB).
+
+    The bundle and the mesh are compressed; the browser unpacks them when a viewer comes into sight.
+    """
+    bundle, script = surface_code()
+    scales = {
+        kind: [to_hex(matplotlib.colormaps[scale](k / (LEVELS - 1))) for k in range(LEVELS)]
+        for kind, scale in COLOUR_SCALES.items()
+    }
+    shared = {"step": STEP_MM, "scales": scales, "hidden": HIDDEN, "levels": LEVELS}
+    return Markup(
+        '<script type="text/plain" id="surface-bundle">{}</script>\n<script type="text/plain" id="surface-mesh">{}'
+        '</script>\n<script type="application/json" id="surface-shared">{}</script>\n<script>{}</script>'
+    ).format(_packed(bundle.encode()), _packed(_mesh_bytes()), _json(shared), Markup(script))
+
+
+def _mesh_bytes() -> bytes:
+    """Return coordinates (int16, left then right), faces (uint16, the same in both) and sulcal depth (uint8)."""
+    from nilearn.datasets import load_fsaverage, load_fsaverage_data
+
+    inflated = load_fsaverage("fsaverage5")["inflated"].parts
+    depth = load_fsaverage_data("fsaverage5", data_type="sulcal").data.parts
+    coordinates, sulci = [], []
+    for side, sign in zip(HEMISPHERES.values(), (-1, 1), strict=True):
+        points = np.asarray(inflated[side].coordinates, dtype=float)
+        points = points - points.mean(axis=0) + [sign * GAP_MM, 0, 0]
+        coordinates.append(np.round(points / STEP_MM).astype("<i2"))
+        sulci.append(np.asarray(depth[side] > 0, dtype=np.uint8))
+    faces = inflated["left"].faces
+    assert np.array_equal(faces, inflated["right"].faces)  # else the mesh would have to hold both
+    return b"".join(part.tobytes() for part in (*coordinates, faces.astype("<u2"), *sulci))
+
+
+def _packed(content: bytes) -> str:
+    """Return content compressed (with a fixed time stamp, so that equal pages are equal) as base64."""
+    return base64.b64encode(gzip.compress(content, mtime=0)).decode()
+
+
+def _json(value: object) -> Markup:
+    """Return JSON that cannot end the script element it stands in."""
+    text = json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return Markup(text)

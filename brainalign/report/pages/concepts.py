@@ -1,0 +1,319 @@
+"""The page of a study of odd-one-out judgements: how well choices follow, from which dimensions, and who has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from brainalign.config import Config
+from brainalign.report.geometry_sections import ALIGNMENT_TABLES, alignment_section, failed_alignment, no_alignment
+from brainalign.report.kit import (
+    CAPTIONS,
+    CITATIONS,
+    Failure,
+    Panel,
+    Section,
+    data_uri,
+    html_table,
+    number,
+    p_equals,
+    p_number,
+    render,
+)
+from brainalign.report.pages.concept_figures import (
+    accuracy_figure,
+    network_figure,
+    readout_grid,
+    region_figure,
+    reproducibility_figure,
+)
+from brainalign.study import TripletStudy
+
+CONCEPT_TABLES = ("choices", "conceptdimensions", "networks", "readouts", "conceptregions")
+FEW_STARTS = 20
+DEPENDENT = "Intervals are over choices, and say nothing of other objects or people."
+
+
+@dataclass
+class ConceptMaterial:
+    """What the page draws from; tables are empty where a stage failed.
+
+    Attributes
+    ----------
+    prepared, fitted, aligned : mapping
+        Details of the triplets, of the table of choices and of aligned networks; empty where none were aligned.
+    """
+
+    config: Config
+    dataset: str
+    descriptor: TripletStudy
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    prepared: Mapping[str, Any] = field(default_factory=dict)
+    fitted: Mapping[str, Any] = field(default_factory=dict)
+    aligned: Mapping[str, Any] = field(default_factory=dict)
+    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def render_concepts_page(material: ConceptMaterial) -> str:
+    """Return the HTML of the report of one study; everything that came from data is escaped."""
+    sections: list[Section] = []
+    findings: list[str] = []
+    if material.tables:
+        sections = [
+            _choices(material),
+            _dimensions(material),
+            _networks(material),
+            _regions(material),
+            _alignment(material),
+        ]
+        findings = _findings(material)
+    keys = ["spose", "vice", "thingsdata"]
+    if material.aligned:
+        keys.append("alignet")
+    return render(
+        "dataset.html",
+        sections,
+        failed_controls=failed_alignment(material.tables[ALIGNMENT_TABLES[0]]) if material.aligned else [],
+        kind="Odd-one-out judgements",
+        material=material,
+        descriptor=material.descriptor,
+        findings=[*findings, *material.descriptor.notes],
+        cards=_cards(material),
+        methods=_methods(material),
+        references=[(key, CITATIONS[key]) for key in keys],
+        bibtex=data_uri("\n\n".join(CITATIONS[key].bibtex(key) for key in keys).encode(), "text/x-bibtex"),
+    )
+
+
+def _first(material: ConceptMaterial, kind: str, split: str = "triplets") -> pd.Series[Any] | None:
+    """Return the row of the first method, or of the only one of its kind."""
+    choices = material.tables["choices"]
+    rows = choices[(choices["kind"] == kind) & (choices["split"] == split)]
+    return None if rows.empty else rows.iloc[0]
+
+
+def _cards(material: ConceptMaterial) -> list[dict[str, str]]:
+    if not material.tables:
+        return []
+    cards = []
+    ceilings = material.fitted["ceilings"]
+    for kind, name in (("embedding", "accuracy"), ("baseline", "without training"), ("published", "published")):
+        row = _first(material, kind)
+        if row is not None:
+            control = f"chance {number(row['chance'])}, {int(row['n_triplets']):,} triplets"
+            title = name if row["name"] == name else f"{name}, {row['name']}"
+            cards.append({"name": title, "value": number(row["accuracy"]), "control": control})
+    if ceilings:
+        bounds = f"{number(ceilings['accuracy_low'])} to {number(ceilings['accuracy_high'])}"
+        about = f"{ceilings['n_triplets']:,} triplets judged several times"
+        cards.append({"name": "ceiling of accuracy", "value": bounds, "control": about})
+    for method, part in material.tables["conceptdimensions"].groupby("method", sort=False):
+        count = f"{int(part['reproducible'].sum())} of {len(part)}"
+        cards.append({"name": f"dimensions, {method}", "value": count, "control": "found again from other starts"})
+    return cards
+
+
+def _findings(material: ConceptMaterial) -> list[str]:
+    best, shuffled, baseline = (_first(material, kind) for kind in ("embedding", "control", "baseline"))
+    assert best is not None
+    assert shuffled is not None
+    assert baseline is not None
+    sentences = [
+        f"The {best['name']} embedding predicts {number(best['accuracy'])} of {int(best['n_triplets']):,} held-out "
+        f"choices (chance {number(best['chance'])}); fitted to shuffled choices {number(shuffled['accuracy'])}, "
+        f"similarities counted without training {number(baseline['accuracy'])}. {DEPENDENT}",
+    ]
+    ceilings, repeated = material.fitted["ceilings"], _first(material, "embedding", "repeated")
+    if ceilings and repeated is not None:
+        sentences.append(
+            f"On the {ceilings['n_triplets']:,} triplets that were judged several times it predicts "
+            f"{number(repeated['accuracy'])} of the choices; always naming the most frequent choice would predict "
+            f"{number(ceilings['accuracy_low'])} to {number(ceilings['accuracy_high'])}, so that it is "
+            f"{number(repeated['share_low'], 2)} to {number(repeated['share_high'], 2)} of the way from chance to the "
+            f"ceiling. Two people agree on {number(ceilings['agreement'])} of them, which is another question and no "
+            "ceiling of accuracy."
+        )
+    else:
+        sentences.append("There is no ceiling: no triplets that were judged several times were given.")
+    if material.fitted["alpha_at_edge"]:
+        sentences.append("The chosen penalty is at the edge of its grid: widen concepts.alphas.")
+    if material.fitted["starts"] < FEW_STARTS:
+        sentences.append(
+            f"Dimensions were looked for from {material.fitted['starts']} starts; a figure to be reported wants "
+            f"{FEW_STARTS} or more."
+        )
+    return sentences
+
+
+def _choices(material: ConceptMaterial) -> Section:
+    choices = material.tables["choices"]
+    panel = Panel(
+        "choices", "Between chance and ceiling", CAPTIONS["conceptchoices"], accuracy_figure(choices), choices
+    )
+    prepared, fitted = material.prepared, material.fitted
+    shares = ", ".join(number(share) for share in prepared["odd_column_shares"])
+    paragraphs = [
+        f"{prepared['n_triplets']:,} judgements of {prepared['n_different']:,} different triplets of "
+        f"{fitted['n_objects']:,} objects; {fitted['n_train']:,} for training. The same three objects are never "
+        f"on both sides of a split; {fitted['n_left_out']:,} judgements were left out because their triplet is one of "
+        "those judged several times.",
+        f"That the odd one stands last was verified: taken as the odd one, the three columns predict {shares} of the "
+        "choices.",
+    ]
+    if (choices["kind"] == "published").any():
+        paragraphs.append(
+            "The published embedding may have been fitted to some of the triplets that are held out here, so that its "
+            "accuracy may be too high."
+        )
+    return Section("choices", "Predicted choices", [panel], paragraphs)
+
+
+def _dimensions(material: ConceptMaterial) -> Section:
+    table = material.tables["conceptdimensions"]
+    least = material.config.concepts.least_r
+    figure = reproducibility_figure(table, least)
+    caption = CAPTIONS["conceptdimensions"].format(least=least)
+    panel = Panel(
+        "dimensions", "Dimensions found again", caption, figure, table.assign(top=table["top"].map(", ".join))
+    )
+    published = table["published"].ne("").any()
+    header = ["dimension", "found again, |r|", "share of weight", "objects that have most of it"]
+    blocks = []
+    for method, part in table.groupby("method", sort=False):
+        rows: list[list[str | Markup]] = []
+        for _, row in part.iterrows():
+            r = number(row["r"], 2)
+            shown = (
+                Markup("<b>{}</b>").format(r)
+                if row["reproducible"]
+                else Markup('<span class="soft">{}</span>').format(r)
+            )
+            cells: list[str | Markup] = [str(row["dimension"]), shown, number(row["weight"], 2)]
+            # A cell cannot be given a class here; a span that may break keeps long lists inside the page.
+            names = Markup('<span style="white-space: normal">{}</span>').format(", ".join(row["top"]))
+            cells.append(names)
+            if published:
+                cells.append(f"{row['published']} ({number(row['published_r'], 2)})" if row["published"] else "–")
+            rows.append(cells)
+        columns = [*header, "published partner (|r|)"] if published else header
+        blocks.append(Markup("<h3>{}</h3>").format(f"{method} embedding"))
+        blocks.append(html_table(columns, rows, f"Dimensions of the {method} embedding"))
+    return Section("dimensions", "Dimensions", [panel], [], blocks)
+
+
+def _networks(material: ConceptMaterial) -> Section:
+    networks, readouts = material.tables["networks"], material.tables["readouts"]
+    title = "Networks beside judgements"
+    if networks.empty:
+        return Section("networks", title, paragraphs=["No features of networks were extracted."])
+    options = material.config.concepts
+    rows = []
+    for _, row in networks.iterrows():
+        rows.append(
+            [
+                f"{row['model']} {row['layer']}",
+                f"{number(row['cosine'])} (p {p_equals(row['p'])})",
+                number(row["dot"]),
+                f"{number(row['unseen'])} ± {number(row['unseen_sd'])} (p {p_equals(row['unseen_p'])})",
+                number(row["unseen_cosine"]),
+                f"{number(row['rsa'])} (p {p_equals(row['rsa_p'])})",
+                number(row["mean_r2"], 2),
+            ]
+        )
+    header = [
+        "layer",
+        "as they are, cosine",
+        "dot product",
+        "read out, unseen objects",
+        "cosine, unseen objects",
+        "RSA",
+        "mean R²",
+    ]
+    paragraphs = [
+        "Left: the pair of a triplet whose features are most similar remains, without any training. Right: dimensions "
+        "are read out of the features by ridge regression, for objects that were in no triplet the embedding was "
+        f"fitted to and in no training row of the regression: {options.object_splits} times other "
+        f"{100 * options.object_share:.0f} % of the objects, about {networks['unseen_triplets'].iloc[0]:,.0f} triplets "
+        "of three unseen objects each; ± is the standard deviation over these splits.",
+        "p: objects exchanged. RSA: Spearman's r of dissimilarities with those of the embedding, "
+        f"{int(networks['n_objects'].iloc[0])} objects. R²: of the dimensions that are found again, objects held out.",
+    ]
+    figure = network_figure(networks, material.tables["choices"])
+    panels = [
+        Panel("networks", "Networks without training, and read out", CAPTIONS["conceptnetworks"], figure, networks),
+        Panel(
+            "readouts",
+            "Which dimensions a layer holds",
+            CAPTIONS["conceptreadouts"],
+            readout_grid(readouts, networks),
+            readouts,
+        ),
+    ]
+    return Section("networks", title, panels, paragraphs, [html_table(header, rows, "Networks beside judgements")])
+
+
+def _regions(material: ConceptMaterial) -> Section:
+    regions, other = material.tables["conceptregions"], material.config.concepts.regions_of
+    title = "Brain regions beside judgements"
+    if regions.empty:
+        reason = "the configuration names no dataset under concepts.regions_of"
+        if other is not None:
+            reason = f"{other} is not there"
+        return Section("regions", title, paragraphs=[f"No brain regions stand beside the judgements: {reason}."])
+    row = regions.iloc[0]
+    paragraphs = [
+        f"Dataset {other}: Spearman's r of each region's dissimilarities with those of the embedding, mean over "
+        f"{int(regions['n_subjects'].max())} subjects, {int(row['n_objects'])} objects that all of them saw. "
+        "Judgements and responses are of different people."
+    ]
+    rows = [
+        [
+            str(row["region"]),
+            number(row["score"]),
+            p_number(row["p"]),
+            f"{number(row['ceiling_low'])} to {number(row['ceiling_high'])}",
+            str(int(row["n_subjects"])),
+        ]
+        for _, row in regions.iterrows()
+    ]
+    header = ["region", "Spearman's r", "p (objects exchanged)", "ceiling over subjects", "subjects"]
+    panel = Panel("regions", title, CAPTIONS["conceptregions"], region_figure(regions), regions)
+    return Section("regions", title, [panel], paragraphs, [html_table(header, rows, title)])
+
+
+def _alignment(material: ConceptMaterial) -> Section:
+    if not material.aligned:
+        return no_alignment("No network was aligned with these judgements: align.teacher names none of its models.")
+    return alignment_section({name: material.tables[name] for name in ALIGNMENT_TABLES}, material.aligned)
+
+
+def _methods(material: ConceptMaterial) -> Sequence[str]:
+    options = material.config.concepts
+    penalty = f"a penalty of {options.alphas[0]:g}"
+    if len(options.alphas) > 1:
+        penalty = (
+            f"a penalty (of {len(options.alphas)}, the largest within one standard error of the best on held-out "
+            "training triplets)"
+        )
+    fits = {
+        "sparse": f"Sparse: weights of 0 or more, cross-entropy plus {penalty} on their sum.",
+        "variational": "Variational: a Gaussian posterior per weight under a spike-and-slab prior; dimensions are kept "
+        "that more than 5 objects reliably have (Benjamini-Hochberg, 5 %).",
+    }
+    texts = [
+        "Choices are modelled as a softmax over the dot products of the three pairs of a triplet; the pair that "
+        f"remains leaves the odd one. {' '.join(fits[name] for name in options.methods)}",
+        f"Fitted from {options.starts} starts. Dimensions of two starts are paired on half of the objects and "
+        f"correlated on the other half, both ways; above {options.least_r:g} on average a dimension counts as found "
+        "again. Tables show the start whose dimensions are found again best.",
+    ]
+    ceiling = (
+        " Its ceiling, the mean probability of the most frequent choice, lies between that of each choice predicted "
+        "by the others (low) and by all (high)."
+    ) * bool(material.fitted.get("ceilings"))
+    return [*texts, f"Accuracy counts ties by chance: a third where all three pairs are equally similar.{ceiling}"]

@@ -1,0 +1,277 @@
+"""The page of a subject whose neurons were compared with models of videos: who follows what is hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brainalign.config import Config
+from brainalign.report.kit import (
+    CAPTIONS,
+    CITATIONS,
+    LEVEL,
+    FailedControl,
+    Failure,
+    Panel,
+    Section,
+    data_uri,
+    html_table,
+    number,
+    p_equals,
+    p_number,
+    render,
+)
+from brainalign.report.pages.dynamics_figures import followed_bars, followed_movies
+from brainalign.statistics import MIN_UNITS, cross_validated_interval
+from brainalign.study import VideoStudy
+
+DYNAMICS_TABLES = ("dynamics", "dynamicsneurons", "dynamicsfolds", "dynamicsmovies")
+EPOCH_NAMES = {"occluded": "hidden frames", "visible": "shown frames"}
+
+
+@dataclass
+class DynamicsMaterial:
+    """What the page of one subject draws from. What a failed stage did not leave is empty."""
+
+    config: Config
+    dataset: str
+    descriptor: VideoStudy
+    subject: str
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)  # by the names in DYNAMICS_TABLES
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    trained_on: dict[str, str] = field(default_factory=dict)  # by model
+    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def render_dynamics_page(material: DynamicsMaterial) -> str:
+    """Return the HTML of one subject's report; everything that came from data is escaped."""
+    scores = material.tables.get("dynamics", pd.DataFrame())
+    sections = [] if scores.empty else [_data(material), _following(material, scores)]
+    methods = _methods(material)
+    keys = list(dict.fromkeys(key for _, cited in methods for key in cited))
+    bibtex = "\n\n".join(CITATIONS[key].bibtex(key) for key in keys)
+    return render(
+        "report.html",
+        sections,
+        failed_controls=[] if scores.empty else failed_following(scores, material.tables["dynamicsfolds"]),
+        material=material,
+        descriptor=material.descriptor,
+        findings=[] if scores.empty else [*_findings(material, scores), *material.descriptor.notes],
+        cards=_cards(scores),
+        headline=_headline(scores),
+        interval_note="Intervals: over folds of conditions, none of fewer than six.",
+        summary_csv=data_uri(scores.to_csv(index=False).encode(), "text/csv"),
+        methods=methods,
+        references=[(key, CITATIONS[key]) for key in keys],
+        reference_number={key: k + 1 for k, key in enumerate(keys)},
+        bibtex=data_uri(bibtex.encode(), "text/x-bibtex"),
+    )
+
+
+def _data(material: DynamicsMaterial) -> Section:
+    facts = material.facts
+    return Section(
+        "data",
+        "Data",
+        paragraphs=[
+            f"{facts['n_conditions']} conditions of {facts['n_times']} frames, of which {facts['n_hidden']:,} frames "
+            f"were hidden; {facts['n_neurons']} neurons of one subject, {facts['n_repeats']} repeats.",
+            "Whatever is found here holds for these neurons and these videos; it is no statement about other subjects.",
+        ],
+    )
+
+
+def _following(material: DynamicsMaterial, scores: pd.DataFrame) -> Section:
+    panels = []
+    movies = material.tables["dynamicsmovies"]
+    for k, (region, part) in enumerate(scores.groupby("region", sort=False)):
+        where = "" if scores["region"].nunique() == 1 else f", {region}"
+        bars = followed_bars(part)
+        course = followed_movies(movies[movies["region"] == region], material.descriptor.frame_s)
+        panels.append(Panel(f"followed{k}", f"Neurons predicted{where}", CAPTIONS["followed"], bars, part))
+        panels.append(
+            Panel(
+                f"movies{k}", f"Geometry frame by frame{where}", CAPTIONS["movies"], course,
+                movies[movies["region"] == region],
+            )
+        )  # fmt: skip
+    panels.append(Panel("scores", "All numbers", CAPTIONS["followedtable"], None, scores, html=_table(scores)))
+    return Section("following", "What models and neurons follow", panels)
+
+
+def _findings(material: DynamicsMaterial, scores: pd.DataFrame) -> list[str]:
+    """Return what was found, in sentences that follow from the numbers alone."""
+    found = []
+    folds = material.tables["dynamicsfolds"]
+    for (region, epoch), part in scores.groupby(["region", "epoch"], sort=False):
+        models, controls = (part[part["role"] == role] for role in ("model", "control"))
+        if models.empty:
+            continue
+        best = models.iloc[int(models["r_normalized"].to_numpy().argmax())]
+        first = (
+            f"{region}, {EPOCH_NAMES[str(epoch)]}: {_name(best)} predicts {int(best['n_neurons'])} neurons with r / "
+            f"sqrt(reliability) = {number(best['r_normalized'])} ({int(best['n_dropped'])} dropped as unreliable; "
+            f"conditions exchanged: {number(best['null_mean'])}, p {p_equals(best['p'], 4)})."
+        )
+        found.append(first)
+        if epoch == "occluded" and len(controls):
+            found.append(_beside(best, controls, folds[(folds["region"] == region) & (folds["epoch"] == epoch)]))
+    return found
+
+
+def failed_following(scores: pd.DataFrame, folds: pd.DataFrame) -> list[FailedControl]:
+    """Return controls that predict neurons during hidden frames as well as the best model, where it is above its null.
+
+    Parameters
+    ----------
+    scores, folds : DataFrame
+        Artifacts `dynamics` and `dynamicsfolds`.
+    """
+    found = []
+    for region, part in scores[scores["epoch"] == "occluded"].groupby("region", sort=False):
+        models, controls = (part[part["role"] == role] for role in ("model", "control"))
+        if models.empty or controls.empty:
+            continue
+        best, control = (rows.iloc[int(rows["r_normalized"].to_numpy().argmax())] for rows in (models, controls))
+        gap = _gap(best, control, folds[(folds["region"] == region) & (folds["epoch"] == "occluded")])
+        low = gap.mean()
+        if len(gap) >= MIN_UNITS and np.isfinite(gap).all():
+            low = cross_validated_interval(gap, 1 / (len(gap) - 1)).low
+        if best["p"] < LEVEL and not low > 0:
+            found.append(
+                FailedControl(
+                    f"{region}, hidden frames: {_name(control)}, a control, r / sqrt(reliability)",
+                    float(control["r_normalized"]),
+                    f"The best model, {_name(best)}, reaches {number(best['r_normalized'])} and is not shown to be "
+                    "better: that neurons follow what is hidden does not follow from its score.",
+                    0.0,
+                    float(control["p"]),
+                )
+            )
+    return found
+
+
+def _gap(best: pd.Series, control: pd.Series, folds: pd.DataFrame) -> Any:
+    one, other = (
+        folds[(folds["network"] == row["network"]) & (folds["name"] == row["name"])]
+        .sort_values("fold")["r_normalized"]
+        .to_numpy()
+        for row in (best, control)
+    )
+    return one - other
+
+
+def _beside(best: pd.Series, controls: pd.DataFrame, folds: pd.DataFrame) -> str:
+    """Say how far the best model is above the best control, paired over folds."""
+    control = controls.iloc[int(controls["r_normalized"].to_numpy().argmax())]
+    gap = _gap(best, control, folds)
+    text = f"The best control is {_name(control)}: {number(control['r_normalized'])}. Difference {number(gap.mean())}"
+    if len(gap) < MIN_UNITS or not np.isfinite(gap).all():
+        return f"{text}; too few folds for an interval."
+    interval = cross_validated_interval(gap, 1 / (len(gap) - 1))
+    verdict = "which excludes 0" if interval.low > 0 else "so that nothing is shown beyond the control"
+    return f"{text} (95 % interval {number(interval.low)} to {number(interval.high)}, {verdict})."
+
+
+def _name(row: pd.Series) -> str:
+    return f"{row['network']} with {row['name']}" if row["network"] else str(row["name"])
+
+
+def _cards(scores: pd.DataFrame) -> list[dict[str, str]]:
+    if scores.empty:
+        return []
+    first = "occluded" if (scores["epoch"] == "occluded").any() else "visible"
+    cards = []
+    for region, part in scores[scores["epoch"] == first].groupby("region", sort=False):
+        models, controls = (part[part["role"] == role] for role in ("model", "control"))
+        if models.empty:
+            continue
+        best = models.iloc[int(models["r_normalized"].to_numpy().argmax())]
+        beside = f"best control {number(controls['r_normalized'].max())}, " if len(controls) else ""
+        cards.append(
+            {
+                "name": f"{region}: {_name(best)}",
+                "value": number(best["r_normalized"]),
+                "control": f"{beside}p {p_equals(best['p'], 4)}",
+                "split": EPOCH_NAMES[first],
+            }
+        )
+    return cards
+
+
+def _headline(scores: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {
+            "quantity": f"r / sqrt(reliability), {row['region']}",
+            "split": EPOCH_NAMES[row["epoch"]],
+            "model": row["network"] or "–",
+            "method": row["name"],
+            "layer": row["role"],
+            "value": row["r_normalized"],
+            "chance": 0.0,
+            "n": int(row["n_neurons"]),
+        }
+        | {name: row[name] for name in ("low", "high", "null_mean", "p")}
+        for _, row in scores.iterrows()
+    ]
+
+
+def _table(scores: pd.DataFrame) -> Any:
+    header = ["region", "frames", "network", "hidden frames by", "", "r / sqrt(rel.)", "interval", "r", "exchanged",
+              "p", "neurons", "dropped"]  # fmt: skip
+    rows = [
+        [
+            str(row["region"]),
+            EPOCH_NAMES[row["epoch"]],
+            row["network"] or "–",
+            row["name"],
+            row["role"],
+            number(row["r_normalized"]),
+            "–" if np.isnan(row["low"]) else f"{number(row['low'])} to {number(row['high'])}",
+            number(row["r"]),
+            number(row["null_mean"]),
+            p_number(row["p"], 4),
+            str(row["n_neurons"]),
+            str(row["n_dropped"]),
+        ]
+        for _, row in scores.iterrows()
+    ]
+    return html_table(header, rows, "Scores of all models and controls")
+
+
+def _methods(material: DynamicsMaterial) -> list[tuple[str, tuple[str, ...]]]:
+    """Return what was done, with the keys of the references."""
+    options = material.config.dynamics
+    learned = "; ".join(f"of {model} on {what}" for model, what in material.trained_on.items())
+    fitted = "of each epoch" if options.fit_on == "epoch" else "of shown frames alone, also for hidden ones"
+    texts: list[tuple[str, tuple[str, ...]]] = [
+        (
+            "Features over time come from functions of the user's. Hidden frames are filled in from the "
+            f"{options.context} frames before them: by the model's own simulation where it has one, and by networks "
+            f"trained to predict its features ({options.training_steps:,} steps{', ' * bool(learned)}{learned}), the "
+            f"encoder frozen; wider features were reduced to {options.components} principal components. "
+            "Beside them stand the same networks untrained, the last features held, the last change "
+            "continued, the encoder looking at the hidden frames, and time alone.",
+            ("futureprediction",),
+        ),
+        (
+            "Neurons, averaged over repeats, were predicted by ridge regression with a penalty each, in "
+            f"{options.folds} folds of whole conditions; maps {fitted}. r is taken over the frames of an epoch within "
+            "each fold and divided by the square root of the split-half reliability of the mean over repeats; neurons "
+            f"below {options.min_reliability:g} are dropped, for each epoch by itself. The null "
+            f"exchanges the conditions of the neurons and fits anew ({options.permutations:,} permutations).",
+            ("ridge", "spearmanbrown", "folds"),
+        ),
+    ]
+    if len(material.tables.get("dynamicsmovies", ())):
+        text = (
+            "Geometry: at every frame the Euclidean RDM of a model's features is compared (Spearman) with the "
+            "crossnobis RDM of the neurons, repeats being runs."
+        )
+        texts.append((text, ("rsa", "crossnobis")))
+    return texts

@@ -1,0 +1,466 @@
+"""The page of a subject who saw images: findings in words, cards, sections, methods, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brainalign.config import BandedRidgeMethod, Config, DictionaryMethod, InContextMethod, RidgeMethod, TrainedMethod
+from brainalign.report.encoding_sections import contest_methods, contest_sentence
+from brainalign.report.kit import (
+    CITATIONS,
+    LEVEL,
+    SPREADS,
+    FailedControl,
+    ImageMaterial,
+    before_onset,
+    by_name,
+    data_uri,
+    failed_windows,
+    number,
+    p_equals,
+    render,
+    searchlight_methods,
+)
+from brainalign.report.pages.image_parts import image_sections
+from brainalign.report.synthesis_sections import (
+    caption_methods,
+    grounding_methods,
+    synthesis_findings,
+    synthesis_methods,
+    warning,
+)
+from brainalign.statistics import RELIABLE
+
+
+def render_image_page(material: ImageMaterial) -> str:
+    """Return the HTML of one subject's report; everything that came from data is escaped."""
+    methods = _methods(material)
+    keys = list(dict.fromkeys(key for _, cited in methods for key in cited))
+    bibtex = "\n\n".join(CITATIONS[key].bibtex(key) for key in keys)
+    summary = material.summary
+    return render(
+        "report.html",
+        image_sections(material),
+        failed_controls=failed_image_controls(material),
+        material=material,
+        descriptor=material.descriptor,
+        findings=image_findings(material),
+        cards=_cards(material),
+        headline=[] if summary is None else _headline(material, summary),
+        pairs=_pairs(material),
+        interval_note="One row per model: the layer that scores best inside the training images (the first one where "
+        "nothing is scored there, as with a single penalty); all layers are in the "
+        "CSV. Intervals: resampled test images.",
+        summary_csv="" if summary is None else data_uri(summary.to_csv(index=False).encode(), "text/csv"),
+        methods=methods,
+        references=[(key, CITATIONS[key]) for key in keys],
+        reference_number={key: k + 1 for k, key in enumerate(keys)},
+        bibtex=data_uri(bibtex.encode(), "text/x-bibtex"),
+    )
+
+
+def failed_image_controls(material: ImageMaterial) -> list[FailedControl]:
+    """Return the controls that failed for one subject: of encoding, of decoding, and of what builds on them."""
+    found = [*failed_windows(material.decoded), *_failed_encodings(material), *_failed_words(material)]
+    for row in _pairs(material):
+        better = row["better"]
+        if better in material.labels(material.controls):
+            other = row["b"] if better == row["a"] else row["a"]
+            if other not in material.labels(material.controls):
+                found.append(
+                    FailedControl(
+                        f"Random weights, {better}, predict better than {other}: difference of mean r",
+                        abs(float(row["difference"])),
+                        "What the trained network predicts is no evidence of what it learned.",
+                        p=float(row["p"]),
+                    )
+                )
+    study = material.synthesised
+    for region in [] if study is None else study.regions:
+        assert study is not None
+        if text := warning(study, region):
+            judge = next((name for name in study.judges if name != "guide"), "guide")
+            gain = study.gain(region, "unguided", judge)
+            value = float("nan") if gain is None else float(gain["gain"])
+            found.append(FailedControl(f"Images guided for {region}, gain by another judge", value, text, 0.0))
+    return found
+
+
+def _failed_encodings(material: ImageMaterial) -> list[FailedControl]:
+    """Return fits to exchanged responses that predict, and predictions of what was before the image."""
+    found = []
+    to_high = NormalDist().inv_cdf((1 + material.config.confidence) / 2)
+    for (model, method), encoding in material.encodings.items():
+        layer, name = material.chosen(model, method), material.label(model, method)
+        refits = encoding.profile.reindex(columns=["layer", "group", "null_mean", "null_high", "control_r"])
+        for _, row in refits[(refits["layer"] == layer) & (refits["group"] == RELIABLE)].iterrows():
+            limit = row["null_mean"] + SPREADS * (row["null_high"] - row["null_mean"]) / to_high
+            if np.isfinite(limit) and row["control_r"] > limit:
+                found.append(
+                    FailedControl(
+                        f"{name}, {layer}, refitted on responses exchanged between images, mean r",
+                        float(row["control_r"]),
+                        "Exchanged responses hold nothing of an image; what predicts nevertheless (a split that "
+                        "shares images or runs, a trend over all of them) is in the other scores as well.",
+                        0.0,
+                        limit=float(limit),
+                    )
+                )
+        if material.timed and len(encoding.clusters):
+            early = before_onset(encoding.clusters[encoding.clusters["layer"] == layer], "start", "stop")
+            for _, row in early.iterrows():
+                found.append(
+                    FailedControl(
+                        f"{name}, {layer}, predicts sensors before the image, {1000 * row['start']:.0f} to "
+                        f"{1000 * row['stop']:.0f} ms, mass of the cluster",
+                        float(row["mass"]),
+                        "Before an image nothing can tell which it will be: order, drift or a filter that smears may "
+                        "carry the scores after it as well.",
+                        p=float(row["p"]),
+                    )
+                )
+    return found
+
+
+def _failed_words(material: ImageMaterial) -> list[FailedControl]:
+    """Return captions of other voxels and words grounded in shuffled images that do as well."""
+    found = []
+    scores = material.captions.get("captionscores", pd.DataFrame())
+    rows = {} if scores.empty else by_name(scores[scores["region"] == RELIABLE], "of")
+    for name, words in (("permuted", "Captions of other voxels"), ("shuffled", "Captions of exchanged images")):
+        if name in rows and np.isfinite(rows[name]["r"]) and not rows[name]["gain_low"] > 0:
+            found.append(
+                FailedControl(
+                    f"{words} predict voxels, mean r",
+                    float(rows[name]["r"]),
+                    f"A voxel's own caption ({number(rows['caption']['r'])}) does not beat it: the words describe the "
+                    "stimuli, not the voxels, and should not be used.",
+                )
+            )
+    scores = material.grounding.get("groundedscores", pd.DataFrame())
+    rows = {} if scores.empty else by_name(scores[scores["measure"] == "top-1"], "space")
+    if "shuffled" in rows and rows["shuffled"]["p"] < LEVEL and rows["shuffled"]["low"] > rows["shuffled"]["chance"]:
+        found.append(
+            FailedControl(
+                "Words grounded in shuffled images find images, top-1",
+                float(rows["shuffled"]["value"]),
+                "No word was trained with what it is said of, so that grounding needs no places to score.",
+                float(rows["shuffled"]["chance"]),
+                float(rows["shuffled"]["p"]),
+            )
+        )
+    return found
+
+
+def _headline(material: ImageMaterial, summary: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of the layer chosen in training of every model; all layers are in the CSV."""
+    shown = summary[summary["chosen"]].assign(chance=0.0)
+    columns = ["quantity", "split", "model", "method", "layer", "value", "low", "high", "chance", "null_mean", "p", "n"]
+    return [{str(k): v for k, v in row.items()} for row in shown.reindex(columns=columns).to_dict("records")]
+
+
+def _cards(material: ImageMaterial) -> list[dict[str, str]]:
+    """Return the score of every model on top of the page, each with its null."""
+    if material.summary is None:
+        return []
+    rows = material.summary[material.summary["chosen"] & (material.summary["quantity"] == "mean r")]
+    return [
+        {
+            "name": f"mean r, {material.label(row['model'], row['method'])}",
+            "value": number(row["value"]),
+            "control": f"permuted {number(row['null_mean'])}, refit on permuted {number(row['control'])}",
+            "split": row["split"],
+        }
+        for _, row in rows.iterrows()
+    ]
+
+
+def image_findings(material: ImageMaterial) -> list[str]:
+    """Return what was found, in sentences that follow from the numbers alone."""
+    if material.summary is None:
+        return []
+    sentences = []
+    rows = material.summary[material.summary["chosen"]]
+    for (model, method), mine in rows.groupby(["model", "method"], sort=False):
+        value = {str(row["quantity"]): row for _, row in mine.iterrows()}
+        mean = value["mean r"]
+        share = next(row for name, row in value.items() if name.startswith("share with q"))
+        control = " (random weights)" if model in material.controls else ""
+        if np.isnan(mean["value"]):
+            threshold = material.config.encode_images.ceiling_threshold
+            why = "its predictions are constant" if mean["n"] else f"no noise ceiling lies above {threshold:g}"
+            sentences.append(f"{model}{control} with {method} has no mean r: {why}.")
+            continue
+        which = f"layer {mean['layer']} ({mean['choice']})"
+        if material.joint(str(method)):
+            which = "all layers jointly"
+        sentences.append(
+            f"{model}{control} with {method}, {which}: mean r "
+            f"{number(mean['value'])} over {int(mean['n']):,} {_counted(material)} targets "
+            f"({number(mean['low'])} to {number(mean['high'])}; permuted {number(mean['null_mean'])}, refitted on "
+            f"permuted responses {number(mean['control'])}; p {p_equals(mean['p'], 4)}); r²/ceiling "
+            f"{number(value['r²/ceiling']['value'])}, above 1 in "
+            f"{number(value['share above ceiling']['value'])} of them; {number(share['value'])} of them "
+            "are significant (false discovery rate)."
+        )
+    sentences += _comparisons(material)
+    sentences += contest_sentence(material)
+    sentences += synthesis_findings(material)
+    sentences += _decisions(material)
+    return sentences
+
+
+def _counted(material: ImageMaterial) -> str:
+    """Return which targets a mean is over."""
+    known = _is_known(encoding.scores for encoding in material.encodings.values())
+    return "reliable" if known else "(all: no image was repeated, so there is no noise ceiling)"
+
+
+def _comparisons(material: ImageMaterial) -> list[str]:
+    """Return which models predict better than which, and which cannot be told apart; the numbers are in the table."""
+    pairs = _pairs(material)
+    if not pairs:
+        return []
+    beaten: dict[str, list[str]] = {}
+    for pair in pairs:
+        if pair["better"]:
+            beaten.setdefault(pair["better"], []).append(pair["b" if pair["better"] == pair["a"] else "a"])
+    ranked = sorted(beaten.items(), key=lambda each: -len(each[1]))
+    found = [f"{better} predicts better than {', '.join(others)}" for better, others in ranked]
+    ties = [f"{pair['a']} and {pair['b']}" for pair in pairs if not pair["better"]]
+    found += [f"cannot be told apart: {', '.join(ties)}"] if ties else []
+    return [
+        "Differences of mean r, paired over the same resampled test images, p corrected for all "
+        f"{len(pairs)} by the largest: {'; '.join(found)}."
+    ]
+
+
+def _pairs(material: ImageMaterial) -> list[dict[str, Any]]:
+    """Return a row per pair of models; `better` is empty where the two cannot be told apart."""
+    rows: list[dict[str, Any]] = []
+    for _, row in (pd.DataFrame() if material.differences is None else material.differences).iterrows():
+        a, b = (material.label(row[f"model_{side}"], row[f"method_{side}"]) for side in "ab")
+        sure = (row["low"] > 0 or row["high"] < 0) and row["p"] < 0.05
+        better = "" if not sure else a if row["difference"] > 0 else b
+        numbers = {column: row[column] for column in ("difference", "low", "high", "p")}
+        rows.append({"a": a, "b": b, "better": better} | numbers)
+    return rows
+
+
+def _decisions(material: ImageMaterial) -> list[str]:
+    (model, _), encoding = next(iter(material.of_layers.items()), (("", ""), None))
+    if encoding is None:
+        return []
+    n, total = int(encoding.preference["decided"].sum()), len(encoding.preference)
+    what, rival = "best layers of regions", "the second best layer"
+    if material.timed:
+        what, rival = "peak latencies of layers", "every time outside the peak's own hump"
+    return [
+        f"{n} of {total} {what} of {model} are decided: above their permuted null and ahead of {rival} by more than "
+        "two standard errors. The others are called undecided and left out."
+    ]
+
+
+def _methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
+    """Return what was done, with the keys of the references."""
+    config = material.config
+    texts = [_reading(material)]
+    if material.encodings:
+        texts += [*_fits(material), _scoring(material)]
+    texts += contest_methods(material)
+    if material.ceiling is not None and _is_known([material.ceiling]):
+        text = (
+            "Noise ceilings follow from the ratio of signal to noise variance over repeats of an image, in units of "
+            "variance, and are not clamped."
+        )
+        texts.append((text, ()))
+    if material.comparison is not None:
+        texts.append(_geometry(config))
+    texts += [(text, tuple(keys)) for text, keys in searchlight_methods(material)]
+    texts += synthesis_methods(material)
+    texts += [(text, tuple(keys)) for text, keys in caption_methods(material)]
+    texts += [(text, tuple(keys)) for text, keys in grounding_methods(material)]
+    return texts
+
+
+def _is_known(tables: Iterable[pd.DataFrame]) -> bool:
+    """Return whether any target of any table has a ceiling; a table of a stage that failed may lack the column."""
+    return any("ceiling" in table and bool(table["ceiling"].notna().any()) for table in tables)
+
+
+def _scoring(material: ImageMaterial) -> tuple[str, tuple[str, ...]]:
+    """Return how predictions were scored and tested."""
+    options = material.config.encode_images
+    known = _is_known(encoding.scores for encoding in material.encodings.values())
+    averaged = ", whose repeats were averaged" * known
+    reliable = f"over reliable targets (ceiling above {options.ceiling_threshold:g})" if known else "over all targets"
+    profiles = [encoding.profile for encoding in material.encodings.values()]
+    refit = any("control_r" in profile and profile["control_r"].notna().any() for profile in profiles)
+    control = "one refit on training responses exchanged between images is shown as a control; " * refit
+    text = (
+        f"Scores are Pearson correlations over test images{averaged}. Nulls exchange the predictions between test "
+        f"images ({options.permutations} times); {control}intervals resample test images ({options.draws} draws). "
+        f"False discovery rate {reliable}: Benjamini-Hochberg."
+    )
+    return text, ("maxstat", "bootstrap", "fdr")
+
+
+def _geometry(config: Config) -> tuple[str, tuple[str, ...]]:
+    """Return how geometries were compared."""
+    lower, upper = config.compare_images.thresholds
+    comparison = {
+        "spearman": "Spearman correlation",
+        "cosine": "cosine",
+        "geotopological": f"Pearson correlation after the geo-topological transform ({lower:g} to {upper:g}) of both, "
+        "with thresholds of all test images also where these are drawn anew (Spearman correlation of the same layers "
+        "stands in the table as rank_score)",
+    }[config.compare_images.comparison]
+    text = (
+        f"Representational similarity: {config.compare_images.distance} distances between test images, compared with "
+        f"{config.compare_images.feature_distance} distances of features by {comparison}, null by exchanging the "
+        f"images of the model ({config.compare_images.permutations} times); shown is the layer of each network with "
+        "the largest mean fit, chosen on these same data."
+    )
+    return text, ("rsa", "rsaceiling")
+
+
+def _reading(material: ImageMaterial) -> tuple[str, tuple[str, ...]]:
+    """Return how recordings became responses."""
+    if not material.timed:
+        text = "Responses per trial were z-scored within session."
+        if material.descriptor.betas.standardize == "none":
+            text = "Responses per trial were taken as they are."
+        if material.responses is None or "vertex" not in material.responses.targets:
+            return text, ()
+        return f"{text} Surface maps are drawn on nilearn's fsaverage5.", ("nilearn",)
+    if not material.descriptor.epochs.whiten:
+        return "Epochs were read with MNE-Python.", ()
+    noise = "deviations from the mean over repeats"
+    if material.details("responses").get("noise") == "baseline":
+        noise = "samples before the stimulus"
+    return (
+        f"Epochs were read with MNE-Python and whitened by the noise covariance of training epochs ({noise}, "
+        "Ledoit-Wolf shrinkage).",
+        ("ledoitwolf",),
+    )
+
+
+def _fits(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
+    """Return how features were regressed on responses: layers one by one, and all together."""
+    config = material.config
+    texts: list[tuple[str, tuple[str, ...]]] = []
+    fits = list(material.encodings)
+    separate = {
+        name: method
+        for name in dict.fromkeys(name for _, name in fits)
+        if isinstance(method := config.methods[name], RidgeMethod)
+    }
+    if separate:
+        text = f"Each layer of each network was regressed on the responses by ridge regression, {_penalties(separate)}."
+        texts.append((text, ("ridge",)))
+    for name in dict.fromkeys(name for _, name in fits):
+        method = config.methods[name]
+        if not isinstance(method, BandedRidgeMethod):
+            continue
+        score = {"r2": "R²", "r": "r"}[method.metric]
+        text = (
+            f"{name}: all layers of {', '.join(model for model, other in fits if other == name)} were regressed on the "
+            "responses together by banded ridge regression, which gives every layer its own share of the penalty. "
+            f"Shares and penalty were chosen per target inside the training images by {score}, among "
+            f"{method.n_candidates} sets of shares (even, each layer alone, then Dirichlet draws) and "
+            f"{len(method.alphas)} penalties from {min(method.alphas):g} to {max(method.alphas):g}. The {score} of the "
+            "joint prediction on test images was split over the layers by the product measure: parts add up to it, "
+            "what layers share is divided between them, and a part can be negative where layers correlate."
+        )
+        texts.append((text, ("banded",)))
+    texts += [
+        (_few_images(name, method), ("incontext", "empiricalbayes"))
+        for name in dict.fromkeys(name for _, name in fits)
+        if isinstance(method := config.methods[name], InContextMethod)
+    ]
+    texts += [
+        (_dictionary(name, method), ("sae",) if method.coding == "topk" else ("pursuit",))
+        for name in dict.fromkeys(name for _, name in fits)
+        if isinstance(method := config.methods[name], DictionaryMethod)
+    ]
+    texts += [
+        (_training(name, method), ())
+        for name in dict.fromkeys(name for _, name in fits)
+        if isinstance(method := config.methods[name], TrainedMethod)
+    ]
+    return texts
+
+
+def _dictionary(name: str, method: DictionaryMethod) -> str:
+    """Return how sparse codes were learned and regressed on."""
+    how = {
+        "topk": f"the {method.n_active} atoms that respond most",
+        "matching_pursuit": f"{method.n_active} atoms, each chosen by what the earlier ones left over",
+    }[method.coding]
+    return (
+        f"{name}: from the training images alone a dictionary of {method.width} atoms was learned of each layer, which "
+        f"explains an image by {how} (weights above 0), and the responses were regressed on these codes by ridge "
+        f"regression; {len(method.seeds)} starts show whether the atoms depend on where learning began."
+    )
+
+
+def _few_images(name: str, method: InContextMethod) -> str:
+    """Return how weights were read off a few images."""
+    low, high = method.context_sizes
+    synthetic, real = sum(method.n_steps[:2]), method.n_steps[2]
+    return (
+        f"{name}: a transformer was meta-trained on training images of the other subjects, {synthetic:,} steps on "
+        f"synthetic voxels drawn from the prior of their weights and {real:,} steps in turn on their voxels and on "
+        "synthetic ones, with contexts of "
+        f"{low} to {high} images. It reads linear weights of this subject's voxels off a context without any gradient "
+        "step. Ridge with a pooled penalty, with one per target, and empirical-Bayes ridge with the same prior saw the "
+        "same contexts. Principal components, prior and networks hold nothing of this subject or of any test image."
+    )
+
+
+def _training(name: str, method: TrainedMethod) -> str:
+    """Return how an encoder of tokens was trained."""
+    kinds = {
+        "factorized": "a spatial field and channel weights per target",
+        "gaussian": "a Gaussian field and channel weights per target",
+        "semantic": f"a spatial field per target that moves with the image ({method.needs_semantics}), and weights",
+        "routing": "learned queries that attend to tokens by what they hold and where they lie, and weights per target",
+        "response_optimised": "a convolutional core shared by all targets, and per target a "
+        f"{getattr(method, 'readout', '')} read-out of its maps",
+    }
+    read = "images" if method.encoder == "response_optimised" else "the tokens of each layer"
+    seeds = f"seed {method.seeds[0]}"
+    if len(method.seeds) > 1:
+        seeds = f"{len(method.seeds)} seeds, whose predictions were averaged"
+    return (
+        f"{name}: {kinds[method.encoder]}, trained on {read} by AdamW for up to {method.epochs} "
+        f"epochs ({seeds}). {method.validation:.0%} of the training images chose the epoch."
+        + (
+            " Simpler encoders of the same tokens stand beside it; differences are paired over resampled test images."
+            if method.baselines
+            else ""
+        )
+        + (
+            " All layers and seeds as one: weighted per target by softmax(40 · validation r)."
+            if method.ensemble
+            else ""
+        )
+    )
+
+
+def _penalties(methods: Mapping[str, RidgeMethod]) -> str:
+    """Return how the penalty was chosen, by method where they differ."""
+    found = {}
+    for name, method in methods.items():
+        of = "per target" if method.per_target_alpha else "for all targets together"
+        found[name] = f"the penalty chosen {of} inside the training images"
+        if len(method.alphas) == 1:
+            found[name] = f"the penalty fixed at {method.alphas[0]:g}"
+    if len(set(found.values())) == 1:
+        return next(iter(found.values()))
+    return ", ".join(f"{name}: {text}" for name, text in found.items())

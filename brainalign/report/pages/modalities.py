@@ -1,0 +1,413 @@
+"""The page of a space that modalities share: retrieval between and within them, repeats, and geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from brainalign.config import Config
+from brainalign.report.kit import (
+    CAPTIONS,
+    CITATIONS,
+    FailedControl,
+    Failure,
+    Panel,
+    Section,
+    above_spread,
+    data_uri,
+    html_table,
+    number,
+    p_number,
+    render,
+)
+from brainalign.report.pages.modality_figures import direction_matrix, space_curves, space_geometry, within_bars
+from brainalign.study import ModalityStudy
+
+SPACE_TABLES = ("spaceretrieval", "spacechanges", "spacecurve", "spacegeometry")
+NAMES = {
+    "joint": "joint space",
+    "ridge": "ridge, each alone",
+    "unimodal": "network per modality",
+    "shuffled": "trained on shuffled pairs",
+    "noise": "trained on noise",
+    "noise at test": "tested on noise",
+    "one layer": "one layer for all subjects",
+    "mean layer": "mean subject layer at test",
+    "low level": "luminance, contrast and spectrum",
+}
+LEVEL = 0.01
+
+
+@dataclass
+class ModalityMaterial:
+    """What the page draws from; tables are empty where a stage failed.
+
+    Attributes
+    ----------
+    fitted : mapping
+        Details of the table of retrieval.
+    """
+
+    config: Config
+    dataset: str
+    descriptor: ModalityStudy
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    fitted: Mapping[str, Any] = field(default_factory=dict)
+    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def render_modalities_page(material: ModalityMaterial) -> str:
+    """Return the HTML of the report of one study; everything that came from data is escaped."""
+    sections: list[Section] = []
+    findings: list[str] = []
+    if material.tables:
+        sections = [_between(material), _within(material), _repeats(material), _geometry(material)]
+        findings = _findings(material)
+    keys = ["brainflora"]
+    return render(
+        "dataset.html",
+        sections,
+        failed_controls=failed_relations(material.tables["spaceretrieval"]) if material.tables else [],
+        kind="Modalities in one space",
+        material=material,
+        descriptor=material.descriptor,
+        findings=[*findings, *material.descriptor.notes],
+        cards=_cards(material),
+        methods=_methods(material),
+        references=[(key, CITATIONS[key]) for key in keys],
+        bibtex=data_uri("\n\n".join(CITATIONS[key].bibtex(key) for key in keys).encode(), "text/x-bibtex"),
+    )
+
+
+def _rows(material: ModalityMaterial, **wanted: str) -> pd.DataFrame:
+    table = material.tables["spaceretrieval"]
+    for column, value in wanted.items():
+        table = table[table[column] == value]
+    return table
+
+
+def _cards(material: ModalityMaterial) -> list[dict[str, str]]:
+    if not material.tables:
+        return []
+    cards = []
+    for kind in ("image", "fused"):
+        for _, row in _rows(material, decoder="joint", kind=kind, measure="top-1").iterrows():
+            ridge = _rows(material, decoder="ridge", kind=kind, query=row["query"], measure="top-1")["value"].iloc[0]
+            name = "all fused" if kind == "fused" else f"{row['query']}, one subject"
+            control = f"top-1 of {int(row['n_gallery'])}, chance {number(row['chance'])}, ridge {number(ridge)}"
+            cards.append({"name": name, "value": number(row["value"]), "control": control})
+    return cards
+
+
+def _findings(material: ModalityMaterial) -> list[str]:
+    nulls = _nulls(material.tables["spaceretrieval"])
+    said = []
+    if False in material.fitted.get("converged", {}).values():
+        said.append(
+            f"Not converged: {material.config.decode_modalities.steps:,} batches of every modality were too few for "
+            "the retrieval of validation images to stand still; raise decode_modalities.steps before comparing."
+        )
+    leaning = [name for name, share in material.fitted.get("blend", {}).items() if share > 0.5]
+    if leaning:
+        said.append(
+            f"Images of {', '.join(leaning)} are found by ridge rather than by the network: by validation images, each "
+            "subject's ridge has the larger share in these embeddings."
+        )
+    across = _rows(material, decoder="joint", kind="modalities", measure="top-5")
+    if len(across):
+        clear = across[across["p"] <= LEVEL]
+        said.append(
+            f"What one modality says of an image can be found in another in {len(clear)} of {len(across)} directions "
+            f"(top-5, p up to {number(LEVEL, 2)}, images exchanged; subjects averaged)."
+        )
+    if len(nulls):
+        said.append(leak_sentence(nulls))
+    plain = _rows(material, decoder="low level", kind="image", measure="top-1")
+    for _, row in plain.iterrows():
+        joint = _rows(material, decoder="joint", kind="image", query=row["query"], measure="top-1")["value"].iloc[0]
+        said.append(
+            f"Luminance, contrast and spectrum of the images, decoded from {row['query']} by ridge, find "
+            f"{number(row['value'])} (chance {number(row['chance'])}) where the joint space finds {number(joint)}: so "
+            "much needs no vector of a network."
+        )
+    changes = material.tables["spacechanges"]
+    whole = changes[changes["modality"] == "all"].set_index("beside")
+    for name, what in (("unimodal", "a network for each modality alone"), ("ridge", "ridge for each subject alone")):
+        if name in whole.index:
+            said.append(f"Joint training against {what}: {_change(whole[whole.index == name].iloc[0])}")
+    layers = whole[whole.index.isin(["one layer", "mean layer"])]
+    if len(layers):
+        used = bool(((layers["change"] > 0) & layers["clear"]).any())
+        words = "; ".join(f"{NAMES[str(name)]} {_signed(-row['change'])} ± {number(row['se'])}"
+                          for name, row in layers.iterrows())  # fmt: skip
+        said.append(f"Subject layers are {'used' if used else 'unused here'}: top-5 changes without them, {words}.")
+    copies = [note for record in material.sidecars.values() for note in record["details"].get("warnings", [])]
+    return [*said, *_not_comparable(material), *copies]
+
+
+def leak_sentence(nulls: pd.DataFrame) -> str:
+    """Return which scores without a relation are above chance, each by the spread of its own permutations.
+
+    Galleries differ in size, so the largest score need not be the one furthest above what it may be.
+
+    Parameters
+    ----------
+    nulls : DataFrame
+        decoder, kind, query, gallery, value, chance, null_mean and null_sd of top-1.
+    """
+    leaking = _leaking(nulls)
+    if leaking.empty:
+        top = nulls.iloc[int(nulls["value"].to_numpy().argmax())]
+        return (
+            f"Without a relation of recordings to images none of {len(nulls)} scores is above chance: the largest is "
+            f"{number(top['value'])} top-1 (chance {number(top['chance'])})."
+        )
+    named = "; ".join(
+        f"{NAMES[row['decoder']]}, {row['kind']} ({row['query']} in {row['gallery']}) {number(row['value'])} "
+        f"(chance {number(row['chance'])})"
+        for _, row in leaking.iterrows()
+    )
+    return (
+        f"Without a relation of recordings to images {len(leaking)} of {len(nulls)} scores are above chance, so that "
+        f"something besides the pairs is used: {named}, top-1."
+    )
+
+
+def _nulls(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["decoder"].isin(["shuffled", "noise", "noise at test"]) & (table["measure"] == "top-1")]
+
+
+def _leaking(nulls: pd.DataFrame) -> pd.DataFrame:
+    over = [above_spread(row["value"], row["null_mean"], row["null_sd"]) for _, row in nulls.iterrows()]
+    return nulls[np.array(over, dtype=bool)]
+
+
+def failed_relations(table: pd.DataFrame) -> list[FailedControl]:
+    """Return scores without a relation of recordings to images that are above their limit, and pixels as good as all.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Artifact `spaceretrieval`.
+    """
+    found = [
+        FailedControl(
+            f"{NAMES[row['decoder']].capitalize()}: {row['kind']} ({row['query']} in {row['gallery']}), top-1",
+            float(row["value"]),
+            "No recording is related to its image here, so that something besides the pairs is used; the joint space "
+            "may use it as well.",
+            float(row["chance"]),
+            limit=float(row["null_mean"] + 3 * row["null_sd"]),
+        )
+        for _, row in _leaking(_nulls(table)).iterrows()
+    ]
+    images = table[(table["kind"] == "image") & (table["measure"] == "top-1")]
+    joint = images[images["decoder"] == "joint"].set_index("query")
+    for _, row in images[images["decoder"] == "low level"].iterrows():
+        own = joint.loc[row["query"]]
+        if row["value"] >= own["value"] and own["p"] <= LEVEL:
+            found.append(
+                FailedControl(
+                    f"Luminance, contrast and spectrum alone, from {row['query']}, top-1",
+                    float(row["value"]),
+                    f"The joint space finds {number(own['value'])}: nothing shows that it uses more of an image than "
+                    "these.",
+                    float(row["chance"]),
+                )
+            )
+    return found
+
+
+def _signed(value: float) -> str:
+    return ("+" if value >= 0 else "−") + number(abs(value))
+
+
+def _change(row: pd.Series) -> str:
+    words = "no difference beyond two standard errors"
+    if row["clear"]:
+        words = "better" if row["change"] > 0 else "worse"
+    return f"{_signed(row['change'])} ± {number(row['se'])} top-5 over {int(row['n_stimuli'])} images: {words}."
+
+
+def _not_comparable(material: ModalityMaterial) -> list[str]:
+    unequal = []
+    for key, what in (
+        ("n_train", "training images"),
+        ("n_test", "images in the gallery"),
+        ("train_repeats", "repeats in training"),
+        ("test_repeats", "repeats in the test"),
+    ):
+        values = material.fitted[key]
+        if len(set(values.values())) > 1:
+            unequal.append(f"{what} ({', '.join(f'{name} {value:g}' for name, value in values.items())})")
+    if not unequal:
+        return []
+    return [
+        f"Scores of modalities are not comparable with each other: they differ in {'; '.join(unequal)}. Neither are "
+        "they comparable with published ones of other splits, repeats or galleries."
+    ]
+
+
+def _between(material: ModalityMaterial) -> Section:
+    rows = _rows(material, kind="modalities")
+    title = "From modality to modality"
+    if rows.empty:
+        return Section("between", title, paragraphs=["One modality: nothing to look for in another."])
+    first = rows.iloc[0]
+    chance = number(rows[rows["measure"] == "top-5"]["chance"].iloc[0])
+    caption = CAPTIONS["spacedirections"]
+    panels = [
+        Panel(
+            f"directions{k}", f"{title}, top-{k}", caption, direction_matrix(rows, f"top-{k}"), rows if k == 1 else None
+        )
+        for k in (1, 5)
+    ]
+    paragraphs = [
+        f"An image's mean embedding over the subjects of one modality is looked for among {int(first['n_gallery'])} "
+        f"mean embeddings of another. Chance is {number(first['chance'])} (top-1) and {chance} (top-5) where galleries "
+        "are of this size. n.s.: p above .05, images exchanged.",
+    ]
+    return Section("between", title, panels, paragraphs, [_table(rows, "From modality to modality")])
+
+
+def _within(material: ModalityMaterial) -> Section:
+    rows = _rows(material)
+    rows = rows[rows["kind"].isin(["image", "averaged", "subjects", "fused"])]
+    panel = Panel("within", "Images found from the brain", CAPTIONS["spacewithin"], within_bars(rows, "top-5"), rows)
+    changes = material.tables["spacechanges"]
+    header = ["joint space against", "modality", "top-5 difference", "standard error", "images", "clear"]
+    cells = [
+        [NAMES[row["beside"]], row["modality"], _signed(row["change"]), number(row["se"]), str(int(row["n_stimuli"])),
+         "yes" if row["clear"] else "no"]
+        for _, row in changes.iterrows()
+    ]  # fmt: skip
+    paragraphs = [
+        "Image: every subject alone. Averaged: mean embedding of the subjects of a modality. Subjects: every subject "
+        "looks in the embeddings of every other subject of its modality. Fused: mean over all modalities and subjects."
+    ]
+    unknown = {name: n for name, n in material.fitted["unknown"].items() if n}
+    if unknown:
+        paragraphs.append(f"Test trials of subjects who were not in training, embedded by the mean layer: {unknown}.")
+    blocks = [
+        _table(rows, "Images found from the brain"),
+        Markup("<h3>Differences, image by image</h3>"),
+        html_table(header, cells, "Differences from the joint space"),
+    ]
+    return Section("within", "Within modalities", [panel], paragraphs, blocks)
+
+
+def _table(rows: pd.DataFrame, label: str) -> Markup:
+    """Return a row per search and measure: the joint space with interval and p, and what stands beside it."""
+    decoders = [name for name in NAMES if name != "joint" and name in set(rows["decoder"])]
+    header = ["search", "from", "in", "measure", "joint", "interval", "p", "chance", *decoders]
+    keys = ["kind", "query", "gallery", "measure"]
+    values = rows.pivot_table(index=keys, columns="decoder", values="value", sort=False)
+    cells = []
+    for _, row in rows[rows["decoder"] == "joint"].iterrows():
+        beside = values.loc[tuple(row[key] for key in keys)]
+        interval = f"{number(row['low'], 2)} to {number(row['high'], 2)}" if pd.notna(row["low"]) else "–"
+        chance = f"{number(row['chance'], 2)} of {int(row['n_gallery'])}"
+        cells.append(
+            [*(row[key] for key in keys), Markup("<b>{}</b>").format(number(row["value"])), interval,
+             p_number(row["p"]), chance, *(number(beside.get(name, float("nan"))) for name in decoders)]
+        )  # fmt: skip
+    return html_table(header, cells, label)
+
+
+def _repeats(material: ModalityMaterial) -> Section:
+    curve = material.tables["spacecurve"]
+    title = "Averaging repeats"
+    return Section(
+        "repeats", title, [Panel("repeats", title, CAPTIONS["spacerepeats"], space_curves(curve, "top-5"), curve)]
+    )
+
+
+def _geometry(material: ModalityMaterial) -> Section:
+    table = material.tables["spacegeometry"]
+    title = "Geometry of concepts"
+    header = ["decoder", "patterns", "Spearman's r", "p", "mean of exchanged images", "images"]
+    cells = [
+        [NAMES[row["decoder"]], row["source"], number(row["r"]), p_number(row["p"]), number(row["null_mean"]),
+         str(int(row["n_stimuli"]))]
+        for _, row in table.iterrows()
+    ]  # fmt: skip
+    panel = Panel("geometry", title, CAPTIONS["spacegeometry"], space_geometry(table), table)
+    paragraphs = [
+        "Do images that are alike for the image vectors lie close to each other in the space? A map learned from "
+        "shuffled pairs is no null here: it keeps part of the geometry that the recordings have by themselves. What "
+        "was learned is what lies above it."
+    ]
+    return Section("geometry", title, [panel], paragraphs, [html_table(header, cells, title)])
+
+
+def _ending(material: ModalityMaterial) -> list[str]:
+    """Return how long the network was trained, what was validated, and how much ridge counts."""
+    if not material.fitted:
+        return []
+    options, blend = material.config.decode_modalities, material.fitted["blend"]
+    steps = f"({sum(material.fitted['steps'].values()):,} batches in all)"
+    which = "Images of the split val" if material.fitted["has_val"] else "A tenth of the training images"
+    if not material.fitted["validated"]:
+        trained = (
+            f"Too few images to leave any out for validation: training took a cycle of the learning rate {steps}. "
+        )
+    elif options.schedule == "plateau":
+        trained = f"{which} validated: training went on until these were found no better {steps}, and the best weights "
+        trained += "for them were kept. "
+    else:
+        trained = f"{which} validated: training went over a cycle of the learning rate {steps}, and the best weights "
+        trained += "for them were kept. "
+    shares = ", ".join(f"{name} {number(share, 2)}" for name, share in blend.items())
+    chosen = ", as configured"
+    if options.blend is None:
+        chosen = ", chosen by validation images" if material.fitted["validated"] else ", that of studies without them"
+    return [
+        f"{trained}Embeddings are weighted means of the network's and of each subject's ridge at unit length; the "
+        f"share of ridge is {shares}{chosen}."
+    ]
+
+
+def _methods(material: ModalityMaterial) -> list[str]:
+    options = material.config.decode_modalities
+    phases = {
+        "joint": "all networks were trained together, a batch of one modality after the other",
+        "two": "encoders were trained one by one, frozen, and then the projector on all modalities",
+    }[options.phases]
+    whitened = "sensors were whitened by the noise of repeated training trials, and " * options.whiten
+    squared = f", and the squared distance to the image vector (weight {options.regression:g})" * bool(
+        options.regression
+    )
+    texts = [
+        f"Repeats of an image were averaged within subjects, {whitened}every channel and time standardised by the "
+        "subject's training trials. An encoder per modality, which begins with a linear layer of each subject, and a "
+        f"projector that all modalities share ({options.n_experts} linear experts, weighted by a router) lead to the "
+        f"space of the image vectors, from which the mean of the training images was subtracted; {phases} "
+        f"(batches of {options.batch_size}, AdamW), by a contrastive loss, in which "
+        f"trials of one image are no negatives of each other{squared}.",
+        *_ending(material),
+        "Ridge: one dual ridge for every subject, from its standardised signals to the image vector.",
+    ]
+    nulls = {
+        "shuffled": "pairs of signals and images shuffled within every subject, independently in every modality",
+        "noise": "noise with the mean spectrum of every subject",
+    }
+    trained = [words for name, words in nulls.items() if name in options.beside]
+    if trained:
+        texts.append(f"Nulls that were trained: {'; '.join(trained)}.")
+    table = material.tables.get("spaceretrieval", pd.DataFrame(columns=["decoder"]))
+    if (table["decoder"] == "low level").any():
+        texts.append(
+            "Ridge also decodes the luminance and contrast of images and their share of power in octaves of spatial "
+            "frequency, standardised by the training images; the image is looked for by these."
+        )
+    return [
+        *texts,
+        "p values: distinct test images exchanged. Intervals: subjects and images drawn with replacement; they are too "
+        "narrow for people in general where there are few subjects.",
+    ]

@@ -1,0 +1,272 @@
+"""The page of a study of dissimilarity matrices: models and network layers against every reference set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brainalign.arrays import Arrays
+from brainalign.config import Config
+from brainalign.report.encoding_sections import no_convergence
+from brainalign.report.geometry_sections import layer_curves, mds_categories, rdm_grid, reference_bars
+from brainalign.report.kit import (
+    CAPTIONS,
+    FailedControl,
+    Panel,
+    Section,
+    data_uri,
+    html_table,
+    number,
+    p_equals,
+    render,
+)
+from brainalign.report.pages.blocks_figures import mds_points
+from brainalign.study import RdmStudy
+
+# Options of a model that say which weights are read, how many and by whom, and nothing of the network.
+OF_USE = {"random_weights", "n_draws", "layers", "permute", "subjects", "batch_size", "device"}
+
+COMPARED = {
+    "spearman": "Spearman correlation with each subject's RDM (mean of within-session ranks, ranked again)",
+    "cosine": "Cosine with each subject's RDM (mean over sessions)",
+}
+
+
+def render_rdm_page(
+    descriptor: RdmStudy,
+    config: Config,
+    comparison: pd.DataFrame,
+    differences: pd.DataFrame,
+    rdms: Arrays,
+    sidecars: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """Return the HTML of the report of one study; everything that came from data is escaped.
+
+    Parameters
+    ----------
+    descriptor : RdmStudy
+    config : Config
+    comparison : DataFrame
+        Of the compare stage: kind published, layer, random weights or best.
+    differences : DataFrame
+        The best of every family against each other member.
+    rdms : Arrays
+        `set_<name>` and `layer_<model> <layer>` (n_pairs,).
+    sidecars : mapping
+        Sidecar of every artifact the page draws from, by file name.
+    """
+    scores = comparison[comparison["kind"].isin(["published", "layer", "combination"])]
+    random = comparison[comparison["kind"] == "random weights"]
+    details = next(record["details"] for name, record in sidecars.items() if "rdm" in name)
+    sections = [
+        _fits(comparison, scores, random, differences, config),
+        _matrices(rdms, details["categories"]),
+        no_convergence(
+            "Convergence scores do not apply: best layers of regions and latencies need responses to images, and there "
+            "are dissimilarities only."
+        ),
+    ]
+    return render(
+        "group.html",
+        sections,
+        failed_controls=failed_twins(scores, random, config),
+        dataset=descriptor.name,
+        title=descriptor.title,
+        n_subjects=int(scores["n_subjects"].max()),
+        table=_table(scores, random),
+        scores_csv=data_uri(comparison.to_csv(index=False).encode(), "text/csv"),
+        comparisons="",
+        table_note=f"Mean over subjects, in brackets its {100 * config.confidence:.0f} % interval; after the semicolon "
+        "the comparison with the pooled RDM of all subjects, which is larger because pooling removes noise.",
+        notes=[
+            *(f"{name}: {words}." for name, words in descriptor.references.items()),
+            f"{COMPARED[config.compare_rdms.comparison]}, averaged over subjects. "
+            "Errors: dual bootstrap over subjects and stimuli; over stimuli alone for one subject.",
+            "Encoders do not apply: there are dissimilarities between images, and no responses to predict.",
+            *descriptor.notes,
+            *(note for record in sidecars.values() for note in record["details"].get("warnings", [])),
+            f"Data: {descriptor.citation.text} Licence: {descriptor.licence}.",
+        ],
+        confidence=config.confidence,
+        failures=[],
+        sidecars=sidecars,
+    )
+
+
+def _table(scores: pd.DataFrame, random: pd.DataFrame) -> Any:
+    """Return models and layers (rows) by reference sets (columns), with intervals and random weights."""
+    references = list(pd.unique(scores["reference"]))
+    body = []
+    for (model, layer), part in scores.groupby(["model", "layer"], sort=False):
+        by_set = part.set_index("reference")
+        combined = part["kind"].eq("combination").any()
+        cells = [f"{model} {layer}".strip() + ", held out" * bool(combined)]
+        for name in references:
+            if name not in by_set.index:
+                cells.append("–")
+                continue
+            row = by_set.loc[name]
+            interval = f"[{number(row['low'])}, {number(row['high'])}]"
+            cells.append(f"{number(row['score'])} {interval}; {number(row['group_score'])}")
+        body.append(cells)
+        if combined:
+            chosen = [number(by_set["selected"].get(name, np.nan)) for name in references]
+            body.append([f"best single layer of {layer}, chosen and scored on the same parts", *chosen])
+    for (model, layer), part in random.groupby(["model", "layer"], sort=False):
+        by_set = part.set_index("reference")
+        cells = [f"{model} {layer}, mean ± sd of {int(part['n'].iloc[0])} initialisations"]
+        for name in references:
+            row = by_set.loc[name]
+            group = f"{number(row['group_mean'])} ± {number(row['group_sd'])}"
+            cells.append(f"{number(row['mean'])} ± {number(row['sd'])}; {group}")
+        body.append(cells)
+    ceilings = scores.groupby("reference", sort=False)[["ceiling_low", "ceiling_high"]].first()
+    band = ["noise ceiling"]
+    for name in references:
+        low, high = ceilings.loc[name]
+        band.append("– (one RDM)" if np.isnan(low) else f"{number(low)} to {number(high)}")
+    return html_table(["model", *references], [band, *body], "Fits to the reference sets")
+
+
+def _fits(
+    comparison: pd.DataFrame, scores: pd.DataFrame, random: pd.DataFrame, differences: pd.DataFrame, config: Config
+) -> Section:
+    best = comparison[comparison["kind"] == "best"]
+    among = {"models": "models without layers", "all": "all of these"} | {
+        str(model): f"layers of {model}" for model in scores.loc[scores["kind"] == "layer", "model"].unique()
+    }
+    sentences = [f"{row['reference']}, among {among[row['family']]}: {row['sentence']}" for _, row in best.iterrows()]
+    published = scores[scores["kind"] == "published"]
+    layers = _with_verdicts(scores[scores["kind"] == "layer"], best, differences)
+    means = layers.groupby(["model", "layer"], sort=False)["score"].mean()
+    tops = set(means.dropna().groupby("model").idxmax())
+    is_top = [pair in tops for pair in zip(layers["model"], layers["layer"], strict=True)]
+    chosen = layers[np.array(is_top, dtype=bool)]  # a list without entries would choose columns
+    combined = scores[scores["kind"] == "combination"]
+    sentences += [_combination_sentence(row) for _, row in combined.iterrows()]
+    bars = pd.concat([published, chosen, combined], ignore_index=True).sort_values("reference", kind="stable")
+    models = list(pd.unique(layers["model"]))
+    matched = beside_trained(random, models, config)
+    panels = [
+        Panel("bars", "Fits to the reference sets", CAPTIONS["referencebars"], reference_bars(bars, matched), bars),
+        Panel(
+            "layers",
+            "Fits over the layers",
+            CAPTIONS["referencelayers"].format(verdicts=""),
+            layer_curves(layers, matched, models, combined),
+            layers,
+        ),
+    ]
+    return Section("fits", "Which model fits, and how well", panels, sentences)
+
+
+def beside_trained(random: pd.DataFrame, models: Sequence[str], config: Config) -> pd.DataFrame:
+    """Return the rows of random weights under the network they are a twin of, for marks at its bars and curves.
+
+    A twin is what `converge.networks` names, else every network whose options differ in nothing but the weights. Of
+    several that share a layer the first is drawn; those that are of no network here are left to the table.
+
+    Parameters
+    ----------
+    random : DataFrame
+        reference, model, layer, mean, sd, n.
+    models : sequence of str
+        Trained networks.
+    config : Config
+
+    Returns
+    -------
+    DataFrame
+        The same columns, with `model` the trained network, and `random`, the model that the row was of.
+    """
+    names = [str(name) for name in pd.unique(random["model"])]
+    parts = [random.iloc[:0].assign(random="")]
+    for model in models:
+        rows = random[random["model"].isin(_twins(model, names, config))]
+        parts.append(rows.assign(random=rows["model"], model=model).drop_duplicates(["reference", "layer"]))
+    return pd.concat(parts, ignore_index=True)
+
+
+def failed_twins(scores: pd.DataFrame, random: pd.DataFrame, config: Config) -> list[FailedControl]:
+    """Return untrained twins whose mean fit is no worse than that of the same layer of the trained network.
+
+    Parameters
+    ----------
+    scores, random : DataFrame
+        Rows of the comparison; of each network and reference the best layer is looked at.
+    config : Config
+    """
+    layers = scores[scores["kind"] == "layer"]
+    matched = beside_trained(random, list(pd.unique(layers["model"])), config)
+    found = []
+    for (reference, model), part in layers.dropna(subset=["score"]).groupby(["reference", "model"], sort=False):
+        best = part.iloc[int(part["score"].to_numpy().argmax())]
+        twins = matched.query("reference == @reference and model == @model")
+        twin = twins[twins["layer"] == best["layer"]]
+        if len(twin) and twin["mean"].iloc[0] >= best["score"]:
+            found.append(
+                FailedControl(
+                    f"{twin['random'].iloc[0]} {best['layer']}, random weights, fit to {reference} "
+                    f"(mean of {int(twin['n'].iloc[0])})",
+                    float(twin["mean"].iloc[0]),
+                    f"{model} {best['layer']}, the best layer of the trained network, reaches "
+                    f"{number(best['score'])}: what it fits is no evidence of what it learned.",
+                )
+            )
+    return found
+
+
+def _twins(model: str, names: list[str], config: Config) -> list[str]:
+    """Return which of some networks with random weights are built like a trained one."""
+    pair = config.converge.networks.get(model)
+    if pair is not None and pair.random in names:
+        return [pair.random]
+    if model not in config.models:
+        return []
+    own = _architecture(config, model)
+    return [name for name in names if name in config.models and _architecture(config, name) == own]
+
+
+def _architecture(config: Config, model: str) -> dict[str, object]:
+    options = config.models[model]
+    # Of other extractors `weights` is the folder or name that says what network this is.
+    unused = OF_USE | ({"weights"} if options.extractor in ("efficientnet", "torchvision") else set())
+    return options.model_dump(exclude=unused)
+
+
+def _combination_sentence(row: pd.Series[Any]) -> str:
+    """Return what the score of a combination of layers is beside its chance and its ceiling."""
+    ceiling = "" if np.isnan(row["ceiling_low"]) else f", lower ceiling {number(row['ceiling_low'])}"
+    gain = p_equals(row["gain_p"])
+    return (
+        f"{row['reference']}: {row['model']} {row['layer']} reaches {number(row['score'])} on subjects and images "
+        f"that its weights were not fitted to (refitted with images exchanged {number(row['null_mean'])}, "
+        f"p {p_equals(row['null_p'])}{ceiling}; both are those of the held-out parts and lower than of all images). "
+        f"The best single layer, chosen on the same parts, reaches {number(row['selected'])} (difference: p {gain})."
+    )
+
+
+def _with_verdicts(layers: pd.DataFrame, best: pd.DataFrame, differences: pd.DataFrame) -> pd.DataFrame:
+    """Return the layers with `best`, and the largest corrected p of the best one against any other."""
+    table = layers.assign(best=False, p_max=np.nan)
+    for _, row in best[best["family"].isin(layers["model"])].iterrows():
+        mine = (table["reference"] == row["reference"]) & (table["model"] == row["family"])
+        top = mine & (table["layer"] == row["layer"])
+        family = differences[(differences["reference"] == row["reference"]) & (differences["family"] == row["family"])]
+        table.loc[top, "best"] = bool(row["decided"])
+        table.loc[top, "p_max"] = family["p_max"].max()
+    return table
+
+
+def _matrices(rdms: Arrays, categories: list[str]) -> Section:
+    shown = {name.split("_", 1)[1]: values for name, values in rdms.items()}
+    panels = [Panel("matrices", "RDMs", CAPTIONS["referencerdms"], rdm_grid(shown, categories))]
+    for name, values in shown.items():
+        if f"set_{name}" in rdms:
+            points = mds_points(values, len(categories))
+            title = f"The images in the geometry of {name}"
+            panels.append(Panel(f"mds{name}", title, CAPTIONS["referencemds"], mds_categories(points, categories)))
+    return Section("matrices", "Matrices", panels)

@@ -1,0 +1,186 @@
+"""The page of a subject whose recordings were decoded: what could be told apart, when, and what that does not show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from brainalign.arrays import Responses
+from brainalign.config import Config, DecodeTimesSettings
+from brainalign.report.geometry_sections import decoding_findings, decoding_section
+from brainalign.report.kit import (
+    CITATIONS,
+    DecodedTimes,
+    Failure,
+    Section,
+    data_uri,
+    failed_windows,
+    number,
+    p_equals,
+    render,
+)
+from brainalign.study import RecordingStudy
+
+ACROSS, WITHIN = "recordings left out", "within recordings"
+
+
+@dataclass
+class RecordingMaterial:
+    """What the page of one subject draws from. What a failed stage did not leave is None."""
+
+    config: Config
+    dataset: str
+    descriptor: RecordingStudy
+    subject: str
+    responses: Responses | None = None
+    decoded: DecodedTimes | None = None
+    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def render_recordings_page(material: RecordingMaterial) -> str:
+    """Return the HTML of one subject's report; everything that came from data is escaped."""
+    decoded, sections = material.decoded, [_data(material)]
+    windows = pd.DataFrame() if decoded is None else decoded.tables["timewindows"]
+    if decoded is not None and material.responses is not None:
+        sections.append(decoding_section(decoded, material.responses.targets, findings=False))
+    methods = _methods(material)
+    keys = list(dict.fromkeys(key for _, cited in methods for key in cited))
+    bibtex = "\n\n".join(CITATIONS[key].bibtex(key) for key in keys)
+    return render(
+        "report.html",
+        [section for section in sections if section is not None],
+        failed_controls=failed_windows(decoded),
+        material=material,
+        descriptor=material.descriptor,
+        findings=[] if decoded is None else decoding_findings(decoded) + list(material.descriptor.notes),
+        cards=_cards(windows),
+        headline=_headline(windows),
+        interval_note="Intervals: over recordings.",
+        summary_csv=data_uri(windows.to_csv(index=False).encode(), "text/csv"),
+        methods=methods,
+        references=[(key, CITATIONS[key]) for key in keys],
+        reference_number={key: k + 1 for k, key in enumerate(keys)},
+        bibtex=data_uri(bibtex.encode(), "text/x-bibtex"),
+    )
+
+
+def _data(material: RecordingMaterial) -> Section | None:
+    if material.responses is None:
+        return None
+    trials = material.responses.trials
+    counts = trials.groupby("category").size()
+    details: Mapping[str, Any] = next(
+        (r["details"] for n, r in material.sidecars.items() if n.endswith("_responses.safetensors")), {}
+    )
+    rejected = sum(details.get("n_rejected", []))
+    return Section(
+        "data",
+        "Data",
+        paragraphs=[
+            f"{len(trials):,} trials ({', '.join(f'{n:,} {name}' for name, n in counts.items())}) of "
+            f"{trials['run'].nunique()} recordings of one person, {len(material.responses.targets)} sensors; "
+            f"{rejected} trials were left out (too large, or cut by an end of a recording).",
+            "Whatever is found here holds for this person and these recordings; it is no statement about people.",
+            *(f"Note: {warning}" for warning in details.get("warnings", [])),
+        ],
+    )
+
+
+def _cards(windows: pd.DataFrame) -> list[dict[str, str]]:
+    rows = windows[windows["group"] == "all"] if len(windows) else windows
+    return [
+        {
+            "name": f"{row['window']}{', control' if row['control'] else ''}",
+            "value": number(row["score"]),
+            "control": f"chance {number(row['chance'])}, permuted {number(row['null_mean'])}, "
+            f"p {p_equals(row['p'], 4)}",
+            "split": row["scheme"],
+        }
+        for _, row in rows.iterrows()
+    ]
+
+
+def _headline(windows: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = []
+    for _, row in windows.iterrows():
+        shared = {"split": row["scheme"], "layer": row["window"], "n": row["n_trials"], "chance": row["chance"]}
+        shared |= {"quantity": f"score, sensors {row['group']}", "model": "sensors"}
+        fields = ("low", "high", "null_mean", "p")
+        rows.append(shared | {"method": "discriminant", "value": row["score"]} | {name: row[name] for name in fields})
+        nothing = dict.fromkeys(fields, float("nan"))
+        rows.append(shared | {"method": "logistic", "value": row["logistic"]} | nothing)
+    return rows
+
+
+def _methods(material: RecordingMaterial) -> list[tuple[str, tuple[str, ...]]]:
+    """Return what was done, with the keys of the references; of decoding only where something was decoded."""
+    texts: list[tuple[str, tuple[str, ...]]] = [(_reading(material), ())]
+    options, decoded = material.config.decode_times, material.decoded
+    if decoded is None:
+        return texts
+    noise = "whitened by the noise covariance of the training trials of each fold, and " * (options.noise != "none")
+    windows = decoded.tables["timewindows"]
+    logistic = ", by it and by logistic regression" * bool(windows["logistic"].notna().any())
+    texts.append(
+        (
+            f"Sensors were {noise}standardised. At every moment a linear discriminant with the shrinkage of Ledoit and "
+            f"Wolf was trained and tested; windows are decoded from all their samples at once{logistic}.",
+            ("ledoitwolf", *["sklearn"] * bool(logistic)),
+        )
+    )
+    schemes = set(windows["scheme"])
+    splits = "Whole recordings were left out in turn. " * (ACROSS in schemes)
+    if WITHIN in schemes:
+        splits += (
+            f"Within recordings, {options.n_folds} contiguous folds, and no training trial whose epoch overlaps that "
+            "of a test trial. "
+        )
+    texts.append(
+        (
+            f"{splits}Permutations exchange labels within recordings and train anew ({options.permutations} times; "
+            f"{options.square_permutations} for generalisation over time); clusters are compared with the largest of "
+            "each permutation; their borders carry no guarantee.",
+            ("maxstat",),
+        )
+    )
+    texts.append(
+        (
+            f"Latencies are of {_where(options)}: the largest score, the centre above half the height, and the rise to "
+            "that height. Beside them stands the highest hump, called undecided where it does not beat the next one by "
+            f"two standard errors. Intervals resample test trials within recordings ({options.draws} draws), in the "
+            "same window.",
+            ("bootstrap",),
+        )
+    )
+    return texts
+
+
+def _reading(material: RecordingMaterial) -> str:
+    """Return how files became epochs: of epochs that MNE saved neither filter nor rejection is applied."""
+    cut, files = material.descriptor.epochs, material.descriptor.subjects[material.subject]
+    span = f"cut from {1000 * cut.tmin_s:.0f} to {1000 * cut.tmax_s:.0f} ms"
+    if files.format == "epochs":
+        text = f"Epochs saved by MNE-Python were read as they were filtered, and {span}"
+    else:
+        band = "not filtered" if cut.band_hz is None else f"filtered from {cut.band_hz[0]:g} to {cut.band_hz[1]:g} Hz"
+        source = "with MNE-Python" if files.format == "bids" else "from files of a Muse headset"
+        text = f"Recordings were read {source}, {band}, {span}"
+    if cut.baseline_s is not None:
+        start, stop = (1000 * moment for moment in cut.baseline_s)
+        text += f"; the mean from {start:.0f} to {stop:.0f} ms was subtracted"
+    if cut.reject_uv is not None and files.format != "epochs":
+        text += f"; epochs in which an EEG channel spans more than {cut.reject_uv:g} µV were left out"
+    if cut.decimate > 1:
+        text += f"; one of {cut.decimate} samples was kept"
+    return f"{text}."
+
+
+def _where(options: DecodeTimesSettings) -> str:
+    if options.latency_window_s is not None:
+        start, stop = (1000 * moment for moment in options.latency_window_s)
+        return f"the window asked for ({start:.0f} to {stop:.0f} ms)"
+    return "the first hump after the stimulus (from the first three moments in a row above the permuted null)"

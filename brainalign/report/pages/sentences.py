@@ -1,0 +1,238 @@
+"""The page of sentences decoded from EEG: whether brains are used first, then scores, and sentences last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from brainalign.config import Config, LinearDecoding
+from brainalign.report.kit import CITATIONS, FailedControl, Failure, Section, data_uri, number, p_equals, render
+from brainalign.report.pages.text_sections import (
+    control_sections,
+    data_section,
+    label_section,
+    relevance_section,
+    retrieval_section,
+    sentence_section,
+)
+from brainalign.study import SentenceStudy
+
+OTHERS = {"pre-stimulus": "on the time before the sentence", "EOG only": "on the channels of the eyes alone"}
+WITH_BRAIN = ("brain", "phase-randomised", "time-reversed")
+LEVEL = 0.01  # of the verdict
+TEXT_TABLES = (
+    "controls", "retrieval", "retrievalsubjects", "averaged", "zeroshot", "confusion", "nuisances", "leftblocks",
+    "textscores", "relevance", "sentences",
+)  # fmt: skip
+
+
+@dataclass
+class TextMaterial:
+    """What the page draws from; empty where a stage failed.
+
+    Attributes
+    ----------
+    decoders : mapping
+        Tables by name, of every decoder by name.
+    said : mapping
+        Details of the control matrix, by decoder: the verdict among them.
+    ledger, targets : DataFrame
+        What was dropped; where the sensors are.
+    prepared : mapping
+        Details of the responses.
+    """
+
+    config: Config
+    dataset: str
+    descriptor: SentenceStudy
+    decoders: dict[str, dict[str, pd.DataFrame]] = field(default_factory=dict)
+    said: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    ledger: pd.DataFrame = field(default_factory=pd.DataFrame)
+    targets: pd.DataFrame = field(default_factory=pd.DataFrame)
+    prepared: Mapping[str, Any] = field(default_factory=dict)
+    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def render_text_page(material: TextMaterial) -> str:
+    """Return the HTML of the report of one study; everything that came from data is escaped."""
+    sections: list[Section] = []
+    if material.decoders:
+        sections = [
+            *control_sections(material.decoders, material.said),
+            retrieval_section(material.decoders),
+            sentence_section(material.decoders, material.said, material.config.decode.examples, material.config.seed),
+            *label_section(material.decoders),
+            *relevance_section(material.decoders, material.targets),
+            data_section(material.ledger, material.prepared, next(iter(material.said.values()))),
+        ]
+    networks = any(options.decoder == "network" for options in material.config.decode.decoders.values())
+    keys = ["eegtotext", "permutationimportance"] + ["contrastive"] * networks
+    keys += ["zuco"] * bool(material.descriptor.releases)
+    return render(
+        "text.html",
+        sections,
+        failed_controls=[
+            control
+            for decoder, tables in material.decoders.items()
+            for control in failed_decoding(decoder, tables, material.said[decoder])
+        ],
+        kind="Text from EEG",
+        material=material,
+        descriptor=material.descriptor,
+        verdicts=_verdicts(material),
+        notes=material.descriptor.notes,
+        cards=_cards(material),
+        methods=_methods(material) if material.decoders else [],
+        references=[(key, CITATIONS[key]) for key in keys],
+        bibtex=data_uri("\n\n".join(CITATIONS[key].bibtex(key) for key in keys).encode(), "text/x-bibtex"),
+    )
+
+
+def failed_decoding(
+    decoder: str, tables: Mapping[str, pd.DataFrame], details: Mapping[str, Any]
+) -> list[FailedControl]:
+    """Return what decodes without a brain: cells of the matrix above their limit, nuisances that are not beaten, time.
+
+    Parameters
+    ----------
+    decoder : str
+    tables : mapping of DataFrame
+        controls, nuisances and leftblocks.
+    details : mapping
+        Of the control matrix.
+    """
+    found = []
+    cells = tables["controls"]
+    for (trained, tested), part in cells.groupby(["trained", "tested"], sort=False):
+        holds_brain = trained == "brain" and tested in WITH_BRAIN
+        # Trained on noise or shuffled pairs, other inputs ask what a decoder of them uses.
+        if holds_brain or (trained != "brain" and tested not in ("brain", "noise", "shuffled")):
+            continue
+        over = part[(part["value"] > part["limit"]) & (part["p"] <= LEVEL)]
+        if len(over):
+            row = over.iloc[0]
+            found.append(
+                FailedControl(
+                    f"{decoder}, trained on {trained}, tested on {tested} ({row['measure']})",
+                    float(row["value"]),
+                    "There is no brain in this, so that the score comes from elsewhere, and with it some of the score "
+                    "of brain signals.",
+                    float(row["chance"]),
+                    float(row["p"]),
+                    float(row["limit"]),
+                )
+            )
+    nuisances = tables["nuisances"].set_index(["nuisance", "measure"])
+    for measure, names in details["not_excluded"].items():
+        real = cells[(cells["trained"] == "brain") & (cells["tested"] == "brain") & (cells["measure"] == measure)]
+        known = [name for name in names if (name, measure) in nuisances.index]
+        if known:
+            row = nuisances.loc[(known[0], measure)]
+            others = f" Nor does it beat {', '.join(known[1:])}." if known[1:] else ""
+            found.append(
+                FailedControl(
+                    f"{known[0]} alone, without EEG ({measure})",
+                    float(row["value"]),
+                    f"{decoder} scores {number(real['value'].iloc[0])}, which does not beat it: it may use the brain "
+                    f"for nothing else.{others}",
+                    float(row["chance"]),
+                    float(row["p"]),
+                )
+            )
+    for measure in details["blocks_fail"]:
+        part = tables["leftblocks"].query("measure == @measure")
+        found.append(
+            FailedControl(
+                f"{decoder}, blocks of the session left out ({measure})",
+                float(part["value"].mean()),
+                "Scores above chance do not hold where whole stretches of the session are left out, or are no better "
+                f"than what sentences nearby tell ({number(part['neighbours'].mean())}): the decoder may read the time "
+                "of the session.",
+                float(part["chance"].mean()),
+            )
+        )
+    return found
+
+
+def _verdicts(material: TextMaterial) -> list[dict[str, Any]]:
+    """Return what the controls say of every decoder, in words."""
+    names = {"top-1": "retrieval", "content words": "words of the decoded sentences"}
+    return [
+        {
+            "name": f"{decoder}, {names[measure]}",
+            "uses": details["uses_brain"][measure],
+            "words": " ".join(sentences),
+        }
+        for decoder, details in material.said.items()
+        for measure, sentences in details["verdict"].items()
+    ]
+
+
+def _cards(material: TextMaterial) -> list[dict[str, str]]:
+    cards = []
+    for decoder, tables in material.decoders.items():
+        for measure in ("top-1", "top-5"):
+            rows = tables["retrieval"][tables["retrieval"]["measure"] == measure]
+            if rows.empty:
+                continue
+            control = f"chance {number(rows['chance'].iloc[0])}, p {p_equals(rows['p'].max())}"
+            cards.append({"name": f"{measure}, {decoder}", "value": number(rows["value"].mean()), "control": control})
+    return cards
+
+
+def _choices(material: TextMaterial) -> str:
+    """Return what validation sentences chose, of all decoders."""
+    chosen = []
+    for options in material.config.decode.decoders.values():
+        if isinstance(options, LinearDecoding):
+            chosen += ["penalties"] * (len(options.penalties) > 1)
+        elif options.selection == "best_val":
+            chosen.append("epochs")
+    names = list(dict.fromkeys(chosen))
+    return f"{' and '.join(names).capitalize()} were chosen on validation sentences. " if names else ""
+
+
+def _methods(material: TextMaterial) -> list[str]:
+    options, details = material.config.decode, next(iter(material.said.values()))
+    model = material.config.decoded_model(material.dataset)
+    split = material.descriptor.split
+    whole = (
+        "every trial of a text, and of texts that are all but the same (Levenshtein similarity above "
+        f"{split.similarity:g}), is on one side"
+    )
+    said = f"Sentences were split by text: {whole}; texts of several tasks train."
+    if split.table is not None:
+        said = f"Sentences were split as a table of the lab says; it was checked that {whole}."
+    text = [
+        f"{said} {_choices(material)}Test sentences were looked at once, by the fitted decoders.",
+        f"What is decoded: the first {options.n_components} principal components ({details['explained']:.0%} of the "
+        f"variance) of the vectors that {model} gives to sentences, scaled to unit variance; fitted to training "
+        "sentences.",
+        "Retrieval: a sentence's rank is the number of different test sentences whose vector is at least as similar "
+        "(cosine) as its own, so that ties count against the decoder. The full set of test sentences is the gallery; "
+        "k-way accuracy is its mean over all galleries of k.",
+        f"p: {options.permutations:,} exchanges of different sentences within the task. Intervals: "
+        f"{options.draws:,} bootstrap draws of subjects and sentences.",
+        "Control matrix: the decoder is trained on EEG, on noise with each subject's mean spectrum, and on pairs of "
+        "EEG and sentence shuffled within subject and task; each is tested on EEG, noise, shuffled EEG, EEG with "
+        "random phases and EEG played backwards"
+        + "".join(f", {OTHERS[name]}" for name in details["others"])
+        + ". A decoder is said to use the brain where EEG scores above chance, above each of these cells that holds "
+        "no brain signal, and above what each nuisance tells without EEG (p ≤ .01 each, and the 98 % interval of the "
+        "gain, over subjects and sentences, above 0).",
+    ]
+    if blocked := [name for name, tables in material.decoders.items() if len(tables["leftblocks"])]:
+        text.append(
+            f"Whole blocks of the session were left out in turn ({', '.join(blocked)}): scores must then be above "
+            "chance and above what sentences nearby tell (one-sided t test over blocks, p ≤ .01), and the place in the "
+            "session need not be beaten."
+        )
+    for name, one in material.said.items():
+        settings = ", ".join(f"{key} {value}" for key, value in one["decoder"].items() if key != "decoder")
+        chosen = ", ".join(f"{key} {value:g}" for key, value in one["chosen"].items())
+        text.append(f"Decoder {name}: {one['decoder']['decoder']} ({settings}); chosen: {chosen or 'nothing'}.")
+    return text

@@ -1,0 +1,347 @@
+"""The page of a study of region series: hidden regions filled in, networks found again, traits and states of people."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from brainalign.config import Config
+from brainalign.report.kit import (
+    CAPTIONS,
+    CITATIONS,
+    FailedControl,
+    Failure,
+    Panel,
+    Section,
+    data_uri,
+    html_table,
+    number,
+    p_number,
+    render,
+)
+from brainalign.report.pages.series_figures import (
+    embedding_figure,
+    filled_figure,
+    filled_networks_figure,
+    person_figure,
+    traces_figure,
+)
+from brainalign.study import SeriesStudy
+
+SERIES_TABLES = ("people", "filled", "regionnetworks", "regionmap", "personscores")
+MODEL, INSTANT, LAGGED = "masked model", "instantaneous Gaussian", "lagged Gaussian"
+NULL_R2 = 0.02  # what a model fitted to nothing may reach
+FEW_PEOPLE = 20
+MOST_FIGURES = 6  # labels drawn
+
+Rows = dict[str, dict[Hashable, Any]]
+
+
+@dataclass
+class SeriesMaterial:
+    """What the page draws from; tables are empty where a stage failed.
+
+    Attributes
+    ----------
+    prepared, fitted : mapping
+        Details of the series, and of the model.
+    traces : mapping
+        True and filled-in courses.
+    """
+
+    config: Config
+    dataset: str
+    descriptor: SeriesStudy
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    prepared: Mapping[str, Any] = field(default_factory=dict)
+    fitted: Mapping[str, Any] = field(default_factory=dict)
+    traces: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    sidecars: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def render_series_page(material: SeriesMaterial) -> str:
+    """Return the HTML of the report of one study; everything that came from data is escaped."""
+    sections = [_filled(material), _networks(material), _people(material)] if material.tables else []
+    keys = ["brainmae", "tangent"]
+    return render(
+        "dataset.html",
+        sections,
+        failed_controls=failed_series(material.tables["filled"]) if material.tables else [],
+        kind="Time series of regions",
+        material=material,
+        descriptor=material.descriptor,
+        findings=[*_findings(material), *material.descriptor.notes] if material.tables else [],
+        cards=_cards(material),
+        methods=_methods(material),
+        references=[(key, CITATIONS[key]) for key in keys],
+        bibtex=data_uri("\n\n".join(CITATIONS[key].bibtex(key) for key in keys).encode(), "text/x-bibtex"),
+    )
+
+
+def _overall(material: SeriesMaterial) -> list[tuple[str, Rows]]:
+    """Return R² over all networks, by what is hidden: a row per predictor, by its name."""
+    return _by_view(material.tables["filled"])
+
+
+def _by_view(filled: pd.DataFrame) -> list[tuple[str, Rows]]:
+    rows = filled[filled["network"] == ""]
+    return [(str(view), _by_name(part)) for view, part in rows.groupby("hidden", sort=False)]
+
+
+def failed_series(filled: pd.DataFrame) -> list[FailedControl]:
+    """Return nulls, trained and tested on series of their own, that fill in hidden regions.
+
+    Permuted frames keep what regions share at a moment, so that they are a null for whole networks alone.
+
+    Parameters
+    ----------
+    filled : DataFrame
+        Artifact of that name.
+    """
+    return [
+        FailedControl(
+            f"Null, {name} ({view} hidden), R²",
+            float(row["r2"]),
+            "Nothing of what a hidden region does is left in the others here: look for the reason before reading what "
+            "the model explains.",
+            0.0,
+            limit=NULL_R2,
+        )
+        for view, part in _by_view(filled)
+        for name, row in part.items()
+        if row["kind"] == "null"
+        and row["r2"] > NULL_R2
+        and not (name == "frames permuted" and view != "whole networks")
+    ]
+
+
+def _by_name(table: pd.DataFrame) -> Rows:
+    return {str(row["name"]): row for row in table.to_dict("records")}
+
+
+def _cards(material: SeriesMaterial) -> list[dict[str, str]]:
+    if not material.tables:
+        return []
+    cards = []
+    for view, part in _overall(material):
+        beside = f"Gaussians {number(part[INSTANT]['r2'])}, lagged {number(part[LAGGED]['r2'])}"
+        cards.append({"name": f"R², {view} hidden", "value": number(part[MODEL]["r2"]), "control": beside})
+    agreement = material.tables["regionnetworks"]
+    if len(agreement):
+        by = _by_name(agreement)
+        chance = number(by[MODEL]["null_high"], 2)
+        beside = f"connectivity {number(by['connectivity']['ari'], 2)}, 95 % of chance {chance}"
+        value = number(by[MODEL]["ari"], 2)
+        cards.append({"name": "networks in embeddings, ARI", "value": value, "control": beside})
+    scores = material.tables["personscores"]
+    for label, some in scores.groupby("label", sort=False) if len(scores) else ():
+        row = _by_name(some)["latent connectivity"]
+        reference = next(row for row in _by_name(some).values() if row["verdict"] == "reference")
+        beside = f"connectivity {number(reference['score'])}, chance {number(row['chance'], 2)}"
+        cards.append({"name": f"{label}, {row['metric']}", "value": number(row["score"]), "control": beside})
+    return cards
+
+
+def _findings(material: SeriesMaterial) -> list[str]:
+    sentences = []
+    late = [name for name, converged in material.fitted.get("converged", {}).items() if converged is False]
+    if late:
+        steps = material.config.decode_series.model.n_steps
+        sentences.append(
+            f"Not converged: {', '.join(late)}. {steps:,} steps were too few for the validation loss to stand still; "
+            "raise decode_series.model.n_steps before the model is compared with anything."
+        )
+    for view, part in _overall(material):
+        model, lagged = part[MODEL], part[LAGGED]
+        words = {
+            "better": "beats the instantaneous Gaussian, the simplest predictor",
+            "tie": "is no better than the instantaneous Gaussian, the simplest predictor: a tie",
+            "worse": "is worse than the instantaneous Gaussian, the simplest predictor",
+        }[model["verdict"]]
+        sentences.append(
+            f"With {view} hidden, the masked model explains {number(model['r2'])} of the variance of hidden regions "
+            f"[{number(model['low'])} to {number(model['high'])}] and {words} ({number(part[INSTANT]['r2'])}; "
+            f"difference {number(model['difference'])}, {number(model['difference_low'])} to "
+            f"{number(model['difference_high'])}). A linear predictor that also sees {material.fitted['lag']} frames "
+            f"before and after explains {number(lagged['r2'])}"
+            + (": more than the network." if lagged["low"] > model["high"] else ".")
+        )
+    scores = material.tables["personscores"]
+    for label, some in scores.groupby("label", sort=False) if len(scores) else ():
+        latent = _by_name(some)["latent connectivity"]
+        reference = next(row for row in _by_name(some).values() if row["verdict"] == "reference")
+        said = {"tie": "a tie with", "better": "better than", "worse": "worse than"}[latent["verdict"]]
+        above = "" if latent["p"] <= 0.05 else " It is not above permuted labels."
+        sentences.append(
+            f"{label}: {latent['metric']} {number(latent['score'])} [{number(latent['low'])} to "
+            f"{number(latent['high'])}] from the model's latent connectivity, {said} plain connectivity "
+            f"({number(reference['score'])}; chance {number(latent['chance'], 2)}).{above}"
+        )
+    if material.fitted["n_test"] < FEW_PEOPLE:
+        sentences.append(
+            f"Filled-in regions were tested on {material.fitted['n_test']} subjects; intervals over so few are rough."
+        )
+    return sentences
+
+
+def _filled(material: SeriesMaterial) -> Section:
+    filled = material.tables["filled"]
+    panels = [Panel("filled", "Hidden regions", CAPTIONS["filled"], filled_figure(filled), filled)]
+    if (filled["network"] != "").any():
+        figure = filled_networks_figure(filled)
+        within = filled[filled["network"] != ""]
+        panels.append(Panel("filledby", "Network by network", CAPTIONS["filledby"], figure, within))
+    regions, runs = material.prepared["regions"], material.tables["people"]
+    names = [
+        f"{regions[region]}, subject {runs['subject'].iloc[run]}, run {runs['run'].iloc[run]}"
+        for run, region in zip(material.traces["run"], material.traces["region"], strict=True)
+    ]
+    figure = traces_figure(material.traces, names, material.prepared["tr_s"])
+    panels.append(Panel("traces", "Courses of hidden regions, drawn at random", CAPTIONS["filledtraces"], figure))
+    rows: list[list[str | Markup]] = [
+        [
+            str(row["hidden"]),
+            str(row["name"]),
+            str(row["kind"]),
+            number(row["r2"]),
+            f"{number(row['low'])} to {number(row['high'])}",
+            "–" if row["verdict"] == "reference" else f"{number(row['difference'])} ({row['verdict']})",
+        ]
+        for _, row in filled[filled["network"] == ""].iterrows()
+    ]
+    header = ["hidden", "predictor", "kind", "R²", "interval over subjects", f"minus {INSTANT}"]
+    about = [
+        f"{runs['subject'].nunique()} subjects, {len(runs)} runs, {len(regions)} regions; trained on "
+        f"{material.fitted['n_train']} subjects, tested on {material.fitted['n_test']} others, nobody on both sides.",
+        "R² = 1 − Σ(x − x̂)² / Σx² over all frames of hidden regions of test runs; the mean of a region gives 0.",
+    ]
+    if material.prepared["frames_left_out"]:
+        about.append(f"{material.prepared['frames_left_out']:,} frames of longer runs were left out.")
+    about += [f"Note: {warning}" for warning in material.prepared.get("warnings", [])]
+    if material.prepared["dropped"]:
+        about.append(f"Regions without a usable series in some run: {', '.join(material.prepared['dropped'])}.")
+    return Section("filled", "Hidden regions", panels, about, [html_table(header, rows, "Hidden regions")])
+
+
+def _networks(material: SeriesMaterial) -> Section:
+    places, agreement = material.tables["regionmap"], material.tables["regionnetworks"]
+    figure = embedding_figure(places)
+    panels = [Panel("regionmap", "Embeddings of regions", CAPTIONS["regionmap"], figure, places)]
+    if agreement.empty:
+        text = "No atlas of networks was given (files.regions), so that clusters are compared with nothing."
+        return Section("networks", "Networks in the embeddings", panels, [text])
+    rows: list[list[str | Markup]] = [
+        [
+            str(row["name"]),
+            number(row["ari"], 2),
+            number(row["null_mean"], 2),
+            number(row["null_high"], 2),
+            p_number(row["p"]),
+        ]
+        for _, row in agreement.iterrows()
+    ]
+    header = ["regions by", "adjusted Rand index", "chance, mean", "chance, 95 %", "p (networks permuted)"]
+    text = (
+        f"Regions clustered by k-means into {int(agreement['n_networks'].iloc[0])} clusters, beside the networks that "
+        "were given. Clusters of plain connectivity stand in the same table: only where these are worse do embeddings "
+        "show more than correlations do."
+    )
+    return Section(
+        "networks", "Networks in the embeddings", panels, [text], [html_table(header, rows, "Networks found again")]
+    )
+
+
+def _people(material: SeriesMaterial) -> Section:
+    scores = material.tables["personscores"]
+    title = "Traits and states"
+    if scores.empty:
+        return Section("people", title, [], ["No label of people was asked for (labels in the descriptor)."])
+    labels = list(pd.unique(scores["label"]))[:MOST_FIGURES]
+    figure = person_figure(scores[scores["label"].isin(labels)])
+    panel = Panel("personscores", title, CAPTIONS["personscores"], figure, scores)
+    rows: list[list[str | Markup]] = [
+        [
+            f"{row['label']} ({row['kind']})",
+            str(row["name"]),
+            f"{row['metric']} {number(row['score'])}",
+            "–" if pd.isna(row["low"]) else f"{number(row['low'])} to {number(row['high'])}",
+            number(row["chance"], 2),
+            "–" if pd.isna(row["null_mean"]) else f"{number(row['null_mean'])}, {number(row['null_high'])}",
+            str(row["verdict"]),
+        ]
+        for _, row in scores.iterrows()
+    ]
+    header = [
+        "label",
+        "from",
+        "score",
+        "interval over subjects",
+        "chance",
+        "permuted labels: mean, largest",
+        "beside correlation",
+    ]
+    first = scores.iloc[0]
+    text = (
+        f"Logistic or ridge regression over {int(first['n_people'])} subjects, folds by subject, "
+        f"{int(first['n_repeats'])} times over; the same folds for all. Better, worse: the interval of the difference "
+        "to correlation does not hold 0; else a tie. The model saw the series of training subjects, without labels, "
+        "before; its weights are as they were (fine-tuned: trained on in every fold)."
+    )
+    return Section("people", title, [panel], [text], [html_table(header, rows, title)])
+
+
+def _ending(material: SeriesMaterial) -> str:
+    """Return how long the model was trained, and what ended it."""
+    options, steps = material.config.decode_series.model, material.fitted["steps"][MODEL]
+    if options.schedule != "plateau":
+        return f"Training took {steps:,} steps; nothing was validated."
+    why = "ended where these were filled in no better" if material.fitted["converged"][MODEL] else "used up its steps"
+    return (
+        f"An eighth of the training subjects validated: after {steps:,} steps training {why}; the weights of step "
+        f"{material.fitted['chosen']:,}, the best for them, were kept."
+    )
+
+
+def _methods(material: SeriesMaterial) -> Sequence[str]:
+    settings = material.config.decode_series
+    options = settings.model
+    gather = {
+        "static": "Regions gather from others by attention that their learned embeddings decide, not the signal, and "
+        "never from themselves",
+        "adaptive": "Regions gather from others by attention that the signal decides as well, and never from "
+        "themselves",
+    }[options.attention]
+    lagged = (
+        " Lagged: also of frames before and after, by block-Toeplitz autocovariances; lag and penalty were chosen on "
+        "all runs of inner training subjects (on inner runs, where one subject is trained on)."
+    ) * any(settings.lags)
+    texts = [
+        f"Runs were detrended and z-scored per region. Masked model ({options.design}, {options.attention} attention): "
+        f"segments of {options.segment_s:g} s, a token per region; between {options.ratio[0]:g} and "
+        f"{options.ratio[1]:g} of the regions are hidden for a whole segment. {gather}; what is hidden sends nothing "
+        "in the first block. Loss: 0.75 of the squared error of hidden regions, 0.25 of visible ones.",
+        *([_ending(material)] if "steps" in material.fitted else []),
+        "Instantaneous Gaussian: conditional mean of hidden given visible regions at the same frame, by the covariance "
+        f"of training runs.{lagged}",
+    ]
+    nulls = {
+        "regions shifted": "each region shifted circularly by itself",
+        "frames permuted": "frames permuted alike in all regions, which keeps what regions share at a moment and takes "
+        "away what follows later",
+    }
+    if settings.nulls:
+        made = ", or ".join(nulls[name] for name in settings.nulls)
+        texts.append(f"Nulls are trained and tested on series of their own: {made}.")
+    scores = material.tables.get("personscores", pd.DataFrame())
+    if len(scores):
+        texts.append(
+            "Mean tokens: tokens of regions averaged over segments; latent connectivity: correlations of tokens "
+            "between regions over segments. Tangent: covariances in the tangent space at the mean of training subjects."
+        )
+    return texts

@@ -1,0 +1,289 @@
+"""Sections of the page of decoded sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from brainalign.checks import BrainalignError
+from brainalign.report.kit import CAPTIONS, Panel, Section, html_table, number, p_equals, p_number, topomaps
+from brainalign.report.pages.text_figures import (
+    averaged_figure,
+    confusion_figure,
+    matrix_figure,
+    rank_figure,
+    subject_figure,
+)
+
+Tables = Mapping[str, Mapping[str, pd.DataFrame]]
+NEEDED = (("brain", "brain"), ("brain", "noise"), ("noise", "brain"), ("shuffled", "brain"))
+SCORES = {"content": "content words", "bleu1": "BLEU-1", "bleu2": "BLEU-2", "rouge1": "ROUGE-1", "wer": "WER"}
+LEAST_SENSORS = 8  # for a topography
+MAPS = 4  # moments that are drawn
+
+
+def control_sections(decoders: Tables, said: Mapping[str, Mapping[str, Any]]) -> list[Section]:
+    """Return the control matrix of every decoder, and what needs no brain at all beside it."""
+    panels = [
+        Panel(f"controls{k}", f"Control matrix, {name}", CAPTIONS["textcontrols"], matrix_figure(tables["controls"]),
+              tables["controls"])
+        for k, (name, tables) in enumerate(decoders.items())
+    ]  # fmt: skip
+    first = next(iter(decoders.values()))
+    nuisances = first["nuisances"]
+    measures = list(pd.unique(nuisances["measure"]))
+    cell = nuisances.set_index(["nuisance", "measure"])
+    rows = [
+        [
+            str(name),
+            *(f"{number(cell.loc[(name, m), 'value'])} (p {p_equals(cell.loc[(name, m), 'p'])})" for m in measures),
+        ]
+        for name in pd.unique(nuisances["nuisance"])
+    ]
+    chance = nuisances[nuisances["nuisance"] == "subject"].set_index("measure")["chance"]
+    header = [f"{m}, chance {number(chance[m])}" for m in measures]
+    text = [
+        "What is known of a trial without any brain signal, decoded by ridge (a label by logistic regression) and "
+        "scored like the decoders; nothing: the mean vector, or the most frequent label, of training sentences; "
+        "neighbours in time: what the same subject read nearby, which is all that a slow drift can tell.",
+    ]
+    table = html_table(["without EEG", *header], rows, "Baselines without EEG")
+    blocks = _blocks(decoders)
+    return [
+        Section("controls", "Control matrix", panels),
+        Section("baselines", "Without the brain", [], text, [table, *blocks]),
+    ]
+
+
+def _blocks(decoders: Tables) -> list[Markup]:
+    rows = []
+    for name, tables in decoders.items():
+        blocks = tables["leftblocks"]
+        for measure, part in blocks.groupby("measure", sort=False):
+            means = [part[column].mean() for column in ("value", "chance", "neighbours")]
+            gains = [_gain(part["value"] - part[column]) for column in ("chance", "neighbours")]
+            rows.append([name, str(measure), str(len(part)), *map(number, means), *gains])
+    if not rows:
+        return [Markup("<p>No whole blocks of the session were left out.</p>")]
+    header = ["decoder", "measure", "blocks left out", "score", "chance", "sentences nearby",
+              "above chance (± standard error over blocks)", "above sentences nearby"]  # fmt: skip
+    return [_heading("Whole blocks of the session left out"), html_table(header, rows, "Blocks left out")]
+
+
+def _gain(gains: pd.Series[float]) -> str:
+    error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else np.nan
+    return f"{number(gains.mean())} ± {number(error)}"
+
+
+def retrieval_section(decoders: Tables) -> Section:
+    """Return retrieval of every decoder: by measure, by k, by how much is averaged, by subject and seed."""
+    rows: list[list[str | Markup]] = []
+    for name, tables in decoders.items():
+        for measure, part in tables["retrieval"].groupby("measure", sort=False):
+            first = part.iloc[0]
+            spread = number(part["value"].std(ddof=1)) if len(part) > 1 else "–"
+            interval = "–" if pd.isna(first["low"]) else f"{number(first['low'])} to {number(first['high'])}"
+            rows.append(
+                [
+                    name, str(measure), Markup("<b>{}</b>").format(number(part["value"].mean())), spread, interval,
+                    number(first["chance"]), f"{number(first['null_mean'])} ± {number(first['null_sd'])}",
+                    number(first["majority"]), p_number(part["p"].max()),
+                ]
+            )  # fmt: skip
+    first_table = next(iter(decoders.values()))["retrieval"].iloc[0]
+    header = ["decoder", "measure", "score", "sd of seeds", "interval", "chance", "null", "always the same", "p"]
+    ranks = {name: tables["sentences"]["rank"] for name, tables in decoders.items()}
+    averaged = {name: tables["averaged"] for name, tables in decoders.items()}
+    subjects = {name: tables["retrievalsubjects"] for name, tables in decoders.items()}
+    n = int(first_table["n_stimuli"])
+    every = pd.concat([tables["averaged"].assign(decoder=name) for name, tables in decoders.items()])
+    readers = pd.concat([tables["retrievalsubjects"].assign(decoder=name) for name, tables in decoders.items()])
+    panels = [
+        Panel("ranks", "Retrieval by k", CAPTIONS["textranks"], rank_figure(ranks, n)),
+        Panel("averaged", "Retrieval by what is averaged", CAPTIONS["textaveraged"], averaged_figure(averaged), every),
+        Panel(
+            "subjects", "Subjects and seeds", CAPTIONS["textsubjects"],
+            subject_figure(subjects, float(first_table["chance"])), readers,
+        ),
+    ]  # fmt: skip
+    text = [
+        f"{int(first_table['n_trials']):,} test trials of {int(first_table['n_subjects'])} subjects, "
+        f"{n} different test sentences. Scores are means over seeds; interval (of the first seed): subjects and "
+        "sentences drawn anew; p: the largest of the seeds.",
+    ]
+    return Section("retrieval", "Retrieval", panels, text, [html_table(header, rows, "Retrieval")])
+
+
+def sentence_section(decoders: Tables, said: Mapping[str, Mapping[str, Any]], n_examples: int, seed: int) -> Section:
+    """Return sentences drawn at random, and scores of all; refuses to show any without their control matrix.
+
+    Parameters
+    ----------
+    decoders : mapping of mappings of DataFrame
+    said : mapping
+        Details of every control matrix, among them the trials that it is of.
+    n_examples : int
+    seed : int
+        Of the draw of trials, which is the same for every decoder.
+
+    Raises
+    ------
+    BrainalignError
+        If sentences have no control matrix with the cells that a verdict rests on, or it is of other trials.
+    """
+    blocks: list[Markup] = []
+    for name, tables in decoders.items():
+        sentences = tables["sentences"]
+        _check_controlled(name, tables, said.get(name, {}))
+        details = said[name]
+        rng = np.random.default_rng([seed, len(sentences)])
+        drawn = np.sort(rng.choice(len(sentences), min(n_examples, len(sentences)), replace=False))
+        rows: list[list[str | Markup]] = [
+            [
+                str(row["subject"]),
+                *(Markup('<span style="white-space: normal">{}</span>').format(row[c]) for c in ("true", "decoded")),
+                Markup('<span style="white-space: normal">{}</span>').format(row["retrieved"]),
+                str(int(row["rank"])),
+            ]
+            for _, row in sentences.iloc[drawn].iterrows()
+        ]
+        by = details["sentences_by"]
+        header = ["subject", "true", f"decoded ({by})", "retrieved", "rank of the true one"]
+        verdict = details["verdict"]["content words"][0]
+        blocks.append(_heading(name) + Markup("<p>{}</p>").format(verdict))
+        blocks.append(html_table(header, rows, f"Sentences, {name}"))
+        blocks += [_score_table(tables["textscores"]), *_forced_table(tables["textscores"])]
+    text = [
+        f"{n_examples} test trials drawn at random (seed {seed}), not picked; the same for every decoder. Read them "
+        "with the control matrix above: sentences of one corpus share words, whatever was decoded.",
+        "Scores are of all test trials. Rotated: the same sentences against the references of other texts; only the "
+        "gap counts. Constant: the sentence most often decoded in training, always.",
+    ]
+    return Section("sentences", "Sentences", [], text, blocks)
+
+
+def _check_controlled(name: str, tables: Mapping[str, pd.DataFrame], details: Mapping[str, Any]) -> None:
+    controls = tables.get("controls")
+    remedy = "no sentence is shown without it: run decode again"
+    if controls is None or controls.empty or "verdict" not in details:
+        raise BrainalignError(f"sentences of {name} have no control matrix; {remedy}")
+    cells = set(zip(controls["trained"], controls["tested"], strict=True))
+    missing = [f"{trained} / {tested}" for trained, tested in NEEDED if (trained, tested) not in cells]
+    if missing:
+        raise BrainalignError(
+            f"the control matrix of {name} lacks the cells (trained / tested) {', '.join(missing)}; {remedy}"
+        )
+    if list(details["test_trials"]) != tables["sentences"]["trial_id"].tolist():
+        raise BrainalignError(f"the control matrix of {name} is of other trials than its sentences; {remedy}")
+
+
+def _heading(text: str) -> Markup:
+    return Markup('<h3 style="margin-top: 1.4rem">{}</h3>').format(text)
+
+
+def _score_table(scores: pd.DataFrame) -> Markup:
+    constant = scores[scores["sentences"] == "constant"].set_index(["measure", "control"])["value"]
+    # With a single task, rotation within it is rotation among all.
+    shown = scores[scores["sentences"] == "decoded"].drop_duplicates(["measure", "value", "rotated"])
+    rows = [
+        [
+            SCORES.get(row["measure"], row["measure"]),
+            str(row["control"]),
+            number(row["value"]),
+            number(row["rotated"]),
+            number(row["gap"]),
+            p_number(row["p"]),
+            number(constant[(row["measure"], row["control"])]),
+        ]
+        for _, row in shown.iterrows()
+    ]
+    header = ["measure", "references rotated", "score", "rotated", "gap", "p", "constant"]
+    return _heading("Scores of all decoded sentences") + html_table(header, rows, "Scores of sentences")
+
+
+def _forced_table(scores: pd.DataFrame) -> list[Markup]:
+    """Return what a language model says when told the true words so far, from EEG and from noise: a diagnostic."""
+    values = scores.drop_duplicates(["sentences", "measure"]).pivot(
+        index="measure", columns="sentences", values="value"
+    )
+    if "teacher-forced" not in values:
+        return []
+    rows = [
+        [SCORES[str(measure)], number(row["teacher-forced"]), number(row["teacher-forced noise"])]
+        for measure, row in values.loc[[measure for measure in SCORES if measure in values.index]].iterrows()
+    ]
+    title = "Diagnostic, not a result: the likeliest word given the true words before it"
+    return [_heading(title), html_table(["measure", "from EEG", "from noise of equal spectrum"], rows, title)]
+
+
+def label_section(decoders: Tables) -> list[Section]:
+    """Return labels told from decoded vectors; nothing where the study names no label."""
+    named = {name: tables for name, tables in decoders.items() if not tables["zeroshot"].empty}
+    if not named:
+        return []
+    rows = [
+        [
+            name,
+            str(row["measure"]),
+            number(row["value"]),
+            number(row["chance"]),
+            number(row["majority"]),
+            f"{number(row['null_mean'])} ± {number(row['null_sd'])}",
+            number(row["text_ceiling"]),
+            p_number(row["p"]),
+        ]
+        for name, tables in named.items()
+        for _, row in tables["zeroshot"].iterrows()
+    ]
+    header = ["decoder", "measure", "score", "chance", "majority", "null", "ceiling (true text)", "p"]
+    confusions = {name: tables["confusion"] for name, tables in named.items()}
+    numbers = pd.concat([table.assign(decoder=name) for name, table in confusions.items()])
+    panel = Panel(
+        "confusion", "Labels told without a classifier", CAPTIONS["textlabels"], confusion_figure(confusions), numbers
+    )
+    return [Section("labels", "Labels", [panel], [], [html_table(header, rows, "Labels")])]
+
+
+def relevance_section(decoders: Tables, targets: pd.DataFrame) -> list[Section]:
+    """Return what decoders use over the head and over time; heat maps where places are not known."""
+    placed = len(targets) >= LEAST_SENSORS and targets[["x_mm", "y_mm", "z_mm"]].notna().all(axis=None)
+    panels = []
+    for k, (name, tables) in enumerate(decoders.items()):
+        table = tables["relevance"]
+        times = np.unique(table["time_s"].to_numpy())
+        if placed:
+            chosen = times[np.unique(np.linspace(0, len(times) - 1, MAPS).round().astype(int))]
+            scores = table.rename(columns={"loss": "r"}).assign(significant=False)
+            figure = topomaps(scores, targets, chosen.tolist(), label="loss of similarity")
+            panels.append(Panel(f"heads{k}", f"Channels and times, {name}", CAPTIONS["textrelevance"], figure, table))
+        else:
+            panels.append(
+                Panel(f"heads{k}", f"Channels and times, {name}", CAPTIONS["textrelevance"], None, table,
+                      html=Markup("<p>No topography: the descriptor names no montage.</p>"))
+            )  # fmt: skip
+    return [Section("relevance", "Channels and times", panels)]
+
+
+def data_section(ledger: pd.DataFrame, prepared: Mapping[str, Any], details: Mapping[str, Any]) -> Section:
+    """Return the split, and the ledger of trials that were dropped or noted."""
+    splits = details["splits"]
+    sides = ("train", "val", "test")
+    counts = ", ".join(f"{side} {splits['texts'][side]:,} texts in {splits['trials'][side]:,} trials" for side in sides)
+    text = [
+        f"{len(prepared['subjects'])} subjects, {prepared['n_texts']:,} different texts: {counts}. No text, and no "
+        "text that is all but the same, is on two sides; a leak would have stopped the run.",
+        *splits["warnings"],
+    ]
+    if ledger.empty:
+        return Section("data", "Data", [], [*text, "No trial was dropped."])
+    grouped = ledger.groupby(["dataset", "task", "reason", "kept"], sort=True)["subject"].agg(["size", "nunique"])
+    rows = [
+        [str(dataset), str(task), str(reason), "kept, but noted" if kept else "dropped", str(n), str(subjects)]
+        for (dataset, task, reason, kept), (n, subjects) in zip(grouped.index, grouped.to_numpy(), strict=True)
+    ]
+    header = ["release", "task", "reason", "what was done", "trials", "subjects"]
+    return Section("data", "Data", [], text, [html_table(header, rows, "Ledger of trials")])

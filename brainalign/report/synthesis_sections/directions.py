@@ -1,0 +1,280 @@
+"""The section on directions: what changes along them, what a region answers, and what directions of chance do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from brainalign.report.kit import (
+    COLOURS,
+    GREY,
+    SUREST,
+    FoundDirections,
+    Panel,
+    Section,
+    check_columns,
+    direction_gains,
+    html_table,
+    legend_below,
+    new_figure,
+    number,
+    p_equals,
+    p_number,
+    together,
+)
+
+TITLE = "Directions in the diffusion model"
+MOST_REGIONS = 8  # of a figure
+STRIPS = 2  # seeds of each direction
+CAPTIONS = {
+    "strips": "A row is one seed, a column a strength: the middle block of the diffusion model is moved by so many "
+    "standard deviations along a direction while the image forms. Good: what the region prefers comes or goes, and the "
+    "rest of the image stays. Bad: the whole image changes, or nothing does. The middle column is the unedited image.",
+    "curves": "Mean response of each region to the images along its own direction, with 95 % intervals over seeds; of "
+    "one region against another (a-b) the difference of their standard scores. "
+    "Grey: directions of chance, at least as long, at both ends, through their mean; dotted: of shuffled responses. "
+    "Good: {judge} rises at every step and grey lines stay flat. Bad: only the guiding encoder rises.",
+    "cosines": "Cosine of each region's direction (row) with the directions of all (column); right: after what the "
+    "others span was taken out. Near 1 or -1: the diffusion model holds two preferences on one axis, and moving one "
+    "moves the other.",
+    "unsupervised": "Directions that no region was asked for: principal components of many images' trajectories (pca) "
+    "or what changes one image most (jacobian). They show what the diffusion model can vary.",
+}
+
+
+def directions_section(found: FoundDirections) -> Section:
+    """Return the section on directions of one subject's regions.
+
+    Parameters
+    ----------
+    found : FoundDirections
+    """
+    gains = direction_gains(found)
+    images, parts = [], []
+    if found.regions:
+        method = _method(found)
+        judge = SUREST[found.judge_of(found.regions[0])]
+        images.append(
+            Panel("directionstrips", "Images along each region's direction", CAPTIONS["strips"], strips(found, method))
+        )
+        parts.append(
+            Panel(
+                "directioncurves",
+                f"Response along each region's own direction ({method})",
+                CAPTIONS["curves"].format(judge=f"the {judge}"),
+                curves(found, method),
+                gains,
+                vector=True,
+            )
+        )
+    if len(found.cosines) and len(found.regions) > 1:
+        figure = cosine_maps(found.cosines[found.cosines["method"] == _method(found)])
+        title = "Directions of regions beside each other"
+        parts.append(Panel("directioncosines", title, CAPTIONS["cosines"], figure, found.cosines))
+    free = found.table[(found.table["region"] == "") & (found.table["control"] == "")]
+    if len(free):
+        title = "Directions that no region was asked for"
+        images.append(Panel("directionsfree", title, CAPTIONS["unsupervised"], free_strips(found, free)))
+    panels = together("directionimages", "Images along directions", images)
+    panels += together("directionresponses", "What regions answer along their directions", parts)
+    blocks = [_table(gains)] if len(gains) else []
+    return Section("directions", TITLE, panels, _sentences(found, gains), blocks)
+
+
+def _method(found: FoundDirections) -> str:
+    """Return the method that figures show: the first one that asked regions."""
+    return str(found.table.loc[found.table["region"] != "", "method"].iloc[0])
+
+
+def _sentences(found: FoundDirections, gains: pd.DataFrame) -> list[str]:
+    """Return what was found in words that follow from the numbers."""
+    n = found.table.loc[found.table["control"] == "", "seed"].nunique()
+    alphas = sorted(found.table["alpha"].unique())
+    texts = [
+        "A direction is a map per sampling step that is added to the innermost layer of the diffusion model while an "
+        f"image forms, from {alphas[0]:g} to {alphas[-1]:g} standard deviations of what seeds differ by. Directions "
+        f"were found with other seeds than the {n} they are tried on; the same seeds are shown at every strength."
+    ]
+    if not len(gains):
+        return texts
+    method, failed = _method(found), []
+    shown = gains[(gains["method"] == method) & ~gains["orthogonal"]]
+    for region in found.regions:
+        mine = shown[shown["region"] == region].set_index("judge")
+        judge = found.judge_of(region)
+        row = dict(mine.loc[judge])
+        how = "rises at every step" if row["monotone"] else "does not rise at every step"
+        shuffled = f", those of shuffled responses by {number(row['chance_shuffled'])}"
+        texts.append(
+            f"{region}: the {SUREST[judge]} {how} along the region's direction, by {number(row['gain'])} standard "
+            f"deviations in all ({number(row['low'])} to {number(row['high'])}); random directions at least as long "
+            f"change it by {number(row['chance'])} at most"
+            + (shuffled if row["chance_shuffled"] >= 0 else "")
+            + f" (p {p_equals(row['p'], 4)})."
+            + (f" Besides, {row['other']} changes by {number(row['other_gain'])}." if row["other"] else "")
+        )
+        guide = mine.loc["guide"] if "guide" in mine.index else None
+        if guide is not None and guide["low"] > 0 and not row["low"] > 0:
+            failed.append(region)
+    if failed:
+        texts.append(
+            f"Warning: in {', '.join(failed)} the guiding encoder rises and who judges it does not. Such a direction "
+            "pleases the encoder, and there is no sign that it would please the region."
+        )
+    if "true" not in found.judges:
+        texts.append("Nobody knows the true responses to these images; the checking encoder is a prediction as well.")
+    return texts
+
+
+def _table(gains: pd.DataFrame) -> Markup:
+    header = [
+        "region",
+        "method",
+        "judge",
+        "change",
+        "interval",
+        "every step",
+        "random",
+        "shuffled",
+        "p",
+        "most besides",
+    ]
+    rows = []
+    for _, row in gains.iterrows():
+        method = str(row["method"]) + (", others taken out" if row["orthogonal"] else "")
+        besides = f"{row['other']} {number(row['other_gain'])}" if row["other"] else "–"
+        rows.append(
+            [
+                str(row["region"]),
+                method,
+                SUREST[row["judge"]],
+                number(row["gain"]),
+                f"{number(row['low'])} to {number(row['high'])}",
+                "rises" if row["monotone"] else "no",
+                number(row["chance"]),
+                number(row["chance_shuffled"]),
+                p_number(row["p"], 4),
+                besides,
+            ]
+        )
+    return html_table(header, rows, "Change of the response from the first strength to the last")
+
+
+# ----------------------------------------------------------------------------------------------------------- figures
+
+
+def strips(found: FoundDirections, method: str) -> Figure:
+    """Draw images of the same seeds over alpha, a panel per region.
+
+    Parameters
+    ----------
+    found : FoundDirections
+    method : str
+    """
+    regions = found.regions[:MOST_REGIONS]
+    return _mosaics({region: found.rows(region, method) for region in regions}, found.images)
+
+
+def free_strips(found: FoundDirections, rows: pd.DataFrame) -> Figure:
+    """Draw images over alpha of directions that no region was asked for."""
+    named = {
+        f"{method} {int(str(number)) + 1}": part
+        for (method, number), part in rows.groupby(["method", "direction"], sort=False)
+    }
+    return _mosaics(dict(list(named.items())[:MOST_REGIONS]), found.images)
+
+
+def _mosaics(parts: Mapping[str, pd.DataFrame], images: NDArray[np.uint8]) -> Figure:
+    columns = min(2, len(parts))
+    n_rows = -(-len(parts) // columns)
+    figure, axes = new_figure(4.4 * columns, 2.0 * n_rows, columns, n_rows)
+    for ax in axes[len(parts) :]:
+        ax.set_visible(False)
+    for ax, (name, rows) in zip(axes, parts.items(), strict=False):
+        alphas = sorted(rows["alpha"].unique())
+        places = rows.drop_duplicates(["seed", "alpha"]).pivot(index="seed", columns="alpha", values="image")
+        grid = places[alphas].to_numpy(dtype=int)[:STRIPS]
+        mosaic = np.concatenate([np.concatenate(list(images[row]), axis=1) for row in grid], axis=0)
+        width = images.shape[2]
+        ax.imshow(mosaic, interpolation="nearest")
+        ax.set_xticks(width * (np.arange(len(alphas)) + 0.5), [f"{alpha:g}" for alpha in alphas], fontsize=7)
+        ax.set_yticks([])
+        ax.set_title(name, fontsize=8)
+    return figure
+
+
+def curves(found: FoundDirections, method: str) -> Figure:
+    """Draw what every region answers along its own direction, with directions of chance.
+
+    Parameters
+    ----------
+    found : FoundDirections
+    method : str
+    """
+    regions = found.regions[:MOST_REGIONS]
+    columns = min(3, len(regions))
+    n_rows = -(-len(regions) // columns)
+    figure, axes = new_figure(1.0 + 2.8 * columns, 2.6 * n_rows + 0.4, columns, n_rows)
+    for ax in axes[len(regions) :]:
+        ax.set_visible(False)
+    for ax, region in zip(axes, regions, strict=False):
+        judge = found.judge_of(region)
+        mine = found.rows(region, method)
+        mine = mine[mine["scored"] == region]
+        middle = float(mine.loc[mine["alpha"] == 0, judge].mean())
+        _draw_chance(ax, found.table, region, judge, middle)
+        for colour, name in zip(COLOURS, SUREST, strict=False):
+            if name not in mine or mine[name].isna().all():
+                continue
+            values = mine.pivot(index="seed", columns="alpha", values=name)
+            mean, error = values.mean(), 1.96 * values.std() / np.sqrt(len(values))
+            ax.fill_between(mean.index, mean - error, mean + error, color=colour, alpha=0.15, linewidth=0)
+            ax.plot(mean.index, mean, "o-", color=colour, markersize=3, linewidth=1.2, label=SUREST[name])
+        ax.axhline(middle, color="black", linewidth=0.5, linestyle=":")
+        ax.set_title(region, fontsize=8)
+        ax.set_xlabel("strength (SD)", fontsize=8)
+        ax.tick_params(labelsize=7)
+    axes[0].set_ylabel("response (SD over natural images)", fontsize=8)
+    legend_below(figure, axes[: len(regions)], 5)
+    return figure
+
+
+def _draw_chance(ax: Any, table: pd.DataFrame, region: str, judge: str, middle: float) -> None:
+    """Draw every direction of chance as a straight line between its ends, through the unedited mean."""
+    mine = table[(table["control"] != "") & (table["scored"] == region)]
+    for (control, _), part in mine.groupby(["control", "number"], sort=False):
+        ends = part.groupby("alpha")[judge].mean()
+        line = middle + ends.to_numpy(dtype=float) - ends.mean()
+        style, label = (":", "shuffled responses") if control == "shuffled" else ("-", "random directions")
+        ax.plot(ends.index, line, style, color=GREY, linewidth=0.6, label=label)
+
+
+def cosine_maps(table: pd.DataFrame) -> Figure:
+    """Draw the cosines of regions' directions before and after what others span was taken out.
+
+    Parameters
+    ----------
+    table : DataFrame
+        orthogonal, region_a, region_b, cosine; of one method.
+    """
+    check_columns("the table of cosines", table, ["orthogonal", "region_a", "region_b", "cosine"])
+    parts = {name: table[table["orthogonal"] == flag] for name, flag in (("found", False), ("others taken out", True))}
+    parts = {name: part for name, part in parts.items() if len(part)}
+    figure, axes = new_figure(1.0 + 3.2 * len(parts), 3.2, len(parts))
+    for ax, (name, part) in zip(axes, parts.items(), strict=True):
+        regions = list(part["region_a"].unique())
+        grid = part.pivot(index="region_a", columns="region_b", values="cosine").loc[regions, regions]
+        image = ax.imshow(grid.to_numpy(dtype=float), vmin=-1, vmax=1, cmap="RdBu_r")
+        for (i, j), value in np.ndenumerate(grid.to_numpy(dtype=float)):
+            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=6)
+        ax.set_xticks(range(len(regions)), regions, fontsize=7, rotation=60, ha="right")
+        ax.set_yticks(range(len(regions)), regions, fontsize=7)
+        ax.set_title(name, fontsize=8)
+    figure.colorbar(image, ax=axes, shrink=0.8).ax.tick_params(labelsize=7)
+    return figure

@@ -1,0 +1,257 @@
+"""The section on grounded words: images found by captions, named axes, where words look, what regions answer to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from brainalign.report.encoding_sections import attention_maps, encoder_scores
+from brainalign.report.kit import (
+    CAPTIONS,
+    ImageMaterial,
+    Panel,
+    Section,
+    html_table,
+    number,
+    p_equals,
+    p_number,
+    together,
+)
+from brainalign.report.synthesis_sections.grounding_figures import LABELS, retrieval_figure, words_figure
+from brainalign.statistics import RELIABLE
+
+GROUNDING_TABLES = ("groundedscores", "groundedaxes", "groundedattributes", "groundednorms")
+ALL_NORMS = "all"
+SPACES = {
+    "grounded": "grounded words",
+    "text": "text vectors",
+    "shuffled": "words grounded in shuffled images",
+    "words alone": "words alone",
+}
+SHORT = {"grounded": "grounded", "text": "text vectors", "shuffled": "shuffled", "words alone": "words alone"}
+
+
+def grounding_section(material: ImageMaterial) -> Section | None:
+    """Return the section; None where no words were grounded."""
+    if not material.grounding or material.grounded_words is None:
+        return None
+    scores, axes, attributes, norms = (material.grounding[name] for name in GROUNDING_TABLES)
+    details = material.details("groundedwords")
+    arrays = material.grounded_words
+    parts = [
+        Panel(
+            "groundedretrieval", "Images by captions", CAPTIONS["groundedretrieval"], retrieval_figure(scores), scores
+        ),
+        Panel(
+            "groundedaxes",
+            "Words on their axes",
+            CAPTIONS["groundedaxes"],
+            words_figure(arrays["positions"], details["words"], axes),
+            axes,
+        ),
+    ]
+    panels = together("groundedwords", "Words and the images they find", parts)
+    if details["grid"][0] > 1:
+        grid = (int(details["grid"][0]), int(details["grid"][1]))
+        figure = attention_maps(
+            arrays["where"], grid, details["shown_words"], details["shown_stimuli"], material.pictures
+        )
+        panels.append(Panel("groundedplaces", "Where words look", CAPTIONS["groundedplaces"], figure))
+    paragraphs = [_explained(details), retrieval_sentence(scores), _axes_sentence(axes, attributes)]
+    blocks = [_axes_table(axes, attributes)]
+    regions = material.grounded_regions
+    if regions is not None and regions["r"].notna().any():
+        shown = regions[regions["group"] != RELIABLE].dropna(subset=["r"])
+        shown = shown if len(shown) else regions.dropna(subset=["r"])
+        text = CAPTIONS["groundedregions"].format(confidence=material.config.confidence)
+        named = shown.assign(encoder=shown["encoder"].map(lambda name: SPACES.get(name, name)))
+        panels.append(Panel("groundedregions", "Regions", text, encoder_scores(named), regions))
+        paragraphs += region_sentences(regions)
+        blocks.append(_regions_table(regions))
+    if len(norms):
+        paragraphs.append(_norms_sentence(norms, details))
+        blocks.append(_norms_table(norms))
+    return Section("grounding", "Grounded words", panels, paragraphs, blocks)
+
+
+def retrieval_sentence(scores: pd.DataFrame) -> str:
+    """Say how well captions find images that nothing was fitted to, beside chance, shuffled pairs and a linear map.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Artifact `groundedscores`.
+    """
+    rows = {str(row["space"]): row for row in scores[scores["measure"] == "top-1"].to_dict("records")}
+    mine = rows["grounded"]
+    found = [
+        f"{LABELS[name]} {number(row['value'])} ({number(row['low'])} to {number(row['high'])})"
+        for name, row in rows.items()
+        if name != "grounded"
+    ]
+    verdict = "above chance" if mine["p"] < 0.05 else "not above chance"
+    text = (
+        f"Among {mine['n_gallery']} held-out images, captions find their own first in {number(mine['value'])} "
+        f"({number(mine['low'])} to {number(mine['high'])}; chance {number(mine['chance'])}; "
+        f"p {p_equals(mine['p'], 4)}: {verdict}); {', '.join(found)}."
+    )
+    line = rows.get("ridge")
+    if line is None:
+        return text
+    apart = (
+        f"{number(line['difference'])}, interval {number(line['difference_low'])} to {number(line['difference_high'])}"
+    )
+    if line["difference_low"] > 0:
+        return f"{text} Grounding finds more than the linear map ({apart})."
+    if line["difference_high"] < 0:
+        return f"{text} The linear map finds more ({apart}): for these images the network is not worth its parameters."
+    return f"{text} Grounding and linear map are a tie ({apart})."
+
+
+def region_sentences(regions: pd.DataFrame) -> list[str]:
+    """Say in how many regions grounded words predict better or worse than others, and in how many nothing is known.
+
+    Parameters
+    ----------
+    regions : DataFrame
+        Artifact `groundedregions`.
+    """
+    places = regions[regions["group"] != RELIABLE]
+    places = places if len(places) else regions
+    mine = places[places["encoder"] == "grounded"]
+    sure = int((mine["q"] < 0.05).sum())
+    found = []
+    for name in [name for name in SPACES if name != "grounded"]:
+        rows = places[(places["encoder"] == name) & places["difference"].notna()]
+        ahead, behind = int((rows["difference_low"] > 0).sum()), int((rows["difference_high"] < 0).sum())
+        if not ahead and not behind:
+            found.append(f"{SPACES[name]}: a tie in all {len(rows)}")
+        else:
+            found.append(f"{SPACES[name]}: better in {ahead}, worse in {behind}, a tie in {len(rows) - ahead - behind}")
+    return [
+        f"Grounded words of the captions predict {sure} of {len(mine)} regions above chance (false discovery rate .05)."
+        f" Against {'; '.join(found)} (paired intervals over resampled test images, not corrected for the number of "
+        "regions; with many regions some differ by chance)."
+    ]
+
+
+def grounding_methods(material: ImageMaterial) -> list[tuple[str, list[str]]]:
+    """Return what was done, with the keys of the references; nothing where no words were grounded."""
+    if not material.grounding:
+        return []
+    details, options = material.details("groundedwords"), material.config.ground
+    text = (
+        f"Grounded words: vectors of {details['n_words']} content words (text model {details['text']}) and the places "
+        f"of {details['n_train']} training images (layer {details['model_layer']} of {options.model}) were brought "
+        f"into a space of {options.n_dimensions} dimensions by two small networks, trained with a contrastive loss "
+        f"({options.n_steps} steps) on the score mean over words of max over places of cosine; images whose captions "
+        "hold the same words are no negatives of each other. Images that any subject is tested on took no part. "
+        "Regions: ridge regression of mean responses to images on the mean vector of a caption's words. Axes: "
+        "principal components of word vectors; attributes were exchanged between words (two-sided p, false discovery "
+        "rate over all axes and attributes)."
+    )
+    return [(text, ["grounding", "clip", "fdr"])]
+
+
+def _explained(details: Mapping[str, Any]) -> str:
+    return (
+        f"Text vectors know words by their company; here {details['n_words']} words were pulled towards what they are "
+        f"said of in {details['n_train']} training images, by captions alone: nothing says which place a word means. "
+        "Controls are the same words grounded in shuffled images, which shows what the network adds without seeing, "
+        "and the text vectors themselves."
+    )
+
+
+def _axes_sentence(axes: pd.DataFrame, attributes: pd.DataFrame) -> str:
+    if attributes.empty:
+        return "Nothing is known of the words that could name the axes; the words at their ends must do."
+    named = int((axes["name"] != "").sum())
+    tests = len(attributes)
+    text = (
+        f"{named} of {len(axes)} principal axes correlate with something known of the words (q < .05, {tests} tests)."
+    )
+    if named < len(axes):
+        text += " The others are named by the words at their ends only, and such names are readings, not findings."
+    return text
+
+
+def _axes_table(axes: pd.DataFrame, attributes: pd.DataFrame) -> Markup:
+    header = [
+        "axis",
+        "variance",
+        "words at one end",
+        "words at the other",
+        "nearest attribute",
+        "r",
+        "95 % of |r| exchanged",
+        "q",
+    ]
+    rows = []
+    for _, row in axes.iterrows():
+        mine = attributes[attributes["axis"] == row["axis"]]
+        near = ["–"] * 4
+        if len(mine):
+            best = mine.loc[mine["r"].abs().idxmax()]
+            near = [
+                str(best["attribute"]) + ("" if best["q"] < 0.05 else " (not significant)"),
+                number(best["r"]),
+                number(best["null_high"]),
+                number(best["q"]),
+            ]
+        rows.append([str(row["axis"]), f"{row['variance']:.0%}", row["low_words"], row["high_words"], *near])
+    return html_table(header, rows, "Principal axes of grounded words")
+
+
+def _regions_table(regions: pd.DataFrame) -> Markup:
+    names = [name for name in SPACES if name in set(regions["encoder"])]
+    header = ["region", *(SHORT[name] for name in names), "grounded − text", "p (grounded)", "ceiling (r)"]
+    rows = []
+    for group, part in regions.groupby("group", sort=False):
+        mine: dict[str, Any] = {str(row["encoder"]): row for row in part.to_dict("records")}
+        text = mine["text"]
+        sure = text["difference_low"] > 0 or text["difference_high"] < 0
+        apart = f"{number(text['difference'])} ({number(text['difference_low'])} to {number(text['difference_high'])})"
+        rows.append(
+            [
+                str(group),
+                *(number(mine[name]["r"]) for name in names),
+                apart if sure else f"{apart}: tie",
+                p_number(mine["grounded"]["p"], 4),
+                number(mine["grounded"]["ceiling_r"]),
+            ]
+        )
+    return html_table(header, rows, "Regions predicted from words of captions")
+
+
+def _norms_sentence(norms: pd.DataFrame, details: Mapping[str, Any]) -> str:
+    rows: dict[str, Any] = {str(row["space"]): row for row in norms[norms["norm"] == ALL_NORMS].to_dict("records")}
+    mine = rows["grounded"]
+    sure = "a tie"
+    if mine["gain_low"] > 0 or mine["gain_high"] < 0:
+        sure = "better" if mine["gain"] > 0 else "worse"
+    return (
+        f"Feature norms of {int(mine['n_words'])} words (folds by word), mean R²: grounded {number(mine['r2'])}, text "
+        f"vectors {number(rows['text']['r2'])}, shuffled {number(rows['shuffled']['r2'])}; difference to text "
+        f"{number(mine['gain'])} ({number(mine['gain_low'])} to {number(mine['gain_high'])}): {sure}. What grounding "
+        "pulls towards vision it takes from what text knew: norms that are not visual may fall."
+    )
+
+
+def _norms_table(norms: pd.DataFrame) -> Markup:
+    header = ["norm", *(f"R², {SHORT[name]}" for name in ("grounded", "text", "shuffled")), "grounded − text", "p"]
+    rows = []
+    for norm, part in norms.groupby("norm", sort=False):
+        mine: dict[str, Any] = {str(row["space"]): row for row in part.to_dict("records")}
+        own = mine["grounded"]
+        rows.append(
+            [
+                "mean over norms" if norm == ALL_NORMS else str(norm),
+                *(number(mine[name]["r2"]) for name in ("grounded", "text", "shuffled")),
+                f"{number(own['gain'])} ({number(own['gain_low'])} to {number(own['gain_high'])})",
+                p_number(own["p"], 4),
+            ]
+        )
+    return html_table(header, rows, "Feature norms of held-out words")

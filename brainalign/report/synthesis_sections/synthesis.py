@@ -1,0 +1,148 @@
+"""Images a region would prefer: what guidance gained, who agrees, and what else would have done as well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from brainalign.report.kit import JUDGES, ImageMaterial, Panel, Section, SynthesisedImages, html_table, number, together
+from brainalign.report.synthesis_sections.synthesis_captions import SYNTHESIS_CAPTIONS
+from brainalign.report.synthesis_sections.synthesis_figures import nulls, scale_sweep, specificity, step_trace
+from brainalign.report.synthesis_sections.synthesis_images import failures, gallery, minimal_pairs
+from brainalign.report.synthesis_sections.synthesis_tables import gains_table, means_table
+from brainalign.report.synthesis_sections.synthesis_words import (
+    caveats,
+    contests,
+    matched_sentence,
+    specific_sentence,
+    verdict,
+    warning,
+)
+
+TITLE = "Images a region would prefer"
+MOST_DRAWN = 6  # of galleries, curves and rows of a sheet: a page holds 30 figures
+GALLERIES = 2  # of a figure: photographs of more would lose detail in its 200 kB
+
+
+def synthesis_section(material: ImageMaterial) -> Section | None:
+    """Return the section on synthesised images; None where none were made."""
+    study = material.synthesised
+    if study is None or not study.regions:
+        return None
+    panels = _panels(study, material.config.confidence)
+    return Section("synthesis", TITLE, panels, synthesis_text(study), synthesis_blocks(study))
+
+
+def synthesis_text(study: SynthesisedImages) -> list[str]:
+    """Return what may be said of a study, region by region, and what may not."""
+    texts = [*caveats(study), *(verdict(study, region) for region in study.regions)]
+    texts += [specific_sentence(study), *contests(study), matched_sentence(study)]
+    if len(study.regions) > MOST_DRAWN:
+        texts.append(
+            f"Images and curves of {MOST_DRAWN} of {len(study.regions)} regions are drawn, those the guiding encoder "
+            "predicts best; all stand in the tables."
+        )
+    return [text for text in texts if text]
+
+
+def synthesis_blocks(study: SynthesisedImages) -> list[Markup]:
+    """Return warnings where there are some, and how good the encoders are."""
+    return [*_warnings(study), *_encoders(study)]
+
+
+def _shown(study: SynthesisedImages) -> list[str]:
+    """Return the regions to draw: those that the guiding encoder predicts best where there are many."""
+    ranked = sorted(study.regions, key=lambda region: -np.nan_to_num(study.guide_r(region), nan=-1.0))
+    return [region for region in study.regions if region in ranked[:MOST_DRAWN]]
+
+
+def _panels(study: SynthesisedImages, confidence: float) -> list[Panel]:
+    shown = _shown(study)
+    words = {"scores": " / ".join(JUDGES[judge] for judge in study.judges)}
+    words["invalid"] = " ✗: no valid image of this world." if study.known("valid") else ""
+    words["contrasts"] = " (of one region against another: a difference of these)" if study.contrasts else ""
+    words["confidence"] = f"{confidence:.0%}"
+    words["n"] = str(len(study.rows("guided", shown[0])))
+    captions = {name: " ".join(text.format(**words).split()) for name, text in SYNTHESIS_CAPTIONS.items()}
+    conditions = set(study.table["condition"])
+    own = study.table[study.table["scored"] == study.table["region"]]
+    panels = []
+    for k in range(0, len(shown), GALLERIES):
+        regions = shown[k : k + GALLERIES]
+        sheets = [
+            Panel(f"gallery{k + place}", f"Images for {region}", captions["gallery"], gallery(study, region))
+            for place, region in enumerate(regions)
+        ]
+        panels += together(f"galleries{k}", f"Images for {' and '.join(regions)}", sheets)
+    responses, amounts = [], []
+    if "unguided" in conditions:
+        panels.append(
+            Panel("pairs", "The same seeds, guided for each region", captions["pairs"], minimal_pairs(study, shown))
+        )
+        responses.append(
+            Panel("specificity", "Whose response rises", captions["specificity"], specificity(study), study.gains)
+        )
+    tables = [
+        Panel("gains", "Gains over every control", captions["gains"], None, study.gains, html=gains_table(study)),
+        Panel("means", "Means of every condition", captions["means"], None, html=means_table(study)),
+    ]
+    if "null" in conditions and "unguided" in conditions:
+        caption = f"{captions['nulls']} {_resolution(study)}"
+        numbers = study.table[study.table["condition"] == "null"].groupby(["null", "scored"])[study.judges].mean()
+        responses.append(Panel("nulls", "Encoders of shuffled responses", caption, nulls(study), numbers.reset_index()))
+    if "sweep" in conditions:
+        swept = own[own["condition"] == "sweep"]
+        numbers = swept.groupby(["region", "scale"], sort=False)[[*study.judges, *study.plausible]].mean().reset_index()
+        amounts.append(Panel("sweep", "Scale of guidance", captions["sweep"], scale_sweep(study, shown), numbers))
+    if len(study.steps):
+        amounts.append(Panel("trace", "From noise to image", captions["trace"], step_trace(study, shown), study.steps))
+    return [
+        *panels,
+        *together("responses", "Whose response rises, and by chance", responses),
+        *together("gains", "Gains and means", tables),
+        *together("amounts", "Scale of guidance, and its steps", amounts),
+        Panel("failures", "The worst images", captions["failures"], failures(study, shown)),
+    ]
+
+
+def _resolution(study: SynthesisedImages) -> str:
+    """Return what the number of null encoders allows."""
+    m = study.n_nulls
+    return (
+        f"With {m} encoders p cannot fall below {number(1 / (m + 1))}; it is not corrected for the number of regions."
+    )
+
+
+def _warnings(study: SynthesisedImages) -> list[Markup]:
+    found = [text for text in (warning(study, region) for region in study.regions) if text]
+    if not found:
+        return []
+    items = Markup("").join(Markup("<p>{}</p>").format(text) for text in found)
+    title = (
+        f"Warning: in {len(found)} of {len(study.regions)} regions the guiding encoder rises and another judge does "
+        "not follow."
+    )
+    return [Markup('<div class="check found"><b>{}</b>{}</div>').format(title, items)]
+
+
+def _encoders(study: SynthesisedImages) -> list[Markup]:
+    """Return how well both encoders predict held-out images: a poor one guides to nothing."""
+    r: Mapping[str, Any] = study.guides.get("r", {})
+    if not {"guide", "check"} <= set(r):
+        return []
+    columns = {
+        "guiding encoder": r["guide"]["prior"],
+        "checking encoder": r["check"]["prior"],
+        "guiding, images in full size": r["guide"]["full"],
+        "checking, images in full size": r["check"]["full"],
+        "null encoders": r.get("null", {}).get("prior", {}),
+    }
+    rows = [
+        [region, *(number(of.get(region, float("nan"))) for of in columns.values())] for region in r["guide"]["prior"]
+    ]
+    title = "r of the mean response of a region, images that no encoder was fitted to, at the size of synthesised ones"
+    note = Markup('<p class="soft">{}.</p>').format(title)
+    return [html_table(["region", *columns], rows, title) + note]

@@ -1,0 +1,216 @@
+"""Synthesis in words: where guided images may be said to suit a region, where only the guiding encoder says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from brainalign.report.kit import JUDGES, PLAUSIBLE, SynthesisedImages, number, p_equals
+
+LEVEL = 0.05
+WHO = {"true": "the true response", "check": "the prediction of the checking encoder"}
+LEAST_NULLS = 19  # p = 1 / (m + 1) is at most the level
+LEAST_R = 0.1  # on held-out images; an encoder below it has next to nothing to guide to
+LEAST_VALID = 0.9  # of the share of unguided images that are valid
+
+
+def verdict(study: SynthesisedImages, region: str) -> str:
+    """Return whether guided images may be said to raise a region's response, and if not, every reason."""
+    judge = study.judge_of(region)
+    gain = study.gain(region, "unguided", judge)
+    against = objections(study, region)
+    if gain is None:
+        return f"{region}: nothing is claimed: there are no unguided images of the same seeds."
+    if against:
+        return f"{region}: it is not claimed that guidance finds what the region prefers: {'; '.join(against)}."
+    resampled = study.gain(region, "recurrent", judge)
+    over = f", by {_interval(resampled)} over unguided images of the same recurrence" if resampled is not None else ""
+    null = study.gain(region, "null", judge)
+    assert null is not None  # objections() asks for it
+    beaten = f"{study.n_nulls - _as_good(null)} of {study.n_nulls} encoders of shuffled responses"
+    return (
+        f"{region}: guided images raise {WHO[judge]} by {_amount(study, gain)} over unguided images of the same seeds"
+        f"{over}, more than {beaten} do (p {p_equals(null['p'])})."
+    )
+
+
+def objections(study: SynthesisedImages, region: str) -> list[str]:
+    """Return what speaks against the claim that guidance raised a region's response; empty where nothing does."""
+    judge, found = study.judge_of(region), []
+    if study.guide_r(region) < LEAST_R:
+        found.append(f"the guiding encoder hardly predicts held-out images (r = {number(study.guide_r(region), 2)})")
+    for against, words in (("unguided", "unguided images"), ("recurrent", "unguided images of the same recurrence")):
+        gain = study.gain(region, against, judge)
+        if gain is not None and not gain["low"] > 0:
+            found.append(f"{WHO[judge]} does not rise over {words} ({_interval(gain)})")
+    null = study.gain(region, "null", judge)
+    if null is None or study.n_nulls < LEAST_NULLS:
+        found.append(
+            f"{LEAST_NULLS} encoders of shuffled responses are needed for p = {LEVEL:g}, and there are {study.n_nulls}"
+        )
+    elif not null["p"] <= LEVEL:
+        found.append(
+            f"{_as_good(null)} of {study.n_nulls} encoders of shuffled responses do as well (p {p_equals(null['p'])})"
+        )
+    return found + _implausible(study, region)
+
+
+def warning(study: SynthesisedImages, region: str) -> str:
+    """Return a warning where the guiding encoder rises and another judge does not follow; empty elsewhere."""
+    guide = study.gain(region, "unguided", "guide")
+    left = _not_rising(study, region) + _implausible(study, region)
+    if guide is None or not guide["low"] > 0 or not left:
+        return ""
+    text = f"{region}: the guiding encoder's prediction rises by {_amount(study, guide)}, but {' and '.join(left)}."
+    true = study.gain(region, "unguided", "true")
+    if true is not None and true["low"] > 0:
+        return f"{text} The true response rises all the same; without it these images could not be trusted."
+    return f"{text} Such images please that encoder; they do not show what the region prefers."
+
+
+def _not_rising(study: SynthesisedImages, region: str) -> list[str]:
+    """Return which judges besides the guide do not rise."""
+    found = []
+    for judge in study.judges:
+        gain = study.gain(region, "unguided", judge)
+        if judge != "guide" and gain is not None and not gain["low"] > 0:
+            found.append(f"the {JUDGES[judge]} does not ({_interval(gain)})")
+    return found
+
+
+def _implausible(study: SynthesisedImages, region: str) -> list[str]:
+    """Return that guided images leave their world: by its rules, or by their neighbours where nobody knows rules."""
+    for score in study.plausible[:1]:
+        gain = study.gain(region, "unguided", score)
+        before, after = study.mean("unguided", region, score), study.mean("guided", region, score)
+        falls = gain is not None and gain["high"] < 0
+        if falls or (score == "valid" and after < LEAST_VALID * before):
+            return [f"{PLAUSIBLE[score]} falls from {number(before, 2)} to {number(after, 2)}"]
+    return []
+
+
+def contests(study: SynthesisedImages) -> list[str]:
+    """Return, for every other way to find images, in which regions guided ones are ahead, behind or not told apart."""
+    names = {
+        "best of n": f"the best unguided images{_pool(study)}",
+        "evolved": "images evolved in noise space",
+        "natural": "the natural images that the guiding encoder ranks highest",
+        "natural true": "the natural images of the largest true response",
+    }
+    return [
+        sentence
+        for against, words in names.items()
+        for judge, regions in _by_judge(study).items()
+        if (sentence := _contest(study, against, words, judge, regions))
+    ]
+
+
+def _contest(study: SynthesisedImages, against: str, words: str, judge: str, regions: list[str]) -> str:
+    sides: dict[str, list[str]] = {"ahead in": [], "behind in": [], "not told apart in": []}
+    for region in regions:
+        gain = study.gain(region, against, judge)
+        if gain is not None:
+            side = "ahead in" if gain["low"] > 0 else "behind in" if gain["high"] < 0 else "not told apart in"
+            sides[side].append(region)
+    parts = [f"{side} {', '.join(mine)}" for side, mine in sides.items() if mine]
+    if not parts:
+        return ""
+    n, n_kept = len(study.rows("guided", regions[0])), len(study.kept(regions[0]))
+    best = f"the {n_kept} that the guiding encoder ranks highest of {n} " if n_kept < n else ""
+    text = f"By {WHO[judge]}, {best}guided images against {words}: {'; '.join(parts)}."
+    if against == "natural" and sides["behind in"]:
+        text += (
+            f" In {', '.join(sides['behind in'])} natural images win: what the region prefers is among them, and a "
+            "search finds it without synthesis."
+        )
+    return text
+
+
+def _by_judge(study: SynthesisedImages) -> dict[str, list[str]]:
+    """Return the regions that the truth judges, and those that the other encoder judges."""
+    return {judge: [name for name in study.regions if study.judge_of(name) == judge] for judge in WHO}
+
+
+def _pool(study: SynthesisedImages) -> str:
+    if "n_pool" not in study.cost:
+        return ""
+    return f" of {int(study.cost['n_pool'])} (as costly: a guided image takes {study.cost['ratio']:.1f} times as long)"
+
+
+def specific_sentence(study: SynthesisedImages) -> str:
+    """Return in how many regions guidance raises the region itself most; empty with one region."""
+    parts = []
+    for judge, regions in _by_judge(study).items():
+        table = study.specificity(judge).reindex(index=regions)
+        if table.shape[1] < 2 or table.empty:
+            continue
+        best = table.idxmax(axis=1)
+        others = [region for region in regions if str(best[region]) != region]
+        text = f"in {len(regions) - len(others)} of {len(regions)} rows by {WHO[judge]}"
+        parts.append(f"{text} (another one gains more when guided for {', '.join(others)})" if others else text)
+    return f"Of all regions the one guided for gains most {', and '.join(parts)}." if parts else ""
+
+
+def matched_sentence(study: SynthesisedImages) -> str:
+    """Return what is left of the gain in images with contrast and luminance of unguided ones."""
+    kept: list[str] = []
+    lost: list[str] = []
+    for region in study.regions:
+        gain = study.gain(region, "unguided", study.judge_of(region), condition="matched")
+        if gain is not None:
+            (kept if gain["low"] > 0 else lost).append(f"{region} {_interval(gain)}")
+    if not kept and not lost:
+        return ""
+    parts = [f"remains in {', '.join(kept)}"] if kept else []
+    parts += [f"is not shown in {', '.join(lost)}"] if lost else []
+    who = " or ".join(WHO[judge] for judge, regions in _by_judge(study).items() if regions)
+    return (
+        "Early visual areas answer to contrast alone. In guided images with the mean luminance and RMS contrast of the "
+        f"unguided image of the same seed, a gain over it (by {who}) {' and '.join(parts)}."
+    )
+
+
+def caveats(study: SynthesisedImages) -> list[str]:
+    """Return what no figure of the section can show."""
+    about = {side: study.guides.get(side) for side in ("guide", "check")}
+    guide, check = (f" ({of['model']}, {of['layer']})" if of else "" for of in about.values())
+    texts = [
+        f"The checking encoder{check} is of another network than the guiding one{guide} and was fitted to other images "
+        "of the same subject. Agreement of the two is necessary, not sufficient: both may be pleased by what no region "
+        "is."
+    ]
+    unknown = study.without_truth
+    if len(unknown) < len(study.regions):
+        texts.append(
+            "These responses were simulated: the true response is that of a neuron which looks at the pixels and which "
+            "no encoder saw. Real regions have no such column."
+        )
+    if unknown:
+        of = f" for {', '.join(unknown)}" if len(unknown) < len(study.regions) else ""
+        texts.append(
+            f"No truth exists here{of}: what the region would do is unknown until these images are shown in a scanner. "
+            "What follows are predictions."
+        )
+    if study.contrasts:
+        texts.append(
+            f"Numbers of {', '.join(study.contrasts)}, one region against another, are differences of standard scores: "
+            "the first region's minus the second's, each in standard deviations over natural images. The difference "
+            "has another standard deviation, so that they cannot be compared with those of single regions."
+        )
+    return texts
+
+
+def _as_good(null: pd.Series[Any]) -> int:
+    """Return how many null encoders reach the guided images: p = (1 + that) / (n + 1)."""
+    return round(float(null["p"]) * (int(null["n"]) + 1)) - 1
+
+
+def _amount(study: SynthesisedImages, gain: pd.Series[Any]) -> str:
+    """Return a gain with its interval, and what it is counted in."""
+    unit = "(difference of standard scores)" if gain["region"] in study.contrasts else "SD"
+    return f"{_interval(gain)} {unit}"
+
+
+def _interval(row: pd.Series[Any]) -> str:
+    return f"{number(row['gain'], 2)} ({number(row['low'], 2)} to {number(row['high'], 2)})"

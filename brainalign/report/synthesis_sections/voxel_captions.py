@@ -1,0 +1,200 @@
+"""The section on words for voxels: whether captions predict, what they say of regions, where, and what controls do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from brainalign.report.kit import (
+    CAPTIONS,
+    COLOURS,
+    FSAVERAGE,
+    ImageMaterial,
+    Panel,
+    Section,
+    flat_maps,
+    html_table,
+    number,
+    surface_map,
+    together,
+)
+from brainalign.report.synthesis_sections.caption_figures import caption_scores_figure, noun_figure, temperature_figure
+from brainalign.statistics import RELIABLE
+
+CAPTION_TABLES = ("captions", "captionscores", "captiontemperatures")
+TITLE = "Words for voxels"
+SHOWN = 15  # voxels in the table
+MOST_VALUES = len(COLOURS)  # of an attribute that has a map
+NOTHING = "nothing said"
+SILENT = "#6b6b6b"  # darker than the sulci
+NAMES = {
+    "permuted": "captions of other voxels",
+    "frequent": "the most frequent caption",
+    "bankmean": "the mean of the bank",
+    "nearest": "the nearest image",
+    "shuffled": "captions of shuffled responses",
+}
+
+
+def voxel_captions_section(material: ImageMaterial) -> Section | None:
+    """Return the section; None where nothing was captioned."""
+    if not material.captions or material.responses is None:
+        return None
+    table, scores, curve = (material.captions[name] for name in CAPTION_TABLES)
+    details = material.details("captions")
+    if table.empty:
+        return Section("voxelcaptions", TITLE, paragraphs=[f"No voxel is captioned: {details['reason']}."])
+    parts = []
+    if len(curve):
+        parts.append(
+            Panel("captiontemperature", "Temperature", _text("captiontemperature"), temperature_figure(curve), curve)
+        )
+    if scores["r"].notna().any():
+        text = _text("captionscores", confidence=material.config.confidence)
+        parts.append(Panel("captionscores", "Captions beside controls", text, caption_scores_figure(scores), scores))
+    parts.append(Panel("captionnouns", "Words by region", _text("captionnouns"), noun_figure(details["nouns"])))
+    panels = together("captionscores", "How well captions predict, and what they say", parts)
+    panels += together("captionmaps", "Captions on the flattened cortex", _maps(material, table, details))
+    paragraphs = [_explained(details), caption_verdict(table, scores, details), *_silences(table, details)]
+    return Section("voxelcaptions", TITLE, panels, paragraphs, [_table(table)])
+
+
+def caption_verdict(table: pd.DataFrame, scores: pd.DataFrame, details: Mapping[str, Any]) -> str:
+    """Say whether captions predict held-out responses better than what they must be compared with.
+
+    Parameters
+    ----------
+    table, scores : DataFrame
+        Artifacts `captions` and `captionscores`.
+    details : mapping
+        Of the first.
+    """
+    known = table["r"].notna()
+    if not known.any():
+        why = "no voxel has one" if (table["caption"] == "").all() else "nothing embeds the texts among the images"
+        return f"Captions cannot be scored: {why}. What they say is not evidence."
+    mine = scores[scores["region"] == RELIABLE]
+    rows = {str(row["of"]): {str(k): v for k, v in row.items()} for row in mine.to_dict("records")}
+    caption = rows["caption"]
+    predict = int((table.loc[known, "q"] <= details["q_level"]).sum())
+    text = (
+        f"On {details['n_test']} test images the cosine with its caption predicts a voxel's response with mean r "
+        f"{number(caption['r'])} ({number(caption['low'])} to {number(caption['high'])}; the encoder itself "
+        f"{number(rows['encoder']['r'])}); {predict:,} of {int(known.sum()):,} captions predict above chance "
+        f"(false discovery rate {details['q_level']:g}). "
+    )
+    beaten = [NAMES[name] for name in NAMES if rows[name]["gain_low"] > 0]
+    not_beaten = [
+        f"{NAMES[name]} ({number(rows[name]['r'])}; difference {number(rows[name]['gain_low'])} to "
+        f"{number(rows[name]['gain_high'])})"
+        for name in NAMES
+        if not rows[name]["gain_low"] > 0
+    ]
+    if not not_beaten:
+        return text + f"They predict better than every control: {', '.join(beaten)}."
+    essential = {name for name in ("permuted", "shuffled") if not rows[name]["gain_low"] > 0}
+    if beaten:
+        text += f"They predict better than {', '.join(beaten)}. "
+    text += f"They do not predict clearly better than {'; '.join(not_beaten)}."
+    if essential:
+        text += " Warning: without that, the words below describe the stimuli, not the voxels, and should not be used."
+    return text
+
+
+def caption_methods(material: ImageMaterial) -> list[tuple[str, list[str]]]:
+    """Return what was done, with the keys of the references; nothing where no voxel was captioned."""
+    if not material.captions or material.captions["captions"].empty:
+        return []
+    details = material.details("captions")
+    chosen = (
+        f"temperature {details['temperature']:g}, chosen on training images held out"
+        if details["temperature_chosen"]
+        else f"temperature {details['temperature']:g}, fixed beforehand"
+    )
+    text = (
+        f"Captions: ridge regression of {details['n_voxels']:,} reliable voxels on unit-length embeddings (layer "
+        f"{details['layer']}), {details['n_train']} training images; weights were replaced by softmax averages of the "
+        f"bank ({details['bank']}; {chosen}) and named by the captioner {details['captioner']}. A caption's score is "
+        "the correlation over test images of the voxel's response with the cosine between caption and image. "
+        f"Attributes count as said where the encoder's contrast exceeds that of {details['n_nulls']} refits to images "
+        f"exchanged per voxel (false discovery rate {details['q_level']:g})."
+    )
+    return [(text, ["brainscuba", "lavca"])]
+
+
+def _text(name: str, **values: object) -> str:
+    return " ".join(CAPTIONS[name].format(**values).split())
+
+
+def _explained(details: Mapping[str, Any]) -> str:
+    return (
+        "The weights of a voxel's encoder are replaced by an average of the images that they point at, and this point "
+        "among images is put into words. A caption is a hypothesis about the voxel, not a measurement: what it is "
+        "worth is how well it predicts responses to images that nothing was fitted to, beside captions that cannot "
+        f"know the voxel. Captioner: {details['captioner']}; temperature {details['temperature']:g}."
+    )
+
+
+def _silences(table: pd.DataFrame, details: Mapping[str, Any]) -> list[str]:
+    if not details["attributes"]:
+        return []
+    said = [f"{name} {number(float((table[name] != '').mean()), 2)}" for name in details["attributes"]]
+    return [
+        f"Share of {len(table):,} voxels about which an attribute is said at all: {', '.join(said)}; of the others the "
+        f"caption says “any”, and {int((table['caption'] == '').sum()):,} voxels have no caption."
+    ]
+
+
+def _table(table: pd.DataFrame) -> Markup:
+    best = table.sort_values("r", ascending=False, na_position="last").head(SHOWN)
+    header = [
+        "voxel",
+        "region",
+        "caption",
+        "r",
+        "others' captions",
+        "nearest image",
+        "encoder r",
+        "√ceiling",
+        "q",
+    ]
+    rows = [
+        [str(row["target_id"]), str(row["region"]), str(row["caption"])]
+        + [number(float(row[name])) for name in ("r", "permuted_r", "nearest_r", "encoder_r")]
+        + [number(float(np.sqrt(max(row["ceiling"], 0)))), number(float(row["q"]))]
+        for _, row in best.iterrows()
+    ]
+    return html_table(header, rows, f"The {len(rows)} voxels whose captions predict best")
+
+
+def _maps(material: ImageMaterial, table: pd.DataFrame, details: Mapping[str, Any]) -> list[Panel]:
+    """Return a map per attribute on the flattened cortex; none for other spaces."""
+    assert material.responses is not None
+    targets = material.responses.targets
+    if "vertex" not in targets or targets["vertex"].max() + 1 not in range(FSAVERAGE[0] + 1, FSAVERAGE[1] + 1):
+        return []
+    panels = []
+    for name, values in details["attributes"].items():
+        if len(values) > MOST_VALUES or not (table[name] != "").any():
+            continue
+        shown = table[["target_id", name]].merge(targets[["target_id", "hemi", "vertex"]], on="target_id")
+        shown[name] = shown[name].where(shown[name] != "", NOTHING)
+        colours = {**_colours(values), NOTHING: SILENT}
+        surface = surface_map(
+            shown, name, title=f"{name} in captions", unit=name, kind="categorical", categories=colours
+        )
+        text = _text("captionmap", attribute=name, q=details["q_level"])
+        panels.append(Panel(f"captionmap-{name}", f"Captions: {name}", text, flat_maps(surface)))
+    return panels
+
+
+def _colours(values: Sequence[str]) -> dict[str, str]:
+    """Return a colour per value: its own where it names one."""
+    own = {"red": "#D55E00", "green": "#009E73", "blue": "#0072B2", "yellow": "#F0E442"}
+    if set(values) <= set(own):
+        return {value: own[value] for value in values}
+    return dict(zip(values, COLOURS, strict=False))

@@ -1,0 +1,114 @@
+"""Families of feature spaces, and regions that follow one of them, several alike, or none.
+
+Every family has two layers of 20 features. A layer is half what all families share and half its own; the first layer
+has nothing of what the regions follow. Targets are random mixtures of 20 directions:
+
+    only <family>      a share `lead` of the signal's variance from what that family's second layer has alone, the rest
+                       from what is shared, which every second layer knows equally well
+    <one> and <other>  the same share from what two families have alone, half from each: they are equally good
+    all                what is shared, and nothing else: all families are equally good
+    none               no signal
+
+Averages over repeats hold `ceiling` of their variance as signal. With 200 training images, 100 test images, a ceiling
+of .4 and lead .5 the leading family is ahead by about .13 in r.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.floating[Any]]
+
+N_FEATURES = 20  # of a layer
+SHARED = 0.5  # of a layer's variance: what all families have
+
+
+@dataclass(frozen=True)
+class FamilyWorld:
+    """Features, responses, and what was planted.
+
+    Attributes
+    ----------
+    features : dict of lists of arrays (n_images, 20)
+        Two layers by family.
+    responses : array (n_images, n_targets)
+        Averages over repeats.
+    regions : dict of arrays of target numbers
+    winners : dict
+        The family that is ahead in each region; "" where none is.
+    """
+
+    features: dict[str, list[Values]]
+    responses: Values
+    regions: dict[str, NDArray[np.intp]]
+    winners: dict[str, str]
+
+
+def family_world(
+    n_images: int = 300,
+    n_targets: int = 20,
+    *,
+    families: Sequence[str] = ("response-optimised", "task-optimised", "language"),
+    lead: float = 0.5,
+    ceiling: float = 0.4,
+    seed: int = 0,
+) -> FamilyWorld:
+    """Draw a world.
+
+    Parameters
+    ----------
+    n_images, n_targets : int
+        Targets of each region.
+    families : sequence of str
+        Two or more.
+    lead : float
+        Share of the signal's variance that only the leading family knows.
+    ceiling : float
+        Share of signal in the variance of the averages.
+    seed : int
+
+    Examples
+    --------
+    >>> world = family_world(100, 5)
+    >>> world.winners["only language"], world.winners["all"]
+    ('language', '')
+    """
+    rng = np.random.default_rng([seed, 0xFA])
+    shared = rng.normal(size=(n_images, N_FEATURES))
+    own = {family: rng.normal(size=(n_images, N_FEATURES)) for family in families}
+    features = {
+        family: [
+            rng.normal(size=(n_images, N_FEATURES)),
+            np.sqrt(SHARED) * shared @ _rotation(rng) + np.sqrt(1 - SHARED) * alone,
+        ]
+        for family, alone in own.items()
+    }
+    leaders: dict[str, tuple[str, ...]] = {f"only {family}": (family,) for family in families}
+    leaders |= {f"{one} and {other}": (one, other) for one, other in combinations(families, 2)}
+    regions, winners, parts = {}, {}, []
+    for number, region in enumerate([*leaders, "all", "none"]):
+        regions[region] = np.arange(number * n_targets, (number + 1) * n_targets)
+        leading = leaders.get(region, ())
+        winners[region] = leading[0] if len(leading) == 1 else ""
+        signal = np.sqrt(1 - lead if leading else 1) * _mixture(shared, n_targets, rng)
+        for family in leading:
+            signal += np.sqrt(lead / len(leading)) * _mixture(own[family], n_targets, rng)
+        share = 0.0 if region == "none" else ceiling
+        parts.append(np.sqrt(share) * signal + np.sqrt(1 - share) * rng.normal(size=signal.shape))
+    return FamilyWorld(features, np.concatenate(parts, axis=1), regions, winners)
+
+
+def _rotation(rng: np.random.Generator) -> Values:
+    return np.asarray(np.linalg.qr(rng.normal(size=(N_FEATURES, N_FEATURES)))[0])
+
+
+def _mixture(source: Values, n_targets: int, rng: np.random.Generator) -> Values:
+    """Return random mixtures of unit variance (n_images, n_targets)."""
+    weights = rng.normal(size=(source.shape[1], n_targets))
+    return np.asarray(source @ (weights / np.linalg.norm(weights, axis=0)))

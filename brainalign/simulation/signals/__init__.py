@@ -1,0 +1,34 @@
+"""EEG, MEG and time series of regions."""
+
+from brainalign.simulation.signals.categories import CategoryEpochs, category_epochs
+from brainalign.simulation.signals.lagged import roi_lagged
+from brainalign.simulation.signals.meeg import MeegTruth, layer_latencies, sensor_info, simulate_meeg, to_epochs
+from brainalign.simulation.signals.modalities import MODALITIES, Modality, SharedWorld, shared_space
+from brainalign.simulation.signals.modality_files import write_modalities
+from brainalign.simulation.signals.read_sentences import EegText, eeg_power, eeg_text, text_sentences
+from brainalign.simulation.signals.regions import RoiSeries, roi_series
+from brainalign.simulation.signals.rest import rest_networks, simulate_rest
+
+__all__ = [
+    "MODALITIES",
+    "CategoryEpochs",
+    "EegText",
+    "MeegTruth",
+    "Modality",
+    "RoiSeries",
+    "SharedWorld",
+    "category_epochs",
+    "eeg_power",
+    "eeg_text",
+    "layer_latencies",
+    "rest_networks",
+    "roi_lagged",
+    "roi_series",
+    "sensor_info",
+    "shared_space",
+    "simulate_meeg",
+    "simulate_rest",
+    "text_sentences",
+    "to_epochs",
+    "write_modalities",
+]

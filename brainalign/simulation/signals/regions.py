@@ -1,0 +1,132 @@
+"""Time series of regions in networks, whose connections carry a trait of the person and a state of the moment.
+
+    z_t = .8 z_(t−1) + .6 e_t,  e ~ N(0, C)        x = .7 z_network + .8 n,  n AR(1) .6,  z-scored per run
+
+C is a correlation matrix of networks: networks 0 and 1 are tied by ± .35 (the trait) + .1 N(0, 1), 2 and 3 by .4, and,
+where states are asked for, 4 and 5 by ± `state_strength` in turns. The mean of n visible regions of the same network
+predicts a hidden one with R² = .49² / (1.13 (.49 + .64 / n)).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError
+
+STRENGTH, NOISE, NOISE_AUTOCORRELATION = 0.7, 0.8, 0.6
+MEMORY, INNOVATION = 0.8, 0.6
+TRAIT, TRAIT_SPREAD, TIED = 0.35, 0.1, 0.4
+
+
+@dataclass(frozen=True)
+class RoiSeries:
+    """Runs of several people and what was planted in them.
+
+    Attributes
+    ----------
+    series : array (n_subjects, n_frames, n_regions) of float32
+        z-scored per run and region.
+    regions : DataFrame (n_regions)
+        region_id, network; of `roi_lagged` also pair and role (leader, follower).
+    subjects : DataFrame (n_subjects)
+        subject, and trait ("low", "high") where one was planted.
+    states : array (n_subjects, n_frames) of int
+        0 or 1; all 0 where no state was planted.
+    """
+
+    series: NDArray[np.float32]
+    regions: pd.DataFrame
+    subjects: pd.DataFrame
+    states: NDArray[np.int64]
+
+
+def roi_series(
+    n_subjects: int = 48,
+    n_frames: int = 320,
+    regions_per_network: int = 10,
+    *,
+    trait: float = TRAIT,
+    state_strength: float = 0.0,
+    state_frames: int = 40,
+    seed: int = 0,
+) -> RoiSeries:
+    """Simulate six networks.
+
+    Parameters
+    ----------
+    n_subjects, n_frames, regions_per_network : int
+    trait : float
+        Mean correlation of networks 0 and 1 in people with a high trait, and minus it in the others; 0: no trait.
+    state_strength : float
+        Correlation of networks 4 and 5 in state 1, and minus it in state 0; 0: no states.
+    state_frames : int
+        Frames after which the state changes.
+    seed : int
+
+    Raises
+    ------
+    BrainalignError
+        If there are fewer than two subjects, or a correlation is not within ± .9.
+    """
+    if n_subjects < 2 or min(n_frames, regions_per_network, state_frames) < 1:
+        raise BrainalignError(f"{n_subjects} subjects, {n_frames} frames; give at least two subjects and one frame")
+    if max(abs(trait), abs(state_strength)) > 0.9:
+        raise BrainalignError(f"trait {trait} and state_strength {state_strength} are correlations; keep within ± .9")
+    rng = np.random.default_rng([seed, 0x2015])
+    signs = rng.permutation(np.arange(n_subjects) % 2 * 2 - 1)
+    states = np.zeros((n_subjects, n_frames), dtype=np.int64)
+    if state_strength:
+        starts = rng.integers(2, size=n_subjects)
+        states = (np.arange(n_frames) // state_frames + starts[:, None]) % 2
+    network = np.repeat(np.arange(6), regions_per_network)
+    series = np.empty((n_subjects, n_frames, len(network)), dtype=np.float32)
+    for s in range(n_subjects):
+        tie = np.clip(signs[s] * trait + TRAIT_SPREAD * rng.normal(), -0.9, 0.9)
+        roots = [np.linalg.cholesky(_ties(tie, sign * state_strength)) for sign in (-1, 1)]
+        shocks = rng.normal(size=(n_frames, 6))
+        shocks = np.where(states[s][:, None] == 1, shocks @ roots[1].T, shocks @ roots[0].T)
+        z = autoregressive(shocks, MEMORY, INNOVATION)
+        noise = autoregressive(rng.normal(size=(n_frames, len(network))), NOISE_AUTOCORRELATION)
+        series[s] = zscored(STRENGTH * z[:, network] + NOISE * noise)
+    names = [f"network{k}" for k in network]
+    ids = [f"region{k:02d}" for k in range(len(network))]
+    subjects = pd.DataFrame({"subject": [f"{k + 1:02d}" for k in range(n_subjects)]})
+    if trait:
+        subjects["trait"] = np.where(signs > 0, "high", "low")
+    return RoiSeries(series, pd.DataFrame({"region_id": ids, "network": names}), subjects, states)
+
+
+def _ties(first: float, last: float) -> NDArray[np.float64]:
+    """Return the correlations of six networks."""
+    ties = np.eye(6)
+    for i, value in ((0, first), (2, TIED), (4, last)):
+        ties[i, i + 1] = ties[i + 1, i] = value
+    return ties
+
+
+def autoregressive(shocks: NDArray[np.float64], memory: float, innovation: float | None = None) -> NDArray[np.float64]:
+    """Return x_t = memory · x_(t−1) + innovation · shock_t along the first axis, stationary from its first row.
+
+    Parameters
+    ----------
+    shocks : array (n_frames, n_columns)
+        Of unit variance.
+    memory : float
+    innovation : float, optional
+        √(1 − memory²) where not given, so that the variance is 1.
+    """
+    innovation = np.sqrt(1 - memory**2) if innovation is None else innovation
+    series = shocks * innovation
+    series[0] /= np.sqrt(1 - memory**2)
+    for t in range(1, len(series)):
+        series[t] += memory * series[t - 1]
+    return series
+
+
+def zscored(series: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return every column with mean 0 and variance 1."""
+    return np.asarray((series - series.mean(axis=0)) / series.std(axis=0), dtype=np.float32)

@@ -1,0 +1,165 @@
+"""Voxels that read out complex cells, of whose features the images' pixels tell nothing linearly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError
+
+if TYPE_CHECKING:
+    import torch
+
+Values = NDArray[np.float32]
+
+SIZE = 16  # pixels of an image, in rows and in columns
+PATCHES, PATCH_SD, FREQUENCY = 6, 1.5, 0.2  # per image; pixels; cycles per pixel
+BACKGROUND_SD = 0.5  # of the smooth noise behind them
+N_ORIENTATIONS, N_FEATURES, FILTER = 4, 6, 7
+FIELD_SD = 0.3  # coordinates run from -1 to 1
+TRAINING_NOISE, TEST_NOISE = 0.7, 0.4  # sd, of a signal of sd 1
+CELL_CEILING = 1 / (1 + TEST_NOISE**2)  # .862
+
+
+@dataclass(frozen=True)
+class ComplexCells:
+    """Simulated images and responses, and the features behind them.
+
+    Attributes
+    ----------
+    tokens : array (n_images, 256, 1)
+        Grey images of 16 × 16 pixels, row by row: smooth noise and six oriented patches, each as often inverted.
+    features : array (n_images, 64, 6)
+        What voxels read out, on a grid of 8 × 8: energies of four orientations, averaged over 2 × 2 pixels; contrasts
+        of orientations over 3 × 3 places, rectified; unit variance.
+    responses : array (n_images, n_voxels)
+        Signal of sd 1 plus noise: sd .7, but .4 for the test images.
+    signal : array (n_images, n_voxels)
+    fields : array (n_voxels, 8, 8)
+        Gaussians of sd .3, of sum 1, where the grid runs from -1 to 1.
+    weights : array (n_voxels, 6)
+        Of the features; each sums to 0.
+    train, test : array of image numbers
+    grid, feature_grid : (16, 16), (8, 8)
+    """
+
+    tokens: Values
+    features: Values
+    responses: Values
+    signal: Values
+    fields: Values
+    weights: Values
+    train: NDArray[np.intp]
+    test: NDArray[np.intp]
+    grid: tuple[int, int] = (SIZE, SIZE)
+    feature_grid: tuple[int, int] = (SIZE // 2, SIZE // 2)
+
+
+def complex_cells(n_train: int = 3600, n_test: int = 600, n_voxels: int = 40, seed: int = 0) -> ComplexCells:
+    """Simulate voxels that sum features of two layers over a Gaussian field.
+
+    The first layer squares and adds the outputs of a pair of filters a quarter of a cycle apart, so that an inverted
+    image gives the same responses: no linear function of pixels predicts anything. The second layer compares
+    orientations (its weights sum to 0 over them), so that contrast alone says little.
+
+    Parameters
+    ----------
+    n_train : int
+        Images to fit on, those for validation included.
+    n_test, n_voxels, seed : int
+
+    Raises
+    ------
+    BrainalignError
+        If a number is too small: it takes 2 training and 2 test images and a voxel.
+
+    References
+    ----------
+    Adelson EH, Bergen JR (1985). Spatiotemporal energy models for the perception of motion. J Opt Soc Am A 2:284.
+    doi:10.1364/JOSAA.2.000284
+
+    Examples
+    --------
+    >>> world = complex_cells(20, 10)
+    >>> world.tokens.shape, world.features.shape
+    ((30, 256, 1), (30, 64, 6))
+    """
+    if min(n_train, n_test) < 2 or n_voxels < 1:
+        raise BrainalignError(
+            f"it takes 2 training images, 2 test images and a voxel; got {n_train}, {n_test}, {n_voxels}"
+        )
+    rng = np.random.default_rng(seed)
+    n = n_train + n_test
+    images = _images(n, rng)
+    maps = _features(images, rng)  # (n, N_FEATURES, 8, 8)
+    fields, weights = _readouts(n_voxels, rng)
+    signal = np.einsum("ncp,vp,vc->nv", maps.reshape(n, N_FEATURES, -1), fields, weights, optimize=True)
+    scale = signal.std(axis=0)
+    signal = (signal - signal.mean(axis=0)) / scale
+    sd = np.where(np.arange(n) < n_train, TRAINING_NOISE, TEST_NOISE)
+    side = SIZE // 2
+    return ComplexCells(
+        tokens=images.reshape(n, -1, 1).astype(np.float32),
+        features=maps.reshape(n, N_FEATURES, -1).transpose(0, 2, 1).astype(np.float32),
+        responses=(signal + sd[:, None] * rng.normal(size=signal.shape)).astype(np.float32),
+        signal=signal.astype(np.float32),
+        fields=fields.reshape(n_voxels, side, side).astype(np.float32),
+        weights=(weights / scale[:, None]).astype(np.float32),
+        train=np.arange(n_train),
+        test=np.arange(n_train, n),
+    )
+
+
+def _images(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    from scipy.ndimage import gaussian_filter
+
+    noise = gaussian_filter(rng.normal(size=(n, SIZE, SIZE)), (0, 1.5, 1.5), mode="wrap")
+    images: NDArray[np.float64] = BACKGROUND_SD * noise / noise.std()
+    y, x = np.mgrid[:SIZE, :SIZE]
+    for _ in range(PATCHES):
+        row, col = rng.uniform(0, SIZE - 1, size=(2, n, 1, 1))
+        angle, phase = rng.uniform(0, np.pi, size=(n, 1, 1)), rng.uniform(0, 2 * np.pi, size=(n, 1, 1))
+        along = (x - col) * np.cos(angle) + (y - row) * np.sin(angle)
+        envelope = np.exp(-(np.square(x - col) + np.square(y - row)) / (2 * PATCH_SD**2))
+        images += envelope * np.cos(2 * np.pi * FREQUENCY * along + phase)
+    return images
+
+
+def _features(images: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return the second layer's maps (n, N_FEATURES, 8, 8)."""
+    import torch
+
+    half = FILTER // 2
+    y, x = np.mgrid[-half : half + 1, -half : half + 1]
+    angles = rng.uniform(0, np.pi) + np.pi * np.arange(N_ORIENTATIONS)[:, None, None] / N_ORIENTATIONS
+    along = 2 * np.pi * FREQUENCY * (x * np.cos(angles) + y * np.sin(angles))
+    envelope = np.exp(-(x**2 + y**2) / (2 * PATCH_SD**2))
+    pair = np.stack([envelope * np.cos(along), envelope * np.sin(along)])  # (2, orientations, rows, cols)
+    pair -= envelope * pair.sum(axis=(2, 3), keepdims=True) / envelope.sum()  # blind to brightness
+    filters = torch.from_numpy(pair.reshape(-1, 1, FILTER, FILTER))
+    outputs = torch.nn.functional.conv2d(torch.from_numpy(images)[:, None], filters, padding=half)
+    energies = outputs.square().unflatten(1, (2, N_ORIENTATIONS)).sum(dim=1)
+    energies = _unit(torch.nn.functional.avg_pool2d(energies, 2))
+    weights = rng.normal(size=(N_FEATURES, N_ORIENTATIONS, 3, 3))
+    weights -= weights.mean(axis=1, keepdims=True)
+    contrasts = torch.nn.functional.conv2d(energies, torch.from_numpy(weights), padding=1)
+    return np.asarray(_unit(contrasts.relu()).numpy())
+
+
+def _unit(maps: torch.Tensor) -> torch.Tensor:
+    """Return maps with every channel at mean 0 and unit variance, over images and places."""
+    sd, mean = maps.std(dim=(0, 2, 3), keepdim=True), maps.mean(dim=(0, 2, 3), keepdim=True)
+    return (maps - mean) / sd
+
+
+def _readouts(n_voxels: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return fields (n_voxels, 64) of sum 1 and weights (n_voxels, N_FEATURES) of sum 0."""
+    y, x = np.meshgrid(*[np.linspace(-1, 1, SIZE // 2)] * 2, indexing="ij")
+    centres = rng.uniform(-0.6, 0.6, size=(n_voxels, 2, 1, 1))
+    distance = np.square(x - centres[:, 0]) + np.square(y - centres[:, 1])
+    fields = np.exp(-distance / (2 * FIELD_SD**2)).reshape(n_voxels, -1)
+    weights = rng.normal(size=(n_voxels, N_FEATURES))
+    return fields / fields.sum(axis=1, keepdims=True), weights - weights.mean(axis=1, keepdims=True)

@@ -1,0 +1,282 @@
+"""fMRI betas on the cortical surface with planted areas: a hierarchy driven by a network's layers, selective areas,
+and cortex that answers to nothing.
+
+    beta = offset_session + gain_session · (√share · signal + √(1 − share) · noise)
+
+`signal` and `noise` have unit variance over trials, noise is correlated between neighbouring vertices. A vertex's
+share follows from the ceiling planted for the average of all repeats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, diags_array
+
+from brainalign.arrays import Responses
+from brainalign.checks import BrainalignError
+from brainalign.simulation.voxels.drives import field_weights, layer_drives, pool_everywhere
+from brainalign.simulation.voxels.selective_areas import PREFERENCES, preferences, scene_variables
+
+Floats = NDArray[np.float64]
+HEMIS = ("L", "R")
+
+# True ceilings of the average of all repeats, and how many of an area's vertices have each; outside areas it is 0.
+CEILINGS, CEILING_SHARES = (0.05, 0.1, 0.3, 0.6), (0.1, 0.2, 0.3, 0.4)
+# Drives per area, and the components of each layer they are made of. The first layer's are fewer: its trailing
+# components are its own accidents, which no other network's early layers share.
+WHAT_DRIVES, WHERE_DRIVES = 6, 8
+WHAT_COMPONENTS, WHERE_COMPONENTS = (14, 16, 16, 16, 16), (32, 32, 32, 32, 32)
+FIELD_SD, FIELD_Y = 0.3, 0.47
+FIELD_X = {"L": 0.62, "R": 0.38}  # the left hemisphere sees the right of the image
+PREFERRED = 0.85  # share of a selective vertex's signal variance that is its area's preference
+RADIUS_MM, JITTER_MM = 10.0, 2.0  # of an area, on the sphere of radius 100 mm; of its centre between subjects
+NEIGHBOUR = 0.5  # weight of each neighbouring vertex's noise, its own having 1
+
+# Centres on the left pial surface in mm, posterior to anterior; x is mirrored for the right. The names say the stream
+# and the level in the hierarchy; they are places in this simulation, not claims about the human areas there.
+VENTRAL = ((-12, -96, -6), (-26, -86, -14), (-34, -72, -18), (-36, -54, -20), (-38, -36, -24))
+DORSAL = ((-12, -98, 10), (-26, -88, 20), (-28, -76, 32), (-26, -64, 50), (-34, -44, 52))
+SELECTIVE = {
+    "red": (-42, -78, -6),
+    "cross": (-50, -66, 6),
+    "bluecircle": (-50, -54, -12),
+    "large": (-42, -80, 14),
+    "leftside": (-56, -46, 32),
+}
+
+
+@dataclass(frozen=True)
+class Cortex:
+    """A surface mesh per hemisphere ("L", "R").
+
+    Attributes
+    ----------
+    sphere : dict of arrays (n_vertices, 3)
+        Coordinates on the sphere of radius 100 mm.
+    pial : dict of arrays (n_vertices, 3)
+        Coordinates in mm.
+    faces : dict of arrays (n_faces, 3)
+    """
+
+    sphere: Mapping[str, Floats]
+    pial: Mapping[str, Floats]
+    faces: Mapping[str, NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class CortexDrives:
+    """What drives areas, over stimuli.
+
+    Attributes
+    ----------
+    stimulus_ids : list of str
+    what : dict of arrays (n_stimuli, n_drives)
+        By layer: content, wherever it is.
+    where : dict of dicts of arrays (n_stimuli, n_drives)
+        By hemisphere and layer: content in the receptive field.
+    preferred : DataFrame (n_stimuli)
+    other : array (n_stimuli, n_variables)
+        The scene's variables, mixed at random into selective vertices.
+    """
+
+    stimulus_ids: list[str]
+    what: Mapping[str, Floats]
+    where: Mapping[str, Mapping[str, Floats]]
+    preferred: pd.DataFrame
+    other: Floats
+    layers: list[str] = field(default_factory=list)
+
+
+def load_cortex(mesh: str = "fsaverage5") -> Cortex:
+    """Load a surface that comes with nilearn.
+
+    Parameters
+    ----------
+    mesh : str
+        fsaverage5 has 10,242 vertices per hemisphere and needs no network.
+    """
+    from nilearn.datasets import load_fsaverage
+
+    parts = load_fsaverage(mesh)
+    sides = dict(zip(HEMIS, ("left", "right"), strict=True))
+    return Cortex(
+        sphere={hemi: np.asarray(parts["sphere"].parts[side].coordinates, float) for hemi, side in sides.items()},
+        pial={hemi: np.asarray(parts["pial"].parts[side].coordinates, float) for hemi, side in sides.items()},
+        faces={hemi: np.asarray(parts["pial"].parts[side].faces, np.int64) for hemi, side in sides.items()},
+    )
+
+
+def plan_areas(layers: list[str]) -> pd.DataFrame:
+    """Return the planted areas: roi, kind (what | where | preference), layer, preference, x_mm, y_mm, z_mm (left).
+
+    Raises
+    ------
+    BrainalignError
+        If there are more layers than levels of the hierarchy.
+    """
+    if len(layers) > len(VENTRAL):
+        raise BrainalignError(f"{len(layers)} layers, but the hierarchy has {len(VENTRAL)} levels; plant fewer")
+    rows = []
+    for stream, kind, centres in (("ventral", "what", VENTRAL), ("dorsal", "where", DORSAL)):
+        rows += [
+            (f"{stream}{k + 1}", kind, layer, "", *centre)
+            for k, (layer, centre) in enumerate(zip(layers, centres, strict=False))
+        ]
+    rows += [(name, "preference", "", name, *SELECTIVE[name]) for name in PREFERENCES]
+    return pd.DataFrame(rows, columns=["roi", "kind", "layer", "preference", "x_mm", "y_mm", "z_mm"])
+
+
+def cortex_drives(maps: Mapping[str, NDArray[np.float32]], scenes: pd.DataFrame) -> CortexDrives:
+    """Compute what drives every area from layers of a network and the variables of the scenes.
+
+    Parameters
+    ----------
+    maps : mapping of arrays (n_scenes, rows, columns, n_channels)
+        By layer, in order of depth.
+    scenes : DataFrame (n_scenes)
+    """
+    flat = {layer: values.reshape(len(values), -1) for layer, values in maps.items()}
+    where = {}
+    for hemi in HEMIS:
+        fields = {
+            layer: field_weights(values.shape[1], values.shape[2], FIELD_X[hemi], FIELD_Y, FIELD_SD)
+            for layer, values in maps.items()
+        }
+        where[hemi] = layer_drives(flat, WHERE_DRIVES, WHERE_COMPONENTS[: len(maps)], fields)
+    pooled = {layer: pool_everywhere(values) for layer, values in maps.items()}
+    return CortexDrives(
+        stimulus_ids=list(scenes["stimulus_id"]),
+        what=layer_drives(pooled, WHAT_DRIVES, WHAT_COMPONENTS[: len(maps)]),
+        where=where,
+        preferred=preferences(scenes),
+        other=scene_variables(scenes),
+        layers=list(maps),
+    )
+
+
+def _area_numbers(cortex: Cortex, hemi: str, areas: pd.DataFrame, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the area of every vertex, -1 outside: discs with ragged borders around jittered centres."""
+    centres = areas[["x_mm", "y_mm", "z_mm"]].to_numpy(float, copy=True)
+    centres[:, 0] *= 1 if hemi == "L" else -1
+    nearest = ((cortex.pial[hemi][:, None] - centres) ** 2).sum(axis=2).argmin(axis=0)
+    seeds = cortex.sphere[hemi][nearest] + rng.normal(0, JITTER_MM, (len(areas), 3))
+    seeds *= 100 / np.linalg.norm(seeds, axis=1, keepdims=True)
+    distance = 100 * np.arccos((cortex.sphere[hemi] @ seeds.T / 1e4).clip(-1, 1))  # (n_vertices, n_areas)
+    border = RADIUS_MM + rng.normal(0, 0.7, distance.shape)
+    owner = distance.argmin(axis=1)
+    inside = np.take_along_axis(distance < border, owner[:, None], axis=1)[:, 0]
+    return np.where(inside, owner, -1)
+
+
+def _neighbours(faces: NDArray[np.int64], n_vertices: int) -> csr_array:
+    """Return the smoothing of noise as a matrix with rows of unit norm: white noise in, unit variance out."""
+    a, b = np.concatenate([faces, np.roll(faces, 1, axis=1)]).reshape(-1, 3)[:, :2].T
+    links = csr_array((np.ones(len(a), np.float32), (a, b)), shape=(n_vertices, n_vertices))
+    links = ((links + links.T) > 0).astype(np.float32) * np.float32(NEIGHBOUR)
+    mixing = links + diags_array(np.ones(n_vertices, np.float32))
+    norms = np.sqrt(mixing.multiply(mixing).sum(axis=1))
+    return csr_array(diags_array((1 / norms).astype(np.float32)) @ mixing)
+
+
+def _signals(
+    truth: pd.DataFrame, hemi: str, drives: CortexDrives, rows: NDArray[np.integer], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return the signal of every vertex with one over the subject's stimuli, unit variance: (n_stimuli, n_vertices)."""
+    signals = np.zeros((len(rows), len(truth)), dtype=np.float32)
+    planted = truth[truth["kind"] != "none"]
+    for _, mine in planted.groupby(["kind", "layer", "preference"]):
+        kind, layer, preference = (str(mine[name].iloc[0]) for name in ("kind", "layer", "preference"))
+        if kind == "preference":
+            mixed = drives.other @ rng.normal(size=(drives.other.shape[1], len(mine)))
+            mixed /= mixed.std(axis=0)
+            values = np.sqrt(PREFERRED) * drives.preferred[[preference]].to_numpy() + np.sqrt(1 - PREFERRED) * mixed
+        else:
+            source = drives.what[layer] if kind == "what" else drives.where[hemi][layer]
+            values = source @ rng.normal(size=(source.shape[1], len(mine)))
+        values = values[rows] - values[rows].mean(axis=0)
+        signals[:, mine.index] = values / values.std(axis=0)
+    return signals
+
+
+def _single_trial_share(ceiling: Floats, n_repeats: int) -> Floats:
+    """Return the signal's share of the variance of one trial, given its share in the average of n_repeats."""
+    return np.asarray(ceiling / (n_repeats - (n_repeats - 1) * ceiling))
+
+
+def _hemisphere(
+    trials: pd.DataFrame, drives: CortexDrives, cortex: Cortex, hemi: str, n_repeats: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], pd.DataFrame]:
+    """Return the betas (n_trials, n_vertices) and the truth of one hemisphere."""
+    areas = plan_areas(drives.layers)
+    number = _area_numbers(cortex, hemi, areas, rng)
+    n_vertices, n_trials = len(number), len(trials)
+    truth = areas.drop(columns=["x_mm", "y_mm", "z_mm"]).reindex(number).reset_index(drop=True)
+    truth = truth.fillna({"roi": "", "kind": "none", "layer": "", "preference": ""})
+    truth["ceiling"] = np.where(number >= 0, rng.choice(CEILINGS, n_vertices, p=CEILING_SHARES), 0.0)
+    share = _single_trial_share(truth["ceiling"].to_numpy(), n_repeats)
+    truth["ceiling_single_trial"] = share
+
+    position = {stimulus_id: k for k, stimulus_id in enumerate(drives.stimulus_ids)}
+    seen, stimulus = np.unique(trials["stimulus_id"].map(position).to_numpy(), return_inverse=True)
+    signals = _signals(truth, hemi, drives, seen, rng) * np.sqrt(share).astype(np.float32)
+    white = rng.standard_normal((n_vertices, n_trials), dtype=np.float32)
+    betas = (_neighbours(cortex.faces[hemi], n_vertices) @ white).T * np.sqrt(1 - share).astype(np.float32)
+    planted = np.flatnonzero(number >= 0)
+    betas[:, planted] += signals[:, planted][stimulus]
+    for session in trials["session"].unique():
+        mine = (trials["session"] == session).to_numpy()
+        gain = np.exp(rng.normal(0, 0.2) + rng.normal(0, 0.1, n_vertices)).astype(np.float32)
+        offset = (0.5 + rng.normal(0, 0.5, n_vertices)).astype(np.float32)
+        betas[mine] = betas[mine] * gain + offset
+    truth.insert(0, "vertex", np.arange(n_vertices))
+    truth.insert(0, "hemi", hemi)
+    return betas, truth
+
+
+def simulate_cortex(
+    trials: pd.DataFrame, drives: CortexDrives, cortex: Cortex, seed: int
+) -> tuple[Responses, pd.DataFrame]:
+    """Simulate one subject's betas.
+
+    Areas lie at the same places in every subject, with jittered centres and ragged borders; every vertex of an area
+    has its own random mixture of the area's drives, its own ceiling and, in each session, its own gain and offset.
+
+    Parameters
+    ----------
+    trials : DataFrame (n_trials)
+        From `schedule`.
+    drives : CortexDrives
+    cortex : Cortex
+    seed : int
+        The subject's.
+
+    Returns
+    -------
+    Responses
+        (n_trials, n_vertices of both hemispheres), percent signal change.
+    DataFrame (n_vertices)
+        hemi, vertex, roi, kind (what | where | preference | none), layer, preference, ceiling (true share of signal
+        in the average of all repeats), ceiling_single_trial.
+    """
+    n_repeats = int(trials["repeat"].max()) + 1
+    betas, truths, targets = [], [], []
+    for k, hemi in enumerate(HEMIS):
+        values, truth = _hemisphere(trials, drives, cortex, hemi, n_repeats, np.random.default_rng([seed, 0xC0, k]))
+        betas.append(values)
+        truths.append(truth)
+        table = pd.DataFrame(cortex.pial[hemi], columns=["x_mm", "y_mm", "z_mm"])
+        table.insert(0, "vertex", truth["vertex"])
+        table.insert(0, "roi", [[roi] if roi else [] for roi in truth["roi"]])
+        table.insert(0, "hemi", hemi)
+        table.insert(0, "kind", "vertex")
+        table.insert(0, "target_id", [f"{hemi}{vertex}" for vertex in truth["vertex"]])
+        targets.append(table)
+    responses = Responses(
+        np.concatenate(betas, axis=1), trials, pd.concat(targets, ignore_index=True), "percent signal change"
+    )
+    return responses, pd.concat(truths, ignore_index=True)

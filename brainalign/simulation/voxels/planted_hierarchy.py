@@ -1,0 +1,158 @@
+"""A world with a planted hierarchy: deeper layers drive areas farther from V1, and sensors later.
+
+600 images; 6 layers of 30 features, h' = .5h + .9tanh(1.5hM) + .3ε, standardised, M ~ N(0, 1/30). 18 areas × 6 voxels
+mix two adjacent layers at a depth linear in 0 to 5; distance from V1 0 to 80 mm with sd 4 mm, on a half disc around V1;
+signal over noise sd .7, so no r above .573. 30 sensors × 60 times from −.1 to .5 s: layer l speaks in a Gaussian of
+sd 25 ms about 80 + 50·l ms; noise sd 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError
+
+Values = NDArray[np.float64]
+
+N_VOXELS = 6  # per area
+SIGNAL_SD = 0.7
+R_CEILING = SIGNAL_SD / np.sqrt(1 + SIGNAL_SD**2)
+DISTANCE_MM, DISTANCE_SD_MM = 80.0, 4.0
+N_SENSORS, SENSOR_NOISE_SD = 30, 3.0
+FIRST_S, STEP_S, WIDTH_S = 0.08, 0.05, 0.025
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """Simulated features and responses, and the truth behind them.
+
+    Attributes
+    ----------
+    layers, random_layers : list of arrays (n_images, n_features)
+        Of the network behind the responses, and of another with weights of its own on the same first layer's images.
+    voxels : array (n_images, n_areas · 6)
+    area : array (n_areas · 6,) of int
+        Area of each voxel.
+    depth : array (n_areas,)
+        Planted layer number, fractional.
+    distance_mm : array (n_areas,)
+        From V1.
+    separation_mm : array (n_areas, n_areas)
+    sensors : array (n_images, 30, 60)
+    times_s : array (60,)
+    latency_s : array (n_layers,)
+    """
+
+    layers: list[Values]
+    random_layers: list[Values]
+    voxels: Values
+    area: NDArray[np.intp]
+    depth: Values
+    distance_mm: Values
+    separation_mm: Values
+    sensors: Values
+    times_s: Values
+    latency_s: Values
+
+
+def hierarchy(
+    n_images: int = 600, n_layers: int = 6, n_features: int = 30, n_areas: int = 18, *, seed: int = 0
+) -> Hierarchy:
+    """Simulate a network, another with random weights, areas along a hierarchy, and sensors over time.
+
+    Parameters
+    ----------
+    n_images, n_layers, n_features, n_areas : int
+    seed : int
+
+    Raises
+    ------
+    BrainalignError
+        With fewer than 2 layers or areas.
+
+    References
+    ----------
+    Raugel J et al. (2025). Disentangling the factors of convergence between brains and computer vision models.
+    arXiv:2508.18226
+
+    Examples
+    --------
+    >>> world = hierarchy(n_images=50)
+    >>> world.voxels.shape, world.sensors.shape
+    ((50, 108), (50, 30, 60))
+    """
+    if n_layers < 2 or n_areas < 2:
+        raise BrainalignError(f"a hierarchy needs 2 layers and 2 areas or more; got {n_layers} and {n_areas}")
+    rng = np.random.default_rng(seed)
+    images = rng.normal(size=(n_images, n_features))
+    layers = _network(images, n_layers, rng)
+    random_layers = _network(images @ rng.normal(size=(n_features, n_features)), n_layers, rng)
+    depth = np.linspace(0, n_layers - 1, n_areas)
+    area = np.repeat(np.arange(n_areas), N_VOXELS)
+    voxels = np.column_stack([_mixture(layers, depth[a], rng) for a in area])
+    voxels = SIGNAL_SD * voxels + rng.normal(size=voxels.shape)
+    distance = np.linspace(0, DISTANCE_MM, n_areas) + rng.normal(0, DISTANCE_SD_MM, n_areas)
+    angle = rng.uniform(-np.pi / 2, np.pi / 2, n_areas)
+    places = distance[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+    times = np.linspace(-0.1, 0.5, 60)
+    latency = FIRST_S + STEP_S * np.arange(n_layers)
+    course = np.exp(-((times - latency[:, None]) ** 2) / (2 * WIDTH_S**2))  # (n_layers, n_times)
+    spoken = [layer @ rng.normal(0, n_features**-0.5, (n_features, N_SENSORS)) for layer in layers]
+    sensors = np.einsum("lns,lt->nst", np.stack(spoken), course)
+    return Hierarchy(
+        layers=layers,
+        random_layers=random_layers,
+        voxels=voxels,
+        area=area,
+        depth=depth,
+        distance_mm=distance,
+        separation_mm=np.linalg.norm(places[:, None] - places, axis=2),
+        sensors=sensors + rng.normal(0, SENSOR_NOISE_SD, sensors.shape),
+        times_s=times,
+        latency_s=np.asarray(latency, dtype=np.float64),
+    )
+
+
+def _standardised(values: Values) -> Values:
+    return np.asarray((values - values.mean(axis=0)) / values.std(axis=0))
+
+
+def _network(images: Values, n_layers: int, rng: np.random.Generator) -> list[Values]:
+    layers = [_standardised(images)]
+    n = images.shape[1]
+    for _ in range(n_layers - 1):
+        h = layers[-1]
+        mixed = np.tanh(1.5 * h @ rng.normal(0, n**-0.5, (n, n)))
+        layers.append(_standardised(0.5 * h + 0.9 * mixed + 0.3 * rng.normal(size=h.shape)))
+    return layers
+
+
+def _mixture(layers: Sequence[Values], depth: float, rng: np.random.Generator) -> Values:
+    """Return a standardised signal between the layer below a depth and the one above."""
+    low = min(int(depth), len(layers) - 2)
+    above = depth - low
+    mixed = (1 - above) * layers[low] + above * layers[low + 1]
+    return _standardised(mixed @ rng.normal(size=mixed.shape[1]))
+
+
+def smooth_maps(separation_mm: NDArray[np.floating[Any]], length_mm: float, n_maps: int, *, seed: int = 0) -> Values:
+    """Return unrelated maps that vary smoothly over areas: Gaussian fields with correlation exp(−d² / 2·length²).
+
+    Parameters
+    ----------
+    separation_mm : array (n_areas, n_areas)
+    length_mm : float
+    n_maps, seed : int
+
+    Returns
+    -------
+    array (n_maps, n_areas)
+    """
+    values, vectors = np.linalg.eigh(np.exp(-(np.asarray(separation_mm) ** 2) / (2 * length_mm**2)))
+    noise = np.random.default_rng(seed).normal(size=(n_maps, len(values)))
+    return np.asarray((noise * np.sqrt(np.maximum(values, 0))) @ vectors.T)

@@ -1,0 +1,116 @@
+"""Voxels whose receptive field moves with what an image means, beside voxels whose field stays (world W3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError
+
+Values = NDArray[np.float64]
+
+FIELD_SD = 0.22  # coordinates run from -1 to 1
+GAIN = 0.45
+TRAINING_NOISE, TEST_NOISE = 0.7, 0.4  # sd, of a signal of sd 1
+FIELD_CEILING = 1 / (1 + TEST_NOISE**2)  # .862
+
+
+@dataclass(frozen=True)
+class ShiftingFields:
+    """Simulated feature maps, semantics and responses, and the truth behind them.
+
+    Attributes
+    ----------
+    tokens : array (n_images, 100, 6)
+        Smoothed noise of unit variance on a grid of 10 rows × 10 columns, row by row.
+    semantics : array (n_images, 8)
+        The two numbers that move fields, and six that do nothing, all measured with noise of sd .05.
+    responses : array (n_images, n_voxels)
+        Signal of sd 1 plus noise: sd .7, but .4 for the test images.
+    signal : array (n_images, n_voxels)
+    shifts : array (n_images, n_voxels, 2)
+        How far each field was moved, as (x, y), in units where the grid runs from -1 to 1.
+    base : array (n_voxels, 2)
+        Centres of the fields before they move, as (x, y).
+    weights : array (n_voxels, 6)
+        Of the channels.
+    shifting : array (n_voxels,) of bool
+        The first half of the voxels.
+    train, test : array of image numbers
+    grid : (10, 10)
+    """
+
+    tokens: Values
+    semantics: Values
+    responses: Values
+    signal: Values
+    shifts: Values
+    base: Values
+    weights: Values
+    shifting: NDArray[np.bool_]
+    train: NDArray[np.intp]
+    test: NDArray[np.intp]
+    grid: tuple[int, int] = (10, 10)
+
+
+def shifting_fields(n_train: int = 2400, n_test: int = 800, n_voxels: int = 12, seed: int = 0) -> ShiftingFields:
+    """Simulate voxels that sum weighted channels over a Gaussian field, which moves with semantics in half of them.
+
+    Parameters
+    ----------
+    n_train : int
+        Images to fit on, those for validation included.
+    n_test, n_voxels, seed : int
+
+    Raises
+    ------
+    BrainalignError
+        If a number is too small: it takes 2 training and 2 test images and 2 voxels.
+
+    Examples
+    --------
+    >>> world = shifting_fields(20, 10)
+    >>> world.tokens.shape, world.shifts[:, ~world.shifting].any()
+    ((30, 100, 6), np.False_)
+    """
+    if min(n_train, n_test, n_voxels) < 2:
+        raise BrainalignError(f"it takes 2 training images, test images, voxels; got {n_train}, {n_test}, {n_voxels}")
+    from scipy.ndimage import uniform_filter
+
+    rng = np.random.default_rng(seed)
+    n, (rows, cols), channels = n_train + n_test, ShiftingFields.grid, 6
+    noise = rng.normal(size=(n, rows + 2, cols + 2, channels))
+    maps = 3 * uniform_filter(noise, (1, 3, 3, 1))[:, 1:-1, 1:-1]  # 3 × 3 means away from the border: variance 1
+    state = rng.uniform(-1, 1, size=(n, 2))
+    semantics = np.hstack([state, rng.normal(size=(n, 6))]) + 0.05 * rng.normal(size=(n, 8))
+    shifting = np.arange(n_voxels) < n_voxels // 2
+    base = rng.uniform(-0.3, 0.3, size=(n_voxels, 2))
+    shifts = GAIN * shifting[:, None] * state[:, None]  # (n_images, n_voxels, 2)
+    weights = rng.normal(size=(n_voxels, channels)) / np.sqrt(channels)
+    signal = np.empty((n, n_voxels))
+    for voxel in range(n_voxels):
+        along_x, along_y = (
+            np.exp(-0.5 * np.square((np.linspace(-1, 1, size) - centre[:, None]) / FIELD_SD))
+            for size, centre in zip((cols, rows), (base[voxel] + shifts[:, voxel]).T, strict=True)
+        )
+        field = along_y[:, :, None] * along_x[:, None, :]
+        field /= field.sum(axis=(1, 2), keepdims=True)
+        signal[:, voxel] = np.einsum("nhw,nhwc,c->n", field, maps, weights[voxel], optimize=True)
+    scale = signal.std(axis=0)
+    signal /= scale
+    train, test = np.arange(n_train), np.arange(n_train, n)
+    sd = np.where(np.arange(n) < n_train, TRAINING_NOISE, TEST_NOISE)
+    return ShiftingFields(
+        tokens=maps.reshape(n, rows * cols, channels),
+        semantics=semantics,
+        responses=signal + sd[:, None] * rng.normal(size=signal.shape),
+        signal=signal,
+        shifts=shifts,
+        base=base,
+        weights=weights / scale[:, None],
+        shifting=shifting,
+        train=train,
+        test=test,
+    )

@@ -1,0 +1,203 @@
+"""Which layer predicts an area best, whether that can be decided, and how planted depths are recovered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, listed
+from brainalign.statistics.resampling import permutation_test
+
+Values = NDArray[np.floating[Any]]
+
+TIE = 1e-6  # mean r closer than this are equal: float32 predictions carry no more
+
+
+def layer_preference(
+    scores: Values,
+    draws: Values,
+    null: Values,
+    rois: Sequence[str],
+    layers: Sequence[str],
+    *,
+    se_factor: float = 2.0,
+    max_p: float = 0.05,
+) -> pd.DataFrame:
+    """Return the best layer of every area and whether it is decided.
+
+    - best, second: layers of the largest and second largest score. Layers without a score (NaN) do not compete.
+    - margin = score(best) − score(second). margin_se = standard deviation over draws of that difference, best and
+      second being those of the observed scores. It holds the chance of the test stimuli, not that of the training
+      stimuli: two equally good layers are told apart in 5 % of studies, but in 9 % where training is no larger than
+      the test.
+    - p compares score(best) with the largest score over layers of every permutation, since best was chosen.
+    - decided: p <= max_p and margin > se_factor · margin_se (and no tie). Otherwise `reason` says what failed, and
+      the area is left out wherever layers or depths are compared.
+
+    Parameters
+    ----------
+    scores : array (n_rois, n_layers)
+        Mean r over the targets of the area.
+    draws : array (n_draws, n_rois, n_layers)
+        The same under resampling of test stimuli. One draw must use the same stimuli for all layers (the same seed),
+        or the margin is not paired.
+    null : array (n_permutations, n_rois, n_layers)
+        The same under permutation, likewise paired over layers.
+    rois, layers : sequence of str
+    se_factor, max_p : float
+
+    Returns
+    -------
+    DataFrame
+        roi, best, second, r, r_second, margin, margin_se, p, decided, reason.
+
+    Raises
+    ------
+    BrainalignError
+        If shapes do not fit.
+    """
+    shape = (len(rois), len(layers))
+    if scores.shape != shape or draws.shape[1:] != shape or null.shape[1:] != shape or len(draws) < 2 or not len(null):
+        raise BrainalignError(
+            f"{len(rois)} areas and {len(layers)} layers need scores {shape}, draws (2 or more, *{shape}) and null "
+            f"(1 or more, *{shape}); got {scores.shape}, {draws.shape} and {null.shape}"
+        )
+    rows = [
+        {"roi": roi} | _prefer(scores[k], draws[:, k], null[:, k], layers, se_factor, max_p)
+        for k, roi in enumerate(rois)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _prefer(
+    scores: Values, draws: Values, null: Values, layers: Sequence[str], se_factor: float, max_p: float
+) -> dict[str, Any]:
+    order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
+    order = order[~np.isnan(scores[order])]
+    row: dict[str, Any] = {"best": "", "second": "", "r": np.nan, "r_second": np.nan}
+    row |= {"margin": np.nan, "margin_se": np.nan, "p": np.nan, "decided": False, "reason": "no layer has a score"}
+    if not len(order):
+        return row
+    best = order[0]
+    largest = np.nan_to_num(null[:, order], nan=0.0).max(axis=1)  # a permutation without a score found no relation
+    row |= {"best": layers[best], "r": float(scores[best]), "p": float(permutation_test(scores[best], largest))}
+    reasons = [] if row["p"] <= max_p else [f"r is not above its permuted null (p = {row['p']:.3g})"]
+    if len(order) == 1:
+        return row | {"reason": "; ".join([*reasons, "no second layer to compare with"])}
+    second = order[1]
+    margin = float(scores[best] - scores[second])
+    error = float(np.nanstd(draws[:, best] - draws[:, second], ddof=1))
+    if not (margin > se_factor * error and margin > TIE):
+        reasons.append(f"best layer does not beat the second by more than {se_factor:g} SE")
+    row |= {"second": layers[second], "r_second": float(scores[second]), "margin": margin, "margin_se": error}
+    return row | {"decided": not reasons, "reason": "; ".join(reasons)}
+
+
+@dataclass(frozen=True)
+class DepthRecovery:
+    """Planted against recovered layers, over decided areas only.
+
+    Attributes
+    ----------
+    spearman : float
+        Rank correlation over areas of planted and recovered relative depth (0 = first layer, 1 = last).
+    exact, adjacent : float
+        Share of decided areas whose recovered layer is the planted one; is that or one beside it. NaN where the
+        planted layers are those of another network.
+    n_decided, n_undecided : int
+    reason : str
+        Why spearman is NaN, or "".
+    """
+
+    spearman: float
+    exact: float
+    adjacent: float
+    n_decided: int
+    n_undecided: int
+    reason: str
+
+
+def recovered_depth(
+    planted: Mapping[str, str],
+    recovered: Mapping[str, str | None],
+    layers: Sequence[str],
+    recovered_layers: Sequence[str] | None = None,
+) -> DepthRecovery:
+    """Compare planted layers of areas with the recovered ones.
+
+    Parameters
+    ----------
+    planted : mapping
+        Layer of the generating network by area.
+    recovered : mapping
+        Decided best layer by area; None, "" or a missing area is undecided and left out.
+    layers : sequence of str
+        Layers of the generating network, from input to output.
+    recovered_layers : sequence of str, optional
+        Layers of the compared network, from input to output, where it is another one. Then only relative depths can
+        be compared.
+
+    Returns
+    -------
+    DepthRecovery
+
+    Raises
+    ------
+    BrainalignError
+        If a layer is not in its list, or a list has fewer than 2 layers.
+
+    Examples
+    --------
+    >>> recovered_depth({"V1": "a", "V4": "b", "IT": "c"}, {"V1": "a", "V4": "c", "IT": "c"}, ["a", "b", "c"]).adjacent
+    1.0
+    """
+    depth_planted = _depths(layers)
+    depth_recovered = depth_planted if recovered_layers is None else _depths(recovered_layers)
+    areas = [area for area in planted if recovered.get(area)]
+    from scipy.stats import spearmanr
+
+    names = [str(recovered[area]) for area in areas]
+    for what, used, known in (
+        ("planted", list(planted.values()), depth_planted),
+        ("recovered", names, depth_recovered),
+    ):
+        unknown = sorted(set(used) - set(known))
+        if unknown:
+            raise BrainalignError(
+                f"{what} layer(s) {listed(unknown)} are not among the layers {listed(list(known), 8)}"
+            )
+    x = np.array([depth_planted[planted[area]] for area in areas])
+    y = np.array([depth_recovered[name] for name in names])
+    steps = np.abs(x - y) * (len(layers) - 1)
+    comparable = recovered_layers is None and len(areas) > 0
+    reason = _undefined(x, y)
+    return DepthRecovery(
+        spearman=np.nan if reason else float(spearmanr(x, y).statistic),
+        exact=float((steps < 0.5).mean()) if comparable else np.nan,
+        adjacent=float((steps < 1.5).mean()) if comparable else np.nan,
+        n_decided=len(areas),
+        n_undecided=len(planted) - len(areas),
+        reason=reason,
+    )
+
+
+def _depths(layers: Sequence[str]) -> dict[str, float]:
+    if len(layers) < 2 or len(set(layers)) < len(layers):
+        raise BrainalignError(f"relative depth needs 2 different layers or more; got {listed(layers, 8)}")
+    return {layer: position / (len(layers) - 1) for position, layer in enumerate(layers)}
+
+
+def _undefined(x: Values, y: Values) -> str:
+    """Return why a rank correlation over areas means nothing, or an empty string."""
+    if len(x) < 3:
+        return f"{len(x)} decided area(s): a rank correlation needs 3"
+    if len(np.unique(y)) == 1:
+        return "the best layer is the same in every decided area"
+    if len(np.unique(x)) == 1:
+        return "the planted layer is the same in every decided area"
+    return ""

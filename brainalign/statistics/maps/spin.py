@@ -1,0 +1,222 @@
+"""Spin test: correlation of cortical maps against the same map rotated on the sphere, which keeps its smoothness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError, check_choice, check_finite, check_rows
+from brainalign.statistics.resampling import fdr
+
+Values = NDArray[np.floating[Any]]
+Orders = NDArray[np.int32]
+
+HEMISPHERES = ("L", "R")
+MIRROR = np.array([-1.0, 1.0, 1.0])  # x runs from left to right
+TIE = 1e-9
+
+
+def spin_orders(
+    sphere: Values,
+    hemi: NDArray[Any],
+    n_spins: int = 1000,
+    *,
+    entries: NDArray[np.integer[Any]] | None = None,
+    places: Values | None = None,
+    place_hemi: NDArray[Any] | None = None,
+    seed: int = 0,
+) -> Iterator[Orders]:
+    """Yield for every random rotation of the sphere which entry of a map each place gets.
+
+    A place gets what lies nearest to where the rotation takes it. Rotations are uniform; the right hemisphere turns as
+    the mirror image of the left, so that a map that is symmetric stays so. Vertices of the medial wall take part with
+    entry −1: a place that lands there has no value under that rotation and is left out of its correlation. Nothing is
+    filled in, and no value is used for a place beyond the wall.
+
+    Parameters
+    ----------
+    sphere : array (n_vertices, 3)
+        Coordinates on the spheres of both hemispheres, each about its own centre.
+    hemi : array (n_vertices,) of "L" or "R"
+    n_spins : int
+    entries : array (n_vertices,) of int, optional
+        Entry of the map that holds the vertex (its parcel, for a table of parcels); −1 for the medial wall. Vertices
+        are their own entries otherwise.
+    places : array (n_entries, 3), optional
+        Where the entries lie, if they are not the vertices: centres of parcels, on the sphere.
+    place_hemi : array (n_entries,), optional
+    seed : int
+
+    Yields
+    ------
+    array (n_entries,) of int32
+        −1: no value.
+
+    Raises
+    ------
+    BrainalignError
+        If shapes do not fit, coordinates are not finite, a hemisphere is neither L nor R, or a place lies in one
+        without vertices.
+
+    References
+    ----------
+    Alexander-Bloch AF et al. (2018). On testing for spatial correspondence between maps of human brain structure and
+    function. NeuroImage 178:540-551. doi:10.1016/j.neuroimage.2018.05.070
+    Markello RD, Misic B (2021). Comparing spatial null models for brain maps. NeuroImage 236:118052.
+    doi:10.1016/j.neuroimage.2021.118052
+    """
+    sphere = np.asarray(sphere, dtype=np.float64)
+    hemi = np.asarray(hemi)
+    entry = np.arange(len(sphere)) if entries is None else np.asarray(entries)
+    check_rows("hemi", len(hemi), "sphere", len(sphere), "give one hemisphere per vertex")
+    check_rows("entries", len(entry), "sphere", len(sphere), "give one entry per vertex, -1 in the medial wall")
+    if (places is None) != (place_hemi is None):
+        raise BrainalignError("places and place_hemi go together; give both, or neither for a map of vertices")
+    if places is None or place_hemi is None:
+        kept = np.flatnonzero(entry >= 0)
+        kept = kept[np.argsort(entry[kept], kind="stable")]
+        if not np.array_equal(entry[kept], np.arange(len(kept))):
+            raise BrainalignError(
+                "entries must number the vertices outside the medial wall 0, 1, 2, ...; for parcels give places and "
+                "place_hemi too"
+            )
+        places, place_hemi = sphere[kept], hemi[kept]
+    places, place_hemi = np.asarray(places, dtype=np.float64), np.asarray(place_hemi)
+    check_rows("place_hemi", len(place_hemi), "places", len(places), "give one hemisphere per place")
+    check_finite("sphere", sphere, "give coordinates of the sphere, not of the folded surface")
+    check_finite("places", places, "leave out parcels without vertices")
+    for name, sides, there in (("hemi", hemi, HEMISPHERES), ("place_hemi", place_hemi, np.unique(hemi))):
+        unknown = sorted(set(sides.tolist()) - set(there))
+        if unknown:
+            raise BrainalignError(f"{name} must be among {', '.join(map(str, there))}; got {unknown[0]!r}")
+    if entry.max(initial=-1) >= len(places):
+        raise BrainalignError(f"entries name entry {entry.max()}, but there are {len(places)} places, from 0")
+    return _rotated(_unit(sphere), hemi, entry, _unit(places), place_hemi, n_spins, seed)
+
+
+def _unit(points: Values) -> NDArray[np.float64]:
+    return np.asarray(points / np.linalg.norm(points, axis=1, keepdims=True), dtype=np.float64)
+
+
+def _rotated(
+    sphere: Values,
+    hemi: NDArray[Any],
+    entry: NDArray[np.integer[Any]],
+    places: Values,
+    place_hemi: NDArray[Any],
+    n_spins: int,
+    seed: int,
+) -> Iterator[Orders]:
+    # Imported here, so that statistics without maps do not pay for it.
+    from scipy.spatial import KDTree
+    from scipy.spatial.transform import Rotation
+
+    sides = []
+    for name in np.unique(place_hemi):
+        vertices = np.flatnonzero(hemi == name)
+        sides.append((name, np.flatnonzero(place_hemi == name), KDTree(sphere[vertices]), entry[vertices]))
+    rng = np.random.default_rng(seed)
+    for _ in range(n_spins):
+        turn = Rotation.random(random_state=rng).as_matrix()
+        order = np.empty(len(places), dtype=np.int32)
+        for name, where, tree, entries in sides:
+            # M·R·M of the right hemisphere is R seen in the mirror.
+            matrix = turn if name == "L" else MIRROR[:, None] * turn * MIRROR
+            order[where] = entries[tree.query(places[where] @ matrix.T)[1]]
+        yield order
+
+
+def spin_test(
+    values: Values,
+    maps: Mapping[str, Values],
+    orders: Iterable[NDArray[np.integer[Any]]],
+    alternative: Literal["greater", "two-sided"] = "two-sided",
+) -> pd.DataFrame:
+    """Correlate a map with others, and compare with the correlations of the rotated map.
+
+    p = (1 + #{rotations whose r reaches the observed one}) / (1 + n_spins). The null is that the two maps are
+    unrelated and either of them equally smooth everywhere. A rotation counts when half of the places have a value.
+
+    Parameters
+    ----------
+    values : array (n_entries,)
+        The map that is rotated, for example half-times; NaN: no value.
+    maps : mapping of arrays (n_entries,)
+        Cortical maps by name, of the same entries; NaN: no value.
+    orders : iterable of arrays (n_entries,)
+        `spin_orders(...)`, which is a generator and good for one test; a list of it for several.
+    alternative : {"greater", "two-sided"}
+
+    Returns
+    -------
+    DataFrame
+        A row per map: map, r, p, q (false discovery rate over the maps), null_sd, n (entries with both values),
+        n_spins, reason (why r or p is NaN, or "").
+
+    Raises
+    ------
+    BrainalignError
+        If a map has other entries than `values`.
+    """
+    check_choice("alternative", alternative, {"greater", "two-sided"})
+    size = np.abs if alternative == "two-sided" else np.positive
+    values = np.asarray(values, dtype=np.float64)
+    for name, given in maps.items():
+        check_rows(f"map {name!r}", len(given), "values", len(values), "give maps of the same vertices or parcels")
+    blocks = _alike(maps)
+    padded = np.append(values, np.nan)  # entry −1
+    n_places = int(np.isfinite(values).sum())
+    null = [_correlations(padded[order], blocks, len(maps), max(3, n_places // 2)) for order in orders]
+    found = _correlations(values, blocks, len(maps), 3)
+    draws = np.array(null).reshape(-1, len(maps))
+    rows = []
+    for k, (name, given) in enumerate(maps.items()):
+        r, spun = found[k], draws[np.isfinite(draws[:, k]), k]
+        reason = "constant map, or fewer than 3 entries in common" if np.isnan(r) else ""
+        p = (1 + int((size(spun) >= size(r) - TIE).sum())) / (1 + len(spun))
+        if not reason and not len(spun):
+            reason = "no rotation keeps half of the entries"
+        n = int(np.isfinite(values + np.asarray(given, dtype=np.float64)).sum())
+        spread = float(spun.std(ddof=1)) if len(spun) > 1 else np.nan
+        rows.append({"map": name, "r": r, "p": np.nan if reason else p, "null_sd": spread, "n": n})
+        rows[-1] |= {"n_spins": len(spun), "reason": reason}
+    table = pd.DataFrame(rows, columns=["map", "r", "p", "null_sd", "n", "n_spins", "reason"])
+    table.insert(3, "q", fdr(table["p"].to_numpy(dtype=np.float64)))
+    return table
+
+
+def _alike(maps: Mapping[str, Values]) -> list[tuple[list[int], NDArray[np.intp], Values]]:
+    """Gather maps that have values in the same places: (their numbers, the places, values (n_maps, n_places))."""
+    gathered: dict[bytes, list[int]] = {}
+    arrays = [np.asarray(given, dtype=np.float64) for given in maps.values()]
+    for k, given in enumerate(arrays):
+        gathered.setdefault(np.packbits(np.isfinite(given)).tobytes(), []).append(k)
+    blocks = []
+    for numbers in gathered.values():
+        where = np.flatnonzero(np.isfinite(arrays[numbers[0]]))
+        block = np.stack([arrays[k][where] for k in numbers])
+        blocks.append((numbers, where, block - block.mean(axis=1, keepdims=True) if len(where) else block))
+    return blocks
+
+
+def _correlations(
+    values: Values, blocks: list[tuple[list[int], NDArray[np.intp], Values]], n_maps: int, least: int
+) -> NDArray[np.float64]:
+    """Return r with every map over the places that have both values; NaN with fewer than `least` of them."""
+    r = np.full(n_maps, np.nan)
+    for numbers, where, block in blocks:
+        x = values[where]
+        kept = np.isfinite(x)
+        if kept.sum() < least:
+            continue
+        x, y = x[kept] - x[kept].mean(), block[:, kept]
+        variation = (y**2).sum(axis=1) - kept.sum() * y.mean(axis=1) ** 2
+        scale = (x**2).sum() * variation
+        floor = 1e-20 * len(x) ** 2 * max(float(np.abs(values[where][kept]).max()) ** 2, 1e-300)
+        defined = (scale > 0) & ((x**2).sum() > floor)
+        r[np.asarray(numbers)[defined]] = (y @ x)[defined] / np.sqrt(scale[defined])
+    return r

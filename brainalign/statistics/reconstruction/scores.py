@@ -1,0 +1,246 @@
+"""Scores of images reconstructed from brain activity, and the controls without which they mean little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+from brainalign.checks import BrainalignError, check_rows
+from brainalign.statistics.reconstruction.image_similarity import (
+    check_images,
+    pixel_correlations,
+    structural_similarity,
+    unit_rows,
+)
+from brainalign.statistics.resampling import MIN_UNITS, bootstrap
+
+Values = NDArray[np.floating[Any]]
+Floats = NDArray[np.float64]
+Extractor = Callable[[NDArray[np.float32]], Any]
+
+TIE = 1e-6  # correlations closer than this are equal: float32 features carry no more
+SSIM_PAIRS = 10_000  # structural similarity has no shortcut for permuted pairs
+COLUMNS = ["images", "metric", "features", "distractors", "value", "low", "high", "chance", "p", "n"]
+
+
+def reconstruction_scores(
+    reconstructed: Values,
+    target: Values,
+    extractors: Mapping[str, Extractor] | None = None,
+    *,
+    training: Values | None = None,
+    clusters: Sequence[object] | NDArray[Any] | None = None,
+    n_ways: Sequence[int] = (2,),
+    n_permutations: int = 99,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Score reconstructions, and what would have been scored without one.
+
+    PixCorr and SSIM compare pixels. Of every extractor f: identification, the share of pairs i, j ≠ i with
+    corr(f(r_i), f(g_i)) > corr(f(r_i), f(g_j)), a tie counting one half; and distance, the mean of
+    1 − corr(f(r_i), f(g_i)). Published tables take AlexNet, Inception and CLIP for the first, EfficientNet-B1 and SwAV
+    for the second.
+
+    Parameters
+    ----------
+    reconstructed, target : array (n, 3, H, W), in [0, 1]
+        Row i of both belongs to the same stimulus.
+    extractors : mapping of callable, optional
+        Images (n, 3, H, W) float32 to features (n, d), by the name that rows carry. Name what it is: another network
+        in the place of a published one must not go by its name.
+    training : array (n_training, 3, H, W), optional
+        Stimuli that the reconstruction was trained on: for the controls "mean image" and "retrieved".
+    clusters : sequence (n,), optional
+        Kind of each stimulus (category, or cluster of its features). Identification is then also given among stimuli
+        of the same cluster, where knowing the kind does not help, and among all others.
+    n_ways : sequence of int
+        Numbers of candidates, the right one among them; 2 is pairwise.
+    n_permutations : int
+        Of the pairs, for the control "permuted pairs" and for p; fewer, down to 19, for SSIM of many images.
+    confidence : float
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        images: reconstructed, or a control: identity (the targets themselves), permuted pairs, mean image, retrieved
+        (of the training images, the one nearest to each reconstruction). metric: PixCorr, SSIM, 2-way (n-way),
+        distance, dimension (effective number of dimensions of the features, beside that of identity: an output that
+        collapsed onto few dimensions still identifies pairs). features, distractors (all | same cluster | other
+        clusters), value, low, high (bootstrap of stimuli; NaN below 6), chance, p (of permuted pairs; NaN of
+        controls), n.
+
+    Raises
+    ------
+    BrainalignError
+        If images do not match or lie outside [0, 1], features are not (n, d), or there are fewer than `n_ways` images.
+
+    References
+    ----------
+    Scotti P et al. (2023). Reconstructing the mind's eye: fMRI-to-image with contrastive learning and diffusion
+    priors. NeurIPS. arXiv:2305.18274
+    Shirakawa K et al. (2024). Spurious reconstruction from brain activity. arXiv:2405.10078
+
+    Examples
+    --------
+    >>> reconstruction_scores(reconstructed, shown, {"pixels": lambda x: x.reshape(len(x), -1)}, training=others)
+    """
+    target = check_images("target", target)
+    reconstructed = check_images("reconstructed", reconstructed)
+    if reconstructed.shape != target.shape:
+        raise BrainalignError(
+            f"reconstructed {reconstructed.shape} and target {target.shape} must have the same shape; "
+            "resize the reconstructions to the size of what was shown"
+        )
+    n = len(target)
+    if n < max(2, *n_ways) or min(n_ways) < 2:
+        raise BrainalignError(f"identification among {tuple(n_ways)} candidates needs as many images; got {n}")
+    labels = None if clusters is None else np.asarray(clusters)
+    if labels is not None:
+        check_rows("clusters", len(labels), "target", n, "give the cluster of every stimulus")
+    sets = {"reconstructed": reconstructed, "identity": target}
+    if training is not None:
+        training = check_images("training", training)
+        if training.shape[1:] != target.shape[1:]:
+            raise BrainalignError(f"training images {training.shape} differ in size from targets {target.shape}")
+        sets["mean image"] = np.broadcast_to(training.mean(axis=0), target.shape)
+        sets["retrieved"] = retrieve(reconstructed, training, next(iter((extractors or {}).values()), None))
+    rng = np.random.default_rng(seed)
+    orders = np.array([rng.permutation(n) for _ in range(n_permutations)]).reshape(-1, n)
+    rows: list[dict[str, object]] = []
+
+    def add(images: str, metric: str, each: Floats, null: Floats | None, **more: object) -> None:
+        rows.append({"images": images, "metric": metric, **more, **_interval(each, confidence, seed)})
+        if null is not None and len(null):  # the lower a distance the better
+            better = null <= each.mean() + 1e-12 if metric == "distance" else null >= each.mean() - 1e-12
+            rows[-1]["p"] = (1 + int(better.sum())) / (1 + len(null))
+            spread = {"value": null.mean(), "low": null.min(), "high": null.max(), "n": len(null)}
+            rows.append({"images": "permuted pairs", "metric": metric, **more, **spread})
+
+    for name, images in sets.items():
+        similar = pixel_correlations(images, target)
+        permuted = orders if name == "reconstructed" else orders[:0]
+        null = np.array([np.diagonal(similar[order]).mean() for order in permuted])
+        add(name, "PixCorr", np.diagonal(similar), null)
+        permuted = permuted[: max(19, SSIM_PAIRS // n)]
+        null = np.array([structural_similarity(images[order], target).mean() for order in permuted])
+        add(name, "SSIM", structural_similarity(images, target), null)
+    groups = _distractors(labels, n)
+    for features, extractor in (extractors or {}).items():
+        goal = _features(features, extractor, target)
+        for name, images in sets.items():
+            mine = goal if name == "identity" else _features(features, extractor, images)
+            if mine.shape[1] != goal.shape[1]:
+                raise BrainalignError(f"{features} gives {mine.shape[1]} and {goal.shape[1]} features of equal images")
+            similar = unit_rows(mine) @ unit_rows(goal).T  # (n reconstructed, n targets)
+            shuffled = [similar[order] for order in orders] if name == "reconstructed" else []
+            for n_way in n_ways:
+                for which, others in groups.items():
+                    enough = others.sum(axis=1) >= n_way - 1
+                    if not enough.any():
+                        continue
+                    null = np.array([n_way_identification(one, n_way, others)[enough].mean() for one in shuffled])
+                    each = n_way_identification(similar, n_way, others)[enough]
+                    add(name, f"{n_way}-way", each, null, features=features, distractors=which, chance=1 / n_way)
+            null = np.array([1 - np.diagonal(one).mean() for one in shuffled])
+            add(name, "distance", 1 - np.diagonal(similar), null, features=features)
+            dimension = {"value": effective_dimension(mine), "n": n}
+            rows.append({"images": name, "metric": "dimension", "features": features, **dimension})
+    table = pd.DataFrame(rows).reindex(columns=COLUMNS)
+    return table.fillna({"features": "", "distractors": ""})
+
+
+def n_way_identification(similar: Values, n_way: int = 2, others: NDArray[np.bool_] | None = None) -> Floats:
+    """Return how probably each row finds its own column among n_way − 1 random others; exact, no draws.
+
+    Parameters
+    ----------
+    similar : array (n, n)
+        Row i: how alike reconstruction i is to every target.
+    n_way : int
+        Candidates, the right one among them; of k that tie for the best one is taken at random.
+    others : array (n, n) of bool, optional
+        Which columns may be distractors of a row; all others by default.
+
+    Returns
+    -------
+    array (n,)
+        Chance 1 / n_way; NaN where a row has too few distractors.
+    """
+    n = len(similar)
+    allowed = ~np.eye(n, dtype=bool) if others is None else others & ~np.eye(n, dtype=bool)
+    own = np.diagonal(similar)[:, None]
+    tied = (np.abs(similar - own) <= TIE) & allowed
+    worse = ((similar < own) & ~tied & allowed).sum(axis=1)
+    equal, total, drawn = tied.sum(axis=1), allowed.sum(axis=1), n_way - 1
+    found = np.zeros(n)
+    for k in range(drawn + 1):  # k of the drawn ones tie, none is better
+        ways = _log_choose(equal, k) + _log_choose(worse, drawn - k) - _log_choose(total, drawn)
+        found += np.exp(ways) / (k + 1)
+    return np.where(total >= drawn, found, np.nan)
+
+
+def effective_dimension(features: Values) -> float:
+    """Return the participation ratio (Σλ)² / Σλ² of the features' covariance; 0 where all rows are equal.
+
+    Parameters
+    ----------
+    features : array (n, d)
+    """
+    centred = np.asarray(features, dtype=np.float64)
+    centred = centred - centred.mean(axis=0)
+    variances = np.linalg.svd(centred, compute_uv=False) ** 2
+    total = variances.sum()
+    return float(total**2 / (variances**2).sum()) if total > 1e-18 * centred.size else 0.0
+
+
+def retrieve(reconstructed: Values, training: Values, extractor: Extractor | None = None) -> Floats:
+    """Return, of each reconstruction, the training image most like it: correlation of features, or of pixels.
+
+    A reconstruction that scores no better than this one says no more than which training image comes near.
+    """
+    if extractor is None:
+        similar = unit_rows(reconstructed) @ unit_rows(training).T
+    else:
+        name = "the first extractor"
+        similar = (
+            unit_rows(_features(name, extractor, reconstructed)) @ unit_rows(_features(name, extractor, training)).T
+        )
+    return np.asarray(training[similar.argmax(axis=1)], dtype=np.float64)
+
+
+def _features(name: str, extractor: Extractor, images: Values) -> Floats:
+    found = np.asarray(extractor(np.ascontiguousarray(images, dtype=np.float32)), dtype=np.float64)
+    if found.ndim != 2 or len(found) != len(images) or found.shape[1] < 2 or not np.isfinite(found).all():
+        raise BrainalignError(
+            f"{name} must give finite features (n, d) with d of 2 or more; got the shape {found.shape} for "
+            f"{len(images)} images; flatten maps of a network"
+        )
+    return found
+
+
+def _distractors(labels: NDArray[Any] | None, n: int) -> dict[str, NDArray[np.bool_]]:
+    everything = ~np.eye(n, dtype=bool)
+    if labels is None:
+        return {"all": everything}
+    same = labels[:, None] == labels[None, :]
+    return {"all": everything, "same cluster": same & everything, "other clusters": ~same}
+
+
+def _log_choose(n: NDArray[np.integer[Any]], k: int) -> Floats:
+    possible = (n >= k) & (k >= 0)
+    m = np.where(possible, n, max(k, 0))
+    return np.where(possible, gammaln(m + 1) - gammaln(max(k, 0) + 1) - gammaln(m - max(k, 0) + 1), -np.inf)
+
+
+def _interval(each: Floats, confidence: float, seed: int) -> dict[str, object]:
+    if len(each) < MIN_UNITS:
+        return {"value": each.mean(), "n": len(each)}
+    found = bootstrap(each, confidence, seed=seed)
+    return {"value": found.mean, "low": found.low, "high": found.high, "n": found.n}

@@ -1,0 +1,770 @@
+"""The descriptor of a dataset: what a lab writes about its data, once.
+
+Descriptor            what every dataset says of itself, and where its files are looked for
+  BlockStudy          fMRI volumes with a label each; categories described in words
+  ImageStudy          responses to images: betas on surfaces or volumes, M/EEG epochs, fMRIPrep derivatives, or the
+                      folders of NSD and Algonauts 2023
+  RecordingStudy      M/EEG recordings with a category per trial, to be decoded over time
+  VideoStudy          neurons recorded while videos were shown, frames of which may be hidden
+  RdmStudy            dissimilarity matrices of subjects, with their images
+  TripletStudy        judgements which of three objects does not belong
+  SentenceStudy       EEG of people who read sentences
+  ModalityStudy       the same images in EEG, MEG and fMRI
+  SeriesStudy         time series of regions of many people, with their traits and states
+load_descriptor       YAML in; `kind` says which (blocks where it is not given)
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from brainalign.checks import BrainalignError, check_choice, listed
+from brainalign.io import read_parquet, reading
+from brainalign.study.image_files import BetaOptions, EpochOptions, GlmOptions, ImageFiles
+from brainalign.study.modalities import ArrayRecordings, ModalityFiles, SimulateModalities, ThingsRecordings
+from brainalign.study.parsing import Strict, parse, read_yaml
+from brainalign.study.preconditions import LONGEST_TR_S
+from brainalign.study.recordings import CutOptions, RecordingFiles, Window
+from brainalign.study.sentences import SimulatedSentences, TextSplit, ZucoRelease
+from brainalign.study.series import SeriesFiles, SeriesWorld
+from brainalign.study.triplets import TripletFiles
+from brainalign.study.videos import NeuralFiles, all_within
+
+Name = Annotated[str, Field(pattern="^[A-Za-z0-9]+$")]
+DatasetName = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9-]*$")]
+
+
+def _in_seconds(value: float) -> float:
+    if value > LONGEST_TR_S:
+        raise ValueError(f"a repetition time is given in seconds, {LONGEST_TR_S:g} at most, not in milliseconds")
+    return value
+
+
+RepetitionTime = Annotated[float, AfterValidator(_in_seconds)]
+
+
+class Citation(Strict):
+    """A reference the report prints."""
+
+    text: str
+    doi: str | None = None
+
+
+class Descriptor(Strict):
+    """What every dataset says of itself."""
+
+    name: DatasetName
+    title: str
+    citation: Citation
+    licence: str
+    source: str
+    urls: dict[str, str] = Field(default={}, description="where each file can be downloaded")
+    sha256: dict[str, str] = Field(default={}, description="checksums by path as given here; verified where given")
+    notes: tuple[str, ...] = Field((), description="sentences the report prints about these data")
+    folder: Path = Field(Path(), exclude=True, description="where the descriptor lies; set by load_descriptor")
+    file: Path | None = Field(None, exclude=True, description="the descriptor itself; set by load_descriptor")
+
+    def all_files(self) -> list[Path]:
+        """Return every file of every subject; raises as `locate` does."""
+        return []
+
+    def locate(self, path: Path, what: str) -> Path:
+        """Return where a file of the dataset lies.
+
+        Raises
+        ------
+        BrainalignError
+            If it is in none of the places a file is looked for.
+        """
+        places = [self.folder / path, self.folder / self.name / path]
+        if "BRAINALIGN_DATA" in os.environ:
+            places.append(Path(os.environ["BRAINALIGN_DATA"]) / self.name / path)
+        places.append(cache_folder() / self.name / path)
+        for place in places:
+            if place.exists():
+                return place
+        raise BrainalignError(
+            f"{self.name}: {what}: no file {path} in "
+            f"{', '.join(str(place.parent) for place in places)}; correct the path in the descriptor, "
+            "set BRAINALIGN_DATA to the folder that holds the dataset"
+            + (f", or download it: brainalign fetch {self.file or self.name}" if self.urls else "")
+        )
+
+
+def cache_folder() -> Path:
+    """Return the folder of the user's cache to which `brainalign fetch` downloads."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("brainalign")
+
+
+# ---------------------------------------------------------------------------------------------------------- blocks
+
+
+class BlockFiles(Strict):
+    """Volumes of one subject: paths are absolute, beside the descriptor, or in $BRAINALIGN_DATA/<dataset>."""
+
+    bold: Path = Field(description="4-D NIfTI, all runs one after the other")
+    mask: Path = Field(description="NIfTI of the same grid, non-zero inside")
+    labels: Path = Field(description="text, one line per volume: label and run")
+
+
+class FmriOptions(Strict):
+    """How blocks of volumes become responses."""
+
+    tr_s: RepetitionTime = Field(gt=0, description="repetition time in seconds")
+    hrf_lag_s: float = Field(5.0, ge=0, description="how much later than its stimulus a volume is read, in seconds")
+    detrend: bool = True
+    standardize: Literal["run", "none"] = "run"
+    rest: str = Field("rest", description="label of volumes without a stimulus")
+    bad_voxels: Literal["raise", "drop"] = Field("raise", description="what to do with NaN or constant voxels")
+    space: str = Field(description="in words: what the coordinates mean and what they are drawn on")
+
+    @property
+    def lag_volumes(self) -> int:
+        """The lag in whole volumes: the nearest, the later one of two equally near."""
+        return int(self.hrf_lag_s / self.tr_s + 0.5)
+
+
+class Stimulus(Strict):
+    """One stimulus or category, described in several wordings."""
+
+    texts: tuple[str, ...] = Field(min_length=1)
+    label: str | None = Field(None, description="how figures name it; its id where not given")
+
+
+class Split(Strict):
+    """Test sets: every `size` groups left out in turn."""
+
+    leave_out: Literal["run", "stimulus"]
+    size: int = Field(1, ge=1)
+
+    @model_validator(mode="after")
+    def _enough_to_tell_apart(self) -> Split:
+        if self.leave_out == "stimulus" and self.size < 2:
+            raise ValueError("leaving out one stimulus leaves nothing to tell it from; use size: 2 or more")
+        return self
+
+
+class Shape(Strict):
+    """Size of the largest subject's data, for `brainalign plan` before anything is downloaded; prepare checks it."""
+
+    runs: int
+    trials: int
+    targets: int
+
+
+class BlockStudy(Descriptor):
+    """fMRI volumes with a label each; the stimuli are categories, described in words."""
+
+    kind: Literal["blocks"] = "blocks"
+    subjects: dict[Name, BlockFiles] = Field(min_length=1)
+    fmri: FmriOptions
+    stimuli: dict[str, Stimulus] = Field(min_length=3, description="a correlation over two says nothing")
+    splits: dict[Name, Split] = Field(min_length=1)
+    shape: Shape | None = None
+
+    @field_validator("stimuli")
+    @classmethod
+    def _as_many_wordings(cls, stimuli: dict[str, Stimulus]) -> dict[str, Stimulus]:
+        counts = {name: len(stimulus.texts) for name, stimulus in stimuli.items()}
+        if len(set(counts.values())) > 1:
+            raise ValueError(f"every stimulus needs as many texts as the others, wording by wording; got {counts}")
+        return stimuli
+
+    @field_validator("splits")
+    @classmethod
+    def _some_runs_left_out(cls, splits: dict[str, Split]) -> dict[str, Split]:
+        if not any(split.leave_out == "run" for split in splits.values()):
+            raise ValueError("scores per target come from held-out runs; add a split like runs: {leave_out: run}")
+        return splits
+
+    def find(self, subject: str, field: str) -> Path:
+        """Return where a file of a subject lies.
+
+        Raises
+        ------
+        BrainalignError
+            If it is in none of the places a file is looked for.
+        """
+        return self.locate(getattr(self.subjects[subject], field), f"subjects.{subject}.{field}")
+
+    def prepare_options(self, subject: str) -> dict[str, object]:
+        """Return what a subject's responses depend on, besides the files themselves; defaults included."""
+        options = self.model_dump(mode="json", include={"sha256", "fmri", "splits", "shape"})
+        files = self.subjects[subject].model_dump(mode="json")
+        return options | {"subject": files, "stimuli": list(self.stimuli)}
+
+    def extract_options(self) -> dict[str, object]:
+        """Return what the features of the stimuli depend on."""
+        return self.model_dump(mode="json", include={"stimuli"})
+
+    def all_files(self) -> list[Path]:
+        """Return every file of every subject; raises as `find` does."""
+        return [path for subject in self.subjects for path in self.files(subject).values()]
+
+    def files(self, subject: str) -> dict[str, Path]:
+        """Return every file of a subject by field name; raises as `find` does."""
+        return {field: self.find(subject, field) for field in type(self.subjects[subject]).model_fields}
+
+
+# ---------------------------------------------------------------------------------------------------------- images
+
+
+class HoldOut(Strict):
+    """Test images: those whose entry in a column of the table of images is `value`, or a share drawn at random."""
+
+    column: str | None = None
+    value: str | None = None
+    share: float | None = Field(None, gt=0, lt=1)
+    near_duplicates: Literal["error", "warning"] = Field(
+        "error", description="what nearly the same picture in training and test is"
+    )
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> HoldOut:
+        by_column = self.column is not None and self.value is not None
+        if by_column == (self.share is not None) or (self.column is None) != (self.value is None):
+            raise ValueError("give column and value, or share: what the test images are")
+        return self
+
+
+class SimulateOptions(Strict):
+    """A study with planted truth, written as files in the formats of real ones; as many of each kind of subject."""
+
+    n_shared: int = Field(100, ge=7, description="images every subject sees: the test set")
+    n_unique: int = Field(200, ge=2, description="images for training")
+    own_unique: bool = Field(False, description="every subject has training images of its own")
+    n_repeats: int = Field(3, ge=2, description="of every image, for fMRI")
+    meeg_repeats: int = Field(2, ge=2, description="of every image, for MEG and EEG")
+    n_sessions: int = Field(3, ge=1, description="of each fMRI subject")
+    fmri_subjects: int = Field(2, ge=0)
+    meg_subjects: int = Field(1, ge=0)
+    eeg_subjects: int = Field(1, ge=0)
+    meg_sensors: Literal["all", "mag"] = Field("all", description="306, or the 102 magnetometers")
+    image_size: int = Field(128, ge=128, multiple_of=128, description="pixels")
+    n_training_scenes: int = Field(800, ge=16, description="scenes that the generating network learns from")
+    n_epochs: int = Field(3, ge=1, description="of that training")
+    n_rest_volumes: int = Field(320, ge=50)
+
+
+class ImageStudy(Descriptor):
+    """Responses to images."""
+
+    kind: Literal["images"]
+    images: Path = Field(description="table, a row per image: stimulus_id, path [category, caption, ...]")
+    captions: Path | None = Field(
+        None,
+        description="table, a row per caption: stimulus_id, caption; as many per image as there are. Where not given, "
+        "the column caption of the images",
+    )
+    subjects: dict[Name, ImageFiles] = Field(min_length=1)
+    splits: dict[Name, HoldOut] = Field(min_length=1, max_length=1)
+    betas: BetaOptions = BetaOptions()
+    epochs: EpochOptions = EpochOptions()
+    glm: GlmOptions = GlmOptions()
+    simulate: SimulateOptions | None = Field(None, description="make the files first, with known truth")
+    decoded: tuple[Name, ...] = Field((), description="M/EEG subjects whose image categories are decoded over time")
+    shape: Shape | None = None
+
+    @model_validator(mode="after")
+    def _decoded_are_sensors(self) -> ImageStudy:
+        for name in self.decoded:
+            if name not in self.subjects or self.modality(name) != "meeg":
+                raise ValueError(f"decoded: {name!r} is no subject measured by M/EEG (format: epochs)")
+        return self
+
+    def all_files(self) -> list[Path]:
+        """Return the tables of images and captions and every file of every subject; of a simulated study none."""
+        if self.simulate:
+            return []
+        tables = [self.locate(self.images, "images")]
+        if self.captions is not None:
+            tables.append(self.locate(self.captions, "captions"))
+        return tables + [path for subject in self.subjects for path in self.files(subject).values()]
+
+    def image_columns(self) -> list[str] | None:
+        """Return the columns of the table of images; None where it is not there yet."""
+        try:
+            path = self.locate(self.images, "images")
+        except BrainalignError:
+            return None
+        if path.suffix == ".parquet":
+            return list(map(str, read_parquet(path)))
+        with reading(path, "not a readable table"), path.open(encoding="utf-8-sig", newline="") as file:
+            return next(csv.reader(file, delimiter="," if path.suffix == ".csv" else "\t"), [])
+
+    def files(self, subject: str) -> dict[str, Path]:
+        """Return every file of a subject by field name ("betas.L" for a hemisphere); raises as `locate` does."""
+        found = {}
+        for field, value in self.subjects[subject]:
+            for label, path in _paths(field, value):
+                found[label] = self.locate(path, f"subjects.{subject}.{label}")
+        return found
+
+    def inputs(self, subject: str) -> list[Path]:
+        """Return every file a subject's responses are read from; of a folder, those of the participant."""
+        return _expanded(self.files(subject).values(), getattr(self.subjects[subject], "patterns", ()))
+
+    def placed(self, value: Any) -> Any:
+        """Return a field of a subject, paths in lists and mappings included, with every path where it lies."""
+        if isinstance(value, dict):
+            return {key: self.placed(inner) for key, inner in value.items()}
+        if isinstance(value, tuple):
+            return [self.placed(inner) for inner in value]
+        return self.locate(value, "subjects") if isinstance(value, Path) else value
+
+    def prepare_options(self, subject: str) -> dict[str, object]:
+        """Return what a subject's responses depend on, besides the files themselves; defaults included."""
+        files = self.subjects[subject]
+        options = self.model_dump(mode="json", include={"sha256", "splits", "simulate", "betas"})
+        own = {"epochs": self.epochs, "fmriprep": self.glm}.get(files.format, self.betas)
+        return options | {"subject": files.model_dump(mode="json"), "options": own.model_dump(mode="json")}
+
+    def extract_options(self) -> dict[str, object]:
+        """Return what the features depend on besides the images."""
+        return {"images": self.images.as_posix()}
+
+    def modality(self, subject: str) -> Literal["fmri", "meeg"]:
+        """Return how a subject was measured."""
+        return "meeg" if self.subjects[subject].format == "epochs" else "fmri"
+
+
+# ------------------------------------------------------------------------------------------------------ recordings
+
+
+class RecordingStudy(Descriptor):
+    """M/EEG recordings with a category per trial."""
+
+    kind: Literal["recordings"]
+    subjects: dict[Name, RecordingFiles] = Field(min_length=1)
+    markers: dict[str, Name] = Field({}, description="category by marker, or by trial_type; not for epochs")
+    epochs: CutOptions = CutOptions()
+    sensors: dict[Name, tuple[str, ...]] = Field({}, description="groups that are also decoded for themselves")
+    windows: dict[Name, Window] = Field(
+        {}, description="decoded as a whole, in seconds; those that end at or before 0 s are controls"
+    )
+    shape: Shape | None = None
+
+    @model_validator(mode="after")
+    def _markers_name_categories(self) -> RecordingStudy:
+        marked = any(files.format != "epochs" for files in self.subjects.values())
+        if marked and len(set(self.markers.values())) < 2:
+            raise ValueError("markers: give the category of two markers or more, for example {'1': house, '2': face}")
+        for name, (start, stop) in self.windows.items():
+            if not self.epochs.tmin_s <= start < stop <= self.epochs.tmax_s:
+                raise ValueError(f"windows.{name}: {start} to {stop} s do not lie in order within the epochs")
+        return self
+
+    def all_files(self) -> list[Path]:
+        """Return every file of every subject; raises as `locate` does."""
+        return [path for subject in self.subjects for path in self.files(subject).values()]
+
+    def files(self, subject: str) -> dict[str, Path]:
+        """Return every file or folder of a subject by field name; raises as `locate` does."""
+        found = {}
+        for field, value in self.subjects[subject]:
+            for label, path in _paths(field, value):
+                found[label] = self.locate(path, f"subjects.{subject}.{label}")
+        return found
+
+    def inputs(self, subject: str) -> list[Path]:
+        """Return every file a subject's responses are read from; of a folder, those of the participant."""
+        return _expanded(self.files(subject).values(), getattr(self.subjects[subject], "patterns", ()))
+
+    def prepare_options(self, subject: str) -> dict[str, object]:
+        """Return what a subject's responses depend on, besides the files themselves; defaults included."""
+        options = self.model_dump(mode="json", include={"sha256", "markers", "epochs"})
+        return options | {"subject": self.subjects[subject].model_dump(mode="json")}
+
+    def extract_options(self) -> dict[str, object]:
+        """Return nothing: no network sees what was shown."""
+        return {}
+
+
+# ---------------------------------------------------------------------------------------------------------- videos
+
+
+class VideoStudy(Descriptor):
+    """Neurons recorded while videos were shown, frames of which may be hidden from the viewer."""
+
+    kind: Literal["videos"]
+    videos: Path = Field(
+        description=".npz or .safetensors with frames (condition, time, ...) and visible (condition, time), all where "
+        "not given; or a folder with a folder of images per condition, and visible.csv"
+    )
+    training: Path | None = Field(
+        None, description="other videos, nothing hidden, that dynamics are learned from; else the shown frames are used"
+    )
+    subjects: dict[Name, NeuralFiles] = Field(min_length=1)
+    frame_s: float | None = Field(None, gt=0, description="seconds from one frame to the next, for the axes of figures")
+
+    def all_files(self) -> list[Path]:
+        """Return every file and folder; raises as `locate` does."""
+        return list({path: None for subject in self.subjects for path in self.files(subject).values()})
+
+    def files(self, subject: str) -> dict[str, Path]:
+        """Return every file or folder that a subject needs, by field name; raises as `locate` does."""
+        found = {"videos": self.locate(self.videos, "videos")}
+        if self.training is not None:
+            found["training"] = self.locate(self.training, "training")
+        return found | {"neural": self.locate(self.subjects[subject].neural, f"subjects.{subject}.neural")}
+
+    def shown(self) -> list[Path]:
+        """Return every file of the videos; of folders all that is in them."""
+        return [
+            file for path in (self.videos, self.training) if path for file in all_within(self.locate(path, "videos"))
+        ]
+
+    def extract_options(self) -> dict[str, object]:
+        """Return what features over time depend on besides the files."""
+        return self.model_dump(mode="json", include={"sha256", "videos", "training"})
+
+    def prepare_options(self, subject: str) -> dict[str, object]:
+        """Return what a subject's scores depend on, besides the files themselves."""
+        return {"subject": self.subjects[subject].model_dump(mode="json")}
+
+
+# ------------------------------------------------------------------------------------------------------------ RDMs
+
+
+class RdmStudy(Descriptor):
+    """Dissimilarity matrices of subjects and the images they are of."""
+
+    kind: Literal["rdms"]
+    reader: Literal["kriegeskorte92"]
+    files: tuple[str, ...] = Field(min_length=1)
+    references: dict[str, str] = Field(description="what each set of matrices is, in words")
+
+    def all_files(self) -> list[Path]:
+        """Return every file; raises as `locate` does."""
+        return list(self.found_files().values())
+
+    def found_files(self) -> dict[str, Path]:
+        """Return where every file lies, by its name; raises as `locate` does."""
+        return {name: self.locate(Path(name), "files") for name in self.files}
+
+    def extract_options(self) -> dict[str, object]:
+        """Return what the features depend on besides the images."""
+        return {"reader": self.reader}
+
+
+# -------------------------------------------------------------------------------------------------------- triplets
+
+
+class TripletStudy(Descriptor):
+    """Judgements which of three objects does not belong."""
+
+    kind: Literal["triplets"]
+    files: TripletFiles
+
+    def all_files(self) -> list[Path]:
+        """Return every file; raises as `locate` does."""
+        return list(self.found_files().values())
+
+    def found_files(self) -> dict[str, Path]:
+        """Return where every file lies, by the name of its field ("triplets.1"); raises as `locate` does."""
+        named = [pair for field, value in self.files for pair in _paths(field, value)]
+        return {label: self.locate(path, f"files.{label}") for label, path in named}
+
+    def found(self, field: str) -> list[Path]:
+        """Return where the files of one field lie; raises as `locate` does."""
+        return [self.locate(path, f"files.{label}") for label, path in _paths(field, getattr(self.files, field))]
+
+    def prepare_options(self) -> dict[str, object]:
+        """Return what the judgements depend on, besides the files themselves; defaults included."""
+        return self.model_dump(mode="json", include={"sha256", "files"})
+
+    def extract_options(self) -> dict[str, object]:
+        """Return what the features depend on besides the images."""
+        images = self.files.images
+        return {"images": None if images is None else images.as_posix()}
+
+
+# ------------------------------------------------------------------------------------------------------- sentences
+
+
+class SentenceStudy(Descriptor):
+    """EEG of people who read sentences."""
+
+    kind: Literal["sentences"]
+    releases: dict[DatasetName, ZucoRelease] = Field({}, description="folders of ZuCo, by the name of the release")
+    simulate: SimulatedSentences | None = Field(None, description="make the EEG, with known truth, instead")
+    typos: dict[str, str] = Field({}, description="what to replace in texts, besides what is known of ZuCo")
+    split: TextSplit = TextSplit()
+    label: str | None = Field(None, description="column of the tables that is told from decoded vectors, such as topic")
+    labels: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        {}, description="by its value: sentences that say it, worded as the corpus is"
+    )
+    block_size: int | None = Field(
+        None, ge=1, description="sentences in a row that make a block; blocks are then left out in turn, too"
+    )
+    channels: tuple[str, ...] | None = Field(None, description="names, in the order of the recording")
+    eog: tuple[str, ...] = Field(
+        (), description="those of the channels that record the eyes: what they alone give stands in the control matrix"
+    )
+    montage: str | None = Field(None, description="of MNE, with these names; topographies need it")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> SentenceStudy:
+        if bool(self.releases) == (self.simulate is not None):
+            raise ValueError("give releases (folders of ZuCo) or simulate, one of them")
+        if (self.label is None) != (not self.labels):
+            raise ValueError("label (a column) and labels (sentences that say its values) go together")
+        if len(self.labels) == 1:
+            raise ValueError("labels: one value leaves nothing to tell apart; give two or more")
+        unknown = [name for name in self.eog if name not in (self.channels or ())]
+        if unknown:
+            raise ValueError(f"eog: {listed(unknown)} not among channels; name all channels, with those of the eyes")
+        if self.channels and len(self.eog) == len(self.channels):
+            raise ValueError("eog names every channel; the control needs some that do not record the eyes")
+        return self
+
+    def all_files(self) -> list[Path]:
+        """Return every file that is read; raises as `locate` does."""
+        return list(self.found_files().values())
+
+    def found_files(self) -> dict[str, Path]:
+        """Return where every file lies, by its field or its place in the release; raises as `locate` does."""
+        found = {} if self.split.table is None else {"split": self.locate(self.split.table, "split.table")}
+        for name, release in self.releases.items():
+            folder = self.locate(release.folder, f"releases.{name}.folder")
+            found |= {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("results*.mat"))}
+            for task, table in release.tables.items():
+                found[f"{name}.{task}"] = self.locate(table.path, f"releases.{name}.tables.{task}.path")
+        return found
+
+    def prepare_options(self) -> dict[str, object]:
+        """Return what trials and splits depend on, besides the files themselves; defaults included."""
+        fields = ("sha256", "releases", "simulate", "typos", "split", "label", "labels", "block_size", "channels")
+        return self.model_dump(mode="json", include={*fields, "eog", "montage"})
+
+    def extract_options(self) -> dict[str, object]:
+        """Return what the features depend on besides the table of sentences."""
+        return {}
+
+
+# ------------------------------------------------------------------------------------------------------ modalities
+
+
+class ModalityStudy(Descriptor):
+    """Recordings of the same images in several modalities, to be embedded in one space."""
+
+    kind: Literal["modalities"]
+    stimuli: Path = Field(
+        Path("stimuli.csv"), description="table, a row per image: stimulus_id, split (train, val, test) [concept, path]"
+    )
+    vectors: Path | None = Field(
+        None, description=".npy or .safetensors with one array, a row per row of stimuli; else decode_modalities.model"
+    )
+    modalities: dict[Name, ModalityFiles] = Field({}, description="at least one, unless simulated")
+    simulate: SimulateModalities | None = Field(None, description="make the files first, with known truth")
+
+    @model_validator(mode="after")
+    def _recorded_or_simulated(self) -> ModalityStudy:
+        if bool(self.modalities) == (self.simulate is not None):
+            raise ValueError("give modalities, or simulate: where recordings come from")
+        return self
+
+    @property
+    def recorded(self) -> dict[str, ModalityFiles]:
+        """Files by modality, of a simulated study those that it writes."""
+        return dict(self.simulate.files()) if self.simulate else dict(self.modalities)
+
+    @property
+    def vectors_file(self) -> Path | None:
+        """The file of image vectors; None where a model's features stand for them."""
+        return Path("vectors.npy") if self.simulate else self.vectors
+
+    def all_files(self) -> list[Path]:
+        """Return every file and folder; of a simulated study none. Raises as `locate` does."""
+        return [] if self.simulate else list(self.found_files().values())
+
+    def inputs(self) -> list[Path]:
+        """Return every file that recordings are read from, of a release those of its subjects; if simulated none.
+
+        Of a folder of images, of which only names are read, the folder.
+        """
+        found: list[Path] = []
+        for label, path in ({} if self.simulate else self.found_files()).items():
+            recorded = self.modalities[label.split(".")[1]] if label.endswith(".folder") else None
+            found += _expanded([path], recorded.patterns) if isinstance(recorded, ThingsRecordings) else [path]
+        return found
+
+    def found_files(self) -> dict[str, Path]:
+        """Return where every file lies, by the name of its field; raises as `locate` does."""
+        found = {"stimuli": self.locate(self.stimuli, "stimuli")}
+        if self.vectors_file is not None:
+            found["vectors"] = self.locate(self.vectors_file, "vectors")
+        for name, modality in self.recorded.items():
+            if isinstance(modality, ArrayRecordings):
+                for subject, arrays in modality.subjects.items():
+                    for field, path in arrays:
+                        label = f"modalities.{name}.{subject}.{field}"
+                        found[label] = self.locate(path, label)
+            else:
+                for field in ("folder", "images"):
+                    label = f"modalities.{name}.{field}"
+                    found[label] = self.locate(getattr(modality, field), label)
+        return found
+
+    def prepare_options(self) -> dict[str, object]:
+        """Return what prepared recordings depend on, besides the files themselves; defaults included."""
+        return self.model_dump(mode="json", include={"sha256", "stimuli", "vectors", "modalities", "simulate"})
+
+    def extract_options(self) -> dict[str, object]:
+        """Return what the features depend on besides the images."""
+        return {"images": self.stimuli.as_posix()}
+
+
+# ---------------------------------------------------------------------------------------------------------- series
+
+
+class SeriesStudy(Descriptor):
+    """Time series of regions of many people; or a simulated study of them."""
+
+    kind: Literal["series"]
+    files: SeriesFiles | None = None
+    simulate: SeriesWorld | None = None
+    labels: tuple[str, ...] = Field((), description="columns of people to predict: traits, or states of a run")
+    tr_s: RepetitionTime | None = Field(None, gt=0, description="repetition time, s; else that of scans")
+
+    @model_validator(mode="after")
+    def _files_or_world(self) -> SeriesStudy:
+        if (self.files is None) == (self.simulate is None):
+            raise ValueError("series come from files or from simulate: give exactly one of them")
+        if self.files is not None and (self.files.derivatives is None) != (self.files.scans is None):
+            raise ValueError("files.derivatives and files.scans belong together: give both or none")
+        if self.files is not None and self.files.derivatives is None and self.tr_s is None:
+            raise ValueError("tr_s is not given, and tables of series do not hold it; give it in seconds")
+        if self.simulate is not None:
+            missing = [name for name in self.labels if name not in self.simulate.labels]
+            if missing:
+                known = listed(self.simulate.labels) or "none"
+                raise ValueError(f"labels: the simulated study has no {missing[0]!r}; it has {known}")
+        return self
+
+    def all_files(self) -> list[Path]:
+        """Return every file and folder that the descriptor names itself; raises as `locate` does."""
+        folder = None if self.files is None else self.files.derivatives
+        own = [] if folder is None else [self.locate(folder, "files.derivatives")]
+        return [*self.found_files().values(), *own]
+
+    def inputs(self) -> list[Path]:
+        """Return every file that series are read from, those included that a table or a folder of others holds.
+
+        A run that is not there is left to the reader, which names it.
+        """
+        if self.files is None:
+            return []
+        if self.files.derivatives is not None:
+            return _expanded(self.all_files(), self.files.patterns)
+        found = self.all_files()
+        for run in _column(self.locate(self.files.people, "files.people"), "path"):
+            with suppress(BrainalignError):
+                found.append(self.locate(Path(run), "files.people: path"))
+        return found
+
+    def found_files(self) -> dict[str, Path]:
+        """Return where every file lies, by the name of its field; raises as `locate` does."""
+        if self.files is None:
+            return {}
+        scans = self.files.scans
+        named = {"people": self.files.people, "regions": self.files.regions}
+        named |= {"scans.atlas": scans.atlas if scans else None, "scans.names": scans.names if scans else None}
+        return {name: self.locate(path, f"files.{name}") for name, path in named.items() if path is not None}
+
+    def prepare_options(self) -> dict[str, object]:
+        """Return what the series depend on, besides the files themselves; defaults included."""
+        return self.model_dump(mode="json", include={"sha256", "files", "simulate", "labels", "tr_s"})
+
+
+KINDS: dict[str, type[Descriptor]] = {
+    "blocks": BlockStudy,
+    "images": ImageStudy,
+    "recordings": RecordingStudy,
+    "rdms": RdmStudy,
+    "videos": VideoStudy,
+    "triplets": TripletStudy,
+    "sentences": SentenceStudy,
+    "modalities": ModalityStudy,
+    "series": SeriesStudy,
+}
+
+
+def _paths(field: str, value: object) -> Iterator[tuple[str, Path]]:
+    """Yield (field name, path) of every path in a field of a subject."""
+    if isinstance(value, Path):
+        yield field, value
+    elif isinstance(value, dict):
+        for part, inner in value.items():
+            yield from _paths(f"{field}.{part}", inner)
+    elif isinstance(value, tuple):
+        for number, inner in enumerate(value):
+            yield from _paths(f"{field}.{number + 1}", inner)
+
+
+def _expanded(paths: Iterable[Path], patterns: Iterable[str]) -> list[Path]:
+    """Return the files among paths, and of folders the files that fit one of the patterns."""
+    found: list[Path] = []
+    for path in paths:
+        inside = {file for pattern in patterns for file in path.glob(pattern)} if path.is_dir() else {path}
+        found += sorted(file for file in inside if file.is_file())
+    return found
+
+
+def _column(table: Path, name: str) -> list[str]:
+    """Return a column of a table, nothing where there is none: what is wrong with a table is said when it is read."""
+    if table.suffix == ".parquet":
+        return [str(value) for value in read_parquet(table).get(name, [])]
+    with reading(table, "not a readable table"), table.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file, delimiter="," if table.suffix == ".csv" else "\t")
+        return [row[name] for row in rows if row.get(name)]
+
+
+D = TypeVar("D", bound=Descriptor)
+
+
+def scanned_subjects(descriptor: Descriptor) -> list[str]:
+    """Return the fMRI subjects of a study of images: those whose patterns have regions."""
+    if not isinstance(descriptor, ImageStudy):
+        return []
+    return [subject for subject in descriptor.subjects if descriptor.modality(subject) == "fmri"]
+
+
+def load_descriptor(path: str | Path, kind: type[D] = Descriptor, raw: str | Path | None = None) -> D:  # type: ignore[assignment]
+    """Read and validate the descriptor of a dataset; relative files are looked for beside it.
+
+    Parameters
+    ----------
+    path : path
+    kind : type, optional
+        The kind of study that is expected; any where not given.
+    raw : path, optional
+        Where the files of a simulated study are written to and read from.
+
+    Raises
+    ------
+    BrainalignError
+        If it is no valid descriptor, or one of another kind.
+    """
+    path = Path(path)
+    content = read_yaml(path)
+    name = "blocks"
+    if isinstance(content, dict):
+        name = content.get("kind", name)
+        simulated = content.get("simulate") is not None and raw is not None
+        content["folder"] = raw if simulated else path.parent
+        content["file"] = path
+    check_choice(f"{path}: kind", name, KINDS)
+    found = parse(KINDS[name], content, str(path))
+    if not isinstance(found, kind):
+        raise BrainalignError(f"{path} describes a {type(found).__name__} (kind: {name}), not a {kind.__name__}")
+    return found

@@ -1,0 +1,128 @@
+"""Files of responses to images, in every format that is read, and the options of how they become responses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from brainalign.study.parsing import Strict
+
+Hemisphere = Literal["L", "R"]
+
+
+class BetaFiles(Strict):
+    """One response per trial and vertex or voxel."""
+
+    format: Literal["betas"]
+    betas: Path | tuple[Path, ...] | dict[Hemisphere, Path | tuple[Path, ...]] = Field(
+        description="a map per trial: NIfTI (with `mask`), CIFTI, or {L: GIFTI, R: GIFTI}; lists are read in turn"
+    )
+    trials: Path = Field(description="table, a row per trial: stimulus_id [session, run, repeat, onset_s]")
+    mask: Path | None = Field(None, description="NIfTI of the same grid, non-zero inside")
+    rois: dict[str, Path] = Field({}, description="label files: by hemisphere on surfaces, by name in volumes")
+    space: str | None = Field(None, description="mesh of surface maps; found by its size where not given")
+    units: str = "percent signal change"
+
+
+class EpochFiles(Strict):
+    """M/EEG around each stimulus."""
+
+    format: Literal["epochs"]
+    epochs: Path = Field(description="MNE epochs (-epo.fif)")
+    trials: Path | None = Field(None, description="table of trials, where the epochs carry no metadata")
+    picks: Literal["meg", "mag", "grad", "eeg"]
+
+
+class FmriprepFiles(Strict):
+    """fMRIPrep derivatives and the events of the raw dataset; single-trial responses come from a GLM."""
+
+    format: Literal["fmriprep"]
+    derivatives: Path = Field(description="folder of fMRIPrep's derivatives")
+    raw: Path = Field(description="folder of the raw BIDS dataset, whose events.tsv name the stimuli")
+    participant: str = Field(description="without sub-")
+    task: str | None = None
+    space: str | None = None
+    mask: Path | None = Field(None, description="NIfTI; where not given, voxels inside the brain masks of all runs")
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What a folder holds of this participant, and what holds for all: `find_runs` falls back on it."""
+        return (f"sub-{self.participant}/**/func/*", "task-*_events.tsv", "task-*_bold.json")
+
+
+class AlgonautsFiles(Strict):
+    """The layout of the Algonauts 2023 challenge: vertices, averages over repeats, z-scored already."""
+
+    format: Literal["algonauts"]
+    root: Path = Field(description="folder that holds subj01, subj02 ...")
+    participant: str = Field(pattern="^0[1-8]$", description="01 to 08")
+    trust_pickle: bool = Field(False, description="load the names of regions, which are pickles")
+    rois: tuple[str, ...] | None = Field(None, description="labellings, such as streams; all where not given")
+    within: tuple[str, ...] | None = Field(None, description="read only these regions")
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What a folder holds of this participant."""
+        place = f"subj{self.participant}"
+        return (f"{place}/training_split/training_fmri/*", f"{place}/roi_masks/*")
+
+
+class NsdFiles(Strict):
+    """Volumes of the Natural Scenes Dataset, as the release lays them out."""
+
+    format: Literal["nsd"]
+    root: Path = Field(description="folder that holds nsddata and nsddata_betas")
+    participant: str = Field(pattern="^0[1-8]$", description="01 to 08")
+    sessions: tuple[int, ...] | None = Field(None, description="all of the participant's where not given")
+    mask: str = Field("nsdgeneral", description="labelling whose voxels are read")
+    rois: tuple[str, ...] | None = Field(None, description="labellings; the usual ones where not given")
+    within: tuple[str, ...] | None = Field(None, description="read only these regions")
+    betas: str = Field("betas_fithrf_GLMdenoise_RR", description="version of the responses")
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What a folder holds of this participant."""
+        place = f"subj{self.participant}"
+        return (
+            "nsddata/experiments/nsd/nsd_expdesign.mat",
+            f"nsddata/ppdata/{place}/func1pt8mm/roi/*",
+            f"nsddata/freesurfer/{place}/label/*.ctab",
+            f"nsddata_betas/ppdata/{place}/func1pt8mm/{self.betas}/betas_session*.hdf5",
+        )
+
+
+ImageFiles = Annotated[
+    BetaFiles | EpochFiles | FmriprepFiles | AlgonautsFiles | NsdFiles, Field(discriminator="format")
+]
+
+
+class BetaOptions(Strict):
+    """How betas become responses."""
+
+    standardize: Literal["session", "none"] = Field("session", description="z-score each target within sessions")
+    bad_targets: Literal["raise", "drop"] = Field("raise", description="what to do with NaN or constant targets")
+
+
+class EpochOptions(Strict):
+    """How epochs become responses."""
+
+    tmin_s: float | None = None
+    tmax_s: float | None = None
+    decimate: int = Field(1, ge=1, description="keep every so many samples; low-pass filter before")
+    baseline_s: tuple[float, float] | None = Field(
+        None, description="seconds whose mean is subtracted; nothing where not given"
+    )
+    bad_channels: Literal["raise", "drop"] = "raise"
+    whiten: bool = Field(True, description="by the noise covariance of training epochs")
+
+
+class GlmOptions(Strict):
+    """Single-trial GLM of fMRIPrep derivatives (nilearn)."""
+
+    stimulus_column: str = Field("stimulus_id", description="of events.tsv")
+    hrf_model: Literal["spm", "glover", "spm + derivative", "glover + derivative"] = "spm"
+    confounds: tuple[str, ...] = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
+    high_pass_hz: float = Field(0.01, ge=0)
+    noise_model: Literal["ols", "ar1"] = "ols"

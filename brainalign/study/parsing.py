@@ -1,0 +1,196 @@
+"""YAML to validated settings: unknown keys are refused, and every complaint is one line that names the remedy."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from brainalign.checks import BrainalignError, did_you_mean, listed
+from brainalign.io import reading
+
+# Sections whose entries are unions, and the key that tells their members apart.
+TAGS = {"models": "extractor", "methods": "encoder", "subjects": "format"}
+
+
+class Strict(BaseModel):
+    """Refuses unknown keys, so that a typo fails before anything runs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def parse(kind: type[M], content: object, source: str) -> M:
+    """Build a settings model, turning every complaint into one short line.
+
+    Parameters
+    ----------
+    kind : type
+        A model of this file.
+    content : object
+        What YAML or JSON gave.
+    source : str
+        Names the file in the message.
+
+    Raises
+    ------
+    BrainalignError
+        With a line per problem; an unknown key comes with the nearest valid one.
+    """
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        lines = [_complaint(kind, problem) for problem in _without_alternatives(error.errors())]
+        raise BrainalignError("\n".join(f"{source}: {line}" for line in lines)) from None
+
+
+def _without_alternatives(problems: Iterable[Any]) -> list[dict[str, Any]]:
+    """Return one problem for a value that may be of several types: the one of the type that fitted best.
+
+    Pydantic complains once per type, and writes the type into the path: (betas, "dict[...]", left).
+    """
+    found: dict[object, dict[str, Any]] = {}
+    for number, problem in enumerate(problems):
+        loc = problem["loc"]
+        types = [k for k, part in enumerate(loc) if "[" in str(part) and part != "[key]"]
+        place = loc[: types[0]] if types else number
+        if place not in found or len(loc) > len(found[place]["whole"]):
+            short = tuple(part for k, part in enumerate(loc) if k not in types)
+            found[place] = dict(problem) | {"loc": short, "whole": loc}
+    return list(found.values())
+
+
+def _complaint(kind: type[BaseModel], problem: Any) -> str:
+    # pydantic puts the tag of a union into the path (models.<name>.sentence.weights); the file has no such level.
+    loc = problem["loc"]
+    tagged = len(loc) > 2 and loc[0] in TAGS and loc[2] in _tags(kind, loc[0])
+    path = ".".join(str(part) for i, part in enumerate(loc) if not (tagged and i == 2))
+    if problem["type"] == "extra_forbidden":
+        *parents, key = problem["loc"]
+        keys = _keys_at(kind, parents)
+        near = did_you_mean(str(key), keys)
+        return f"unknown key {path!r}{near or '; valid here: ' + ', '.join(sorted(keys))}"
+    if "[key]" in loc and problem["type"] == "literal_error":
+        path = path.removesuffix(f".{problem['input']}.[key]")
+        return f"{path}: a key must be {problem['ctx']['expected']}; got {problem['input']!r}"
+    if "[key]" in loc:
+        return f"{path.removesuffix('.[key]')}: this key must be text of letters and digits; write it in quotes"
+    if problem["type"] == "missing":
+        return f"{path}: this key is required"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] in {"literal_error", "union_tag_invalid"}:
+        given = problem["input"] if problem["type"] == "literal_error" else problem["ctx"]["tag"]
+        options = problem["ctx"].get("expected", problem["ctx"].get("expected_tags", ""))
+        words = options.replace(" or ", ", ").replace("'", "").split(", ")
+        return f"{path}: must be one of {options}; got {given!r}{did_you_mean(str(given), words)}"
+    given = "" if isinstance(problem["input"], dict) or not path else f"; got {problem['input']!r}"
+    return f"{path}: {message}{given}" if path else message
+
+
+def _keys_at(annotation: Any, path: list[Any]) -> set[str]:
+    """Return the keys a settings model allows at a path of an error, looking through dicts and unions."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = annotation.model_fields
+        if not path:
+            return set(fields)
+        return _keys_at(fields[path[0]].annotation, path[1:]) if path[0] in fields else set()
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is dict:
+        return _keys_at(arguments[1], path[1:])
+    if origin is Annotated:
+        return _keys_at(arguments[0], path)
+    if origin in (typing.Union, types.UnionType):
+        tagged = [a for a in arguments if path and _tag(a) == path[0]]
+        if tagged:
+            return _keys_at(tagged[0], path[1:])
+        return set().union(*(_keys_at(a, path) for a in arguments))
+    return set()
+
+
+def _tags(kind: type[BaseModel], section: str) -> set[str | None]:
+    """Return the tags of the union that the entries of a section are."""
+    if section not in kind.model_fields:
+        return set()
+    entry = typing.get_args(kind.model_fields[section].annotation)[1]
+    members = typing.get_args(typing.get_args(entry)[0]) if typing.get_origin(entry) is Annotated else ()
+    return {_tag(member) for member in members}
+
+
+def _tag(annotation: Any) -> str | None:
+    """Return the value of the field that tells a member of a union from the others."""
+    fields = getattr(annotation, "model_fields", {})
+    tags = [typing.get_args(fields[key].annotation)[0] for key in TAGS.values() if key in fields]
+    return tags[0] if tags else None
+
+
+MOST_VALUES = 1_000_000  # of a file; the longest descriptors of this repository have some thousand
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that a mapping has already: YAML would keep the last value, and say nothing.
+
+    Neither does it follow aliases that name each other until a few lines stand for more values than fit the memory.
+    """
+
+    def get_single_node(self) -> Any:
+        node: Any = super().get_single_node()
+        if node is not None and _size(node, {}) > MOST_VALUES:
+            raise BrainalignError(f"its aliases (*) stand for more than {MOST_VALUES:,} values; write them out")
+        return node
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        # Before merges ("<<") are resolved: what they bring may be overwritten.
+        node: Any = super().compose_mapping_node(anchor)
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            name, line = (key.tag, key.value), key.start_mark.line + 1
+            if name in lines:
+                raise BrainalignError(
+                    f"line {line}: the key {key.value!r} is there already, in line {lines[name]}; delete one of them "
+                    "or give it another name"
+                )
+            lines[name] = line
+        return node
+
+
+def _size(node: Any, known: dict[int, float]) -> float:
+    """Return how many values a node of YAML stands for, aliases followed; infinite where one holds itself."""
+    if id(node) not in known:
+        known[id(node)] = float("inf")  # until it is counted: what comes back to it never ends
+        parts = [] if isinstance(node, yaml.ScalarNode) else node.value
+        inner = [part for pair in parts for part in (pair if isinstance(pair, tuple) else (pair,))]
+        known[id(node)] = 1 + sum(_size(part, known) for part in inner)
+    return known[id(node)]
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file.
+
+    Raises
+    ------
+    BrainalignError
+        If there is none, it is not valid, a mapping has a key twice, or aliases stand for too many values.
+    """
+    if not path.is_file():
+        folder = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.exists() else []
+        raise BrainalignError(
+            f"{path}: no such file{did_you_mean(path.name, folder)}"
+            + (f"; in {path.parent}: {listed(folder, 6)}" if folder else "")
+        )
+    with reading(path, "not valid YAML", "correct it"):
+        text = path.read_text(encoding="utf-8-sig")
+        try:
+            return yaml.load(text, _Loader)
+        except BrainalignError as error:
+            raise BrainalignError(f"{path}: {error}") from None
+        except yaml.YAMLError as error:
+            raise BrainalignError(f"{path}: not valid YAML: {str(error).splitlines()[-1].strip()}") from None

@@ -1,0 +1,116 @@
+"""How large a study is, from headers and tables alone, so that a plan needs no `shape` in the descriptor."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from contextlib import suppress
+from functools import lru_cache
+from math import ceil, prod
+from pathlib import Path
+
+import numpy as np
+
+from brainalign.checks import BrainalignError
+from brainalign.io import image_values, load_image_file, read_lines, reading
+from brainalign.study.descriptor import BlockStudy, ImageStudy, Shape
+
+DEFAULT_SHAPE = Shape(runs=12, trials=10_000, targets=100_000)  # of a release whose files say nothing at a glance
+VERTICES = 20_484  # of the simulated cortex
+HEAD_BYTES = 1 << 16  # of a GIFTI file: what stands before its first array
+CIFTI = (".dscalar.nii", ".dtseries.nii")
+
+
+def shape_of(study: BlockStudy | ImageStudy) -> Shape:
+    """Return the size of the largest subject's data: as the descriptor says, as its files say, else a large release."""
+    return known_shape(study) or DEFAULT_SHAPE
+
+
+def known_shape(study: BlockStudy | ImageStudy) -> Shape | None:
+    """Return the size of the largest subject's data; None where neither descriptor nor files say it."""
+    if study.shape is not None:
+        return study.shape
+    key = (str(study.folder), study.model_dump_json(exclude={"title", "citation", "notes"}))
+    return _measured(*key, _Held(study))
+
+
+class _Held:
+    """A study beside the text that a cache knows it by; all are equal."""
+
+    def __init__(self, study: BlockStudy | ImageStudy) -> None:
+        self.study = study
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@lru_cache(maxsize=64)
+def _measured(folder: str, text: str, held: _Held) -> Shape | None:
+    study = held.study
+    if isinstance(study, ImageStudy) and study.simulate:
+        size = study.simulate
+        n = (size.n_shared + size.n_unique) * size.n_repeats
+        return Shape(runs=size.n_sessions, trials=n, targets=VERTICES)
+    shapes = []
+    for subject in study.subjects:
+        # A file that is missing or damaged is for `check` to tell; a plan goes without it.
+        with suppress(BrainalignError, OSError, ValueError, KeyError, EOFError):
+            shapes.append(_of_blocks(study, subject) if isinstance(study, BlockStudy) else _of_images(study, subject))
+    found = [shape for shape in shapes if shape is not None]
+    return max(found, key=lambda shape: shape.trials * shape.targets, default=None)
+
+
+def _of_blocks(study: BlockStudy, subject: str) -> Shape:
+    labels = [line.split() for line in read_lines(study.find(subject, "labels")) if line.strip()]
+    starts = [row for k, row in enumerate(labels) if k == 0 or row != labels[k - 1]]
+    trials = sum(row[0] != study.fmri.rest for row in starts)
+    return Shape(runs=len({row[-1] for row in labels}), trials=trials, targets=_inside(study.find(subject, "mask")))
+
+
+def _of_images(study: ImageStudy, subject: str) -> Shape | None:
+    files = study.subjects[subject]
+    paths = study.files(subject)
+    tables = [path for label, path in paths.items() if label.startswith("trials")]
+    n_trials = sum(_rows(path) for path in tables)
+    if files.format == "epochs":
+        values = sum(path.stat().st_size for label, path in paths.items() if label.startswith("epochs")) / 4
+        trials = n_trials or _rows(study.locate(study.images, "images"))
+        return Shape(runs=1, trials=trials, targets=ceil(values / trials))
+    if files.format == "betas" and n_trials:
+        # The files of a list hold other trials of the same targets.
+        firsts = {label: path for label, path in paths.items() if re.fullmatch(r"betas(\.[LR])?(\.1)?", label)}
+        volume = not isinstance(files.betas, dict) and not min(firsts.values()).name.endswith(CIFTI)
+        targets = _inside(paths["mask"]) if volume and "mask" in paths else sum(map(_targets, firsts.values()))
+        return Shape(runs=1, trials=n_trials, targets=targets)
+    return None
+
+
+def _targets(path: Path) -> int:
+    """Return how many vertices, grayordinates or voxels a file of responses holds."""
+    if path.name.endswith((".gii", ".gii.gz")):
+        with reading(path, "no GIFTI file"):
+            with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+                found = re.search(rb'Dim0="(\d+)"', file.read(HEAD_BYTES))
+            if not found:
+                raise ValueError("holds no array")
+            return int(found[1])
+    shape: tuple[int, ...] = load_image_file(path).shape
+    return int(shape[-1]) if path.name.endswith(CIFTI) else prod(map(int, shape[:3]))
+
+
+def _inside(mask: Path) -> int:
+    """Return how many voxels a mask selects; several programs write NaN outside."""
+    return int(np.count_nonzero(np.nan_to_num(image_values(mask, load_image_file(mask)))))
+
+
+def _rows(path: Path) -> int:
+    """Return the rows of a table, without its header."""
+    if path.suffix == ".parquet":
+        import pyarrow.parquet
+
+        with reading(path, "not a readable .parquet table", "write it again"):
+            return int(pyarrow.parquet.read_metadata(path).num_rows)
+    return max(sum(1 for line in read_lines(path) if line.strip()) - 1, 1)

@@ -1,0 +1,46 @@
+"""Captions of voxels."""
+
+from brainalign.synthesis.captions.captioners import (
+    ANY,
+    AttributeCaptioner,
+    Captioner,
+    Captions,
+    TextCaptioner,
+    VocabularyCaptioner,
+    caption_targets,
+    noun_shares,
+)
+from brainalign.synthesis.captions.captions import bank_shares, project_to_bank
+from brainalign.synthesis.captions.prefix_captioner import PrefixCaptioner, train_prefix_captioner
+from brainalign.synthesis.captions.scores import (
+    CaptionScores,
+    attribute_evidence,
+    caption_scores,
+    silence_attributes,
+    temperature_curve,
+)
+from brainalign.synthesis.captions.shuffled import shuffled_weights
+from brainalign.synthesis.captions.study import CaptionStudy, VoxelCaptions
+
+__all__ = [
+    "ANY",
+    "AttributeCaptioner",
+    "CaptionScores",
+    "CaptionStudy",
+    "Captioner",
+    "Captions",
+    "PrefixCaptioner",
+    "TextCaptioner",
+    "VocabularyCaptioner",
+    "VoxelCaptions",
+    "attribute_evidence",
+    "bank_shares",
+    "caption_scores",
+    "caption_targets",
+    "noun_shares",
+    "project_to_bank",
+    "shuffled_weights",
+    "silence_attributes",
+    "temperature_curve",
+    "train_prefix_captioner",
+]

@@ -1,0 +1,239 @@
+"""From points of an image embedding to words: nearest phrases, attribute by attribute, or what a function says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brainalign.checks import BrainalignError
+
+Values = NDArray[np.floating[Any]]
+
+ANY = ""  # the value of an attribute about which nothing is said
+
+
+@dataclass(frozen=True)
+class Captions:
+    """What a captioner says of voxels.
+
+    Attributes
+    ----------
+    texts : array (n_voxels,) of str
+        Empty where nothing is said.
+    embeddings : array (n_voxels, d)
+        What images are compared with to score a caption; NaN where it says nothing, or where none is known.
+    values : dict of arrays (n_voxels,) of str
+        By attribute; empty for captioners without attributes.
+    """
+
+    texts: NDArray[np.str_]
+    embeddings: Values
+    values: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+
+
+class Captioner(Protocol):
+    """Anything that says something of points (n_voxels, d) of an image embedding."""
+
+    def __call__(self, projected: Values) -> Captions:
+        """Return a caption per row."""
+
+
+class Writer(Protocol):
+    """A function of a user's: points (n_voxels, d) to as many texts."""
+
+    def __call__(self, projected: Values, /) -> Sequence[str]:
+        """Return a text per row."""
+
+
+class Embedder(Protocol):
+    """Texts to points (n_texts, d) of the space of the images."""
+
+    def __call__(self, texts: Sequence[str], /) -> Values:
+        """Return a row per text."""
+
+
+def caption_targets(projected: Values, captioner: Captioner) -> Captions:
+    """Return a caption per projected voxel, and check that the captioner gave as many.
+
+    Parameters
+    ----------
+    projected : array (n_voxels, d)
+        From `project_to_bank`.
+    captioner : callable
+        `VocabularyCaptioner`, `AttributeCaptioner`, `PrefixCaptioner`, `TextCaptioner` around a function, or alike.
+
+    Raises
+    ------
+    BrainalignError
+        If projected weights are no matrix or not finite, or captions do not fit them.
+    """
+    projected = np.asarray(projected, dtype=np.float64)
+    if projected.ndim != 2 or not np.isfinite(projected).all():
+        raise BrainalignError(f"projected weights must be finite, (n_voxels, d); got shape {projected.shape}")
+    found = captioner(projected)
+    if len(found.texts) != len(projected) or found.embeddings.shape != projected.shape:
+        raise BrainalignError(
+            f"the captioner gave {len(found.texts)} captions with embeddings {found.embeddings.shape} for projected "
+            f"weights {projected.shape}; it must give one per voxel, embedded in the space of the images"
+        )
+    return found
+
+
+class VocabularyCaptioner:
+    """The phrase whose embedding is nearest in angle.
+
+    Parameters
+    ----------
+    phrases : sequence of str (n_phrases)
+    embeddings : array (n_phrases, d)
+        Of the phrases, in the space of the images; of images, where phrases are the captions of a bank.
+    origin : array (d,), optional
+        Mean direction of images, from which angles of projected voxels are measured; phrases are then measured from
+        theirs. It takes out the gap between texts and images, and what all images share.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no phrase, or not an embedding for each.
+
+    Examples
+    --------
+    >>> captioner = VocabularyCaptioner(["red", "blue"], np.eye(2))
+    >>> caption_targets(np.array([[0.2, 0.9]]), captioner).texts.tolist()
+    ['blue']
+    """
+
+    def __init__(self, phrases: Sequence[str], embeddings: Values, origin: Values | None = None) -> None:
+        if not len(phrases) or len(phrases) != len(embeddings):
+            raise BrainalignError(f"a vocabulary needs an embedding per phrase; got {len(phrases)}, {len(embeddings)}")
+        self.phrases = np.asarray(list(phrases), dtype=np.str_)
+        self.origin = origin
+        units = _units(np.asarray(embeddings, dtype=np.float64))
+        self.embeddings = units if origin is None else _units(units - units.mean(axis=0))
+
+    def __call__(self, projected: Values) -> Captions:
+        """Return the nearest phrase of every row."""
+        best = (_from(projected, self.origin) @ self.embeddings.T).argmax(axis=1)
+        return Captions(self.phrases[best], self.embeddings[best])
+
+
+class AttributeCaptioner:
+    """The best value of every attribute by itself: "red, any shape".
+
+    Parameters
+    ----------
+    attributes : mapping of str to (values, embeddings (n_values, d))
+    origin : array (d,), optional
+        As of `VocabularyCaptioner`; values of each attribute are measured from their own mean.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no attribute, or one has fewer than two values.
+    """
+
+    def __init__(self, attributes: Mapping[str, tuple[Sequence[str], Values]], origin: Values | None = None) -> None:
+        single = [name for name, (values, _) in attributes.items() if len(values) < 2]
+        if not attributes or single:
+            raise BrainalignError(f"attributes need two values or more each; {', '.join(single) or 'there are none'}")
+        self.origin = origin
+        self.vocabularies = {
+            name: VocabularyCaptioner(values, embeddings, np.zeros(np.shape(embeddings)[1]))
+            for name, (values, embeddings) in attributes.items()
+        }
+
+    def __call__(self, projected: Values) -> Captions:
+        """Return the best value of every attribute for every row."""
+        points = _from(projected, self.origin)
+        return self.said({name: each(points).texts for name, each in self.vocabularies.items()})
+
+    def said(self, values: Mapping[str, NDArray[np.str_]]) -> Captions:
+        """Return captions of known values, of which some may be `ANY`.
+
+        Parameters
+        ----------
+        values : mapping of arrays (n_voxels,) of str
+        """
+        parts, embeddings = [], []
+        for name, each in self.vocabularies.items():
+            row = {ANY: np.zeros(each.embeddings.shape[1])}
+            row |= {str(phrase): e for phrase, e in zip(each.phrases, each.embeddings, strict=True)}
+            embeddings.append(np.stack([row[str(value)] for value in values[name]]))
+            parts.append([str(value) if value != ANY else f"any {name}" for value in values[name]])
+        total = np.sum(embeddings, axis=0)
+        silent = np.all([values[name] == ANY for name in self.vocabularies], axis=0)
+        total[silent] = np.nan
+        texts = np.array([", ".join(words) for words in zip(*parts, strict=True)], dtype=np.str_)
+        return Captions(np.where(silent, "", texts).astype(np.str_), _units(total), values)
+
+
+class TextCaptioner:
+    """What a function says, with embeddings of its texts where something can embed them.
+
+    Parameters
+    ----------
+    write : callable
+        Projected voxels (n_voxels, d) to as many texts: a language model, a service, a person.
+    embed : callable, optional
+        Texts to points in the space of the images; without it captions are shown but cannot be scored.
+    """
+
+    def __init__(self, write: Writer, embed: Embedder | None = None) -> None:
+        self.write = write
+        self.embed = embed
+
+    def __call__(self, projected: Values) -> Captions:
+        """Return what the function says."""
+        texts = [str(text) for text in self.write(projected)]
+        embeddings = np.full(projected.shape, np.nan)
+        if self.embed is not None and texts:
+            different = list(dict.fromkeys(texts))
+            found = dict(zip(different, self.embed(different), strict=True))
+            embeddings = np.stack([found[text] for text in texts]).astype(np.float64)
+        return Captions(np.array(texts, dtype=np.str_), embeddings)
+
+
+def noun_shares(
+    texts: Sequence[str], regions: Mapping[str, NDArray[np.intp]], nouns: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return the share of the voxels of every region whose caption holds a word.
+
+    Parameters
+    ----------
+    texts : sequence of str (n_voxels)
+    regions : mapping of arrays of voxel numbers
+    nouns : sequence of str
+        Whole words or phrases, whatever their case.
+
+    Returns
+    -------
+    dict
+        Share by region and noun; NaN for a region without voxels.
+    """
+    said = np.array([[holds(text, noun) for noun in nouns] for text in texts]).reshape(len(texts), len(nouns))
+    return {
+        region: dict(zip(nouns, said[rows].mean(axis=0).tolist() if len(rows) else [np.nan] * len(nouns), strict=True))
+        for region, rows in regions.items()
+    }
+
+
+def holds(text: str, noun: str) -> bool:
+    """Return whether a text holds a word or phrase as a whole: "car" is not in "scarf"."""
+    words = "".join(letter if letter.isalnum() or letter == "-" else " " for letter in text.lower()).split()
+    return f" {noun.lower()} " in f" {' '.join(words)} "
+
+
+def _units(rows: Values) -> NDArray[np.float64]:
+    """Return rows at unit length; a row of nothing, or of rounding errors, stays zero."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.where(norms > 1e-9, rows / np.where(norms > 1e-9, norms, 1), np.where(np.isnan(norms), np.nan, 0.0))
+
+
+def _from(projected: Values, origin: Values | None) -> NDArray[np.float64]:
+    """Return directions as seen from the origin."""
+    units = _units(projected)
+    return units if origin is None else _units(units - np.asarray(origin))

@@ -1,0 +1,248 @@
+"""Captions of the voxels of one subject: fitted on training images, scored on test images, beside every control."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.statistics import bootstrap_correlations, fdr, pearson, permute_within, permuted_correlations
+from brainalign.synthesis.captions.captioners import ANY, AttributeCaptioner, Captioner, Captions, caption_targets
+from brainalign.synthesis.captions.captions import Bank, project_to_bank
+from brainalign.synthesis.captions.scores import (
+    attribute_evidence,
+    caption_scores,
+    silence_attributes,
+    temperature_curve,
+)
+from brainalign.synthesis.captions.shuffled import shuffled_weights
+
+Values = NDArray[np.floating[Any]]
+
+# What stands beside the captions: given to other voxels, the commonest for all, limits of the temperature, no relation.
+CONTROLS = ("permuted", "frequent", "bankmean", "nearest", "shuffled")
+N_ORDERS = 20  # of captions over voxels, whose intervals are averaged
+
+
+class Fit(Protocol):
+    """A ridge regression."""
+
+    coef_: Any
+    alpha_: Any
+
+    def predict(self, X: Any) -> Any:
+        """Return responses to images."""
+
+
+class Regressor(Protocol):
+    """What fits responses to embeddings, linearly."""
+
+    def __call__(self, embeddings: Values, responses: Values, /) -> Fit:
+        """Return what was fitted."""
+
+
+@dataclass(frozen=True)
+class VoxelCaptions:
+    """Tables of `CaptionStudy`.
+
+    Attributes
+    ----------
+    captions : DataFrame (n_voxels)
+        caption, and for every attribute its value, the value's share of bank mass, p and q; r of the encoder, of the
+        caption and of controls; p and q of the caption's r.
+    scores : DataFrame
+        region, of (encoder, caption, a control), r (mean over voxels with a caption), low, high, gain (of the caption
+        over it), gain_low, gain_high, n (voxels).
+    temperatures : DataFrame
+        temperature, score, se, n_captions, chosen; empty where the temperature is fixed.
+    temperature : float
+    """
+
+    captions: pd.DataFrame
+    scores: pd.DataFrame
+    temperatures: pd.DataFrame
+    temperature: float
+
+
+@dataclass(frozen=True)
+class CaptionStudy:
+    """Fits, projects, names and scores.
+
+    Parameters
+    ----------
+    regress : callable
+    captioner : callable
+    labels : mapping of sequences (n_training_images)
+        Of an `AttributeCaptioner`: the value of every attribute of the training images.
+    temperature : float, optional
+        Chosen among `temperatures` on validation images where not given.
+    bank : array (n_bank, d), optional
+        Training images where not given.
+    """
+
+    regress: Regressor
+    captioner: Captioner
+    labels: Mapping[str, Sequence[str] | NDArray[np.str_]]
+    temperatures: Sequence[float]
+    temperature: float | None = None
+    validation_share: float = 0.25
+    bank: Bank | None = None
+    n_nulls: int = 19
+    q: float = 0.05
+    n_permutations: int = 1000
+    n_draws: int = 1000
+    confidence: float = 0.95
+    seed: int = 0
+
+    def __call__(
+        self,
+        train: tuple[Values, Values],
+        test: tuple[Values, Values],
+        regions: Mapping[str, NDArray[np.intp]],
+    ) -> VoxelCaptions:
+        """Caption voxels.
+
+        Parameters
+        ----------
+        train, test : (array (n_images, d), array (n_images, n_voxels))
+            Embeddings of any length, and responses: averages over repeats, z-scored over training images.
+        regions : mapping of arrays of voxel numbers
+
+        Returns
+        -------
+        VoxelCaptions
+        """
+        embeddings, responses = train
+        units, images = _units(embeddings), _units(test[0])
+        bank = embeddings if self.bank is None else self.bank
+        curve = pd.DataFrame(columns=["temperature", "score", "se", "n_captions", "chosen"])
+        temperature = self.temperature
+        if temperature is None:
+            curve = self._curve(units, responses, bank)
+            temperature = float(curve.loc[curve["chosen"], "temperature"].iloc[0])
+        encoder = self.regress(units, responses)
+        weights = np.asarray(encoder.coef_, dtype=np.float64)
+        rng = np.random.default_rng([self.seed, 0xCA9])
+        nulls = shuffled_weights(units, responses, np.asarray(encoder.alpha_), self.n_nulls, rng)
+        captions, table = self._named(weights, nulls, embeddings, bank, temperature)
+        table.insert(0, "caption", captions.texts)
+        predicted = {"encoder": np.asarray(encoder.predict(images)), "caption": images @ captions.embeddings.T}
+        scores = caption_scores(captions, images, test[1], seed=self.seed)
+        spoken: NDArray[np.bool_] = np.asarray(np.isfinite(captions.embeddings).all(axis=1))
+        predicted["frequent"] = np.where(spoken, scores.frequent[:, None], np.nan)
+        for name, control, at in (
+            ("bankmean", weights, 0.0),
+            ("nearest", weights, np.inf),
+            ("shuffled", nulls[0], temperature),
+        ):
+            other = caption_targets(project_to_bank(control, bank, at), self.captioner)
+            predicted[name] = np.where(spoken, images @ self._as_silent_as(captions, other).embeddings.T, np.nan)
+        table["encoder_r"] = pearson(predicted["encoder"], test[1])
+        table["r"] = scores.r
+        table["permuted_r"] = scores.permuted_r
+        for name in ("frequent", "bankmean", "nearest", "shuffled"):
+            table[f"{name}_r"] = pearson(predicted[name], test[1])
+        table["p"], table["q"] = self._p(predicted["caption"], test[1], spoken)
+        return VoxelCaptions(table, self._scores(predicted, test[1], regions, spoken), curve, temperature)
+
+    def _curve(self, units: Values, responses: Values, bank: Bank) -> pd.DataFrame:
+        order = np.random.default_rng([self.seed, 0x7A1]).permutation(len(units))
+        n = max(2, round(self.validation_share * len(units)))
+        held, fitted = order[:n], order[n:]
+        weights = np.asarray(self.regress(units[fitted], responses[fitted]).coef_, dtype=np.float64)
+        # The bank may hold the validation images: it says what images look like, not what voxels answer.
+        return temperature_curve(
+            weights, bank, self.captioner, units[held], responses[held], [0.0, *self.temperatures, np.inf]
+        )
+
+    def _named(
+        self, weights: Values, nulls: Sequence[Values], embeddings: Values, bank: Bank, temperature: float
+    ) -> tuple[Captions, pd.DataFrame]:
+        n_voxels = weights.shape[1]
+        if not isinstance(self.captioner, AttributeCaptioner):
+            said = caption_targets(project_to_bank(weights, bank, temperature), self.captioner)
+            return said, pd.DataFrame(index=range(n_voxels))
+
+        def found(each: Values) -> pd.DataFrame:
+            assert isinstance(self.captioner, AttributeCaptioner)
+            return attribute_evidence(self.captioner, each, embeddings, self.labels, temperature, named=bank)
+
+        known = silence_attributes(found(weights), [found(each) for each in nulls], self.q)
+        columns: dict[str, NDArray[Any]] = {}
+        for name, rows in known.groupby("attribute", sort=False):
+            columns[str(name)] = rows["said"].to_numpy(dtype=np.str_)
+            columns |= {f"{name}_{part}": rows[part].to_numpy() for part in ("share", "prior", "p", "q")}
+        names = list(self.captioner.vocabularies)
+        return self.captioner.said({name: columns[name] for name in names}), pd.DataFrame(columns)
+
+    def _as_silent_as(self, captions: Captions, other: Captions) -> Captions:
+        """Return other captions that say something of the same attributes: only what they say differs."""
+        if not isinstance(self.captioner, AttributeCaptioner):
+            return other
+        values = {
+            name: np.where(captions.values[name] == ANY, ANY, said).astype(np.str_)
+            for name, said in other.values.items()
+        }
+        return self.captioner.said(values)
+
+    def _p(self, predicted: Values, measured: Values, spoken: NDArray[np.bool_]) -> tuple[Values, Values]:
+        p, q = np.full((2, len(spoken)), np.nan)
+        if spoken.any():
+            rng = np.random.default_rng([self.seed, 0x9E4])
+            orders = permute_within(np.zeros(len(measured), dtype=int), self.n_permutations, rng)
+            null = permuted_correlations(predicted[:, spoken], measured[:, spoken], orders)
+            p[spoken] = (1 + null.n_reached) / (1 + len(orders))
+            q[spoken] = fdr(p[spoken])
+        return p, q
+
+    def _scores(
+        self,
+        predicted: Mapping[str, Values],
+        measured: Values,
+        regions: Mapping[str, NDArray[np.intp]],
+        spoken: NDArray[np.bool_],
+    ) -> pd.DataFrame:
+        """Compare means over the voxels of regions on resampled test images, the same ones for all."""
+        groups = [rows[spoken[rows]] for rows in regions.values()]
+        kept = {name: np.nan_to_num(values) for name, values in predicted.items()}
+        rng = np.random.default_rng([self.seed, 0x0D3])
+        voxels = np.flatnonzero(spoken)
+
+        def drawn(values: Values) -> tuple[Values, Values]:
+            draws = bootstrap_correlations(values, measured, groups, n_draws=self.n_draws, seed=self.seed)
+            r = pearson(values, measured)
+            return np.array([np.nanmean(r[rows]) if len(rows) else np.nan for rows in groups]), draws
+
+        found = {name: drawn(values) for name, values in kept.items()}
+        mixed = []
+        for _ in range(N_ORDERS):
+            order = np.arange(len(spoken))
+            order[voxels] = rng.permutation(voxels)
+            mixed.append(drawn(kept["caption"][:, order]))
+        found["permuted"] = np.mean([r for r, _ in mixed], axis=0), np.mean([draws for _, draws in mixed], axis=0)
+        tail = (1 - self.confidence) / 2
+        rows = []
+        for k, region in enumerate(regions):
+            for name in ("encoder", "caption", *CONTROLS):
+                r, draws = found[name][0][k], found[name][1][:, k]
+                gains = found["caption"][1][:, k] - draws
+                low, high, gain_low, gain_high = (
+                    float(np.quantile(part, at)) if len(groups[k]) else np.nan
+                    for part in (draws, gains)
+                    for at in (tail, 1 - tail)
+                )
+                rows.append(
+                    {"region": region, "of": name, "r": r, "low": low, "high": high}
+                    | {"gain": found["caption"][0][k] - r, "gain_low": gain_low, "gain_high": gain_high}
+                    | {"n": len(groups[k]), "n_silent": len(regions[region]) - len(groups[k])}
+                )
+        return pd.DataFrame(rows)
+
+
+def _units(rows: Values) -> NDArray[np.float64]:
+    rows = np.asarray(rows, dtype=np.float64)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))

@@ -1,0 +1,303 @@
+"""Semantic directions: along what do the images of a denoiser differ, and along what does a region's response rise?
+
+Directions live in the output of the middle block (h-space), one map per step of the sampler; adding a multiple of one
+while an image forms changes what is in it, and leaves the rest of the same seed's image as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from brainalign.checks import BrainalignError, check_choice
+from brainalign.synthesis.directions.bottleneck import (
+    Trajectories,
+    denoised_at,
+    edited,
+    generators,
+    record_trajectories,
+)
+from brainalign.synthesis.directions.contrasts import (
+    between_extremes,
+    centred_rows,
+    explained_by,
+    principal_components,
+    regression_gradient,
+    without_span,
+)
+from brainalign.synthesis.directions.jacobian import jacobian_directions
+from brainalign.synthesis.guidance import Denoiser, Objective, clamped_images
+
+if TYPE_CHECKING:
+    from brainalign.synthesis.guidance import BrainGuidedPipeline, GuidedOutput
+
+METHODS = ("pca", "jacobian", "supervised", "ridge", "pullback")
+Method = Literal["pca", "jacobian", "supervised", "ridge", "pullback"]
+LEAST = 20  # seeds
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Directions in the middle block of a denoiser.
+
+    Attributes
+    ----------
+    vectors : Tensor (n_directions, n_steps, channels, rows, columns)
+        Each of length 1 over all steps together.
+    scale : Tensor (n_directions,)
+        Standard deviation over seeds of their projection on each vector: the unit of alpha.
+    explained : Tensor (n_directions,)
+        pca: share of the variance of trajectories. jacobian: share of the squared singular values of those found.
+        Others: squared correlation, over the seeds they were found with, of the projection and the annotator.
+    timesteps : tuple of float (n_steps,)
+    options : mapping
+        Arguments of the pipeline that directions were found with.
+    """
+
+    vectors: Tensor
+    scale: Tensor
+    explained: Tensor
+    timesteps: tuple[float, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def edit(
+        self,
+        pipe: BrainGuidedPipeline,
+        alpha: float | Sequence[float] | NDArray[np.floating],
+        generator: Sequence[torch.Generator] | Sequence[int],
+        *,
+        direction: int = 0,
+        **options: Any,
+    ) -> GuidedOutput:
+        """Let images form while the middle block is moved: h_t <- h_t + alpha scale v_t.
+
+        Parameters
+        ----------
+        pipe : BrainGuidedPipeline
+        alpha : float or array (n_images,)
+            In standard deviations; 0 gives the images of the same seeds without any edit.
+        generator : sequence of torch.Generator or of int (n_images,)
+            Or their seeds.
+        direction : int
+        **options
+            Of the pipeline, in the place of those that the direction was found with.
+
+        Returns
+        -------
+        GuidedOutput
+            images (n_images, 3, H, W) in [0, 1].
+
+        Raises
+        ------
+        BrainalignError
+            If the sampler takes other steps than it did when the direction was found.
+        """
+        seeded = [one if isinstance(one, torch.Generator) else generators([one])[0] for one in generator]
+        n = len(seeded)
+        amount = torch.as_tensor(np.broadcast_to(np.asarray(alpha, dtype=np.float64), n).copy())
+        amount = (amount * float(self.scale[direction])).to(self.vectors)
+        shift = self.vectors[direction][:, None] * amount[None, :, None, None, None]
+        arguments = {**self.options, **options}
+        if not amount.any():
+            return pipe(None, num_images=n, generator=seeded, **arguments)
+        with edited(pipe, shift, self.timesteps, n):
+            return pipe(None, num_images=n, generator=seeded, **arguments)
+
+    def without(self, others: Sequence[Directions], recorded: Trajectories) -> Directions:
+        """Return the directions without what others span, so that each changes what is its own.
+
+        Parameters
+        ----------
+        others : sequence of Directions
+        recorded : Trajectories
+            Whose projections give the new unit of alpha.
+
+        Raises
+        ------
+        BrainalignError
+            If nothing is left of a direction.
+        """
+        flat = without_span(self.vectors.flatten(1), [other.vectors.flatten(1) for other in others])
+        scale = (centred_rows(recorded) @ flat.T).std(dim=0)
+        return replace(self, vectors=flat.reshape(self.vectors.shape), scale=scale)
+
+    def select(self, rows: Sequence[int]) -> Directions:
+        """Return some of the directions."""
+        chosen = list(rows)
+        return replace(self, vectors=self.vectors[chosen], scale=self.scale[chosen], explained=self.explained[chosen])
+
+
+def semantic_directions(
+    pipe: BrainGuidedPipeline,
+    method: Method,
+    objective: Objective | None = None,
+    n_seeds: int = 256,
+    n_directions: int = 8,
+    spatial: Literal["full", "mean"] = "full",
+    orthogonal_to: Directions | Sequence[Directions] | None = None,
+    *,
+    seed: int = 0,
+    recorded: Trajectories | None = None,
+    image: int = 0,
+    **options: Any,
+) -> Directions:
+    """Find directions in the middle block of a denoiser.
+
+    Parameters
+    ----------
+    pipe : BrainGuidedPipeline
+    method : {"pca", "jacobian", "supervised", "ridge", "pullback"}
+        pca: principal components of the trajectories of seeds. jacobian: what changes one image most. supervised: mean
+        of the tenth of the seeds whose images score highest minus that of the lowest tenth. ridge: the scores'
+        regression on principal components. pullback: mean gradient of the score. The last three ask the objective; with
+        a region's response as the annotator they are brain-supervised.
+    objective : callable, optional
+        Images (n, 3, H, W) in [0, 1] to a score each; for pullback it must be differentiable.
+    n_seeds : int
+    n_directions : int
+        Of pca and jacobian; the others find one.
+    spatial : {"full", "mean"}
+        "mean": the same change everywhere, which suits colour; size and place need the whole map.
+    orthogonal_to : Directions or sequence of Directions, optional
+        What these span is taken out of the result, so that it changes what is its own.
+    seed : int
+        Of the first image; seeds count up from it.
+    recorded : Trajectories, optional
+        From `record_trajectories`, in the place of new seeds: several annotators can share one set.
+    image : int
+        Of the seeds, the one whose Jacobian is taken.
+    **options
+        Of the pipeline, while seeds are recorded.
+
+    Returns
+    -------
+    Directions
+
+    Raises
+    ------
+    BrainalignError
+        If there are fewer than 20 seeds, an annotator is missing, gives no finite score per image or the same for
+        all, or nothing is left of a direction.
+
+    References
+    ----------
+    Kwon M, Jeong J, Uh Y (2023). Diffusion models already have a semantic latent space. ICLR. arXiv:2210.10960
+    Haas R et al. (2024). Discovering interpretable directions in the semantic latent space of diffusion models. FG.
+    arXiv:2303.11073
+
+    Examples
+    --------
+    >>> found = semantic_directions(pipe, "supervised", objective)
+    >>> found.edit(pipe, 3.0, generators(range(1000, 1016))).images
+    """
+    check_choice("method", method, METHODS)
+    check_choice("spatial", spatial, ("full", "mean"))
+    asks = method in ("supervised", "ridge", "pullback")
+    if asks and objective is None:
+        raise BrainalignError(f"{method} directions need an objective: a function of images that scores each")
+    if recorded is None:
+        if n_seeds < LEAST:
+            raise BrainalignError(f"directions need {LEAST} seeds or more; got {n_seeds}")
+        recorded = record_trajectories(pipe, range(seed, seed + n_seeds), **options)
+    if len(recorded.seeds) < LEAST:
+        raise BrainalignError(f"directions need {LEAST} seeds or more; got {len(recorded.seeds)}")
+    scores = _scores(objective, recorded) if asks and objective is not None else None
+    shape = recorded.bottleneck.shape
+    centred = centred_rows(recorded)  # (n_seeds, n_steps · channels · rows · columns)
+    if method == "pca":
+        vectors, _ = principal_components(centred, n_directions)
+    elif method == "jacobian":
+        vectors = jacobian_directions(pipe, recorded, image, n_directions).flatten(1)
+    elif method == "supervised" and scores is not None:
+        vectors = between_extremes(centred, scores)[None]
+    elif method == "ridge" and scores is not None:
+        vectors = regression_gradient(centred, scores)[None]
+    elif objective is not None:
+        vectors = _pulled_back(pipe, recorded, objective).flatten()[None]
+    maps = vectors.reshape(len(vectors), shape[0], *shape[2:])
+    if spatial == "mean":
+        maps = maps.mean(dim=(3, 4), keepdim=True).expand_as(maps)
+    others = [orthogonal_to] if isinstance(orthogonal_to, Directions) else list(orthogonal_to or ())
+    flat = without_span(maps.flatten(1), [other.vectors.flatten(1) for other in others])
+    projected = centred @ flat.T  # (n_seeds, n_directions)
+    return Directions(
+        flat.reshape(len(flat), shape[0], *shape[2:]),
+        projected.std(dim=0),
+        explained_by(method, centred, projected, scores, vectors),
+        recorded.timesteps,
+        dict(recorded.options),
+    )
+
+
+def random_directions(like: Directions, n_directions: int, seed: int = 0) -> Directions:
+    """Return directions of random maps that move the middle block as far as the longest of others does.
+
+    Parameters
+    ----------
+    like : Directions
+    n_directions, seed : int
+
+    Returns
+    -------
+    Directions
+        `scale` is the largest of `like`, so that the same alpha is an edit of the same norm or more.
+    """
+    draws = torch.Generator().manual_seed(seed)
+    vectors = torch.randn((n_directions, *like.vectors.shape[1:]), generator=draws).to(like.vectors)
+    vectors = vectors / vectors.flatten(1).norm(dim=1)[:, None, None, None, None]
+    scale = like.scale.max().expand(n_directions).clone()
+    return replace(like, vectors=vectors, scale=scale, explained=torch.zeros_like(scale))
+
+
+def cosines(directions: Sequence[Directions]) -> NDArray[np.float64]:
+    """Return the cosine of every two first directions, (n, n)."""
+    flat = torch.stack([one.vectors[0].flatten() for one in directions]).double()
+    flat = flat / flat.norm(dim=1, keepdim=True)
+    return np.asarray((flat @ flat.T).cpu().numpy())
+
+
+def _scores(objective: Objective, recorded: Trajectories) -> Tensor:
+    with torch.no_grad():
+        scores = objective(recorded.images)
+    n = len(recorded.seeds)
+    if scores.shape != (n,) or not torch.isfinite(scores).all() or scores.std() < 1e-12:
+        raise BrainalignError(
+            f"an annotator must give a finite score per image, not all the same; got the shape {tuple(scores.shape)} "
+            f"for {n} images, of {len(torch.unique(scores))} values"
+        )
+    return scores.detach()
+
+
+def _pulled_back(
+    pipe: BrainGuidedPipeline, recorded: Trajectories, objective: Objective, batch_size: int = 64
+) -> Tensor:
+    """Return the mean over seeds of the gradient of the score by the output of the middle block, a map per step."""
+    gradients = []
+    for step in range(len(recorded.timesteps)):
+        total = torch.zeros_like(recorded.bottleneck[step, 0])
+        for start in range(0, len(recorded.seeds), batch_size):
+            rows = range(start, min(start + batch_size, len(recorded.seeds)))
+            h = recorded.bottleneck[step][list(rows)].clone().requires_grad_(True)
+            u, signal = recorded.latents[step][list(rows)], torch.tensor(recorded.alphas[step]).to(h)
+            denoiser = Denoiser(pipe.unet, pipe.vae)
+            with torch.enable_grad():
+                x0 = denoised_at(pipe, recorded, step, rows, h)
+                seen = (1 - signal).sqrt() * x0 + (1 - (1 - signal).sqrt()) * u  # as in guidance
+                score = objective(clamped_images(denoiser, seen))
+                if not score.requires_grad:
+                    raise BrainalignError(
+                        "pullback needs a differentiable objective; supervised and ridge take any function of images"
+                    )
+                (gradient,) = torch.autograd.grad(score.sum(), h)
+            total += gradient.nan_to_num().sum(dim=0)
+        gradients.append(total / len(recorded.seeds))
+    return torch.stack(gradients)

@@ -1,0 +1,113 @@
+"""What guidance gained over every control, with intervals: paired by seed where both have the same seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from brainalign.statistics import permutation_test
+
+Floats = NDArray[np.floating]
+
+SCORES = ("guide", "check", "true", "valid", "typical")
+PAIRED = ("unguided", "recurrent", "prompted")
+OTHERS = ("best of n", "evolved", "natural", "natural true")
+N_DRAWS = 10_000
+
+
+def synthesis_gains(table: pd.DataFrame, confidence: float = 0.95, seed: int = 0) -> pd.DataFrame:
+    """Compare what each region's images give with every control.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `Synthesised.table`.
+    confidence : float
+        Of the bootstrap intervals over images.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        region, condition (guided | matched), against, score, value (mean under the condition), gain, low, high, p, n.
+        Of searches and natural images fewer may have been kept: as many guided ones that the guide likes best are
+        compared with them, and are what `value` is the mean of.
+        Against "unguided", "recurrent" and "prompted" images are paired by seed: p is that of flipped signs, two-sided.
+        Against searches and natural images it is that of exchanged images. Against "null": the gain over the mean of
+        the null encoders, low and high the quantiles of single ones, p = (1 + #{null >= guided}) / (m + 1), and n = m.
+
+    Notes
+    -----
+    Images of one encoder are draws of its prior: an interval over them says nothing of other encoders or people.
+    """
+    rng = np.random.default_rng([seed, 0x6A1])
+    rows = []
+    scores = [name for name in SCORES if name in table and table[name].notna().any()]
+    for region in table.loc[table["condition"] == "guided", "region"].unique():
+        mine = table[table["scored"] == region]
+        for condition in ("guided", "matched"):
+            own = mine[(mine["condition"] == condition) & (mine["region"] == region)]
+            if own.empty:
+                continue
+            for score in scores:
+                for against, *found in _against(own, mine, region, score, confidence, rng):
+                    rows.append((region, condition, against, score, *found))
+    columns = ["region", "condition", "against", "score", "value", "gain", "low", "high", "p", "n"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _against(
+    own: pd.DataFrame, mine: pd.DataFrame, region: str, score: str, confidence: float, rng: np.random.Generator
+) -> Iterator[tuple[str, float, float, float, float, float, int]]:
+    """Yield control, value, gain, low, high, p, n for every control there is."""
+    for control in PAIRED:
+        other = mine[(mine["condition"] == control) & mine["region"].isin([region, ""])].set_index("seed")[score]
+        if len(other):
+            gains = own[score].to_numpy() - other.loc[own["seed"]].to_numpy()
+            yield control, own[score].mean(), *_paired(gains, confidence, rng)
+    for control in OTHERS:
+        other = mine[(mine["condition"] == control) & (mine["region"] == region)][score]
+        if len(other):
+            # Of so many guided images as the search kept: it kept what the guide likes best, and so do they.
+            kept = own.nlargest(len(other), "guide") if len(other) < len(own) else own
+            yield control, kept[score].mean(), *_unpaired(kept[score].to_numpy(), other.to_numpy(), confidence, rng)
+    nulls = mine[mine["condition"] == "null"]
+    if len(nulls):
+        # On the seeds that the null encoders were given.
+        value = own.loc[own["seed"].isin(nulls["seed"]), score].mean()
+        yield "null", own[score].mean(), *_beyond(value, nulls.groupby("null")[score].mean().to_numpy(), confidence)
+
+
+def _paired(gains: Floats, confidence: float, rng: np.random.Generator) -> tuple[float, float, float, float, int]:
+    n = len(gains)
+    signs = rng.choice([-1.0, 1.0], size=(N_DRAWS, n))
+    p = float(permutation_test(np.abs(gains.mean()), np.abs(signs @ gains) / n))
+    return (float(gains.mean()), *_quantiles(_draws(gains, rng), confidence), p, n)
+
+
+def _unpaired(
+    own: Floats, other: Floats, confidence: float, rng: np.random.Generator
+) -> tuple[float, float, float, float, int]:
+    gain = own.mean() - other.mean()
+    both = np.concatenate([own, other])
+    orders = rng.permuted(np.tile(both, (N_DRAWS, 1)), axis=1)
+    null = orders[:, : len(own)].mean(axis=1) - orders[:, len(own) :].mean(axis=1)
+    p = float(permutation_test(np.abs(gain), np.abs(null)))
+    return (float(gain), *_quantiles(_draws(own, rng) - _draws(other, rng), confidence), p, len(own))
+
+
+def _beyond(value: float, nulls: Floats, confidence: float) -> tuple[float, float, float, float, int]:
+    low, high = _quantiles(value - nulls, confidence)
+    return float(value - nulls.mean()), low, high, float(permutation_test(np.asarray(value), nulls)), len(nulls)
+
+
+def _draws(values: Floats, rng: np.random.Generator) -> Floats:
+    return np.asarray(rng.choice(values, size=(N_DRAWS, len(values))).mean(axis=1))
+
+
+def _quantiles(values: Floats, confidence: float) -> tuple[float, float]:
+    ends = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(ends[0]), float(ends[1])

@@ -1,0 +1,136 @@
+"""Images of a study at the size of a diffusion model, and the features of views that guidance would show of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from brainalign.checks import BrainalignError
+from brainalign.features import load_image
+from brainalign.synthesis.guidance.views import denoised_views, resized
+
+if TYPE_CHECKING:
+    from brainalign.synthesis.guidance.pipeline import BrainGuidedPipeline
+
+CHUNK = 32  # images whose views share a seed: a constant, so that the batch size changes no number
+
+Floats = NDArray[np.floating]
+
+
+def load_resized(paths: Sequence[str], size: int) -> Tensor:
+    """Return image files as (n, 3, size, size) in [0, 1], squeezed to a square where they are none."""
+    return torch.cat([resized(load_image(path)[None], size) for path in paths])
+
+
+class NaturalImages:
+    """Image files at one size, read when they are asked for: a few are in memory at a time.
+
+    Parameters
+    ----------
+    paths : sequence of str
+    size : int
+    device : torch.device or str
+        To which images are brought.
+    """
+
+    def __init__(self, paths: Sequence[str], size: int, device: torch.device | str = "cpu") -> None:
+        self.paths = list(paths)
+        self.size = size
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, rows: slice | NDArray[np.integer]) -> Tensor:
+        """Return images (n, 3, size, size) in [0, 1]."""
+        chosen = self.paths[rows] if isinstance(rows, slice) else [self.paths[int(row)] for row in rows]
+        return load_resized(chosen, self.size).to(self.device)
+
+
+def features_of_views(
+    pipe: BrainGuidedPipeline,
+    paths: Sequence[str],
+    network: Callable[[Tensor], Tensor],
+    n_views: int = 0,
+    seed: int = 0,
+    batch_size: int = CHUNK,
+) -> NDArray[np.float32]:
+    """Return features of images at the size of a diffusion model, and of noised and denoised views of them.
+
+    Parameters
+    ----------
+    pipe : BrainGuidedPipeline
+    paths : sequence of str
+        Files; few are in memory at a time.
+    network : callable
+        Images (n, 3, H, W) in [0, 1] to features (n, d).
+    n_views : int
+    seed : int
+    batch_size : int
+        Images that go through the networks at once; it changes no number.
+
+    Returns
+    -------
+    array (1 + n_views, n_images, d)
+        The clean images first.
+    """
+    parts = []
+    for first in range(0, len(paths), CHUNK):
+        images = load_resized(paths[first : first + CHUNK], pipe.image_size)
+        shown = images[None]
+        if n_views:
+            views = denoised_views(pipe, images, n_views, seed=seed + first, at_once=batch_size)
+            shown = torch.cat([shown, views])
+        with torch.no_grad():
+            seen = [torch.cat([network(some) for some in view.split(batch_size)]) for view in shown]
+            parts.append(torch.stack(seen).float().cpu().numpy())
+    return np.concatenate(parts, axis=1)
+
+
+class Typicality:
+    """How near an image lies to natural ones: their usual distance from the nearest other one, over its own.
+
+    At most 1, which is a typical natural image; 0.5 lies twice as far from any natural one as these do from each other.
+    A stand-in for validity where nobody can say what an image should look like; compare with unguided images, for a
+    diffusion model of other images is far from all of them.
+
+    Parameters
+    ----------
+    network : callable
+        Images to features (n, d); not the network that guided.
+    natural : array (n_images, d)
+        Its features of natural images, three at least.
+
+    Raises
+    ------
+    BrainalignError
+        If there are fewer.
+    """
+
+    def __init__(self, network: Callable[[Tensor], Tensor], natural: Floats) -> None:
+        if len(natural) < 3:
+            raise BrainalignError(f"typicality needs three natural images or more; got {len(natural)}")
+        self.network = network
+        sd = natural.std(axis=0)
+        self._scale = np.maximum(sd, 0.01 * max(float(np.sqrt((sd**2).mean())), 1e-12))
+        self._natural = (natural / self._scale).astype(np.float64)
+        own = _distances(self._natural, self._natural)
+        np.fill_diagonal(own, np.inf)
+        self._usual = float(np.median(own.min(axis=1)))
+
+    def __call__(self, images: Tensor) -> Floats:
+        """Return a number in [0, 1] per image, (n,)."""
+        with torch.no_grad():
+            values = self.network(images).float().cpu().numpy()
+        nearest = _distances((values / self._scale).astype(np.float64), self._natural).min(axis=1)
+        return np.asarray(np.minimum(1, self._usual / np.maximum(nearest, 1e-12)))
+
+
+def _distances(a: Floats, b: Floats) -> Floats:
+    squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
+    return np.asarray(np.sqrt(np.maximum(squared, 0)))

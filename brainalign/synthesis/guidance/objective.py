@@ -1,0 +1,168 @@
+"""What an image should do to a brain: drive a region, drive one region and not another, or evoke a pattern."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from brainalign.checks import BrainalignError, check_choice, check_finite
+
+
+class RegionObjective(nn.Module):
+    """Predicted response of targets to images, differentiable: s(x) = (mean_v ŷ_v(x) − mean) / sd.
+
+    Parameters
+    ----------
+    features : callable
+        Images (n, 3, H, W) in [0, 1] to features (n, d), differentiable; it resizes and normalises what it needs
+        (`extractor.module(layer)` does).
+    coef : array (d, n_targets)
+        Of a linear encoder on these features; fold a standardisation of features into it.
+    intercept : array (n_targets,)
+    targets : sequence of int
+        Columns of `coef` that make up the region.
+    minus : sequence of int, optional
+        Columns of a region to avoid: the objective is the difference of the two.
+    kind : {"mean", "pattern"}
+        "pattern": correlation over `targets` of the prediction with `pattern`, for reconstruction.
+    pattern : array (n_targets of the region,), optional
+        Measured responses of `targets`.
+    mean, sd : float
+        Of the region's response, so that one guidance scale suits all; `standardised` finds them.
+    minus_mean, minus_sd : float
+        Of the region to avoid.
+
+    Raises
+    ------
+    BrainalignError
+        If shapes do not fit, targets do not exist, or a pattern is missing or not wanted.
+
+    Examples
+    --------
+    >>> objective = RegionObjective(extractor.module("head"), ridge.coef_, ridge.intercept_, [0, 1, 2])
+    >>> objective = objective.standardised(natural_features)
+    """
+
+    def __init__(
+        self,
+        features: Callable[[Tensor], Tensor],
+        coef: ArrayLike,
+        intercept: ArrayLike,
+        targets: Sequence[int] | NDArray[np.integer],
+        minus: Sequence[int] | NDArray[np.integer] | None = None,
+        kind: Literal["mean", "pattern"] = "mean",
+        pattern: ArrayLike | None = None,
+        mean: float = 0.0,
+        sd: float = 1.0,
+        minus_mean: float = 0.0,
+        minus_sd: float = 1.0,
+    ) -> None:
+        super().__init__()
+        check_choice("kind", kind, ("mean", "pattern"))
+        weights, offsets = np.asarray(coef, np.float32), np.asarray(intercept, np.float32)
+        if weights.ndim != 2 or offsets.shape != weights.shape[1:]:
+            raise BrainalignError(
+                f"an encoder has coef (n_features, n_targets) and intercept (n_targets,); got {weights.shape} and "
+                f"{offsets.shape}"
+            )
+        check_finite("the encoder's weights", weights, "leave out targets that were not fitted")
+        rows, away = _columns("targets", targets, weights), _columns("minus", minus, weights)
+        if (kind == "pattern") != (pattern is not None) or (kind == "pattern" and minus is not None):
+            raise BrainalignError('give a pattern with kind="pattern", and neither it nor minus with the other kind')
+        self.features = features
+        self.kind = kind
+        self.mean, self.sd, self.minus_mean, self.minus_sd = mean, sd, minus_mean, minus_sd
+        # Of a mean over targets only the mean of their weights matters; a pattern needs each.
+        chosen = weights[:, rows], offsets[rows]
+        self._coef: Tensor
+        self._intercept: Tensor
+        self._minus: Tensor | None
+        self._pattern: Tensor | None
+        if kind == "mean":
+            chosen = weights[:, rows].mean(axis=1, keepdims=True), offsets[rows].mean(keepdims=True)
+        self.register_buffer("_coef", torch.from_numpy(np.ascontiguousarray(chosen[0])))
+        self.register_buffer("_intercept", torch.from_numpy(np.ascontiguousarray(chosen[1])))
+        other = None if minus is None else np.append(weights[:, away].mean(axis=1), offsets[away].mean())
+        self.register_buffer("_minus", None if other is None else torch.from_numpy(other.astype(np.float32)))
+        wanted = None if pattern is None else torch.as_tensor(np.asarray(pattern, np.float32))
+        if wanted is not None and wanted.shape != (len(rows),):
+            raise BrainalignError(f"the pattern has the shape {tuple(wanted.shape)}, but there are {len(rows)} targets")
+        self.register_buffer("_pattern", wanted)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the score of each image, (n,)."""
+        values = self.features(images)
+        if values.ndim != 2 or values.shape[1] != self._coef.shape[0]:
+            raise BrainalignError(
+                f"the encoder's weights are for {self._coef.shape[0]} features per image; the network gives "
+                f"{tuple(values.shape)}; take the layer and pooling that the encoder was fitted to"
+            )
+        return self._score(values)
+
+    def score(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return the scores of features (n, d) that are already there."""
+        with torch.no_grad():
+            values = torch.from_numpy(np.asarray(features, np.float32)).to(self._coef.device)
+            return np.asarray(self._score(values).cpu().numpy())
+
+    def standardised(self, natural_features: NDArray[np.floating]) -> RegionObjective:
+        """Return the objective in standard deviations over natural images, whose features (n, d) are given.
+
+        Where there is a region to avoid, it is the difference of the two standard scores, whose own standard deviation
+        is another one.
+
+        Raises
+        ------
+        BrainalignError
+            If the predicted response does not vary over them, or the objective is a pattern.
+        """
+        if self.kind == "pattern":
+            raise BrainalignError("a correlation with a pattern has a scale of its own; leave it as it is")
+        values = np.asarray(natural_features, np.float32)
+        found = copy.copy(self)
+        found.mean, found.sd = _moments(values @ self._coef.cpu().numpy()[:, 0] + float(self._intercept[0]))
+        if self._minus is not None:
+            weights = self._minus.cpu().numpy()
+            found.minus_mean, found.minus_sd = _moments(values @ weights[:-1] + weights[-1])
+        return found
+
+    def _score(self, values: Tensor) -> Tensor:
+        values = values.to(self._coef.dtype)
+        predicted = values @ self._coef + self._intercept
+        if self._pattern is not None:
+            centred, wanted = predicted - predicted.mean(dim=1, keepdim=True), self._pattern - self._pattern.mean()
+            correlation: Tensor = (centred @ wanted) / (centred.norm(dim=1) * wanted.norm()).clamp_min(1e-12)
+            return correlation
+        score: Tensor = (predicted[:, 0] - self.mean) / self.sd
+        if self._minus is None:
+            return score
+        return score - (values @ self._minus[:-1] + self._minus[-1] - self.minus_mean) / self.minus_sd
+
+
+def _columns(
+    name: str, targets: Sequence[int] | NDArray[np.integer] | None, weights: NDArray[np.float32]
+) -> NDArray[np.intp]:
+    if targets is None:
+        return np.empty(0, np.intp)
+    rows = np.asarray(targets, np.intp)
+    if rows.ndim != 1 or not len(rows) or rows.min() < 0 or rows.max() >= weights.shape[1]:
+        raise BrainalignError(
+            f"{name} must be columns of the encoder's {weights.shape[1]} targets, one at least; got {rows.tolist()[:8]}"
+        )
+    return rows
+
+
+def _moments(values: NDArray[np.float32]) -> tuple[float, float]:
+    mean, sd = float(values.mean()), float(values.std())
+    if not sd > 1e-8 * max(1.0, abs(mean)):
+        raise BrainalignError(
+            "the predicted response is the same for all natural images: its encoder has learned nothing; leave the "
+            "region out"
+        )
+    return mean, sd

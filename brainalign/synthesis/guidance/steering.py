@@ -1,0 +1,167 @@
+"""One guided step: the gradient of an objective through the estimate of the final image, within a trust region."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from brainalign.synthesis.guidance.denoiser import Denoiser
+from brainalign.synthesis.guidance.guidance_checks import check_scores
+from brainalign.synthesis.guidance.prediction import PREDICTIONS
+
+Objective = Callable[[Tensor], Tensor]
+Generators = torch.Generator | list[torch.Generator] | None
+
+SMALLEST_RMS = 1e-8
+ENTRIES = (0, -6, -12)  # powers of 2 with which gradients enter networks in float16, until they do not overflow
+JITTER = 0.05  # noise of the copies that a smoothed gradient is averaged over; they are also shifted by up to a pixel
+
+
+@dataclass
+class Trace:
+    """What every guided step did to every image."""
+
+    wanted: bool
+    rows: list[pd.DataFrame] = field(default_factory=list)
+
+    def add(self, step: int, t: Tensor, **values: Tensor) -> None:
+        """Note one step; values are one per image."""
+        if self.wanted:
+            found = {name: value.cpu().numpy() for name, value in values.items()}
+            rows = pd.DataFrame({"step": step, "timestep": float(t)} | found)
+            self.rows.append(rows.rename_axis("image").reset_index())
+
+    def table(self) -> pd.DataFrame | None:
+        """Return image, step, timestep and what was noted; None where nothing was."""
+        return pd.concat(self.rows, ignore_index=True) if self.rows else None
+
+
+@dataclass(frozen=True)
+class Guide:
+    """What guides one call of a pipeline; see `BrainGuidedPipeline`."""
+
+    objective: Objective
+    scale: float
+    radius: float
+    steps: range
+    n_smooth: int
+    through_network: bool
+    generator: Generators
+    trace: Trace
+
+    def output(
+        self, denoiser: Denoiser, u: Tensor, t: Tensor, a: Tensor, step: int, config: Mapping[str, Any]
+    ) -> Tensor:
+        """Return the network's output that means the guided estimate x₀'.
+
+        Parameters
+        ----------
+        denoiser : Denoiser
+        u : tensor (n, channels, rows, columns)
+            The network's input.
+        t : tensor
+            Timestep.
+        a : tensor
+            ā, the share of signal in the input.
+        step : int
+        config : mapping
+            Of the scheduler: what the network predicts, and whether x₀ is clipped.
+
+        Raises
+        ------
+        BrainalignError
+            If the objective gives another shape, NaN or an infinite score.
+        """
+        to_x0, to_output = PREDICTIONS[config.get("prediction_type", "epsilon")]
+        with torch.enable_grad(), torch.autocast(u.device.type, enabled=False):
+            u = u.detach().requires_grad_()
+            with torch.set_grad_enabled(self.through_network):
+                o = denoiser(u, t)
+            x0 = to_x0(o, u, a)
+            w = (1 - a).sqrt() * x0 + (1 - (1 - a).sqrt()) * u
+            images = clamped_images(denoiser, w)
+            scores = self._scores(images)
+            g = _scaled_gradient(scores, images, u) if denoiser.overflows else torch.autograd.grad(scores.sum(), u)[0]
+        nonfinite = (~g.isfinite()).flatten(1).sum(dim=1)
+        g = g.nan_to_num(0.0, 0.0, 0.0)
+        d = self.scale * (1 - a) / a.sqrt() * g
+        size = _rms(d).clamp_min(SMALLEST_RMS)
+        d = d * (self.radius / size).clamp_max(1.0)[:, None, None, None]
+        moved = x0.detach() + d
+        if config.get("clip_sample", False):
+            moved = moved.clamp(-config["clip_sample_range"], config["clip_sample_range"])
+        self.trace.add(
+            step,
+            t,
+            score=scores.detach(),
+            grad_rms=_rms(g),
+            d_rms=_rms(d),
+            clipped=size > self.radius,
+            nonfinite=nonfinite,
+        )
+        return to_output(moved, u.detach(), a)
+
+    def _scores(self, images: Tensor) -> Tensor:
+        """Return the scores of images, checked; averaged over copies where that is asked for."""
+        copies = [images] if self.n_smooth == 1 else [_shaken(images, self.generator) for _ in range(self.n_smooth)]
+        return torch.stack([check_scores(self.objective(copy), len(images)) for copy in copies]).mean(dim=0)
+
+
+class _Clamp(torch.autograd.Function):
+    """Clamp to [0, 1], and pass the gradient of saturated pixels too: they must be able to come back."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return values.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Tensor:
+        (grad,) = grads
+        return torch.as_tensor(grad)
+
+
+def clamped_images(denoiser: Denoiser, latents: Tensor) -> Tensor:
+    """Return images in [0, 1], through which the gradient passes also where they are saturated."""
+    images: Tensor = _Clamp.apply(_full(denoiser.pixels(latents)) / 2 + 0.5)  # type: ignore[no-untyped-call]
+    return images
+
+
+def _scaled_gradient(scores: Tensor, images: Tensor, u: Tensor) -> Tensor:
+    """Return ∂ Σ s / ∂u where a network works in float16, whose smallest number is 6e-8 and whose largest 65,504.
+
+    A backward pass is linear, and images are independent: each one's gradient enters the networks with a largest entry
+    of 1 and is brought back to its size afterwards, in single precision. Where it overflows, it enters smaller.
+    """
+    (of_images,) = torch.autograd.grad(scores.sum(), images, retain_graph=True)
+    size = of_images.flatten(1).abs().amax(dim=1).clamp_min(torch.finfo(of_images.dtype).tiny)[:, None, None, None]
+    for power in ENTRIES:
+        (g,) = torch.autograd.grad(images, u, of_images / size * 2.0**power, retain_graph=True)
+        if g.isfinite().all():
+            break
+    return g * size / 2.0**power
+
+
+def _full(images: Tensor) -> Tensor:
+    """Half precision becomes single; double stays."""
+    return images if images.dtype == torch.float64 else images.float()
+
+
+def _rms(values: Tensor) -> Tensor:
+    return values.flatten(1).square().mean(dim=1).sqrt()
+
+
+def _shaken(images: Tensor, generator: Generators) -> Tensor:
+    """Return images shifted by up to a pixel, with noise; drawn image by image."""
+    from diffusers.utils.torch_utils import randn_tensor
+
+    noise = randn_tensor(images.shape, generator=generator, device=images.device, dtype=images.dtype)
+    # Two values of the noise say where to: no draw of another kind is needed.
+    shifts = noise[:, 0, 0, :2].clamp(-1.49, 1.49).round().long().tolist()
+    moved = torch.stack([image.roll(shift, dims=(1, 2)) for image, shift in zip(images, shifts, strict=True)])
+    shaken: Tensor = moved + JITTER * noise
+    return shaken

@@ -1,0 +1,286 @@
+"""Guided images beside everything that could explain them: what every condition gives, scored by every judge.
+
+Conditions share seeds where they can, so that differences are paired. The guiding encoder only picks images; whether a
+region would like them is for others to say: a second encoder, and in a simulation the neuron itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brainalign.checks import BrainalignError
+from brainalign.synthesis.guidance.baselines import evolve
+from brainalign.synthesis.guidance.judged_images import JudgedImages, Judges, Synthesised, as_shown
+from brainalign.synthesis.guidance.natural import NaturalImages
+from brainalign.synthesis.guidance.steering import Objective
+
+if TYPE_CHECKING:
+    from brainalign.synthesis.guidance.pipeline import BrainGuidedPipeline
+
+# Seeds of images that nothing else uses: those that settings are looked at on, and those that best-of-n chooses from.
+VALIDATION, POOL = 10_000, 100_000
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How images are drawn.
+
+    Parameters
+    ----------
+    n_images : int
+        Per condition and region.
+    share_kept : float
+        Of guided images, those that the guide likes best: searches keep as many, and these are compared.
+    scale, trust_radius, recurrence, n_steps
+        As in `BrainGuidedPipeline`.
+    classifier_free_scale : float
+        Of images that a prompt asks for.
+    prompt, negative_prompt : str, optional
+        Of all images, guided or not; a region's own words take the place of the prompt.
+    batch_size : int
+        Images at once.
+    seed : int
+        Image k has the seed 1,000,003 seed + k in every condition.
+    """
+
+    n_images: int = 16
+    share_kept: float = 1.0
+    scale: float = 10.0
+    trust_radius: float = 0.2
+    recurrence: int = 3
+    n_steps: int = 25
+    classifier_free_scale: float = 7.5
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    batch_size: int = 32
+    seed: int = 0
+
+    @property
+    def n_kept(self) -> int:
+        """How many images a search keeps, and how many guided ones are compared with them."""
+        return max(1, round(self.share_kept * self.n_images))
+
+
+class SynthesisStudy:
+    """Images of regions under every condition.
+
+    Parameters
+    ----------
+    pipe : BrainGuidedPipeline
+    objectives : mapping of callables
+        By region, images (n, 3, H, W) in [0, 1] to (n,): what guides.
+    judges : Judges
+    natural : tensor (n, 3, H, W) or NaturalImages
+        Natural images at the size of the pipeline's, in [0, 1]. Judges are handed them whole, and slice them.
+    sampling : Sampling
+    prompts : mapping, optional
+        By region words for it, where the pipeline reads text: what they alone give stands beside.
+    progress : callable, optional
+        Called with a line of words per condition.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no region, no judge called "guide", or a prompt that no region or the model can take.
+    """
+
+    def __init__(
+        self,
+        pipe: BrainGuidedPipeline,
+        objectives: Mapping[str, Objective],
+        judges: Judges,
+        natural: Tensor | NaturalImages,
+        sampling: Sampling = Sampling(),
+        prompts: Mapping[str, str] | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        if not objectives or "guide" not in judges.by_region:
+            raise BrainalignError(
+                f"a study needs regions and a judge 'guide'; got regions {list(objectives)}, judges "
+                f"{list(judges.by_region)}"
+            )
+        self.pipe = pipe
+        self.objectives = objectives
+        self.judges = judges
+        self.natural = natural
+        self.sampling = sampling
+        self.prompts = dict(prompts or {})
+        for region, words in self.prompts.items():
+            if region not in objectives:
+                raise BrainalignError(
+                    f"a prompt for {region!r}, which is not among the regions ({', '.join(objectives)})"
+                )
+            pipe.denoiser(1, prompt=words)  # raises before the long computation where the model reads no text
+        pipe.denoiser(1, **self._told())
+        self.progress = progress
+
+    def run(
+        self,
+        nulls: Sequence[Objective] = (),
+        n_null_images: int = 8,
+        scales: Sequence[float] = (),
+        *,
+        evolution: bool = True,
+    ) -> Synthesised:
+        """Sample and judge every condition.
+
+        Parameters
+        ----------
+        nulls : sequence of callables
+            Objectives of encoders fitted to shuffled responses. They belong to no region: each is sampled once and
+            judged by all.
+        n_null_images : int
+            Of each null encoder, on the first seeds.
+        scales : sequence of float
+            Guidance scales to look at, on seeds of their own.
+        evolution : bool
+            Also evolve noise for each region, which costs as much as guidance does.
+        """
+        found = JudgedImages(self.judges, list(self.objectives))
+        n, sampling = self.sampling.n_images, self.sampling
+        seeds = self._seeds(0, n)
+        self._say("unguided")
+        plain, plain_seconds = self._sample(None, seeds, recurrence=1)
+        found.add(plain, "unguided", seeds=seeds)
+        if sampling.recurrence > 1:
+            found.add(self._sample(None, seeds)[0], "recurrent", seeds=seeds)
+        guided_seconds = 0.0
+        for region, objective in self.objectives.items():
+            self._say(f"guided for {region}")
+            images, seconds = self._sample(objective, seeds, found=found, region=region)
+            found.add(images, "guided", region, seeds, scale=sampling.scale)
+            found.add(_match(images, plain), "matched", region, seeds, scale=sampling.scale)
+            guided_seconds += seconds
+        for region, words in self.prompts.items():
+            self._say(f"prompted for {region}: {words}")
+            found.add(self._sample(None, seeds, recurrence=1, prompt=words)[0], "prompted", region, seeds)
+        ratio = guided_seconds / len(self.objectives) / max(plain_seconds, 1e-9)
+        n_pool = max(n, round(ratio * n))
+        self._add_searched(found, n_pool)
+        for region in self.objectives if evolution else ():
+            self._say(f"evolved for {region}")
+            found.add(self._evolved(region, n_pool), "evolved", region)
+        for number, null in enumerate(nulls):
+            self._say(f"null encoder {number + 1} of {len(nulls)}")
+            chosen = seeds[:n_null_images]
+            found.add(self._sample(null, chosen)[0], "null", seeds=chosen, null=number, scale=sampling.scale)
+        self._add_sweep(found, scales)
+        cost = {
+            "unguided_seconds": plain_seconds / n,
+            "guided_seconds": guided_seconds / n / len(self.objectives),
+            "ratio": ratio,
+            "n_pool": n_pool,
+        }
+        return found.done(cost)
+
+    def _evolved(self, region: str, n_samples: int) -> Tensor:
+        """Return what evolution of the noise finds with as many samples as best-of-n, the cost of guidance."""
+        found = evolve(
+            self.pipe,
+            self.objectives[region],
+            self.sampling.n_images,
+            n_evaluations=n_samples,
+            seed=self.sampling.seed,
+            **self._told(),
+            num_inference_steps=self.sampling.n_steps,
+            batch_size=self.sampling.batch_size,
+        )
+        return as_shown(found.images[: self.sampling.n_kept])
+
+    def _add_searched(self, found: JudgedImages, n_pool: int) -> None:
+        """Add the best of as many samples as guidance would pay for, and the best images there are."""
+        n, regions = self.sampling.n_kept, list(self.objectives)
+        self._say(f"best of {n_pool}")
+        pool_seeds = self._seeds(POOL, n_pool)
+        pool, _ = self._sample(None, pool_seeds, recurrence=1)
+        by_pool = self.judges.by_region["guide"](pool)
+        by_natural = {name: judge(self.natural) for name, judge in self.judges.by_region.items() if name != "check"}
+        for k, region in enumerate(regions):
+            best = np.argsort(-by_pool[:, k], kind="stable")[:n]
+            found.add(pool[best], "best of n", region, [pool_seeds[row] for row in best])
+            for judge, condition in (("guide", "natural"), ("true", "natural true")):
+                if judge in by_natural:
+                    top = np.argsort(-by_natural[judge][:, k], kind="stable")[:n]
+                    found.add(self.natural[top.copy()], condition, region)
+
+    def _add_sweep(self, found: JudgedImages, scales: Sequence[float]) -> None:
+        seeds = self._seeds(VALIDATION, self.sampling.n_images)
+        for scale in scales:
+            for region, objective in self.objectives.items():
+                self._say(f"scale {scale:g} for {region}")
+                images, _ = self._sample(objective, seeds, scale=scale)
+                found.add(images, "sweep", region, seeds, scale=scale)
+
+    def _seeds(self, first: int, n: int) -> list[int]:
+        return [1_000_003 * self.sampling.seed + first + k for k in range(n)]
+
+    def _sample(
+        self,
+        objective: Objective | None,
+        seeds: Sequence[int],
+        *,
+        scale: float | None = None,
+        recurrence: int | None = None,
+        prompt: str | None = None,
+        found: JudgedImages | None = None,
+        region: str = "",
+    ) -> tuple[Tensor, float]:
+        """Return images as they will be saved, in steps of 1/255, and the seconds they took."""
+        options = self.sampling
+        parts, seconds = [], 0.0
+        for start in range(0, len(seeds), options.batch_size):
+            batch = seeds[start : start + options.batch_size]
+            begun = _clock(self.pipe.device)
+            out = self.pipe(
+                objective,
+                num_images=len(batch),
+                guidance_scale=options.scale if scale is None else scale,
+                trust_radius=options.trust_radius,
+                generator=[torch.Generator().manual_seed(seed) for seed in batch],
+                num_inference_steps=options.n_steps,
+                recurrence=options.recurrence if recurrence is None else recurrence,
+                **self._told(prompt),
+                return_trace=found is not None,
+            )
+            seconds += _clock(self.pipe.device) - begun
+            parts.append(as_shown(out.images))
+            if found is not None and out.trace is not None:
+                found.trace(region, out.trace)
+        return torch.cat(parts), seconds
+
+    def _told(self, prompt: str | None = None) -> dict[str, Any]:
+        """Return what the prior is told, as arguments of a call."""
+        options = self.sampling
+        words, away = prompt if prompt is not None else options.prompt, options.negative_prompt
+        scale = 0.0 if words is None and away is None else options.classifier_free_scale
+        return {"prompt": words, "negative_prompt": away, "classifier_free_scale": scale}
+
+    def _say(self, words: str) -> None:
+        if self.progress is not None:
+            self.progress(words)
+
+
+def _match(images: Tensor, like: Tensor) -> Tensor:
+    """Return images with the mean luminance and RMS contrast of others, one by one: early areas answer to these."""
+
+    def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+        grey = x.mean(dim=1, keepdim=True).flatten(1)
+        return grey.mean(dim=1)[:, None, None, None], grey.std(dim=1, correction=0)[:, None, None, None]
+
+    (mean, sd), (goal_mean, goal_sd) = moments(images), moments(like)
+    return as_shown((images - mean) * goal_sd / sd.clamp_min(1e-6) + goal_mean)
+
+
+def _clock(device: torch.device) -> float:
+    """Return seconds of work: a CPU's own, which other jobs do not disturb, or of the wall where a GPU works."""
+    if device.type == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()

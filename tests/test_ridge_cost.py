@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import sys
+from dataclasses import astuple, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from brainalign.checks import BrainalignError
+from brainalign.encoding import Ridge
+from brainalign.kernels import held_out, prediction_moments
+
+sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
+from ridge_cost import EIGH, Rates, ridge_cost, seconds
+
+RATES = Rates(float32=1e11, float64=5e10, eigh=3e10, memory=1e10, disk=1e9)
+
+
+def test_a_count_by_hand() -> None:
+    # 100 rows, 10 features, 7 targets, 5 folds of 20 held-out rows, 4 penalties: k = 10 everywhere.
+    cost = ridge_cost(100, 10, 7, n_folds=5, n_alphas=4)
+    assert cost.gram == 100 * 10 * 10 * 2  # of all rows, and once more by folds
+    assert cost.rotation == 2 * 100 * 10 * 10 + 2 * 100 * 10 * 7
+    assert cost.eigh == EIGH * 6 * 10**3
+    assert cost.projection == 5 * 2 * 10**2 * 7 + 5 * 2 * (2 * 20 * 10**2)  # and held-out rows, and their form
+    assert cost.scoring == 5 * (2 * 10**2 + 2 * 10 * 10 + 6 * 4 * 10) * 7
+    assert cost.refit == 2 * 10 * 10 * 7
+    assert cost.flops == sum(astuple(cost)[:6])
+    assert cost.read_bytes == 4 * 100 * 17
+    assert cost.written_bytes == 4 * (10 + 4) * 7
+
+
+def test_few_rows_work_in_their_own_space() -> None:
+    few = ridge_cost(50, 1000, 7, n_folds=5, n_alphas=4)
+    assert few.eigh == EIGH * (50**3 + 5 * 40**3)
+    assert few.refit == 2 * 1000 * 50 * 7
+    assert ridge_cost(50, 1000, 7, with_coefficients=False).refit == 50 * 7
+
+
+def test_rows_and_features_count_alike_where_they_are_equal() -> None:
+    below, square, above = (ridge_cost(n, p, 300, n_folds=1) for n, p in ((199, 200), (200, 200), (200, 199)))
+    assert below.gram == above.gram
+    assert below.eigh == above.eigh
+    for part in ("gram", "rotation", "eigh", "refit", "peak_bytes"):
+        assert getattr(below, part) == pytest.approx(getattr(square, part), rel=0.02)
+        assert getattr(above, part) == pytest.approx(getattr(square, part), rel=0.02)
+
+
+@pytest.mark.parametrize("size", ["n_rows", "n_features", "n_targets", "n_folds", "n_alphas", "n_candidates"])
+@pytest.mark.parametrize("shape", [(300, 100), (100, 300)])
+def test_cost_grows_with_every_size(size: str, shape: tuple[int, int]) -> None:
+    sizes = {"n_rows": shape[0], "n_features": shape[1], "n_targets": 500}
+    sizes |= {"n_folds": 5, "n_alphas": 20, "n_candidates": 2}
+    less, more = ridge_cost(**sizes), ridge_cost(**sizes | {size: 2 * sizes[size]})
+    assert more.flops > less.flops
+    assert more.read_bytes >= less.read_bytes
+    assert seconds(more, RATES) > seconds(less, RATES)
+
+
+def test_a_finer_grid_costs_little() -> None:
+    coarse, fine = (ridge_cost(2000, 1024, 20_000, n_alphas=a).flops for a in (20, 50))
+    assert fine < 1.25 * coarse
+
+
+def test_a_single_penalty_needs_no_folds() -> None:
+    cost = ridge_cost(100, 10, 7, n_folds=1, n_alphas=1)
+    assert cost.scoring == cost.projection == 0
+    assert cost.eigh == EIGH * 10**3
+
+
+def test_seconds() -> None:
+    cost = ridge_cost(1000, 512, 5000)
+    assert seconds(cost, RATES) < seconds(cost, RATES, from_disk=True)
+    slower = replace(RATES, eigh=RATES.eigh / 2)
+    assert seconds(cost, slower) - seconds(cost, RATES) == pytest.approx(cost.eigh / RATES.eigh)
+    with pytest.raises(BrainalignError, match="rates must be positive"):
+        replace(RATES, memory=0)
+    with pytest.raises(BrainalignError, match="at least 1"):
+        ridge_cost(0, 10, 10)
+
+
+def counted(function) -> int:
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return counter.get_total_flops()
+
+
+def test_scoring_costs_what_the_kernel_does(products_of_torch: None) -> None:
+    """Products that torch counts, against the model; projections of what was observed are an argument of the kernel."""
+    n, p, t, n_alphas = 400, 60, 300, 7
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.randn((n // 5, p), generator=generator)
+    spread = torch.logspace(0, 4, p, dtype=torch.float64)  # no two eigenvalues near each other
+    fold = held_out(basis, spread, torch.logspace(-1, 2, n_alphas, dtype=torch.float64), torch.float32)
+    z, w = (torch.randn((p, t), generator=generator) for _ in range(2))
+    own = counted(lambda: prediction_moments(fold, z, w))
+    model = ridge_cost(n, p, t, n_folds=5, n_alphas=n_alphas).scoring / 5
+    # Sums of predictions, for r, cost what the product with contrasts does, which is added in place: torch counts the
+    # first, which is not in the model, and not the second, which is.
+    assert own + 2 * p * min(n // 5, p) * t == pytest.approx(model)
+
+
+@pytest.mark.parametrize(("n", "p"), [(400, 100), (150, 600)])
+def test_a_fit_costs_what_the_model_says(n: int, p: int, products_of_torch: None) -> None:
+    """All products of `Ridge.fit`; decompositions and Gram matrices are LAPACK's and BLAS's own, out of sight."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, p)) / np.sqrt(np.arange(1, p + 1))  # a spectrum with few eigenvalues near each other
+    Y = rng.normal(size=(n, 2000))
+    own = counted(lambda: Ridge(tuple(np.logspace(-1, 5, 20)), device="cpu").fit(X, Y))
+    cost = ridge_cost(n, p, 2000)
+    expected = cost.rotation + cost.projection + cost.scoring + cost.refit
+    assert own == pytest.approx(expected, rel=0.05)
