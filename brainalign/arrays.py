@@ -18,6 +18,8 @@ from brainalign.checks import BrainalignError, check_rows, listed
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
 
+__all__ = ["Arrays", "Features", "Layers", "Responses"]
+
 Values = NDArray[np.floating[Any]]
 
 TRIAL_COLUMNS = ("trial_id", "stimulus_id", "session", "run", "repeat", "onset_s")
