@@ -48,19 +48,21 @@ ELSEWHERE = {
 def test_every_figure_function_is_held_against_its_table() -> None:
     """A call in one of the files beside this one, as `module.function(...)`."""
     public = set()
-    for info in pkgutil.iter_modules(report.__path__):
-        module = importlib.import_module(f"brainalign.report.{info.name}")
-        for name in getattr(module, "__all__", ()):
-            value = getattr(module, name)
+    for info in pkgutil.walk_packages(report.__path__, "brainalign.report."):
+        module = importlib.import_module(info.name)
+        for name, value in vars(module).items():
             of = getattr(value, "__annotations__", {}).get("return")
-            if of == "Figure" and value.__module__ == module.__name__:
-                public.add(f"{info.name}.{name}")
+            if of == "Figure" and value.__module__ == module.__name__ and not name.startswith("_"):
+                public.add(f"{info.name.rpartition('.')[2]}.{name}")
     assert len(public) > 80
     called = set()
     for path in Path(__file__).parent.glob("test_figures*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        names = {a.asname: a.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names if a.asname}
+        for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                called.add(ast.unparse(node.func))
+                owner = ast.unparse(node.func.value)
+                called.add(f"{names.get(owner, owner)}.{node.func.attr}")
     for file, (module, name) in ELSEWHERE.items():
         assert f"{name}(" in (Path(__file__).parent / file).read_text()
         called.add(f"{module}.{name}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,14 +25,12 @@ from drawn import (
 from made import made
 
 from brainalign.report.encoding_sections import convergence_figures
+from brainalign.report.geometry_sections import alignment as alignment_section
 from brainalign.report.geometry_sections import reference_rdms
 from brainalign.report.kit import canvas
 from brainalign.report.pages import concept_figures
 
 approx = pytest.approx
-alignment_section = importlib.import_module(
-    "brainalign.report.geometry_sections.alignment"
-)  # a function has its name too
 KINDS = {
     "own": "embedding",
     "own again": "reproducible",
