@@ -11,8 +11,7 @@ from brainalign.decoding.shared_space.cross_modal import (
 from brainalign.decoding.shared_space.linear_paths import LinearPath, held_out_stimuli, reciprocal_rank
 from brainalign.decoding.shared_space.mixture import SoftMixture
 from brainalign.decoding.shared_space.modality_encoders import MODALITY_ENCODERS, PatchConv, VoxelLinear
-from brainalign.decoding.shared_space.shared_space_files import read_space
-from brainalign.decoding.shared_space.space import SharedSpace
+from brainalign.decoding.shared_space.space import SharedSpace, read_space
 from brainalign.decoding.shared_space.space_controls import (
     SPACE_NULLS,
     embed_all,

@@ -1,8 +1,7 @@
 """Decoders of text from EEG, language models, and studies of them."""
 
 from brainalign.decoding.text.constant import constant_scores, constant_sentence
-from brainalign.decoding.text.decoder import TextDecoder
-from brainalign.decoding.text.decoder_file import KEY, read_decoder
+from brainalign.decoding.text.decoder import KEY, TextDecoder, read_decoder
 from brainalign.decoding.text.eeg_encoders import EEG_ENCODERS, eeg_encoder
 from brainalign.decoding.text.exchanged import exchange_relevance
 from brainalign.decoding.text.frozen_language import CausalLanguage, LanguageModel, Seq2SeqLanguage

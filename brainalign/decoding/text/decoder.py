@@ -8,7 +8,10 @@ Without a language model only the vectors are trained. The encoder is any of `EE
 
 from __future__ import annotations
 
+import inspect
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +20,12 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 from torch.nn import functional as F
 
 from brainalign.checks import BrainalignError, check_choice, check_rows
-from brainalign.decoding.text.decoder_file import load_state, read_decoder, write_decoder
 from brainalign.decoding.text.frozen_language import LanguageModel
 from brainalign.decoding.text.language import LanguageBridge
 from brainalign.decoding.text.relevance import relevance
@@ -29,6 +34,7 @@ from brainalign.decoding.text.text_network import RESIDUAL, TextNetwork
 from brainalign.decoding.text.text_training import Feed, fit_ridge, reciprocal_rank, train_text
 from brainalign.decoding.training import Augmentation, EegShape, Known, Trials, check_training, signal_scale
 from brainalign.devices import pick_device
+from brainalign.io import reading
 
 Values = NDArray[np.floating[Any]]
 Texts = Sequence[str | Sequence[str]]
@@ -298,3 +304,73 @@ class TextDecoder:
 
     def _validated(self, val: Trials) -> float:
         return reciprocal_rank(self.embed(val.signals, val.meta), val)
+
+
+KEY = "brainalign_text_decoder"
+
+
+def write_decoder(decoder: TextDecoder, path: Path) -> None:
+    """Write weights, settings and what is known of training.
+
+    Parameters
+    ----------
+    decoder : TextDecoder
+        Fitted. Its language model is not written.
+    path : Path
+    """
+    names = [name for name in inspect.signature(type(decoder)).parameters if name != "language"]
+    about = {
+        "settings": {name: getattr(decoder, name) for name in names},
+        "known": astuple(decoder.known_),
+        "shape": astuple(decoder.network_.shape),
+        "spread": decoder.spread_,
+        "penalty": decoder.penalty_,
+    }
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in decoder.network_.state_dict().items()}
+    save_file(state, path, {KEY: json.dumps(about)})
+
+
+def read_decoder(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what `write_decoder` wrote about a decoder, and the state of its network.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    BrainalignError
+        If the file cannot be read or holds no decoder.
+    """
+    with (
+        reading(path, "not a readable text decoder", "give a file that TextDecoder.save wrote"),
+        safe_open(path, "pt") as file,
+    ):
+        about = json.loads((file.metadata() or {}).get(KEY, "null"))
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+    if about is None:
+        raise BrainalignError(f"{path} holds no text decoder; give a file that TextDecoder.save wrote")
+    return about, state
+
+
+def load_state(network: TextNetwork, state: dict[str, Tensor], path: Path) -> None:
+    """Give a network the state that was read; that of a bridge is left out where the network has none.
+
+    Parameters
+    ----------
+    network : TextNetwork
+    state : dict of Tensor
+    path : Path
+        Named in errors.
+
+    Raises
+    ------
+    BrainalignError
+        If they do not fit.
+    """
+    if network.bridge is None:
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("bridge.")}
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise BrainalignError(f"{path} does not fit this language model or version of brainalign: {error}") from error

@@ -3,8 +3,7 @@
 from brainalign.encoding.convergence.checkpoints import CheckpointCurves, checkpoint_curves
 from brainalign.encoding.convergence.halftimes import half_times
 from brainalign.encoding.convergence.scores import Convergence, LayerScores, convergence_scores
-from brainalign.encoding.convergence.subject_convergence import SubjectConvergence, converge_subjects
-from brainalign.encoding.convergence.subject_means import mean_scores
+from brainalign.encoding.convergence.subject_convergence import SubjectConvergence, converge_subjects, mean_scores
 
 __all__ = [
     "CheckpointCurves",

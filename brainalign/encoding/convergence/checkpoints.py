@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.encoding.convergence.halftimes import half_times
-from brainalign.encoding.convergence.subject_convergence import of_areas
-from brainalign.encoding.convergence.subject_means import MEAN, cohorts, order_of
+from brainalign.encoding.convergence.subject_convergence import MEAN, cohorts, of_areas, order_of
 from brainalign.encoding.convergence.temporal_score import layer_latencies
 from brainalign.encoding.scoring import FMRI, SplitScores
 from brainalign.statistics import layer_preference

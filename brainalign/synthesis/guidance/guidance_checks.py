@@ -11,7 +11,7 @@ from torch import Tensor
 from brainalign.checks import BrainalignError
 
 if TYPE_CHECKING:
-    from brainalign.synthesis.guidance.pipeline import BrainGuidedPipeline
+    from diffusers import DiffusionPipeline
 
 
 def check_numbers(counts: dict[str, int], start: float, stop: float, trust_radius: float) -> None:
@@ -31,7 +31,7 @@ def check_numbers(counts: dict[str, int], start: float, stop: float, trust_radiu
         raise BrainalignError(f"trust_radius must be positive, inf for none; got {trust_radius}")
 
 
-def check_components(pipe: BrainGuidedPipeline, guided: bool) -> None:
+def check_components(pipe: DiffusionPipeline, guided: bool) -> None:
     """Raise where the models cannot be sampled from, or not be differentiated.
 
     Raises

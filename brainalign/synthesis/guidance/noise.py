@@ -10,11 +10,11 @@ from brainalign.checks import BrainalignError
 from brainalign.synthesis.guidance.steering import Generators
 
 if TYPE_CHECKING:
-    from brainalign.synthesis.guidance.pipeline import BrainGuidedPipeline
+    from diffusers import DiffusionPipeline
 
 
 def initial_noise(
-    pipe: BrainGuidedPipeline, num_images: int, generator: Generators, latents: Tensor | None = None
+    pipe: DiffusionPipeline, num_images: int, generator: Generators, latents: Tensor | None = None
 ) -> Tensor:
     """Return noise of unit variance (num_images, channels, rows, columns): `latents`, if given, or drawn.
 

@@ -10,14 +10,14 @@ from torch import Tensor
 from brainalign.checks import BrainalignError
 
 if TYPE_CHECKING:
-    from brainalign.synthesis.guidance.pipeline import BrainGuidedPipeline
+    from diffusers import DiffusionPipeline
 
 Added = dict[str, Tensor]
 KINDS = (None, "text", "text_time")  # what a network may be told besides its text (`addition_embed_type`)
 
 
 def prompt_embeddings(
-    pipe: BrainGuidedPipeline,
+    pipe: DiffusionPipeline,
     num_images: int,
     prompt: str | list[str] | None = None,
     embeds: Tensor | None = None,
@@ -74,7 +74,7 @@ def prompt_embeddings(
     return torch.cat([empty, told]), _added(pipe, texts, num_images)
 
 
-def _for_each(pipe: BrainGuidedPipeline, embeds: Tensor, num_images: int) -> Tensor:
+def _for_each(pipe: DiffusionPipeline, embeds: Tensor, num_images: int) -> Tensor:
     width = pipe.unet.config.cross_attention_dim
     if embeds.ndim != 3 or embeds.shape[0] not in (1, num_images) or embeds.shape[2] != width:
         raise BrainalignError(
@@ -83,7 +83,7 @@ def _for_each(pipe: BrainGuidedPipeline, embeds: Tensor, num_images: int) -> Ten
     return embeds.to(pipe.device, pipe.unet.dtype).expand(num_images, -1, -1)
 
 
-def _added(pipe: BrainGuidedPipeline, pooled: list[Tensor | None], num_images: int) -> Added | None:
+def _added(pipe: DiffusionPipeline, pooled: list[Tensor | None], num_images: int) -> Added | None:
     """Return pooled texts, and sizes of images that were neither scaled nor cropped; None where they are not read."""
     if pipe.unet.config.get("addition_embed_type") != "text_time":
         return None
@@ -102,7 +102,7 @@ def _added(pipe: BrainGuidedPipeline, pooled: list[Tensor | None], num_images: i
 
 
 @torch.no_grad()
-def _encoded(pipe: BrainGuidedPipeline, text: str | list[str] | None) -> tuple[Tensor, Tensor | None]:
+def _encoded(pipe: DiffusionPipeline, text: str | list[str] | None) -> tuple[Tensor, Tensor | None]:
     """Embed text as Stable Diffusion does, padded to the longest, and pool it where there are two encoders."""
     two = pipe.unet.config.get("addition_embed_type") == "text_time"
     pairs = [(pipe.tokenizer, pipe.text_encoder), *[(pipe.tokenizer_2, pipe.text_encoder_2)] * two]
