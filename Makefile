@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CONFIG ?= snakemake/config/config.yaml
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONSAFEPATH := 1
+# Hundreds of short processes import the library: compiled once, whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
 ifneq ($(wildcard ../shared/data),)
 export BRAINALIGN_DATA ?= $(abspath ../shared/data)
 endif
