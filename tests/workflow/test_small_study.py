@@ -223,7 +223,7 @@ def test_a_failed_stage_still_leaves_a_report(copied) -> None:
     results = copied.root / "results" / "done" / "small"
     (results / "sub-1.html").unlink()
     shutil.rmtree(results / "sub-1" / "geometry")
-    broken = copied.lib / "geometry" / "noise.py"
+    broken = copied.lib / "geometry" / "rdms" / "noise.py"
     sound = broken.read_text()
     broken.write_text(sound.replace("if dof < 1:", "if True:"))
     failed = copied.snakemake("done.yaml", check=False)
@@ -246,7 +246,7 @@ def test_results_of_an_earlier_run_are_not_mixed_in(copied, make_study) -> None:
     """The data change and a stage fails: what the failed stage should have renewed is not shown as if it were new."""
     study = make_study(copied.root / "study", signal=0.0)  # the same study, now without any signal
     study.write()
-    broken = copied.lib / "encoding" / "evaluation.py"
+    broken = copied.lib / "encoding" / "scoring" / "evaluation.py"
     broken.write_text(
         broken.read_text().replace("rng = np.random", "raise RuntimeError('broken')\n    rng = np.random")
     )
@@ -260,7 +260,7 @@ def test_results_of_an_earlier_run_are_not_mixed_in(copied, make_study) -> None:
 
 
 def test_a_figure_that_fails_does_not_take_the_page_with_it(copied) -> None:
-    broken = copied.lib / "report" / "figures.py"
+    broken = copied.lib / "report" / "pages" / "blocks_figures.py"
     broken.write_text(broken.read_text().replace("def mds_points(", "def mds_points(*_):\n    1 / 0\n\n\ndef unused("))
     assert copied.snakemake("done.yaml", check=False).returncode != 0
     page = (copied.root / "results" / "done" / "small" / "sub-1_incomplete.html").read_text()
