@@ -33,9 +33,9 @@ from brainalign.workflow.stages import STAGES
 
 MB = 2**20
 CONVOLUTIONS = 2.4e11  # operations per second and trial: what was shown three times is averaged first
-START_S = 6  # seconds of one 2.5-GHz core: a stage imports, reads and writes
+START_S = 4  # seconds of one 2.5-GHz core: a stage imports, reads and writes
 # Seconds of stages of images: at least, and per trial and target.
-PASSES = {"compare_images": (START_S, 4e-7), "report_images": (18, 2e-7), "report_group": (18, 1e-7)}
+PASSES = {"compare_images": (START_S, 4e-7), "report_images": (7, 2e-7), "report_group": (7, 1e-7)}
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
     if isinstance(descriptor, TripletStudy) and stage == "align":  # of layers of some hundred features
         students = len(config.align.models_of(list(config.models)))
         return Cost(4000, 60 + 30 * len(config.align.penalties) + students * config.align.steps // 5, 10)
-    return Cost(1500, 18 if stage.startswith("report") else 2 * START_S, 20)
+    return Cost(1500, 6 if stage.startswith("report") else START_S, 20)
 
 
 def _sizes(descriptor: BlockStudy | ImageStudy) -> tuple[int, int]:
@@ -181,7 +181,7 @@ def _sentence_cost(stage: str, config: Config, descriptor: SentenceStudy, decode
         fits = 3 * len(config.decode.seeds)
         network = config.decode.decoders[decoder].decoder != "linear" if decoder else False
         return Cost(2000 + round(6 * values_mb), 2 * START_S + round(fits * values_mb * (1.2 if network else 0.1)), 5)
-    return Cost(1200, 16, 5)
+    return Cost(1200, 6, 5)
 
 
 def _time_cost(config: Config, descriptor: Descriptor) -> Cost:
