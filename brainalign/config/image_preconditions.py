@@ -6,13 +6,12 @@ there yet, or cannot be read, would say is left to the stage that makes it and t
 
 from __future__ import annotations
 
-import importlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -57,6 +56,7 @@ class _Tables:
 
     def __init__(self, study: ImageStudy) -> None:
         self.study = study
+        self._shown: dict[str, Counter[str] | None] = {}  # by subject; every fit of a subject asks
 
     def _table(self, path: Path | None) -> pd.DataFrame | None:
         if path is None or self.study.simulate:
@@ -91,9 +91,12 @@ class _Tables:
 
     def shown(self, subject: str) -> Counter[str] | None:
         """Return how often a subject saw each image."""
-        files = self.study.subjects[subject]
-        table = self._table(files.trials) if isinstance(files, BetaFiles | EpochFiles) else None
-        return None if table is None or "stimulus_id" not in table else Counter(table["stimulus_id"].astype(str))
+        if subject not in self._shown:
+            files = self.study.subjects[subject]
+            table = self._table(files.trials) if isinstance(files, BetaFiles | EpochFiles) else None
+            names = None if table is None else table.get("stimulus_id")
+            self._shown[subject] = None if names is None else Counter(names.astype(str))
+        return self._shown[subject]
 
     def n_training(self, subject: str) -> int | None:
         """Return how many images a subject has for training, at most."""
@@ -317,7 +320,8 @@ def _times(study: ImageStudy | RecordingStudy, subject: str) -> NDArray[np.float
         except BrainalignError:
             return None
         path = next(file for name, file in files.items() if name.startswith(("epochs", "recordings")))
-        mne: Any = importlib.import_module("mne")
+        import mne
+
         try:
             times = mne.read_epochs(path, preload=False, verbose="error").times
         except Exception:  # whatever MNE stumbles over is for `check` to tell
