@@ -1,35 +1,38 @@
 """What `brainalign plan` estimates against what a run of the same configuration took, by stage, in seconds of a core.
 
-python -P benchmarks/plan.py [CONFIG]     after `make run CONFIG=...`; reads the benchmark that every rule writes
+python -P benchmarks/plan.py [CONFIG [--jobs]]     after `make run CONFIG=...`; reads the last line of every log
 
-Seconds of a core do not depend on what else the machine does; Snakemake asks for them now and then while a job runs, so
-that those of jobs of a few seconds come out too small.
+Seconds of a core do not depend on what else the machine does, but for a busy machine's caches. With `--jobs` every job
+has a line of its own.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import defaultdict
 
 from brainalign.config import load_config
 from brainalign.workflow import STAGES, jobs
 
+TOOK = re.compile(r"^took ([0-9.]+) seconds of a core$", re.MULTILINE)
 LEAST_S = 10.0  # stages below are not judged
 
 
-def main(config: str = "snakemake/config/demo.yaml") -> None:
+def main(config: str = "snakemake/config/demo.yaml", each: str = "") -> None:
     """Print a table: stage, jobs, estimated, measured, ratio."""
     estimated: dict[str, float] = defaultdict(float)
     measured: dict[str, float] = defaultdict(float)
     done: dict[str, int] = defaultdict(int)
     planned = jobs(load_config(config))
     for job in planned:
-        table = job.log.with_suffix(".tsv")
-        if not table.exists():
+        took = TOOK.search(job.log.read_text()) if job.log.exists() else None
+        if took is None:
             continue
-        names, values = (line.split("\t") for line in table.read_text().splitlines()[:2])
+        if each:
+            print(f"{job.output!s:70}{job.cost.seconds:8.0f}{took[1]:>8}")
         estimated[job.stage] += job.cost.seconds
-        measured[job.stage] += float(dict(zip(names, values, strict=True))["cpu_time"])
+        measured[job.stage] += float(took[1])
         done[job.stage] += 1
     print(f"{'stage':20}{'jobs':>6}{'estimated':>12}{'measured':>12}{'ratio':>8}")
     for stage in (stage for stage in STAGES if done[stage]):

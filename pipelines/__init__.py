@@ -6,6 +6,7 @@ python -P -m brainalign.pipelines.<stage> --help
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -71,4 +72,7 @@ def run_stage(
     finally:
         if token is not None:
             token.close()
+    used = os.times()
+    # Snakemake's benchmark asks a running job now and then, so that it knows little of one of a few seconds.
+    print(f"took {used.user + used.system + used.children_user + used.children_system:.1f} seconds of a core")
     return 0
