@@ -94,6 +94,22 @@ def test_sections_of_captions_that_can_run(lab: Lab) -> None:
     lab.load(caption={"model": "net", "attributes": ["colr"]})  # a table that is not there says nothing
 
 
+@pytest.mark.parametrize(
+    ("section", "options"),
+    [
+        ("searchlight", {"models": ["net"]}),
+        ("caption", {"model": "net"}),
+        ("ground", {"model": "maps", "text": "words"}),
+    ],
+)
+@pytest.mark.parametrize("subject", ["02", "07"])  # of sensors, and nobody
+def test_maps_and_words_are_of_subjects_with_fmri(
+    lab: Lab, section: str, options: dict[str, object], subject: str
+) -> None:
+    refusal = f"{section}.subjects: '{subject}' is not among the subjects with fMRI in the datasets (01)"
+    lab.refused(refusal, models=(*IMAGES, "words"), **{section: options | {"subjects": ["01", subject]}})
+
+
 def test_columns_that_captioners_need(lab: Lab) -> None:
     table = lab.study.scenes
     lab.images(table.drop(columns="caption"))

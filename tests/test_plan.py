@@ -287,7 +287,7 @@ def test_networks_are_pretrained_once_per_subject_model_and_method(demo: Config)
         other = parse(Config, content | {"methods": content["methods"] | {"few": few | changes}}, "test")
         return estimate(stage, other, study, "efficientnet", "few").seconds
 
-    assert seconds("pretrain", seeds=[0, 1]) - seconds("pretrain") > 300  # one more network per layer
+    assert seconds("pretrain", seeds=[0, 1]) > 1.8 * seconds("pretrain")  # one more network per layer
     assert seconds("pretrain", network="clip") > 10 * seconds("pretrain")
     assert seconds("encode_images", sizes=[10, 200]) > seconds("encode_images", sizes=[10])
     unknown = study.model_copy(update={"shape": None, "simulate": None})  # and none of its files are there

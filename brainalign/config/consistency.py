@@ -307,18 +307,19 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
 
 
 def _searchlights_fit(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
-    """Raise where searchlights, captions or grounding name a subject that no dataset has, or a surface is missing."""
+    """Raise where searchlights, captions or grounding name whom none can be made of, or a surface is missing."""
     options = config.searchlight
-    known = {subject for d in descriptors.values() if isinstance(d, BlockStudy | ImageStudy) for subject in d.subjects}
-    for section, used, named in (
-        ("searchlight", bool(options.models), options.subjects),
-        ("caption", config.caption.model is not None, config.caption.subjects),
-        ("ground", config.ground.model is not None, config.ground.subjects),
+    images = {subject for descriptor in descriptors.values() for subject in scanned_subjects(descriptor)}
+    blocks = {subject for d in descriptors.values() if isinstance(d, BlockStudy) for subject in d.subjects}
+    for section, used, named, known in (
+        ("searchlight", bool(options.models), options.subjects, images | blocks),
+        ("caption", config.caption.model is not None, config.caption.subjects, images),
+        ("ground", config.ground.model is not None, config.ground.subjects, images),
     ):
         for subject in named or ():
             if used and known and subject not in known:
                 raise BrainalignError(
-                    f"{section}.subjects: {subject!r} is not among the subjects of the datasets "
+                    f"{section}.subjects: {subject!r} is not among the subjects with fMRI in the datasets "
                     f"({', '.join(sorted(known))}){did_you_mean(subject, known)}"
                 )
     for hemi, path in options.meshes.items():

@@ -33,9 +33,10 @@ from brainalign.workflow.stages import STAGES
 
 MB = 2**20
 CONVOLUTIONS = 2.4e11  # operations per second and trial: what was shown three times is averaged first
-START_S = 4  # seconds of one 2.5-GHz core: a stage imports, reads and writes
+START_S = 2  # seconds of one core: a stage imports, reads and writes
+NETWORK_S = 3  # and a pretrained network is loaded
 # Seconds of stages of images: at least, and per trial and target.
-PASSES = {"compare_images": (START_S, 4e-7), "report_images": (7, 2e-7), "report_group": (7, 1e-7)}
+PASSES = {"compare_images": (START_S, 4e-7), "report_images": (6, 2e-7), "report_group": (4, 1e-7)}
 
 
 @dataclass(frozen=True)
@@ -69,20 +70,20 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
         return _time_cost(config, descriptor)
     if isinstance(descriptor, ImageStudy):
         if stage == "converge":  # nulls of every network, in every subject and in their mean
-            return Cost(1500, 30 + 15 * len(config.converge.networks) * (1 + len(descriptor.subjects)), 5)
+            return Cost(1500, START_S + round(0.4 * len(config.converge.networks) * (1 + len(descriptor.subjects))), 5)
         if stage == "match":  # every pair of layers of every pair of models, with nulls
             pairs = len(config.match.models) * (len(config.match.models) - 1) // 2
             known = len(config.match.models) * len(config.match.features) * (1 + config.match.draws)
             work = 2 * pairs * len(config.match.measures) * config.match.draws + known
-            return Cost(1500, START_S + round(0.11 * work), 1)
+            return Cost(1500, START_S + round(0.04 * work), 1)
         if stage == "identify":  # all thresholds in every draw
             return Cost(2500, 30 + config.identify.draws * len(scanned_subjects(descriptor)) // 4, 1)
         if stage == "caption":
             return _caption_cost(config, descriptor)
         if stage == "ground":  # two trainings; every step meets as many places as a batch has
-            return Cost(2500, 20 + round(2 * 0.004 * config.ground.n_steps * config.ground.batch_size / 16), 20)
+            return Cost(2500, START_S + round(2 * 0.005 * config.ground.n_steps * config.ground.batch_size / 16), 20)
         if stage == "ground_regions":
-            return replace(_image_cost("compare_images", descriptor, 1.0), seconds=20 + config.ground.draws // 20)
+            return replace(_image_cost("compare_images", descriptor, 1.0), seconds=START_S + config.ground.draws // 300)
         if stage == "searchlight":
             return _searchlight_cost(config, descriptor)
         if stage == "directions":
@@ -109,7 +110,7 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
         return Cost(3000, 60 + round(0.02 * heads * config.dynamics.training_steps), 50)
     if isinstance(descriptor, ModalityStudy) and stage == "decode_modalities":  # of tiny networks, with all beside
         trainings = 1 + len(config.decode_modalities.beside)
-        return Cost(3000, 30 + round(0.03 * trainings * min(config.decode_modalities.steps, 600)), 50)
+        return Cost(3000, START_S + round(0.03 * trainings * min(config.decode_modalities.steps, 600)), 50)
     if isinstance(descriptor, TripletStudy) and stage == "concepts":  # sizes are not in the descriptor: those of THINGS
         fits = len(config.concepts.methods) * (1 + config.concepts.starts) + len(config.concepts.alphas)
         return Cost(3000, 60 + round(0.06 * fits * config.concepts.epochs * config.concepts.n_dims), 10)
@@ -118,7 +119,7 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
     if isinstance(descriptor, TripletStudy) and stage == "align":  # of layers of some hundred features
         students = len(config.align.models_of(list(config.models)))
         return Cost(4000, 60 + 30 * len(config.align.penalties) + students * config.align.steps // 5, 10)
-    return Cost(1500, 6 if stage.startswith("report") else START_S, 20)
+    return Cost(1500, START_S + stage.startswith("report"), 20)
 
 
 def _sizes(descriptor: BlockStudy | ImageStudy) -> tuple[int, int]:
@@ -142,13 +143,13 @@ def _synthesis_cost(stage: str, config: Config, descriptor: ImageStudy) -> Cost:
     trials, targets = _sizes(descriptor)
     if stage == "guide":
         return Cost(
-            1500 + round(5 * 4 * trials * targets / MB), START_S + round(0.005 * trials * (1 + options.views)), 10
+            1500 + round(5 * 4 * trials * targets / MB), START_S + round(0.003 * trials * (1 + options.views)), 10
         )
     n_regions = len(options.regions) if options.regions is not None else 10
     guided = options.n_images * n_regions * (1 + len(options.scales)) + options.n_nulls * options.n_null_images
     # The searches beside take as long as guidance does, each.
     guided += 2 * options.n_images * n_regions
-    return Cost(2000, 20 + round(0.008 * guided * options.recurrence * options.steps), 20)
+    return Cost(2000, START_S + round(0.007 * guided * options.recurrence * options.steps), 20)
 
 
 def _directions_cost(config: Config) -> Cost:
@@ -160,7 +161,7 @@ def _directions_cost(config: Config) -> Cost:
     images = options.n_seeds * (1 + 2 * n_regions * ("pullback" in options.methods))
     images += n_directions * (len(options.alphas) - 1) * options.n_images
     images += 4 * options.n_controls * options.n_control_images
-    return Cost(2500, 30 + round(0.002 * images * config.synthesize.steps), 5.0 + 0.5 * n_directions)
+    return Cost(2500, 10 + round(0.0025 * images * config.synthesize.steps), 5.0 + 0.5 * n_directions)
 
 
 def _sentence_cost(stage: str, config: Config, descriptor: SentenceStudy, decoder: str) -> Cost:
@@ -176,12 +177,12 @@ def _sentence_cost(stage: str, config: Config, descriptor: SentenceStudy, decode
     if descriptor.simulate:
         values_mb = 576 * 24 * 128 * 4 * descriptor.simulate.n_subjects / MB
     if stage == "prepare_sentences":
-        return Cost(1500 + round(3 * values_mb), START_S + round(0.1 * values_mb), values_mb)
+        return Cost(1500 + round(3 * values_mb), START_S + round(0.3 * values_mb), values_mb)
     if stage == "decode":
         fits = 3 * len(config.decode.seeds)
         network = config.decode.decoders[decoder].decoder != "linear" if decoder else False
-        return Cost(2000 + round(6 * values_mb), 2 * START_S + round(fits * values_mb * (1.2 if network else 0.1)), 5)
-    return Cost(1200, 6, 5)
+        return Cost(2000 + round(6 * values_mb), 2 * START_S + round(fits * values_mb * (0.5 if network else 0.05)), 5)
+    return Cost(1200, START_S + 1, 5)
 
 
 def _time_cost(config: Config, descriptor: Descriptor) -> Cost:
@@ -190,7 +191,7 @@ def _time_cost(config: Config, descriptor: Descriptor) -> Cost:
     trials, sensors = (shape.trials, shape.targets) if isinstance(descriptor, RecordingStudy) and shape else (1000, 100)
     options = config.decode_times
     work = (options.permutations + 50 * options.square_permutations) * trials * (sensors + 20)
-    return Cost(1200, START_S + round(1.7e-7 * work), 5)
+    return Cost(1200, START_S + round(4e-8 * work), 5)
 
 
 def _searches(config: Config, model: str, method: str) -> float:
@@ -198,9 +199,11 @@ def _searches(config: Config, model: str, method: str) -> float:
 
     Each set of shares of a joint fit decomposes the layers anew.
     """
-    options, n_layers = config.methods.get(method), len(getattr(config.models.get(model), "layers", None) or range(4))
+    options, network = config.methods.get(method), config.models.get(model)
     joint = 1 + options.n_candidates / 20 if isinstance(options, BandedRidgeMethod) else 1.0
-    return joint * n_layers * (5e-8 + 6e-11 * (config.encode_images.permutations + config.encode_images.draws))
+    wide = 3 if getattr(network, "pooling", None) == "flatten" else 1  # more features than images
+    n_drawn = config.encode_images.permutations + config.encode_images.draws
+    return wide * joint * _n_layers(network) * (2.5e-8 + 3e-11 * n_drawn)
 
 
 def _image_cost(stage: str, descriptor: ImageStudy, searches: float) -> Cost:
@@ -213,7 +216,7 @@ def _image_cost(stage: str, descriptor: ImageStudy, searches: float) -> Cost:
     if stage == "extract":
         return Cost(1500, START_S + round(0.005 * trials), 100)
     if stage == "simulate":
-        return Cost(2500, 20 + round(1.5e-6 * trials * targets), 250)
+        return Cost(2500, 5 + round(1e-6 * trials * targets), 250)
     if stage == "encode_images":
         return Cost(1200 + round(6 * values_mb), START_S + round(searches * trials * targets), 20)
     disk_mb = values_mb if stage == "prepare_images" else 5
@@ -230,7 +233,7 @@ def _training_cost(config: Config, descriptor: ImageStudy, model: str, method: s
     assert isinstance(options, TrainedMethod)
     base = _image_cost("encode_images", descriptor, _searches(config, model, method))
     trials, targets = _sizes(descriptor)
-    n_layers = len(getattr(config.models[model], "layers", None) or range(4))
+    n_layers = _n_layers(config.models[model])
     n_beside = len({"factorized", "gaussian"}.intersection(options.baselines)) + len(getattr(options, "controls", ()))
     trainings = n_layers * len(options.seeds) * (2 + n_beside)
     seconds = base.seconds + trainings * getattr(options, "restarts", 1) * options.epochs * trials * targets * 2.5e-9
@@ -246,10 +249,15 @@ def _dictionary_cost(config: Config, descriptor: ImageStudy, model: str, method:
     assert isinstance(options, DictionaryMethod)
     base = _image_cost("encode_images", descriptor, 4 * _searches(config, model, method))
     images = shape_of(descriptor).trials
-    n_layers = len(getattr(config.models[model], "layers", None) or range(4))
+    n_layers = _n_layers(config.models[model])
     rows = n_layers * (1 + len(options.seeds)) * options.epochs * images
     steps = options.n_active if options.coding == "matching_pursuit" else 2
     return replace(base, seconds=base.seconds + round(rows * options.width * (1 + steps) * 1e-8))
+
+
+def _n_layers(model: object) -> int:
+    """Return how many layers a model has; of networks whose layers are not named, four are assumed."""
+    return len(getattr(model, "layers", None) or range(4 if hasattr(model, "layers") else 1))
 
 
 def _core_operations(options: ResponseOptimisedMethod, model: object) -> float:
@@ -274,10 +282,10 @@ def _pretraining_cost(config: Config, descriptor: ImageStudy, model: str, method
     options = config.methods[method]
     assert isinstance(options, InContextMethod)
     base = _image_cost("prepare_images", descriptor, 1.0)
-    n_layers = len(getattr(config.models[model], "layers", None) or range(4))
+    n_layers = _n_layers(config.models[model])
     low, high = options.context_sizes
     images = high if low == high else (high - low) / math.log(high / low)  # mean size of log-uniform contexts
-    step = (0.04 if options.network == "small" else 1.0) * options.n_voxels / 48 * images / 36
+    step = (0.02 if options.network == "small" else 0.5) * options.n_voxels / 48 * images / 36
     seconds = base.seconds * len(descriptor.subjects) + n_layers * len(options.seeds) * sum(options.n_steps) * step
     return Cost(base.memory_mb + 500, round(seconds), 5.0 * n_layers * len(options.seeds))
 
@@ -288,9 +296,9 @@ def _context_cost(config: Config, descriptor: ImageStudy, model: str, method: st
     assert isinstance(options, InContextMethod)
     base = _image_cost("encode_images", descriptor, _searches(config, model, method))
     targets = shape_of(descriptor).targets
-    n_layers = len(getattr(config.models[model], "layers", None) or range(4))
+    n_layers = _n_layers(config.models[model])
     images = 2 * options.n_repeats * sum(options.sizes) + 2 * options.context_sizes[1]
-    per_image = 5e-6 if options.network == "small" else 2e-3  # seconds of a forward pass, per target and image
+    per_image = 5e-7 if options.network == "small" else 2e-4  # seconds of a forward pass, per target and image
     seconds = base.seconds + n_layers * len(options.seeds) * images * targets * per_image
     return Cost(2 * base.memory_mb, round(seconds), base.disk_mb)
 
@@ -300,7 +308,7 @@ def _block_cost(stage: str, config: Config, descriptor: BlockStudy, model: str, 
     values_mb = 4 * trials * targets / MB
     if stage == "prepare":
         # All volumes, in float32 and in nilearn's float64; a trial is some ten volumes.
-        return Cost(700 + round(120 * values_mb), 10 + round(values_mb), 11 * values_mb)
+        return Cost(700 + round(120 * values_mb), START_S + round(values_mb), 11 * values_mb)
     if stage == "extract":
         return Cost(900, 8, 1)
     if stage == "encode":
@@ -309,17 +317,17 @@ def _block_cost(stage: str, config: Config, descriptor: BlockStudy, model: str, 
             folds * (0.004 + n_sets * targets * work / 1.4e10)
             for n_sets, folds, work in _response_sets(config, descriptor, model, method)
         )
-        return Cost(900 + round(12 * values_mb), 5 + round(seconds), 1e-4 * targets + 1)
+        return Cost(900 + round(12 * values_mb), START_S + round(seconds), 1e-4 * targets + 1)
     if stage == "searchlight":
         return _searchlight_cost(config, descriptor)
     if stage == "compare":
         if not {"crossnobis", "mahalanobis"} & set(config.compare.distances):
-            return Cost(800, 10, 1)
+            return Cost(800, START_S, 1)
         # Four copies of the residuals of volumes in float64, and a matrix of volumes or of targets.
         smaller = min(10 * trials, targets)
         memory = 80 * values_mb + 2 * 8 * smaller**2 / MB
-        return Cost(800 + round(memory), 10 + round(10 * trials * targets * smaller / 1e9), 1)
-    return Cost(800, 8 if stage == "summarize" else 25, 3)
+        return Cost(800 + round(memory), START_S + round(10 * trials * targets * smaller / 1e9), 1)
+    return Cost(800, START_S if stage == "summarize" else 5, 3)
 
 
 def _caption_cost(config: Config, descriptor: ImageStudy) -> Cost:
@@ -329,8 +337,8 @@ def _caption_cost(config: Config, descriptor: ImageStudy) -> Cost:
     """
     trials, targets = _sizes(descriptor)
     projections = 2 * config.caption.nulls + len(config.caption.temperatures) + 6
-    seconds = trials * targets / 3 * (1e-7 * projections + 3e-10 * config.caption.draws * 25)
-    return Cost(1500 + round(8 * 6 * trials * targets / 3 / MB), 20 + round(seconds), 5)
+    seconds = trials * targets / 3 * (1.4e-8 * projections + 4e-11 * config.caption.draws * 25)
+    return Cost(1500 + round(8 * 6 * trials * targets / 3 / MB), START_S + round(seconds), 5)
 
 
 def _searchlight_cost(config: Config, descriptor: BlockStudy | ImageStudy) -> Cost:
@@ -341,8 +349,8 @@ def _searchlight_cost(config: Config, descriptor: BlockStudy | ImageStudy) -> Co
     trials, targets = _sizes(descriptor)
     n = min(len(descriptor.stimuli) if isinstance(descriptor, BlockStudy) else 100, trials)
     pairs = n * (n - 1) / 2
-    seconds = targets * (5e-4 + pairs * (2e-7 + 5 * config.searchlight.permutations * 5e-11))
-    return Cost(1200 + round(8 * 4 * trials * targets / MB), 10 + round(seconds), 1e-4 * targets + 1)
+    seconds = targets * (8e-5 + pairs * (3e-8 + 5 * config.searchlight.permutations * 8e-12))
+    return Cost(1200 + round(8 * 4 * trials * targets / MB), START_S + round(seconds), 1e-4 * targets + 1)
 
 
 def _layers(config: Config, descriptor: BlockStudy, model: str) -> int:

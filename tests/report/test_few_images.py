@@ -145,6 +145,11 @@ def test_a_simpler_method_that_is_ahead_comes_first() -> None:
     behind.loc[behind["method"] == "ridge_pooled", ["difference", "low", "high"]] = -0.1, -0.3, 0.1
     first = few_images_section(material(behind)).paragraphs[0]
     assert "10 (by .100), 50 (by .100), 200 (by .100)" in first
+    unclear = table()  # -1e-11 where empirical Bayes was taken in its place is no difference
+    unclear.loc[unclear["method"] == "empirical_bayes", ["difference", "low", "high"]] = -1e-11, -2e-11, 2e-11
+    assert "parameters" in few_images_section(material(unclear)).paragraphs[0]
+    unclear.loc[unclear["method"] == "ridge_pooled", ["difference", "low", "high"]] = -0.1, -0.3, 0.1
+    assert few_images_section(material(unclear)).paragraphs[0].endswith("Nowhere does the interval exclude 0.")
 
 
 def test_what_it_rests_on_is_said() -> None:

@@ -196,7 +196,7 @@ def _trailing(label: str, rows: pd.DataFrame) -> list[str]:
     """Return at which sizes a simpler method is ahead, in front of everything else; empty where none is."""
     parts = []
     for rival in RIVALS:
-        ahead = rows[(rows["method"] == rival) & (rows["difference"] < 0)]
+        ahead = rows[(rows["method"] == rival) & (rows["difference"].round(3) < 0)]  # where it was taken they are equal
         if len(ahead):
             sizes = ", ".join(
                 f"{row['size']} (by {number(-row['difference'])}{', clear' if row['high'] < 0 else ''})"
@@ -205,9 +205,12 @@ def _trailing(label: str, rows: pd.DataFrame) -> list[str]:
             parts.append(f"{METHODS[rival][0]} at {sizes}")
     if not parts:
         return []
+    clear = "Clear: the interval over contexts excludes 0."
+    if not any(", clear" in part for part in parts):
+        clear = "Nowhere does the interval exclude 0."
     return [
         f"{label}: in-context encoding trails a simpler method, in explained variance over all reliable targets: "
-        f"{'; '.join(parts)}. Clear: the interval over contexts excludes 0."
+        f"{'; '.join(parts)}. {clear}"
     ]
 
 

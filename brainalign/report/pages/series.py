@@ -157,6 +157,7 @@ def _findings(material: SeriesMaterial) -> list[str]:
             f"Not converged: {', '.join(late)}. {steps:,} steps were too few for the validation loss to stand still; "
             "raise decode_series.model.n_steps before the model is compared with anything."
         )
+    lag = material.fitted["lag"]
     for view, part in _overall(material):
         model, lagged = part[MODEL], part[LAGGED]
         words = {
@@ -164,13 +165,17 @@ def _findings(material: SeriesMaterial) -> list[str]:
             "tie": "is no better than the instantaneous Gaussian, the simplest predictor: a tie",
             "worse": "is worse than the instantaneous Gaussian, the simplest predictor",
         }[model["verdict"]]
+        more = ": more than the network." if lagged["low"] > model["high"] else "."
         sentences.append(
             f"With {view} hidden, the masked model explains {number(model['r2'])} of the variance of hidden regions "
             f"[{number(model['low'])} to {number(model['high'])}] and {words} ({number(part[INSTANT]['r2'])}; "
             f"difference {number(model['difference'])}, {number(model['difference_low'])} to "
-            f"{number(model['difference_high'])}). A linear predictor that also sees {material.fitted['lag']} frames "
-            f"before and after explains {number(lagged['r2'])}"
-            + (": more than the network." if lagged["low"] > model["high"] else ".")
+            f"{number(model['difference_high'])}). "
+            + (
+                f"A linear predictor that also sees {lag} frames before and after explains {number(lagged['r2'])}{more}"
+                if lag
+                else "To a linear predictor frames before and after add nothing: the lag chosen for it is 0."
+            )
         )
     scores = material.tables["personscores"]
     for label, some in scores.groupby("label", sort=False) if len(scores) else ():
