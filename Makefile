@@ -96,7 +96,7 @@ prior: setup
 	python -P benchmarks/train_prior.py
 
 schemas: setup
-	python -P -m brainalign.config.settings snakemake/schemas
+	python -P -c "from pathlib import Path; from brainalign.config import write_schemas; write_schemas(Path('snakemake/schemas'))"
 
 clean:
 	rm -rf build results .snakemake

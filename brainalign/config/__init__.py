@@ -20,6 +20,7 @@ from brainalign.config.encoders import (
     TrainedMethod,
 )
 from brainalign.config.ground_options import GroundSettings
+from brainalign.config.loading import load_config, load_descriptors, write_schemas
 from brainalign.config.matching_options import MatchSettings
 from brainalign.config.modality_options import DecodeModalitiesSettings
 from brainalign.config.models import (
@@ -48,9 +49,6 @@ from brainalign.config.settings import (
     IdentifySettings,
     PrepareSettings,
     SummarizeSettings,
-    load_config,
-    load_descriptors,
-    write_schemas,
 )
 from brainalign.config.synthesis_options import DirectionSettings, SynthesizeSettings
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from brainalign.checks import BrainalignError, did_you_mean, listed
 from brainalign.config.encoders import BandedRidgeMethod, DictionaryMethod, InContextMethod, TrainedMethod
 from brainalign.config.image_preconditions import check_image_study, check_objects, check_times
 from brainalign.config.models import SHARED_LAYERS
+from brainalign.config.settings import Config
 from brainalign.io import read_numbers, reading
 from brainalign.study import (
     BlockStudy,
@@ -30,9 +30,6 @@ from brainalign.study import (
     find_weights,
     scanned_subjects,
 )
-
-if TYPE_CHECKING:
-    from brainalign.config.settings import Config
 
 
 def check_descriptors(config: Config, descriptors: Mapping[str, Descriptor]) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from brainalign.checks import BrainalignError, check_choice, did_you_mean
 from brainalign.config.encoders import InContextMethod, TrainedMethod
 from brainalign.config.models import SHARED_LAYERS
+from brainalign.config.settings import Config
 from brainalign.io import read_lines, read_parquet, read_text_table
 from brainalign.study import (
     BetaFiles,
@@ -44,9 +44,6 @@ from brainalign.study import (
     scanned_subjects,
     written_captions,
 )
-
-if TYPE_CHECKING:
-    from brainalign.config.settings import Config
 
 MOST_CAPTIONED = 10_000  # images whose words are counted; captions of more take seconds, and hold words enough
 

@@ -2,7 +2,6 @@
 
     Config                what to run: datasets, models.py, methods.py, one block of options per stage
     Descriptor            one dataset (descriptor.py): files, licence, how to read it, stimuli, splits
-    load_config, load_descriptors    YAML in; a misspelt key is an error that names the nearest valid one
 
 Field names and defaults of models and methods equal the constructor arguments of the classes they configure.
 """
@@ -10,35 +9,28 @@ Field names and defaults of models and methods equal the constructor arguments o
 from __future__ import annotations
 
 import itertools
-import json
-import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from brainalign.checks import BrainalignError, did_you_mean
+from brainalign.checks import did_you_mean
 from brainalign.config.align_options import AlignSettings
 from brainalign.config.caption_options import CaptionSettings
 from brainalign.config.concept_options import ConceptSettings
-from brainalign.config.consistency import check_descriptors
 from brainalign.config.convergence_options import ConvergeSettings
 from brainalign.config.decode_options import DecodeSettings
 from brainalign.config.dynamics_options import DynamicsSettings
 from brainalign.config.encoders import (
-    BandedRidgeMethod,
-    DictionaryMethod,
     InContextMethod,
     Method,
-    RidgeMethod,
-    TrainedMethod,
 )
 from brainalign.config.ground_options import GroundSettings
 from brainalign.config.matching_options import MatchSettings
 from brainalign.config.modality_options import DecodeModalitiesSettings
-from brainalign.config.model_groups import check_contest, check_contest_in, contest_of
-from brainalign.config.models import SHARED_LAYERS, Model, PixelsModel, SentenceModel
+from brainalign.config.model_groups import check_contest, families_of
+from brainalign.config.models import Model
 from brainalign.config.searchlight_options import SearchlightSettings
 from brainalign.config.series_options import SeriesSettings
 from brainalign.config.synthesis_options import DirectionSettings, SynthesizeSettings
@@ -47,61 +39,10 @@ from brainalign.study import (
     DatasetName,
     Descriptor,
     ImageStudy,
-    ModalityStudy,
-    RdmStudy,
-    RecordingStudy,
-    SentenceStudy,
-    SeriesStudy,
     Strict,
-    TripletStudy,
-    VideoStudy,
-    load_descriptor,
-    parse,
-    read_yaml,
     scanned_subjects,
 )
 from brainalign.study.descriptor import Name
-
-__all__ = [
-    "SHARED_LAYERS",
-    "AlignSettings",
-    "BandedRidgeMethod",
-    "BlockStudy",
-    "CaptionSettings",
-    "ConceptSettings",
-    "Config",
-    "ConvergeSettings",
-    "DecodeModalitiesSettings",
-    "DecodeSettings",
-    "Descriptor",
-    "DictionaryMethod",
-    "DirectionSettings",
-    "DynamicsSettings",
-    "GroundSettings",
-    "IdentifySettings",
-    "ImageStudy",
-    "InContextMethod",
-    "MatchSettings",
-    "ModalityStudy",
-    "PixelsModel",
-    "RdmStudy",
-    "RecordingStudy",
-    "RidgeMethod",
-    "SearchlightSettings",
-    "SentenceModel",
-    "SentenceStudy",
-    "SeriesSettings",
-    "SeriesStudy",
-    "SynthesizeSettings",
-    "TrainedMethod",
-    "TripletStudy",
-    "VideoStudy",
-    "load_config",
-    "load_descriptor",
-    "load_descriptors",
-    "parse",
-]
-
 
 # ---------------------------------------------------------------------------------------------------------- stages
 
@@ -346,8 +287,14 @@ class Config(Strict):
         return [(model, method) for model, method in fitted if self.models[model].fitted_to(subject)]
 
     def contest_of(self, dataset: str, descriptor: Descriptor, subject: str) -> dict[str, list[tuple[str, str]]]:
-        """Return the (model, method) of every family that meets in the regions of a subject; empty for no contest."""
-        return contest_of(self, dataset, descriptor, subject)
+        """Return the fits of every family for a subject; empty where there is no contest.
+
+        A subject takes part when it was recorded with fMRI, whose targets lie in regions, and every family has a fit.
+        """
+        if not isinstance(descriptor, ImageStudy) or descriptor.modality(subject) != "fmri":
+            return {}
+        families = families_of(self.fits_of(dataset, subject), self.contest)
+        return families if all(families.values()) else {}
 
     def convergence_of(self, dataset: str) -> ConvergeSettings:
         """Return the options of the converge stage for the networks that a dataset uses."""
@@ -411,62 +358,3 @@ class Config(Strict):
         """Return the extractors of the models that guide and judge what is synthesised."""
         chosen = {"guide": self.synthesize.guide, "check": self.synthesize.check}
         return {role: self.extractor_of(of.model) for role, of in chosen.items() if of is not None}
-
-
-# --------------------------------------------------------------------------------------------------------- reading
-
-
-def load_config(path: str | Path) -> Config:
-    """Read and validate the configuration of a run."""
-    return parse(Config, read_yaml(Path(path)), str(path))
-
-
-def load_descriptors(config: Config) -> dict[str, Descriptor]:
-    """Read the descriptor of every dataset of a run, and check what configuration and descriptors say of each other.
-
-    Raises
-    ------
-    BrainalignError
-        If a descriptor cannot be read, families of a contest are not those of a dataset, or `check_descriptors` raises.
-    """
-    descriptors: dict[str, Descriptor] = {
-        name: load_descriptor(use.descriptor, raw=config.raw_folder(name)) for name, use in config.datasets.items()
-    }
-    check_contest_in(config, descriptors)
-    for dataset in [name for name in descriptors if config.datasets[name].optional]:
-        if not _found(descriptors[dataset]):
-            del descriptors[dataset]
-    check_descriptors(config, descriptors)
-    return descriptors
-
-
-def _found(descriptor: Descriptor) -> bool:
-    try:
-        descriptor.all_files()
-    except BrainalignError:
-        return False
-    return True
-
-
-def write_schemas(folder: Path) -> None:
-    """Write JSON schemas of configuration and descriptor, which editors use to complete and check the files."""
-    schemas: dict[str, Any] = {
-        "config": Config.model_json_schema(),
-        "descriptor": TypeAdapter(
-            BlockStudy
-            | ImageStudy
-            | RecordingStudy
-            | VideoStudy
-            | RdmStudy
-            | TripletStudy
-            | SentenceStudy
-            | ModalityStudy
-            | SeriesStudy
-        ).json_schema(),
-    }
-    for name, schema in schemas.items():
-        (folder / f"{name}.schema.json").write_text(json.dumps(schema, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    write_schemas(Path(sys.argv[1]))

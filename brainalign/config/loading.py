@@ -1,0 +1,115 @@
+"""Configurations and descriptors are read together, and checked against each other; so are their schemas written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from brainalign.checks import BrainalignError
+from brainalign.config.consistency import check_descriptors
+from brainalign.config.model_groups import families_of
+from brainalign.config.settings import Config
+from brainalign.study import (
+    BlockStudy,
+    Descriptor,
+    ImageStudy,
+    ModalityStudy,
+    RdmStudy,
+    RecordingStudy,
+    SentenceStudy,
+    SeriesStudy,
+    TripletStudy,
+    VideoStudy,
+    load_descriptor,
+    parse,
+    read_yaml,
+)
+
+
+def load_config(path: str | Path) -> Config:
+    """Read and validate the configuration of a run."""
+    return parse(Config, read_yaml(Path(path)), str(path))
+
+
+def load_descriptors(config: Config) -> dict[str, Descriptor]:
+    """Read the descriptor of every dataset of a run, and check what configuration and descriptors say of each other.
+
+    Raises
+    ------
+    BrainalignError
+        If a descriptor cannot be read, families of a contest are not those of a dataset, or `check_descriptors` raises.
+    """
+    descriptors: dict[str, Descriptor] = {
+        name: load_descriptor(use.descriptor, raw=config.raw_folder(name)) for name, use in config.datasets.items()
+    }
+    _check_contest(config, descriptors)
+    for dataset in [name for name in descriptors if config.datasets[name].optional]:
+        if not _found(descriptors[dataset]):
+            del descriptors[dataset]
+    check_descriptors(config, descriptors)
+    return descriptors
+
+
+def _found(descriptor: Descriptor) -> bool:
+    try:
+        descriptor.all_files()
+    except BrainalignError:
+        return False
+    return True
+
+
+def _check_contest(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
+    """Raise where a study of images has some families of the contest and not the others, or none has all.
+
+    Raises
+    ------
+    BrainalignError
+        With the family that is missing.
+    """
+    held = not config.contest
+    for dataset, descriptor in descriptors.items() if config.contest else ():
+        subjects = list(descriptor.subjects) if isinstance(descriptor, ImageStudy) else []
+        fits = [fit for subject in subjects for fit in config.fits_of(dataset, subject)]
+        there = families_of(fits, config.contest)
+        if not any(there.values()):
+            continue  # a study without contest
+        for family in (family for family, found in there.items() if not found):
+            raise BrainalignError(
+                f"contest.{family}: none of {', '.join(config.contest[family])} is fitted in {dataset}; name the "
+                f"models and methods in datasets.{dataset}, or leave those of the other families out of it"
+            )
+        if not any(config.contest_of(dataset, descriptor, subject) for subject in subjects):
+            raise BrainalignError(
+                f"contest: no subject of {dataset} has responses in regions (fMRI) and a fit of every family "
+                f"({', '.join(config.contest)}); add their methods, or leave the contest out"
+            )
+        held = True
+    if not held:
+        raise BrainalignError(
+            f"contest: no study of images fits the models of its families ({', '.join(config.contest)}); add them to "
+            "the models of a dataset, or leave the contest out"
+        )
+
+
+def write_schemas(folder: Path) -> None:
+    """Write JSON schemas of configuration and descriptor, which editors use to complete and check the files."""
+    schemas: dict[str, Any] = {
+        "config": Config.model_json_schema(),
+        "descriptor": TypeAdapter(
+            BlockStudy
+            | ImageStudy
+            | RecordingStudy
+            | VideoStudy
+            | RdmStudy
+            | TripletStudy
+            | SentenceStudy
+            | ModalityStudy
+            | SeriesStudy
+        ).json_schema(),
+    }
+    for name, schema in schemas.items():
+        (folder / f"{name}.schema.json").write_text(json.dumps(schema, indent=1) + "\n")
