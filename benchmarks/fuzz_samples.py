@@ -61,9 +61,9 @@ from brainalign.decoding.shared_space import read_space
 from brainalign.decoding.text import KEY, read_decoder
 from brainalign.encoding import FactorizedReadout, RoutingEncoder
 from brainalign.encoding.in_context import read_checkpoint
-from brainalign.encoding.regression import NpyFile, read_state
 from brainalign.features import load_image
 from brainalign.io import Provenance, artifact_path, load, open_writer, read_npy, read_npz, save
+from brainalign.regression import NpyFile, read_state
 from brainalign.study import load_descriptor, read_feature_norms
 
 ROOT = Path(__file__).parent.parent

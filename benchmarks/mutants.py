@@ -39,11 +39,12 @@ NEAREST = {
     "brainalign/encoding": ("tests/encoding",),
     "brainalign/features": ("tests/features",),
     "brainalign/geometry": ("tests/geometry",),
+    "brainalign/regression": ("tests/regression", "tests/encoding"),
     "brainalign/report": ("tests/report",),
     "brainalign/simulation": ("tests/simulation",),
     "brainalign/statistics": ("tests/statistics",),
     "brainalign/synthesis": ("tests/synthesis",),
-    "kernels": ("tests/kernels",),
+    "kernels": ("tests/kernels", "tests/regression"),
     "pipelines": ("tests/workflow", "tests/report"),
 }
 # What changes how a figure looks and nothing that it says, and what only guards against mistakes of callers.

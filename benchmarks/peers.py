@@ -66,7 +66,7 @@ def on_workers(n_workers: int) -> Contender:
 
     def prepare(data: Data) -> Callable[[], Fit]:
         from brainalign.encoding import Ridge
-        from brainalign.encoding.regression import cluster, fit_distributed
+        from brainalign.regression import cluster, fit_distributed
 
         stack = ExitStack()
         folder = Path(stack.enter_context(TemporaryDirectory()))

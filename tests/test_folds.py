@@ -23,7 +23,6 @@ from brainalign.decoding import (
 )
 from brainalign.decoding.training import check_unseen
 from brainalign.encoding import Ridge, evaluate, evaluate_held_out
-from brainalign.encoding.regression import Training, train
 from brainalign.encoding.scoring import encode_runs, encode_zero_shot
 from brainalign.geometry import (
     choice_table,
@@ -31,6 +30,7 @@ from brainalign.geometry import (
     decode_times,
     pairwise_movie,
 )
+from brainalign.regression import Training, train
 from brainalign.statistics import linear_classification, logistic_auc
 
 N = 40

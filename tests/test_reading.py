@@ -20,8 +20,8 @@ from brainalign.checks import BrainalignError
 from brainalign.config import Config
 from brainalign.datasets import read_neural, read_videos
 from brainalign.datasets.formats import read_volumes
-from brainalign.encoding.regression import read_state
 from brainalign.io import open_picture, read_npy, read_npz, reading
+from brainalign.regression import read_state
 from brainalign.study import VideoStudy, load_descriptor, parse, read_yaml
 
 ROOT = Path(__file__).parent.parent

@@ -41,7 +41,6 @@ from brainalign.encoding.networks import (
     SeedEnsemble,
     SemanticSpatialReadout,
 )
-from brainalign.encoding.regression import BandedRidge, Epoch, Partition, Ridge, band_candidates, fit_layers
 from brainalign.encoding.scoring import (
     METRICS,
     SPLIT,
@@ -72,6 +71,7 @@ from brainalign.encoding.scoring import (
     target_groups,
 )
 from brainalign.encoding.trained import ENSEMBLE, TokenFindings, TokenStudy
+from brainalign.regression import BandedRidge, Epoch, Partition, Ridge, band_candidates, fit_layers
 
 __all__ = [
     "ENCODERS",

@@ -17,9 +17,9 @@ from brainalign.checks import BrainalignError
 from brainalign.datasets import audit_study, open_nsd, read_nsd, write_nsd_images
 from brainalign.datasets.published import NSD_SESSIONS, read_nsd_design
 from brainalign.encoding import Ridge
-from brainalign.encoding.regression import fit_distributed
 from brainalign.io import load
 from brainalign.pipelines import prepare_images
+from brainalign.regression import fit_distributed
 from brainalign.statistics import noise_ceiling_from_ncsnr
 from brainalign.study import ImageStudy, load_descriptor
 

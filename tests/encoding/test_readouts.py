@@ -11,7 +11,7 @@ from sklearn.base import clone
 from brainalign.checks import BrainalignError
 from brainalign.encoding import ENCODERS, Epoch, FactorizedReadout, GaussianReadout, SemanticSpatialReadout
 from brainalign.encoding.networks import LOSSES, WARPS, Shape, correlations, readout_arrays, semantic_readout, start
-from brainalign.encoding.regression import carve_validation
+from brainalign.regression import carve_validation
 from brainalign.statistics import pearson
 
 GRID = (5, 4)

@@ -12,7 +12,7 @@ from torch.nn import functional
 from brainalign.checks import BrainalignError
 from brainalign.encoding import ENCODERS, Epoch, ResponseOptimisedEncoder
 from brainalign.encoding.networks import Block, core_grid
-from brainalign.encoding.regression import carve_validation
+from brainalign.regression import carve_validation
 
 GRID = (6, 8)
 RNG = np.random.default_rng(0)

@@ -10,7 +10,7 @@ from torch import nn
 from brainalign.checks import BrainalignError
 from brainalign.encoding import ENCODERS, PUBLISHED_ROUTING, Epoch, RoutingEncoder
 from brainalign.encoding.networks import RoutingNetwork, parcels_of, position_code
-from brainalign.encoding.regression import carve_validation
+from brainalign.regression import carve_validation
 from brainalign.statistics import pearson
 
 GRID = (3, 4)

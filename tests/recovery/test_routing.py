@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from brainalign.encoding import Ridge, RoutingEncoder
-from brainalign.encoding.regression import Training, carve_validation, train
+from brainalign.regression import Training, carve_validation, train
 from brainalign.simulation import OBJECT_ROIS, ObjectWorld, object_world
 from brainalign.statistics import normalized_r2, pearson
 

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_rows
 from brainalign.encoding.in_context.inputs import check_features
-from brainalign.encoding.regression import Array, MeanScore, as_tensor, check_arrays, same_kind_as
+from brainalign.regression import Array, MeanScore, as_tensor, check_arrays, same_kind_as
 from brainalign.statistics import r2
 
 Values = NDArray[np.floating[Any]]

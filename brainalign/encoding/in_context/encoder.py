@@ -33,8 +33,8 @@ from brainalign.encoding.in_context.fallback import NETWORK, compare_groups
 from brainalign.encoding.in_context.inputs import check_context, check_features, check_ranges, check_unit_rows
 from brainalign.encoding.in_context.meta_training import Curriculum, Progress, meta_train
 from brainalign.encoding.in_context.network import NETWORKS, InContextNetwork
-from brainalign.encoding.regression import Array, MeanScore, as_tensor, check_arrays, labels_of, same_kind_as
 from brainalign.io import reading
+from brainalign.regression import Array, MeanScore, as_tensor, check_arrays, labels_of, same_kind_as
 from brainalign.statistics import pearson, r2
 
 METRICS = {"r2": r2, "r": pearson}

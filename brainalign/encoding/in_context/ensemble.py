@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, clone
 
 from brainalign.encoding.in_context.encoder import InContextEncoder
 from brainalign.encoding.in_context.fallback import BAYES, NETWORK, RIDGE, groups_of_targets
-from brainalign.encoding.regression import Array
+from brainalign.regression import Array
 
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from brainalign.encoding.in_context.empirical_bayes import EmpiricalBayesRidge, WeightPrior, left_out_errors
-from brainalign.encoding.regression import ALPHAS, Ridge
+from brainalign.regression import ALPHAS, Ridge
 
 NETWORK, BAYES, RIDGE = "in_context", "empirical_bayes", "ridge"  # as columns of tables
 MARGIN = 1.0  # standard errors over images

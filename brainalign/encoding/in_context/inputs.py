@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from brainalign.checks import BrainalignError
-from brainalign.encoding.regression import Array, as_tensor, same_kind_as
+from brainalign.regression import Array, as_tensor, same_kind_as
 
 MIN_CONTEXT = 3
 UNIT_TOLERANCE = 1e-3

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from brainalign.checks import BrainalignError, listed, row_numbers
 from brainalign.encoding.in_context.empirical_bayes import EmpiricalBayesRidge, WeightPrior
 from brainalign.encoding.in_context.fallback import UNIT_ALPHAS
-from brainalign.encoding.regression import Ridge, check_shapes
+from brainalign.regression import Ridge, check_shapes
 from brainalign.statistics import explained_variance, pearson
 
 Values = NDArray[np.floating[Any]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding.in_context.inputs import check_features
-from brainalign.encoding.regression import Array, as_tensor, same_kind_as
+from brainalign.regression import Array, as_tensor, same_kind_as
 
 
 def text_selectivity(coef: Array, text: Array, reference: Array | None = None) -> Array:

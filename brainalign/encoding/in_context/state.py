@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from brainalign.encoding.regression import read_state
 from brainalign.io import write_atomically
+from brainalign.regression import read_state
 
 
 class TrainingState:

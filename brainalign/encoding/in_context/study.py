@@ -24,8 +24,8 @@ from brainalign.encoding.in_context.fallback import UNIT_ALPHAS
 from brainalign.encoding.in_context.inputs import MIN_CONTEXT
 from brainalign.encoding.in_context.pretrained_layer import PretrainedLayer
 from brainalign.encoding.in_context.scaling import Predictor, scaling_curve
-from brainalign.encoding.regression import Ridge
 from brainalign.encoding.scoring import HeldOut, average_repeats
+from brainalign.regression import Ridge
 from brainalign.statistics import explained_variance, pearson
 from brainalign.study import check_contexts
 

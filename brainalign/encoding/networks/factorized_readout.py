@@ -13,7 +13,7 @@ from torch import nn
 from brainalign.encoding.networks.readout_arrays import Shape, chunked
 from brainalign.encoding.networks.readout_files import load_readout, save_readout
 from brainalign.encoding.networks.readout_fit import Standardised, fit_readout, predict_readout, refuse, score_readout
-from brainalign.encoding.regression import Array, Epoch, MeanScore
+from brainalign.regression import Array, Epoch, MeanScore
 
 
 class FactorizedReadout(MeanScore, BaseEstimator):  # type: ignore[misc]

@@ -15,7 +15,7 @@ from brainalign.encoding.networks.factorized_readout import pooled
 from brainalign.encoding.networks.readout_arrays import Shape, chunked
 from brainalign.encoding.networks.readout_files import load_readout, save_readout
 from brainalign.encoding.networks.readout_fit import Standardised, fit_readout, predict_readout, refuse, score_readout
-from brainalign.encoding.regression import Array, Epoch, MeanScore, same_kind_as
+from brainalign.regression import Array, Epoch, MeanScore, same_kind_as
 
 START_SD = 0.5  # of a field, where the grid runs from -1 to 1
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.checkpoint import checkpoint
 
 from brainalign.checks import BrainalignError, check_finite, check_rows
-from brainalign.encoding.regression import Array, as_tensor
+from brainalign.regression import Array, as_tensor
 
 CHUNK = 2**22  # values of one array that depends on rows, targets and space at once: 16 MB, and a few such arrays
 Moments = tuple[torch.Tensor, torch.Tensor]

@@ -14,8 +14,8 @@ from brainalign.checks import BrainalignError
 from brainalign.devices import pick_device
 from brainalign.encoding.networks.readout_arrays import Shape
 from brainalign.encoding.networks.readout_fit import Readout, Standardised, describe, start
-from brainalign.encoding.regression import Epoch
 from brainalign.io import read_json, reading, write_atomically, write_json
+from brainalign.regression import Epoch
 
 AnyReadout = TypeVar("AnyReadout", bound=Readout)
 NOT_KEPT = {"checkpoint", "progress"}  # where it was trained and who watched

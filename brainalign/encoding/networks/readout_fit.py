@@ -25,7 +25,7 @@ from brainalign.encoding.networks.readout_arrays import (
     semantic_moments,
 )
 from brainalign.encoding.networks.token_inputs import correlations, target_scales, token_scales
-from brainalign.encoding.regression import (
+from brainalign.regression import (
     Array,
     Epoch,
     Training,

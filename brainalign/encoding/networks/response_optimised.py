@@ -25,7 +25,7 @@ from brainalign.encoding.networks.readout_fit import (
 )
 from brainalign.encoding.networks.response_core import Block, ConvolutionalCore, ResponseNetwork, core_grid
 from brainalign.encoding.networks.semantic_readout import SemanticSpatialReadout
-from brainalign.encoding.regression import Array, Epoch, MeanScore, carve_validation, check_validation, labels_of
+from brainalign.regression import Array, Epoch, MeanScore, carve_validation, check_validation, labels_of
 
 READOUTS = {"factorized": FactorizedReadout, "gaussian": GaussianReadout, "semantic": SemanticSpatialReadout}
 

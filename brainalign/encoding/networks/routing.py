@@ -29,7 +29,8 @@ from brainalign.encoding.networks.token_inputs import (
     target_scales,
     token_scales,
 )
-from brainalign.encoding.regression import (
+from brainalign.io import read_json, reading, write_atomically, write_json
+from brainalign.regression import (
     Array,
     Epoch,
     MeanScore,
@@ -40,7 +41,6 @@ from brainalign.encoding.regression import (
     same_kind_as,
     train,
 )
-from brainalign.io import read_json, reading, write_atomically, write_json
 
 PUBLISHED_ROUTING = {
     "d_model": 768,

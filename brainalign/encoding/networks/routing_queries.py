@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_rows, listed
-from brainalign.encoding.regression import Array
+from brainalign.regression import Array
 
 N_COMPONENTS = 64  # of response profiles: parcels lie in the leading ones, and k-means on all rows takes far longer
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from brainalign.checks import BrainalignError
-from brainalign.encoding.regression import Epoch, digest_of
+from brainalign.regression import Epoch, digest_of
 
 Values = NDArray[np.floating[Any]]
 

@@ -24,7 +24,7 @@ from brainalign.encoding.networks.readout_fit import (
     score_readout,
 )
 from brainalign.encoding.networks.warps import WARPS, affine_matrix, moved_centre, warp
-from brainalign.encoding.regression import Array, Epoch, MeanScore
+from brainalign.regression import Array, Epoch, MeanScore
 
 
 class SemanticSpatialReadout(MeanScore, BaseEstimator):  # type: ignore[misc]

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_rows, listed
-from brainalign.encoding.regression import Array, as_tensor
+from brainalign.regression import Array, as_tensor
 
 CHUNK = 2**22  # numbers read in one go
 

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from brainalign.encoding.regression import Ridge
 from brainalign.encoding.scoring.encoder_table import Contender, side_by_side
 from brainalign.encoding.scoring.held_out_scores import HeldOut
 from brainalign.encoding.scoring.image_subject import ImageSubject
 from brainalign.features import PCA, RandomUnits, SparseAutoencoder, dictionary_quality, stability
+from brainalign.regression import Ridge
 
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding.networks import correlations
-from brainalign.encoding.regression import Array, MeanScore, as_tensor, same_kind_as
+from brainalign.regression import Array, MeanScore, as_tensor, same_kind_as
 
 
 class Member(Protocol):

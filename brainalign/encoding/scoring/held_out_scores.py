@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brainalign.encoding.regression import Partition
+from brainalign.regression import Partition
 from brainalign.statistics import (
     CorrelationNull,
     bootstrap_correlations,

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from brainalign.arrays import Responses
 from brainalign.encoding.networks import SeedEnsemble
-from brainalign.encoding.regression import Partition
 from brainalign.encoding.scoring.groups import target_columns
 from brainalign.encoding.scoring.held_out_scores import HeldOut
+from brainalign.regression import Partition
 from brainalign.statistics import RELIABLE, fdr, group_means, normalized_r2, permutation_test
 
 METRICS = {

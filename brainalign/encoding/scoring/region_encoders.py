@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_rows, did_you_mean, listed
-from brainalign.encoding.regression import Ridge
+from brainalign.regression import Ridge
 
 Values = NDArray[np.floating]
 Rows = NDArray[np.intp]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from brainalign.encoding.networks import FactorizedReadout, GaussianReadout, SeedEnsemble
-from brainalign.encoding.regression import Ridge
 from brainalign.encoding.scoring import Contender, HeldOut
+from brainalign.regression import Ridge
 
 SMALL = 500  # training images up to which a penalty of each target's own is too uncertain to stand alone
 MOST_CHANNELS = 64  # whose products are taken; of more, the leading components

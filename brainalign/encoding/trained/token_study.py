@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding.networks import SeedEnsemble
-from brainalign.encoding.regression import Epoch, check_validation
 from brainalign.encoding.scoring import Contender, HeldOut, ImageSubject, side_by_side
 from brainalign.encoding.trained.token_baselines import BASELINES, TokenLayer
 from brainalign.encoding.trained.token_controls import ROUTING_CONTROLS
 from brainalign.encoding.trained.token_ensemble import NetworkEnsemble
+from brainalign.regression import Epoch, check_validation
 from brainalign.statistics import RELIABLE
 
 ENSEMBLE = "all layers, ensemble"  # where others have the name of a layer

@@ -12,7 +12,7 @@ from sklearn.model_selection import KFold
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding import BandedRidge, Ridge, band_candidates
-from brainalign.encoding.regression import banded
+from brainalign.regression import banded
 from brainalign.statistics import pearson
 
 ALPHAS = (0.1, 3.0, 100.0, 3000.0)
@@ -123,10 +123,10 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     Xs, Y = world(t=40)
     whole = BandedRidge(ALPHAS, 5, dtype="float64").fit(Xs, Y)
     monkeypatch.setattr(
-        "brainalign.encoding.regression.banded.blocks_of",
+        "brainalign.regression.banded.blocks_of",
         lambda n, *_: [slice(i, min(i + 7, n)) for i in range(0, n, 7)],
     )
-    monkeypatch.setattr("brainalign.encoding.regression.banded.target_block", lambda *_: 14)
+    monkeypatch.setattr("brainalign.regression.banded.target_block", lambda *_: 14)
     parts = BandedRidge(ALPHAS, 5, dtype="float64").fit(Xs, Y)
     np.testing.assert_allclose(parts.coef_[0], whole.coef_[0], atol=1e-10)
     np.testing.assert_allclose(parts.deltas_, whole.deltas_, atol=1e-10)
@@ -136,7 +136,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_candidate_is_decomposed_once_for_all_targets_that_fit(
     n_targets: int, memory: int, runs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("brainalign.encoding.regression.banded.target_block", lambda n, *_: min(n, memory))
+    monkeypatch.setattr("brainalign.regression.banded.target_block", lambda n, *_: min(n, memory))
     blocks = [slice(start, min(start + 1024, n_targets)) for start in range(0, n_targets, 1024)]
     held = list(banded._that_fit(blocks, 1, torch.device("cpu")))
     assert len(held) == runs

@@ -13,8 +13,8 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold
 
 from brainalign.encoding import Ridge
-from brainalign.encoding.regression import FewFilters, design_of, few_filters, layout
 from brainalign.kernels import reference
+from brainalign.regression import FewFilters, design_of, few_filters, layout
 
 ALPHAS = torch.logspace(-1, 5, 20, dtype=torch.float64)
 ONCE = torch.ones((), dtype=torch.float64)

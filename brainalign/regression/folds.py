@@ -12,11 +12,11 @@ from typing import Literal
 
 import torch
 
-from brainalign.encoding.regression.low_rank_filters import FewFilters, few_filters
-from brainalign.encoding.regression.rotation import Solver, by_columns, column_sums, spectrum
-from brainalign.encoding.regression.row_weights import less_mean
-from brainalign.encoding.regression.threads import in_threads, side_by_side, threads_for
 from brainalign.kernels import FoldForm, held_out, lower_gram, product
+from brainalign.regression.low_rank_filters import FewFilters, few_filters
+from brainalign.regression.rotation import Solver, by_columns, column_sums, spectrum
+from brainalign.regression.row_weights import less_mean
+from brainalign.regression.threads import in_threads, side_by_side, threads_for
 
 BYTES = 48  # per value of the matrix that is decomposed, with all that it takes: float64 six times
 PAYS = 0.75  # share of the work left; to make the matrix of predictions takes as long as a few hundred targets

@@ -8,11 +8,11 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from brainalign.encoding.regression.folds import InnerFold, by_sums
-from brainalign.encoding.regression.low_rank_filters import FewFilters
-from brainalign.encoding.regression.rotation import column_means
-from brainalign.encoding.regression.row_weights import less_mean, weighed
 from brainalign.kernels import cross_product, prediction_moments
+from brainalign.regression.folds import InnerFold, by_sums
+from brainalign.regression.low_rank_filters import FewFilters
+from brainalign.regression.rotation import column_means
+from brainalign.regression.row_weights import less_mean, weighed
 
 
 class Observed(NamedTuple):

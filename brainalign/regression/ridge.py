@@ -16,9 +16,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError, check_rows, listed
 from brainalign.devices import pick_device
-from brainalign.encoding.regression.design import blocks_of, centre, design_of, pooled_alpha
-from brainalign.encoding.regression.fold_scores import target_scores
-from brainalign.encoding.regression.inputs import (
+from brainalign.regression.design import blocks_of, centre, design_of, pooled_alpha
+from brainalign.regression.fold_scores import target_scores
+from brainalign.regression.inputs import (
     Array,
     MeanScore,
     alphas_of,
@@ -31,10 +31,10 @@ from brainalign.encoding.regression.inputs import (
     labels_of,
     same_kind_as,
 )
-from brainalign.encoding.regression.row_layout import Layout, layout
-from brainalign.encoding.regression.row_weights import row_weights
-from brainalign.encoding.regression.threads import in_threads
-from brainalign.encoding.regression.units import units_of
+from brainalign.regression.row_layout import Layout, layout
+from brainalign.regression.row_weights import row_weights
+from brainalign.regression.threads import in_threads
+from brainalign.regression.units import units_of
 
 ALPHAS = tuple(np.logspace(-1, 5, 13).tolist())
 

@@ -16,7 +16,7 @@ from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding import BandedRidge, Ridge
-from brainalign.encoding.regression import fit_distributed
+from brainalign.regression import fit_distributed
 
 ALPHAS = (0.3, 10.0, 300.0)
 N_TARGETS = 6

@@ -11,7 +11,7 @@ import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from brainalign.encoding import BandedRidge, Ridge
-from brainalign.encoding.regression import InnerFold, blocks_of, in_threads, inner_folds, side_by_side, threads_for
+from brainalign.regression import InnerFold, blocks_of, in_threads, inner_folds, side_by_side, threads_for
 
 CPU = torch.device("cpu")
 
@@ -89,10 +89,8 @@ def test_where_torch_has_one_thread_so_has_blas(three_threads: None, shape: tupl
 def test_a_fit_is_the_same_as_on_one_thread(
     three_threads: None, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "brainalign.encoding.regression.rotation.piece_rows", lambda _: 7
-    )  # features in pieces of several sizes
-    monkeypatch.setattr("brainalign.encoding.regression.design.piece_rows", lambda _: 7)
+    monkeypatch.setattr("brainalign.regression.rotation.piece_rows", lambda _: 7)  # features in pieces of several sizes
+    monkeypatch.setattr("brainalign.regression.design.piece_rows", lambda _: 7)
     rng = np.random.default_rng(0)
     X = rng.normal(size=shape)
     Y = X[:, :5] @ rng.normal(size=(5, 800)) + 3 * rng.normal(size=(len(X), 800))
@@ -142,7 +140,7 @@ def test_folds_have_a_thread_each_unless_threads_are_more(
         seen.append(torch.get_num_threads())
         return InnerFold(test, "primal", rows, rows, None, single=bool(options["single"]) and test.start != 0)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("brainalign.encoding.regression.folds.inner_fold", look)
+    monkeypatch.setattr("brainalign.regression.folds.inner_fold", look)
     rows, tests = torch.zeros(2 * size, size), [slice(i, i + 1) for i in range(n_folds)]
     folds = inner_folds(rows, torch.ones(size), tests, torch.ones(1), grams=None, single=True)
     assert [fold.test for fold in folds] == tests
@@ -166,9 +164,7 @@ def test_what_is_decomposed_counts_not_what_is_given(
     three_threads: None, exact: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[int, int]] = []
-    monkeypatch.setattr(
-        "brainalign.encoding.regression.folds.side_by_side", lambda _, shape, *__: asked.append(shape) or 1
-    )
+    monkeypatch.setattr("brainalign.regression.folds.side_by_side", lambda _, shape, *__: asked.append(shape) or 1)
     rows = torch.linalg.qr(torch.randn(30, 8, dtype=torch.float64))[0]
     for solver in ("auto", "dual"):
         inner_folds(

@@ -17,16 +17,16 @@ import torch
 from numpy.typing import NDArray
 
 from brainalign.devices import pick_device
-from brainalign.encoding.regression.design import BLOCK_BYTES, Design, centre, fold_grams
-from brainalign.encoding.regression.folds import InnerFold, inner_fold
-from brainalign.encoding.regression.low_rank_filters import FewFilters
-from brainalign.encoding.regression.npy import NpyFile, Seen
-from brainalign.encoding.regression.rotation import Rotation, by_columns, by_svd, principal
-from brainalign.encoding.regression.row_layout import Layout
-from brainalign.encoding.regression.row_weights import weighed
-from brainalign.encoding.regression.units import unit_of
 from brainalign.io import write_atomically
 from brainalign.kernels import FoldForm, lower_gram
+from brainalign.regression.design import BLOCK_BYTES, Design, centre, fold_grams
+from brainalign.regression.folds import InnerFold, inner_fold
+from brainalign.regression.low_rank_filters import FewFilters
+from brainalign.regression.npy import NpyFile, Seen
+from brainalign.regression.rotation import Rotation, by_columns, by_svd, principal
+from brainalign.regression.row_layout import Layout
+from brainalign.regression.row_weights import weighed
+from brainalign.regression.units import unit_of
 
 
 @dataclass(frozen=True)

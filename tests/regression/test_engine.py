@@ -15,8 +15,8 @@ from sklearn.model_selection import GroupKFold, KFold
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding import BandedRidge, Ridge, fit_layers
-from brainalign.encoding.regression import Layout, block_of, inner_folds, layout, rotate, scores, spectrum
 from brainalign.kernels import lower_gram
+from brainalign.regression import Layout, block_of, inner_folds, layout, rotate, scores, spectrum
 
 ALPHAS = tuple(np.logspace(-1, 5, 7).tolist())
 
@@ -221,7 +221,7 @@ def test_blocks_of_targets_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     Y = targets(X, 23)
     whole = Ridge(ALPHAS, dtype="float64").fit(X, Y)
     monkeypatch.setattr(
-        "brainalign.encoding.regression.ridge.blocks_of",
+        "brainalign.regression.ridge.blocks_of",
         lambda n, *_: [slice(i, min(i + 4, n)) for i in range(0, n, 4)],
     )
     parts = Ridge(ALPHAS, dtype="float64").fit(X, Y)

@@ -19,11 +19,12 @@ import torch
 from numpy.typing import NDArray
 
 from brainalign.checks import BrainalignError, check_rows, listed
-from brainalign.encoding.regression import tasks
-from brainalign.encoding.regression.clusters import cluster
-from brainalign.encoding.regression.design import pooled_alpha
-from brainalign.encoding.regression.folds import wants_grams
-from brainalign.encoding.regression.inputs import (
+from brainalign.io import temporary_folder
+from brainalign.regression import tasks
+from brainalign.regression.clusters import cluster
+from brainalign.regression.design import pooled_alpha
+from brainalign.regression.folds import wants_grams
+from brainalign.regression.inputs import (
     Array,
     alphas_of,
     check_options,
@@ -32,14 +33,13 @@ from brainalign.encoding.regression.inputs import (
     floating,
     labels_of,
 )
-from brainalign.encoding.regression.npy import NpyFile, check_finite_pieces
-from brainalign.encoding.regression.ridge import Ridge
-from brainalign.encoding.regression.rotation import ILL_CONDITIONED
-from brainalign.encoding.regression.row_layout import Layout, layout
-from brainalign.encoding.regression.row_weights import row_weights
-from brainalign.encoding.regression.tasks import DesignFile, Job, Stored
-from brainalign.encoding.regression.units import units_of
-from brainalign.io import temporary_folder
+from brainalign.regression.npy import NpyFile, check_finite_pieces
+from brainalign.regression.ridge import Ridge
+from brainalign.regression.rotation import ILL_CONDITIONED
+from brainalign.regression.row_layout import Layout, layout
+from brainalign.regression.row_weights import row_weights
+from brainalign.regression.tasks import DesignFile, Job, Stored
+from brainalign.regression.units import units_of
 
 if TYPE_CHECKING:
     from dask.distributed import Client, Future

@@ -19,10 +19,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from brainalign.checks import BrainalignError
 from brainalign.devices import pick_device, target_block
-from brainalign.encoding.regression.design import best_alpha, blocks_of, centre, fold_grams, intercepts
-from brainalign.encoding.regression.fold_scores import Block, block_of, scores, target_scores
-from brainalign.encoding.regression.folds import InnerFold, eigenbasis, inner_folds, wants_grams
-from brainalign.encoding.regression.inputs import (
+from brainalign.kernels import apply_alpha, cross_product, lower_gram, product
+from brainalign.regression.design import best_alpha, blocks_of, centre, fold_grams, intercepts
+from brainalign.regression.fold_scores import Block, block_of, scores, target_scores
+from brainalign.regression.folds import InnerFold, eigenbasis, inner_folds, wants_grams
+from brainalign.regression.inputs import (
     Array,
     MeanScore,
     alphas_of,
@@ -35,14 +36,13 @@ from brainalign.encoding.regression.inputs import (
     labels_of,
     same_kind_as,
 )
-from brainalign.encoding.regression.ridge import ALPHAS
-from brainalign.encoding.regression.rotation import Rotation, Solver, by_columns, rotate
-from brainalign.encoding.regression.row_layout import Layout, layout
-from brainalign.encoding.regression.row_weights import row_weights
-from brainalign.encoding.regression.threads import in_threads
-from brainalign.encoding.regression.units import rescale_coefficients, unit_of, units_of
-from brainalign.encoding.regression.variance_partition import BLOCK, product_measure
-from brainalign.kernels import apply_alpha, cross_product, lower_gram, product
+from brainalign.regression.ridge import ALPHAS
+from brainalign.regression.rotation import Rotation, Solver, by_columns, rotate
+from brainalign.regression.row_layout import Layout, layout
+from brainalign.regression.row_weights import row_weights
+from brainalign.regression.threads import in_threads
+from brainalign.regression.units import rescale_coefficients, unit_of, units_of
+from brainalign.regression.variance_partition import BLOCK, product_measure
 
 CONCENTRATIONS = (1.0, 0.1)  # of the Dirichlet draws in turn: all mixtures alike, and mixtures that nearly drop a band
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding import Epoch
-from brainalign.encoding.regression import Training, carve_validation, train
+from brainalign.regression import Training, carve_validation, train
 
 X = torch.randn((120, 5), generator=torch.Generator().manual_seed(0))
 TRUTH = torch.tensor([1.0, -2.0, 0.5, 0.0, 3.0])

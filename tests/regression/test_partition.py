@@ -9,7 +9,7 @@ import pytest
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding import BandedRidge, HeldOut, Ridge, evaluate_held_out
-from brainalign.encoding.regression import partition
+from brainalign.regression import partition
 
 N_TRAIN, N_TEST, WIDTH, N_TARGETS = 300, 120, 6, 40  # targets per region
 CEILING = 0.6

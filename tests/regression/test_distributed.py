@@ -21,7 +21,7 @@ from sklearn.base import clone
 
 from brainalign.checks import BrainalignError
 from brainalign.encoding import Ridge
-from brainalign.encoding.regression import cluster, fit_distributed, slurm_cluster
+from brainalign.regression import cluster, fit_distributed, slurm_cluster
 
 ALPHAS = (0.01, 0.3, 10.0, 300.0, 1e4)
 
@@ -187,7 +187,7 @@ def test_errors_come_before_the_long_part(
     change: dict[str, Any], message: str, tmp_path: Path, threads: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "brainalign.encoding.regression.distributed_ridge._Run.decompose", lambda self: pytest.fail("it went on")
+        "brainalign.regression.distributed_ridge._Run.decompose", lambda self: pytest.fail("it went on")
     )
     X, Y, groups = data(30, 4)
     given: dict[str, Any] = {"X": X, "Y": Y, "groups": groups, "coef": tmp_path / "c.npy", "client": threads} | change

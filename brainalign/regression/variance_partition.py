@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from brainalign.encoding.regression.inputs import Array
+from brainalign.regression.inputs import Array
 from brainalign.statistics import group_means
 
 Values = NDArray[np.floating[Any]]

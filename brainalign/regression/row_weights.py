@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from brainalign.checks import BrainalignError, check_rows
-from brainalign.encoding.regression.inputs import Array, as_array
+from brainalign.regression.inputs import Array, as_array
 
 
 def row_weights(weights: Array | float | None, n_rows: int) -> tuple[torch.Tensor | None, float]:
