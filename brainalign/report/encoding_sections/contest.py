@@ -207,7 +207,7 @@ def contest_sentence(material: ImageMaterial) -> list[str]:
 
 
 def contest_methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
-    """Return how captions became features and how families were compared, with the keys of the references."""
+    """Describe the caption features and the comparison of model families, with the keys of the references."""
     config = material.config
     texts: list[tuple[str, tuple[str, ...]]] = []
     for name in config.models_of(material.dataset):

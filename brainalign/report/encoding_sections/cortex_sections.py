@@ -73,7 +73,7 @@ def maps_section(material: ImageMaterial) -> Section | None:
 
 
 def _flat_caption(drawn: SurfaceMap, n: int, hidden: str) -> str:
-    """Return how to read the flat map of r; values beyond the end of its scale are counted where there are any."""
+    """Write the caption of the flat map of r; it counts the values beyond the end of the scale where there are any."""
     beyond = int((drawn.values > drawn.vmax).sum())
     pointed = f", {beyond:,} of them with a larger r than the scale's end (pointed)" if beyond else ""
     return CAPTIONS["flatmap"].format(hidden=hidden, n_shown=drawn.n_shown, n=n, pointed=pointed)

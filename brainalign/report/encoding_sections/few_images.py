@@ -170,7 +170,7 @@ def _regions(rows: pd.DataFrame) -> list[str]:
 def _sentences(
     material: ImageMaterial, label: str, layer: str, rows: pd.DataFrame, about: Mapping[str, Any]
 ) -> list[str]:
-    """Return what was trained on whom, what it cost, and what may be claimed."""
+    """Describe the meta-training, its subjects and its cost, and state the claims that the scores allow."""
     mine = about["layers"][layer]
     others = ", ".join(
         f"{name} ({use['n_voxels']:,} voxels, {use['n_images']:,} images)" for name, use in about["subjects"].items()
@@ -242,7 +242,7 @@ def _verdicts(label: str, rows: pd.DataFrame) -> list[str]:
 
 
 def _fallback_table(label: str, about: Mapping[str, Any]) -> Markup:
-    """Return which regions were left to ridge, with the errors that decided it."""
+    """Tabulate the method taken in each region, in-context or a ridge fall-back, with the errors that decided it."""
     header = ["region", "targets", "error, in-context", "error, empirical Bayes", "error, ridge", "taken"]
     several = len(about["seed_r"]) > 1
     rows = [

@@ -60,7 +60,7 @@ def planted_layers(rows: pd.DataFrame, layers: Sequence[str] | None = None) -> F
 
 
 def _undecided(rows: pd.DataFrame, what: str) -> str:
-    """Return how many rows are undecided, and the reason given most often."""
+    """Count the undecided rows, and give the most frequent reason."""
     left = rows[~rows["decided"].astype(bool)]
     if left.empty:
         return f"undecided: 0 of {len(rows)} {what}"

@@ -75,7 +75,7 @@ def decoding_section(decoded: DecodedTimes, targets: pd.DataFrame, *, findings: 
 
 
 def decoding_findings(decoded: DecodedTimes) -> list[str]:
-    """Return what was decoded, in sentences that follow from the numbers alone."""
+    """Write the findings of decoding over time as sentences that follow from the numbers alone."""
     windows, peaks = decoded.tables["timewindows"], decoded.tables["timepeaks"]
     names = " against ".join(decoded.facts["categories"]) if len(decoded.facts["categories"]) == 2 else "categories"
     found = []

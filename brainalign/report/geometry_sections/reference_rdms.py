@@ -29,7 +29,7 @@ RANDOM_COLUMNS = ("reference", "model", "layer", "mean", "sd", "n")
 
 
 def layer_verdict(rows: pd.DataFrame, network: str) -> str:
-    """Return what may be said about the best layer of a network, which follows from the max-statistic alone.
+    """State the verdict on the best layer of a network, which follows from the max-statistic alone.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ class FoundDirections:
 
 
 def direction_gains(found: FoundDirections) -> pd.DataFrame:
-    """Return what every direction of a region changes from the first strength to the last, paired by seed.
+    """Compute the gains of every direction of a region from the first strength to the last, paired by seed.
 
     Returns
     -------

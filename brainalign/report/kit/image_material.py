@@ -20,7 +20,7 @@ from brainalign.study import ImageStudy
 
 
 def fit_label(config: Config, dataset: str, model: str, method: str) -> str:
-    """Return how figures and tables call a fit: by its model, and by its method where the model has several."""
+    """Name a fit in figures and tables: by its model, and by its method where the model has several."""
     n_fits = [name for name, _ in config.fits_of(dataset)].count(model)
     return model if n_fits == 1 else f"{model} ({method})"
 
@@ -98,11 +98,11 @@ class ImageMaterial:
         return [name for name in self.config.models_of(self.dataset) if self.config.models[name].random]
 
     def label(self, model: str, method: str) -> str:
-        """Return how a fit is called: by its model, and by its method where the model has several."""
+        """Name a fit: by its model, and by its method where the model has several."""
         return fit_label(self.config, self.dataset, model, method)
 
     def labels(self, models: Sequence[str]) -> list[str]:
-        """Return how every fit of some models is called."""
+        """List the names of all fits of some models."""
         fits = self.config.fits_of(self.dataset, self.subject)
         return [self.label(*fit) for model in models for fit in fits if fit[0] == model]
 

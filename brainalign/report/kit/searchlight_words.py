@@ -16,7 +16,7 @@ FAMILY_LEVEL = 0.05  # family-wise, over centres and layers
 
 
 def searchlight_sentence(model: str, table: pd.DataFrame, details: Mapping[str, Any], targets: pd.DataFrame) -> str:
-    """Return what was found for a model: how many centres exceed the largest fit by chance, and where the best is."""
+    """State a model's searchlight result: how many centres exceed the largest fit by chance, and the best centre."""
     layer = best_layer(table)
     lost = sum(details["n_nan"].values())
     without = f" {lost:,} fits are undefined and count as none." if lost else ""
@@ -43,7 +43,7 @@ def searchlight_sentence(model: str, table: pd.DataFrame, details: Mapping[str, 
 
 
 def searchlight_methods(material: Material | ImageMaterial) -> list[tuple[str, list[str]]]:
-    """Return what was done, with the keys of the references; nothing where no searchlight was run."""
+    """Describe the searchlights, with the keys of the references; empty where none was run."""
     if not material.searchlights:
         return []
     model, table = next(iter(material.searchlights.items()))

@@ -30,7 +30,7 @@ def p_number(p: float, digits: int = 3) -> str:
 
 
 def p_equals(p: float, digits: int = 3) -> str:
-    """Return what follows the letter p: "= .012", "< .001", or a dash for NaN."""
+    """Format a p-value to follow the letter p: "= .012", "< .001", or a dash for NaN."""
     text = p_number(p, digits)
     return f"= {text}" if text[0] not in "<–" else text
 
@@ -60,7 +60,7 @@ def _headline(material: Material, quantity: str, split: str) -> pd.Series[float]
 
 
 def _null(row: pd.Series[float], *, with_95: bool = False) -> str:
-    """Return what permutations gave, or that there were none."""
+    """Describe the permutation null of a score, or say that it was not tested."""
     if pd.isna(row["p"]):
         return "not tested by permutation"
     top = f", 95 % point {number(row['null_95'])}" if with_95 else ""

@@ -102,7 +102,7 @@ def surface_code() -> tuple[str, str]:
 
 @cache
 def surface_assets() -> Markup:
-    """Return what all viewers of a page share: nilearn's plotly bundle, the mesh and the script (about 1 MB).
+    """Write the assets that all viewers of a page share: nilearn's plotly bundle, mesh and script (about 1 MB).
 
     The bundle and the mesh are compressed; the browser unpacks them when a viewer comes into sight.
     """

@@ -105,7 +105,7 @@ def _following(material: DynamicsMaterial, scores: pd.DataFrame) -> Section:
 
 
 def _findings(material: DynamicsMaterial, scores: pd.DataFrame) -> list[str]:
-    """Return what was found, in sentences that follow from the numbers alone."""
+    """Write the findings on dynamics as sentences that follow from the numbers alone."""
     found = []
     folds = material.tables["dynamicsfolds"]
     for (region, epoch), part in scores.groupby(["region", "epoch"], sort=False):
@@ -245,7 +245,7 @@ def _table(scores: pd.DataFrame) -> Any:
 
 
 def _methods(material: DynamicsMaterial) -> list[tuple[str, tuple[str, ...]]]:
-    """Return what was done, with the keys of the references."""
+    """List the paragraphs of the methods, each with the keys of its references."""
     options = material.config.dynamics
     learned = "; ".join(f"of {model} on {what}" for model, what in material.trained_on.items())
     fitted = "of each epoch" if options.fit_on == "epoch" else "of shown frames alone, also for hidden ones"

@@ -181,7 +181,7 @@ def _cards(material: ImageMaterial) -> list[dict[str, str]]:
 
 
 def image_findings(material: ImageMaterial) -> list[str]:
-    """Return what was found, in sentences that follow from the numbers alone."""
+    """Write the findings of an image study as sentences that follow from the numbers alone."""
     if material.summary is None:
         return []
     sentences = []
@@ -216,13 +216,13 @@ def image_findings(material: ImageMaterial) -> list[str]:
 
 
 def _counted(material: ImageMaterial) -> str:
-    """Return which targets a mean is over."""
+    """Name the targets that a mean is taken over: the reliable ones, or all without a noise ceiling."""
     known = _is_known(encoding.scores for encoding in material.encodings.values())
     return "reliable" if known else "(all: no image was repeated, so there is no noise ceiling)"
 
 
 def _comparisons(material: ImageMaterial) -> list[str]:
-    """Return which models predict better than which, and which cannot be told apart; the numbers are in the table."""
+    """State which models predict better than which, and which cannot be told apart; the numbers are in the table."""
     pairs = _pairs(material)
     if not pairs:
         return []
@@ -267,7 +267,7 @@ def _decisions(material: ImageMaterial) -> list[str]:
 
 
 def _methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
-    """Return what was done, with the keys of the references."""
+    """List the paragraphs of the methods, each with the keys of its references."""
     config = material.config
     texts = [_reading(material)]
     if material.encodings:
@@ -294,7 +294,7 @@ def _is_known(tables: Iterable[pd.DataFrame]) -> bool:
 
 
 def _scoring(material: ImageMaterial) -> tuple[str, tuple[str, ...]]:
-    """Return how predictions were scored and tested."""
+    """Describe the scores of predictions and their tests."""
     options = material.config.encode_images
     known = _is_known(encoding.scores for encoding in material.encodings.values())
     averaged = ", whose repeats were averaged" * known
@@ -311,7 +311,7 @@ def _scoring(material: ImageMaterial) -> tuple[str, tuple[str, ...]]:
 
 
 def _geometry(config: Config) -> tuple[str, tuple[str, ...]]:
-    """Return how geometries were compared."""
+    """Describe the comparison of representational geometries."""
     lower, upper = config.compare_images.thresholds
     comparison = {
         "spearman": "Spearman correlation",
@@ -330,7 +330,7 @@ def _geometry(config: Config) -> tuple[str, tuple[str, ...]]:
 
 
 def _reading(material: ImageMaterial) -> tuple[str, tuple[str, ...]]:
-    """Return how recordings became responses."""
+    """Describe the preparation of responses from recordings."""
     if not material.timed:
         text = "Responses per trial were z-scored within session."
         if material.descriptor.betas.standardize == "none":
@@ -351,7 +351,7 @@ def _reading(material: ImageMaterial) -> tuple[str, tuple[str, ...]]:
 
 
 def _fits(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
-    """Return how features were regressed on responses: layers one by one, and all together."""
+    """Describe the regressions of responses on features: layers one by one, and all together."""
     config = material.config
     texts: list[tuple[str, tuple[str, ...]]] = []
     fits = list(material.encodings)
@@ -397,7 +397,7 @@ def _fits(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _dictionary(name: str, method: DictionaryMethod) -> str:
-    """Return how sparse codes were learned and regressed on."""
+    """Describe the learning of sparse codes and the regression of responses on them."""
     how = {
         "topk": f"the {method.n_active} atoms that respond most",
         "matching_pursuit": f"{method.n_active} atoms, each chosen by what the earlier ones left over",
@@ -410,7 +410,7 @@ def _dictionary(name: str, method: DictionaryMethod) -> str:
 
 
 def _few_images(name: str, method: InContextMethod) -> str:
-    """Return how weights were read off a few images."""
+    """Describe the in-context encoder, whose weights are read off a few images."""
     low, high = method.context_sizes
     synthetic, real = sum(method.n_steps[:2]), method.n_steps[2]
     return (
@@ -424,7 +424,7 @@ def _few_images(name: str, method: InContextMethod) -> str:
 
 
 def _training(name: str, method: TrainedMethod) -> str:
-    """Return how an encoder of tokens was trained."""
+    """Describe the training of an encoder of tokens."""
     kinds = {
         "factorized": "a spatial field and channel weights per target",
         "gaussian": "a Gaussian field and channel weights per target",
@@ -454,7 +454,7 @@ def _training(name: str, method: TrainedMethod) -> str:
 
 
 def _penalties(methods: Mapping[str, RidgeMethod]) -> str:
-    """Return how the penalty was chosen, by method where they differ."""
+    """Describe the choice of the ridge penalty, by method where they differ."""
     found = {}
     for name, method in methods.items():
         of = "per target" if method.per_target_alpha else "for all targets together"

@@ -152,7 +152,7 @@ def _findings(material: ModalityMaterial) -> list[str]:
 
 
 def leak_sentence(nulls: pd.DataFrame) -> str:
-    """Return which scores without a relation are above chance, each by the spread of its own permutations.
+    """Name the scores above chance among those without a relation, each by the spread of its own permutations.
 
     Galleries differ in size, so the largest score need not be the one furthest above what it may be.
 
@@ -347,7 +347,7 @@ def _geometry(material: ModalityMaterial) -> Section:
 
 
 def _ending(material: ModalityMaterial) -> list[str]:
-    """Return how long the network was trained, what was validated, and how much ridge counts."""
+    """Describe the length of training, the images that validated it, and the share of ridge."""
     if not material.fitted:
         return []
     options, blend = material.config.decode_modalities, material.fitted["blend"]

@@ -220,7 +220,7 @@ def failed_twins(scores: pd.DataFrame, random: pd.DataFrame, config: Config) -> 
 
 
 def _twins(model: str, names: list[str], config: Config) -> list[str]:
-    """Return which of some networks with random weights are built like a trained one."""
+    """List the networks with random weights that have the architecture of a trained one."""
     pair = config.converge.networks.get(model)
     if pair is not None and pair.random in names:
         return [pair.random]
@@ -238,7 +238,7 @@ def _architecture(config: Config, model: str) -> dict[str, object]:
 
 
 def _combination_sentence(row: pd.Series[Any]) -> str:
-    """Return what the score of a combination of layers is beside its chance and its ceiling."""
+    """State the score of a combination of layers beside its chance and its ceiling."""
     ceiling = "" if np.isnan(row["ceiling_low"]) else f", lower ceiling {number(row['ceiling_low'])}"
     gain = p_equals(row["gain_p"])
     return (

@@ -117,7 +117,7 @@ def _headline(windows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _methods(material: RecordingMaterial) -> list[tuple[str, tuple[str, ...]]]:
-    """Return what was done, with the keys of the references; of decoding only where something was decoded."""
+    """List the paragraphs of the methods with the keys of their references; on decoding only where it was done."""
     texts: list[tuple[str, tuple[str, ...]]] = [(_reading(material), ())]
     options, decoded = material.config.decode_times, material.decoded
     if decoded is None:
@@ -160,7 +160,7 @@ def _methods(material: RecordingMaterial) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _reading(material: RecordingMaterial) -> str:
-    """Return how files became epochs: of epochs that MNE saved neither filter nor rejection is applied."""
+    """Describe the preparation of epochs from files; epochs saved by MNE are neither filtered nor rejected."""
     cut, files = material.descriptor.epochs, material.descriptor.subjects[material.subject]
     span = f"cut from {1000 * cut.tmin_s:.0f} to {1000 * cut.tmax_s:.0f} ms"
     if files.format == "epochs":

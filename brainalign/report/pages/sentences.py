@@ -95,7 +95,7 @@ def render_text_page(material: TextMaterial) -> str:
 def failed_decoding(
     decoder: str, tables: Mapping[str, pd.DataFrame], details: Mapping[str, Any]
 ) -> list[FailedControl]:
-    """Return what decodes without a brain: cells of the matrix above their limit, nuisances that are not beaten, time.
+    """List the failed controls of a decoder: cells above their limit, nuisances that are not beaten, time.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def failed_decoding(
 
 
 def _verdicts(material: TextMaterial) -> list[dict[str, Any]]:
-    """Return what the controls say of every decoder, in words."""
+    """Tabulate the verdicts of the controls on every decoder, in words."""
     names = {"top-1": "retrieval", "content words": "words of the decoded sentences"}
     return [
         {
@@ -185,7 +185,7 @@ def _cards(material: TextMaterial) -> list[dict[str, str]]:
 
 
 def _choices(material: TextMaterial) -> str:
-    """Return what validation sentences chose, of all decoders."""
+    """Name the settings that were chosen on validation sentences, over all decoders."""
     chosen = []
     for options in material.config.decode.decoders.values():
         if isinstance(options, LinearDecoding):

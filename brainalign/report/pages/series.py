@@ -302,7 +302,7 @@ def _people(material: SeriesMaterial) -> Section:
 
 
 def _ending(material: SeriesMaterial) -> str:
-    """Return how long the model was trained, and what ended it."""
+    """Describe the length of training, and the reason for its end."""
     options, steps = material.config.decode_series.model, material.fitted["steps"][MODEL]
     if options.schedule != "plateau":
         return f"Training took {steps:,} steps; nothing was validated."

@@ -206,7 +206,7 @@ def _score_table(scores: pd.DataFrame) -> Markup:
 
 
 def _forced_table(scores: pd.DataFrame) -> list[Markup]:
-    """Return what a language model says when told the true words so far, from EEG and from noise: a diagnostic."""
+    """Tabulate the teacher-forced scores of a language model, from EEG and from noise: a diagnostic."""
     values = scores.drop_duplicates(["sentences", "measure"]).pivot(
         index="measure", columns="sentences", values="value"
     )
@@ -249,7 +249,7 @@ def label_section(decoders: Tables) -> list[Section]:
 
 
 def relevance_section(decoders: Tables, targets: pd.DataFrame) -> list[Section]:
-    """Return what decoders use over the head and over time; heat maps where places are not known."""
+    """Draw the relevance of channels and times to decoders; no topography where places are not known."""
     placed = len(targets) >= LEAST_SENSORS and targets[["x_mm", "y_mm", "z_mm"]].notna().all(axis=None)
     panels = []
     for k, (name, tables) in enumerate(decoders.items()):

@@ -93,7 +93,7 @@ def _method(found: FoundDirections) -> str:
 
 
 def _sentences(found: FoundDirections, gains: pd.DataFrame) -> list[str]:
-    """Return what was found in words that follow from the numbers."""
+    """Write the findings on directions in words that follow from the numbers."""
     n = found.table.loc[found.table["control"] == "", "seed"].nunique()
     alphas = sorted(found.table["alpha"].unique())
     texts = [

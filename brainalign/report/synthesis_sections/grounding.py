@@ -139,7 +139,7 @@ def region_sentences(regions: pd.DataFrame) -> list[str]:
 
 
 def grounding_methods(material: ImageMaterial) -> list[tuple[str, list[str]]]:
-    """Return what was done, with the keys of the references; nothing where no words were grounded."""
+    """Describe the grounding of words, with the keys of the references; empty where no words were grounded."""
     if not material.grounding:
         return []
     details, options = material.details("groundedwords"), material.config.ground

@@ -29,7 +29,7 @@ def synthesis_findings(material: ImageMaterial) -> list[str]:
 
 
 def synthesis_methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...]]]:
-    """Return how images were made and judged, with the keys of the references; nothing where none were made."""
+    """Describe the synthesis and judging of images, with the keys of the references; empty where none were made."""
     study, options = material.synthesised, material.config.synthesize
     if study is None or not study.regions:
         return []
@@ -84,7 +84,7 @@ def synthesis_methods(material: ImageMaterial) -> list[tuple[str, tuple[str, ...
 
 
 def _sampler(about: Mapping[str, Any], options: SynthesizeSettings) -> str:
-    """Return which scheduler sampled, in which precision, and what the prior was told besides."""
+    """Describe the sampler: its scheduler, its precision, and the prompts of the prior."""
     used, own = about.get("scheduler"), about.get("own_scheduler")
     texts = []
     if used is not None:

@@ -37,7 +37,7 @@ def synthesis_section(material: ImageMaterial) -> Section | None:
 
 
 def synthesis_text(study: SynthesisedImages) -> list[str]:
-    """Return what may be said of a study, region by region, and what may not."""
+    """State the claims that a study allows, region by region, and the caveats."""
     texts = [*caveats(study), *(verdict(study, region) for region in study.regions)]
     texts += [specific_sentence(study), *contests(study), matched_sentence(study)]
     if len(study.regions) > MOST_DRAWN:
@@ -109,7 +109,7 @@ def _panels(study: SynthesisedImages, confidence: float) -> list[Panel]:
 
 
 def _resolution(study: SynthesisedImages) -> str:
-    """Return what the number of null encoders allows."""
+    """State the smallest p that the number of null encoders allows."""
     m = study.n_nulls
     return (
         f"With {m} encoders p cannot fall below {number(1 / (m + 1))}; it is not corrected for the number of regions."
@@ -129,7 +129,7 @@ def _warnings(study: SynthesisedImages) -> list[Markup]:
 
 
 def _encoders(study: SynthesisedImages) -> list[Markup]:
-    """Return how well both encoders predict held-out images: a poor one guides to nothing."""
+    """Tabulate the r of both encoders on held-out images: a poor one guides to nothing."""
     r: Mapping[str, Any] = study.guides.get("r", {})
     if not {"guide", "check"} <= set(r):
         return []

@@ -80,7 +80,7 @@ def _strip(study: SynthesisedImages, name: str, rows: pd.DataFrame) -> Strip:
 
 
 def _note(study: SynthesisedImages, row: pd.Series[Any]) -> str:
-    """Return what every judge says of an image, in the order of JUDGES, and whether it shows nothing valid."""
+    """Write the scores of an image by every judge, in the order of JUDGES, and whether it shows nothing valid."""
     said = " / ".join(_tenths(row[judge]) for judge in JUDGES if study.known(judge))
     return said + (INVALID if study.known("valid") and row["valid"] < 0.5 else "")
 

@@ -35,7 +35,7 @@ CONDITIONS = {
 
 
 def gains_table(study: SynthesisedImages) -> Markup:
-    """Return what guided images have more than every control (columns), by every judge of every region (rows)."""
+    """Tabulate the gains of guided images over every control (columns), by every judge of every region (rows)."""
     rows: list[list[str | Markup]] = []
     made = study.gains[["condition", "against"]].drop_duplicates().itertuples(index=False)
     there = {tuple(pair) for pair in made}

@@ -36,7 +36,7 @@ def verdict(study: SynthesisedImages, region: str) -> str:
 
 
 def objections(study: SynthesisedImages, region: str) -> list[str]:
-    """Return what speaks against the claim that guidance raised a region's response; empty where nothing does."""
+    """List the objections to the claim that guidance raised a region's response; empty where there are none."""
     judge, found = study.judge_of(region), []
     if study.guide_r(region) < LEAST_R:
         found.append(f"the guiding encoder hardly predicts held-out images (r = {number(study.guide_r(region), 2)})")
@@ -70,7 +70,7 @@ def warning(study: SynthesisedImages, region: str) -> str:
 
 
 def _not_rising(study: SynthesisedImages, region: str) -> list[str]:
-    """Return which judges besides the guide do not rise."""
+    """List the judges besides the guide whose scores do not rise."""
     found = []
     for judge in study.judges:
         gain = study.gain(region, "unguided", judge)
@@ -153,7 +153,7 @@ def specific_sentence(study: SynthesisedImages) -> str:
 
 
 def matched_sentence(study: SynthesisedImages) -> str:
-    """Return what is left of the gain in images with contrast and luminance of unguided ones."""
+    """State the gain that remains in images with the contrast and luminance of unguided ones."""
     kept: list[str] = []
     lost: list[str] = []
     for region in study.regions:
@@ -172,7 +172,7 @@ def matched_sentence(study: SynthesisedImages) -> str:
 
 
 def caveats(study: SynthesisedImages) -> list[str]:
-    """Return what no figure of the section can show."""
+    """List the caveats that no figure of the section can show."""
     about = {side: study.guides.get(side) for side in ("guide", "check")}
     guide, check = (f" ({of['model']}, {of['layer']})" if of else "" for of in about.values())
     texts = [
@@ -202,7 +202,7 @@ def caveats(study: SynthesisedImages) -> list[str]:
 
 
 def _as_good(null: pd.Series[Any]) -> int:
-    """Return how many null encoders reach the guided images: p = (1 + that) / (n + 1)."""
+    """Count the null encoders that reach the guided images: p = (1 + count) / (n + 1)."""
     return round(float(null["p"]) * (int(null["n"]) + 1)) - 1
 
 

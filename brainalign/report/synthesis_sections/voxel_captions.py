@@ -106,7 +106,7 @@ def caption_verdict(table: pd.DataFrame, scores: pd.DataFrame, details: Mapping[
 
 
 def caption_methods(material: ImageMaterial) -> list[tuple[str, list[str]]]:
-    """Return what was done, with the keys of the references; nothing where no voxel was captioned."""
+    """Describe the captioning of voxels, with the keys of the references; empty where no voxel was captioned."""
     if not material.captions or material.captions["captions"].empty:
         return []
     details = material.details("captions")
