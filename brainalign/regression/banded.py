@@ -228,7 +228,7 @@ class BandedRidge(MeanScore, BaseEstimator):  # type: ignore[misc]
         return same_kind_as(Y)(torch.cat(found))
 
     def split_scores(self, Xs: Sequence[Any], Y: Any) -> Array:
-        """Return what each band adds to the score: (n_bands, n_targets), summing to `score_targets`.
+        """Split the score over the bands: (n_bands, n_targets), summing to `score_targets`.
 
         The product measure (partition.py). A part can be negative where bands correlate.
 
@@ -356,7 +356,7 @@ class _Bands:
         return sum(self.grams[1:], self.grams[0]) if self.grams else lower_gram(self.rows.double())
 
     def scale(self, shares: NDArray[np.float64]) -> torch.Tensor:
-        """Return what each column is multiplied by to be the scaled features (n_columns,)."""
+        """Compute the factor of each column that gives the scaled features (n_columns,)."""
         pairs = zip(shares, self.rotations, strict=True)
         return torch.cat([rotation.singular * float(share) ** 0.5 for share, rotation in pairs])
 

@@ -123,7 +123,7 @@ def rotate(
 
 
 def piece_rows(n_columns: int) -> int:
-    """Return how many rows to multiply in float64 at once; a few hundred at least, or memory would bound products."""
+    """Choose how many rows to multiply in float64 at once; a few hundred at least, or memory would bound products."""
     return max(LEAST, CHUNK // max(1, n_columns))
 
 

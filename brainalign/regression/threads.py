@@ -31,7 +31,7 @@ def _is_large(n_rows: int, n_columns: int) -> bool:
 
 
 def side_by_side(n_items: int, shape: tuple[int, int], bytes_each: int, device: torch.device) -> int:
-    """Return how many matrices to decompose at once: as many as torch may use threads, or one with all of them.
+    """Choose the number of matrices to decompose at once: as many as torch may use threads, or one with all of them.
 
     LAPACK leaves several threads waiting for each other: one each takes half the processor, and less time. Large
     matrices go one by one where threads are more than they, or memory would not hold one for each thread.
@@ -68,7 +68,7 @@ def in_threads(
     device: torch.device,
     shape: tuple[int, int] | None = None,
 ) -> list[Found]:
-    """Return what a function makes of every item, as many at once as torch may use threads (one by one on a GPU).
+    """Apply a function to every item, as many at once as torch may use threads (one by one on a GPU).
 
     Parameters
     ----------
@@ -102,5 +102,5 @@ def _one_thread() -> Iterator[None]:
 
 @cache
 def _blas() -> ThreadpoolController:
-    """Return what limits the BLAS of numpy and scipy, which is not torch's; to look for it takes milliseconds."""
+    """Find the BLAS of numpy and scipy, which is not torch's, to limit its threads; the search takes milliseconds."""
     return ThreadpoolController()

@@ -36,7 +36,7 @@ class BandedEncoder(Protocol):
         """Return each band's predictions of some targets and these targets, both about the means of the fit."""
 
     def split_scores(self, Xs: Sequence[Array], Y: Array) -> Array:
-        """Return what each band adds to the score."""
+        """Split the score over the bands."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Partition:
 def product_measure(
     parts: torch.Tensor, observed: torch.Tensor, metric: Literal["r2", "r"], weights: torch.Tensor
 ) -> torch.Tensor:
-    """Return what each band adds to the score of weighted rows (n_draws, n_bands, n_targets); NaN where undefined.
+    """Split the score of weighted rows over the bands (n_draws, n_bands, n_targets); NaN where undefined.
 
     Parameters
     ----------

@@ -187,7 +187,7 @@ class GroundedLanguage:
             return np.asarray(F.normalize(self.network_.embed_words(text), dim=-1).cpu().double().numpy())
 
     def scores(self, captions: Captions, scenes: Values) -> NDArray[np.float64]:
-        """Return how well every caption fits every scene (n_captions, n_scenes), in −1 to 1.
+        """Score the match of every caption with every scene (n_captions, n_scenes), in −1 to 1.
 
         Parameters
         ----------
@@ -217,7 +217,7 @@ class GroundedLanguage:
     def relate(
         self, subjects: Sequence[int] | Rows, objects: Sequence[int] | Rows, scenes: Values
     ) -> NDArray[np.float64]:
-        """Return how likely each of `relation_names_` holds (n, n_relations).
+        """Compute the probability of each of `relation_names_` (n, n_relations).
 
         Parameters
         ----------

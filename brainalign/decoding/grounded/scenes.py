@@ -108,7 +108,7 @@ def scene_retrieval(
 def _hits(
     scores: Values, rivals: NDArray[np.bool_], n_gallery: Rows, accuracy: dict[int, Values]
 ) -> NDArray[np.float64]:
-    """Return what caption i would score if scene j were its own: rivals are then the scenes of other words than j's."""
+    """Compute the accuracy of caption i if scene j were its own; rivals are then the scenes of other words than j's."""
     hits = np.zeros(scores.shape)
     for j in range(len(scores)):
         rank = 1 + (scores[:, rivals[j]] >= scores[:, [j]] - TIE).sum(axis=1)

@@ -112,7 +112,7 @@ class ConditionalGaussian:
         return filled
 
     def _inner(self, n_runs: int, people: Sequence[str] | None) -> NDArray[np.bool_]:
-        """Return which runs choose: all of the last subjects, so that nobody is on both sides."""
+        """Select the runs that choose lag and penalty: all of the last subjects, so that nobody is on both sides."""
         whose = np.arange(n_runs) if people is None else np.asarray([str(name) for name in people])
         check_rows("people", len(whose), "series", n_runs, "name the subject of every run")
         if len(np.unique(whose)) == 1:

@@ -25,7 +25,7 @@ Sums = dict[str, NDArray[np.float64]]
 def hidden_masks(
     n_runs: int, networks: Sequence[str], n_halves: int = 3, seed: int = 0
 ) -> dict[str, list[NDArray[np.bool_]]]:
-    """Return what is hidden, by name: `n_halves` random halves per run, and every network in turn.
+    """Draw the masks of hidden regions, by name: `n_halves` random halves per run, and every network in turn.
 
     Parameters
     ----------

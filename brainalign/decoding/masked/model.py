@@ -130,7 +130,7 @@ class MaskedBrainModel:
 
     @property
     def frames_read(self) -> int:
-        """Return how many frames the network reads together."""
+        """Count the frames that the network reads together."""
         return self.segment_frames * (self.n_segments if self.design == "full" else 1)
 
     def fit(
@@ -233,7 +233,7 @@ class MaskedBrainModel:
         return joined(filled, starts, values.shape[1], edge)
 
     def embed(self, series: NDArray[np.floating[Any]]) -> Embedded:
-        """Return what the blocks make of runs of which nothing is hidden.
+        """Embed runs of which nothing is hidden: the mean and the correlations of the blocks' tokens.
 
         Parameters
         ----------

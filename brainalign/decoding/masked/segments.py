@@ -50,7 +50,7 @@ def check_series(series: NDArray[np.floating[Any]], frames: int, n_regions: int 
 
 
 def check_hidden(hidden: NDArray[np.bool_], n_runs: int, n_regions: int) -> NDArray[np.bool_]:
-    """Return which regions are hidden in every run (n_runs, n_regions).
+    """Check the mask of hidden regions and bring it to a row per run (n_runs, n_regions).
 
     Raises
     ------
@@ -105,7 +105,7 @@ def joined(segments: NDArray[np.float32], starts: NDArray[np.intp], n_frames: in
 def hidden_regions(
     shape: tuple[int, ...], n_regions: int, ratio: tuple[float, float] | None, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Return which regions are hidden (*shape, n_regions): a share of them, drawn anew for every segment.
+    """Draw the mask of hidden regions (*shape, n_regions): a share of them, anew for every segment.
 
     Parameters
     ----------

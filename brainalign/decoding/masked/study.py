@@ -219,7 +219,7 @@ def _traces(
 
 
 def person_features(model: MaskedBrainModel, series: NDArray[np.float32]) -> Mapping[str, Features]:
-    """Return what is known of every row: connectivity, and what the model makes of it without further training.
+    """Compute the features of every row: connectivity, and the model's embedding without further training.
 
     Parameters
     ----------

@@ -69,7 +69,7 @@ class ControlMatrix:
         return table[rows].iloc[0]
 
     def difference(self, trained: str, tested: str, measure: str) -> PairingTest:
-        """Return how far the cell brain / brain is above another, tested trial by trial by the same exchanges.
+        """Compute the lead of the cell brain / brain over another, tested trial by trial by the same exchanges.
 
         The null is that neither cell holds anything of the stimuli. Where both may, `gain` has to be above 0, too.
         """

@@ -28,7 +28,7 @@ EDGE = 0.005  # of the mean cosine: by so much the last penalty beats the one be
 
 
 def signal_features(signals: Values, kind: Literal["raw", "log_power", "covariance"], window: int = 8) -> Values:
-    """Return what a linear decoder sees of every trial (n_trials, n_features) in float64.
+    """Compute the features of every trial for a linear decoder (n_trials, n_features), in float64.
 
     Parameters
     ----------

@@ -101,7 +101,7 @@ def _top(ranks: NDArray[np.intp], column: NDArray[np.intp], top: int) -> float:
 
 
 def _halves(queries: Values, others: Values, first: pd.DataFrame, top: int) -> float:
-    """Return how often one half retrieves the other, within subjects, weighted by their stimuli."""
+    """Compute the top-k accuracy of retrieving one half by the other, within subjects, weighted by their stimuli."""
     hits = 0.0
     for rows in first.groupby("subject", sort=False).indices.values():
         ranks = similarity_ranks(queries[rows], others[rows])

@@ -51,7 +51,7 @@ class Retrieval:
     gallery_ids: NDArray[Any]
 
     def confusion(self, shown: NDArray[Any], label_of: pd.Series[Any]) -> pd.DataFrame:
-        """Return how often stimuli of one label retrieve each label (true in rows).
+        """Count the labels that stimuli of each label retrieve: a confusion matrix, true labels in rows.
 
         Parameters
         ----------
@@ -240,7 +240,7 @@ def similarity_ranks(queries: Values, gallery: Values) -> Rows:
 
 
 def way_accuracy(n_gallery: int, n_ways: int) -> Values:
-    """Return how often a stimulus of rank 1, 2, ... is first among itself and n_ways − 1 others drawn at random.
+    """Compute the probability that a stimulus of rank 1, 2, ... is first among itself and n_ways − 1 random others.
 
         C(n_gallery − rank, n_ways − 1) / C(n_gallery − 1, n_ways − 1)
 

@@ -110,7 +110,7 @@ def fused_embedding(
 
 
 def stimulus_hits(embeddings: Mapping[str, Values], test: Mapping[str, Trials], top: int = 5) -> pd.DataFrame:
-    """Return how often each stimulus is among the first `top` image vectors (n_stimuli, n_modalities), over subjects.
+    """Compute the hit rate of each stimulus in the first `top` image vectors (n_stimuli, n_modalities), over subjects.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ class PairedChange:
 
 
 def paired_change(hits: pd.DataFrame, other: pd.DataFrame) -> PairedChange:
-    """Return how far `hits` are above `other`, stimulus by stimulus; modalities count alike.
+    """Compute the mean difference of `hits` from `other`, paired by stimulus; modalities count alike.
 
     Parameters
     ----------

@@ -214,7 +214,7 @@ class SharedSpace:
         return np.asarray(blended(network, *self._ridge(modality, values, subjects)), dtype=np.float64)
 
     def _network(self, modality: str, values: Values, subjects: NDArray[Any]) -> Values:
-        """Return what the network makes of trials, before it is brought to unit length."""
+        """Apply the network of a modality to trials, before its vectors are brought to unit length."""
         check_choice("modality", modality, self.scales_)
         check_rows("subjects", len(subjects), "values", len(values), "give one subject per trial")
         if values.shape[1:] != self.shapes_[modality]:
@@ -231,7 +231,7 @@ class SharedSpace:
         return np.asarray(torch.cat(found) if found else torch.empty(0, self.n_dimensions_), dtype=np.float64)
 
     def _ridge(self, modality: str, values: Values, subjects: NDArray[Any]) -> tuple[Values, float]:
-        """Return what ridge makes of trials, and its share; zeros and 0 where it takes no part."""
+        """Predict the vectors of trials by ridge, and give its share; zeros and 0 where it takes no part."""
         share = self.blend_[modality]
         if share == 0:
             return np.zeros((len(values), self.n_dimensions_)), 0.0
@@ -257,11 +257,11 @@ class SharedSpace:
                 self.linear_[name] = LinearPath.fit(trials, self.scales_[name], self.penalty, self.subject_layers)
 
     def unknown(self, modality: str, subjects: Any) -> int:
-        """Return how many of these trials are of subjects who were not in training."""
+        """Count the trials of subjects who were not in training."""
         return int((self.scales_[modality].rows(np.asarray(subjects)) < 0).sum())
 
     def gates(self, modality: str, values: Values, subjects: Any) -> NDArray[np.float64]:
-        """Return how much each expert takes part in each trial (n_trials, n_experts); arguments as of `embed`."""
+        """Compute the gate of each expert in each trial (n_trials, n_experts); arguments as of `embed`."""
         names = np.asarray(subjects)
         with torch.no_grad():
             x, layers = self._inputs(modality, values, names)

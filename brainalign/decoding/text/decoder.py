@@ -240,7 +240,7 @@ class TextDecoder:
         return pd.DataFrame({"text": list(texts), "teacher_forced": found, "diagnostic": True})
 
     def attention(self, signals: Values, meta: pd.DataFrame, targets: Values | None = None) -> NDArray[np.float64]:
-        """Return which channels and times the vectors rest on (n_channels, n_times); see `relevance`.
+        """Compute the relevance of channels and times to the vectors (n_channels, n_times); see `relevance`.
 
         Parameters
         ----------
@@ -331,7 +331,7 @@ def write_decoder(decoder: TextDecoder, path: Path) -> None:
 
 
 def read_decoder(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return what `write_decoder` wrote about a decoder, and the state of its network.
+    """Read a decoder that `write_decoder` wrote: its description, and the state of its network.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ class LanguageModel(Protocol):
         """Return the likeliest token at each place of the text, given all of the text before it: a diagnostic."""
 
     def generate(self, states: Tensor, beams: int = 1, max_length: int = 64) -> list[str]:
-        """Return what the model writes by itself, greedily or by beams, of at most `max_length` tokens."""
+        """Generate texts without any true words given, greedily or by beams, of at most `max_length` tokens."""
 
     def text_states(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Return states of true texts (n, n_tokens, width) and the mask of their tokens."""
@@ -181,14 +181,14 @@ class Seq2SeqLanguage(_Frozen):
             return _guessed(self._logits(states, labels), labels, self._texts)
 
     def generate(self, states: Tensor, beams: int = 1, max_length: int = 64) -> list[str]:
-        """Return what the model writes by itself."""
+        """Generate texts from the states alone."""
         from transformers.modeling_outputs import BaseModelOutput
 
         read = self._on(states)
         return self._written(states, beams, max_length, encoder_outputs=BaseModelOutput(last_hidden_state=read))
 
     def text_states(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Return what the encoder makes of texts (n, n_tokens, width), and the mask of their tokens."""
+        """Compute the encoder's states of texts (n, n_tokens, width), and the mask of their tokens."""
         batch = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt").to(self.model.device)
         with torch.no_grad():
             states = self.model.get_encoder()(
@@ -227,7 +227,7 @@ class CausalLanguage(_Frozen):
         return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=IGNORED).to(device)
 
     def _logits(self, states: Tensor, labels: Tensor) -> Tensor:
-        """Return what is expected at each place of the text; what fills it up comes last and changes nothing before."""
+        """Compute the logits at each place of the text; padding comes last and changes nothing before."""
         read = self._on(states)
         told = self.model.get_input_embeddings()(labels[:, :-1].clamp(min=0))
         logits = self.model(inputs_embeds=torch.cat([read, told], dim=1)).logits
@@ -248,11 +248,11 @@ class CausalLanguage(_Frozen):
             return _guessed(self._logits(states, labels), labels, self._texts)
 
     def generate(self, states: Tensor, beams: int = 1, max_length: int = 64) -> list[str]:
-        """Return what the model writes by itself."""
+        """Generate texts from the states alone."""
         return self._written(states, beams, max_length, inputs_embeds=self._on(states))
 
     def text_states(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Return what the last layer makes of texts (n, n_tokens, width), and the mask of their tokens."""
+        """Compute the last layer's states of texts (n, n_tokens, width), and the mask of their tokens."""
         tokens = self._tokens(texts, self.model.device)
         with torch.no_grad():
             out = self.model(input_ids=tokens.clamp(min=0), output_hidden_states=True)

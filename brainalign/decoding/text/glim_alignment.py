@@ -95,6 +95,6 @@ class GlimAlignment(nn.Module):
     def generate(
         self, signals: Tensor, mask: Tensor | None, prompt: Tensor, beams: int = 2, max_length: int = 64
     ) -> list[str]:
-        """Return what the language model writes by itself."""
+        """Generate texts with the language model from signals and prompt alone."""
         with torch.no_grad():
             return self.language.generate(self.encoder(signals, mask, prompt)[0], beams, max_length)

@@ -111,7 +111,7 @@ class LanguageBridge(nn.Module):
         return self.language.teacher_forced(states, texts)
 
     def generate(self, states: Tensor, beams: int = 1, max_length: int = 64, batch_size: int = 64) -> list[str]:
-        """Return what the language model writes by itself.
+        """Generate texts with the language model from the states alone.
 
         Parameters
         ----------

@@ -110,7 +110,7 @@ def cross_fitted(
     rng: np.random.Generator,
     penalties: tuple[float, ...] = PENALTIES,
 ) -> tuple[NDArray[np.float32], float]:
-    """Return what ridge predicts of every trial (n_trials, n_targets), fitted on other stimuli, and its penalty.
+    """Predict every trial (n_trials, n_targets) by ridge fitted on other stimuli, and choose its penalty.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def cross_fitted(
 
 
 def _paths(signals: Values, targets: Values, asked: Values, penalties: tuple[float, ...]) -> list[Values]:
-    """Return what the ridge of one subject predicts of other trials (n_asked, n_targets), for every penalty."""
+    """Predict other trials by the ridge of one subject (n_asked, n_targets), for every penalty."""
     x, mean, target_mean = signals.reshape(len(signals), -1), signals.mean(axis=0).ravel(), targets.mean(axis=0)
     x = x - mean
     values, axes = np.linalg.eigh(x @ x.T)

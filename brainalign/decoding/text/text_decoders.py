@@ -59,7 +59,7 @@ class TextFit:
 
 
 def decoder_of(options: Mapping[str, Any]) -> Callable[[Trials, int], TextFit]:
-    """Return what fits a decoder to trials, whose column `split` says which of them validate (val), for a seed.
+    """Build the function that fits a decoder to trials for a seed; their column `split` says which validate (val).
 
     Parameters
     ----------

@@ -157,7 +157,7 @@ def study_text(
 
 
 def _decoding(one: TextFit, train: Trials) -> Callable[[Values, pd.DataFrame], Decoded]:
-    """Return what decodes vectors and sentences; without a language model a sentence is that of a training trial."""
+    """Build the decoder of vectors and sentences; without a language model a sentence is that of a training trial."""
     nearest = _nearest(train)
 
     def decode(signals: Values, meta: pd.DataFrame) -> Decoded:
@@ -170,7 +170,7 @@ def _decoding(one: TextFit, train: Trials) -> Callable[[Values, pd.DataFrame], D
 
 
 def _nearest(train: Trials) -> Callable[[Values], Decoded]:
-    """Return what gives decoded vectors the words of the nearest training sentence."""
+    """Build the function that gives decoded vectors the words of the nearest training sentence."""
     distinct = train.distinct()
     texts = distinct.column("text")["text"].tolist()
     return lambda vectors: Decoded(vectors, nearest_sentences(vectors, distinct.targets, texts))

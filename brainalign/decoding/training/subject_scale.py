@@ -58,7 +58,7 @@ class SubjectScale:
         return np.array([known.get(str(name), -1) for name in subjects], dtype=np.intp)
 
     def constant(self) -> dict[str, int]:
-        """Return how many values of a trial never vary in training, by subject; these are taken as 0."""
+        """Count the values of a trial that never vary in training, by subject; these are taken as 0."""
         return {name: int((own == 0).sum()) for name, own in zip(self.names, self.deviation, strict=True)}
 
     def apply(self, signals: Values, subjects: NDArray[Any]) -> NDArray[np.float32]:

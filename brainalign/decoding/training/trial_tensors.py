@@ -39,7 +39,7 @@ class Known:
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """Return how many tasks, datasets and subjects there are."""
+        """Count the tasks, datasets and subjects."""
         return len(self.task), len(self.dataset), len(self.subject)
 
     def prompt(self, meta: pd.DataFrame) -> NDArray[np.int64]:
@@ -52,7 +52,7 @@ class Known:
         return np.stack(ids, axis=1).astype(np.int64)
 
     def unknown(self, meta: pd.DataFrame) -> dict[str, int]:
-        """Return how many trials have an unknown task, dataset, subject."""
+        """Count the trials of an unknown task, dataset, subject."""
         return dict(zip(PROMPT, (self.prompt(meta) == 0).sum(axis=0).tolist(), strict=True))
 
 

@@ -83,7 +83,7 @@ class Trials:
         return Trials(means, self.targets[first], meta)
 
     def shown(self, distinct: Trials) -> NDArray[np.intp]:
-        """Return which row of `distinct` holds each trial's stimulus."""
+        """Find the row of `distinct` that holds each trial's stimulus."""
         ids = pd.Index(distinct.meta["stimulus_id"])
         return np.asarray(ids.get_indexer(pd.Index(self.meta["stimulus_id"])))
 

@@ -87,7 +87,7 @@ def write_checkpoint(path: Path, state: NetworkState) -> None:
 
 
 def read_checkpoint(path: Path) -> NetworkState:
-    """Return what `write_checkpoint` wrote.
+    """Read the checkpoint that `write_checkpoint` wrote.
 
     Raises
     ------

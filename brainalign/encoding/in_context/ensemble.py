@@ -81,7 +81,7 @@ class InContextEnsemble(BaseEstimator):  # type: ignore[misc]
         return self
 
     def predictions(self, X: Values) -> Values:
-        """Return what each seed predicts (n_seeds, n_images, n_targets)."""
+        """Predict responses by each seed (n_seeds, n_images, n_targets)."""
         found = np.empty((len(self.encoders_), len(X), len(self.means_)), dtype=np.float32)
         found[:] = self.means_
         for each, encoder in zip(found, self.encoders_, strict=True):

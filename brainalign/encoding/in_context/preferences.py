@@ -54,7 +54,7 @@ def text_preferences(
     roi: NDArray[Any] | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return how far each text moves the mean response of each group of targets.
+    """Compute each text's shift of the mean response of each group of targets.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def text_preferences(
 
 
 def _selectivity(ensemble: InContextEnsemble, X: Values, Y: Values, queries: Values) -> Values:
-    """Return what texts do to each target (n_texts, n_targets): the mean over networks."""
+    """Compute the selectivity of each target for texts (n_texts, n_targets): the mean over networks."""
     ensemble.fit(X, Y)
     coef = np.mean([one.coef_ for one in ensemble.encoders_], axis=0)
     return np.asarray(text_selectivity(coef, queries))

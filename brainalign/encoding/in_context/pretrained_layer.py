@@ -90,7 +90,7 @@ class PretrainedLayer:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], **changes: Any) -> PretrainedLayer:
-        """Return what `arrays` wrote; `changes` are constructor arguments that do not concern training.
+        """Restore the layer that `arrays` wrote; `changes` are constructor arguments that do not concern training.
 
         Raises
         ------
@@ -109,7 +109,7 @@ class PretrainedLayer:
 def pretrained_layers(
     arrays: Mapping[str, NDArray[Any]], layers: Iterable[str], **changes: Any
 ) -> dict[str, PretrainedLayer]:
-    """Return what `PretrainedLayer.arrays` gave of several layers, each array named "<layer>/<name>".
+    """Restore several layers from the arrays of `PretrainedLayer.arrays`, each named "<layer>/<name>".
 
     Parameters
     ----------

@@ -30,8 +30,9 @@ class Predictor(Protocol):
 
 
 def curve_baselines(prior: WeightPrior | None = None) -> dict[str, Predictor]:
-    """Return what stands beside an in-context encoder: ridge with a pooled alpha, with an alpha per target and, where
-    the prior of other voxels is known, empirical-Bayes ridge.
+    """Build the baselines of an in-context encoder: ridge and, with a prior, empirical-Bayes ridge.
+
+    Ridge comes twice, with a pooled alpha and with an alpha per target. The prior is that of other voxels.
     """
     baselines: dict[str, Predictor] = {
         "ridge_pooled": Ridge(UNIT_ALPHAS, per_target_alpha=False),

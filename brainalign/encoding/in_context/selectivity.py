@@ -8,7 +8,7 @@ from brainalign.regression import Array, as_tensor, same_kind_as
 
 
 def text_selectivity(coef: Array, text: Array, reference: Array | None = None) -> Array:
-    """Return how far each text would move each voxel from its response to the average image.
+    """Compute each text's shift of each voxel's response from that to the average image.
 
     Text and image embeddings of a shared space lie apart (the modality gap), so each is taken about its own mean. A
     text moved into the cloud of images is x̄ + (t − t̄); the difference of its predicted response from that of x̄ is

@@ -170,7 +170,7 @@ def context_curve(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return how well each method predicts test images after contexts of several sizes, by group of targets.
+    """Score each method on test images after contexts of several sizes, by group of targets.
 
     Responses are z-scored over all images but the test ones, the unit of the prior.
 

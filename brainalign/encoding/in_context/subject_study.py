@@ -135,7 +135,7 @@ class FewImages:
             yield layer, found.held_out
 
     def _texts(self, layer: str, X: Values, Y: Values) -> list[dict[str, Any]]:
-        """Return which of the texts that were asked about move which region, where the layer is shared with texts."""
+        """List each requested text's shift of each region's mean response, where the layer is shared with texts."""
         if self.queries is None or layer not in self.queries.layers:
             return []
         table = text_preferences(

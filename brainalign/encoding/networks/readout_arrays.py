@@ -89,7 +89,7 @@ def semantic_moments(semantics: Array, fitted: NDArray[np.intp]) -> Moments:
 
 
 def rows_at_once(shape: Shape) -> int:
-    """Return how many rows of tokens are looked at together."""
+    """Compute the number of rows of tokens that are processed together."""
     return max(1, CHUNK // (shape.grid[0] * shape.grid[1] * shape.n_channels))
 
 

@@ -40,7 +40,7 @@ def save_readout(readout: Readout, folder: str | Path) -> None:
 
 
 def load_readout(kind: type[AnyReadout], folder: str | Path) -> AnyReadout:
-    """Return what `save_readout` wrote; it predicts the same, to the bit.
+    """Load the read-out that `save_readout` wrote; it predicts the same, to the bit.
 
     Raises
     ------

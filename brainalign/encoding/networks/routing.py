@@ -249,7 +249,7 @@ class RoutingEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
         return same_kind_as(X)(self._apply(X, lambda tokens: self.module_.unscaled(self.module_(tokens))))
 
     def attention(self, tokens: Array) -> Array:
-        """Return how much each query attends to each token: (n_rows, n_queries, n_tokens), averaged over heads.
+        """Compute the attention of each query to each token: (n_rows, n_queries, n_tokens), averaged over heads.
 
         Each row sums to 1 over the tokens that are not padding, which get 0.
 
@@ -373,7 +373,7 @@ class RoutingEncoder(MeanScore, BaseEstimator):  # type: ignore[misc]
     def _apply(
         self, X: Array, function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return what a function makes of all or some rows of tokens, a few at a time and without gradients."""
+        """Apply a function to all or some rows of tokens, a few at a time and without gradients."""
         device = self.module_.bias.device
         weights = self.n_heads * len(self.queries_) * self.n_tokens_  # of attention in an image
         parts = (torch.arange(len(X)) if rows is None else rows).split(max(1, WEIGHTS_AT_ONCE // weights))

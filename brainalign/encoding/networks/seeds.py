@@ -119,7 +119,7 @@ class SeedEnsemble(BaseEstimator):  # type: ignore[misc]
         return encoder
 
     def predictions(self, X: Values, semantics: Values | None = None) -> Values:
-        """Return what each seed predicts (n_seeds, n_rows, n_targets)."""
+        """Predict responses by each seed (n_seeds, n_rows, n_targets)."""
         given = {} if semantics is None else {"semantics": semantics}
         found = np.empty((len(self.encoders_), len(X), len(self.means_)), dtype=np.float32)
         found[:] = self.means_

@@ -172,7 +172,7 @@ class SemanticSpatialReadout(MeanScore, BaseEstimator):  # type: ignore[misc]
         return score_readout(self.predict(X, semantics), Y)
 
     def shifts(self, semantics: Array) -> Array:
-        """Return how far the centre of each field moves (n_rows, n_targets, 2), as (x, y).
+        """Compute the shift of the centre of each field (n_rows, n_targets, 2), as (x, y).
 
         The unit is half the distance between the centres of the corner cells; x grows with columns, y with rows.
         Warps of feature maps are not included.

@@ -53,7 +53,7 @@ def warp(maps: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
 
 
 def moved_centre(fields: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
-    """Return how far warps move the centres of mass of fields, as (x, y).
+    """Compute the shift of the centres of mass of fields by warps, as (x, y).
 
     Parameters
     ----------

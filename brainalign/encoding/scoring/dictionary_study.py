@@ -87,7 +87,7 @@ class DictionaryStudy:
         }
 
     def _quality(self, dictionaries: Sequence[SparseAutoencoder], held: Values) -> dict[str, object]:
-        """Return how well test images are explained, and whether other starts find the same atoms."""
+        """Measure the quality of a dictionary on test images, and the stability of its atoms over other starts."""
         measured: dict[str, object] = dict(vars(dictionary_quality(dictionaries[0], held)))
         if len(dictionaries) > 1:
             measured |= stability([each.atoms_ for each in dictionaries])

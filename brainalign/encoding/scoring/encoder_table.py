@@ -41,7 +41,7 @@ class Contender(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """Return what one fit took; of a trained encoder the mean over seeds."""
+        """Compute the seconds of one fit; of a trained encoder the mean over seeds."""
         encoder = self.found.encoder
         if isinstance(encoder, SeedEnsemble):
             return encoder.seconds_ / len(encoder.seeds)

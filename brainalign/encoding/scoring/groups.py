@@ -35,7 +35,7 @@ def target_groups(responses: Responses, ceiling: NDArray[np.floating], threshold
 
 
 def target_columns(responses: Responses) -> dict[str, NDArray[Any]]:
-    """Return what names every flat target: its id, and the time where there is one."""
+    """Build the columns that name every flat target: its id, and the time where there is one."""
     targets = responses.targets["target_id"].to_numpy()
     if responses.times is None:
         return {"target_id": targets}

@@ -221,7 +221,7 @@ class TokenStudy:
     def _layer(
         self, name: str, tokens: Values, grid: tuple[int, int], found: HeldOut, roi: NDArray[Any] | None
     ) -> TokenLayer:
-        """Return what baselines are fitted to."""
+        """Collect the data that baselines are fitted to."""
         first = np.flatnonzero(~pd.Series(self.stimulus_ids).duplicated())
         test = first[pd.Index(self.stimulus_ids[first]).get_indexer(found.test_ids)]
         chosen = self.Y.reshape(len(self.Y), -1)[:, self.targets]
@@ -243,7 +243,7 @@ class TokenStudy:
         )
 
     def _labels(self) -> dict[str, Any]:
-        """Return which targets share a query, for encoders that have queries of regions or hemispheres."""
+        """Label the targets that share a query, for encoders that have queries of regions or hemispheres."""
         queries = getattr(self.encoder, "queries", None)
         if queries == "hemisphere" and self.hemispheres is not None:
             return {"roi": self.hemispheres[self.targets]}

@@ -45,7 +45,7 @@ def _fitted(block: Values, X: Values) -> Values:
 def feature_bias(
     X: Values, features: Known, regressor: Regressor | None = None, folds: int = 5, seed: int = 0
 ) -> pd.DataFrame:
-    """Return how much of a representation's variance each known feature explains, and how well it can be read out.
+    """Compute the share of a representation's variance that each known feature explains, and its decodability.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def _decoded(X: Values, block: Values, regressor: Regressor, parts: list[NDArray
 
 
 def feature_correlations(features: Known) -> pd.DataFrame:
-    """Return how much known features go together over the stimuli: the largest canonical correlation of each pair.
+    """Correlate known features over the stimuli: the largest canonical correlation of each pair.
 
     |r| of two numbers; Cramér's bound for categories. Correlated features cannot be told apart by variance explained.
 
@@ -137,7 +137,7 @@ def _basis(block: Values) -> Values:
 
 
 def feature_rdm_partition(rdm_values: Values, features: Known) -> pd.DataFrame:
-    """Return how much of an RDM the RDMs of known features explain, alone and beyond all others.
+    """Compute the shares of an RDM's variance that RDMs of known features explain, alone and beyond all others.
 
     Parameters
     ----------

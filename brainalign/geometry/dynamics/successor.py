@@ -187,7 +187,7 @@ def at_equal_return(returns: Mapping[str, Sequence[float]], target: float | None
 
 
 def place_error(X: Values, places: Values, regressor: Regressor, folds: int = 5, seed: int = 0) -> tuple[float, float]:
-    """Return how far from where it is a state is decoded, by a regression trained on other states, and for chance.
+    """Compute the error of decoding a state's place by a regression trained on other states, and that of chance.
 
     Parameters
     ----------

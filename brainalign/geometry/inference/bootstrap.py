@@ -198,7 +198,7 @@ def index_draws(
     rng: np.random.Generator | None,
     draws: tuple[Rows, Rows] | None = None,
 ) -> tuple[Rows, Rows]:
-    """Return which subjects and stimuli each draw takes: those given, or as many at random as there are.
+    """Draw the subjects and stimuli of each bootstrap sample: those given, or as many at random as there are.
 
     Raises
     ------

@@ -261,7 +261,7 @@ def _stack(rdms: Values, models: Sequence[FlexibleModel], method: str) -> Resamp
 
 
 def _default_folds(n_subjects: int, n_stimuli: int) -> tuple[int, int]:
-    """Return how many folds a draw is divided into: more only where each keeps several."""
+    """Choose the numbers of folds that a draw is divided into: more only where each keeps several."""
     return (
         1 if n_subjects == 1 else 2 + sum(KEPT * n_subjects >= least for least in (6, 12, 20)),
         2 + sum(KEPT * n_stimuli >= least for least in (12, 24, 40)),

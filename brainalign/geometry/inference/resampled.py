@@ -20,7 +20,7 @@ Values = NDArray[np.floating[Any]]
 
 
 def multiplicities(indices: NDArray[np.intp], n: int) -> NDArray[np.float64]:
-    """Return how often each of n things was drawn, (n_draws, n), from index draws (n_draws, n_drawn)."""
+    """Count the times each of n things was drawn, (n_draws, n), from index draws (n_draws, n_drawn)."""
     counts = np.zeros((len(indices), n))
     np.add.at(counts, (np.arange(len(indices))[:, None], indices), 1)
     return counts

@@ -17,7 +17,7 @@ Values = NDArray[np.floating[Any]]
 
 
 def similarity(X: Values, Y: Values, method: str = "cka") -> float:
-    """Return how alike two representations are; 1 for a copy with its units in another order.
+    """Compute the similarity of two representations; 1 for a copy with its units in another order.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ def compare_networks(
     regressor: Regressor | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Return how alike the layers of different networks are, with nulls.
+    """Compute the similarity of the layers of different networks, with nulls.
 
     Matches of units are made on one half of the stimuli and scored on the other, beside two nulls: units shuffled each
     on its own (nothing shared), and a turned copy of the second layer (its space, without its units). Other measures

@@ -97,7 +97,7 @@ def _first_pairs(gain: Values) -> NDArray[np.bool_]:
 
 
 def _best_of_each(gain: Values, most: int, above: float) -> NDArray[np.bool_]:
-    """Return which pairs are among the `most` best of their row or column, and above a level."""
+    """Select the pairs among the `most` best of their row or column, and above a level."""
     chosen = np.zeros(gain.shape, dtype=bool)
     for axis in (0, 1):
         n = min(most, gain.shape[axis])

@@ -108,7 +108,7 @@ def cluster_units(
 
 
 def _contrast(X: Values, Y: Values, labels_x: NDArray[np.intp], labels_y: NDArray[np.intp]) -> float:
-    """Return how much more the units of two networks correlate within clusters than between."""
+    """Compute the mean |r| between units of two networks within clusters minus that between clusters."""
     r = np.abs(unit_norm(X).T @ unit_norm(Y))
     seen = np.outer(labels_x >= 0, labels_y >= 0)
     same = labels_x[:, None] == labels_y[None]

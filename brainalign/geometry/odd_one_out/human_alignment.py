@@ -227,7 +227,7 @@ class HumanAlignment:
         return object_similarities(self.transform(inputs) - self.centre_) / self.temperature_
 
     def choices(self, inputs: NDArray[Any] | torch.Tensor, triplets: Triplets) -> NDArray[np.float64]:
-        """Return how probable the student takes each stimulus of a triplet to be the odd one, (n_triplets, 3)."""
+        """Compute the student's probability of each stimulus of a triplet to be the odd one, (n_triplets, 3)."""
         return choice_probabilities(self.similarities(inputs), triplets)
 
     def _batches(self, n_triplets: int) -> list[NDArray[np.intp]]:

@@ -163,7 +163,7 @@ class HumanTeacher:
         return np.asarray((values - self.centre_) / self.scale_ @ self.weight_.T + self.bias_)
 
     def choices(self, features: Values, triplets: Triplets) -> NDArray[np.float64]:
-        """Return how probable the teacher takes each object of a triplet to be the odd one, (n_triplets, 3)."""
+        """Compute the teacher's probability of each object of a triplet to be the odd one, (n_triplets, 3)."""
         return choice_probabilities(object_similarities(self.transform(features)), triplets)
 
     def _solve(

@@ -126,7 +126,7 @@ def _unseen(
 
 
 def region_table(regions: Mapping[str, Values], embedding: Values, permutations: int, seed: int) -> pd.DataFrame:
-    """Return how well the geometry of brain regions fits the similarity that people judge.
+    """Score the fit of the RDMs of brain regions to the similarity that people judge.
 
     Parameters
     ----------

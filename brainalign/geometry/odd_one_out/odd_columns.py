@@ -22,7 +22,7 @@ SPECTRAL_DIMENSIONS = 20
 def odd_column_shares(
     triplets: Triplets, n_objects: int, rng: np.random.Generator, similarities: Values | None = None
 ) -> NDArray[np.float64]:
-    """Return how well each column of a table of triplets serves as the odd one: that of the last must be largest.
+    """Score each column of a table of triplets as the odd one: the score of the last must be largest.
 
     With similarities from elsewhere (a published embedding), the share of triplets in which the pair without that
     column is the most similar one. Without: similarities are estimated from half of the triplets, under the hypothesis

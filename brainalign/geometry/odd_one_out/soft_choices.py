@@ -144,7 +144,7 @@ def mean_divergence(similarities: Values, triplets: Triplets, probabilities: Val
 
 
 def choice_entropy(probabilities: Values) -> NDArray[np.float64]:
-    """Return how unsure each choice is, in nats: 0 for certain ones, log 3 where nothing is preferred.
+    """Compute the entropy of each choice, in nats: 0 for certain ones, log 3 where nothing is preferred.
 
     Parameters
     ----------

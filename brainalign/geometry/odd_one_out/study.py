@@ -98,7 +98,7 @@ def choice_table(
     ceilings: TripletCeilings | None,
     published: Values | None = None,
 ) -> pd.DataFrame:
-    """Return how often held-out choices are predicted, beside a method without training, controls and the ceiling.
+    """Tabulate the accuracy on held-out choices, beside a method without training, controls and the ceiling.
 
     Parameters
     ----------

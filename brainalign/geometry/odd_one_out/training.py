@@ -36,7 +36,7 @@ def check_training(
 
 
 def objects_seen(triplets: NDArray[np.integer[Any]], n_objects: int) -> NDArray[np.bool_]:
-    """Return which objects are in some triplet, (n_objects,)."""
+    """Mark the objects that are in some triplet, (n_objects,)."""
     return np.asarray(np.isin(np.arange(n_objects), triplets))
 
 

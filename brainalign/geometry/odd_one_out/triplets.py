@@ -127,7 +127,7 @@ def pair_similarities(similarities: Values, triplets: Triplets) -> NDArray[np.fl
 
 
 def choice_probabilities(similarities: Values, triplets: Triplets) -> NDArray[np.float64]:
-    """Return how probable each object of a triplet is to be the odd one: softmax over the pairs that remain.
+    """Compute the probability of each object of a triplet to be the odd one: softmax over the pairs that remain.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def choice_probabilities(similarities: Values, triplets: Triplets) -> NDArray[np
 
 
 def odd_one_out_accuracy(similarities: Values, triplets: Triplets, probabilities: Values | None = None) -> float:
-    """Return how often the most similar pair of a triplet leaves the odd one.
+    """Compute the share of triplets whose most similar pair leaves the odd one.
 
     Pairs that are equally similar share the prediction: 1/3 where all three are, as of an object without features. A
     largest one would be found among them all the same, and it would always be the first.
@@ -165,7 +165,7 @@ def odd_one_out_accuracy(similarities: Values, triplets: Triplets, probabilities
 
 
 def odd_one_out_shares(similarities: Values, triplets: Triplets) -> NDArray[np.float64]:
-    """Return how much of each prediction falls to each object of a triplet: 1 or 0, shares where pairs are tied.
+    """Split each prediction over the objects of a triplet: 1 or 0, shares where pairs are tied.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ def equal_masks(seen: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], NDA
 
 
 def are_constant(rdms: Values) -> NDArray[np.bool_]:
-    """Return which RDMs (n_rdms, n_pairs) have one dissimilarity alone, but for rounding."""
+    """Find the RDMs (n_rdms, n_pairs) whose dissimilarities are all the same, but for rounding."""
     return np.asarray(np.ptp(rdms, axis=-1) <= ROUNDING * np.abs(rdms).max(axis=-1))
 
 

@@ -68,11 +68,11 @@ class SearchlightMap:
         return np.asarray(np.isnan(self.scores).sum(axis=1), dtype=np.intp)
 
     def threshold(self, p: float = 0.05) -> Values:
-        """Return what a score must exceed for a family-wise p of at most `p`, per model (n_models,)."""
+        """Compute the score to be exceeded for a family-wise p of at most `p`, per model (n_models,)."""
         return np.array([_exceeded(null, p) for null in self.largest])
 
     def threshold_anywhere(self, p: float = 0.05) -> float:
-        """Return what a score must exceed when the largest fit over centres and models is its null."""
+        """Compute the score to be exceeded when the largest fit over centres and models is the null."""
         return _exceeded(self._anywhere, p)
 
     def p_anywhere(self) -> Values:
@@ -172,7 +172,7 @@ class _Test:
         self.i, self.j = np.triu_indices(n, 1)
 
     def digest(self) -> str:
-        """Return what blocks depend on, the RDMs of a few centres standing for the patterns."""
+        """Compute the digest of all that blocks depend on, the RDMs of a few centres standing for the patterns."""
         chosen = np.unique(np.linspace(0, self.search.n_centres - 1, 3).astype(np.intp))
         members = self.search.neighbourhoods.members
         found = hashlib.sha256(json.dumps([self.comparison, self.search.dtype, self.search.method]).encode())

@@ -188,7 +188,7 @@ def pairwise_movie(
     whiteners: Sequence[Values] | None = None,
     ridge: float | None = None,
 ) -> Values:
-    """Return how well every pair of conditions is told apart at every moment: a neural RDM that needs no distance.
+    """Decode every pair of conditions at every moment: a neural RDM that needs no distance.
 
     Parameters
     ----------

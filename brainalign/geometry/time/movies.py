@@ -62,7 +62,7 @@ def rdm_movie(
 
 
 def rdm_time_generalization(movie: Values, other: Values | None = None, method: str = "pearson") -> Values:
-    """Return how alike the RDMs of every two moments are: comparison of RDM(t) with RDM(t').
+    """Compare the RDMs of every two moments: RDM(t) with RDM(t').
 
     Parameters
     ----------

@@ -202,7 +202,7 @@ class _Surface:
         orders: Sequence[NDArray[np.intp]] = (),
         copies: Values | None = None,
     ) -> list[NamedRegions]:
-        """Return what is named at every cell, and with the regions of subjects relabelled in each of `orders`."""
+        """Name the regions at every cell, and with the regions of subjects relabelled in each of `orders`."""
         parts: list[list[NamedRegions]] = [[] for _ in range(1 + len(orders))]
         for start in range(0, len(self.cells), self.at_once):
             grams = self._square(self.ranked.grams(self.cells[start : start + self.at_once], weights))
@@ -240,7 +240,7 @@ def _relabelled(present: NDArray[np.bool_], rng: np.random.Generator) -> NDArray
 def _resampled(
     surface: _Surface, kept: NDArray[np.bool_], subjects: Values, stimuli: Values
 ) -> tuple[NamedRegions, float, int]:
-    """Return what one draw names, the accuracy of raw RDMs, and how many pairs it is without."""
+    """Name the regions in one draw; also compute the accuracy of raw RDMs, and count the pairs it is without."""
     i, j = np.triu_indices(len(stimuli), 1)
     weights = (stimuli[i] * stimuli[j])[kept].astype(np.intp)
     dropped = int((weights == 0).sum())

@@ -36,7 +36,7 @@ def threshold_grid(step: float = 0.05) -> Values:
 
 
 def threshold_family(lower: float, upper: float) -> str:
-    """Return what thresholds look at, one of `FAMILIES`.
+    """Classify a pair of thresholds by what it looks at, as one of `FAMILIES`.
 
     References
     ----------
