@@ -115,7 +115,7 @@ def _are_square(name: str, values: Values) -> bool:
 
 
 def n_stimuli_of(n_pairs: int) -> int:
-    """Return how many stimuli have that many pairs.
+    """Compute the number of stimuli that have that many pairs.
 
     Raises
     ------

@@ -38,7 +38,7 @@ def pick_device(device: str) -> torch.device:
 
 
 def target_block(n_targets: int, bytes_per_target: int, device: torch.device) -> int:
-    """Return how many targets to process at once so that their arrays fit into the free memory of `device`."""
+    """Choose how many targets to process at once so that their arrays fit into the free memory of `device`."""
     if device.type == "cuda":
         import torch
 

@@ -12,7 +12,7 @@ CHUNK = 32768  # columns at a time: bounds the memory of the parts
 
 
 def cross_product(left: torch.Tensor, right: torch.Tensor, scale: torch.Tensor | None = None) -> torch.Tensor:
-    """Return what `reference.cross_product` defines, for float32 left and float32 or int16 right."""
+    """Compute `reference.cross_product` for float32 left and float32 or int16 right."""
     result = torch.empty((left.shape[1], right.shape[1]), dtype=torch.float32, device=left.device)
     features = split(left, whole=True)
     for start in range(0, right.shape[1], CHUNK):
@@ -27,7 +27,7 @@ def cross_product(left: torch.Tensor, right: torch.Tensor, scale: torch.Tensor |
 def apply_alpha(
     to_coef: torch.Tensor, eigenvalues: torch.Tensor, alpha: torch.Tensor, coefficients: torch.Tensor
 ) -> torch.Tensor:
-    """Return what `reference.apply_alpha` defines; the quotient exists only as parts of a chunk of targets."""
+    """Compute `reference.apply_alpha`; the quotient exists only as parts of a chunk of targets."""
     result = torch.empty((to_coef.shape[0], coefficients.shape[1]), dtype=torch.float32, device=to_coef.device)
     features = split(to_coef.T, whole=True)
     diagonal, penalties = eigenvalues.float().contiguous(), alpha.float().contiguous()

@@ -129,7 +129,7 @@ def symmetric(pairs: torch.Tensor, values: torch.Tensor, size: int) -> torch.Ten
 def prediction_moments(
     fold: FoldForm, coefficients: torch.Tensor, projections: torch.Tensor, *, totals: bool = True
 ) -> Moments:
-    """Return what `reference.prediction_moments` defines, from projections = basis' · observed."""
+    """Compute `reference.prediction_moments` from projections = basis' · observed."""
     filters = fold.filters
     crosses = product(filters, coefficients * projections)
     squares = product(filters.square() * fold.diagonal, coefficients.square())

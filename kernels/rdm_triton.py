@@ -18,7 +18,7 @@ WIDEST = 4096  # channels that a program normalises
 
 
 def correlation_rdms(patterns: torch.Tensor) -> torch.Tensor:
-    """Return what `reference.correlation_rdms` defines, for float32 patterns."""
+    """Compute `reference.correlation_rdms` for float32 patterns."""
     batch, n_rows, n_channels = patterns.shape
     padded = up(n_channels, DEPTH)
     width = triton.next_power_of_2(padded)

@@ -80,7 +80,7 @@ def _tiles(near: torch.Tensor, padded: int) -> torch.Tensor:
 
 
 def penalties_at_once(n_penalties: int) -> int:
-    """Return how many penalties a program holds: matrix units take multiples of 16, registers about 64."""
+    """Choose how many penalties a program holds: matrix units take multiples of 16, registers about 64."""
     return min(64, max(16, 1 << (n_penalties - 1).bit_length()))
 
 

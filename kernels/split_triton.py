@@ -47,7 +47,7 @@ def up(size: int, multiple: int) -> int:
 
 
 def operand(parts: Parts) -> TensorDescriptor:
-    """Return what `tile_product` loads from."""
+    """Build the tensor descriptor that `tile_product` loads from."""
     return TensorDescriptor.from_tensor(parts.values, [BLOCK, DEPTH])
 
 

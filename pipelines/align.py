@@ -105,7 +105,7 @@ def _align(arguments: argparse.Namespace, provenance: Provenance) -> None:
 def _soft(
     train: NDArray[np.int64], n: int, options: AlignSettings, concepts: ConceptSettings, seed: int
 ) -> Values | None:
-    """Return how probable the training choices are after an embedding that is fitted to them; None for single ones."""
+    """Compute the probabilities of training choices by an embedding fitted to them; None for single ones."""
     if options.choices == "judged":
         return None
     make = CONCEPT_METHODS[options.choices]
@@ -143,7 +143,7 @@ def _beside(
     concepts: ConceptSettings,
     seed: int,
 ) -> pd.DataFrame:
-    """Return how well brain regions fit every network before and after; models are by row."""
+    """Tabulate the fit of brain regions to every network, unaligned and aligned; models are by row."""
     rows, rdms = regions
     tables = []
     for key in study.aligned:

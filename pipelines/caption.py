@@ -145,7 +145,7 @@ def _bank(path: Path | None, layer: str, provenance: Provenance) -> Values | Non
 
 
 def _embedder(layer: str, model: Mapping[str, Any]) -> Any:
-    """Return what embeds texts in the space of the images; None where the model cannot."""
+    """Build the function that embeds texts in the space of the images; None where the model cannot."""
     weights = str(model.get("weights", ""))
     return partial(embed_texts, weights) if layer in SHARED_LAYERS and _has_texts(weights) else None
 

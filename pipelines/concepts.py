@@ -115,7 +115,7 @@ def _concepts(arguments: argparse.Namespace, provenance: Provenance) -> None:
 
 
 def _maker(name: str, options: ConceptSettings) -> Make:
-    """Return what makes an estimator for given seeds."""
+    """Build the function that makes an estimator for given seeds."""
     shared: dict[str, Any] = {"n_dims": options.n_dims, "epochs": options.epochs, "device": options.device}
     if name == "sparse":
         shared["alphas"] = options.alphas
@@ -148,7 +148,7 @@ def layers_of(paths: list[Path], stimuli: list[str], provenance: Provenance) -> 
 def regions_of(
     paths: list[Path], stimuli: list[str], provenance: Provenance
 ) -> tuple[NDArray[np.intp], dict[str, Values]]:
-    """Return which objects every subject was shown, and the RDMs (n_subjects, n_pairs) of each region over them."""
+    """Find the objects that every subject was shown, and the RDMs (n_subjects, n_pairs) of each region over them."""
     if not paths:
         return np.arange(len(stimuli)), {}
     arrays = [load(path, Arrays, provenance) for path in paths]

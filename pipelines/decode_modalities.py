@@ -215,7 +215,7 @@ def _low_level(
 
 
 def _changes(found: Mapping[str, dict[str, Values]], test: Parts) -> pd.DataFrame:
-    """Return how far the joint space is above what stands beside it, over all modalities and in each."""
+    """Compute the lead of the joint space over its baselines, over all modalities and in each."""
     hits = {name: stimulus_hits(embeddings, test) for name, embeddings in found.items()}
     rows = []
     for name in ("ridge", "unimodal", "one layer", "mean layer"):

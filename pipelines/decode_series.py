@@ -99,7 +99,7 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
 
 
 def test_runs(people: pd.DataFrame, seed: int) -> NDArray[np.bool_]:
-    """Return which runs are tested: as the table says, or all of a quarter of the subjects."""
+    """Choose the test runs: as the table says, or all of a quarter of the subjects."""
     check_sides(people)
     if (people["split"] != "").all():
         return (people["split"] == "test").to_numpy()
@@ -127,7 +127,7 @@ def _scores(
     confidence: float,
     seed: int,
 ) -> pd.DataFrame:
-    """Return how well a label is predicted: per person if it is a trait, else per run."""
+    """Score the prediction of a label: per person if it is a trait, else per run."""
     known = ~people[label].astype(str).isin(["", "n/a", "nan", "NaN", "None"]).to_numpy()
     values, rows = series[known], people[known].reset_index(drop=True)
     trait = bool((rows.groupby("subject")[label].nunique() == 1).all())

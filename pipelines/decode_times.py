@@ -131,7 +131,7 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
 def _study(
     responses: Responses, splits: pd.DataFrame | None, settings: DecodeTimesSettings, confidence: float, seed: int
 ) -> _Study:
-    """Return how trials are split: recordings left out and contiguous folds, or the split of the images."""
+    """Split the trials of a study: recordings left out and contiguous folds, or the split of the images."""
     trials = responses.trials
     if "category" not in trials:
         raise BrainalignError("the trials have no category; give the table of images a column category")

@@ -178,7 +178,7 @@ def _few_images(
     arguments: argparse.Namespace,
     provenance: Provenance,
 ) -> FewImages:
-    """Return what reads weights off a few images of this subject, with networks that were trained on others."""
+    """Build the in-context encoding of this subject from a few images, with networks trained on others."""
     if arguments.network is None:
         raise BrainalignError("in-context encoding reads pre-trained networks; give the artifact with --network")
     arrays, about = load(arguments.network, Arrays, provenance), load_sidecar(arguments.network)["details"]
@@ -284,7 +284,7 @@ def _save_beside(
 
 
 def _empty() -> pd.DataFrame:
-    """Return what stands for a table where a method has none."""
+    """Create an empty table for methods without one."""
     return pd.DataFrame({"layer": np.empty(0, dtype=str)})
 
 
@@ -300,7 +300,7 @@ def _say(what: str, epochs: int, seed: int, epoch: Epoch) -> None:
 def _semantics(
     source: str | None, path: Path | None, layers: Layers, responses: Responses, provenance: Provenance
 ) -> NDArray[np.floating] | None:
-    """Return what the image of each trial shows (n_trials, n_semantic): its category, or a model's last layer."""
+    """Compute the semantics of each trial's image (n_trials, n_semantic): its category, or a model's last layer."""
     if source is None:
         return None
     if source == "classes":

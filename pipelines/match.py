@@ -158,7 +158,7 @@ def _known(
 
 
 def _bias(narrow: Matrices, known: Mapping[str, NDArray[np.generic]]) -> pd.DataFrame:
-    """Return how much of every layer each known feature of the stimuli fills; no rows where nothing is known."""
+    """Compute the share of every layer that each known feature of the stimuli fills; no rows where nothing is known."""
     from sklearn.linear_model import RidgeCV
 
     if not known:

@@ -134,7 +134,7 @@ def _simulated(descriptor: SentenceStudy, seed: int) -> Responses:
 
 
 def _texts(descriptor: SentenceStudy, trials: pd.DataFrame) -> pd.DataFrame:
-    """Return what the sentence model reads: the texts, and the sentences that say each label."""
+    """Tabulate the texts for the sentence model: those shown, and the sentences that say each label."""
     texts = trials.drop_duplicates("stimulus_id")
     table = pd.DataFrame({"stimulus_id": texts["stimulus_id"], "caption": texts["text"]})
     said = [

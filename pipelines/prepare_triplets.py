@@ -60,7 +60,7 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
 
 
 def _odd_last(study: Judgements, seed: int) -> NDArray[np.float64]:
-    """Return how well each column serves as the odd one; raises where it clearly is not the last."""
+    """Score each column as the odd one, and raise where it clearly is not the last."""
     published = None if study.embedding is None else object_similarities(study.embedding)
     n = len(study.objects)
     shares = odd_column_shares(study.triplets, n, np.random.default_rng(seed), published)

@@ -182,7 +182,7 @@ def write_report(
 
 
 def dataset_description(descriptor: Descriptor) -> dict[str, object]:
-    """Return what BIDS wants at the root of derivatives."""
+    """Describe the dataset for the root of derivatives, as BIDS wants it."""
     return {
         "Name": f"brainalign results of {descriptor.title}",
         "BIDSVersion": "1.10.0",
@@ -295,7 +295,7 @@ def _of_others(config: Config, dataset: str, subject: str) -> dict[str, str]:
 
 
 def end_of_log(log: Path) -> str:
-    """Return what a job said last, or that it never ran."""
+    """Read the last lines of a job's log, or say that it never ran."""
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return "\n".join(lines[-LOG_LINES:]) or WAITING
 

@@ -77,7 +77,7 @@ def _report(arguments: argparse.Namespace, provenance: Provenance) -> None:
 
 
 def _failures(config: Config, dataset: str, descriptor: ImageStudy | RdmStudy) -> dict[str, list[Failure]]:
-    """Return what failed, by subject; a subject's own page is no part of the group's."""
+    """List the failures by subject; a subject's own page is no part of the group's."""
     found = {name: failures_of(config, dataset, name) for name in subjects_of(descriptor) or [""]}
     found = {name: [failure for failure in mine if failure.stage != "report_images"] for name, mine in found.items()}
     if not any(found.values()) and not group_report_path(config.results, dataset).exists():
@@ -216,7 +216,7 @@ def _matching(material: _Material, failed: bool) -> Section:
 
 
 def _modality(descriptor: ImageStudy, subject: str) -> str:
-    """Return how a subject was measured, in words of the table's header."""
+    """Name the modality of a subject in words of the table's header."""
     files = descriptor.subjects[subject]
     return str(getattr(files, "picks", "fMRI")).upper() if files.format == "epochs" else "fMRI"
 

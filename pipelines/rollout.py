@@ -86,7 +86,7 @@ def _read(descriptor: VideoStudy, name: str, provenance: Provenance) -> Videos |
 
 
 def _narrowed(shown: Values, n_components: int, seed: int) -> Callable[[Values], Values]:
-    """Return what reduces wide features to principal components of the frames that dynamics learn from."""
+    """Build the reduction of wide features to principal components of the frames that dynamics learn from."""
     rows = shown.reshape(-1, shown.shape[2])
     if rows.shape[1] <= n_components:
         return lambda values: values

@@ -189,7 +189,7 @@ def _candidates(fit: tuple[str, str, str], scores: pd.DataFrame, draws: RegionDr
 def _recovery(
     truth: Path, subject: str, responses: Responses, ceiling: pd.DataFrame, decisions: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return what was planted beside what was found: ceilings, and best layers of areas or latencies of layers."""
+    """Tabulate planted beside recovered values: ceilings, and best layers of areas or latencies of layers."""
     layers = pd.read_parquet(truth / "layers.parquet")
     if responses.times is not None:
         sensors = pd.read_parquet(truth / "sensors.parquet")

@@ -117,7 +117,7 @@ def _synthesize(arguments: argparse.Namespace, provenance: Provenance) -> None:
 
 
 def sampling_of(options: SynthesizeSettings, seed: int) -> Sampling:
-    """Return how images are drawn."""
+    """Build the sampling of images from the settings."""
     return Sampling(
         n_images=options.n_images,
         share_kept=options.share_kept,

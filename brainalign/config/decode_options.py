@@ -97,7 +97,7 @@ class DecodeSettings(Strict):
         return self
 
     def of(self, decoder: str) -> dict[str, object]:
-        """Return what the scores of one decoder depend on: no option of the others, nor of the page."""
+        """List the options that one decoder's scores depend on: none of the others, nor of the page."""
         shared = self.model_dump(mode="json", exclude={"decoders", "model", "examples"})
         return shared | {"decoders": {decoder: self.decoders[decoder].model_dump(mode="json")}}
 

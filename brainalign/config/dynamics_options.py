@@ -46,10 +46,10 @@ class DynamicsSettings(Strict):
     permutations: int = Field(200, ge=19, description="of the conditions of the neurons; every one is fitted anew")
 
     def of_rollout(self, model: str) -> dict[str, object]:
-        """Return what the features over time of one model depend on."""
+        """List the options that the features over time of one model depend on."""
         own = self.model_dump(mode="json", include={"context", "components", "width", "training_steps"})
         return own | {"models": {model: self.models[model].model_dump(mode="json")}}
 
     def of_scores(self) -> dict[str, object]:
-        """Return what scores depend on besides the features."""
+        """List the options that scores depend on besides the features."""
         return self.model_dump(mode="json", include={"folds", "min_reliability", "fit_on", "permutations"})

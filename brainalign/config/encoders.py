@@ -162,7 +162,7 @@ class InContextMethod(MethodUse):
         return self
 
     def pretraining(self) -> dict[str, object]:
-        """Return what the networks depend on."""
+        """List the options that the networks depend on."""
         return self.model_dump(mode="json", exclude={"models", "subjects", *self.evaluation})
 
 

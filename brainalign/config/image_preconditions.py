@@ -87,7 +87,7 @@ class _Tables:
         return self.images if self.images is None or self.tested is None else self.images[~self.tested]
 
     def shown(self, subject: str) -> Counter[str] | None:
-        """Return how often a subject saw each image."""
+        """Count the times that a subject saw each image; None where no table says."""
         if subject not in self._shown:
             files = self.study.subjects[subject]
             table = self._table(files.trials) if isinstance(files, BetaFiles | EpochFiles) else None
@@ -96,7 +96,7 @@ class _Tables:
         return self._shown[subject]
 
     def n_training(self, subject: str) -> int | None:
-        """Return how many images a subject has for training, at most."""
+        """Bound from above the number of a subject's training images; None where it is not known."""
         if self.study.simulate:
             return self.study.simulate.n_unique
         if self.images is None:
@@ -108,7 +108,7 @@ class _Tables:
         return None if rule.share is None else len(ids) - round(rule.share * len(ids))
 
     def fewest_repeats(self, subject: str) -> int | None:
-        """Return how often the test image was shown that a subject saw least; where they are drawn, at most."""
+        """Count the repeats of the test image that a subject saw least; at most so many where test images are drawn."""
         counts = self.shown(subject)
         if not counts or self.images is None:
             return None

@@ -18,7 +18,7 @@ Fits = list[tuple[str, str]]
 
 
 def families_of(fits: Fits, contest: Mapping[str, tuple[str, ...]]) -> dict[str, Fits]:
-    """Return which of some fits are of each family of a contest."""
+    """List the fits of each family of a contest."""
     return {
         family: [fit for fit in fits if fit[0] in entries or "/".join(fit) in entries]
         for family, entries in contest.items()

@@ -258,7 +258,7 @@ class Config(Strict):
         return list(self.datasets[dataset].models or self.models)
 
     def extractor_of(self, model: str) -> dict[str, object]:
-        """Return what a model's features depend on: its extractor and the constructor arguments of it."""
+        """List the options that a model's features depend on: its extractor and the constructor arguments of it."""
         return self.models[model].model_dump(mode="json", exclude={"permute", "subjects"})
 
     def methods_of(self, dataset: str) -> list[str]:
@@ -266,11 +266,11 @@ class Config(Strict):
         return list(self.datasets[dataset].methods or self.methods)
 
     def encoder_of(self, method: str) -> dict[str, object]:
-        """Return what a method's fits depend on: its encoder and the constructor arguments of it."""
+        """List the options that a method's fits depend on: its encoder and the constructor arguments of it."""
         return self.methods[method].model_dump(mode="json", exclude={"models", "subjects"})
 
     def pretraining_of(self, method: str) -> dict[str, object]:
-        """Return what the networks of an in-context method depend on."""
+        """List the options that the networks of an in-context method depend on."""
         options = self.methods[method]
         return options.pretraining() if isinstance(options, InContextMethod) else {}
 

@@ -38,7 +38,7 @@ class Extractor(Protocol):
         """Return the sha256 of everything but code that determines the features: weights, tokeniser, preprocessing."""
 
     def describe(self) -> dict[str, object]:
-        """Return what a reader of the features should know, as JSON: digests, preprocessing, layers."""
+        """Describe the features for their reader, as JSON: digests, preprocessing, layers."""
 
     def extract(self, stimuli: pd.DataFrame, writer: Writer) -> None:
         """Write one row per stimulus in `writer.pending`, for every layer."""

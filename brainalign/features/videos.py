@@ -37,7 +37,7 @@ class SimulatingModel(VideoModel, Protocol):
 
 
 def load_video_model(reference: str, seed: int = 0) -> tuple[VideoModel, str]:
-    """Return what a function of the user's returned, and a digest of its source file.
+    """Load a video model from a function of the user's, with a digest of its source file.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def load_video_model(reference: str, seed: int = 0) -> tuple[VideoModel, str]:
 
 
 def video_features(model: VideoModel, frames: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-    """Return what a model makes of frames, by module; a model of one module has the name "".
+    """Compute a model's features of frames, by module; a model of one module has the name "".
 
     Features are float32, frames go in as they are.
 

@@ -258,7 +258,7 @@ class FeatureWriter:
 
 
 def _row_keys(stimuli: pd.DataFrame, key: str | None) -> list[str]:
-    """Return what identifies each row: its content, or else the whole table and its place in it."""
+    """Compute the key of each row: its content, or else the whole table and its place in it."""
     if key is not None:
         return [str(digest) for digest in stimuli[key]]
     table = hashlib.sha256(json.dumps(stimuli.astype(str).to_dict("list")).encode()).hexdigest()

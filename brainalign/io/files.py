@@ -94,7 +94,7 @@ def write_sealed(path: Path, content: Mapping[str, object]) -> None:
 
 
 def read_sealed(path: Path, remedy: str) -> dict[str, Any]:
-    """Return what `write_sealed` wrote.
+    """Read the content that `write_sealed` wrote.
 
     Raises
     ------
@@ -354,7 +354,7 @@ class _Stored:
 
 
 def _stored(path: Path, identity: str) -> _Stored | None:
-    """Return what a stream left, if it was begun with this identity and all that lies beside it can be read."""
+    """Read the rows a stream left, if it was begun with this identity and all that lies beside it can be read."""
     try:
         record = read_sealed(_companion(path, ".json"), "")
         if record["identity"] != identity:

@@ -201,7 +201,7 @@ def read_npz(path: Path, names: Collection[str] | None = None) -> dict[str, NDAr
 
 
 def _declared(file: IO[bytes]) -> int:
-    """Return how many bytes the values of a .npy file take by its header, which is read."""
+    """Count the bytes of the values of a .npy file by its header, which is read."""
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     shape, _, dtype = readers[np.lib.format.read_magic(file)](file)
     if dtype.hasobject:
@@ -304,7 +304,7 @@ def image_values(path: Path, image: Any, dtype: type[np.generic] | None = None) 
 
 
 def _unpacked(path: Path) -> int:
-    """Return how many bytes a file has when it is unpacked."""
+    """Count the bytes of a file when it is unpacked."""
     state = path.stat()
     return _unpacked_as(path.absolute(), state.st_size, state.st_mtime_ns)
 

@@ -89,7 +89,7 @@ class SubjectCeiling(NamedTuple):
 
 
 def leave_one_subject_out_ceiling(responses_per_subject: Values) -> SubjectCeiling:
-    """Return how much of each subject's variance the mean of the others explains, and of all, itself included.
+    """Compute the share of each subject's variance explained by the mean of the others, and of all, itself included.
 
     A model of what subjects share can be expected between the two means over subjects: the lower one is noisy and
     too small, the upper one has seen the subject. Signed r² (r·|r|), unclamped.

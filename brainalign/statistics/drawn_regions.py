@@ -60,7 +60,7 @@ class RegionDraws:
 
     @classmethod
     def read(cls, arrays: Arrays, details: Mapping[str, Any]) -> RegionDraws:
-        """Return what `arrays` and `details` were made of."""
+        """Restore the draws that `arrays` and `details` describe."""
         return cls(
             {name: arrays[f"targets {name}"] for name in details["regions"]},
             {layer: arrays[f"draws {layer}"] for layer in details["layers"]},

@@ -109,7 +109,7 @@ def sums_by_stimulus(pair_scores: Values, shown: Rows) -> tuple[NDArray[np.float
 def exchanged(
     stimuli: Rows, n_stimuli: int, groups: NDArray[Any] | None, n_permutations: int, rng: np.random.Generator
 ) -> Rows:
-    """Return what takes the place of every shown stimulus (n_permutations, n_shown).
+    """Draw the stimulus that takes the place of every shown one, within groups (n_permutations, n_shown).
 
     Parameters
     ----------

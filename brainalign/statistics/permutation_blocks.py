@@ -46,7 +46,7 @@ class Exchange:
         return np.asarray(np.asarray(self.labels)[first][orders][:, codes])
 
     def draws(self, n_draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Return how often every trial is drawn (n_draws, n_trials): units with replacement, by block and label."""
+        """Draw the counts of every trial (n_draws, n_trials): units with replacement, by block and label."""
         codes, first = self._units()
         strata = pd.DataFrame({"block": np.asarray(self.blocks)[first], "label": np.asarray(self.labels)[first]})
         counts = np.empty((n_draws, len(first)))

@@ -100,7 +100,7 @@ def _row(
 def _target_rows(
     scores: pd.DataFrame, null: pd.DataFrame, good_r: float, q: float, ceiling_threshold: float
 ) -> list[Row]:
-    """Return what a table of scores says about targets."""
+    """Summarise a table of scores over targets."""
     n = len(scores)
     r = scores["r"]
     reliable = scores[scores["ceiling"] > ceiling_threshold]

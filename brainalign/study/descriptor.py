@@ -197,13 +197,13 @@ class BlockStudy(Descriptor):
         return self.locate(getattr(self.subjects[subject], field), f"subjects.{subject}.{field}")
 
     def prepare_options(self, subject: str) -> dict[str, object]:
-        """Return what a subject's responses depend on, besides the files themselves; defaults included."""
+        """List the options that a subject's responses depend on, besides the files themselves; defaults included."""
         options = self.model_dump(mode="json", include={"sha256", "fmri", "splits", "shape"})
         files = self.subjects[subject].model_dump(mode="json")
         return options | {"subject": files, "stimuli": list(self.stimuli)}
 
     def extract_options(self) -> dict[str, object]:
-        """Return what the features of the stimuli depend on."""
+        """List the options that the features of the stimuli depend on."""
         return self.model_dump(mode="json", include={"stimuli"})
 
     def all_files(self) -> list[Path]:
@@ -322,18 +322,18 @@ class ImageStudy(Descriptor):
         return self.locate(value, "subjects") if isinstance(value, Path) else value
 
     def prepare_options(self, subject: str) -> dict[str, object]:
-        """Return what a subject's responses depend on, besides the files themselves; defaults included."""
+        """List the options that a subject's responses depend on, besides the files themselves; defaults included."""
         files = self.subjects[subject]
         options = self.model_dump(mode="json", include={"sha256", "splits", "simulate", "betas"})
         own = {"epochs": self.epochs, "fmriprep": self.glm}.get(files.format, self.betas)
         return options | {"subject": files.model_dump(mode="json"), "options": own.model_dump(mode="json")}
 
     def extract_options(self) -> dict[str, object]:
-        """Return what the features depend on besides the images."""
+        """List the options that the features depend on besides the images."""
         return {"images": self.images.as_posix()}
 
     def modality(self, subject: str) -> Literal["fmri", "meeg"]:
-        """Return how a subject was measured."""
+        """Name the modality of a subject's recordings."""
         return "meeg" if self.subjects[subject].format == "epochs" else "fmri"
 
 
@@ -380,7 +380,7 @@ class RecordingStudy(Descriptor):
         return _expanded(self.files(subject).values(), getattr(self.subjects[subject], "patterns", ()))
 
     def prepare_options(self, subject: str) -> dict[str, object]:
-        """Return what a subject's responses depend on, besides the files themselves; defaults included."""
+        """List the options that a subject's responses depend on, besides the files themselves; defaults included."""
         options = self.model_dump(mode="json", include={"sha256", "markers", "epochs"})
         return options | {"subject": self.subjects[subject].model_dump(mode="json")}
 
@@ -424,11 +424,11 @@ class VideoStudy(Descriptor):
         ]
 
     def extract_options(self) -> dict[str, object]:
-        """Return what features over time depend on besides the files."""
+        """List the options that features over time depend on besides the files."""
         return self.model_dump(mode="json", include={"sha256", "videos", "training"})
 
     def prepare_options(self, subject: str) -> dict[str, object]:
-        """Return what a subject's scores depend on, besides the files themselves."""
+        """List the options that a subject's scores depend on, besides the files themselves."""
         return {"subject": self.subjects[subject].model_dump(mode="json")}
 
 
@@ -452,7 +452,7 @@ class RdmStudy(Descriptor):
         return {name: self.locate(Path(name), "files") for name in self.files}
 
     def extract_options(self) -> dict[str, object]:
-        """Return what the features depend on besides the images."""
+        """List the options that the features depend on besides the images."""
         return {"reader": self.reader}
 
 
@@ -479,11 +479,11 @@ class TripletStudy(Descriptor):
         return [self.locate(path, f"files.{label}") for label, path in _paths(field, getattr(self.files, field))]
 
     def prepare_options(self) -> dict[str, object]:
-        """Return what the judgements depend on, besides the files themselves; defaults included."""
+        """List the options that the judgements depend on, besides the files themselves; defaults included."""
         return self.model_dump(mode="json", include={"sha256", "files"})
 
     def extract_options(self) -> dict[str, object]:
-        """Return what the features depend on besides the images."""
+        """List the options that the features depend on besides the images."""
         images = self.files.images
         return {"images": None if images is None else images.as_posix()}
 
@@ -542,12 +542,12 @@ class SentenceStudy(Descriptor):
         return found
 
     def prepare_options(self) -> dict[str, object]:
-        """Return what trials and splits depend on, besides the files themselves; defaults included."""
+        """List the options that trials and splits depend on, besides the files themselves; defaults included."""
         fields = ("sha256", "releases", "simulate", "typos", "split", "label", "labels", "block_size", "channels")
         return self.model_dump(mode="json", include={*fields, "eog", "montage"})
 
     def extract_options(self) -> dict[str, object]:
-        """Return what the features depend on besides the table of sentences."""
+        """List the options that the features depend on besides the table of sentences: none."""
         return {}
 
 
@@ -616,11 +616,11 @@ class ModalityStudy(Descriptor):
         return found
 
     def prepare_options(self) -> dict[str, object]:
-        """Return what prepared recordings depend on, besides the files themselves; defaults included."""
+        """List the options that prepared recordings depend on, besides the files themselves; defaults included."""
         return self.model_dump(mode="json", include={"sha256", "stimuli", "vectors", "modalities", "simulate"})
 
     def extract_options(self) -> dict[str, object]:
-        """Return what the features depend on besides the images."""
+        """List the options that the features depend on besides the images."""
         return {"images": self.stimuli.as_posix()}
 
 
@@ -682,7 +682,7 @@ class SeriesStudy(Descriptor):
         return {name: self.locate(path, f"files.{name}") for name, path in named.items() if path is not None}
 
     def prepare_options(self) -> dict[str, object]:
-        """Return what the series depend on, besides the files themselves; defaults included."""
+        """List the options that the series depend on, besides the files themselves; defaults included."""
         return self.model_dump(mode="json", include={"sha256", "files", "simulate", "labels", "tr_s"})
 
 

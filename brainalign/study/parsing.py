@@ -163,7 +163,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _size(node: Any, known: dict[int, float]) -> float:
-    """Return how many values a node of YAML stands for, aliases followed; infinite where one holds itself."""
+    """Count the values that a node of YAML stands for, aliases followed; infinite where one holds itself."""
     if id(node) not in known:
         known[id(node)] = float("inf")  # until it is counted: what comes back to it never ends
         parts = [] if isinstance(node, yaml.ScalarNode) else node.value

@@ -231,7 +231,7 @@ def check_dynamics(visible: NDArray[np.bool_], *, context: int | None = None, fo
 
 
 def check_neural(neural: NDArray[np.floating], visible: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which frames were recorded, (n_conditions, n_times).
+    """Check neural recordings and mark the frames that were recorded, (n_conditions, n_times).
 
     Parameters
     ----------
@@ -329,7 +329,7 @@ def check_repetition_time(tr_s: float, zooms: Sequence[float], unit: str) -> Non
 
 
 def guessed_repetition_time(tr_s: float, zooms: Sequence[float]) -> str:
-    """Return what to warn of where the header says exactly 1 and `tr_s` something else; "" where it does not.
+    """Write the warning for a header that says exactly 1 where `tr_s` says something else; "" where it does not.
 
     Programs that do not know the repetition time (ITK, ANTs, `fslmerge -t`) write 1 into every file, most with a unit.
     """

@@ -89,7 +89,7 @@ def _of_images(study: ImageStudy, subject: str) -> Shape | None:
 
 
 def _targets(path: Path) -> int:
-    """Return how many vertices, grayordinates or voxels a file of responses holds."""
+    """Count the vertices, grayordinates or voxels of a file of responses."""
     if path.name.endswith((".gii", ".gii.gz")):
         with reading(path, "no GIFTI file"):
             with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -102,7 +102,7 @@ def _targets(path: Path) -> int:
 
 
 def _inside(mask: Path) -> int:
-    """Return how many voxels a mask selects; several programs write NaN outside."""
+    """Count the voxels that a mask selects; several programs write NaN outside."""
     return int(np.count_nonzero(np.nan_to_num(image_values(mask, load_image_file(mask)))))
 
 

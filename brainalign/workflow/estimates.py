@@ -256,7 +256,7 @@ def _dictionary_cost(config: Config, descriptor: ImageStudy, model: str, method:
 
 
 def _n_layers(model: object) -> int:
-    """Return how many layers a model has; of networks whose layers are not named, four are assumed."""
+    """Count the layers of a model; of networks whose layers are not named, four are assumed."""
     return len(getattr(model, "layers", None) or range(4 if hasattr(model, "layers") else 1))
 
 
@@ -354,7 +354,7 @@ def _searchlight_cost(config: Config, descriptor: BlockStudy | ImageStudy) -> Co
 
 
 def _layers(config: Config, descriptor: BlockStudy, model: str) -> int:
-    """Return how many layers a model has."""
+    """Count the layers of a model."""
     options = config.models[model]
     if options.extractor == "random":
         return options.n_draws

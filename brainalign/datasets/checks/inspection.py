@@ -26,7 +26,7 @@ def inspect_trials(
     stimulus_ids: Sequence[str],
     test: Sequence[str] | None = None,
 ) -> list[Problem]:
-    """Return what is wrong between trials and stimuli: unknown and unused ones, repeats.
+    """Find the problems between trials and stimuli: unknown and unused ones, repeats.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def inspect_trials(
 
 
 def inspect_responses(where: str, responses: Responses, *, min_roi: int = 2) -> list[Problem]:
-    """Return what is wrong with the values: NaN and constant targets, small ROIs.
+    """Find the problems of response values: NaN and constant targets, small ROIs.
 
     Parameters
     ----------

@@ -198,7 +198,7 @@ def _images(descriptor: ImageStudy) -> StudyAudit:
 
 
 def _problem(descriptor: Descriptor, error: BrainalignError, where: str) -> Problem:
-    """Return what a reader refused; its message may begin with the place."""
+    """Convert a reader's refusal into a problem; its message may begin with the place."""
     text = str(error).removeprefix(f"{descriptor.name}: ").removeprefix(f"{where}: ")
     return Problem(where, text)
 
@@ -242,7 +242,7 @@ def _of_trials(
     test: list[str],
     signals: Fingerprint,
 ) -> tuple[list[Problem], pd.DataFrame | None]:
-    """Return what is wrong with trials and with their split, made as prepare makes it, and the split's card."""
+    """Find the problems of trials and of their split, made as prepare makes it, and build the split's card."""
     where, trials = f"subjects.{subject}", responses.trials
     problems = inspect_trials(where, trials, images.table["stimulus_id"].tolist(), test or None)
     ((name, rule),) = descriptor.splits.items()

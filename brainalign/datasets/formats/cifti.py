@@ -49,7 +49,7 @@ def read_cifti(
 
 
 def cifti_axis(path: Path, image: Any, number: int) -> Any:
-    """Return what the rows (0) or columns (1) of a CIFTI file are, as nibabel's axis.
+    """Read the axis of the rows (0) or columns (1) of a CIFTI file, as nibabel's axis.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def grayordinates(axis: Any, mesh: Mapping[str, Path]) -> pd.DataFrame:
 
 
 def read_dlabel(path: Path, targets: pd.DataFrame) -> Regions:
-    """Return which grayordinates belong to each label of a .dlabel.nii; the background is left out.
+    """Read the grayordinates of each label of a .dlabel.nii; the background is left out.
 
     Parameters
     ----------

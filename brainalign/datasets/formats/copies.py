@@ -123,7 +123,7 @@ def of_responses(responses: Responses) -> Fingerprint:
 
 
 def _chosen(shape: tuple[int, ...]) -> NDArray[np.intp]:
-    """Return which values of a trial are kept: the same ones for all trials of a shape."""
+    """Choose the values of a trial that are kept: the same ones for all trials of a shape."""
     n = int(np.prod(shape))
     if n <= MOST_VALUES:
         return np.arange(n)

@@ -135,7 +135,7 @@ def read_volumes(path: Path) -> NDArray[np.float32]:
 
 
 def bad_voxels(volumes: NDArray[np.float32], runs: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which voxels hold a NaN or infinity, and which are constant within a run (so have no z-score).
+    """Find the voxels that hold a NaN or infinity, and those constant within a run (so without a z-score).
 
     Parameters
     ----------

@@ -99,7 +99,7 @@ def audit_images(stimuli: pd.DataFrame, *, max_bits: int = 16, max_difference: f
 
 
 def _look_at(path: Path) -> tuple[dict[str, object], Bits, NDArray[np.float32]]:
-    """Return what the table says of an image, its hash (4 words) and its thumbnail (SIDE, SIDE, 3) in 0-1."""
+    """Read an image's row of the table, its hash (4 words) and its thumbnail (SIDE, SIDE, 3) in 0-1."""
     from PIL import Image
 
     row: dict[str, object] = {"sha256": "", "width": 0, "height": 0, "problem": ""}

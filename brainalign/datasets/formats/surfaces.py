@@ -160,7 +160,7 @@ def _coordinates(hemi: str, n_vertices: int, space: str, mesh: Path | None) -> N
 
 
 def read_surface_rois(path: Path, hemi: str, n_vertices: int) -> dict[str, NDArray[np.bool_]]:
-    """Return which vertices belong to each region of a label file, background left out.
+    """Read the vertices of each region of a label file, background left out.
 
     Parameters
     ----------

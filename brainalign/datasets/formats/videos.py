@@ -65,7 +65,7 @@ def read_videos(path: Path) -> Videos:
 
 
 def read_neural(descriptor: VideoStudy, subject: str) -> NDArray[Any]:
-    """Return what the neurons of a subject did, (n_conditions, n_times, n_neurons, n_repeats).
+    """Read the responses of a subject's neurons, (n_conditions, n_times, n_neurons, n_repeats).
 
     Raises
     ------
@@ -86,7 +86,7 @@ def read_neural(descriptor: VideoStudy, subject: str) -> NDArray[Any]:
 
 
 def neurons_of(descriptor: VideoStudy, subject: str, n_neurons: int) -> dict[str, slice]:
-    """Return which neurons each region of a subject has; one region of all where none is named."""
+    """Find the neurons of each region of a subject; one region of all where none is named."""
     named = descriptor.subjects[subject].regions
     return {name: slice(*pair) for name, pair in named.items()} or {"all": slice(0, n_neurons)}
 

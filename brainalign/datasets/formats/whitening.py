@@ -59,7 +59,7 @@ class Whitener:
 
 
 def noise_source(times: Values, stimulus_ids: Sequence[str]) -> Literal["baseline", "residuals"]:
-    """Return what the noise of training epochs is estimated from: repeats where there are some, else the baseline.
+    """Choose the source of the noise of training epochs: repeats where there are some, else the baseline.
 
     Parameters
     ----------

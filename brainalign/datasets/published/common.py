@@ -125,7 +125,7 @@ def load_pickled_dict(path: Path, remedy: str, *, trust_pickle: bool) -> dict[An
 
 
 def named_regions(ids: NDArray[Any], names: Mapping[int, str], path: Path, names_path: Path) -> Regions:
-    """Return which targets belong to each region of a labelling; regions without targets are left out.
+    """Find the targets of each region of a labelling; regions without targets are left out.
 
     Parameters
     ----------

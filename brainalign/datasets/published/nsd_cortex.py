@@ -116,7 +116,7 @@ def read_nsd_cortex(
 
 
 def _check_shapes(paths: dict[str, Path], betas: dict[str, NDArray[Any]], about: Path, n_shown: int) -> int:
-    """Return how many sessions there are."""
+    """Check the shapes of the betas and count the sessions."""
     n_vertices = SPACES["fsaverage"]
     for hemi, part in betas.items():
         if part.shape[1] != n_vertices or len(part) % N_TRIALS or not len(part):

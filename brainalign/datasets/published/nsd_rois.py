@@ -32,7 +32,7 @@ def read_nsd_volume(path: Path, grid: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def read_nsd_regions(root: Path, place: Path, inside: NDArray[np.bool_], rois: Sequence[str]) -> Regions:
-    """Return which voxels inside belong to each region of the labellings of a subject.
+    """Read the masks of the regions of a subject's labellings, over the voxels inside.
 
     Parameters
     ----------

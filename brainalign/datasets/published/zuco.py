@@ -173,7 +173,7 @@ def _unusable(text: str, raw: NDArray[Any]) -> str:
 def _labelled(
     rows: list[dict[str, Any]], table: pd.DataFrame, unmatched: str, path: Path
 ) -> tuple[NDArray[np.intp], list[dict[str, Any]], list[tuple[Any, ...]]]:
-    """Return which rows stay, these with the table's text and labels, and entries of the ledger for the others."""
+    """Match rows to the table: the rows that stay, these with its text and labels, and the ledger of the others."""
     found = match_texts([row["text"] for row in rows], table["text"].tolist())
     missing = np.flatnonzero(found["row"] < 0)
     if len(missing) and unmatched == "raise":

@@ -19,7 +19,7 @@ EMPTY: Values = np.zeros((0, 0))
 
 
 def count_sentences(path: Path) -> int:
-    """Return how many sentences a file has, from its header.
+    """Count the sentences of a file, from its header.
 
     Raises
     ------

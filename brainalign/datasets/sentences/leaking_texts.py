@@ -156,7 +156,7 @@ def _by_order(shown: pd.DataFrame, label: str, n_permutations: int, seed: int) -
 def order_leak(
     shown: pd.DataFrame, label: str, *, n_permutations: int = 1000, seed: int = 0
 ) -> tuple[float, float, float, list[str]]:
-    """Return how well the training sentence read nearest to a test sentence tells its label.
+    """Compute the accuracy of a test sentence's label as told by the training sentence read nearest to it.
 
     Parameters
     ----------

@@ -60,7 +60,7 @@ def _distance(a: str, b: str, most: int) -> int:
 
 
 def _possible(text: NDArray[np.int32], others: NDArray[np.int32], similarity: float) -> NDArray[np.intp]:
-    """Return which texts may be so similar, by their counts of characters.
+    """Select the texts that may be so similar, by their counts of characters.
 
     An edit changes the count of a character by one at most in either direction.
     """
@@ -73,7 +73,7 @@ def _possible(text: NDArray[np.int32], others: NDArray[np.int32], similarity: fl
 
 
 def _counts(texts: Sequence[str]) -> NDArray[np.int32]:
-    """Return how often each text has each character (n_texts, n_characters)."""
+    """Count each character of each text (n_texts, n_characters)."""
     alphabet = {char: column for column, char in enumerate(sorted(set("".join(texts))))}
     counts = np.zeros((len(texts), len(alphabet)), dtype=np.int32)
     for row, text in enumerate(texts):

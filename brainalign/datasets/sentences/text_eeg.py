@@ -98,7 +98,7 @@ class TextRecordings:
         return pd.DataFrame(found, columns=names)
 
     def drops(self) -> pd.DataFrame:
-        """Return how many trials were dropped: dataset, task, reason, n, subjects (how many)."""
+        """Count the dropped trials: dataset, task, reason, n, subjects (how many)."""
         dropped = self.ledger[~self.ledger["kept"].astype(bool)]
         counted = dropped.groupby(["dataset", "task", "reason"], sort=True)["subject"].agg(["size", "nunique"])
         return counted.reset_index().rename(columns={"size": "n", "nunique": "subjects"})

@@ -142,7 +142,7 @@ def _across(table: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def split_card(splits: pd.DataFrame, trials: pd.DataFrame, images: ImageAudit | None = None) -> pd.DataFrame:
-    """Return what each split holds, for the report.
+    """Tabulate the contents of each split, for the report.
 
     Parameters
     ----------

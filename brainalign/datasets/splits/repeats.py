@@ -13,7 +13,7 @@ from brainalign.checks import BrainalignError, check_choice, listed
 
 
 def repeat_counts(trials: pd.DataFrame) -> pd.Series[int]:
-    """Return how often each stimulus was shown, by stimulus id, in the order of first appearance."""
+    """Count the presentations of each stimulus, by stimulus id, in the order of first appearance."""
     return trials.groupby("stimulus_id", sort=False).size()
 
 

@@ -60,7 +60,7 @@ class Preprocessing:
         check_choice("resample", self.resample, RESAMPLE)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return what the network gets, for images (n, 3, rows, columns) in [0, 1]; differentiable."""
+        """Preprocess images (n, 3, rows, columns) in [0, 1] for the network; differentiable."""
         images = self._resized(images)
         if self.crop is not None:
             images = _central(images, self.crop)

@@ -66,7 +66,7 @@ class UserExtractor(NetworkExtractor):
         self.std = std
 
     def build(self) -> Network:
-        """Return what the function returned; its source file takes part in the digest.
+        """Build the network with the user's function; its source file takes part in the digest.
 
         Raises
         ------

@@ -225,7 +225,7 @@ def preprocessing_of(config: Mapping[str, Any], name: str) -> Preprocessing:
 
 
 def _size(config: Mapping[str, Any], name: str) -> tuple[int | tuple[int, int], tuple[int, int] | None]:
-    """Return what to resize to, and the crop that belongs to it (ConvNext)."""
+    """Choose the size to resize to, and the crop that belongs to it (ConvNext)."""
     size = config["size"]
     kind = str(config.get("image_processor_type", config.get("feature_extractor_type", "")))
     if isinstance(size, int):

@@ -14,7 +14,7 @@ from brainalign.study import find_weights
 
 
 def embed_texts(weights: str, texts: Sequence[str]) -> NDArray[np.float32]:
-    """Return what a model's text tower makes of texts (n_texts, n_features), at unit length.
+    """Embed texts by the text tower of a model (n_texts, n_features), at unit length.
 
     Images of the same space are the layer "visual_projection" of the extractor `vision` with the same weights.
 

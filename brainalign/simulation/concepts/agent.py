@@ -141,7 +141,7 @@ class _Life:
         return np.array([self.memory[row] for row in rows], dtype=np.intp)
 
     def policy(self) -> Values:
-        """Return how often each action was taken in each state."""
+        """Estimate the policy: the share of each action in each state."""
         counts = np.full((self.n_states, 2), 1e-9)
         past = np.array(self.memory)
         np.add.at(counts, (past[:, 0], past[:, 1]), 1)

@@ -99,7 +99,7 @@ def occluded_ball(
 
 
 def ball_features(frames: NDArray[np.generic]) -> Values:
-    """Return what a frozen encoder sees of a ball: centre of brightness and its change, (n, n_times, 4).
+    """Compute a frozen encoder's features of a ball: centre of brightness and its change, (n, n_times, 4).
 
     An empty frame has its centre in the middle of the box.
 

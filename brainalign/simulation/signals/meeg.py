@@ -131,7 +131,7 @@ def _dipoles(places: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
 
 
 def _fields(info: mne.Info, positions: Floats, directions: Floats) -> Floats:
-    """Return what a dipole of 1 Am at each position gives at each sensor, (n_dipoles, n_sensors)."""
+    """Compute the field of a dipole of 1 Am at each position, at each sensor, (n_dipoles, n_sensors)."""
     import mne
 
     n = len(positions)

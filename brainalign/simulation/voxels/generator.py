@@ -35,7 +35,7 @@ CONFIG: dict[str, Any] = {
 
 
 def _inputs(images: NDArray[np.uint8]) -> torch.Tensor:
-    """Return what the saved preprocessing makes of images: (n, 3, rows, columns) in [-1, 1]."""
+    """Apply the saved preprocessing to images: (n, 3, rows, columns) in [-1, 1]."""
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float().div_(127.5).sub_(1)

@@ -180,7 +180,7 @@ SHAPE_NEURONS: Mapping[str, Callable[[Things], Floats]] = {
 
 
 def true_responses(things: Things) -> pd.DataFrame:
-    """Return what every neuron answers to the things of images, in its own unit.
+    """Compute the response of every neuron to the things of images, in its own unit.
 
     Parameters
     ----------

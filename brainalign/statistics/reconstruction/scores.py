@@ -157,7 +157,7 @@ def reconstruction_scores(
 
 
 def n_way_identification(similar: Values, n_way: int = 2, others: NDArray[np.bool_] | None = None) -> Floats:
-    """Return how probably each row finds its own column among n_way − 1 random others; exact, no draws.
+    """Compute the probability that each row finds its own column among n_way − 1 random others; exact, no draws.
 
     Parameters
     ----------

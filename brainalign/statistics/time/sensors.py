@@ -14,7 +14,7 @@ N_NEIGHBOURS = 6  # of a sensor
 
 
 def sensor_adjacency(targets: pd.DataFrame) -> csr_array[Any]:
-    """Return which sensors are neighbours: the nearest ones, and those that call this one near; types apart.
+    """Find the neighbours of sensors: the nearest ones, and those that call this one near; types apart.
 
     Nearest places rather than triangles, because the two gradiometers of a place coincide.
 

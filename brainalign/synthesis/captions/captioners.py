@@ -187,7 +187,7 @@ class TextCaptioner:
         self.embed = embed
 
     def __call__(self, projected: Values) -> Captions:
-        """Return what the function says."""
+        """Write captions with the function, and embed them where it is known how."""
         texts = [str(text) for text in self.write(projected)]
         embeddings = np.full(projected.shape, np.nan)
         if self.embed is not None and texts:

@@ -42,7 +42,7 @@ class Regressor(Protocol):
     """What fits responses to embeddings, linearly."""
 
     def __call__(self, embeddings: Values, responses: Values, /) -> Fit:
-        """Return what was fitted."""
+        """Fit a regression of responses on embeddings."""
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def without_span(vectors: Tensor, others: Sequence[Tensor]) -> Tensor:
 
 
 def explained_by(method: str, centred: Tensor, projected: Tensor, scores: Tensor | None, vectors: Tensor) -> Tensor:
-    """Return what directions account for: of variance, of squared singular values, or of the scores."""
+    """Compute the share that directions explain: of variance, of squared singular values, or of the scores."""
     if scores is not None:
         a = projected - projected.mean(dim=0)
         b = (scores - scores.mean()).to(a)[:, None]

@@ -38,7 +38,7 @@ class Denoiser:
         return float16 in (self.unet.dtype, None if self.vae is None else self.vae.dtype)
 
     def __call__(self, u: Tensor, t: Tensor) -> Tensor:
-        """Return what the network says of its input at a time or times, in the precision of the input."""
+        """Apply the network to its input at a time or times, in the precision of the input."""
         if self.embeds is None:
             return self._network(u, t)
         told: dict[str, Any] = {"encoder_hidden_states": self.embeds}

@@ -25,7 +25,7 @@ def prompt_embeddings(
     classifier_free_scale: float = 0.0,
     negative_prompt: str | list[str] | None = None,
 ) -> tuple[Tensor | None, Added | None]:
-    """Return what the network is told, (n or 2n, n_tokens, width), and besides; None where it reads no prompt.
+    """Compute prompt embeddings (n or 2n, n_tokens, width) and added conditions; None where no prompt is read.
 
     Stable Diffusion XL is told the states of both encoders side by side, the pooled text of the second one, and the
     sizes of images (`text_embeds`, `time_ids`); no prompt at all is zeros where it was trained so

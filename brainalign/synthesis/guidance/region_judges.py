@@ -36,7 +36,7 @@ class SavedEncoders:
     asked: Mapping[str, Sequence[str | None]]
 
     def objectives(self, role: str, features: Callable[[Tensor], Tensor]) -> dict[str, RegionObjective]:
-        """Return what "guide" or "check" says of images, by what is asked for, in units of natural images."""
+        """Build the objectives of "guide" or "check", by what is asked for, in units of natural images."""
         coef, intercept = self.arrays[f"{role}_coef"], self.arrays[f"{role}_intercept"]
         means, sds = (dict(zip(self.regions, self.arrays[f"{role}_{of}"], strict=True)) for of in ("mean", "sd"))
         found = {}

@@ -181,7 +181,7 @@ class SynthesisStudy:
         return found.done(cost)
 
     def _evolved(self, region: str, n_samples: int) -> Tensor:
-        """Return what evolution of the noise finds with as many samples as best-of-n, the cost of guidance."""
+        """Evolve the noise with as many samples as best-of-n, the cost of guidance."""
         found = evolve(
             self.pipe,
             self.objectives[region],
@@ -256,7 +256,7 @@ class SynthesisStudy:
         return torch.cat(parts), seconds
 
     def _told(self, prompt: str | None = None) -> dict[str, Any]:
-        """Return what the prior is told, as arguments of a call."""
+        """Collect the prompts and the guidance scale of the prior, as arguments of a call."""
         options = self.sampling
         words, away = prompt if prompt is not None else options.prompt, options.negative_prompt
         scale = 0.0 if words is None and away is None else options.classifier_free_scale

@@ -35,7 +35,7 @@ def denoised_views(
     batch_size: int = 64,
     at_once: int | None = None,
 ) -> Tensor:
-    """Return what guidance would show an encoder on its way to each image.
+    """Compute the views that guidance would show an encoder on its way to each image.
 
     Per draw: t uniform over the training steps, u = √ā x + √(1 − ā) ε, one pass of the network to x₀, then
     w = √(1 − ā) x₀ + (1 − √(1 − ā)) u, decoded and clamped to [0, 1].
