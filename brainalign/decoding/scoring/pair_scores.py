@@ -19,7 +19,7 @@ PairScore = Callable[[Any, Trials], Mapping[str, Values]]
 
 
 def retrieval_hits(outputs: Values, distinct: Trials) -> Mapping[str, Values]:
-    """Return whether each stimulus would be retrieved, first and among the first five.
+    """Mark the stimuli that each output would retrieve, first and among the first five.
 
     Parameters
     ----------

@@ -203,7 +203,7 @@ class _Best:
             self.reference, self.since = value, step
 
     def stands_still(self) -> bool:
-        """Return whether nothing was better for so many steps; if so, count them anew."""
+        """Return whether the score did not improve for `patience` steps; if so, start the count anew."""
         step = self.values[-1][0]
         if step - self.since < self.patience:
             return False

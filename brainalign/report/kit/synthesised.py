@@ -87,7 +87,7 @@ class SynthesisedImages:
         return min((found.get(name, float("nan")) for name in own if name), default=float("nan"))
 
     def known(self, score: str, region: str | None = None) -> bool:
-        """Return whether a score is there, of any region or of one."""
+        """Return whether the table has values of a score, for any region or for one."""
         if score not in self.table:
             return False
         values = self.table[score] if region is None else self.table.loc[self.table["scored"] == region, score]

@@ -16,7 +16,7 @@ LEAST_VALID = 0.9  # of the share of unguided images that are valid
 
 
 def verdict(study: SynthesisedImages, region: str) -> str:
-    """Return whether guided images may be said to raise a region's response, and if not, every reason."""
+    """State the verdict on the claim that guided images raise a region's response, or every reason against it."""
     judge = study.judge_of(region)
     gain = study.gain(region, "unguided", judge)
     against = objections(study, region)
