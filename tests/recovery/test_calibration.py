@@ -32,7 +32,7 @@ Record = Callable[[str, object, str], None]
 ALPHAS = (0.1, 3.0, 100.0)
 
 
-def sizes(full: int, few: tuple[int, int] = (120, 30)) -> pytest.MarkDecorator:
+def sizes(full: int, few: tuple[int, int] = (60, 15)) -> pytest.MarkDecorator:
     """Run a test with few simulations in `make test` and with `full` null simulations in `make acceptance`."""
     cases = [pytest.param(*few, id="reduced"), pytest.param(full, 120, id="full", marks=pytest.mark.acceptance)]
     return pytest.mark.parametrize(("n_null", "n_power"), cases)
@@ -140,7 +140,7 @@ def zero_shot_p(effect: bool, seed: int) -> float:
     return float(permutation_test(np.asarray(found.observed.correct.mean()), found.null.accuracy))
 
 
-@sizes(full=500, few=(40, 12))
+@sizes(full=500, few=(24, 8))
 def test_zero_shot(n_null: int, n_power: int, record: Record) -> None:
     """Zero-shot matching of left-out pairs: exchange of stimuli as wholes"""
     false = sum(zero_shot_p(False, seed) <= 0.05 for seed in range(n_null))
