@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import functools
 import importlib
 import os
 import random
@@ -32,6 +33,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # Tests beside which no mutation is judged: rules on names and files, and pages of documentation.
 NEVER = ("test_architecture.py", "test_docs.py")
+# Tests of whole studies and of the root, which ask of every folder; one of them asks one thing only of all it names.
+WHOLE, SEEDED = ("tests/workflow", "tests/recovery", "tests/test_"), "tests/test_seeds.py"
 # Folders of tests that are asked first for the code of a folder; all others come after them.
 NEAREST = {
     "brainalign/datasets": ("tests/datasets",),
@@ -249,23 +252,70 @@ def _column(node: ast.AST) -> str:
 def nearest_tests(mutant: Mutant, most: int, among: Sequence[str] = (), folder: Path = ROOT) -> list[str]:
     """Return the test files that name the mutated function, those of its own folder and of most mentions first.
 
-    A private function stands for the public ones of its module; where no test names any, its module does.
+    Where none does, what uses it stands for it, then what uses that; then the public functions of its module.
     """
-    path = mutant.path.as_posix()
-    near = next((folders for prefix, folders in NEAREST.items() if path.startswith(prefix)), ("tests",))
+    near = next((folders for prefix, folders in NEAREST.items() if mutant.path.is_relative_to(prefix)), ("tests",))
     tree = ast.parse((ROOT / mutant.path).read_bytes())
-    public = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-    public = [name for name in public if not name.startswith("_")]
-    function, module = mutant.function.split(".")[0], mutant.path.stem
+    public = {(mutant.path, node.name) for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     files = [folder / name for name in among] or sorted((folder / "tests").rglob("test_*.py"))
-    texts = {file.relative_to(folder).as_posix(): file.read_text() for file in files if file.name not in NEVER}
-    for names in ([f"{module}.{function}"], [function], [f"{module}.{name}" for name in public], public, [module]):
-        pattern = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in names) or "$^")
-        counts = {file: len(pattern.findall(text)) for file, text in texts.items()}
-        hits = [file for file in counts if counts[file]]
-        if hits:
-            return sorted(hits, key=lambda file: (not file.startswith(near), -counts[file], file))[:most]
-    return []
+    texts = {file.relative_to(folder).as_posix(): _text(file) for file in files if file.name not in NEVER}
+    found: dict[str, int] = {}
+    for names in (*_users_of(mutant.path, mutant.function.split(".")[0]), public):
+        counts = {file: sum(_mentions(text, *name) for name in names) for file, text in texts.items()}
+        found = {file: count for file, count in counts.items() if count} | found
+        if any(file.startswith((*near, *WHOLE)) and file != SEEDED for file in found):
+            break
+    return sorted(found, key=lambda file: (not file.startswith(near), -found[file], file))[:most]
+
+
+def _text(file: Path) -> str:
+    """Return a test file with the files beside it that it names: cases that it runs in a process of its own."""
+    text = file.read_text()
+    beside = [other for other in file.parent.glob("*.py") if other.stem in text and not other.name.startswith("test_")]
+    return text + "".join(other.read_text() for other in beside if other.name != "conftest.py")
+
+
+def _mentions(text: str, path: Path, name: str) -> int:
+    """Return how often a test that knows a folder of the library names what a file of it holds."""
+    room = path.parts[1] if path.parts[0] == "brainalign" else path.parts[0]
+    room = "brainalign" if room.endswith(".py") else room
+    if not re.search(rf"\b{room}\b", text):
+        return 0
+    if name == "main":  # every stage has one
+        return len(re.findall(rf"\b{path.stem}\b", text))
+    return len(re.findall(rf"\b{path.stem}\.{name}\b" if name[0] == "_" else rf"\b{name}\b", text))
+
+
+def _users_of(path: Path, function: str, hops: int = 4) -> Iterator[set[tuple[Path, str]]]:
+    """Yield file and name of a function, of the functions and classes that use it, of those that use these."""
+    found = seen = {(path, function)}
+    for _ in range(hops + 1):
+        yield found
+        # What is private is used in its own file only, and others have private functions of that name.
+        used = {
+            (user, by)
+            for file, name in found
+            if name != "main"
+            for user, by in _uses().get(name, ())
+            if user == file or name[0] != "_"
+        }
+        found = used - seen
+        seen = seen | found
+
+
+@functools.cache
+def _uses() -> dict[str, set[tuple[Path, str]]]:
+    """Return file and name of the functions, classes and constants that use each name."""
+    users: dict[str, set[tuple[Path, str]]] = {}
+    for path in [path for name in ("brainalign", "kernels", "pipelines") for path in (ROOT / name).rglob("*.py")]:
+        for top in ast.parse(path.read_bytes()).body:
+            target = top.targets[0] if isinstance(top, ast.Assign) else getattr(top, "target", None)
+            user = getattr(top, "name", getattr(target, "id", ""))
+            for node in ast.walk(top) if user else []:
+                name = getattr(node, "id", getattr(node, "attr", ""))
+                if name:
+                    users.setdefault(name, set()).add((path.relative_to(ROOT), user))
+    return users
 
 
 def copied_tree(folder: Path) -> None:
@@ -384,29 +434,35 @@ def judge(mutants: Sequence[Mutant], folder: Path, options: argparse.Namespace) 
     copied_tree(folder)
     for name in WARM:
         importlib.import_module(name)
-    sound: dict[tuple[str, ...], bool] = {}
+    sound: dict[str, bool] = {}
     killed, survived = 0, []
     for mutant in mutants:
-        tests = tuple(nearest_tests(mutant, options.most_files, options.tests, folder))
-        if tests and tests not in sound:
-            state, _, tail = run_tests(folder, tests, options.limit_s)
-            sound[tests] = state == "passed"
-            if not sound[tests]:
-                print(f"these fail without any mutation and judge nothing: {' '.join(tests)}\n{tail}", flush=True)
-        if tests and not sound[tests]:
+        tests = nearest_tests(mutant, options.most_files, options.tests, folder)
+        target, start = folder / mutant.path, time.perf_counter()
+        whole, dead, asked = target.read_bytes(), False, []
+        for file in tests:
+            target.write_bytes(mutant.source(whole))
+            try:
+                state = run_tests(folder, [file], options.limit_s)[0]
+            finally:
+                target.write_bytes(whole)
+            if state != "passed" and file not in sound:
+                plain, _, tail = run_tests(folder, [file], options.limit_s)
+                sound[file] = plain == "passed"
+                if not sound[file]:
+                    print(f"{file} {plain} without any mutation and judges nothing\n{tail}", flush=True)
+            asked += [file] if sound.get(file, True) else []
+            dead = state != "passed" and sound[file]
+            if dead:
+                break
+        if tests and not asked:
             continue
-        target = folder / mutant.path
-        whole = target.read_bytes()
-        target.write_bytes(mutant.source(whole))
-        try:
-            state, seconds, _ = run_tests(folder, tests, options.limit_s) if tests else ("no test", 0.0, "")
-        finally:
-            target.write_bytes(whole)
-        dead = state in ("failed", "hung")
+        seconds = time.perf_counter() - start
         killed += dead
         survived += [] if dead else [mutant]
         print(
-            f"{'killed  ' if dead else 'SURVIVED'} {seconds:4.0f} s  {mutant}  [{' '.join(tests) or state}]", flush=True
+            f"{'killed  ' if dead else 'SURVIVED'} {seconds:4.0f} s  {mutant}  [{' '.join(asked) or 'no test'}]",
+            flush=True,
         )
     judged = killed + len(survived)
     print(f"\n{killed} of {judged} killed ({killed / max(judged, 1):.0%})" + ("; survivors:" if survived else ""))

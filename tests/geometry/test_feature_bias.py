@@ -81,6 +81,7 @@ def test_rdm_is_partitioned(planted: tuple[np.ndarray, dict[str, np.ndarray]]) -
                for share, block in ((0.8, features["easy"][:, None]), (0.6, features["hard"][:, None])))  # fmt: skip
     made = feature_rdm_partition(pure, {name: features[name] for name in ("easy", "hard")}).set_index("feature")
     assert made["weight"].tolist() == pytest.approx([0.8, 0.6])
+    assert made["unique"].tolist() == pytest.approx((1 - made["explained"]).tolist()[::-1])
     with pytest.raises(BrainalignError, match="the RDM has 10 rows but pairs of stimuli has 28680"):
         feature_rdm_partition(np.ones(10), features)
 

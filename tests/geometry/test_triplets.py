@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import numpy as np
@@ -181,6 +182,9 @@ def test_an_embedding_is_that_of_its_seed(make) -> None:
     assert not both.seen_[5]
     assert both.seen_.sum() == 23
     assert not both.embedding_[5].any()
+    if isinstance(both, VariationalConcepts):  # nothing but the prior says where the object is that nobody saw
+        assert np.abs(both.location_[5]).max() < 0.3
+        assert 0.25 < both.scale_[5].min() < both.scale_[5].max() < 1.0
     assert odd_one_out_accuracy(object_similarities(both.embedding_), WORLD.repeats) > 0.45
 
 
@@ -222,9 +226,13 @@ def test_readouts_and_their_nulls() -> None:
     rng = np.random.default_rng(0)
     regressor = RidgeCV(np.logspace(-2, 4, 7), alpha_per_target=True)
     with_nothing = np.hstack([WORLD.embedding, rng.random((24, 1)), np.ones((24, 1))])
+    again = copy.deepcopy(rng)
     found = fit_dimensions(WORLD.features, with_nothing, regressor, 4, 19, rng)
     assert found.r2[:3].min() > 0.9
     assert found.p[:3].max() == 1 / 20
+    assert found.null.shape == (19, 5)
+    rescaled = fit_dimensions(1e-3 * WORLD.features, with_nothing, regressor, 4, 19, again)
+    np.testing.assert_allclose(rescaled.r2, found.r2)
     assert found.null[:, :3].max() < 0.5
     assert found.r2[3] < 0.5
     assert found.p[3] > 0.05
