@@ -65,6 +65,27 @@ RECORDINGS = {"prepare_recordings": 1, "decode_times": 1, "report_recordings": 1
 MATRICES = {"prepare_rdms": 1, "extract": 2, "compare_rdms": 1, "report_group": 1}
 
 
+# Seconds of a core that stages of the demo took, without the studies that need files of others (benchmarks/plan.py;
+# two quiet cores). Stages of less than ten seconds are counted in the last.
+MEASURED_S = {
+    "simulate": 20.0,
+    "prepare_images": 10.9,
+    "extract": 62.3,
+    "pretrain": 26.3,
+    "encode": 58.4,
+    "encode_images": 125.6,
+    "compare_images": 31.7,
+    "decode": 29.8,
+    "decode_modalities": 18.6,
+    "decode_series": 30.6,
+    "guide": 10.7,
+    "synthesize": 65.2,
+    "directions": 34.3,
+    "report_images": 34.0,
+    "others": 82.7,
+}
+
+
 def by_stage(planned: list[Job], dataset: str) -> Counter[str]:
     return Counter(job.stage for job in planned if job.dataset == dataset)
 
@@ -108,6 +129,18 @@ def test_an_optional_dataset_is_left_out_where_its_files_are_not(
     assert [job.stage for job in jobs(needed)].count("compare_rdms") == 1  # planned, and missing files stop the run
     with pytest.raises(BrainalignError, match=r"kriegeskorte92: files: no file 92_behavRDMs.mat in .*BRAINALIGN_DATA"):
         load_descriptors(needed)["kriegeskorte92"].all_files()
+
+
+def test_the_plan_is_what_the_demo_took(demo: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it within a factor of 1.5, every stage of more than ten seconds within 2."""
+    monkeypatch.setenv("BRAINALIGN_DATA", str(tmp_path))
+    planned: Counter[str] = Counter()
+    for job in jobs(demo):
+        planned[job.stage if job.stage in MEASURED_S else "others"] += job.cost.seconds
+    assert {name: 0.5 <= planned[name] / took <= 2 for name, took in MEASURED_S.items()} == dict.fromkeys(
+        MEASURED_S, True
+    )
+    assert 1 / 1.5 <= planned.total() / sum(MEASURED_S.values()) <= 1.5
 
 
 def test_a_study_of_images_with_two_methods(scenes, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ CONVOLUTIONS = 2.4e11  # operations per second and trial: what was shown three t
 START_S = 2  # seconds of one core: a stage imports, reads and writes
 NETWORK_S = 3  # and a pretrained network is loaded
 # Seconds of stages of images: at least, and per trial and target.
-PASSES = {"compare_images": (START_S, 4e-7), "report_images": (6, 2e-7), "report_group": (4, 1e-7)}
+PASSES = {"report_images": (6, 2e-7), "report_group": (4, 1e-7)}
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,12 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
         if stage == "caption":
             return _caption_cost(config, descriptor)
         if stage == "ground":  # two trainings; every step meets as many places as a batch has
-            return Cost(2500, START_S + round(2 * 0.005 * config.ground.n_steps * config.ground.batch_size / 16), 20)
+            return Cost(2500, 4 + round(2 * 0.0017 * config.ground.n_steps * config.ground.batch_size / 16), 20)
+        if stage == "compare_images":
+            trials, targets = _sizes(descriptor)
+            each = 3e-8 + 3.2e-10 * (config.compare_images.permutations + 4 * config.compare_images.draws)
+            cost = _image_cost(stage, descriptor, 1.0)
+            return replace(cost, seconds=START_S + round(each * trials * targets))
         if stage == "ground_regions":
             return replace(_image_cost("compare_images", descriptor, 1.0), seconds=START_S + config.ground.draws // 300)
         if stage == "searchlight":
@@ -110,7 +115,7 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
         return Cost(3000, 60 + round(0.02 * heads * config.dynamics.training_steps), 50)
     if isinstance(descriptor, ModalityStudy) and stage == "decode_modalities":  # of tiny networks, with all beside
         trainings = 1 + len(config.decode_modalities.beside)
-        return Cost(3000, START_S + round(0.03 * trainings * min(config.decode_modalities.steps, 600)), 50)
+        return Cost(3000, 14 + round(0.008 * trainings * min(config.decode_modalities.steps, 600)), 50)
     if isinstance(descriptor, TripletStudy) and stage == "concepts":  # sizes are not in the descriptor: those of THINGS
         fits = len(config.concepts.methods) * (1 + config.concepts.starts) + len(config.concepts.alphas)
         return Cost(3000, 60 + round(0.06 * fits * config.concepts.epochs * config.concepts.n_dims), 10)
@@ -119,7 +124,16 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
     if isinstance(descriptor, TripletStudy) and stage == "align":  # of layers of some hundred features
         students = len(config.align.models_of(list(config.models)))
         return Cost(4000, 60 + 30 * len(config.align.penalties) + students * config.align.steps // 5, 10)
+    if stage == "extract":  # as many pictures as there are in the study of 92 images, or sentences
+        return Cost(1500, START_S + _loading_s(config, model) + 4 * getattr(config.models[model], "n_draws", 0), 20)
+    if stage == "compare_rdms":  # bootstrap of every layer of every model
+        layers = sum(_n_layers(config.models[name]) for name in config.models_of(descriptor.name))
+        return Cost(1500, START_S + round(0.0015 * config.compare_rdms.draws * layers), 20)
     return Cost(1500, START_S + stage.startswith("report"), 20)
+
+
+def _loading_s(config: Config, model: str) -> int:
+    return NETWORK_S if hasattr(config.models[model], "weights") else 0
 
 
 def _sizes(descriptor: BlockStudy | ImageStudy) -> tuple[int, int]:
@@ -134,7 +148,8 @@ def _series_cost(config: Config) -> Cost:
     full = 4 if options.model.design == "full" else 1
     ends = 2000 if options.model.schedule == "plateau" else options.model.n_steps  # nulls end before, models after
     steps = min(ends, options.model.n_steps) * options.model.batch_size / 48
-    return Cost(2500, START_S + round(0.04 * full * trainings * steps + options.folds * (4 * options.repeats)), 20)
+    permuted = options.folds * options.repeats * options.permutations
+    return Cost(2500, START_S + round(0.025 * full * trainings * steps + 0.045 * permuted), 20)
 
 
 def _synthesis_cost(stage: str, config: Config, descriptor: ImageStudy) -> Cost:
@@ -146,10 +161,10 @@ def _synthesis_cost(stage: str, config: Config, descriptor: ImageStudy) -> Cost:
             1500 + round(5 * 4 * trials * targets / MB), START_S + round(0.003 * trials * (1 + options.views)), 10
         )
     n_regions = len(options.regions) if options.regions is not None else 10
-    guided = options.n_images * n_regions * (1 + len(options.scales)) + options.n_nulls * options.n_null_images
+    guided = options.n_images * n_regions * (1 + len(options.scales)) + options.n_nulls * max(options.n_null_images, 12)
     # The searches beside take as long as guidance does, each.
     guided += 2 * options.n_images * n_regions
-    return Cost(2000, START_S + round(0.007 * guided * options.recurrence * options.steps), 20)
+    return Cost(2000, START_S + round(0.0036 * guided * options.recurrence * options.steps), 20)
 
 
 def _directions_cost(config: Config) -> Cost:
@@ -214,7 +229,7 @@ def _image_cost(stage: str, descriptor: ImageStudy, searches: float) -> Cost:
     trials, targets = _sizes(descriptor)
     values_mb = 4 * trials * targets / MB
     if stage == "extract":
-        return Cost(1500, START_S + round(0.005 * trials), 100)
+        return Cost(1500, START_S + round(0.004 * trials), 100)
     if stage == "simulate":
         return Cost(2500, 5 + round(1e-6 * trials * targets), 250)
     if stage == "encode_images":
@@ -310,7 +325,7 @@ def _block_cost(stage: str, config: Config, descriptor: BlockStudy, model: str, 
         # All volumes, in float32 and in nilearn's float64; a trial is some ten volumes.
         return Cost(700 + round(120 * values_mb), START_S + round(values_mb), 11 * values_mb)
     if stage == "extract":
-        return Cost(900, 8, 1)
+        return Cost(900, START_S + _loading_s(config, model), 1)
     if stage == "encode":
         # Every fold decomposes its features once; the rest grows with targets and permutations.
         seconds = _layers(config, descriptor, model) * sum(
@@ -337,7 +352,7 @@ def _caption_cost(config: Config, descriptor: ImageStudy) -> Cost:
     """
     trials, targets = _sizes(descriptor)
     projections = 2 * config.caption.nulls + len(config.caption.temperatures) + 6
-    seconds = trials * targets / 3 * (1.4e-8 * projections + 4e-11 * config.caption.draws * 25)
+    seconds = trials * targets / 3 * (1.4e-8 * projections + 1e-11 * config.caption.draws * 25)
     return Cost(1500 + round(8 * 6 * trials * targets / 3 / MB), START_S + round(seconds), 5)
 
 
@@ -349,7 +364,7 @@ def _searchlight_cost(config: Config, descriptor: BlockStudy | ImageStudy) -> Co
     trials, targets = _sizes(descriptor)
     n = min(len(descriptor.stimuli) if isinstance(descriptor, BlockStudy) else 100, trials)
     pairs = n * (n - 1) / 2
-    seconds = targets * (8e-5 + pairs * (3e-8 + 5 * config.searchlight.permutations * 8e-12))
+    seconds = targets * (8e-5 + pairs * (1e-8 + 5 * config.searchlight.permutations * 2.6e-11))
     return Cost(1200 + round(8 * 4 * trials * targets / MB), START_S + round(seconds), 1e-4 * targets + 1)
 
 
