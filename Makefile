@@ -18,7 +18,7 @@ OTHERS := $(filter-out tests/workflow tests/recovery %/conftest.py %/__pycache__
 TESTS := $(LONGEST) $(RECOVERY) $(OTHERS)
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo run configured unlock quick test acceptance lint bench docs schemas prior smollm clean
+.PHONY: setup demo run configured unlock quick test acceptance lint style types bench docs schemas prior smollm clean
 
 setup: .venv/installed
 
@@ -50,8 +50,10 @@ unlock: setup
 	@if ls .snakemake/locks/* > /dev/null 2>&1 && python -P -m brainalign.workflow.locks; \
 	then $(SNAKEMAKE) --configfile $(CONFIG) --unlock; fi
 
-test: setup lint
-	$(PYTEST) -m "not acceptance" $(TESTS)
+# Types take a minute of one core: they are checked beside the tests.
+test: setup style
+	@mkdir -p build; $(MAKE) --no-print-directory types > build/types.log 2>&1 & types=$$!; \
+	$(PYTEST) -m "not acceptance" $(TESTS); tests=$$?; wait $$types; types=$$?; cat build/types.log; exit $$((tests + types))
 
 # First feedback: what the library computes and the rules of the workflow, without the files that take longest.
 SLOW := tests/test_docs.py tests/kernels/test_triton.py tests/report/test_whole_page.py tests/report/test_image_page.py \
@@ -67,10 +69,14 @@ acceptance: setup
 	$(PYTEST) -m acceptance $(TESTS)
 	python -P benchmarks/acceptance_table.py
 
-lint: setup
+lint: style types
+
+style: setup
 	ruff check .
 	ruff format --check .
 	snakefmt --check --compact-diff Snakefile snakemake
+
+types: setup
 	python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/types .
 	mypy build/types/brainalign
 
