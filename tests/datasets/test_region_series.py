@@ -15,6 +15,7 @@ from brainalign.datasets import SeriesFile, find_series, read_region_series
 
 TR, FRAMES, SHAPE = 0.8, 120, (6, 5, 4)
 SPACE = "MNI152NLin2009cAsym"
+NUMBERS = (1, 20, 30, 40)  # of the regions in the atlas
 NAMES = ["trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"]
 
 
@@ -33,8 +34,8 @@ class Study:
         self.func = folder / "sub-01" / "func"
         self.func.mkdir(parents=True)
         self.labels = np.zeros(SHAPE, np.int16)
-        for k in range(4):
-            self.labels[k + 1, 1:4, 1:3] = 10 * (k + 1)
+        for k, number in enumerate(NUMBERS):
+            self.labels[k + 1, 1:4, 1:3] = number
         self.atlas = folder / "atlas.nii.gz"
         nibabel.save(nibabel.Nifti1Image(self.labels, np.eye(4)), self.atlas)
         self.mask = np.ones(SHAPE, np.uint8)
@@ -76,13 +77,13 @@ def residual(values: np.ndarray, confounds: np.ndarray) -> np.ndarray:
 
 def test_regions_of_volumes_against_least_squares(study) -> None:
     read = read_region_series(study.files(), study.atlas, high_pass_hz=None)
-    assert read.regions["region_id"].tolist() == [f"region-{10 * k}" for k in range(1, 5)]
+    assert read.regions["region_id"].tolist() == [f"region-{number}" for number in NUMBERS]
     assert read.regions["size"].tolist() == [5, 6, 6, 6]  # one voxel lies outside the mask
     assert read.runs["run_id"].tolist() == ["sub-01_ses-1_task-rest_run-1", "sub-01_ses-1_task-rest_run-2"]
     assert read.runs["tr_s"].tolist() == [TR, TR]
     assert read.runs["sha256"].nunique() == 2
     for run, series in zip(("1", "2"), read.series, strict=True):
-        inside = [(study.labels == 10 * k) & (study.mask > 0) for k in range(1, 5)]
+        inside = [(study.labels == number) & (study.mask > 0) for number in NUMBERS]
         means = np.stack([study.volumes[run][part].astype(float).mean(axis=0) for part in inside], axis=1)
         # nilearn takes trends out of signals and confounds before it regresses: the same for a trend (Frisch-Waugh).
         np.testing.assert_allclose(series, residual(means, study.motion[run]), atol=2e-3)
@@ -112,20 +113,20 @@ def test_filtered_series_are_those_of_the_masker(study) -> None:
 
 def test_confounds_patterns_names_and_settling(study) -> None:
     names = study.folder / "atlas.tsv"
-    names.write_text("index\tname\n10\tL_V1\n20\tR_V1\n30\tthalamus\n40\tR_PFC\n")
+    names.write_text("index\tname\n1\tL_V1\n20\tR_V1\n30\tthalamus\n40\tR_PFC\n")
     read = read_region_series(study.files(), study.atlas, names=names, confounds=["trans_*", "csf"], skip_frames=20)
     assert read.regions["region_id"].tolist() == ["L_V1", "R_V1", "thalamus", "R_PFC"]
     assert read.regions["hemi"].tolist() == ["L", "R", "", "R"]
     assert read.series[0].shape == (100, 4)
     late = read_region_series(study.files(), study.atlas, skip_frames=20, high_pass_hz=None)
-    inside = [(study.labels == 10 * k) & (study.mask > 0) for k in range(1, 5)]
+    inside = [(study.labels == number) & (study.mask > 0) for number in NUMBERS]
     means = np.stack([study.volumes["1"][part].astype(float).mean(axis=0) for part in inside], axis=1)
     np.testing.assert_allclose(late.series[0], residual(means[20:], study.motion["1"][20:]), atol=2e-3)
     bare = read_region_series(study.files(), study.atlas, confounds=[])
     assert np.abs(bare.series[0] - read_region_series(study.files(), study.atlas).series[0]).max() > 0.1
     with pytest.raises(BrainalignError, match=r"no confound 'tran_x' \(did you mean 'trans_x'\?\)"):
         read_region_series(study.files(), study.atlas, confounds=["tran_x"])
-    names.write_text("index\tname\n10\tL_V1\n")
+    names.write_text("index\tname\n1\tL_V1\n")
     with pytest.raises(BrainalignError, match="labels 20, 30, 40 of the atlas have no name"):
         read_region_series(study.files(), study.atlas, names=names)
 
@@ -150,7 +151,7 @@ def test_bad_regions_are_named_or_dropped(study) -> None:
     with pytest.raises(BrainalignError, match=r"3 of 4 regions cannot be used \(region-40, region-20, region-30; "):
         read_region_series(study.files(), study.atlas)
     read = read_region_series(study.files(), study.atlas, bad_regions="drop")
-    assert read.regions["region_id"].tolist() == ["region-10"]
+    assert read.regions["region_id"].tolist() == ["region-1"]
     reasons = read.dropped.groupby("region_id")["reason"].first()
     assert reasons["region-40"].startswith("nothing of it in sub-01_task-rest_run-1")
     assert reasons["region-20"].startswith("constant in sub-01_task-rest_run-2")

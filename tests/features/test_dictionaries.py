@@ -88,6 +88,10 @@ def test_dead_atoms_are_brought_back():
     network.silent[2] = 1000
     network.loss(rows).backward()
     assert network.atoms.grad[2].abs().sum() > 0  # though it may explain no row itself
+    dead = TopK(4, 6, 1)
+    dead.encoder.data[2], dead.silent[2] = 0, 1000  # explains nothing of what others leave
+    with_it, dead.silent[2] = dead.loss(rows), 0
+    assert with_it.item() == pytest.approx(dead.loss(rows).item() + 1 / 32)
     # Without the auxiliary loss an atom that never fires has no gradient.
     lone = TopK(4, 6, 1)
     lone.encoder.data[2] = 0

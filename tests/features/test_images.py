@@ -29,6 +29,8 @@ def test_crop_scale_and_normalisation_are_what_they_say() -> None:
         np.testing.assert_allclose(out[0, channel], (2 * image[0, channel, 1:5, 2:6] - mean) / std, rtol=1e-5)
     wide = Preprocessing(resize=12)(torch.rand(1, 3, 6, 8))
     assert wide.shape == (1, 3, 12, 16)
+    wide = Preprocessing(crop=(2, 4))(image)
+    assert torch.equal(wide, Preprocessing(crop=(4, 4))(image)[:, :, 1:3])
     padded = Preprocessing(crop=(8, 8))(torch.ones(1, 3, 6, 8))
     assert padded[0, 0, :, 0].tolist() == [0, 1, 1, 1, 1, 1, 1, 0]
 

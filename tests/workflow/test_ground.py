@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,8 @@ def test_captions_find_images_that_nothing_was_fitted_to(grounded: Path) -> None
     about = load_sidecar(artifact_path(grounded, "d", "groundedwords"))["details"]
     assert {"red", "circle"} <= set(about["words"])
     assert about["grid"] == [2, 3]
+    images = load(artifact_path(grounded, "d", "features", model="net"), Layers)["last"]
+    assert ground._grid(replace(images, grid=None)) == [1, N_PLACES]
     assert "background" not in about["words"]  # which every caption holds
     assert int(words["train"].sum()) == N_IMAGES - N_TEST
     again = GroundedLanguage.from_state(load(artifact_path(grounded, "d", "grounding"), Arrays), device="cpu")

@@ -319,6 +319,8 @@ def test_a_subject_who_is_only_tested_is_named(tmp_path: Path, capsys: pytest.Ca
     more = pd.DataFrame([(f"zuco1-ZAA-NR-{row:03d}", "left out") for row in (3, 4)], columns=chosen.columns)
     pd.concat([chosen, others, more]).to_csv(tmp_path / "mine.tsv", sep="\t", index=False)
     assert run.prepare() == run.extract() == 0
+    splits = load(run.path("splits"), pd.DataFrame)
+    assert splits["group"].nunique() == splits["stimulus_id"].nunique() == 20  # no two texts are alike
     assert run.decode("ridge", n_components=5) == 2
     assert "no decoder for subject(s) ZBB" in capsys.readouterr().err
     assert not run.path("controls", method="ridge").parent.exists()
