@@ -18,9 +18,9 @@ OTHERS := $(filter-out tests/workflow tests/recovery %/conftest.py %/__pycache__
 TESTS := $(LONGEST) $(RECOVERY) $(OTHERS)
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup demo run configured unlock quick test acceptance lint style types bench docs schemas prior smollm clean
+.PHONY: setup demo run configured unlock quick test acceptance lint style types bench docs prior smollm clean
 
-setup: .venv/installed
+setup: .venv/installed snakemake/schemas/config.schema.json
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -28,6 +28,10 @@ setup: .venv/installed
 	$(PIP) torch==2.13.0
 	$(PIP) -e ".[dev]"
 	touch $@
+
+# JSON schemas, by which editors complete and check configurations and descriptors.
+snakemake/schemas/config.schema.json: .venv/installed $(wildcard brainalign/config/*.py brainalign/study/*.py)
+	@python -P -c "from pathlib import Path; from brainalign.config import write_schemas; write_schemas(Path('$(@D)'))"
 
 demo: setup
 	$(MAKE) --no-print-directory run CONFIG=snakemake/config/demo.yaml
@@ -100,9 +104,6 @@ docs: setup
 # The diffusion model in data/prior: half an hour on one core.
 prior: setup
 	python -P benchmarks/train_prior.py
-
-schemas: setup
-	python -P -c "from pathlib import Path; from brainalign.config import write_schemas; write_schemas(Path('snakemake/schemas'))"
 
 clean:
 	rm -rf build results .snakemake

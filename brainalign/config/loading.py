@@ -111,5 +111,6 @@ def write_schemas(folder: Path) -> None:
             | SeriesStudy
         ).json_schema(),
     }
+    folder.mkdir(parents=True, exist_ok=True)
     for name, schema in schemas.items():
         (folder / f"{name}.schema.json").write_text(json.dumps(schema, indent=1) + "\n")

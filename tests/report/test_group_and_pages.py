@@ -19,17 +19,15 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from brainalign.checks import BrainalignError
 from brainalign.report import (
     Failure,
     Panel,
     Section,
     comparison_table,
     group_figure,
-    leakage_box,
+    html_table,
     render_group_page,
     score_table,
-    split_card,
     surface_map,
     surface_viewer,
 )
@@ -62,33 +60,6 @@ def cells(table: str) -> list[list[str]]:
     return [[re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td>(.*?)</td>", row, re.DOTALL)] for row in rows][
         1:
     ]
-
-
-def test_the_split_card_calls_a_leak_a_leak() -> None:
-    row = {"split": "shared", "left_out": "stimulus_id", "n_folds": 1, "n_train": 1000, "n_val": np.nan, "n_test": 200}
-    table = pd.DataFrame([row | {"unit": "stimuli", "n_both": 0, "seed": 7, "note": EVIL}])
-    card = split_card(table)
-    assert cells(card)[0][:9] == ["shared", "stimulus_id", "1", "1,000", "–", "200", "stimuli", "0", "7"]
-    assert EVIL not in card
-    assert "LEAK" not in card
-    assert "<b>3: LEAK</b>" in split_card(table.assign(n_both=3))
-    with pytest.raises(BrainalignError, match="the split card has no column 'seed'"):
-        split_card(table.drop(columns="seed"))
-
-
-def test_the_leakage_box_is_red_only_for_leaks() -> None:
-    checks = pd.DataFrame(
-        [("stimuli on both sides", 0, 1200, "leak", "by id"), ("near-duplicates", 2, 900, "note", EVIL)],
-        columns=["check", "found", "among", "severity", "detail"],
-    )
-    box = leakage_box(checks)
-    assert box.startswith('<div class="check">')
-    assert "No leak between training and test in 2 checks. 1 found something to know." in box
-    assert EVIL not in box
-    red = leakage_box(checks.assign(found=[3, 2]))
-    assert red.startswith('<div class="check found">')
-    assert "1 of 2 checks found a leak" in red
-    assert cells(red)[0] == ["stimuli on both sides", "3", "1,200", "by id"]
 
 
 def test_the_largest_score_is_bold_but_never_a_control() -> None:
@@ -141,10 +112,7 @@ def group_page(**changes: object) -> str:
     wide.add_subplot().plot(np.arange(10))
     panels = [Panel("s", "Surface", "c", None, html=viewer), Panel("w", "Wide", "long " * 40 + "x" * 300, wide)]
     panels.append(Panel("v", "Vector", "c", wide, scores(), vector=True))
-    box = split_card(
-        pd.DataFrame([dict.fromkeys(("split", "left_out", "unit"), "a long name of a split") | dict.fromkeys(
-            ("n_folds", "n_train", "n_val", "n_test", "n_both", "seed"), 0)])
-    )  # fmt: skip
+    box = html_table(["a long name of a column"] * 9, [["a long name of a split"] * 9], "Splits")
     options: dict[str, object] = {"controls": ["effnetrandom"], "notes": ["Four subjects."], **changes}
     sections = [Section("maps", "Maps", panels, ["Text."], [box])]
     return render_group_page("simulated", "A study", scores(), comparisons(), sections, **options)  # type: ignore[arg-type]

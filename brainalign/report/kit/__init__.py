@@ -56,7 +56,7 @@ from brainalign.report.kit.surface import (
     surface_map,
 )
 from brainalign.report.kit.synthesised import JUDGES, PLAUSIBLE, SYNTHESIS_TABLES, SynthesisedImages
-from brainalign.report.kit.tables import comparison_table, html_table, leakage_box, score_table, split_card
+from brainalign.report.kit.tables import comparison_table, html_table, score_table
 from brainalign.report.kit.viewer import map_codes, surface_assets, surface_viewer
 
 __all__ = [
@@ -115,7 +115,6 @@ __all__ = [
     "flatten_positions",
     "html_table",
     "layer_colours",
-    "leakage_box",
     "legend_below",
     "letter",
     "map_codes",
@@ -135,7 +134,6 @@ __all__ = [
     "share_axis",
     "significant",
     "slice_positions",
-    "split_card",
     "surface_assets",
     "surface_map",
     "surface_viewer",

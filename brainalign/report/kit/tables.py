@@ -1,4 +1,4 @@
-"""Tables and boxes of the pages: the split card, the leakage box, models by subjects, paired comparisons."""
+"""Tables of the pages: models by subjects, paired comparisons."""
 
 from __future__ import annotations
 
@@ -23,31 +23,6 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[str | Markup]], la
     ).format(label, head, body)
 
 
-def split_card(splits: pd.DataFrame) -> Markup:
-    """Return the split card: what each split trains on and tests, and by what it keeps things together.
-
-    Parameters
-    ----------
-    splits : DataFrame
-        A row per split: split (name), left_out (stimulus_id, run ...), n_folds, n_train, n_val, n_test (stimuli or
-        trials), unit (what is counted), n_both (groups on both sides of a fold: 0 unless something is wrong), seed.
-        Further columns are shown after these.
-    """
-    named = {
-        "split": "split", "left_out": "kept together", "n_folds": "folds", "n_train": "train", "n_val": "validation",
-        "n_test": "test", "unit": "counted in", "n_both": "on both sides", "seed": "seed",
-    }  # fmt: skip
-    check_columns("the split card", splits, list(named))
-    others = [str(name) for name in splits.columns if name not in named]
-    rows = []
-    for _, row in splits.iterrows():
-        cells: list[str | Markup] = [_plain(row[name]) for name in (*named, *others)]
-        if row["n_both"]:
-            cells[list(named).index("n_both")] = Markup("<b>{}: LEAK</b>").format(row["n_both"])
-        rows.append(cells)
-    return html_table([*named.values(), *others], rows, "Split card")
-
-
 def _plain(value: str | float | None) -> str:
     """Return a cell: whole numbers with separators, others as the field writes them, nothing as a dash."""
     if isinstance(value, str | bool | np.bool_):
@@ -55,37 +30,6 @@ def _plain(value: str | float | None) -> str:
     if value is None or np.isnan(value):
         return "–"
     return f"{int(value):,}" if value == int(value) else number(float(value))
-
-
-def leakage_box(checks: pd.DataFrame) -> Markup:
-    """Return the leakage box: every check with how much was found among how much, and whether it stops the run.
-
-    Parameters
-    ----------
-    checks : DataFrame
-        A row per check: check (what was looked for), found (number), among (number compared), severity ("leak" makes
-        the box red; "note" is information, such as near-duplicate images on one side), detail (names, threshold).
-    """
-    check_columns("the table of leakage checks", checks, ["check", "found", "among", "severity", "detail"])
-    leaks = checks[(checks["found"] > 0) & (checks["severity"] == "leak")]
-    notes = checks[(checks["found"] > 0) & (checks["severity"] != "leak")]
-    if len(leaks):
-        verdict = f"{len(leaks)} of {len(checks)} checks found a leak between training and test."
-    else:
-        verdict = f"No leak between training and test in {len(checks)} checks."
-    if len(notes):
-        verdict += f" {len(notes)} found something to know."
-    rows = [
-        [
-            row["check"],
-            Markup("<b>{}</b>").format(_plain(row["found"])) if row["found"] else "0",
-            _plain(row["among"]),
-            _plain(row["detail"]),
-        ]
-        for _, row in checks.iterrows()
-    ]
-    table = html_table(["check", "found", "among", "detail"], rows, "Leakage checks")
-    return Markup('<div class="check{}"><b>{}</b>{}</div>').format(" found" if len(leaks) else "", verdict, table)
 
 
 def score_table(rows: pd.DataFrame, controls: Sequence[str] = ()) -> Markup:
