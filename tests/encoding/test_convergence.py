@@ -86,6 +86,7 @@ def test_the_random_network_is_always_in_the_table() -> None:
     random = found.scores[found.scores["network"] == "random"]
     assert random["score"].tolist() == ["encoding", "spatial", "temporal"]
     assert random["value"].isna().all()
+    assert (random["n"] == 0).all()
     assert set(random["reason"]) == {"no random-weights network was given"}
     flat = layer_scores(np.zeros(8, dtype=int), seed=1)
     given = convergence_scores(layer_scores(), DISTANCE, random=flat, times_s=TIMES)
