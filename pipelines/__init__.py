@@ -1,6 +1,6 @@
 """Stages: each parses its arguments, loads, calls the library, saves. Snakemake, pytest and people call them alike:
 
-python -P -m brainalign.pipelines.<stage> --help
+python -P -m brainalign.pipelines.<folder>.<stage> --help
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["run_stage", "stage_parser"]
 
 def stage_parser(stage: str, description: str | None) -> argparse.ArgumentParser:
     """Return the parser of a stage with what all stages take: settings, and the seed."""
-    parser = argparse.ArgumentParser(prog=f"python -P -m brainalign.pipelines.{stage}", description=description)
+    parser = argparse.ArgumentParser(prog=stage, description=description)
     parser.set_defaults(stage=stage)
     about = "JSON, or a file of it: everything that changes the result"
     parser.add_argument("--settings", type=_settings, required=True, help=about)

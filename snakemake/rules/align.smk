@@ -1,8 +1,8 @@
 # Networks aligned with odd-one-out judgements: a teacher that learns from people, students that learn from it.
 rule align:
     input:
-        code="pipelines/align.py",
-        shared="pipelines/concepts.py",
+        code="pipelines/compare/align.py",
+        shared="pipelines/compare/concepts.py",
         triplets=lambda wildcards: of("triplets", wildcards),
         concepts=lambda wildcards: of("concepts", wildcards),
         features=aligned_features,
@@ -26,7 +26,7 @@ rule align:
         seed=SETTINGS.seed,
         regions=lambda wildcards, input: f"--regions {shlex.join(input.regions)}" if input.regions else "",
     shell:
-        "python -P -m brainalign.pipelines.align --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.compare.align --settings {params.settings:q} --seed {params.seed}"
         " --triplets {input.triplets:q} --concepts {input.concepts:q} --features {input.features:q} {params.regions}"
         " --aligned {output.aligned[0]:q} --alignment {output.alignment[0]:q}"
         " --alignedregions {output.alignedregions[0]:q} > {log:q} 2>&1"

@@ -1,7 +1,7 @@
 # Words for the voxels of one subject, scored on the test images.
 rule caption:
     input:
-        code="pipelines/caption.py",
+        code="pipelines/synthesize/caption.py",
         prepared=artifacts("responses", "splits", "ceiling"),
         features=lambda wildcards: of("features", wildcards, model=SETTINGS.caption.model),
         other=caption_files(),
@@ -29,7 +29,7 @@ rule caption:
         library=library_digest(*STAGES["caption"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.caption --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.synthesize.caption --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.prepared[0]:q} --splits {input.prepared[1]:q} --ceiling {input.prepared[2]:q}"
         " --features {input.features:q} --captions {output.captions[0]:q} --captionscores {output.scores[0]:q}"
         " --captiontemperatures {output.temperatures[0]:q} > {log:q} 2>&1"

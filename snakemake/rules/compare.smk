@@ -1,7 +1,7 @@
 # RDMs of one subject's responses against those of every model's features.
 rule compare:
     input:
-        code="pipelines/compare.py",
+        code="pipelines/compare/compare.py",
         responses=artifacts("responses"),
         noise=artifacts("noise"),
         features=features_of,
@@ -23,6 +23,6 @@ rule compare:
         library=library_digest(*STAGES["compare"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.compare --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.compare.compare --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.responses:q} --noise {input.noise:q} --features {input.features:q}"
         " --rdm {output.rdm[0]:q} --comparison {output.comparison[0]:q} > {log:q} 2>&1"

@@ -1,7 +1,7 @@
 # Geometry of every region, or over time, against every layer of every model.
 rule compare_images:
     input:
-        code="pipelines/compare_images.py",
+        code="pipelines/compare/compare_images.py",
         responses=artifacts("responses"),
         splits=artifacts("splits"),
         features=features_of,
@@ -23,6 +23,6 @@ rule compare_images:
         library=library_digest(*STAGES["compare_images"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.compare_images --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.compare.compare_images --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.responses:q} --splits {input.splits:q} --features {input.features:q}"
         " --rdm {output.rdm[0]:q} --comparison {output.comparison[0]:q} > {log:q} 2>&1"

@@ -1,7 +1,7 @@
 # Published dissimilarity matrices against every layer of every model.
 rule compare_rdms:
     input:
-        code="pipelines/compare_rdms.py",
+        code="pipelines/compare/compare_rdms.py",
         references=lambda wildcards: of("references", wildcards),
         features=features_of,
     output:
@@ -23,6 +23,6 @@ rule compare_rdms:
         library=library_digest(*STAGES["compare_rdms"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.compare_rdms --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.compare.compare_rdms --settings {params.settings:q} --seed {params.seed}"
         " --references {input.references:q} --features {input.features:q} --rdm {output.rdm[0]:q}"
         " --comparison {output.comparison[0]:q} --differences {output.differences[0]:q} > {log:q} 2>&1"

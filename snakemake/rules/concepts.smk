@@ -1,7 +1,7 @@
 # Embeddings of odd-one-out judgements, their dimensions, and networks and brain regions beside them.
 rule concepts:
     input:
-        code="pipelines/concepts.py",
+        code="pipelines/compare/concepts.py",
         triplets=lambda wildcards: of("triplets", wildcards),
         features=features_of,
         regions=beside_concepts,
@@ -24,7 +24,7 @@ rule concepts:
         seed=SETTINGS.seed,
         regions=lambda wildcards, input: f"--regions {shlex.join(input.regions)}" if input.regions else "",
     shell:
-        "python -P -m brainalign.pipelines.concepts --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.compare.concepts --settings {params.settings:q} --seed {params.seed}"
         " --triplets {input.triplets:q} --features {input.features:q} {params.regions}"
         " --concepts {output.concepts[0]:q} --choices {output.choices[0]:q}"
         " --conceptdimensions {output.conceptdimensions[0]:q} --networks {output.networks[0]:q}"

@@ -1,7 +1,7 @@
 # How far networks converge with the brain, beside their twins of random weights.
 rule converge:
     input:
-        code="pipelines/converge.py",
+        code="pipelines/encode/converge.py",
         halves=lambda wildcards: halves_of(wildcards),
         maps=str(SETTINGS.converge.maps) if SETTINGS.converge.maps else [],
     output:
@@ -29,7 +29,7 @@ rule converge:
         library=library_digest(*STAGES["converge"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.converge --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.encode.converge --settings {params.settings:q} --seed {params.seed}"
         " --halves {input.halves:q} {params.maps} --convergence {output.convergence[0]:q} --areas {output.areas[0]:q}"
         " --latencies {output.latencies[0]:q} --curves {output.curves[0]:q} --halftimes {output.halftimes[0]:q}"
         " --correlations {output.correlations[0]:q} > {log:q} 2>&1"

@@ -1,7 +1,7 @@
 # Sentences from EEG by one decoder, with its control matrix and all that stands beside.
 rule decode:
     input:
-        code="pipelines/decode.py",
+        code="pipelines/decode/decode.py",
         responses=lambda wildcards: of("responses", wildcards),
         splits=lambda wildcards: of("splits", wildcards),
         features=lambda wildcards: of("features", wildcards, model=SETTINGS.decoded_model(wildcards.dataset)),
@@ -27,6 +27,6 @@ rule decode:
             word for name in DECODED for word in (f"--{name}", output.get(name)[0])
         ),
     shell:
-        "python -P -m brainalign.pipelines.decode --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.decode.decode --settings {params.settings:q} --seed {params.seed}"
         " --decoder {wildcards.decoder:q} --responses {input.responses:q} --splits {input.splits:q}"
         " --features {input.features:q} {params.tables} > {log:q} 2>&1"

@@ -1,7 +1,7 @@
 # EEG, MEG and fMRI in one space with the images, beside ridge, single networks and nulls.
 rule decode_modalities:
     input:
-        code="pipelines/decode_modalities.py",
+        code="pipelines/decode/decode_modalities.py",
         tables=lambda wildcards: [of(suffix, wildcards) for suffix in MODALITIES],
         features=vectors_of_images,
     output:
@@ -24,7 +24,7 @@ rule decode_modalities:
         seed=SETTINGS.seed,
         features=lambda wildcards, input: f"--features {shlex.join(input.features)}" if input.features else "",
     shell:
-        "python -P -m brainalign.pipelines.decode_modalities --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.decode.decode_modalities --settings {params.settings:q} --seed {params.seed}"
         " --modalities {input.tables[0]:q} --modalitytrials {input.tables[1]:q} --modalitystimuli {input.tables[2]:q}"
         " {params.features} --weights {output.weights:q} --sharedspace {output.sharedspace[0]:q}"
         " --spaceretrieval {output.spaceretrieval[0]:q} --spacechanges {output.spacechanges[0]:q}"

@@ -1,7 +1,7 @@
 # Hidden regions filled in from visible ones, and what is learned of people from it.
 rule decode_series:
     input:
-        code="pipelines/decode_series.py",
+        code="pipelines/decode/decode_series.py",
         series=lambda wildcards: of("series", wildcards),
         people=lambda wildcards: of("people", wildcards),
     output:
@@ -22,7 +22,7 @@ rule decode_series:
         library=library_digest(*STAGES["decode_series"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.decode_series --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.decode.decode_series --settings {params.settings:q} --seed {params.seed}"
         " --series {input.series:q} --people {input.people:q} --maskedmodel {output.maskedmodel[0]:q}"
         " --filled {output.filled[0]:q} --filledtraces {output.filledtraces[0]:q}"
         " --regionnetworks {output.regionnetworks[0]:q} --regionmap {output.regionmap[0]:q}"

@@ -1,7 +1,7 @@
 # Categories decoded from the sensors of one subject, moment by moment.
 rule decode_times:
     input:
-        code="pipelines/decode_times.py",
+        code="pipelines/decode/decode_times.py",
         responses=artifacts("responses"),
         splits=lambda wildcards: of("splits", wildcards) if wildcards.dataset in IMAGES else [],
     output:
@@ -32,7 +32,7 @@ rule decode_times:
         library=library_digest(*STAGES["decode_times"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.decode_times --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.decode.decode_times --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.responses:q} {params.splits} --scores {output.scores[0]:q} --sensors {output.sensors[0]:q}"
         " --windows {output.windows[0]:q} --clusters {output.clusters[0]:q} --peaks {output.peaks[0]:q}"
         " --squares {output.squares[0]:q} > {log:q} 2>&1"

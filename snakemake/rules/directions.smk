@@ -1,8 +1,8 @@
 # Directions in the middle block of the diffusion model along which a subject's regions answer more.
 rule directions:
     input:
-        code="pipelines/directions.py",
-        shared="pipelines/synthesize.py",
+        code="pipelines/synthesize/directions.py",
+        shared="pipelines/synthesize/synthesize.py",
         guides=artifacts("guides"),
         stimuli=images_of,
         features=lambda wildcards: [of("features", wildcards, model=model) for model in encoder_models()[:1]],
@@ -36,7 +36,7 @@ rule directions:
         library=library_digest(*STAGES["directions"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.directions --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.synthesize.directions --settings {params.settings:q} --seed {params.seed}"
         " --guides {input.guides:q} {params.simulated} --stimuli {input.stimuli[0]:q} --features {input.features:q}"
         " --directions {output.directions[0]:q} --directionscores {output.directionscores[0]:q}"
         " --directionimages {output.directionimages[0]:q} > {log:q} 2>&1"

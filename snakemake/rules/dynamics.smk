@@ -1,7 +1,7 @@
 # Neurons of one subject predicted over time by every model of the videos.
 rule dynamics:
     input:
-        code="pipelines/dynamics.py",
+        code="pipelines/compare/dynamics.py",
         descriptor=lambda wildcards: ancient(SETTINGS.datasets[wildcards.dataset].descriptor),
         neural=lambda wildcards: DESCRIPTORS[wildcards.dataset].files(wildcards.subject)["neural"],
         videos=lambda wildcards: DESCRIPTORS[wildcards.dataset].shown(),
@@ -33,7 +33,7 @@ rule dynamics:
         library=library_digest(*STAGES["dynamics"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.dynamics --descriptor {input.descriptor:q} --subject {wildcards.subject:q}"
+        "python -P -m brainalign.pipelines.compare.dynamics --descriptor {input.descriptor:q} --subject {wildcards.subject:q}"
         " --settings {params.settings:q} --seed {params.seed} --rollouts {input.rollouts:q}"
         " --scores {output.scores[0]:q} --neurons {output.neurons[0]:q} --folds {output.folds[0]:q}"
         " --movies {output.movies[0]:q} > {log:q} 2>&1"

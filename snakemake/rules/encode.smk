@@ -1,7 +1,7 @@
 # One method on one model's features for one subject.
 rule encode:
     input:
-        code="pipelines/encode.py",
+        code="pipelines/encode/encode.py",
         responses=artifacts("responses"),
         splits=artifacts("splits"),
         ceiling=artifacts("ceiling"),
@@ -46,7 +46,7 @@ rule encode:
         library=library_digest(*STAGES["encode"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.encode --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.encode.encode --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.responses:q} --splits {input.splits:q} --ceiling {input.ceiling:q} --mask {input.mask:q}"
         " --features {input.features:q} --scores {output.scores[0]:q} --identification {output.identification[0]:q}"
         " --null {output.null[0]:q} --statmap {output.statmap[0]:q} > {log:q} 2>&1"

@@ -1,7 +1,7 @@
 # One method on one model's features for one subject, scored on images held out.
 rule encode_images:
     input:
-        code="pipelines/encode_images.py",
+        code="pipelines/encode/encode_images.py",
         responses=artifacts("responses"),
         splits=artifacts("splits"),
         ceiling=artifacts("ceiling"),
@@ -50,7 +50,7 @@ rule encode_images:
         library=library_digest(*STAGES["encode_images"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.encode_images --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.encode.encode_images --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.responses:q} --splits {input.splits:q} --ceiling {input.ceiling:q} --features {input.features:q}"
         " --scores {output.scores[0]:q} --null {output.null[0]:q} --profile {output.profile[0]:q}"
         " --preference {output.preference[0]:q} --clusters {output.clusters[0]:q}"

@@ -1,7 +1,7 @@
 # Stimuli of a dataset to features of one model.
 rule extract:
     input:
-        code="pipelines/extract.py",
+        code="pipelines/features/extract.py",
         descriptor=lambda wildcards: ancient(SETTINGS.datasets[wildcards.dataset].descriptor),
         weights=weights_of,
         stimuli=images_of,
@@ -27,5 +27,5 @@ rule extract:
         stimuli=lambda wildcards, input: f"--stimuli {shlex.quote(input.stimuli[0])}" if input.stimuli else "",
         captions=lambda wildcards, input: f"--captions {shlex.quote(input.captions[0])}" if input.captions else "",
     shell:
-        "python -P -m brainalign.pipelines.extract --descriptor {input.descriptor:q} --settings {params.settings:q}"
+        "python -P -m brainalign.pipelines.features.extract --descriptor {input.descriptor:q} --settings {params.settings:q}"
         " --seed {params.seed} {params.stimuli} {params.captions} --features {output.features[0]:q} > {log:q} 2>&1"

@@ -1,7 +1,7 @@
 # Words of captions grounded in the training images of a study, beside text vectors and words grounded in shuffled images.
 rule ground:
     input:
-        code="pipelines/ground.py",
+        code="pipelines/decode/ground.py",
         features=lambda wildcards: of("features", wildcards, model=SETTINGS.ground.model),
         splits=over_subjects("splits"),
         captions=grounding_captions,
@@ -34,7 +34,7 @@ rule ground:
         library=library_digest(*STAGES["ground"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.ground --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.decode.ground --settings {params.settings:q} --seed {params.seed}"
         " --features {input.features:q} --splits {input.splits:q} {params.captions}"
         " --grounding {output.grounding[0]:q} --groundedwords {output.words[0]:q} --groundedscores {output.scores[0]:q}"
         " --groundedaxes {output.axes[0]:q} --groundedattributes {output.attributes[0]:q}"

@@ -1,7 +1,7 @@
 # How well grounded words of captions predict the regions of one subject, beside text vectors.
 rule ground_regions:
     input:
-        code="pipelines/ground_regions.py",
+        code="pipelines/decode/ground_regions.py",
         prepared=artifacts("responses", "splits", "ceiling"),
         words=lambda wildcards: str(artifact_path(RESULTS, wildcards.dataset, "groundedwords")),
     output:
@@ -25,6 +25,6 @@ rule ground_regions:
         library=library_digest(*STAGES["ground_regions"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.ground_regions --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.decode.ground_regions --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.prepared[0]:q} --splits {input.prepared[1]:q} --ceiling {input.prepared[2]:q}"
         " --groundedwords {input.words:q} --groundedregions {output.regions[0]:q} > {log:q} 2>&1"

@@ -1,7 +1,7 @@
 # Encoders that images can be made with: one that guides, one that judges, and twins fitted to exchanged images.
 rule guide:
     input:
-        code="pipelines/guide.py",
+        code="pipelines/synthesize/guide.py",
         responses=artifacts("responses"),
         splits=artifacts("splits"),
         ceiling=artifacts("ceiling"),
@@ -32,6 +32,6 @@ rule guide:
         library=library_digest(*STAGES["guide"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.guide --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.synthesize.guide --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.responses:q} --splits {input.splits:q} --ceiling {input.ceiling:q}"
         " --stimuli {input.stimuli[0]:q} --features {input.features:q} --guides {output.guides[0]:q} > {log:q} 2>&1"

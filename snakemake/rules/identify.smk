@@ -1,7 +1,7 @@
 # Regions of every fMRI subject named after the geometry of the others, over all thresholds of topological RSA.
 rule identify:
     input:
-        code="pipelines/identify.py",
+        code="pipelines/compare/identify.py",
         rdms=regions_of,
     output:
         regions=files("regions"),
@@ -22,6 +22,6 @@ rule identify:
         library=library_digest(*STAGES["identify"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.identify --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.compare.identify --settings {params.settings:q} --seed {params.seed}"
         " --rdms {input.rdms:q} --regions {output.regions[0]:q} --thresholds {output.thresholds[0]:q}"
         " --agreement {output.agreement[0]:q} > {log:q} 2>&1"

@@ -1,7 +1,7 @@
 # Networks beside networks: how alike their layers are, how many dimensions they use, what fills them, how categories lie.
 rule match:
     input:
-        code="pipelines/match.py",
+        code="pipelines/compare/match.py",
         features=lambda wildcards: [of("features", wildcards, model=model) for model in matched(wildcards)],
         stimuli=lambda wildcards: images_of(wildcards) if SETTINGS.match.features else [],
     output:
@@ -27,7 +27,7 @@ rule match:
         library=library_digest(*STAGES["match"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.match --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.compare.match --settings {params.settings:q} --seed {params.seed}"
         " --features {input.features:q} {params.stimuli} --similarity {output.similarity[0]:q}"
         " --dimensions {output.dimensions[0]:q} --featurebias {output.featurebias[0]:q}"
         " --manifolds {output.manifolds[0]:q} > {log:q} 2>&1"

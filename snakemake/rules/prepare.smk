@@ -1,7 +1,7 @@
 # Raw recordings of one subject to responses, splits, ceiling, mask and background image.
 rule prepare:
     input:
-        code="pipelines/prepare.py",
+        code="pipelines/prepare/prepare.py",
         # What matters in the descriptor is in the settings: a corrected title reruns nothing.
         descriptor=lambda wildcards: ancient(SETTINGS.datasets[wildcards.dataset].descriptor),
         raw=lambda wildcards: DESCRIPTORS[wildcards.dataset].files(wildcards.subject).values(),
@@ -30,7 +30,7 @@ rule prepare:
         library=library_digest(*STAGES["prepare"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.prepare --descriptor {input.descriptor:q} --subject {wildcards.subject:q}"
+        "python -P -m brainalign.pipelines.prepare.prepare --descriptor {input.descriptor:q} --subject {wildcards.subject:q}"
         " --settings {params.settings:q} --seed {params.seed} --responses {output.responses[0]:q}"
         " --splits {output.splits[0]:q} --ceiling {output.ceiling[0]:q} --noise {output.noise[0]:q} --mask {output.mask[0]:q}"
         " --bold {output.bold[0]:q} > {log:q} 2>&1"

@@ -1,7 +1,7 @@
 # Recordings of one subject who saw images: responses, splits, ceiling.
 rule prepare_images:
     input:
-        code="pipelines/prepare_images.py",
+        code="pipelines/prepare/prepare_images.py",
         descriptor=lambda wildcards: ancient(SETTINGS.datasets[wildcards.dataset].descriptor),
         raw=raw_of,
         images=images_of,
@@ -29,6 +29,6 @@ rule prepare_images:
         library=library_digest(*STAGES["prepare_images"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.prepare_images --descriptor {input.descriptor:q} --raw {params.raw:q}"
+        "python -P -m brainalign.pipelines.prepare.prepare_images --descriptor {input.descriptor:q} --raw {params.raw:q}"
         " --subject {wildcards.subject:q} --stimuli {input.images:q} --settings {params.settings:q} --seed {params.seed}"
         " --responses {output.responses[0]:q} --splits {output.splits[0]:q} --ceiling {output.ceiling[0]:q} > {log:q} 2>&1"

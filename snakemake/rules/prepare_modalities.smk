@@ -1,7 +1,7 @@
 # The same images in several modalities: recordings, trials and images, checked; simulated files are written first.
 rule prepare_modalities:
     input:
-        code="pipelines/prepare_modalities.py",
+        code="pipelines/prepare/prepare_modalities.py",
         descriptor=lambda wildcards: ancient(SETTINGS.datasets[wildcards.dataset].descriptor),
         raw=lambda wildcards: DESCRIPTORS[wildcards.dataset].inputs(),
     output:
@@ -23,6 +23,6 @@ rule prepare_modalities:
         seed=SETTINGS.seed,
         raw=lambda wildcards: SETTINGS.raw_folder(wildcards.dataset),
     shell:
-        "python -P -m brainalign.pipelines.prepare_modalities --descriptor {input.descriptor:q} --raw {params.raw:q}"
+        "python -P -m brainalign.pipelines.prepare.prepare_modalities --descriptor {input.descriptor:q} --raw {params.raw:q}"
         " --settings {params.settings:q} --seed {params.seed} --modalities {output.modalities[0]:q}"
         " --modalitytrials {output.modalitytrials[0]:q} --modalitystimuli {output.modalitystimuli[0]:q} > {log:q} 2>&1"

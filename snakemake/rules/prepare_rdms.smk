@@ -1,7 +1,7 @@
 # Published dissimilarity matrices and their images, unpacked.
 rule prepare_rdms:
     input:
-        code="pipelines/prepare_rdms.py",
+        code="pipelines/prepare/prepare_rdms.py",
         descriptor=lambda wildcards: ancient(SETTINGS.datasets[wildcards.dataset].descriptor),
         raw=lambda wildcards: DESCRIPTORS[wildcards.dataset].found_files().values(),
     output:
@@ -22,5 +22,5 @@ rule prepare_rdms:
         library=library_digest(*STAGES["prepare_rdms"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.prepare_rdms --descriptor {input.descriptor:q} --settings {params.settings:q}"
+        "python -P -m brainalign.pipelines.prepare.prepare_rdms --descriptor {input.descriptor:q} --settings {params.settings:q}"
         " --seed {params.seed} --references {output.references[0]:q} --stimuli {output.stimuli:q} > {log:q} 2>&1"

@@ -1,7 +1,7 @@
 # M/EEG recordings of one subject: epochs with a category each.
 rule prepare_recordings:
     input:
-        code="pipelines/prepare_recordings.py",
+        code="pipelines/prepare/prepare_recordings.py",
         descriptor=lambda wildcards: ancient(SETTINGS.datasets[wildcards.dataset].descriptor),
         raw=lambda wildcards: DESCRIPTORS[wildcards.dataset].inputs(wildcards.subject),
     output:
@@ -23,6 +23,6 @@ rule prepare_recordings:
         library=library_digest(*STAGES["prepare_recordings"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.prepare_recordings --descriptor {input.descriptor:q}"
+        "python -P -m brainalign.pipelines.prepare.prepare_recordings --descriptor {input.descriptor:q}"
         " --subject {wildcards.subject:q} --settings {params.settings:q} --seed {params.seed}"
         " --responses {output.responses[0]:q} > {log:q} 2>&1"

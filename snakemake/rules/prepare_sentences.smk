@@ -1,7 +1,7 @@
 # EEG of sentences, read or simulated, a split by text, and the ledger of what was dropped.
 rule prepare_sentences:
     input:
-        code="pipelines/prepare_sentences.py",
+        code="pipelines/prepare/prepare_sentences.py",
         descriptor=lambda wildcards: ancient(SETTINGS.datasets[wildcards.dataset].descriptor),
         raw=lambda wildcards: DESCRIPTORS[wildcards.dataset].all_files(),
     output:
@@ -24,6 +24,6 @@ rule prepare_sentences:
         library=library_digest(*STAGES["prepare_sentences"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.prepare_sentences --descriptor {input.descriptor:q}"
+        "python -P -m brainalign.pipelines.prepare.prepare_sentences --descriptor {input.descriptor:q}"
         " --settings {params.settings:q} --seed {params.seed} --responses {output.responses[0]:q}"
         " --splits {output.splits[0]:q} --ledger {output.ledger[0]:q} --stimuli {output.stimuli:q} > {log:q} 2>&1"

@@ -1,7 +1,7 @@
 # Region series of many people, from files or simulated.
 rule prepare_series:
     input:
-        code="pipelines/prepare_series.py",
+        code="pipelines/prepare/prepare_series.py",
         descriptor=lambda wildcards: ancient(SETTINGS.datasets[wildcards.dataset].descriptor),
         raw=lambda wildcards: DESCRIPTORS[wildcards.dataset].inputs(),
     output:
@@ -22,6 +22,6 @@ rule prepare_series:
         library=library_digest(*STAGES["prepare_series"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.prepare_series --descriptor {input.descriptor:q}"
+        "python -P -m brainalign.pipelines.prepare.prepare_series --descriptor {input.descriptor:q}"
         " --settings {params.settings:q} --seed {params.seed} --series {output.series[0]:q}"
         " --people {output.people[0]:q} > {log:q} 2>&1"

@@ -1,7 +1,7 @@
 # Odd-one-out judgements and the table of their objects.
 rule prepare_triplets:
     input:
-        code="pipelines/prepare_triplets.py",
+        code="pipelines/prepare/prepare_triplets.py",
         descriptor=lambda wildcards: ancient(SETTINGS.datasets[wildcards.dataset].descriptor),
         raw=lambda wildcards: DESCRIPTORS[wildcards.dataset].all_files(),
     output:
@@ -22,6 +22,6 @@ rule prepare_triplets:
         library=library_digest(*STAGES["prepare_triplets"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.prepare_triplets --descriptor {input.descriptor:q}"
+        "python -P -m brainalign.pipelines.prepare.prepare_triplets --descriptor {input.descriptor:q}"
         " --settings {params.settings:q} --seed {params.seed} --triplets {output.triplets[0]:q}"
         " --stimuli {output.stimuli:q} > {log:q} 2>&1"

@@ -1,7 +1,7 @@
 # What in-context encoding of one subject learns from the others: one job per held-out subject, model and method.
 rule pretrain:
     input:
-        code="pipelines/pretrain.py",
+        code="pipelines/encode/pretrain.py",
         held_out=artifacts("splits"),
         responses=of_others("responses"),
         splits=of_others("splits"),
@@ -30,6 +30,6 @@ rule pretrain:
         library=library_digest(*STAGES["pretrain"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.pretrain --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.encode.pretrain --settings {params.settings:q} --seed {params.seed}"
         " --held-out {input.held_out:q} --responses {input.responses:q} --splits {input.splits:q}"
         " --features {input.features:q} --network {output.network[0]:q} > {log:q} 2>&1"

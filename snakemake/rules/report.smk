@@ -1,7 +1,7 @@
 # Everything about one subject as one self-contained page.
 rule report:
     input:
-        code="pipelines/report.py",
+        code="pipelines/report/report.py",
         descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
         prepared=artifacts("responses", "splits", "ceiling", "mask", "bold"),
         scores=encodings_of("scores"),
@@ -32,5 +32,5 @@ rule report:
         settings=whole_configuration(),
         library=library_digest(*STAGES["report"]),
     shell:
-        "python -P -m brainalign.pipelines.report --settings {params.settings:q} --dataset {wildcards.dataset:q}"
+        "python -P -m brainalign.pipelines.report.report --settings {params.settings:q} --dataset {wildcards.dataset:q}"
         " --subject {wildcards.subject:q} > {log:q} 2>&1"

@@ -1,8 +1,8 @@
 # Odd-one-out judgements, networks and regions beside them, on one page.
 rule report_concepts:
     input:
-        code="pipelines/report_concepts.py",
-        shared="pipelines/report.py",
+        code="pipelines/report/report_concepts.py",
+        shared="pipelines/report/report.py",
         descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
         tables=lambda wildcards: [of(suffix, wildcards) for suffix in ("triplets", *CONCEPTS)],
         aligned=lambda wildcards: [of(suffix, wildcards) for suffix in ALIGNMENT if wildcards.dataset in ALIGNED],
@@ -28,4 +28,4 @@ rule report_concepts:
         library=library_digest(*STAGES["report_concepts"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.report_concepts --settings {params.settings:q} --dataset {wildcards.dataset:q} > {log:q} 2>&1"
+        "python -P -m brainalign.pipelines.report.report_concepts --settings {params.settings:q} --dataset {wildcards.dataset:q} > {log:q} 2>&1"

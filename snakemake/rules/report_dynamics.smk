@@ -1,8 +1,8 @@
 # Models of videos beside the neurons of one subject, as one self-contained page.
 rule report_dynamics:
     input:
-        code="pipelines/report_dynamics.py",
-        shared="pipelines/report.py",
+        code="pipelines/report/report_dynamics.py",
+        shared="pipelines/report/report.py",
         descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
         scores=artifacts(*DYNAMICS),
     output:
@@ -27,5 +27,5 @@ rule report_dynamics:
         library=library_digest(*STAGES["report_dynamics"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.report_dynamics --settings {params.settings:q} --dataset {wildcards.dataset:q}"
+        "python -P -m brainalign.pipelines.report.report_dynamics --settings {params.settings:q} --dataset {wildcards.dataset:q}"
         " --subject {wildcards.subject:q} > {log:q} 2>&1"

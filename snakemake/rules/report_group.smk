@@ -1,8 +1,8 @@
 # All subjects of a dataset on one page.
 rule report_group:
     input:
-        code="pipelines/report_group.py",
-        shared="pipelines/report.py",
+        code="pipelines/report/report_group.py",
+        shared="pipelines/report/report.py",
         descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
         compared=lambda wildcards: group_inputs(wildcards),
     output:
@@ -27,4 +27,4 @@ rule report_group:
         library=library_digest(*STAGES["report_group"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.report_group --settings {params.settings:q} --dataset {wildcards.dataset:q} > {log:q} 2>&1"
+        "python -P -m brainalign.pipelines.report.report_group --settings {params.settings:q} --dataset {wildcards.dataset:q} > {log:q} 2>&1"

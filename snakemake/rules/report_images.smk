@@ -1,8 +1,8 @@
 # Everything about one subject who saw images, as one self-contained page.
 rule report_images:
     input:
-        code="pipelines/report_images.py",
-        shared="pipelines/report.py",
+        code="pipelines/report/report_images.py",
+        shared="pipelines/report/report.py",
         descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
         prepared=artifacts("responses", "splits", "ceiling"),
         scores=encodings_of("scores"),
@@ -47,5 +47,5 @@ rule report_images:
         library=library_digest(*STAGES["report_images"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.report_images --settings {params.settings:q} --dataset {wildcards.dataset:q}"
+        "python -P -m brainalign.pipelines.report.report_images --settings {params.settings:q} --dataset {wildcards.dataset:q}"
         " --subject {wildcards.subject:q} > {log:q} 2>&1"

@@ -1,8 +1,8 @@
 # A space that modalities share, on one page.
 rule report_modalities:
     input:
-        code="pipelines/report_modalities.py",
-        shared="pipelines/report.py",
+        code="pipelines/report/report_modalities.py",
+        shared="pipelines/report/report.py",
         descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
         tables=lambda wildcards: [of(suffix, wildcards) for suffix in (*MODALITIES, *SPACE)],
     output:
@@ -27,4 +27,4 @@ rule report_modalities:
         library=library_digest(*STAGES["report_modalities"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.report_modalities --settings {params.settings:q} --dataset {wildcards.dataset:q} > {log:q} 2>&1"
+        "python -P -m brainalign.pipelines.report.report_modalities --settings {params.settings:q} --dataset {wildcards.dataset:q} > {log:q} 2>&1"

@@ -1,8 +1,8 @@
 # What could be decoded of one subject's recordings, as one self-contained page.
 rule report_recordings:
     input:
-        code="pipelines/report_recordings.py",
-        shared="pipelines/report.py",
+        code="pipelines/report/report_recordings.py",
+        shared="pipelines/report/report.py",
         descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
         prepared=artifacts("responses"),
         decoded=artifacts(*TIMES),
@@ -28,5 +28,5 @@ rule report_recordings:
         library=library_digest(*STAGES["report_recordings"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.report_recordings --settings {params.settings:q} --dataset {wildcards.dataset:q}"
+        "python -P -m brainalign.pipelines.report.report_recordings --settings {params.settings:q} --dataset {wildcards.dataset:q}"
         " --subject {wildcards.subject:q} > {log:q} 2>&1"

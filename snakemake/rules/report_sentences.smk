@@ -1,8 +1,8 @@
 # Sentences from EEG with the controls they are shown with, on one page.
 rule report_sentences:
     input:
-        code="pipelines/report_sentences.py",
-        shared="pipelines/report.py",
+        code="pipelines/report/report_sentences.py",
+        shared="pipelines/report/report.py",
         descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
         prepared=lambda wildcards: [of(suffix, wildcards) for suffix in ("responses", "splits", "ledger")],
         tables=lambda wildcards: [
@@ -30,4 +30,4 @@ rule report_sentences:
         library=library_digest(*STAGES["report_sentences"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.report_sentences --settings {params.settings:q} --dataset {wildcards.dataset:q} > {log:q} 2>&1"
+        "python -P -m brainalign.pipelines.report.report_sentences --settings {params.settings:q} --dataset {wildcards.dataset:q} > {log:q} 2>&1"

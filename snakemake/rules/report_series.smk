@@ -1,8 +1,8 @@
 # Hidden regions, networks and people on one page.
 rule report_series:
     input:
-        code="pipelines/report_series.py",
-        shared="pipelines/report.py",
+        code="pipelines/report/report_series.py",
+        shared="pipelines/report/report.py",
         descriptor=lambda wildcards: SETTINGS.datasets[wildcards.dataset].descriptor,
         tables=lambda wildcards: [of(suffix, wildcards) for suffix in ("series", "people", *MASKED)],
     output:
@@ -27,4 +27,4 @@ rule report_series:
         library=library_digest(*STAGES["report_series"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.report_series --settings {params.settings:q} --dataset {wildcards.dataset:q} > {log:q} 2>&1"
+        "python -P -m brainalign.pipelines.report.report_series --settings {params.settings:q} --dataset {wildcards.dataset:q} > {log:q} 2>&1"

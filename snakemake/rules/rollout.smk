@@ -1,7 +1,7 @@
 # Features over time of one model of videos: hidden frames as it expects them.
 rule rollout:
     input:
-        code="pipelines/rollout.py",
+        code="pipelines/features/rollout.py",
         descriptor=lambda wildcards: ancient(SETTINGS.datasets[wildcards.dataset].descriptor),
         videos=lambda wildcards: DESCRIPTORS[wildcards.dataset].shown(),
         function=lambda wildcards: [
@@ -30,5 +30,5 @@ rule rollout:
         library=library_digest(*STAGES["rollout"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.rollout --descriptor {input.descriptor:q} --model {wildcards.model:q}"
+        "python -P -m brainalign.pipelines.features.rollout --descriptor {input.descriptor:q} --model {wildcards.model:q}"
         " --settings {params.settings:q} --seed {params.seed} --rollouts {output.rollouts[0]:q} > {log:q} 2>&1"

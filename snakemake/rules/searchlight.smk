@@ -1,7 +1,7 @@
 # The geometry of every neighbourhood of the brain against that of one model's layers.
 rule searchlight:
     input:
-        code="pipelines/searchlight.py",
+        code="pipelines/compare/searchlight.py",
         responses=artifacts("responses"),
         splits=lambda wildcards: of("splits", wildcards) if wildcards.dataset in IMAGES else [],
         noise=lambda wildcards: of("noise", wildcards) if wildcards.dataset in BLOCKS else [],
@@ -30,6 +30,6 @@ rule searchlight:
         library=library_digest(*STAGES["searchlight"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.searchlight --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.compare.searchlight --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.responses:q} {params.study} --features {input.features:q}"
         " --searchlight {output.searchlight[0]:q} > {log:q} 2>&1"

@@ -1,7 +1,7 @@
 # A study with planted truth: files in the formats of real ones.
 rule simulate:
     input:
-        code="pipelines/simulate.py",
+        code="pipelines/prepare/simulate.py",
         descriptor=lambda wildcards: ancient(SETTINGS.datasets[wildcards.dataset].descriptor),
     output:
         listing=raw_file("simulated.json"),
@@ -23,5 +23,5 @@ rule simulate:
         library=library_digest(*STAGES["simulate"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.simulate --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.prepare.simulate --settings {params.settings:q} --seed {params.seed}"
         " --folder {params.folder:q} > {log:q} 2>&1"

@@ -1,7 +1,7 @@
 # Every score of one subject to one table of headline numbers.
 rule summarize:
     input:
-        code="pipelines/summarize.py",
+        code="pipelines/summarize/summarize.py",
         responses=artifacts("responses"),
         splits=artifacts("splits"),
         scores=encodings_of("scores"),
@@ -25,6 +25,6 @@ rule summarize:
         library=library_digest(*STAGES["summarize"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.summarize --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.summarize.summarize --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.responses:q} --splits {input.splits:q} --scores {input.scores:q} --identification {input.identification:q}"
         " --null {input.null:q} --decoding {output.decoding[0]:q} --summary {output.summary[0]:q} > {log:q} 2>&1"

@@ -1,7 +1,7 @@
 # What the subjects of a study of images share.
 rule summarize_group:
     input:
-        code="pipelines/summarize_group.py",
+        code="pipelines/summarize/summarize_group.py",
         responses=over_subjects("responses"),
         splits=over_subjects("splits"),
     output:
@@ -21,5 +21,5 @@ rule summarize_group:
         library=library_digest(*STAGES["summarize_group"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.summarize_group --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.summarize.summarize_group --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.responses:q} --splits {input.splits:q} --ceiling {output.ceiling[0]:q} > {log:q} 2>&1"

@@ -1,7 +1,7 @@
 # Headline numbers of one subject, and what was planted against what was recovered.
 rule summarize_images:
     input:
-        code="pipelines/summarize_images.py",
+        code="pipelines/summarize/summarize_images.py",
         scores=encodings_of("scores"),
         profile=encodings_of("profile"),
         preference=encodings_of("preference"),
@@ -36,7 +36,7 @@ rule summarize_images:
         library=library_digest(*STAGES["summarize_images"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.summarize_images --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.summarize.summarize_images --settings {params.settings:q} --seed {params.seed}"
         " --responses {input.responses:q} --ceiling {input.ceiling:q} --scores {input.scores:q} --profile {input.profile:q} --preference {input.preference:q}"
         " --null {input.null:q} --draws {input.draws:q} --contest {output.contest[0]:q} --winners {output.winners[0]:q}"
         " --truth {input.truth:q} --summary {output.summary[0]:q} --recovery {output.recovery[0]:q} --differences {output.differences[0]:q} > {log:q} 2>&1"

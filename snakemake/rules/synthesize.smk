@@ -1,7 +1,7 @@
 # Images that the regions of a subject would prefer, beside everything that could explain them.
 rule synthesize:
     input:
-        code="pipelines/synthesize.py",
+        code="pipelines/synthesize/synthesize.py",
         guides=artifacts("guides"),
         stimuli=images_of,
         features=lambda wildcards: [of("features", wildcards, model=model) for model in encoder_models()[:1]],
@@ -37,7 +37,7 @@ rule synthesize:
         library=library_digest(*STAGES["synthesize"]),
         seed=SETTINGS.seed,
     shell:
-        "python -P -m brainalign.pipelines.synthesize --settings {params.settings:q} --seed {params.seed}"
+        "python -P -m brainalign.pipelines.synthesize.synthesize --settings {params.settings:q} --seed {params.seed}"
         " --guides {input.guides:q} {params.simulated} {params.captions} --stimuli {input.stimuli[0]:q} --features {input.features:q}"
         " --synthesized {output.synthesized[0]:q} --synthesis {output.synthesis[0]:q}"
         " --synthesisgains {output.synthesisgains[0]:q} --synthesissteps {output.synthesissteps[0]:q}"

@@ -13,7 +13,7 @@ from brainalign.checks import BrainalignError
 from brainalign.datasets import audit_study, read_algonauts, read_algonauts_images
 from brainalign.datasets.published import ALGONAUTS_ROIS
 from brainalign.io import load
-from brainalign.pipelines import prepare_images
+from brainalign.pipelines.prepare import prepare_images
 from brainalign.study import ImageStudy, load_descriptor
 
 N = {"L": 40, "R": 50}

@@ -23,7 +23,7 @@ from brainalign.datasets import (
     series_copies,
 )
 from brainalign.io import load_sidecar
-from brainalign.pipelines import prepare, prepare_recordings
+from brainalign.pipelines.prepare import prepare, prepare_recordings
 from brainalign.study import load_descriptor
 
 

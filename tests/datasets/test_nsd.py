@@ -18,7 +18,7 @@ from brainalign.datasets import audit_study, open_nsd, read_nsd, write_nsd_image
 from brainalign.datasets.published import NSD_SESSIONS, read_nsd_design
 from brainalign.encoding import Ridge
 from brainalign.io import load
-from brainalign.pipelines import prepare_images
+from brainalign.pipelines.prepare import prepare_images
 from brainalign.regression import fit_distributed
 from brainalign.statistics import noise_ceiling_from_ncsnr
 from brainalign.study import ImageStudy, load_descriptor

@@ -161,7 +161,7 @@ def test_sides_that_stop_decoding_are_found_by_check(
 
 @pytest.mark.parametrize("world", [{"state_strength": 0.5, "state_frames": 80}, {}, {"world": "roi_lagged"}])
 def test_a_simulated_study_says_what_it_knows_of_people(tmp_path: Path, world: dict[str, object]) -> None:
-    from brainalign.pipelines.prepare_series import simulated
+    from brainalign.pipelines.prepare.prepare_series import simulated
 
     small = SeriesWorld(n_subjects=8, n_frames=160, regions_per_network=2, **world)
     assert set(small.labels) == set(simulated(small).people) - {"subject", "run", "split", "n_frames"}

@@ -12,7 +12,7 @@ from brainalign.arrays import Arrays
 from brainalign.checks import BrainalignError
 from brainalign.datasets import audit_study, read_judgements, read_objects, read_triplets
 from brainalign.io import artifact_path, load, load_sidecar
-from brainalign.pipelines import prepare_triplets
+from brainalign.pipelines.prepare import prepare_triplets
 from brainalign.simulation import ConceptWorld, concept_world, write_things_files
 from brainalign.study import TripletStudy, load_descriptor
 

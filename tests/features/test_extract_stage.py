@@ -21,7 +21,7 @@ from brainalign.arrays import Layers
 from brainalign.features import EfficientNetExtractor, UserExtractor
 from brainalign.features.images import load_images
 from brainalign.io import artifact_files, artifact_path, load, load_sidecar
-from brainalign.pipelines.extract import main
+from brainalign.pipelines.features.extract import main
 
 # Every forward pass leaves a line, and takes its time so that a test can kill it.
 COUNTING = """
@@ -85,7 +85,7 @@ class Study:
         return [*files, "--settings", json.dumps({"model": self.model})]
 
     def start(self, pause: float = 0) -> subprocess.Popen[str]:
-        command = [sys.executable, "-P", "-m", "brainalign.pipelines.extract", *self.arguments()]
+        command = [sys.executable, "-P", "-m", "brainalign.pipelines.features.extract", *self.arguments()]
         env = os.environ | {"COUNT": str(self.root / "count"), "PAUSE": str(pause), "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
 

@@ -13,7 +13,7 @@ from brainalign.arrays import Arrays
 from brainalign.checks import BrainalignError
 from brainalign.config import Config
 from brainalign.io import Provenance
-from brainalign.pipelines import report_images
+from brainalign.pipelines.report import report_images
 from brainalign.report import SYNTHESIS_TABLES, Failure, ImageMaterial
 from brainalign.study import parse
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from brainalign.checks import BrainalignError
-from brainalign.pipelines import simulate
+from brainalign.pipelines.prepare import simulate
 from brainalign.simulation import LAYERS, activations, draw_scenes, render, rest_networks, schedule, simulate_rest
 from brainalign.workflow import STAGES
 

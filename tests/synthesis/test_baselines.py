@@ -9,7 +9,7 @@ from torch import Tensor
 
 from brainalign.checks import BrainalignError
 from brainalign.config import SynthesizeSettings
-from brainalign.pipelines.synthesize import archive_of, sampling_of
+from brainalign.pipelines.synthesize.synthesize import archive_of, sampling_of
 from brainalign.synthesis import BrainGuidedPipeline, Judges, Sampling, SynthesisStudy, best_of, evolve, natural_top
 
 

@@ -14,7 +14,7 @@ from brainalign.arrays import Arrays, Features, Layers
 from brainalign.config import AlignSettings
 from brainalign.geometry import object_similarities, odd_one_out_accuracy, rdm
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines import align
+from brainalign.pipelines.compare import align
 from brainalign.report import ALIGNMENT_TABLES, alignment_section, no_alignment
 from brainalign.simulation import abstraction_world
 

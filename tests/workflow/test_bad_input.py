@@ -12,7 +12,8 @@ import yaml
 
 from brainalign.arrays import Responses
 from brainalign.io import artifact_path, load, load_sidecar
-from brainalign.pipelines import extract, prepare_images
+from brainalign.pipelines.features import extract
+from brainalign.pipelines.prepare import prepare_images
 
 NETWORK = {"extractor": "efficientnet", "layers": ["block2"], "image_size": 32, "crop": False}
 

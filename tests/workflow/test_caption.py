@@ -12,7 +12,7 @@ import pytest
 from brainalign.arrays import Features, Layers, Responses
 from brainalign.config import Config
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines import caption
+from brainalign.pipelines.synthesize import caption
 from brainalign.report import ImageMaterial
 from brainalign.report.synthesis_sections import caption_methods, caption_verdict, voxel_captions_section
 from brainalign.simulation import captioned_voxels, clear_scenes, labelled_embeddings

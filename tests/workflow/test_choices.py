@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from brainalign.pipelines import summarize_images
+from brainalign.pipelines.summarize import summarize_images
 from brainalign.statistics import RELIABLE, RegionDraws, family_contest
 
 

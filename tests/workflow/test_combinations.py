@@ -13,7 +13,7 @@ from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.config import Config
 from brainalign.geometry import rdm
 from brainalign.io import Provenance, load_sidecar, save
-from brainalign.pipelines import compare_images, compare_rdms
+from brainalign.pipelines.compare import compare_images, compare_rdms
 from brainalign.report import render_rdm_page
 from brainalign.study import RdmStudy, parse
 

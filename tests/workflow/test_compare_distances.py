@@ -12,7 +12,7 @@ import pytest
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.geometry import noise_covariance, rdm
 from brainalign.io import Provenance, artifact_path, load, save
-from brainalign.pipelines import compare, compare_images
+from brainalign.pipelines.compare import compare, compare_images
 
 N_STIMULI, N_RUNS, N_TARGETS = 7, 4, 9
 NAMES = [f"thing{k}" for k in range(N_STIMULI)]

@@ -15,7 +15,9 @@ from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_descriptors
 from brainalign.geometry import rdm
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines import concepts, prepare_triplets, report_concepts
+from brainalign.pipelines.compare import concepts
+from brainalign.pipelines.prepare import prepare_triplets
+from brainalign.pipelines.report import report_concepts
 from brainalign.simulation import ConceptWorld, concept_world, write_things_files
 from brainalign.study import parse
 from brainalign.workflow import group_report_path

@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.config import EncodeImagesSettings, RidgeMethod
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines import converge, encode_images
+from brainalign.pipelines.encode import converge, encode_images
 from brainalign.simulation import R_CEILING, Hierarchy, hierarchy, smooth_maps
 
 ENCODED = (

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from brainalign.arrays import Arrays, Features, Layers
 from brainalign.config import DirectionSettings
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines import directions
+from brainalign.pipelines.synthesize import directions
 from brainalign.report import FoundDirections, directions_section
 from brainalign.simulation import clear_scenes, measure_things, render, true_responses
 

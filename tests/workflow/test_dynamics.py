@@ -18,7 +18,9 @@ from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_descriptors
 from brainalign.datasets import audit_study, read_neural, read_videos
 from brainalign.io import artifact_path, load, load_sidecar
-from brainalign.pipelines import dynamics, report_dynamics, rollout
+from brainalign.pipelines.compare import dynamics
+from brainalign.pipelines.features import rollout
+from brainalign.pipelines.report import report_dynamics
 from brainalign.simulation import OccludedBall, occluded_ball
 from brainalign.study import VideoStudy, load_descriptor, parse
 from brainalign.workflow import jobs

@@ -17,7 +17,8 @@ from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_descriptors
 from brainalign.features import EfficientNetExtractor
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines import extract, summarize_images
+from brainalign.pipelines.features import extract
+from brainalign.pipelines.summarize import summarize_images
 from brainalign.simulation import betas_image, render
 from brainalign.study import parse
 

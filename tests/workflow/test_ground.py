@@ -18,7 +18,7 @@ from brainalign.config import Config
 from brainalign.datasets import read_feature_norms
 from brainalign.decoding import GroundedLanguage
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines import ground, ground_regions
+from brainalign.pipelines.decode import ground, ground_regions
 from brainalign.report import GROUNDING_TABLES, ImageMaterial
 from brainalign.report.synthesis_sections import (
     grounding_methods,

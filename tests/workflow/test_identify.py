@@ -15,7 +15,8 @@ from nibabel.loadsave import save as save_image
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.geometry import BASELINES, compare, geotopological, identify_regions, rdm
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines import compare_images, identify, summarize_group
+from brainalign.pipelines.compare import compare_images, identify
+from brainalign.pipelines.summarize import summarize_group
 from brainalign.report import IDENTIFICATION_TABLES, Section, identification_section, identification_verdict
 from brainalign.simulation import betas_image, region_patterns
 from brainalign.workflow import group_report_path, log_path

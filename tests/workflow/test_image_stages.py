@@ -18,17 +18,13 @@ from brainalign.arrays import Arrays
 from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_descriptors
 from brainalign.io import artifact_files, artifact_path, file_digest, load, load_sidecar, write_sealed
-from brainalign.pipelines import (
-    compare_images,
-    encode_images,
-    extract,
-    prepare_images,
-    report_group,
-    report_images,
-    summarize_group,
-    summarize_images,
-)
-from brainalign.pipelines.report import failures_of
+from brainalign.pipelines.compare import compare_images
+from brainalign.pipelines.encode import encode_images
+from brainalign.pipelines.features import extract
+from brainalign.pipelines.prepare import prepare_images
+from brainalign.pipelines.report import report_group, report_images
+from brainalign.pipelines.report.report import failures_of
+from brainalign.pipelines.summarize import summarize_group, summarize_images
 from brainalign.study import ImageStudy, load_descriptor, parse
 from brainalign.workflow import jobs
 

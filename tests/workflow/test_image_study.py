@@ -19,8 +19,8 @@ from PIL import Image
 from brainalign.arrays import Layers, Responses
 from brainalign.features import EfficientNetExtractor
 from brainalign.io import artifact_path, load, load_sidecar
-from brainalign.pipelines import prepare_images
-from brainalign.pipelines.summarize_images import _recovery as planted_and_recovered
+from brainalign.pipelines.prepare import prepare_images
+from brainalign.pipelines.summarize.summarize_images import _recovery as planted_and_recovered
 from brainalign.simulation import render
 
 EVERYTHING = {

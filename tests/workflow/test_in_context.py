@@ -19,13 +19,10 @@ import yaml
 from brainalign.arrays import Layers, Responses
 from brainalign.config import Config
 from brainalign.io import Provenance, artifact_files, artifact_path, load, load_sidecar, save
-from brainalign.pipelines import (
-    encode_images,
-    extract,
-    prepare_images,
-    pretrain,
-)
-from brainalign.pipelines.report import failures_of
+from brainalign.pipelines.encode import encode_images, pretrain
+from brainalign.pipelines.features import extract
+from brainalign.pipelines.prepare import prepare_images
+from brainalign.pipelines.report.report import failures_of
 from brainalign.simulation import betas_image, labels_image
 from brainalign.study import parse
 from brainalign.workflow import log_path

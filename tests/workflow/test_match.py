@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from brainalign.arrays import Features, Layers
 from brainalign.config import MatchSettings
 from brainalign.io import Provenance, artifact_path, load_sidecar, save
-from brainalign.pipelines import match
+from brainalign.pipelines.compare import match
 from brainalign.report import MATCHING_TABLES, matching_section, no_matching
 
 N, BY = 160, Provenance("test", {}, "")

@@ -18,8 +18,11 @@ from brainalign.arrays import Arrays
 from brainalign.config import load_config
 from brainalign.decoding import SharedSpace, Trials
 from brainalign.io import Provenance, load, load_sidecar, save
-from brainalign.pipelines import decode_modalities, extract, prepare_modalities, report_modalities
-from brainalign.pipelines.report import failures_of
+from brainalign.pipelines.decode import decode_modalities
+from brainalign.pipelines.features import extract
+from brainalign.pipelines.prepare import prepare_modalities
+from brainalign.pipelines.report import report_modalities
+from brainalign.pipelines.report.report import failures_of
 from brainalign.report.kit import number
 
 OPTIONS = {"steps": 40, "width": 16, "permutations": 99, "draws": 1, "whiten": True}

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Responses
-from brainalign.pipelines.summarize_images import _preferences
+from brainalign.pipelines.summarize.summarize_images import _preferences
 from brainalign.simulation import draw_scenes, preferences
 
 

@@ -15,7 +15,9 @@ import yaml
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import Config, load_descriptors
 from brainalign.io import artifact_path, load, load_sidecar
-from brainalign.pipelines import decode_times, prepare_images, prepare_recordings, report_recordings
+from brainalign.pipelines.decode import decode_times
+from brainalign.pipelines.prepare import prepare_images, prepare_recordings
+from brainalign.pipelines.report import report_recordings
 from brainalign.report import DecodedTimes, decoding_section
 from brainalign.simulation import category_epochs
 from brainalign.study import load_descriptor, parse

@@ -49,10 +49,10 @@ def test_every_rule_declares_what_it_needs(root: Path, stage: str) -> None:
         "shell:",
     ):
         assert directive in text, directive
-    assert f'code="pipelines/{stage}.py"' in text
+    (code,) = (root / "pipelines").rglob(f"{stage}.py")
+    assert f'code="pipelines/{code.parent.name}/{stage}.py"' in text
     assert f'library=library_digest(*STAGES["{stage}"])' in text
-    assert f"python -P -m brainalign.pipelines.{stage} " in text
-    assert (root / "pipelines" / f"{stage}.py").exists()
+    assert f"python -P -m brainalign.pipelines.{code.parent.name}.{stage} " in text
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if not stage.startswith("report")])
@@ -79,8 +79,8 @@ def test_a_dry_run_lists_the_planned_jobs(root: Path, name: str, tmp_path: Path,
     monkeypatch.chdir(root)
     planned = Counter(job.stage for job in jobs(load_config(config)))
     assert {rule: n for rule, n in listed.items() if rule in STAGES} == planned
-    commands = re.findall(r"brainalign\.pipelines\.(\w+) .*", result.stdout + result.stderr)
-    seeds = re.findall(r"brainalign\.pipelines\.(?!report)\w+ .*? --seed (\d+)", result.stdout + result.stderr)
+    commands = re.findall(r"brainalign\.pipelines\.([\w.]+) .*", result.stdout + result.stderr)
+    seeds = re.findall(r"brainalign\.pipelines\.(?!report)[\w.]+ .*? --seed (\d+)", result.stdout + result.stderr)
     assert seeds == ["7"] * sum(not command.startswith("report") for command in commands)
     assert len(seeds) > 5
 

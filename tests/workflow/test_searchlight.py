@@ -14,7 +14,7 @@ from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.datasets import load_mesh
 from brainalign.geometry import noise_precision, rdm, volume_neighbourhoods
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines import searchlight
+from brainalign.pipelines.compare import searchlight
 from brainalign.report.kit import searchlight_sentence
 
 BY = Provenance("test", {}, "")

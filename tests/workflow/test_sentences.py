@@ -17,8 +17,11 @@ from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_descriptors
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines import decode, extract, prepare_sentences, report_sentences
-from brainalign.pipelines.decode import TABLES
+from brainalign.pipelines.decode import decode
+from brainalign.pipelines.decode.decode import TABLES
+from brainalign.pipelines.features import extract
+from brainalign.pipelines.prepare import prepare_sentences
+from brainalign.pipelines.report import report_sentences
 from brainalign.report.pages import sentence_section
 from brainalign.study import parse
 from brainalign.workflow import group_report_path, jobs

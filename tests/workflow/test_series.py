@@ -15,7 +15,9 @@ from brainalign.checks import BrainalignError
 from brainalign.config import Config
 from brainalign.decoding import MaskedBrainModel
 from brainalign.io import artifact_path, load, load_sidecar
-from brainalign.pipelines import decode_series, prepare_series, report_series
+from brainalign.pipelines.decode import decode_series
+from brainalign.pipelines.prepare import prepare_series
+from brainalign.pipelines.report import report_series
 from brainalign.study import parse
 from brainalign.workflow import group_report_path, jobs
 

@@ -141,8 +141,8 @@ def test_a_changed_method_reruns_its_own_jobs(finished) -> None:
         ("lib/io/artifacts.py", set(EVERYTHING)),
         ("lib/config/settings.py", set()),
         ("lib/cli.py", set()),
-        ("root/pipelines/compare.py", {"compare", "report"}),
-        ("root/pipelines/report.py", {"report"}),
+        ("root/pipelines/compare/compare.py", {"compare", "report"}),
+        ("root/pipelines/report/report.py", {"report"}),
     ],
 )
 def test_a_changed_file_reruns_what_depends_on_it(finished, file: str, reruns: set[str]) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from brainalign.arrays import Responses
 from brainalign.io import Provenance, artifact_path, load, save
-from brainalign.pipelines import summarize_group
+from brainalign.pipelines.summarize import summarize_group
 
 N_IMAGES, N_TARGETS, N_REPEATS = 40, 30, 2
 

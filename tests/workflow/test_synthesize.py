@@ -20,7 +20,8 @@ from brainalign.arrays import Arrays, Responses
 from brainalign.checks import BrainalignError
 from brainalign.config import Config, SynthesizeSettings
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines import extract, guide, synthesize
+from brainalign.pipelines.features import extract
+from brainalign.pipelines.synthesize import guide, synthesize
 from brainalign.simulation import clear_scenes, render, selective_voxels
 from brainalign.study import parse
 from brainalign.workflow import jobs

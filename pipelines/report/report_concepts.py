@@ -11,7 +11,7 @@ import pandas as pd
 
 from brainalign.config import Config
 from brainalign.io import Provenance, artifact_path, load, load_sidecar
-from brainalign.pipelines.report import report_datasets
+from brainalign.pipelines.report.report import report_datasets
 from brainalign.report import ALIGNMENT_TABLES, CONCEPT_TABLES, ConceptMaterial, Failure, render_concepts_page
 from brainalign.study import TripletStudy
 

@@ -14,7 +14,7 @@ from brainalign.arrays import Arrays, Responses
 from brainalign.checks import BrainalignError
 from brainalign.config import Config
 from brainalign.io import Provenance, artifact_path, load, load_sidecar
-from brainalign.pipelines.report import report_subjects, write_report
+from brainalign.pipelines.report.report import report_subjects, write_report
 from brainalign.report import DECODED_TABLES, DecodedTimes, Failure, RecordingMaterial, render_recordings_page
 from brainalign.study import RecordingStudy, load_descriptor
 

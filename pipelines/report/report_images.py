@@ -17,7 +17,7 @@ from brainalign.arrays import Arrays, Responses
 from brainalign.checks import BrainalignError
 from brainalign.config import Config
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, open_picture, read_parquet, read_text_table
-from brainalign.pipelines.report import report_subjects, write_report
+from brainalign.pipelines.report.report import report_subjects, write_report
 from brainalign.report import (
     CAPTION_TABLES,
     DECODED_TABLES,

@@ -12,7 +12,7 @@ import pandas as pd
 from brainalign.checks import BrainalignError
 from brainalign.config import Config
 from brainalign.io import Provenance, artifact_path, load, load_sidecar
-from brainalign.pipelines.report import report_subjects, write_report
+from brainalign.pipelines.report.report import report_subjects, write_report
 from brainalign.report import DYNAMICS_TABLES, DynamicsMaterial, Failure, render_dynamics_page
 from brainalign.study import VideoStudy, load_descriptor
 

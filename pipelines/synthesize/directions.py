@@ -22,7 +22,7 @@ from brainalign.devices import pick_device
 from brainalign.features import image_features
 from brainalign.io import Provenance, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.pipelines.synthesize import in_batches, natural_files, neurons, pixels
+from brainalign.pipelines.synthesize.synthesize import in_batches, natural_files, neurons, pixels
 from brainalign.simulation import SHAPE_NEURONS, measure_things
 from brainalign.study import parse
 from brainalign.synthesis import (

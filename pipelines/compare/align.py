@@ -32,7 +32,7 @@ from brainalign.geometry import (
 )
 from brainalign.io import Provenance, load, load_sidecar, save
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.pipelines.concepts import layers_of, regions_of
+from brainalign.pipelines.compare.concepts import layers_of, regions_of
 from brainalign.study import parse
 
 HEAD_RATE = 0.15  # over the number of features: how fast an affine map learns, whatever its size

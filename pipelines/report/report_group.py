@@ -17,7 +17,7 @@ from brainalign.arrays import Arrays
 from brainalign.config import Config, load_descriptors
 from brainalign.io import Provenance, artifact_path, load, load_sidecar
 from brainalign.pipelines import run_stage, stage_parser
-from brainalign.pipelines.report import end_of_log, failures_of, write_report
+from brainalign.pipelines.report.report import end_of_log, failures_of, write_report
 from brainalign.report import (
     CONVERGENCE_TABLES,
     IDENTIFICATION_TABLES,

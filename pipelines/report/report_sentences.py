@@ -11,7 +11,7 @@ import pandas as pd
 
 from brainalign.config import Config
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, table_path
-from brainalign.pipelines.report import report_datasets
+from brainalign.pipelines.report.report import report_datasets
 from brainalign.report import TEXT_TABLES, Failure, TextMaterial, render_text_page
 from brainalign.study import SentenceStudy
 

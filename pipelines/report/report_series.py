@@ -13,7 +13,7 @@ import pandas as pd
 from brainalign.arrays import Arrays
 from brainalign.config import Config
 from brainalign.io import Provenance, artifact_path, load, load_sidecar
-from brainalign.pipelines.report import report_datasets
+from brainalign.pipelines.report.report import report_datasets
 from brainalign.report import SERIES_TABLES, Failure, SeriesMaterial, render_series_page
 from brainalign.study import SeriesStudy
 

@@ -1,0 +1,1 @@
+"""Stages that compare geometries, choices and networks."""

@@ -1,0 +1,1 @@
+"""Stages that read recordings, or simulate them."""

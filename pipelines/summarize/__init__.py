@@ -1,0 +1,1 @@
+"""Stages that gather the numbers of a subject or a study."""

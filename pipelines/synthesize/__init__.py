@@ -1,0 +1,1 @@
+"""Stages that make images and words for regions."""
