@@ -81,7 +81,6 @@ class EncodeImagesSettings(Strict):
     n_components: int | None = Field(
         None, ge=1, description="principal components of the training images that wider layers are reduced to"
     )
-    ceiling_threshold: float = Field(0.2, gt=0, description="targets above it are called reliable")
     cluster_quantile: float = Field(0.95, gt=0.5, lt=1, description="of the null at each point; clusters lie above it")
 
 
@@ -155,7 +154,6 @@ class SummarizeSettings(Strict):
     """Options of the summarize stage."""
 
     q: float = Field(0.05, gt=0, lt=1, description="false discovery rate")
-    ceiling_threshold: float = Field(0.1, gt=0, description="r2/ceiling is averaged only above this ceiling")
 
 
 class DatasetUse(Strict):
@@ -173,6 +171,7 @@ class Config(Strict):
     results: Path = Path("results")
     seed: int = Field(0, ge=0)
     confidence: float = Field(0.95, gt=0, lt=1, description="of every interval")
+    ceiling_threshold: float = Field(0.2, gt=0, description="targets with a noise ceiling above it are called reliable")
     datasets: dict[DatasetName, DatasetUse] = Field(min_length=1)
     models: dict[Name, Model] = Field(min_length=1)
     methods: dict[Name, Method] = Field(min_length=1)

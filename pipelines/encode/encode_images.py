@@ -118,7 +118,7 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         ceiling=ceiling,
         train=train,
         test=test,
-        groups=target_groups(responses, ceiling, settings.ceiling_threshold),
+        groups=target_groups(responses, ceiling, arguments.settings["ceiling_threshold"]),
         n_components=settings.n_components,
         standardize=settings.standardize,
         n_permutations=settings.permutations,

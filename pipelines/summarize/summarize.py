@@ -60,7 +60,7 @@ def _summarize(arguments: argparse.Namespace, provenance: Provenance) -> None:
             good_r=load_sidecar(files[0])["details"]["good_r"],
             confidence=confidence,
             q=settings.q,
-            ceiling_threshold=settings.ceiling_threshold,
+            ceiling_threshold=arguments.settings["ceiling_threshold"],
         )
         entities = entities_of(files[0])
         rows += [{"model": entities["model"], "method": entities["method"], **row} for row in found]

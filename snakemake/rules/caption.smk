@@ -23,7 +23,7 @@ rule caption:
         settings=settings_of(
             caption=SETTINGS.caption.model_dump(mode="json", exclude={"subjects"}),
             model=SETTINGS.extractor_of(SETTINGS.caption.model) if SETTINGS.caption.model else {},
-            ceiling_threshold=SETTINGS.encode_images.ceiling_threshold,
+            ceiling_threshold=SETTINGS.ceiling_threshold,
             confidence=SETTINGS.confidence,
         ),
         library=library_digest(*STAGES["caption"]),

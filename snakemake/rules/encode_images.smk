@@ -41,6 +41,7 @@ rule encode_images:
         settings=lambda wildcards: settings_of(
             method=SETTINGS.encoder_of(wildcards.method),
             encode=SETTINGS.encode_images,
+            ceiling_threshold=SETTINGS.ceiling_threshold,
             confidence=SETTINGS.confidence,
             **SETTINGS.texts_of(wildcards.model, wildcards.method),
         ),

@@ -19,7 +19,7 @@ rule ground_regions:
     params:
         settings=settings_of(
             ground=SETTINGS.ground.model_dump(mode="json", include={"alphas", "permutations", "draws"}),
-            ceiling_threshold=SETTINGS.encode_images.ceiling_threshold,
+            ceiling_threshold=SETTINGS.ceiling_threshold,
             confidence=SETTINGS.confidence,
         ),
         library=library_digest(*STAGES["ground_regions"]),

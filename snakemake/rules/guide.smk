@@ -27,7 +27,7 @@ rule guide:
         settings=settings_of(
             synthesize=SETTINGS.synthesize.of_the_guide(),
             models=SETTINGS.encoders_of_synthesis(),
-            ceiling_threshold=SETTINGS.encode_images.ceiling_threshold,
+            ceiling_threshold=SETTINGS.ceiling_threshold,
         ),
         library=library_digest(*STAGES["guide"]),
         seed=SETTINGS.seed,

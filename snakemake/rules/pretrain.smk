@@ -25,7 +25,7 @@ rule pretrain:
     params:
         settings=lambda wildcards: settings_of(
             method=SETTINGS.pretraining_of(wildcards.method),
-            ceiling_threshold=SETTINGS.encode_images.ceiling_threshold,
+            ceiling_threshold=SETTINGS.ceiling_threshold,
         ),
         library=library_digest(*STAGES["pretrain"]),
         seed=SETTINGS.seed,

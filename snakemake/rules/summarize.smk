@@ -21,7 +21,9 @@ rule summarize:
         mem_mb=memory("summarize"),
         runtime=minutes("summarize"),
     params:
-        settings=settings_of(summarize=SETTINGS.summarize, confidence=SETTINGS.confidence),
+        settings=settings_of(
+            summarize=SETTINGS.summarize, confidence=SETTINGS.confidence, ceiling_threshold=SETTINGS.ceiling_threshold
+        ),
         library=library_digest(*STAGES["summarize"]),
         seed=SETTINGS.seed,
     shell:

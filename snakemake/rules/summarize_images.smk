@@ -30,7 +30,7 @@ rule summarize_images:
         settings=lambda wildcards: settings_of(
             summarize=SETTINGS.summarize,
             confidence=SETTINGS.confidence,
-            ceiling_threshold=SETTINGS.encode_images.ceiling_threshold,
+            ceiling_threshold=SETTINGS.ceiling_threshold,
             contest=SETTINGS.contest_of(wildcards.dataset, DESCRIPTORS[wildcards.dataset], wildcards.subject),
         ),
         library=library_digest(*STAGES["summarize_images"]),

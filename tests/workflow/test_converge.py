@@ -83,6 +83,7 @@ class Study:
         settings = {
             "method": RidgeMethod(encoder="ridge", cv=3, device="cpu").model_dump(mode="json"),
             "encode": EncodeImagesSettings(permutations=200, draws=200).model_dump(mode="json"),
+            "ceiling_threshold": 0.2,
             "confidence": 0.95,
         }
         settings["method"] = {k: v for k, v in settings["method"].items() if k not in ("models", "subjects")}

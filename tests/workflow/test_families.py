@@ -33,7 +33,7 @@ HEARD = {
     "church": ("a stone church with a tower", "a cathedral in the old town"),
 }
 MODELS = {"net": NETWORK, "untrained": NETWORK | {"weights": "random", "layers": ["block2"]}, "minilm": MINILM}
-OPTIONS = {"permutations": 400, "draws": 200, "ceiling_threshold": 0.5}
+OPTIONS = {"encode_images": {"permutations": 400, "draws": 200}, "ceiling_threshold": 0.5}
 CONTEST = {"task-optimised": ["net", "untrained/ridge"], "language": ["minilm"]}
 
 
@@ -75,9 +75,7 @@ def run(make_image_study, image_stages, tmp_path_factory: pytest.TempPathFactory
         tmp_path_factory.mktemp("families") / "scenes", n_images=96, n_test=32, size=64, n_vertices=10_242, n_roi=100
     )
     write(study)
-    return image_stages.Run(
-        study, {"models": MODELS, "methods": {"ridge": RIDGE}, "contest": CONTEST} | {"encode_images": OPTIONS}
-    )("01")
+    return image_stages.Run(study, {"models": MODELS, "methods": {"ridge": RIDGE}, "contest": CONTEST} | OPTIONS)("01")
 
 
 def test_the_planted_families_win(run) -> None:
@@ -110,7 +108,7 @@ def test_vertices_are_won_where_their_family_was_planted(run) -> None:
     right = winners["family"] == np.where(region == "seen", "task-optimised", "language")
     assert right[shown].mean() > 0.95
     assert (winners["margin"] >= 0).all()
-    assert (winners["ceiling"] > run.config.encode_images.ceiling_threshold).all()
+    assert (winners["ceiling"] > run.config.ceiling_threshold).all()
 
 
 def test_the_report_draws_them(run) -> None:

@@ -91,7 +91,7 @@ class Run:
             pairs = self.config.fits_of("scenes", subject)
             for model, method in pairs:
                 options = {"method": self.config.encoder_of(method), "confidence": 0.95}
-                options["encode"] = config["encode_images"]
+                options |= {"encode": config["encode_images"], "ceiling_threshold": config["ceiling_threshold"]}
                 files = self._files(ENCODED, subject=subject, model=model, method=method)
                 of_model = ["--features", self.path("features", model=model)]
                 source = getattr(self.config.methods[method], "semantics", None)
@@ -107,8 +107,7 @@ class Run:
             for suffix in ("scores", "profile", "preference", "null", "draws"):
                 every = [self.path(suffix, subject=subject, model=a, method=b) for a, b in pairs]
                 files += [f"--{suffix}", *every]
-            threshold = config["encode_images"]["ceiling_threshold"]
-            self._stage(summarize_images, options | {"ceiling_threshold": threshold}, *files)
+            self._stage(summarize_images, options | {"ceiling_threshold": config["ceiling_threshold"]}, *files)
             if self.pages:
                 self._stage(report_images, config, "--dataset", "scenes", "--subject", subject)
         if set(subjects) == {"01", "02"}:
@@ -127,8 +126,8 @@ def encoded(run: Run, suffix: str, subject: str, model: str = "two") -> pd.DataF
 def test_no_reliable_target_is_no_finding(scenes) -> None:
     """A group without targets has no p, and takes none from the others."""
     scenes.write()
-    options = {"permutations": 100, "draws": 100, "ceiling_threshold": 5.0}
-    run = Run(scenes, {"encode_images": options})("01", "02")
+    options = {"permutations": 100, "draws": 100}
+    run = Run(scenes, {"encode_images": options, "ceiling_threshold": 5.0})("01", "02")
     profile = encoded(run, "profile", "01").set_index("group")
     assert profile.loc["reliable targets", ["r", "p", "p_fwer"]].isna().all(axis=None)
     regions = profile.drop(index="reliable targets")
@@ -442,7 +441,7 @@ def test_a_trained_encoder_stands_beside_simpler_ones(scenes, capsys: pytest.Cap
     assert (table["seconds"] > 0).all()
     n_targets = first.loc["reliable targets", "n_targets"]
     ceiling = run.table("ceiling", subject="01")["ceiling"]
-    assert n_targets == (ceiling > run.config.encode_images.ceiling_threshold).sum()
+    assert n_targets == (ceiling > run.config.ceiling_threshold).sum()
     scores = run.table("scores", subject="01", model="net", method="fac")
     assert scores["r"].notna().sum() == n_targets  # the others are not trained, and have no score
     assert (table.loc["ridge, mean token", "n_parameters"] == (24 + 1) * n_targets).all()

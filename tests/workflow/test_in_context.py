@@ -107,7 +107,7 @@ class Run:
 
     def encode(self, subject: str, method: str = "few") -> int:
         options = {"method": self.config.encoder_of(method), "confidence": 0.95}
-        options["encode"] = self.config.encode_images.model_dump(mode="json")
+        options |= {"encode": self.config.encode_images.model_dump(mode="json"), "ceiling_threshold": 0.2}
         options |= self.config.texts_of("net", method)
         arguments = [
             part for s in ("responses", "splits", "ceiling") for part in (f"--{s}", self.path(s, subject=subject))

@@ -62,7 +62,7 @@ def training_voxels(values: Values, stimulus_ids: NDArray[Any], threshold: float
     if not kept.any():
         raise BrainalignError(
             f"none of {len(kept)} voxels has a noise ceiling above {threshold:g} over {len(images.ids)} training "
-            "images; lower encode_images.ceiling_threshold"
+            "images; lower ceiling_threshold"
         )
     return images.ids, np.asarray((images.values[:, kept] - mean[kept]) / sd[kept], dtype=np.float32)
 

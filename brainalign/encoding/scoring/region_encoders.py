@@ -43,7 +43,7 @@ def choose_regions(
         sizes = listed([f"{name}: {len(rows)}" for name, rows in found.items()], 6)
         raise BrainalignError(
             f"no region has {min_targets} reliable targets ({sizes}); lower synthesize.min_targets or "
-            "encode_images.ceiling_threshold, or leave the subject out of synthesize.subjects"
+            "ceiling_threshold, or leave the subject out of synthesize.subjects"
         )
     wanted: dict[str, tuple[str, str | None]] = {}
     for name in asked:

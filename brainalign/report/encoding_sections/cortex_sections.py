@@ -33,7 +33,7 @@ def maps_section(material: ImageMaterial) -> Section | None:
     (model, method), encoding = next(iter(material.encodings.items()))
     layer = material.chosen(model, method)
     scores = encoding.scores[encoding.scores["layer"] == layer].merge(targets[["target_id", "hemi", "vertex"]])
-    level, threshold = material.config.summarize.q, material.config.encode_images.ceiling_threshold
+    level, threshold = material.config.summarize.q, material.config.ceiling_threshold
     by_ceiling = threshold if scores["ceiling"].notna().any() else None  # no image was repeated
     shown = scores.assign(
         r=significant(scores, "r", q=level, ceiling=by_ceiling),

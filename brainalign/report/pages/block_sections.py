@@ -162,7 +162,7 @@ def _ceilings(material: Material) -> Section | None:
     if material.ceiling is None or material.responses is None or material.bold is None or material.mask is None:
         return None
     ceiling = material.ceiling["ceiling"].to_numpy()
-    threshold = material.config.summarize.ceiling_threshold
+    threshold = material.config.ceiling_threshold
     shown = material.volume(np.where(ceiling > 0, ceiling, np.nan))
     vmax = float(np.ceil(10 * ceiling.max()) / 10)
     ceiling_map = draw_map(

@@ -183,7 +183,7 @@ def _categories(material: ImageMaterial, conditions: list[str]) -> list[str]:
 def _ceilings(material: ImageMaterial) -> Section | None:
     if material.ceiling is None or not material.encodings:
         return None
-    threshold = material.config.encode_images.ceiling_threshold
+    threshold = material.config.ceiling_threshold
     (model, method), encoding = next(iter(material.encodings.items()))
     layer = material.chosen(model, method)
     scores = encoding.scores[encoding.scores["layer"] == layer]

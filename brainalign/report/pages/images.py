@@ -192,7 +192,7 @@ def image_findings(material: ImageMaterial) -> list[str]:
         share = next(row for name, row in value.items() if name.startswith("share with q"))
         control = " (random weights)" if model in material.controls else ""
         if np.isnan(mean["value"]):
-            threshold = material.config.encode_images.ceiling_threshold
+            threshold = material.config.ceiling_threshold
             why = "its predictions are constant" if mean["n"] else f"no noise ceiling lies above {threshold:g}"
             sentences.append(f"{model}{control} with {method} has no mean r: {why}.")
             continue
@@ -298,7 +298,9 @@ def _scoring(material: ImageMaterial) -> tuple[str, tuple[str, ...]]:
     options = material.config.encode_images
     known = _is_known(encoding.scores for encoding in material.encodings.values())
     averaged = ", whose repeats were averaged" * known
-    reliable = f"over reliable targets (ceiling above {options.ceiling_threshold:g})" if known else "over all targets"
+    reliable = (
+        f"over reliable targets (ceiling above {material.config.ceiling_threshold:g})" if known else "over all targets"
+    )
     profiles = [encoding.profile for encoding in material.encodings.values()]
     refit = any("control_r" in profile and profile["control_r"].notna().any() for profile in profiles)
     control = "one refit on training responses exchanged between images is shown as a control; " * refit
