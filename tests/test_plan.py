@@ -223,6 +223,11 @@ def test_costs_grow_with_sizes(demo: Config) -> None:
         more = estimate(stage, demo, large, "minilm", "ridge")
         assert more.memory_mb > 10 * less.memory_mb
         assert more.seconds > less.seconds
+    wide = small.model_copy(update={"shape": small.shape.model_copy(update={"trials": 1000, "targets": 10_000})})
+    # Four copies of ten volumes per trial and two matrices of targets, in float64.
+    held_mb = 8 * (4 * 10 * 1000 * 10_000 + 2 * 10_000**2) / 2**20
+    noisy = demo.model_copy(update={"compare": demo.compare.model_copy(update={"distances": ("crossnobis",)})})
+    assert held_mb < estimate("compare", noisy, wide).memory_mb < 1.5 * held_mb
     with_null = estimate("encode", demo, large, "minilm", "ridge")
     without = estimate("encode", demo, large, "random", "fixed")
     assert with_null.seconds > without.seconds
@@ -321,7 +326,7 @@ def test_networks_are_pretrained_once_per_subject_model_and_method(demo: Config)
         return estimate(stage, other, study, "efficientnet", "few").seconds
 
     assert seconds("pretrain", seeds=[0, 1]) > 1.8 * seconds("pretrain")  # one more network per layer
-    assert seconds("pretrain", network="clip") > 10 * seconds("pretrain")
+    assert 10 < seconds("pretrain", network="clip") / seconds("pretrain") < 30
     assert seconds("encode_images", sizes=[10, 200]) > seconds("encode_images", sizes=[10])
     unknown = study.model_copy(update={"shape": None, "simulate": None})  # and none of its files are there
     assert estimate("encode_images", config, unknown, "efficientnet", "few").seconds > seconds("encode_images")

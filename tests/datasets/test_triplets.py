@@ -52,7 +52,9 @@ def study(path: Path) -> TripletStudy:
 
 @pytest.mark.parametrize("index_base", [0, 1])
 def test_what_is_written_is_read(tmp_path: Path, world: ConceptWorld, index_base: int) -> None:
-    found = read_judgements(study(write(tmp_path, world, index_base)))
+    about = study(write(tmp_path, world, index_base))
+    assert about.extract_options() == {"images": None}
+    found = read_judgements(about)
     assert found.index_base == index_base
     np.testing.assert_array_equal(found.triplets, world.triplets)
     np.testing.assert_array_equal(found.repeats, world.repeats)

@@ -83,6 +83,7 @@ def test_planted_attributes_are_said(study: tuple[Path, pd.DataFrame]) -> None:
     assert (found["caption"][20:] == "").all()
     assert found["r"][:20].min() > 0.4
     assert (found["q"][:20] <= 0.05).all()
+    assert found["p"].min() == 1 / 100
     scores = table(folder, "captionscores").set_index(["region", "of"])
     for control in ("permuted", "frequent", "bankmean", "shuffled"):
         assert scores.loc[("reliable targets", control), "gain_low"] > 0.1
