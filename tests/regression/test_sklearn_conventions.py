@@ -57,7 +57,7 @@ def test_the_score_is_the_mean_over_targets_and_a_constant_one_counts_as_0() -> 
 
 
 def test_tables_lists_and_tensors_are_the_arrays_they_hold() -> None:
-    expected = Ridge((1.0, 10.0), device="cpu").fit(X, Y)
+    expected = Ridge((1.0, 10.0), device="cpu", dtype="float64").fit(X, Y)
     names = [f"f{k}" for k in range(6)]
     table, mixed = pd.DataFrame(X, columns=names), pd.DataFrame(X).astype(object)
     table.index = table.index[::-1]
@@ -67,21 +67,21 @@ def test_tables_lists_and_tensors_are_the_arrays_they_hold() -> None:
         (X.tolist(), Y.tolist()),
         (torch.tensor(X), torch.tensor(Y)),
     ):
-        ridge = Ridge([1.0, 10.0], device="cpu").fit(features, targets)
+        ridge = Ridge([1.0, 10.0], device="cpu", dtype="float64").fit(features, targets)
         # Not to the bit: where an array happens to begin in memory decides how the processor sums it.
-        np.testing.assert_allclose(np.asarray(ridge.predict(features)), expected.predict(X), rtol=1e-6, atol=1e-6)
-        assert ridge.score(features, targets) == pytest.approx(expected.score(X, Y), abs=1e-8)
-    one = Ridge(1.0, device="cpu").fit(table, pd.Series(Y[:, 0]))
+        np.testing.assert_allclose(np.asarray(ridge.predict(features)), expected.predict(X), rtol=1e-10)
+        assert ridge.score(features, targets) == pytest.approx(expected.score(X, Y), abs=1e-12)
+    one, first = (Ridge(1.0, device="cpu", dtype="float64").fit(table, y) for y in (pd.Series(Y[:, 0]), Y[:, :1]))
     assert one.predict(table).shape == (80,)
-    np.testing.assert_allclose(one.predict(table), Ridge(1.0, device="cpu").fit(X, Y).predict(X)[:, 0], atol=1e-6)
+    np.testing.assert_allclose(one.predict(table), np.ravel(first.predict(X)), rtol=1e-10)
     assert one.score(table, pd.Series(Y[:, 0])) == pytest.approx(r2_score(Y[:, 0], one.predict(X)), abs=1e-6)
     with pytest.raises(BrainalignError, match="another order"):
         one.predict(table[names[::-1]])
     with pytest.raises(BrainalignError, match="other columns"):
         one.predict(table.rename(columns={"f2": "g"}))
-    banded = BandedRidge(1.0, candidates=[[0.5, 0.5]], device="cpu")
+    banded = BandedRidge(1.0, candidates=[[0.5, 0.5]], device="cpu", dtype="float64")
     predicted = banded.fit([table[names[:3]], X[:, 3:].tolist()], pd.DataFrame(Y)).predict([X[:, :3], X[:, 3:]])
-    np.testing.assert_allclose(predicted, SklearnRidge(alpha=2.0).fit(X, Y).predict(X), atol=1e-5)
+    np.testing.assert_allclose(predicted, SklearnRidge(alpha=2.0).fit(X, Y).predict(X), rtol=1e-9)
 
 
 def test_predictions_have_the_digits_of_the_targets() -> None:
