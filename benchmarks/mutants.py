@@ -275,7 +275,8 @@ def nearest_tests(mutant: Mutant, most: int, among: Sequence[str] = (), folder: 
 def _text(file: Path) -> str:
     """Return a test file with the files beside it that it names: cases that it runs in a process of its own."""
     text = file.read_text()
-    beside = [other for other in file.parent.glob("*.py") if other.stem in text and not other.name.startswith("test_")]
+    near = [*file.parent.glob("*.py"), *file.parent.glob("seeded/*.py")]
+    beside = [other for other in near if other.stem in text and not other.name.startswith("test_")]
     return text + "".join(other.read_text() for other in beside if other.name != "conftest.py")
 
 

@@ -20,9 +20,10 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedFormatter, FuncFormatter
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter
 
 NOTHING = ("None", "none", "", " ", None)
+SMALLEST = 0.8  # inches of a panel with its labels
 # Axes whose marks may lie outside, by what stands at their side, with the reason.
 CLIPPED = {"explained variance": "ridge with a penalty each can fall far below any other line (few_images.LOWEST)"}
 
@@ -208,7 +209,7 @@ def legend(figure: Figure) -> dict[str, str]:
 
 def problems_of(figure: Figure) -> list[str]:
     """Return what cannot be right: marks outside their axes, labels given twice, panels with nothing in them."""
-    problems = []
+    problems = _problems_of_panels(figure)
     clipped = any(ax.get_ylabel() in CLIPPED for ax in panels(figure))  # panels in a row name it once
     for number, ax in enumerate(panels(figure)):
         where = f"panel {number} ({ax.get_title() or ax.get_ylabel()!r})"
@@ -227,6 +228,9 @@ def problems_of(figure: Figure) -> list[str]:
         for axis in (ax.xaxis, ax.yaxis):
             if isinstance(axis.get_major_formatter(), FixedFormatter | FuncFormatter):
                 problems += [f"{where}: two labels {name!r}" for name in _twice(axis.get_majorticklabels())]
+        for name, axis in (("x", ax.xaxis), ("y", ax.yaxis)):
+            if isinstance(axis.get_major_locator(), FixedLocator) and 0 in levels(ax, name).get("", []):
+                problems.append(f"{where}: the line at 0 of {name} lies among places that have names, not values")
         if ax.axison and not ax.has_data() and not ax.texts:
             problems.append(f"{where} is empty")
     for box in [*figure.legends, *(box for ax in panels(figure) if (box := ax.get_legend()))]:
@@ -234,9 +238,59 @@ def problems_of(figure: Figure) -> list[str]:
     return problems
 
 
+def gaps_of(figure: Figure) -> list[str]:
+    """Return axes of names, one place apart, that reach further than a place beyond the first or the last."""
+    problems = []
+    for ax in panels(figure):
+        for axis in (ax.xaxis, ax.yaxis):
+            places = np.asarray(axis.get_majorticklocs(), dtype=float)
+            low, high = sorted(axis.get_view_interval())
+            named = isinstance(axis.get_major_formatter(), FixedFormatter | FuncFormatter) and not ax.images
+            if not named or not len(places) or (np.diff(places) != 1).any():
+                continue
+            if low < places.min() - 1 or high > places.max() + 1:
+                problems.append(f"{ax.get_title()!r}: names from {places.min():g} to {places.max():g} in {low, high}")
+    return problems
+
+
+def _problems_of_panels(figure: Figure) -> list[str]:
+    """Return what is wrong with a grid of panels: too small ones, rows and columns of which none is seen."""
+    problems = []
+    specs = [spec for ax in panels(figure) if (spec := ax.get_subplotspec())]
+    for shape in {spec.get_gridspec().get_geometry() for spec in specs}:
+        mine = [spec for spec in specs if spec.get_gridspec().get_geometry() == shape]
+        height, width = figure.get_size_inches()[::-1] / shape
+        if min(width, height) < SMALLEST:
+            problems.append(f"panels of {width:.1f} by {height:.1f} inches are too small to read")
+        ratios = mine[0].get_gridspec().get_height_ratios()
+        rows = {k for k, ratio in enumerate(ratios) if ratio > 0.1 * max(ratios)}  # less is a row taken out
+        rows -= {k for spec in mine for k in spec.rowspan}
+        columns = set(range(shape[1])) - {k for spec in mine for k in spec.colspan}
+        if rows or columns:
+            problems.append(f"no panel is seen in rows {sorted(rows)} and columns {sorted(columns)} of {shape}")
+    return problems
+
+
 def _twice(texts: list) -> list[str]:
     counts = Counter(text.get_text() for text in texts if text.get_text())
     return [name for name, count in counts.items() if count > 1]
+
+
+@contextmanager
+def collected() -> Iterator[list[Figure]]:
+    """Collect every figure that is made from here on, whether it becomes an image or not."""
+    figures: list[Figure] = []
+    plain = Figure.__init__
+
+    def init(figure: Figure, *arguments: object, **options: object) -> None:
+        plain(figure, *arguments, **options)  # type: ignore[arg-type]
+        figures.append(figure)
+
+    Figure.__init__ = init  # type: ignore[method-assign, assignment]
+    try:
+        yield figures
+    finally:
+        Figure.__init__ = plain  # type: ignore[method-assign]
 
 
 @contextmanager

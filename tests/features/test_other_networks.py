@@ -102,6 +102,8 @@ def test_timm(monkeypatch, images: pd.DataFrame, new_rows: type) -> None:
     timm.data = types.SimpleNamespace(resolve_model_data_config=lambda module: config)
     monkeypatch.setitem(sys.modules, "timm", timm)
     extractor = TimmExtractor("resnet18.a1_in1k", random_weights=True)
+    again, other = (TimmExtractor("resnet18.a1_in1k", random_weights=True, seed=seed) for seed in (0, 1))
+    assert extractor.digest() == again.digest() != other.digest()
     assert extractor.layer_names == ("conv1", "layer1", "layer2", "layer3", "fc")
     assert (extractor.network.preprocessing.resize, extractor.network.preprocessing.crop) == (32, (28, 28))
     extractor.extract(images, writer := new_rows(7))
@@ -141,7 +143,8 @@ def test_torchvision(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "torchvision", torchvision)
     extractor = TorchvisionExtractor("resnet18", weights="random")
     assert extractor.module("layer3")(torch.rand(2, 3, 64, 50)).shape == (2, 4)
-    assert extractor.digest() == TorchvisionExtractor("resnet18", weights="random").digest()
+    again, other = (TorchvisionExtractor("resnet18", weights="random", seed=seed) for seed in (0, 1))
+    assert extractor.digest() == again.digest() != other.digest()
     with pytest.raises(BrainalignError, match="has the weights"):
         _ = TorchvisionExtractor("resnet18", weights="V2").network
     with pytest.raises(BrainalignError, match="did you mean 'resnet18'"):

@@ -15,6 +15,7 @@ from drawn import (
     bars,
     cells,
     curves,
+    gaps_of,
     legend,
     lengths,
     levels,
@@ -28,6 +29,7 @@ from drawn import (
     zones,
 )  # fmt: skip
 from made import changing, made
+from matplotlib.figure import Figure
 
 from brainalign import report
 from brainalign.report.encoding_sections import contest, encoders
@@ -69,7 +71,7 @@ def test_every_figure_function_is_held_against_its_table() -> None:
     assert public <= called, sorted(public - called)
 
 
-def test_what_cannot_be_right_is_noticed() -> None:
+def test_what_cannot_be_right_is_noticed(made_figures: list[Figure]) -> None:
     figure, (ax, empty, good) = canvas.new_figure(6.0, 2.0, 3)
     ax.plot([0.0, 2.0], [0.0, 1.0], "o")
     ax.bar([1.0], [3.0])
@@ -83,6 +85,20 @@ def test_what_cannot_be_right_is_noticed() -> None:
     assert "2.0" in problems[0]
     assert "'same'" in problems[1]
     assert "empty" in problems[2]
+    figure, axes = canvas.new_figure(2.0, 2.0, 3, 2)
+    for ax in axes[2:]:
+        ax.set_visible(False)
+    axes[0].axvline(0)
+    axes[0].set_xticks([0, 1], ["a", "b"])
+    axes[1].axhline(0)
+    small, rows, line = problems_of(figure)
+    assert "0.7 by 1.0 inches" in small
+    assert "rows [1] and columns [2] of (2, 3)" in rows
+    assert "line at 0 of x" in line
+    assert gaps_of(figure) == []
+    axes[0].set_xlim(-0.5, 2.5)
+    assert len(gaps_of(figure)) == 1
+    made_figures.clear()
 
 
 def test_folds_of_splits() -> None:
@@ -189,6 +205,7 @@ def test_confusions_stand_at_their_names() -> None:
     (ax, *_) = panels(figures.confusion_matrix(items, ["c", "a", "b"], ["C", "A", "B"]))
     assert list(ticks(ax).values()) == list(ticks(ax, "y").values()) == ["C", "A", "B"]
     shares = pd.DataFrame(cells(ax), index=list("CAB"), columns=list("CAB"))
+    assert ax.images[0].get_clim() == (0, 1)
     assert shares.loc["B"].to_dict() == {"C": 0, "A": 0.25, "B": 0.75}
     assert shares.loc["A"].to_dict() == {"C": 1, "A": 0, "B": 0}
     assert shares.loc["C"].to_dict() == {"C": 0, "A": 1, "B": 0}
@@ -323,6 +340,7 @@ def test_families_in_a_contest() -> None:
     above, below = panels(figure)
     regions, families = list(pd.unique(rows["region"])), list(pd.unique(rows["family"]))
     of, colours = rows.set_index(["region", "family"]), legend(figure)
+    assert [colours[name] for name in families] == [shade.lower() for shade in canvas.COLOURS[: len(families)]]
     below_ticks = ticks(below)
     assert list(below_ticks.values()) == regions
     above.set_xticks(list(below_ticks), regions)  # they share their labels, which stand below

@@ -50,7 +50,8 @@ def study(*, sweep: bool = True) -> SynthesisedImages:
             }
             rows += [about | {"scored": scored} for scored in REGIONS]
             image += 1
-    table = changing(pd.DataFrame(rows), ["guide", "check", "true", "valid", "typical"], -2, 3)
+    table = changing(pd.DataFrame(rows), ["guide", "check", "true"], -2, 3)
+    table = changing(table, ["valid", "typical"], 0, 1)
     table.loc[table["scored"] == "V4", "true"] = np.nan
     images = np.arange(image, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), dtype=np.uint8)
     gains = made({"region": REGIONS, "score": ["guide", "check", "true"], "condition": ["guided"], "against": ["null"]},
@@ -107,6 +108,7 @@ def test_whose_region_gains() -> None:
 def test_steps_from_noise_to_image() -> None:
     of = study()
     figure = synthesis_figures.step_trace(of, REGIONS)
+    assert [legend(figure)[name] for name in REGIONS] == [shade.lower() for shade in canvas.COLOURS[:3]]
     shown = panels(figure)
     for ax, (column, title) in zip(shown, synthesis_figures.STEP_COLUMNS.items(), strict=True):
         assert ax.get_title() == title
@@ -336,6 +338,7 @@ def test_cosines_of_directions() -> None:
         names = list(ticks(ax).values())
         assert names == list(ticks(ax, "y").values()) == list(pd.unique(of.index.get_level_values(0)))
         np.testing.assert_allclose(cells(ax), [[of[a, b] for b in names] for a in names])
+        assert ax.images[0].get_clim() == (-1, 1)
         assert {(names[round(y)], names[round(x)]): text for x, y, text in words(ax)} == {
             key: f"{value:.2f}" for key, value in of.items()
         }

@@ -157,6 +157,7 @@ def test_parts_of_a_joint_score_over_time(known: bool) -> None:
 
 def test_weights_of_layers_add_up() -> None:
     rows = made({"group": ["V4", "PPA"], "layer": ["c", "a", "b"]}, value="weight")
+    rows["weight"] /= 2  # those of a group add up to 1 at most
     rows = rows.drop(rows[(rows["group"] == "V4") & (rows["layer"] == "a")].index)
     figure = layer_weights.layer_weights(rows)
     (ax,) = panels(figure)
@@ -184,6 +185,7 @@ def test_layers_of_pairs_of_networks() -> None:
         of = part.set_index(["layer_a", "layer_b"])["value"]
         names, others = list(pd.unique(part["layer_a"])), list(pd.unique(part["layer_b"]))
         np.testing.assert_allclose(cells(ax), [[of[n, o] for o in others] for n in names])
+        assert ax.images[0].get_clim() == (0, 1)
         assert ticks(ax, "y") == dict(enumerate(names))
         assert ticks(ax) == {k: others[k] for k in range(0, 13, 2)}
         assert (ax.get_ylabel(), ax.get_xlabel()) == (a, "other")

@@ -31,6 +31,7 @@ from brainalign.report.kit import canvas
 from brainalign.report.pages import concept_figures
 
 approx = pytest.approx
+FIRST = [shade.lower() for shade in canvas.COLOURS]
 KINDS = {
     "own": "embedding",
     "own again": "reproducible",
@@ -109,7 +110,8 @@ def test_networks_as_they_are_and_read_out() -> None:
             [(end[0], end[2]) for end in spans(ax)], np.c_[order[value] - spread, order[value] + spread]
         )
     assert {mark.colour for mark in points(left)} == {c.lower() for c in canvas.COLOURS[:2]}
-    assert len({(m, mark.colour) for m, mark in zip(order["model"], points(right), strict=True)}) == 2
+    shades = dict(zip(pd.unique(rows["model"]), FIRST, strict=False))
+    assert [mark.colour for mark in points(right)] == [shades[model] for model in order["model"]]
     assert (left.get_title(), right.get_title()) == (
         "as they are, held-out triplets", "dimensions read out, unseen objects",
     )  # fmt: skip
@@ -127,6 +129,7 @@ def test_read_outs_of_dimensions() -> None:
     of = rows.set_index(["model", "layer", "dimension"])
     keys = [[(*name.split(), d) for d in numbers] for name in names]
     np.testing.assert_allclose(cells(ax), [[of.loc[key, "r2"] for key in line] for line in keys])
+    assert ax.images[0].get_clim() == (0, 1)
     dots = {keys[round(mark.y)][round(mark.x)] for mark in points(ax, ".")}
     assert dots == {key for key in of.index if of.loc[key, "r2"] <= of.loc[key, "null_high"]}
     assert 0 < len(dots) < len(of)
@@ -359,6 +362,7 @@ def test_fits_over_layers(several: bool) -> None:
         {"reference": ["hit"], "model": ["net"], "layer": ["all"], "score": [0.51], "selected": [0.42]}
     )
     figure = reference_rdms.layer_curves(rows, random, None, combined)
+    assert [legend(figure)[name] for name in pd.unique(rows["model"])] == FIRST[: len(models)]
     for ax, reference in zip(panels(figure), pd.unique(rows["reference"]), strict=True):
         part, scale = rows[rows["reference"] == reference], 0.5 if several else 1
         for model in models:
@@ -404,6 +408,7 @@ def test_rdms_grouped_by_category() -> None:
     matrix[np.triu_indices(5, 1)] = pairs / 9
     expected = (matrix + matrix.T)[np.ix_(order, order)]
     np.testing.assert_allclose(cells(shown[0]), expected)
+    assert {ax.images[0].get_clim() for ax in shown} == {(0, 1)}
     np.testing.assert_allclose(cells(shown[1]), expected)
     np.testing.assert_allclose(cells(shown[2])[np.triu_indices(5, 1)], 1 - expected[np.triu_indices(5, 1)])
     assert ticks(shown[0]) == ticks(shown[0], "y") == {1.0: "face", 3.5: "car"}

@@ -128,6 +128,7 @@ def test_words_of_captions() -> None:
     ax = panels(caption_figures.noun_figure(shares))[0]
     assert (list(ticks(ax).values()), list(ticks(ax, "y").values())) == (["dog", "house"], ["V4", "PPA"])
     assert cells(ax).tolist() == [[0.1, 0.9], [0.7, 0.3]]
+    assert ax.images[0].get_clim() == (0, 1)
     assert {(round(y), round(x)): text for x, y, text in words(ax)} == {
         (0, 0): "0.10", (0, 1): "0.90", (1, 0): "0.70", (1, 1): "0.30",
     }  # fmt: skip

@@ -129,7 +129,7 @@ def masked_study(
         return model.fit(parted, regions, val)
 
     model = fitted(train)
-    gaussians = {INSTANT: ConditionalGaussian(), LAGGED: ConditionalGaussian(lags)}
+    gaussians = {INSTANT: ConditionalGaussian(seed=seed), LAGGED: ConditionalGaussian(lags, seed=seed)}
     gaussians = {name: one.fit(train, trained) for name, one in gaussians.items()}
     sums = {MODEL: filled_sums(filling(model), held_out, masks)}
     histories = {MODEL: model.history_}

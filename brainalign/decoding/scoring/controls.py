@@ -53,6 +53,8 @@ class ControlMatrix:
     subjects : array (n_trials,)
         Whose trial it is.
     n_permutations : int
+    seed : int
+        Of exchanges and intervals.
     """
 
     table: pd.DataFrame
@@ -61,6 +63,7 @@ class ControlMatrix:
     groups: NDArray[np.intp]
     subjects: NDArray[Any]
     n_permutations: int
+    seed: int = 0
 
     def cell(self, trained: str, tested: str, measure: str) -> pd.Series[Any]:
         """Return one row of the table."""
@@ -74,7 +77,7 @@ class ControlMatrix:
         The null is that neither cell holds anything of the stimuli. Where both may, `gain` has to be above 0, too.
         """
         gains = self._over(self.pair_scores[(trained, tested, measure)], measure)
-        return pairing_test(gains, self.shown, self.groups, self.n_permutations)
+        return pairing_test(gains, self.shown, self.groups, self.n_permutations, self.seed)
 
     def gain(self, trained: str, tested: str, measure: str, confidence: float = 0.98) -> Interval:
         """Return the same difference with its interval over subjects and stimuli; both cells may decode.
@@ -108,11 +111,12 @@ class ControlMatrix:
                 f"other scores are {pair_scores.shape} trials x stimuli, the matrix {own.shape}; score the same test"
             )
         gains = self._over(pair_scores, measure)
-        test = pairing_test(gains, self.shown, self.groups, self.n_permutations)
+        test = pairing_test(gains, self.shown, self.groups, self.n_permutations, self.seed)
         return test.p <= level and test.n_stimuli >= MIN_UNITS and self._interval(gains, 1 - 2 * level).low > 0
 
     def _interval(self, gains: Values, confidence: float) -> Interval:
-        return crossed_bootstrap(gains[np.arange(len(self.shown)), self.shown], self.subjects, self.shown, confidence)
+        own = gains[np.arange(len(self.shown)), self.shown]
+        return crossed_bootstrap(own, self.subjects, self.shown, confidence, seed=self.seed)
 
     def _over(self, pair_scores: Values, measure: str) -> Values:
         return self.pair_scores[("brain", "brain", measure)] - pair_scores
@@ -183,7 +187,7 @@ def control_matrix(
                     values.setdefault(key, []).append(float(scores[np.arange(len(shown)), shown].mean()))
     rows = []
     for (trained, tested, measure), scores in sums.items():
-        found = pairing_test(scores, shown, groups, n_permutations)
+        found = pairing_test(scores, shown, groups, n_permutations, seeds[0])
         of_seeds = values[(trained, tested, measure)]
         rows.append(
             {
@@ -201,7 +205,8 @@ def control_matrix(
                 "n_stimuli": found.n_stimuli,
             }
         )
-    return ControlMatrix(pd.DataFrame(rows), sums, shown, groups, test.meta["subject"].to_numpy(), n_permutations)
+    subjects = test.meta["subject"].to_numpy()
+    return ControlMatrix(pd.DataFrame(rows), sums, shown, groups, subjects, n_permutations, seeds[0])
 
 
 def _check(

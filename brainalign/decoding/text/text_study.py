@@ -136,7 +136,9 @@ def study_text(
     trained = _decoding(first, study.train)(study.train.signals, study.train.meta).sentences
     zero, confusion = _zero_shot(shown.vectors, study, n_permutations, seeds[0])
     has_blocks = leave_out_blocks and "block" in study.test.meta
-    nuisances = nuisance_scores(given, study.test, _hits, answers=_nearest(study.train), n_permutations=n_permutations)
+    nuisances = nuisance_scores(
+        given, study.test, _hits, answers=_nearest(study.train), n_permutations=n_permutations, seed=seeds[0]
+    )
     tables = {
         "controls": matrix.table,
         "retrieval": pd.concat([one.table.assign(seed=seed) for seed, one in found.items()], ignore_index=True),
@@ -146,7 +148,9 @@ def study_text(
         "averaged": _averaged(first, shown.vectors, study, n_averages, seeds[0]),
         "zeroshot": zero,
         "confusion": confusion,
-        "nuisances": pd.concat([nuisances.table, *_label_nuisances(given, study, n_permutations)], ignore_index=True),
+        "nuisances": pd.concat(
+            [nuisances.table, *_label_nuisances(given, study, n_permutations, seeds[0])], ignore_index=True
+        ),
         "leftblocks": _blocks(make, study, seeds[0], has_blocks),
         "textscores": _text_scores(first, shown.sentences, trained, study, n_permutations, seeds[0]),
         "relevance": _relevance(first, study, seeds[0]),
@@ -246,13 +250,13 @@ def _zero_shot(vectors: Values, study: TextStudy, n: int, seed: int) -> tuple[pd
     return found.table, found.confusion.reset_index().melt(id_vars="true", var_name="told", value_name="n")
 
 
-def _label_nuisances(given: Trials, study: TextStudy, n: int) -> list[pd.DataFrame]:
+def _label_nuisances(given: Trials, study: TextStudy, n: int, seed: int) -> list[pd.DataFrame]:
     sides = (given, study.test)
     labelled = [side.meta["label"].ne("").to_numpy() if "label" in side.meta else np.zeros(0) for side in sides]
     if not all(rows.any() for rows in labelled):
         return []
     known = [side.select(rows) for side, rows in zip(sides, labelled, strict=True)]
-    return [nuisance_baselines(known[0], known[1], label="label", n_permutations=n)]
+    return [nuisance_baselines(known[0], known[1], label="label", n_permutations=n, seed=seed)]
 
 
 def _blocks(make: Callable[[Trials, int], TextFit], study: TextStudy, seed: int, has_blocks: bool) -> pd.DataFrame:

@@ -90,7 +90,7 @@ class DictionaryStudy:
         """Measure the quality of a dictionary on test images, and the stability of its atoms over other starts."""
         measured: dict[str, object] = dict(vars(dictionary_quality(dictionaries[0], held)))
         if len(dictionaries) > 1:
-            measured |= stability([each.atoms_ for each in dictionaries])
+            measured |= stability([each.atoms_ for each in dictionaries], self.subject.seed)
         return measured | {"n_atoms": self.width, "n_starts": len(dictionaries)}
 
 

@@ -1,0 +1,247 @@
+"""Of encoders, their scores and features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from brainalign import encoding, features
+from brainalign.arrays import Responses
+from brainalign.statistics import RELIABLE
+from seeded.networks import Kept
+from seeded.worlds import RNG, X, Y, ridge
+
+GRID = (2, 3)
+TOKENS = RNG(8).normal(size=(24, 6, 3)).astype(np.float32)
+STIMULI, RUNS = np.arange(24) % 8, np.arange(24) // 8
+FOLDS, PAIRS = (
+    [(np.flatnonzero(labels != k), np.flatnonzero(labels == k)) for k in np.unique(labels)]
+    for labels in (RUNS, STIMULI // 2)
+)
+GROUP = {"all": np.arange(6)}
+
+
+def tokens(encoder: Any, **options: Any) -> Any:
+    """Return what an encoder of tokens predicts."""
+    fitted = encoder.set_params(epochs=1, device="cpu").fit(TOKENS, Y, grid=GRID, **options)
+    return fitted.predict(TOKENS, **{k: v for k, v in options.items() if k == "semantics"})
+
+
+def areas(seed: int) -> pd.DataFrame:
+    r = RNG(3).random((9, 8))
+    null = 0.01 * RNG(4).normal(size=(19, 9, 8))
+    scores = encoding.LayerScores(
+        choice_r=r, choice_draws=r + null, choice_null=null, r=RNG(7).random((9, 8)), null=null
+    )
+    return encoding.convergence_scores(scores, np.arange(8.0) ** 2, n_permutations=200, seed=seed).scores
+
+
+def held_out(seed: int, **options: Any) -> Any:
+    return encoding.evaluate_held_out(
+        ridge(), X, Y, np.arange(14), np.arange(14, 24), np.arange(24), seed=seed, **options
+    )
+
+
+def subject(seed: int) -> encoding.ImageSubject:
+    trials = pd.DataFrame({"trial_id": range(24), "stimulus_id": [f"s{k}" for k in range(24)], "onset_s": np.nan})
+    trials = trials.assign(session="", run="", repeat=0)
+    targets = pd.DataFrame({"target_id": range(6), "kind": "voxel", "hemi": "", "roi": [[]] * 6})
+    return encoding.ImageSubject(
+        responses=Responses(Y, trials, targets, "z"),
+        ceiling=np.ones(6),
+        train=np.arange(14),
+        test=np.arange(14, 24),
+        groups=GROUP,
+        n_permutations=9,
+        n_draws=9,
+        seed=seed,
+    )
+
+
+def split(seed: int, kind: str = "fMRI", data: int = 0) -> encoding.SplitScores:
+    """Return scores of 24 targets in 4 areas by 3 layers, or of 4 times."""
+    shown = encoding.evaluate_held_out(
+        ridge(),
+        X,
+        Y,
+        np.arange(6),
+        np.arange(6, 24),
+        np.arange(24),
+        target_groups={str(k): np.array([k]) for k in range(4)},
+        n_permutations=9,
+        n_boot=9,
+        seed=data,
+    )
+    places = pd.DataFrame(RNG(data).normal(size=(6, 3)), columns=["x_mm", "y_mm", "z_mm"])
+    areas_of = {str(k): np.array([k, k + 1]) for k in range(4)}
+    return encoding.split_scores(
+        dict.fromkeys("abc", shown), places.assign(hemi="L"), areas_of, n_permutations=9, n_draws=9, seed=seed
+    )
+
+
+@cache
+def pretrained(seed: int = 0) -> encoding.PretrainedLayer:
+    sizes = {"n_steps": (0, 3, 0), "n_voxels": 4, "context_sizes": (4, 8)}
+    quick = encoding.InContextEncoder(**sizes, fallback=False, device="cpu")
+    axes = encoding.Reduction(X.mean(axis=0), np.eye(6)[:4])
+    responses = (Y - Y.mean(axis=0)) / Y.std(axis=0)
+    return encoding.pretrain_layer(quick, axes, X, [(np.arange(24), responses)], seeds=(seed,))
+
+
+def context_scores(seed: int) -> encoding.ContextScores:
+    return encoding.score_context(
+        pretrained(),
+        X,
+        Y,
+        np.array([f"s{k}" for k in range(24)]),
+        np.arange(14),
+        np.arange(14, 24),
+        evaluate=partial(encoding.evaluate_held_out, n_permutations=0, n_boot=0, target_groups=GROUP),
+        targets=np.arange(6),
+        groups=GROUP,
+        roi=None,
+        ceiling=np.ones(6),
+        sizes=(5,),
+        n_repeats=2,
+        confidence=0.95,
+        seed=seed,
+    )
+
+
+def converged(seed: int, n_subjects: int = 1) -> pd.DataFrame:
+    """Return scores of subjects of whom every layer and area is another."""
+
+    def scores(k: int) -> encoding.SplitScores:
+        rng = RNG(k)
+        r = rng.random((9, 8))
+        noise = 0.01 * rng.normal(size=(19, 9, 8))
+        arrays = {"choice_r": r, "choice_draws": r + noise, "choice_null": noise, "r": r, "draws": r + noise}
+        arrays |= {"null": noise, "places": rng.normal(size=(8, 3)), "ceiling_r": np.ones(8)}
+        return encoding.SplitScores(list("abcdefghi"), [f"area{j}" for j in range(8)], "fMRI", arrays, (9, 9))
+
+    return encoding.converge_subjects(
+        {str(k): scores(k) for k in range(n_subjects)},
+        {str(k): scores(90 + k) for k in range(n_subjects)},
+        origin=["area0"],
+        n_permutations=200,
+        n_boot=20,
+        seed=seed,
+    ).scores
+
+
+ONE = {"n_permutations": 0, "n_boot": 0}
+ENCODING: dict[str, Callable[[int], Any]] = {
+    "FactorizedReadout": lambda s: tokens(encoding.FactorizedReadout(seed=s)),
+    "GaussianReadout": lambda s: tokens(encoding.GaussianReadout(seed=s)),
+    "ImageSubject, draws": lambda s: subject(s).evaluate(ridge(), X).group_draws,
+    "ImageSubject, null": lambda s: subject(s).score(None, X, Y, np.arange(24), np.ones(24)).null.max_r,
+    "InContextEncoder": lambda s: pretrained(s).encoders[0].parameter_hash(),
+    "ResponseOptimisedEncoder": lambda s: (
+        encoding.ResponseOptimisedEncoder((2,), (3,), (1,), epochs=1, seed=s, device="cpu")
+        .fit(TOKENS, Y, grid=GRID)
+        .predict(TOKENS)
+    ),
+    "RoutingEncoder": lambda s: tokens(encoding.RoutingEncoder(d_model=4, seed=s), roi=np.repeat(["a", "b"], 3)),
+    "SeedEnsemble": lambda s: (
+        encoding.SeedEnsemble(encoding.FactorizedReadout(epochs=1), (s,)).fit(TOKENS, Y, grid=GRID).predict(TOKENS)
+    ),
+    "SemanticSpatialReadout": lambda s: tokens(encoding.SemanticSpatialReadout(seed=s), semantics=X[:, :2]),
+    "context_curve": lambda s: encoding.context_curve(
+        pretrained(),
+        pretrained().reduction(X),
+        Y,
+        test=np.arange(14, 24),
+        groups=GROUP,
+        sizes=(5,),
+        n_repeats=2,
+        seed=s,
+    ).query("method != 'shuffled_context'")["r"],
+    "converge_subjects, areas": lambda s: converged(s)[["p_areas", "p_independent_areas"]],
+    "converge_subjects, layers": lambda s: converged(s)["p_layers"],
+    "converge_subjects, subjects": lambda s: converged(s, 6)[["low", "high"]],
+    "evaluate, runs": lambda s: (
+        encoding.evaluate(
+            ridge(), X, Y, FOLDS, leave_out="run", stimulus_ids=STIMULI, runs=RUNS, n_permutations=3, seed=s
+        ).null
+    ),
+    "evaluate, stimuli": lambda s: (
+        encoding.evaluate(
+            ridge(), X, Y, PAIRS, leave_out="stimulus", stimulus_ids=STIMULI, runs=RUNS, n_permutations=3, seed=s
+        ).null
+    ),
+    "layer_draws, draws": lambda s: (
+        encoding.layer_draws(
+            {"a": held_out(0, **ONE)}, {RELIABLE: np.arange(6)}, 14, n_draws=5, n_permutations=5, seed=s
+        ).draws
+    ),
+    "layer_draws, null": lambda s: (
+        encoding.layer_draws(
+            {"a": held_out(0, **ONE)}, {RELIABLE: np.arange(6)}, 14, n_draws=5, n_permutations=5, seed=s
+        ).null
+    ),
+    "pretrain_layer": lambda s: pretrained(s).arrays(),
+    "score_context, context": lambda s: context_scores(s).context[0],
+    "score_context, curve": lambda s: context_scores(s).curve["r"],
+    "split_scores": lambda s: split(s).arrays,
+    "text_preferences": lambda s: encoding.text_preferences(
+        pretrained(), pretrained().reduction(X), Y, X[:2], ["a", "b"], GROUP, seed=s
+    )["chance"],
+    "BandedRidge": lambda s: encoding.BandedRidge((1.0,), 5, cv=2, device="cpu", seed=s).fit([X, Y], Y).candidates_,
+    "band_candidates": lambda s: encoding.band_candidates(2, 5, s),
+    "convergence_scores, layers": lambda s: areas(s).query("score == 'encoding'")["p_layers"],
+    "convergence_scores, areas": lambda s: areas(s).query("score == 'spatial'")["p_independent_areas"],
+    "evaluate_held_out, null": lambda s: held_out(s, **ONE | {"n_permutations": 9}).null.max_r,
+    "evaluate_held_out, control": lambda s: held_out(s, **ONE, control="refit").control_r,
+    "evaluate_held_out, draws": lambda s: held_out(s, **ONE | {"n_boot": 9}, target_groups={"a": [0, 1]}).group_draws,
+    "score_predictions": lambda s: (
+        encoding.score_predictions(None, X, Y, np.arange(24), np.ones(24), n_permutations=9, seed=s).null.max_r
+    ),
+    "scaling_curve": lambda s: encoding.scaling_curve(
+        {"r": ridge()}, X, Y, test=np.arange(14, 24), sizes=(7,), n_repeats=2, seed=s
+    ),
+    "shuffled_regions": lambda s: encoding.shuffled_regions(X[None], Y, np.ones(6), {"a": np.arange(6)}, 2, s),
+}
+NETWORKS = Path(__file__).with_name("networks.py")
+GREY = torch.full((2, 3, 8, 8), 0.3)
+
+
+def user(seed: int, function: str = "drawn", **options: Any) -> features.UserExtractor:
+    return features.UserExtractor(f"{NETWORKS}:{function}", ("0",), "flatten", 8, seed=seed, **options)
+
+
+def random_draws(seed: int) -> dict[str, np.ndarray]:
+    kept = Kept()
+    features.RandomExtractor(5, 2, seed).extract(pd.DataFrame({"stimulus_id": list("abc")}), kept)
+    return kept.layers
+
+
+def dynamics(seed: int, n_steps: int) -> np.ndarray:
+    videos = RNG(9).normal(size=(20, 6, 3))
+    fitted = features.LatentDynamics("ctrnn", n_context=2, width=4, n_steps=n_steps, batch_size=4, seed=seed)
+    return fitted.fit(videos).simulate(videos[:, :2], 3)
+
+
+FEATURES: dict[str, Callable[[int], Any]] = {
+    "EfficientNetExtractor": lambda s: features.EfficientNetExtractor(
+        weights="random", image_size=32, seed=s
+    ).network.module(GREY),
+    "LatentDynamics, start": lambda s: dynamics(s, 0),
+    "LatentDynamics, batches": lambda s: dynamics(s, 2),
+    "NetworkExtractor": lambda s: user(s, "equal", reduce=3).features(GREY, ["0"])[0],
+    "RandomExtractor": random_draws,
+    "UserExtractor": lambda s: user(s).features(GREY, ["0"])[0],
+    "image_features": lambda s: features.image_features(
+        {"extractor": "user", "function": f"{NETWORKS}:drawn", "layers": ["0"], "image_size": 8}, "0", "net", seed=s
+    )(GREY),
+    "load_video_model": lambda s: features.load_video_model(f"{NETWORKS}:video", s)[0].features(GREY),
+    "stability": lambda s: features.stability([X[:4], Y[:4]], s),
+    "RandomUnits": lambda s: features.RandomUnits(5, s).fit(X, rows=np.arange(9)).transform(X),
+    "SparseAutoencoder": lambda s: features.SparseAutoencoder(6, 2, epochs=1, seed=s).fit(X).transform(X),
+    "SparseProjection": lambda s: features.SparseProjection(6, 3, s)(torch.as_tensor(X)),
+}

@@ -1,0 +1,45 @@
+"""Networks as a user writes them, and a writer that keeps what it is given."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+
+def drawn() -> torch.nn.Module:
+    """Return weights that torch draws."""
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3))
+
+
+def equal() -> torch.nn.Module:
+    """Return weights that nobody draws."""
+    network = drawn()
+    for weight in network.parameters():
+        torch.nn.init.ones_(weight)
+    return network
+
+
+class Video:
+    """Features that torch draws."""
+
+    def __init__(self) -> None:
+        self.weight = torch.rand(3)
+
+    def features(self, frames: torch.Tensor) -> torch.Tensor:
+        return frames.mean() * self.weight
+
+
+def video() -> Video:
+    return Video()
+
+
+class Kept:
+    """Of three rows, none of them written yet."""
+
+    pending = np.arange(3)
+
+    def __init__(self) -> None:
+        self.layers: dict[str, np.ndarray] = {}
+
+    def write(self, rows: np.ndarray, values: dict[str, np.ndarray], grids: object = None) -> None:
+        self.layers |= values
