@@ -450,4 +450,6 @@ onerror:
         "report_group": IMAGES + RDMS,
     }.items():
         if datasets:
-            shell("python -P -m brainalign.pipelines.report.{stage} --incomplete --settings {configuration} || true")
+            shell(
+                "python -P -m brainalign.pipelines.report.{stage} --incomplete --settings {configuration} || true"
+            )
