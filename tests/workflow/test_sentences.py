@@ -144,6 +144,8 @@ def test_planted_meaning_is_found_and_said(planted: Run) -> None:
     nothing = without[(without["nuisance"] == "nothing") & (without["measure"] == "top-1")]
     assert nothing["value"].item() == pytest.approx(1 / 59)
     assert without.loc[without["measure"] == "top-1", "value"].max() < 0.1  # what is planted is not length or order
+    assert without["measure"].nunique() > 2  # labels beside retrieval: both are told of the tested sentences
+    assert without["n_stimuli"].max() == 59
     averaged = planted.table("averaged")
     assert averaged["value"].is_monotonic_increasing
     blocks = planted.table("leftblocks")
