@@ -85,7 +85,7 @@ def _match(arguments: argparse.Namespace, provenance: Provenance) -> None:
     widths = {key: X.shape[1] for key, X in matrices.items()}
     save(arguments.dimensions, _dimensions(narrow, widths, places), provenance, **about)
     of_mine = {key: X for key, X in narrow.items() if key in mine}
-    save(arguments.featurebias, _bias(of_mine, known), provenance, **about)
+    save(arguments.featurebias, _bias(of_mine, known, arguments.seed), provenance, **about)
     manifolds = _manifolds(narrow, places, categories, options.draws, arguments.seed)
     drawn = {name: {"each": found.n_each, "left_out": found.left_out} for name, found in categories.items()}
     null = "median of draws with shuffled categories; null_low, null_high: their range"
@@ -157,7 +157,7 @@ def _known(
     return {name: table[name].to_numpy() for name in options.features}
 
 
-def _bias(narrow: Matrices, known: Mapping[str, NDArray[np.generic]]) -> pd.DataFrame:
+def _bias(narrow: Matrices, known: Mapping[str, NDArray[np.generic]], seed: int) -> pd.DataFrame:
     """Compute the share of every layer that each known feature of the stimuli fills; no rows where nothing is known."""
     from sklearn.linear_model import RidgeCV
 
@@ -165,7 +165,7 @@ def _bias(narrow: Matrices, known: Mapping[str, NDArray[np.generic]]) -> pd.Data
         return pd.DataFrame(columns=BIAS)
     numbers, parts = _numbers(list(narrow)), []
     for key, X in narrow.items():
-        found = feature_bias(X, known, RidgeCV(ALPHAS))
+        found = feature_bias(X, known, RidgeCV(ALPHAS), seed=seed)
         parts.append(found.assign(model=key[0], layer=key[1], number=numbers[key]))
     return pd.concat(parts, ignore_index=True)
 

@@ -87,6 +87,9 @@ GEOMETRY: dict[str, Callable[[int], Any]] = {
     "compare_networks": lambda s: geometry.compare_networks(
         {("a", "1"): X, ("b", "1"): Y}, ("cka",), max_units=4, draws=2, seed=s
     ),
+    "compare_networks, folds": lambda s: geometry.compare_networks(
+        {("a", "1"): X, ("b", "1"): Y}, ("predicts",), draws=1, regressor=ridge(), seed=s
+    )["value"],
     "dependence_test": lambda s: geometry.dependence_test(X[:, 0], Y[:, 0], 29, RNG(s), 0.5).z,
     "draw_triplets": lambda s: geometry.draw_triplets(GROUPS, 20, RNG(s)),
     "dual_bootstrap": lambda s: geometry.dual_bootstrap(SUBJECTS, MODELS, "pearson", 9, RNG(s)).draws,

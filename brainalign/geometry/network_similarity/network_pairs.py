@@ -90,13 +90,12 @@ def compare_networks(
             width = {"n_units_a": values[a].shape[1], "n_units_b": values[b].shape[1]}
             if matched:
                 width = {"n_units_a": first.shape[1], "n_units_b": second.shape[1]}
-            draw = np.random.default_rng([seed, 1])
             try:
                 if matched:
-                    found = _matched(first, second, measure, halves, draws, draw)
+                    found = _matched(first, second, measure, halves, draws, np.random.default_rng([seed, 1]))
                 else:
                     found = _compared(
-                        first, second, measure, regressor, draws, draw, width["n_units_a"], width["n_units_b"]
+                        first, second, measure, regressor, draws, seed, width["n_units_a"], width["n_units_b"]
                     )
             except BrainalignError as error:
                 found = {"value": np.nan, "null": np.nan, "null_high": np.nan, "rotated": np.nan, "note": str(error)}
@@ -125,7 +124,7 @@ def _compared(
     measure: str,
     regressor: Regressor | None,
     draws: int,
-    rng: np.random.Generator,
+    seed: int,
     n_units_a: int,
     n_units_b: int,
 ) -> dict[str, float | str]:
@@ -136,9 +135,10 @@ def _compared(
 
     def score(second: Values) -> float:
         if measure in PREDICTED and regressor is not None:
-            return linear_predictivity(X, second, regressor)[PREDICTED[measure]]
+            return linear_predictivity(X, second, regressor, seed=seed)[PREDICTED[measure]]
         return similarity(X, second, measure)
 
+    rng = np.random.default_rng([seed, 1])
     return _summary(score(Y), [score(rng.permutation(Y)) for _ in range(draws)], float("nan"))
 
 
