@@ -116,7 +116,7 @@ def test_over_and_above_related_models(n: int, method: str, record: Record) -> N
         check_size(false, n)
     assert naive / n_power >= 0.5
     assert power / n_power >= 0.8
-    expected = "95 % bound <= .075" if method != "spearman" else "95 % bound <= .075 (missed; a warning says so)"
+    expected = "95 % bound <= .075"
     record(f"{method}: false positives at .05", f"{false / n:.3f} (n = {n})", expected)
     record(f"{method}: the same, others ignored", f"{naive / n_power:.2f}", "too many")
     record(f"{method}: power, 2 of 8 dimensions are its own", f"{power / n_power:.2f} (n = {n_power})", ">= .8")
