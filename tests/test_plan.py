@@ -117,6 +117,14 @@ def test_the_job_list_follows_from_the_configuration(
     assert all(job.cost.memory_mb > 0 and job.cost.seconds > 0 for job in planned)
 
 
+def test_a_dataset_is_planned_under_any_name(demo: Config) -> None:
+    """Costs know the descriptor, whose name need not be that of the dataset in the configuration."""
+    content = demo.model_dump(mode="json")
+    content["datasets"] = {f"my-{name}": use for name, use in content["datasets"].items()}
+    renamed = parse(Config, content, "test")
+    assert [job.cost for job in jobs(renamed)] == [job.cost for job in jobs(demo)]
+
+
 def test_an_optional_dataset_is_left_out_where_its_files_are_not(
     demo: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

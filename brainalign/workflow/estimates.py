@@ -125,10 +125,10 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
         students = len(config.align.models_of(list(config.models)))
         return Cost(4000, 60 + 30 * len(config.align.penalties) + students * config.align.steps // 5, 10)
     if stage == "extract":  # as many pictures as there are in the study of 92 images, or sentences
-        return Cost(1500, START_S + _loading_s(config, model) + 4 * getattr(config.models[model], "n_draws", 0), 20)
-    if stage == "compare_rdms":  # bootstrap of every layer of every model
-        layers = sum(_n_layers(config.models[name]) for name in config.models_of(descriptor.name))
-        return Cost(1500, START_S + round(0.0015 * config.compare_rdms.draws * layers), 20)
+        loading = _loading_s(config, model)
+        return Cost(1500, START_S + loading + (4 * getattr(config.models[model], "n_draws", 0) if loading else 0), 20)
+    if stage == "compare_rdms":  # bootstrap of some thirty layers: how many there are is not known here
+        return Cost(1500, START_S + round(0.025 * config.compare_rdms.draws), 20)
     return Cost(1500, START_S + stage.startswith("report"), 20)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -42,6 +43,9 @@ def test_it_leaves_results_and_a_second_run_has_nothing_to_do(finished) -> None:
     assert (zero_shot["value"] == 0.5).all()
     description = json.loads((results / "dataset_description.json").read_text())
     assert description["DatasetType"] == "derivative"
+    logs = [path.read_text() for path in (results / "logs").rglob("*.log")]  # what plans are judged by
+    assert len(logs) == sum(EVERYTHING.values())
+    assert all(re.fullmatch(r"took \d+\.\d seconds of a core", log.splitlines()[-1]) for log in logs)
     assert finished.jobs("done.yaml") == {}
 
 

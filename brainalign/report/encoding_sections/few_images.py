@@ -194,7 +194,7 @@ def _sentences(
 
 def _trailing(label: str, rows: pd.DataFrame) -> list[str]:
     """Return at which sizes a simpler method is ahead, in front of everything else; empty where none is."""
-    parts = []
+    parts, clear = [], "Nowhere does the interval exclude 0."
     for rival in RIVALS:
         ahead = rows[(rows["method"] == rival) & (rows["difference"].round(3) < 0)]  # where it was taken they are equal
         if len(ahead):
@@ -203,11 +203,10 @@ def _trailing(label: str, rows: pd.DataFrame) -> list[str]:
                 for _, row in ahead.iterrows()
             )
             parts.append(f"{METHODS[rival][0]} at {sizes}")
+        if (ahead["high"] < 0).any():
+            clear = "Clear: the interval over contexts excludes 0."
     if not parts:
         return []
-    clear = "Clear: the interval over contexts excludes 0."
-    if not any(", clear" in part for part in parts):
-        clear = "Nowhere does the interval exclude 0."
     return [
         f"{label}: in-context encoding trails a simpler method, in explained variance over all reliable targets: "
         f"{'; '.join(parts)}. {clear}"
