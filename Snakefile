@@ -18,10 +18,7 @@ container: "docker://python:3.11-slim"
 include: "snakemake/rules/common.smk"
 
 
-# A rule's priority: what everything follows, and the longest jobs, start as soon as they can.
-for stage in STAGES:
-
-    include: f"snakemake/rules/{stage}.smk"
+include: "snakemake/rules/steps.smk"
 
 
 report: "snakemake/report/workflow.rst"

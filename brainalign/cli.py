@@ -26,7 +26,7 @@ from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_config
 from brainalign.devices import visible_gpus
 from brainalign.study import BlockStudy, Descriptor, ImageStudy, known_shape, load_descriptor
-from brainalign.workflow import STAGES, jobs
+from brainalign.workflow import STEPS, jobs
 
 # What each extra brings, by the name it is imported under.
 EXTRAS = {
@@ -164,7 +164,7 @@ def _plan(arguments: argparse.Namespace, console: Console) -> int:
     )
     for column in table.columns[1:]:
         column.justify = "right"
-    for stage in STAGES:
+    for stage in STEPS:
         costs = [job.cost for job in planned if job.stage == stage]
         if not costs:
             continue

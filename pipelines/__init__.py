@@ -1,73 +1,52 @@
-"""Stages: each parses its arguments, loads, calls the library, saves. Snakemake, pytest and people call them alike:
+"""Programs of the steps of a run: each is a function of a job, which loads by suffix, computes with the library and saves.
 
-python -P -m brainalign.pipelines.<folder>.<stage> --help
+python -P -m brainalign.pipelines JOB.json
 """
 
 from __future__ import annotations
 
-import argparse
+import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
 
 from brainalign.checks import BrainalignError
 from brainalign.devices import claim_gpu, visible_gpus
-from brainalign.io import Provenance
-from brainalign.workflow import STAGES, library_digest, read_settings
+from brainalign.workflow import STEPS, Job, step_digest
 
-__all__ = ["run_stage", "stage_parser"]
-
-
-def stage_parser(stage: str, description: str | None) -> argparse.ArgumentParser:
-    """Return the parser of a stage with what all stages take: settings, and the seed."""
-    parser = argparse.ArgumentParser(prog=stage, description=description)
-    parser.set_defaults(stage=stage)
-    about = "JSON, or a file of it: everything that changes the result"
-    parser.add_argument("--settings", type=_settings, required=True, help=about)
-    parser.add_argument("--seed", type=int, default=0)
-    return parser
+__all__ = ["run_file", "run_job"]
 
 
-def _settings(given: str) -> dict[str, Any]:
+def run_file(path: str | Path) -> int:
+    """Run the job that a file holds; see `run_job`."""
     try:
-        return read_settings(given)
+        job = Job.read(path)
     except BrainalignError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        print(error, file=sys.stderr)
+        return 2
+    return run_job(job)
 
 
-def run_stage(
-    parser: argparse.ArgumentParser,
-    body: Callable[[argparse.Namespace, Provenance], Any],
-    argv: Sequence[str] | None,
-    *,
-    uses_gpu: Callable[[argparse.Namespace], bool] = lambda _: False,
-) -> int:
-    """Run a stage; what a user can mend ends it with one short message instead of a traceback.
+def run_job(job: Job) -> int:
+    """Run a job; what a user can mend ends it with one short message instead of a traceback.
 
     Parameters
     ----------
-    parser : ArgumentParser
-        From `stage_parser`.
-    body : callable (arguments, provenance)
-    argv : sequence of str, optional
-        The command line without the program; sys.argv where not given.
-    uses_gpu : callable (arguments)
-        Whether to claim a GPU, where there is one, before torch looks for it.
+    job : Job
 
     Returns
     -------
     int
         Exit status: 0, or 2 after a BrainalignError.
     """
-    arguments = parser.parse_args(argv)
-    token = claim_gpu(visible_gpus()) if uses_gpu(arguments) else None
-    library = library_digest(*STAGES[arguments.stage])
-    provenance = Provenance(arguments.stage, arguments.settings, library, arguments.seed)
+    step = STEPS[job.step]
+    job.library = step_digest(step)
+    token = claim_gpu(visible_gpus()) if job.gpu else None  # before torch looks for one
     try:
-        body(arguments, provenance)
+        module = importlib.import_module(f"brainalign.pipelines.{step.folder}.{step.name}")
+        getattr(module, step.name)(job)
     except BrainalignError as error:
-        print(f"{arguments.stage} stopped:\n{error}", file=sys.stderr)
+        print(f"{step.name} stopped:\n{error}", file=sys.stderr)
         return 2
     finally:
         if token is not None:

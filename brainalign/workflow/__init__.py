@@ -1,40 +1,42 @@
 """The jobs of a run: what they need, cost and depend on."""
 
+from brainalign.workflow.digests import BASE_FILES, library_digest
 from brainalign.workflow.estimates import Cost, estimate
+from brainalign.workflow.job import Job
 from brainalign.workflow.locks import forget, note, running
-from brainalign.workflow.plan import (
+from brainalign.workflow.plan import PlannedJob, jobs
+from brainalign.workflow.run import (
     LEAST_SUBJECTS,
-    Job,
+    Run,
     group_report_path,
     image_state,
-    jobs,
     log_path,
     report_path,
     subjects_of,
-    wants_device,
-    wants_gpu,
 )
-from brainalign.workflow.stages import BASE_FILES, STAGES, library_digest, read_settings, settings_file
+from brainalign.workflow.table import STEPS, Step, job_of, planned, step_digest
 
 __all__ = [
     "BASE_FILES",
     "LEAST_SUBJECTS",
-    "STAGES",
+    "STEPS",
     "Cost",
     "Job",
+    "PlannedJob",
+    "Run",
+    "Step",
     "estimate",
     "forget",
     "group_report_path",
     "image_state",
+    "job_of",
     "jobs",
     "library_digest",
     "log_path",
     "note",
-    "read_settings",
+    "planned",
     "report_path",
     "running",
-    "settings_file",
+    "step_digest",
     "subjects_of",
-    "wants_device",
-    "wants_gpu",
 ]

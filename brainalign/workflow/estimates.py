@@ -29,14 +29,14 @@ from brainalign.study import (
     scanned_subjects,
     shape_of,
 )
-from brainalign.workflow.stages import STAGES
+from brainalign.workflow.table import STEPS
 
 MB = 2**20
 CONVOLUTIONS = 2.4e11  # operations per second and trial: what was shown three times is averaged first
 START_S = 2  # seconds of one core: a stage imports, reads and writes
 NETWORK_S = 3  # and a pretrained network is loaded
 # Seconds of stages of images: at least, and per trial and target.
-PASSES = {"report_images": (6, 2e-7), "report_group": (4, 1e-7)}
+PASSES = {"report": (6, 2e-7), "report_group": (4, 1e-7)}
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
     BrainalignError
         If the stage is unknown.
     """
-    check_choice("stage", stage, STAGES)
+    check_choice("stage", stage, STEPS)
     if isinstance(descriptor, BlockStudy):
         return _block_cost(stage, config, descriptor, model, method)
     if stage == "decode_times":

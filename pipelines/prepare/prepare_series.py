@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 
 from brainalign.arrays import Arrays
@@ -19,35 +15,25 @@ from brainalign.datasets import (
     series_copies,
     stop_on,
 )
-from brainalign.io import Provenance, save
-from brainalign.pipelines import run_stage, stage_parser
 from brainalign.simulation import roi_lagged, roi_series
 from brainalign.study import SeriesStudy, SeriesWorld, load_descriptor
+from brainalign.workflow import Job
 
 SIMULATED_TR_S = 0.72
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("prepare_series", __doc__)
-    parser.add_argument("--descriptor", type=Path, required=True)
-    parser.add_argument("--series", type=Path, required=True, help="output")
-    parser.add_argument("--people", type=Path, required=True, help="output: table of runs")
-    return run_stage(parser, _prepare, argv)
-
-
-def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    descriptor = load_descriptor(arguments.descriptor, SeriesStudy)
+def prepare_series(job: Job) -> None:
+    """Check the region series of a study and save them, with the table of their runs."""
+    descriptor = load_descriptor(job.path("descriptor"), SeriesStudy)
     for name, path in descriptor.found_files().items():
-        provenance.read(name, path)
+        job.provenance.read(name, path)
     stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
     study = read_region_runs(descriptor) if descriptor.simulate is None else simulated(descriptor.simulate)
     copies = [*copied_recordings(descriptor), *series_copies(study)]
     stop_on(copies)
-    save(
-        arguments.series,
+    job.save(
+        "series",
         Arrays(series=study.series),
-        provenance,
         regions=study.regions["region_id"].tolist(),
         networks=study.regions["network"].tolist(),
         tr_s=study.tr_s,
@@ -57,7 +43,7 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         frames_left_out=int((study.people["n_frames"] - study.series.shape[1]).sum()),
         shapes="series (n_runs, n_frames, n_regions): without linear trend, z-scored per run",
     )
-    save(arguments.people, study.people, provenance)
+    job.save("people", study.people)
 
 
 def simulated(world: SeriesWorld) -> RegionRuns:
@@ -78,7 +64,3 @@ def simulated(world: SeriesWorld) -> RegionRuns:
         people["state"] = np.where(made.states[:, : per_person * length : length].ravel() == 1, "on", "off")
     series = np.stack([detrended(one) for one in cut])
     return RegionRuns(series, people, made.regions[["region_id", "network"]], SIMULATED_TR_S, [])
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

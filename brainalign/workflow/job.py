@@ -1,0 +1,144 @@
+"""A job: what a step of a run reads, writes and was asked. A step loads and saves by suffix and knows no path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from brainalign.checks import BrainalignError
+from brainalign.io import Provenance, load, load_sidecar, read_json, save
+from brainalign.study import parse
+from brainalign.workflow.digests import digest_file
+
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass
+class Job:
+    """One job of a run, as its step sees it.
+
+    Parameters
+    ----------
+    step : str
+        A row of the table of steps.
+    settings : mapping
+        Everything that changes the result, as JSON, by section.
+    inputs : mapping of str to sequence of path
+        Files by suffix of their artifact, or by the name the table gives a file that no step saved. Several of one
+        suffix stand in the order of the run's models, fits or subjects.
+    outputs : mapping of str to path
+        Main files of what the step saves, by suffix.
+    labels : mapping of str to str, optional
+        dataset, subject, model, method: what the job is of.
+    seed : int, optional
+    gpu : bool, optional
+        Whether the job takes a GPU, where there is one.
+    library : str, optional
+        Digest of the code that takes part, known where the job runs.
+    """
+
+    step: str
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    outputs: Mapping[str, Path] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+    gpu: bool = False
+    library: str = ""
+
+    def __post_init__(self) -> None:
+        self.inputs = {name: [Path(path) for path in paths] for name, paths in self.inputs.items()}
+        self.outputs = {name: Path(path) for name, path in self.outputs.items()}
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """What the job has read so far, with its settings: goes into the sidecars of what it saves."""
+        return Provenance(self.step, self.settings, self.library, self.seed)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Job:
+        """Read a job from the file that a run wrote it to.
+
+        Raises
+        ------
+        BrainalignError
+            If the file is missing, or holds something else.
+        """
+        content = read_json(path, "holds no job of a run", "run the workflow again; it writes the file")
+        try:
+            return cls(**content)
+        except TypeError as error:
+            raise BrainalignError(f"{path}: holds no job of a run ({error}); run the workflow again") from None
+
+    def write(self, folder: str | Path) -> Path:
+        """Write the job to a file named by its digest, and return where that lies."""
+        content = {
+            "step": self.step,
+            "settings": dict(self.settings),
+            "inputs": {name: [str(path) for path in paths] for name, paths in self.inputs.items()},
+            "outputs": {name: str(path) for name, path in self.outputs.items()},
+            "labels": dict(self.labels),
+            "seed": self.seed,
+            "gpu": self.gpu,
+        }
+        return digest_file(folder, content)
+
+    def options(self, section: str, model: type[M]) -> M:
+        """Parse a section of the settings.
+
+        Raises
+        ------
+        BrainalignError
+            If it is not as the model wants it.
+        """
+        return parse(model, self.settings[section], section)
+
+    def has(self, name: str) -> bool:
+        """Tell whether the job was given a file of this name."""
+        return bool(self.inputs.get(name))
+
+    def paths(self, name: str) -> list[Path]:
+        """List the files of one name; none where the run has none."""
+        return list(self.inputs.get(name, []))
+
+    def path(self, name: str) -> Path:
+        """Locate the one file of a name.
+
+        Raises
+        ------
+        BrainalignError
+            If there is none, or are several.
+        """
+        paths = self.paths(name)
+        if len(paths) != 1:
+            raise BrainalignError(f"{self.step} wants one file {name!r} and was given {len(paths)}")
+        return paths[0]
+
+    def load(self, name: str, kind: type[T]) -> T:
+        """Load the one artifact of a suffix; the sidecars of what is saved name it.
+
+        Raises
+        ------
+        BrainalignError
+            If there is not one, or what lies there is not what its sidecar says.
+        """
+        return load(self.path(name), kind, self.provenance)
+
+    def load_all(self, name: str, kind: type[T]) -> list[T]:
+        """Load every artifact of a suffix, in the order of the run."""
+        return [load(path, kind, self.provenance) for path in self.paths(name)]
+
+    def details(self, name: str) -> dict[str, Any]:
+        """Read what the step that saved an artifact noted beside it."""
+        details: dict[str, Any] = load_sidecar(self.path(name))["details"]
+        return details
+
+    def save(self, name: str, content: Any, **details: object) -> None:
+        """Save an artifact by suffix, with what shall stand in its sidecar."""
+        save(self.outputs[name], content, self.provenance, **details)

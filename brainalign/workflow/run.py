@@ -1,0 +1,243 @@
+"""A run: its configuration, its studies, and where everything lies that its jobs read and write.
+
+Never imports torch: Snakemake reads this file while it builds the DAG.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from brainalign.config import Config, load_descriptors
+from brainalign.devices import visible_gpus
+from brainalign.io import artifact_path, read_parquet, read_text_table
+from brainalign.study import (
+    BlockStudy,
+    Descriptor,
+    ImageStudy,
+    ModalityStudy,
+    RdmStudy,
+    RecordingStudy,
+    SentenceStudy,
+    TripletStudy,
+    VideoStudy,
+    scanned_subjects,
+)
+
+# What a job is of: dataset, and subject, model and method where it has them. In the pattern of a rule they are
+# wildcards.
+Labels = Mapping[str, str]
+
+LEAST_SUBJECTS = 3  # to name regions across subjects: one is tested, one chooses thresholds, one is the mean
+
+
+class Run:
+    """A configuration with the descriptors of its datasets.
+
+    Parameters
+    ----------
+    config : Config
+
+    Raises
+    ------
+    BrainalignError
+        If a descriptor cannot be read, or contradicts the configuration.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.descriptors: dict[str, Descriptor] = load_descriptors(config)
+
+    def datasets_of(self, *kinds: type[Descriptor]) -> list[str]:
+        """List the datasets whose descriptor is of one of these kinds."""
+        return [name for name, descriptor in self.descriptors.items() if isinstance(descriptor, kinds)]
+
+    @property
+    def simulated(self) -> list[str]:
+        """List the studies of images whose files the run itself makes."""
+        return [name for name in self.datasets_of(ImageStudy) if self._study_of_images(name).simulate]
+
+    def _study_of_images(self, dataset: str) -> ImageStudy:
+        descriptor = self.descriptors[dataset]
+        assert isinstance(descriptor, ImageStudy)
+        return descriptor
+
+    def subjects(self, dataset: str) -> list[str]:
+        """List the subjects of a dataset."""
+        return subjects_of(self.descriptors[dataset])
+
+    def artifact(self, suffix: str, dataset: str, **labels: str) -> Path:
+        """Locate the main file of an artifact."""
+        return artifact_path(self.config.results, dataset, suffix, **labels)
+
+    def raw_file(self, name: str, dataset: str) -> Path:
+        """Locate a file that the run itself makes of a dataset."""
+        return self.config.raw_folder(dataset) / name
+
+    def log(self, step: str, of: Labels) -> Path:
+        """Locate the log of a job."""
+        labels = {name: label for name, label in of.items() if name != "dataset"}
+        return log_path(self.config.results, of["dataset"], step, **labels)
+
+    def page(self, of: Labels) -> Path:
+        """Locate the page of a subject, or of all of them."""
+        if "subject" in of:
+            return report_path(self.config.results, of["dataset"], of["subject"])
+        return group_report_path(self.config.results, of["dataset"])
+
+    def raw_inputs(self, of: Labels) -> list[str]:
+        """List the files that responses are read from; of a simulated study the list of all its files."""
+        dataset, descriptor = of["dataset"], self.descriptors[of["dataset"]]
+        if dataset in self.simulated:
+            return [str(self.raw_file("simulated.json", dataset))]
+        if isinstance(descriptor, ImageStudy | RecordingStudy):
+            return [str(path) for path in descriptor.inputs(of["subject"])]
+        if isinstance(descriptor, BlockStudy):
+            return [str(path) for path in descriptor.files(of["subject"]).values()]
+        if isinstance(descriptor, RdmStudy):
+            return [str(path) for path in descriptor.found_files().values()]
+        if isinstance(descriptor, SentenceStudy | TripletStudy):
+            return [str(path) for path in descriptor.all_files()]
+        return [str(path) for path in descriptor.inputs()]
+
+    def stimuli(self, of: Labels) -> list[str]:
+        """List the table of the stimuli of a dataset; nothing where the descriptor holds them."""
+        dataset, descriptor = of["dataset"], self.descriptors[of["dataset"]]
+        if dataset in self.simulated or isinstance(descriptor, RdmStudy | TripletStudy | SentenceStudy):
+            return [str(self.raw_file("stimuli/stimuli.tsv", dataset))]
+        if isinstance(descriptor, ModalityStudy):
+            return [str(descriptor.locate(descriptor.stimuli, "stimuli"))]
+        if isinstance(descriptor, ImageStudy):
+            return [str(descriptor.locate(descriptor.images, "images"))]
+        return []
+
+    def image_state(self, of: Labels) -> str:
+        """Digest what changes when an image does; of images that the run makes itself their table says it."""
+        dataset, descriptor = of["dataset"], self.descriptors[of["dataset"]]
+        if isinstance(descriptor, TripletStudy):
+            return "".join(map(image_state, descriptor.found("images")))
+        if not isinstance(descriptor, ImageStudy | ModalityStudy) or descriptor.simulate:
+            return ""
+        return image_state(self.stimuli({"dataset": dataset})[0])
+
+    def caption_table(self, of: Labels) -> list[str]:
+        """List the table of captions of a study; nothing where the table of images holds them."""
+        descriptor = self.descriptors[of["dataset"]]
+        table = getattr(descriptor, "captions", None)
+        return [str(descriptor.locate(table, "captions"))] if table is not None else []
+
+    def weights(self, model: str) -> list[str]:
+        """List the files a model lies in: retrained weights, or an edited function of the user's, are another input."""
+        options = self.config.models[model]
+        function = Path(getattr(options, "function", "").rpartition(":")[0])
+        if function.suffix == ".py":
+            return [str(function)]
+        folder = Path(getattr(options, "weights", ""))
+        for dataset in self.simulated:
+            # The run makes this one: its files are not there yet when the first run is planned.
+            if folder.name and folder.is_relative_to(self.config.raw_folder(dataset)):
+                return [str(self.raw_file("simulated.json", dataset))]
+        return sorted(map(str, folder.glob("*.*"))) if folder.name and folder.is_dir() else []
+
+    def encoders_of_images(self) -> list[str]:
+        """List the models whose features guide and judge what is synthesised."""
+        options = self.config.synthesize
+        return [chosen.model for chosen in (options.guide, options.check) if options.prior and chosen]
+
+    def regions_beside_concepts(self) -> list[Path]:
+        """List the RDMs of the fMRI subjects of another dataset, where the configuration names one that is there."""
+        other = self.config.concepts.regions_of
+        subjects = scanned_subjects(self.descriptors[other]) if other in self.descriptors else []
+        return [self.artifact("rdm", str(other), subject=subject) for subject in subjects]
+
+    def matched_models(self, dataset: str) -> list[str]:
+        """List the models that are compared with each other, and the checkpoints of those that have some."""
+        steps = [model for by_step in self.config.checkpoints_of(dataset).values() for model in by_step.values()]
+        return list(dict.fromkeys([*self.config.matching_of(dataset).models, *steps]))
+
+    def halves(self, dataset: str) -> list[Path]:
+        """List the split scores of every network of convergence, its twin and its checkpoints, in every subject."""
+        options = self.config.convergence_of(dataset)
+        found = [
+            self.artifact("halves", dataset, subject=subject, model=model, method=pair.method)
+            for network, pair in options.networks.items()
+            for model in options.models_of(network)
+            for subject in self.config.converging(dataset, network, self.subjects(dataset))
+        ]
+        return list(dict.fromkeys(found))
+
+    def other_scanned(self, suffix: str, of: Labels) -> list[Path]:
+        """List an artifact of every other fMRI subject of the dataset."""
+        descriptor = self.descriptors[of["dataset"]]
+        return [
+            self.artifact(suffix, of["dataset"], subject=subject)
+            for subject in scanned_subjects(descriptor)
+            if subject != of["subject"]
+        ]
+
+
+def subjects_of(descriptor: Descriptor) -> list[str]:
+    """List the subjects of a study that has responses."""
+    if isinstance(descriptor, BlockStudy | ImageStudy | RecordingStudy | VideoStudy):
+        return list(descriptor.subjects)
+    return []
+
+
+def files_of_folder(folder: str | Path | None) -> list[str]:
+    """List the files of a model that lies in a folder: a retrained one is another input."""
+    folder = Path(folder or "")
+    return sorted(str(file) for file in folder.rglob("*.*") if file.is_file()) if folder.name else []
+
+
+def log_path(results: str | Path, dataset: str, step: str, **labels: str) -> Path:
+    """Locate the log of a job."""
+    name = "_".join(f"{'sub' if key == 'subject' else key}-{value}" for key, value in labels.items())
+    return Path(results, dataset, "logs", step, f"{name or step}.log")
+
+
+def report_path(results: str | Path, dataset: str, subject: str, *, incomplete: bool = False) -> Path:
+    """Locate the page of a subject; one made after a failure has a name of its own."""
+    return Path(results, dataset, f"sub-{subject}{'_incomplete' if incomplete else ''}.html")
+
+
+def group_report_path(results: str | Path, dataset: str, *, incomplete: bool = False) -> Path:
+    """Locate the page over all subjects of a dataset; one made after a failure has a name of its own."""
+    return Path(results, dataset, f"group{'_incomplete' if incomplete else ''}.html")
+
+
+def image_state(table: str | Path) -> str:
+    """Digest where the images of a table lie, how large they are and when they were written.
+
+    A parameter of the rules that read them, rather than thousands of inputs: a touched image reruns them, and extract
+    recomputes the rows whose bytes changed. A missing image is left to the audit, which names all of them.
+
+    Parameters
+    ----------
+    table : path
+        .tsv, .csv or .parquet with the column path, relative to the table; nothing is checked here.
+    """
+    table = Path(table)
+    paths: Iterable[str]
+    if table.suffix == ".parquet":
+        paths = read_parquet(table).get("path", [])
+    else:
+        paths = read_text_table(table).get("path", [])
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            found = (table.parent / path).stat()
+            digest.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode())
+        except OSError:
+            digest.update(f"{path} missing\n".encode())
+    return digest.hexdigest()
+
+
+def wants_device(device: str) -> bool:
+    """Tell whether a job with this option takes turns at a GPU: asked for, or left open where there is one."""
+    return device == "cuda" or (device == "auto" and bool(visible_gpus()))
+
+
+def wants_gpu(config: Config, method: str) -> bool:
+    """Tell whether jobs of a method take turns at a GPU."""
+    return wants_device(config.methods[method].device)

@@ -1,0 +1,10 @@
+"""Run one job: python -P -m brainalign.pipelines JOB.json, a file that the workflow wrote."""
+
+from __future__ import annotations
+
+import sys
+
+from brainalign.pipelines import run_file
+
+if __name__ == "__main__":
+    raise SystemExit(run_file(sys.argv[1]))

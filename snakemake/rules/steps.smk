@@ -1,0 +1,29 @@
+# One rule per row of the table of steps.
+for step in STEPS.values():
+
+    rule:
+        name:
+            step.name
+        input:
+            **inputs_of(step),
+        output:
+            **outputs_of(step),
+        log:
+            RUN.log(step.name, wildcards_of(step)),
+        benchmark:
+            RUN.log(step.name, wildcards_of(step)).with_suffix(".tsv")
+        wildcard_constraints:
+            **{name: alternatives(step, name) for name in wildcards_of(step)},
+        priority: step.priority
+        threads: 1
+        resources:
+            mem_mb=memory(step),
+            runtime=minutes(step),
+            gpu=device(step),
+        params:
+            settings=settings_of(step),
+            library=step_digest(step),
+            seed=RUN.config.seed,
+            job=file_of(step),
+        shell:
+            "python -P -m brainalign.pipelines {params.job:q} > {log:q} 2>&1"
