@@ -2,51 +2,39 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import inspect
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from brainalign.checks import BrainalignError, listed
 from brainalign.features import EXTRACTORS, Extractor, check_images
-from brainalign.io import Provenance, file_digest, open_writer, read_parquet, read_text_table
-from brainalign.pipelines import run_stage, stage_parser
+from brainalign.io import file_digest, open_writer, read_parquet, read_text_table
 from brainalign.study import BlockStudy, captions_of, check_captions, load_descriptor
+from brainalign.workflow import Job
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("extract", __doc__)
-    parser.add_argument("--descriptor", type=Path, help="holds the texts where --stimuli is not given")
-    parser.add_argument("--stimuli", type=Path, help="stimuli.tsv with images or captions; else the descriptor's texts")
-    parser.add_argument("--captions", type=Path, help="a row per caption of an image; else the column caption, if any")
-    parser.add_argument("--features", type=Path, required=True, help="output")
-    return run_stage(parser, _extract, argv)
-
-
-def _extract(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    options = dict(arguments.settings["model"])
+def extract(job: Job) -> None:
+    """Show every stimulus to a model, and keep what its layers make of it; rows of a run before are not made again."""
+    options = dict(job.settings["model"])
     extractor = EXTRACTORS[options.pop("extractor")]
     if "seed" in inspect.signature(extractor).parameters:
-        options["seed"] = arguments.seed
+        options["seed"] = job.seed
     model: Extractor = extractor(**options)
-    if arguments.stimuli is None and arguments.descriptor is None:
-        raise BrainalignError("there is nothing to extract from; give --stimuli or --descriptor")
-    if arguments.stimuli is None:
-        stimuli = table = _inline(load_descriptor(arguments.descriptor, BlockStudy))
+    if not job.has("stimuli"):
+        stimuli = table = _inline(load_descriptor(job.path("descriptor"), BlockStudy))
     else:
-        stimuli = table = _from_table(arguments.stimuli, arguments.captions if model.reads == "texts" else None)
+        captions = job.path("captions") if job.has("captions") and model.reads == "texts" else None
+        stimuli = table = _from_table(job.path("stimuli"), captions)
         if "path" in table:  # the artifact keeps them relative to stimuli.tsv
-            folder = arguments.stimuli.parent.absolute()
+            folder = job.path("stimuli").parent.absolute()
             stimuli = table.assign(path=[str(folder / file) if file else "" for file in table["path"]])
     digests = _content_digests(stimuli, model.reads or "stimulus_id")
-    provenance.inputs["weights"] = model.digest()
+    job.provenance.inputs["weights"] = model.digest()
     key = "sha256" if model.reads else None
-    writer = open_writer(arguments.features, table.assign(sha256=digests), provenance, key)
+    writer = open_writer(job.outputs["features"], table.assign(sha256=digests), job.provenance, key)
     model.extract(stimuli, writer)
     writer.close(**model.describe())
 
@@ -96,7 +84,3 @@ def _content_digests(stimuli: pd.DataFrame, column: str) -> list[str]:
     if column == "texts":
         check_captions(stimuli["stimulus_id"].tolist(), texts)
     return [hashlib.sha256(json.dumps(content).encode()).hexdigest() for content in texts]
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

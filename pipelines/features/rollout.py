@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +14,9 @@ from brainalign.config import DynamicsSettings
 from brainalign.datasets import Problem, Videos, changed_files, read_videos, stop_on
 from brainalign.features import PCA, LatentDynamics, SimulatingModel, load_video_model, video_features
 from brainalign.geometry import SIMPLE_FUTURES, roll_out
-from brainalign.io import Provenance, save
-from brainalign.pipelines import run_stage, stage_parser
-from brainalign.study import VideoStudy, check_dynamics, load_descriptor, parse
+from brainalign.io import Provenance
+from brainalign.study import VideoStudy, check_dynamics, load_descriptor
+from brainalign.workflow import Job
 
 AS_SHOWN, OWN = "frames as shown", "simulate"
 MOST_FRAMES = 2000  # that components are taken from
@@ -26,23 +24,15 @@ Values = NDArray[Any]
 Found = tuple[str, str, Values]  # dynamics, role, features
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("rollout", __doc__)
-    parser.add_argument("--descriptor", type=Path, required=True)
-    parser.add_argument("--model", required=True, help="a key of dynamics.models")
-    parser.add_argument("--rollouts", type=Path, required=True, help="output")
-    return run_stage(parser, _rollout, argv)
-
-
-def _rollout(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    options = parse(DynamicsSettings, arguments.settings["dynamics"], "dynamics")
-    descriptor = load_descriptor(arguments.descriptor, VideoStudy)
+def rollout(job: Job) -> None:
+    """Show every frame of the videos to a model, let dynamics fill in the hidden ones, and save both with controls."""
+    options = job.options("dynamics", DynamicsSettings)
+    descriptor = load_descriptor(job.path("descriptor"), VideoStudy)
     stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
-    videos, training = (_read(descriptor, name, provenance) for name in ("videos", "training"))
+    videos, training = (_read(descriptor, name, job.provenance) for name in ("videos", "training"))
     assert videos is not None
-    use = options.models[arguments.model]
-    model, source = load_video_model(use.function, arguments.seed)
+    use = options.models[job.labels["model"]]
+    model, source = load_video_model(use.function, job.seed)
     modules = video_features(model, videos.frames)
     learned_from = {} if training is None else video_features(model, training.frames)
     simulate = model.simulate if isinstance(model, SimulatingModel) else None
@@ -55,19 +45,18 @@ def _rollout(arguments: argparse.Namespace, provenance: Provenance) -> None:
         own = None
         if simulate is not None and not videos.visible.all():  # in the units of the model, before any reduction
             own = roll_out(features, videos.visible, simulate, options.context)
-        narrow = _narrowed(shown, options.components, arguments.seed)
+        narrow = _narrowed(shown, options.components, job.seed)
         features, shown, own = narrow(features), narrow(shown), None if own is None else narrow(own)
-        heads = {} if videos.visible.all() else _trained(use.heads, shown, options, arguments.seed, training is None)
+        heads = {} if videos.visible.all() else _trained(use.heads, shown, options, job.seed, training is None)
         for head, dynamics in heads.items():
             if len(dynamics.losses_):
                 losses[f"{before}{head}"] = float(dynamics.losses_[-20:].mean())
         for name, role, values in _candidates(features, videos.visible, own, heads, options.context):
             arrays[f"{before}{name}"] = values.astype(np.float32)
             rows.append({"name": f"{before}{name}", "module": module, "dynamics": name, "role": role})
-    save(
-        arguments.rollouts,
+    job.save(
+        "rollouts",
         Arrays(arrays),
-        provenance,
         rows=rows,
         source_sha256=source,
         final_losses=losses,
@@ -127,7 +116,3 @@ def _candidates(
     for name, expect in SIMPLE_FUTURES.items():
         yield name, "control", roll_out(features, visible, expect, context)
     yield AS_SHOWN, "control", features
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

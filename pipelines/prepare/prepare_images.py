@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -31,66 +28,52 @@ from brainalign.datasets import (
     split_rows,
     stop_on,
 )
-from brainalign.io import Provenance, save
-from brainalign.pipelines import run_stage, stage_parser
 from brainalign.statistics import noise_ceiling_from_share, signal_share
 from brainalign.study import ImageStudy, load_descriptor
+from brainalign.workflow import Job
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("prepare_images", __doc__)
-    parser.add_argument("--descriptor", type=Path, required=True)
-    parser.add_argument("--raw", type=Path, required=True, help="where files of a simulated study lie")
-    parser.add_argument("--subject", required=True)
-    parser.add_argument("--stimuli", type=Path, required=True, help="table of the images")
-    parser.add_argument("--responses", type=Path, required=True, help="output")
-    parser.add_argument("--splits", type=Path, required=True, help="output")
-    parser.add_argument("--ceiling", type=Path, required=True, help="output")
-    return run_stage(parser, _prepare, argv)
-
-
-def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    descriptor = load_descriptor(arguments.descriptor, ImageStudy, raw=arguments.raw)
-    files = descriptor.files(arguments.subject)
+def prepare_images(job: Job) -> None:
+    """Read the recordings of one subject; save trials, their split by images, and what repeats in every target."""
+    subject = job.labels["subject"]
+    descriptor = load_descriptor(job.path("descriptor"), ImageStudy, raw=job.path("folder"))
+    files = descriptor.files(subject)
     for field, path in files.items():
         if path.is_file():
-            provenance.read(field, path)
-    provenance.read("images", arguments.stimuli)
+            job.provenance.read(field, path)
+    job.provenance.read("images", job.path("stimuli"))
     stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
-    stimuli = read_images_table(arguments.stimuli)
+    stimuli = read_images_table(job.path("stimuli"))
     images = audit_images(stimuli)
     stop_on(images.problems())
-    responses = read_subject(descriptor, arguments.subject)
+    responses = read_subject(descriptor, subject)
     if "category" in stimuli:
         category = stimuli.set_index("stimulus_id")["category"]
         trials = responses.trials.assign(category=responses.trials["stimulus_id"].map(category))
         responses = replace(responses, trials=trials)
     ((name, rule),) = descriptor.splits.items()
     test = marked_images(stimuli, rule, name)
-    where = f"{descriptor.name}: subjects.{arguments.subject}"
+    where = f"{descriptor.name}: subjects.{subject}"
     stop_on(inspect_trials(where, responses.trials, stimuli["stimulus_id"].tolist(), test or None))
-    splits = image_split(responses.trials, rule, test, images, seed=arguments.seed).assign(name=name)
+    splits = image_split(responses.trials, rule, test, images, seed=job.seed).assign(name=name)
     leaks = leakage_audit(splits, responses.trials, images, near=rule.near_duplicates)
-    leaks += [*copied_recordings(descriptor, arguments.subject), *response_copies(responses, where, [splits])]
+    leaks += [*copied_recordings(descriptor, subject), *response_copies(responses, where, [splits])]
     stop_on(leaks)
     details: dict[str, object] = {}
     if responses.times is not None and descriptor.epochs.whiten:
         responses, details = _whitened(responses, responses.times, splits)
-    save(arguments.responses, responses, provenance, n_trials=len(responses.trials), **details)
+    job.save("responses", responses, n_trials=len(responses.trials), **details)
     card = split_card(splits, responses.trials, images)
-    save(
-        arguments.splits,
+    job.save(
+        "splits",
         splits,
-        provenance,
         splits={name: rule.model_dump(mode="json")},
         card=json.loads(card.to_json(orient="records")),
         warnings=[str(problem) for problem in leaks],
     )
-    save(
-        arguments.ceiling,
+    job.save(
+        "ceiling",
         _ceiling(responses, splits),
-        provenance,
         definition="share of the variance of averages over the repeats of test images that repeats: ncsnr over all "
         "repeats of the subject, unclamped",
     )
@@ -131,7 +114,3 @@ def _ceiling(responses: Responses, splits: pd.DataFrame) -> pd.DataFrame:
         share = signal_share(responses.values, stimuli).ravel()
     ceiling = noise_ceiling_from_share(share, n_repeats)
     return pd.DataFrame(table | {"ceiling": ceiling, "signal_share": share})
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

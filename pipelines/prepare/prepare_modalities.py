@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from brainalign.arrays import Arrays
 from brainalign.datasets import copied_recordings, modality_copies, read_modalities, stop_on
 from brainalign.features import low_level_vectors
-from brainalign.io import Provenance, save
-from brainalign.pipelines import run_stage, stage_parser
 from brainalign.simulation import MODALITIES, shared_space, write_modalities
 from brainalign.study import ModalityStudy, load_descriptor
+from brainalign.workflow import Job
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("prepare_modalities", __doc__)
-    parser.add_argument("--descriptor", type=Path, required=True)
-    parser.add_argument("--raw", type=Path, help="where files of a simulated study are written")
-    for name in ("modalities", "modalitytrials", "modalitystimuli"):
-        parser.add_argument(f"--{name}", type=Path, required=True, help="output")
-    return run_stage(parser, _prepare, argv)
-
-
-def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    import pandas as pd
-
-    study = load_descriptor(arguments.descriptor, ModalityStudy, raw=arguments.raw)
+def prepare_modalities(job: Job) -> None:
+    """Check what was recorded of the same images in several modalities, and save it with trials and images."""
+    study = load_descriptor(job.path("descriptor"), ModalityStudy, raw=job.path("folder"))
     if study.simulate is not None:
         options = study.simulate
         chosen = [
@@ -48,12 +34,12 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
             n_test=options.n_test,
             train_repeats=options.train_repeats,
             share=options.share,
-            seed=arguments.seed,
+            seed=job.seed,
         )
         write_modalities(world, study.folder)
     for name, path in study.found_files().items():
         if path.is_file():
-            provenance.read(name, path)
+            job.provenance.read(name, path)
     data = read_modalities(study)
     copies = [*copied_recordings(study), *modality_copies(data)]
     stop_on(copies)
@@ -69,18 +55,13 @@ def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         "<modality> (n_trials, n_channels, n_times) or (n_trials, n_voxels); image vectors (n_stimuli, n_dimensions); "
         "image properties (n_stimuli, n_properties): luminance, contrast, log share of power in octaves, finest first"
     )
-    save(
-        arguments.modalities,
+    job.save(
+        "modalities",
         Arrays(arrays),
-        provenance,
         modalities=list(data.signals),
         shapes=shapes,
         warnings=[str(problem) for problem in copies],
     )
     tables = [table.assign(modality=name) for name, table in data.trials.items()]
-    save(arguments.modalitytrials, pd.concat(tables, ignore_index=True), provenance)
-    save(arguments.modalitystimuli, data.stimuli, provenance, simulated=study.simulate is not None)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    job.save("modalitytrials", pd.concat(tables, ignore_index=True))
+    job.save("modalitystimuli", data.stimuli, simulated=study.simulate is not None)

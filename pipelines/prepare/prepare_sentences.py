@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -26,62 +24,51 @@ from brainalign.datasets import (
 )
 from brainalign.datasets.studies import ORDER
 from brainalign.features import SentenceExtractor
-from brainalign.io import Provenance, save, write_atomically
-from brainalign.pipelines import run_stage, stage_parser
+from brainalign.io import write_atomically
 from brainalign.simulation import eeg_power, eeg_text, text_sentences
 from brainalign.study import SentenceStudy, load_descriptor
+from brainalign.workflow import Job
 
 WORLDS = {"eeg_text": (eeg_text, 0.25), "eeg_power": (eeg_power, 0.7)}  # and their signal-to-noise ratio
 SECONDS = 2.0  # that a simulated sentence lasts, and the time before it
 LEDGER = ("dataset", "subject", "task", "row", "text", "reason", "kept")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("prepare_sentences", __doc__)
-    parser.add_argument("--descriptor", type=Path, required=True)
-    for name in ("responses", "splits", "ledger"):
-        parser.add_argument(f"--{name}", type=Path, required=True, help="output")
-    parser.add_argument("--stimuli", type=Path, required=True, help="output: table of the texts")
-    return run_stage(parser, _prepare, argv)
-
-
-def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    descriptor = load_descriptor(arguments.descriptor, SentenceStudy)
+def prepare_sentences(job: Job) -> None:
+    """Check EEG of sentences and save it, with its split by text and what was dropped; write the table of texts."""
+    descriptor = load_descriptor(job.path("descriptor"), SentenceStudy)
     for name, path in descriptor.found_files().items():
-        provenance.read(name, path)
+        job.provenance.read(name, path)
     stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
     read: TextRecordings | None = None
     if descriptor.simulate is None:
         responses, read = read_sentence_study(descriptor)
     else:
-        responses = _simulated(descriptor, arguments.seed)
+        responses = _simulated(descriptor, job.seed)
     trials = responses.trials
-    splits = sentence_splits(descriptor, trials, arguments.seed)
-    problems = split_problems(descriptor, splits, trials, arguments.seed)
+    splits = sentence_splits(descriptor, trials, job.seed)
+    problems = split_problems(descriptor, splits, trials, job.seed)
     problems += [*copied_recordings(descriptor), *response_copies(responses, descriptor.name, [splits])]
     stop_on(problems)
     # Nothing is written before everything is checked.
-    arguments.stimuli.parent.mkdir(parents=True, exist_ok=True)
+    job.outputs["stimuli"].parent.mkdir(parents=True, exist_ok=True)
     table = _texts(descriptor, trials)
-    write_atomically(arguments.stimuli, lambda file: table.to_csv(file, sep="\t", index=False))
+    write_atomically(job.outputs["stimuli"], lambda file: table.to_csv(file, sep="\t", index=False))
     ledger = pd.DataFrame(columns=list(LEDGER)) if read is None else read.ledger
-    save(arguments.ledger, ledger, provenance)
+    job.save("ledger", ledger)
     sides = splits.merge(trials[["trial_id", "subject"]], on="trial_id")
     counts = sides.groupby("split").agg(trials=("trial_id", "size"), texts=("stimulus_id", "nunique"))
-    save(
-        arguments.splits,
+    job.save(
+        "splits",
         splits,
-        provenance,
         texts=counts["texts"].to_dict(),
         trials=counts["trials"].to_dict(),
         warnings=[str(problem) for problem in problems],
         ordered=[str(problem) for problem in problems if problem.where == ORDER],
     )
-    save(
-        arguments.responses,
+    job.save(
+        "responses",
         responses,
-        provenance,
         subjects=sorted(set(trials["subject"])),
         n_texts=int(trials["stimulus_id"].nunique()),
         n_dropped=0 if read is None else int(read.drops()["n"].sum()),
@@ -143,7 +130,3 @@ def _texts(descriptor: SentenceStudy, trials: pd.DataFrame) -> pd.DataFrame:
         for k, text in enumerate(wordings)
     ]
     return pd.concat([table, pd.DataFrame(said, columns=["stimulus_id", "caption"])], ignore_index=True)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

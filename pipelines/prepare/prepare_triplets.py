@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,39 +11,30 @@ from brainalign.arrays import Arrays
 from brainalign.checks import BrainalignError
 from brainalign.datasets import Judgements, Problem, changed_files, read_judgements, stop_on
 from brainalign.geometry import CHANCE, object_similarities, odd_column_shares, triplet_keys
-from brainalign.io import Provenance, save, write_atomically
-from brainalign.pipelines import run_stage, stage_parser
+from brainalign.io import write_atomically
 from brainalign.study import TripletStudy, load_descriptor
+from brainalign.workflow import Job
 
 CLEAR = 4.0  # standard errors by which another column must be the better odd one before the run stops
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("prepare_triplets", __doc__)
-    parser.add_argument("--descriptor", type=Path, required=True)
-    parser.add_argument("--triplets", type=Path, required=True, help="output")
-    parser.add_argument("--stimuli", type=Path, required=True, help="output: table of the objects")
-    return run_stage(parser, _prepare, argv)
-
-
-def _prepare(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    descriptor = load_descriptor(arguments.descriptor, TripletStudy)
+def prepare_triplets(job: Job) -> None:
+    """Check odd-one-out judgements and save them; write the table of their objects."""
+    descriptor = load_descriptor(job.path("descriptor"), TripletStudy)
     for name, path in descriptor.found_files().items():
-        provenance.read(name, path)
+        job.provenance.read(name, path)
     stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])
     study = read_judgements(descriptor)
-    shares = _odd_last(study, arguments.seed)
-    arguments.stimuli.parent.mkdir(parents=True, exist_ok=True)
+    shares = _odd_last(study, job.seed)
+    job.outputs["stimuli"].parent.mkdir(parents=True, exist_ok=True)
     table = study.objects.assign(caption=study.objects["label"])  # what models of text read
-    write_atomically(arguments.stimuli, lambda file: table.to_csv(file, sep="\t", index=False))
+    write_atomically(job.outputs["stimuli"], lambda file: table.to_csv(file, sep="\t", index=False))
     arrays: dict[str, NDArray[Any]] = {"triplets": study.triplets, "repeats": study.repeats}
     if study.embedding is not None:
         arrays["embedding"] = study.embedding
-    save(
-        arguments.triplets,
+    job.save(
+        "triplets",
         Arrays(arrays),
-        provenance,
         stimuli=study.objects["stimulus_id"].tolist(),
         labels=study.objects["label"].tolist(),
         dimensions=study.dimensions,
@@ -78,7 +66,3 @@ def _odd_last(study: Judgements, seed: int) -> NDArray[np.float64]:
             "of objects and the numbers in the triplets do not belong together (index_base, order of the objects)"
         )
     return shares
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

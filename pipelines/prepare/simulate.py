@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from brainalign.io import Provenance, file_digest, temporary_folder, write_atomically, write_json
-from brainalign.pipelines import run_stage, stage_parser
+from brainalign.io import file_digest, temporary_folder, write_atomically, write_json
 from brainalign.simulation import (
     Cortex,
     CortexDrives,
@@ -34,16 +32,10 @@ from brainalign.simulation import (
     to_epochs,
     train_generator,
 )
-from brainalign.study import SimulateOptions, parse
+from brainalign.study import SimulateOptions
+from brainalign.workflow import Job
 
 SIDECAR = "simulated.json"
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("simulate", __doc__)
-    parser.add_argument("--folder", type=Path, required=True, help=f"output: everything, and last {SIDECAR}")
-    return run_stage(parser, _simulate, argv)
 
 
 def _subjects(size: SimulateOptions) -> dict[str, str]:
@@ -76,10 +68,11 @@ class _Output:
         self.write(name, lambda path: pd.concat(tables, ignore_index=True).to_parquet(path, index=False))
 
 
-def _simulate(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    size = parse(SimulateOptions, arguments.settings["simulate"], "simulate")
-    seed = arguments.seed
-    root: Path = arguments.folder
+def simulate(job: Job) -> None:
+    """Write every file of a study of simulated subjects, and last the list of them all."""
+    size = job.options("simulate", SimulateOptions)
+    seed = job.seed
+    root = job.path("folder")
     root.mkdir(parents=True, exist_ok=True)
     (root / SIDECAR).unlink(missing_ok=True)  # readers refuse the folder until it is complete
     output = _Output(root)
@@ -105,7 +98,7 @@ def _simulate(arguments: argparse.Namespace, provenance: Provenance) -> None:
     for name, tables in (("vertices", vertices), ("sensors", sensors), ("regions", regions)):
         if tables:
             output.parquet(f"truth/{name}.parquet", tables)
-    record = provenance.record([], {"subjects": _subjects(size), "n_stimuli": len(scenes)})
+    record = job.provenance.record([], {"subjects": _subjects(size), "n_stimuli": len(scenes)})
     write_json(root / SIDECAR, record | {"files": output.files})
 
 
@@ -184,7 +177,3 @@ def _write_meeg(
     sensors = truth.sensors
     sensors.insert(0, "subject", subject)
     return sensors
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
