@@ -5,10 +5,8 @@ Every network beside its twin of random weights, in every subject and in the mea
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,10 +15,9 @@ from brainalign.arrays import Arrays
 from brainalign.config import ConvergeSettings
 from brainalign.datasets import AreaMaps, read_area_maps
 from brainalign.encoding import SplitScores, checkpoint_curves, converge_subjects
-from brainalign.io import Provenance, entities_of, load, load_sidecar, save
-from brainalign.pipelines import run_stage, stage_parser
+from brainalign.io import entities_of, load, load_sidecar
 from brainalign.statistics import area_map_test, fdr, spin_orders
-from brainalign.study import parse
+from brainalign.workflow import Job
 
 MAPS = ["model", "subject", "quantity", "map", "r", "p", "q", "null_sd", "n", "null", "reason"]
 QUANTITIES = {"half_time": "half-time", "half_time_from_start": "half-time from the first checkpoint"}
@@ -30,20 +27,6 @@ NUMBERS = {
     "half-times": "first step with half of the final score; from_start: half of what was gained since the first step",
     "maps": "Pearson's r over areas, two-sided p, q over maps and quantities of a model and subject",
 }
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("converge", __doc__)
-    parser.add_argument("--halves", type=Path, nargs="+", required=True, help="one per subject and model")
-    parser.add_argument("--maps", type=Path, help="table of cortical maps")
-    parser.add_argument("--convergence", type=Path, required=True, help="output: the scores")
-    parser.add_argument("--areas", type=Path, required=True, help="output: best layers of areas")
-    parser.add_argument("--latencies", type=Path, required=True, help="output: latencies of layers")
-    parser.add_argument("--curves", type=Path, required=True, help="output: scores by checkpoint")
-    parser.add_argument("--halftimes", type=Path, required=True, help="output")
-    parser.add_argument("--correlations", type=Path, required=True, help="output: of areas with cortical maps")
-    return run_stage(parser, _converge, argv)
 
 
 @dataclass
@@ -58,18 +41,19 @@ class _Tables:
     maps: list[pd.DataFrame]
 
 
-def _converge(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    options = parse(ConvergeSettings, arguments.settings["converge"], "converge")
-    confidence, seed = arguments.settings["confidence"], arguments.seed
+def converge(job: Job) -> None:
+    """Compare every network with its random twin in all subjects; save scores, areas, latencies, curves and maps."""
+    options = job.options("converge", ConvergeSettings)
+    confidence, seed = job.settings["confidence"], job.seed
     halves: dict[tuple[str, str], dict[str, SplitScores]] = {}
-    for path in arguments.halves:
+    for path in job.paths("halves"):
         names = entities_of(path)
-        scores = SplitScores.of(load(path, Arrays, provenance), load_sidecar(path)["details"])
+        scores = SplitScores.of(load(path, Arrays, job.provenance), load_sidecar(path)["details"])
         halves.setdefault((names["model"], names["method"]), {})[names["sub"]] = scores
     maps = None
-    if arguments.maps is not None:
-        provenance.read("maps", arguments.maps)
-        maps = read_area_maps(arguments.maps)
+    if job.has("published"):
+        job.provenance.read("maps", job.path("published"))
+        maps = read_area_maps(job.path("published"))
     tables = _Tables([], [], [], [], [], [])
     for network, pair in options.networks.items():
         trained, random = halves[network, pair.method], halves[pair.random, pair.method]
@@ -101,13 +85,13 @@ def _converge(arguments: argparse.Namespace, provenance: Provenance) -> None:
             tables.half_times.append(half.assign(**about))
         if maps is not None:
             tables.maps.append(_correlations(found.areas, half, maps, options.spins, seed).assign(model=network))
-    save(arguments.convergence, _joined(tables.scores), provenance, of=NUMBERS["scores"], origin=list(options.origins))
-    save(arguments.areas, _joined(tables.areas), provenance, of=NUMBERS["areas"])
-    save(arguments.latencies, _joined(tables.layers), provenance)
-    save(arguments.curves, _joined(tables.curves), provenance)
-    save(arguments.halftimes, _joined(tables.half_times), provenance, of=NUMBERS["half-times"])
+    job.save("convergence", _joined(tables.scores), of=NUMBERS["scores"], origin=list(options.origins))
+    job.save("areas", _joined(tables.areas), of=NUMBERS["areas"])
+    job.save("latencies", _joined(tables.layers))
+    job.save("curves", _joined(tables.curves))
+    job.save("halftimes", _joined(tables.half_times), of=NUMBERS["half-times"])
     correlations = _joined(tables.maps)[MAPS] if tables.maps else pd.DataFrame(columns=MAPS)
-    save(arguments.correlations, correlations, provenance, of=NUMBERS["maps"])
+    job.save("maps", correlations, of=NUMBERS["maps"])
 
 
 def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
@@ -144,7 +128,3 @@ def _values(areas: pd.DataFrame, half: pd.DataFrame) -> dict[str, dict[str, Mapp
             for column, quantity in QUANTITIES.items():
                 found.setdefault(str(subject), {})[quantity] = dict(zip(mine["area"], mine[column], strict=True))
     return found
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

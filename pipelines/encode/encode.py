@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +14,8 @@ from brainalign.config import EncodeSettings
 from brainalign.datasets import folds_of, group_labels
 from brainalign.devices import pick_device
 from brainalign.encoding import ENCODERS, Evaluation, evaluate
-from brainalign.io import Provenance, load, load_sidecar, save
-from brainalign.pipelines import run_stage, stage_parser
 from brainalign.statistics import fdr, normalized_r2, permutation_test, signed_r2
-from brainalign.study import parse
+from brainalign.workflow import Job
 
 METRICS = {
     "r": "Pearson r over the test items of a fold, averaged over folds",
@@ -34,35 +30,21 @@ METRICS = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("encode", __doc__)
-    parser.add_argument("--responses", type=Path, required=True)
-    parser.add_argument("--splits", type=Path, required=True)
-    parser.add_argument("--ceiling", type=Path, required=True)
-    parser.add_argument("--mask", type=Path, required=True)
-    parser.add_argument("--features", type=Path, required=True)
-    parser.add_argument("--scores", type=Path, required=True, help="output")
-    parser.add_argument("--identification", type=Path, required=True, help="output")
-    parser.add_argument("--null", type=Path, required=True, help="output")
-    parser.add_argument("--statmap", type=Path, required=True, help="output: r of the first layer")
-    return run_stage(parser, _encode, argv, uses_gpu=lambda a: a.settings["method"]["device"] != "cpu")
-
-
-def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    settings = parse(EncodeSettings, arguments.settings["encode"], "encode")
-    options = dict(arguments.settings["method"])
+def encode(job: Job) -> None:
+    """Fit every layer in every split of one subject; save scores by voxel, identified stimuli, nulls and a map."""
+    settings = job.options("encode", EncodeSettings)
+    options = dict(job.settings["method"])
     encoder = ENCODERS[options.pop("encoder")](**options)
-    provenance.device = str(pick_device(encoder.device))
-    responses = load(arguments.responses, Responses, provenance)
-    ceiling = load(arguments.ceiling, pd.DataFrame, provenance)["ceiling"].to_numpy()
-    layers = load(arguments.features, Layers, provenance)
-    mask = load(arguments.mask, Nifti1Image, provenance)
-    permute = arguments.settings["permute"]
+    job.provenance.device = str(pick_device(encoder.device))
+    responses = job.load("responses", Responses)
+    ceiling = job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
+    layers = job.load("features", Layers)
+    mask = job.load("mask", Nifti1Image)
+    permute = job.settings["permute"]
     tables: dict[str, list[pd.DataFrame]] = {"scores": [], "identification": [], "null": []}
     edges, ranks = {}, {name: _rank(features.values) for name, features in layers.items()}
-    splits = load(arguments.splits, pd.DataFrame, provenance)
-    for split, kind in load_sidecar(arguments.splits)["details"]["splits"].items():
+    splits = job.load("splits", pd.DataFrame)
+    for split, kind in job.details("splits")["splits"].items():
         folds = folds_of(splits[splits["name"] == split], responses.trials)
         by_run = kind["leave_out"] == "run"
         n_permutations = settings.run_permutations if by_run else settings.stimulus_permutations
@@ -77,7 +59,7 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
                 runs=group_labels(responses.trials, "run").to_numpy(),
                 n_permutations=n_permutations if permute is None or split in permute else 0,
                 good_r=settings.good_r,
-                seed=arguments.seed,
+                seed=job.seed,
             )
             labels = {"split": split, "layer": name}
             if by_run:
@@ -93,17 +75,12 @@ def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         "good_r": settings.good_r,
         "rank": ranks,
     }
-    save(arguments.scores, scores, provenance, metrics=METRICS, **details)
-    save(arguments.identification, pd.concat(tables["identification"], ignore_index=True), provenance)
-    save(arguments.null, pd.concat(tables["null"], ignore_index=True), provenance, good_r=settings.good_r)
+    job.save("scores", scores, metrics=METRICS, **details)
+    job.save("identification", pd.concat(tables["identification"], ignore_index=True))
+    job.save("null", pd.concat(tables["null"], ignore_index=True), good_r=settings.good_r)
     first = scores[scores["layer"] == next(iter(layers))].drop_duplicates("target_id")
-    save(
-        arguments.statmap,
-        responses.to_image(first["r"].to_numpy(), mask),
-        provenance,
-        value="r",
-        layer=next(iter(layers)),
-    )
+    image = responses.to_image(first["r"].to_numpy(), mask)
+    job.save("statmap", image, value="r", layer=next(iter(layers)))
 
 
 def _rank(features: np.ndarray) -> int:
@@ -159,7 +136,3 @@ def _null(evaluation: Evaluation) -> pd.DataFrame:
     if null is None:
         return pd.DataFrame({"permutation": np.arange(0)} | {name: np.empty(0) for name in names})
     return pd.DataFrame({"permutation": np.arange(len(null.accuracy))} | {name: getattr(null, name) for name in names})
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -10,11 +10,9 @@ other subjects is given a few images, and a curve shows what more of them would 
 
 from __future__ import annotations
 
-import argparse
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,10 +52,8 @@ from brainalign.encoding import (
     target_groups,
 )
 from brainalign.features import embed_texts
-from brainalign.io import Provenance, load, load_sidecar, save
-from brainalign.pipelines import run_stage, stage_parser
 from brainalign.statistics import RELIABLE
-from brainalign.study import parse
+from brainalign.workflow import Job
 
 # Options of a method that are not its encoder's.
 OF_THE_STAGE = (
@@ -71,119 +67,85 @@ ALL_LAYERS = "all layers"  # of a joint fit, where others have the name of a lay
 Fits = Iterator[tuple[str, HeldOut]]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("encode_images", __doc__)
-    parser.add_argument("--responses", type=Path, required=True)
-    parser.add_argument("--splits", type=Path, required=True)
-    parser.add_argument("--ceiling", type=Path, required=True)
-    parser.add_argument("--features", type=Path, required=True)
-    parser.add_argument("--scores", type=Path, required=True, help="output")
-    parser.add_argument("--null", type=Path, required=True, help="output")
-    parser.add_argument("--profile", type=Path, required=True, help="output: means by region, or by time, and layer")
-    parser.add_argument("--preference", type=Path, required=True, help="output: best layers, or latencies of layers")
-    parser.add_argument("--clusters", type=Path, required=True, help="output")
-    parser.add_argument("--bands", type=Path, required=True, help="output of joint fits: what layers add, per target")
-    parser.add_argument(
-        "--partition", type=Path, required=True, help="output of joint fits: the same by region or time"
-    )
-    parser.add_argument("--draws", type=Path, required=True, help="output: draws of every region's reliable targets")
-    parser.add_argument("--semantics", type=Path, help="features that say what an image shows, for encoders that ask")
-    parser.add_argument("--cls", type=Path, help="the CLS token of every layer, for ridge beside trained encoders")
-    parser.add_argument("--baselines", type=Path, required=True, help="output of trained encoders: others beside them")
-    parser.add_argument("--ensemble", type=Path, required=True, help="output of trained encoders: all layers as one")
-    parser.add_argument("--halves", type=Path, required=True, help="output: what convergence scores are made of")
-    parser.add_argument("--fields", type=Path, required=True, help="output of trained encoders: where they look")
-    parser.add_argument("--network", type=Path, help="what in-context encoding learned from other subjects")
-    parser.add_argument("--curve", type=Path, required=True, help="output of in-context encoding: scores by images")
-    return run_stage(parser, _encode, argv, uses_gpu=lambda a: a.settings["method"]["device"] != "cpu")
-
-
-def _encode(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    settings = parse(EncodeImagesSettings, arguments.settings["encode"], "encode_images")
-    options = dict(arguments.settings["method"])
+def encode_images(job: Job) -> None:
+    """Fit every layer to the training images of one subject; save scores of the others, and what explains them."""
+    settings = job.options("encode_images", EncodeImagesSettings)
+    options = dict(job.settings["method"])
     named = options.pop("encoder")
     sparse = {name: options.pop(name) for name in OF_DICTIONARIES} if named == DICTIONARY else {}
     kind = ENCODERS["ridge" if sparse else named]
     training = {name: options.pop(name) for name in OF_THE_STAGE if name in options}
-    encoder = kind(**options, **({"seed": arguments.seed} if kind is BandedRidge else {}))
-    provenance.device = str(pick_device(encoder.device))
-    responses = load(arguments.responses, Responses, provenance)
-    ceiling = load(arguments.ceiling, pd.DataFrame, provenance)["ceiling"].to_numpy()
-    layers = load(arguments.features, Layers, provenance)
-    splits = load(arguments.splits, pd.DataFrame, provenance)
+    encoder = kind(**options, **({"seed": job.seed} if kind is BandedRidge else {}))
+    job.provenance.device = str(pick_device(encoder.device))
+    responses = job.load("responses", Responses)
+    ceiling = job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
+    layers = job.load("features", Layers)
+    splits = job.load("splits", pd.DataFrame)
     ((train, test),) = folds_of(splits, responses.trials)
     subject = ImageSubject(
         responses=responses,
         ceiling=ceiling,
         train=train,
         test=test,
-        groups=target_groups(responses, ceiling, arguments.settings["ceiling_threshold"]),
+        groups=target_groups(responses, ceiling, job.settings["ceiling_threshold"]),
         n_components=settings.n_components,
         standardize=settings.standardize,
         n_permutations=settings.permutations,
         n_draws=settings.draws,
-        confidence=arguments.settings["confidence"],
-        seed=arguments.seed,
+        confidence=job.settings["confidence"],
+        seed=job.seed,
     )
     side, few = TokenFindings(), None
     quality: list[dict[str, object]] = []  # of dictionaries, by layer
-    work = arguments.scores.with_suffix(".partial")  # what a killed job has trained
+    work = job.outputs["scores"].with_suffix(".partial")  # what a killed job has trained
     if sparse:
         dictionaries = DictionaryStudy(subject=subject, ridge=encoder, starts=training["seeds"], **sparse)
-        fits = dictionaries.fits(_inputs(subject, layers, arguments.features))
+        fits = dictionaries.fits(_inputs(subject, layers, job))
         side.tables, quality = dictionaries.tables, dictionaries.quality
     elif "epochs" in options:
-        semantics = _semantics(training.pop("semantics", None), arguments.semantics, layers, responses, provenance)
-        cls = _cls_tokens(training.pop("cls"), arguments.cls, responses, provenance)
+        semantics = _semantics(training.pop("semantics", None), layers, responses, job)
+        cls = _cls_tokens(training.pop("cls"), responses, job)
         told = training | {"name": named, "encoder": encoder, "semantics": semantics, "cls": cls}
         study = TokenStudy.of(subject, **told, checkpoint=work, progress=_say)
         subject = replace(subject, groups=study.groups)
         tokens = ((name, features.align_to(responses).values, features.grid) for name, features in layers.items())
         fits = study.fits(tokens, side)
     elif kind is InContextEncoder:
-        few = _few_images(subject, layers, training, options, arguments, provenance)
+        few = _few_images(subject, layers, training, options, job)
         subject = few.subject
         fits = few.fits(layers)
     else:
-        fits = _linear_fits(subject, layers, encoder, arguments.features)
+        fits = _linear_fits(subject, layers, encoder, job)
     quantile = settings.cluster_quantile if responses.times is not None else None
     about = {"split": splits["name"].iloc[0], "alphas": list(getattr(encoder, "alphas", ()))}
-    results = _save_scores(fits, subject, about, quantile, arguments, provenance)
-    _save_layers(results, subject, arguments, provenance)
-    _save_parts(results, subject, encoder, list(layers), arguments, provenance)
-    _save_beside(results, subject, side, few, quality, arguments, provenance)
+    results = _save_scores(fits, subject, about, quantile, job)
+    _save_layers(results, subject, job)
+    _save_parts(results, subject, encoder, list(layers), job)
+    _save_beside(results, subject, side, few, quality, job)
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _linear_fits(subject: ImageSubject, layers: Layers, encoder: Any, path: Path) -> Fits:
+def _linear_fits(subject: ImageSubject, layers: Layers, encoder: Any, job: Job) -> Fits:
     """Yield the evaluation of each layer, or of all in a joint fit."""
-    prepared = _inputs(subject, layers, path)
+    prepared = _inputs(subject, layers, job)
     several = [(ALL_LAYERS, [X for _, X in prepared])] if isinstance(encoder, BandedRidge) else prepared
     return ((name, subject.evaluate_in_full(encoder, X)) for name, X in several)
 
 
-def _inputs(subject: ImageSubject, layers: Layers, path: Path) -> Iterator[tuple[str, NDArray[np.floating]]]:
+def _inputs(subject: ImageSubject, layers: Layers, job: Job) -> Iterator[tuple[str, NDArray[np.floating]]]:
     """Yield what linear encoders are given of each layer."""
-    maps = load_sidecar(path)["details"].get("pooling") in {"flatten", "tokens"}
+    maps = job.details("features").get("pooling") in {"flatten", "tokens"}
     for name, features in layers.items():
         yield name, subject.inputs(features.align_to(subject.responses).values, maps=maps)
 
 
 def _few_images(
-    subject: ImageSubject,
-    layers: Layers,
-    training: dict[str, Any],
-    options: dict[str, Any],
-    arguments: argparse.Namespace,
-    provenance: Provenance,
+    subject: ImageSubject, layers: Layers, training: dict[str, Any], options: dict[str, Any], job: Job
 ) -> FewImages:
     """Build the in-context encoding of this subject from a few images, with networks trained on others."""
-    if arguments.network is None:
-        raise BrainalignError("in-context encoding reads pre-trained networks; give the artifact with --network")
-    arrays, about = load(arguments.network, Arrays, provenance), load_sidecar(arguments.network)["details"]
+    arrays, about = job.load("network", Arrays), job.details("network")
     use = {name: options[name] for name in ("fallback", "min_group", "n_checks", "device")}
-    asked, queries = arguments.settings.get("texts", {}), None
+    asked, queries = job.settings.get("texts", {}), None
     if asked and SHARED_LAYERS.intersection(layers):
         queries = TextQueries(asked["queries"], embed_texts(asked["weights"], asked["queries"]), SHARED_LAYERS)
     return FewImages.of(
@@ -197,12 +159,7 @@ def _few_images(
 
 
 def _save_scores(
-    fits: Fits,
-    subject: ImageSubject,
-    about: dict[str, Any],
-    quantile: float | None,
-    arguments: argparse.Namespace,
-    provenance: Provenance,
+    fits: Fits, subject: ImageSubject, about: dict[str, Any], quantile: float | None, job: Job
 ) -> dict[str, HeldOut]:
     """Fit, save the scores by target, their nulls and clusters, and return the evaluations by layer."""
     results: dict[str, HeldOut] = {}
@@ -213,43 +170,34 @@ def _save_scores(
         if quantile is not None:
             clusters.append(score_clusters(found, subject.responses, quantile).assign(layer=name))
         results[name] = replace(found, refitted=None)
-    save(arguments.scores, pd.concat(scores, ignore_index=True), provenance, metrics=METRICS, alphas=about["alphas"])
+    job.save("scores", pd.concat(scores, ignore_index=True), metrics=METRICS, alphas=about["alphas"])
     of = "null: permuted test images; draw: bootstrap over them; r: mean over reliable targets"
-    save(arguments.null, null_table(results), provenance, of=of)
-    save(arguments.clusters, pd.concat(clusters or [_empty()], ignore_index=True), provenance)
+    job.save("null", null_table(results), of=of)
+    job.save("clusters", pd.concat(clusters or [_empty()], ignore_index=True))
     return results
 
 
-def _save_layers(
-    results: dict[str, HeldOut], subject: ImageSubject, arguments: argparse.Namespace, provenance: Provenance
-) -> None:
+def _save_layers(results: dict[str, HeldOut], subject: ImageSubject, job: Job) -> None:
     """Save what compares layers: means by group, the best layer or latencies, draws, and halves of the test images."""
     responses, joint = subject.responses, ALL_LAYERS in results
     voxels = responses.times is None
-    save(arguments.profile, subject.table(results), provenance, groups="regions" if voxels else "times in s")
+    job.save("profile", subject.table(results), groups="regions" if voxels else "times in s")
     decisions = preference_table(results) if responses.times is None else latency_table(results, responses.times)
     if joint and voxels:
         decisions = decisions.iloc[:0]  # layers that share a fit do not compete
-    save(arguments.preference, decisions, provenance)
+    job.save("preference", decisions)
     n_train = responses.trials["stimulus_id"].iloc[subject.train].nunique()
     sizes = {"n_draws": subject.n_draws, "n_permutations": subject.n_permutations, "seed": subject.seed}
     draws = layer_draws(results, subject.groups if voxels else {}, n_train, **sizes)  # sensors lie in no region
-    save(arguments.draws, draws.arrays(), provenance, **draws.details())
+    job.save("draws", draws.arrays(), **draws.details())
     halves = SplitScores(reason="all layers were fitted jointly: none has a score of its own")
     if not joint:
         regions = {name: rows for name, rows in subject.groups.items() if name != RELIABLE}
         halves = split_scores(results, responses.targets, regions, responses.times, ceiling=subject.ceiling, **sizes)
-    save(arguments.halves, Arrays(halves.arrays), provenance, **halves.details)
+    job.save("halves", Arrays(halves.arrays), **halves.details)
 
 
-def _save_parts(
-    results: dict[str, HeldOut],
-    subject: ImageSubject,
-    encoder: Any,
-    layers: list[str],
-    arguments: argparse.Namespace,
-    provenance: Provenance,
-) -> None:
+def _save_parts(results: dict[str, HeldOut], subject: ImageSubject, encoder: Any, layers: list[str], job: Job) -> None:
     """Save what each layer adds to a joint fit; of other fits, empty tables."""
     bands, partition, metric = _empty(), _empty(), {}
     parts = results[ALL_LAYERS].partition if ALL_LAYERS in results else None
@@ -259,8 +207,8 @@ def _save_parts(
         limit = np.sqrt(np.maximum(subject.ceiling, 0)) if encoder.metric == "r" else subject.ceiling
         partition = parts.table(subject.groups, layers, limit, subject.confidence, together=ALL_LAYERS)
         metric = {"metric": encoder.metric, "split": SPLIT}
-    save(arguments.bands, bands, provenance, **metric)
-    save(arguments.partition, partition, provenance, **metric)
+    job.save("bands", bands, **metric)
+    job.save("partition", partition, **metric)
 
 
 def _save_beside(
@@ -269,18 +217,17 @@ def _save_beside(
     side: TokenFindings,
     few: FewImages | None,
     quality: list[dict[str, object]],
-    arguments: argparse.Namespace,
-    provenance: Provenance,
+    job: Job,
 ) -> None:
     """Save what stands beside trained encoders, and the curve of in-context encoding; of other fits, empty tables."""
-    save(arguments.baselines, pd.concat(side.tables or [_empty()], ignore_index=True), provenance, dictionaries=quality)
+    job.save("baselines", pd.concat(side.tables or [_empty()], ignore_index=True), dictionaries=quality)
     ensemble = _empty()
     if side.ensemble is not None:  # the rows of single layers stand beside it
         ensemble = subject.table({ENSEMBLE: side.ensemble} | results).merge(side.weights, how="left")
-    save(arguments.ensemble, ensemble, provenance, weights="mean over the targets of a group; layers sum to 1")
-    save(arguments.fields, Arrays(side.fields), provenance, layers=side.layers, stimuli=side.stimuli)
+    job.save("ensemble", ensemble, weights="mean over the targets of a group; layers sum to 1")
+    job.save("fields", Arrays(side.fields), layers=side.layers, stimuli=side.stimuli)
     curve, contexts = (_empty(), {}) if few is None else (pd.concat(few.curves, ignore_index=True), few.contexts)
-    save(arguments.curve, curve, provenance, **contexts)
+    job.save("curve", curve, **contexts)
 
 
 def _empty() -> pd.DataFrame:
@@ -297,9 +244,7 @@ def _say(what: str, epochs: int, seed: int, epoch: Epoch) -> None:
     )
 
 
-def _semantics(
-    source: str | None, path: Path | None, layers: Layers, responses: Responses, provenance: Provenance
-) -> NDArray[np.floating] | None:
+def _semantics(source: str | None, layers: Layers, responses: Responses, job: Job) -> NDArray[np.floating] | None:
     """Compute the semantics of each trial's image (n_trials, n_semantic): its category, or a model's last layer."""
     if source is None:
         return None
@@ -310,23 +255,13 @@ def _semantics(
                 "semantics: classes needs a column category in the table of images; add one, or name a model"
             )
         return np.asarray(pd.get_dummies(features.stimuli["category"]).to_numpy(dtype=np.float32))
-    if path is None:
-        raise BrainalignError(f"semantics are to come from {source}; give its features with --semantics")
-    last = list(load(path, Layers, provenance).values())[-1].align_to(responses)
+    last = list(job.load("semantics", Layers).values())[-1].align_to(responses)
     return np.asarray(last.values.reshape(len(last.values), -1), dtype=np.float32)
 
 
-def _cls_tokens(
-    source: str | None, path: Path | None, responses: Responses, provenance: Provenance
-) -> dict[str, NDArray[np.floating]]:
+def _cls_tokens(source: str | None, responses: Responses, job: Job) -> dict[str, NDArray[np.floating]]:
     """Return the CLS token of each trial's image (n_trials, n_channels), by layer; none where it was not asked for."""
     if source is None:
         return {}
-    if path is None:
-        raise BrainalignError(f"CLS tokens are to come from {source}; give its features with --cls")
-    layers = load(path, Layers, provenance)
+    layers = job.load("cls", Layers)
     return {name: features.align_to(responses).values for name, features in layers.items()}
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -5,12 +5,10 @@ Of the subject held out nothing is read but which images are in its test set; of
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import time
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,48 +19,38 @@ from brainalign.checks import BrainalignError, listed
 from brainalign.devices import pick_device
 from brainalign.encoding import InContextEncoder, Reduction, pretrain_layer, training_voxels
 from brainalign.features import PCA
-from brainalign.io import Provenance, entities_of, load, save
-from brainalign.pipelines import run_stage, stage_parser
+from brainalign.io import entities_of, load
+from brainalign.workflow import Job
 
 N_LINES = 20  # of progress for every network
 
 Images = NDArray[np.str_]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("pretrain", __doc__)
-    parser.add_argument("--held-out", type=Path, required=True, help="splits of the subject that is held out")
-    parser.add_argument("--responses", type=Path, nargs="+", required=True, help="of every other subject")
-    parser.add_argument("--splits", type=Path, nargs="+", required=True, help="in the order of the responses")
-    parser.add_argument("--features", type=Path, required=True)
-    parser.add_argument("--network", type=Path, required=True, help="output")
-    return run_stage(parser, _pretrain, argv, uses_gpu=lambda a: a.settings["method"]["device"] != "cpu")
-
-
-def _pretrain(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    options = {name: value for name, value in arguments.settings["method"].items() if name != "encoder"}
+def pretrain(job: Job) -> None:
+    """Train a network per layer on the voxels of the other subjects; one that a killed job finished is kept."""
+    options = {name: value for name, value in job.settings["method"].items() if name != "encoder"}
     seeds, n_components = options.pop("seeds"), options.pop("n_components")
     encoder = InContextEncoder(**options | {name: tuple(v) for name, v in options.items() if isinstance(v, list)})
-    provenance.device = str(pick_device(encoder.device))
-    layers = load(arguments.features, Layers, provenance)
-    splits = [load(path, pd.DataFrame, provenance) for path in arguments.splits]
-    tested = [*splits, load(arguments.held_out, pd.DataFrame, provenance)]
+    job.provenance.device = str(pick_device(encoder.device))
+    layers = job.load("features", Layers)
+    splits = job.load_all("splits", pd.DataFrame)
+    tested = [*splits, job.load("held_out", pd.DataFrame)]
     test = set(pd.concat([table.loc[table["split"] == "test", "stimulus_id"] for table in tested]))
     subjects: dict[str, tuple[Images, NDArray[np.floating]]] = {}
-    for path, split in zip(arguments.responses, splits, strict=True):
-        responses = load(path, Responses, provenance)
+    for path, split in zip(job.paths("responses"), splits, strict=True):
+        responses = load(path, Responses, job.provenance)
         trained = split.loc[(split["split"] == "train") & ~split["stimulus_id"].isin(test), "trial_id"]
         rows = responses.trials["trial_id"].isin(trained).to_numpy()
         if not rows.any():
             raise BrainalignError(f"{path.name}: every training image of this subject is a test image of another one")
-        threshold = arguments.settings["ceiling_threshold"]
+        threshold = job.settings["ceiling_threshold"]
         ids = responses.trials["stimulus_id"].to_numpy()[rows]
         subjects[entities_of(path)["sub"]] = training_voxels(responses.values[rows], ids, threshold)
     images = list(dict.fromkeys(name for seen, _ in subjects.values() for name in seen))
     place = {name: row for row, name in enumerate(images)}
     seen_by = [(np.array([place[name] for name in seen]), responses) for seen, responses in subjects.values()]
-    work = arguments.network.with_suffix(".partial")  # networks that a killed job has finished
+    work = job.outputs["network"].with_suffix(".partial")  # networks that a killed job has finished
     arrays, about = Arrays(), {}
     for layer, features in layers.items():
         start = time.monotonic()
@@ -89,7 +77,7 @@ def _pretrain(arguments: argparse.Namespace, provenance: Provenance) -> None:
     counts = {
         name: {"n_images": len(seen), "n_voxels": responses.shape[1]} for name, (seen, responses) in subjects.items()
     }
-    save(arguments.network, arrays, provenance, layers=about, subjects=counts, n_images=len(images))
+    job.save("network", arrays, layers=about, subjects=counts, n_images=len(images))
     shutil.rmtree(work, ignore_errors=True)
 
 
@@ -115,7 +103,3 @@ def _say(layer: str, start: float, seed: int, step: int, n_steps: int, loss: flo
     if step == n_steps or step % max(1, n_steps // N_LINES) == 0:
         seconds = time.monotonic() - start
         print(f"{layer}, seed {seed}: step {step} of {n_steps}, loss {loss:.4f}, {seconds:.1f} s", flush=True)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -5,18 +5,13 @@ The simplest control is made here: a linear classifier of the responses, without
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Responses
 from brainalign.config import SummarizeSettings
 from brainalign.datasets import folds_of
-from brainalign.io import Provenance, entities_of, load, load_sidecar, save
-from brainalign.pipelines import run_stage, stage_parser
+from brainalign.io import entities_of, load_sidecar
 from brainalign.statistics import linear_classification
 from brainalign.statistics.summary import (
     Encoding,
@@ -25,50 +20,38 @@ from brainalign.statistics.summary import (
     summarize_encoding,
     summarize_over_layers,
 )
-from brainalign.study import parse
+from brainalign.workflow import Job
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("summarize", __doc__)
-    parser.add_argument("--responses", type=Path, required=True)
-    parser.add_argument("--splits", type=Path, required=True)
-    parser.add_argument("--scores", type=Path, nargs="+", required=True, help="one per model and method")
-    parser.add_argument("--identification", type=Path, nargs="+", required=True, help="in the order of the scores")
-    parser.add_argument("--null", type=Path, nargs="+", required=True, help="in the order of the scores")
-    parser.add_argument("--decoding", type=Path, required=True, help="output")
-    parser.add_argument("--summary", type=Path, required=True, help="output")
-    return run_stage(parser, _summarize, argv)
-
-
-def _summarize(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    settings = parse(SummarizeSettings, arguments.settings["summarize"], "summarize")
-    confidence = arguments.settings["confidence"]
-    responses = load(arguments.responses, Responses, provenance)
-    splits = load(arguments.splits, pd.DataFrame, provenance)
-    kinds = load_sidecar(arguments.splits)["details"]["splits"]
+def summarize(job: Job) -> None:
+    """Gather the scores of one subject, and of a classifier without features; save headline numbers with controls."""
+    settings = job.options("summarize", SummarizeSettings)
+    confidence = job.settings["confidence"]
+    responses = job.load("responses", Responses)
+    splits = job.load("splits", pd.DataFrame)
+    kinds = job.details("splits")["splits"]
     infos = {
         name: SplitInfo(kind["leave_out"], _test_share(splits, name, kind["size"])) for name, kind in kinds.items()
     }
     rows = []
-    for files in zip(arguments.scores, arguments.identification, arguments.null, strict=True):
-        scores, identification, null = (load(file, pd.DataFrame, provenance) for file in files)
+    tables = (job.load_all(suffix, pd.DataFrame) for suffix in ("scores", "identification", "null"))
+    for path, scores, identification, null in zip(job.paths("scores"), *tables, strict=True):
         found = summarize_encoding(
             Encoding(scores, identification, null),
             infos,
             n_stimuli=responses.trials["stimulus_id"].nunique(),
-            good_r=load_sidecar(files[0])["details"]["good_r"],
+            good_r=load_sidecar(path)["details"]["good_r"],
             confidence=confidence,
             q=settings.q,
-            ceiling_threshold=arguments.settings["ceiling_threshold"],
+            ceiling_threshold=job.settings["ceiling_threshold"],
         )
-        entities = entities_of(files[0])
+        entities = entities_of(path)
         rows += [{"model": entities["model"], "method": entities["method"], **row} for row in found]
     rows += summarize_over_layers(rows)
     decoding = _decoding(responses, splits, [name for name, info in infos.items() if info.leave_out == "run"])
-    save(arguments.decoding, decoding, provenance)
+    job.save("decoding", decoding)
     rows += summarize_decoding(decoding, infos, confidence)
-    save(arguments.summary, pd.DataFrame(rows), provenance, confidence=confidence, q=settings.q)
+    job.save("summary", pd.DataFrame(rows), confidence=confidence, q=settings.q)
 
 
 def _test_share(splits: pd.DataFrame, name: str, size: int) -> float:
@@ -87,7 +70,3 @@ def _decoding(responses: Responses, splits: pd.DataFrame, names: list[str]) -> p
         table = pd.DataFrame({"split": name, "fold": np.arange(len(folds)), "accuracy": accuracy})
         tables.append(table.assign(chance=1 / len(np.unique(stimuli))))
     return pd.concat(tables, ignore_index=True)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
 from brainalign.arrays import Responses
-from brainalign.io import Provenance, entities_of, load, save
-from brainalign.pipelines import run_stage, stage_parser
+from brainalign.io import entities_of, load
 from brainalign.statistics import leave_one_subject_out_ceiling
+from brainalign.workflow import Job
 
 COLUMNS = ["subjects", "group", "subject", "lower", "upper", "n_targets", "n_images"]
 MIN_IMAGES = 3
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("summarize_group", __doc__)
-    parser.add_argument("--responses", type=Path, nargs="+", required=True, help="one per subject")
-    parser.add_argument("--splits", type=Path, nargs="+", required=True, help="in the order of the responses")
-    parser.add_argument("--ceiling", type=Path, required=True, help="output")
-    return run_stage(parser, _summarize, argv)
-
-
-def _summarize(arguments: argparse.Namespace, provenance: Provenance) -> None:
+def summarize_group(job: Job) -> None:
+    """Compare every subject with the others where they saw the same images; save the ceilings."""
     cohorts: dict[tuple[object, ...], dict[str, Responses]] = {}
-    for path, splits in zip(arguments.responses, arguments.splits, strict=True):
-        test = _test_averages(load(path, Responses, provenance), load(splits, pd.DataFrame, provenance))
+    for path, splits in zip(job.paths("responses"), job.load_all("splits", pd.DataFrame), strict=True):
+        test = _test_averages(load(path, Responses, job.provenance), splits)
         # Subjects are compared where they have the same targets: vertices of one mesh, or the same sensors.
         times = () if test.times is None else tuple(np.round(test.times, 6).tolist())
         cohorts.setdefault((tuple(test.targets["target_id"]), times), {})[entities_of(path)["sub"]] = test
     tables = [_ceilings(cohort) for cohort in cohorts.values() if len(cohort) > 1]
     whole = [table for table in tables if len(table)]
-    save(
-        arguments.ceiling,
+    job.save(
+        "ceiling",
         pd.concat(whole, ignore_index=True) if whole else pd.DataFrame(columns=COLUMNS),
-        provenance,
         definition="signed r² of a subject's responses to the test images all saw (repeats averaged) with the mean of "
         "the other subjects (lower) and of all (upper), averaged over targets",
     )
@@ -94,7 +81,3 @@ def _groups(responses: Responses) -> dict[str, np.ndarray]:
     rois = responses.targets["roi"].explode().dropna()
     groups = {str(roi): np.asarray(rows, dtype=np.intp) for roi, rows in rois.groupby(rois).groups.items()}
     return groups or {"all targets": everything}
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -12,8 +10,7 @@ import pandas as pd
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import SummarizeSettings
-from brainalign.io import Provenance, entities_of, load, load_sidecar, save
-from brainalign.pipelines import run_stage, stage_parser
+from brainalign.io import Provenance, entities_of, load, load_sidecar
 from brainalign.simulation import preferences
 from brainalign.statistics import (
     RELIABLE,
@@ -24,7 +21,7 @@ from brainalign.statistics import (
     paired_differences_p,
     target_winners,
 )
-from brainalign.study import parse
+from brainalign.workflow import Job
 
 WHITENED = "noise standard deviations"
 N_DRAWS = 300  # of images, for preferences
@@ -34,30 +31,15 @@ DIFFERENCES = ["quantity", "model_a", "model_b", "method_a", "method_b", "layer_
 DIFFERENCES += ["difference", "low", "high", "p", "n"]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("summarize_images", __doc__)
-    parser.add_argument("--responses", type=Path, required=True)
-    parser.add_argument("--ceiling", type=Path, required=True)
-    for name in ("scores", "profile", "preference", "null", "draws"):
-        parser.add_argument(f"--{name}", type=Path, nargs="+", required=True, help="one per model and method")
-    parser.add_argument("--truth", type=Path, nargs="*", default=[], help="list of the files of a simulated study")
-    parser.add_argument("--summary", type=Path, required=True, help="output")
-    parser.add_argument("--recovery", type=Path, required=True, help="output: planted and recovered")
-    parser.add_argument("--differences", type=Path, required=True, help="output: models in pairs")
-    parser.add_argument("--contest", type=Path, required=True, help="output: families of models in every region")
-    parser.add_argument("--winners", type=Path, required=True, help="output: the best family of every target")
-    return run_stage(parser, _summarize, argv)
-
-
-def _summarize(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    settings = parse(SummarizeSettings, arguments.settings["summarize"], "summarize")
-    confidence, threshold = arguments.settings["confidence"], arguments.settings["ceiling_threshold"]
-    ceiling = load(arguments.ceiling, pd.DataFrame, provenance)
+def summarize_images(job: Job) -> None:
+    """Gather the scores of one subject; save headline numbers, pairs and families of models, and what was planted."""
+    settings = job.options("summarize", SummarizeSettings)
+    confidence, threshold = job.settings["confidence"], job.settings["ceiling_threshold"]
+    ceiling = job.load("ceiling", pd.DataFrame)
     rows, draws, recovered, tables = [], {}, [], {}
-    for files in zip(arguments.scores, arguments.profile, arguments.preference, arguments.null, strict=True):
-        scores, profile, preference, null = (load(file, pd.DataFrame, provenance) for file in files)
-        entities = entities_of(files[0])
+    gathered = (job.load_all(suffix, pd.DataFrame) for suffix in ("scores", "profile", "preference", "null"))
+    for path, scores, profile, preference, null in zip(job.paths("scores"), *gathered, strict=True):
+        entities = entities_of(path)
         names = {"model": entities["model"], "method": entities["method"]}
         chosen = _chosen_layer(profile)
         tables[names["model"], names["method"]] = scores
@@ -70,22 +52,22 @@ def _summarize(arguments: argparse.Namespace, provenance: Provenance) -> None:
             preference = preference.iloc[:0]  # nothing was chosen, so there is nothing to compare with what was planted
         recovered.append(preference.assign(**names, depth=best / max(len(depths) - 1, 1)))
     summary = pd.DataFrame(rows)
-    save(arguments.summary, summary, provenance, confidence=confidence, q=settings.q, reliable=f"ceiling > {threshold}")
-    n_images = len(load_sidecar(arguments.draws[0])["details"]["test_ids"])
+    job.save("summary", summary, confidence=confidence, q=settings.q, reliable=f"ceiling > {threshold}")
+    n_images = len(load_sidecar(job.paths("draws")[0])["details"]["test_ids"])
     differences = _differences(summary, draws, n_images, confidence)
-    save(arguments.differences, differences, provenance, of="bootstrap over test images")
-    families = arguments.settings.get("contest", {})
-    kept = {(entities_of(file)["model"], entities_of(file)["method"]): file for file in arguments.draws}
-    contest, winners = _contest(families, tables, kept, ceiling, confidence, provenance)
-    save(arguments.contest, contest, provenance, families=families, confidence=confidence)
-    save(arguments.winners, winners, provenance, q="over the reliable targets; p times the number of families")
-    responses = load(arguments.responses, Responses, provenance)
+    job.save("differences", differences, of="bootstrap over test images")
+    families = job.settings["contest"]
+    kept = {(entities_of(file)["model"], entities_of(file)["method"]): file for file in job.paths("draws")}
+    contest, winners = _contest(families, tables, kept, ceiling, confidence, job.provenance)
+    job.save("contest", contest, families=families, confidence=confidence)
+    job.save("winners", winners, q="over the reliable targets; p times the number of families")
+    responses = job.load("responses", Responses)
     recovery = pd.DataFrame({"what": np.empty(0, dtype=str)})
-    if arguments.truth:
-        provenance.read("truth", arguments.truth[0])
-        subject = entities_of(arguments.responses)["sub"]
-        recovery = _recovery(arguments.truth[0].parent / "truth", subject, responses, ceiling, pd.concat(recovered))
-    save(arguments.recovery, recovery, provenance)
+    if job.has("truth"):
+        job.provenance.read("truth", job.path("truth"))
+        truth = job.path("truth").parent / "truth"
+        recovery = _recovery(truth, job.labels["subject"], responses, ceiling, pd.concat(recovered))
+    job.save("recovery", recovery)
 
 
 def _chosen_layer(profile: pd.DataFrame) -> str:
@@ -306,7 +288,3 @@ def _latencies(layers: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
             "reason": both["reason"],
         }
     )
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
