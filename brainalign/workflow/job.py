@@ -139,6 +139,6 @@ class Job:
         details: dict[str, Any] = load_sidecar(self.path(name))["details"]
         return details
 
-    def save(self, name: str, content: Any, **details: object) -> None:
-        """Save an artifact by suffix, with what shall stand in its sidecar."""
-        save(self.outputs[name], content, self.provenance, **details)
+    def save(self, name: str, content: Any, images: Mapping[str, Any] | None = None, /, **details: object) -> None:
+        """Save an artifact by suffix, with images of the same numbers beside it and what shall stand in its sidecar."""
+        save(self.outputs[name], content, self.provenance, images, **details)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,63 +27,50 @@ from brainalign.geometry import (
     split_objects,
     unrepeated,
 )
-from brainalign.io import Provenance, load, load_sidecar, save
-from brainalign.pipelines import run_stage, stage_parser
 from brainalign.pipelines.compare.concepts import layers_of, regions_of
-from brainalign.study import parse
+from brainalign.workflow import Job
 
 HEAD_RATE = 0.15  # over the number of features: how fast an affine map learns, whatever its size
 
 Values = NDArray[np.floating[Any]]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("align", __doc__)
-    parser.add_argument("--triplets", type=Path, required=True)
-    parser.add_argument("--concepts", type=Path, required=True, help="an embedding of the judgements")
-    parser.add_argument("--features", type=Path, nargs="+", required=True, help="one per model")
-    parser.add_argument("--regions", type=Path, nargs="*", default=[], help="RDMs of subjects of another dataset")
-    for name in ("aligned", "alignment", "alignedregions"):
-        parser.add_argument(f"--{name}", type=Path, required=True, help="output")
-    return run_stage(parser, _align, argv, uses_gpu=lambda a: a.settings["concepts"].get("device") == "cuda")
-
-
-def _align(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    options = parse(AlignSettings, arguments.settings["align"], "align")
-    concepts = parse(ConceptSettings, arguments.settings["concepts"], "concepts")
+def align(job: Job) -> None:
+    """Align networks with judgements, and compare them with people and with brain regions."""
+    options = job.options("align", AlignSettings)
+    concepts = job.options("concepts", ConceptSettings)
     if options.teacher is None:
         raise BrainalignError("align.teacher names no model; give the one that is to learn from people")
-    arrays = load(arguments.triplets, Arrays, provenance)
-    stimuli = load_sidecar(arguments.triplets)["details"]["stimuli"]
+    arrays = job.load("triplets", Arrays)
+    stimuli = job.details("triplets")["stimuli"]
     n, repeats = len(stimuli), arrays["repeats"]
-    embedding = load(arguments.concepts, Arrays, provenance)[concepts.methods[0]]
-    layers = layers_of(arguments.features, stimuli, provenance)
+    embedding = job.load("concepts", Arrays)[concepts.methods[0]]
+    layers = layers_of(job, stimuli)
     triplets = unrepeated(arrays["triplets"], repeats, n)
-    split = split_objects(triplets, n, options.object_share, np.random.default_rng(arguments.seed))
+    split = split_objects(triplets, n, options.object_share, np.random.default_rng(job.seed))
     train = triplets[split.train]
     tests: dict[str, tuple[NDArray[Any], Values | None]] = {"unseen objects": (triplets[split.test], None)}
     if len(repeats):
         tests["repeated"] = judged_shares(repeats)
     study = align_networks(
         layers,
-        (train, _soft(train, n, options, concepts, arguments.seed)),
+        (train, _soft(train, n, options, concepts, job.seed)),
         tests,
         options.teacher,
-        lambda: HumanTeacher(options.penalties, options.local_weight, seed=arguments.seed),
+        lambda: HumanTeacher(options.penalties, options.local_weight, seed=job.seed),
         lambda n_features: HumanAlignment(
             options.divergence,
             decay=options.decay,
             n_steps=options.steps,
             learning_rate=options.learning_rate or HEAD_RATE / n_features,
-            seed=arguments.seed,
+            seed=job.seed,
             device=concepts.device,
         ),
         n_clusters=options.clusters,
         n_triplets=options.triplets,
-        groups=cluster_objects(embedding, options.groups, arguments.seed),
+        groups=cluster_objects(embedding, options.groups, job.seed),
         draws=options.draws,
-        seed=arguments.seed,
+        seed=job.seed,
     )
     about = {
         "teacher": list(study.teacher),
@@ -96,10 +80,10 @@ def _align(arguments: argparse.Namespace, provenance: Provenance) -> None:
         "n_objects": n,
         "ceilings": asdict(repeated_ceilings(repeats, n)) if len(repeats) else None,
     }
-    save(arguments.alignment, study.scores, provenance, **about)
-    _save_features(arguments.aligned, study, layers, stimuli, provenance)
-    beside = _beside(study, layers, regions_of(arguments.regions, stimuli, provenance), concepts, arguments.seed)
-    save(arguments.alignedregions, beside, provenance, dataset=concepts.regions_of)
+    job.save("alignment", study.scores, **about)
+    _save_features(job, study, layers, stimuli)
+    beside = _beside(study, layers, regions_of(job, stimuli), concepts, job.seed)
+    job.save("alignedregions", beside, dataset=concepts.regions_of)
 
 
 def _soft(
@@ -115,21 +99,19 @@ def _soft(
 
 
 def _save_features(
-    path: Path,
+    job: Job,
     study: AlignmentStudy,
     layers: dict[tuple[str, str], Values],
     stimuli: list[str],
-    provenance: Provenance,
 ) -> None:
     found = {}
     for (model, layer), aligned in study.aligned.items():
         found[model] = aligned(layers[model, layer]).astype(np.float32)
         found[f"{model}_weight"] = aligned.weight.astype(np.float32)
         found[f"{model}_bias"] = aligned.bias.astype(np.float32)
-    save(
-        path,
+    job.save(
+        "aligned",
         Arrays(found),
-        provenance,
         stimuli=stimuli,
         layers=dict(study.aligned.keys()),
         shapes="<model> (n_stimuli, n_features) = features of its layer @ <model>_weight.T + <model>_bias",
@@ -151,7 +133,3 @@ def _beside(
             table = region_table(rdms, maps[key](layers[key])[rows], concepts.permutations, seed)
             tables.append(table.assign(model=key[0], layer=key[1], control=control))
     return pd.concat(tables, ignore_index=True)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

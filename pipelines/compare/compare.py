@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
@@ -22,32 +18,21 @@ from brainalign.geometry import (
     rdm_permutation_test,
     replicate_rdms,
 )
-from brainalign.io import Provenance, entities_of, load, load_sidecar, save
-from brainalign.pipelines import run_stage, stage_parser
+from brainalign.io import entities_of, load
 from brainalign.statistics import MIN_UNITS, bootstrap
-from brainalign.study import parse
+from brainalign.workflow import Job
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("compare", __doc__)
-    parser.add_argument("--responses", type=Path, required=True)
-    parser.add_argument("--noise", type=Path, required=True)
-    parser.add_argument("--features", type=Path, nargs="+", required=True, help="one per model")
-    parser.add_argument("--rdm", type=Path, required=True, help="output")
-    parser.add_argument("--comparison", type=Path, required=True, help="output")
-    return run_stage(parser, _compare, argv)
-
-
-def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    settings = parse(CompareSettings, arguments.settings["compare"], "compare")
-    responses = load(arguments.responses, Responses, provenance)
+def compare(job: Job) -> None:
+    """Compare the geometry of responses with that of every layer of every model."""
+    settings = job.options("compare", CompareSettings)
+    responses = job.load("responses", Responses)
     conditions = responses.trials["stimulus_id"].to_numpy()
     runs = group_labels(responses.trials, "run").to_numpy()
-    noise = _noise(arguments.noise, provenance) if set(settings.distances) & set(WHITENED) else None
+    noise = _noise(job) if set(settings.distances) & set(WHITENED) else None
     names = list(pd.unique(conditions))
     rdms, rows = Arrays(), []
-    models = _feature_rdms(arguments.features, names, settings, provenance)
+    models = _feature_rdms(job, names, settings)
     for distance in settings.distances:
         whitening = noise if distance in WHITENED else None
         rdms[distance] = rdm(responses.values, distance, conditions, runs, whitening)
@@ -57,54 +42,45 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
             ceiling = rdm_noise_ceiling(replicates, comparison) if len(replicates) > 1 else (np.nan, np.nan)
             for (model, layer), model_rdm in models.items():
                 row = {"distance": distance, "comparison": comparison, "model": model, "layer": layer}
-                result = _test(replicates, model_rdm, comparison, settings.permutations, arguments)
+                result = _test(replicates, model_rdm, comparison, settings.permutations, job)
                 rows.append(row | result | {"ceiling_low": ceiling[0], "ceiling_high": ceiling[1]})
     rdms |= {f"model_{model}_{layer}": values for (model, layer), values in models.items()}
-    save(arguments.rdm, rdms, provenance, conditions=names, feature_distance=settings.feature_distance)
-    save(
-        arguments.comparison,
+    job.save("rdm", rdms, conditions=names, feature_distance=settings.feature_distance)
+    job.save(
+        "comparison",
         pd.DataFrame(rows),
-        provenance,
         replicates="RDMs of disjoint pairs of runs; scores are averaged over them, intervals are over them",
         p="one-sided, stimuli of the feature RDM permuted",
     )
 
 
-def _noise(path: Path, provenance: Provenance) -> NoiseCovariance:
-    residuals = load(path, Arrays, provenance)["residuals"]
-    return noise_covariance(residuals, load_sidecar(path)["details"]["dof"])
+def _noise(job: Job) -> NoiseCovariance:
+    residuals = job.load("noise", Arrays)["residuals"]
+    return noise_covariance(residuals, job.details("noise")["dof"])
 
 
-def _feature_rdms(
-    paths: list[Path], conditions: list[str], settings: CompareSettings, provenance: Provenance
-) -> dict[tuple[str, str], np.ndarray]:
+def _feature_rdms(job: Job, conditions: list[str], settings: CompareSettings) -> dict[tuple[str, str], np.ndarray]:
     """Return the RDM of every layer of every model, stimuli in the order of the conditions."""
     models: dict[tuple[str, str], np.ndarray] = {}
-    for path in paths:
+    for path in job.paths("features"):
         model = entities_of(path)["model"]
-        found = feature_rdms(load(path, Layers, provenance), conditions, settings.feature_distance)
+        found = feature_rdms(load(path, Layers, job.provenance), conditions, settings.feature_distance)
         models |= {(model, layer): values for layer, values in found.items()}
     return models
 
 
-def _test(
-    replicates: np.ndarray, model: np.ndarray, comparison: str, permutations: int, arguments: argparse.Namespace
-) -> dict[str, object]:
+def _test(replicates: np.ndarray, model: np.ndarray, comparison: str, permutations: int, job: Job) -> dict[str, object]:
     row = dict.fromkeys(("score", "p", "null_mean", "low", "high"), np.nan) | {"n": len(replicates), "note": ""}
     if not np.isfinite(model).all():
         note = "this space has no such distances: a stimulus has constant features, or there is only one feature"
         return row | {"note": note}
     # The same permutations for every model, so that models differ by their geometry only.
-    rng = np.random.default_rng(arguments.seed)
+    rng = np.random.default_rng(job.seed)
     test = rdm_permutation_test(replicates, model, comparison, permutations, rng)
     row |= {"score": test.score, "p": test.p, "null_mean": test.null.mean()}
     if np.isnan(test.p):
         row |= {"note": "all stimuli are equally far apart in this space: nothing to test"}
     if len(replicates) >= MIN_UNITS and not np.isnan(test.score):
-        interval = bootstrap(test.per_replicate, arguments.settings["confidence"], seed=arguments.seed)
+        interval = bootstrap(test.per_replicate, job.settings["confidence"], seed=job.seed)
         row |= {"low": interval.low, "high": interval.high}
     return row
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -26,28 +23,18 @@ from brainalign.geometry import (
     replicate_rdms,
     score_combinations,
 )
-from brainalign.io import Provenance, entities_of, load, save
-from brainalign.pipelines import run_stage, stage_parser
-from brainalign.study import check_repeated, parse
+from brainalign.io import entities_of, load
+from brainalign.study import check_repeated
+from brainalign.workflow import Job
 
 MIN_TARGETS = 5  # patterns over fewer have no stable correlation distance
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("compare_images", __doc__)
-    parser.add_argument("--responses", type=Path, required=True)
-    parser.add_argument("--splits", type=Path, required=True)
-    parser.add_argument("--features", type=Path, nargs="+", required=True, help="one per model")
-    parser.add_argument("--rdm", type=Path, required=True, help="output")
-    parser.add_argument("--comparison", type=Path, required=True, help="output")
-    return run_stage(parser, _compare, argv)
-
-
-def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    settings = parse(CompareImagesSettings, arguments.settings["compare"], "compare_images")
-    responses = load(arguments.responses, Responses, provenance)
-    splits = load(arguments.splits, pd.DataFrame, provenance)
+def compare_images(job: Job) -> None:
+    """Compare the geometry of regions, or of moments, with that of every layer of every model."""
+    settings = job.options("compare_images", CompareImagesSettings)
+    responses = job.load("responses", Responses)
+    splits = job.load("splits", pd.DataFrame)
     test = splits.loc[splits["split"] == "test", "trial_id"]
     shown = responses.select(trials=responses.trials["trial_id"].isin(test).to_numpy())
     # (n_repeats, n_stimuli, n_targets[, n_times]); where an image was shown once, averages alone, without a ceiling
@@ -57,7 +44,7 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     places = _places(responses)
     measured = [_rdms(_patterns(cube, place), settings.distance) for place in places.values()]
     repeats, average = (np.stack(part) for part in zip(*measured, strict=True))  # (n_places, n_measurements, n_pairs)
-    models = _feature_rdms(arguments.features, names, settings.feature_distance, provenance)
+    models = _feature_rdms(job, names, settings.feature_distance)
     stacked = np.stack(list(models.values()))
     topological = settings.comparison == "geotopological"
     method: Literal["spearman", "pearson", "cosine"]
@@ -65,14 +52,12 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     compared, of_models = repeats, stacked
     if topological:
         compared, of_models = (geotopological(rdms, *settings.thresholds) for rdms in (repeats, stacked))
-    found = rdm_permutation_places(
-        compared, of_models, method, settings.permutations, np.random.default_rng(arguments.seed)
-    )
+    found = rdm_permutation_places(compared, of_models, method, settings.permutations, np.random.default_rng(job.seed))
     drawn = _best_layers(list(models), found.scores)
     tables = []
     for k, place in enumerate(places):
         low, high = rdm_noise_ceiling(compared[k], method) if len(compared[k]) > 1 else (np.nan, np.nan)
-        rng = np.random.default_rng(arguments.seed)
+        rng = np.random.default_rng(job.seed)
         draws = dual_bootstrap(compared[k], of_models[drawn], method, settings.draws, rng, over="stimuli")
         se = np.full(len(models), np.nan)
         se[drawn] = draws.se()
@@ -94,21 +79,19 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     timed = responses.times is not None
     if settings.combinations and not timed:
         regions, layers = dict(zip(places, compared, strict=True)), dict(zip(models, of_models, strict=True))
-        tables.append(_combined(regions, layers, method, settings, arguments.seed))
-    save(
-        arguments.rdm,
+        tables.append(_combined(regions, layers, method, settings, job.seed))
+    job.save(
+        "rdm",
         Arrays(responses=average, models=stacked),
-        provenance,
         groups=list(places),
         models=[list(pair) for pair in models],
         conditions=names,
         distance=settings.distance,
         feature_distance=settings.feature_distance,
     )
-    save(
-        arguments.comparison,
+    job.save(
+        "comparison",
         pd.concat(tables, ignore_index=True),
-        provenance,
         groups="times in s" if timed else "regions",
         comparison=settings.comparison,
         thresholds=list(settings.thresholds) if topological else None,
@@ -190,15 +173,9 @@ def _rdms(patterns: NDArray[np.floating], distance: str) -> tuple[NDArray[np.flo
     return replicate_rdms(rows, distance, images, runs), rdm(rows, distance, images, runs)
 
 
-def _feature_rdms(
-    paths: list[Path], names: list[str], distance: str, provenance: Provenance
-) -> dict[tuple[str, str], NDArray[np.floating]]:
+def _feature_rdms(job: Job, names: list[str], distance: str) -> dict[tuple[str, str], NDArray[np.floating]]:
     models = {}
-    for path in paths:
-        for layer, found in feature_rdms(load(path, Layers, provenance), names, distance).items():
+    for path in job.paths("features"):
+        for layer, found in feature_rdms(load(path, Layers, job.provenance), names, distance).items():
             models[entities_of(path)["model"], layer] = found
     return models
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

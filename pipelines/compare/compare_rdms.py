@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import re
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,31 +22,20 @@ from brainalign.geometry import (
     session_average,
     subject_rdms,
 )
-from brainalign.io import Provenance, entities_of, load, load_sidecar, save
-from brainalign.pipelines import run_stage, stage_parser
-from brainalign.study import parse
+from brainalign.io import entities_of, load
+from brainalign.workflow import Job
 
 DRAW = re.compile(r"(?P<layer>.+)_draw\d+")  # layers of the draws of a network with random weights
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("compare_rdms", __doc__)
-    parser.add_argument("--references", type=Path, required=True)
-    parser.add_argument("--features", type=Path, nargs="+", required=True, help="one per model")
-    parser.add_argument("--rdm", type=Path, required=True, help="output")
-    parser.add_argument("--comparison", type=Path, required=True, help="output: fits, and random weights beside them")
-    parser.add_argument("--differences", type=Path, required=True, help="output: the best against every other")
-    return run_stage(parser, _compare, argv)
-
-
-def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    settings = parse(CompareRdmsSettings, arguments.settings["compare"], "compare_rdms")
-    references = load(arguments.references, Arrays, provenance)
-    details = load_sidecar(arguments.references)["details"]
+def compare_rdms(job: Job) -> None:
+    """Compare reference RDMs with published models and with every layer of every network."""
+    settings = job.options("compare_rdms", CompareRdmsSettings)
+    references = job.load("references", Arrays)
+    details = job.details("references")
     sets = {name: references[name] for name in details["sets"]}
     published = {(name, ""): references[f"model_{name}"] for name in details["models"]}
-    layers = _layer_rdms(arguments.features, details["stimuli"], settings.feature_distance, provenance)
+    layers = _layer_rdms(job, details["stimuli"], settings.feature_distance)
     draws = {key: values for key, values in layers.items() if DRAW.fullmatch(key[1])}
     candidates = published | {key: values for key, values in layers.items() if key not in draws}
     # Monkey IT is a reference set and a published model of the others; it is not scored against itself.
@@ -59,8 +45,8 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
         candidates,
         settings.comparison,
         settings.draws,
-        arguments.seed,
-        alpha=1 - arguments.settings["confidence"],
+        job.seed,
+        alpha=1 - job.settings["confidence"],
         exclude=itself,
     )
     random = _random_weights(sets, draws, settings.comparison)
@@ -74,36 +60,32 @@ def _compare(arguments: argparse.Namespace, provenance: Provenance) -> None:
     ]
     scores = found.scores.assign(group_score=group, kind=np.where(found.scores["layer"] == "", "published", "layer"))
     best = found.best.assign(kind="best")
-    combined = _combined(sets, layers, arguments, settings)
-    save(
-        arguments.comparison,
+    combined = _combined(sets, layers, job, settings)
+    job.save(
+        "comparison",
         pd.concat([scores, *combined, random.assign(kind="random weights"), best], ignore_index=True),
-        provenance,
         comparison=settings.comparison,
         score="mean over subjects of the comparison with each subject's RDM; group_score: with the pooled RDM",
         se="dual bootstrap over subjects and stimuli; over stimuli where there is one subject",
         combinations="fitted to some subjects and stimuli, scored on others; ceilings of the same folds; null: "
         "refitted with the stimuli of the model exchanged",
     )
-    save(arguments.differences, found.differences, provenance, p_max="largest studentised difference of the family")
+    job.save("differences", found.differences, p_max="largest studentised difference of the family")
     shown = {f"set_{name}": session_average(values).mean(axis=0) for name, values in sets.items()}
     tops = _shown_layers(best, layers)
-    save(
-        arguments.rdm,
+    job.save(
+        "rdm",
         Arrays(shown | {f"layer_{model} {layer}": layers[model, layer] for model, layer in tops}),
-        provenance,
         conditions=details["stimuli"],
         categories=details["categories"],
         feature_distance=settings.feature_distance,
     )
 
 
-def _layer_rdms(
-    paths: list[Path], stimuli: list[str], distance: str, provenance: Provenance
-) -> dict[tuple[str, str], NDArray[np.floating]]:
+def _layer_rdms(job: Job, stimuli: list[str], distance: str) -> dict[tuple[str, str], NDArray[np.floating]]:
     layers = {}
-    for path in paths:
-        for layer, found in feature_rdms(load(path, Layers, provenance), stimuli, distance).items():
+    for path in job.paths("features"):
+        for layer, found in feature_rdms(load(path, Layers, job.provenance), stimuli, distance).items():
             layers[entities_of(path)["model"], layer] = found
     return layers
 
@@ -137,7 +119,7 @@ def _random_weights(
 def _combined(
     sets: dict[str, NDArray[np.floating]],
     layers: dict[tuple[str, str], NDArray[np.floating]],
-    arguments: argparse.Namespace,
+    job: Job,
     settings: CompareRdmsSettings,
 ) -> list[pd.DataFrame]:
     """Return the scores of combinations of layers, and of the same layers with random weights."""
@@ -153,15 +135,15 @@ def _combined(
         settings.comparison,
         settings.combination_draws,
         settings.combination_permutations,
-        arguments.seed,
-        1 - arguments.settings["confidence"],
+        job.seed,
+        1 - job.settings["confidence"],
     )
     rows = []
     for name, options in settings.combinations.items():
         chosen = options.layers or [layer for model, layer in layers if model == options.model]
         for control, drawn in _random_draws(layers, list(chosen)).items():
             for reference, rdms in sets.items():
-                subjects, rng = subject_rdms(rdms, settings.comparison), np.random.default_rng(arguments.seed)
+                subjects, rng = subject_rdms(rdms, settings.comparison), np.random.default_rng(job.seed)
                 found = [
                     flexible_score(subjects, FlexibleModel(stack, options.fit), settings.comparison, rng).mean()
                     for stack in drawn
@@ -192,7 +174,3 @@ def _shown_layers(best: pd.DataFrame, layers: dict[tuple[str, str], NDArray[np.f
     """Return the layer with the largest fit of every network, over the reference sets."""
     pairs = [(str(model), str(layer)) for model, layer in best[["model", "layer"]].to_numpy()]
     return list(dict.fromkeys(pair for pair in pairs if pair in layers))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,9 +28,9 @@ from brainalign.geometry import (
     square_rdms,
     unrepeated,
 )
-from brainalign.io import Provenance, entities_of, load, load_sidecar, save
-from brainalign.pipelines import run_stage, stage_parser
-from brainalign.study import check_shared_objects, parse
+from brainalign.io import entities_of, load, load_sidecar
+from brainalign.study import check_shared_objects
+from brainalign.workflow import Job
 
 ALPHAS = tuple(np.logspace(-2, 6, 9))  # of the read-out
 
@@ -40,34 +38,24 @@ Values = NDArray[np.floating[Any]]
 Make = Callable[[Sequence[int]], SparseConcepts | VariationalConcepts]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("concepts", __doc__)
-    parser.add_argument("--triplets", type=Path, required=True)
-    parser.add_argument("--features", type=Path, nargs="*", default=[], help="one per model")
-    parser.add_argument("--regions", type=Path, nargs="*", default=[], help="RDMs of subjects of another dataset")
-    for name in ("concepts", "choices", "conceptdimensions", "networks", "readouts", "conceptregions"):
-        parser.add_argument(f"--{name}", type=Path, required=True, help="output")
-    return run_stage(parser, _concepts, argv, uses_gpu=lambda a: a.settings["concepts"].get("device") == "cuda")
-
-
-def _concepts(arguments: argparse.Namespace, provenance: Provenance) -> None:
+def concepts(job: Job) -> None:
+    """Embed objects as people judge them, and compare networks and brain regions with the embedding."""
     from sklearn.linear_model import RidgeCV
 
-    options = parse(ConceptSettings, arguments.settings["concepts"], "concepts")
-    arrays = load(arguments.triplets, Arrays, provenance)
-    details = load_sidecar(arguments.triplets)["details"]
+    options = job.options("concepts", ConceptSettings)
+    arrays = job.load("triplets", Arrays)
+    details = job.details("triplets")
     stimuli, published = details["stimuli"], arrays.get("embedding")
     n, repeats = len(stimuli), arrays["repeats"]
-    layers = layers_of(arguments.features, stimuli, provenance)
-    regions = regions_of(arguments.regions, stimuli, provenance)
+    layers = layers_of(job, stimuli)
+    regions = regions_of(job, stimuli)
     triplets = unrepeated(arrays["triplets"], repeats, n)
-    split = split_triplets(triplets, options.test_share, np.random.default_rng(arguments.seed))
+    split = split_triplets(triplets, options.test_share, np.random.default_rng(job.seed))
     train, tests = triplets[split.train], {"triplets": triplets[split.test]}
     ceilings = repeated_ceilings(repeats, n) if len(repeats) else None
     if ceilings:
         tests["repeated"] = repeats
-    seeds = list(range(arguments.seed, arguments.seed + options.starts))
+    seeds = list(range(job.seed, job.seed + options.starts))
     makers: dict[str, Make] = {name: _maker(name, options) for name in options.methods}
     fits = {name: fit_concepts(make, train, n, seeds, options.least_r) for name, make in makers.items()}
     first = fits[options.methods[0]]
@@ -85,10 +73,10 @@ def _concepts(arguments: argparse.Namespace, provenance: Provenance) -> None:
     found = {name: fit.embedding for name, fit in fits.items()}
     found |= {f"{name}_r": fit.found_again.r for name, fit in fits.items()}
     shapes = "<method> (n_stimuli, n_dimensions), of the reference start; <method>_r (n_dimensions,)"
-    save(arguments.concepts, Arrays(found), provenance, stimuli=stimuli, labels=details["labels"], shapes=shapes)
-    save(arguments.choices, choice_table(fits, train, tests, n, ceilings, published), provenance, **about)
+    job.save("concepts", Arrays(found), stimuli=stimuli, labels=details["labels"], shapes=shapes)
+    job.save("choices", choice_table(fits, train, tests, n, ceilings, published), **about)
     table = dimension_table(fits, details["labels"], published, details["dimensions"])
-    save(arguments.conceptdimensions, table, provenance, least_r=options.least_r)
+    job.save("conceptdimensions", table, least_r=options.least_r)
     networks, readouts = network_tables(
         layers,
         first.reproducible,
@@ -102,16 +90,16 @@ def _concepts(arguments: argparse.Namespace, provenance: Provenance) -> None:
         permutations=options.permutations,
         readout_permutations=options.readout_permutations,
         most_objects=options.objects,
-        seed=arguments.seed,
+        seed=job.seed,
     )
     kept = np.flatnonzero(first.found_again.reproducible)
     numbers = (kept if len(kept) else np.arange(first.embedding.shape[1])) + 1
     readouts["dimension"] = [int(numbers[k - 1]) for k in readouts["dimension"]]
-    save(arguments.networks, networks, provenance, method=options.methods[0], permutations=options.permutations)
-    save(arguments.readouts, readouts, provenance, permutations=options.readout_permutations)
+    job.save("networks", networks, method=options.methods[0], permutations=options.permutations)
+    job.save("readouts", readouts, permutations=options.readout_permutations)
     rows, rdms = regions
-    beside = region_table(rdms, first.reproducible[rows], options.permutations, arguments.seed)
-    save(arguments.conceptregions, beside, provenance, permutations=options.permutations, dataset=options.regions_of)
+    beside = region_table(rdms, first.reproducible[rows], options.permutations, job.seed)
+    job.save("conceptregions", beside, permutations=options.permutations, dataset=options.regions_of)
 
 
 def _maker(name: str, options: ConceptSettings) -> Make:
@@ -128,11 +116,11 @@ def _at_edge(fits: dict[str, ConceptFit], options: ConceptSettings) -> bool:
     return len(options.alphas) > 1 and alpha in (min(options.alphas), max(options.alphas))
 
 
-def layers_of(paths: list[Path], stimuli: list[str], provenance: Provenance) -> dict[tuple[str, str], Values]:
+def layers_of(job: Job, stimuli: list[str]) -> dict[tuple[str, str], Values]:
     """Return features (n_objects, n_features) of every layer; maps are averaged over their places."""
     found: dict[tuple[str, str], Values] = {}
-    for path in paths:
-        for name, features in load(path, Layers, provenance).items():
+    for path in job.paths("features"):
+        for name, features in load(path, Layers, job.provenance).items():
             rows = pd.Index(features.stimuli["stimulus_id"]).get_indexer(pd.Index(stimuli))
             missing = [stimulus for stimulus, row in zip(stimuli, rows, strict=True) if row < 0]
             if missing:
@@ -145,13 +133,12 @@ def layers_of(paths: list[Path], stimuli: list[str], provenance: Provenance) -> 
     return found
 
 
-def regions_of(
-    paths: list[Path], stimuli: list[str], provenance: Provenance
-) -> tuple[NDArray[np.intp], dict[str, Values]]:
+def regions_of(job: Job, stimuli: list[str]) -> tuple[NDArray[np.intp], dict[str, Values]]:
     """Find the objects that every subject was shown, and the RDMs (n_subjects, n_pairs) of each region over them."""
+    paths = job.paths("regions")
     if not paths:
         return np.arange(len(stimuli)), {}
-    arrays = [load(path, Arrays, provenance) for path in paths]
+    arrays = job.load_all("regions", Arrays)
     details = [load_sidecar(path)["details"] for path in paths]
     shared = set(stimuli).intersection(*(about["conditions"] for about in details))
     names = [name for name in stimuli if name in shared]
@@ -163,7 +150,3 @@ def regions_of(
         for region, values in zip(about["groups"], square_rdms(np.asarray(some["responses"])), strict=True):
             found.setdefault(region, []).append(values[rows[i], rows[j]])
     return np.array([stimuli.index(name) for name in names]), {name: np.stack(v) for name, v in found.items()}
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

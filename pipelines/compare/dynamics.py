@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
@@ -15,40 +11,30 @@ from brainalign.config import DynamicsSettings
 from brainalign.datasets import neurons_of, read_neural, read_videos
 from brainalign.encoding import Ridge
 from brainalign.geometry import movie_agreement, score_dynamics, time_features
-from brainalign.io import Provenance, entities_of, load, load_sidecar, save
-from brainalign.pipelines import run_stage, stage_parser
-from brainalign.study import VideoStudy, load_descriptor, parse
+from brainalign.io import entities_of, load, load_sidecar
+from brainalign.study import VideoStudy, load_descriptor
+from brainalign.workflow import Job
 
 TIME_ALONE = "time alone"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("dynamics", __doc__)
-    parser.add_argument("--descriptor", type=Path, required=True)
-    parser.add_argument("--subject", required=True)
-    parser.add_argument("--rollouts", type=Path, nargs="+", required=True, help="one per model")
-    for name in ("scores", "neurons", "folds", "movies"):
-        parser.add_argument(f"--{name}", type=Path, required=True, help="output")
-    return run_stage(parser, _dynamics, argv)
-
-
-def _dynamics(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    options = parse(DynamicsSettings, arguments.settings["dynamics"], "dynamics")
-    descriptor = load_descriptor(arguments.descriptor, VideoStudy)
-    for name, path in descriptor.files(arguments.subject).items():
+def dynamics(job: Job) -> None:
+    """Predict the neurons of every region from every model over time, in hidden and in shown frames."""
+    options = job.options("dynamics", DynamicsSettings)
+    descriptor, subject = load_descriptor(job.path("descriptor"), VideoStudy), job.labels["subject"]
+    for name, path in descriptor.files(subject).items():
         if path.is_file() and name != "training":
-            provenance.read(name, path)
-    visible = read_videos(descriptor.files(arguments.subject)["videos"]).visible
-    neural = read_neural(descriptor, arguments.subject)
+            job.provenance.read(name, path)
+    visible = read_videos(descriptor.files(subject)["videos"]).visible
+    neural = read_neural(descriptor, subject)
     if neural.shape[:2] != visible.shape:
         raise BrainalignError(
-            f"subject {arguments.subject} has {neural.shape[0]} conditions of {neural.shape[1]} frames, but the videos "
+            f"subject {subject} has {neural.shape[0]} conditions of {neural.shape[1]} frames, but the videos "
             f"have {visible.shape[0]} of {visible.shape[1]}; both must be in the same order, frame by frame"
         )
-    models, names = _models(arguments.rollouts, visible.shape, provenance)
-    tables: dict[str, list[pd.DataFrame]] = {"scores": [], "neurons": [], "folds": [], "movies": []}
-    for region, rows in neurons_of(descriptor, arguments.subject, neural.shape[2]).items():
+    models, names = _models(job, visible.shape)
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in job.outputs}
+    for region, rows in neurons_of(descriptor, subject, neural.shape[2]).items():
         found = score_dynamics(
             models,
             neural[:, :, rows],
@@ -58,13 +44,16 @@ def _dynamics(arguments: argparse.Namespace, provenance: Provenance) -> None:
             min_reliability=options.min_reliability,
             fit_on=options.fit_on,
             n_permutations=options.permutations,
-            confidence=arguments.settings["confidence"],
-            seed=arguments.seed,
+            confidence=job.settings["confidence"],
+            seed=job.seed,
         )
-        movie = movie_agreement(
-            models, neural[:, :, rows], visible, n_permutations=options.permutations, seed=arguments.seed
-        )
-        of_region = {"scores": found.models, "neurons": found.neurons, "folds": found.folds, "movies": movie}
+        movie = movie_agreement(models, neural[:, :, rows], visible, n_permutations=options.permutations, seed=job.seed)
+        of_region = {
+            "dynamics": found.models,
+            "dynamicsneurons": found.neurons,
+            "dynamicsfolds": found.folds,
+            "dynamicsmovies": movie,
+        }
         for name, table in of_region.items():
             tables[name].append(table.assign(region=region).merge(names, on="model").drop(columns="model"))
     facts = {
@@ -76,17 +65,15 @@ def _dynamics(arguments: argparse.Namespace, provenance: Provenance) -> None:
         "r_normalized": "r / sqrt(reliability of the mean over repeats), mean over neurons",
     }
     for name, parts in tables.items():
-        save(getattr(arguments, name), pd.concat(parts, ignore_index=True), provenance, **facts)
+        job.save(name, pd.concat(parts, ignore_index=True), **facts)
 
 
-def _models(
-    paths: Sequence[Path], shape: tuple[int, ...], provenance: Provenance
-) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
+def _models(job: Job, shape: tuple[int, ...]) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
     """Return features over time by a name of their own, and what each of them is."""
     models, rows = {}, []
-    for path in paths:
+    for path in job.paths("rollouts"):
         network = entities_of(path)["model"]
-        arrays = load(path, Arrays, provenance)
+        arrays = load(path, Arrays, job.provenance)
         for row in load_sidecar(path)["details"]["rows"]:
             key = f"{network}, {row['name']}"
             models[key] = arrays[row["name"]]
@@ -94,7 +81,3 @@ def _models(
     models[TIME_ALONE] = time_features(shape[0], shape[1])
     rows.append({"model": TIME_ALONE, "network": "", "name": TIME_ALONE, "role": "control"})
     return models, pd.DataFrame(rows)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -5,9 +5,6 @@ Topological RSA beside rank RSA and beside clipping far pairs alone; thresholds 
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
@@ -19,9 +16,8 @@ from brainalign.arrays import Arrays
 from brainalign.checks import BrainalignError
 from brainalign.config import IdentifySettings
 from brainalign.geometry import BASELINES, RegionIdentification, identify_regions, layer_agreement, threshold_family
-from brainalign.io import Provenance, entities_of, load, load_sidecar, save
-from brainalign.pipelines import run_stage, stage_parser
-from brainalign.study import parse
+from brainalign.io import entities_of, load_sidecar
+from brainalign.workflow import Job
 
 Values = NDArray[np.floating[Any]]
 
@@ -31,62 +27,50 @@ AGREEMENT = ["model", "region", "transform", "layer", "r", "agreement", "chance"
 DIFFERENCES = {"rank": "over_rank", "upper clip": "over_clip"}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("identify", __doc__)
-    parser.add_argument("--rdms", type=Path, nargs="+", required=True, help="one per subject, of regions")
-    parser.add_argument("--regions", type=Path, required=True, help="output: baselines and the nested choice")
-    parser.add_argument("--thresholds", type=Path, required=True, help="output: accuracy at all thresholds")
-    parser.add_argument("--agreement", type=Path, required=True, help="output: layers against regions")
-    return run_stage(parser, _identify, argv)
-
-
-def _identify(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    options = parse(IdentifySettings, arguments.settings["identify"], "identify")
-    rng = np.random.default_rng(arguments.seed)
+def identify(job: Job) -> None:
+    """Name the regions of every subject after the others, and see whether the layers they resemble agree."""
+    options = job.options("identify", IdentifySettings)
+    rng = np.random.default_rng(job.seed)
     about: dict[str, Any] = {"chance": None, "reason": ""}
     tables = [pd.DataFrame(columns=names) for names in (IDENTIFIED, THRESHOLDS, AGREEMENT)]
     try:
-        regions, rdms, layers = _aligned(arguments.rdms, options.stimuli, rng, provenance)
+        regions, rdms, layers = _aligned(job, options.stimuli, rng)
         found = identify_regions(rdms, n_boot=options.draws, n_shuffles=options.shuffles, rng=rng)
     except BrainalignError as error:
         # A study of one region, or without common images, has a report that says so.
         about["reason"] = str(error)
     else:
         tables = [
-            _identified(found, arguments.settings["confidence"]),
+            _identified(found, job.settings["confidence"]),
             _thresholds(found),
             _agreement(regions, rdms, layers),
         ]
         about |= _counts(found) | {
             "regions": regions,
-            "subjects": [entities_of(path)["sub"] for path in arguments.rdms],
+            "subjects": [entities_of(path)["sub"] for path in job.paths("rdm")],
         }
-    save(
-        arguments.regions,
+    job.save(
+        "regions",
         tables[0],
-        provenance,
         **about,
         accuracy="share of regions named after the nearest mean RDM of the other subjects (Pearson's r)",
         se="bootstrap over subjects and images, the same draws for all rows; low and high are estimate -+ z se",
         p="one-sided, regions of every subject relabelled; of the nested choice only",
     )
-    save(arguments.thresholds, tables[1], provenance)
-    save(arguments.agreement, tables[2], provenance, of="best layer by region; share of subjects whose own agrees")
+    job.save("thresholds", tables[1])
+    job.save("agreement", tables[2], of="best layer by region; share of subjects whose own agrees")
 
 
-def _aligned(
-    paths: list[Path], most: int, rng: np.random.Generator, provenance: Provenance
-) -> tuple[list[str], Values, dict[tuple[str, str], Values]]:
+def _aligned(job: Job, most: int, rng: np.random.Generator) -> tuple[list[str], Values, dict[tuple[str, str], Values]]:
     """Return regions, RDMs (n_subjects, n_regions, n_pairs; NaN where one is lacking), and those of every layer."""
-    arrays = [load(path, Arrays, provenance) for path in paths]
-    details = [load_sidecar(path)["details"] for path in paths]
+    arrays = job.load_all("rdm", Arrays)
+    details = [load_sidecar(path)["details"] for path in job.paths("rdm")]
     common = set.intersection(*(set(some["conditions"]) for some in details))
     names = [name for name in details[0]["conditions"] if name in common]
     if len(names) > most:
         names = [names[k] for k in np.sort(rng.choice(len(names), most, replace=False))]
     regions = list(dict.fromkeys(group for some in details for group in some["groups"]))
-    rdms = np.full((len(paths), len(regions), len(names) * (len(names) - 1) // 2), np.nan)
+    rdms = np.full((len(arrays), len(regions), len(names) * (len(names) - 1) // 2), np.nan)
     for row, some, about in zip(rdms, arrays, details, strict=True):
         rows = [regions.index(group) for group in about["groups"]]
         row[rows] = _pairs_among(np.asarray(some["responses"]), about["conditions"], names)
@@ -171,7 +155,3 @@ def _agreement(regions: list[str], rdms: Values, layers: dict[tuple[str, str], V
 def _sd(draws: Values) -> float:
     defined = draws[np.isfinite(draws)]
     return float(defined.std(ddof=1)) if len(defined) > 1 else np.nan
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +20,9 @@ from brainalign.geometry import (
     feature_bias,
     rotated_to_fewer,
 )
-from brainalign.io import Provenance, entities_of, load, no_cell_lost, read_parquet, save
-from brainalign.pipelines import run_stage, stage_parser
-from brainalign.study import check_shared_stimuli, parse
+from brainalign.io import entities_of, load, no_cell_lost, read_parquet
+from brainalign.study import check_shared_stimuli
+from brainalign.workflow import Job
 
 ALPHAS = tuple(np.logspace(-3, 6, 10))
 SIMILARITY = ["model_a", "layer_a", "model_b", "layer_b", "measure", "value", "null", "null_high", "rotated"]
@@ -36,28 +34,17 @@ Matrices = dict[tuple[str, str], NDArray[np.floating[Any]]]
 Places = dict[tuple[str, str], list[dict[str, str | int]]]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("match", __doc__)
-    parser.add_argument("--features", type=Path, nargs="+", required=True, help="one per model and checkpoint")
-    parser.add_argument("--stimuli", type=Path, help="table of stimuli, for what is known of them")
-    parser.add_argument("--similarity", type=Path, required=True, help="output")
-    parser.add_argument("--dimensions", type=Path, required=True, help="output")
-    parser.add_argument("--featurebias", type=Path, required=True, help="output")
-    parser.add_argument("--manifolds", type=Path, required=True, help="output")
-    return run_stage(parser, _match, argv)
-
-
-def _match(arguments: argparse.Namespace, provenance: Provenance) -> None:
+def match(job: Job) -> None:
+    """Compare layers of networks with those of others, and with what is known of the stimuli."""
     from sklearn.linear_model import RidgeCV
 
-    options = parse(MatchSettings, arguments.settings["match"], "match")
-    checkpoints: Mapping[str, Mapping[str, str]] = arguments.settings.get("checkpoints", {})
-    found = {entities_of(path)["model"]: load(path, Layers, provenance) for path in arguments.features}
-    stimuli = _shared(found, options.stimuli, arguments.seed)
-    known = _known(stimuli, arguments.stimuli, options, provenance)
+    options = job.options("match", MatchSettings)
+    checkpoints: Mapping[str, Mapping[str, str]] = job.settings.get("checkpoints", {})
+    found = {entities_of(path)["model"]: load(path, Layers, job.provenance) for path in job.paths("features")}
+    stimuli = _shared(found, options.stimuli, job.seed)
+    known = _known(job, stimuli, options)
     categories = {
-        name: balanced_categories(values, options.per_category, arguments.seed)
+        name: balanced_categories(values, options.per_category, job.seed)
         for name, values in known.items()
         if values.dtype.kind not in "fiu"
     }
@@ -74,22 +61,22 @@ def _match(arguments: argparse.Namespace, provenance: Provenance) -> None:
         max_units=options.units,
         draws=options.draws,
         regressor=RidgeCV(ALPHAS),
-        seed=arguments.seed,
+        seed=job.seed,
     )
     pairs = pairs if len(pairs) else pd.DataFrame(columns=SIMILARITY)
     # Wide layers in the axes that their stimuli span: every measure from here on ignores rotation.
     narrow = {key: rotated_to_fewer(X) for key, X in matrices.items()}
     places = _places(list(matrices), options.models, checkpoints)
     about = {"n_stimuli": len(stimuli), "unit": "a row is a stimulus; maps are averaged over their places"}
-    save(arguments.similarity, pairs, provenance, null="mean of draws; null_high: the largest", **about)
+    job.save("similarity", pairs, null="mean of draws; null_high: the largest", **about)
     widths = {key: X.shape[1] for key, X in matrices.items()}
-    save(arguments.dimensions, _dimensions(narrow, widths, places), provenance, **about)
+    job.save("dimensions", _dimensions(narrow, widths, places), **about)
     of_mine = {key: X for key, X in narrow.items() if key in mine}
-    save(arguments.featurebias, _bias(of_mine, known, arguments.seed), provenance, **about)
-    manifolds = _manifolds(narrow, places, categories, options.draws, arguments.seed)
+    job.save("featurebias", _bias(of_mine, known, job.seed), **about)
+    manifolds = _manifolds(narrow, places, categories, options.draws, job.seed)
     drawn = {name: {"each": found.n_each, "left_out": found.left_out} for name, found in categories.items()}
     null = "median of draws with shuffled categories; null_low, null_high: their range"
-    save(arguments.manifolds, manifolds, provenance, null=null, categories=drawn, **about)
+    job.save("manifolds", manifolds, null=null, categories=drawn, **about)
 
 
 def _shared(found: Mapping[str, Layers], most: int, seed: int) -> list[str]:
@@ -140,13 +127,12 @@ def _numbers(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
     return numbers
 
 
-def _known(
-    stimuli: list[str], path: Path | None, options: MatchSettings, provenance: Provenance
-) -> dict[str, NDArray[np.generic]]:
+def _known(job: Job, stimuli: list[str], options: MatchSettings) -> dict[str, NDArray[np.generic]]:
     """Return the known features of the stimuli; none where there is no table of them."""
-    if not options.features or path is None:
+    if not options.features or not job.has("stimuli"):
         return {}
-    provenance.read("stimuli", path)
+    path = job.path("stimuli")
+    job.provenance.read("stimuli", path)
     if path.suffix == ".parquet":
         table = read_parquet(path)
     else:  # ids keep their zeros, and features that are numbers stay numbers
@@ -195,7 +181,3 @@ def _manifolds(
             )
             parts += [table.assign(**place) for place in places[key]]
     return pd.concat(parts[1:] or parts, ignore_index=True).reindex(columns=MANIFOLDS)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

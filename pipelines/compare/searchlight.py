@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,23 +24,9 @@ from brainalign.geometry import (
     surface_neighbourhoods,
     volume_neighbourhoods,
 )
-from brainalign.io import Provenance, load, load_sidecar, save
-from brainalign.pipelines import run_stage, stage_parser
-from brainalign.study import parse
+from brainalign.workflow import Job
 
 HEMISPHERES = ("L", "R")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("searchlight", __doc__)
-    parser.add_argument("--responses", type=Path, required=True)
-    parser.add_argument("--splits", type=Path, help="of a study of images: test images are compared")
-    parser.add_argument("--noise", type=Path, help="of a study of blocks: residuals within blocks")
-    parser.add_argument("--mask", type=Path, help="of a study of blocks")
-    parser.add_argument("--features", type=Path, required=True, help="of one model")
-    parser.add_argument("--searchlight", type=Path, required=True, help="output; maps are written beside it")
-    return run_stage(parser, _searchlight, argv)
 
 
 @dataclass
@@ -55,29 +39,31 @@ class _Measured:
     noise: dict[str, Any]
 
 
-def _searchlight(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    options = parse(SearchlightSettings, arguments.settings["searchlight"], "searchlight")
-    responses = load(arguments.responses, Responses, provenance)
-    blocks = arguments.splits is None
+def searchlight(job: Job) -> None:
+    """Compare the geometry around every voxel or vertex with that of the layers of one model."""
+    options = job.options("searchlight", SearchlightSettings)
+    responses = job.load("responses", Responses)
+    blocks = not job.has("splits")
     distance = options.distance or ("crossnobis" if blocks else "correlation")
-    measured = _blocks(responses, distance, options, arguments.noise, provenance) if blocks else None
-    measured = measured or _images(responses, arguments.splits, distance, provenance)
-    around, order = _around(responses.targets, options, arguments.mask, provenance)
+    measured = _blocks(job, responses, distance, options) if blocks else None
+    measured = measured or _images(job, responses, distance)
+    mask = job.load("mask", Nifti1Image) if job.has("mask") else None
+    around, order = _around(job, responses.targets, options, mask)
     noise = {name: part[:, order] if name == "residuals" else part for name, part in measured.noise.items()}
     search = Searchlight(
         measured.values[:, order], around, distance, measured.conditions, measured.runs,
         **noise, dtype="float64" if blocks else "float32",
     )  # fmt: skip
     names = [str(name) for name in pd.unique(pd.Series(measured.conditions))]
-    models = feature_rdms(load(arguments.features, Layers, provenance), names, options.feature_distance)
+    models = feature_rdms(job.load("features", Layers), names, options.feature_distance)
     found = searchlight_map(
         search,
         np.stack(list(models.values())),
         options.comparison,
         options.permutations,
-        arguments.seed,
-        progress=arguments.searchlight.with_suffix(".blocks"),
-        identity=provenance.library,
+        job.seed,
+        progress=job.outputs["searchlight"].with_suffix(".blocks"),
+        identity=job.library,
     )
     targets = responses.targets.iloc[order[around.centres]]
     everywhere = found.p_anywhere()
@@ -93,18 +79,17 @@ def _searchlight(arguments: argparse.Namespace, provenance: Provenance) -> None:
         )
         for k, layer in enumerate(models)
     ]
-    save(
-        arguments.searchlight,
+    job.save(
+        "searchlight",
         pd.concat(tables, ignore_index=True),
-        provenance,
-        _statmaps(targets, found.scores, arguments.mask),
+        _statmaps(targets, found.scores, mask),
         distance=distance,
         noise=options.noise if noise else "none",
         feature_distance=options.feature_distance,
         comparison=options.comparison,
         permutations=options.permutations,
         n_stimuli=len(names),
-        radius_mm=None if options.n_nearest and arguments.mask is None else options.radius_mm,
+        radius_mm=None if options.n_nearest and mask is None else options.radius_mm,
         threshold=dict(zip(models, map(float, found.threshold()), strict=True)),
         threshold_anywhere=found.threshold_anywhere(),
         n_nan=dict(zip(models, map(int, found.n_nan), strict=True)),
@@ -114,20 +99,18 @@ def _searchlight(arguments: argparse.Namespace, provenance: Provenance) -> None:
     )
 
 
-def _blocks(
-    responses: Responses, distance: str, options: SearchlightSettings, noise: Path | None, provenance: Provenance
-) -> _Measured:
+def _blocks(job: Job, responses: Responses, distance: str, options: SearchlightSettings) -> _Measured:
     found: dict[str, Any] = {}
-    if noise is not None and options.noise != "none" and distance != "correlation":
-        residuals = load(noise, Arrays, provenance)["residuals"]
-        found = {"residuals": residuals, "dof": load_sidecar(noise)["details"]["dof"], "noise": options.noise}
+    if job.has("noise") and options.noise != "none" and distance != "correlation":
+        residuals = job.load("noise", Arrays)["residuals"]
+        found = {"residuals": residuals, "dof": job.details("noise")["dof"], "noise": options.noise}
     conditions = responses.trials["stimulus_id"].to_numpy()
     return _Measured(responses.values, conditions, group_labels(responses.trials, "run").to_numpy(), found)
 
 
-def _images(responses: Responses, splits: Path, distance: str, provenance: Provenance) -> _Measured:
+def _images(job: Job, responses: Responses, distance: str) -> _Measured:
     """Return the test images; their repeats are runs, of which the first so many count that all images have."""
-    table = load(splits, pd.DataFrame, provenance)
+    table = job.load("splits", pd.DataFrame)
     test = table.loc[table["split"] == "test", "trial_id"]
     shown = responses.select(trials=responses.trials["trial_id"].isin(test).to_numpy())
     names = np.asarray(pd.unique(shown.trials["stimulus_id"]))
@@ -140,7 +123,7 @@ def _images(responses: Responses, splits: Path, distance: str, provenance: Prove
 
 
 def _around(
-    targets: pd.DataFrame, options: SearchlightSettings, mask: Path | None, provenance: Provenance
+    job: Job, targets: pd.DataFrame, options: SearchlightSettings, mask: Nifti1Image | None
 ) -> tuple[Neighbourhoods, NDArray[np.intp]]:
     """Return neighbourhoods, and the targets in the order of their channels."""
     if "vertex" not in targets:
@@ -149,13 +132,13 @@ def _around(
                 f"searchlights need voxels or vertices; the targets are of kind {', '.join(pd.unique(targets['kind']))}"
             )
         voxels = targets[["i", "j", "k"]].to_numpy()
-        affine = load(mask, Nifti1Image, provenance).affine if mask is not None else _affine(targets)
+        affine = mask.affine if mask is not None else _affine(targets)
         return volume_neighbourhoods(voxels, affine, options.radius_mm), np.arange(len(targets))
     meshes: dict[str, Path] = {str(hemi): path for hemi, path in options.meshes.items()}
     parts, orders = [], []
     for hemi in [side for side in HEMISPHERES if (targets["hemi"] == side).any()]:
         if hemi in meshes:
-            provenance.read(f"mesh_{hemi}", meshes[hemi])
+            job.provenance.read(f"mesh_{hemi}", meshes[hemi])
         rows = np.flatnonzero(targets["hemi"] == hemi)
         vertices = targets["vertex"].to_numpy()[rows]
         mesh = load_mesh(hemi, int(targets["vertex"].max()) + 1, meshes)
@@ -184,16 +167,15 @@ def _affine(targets: pd.DataFrame) -> NDArray[np.float64]:
     return affine
 
 
-def _statmaps(targets: pd.DataFrame, scores: NDArray[np.floating[Any]], mask: Path | None) -> dict[str, Any]:
+def _statmaps(targets: pd.DataFrame, scores: NDArray[np.floating[Any]], mask: Nifti1Image | None) -> dict[str, Any]:
     """Return maps of scores, one per layer: a NIfTI, or a GIFTI per hemisphere; NaN where there is no score."""
     if "vertex" in targets:
         return {f"hemi-{hemi}_statmap.func.gii": _gifti(targets, scores, hemi) for hemi in pd.unique(targets["hemi"])}
     voxels = targets[["i", "j", "k"]].to_numpy()
-    image = load(mask, Nifti1Image) if mask is not None else None
-    shape = image.shape[:3] if image is not None else tuple(voxels.max(axis=0) + 1)
+    shape = mask.shape[:3] if mask is not None else tuple(voxels.max(axis=0) + 1)
     volume = np.full((*shape, len(scores)), np.nan, dtype=np.float32)
     volume[tuple(voxels.T)] = scores.T
-    return {"statmap.nii.gz": Nifti1Image(volume, image.affine if image is not None else _affine(targets))}
+    return {"statmap.nii.gz": Nifti1Image(volume, mask.affine if mask is not None else _affine(targets))}
 
 
 def _gifti(targets: pd.DataFrame, scores: NDArray[np.floating[Any]], hemi: str) -> Any:
@@ -208,7 +190,3 @@ def _gifti(targets: pd.DataFrame, scores: NDArray[np.floating[Any]], hemi: str) 
         arrays.append(GiftiDataArray(values, intent="NIFTI_INTENT_CORREL", datatype="NIFTI_TYPE_FLOAT32"))
     side = {"L": "CortexLeft", "R": "CortexRight"}[hemi]
     return GiftiImage(darrays=arrays, meta=GiftiMetaData({"AnatomicalStructurePrimary": side}))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,52 +11,30 @@ from brainalign.arrays import Features, Layers, Responses
 from brainalign.checks import BrainalignError
 from brainalign.config import DecodeSettings
 from brainalign.decoding import Components, TextStudy, Trials, decoder_of, study_text, verdict
-from brainalign.io import Provenance, load, load_sidecar, save
-from brainalign.pipelines import run_stage, stage_parser
-from brainalign.study import parse
-
-TABLES = (
-    "controls", "retrieval", "retrievalsubjects", "averaged", "zeroshot", "confusion", "nuisances", "leftblocks",
-    "textscores", "relevance", "sentences",
-)  # fmt: skip
+from brainalign.workflow import Job
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("decode", __doc__)
-    for name in ("responses", "splits", "features"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--decoder", required=True, help="a key of decode.decoders")
-    for name in TABLES:
-        parser.add_argument(f"--{name}", type=Path, required=True, help="output")
-    return run_stage(parser, _decode, argv, uses_gpu=_uses_gpu)
-
-
-def _uses_gpu(arguments: argparse.Namespace) -> bool:
-    options = arguments.settings["decode"]["decoders"][arguments.decoder]
-    return options.get("device", "cpu") in ("auto", "cuda")
-
-
-def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    options = parse(DecodeSettings, arguments.settings["decode"], "decode")
-    chosen = options.decoders[arguments.decoder].model_dump(mode="python")
-    responses = load(arguments.responses, Responses, provenance)
-    splits = load(arguments.splits, pd.DataFrame, provenance)
-    texts = next(iter(load(arguments.features, Layers, provenance).values()))
+def decode(job: Job) -> None:
+    """Decode the vectors of sentences from EEG, with every control beside."""
+    options = job.options("decode", DecodeSettings)
+    chosen = options.decoders[job.labels["method"]].model_dump(mode="python")
+    responses = job.load("responses", Responses)
+    splits = job.load("splits", pd.DataFrame)
+    texts = next(iter(job.load("features", Layers).values()))
     study = _study(responses, splits, texts, options)
     if chosen["decoder"] == "network":
         assert responses.times is not None
         chosen["sfreq"] = 1 / float(np.diff(responses.times).mean())
     blocks = chosen.pop("leave_out_blocks")
-    ordered = load_sidecar(arguments.splits)["details"].get("ordered", [])
+    ordered = job.details("splits").get("ordered", [])
     if ordered and not blocks:
         raise BrainalignError(
-            f"decoder {arguments.decoder} leaves no blocks out, but {ordered[0]}: delete its leave_out_blocks: false"
+            f"decoder {job.labels['method']} leaves no blocks out, but {ordered[0]}: delete its leave_out_blocks: false"
         )
     found = study_text(
         study,
         decoder_of(chosen),
-        seeds=[arguments.seed + seed for seed in options.seeds],
+        seeds=[job.seed + seed for seed in options.seeds],
         n_permutations=options.permutations,
         n_draws=options.draws,
         n_averages=options.averages,
@@ -87,10 +62,10 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         "chosen": found.chosen,
         "test_trials": study.test.meta["trial_id"].tolist(),
         "others": list(study.others),
-        "splits": load_sidecar(arguments.splits)["details"],
+        "splits": job.details("splits"),
     }
-    for name in TABLES:
-        save(getattr(arguments, name), found.tables[name], provenance, **(details if name == "controls" else {}))
+    for name in job.outputs:
+        job.save(name, found.tables[name], **(details if name == "controls" else {}))
 
 
 def _study(responses: Responses, splits: pd.DataFrame, texts: Features, options: DecodeSettings) -> TextStudy:
@@ -139,7 +114,3 @@ def _study(responses: Responses, splits: pd.DataFrame, texts: Features, options:
         sensors=responses.targets["target_id"].tolist(),
         times_s=times[shown],
     )
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

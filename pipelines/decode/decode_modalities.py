@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,32 +31,18 @@ from brainalign.decoding import (
 )
 from brainalign.decoding.shared_space import KINDS, space_patterns
 from brainalign.geometry import compare, rdm
-from brainalign.io import Provenance, load, save
-from brainalign.pipelines import run_stage, stage_parser
 from brainalign.statistics import permutation_test
-from brainalign.study import parse
+from brainalign.workflow import Job
 
 Values = NDArray[np.floating[Any]]
 Parts = dict[str, Trials]
 CONTROL_KINDS = ("image", "modalities", "fused")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("decode_modalities", __doc__)
-    for name in ("modalities", "modalitytrials", "modalitystimuli"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--features", type=Path, help="of a model, where no image vectors were given")
-    parser.add_argument("--weights", type=Path, required=True, help="output: the fitted space, for SharedSpace.load")
-    for name in ("sharedspace", "spaceretrieval", "spacechanges", "spacecurve", "spacegeometry"):
-        parser.add_argument(f"--{name}", type=Path, required=True, help="output")
-    gpu = "decode_modalities"
-    return run_stage(parser, _decode, argv, uses_gpu=lambda a: a.settings[gpu].get("device", "cpu") != "cpu")
-
-
-def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    options = parse(DecodeModalitiesSettings, arguments.settings["decode_modalities"], "decode_modalities")
-    single, properties = _read(arguments, options, provenance)
+def decode_modalities(job: Job) -> None:
+    """Put modalities and images into one space, and retrieve images from it beside ridge and nulls."""
+    options = job.options("decode_modalities", DecodeModalitiesSettings)
+    single, properties = _read(job, options)
     splits = {split: _split(single, split) for split in ("train", "val", "test")}
     train, val, test = ({name: part.averaged() for name, part in splits[split].items()} for split in splits)
 
@@ -66,25 +50,25 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         names = ("size", "width", "n_experts", "router", "phases", "steps", "batch_size", "learning_rate")
         further = ("weight_decay", "regression", "schedule", "patience", "blend", "penalty", "device")
         given = {name: getattr(options, name) for name in (*names, *further)}
-        return SharedSpace(**(given | {"seed": arguments.seed} | changed))
+        return SharedSpace(**(given | {"seed": job.seed} | changed))
 
     space = make().fit(train, val or None)
     found = {"joint": embed_all(space, test)}
     found["ridge"] = independent_ridges(train, test, lambda: LinearDecoder("own", penalties=(options.penalty,)))
-    found |= _beside(options.beside, make, train, val, test, arguments.seed)
-    found["noise at test"] = embed_all(space, null_trials(test, "noise", arguments.seed + 1))
+    found |= _beside(options.beside, make, train, val, test, job.seed)
+    found["noise at test"] = embed_all(space, null_trials(test, "noise", job.seed + 1))
     tables = [
         space_retrieval(
             embeddings,
             test,
             n_permutations=options.permutations,
-            seed=arguments.seed,
+            seed=job.seed,
             kinds=KINDS if name in ("joint", "ridge", "unimodal") else CONTROL_KINDS,
         ).assign(decoder=name)
         for name, embeddings in found.items()
     ]
     if properties is not None:
-        tables.append(_low_level(properties, train, test, options, arguments.seed))
+        tables.append(_low_level(properties, train, test, options, job.seed))
     found["mean layer"] = without_own_layers(space, test)
     about = {
         "n_train": {name: len(part.distinct().meta) for name, part in train.items()},
@@ -102,33 +86,31 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         "validated": any(len(history.validated) for history in space.history_.values()),
         "has_val": bool(val),
         "n_dimensions": space.n_dimensions_,
-        "weights": arguments.weights.name,
+        "weights": job.outputs["weights"].name,
         "permutations": options.permutations,
     }
-    save(arguments.spaceretrieval, pd.concat(tables, ignore_index=True), provenance, **about)
-    save(arguments.spacechanges, _changes(found, test), provenance, measure="top-5")
-    save(arguments.spacecurve, _curves(space, splits["test"], options, arguments.seed), provenance)
+    job.save("spaceretrieval", pd.concat(tables, ignore_index=True), **about)
+    job.save("spacechanges", _changes(found, test), measure="top-5")
+    job.save("spacecurve", _curves(space, splits["test"], options, job.seed))
     fused, ids = fused_embedding(found["joint"], test)
-    save(arguments.spacegeometry, _geometry(found, test, options.permutations, arguments.seed), provenance)
+    job.save("spacegeometry", _geometry(found, test, options.permutations, job.seed))
     arrays: dict[str, Any] = {"fused": fused}
     arrays |= {name: np.asarray(values) for name, values in found["joint"].items()}
     shapes = "fused (n_stimuli, n_dimensions); <modality> (n_trials, n_dimensions), test trials, repeats averaged"
     rows = {name: part.meta[["subject", "stimulus_id"]].to_numpy().tolist() for name, part in test.items()}
-    save(arguments.sharedspace, Arrays(arrays), provenance, stimuli=ids.tolist(), trials=rows, shapes=shapes)
-    space.save(arguments.weights)
+    job.save("sharedspace", Arrays(arrays), stimuli=ids.tolist(), trials=rows, shapes=shapes)
+    space.save(job.outputs["weights"])
 
 
-def _read(
-    arguments: argparse.Namespace, options: DecodeModalitiesSettings, provenance: Provenance
-) -> tuple[Parts, pd.DataFrame | None]:
+def _read(job: Job, options: DecodeModalitiesSettings) -> tuple[Parts, pd.DataFrame | None]:
     """Return single trials of every modality, whitened where asked, and properties of images by id where known."""
-    arrays = load(arguments.modalities, Arrays, provenance)
-    trials = load(arguments.modalitytrials, pd.DataFrame, provenance)
-    stimuli = load(arguments.modalitystimuli, pd.DataFrame, provenance)
+    arrays = job.load("modalities", Arrays)
+    trials = job.load("modalitytrials", pd.DataFrame)
+    stimuli = job.load("modalitystimuli", pd.DataFrame)
     if "image vectors" in arrays:
         vectors: Values = np.asarray(arrays["image vectors"], dtype=np.float64)
-    elif arguments.features is not None:
-        vectors = _of_model(load(arguments.features, Layers, provenance), options.layer, stimuli)
+    elif job.has("features"):
+        vectors = _of_model(job.load("features", Layers), options.layer, stimuli)
         check_modality_splits(stimuli, vectors)
     else:
         raise BrainalignError("there are no image vectors; give vectors in the descriptor or decode_modalities.model")
@@ -269,7 +251,3 @@ def _geometry(found: Mapping[str, dict[str, Values]], test: Parts, n_permutation
             rows.append({"decoder": decoder, "source": source, "r": scores[0, 0], "null_mean": null.mean(),
                          "null_high": np.quantile(null, 0.95), "p": p, "n_stimuli": n})  # fmt: skip
     return pd.DataFrame(rows)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,43 +13,25 @@ from brainalign.config import SeriesSettings
 from brainalign.datasets import check_sides
 from brainalign.decoding import FineTuned, MaskedBrainModel, masked_study, person_features, person_scores
 from brainalign.decoding.masked import fine_tuned_row
-from brainalign.io import Provenance, load, load_sidecar, save
-from brainalign.pipelines import run_stage, stage_parser
-from brainalign.study import parse
-from brainalign.workflow import wants_device
+from brainalign.workflow import Job
 
 TEST_SHARE = 0.25  # of the subjects, where the table of people has no split
 LEAST_FRAMES = 4  # of a segment
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("decode_series", __doc__)
-    parser.add_argument("--series", type=Path, required=True)
-    parser.add_argument("--people", type=Path, required=True)
-    for name in ("maskedmodel", "filled", "filledtraces", "regionnetworks", "regionmap", "personscores"):
-        parser.add_argument(f"--{name}", type=Path, required=True, help="output")
-    device = "auto"
-    return run_stage(
-        parser,
-        _decode,
-        argv,
-        uses_gpu=lambda a: wants_device(a.settings["decode_series"].get("model", {}).get("device", device)),
-    )
-
-
-def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    options = parse(SeriesSettings, arguments.settings["decode_series"], "decode_series")
-    confidence = float(arguments.settings.get("confidence", 0.95))
-    series = np.asarray(load(arguments.series, Arrays, provenance)["series"])
-    people = load(arguments.people, pd.DataFrame, provenance)
-    about = load_sidecar(arguments.series)["details"]
+def decode_series(job: Job) -> None:
+    """Fill hidden regions in from visible ones, and predict traits and states of people."""
+    options = job.options("decode_series", SeriesSettings)
+    confidence = float(job.settings.get("confidence", 0.95))
+    series = np.asarray(job.load("series", Arrays)["series"])
+    people = job.load("people", pd.DataFrame)
+    about = job.details("series")
     frames = max(LEAST_FRAMES, round(options.model.segment_s / about["tr_s"]))
-    test = test_runs(people, arguments.seed)
+    test = test_runs(people, job.seed)
 
     def make(**changes: Any) -> MaskedBrainModel:
         given = options.model.model_dump(exclude={"segment_s"})
-        return MaskedBrainModel(**{**given, "segment_frames": frames, "seed": arguments.seed, **changes})
+        return MaskedBrainModel(**{**given, "segment_frames": frames, "seed": job.seed, **changes})
 
     regions, networks, whose = about["regions"], about["networks"], people["subject"].tolist()
     found = masked_study(
@@ -70,13 +49,12 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         n_draws=options.draws,
         network_permutations=options.network_permutations,
         confidence=confidence,
-        seed=arguments.seed,
+        seed=job.seed,
     )
     model = found.model
-    save(
-        arguments.maskedmodel,
+    job.save(
+        "maskedmodel",
         Arrays(model.state()),
-        provenance,
         config=model.config,
         regions=regions,
         losses=model.history_.losses[:: max(1, len(model.history_.losses) // 100)].round(4).tolist(),
@@ -89,13 +67,13 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         n_test=int(people.loc[test, "subject"].nunique()),
         segment_frames=frames,
     )
-    save(arguments.filled, found.filled, provenance)
+    job.save("filled", found.filled)
     traces = found.traces | {"run": np.flatnonzero(test)[found.traces["run"]]}
-    save(arguments.filledtraces, Arrays(traces), provenance, shapes="true, model, gaussian (n_traces, n_frames)")
-    save(arguments.regionnetworks, found.agreement, provenance)
-    save(arguments.regionmap, region_map(model.region_embeddings_, regions, networks), provenance)
-    tables = [_scores(name, model, series, people, options, confidence, arguments.seed) for name in about["labels"]]
-    save(arguments.personscores, pd.concat(tables) if tables else pd.DataFrame(), provenance)
+    job.save("filledtraces", Arrays(traces), shapes="true, model, gaussian (n_traces, n_frames)")
+    job.save("regionnetworks", found.agreement)
+    job.save("regionmap", region_map(model.region_embeddings_, regions, networks))
+    tables = [_scores(name, model, series, people, options, confidence, job.seed) for name in about["labels"]]
+    job.save("personscores", pd.concat(tables) if tables else pd.DataFrame())
 
 
 def test_runs(people: pd.DataFrame, seed: int) -> NDArray[np.bool_]:
@@ -163,7 +141,3 @@ def per_person(
     n_runs = min(len(rows) for rows in groups.values())
     joined = np.stack([np.concatenate(list(whole[rows[:n_runs]])) for rows in groups.values()])
     return joined, people.drop_duplicates("subject").reset_index(drop=True)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

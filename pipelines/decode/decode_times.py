@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,14 +20,12 @@ from brainalign.geometry import (
     TimeScores,
     contiguous_folds,
     decode_generalization,
-    decode_times,
     leave_one_group_out,
     pairwise_movie,
     rdm_time_generalization,
     sensor_effects,
 )
-from brainalign.io import Provenance, load, save
-from brainalign.pipelines import run_stage, stage_parser
+from brainalign.geometry import decode_times as decode_moments
 from brainalign.statistics import (
     MIN_UNITS,
     Exchange,
@@ -43,23 +39,14 @@ from brainalign.statistics import (
     score_latency,
     sensor_adjacency,
 )
-from brainalign.study import check_latency_window, parse
+from brainalign.study import check_latency_window
+from brainalign.workflow import Job
 
 EVERYTHING = "all"
 ACROSS, WITHIN, IMAGES = "recordings left out", "within recordings", "images left out"
 
 FIRST, HIGHEST, ASKED = "first hump", "highest hump", "window asked for"
 ONLY, NONE = "first and highest hump", "highest hump, none above the null"
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("decode_times", __doc__)
-    parser.add_argument("--responses", type=Path, required=True)
-    parser.add_argument("--splits", type=Path, help="of a study of images: which are tested")
-    for name in ("scores", "sensors", "windows", "clusters", "peaks", "squares"):
-        parser.add_argument(f"--{name}", type=Path, required=True, help="output")
-    return run_stage(parser, _decode, argv)
 
 
 @dataclass
@@ -97,13 +84,14 @@ class _Study:
         ]
 
 
-def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    settings = parse(DecodeTimesSettings, arguments.settings["decode"], "decode_times")
-    responses = load(arguments.responses, Responses, provenance)
-    splits = None if arguments.splits is None else load(arguments.splits, pd.DataFrame, provenance)
-    study = _study(responses, splits, settings, arguments.settings["confidence"], arguments.seed)
+def decode_times(job: Job) -> None:
+    """Decode categories from sensors at every moment, in whole windows and across time."""
+    settings = job.options("decode_times", DecodeTimesSettings)
+    responses = job.load("responses", Responses)
+    splits = job.load("splits", pd.DataFrame) if job.has("splits") else None
+    study = _study(responses, splits, settings, job.settings["confidence"], job.seed)
     check_latency_window(study.times, settings.latency_window_s)
-    groups = _groups(responses, arguments.settings["sensors"])
+    groups = _groups(responses, job.settings["sensors"])
     found = {name: _over_time(study, rows) for name, rows in groups.items()}
     folds = next(iter(study.folds.values()))
     facts = {
@@ -114,18 +102,18 @@ def _decode(arguments: argparse.Namespace, provenance: Provenance) -> None:
         "n_folds": len(folds),
     }
     tables = [_time_table(study, name, scores) for name, scores in found.items()]
-    save(arguments.scores, pd.concat(tables, ignore_index=True), provenance, **facts)
+    job.save("timescores", pd.concat(tables, ignore_index=True), **facts)
     effect, sensor_clusters = _sensors(study)
-    save(arguments.sensors, effect, provenance, effect="area under the curve minus .5" if study.measure == "auc" else
+    job.save("timesensors", effect, effect="area under the curve minus .5" if study.measure == "auc" else
          "share of variance between categories", **facts)  # fmt: skip
-    windows: Mapping[str, Sequence[float]] = arguments.settings["windows"] or _whole_epoch(study.times)
-    save(arguments.windows, _windows(study, groups, windows), provenance, **facts)
+    windows: Mapping[str, Sequence[float]] = job.settings["windows"] or _whole_epoch(study.times)
+    job.save("timewindows", _windows(study, groups, windows), **facts)
     peaks = [row for name, scores in found.items() for row in _peaks(study, name, scores)]
-    save(arguments.peaks, pd.DataFrame(peaks), provenance, interval="bootstrap over test trials or images", **facts)
+    job.save("timepeaks", pd.DataFrame(peaks), interval="bootstrap over test trials or images", **facts)
     squares, square_clusters = _squares(study)
     clusters = [_time_clusters(study, name, scores) for name, scores in found.items()]
-    save(arguments.clusters, pd.concat([*clusters, sensor_clusters, square_clusters], ignore_index=True), provenance)
-    save(arguments.squares, squares, provenance, conditions=list(dict.fromkeys(study.labels)), **facts)
+    job.save("timeclusters", pd.concat([*clusters, sensor_clusters, square_clusters], ignore_index=True))
+    job.save("timesquares", squares, conditions=list(dict.fromkeys(study.labels)), **facts)
 
 
 def _study(
@@ -164,7 +152,7 @@ def _groups(responses: Responses, named: dict[str, Sequence[str]]) -> dict[str, 
 
 
 def _over_time(study: _Study, rows: NDArray[np.intp]) -> TimeScores:
-    return decode_times(
+    return decode_moments(
         study.responses.values[:, rows],
         study.labels,
         next(iter(study.folds.values())),
@@ -300,7 +288,7 @@ def _windows(
                 )
                 samples = study.responses.values[:, sensors][:, :, inside[:: study.settings.window_step]]
                 flat = samples.reshape(len(samples), -1)
-                found = decode_times(
+                found = decode_moments(
                     flat[:, :, None], study.labels, folds, permuted=study.permuted, score=study.measure
                 )
                 rows.append(
@@ -339,7 +327,3 @@ def _window_row(
         "n_folds": len(folds),
         "n_trials": len(flat),
     }
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +21,9 @@ from brainalign.decoding import (
     word_axes,
 )
 from brainalign.features import SentenceExtractor
-from brainalign.io import Provenance, load, read_text_table, save
-from brainalign.pipelines import run_stage, stage_parser
-from brainalign.study import image_captions, norms_of_words, parse
+from brainalign.io import read_text_table
+from brainalign.study import image_captions, norms_of_words
+from brainalign.workflow import Job
 
 SHOWN_IMAGES, SHOWN_WORDS = 4, 6
 NORMS = [
@@ -44,45 +42,35 @@ NORMS = [
 ]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("ground", __doc__)
-    parser.add_argument("--features", type=Path, required=True, help="of the model that keeps places")
-    parser.add_argument("--splits", type=Path, nargs="+", required=True, help="of every subject")
-    parser.add_argument("--captions", type=Path, help="a row per caption; else those in the table of images")
-    for name in ("grounding", "groundedwords", "groundedscores", "groundedaxes", "groundedattributes", "groundednorms"):
-        parser.add_argument(f"--{name}", type=Path, required=True, help="output")
-    return run_stage(parser, _ground, argv)
-
-
-def _ground(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    options = parse(GroundSettings, arguments.settings["ground"], "ground")
-    layers = load(arguments.features, Layers, provenance)
+def ground(job: Job) -> None:
+    """Ground the words of captions in images, and see what their space holds beside text vectors."""
+    options = job.options("ground", GroundSettings)
+    layers = job.load("features", Layers)
     name = options.layer or list(layers)[-1]
     check_choice("ground.layer", name, layers)
     images = layers[name]
-    train, test = _parts(images, [load(path, pd.DataFrame, provenance) for path in arguments.splits])
-    words, said = caption_words(_texts(images.stimuli, arguments.captions, provenance), train, options.min_images)
-    text = _word_vectors(words, arguments.settings["text"])
+    train, test = _parts(images, job.load_all("splits", pd.DataFrame))
+    words, said = caption_words(_texts(job, images.stimuli), train, options.min_images)
+    text = _word_vectors(words, job.settings["text"])
     chosen = ("n_dimensions", "n_hidden", "n_steps", "batch_size", "learning_rate", "weight_decay", "device")
     made = {key: getattr(options, key) for key in chosen}
     found = ground_study(
-        GroundedLanguage(**made, seed=arguments.seed),
-        GroundedLanguage(**made, seed=arguments.seed),
+        GroundedLanguage(**made, seed=job.seed),
+        GroundedLanguage(**made, seed=job.seed),
         text,
         said,
         np.asarray(images.values),
         train,
         test,
         n_permutations=options.permutations,
-        seed=arguments.seed,
+        seed=job.seed,
     )
     attributes = pd.DataFrame(index=range(len(words)))
     if options.attributes:
         for column in options.attributes:
             check_choice("ground.attributes", column, [str(each) for each in images.stimuli])
         attributes = word_attributes(said[train], images.stimuli.loc[train, list(options.attributes)])
-    norms = _norms(words, options.norms, provenance)
+    norms = _norms(job, words)
     beside = (
         attributes
         if norms is None
@@ -94,21 +82,20 @@ def _ground(arguments: argparse.Namespace, provenance: Provenance) -> None:
         beside,
         n_axes=options.axes,
         n_permutations=options.permutations,
-        seed=arguments.seed,
+        seed=job.seed,
     )
     about: dict[str, Any] = {"model_layer": name, "n_train": int(train.sum()), "n_test": int(test.sum())}
-    about |= {"n_words": len(words), "text": str(arguments.settings["text"].get("weights", "")), "norms_missing": 0}
+    about |= {"n_words": len(words), "text": str(job.settings["text"].get("weights", "")), "norms_missing": 0}
     shown = np.flatnonzero(test & said.any(axis=1))[:SHOWN_IMAGES]
     asked = [words[k] for k in np.flatnonzero(said[shown].any(axis=0))[:SHOWN_WORDS]]
     where = np.stack([found.model.locate([words.index(word)] * len(shown), images.values[shown]) for word in asked])
-    save(arguments.grounding, Arrays(found.model.state()), provenance, words=words, **about)
-    save(
-        arguments.groundedwords,
+    job.save("grounding", Arrays(found.model.state()), words=words, **about)
+    job.save(
+        "groundedwords",
         Arrays(
             {f"space.{key}": each for key, each in found.spaces.items()}
             | {"said": said, "train": train, "positions": axes.positions, "where": where.swapaxes(0, 1)}
         ),
-        provenance,
         words=words,
         stimuli=images.stimuli["stimulus_id"].tolist(),
         shown_stimuli=images.stimuli["stimulus_id"].iloc[shown].tolist(),
@@ -116,9 +103,9 @@ def _ground(arguments: argparse.Namespace, provenance: Provenance) -> None:
         grid=_grid(images),
         **about,
     )
-    save(arguments.groundedscores, found.retrieval, provenance, **about)
-    save(arguments.groundedaxes, axes.axes, provenance, **about)
-    save(arguments.groundedattributes, axes.attributes, provenance, **about)
+    job.save("groundedscores", found.retrieval, **about)
+    job.save("groundedaxes", axes.axes, **about)
+    job.save("groundedattributes", axes.attributes, **about)
     predicted = pd.DataFrame(columns=NORMS)
     if norms is not None:
         known = norms.notna().all(axis=1).to_numpy()
@@ -128,9 +115,9 @@ def _ground(arguments: argparse.Namespace, provenance: Provenance) -> None:
             norms[known],
             n_permutations=min(options.permutations, 200),
             n_draws=options.draws,
-            seed=arguments.seed,
+            seed=job.seed,
         )
-    save(arguments.groundednorms, predicted, provenance, **about)
+    job.save("groundednorms", predicted, **about)
 
 
 def _parts(images: Features, splits: Sequence[pd.DataFrame]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -140,10 +127,11 @@ def _parts(images: Features, splits: Sequence[pd.DataFrame]) -> tuple[NDArray[np
     return ~test, test
 
 
-def _texts(stimuli: pd.DataFrame, captions: Path | None, provenance: Provenance) -> list[list[str]]:
-    if captions is None:
+def _texts(job: Job, stimuli: pd.DataFrame) -> list[list[str]]:
+    if not job.has("captions"):
         return image_captions(stimuli)
-    provenance.read("captions", captions)
+    captions = job.path("captions")
+    job.provenance.read("captions", captions)
     return image_captions(stimuli, read_text_table(captions), captions.name)
 
 
@@ -169,18 +157,15 @@ def _word_vectors(words: Sequence[str], options: Mapping[str, Any]) -> NDArray[n
     return np.stack([rows.values[k] for k in range(len(words))]).astype(np.float64)
 
 
-def _norms(words: Sequence[str], path: Path | None, provenance: Provenance) -> pd.DataFrame | None:
+def _norms(job: Job, words: Sequence[str]) -> pd.DataFrame | None:
     """Return the norms of the words, NaN where a word has none; None where no norms are given."""
-    if path is None:
+    if not job.has("norms"):
         return None
-    provenance.read("norms", path)
+    path = job.path("norms")
+    job.provenance.read("norms", path)
     return norms_of_words(path, words)
 
 
 def _grid(images: Features) -> list[int]:
     """Return rows and columns of the places; places in a row where they are not known."""
     return [int(n) for n in images.grid] if images.grid else [1, images.values.shape[1]]
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,39 +16,27 @@ from brainalign.config import GroundSettings
 from brainalign.datasets import folds_of
 from brainalign.decoding import caption_vectors, word_regions
 from brainalign.encoding import Ridge, target_groups
-from brainalign.io import Provenance, load, load_sidecar, save
-from brainalign.pipelines import run_stage, stage_parser
-from brainalign.study import parse
+from brainalign.workflow import Job
 
 Values = NDArray[np.floating[Any]]
 WORDS = "words alone"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("ground_regions", __doc__)
-    parser.add_argument("--responses", type=Path, required=True)
-    parser.add_argument("--splits", type=Path, required=True)
-    parser.add_argument("--ceiling", type=Path, required=True)
-    parser.add_argument("--groundedwords", type=Path, required=True)
-    parser.add_argument("--groundedregions", type=Path, required=True, help="output")
-    return run_stage(parser, _regions, argv)
-
-
-def _regions(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    options = parse(GroundSettings, arguments.settings["ground"], "ground")
-    responses = load(arguments.responses, Responses, provenance)
+def ground_regions(job: Job) -> None:
+    """Predict the regions of a subject from grounded words and from text vectors of captions."""
+    options = job.options("ground", GroundSettings)
+    responses = job.load("responses", Responses)
     if responses.times is not None:
         raise BrainalignError("regions are of voxels; leave M/EEG subjects out of ground.subjects")
-    ceiling = load(arguments.ceiling, pd.DataFrame, provenance)["ceiling"].to_numpy()
-    words = load(arguments.groundedwords, Arrays, provenance)
-    stimuli = pd.Index(load_sidecar(arguments.groundedwords)["details"]["stimuli"])
-    groups = target_groups(responses, ceiling, arguments.settings["ceiling_threshold"])
+    ceiling = job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
+    words = job.load("groundedwords", Arrays)
+    stimuli = pd.Index(job.details("groundedwords")["stimuli"])
+    groups = target_groups(responses, ceiling, job.settings["ceiling_threshold"])
     groups = {name: rows for name, rows in groups.items() if len(rows)}
     needed = np.unique(np.concatenate(list(groups.values())))
     place = np.full(len(responses.targets), -1)
     place[needed] = np.arange(len(needed))
-    ((train, test),) = folds_of(load(arguments.splits, pd.DataFrame, provenance), responses.trials)
+    ((train, test),) = folds_of(job.load("splits", pd.DataFrame), responses.trials)
     shown, seen = (_averaged(responses, part, needed, stimuli, words["said"]) for part in (train, test))
     if words["train"][seen[0]].any():
         raise BrainalignError("words were grounded in images that this subject is tested on; run ground again")
@@ -70,13 +56,12 @@ def _regions(arguments: argparse.Namespace, provenance: Provenance) -> None:
         ceiling=ceiling[needed],
         n_permutations=options.permutations,
         n_draws=options.draws,
-        confidence=arguments.settings["confidence"],
-        seed=arguments.seed,
+        confidence=job.settings["confidence"],
+        seed=job.seed,
     )
-    save(
-        arguments.groundedregions,
+    job.save(
+        "groundedregions",
         found,
-        provenance,
         n_train=len(shown[0]),
         n_test=len(seen[0]),
         null="test images exchanged",
@@ -106,7 +91,3 @@ def _averaged(
         raise BrainalignError(f"{len(absent)} images have no captions ({listed(absent)}); run ground again")
     spoken = said[rows].any(axis=1)
     return rows[spoken], np.asarray(averaged.values, dtype=np.float64)[spoken]
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

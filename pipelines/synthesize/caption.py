@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,10 +17,9 @@ from brainalign.config import SHARED_LAYERS, CaptionSettings
 from brainalign.datasets import folds_of
 from brainalign.encoding import Ridge, target_groups
 from brainalign.features import embed_texts, find_function
-from brainalign.io import Provenance, load, save
-from brainalign.pipelines import run_stage, stage_parser
+from brainalign.io import load
 from brainalign.statistics import RELIABLE
-from brainalign.study import attribute_labels, attribute_words, check_vectors, parse
+from brainalign.study import attribute_labels, attribute_words, check_vectors
 from brainalign.synthesis import (
     AttributeCaptioner,
     Captioner,
@@ -31,47 +29,35 @@ from brainalign.synthesis import (
     VocabularyCaptioner,
     noun_shares,
 )
+from brainalign.workflow import Job
 
 Values = NDArray[np.floating[Any]]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("caption", __doc__)
-    parser.add_argument("--responses", type=Path, required=True)
-    parser.add_argument("--splits", type=Path, required=True)
-    parser.add_argument("--ceiling", type=Path, required=True)
-    parser.add_argument("--features", type=Path, required=True, help="of the model that embeds images")
-    parser.add_argument("--captions", type=Path, required=True, help="output: a row per reliable voxel")
-    parser.add_argument("--captionscores", type=Path, required=True, help="output: by region, beside controls")
-    parser.add_argument("--captiontemperatures", type=Path, required=True, help="output: scores of validation images")
-    return run_stage(parser, _caption, argv)
-
-
-def _caption(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    options = parse(CaptionSettings, arguments.settings["caption"], "caption")
-    responses = load(arguments.responses, Responses, provenance)
-    ceiling = load(arguments.ceiling, pd.DataFrame, provenance)["ceiling"].to_numpy()
-    layers = load(arguments.features, Layers, provenance)
-    ((train, test),) = folds_of(load(arguments.splits, pd.DataFrame, provenance), responses.trials)
+def caption(job: Job) -> None:
+    """Put voxels into words, and score the words on test images."""
+    options = job.options("caption", CaptionSettings)
+    responses = job.load("responses", Responses)
+    ceiling = job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
+    layers = job.load("features", Layers)
+    ((train, test),) = folds_of(job.load("splits", pd.DataFrame), responses.trials)
     layer = options.layer or list(layers)[-1]
     check_choice("caption.layer", layer, layers)
     if responses.times is not None:
         raise BrainalignError("captions are of voxels; leave M/EEG subjects out of caption.subjects")
-    groups = target_groups(responses, ceiling, arguments.settings["ceiling_threshold"])
+    groups = target_groups(responses, ceiling, job.settings["ceiling_threshold"])
     rows = np.flatnonzero(np.isin(np.arange(len(responses.targets)), groups[RELIABLE]))
     shown, seen = (_averaged(responses, part, rows, layers[layer]) for part in (train, test))
     mean, sd = shown[1].mean(axis=0), shown[1].std(axis=0)
     varies = sd > 0
     rows, mean, sd = rows[varies], mean[varies], sd[varies]
     about: dict[str, Any] = {"layer": layer, "captioner": options.captioner, "n_voxels": len(rows), "reason": ""}
-    outputs = (arguments.captions, arguments.captionscores, arguments.captiontemperatures)
     if not len(rows):
-        about["reason"] = f"no noise ceiling lies above {arguments.settings['ceiling_threshold']:g}"
-        for path in outputs:
-            save(path, pd.DataFrame({"caption": np.empty(0, dtype=str)}), provenance, **about)
+        about["reason"] = f"no noise ceiling lies above {job.settings['ceiling_threshold']:g}"
+        for name in job.outputs:
+            job.save(name, pd.DataFrame({"caption": np.empty(0, dtype=str)}), **about)
         return
-    embed = _embedder(layer, arguments.settings["model"])
+    embed = _embedder(layer, job.settings["model"])
     captioner, labels = _captioner(options, shown[0], embed)
     place = np.full(len(responses.targets), -1)
     place[rows] = np.arange(len(rows))
@@ -83,13 +69,13 @@ def _caption(arguments: argparse.Namespace, provenance: Provenance) -> None:
         temperatures=options.temperatures,
         temperature=None if options.temperature == "auto" else options.temperature,
         validation_share=options.validation_share,
-        bank=_bank(options.bank, layer, provenance),
+        bank=_bank(job, options.bank, layer),
         n_nulls=options.nulls,
         q=options.q,
         n_permutations=options.permutations,
         n_draws=options.draws,
-        confidence=arguments.settings["confidence"],
-        seed=arguments.seed,
+        confidence=job.settings["confidence"],
+        seed=job.seed,
     )
     scaled = [(of.values, (values[:, varies] - mean) / sd) for of, values in (shown, seen)]
     found = study(scaled[0], scaled[1], {name: of for name, of in regions.items() if len(of)})
@@ -112,8 +98,9 @@ def _caption(arguments: argparse.Namespace, provenance: Provenance) -> None:
         "bank": str(options.bank) if options.bank else "training images",
         "p": "of attributes: shuffled voxels whose named value is predicted as strongly; of r: test images exchanged",
     }
-    for path, table in zip(outputs, (found.captions, found.scores, found.temperatures), strict=True):
-        save(path, table, provenance, **about)
+    job.save("captions", found.captions, **about)
+    job.save("captionscores", found.scores, **about)
+    job.save("captiontemperatures", found.temperatures, **about)
 
 
 def _averaged(
@@ -132,14 +119,14 @@ def _fit(embeddings: Values, responses: Values, alphas: Sequence[float]) -> Ridg
     return Ridge(alphas=alphas, device="cpu", dtype="float64").fit(embeddings, responses)
 
 
-def _bank(path: Path | None, layer: str, provenance: Provenance) -> Values | None:
+def _bank(job: Job, path: Path | None, layer: str) -> Values | None:
     if path is None:
         return None
     if path.suffix == ".npy":
-        provenance.read("bank", path)
+        job.provenance.read("bank", path)
         mapped: Values = np.load(path, mmap_mode="r", allow_pickle=False)
         return mapped
-    layers = load(path, Layers, provenance)
+    layers = load(path, Layers, job.provenance)
     check_choice(f"layer of the bank {path}", layer, layers)
     return np.asarray(layers[layer].values)
 
@@ -203,7 +190,3 @@ def _common(texts: pd.Series[str], n: int = 12) -> tuple[str, ...]:
     """Return the longer words that most captions hold."""
     counts = texts.str.lower().str.findall(r"[a-z-]{4,}").map(set).explode().value_counts()
     return tuple(str(word) for word in counts.index[:n])
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

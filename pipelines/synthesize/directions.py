@@ -6,9 +6,7 @@ simulated studies the neurons themselves, judge. Directions of chance of the sam
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,11 +18,8 @@ from brainalign.checks import BrainalignError
 from brainalign.config import DirectionSettings, SynthesizeSettings
 from brainalign.devices import pick_device
 from brainalign.features import image_features
-from brainalign.io import Provenance, load, load_sidecar, save
-from brainalign.pipelines import run_stage, stage_parser
 from brainalign.pipelines.synthesize.synthesize import in_batches, natural_files, neurons, pixels
 from brainalign.simulation import SHAPE_NEURONS, measure_things
-from brainalign.study import parse
 from brainalign.synthesis import (
     DirectionStudy,
     Judges,
@@ -34,32 +29,21 @@ from brainalign.synthesis import (
     Typicality,
     load_prior,
 )
+from brainalign.workflow import Job
 
 Values = NDArray[np.floating[Any]]
 ROLES = ("guide", "check")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("directions", __doc__)
-    parser.add_argument("--guides", type=Path, required=True)
-    parser.add_argument("--stimuli", type=Path, required=True, help="table of images: their paths are relative to it")
-    parser.add_argument("--features", type=Path, required=True, help="of the guide, for the order of the images")
-    parser.add_argument("--simulated", action="store_true", help="neurons that look at pixels know the truth")
-    parser.add_argument("--directions", type=Path, required=True, help="output: vectors")
-    parser.add_argument("--directionscores", type=Path, required=True, help="output: a row per image and region")
-    parser.add_argument("--directionimages", type=Path, required=True, help="output: images of the same seeds")
-    return run_stage(parser, _directions, argv, uses_gpu=lambda a: a.settings["synthesize"].get("device") != "cpu")
-
-
-def _directions(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    options = parse(DirectionSettings, arguments.settings["directions"], "directions")
-    images = parse(SynthesizeSettings, arguments.settings["synthesize"], "synthesize")
+def directions(job: Job) -> None:
+    """Find directions along which regions answer more, and try them on other seeds."""
+    options = job.options("directions", DirectionSettings)
+    images = job.options("synthesize", SynthesizeSettings)
     if images.prior is None or not options.methods:
         raise BrainalignError("directions need synthesize.prior and directions.methods; give both")
     device = str(pick_device(images.device))
-    provenance.device = device
-    arrays, about = load(arguments.guides, Arrays, provenance), load_sidecar(arguments.guides)["details"]
+    job.provenance.device = device
+    arrays, about = job.load("guides", Arrays), job.details("guides")
     options.check(images.prior, about["asked"])
     asked = _asked(options.regions, about["asked"])
     pipe = load_prior(images.prior, device, save_memory=images.save_memory)
@@ -70,19 +54,17 @@ def _directions(arguments: argparse.Namespace, provenance: Provenance) -> None:
         )
     encoders = SavedEncoders(arrays, about["regions"], asked)
     networks = {
-        role: image_features(
-            arguments.settings["models"][role], about[role]["layer"], about[role]["model"], device, arguments.seed
-        )
+        role: image_features(job.settings["models"][role], about[role]["layer"], about[role]["model"], device, job.seed)
         for role in ROLES
     }
-    stimuli = next(iter(load(arguments.features, Layers, provenance).values())).stimuli
-    natural = NaturalImages(natural_files(stimuli, arguments, arrays, images.n_natural), pipe.image_size, device)
+    stimuli = next(iter(job.load("features", Layers).values())).stimuli
+    natural = NaturalImages(natural_files(job, stimuli, arrays, images.n_natural), pipe.image_size, device)
     batched = {role: in_batches(networks[role], options.batch_size) for role in ROLES}
     by_region: dict[str, Callable[[Tensor], Values]] = {role: encoders.judge(role, batched[role]) for role in ROLES}
     by_image: dict[str, Callable[[Tensor], Values]] = {
         "typical": Typicality(batched["check"], batched["check"](natural).cpu().numpy())
     }
-    if arguments.simulated:
+    if job.settings["simulated"]:
         known = [name for name, (_, minus) in asked.items() if minus is None and name in SHAPE_NEURONS]
         by_region["true"] = neurons(list(asked), known, natural)
         by_image["valid"] = lambda shown: measure_things(pixels(shown)).valid.astype(float)
@@ -100,10 +82,10 @@ def _directions(arguments: argparse.Namespace, provenance: Provenance) -> None:
         n_control_images=min(options.n_control_images, options.n_images),
         n_steps=images.steps,
         batch_size=options.batch_size,
-        seed=arguments.seed,
+        seed=job.seed,
         progress=lambda words: print(words, flush=True),
     ).run()
-    _save(found, about, arguments, provenance)
+    _save(job, found, about)
 
 
 def _asked(wanted: Sequence[str] | None, known: dict[str, Any]) -> dict[str, Any]:
@@ -111,17 +93,15 @@ def _asked(wanted: Sequence[str] | None, known: dict[str, Any]) -> dict[str, Any
     return {name: known[name] for name in wanted or known}
 
 
-def _save(
-    found: StudiedDirections, about: dict[str, Any], arguments: argparse.Namespace, provenance: Provenance
-) -> None:
+def _save(job: Job, found: StudiedDirections, about: dict[str, Any]) -> None:
     table = found.table.copy()
     for name in ("true", "valid"):
         if name not in table:
             table[name] = np.nan
     of = ["method", "region", "direction", "orthogonal"]
     one = next(iter(found.directions.values()))
-    save(
-        arguments.directions,
+    job.save(
+        "directions",
         Arrays(
             {
                 "vectors": np.stack([d.vectors[0].cpu().numpy() for d in found.directions.values()]),
@@ -129,24 +109,18 @@ def _save(
                 "explained": np.array([float(d.explained[0]) for d in found.directions.values()]),
             }
         ),
-        provenance,
         rows=[dict(zip(of, key, strict=True)) for key in found.directions],
         timesteps=list(one.timesteps),
         options=one.options,
         shapes="vectors (n_directions, n_steps, channels, rows, columns), each of length 1 over all steps; scale: "
         "standard deviation over seeds, the unit of alpha",
     )
-    save(
-        arguments.directionscores,
+    job.save(
+        "directionscores",
         table,
-        provenance,
         cosines=found.cosines.to_dict("records"),
         guide=about["guide"],
         check=about["check"],
         unit="alpha: standard deviations over seeds; guide, check, true: standard deviations over natural images",
     )
-    save(arguments.directionimages, Arrays({"images": found.images}), provenance)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    job.save("directionimages", Arrays({"images": found.images}))

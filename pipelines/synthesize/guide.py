@@ -7,8 +7,7 @@ responses of exchanged images.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,28 +23,16 @@ from brainalign.datasets import folds_of
 from brainalign.devices import pick_device
 from brainalign.encoding import choose_regions, fit_regions, shuffled_regions, target_groups
 from brainalign.features import ImageFeatures, check_stored_features, image_features
-from brainalign.io import Provenance, load, save
-from brainalign.pipelines import run_stage, stage_parser
+from brainalign.io import load
 from brainalign.statistics import RELIABLE
-from brainalign.study import check_halves, parse
+from brainalign.study import check_halves
 from brainalign.synthesis import features_of_views, load_prior
+from brainalign.workflow import Job
 
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[np.intp]
 ROLES = ("guide", "check")
 COMPARED = 8  # images whose stored features are computed again
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("guide", __doc__)
-    parser.add_argument("--responses", type=Path, required=True)
-    parser.add_argument("--splits", type=Path, required=True)
-    parser.add_argument("--ceiling", type=Path, required=True)
-    parser.add_argument("--stimuli", type=Path, required=True, help="table of images: their paths are relative to it")
-    parser.add_argument("--features", type=Path, nargs=2, required=True, help="of the guide and of the check")
-    parser.add_argument("--guides", type=Path, required=True, help="output")
-    return run_stage(parser, _guide, argv, uses_gpu=lambda a: a.settings["synthesize"].get("device") != "cpu")
 
 
 @dataclass(frozen=True)
@@ -65,41 +52,41 @@ class _Study:
         return _means(self.responses[images], places)
 
 
-def _guide(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    options = parse(SynthesizeSettings, arguments.settings["synthesize"], "synthesize")
+def guide(job: Job) -> None:
+    """Fit the encoders that guide and judge images, and twins to responses of exchanged images."""
+    options = job.options("synthesize", SynthesizeSettings)
     if options.prior is None or options.guide is None or options.check is None:
         raise BrainalignError("synthesize.prior, guide and check are needed; give all three")
     device = str(pick_device(options.device))
-    provenance.device = device
+    job.provenance.device = device
     pipe = load_prior(options.prior, device, dtype=options.dtype)
-    responses = load(arguments.responses, Responses, provenance)
-    ceiling = load(arguments.ceiling, pd.DataFrame, provenance)["ceiling"].to_numpy()
-    groups = target_groups(responses, ceiling, arguments.settings["ceiling_threshold"])
+    responses = job.load("responses", Responses)
+    ceiling = job.load("ceiling", pd.DataFrame)["ceiling"].to_numpy()
+    groups = target_groups(responses, ceiling, job.settings["ceiling_threshold"])
     reliable = groups.pop(RELIABLE)
     regions, wanted = choose_regions(groups, reliable, options.regions, options.min_targets)
     rows = np.unique(np.concatenate(list(regions.values())))
     places = {name: np.searchsorted(rows, targets) for name, targets in regions.items()}
 
     networks, stored = {}, {}
-    for role, chosen, path in zip(ROLES, (options.guide, options.check), arguments.features, strict=True):
-        model = arguments.settings["models"][role]
-        networks[role] = image_features(model, chosen.layer, chosen.model, device, arguments.seed)
-        stored[role] = _layer(load(path, Layers, provenance), chosen.layer, chosen.model)
+    for role, chosen, path in zip(ROLES, (options.guide, options.check), job.paths("features"), strict=True):
+        model = job.settings["models"][role]
+        networks[role] = image_features(model, chosen.layer, chosen.model, device, job.seed)
+        stored[role] = _layer(load(path, Layers, job.provenance), chosen.layer, chosen.model)
     stimuli = stored["guide"].stimuli
-    splits = load(arguments.splits, pd.DataFrame, provenance)
-    study = _study(responses, splits, stimuli, arguments.stimuli.parent, rows, arguments.seed)
+    splits = job.load("splits", pd.DataFrame)
+    study = _study(responses, splits, stimuli, job.path("stimuli").parent, rows, job.seed)
     full = {role: _rows(of, stimuli) for role, of in stored.items()}
     for role, network in networks.items():
         some = study.images["test"][:COMPARED]
         check_stored_features(network, [study.paths[k] for k in some], full[role][some], full[role].std(axis=0))
 
-    arrays, r = _fitted(study, networks, pipe, options, places, full, arguments.seed)
+    arrays, r = _fitted(study, networks, pipe, options, places, full, job.seed)
     arrays["rows"] = rows
     arrays |= {f"{role}_images": images for role, images in study.images.items()}
-    save(
-        arguments.guides,
+    job.save(
+        "guides",
         Arrays(arrays),
-        provenance,
         regions={name: targets.tolist() for name, targets in places.items()},
         asked={name: list(pair) for name, pair in wanted.items()},
         guide=options.guide.model_dump(),
@@ -212,7 +199,3 @@ def _correlations(predicted: Values, measured: Values, places: Mapping[str, Rows
 
 def _r(a: Values, b: Values) -> float:
     return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 and b.std() > 0 else 0.0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -5,9 +5,7 @@ In simulated studies the neurons themselves say what they would have answered, a
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,10 +19,7 @@ from brainalign.checks import BrainalignError
 from brainalign.config import SynthesizeSettings
 from brainalign.devices import pick_device
 from brainalign.features import image_features
-from brainalign.io import Provenance, load, load_sidecar, save
-from brainalign.pipelines import run_stage, stage_parser
 from brainalign.simulation import SHAPE_NEURONS, measure_things, true_responses
-from brainalign.study import parse
 from brainalign.synthesis import (
     ImageArchive,
     Judges,
@@ -37,6 +32,7 @@ from brainalign.synthesis import (
     load_prior,
     synthesis_gains,
 )
+from brainalign.workflow import Job
 
 Values = NDArray[np.floating[Any]]
 ROLES = ("guide", "check")
@@ -45,28 +41,13 @@ READ_AT_ONCE = 64  # images
 SHOWN = ("guided", "unguided")  # conditions whose pictures go into the archive
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line and run the stage."""
-    parser = stage_parser("synthesize", __doc__)
-    parser.add_argument("--guides", type=Path, required=True)
-    parser.add_argument("--stimuli", type=Path, required=True, help="table of images: their paths are relative to it")
-    parser.add_argument("--features", type=Path, required=True, help="of the guide, for the order of the images")
-    parser.add_argument("--captions", type=Path, help="of voxels, where prompts are to be made of them")
-    parser.add_argument("--simulated", action="store_true", help="neurons that look at pixels know the truth")
-    parser.add_argument("--synthesized", type=Path, required=True, help="output: images")
-    parser.add_argument("--synthesis", type=Path, required=True, help="output: a row per image and region")
-    parser.add_argument("--synthesisgains", type=Path, required=True, help="output: guided against every control")
-    parser.add_argument("--synthesissteps", type=Path, required=True, help="output: what every step did")
-    parser.add_argument("--image", type=Path, required=True, help="output: PNG files and their table, zipped")
-    return run_stage(parser, _synthesize, argv, uses_gpu=lambda a: a.settings["synthesize"].get("device") != "cpu")
-
-
-def _synthesize(arguments: argparse.Namespace, provenance: Provenance) -> None:
-    options = parse(SynthesizeSettings, arguments.settings["synthesize"], "synthesize")
+def synthesize(job: Job) -> None:
+    """Make images that regions would prefer, and compare them with every control."""
+    options = job.options("synthesize", SynthesizeSettings)
     if options.prior is None:
         raise BrainalignError("synthesize.prior is missing; give a diffusion model")
     device = str(pick_device(options.device))
-    provenance.device = device
+    job.provenance.device = device
     pipe = load_prior(
         options.prior,
         device,
@@ -75,7 +56,7 @@ def _synthesize(arguments: argparse.Namespace, provenance: Provenance) -> None:
         scheduler=options.scheduler,
         dtype=options.dtype,
     )
-    arrays, about = load(arguments.guides, Arrays, provenance), load_sidecar(arguments.guides)["details"]
+    arrays, about = job.load("guides", Arrays), job.details("guides")
     if about["image_size"] != pipe.image_size:
         raise BrainalignError(
             f"the encoders were fitted to images of {about['image_size']} pixels, but the prior makes "
@@ -83,20 +64,18 @@ def _synthesize(arguments: argparse.Namespace, provenance: Provenance) -> None:
         )
     encoders = SavedEncoders(arrays, about["regions"], about["asked"])
     networks = {
-        role: image_features(
-            arguments.settings["models"][role], about[role]["layer"], about[role]["model"], device, arguments.seed
-        )
+        role: image_features(job.settings["models"][role], about[role]["layer"], about[role]["model"], device, job.seed)
         for role in ROLES
     }
-    stimuli = next(iter(load(arguments.features, Layers, provenance).values())).stimuli
-    natural = NaturalImages(natural_files(stimuli, arguments, arrays, options.n_natural), pipe.image_size, device)
+    stimuli = next(iter(job.load("features", Layers).values())).stimuli
+    natural = NaturalImages(natural_files(job, stimuli, arrays, options.n_natural), pipe.image_size, device)
     by_region: dict[str, Callable[[Tensor], Values]] = {
         role: encoders.judge(role, in_batches(networks[role], options.batch_size)) for role in ROLES
     }
     check = in_batches(networks["check"], options.batch_size)
     by_image: dict[str, Callable[[Tensor], Values]] = {"typical": Typicality(check, check(natural).cpu().numpy())}
     known: list[str] = []
-    if arguments.simulated:
+    if job.settings["simulated"]:
         known = [name for name, (_, minus) in encoders.asked.items() if minus is None and name in SHAPE_NEURONS]
         by_region["true"] = neurons(list(encoders.asked), known, natural)
         by_image["valid"] = lambda images: measure_things(pixels(images)).valid.astype(float)
@@ -105,15 +84,15 @@ def _synthesize(arguments: argparse.Namespace, provenance: Provenance) -> None:
         encoders.objectives("guide", networks["guide"]),
         Judges(by_region, by_image),
         natural,
-        sampling_of(options, arguments.seed),
-        prompts=_prompts(options, list(encoders.asked), arguments, provenance),
+        sampling_of(options, job.seed),
+        prompts=_prompts(job, options, list(encoders.asked)),
         progress=lambda words: print(words, flush=True),
     )
     nulls = encoders.nulls(networks["guide"])[: options.n_nulls]
     found = study.run(nulls, min(options.n_null_images, options.n_images), options.scales, evolution=options.evolution)
     about["n_kept"] = study.sampling.n_kept
     about |= {"scheduler": type(pipe.scheduler).__name__, "own_scheduler": pipe.own_scheduler}
-    _save(found, known, about, arguments, provenance)
+    _save(job, found, known, about)
 
 
 def sampling_of(options: SynthesizeSettings, seed: int) -> Sampling:
@@ -133,25 +112,22 @@ def sampling_of(options: SynthesizeSettings, seed: int) -> Sampling:
     )
 
 
-def _prompts(
-    options: SynthesizeSettings, regions: Sequence[str], arguments: argparse.Namespace, provenance: Provenance
-) -> dict[str, str]:
+def _prompts(job: Job, options: SynthesizeSettings, regions: Sequence[str]) -> dict[str, str]:
     """Return words for regions: given ones, or the most frequent caption of those that predict above chance."""
     if options.prompts != "captions":
         return dict(options.prompts)
-    if arguments.captions is None:
+    if not job.has("captions"):
         raise BrainalignError("synthesize.prompts: captions needs the stage caption; configure caption.model")
-    said = load(arguments.captions, pd.DataFrame, provenance)
+    said = job.load("captions", pd.DataFrame)
     said = said[(said["caption"] != "") & (said["q"] <= LEVEL) & said["region"].isin(regions)]
     return {str(region): str(own.mode().iloc[0]) for region, own in said.groupby("region")["caption"]}
 
 
 def _save(
+    job: Job,
     found: Synthesised,
     known: list[str],
     about: Mapping[str, Any],
-    arguments: argparse.Namespace,
-    provenance: Provenance,
 ) -> None:
     table = found.table
     for name in ("true", "valid"):
@@ -160,7 +136,7 @@ def _save(
     # Nobody knows which natural images a region prefers whose neuron is not known.
     table = table[(table["condition"] != "natural true") | table["region"].isin(known)].reset_index(drop=True)
     gains = [
-        synthesis_gains(table[table["scored"] == region], arguments.settings["confidence"], arguments.seed)
+        synthesis_gains(table[table["scored"] == region], job.settings["confidence"], job.seed)
         for region in about["asked"]
     ]
     details = {
@@ -176,12 +152,12 @@ def _save(
         "unit": "guide, check, true: standard deviations over natural images; valid: 1 shows one clear shape; typical: "
         "usual distance between natural neighbours in the features of the check, over that of the image, at most 1",
     }
-    save(arguments.synthesized, Arrays({"images": found.images}), provenance, **details)
-    save(arguments.synthesis, table, provenance, **details)
+    job.save("synthesized", Arrays({"images": found.images}), **details)
+    job.save("synthesis", table, **details)
     p = "sign flips of pairs, exchange of images, or rank among null encoders; not corrected for regions"
-    save(arguments.synthesisgains, pd.concat(gains, ignore_index=True), provenance, p=p, **details)
-    save(arguments.synthesissteps, found.steps, provenance, of="means over the guided images of a region")
-    save(arguments.image, archive_of(found.images, table, about["n_kept"]), provenance, of=list(SHOWN))
+    job.save("synthesisgains", pd.concat(gains, ignore_index=True), p=p, **details)
+    job.save("synthesissteps", found.steps, of="means over the guided images of a region")
+    job.save("image", archive_of(found.images, table, about["n_kept"]), of=list(SHOWN))
 
 
 def archive_of(images: NDArray[np.uint8], table: pd.DataFrame, n_kept: int) -> ImageArchive:
@@ -204,12 +180,12 @@ def archive_of(images: NDArray[np.uint8], table: pd.DataFrame, n_kept: int) -> I
     return ImageArchive(images[own["image"]], shown[["stimulus_id", *columns]])
 
 
-def natural_files(stimuli: pd.DataFrame, arguments: argparse.Namespace, arrays: Arrays, most: int) -> list[str]:
+def natural_files(job: Job, stimuli: pd.DataFrame, arrays: Arrays, most: int) -> list[str]:
     """Return the files of training images, a random sample where there are more than are held in memory."""
     rows = np.sort(np.concatenate([arrays["guide_images"], arrays["check_images"]]))
     if len(rows) > most:
-        rows = np.sort(np.random.default_rng([arguments.seed, 0x7A7]).choice(rows, most, replace=False))
-    return [str(arguments.stimuli.parent / path) for path in stimuli["path"].iloc[rows]]
+        rows = np.sort(np.random.default_rng([job.seed, 0x7A7]).choice(rows, most, replace=False))
+    return [str(job.path("stimuli").parent / path) for path in stimuli["path"].iloc[rows]]
 
 
 def neurons(asked: list[str], known: list[str], natural: NaturalImages) -> Callable[[Tensor], Values]:
@@ -243,7 +219,3 @@ def in_batches(network: Callable[[Tensor], Tensor], size: int) -> Callable[[Tens
 def pixels(images: Tensor) -> NDArray[np.uint8]:
     """Return images (n, 3, H, W) in [0, 1] as (n, H, W, 3) of 256 steps."""
     return np.asarray((images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
