@@ -1,4 +1,4 @@
-"""Programs of the steps of a run: each is a function of a job, which loads by suffix, computes with the library and saves.
+"""Programs of the steps of a run: each is a function of a job, which it loads from and saves to by suffix.
 
 python -P -m brainalign.pipelines JOB.json
 """
@@ -43,8 +43,8 @@ def run_job(job: Job) -> int:
     job.library = step_digest(step)
     token = claim_gpu(visible_gpus()) if job.gpu else None  # before torch looks for one
     try:
-        module = importlib.import_module(f"brainalign.pipelines.{step.folder}.{step.name}")
-        getattr(module, step.name)(job)
+        module = importlib.import_module(f"brainalign.pipelines.{step.folder}.{step.program}")
+        getattr(module, step.program)(job)
     except BrainalignError as error:
         print(f"{step.name} stopped:\n{error}", file=sys.stderr)
         return 2

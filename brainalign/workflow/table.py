@@ -73,6 +73,8 @@ class Step:
         Whether it takes turns at a GPU.
     priority : int
         Of its jobs: what everything follows, and the longest, start as soon as they can.
+    runs : str
+        The program, where another step has the same.
     """
 
     name: str
@@ -89,6 +91,12 @@ class Step:
     watches: Callable[[Run, Labels], str] = lambda run, of: ""
     device: Callable[[Run, Labels], bool] = lambda run, of: False
     priority: int = 0
+    runs: str = ""
+
+    @property
+    def program(self) -> str:
+        """The name of the module and of the function that the step runs."""
+        return self.runs or self.name
 
     def outputs(self, run: Run, of: Labels) -> dict[str, Path]:
         """Locate the main files of a job's artifacts, and what else it makes; wildcards give the pattern of a rule."""
@@ -803,7 +811,7 @@ ROWS = (
     Step(
         "report_group", "report", "All subjects of a dataset, or what has no subjects, on one page.",
         _datasets(ImageStudy, RdmStudy, TripletStudy, SentenceStudy, ModalityStudy, SeriesStudy), (), _PAGE, (),
-        _everything, ("report", "statistics"), makes={"page": Run.page},
+        _everything, ("report", "statistics"), runs="report", makes={"page": Run.page},
     ),
 )
 # fmt: on
@@ -813,7 +821,7 @@ STEPS: dict[str, Step] = {step.name: step for step in ROWS}
 
 def step_digest(step: Step) -> str:
     """Return a digest of the code that a step's results depend on: an edit reruns the steps that may use it."""
-    return program_digest(step.folder, step.name, step.code)
+    return program_digest(step.folder, step.program, step.code)
 
 
 def planned(run: Run, dataset: str | None = None) -> list[tuple[Step, Labels]]:

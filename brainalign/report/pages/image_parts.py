@@ -70,7 +70,7 @@ def image_sections(material: ImageMaterial) -> list[Section]:
             if not material.failures:
                 raise
             message = f"{type(error).__name__}: {error}"
-            material.failures.append(Failure("report_images", f"section {make.__name__.strip('_')}", message))
+            material.failures.append(Failure("report", f"section {make.__name__.strip('_')}", message))
     return [section for section in made if section is not None]
 
 

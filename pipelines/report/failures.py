@@ -1,0 +1,126 @@
+"""What failed in a run, for pages of what did work: jobs without a result, or with one that is out of date."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from brainalign.checks import BrainalignError
+from brainalign.io import file_digest, load_sidecar
+from brainalign.report import Failure
+from brainalign.workflow import STEPS, Run, Step, job_of, planned
+
+OF_ALL = {"summarize_group", "converge", "identify", "report_group"}  # they wait for all subjects; no page of one does
+LOG_LINES = 12  # of a failed job's log
+WAITING = "did not run: something it needs failed before it"
+Labels = Mapping[str, str]
+
+
+def failures_of(run: Run, dataset: str, subject: str) -> list[Failure]:
+    """List every job of a subject whose result is missing, or was made from what is no longer there.
+
+    Parameters
+    ----------
+    run : Run
+    dataset : str
+    subject : str
+        Empty: of what has no subject.
+    """
+    makers = {
+        place for step, of in planned(run) for suffix, place in step.outputs(run, of).items() if suffix in step.writes
+    }
+    raw = _raw_digests(run, dataset, subject)
+    failures: list[Failure] = []
+    stale: set[Path] = set()  # what failed jobs, and jobs that waited for them, would have left
+    pages = []
+    for step, of in planned(run, dataset):
+        if of.get("subject", subject) != subject or step.name in OF_ALL:
+            continue
+        outputs = list(step.outputs(run, of).values())
+        if step.folder == "report":
+            pages.append((step, of))
+        elif not step.writes:
+            failures += [] if outputs[0].exists() else [_failure(run, step, of)]
+        else:
+            try:
+                read = load_sidecar(outputs[0])["inputs"]
+            except BrainalignError:
+                failures.append(_failure(run, step, of))
+                stale |= set(outputs)
+                continue
+            made = [path for paths in job_of(run, step, of).inputs.values() for path in paths if path in makers]
+            earlier = _earlier(read, made, stale, raw)
+            if earlier is not None:
+                message = f"{WAITING} (its result is of an earlier {earlier})"
+                failures.append(_failure(run, step, of, message))
+                stale |= set(outputs)
+    if not failures:  # nothing else failed, so where a page is missing the report itself did
+        failures = [_failure(run, step, of) for step, of in pages if not run.page(of).exists()]
+    # What failed comes before what waited for it.
+    return sorted(failures, key=lambda failure: failure.message.startswith(WAITING))
+
+
+def failures_of_group(run: Run, dataset: str) -> dict[str, list[Failure]]:
+    """List what failed by subject; a subject's own page is no part of the group's. Empty: what no subject has.
+
+    Where every subject is whole and the page is missing, a step over all subjects failed, or the page itself.
+    """
+    subjects = run.subjects(dataset)
+    if not subjects:
+        found = {"": failures_of(run, dataset, "")}
+    else:
+        found = {
+            subject: [failure for failure in failures_of(run, dataset, subject) if failure.stage != "report"]
+            for subject in subjects
+        }
+    found = {subject: failures for subject, failures in found.items() if failures}
+    if subjects and not found and not run.page({"dataset": dataset}).exists():
+        over_all = [(step, of) for step, of in planned(run, dataset) if "subject" not in of and step.writes]
+        missing = [(step, of) for step, of in over_all if not _saved(next(iter(step.outputs(run, of).values())))]
+        step, of = (missing or [(STEPS["report_group"], {"dataset": dataset})])[0]
+        found = {"": [_failure(run, step, of)]}
+    return found
+
+
+def _saved(path: Path) -> bool:
+    try:
+        load_sidecar(path)
+    except BrainalignError:
+        return False
+    return True
+
+
+def _earlier(read: Mapping[str, str], made: list[Path], stale: set[Path], raw: Mapping[str, str]) -> str | None:
+    """Name the first file that a job has read and that is there no longer, or differs from what it has read."""
+    for path in made:
+        try:
+            files = load_sidecar(path)["files"]
+        except BrainalignError:
+            return path.name
+        if path in stale:
+            return path.name
+        for name, entry in files.items():
+            if read.get(name, entry["sha256"]) != entry["sha256"]:
+                return str(name)
+    return next((name for name, digest in raw.items() if read.get(name, digest) != digest), None)
+
+
+def _raw_digests(run: Run, dataset: str, subject: str) -> dict[str, str]:
+    """Digest the files that a subject's responses are read from, by their name in the descriptor."""
+    descriptor = run.descriptors[dataset]
+    try:
+        files = descriptor.files(subject) if subject else descriptor.found_files()  # type: ignore[attr-defined]
+        return {name: file_digest(path) for name, path in files.items() if path.is_file()}
+    except (BrainalignError, AttributeError):
+        return {}
+
+
+def _failure(run: Run, step: Step, of: Labels, message: str = "") -> Failure:
+    job = ", ".join(f"{key} {value}" for key, value in of.items() if key != "dataset")
+    return Failure(step.name, job, message or end_of_log(run.log(step.name, of)))
+
+
+def end_of_log(log: Path) -> str:
+    """Read the last lines of a job's log, or say that it never ran."""
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return "\n".join(lines[-LOG_LINES:]) or WAITING
