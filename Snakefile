@@ -16,8 +16,6 @@ container: "docker://python:3.11-slim"
 
 
 include: "snakemake/rules/common.smk"
-
-
 include: "snakemake/rules/steps.smk"
 
 

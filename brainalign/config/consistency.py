@@ -28,7 +28,6 @@ from brainalign.study import (
     check_dynamics,
     check_saved_layers,
     find_weights,
-    scanned_subjects,
 )
 
 
@@ -218,7 +217,7 @@ def _regions_exist(config: Config, descriptors: Mapping[str, Descriptor]) -> Non
             f"concepts.regions_of: {name!r} is not among the datasets of the configuration "
             f"({', '.join(config.datasets)}){did_you_mean(name, config.datasets)}"
         )
-    if name in descriptors and not scanned_subjects(descriptors[name]):
+    if name in descriptors and not descriptors[name].scanned:
         raise BrainalignError(
             f"concepts.regions_of: {name} has no fMRI subject who was shown images, so there are no regions; name "
             "another dataset, or leave the option out"
@@ -306,7 +305,7 @@ def _methods_fit(config: Config, dataset: str, descriptor: Descriptor) -> None:
 def _searchlights_fit(config: Config, descriptors: Mapping[str, Descriptor]) -> None:
     """Raise where searchlights, captions or grounding name whom none can be made of, or a surface is missing."""
     options = config.searchlight
-    images = {subject for descriptor in descriptors.values() for subject in scanned_subjects(descriptor)}
+    images = {subject for descriptor in descriptors.values() for subject in descriptor.scanned}
     blocks = {subject for d in descriptors.values() if isinstance(d, BlockStudy) for subject in d.subjects}
     for section, used, named, known in (
         ("searchlight", bool(options.models), options.subjects, images | blocks),
@@ -334,7 +333,7 @@ def _images_can_be_made(config: Config, descriptors: Mapping[str, Descriptor]) -
         options.check_prior()
     except ValueError as error:
         raise BrainalignError(str(error)) from None
-    scanned = {name: scanned_subjects(descriptor) for name, descriptor in descriptors.items()}
+    scanned = {name: descriptor.scanned for name, descriptor in descriptors.items()}
     known = sorted({subject for of in scanned.values() for subject in of})
     for subject in options.subjects or ():
         if known and subject not in known:

@@ -41,7 +41,6 @@ from brainalign.study import (
     image_captions,
     norms_of_words,
     read_feature_norms,
-    scanned_subjects,
     written_captions,
 )
 
@@ -277,7 +276,7 @@ def check_objects(judgements: TripletStudy, study: ImageStudy) -> None:
     if tables.images is None:
         return
     shown = set(tables.images["stimulus_id"] if tables.tested is None else tables.images["stimulus_id"][tables.tested])
-    scanned = scanned_subjects(study)
+    scanned = study.scanned
     for subject in scanned:
         shown &= set(tables.shown(subject) or shown)
     names = [name.strip() for name in objects if name.strip()]
@@ -313,7 +312,7 @@ def _times(study: ImageStudy | RecordingStudy, subject: str) -> NDArray[np.float
     low, high = cut.tmin_s, cut.tmax_s
     if study.subjects[subject].format == "epochs" and not (isinstance(study, ImageStudy) and study.simulate):
         try:
-            files = study.files(subject)
+            files = study.found_files(subject)
         except BrainalignError:
             return None
         path = next(file for name, file in files.items() if name.startswith(("epochs", "recordings")))

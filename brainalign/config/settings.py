@@ -40,7 +40,6 @@ from brainalign.study import (
     Descriptor,
     ImageStudy,
     Strict,
-    scanned_subjects,
 )
 from brainalign.study.descriptor import Name
 
@@ -323,14 +322,14 @@ class Config(Strict):
         if self.caption.model is None or self.caption.model not in self.models_of(dataset):
             return []
         wanted = self.caption.subjects
-        return [subject for subject in scanned_subjects(descriptor) if wanted is None or subject in wanted]
+        return [subject for subject in descriptor.scanned if wanted is None or subject in wanted]
 
     def grounded(self, dataset: str, descriptor: Descriptor) -> list[str]:
         """Return the fMRI subjects of a study of images whose regions are predicted by grounded words."""
         if self.ground.model is None or self.ground.model not in self.models_of(dataset):
             return []
         wanted = self.ground.subjects
-        return [subject for subject in scanned_subjects(descriptor) if wanted is None or subject in wanted]
+        return [subject for subject in descriptor.scanned if wanted is None or subject in wanted]
 
     def searchlights_of(self, dataset: str, descriptor: Descriptor, subject: str) -> list[str]:
         """Return the models that searchlights are made of in a subject; none in sensors."""

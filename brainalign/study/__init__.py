@@ -19,7 +19,6 @@ from brainalign.study.descriptor import (
     VideoStudy,
     cache_folder,
     load_descriptor,
-    scanned_subjects,
 )
 from brainalign.study.feature_norms import norms_of_words, read_feature_norms
 from brainalign.study.image_files import AlgonautsFiles, BetaFiles, EpochFiles, FmriprepFiles, Hemisphere, NsdFiles
@@ -120,7 +119,6 @@ __all__ = [
     "parse",
     "read_feature_norms",
     "read_yaml",
-    "scanned_subjects",
     "shape_of",
     "words",
     "written_captions",

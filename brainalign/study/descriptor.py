@@ -71,9 +71,51 @@ class Descriptor(Strict):
     folder: Path = Field(Path(), exclude=True, description="where the descriptor lies; set by load_descriptor")
     file: Path | None = Field(None, exclude=True, description="the descriptor itself; set by load_descriptor")
 
-    def all_files(self) -> list[Path]:
-        """Return every file of every subject; raises as `locate` does."""
+    @property
+    def subject_names(self) -> list[str]:
+        """The subjects whose responses are prepared one by one; none where the dataset is prepared as a whole."""
+        return list(getattr(self, "subjects", ()))
+
+    @property
+    def scanned(self) -> list[str]:
+        """The fMRI subjects who saw images: those whose patterns have regions."""
         return []
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the run itself makes the data."""
+        return getattr(self, "simulate", None) is not None
+
+    def found_files(self, subject: str = "") -> dict[str, Path]:
+        """Locate the files of a subject, or of the whole dataset, by the name of their field; raises as `locate`."""
+        return {}
+
+    def all_files(self) -> list[Path]:
+        """List every file that must be there before a run; raises as `locate` does."""
+        return list(
+            {path: None for subject in self.subject_names or [""] for path in self.found_files(subject).values()}
+        )
+
+    def inputs(self, subject: str = "") -> list[Path]:
+        """List the files that responses are read from, those inside folders one by one."""
+        return list(self.found_files(subject).values())
+
+    def stimulus_table(self) -> Path | None:
+        """Locate the table of what was shown, where a file of the dataset holds it."""
+        return None
+
+    def image_tables(self) -> list[Path]:
+        """Locate the tables that list images: those of the stimuli."""
+        table = self.stimulus_table()
+        return [] if table is None else [table]
+
+    def prepare_options(self, subject: str = "") -> dict[str, object]:
+        """List the options that responses depend on, besides the files themselves; defaults included."""
+        return {}
+
+    def extract_options(self) -> dict[str, object]:
+        """List the options that the features of what was shown depend on, besides the files."""
+        return {}
 
     def locate(self, path: Path, what: str) -> Path:
         """Return where a file of the dataset lies.
@@ -196,7 +238,7 @@ class BlockStudy(Descriptor):
         """
         return self.locate(getattr(self.subjects[subject], field), f"subjects.{subject}.{field}")
 
-    def prepare_options(self, subject: str) -> dict[str, object]:
+    def prepare_options(self, subject: str = "") -> dict[str, object]:
         """List the options that a subject's responses depend on, besides the files themselves; defaults included."""
         options = self.model_dump(mode="json", include={"sha256", "fmri", "splits", "shape"})
         files = self.subjects[subject].model_dump(mode="json")
@@ -206,11 +248,7 @@ class BlockStudy(Descriptor):
         """List the options that the features of the stimuli depend on."""
         return self.model_dump(mode="json", include={"stimuli"})
 
-    def all_files(self) -> list[Path]:
-        """Return every file of every subject; raises as `find` does."""
-        return [path for subject in self.subjects for path in self.files(subject).values()]
-
-    def files(self, subject: str) -> dict[str, Path]:
+    def found_files(self, subject: str = "") -> dict[str, Path]:
         """Return every file of a subject by field name; raises as `find` does."""
         return {field: self.find(subject, field) for field in type(self.subjects[subject]).model_fields}
 
@@ -288,7 +326,16 @@ class ImageStudy(Descriptor):
         tables = [self.locate(self.images, "images")]
         if self.captions is not None:
             tables.append(self.locate(self.captions, "captions"))
-        return tables + [path for subject in self.subjects for path in self.files(subject).values()]
+        return [*tables, *super().all_files()]
+
+    @property
+    def scanned(self) -> list[str]:
+        """The fMRI subjects: those whose patterns have regions."""
+        return [subject for subject in self.subjects if self.modality(subject) == "fmri"]
+
+    def stimulus_table(self) -> Path:
+        """Locate the table of the images."""
+        return self.locate(self.images, "images")
 
     def image_columns(self) -> list[str] | None:
         """Return the columns of the table of images; None where it is not there yet."""
@@ -301,7 +348,7 @@ class ImageStudy(Descriptor):
         with reading(path, "not a readable table"), path.open(encoding="utf-8-sig", newline="") as file:
             return next(csv.reader(file, delimiter="," if path.suffix == ".csv" else "\t"), [])
 
-    def files(self, subject: str) -> dict[str, Path]:
+    def found_files(self, subject: str = "") -> dict[str, Path]:
         """Return every file of a subject by field name ("betas.L" for a hemisphere); raises as `locate` does."""
         found = {}
         for field, value in self.subjects[subject]:
@@ -309,9 +356,9 @@ class ImageStudy(Descriptor):
                 found[label] = self.locate(path, f"subjects.{subject}.{label}")
         return found
 
-    def inputs(self, subject: str) -> list[Path]:
+    def inputs(self, subject: str = "") -> list[Path]:
         """Return every file a subject's responses are read from; of a folder, those of the participant."""
-        return _expanded(self.files(subject).values(), getattr(self.subjects[subject], "patterns", ()))
+        return _expanded(self.found_files(subject).values(), getattr(self.subjects[subject], "patterns", ()))
 
     def placed(self, value: Any) -> Any:
         """Return a field of a subject, paths in lists and mappings included, with every path where it lies."""
@@ -321,7 +368,7 @@ class ImageStudy(Descriptor):
             return [self.placed(inner) for inner in value]
         return self.locate(value, "subjects") if isinstance(value, Path) else value
 
-    def prepare_options(self, subject: str) -> dict[str, object]:
+    def prepare_options(self, subject: str = "") -> dict[str, object]:
         """List the options that a subject's responses depend on, besides the files themselves; defaults included."""
         files = self.subjects[subject]
         options = self.model_dump(mode="json", include={"sha256", "splits", "simulate", "betas"})
@@ -363,11 +410,7 @@ class RecordingStudy(Descriptor):
                 raise ValueError(f"windows.{name}: {start} to {stop} s do not lie in order within the epochs")
         return self
 
-    def all_files(self) -> list[Path]:
-        """Return every file of every subject; raises as `locate` does."""
-        return [path for subject in self.subjects for path in self.files(subject).values()]
-
-    def files(self, subject: str) -> dict[str, Path]:
+    def found_files(self, subject: str = "") -> dict[str, Path]:
         """Return every file or folder of a subject by field name; raises as `locate` does."""
         found = {}
         for field, value in self.subjects[subject]:
@@ -375,18 +418,14 @@ class RecordingStudy(Descriptor):
                 found[label] = self.locate(path, f"subjects.{subject}.{label}")
         return found
 
-    def inputs(self, subject: str) -> list[Path]:
+    def inputs(self, subject: str = "") -> list[Path]:
         """Return every file a subject's responses are read from; of a folder, those of the participant."""
-        return _expanded(self.files(subject).values(), getattr(self.subjects[subject], "patterns", ()))
+        return _expanded(self.found_files(subject).values(), getattr(self.subjects[subject], "patterns", ()))
 
-    def prepare_options(self, subject: str) -> dict[str, object]:
+    def prepare_options(self, subject: str = "") -> dict[str, object]:
         """List the options that a subject's responses depend on, besides the files themselves; defaults included."""
         options = self.model_dump(mode="json", include={"sha256", "markers", "epochs"})
         return options | {"subject": self.subjects[subject].model_dump(mode="json")}
-
-    def extract_options(self) -> dict[str, object]:
-        """Return nothing: no network sees what was shown."""
-        return {}
 
 
 # ---------------------------------------------------------------------------------------------------------- videos
@@ -406,11 +445,7 @@ class VideoStudy(Descriptor):
     subjects: dict[Name, NeuralFiles] = Field(min_length=1)
     frame_s: float | None = Field(None, gt=0, description="seconds from one frame to the next, for the axes of figures")
 
-    def all_files(self) -> list[Path]:
-        """Return every file and folder; raises as `locate` does."""
-        return list({path: None for subject in self.subjects for path in self.files(subject).values()})
-
-    def files(self, subject: str) -> dict[str, Path]:
+    def found_files(self, subject: str = "") -> dict[str, Path]:
         """Return every file or folder that a subject needs, by field name; raises as `locate` does."""
         found = {"videos": self.locate(self.videos, "videos")}
         if self.training is not None:
@@ -427,7 +462,7 @@ class VideoStudy(Descriptor):
         """List the options that features over time depend on besides the files."""
         return self.model_dump(mode="json", include={"sha256", "videos", "training"})
 
-    def prepare_options(self, subject: str) -> dict[str, object]:
+    def prepare_options(self, subject: str = "") -> dict[str, object]:
         """List the options that a subject's scores depend on, besides the files themselves."""
         return {"subject": self.subjects[subject].model_dump(mode="json")}
 
@@ -443,11 +478,7 @@ class RdmStudy(Descriptor):
     files: tuple[str, ...] = Field(min_length=1)
     references: dict[str, str] = Field(description="what each set of matrices is, in words")
 
-    def all_files(self) -> list[Path]:
-        """Return every file; raises as `locate` does."""
-        return list(self.found_files().values())
-
-    def found_files(self) -> dict[str, Path]:
+    def found_files(self, subject: str = "") -> dict[str, Path]:
         """Return where every file lies, by its name; raises as `locate` does."""
         return {name: self.locate(Path(name), "files") for name in self.files}
 
@@ -465,11 +496,7 @@ class TripletStudy(Descriptor):
     kind: Literal["triplets"]
     files: TripletFiles
 
-    def all_files(self) -> list[Path]:
-        """Return every file; raises as `locate` does."""
-        return list(self.found_files().values())
-
-    def found_files(self) -> dict[str, Path]:
+    def found_files(self, subject: str = "") -> dict[str, Path]:
         """Return where every file lies, by the name of its field ("triplets.1"); raises as `locate` does."""
         named = [pair for field, value in self.files for pair in _paths(field, value)]
         return {label: self.locate(path, f"files.{label}") for label, path in named}
@@ -478,7 +505,11 @@ class TripletStudy(Descriptor):
         """Return where the files of one field lie; raises as `locate` does."""
         return [self.locate(path, f"files.{label}") for label, path in _paths(field, getattr(self.files, field))]
 
-    def prepare_options(self) -> dict[str, object]:
+    def image_tables(self) -> list[Path]:
+        """Locate the table of the images."""
+        return self.found("images")
+
+    def prepare_options(self, subject: str = "") -> dict[str, object]:
         """List the options that the judgements depend on, besides the files themselves; defaults included."""
         return self.model_dump(mode="json", include={"sha256", "files"})
 
@@ -527,11 +558,7 @@ class SentenceStudy(Descriptor):
             raise ValueError("eog names every channel; the control needs some that do not record the eyes")
         return self
 
-    def all_files(self) -> list[Path]:
-        """Return every file that is read; raises as `locate` does."""
-        return list(self.found_files().values())
-
-    def found_files(self) -> dict[str, Path]:
+    def found_files(self, subject: str = "") -> dict[str, Path]:
         """Return where every file lies, by its field or its place in the release; raises as `locate` does."""
         found = {} if self.split.table is None else {"split": self.locate(self.split.table, "split.table")}
         for name, release in self.releases.items():
@@ -541,14 +568,10 @@ class SentenceStudy(Descriptor):
                 found[f"{name}.{task}"] = self.locate(table.path, f"releases.{name}.tables.{task}.path")
         return found
 
-    def prepare_options(self) -> dict[str, object]:
+    def prepare_options(self, subject: str = "") -> dict[str, object]:
         """List the options that trials and splits depend on, besides the files themselves; defaults included."""
         fields = ("sha256", "releases", "simulate", "typos", "split", "label", "labels", "block_size", "channels")
         return self.model_dump(mode="json", include={*fields, "eog", "montage"})
-
-    def extract_options(self) -> dict[str, object]:
-        """List the options that the features depend on besides the table of sentences: none."""
-        return {}
 
 
 # ------------------------------------------------------------------------------------------------------ modalities
@@ -585,9 +608,13 @@ class ModalityStudy(Descriptor):
 
     def all_files(self) -> list[Path]:
         """Return every file and folder; of a simulated study none. Raises as `locate` does."""
-        return [] if self.simulate else list(self.found_files().values())
+        return [] if self.simulate else super().all_files()
 
-    def inputs(self) -> list[Path]:
+    def stimulus_table(self) -> Path:
+        """Locate the table of the images."""
+        return self.locate(self.stimuli, "stimuli")
+
+    def inputs(self, subject: str = "") -> list[Path]:
         """Return every file that recordings are read from, of a release those of its subjects; if simulated none.
 
         Of a folder of images, of which only names are read, the folder.
@@ -598,7 +625,7 @@ class ModalityStudy(Descriptor):
             found += _expanded([path], recorded.patterns) if isinstance(recorded, ThingsRecordings) else [path]
         return found
 
-    def found_files(self) -> dict[str, Path]:
+    def found_files(self, subject: str = "") -> dict[str, Path]:
         """Return where every file lies, by the name of its field; raises as `locate` does."""
         found = {"stimuli": self.locate(self.stimuli, "stimuli")}
         if self.vectors_file is not None:
@@ -615,7 +642,7 @@ class ModalityStudy(Descriptor):
                     found[label] = self.locate(getattr(modality, field), label)
         return found
 
-    def prepare_options(self) -> dict[str, object]:
+    def prepare_options(self, subject: str = "") -> dict[str, object]:
         """List the options that prepared recordings depend on, besides the files themselves; defaults included."""
         return self.model_dump(mode="json", include={"sha256", "stimuli", "vectors", "modalities", "simulate"})
 
@@ -657,7 +684,7 @@ class SeriesStudy(Descriptor):
         own = [] if folder is None else [self.locate(folder, "files.derivatives")]
         return [*self.found_files().values(), *own]
 
-    def inputs(self) -> list[Path]:
+    def inputs(self, subject: str = "") -> list[Path]:
         """Return every file that series are read from, those included that a table or a folder of others holds.
 
         A run that is not there is left to the reader, which names it.
@@ -672,7 +699,7 @@ class SeriesStudy(Descriptor):
                 found.append(self.locate(Path(run), "files.people: path"))
         return found
 
-    def found_files(self) -> dict[str, Path]:
+    def found_files(self, subject: str = "") -> dict[str, Path]:
         """Return where every file lies, by the name of its field; raises as `locate` does."""
         if self.files is None:
             return {}
@@ -681,7 +708,7 @@ class SeriesStudy(Descriptor):
         named |= {"scans.atlas": scans.atlas if scans else None, "scans.names": scans.names if scans else None}
         return {name: self.locate(path, f"files.{name}") for name, path in named.items() if path is not None}
 
-    def prepare_options(self) -> dict[str, object]:
+    def prepare_options(self, subject: str = "") -> dict[str, object]:
         """List the options that the series depend on, besides the files themselves; defaults included."""
         return self.model_dump(mode="json", include={"sha256", "files", "simulate", "labels", "tr_s"})
 
@@ -730,13 +757,6 @@ def _column(table: Path, name: str) -> list[str]:
 
 
 D = TypeVar("D", bound=Descriptor)
-
-
-def scanned_subjects(descriptor: Descriptor) -> list[str]:
-    """Return the fMRI subjects of a study of images: those whose patterns have regions."""
-    if not isinstance(descriptor, ImageStudy):
-        return []
-    return [subject for subject in descriptor.subjects if descriptor.modality(subject) == "fmri"]
 
 
 def load_descriptor(path: str | Path, kind: type[D] = Descriptor, raw: str | Path | None = None) -> D:  # type: ignore[assignment]

@@ -72,7 +72,7 @@ def _of_blocks(study: BlockStudy, subject: str) -> Shape:
 
 def _of_images(study: ImageStudy, subject: str) -> Shape | None:
     files = study.subjects[subject]
-    paths = study.files(subject)
+    paths = study.found_files(subject)
     tables = [path for label, path in paths.items() if label.startswith("trials")]
     n_trials = sum(_rows(path) for path in tables)
     if files.format == "epochs":

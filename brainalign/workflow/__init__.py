@@ -12,9 +12,9 @@ from brainalign.workflow.run import (
     image_state,
     log_path,
     report_path,
-    subjects_of,
 )
-from brainalign.workflow.table import STEPS, Step, job_of, planned, step_digest
+from brainalign.workflow.steps import Step
+from brainalign.workflow.table import STEPS, job_of, planned, step_digest
 
 __all__ = [
     "BASE_FILES",
@@ -38,5 +38,4 @@ __all__ = [
     "report_path",
     "running",
     "step_digest",
-    "subjects_of",
 ]

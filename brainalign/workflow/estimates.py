@@ -26,7 +26,6 @@ from brainalign.study import (
     SeriesStudy,
     TripletStudy,
     VideoStudy,
-    scanned_subjects,
     shape_of,
 )
 from brainalign.workflow.table import STEPS
@@ -77,7 +76,7 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
             work = 2 * pairs * len(config.match.measures) * config.match.draws + known
             return Cost(1500, START_S + round(0.04 * work), 1)
         if stage == "identify":  # all thresholds in every draw
-            return Cost(2500, 30 + config.identify.draws * len(scanned_subjects(descriptor)) // 4, 1)
+            return Cost(2500, 30 + config.identify.draws * len(descriptor.scanned) // 4, 1)
         if stage == "caption":
             return _caption_cost(config, descriptor)
         if stage == "ground":  # two trainings; every step meets as many places as a batch has

@@ -13,16 +13,11 @@ from brainalign.config import Config, load_descriptors
 from brainalign.devices import visible_gpus
 from brainalign.io import artifact_path, read_parquet, read_text_table
 from brainalign.study import (
-    BlockStudy,
     Descriptor,
     ImageStudy,
-    ModalityStudy,
     RdmStudy,
-    RecordingStudy,
     SentenceStudy,
     TripletStudy,
-    VideoStudy,
-    scanned_subjects,
 )
 
 # What a job is of: dataset, and subject, model and method where it has them. In the pattern of a rule they are
@@ -56,16 +51,11 @@ class Run:
     @property
     def simulated(self) -> list[str]:
         """List the studies of images whose files the run itself makes."""
-        return [name for name in self.datasets_of(ImageStudy) if self._study_of_images(name).simulate]
-
-    def _study_of_images(self, dataset: str) -> ImageStudy:
-        descriptor = self.descriptors[dataset]
-        assert isinstance(descriptor, ImageStudy)
-        return descriptor
+        return [name for name in self.datasets_of(ImageStudy) if self.descriptors[name].is_simulated]
 
     def subjects(self, dataset: str) -> list[str]:
-        """List the subjects of a dataset."""
-        return subjects_of(self.descriptors[dataset])
+        """List the subjects of a dataset whose responses are prepared one by one."""
+        return self.descriptors[dataset].subject_names
 
     def artifact(self, suffix: str, dataset: str, **labels: str) -> Path:
         """Locate the main file of an artifact."""
@@ -88,38 +78,25 @@ class Run:
 
     def raw_inputs(self, of: Labels) -> list[str]:
         """List the files that responses are read from; of a simulated study the list of all its files."""
-        dataset, descriptor = of["dataset"], self.descriptors[of["dataset"]]
+        dataset = of["dataset"]
         if dataset in self.simulated:
             return [str(self.raw_file("simulated.json", dataset))]
-        if isinstance(descriptor, ImageStudy | RecordingStudy):
-            return [str(path) for path in descriptor.inputs(of["subject"])]
-        if isinstance(descriptor, BlockStudy):
-            return [str(path) for path in descriptor.files(of["subject"]).values()]
-        if isinstance(descriptor, RdmStudy):
-            return [str(path) for path in descriptor.found_files().values()]
-        if isinstance(descriptor, SentenceStudy | TripletStudy):
-            return [str(path) for path in descriptor.all_files()]
-        return [str(path) for path in descriptor.inputs()]
+        return [str(path) for path in self.descriptors[dataset].inputs(of.get("subject", ""))]
 
     def stimuli(self, of: Labels) -> list[str]:
         """List the table of the stimuli of a dataset; nothing where the descriptor holds them."""
-        dataset, descriptor = of["dataset"], self.descriptors[of["dataset"]]
-        if dataset in self.simulated or isinstance(descriptor, RdmStudy | TripletStudy | SentenceStudy):
+        dataset = of["dataset"]
+        if dataset in self.simulated or dataset in self.datasets_of(RdmStudy, TripletStudy, SentenceStudy):
             return [str(self.raw_file("stimuli/stimuli.tsv", dataset))]
-        if isinstance(descriptor, ModalityStudy):
-            return [str(descriptor.locate(descriptor.stimuli, "stimuli"))]
-        if isinstance(descriptor, ImageStudy):
-            return [str(descriptor.locate(descriptor.images, "images"))]
-        return []
+        table = self.descriptors[dataset].stimulus_table()
+        return [] if table is None else [str(table)]
 
     def image_state(self, of: Labels) -> str:
         """Digest what changes when an image does; of images that the run makes itself their table says it."""
-        dataset, descriptor = of["dataset"], self.descriptors[of["dataset"]]
-        if isinstance(descriptor, TripletStudy):
-            return "".join(map(image_state, descriptor.found("images")))
-        if not isinstance(descriptor, ImageStudy | ModalityStudy) or descriptor.simulate:
+        descriptor = self.descriptors[of["dataset"]]
+        if descriptor.is_simulated:
             return ""
-        return image_state(self.stimuli({"dataset": dataset})[0])
+        return "".join(map(image_state, descriptor.image_tables()))
 
     def caption_table(self, of: Labels) -> list[str]:
         """List the table of captions of a study; nothing where the table of images holds them."""
@@ -148,7 +125,7 @@ class Run:
     def regions_beside_concepts(self) -> list[Path]:
         """List the RDMs of the fMRI subjects of another dataset, where the configuration names one that is there."""
         other = self.config.concepts.regions_of
-        subjects = scanned_subjects(self.descriptors[other]) if other in self.descriptors else []
+        subjects = self.descriptors[other].scanned if other in self.descriptors else []
         return [self.artifact("rdm", str(other), subject=subject) for subject in subjects]
 
     def matched_models(self, dataset: str) -> list[str]:
@@ -172,16 +149,9 @@ class Run:
         descriptor = self.descriptors[of["dataset"]]
         return [
             self.artifact(suffix, of["dataset"], subject=subject)
-            for subject in scanned_subjects(descriptor)
+            for subject in descriptor.scanned
             if subject != of["subject"]
         ]
-
-
-def subjects_of(descriptor: Descriptor) -> list[str]:
-    """List the subjects of a study that has responses."""
-    if isinstance(descriptor, BlockStudy | ImageStudy | RecordingStudy | VideoStudy):
-        return list(descriptor.subjects)
-    return []
 
 
 def files_of_folder(folder: str | Path | None) -> list[str]:

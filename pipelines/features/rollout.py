@@ -66,7 +66,7 @@ def rollout(job: Job) -> None:
 
 
 def _read(descriptor: VideoStudy, name: str, provenance: Provenance) -> Videos | None:
-    path = descriptor.files(next(iter(descriptor.subjects))).get(name)
+    path = descriptor.found_files(next(iter(descriptor.subjects))).get(name)
     if path is None:
         return None
     if path.is_file():

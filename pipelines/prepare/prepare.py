@@ -20,7 +20,7 @@ def prepare(job: Job) -> None:
     descriptor = load_descriptor(job.path("descriptor"), BlockStudy)
     problems = [*audit(descriptor, [subject]), *copied_recordings(descriptor, subject)]
     stop_on(problems)
-    for field, path in descriptor.files(subject).items():
+    for field, path in descriptor.found_files(subject).items():
         job.provenance.read(field, path)
     recording = read_fmri(descriptor, subject)
     responses = recording.responses

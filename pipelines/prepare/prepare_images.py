@@ -37,7 +37,7 @@ def prepare_images(job: Job) -> None:
     """Read the recordings of one subject; save trials, their split by images, and what repeats in every target."""
     subject = job.labels["subject"]
     descriptor = load_descriptor(job.path("descriptor"), ImageStudy, raw=job.path("folder"))
-    files = descriptor.files(subject)
+    files = descriptor.found_files(subject)
     for field, path in files.items():
         if path.is_file():
             job.provenance.read(field, path)

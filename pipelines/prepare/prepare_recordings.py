@@ -11,7 +11,7 @@ def prepare_recordings(job: Job) -> None:
     """Check the recordings of one subject and save their epochs, with how many were rejected."""
     subject = job.labels["subject"]
     descriptor = load_descriptor(job.path("descriptor"), RecordingStudy)
-    for field, path in descriptor.files(subject).items():
+    for field, path in descriptor.found_files(subject).items():
         if path.is_file():
             job.provenance.read(field, path)
     stop_on([Problem(descriptor.name, line) for line in changed_files(descriptor)])

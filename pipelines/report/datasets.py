@@ -50,7 +50,6 @@ from brainalign.study import (
     SentenceStudy,
     SeriesStudy,
     TripletStudy,
-    scanned_subjects,
 )
 from brainalign.workflow import LEAST_SUBJECTS
 
@@ -185,7 +184,7 @@ def _convergence(shelf: Shelf, failed: bool) -> Section:
 
 def _identification(shelf: Shelf, descriptor: ImageStudy, failed: bool) -> tuple[Section, list[FailedControl]]:
     """Return the section on regions named across subjects, or why there is none, and its controls that failed."""
-    n_scanned = len(scanned_subjects(descriptor))
+    n_scanned = len(descriptor.scanned)
     if n_scanned < LEAST_SUBJECTS:
         few = no_identification(
             f"No regions are named across subjects, and no figure is drawn: that needs {LEAST_SUBJECTS} or more fMRI "

@@ -107,11 +107,10 @@ def _earlier(read: Mapping[str, str], made: list[Path], stale: set[Path], raw: M
 
 def _raw_digests(run: Run, dataset: str, subject: str) -> dict[str, str]:
     """Digest the files that a subject's responses are read from, by their name in the descriptor."""
-    descriptor = run.descriptors[dataset]
     try:
-        files = descriptor.files(subject) if subject else descriptor.found_files()  # type: ignore[attr-defined]
+        files = run.descriptors[dataset].found_files(subject)
         return {name: file_digest(path) for name, path in files.items() if path.is_file()}
-    except (BrainalignError, AttributeError):
+    except BrainalignError:
         return {}
 
 

@@ -353,12 +353,12 @@ def _recorded(descriptor: Descriptor) -> Iterator[tuple[str, str, Path]]:
     if isinstance(descriptor, BlockStudy | ImageStudy | RecordingStudy | VideoStudy):
         for subject in descriptor.subjects:
             with suppress(BrainalignError):
-                for field, path in descriptor.files(subject).items():
+                for field, path in descriptor.found_files(subject).items():
                     if field.split(".")[0] in MEASURED:
                         yield subject, f"subjects.{subject}.{field}", path
                 described = descriptor.subjects[subject]
                 if isinstance(described, BidsFiles):
-                    root = descriptor.files(subject)["root"]
+                    root = descriptor.found_files(subject)["root"]
                     for path in sorted({path for pattern in described.signals for path in root.glob(pattern)}):
                         if path.suffix in SIGNAL_FILES:  # no sidecars
                             yield subject, f"subjects.{subject}: {path.name}", path

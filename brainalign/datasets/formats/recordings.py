@@ -307,14 +307,14 @@ def read_recordings(descriptor: RecordingStudy, subject: str) -> Responses:
     files, cut = descriptor.subjects[subject], descriptor.epochs
     if files.format == "epochs":
         recordings = []
-        for path in descriptor.files(subject).values():
+        for path in descriptor.found_files(subject).values():
             epochs = open_epochs(path)
             if cut.baseline_s is not None:
                 epochs.apply_baseline(cut.baseline_s, verbose="error")
             recordings.append(epochs.crop(cut.tmin_s, cut.tmax_s, verbose="error"))
         return epochs_to_responses(recordings, decimate=cut.decimate)
     if files.format == "bids":
-        root = descriptor.files(subject)["root"]
+        root = descriptor.found_files(subject)["root"]
         raws = [
             read_bids_events(
                 root,
@@ -328,7 +328,7 @@ def read_recordings(descriptor: RecordingStudy, subject: str) -> Responses:
             for run in files.runs or (None,)
         ]
     else:
-        raws = [read_muse(path, descriptor.markers) for path in descriptor.files(subject).values()]
+        raws = [read_muse(path, descriptor.markers) for path in descriptor.found_files(subject).values()]
     epochs = [
         make_epochs(
             raw,

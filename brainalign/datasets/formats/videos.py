@@ -72,7 +72,7 @@ def read_neural(descriptor: VideoStudy, subject: str) -> NDArray[Any]:
     BrainalignError
         If the file cannot be read or lacks the array, it has not four axes, or regions name neurons it has not.
     """
-    path = descriptor.files(subject)["neural"]
+    path = descriptor.found_files(subject)["neural"]
     neural = _arrays(path, "neural")["neural"]
     if neural.ndim != 4:
         raise BrainalignError(f"{path}: neural has shape {neural.shape}; give (condition, time, neuron, repeat)")

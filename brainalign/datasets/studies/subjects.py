@@ -31,7 +31,7 @@ def read_subject(descriptor: ImageStudy, subject: str, *, as_they_are: bool = Fa
     BrainalignError
         If a file is missing or cannot be read as what it should be; see the readers.
     """
-    files, paths = descriptor.subjects[subject], descriptor.files(subject)
+    files, paths = descriptor.subjects[subject], descriptor.found_files(subject)
     if isinstance(files, EpochFiles):
         epochs = descriptor.epochs
         return read_epochs(
