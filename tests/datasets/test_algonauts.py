@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from jobs import run_step
 from PIL import Image
 
 from brainalign.arrays import Responses
@@ -13,7 +14,6 @@ from brainalign.checks import BrainalignError
 from brainalign.datasets import audit_study, read_algonauts, read_algonauts_images
 from brainalign.datasets.published import ALGONAUTS_ROIS
 from brainalign.io import load
-from brainalign.pipelines.prepare import prepare_images
 from brainalign.study import ImageStudy, load_descriptor
 
 N = {"L": 40, "R": 50}
@@ -205,14 +205,10 @@ def test_prepare_takes_the_folder(challenge) -> None:
     assert not audit_study(study).errors
     inputs = {path.name for path in study.inputs("01")}
     assert {"lh_training_fmri.npy", "rh.streams_challenge_space.npy", "mapping_streams.npy"} <= inputs
-    outputs = {
-        name: folder / f"sub-01_{name}" for name in ("responses.safetensors", "splits.parquet", "ceiling.parquet")
-    }
-    arguments = ["--settings", "{}", "--descriptor", str(descriptor), "--raw", "nowhere", "--subject", "01"]
-    arguments += ["--stimuli", str(folder / "stimuli.tsv")]
-    for name, path in outputs.items():
-        arguments += [f"--{name.split('.')[0]}", str(path)]
-    assert prepare_images.main(arguments) == 0
+    names = ("responses.safetensors", "splits.parquet", "ceiling.parquet")
+    outputs = {name.split(".")[0]: folder / f"sub-01_{name}" for name in names}
+    inputs = {"descriptor": descriptor, "folder": "nowhere", "stimuli": folder / "stimuli.tsv"}
+    assert run_step("prepare_images", inputs=inputs, outputs=outputs, labels={"subject": "01"}) == 0
     kinds = (Responses, pd.DataFrame, pd.DataFrame)
     prepared, splits, ceiling = (load(path, kind) for path, kind in zip(outputs.values(), kinds, strict=True))
     np.testing.assert_array_equal(prepared.values, challenge.read().responses.values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from jobs import run_step
 
 from brainalign.datasets import (
     ModalityData,
@@ -23,7 +23,6 @@ from brainalign.datasets import (
     series_copies,
 )
 from brainalign.io import load_sidecar
-from brainalign.pipelines.prepare import prepare, prepare_recordings
 from brainalign.study import load_descriptor
 
 
@@ -36,11 +35,10 @@ def levels(path: Path) -> list[tuple[str, str]]:
 
 def run_prepare(path: Path, subject: str, to: Path) -> int:
     names = ("responses.safetensors", "splits.parquet", "ceiling.parquet", "noise.safetensors")
-    outputs = [f"--{name.partition('.')[0]}={to / name}" for name in names]
-    outputs += [f"--mask={to / 'mask.nii.gz'}", f"--bold={to / 'bold.nii.gz'}"]
-    settings = json.dumps({"prepare": {"n_halvings": 2}})
+    outputs = {name.partition(".")[0]: to / name for name in (*names, "mask.nii.gz", "bold.nii.gz")}
     to.mkdir(exist_ok=True)
-    return prepare.main([f"--settings={settings}", f"--descriptor={path}", f"--subject={subject}", *outputs])
+    labels, settings = {"subject": subject}, {"prepare": {"n_halvings": 2}}
+    return run_step("prepare", settings, inputs={"descriptor": path}, outputs=outputs, labels=labels)
 
 
 def test_a_run_that_is_there_twice_stops(small, tmp_path, capsys) -> None:
@@ -142,6 +140,12 @@ def with_recordings(path: Path, **subjects: list[str]) -> Path:
     return path
 
 
+def run_prepare_recordings(path: Path, subject: str, to: Path) -> int:
+    outputs = {"responses": to / "responses.safetensors"}
+    labels = {"subject": subject}
+    return run_step("prepare_recordings", inputs={"descriptor": path}, outputs=outputs, labels=labels)
+
+
 def test_recordings_of_their_own_pass(recorded) -> None:
     assert levels(recorded) == []
 
@@ -152,16 +156,14 @@ def test_a_recording_that_is_there_twice_stops(recorded, second, tmp_path, capsy
     (tmp_path / "copy.csv").write_bytes((tmp_path / second).read_bytes())
     path = with_recordings(recorded, s1=[first, "1.csv", "copy.csv"])
     assert ("error", "subjects.1") in levels(path)
-    command = ["--settings={}", f"--descriptor={path}", "--subject=1"]
-    assert prepare_recordings.main([*command, f"--responses={tmp_path / 'responses.safetensors'}"]) == 2
+    assert run_prepare_recordings(path, "1", tmp_path) == 2
     assert "have the same signals" in capsys.readouterr().err
 
 
 def test_a_recording_of_two_people_is_told(recorded, tmp_path) -> None:
     path = with_recordings(recorded, s1=["0.csv", "1.csv"], s2=["2.csv", "1.csv"])
     assert [level for level, _ in levels(path)] == ["warning", "warning"]
-    command = ["--settings={}", f"--descriptor={path}", "--subject=2"]
-    assert prepare_recordings.main([*command, f"--responses={tmp_path / 'responses.safetensors'}"]) == 0
+    assert run_prepare_recordings(path, "2", tmp_path) == 0
     (note,) = load_sidecar(tmp_path / "responses.safetensors")["details"]["warnings"]
     assert "1.csv" in note
 

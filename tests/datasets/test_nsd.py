@@ -10,6 +10,7 @@ import pytest
 import scipy.io
 import yaml
 from dask.distributed import Client
+from jobs import run_step
 from PIL import Image
 
 from brainalign.arrays import Responses
@@ -18,7 +19,6 @@ from brainalign.datasets import audit_study, open_nsd, read_nsd, write_nsd_image
 from brainalign.datasets.published import NSD_SESSIONS, read_nsd_design
 from brainalign.encoding import Ridge
 from brainalign.io import load
-from brainalign.pipelines.prepare import prepare_images
 from brainalign.regression import fit_distributed
 from brainalign.statistics import noise_ceiling_from_ncsnr
 from brainalign.study import ImageStudy, load_descriptor
@@ -356,14 +356,10 @@ def test_prepare_takes_the_folder(nsd) -> None:
     study = load_descriptor(descriptor, ImageStudy)
     assert not audit_study(study).errors
     assert {"betas_session01.hdf5", "nsdgeneral.nii.gz", "nsd_expdesign.mat"} <= {p.name for p in study.inputs("04")}
-    outputs = {
-        name: nsd.root / f"sub-04_{name}" for name in ("responses.safetensors", "splits.parquet", "ceiling.parquet")
-    }
-    arguments = ["--settings", "{}", "--descriptor", str(descriptor), "--raw", "nowhere", "--subject", "04"]
-    arguments += ["--stimuli", str(nsd.root / "images" / "stimuli.tsv")]
-    for name, path in outputs.items():
-        arguments += [f"--{name.split('.')[0]}", str(path)]
-    assert prepare_images.main(arguments) == 0
+    names = ("responses.safetensors", "splits.parquet", "ceiling.parquet")
+    outputs = {name.split(".")[0]: nsd.root / f"sub-04_{name}" for name in names}
+    inputs = {"descriptor": descriptor, "folder": "nowhere", "stimuli": nsd.root / "images" / "stimuli.tsv"}
+    assert run_step("prepare_images", inputs=inputs, outputs=outputs, labels={"subject": "04"}) == 0
     kinds = (Responses, pd.DataFrame, pd.DataFrame)
     prepared, splits, ceiling = (load(path, kind) for path, kind in zip(outputs.values(), kinds, strict=True))
     expected = nsd.read(sessions=[1], within=["V1d", "V1v"])

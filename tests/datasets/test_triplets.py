@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from jobs import run_step
 
 from brainalign.arrays import Arrays
 from brainalign.checks import BrainalignError
 from brainalign.datasets import audit_study, read_judgements, read_objects, read_triplets
 from brainalign.io import artifact_path, load, load_sidecar
-from brainalign.pipelines.prepare import prepare_triplets
 from brainalign.simulation import ConceptWorld, concept_world, write_things_files
 from brainalign.study import TripletStudy, load_descriptor
 
@@ -149,8 +149,8 @@ def test_an_embedding_of_other_objects_is_refused(tmp_path: Path, world: Concept
 
 def prepare(path: Path, results: Path) -> tuple[int, Path, Path]:
     out, stimuli = artifact_path(results, "things", "triplets"), results / "stimuli.tsv"
-    arguments = ["--descriptor", str(path), "--settings", "{}", "--triplets", str(out), "--stimuli", str(stimuli)]
-    return prepare_triplets.main(arguments), out, stimuli
+    files = {"triplets": out, "stimuli": stimuli}
+    return run_step("prepare_triplets", inputs={"descriptor": path}, outputs=files), out, stimuli
 
 
 @pytest.mark.parametrize("published", [True, False])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -21,7 +20,8 @@ from brainalign.arrays import Layers
 from brainalign.features import EfficientNetExtractor, UserExtractor
 from brainalign.features.images import load_images
 from brainalign.io import artifact_files, artifact_path, load, load_sidecar
-from brainalign.pipelines.features.extract import main
+from brainalign.pipelines import run_job
+from brainalign.workflow import Job
 
 # Every forward pass leaves a line, and takes its time so that a test can kill it.
 COUNTING = """
@@ -80,12 +80,13 @@ class Study:
         pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(self.root / "images" / f"{name}.png", compress_level=1)
 
-    def arguments(self) -> list[str]:
-        files = ["--stimuli", str(self.root / "stimuli.tsv"), "--features", str(self.features)]
-        return [*files, "--settings", json.dumps({"model": self.model})]
+    @property
+    def job(self) -> Job:
+        inputs, outputs = {"stimuli": [self.root / "stimuli.tsv"]}, {"features": self.features}
+        return Job("extract", {"model": self.model}, inputs, outputs)
 
     def start(self, pause: float = 0) -> subprocess.Popen[str]:
-        command = [sys.executable, "-P", "-m", "brainalign.pipelines.features.extract", *self.arguments()]
+        command = [sys.executable, "-P", "-m", "brainalign.pipelines", str(self.job.write(self.root / "jobs"))]
         env = os.environ | {"COUNT": str(self.root / "count"), "PAUSE": str(pause), "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
 
@@ -96,7 +97,7 @@ class Study:
 
     def run_here(self) -> int:
         """Run the stage in this process, which saves the seconds of importing torch."""
-        return main(self.arguments())
+        return run_job(self.job)
 
     def kill_when(self, condition: Callable[[], bool], pause: float = 0) -> None:
         process = self.start(pause)

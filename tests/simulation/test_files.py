@@ -10,12 +10,11 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+from jobs import run_step
 from PIL import Image
 
 from brainalign.checks import BrainalignError
-from brainalign.pipelines.prepare import simulate
 from brainalign.simulation import LAYERS, activations, draw_scenes, render, rest_networks, schedule, simulate_rest
-from brainalign.workflow import STAGES
 
 TINY = {
     "n_shared": 12,
@@ -28,17 +27,16 @@ TINY = {
 }
 
 
-def run(folder: Path, monkeypatch: pytest.MonkeyPatch, seed: int = 0, **changes: object) -> int:
-    monkeypatch.setitem(STAGES, "simulate", ("simulation",))
-    settings = json.dumps({"simulate": TINY | changes})
-    return simulate.main(["--folder", str(folder), "--settings", settings, "--seed", str(seed)])
+def run(folder: Path, seed: int = 0, **changes: object) -> int:
+    outputs = {"listing": folder / "simulated.json", "stimuli": folder / "stimuli" / "stimuli.tsv"}
+    settings = {"simulate": TINY | changes}
+    return run_step("simulate", settings, inputs={"folder": folder}, outputs=outputs, seed=seed)
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("simulated")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        assert run(folder, monkeypatch) == 0
+    assert run(folder) == 0
     return folder
 
 
@@ -111,22 +109,20 @@ def test_generator_loads_as_any_hugging_face_model(study: Path) -> None:
     }
 
 
-def test_same_seed_same_bytes_and_another_differs(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_seed_same_bytes_and_another_differs(study: Path, tmp_path: Path) -> None:
     only_fmri = {"meg_subjects": 0, "eeg_subjects": 0}
-    assert run(tmp_path / "a", monkeypatch, **only_fmri) == 0
-    assert run(tmp_path / "b", monkeypatch, seed=1, **only_fmri) == 0
+    assert run(tmp_path / "a", **only_fmri) == 0
+    assert run(tmp_path / "b", seed=1, **only_fmri) == 0
     for name in ("stimuli/stimuli.tsv", "sub-01/sub-01_hemi-L_betas.func.gii", "sub-01/sub-01_rest.tsv"):
         here = (study / name).read_bytes()
         assert (tmp_path / "a" / name).read_bytes() == here
         assert (tmp_path / "b" / name).read_bytes() != here
 
 
-def test_bad_settings_are_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(tmp_path, monkeypatch, n_repeat=2) == 2
+def test_bad_settings_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, n_repeat=2) == 2
     assert "did you mean 'n_repeats'" in capsys.readouterr().err
-    assert run(tmp_path, monkeypatch, image_size=100) == 2
+    assert run(tmp_path, image_size=100) == 2
     assert "multiple of 128" in capsys.readouterr().err
 
 

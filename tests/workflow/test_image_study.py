@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from jobs import run_step
 from PIL import Image
 
 from brainalign.arrays import Layers, Responses
 from brainalign.features import EfficientNetExtractor
 from brainalign.io import artifact_path, load, load_sidecar
-from brainalign.pipelines.prepare import prepare_images
 from brainalign.pipelines.summarize.summarize_images import _recovery as planted_and_recovered
 from brainalign.simulation import render
 
@@ -353,11 +353,9 @@ def test_planted_ceilings_are_found_at_every_time(simulated, tmp_path: Path) -> 
     raw = simulated.root / "results" / "scenes" / "simulated" / "raw"
     content = yaml.safe_load((simulated.root / "simulated.yaml").read_text()) | {"epochs": {"whiten": False}}
     (tmp_path / "plain.yaml").write_text(yaml.safe_dump(content))
-    arguments = ["--descriptor", str(tmp_path / "plain.yaml"), "--raw", str(raw), "--subject", "01"]
-    arguments += ["--stimuli", str(raw / "stimuli" / "stimuli.tsv"), "--settings", "{}"]
     paths = {suffix: artifact_path(tmp_path, "simulated", suffix, subject="01") for suffix in PREPARED}
-    arguments += [part for suffix, path in paths.items() for part in (f"--{suffix}", str(path))]
-    assert prepare_images.main(arguments) == 0
+    inputs = {"descriptor": tmp_path / "plain.yaml", "folder": raw, "stimuli": raw / "stimuli" / "stimuli.tsv"}
+    assert run_step("prepare_images", inputs=inputs, outputs=paths, labels={"subject": "01"}) == 0
     responses, ceiling = load(paths["responses"], Responses), load(paths["ceiling"], pd.DataFrame)
     decisions = table(raw.parent, "01", "encoding", "preference", model="generator", method="ridge")
     found = planted_and_recovered(

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jobs import run_step
 
 from brainalign.arrays import Responses
 from brainalign.io import Provenance, artifact_path, load, save
-from brainalign.pipelines.summarize import summarize_group
 
 N_IMAGES, N_TARGETS, N_REPEATS = 40, 30, 2
 
@@ -40,9 +40,9 @@ def write_subject(root: Path, subject: str, values: np.ndarray, n_targets: int =
 
 def ceilings(root: Path, subjects: list[list[str]]) -> pd.DataFrame:
     output = artifact_path(root, "study", "ceiling")
-    arguments = ["--settings", "{}", "--ceiling", str(output)]
-    arguments += ["--responses", *(paths[0] for paths in subjects), "--splits", *(paths[1] for paths in subjects)]
-    assert summarize_group.main(arguments) == 0
+    responses, splits = zip(*subjects, strict=True)
+    inputs = {"responses": responses, "splits": splits}
+    assert run_step("summarize_group", inputs=inputs, outputs={"ceiling": output}) == 0
     return load(output, pd.DataFrame)
 
 
