@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from jobs import run_step
 from pydantic import ValidationError
 
 from brainalign.arrays import Arrays, Features, Layers
 from brainalign.config import AlignSettings
 from brainalign.geometry import object_similarities, odd_one_out_accuracy, rdm
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines.compare import align
 from brainalign.report import ALIGNMENT_TABLES, alignment_section, no_alignment
 from brainalign.simulation import abstraction_world
 
@@ -63,11 +62,14 @@ class Study:
 
     def run(self, **options: object) -> int:
         concepts = {"methods": ["sparse"], "permutations": 19, "regions_of": "brains"}
-        arguments = ["--settings", json.dumps({"align": OPTIONS | options, "concepts": concepts})]
-        arguments += ["--triplets", str(self.path("triplets")), "--concepts", str(self.path("concepts")), "--features"]
-        arguments += [str(self.path("features", model=model)) for model in ("one", "two")]
-        arguments += ["--regions", *(str(artifact_path(self.folder, "brains", "rdm", subject=s)) for s in ("01", "02"))]
-        return align.main([*arguments, *(part for name in OUTPUTS for part in (f"--{name}", str(self.path(name))))])
+        inputs = {
+            "triplets": self.path("triplets"),
+            "concepts": self.path("concepts"),
+            "features": [self.path("features", model=model) for model in ("one", "two")],
+            "regions": [artifact_path(self.folder, "brains", "rdm", subject=subject) for subject in ("01", "02")],
+        }
+        outputs = {name: self.path(name) for name in OUTPUTS}
+        return run_step("align", {"align": OPTIONS | options, "concepts": concepts}, inputs=inputs, outputs=outputs)
 
 
 @pytest.fixture(scope="module")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from jobs import run_step
 
 from brainalign.arrays import Features, Layers, Responses
 from brainalign.config import Config
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines.synthesize import caption
 from brainalign.report import ImageMaterial
 from brainalign.report.synthesis_sections import caption_methods, caption_verdict, voxel_captions_section
 from brainalign.simulation import captioned_voxels, clear_scenes, labelled_embeddings
@@ -57,12 +56,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]
 def run(folder: Path, ceiling_threshold: float = 0.2, **options: object) -> int:
     given = {"permutations": 99, "draws": 100, "nulls": 9, "temperatures": [3, 30], "model": "net"} | options
     settings = {"caption": given, "model": {}, "ceiling_threshold": ceiling_threshold, "confidence": 0.95}
-    paths = {
-        name: artifact_path(folder, "d", name, subject="1") for name in ("responses", "splits", "ceiling", *OUTPUTS)
-    }
-    paths["features"] = artifact_path(folder, "d", "features", model="net")
-    arguments = [part for name, path in paths.items() for part in (f"--{name}", str(path))]
-    return caption.main(["--settings", json.dumps(settings), *arguments])
+    inputs, outputs = (
+        {name: artifact_path(folder, "d", name, subject="1") for name in names}
+        for names in (("responses", "splits", "ceiling"), OUTPUTS)
+    )
+    inputs["features"] = artifact_path(folder, "d", "features", model="net")
+    return run_step("caption", settings, inputs=inputs, outputs=outputs)
 
 
 def table(folder: Path, suffix: str) -> pd.DataFrame:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from jobs import run_step
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.config import Config
 from brainalign.geometry import rdm
 from brainalign.io import Provenance, load_sidecar, save
-from brainalign.pipelines.compare import compare_images, compare_rdms
 from brainalign.report import render_rdm_page
 from brainalign.study import RdmStudy, parse
 
@@ -53,12 +52,11 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(study: Path, settings: dict[str, object]) -> int:
-    outputs = {"rdm": "rdm.safetensors", "comparison": "comparison.parquet", "differences": "differences.parquet"}
-    files = [part for name, file in outputs.items() for part in (f"--{name}", str(study / file))]
-    features = [str(study / f"model-{model}_features.safetensors") for model in ("net", "random")]
-    options = json.dumps({"compare": settings, "confidence": 0.95})
-    inputs = ["--references", str(study / "references.safetensors"), "--features", *features]
-    return compare_rdms.main(["--settings", options, *inputs, *files])
+    files = {"rdm": "rdm.safetensors", "comparison": "comparison.parquet", "differences": "differences.parquet"}
+    outputs = {name: study / file for name, file in files.items()}
+    features = [study / f"model-{model}_features.safetensors" for model in ("net", "random")]
+    inputs = {"references": study / "references.safetensors", "features": features}
+    return run_step("compare_rdms", {"compare_rdms": settings, "confidence": 0.95}, inputs=inputs, outputs=outputs)
 
 
 def test_a_combination_is_one_more_row_with_ceiling_chance_and_control(study: Path) -> None:
@@ -122,13 +120,11 @@ def test_regions_get_a_row_per_combination_and_its_twin(study: Path) -> None:
     save(study / "responses.safetensors", responses, Provenance("prepare_images", {}, "0" * 64))
     splits = trials[["trial_id", "stimulus_id"]].assign(group="all", split="test", fold=0, seed=0)
     save(study / "splits.parquet", splits, Provenance("prepare_images", {}, "0" * 64))
-    files = {"responses": "responses.safetensors", "splits": "splits.parquet"}
-    files |= {"rdm": "images_rdm.safetensors", "comparison": "images_comparison.parquet"}
-    named = [part for name, file in files.items() for part in (f"--{name}", str(study / file))]
-    features = [str(study / f"model-{model}_features.safetensors") for model in ("net", "twin")]
-    settings = SETTINGS | {"permutations": 19, "combination_draws": 60}
-    options = json.dumps({"compare": settings})
-    assert compare_images.main(["--settings", options, *named, "--features", *features]) == 0
+    features = [study / f"model-{model}_features.safetensors" for model in ("net", "twin")]
+    inputs = {"responses": study / "responses.safetensors", "splits": study / "splits.parquet", "features": features}
+    outputs = {"rdm": study / "images_rdm.safetensors", "comparison": study / "images_comparison.parquet"}
+    settings = {"compare_images": SETTINGS | {"permutations": 19, "combination_draws": 60}}
+    assert run_step("compare_images", settings, inputs=inputs, outputs=outputs) == 0
     table = pd.read_parquet(study / "images_comparison.parquet")
     row = table[table["kind"] == "combination"].set_index(["group", "model"])
     assert set(row.index) == {(group, model) for group in ("seen", "unseen") for model in ("net", "twin")}

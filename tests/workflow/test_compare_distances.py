@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from jobs import run_step
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.geometry import noise_covariance, rdm
 from brainalign.io import Provenance, artifact_path, load, save
-from brainalign.pipelines.compare import compare, compare_images
 
 N_STIMULI, N_RUNS, N_TARGETS = 7, 4, 9
 NAMES = [f"thing{k}" for k in range(N_STIMULI)]
@@ -46,19 +45,17 @@ def study(tmp_path: Path) -> tuple[Path, Responses, np.ndarray]:
     return tmp_path, responses, residuals
 
 
-def run(stage: object, folder: Path, suffixes: tuple[str, ...], settings: dict[str, object]) -> int:
-    named = [part for suffix, path in files(folder, *suffixes).items() for part in (f"--{suffix}", str(path))]
-    features = ["--features", str(artifact_path(folder, "d", "features", model="net"))]
-    options = {"compare": settings, "confidence": 0.95}
-    return stage.main(["--settings", json.dumps(options), *named, *features])
+def run(step: str, folder: Path, noise: str, settings: dict[str, object]) -> int:
+    inputs = files(folder, "responses", noise) | {"features": artifact_path(folder, "d", "features", model="net")}
+    outputs = files(folder, "rdm", "comparison")
+    return run_step(step, {step: settings, "confidence": 0.95}, inputs=inputs, outputs=outputs)
 
 
 def test_blocks(study: tuple[Path, Responses, np.ndarray]) -> None:
     folder, responses, residuals = study
     distances = ["crossnobis", "correlation", "euclidean", "mahalanobis"]
-    suffixes = ("responses", "noise", "rdm", "comparison")
-    assert run(compare, folder, suffixes, {"distances": distances, "permutations": 50}) == 0
-    where = files(folder, *suffixes)
+    assert run("compare", folder, "noise", {"distances": distances, "permutations": 50}) == 0
+    where = files(folder, "rdm", "comparison")
     found, noise = load(where["rdm"], Arrays), noise_covariance(residuals, 40)
     labels = responses.trials["stimulus_id"].to_numpy(), responses.trials["run"].to_numpy()
     for distance in distances:
@@ -72,10 +69,9 @@ def test_blocks(study: tuple[Path, Responses, np.ndarray]) -> None:
 @pytest.mark.parametrize("distance", ["correlation", "crossnobis", "euclidean"])
 def test_images(study: tuple[Path, Responses, np.ndarray], distance: str) -> None:
     folder, responses, _ = study
-    suffixes = ("responses", "splits", "rdm", "comparison")
     settings = {"distance": distance, "permutations": 50, "draws": 100}
-    assert run(compare_images, folder, suffixes, settings) == 0
-    where = files(folder, *suffixes)
+    assert run("compare_images", folder, "splits", settings) == 0
+    where = files(folder, "rdm", "comparison")
     labels = responses.trials["stimulus_id"].to_numpy(), responses.trials["run"].to_numpy()
     found = load(where["rdm"], Arrays)["responses"]
     np.testing.assert_allclose(found[0], rdm(responses.values, distance, *labels), rtol=1e-4, atol=1e-6)
@@ -89,9 +85,8 @@ def test_crossnobis_needs_repeats(
     study: tuple[Path, Responses, np.ndarray], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, responses, _ = study
-    suffixes = ("responses", "splits", "rdm", "comparison")
     once = responses.select(trials=(responses.trials["run"] == "0").to_numpy())
     save(files(folder, "responses")["responses"], once, Provenance("prepare", {}, ""))
     settings = {"distance": "crossnobis", "permutations": 50, "draws": 100}
-    assert run(compare_images, folder, suffixes, settings) == 2
+    assert run("compare_images", folder, "splits", settings) == 2
     assert "some test images were shown once" in capsys.readouterr().err

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from jobs import draw_incomplete, draw_page, run_step
 
 from brainalign.arrays import Arrays, Features, Layers
 from brainalign.checks import BrainalignError
@@ -16,11 +16,9 @@ from brainalign.config import Config, load_descriptors
 from brainalign.geometry import rdm
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
 from brainalign.pipelines.compare import concepts
-from brainalign.pipelines.prepare import prepare_triplets
-from brainalign.pipelines.report import report_concepts
 from brainalign.simulation import ConceptWorld, concept_world, write_things_files
 from brainalign.study import parse
-from brainalign.workflow import group_report_path
+from brainalign.workflow import Job, group_report_path
 
 SUFFIXES = ("concepts", "choices", "conceptdimensions", "networks", "readouts", "conceptregions")
 OPTIONS = {
@@ -78,8 +76,8 @@ def tables(tmp_path_factory: pytest.TempPathFactory, world: ConceptWorld) -> tup
     descriptor, results = write_study(folder / "study", world), folder / "results"
     paths = {suffix: artifact_path(results, "things", suffix) for suffix in ("triplets", *SUFFIXES)}
     stimuli = results / "stimuli.tsv"
-    arguments = ["--descriptor", str(descriptor), "--settings", "{}", "--stimuli", str(stimuli)]
-    assert prepare_triplets.main([*arguments, "--triplets", str(paths["triplets"])]) == 0
+    prepared = {"triplets": paths["triplets"], "stimuli": stimuli}
+    assert run_step("prepare_triplets", inputs={"descriptor": descriptor}, outputs=prepared) == 0
     objects = pd.read_csv(stimuli, sep="\t")
     by, rng = Provenance("test", {}, ""), np.random.default_rng(0)
     features = {}
@@ -97,10 +95,9 @@ def tables(tmp_path_factory: pytest.TempPathFactory, world: ConceptWorld) -> tup
         conditions = objects["stimulus_id"].iloc[shown].tolist()
         save(regions[-1], Arrays(responses=rdm(both, "correlation")), by, groups=["IT", "noise"], conditions=conditions)
     settings = {"concepts": OPTIONS | {"regions_of": "brain"}}
-    arguments = ["--settings", json.dumps(settings), "--triplets", str(paths["triplets"])]
-    arguments += ["--features", *map(str, features.values()), "--regions", *map(str, regions)]
-    outputs = [part for suffix in SUFFIXES for part in (f"--{suffix}", str(paths[suffix]))]
-    assert concepts.main(arguments + outputs) == 0
+    inputs = {"triplets": paths["triplets"], "features": features.values(), "regions": regions}
+    outputs = {suffix: paths[suffix] for suffix in SUFFIXES}
+    assert run_step("concepts", settings, inputs=inputs, outputs=outputs) == 0
     return {suffix: load(paths[suffix], pd.DataFrame) for suffix in SUFFIXES[1:]}, results
 
 
@@ -148,7 +145,7 @@ def test_maps_are_averaged_over_their_places(tmp_path: Path) -> None:
     path = artifact_path(tmp_path, "things", "features", model="net")
     layers = {"map": Features(maps, stimuli, "map", (2, 3)), "flat": Features(flat, stimuli, "flat")}
     save(path, Layers(layers), by)
-    found = concepts.layers_of([path], ["c", "a"], by)
+    found = concepts.layers_of(Job("concepts", {}, {"features": [path]}), ["c", "a"])
     np.testing.assert_allclose(found["net", "map"], maps[[2, 0]].mean(axis=1), rtol=1e-6)
     np.testing.assert_array_equal(found["net", "flat"], flat[[2, 0]])
 
@@ -156,7 +153,7 @@ def test_maps_are_averaged_over_their_places(tmp_path: Path) -> None:
 def test_the_page_shows_controls_and_escapes(tables, tmp_path: Path) -> None:
     descriptor = tables[1].parent / "study" / "things.yaml"
     config = parse(Config, configuration(str(descriptor), str(tables[1])), "test")
-    assert report_concepts.main(["--settings", config.model_dump_json(), "--dataset", "things"]) == 0
+    assert draw_page(config, "things") == 0
     page = group_report_path(tables[1], "things").read_text()
     assert "planted properties, 2 &lt; 3" in page
     for figure in ("choices", "dimensions", "networks", "readouts", "regions"):
@@ -170,7 +167,7 @@ def test_the_page_shows_controls_and_escapes(tables, tmp_path: Path) -> None:
         assert words in page
     broken = artifact_path(tables[1], "things", "networks").with_suffix(".json")
     broken.rename(tmp_path / "kept.json")
-    assert report_concepts.main(["--settings", config.model_dump_json(), "--incomplete"]) == 0
+    assert draw_incomplete(config) == 0
     assert "<h2>Errors</h2>" in group_report_path(tables[1], "things", incomplete=True).read_text()
     (tmp_path / "kept.json").rename(broken)
 
@@ -201,7 +198,7 @@ def test_snakemake_runs_it_and_nothing_twice(make_checkout, world: ConceptWorld)
         "prepare_triplets": 1,
         "extract": 1,
         "concepts": 1,
-        "report_concepts": 1,
+        "report_group": 1,
     }
     checkout.snakemake("concepts.yaml", "--cores", "1")
     results = checkout.root / "results" / "c"
@@ -211,4 +208,4 @@ def test_snakemake_runs_it_and_nothing_twice(make_checkout, world: ConceptWorld)
     assert networks["cosine"].iloc[0] == pytest.approx(1 / 3, abs=0.15)  # features at random
     assert checkout.jobs("concepts.yaml") == {}
     config.write_text(yaml.safe_dump(content | {"concepts": content["concepts"] | {"folds": 4}}))
-    assert checkout.jobs("concepts.yaml") == {"concepts": 1, "report_concepts": 1}
+    assert checkout.jobs("concepts.yaml") == {"concepts": 1, "report_group": 1}

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from jobs import run_step
 from PIL import Image
 from pydantic import ValidationError
 
 from brainalign.arrays import Arrays, Features, Layers
 from brainalign.config import DirectionSettings
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines.synthesize import directions
 from brainalign.report import FoundDirections, directions_section
 from brainalign.simulation import clear_scenes, measure_things, render, true_responses
 
@@ -80,13 +79,15 @@ class Study:
                 "device": "cpu",
             },
             "models": {role: {"extractor": "pixels", "image_size": size} for role, size in SIZES.items()},
+            "simulated": True,
         }
-        arguments = ["--settings", json.dumps(settings), "--simulated"]
-        arguments += ["--guides", str(self.path("guides", subject="01"))]
-        arguments += ["--stimuli", str(self.folder / "stimuli" / "stimuli.tsv")]
-        arguments += ["--features", str(self.path("features", model="fine"))]
-        outputs = [part for name in OUTPUTS for part in (f"--{name}", str(self.path(name, subject="01")))]
-        return directions.main([*arguments, *outputs])
+        inputs = {
+            "guides": self.path("guides", subject="01"),
+            "stimuli": self.folder / "stimuli" / "stimuli.tsv",
+            "features": self.path("features", model="fine"),
+        }
+        outputs = {name: self.path(name, subject="01") for name in OUTPUTS}
+        return run_step("directions", settings, inputs=inputs, outputs=outputs)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from jobs import draw_incomplete, run_step
 from PIL import Image
 from safetensors.numpy import save_file
 
@@ -18,9 +18,6 @@ from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_descriptors
 from brainalign.datasets import audit_study, read_neural, read_videos
 from brainalign.io import artifact_path, load, load_sidecar
-from brainalign.pipelines.compare import dynamics
-from brainalign.pipelines.features import rollout
-from brainalign.pipelines.report import report_dynamics
 from brainalign.simulation import OccludedBall, occluded_ball
 from brainalign.study import VideoStudy, load_descriptor, parse
 from brainalign.workflow import jobs
@@ -100,9 +97,9 @@ def configuration(folder: Path, descriptor: Path, function: str = "build", **opt
 def run_rollout(folder: Path, descriptor: Path, function: str = "build", **options: object) -> tuple[int, Path]:
     config = parse(Config, configuration(folder, descriptor, function, **options), "test")
     path = artifact_path(folder / "results", "ball", "rollouts", model="follower")
-    settings = json.dumps({"dynamics": config.dynamics.of_rollout("follower")})
-    arguments = ["--settings", settings, "--descriptor", str(descriptor), "--model", "follower"]
-    return rollout.main([*arguments, "--rollouts", str(path)]), path
+    settings, labels = {"dynamics": config.dynamics.of_rollout("follower")}, {"model": "follower"}
+    inputs = {"descriptor": descriptor}
+    return run_step("rollout", settings, inputs=inputs, outputs={"rollouts": path}, labels=labels), path
 
 
 def test_a_users_model_goes_through_the_workflow(make_checkout, world) -> None:
@@ -132,7 +129,7 @@ def test_a_users_model_goes_through_the_workflow(make_checkout, world) -> None:
     assert "front, hidden frames: follower with simulate predicts 5 neurons" in page
     assert "no statement about other subjects" in page
     (checkout.root / "ball" / "follower.py").write_text(MODEL + "# edited\n")
-    assert checkout.jobs("ball.yaml") == {"rollout": 1, "dynamics": 1, "report_dynamics": 1}
+    assert checkout.jobs("ball.yaml") == {"rollout": 1, "dynamics": 1, "report": 1}
 
 
 def test_modules_are_kept_apart_and_features_are_theirs(tmp_path: Path, world) -> None:
@@ -164,12 +161,12 @@ def test_videos_in_which_all_is_shown_compare_features_alone(tmp_path: Path, wor
     assert code == 0
     assert load(path, Arrays)["frames as shown"].shape == (24, 18, 3)  # of four
     assert [row["role"] for row in load_sidecar(path)["details"]["rows"]] == ["model"]
-    outputs = {n: artifact_path(tmp_path, "ball", f"dynamics{s}", subject="1") for n, s in (
-        ("scores", ""), ("neurons", "neurons"), ("folds", "folds"), ("movies", "movies"))}  # fmt: skip
-    settings = json.dumps({"dynamics": {"permutations": 19, "folds": 3}, "confidence": 0.95})
-    arguments = ["--settings", settings, "--descriptor", str(descriptor), "--subject", "1", "--rollouts", str(path)]
-    assert dynamics.main(arguments + [part for n, p in outputs.items() for part in (f"--{n}", str(p))]) == 0
-    scores = load(outputs["scores"], pd.DataFrame)
+    names = ("dynamics", "dynamicsneurons", "dynamicsfolds", "dynamicsmovies")
+    outputs = {name: artifact_path(tmp_path, "ball", name, subject="1") for name in names}
+    settings = {"dynamics": {"permutations": 19, "folds": 3}, "confidence": 0.95}
+    inputs = {"descriptor": descriptor, "rollouts": path}
+    assert run_step("dynamics", settings, inputs=inputs, outputs=outputs, labels={"subject": "1"}) == 0
+    scores = load(outputs["dynamics"], pd.DataFrame)
     assert set(scores["epoch"]) == {"visible"}
     assert set(scores["name"]) == {"frames as shown", "time alone"}
     assert scores["low"].isna().all()
@@ -199,7 +196,7 @@ def test_a_failure_leaves_a_page_that_says_so(tmp_path: Path, world) -> None:
     log = tmp_path / "results" / "ball" / "logs" / "rollout" / "model-follower.log"
     log.parent.mkdir(parents=True)
     log.write_text("rollout stopped:\nit returned <int>\n")
-    assert report_dynamics.main(["--settings", config.model_dump_json(), "--incomplete"]) == 0
+    assert draw_incomplete(config) == 0
     page = (tmp_path / "results" / "ball" / "sub-1_incomplete.html").read_text()
     assert "it returned &lt;int&gt;" in page
     assert page.count('<div class="failure">') == 2  # the neurons waited for it
@@ -229,7 +226,7 @@ def test_the_audit_and_the_plan_know_videos(tmp_path: Path, world) -> None:
     assert f"{(~world.visible).sum():,} of 432 frames hidden" in found.facts
     assert read_neural(descriptor, "1").shape == world.neural.shape
     config = parse(Config, configuration(tmp_path, path), "test")
-    assert [job.stage for job in jobs(config)] == ["rollout", "dynamics", "report_dynamics"]
+    assert [job.stage for job in jobs(config)] == ["rollout", "dynamics", "report"]
     subjects = {"1": {"neural": "neural.safetensors", "regions": {"rear": [5, 9]}}}
     (problem,) = audit_study(load_descriptor(write_study(tmp_path, world, subjects=subjects))).problems
     assert "ends before neuron 9, but neural.safetensors has 8" in str(problem)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from jobs import run_step
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.checks import BrainalignError
@@ -18,7 +18,7 @@ from brainalign.config import Config
 from brainalign.datasets import read_feature_norms
 from brainalign.decoding import GroundedLanguage
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines.decode import ground, ground_regions
+from brainalign.pipelines.decode import ground
 from brainalign.report import GROUNDING_TABLES, ImageMaterial
 from brainalign.report.synthesis_sections import (
     grounding_methods,
@@ -76,20 +76,18 @@ def options(**changes: object) -> dict[str, Any]:
 
 
 def run(folder: Path, **changes: object) -> int:
-    paths = {name: artifact_path(folder, "d", name) for name in OUTPUTS}
-    paths["features"] = artifact_path(folder, "d", "features", model="net")
-    paths["splits"] = artifact_path(folder, "d", "splits", subject="1")
-    arguments = [part for name, path in paths.items() for part in (f"--{name}", str(path))]
-    return ground.main(["--settings", json.dumps({"ground": options(**changes), "text": TEXT}), *arguments])
+    inputs: dict[str, Any] = {"features": artifact_path(folder, "d", "features", model="net")}
+    inputs |= {"splits": artifact_path(folder, "d", "splits", subject="1"), "norms": changes.get("norms", [])}
+    outputs = {name: artifact_path(folder, "d", name) for name in OUTPUTS}
+    return run_step("ground", {"ground": options(**changes), "text": TEXT}, inputs=inputs, outputs=outputs)
 
 
 def run_regions(folder: Path) -> int:
     settings = {"ground": options(), "ceiling_threshold": 0.1, "confidence": 0.95}
-    names = ("responses", "splits", "ceiling", "groundedregions")
-    paths = {name: artifact_path(folder, "d", name, subject="1") for name in names}
-    paths["groundedwords"] = artifact_path(folder, "d", "groundedwords")
-    arguments = [part for name, path in paths.items() for part in (f"--{name}", str(path))]
-    return ground_regions.main(["--settings", json.dumps(settings), *arguments])
+    inputs = {name: artifact_path(folder, "d", name, subject="1") for name in ("responses", "splits", "ceiling")}
+    inputs["groundedwords"] = artifact_path(folder, "d", "groundedwords")
+    outputs = {"groundedregions": artifact_path(folder, "d", "groundedregions", subject="1")}
+    return run_step("ground_regions", settings, inputs=inputs, outputs=outputs)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -10,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from jobs import run_step
 from nibabel.loadsave import save as save_image
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.geometry import BASELINES, compare, geotopological, identify_regions, rdm
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines.compare import compare_images, identify
 from brainalign.pipelines.summarize import summarize_group
 from brainalign.report import IDENTIFICATION_TABLES, Section, identification_section, identification_verdict
 from brainalign.simulation import betas_image, region_patterns
@@ -53,10 +52,7 @@ def write(folder: Path, patterns: np.ndarray, regions: list[str]) -> list[Path]:
 def run(folder: Path, paths: list[Path]) -> dict[str, Path]:
     settings = {"identify": OPTIONS, "confidence": 0.95}
     outputs = {name: artifact_path(folder, "study", name) for name in IDENTIFICATION_TABLES}
-    arguments = ["--settings", json.dumps(settings), "--seed", "3", "--rdms", *map(str, paths)]
-    assert (
-        identify.main([*arguments, *(part for name, path in outputs.items() for part in (f"--{name}", str(path)))]) == 0
-    )
+    assert run_step("identify", settings, inputs={"rdm": paths}, outputs=outputs, seed=3) == 0
     return outputs
 
 
@@ -175,17 +171,16 @@ def test_regions_are_compared_topologically_beside_ranks(tmp_path: Path) -> None
     values = {name: rng.normal(size=(14, 6)).astype(np.float32) for name in ("first", "second")}
     layers = Layers({name: Features(X, stimuli, name) for name, X in values.items()})
     by = Provenance("test", {}, "")
-    paths = {name: artifact_path(tmp_path, "study", name, subject="01") for name in ("responses", "splits")}
-    paths |= {name: artifact_path(tmp_path, "study", name, subject="01") for name in ("rdm", "comparison")}
-    features = artifact_path(tmp_path, "study", "features", model="net")
-    save(paths["responses"], Responses(patterns.astype(np.float32), trials, targets, "z"), by)
-    save(paths["splits"], splits, by)
-    save(features, layers, by, pooling="mean")
-    settings = {"comparison": "geotopological", "thresholds": [0.3, 0.6], "permutations": 50, "draws": 100}
-    arguments = ["--settings", json.dumps({"compare": settings}), "--features", str(features)]
-    assert (
-        compare_images.main([*arguments, *(x for name, path in paths.items() for x in (f"--{name}", str(path)))]) == 0
+    inputs, paths = (
+        {name: artifact_path(tmp_path, "study", name, subject="01") for name in names}
+        for names in (("responses", "splits"), ("rdm", "comparison"))
     )
+    inputs["features"] = artifact_path(tmp_path, "study", "features", model="net")
+    save(inputs["responses"], Responses(patterns.astype(np.float32), trials, targets, "z"), by)
+    save(inputs["splits"], splits, by)
+    save(inputs["features"], layers, by, pooling="mean")
+    settings = {"comparison": "geotopological", "thresholds": [0.3, 0.6], "permutations": 50, "draws": 100}
+    assert run_step("compare_images", {"compare_images": settings}, inputs=inputs, outputs=paths) == 0
     table = load(paths["comparison"], pd.DataFrame)
     assert load_sidecar(paths["comparison"])["details"]["thresholds"] == [0.3, 0.6]
     for k, region in enumerate(("V1", "IT")):

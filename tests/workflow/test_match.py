@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from jobs import run_step
 from pydantic import ValidationError
 
 from brainalign.arrays import Features, Layers
@@ -16,6 +16,7 @@ from brainalign.config import MatchSettings
 from brainalign.io import Provenance, artifact_path, load_sidecar, save
 from brainalign.pipelines.compare import match
 from brainalign.report import MATCHING_TABLES, matching_section, no_matching
+from brainalign.workflow import Job
 
 N, BY = 160, Provenance("test", {}, "")
 OUTPUTS = ("similarity", "dimensions", "featurebias", "manifolds")
@@ -57,9 +58,11 @@ class Networks:
         content = {"models": ["seen", "again", "other"], "measures": MEASURES, "draws": 2} | options
         settings = {"match": content, "checkpoints": checkpoints or {}}
         models = [*content["models"], *(m for of in settings["checkpoints"].values() for m in of.values())]  # type: ignore[misc]
-        arguments = ["--settings", json.dumps(settings), "--stimuli", str(self.folder / "stimuli.tsv"), "--features"]
-        arguments += [str(self.path("features", model=model)) for model in dict.fromkeys(models)]
-        return match.main([*arguments, *(part for name in OUTPUTS for part in (f"--{name}", str(self.path(name))))])
+        inputs = {
+            "features": [self.path("features", model=model) for model in dict.fromkeys(models)],
+            "stimuli": self.folder / "stimuli.tsv",
+        }
+        return run_step("match", settings, inputs=inputs, outputs={name: self.path(name) for name in OUTPUTS})
 
     def tables(self) -> dict[str, pd.DataFrame]:
         return {name: pd.read_parquet(self.path(name)) for name in MATCHING_TABLES}
@@ -204,7 +207,7 @@ def test_ids_of_stimuli_keep_their_zeros(tmp_path: Path) -> None:
     table = pd.DataFrame({"stimulus_id": ["001", "002"], "size": [1.5, 2.0], "kind": ["a", "b"]})
     table.to_csv(tmp_path / "stimuli.tsv", sep="\t", index=False)
     options = MatchSettings(features=("size", "kind"))
-    known = match._known(["002", "001"], tmp_path / "stimuli.tsv", options, Provenance("test", {}, ""))
+    known = match._known(Job("match", {}, {"stimuli": [tmp_path / "stimuli.tsv"]}), ["002", "001"], options)
     assert known["size"].tolist() == [2.0, 1.5]
     assert known["kind"].tolist() == ["b", "a"]
 

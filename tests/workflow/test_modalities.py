@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,20 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from jobs import draw_page, run_all, run_step
 from PIL import Image
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
 
 from brainalign.arrays import Arrays
-from brainalign.config import load_config
+from brainalign.config import Config, load_config
 from brainalign.decoding import SharedSpace, Trials
 from brainalign.io import Provenance, load, load_sidecar, save
 from brainalign.pipelines.decode import decode_modalities
-from brainalign.pipelines.features import extract
-from brainalign.pipelines.prepare import prepare_modalities
-from brainalign.pipelines.report import report_modalities
 from brainalign.pipelines.report.report import failures_of
 from brainalign.report.kit import number
+from brainalign.study import parse
 
 OPTIONS = {"steps": 40, "width": 16, "permutations": 99, "draws": 1, "whiten": True}
 
@@ -47,19 +45,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     settings = load_config(folder / "config.yaml")
-    place = folder / "results" / "small" / "group" / "modalities"
-    prepared = [
-        f"--modalities={place / 'modalities.safetensors'}",
-        *(f"--{name}={place / name}.parquet" for name in ("modalitytrials", "modalitystimuli")),
-    ]
-    raw = ["--descriptor", str(folder / "small.yaml"), "--raw", str(folder / "results" / "small" / "raw")]
-    assert prepare_modalities.main(["--settings", "{}", *raw, *prepared]) == 0
-    tables = [f"--{name}={place / name}.parquet" for name in
-              ("spaceretrieval", "spacechanges", "spacecurve", "spacegeometry")]  # fmt: skip
-    made = [f"--weights={place / 'weights.safetensors'}", f"--sharedspace={place / 'sharedspace.safetensors'}", *tables]
-    options = json.dumps({"decode_modalities": settings.decode_modalities.model_dump(mode="json")})
-    assert decode_modalities.main(["--settings", options, *prepared, *made]) == 0
-    assert report_modalities.main(["--settings", settings.model_dump_json(), "--dataset", "small"]) == 0
+    run_all(settings, "prepare_modalities", "decode_modalities")
+    assert draw_page(settings, "small") == 0
     return folder / "results" / "small"
 
 
@@ -204,22 +191,15 @@ def test_released_files_and_a_model_of_images(tmp_path: Path) -> None:
     """Epochs as THINGS-EEG2 pickles them, and features of a network as the vectors of images."""
     descriptor = write_things(tmp_path)
     place = tmp_path / "results" / "things" / "group" / "modalities"
-    prepared = [
-        f"--modalities={place / 'modalities.safetensors'}",
-        *(f"--{name}={place / name}.parquet" for name in ("modalitytrials", "modalitystimuli")),
-    ]
-    place.mkdir(parents=True)
-    assert prepare_modalities.main(["--settings", "{}", "--descriptor", str(descriptor), *prepared]) == 0
-    features = place / "model-pixels_features.safetensors"
-    model = {"extractor": "pixels", "image_size": 4}
-    table = ["--stimuli", str(tmp_path / "stimuli.csv"), "--features", str(features)]
-    assert extract.main(["--settings", json.dumps({"model": model}), *table]) == 0
-    tables = [f"--{name}={place / name}.parquet" for name in
-              ("spaceretrieval", "spacechanges", "spacecurve", "spacegeometry")]  # fmt: skip
-    made = [f"--weights={place / 'weights.safetensors'}", f"--sharedspace={place / 'sharedspace.safetensors'}", *tables]
-    options = json.dumps({"decode_modalities": OPTIONS | {"beside": ["shuffled"], "model": "pixels"}})
-    arguments = ["--settings", options, *prepared, "--features", str(features), *made]
-    assert decode_modalities.main(arguments) == 0
+    content = {
+        "results": str(tmp_path / "results"),
+        "datasets": {"things": {"descriptor": str(descriptor), "models": ["pixels"]}},
+        "models": {"pixels": {"extractor": "pixels", "image_size": 4}},
+        "methods": {"ridge": {"encoder": "ridge"}},
+        "decode_modalities": OPTIONS | {"beside": ["shuffled"], "model": "pixels"},
+    }
+    config = parse(Config, content, "test")
+    run_all(config, "prepare_modalities", "extract", "decode_modalities")
     found = load(place / "spaceretrieval.parquet", pd.DataFrame)
     image = found[(found["kind"] == "image") & (found["measure"] == "top-1")].set_index("decoder")
     assert image.loc["ridge", "value"] > 0.5  # chance 1 / 12
@@ -230,14 +210,7 @@ def test_released_files_and_a_model_of_images(tmp_path: Path) -> None:
     assert low.loc["top-5", "value"] > 2 * 5 / 12
     assert low.loc["top-1", "value"] < image.loc["joint", "value"]
     assert image.loc["shuffled", "value"] <= image.loc["shuffled", "chance"] + 4 * image.loc["shuffled", "null_sd"]
-    config = {
-        "results": str(tmp_path / "results"),
-        "datasets": {"things": {"descriptor": str(descriptor), "models": ["pixels"]}},
-        "models": {"pixels": model},
-        "methods": {"ridge": {"encoder": "ridge"}},
-        "decode_modalities": OPTIONS | {"beside": ["shuffled"], "model": "pixels"},
-    }
-    assert report_modalities.main(["--settings", json.dumps(config), "--dataset", "things"]) == 0
+    assert draw_page(config, "things") == 0
     page = (tmp_path / "results" / "things" / "group.html").read_text()
     assert f"find {number(low.loc['top-1', 'value'])} (chance .083) where the joint space finds" in page
     assert ">low level<" in page
@@ -246,7 +219,7 @@ def test_released_files_and_a_model_of_images(tmp_path: Path) -> None:
     arrays = dict(load(path, Arrays))
     order = np.random.default_rng(0).permutation(len(arrays["image properties"]))
     save(path, Arrays(arrays | {"image properties": arrays["image properties"][order]}), Provenance("test", {}, ""))
-    assert decode_modalities.main(arguments) == 0
+    run_all(config, "decode_modalities")
     found = load(place / "spaceretrieval.parquet", pd.DataFrame)
     low = found[(found["decoder"] == "low level") & (found["kind"] == "image")]
     assert (low["value"] <= low["chance"] + 3 * low["null_sd"]).all()
@@ -291,7 +264,12 @@ def test_a_table_may_name_images_that_are_elsewhere(tmp_path: Path, results: Pat
         "vectors": "vectors.npy", "modalities": {"fmri": {"subjects": files}},
     }  # fmt: skip
     (tmp_path / "away.yaml").write_text(yaml.safe_dump(content))
-    words = [f"--{name}={tmp_path / name}.parquet" for name in ("modalitytrials", "modalitystimuli")]
-    words += [f"--modalities={tmp_path / 'modalities.safetensors'}", "--descriptor", str(tmp_path / "away.yaml")]
-    assert prepare_modalities.main(["--settings", "{}", *words]) == 0
+    outputs = {name: tmp_path / f"{name}.parquet" for name in ("modalitytrials", "modalitystimuli")}
+    outputs["modalities"] = tmp_path / "modalities.safetensors"
+    assert (
+        run_step(
+            "prepare_modalities", inputs={"descriptor": tmp_path / "away.yaml", "folder": tmp_path}, outputs=outputs
+        )
+        == 0
+    )
     assert set(load(tmp_path / "modalities.safetensors", Arrays)) == {"fmri", "image vectors"}

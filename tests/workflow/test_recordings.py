@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -11,13 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from jobs import draw_page, run_all, run_step
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.config import Config, load_descriptors
 from brainalign.io import artifact_path, load, load_sidecar
-from brainalign.pipelines.decode import decode_times
-from brainalign.pipelines.prepare import prepare_images, prepare_recordings
-from brainalign.pipelines.report import report_recordings
 from brainalign.report import DecodedTimes, decoding_section
 from brainalign.simulation import category_epochs
 from brainalign.study import load_descriptor, parse
@@ -25,7 +22,6 @@ from brainalign.workflow import jobs, report_path
 
 N170 = Path(os.environ.get("BRAINALIGN_DATA", "nowhere"), "eeg-n170")
 OUTPUTS = ("scores", "sensors", "windows", "clusters", "peaks", "squares")
-SUFFIXES = tuple(f"time{name}" for name in OUTPUTS)
 OPTIONS = {"permutations": 39, "square_permutations": 19, "square_step": 4, "draws": 100}
 
 
@@ -69,18 +65,10 @@ def run_stages(descriptor: Path, results: Path) -> tuple[Config, str]:
         "decode_times": OPTIONS,
     }
     config = parse(Config, content, "test")
-    ((dataset, study),) = load_descriptors(config).items()
-    assert [job.stage for job in jobs(config)] == ["prepare_recordings", "decode_times", "report_recordings"]
-    paths = {s: artifact_path(results, dataset, s, subject="1") for s in ("responses", *SUFFIXES)}
-    arguments = ["--descriptor", str(descriptor), "--subject", "1", "--settings", "{}"]
-    assert prepare_recordings.main([*arguments, "--responses", str(paths["responses"])]) == 0
-    settings = {"decode": OPTIONS, "confidence": 0.95, "sensors": study.sensors, "windows": study.windows}
-    arguments = ["--settings", json.dumps(settings), "--responses", str(paths["responses"])]
-    for name in OUTPUTS:
-        arguments += [f"--{name}", str(paths[f"time{name}"])]
-    assert decode_times.main(arguments) == 0
-    arguments = ["--settings", config.model_dump_json(), "--dataset", dataset, "--subject", "1"]
-    assert report_recordings.main(arguments) == 0
+    (dataset,) = load_descriptors(config)
+    assert [job.stage for job in jobs(config)] == ["prepare_recordings", "decode_times", "report"]
+    run_all(config, "prepare_recordings", "decode_times")
+    assert draw_page(config, dataset, "1") == 0
     return config, dataset
 
 
@@ -138,17 +126,14 @@ def test_the_page_says_what_was_found_and_for_whom(planted: tuple[Config, str]) 
 
 def test_a_window_asked_for(planted: tuple[Config, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config, dataset = planted
-    responses = str(artifact_path(config.results, dataset, "responses", subject="1"))
+    responses = artifact_path(config.results, dataset, "responses", subject="1")
 
     def run(window: list[float]) -> int:
         options = OPTIONS | {"permutations": 19, "latency_window_s": window}
-        settings = {"decode": options, "confidence": 0.95, "sensors": {}, "windows": {}}
-        arguments = ["--settings", json.dumps(settings), "--responses", responses]
+        settings = {"decode_times": options, "confidence": 0.95, "sensors": {}, "windows": {}}
         suffixes = {name: "safetensors" if name == "squares" else "parquet" for name in OUTPUTS}
-        outputs = [
-            part for name, suffix in suffixes.items() for part in (f"--{name}", str(tmp_path / f"{name}.{suffix}"))
-        ]
-        return decode_times.main(arguments + outputs)
+        outputs = {f"time{name}": tmp_path / f"{name}.{suffix}" for name, suffix in suffixes.items()}
+        return run_step("decode_times", settings, inputs={"responses": responses}, outputs=outputs)
 
     assert run([0.1, 0.24]) == 0
     peaks = pd.read_parquet(tmp_path / "peaks.parquet").set_index("hump")
@@ -210,14 +195,13 @@ def test_categories_of_images_are_decoded_on_test_images(scenes, tmp_path: Path)
     path = scenes.write(decoded=["02"])
     names = ("responses", "splits", "ceiling")
     prepared = {name: artifact_path(tmp_path, "scenes", name, subject="02") for name in names}
-    arguments = ["--descriptor", str(path), "--raw", str(path.parent), "--subject", "02", "--settings", "{}"]
-    arguments += ["--stimuli", str(path.parent / "stimuli" / "stimuli.tsv")]
-    assert prepare_images.main(arguments + [a for n, p in prepared.items() for a in (f"--{n}", str(p))]) == 0
-    settings = {"decode": OPTIONS, "confidence": 0.95, "sensors": {}, "windows": {}}
+    inputs = {"descriptor": path, "folder": path.parent, "stimuli": path.parent / "stimuli" / "stimuli.tsv"}
+    assert run_step("prepare_images", inputs=inputs, outputs=prepared, labels={"subject": "02"}) == 0
+    settings = {"decode_times": OPTIONS, "confidence": 0.95, "sensors": {}, "windows": {}}
     paths = {name: artifact_path(tmp_path, "scenes", f"time{name}", subject="02") for name in OUTPUTS}
-    arguments = ["--settings", json.dumps(settings), "--responses", str(prepared["responses"])]
-    arguments += ["--splits", str(prepared["splits"])]
-    assert decode_times.main(arguments + [a for n, p in paths.items() for a in (f"--{n}", str(p))]) == 0
+    inputs = {name: prepared[name] for name in ("responses", "splits")}
+    outputs = {f"time{name}": file for name, file in paths.items()}
+    assert run_step("decode_times", settings, inputs=inputs, outputs=outputs) == 0
     facts = load_sidecar(paths["scores"])["details"]
     assert (facts["scheme"], facts["measure"], facts["n_folds"]) == ("images left out", "balanced accuracy", 1)
     windows = load(paths["windows"], pd.DataFrame)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+from jobs import run_step
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.datasets import load_mesh
 from brainalign.geometry import noise_precision, rdm, volume_neighbourhoods
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines.compare import searchlight
 from brainalign.report.kit import searchlight_sentence
 
 BY = Provenance("test", {}, "")
@@ -31,9 +30,8 @@ def run(folder: Path, responses: Responses, layers: dict[str, np.ndarray], optio
     paths["features"] = artifact_path(folder, "d", "features", model="net")
     for name, content in {"responses": responses, "features": features, **inputs}.items():
         save(paths[name], content, BY, **({"dof": 150} if name == "noise" else {}))
-    arguments = [part for name, path in paths.items() for part in (f"--{name}", str(path))]
-    settings = json.dumps({"searchlight": {"permutations": 199} | options})
-    return searchlight.main([*arguments, "--settings", settings, "--searchlight", str(found_at(folder))])
+    settings = {"searchlight": {"permutations": 199} | options}
+    return run_step("searchlight", settings, inputs=paths, outputs={"searchlight": found_at(folder)})
 
 
 def path_of(folder: Path, suffix: str) -> Path:

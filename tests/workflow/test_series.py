@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from jobs import draw_page, run_all
 
 from brainalign.arrays import Arrays
 from brainalign.checks import BrainalignError
@@ -16,8 +16,6 @@ from brainalign.config import Config
 from brainalign.decoding import MaskedBrainModel
 from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.pipelines.decode import decode_series
-from brainalign.pipelines.prepare import prepare_series
-from brainalign.pipelines.report import report_series
 from brainalign.study import parse
 from brainalign.workflow import group_report_path, jobs
 
@@ -59,15 +57,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], Co
         "models": {"random": {"extractor": "random", "n_features": 12}},
         "methods": {"ridge": {"encoder": "ridge"}},
         "decode_series": OPTIONS,
+        "confidence": 0.9,
     }
     paths = {name: artifact_path(results, "rest", name) for name in ("series", "people", *OUTPUTS)}
-    given = ["--descriptor", str(descriptor), "--settings", "{}"]
-    ends = ["--series", str(paths["series"]), "--people", str(paths["people"])]
-    assert prepare_series.main([*given, *ends]) == 0
-    outputs = [part for name in OUTPUTS for part in (f"--{name}", str(paths[name]))]
-    chosen = json.dumps({"decode_series": OPTIONS, "confidence": 0.9})
-    assert decode_series.main(["--settings", chosen, *ends, *outputs]) == 0
-    return paths, parse(Config, settings, "test")
+    config = parse(Config, settings, "test")
+    run_all(config, "prepare_series", "decode_series")
+    return paths, config
 
 
 def test_tables_hold_the_model_and_all_that_stands_beside_it(study) -> None:
@@ -104,7 +99,7 @@ def test_the_saved_weights_are_the_model(study) -> None:
 
 def test_the_page_says_what_was_found_and_escapes_what_came_from_data(study) -> None:
     config = study[1]
-    assert report_series.main(["--settings", config.model_dump_json(), "--dataset", "rest"]) == 0
+    assert draw_page(config, "rest") == 0
     page = group_report_path(config.results, "rest").read_text()
     for words in (
         "masked model",
@@ -128,7 +123,7 @@ def test_the_page_says_what_was_found_and_escapes_what_came_from_data(study) -> 
 
 
 def test_three_jobs_are_planned(study) -> None:
-    assert [job.stage for job in jobs(study[1])] == ["prepare_series", "decode_series", "report_series"]
+    assert [job.stage for job in jobs(study[1])] == ["prepare_series", "decode_series", "report_group"]
 
 
 def test_splits_are_of_people_and_all_or_none_are_given() -> None:

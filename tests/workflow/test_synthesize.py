@@ -14,14 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from jobs import run_step
 from PIL import Image
 
 from brainalign.arrays import Arrays, Responses
 from brainalign.checks import BrainalignError
 from brainalign.config import Config, SynthesizeSettings
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines.features import extract
-from brainalign.pipelines.synthesize import guide, synthesize
 from brainalign.simulation import clear_scenes, render, selective_voxels
 from brainalign.study import parse
 from brainalign.workflow import jobs
@@ -138,23 +137,24 @@ class Study:
         splits = trials[["trial_id", "stimulus_id"]].assign(group=shown, split=split, fold=0, seed=0, name="shared")
         save(self.path("splits"), splits, BY)
         for name, role in (("pixels", "guide"), ("net", "check")):
-            files = ["--stimuli", str(self.table), "--features", str(self.path("features", model=name))]
-            assert extract.main(["--settings", json.dumps({"model": MODELS[role]}), *files]) == 0
+            settings, features = {"model": MODELS[role]}, self.path("features", model=name)
+            inputs = {"stimuli": self.table}
+            assert run_step("extract", settings, inputs=inputs, outputs={"features": features}) == 0
 
     def guide(self, **changes: object) -> int:
         prior = str(changes.pop("prior", self.prior))
         settings = {"synthesize": self.options | {"prior": prior} | changes, "models": MODELS, "ceiling_threshold": 0.2}
-        inputs = [f for name in ("responses", "splits", "ceiling") for f in (f"--{name}", str(self.path(name)))]
-        features = ["--features", *(str(self.path("features", model=name)) for name in ("pixels", "net"))]
-        outputs = ["--stimuli", str(self.table), "--guides", str(self.path("guides"))]
-        return guide.main(["--settings", json.dumps(settings), *inputs, *features, *outputs])
+        inputs: dict[str, Any] = {name: self.path(name) for name in ("responses", "splits", "ceiling")}
+        inputs |= {"stimuli": self.table, "features": [self.path("features", model=name) for name in ("pixels", "net")]}
+        return run_step("guide", settings, inputs=inputs, outputs={"guides": self.path("guides")})
 
-    def synthesize(self, *flags: str, **changes: object) -> int:
+    def synthesize(self, *captions: Path, simulated: bool = False, **changes: object) -> int:
         prior = str(changes.pop("prior", self.prior))
         settings = {"synthesize": self.options | {"prior": prior} | changes, "models": MODELS, "confidence": 0.95}
-        files = ["--guides", str(self.path("guides")), "--features", str(self.path("features", model="pixels"))]
-        files += [part for name in SYNTHESIS for part in (f"--{name}", str(self.path(name)))]
-        return synthesize.main(["--settings", json.dumps(settings), "--stimuli", str(self.table), *files, *flags])
+        inputs = {"guides": self.path("guides"), "features": self.path("features", model="pixels")}
+        inputs |= {"stimuli": self.table, "captions": captions}
+        outputs = {name: self.path(name) for name in SYNTHESIS}
+        return run_step("synthesize", settings | {"simulated": simulated}, inputs=inputs, outputs=outputs)
 
     def arrays(self, suffix: str) -> Arrays:
         return load(self.path(suffix), Arrays)
@@ -169,7 +169,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     made = Study(folder, pixel_prior(folder / "prior"))
     made.write()
     assert made.guide() == 0
-    assert made.synthesize("--simulated", scales=[3.0]) == 0
+    assert made.synthesize(simulated=True, scales=[3.0]) == 0
     return made
 
 
@@ -268,7 +268,7 @@ def test_one_region_against_another(copied: Study) -> None:
     assert copied.guide(regions=["red-large", "red"]) == 0
     about = load_sidecar(copied.path("guides"))["details"]
     assert about["asked"] == {"red-large": ["red", "large"], "red": ["red", None]}
-    assert copied.synthesize("--simulated", n_nulls=1) == 0
+    assert copied.synthesize(simulated=True, n_nulls=1) == 0
     table = copied.frame("synthesis")
     assert set(table["scored"]) == {"red-large", "red"}
     assert table.loc[table["scored"] == "red-large", "true"].isna().all()
@@ -297,8 +297,7 @@ def test_a_model_in_the_layout_of_stable_diffusion_runs(copied: Study, tmp_path:
         }
     )
     save(copied.path("captions"), captions, Provenance("caption", {}, "digest"))
-    flags = ("--captions", str(copied.path("captions")))
-    assert copied.synthesize(*flags, prior=prior, prompts="captions", **few) == 0
+    assert copied.synthesize(copied.path("captions"), prior=prior, prompts="captions", **few) == 0
     table = copied.frame("synthesis").drop_duplicates("image")
     prompted = table[table["condition"] == "prompted"]
     assert prompted["region"].tolist() == ["red", "red"]
