@@ -22,10 +22,10 @@ def dynamics(job: Job) -> None:
     """Predict the neurons of every region from every model over time, in hidden and in shown frames."""
     options = job.options("dynamics", DynamicsSettings)
     descriptor, subject = load_descriptor(job.path("descriptor"), VideoStudy), job.labels["subject"]
-    for name, path in descriptor.files(subject).items():
+    for name, path in descriptor.found_files(subject).items():
         if path.is_file() and name != "training":
             job.provenance.read(name, path)
-    visible = read_videos(descriptor.files(subject)["videos"]).visible
+    visible = read_videos(descriptor.found_files(subject)["videos"]).visible
     neural = read_neural(descriptor, subject)
     if neural.shape[:2] != visible.shape:
         raise BrainalignError(

@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from jobs import run_step
+from jobs import run_all, run_step
 from nibabel.loadsave import save as save_image
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.geometry import BASELINES, compare, geotopological, identify_regions, rdm
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines.summarize import summarize_group
 from brainalign.report import IDENTIFICATION_TABLES, Section, identification_section, identification_verdict
 from brainalign.simulation import betas_image, region_patterns
 from brainalign.workflow import group_report_path, log_path
@@ -224,9 +223,7 @@ def scanned(make_checkout, make_image_study, image_stages):
     options = {"models": {"one": image_stages.RANDOM}, "identify": {"draws": 100, "shuffles": 20}}
     run = image_stages.Run(study, options, pages=False)
     run(*subjects)
-    responses, splits = ([run.path(name, subject=s) for s in subjects] for name in ("responses", "splits"))
-    ceiling = ["--ceiling", run.path("ceiling")]
-    run._stage(summarize_group, {}, "--responses", *responses, "--splits", *splits, *ceiling)
+    run_all(run.config, "summarize_group")
     (checkout.root / "regions.yaml").write_text(yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False))
     page = group_report_path(run.config.results, "scenes")
     # What ran in this process left no record of its parameters with snakemake; only times of files say what is new.
