@@ -19,9 +19,10 @@ from brainalign.config import Config, load_config
 from brainalign.decoding import SharedSpace, Trials
 from brainalign.io import Provenance, load, load_sidecar, save
 from brainalign.pipelines.decode import decode_modalities
-from brainalign.pipelines.report.report import failures_of
+from brainalign.pipelines.report.failures import failures_of
 from brainalign.report.kit import number
 from brainalign.study import parse
+from brainalign.workflow import Run
 
 OPTIONS = {"steps": 40, "width": 16, "permutations": 99, "draws": 1, "whiten": True}
 
@@ -137,13 +138,13 @@ def test_validation_images_choose_the_weights_of_every_training() -> None:
 
 def test_a_finished_study_did_not_fail(results: Path) -> None:
     """Of recordings in files as of simulated ones: the digests of what was read are known."""
-    config = load_config(results.parent.parent / "config.yaml")
-    assert failures_of(config, "small", "") == []
+    run = Run(load_config(results.parent.parent / "config.yaml"))
+    assert failures_of(run, "small", "") == []
     path = results / "raw" / "fmri" / "fmri01_trials.csv"
     text = path.read_text()
     path.write_text(text + "\n")
     try:
-        assert [failure.stage for failure in failures_of(config, "small", "")] == [
+        assert [failure.stage for failure in failures_of(run, "small", "")] == [
             "prepare_modalities",
             "decode_modalities",
         ]
