@@ -12,7 +12,7 @@ from pathlib import Path
 
 from brainalign.checks import BrainalignError
 from brainalign.devices import claim_gpu, visible_gpus
-from brainalign.workflow import STEPS, Job, step_digest
+from brainalign.workflow import STEPS, Job, code_digest
 
 __all__ = ["run_file", "run_job"]
 
@@ -40,7 +40,7 @@ def run_job(job: Job) -> int:
         Exit status: 0, or 2 after a BrainalignError.
     """
     step = STEPS[job.step]
-    job.library = step_digest(step)
+    job.library = code_digest(f"{step.folder}/{step.program}", tuple(job.without))
     token = claim_gpu(visible_gpus()) if job.gpu else None  # before torch looks for one
     try:
         module = importlib.import_module(f"brainalign.pipelines.{step.folder}.{step.program}")

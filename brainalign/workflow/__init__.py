@@ -1,6 +1,6 @@
 """The jobs of a run: what they need, cost and depend on."""
 
-from brainalign.workflow.digests import BASE_FILES, library_digest
+from brainalign.workflow.digests import code_digest, reached
 from brainalign.workflow.estimates import Cost, estimate
 from brainalign.workflow.job import Job
 from brainalign.workflow.locks import forget, note, running
@@ -17,7 +17,6 @@ from brainalign.workflow.steps import Step
 from brainalign.workflow.table import STEPS, job_of, planned, step_digest
 
 __all__ = [
-    "BASE_FILES",
     "LEAST_SUBJECTS",
     "STEPS",
     "Cost",
@@ -25,16 +24,17 @@ __all__ = [
     "PlannedJob",
     "Run",
     "Step",
+    "code_digest",
     "estimate",
     "forget",
     "group_report_path",
     "image_state",
     "job_of",
     "jobs",
-    "library_digest",
     "log_path",
     "note",
     "planned",
+    "reached",
     "report_path",
     "running",
     "step_digest",

@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -31,48 +31,120 @@ BASE_FILES = (
     "study/preconditions.py",
 )
 
-CODE = (".py", ".html")  # what a library folder is made of
+# Wings of which a result does not depend, but for the files above.
+APART = ("cli.py", "config/", "study/", "workflow/")
+IMPORT = re.compile(r"^ *from (brainalign[\w.]*) import (\([^)]*\)|[^\n(]*)", flags=re.MULTILINE)
 
 
-@cache
-def library_digest(*folders: str) -> str:
-    """Return the sha256 of the library code that `folders` and the base hold.
+def code_digest(program: str, without: tuple[str, ...] = ()) -> str:
+    """Digest the code that the results of a program depend on: an edit reruns the steps that may use it, and no other.
 
-    Snakemake takes it as a parameter of a rule, so an edit reruns the stages that may use it and no other.
+    Imports are followed file by file. A name that a package exports leads to the file that defines it, so that a step
+    depends on what it uses of a wing and not on all of it.
+
+    Parameters
+    ----------
+    program : str
+        "encode/encode" in the folder of programs.
+    without : tuple of str
+        Folders of the library ("encoding/in_context/") that a job of the program never enters.
 
     Raises
     ------
     BrainalignError
-        If a folder does not exist.
+        If there is no such program.
     """
-    root = Path(__file__).parent.parent
-    files = [root / name for name in BASE_FILES]
-    for folder in folders:
-        found = sorted(Path(_place(folder)).rglob("*"))
-        files += [file for file in found if file.suffix in CODE and not file.parent.name.startswith(".")]
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.parent.name}/{file.name}".encode() + file.read_bytes())
+    for name, path in sorted(reached(program).items()):
+        if not name.startswith(without):
+            digest.update(name.encode() + path.read_bytes())
     return digest.hexdigest()
 
 
-def program_digest(folder: str, name: str, code: Sequence[str]) -> str:
-    """Return the sha256 of a program, of the programs it imports, and of the library folders it may use."""
-    programs = Path(_place("pipelines"))
-    program = programs / folder / f"{name}.py"
-    imported = re.findall(r"^from brainalign\.pipelines\.(\w+)\.(\w+) import", program.read_text(), flags=re.MULTILINE)
-    digest = hashlib.sha256(library_digest(*code).encode())
-    for path in (program, *(programs / other / f"{module}.py" for other, module in imported)):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
+@cache
+def reached(program: str) -> dict[str, Path]:
+    """List the files that a program may use, by their place in the library.
+
+    Raises
+    ------
+    BrainalignError
+        If there is no such program.
+    """
+    start = _roots()["pipelines"] / f"{program}.py"
+    if not start.exists():
+        raise BrainalignError(f"no program {program} in {start.parent}")
+    found: dict[str, Path] = {}
+    todo = [start, *(_roots()[""] / name for name in BASE_FILES)]
+    while todo:
+        path = todo.pop()
+        name = _name(path)
+        if name in found or (name.startswith(APART) and name not in BASE_FILES):
+            continue
+        found[name] = path
+        todo += _imported(path)
+    return found
 
 
-def _place(folder: str) -> str:
-    """Locate a folder of brainalign, without importing it: some lie elsewhere in a checkout."""
-    spec = importlib.util.find_spec(f"brainalign.{folder}")
-    if spec is None or not spec.submodule_search_locations:
-        raise BrainalignError(f"brainalign has no folder {folder!r}")
-    return spec.submodule_search_locations[0]
+@cache
+def _imported(path: Path) -> list[Path]:
+    """List the files whose names a file imports, and the templates that lie beside it."""
+    found = []
+    for module, names in IMPORT.findall(path.read_text(encoding="utf-8")):
+        for name in re.findall(r"(\w+)(?: as \w+)?", re.sub(r"#.*", "", names)):
+            found += _defining(module, name)
+    return found + sorted(path.parent.glob("templates/*"))
+
+
+@cache
+def _defining(module: str, name: str) -> list[Path]:
+    """List the file that defines a name of a module; all files of a package that does not say where it has it from."""
+    place = _place(module)
+    if place is None:
+        return []
+    if place.is_file():
+        return [place]
+    inside = _place(f"{module}.{name}")
+    if inside is not None:
+        return [inside] if inside.is_file() else sorted(inside.rglob("*.py"))
+    face = place / "__init__.py"
+    text = face.read_text(encoding="utf-8")
+    for other, names in IMPORT.findall(text):
+        if re.search(rf"\b{name}\b", re.sub(r"\w+ as (?=\w)", "", names)):
+            return _defining(other, name)
+    if re.search(rf"^(def {name}|class {name}|{name}\b.*=)", text, flags=re.MULTILINE):
+        return [face]
+    return sorted(place.rglob("*.py"))
+
+
+@cache
+def _roots() -> dict[str, Path]:
+    """Locate the library, its kernels and its programs; the latter two lie elsewhere in a checkout."""
+    roots = {"": Path(__file__).parent.parent}
+    for folder in ("kernels", "pipelines"):
+        spec = importlib.util.find_spec(f"brainalign.{folder}")
+        assert spec is not None
+        assert spec.submodule_search_locations
+        roots[folder] = Path(spec.submodule_search_locations[0])
+    return roots
+
+
+def _place(module: str) -> Path | None:
+    """Locate the file or folder of a module; None where there is none."""
+    parts = module.split(".")[1:]
+    root = _roots()[parts.pop(0)] if parts and parts[0] in _roots() else _roots()[""]
+    folder = root.joinpath(*parts)
+    if folder.is_dir():
+        return folder
+    file = folder.with_suffix(".py")
+    return file if file.exists() else None
+
+
+def _name(path: Path) -> str:
+    """Return the place of a file in the library."""
+    for name, root in reversed(_roots().items()):
+        if path.is_relative_to(root):
+            return (Path(name) / path.relative_to(root)).as_posix()
+    raise BrainalignError(f"{path} lies in no folder of brainalign")
 
 
 def digest_file(folder: str | Path, content: Mapping[str, object]) -> Path:

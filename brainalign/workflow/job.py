@@ -39,6 +39,8 @@ class Job:
     seed : int, optional
     gpu : bool, optional
         Whether the job takes a GPU, where there is one.
+    without : sequence of str, optional
+        Folders of the library that the job never enters, though its program may.
     library : str, optional
         Digest of the code that takes part, known where the job runs.
     """
@@ -50,6 +52,7 @@ class Job:
     labels: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
     gpu: bool = False
+    without: Sequence[str] = ()
     library: str = ""
 
     def __post_init__(self) -> None:
@@ -86,6 +89,7 @@ class Job:
             "labels": dict(self.labels),
             "seed": self.seed,
             "gpu": self.gpu,
+            "without": list(self.without),
         }
         return digest_file(folder, content)
 

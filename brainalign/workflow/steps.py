@@ -20,9 +20,6 @@ Reader = Callable[[Run, Labels], Iterable[str | Path]]
 Settings = Callable[[Run, Labels], Mapping[str, Any]]
 Whose = Callable[[Run], Iterable[Labels]]
 SUBJECT, FIT = ("subject",), ("subject", "model", "method")
-# The folders of the library that several steps may import.
-ENCODING = ("datasets", "encoding", "features", "kernels", "regression", "statistics")
-GEOMETRY = ("geometry", "kernels", "statistics")
 
 
 @dataclass(frozen=True)
@@ -47,8 +44,6 @@ class Step:
         Suffixes of what it saves, the main one first.
     settings : callable (run, labels)
         Everything that changes the result, by section.
-    code : tuple of str
-        Folders of the library that it may import: a test follows the imports.
     beside : mapping of str to callable (run, labels)
         Files that it is told of and whose change reruns nothing: what matters in them stands in the settings.
     makes : mapping of str to callable (run, labels)
@@ -57,6 +52,8 @@ class Step:
         What else reruns it, as text.
     device : callable (run, labels)
         Whether it takes turns at a GPU.
+    without : callable (run, labels)
+        Folders of the library that this job never enters, though its program may: an edit there does not rerun it.
     priority : int
         Of its jobs: what everything follows, and the longest, start as soon as they can.
     runs : str
@@ -71,11 +68,11 @@ class Step:
     reads: Mapping[str, Reader]
     writes: tuple[str, ...]
     settings: Settings
-    code: tuple[str, ...]
     beside: Mapping[str, Reader] = field(default_factory=dict)
     makes: Mapping[str, Callable[[Run, Labels], Path]] = field(default_factory=dict)
     watches: Callable[[Run, Labels], str] = lambda run, of: ""
     device: Callable[[Run, Labels], bool] = lambda run, of: False
+    without: Callable[[Run, Labels], tuple[str, ...]] = lambda run, of: ()
     priority: int = 0
     runs: str = ""
 

@@ -24,14 +24,12 @@ from brainalign.study import (
     TripletStudy,
     VideoStudy,
 )
-from brainalign.workflow.digests import program_digest
+from brainalign.workflow.digests import code_digest
 from brainalign.workflow.job import Job
 from brainalign.workflow.run import LEAST_SUBJECTS, Labels, Run, files_of_folder, wants_device, wants_gpu
 from brainalign.workflow.steps import (
     DESCRIPTOR,
-    ENCODING,
     FIT,
-    GEOMETRY,
     OF_EVERY_MODEL,
     OF_ITS_MODEL,
     PRIOR,
@@ -123,6 +121,13 @@ def _function_of_video_model(run: Run, of: Labels) -> list[str]:
     return [place] if place.endswith(".py") else []
 
 
+def _other_encoders(run: Run, of: Labels) -> tuple[str, ...]:
+    """List the folders of the library that jobs of other methods alone enter."""
+    options = run.config.methods[of["method"]]
+    own = IN_CONTEXT if isinstance(options, InContextMethod) else TRAINED if options.trained else ()
+    return tuple(folder for folder in (*IN_CONTEXT, *TRAINED) if folder not in own)
+
+
 def _of_the_fit(run: Run, of: Labels) -> dict[str, Any]:
     return {
         "method": run.config.encoder_of(of["method"]),
@@ -190,6 +195,8 @@ SUMMARIES = ("summary", "recovery", "differences")
 _PAGE: dict[str, Reader] = {"found": _page_reads, **DESCRIPTOR}
 
 
+IN_CONTEXT, TRAINED = ("encoding/in_context/",), ("encoding/networks/", "encoding/trained/")
+
 # fmt: off
 ROWS = (
     Step(
@@ -197,7 +204,7 @@ ROWS = (
         each_dataset(ImageStudy, where=lambda run, dataset: dataset in run.simulated), (),
         {}, (),
         lambda run, of: {"simulate": run.descriptors[of["dataset"]].simulate},  # type: ignore[attr-defined]
-        ("simulation",), beside=RAW_FOLDER, priority=2,
+        beside=RAW_FOLDER, priority=2,
         makes={
             "listing": lambda run, of: run.raw_file("simulated.json", of["dataset"]),
             "stimuli": lambda run, of: run.raw_file("stimuli/stimuli.tsv", of["dataset"]),
@@ -206,45 +213,44 @@ ROWS = (
     Step(
         "prepare", "prepare", "Raw recordings of one subject to responses, splits, ceiling, mask and background image.",
         each_subject_of(BlockStudy), SUBJECT, RAW, ("responses", "splits", "ceiling", "noise", "mask", "bold"),
-        prepared("prepare"), ("datasets", "statistics"), beside=DESCRIPTOR,
+        prepared("prepare"), beside=DESCRIPTOR,
     ),
     Step(
         "prepare_images", "prepare", "Recordings of one subject who saw images: responses, splits, ceiling.",
         each_subject_of(ImageStudy), SUBJECT, {**RAW, **STIMULI}, ("responses", "splits", "ceiling"),
-        prepared("prepare"), ("datasets", "statistics"), beside={**DESCRIPTOR, **RAW_FOLDER},
+        prepared("prepare"), beside={**DESCRIPTOR, **RAW_FOLDER},
         watches=Run.image_state,
     ),
     Step(
         "prepare_rdms", "prepare", "Published dissimilarity matrices and their images, unpacked.",
         each_dataset(RdmStudy), (), RAW, ("references",),
-        lambda run, of: {"descriptor": run.descriptors[of["dataset"]].extract_options()}, ("datasets",),
+        lambda run, of: {"descriptor": run.descriptors[of["dataset"]].extract_options()},
         beside=DESCRIPTOR, makes={"stimuli": lambda run, of: run.raw_file("stimuli/stimuli.tsv", of["dataset"])},
     ),
     Step(
         "prepare_recordings", "prepare", "M/EEG recordings of one subject: epochs with a category each.",
-        each_subject_of(RecordingStudy), SUBJECT, RAW, ("responses",), prepared(), ("datasets",),
+        each_subject_of(RecordingStudy), SUBJECT, RAW, ("responses",), prepared(),
         beside=DESCRIPTOR,
     ),
     Step(
         "prepare_sentences", "prepare", "EEG of sentences, a split by text, and the ledger of what was dropped.",
-        each_dataset(SentenceStudy), (), RAW, ("responses", "splits", "ledger"), prepared(),
-        ("datasets", "features", "simulation", "statistics"), beside=DESCRIPTOR,
+        each_dataset(SentenceStudy), (), RAW, ("responses", "splits", "ledger"), prepared(), beside=DESCRIPTOR,
         makes={"stimuli": lambda run, of: run.raw_file("stimuli/stimuli.tsv", of["dataset"])},
     ),
     Step(
         "prepare_series", "prepare", "Region series of many people, from files or simulated.",
-        each_dataset(SeriesStudy), (), RAW, ("series", "people"), prepared(), ("datasets", "simulation"),
+        each_dataset(SeriesStudy), (), RAW, ("series", "people"), prepared(),
         beside=DESCRIPTOR,
     ),
     Step(
         "prepare_triplets", "prepare", "Odd-one-out judgements and the table of their objects.",
-        each_dataset(TripletStudy), (), RAW, ("triplets",), prepared(), ("datasets", *GEOMETRY), beside=DESCRIPTOR,
+        each_dataset(TripletStudy), (), RAW, ("triplets",), prepared(), beside=DESCRIPTOR,
         makes={"stimuli": lambda run, of: run.raw_file("stimuli/stimuli.tsv", of["dataset"])},
     ),
     Step(
         "prepare_modalities", "prepare", "The same images in several modalities: recordings, trials and images.",
         each_dataset(ModalityStudy), (), RAW, ("modalities", "modalitytrials", "modalitystimuli"), prepared(),
-        ("datasets", "features", "simulation"), beside={**DESCRIPTOR, **RAW_FOLDER}, watches=Run.image_state,
+        beside={**DESCRIPTOR, **RAW_FOLDER}, watches=Run.image_state,
     ),
     Step(
         "extract", "features", "Stimuli of a dataset to features of one model.",
@@ -259,7 +265,7 @@ ROWS = (
             "model": run.config.extractor_of(of["model"]),
             "descriptor": run.descriptors[of["dataset"]].extract_options(),
         },
-        ("features",), beside=DESCRIPTOR, watches=Run.image_state, priority=1,
+        beside=DESCRIPTOR, watches=Run.image_state, priority=1,
     ),
     Step(
         "rollout", "features", "Features over time of one model of videos: hidden frames as it expects them.",
@@ -273,7 +279,7 @@ ROWS = (
             "dynamics": run.config.dynamics.of_rollout(of["model"]),
             "descriptor": run.descriptors[of["dataset"]].extract_options(),
         },
-        ("datasets", "features", *GEOMETRY), beside=DESCRIPTOR,
+        beside=DESCRIPTOR,
     ),
     Step(
         "pretrain", "encode", "What in-context encoding of one subject learns from the others.",
@@ -289,7 +295,7 @@ ROWS = (
             "method": run.config.pretraining_of(of["method"]),
             **chosen("ceiling_threshold")(run, of),
         },
-        ENCODING, device=lambda run, of: wants_gpu(run.config, of["method"]), priority=2,
+        device=lambda run, of: wants_gpu(run.config, of["method"]), priority=2,
     ),
     Step(
         "encode", "encode", "One method on one model's features for one subject.",
@@ -300,7 +306,8 @@ ROWS = (
             "permute": run.config.models[of["model"]].permute,
             "encode": run.config.encode,
         },
-        ENCODING, device=lambda run, of: wants_gpu(run.config, of["method"]),
+        without=_other_encoders,
+        device=lambda run, of: wants_gpu(run.config, of["method"]),
     ),
     Step(
         "encode_images", "encode", "One method on one model's features for one subject, scored on images held out.",
@@ -317,22 +324,22 @@ ROWS = (
             "scores", "null", "profile", "preference", "clusters", "bands", "partition", "baselines", "ensemble",
             "fields", "draws", "halves", "curve",
         ),
-        _of_the_fit, ENCODING, device=lambda run, of: wants_gpu(run.config, of["method"]),
+        _of_the_fit, without=_other_encoders, device=lambda run, of: wants_gpu(run.config, of["method"]),
     ),
     Step(
         "compare", "compare", "RDMs of one subject's responses against those of every model's features.",
         each_subject_of(BlockStudy), SUBJECT, {**own("responses", "noise"), **OF_EVERY_MODEL}, ("rdm", "comparison"),
-        chosen("compare", "confidence"), ("datasets", *GEOMETRY),
+        chosen("compare", "confidence"),
     ),
     Step(
         "compare_images", "compare", "Geometry of every region, or over time, against every layer of every model.",
         each_subject_of(ImageStudy), SUBJECT, {**own("responses", "splits"), **OF_EVERY_MODEL}, ("rdm", "comparison"),
-        chosen("compare_images", "confidence"), ("datasets", *GEOMETRY),
+        chosen("compare_images", "confidence"),
     ),
     Step(
         "compare_rdms", "compare", "Published dissimilarity matrices against every layer of every model.",
         each_dataset(RdmStudy), (), {**own("references"), **OF_EVERY_MODEL}, ("rdm", "comparison", "differences"),
-        chosen("compare_rdms", "confidence"), GEOMETRY,
+        chosen("compare_rdms", "confidence"),
     ),
     Step(
         "searchlight", "compare", "The geometry of every neighbourhood of the brain against one model's layers.",
@@ -350,7 +357,6 @@ ROWS = (
         lambda run, of: {
             "searchlight": run.config.searchlight.model_dump(mode="json", exclude={"models", "subjects"})
         },
-        ("datasets", *GEOMETRY),
     ),
     Step(
         "decode_times", "decode", "Categories decoded from the sensors of one subject, moment by moment.",
@@ -367,7 +373,6 @@ ROWS = (
             "sensors": getattr(run.descriptors[of["dataset"]], "sensors", {}),
             "windows": getattr(run.descriptors[of["dataset"]], "windows", {}),
         },
-        ("datasets", *GEOMETRY),
     ),
     Step(
         "dynamics", "compare", "Neurons of one subject predicted over time by every model of the videos.",
@@ -384,7 +389,7 @@ ROWS = (
             "dynamics": run.config.dynamics.of_scores(),
             **prepared("confidence")(run, of),
         },
-        ("datasets", "encoding", "features", "regression", *GEOMETRY), beside=DESCRIPTOR,
+        beside=DESCRIPTOR,
     ),
     Step(
         "guide", "synthesize", "Encoders that images can be made with: one that guides, one that judges, and twins.",
@@ -401,7 +406,7 @@ ROWS = (
             "models": run.config.encoders_of_synthesis(),
             **chosen("ceiling_threshold")(run, of),
         },
-        (*ENCODING, "synthesis"), device=lambda run, of: wants_device(run.config.synthesize.device), priority=2,
+        device=lambda run, of: wants_device(run.config.synthesize.device), priority=2,
     ),
     Step(
         "caption", "synthesize", "Words for the voxels of one subject, scored on the test images.",
@@ -415,7 +420,7 @@ ROWS = (
             **features(lambda run, of: [run.config.caption.model]),
             "others": _others_of_captions,
         },
-        ("captions", "captionscores", "captiontemperatures"), _of_the_captions, (*ENCODING, "synthesis"),
+        ("captions", "captionscores", "captiontemperatures"), _of_the_captions,
     ),
     Step(
         "synthesize", "synthesize", "Images that the regions of a subject would prefer, beside controls.",
@@ -439,7 +444,6 @@ ROWS = (
             "simulated": of["dataset"] in run.simulated,
             **chosen("confidence")(run, of),
         },
-        ("features", "simulation", "statistics", "synthesis"),
         device=lambda run, of: wants_device(run.config.synthesize.device), priority=2,
     ),
     Step(
@@ -451,7 +455,6 @@ ROWS = (
         SUBJECT,
         {**own("guides"), **STIMULI, **features(lambda run, of: run.encoders_of_images()[:1]), **PRIOR},
         ("directions", "directionscores", "directionimages"), _of_the_directions,
-        ("features", "simulation", "statistics", "synthesis"),
         device=lambda run, of: wants_device(run.config.synthesize.device), priority=2,
     ),
     Step(
@@ -469,7 +472,6 @@ ROWS = (
             "ground": run.config.ground.model_dump(mode="json", exclude={"subjects"}),
             "text": _text_model(run),
         },
-        ("datasets", "decoding", "features", "statistics"),
         device=lambda run, of: wants_device(run.config.ground.device),
     ),
     Step(
@@ -488,7 +490,6 @@ ROWS = (
             "ground": run.config.ground.model_dump(mode="json", include={"alphas", "permutations", "draws"}),
             **chosen("ceiling_threshold", "confidence")(run, of),
         },
-        ("decoding", *ENCODING),
     ),
     Step(
         "decode", "decode", "Sentences from EEG by one decoder, with its control matrix and all that stands beside.",
@@ -504,7 +505,7 @@ ROWS = (
             "controls", "retrieval", "retrievalsubjects", "averaged", "zeroshot", "confusion", "nuisances",
             "leftblocks", "textscores", "relevance", "sentences",
         ),
-        lambda run, of: {"decode": run.config.decode.of(of["method"])}, ("decoding", "features", "statistics"),
+        lambda run, of: {"decode": run.config.decode.of(of["method"])},
         device=lambda run, of: wants_device(run.config.decode.device_of(of["method"])),
     ),
     Step(
@@ -515,7 +516,7 @@ ROWS = (
             **features(lambda run, of: _vectors_of_images(run, of["dataset"])),
         },
         ("spaceretrieval", "sharedspace", "spacechanges", "spacecurve", "spacegeometry"),
-        chosen("decode_modalities"), ("datasets", "decoding", "features", *GEOMETRY),
+        chosen("decode_modalities"),
         device=lambda run, of: wants_device(run.config.decode_modalities.device),
         makes={
             "weights": lambda run, of: (
@@ -527,7 +528,7 @@ ROWS = (
         "decode_series", "decode", "Hidden regions filled in from visible ones, and what is learned of people from it.",
         each_dataset(SeriesStudy), (), own("series", "people"),
         ("filled", "maskedmodel", "filledtraces", "regionnetworks", "regionmap", "personscores"),
-        chosen("decode_series", "confidence"), ("datasets", "decoding", "features", "statistics"),
+        chosen("decode_series", "confidence"),
         device=lambda run, of: wants_device(run.config.decode_series.model.device),
     ),
     Step(
@@ -539,7 +540,7 @@ ROWS = (
             "regions": lambda run, of: run.regions_beside_concepts(),
         },
         ("concepts", "choices", "conceptdimensions", "networks", "readouts", "conceptregions"),
-        chosen("concepts"), GEOMETRY, device=lambda run, of: run.config.concepts.device == "cuda",
+        chosen("concepts"), device=lambda run, of: run.config.concepts.device == "cuda",
     ),
     Step(
         "align", "compare", "Networks aligned with odd-one-out judgements: a teacher, and students that learn from it.",
@@ -549,14 +550,14 @@ ROWS = (
             **features(lambda run, of: run.config.aligned_models(of["dataset"])),
             "regions": lambda run, of: run.regions_beside_concepts(),
         },
-        ("aligned", "alignment", "alignedregions"), chosen("align", "concepts"), GEOMETRY,
+        ("aligned", "alignment", "alignedregions"), chosen("align", "concepts"),
         device=lambda run, of: run.config.concepts.device == "cuda",
     ),
     Step(
         "summarize", "summarize", "Every score of one subject to one table of headline numbers.",
         each_subject_of(BlockStudy), SUBJECT,
         {**own("responses", "splits"), **each_fit("scores", "identification", "null")}, ("summary", "decoding"),
-        chosen("summarize", "confidence", "ceiling_threshold"), ("datasets", "statistics"),
+        chosen("summarize", "confidence", "ceiling_threshold"),
     ),
     Step(
         "summarize_images", "summarize", "Headline numbers of one subject, and what was planted beside what was found.",
@@ -566,12 +567,11 @@ ROWS = (
             **each_fit("scores", "profile", "preference", "null", "draws"),
             "truth": lambda run, of: run.raw_inputs(of) if of["dataset"] in run.simulated else [],
         },
-        ("summary", "recovery", "differences", "contest", "winners"), _of_the_contest, ("simulation", "statistics"),
+        ("summary", "recovery", "differences", "contest", "winners"), _of_the_contest,
     ),
     Step(
         "summarize_group", "summarize", "What the subjects of a study of images share.",
         each_dataset(ImageStudy), (), each_subject("responses", "splits"), ("ceiling",), lambda run, of: {},
-        ("statistics",),
     ),
     Step(
         "converge", "encode", "How far networks converge with the brain, beside their twins of random weights.",
@@ -585,7 +585,6 @@ ROWS = (
             "converge": run.config.convergence_of(of["dataset"]),
             **chosen("confidence")(run, of),
         },
-        ENCODING,
     ),
     Step(
         "match", "compare", "Networks beside networks: how alike layers are, their dimensions, what fills them.",
@@ -599,7 +598,6 @@ ROWS = (
             "match": run.config.matching_of(of["dataset"]),
             "checkpoints": run.config.checkpoints_of(of["dataset"]),
         },
-        GEOMETRY,
     ),
     Step(
         "identify", "compare", "Regions of every fMRI subject named after the geometry of the others.",
@@ -614,17 +612,17 @@ ROWS = (
                 for subject in run.descriptors[of["dataset"]].scanned
             ]
         },
-        ("regions", "thresholds", "agreement"), chosen("identify", "confidence"), GEOMETRY,
+        ("regions", "thresholds", "agreement"), chosen("identify", "confidence"),
     ),
     Step(
         "report", "report", "Everything about one subject as one self-contained page.",
         each_subject_of(BlockStudy, ImageStudy, RecordingStudy, VideoStudy), SUBJECT, _PAGE, (), _everything,
-        ("report", "statistics"), makes={"page": Run.page},
+        makes={"page": Run.page},
     ),
     Step(
         "report_group", "report", "All subjects of a dataset, or what has no subjects, on one page.",
         each_dataset(ImageStudy, RdmStudy, TripletStudy, SentenceStudy, ModalityStudy, SeriesStudy), (), _PAGE, (),
-        _everything, ("report", "statistics"), runs="report", makes={"page": Run.page},
+        _everything, runs="report", makes={"page": Run.page},
     ),
 )
 # fmt: on
@@ -632,9 +630,9 @@ ROWS = (
 STEPS: dict[str, Step] = {step.name: step for step in ROWS}
 
 
-def step_digest(step: Step) -> str:
-    """Return a digest of the code that a step's results depend on: an edit reruns the steps that may use it."""
-    return program_digest(step.folder, step.program, step.code)
+def step_digest(run: Run, step: Step, of: Labels) -> str:
+    """Digest the code that the results of a job depend on: an edit reruns the jobs that may use it, and no other."""
+    return code_digest(f"{step.folder}/{step.program}", step.without(run, of))
 
 
 def planned(run: Run, dataset: str | None = None) -> list[tuple[Step, Labels]]:
@@ -656,4 +654,5 @@ def job_of(run: Run, step: Step, of: Labels) -> Job:
         labels=dict(of),
         seed=run.config.seed,
         gpu=step.device(run, of),
+        without=step.without(run, of),
     )

@@ -67,6 +67,11 @@ def settings_of(step):
     return digest
 
 
+def code_of(step):
+    """Return a digest of the code that a job depends on: an edit reruns the jobs that may use it."""
+    return lambda wildcards: step_digest(RUN, step, labels_of(step, wildcards))
+
+
 def file_of(step):
     """Return the file in which a job finds its paths and settings; its name alone reruns nothing."""
     return lambda wildcards, input: str(job_of(RUN, step, labels_of(step, wildcards)).write(JOBS))

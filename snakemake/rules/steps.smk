@@ -22,7 +22,7 @@ for step in STEPS.values():
             gpu=device(step),
         params:
             settings=settings_of(step),
-            library=step_digest(step),
+            library=code_of(step),
             seed=RUN.config.seed,
             job=file_of(step),
         shell:
