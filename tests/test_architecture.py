@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 import tomllib
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from brainalign.workflow import BASE_FILES, STAGES
+from brainalign.workflow import STEPS, Step, reached
 
 ROOT = Path(__file__).parent.parent
 BASE = ("config", "io", "study")
@@ -203,12 +204,20 @@ def test_what_is_public_has_a_docstring() -> None:
     assert not bare
 
 
+def python_reached(step: Step) -> list[Path]:
+    return [path for path in reached(program_of(step)).values() if path.suffix == ".py"]
+
+
 def test_stages_start_fast() -> None:
     """Torch, scikit-learn and scipy.stats take a second or more each, of every job that imports them."""
-    stages = sorted(
-        stage for stage, folders in STAGES.items() if not {"decoding", "encoding", "features"}.intersection(folders)
-    )
-    modules = [module_of(path) for stage in stages for path in (ROOT / "pipelines").rglob(f"{stage}.py")]
+    heavy = {"decoding", "encoding", "features"}
+    light = [
+        step
+        for step in STEPS.values()
+        if not any(heavy & set(map(target_of, imports(path))) for path in python_reached(step))
+    ]
+    assert len(light) > 15
+    modules = [f"brainalign.pipelines.{step.folder}.{step.program}" for step in light]
     code = f"import sys, importlib\nfor module in {modules}: importlib.import_module(module)\n"
     code += "sys.exit(', '.join({'torch', 'sklearn', 'scipy.stats', 'matplotlib.pyplot'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
@@ -295,21 +304,29 @@ def test_no_two_files_import_each_other() -> None:
         raise AssertionError(" -> ".join(str(path.relative_to(ROOT)) for path in error.args[1])) from None
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_the_digest_of_a_stage_covers_all_it_imports(stage: str) -> None:
-    """Follow the imports of a stage: every library file reached must rerun it when edited."""
-    todo, reached = [*(ROOT / "pipelines").rglob(f"{stage}.py")], set()
-    while todo:
-        path = todo.pop()
-        if path not in reached:
-            reached.add(path)
-            todo += files_imported(path)
-    # What a run is told, and the workflow itself, reach a stage through its parameters; see stages.BASE_FILES.
-    exempt = {"config", "study", "workflow", "cli", "pipelines"}
-    for path in reached - {ROOT / "brainalign" / name for name in BASE_FILES}:
-        folder = folder_of(path)
-        if path.name != "__init__.py" and folder not in exempt:
-            assert folder in STAGES[stage], f"{stage} imports {path}, which its digest does not cover"
+def program_of(step: Step) -> str:
+    return f"{step.folder}/{step.program}"
+
+
+@pytest.mark.parametrize("program", sorted({program_of(step) for step in STEPS.values()}))
+def test_the_digest_of_a_step_covers_all_it_uses(program: str) -> None:
+    """Whatever a reached file has imported by name is defined in a reached file: Python itself is asked where."""
+    # What a run is told, and the workflow itself, reach a step through its parameters; see digests.BASE_FILES.
+    apart = {"config", "study", "workflow", "cli", "base", "io"}
+    places = set(reached(program).values())
+    for path in places:
+        if path.suffix != ".py" or path.name == "__init__.py":
+            continue
+        module = importlib.import_module(module_of(path))
+        for node in ast.walk(tree_of(path)):
+            for alias in node.names if isinstance(node, ast.ImportFrom) and node.module else ():
+                if not str(node.module).startswith("brainalign"):
+                    continue
+                used = getattr(importlib.import_module(str(node.module)), alias.name, None)
+                source = getattr(used, "__module__", None) or getattr(used, "__name__", "")
+                file = file_of(source) if str(source).startswith("brainalign") else None
+                if file is not None and folder_of(file) not in apart and file.name != "__init__.py":
+                    assert file in places, f"{program}: {module.__name__} uses {alias.name} of {source}"
 
 
 def test_a_distribution_called_kernels_still_works(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -16,15 +17,19 @@ from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_config, load_descriptors
 from brainalign.study import ImageStudy, RdmStudy, RecordingStudy, Shape, known_shape, load_descriptor, parse, shape_of
 from brainalign.workflow import (
-    STAGES,
+    STEPS,
     Cost,
     Job,
+    PlannedJob,
+    Run,
+    code_digest,
     estimate,
     image_state,
+    job_of,
     jobs,
-    library_digest,
-    read_settings,
-    settings_file,
+    planned,
+    reached,
+    step_digest,
     wants_gpu,
 )
 
@@ -54,14 +59,14 @@ SIMULATED = {
     "ground": 1,
     "ground_regions": 1,
     "summarize_images": 4,
-    "report_images": 4,
+    "report": 4,
     "summarize_group": 1,
     "report_group": 1,
 }
-SENTENCES = {"prepare_sentences": 1, "extract": 1, "decode": 2, "report_sentences": 1}
-SHARED = {"prepare_modalities": 1, "decode_modalities": 1, "report_modalities": 1}
-SERIES = {"prepare_series": 1, "decode_series": 1, "report_series": 1}
-RECORDINGS = {"prepare_recordings": 1, "decode_times": 1, "report_recordings": 1}
+SENTENCES = {"prepare_sentences": 1, "extract": 1, "decode": 2, "report_group": 1}
+SHARED = {"prepare_modalities": 1, "decode_modalities": 1, "report_group": 1}
+SERIES = {"prepare_series": 1, "decode_series": 1, "report_group": 1}
+RECORDINGS = {"prepare_recordings": 1, "decode_times": 1, "report": 1}
 MATRICES = {"prepare_rdms": 1, "extract": 2, "compare_rdms": 1, "report_group": 1}
 
 
@@ -81,12 +86,12 @@ MEASURED_S = {
     "guide": 10.7,
     "synthesize": 65.2,
     "directions": 34.3,
-    "report_images": 34.0,
+    "report": 34.0,
     "others": 82.7,
 }
 
 
-def by_stage(planned: list[Job], dataset: str) -> Counter[str]:
+def by_stage(planned: list[PlannedJob], dataset: str) -> Counter[str]:
     return Counter(job.stage for job in planned if job.dataset == dataset)
 
 
@@ -109,9 +114,9 @@ def test_the_job_list_follows_from_the_configuration(
     assert by_stage(planned, "simulated-modalities") == SHARED
     assert by_stage(planned, "simulated-series") == SERIES
     # Two scanned subjects are too few to be told apart by others, and the demo has no judgements and no videos.
-    other = {"identify", "prepare_triplets", "concepts", "align", "report_concepts"}
-    other |= {"rollout", "dynamics", "report_dynamics"}
-    assert {job.stage for job in planned} == set(STAGES) - other
+    other = {"identify", "prepare_triplets", "concepts", "align"}
+    other |= {"rollout", "dynamics"}
+    assert {job.stage for job in planned} == set(STEPS) - other
     assert len({job.output for job in planned}) == len(planned)
     assert len({job.log for job in planned}) == len(planned)
     assert all(job.cost.memory_mb > 0 and job.cost.seconds > 0 for job in planned)
@@ -167,7 +172,7 @@ def test_a_study_of_images_with_two_methods(scenes, tmp_path: Path) -> None:
         "encode_images": 8,
         "compare_images": 2,
         "summarize_images": 2,
-        "report_images": 2,
+        "report": 2,
         "summarize_group": 1,
         "report_group": 1,
     }
@@ -247,13 +252,30 @@ def test_costs_grow_with_sizes(demo: Config) -> None:
     assert estimate("encode", demo, elsewhere, "minilm", "ridge").memory_mb > 10_000
 
 
-def test_digests_follow_the_files_they_cover() -> None:
-    digests = {library_digest("encoding"), library_digest("geometry"), library_digest("encoding", "kernels")}
-    assert len(digests) == 3
-    assert library_digest("encoding") in digests
-    assert library_digest("report") != library_digest("simulation")
-    with pytest.raises(BrainalignError, match="no folder 'encodin'"):
-        library_digest("encodin")
+def test_digests_follow_the_files_they_cover(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit, image_fit, geometry = "encode/encode", "encode/encode_images", "compare/compare"
+    assert len({code_digest(program) for program in (fit, image_fit, geometry)}) == 3
+    assert code_digest(fit) == code_digest(fit)
+    assert {"regression/ridge.py", "kernels/__init__.py", "io/artifacts.py"} & reached(fit).keys()
+    assert not [name for name in reached(fit) if name.startswith(("geometry/", "report/", "decoding/", "config/"))]
+    assert not [name for name in reached(geometry) if name.startswith(("encoding/", "report/", "datasets/checks/"))]
+    assert {"report/templates/report.html", "report/pages/images.py"} <= reached("report/report").keys()
+    with pytest.raises(BrainalignError, match="no program encode/encodin "):
+        code_digest("encode/encodin")
+
+
+def test_an_edit_to_in_context_code_reruns_no_ridge_fit(demo: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(demo)
+    fits = {of["method"]: (step, of) for step, of in planned(run, "simulated") if step.name == "encode_images"}
+    before = {method: step_digest(run, *fit) for method, fit in fits.items()}
+    edited = next(
+        path for name, path in reached("encode/encode_images").items() if name == "encoding/in_context/study.py"
+    )
+    content = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: content(path) + b"#" if path == edited else content(path))
+    after = {method: step_digest(run, *fit) for method, fit in fits.items()}
+    assert {method for method in fits if before[method] != after[method]} == {"few"}
+    assert before.keys() == {"ridge", "banded", "routing", "core", "few"}
 
 
 def test_a_gpu_is_asked_for_where_it_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,7 +350,7 @@ def test_networks_are_pretrained_once_per_subject_model_and_method(demo: Config)
     places = [order.index(("prepare_images", "02")), order.index(("pretrain", "01"))]
     encoded = [k for k, job in enumerate(planned) if dict(job.labels) == trained[0] and job.stage == "encode_images"]
     assert places == sorted(places)
-    assert encoded[0] == planned.index(first) + 1
+    assert encoded[0] > planned.index(first)
     study = load_descriptor("data/simulated.yaml", ImageStudy)
 
     def seconds(stage: str, **changes: object) -> int:
@@ -342,25 +364,48 @@ def test_networks_are_pretrained_once_per_subject_model_and_method(demo: Config)
     assert estimate("encode_images", config, unknown, "efficientnet", "few").seconds > seconds("encode_images")
 
 
-def test_settings_travel_in_files_named_by_what_they_say(tmp_path: Path) -> None:
+def test_jobs_travel_in_files_named_by_what_they_say(tmp_path: Path) -> None:
     settings = {"a": {"text": "it's \"quoted\" 'äöü'"}, "b": [1, None]}
-    path = settings_file(tmp_path / "new", settings)
+    job = Job("compare", settings, {"rdm": [tmp_path / "a b", tmp_path / "c"]}, {"comparison": tmp_path / "d"}, seed=3)
+    path = job.write(tmp_path / "new")
     stamp = path.stat().st_mtime_ns
-    assert read_settings(str(path)) == read_settings(json.dumps(settings)) == settings
-    assert settings_file(tmp_path / "new", dict(settings)) == path
+    assert Job.read(path) == job
+    assert Job.read(path).write(tmp_path / "new") == path
     assert path.stat().st_mtime_ns == stamp  # an equal one is left alone: other jobs may be reading it
-    others = [settings | {"b": [1, 0]}, settings | {"c": 1}, {}]
-    assert len({path, *(settings_file(tmp_path / "new", other) for other in others)}) == 4
+    others = [replace(job, settings=settings | {"b": [1, 0]}), replace(job, inputs={}), replace(job, seed=4)]
+    assert len({path, *(other.write(tmp_path / "new") for other in others)}) == 4
     assert len(list((tmp_path / "new").iterdir())) == 4
 
 
-@pytest.mark.parametrize(("text", "message"), [("[1]", "no JSON object"), ("{", "Expecting"), (None, "No such file")])
-def test_settings_that_are_none_are_refused(tmp_path: Path, text: str | None, message: str) -> None:
-    path = tmp_path / "settings.json"
+def test_every_job_of_a_run_says_what_it_is_asked(demo: Config) -> None:
+    run = Run(demo)
+    for step, of in planned(run):
+        job = job_of(run, step, of)
+        assert job.seed == demo.seed
+        assert job.labels == of
+        assert list(job.outputs) == [*step.writes, *step.makes]
+        assert json.loads(json.dumps(job.settings)) == job.settings
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("[1]", "holds a list"), ("{", "Expecting"), (None, "no such file"), ("{}", "missing"), ('{"stp": 1}', "stp")],
+)
+def test_files_that_hold_no_job_are_refused(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "job.json"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(BrainalignError, match=f"settings.json.*{message}"):
-        read_settings(str(path))
+    with pytest.raises(BrainalignError, match=f"job.json.*{message}"):
+        Job.read(path)
+
+
+@pytest.mark.parametrize(("names", "n"), [((), 0), (("a", "b"), 2)])
+def test_a_job_wants_one_file_where_one_is_asked_for(names: tuple[str, ...], n: int) -> None:
+    job = Job("compare", {}, {"rdm": [Path(name) for name in names]})
+    assert job.has("rdm") == bool(n)
+    assert len(job.paths("rdm")) == n
+    with pytest.raises(BrainalignError, match=f"compare wants one file 'rdm' and was given {n}"):
+        job.path("rdm")
 
 
 def test_sizes_come_from_headers_and_tables(small, scenes, root: Path) -> None:

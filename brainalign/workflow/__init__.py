@@ -12,6 +12,7 @@ from brainalign.workflow.run import (
     image_state,
     log_path,
     report_path,
+    wants_gpu,
 )
 from brainalign.workflow.steps import Step
 from brainalign.workflow.table import STEPS, job_of, planned, step_digest
@@ -38,4 +39,5 @@ __all__ = [
     "report_path",
     "running",
     "step_digest",
+    "wants_gpu",
 ]

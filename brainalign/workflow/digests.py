@@ -88,11 +88,12 @@ def reached(program: str) -> dict[str, Path]:
 @cache
 def _imported(path: Path) -> list[Path]:
     """List the files whose names a file imports, and the templates that lie beside it."""
-    found = []
-    for module, names in IMPORT.findall(path.read_text(encoding="utf-8")):
+    found: list[Path] = []
+    for module, names in IMPORT.findall(path.read_text(encoding="utf-8") if path.suffix == ".py" else ""):
         for name in re.findall(r"(\w+)(?: as \w+)?", re.sub(r"#.*", "", names)):
             found += _defining(module, name)
-    return found + sorted(path.parent.glob("templates/*"))
+    beside = [] if path.suffix != ".py" else [path.parent / "templates", path.parent.parent / "templates"]
+    return found + sorted(file for folder in beside for file in folder.glob("*.*"))
 
 
 @cache

@@ -57,6 +57,7 @@ class Job:
 
     def __post_init__(self) -> None:
         self.inputs = {name: [Path(path) for path in paths] for name, paths in self.inputs.items()}
+        self.without = tuple(self.without)
         self.outputs = {name: Path(path) for name, path in self.outputs.items()}
 
     @cached_property

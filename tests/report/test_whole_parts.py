@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from brainalign.arrays import Arrays
-from brainalign.checks import BrainalignError
 from brainalign.config import Config
-from brainalign.io import Provenance
-from brainalign.pipelines.report import report_images
-from brainalign.report import SYNTHESIS_TABLES, Failure, ImageMaterial
+from brainalign.io import Provenance, save
+from brainalign.pipelines.report.shelf import Shelf
+from brainalign.pipelines.report.subjects import image_material
+from brainalign.report import SYNTHESIS_TABLES, Failure
 from brainalign.study import parse
+from brainalign.workflow import Run
 
 PARTS = ("synthesized", *SYNTHESIS_TABLES)
 
 
 @pytest.mark.parametrize("missing", [None, "synthesized", "synthesisgains"])
-def test_synthesised_images_are_shown_with_all_their_tables_or_not(
-    missing: str | None, scenes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_synthesised_images_are_shown_with_all_their_tables_or_not(missing: str | None, scenes, tmp_path: Path) -> None:
     content = {
         "results": str(tmp_path),
         "datasets": {"scenes": {"descriptor": str(scenes.write())}},
@@ -37,25 +35,14 @@ def test_synthesised_images_are_shown_with_all_their_tables_or_not(
         },
     }
 
-    def suffix(path: Path) -> str:
-        return path.stem.split("_")[-1]
-
-    def sidecar(path: Path) -> dict[str, Any]:
-        if suffix(path) not in PARTS or suffix(path) == missing:
-            raise BrainalignError(f"no {path}")
-        return {"stage": "synthesize", "details": {"cost": {"ratio": 2.0}}}
-
-    def content_of(path: Path, kind: type, provenance: Provenance) -> Any:
-        return Arrays({"images": np.zeros((1, 2, 2, 3))}) if kind is Arrays else pd.DataFrame({"of": [suffix(path)]})
-
-    gathered: list[ImageMaterial] = []
-    monkeypatch.setattr(report_images, "load_sidecar", sidecar)
-    monkeypatch.setattr(report_images, "load", content_of)
-    monkeypatch.setattr(report_images, "render_image_page", lambda material: gathered.append(material) or "")
-    monkeypatch.setattr(report_images, "write_report", lambda *_, **__: None)
-    failures = [Failure("synthesize", "subject 02", "it failed")]
-    report_images._write(parse(Config, content, "test"), "scenes", "01", failures, Provenance("report_images", {}, {}))
-    (material,) = gathered
+    run = Run(parse(Config, content, "test"))
+    noted = Provenance("synthesize", {}, "")
+    for suffix in [name for name in PARTS if name != missing]:
+        path = run.artifact(suffix, "scenes", subject="01")
+        made = Arrays({"images": np.zeros((1, 2, 2, 3))}) if suffix == PARTS[0] else pd.DataFrame({"of": [suffix]})
+        save(path, made, noted, **({"cost": {"ratio": 2.0}} if suffix == PARTS[0] else {}))
+    shelf = Shelf(run, "scenes", noted, [Failure("synthesize", "subject 02", "it failed")])
+    material = image_material(shelf, run.descriptors["scenes"], "01")
     assert (material.synthesised is not None) == (missing is None)
     if material.synthesised is not None:
         of = (material.synthesised.table, material.synthesised.gains, material.synthesised.steps)

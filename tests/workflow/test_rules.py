@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from brainalign.config import load_config
-from brainalign.workflow import STAGES, jobs
+from brainalign.workflow import STEPS, Job, jobs
 
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
@@ -34,10 +34,11 @@ def test_format(root: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_every_rule_declares_what_it_needs(root: Path, stage: str) -> None:
-    text = (root / "snakemake" / "rules" / f"{stage}.smk").read_text()
+def test_every_rule_declares_what_it_needs(root: Path) -> None:
+    """One rule is made of every row of the table: it says all that Snakemake can know of a job."""
+    text = (root / "snakemake" / "rules" / "steps.smk").read_text()
     for directive in (
+        "name:",
         "input:",
         "output:",
         "params:",
@@ -46,20 +47,17 @@ def test_every_rule_declares_what_it_needs(root: Path, stage: str) -> None:
         "threads:",
         "mem_mb=",
         "runtime=",
-        "shell:",
+        "gpu=",
     ):
-        assert directive in text, directive
-    (code,) = (root / "pipelines").rglob(f"{stage}.py")
-    assert f'code="pipelines/{code.parent.name}/{stage}.py"' in text
-    assert f'library=library_digest(*STAGES["{stage}"])' in text
-    assert f"python -P -m brainalign.pipelines.{code.parent.name}.{stage} " in text
-
-
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if not stage.startswith("report")])
-def test_the_seed_of_the_configuration_reaches_every_stage(root: Path, stage: str) -> None:
-    text = (root / "snakemake" / "rules" / f"{stage}.smk").read_text()
-    assert re.findall(r"^ +seed=(.*),$", text, flags=re.MULTILINE) == ["SETTINGS.seed"]
-    assert text.count("--seed {params.seed}") == text.count("python -P -m") == 1
+        assert text.count(directive) == 1, directive
+    assert "brainalign.pipelines {params.job:q} > {log:q} 2>&1" in text
+    programs = {f"{step.folder}/{step.program}.py" for step in STEPS.values()}
+    for program in programs:
+        function = Path(program).stem
+        assert f"def {function}(job: Job) -> None:" in (root / "pipelines" / program).read_text(), program
+    below = {path.relative_to(root / "pipelines").as_posix() for path in (root / "pipelines").rglob("*.py")}
+    beside = {"report/datasets.py", "report/failures.py", "report/shelf.py", "report/subjects.py", "__main__.py"}
+    assert {path for path in below if not path.endswith("__init__.py")} == programs | beside
 
 
 def test_the_snakefile_stays_short(root: Path) -> None:
@@ -78,11 +76,11 @@ def test_a_dry_run_lists_the_planned_jobs(root: Path, name: str, tmp_path: Path,
     listed = {rule: int(n) for rule, n in re.findall(r"^(\w+)\s+(\d+)$", table, flags=re.MULTILINE)}
     monkeypatch.chdir(root)
     planned = Counter(job.stage for job in jobs(load_config(config)))
-    assert {rule: n for rule, n in listed.items() if rule in STAGES} == planned
-    commands = re.findall(r"brainalign\.pipelines\.([\w.]+) .*", result.stdout + result.stderr)
-    seeds = re.findall(r"brainalign\.pipelines\.(?!report)[\w.]+ .*? --seed (\d+)", result.stdout + result.stderr)
-    assert seeds == ["7"] * sum(not command.startswith("report") for command in commands)
-    assert len(seeds) > 5
+    assert {rule: n for rule, n in listed.items() if rule in STEPS} == planned
+    files = re.findall(r"brainalign\.pipelines (\S+\.json) ", result.stdout + result.stderr)
+    given = [Job.read(root / file) for file in files]
+    assert Counter(job.step for job in given) == planned
+    assert {job.seed for job in given} == {7}
 
 
 @pytest.mark.parametrize(
