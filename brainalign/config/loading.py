@@ -35,8 +35,14 @@ def load_config(path: str | Path) -> Config:
     return parse(Config, read_yaml(Path(path)), str(path))
 
 
-def load_descriptors(config: Config) -> dict[str, Descriptor]:
+def load_descriptors(config: Config, *, check: bool = True) -> dict[str, Descriptor]:
     """Read the descriptor of every dataset of a run, and check what configuration and descriptors say of each other.
+
+    Parameters
+    ----------
+    config : Config
+    check : bool, optional
+        Not where a run has begun: it was checked before, and its files may lie elsewhere by now.
 
     Raises
     ------
@@ -46,11 +52,13 @@ def load_descriptors(config: Config) -> dict[str, Descriptor]:
     descriptors: dict[str, Descriptor] = {
         name: load_descriptor(use.descriptor, raw=config.raw_folder(name)) for name, use in config.datasets.items()
     }
-    _check_contest(config, descriptors)
+    if check:
+        _check_contest(config, descriptors)
     for dataset in [name for name in descriptors if config.datasets[name].optional]:
         if not _found(descriptors[dataset]):
             del descriptors[dataset]
-    check_descriptors(config, descriptors)
+    if check:
+        check_descriptors(config, descriptors)
     return descriptors
 
 

@@ -33,6 +33,8 @@ class Run:
     Parameters
     ----------
     config : Config
+    check : bool, optional
+        Whether configuration and descriptors are checked against each other: not again where the run has begun.
 
     Raises
     ------
@@ -40,9 +42,9 @@ class Run:
         If a descriptor cannot be read, or contradicts the configuration.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, check: bool = True) -> None:
         self.config = config
-        self.descriptors: dict[str, Descriptor] = load_descriptors(config)
+        self.descriptors: dict[str, Descriptor] = load_descriptors(config, check=check)
 
     def datasets_of(self, *kinds: type[Descriptor]) -> list[str]:
         """List the datasets whose descriptor is of one of these kinds."""

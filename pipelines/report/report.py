@@ -23,7 +23,7 @@ from brainalign.workflow import STEPS, Job, Run, group_report_path, report_path
 
 def report(job: Job) -> None:
     """Draw the page of a subject or of a dataset, or every page that a failure left incomplete."""
-    run = Run(job.options("configuration", Config))
+    run = Run(job.options("configuration", Config), check=False)
     if "dataset" in job.labels:
         _draw(run, job, job.labels, [], run.subjects(job.labels["dataset"]))
         return
