@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from brainalign.workflow import library_digest
+from brainalign.workflow import code_digest
 from worlds import World, saved
 
 HERE = Path(__file__).parent
@@ -36,7 +36,7 @@ def cell(what: str, world: World, contenders: list[str], threads: int = 1, **opt
     if what == "run":
         spec = {"n_alphas": [20] * len(contenders), "repeats": 1} | spec
     ours = any(name.startswith("brainalign") for name in contenders)
-    code = library_digest("kernels", "regression") if ours else ""
+    code = code_digest("encode/encode") if ours else ""
     key = hashlib.sha256((json.dumps(spec, sort_keys=True) + code).encode()).hexdigest()[:16]
     file = CELLS / f"{world.name}-{key}.json"
     if not file.exists():

@@ -13,7 +13,7 @@ import sys
 from collections import defaultdict
 
 from brainalign.config import load_config
-from brainalign.workflow import STAGES, jobs
+from brainalign.workflow import STEPS, jobs
 
 TOOK = re.compile(r"^took ([0-9.]+) seconds of a core$", re.MULTILINE)
 LEAST_S = 10.0  # stages below are not judged
@@ -35,7 +35,7 @@ def main(config: str = "snakemake/config/demo.yaml", each: str = "") -> None:
         measured[job.stage] += float(took[1])
         done[job.stage] += 1
     print(f"{'stage':20}{'jobs':>6}{'estimated':>12}{'measured':>12}{'ratio':>8}")
-    for stage in (stage for stage in STAGES if done[stage]):
+    for stage in (stage for stage in STEPS if done[stage]):
         ratio = estimated[stage] / max(measured[stage], 0.1)
         mark = " *" if measured[stage] > LEAST_S and not 0.5 <= ratio <= 2 else ""
         print(f"{stage:20}{done[stage]:6}{estimated[stage]:12.0f}{measured[stage]:12.1f}{ratio:8.2f}{mark}")

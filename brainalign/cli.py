@@ -4,6 +4,7 @@ brainalign doctor               versions, linear algebra, GPU, extras
 brainalign check DESCRIPTOR     everything wrong with a dataset, on one screen
 brainalign fetch DESCRIPTOR     download what the descriptor says where to find, checksums verified
 brainalign plan [CONFIG]        jobs, memory, disk and time of a run, before anything runs
+brainalign rerun ARTIFACT       the job that left a result, once more, with the settings it had
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import importlib.metadata
 import importlib.util
 import platform
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -25,8 +27,9 @@ import brainalign
 from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_config
 from brainalign.devices import visible_gpus
+from brainalign.io import sidecar_path
 from brainalign.study import BlockStudy, Descriptor, ImageStudy, known_shape, load_descriptor
-from brainalign.workflow import STEPS, jobs
+from brainalign.workflow import STEPS, Job, jobs
 
 # What each extra brings, by the name it is imported under.
 EXTRAS = {
@@ -58,6 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     plan = commands.add_parser("plan", help="jobs, memory, disk and time of a run")
     plan.add_argument("config", type=Path, nargs="?", default=Path("snakemake/config/config.yaml"))
     plan.set_defaults(run=_plan)
+    rerun = commands.add_parser("rerun", help="the job that left a result, once more, with the settings it had")
+    rerun.add_argument("artifact", type=Path, help="a result of a run, or its sidecar")
+    rerun.set_defaults(run=_rerun)
     arguments = parser.parse_args(argv)
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     try:
@@ -141,6 +147,14 @@ def _fetch(arguments: argparse.Namespace, console: Console) -> int:
             console.print(escape(remark), soft_wrap=True)
     console.print(escape(f"cite: {descriptor.citation.text.strip()}"))
     return 0
+
+
+def _rerun(arguments: argparse.Namespace, console: Console) -> int:
+    path = sidecar_path(arguments.artifact)
+    job = Job.read(path)
+    of = ", ".join(f"{name} {label}" for name, label in job.labels.items())
+    console.print(escape(f"{job.step} of {of}: writes {', '.join(str(place) for place in job.outputs.values())}"))
+    return subprocess.run([sys.executable, "-P", "-m", "brainalign.pipelines", str(path)]).returncode
 
 
 def _table(title: str, rows: Iterable[Iterable[str]], *columns: str) -> Table:

@@ -186,3 +186,8 @@ def test_plan_finds_layers_and_weights_that_are_not_there(
 def test_a_folder_is_no_configuration(tmp_path: Path, capsys) -> None:
     assert main(["plan", str(tmp_path)]) == 2
     assert "no such file" in capsys.readouterr().err
+
+
+def test_only_what_a_step_has_saved_runs_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rerun", str(tmp_path / "nothing.parquet")]) == 2
+    assert "nothing.json" in capsys.readouterr().err

@@ -1,6 +1,6 @@
 """Artifacts, paths, tables and provenance: everything that is read or written, whole or not at all."""
 
-from brainalign.io.artifact_names import artifact_files, artifact_path, entities_of, table_path
+from brainalign.io.artifact_names import artifact_files, artifact_path, entities_of, sidecar_path, table_path
 from brainalign.io.artifacts import load, load_sidecar, open_writer, save
 from brainalign.io.files import (
     TensorStream,
@@ -60,6 +60,7 @@ __all__ = [
     "read_text_table",
     "reading",
     "save",
+    "sidecar_path",
     "table_path",
     "temporary_folder",
     "temporary_sibling",

@@ -24,9 +24,11 @@ class Provenance:
     settings : mapping
         Everything that changes the result, as JSON.
     library : str
-        Digest of the code that may have taken part (`brainalign.workflow.plan.library_digest`).
+        Digest of the code that may have taken part (`brainalign.workflow.code_digest`).
     seed : int, optional
     device : str
+    files : mapping, optional
+        Where the run read and wrote, with its labels: what it takes to run it again.
     """
 
     stage: str
@@ -34,6 +36,7 @@ class Provenance:
     library: str
     seed: int | None = None
     device: str = "cpu"
+    files: Mapping[str, object] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
 
@@ -49,6 +52,7 @@ class Provenance:
             "inputs": dict(self.inputs),
             "library": {"version": brainalign.__version__, "digest": self.library},
             "seed": self.seed,
+            "job": dict(self.files),
             "device": self.device,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "wall_time_s": round(time.perf_counter() - self.started, 3),

@@ -63,11 +63,11 @@ class Job:
     @cached_property
     def provenance(self) -> Provenance:
         """What the job has read so far, with its settings: goes into the sidecars of what it saves."""
-        return Provenance(self.step, self.settings, self.library, self.seed)
+        return Provenance(self.step, self.settings, self.library, self.seed, files=self.places)
 
     @classmethod
     def read(cls, path: str | Path) -> Job:
-        """Read a job from the file that a run wrote it to.
+        """Read a job from the file that a run wrote it to, or from the sidecar of what it saved.
 
         Raises
         ------
@@ -75,6 +75,9 @@ class Job:
             If the file is missing, or holds something else.
         """
         content = read_json(path, "holds no job of a run", "run the workflow again; it writes the file")
+        if "job" in content:  # a sidecar
+            files = content["job"] or {}
+            content = {"step": content["stage"], "settings": content["settings"], "seed": content["seed"], **files}
         try:
             return cls(**content)
         except TypeError as error:
@@ -82,17 +85,19 @@ class Job:
 
     def write(self, folder: str | Path) -> Path:
         """Write the job to a file named by its digest, and return where that lies."""
-        content = {
-            "step": self.step,
-            "settings": dict(self.settings),
+        content = {"step": self.step, "settings": dict(self.settings), "seed": self.seed, **self.places}
+        return digest_file(folder, content)
+
+    @property
+    def places(self) -> dict[str, object]:
+        """Where the job reads and writes, and what it is of, as JSON."""
+        return {
             "inputs": {name: [str(path) for path in paths] for name, paths in self.inputs.items()},
             "outputs": {name: str(path) for name, path in self.outputs.items()},
             "labels": dict(self.labels),
-            "seed": self.seed,
             "gpu": self.gpu,
             "without": list(self.without),
         }
-        return digest_file(folder, content)
 
     def options(self, section: str, model: type[M]) -> M:
         """Parse a section of the settings.

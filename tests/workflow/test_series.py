@@ -12,6 +12,7 @@ from jobs import draw_page, run_all
 
 from brainalign.arrays import Arrays
 from brainalign.checks import BrainalignError
+from brainalign.cli import main
 from brainalign.config import Config
 from brainalign.decoding import MaskedBrainModel
 from brainalign.io import artifact_path, load, load_sidecar
@@ -145,3 +146,13 @@ def test_runs_of_a_person_are_joined_without_a_segment_of_two() -> None:
     assert joined.shape == (2, 40, 1)
     assert joined[0, 19:21, 0].tolist() == [19, 25]
     assert rows["trait"].tolist() == ["x", "y"]
+
+
+def test_a_job_runs_again_from_its_sidecar(study, capfd: pytest.CaptureFixture[str]) -> None:
+    """With the settings it had, and to the same bytes."""
+    path = study[0]["series"]
+    before = path.read_bytes()
+    path.unlink()
+    assert main(["rerun", str(path)]) == 0
+    assert path.read_bytes() == before
+    assert "prepare_series of dataset rest: writes " in capfd.readouterr().out
