@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,12 @@ def run_step(
     return run_job(Job(step, chosen, whole, places, labels=labels or {}, seed=seed))
 
 
-def run_all(config: Config, *steps: str) -> None:
-    """Run every job of a run in this process, or those of some steps, in the order of dependence."""
+def run_all(config: Config, *steps: str, subjects: Collection[str] = ()) -> None:
+    """Run every job of a run in this process, or those of some steps or subjects, in the order of dependence."""
     run = Run(config)
     for step, of in planned(run):
-        if not steps or step.name in steps:
+        left_out = subjects and of.get("subject", "") not in ("", *subjects)
+        if (not steps or step.name in steps) and not left_out:
             assert run_job(job_of(run, STEPS[step.name], of)) == 0, f"{step.name} {dict(of)}"
 
 

@@ -13,33 +13,24 @@ import pandas as pd
 import pytest
 import transformers
 import yaml
+from jobs import draw_incomplete, draw_page, run_all
 
 from brainalign.arrays import Arrays
 from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_descriptors
 from brainalign.io import artifact_files, artifact_path, file_digest, load, load_sidecar, write_sealed
-from brainalign.pipelines.compare import compare_images
 from brainalign.pipelines.encode import encode_images
-from brainalign.pipelines.features import extract
-from brainalign.pipelines.prepare import prepare_images
-from brainalign.pipelines.report import report_group, report_images
 from brainalign.pipelines.report.report import failures_of
-from brainalign.pipelines.summarize import summarize_group, summarize_images
 from brainalign.study import ImageStudy, load_descriptor, parse
 from brainalign.workflow import jobs
 
 RANDOM = {"extractor": "random", "n_features": 4}
-PREPARED = ("responses", "splits", "ceiling")
-ENCODED = (
-    *("scores", "null", "profile", "preference", "clusters", "bands", "partition", "baselines", "ensemble", "fields"),
-    *("draws", "halves", "curve"),
-)
-SUMMARIZED = ("summary", "recovery", "differences", "contest", "winners")
+OF_A_SUBJECT = ("extract", "prepare_images", "encode_images", "compare_images", "summarize_images")
 
 
 @dataclass
 class Run:
-    """Every stage of the small study of images, as the workflow calls them; `changes` replace parts of the config."""
+    """Every step of the small study of images, as a run takes them; `changes` replace parts of the config."""
 
     study: Any
     changes: dict[str, object] = field(default_factory=dict)
@@ -66,56 +57,13 @@ class Run:
     def page(self, name: str) -> str:
         return (self.study.folder / "results" / "scenes" / f"{name}.html").read_text(encoding="utf-8")
 
-    def _stage(self, stage: Any, settings: object, *arguments: str) -> None:
-        assert stage.main(["--settings", json.dumps(settings), *arguments]) == 0
-
-    def _files(self, suffixes: tuple[str, ...], **labels: str) -> list[str]:
-        return [part for suffix in suffixes for part in (f"--{suffix}", self.path(suffix, **labels))]
-
     def __call__(self, *subjects: str) -> Run:
-        config = self.config.model_dump(mode="json")
-        images = str(self.study.folder / "stimuli" / "stimuli.tsv")
-        descriptor = load_descriptor(self.descriptor, ImageStudy)
-        captions = descriptor.captions
-        for model in self.config.models:
-            options = {"model": self.config.extractor_of(model)}
-            files = ["--stimuli", images, "--features", self.path("features", model=model)]
-            if captions is not None:
-                files += ["--captions", str(descriptor.locate(captions, "captions"))]
-            self._stage(extract, options, *files)
-        features = [self.path("features", model=model) for model in self.config.models]
-        for subject in subjects:
-            where = ("--descriptor", str(self.descriptor), "--raw", "nowhere", "--subject", subject)
-            prepared = self._files(PREPARED, subject=subject)
-            self._stage(prepare_images, {}, *where, "--stimuli", images, *prepared)
-            pairs = self.config.fits_of("scenes", subject)
-            for model, method in pairs:
-                options = {"method": self.config.encoder_of(method), "confidence": 0.95}
-                options |= {"encode": config["encode_images"], "ceiling_threshold": config["ceiling_threshold"]}
-                files = self._files(ENCODED, subject=subject, model=model, method=method)
-                of_model = ["--features", self.path("features", model=model)]
-                source = getattr(self.config.methods[method], "semantics", None)
-                of_model += [] if source in (None, "classes") else ["--semantics", self.path("features", model=source)]
-                cls = getattr(self.config.methods[method], "cls", None)
-                of_model += ["--cls", self.path("features", model=cls)] if cls else []
-                self._stage(encode_images, options, *prepared, *of_model, *files)
-            compared = self._files(("responses", "splits", "rdm", "comparison"), subject=subject)
-            self._stage(compare_images, {"compare": config["compare_images"]}, *compared, "--features", *features)
-            options = {"summarize": config["summarize"], "confidence": 0.95}
-            options["contest"] = self.config.contest_of("scenes", descriptor, subject)
-            files = self._files(("responses", "ceiling", *SUMMARIZED), subject=subject)
-            for suffix in ("scores", "profile", "preference", "null", "draws"):
-                every = [self.path(suffix, subject=subject, model=a, method=b) for a, b in pairs]
-                files += [f"--{suffix}", *every]
-            self._stage(summarize_images, options | {"ceiling_threshold": config["ceiling_threshold"]}, *files)
-            if self.pages:
-                self._stage(report_images, config, "--dataset", "scenes", "--subject", subject)
+        run_all(self.config, *OF_A_SUBJECT, subjects=subjects)
+        for subject in subjects if self.pages else ():
+            assert draw_page(self.config, "scenes", subject) == 0
         if set(subjects) == {"01", "02"}:
-            files = []
-            for suffix in ("responses", "splits"):
-                files += [f"--{suffix}", *(self.path(suffix, subject=subject) for subject in subjects)]
-            self._stage(summarize_group, {}, *files, "--ceiling", self.path("ceiling"))
-            self._stage(report_group, config, "--dataset", "scenes")
+            run_all(self.config, "summarize_group")
+            assert draw_page(self.config, "scenes") == 0
         return self
 
 
@@ -288,23 +236,22 @@ def test_the_group_page_after_a_failure(scenes) -> None:
     """It keeps the subjects that are whole, and goes away once nothing is missing."""
     scenes.write()
     run = Run(scenes, pages=False)("01", "02")
-    settings = run.config.model_dump(mode="json")
-    run._stage(report_group, settings, "--incomplete")
+    assert draw_incomplete(run.config) == 0
     assert not (scenes.folder / "results" / "scenes" / "group_incomplete.html").exists()
     kept = {suffix: Path(run.path(suffix, subject="02")).with_suffix(".json") for suffix in ("summary", "recovery")}
     content = {path: path.read_text() for path in kept.values()}
     for path in content:
         path.unlink()
-    run._stage(report_group, settings, "--incomplete")
+    assert draw_incomplete(run.config) == 0
     page = run.page("group_incomplete")
     assert 'id="errors"' in page
     assert "sub-01" in page
     assert "sub-02 (EEG)" not in page
     for path, text in content.items():
         path.write_text(text)
-    run._stage(report_group, settings, "--incomplete")  # after a failure elsewhere
+    assert draw_incomplete(run.config) == 0  # after a failure elsewhere
     assert not (scenes.folder / "results" / "scenes" / "group_incomplete.html").exists()
-    run._stage(report_group, settings, "--dataset", "scenes")
+    assert draw_page(run.config, "scenes") == 0
     assert not (scenes.folder / "results" / "scenes" / "group_incomplete.html").exists()
 
 
