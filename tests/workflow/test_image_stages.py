@@ -15,6 +15,7 @@ import transformers
 import yaml
 from jobs import draw_incomplete, draw_page, run_all
 
+from brainalign import workflow
 from brainalign.arrays import Arrays
 from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_descriptors
@@ -22,7 +23,6 @@ from brainalign.io import artifact_files, artifact_path, file_digest, load, load
 from brainalign.pipelines.encode import encode_images
 from brainalign.pipelines.report.report import failures_of
 from brainalign.study import ImageStudy, load_descriptor, parse
-from brainalign.workflow import jobs
 
 RANDOM = {"extractor": "random", "n_features": 4}
 OF_A_SUBJECT = ("extract", "prepare_images", "encode_images", "compare_images", "summarize_images")
@@ -291,16 +291,17 @@ def test_what_is_no_artifact_of_a_subject_is_no_failure_of_it(scenes) -> None:
         found[path.stem] = (path.name, file_digest(path))
 
     found: dict[str, tuple[str, str]] = {}
-    for name in subjects:
-        for suffix in ("splits", "rdm"):
-            leave(artifact_path(config.results, "scenes", suffix, subject=name), [])
-    planned = jobs(config)
-    for job in sorted(planned, key=lambda job: job.stage not in {"extract", "ground"}):
-        leave(job.output, read.get(job.stage, []))
-    assert {job.stage for job in planned} >= read.keys()
-    assert failures_of(config, "scenes", "01") == []
+    run = workflow.Run(config)
+    planned = workflow.planned(run)
+    for step, of in planned:
+        job = workflow.job_of(run, step, of)
+        left = [path.stem for paths in job.inputs.values() for path in paths if path.stem in found]
+        for path in job.outputs.values():
+            leave(path, [*left, *read.get(step.name, [])])
+    assert {step.name for step, _ in planned} >= read.keys()
+    assert failures_of(run, "scenes", "01") == []
     artifact_path(config.results, "scenes", "splits", subject="03").with_suffix(".json").unlink()
-    assert {failure.stage for failure in failures_of(config, "scenes", "01")} == {"ground", "ground_regions"}
+    assert {failure.stage for failure in failures_of(run, "scenes", "01")} == {"ground", "ground_regions"}
 
 
 def test_a_single_penalty_chooses_no_layer(scenes) -> None:
@@ -484,13 +485,17 @@ def test_tokens_without_a_grid(scenes, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_queries_of_regions_where_there_are_none(scenes, capsys: pytest.CaptureFixture[str]) -> None:
+    """The descriptor has none when responses are prepared; later it has some, or the configuration were refused."""
     scenes.write()
     content = scenes.descriptor()
     content["subjects"]["01"].pop("rois")
     (scenes.folder / "scenes.yaml").write_text(yaml.safe_dump(content))
-    routing = TRAINED | {"encoder": "routing", "subjects": ["01"]}
+    ridge = {"encoder": "ridge", "cv": 3, "device": "cpu"}
+    run_all(Run(scenes, {"models": {"net": TOKENS}}).config, "extract", "prepare_images", subjects=["01"])
+    scenes.write()
+    methods = {"ridge": ridge, "route": TRAINED | {"encoder": "routing", "subjects": ["01"]}}
     with pytest.raises(AssertionError):
-        Run(scenes, {"models": {"net": TOKENS}, "methods": {"route": routing}})("01")
+        run_all(Run(scenes, {"models": {"net": TOKENS}, "methods": methods}).config, "encode_images", subjects=["01"])
     assert "queries: roi needs regions, but no target of this subject lies in one" in capsys.readouterr().err
 
 

@@ -29,7 +29,7 @@ EVERYTHING = {
     "encode_images": 6,
     "compare_images": 2,
     "summarize_images": 2,
-    "report_images": 2,
+    "report": 2,
     "summarize_group": 1,
     "converge": 1,
     "match": 1,
@@ -39,7 +39,7 @@ ALONE = [stage for stage in EVERYTHING if stage not in ("converge", "match")]  #
 BANDED = {"encoder": "banded", "models": ["net"], "n_candidates": 5, "cv": 3, "device": "cpu"}
 NETWORK = {"extractor": "efficientnet", "layers": ["block2", "block4"], "image_size": 64, "crop": False}
 FEATURES = "stimuli/features/model-net_features.safetensors"
-REPORTS = {"report_images": 2, "report_group": 1}
+REPORTS = {"report": 2, "report_group": 1}
 PREPARED = ("responses", "splits", "ceiling")
 SECTIONS = {
     "01": ("data", "maps", "layers", "partition", "geometry", "ceilings"),

@@ -15,17 +15,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from jobs import run_step
 
+from brainalign import workflow
 from brainalign.arrays import Layers, Responses
 from brainalign.config import Config
 from brainalign.io import Provenance, artifact_files, artifact_path, load, load_sidecar, save
-from brainalign.pipelines.encode import encode_images, pretrain
-from brainalign.pipelines.features import extract
-from brainalign.pipelines.prepare import prepare_images
+from brainalign.pipelines.encode import pretrain
 from brainalign.pipelines.report.report import failures_of
 from brainalign.simulation import betas_image, labels_image
 from brainalign.study import parse
-from brainalign.workflow import log_path
+from brainalign.workflow import STEPS, log_path
 
 N_ROI = 60  # vertices of a region in each hemisphere
 RANDOM = {"extractor": "random", "n_features": 8}
@@ -41,10 +41,6 @@ NETWORK = {
     "subjects": ["01", "03", "04"],
 }
 METHODS = {"ridge": {"encoder": "ridge", "cv": 3, "device": "cpu"}, "few": NETWORK}
-ENCODED = (
-    *("scores", "null", "profile", "preference", "clusters", "bands", "partition", "baselines", "ensemble", "fields"),
-    *("draws", "halves", "curve"),
-)
 
 
 @dataclass
@@ -72,50 +68,41 @@ class Run:
     def of(self, suffix: str, subject: str, method: str = "few") -> str:
         return self.path(suffix, subject=subject, model="net", method=method)
 
-    def stage(self, stage: Any, settings: object, *arguments: str) -> int:
-        return int(stage.main(["--settings", json.dumps(settings), *arguments]))
+    def prepared(self, subject: str) -> dict[str, str]:
+        return {suffix: self.path(suffix, subject=subject) for suffix in ("responses", "splits", "ceiling")}
 
-    def prepared(self, subject: str) -> list[str]:
-        suffixes = ("responses", "splits", "ceiling")
-        return [part for suffix in suffixes for part in (f"--{suffix}", self.path(suffix, subject=subject))]
+    @property
+    def stimuli(self) -> Path:
+        return Path(self.study.folder / "stimuli" / "stimuli.tsv")
 
     def extract(self) -> None:
-        images = str(self.study.folder / "stimuli" / "stimuli.tsv")
-        options = {"model": self.config.extractor_of("net")}
-        assert self.stage(extract, options, "--stimuli", images, "--features", self.path("features", model="net")) == 0
+        settings = {"model": self.config.extractor_of("net")}
+        features = {"features": self.path("features", model="net")}
+        assert run_step("extract", settings, inputs={"stimuli": self.stimuli}, outputs=features) == 0
 
     def prepare(self, *subjects: str) -> None:
+        files = {"descriptor": self.study.folder / "scenes.yaml", "folder": "nowhere", "stimuli": self.stimuli}
         for subject in subjects:
-            files = [
-                part for s in ("responses", "splits", "ceiling") for part in (f"--{s}", self.path(s, subject=subject))
-            ]
-            where = ["--descriptor", str(self.study.folder / "scenes.yaml"), "--raw", "nowhere", "--subject", subject]
-            images = str(self.study.folder / "stimuli" / "stimuli.tsv")
-            assert self.stage(prepare_images, {}, *where, "--stimuli", images, *files) == 0
+            labels, prepared = {"subject": subject}, self.prepared(subject)
+            assert run_step("prepare_images", inputs=files, outputs=prepared, labels=labels) == 0
 
     def pretrain(self, subject: str, others: tuple[str, ...], output: str = "") -> int:
-        options = {"method": self.config.pretraining_of("few"), "ceiling_threshold": 0.2}
-        arguments = [
-            "--held-out",
-            self.path("splits", subject=subject),
-            "--features",
-            self.path("features", model="net"),
-        ]
-        for suffix in ("responses", "splits"):
-            arguments += [f"--{suffix}", *(self.path(suffix, subject=other) for other in others)]
-        return self.stage(pretrain, options, *arguments, "--network", output or self.of("network", subject))
+        settings = {"method": self.config.pretraining_of("few"), "ceiling_threshold": 0.2}
+        inputs: dict[str, Any] = {
+            suffix: [self.path(suffix, subject=other) for other in others] for suffix in ("responses", "splits")
+        }
+        inputs |= {"held_out": self.path("splits", subject=subject), "features": self.path("features", model="net")}
+        outputs = {"network": output or self.of("network", subject)}
+        return run_step("pretrain", settings, inputs=inputs, outputs=outputs)
 
     def encode(self, subject: str, method: str = "few") -> int:
-        options = {"method": self.config.encoder_of(method), "confidence": 0.95}
-        options |= {"encode": self.config.encode_images.model_dump(mode="json"), "ceiling_threshold": 0.2}
-        options |= self.config.texts_of("net", method)
-        arguments = [
-            part for s in ("responses", "splits", "ceiling") for part in (f"--{s}", self.path(s, subject=subject))
-        ]
-        arguments += ["--features", self.path("features", model="net")]
-        arguments += ["--network", self.of("network", subject)] if method == "few" else []
-        arguments += [part for suffix in ENCODED for part in (f"--{suffix}", self.of(suffix, subject, method))]
-        return self.stage(encode_images, options, *arguments)
+        settings = {"method": self.config.encoder_of(method), "confidence": 0.95, "ceiling_threshold": 0.2}
+        settings |= {"encode_images": self.config.encode_images.model_dump(mode="json")}
+        settings |= self.config.texts_of("net", method)
+        inputs = self.prepared(subject) | {"features": self.path("features", model="net")}
+        inputs |= {"network": self.of("network", subject)} if method == "few" else {}
+        outputs = {suffix: self.of(suffix, subject, method) for suffix in STEPS["encode_images"].writes}
+        return run_step("encode_images", settings, inputs=inputs, outputs=outputs)
 
 
 def write(study: Any, patterns: np.ndarray, people: tuple[str, ...] = ("01", "02", "03", "04")) -> None:
@@ -337,7 +324,7 @@ def test_an_incomplete_report_knows_what_networks_rest_on(run: Run) -> None:
     """Networks of subject 01 are out of date once responses of another subject are."""
 
     def stages() -> set[str]:
-        return {failure.stage for failure in failures_of(run.config, "scenes", "01")}
+        return {failure.stage for failure in failures_of(workflow.Run(run.config), "scenes", "01")}
 
     before = stages()
     assert not {"pretrain", "encode_images"} & before
@@ -386,7 +373,7 @@ def test_regions_are_asked_about_texts(run: Run, tmp_path: Path) -> None:
 
 
 JOBS = {"extract": 1, "prepare_images": 2, "pretrain": 1, "encode_images": 1, "compare_images": 1}
-JOBS |= {"summarize_images": 1, "report_images": 1}
+JOBS |= {"summarize_images": 1, "report": 1}
 PAGE = "results/few/scenes/sub-01.html"
 ONE = {"subject": "01", "model": "net", "method": "few"}
 
@@ -441,8 +428,8 @@ def test_the_workflow_makes_the_page(finished) -> None:
     ("changes", "reruns"),
     [
         ({}, ()),
-        ({"sizes": [6, 12]}, ("encode_images", "summarize_images", "report_images")),
-        ({"n_steps": [0, 6, 3]}, ("pretrain", "encode_images", "summarize_images", "report_images")),
+        ({"sizes": [6, 12]}, ("encode_images", "summarize_images", "report")),
+        ({"n_steps": [0, 6, 3]}, ("pretrain", "encode_images", "summarize_images", "report")),
     ],
     ids=["nothing", "another curve", "other networks"],
 )
