@@ -252,7 +252,7 @@ def test_costs_grow_with_sizes(demo: Config) -> None:
     assert estimate("encode", demo, elsewhere, "minilm", "ridge").memory_mb > 10_000
 
 
-def test_digests_follow_the_files_they_cover(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digests_follow_the_files_they_cover() -> None:
     fit, image_fit, geometry = "encode/encode", "encode/encode_images", "compare/compare"
     assert len({code_digest(program) for program in (fit, image_fit, geometry)}) == 3
     assert code_digest(fit) == code_digest(fit)
@@ -272,8 +272,10 @@ def test_an_edit_to_in_context_code_reruns_no_ridge_fit(demo: Config, monkeypatc
         path for name, path in reached("encode/encode_images").items() if name == "encoding/in_context/study.py"
     )
     content = Path.read_bytes
+    code_digest.cache_clear()
     monkeypatch.setattr(Path, "read_bytes", lambda path: content(path) + b"#" if path == edited else content(path))
     after = {method: step_digest(run, *fit) for method, fit in fits.items()}
+    code_digest.cache_clear()
     assert {method for method in fits if before[method] != after[method]} == {"few"}
     assert before.keys() == {"ridge", "banded", "routing", "core", "few"}
 

@@ -197,7 +197,7 @@ def test_missing_files_name_subject_field_and_places(small, monkeypatch: pytest.
     descriptor = load_descriptor(small.write())
     (small.folder / "bold.nii.gz").unlink()
     with pytest.raises(BrainalignError, match=r"small: subjects.1.bold: no file bold.nii.gz in .*BRAINALIGN_DATA"):
-        descriptor.files("1")
+        descriptor.found_files("1")
 
 
 def test_data_are_found_in_brainalign_data(small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +207,7 @@ def test_data_are_found_in_brainalign_data(small, tmp_path: Path, monkeypatch: p
     for name in ("bold.nii.gz", "mask.nii.gz", "labels.txt"):
         (small.folder / name).rename(elsewhere / name)
     monkeypatch.setenv("BRAINALIGN_DATA", str(elsewhere.parent))
-    assert load_descriptor(path).files("1")["bold"] == elsewhere / "bold.nii.gz"
+    assert load_descriptor(path).found_files("1")["bold"] == elsewhere / "bold.nii.gz"
 
 
 @pytest.mark.parametrize(
@@ -295,8 +295,8 @@ def test_a_descriptor_of_another_kind(scenes) -> None:
 def test_what_follows_from_the_descriptor_of_images(scenes, tmp_path: Path) -> None:
     """Files by field, digests of options by subject: an option of epochs is no option of betas."""
     study = load_descriptor(scenes.write(), ImageStudy)
-    assert set(study.files("01")) == {"betas.L", "betas.R", "rois.L", "rois.R", "trials"}
-    assert set(study.files("02")) == {"epochs"}
+    assert set(study.found_files("01")) == {"betas.L", "betas.R", "rois.L", "rois.R", "trials"}
+    assert set(study.found_files("02")) == {"epochs"}
     assert [study.modality(subject) for subject in study.subjects] == ["fmri", "meeg"]
     assert len(study.all_files()) == 7
     other = load_descriptor(scenes.write(epochs={"decimate": 2}), ImageStudy)
@@ -314,7 +314,7 @@ def test_a_simulated_study_is_read_where_the_workflow_wrote_it(root: Path, tmp_p
     path = tmp_path / "sub-03" / "sub-03_meg-epo.fif"
     path.parent.mkdir()
     path.touch()
-    assert study.files("03") == {"epochs": path}
+    assert study.found_files("03") == {"epochs": path}
 
 
 def test_image_networks_do_not_read_texts(small) -> None:

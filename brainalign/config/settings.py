@@ -38,7 +38,6 @@ from brainalign.study import (
     BlockStudy,
     DatasetName,
     Descriptor,
-    ImageStudy,
     Strict,
 )
 from brainalign.study.descriptor import Name
@@ -289,7 +288,7 @@ class Config(Strict):
 
         A subject takes part when it was recorded with fMRI, whose targets lie in regions, and every family has a fit.
         """
-        if not isinstance(descriptor, ImageStudy) or descriptor.modality(subject) != "fmri":
+        if subject not in descriptor.scanned:
             return {}
         families = families_of(self.fits_of(dataset, subject), self.contest)
         return families if all(families.values()) else {}
@@ -333,9 +332,8 @@ class Config(Strict):
 
     def searchlights_of(self, dataset: str, descriptor: Descriptor, subject: str) -> list[str]:
         """Return the models that searchlights are made of in a subject; none in sensors."""
-        of_images = isinstance(descriptor, ImageStudy) and descriptor.modality(subject) == "fmri"
         chosen = self.searchlight.subjects is None or subject in self.searchlight.subjects
-        if not chosen or not (of_images or isinstance(descriptor, BlockStudy)):
+        if not chosen or not (subject in descriptor.scanned or isinstance(descriptor, BlockStudy)):
             return []
         return [model for model in self.searchlight.models if model in self.models_of(dataset)]
 
@@ -344,9 +342,12 @@ class Config(Strict):
         options = self.synthesize
         if options.prior is None or options.guide is None or options.check is None:
             return False
-        of_images = isinstance(descriptor, ImageStudy) and descriptor.modality(subject) == "fmri"
         chosen = options.subjects is None or subject in options.subjects
-        return of_images and chosen and {options.guide.model, options.check.model} <= set(self.models_of(dataset))
+        return (
+            subject in descriptor.scanned
+            and chosen
+            and {options.guide.model, options.check.model} <= set(self.models_of(dataset))
+        )
 
     def directs(self, dataset: str, descriptor: Descriptor, subject: str) -> bool:
         """Return whether directions are sought for the regions of a subject."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gzip
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from math import ceil, prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from brainalign.checks import BrainalignError
 from brainalign.io import image_values, load_image_file, read_lines, reading
-from brainalign.study.descriptor import BlockStudy, ImageStudy, Shape
+from brainalign.study.descriptor import BlockStudy, Descriptor, ImageStudy, Shape
 
 DEFAULT_SHAPE = Shape(runs=12, trials=10_000, targets=100_000)  # of a release whose files say nothing at a glance
 VERTICES = 20_484  # of the simulated cortex
@@ -21,15 +23,16 @@ HEAD_BYTES = 1 << 16  # of a GIFTI file: what stands before its first array
 CIFTI = (".dscalar.nii", ".dtseries.nii")
 
 
-def shape_of(study: BlockStudy | ImageStudy) -> Shape:
+def shape_of(study: Descriptor) -> Shape:
     """Return the size of the largest subject's data: as the descriptor says, as its files say, else a large release."""
     return known_shape(study) or DEFAULT_SHAPE
 
 
-def known_shape(study: BlockStudy | ImageStudy) -> Shape | None:
+def known_shape(study: Descriptor) -> Shape | None:
     """Return the size of the largest subject's data; None where neither descriptor nor files say it."""
-    if study.shape is not None:
-        return study.shape
+    given: Shape | None = getattr(study, "shape", None)
+    if given is not None:
+        return given
     key = (str(study.folder), study.model_dump_json(exclude={"title", "citation", "notes"}))
     return _measured(*key, _Held(study))
 
@@ -37,7 +40,7 @@ def known_shape(study: BlockStudy | ImageStudy) -> Shape | None:
 class _Held:
     """A study beside the text that a cache knows it by; all are equal."""
 
-    def __init__(self, study: BlockStudy | ImageStudy) -> None:
+    def __init__(self, study: Descriptor) -> None:
         self.study = study
 
     def __eq__(self, other: object) -> bool:
@@ -50,15 +53,15 @@ class _Held:
 @lru_cache(maxsize=64)
 def _measured(folder: str, text: str, held: _Held) -> Shape | None:
     study = held.study
-    if isinstance(study, ImageStudy) and study.simulate:
-        size = study.simulate
+    size = getattr(study, "simulate", None)
+    if size is not None:
         n = (size.n_shared + size.n_unique) * size.n_repeats
         return Shape(runs=size.n_sessions, trials=n, targets=VERTICES)
     shapes = []
-    for subject in study.subjects:
+    for subject in study.subject_names:
         # A file that is missing or damaged is for `check` to tell; a plan goes without it.
         with suppress(BrainalignError, OSError, ValueError, KeyError, EOFError):
-            shapes.append(_of_blocks(study, subject) if isinstance(study, BlockStudy) else _of_images(study, subject))
+            shapes.append(SIZES[type(study)](study, subject))
     found = [shape for shape in shapes if shape is not None]
     return max(found, key=lambda shape: shape.trials * shape.targets, default=None)
 
@@ -114,3 +117,6 @@ def _rows(path: Path) -> int:
         with reading(path, "not a readable .parquet table", "write it again"):
             return int(pyarrow.parquet.read_metadata(path).num_rows)
     return max(sum(1 for line in read_lines(path) if line.strip()) - 1, 1)
+
+
+SIZES: dict[type[Descriptor], Callable[[Any, str], Shape | None]] = {BlockStudy: _of_blocks, ImageStudy: _of_images}

@@ -36,6 +36,7 @@ APART = ("cli.py", "config/", "study/", "workflow/")
 IMPORT = re.compile(r"^ *from (brainalign[\w.]*) import (\([^)]*\)|[^\n(]*)", flags=re.MULTILINE)
 
 
+@cache
 def code_digest(program: str, without: tuple[str, ...] = ()) -> str:
     """Digest the code that the results of a program depend on: an edit reruns the steps that may use it, and no other.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from brainalign.checks import check_choice
@@ -19,13 +19,6 @@ from brainalign.config import (
 from brainalign.study import (
     BlockStudy,
     Descriptor,
-    ImageStudy,
-    ModalityStudy,
-    RecordingStudy,
-    SentenceStudy,
-    SeriesStudy,
-    TripletStudy,
-    VideoStudy,
     shape_of,
 )
 from brainalign.workflow.table import STEPS
@@ -34,8 +27,6 @@ MB = 2**20
 CONVOLUTIONS = 2.4e11  # operations per second and trial: what was shown three times is averaged first
 START_S = 2  # seconds of one core: a stage imports, reads and writes
 NETWORK_S = 3  # and a pretrained network is loaded
-# Seconds of stages of images: at least, and per trial and target.
-PASSES = {"report": (6, 2e-7), "report_group": (4, 1e-7)}
 
 
 @dataclass(frozen=True)
@@ -63,85 +54,20 @@ def estimate(stage: str, config: Config, descriptor: Descriptor, model: str = ""
         If the stage is unknown.
     """
     check_choice("stage", stage, STEPS)
-    if isinstance(descriptor, BlockStudy):
-        return _block_cost(stage, config, descriptor, model, method)
-    if stage == "decode_times":
-        return _time_cost(config, descriptor)
-    if isinstance(descriptor, ImageStudy):
-        if stage == "converge":  # nulls of every network, in every subject and in their mean
-            return Cost(1500, START_S + round(0.4 * len(config.converge.networks) * (1 + len(descriptor.subjects))), 5)
-        if stage == "match":  # every pair of layers of every pair of models, with nulls
-            pairs = len(config.match.models) * (len(config.match.models) - 1) // 2
-            known = len(config.match.models) * len(config.match.features) * (1 + config.match.draws)
-            work = 2 * pairs * len(config.match.measures) * config.match.draws + known
-            return Cost(1500, START_S + round(0.04 * work), 1)
-        if stage == "identify":  # all thresholds in every draw
-            return Cost(2500, 30 + config.identify.draws * len(descriptor.scanned) // 4, 1)
-        if stage == "caption":
-            return _caption_cost(config, descriptor)
-        if stage == "ground":  # two trainings; every step meets as many places as a batch has
-            return Cost(2500, 4 + round(2 * 0.0017 * config.ground.n_steps * config.ground.batch_size / 16), 20)
-        if stage == "compare_images":
-            trials, targets = _sizes(descriptor)
-            each = 3e-8 + 3.2e-10 * (config.compare_images.permutations + 4 * config.compare_images.draws)
-            cost = _image_cost(stage, descriptor, 1.0)
-            return replace(cost, seconds=START_S + round(each * trials * targets))
-        if stage == "ground_regions":
-            return replace(_image_cost("compare_images", descriptor, 1.0), seconds=START_S + config.ground.draws // 300)
-        if stage == "searchlight":
-            return _searchlight_cost(config, descriptor)
-        if stage == "directions":
-            return _directions_cost(config)
-        if stage in ("guide", "synthesize"):
-            return _synthesis_cost(stage, config, descriptor)
-        if stage == "pretrain":
-            return _pretraining_cost(config, descriptor, model, method)
-        if stage != "encode_images":
-            return _image_cost(stage, descriptor, 1.0)
-        if isinstance(config.methods[method], InContextMethod):
-            return _context_cost(config, descriptor, model, method)
-        if isinstance(config.methods[method], DictionaryMethod):
-            cost = _dictionary_cost(config, descriptor, model, method)
-        elif config.methods[method].trained:
-            cost = _training_cost(config, descriptor, model, method)
-        else:
-            cost = _image_cost(stage, descriptor, _searches(config, model, method))
-        return replace(cost, memory_mb=cost.memory_mb + _pixels_mb(config, descriptor, model))
-    if isinstance(descriptor, SentenceStudy):
-        return _sentence_cost(stage, config, descriptor, method)
-    if isinstance(descriptor, VideoStudy) and stage == "rollout":  # the model's own time is not known
-        heads = len(config.dynamics.models[model].heads)
-        return Cost(3000, 60 + round(0.02 * heads * config.dynamics.training_steps), 50)
-    if isinstance(descriptor, ModalityStudy) and stage == "decode_modalities":  # of tiny networks, with all beside
-        trainings = 1 + len(config.decode_modalities.beside)
-        return Cost(3000, 14 + round(0.008 * trainings * min(config.decode_modalities.steps, 600)), 50)
-    if isinstance(descriptor, TripletStudy) and stage == "concepts":  # sizes are not in the descriptor: those of THINGS
-        fits = len(config.concepts.methods) * (1 + config.concepts.starts) + len(config.concepts.alphas)
-        return Cost(3000, 60 + round(0.06 * fits * config.concepts.epochs * config.concepts.n_dims), 10)
-    if isinstance(descriptor, SeriesStudy) and stage == "decode_series":  # sizes are not in the descriptor
-        return _series_cost(config)
-    if isinstance(descriptor, TripletStudy) and stage == "align":  # of layers of some hundred features
-        students = len(config.align.models_of(list(config.models)))
-        return Cost(4000, 60 + 30 * len(config.align.penalties) + students * config.align.steps // 5, 10)
-    if stage == "extract":  # as many pictures as there are in the study of 92 images, or sentences
-        loading = _loading_s(config, model)
-        return Cost(1500, START_S + loading + (4 * getattr(config.models[model], "n_draws", 0) if loading else 0), 20)
-    if stage == "compare_rdms":  # bootstrap of some thirty layers: how many there are is not known here
-        return Cost(1500, START_S + round(0.025 * config.compare_rdms.draws), 20)
-    return Cost(1500, START_S + stage.startswith("report"), 20)
+    return COSTS.get(stage, _usual)(config, descriptor, model, method)
 
 
 def _loading_s(config: Config, model: str) -> int:
     return NETWORK_S if hasattr(config.models[model], "weights") else 0
 
 
-def _sizes(descriptor: BlockStudy | ImageStudy) -> tuple[int, int]:
+def _sizes(descriptor: Descriptor) -> tuple[int, int]:
     shape = shape_of(descriptor)
     return shape.trials, shape.targets
 
 
-def _series_cost(config: Config) -> Cost:
-    """Return the cost of a study of a hundred regions: trainings, folds with their permuted labels."""
+def _decode_series(config: Config, *_: object) -> Cost:
+    """Estimate a study of a hundred regions: trainings, folds with their permuted labels."""
     options = config.decode_series
     trainings = 1 + len(options.nulls) + len(options.ablations)
     full = 4 if options.model.design == "full" else 1
@@ -151,14 +77,15 @@ def _series_cost(config: Config) -> Cost:
     return Cost(2500, START_S + round(0.025 * full * trainings * steps + 0.045 * permuted), 20)
 
 
-def _synthesis_cost(stage: str, config: Config, descriptor: ImageStudy) -> Cost:
-    """Return the cost of encoders and of images of 32 pixels; a large diffusion model needs a GPU, and hours."""
-    options = config.synthesize
+def _guide(config: Config, descriptor: Descriptor, *_: str) -> Cost:
     trials, targets = _sizes(descriptor)
-    if stage == "guide":
-        return Cost(
-            1500 + round(5 * 4 * trials * targets / MB), START_S + round(0.003 * trials * (1 + options.views)), 10
-        )
+    seconds = 0.003 * trials * (1 + config.synthesize.views)
+    return Cost(1500 + round(5 * 4 * trials * targets / MB), START_S + round(seconds), 10)
+
+
+def _synthesize(config: Config, *_: object) -> Cost:
+    """Estimate images of 32 pixels; a large diffusion model needs a GPU, and hours."""
+    options = config.synthesize
     n_regions = len(options.regions) if options.regions is not None else 10
     guided = options.n_images * n_regions * (1 + len(options.scales)) + options.n_nulls * max(options.n_null_images, 12)
     # The searches beside take as long as guidance does, each.
@@ -166,8 +93,8 @@ def _synthesis_cost(stage: str, config: Config, descriptor: ImageStudy) -> Cost:
     return Cost(2000, START_S + round(0.0036 * guided * options.recurrence * options.steps), 20)
 
 
-def _directions_cost(config: Config) -> Cost:
-    """Return the cost of directions in a diffusion model of 32 pixels; regions are not known before encoders are."""
+def _directions(config: Config, *_: object) -> Cost:
+    """Estimate directions in a diffusion model of 32 pixels; regions are not known before encoders are."""
     options = config.directions
     n_regions = len(options.regions or config.synthesize.regions or range(8))
     asking = len({"supervised", "ridge", "pullback"}.intersection(options.methods))
@@ -178,31 +105,36 @@ def _directions_cost(config: Config) -> Cost:
     return Cost(2500, 10 + round(0.0025 * images * config.synthesize.steps), 5.0 + 0.5 * n_directions)
 
 
-def _sentence_cost(stage: str, config: Config, descriptor: SentenceStudy, decoder: str) -> Cost:
-    """Return the cost of a job of EEG of sentences: of ZuCo some 350 sentences of 104 channels and 10 s in every file.
+def _sentences_mb(descriptor: Descriptor) -> float:
+    """Estimate the size of EEG of sentences: of ZuCo some 350 sentences of 104 channels and 10 s in every file.
 
     Half of 18 subjects and 3 tasks is assumed where a release is read whole: no release has all of both.
     """
+    if descriptor.is_simulated:
+        n_subjects: int = descriptor.simulate.n_subjects  # type: ignore[attr-defined]
+        return 576 * 24 * 128 * 4 * n_subjects / MB
     files = [
         len(release.subjects or range(18)) * len(release.tasks or range(3)) / (1 if release.tasks else 1.5)
-        for release in descriptor.releases.values()
+        for release in descriptor.releases.values()  # type: ignore[attr-defined]
     ]
-    values_mb = 350 * 104 * 1280 * 4 * sum(files) / MB
-    if descriptor.simulate:
-        values_mb = 576 * 24 * 128 * 4 * descriptor.simulate.n_subjects / MB
-    if stage == "prepare_sentences":
-        return Cost(1500 + round(3 * values_mb), START_S + round(0.3 * values_mb), values_mb)
-    if stage == "decode":
-        fits = 3 * len(config.decode.seeds)
-        network = config.decode.decoders[decoder].decoder != "linear" if decoder else False
-        return Cost(2000 + round(6 * values_mb), 2 * START_S + round(fits * values_mb * (0.5 if network else 0.05)), 5)
-    return Cost(1200, START_S + 1, 5)
+    return 350 * 104 * 1280 * 4 * sum(files) / MB
 
 
-def _time_cost(config: Config, descriptor: Descriptor) -> Cost:
-    """Return the cost of decoding over time; targets of a study are its vertices, so sensors are guessed for images."""
-    shape = getattr(descriptor, "shape", None)
-    trials, sensors = (shape.trials, shape.targets) if isinstance(descriptor, RecordingStudy) and shape else (1000, 100)
+def _prepare_sentences(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+    values_mb = _sentences_mb(descriptor)
+    return Cost(1500 + round(3 * values_mb), START_S + round(0.3 * values_mb), values_mb)
+
+
+def _decode(config: Config, descriptor: Descriptor, _: str, decoder: str) -> Cost:
+    values_mb, fits = _sentences_mb(descriptor), 3 * len(config.decode.seeds)
+    network = config.decode.decoders[decoder].decoder != "linear" if decoder else False
+    return Cost(2000 + round(6 * values_mb), 2 * START_S + round(fits * values_mb * (0.5 if network else 0.05)), 5)
+
+
+def _decode_times(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+    """Estimate decoding over time; targets of a study of images are its vertices, so that sensors are guessed."""
+    shape = None if descriptor.scanned else getattr(descriptor, "shape", None)
+    trials, sensors = (shape.trials, shape.targets) if shape else (1000, 100)
     options = config.decode_times
     work = (options.permutations + 50 * options.square_permutations) * trials * (sensors + 20)
     return Cost(1200, START_S + round(4e-8 * work), 5)
@@ -220,32 +152,39 @@ def _searches(config: Config, model: str, method: str) -> float:
     return wide * joint * _n_layers(network) * (2.5e-8 + 3e-11 * n_drawn)
 
 
-def _image_cost(stage: str, descriptor: ImageStudy, searches: float) -> Cost:
-    """Return the cost of a job of a study of images; responses are held once as read and once as averaged.
+def _passes(config: Config, descriptor: Descriptor, least_s: float = START_S, each_s: float = 1e-7) -> Cost:
+    """Estimate a job that passes over the responses once, of so many seconds per trial and target.
 
-    `searches` are seconds per trial and target, of encoding.
+    Responses are held once as read and once as averaged.
     """
     trials, targets = _sizes(descriptor)
-    values_mb = 4 * trials * targets / MB
-    if stage == "extract":
-        return Cost(1500, START_S + round(0.004 * trials), 100)
-    if stage == "simulate":
-        return Cost(2500, 5 + round(1e-6 * trials * targets), 250)
-    if stage == "encode_images":
-        return Cost(1200 + round(6 * values_mb), START_S + round(searches * trials * targets), 20)
-    disk_mb = values_mb if stage == "prepare_images" else 5
-    fixed, each = PASSES.get(stage, (START_S, 1e-7))
-    return Cost(1000 + round(5 * values_mb), fixed + round(each * trials * targets), disk_mb)
+    return Cost(1000 + round(5 * 4 * trials * targets / MB), round(least_s) + round(each_s * trials * targets), 5)
 
 
-def _training_cost(config: Config, descriptor: ImageStudy, model: str, method: str) -> Cost:
+def _prepare_images(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+    trials, targets = _sizes(descriptor)
+    return replace(_passes(config, descriptor), disk_mb=4 * trials * targets / MB)
+
+
+def _simulate(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+    trials, targets = _sizes(descriptor)
+    return Cost(2500, 5 + round(1e-6 * trials * targets), 250)
+
+
+def _fit_cost(descriptor: Descriptor, searches: float) -> Cost:
+    """Estimate fits to images, of so many seconds per trial and target."""
+    trials, targets = _sizes(descriptor)
+    return Cost(1200 + round(6 * 4 * trials * targets / MB), START_S + round(searches * trials * targets), 20)
+
+
+def _training_cost(config: Config, descriptor: Descriptor, model: str, method: str) -> Cost:
     """Return the cost of training on tokens, with the control and all that is trained beside it.
 
     Sizes of feature maps are not known before they are extracted: some hundred tokens are assumed.
     """
     options = config.methods[method]
     assert isinstance(options, TrainedMethod)
-    base = _image_cost("encode_images", descriptor, _searches(config, model, method))
+    base = _fit_cost(descriptor, _searches(config, model, method))
     trials, targets = _sizes(descriptor)
     n_layers = _n_layers(config.models[model])
     n_beside = len({"factorized", "gaussian"}.intersection(options.baselines)) + len(getattr(options, "controls", ()))
@@ -257,11 +196,11 @@ def _training_cost(config: Config, descriptor: ImageStudy, model: str, method: s
     return Cost(2 * base.memory_mb, round(seconds), base.disk_mb)
 
 
-def _dictionary_cost(config: Config, descriptor: ImageStudy, model: str, method: str) -> Cost:
+def _dictionary_cost(config: Config, descriptor: Descriptor, model: str, method: str) -> Cost:
     """Return the cost of dictionaries: of the scores and their control, one per start, and ridge on four spaces."""
     options = config.methods[method]
     assert isinstance(options, DictionaryMethod)
-    base = _image_cost("encode_images", descriptor, 4 * _searches(config, model, method))
+    base = _fit_cost(descriptor, 4 * _searches(config, model, method))
     images = shape_of(descriptor).trials
     n_layers = _n_layers(config.models[model])
     rows = n_layers * (1 + len(options.seeds)) * options.epochs * images
@@ -284,31 +223,31 @@ def _core_operations(options: ResponseOptimisedMethod, model: object) -> float:
     return total
 
 
-def _pixels_mb(config: Config, descriptor: ImageStudy, model: str) -> int:
+def _pixels_mb(config: Config, descriptor: Descriptor, model: str) -> int:
     """Return the memory of pixels, which are large: as read, by trial, by split, and as ridge scales them."""
     options = config.models[model]
     trials = shape_of(descriptor).trials
     return round(6 * 12 * options.image_size**2 * trials / MB) if isinstance(options, PixelsModel) else 0
 
 
-def _pretraining_cost(config: Config, descriptor: ImageStudy, model: str, method: str) -> Cost:
-    """Return the cost of meta-training a network per layer and seed; the published sizes are meant for a GPU."""
+def _pretrain(config: Config, descriptor: Descriptor, model: str, method: str) -> Cost:
+    """Estimate meta-training a network per layer and seed; the published sizes are meant for a GPU."""
     options = config.methods[method]
     assert isinstance(options, InContextMethod)
-    base = _image_cost("prepare_images", descriptor, 1.0)
+    base = _passes(config, descriptor)
     n_layers = _n_layers(config.models[model])
     low, high = options.context_sizes
     images = high if low == high else (high - low) / math.log(high / low)  # mean size of log-uniform contexts
     step = (0.02 if options.network == "small" else 0.5) * options.n_voxels / 48 * images / 36
-    seconds = base.seconds * len(descriptor.subjects) + n_layers * len(options.seeds) * sum(options.n_steps) * step
+    seconds = base.seconds * len(descriptor.subject_names) + n_layers * len(options.seeds) * sum(options.n_steps) * step
     return Cost(base.memory_mb + 500, round(seconds), 5.0 * n_layers * len(options.seeds))
 
 
-def _context_cost(config: Config, descriptor: ImageStudy, model: str, method: str) -> Cost:
+def _context_cost(config: Config, descriptor: Descriptor, model: str, method: str) -> Cost:
     """Return the cost of reading weights off contexts of several sizes, with and without their responses in order."""
     options = config.methods[method]
     assert isinstance(options, InContextMethod)
-    base = _image_cost("encode_images", descriptor, _searches(config, model, method))
+    base = _fit_cost(descriptor, _searches(config, model, method))
     targets = shape_of(descriptor).targets
     n_layers = _n_layers(config.models[model])
     images = 2 * options.n_repeats * sum(options.sizes) + 2 * options.context_sizes[1]
@@ -317,35 +256,72 @@ def _context_cost(config: Config, descriptor: ImageStudy, model: str, method: st
     return Cost(2 * base.memory_mb, round(seconds), base.disk_mb)
 
 
-def _block_cost(stage: str, config: Config, descriptor: BlockStudy, model: str, method: str) -> Cost:
+def _encode_images(config: Config, descriptor: Descriptor, model: str, method: str) -> Cost:
+    options = config.methods[method]
+    if isinstance(options, InContextMethod):
+        return _context_cost(config, descriptor, model, method)
+    if isinstance(options, DictionaryMethod):
+        cost = _dictionary_cost(config, descriptor, model, method)
+    elif options.trained:
+        cost = _training_cost(config, descriptor, model, method)
+    else:
+        cost = _fit_cost(descriptor, _searches(config, model, method))
+    return replace(cost, memory_mb=cost.memory_mb + _pixels_mb(config, descriptor, model))
+
+
+def _prepare(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+    """Estimate all volumes, in float32 and in nilearn's float64; a trial is some ten volumes."""
     trials, targets = _sizes(descriptor)
     values_mb = 4 * trials * targets / MB
-    if stage == "prepare":
-        # All volumes, in float32 and in nilearn's float64; a trial is some ten volumes.
-        return Cost(700 + round(120 * values_mb), START_S + round(values_mb), 11 * values_mb)
-    if stage == "extract":
-        return Cost(900, START_S + _loading_s(config, model), 1)
-    if stage == "encode":
-        # Every fold decomposes its features once; the rest grows with targets and permutations.
-        seconds = _layers(config, descriptor, model) * sum(
-            folds * (0.004 + n_sets * targets * work / 1.4e10)
-            for n_sets, folds, work in _response_sets(config, descriptor, model, method)
-        )
-        return Cost(900 + round(12 * values_mb), START_S + round(seconds), 1e-4 * targets + 1)
-    if stage == "searchlight":
-        return _searchlight_cost(config, descriptor)
-    if stage == "compare":
-        if not {"crossnobis", "mahalanobis"} & set(config.compare.distances):
-            return Cost(800, START_S, 1)
-        # Four copies of the residuals of volumes in float64, and a matrix of volumes or of targets.
-        smaller = min(10 * trials, targets)
-        memory = 80 * values_mb + 2 * 8 * smaller**2 / MB
-        return Cost(800 + round(memory), START_S + round(10 * trials * targets * smaller / 1e9), 1)
-    return Cost(800, START_S if stage == "summarize" else 5, 3)
+    return Cost(700 + round(120 * values_mb), START_S + round(values_mb), 11 * values_mb)
 
 
-def _caption_cost(config: Config, descriptor: ImageStudy) -> Cost:
-    """Return the cost of captions: every null is a refit whose voxels are compared with the whole bank.
+def _encode(config: Config, descriptor: Descriptor, model: str, method: str) -> Cost:
+    """Estimate fits to blocks: a fold decomposes its features once, the rest grows with targets and permutations."""
+    assert isinstance(descriptor, BlockStudy)
+    trials, targets = _sizes(descriptor)
+    seconds = _layers(config, descriptor, model) * sum(
+        folds * (0.004 + n_sets * targets * work / 1.4e10)
+        for n_sets, folds, work in _response_sets(config, descriptor, model, method)
+    )
+    return Cost(900 + round(12 * 4 * trials * targets / MB), START_S + round(seconds), 1e-4 * targets + 1)
+
+
+def _compare(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+    """Estimate RDMs of blocks: four copies of residuals in float64, and a matrix of volumes or of targets."""
+    if not {"crossnobis", "mahalanobis"} & set(config.compare.distances):
+        return Cost(800, START_S, 1)
+    trials, targets = _sizes(descriptor)
+    smaller = min(10 * trials, targets)
+    memory = 80 * 4 * trials * targets / MB + 2 * 8 * smaller**2 / MB
+    return Cost(800 + round(memory), START_S + round(10 * trials * targets * smaller / 1e9), 1)
+
+
+def _compare_images(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+    drawn = config.compare_images.permutations + 4 * config.compare_images.draws
+    return _passes(config, descriptor, each_s=3e-8 + 3.2e-10 * drawn)
+
+
+def _extract(config: Config, descriptor: Descriptor, model: str, _: str) -> Cost:
+    """Estimate features: of images by their number, else of as many stimuli as 92 images or some sentences."""
+    if hasattr(descriptor, "images"):
+        trials, _targets = _sizes(descriptor)
+        return Cost(1500, START_S + round(0.004 * trials), 100)
+    loading = _loading_s(config, model)
+    return Cost(1500, START_S + loading + (4 * getattr(config.models[model], "n_draws", 0) if loading else 0), 20)
+
+
+def _report(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+    """Estimate a page: maps of scanned subjects take longest."""
+    return _passes(config, descriptor, 6, 2e-7) if descriptor.scanned else Cost(1500, 5, 20)
+
+
+def _usual(*_: object) -> Cost:
+    return Cost(1500, START_S, 20)
+
+
+def _caption(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+    """Estimate captions: every null is a refit whose voxels are compared with the whole bank.
 
     How many targets are reliable is not known before: a third of them is assumed.
     """
@@ -355,13 +331,13 @@ def _caption_cost(config: Config, descriptor: ImageStudy) -> Cost:
     return Cost(1500 + round(8 * 6 * trials * targets / 3 / MB), START_S + round(seconds), 5)
 
 
-def _searchlight_cost(config: Config, descriptor: BlockStudy | ImageStudy) -> Cost:
-    """Return the cost of searchlights of one model: neighbourhoods, their RDMs, and models under permutation.
+def _searchlight(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+    """Estimate searchlights of one model: neighbourhoods, their RDMs, and models under permutation.
 
     Test images are not known before splits are made: a hundred are assumed, and five layers.
     """
     trials, targets = _sizes(descriptor)
-    n = min(len(descriptor.stimuli) if isinstance(descriptor, BlockStudy) else 100, trials)
+    n = min(len(getattr(descriptor, "stimuli", range(100))), trials)
     pairs = n * (n - 1) / 2
     seconds = targets * (8e-5 + pairs * (1e-8 + 5 * config.searchlight.permutations * 2.6e-11))
     return Cost(1200 + round(8 * 4 * trials * targets / MB), START_S + round(seconds), 1e-4 * targets + 1)
@@ -391,3 +367,88 @@ def _response_sets(config: Config, descriptor: BlockStudy, model: str, method: s
         folds = math.comb(runs if by_run else len(descriptor.stimuli), split.size)
         work = 4 * rank * trials + inner * rank * (2 * trials + len(settings.alphas) * (rank + 12))
         yield 1 + (n if permuted is None or name in permuted else 0), folds, work
+
+
+def _converge(config: Config, descriptor: Descriptor, *_: str) -> Cost:
+    """Estimate nulls of every network, in every subject and in their mean."""
+    subjects = 1 + len(descriptor.subject_names)
+    return Cost(1500, START_S + round(0.4 * len(config.converge.networks) * subjects), 5)
+
+
+def _match(config: Config, *_: object) -> Cost:
+    """Estimate every pair of layers of every pair of models, with nulls."""
+    options, n = config.match, len(config.match.models)
+    work = n * (n - 1) // 2 * 2 * len(options.measures) * options.draws + n * len(options.features) * (
+        1 + options.draws
+    )
+    return Cost(1500, START_S + round(0.04 * work), 1)
+
+
+def _ground(config: Config, *_: object) -> Cost:
+    """Estimate two trainings; every step meets as many places as a batch has."""
+    return Cost(2500, 4 + round(2 * 0.0017 * config.ground.n_steps * config.ground.batch_size / 16), 20)
+
+
+def _rollout(config: Config, _: Descriptor, model: str, __: str) -> Cost:
+    """Estimate the heads that are trained; the model's own time is not known."""
+    heads = len(config.dynamics.models[model].heads)
+    return Cost(3000, 60 + round(0.02 * heads * config.dynamics.training_steps), 50)
+
+
+def _decode_modalities(config: Config, *_: object) -> Cost:
+    """Estimate tiny networks, with all that stands beside."""
+    trainings = 1 + len(config.decode_modalities.beside)
+    return Cost(3000, 14 + round(0.008 * trainings * min(config.decode_modalities.steps, 600)), 50)
+
+
+def _concepts(config: Config, *_: object) -> Cost:
+    """Estimate a study of the size of THINGS: sizes are not in the descriptor."""
+    fits = len(config.concepts.methods) * (1 + config.concepts.starts) + len(config.concepts.alphas)
+    return Cost(3000, 60 + round(0.06 * fits * config.concepts.epochs * config.concepts.n_dims), 10)
+
+
+def _align(config: Config, *_: object) -> Cost:
+    """Estimate layers of some hundred features."""
+    students = len(config.align.models_of(list(config.models)))
+    return Cost(4000, 60 + 30 * len(config.align.penalties) + students * config.align.steps // 5, 10)
+
+
+# By step; of a step that is not here, as of most that read small files, little more than its start.
+COSTS: dict[str, Callable[[Config, Descriptor, str, str], Cost]] = {
+    "simulate": _simulate,
+    "prepare": _prepare,
+    "prepare_images": _prepare_images,
+    "prepare_sentences": _prepare_sentences,
+    "extract": _extract,
+    "rollout": _rollout,
+    "pretrain": _pretrain,
+    "encode": _encode,
+    "encode_images": _encode_images,
+    "compare": _compare,
+    "compare_images": _compare_images,
+    # A bootstrap of some thirty layers: how many there are is not known here.
+    "compare_rdms": lambda config, *_: Cost(1500, START_S + round(0.025 * config.compare_rdms.draws), 20),
+    "searchlight": _searchlight,
+    "decode_times": _decode_times,
+    "guide": _guide,
+    "caption": _caption,
+    "synthesize": _synthesize,
+    "directions": _directions,
+    "ground": _ground,
+    "ground_regions": lambda config, descriptor, *_: _passes(
+        config, descriptor, START_S + config.ground.draws // 300, 0
+    ),
+    "decode": _decode,
+    "decode_modalities": _decode_modalities,
+    "decode_series": _decode_series,
+    "concepts": _concepts,
+    "align": _align,
+    "summarize_images": lambda config, descriptor, *_: _passes(config, descriptor),
+    "summarize_group": lambda config, descriptor, *_: _passes(config, descriptor),
+    "converge": _converge,
+    "match": _match,
+    # All thresholds in every draw.
+    "identify": lambda config, study, *_: Cost(2500, 30 + config.identify.draws * len(study.scanned) // 4, 1),
+    "report": _report,
+    "report_group": lambda config, study, *_: _passes(config, study, 4) if study.scanned else Cost(1500, 3, 20),
+}
