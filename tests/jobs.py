@@ -9,7 +9,7 @@ from typing import Any
 
 from brainalign.config import Config
 from brainalign.pipelines import run_job
-from brainalign.workflow import STEPS, Job, Run, job_of, planned
+from brainalign.workflow import STEPS, Job, Run, incomplete_pages, job_of, planned
 
 Files = str | Path | Iterable[str | Path]
 
@@ -50,7 +50,7 @@ def draw_page(config: Config, dataset: str, subject: str | None = None) -> int:
 
 def draw_incomplete(config: Config) -> int:
     """Draw pages of whatever there is wherever something failed, as after a failed run."""
-    return run_step("report", _whole(config))
+    return run_job(incomplete_pages(Run(config, check=False)))
 
 
 def _whole(config: Config) -> dict[str, Any]:

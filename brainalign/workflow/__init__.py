@@ -15,7 +15,7 @@ from brainalign.workflow.run import (
     wants_gpu,
 )
 from brainalign.workflow.steps import Step
-from brainalign.workflow.table import STEPS, job_of, planned, step_digest
+from brainalign.workflow.table import STEPS, incomplete_pages, job_of, planned, step_digest
 
 __all__ = [
     "LEAST_SUBJECTS",
@@ -30,6 +30,7 @@ __all__ = [
     "forget",
     "group_report_path",
     "image_state",
+    "incomplete_pages",
     "job_of",
     "jobs",
     "log_path",

@@ -6,7 +6,7 @@ Rows stand in the order of dependence. Never imports torch: Snakemake reads this
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -642,13 +642,9 @@ def planned(run: Run, dataset: str | None = None) -> list[tuple[Step, Labels]]:
 
 def job_of(run: Run, step: Step, of: Labels) -> Job:
     """Make a job of a step: with every path and every setting, ready to run."""
-    chosen = {
-        name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-        for name, value in step.settings(run, of).items()
-    }
     return Job(
         step.name,
-        json.loads(json.dumps(chosen)),
+        _plain(step.settings(run, of)),
         {name: list(map(Path, read(run, of))) for name, read in {**step.reads, **step.beside}.items()},
         step.outputs(run, of),
         labels=dict(of),
@@ -656,3 +652,18 @@ def job_of(run: Run, step: Step, of: Labels) -> Job:
         gpu=step.device(run, of),
         without=step.without(run, of),
     )
+
+
+def incomplete_pages(run: Run) -> Job:
+    """Make the job that draws, after a failure, every page on whatever there is."""
+    return Job("report", _plain(_everything(run, {})))
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as JSON holds them."""
+    dumped = {
+        name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        for name, value in settings.items()
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(dumped))
+    return plain

@@ -6,7 +6,7 @@ from brainalign.checks import BrainalignError
 from brainalign.config import Config
 from brainalign.io import artifact_files
 from brainalign.study import parse as parse_settings  # "parse" is a name of Snakemake's own
-from brainalign.workflow import STEPS, Run, estimate, forget, job_of, note, step_digest
+from brainalign.workflow import STEPS, Run, estimate, forget, incomplete_pages, job_of, note, step_digest
 
 JOBS = ".snakemake/jobs"
 
@@ -123,5 +123,5 @@ onsuccess:
 onerror:
     forget()
     # A rule whose input is missing never runs, so the pages of what did work are made here.
-    configuration = job_of(RUN, STEPS["report"], {}).write(JOBS)
-    shell("python -P -m brainalign.pipelines {configuration:q} || true")
+    job = incomplete_pages(RUN).write(JOBS)
+    shell("python -P -m brainalign.pipelines {job:q} || true")
