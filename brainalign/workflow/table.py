@@ -201,8 +201,7 @@ IN_CONTEXT, TRAINED = ("encoding/in_context/",), ("encoding/networks/", "encodin
 ROWS = (
     Step(
         "simulate", "prepare", "A study with planted truth: files in the formats of real ones.",
-        each_dataset(ImageStudy, where=lambda run, dataset: dataset in run.simulated), (),
-        {}, (),
+        each_dataset(ImageStudy, where=lambda run, dataset: dataset in run.simulated), (), {}, (),
         lambda run, of: {"simulate": run.descriptors[of["dataset"]].simulate},  # type: ignore[attr-defined]
         beside=RAW_FOLDER, priority=2,
         makes={
@@ -218,8 +217,7 @@ ROWS = (
     Step(
         "prepare_images", "prepare", "Recordings of one subject who saw images: responses, splits, ceiling.",
         each_subject_of(ImageStudy), SUBJECT, {**RAW, **STIMULI}, ("responses", "splits", "ceiling"),
-        prepared("prepare"), beside={**DESCRIPTOR, **RAW_FOLDER},
-        watches=Run.image_state,
+        prepared("prepare"), beside={**DESCRIPTOR, **RAW_FOLDER}, watches=Run.image_state,
     ),
     Step(
         "prepare_rdms", "prepare", "Published dissimilarity matrices and their images, unpacked.",
@@ -229,8 +227,7 @@ ROWS = (
     ),
     Step(
         "prepare_recordings", "prepare", "M/EEG recordings of one subject: epochs with a category each.",
-        each_subject_of(RecordingStudy), SUBJECT, RAW, ("responses",), prepared(),
-        beside=DESCRIPTOR,
+        each_subject_of(RecordingStudy), SUBJECT, RAW, ("responses",), prepared(), beside=DESCRIPTOR,
     ),
     Step(
         "prepare_sentences", "prepare", "EEG of sentences, a split by text, and the ledger of what was dropped.",
@@ -239,8 +236,7 @@ ROWS = (
     ),
     Step(
         "prepare_series", "prepare", "Region series of many people, from files or simulated.",
-        each_dataset(SeriesStudy), (), RAW, ("series", "people"), prepared(),
-        beside=DESCRIPTOR,
+        each_dataset(SeriesStudy), (), RAW, ("series", "people"), prepared(), beside=DESCRIPTOR,
     ),
     Step(
         "prepare_triplets", "prepare", "Odd-one-out judgements and the table of their objects.",
@@ -253,8 +249,7 @@ ROWS = (
         beside={**DESCRIPTOR, **RAW_FOLDER}, watches=Run.image_state,
     ),
     Step(
-        "extract", "features", "Stimuli of a dataset to features of one model.",
-        _extracted, ("model",),
+        "extract", "features", "Stimuli of a dataset to features of one model.", _extracted, ("model",),
         {
             **STIMULI,
             "weights": lambda run, of: run.weights(of["model"]),
@@ -291,10 +286,7 @@ ROWS = (
             **OF_ITS_MODEL,
         },
         ("network",),
-        lambda run, of: {
-            "method": run.config.pretraining_of(of["method"]),
-            **chosen("ceiling_threshold")(run, of),
-        },
+        lambda run, of: {"method": run.config.pretraining_of(of["method"]), **chosen("ceiling_threshold")(run, of)},
         device=lambda run, of: wants_gpu(run.config, of["method"]), priority=2,
     ),
     Step(
@@ -306,8 +298,7 @@ ROWS = (
             "permute": run.config.models[of["model"]].permute,
             "encode": run.config.encode,
         },
-        without=_other_encoders,
-        device=lambda run, of: wants_gpu(run.config, of["method"]),
+        without=_other_encoders, device=lambda run, of: wants_gpu(run.config, of["method"]),
     ),
     Step(
         "encode_images", "encode", "One method on one model's features for one subject, scored on images held out.",
@@ -385,10 +376,7 @@ ROWS = (
             ],
         },
         ("dynamics", "dynamicsneurons", "dynamicsfolds", "dynamicsmovies"),
-        lambda run, of: {
-            "dynamics": run.config.dynamics.of_scores(),
-            **prepared("confidence")(run, of),
-        },
+        lambda run, of: {"dynamics": run.config.dynamics.of_scores(), **prepared("confidence")(run, of)},
         beside=DESCRIPTOR,
     ),
     Step(
@@ -452,8 +440,7 @@ ROWS = (
             ImageStudy,
             where=lambda run, dataset, subject: run.config.directs(dataset, run.descriptors[dataset], subject),
         ),
-        SUBJECT,
-        {**own("guides"), **STIMULI, **features(lambda run, of: run.encoders_of_images()[:1]), **PRIOR},
+        SUBJECT, {**own("guides"), **STIMULI, **features(lambda run, of: run.encoders_of_images()[:1]), **PRIOR},
         ("directions", "directionscores", "directionimages"), _of_the_directions,
         device=lambda run, of: wants_device(run.config.synthesize.device), priority=2,
     ),
@@ -515,8 +502,7 @@ ROWS = (
             **own("modalities", "modalitytrials", "modalitystimuli"),
             **features(lambda run, of: _vectors_of_images(run, of["dataset"])),
         },
-        ("spaceretrieval", "sharedspace", "spacechanges", "spacecurve", "spacegeometry"),
-        chosen("decode_modalities"),
+        ("spaceretrieval", "sharedspace", "spacechanges", "spacecurve", "spacegeometry"), chosen("decode_modalities"),
         device=lambda run, of: wants_device(run.config.decode_modalities.device),
         makes={
             "weights": lambda run, of: (
@@ -534,11 +520,7 @@ ROWS = (
     Step(
         "concepts", "compare", "Embeddings of odd-one-out judgements, with networks and brain regions beside them.",
         each_dataset(TripletStudy), (),
-        {
-            **own("triplets"),
-            **OF_EVERY_MODEL,
-            "regions": lambda run, of: run.regions_beside_concepts(),
-        },
+        {**own("triplets"), **OF_EVERY_MODEL, "regions": lambda run, of: run.regions_beside_concepts()},
         ("concepts", "choices", "conceptdimensions", "networks", "readouts", "conceptregions"),
         chosen("concepts"), device=lambda run, of: run.config.concepts.device == "cuda",
     ),
@@ -581,10 +563,7 @@ ROWS = (
             "published": lambda run, of: [run.config.converge.maps] if run.config.converge.maps else [],
         },
         ("convergence", "areas", "latencies", "curves", "halftimes", "maps"),
-        lambda run, of: {
-            "converge": run.config.convergence_of(of["dataset"]),
-            **chosen("confidence")(run, of),
-        },
+        lambda run, of: {"converge": run.config.convergence_of(of["dataset"]), **chosen("confidence")(run, of)},
     ),
     Step(
         "match", "compare", "Networks beside networks: how alike layers are, their dimensions, what fills them.",
@@ -601,10 +580,7 @@ ROWS = (
     ),
     Step(
         "identify", "compare", "Regions of every fMRI subject named after the geometry of the others.",
-        each_dataset(
-            ImageStudy,
-            where=lambda run, dataset: len(run.descriptors[dataset].scanned) >= LEAST_SUBJECTS,
-        ),
+        each_dataset(ImageStudy, where=lambda run, dataset: len(run.descriptors[dataset].scanned) >= LEAST_SUBJECTS),
         (),
         {
             "rdm": lambda run, of: [
