@@ -16,8 +16,9 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -28,8 +29,11 @@ from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_config
 from brainalign.devices import visible_gpus
 from brainalign.io import sidecar_path
-from brainalign.study import BlockStudy, Descriptor, ImageStudy, known_shape, load_descriptor
+from brainalign.study import BlockStudy, Descriptor, ImageStudy, TripletStudy, known_shape, load_descriptor
 from brainalign.workflow import STEPS, Job, jobs
+
+if TYPE_CHECKING:
+    from brainalign.datasets import Problem
 
 # What each extra brings, by the name it is imported under.
 EXTRAS = {
@@ -118,6 +122,8 @@ def _check(arguments: argparse.Namespace, console: Console) -> int:
 
     descriptor: Descriptor = load_descriptor(arguments.descriptor)
     found = audit_study(descriptor)
+    if not found.errors:
+        found.problems += ALSO_CHECKED.get(type(descriptor), lambda _: [])(descriptor)
     for title, numbers in found.tables.items():
         if len(numbers):
             console.print(_table(f"{descriptor.name}: {title}", numbers.astype(str).to_numpy(), *numbers))
@@ -132,6 +138,23 @@ def _check(arguments: argparse.Namespace, console: Console) -> int:
     console.print(f"{descriptor.name}: {verdict} ({escape(found.facts[0])})")
     console.print(escape("; ".join([f"licence: {descriptor.licence}", *found.facts[1:]])))
     return 0
+
+
+def _odd_last(descriptor: Any) -> list[Problem]:
+    """Find judgements whose odd one does not stand last, as a run would."""
+    from brainalign.datasets import Problem, read_judgements
+    from brainalign.geometry import check_odd_last
+
+    study = read_judgements(descriptor)
+    try:
+        check_odd_last(study.triplets, len(study.objects), study.embedding)
+    except BrainalignError as error:
+        return [Problem("files.triplets", str(error))]
+    return []
+
+
+# What takes more than reading: by kind of study.
+ALSO_CHECKED: dict[type[Descriptor], Callable[[Any], list[Problem]]] = {TripletStudy: _odd_last}
 
 
 def _fetch(arguments: argparse.Namespace, console: Console) -> int:

@@ -55,7 +55,7 @@ ALLOWED = {
     "decoding": {"base", *BASE, "features", "regression", "statistics"},
     "report": {"base", *BASE, "statistics"},
     "pipelines": {"base", *FOLDERS} - {"kernels"},
-    "cli": {"base", *BASE, "datasets", "workflow"},
+    "cli": {"base", *BASE, "datasets", "geometry", "workflow"},
 }
 MOST_FILES = 20  # of a folder: with more, a room is found by searching and not by the tree
 TORCH_FREE = ("checks", "condensed", "config", "io", "study", "workflow", "workflow.plan")

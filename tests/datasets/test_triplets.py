@@ -11,6 +11,7 @@ from jobs import run_step
 
 from brainalign.arrays import Arrays
 from brainalign.checks import BrainalignError
+from brainalign.cli import main
 from brainalign.datasets import audit_study, read_judgements, read_objects, read_triplets
 from brainalign.io import artifact_path, load, load_sidecar
 from brainalign.simulation import ConceptWorld, concept_world, write_things_files
@@ -162,6 +163,7 @@ def test_prepare_checks_that_the_odd_one_is_last(
     path = write(tmp_path, world, **files)
     code, out, stimuli = prepare(path, tmp_path / "results")
     assert code == 0
+    assert main(["check", str(path)]) == 0
     arrays, details = load(out, Arrays), load_sidecar(out)["details"]
     np.testing.assert_array_equal(arrays["triplets"], world.triplets)
     assert ("embedding" in arrays) == published
@@ -171,6 +173,8 @@ def test_prepare_checks_that_the_odd_one_is_last(
     (tmp_path / "trainset.txt").write_text(lines(world.triplets[:, [2, 0, 1]]))
     assert prepare(path, tmp_path / "results")[0] == 2
     assert "column 1 seems to be the odd one" in capsys.readouterr().err
+    assert main(["check", str(path)]) == 1
+    assert "column 1 seems to be the odd one" in " ".join(capsys.readouterr().out.split())
 
 
 def test_prepare_refuses_an_embedding_in_another_order(

@@ -122,6 +122,7 @@ GEOMETRY: dict[str, Callable[[int], Any]] = {
     )["null_95"],
     "network_tables, layers": lambda s: networks(s)["null_mean"],
     "network_tables, splits": lambda s: networks(s)["unseen_cosine"],  # of features as they are: splits alone decide
+    "check_odd_last": lambda s: geometry.check_odd_last(TRIPLETS, 10, seed=s),
     "odd_column_shares": lambda s: geometry.odd_column_shares(TRIPLETS, 10, RNG(s)),
     "permuted_accuracies": lambda s: geometry.permuted_accuracies(np.corrcoef(WORLD_FEATURES), TRIPLETS, 9, RNG(s)),
     "place_error": lambda s: geometry.place_error(X, Y[:, :2], ridge(), 3, s),

@@ -14,7 +14,7 @@ from brainalign.geometry.odd_one_out.network_fits import (
     unseen_similarities,
 )
 from brainalign.geometry.odd_one_out.networks import network_tables, region_table
-from brainalign.geometry.odd_one_out.odd_columns import odd_column_shares, spectral_similarities
+from brainalign.geometry.odd_one_out.odd_columns import check_odd_last, odd_column_shares, spectral_similarities
 from brainalign.geometry.odd_one_out.reproducibility import Reproducibility, match_dimensions, reproducible_dimensions
 from brainalign.geometry.odd_one_out.soft_choices import (
     DIVERGENCES,
@@ -67,6 +67,7 @@ __all__ = [
     "VariationalConcepts",
     "affine_head",
     "align_networks",
+    "check_odd_last",
     "check_triplets",
     "choice_entropy",
     "choice_probabilities",

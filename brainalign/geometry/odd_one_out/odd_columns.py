@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from brainalign.checks import BrainalignError
 from brainalign.geometry.odd_one_out.triplet_splits import split_triplets
 from brainalign.geometry.odd_one_out.triplets import (
     CHANCE,
@@ -12,11 +13,13 @@ from brainalign.geometry.odd_one_out.triplets import (
     Triplets,
     Values,
     check_triplets,
+    object_similarities,
     odd_one_out_accuracy,
 )
 
 SMOOTHING = 3.0  # judgements of a pair that are worth as much as knowing nothing of it
 SPECTRAL_DIMENSIONS = 20
+CLEAR = 4.0  # standard errors by which another column must be the better odd one before it is believed
 
 
 def odd_column_shares(
@@ -49,6 +52,47 @@ def odd_column_shares(
         found = spectral_similarities(rows[split.train][:, order], n_objects)
         shares.append(odd_one_out_accuracy(found, rows[split.test][:, order]))
     return np.array(shares)
+
+
+def check_odd_last(
+    triplets: Triplets, n_objects: int, embedding: Values | None = None, seed: int = 0
+) -> NDArray[np.float64]:
+    """Check that the odd one of every triplet stands last.
+
+    Parameters
+    ----------
+    triplets : array (n_triplets, 3)
+    n_objects : int
+    embedding : array (n_objects, n_dimensions), optional
+        A published one; see `odd_column_shares`.
+    seed : int, optional
+
+    Returns
+    -------
+    array (3,)
+        As `odd_column_shares`.
+
+    Raises
+    ------
+    BrainalignError
+        If another column is clearly the odd one, or the embedding predicts the choices no better than chance.
+    """
+    published = None if embedding is None else object_similarities(embedding)
+    shares = odd_column_shares(triplets, n_objects, np.random.default_rng(seed), published)
+    se = 0.5 / np.sqrt(len(triplets) * (1 if published is not None else 0.5))
+    best = int(shares.argmax())
+    if best != 2 and shares[best] - shares[2] > CLEAR * se:
+        scores = ", ".join(f"{share:.3f}" for share in shares)
+        raise BrainalignError(
+            f"the odd one of a triplet must stand last, but in these data column {best + 1} seems to be the odd one: "
+            f"taken as odd, the three columns predict {scores} of the choices; put the odd one last"
+        )
+    if published is not None and shares[2] < CHANCE + CLEAR * se:
+        raise BrainalignError(
+            f"the published embedding predicts {shares[2]:.3f} of the choices, no more than chance: its rows, the list "
+            "of objects and the numbers in the triplets do not belong together (index_base, order of the objects)"
+        )
+    return shares
 
 
 def spectral_similarities(triplets: Triplets, n_objects: int) -> NDArray[np.float64]:
