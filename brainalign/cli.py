@@ -29,7 +29,7 @@ from brainalign.checks import BrainalignError
 from brainalign.config import Config, load_config
 from brainalign.devices import visible_gpus
 from brainalign.io import sidecar_path
-from brainalign.study import BlockStudy, Descriptor, ImageStudy, TripletStudy, known_shape, load_descriptor
+from brainalign.study import Descriptor, TripletStudy, has_unknown_size, load_descriptor
 from brainalign.workflow import STEPS, Job, jobs
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def _print_unknown_sizes(config: Config, console: Console) -> None:
     unknown = []
     for name, use in config.datasets.items():
         study: Descriptor = load_descriptor(use.descriptor, raw=config.raw_folder(name))
-        if isinstance(study, BlockStudy | ImageStudy) and known_shape(study) is None:
+        if has_unknown_size(study):
             unknown.append(name)
     if unknown:
         console.print(f"neither `shape` nor files say how large {', '.join(unknown)} is: a large dataset was assumed")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,6 @@ from brainalign.study import (
     Descriptor,
     EpochFiles,
     ImageStudy,
-    RecordingStudy,
     TripletStudy,
     attribute_labels,
     caption_words,
@@ -298,7 +298,7 @@ def check_times(config: Config, study: Descriptor, subject: str) -> None:
         As `check_latency_window`.
     """
     window = config.decode_times.latency_window_s
-    if window is None or not isinstance(study, ImageStudy | RecordingStudy):
+    if window is None or not hasattr(study, "epochs"):
         return
     times = _times(study, subject)
     if times is not None and len(times):
@@ -306,11 +306,11 @@ def check_times(config: Config, study: Descriptor, subject: str) -> None:
             check_latency_window(times, window)
 
 
-def _times(study: ImageStudy | RecordingStudy, subject: str) -> NDArray[np.floating] | None:
+def _times(study: Any, subject: str) -> NDArray[np.floating] | None:
     """Return the times of epochs, from the header of their file and how they are cut; None where nothing says them."""
     cut = study.epochs
     low, high = cut.tmin_s, cut.tmax_s
-    if study.subjects[subject].format == "epochs" and not (isinstance(study, ImageStudy) and study.simulate):
+    if study.subjects[subject].format == "epochs" and not study.is_simulated:
         try:
             files = study.found_files(subject)
         except BrainalignError:

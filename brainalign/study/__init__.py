@@ -57,7 +57,7 @@ from brainalign.study.preconditions import (
 )
 from brainalign.study.recordings import BidsFiles
 from brainalign.study.series import SeriesFiles, SeriesWorld
-from brainalign.study.size import known_shape, shape_of
+from brainalign.study.size import has_unknown_size, known_shape, shape_of
 
 __all__ = [
     "FUNCTION_WORDS",
@@ -112,6 +112,7 @@ __all__ = [
     "check_vectors",
     "find_weights",
     "guessed_repetition_time",
+    "has_unknown_size",
     "image_captions",
     "known_shape",
     "load_descriptor",

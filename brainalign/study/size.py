@@ -37,6 +37,11 @@ def known_shape(study: Descriptor) -> Shape | None:
     return _measured(*key, _Held(study))
 
 
+def has_unknown_size(study: Descriptor) -> bool:
+    """Tell whether neither descriptor nor files say how large a study is whose jobs grow with it."""
+    return type(study) in SIZES and known_shape(study) is None
+
+
 class _Held:
     """A study beside the text that a cache knows it by; all are equal."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from brainalign.checks import check_choice
 from brainalign.config import (
@@ -17,7 +18,6 @@ from brainalign.config import (
     TrainedMethod,
 )
 from brainalign.study import (
-    BlockStudy,
     Descriptor,
     shape_of,
 )
@@ -278,7 +278,6 @@ def _prepare(config: Config, descriptor: Descriptor, *_: str) -> Cost:
 
 def _encode(config: Config, descriptor: Descriptor, model: str, method: str) -> Cost:
     """Estimate fits to blocks: a fold decomposes its features once, the rest grows with targets and permutations."""
-    assert isinstance(descriptor, BlockStudy)
     trials, targets = _sizes(descriptor)
     seconds = _layers(config, descriptor, model) * sum(
         folds * (0.004 + n_sets * targets * work / 1.4e10)
@@ -343,7 +342,7 @@ def _searchlight(config: Config, descriptor: Descriptor, *_: str) -> Cost:
     return Cost(1200 + round(8 * 4 * trials * targets / MB), START_S + round(seconds), 1e-4 * targets + 1)
 
 
-def _layers(config: Config, descriptor: BlockStudy, model: str) -> int:
+def _layers(config: Config, descriptor: Any, model: str) -> int:
     """Count the layers of a model."""
     options = config.models[model]
     if options.extractor == "random":
@@ -352,7 +351,7 @@ def _layers(config: Config, descriptor: BlockStudy, model: str) -> int:
     return len(next(iter(descriptor.stimuli.values())).texts) if each else 1
 
 
-def _response_sets(config: Config, descriptor: BlockStudy, model: str, method: str) -> Iterator[tuple[int, int, float]]:
+def _response_sets(config: Config, descriptor: Any, model: str, method: str) -> Iterator[tuple[int, int, float]]:
     """Yield (response sets, outer folds, floating point operations per target and fold) of an encode job's splits."""
     shape = shape_of(descriptor)
     runs, trials = shape.runs, shape.trials

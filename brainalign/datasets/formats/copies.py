@@ -13,7 +13,7 @@ for in 16 random projections, so that the cost grows with the number of trials a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,14 +31,10 @@ from brainalign.datasets.problems import Problem
 from brainalign.io import file_digest
 from brainalign.study import (
     BidsFiles,
-    BlockStudy,
     Descriptor,
-    ImageStudy,
     ModalityStudy,
-    RecordingStudy,
     SentenceStudy,
     SeriesStudy,
-    VideoStudy,
 )
 
 MOST_VALUES = 256  # of a trial that are compared
@@ -340,7 +336,7 @@ def copied_recordings(descriptor: Descriptor, subject: str | None = None) -> lis
             continue
         within = owners[one] == owners[other]
         # People are left out as wholes where traits are predicted: a copy there is on both sides.
-        stops = within or isinstance(descriptor, SeriesStudy)
+        stops = within or type(descriptor) is SeriesStudy
         what = f"{files[other]} holds the same bytes as {files[one]} ({one}); correct the path, or leave one out"
         problems.append(Problem(other, what, "error" if stops else "warning"))
     return problems
@@ -348,33 +344,42 @@ def copied_recordings(descriptor: Descriptor, subject: str | None = None) -> lis
 
 def _recorded(descriptor: Descriptor) -> Iterator[tuple[str, str, Path]]:
     """Yield subject, name and place of every file that holds a recording and is there."""
-    if getattr(descriptor, "simulate", None) is not None:
-        return
-    if isinstance(descriptor, BlockStudy | ImageStudy | RecordingStudy | VideoStudy):
-        for subject in descriptor.subjects:
-            with suppress(BrainalignError):
-                for field, path in descriptor.found_files(subject).items():
-                    if field.split(".")[0] in MEASURED:
-                        yield subject, f"subjects.{subject}.{field}", path
-                described = descriptor.subjects[subject]
-                if isinstance(described, BidsFiles):
-                    root = descriptor.found_files(subject)["root"]
-                    for path in sorted({path for pattern in described.signals for path in root.glob(pattern)}):
-                        if path.suffix in SIGNAL_FILES:  # no sidecars
-                            yield subject, f"subjects.{subject}: {path.name}", path
-        return
+    if not descriptor.is_simulated:
+        yield from RECORDED.get(type(descriptor), _of_subjects)(descriptor)
+
+
+def _of_subjects(descriptor: Any) -> Iterator[tuple[str, str, Path]]:
+    for subject in descriptor.subject_names:
+        with suppress(BrainalignError):
+            for field, path in descriptor.found_files(subject).items():
+                if field.split(".")[0] in MEASURED:
+                    yield subject, f"subjects.{subject}.{field}", path
+            described = descriptor.subjects[subject]
+            if isinstance(described, BidsFiles):
+                root = descriptor.found_files(subject)["root"]
+                for path in sorted({path for pattern in described.signals for path in root.glob(pattern)}):
+                    if path.suffix in SIGNAL_FILES:  # no sidecars
+                        yield subject, f"subjects.{subject}: {path.name}", path
+
+
+def _of_modalities(descriptor: ModalityStudy) -> Iterator[tuple[str, str, Path]]:
     with suppress(BrainalignError):
-        if isinstance(descriptor, ModalityStudy):
-            for label, path in descriptor.found_files().items():
-                if label.split(".")[-1] in MEASURED:
-                    yield label.split(".")[-2], label, path
-        elif isinstance(descriptor, SentenceStudy):
-            for label, path in descriptor.found_files().items():
-                if path.suffix == ".mat":
-                    yield label, label, path
-        elif isinstance(descriptor, SeriesStudy):
-            for path in _series(descriptor):
-                yield str(path), f"files: {path}", path
+        for label, path in descriptor.found_files().items():
+            if label.split(".")[-1] in MEASURED:
+                yield label.split(".")[-2], label, path
+
+
+def _of_sentences(descriptor: SentenceStudy) -> Iterator[tuple[str, str, Path]]:
+    with suppress(BrainalignError):
+        for label, path in descriptor.found_files().items():
+            if path.suffix == ".mat":
+                yield label, label, path
+
+
+def _of_series(descriptor: SeriesStudy) -> Iterator[tuple[str, str, Path]]:
+    with suppress(BrainalignError):
+        for path in _series(descriptor):
+            yield str(path), f"files: {path}", path
 
 
 def _series(descriptor: SeriesStudy) -> Iterator[Path]:
@@ -391,3 +396,11 @@ def _series(descriptor: SeriesStudy) -> Iterator[Path]:
             name = subject.removeprefix("sub-")
             runs = find_series(folder, name, task=scans.task, space=scans.space, kind=scans.kind)
             yield from (run.bold for run in runs)
+
+
+# By kind of study; of the others the files of their subjects are asked for.
+RECORDED: dict[type[Descriptor], Callable[[Any], Iterator[tuple[str, str, Path]]]] = {
+    ModalityStudy: _of_modalities,
+    SentenceStudy: _of_sentences,
+    SeriesStudy: _of_series,
+}
