@@ -15,7 +15,7 @@ from brainalign.workflow.run import (
     wants_gpu,
 )
 from brainalign.workflow.steps import Step
-from brainalign.workflow.table import STEPS, incomplete_pages, job_of, planned, step_digest
+from brainalign.workflow.table import STEPS, incomplete_pages, job_of, planned, settings_of, step_digest
 
 __all__ = [
     "LEAST_SUBJECTS",
@@ -39,6 +39,7 @@ __all__ = [
     "reached",
     "report_path",
     "running",
+    "settings_of",
     "step_digest",
     "wants_gpu",
 ]

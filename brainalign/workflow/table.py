@@ -6,7 +6,7 @@ Rows stand in the order of dependence. Never imports torch: Snakemake reads this
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -620,7 +620,7 @@ def job_of(run: Run, step: Step, of: Labels) -> Job:
     """Make a job of a step: with every path and every setting, ready to run."""
     return Job(
         step.name,
-        _plain(step.settings(run, of)),
+        settings_of(run, step, of),
         {name: list(map(Path, read(run, of))) for name, read in {**step.reads, **step.beside}.items()},
         step.outputs(run, of),
         labels=dict(of),
@@ -632,14 +632,14 @@ def job_of(run: Run, step: Step, of: Labels) -> Job:
 
 def incomplete_pages(run: Run) -> Job:
     """Make the job that draws, after a failure, every page on whatever there is."""
-    return Job("report", _plain(_everything(run, {})))
+    return Job("report", settings_of(run, STEPS["report"], {}))
 
 
-def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as JSON holds them."""
+def settings_of(run: Run, step: Step, of: Labels) -> dict[str, Any]:
+    """List everything that changes the result of a job, by section, as JSON."""
     dumped = {
         name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-        for name, value in settings.items()
+        for name, value in step.settings(run, of).items()
     }
     plain: dict[str, Any] = json.loads(json.dumps(dumped))
     return plain

@@ -6,7 +6,17 @@ from brainalign.checks import BrainalignError
 from brainalign.config import Config
 from brainalign.io import artifact_files
 from brainalign.study import parse as parse_settings  # "parse" is a name of Snakemake's own
-from brainalign.workflow import STEPS, Run, estimate, forget, incomplete_pages, job_of, note, step_digest
+from brainalign.workflow import (
+    STEPS,
+    Run,
+    estimate,
+    forget,
+    incomplete_pages,
+    job_of,
+    note,
+    settings_of,
+    step_digest,
+)
 
 JOBS = ".snakemake/jobs"
 
@@ -56,12 +66,12 @@ def outputs_of(step):
     return files
 
 
-def settings_of(step):
+def changes_of(step):
     """Return a digest of what changes a result: other settings rerun the job."""
 
     def digest(wildcards):
         of = labels_of(step, wildcards)
-        changes = json.dumps([job_of(RUN, step, of).settings, step.watches(RUN, of)])
+        changes = json.dumps([settings_of(RUN, step, of), step.watches(RUN, of)])
         return hashlib.sha256(changes.encode()).hexdigest()
 
     return digest

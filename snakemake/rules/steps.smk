@@ -21,7 +21,7 @@ for step in STEPS.values():
             runtime=minutes(step),
             gpu=device(step),
         params:
-            settings=settings_of(step),
+            settings=changes_of(step),
             library=code_of(step),
             seed=RUN.config.seed,
             job=file_of(step),
