@@ -136,7 +136,7 @@ def _check(arguments: argparse.Namespace, console: Console) -> int:
         return 1
     verdict = "nothing that would stop a run" if found.warnings else "nothing wrong"
     console.print(f"{descriptor.name}: {verdict} ({escape(found.facts[0])})")
-    console.print(escape("; ".join([f"licence: {descriptor.licence}", *found.facts[1:]])))
+    console.print(escape("; ".join([f"licence: {descriptor.licence or 'not given'}", *found.facts[1:]])))
     return 0
 
 
@@ -162,13 +162,14 @@ def _fetch(arguments: argparse.Namespace, console: Console) -> int:
 
     named = Path("data") / f"{arguments.descriptor}.yaml"
     descriptor: Descriptor = load_descriptor(named if named.exists() else arguments.descriptor)
-    console.print(escape(f"{descriptor.name}: licence: {descriptor.licence}"))
+    console.print(escape(f"{descriptor.name}: licence: {descriptor.licence or 'not given'}"))
     for file in fetch_files(descriptor, arguments.to):
         console.print(escape(f"{'downloaded' if file.downloaded else 'was there'}: {file.path}"))
         if not file.verified:
             remark = f"  not verified; add to `sha256` of the descriptor: {file.name}: {file.sha256}"
             console.print(escape(remark), soft_wrap=True)
-    console.print(escape(f"cite: {descriptor.citation.text.strip()}"))
+    if descriptor.citation is not None:
+        console.print(escape(f"cite: {descriptor.citation.text.strip()}"))
     return 0
 
 

@@ -37,6 +37,7 @@ from brainalign.config import (
 )
 from brainalign.encoding import ENCODERS
 from brainalign.features import EXTRACTORS
+from brainalign.pipelines.report.report import dataset_description
 from brainalign.study import BlockStudy, FmriOptions, ImageStudy, load_descriptor, parse, read_yaml
 
 
@@ -550,3 +551,27 @@ def test_broken_yaml(tmp_path: Path) -> None:
     path.write_text("a: [1, 2")
     with pytest.raises(BrainalignError, match="not valid YAML"):
         load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [
+        ({}, "Not given in the descriptor: citation, licence, source."),
+        ({"licence": "CC0"}, "Licence: CC0. Not given in the descriptor: citation, source."),
+        (
+            {"citation": {"text": "Nobody (2026).", "doi": "10.1/x"}, "licence": "CC0", "source": "a disk"},
+            "Data: Nobody (2026). doi:10.1/x. Licence: CC0. Source: a disk.",
+        ),
+    ],
+)
+def test_where_data_come_from_may_be_left_out_and_is_said(
+    tmp_path: Path, given: dict[str, object], origin: str
+) -> None:
+    path = tmp_path / "rest.yaml"
+    path.write_text(yaml.safe_dump({"kind": "series", "name": "rest", "simulate": {}, "labels": ["trait"], **given}))
+    found = load_descriptor(path)
+    assert found.title == "rest"
+    assert found.origin == origin
+    described = dataset_description(found)
+    assert ("License" in described) == ("licence" in given)
+    assert described["SourceDatasets"] == ([{"URL": "a disk", "DOI": "10.1/x"}] if "source" in given else [])

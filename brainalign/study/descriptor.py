@@ -61,15 +61,32 @@ class Descriptor(Strict):
     """What every dataset says of itself."""
 
     name: DatasetName
-    title: str
-    citation: Citation
-    licence: str
-    source: str
+    title: str = Field("", description="how pages call it; its name where not given")
+    citation: Citation | None = Field(
+        None, description="what to cite; pages say where it is missing, as of the next two"
+    )
+    licence: str | None = Field(None, description="under which the data may be used")
+    source: str | None = Field(None, description="where the data come from")
     urls: dict[str, str] = Field(default={}, description="where each file can be downloaded")
     sha256: dict[str, str] = Field(default={}, description="checksums by path as given here; verified where given")
     notes: tuple[str, ...] = Field((), description="sentences the report prints about these data")
     folder: Path = Field(Path(), exclude=True, description="where the descriptor lies; set by load_descriptor")
     file: Path | None = Field(None, exclude=True, description="the descriptor itself; set by load_descriptor")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_title(cls, content: Any) -> Any:
+        return {"title": content.get("name", ""), **content} if isinstance(content, dict) else content
+
+    @property
+    def origin(self) -> str:
+        """Where the data come from and how they may be used, in sentences; what is missing is said."""
+        cited = None if self.citation is None else self.citation.text.strip()
+        doi = f" doi:{self.citation.doi}" if self.citation is not None and self.citation.doi else ""
+        given = {"Data": cited and f"{cited}{doi}", "Licence": self.licence, "Source": self.source}
+        missing = [{"Data": "citation"}.get(name, name.lower()) for name, value in given.items() if not value]
+        sentences = [f"{name}: {value.rstrip('.')}." for name, value in given.items() if value]
+        return " ".join([*sentences, f"Not given in the descriptor: {', '.join(missing)}."] if missing else sentences)
 
     @property
     def subject_names(self) -> list[str]:

@@ -73,11 +73,13 @@ def _draw(run: Run, job: Job, of: Mapping[str, str], failures: list[Failure], wh
 
 def dataset_description(descriptor: Descriptor) -> dict[str, object]:
     """Describe the dataset for the root of derivatives, as BIDS wants it."""
+    doi = descriptor.citation.doi if descriptor.citation is not None else None
+    origin = {name: value for name, value in (("URL", descriptor.source), ("DOI", doi)) if value}
     return {
         "Name": f"brainalign results of {descriptor.title}",
         "BIDSVersion": "1.10.0",
         "DatasetType": "derivative",
-        "License": descriptor.licence,
+        **({"License": descriptor.licence} if descriptor.licence else {}),
         "GeneratedBy": [{"Name": "brainalign", "Version": brainalign.__version__}],
-        "SourceDatasets": [{"URL": descriptor.source, "DOI": descriptor.citation.doi or ""}],
+        "SourceDatasets": [origin] if origin else [],
     }

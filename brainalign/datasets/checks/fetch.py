@@ -54,7 +54,8 @@ def fetch_files(descriptor: Descriptor, folder: Path | None = None) -> list[Fetc
         checksum, a download fails, or what came, or what lay there, is another file than the checksum says.
     """
     if not descriptor.urls:
-        raise BrainalignError(f"{descriptor.name}: the descriptor has no `urls`; get the data from {descriptor.source}")
+        where = descriptor.source or "whoever published them"
+        raise BrainalignError(f"{descriptor.name}: the descriptor has no `urls`; get the data from {where}")
     place = (cache_folder() if folder is None else folder) / descriptor.name
     for name, url in descriptor.urls.items():
         if descriptor.sha256 and name not in descriptor.sha256:

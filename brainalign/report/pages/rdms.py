@@ -88,7 +88,7 @@ def render_rdm_page(
             "Encoders do not apply: there are dissimilarities between images, and no responses to predict.",
             *descriptor.notes,
             *(note for record in sidecars.values() for note in record["details"].get("warnings", [])),
-            f"Data: {descriptor.citation.text} Licence: {descriptor.licence}.",
+            descriptor.origin,
         ],
         confidence=config.confidence,
         failures=[],
