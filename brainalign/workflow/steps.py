@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from brainalign.io import artifact_path
-from brainalign.study import (
-    BlockStudy,
-)
+from brainalign.study import BlockStudy
 from brainalign.workflow.run import Labels, Run, files_of_folder
 
 Reader = Callable[[Run, Labels], Iterable[str | Path]]
