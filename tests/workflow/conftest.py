@@ -41,8 +41,6 @@ class Checkout:
         root, lib = folder / "root", folder / "lib" / "brainalign"
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(compiled, lib)
-        for name in ("kernels", "pipelines"):
-            shutil.copytree(ROOT / name, root / name, ignore=ignore)
         for name in ("snakemake", "data"):
             shutil.copytree(ROOT / name, root / name, ignore=ignore)
         for name in ("Snakefile", "Makefile", "pyproject.toml", "constraints.txt"):
